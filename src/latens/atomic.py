@@ -1,0 +1,177 @@
+"""Files that are whole or absent: write aside, flush to disk, rename. Needs only the standard library."""
+
+import contextlib
+import errno
+import hashlib
+import os
+import re
+import secrets
+import shutil
+import socket
+import stat
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from latens.errors import LatensError, ResourceError
+
+_MARK = ".latens-tmp-"
+_TEMPORARY = re.compile(r"^\..*\.latens-tmp-(\d+)-([0-9a-f]{8})[0-9a-f]{8}$", re.DOTALL)
+_DAY = 86_400.0
+
+_REASONS: dict[int, tuple[str, str]] = {
+    errno.ENOSPC: ("the disk is full", "Free some space, or choose another place."),
+    errno.EDQUOT: ("the disk quota is used up", "Free some space, or choose another place."),
+    errno.EFBIG: ("the file would be larger than the system allows", "Choose another place."),
+    errno.EACCES: ("permission denied", "Change the permissions, or choose another place."),
+    errno.EPERM: ("permission denied", "Change the permissions, or choose another place."),
+    errno.EROFS: ("the file system is read-only", "Choose another place."),
+    errno.ENAMETOOLONG: ("the name is too long for this file system", "Choose a shorter name."),
+    errno.ENOENT: ("a folder on the way does not exist", "Create the folder first, or check the path."),
+    errno.ENOTDIR: ("a part of the path is a file, not a folder", "Check the path."),
+    errno.EISDIR: ("this is a folder, not a file", "Give the name of a file."),
+    errno.EMFILE: ("too many files are open", "Raise the limit (`ulimit -n`)."),
+    errno.EIO: ("the disk reports an input/output error", "Check the disk, or choose another place."),
+}
+
+
+@contextlib.contextmanager
+def resource_errors(where: str | os.PathLike[str]) -> Iterator[None]:
+    """Turn an `OSError` into a `ResourceError` that says where and what to do; errors of latens pass through."""
+    try:
+        yield
+    except LatensError:
+        raise
+    except OSError as error:
+        what, fix = _REASONS.get(error.errno or 0, (error.strerror or str(error), "Choose another place."))
+        raise ResourceError(f"{what}.", where=str(where), fix=fix) from error
+
+
+def write_atomic(path: str | os.PathLike[str], data: bytes | Iterable[bytes | memoryview]) -> None:
+    """Write a file so that at any instant, also after a kill or power cut, it is the old one or the new one.
+
+    The bytes go to `.NAME.latens-tmp-PID-RANDOM` in the same folder, are flushed to disk, renamed over `path`, and the
+    folder is flushed. The mode follows the umask.
+
+    **Arguments:** `path` of the file, whose folder exists; `data` the bytes, or chunks of them.
+
+    **Raises:** `ResourceError` (disk full, no permission, read-only, name too long); the temporary file is removed.
+    """
+    path = Path(path)
+    with resource_errors(path):
+        temporary = temporary_beside(path)
+        try:
+            write_synced(temporary, data)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        sync_folder(path.parent)
+
+
+def write_synced(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
+    """Write a new file and flush it to disk; raises `FileExistsError` where it exists already."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
+        for chunk in (data,) if isinstance(data, bytes | bytearray | memoryview) else data:
+            file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Flush a folder's entries to disk (Windows has no such call and needs none)."""
+    if sys.platform == "win32":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network file systems cannot flush a folder
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def temporary_beside(path: Path) -> Path:
+    """A fresh name in the same folder that tells who writes it: process id, host tag and eight random digits."""
+    # A file name holds at most 255 bytes, and a long one must still leave room for the mark.
+    name = os.fsencode(path.name)[:180].decode("utf-8", "ignore")
+    return path.with_name(f".{name}{_MARK}{os.getpid()}-{_host_tag()}{secrets.token_hex(4)}")
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file of this name is one of ours that never got its final name."""
+    return _TEMPORARY.match(name) is not None
+
+
+def clean_orphans(folder: str | os.PathLike[str]) -> list[Path]:
+    """Remove temporary files and folders of ours whose process is dead (on this host) or that are older than a day.
+
+    **Returns:** what was removed. What cannot be removed is left for the next time.
+    """
+    removed = []
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return removed
+    for name in names:
+        match = _TEMPORARY.match(name)
+        if match is None:
+            continue
+        path = Path(folder) / name
+        with contextlib.suppress(OSError):
+            status = path.lstat()
+            dead = match[2] == _host_tag() and not process_alive(int(match[1]))
+            if dead or time.time() - status.st_mtime > _DAY:
+                if stat.S_ISDIR(status.st_mode):
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+                removed.append(path)
+    return removed
+
+
+def process_alive(pid: int) -> bool:
+    """Whether a process of this host runs; one that ended but was not yet collected by its parent does not."""
+    if pid <= 0 or pid > 2**31 - 1:
+        return False
+    if sys.platform == "win32":
+        import ctypes
+
+        kernel = ctypes.windll.kernel32  # os.kill(pid, 0) would end the process here
+        handle = kernel.OpenProcess(0x1000, False, pid)
+        if not handle:
+            return kernel.GetLastError() == 5  # access denied: it exists
+        code = ctypes.c_ulong()
+        kernel.GetExitCodeProcess(handle, ctypes.byref(code))
+        kernel.CloseHandle(handle)
+        return code.value == 259
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    fields = _process_fields(pid)
+    return not fields or fields[0] not in ("Z", "X")
+
+
+def process_start(pid: int) -> str:
+    """When a process began, in ticks since boot ("" where the system does not tell): a process id can be reused."""
+    fields = _process_fields(pid)
+    return fields[19] if len(fields) > 19 else ""
+
+
+def _process_fields(pid: int) -> list[str]:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes().decode("latin-1")
+    except OSError:
+        return []
+    return text[text.rfind(")") + 1 :].split()  # the name before may hold spaces and brackets
+
+
+def _host_tag() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]

@@ -1,0 +1,207 @@
+"""Typed, frozen configuration: what a run is made of, as plain values that fit into JSON."""
+
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+
+import msgspec
+from msgspec import Meta, Struct
+
+from latens.errors import ConfigError, nearest
+
+Width: TypeAlias = Annotated[int, Meta(ge=1, le=65536)]
+Count: TypeAlias = Annotated[int, Meta(ge=1, le=2**40)]
+Probability: TypeAlias = Annotated[float, Meta(ge=0.0, lt=1.0)]
+Positive: TypeAlias = Annotated[float, Meta(gt=0.0, le=1e30)]
+NotNegative: TypeAlias = Annotated[float, Meta(ge=0.0, le=1e30)]
+Widths: TypeAlias = Annotated[tuple[Width, ...], Meta(max_length=64)]
+
+
+class Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One part of a configuration."""
+
+
+class NetworkConfig(Part):
+    """Dense networks: the encoder's hidden widths, mirrored in the decoder unless `decoder_hidden` is given."""
+
+    hidden: Widths | None = None
+    decoder_hidden: Widths | None = None
+    activation: str = "relu"
+    initializer: str = "he-normal"
+    encoder_output_activation: str = "identity"
+    decoder_output_activation: str = "identity"
+    drop_probability: Probability = 0.0
+    weight_drop_probability: Probability = 0.0
+
+
+class PosteriorConfig(Part):
+    """q(z|x): a diagonal Normal with its scale as `log-scale`, `log-variance` or `softplus`, or a point mass."""
+
+    kind: Literal["normal", "deterministic"] = "normal"
+    latent_dim: Width | None = None
+    scale: Literal["log-scale", "log-variance", "softplus"] = "log-scale"
+    scale_floor: NotNegative = 1e-6
+
+
+class LikelihoodConfig(Part):
+    """p(x|z). `scale` of a Normal: one learned ("shared"), one a feature ("feature"), from the network, or fixed."""
+
+    family: Literal["auto", "bernoulli", "continuous-bernoulli", "normal", "categorical"] = "auto"
+    scale: Literal["shared", "feature", "network", "fixed"] = "feature"
+    fixed_scale: Positive = 1.0
+    scale_floor: NotNegative = 1e-3
+    probability_floor: Probability = 0.0
+    output_bias: Literal["data", "zero"] = "data"
+
+
+class DataConfig(Part):
+    """What the model sees of a row, and which rows validate ("test" is not held out, and reports say so).
+
+    `dequantize` adds uniform noise to whole numbers under a density, so that its integral bounds their probability.
+    """
+
+    binarize: Literal["auto", "none", "threshold", "stochastic"] = "auto"
+    threshold: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.5
+    dequantize: bool = True
+    validation: Literal["split", "test"] = "split"
+
+
+class ObjectiveConfig(Part):
+    """What is minimised. `beta_warmup_epochs` raises beta linearly from 0."""
+
+    name: Literal["elbo", "reconstruction"] = "elbo"
+    kl: Literal["analytic", "sampled"] = "analytic"
+    num_samples: Annotated[int, Meta(ge=1, le=10000)] = 1
+    beta: NotNegative = 1.0
+    beta_warmup_epochs: NotNegative = 0.0
+    free_bits: NotNegative = 0.0
+    l2: NotNegative = 0.0
+
+
+class OptimizerConfig(Part):
+    """An optax optimiser by name with its own `options`, a schedule, a warm-up and clipping of gradients."""
+
+    name: str = "adam"
+    learning_rate: Positive = 1e-3
+    schedule: Literal["constant", "cosine", "schedule-free"] = "constant"
+    warmup_steps: Annotated[int, Meta(ge=0)] = 0
+    clip_value: Positive | None = None
+    clip_norm: Positive | None = None
+    options: dict[str, float | bool] = {}
+
+
+class TrainingConfig(Part):
+    """The budget (the first limit ends it), the batch and the grid between steps; None is decided from the data."""
+
+    epochs: Positive | None = None
+    steps: Count | None = None
+    minutes: Positive | None = None
+    patience: Count | None = None
+    batch_size: Annotated[int, Meta(ge=1, le=2**20)] = 128
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+    chunk_steps: Annotated[int, Meta(ge=1, le=100000)] | None = None
+    plots_every: Count | None = None
+
+
+class VAEConfig(Part, tag="vae", tag_field="kind"):
+    """Everything that makes a variational autoencoder and its training."""
+
+    recipe: str = "default"
+    network: NetworkConfig = NetworkConfig()
+    posterior: PosteriorConfig = PosteriorConfig()
+    likelihood: LikelihoodConfig = LikelihoodConfig()
+    data: DataConfig = DataConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    training: TrainingConfig = TrainingConfig()
+
+
+class DensityConfig(Part):
+    """A density for every class: one Gaussian, or a mixture fitted by variational inference or by EM."""
+
+    kind: Literal["gaussian", "mixture"] = "gaussian"
+    reg_covar: Positive = 1e-3
+    components: Annotated[int, Meta(ge=1, le=1000)] = 10
+    inference: Literal["variational", "em"] = "variational"
+    max_iterations: Annotated[int, Meta(ge=1, le=100000)] = 100
+
+
+class ClassifierTrainingConfig(Part):
+    """A closed-form fit: only the seed of the mixtures' starts."""
+
+    seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
+
+
+class ClassifierConfig(Part, tag="bayes-classifier", tag_field="kind"):
+    """Everything that makes a Bayes classifier with one density a class."""
+
+    recipe: str
+    density: DensityConfig = DensityConfig()
+    data: DataConfig = DataConfig(binarize="none")
+    training: ClassifierTrainingConfig = ClassifierTrainingConfig()
+
+
+Config: TypeAlias = VAEConfig | ClassifierConfig
+AnyConfig = TypeVar("AnyConfig", VAEConfig, ClassifierConfig)
+
+
+def to_json(config: Config) -> dict[str, Any]:
+    """The configuration as plain values."""
+    return msgspec.to_builtins(config)
+
+
+def from_json(value: Any) -> Config:
+    """A configuration from parsed JSON. **Raises:** ConfigError that names the part and option."""
+    try:
+        return msgspec.convert(value, Config)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"the configuration does not fit: {error}") from None
+
+
+def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
+    """The configuration with `part.option` names set to new values (strings are read as JSON where they can be).
+
+    **Raises:** ConfigError naming the nearest valid part, option or value.
+    """
+    values = to_json(config)
+    for name, value in settings.items():
+        part, _, option = name.partition(".")
+        parts = {key for key, v in values.items() if isinstance(v, dict)}
+        if part not in parts:
+            raise ConfigError(f"there is no part {part!r}.", where=name, fix=nearest(part, parts))
+        head, _, rest = option.partition(".")
+        if head not in values[part]:
+            raise ConfigError(f"{part} has no option {option!r}.", where=name, fix=nearest(head, values[part]))
+        if rest:
+            if not isinstance(values[part][head], dict):
+                raise ConfigError(f"{part}.{head} has no options of its own", where=name)
+            values[part][head] = {**values[part][head], rest: read_value(value)}
+        else:
+            values[part][head] = read_value(value)
+        try:
+            msgspec.convert(values[part], type(getattr(config, part)))
+        except msgspec.ValidationError as error:
+            if isinstance(values[part][head], int | float) and not isinstance(values[part][head], bool):
+                one = {**values[part], head: [values[part][head]]}
+                try:
+                    msgspec.convert(one, type(getattr(config, part)))
+                except msgspec.ValidationError:
+                    pass
+                else:
+                    values[part] = one
+                    continue
+            raise ConfigError(f"{value!r} does not fit: {error}", where=name) from None
+    return msgspec.convert(values, type(config))
+
+
+def read_value(text: Any) -> Any:
+    """What a user typed after `=`: JSON where it is JSON, `500,500` as a list, `none` as null, else text."""
+    if not isinstance(text, str):
+        return list(text) if isinstance(text, tuple) else text
+    if text.lower() in ("none", "null"):
+        return None
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        pass
+    if "," in text:
+        return [read_value(item.strip()) for item in text.split(",") if item.strip()]
+    return {"true": True, "false": False}.get(text.lower(), text)

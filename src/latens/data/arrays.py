@@ -1,0 +1,197 @@
+"""NumPy's own files, .npy and .npz, read without pickle and without trusting a header.
+
+The header is parsed here (a literal of three entries, at most 10,000 bytes), so that the declared size is checked
+against the file before anything is allocated.
+"""
+
+import ast
+import os
+import re
+import struct
+import warnings
+import zipfile
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from latens.data.raw import MAX_BYTES, MAX_RATIO, Raw, Roles, check_size, damaged, join_parts, read_array
+from latens.errors import DataError, ResourceError, nearest
+
+MAGIC = b"\x93NUMPY"
+_MAX_HEADER = 10_000
+_MAX_MEMBERS = 10_000
+_TYPE = re.compile(r"[<>|=]?(?:([biuf])([1248])|([SU])([0-9]{1,4})|(\?))\Z")
+
+_DATA_KEYS = ("x", "images", "data")
+_LABEL_KEYS = ("y", "label", "labels")
+_PART_KEYS = {
+    "train": ("x_train", "train_x", "train", "train_images"),
+    "validation": ("x_valid", "x_val", "x_validation", "valid", "val", "validation", "valid_images"),
+    "test": ("x_test", "test_x", "test", "test_images"),
+}
+
+
+def read_npy_stream(stream: BinaryIO, size: int, where: str, *, exact: bool = True) -> np.ndarray:
+    """One array from a stream of `size` bytes (at most, where not `exact`).
+
+    **Raises:** `DataError` for object, complex, date and structured arrays, and for headers that lie.
+    """
+    start = stream.read(8)
+    if len(start) < 8 or start[:6] != MAGIC or start[6] not in (1, 2, 3):
+        raise damaged(where, "does not begin like a .npy file of format 1 to 3.")
+    width, code = (2, "<H") if start[6] == 1 else (4, "<I")
+    raw_length = stream.read(width)
+    length = struct.unpack(code, raw_length)[0] if len(raw_length) == width else -1
+    if not 0 <= length <= _MAX_HEADER:
+        raise damaged(where, f"the header is {length} bytes long (at most {_MAX_HEADER}).")
+    header = stream.read(length)
+    dtype, fortran, shape = _parse_header(header, where)
+    if dtype.itemsize == 0 or len(header) != length:
+        raise damaged(where, "the header is cut off or declares an empty type.")
+    check_size(where, shape, dtype.itemsize, size - 8 - width - length, exact=exact)
+    return read_array(stream, dtype, shape, where, order="F" if fortran else "C")
+
+
+def _parse_header(header: bytes, where: str) -> tuple[np.dtype, bool, tuple[int, ...]]:
+    try:
+        with warnings.catch_warnings():
+            # Odd bytes can look like odd Python, about which the parser would warn.
+            warnings.simplefilter("ignore")
+            entry = ast.literal_eval(header.decode("utf-8").strip())
+        descr, fortran, shape = entry["descr"], entry["fortran_order"], entry["shape"]
+        plain = isinstance(fortran, bool) and isinstance(shape, tuple) and all(type(n) is int for n in shape)
+    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
+        raise damaged(where, "the header is not the description of an array.") from None
+    if not plain or len(entry) != 3:
+        raise damaged(where, "the header is not the description of an array.")
+    if not isinstance(descr, str) or not _TYPE.match(descr) or descr[-2:] in ("f1", "b2", "b4", "b8"):
+        what = "Python objects" if isinstance(descr, str) and "O" in descr else f"values of type {str(descr)[:40]!r}"
+        raise DataError(
+            f"holds {what}; latens reads plain numbers (and text for labels and ids) and never unpickles.",
+            where=where,
+            fix="Save numbers: np.save(path, np.asarray(x, dtype='float32')).",
+        )
+    return np.dtype(descr), fortran, shape
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """The array of a .npy file."""
+    with path.open("rb") as stream:
+        return read_npy_stream(stream, os.fstat(stream.fileno()).st_size, str(path))
+
+
+class Archive:
+    """An .npz file: its keys, and each array when asked for. Checked on opening; nothing is extracted to disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.where = str(path)
+        self._size = path.stat().st_size
+        self._zip = zipfile.ZipFile(path)
+        self._members: dict[str, zipfile.ZipInfo] = {}
+        members = self._zip.infolist()
+        if len(members) > _MAX_MEMBERS:
+            raise damaged(self.where, f"has {len(members)} members (at most {_MAX_MEMBERS}).")
+        for member in members:
+            self._add(member)
+        if sum(member.file_size for member in members) > MAX_BYTES:
+            raise ResourceError(
+                f"would unpack to more than {MAX_BYTES} bytes.", where=self.where, fix="Use fewer rows."
+            )
+
+    def _add(self, member: zipfile.ZipInfo) -> None:
+        name = member.filename
+        shown = f"member {name[:80]!r}"
+        if name.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", name) or ":" in name:
+            raise damaged(self.where, f"{shown} points outside the file.", "Do not use this file: it was made to harm.")
+        if not name.endswith(".npy") or name.removesuffix(".npy") in self._members:
+            why = "is there twice" if name.endswith(".npy") else "is not an array"
+            raise damaged(self.where, f"{shown} {why}.", "Write the file with np.savez.")
+        if member.flag_bits & 1 or member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise damaged(self.where, f"{shown} is encrypted or packed unusually.", "Write the file with np.savez.")
+        if member.compress_type == zipfile.ZIP_STORED and member.compress_size != member.file_size:
+            raise damaged(self.where, f"{shown} is not packed and yet has two sizes.")
+        if member.compress_size > self._size or member.file_size > MAX_RATIO * member.compress_size + 64:
+            raise damaged(self.where, f"{shown} claims {member.file_size} bytes, more than the file can hold.")
+        self._members[name.removesuffix(".npy")] = member
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        return tuple(self._members)
+
+    def __getitem__(self, key: str) -> np.ndarray:
+        member = self._members[key]
+        with self._zip.open(member) as stream:
+            return read_npy_stream(stream, member.file_size, f"{self.where}[{key}]")  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        self._zip.close()
+
+
+def read_npz(path: Path, roles: Roles) -> Raw:
+    """Rows from an .npz file.
+
+    Data keys: x, images or data; or train, valid and test parts (x_train, x_test, train, test ...). Labels: y, label
+    or labels (y_train ... beside parts), or the key `roles.label`. Upper and lower case do not matter. A file with a
+    single array needs no particular key.
+
+    **Raises:** `DataError` naming the keys there are, if none or several of them could be the data.
+    """
+    archive = Archive(path)
+    try:
+        return _from_archive(archive, roles)
+    finally:
+        archive.close()
+
+
+def _from_archive(archive: Archive, roles: Roles) -> Raw:
+    where, keys = archive.where, archive.keys
+    lower = {key.lower(): key for key in keys}
+    if {"indices", "indptr", "shape", "data"} <= set(keys):
+        raise DataError(
+            "holds a sparse SciPy matrix, not rows.",
+            where=where,
+            fix="Write it dense: np.savez(path, x=scipy.sparse.load_npz(old).toarray()).",
+        )
+    chosen: dict[str, str] = {}
+    for role, name in roles.asked().items():
+        if name not in keys:
+            raise DataError(f"has no key {name!r}.", where=where, fix=nearest(name, keys) if keys else "")
+        chosen[role] = name
+    parts = {part: [lower[k] for k in names if k in lower] for part, names in _PART_KEYS.items()}
+    whole = [lower[k] for k in _DATA_KEYS if k in lower]
+    if parts["train"] and len(parts["train"]) == 1 and not whole:
+        if chosen:
+            raise DataError(
+                "has separate training and test arrays, whose labels must be named y_train, y_test.",
+                where=where,
+                fix="Rename the keys, or leave --label and --id out.",
+            )
+        return _parts(archive, lower, parts, with_labels=roles.label != "none")
+    whole = whole or [key for key in keys if key not in chosen.values()]
+    if len(whole) != 1 or parts["train"]:
+        raise DataError(
+            f"it is not clear which of its keys holds the rows: {', '.join(keys[:20]) or '(there are none)'}.",
+            where=where,
+            fix="Name it x: np.savez(path, x=rows, y=labels).",
+        )
+    if roles.label is None:
+        labels = [lower[k] for k in _LABEL_KEYS if k in lower and lower[k] not in (*whole, *chosen.values())]
+        if len(labels) == 1:
+            chosen["label"] = labels[0]
+    picked = {role: archive[key] for role, key in chosen.items()}
+    return Raw(archive[whole[0]], picked.get("label"), picked.get("row_id"), picked.get("weight"))
+
+
+def _parts(archive: Archive, lower: dict[str, str], parts: dict[str, list[str]], *, with_labels: bool) -> Raw:
+    raws: dict[str, Raw] = {}
+    for part, found in parts.items():
+        if len(found) > 1:
+            raise damaged(archive.where, f"has several {part} arrays: {', '.join(found)}.", "Keep one of them.")
+        if found:
+            key = found[0].lower()
+            stem = key.replace("images", "").replace("x", "").strip("_")
+            names = (f"y_{stem}", f"{stem}_y", f"{stem}_labels", f"{stem}_label", f"label_{stem}", f"labels_{stem}")
+            label = next((lower[name] for name in names if name in lower), None) if with_labels else None
+            raws[part] = Raw(archive[found[0]], archive[label] if label else None)
+    return join_parts(raws, archive.where)

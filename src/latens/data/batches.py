@@ -1,0 +1,69 @@
+"""What one training or evaluation step is given: a small pytree led by rows."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latens.shapes import AnyArray, Array, Bool, Float, Int, PyTree, Shaped, UInt32
+
+
+class Batch(eqx.Module):
+    """Rows of data, every leaf led by `B`.
+
+    **Arguments:** `x` the observations; `row_id` what a row's random key is made of, so that permuting, chunking or
+    padding a batch keeps every row's noise; `mask` is True where a cell of `x` is observed; `weight` says how many
+    times the row counts (0 for padding); `cond` holds named conditions; `label` and `length` ride along.
+    """
+
+    x: PyTree[Shaped[AnyArray, "B ..."]]
+    row_id: UInt32[AnyArray, " B"]
+    mask: PyTree[Bool[AnyArray, "B ..."]] | None = None
+    weight: Float[AnyArray, " B"] | None = None
+    cond: dict[str, Any] | None = None
+    label: Int[AnyArray, " B"] | None = None
+    length: Int[AnyArray, " B"] | None = None
+
+    @property
+    def weights(self) -> Float[Array, " B"]:
+        """`weight`, or ones where none was given."""
+        return jnp.ones(self.row_id.shape[0]) if self.weight is None else jnp.asarray(self.weight)
+
+
+def hash_rows(x: np.ndarray) -> np.ndarray:
+    """A 32-bit id for each row made from its bytes (FNV-1a over 8-byte words, mixed), for rows without a name.
+
+    Equal rows get equal ids, in any order and any batch.
+    """
+    rows = np.ascontiguousarray(x).reshape(len(x), -1)
+    raw = rows.view(np.uint8).reshape(len(x), -1)
+    pad = -raw.shape[1] % 8
+    words = np.pad(raw, ((0, 0), (0, pad))).view(np.uint64)
+    state = np.full(len(x), 0xCBF29CE484222325, np.uint64)
+    with np.errstate(over="ignore"):
+        for column in words.T:
+            state = (state ^ column) * np.uint64(0x100000001B3)
+            state ^= state >> np.uint64(29)
+    return mix(state)
+
+
+def mix(values: np.ndarray) -> np.ndarray:
+    """Mix 64-bit integers to evenly spread 32-bit ones (the finaliser of SplitMix64; Steele, Lea & Flood 2014)."""
+    with np.errstate(over="ignore"):
+        v = np.asarray(values).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
+        v = (v ^ (v >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        v = (v ^ (v >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return ((v ^ (v >> np.uint64(31))) >> np.uint64(32)).astype(np.uint32)
+
+
+def as_batch(x: Any, **fields: Any) -> Batch:
+    """A `Batch` from arrays; rows without a `row_id` get one from their bytes."""
+    row_id = fields.pop("row_id", None)
+    if row_id is None:
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(x)]
+        row_id = hash_rows(leaves[0])
+        for leaf in leaves[1:]:
+            row_id = mix(row_id.astype(np.uint64) << np.uint64(32) | hash_rows(leaf).astype(np.uint64))
+    return Batch(jax.tree.map(jnp.asarray, x), jnp.asarray(row_id, jnp.uint32), **fields)

@@ -1,0 +1,171 @@
+"""What is in a data set, what would go wrong, and which likelihood suits it."""
+
+from typing import Any
+
+import numpy as np
+
+from latens.data.batches import hash_rows
+from latens.data.dataset import Dataset
+from latens.data.infer import value_range, whole_columns
+from latens.data.rows import SPLITS
+
+_SHOWN = 10
+_ROWS = 4096
+
+
+def suggest_likelihood(dataset: Dataset) -> tuple[str, str]:
+    """The likelihood the default recipe uses for these data, and why, in one sentence.
+
+    Binary cells: bernoulli. Up to 32 levels: categorical. More levels, or fractions: continuous-bernoulli where more
+    than half of the cells lie in the lowest or highest 5 % of the range, else normal. Real numbers: normal.
+    Only training rows are looked at.
+    """
+    schema = dataset.schema
+    if schema.kind == "binary":
+        return "bernoulli", "Every cell is 0 or 1."
+    if schema.kind == "levels" and (schema.levels or 0) <= 32:
+        return "categorical", f"Every cell is one of {schema.levels} levels, few enough for a probability each."
+    if schema.kind == "real":
+        if count_columns(dataset).all():
+            return "normal", "Cells are counts; until a likelihood for counts exists, they get a normal one on log1p."
+        return "normal", "Cells are real numbers."
+    share = extreme_share(dataset)
+    text = f"{share:.0%} of the cells lie in the lowest or highest 5 % of the range"
+    if share > 0.5:
+        return "continuous-bernoulli", f"{text}, near black or white."
+    return "normal", f"Only {text}, so most are true greys."
+
+
+def extreme_share(dataset: Dataset) -> float:
+    """Share of observed training cells in the lowest or highest 5 % of the range (0..levels-1, or 0..1)."""
+    rows = dataset.subset("train")
+    rows = rows if len(rows) else np.arange(len(dataset))
+    top = float((dataset.schema.levels or 2) - 1)
+    extreme = cells = 0
+    # In pieces: the comparisons need several times the memory of uint8 pixels.
+    for start in range(0, len(rows), _ROWS):
+        piece = rows[start : start + _ROWS]
+        x = dataset.x[piece]
+        if dataset.mask is not None:
+            x = x[dataset.mask[piece]]
+        extreme += int(np.count_nonzero((x <= 0.05 * top) | (x >= 0.95 * top)))
+        cells += x.size
+    return extreme / max(cells, 1)
+
+
+def count_columns(dataset: Dataset) -> np.ndarray:
+    """For each column of a table of real numbers, whether it holds counts: whole, 0 or more, reaching above 16."""
+    x, mask = _training(dataset)
+    if dataset.schema.kind != "real" or x.ndim != 2:
+        return np.zeros(x.shape[1:], bool)
+    high = np.max(x if mask is None else np.where(mask, x, 0), axis=0)
+    whole = whole_columns(x, mask)
+    # In a table of counts some columns stay small, or zero, by chance: there the whole table decides.
+    return np.full(len(high), high.max() > 16) if whole.all() else whole & (high > 16)
+
+
+def check(dataset: Dataset) -> dict[str, Any]:
+    """A report on the data, ready for JSON.
+
+    Keys: name, rows, shape, dtype, kind, levels, range, nan_cells, zero_fraction, constant_columns, duplicate_rows,
+    counts, labels, splits, likelihood, reason, warnings, fingerprint. Missing cells enter no number but `nan_cells`.
+    """
+    x, mask, schema = dataset.x, dataset.mask, dataset.schema
+    low, high = value_range(x, mask)
+    observed = x.size if mask is None else int(mask.sum())
+    zeros = int(np.count_nonzero(x == 0) if mask is None else np.count_nonzero((x == 0) & mask))
+    constant = _constant(x, mask)
+    likelihood, reason = suggest_likelihood(dataset)
+    counts = count_columns(dataset)
+    report: dict[str, Any] = {
+        "name": dataset.name,
+        "rows": len(x),
+        "shape": list(schema.shape),
+        "dtype": str(x.dtype),
+        "kind": schema.kind,
+        "levels": schema.levels,
+        "range": [low, high],
+        "nan_cells": x.size - observed,
+        "zero_fraction": zeros / max(observed, 1),
+        "constant_columns": {"count": int(constant.sum()), "first": _names(dataset, constant)},
+        "duplicate_rows": duplicate_rows(x),
+        "counts": {"all": bool(counts.size and counts.all()), "count": int(counts.sum())},
+        "labels": _label_counts(dataset),
+        "splits": {name: int(np.sum(dataset.split == code)) for code, name in enumerate(SPLITS)},
+        "likelihood": likelihood,
+        "reason": reason,
+        "fingerprint": dataset.fingerprint,
+    }
+    report["warnings"] = _warnings(dataset, report)
+    return report
+
+
+def duplicate_rows(x: np.ndarray) -> int:
+    """How many rows are exact copies of an earlier row."""
+    ids = hash_rows(x)
+    order = np.argsort(ids, kind="stable")
+    again = np.flatnonzero(ids[order][1:] == ids[order][:-1])
+    # Equal ids are only candidates (32 bits collide); the bytes decide.
+    candidates = np.unique(np.concatenate([order[again], order[again + 1]]))
+    return len(candidates) - len({x[i].tobytes() for i in candidates})
+
+
+def _training(dataset: Dataset) -> tuple[np.ndarray, np.ndarray | None]:
+    rows = dataset.subset("train")
+    if len(rows) in (0, len(dataset)):
+        return dataset.x, dataset.mask
+    return dataset.x[rows], None if dataset.mask is None else dataset.mask[rows]
+
+
+def _constant(x: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+    if mask is None:
+        return x.min(0) == x.max(0)
+    low = np.where(mask, x, np.inf).min(0)
+    high = np.where(mask, x, -np.inf).max(0)
+    return low >= high
+
+
+def _names(dataset: Dataset, cells: np.ndarray) -> list[Any]:
+    """The first few of these cells: column names of a table, positions in a picture."""
+    found = np.argwhere(cells)[:_SHOWN].tolist()
+    columns = dataset.schema.columns
+    return [(columns[at[0]].name if columns else at[0]) if len(at) == 1 else at for at in found]
+
+
+def _label_counts(dataset: Dataset) -> dict[str, int] | None:
+    if dataset.label is None:
+        return None
+    classes = dataset.schema.classes or ()
+    counts = np.bincount(dataset.label[dataset.label >= 0], minlength=len(classes))
+    result = {name: int(n) for name, n in zip(classes, counts)}
+    unlabelled = int(np.sum(dataset.label < 0))
+    return {**result, "(none)": unlabelled} if unlabelled else result
+
+
+def _warnings(dataset: Dataset, report: dict[str, Any]) -> list[str]:
+    warnings = []
+    table = len(dataset.schema.shape) == 1
+    for name, rows in report["splits"].items():
+        if not rows:
+            warnings.append(f"No row is a {name} row: give more rows, or bring a split of your own.")
+    constant = report["constant_columns"]["count"]
+    if constant and table:
+        shown = ", ".join(map(str, report["constant_columns"]["first"]))
+        warnings.append(f"{constant} columns never change ({shown}): they carry nothing and may be left out.")
+    if report["duplicate_rows"]:
+        warnings.append(
+            f"{report['duplicate_rows']} rows are copies of others: a copy of a training row may be tested."
+        )
+    if report["nan_cells"]:
+        warnings.append(f"{report['nan_cells']} cells are missing; they are masked and have no influence.")
+    if report["counts"]["all"]:
+        warnings.append("The cells look like counts.")
+    if dataset.schema.kind == "unit":
+        warnings.append("Bernoulli cross-entropy on grey cells is no log p(x): latens names it a cross-entropy.")
+    for column in dataset.schema.columns or ():
+        if abs(column.shift) > 1e5 * column.scale:
+            warnings.append(
+                f"Column {column.name!r} varies by {column.scale:g} around {column.shift:g}: float32 keeps few of its "
+                "digits; subtract a constant first."
+            )
+    return warnings

@@ -1,0 +1,80 @@
+"""IDX files, the format of MNIST: two zero bytes, a type, the number of dimensions, the dimensions, the values.
+
+Format: http://yann.lecun.com/exdb/mnist/ (all numbers big-endian). Gzipped files are read through a bound: a header
+may not declare more than the compressed bytes can hold.
+"""
+
+import gzip
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+
+from latens.data.raw import MAX_DIMENSIONS, MAX_RATIO, Raw, check_size, damaged, join_parts, read_array
+from latens.errors import DataError
+
+TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+
+_PARTS = {"train": "train", "test": "t10k"}
+
+
+def is_idx(start: bytes) -> bool:
+    """Whether these first bytes are those of an IDX file."""
+    return len(start) >= 4 and start[:2] == b"\0\0" and start[2] in TYPES and 1 <= start[3] <= MAX_DIMENSIONS
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """The array of an IDX file, gzipped or not (told by its first bytes, not its name).
+
+    **Raises:** `DataError` for anything else, for a size that does not fit the header, and for bytes left over.
+    """
+    where = str(path)
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        packed = file.read(2) == b"\x1f\x8b"
+        file.seek(0)
+        stream = gzip.GzipFile(fileobj=file) if packed else file
+        start = stream.read(4)
+        if not is_idx(start):
+            raise damaged(where, "does not begin like an IDX file (two zero bytes, a type, 1 to 8 dimensions).")
+        numbers = stream.read(4 * start[3])
+        if len(numbers) != 4 * start[3]:
+            raise damaged(where, "the header is cut off.")
+        shape = struct.unpack(f">{start[3]}I", numbers)
+        dtype = np.dtype(TYPES[start[2]])
+        available = size * MAX_RATIO if packed else size - 4 - len(numbers)
+        check_size(where, shape, dtype.itemsize, available, exact=not packed)
+        return read_array(stream, dtype, shape, where)  # type: ignore[arg-type]
+
+
+def idx_folder(folder: Path) -> dict[str, Path] | None:
+    """The MNIST-named files of a folder ("train-images", "t10k-labels" ... -> path), None without training images.
+
+    Both spellings (train-images-idx3-ubyte and train-images.idx3-ubyte) are known, with and without .gz.
+    """
+    found: dict[str, Path] = {}
+    for part in _PARTS.values():
+        for what, dims in (("images", 3), ("labels", 1)):
+            stems = [f"{part}-{what}{dot}idx{dims}-ubyte{end}" for dot in "-." for end in ("", ".gz")]
+            path = next((folder / stem for stem in stems if (folder / stem).is_file()), None)
+            if path is not None:
+                found[f"{part}-{what}"] = path
+    return found if "train-images" in found else None
+
+
+def read_idx_folder(folder: Path, files: dict[str, Path]) -> Raw:
+    """Rows of a folder with MNIST-named files; the t10k files are the test set, labels may be missing."""
+    parts: dict[str, Raw] = {}
+    for part, word in _PARTS.items():
+        if f"{word}-images" in files:
+            label = files.get(f"{word}-labels")
+            parts[part] = Raw(read_idx(files[f"{word}-images"]), None if label is None else read_idx(label))
+    for name, part in parts.items():
+        if part.label is not None and part.label.shape != (len(part.x),):
+            raise DataError(
+                f"the {name} part has {len(part.x)} images and labels of shape {part.label.shape}.",
+                where=str(folder),
+                fix="Use the label file that belongs to the images.",
+            )
+    return join_parts(parts, str(folder))

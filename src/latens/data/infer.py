@@ -1,0 +1,188 @@
+"""What the cells of a data set are, told from the data; and data brought into the form a model expects."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from latens.data.schema import MAX_CELLS, MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column, Schema
+from latens.errors import DataError, nearest
+
+_CHUNK = 2**22
+
+
+def infer_schema(
+    x: np.ndarray,
+    train_mask: np.ndarray,
+    names: Sequence[str] | None = None,
+    *,
+    observed: np.ndarray | None = None,
+    where: str = "data",
+) -> Schema:
+    """The schema of rows `x`.
+
+    - only 0 and 1 (or yes and no): "binary";
+    - whole numbers 0..255 in uint8 or in arrays with more than one axis a row: "levels", 256 of them where the
+      largest is above 16, else largest + 1;
+    - fractions in [0, 1] in arrays with more than one axis a row: "unit";
+    - anything else: "real". Tables then get `columns`, whose shift and scale are the mean and standard deviation of
+      the observed cells of the training rows (in float64; scale 1 for columns that do not vary).
+
+    **Arguments:** `x` of shape (n, *shape), finite where `observed` (None: everywhere); `train_mask` of shape (n,);
+    `names` of the columns of a table.
+    **Raises:** `DataError` beyond the bounds of a schema.
+    """
+    shape: tuple[int, ...] = tuple(int(n) for n in x.shape[1:])
+    if np.prod(shape, dtype=np.float64) > MAX_CELLS:
+        raise DataError(
+            f"a row of shape {shape} has more than {MAX_CELLS} cells.", where=where, fix="Use smaller rows."
+        )
+    if names is not None and any(len(name) > MAX_NAME for name in names):
+        raise DataError(f"a column name is longer than {MAX_NAME} characters.", where=where, fix="Shorten it.")
+    columns = tuple(Column(name) for name in names) if names is not None and len(shape) == 1 else None
+    low, high = value_range(x, observed)
+    whole = x.dtype.kind in "biu" or _every(x, observed, lambda v: v == np.floor(v))
+    if whole and low >= 0 and high <= 1:
+        return Schema(shape, "binary", columns=columns)
+    picture = len(shape) > 1
+    if whole and (picture or x.dtype == np.uint8) and low >= 0 and high <= 255:
+        return Schema(shape, "levels", levels=256 if high > 16 else int(high) + 1, columns=columns)
+    if picture and low >= 0 and high <= 1:
+        return Schema(shape, "unit")
+    if picture:
+        return Schema(shape, "real")
+    titles = names if names is not None else [f"x{i}" for i in range(x.shape[1])]
+    return Schema(shape, "real", columns=_standardise(x, train_mask, titles, observed, where))
+
+
+def store(x: np.ndarray, schema: Schema, where: str = "data") -> np.ndarray:
+    """Rows in the type they are kept in: uint8 (uint16 above 256 levels), float32 for "unit" and "real".
+
+    **Raises:** `DataError` for numbers that float32 cannot hold.
+    """
+    if schema.kind in ("binary", "levels"):
+        return np.ascontiguousarray(x, np.uint8 if (schema.levels or 2) <= 256 else np.uint16)
+    with np.errstate(over="ignore"):
+        stored = np.ascontiguousarray(x, np.float32)
+    if not np.isfinite(stored).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(stored))[0])
+        raise DataError(
+            f"{x[at]!s} is too large for float32 (3.4e38).",
+            where=f"{where}, row {at[0]}, {cell_name(at[1:], schema.columns)}",
+            fix="Rescale this column.",
+        )
+    return stored
+
+
+def conform(
+    x: np.ndarray, names: Sequence[str] | None, schema: Schema, observed: np.ndarray | None = None, where: str = "data"
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Rows and `observed` in the order a model's schema asks for, checked against it.
+
+    Named columns are put in the schema's order; every observed cell must be of the schema's kind.
+
+    **Raises:** `DataError` naming the column or cell that does not fit.
+    """
+    wanted = None if schema.columns is None else [column.name for column in schema.columns]
+    if names is not None and wanted is not None and list(names) != wanted:
+        lacking = next((name for name in wanted if name not in names), None)
+        if lacking is not None:
+            hint = nearest(lacking, names) if len(names) <= 1000 else ""
+            raise DataError(f"lacks the column {lacking!r} the model was trained on.", where=where, fix=hint)
+        extra = [name for name in names if name not in wanted]
+        if extra:
+            raise DataError(
+                f"has columns the model does not know: {', '.join(map(repr, extra[:5]))}.",
+                where=where,
+                fix="Leave them out, or name them with --label or --id.",
+            )
+        order = [list(names).index(name) for name in wanted]
+        x, observed = x[:, order], None if observed is None else observed[:, order]
+    if x.shape[1:] != schema.shape:
+        raise DataError(
+            f"has rows of shape {x.shape[1:]}, the model was trained on {schema.shape}.",
+            where=where,
+            fix="Give data of the same shape.",
+        )
+    low, high = value_range(x, observed)
+    top = {"binary": 1, "levels": (schema.levels or 2) - 1, "unit": 1, "real": np.inf}[schema.kind]
+    bottom = -np.inf if schema.kind == "real" else 0
+    whole = schema.kind in ("unit", "real") or x.dtype.kind in "biu" or _every(x, observed, lambda v: v == np.floor(v))
+    if low < bottom or high > top or not whole:
+        kind = {"binary": "0 or 1", "unit": "within [0, 1]"}.get(schema.kind, f"whole numbers from 0 to {top}")
+        raise DataError(
+            f"has cells from {low:g} to {high:g}; the model was trained on cells that are {kind}.",
+            where=where,
+            fix="Scale the data as the training data were.",
+        )
+    return x, observed
+
+
+def value_range(x: np.ndarray, observed: np.ndarray | None = None) -> tuple[float, float]:
+    """Smallest and largest observed cell, (0, 0) where none was observed."""
+    if x.size == 0 or (observed is not None and not observed.any()):
+        return 0.0, 0.0
+    if observed is None:
+        return float(x.min()), float(x.max())
+    lows = [float(v.min()) for v in _observed(x, observed) if v.size]
+    highs = [float(v.max()) for v in _observed(x, observed) if v.size]
+    return min(lows), max(highs)
+
+
+def cell_name(cell: Sequence[int], columns: Sequence[Column | str] | None) -> str:
+    """How an error names a cell of a row: "column 'age'", "column 3" or "pixel (3, 4)"."""
+    if len(cell) > 1:
+        return f"cell {tuple(cell)}"
+    if columns is None:
+        return f"column {cell[0]}"
+    column = columns[cell[0]]
+    return f"column {column.name if isinstance(column, Column) else column!r}"
+
+
+def whole_columns(x: np.ndarray, observed: np.ndarray | None = None) -> np.ndarray:
+    """For each cell of a row, whether every observed value is a whole number of 0 or more."""
+    good = np.ones(x.shape[1:], bool)
+    step = max(1, _CHUNK // max(1, good.size))
+    for start in range(0, len(x), step):
+        part = x[start : start + step]
+        fits = (part >= 0) & (part == np.floor(part))
+        good &= (fits if observed is None else fits | ~observed[start : start + step]).all(0)
+    return good
+
+
+def _standardise(
+    x: np.ndarray, train_mask: np.ndarray, names: Sequence[str], observed: np.ndarray | None, where: str
+) -> tuple[Column, ...]:
+    # A data set without training rows (one row, say) is described by the rows it has.
+    rows = np.flatnonzero(train_mask) if np.any(train_mask) else np.arange(len(x))
+    columns = []
+    for i, name in enumerate(names):
+        values = x[rows, i]
+        if observed is not None:
+            values = values[observed[rows, i]]
+        values = values.astype(np.float64)
+        shift = float(values.mean()) if values.size else 0.0
+        scale = float(values.std()) if values.size else 1.0
+        # What float32 cannot tell apart does not vary: its rounding would be blown up to unit size.
+        flat = values.size == 0 or np.float32(values.min()) == np.float32(values.max())
+        if abs(shift) > MAX_SHIFT or scale > MAX_SCALE:
+            fix = "Rescale this column."
+            raise DataError(f"column {name!r} is too large (mean {shift:g}, sd {scale:g}).", where=where, fix=fix)
+        columns.append(Column(name, shift, 1.0 if flat or scale < MIN_SCALE else scale))
+    return tuple(columns)
+
+
+def _observed(x: np.ndarray, observed: np.ndarray | None) -> Iterator[np.ndarray]:
+    step = max(1, _CHUNK // max(1, int(np.prod(x.shape[1:]))))
+    for start in range(0, len(x), step):
+        part = x[start : start + step]
+        yield part if observed is None else part[observed[start : start + step]]
+
+
+def _every(x: np.ndarray, observed: np.ndarray | None, test: Callable[[np.ndarray], np.ndarray]) -> bool:
+    """Whether the test holds for every observed cell; looks no further than the first chunk where it does not."""
+    return all(bool(test(part).all()) for part in _observed(x, observed))
+
+
+def with_classes(schema: Schema, classes: tuple[str, ...] | None) -> Schema:
+    return schema if classes is None else dataclasses.replace(schema, classes=classes)

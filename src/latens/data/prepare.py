@@ -1,0 +1,117 @@
+"""What turns a stored row into what a model sees: scaling, binarisation, dequantisation."""
+
+import dataclasses
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import jax
+import jax.numpy as jnp
+
+from latens.data.batches import Batch
+from latens.errors import ConfigError, ModelFileError, nearest
+from latens.shapes import Array, Key, Shaped
+
+Binarize = Literal["none", "threshold", "stochastic"]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """A pure function of (key, row), for use inside jit and vmap. Stored rows stay as they are.
+
+    With p = x / divide, one row becomes
+
+    - p                    by default (grey in [0, 1] for pixels with divide = 255),
+    - 1 if p > threshold   with binarize = "threshold",
+    - 1 with probability p with binarize = "stochastic" (drawn anew at every call),
+    - (x + u) / divide     with dequantize, u ~ U[0, 1): divide is then the number of levels,
+    - x as int32           with integer (categorical levels); nothing else may be switched on.
+
+    **Raises:** `ConfigError` for settings that contradict each other.
+    """
+
+    divide: float = 1.0
+    binarize: Binarize = "none"
+    threshold: float = 0.5
+    dequantize: bool = False
+    integer: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.divide) and self.divide > 0):
+            raise ConfigError(f"divide must be above 0, not {self.divide!r}.", where="preparation.divide")
+        if not math.isfinite(self.threshold):
+            raise ConfigError(f"threshold must be finite, not {self.threshold!r}.", where="preparation.threshold")
+        if self.binarize not in get_args(Binarize):
+            known = nearest(str(self.binarize), get_args(Binarize))
+            raise ConfigError(f"{self.binarize!r} is no binarisation.", where="preparation.binarize", fix=known)
+        chosen = [self.binarize != "none", self.dequantize, self.integer]
+        if sum(chosen) > 1 or (self.integer and self.divide != 1.0):
+            raise ConfigError(
+                "binarize, dequantize and integer exclude each other, and integer allows no divide.",
+                where="preparation",
+                fix="Choose one of them.",
+            )
+
+    @property
+    def is_random(self) -> bool:
+        """Whether a call needs a key."""
+        return self.dequantize or self.binarize == "stochastic"
+
+    def __call__(self, x: Shaped[Array, "*x"], *, key: Key | None) -> Shaped[Array, "*x"]:
+        """Prepare one row. `key` may be None where `is_random` is False."""
+        if self.integer:
+            return jnp.asarray(x).astype(jnp.int32)
+        values = jnp.asarray(x).astype(jnp.float32)
+        if self.is_random:
+            if key is None:
+                what = "dequantize" if self.dequantize else "stochastic binarize"
+                raise ConfigError(f"{what} draws at random and needs a key.", where="preparation", fix="Pass key=...")
+            noise = jax.random.uniform(key, values.shape, jnp.float32)
+            if self.dequantize:
+                # In float32 the sum of 255 and a u just below 1 rounds to 256, outside its half-open bin.
+                below = jnp.nextafter(values + 1.0, jnp.zeros_like(values))
+                return jnp.minimum(values + noise, below) / self.divide
+            return (noise < values / self.divide).astype(jnp.float32)
+        grey = values / self.divide if self.divide != 1.0 else values
+        return (grey > self.threshold).astype(jnp.float32) if self.binarize == "threshold" else grey
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Preparation":
+        """A preparation from parsed JSON that may come from a stranger: exactly these fields, of these types.
+
+        **Raises:** `ModelFileError`.
+        """
+        fix = "The file was changed or damaged: use an intact copy."
+        types = {"divide": float, "binarize": str, "threshold": float, "dequantize": bool, "integer": bool}
+        if not isinstance(value, dict) or set(value) != set(types):
+            raise ModelFileError(f"must have exactly the entries {', '.join(types)}.", where="preparation", fix=fix)
+        fields: dict[str, Any] = {}
+        for key, kind in types.items():
+            entry = value[key]
+            if type(entry) is not kind and not (kind is float and type(entry) is int and abs(entry) < 2**53):
+                shown = f"{key} must be {kind.__name__}, not {str(entry)[:50]!r}."
+                raise ModelFileError(shown, where=f"preparation.{key}", fix=fix)
+            fields[key] = kind(entry)
+        try:
+            return cls(**fields)
+        except ConfigError as error:
+            raise ModelFileError(error.message, where=error.where, fix=fix) from None
+
+
+def prepare_batch(preparation: Preparation, batch: Batch, *, key: Key | None) -> Batch:
+    """The batch with every row of `x` prepared, each with its own key `fold_in(key, row_id)`.
+
+    So permuting, chunking or padding a batch keeps every row's draw. `key` may be None where nothing is random.
+    """
+    if not preparation.is_random or key is None:
+        x = jax.vmap(lambda row: preparation(row, key=None))(jnp.asarray(batch.x))
+    else:
+
+        def one(row: Array, row_id: Array) -> Array:
+            return preparation(row, key=jax.random.fold_in(key, row_id))
+
+        x = jax.vmap(one)(jnp.asarray(batch.x), jnp.asarray(batch.row_id))
+    return dataclasses.replace(batch, x=x)

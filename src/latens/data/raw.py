@@ -1,0 +1,116 @@
+"""What a reader hands on, and the bounds every reader keeps: nothing is allocated on a file's word alone."""
+
+import math
+from dataclasses import dataclass
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from latens.data.rows import TEST, TRAIN, VALIDATION
+from latens.errors import DataError, ResourceError
+
+MAX_BYTES = 8 * 2**30
+"""Most bytes one file may hold once decompressed."""
+
+MAX_RATIO = 1032
+"""DEFLATE cannot expand further than this, so a member that claims more lies about its size."""
+
+MAX_DIMENSIONS = 8
+
+_STEP = 2**24
+
+
+@dataclass
+class Raw:
+    """Rows as they came: `x` led by n, and where the source had them labels, row ids, weights, column names.
+
+    `brought` is the split that came with the data (uint8: 0 training, 1 validation, 2 test), None without one.
+    """
+
+    x: np.ndarray
+    label: np.ndarray | None = None
+    names: np.ndarray | None = None
+    weight: np.ndarray | None = None
+    columns: tuple[str, ...] | None = None
+    brought: np.ndarray | None = None
+    classes: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which named columns or keys are not data: the label ("none" for no label at all), the row id, the weight."""
+
+    label: str | None = None
+    row_id: str | None = None
+    weight: str | None = None
+
+    def asked(self) -> dict[str, str]:
+        """role -> name, for the roles that were asked for by name."""
+        roles = {"label": self.label, "row_id": self.row_id, "weight": self.weight}
+        return {role: name for role, name in roles.items() if name is not None and (role, name) != ("label", "none")}
+
+
+def damaged(where: str, message: str, fix: str = "") -> DataError:
+    return DataError(message, where=where, fix=fix or "The file is cut off, damaged or not what its name says.")
+
+
+def check_size(where: str, shape: tuple[int, ...], itemsize: int, available: int, *, exact: bool = True) -> int:
+    """Bytes of an array with this shape, after checking them against what the file can hold.
+
+    **Arguments:** `available` bytes there are (`exact`) or can be at most after decompression.
+    **Raises:** `DataError` for a header that lies, `ResourceError` above 8 GiB.
+    """
+    if len(shape) > MAX_DIMENSIONS or any(n < 0 for n in shape):
+        raise damaged(where, f"the header declares the shape {str(shape)[:80]}.")
+    size = math.prod(shape) * itemsize
+    if size > available or (exact and size != available):
+        held = f"{available} bytes follow" if exact else f"the file can hold {available} at most"
+        raise damaged(where, f"the header declares {str(size)[:30]} bytes of data, {held}.")
+    if size > MAX_BYTES:
+        raise ResourceError(
+            f"holds {size} bytes; one file may hold {MAX_BYTES}.", where=where, fix="Use fewer rows, or a smaller type."
+        )
+    return size
+
+
+def read_array(
+    stream: BinaryIO, dtype: np.dtype, shape: tuple[int, ...], where: str, *, order: Any = "C"
+) -> np.ndarray:
+    """Exactly one array from a stream, whose size `check_size` has allowed; the stream must end there."""
+    flat = np.empty(math.prod(shape), dtype)
+    view = flat.view(np.uint8).data if flat.size else memoryview(bytearray())
+    filled = 0
+    while filled < len(view):
+        got = stream.readinto(view[filled : filled + _STEP])  # type: ignore[attr-defined]
+        if not got:
+            raise damaged(where, f"the data end after {filled} of {len(view)} bytes.")
+        filled += got
+    if stream.read(1):
+        raise damaged(where, f"the file goes on after the {len(view)} bytes its header declares.")
+    if dtype == np.bool_ and flat.size and flat.view(np.uint8).max() > 1:
+        raise damaged(where, "a yes-or-no value is neither 0 nor 1.")
+    return flat.reshape(shape, order=order).astype(dtype.newbyteorder("="), copy=False)
+
+
+def join_parts(parts: dict[str, Raw], where: str) -> Raw:
+    """One `Raw` from the parts "train", "validation" and "test" (those that exist), in this order, split kept."""
+    codes = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
+    present = [(code, parts[name]) for name, code in codes.items() if name in parts]
+    shapes = [part.x.shape[1:] for _, part in present]
+    if any(shape != shapes[0] for shape in shapes):
+        raise damaged(where, f"training and other rows have different shapes: {shapes}.", "Give all parts one shape.")
+    for name, part in parts.items():
+        if part.label is not None and np.shape(part.label)[:1] != part.x.shape[:1]:
+            shown = f"the {name} part has {len(part.x)} rows and labels of shape {np.shape(part.label)}."
+            raise damaged(where, shown, "Give one label for each row.")
+    labels = [_labels(part) for _, part in present]
+    return Raw(
+        x=np.concatenate([part.x for _, part in present]),
+        label=np.concatenate(labels) if any(part.label is not None for _, part in present) else None,
+        brought=np.concatenate([np.full(len(part.x), code, np.uint8) for code, part in present]),
+    )
+
+
+def _labels(part: Raw) -> np.ndarray:
+    """The labels of a part; NaN ("no label") where only other parts have some."""
+    return np.full(len(part.x), np.nan) if part.label is None else np.asarray(part.label)

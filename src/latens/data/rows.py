@@ -1,0 +1,156 @@
+"""What belongs to a row beside its cells: its name, its random key, its split and its label."""
+
+import hashlib
+import re
+from typing import Any
+
+import numpy as np
+
+from latens.data.batches import mix
+from latens.data.schema import MAX_CLASSES, MAX_NAME
+from latens.errors import DataError, UsageError
+
+TRAIN, VALIDATION, TEST = 0, 1, 2
+SPLITS = ("train", "validation", "test")
+MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
+"""Words that stand for a missing value in a table (compared in lower case)."""
+
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
+
+
+def row_keys(names: np.ndarray) -> np.ndarray:
+    """A 32-bit number for each row name (whole numbers or text), the same on every machine.
+
+    Whole numbers are mixed as they are; text by the first 8 bytes of its BLAKE2b hash (UTF-8).
+    """
+    names = np.asarray(names)
+    if names.dtype.kind in "iu":
+        return mix(names.astype(np.int64).view(np.uint64) if names.dtype.kind == "i" else names)
+    hashes = (hashlib.blake2b(str(n).encode("utf-8", "surrogatepass"), digest_size=8).digest() for n in names.tolist())
+    return mix(np.frombuffer(b"".join(hashes), "<u8"))
+
+
+def split_by_hash(names: np.ndarray, brought: np.ndarray | None = None) -> np.ndarray:
+    """Train, validation or test for every row: 80/10/10 by a hash of its name, so adding rows moves no others.
+
+    **Arguments:** `names` of the rows; `brought` the split the data came with, if any (uint8). Rows that were brought
+    as validation or test stay what they are. Where a test set was brought, the tenth of the training rows that would
+    have become test stays in training; likewise for validation.
+    **Returns:** uint8, 0 train, 1 validation, 2 test.
+    """
+    tenth = (mix(row_keys(names)).astype(np.uint64) * np.uint64(10)) >> np.uint64(32)
+    split = np.array([TRAIN] * 8 + [VALIDATION, TEST], np.uint8)[tenth]
+    if brought is not None:
+        for kind in (VALIDATION, TEST):
+            if (brought == kind).any():
+                split[split == kind] = TRAIN
+        split = np.where(brought == TRAIN, split, brought).astype(np.uint8)
+    return split
+
+
+def row_names(values: Any, n: int, where: str) -> np.ndarray:
+    """The user's row ids as int64 or text, checked: one for each row, none missing, none twice.
+
+    **Raises:** `DataError`.
+    """
+    array = _flat(values, n, where, "row ids")
+    if array.dtype.kind == "f" and _whole(array):
+        array = array.astype(np.int64)
+    if array.dtype.kind == "u" and array.size and array.max() > np.iinfo(np.int64).max:
+        array = array.astype(str)
+    if array.dtype.kind in "iu":
+        names = array.astype(np.int64)
+    elif array.dtype.kind in "OUSMf":
+        text = [_text(v) for v in array.tolist()]
+        if "" in text:
+            raise DataError(f"row {text.index('')} has no id.", where=where, fix="Give every row an id of its own.")
+        names = np.array([int(t) for t in text], np.int64) if all(map(_WHOLE.match, text)) else np.array(text)
+    else:
+        raise DataError(f"row ids of type {array.dtype} are not used.", where=where, fix="Use whole numbers or text.")
+    unique, count = np.unique(names, return_counts=True)
+    if len(unique) != n:
+        twice = unique[count > 1][0].item()
+        raise DataError(
+            f"the row id {twice!r} is used {count[count > 1][0]} times.",
+            where=where,
+            fix="Give every row an id of its own (for a frame: reset_index(drop=True)).",
+        )
+    return names
+
+
+def encode_labels(values: Any, n: int, where: str, classes: tuple[str, ...] | None = None):
+    """Labels as codes and the names of the classes.
+
+    Whole numbers and text are classes, sorted; a missing label (NaN, an empty cell) gets the code -1, and so does a
+    label that is not among `classes` where these are given.
+
+    **Returns:** int32 codes of shape (n,), tuple of class names.
+    **Raises:** `DataError` for labels with a fraction (a measured quantity, not a class).
+    """
+    array = _flat(values, n, where, "labels")
+    if array.dtype.kind in "OUSM":
+        text = [_text(v) for v in array.tolist()]
+        text = ["" if t.lower() in MISSING_WORDS else t for t in text]
+        array = np.array(text)
+        # Longer numbers would lose digits as a float: they stay text.
+        if all(t == "" or (len(t) < 16 and _WHOLE.match(t.removesuffix(".0"))) for t in text) and any(text):
+            array = np.array([float(t) if t else np.nan for t in text])
+    if array.dtype.kind == "f":
+        missing = np.isnan(array)
+        if not _whole(array[~missing]):
+            bad = next(v for v in array[~missing].tolist() if not _whole(np.array(v)))
+            raise DataError(
+                f"labels must be classes (whole numbers or text), not {bad!r}.",
+                where=where,
+                fix="Choose another column with --label NAME, or --label none to leave labels out.",
+            )
+        array = np.where(missing, 0, array).astype(np.int64)
+    elif array.dtype.kind == "U":
+        missing = array == ""
+    elif array.dtype.kind in "biu":
+        missing = np.zeros(n, bool)
+    else:
+        raise DataError(f"labels of type {array.dtype} are not used.", where=where, fix="Use whole numbers or text.")
+    found, codes = np.unique(array[~missing], return_inverse=True)
+    words = tuple(str(v) for v in found.tolist())
+    if len(words) > MAX_CLASSES or any(len(w) > MAX_NAME for w in words):
+        raise DataError(
+            f"there are {len(words)} different labels (at most {MAX_CLASSES}, of {MAX_NAME} characters).",
+            where=where,
+            fix="Choose another column with --label NAME, or --label none to leave labels out.",
+        )
+    if classes is not None:
+        known = {word: i for i, word in enumerate(classes)}
+        codes = np.array([known.get(word, -1) for word in words], np.int32)[codes] if len(words) else codes
+        words = classes
+    result = np.full(n, -1, np.int32)
+    result[~missing] = codes
+    return result, words
+
+
+def _flat(values: Any, n: int, where: str, what: str) -> np.ndarray:
+    array = np.asarray(values)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.shape != (n,):
+        raise DataError(f"{what} of shape {array.shape} for {n} rows.", where=where, fix="Give one value for each row.")
+    return array
+
+
+def _whole(array: np.ndarray) -> bool:
+    return bool(np.all(np.isfinite(array)) and np.all(array == np.floor(array)) and np.all(np.abs(array) < 2**53))
+
+
+def _text(value: Any) -> str:
+    if value is None or value != value:
+        return ""
+    return (value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)).strip()
+
+
+def split_code(which: str | int) -> int:
+    """0, 1 or 2 for "train", "validation" or "test" (or the code itself)."""
+    if which in SPLITS:
+        return SPLITS.index(str(which))
+    if which in (TRAIN, VALIDATION, TEST):
+        return int(which)
+    raise UsageError(f"{which!r} is no split.", fix=f"Valid: {', '.join(SPLITS)}.")

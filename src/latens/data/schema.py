@@ -1,0 +1,149 @@
+"""What the columns or pixels of a data set are: enough to build a model without seeing a row."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, NoReturn, get_args
+
+from latens.errors import ModelFileError, nearest
+
+Kind = Literal["binary", "levels", "unit", "real"]
+"""What a cell holds: 0 or 1; an integer 0..levels-1; a number in [0, 1]; any real number."""
+
+MAX_CELLS = 2**27
+MAX_LEVELS = 65536
+MAX_CLASSES = 65536
+MAX_NAME = 1000
+# A shift or scale must survive float32, also when it is inverted.
+MAX_SHIFT, MIN_SCALE, MAX_SCALE = 1e38, 1e-37, 1e37
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table: its name and, for real columns, the shift and scale that standardise it."""
+
+    name: str
+    shift: float = 0.0
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
+class Schema:
+    """The shape and meaning of one row.
+
+    **Arguments:** `shape` of one event; `kind` of its cells; `levels` for kind "levels"; `columns` for tables (their
+    number is the only entry of `shape`); `classes` the names of the labels, if there are any.
+    """
+
+    shape: tuple[int, ...]
+    kind: Kind
+    levels: int | None = None
+    columns: tuple[Column, ...] | None = None
+    classes: tuple[str, ...] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, value: Any) -> "Schema":
+        """A schema from parsed JSON that may come from a stranger.
+
+        Every type and bound is checked before anything is built: at most 2**27 cells, 2 to 65536 levels, unique names
+        of at most 1000 characters, finite numbers, scales above 0.
+
+        **Raises:** `ModelFileError` naming the entry.
+        """
+        entry = _object(value, "schema", ("shape", "kind"), ("levels", "columns", "classes"))
+        shape = _shape(entry["shape"])
+        kind = entry["kind"]
+        if kind not in get_args(Kind):
+            known = nearest(kind, get_args(Kind)) if isinstance(kind, str) else f"Valid: {', '.join(get_args(Kind))}."
+            _bad("schema.kind", f"{str(kind)[:50]!r} is no kind of cell. {known}")
+        levels = entry.get("levels")
+        if kind == "levels":
+            levels = _integer(levels, "schema.levels", 2, MAX_LEVELS)
+        elif levels is not None:
+            _bad("schema.levels", f"only kind 'levels' has levels, not {kind!r}.")
+        columns = entry.get("columns")
+        if columns is not None:
+            columns = _columns(columns, shape)
+        classes = entry.get("classes")
+        if classes is not None:
+            classes = _names(_list(classes, "schema.classes", MAX_CLASSES), "schema.classes")
+        return cls(shape, kind, levels, columns, classes)
+
+
+def _bad(where: str, message: str) -> NoReturn:
+    raise ModelFileError(message, where=where, fix="The file was changed or damaged: use an intact copy.")
+
+
+def _object(value: Any, where: str, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Any]:
+    """A JSON object with exactly these keys; also used by the other parts of a model file."""
+    if not isinstance(value, dict):
+        _bad(where, f"must be an object, not {type(value).__name__}.")
+    for key in value:
+        if key not in required + optional:
+            hint = nearest(str(key)[:MAX_NAME], required + optional)
+            _bad(where, f"has an unknown entry {str(key)[:50]!r}. {hint}")
+    for key in required:
+        if key not in value:
+            _bad(where, f"lacks the entry {key!r}.")
+    return value
+
+
+def _list(value: Any, where: str, most: int) -> list[Any]:
+    if not isinstance(value, list | tuple):
+        _bad(where, f"must be a list, not {type(value).__name__}.")
+    if len(value) > most:
+        _bad(where, f"has {len(value)} entries, at most {most} are allowed.")
+    return list(value)
+
+
+def _integer(value: Any, where: str, low: int, high: int) -> int:
+    if type(value) is not int or not low <= value <= high:
+        _bad(where, f"must be a whole number from {low} to {high}, not {str(value)[:50]!r}.")
+    return value
+
+
+def _number(value: Any, where: str) -> float:
+    """A finite JSON number; booleans are not numbers, and an integer too large for a float is not finite."""
+    try:
+        number = float(value) if type(value) in (int, float) else math.nan
+    except OverflowError:
+        number = math.nan
+    if not math.isfinite(number):
+        _bad(where, f"must be a finite number, not {str(value)[:50]!r}.")
+    return number
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    shape = tuple(_integer(n, "schema.shape", 1, MAX_CELLS) for n in _list(value, "schema.shape", 8))
+    if math.prod(shape) > MAX_CELLS:
+        _bad("schema.shape", f"{shape} has more than {MAX_CELLS} cells.")
+    return shape
+
+
+def _names(values: list[Any], where: str) -> tuple[str, ...]:
+    for i, name in enumerate(values):
+        if not isinstance(name, str) or len(name) > MAX_NAME:
+            _bad(f"{where}[{i}]", f"must be text of at most {MAX_NAME} characters.")
+    if len(set(values)) != len(values):
+        _bad(where, "holds a name twice.")
+    return tuple(values)
+
+
+def _columns(value: Any, shape: tuple[int, ...]) -> tuple[Column, ...]:
+    entries = _list(value, "schema.columns", MAX_CELLS)
+    if shape != (len(entries),):
+        _bad("schema.columns", f"has {len(entries)} columns for rows of shape {shape}.")
+    columns = []
+    for i, entry in enumerate(entries):
+        where = f"schema.columns[{i}]"
+        item = _object(entry, where, ("name", "shift", "scale"))
+        shift, scale = _number(item["shift"], f"{where}.shift"), _number(item["scale"], f"{where}.scale")
+        if abs(shift) > MAX_SHIFT:
+            _bad(f"{where}.shift", f"must lie within {MAX_SHIFT:g}, not {shift!r}.")
+        if not MIN_SCALE <= scale <= MAX_SCALE:
+            _bad(f"{where}.scale", f"must lie between {MIN_SCALE:g} and {MAX_SCALE:g}, not {scale!r}.")
+        columns.append(Column(item["name"], shift, scale))
+    _names([column.name for column in columns], "schema.columns")
+    return tuple(columns)

@@ -1,0 +1,175 @@
+"""One door for data of every kind: a name, a path, an array or a frame becomes a checked `Dataset`."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latens.data.arrays import read_npy
+from latens.data.dataset import Dataset
+from latens.data.formats import check_numeric, read_object, read_path
+from latens.data.infer import cell_name, conform, infer_schema, store
+from latens.data.known import KNOWN
+from latens.data.raw import Raw, Roles
+from latens.data.rows import TRAIN, encode_labels, row_keys, row_names, split_by_hash
+from latens.data.schema import Schema
+from latens.errors import DataError, UsageError, nearest
+
+
+def load(
+    spec: Any,
+    *,
+    label: Any = None,
+    row_id: Any = None,
+    weight: Any = None,
+    missing: str | None = None,
+    name: str | None = None,
+    schema: Schema | None = None,
+) -> Dataset:
+    """Load data.
+
+    **Arguments:**
+
+    - `spec`: "digits", "mnist", "fashion-mnist", "wine", "breast-cancer", "iris"; a path (.npy, .npz, IDX, a folder
+      with MNIST-named IDX files, .csv and the like, .parquet); an array of shape (n, ...); a pandas or polars frame.
+    - `label`, `row_id`, `weight`: the name of a column or .npz key, or an array with one value for each row. `label`
+      may also be a .npy file, or "none" to leave labels out.
+    - `missing`: None refuses NaN; "nan" makes NaN cells missing: they form the mask, and `x` holds the mean of the
+      column's observed training cells there (rounded for whole numbers).
+    - `name`: of the data set, else taken from the source.
+    - `schema`: the schema of a trained model, which the data must fit; None infers it.
+
+    **Raises:** `DataError` saying where and how to mend it, `ResourceError` beyond memory or permissions.
+    """
+    if missing not in (None, "nan"):
+        raise UsageError(f"missing={missing!r} is unknown.", fix="Valid: None (refuse NaN) and 'nan' (NaN is missing).")
+    words, given = _roles(label=label, row_id=row_id, weight=weight)
+    raw, where, title = _read(spec, words, name)
+    n = len(raw.x) if raw.x.ndim else 0
+    check_numeric(raw.x, where)
+    names = np.arange(n) if (ids := given.get("row_id", raw.names)) is None else row_names(ids, n, where)
+    split = split_by_hash(names, raw.brought)
+    observed = _find_missing(raw, names, missing, where)
+    if schema is None:
+        found = infer_schema(raw.x, split == TRAIN, raw.columns, observed=observed, where=where)
+        x = raw.x
+    else:
+        x, observed = conform(raw.x, raw.columns, schema, observed, where)
+        found = schema
+    x = store(_fill(x, observed, split == TRAIN, found), found, where)
+    codes = None
+    labels = given.get("label", raw.label)
+    if labels is not None:
+        codes, classes = encode_labels(labels, n, where, found.classes)
+        if found.classes is None:
+            titles = raw.classes if raw.classes is not None and len(raw.classes) == len(classes) else classes
+            found = dataclasses.replace(found, classes=titles)
+    return Dataset(
+        x=x,
+        schema=found,
+        row_id=row_keys(names),
+        names=names,
+        split=split,
+        name=name or title,
+        label=codes,
+        mask=observed,
+        weight=_weights(given.get("weight", raw.weight), n, where),
+    )
+
+
+def _roles(**choices: Any) -> tuple[Roles, dict[str, Any]]:
+    """Names of columns, and arrays given outright."""
+    words = {role: str(v) for role, v in choices.items() if isinstance(v, str | int) and not isinstance(v, bool)}
+    given = {role: v for role, v in choices.items() if v is not None and role not in words}
+    if words.get("label", "").endswith(".npy"):
+        given["label"] = _label_file(Path(words.pop("label")))
+    return Roles(**words), given
+
+
+def _label_file(path: Path) -> np.ndarray:
+    try:
+        return read_npy(path)
+    except OSError as error:
+        raise DataError(f"cannot be read ({error.strerror}).", where=str(path), fix="Check the path.") from None
+
+
+def _read(spec: Any, roles: Roles, name: str | None) -> tuple[Raw, str, str]:
+    """The rows, what errors call their source, and the name of the data set."""
+    if not isinstance(spec, str | Path):
+        return read_object(spec, roles, name or "data"), name or "data", "data"
+    if isinstance(spec, str) and spec in KNOWN:
+        if asked := roles.asked():
+            raise DataError(f"has no column {next(iter(asked.values()))!r}.", where=spec, fix="Its labels are known.")
+        raw = KNOWN[spec]()
+        if roles.label == "none":
+            raw.label = raw.classes = None
+        return raw, spec, spec
+    path = Path(spec)
+    try:
+        exists = path.exists()
+    except (OSError, ValueError):
+        exists = False
+    if not exists:
+        plain = "/" not in str(spec) and "\\" not in str(spec) and "." not in str(spec)
+        hint = nearest(str(spec)[:1000], KNOWN) if plain else "Check the path."
+        what = "no such file, folder or built-in data set." if plain else "no such file or folder."
+        raise DataError(what, where=str(spec)[:1000], fix=hint)
+    raw = read_path(path, roles)
+    title = path.resolve().name if path.is_dir() else path.name.split(".")[0]
+    return raw, str(path), title or str(path)
+
+
+def _find_missing(raw: Raw, names: np.ndarray, missing: str | None, where: str) -> np.ndarray | None:
+    """True where a cell is observed, None where all are; refuses infinities, and NaN unless `missing` is "nan"."""
+    if raw.x.dtype.kind != "f":
+        return None
+    finite = np.isfinite(raw.x)
+    if finite.all():
+        return None
+    bad = ~finite if missing is None else np.isinf(raw.x)
+    if bad.any():
+        at = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
+        value, count = raw.x[at], int(bad.sum())
+        what = "NaN (a missing value)" if np.isnan(value) else f"{value}"
+        row = f"row {at[0]}" if names[at[0]] == at[0] else f"row {at[0]} (id {names[at[0]].item()!r})"
+        raise DataError(
+            f"holds {what}; {count} such cell{'s' if count > 1 else ''} in all.",
+            where=f"{where}, {row}, {cell_name(at[1:], raw.columns)}",
+            fix="Treat NaN cells as missing with --missing nan, or fill them in."
+            if np.isnan(value)
+            else "Replace infinite values by numbers (or by NaN, with --missing nan).",
+        )
+    return finite
+
+
+def _fill(x: np.ndarray, observed: np.ndarray | None, train: np.ndarray, schema: Schema) -> np.ndarray:
+    """Missing cells replaced by the mean of the column's observed training cells (0 where there is none)."""
+    if observed is None:
+        return x
+    if schema.kind == "real" and schema.columns is not None:
+        # Of the data the schema was made from, which for a trained model are its training data.
+        return np.where(observed, x, np.array([column.shift for column in schema.columns]))
+    rows = train if train.any() else np.ones_like(train)
+    count = observed[rows].sum(0)
+    total = np.where(observed, x, 0)[rows].sum(0, dtype=np.float64)
+    mean = total / np.maximum(count, 1)
+    if schema.kind in ("binary", "levels"):
+        mean = np.round(mean)
+    return np.where(observed, x, mean)
+
+
+def _weights(values: Any, n: int, where: str) -> np.ndarray | None:
+    if values is None:
+        return None
+    try:
+        weights = np.asarray(values, np.float32)
+    except (ValueError, TypeError):
+        raise DataError("weights must be numbers.", where=where, fix="Give every row a weight of 0 or more.") from None
+    if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any():
+        raise DataError(
+            f"weights must be {n} finite numbers of 0 or more.",
+            where=where,
+            fix="Give every row a weight of 0 or more.",
+        )
+    return weights

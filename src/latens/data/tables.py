@@ -1,0 +1,144 @@
+"""Tables from memory (pandas, polars) and from Parquet: named columns, some of them labels, ids or weights."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latens.data.raw import MAX_BYTES, Raw, Roles
+from latens.errors import DataError, ResourceError, nearest
+
+
+def role_positions(names: Sequence[str], roles: Roles, where: str) -> dict[str, int]:
+    """Where the label, id and weight columns are: role -> position. A whole number counts columns (-1: the last).
+
+    **Raises:** `DataError` naming the nearest column.
+    """
+    found: dict[str, int] = {}
+    for role, name in roles.asked().items():
+        if name in names:
+            found[role] = list(names).index(name)
+        elif name.lstrip("-").isdecimal() and name.isascii() and -len(names) <= int(name) < len(names):
+            found[role] = int(name) % len(names)
+        else:
+            hint = nearest(name, names) if len(names) <= 1000 else ""
+            raise DataError(f"has no column {name!r}.", where=where, fix=hint)
+    if len(set(found.values())) != len(found):
+        raise DataError("one column was named for two roles.", where=where, fix="Name different columns.")
+    return found
+
+
+def check_column_names(names: Sequence[str], where: str) -> None:
+    """Refuse a table in which two columns have one name."""
+    if len(set(names)) != len(names):
+        twice = next(name for name in names if list(names).count(name) > 1)
+        raise DataError(f"two columns are named {twice!r}.", where=where, fix="Give every column a name of its own.")
+
+
+def text_column(name: str, value: Any, where: str) -> DataError:
+    """The refusal of a text column."""
+    shown = str(value)[:40]
+    comma = shown.count(",") == 1 and shown.replace(",", "").lstrip("+-").isdecimal()
+    advice = "Write decimal points instead of decimal commas." if comma else (
+        f"Leave the column out, turn it into numbers, or name it with --label {name} or --id {name}."
+    )  # fmt: skip
+    return DataError(f"column {name!r} holds text ({shown!r}).", where=where, fix=advice)
+
+
+def from_columns(columns: dict[str, Any], roles: Roles, where: str, names: np.ndarray | None = None) -> Raw:
+    """Rows from named columns; each is a NumPy array or a list of text.
+
+    **Raises:** `DataError` for columns that are neither numbers nor named as label or id.
+    """
+    words = list(columns)
+    found = role_positions(words, roles, where)
+    picked = {role: np.asarray(columns[words[i]]) for role, i in found.items()}
+    kept = [word for i, word in enumerate(words) if i not in found.values()]
+    if not kept:
+        raise DataError("has no column of numbers left.", where=where, fix="Name fewer columns as label, id or weight.")
+    arrays = []
+    for word in kept:
+        array = np.asarray(columns[word])
+        if array.dtype.kind not in "biuf":
+            raise text_column(word, array[0] if len(array) else "", where)
+        arrays.append(array)
+    if len(arrays) * len(arrays[0]) * 8 > MAX_BYTES:
+        raise ResourceError(f"has more than {MAX_BYTES // 8} cells.", where=where, fix="Use fewer rows or columns.")
+    dtype = np.result_type(*arrays)
+    x = np.empty((len(arrays[0]), len(arrays)), dtype)
+    for i, array in enumerate(arrays):
+        x[:, i] = array
+    return Raw(x, picked.get("label"), picked.get("row_id", names), picked.get("weight"), tuple(kept))
+
+
+def is_frame(value: Any) -> bool:
+    """Whether this is a pandas or polars frame, told without importing either."""
+    return type(value).__name__ == "DataFrame" and type(value).__module__.split(".")[0] in ("pandas", "polars")
+
+
+def from_frame(frame: Any, roles: Roles, where: str) -> Raw:
+    """Rows from a pandas or polars frame. A pandas index that is not just a count becomes the row ids."""
+    words = [str(name) for name in frame.columns]
+    check_column_names(words, where)
+    if type(frame).__module__.split(".")[0] == "polars":
+        return from_columns({word: _polars(frame[word]) for word in words}, roles, where)
+    index = frame.index
+    counted = type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1
+    names = None if counted else np.asarray([v if isinstance(v, int) else str(v) for v in index.tolist()])
+    return from_columns({word: _pandas(frame.iloc[:, i]) for i, word in enumerate(words)}, roles, where, names)
+
+
+def _pandas(series: Any) -> np.ndarray:
+    from pandas.api import types
+
+    if types.is_bool_dtype(series.dtype) and not series.isna().any():
+        return series.to_numpy(dtype=bool)
+    if types.is_numeric_dtype(series.dtype) and not types.is_complex_dtype(series.dtype):
+        return series.to_numpy(dtype=np.float64, na_value=np.nan) if series.isna().any() else _plain(series.to_numpy())
+    return np.array(["" if missing else str(v) for v, missing in zip(series, series.isna())], dtype=str)
+
+
+def _polars(series: Any) -> np.ndarray:
+    if series.dtype.is_numeric() or str(series.dtype) == "Boolean":
+        return _plain(series.to_numpy())
+    return np.array(["" if v is None else str(v) for v in series.to_list()], dtype=str)
+
+
+def _plain(values: np.ndarray) -> np.ndarray:
+    """Numbers that come as objects (yes-or-no with holes, decimals) as float64: None becomes NaN."""
+    return values.astype(np.float64) if values.dtype == object else values
+
+
+def read_parquet(path: Path, roles: Roles) -> Raw:
+    """Rows from a Parquet file, by pyarrow where it is installed."""
+    where = str(path)
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as parquet
+    except ImportError:
+        raise DataError(
+            "reading Parquet needs pyarrow, which is not installed.",
+            where=where,
+            fix="Install latens[tables], or write the table as .csv.",
+        ) from None
+    try:
+        with parquet.ParquetFile(path) as file:
+            cells = file.metadata.num_rows * file.metadata.num_columns
+            if cells * 8 > MAX_BYTES:
+                raise ResourceError(f"declares {cells} cells.", where=where, fix="Use fewer rows or columns.")
+            table = file.read()
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"is not readable Parquet ({str(error)[:80]}).", where=where, fix="Write it again.") from None
+    check_column_names(table.column_names, where)
+    columns: dict[str, Any] = {}
+    index = None
+    for name in table.column_names:
+        column = table[name]
+        if pa.types.is_boolean(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+            columns[name] = _plain(column.to_numpy())
+        else:
+            columns[name] = np.array(["" if v is None else str(v) for v in column.to_pylist()], dtype=str)
+        if name == "__index_level_0__" and roles.row_id is None:
+            index = columns.pop(name)
+    return from_columns(columns, roles, where, index)

@@ -1,0 +1,95 @@
+"""What every distribution is: a density over one event. `jax.vmap` makes batches."""
+
+from abc import abstractmethod
+from typing import Any, Generic, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.shapes import Array, Bool, Float, Key, Nats, Shaped
+
+Event = TypeVar("Event")
+
+
+class AbstractDistribution(eqx.Module, Generic[Event]):
+    """A density over one event. Subclasses write `sample` and `log_prob` for that one event, as in the paper."""
+
+    @abstractmethod
+    def sample(self, *, key: Key) -> Event:
+        """Draw one event."""
+
+    @abstractmethod
+    def log_prob(self, event: Event) -> Nats:
+        """The log density (or log probability) of one event, in nats, with every constant."""
+
+    def sample_and_log_prob(self, *, key: Key) -> tuple[Event, Nats]:
+        """One event and its log density; overridden where both together are cheaper."""
+        event = self.sample(key=key)
+        return event, self.log_prob(event)
+
+
+class AbstractFactorised(AbstractDistribution[Array]):
+    """A distribution whose variables are independent given its parameters."""
+
+    @abstractmethod
+    def log_prob_terms(self, event: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log density of each variable, in nats; its sum is `log_prob`."""
+
+    @abstractmethod
+    def mean(self) -> Float[Array, "*x"]:
+        """The mean of each variable."""
+
+    def log_prob(self, event: Shaped[Array, "*x"]) -> Nats:
+        return jnp.sum(self.log_prob_terms(event))
+
+
+class AbstractReparameterised(AbstractFactorised):
+    """A distribution whose samples are a smooth function of its parameters and of noise without parameters."""
+
+    @abstractmethod
+    def sample_noise(self, *, key: Key) -> Float[Array, "*x"]:
+        """Draw the noise; zero noise gives the mean exactly."""
+
+    @abstractmethod
+    def from_noise(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        """The event that belongs to this noise."""
+
+    def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        return self.from_noise(self.sample_noise(key=key))
+
+
+def log_prob(distribution: AbstractDistribution, event: Any, mask: Bool[Array, "*x"] | None = None) -> Nats:
+    r"""The log density of the observed part of an event.
+
+    $\sum_i m_i \log p(x_i)$. Missing entries are replaced by a value inside the support *before* the density and
+    removed by `where` after it, so that a NaN there reaches neither the value nor a gradient.
+
+    **Arguments:** `mask` is True where the entry is observed. **Returns:** nats.
+    **Raises:** TypeError if the distribution does not factorise over its variables.
+    """
+    if mask is None:
+        return distribution.log_prob(event)
+    if not isinstance(distribution, AbstractFactorised):
+        raise TypeError(f"a mask needs a distribution that factorises over its variables, not {type(distribution)}")
+    terms = distribution.log_prob_terms(jnp.where(mask, event, jnp.zeros_like(event)))
+    return jnp.sum(jnp.where(mask, terms, 0.0))
+
+
+
+@jax.custom_jvp
+def sum_softplus(logits: Float[Array, "..."]) -> Nats:
+    r"""$\sum_i \log(1 + e^{l_i})$ with one logarithm for every sixteen terms.
+
+    $\log(1+e^{l}) = \max(l, 0) + \log(1 + e^{-|l|})$, and a product of sixteen factors in (1, 2] stays below $2^{16}$.
+    """
+    flat = logits.reshape(-1)
+    padded = jnp.pad(jnp.exp(-jnp.abs(flat)), (0, -flat.size % 16))
+    return jnp.sum(jax.nn.relu(flat)) + jnp.sum(jnp.log(jnp.prod(1.0 + padded.reshape(-1, 16), axis=1)))
+
+
+@sum_softplus.defjvp
+def _sum_softplus_jvp(primals: tuple, tangents: tuple) -> tuple:
+    # The derivative is the sigmoid; through the products it would cost more than the sum itself.
+    (logits,), (tangent,) = primals, tangents
+    return sum_softplus(logits), jnp.sum(jax.nn.sigmoid(logits) * tangent)

@@ -1,0 +1,112 @@
+"""Distributions of real vectors: the Normal with its parametrisations, a point mass, a shift and scale."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.distributions.base import AbstractFactorised, AbstractReparameterised
+from latens.shapes import Array, Float, Key
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+class StandardNormal(AbstractReparameterised):
+    r"""$N(0, I)$ of a given shape. It holds no arrays, so nothing of it can be trained.
+
+    >>> float(StandardNormal((2,)).log_prob(jnp.zeros(2)))  # -log(2 pi)
+    -1.8378770351409912
+    """
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def sample_noise(self, *, key: Key) -> Float[Array, "*x"]:
+        return jax.random.normal(key, self.shape)
+
+    def from_noise(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        return noise
+
+    def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        return -0.5 * (event**2 + LOG_2PI)
+
+    def mean(self) -> Float[Array, "*x"]:
+        return jnp.zeros(self.shape)
+
+    def log_scale_array(self) -> Float[Array, "*x"]:
+        return jnp.zeros(self.shape)
+
+
+class DiagonalNormal(AbstractReparameterised):
+    r"""$\prod_i N(x_i; \mu_i, \sigma_i^2)$ with $\log\sigma$ given.
+
+    **Arguments:** `loc` of shape (*x); `log_scale` of a shape that broadcasts to it.
+
+    >>> float(DiagonalNormal(jnp.array([1.0]), jnp.array([0.0])).log_prob(jnp.array([1.0])))
+    -0.9189385175704956
+    """
+
+    loc: Float[Array, "*x"]
+    log_scale: Float[Array, "..."]
+
+    def sample_noise(self, *, key: Key) -> Float[Array, "*x"]:
+        return jax.random.normal(key, self.loc.shape, self.loc.dtype)
+
+    def from_noise(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        return self.loc + jnp.exp(self.log_scale) * noise
+
+    def sample_and_log_prob(self, *, key: Key) -> tuple[Float[Array, "*x"], Float[Array, ""]]:
+        noise = self.sample_noise(key=key)
+        event = self.from_noise(noise)
+        # The standardised residual is the noise: no division, and exact when the scale underflows.
+        terms = -0.5 * (noise**2 + LOG_2PI) - self.log_scale_array()
+        return event, jnp.sum(terms)
+
+    def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        residual = (event - self.loc) * jnp.exp(-self.log_scale)
+        return -0.5 * (residual**2 + LOG_2PI) - self.log_scale
+
+    def mean(self) -> Float[Array, "*x"]:
+        return self.loc
+
+    def log_scale_array(self) -> Float[Array, "*x"]:
+        return jnp.broadcast_to(self.log_scale, self.loc.shape)
+
+
+class Deterministic(AbstractReparameterised):
+    """A point mass: the "posterior" of a plain autoencoder. It has no density, and asking for one is an error."""
+
+    loc: Float[Array, "*x"]
+
+    def sample_noise(self, *, key: Key) -> Float[Array, "*x"]:
+        return jnp.zeros_like(self.loc)
+
+    def from_noise(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        return self.loc
+
+    def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        raise TypeError("a point mass has no density: an autoencoder has no ELBO; train it with Reconstruction()")
+
+    def mean(self) -> Float[Array, "*x"]:
+        return self.loc
+
+
+class Affine(AbstractFactorised):
+    r"""The distribution of $s + c\,y$ for $y$ from `base`: a density in the data's own units.
+
+    $\log p(x) = \log p_y((x - s)/c) - \sum_i \log c_i$. A model keeps `shift` and `scale` frozen.
+    """
+
+    base: AbstractFactorised
+    shift: Float[Array, "*x"]
+    scale: Float[Array, "*x"]
+
+    def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        return self.shift + self.scale * self.base.sample(key=key)
+
+    def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        terms = self.base.log_prob_terms((event - self.shift) / self.scale)
+        return terms - jnp.log(self.scale)
+
+    def mean(self) -> Float[Array, "*x"]:
+        return self.shift + self.scale * self.base.mean()

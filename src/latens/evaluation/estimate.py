@@ -1,0 +1,46 @@
+"""A number with its error: what every evaluation returns."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over rows with the standard error of that mean.
+
+    **Arguments:** `value` and `standard_error` in `unit`; `num_samples` K draws a row; `n` rows.
+    """
+
+    value: float
+    standard_error: float
+    num_samples: int
+    n: int
+    unit: str = "nats"
+    protocol: str = ""
+
+    @classmethod
+    def of(cls, rows: np.ndarray, *, num_samples: int, protocol: str, weight: np.ndarray | None = None) -> "Estimate":
+        """The (weighted) mean of one number a row: sum(w r)/sum(w), its error from the spread between rows."""
+        rows = np.asarray(rows, np.float64)
+        weight = np.ones(len(rows)) if weight is None else np.asarray(weight, np.float64)
+        share = weight / weight.sum()
+        value = float(np.sum(share * rows))
+        n = len(rows)
+        spread = float(np.sqrt(np.sum(share**2 * (rows - value) ** 2) * n / (n - 1))) if n > 1 else float("nan")
+        return cls(value, spread, num_samples, n, protocol=protocol)
+
+    def to_json(self) -> dict[str, Any]:
+        error = None if np.isnan(self.standard_error) else self.standard_error
+        return {
+            "value": self.value,
+            "standard_error": error,
+            "num_samples": self.num_samples,
+            "n": self.n,
+            "unit": self.unit,
+            "protocol": self.protocol,
+        }
+
+    def __str__(self) -> str:
+        return f"{self.value:.2f} ± {self.standard_error:.2f} {self.unit}"

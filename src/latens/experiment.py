@@ -1,0 +1,167 @@
+"""From a configuration and data to a trained model: the one path that the command and the estimators share."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from latens import config as configuration
+from latens.config import Config, VAEConfig
+from latens.data import TRAIN, VALIDATION, Dataset, Preparation
+from latens.errors import DataError
+from latens.recipes import Recipe, get_recipe
+from latens.runs import RunFolder
+from latens.shapes import PyTree
+from latens.trained import TrainedModel
+from latens.training import (
+    Callback,
+    Event,
+    FitResult,
+    Interrupted,
+    LoopState,
+    Settings,
+    Snapshot,
+    Stage,
+    TrainState,
+    fit,
+)
+from latens.training.checkpoint import latest_checkpoint, save_checkpoint
+from latens.training.fit import loop_to_json
+
+SECONDS_BETWEEN_CHECKPOINTS = 10.0
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A resolved configuration with everything it needs: nothing is left to decide, nothing is trained yet."""
+
+    recipe: Recipe
+    config: Config
+    reasons: tuple[str, ...]
+    data: Dataset
+    preparation: Preparation
+
+    def new_model(self) -> Any:
+        """The untrained model, from the configuration's seed."""
+        key = jax.random.fold_in(jax.random.key(self.config.training.seed), 0x1417)
+        return self.recipe.build(self.data.schema, self.config, key=key)
+
+    def stages(self) -> tuple[Stage, ...]:
+        return self.recipe.plan(self.data.schema, self.config, self.steps_per_epoch)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        rows = len(self.data.subset("train"))
+        batch = self.config.training.batch_size if isinstance(self.config, VAEConfig) else rows
+        return -(-rows // min(rows, batch))
+
+    def trained(self, model: Any, **facts: Any) -> TrainedModel:
+        """The model as it is saved, with what it was trained on."""
+        about = {"data": self.data.name, "rows": len(self.data.subset("train")), "fingerprint": self.data.fingerprint}
+        return TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **facts})
+
+
+def prepare(config: Config, data: Dataset) -> Experiment:
+    """Resolve a configuration on data. **Raises:** DataError, ConfigError with the remedy."""
+    recipe = get_recipe(config.recipe)
+    if config.data.validation == "test" and data.held_out:
+        if not len(data.subset("test")):
+            raise DataError("there are no test rows to validate on.", where=data.name)
+        data = replace(data, split=np.where(data.split == VALIDATION, TRAIN, data.split), held_out=False)
+    if not len(data.subset("train")):
+        raise DataError(f"none of the {len(data)} rows is a training row.", where=data.name, fix="Give more rows.")
+    resolved, reasons = recipe.resolve(config, data)
+    return Experiment(recipe, resolved, tuple(reasons), data, recipe.preparation(data.schema, resolved))
+
+
+def train(
+    experiment: Experiment,
+    *,
+    run: RunFolder | None = None,
+    callbacks: Sequence[Callback] = (),
+    resume: bool = False,
+    model: Any = None,
+) -> tuple[TrainedModel, FitResult]:
+    """Train, with checkpoints and metrics in `run` where one is given.
+
+    **Arguments:** `resume` goes on from the run's latest checkpoint; `model` replaces the recipe's new model (a
+    user's own networks).
+    **Raises:** Interrupted when a callback asks to stop (a checkpoint is written first); DivergedError.
+    """
+    config = experiment.config
+    settings = Settings(seed=config.training.seed)
+    if isinstance(config, VAEConfig):
+        settings = Settings(
+            batch_size=config.training.batch_size,
+            seed=config.training.seed,
+            chunk_steps=config.training.chunk_steps or 100,
+            stop_every=config.training.plots_every,
+        )
+    recorder = None if run is None else Recorder(run)
+    try:
+        result = fit(
+            experiment.new_model() if model is None else model,
+            experiment.stages(),
+            experiment.data,
+            preparation=experiment.preparation,
+            settings=settings,
+            callbacks=[*([recorder] if recorder else []), *callbacks],
+            resume=recorder.restore if recorder and resume else None,
+        )
+    except Interrupted as stop:
+        if recorder:
+            recorder.checkpoint(stop.snapshot)
+        raise
+    loop = result.snapshot.loop
+    trained = experiment.trained(
+        result.model, steps=loop.step, best_step=loop.best_step, stopped_because=loop.stopped_because
+    )
+    if model is not None:
+        trained = replace(trained, config=None)
+    return trained, result
+
+
+class Recorder:
+    """The callback that writes a run's metrics and checkpoints."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run, self.last = run, time.monotonic()
+        run.checkpoints.mkdir(exist_ok=True)
+
+    def __call__(self, event: Event) -> str | None:
+        if event.kind in ("chunk", "epoch", "bad-chunk"):
+            self.run.append_metrics(event.record)
+        if event.kind == "chunk":
+            self.run.append_timing(
+                {"step": event.record["step"], "seconds": event.snapshot.loop.seconds, "rows_per_second": event.rows_per_second}
+            )
+        due = time.monotonic() - self.last > SECONDS_BETWEEN_CHECKPOINTS
+        if event.kind == "stage-end" or (event.kind == "boundary" and due):
+            self.checkpoint(event.snapshot)
+        return None
+
+    def checkpoint(self, snapshot: Snapshot) -> None:
+        """Write the state, with the length of the metrics file that belongs to it."""
+        loop = {**loop_to_json(snapshot.loop), "metrics_bytes": self.run.metrics_length()}
+        tree = {"state": snapshot.state, "best": snapshot.best}
+        save_checkpoint(self.run.checkpoints, snapshot.loop.step, tree, loop)
+        self.last = time.monotonic()
+
+    def restore(self, state: TrainState, best: PyTree) -> Snapshot | None:
+        """The latest checkpoint, or None; metrics written after it are cut off."""
+        found = latest_checkpoint(self.run.checkpoints, {"state": state, "best": best})
+        if found is None:
+            self.run.truncate_metrics(0)
+            return None
+        loop = dict(found.loop)
+        self.run.truncate_metrics(loop.pop("metrics_bytes"))
+        tree = found.state
+        return Snapshot(LoopState(**loop), tree["state"], tree["best"])
+
+
+def describe(experiment: Experiment) -> dict[str, Any]:
+    """The complete configuration as plain values, for `config.json`."""
+    return configuration.to_json(experiment.config)

@@ -1,0 +1,76 @@
+"""What every figure asks of its input: arrays of the right rank, not empty, finite; names that can be drawn."""
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+
+import numpy as np
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from numpy.typing import ArrayLike
+
+from latens.errors import DataError
+
+
+def numbers(value: ArrayLike, name: str, *, ndim: int | tuple[int, ...], finite: bool = True) -> np.ndarray:
+    """`value` as an array of numbers.
+
+    **Arguments:** `name` is what an error calls it; `ndim` the allowed numbers of axes; `finite` refuses NaN and
+    infinity. **Raises:** `DataError` where it is empty, has another rank, or is not numeric.
+    """
+    array = np.asarray(value)
+    allowed = (ndim,) if isinstance(ndim, int) else ndim
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{name} holds {array.dtype}, not real numbers.", where=name, fix="Convert it to float first.")
+    if array.ndim not in allowed:
+        wanted = " or ".join(str(n) for n in allowed)
+        raise DataError(
+            f"shape {array.shape} has {array.ndim} axes, {wanted} expected.", where=name, fix="Reshape or index it."
+        )
+    if array.size == 0:
+        raise DataError(f"shape {array.shape} holds nothing to draw.", where=name, fix="Pass at least one row.")
+    if finite and not np.isfinite(array).all():
+        bad = int((~np.isfinite(array)).sum())
+        raise DataError(
+            f"{bad} of {array.size} values are NaN or infinite.", where=name, fix="Drop or fill those entries first."
+        )
+    return array
+
+
+def same_length(columns: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
+    """The columns as one-dimensional arrays of one length, in the same order.
+
+    **Raises:** `DataError` where they differ in length, have more than one axis, or are none.
+    """
+    arrays = {name: np.asarray(values) for name, values in columns.items()}
+    if not arrays:
+        raise DataError("the table has no columns.", where="table", fix="Pass at least one named array.")
+    shapes = {name: array.shape for name, array in arrays.items()}
+    if any(len(shape) != 1 for shape in shapes.values()) or len(set(shapes.values())) > 1:
+        raise DataError(
+            f"columns must be 1-d and equally long, not {shapes}.", where="table", fix="Flatten or cut them to match."
+        )
+    return arrays
+
+
+@cache
+def _glyphs(font: str) -> frozenset[int]:
+    return frozenset(get_font(font).get_charmap())
+
+
+def readable(name: object, limit: int = 40) -> str:
+    """A name as text that matplotlib draws letter by letter.
+
+    Dollar signs are escaped (no mathtext), characters that the font cannot draw become U+FFFD, white space becomes one
+    space, and names longer than `limit` lose their middle. Tables keep the name as it is.
+    """
+    text = " ".join(str(name).split())
+    if len(text) > limit:
+        head = (limit - 1) // 2
+        text = f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
+    glyphs = _glyphs(findfont(FontProperties()))
+    drawable = "".join(c if ord(c) in glyphs else "\N{REPLACEMENT CHARACTER}" for c in text)
+    return drawable.replace("$", r"\$")
+
+
+def class_names(classes: Iterable[object]) -> list[str]:
+    """The names of the classes as strings, in order."""
+    return [str(name) for name in classes]

@@ -1,0 +1,96 @@
+"""How training went: the ELBO and its two terms."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from latens.errors import DataError
+from latens.figures.checks import numbers, same_length
+from latens.figures.style import ThemeName, dress, legend, new_axes, theme_named
+
+PANELS = {"elbo": "ELBO", "log_likelihood": "Log-likelihood", "kl": "KL"}
+SPLITS = ("train", "validation")
+
+
+def training_curves_table(history: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
+    """The columns of `history` that `training_curves` draws, x axis first.
+
+    **Arguments:** `history` as for `training_curves`. **Returns:** equally long arrays by name.
+    **Raises:** `DataError` where there is no x axis, no curve, or the lengths differ.
+    """
+    axis = next((name for name in ("epoch", "step") if name in history), None)
+    if axis is None:
+        raise DataError("there is no 'epoch' and no 'step'.", where="history", fix="Add one of them as the x axis.")
+    wanted = [f"{split}_{term}" for term in PANELS for split in SPLITS]
+    names = [name for name in wanted if name in history]
+    if not names:
+        raise DataError("there is no curve to draw.", where="history", fix=f"Add one or more of {', '.join(wanted)}.")
+    table = {axis: numbers(history[axis], f"history[{axis!r}]", ndim=1)}
+    table |= {name: numbers(history[name], f"history[{name!r}]", ndim=1, finite=False) for name in names}
+    return same_length(table)
+
+
+def best_row(history: Mapping[str, ArrayLike]) -> int | None:
+    """The row with the highest validation ELBO, else the highest train ELBO; `None` where neither is ever finite."""
+    for split in reversed(SPLITS):
+        elbo = np.asarray(history.get(f"{split}_elbo", []), float)
+        if np.isfinite(elbo).any():
+            return int(np.argmax(np.where(np.isfinite(elbo), elbo, -np.inf)))
+    return None
+
+
+def training_curves(
+    history: Mapping[str, ArrayLike], *, best: int | None = None, theme: ThemeName = "light"
+) -> np.ndarray:
+    """Draw the ELBO, the log-likelihood and the KL over training, and mark the best row.
+
+    ELBO = E_q log p(x|z) - KL(q(z|x) || p(z)), in nats per row: summed over the event, averaged over the rows.
+
+    **Arguments:** `history` holds `epoch` or `step`, and any of `train_elbo`, `validation_elbo`,
+    `train_log_likelihood`, `validation_log_likelihood`, `train_kl`, `validation_kl`, all of one length; entries that
+    are not finite (not measured there) are left out of the line. `best` is the row to mark, by default that of the
+    highest validation ELBO. **Returns:** an array of one Axes for each term present.
+    **Raises:** `DataError` where `history` cannot be drawn.
+    """
+    table = training_curves_table(history)
+    colours = theme_named(theme)
+    axis, x = next(iter(table.items()))
+    if best is None:
+        best = best_row(table)
+    elif not 0 <= best < len(x):
+        raise DataError(f"there is no row {best}, only 0 to {len(x) - 1}.", where="best", fix="Pass a row of history.")
+    terms = [term for term in PANELS if any(f"{split}_{term}" in table for split in SPLITS)]
+    axes = new_axes(1, len(terms), size=(0.9 + 3.6 * len(terms), 3.2), theme=theme)[0]
+    both = len({name.split("_", 1)[0] for name in table if name != axis}) > 1
+    for ax, term in zip(axes, terms):
+        dress(ax, theme=theme, title=PANELS[term], x=axis, y="nats per row" if ax is axes[0] else "")
+        lines, names = [], []
+        for split, colour, style in zip(SPLITS, (colours.first, colours.second), ("--" if both else "-", "-")):
+            y = table.get(f"{split}_{term}")
+            if y is not None:
+                kept = np.isfinite(y)
+                marker = "o" if kept.sum() <= 12 else None
+                lines += ax.plot(x[kept], y[kept], style, color=colour, linewidth=1.6, marker=marker, markersize=3.5)
+                names.append(split)
+                if best is not None and kept[best]:
+                    ax.plot(x[best], y[best], "o", color=colour, markersize=6, markeredgecolor=colours.background)
+        if best is not None:
+            ax.axvline(float(x[best]), color=colours.muted, linewidth=0.9, linestyle=":", zorder=1)
+            ax.set_title(_best(table, axis, best, term), loc="right", fontsize=8, color=colours.muted, pad=8)
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        if x.min() == x.max():
+            ax.set_xlim(x[0] - 1, x[0] + 1)
+        if both and ax is axes[0]:
+            legend(ax, lines, names, theme=theme, loc="best")
+    return axes
+
+
+def _best(table: Mapping[str, np.ndarray], axis: str, row: int, term: str) -> str:
+    text = f"best {axis} {table[axis][row]:g}"
+    for split in reversed(SPLITS):
+        value = table.get(f"{split}_{term}")
+        if value is not None and np.isfinite(value[row]):
+            return f"{text}: {split} {value[row]:.2f}".replace("-", "\N{MINUS SIGN}")
+    return text

@@ -1,0 +1,194 @@
+"""Pictures of images: a grid of them, and data above its reconstruction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from latens.errors import DataError
+from latens.figures.checks import numbers
+from latens.figures.style import ThemeName, dress, one_axes
+
+_CELL = 0.62  # inches for one image
+_WIDEST = 11.0
+
+
+def as_images(images: ArrayLike, name: str, *, lead: int = 1) -> np.ndarray:
+    """Images as (..., H, W, C) with C 1 or 3.
+
+    **Arguments:** `images` with `lead` leading axes, then H, W (grey) or H, W, C. **Raises:** `DataError` for other
+    shapes, other numbers of channels, nothing, or values that are not finite.
+    """
+    array = numbers(images, name, ndim=(lead + 2, lead + 3))
+    if array.ndim == lead + 2:
+        array = array[..., None]
+    if array.shape[-1] not in (1, 3):
+        raise DataError(
+            f"{array.shape[-1]} channels in shape {array.shape}; grey has 1, colour has 3.",
+            where=name,
+            fix="Put channels last and pass 1 or 3 of them.",
+        )
+    return array
+
+
+def displayed(images: np.ndarray) -> np.ndarray:
+    """Images (..., H, W, C) as float32 RGBA (..., H, W, 4), values clipped to [0, 1] for the eye only."""
+    colour = np.clip(images.astype(np.float32), 0.0, 1.0)
+    colour = np.broadcast_to(colour, (*colour.shape[:-1], 3))
+    return np.concatenate([colour, np.ones((*colour.shape[:-1], 1), np.float32)], axis=-1)
+
+
+def pixel_columns(images: np.ndarray) -> dict[str, np.ndarray]:
+    """One column for each pixel of images (n, H, W, C): `y0_x0`, or `y0_x0_c0` in colour; values as given."""
+    _, height, width, channels = images.shape
+    return {
+        f"y{i}_x{j}" if channels == 1 else f"y{i}_x{j}_c{c}": images[:, i, j, c]
+        for i in range(height)
+        for j in range(width)
+        for c in range(channels)
+    }
+
+
+@dataclass(frozen=True)
+class Mosaic:
+    """A picture made of rows of images: `pixels` RGBA, transparent between them; `tops` the first line of each row."""
+
+    pixels: np.ndarray
+    tops: tuple[int, ...]
+    gap: int
+
+
+def mosaic(rows: Sequence[np.ndarray], *, group: int | None = None) -> Mosaic:
+    """Lay rows of images (n_i, H, W, C) below each other; every `group` rows, a wider gap."""
+    height, width = rows[0].shape[1:3]
+    gap = max(1, round(0.08 * max(height, width)))
+    columns = max(len(row) for row in rows)
+    tops, top = [], 0
+    for index in range(len(rows)):
+        top += 0 if index == 0 else gap * (4 if group and index % group == 0 else 1)
+        tops.append(top)
+        top += height
+    pixels = np.zeros((top, columns * (width + gap) - gap, 4), np.float32)
+    for top, row in zip(tops, rows):
+        for column, image in enumerate(displayed(row)):
+            left = column * (width + gap)
+            pixels[top : top + height, left : left + width] = image
+    return Mosaic(pixels, tuple(tops), gap)
+
+
+def image_grid_table(images: ArrayLike) -> dict[str, np.ndarray]:
+    """The numbers of `image_grid`: `image` (counted from 0) and one column for each pixel, not clipped."""
+    array = as_images(images, "images")
+    return {"image": np.arange(len(array)), **pixel_columns(array)}
+
+
+def image_grid(
+    images: ArrayLike,
+    *,
+    columns: int | None = None,
+    title: str | None = None,
+    theme: ThemeName = "light",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw images side by side, in reading order.
+
+    **Arguments:** `images` (n, H, W), or (n, H, W, C) with C 1 or 3, shown on the scale 0 (black) to 1 (full);
+    `columns` in a row, by default up to ten or about a square; `ax` to draw into.
+    **Returns:** the Axes; its one image is the whole grid as RGBA. **Raises:** `DataError` for input that is not
+    images or for no columns.
+    """
+    array = as_images(images, "images")
+    if columns is None:
+        columns = len(array) if len(array) <= 10 else max(10, int(np.ceil(np.sqrt(len(array)))))
+    if columns < 1:
+        raise DataError(f"{columns} columns.", where="columns", fix="Ask for 1 or more.")
+    whole = mosaic([array[i : i + columns] for i in range(0, len(array), columns)])
+    return _show(whole, title, theme, ax, array.shape[2])
+
+
+def _row_names(original: ArrayLike, reconstruction: ArrayLike, samples: ArrayLike | None) -> dict[str, np.ndarray]:
+    named = {"data": as_images(original, "original"), "reconstruction": as_images(reconstruction, "reconstruction")}
+    if named["data"].shape != named["reconstruction"].shape:
+        raise DataError(
+            f"shape {named['reconstruction'].shape} for data of shape {named['data'].shape}.",
+            where="reconstruction",
+            fix="Pass one reconstruction for each image, in the same shape.",
+        )
+    if samples is not None:
+        named["sample"] = as_images(samples, "samples")
+        if named["sample"].shape[1:] != named["data"].shape[1:]:
+            raise DataError(
+                f"images of shape {named['sample'].shape[1:]} beside data of {named['data'].shape[1:]}.",
+                where="samples",
+                fix="Pass samples in the shape of the data.",
+            )
+    return named
+
+
+def reconstructions_table(
+    original: ArrayLike, reconstruction: ArrayLike, samples: ArrayLike | None = None
+) -> dict[str, np.ndarray]:
+    """The numbers of `reconstructions`: `kind` (data, reconstruction, sample), `image`, and a column for each pixel."""
+    named = _row_names(original, reconstruction, samples)
+    kinds = np.concatenate([np.repeat(kind, len(images)) for kind, images in named.items()])
+    index = np.concatenate([np.arange(len(images)) for images in named.values()])
+    return {"kind": kinds, "image": index, **pixel_columns(np.concatenate(list(named.values())))}
+
+
+def reconstructions(
+    original: ArrayLike,
+    reconstruction: ArrayLike,
+    samples: ArrayLike | None = None,
+    *,
+    columns: int = 12,
+    title: str | None = None,
+    theme: ThemeName = "light",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw each image above its reconstruction, and samples from the prior below.
+
+    **Arguments:** `original` and `reconstruction` (n, H, W[, C]), `samples` (m, H, W[, C]), on the scale 0 to 1;
+    `columns` images in a row: more of them continue below. **Returns:** the Axes, each row with its name.
+    **Raises:** `DataError` where shapes do not fit or something is empty.
+    """
+    named = _row_names(original, reconstruction, samples)
+    if columns < 1:
+        raise DataError(f"{columns} columns.", where="columns", fix="Ask for 1 or more.")
+    rows, names = [], []
+    for start in range(0, len(named["data"]), columns):
+        for kind in ("data", "reconstruction"):
+            rows.append(named[kind][start : start + columns])
+            names.append(kind)
+    drawn = named.get("sample", named["data"][:0])
+    for start in range(0, len(drawn), columns):
+        rows.append(drawn[start : start + columns])
+        names.append("sample")
+    whole = mosaic(rows, group=2)
+    height, width = named["data"].shape[1:3]
+    ax = _show(whole, title, theme, ax, width, beside=1.0)
+    ax.set_yticks([top + (height - 1) / 2 for top in whole.tops], names)
+    ax.tick_params(axis="y", length=0, labelsize=9)
+    return ax
+
+
+def _show(
+    whole: Mosaic, title: str | None, theme: ThemeName, ax: Axes | None, image_width: int, *, beside: float = 0.0
+) -> Axes:
+    """Draw the mosaic; `beside` is the room in inches for names of rows."""
+    height, width = whole.pixels.shape[:2]
+    if ax is None:
+        cell = _CELL * max(1.0, min(2.5, image_width / 64))
+        inches = float(np.clip(cell * width / image_width, 1.4, _WIDEST))
+        ax = one_axes((inches + beside + 0.1, inches * height / width + (0.4 if title else 0.1)), theme)
+    # "antialiased" shows enlarged pixels as sharp squares and still shrinks a large grid without moire.
+    ax.imshow(whole.pixels, interpolation="antialiased")
+    dress(ax, theme=theme, title=title, grid=None)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    # Left, or the layout would measure the names of rows in one place and draw them in another.
+    ax.set_anchor("W")
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return ax

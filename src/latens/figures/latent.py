@@ -1,0 +1,190 @@
+"""Pictures of the latent plane: where the data lies in it, and what it decodes to."""
+
+from collections.abc import Sequence
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from numpy.typing import ArrayLike
+
+from latens.errors import DataError, UsageError
+from latens.figures.checks import class_names, numbers
+from latens.figures.style import ThemeName, dress, figure_of, legend, one_axes, ramp, theme_named
+
+MARKERS = ("o", "s", "^", "D", "v")
+_RASTER = 2000  # from this many points on, an SVG holds the points as one picture: it stays small
+
+
+def _points(z: ArrayLike) -> np.ndarray:
+    points = numbers(z, "z", ndim=2)
+    if points.shape[1] != 2:
+        raise DataError(
+            f"shape {points.shape}; a plane has 2 units.",
+            where="z",
+            fix="Choose two columns, z[:, [i, j]], or project.",
+        )
+    return points
+
+
+def _labels(label: ArrayLike, count: int, classes: Sequence[object] | None) -> tuple[np.ndarray, list[str]]:
+    """Labels as numbers 0 .. classes - 1 (-1 for none), and the names."""
+    given = np.asarray(label)
+    if given.shape != (count,):
+        raise DataError(f"shape {given.shape} for {count} points.", where="label", fix="Give one label for each point.")
+    if classes is None:
+        missing = given < 0 if given.dtype.kind in "if" else np.zeros(count, bool)
+        values, index = np.unique(given[~missing], return_inverse=True)
+        codes = np.full(count, -1)
+        codes[~missing] = index
+        return codes, class_names(values)
+    names = class_names(classes)
+    if given.dtype.kind not in "biu":
+        raise DataError(f"labels of {given.dtype} with class names.", where="label", fix="Pass their numbers, from 0.")
+    codes = given.astype(np.int64)
+    if codes.max() >= len(names):
+        raise DataError(
+            f"label {codes.max()}, but only {len(names)} classes.", where="label", fix="Count labels from 0."
+        )
+    return np.maximum(codes, -1), names
+
+
+def latent_scatter_table(
+    z: ArrayLike,
+    label: ArrayLike | None = None,
+    classes: Sequence[object] | None = None,
+    colour: ArrayLike | None = None,
+    *,
+    units: tuple[int, int] = (0, 1),
+    colour_name: str = "value",
+) -> dict[str, np.ndarray]:
+    """The numbers of `latent_scatter`: `latent_0`, `latent_1` (named by `units`), and `label`, `class` or the colour.
+
+    A point without a class has label -1 and an empty class.
+    """
+    points = _points(z)
+    table = {f"latent_{unit}": points[:, column] for column, unit in enumerate(units)}
+    if label is not None and colour is not None:
+        raise UsageError("there is one colour for each point.", where="colour", fix="Pass label or colour, not both.")
+    if label is not None:
+        codes, names = _labels(label, len(points), classes)
+        table |= {"label": codes, "class": np.array([*names, ""], dtype=object)[codes]}
+    if colour is not None:
+        values = numbers(colour, "colour", ndim=1)
+        if len(values) != len(points):
+            raise DataError(f"{len(values)} values for {len(points)} points.", where="colour", fix="Give one for each.")
+        table[colour_name] = values
+    return table
+
+
+def latent_scatter(
+    z: ArrayLike,
+    label: ArrayLike | None = None,
+    classes: Sequence[object] | None = None,
+    colour: ArrayLike | None = None,
+    *,
+    units: tuple[int, int] = (0, 1),
+    colour_name: str = "value",
+    title: str | None = None,
+    theme: ThemeName = "light",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw points of the latent plane, coloured by class (with a legend) or by a number (with a colour bar).
+
+    **Arguments:** `z` (n, 2); `label` (n,), numbers of `classes` from 0, or any values where `classes` is not given;
+    negative is "no label", drawn in grey. `colour` (n,) in its own unit, named by `colour_name`. `units` are the
+    latent units shown, counted from 0. Eleven to fifty classes also differ by marker; more than fifty get a colour
+    bar of their number. Both axes have one scale, so a unit that carries nothing looks narrow.
+    **Returns:** the Axes; its collections hold the points. **Raises:** `DataError` for shapes that do not fit or
+    numbers that are not finite, `UsageError` for both label and colour.
+    """
+    table = latent_scatter_table(z, label, classes, colour, units=units, colour_name=colour_name)
+    points, theme_colours = _points(z), theme_named(theme)
+    if ax is None:
+        ax = one_axes((6.4, 5.2), theme)
+    dress(ax, theme=theme, title=title, x=f"latent unit {units[0]}", y=f"latent unit {units[1]}", grid="both")
+    count = len(points)
+    look = {
+        "s": float(np.clip(16000 / count, 5, 30)),
+        "alpha": float(np.clip(2500 / count, 0.5, 0.9)),
+        "linewidths": 0,
+        "rasterized": count > _RASTER,
+    }
+    codes = table.get("label")
+    values = codes if codes is not None and codes.max() >= len(MARKERS) * 10 else table.get(colour_name)
+    if values is not None:
+        drawn = ax.scatter(points[:, 0], points[:, 1], c=values, cmap=ramp(theme), **look)
+        bar = figure_of(ax).colorbar(drawn, ax=ax, shrink=0.8, pad=0.02)
+        dress(bar.ax, theme=theme, y="class number" if values is codes else colour_name, grid=None)
+        for spine in bar.ax.spines.values():
+            spine.set_visible(False)
+        if bar.solids is not None:
+            bar.solids.set_alpha(1.0)
+    elif codes is not None:
+        _draw_classes(ax, points, codes, dict(zip(codes.tolist(), table["class"])), theme, look)
+    else:
+        ax.scatter(points[:, 0], points[:, 1], color=theme_colours.first, **look)
+    if (np.ptp(points, axis=0) == 0).all():
+        ax.update_datalim([points[0] - 1.0, points[0] + 1.0])
+        ax.autoscale_view()
+    ax.set_aspect("equal", adjustable="datalim")
+    return ax
+
+
+def _draw_classes(
+    ax: Axes, points: np.ndarray, codes: np.ndarray, names: dict[int, str], theme: ThemeName, look: dict[str, Any]
+) -> None:
+    colours = theme_named(theme)
+    palette = np.array([*colours.classes, colours.muted])
+    # One collection for each marker and the points in their own order, so that no class is painted over another.
+    for index, marker in enumerate(MARKERS):
+        kept = (np.maximum(codes, 0) // 10) == index
+        if kept.any():
+            fill = palette[np.where(codes[kept] < 0, 10, codes[kept] % 10)]
+            ax.scatter(points[kept, 0], points[kept, 1], c=fill.tolist(), marker=marker, **look)
+    present = [int(code) for code in np.unique(codes)]
+    present = [code for code in present if code >= 0] + [code for code in present if code < 0]
+    handles = [
+        Line2D([], [], linestyle="", marker=MARKERS[max(code, 0) // 10], color=palette[10 if code < 0 else code % 10])
+        for code in present
+    ]
+    text = [names[code] if code >= 0 else "no label" for code in present]
+    place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "ncols": 1 + (len(text) - 1) // 17}
+    legend(ax, handles, text, theme=theme, **place)
+
+
+def _grid(values: np.ndarray) -> np.ndarray:
+    across, up = np.meshgrid(values, values[::-1])
+    return np.stack([across, up], axis=-1)
+
+
+def _ticks(n: int, low: float, high: float) -> np.ndarray:
+    if n < 1:
+        raise DataError(f"a grid of {n} points.", where="n", fix="Ask for 1 or more.")
+    return np.linspace(low, high, n) if n > 1 else np.array([(low + high) / 2])
+
+
+def linear_grid(n: int, low: float = -3.0, high: float = 3.0) -> np.ndarray:
+    """Latent points (n, n, 2), evenly spaced from `low` to `high`, row 0 at the top.
+
+    `grid[i, j]` is (x_j, y_i): the first unit grows to the right with j, the second falls with i, so that a picture
+    whose row i and column j is decoded from it lies as the same points do in a scatter. One point is the middle.
+    **Raises:** `DataError` unless n is at least 1 and low < high.
+    """
+    if not low < high:
+        raise DataError(f"low {low} is not below high {high}.", where="low", fix="Exchange them.")
+    return _grid(_ticks(n, low, high))
+
+
+def percentile_grid(n: int, low: float = 0.05, high: float = 0.95) -> np.ndarray:
+    """Latent points (n, n, 2) at even percentiles of a standard normal prior: z = Phi^-1(p), p from `low` to `high`.
+
+    Oriented as `linear_grid`. **Raises:** `DataError` unless n is at least 1 and 0 < low < high < 1.
+    """
+    if not 0 < low < high < 1:
+        raise DataError(
+            f"probabilities {low} to {high}.", where="low", fix="Choose 0 < low < high < 1, for example 0.05 to 0.95."
+        )
+    normal = NormalDist()
+    return _grid(np.array([normal.inv_cdf(p) for p in _ticks(n, low, high)]))

@@ -1,0 +1,101 @@
+"""What the latent plane decodes to: one image for each point of a grid, laid out as the points lie."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from latens.errors import DataError
+from latens.figures.checks import numbers
+from latens.figures.images import as_images, displayed, pixel_columns
+from latens.figures.style import ThemeName, dress, one_axes
+
+_TICKS = 9
+
+
+def _checked(images: ArrayLike, latents: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    pictures = as_images(images, "images", lead=2)
+    grid = numbers(latents, "latents", ndim=3)
+    if grid.shape != (*pictures.shape[:2], 2):
+        raise DataError(
+            f"shape {grid.shape} for images of shape {pictures.shape}.",
+            where="latents",
+            fix=f"Pass the points that were decoded, shape {(*pictures.shape[:2], 2)}.",
+        )
+    across, down = grid[0, :, 0], grid[:, 0, 1]
+    square = (grid[..., 0] == across).all() and (grid[..., 1] == down[:, None]).all()
+    if not square or (np.diff(across) <= 0).any() or (np.diff(down) >= 0).any():
+        raise DataError(
+            "the points are not a grid with the first unit growing to the right and the second falling from row 0.",
+            where="latents",
+            fix="Make them with linear_grid or percentile_grid.",
+        )
+    return pictures, grid
+
+
+def manifold_table(images: ArrayLike, latents: ArrayLike) -> dict[str, np.ndarray]:
+    """The numbers of `manifold`: `row`, `column`, the latent point, and one column for each pixel, not clipped."""
+    pictures, grid = _checked(images, latents)
+    row, column = (index.ravel() for index in np.indices(grid.shape[:2]))
+    table = {"row": row, "column": column, "latent_0": grid[..., 0].ravel(), "latent_1": grid[..., 1].ravel()}
+    return table | pixel_columns(pictures.reshape(-1, *pictures.shape[2:]))
+
+
+def manifold(
+    images: ArrayLike,
+    latents: ArrayLike,
+    *,
+    units: tuple[int, int] = (0, 1),
+    title: str | None = None,
+    theme: ThemeName = "light",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw decoded images where their latent points lie: first unit to the right, second unit up, as in a scatter.
+
+    **Arguments:** `images` (rows, columns, H, W) or with 1 or 3 channels last, on the scale 0 to 1; `latents`
+    (rows, columns, 2), the points they were decoded from, as `linear_grid` and `percentile_grid` make them.
+    On an even grid the axes are latent coordinates, so a scatter may be drawn over it; on an uneven one (percentiles)
+    cells are equal, counted from 0 at the lower left, and only the tick labels are latent coordinates.
+    **Returns:** the Axes; its one image is RGBA, row i and column j at `[i*H:(i+1)*H, j*W:(j+1)*W]`.
+    **Raises:** `DataError` where shapes do not fit or the points are not such a grid.
+    """
+    pictures, grid = _checked(images, latents)
+    rows, columns, height, width, _ = pictures.shape
+    whole = displayed(pictures).transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 4)
+    across, up = grid[0, :, 0].astype(float), grid[::-1, 0, 1].astype(float)
+    even = _even(across) and _even(up)
+    x, y = (across, up) if even else (np.arange(columns, dtype=float), np.arange(rows, dtype=float))
+    # One cell alone has no spacing of its own: it takes the other axis' spacing, or 1.
+    spaced = [float(v[1] - v[0]) for v in (x, y) if len(v) > 1] or [1.0]
+    step_x, step_y = (spaced[0], spaced[-1])
+    extent = (x[0] - step_x / 2, x[-1] + step_x / 2, y[0] - step_y / 2, y[-1] + step_y / 2)
+    if ax is None:
+        longest = float(np.clip(0.45 * max(rows, columns), 3.0, 8.0))
+        scale = longest / max(rows * height, columns * width)
+        # Room for the tick labels, and no side so thin that its labels would not fit.
+        size = (max(2.2, columns * width * scale) + 0.7, max(1.6, rows * height * scale) + 0.7)
+        ax = one_axes(size, theme)
+    square_pixels = (step_x / width) / (step_y / height)
+    ax.imshow(whole, extent=extent, origin="upper", aspect=square_pixels, interpolation="antialiased")
+    dress(ax, theme=theme, title=title, x=f"latent unit {units[0]}", y=f"latent unit {units[1]}", grid=None)
+    for axis, places, values in ((ax.xaxis, x, across), (ax.yaxis, y, up)):
+        stride = max(1, -(-len(values) // _TICKS))
+        shown = np.arange((len(values) - 1) % stride // 2, len(values), stride)
+        axis.set_ticks(places[shown], _tick_labels(values)[shown])
+    ax.set_anchor("W")
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    return ax
+
+
+def _tick_labels(values: np.ndarray) -> np.ndarray:
+    """Values with the decimals that tell neighbours apart."""
+    finest = np.diff(values).min() if len(values) > 1 else max(abs(values[0]), 0.1)
+    decimals = int(np.clip(1 - np.floor(np.log10(finest)), 1, 12))
+    # Adding 0.0 turns a rounded -0.0 into 0.0.
+    text = [f"{value:.{decimals}f}" for value in values.round(decimals) + 0.0]
+    return np.array([label.replace("-", "\N{MINUS SIGN}") for label in text])
+
+
+def _even(values: np.ndarray) -> bool:
+    gaps = np.diff(values)
+    return bool(len(gaps) < 2 or np.allclose(gaps, gaps[0], rtol=1e-4, atol=0))

@@ -1,0 +1,216 @@
+"""The look of every figure, and how a figure and its numbers are saved.
+
+No figure here touches `matplotlib.pyplot` or changes `rcParams` for others, so figures can be drawn in threads and
+without a display.
+"""
+
+import csv
+import io
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from latens.errors import ResourceError, UsageError, nearest
+from latens.figures.checks import readable, same_length
+
+ThemeName = Literal["light", "dark"]
+DPI = 150
+# Dates would change the bytes of a picture that has not changed.
+_METADATA = {"png": {"Software": "latens"}, "svg": {"Date": None, "Creator": "latens"}}
+_SALT_LOCK = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colours of one theme; `classes` has ten that colour-blind readers can tell apart."""
+
+    background: str
+    text: str
+    muted: str
+    grid: str
+    first: str
+    second: str
+    classes: tuple[str, ...]
+    ramp: tuple[float, float]
+
+
+# Six colours of Okabe & Ito (Color Universal Design), in each theme those that stand out from its background, and
+# four more chosen so that no pair comes closer under simulated colour blindness than the closest pair of the six.
+THEMES: dict[str, Theme] = {
+    "light": Theme(
+        background="#ffffff",
+        text="#22262b",
+        muted="#6b737d",
+        grid="#e4e7eb",
+        first="#0072b2",
+        second="#d55e00",
+        classes=(
+            *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00"),
+            *("#56b4e9", "#1a1a1a", "#9d7bff", "#882255", "#5b3a1a"),
+        ),
+        ramp=(0.0, 0.87),
+    ),
+    "dark": Theme(
+        background="#16191f",
+        text="#e6e9ee",
+        muted="#98a1ad",
+        grid="#2c323b",
+        first="#56b4e9",
+        second="#e69f00",
+        classes=(
+            *("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00"),
+            *("#f0e442", "#ffffff", "#9d7bff", "#aa3d62", "#87eba9"),
+        ),
+        ramp=(0.15, 1.0),
+    ),
+}
+
+
+def theme_named(theme: str) -> Theme:
+    """The colours of "light" or "dark"; `UsageError` for any other name."""
+    if theme not in THEMES:
+        raise UsageError(f"there is no theme {theme!r}.", where="theme", fix=nearest(theme, THEMES))
+    return THEMES[theme]
+
+
+def ramp(theme: ThemeName) -> Colormap:
+    """The colour map for a continuous number: viridis without the end that fades into the background."""
+    low, high = theme_named(theme).ramp
+    colours = matplotlib.colormaps["viridis"](np.linspace(low, high, 256))
+    return LinearSegmentedColormap.from_list(f"latens-{theme}", colours)
+
+
+def new_axes(
+    rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (6.0, 4.2), theme: ThemeName = "light"
+) -> np.ndarray:
+    """Axes of shape (rows, columns) on a new figure of `size` inches; `axes[0, 0].figure` is the figure."""
+    figure = Figure(figsize=size, dpi=DPI, facecolor=theme_named(theme).background, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure.subplots(rows, columns, squeeze=False)
+
+
+def one_axes(size: tuple[float, float], theme: ThemeName) -> Axes:
+    """A single Axes on a new figure of `size` inches."""
+    return new_axes(size=size, theme=theme)[0, 0]
+
+
+def dress(
+    ax: Axes,
+    *,
+    theme: ThemeName = "light",
+    title: str | None = None,
+    x: str = "",
+    y: str = "",
+    grid: Literal["x", "y", "both"] | None = "y",
+) -> Axes:
+    """Give `ax` the house style: title on the left, quiet axes with their unit, a faint grid behind the data."""
+    colours = theme_named(theme)
+    ax.set_facecolor(colours.background)
+    if title:
+        ax.set_title(readable(title, 90), loc="left", fontsize=11, color=colours.text, pad=8)
+    ax.set_xlabel(x, fontsize=9, color=colours.text)
+    ax.set_ylabel(y, fontsize=9, color=colours.text)
+    ax.tick_params(labelsize=8, color=colours.muted, labelcolor=colours.muted, length=3)
+    for side, spine in ax.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(colours.muted)
+        spine.set_linewidth(0.8)
+    ax.set_axisbelow(True)
+    if grid is not None:
+        ax.grid(True, axis=grid, color=colours.grid, linewidth=0.8)
+    return ax
+
+
+def legend(
+    ax: Axes | Figure, handles: Sequence[Any], names: Sequence[str], *, theme: ThemeName, **options: Any
+) -> None:
+    """A legend without a frame; names that begin with an underscore are shown like any other."""
+    # Placeholders first: matplotlib drops entries whose label begins with an underscore.
+    drawn = ax.legend(handles, ["-"] * len(names), frameon=False, fontsize=8, **options)
+    for text, name in zip(drawn.get_texts(), names):
+        text.set_text(readable(name))
+        text.set_color(theme_named(theme).text)
+    drawn.get_title().set_color(theme_named(theme).muted)
+    drawn.get_title().set_fontsize(8)
+
+
+def figure_of(drawn: Any) -> Figure:
+    """The figure of an Axes, of an array of Axes, or the figure itself."""
+    if isinstance(drawn, np.ndarray):
+        drawn = drawn.flat[0]
+    return drawn if isinstance(drawn, Figure) else drawn.get_figure(root=True)
+
+
+def save(
+    figure: Figure | Axes | np.ndarray, path_stem: str | os.PathLike[str], table: Mapping[str, ArrayLike] | None = None
+) -> tuple[Path, ...]:
+    """Write `STEM.png`, `STEM.svg` and, with a table, `STEM.csv`; each is whole or absent, never torn.
+
+    The same figure and numbers give the same bytes: no dates, fixed ids. The folder is made where it is missing.
+
+    **Arguments:** `figure`, or the Axes that a drawing function returned; `path_stem` without an ending; `table` the
+    numbers behind the picture, equally long columns by name (floats are written so that they read back exactly).
+    **Returns:** the paths written. **Raises:** `DataError` for columns that do not fit, `ResourceError` where the
+    disk refuses.
+    """
+    stem, drawn = Path(path_stem), figure_of(figure)
+    written = [] if table is None else [_write(stem, ".csv", csv_bytes(table))]
+    with _SALT_LOCK:
+        before = matplotlib.rcParams["svg.hashsalt"]
+        matplotlib.rcParams["svg.hashsalt"] = "latens"
+        try:
+            pictures = [(kind, _rendered(drawn, kind)) for kind in _METADATA]
+        finally:
+            matplotlib.rcParams["svg.hashsalt"] = before
+    return (*(_write(stem, f".{kind}", data) for kind, data in pictures), *written)
+
+
+def csv_bytes(table: Mapping[str, ArrayLike]) -> bytes:
+    """The table as UTF-8 CSV: a header, then one line a row; truth values as 0 and 1."""
+    arrays = same_length(table)
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(arrays)
+    columns = [array.astype(np.uint8) if array.dtype == bool else array for array in arrays.values()]
+    # str of a numpy float is the shortest text that reads back to the same number in its own precision.
+    writer.writerows(zip(*([str(value) for value in column] for column in columns)))
+    return stream.getvalue().encode()
+
+
+def _rendered(figure: Figure, kind: str) -> bytes:
+    stream = io.BytesIO()
+    figure.savefig(stream, format=kind, dpi=DPI, metadata=_METADATA[kind], facecolor=figure.get_facecolor())
+    return stream.getvalue()
+
+
+def _write(stem: Path, ending: str, data: bytes) -> Path:
+    """Write beside the target, then rename over it, so that a reader never meets half a file."""
+    target = stem.with_name(stem.name + ending)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.tmp")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with open(temporary, "wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ResourceError(
+            f"cannot write the figure: {reason}.", where=str(target), fix="Free space or choose another folder."
+        ) from error
+    return target

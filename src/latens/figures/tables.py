@@ -1,0 +1,132 @@
+"""For data in columns: what the data holds against what the model draws."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
+
+from latens.errors import DataError
+from latens.figures.checks import class_names, numbers, readable
+from latens.figures.style import ThemeName, dress, figure_of, legend, new_axes, theme_named
+
+MOST = 12
+_BINS = 30
+_LEVELS = 20  # whole numbers with at most this many values from lowest to highest get one bar each
+
+
+class Histogram(NamedTuple):
+    """One column: bin `edges` (bins + 1,), the share of finite data and samples in each, and of samples in none."""
+
+    edges: np.ndarray
+    data: np.ndarray
+    samples: np.ndarray
+    outside: float = 0.0
+
+
+def histogram(data: np.ndarray, samples: np.ndarray) -> Histogram:
+    """Shares of data and samples in the same bins.
+
+    Bins span data and samples, but reach beyond the data by at most the data's own span on either side: one wild
+    sample must not squeeze everything into one bar. Shares are of all finite values, so what lies outside is missing
+    from their sum. Whole numbers get one bin each; values that are all equal get one bin.
+    """
+    data, samples = data[np.isfinite(data)].astype(float), samples[np.isfinite(samples)].astype(float)
+    if not len(data) and not len(samples):
+        return Histogram(np.array([0.0, 1.0]), np.zeros(1), np.zeros(1))
+    together = np.concatenate([data, samples])
+    low, high = together.min(), together.max()
+    if len(data):
+        # Data that are all equal have no span; then the middle 90 % of the samples lend theirs.
+        span = np.ptp(data) or (np.ptp(np.percentile(samples, [5, 95])) if len(samples) else 0.0)
+        low, high = max(low, data.min() - span), min(high, data.max() + span)
+    inside = together[(low <= together) & (together <= high)]
+    if (inside == np.round(inside)).all() and high - low < _LEVELS:
+        edges = np.arange(inside.min(), inside.max() + 2) - 0.5
+    elif high - low <= 1e-9 * max(abs(low), abs(high)):
+        width = max(1.0, abs(low)) * 0.5
+        edges = np.array([low - width, high + width])
+    else:
+        edges = np.linspace(low, high, _BINS + 1)
+    shares = [np.histogram(v, edges)[0] / len(v) if len(v) else np.zeros(len(edges) - 1) for v in (data, samples)]
+    return Histogram(edges, *shares, outside=float(1 - shares[1].sum()) if len(samples) else 0.0)
+
+
+def _histograms(
+    data: ArrayLike, samples: ArrayLike, names: Sequence[object], columns: Sequence[int] | None
+) -> tuple[list[str], list[Histogram], int]:
+    left = numbers(data, "data", ndim=2, finite=False)
+    right = numbers(samples, "samples", ndim=2, finite=False)
+    titles = class_names(names)
+    if not left.shape[1] == right.shape[1] == len(titles):
+        raise DataError(
+            f"{left.shape[1]} columns of data, {right.shape[1]} of samples, {len(titles)} names.",
+            where="names",
+            fix="Pass one name for each column, and samples with the columns of the data.",
+        )
+    chosen = list(range(min(MOST, len(titles)))) if columns is None else [int(column) for column in columns]
+    if not 1 <= len(chosen) <= MOST or any(not 0 <= column < len(titles) for column in chosen):
+        raise DataError(
+            f"columns {chosen} of {len(titles)}.", where="columns", fix=f"Choose 1 to {MOST} of them, counted from 0."
+        )
+    return [titles[c] for c in chosen], [histogram(left[:, c], right[:, c]) for c in chosen], len(titles)
+
+
+def marginals_table(
+    data: ArrayLike, samples: ArrayLike, names: Sequence[object], *, columns: Sequence[int] | None = None
+) -> dict[str, np.ndarray]:
+    """The numbers of `marginals`, one row for each bin: `column`, `low`, `high`, `data_share`, `samples_share`."""
+    titles, found, _ = _histograms(data, samples, names, columns)
+    return {
+        "column": np.concatenate([np.repeat(np.array([t], dtype=object), len(h.data)) for t, h in zip(titles, found)]),
+        "low": np.concatenate([h.edges[:-1] for h in found]),
+        "high": np.concatenate([h.edges[1:] for h in found]),
+        "data_share": np.concatenate([h.data for h in found]),
+        "samples_share": np.concatenate([h.samples for h in found]),
+    }
+
+
+def marginals(
+    data: ArrayLike,
+    samples: ArrayLike,
+    names: Sequence[object],
+    *,
+    columns: Sequence[int] | None = None,
+    theme: ThemeName = "light",
+) -> np.ndarray:
+    """Draw histograms of data (filled) against samples (line), one panel for each column.
+
+    **Arguments:** `data` (n, D) and `samples` (m, D) in the units of the data, NaN where missing; `names` of the D
+    columns; `columns` which to draw, counted from 0, at most 12, by default the first 12 (the figure says so).
+    **Returns:** an array (D,) of Axes. **Raises:** `DataError` where shapes do not fit or something is empty.
+    """
+    titles, found, total = _histograms(data, samples, names, columns)
+    colours = theme_named(theme)
+    across = min(4, len(found)) if len(found) != 5 and len(found) != 6 else 3
+    down = -(-len(found) // across)
+    grid = new_axes(down, across, size=(max(4.2, 2.6 * across), 0.5 + 2.1 * down), theme=theme)
+    for spare in grid.flat[len(found) :]:
+        spare.remove()
+    handles: list = []
+    for index, (ax, title, one) in enumerate(zip(grid.flat, titles, found)):
+        dress(ax, theme=theme, x="", y="share of rows" if index % across == 0 else "")
+        ax.set_title(readable(title, 28), loc="left", fontsize=9, color=colours.text)
+        filled = ax.stairs(one.data, one.edges, fill=True, color=colours.muted, alpha=0.45)
+        line = ax.stairs(one.samples, one.edges, color=colours.second, linewidth=1.6)
+        handles = [filled, line]
+        ax.margins(x=0.02)
+        top = max(one.data.max(), one.samples.max())
+        ax.set_ylim(0, 1.08 * top if top > 0 else 1.0)
+        whole_numbers = bool((np.diff(one.edges) == 1).all() and one.edges[0] % 1 == 0.5)
+        ax.xaxis.set_major_locator(MaxNLocator(5, integer=whole_numbers))
+        ax.yaxis.set_major_locator(MaxNLocator(4))
+        if top == 0:
+            ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", color=colours.muted, fontsize=9)
+        elif one.outside >= 0.0005:
+            ax.set_xlabel(f"{one.outside:.1%} of samples outside", fontsize=7, color=colours.muted)
+    figure = figure_of(grid)
+    heading = "Data and samples" + (f", first {MOST} of {total} columns" if columns is None and total > MOST else "")
+    figure.suptitle(heading, x=0.01, ha="left", fontsize=11, color=colours.text)
+    legend(figure, handles, ["data", "samples"], theme=theme, loc="upper right", ncols=2, borderaxespad=0.2)
+    return grid.flat[: len(found)]

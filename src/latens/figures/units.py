@@ -1,0 +1,79 @@
+"""How much each latent unit carries."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Patch
+from numpy.typing import ArrayLike
+
+from latens.errors import DataError
+from latens.figures.checks import numbers
+from latens.figures.style import ThemeName, dress, legend, one_axes, theme_named
+
+_NAMED = 30  # up to this many bars, every bar has room for the number of its unit
+
+
+def unit_kl_table(kl_per_unit: ArrayLike, active: ArrayLike | None = None) -> dict[str, np.ndarray]:
+    """The numbers of `unit_kl_bars`: `unit` (counted from 0), `kl` in nats, largest first, and `active` if given.
+
+    **Arguments:** `kl_per_unit` (units,), finite; `active` (units,) of truth values. Equal KLs stay in their order.
+    **Raises:** `DataError` where they are empty, not finite, or differ in length.
+    """
+    kl = numbers(kl_per_unit, "kl_per_unit", ndim=1)
+    order = np.argsort(-kl.astype(float), kind="stable")
+    table = {"unit": order, "kl": kl[order]}
+    if active is not None:
+        flags = numbers(active, "active", ndim=1).astype(bool)
+        if flags.shape != kl.shape:
+            raise DataError(
+                f"{len(flags)} flags for {len(kl)} units.", where="active", fix="Give one truth value for each unit."
+            )
+        table["active"] = flags[order]
+    return table
+
+
+def unit_kl_bars(
+    kl_per_unit: ArrayLike, active: ArrayLike | None = None, *, theme: ThemeName = "light", ax: Axes | None = None
+) -> Axes:
+    """Draw the KL of each latent unit as bars, largest first, active units apart from inactive ones.
+
+    **Arguments:** `kl_per_unit` (units,) in nats: the KL to the prior of each unit, averaged over the data;
+    `active` (units,) says which units are active (by any rule: what is drawn is what is given); `ax` to draw into.
+    **Returns:** the Axes. **Raises:** as `unit_kl_table`.
+    """
+    table = unit_kl_table(kl_per_unit, active)
+    colours = theme_named(theme)
+    kl, flags = table["kl"], table.get("active")
+    count = len(kl)
+    if ax is None:
+        ax = one_axes((float(np.clip(2.6 + 0.16 * count, 4.6, 10.0)), 3.4), theme)
+    title = f"KL of {count} latent unit{'s' if count > 1 else ''}, {kl.sum(dtype=float):.2f} nats in all"
+    dress(
+        ax,
+        theme=theme,
+        title=title,
+        x="latent unit, largest KL first" if count <= _NAMED else "rank of the latent unit by KL, from 0",
+        y="KL (nats)",
+    )
+    on = np.ones(count, bool) if flags is None else flags
+    # Inactive bars are hollow, so that the difference does not rest on colour alone.
+    ax.bar(
+        np.arange(count),
+        kl,
+        width=0.8,
+        color=[colours.first if flag else colours.grid for flag in on],
+        edgecolor=[colours.first if flag else colours.muted for flag in on],
+        linewidth=0.6 if count <= 100 else 0.3,
+    )
+    if flags is not None:
+        handles = [
+            Patch(facecolor=colours.first, edgecolor=colours.first),
+            Patch(facecolor=colours.grid, edgecolor=colours.muted),
+        ]
+        names = [f"active: {int(on.sum())}", f"inactive: {int((~on).sum())}"]
+        legend(ax, handles, names, theme=theme, loc="upper right")
+    if count <= _NAMED:
+        ax.set_xticks(np.arange(count), [str(unit) for unit in table["unit"]])
+    margin = 0.02 * count if count > 3 else 1.5
+    ax.set_xlim(-0.5 - margin, count - 0.5 + margin)
+    ax.axhline(0.0, color=colours.muted, linewidth=0.8)
+    return ax

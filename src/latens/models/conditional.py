@@ -1,0 +1,96 @@
+"""An encoder or a decoder: a network, then a head. Any function or equinox module is a network."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from latens.distributions import AbstractDistribution
+from latens.errors import ConfigError
+from latens.models.heads import AbstractHead
+from latens.shapes import Array, Bool, Float, Key, Shaped
+from latens.trees import Frozen
+
+
+class Standardise(eqx.Module):
+    """`(x - shift) / scale` with frozen arrays; missing entries become 0, the centre."""
+
+    shift: Frozen
+    scale: Frozen
+
+    def __init__(self, shift: np.ndarray, scale: np.ndarray) -> None:
+        self.shift = Frozen(jnp.asarray(shift, jnp.float32))
+        self.scale = Frozen(jnp.asarray(scale, jnp.float32))
+
+    def __call__(self, x: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
+        return (x - self.shift.value) / self.scale.value
+
+
+class Conditional(eqx.Module):
+    """A distribution given one event: `head(network(inputs))`.
+
+    **Arguments:** `network` maps an array to `head.num_outputs` numbers and may take a keyword `key`; `head` makes
+    the distribution; `standardise` is applied to the input first; `reads` names the conditions appended to it.
+    """
+
+    network: Callable[..., Array]
+    head: AbstractHead
+    standardise: Standardise | None = None
+    reads: tuple[str, ...] = eqx.field(static=True, default=())
+
+    def __call__(
+        self,
+        inputs: Shaped[Array, "..."],
+        *,
+        cond: dict[str, Any] | None = None,
+        mask: Bool[Array, "..."] | None = None,
+        key: Key | None = None,
+    ) -> AbstractDistribution:
+        if mask is not None:
+            # Before and after: a NaN in a missing cell must reach neither the value nor a gradient.
+            inputs = jnp.where(mask, inputs, jnp.zeros_like(inputs))
+        if self.standardise is not None:
+            inputs = self.standardise(inputs)
+        if mask is not None:
+            inputs = jnp.where(mask, inputs, jnp.zeros_like(inputs))
+        if self.reads:
+            inputs = jnp.concatenate([inputs.reshape(-1), *(self._condition(name, cond) for name in self.reads)])
+        outputs = self.network(inputs, key=key) if _takes_key(self.network) else self.network(inputs)
+        if outputs.size != self.head.num_outputs:
+            raise ConfigError(
+                f"the network gives {outputs.size} outputs, {type(self.head).__name__}(shape={self.head.shape}) "
+                f"needs {self.head.num_outputs}.",
+                where="network",
+                fix=f"Give its last layer {self.head.num_outputs} outputs.",
+            )
+        return self.head(outputs.reshape(-1))
+
+    def _condition(self, name: str, cond: dict[str, Any] | None) -> Float[Array, " n"]:
+        if cond is None or name not in cond:
+            raise ConfigError(f"the model reads the condition {name!r}, which was not given", where="cond")
+        return jnp.asarray(cond[name], jnp.float32).reshape(-1)
+
+    def with_output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> "Conditional":
+        """The same part with its last bias started at the data's mean, where its network has one to set."""
+        start = getattr(self.network, "with_output_bias", None)
+        if start is None:
+            return self
+        bias = jnp.asarray(self.head.output_bias(mean, frequencies), jnp.float32)
+        return eqx.tree_at(lambda part: part.network, self, start(bias))
+
+
+def _takes_key(network: Callable[..., Array]) -> bool:
+    try:
+        parameters = inspect.signature(network).parameters
+    except (TypeError, ValueError):
+        return False
+    return "key" in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+
+
+def widths_between(shape_in: tuple[int, ...], hidden: tuple[int, ...], num_outputs: int) -> list[int]:
+    """`[inputs, *hidden, outputs]` for a dense network on a flattened event."""
+    return [int(np.prod(shape_in, dtype=np.int64)), *hidden, num_outputs]
+

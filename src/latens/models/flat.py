@@ -1,0 +1,33 @@
+"""The plain latent-variable model: one prior, one encoder, one decoder."""
+
+from collections.abc import Callable
+from typing import Any
+
+from latens.distributions import AbstractDistribution
+from latens.models.base import AbstractLatentModel
+from latens.shapes import Key
+
+
+class LatentModel(AbstractLatentModel):
+    r"""$p(z)\,p(x \mid z)$ with $q(z \mid x)$, from three parts.
+
+    **Arguments:** `prior_part` a distribution or a callable of `cond`; `encoder` and `decoder` map one event to a
+    distribution, usually a `Conditional` (network and head).
+    """
+
+    prior_part: AbstractDistribution | Callable[..., AbstractDistribution]
+    encoder: Callable[..., AbstractDistribution]
+    decoder: Callable[..., AbstractDistribution]
+
+    def prior(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
+        if isinstance(self.prior_part, AbstractDistribution):
+            return self.prior_part
+        return self.prior_part(cond=cond, key=key)
+
+    def posterior(
+        self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
+    ) -> AbstractDistribution:
+        return self.encoder(x, cond=cond, mask=mask, key=key)
+
+    def likelihood(self, z: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
+        return self.decoder(z, cond=cond, key=key)

@@ -1,0 +1,116 @@
+"""Dense networks from a list of widths."""
+
+from collections.abc import Callable, Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.errors import ConfigError, nearest
+from latens.shapes import Array, Float, Key, Shaped
+from latens.trees import AbstractRandomWeights
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "elu": jax.nn.elu,
+    "gelu": jax.nn.gelu,
+    "identity": lambda x: x,
+    "relu": jax.nn.relu,
+    "sigmoid": jax.nn.sigmoid,
+    "silu": jax.nn.silu,
+    "softplus": jax.nn.softplus,
+    "tanh": jnp.tanh,
+}
+
+INITIALIZERS: dict[str, Callable[..., Array]] = {
+    "glorot-uniform": jax.nn.initializers.glorot_uniform(),
+    "he-normal": jax.nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
+    "lecun-normal": jax.nn.initializers.variance_scaling(1.0, "fan_in", "normal"),
+    "xavier-normal": jax.nn.initializers.variance_scaling(1.0, "fan_avg", "normal"),
+}
+"""Laws of the first weights: uniform on +-sqrt(6/(in+out)); normal with std sqrt(2/in), sqrt(1/in), sqrt(2/(in+out)).
+
+The normal laws are not truncated. Glorot & Bengio (2010); He et al. (2015); LeCun et al. (1998).
+"""
+
+
+class Linear(AbstractRandomWeights):
+    """`x @ weight + bias`, the weight of shape (in, out), with an optional drop probability for single weights."""
+
+    weight: Float[Array, "n_in n_out"]
+    bias: Float[Array, " n_out"]
+    drop_probability: float = eqx.field(static=True, default=0.0)
+
+    def __call__(self, x: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
+        return x @ self.weight + self.bias
+
+    def realise(self, *, key: Key) -> "Linear":
+        if self.drop_probability == 0.0:
+            return self
+        return Linear(_dropout(self.weight, self.drop_probability, key), self.bias)
+
+
+def _dropout(x: Array, drop_probability: float, key: Key) -> Array:
+    """Set entries to zero with `drop_probability` and divide the rest by the keep probability."""
+    keep = 1.0 - drop_probability
+    return jnp.where(jax.random.bernoulli(key, keep, x.shape), x / keep, 0.0)
+
+
+class Dense(eqx.Module):
+    """Dense layers with an activation between them; the input is flattened, integers become floats.
+
+    **Arguments:** `widths` e.g. `[784, 500, 500, 50]`; `activation`, `output_activation` and `initializer` by name;
+    `drop_probability` of hidden activations, `weight_drop_probability` of single weights (both are probabilities of
+    *dropping*, and both only act in training); biases start at 0. `equinox.nn.inference_mode` switches
+    dropout off.
+
+    >>> network = Dense([4, 3, 2], key=jax.random.key(0))
+    >>> network(jnp.ones(4)).shape
+    (2,)
+    """
+
+    layers: tuple[Linear, ...]
+    activation: str = eqx.field(static=True)
+    output_activation: str = eqx.field(static=True)
+    drop_probability: float = eqx.field(static=True)
+    inference: bool
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        *,
+        activation: str = "relu",
+        output_activation: str = "identity",
+        initializer: str = "he-normal",
+        drop_probability: float = 0.0,
+        weight_drop_probability: float = 0.0,
+        key: Key,
+    ) -> None:
+        if len(widths) < 2 or any(int(w) < 1 for w in widths):
+            raise ConfigError(f"widths {list(widths)} need an input and an output, all positive", where="network")
+        for name, table in ((activation, ACTIVATIONS), (output_activation, ACTIVATIONS), (initializer, INITIALIZERS)):
+            if name not in table:
+                raise ConfigError(f"{name!r} is not known.", where="network", fix=nearest(name, table))
+        for p in (drop_probability, weight_drop_probability):
+            if not 0.0 <= p < 1.0:
+                raise ConfigError(f"a drop probability lies in [0, 1), not {p}", where="network")
+        law = INITIALIZERS[initializer]
+        keys = jax.random.split(key, len(widths) - 1)
+        self.layers = tuple(
+            Linear(law(k, (n_in, n_out), jnp.float32), jnp.zeros(n_out, jnp.float32), weight_drop_probability)
+            for k, n_in, n_out in zip(keys, widths[:-1], widths[1:])
+        )
+        self.activation, self.output_activation = activation, output_activation
+        self.drop_probability = drop_probability
+        self.inference = False
+
+    def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
+        hidden = x.reshape(-1).astype(self.layers[0].weight.dtype)
+        for index, layer in enumerate(self.layers[:-1]):
+            hidden = ACTIVATIONS[self.activation](layer(hidden))
+            if key is not None and self.drop_probability > 0.0 and not self.inference:
+                hidden = _dropout(hidden, self.drop_probability, jax.random.fold_in(key, index))
+        return ACTIVATIONS[self.output_activation](self.layers[-1](hidden))
+
+    def with_output_bias(self, bias: Float[Array, " n_out"]) -> "Dense":
+        """The same network whose last bias is `bias`."""
+        return eqx.tree_at(lambda n: n.layers[-1].bias, self, jnp.asarray(bias, jnp.float32))

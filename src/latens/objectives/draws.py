@@ -1,0 +1,97 @@
+"""Samples from the posterior and their log weights: all that an objective needs to know of a model."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.data.batches import Batch
+from latens.distributions import AbstractDistribution, AbstractReparameterised
+from latens.models import AbstractLatentModel
+from latens.shapes import Array, Float, Int, Key, PyTree, Shaped
+
+Statistic = Callable[[AbstractDistribution, AbstractDistribution, Any, Any], PyTree]
+"""A function of one row's (posterior, prior, z led by K, x), evaluated inside the row's vmap."""
+
+
+class Draws(eqx.Module):
+    """K samples for each of B rows, every leaf led by (K, B); log densities in nats. Holds no distribution."""
+
+    z: PyTree[Shaped[Array, "K B ..."]]
+    log_likelihood: Float[Array, "K B"]
+    log_prior: Float[Array, "K B"]
+    log_posterior: Float[Array, "K B"]
+    statistics: dict[str, PyTree[Shaped[Array, "B ..."]]]
+
+    @property
+    def log_weight(self) -> Float[Array, "K B"]:
+        r"""$\log w = \log p(x \mid z) + \log p(z) - \log q(z \mid x)$."""
+        return self.log_likelihood + self.log_prior - self.log_posterior
+
+
+def draw(
+    model: AbstractLatentModel,
+    batch: Batch,
+    *,
+    num_samples: int,
+    first_sample: int | Int[Array, ""] = 0,
+    key: Key | None = None,
+    noise: Float[Array, "K B *z"] | None = None,
+    noise_scale: float = 1.0,
+    statistics: dict[str, Statistic] | None = None,
+    reparameterised: bool = True,
+    stop_posterior_gradient: bool = False,
+    dropout: bool = False,
+) -> Draws:
+    r"""Draw $z_k \sim q(z \mid x)$ for every row, with $\log p(x \mid z)$, $\log p(z)$ and $\log q(z \mid x)$.
+
+    **Arguments:** `num_samples` K. `key`: row i uses `fold_in(key, row_id[i])` and sample k `fold_in(row_key, k)`, so
+    permuting, chunking or padding a batch keeps every row's noise; `first_sample` is the number of the
+    first k, so that K can be drawn in parts. `noise` replaces the key for reparameterised
+    posteriors (zero noise gives the mean exactly), `noise_scale` multiplies it (the log weights are then those of the
+    drawn z, no longer importance weights). `statistics`: named functions of (posterior, prior, z, x), evaluated a row
+    at a time. `reparameterised=False` stops the gradient through z (score function estimators);
+    `stop_posterior_gradient` stops it through the parameters of $\log q$ (sticking the landing, DReG). `dropout`
+    switches the networks' dropout on.
+    **Raises:** TypeError where given noise or a noise scale meets a posterior that is not reparameterised.
+    """
+    if key is None and (noise is None or dropout):
+        raise TypeError("draw needs a key (or given noise, without dropout)")
+    key = jax.random.key(0) if key is None else key
+    shaped_noise = noise is not None or noise_scale != 1.0
+
+    def one_row(x: Any, row_id: Array, cond: Any, mask: Any, row_noise: Any) -> tuple:
+        row_key = jax.random.fold_in(key, row_id)
+        network_key = jax.random.fold_in(row_key, 0xD809) if dropout else None
+        posterior = model.posterior(x, cond=cond, mask=mask, key=network_key)
+        density = jax.lax.stop_gradient(posterior) if stop_posterior_gradient else posterior
+        if shaped_noise and not isinstance(posterior, AbstractReparameterised):
+            raise TypeError(f"{type(posterior).__name__} is not a function of noise: draw it with a key")
+
+        def one_sample(index: Array, given: Any) -> tuple:
+            sample_key = jax.random.fold_in(row_key, index)
+            if shaped_noise or stop_posterior_gradient or not reparameterised:
+                if shaped_noise:
+                    raw = posterior.sample_noise(key=sample_key) if given is None else given
+                    z = posterior.from_noise(noise_scale * raw)
+                else:
+                    z = posterior.sample(key=sample_key)
+                z = z if reparameterised else jax.lax.stop_gradient(z)
+                log_posterior = density.log_prob(z)
+            else:
+                z, log_posterior = posterior.sample_and_log_prob(key=sample_key)
+            decoder_key = jax.random.fold_in(network_key, index) if dropout else None
+            log_prior, log_likelihood = model.log_joint(z, x, cond=cond, mask=mask, key=decoder_key)
+            return z, log_likelihood, log_prior, log_posterior
+
+        samples = jax.vmap(one_sample)(first_sample + jnp.arange(num_samples), row_noise)
+        prior = model.prior(cond=cond) if statistics else None
+        values = {name: fn(posterior, prior, samples[0], x) for name, fn in (statistics or {}).items()}
+        return samples, values
+
+    given = None if noise is None else jnp.moveaxis(noise, 0, 1)
+    rows = (batch.x, batch.row_id, batch.cond, batch.mask, given)
+    (z, log_likelihood, log_prior, log_posterior), values = jax.vmap(one_row, out_axes=((1, 1, 1, 1), 0))(*rows)
+    return Draws(z, log_likelihood, log_prior, log_posterior, values)

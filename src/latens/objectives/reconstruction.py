@@ -1,0 +1,42 @@
+"""The objective of a plain autoencoder."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+
+from latens.data.batches import Batch
+from latens.distributions import log_prob
+from latens.models import AbstractLatentModel
+from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted, without_padding
+from latens.shapes import Array, Int, Key, Nats
+from latens.trees import partition_trainable
+
+
+class Reconstruction(AbstractObjective):
+    r"""Minimises $-\log p(x \mid z)$ with $z$ drawn from the encoder: no prior, so no bound and no samples.
+
+    **Arguments:** `l2` the weight of $\frac12\sum w^2$ over weight matrices. Nats, summed over the event.
+    """
+
+    monitor: ClassVar[str] = "log_likelihood"
+    maximise: ClassVar[bool] = True
+
+    l2: float = eqx.field(static=True, default=0.0)
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+
+        def one_row(x, row_id, cond, mask):
+            encoder_key, sample_key, decoder_key = jax.random.split(jax.random.fold_in(key, row_id), 3)
+            z = model.posterior(x, cond=cond, mask=mask, key=encoder_key).sample(key=sample_key)
+            return log_prob(model.likelihood(z, cond=cond, key=decoder_key), x, mask)
+
+        rows = jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
+        metrics = {"log_likelihood": weighted(rows, batch)}
+        loss = -mean(metrics["log_likelihood"])
+        if self.l2 > 0.0:
+            loss = loss + self.l2 * sum_of_squares(partition_trainable(model)[0])
+        return loss, metrics

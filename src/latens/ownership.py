@@ -1,0 +1,112 @@
+"""What in a folder belongs to latens: what may be read as a run, and what `--force` may remove."""
+
+import os
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from latens.atomic import is_temporary, resource_errors
+from latens.errors import LatensError, RunFolderError
+from latens.lock import holder_of, in_use, read_lock
+from latens.strictjson import parse_json_strict
+
+RUN_FORMAT = "latens-run"
+"""The word in run.json that tells it from other people's."""
+
+OWN_FILES = frozenset(
+    ("run.json", "config.json", "metrics.jsonl", "timings.jsonl", "model.safetensors", "log.txt", "lock")
+)
+OWN_FOLDERS = frozenset(("checkpoints", "figures", "report", "samples", "tensorboard"))
+"""What a run folder may hold; `--force` removes these and nothing else."""
+
+_OWN_SUFFIXES = frozenset(
+    (".png", ".svg", ".csv", ".json", ".jsonl", ".npz", ".npy", ".gif", ".mp4", ".html", ".md", ".txt", ".safetensors")
+)
+
+
+def read_run_file(path: Path, name: str) -> dict[str, Any]:
+    """The JSON object in a file of a run folder.
+
+    **Raises:** `RunFolderError` where folder or file is absent or damaged, `ResourceError` where it cannot be read.
+    """
+    if not path.is_dir():
+        raise not_a_run(path, "there is no such folder")
+    with resource_errors(path / name):
+        try:
+            text = (path / name).read_bytes()
+        except FileNotFoundError:
+            fix = "It was stopped as it began: start it again with --force." if name == "config.json" else ""
+            raise not_a_run(path, f"it has no {name}", fix) from None
+    value = parse_json_strict(text, error=RunFolderError, where=str(path / name), fix="Start a new run.")
+    if not isinstance(value, dict):
+        raise not_a_run(path, f"its {name} is not a JSON object")
+    return value
+
+
+def not_a_run(path: Path, why: str, fix: str = "") -> RunFolderError:
+    """The error for a folder that is no run."""
+    fix = fix or "Check the path; `latens fit` makes one."
+    return RunFolderError(f"not a run folder: {why}.", where=str(path), fix=fix)
+
+
+def refuse_others(path: Path, force: bool, *, ours: bool = False) -> None:
+    """Raise unless a new run may be written into the folder (`ours`: the lock in it is this process's)."""
+    holder = None if ours else holder_of(path / "lock")
+    if holder is not None:
+        raise in_use(path, holder)
+    former = _is_run(path)
+    foreign = sorted(_foreign(path, former))
+    out = "choose another --out"
+    if former and not force:
+        fix = f"Continue it (`latens resume {shlex.quote(str(path))}`), replace it (--force), or {out}."
+        raise RunFolderError("the folder holds a run already.", where=str(path), fix=fix)
+    if foreign:
+        more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+        message = f"the folder is not empty and {foreign[0]!r}{more} was not written by latens."
+        fix = f"Move it away, or {out}." + (" --force removes nothing that is not latens' own." if force else "")
+        raise RunFolderError(message, where=str(path), fix=fix)
+
+
+def _is_run(path: Path) -> bool:
+    try:
+        return read_run_file(path, "run.json").get("format") == RUN_FORMAT
+    except LatensError:
+        return False
+
+
+def _foreign(path: Path, former: bool) -> Iterator[str]:
+    """What in the folder is not ours; without a run.json of ours nothing but a lock and temporary files is."""
+    for entry in os.scandir(path):
+        if entry.is_symlink():
+            yield entry.name
+        elif entry.name == "lock" and entry.is_file():
+            if entry.stat().st_size and read_lock(path / "lock") is None:
+                yield entry.name
+        elif is_temporary(entry.name) or (former and entry.is_file() and entry.name in OWN_FILES):
+            continue
+        elif former and entry.is_dir() and entry.name in OWN_FOLDERS:
+            yield from _foreign_below(Path(entry.path))
+        else:
+            yield entry.name
+
+
+def _foreign_below(folder: Path) -> Iterator[str]:
+    for parent, folders, files in os.walk(folder):
+        for name in folders + files:
+            known = name == "COMMIT" or name.startswith("events.out.tfevents") or is_temporary(name)
+            known |= name in folders or Path(name).suffix.lower() in _OWN_SUFFIXES
+            if not known or os.path.islink(os.path.join(parent, name)):
+                yield os.path.relpath(os.path.join(parent, name), folder.parent)
+
+
+def remove_own(path: Path) -> None:
+    """Remove a former run from its folder, all but the lock."""
+    # run.json goes last: while it is there the rest is known as ours, should this be interrupted.
+    for name in [*sorted(OWN_FOLDERS | OWN_FILES - {"lock", "run.json"}), "run.json"]:
+        target = path / name
+        if target.is_dir():
+            shutil.rmtree(target)
+        else:
+            target.unlink(missing_ok=True)

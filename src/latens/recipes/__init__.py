@@ -1,0 +1,27 @@
+"""Named, cited compositions: the only registry of the package, and the only bridge from configuration to objects."""
+
+from latens.errors import ConfigError, nearest
+
+from . import tutorials
+from .base import Recipe as Recipe
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*tutorials.RECIPES,)}
+
+
+def get_recipe(name: str) -> Recipe:
+    """The recipe of that name. **Raises:** ConfigError naming the nearest one."""
+    if name not in RECIPES:
+        raise ConfigError(
+            f"there is no recipe {name!r}.", where="recipe", fix=nearest(name, RECIPES) + " `latens recipes` lists them."
+        )
+    return RECIPES[name]
+
+
+def register(recipe: Recipe) -> None:
+    """Make a recipe known by name, so that the command and model files can use it in this process.
+
+    **Raises:** ConfigError if the name is taken.
+    """
+    if recipe.name in RECIPES:
+        raise ConfigError(f"a recipe {recipe.name!r} exists already", where="recipe", fix="Choose another name.")
+    RECIPES[recipe.name] = recipe

@@ -1,0 +1,28 @@
+"""The vocabulary of shapes and units used in every signature.
+
+| letter | meaning |
+|---|---|
+| `B` | rows of a batch |
+| `K` | samples drawn for each row (`num_samples`) |
+| `*x` | the shape of one observed event, e.g. `28 28` |
+| `*z` | the shape of one latent event, e.g. `2` |
+
+Densities, models and networks are written for one event; `jax.vmap` adds `B` and `K`.
+Every log density, divergence and bound is in nats, summed over the event, unless its name says otherwise.
+"""
+
+from typing import TypeAlias
+
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, Shaped, UInt32
+
+AnyArray: TypeAlias = Array | np.ndarray
+"""A JAX array, or a NumPy array on its way to become one."""
+
+Nats: TypeAlias = Float[Array, ""]
+"""One number in nats (natural logarithm)."""
+
+Key: TypeAlias = PRNGKeyArray
+"""A typed JAX key of shape (); always keyword-only, used once."""
+
+__all__ = ["AnyArray", "Array", "Bool", "Float", "Int", "Key", "Nats", "PyTree", "Shaped", "UInt32"]

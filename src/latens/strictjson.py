@@ -1,0 +1,156 @@
+"""JSON read as if a stranger wrote it, and written in one canonical form. Needs only the standard library."""
+
+import json
+import math
+from collections.abc import Callable
+from typing import Any
+
+from latens.errors import LatensError, ModelFileError
+
+_MAX_NUMBER = 64
+"""Characters of a number: a float64 needs 25, an int64 needs 20."""
+
+
+class _Refused(ValueError):
+    pass
+
+
+def parse_json_strict(
+    text: bytes | str,
+    *,
+    max_depth: int = 64,
+    max_bytes: int = 8 << 20,
+    error: type[LatensError] = ModelFileError,
+    where: str = "",
+    fix: str = "",
+) -> Any:
+    """Parse JSON, refusing all that JSON does not say or that could hurt.
+
+    Refused are: more than `max_bytes`, lists and objects nested deeper than `max_depth`, duplicate keys, `NaN` and
+    `Infinity`, numbers that overflow float64 or (integers) 64 bits, invalid UTF-8 and unpaired surrogates.
+
+    **Raises:** `error` (a kind of `LatensError`) with `where` and `fix`.
+    """
+    try:
+        if len(text) > max_bytes:
+            raise _Refused(f"the JSON is larger than {max_bytes} bytes")
+        value = _DECODER.decode(text.decode("utf-8") if isinstance(text, bytes) else text)
+        _check(value, max_depth)
+        return value
+    except _Refused as refusal:
+        message = str(refusal)
+    except RecursionError:
+        message = f"the JSON is nested deeper than {max_depth} levels"
+    except UnicodeError:
+        message = "the JSON is not valid UTF-8"
+    except ValueError as refusal:
+        message = f"not valid JSON: {refusal}"
+    raise error(f"{message}.", where=where, fix=fix)
+
+
+def to_json(value: Any, *, indent: int | None = None) -> bytes:
+    """The canonical bytes of a JSON value: sorted keys, no spaces, ASCII, floats in their shortest exact form.
+
+    **Raises:** `ValueError` for non-finite numbers, `TypeError` for anything that is not JSON (see `plain`).
+    """
+    separators = (",", ":") if indent is None else (",", ": ")
+    return json.dumps(value, sort_keys=True, separators=separators, allow_nan=False, indent=indent).encode("ascii")
+
+
+def plain(value: Any, *, nonfinite: Callable[[float], Any] | None = None) -> Any:
+    """A JSON value from Python and numpy ones: tuples become lists, array scalars numbers, arrays lists.
+    Bytes of a path that are no UTF-8 are spelled out (`\\udcff`), because no JSON reader need accept them.
+
+    **Arguments:** `nonfinite` says what becomes of NaN and infinity; without it they are refused.
+
+    **Raises:** `ValueError` for a number that is not finite or too large, `TypeError` for a key that is no string or
+    a value of no JSON kind.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if not -(2**63) <= value < 2**64:
+            raise ValueError(f"the integer {value} does not fit 64 bits")
+        return int(value)
+    if isinstance(value, str):
+        return _encodable(value)
+    if isinstance(value, float):
+        if math.isfinite(value):
+            return float(value)
+        if nonfinite is None:
+            raise ValueError("NaN and infinity have no place in JSON")
+        return nonfinite(float(value))
+    if isinstance(value, dict):
+        for key in value:
+            if not isinstance(key, str):
+                raise TypeError(f"a key must be a string, not {key!r}")
+        return {_encodable(key): plain(item, nonfinite=nonfinite) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item, nonfinite=nonfinite) for item in value]
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):  # numpy and jax arrays, named by what they do
+        return plain(value.tolist(), nonfinite=nonfinite)
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
+
+
+def float_text(value: float) -> str:
+    """`"nan"`, `"inf"` or `"-inf"`: how a non-finite number is written where JSON has none."""
+    return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
+
+
+def _encodable(text: str) -> str:
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise _Refused(f"the key {key[:80]!r} is given twice")
+            seen.add(key)
+    return result
+
+
+def _integer(digits: str) -> int:
+    value = int(digits) if len(digits) <= 20 else 2**64
+    if not -(2**63) <= value < 2**64:
+        raise _Refused(f"the integer {digits[:30]} does not fit 64 bits")
+    return value
+
+
+def _float(digits: str) -> float:
+    value = float(digits) if len(digits) <= _MAX_NUMBER else math.inf
+    if not math.isfinite(value):
+        raise _Refused(f"the number {digits[:30]} is too large or too long")
+    return value
+
+
+def _constant(name: str) -> Any:
+    raise _Refused(f"{name} is not JSON")
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_float, parse_constant=_constant, strict=True
+)
+
+
+def _check(value: Any, max_depth: int) -> None:
+    level, depth = [value], 0
+    while level:  # level by level, so that no input makes us recurse
+        below = []
+        for item in level:
+            if isinstance(item, dict):
+                for key in item:
+                    if not key.isascii():
+                        key.encode("utf-8")
+                below.append(item.values())
+            elif isinstance(item, list):
+                below.append(item)
+            elif isinstance(item, str) and not item.isascii():
+                item.encode("utf-8")  # an unpaired surrogate raises UnicodeEncodeError
+        if below:
+            depth += 1
+            if depth > max_depth:
+                raise _Refused(f"the JSON is nested deeper than {max_depth} levels")
+        level = [item for items in below for item in items]

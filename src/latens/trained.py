@@ -1,0 +1,130 @@
+"""A trained model with all that belongs to it: what is saved, loaded, evaluated and shared as one file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from latens import config as configuration
+from latens.atomic import write_atomic
+from latens.config import Config
+from latens.data import Dataset, Preparation, Schema
+from latens.data.batches import Batch, as_batch
+from latens.errors import DataError, LatensError, ModelFileError
+from latens.recipes import get_recipe
+from latens.safefile import pack_chunks, read
+from latens.storage import arrays_to_tree, tree_to_arrays
+from latens.trees import count_parameters
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model, the configuration and schema it was built from, and facts about its training (plain JSON values).
+
+    `config` is None for a model whose parts no recipe builds; its file holds arrays only, and is loaded with
+    `into=` an object built by the caller.
+    """
+
+    model: Any
+    schema: Schema
+    preparation: Preparation
+    config: Config | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    # --- rows in ---
+
+    def batch(self, data: Dataset | np.ndarray, positions: np.ndarray | None = None) -> Batch:
+        """Rows as the model takes them. **Raises:** DataError where their shape is not the model's."""
+        if isinstance(data, Dataset):
+            batch = data.rows(np.arange(len(data)) if positions is None else positions)
+        else:
+            rows = np.asarray(data) if positions is None else np.asarray(data)[positions]
+            if rows.ndim >= 1 and rows.shape[1:] != self.schema.shape and rows[0].size == np.prod(self.schema.shape):
+                rows = rows.reshape(len(rows), *self.schema.shape)
+            batch = as_batch(rows if rows.dtype == np.uint8 else rows.astype(np.float32))
+        found = tuple(batch.x.shape[1:])
+        if found != self.schema.shape:
+            raise DataError(
+                f"rows of shape {found}, but the model was trained on {self.schema.shape}.",
+                where=getattr(data, "name", "data"),
+                fix="Give data with the same columns or pixels in the same order.",
+            )
+        return batch
+
+    # --- files ---
+
+    def metadata(self) -> dict[str, Any]:
+        """What a file says beside its arrays."""
+        return {
+            "format": FORMAT,
+            "config": None if self.config is None else configuration.to_json(self.config),
+            "schema": self.schema.to_json(),
+            "preparation": self.preparation.to_json(),
+            "facts": self.facts,
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write one `.safetensors` file, atomically: arrays and JSON, no code."""
+        path = Path(path)
+        arrays = tree_to_arrays(self.model)
+        for name, array in arrays.items():
+            if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+                raise ModelFileError(f"{name} is not finite; such a model is not saved", where=str(path))
+        write_atomic(path, pack_chunks(arrays, self.metadata()))
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path, *, into: Any = None) -> "TrainedModel":
+        """Read a model file: everything is checked before it is believed, and nothing in it is executed.
+
+        **Arguments:** `into` a model of the same structure, for files whose parts no recipe builds.
+        **Raises:** ModelFileError saying which part of the file is wrong.
+        """
+        where = str(path)
+        arrays, metadata = read(Path(path))
+        if metadata.get("format") != FORMAT:
+            raise ModelFileError(
+                f"the file has format {metadata.get('format')!r}; this version reads {FORMAT}.",
+                where=where,
+                fix="Use the version of latens that wrote it, or a newer one.",
+            )
+        missing = {"config", "schema", "preparation", "facts"} - set(metadata)
+        if missing:
+            raise ModelFileError(f"the file lacks {', '.join(sorted(missing))}", where=where)
+        schema = Schema.from_json(metadata["schema"])
+        preparation = Preparation.from_json(metadata["preparation"])
+        facts = metadata["facts"] if isinstance(metadata["facts"], dict) else {}
+        if into is not None:
+            return cls(arrays_to_tree(arrays, into, finite=True, where=where), schema, preparation, None, facts)
+        if metadata["config"] is None:
+            raise ModelFileError(
+                "the model in this file was built by hand, not by a recipe: it holds arrays only.",
+                where=where,
+                fix="Build the same model and give it: latens.load(path, into=model); or register a recipe for it.",
+            )
+        try:
+            config = configuration.from_json(metadata["config"])
+            recipe = get_recipe(config.recipe)
+            skeleton = eqx.filter_eval_shape(lambda key: recipe.build(schema, config, key=key), jax.random.key(0))
+        except ModelFileError:
+            raise
+        except LatensError as error:
+            raise ModelFileError(f"the configuration in the file does not fit: {error}", where=where) from None
+        return cls(arrays_to_tree(arrays, skeleton, finite=True, where=where), schema, preparation, config, facts)
+
+    def with_facts(self, **facts: Any) -> "TrainedModel":
+        return replace(self, facts={**self.facts, **facts})
+
+    @property
+    def num_parameters(self) -> int:
+        return count_parameters(self.model)
+
+    def table(self) -> Sequence[tuple[str, tuple[int, ...], str]]:
+        """(name, shape, dtype) of every array in the model."""
+        return [(name, array.shape, str(array.dtype)) for name, array in tree_to_arrays(self.model).items()]

@@ -1,0 +1,224 @@
+"""Checkpoints that are complete or do not count, and come back bit for bit.
+
+    checkpoints/step-0000001234/
+      state.safetensors    every array of the training state: parameters, optimiser, random key, best parameters
+      loop.json            what the loop knows besides: best value, patience, seconds used, length of metrics.jsonl ...
+      COMMIT               written last: the step, and size and SHA-256 of both files
+
+A save writes a temporary folder, flushes it to disk, renames it, and then writes COMMIT. A folder without a COMMIT that
+fits is never loaded: without any it was interrupted, otherwise damaged. The next save removes it.
+"""
+
+import hashlib
+import re
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from latens.atomic import (
+    clean_orphans,
+    resource_errors,
+    sync_folder,
+    temporary_beside,
+    write_atomic,
+    write_synced,
+)
+from latens.errors import LatensError, ModelFileError
+from latens.safefile import pack_chunks, read
+from latens.storage import arrays_to_tree, tree_to_arrays
+from latens.strictjson import float_text, parse_json_strict, plain, to_json
+
+FORMAT_VERSION = 1
+
+# The same step may be saved again after a resume; the new folder then gets a number, so that the old one stays whole
+# until the new one is committed.
+_NAME = re.compile(r"^step-(\d{10,})(?:\.(\d+))?$")
+_FILES = ("state.safetensors", "loop.json")
+_FLOAT = "__float__"
+_CHUNK = 1 << 20
+_MAX_LOOP = 64 << 20
+
+
+class Restored(NamedTuple):
+    """A checkpoint that was read back.
+
+    **Fields:** `state` the tree, bit for bit as saved; `loop` the dict beside it; `step`; `path` of its folder;
+    `warnings`, one sentence for each newer checkpoint that was damaged and passed over.
+    """
+
+    state: Any
+    loop: dict[str, Any]
+    step: int
+    path: Path
+    warnings: tuple[str, ...]
+
+
+def save_checkpoint(folder: Path, step: int, state_tree: Any, loop: dict[str, Any], *, keep: int = 2) -> Path:
+    """Write a checkpoint of `step` into `folder` and remove all but the newest `keep`.
+
+    Checkpoints of later steps, and an older one of the same step, are removed as well: what is saved last is what a
+    resume continues from.
+
+    **Arguments:** `folder` the run's `checkpoints`, created where absent; `step` >= 0; `state_tree` any pytree, of
+    which the arrays are stored; `loop` JSON values (tuples come back as lists; NaN and infinity are allowed).
+
+    **Returns:** the checkpoint's folder.
+
+    **Raises:** `ResourceError` where it cannot be written; the earlier checkpoints are untouched then.
+    """
+    folder = Path(folder)
+    with resource_errors(folder):
+        if not folder.is_dir():
+            folder.mkdir(parents=True)
+            sync_folder(folder.parent)
+        clean_orphans(folder)
+        for _, _, path in _entries(folder):
+            if _commit(path) is None:
+                shutil.rmtree(path)
+        found = _entries(folder)
+        same = [revision for number, revision, _ in found if number == step]
+        name = f"step-{step:010d}" + (f".{max(same) + 1}" if same else "")
+        final = folder / name
+        temporary = temporary_beside(final)
+        try:
+            temporary.mkdir()
+            chunks = pack_chunks(tree_to_arrays(state_tree), {"kind": "checkpoint", "step": step})
+            written = {
+                "state.safetensors": _write_hashed(temporary / "state.safetensors", chunks),
+                "loop.json": _write_hashed(temporary / "loop.json", [to_json(plain(loop, nonfinite=_tag))]),
+            }
+            sync_folder(temporary)
+            temporary.rename(final)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+        sync_folder(folder)
+        write_atomic(final / "COMMIT", to_json({"format_version": FORMAT_VERSION, "step": step, "files": written}))
+        _prune(folder, step, found, keep)
+    return final
+
+
+def latest_checkpoint(folder: Path, like: Any) -> Restored | None:
+    """The newest complete checkpoint of `folder`, or None where there is none.
+
+    **Arguments:** `like` a tree with the structure, shapes and dtypes of what was saved (arrays or
+    `jax.ShapeDtypeStruct`). A checkpoint whose files do not match its COMMIT is passed over with a warning.
+
+    **Raises:** `ModelFileError` where every checkpoint is damaged, or where a sound one does not fit `like`.
+    """
+    damaged = []
+    for number, _, path in reversed(_entries(Path(folder))):
+        commit = _commit(path)
+        if commit is None:
+            continue
+        with resource_errors(path):
+            fault = _fault(path, number, commit)
+        if fault:
+            damaged.append(f"The checkpoint {path.name} is damaged ({fault}) and was passed over.")
+            continue
+        state_file, loop_file = path / "state.safetensors", path / "loop.json"
+        arrays, _ = read(state_file)
+        state = arrays_to_tree(arrays, like, where=str(state_file))
+        loop = _untag(parse_json_strict(loop_file.read_bytes(), max_bytes=_MAX_LOOP, where=str(loop_file)))
+        return Restored(state, loop, number, path, tuple(damaged))
+    if damaged:
+        raise ModelFileError(
+            f"every checkpoint is damaged: {' '.join(damaged)}",
+            where=str(folder),
+            fix="Remove the folder to start from step 0, or restore it from a backup.",
+        )
+    return None
+
+
+def _entries(folder: Path) -> list[tuple[int, int, Path]]:
+    """(step, revision, path) of every checkpoint folder, complete or not, oldest first."""
+    if not folder.is_dir():
+        return []
+    matches = ((_NAME.match(path.name), path) for path in folder.iterdir())
+    return sorted((int(m[1]), int(m[2] or 0), path) for m, path in matches if m is not None)
+
+
+def _commit(path: Path) -> dict[str, Any] | None:
+    """The COMMIT of a checkpoint: None where there is none (the save was interrupted), empty where it is damaged."""
+    try:
+        commit = parse_json_strict((path / "COMMIT").read_bytes(), max_bytes=1 << 16, max_depth=4)
+        typed = all(type(commit[name]) is int for name in ("format_version", "step"))
+        typed &= all(isinstance(commit["files"][name]["sha256"], str) for name in _FILES)
+        typed &= all(type(commit["files"][name]["bytes"]) is int for name in _FILES)
+    except FileNotFoundError:
+        return None
+    except (OSError, LatensError, KeyError, TypeError):
+        return {}
+    return commit if typed else {}
+
+
+def _fault(path: Path, step: int, commit: dict[str, Any]) -> str:
+    """What is wrong with a committed checkpoint, or ""."""
+    if not commit:
+        return "its COMMIT cannot be read"
+    if commit["format_version"] > FORMAT_VERSION:
+        raise ModelFileError(
+            f"written by a newer latens (format {commit['format_version']}, this one reads {FORMAT_VERSION}).",
+            where=str(path),
+            fix="Install that version to resume this run.",
+        )
+    if commit["step"] != step:
+        return "its COMMIT names another step"
+    for name in _FILES:
+        if not _has_size(path / name, commit["files"][name]["bytes"]):
+            return f"{name} is missing or has another length"
+        digest = hashlib.sha256()
+        with open(path / name, "rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+        if digest.hexdigest() != commit["files"][name]["sha256"]:
+            return f"{name} does not match its checksum"
+    return ""
+
+
+def _prune(folder: Path, step: int, found: list[tuple[int, int, Path]], keep: int) -> None:
+    earlier = [path for number, _, path in found if number < step and _counts(path)]
+    kept = set(earlier[max(len(earlier) - (keep - 1), 0) :])
+    for _, _, path in found:
+        if path not in kept:
+            # COMMIT goes first: a removal that is interrupted leaves no half checkpoint that counts.
+            (path / "COMMIT").unlink(missing_ok=True)
+            shutil.rmtree(path, ignore_errors=True)
+    sync_folder(folder)
+
+
+def _counts(path: Path) -> bool:
+    """Whether a checkpoint is complete, by its COMMIT and sizes: a save does not read the old ones through."""
+    commit = _commit(path)
+    return bool(commit) and all(_has_size(path / name, commit["files"][name]["bytes"]) for name in _FILES)
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def _write_hashed(path: Path, chunks: Iterable[bytes | memoryview]) -> dict[str, Any]:
+    digest, size = hashlib.sha256(), 0
+
+    def passing() -> Iterator[bytes | memoryview]:
+        nonlocal size
+        for chunk in chunks:
+            digest.update(chunk)
+            size += len(chunk)
+            yield chunk
+
+    write_synced(path, passing())
+    return {"sha256": digest.hexdigest(), "bytes": size}
+
+
+def _tag(value: float) -> dict[str, str]:
+    return {_FLOAT: float_text(value)}
+
+
+def _untag(value: Any) -> Any:
+    if isinstance(value, dict):
+        if set(value) == {_FLOAT} and value[_FLOAT] in ("nan", "inf", "-inf"):
+            return float(value[_FLOAT])
+        return {key: _untag(item) for key, item in value.items()}
+    return [_untag(item) for item in value] if isinstance(value, list) else value

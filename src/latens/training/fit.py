@@ -1,0 +1,392 @@
+"""The training loop: chunks of compiled steps, with validation, early stopping, recovery and callbacks between them."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latens.data import Dataset, Preparation
+from latens.data.batches import Batch
+from latens.errors import DivergedError
+from latens.objectives import AbstractObjective
+from latens.shapes import PyTree
+from latens.training.optimizers import Optimizer
+from latens.training.step import Program, TrainState, make_program
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a stage trains: the first of the given limits ends it. `patience` counts validations without a gain."""
+
+    epochs: float | None = None
+    steps: int | None = None
+    minutes: float | None = None
+    patience: int | None = None
+
+    def total_steps(self, steps_per_epoch: int) -> int | None:
+        """The number of steps, where it is known beforehand."""
+        limits = [] if self.steps is None else [self.steps]
+        limits += [] if self.epochs is None else [round(self.epochs * steps_per_epoch)]
+        return min(limits) if limits else None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of a training plan: a start from the data, then steps of an optimiser under an objective.
+
+    `start(model, data)` may look at the training rows; a stage without an optimiser only starts (closed-form fits).
+    """
+
+    objective: AbstractObjective
+    optimizer: Optimizer | None
+    budget: Budget = Budget()
+    start: Callable[[Any, Dataset], Any] = lambda model, data: model
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the loop runs. `chunk_steps` is the grid on which everything between steps happens; a chunk also ends at
+    every multiple of `stop_every`."""
+
+    batch_size: int = 128
+    seed: int = 0
+    chunk_steps: int = 100
+    stop_every: int | None = None
+    validate: bool = True
+    validation_batch_size: int = 500
+    restore_best: bool = True
+
+
+@dataclass
+class LoopState:
+    """Where the loop stands, as plain numbers: what a checkpoint holds beside the arrays."""
+
+    stage: int = 0
+    step: int = 0
+    epoch: int = 0
+    best_value: float | None = None
+    best_step: int = 0
+    stale: int = 0
+    rollbacks: int = 0
+    skipped: int = 0
+    loss_scale: float | None = None
+    seconds: float = 0.0
+    finished: bool = False
+    stopped_because: str = ""
+    running: dict[str, float] = field(default_factory=dict)
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Snapshot:
+    """The complete state of a run between two chunks."""
+
+    loop: LoopState
+    state: TrainState
+    best: PyTree
+
+
+@dataclass(frozen=True)
+class Event:
+    """What callbacks are told. `kind` is start, chunk, epoch, bad-chunk, boundary or stage-end.
+
+    A reason to stop is heeded at a boundary, where the snapshot is one to go on from.
+
+    `record` holds plain numbers for the metrics file; `snapshot` the state (callbacks must not change it);
+    `model()` builds the model as it would be evaluated now.
+    """
+
+    kind: str
+    record: dict[str, Any]
+    snapshot: Snapshot
+    model: Callable[[], Any]
+    rows_per_second: float = 0.0
+    total_steps: int | None = None
+
+
+class Callback(Protocol):
+    """Called at every event; returns a reason to stop, or None."""
+
+    def __call__(self, event: Event) -> str | None: ...
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """The trained model (best on validation, unless there was none), its history and the final state."""
+
+    model: Any
+    objective: AbstractObjective
+    history: list[dict[str, Any]]
+    snapshot: Snapshot
+
+
+def fit(
+    model: Any,
+    stages: Sequence[Stage],
+    data: Dataset,
+    *,
+    preparation: Preparation,
+    settings: Settings,
+    callbacks: Sequence[Callback] = (),
+    resume: Callable[[TrainState, PyTree], Snapshot | None] | None = None,
+) -> FitResult:
+    """Train `model` through `stages` on the training rows of `data`.
+
+    **Arguments:** `resume(state_like, best_like)` gives a snapshot to go on from, for the stage it names.
+    **Raises:** DivergedError when training stays non-finite after its ways back.
+    """
+    history: list[dict[str, Any]] = []
+    snapshot, objective = None, stages[-1].objective
+    first = 0
+    for index, stage in enumerate(stages):
+        started = stage.start(model, data)
+        if stage.optimizer is None:
+            model = started
+            continue
+        run = _StageRun(index, started, stage, data, preparation, settings, callbacks, history)
+        if resume is not None and (found := resume(run.state, run.best)) is not None and found.loop.stage >= index:
+            if found.loop.stage > index:
+                raise ValueError("a later stage can only be resumed from its own start")
+            run.restore(found)
+        first = index
+        run.train()
+        snapshot, (model, objective) = run.snapshot(), run.final()
+    if snapshot is None:
+        key = jax.random.key(settings.seed)
+        empty = TrainState((), (), key, jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32))
+        snapshot = Snapshot(LoopState(stage=first, finished=True), empty, ())
+    return FitResult(model, objective, history, snapshot)
+
+
+class _StageRun:
+    """One stage while it runs."""
+
+    def __init__(self, index, model, stage, data, preparation, settings, callbacks, history) -> None:
+        self.stage, self.data, self.settings = stage, data, settings
+        self.callbacks, self.history = callbacks, history
+        self.program: Program = make_program(model, stage.objective, stage.optimizer, preparation)
+        key = jax.random.fold_in(jax.random.key(settings.seed), index)
+        self.state = self.program.init(key)
+        self.best = self.state.trainable
+        self.loop = LoopState(stage=index)
+        self.train_rows = len(data.subset("train"))
+        self.batch_size = min(settings.batch_size, self.train_rows)
+        self.steps_per_epoch = -(-self.train_rows // self.batch_size)
+        self.total_steps = stage.budget.total_steps(self.steps_per_epoch)
+        self.chunk_steps = min(settings.chunk_steps, self.total_steps or settings.chunk_steps, self.steps_per_epoch)
+        self.validation = data.subset("validation") if settings.validate else np.zeros(0, np.int64)
+        self.order: tuple[int, np.ndarray] | None = None
+        self.rows_per_second = 0.0
+
+    # --- the loop ---
+
+    def train(self) -> None:
+        if self.loop.step == 0:
+            self.emit("start", {})
+        while not self.loop.finished:
+            self.chunk()
+        self.emit("stage-end", {"event": "stage-end", "because": self.loop.stopped_because})
+
+    def chunk(self) -> None:
+        began, loop = time.perf_counter(), self.loop
+        in_epoch = loop.step - loop.epoch * self.steps_per_epoch
+        count = min(self.chunk_steps, self.steps_per_epoch - in_epoch)
+        if self.total_steps is not None:
+            count = min(count, self.total_steps - loop.step)
+        if self.settings.stop_every is not None:
+            count = min(count, self.settings.stop_every - loop.step % self.settings.stop_every)
+        rows = self.rows(loop.epoch, in_epoch, count)
+        result = self.advance(rows, count)
+        totals = {name: float(pair[0]) for name, pair in result.metrics.items()}
+        weight = float(next(iter(result.metrics.values()))[1]) if result.metrics else float(count)
+        loop.step += count
+        elapsed = time.perf_counter() - began
+        loop.seconds += elapsed
+        self.rows_per_second = count * self.batch_size / elapsed
+        kept = max(count - int(result.skipped), 1)
+        record = {
+            "event": "chunk",
+            "step": loop.step,
+            "epoch": loop.step / self.steps_per_epoch,
+            "objective": float(result.loss) / kept,
+            **{name: total / weight if weight else 0.0 for name, total in totals.items()},
+        }
+        if loop.loss_scale is None:
+            loop.loss_scale = 1.0 + abs(record["objective"])
+        for name, total in {**totals, "weight": weight, "objective": float(result.loss), "steps": kept}.items():
+            loop.running[name] = loop.running.get(name, 0.0) + total
+        epoch_done = loop.step == (loop.epoch + 1) * self.steps_per_epoch
+        at_budget = self.total_steps is not None and loop.step >= self.total_steps
+        self.emit("chunk", record)
+        if epoch_done or at_budget:
+            self.finish_epoch(epoch_done)
+        minutes = self.stage.budget.minutes
+        if at_budget:
+            self.finish("budget")
+        elif minutes is not None and loop.seconds >= 60 * minutes:
+            if not epoch_done:
+                self.finish_epoch(False)
+            self.finish("minutes")
+        elif self.stage.budget.patience is not None and loop.stale >= self.stage.budget.patience:
+            self.finish("no gain on validation")
+        # Only here is the state one that a run can go on from.
+        stop = self.emit("boundary", {})
+        if stop and not loop.finished:
+            raise Interrupted(stop, self.snapshot())
+
+    def finish(self, because: str) -> None:
+        self.loop.finished, self.loop.stopped_because = True, because
+
+    def finish_epoch(self, complete: bool) -> None:
+        loop = self.loop
+        running, loop.running = loop.running, {}
+        weight, steps = running.pop("weight", 0.0), running.pop("steps", 0.0)
+        objective = running.pop("objective", 0.0) / max(steps, 1.0)
+        record: dict[str, Any] = {
+            "event": "epoch",
+            "step": loop.step,
+            "epoch": loop.step / self.steps_per_epoch,
+            "train_objective": objective,
+            **{f"train_{name}": total / weight if weight else 0.0 for name, total in running.items()},
+        }
+        if complete:
+            loop.epoch += 1
+        if len(self.validation):
+            values = self.evaluate(self.validation)
+            record |= {f"validation_{name}": value for name, value in values.items()}
+            self.track_best(values[self.stage.objective.monitor])
+        self.history.append(record)
+        self.emit("epoch", record)
+
+    def track_best(self, value: float) -> None:
+        loop, sign = self.loop, 1.0 if self.stage.objective.maximise else -1.0
+        if np.isfinite(value) and (loop.best_value is None or sign * value > sign * loop.best_value):
+            loop.best_value, loop.best_step, loop.stale = value, loop.step, 0
+            self.best = self.program.averaged(self.state)
+        else:
+            loop.stale += 1
+
+    # --- steps, and the ways back from bad ones ---
+
+    def advance(self, rows: Batch, count: int) -> Any:
+        scale = self.loop.loss_scale
+        limit = jnp.asarray(np.inf if scale is None else 1e6 * scale, jnp.float32)
+        state, result = self.program.chunk(self.state, rows, jnp.asarray(count), limit)
+        if bool(result.good):
+            self.state = state
+            return result
+        finite_limit = jnp.asarray(np.finfo(np.float32).max if scale is None else 1e6 * scale, jnp.float32)
+        for attempt in range(2):
+            start = self.state
+            state, result = self.program.guarded_chunk(start, rows, jnp.asarray(count), finite_limit)
+            skipped = int(result.skipped)
+            bad = [name for name, is_bad in result.bad_terms.items() if bool(is_bad)]
+            self.loop.rollbacks += 1
+            self.emit(
+                "bad-chunk",
+                {
+                    "event": "bad-chunk",
+                    "step": self.loop.step,
+                    "first_bad_step": self.loop.step + int(result.first_bad) + 1,
+                    "terms": bad,
+                    "skipped": skipped,
+                    "learning_rate_factor": float(start.learning_rate_factor),
+                },
+            )
+            if skipped <= max(1, count // 20):
+                self.loop.skipped += skipped
+                self.state = state
+                return result
+            if attempt == 0:
+                self.state = eqx.tree_at(
+                    lambda s: s.learning_rate_factor, start, 0.5 * start.learning_rate_factor
+                )
+        raise DivergedError(
+            f"training is not finite from step {self.loop.step + int(result.first_bad) + 1} on: the first bad number "
+            f"is in {bad[0] if bad else 'the update'} ({skipped} of {count} steps); skipping bad steps and halving "
+            "the learning rate did not help.",
+            where=f"stage {self.loop.stage}",
+            fix="Look for extreme values with `latens check`, or lower the rate: --set optimizer.learning_rate=...",
+        )
+
+    # --- rows ---
+
+    def rows(self, epoch: int, first: int, count: int) -> Batch:
+        """The rows of `count` steps, led by (chunk_steps, B); a short last batch is padded with weight 0."""
+        if self.order is None or self.order[0] != epoch:
+            self.order = (epoch, self.data.order(self.settings.seed, epoch))
+        start = first * self.batch_size
+        positions = self.order[1][start : start + count * self.batch_size]
+        return pad_rows(self.data, positions, self.chunk_steps, self.batch_size)
+
+    def evaluate(self, positions: np.ndarray) -> dict[str, float]:
+        """Mean metrics over rows, with a fixed key, in the batches that training validation uses."""
+        key = jax.random.fold_in(jax.random.key(self.settings.seed), 0x7A11DA7E)
+        totals: dict[str, list[float]] = {}
+        for rows, count in _blocks(self.data, positions, self.settings.validation_batch_size):
+            for name, (total, weight) in self.program.evaluate(self.state, rows, jnp.asarray(count), key).items():
+                pair = totals.setdefault(name, [0.0, 0.0])
+                pair[0] += float(total)
+                pair[1] += float(weight)
+        return {name: total / weight for name, (total, weight) in totals.items()}
+
+    # --- state in and out ---
+
+    def emit(self, kind: str, record: dict[str, Any]) -> str | None:
+        event = Event(kind, record, self.snapshot(), self.current_model, self.rows_per_second, self.total_steps)
+        reasons = [reason for callback in self.callbacks if (reason := callback(event))]
+        return reasons[0] if reasons else None
+
+    def snapshot(self) -> Snapshot:
+        loop = replace(self.loop, running=dict(self.loop.running), extra=dict(self.loop.extra))
+        return Snapshot(loop, self.state, self.best)
+
+    def restore(self, snapshot: Snapshot) -> None:
+        self.loop, self.state, self.best = snapshot.loop, snapshot.state, snapshot.best
+
+    def current_model(self) -> Any:
+        model, _ = eqx.combine(self.program.averaged(self.state), self.program.static)
+        return eqx.nn.inference_mode(model)
+
+    def final(self) -> tuple[Any, AbstractObjective]:
+        best = self.settings.restore_best and self.loop.best_value is not None
+        trainable = self.best if best else self.program.averaged(self.state)
+        model, objective = eqx.combine(trainable, self.program.static)
+        return model, objective
+
+
+class Interrupted(Exception):  # noqa: N818 - it is no error: the run goes on later
+    """A callback asked to stop between two chunks; `snapshot` is where to go on."""
+
+    def __init__(self, reason: str, snapshot: Snapshot) -> None:
+        super().__init__(reason)
+        self.reason, self.snapshot = reason, snapshot
+
+
+def pad_rows(data: Dataset, positions: np.ndarray, num_batches: int, batch_size: int) -> Batch:
+    """Rows at `positions` as a `Batch` led by (num_batches, batch_size), padded by row 0 with weight 0."""
+    size = num_batches * batch_size
+    padded = np.concatenate([positions, np.zeros(size - len(positions), positions.dtype)])
+    batch = data.rows(padded)
+    weight = np.ones(size, np.float32) if batch.weight is None else np.asarray(batch.weight, np.float32).copy()
+    weight[len(positions) :] = 0.0
+    batch = eqx.tree_at(lambda b: b.weight, batch, weight, is_leaf=lambda leaf: leaf is None)
+    return jax.tree.map(lambda leaf: leaf.reshape(num_batches, batch_size, *leaf.shape[1:]), batch)
+
+
+def _blocks(data: Dataset, positions: np.ndarray, batch_size: int, per_block: int = 8) -> Iterator[tuple[Batch, int]]:
+    """Blocks of padded batches with the number of batches that hold rows."""
+    size = per_block * batch_size
+    for start in range(0, len(positions), size):
+        part = positions[start : start + size]
+        yield pad_rows(data, part, per_block, batch_size), -(-len(part) // batch_size)
+
+
+def loop_to_json(loop: LoopState) -> dict[str, Any]:
+    """The loop's numbers for `loop.json`."""
+    return asdict(loop)

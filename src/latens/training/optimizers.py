@@ -1,0 +1,86 @@
+"""Optimisers by name, learning-rate schedules and clipping, as one transform and one rule for evaluation."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import optax
+from optax import contrib
+
+from latens.errors import ConfigError, nearest
+from latens.shapes import PyTree
+
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+    name: getattr(optax, name)
+    for name in (
+        "adabelief adagrad adam adamax adamw amsgrad lamb lion nadam nadamw novograd radam rmsprop sgd yogi"
+    ).split()
+}
+"""The names that a configuration may use, each with optax's constants unless `options` say otherwise."""
+
+
+class Optimizer(NamedTuple):
+    """What is stepped, and what of it is evaluated and saved.
+
+    `evaluate(opt_state, params)` gives the parameters to measure; it differs from `params` for averaging methods.
+    """
+
+    transform: optax.GradientTransformation
+    evaluate: Callable[[Any, PyTree], PyTree] = lambda opt_state, params: params
+
+
+def make_optimizer(
+    name: str = "adam",
+    *,
+    learning_rate: float = 1e-3,
+    schedule: Literal["constant", "cosine", "schedule-free"] = "constant",
+    warmup_steps: int = 0,
+    total_steps: int | None = None,
+    clip_value: float | None = None,
+    clip_norm: float | None = None,
+    **options: Any,
+) -> Optimizer:
+    r"""An optimiser from names and numbers.
+
+    **Arguments:** `name` of an optax optimiser with its own `options` (`b1`, `weight_decay`, `decay`, ...);
+    `schedule` "constant", "cosine" (to 0 at `total_steps`) or "schedule-free" (Defazio et al. 2024, on top of the
+    named optimiser, which should have no momentum of its own); a linear warm-up over `warmup_steps` goes before each;
+    gradients are clipped by value, then by global norm.
+    **Raises:** ConfigError for an unknown name or option, or a cosine without an end.
+    """
+    if name not in OPTIMIZERS:
+        raise ConfigError(f"there is no optimiser {name!r}.", where="optimizer.name", fix=nearest(name, OPTIMIZERS))
+    if learning_rate <= 0:
+        raise ConfigError(f"the learning rate must be above 0, not {learning_rate}", where="optimizer.learning_rate")
+    if schedule == "cosine" and total_steps is None:
+        raise ConfigError(
+            "a cosine schedule needs its end.", where="optimizer.schedule", fix="Give the budget in epochs or steps."
+        )
+    rate = _rate(learning_rate, schedule, warmup_steps, total_steps)
+    try:
+        inner = OPTIMIZERS[name](rate, **options)
+    except TypeError as error:
+        raise ConfigError(f"{name} does not take these options: {error}", where="optimizer.options") from None
+    clips = [] if clip_value is None else [optax.clip(clip_value)]
+    clips += [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
+    if schedule != "schedule-free":
+        return Optimizer(optax.chain(*clips, inner))
+    transform = optax.chain(*clips, contrib.schedule_free(inner, rate, b1=0.9))
+
+    def evaluate(opt_state: Any, params: PyTree) -> PyTree:
+        return contrib.schedule_free_eval_params(opt_state[-1], params)
+
+    return Optimizer(transform, evaluate)
+
+
+def _rate(
+    learning_rate: float, schedule: str, warmup_steps: int, total_steps: int | None
+) -> float | Callable[[jax.Array], jax.Array]:
+    if schedule == "cosine":
+        assert total_steps is not None
+        start = 0.0 if warmup_steps else learning_rate
+        return optax.warmup_cosine_decay_schedule(start, learning_rate, warmup_steps, max(total_steps, warmup_steps + 1))
+    if warmup_steps:
+        # Starts one step in, so that no step is taken at rate 0.
+        return lambda step: learning_rate * jax.numpy.minimum(1.0, (step + 1) / warmup_steps)
+    return learning_rate

@@ -1,0 +1,167 @@
+"""The training step as a pure function, and many of them compiled as one chunk."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import optax
+
+from latens.data import Preparation, prepare_batch
+from latens.data.batches import Batch
+from latens.objectives import AbstractObjective
+from latens.shapes import Array, Bool, Float, Int, Key, PyTree
+from latens.training.optimizers import Optimizer
+from latens.trees import partition_trainable, realise
+
+
+class TrainState(eqx.Module):
+    """All that a step changes: trained arrays of (model, objective), optimiser state, key, step number."""
+
+    trainable: PyTree
+    opt_state: PyTree
+    key: Key
+    step: Int[Array, ""]
+    learning_rate_factor: Float[Array, ""]
+
+
+class StepInfo(NamedTuple):
+    """What a step reports: the number minimised, metric pairs, and whether everything was finite by part."""
+
+    loss: Float[Array, ""]
+    metrics: dict[str, tuple[Array, Array]]
+    gradients_finite: Bool[Array, ""]
+
+
+class ChunkResult(NamedTuple):
+    """Sums over a chunk; `skipped` and `first_bad` are -1 and 0 unless the guarded program ran."""
+
+    metrics: dict[str, tuple[Array, Array]]
+    loss: Float[Array, ""]
+    good: Bool[Array, ""]
+    skipped: Int[Array, ""]
+    first_bad: Int[Array, ""]
+    bad_terms: dict[str, Bool[Array, ""]]
+
+
+class Program(NamedTuple):
+    """The compiled functions of one stage. `static` is what is not trained."""
+
+    init: Callable[[Key], TrainState]
+    chunk: Callable[[TrainState, Batch, Any, Any], tuple[TrainState, ChunkResult]]
+    guarded_chunk: Callable[[TrainState, Batch, Any, Any], tuple[TrainState, ChunkResult]]
+    evaluate: Callable[[TrainState, Batch, Any, Key], dict[str, tuple[Array, Array]]]
+    averaged: Callable[[TrainState], PyTree]
+    static: PyTree
+
+
+def make_program(
+    model: PyTree, objective: AbstractObjective, optimizer: Optimizer, preparation: Preparation
+) -> Program:
+    """Compile-ready functions for training `model` under `objective`; nothing is compiled until called.
+
+    A chunk takes rows led by (n, B) and how many of the n steps to take; one program serves every length.
+    """
+    trainable, static = partition_trainable((model, objective))
+
+    def init(key: Key) -> TrainState:
+        return TrainState(
+            trainable, optimizer.transform.init(trainable), key, jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32)
+        )
+
+    def step(state: TrainState, batch: Batch, check_gradients: bool) -> tuple[TrainState, StepInfo]:
+        data_key, weight_key, draw_key, update_key = jax.random.split(jax.random.fold_in(state.key, state.step), 4)
+        prepared = prepare_batch(preparation, batch, key=data_key)
+
+        def loss_of(trainable: PyTree) -> tuple[Array, dict]:
+            model, objective = realise(eqx.combine(trainable, static), key=weight_key)
+            return objective(model, prepared, key=draw_key, step=state.step)
+
+        (loss, metrics), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.trainable)
+        updates, opt_state = optimizer.transform.update(gradients, state.opt_state, state.trainable)
+        updates = jax.tree.map(lambda u: u * state.learning_rate_factor, updates)
+        new = TrainState(
+            optax.apply_updates(state.trainable, updates),
+            opt_state,
+            state.key,
+            state.step + 1,
+            state.learning_rate_factor,
+        )
+        finite = all_finite(gradients) if check_gradients else jnp.array(True)
+        return new, StepInfo(loss, metrics, finite)
+
+    def row(rows: Batch, index: Array) -> Batch:
+        return jax.tree.map(lambda leaf: leaf[index], rows)
+
+    def empty_metrics(state: TrainState, rows: Batch) -> dict:
+        shapes = jax.eval_shape(lambda s, r: step(s, row(r, jnp.array(0)), False)[1].metrics, state, rows)
+        return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+
+    @jax.jit
+    def chunk(state: TrainState, rows: Batch, count: Array, loss_limit: Array) -> tuple[TrainState, ChunkResult]:
+        def body(index: Array, carry: tuple) -> tuple:
+            state, sums, total, good = carry
+            state, info = step(state, row(rows, index), False)
+            good = good & (jnp.abs(info.loss) <= loss_limit)  # False for NaN too
+            return state, jax.tree.map(jnp.add, sums, info.metrics), total + info.loss, good
+
+        start = (state, empty_metrics(state, rows), jnp.zeros(()), jnp.array(True))
+        state, sums, total, good = jax.lax.fori_loop(0, count, body, start)
+        good = good & all_finite((state.trainable, state.opt_state))
+        none = jnp.array(-1)
+        return state, ChunkResult(sums, total, good, jnp.array(0), none, {})
+
+    @jax.jit
+    def guarded_chunk(
+        state: TrainState, rows: Batch, count: Array, loss_limit: Array
+    ) -> tuple[TrainState, ChunkResult]:
+        """The same, but a step that is not finite or explodes changes nothing except the step number."""
+
+        def body(index: Array, carry: tuple) -> tuple:
+            state, sums, total, skipped, first_bad, terms = carry
+            new, info = step(state, row(rows, index), True)
+            checks = {name: jnp.isfinite(pair[0]) for name, pair in info.metrics.items()}
+            checks["objective"] = jnp.abs(info.loss) <= loss_limit
+            checks["gradient"] = info.gradients_finite
+            checks["update"] = all_finite((new.trainable, new.opt_state))
+            good = jnp.all(jnp.stack(list(checks.values())))
+            kept = eqx.tree_at(lambda s: s.step, state, state.step + 1)
+            state = jax.tree.map(lambda a, b: jax.lax.select(good, a, b), new, kept)
+            add = lambda a, b: a + jnp.where(good, b, 0.0)  # noqa: E731
+            is_first = ~good & (first_bad < 0)
+            first_bad = jnp.where(is_first, index, first_bad)
+            terms = {name: jnp.where(is_first, ~checks[name], terms[name]) for name in terms}
+            sums = jax.tree.map(add, sums, info.metrics)
+            return state, sums, add(total, info.loss), skipped + ~good, first_bad, terms
+
+        sums = empty_metrics(state, rows)
+        terms = {name: jnp.array(False) for name in (*sums, "objective", "gradient", "update")}
+        start = (state, sums, jnp.zeros(()), jnp.array(0), jnp.array(-1), terms)
+        state, sums, total, skipped, first_bad, terms = jax.lax.fori_loop(0, count, body, start)
+        return state, ChunkResult(sums, total, jnp.array(True), skipped, first_bad, terms)
+
+    def averaged(state: TrainState) -> PyTree:
+        return optimizer.evaluate(state.opt_state, state.trainable)
+
+    @jax.jit
+    def evaluate(state: TrainState, rows: Batch, count: Array, key: Key) -> dict[str, tuple[Array, Array]]:
+        data_key, draw_key = jax.random.split(key)
+        model, objective = eqx.nn.inference_mode(eqx.combine(averaged(state), static))
+
+        def metrics_of(batch: Batch) -> dict:
+            prepared = prepare_batch(preparation, batch, key=data_key)
+            return objective(model, prepared, key=draw_key, step=state.step)[1]
+
+        shapes = jax.eval_shape(lambda r: metrics_of(row(r, jnp.array(0))), rows)
+        start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
+        body = lambda i, sums: jax.tree.map(jnp.add, sums, metrics_of(row(rows, i)))  # noqa: E731
+        return jax.lax.fori_loop(0, count, body, start)
+
+    return Program(init, chunk, guarded_chunk, evaluate, averaged, static)
+
+
+def all_finite(tree: PyTree) -> Bool[Array, ""]:
+    """Whether every floating-point number of a tree is finite."""
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if eqx.is_inexact_array(leaf)]
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])) if leaves else jnp.array(True)

@@ -1,0 +1,50 @@
+"""What of a model is trained, what is fixed, and what is drawn anew at every step."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.tree_util as jtu
+
+from latens.shapes import Key, PyTree
+
+
+class Frozen(eqx.Module):
+    """Arrays that are part of a model and its file, but never trained."""
+
+    value: Any
+
+
+class AbstractRandomWeights(eqx.Module):
+    """A module whose weights are random during training (weight dropout); resolved once a step, before any vmap."""
+
+    def realise(self, *, key: Key) -> "AbstractRandomWeights":
+        """The same module with this step's weights."""
+        raise TypeError(f"{type(self).__name__} draws no weights")
+
+
+def is_frozen(node: Any) -> bool:
+    return isinstance(node, Frozen)
+
+
+def partition_trainable(tree: PyTree) -> tuple[PyTree, PyTree]:
+    """Split a tree in two of the same structure: floating-point arrays outside `Frozen`, and everything else.
+
+    `equinox.combine` puts them together again.
+    """
+    spec = jax.tree.map(lambda leaf: not is_frozen(leaf) and eqx.is_inexact_array(leaf), tree, is_leaf=is_frozen)
+    return eqx.partition(tree, spec)
+
+
+def realise(tree: PyTree, *, key: Key) -> PyTree:
+    """Draw the random weights of every module that has some, each with its own key."""
+    is_random = lambda node: isinstance(node, AbstractRandomWeights)  # noqa: E731
+    nodes, structure = jtu.tree_flatten(tree, is_leaf=is_random)
+    drawn = [n.realise(key=jax.random.fold_in(key, i)) if is_random(n) else n for i, n in enumerate(nodes)]
+    return jtu.tree_unflatten(structure, drawn)
+
+
+def count_parameters(tree: PyTree) -> int:
+    """The number of trained scalars."""
+    trainable, _ = partition_trainable(tree)
+    return sum(leaf.size for leaf in jax.tree.leaves(trainable))

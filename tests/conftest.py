@@ -1,0 +1,65 @@
+"""What every test stands on: shapes checked at run time, a compilation cache, keys made from the test's name."""
+
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jax
+import pytest
+from jaxtyping import install_import_hook
+
+ROOT = Path(__file__).resolve().parents[1]
+CACHE = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache"))
+
+jax.config.update("jax_compilation_cache_dir", CACHE)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+# The same for processes that tests start.
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
+
+# Shapes in annotations are checked from here on; an int is a float, as for every static checker.
+install_import_hook("latens", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
+pytest.register_assert_rewrite("checks", "bound_checks")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # Two test runs may share the cache; a half-written entry is compiled again, not an error.
+    config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache:UserWarning")
+
+
+@pytest.fixture
+def getkey(request: pytest.FixtureRequest) -> Callable[[], jax.Array]:
+    """A function that gives a new key at every call, the same ones at every run of the same test."""
+    seed = zlib.crc32(request.node.nodeid.encode())
+    state = [jax.random.key(seed)]
+
+    def next_key() -> jax.Array:
+        state[0], key = jax.random.split(state[0])
+        return key
+
+    return next_key
+
+
+@pytest.fixture
+def float64() -> Iterator[None]:
+    """Double precision for the whole test."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def strict() -> Iterator[None]:
+    """No silent promotion of dtypes or ranks for the whole test."""
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The reference data sets: `LATENS_SHARED`, else `../shared` beside the checkout, else a skip."""
+    folder = Path(os.environ.get("LATENS_SHARED", ROOT.parent / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"no reference data at {folder}; set LATENS_SHARED")
+    return folder

@@ -1,0 +1,224 @@
+"""Pictures of images: what lies in the drawn array is what was given, where it was given."""
+
+import numpy as np
+import pytest
+
+from latens.errors import DataError
+from latens.figures import (
+    image_grid,
+    image_grid_table,
+    linear_grid,
+    manifold,
+    manifold_table,
+    percentile_grid,
+    reconstructions,
+    reconstructions_table,
+    save,
+)
+from latens.figures.images import mosaic
+
+
+def images(n, *, seed=0, colour=False):
+    return np.random.default_rng(seed).random((n, 8, 6, 3) if colour else (n, 8, 6), np.float32)
+
+
+def pixels(ax):
+    (drawn,) = ax.images
+    return np.asarray(drawn.get_array())
+
+
+@pytest.mark.parametrize("colour", [False, True])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_grid_holds_every_image_in_reading_order(colour, theme):
+    given = images(7, colour=colour)
+    drawn = pixels(image_grid(given, columns=3, theme=theme))
+    assert drawn.shape == (3 * 8 + 2, 3 * 6 + 2, 4)
+    for index, image in enumerate(given):
+        top, left = (index // 3) * 9, (index % 3) * 7
+        cell = drawn[top : top + 8, left : left + 6]
+        np.testing.assert_array_equal(cell[..., :3], image if colour else np.repeat(image[..., None], 3, axis=-1))
+        assert (cell[..., 3] == 1).all()
+    # Nothing but the seven images is opaque.
+    assert drawn[..., 3].sum() == 7 * 8 * 6
+
+
+def test_values_are_clipped_in_the_picture_and_not_in_the_table(tmp_path):
+    given = np.array([[[-0.5, 0.25], [1.0, 3.0]]])
+    assert pixels(image_grid(given))[..., 0].tolist() == [[0.0, 0.25], [1.0, 1.0]]
+    table = image_grid_table(given)
+    assert {name: column.tolist() for name, column in table.items()} == {
+        "image": [0],
+        "y0_x0": [-0.5],
+        "y0_x1": [0.25],
+        "y1_x0": [1.0],
+        "y1_x1": [3.0],
+    }
+    *_, path = save(image_grid(given), tmp_path / "x", table)
+    assert path.read_text() == "image,y0_x0,y0_x1,y1_x0,y1_x1\n0,-0.5,0.25,1.0,3.0\n"
+
+
+@pytest.mark.parametrize(("n", "columns"), [(1, 1), (10, 10), (11, 10), (100, 10), (400, 20)])
+def test_default_columns(n, columns):
+    assert pixels(image_grid(np.zeros((n, 2, 2)))).shape[1] == columns * 3 - 1
+
+
+def test_colour_table_names_channels():
+    given = images(2, colour=True)
+    table = image_grid_table(given)
+    assert len(table) == 1 + 8 * 6 * 3
+    np.testing.assert_array_equal(table["y7_x5_c2"], given[:, 7, 5, 2])
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        (np.zeros((0, 4, 4)), "holds nothing"),
+        (np.zeros((4, 4)), "2 axes"),
+        (np.zeros((1, 4, 4, 2)), "2 channels"),
+        (np.full((1, 2, 2), np.nan), "4 of 4 values are NaN"),
+        (np.array([[["a"]]]), "not real numbers"),
+    ],
+)
+def test_what_is_not_images_is_refused_with_a_remedy(given, says):
+    with pytest.raises(DataError, match=says) as caught:
+        image_grid(given)
+    assert caught.value.fix
+
+
+def test_no_columns_are_refused():
+    with pytest.raises(DataError, match="0 columns"):
+        image_grid(images(2), columns=0)
+    with pytest.raises(DataError, match="-1 columns"):
+        reconstructions(images(2), images(2), columns=-1)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_reconstruction_lies_below_its_image(theme):
+    original, reconstruction, samples = images(5), images(5, seed=1), images(2, seed=2)
+    ax = reconstructions(original, reconstruction, samples, columns=3, theme=theme)
+    names = [label.get_text() for label in ax.get_yticklabels()]
+    assert names == ["data", "reconstruction", "data", "reconstruction", "sample"]
+    drawn = pixels(ax)
+    tops = [round(float(tick) - 3.5) for tick in ax.get_yticks()]
+    assert tops == [0, 9, 21, 30, 42]
+    rows = [original[:3], reconstruction[:3], original[3:], reconstruction[3:], samples]
+    for top, row in zip(tops, rows):
+        for column, image in enumerate(row):
+            np.testing.assert_array_equal(drawn[top : top + 8, 7 * column : 7 * column + 6, 0], image)
+
+
+def test_reconstruction_without_samples_and_its_table():
+    original, reconstruction = images(1), images(1, seed=1)
+    ax = reconstructions(original, reconstruction)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["data", "reconstruction"]
+    table = reconstructions_table(original, reconstruction, images(2, seed=2))
+    assert table["kind"].tolist() == ["data", "reconstruction", "sample", "sample"]
+    assert table["image"].tolist() == [0, 0, 0, 1]
+    expected = [original[0, 3, 4], reconstruction[0, 3, 4], *images(2, seed=2)[:, 3, 4]]
+    assert table["y3_x4"].tolist() == expected
+
+
+def test_names_of_rows_lie_inside_the_figure():
+    for n in (1, 2, 14):
+        ax = reconstructions(images(n), images(n), images(1))
+        ax.figure.canvas.draw()
+        assert min(label.get_window_extent().x0 for label in ax.get_yticklabels()) > 0
+
+
+def test_shapes_that_do_not_match_are_refused():
+    with pytest.raises(DataError, match="one reconstruction for each image"):
+        reconstructions(images(3), images(2))
+    with pytest.raises(DataError, match="in the shape of the data"):
+        reconstructions(images(3), images(3), images(3, colour=True))
+
+
+def test_mosaic_groups_rows_by_a_wider_gap():
+    whole = mosaic([np.zeros((1, 8, 8, 1))] * 4, group=2)
+    assert whole.tops == (0, 9, 21, 30)
+    assert whole.pixels.shape == (38, 8, 4)
+
+
+def decoded(grid):
+    """Images whose left half is the first unit and right half the second, moved into [0, 1]."""
+    z = (np.asarray(grid, np.float32) + 4) / 8
+    return np.repeat(np.repeat(z[..., None, :], 3, axis=-2), 2, axis=-1)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("grid", [linear_grid(5, -2.0, 2.0), percentile_grid(4), linear_grid(1), linear_grid(2)[:1]])
+def test_manifold_pixel_is_the_image_of_its_latent_point(grid, theme):
+    given = decoded(grid)
+    drawn = pixels(manifold(given, grid, theme=theme))
+    rows, columns, height, width = given.shape
+    assert drawn.shape == (rows * height, columns * width, 4)
+    for i in range(rows):
+        for j in range(columns):
+            cell = drawn[i * height : (i + 1) * height, j * width : (j + 1) * width]
+            np.testing.assert_array_equal(cell[..., 0], given[i, j])
+
+
+def test_manifold_is_oriented_as_a_scatter():
+    """The image under the point (x, y) of the axes is the one decoded from (x, y), also after drawing."""
+    grid = linear_grid(5, -2.0, 2.0)
+    ax = manifold(decoded(grid), grid)
+    left, right, bottom, top = ax.images[0].get_extent()
+    assert (left, right, bottom, top) == (-2.5, 2.5, -2.5, 2.5)
+    assert ax.get_xlim() == (-2.5, 2.5)
+    assert ax.get_ylim() == (-2.5, 2.5)
+    drawn = pixels(ax)
+    for x, y in grid.reshape(-1, 2):
+        row = int((top - y) / (top - bottom) * drawn.shape[0])
+        column = int((x - left) / (right - left) * drawn.shape[1])
+        cell = drawn[row // 3 * 3, column // 4 * 4 : column // 4 * 4 + 4, 0]
+        np.testing.assert_allclose(cell, [(x + 4) / 8] * 2 + [(y + 4) / 8] * 2, rtol=1e-6)
+
+
+def test_rendered_manifold_grows_right_and_up():
+    grid = linear_grid(3, -1.0, 1.0)
+    values = np.full((3, 3, 4, 4), 0.0)
+    values[0, 2] = 1.0  # the point (1, 1): right and up
+    ax = manifold(values, grid)
+    ax.figure.canvas.draw()
+    buffer = np.asarray(ax.figure.canvas.buffer_rgba())
+    x, y = ax.transData.transform((1.0, 1.0))
+    assert buffer[len(buffer) - round(y), round(x), 0] == 255
+    x, y = ax.transData.transform((1.0, -1.0))
+    assert buffer[len(buffer) - round(y), round(x), 0] == 0
+
+
+def test_percentile_ticks_are_the_latent_values():
+    grid = percentile_grid(4, 0.1, 0.9)
+    ax = manifold(decoded(grid), grid, units=(4, 9))
+    assert ax.get_xticks().tolist() == [0, 1, 2, 3]
+    # Phi^-1 of 0.1, 0.3667, 0.6333, 0.9
+    values = ["\N{MINUS SIGN}1.28", "\N{MINUS SIGN}0.34", "0.34", "1.28"]
+    assert [label.get_text() for label in ax.get_xticklabels()] == values
+    assert [label.get_text() for label in ax.get_yticklabels()] == values
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("latent unit 4", "latent unit 9")
+
+
+def test_pixels_of_a_manifold_stay_square():
+    grid = linear_grid(4)[:2]
+    ax = manifold(np.zeros((2, 4, 5, 10)), grid)
+    ax.figure.canvas.draw()
+    box = ax.get_window_extent()
+    assert box.width / box.height == pytest.approx((4 * 10) / (2 * 5), rel=1e-6)
+
+
+def test_manifold_table_pairs_points_and_pixels():
+    grid = linear_grid(2, -1.0, 1.0)
+    table = manifold_table(decoded(grid), grid)
+    assert table["row"].tolist() == [0, 0, 1, 1]
+    assert table["column"].tolist() == [0, 1, 0, 1]
+    assert table["latent_0"].tolist() == [-1, 1, -1, 1]
+    assert table["latent_1"].tolist() == [1, 1, -1, -1]
+    assert table["y0_x0"].tolist() == [0.375, 0.625, 0.375, 0.625]
+    assert table["y2_x3"].tolist() == [0.625, 0.625, 0.375, 0.375]
+
+
+@pytest.mark.parametrize("change", [lambda g: g[::-1], lambda g: g[..., ::-1], lambda g: g[:, ::-1], lambda g: g[:2]])
+def test_points_that_are_not_such_a_grid_are_refused(change):
+    grid = linear_grid(3)
+    with pytest.raises(DataError) as caught:
+        manifold(decoded(grid), change(grid))
+    assert caught.value.where == "latents"

@@ -1,0 +1,155 @@
+"""The latent plane: points where they were given, grids at their percentiles, classes by name and colour."""
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from scipy.stats import norm
+
+from latens.errors import DataError, UsageError
+from latens.figures import latent_scatter, latent_scatter_table, linear_grid, percentile_grid, save
+from latens.figures.style import THEMES, ramp
+
+
+def points(n, seed=0):
+    return np.random.default_rng(seed).normal(size=(n, 2))
+
+
+def legend_names(ax):
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+@pytest.mark.parametrize("n", [1, 2, 10, 41])
+def test_percentile_grid_is_the_inverse_normal(n):
+    p = np.linspace(0.05, 0.95, n) if n > 1 else np.array([0.5])
+    grid = percentile_grid(n)
+    np.testing.assert_allclose(grid[0, :, 0], norm.ppf(p), rtol=1e-14, atol=1e-15)
+    np.testing.assert_allclose(grid[:, 0, 1], norm.ppf(p)[::-1], rtol=1e-14, atol=1e-15)
+    assert (grid[..., 0] == grid[:1, :, 0]).all()
+    assert (grid[..., 1] == grid[:, :1, 1]).all()
+
+
+def test_linear_grid_runs_right_and_up():
+    grid = linear_grid(3, -1.0, 2.0)
+    assert grid.tolist() == [
+        [[-1, 2], [0.5, 2], [2, 2]],
+        [[-1, 0.5], [0.5, 0.5], [2, 0.5]],
+        [[-1, -1], [0.5, -1], [2, -1]],
+    ]
+    assert linear_grid(1, 0.0, 4.0).tolist() == [[[2, 2]]]
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: linear_grid(0), lambda: linear_grid(3, 1.0, 1.0), lambda: percentile_grid(3, 0.0, 0.5)]
+)
+def test_grids_that_cannot_be_are_refused(make):
+    with pytest.raises(DataError) as caught:
+        make()
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("n", [1, 300, 2500])
+def test_points_lie_where_they_were_given_in_their_class_colour(theme, n):
+    z, label = points(n), np.arange(n) % 10
+    ax = latent_scatter(z, label, [f"class {i}" for i in range(10)], theme=theme)
+    (drawn,) = ax.collections
+    np.testing.assert_array_equal(drawn.get_offsets(), z)
+    colours = [to_hex(colour) for colour in drawn.get_facecolors()]
+    assert colours == [THEMES[theme].classes[i] for i in label]
+    assert legend_names(ax) == [f"class {i}" for i in range(min(n, 10))]
+    assert ax.get_aspect() == 1.0
+
+
+def test_a_continuous_number_gets_the_colour_bar():
+    z = points(20)
+    ax = latent_scatter(z, colour=np.arange(20.0), colour_name="thickness (mm)", theme="dark")
+    (drawn,) = ax.collections
+    np.testing.assert_array_equal(drawn.get_offsets(), z)
+    np.testing.assert_array_equal(drawn.get_array(), np.arange(20.0))
+    assert drawn.get_clim() == (0.0, 19.0)
+    assert drawn.cmap(0.5) == ramp("dark")(0.5)
+    assert ax.figure.axes[1].get_ylabel() == "thickness (mm)"
+
+
+def test_up_to_fifty_classes_differ_by_marker_too():
+    z, label = points(60), np.arange(60) % 30
+    ax = latent_scatter(z, label)
+    assert len(ax.collections) == 3
+    for decade, drawn in enumerate(ax.collections):
+        np.testing.assert_array_equal(drawn.get_offsets(), z[label // 10 == decade])
+    assert legend_names(ax) == [str(i) for i in range(30)]
+    looks = {(h.get_marker(), h.get_color()) for h in ax.get_legend().legend_handles}
+    assert len(looks) == 30
+
+
+def test_more_than_fifty_classes_get_a_colour_bar():
+    z, label = points(200), np.arange(200)
+    ax = latent_scatter(z, label)
+    assert ax.get_legend() is None
+    np.testing.assert_array_equal(ax.collections[0].get_array(), label)
+    assert ax.figure.axes[1].get_ylabel() == "class number"
+
+
+def test_points_without_a_label_are_grey_and_named_so():
+    z = points(3)
+    ax = latent_scatter(z, np.array([1, -1, 0]), ["a", "b"])
+    assert legend_names(ax) == ["a", "b", "no label"]
+    colours = [to_hex(colour) for colour in ax.collections[0].get_facecolors()]
+    theme = THEMES["light"]
+    assert colours == [theme.classes[1], theme.muted, theme.classes[0]]
+    assert latent_scatter_table(z, np.array([1, -1, 0]), ["a", "b"])["class"].tolist() == ["b", "", "a"]
+
+
+def test_a_class_keeps_its_colour_when_others_are_absent():
+    ax = latent_scatter(points(2), np.array([4, 4]), list("abcdef"))
+    assert to_hex(ax.collections[0].get_facecolors()[0]) == THEMES["light"].classes[4]
+    assert legend_names(ax) == ["e"]
+
+
+def test_odd_class_names_are_drawn_as_written(tmp_path):
+    names = ["<img src=x onerror=alert(1)>", "$x^2$", "_hidden", "a\nb", "$\\frac{"]
+    ax = latent_scatter(points(5), np.arange(5), names, title="$\\bad{ and $x$")
+    assert legend_names(ax) == [names[0], r"\$x^2\$", "_hidden", "a b", r"\$\frac{"]
+    table = latent_scatter_table(points(5), np.arange(5), names)
+    assert table["class"].tolist() == names
+    assert len(save(ax, tmp_path / "x", table)) == 3
+
+
+def test_labels_of_any_kind_are_classes():
+    table = latent_scatter_table(points(4), np.array(["b", "a", "b", "c"]))
+    assert table["label"].tolist() == [1, 0, 1, 2]
+    assert table["class"].tolist() == ["b", "a", "b", "c"]
+
+
+def test_table_is_named_by_units():
+    z = points(3)
+    table = latent_scatter_table(z, colour=np.arange(3.0), units=(3, 17), colour_name="size")
+    assert list(table) == ["latent_3", "latent_17", "size"]
+    np.testing.assert_array_equal(np.stack([table["latent_3"], table["latent_17"]], axis=1), z)
+    ax = latent_scatter(z, units=(3, 17))
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("latent unit 3", "latent unit 17")
+    np.testing.assert_array_equal(ax.collections[0].get_offsets(), z)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "where"),
+    [
+        ({"z": np.zeros((0, 2))}, "z"),
+        ({"z": np.zeros((3, 5))}, "z"),
+        ({"z": np.full((3, 2), np.inf)}, "z"),
+        ({"z": np.zeros((3, 2)), "label": [0, 1]}, "label"),
+        ({"z": np.zeros((3, 2)), "label": [0, 1, 2], "classes": ["a", "b"]}, "label"),
+        ({"z": np.zeros((3, 2)), "label": [0.0, 1.0, 1.0], "classes": ["a", "b"]}, "label"),
+        ({"z": np.zeros((3, 2)), "colour": [0.0]}, "colour"),
+    ],
+)
+def test_points_that_cannot_be_drawn_are_refused(arguments, where):
+    with pytest.raises(DataError) as caught:
+        latent_scatter(**arguments)
+    assert caught.value.where == where
+    assert caught.value.fix
+
+
+def test_label_and_colour_together_are_refused():
+    with pytest.raises(UsageError, match="not both"):
+        latent_scatter(points(1), [0], colour=[0.0])

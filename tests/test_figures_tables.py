@@ -1,0 +1,115 @@
+"""Data against samples, column by column: shares that can be counted by hand."""
+
+import numpy as np
+import pytest
+
+from latens.errors import DataError
+from latens.figures import marginals, marginals_table, save
+from latens.figures.tables import histogram
+
+
+def test_whole_numbers_get_one_bin_each():
+    one = histogram(np.array([0, 0, 1, 3]), np.array([1, 1, 0, 2, 3]))
+    assert one.edges.tolist() == [-0.5, 0.5, 1.5, 2.5, 3.5]
+    assert one.data.tolist() == [0.5, 0.25, 0.0, 0.25]
+    assert one.samples.tolist() == [0.2, 0.4, 0.2, 0.2]
+
+
+def test_real_numbers_get_thirty_bins_over_both():
+    one = histogram(np.array([0.0, 0.95, 1.0]), np.array([-0.5, 1.5]))
+    np.testing.assert_allclose(one.edges, np.linspace(-0.5, 1.5, 31))
+    # (0.0 + 0.5) * 15 = 7.5, (0.95 + 0.5) * 15 = 21.75, (1.0 + 0.5) * 15 = 22.5
+    assert np.flatnonzero(one.data).tolist() == [7, 21, 22]
+    assert one.data.sum() == pytest.approx(1.0)
+    assert np.flatnonzero(one.samples).tolist() == [0, 29]
+    assert one.samples.tolist()[0] == 0.5
+
+
+def test_a_wild_sample_does_not_squeeze_the_rest():
+    data = np.linspace(0.0, 1.0, 101)
+    samples = np.array([0.5, 0.5, 0.5, 1e9])
+    one = histogram(data, samples)
+    assert (one.edges[0], one.edges[-1]) == (0.0, 2.0)
+    assert one.samples.sum() == 0.75
+    assert one.data.sum() == pytest.approx(1.0)
+
+
+def test_constant_missing_and_empty_columns():
+    one = histogram(np.full(5, 3.5), np.full(2, 3.5))
+    assert (one.edges.tolist(), one.data.tolist(), one.samples.tolist()) == ([1.75, 5.25], [1.0], [1.0])
+    one = histogram(np.full(5, 3.0), np.full(2, 3.0))
+    assert (one.edges.tolist(), one.data.tolist()) == ([2.5, 3.5], [1.0])
+    one = histogram(np.array([np.nan, 1.0, 1.0, 0.0]), np.array([np.nan]))
+    assert one.data.tolist() == [1 / 3, 2 / 3]
+    assert one.samples.tolist() == [0.0, 0.0]
+    one = histogram(np.array([np.nan]), np.array([np.inf]))
+    assert (one.data.tolist(), one.samples.tolist()) == ([0.0], [0.0])
+    one = histogram(np.full(3, 2.5), np.linspace(2.0, 3.0, 11))
+    assert (one.edges[0], one.edges[-1]) == pytest.approx((2.0, 3.0))
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_panels_show_the_shares(tmp_path, theme):
+    rng = np.random.default_rng(0)
+    data = np.stack([rng.normal(size=50), rng.integers(0, 3, 50), np.full(50, 7.25), np.full(50, np.nan)], axis=1)
+    names = ["<img src=x onerror=alert(1)>", "$x^2$", "_constant", "missing"]
+    samples = data[::-1][:20]
+    axes = marginals(data, samples, names, theme=theme)
+    assert [ax.get_title("left") for ax in axes] == [names[0], r"\$x^2\$", "_constant", "missing"]
+    for column, ax in enumerate(axes):
+        expected = histogram(data[:, column], samples[:, column])
+        filled, line = ax.patches
+        np.testing.assert_array_equal(filled.get_data().values, expected.data)
+        np.testing.assert_array_equal(filled.get_data().edges, expected.edges)
+        np.testing.assert_array_equal(line.get_data().values, expected.samples)
+    assert axes[3].texts[0].get_text() == "no values"
+    table = marginals_table(data, samples, names)
+    assert sorted(set(table["column"])) == sorted(names)
+    first = table["column"] == names[0]
+    np.testing.assert_array_equal(table["data_share"][first], axes[0].patches[0].get_data().values)
+    np.testing.assert_array_equal(table["high"][first][:-1], table["low"][first][1:])
+    assert len(save(axes, tmp_path / "x", table)) == 3
+
+
+@pytest.mark.parametrize(("width", "panels"), [(1, 1), (5, 5), (12, 12), (30, 12)])
+def test_number_of_panels(width, panels):
+    values = np.random.default_rng(0).normal(size=(9, width))
+    axes = marginals(values, values, [f"c{i}" for i in range(width)])
+    assert [ax.get_title("left") for ax in axes] == [f"c{i}" for i in range(panels)]
+    figure = axes[0].figure
+    assert len(figure.axes) == panels
+    assert figure.get_suptitle() == "Data and samples" + (", first 12 of 30 columns" if width == 30 else "")
+
+
+def test_columns_can_be_chosen():
+    values = np.random.default_rng(0).normal(size=(9, 30))
+    axes = marginals(values, values, list(range(30)), columns=[29, 3])
+    assert [ax.get_title("left") for ax in axes] == ["29", "3"]
+    assert axes[0].figure.get_suptitle() == "Data and samples"
+
+
+def test_share_of_samples_outside_is_said():
+    data, samples = np.linspace(0, 1, 11)[:, None], np.array([[0.55], [0.45], [0.2], [50.0]])
+    (ax,) = marginals(data, samples, ["c"])
+    assert ax.get_xlabel() == "25.0% of samples outside"
+    (ax,) = marginals(np.zeros((3, 1)), np.full((2, 1), 9.0), ["c"])
+    assert ax.get_xlabel() == "100.0% of samples outside"
+    (ax,) = marginals(np.zeros((3, 1)), np.full((2, 1), np.nan), ["c"])
+    assert ax.get_xlabel() == ""
+
+
+@pytest.mark.parametrize(
+    ("data", "samples", "names", "columns"),
+    [
+        (np.zeros((0, 2)), np.zeros((1, 2)), ["a", "b"], None),
+        (np.zeros((1, 2)), np.zeros((1, 3)), ["a", "b"], None),
+        (np.zeros((1, 2)), np.zeros((1, 2)), ["a"], None),
+        (np.zeros((1, 2)), np.zeros((1, 2)), ["a", "b"], [2]),
+        (np.zeros((1, 2)), np.zeros((1, 2)), ["a", "b"], []),
+        (np.zeros((1, 2)), np.zeros((1, 2)), ["a", "b"], [0] * 13),
+    ],
+)
+def test_tables_that_do_not_fit_are_refused(data, samples, names, columns):
+    with pytest.raises(DataError) as caught:
+        marginals(data, samples, names, columns=columns)
+    assert caught.value.fix
