@@ -164,7 +164,7 @@ def measure(shape: str, mode: str, rows: np.ndarray, *, steps: int, repeats: int
         "matmul_gflops": round(matmul, 1),
         "share_of_matmul": round(work / matmul, 4),
         "first_step_seconds": round(first, 2),
-        "last_loss_nats": round(float(loss), 3),
+        "last_loss_nats": round(loss.item(), 3),
         "matmul_path": "MKL with mkl_serv_intel_cpu_true preloaded to say yes" if unlocked else "MKL as installed",
         "steps": steps,
         "repeats": repeats,

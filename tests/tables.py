@@ -39,7 +39,7 @@ from latens.trees import Frozen
 
 LOC, LOG_SCALE = np.array([0.3, -1.2, 2.0]), np.array([-0.5, 0.0, 0.7])
 SHIFT, SCALE = np.array([1.0, -2.0, 0.5]), np.array([2.0, 0.5, 3.0])
-LOGITS = np.array([[-9.0, 0.05, 0.0], [1.5, 0.12, -0.11]])
+LOGITS = np.array([[-4.0, 0.05, 0.0], [1.5, 0.12, -0.11]])
 LEVELS = np.array([[0.1, 1.0, -2.0, 0.5], [3.0, 0.0, 0.0, -1.0], [0.0, 0.0, 0.0, 0.0]])
 
 

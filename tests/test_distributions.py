@@ -68,8 +68,8 @@ def test_log_prob_meets_scipy(name, getkey):
             lambda: DiagonalNormal(jnp.asarray(LOC), jnp.asarray(LOG_SCALE)),
             lambda: numpyro.Normal(LOC, np.exp(LOG_SCALE)),
         ),
-        (lambda: Bernoulli(jnp.asarray(LOGITS)), lambda: numpyro.Bernoulli(logits=LOGITS)),
-        (lambda: Categorical(jnp.asarray(LEVELS)), lambda: numpyro.Categorical(logits=LEVELS)),
+        (DISTRIBUTIONS["Bernoulli"].make, lambda: numpyro.Bernoulli(logits=LOGITS)),
+        (DISTRIBUTIONS["Categorical"].make, lambda: numpyro.Categorical(logits=LEVELS)),
     ],
     ids=["Normal", "Bernoulli", "Categorical"],
 )
@@ -164,11 +164,9 @@ def test_masked_entries_have_no_influence(name, getkey):
     close(log_prob(distribution, event), log_prob(distribution, event, jnp.ones(event.shape, bool)))
 
 
-@rows
+@pytest.mark.parametrize("name", [n for n, r in DISTRIBUTIONS.items() if isinstance(r.make(), AbstractReparameterised)])
 def test_noise_makes_the_sample(name, getkey):
     distribution, key = DISTRIBUTIONS[name].make(), getkey()
-    if not isinstance(distribution, AbstractReparameterised):
-        pytest.skip("not a function of noise")
     noise = distribution.sample_noise(key=key)
     close(distribution.sample(key=key), distribution.from_noise(noise), rtol=0, atol=0)
     close(distribution.from_noise(jnp.zeros_like(noise)), distribution.mean(), rtol=0, atol=0)
@@ -178,7 +176,7 @@ def test_a_point_mass_has_a_mean_and_no_density(getkey):
     point = Deterministic(jnp.asarray(LOC))
     close(point.sample(key=getkey()), LOC)
     close(point.mean(), LOC)
-    with pytest.raises(TypeError, match="no density.*Reconstruction"):
+    with pytest.raises(TypeError, match=r"no density.*Reconstruction"):
         point.log_prob(jnp.asarray(LOC))
 
 
@@ -194,6 +192,11 @@ LOGITS_FAR = np.array([-1e4, -300.0, -20.0, -0.1001, -0.0999, -1e-3, 0.0, 1e-3, 
 def grid(events):
     logits, x = np.meshgrid(LOGITS_FAR, events)
     return logits.ravel().astype(np.float32), x.ravel().astype(np.float32)
+
+
+def near_rounding(value, expected, size):
+    """Within 1e-5, beside the rounding in single precision of terms of this size that cancel."""
+    assert np.all(np.abs(np.asarray(value) - expected) <= 1e-5 * np.abs(expected) + 1e-6 + 1e-7 * np.abs(size))
 
 
 def test_bernoulli_at_the_extremes():
@@ -212,7 +215,7 @@ def test_continuous_bernoulli_at_the_extremes():
     integral = np.where(exact == 0, 0.0, np.maximum(exact, 0) + np.log(-np.expm1(-size) / size))
     mean_of_size = -1 / np.expm1(-size) - 1 / size  # 1 - 1/l + 1/(e^l - 1), for l > 0
     mean = np.where(exact == 0, 0.5, np.where(exact > 0, mean_of_size, 1 - mean_of_size))
-    close(value, x * exact - integral)
+    near_rounding(value, x * exact - integral, exact)
     close(gradient, x - mean, atol=2e-6)
     close(jax.vmap(lambda t: ContinuousBernoulli(t[None]).mean()[0])(jnp.asarray(logits)), mean, atol=2e-6)
     # The slope of the mean is the variance, 1/l^2 - 1/(4 sinh(l/2)^2).
@@ -242,19 +245,18 @@ def test_categorical_at_the_extremes():
     for level in range(3):
         one = lambda row, level=level: Categorical(row[None]).log_prob(jnp.asarray([level]))  # noqa: E731
         value, gradient = jax.vmap(jax.value_and_grad(one))(jnp.asarray(logits))
-        close(value, special.log_softmax(logits, axis=1)[:, level])
+        near_rounding(value, special.log_softmax(logits, axis=1)[:, level], np.abs(logits).max(axis=1))
         close(gradient, np.eye(3)[level] - special.softmax(logits, axis=1))
 
 
-def test_bernoulli_by_the_product_form(getkey):
-    """The quick form for evaluation is the same number, also for sizes that 16 does not divide and far logits."""
+def test_bernoulli_sums_in_groups_of_sixteen(getkey):
+    """Value and gradient also for sizes that 16 does not divide, and for far logits."""
     for size in (1, 16, 37):
-        logits = 30.0 * jax.random.normal(getkey(), (size,))
-        x = jax.random.uniform(getkey(), (size,))
+        logits, x = 30.0 * jax.random.normal(getkey(), (size,)), jax.random.uniform(getkey(), (size,))
+        value, gradient = jax.value_and_grad(lambda t, x=x: Bernoulli(t).log_prob(x))(logits)
         exact = np.asarray(logits, float)
-        expected = (np.asarray(x) * exact - np.logaddexp(0, exact)).sum()
-        close(Bernoulli(logits).log_prob_without_gradient(x), expected)
-        close(Bernoulli(logits).log_prob(x), expected)
+        close(value, (np.asarray(x) * exact - np.logaddexp(0, exact)).sum())
+        close(gradient, np.asarray(x) - special.expit(exact))
 
 
 def test_reference_values():

@@ -40,25 +40,17 @@ def tensor(begin: int, end: int, shape: list, dtype: str = "F32") -> dict:
     return {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
 
 
-def test_every_flipped_byte_is_noticed_or_harmless(tmp_path):
-    arrays, metadata = small()
-    data, path = pack(arrays, metadata), tmp_path / "m.safetensors"
-    harmless, noticed = 0, []
+def test_every_flipped_byte_is_noticed(tmp_path):
+    data, path = pack(*small()), tmp_path / "m.safetensors"
     for position in range(len(data)):
         for mask in (1 << position % 8, 0x20, 0xFF):  # one bit, the case of a letter, all bits
             damaged = bytearray(data)
             damaged[position] ^= mask
             path.write_bytes(damaged)
-            try:
-                loaded, said = read(path)
-            except ModelFileError as error:
-                noticed.append((error.where, bool(error.fix)))
-                continue
-            harmless += 1
-            assert said == metadata
-            assert all(same_bits(loaded[name], arrays[name]) for name in arrays)
-    assert set(noticed) == {(str(path), True)}
-    assert harmless <= 3 * 7  # only the padding after the header can change without meaning anything
+            with pytest.raises(ModelFileError) as caught:
+                read(path)
+            assert caught.value.where == str(path)
+            assert caught.value.fix
 
 
 def test_every_truncation_and_any_addition_is_noticed(tmp_path):

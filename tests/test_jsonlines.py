@@ -45,7 +45,6 @@ def test_metrics_that_do_not_fit_the_checkpoint_are_not_papered_over(tmp_path):
 def test_a_full_disk_is_said_to_be_full(tmp_path):
     (tmp_path / "m").symlink_to("/dev/full")
     lines = JsonLines(tmp_path / "m")
-    lines._file = open("/dev/full", "ab", buffering=0)  # noqa: SIM115
-    with pytest.raises(ResourceError, match=r"full|Invalid argument"):
+    with pytest.raises(ResourceError, match="the disk is full"):
         lines.append({"a": 1})
     lines.close()

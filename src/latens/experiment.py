@@ -6,11 +6,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
-import numpy as np
 
 from latens import config as configuration
 from latens.config import Config, VAEConfig
-from latens.data import TRAIN, VALIDATION, Dataset, Preparation
+from latens.data import Dataset, Preparation
 from latens.errors import DataError
 from latens.recipes import Recipe, get_recipe
 from latens.runs import RunFolder
@@ -67,14 +66,20 @@ class Experiment:
 def prepare(config: Config, data: Dataset) -> Experiment:
     """Resolve a configuration on data. **Raises:** DataError, ConfigError with the remedy."""
     recipe = get_recipe(config.recipe)
-    if config.data.validation == "test" and data.held_out:
-        if not len(data.subset("test")):
-            raise DataError("there are no test rows to validate on.", where=data.name)
-        data = replace(data, split=np.where(data.split == VALIDATION, TRAIN, data.split), held_out=False)
+    data = as_split(config, data)
     if not len(data.subset("train")):
         raise DataError(f"none of the {len(data)} rows is a training row.", where=data.name, fix="Give more rows.")
     resolved, reasons = recipe.resolve(config, data)
     return Experiment(recipe, resolved, tuple(reasons), data, recipe.preparation(data.schema, resolved))
+
+
+def as_split(config: Config, data: Dataset) -> Dataset:
+    """The data with the rows that validate as the configuration has them: of their own, or the test rows."""
+    if config.data.validation == "split" or not data.held_out:
+        return data
+    if not len(data.subset("test")):
+        raise DataError("there are no test rows to validate on.", where=data.name)
+    return data.test_as_validation()
 
 
 def train(
@@ -108,7 +113,8 @@ def train(
             experiment.data,
             preparation=experiment.preparation,
             settings=settings,
-            callbacks=[*([recorder] if recorder else []), *callbacks],
+            # Recorded last: other callbacks may add numbers to the record of an epoch.
+            callbacks=[*callbacks, *([recorder] if recorder else [])],
             resume=recorder.restore if recorder and resume else None,
         )
     except Interrupted as stop:

@@ -1,5 +1,6 @@
 """Append-only files of one JSON object a line, in which only a torn last line can ever be lost."""
 
+import contextlib
 import errno
 import os
 from pathlib import Path
@@ -39,7 +40,8 @@ class JsonLines:
                 if self._file.write(line) != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError:
-                self._file.truncate(start)
+                with contextlib.suppress(OSError):  # half a line is better cut, but the first error is the one to show
+                    self._file.truncate(start)
                 raise
 
     def length(self) -> int:

@@ -145,6 +145,13 @@ class RunFolder:
         self.info = self.info | plain(fields, nonfinite=float_text) | {"state": state, "ended": ended}
         write_atomic(self.path / "run.json", to_json(self.info, indent=2) + b"\n")
 
+    def set_config(self, config: dict[str, Any]) -> None:
+        """Rewrite config.json: what a run began with is replaced by what the data made of it."""
+        self._check_held()
+        text = _config_text(config)
+        write_atomic(self.path / "config.json", text)
+        self.config = parse_json_strict(text)
+
     def append_metrics(self, record: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl; nothing that differs between equal runs belongs here."""
         self._check_held()

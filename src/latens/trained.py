@@ -57,6 +57,24 @@ class TrainedModel:
             )
         return batch
 
+    # --- events out ---
+
+    def data_units(self, values: np.ndarray, *, mean: bool) -> np.ndarray:
+        """Events or means of the model's likelihood in the units of the stored rows: preparation, undone.
+
+        With y what the model gives: y * divide; where whole numbers were dequantised, y = (x + u) / divide, a draw
+        is floor(y * divide) and a mean y * divide - 1/2. Binarised pixels come back as 0 and `divide`, their
+        probabilities between. Nothing is clipped: a Normal may leave the range of the data.
+
+        **Arguments:** `mean` whether `values` are means (else draws).
+        """
+        scaled = np.asarray(values)
+        if self.preparation.divide != 1.0:
+            scaled = scaled * np.float32(self.preparation.divide)
+        if not self.preparation.dequantize:
+            return scaled
+        return scaled - np.float32(0.5) if mean else np.floor(scaled)
+
     # --- files ---
 
     def metadata(self) -> dict[str, Any]:

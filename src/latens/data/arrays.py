@@ -5,13 +5,13 @@ against the file before anything is allocated.
 """
 
 import ast
+import io
 import os
 import re
 import struct
 import warnings
 import zipfile
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -32,7 +32,7 @@ _PART_KEYS = {
 }
 
 
-def read_npy_stream(stream: BinaryIO, size: int, where: str, *, exact: bool = True) -> np.ndarray:
+def read_npy_stream(stream: io.BufferedIOBase, size: int, where: str, *, exact: bool = True) -> np.ndarray:
     """One array from a stream of `size` bytes (at most, where not `exact`).
 
     **Raises:** `DataError` for object, complex, date and structured arrays, and for headers that lie.

@@ -1,16 +1,16 @@
 """Text tables: .csv and its relatives, gzipped or not.
 
 One pass, one line at a time, cells straight into one float64 buffer: a line, a cell and the whole have bounds, so no
-file can make the reader grow without end. Plain Python reads about 5 million cells a second.
+file can make the reader grow without end. About 2 million cells a second: store large tables as .npy or .parquet.
 """
 
 import csv
 import gzip
+import io
 from array import array
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -49,7 +49,7 @@ def read_csv(path: Path, roles: Roles) -> Raw:
             raise damaged(where, f"is not a readable table ({error}).") from None
 
 
-def _lines(stream: BinaryIO, where: str) -> Iterator[str]:
+def _lines(stream: io.BufferedIOBase, where: str) -> Iterator[str]:
     total, number = 0, 0
     while line := stream.readline(MAX_LINE + 1):
         number += 1
@@ -173,7 +173,7 @@ def _add_numbers(cells: array, row: list[str], kept: list[int], names: list[str]
     length = len(cells)
     try:
         cells.extend(map(float, row))
-        if not any("_" in cell for cell in row):
+        if "_" not in "".join(row):
             return
     except ValueError:
         pass

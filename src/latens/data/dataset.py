@@ -92,7 +92,7 @@ class Dataset:
             return np.random.Generator(np.random.Philox(key=key, counter=counter)).permutation(n)
 
         blocks = [rows[start : start + block] for start in range(0, len(rows), block)]
-        ordered = [blocks[b][shuffled(b + 1, len(blocks[b]))] for b in shuffled(0, len(blocks))]
+        ordered = [blocks[b][shuffled(b + 1, len(blocks[b]))] for b in map(int, shuffled(0, len(blocks)))]
         return np.concatenate(ordered) if ordered else rows
 
     def test_as_validation(self) -> "Dataset":

@@ -1,5 +1,6 @@
 """Which reader a file, folder or object belongs to. Files are told by their first bytes, then by their name."""
 
+import errno
 import gzip
 import struct
 import zipfile
@@ -60,6 +61,8 @@ def read_path(path: Path, roles: Roles) -> Raw:
     except _DAMAGE as error:
         raise damaged(where, f"cannot be read ({type(error).__name__}: {str(error)[:100]}).") from None
     except OSError as error:
+        if error.errno in (None, errno.EINVAL):  # an archive that points before its own start
+            raise damaged(where, "cannot be read: its parts are not where it says.") from None
         raise ResourceError(f"cannot be read ({error.strerror or str(error)[:100]}).", where=where) from None
 
 

@@ -164,7 +164,8 @@ def _standardise(
         shift = float(values.mean()) if values.size else 0.0
         scale = float(values.std()) if values.size else 1.0
         # What float32 cannot tell apart does not vary: its rounding would be blown up to unit size.
-        flat = values.size == 0 or np.float32(values.min()) == np.float32(values.max())
+        with np.errstate(over="ignore"):
+            flat = values.size == 0 or np.float32(values.min()) == np.float32(values.max())
         if abs(shift) > MAX_SHIFT or scale > MAX_SCALE:
             fix = "Rescale this column."
             raise DataError(f"column {name!r} is too large (mean {shift:g}, sd {scale:g}).", where=where, fix=fix)

@@ -3,16 +3,16 @@
 import dataclasses
 import math
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from latens.data.batches import Batch
 from latens.errors import ConfigError, ModelFileError, nearest
-from latens.shapes import Array, Key, Shaped
+from latens.shapes import AnyArray, Array, Key, Shaped
 
-Binarize = Literal["none", "threshold", "stochastic"]
+BINARIZE = ("none", "threshold", "stochastic")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Preparation:
     """
 
     divide: float = 1.0
-    binarize: Binarize = "none"
+    binarize: str = "none"
     threshold: float = 0.5
     dequantize: bool = False
     integer: bool = False
@@ -41,8 +41,8 @@ class Preparation:
             raise ConfigError(f"divide must be above 0, not {self.divide!r}.", where="preparation.divide")
         if not math.isfinite(self.threshold):
             raise ConfigError(f"threshold must be finite, not {self.threshold!r}.", where="preparation.threshold")
-        if self.binarize not in get_args(Binarize):
-            known = nearest(str(self.binarize), get_args(Binarize))
+        if self.binarize not in BINARIZE:
+            known = nearest(str(self.binarize), BINARIZE)
             raise ConfigError(f"{self.binarize!r} is no binarisation.", where="preparation.binarize", fix=known)
         chosen = [self.binarize != "none", self.dequantize, self.integer]
         if sum(chosen) > 1 or (self.integer and self.divide != 1.0):
@@ -57,7 +57,7 @@ class Preparation:
         """Whether a call needs a key."""
         return self.dequantize or self.binarize == "stochastic"
 
-    def __call__(self, x: Shaped[Array, "*x"], *, key: Key | None) -> Shaped[Array, "*x"]:
+    def __call__(self, x: Shaped[AnyArray, "*x"], *, key: Key | None) -> Shaped[Array, "*x"]:
         """Prepare one row. `key` may be None where `is_random` is False."""
         if self.integer:
             return jnp.asarray(x).astype(jnp.int32)
@@ -68,9 +68,10 @@ class Preparation:
                 raise ConfigError(f"{what} draws at random and needs a key.", where="preparation", fix="Pass key=...")
             noise = jax.random.uniform(key, values.shape, jnp.float32)
             if self.dequantize:
-                # In float32 the sum of 255 and a u just below 1 rounds to 256, outside its half-open bin.
-                below = jnp.nextafter(values + 1.0, jnp.zeros_like(values))
-                return jnp.minimum(values + noise, below) / self.divide
+                # In float32 the sum of 255 and a u just below 1 rounds to 256, outside its half-open bin. The bound
+                # is taken after the division, which a compiler may turn into a product with other last bits.
+                below = jnp.nextafter((values + 1.0) / self.divide, jnp.zeros_like(values))
+                return jnp.minimum((values + noise) / self.divide, below)
             return (noise < values / self.divide).astype(jnp.float32)
         grey = values / self.divide if self.divide != 1.0 else values
         return (grey > self.threshold).astype(jnp.float32) if self.binarize == "threshold" else grey

@@ -1,8 +1,9 @@
 """What a reader hands on, and the bounds every reader keeps: nothing is allocated on a file's word alone."""
 
+import io
 import math
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -74,14 +75,14 @@ def check_size(where: str, shape: tuple[int, ...], itemsize: int, available: int
 
 
 def read_array(
-    stream: BinaryIO, dtype: np.dtype, shape: tuple[int, ...], where: str, *, order: Any = "C"
+    stream: io.BufferedIOBase, dtype: np.dtype, shape: tuple[int, ...], where: str, *, order: Any = "C"
 ) -> np.ndarray:
     """Exactly one array from a stream, whose size `check_size` has allowed; the stream must end there."""
     flat = np.empty(math.prod(shape), dtype)
     view = flat.view(np.uint8).data if flat.size else memoryview(bytearray())
     filled = 0
     while filled < len(view):
-        got = stream.readinto(view[filled : filled + _STEP])  # type: ignore[attr-defined]
+        got = stream.readinto(view[filled : filled + _STEP])
         if not got:
             raise damaged(where, f"the data end after {filled} of {len(view)} bytes.")
         filled += got

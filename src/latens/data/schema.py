@@ -139,6 +139,7 @@ def _columns(value: Any, shape: tuple[int, ...]) -> tuple[Column, ...]:
     for i, entry in enumerate(entries):
         where = f"schema.columns[{i}]"
         item = _object(entry, where, ("name", "shift", "scale"))
+        _names([item["name"]], where)
         shift, scale = _number(item["shift"], f"{where}.shift"), _number(item["scale"], f"{where}.scale")
         if abs(shift) > MAX_SHIFT:
             _bad(f"{where}.shift", f"must lie within {MAX_SHIFT:g}, not {shift!r}.")

@@ -58,9 +58,11 @@ class ContinuousBernoulli(AbstractFactorised):
     def mean(self) -> Float[Array, "*x"]:
         logits = self.logits
         near = jnp.abs(logits) < 0.1
-        safe = jnp.where(near, 1.0, logits)
+        # Written for -|l|, so that neither the mean nor its gradient overflows.
+        size = jnp.where(near, 1.0, jnp.abs(logits))
+        lower = 1.0 / size + jnp.exp(-size) / jnp.expm1(-size)
         series = 0.5 + logits / 12.0 - logits**3 / 720.0
-        return jnp.where(near, series, -1.0 / jnp.expm1(-safe) - 1.0 / safe)
+        return jnp.where(near, series, jnp.where(logits < 0, lower, 1.0 - lower))
 
 
 def _log_integral(logits: Float[Array, "*x"]) -> Float[Array, "*x"]:
@@ -87,7 +89,7 @@ class Categorical(AbstractFactorised):
 
     def log_prob_terms(self, event: Int[Array, "*x"]) -> Float[Array, "*x"]:
         # A comparison and a sum: a gather here would differentiate to a scatter, which is slow on CPU.
-        levels = jnp.arange(self.logits.shape[-1])
+        levels = jax.lax.broadcasted_iota(event.dtype, self.logits.shape, self.logits.ndim - 1)
         chosen = jnp.sum(jnp.where(event[..., None] == levels, self.logits, 0.0), axis=-1)
         return chosen - jax.nn.logsumexp(self.logits, axis=-1)
 

@@ -10,7 +10,8 @@ import numpy as np
 class Estimate:
     """A mean over rows with the standard error of that mean.
 
-    **Arguments:** `value` and `standard_error` in `unit`; `num_samples` K draws a row; `n` rows.
+    **Arguments:** `value` and `standard_error` in `unit`; `num_samples` K draws a row; `n` rows; `protocol` what was
+    done, in words; `seed` of the draws; `seconds` it took.
     """
 
     value: float
@@ -19,6 +20,8 @@ class Estimate:
     n: int
     unit: str = "nats"
     protocol: str = ""
+    seed: int | None = None
+    seconds: float | None = None
 
     @classmethod
     def of(cls, rows: np.ndarray, *, num_samples: int, protocol: str, weight: np.ndarray | None = None) -> "Estimate":
@@ -40,6 +43,8 @@ class Estimate:
             "n": self.n,
             "unit": self.unit,
             "protocol": self.protocol,
+            "seed": self.seed,
+            "seconds": self.seconds,
         }
 
     def __str__(self) -> str:

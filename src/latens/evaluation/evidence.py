@@ -80,25 +80,53 @@ def elbo_parts(
     return map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)
 
 
-def independent_baseline(train: np.ndarray, test: np.ndarray, kind: str, levels: int | None = None) -> np.ndarray:
+def independent_baseline(
+    train: np.ndarray,
+    test: np.ndarray,
+    kind: str,
+    levels: int | None = None,
+    *,
+    train_mask: np.ndarray | None = None,
+    test_mask: np.ndarray | None = None,
+) -> np.ndarray:
     """log p(x) of each test row under a model of independent variables fitted to the training rows, in nats.
 
     Bernoulli for "binary" and "grey" (cross-entropy), the frequencies of levels for "levels" (one row of pseudo-counts
     spread over the levels), a Normal for "real" (with at least 1e-6 of the data's spread).
+    **Arguments:** the masks are True where a cell was observed; other cells enter neither the fit nor the result.
     """
     train, test = train.reshape(len(train), -1), test.reshape(len(test), -1)
+    seen = None if train_mask is None else train_mask.reshape(train.shape)
+    count = np.full(train.shape[1], len(train)) if seen is None else seen.sum(0)
     if kind in ("binary", "grey"):
-        p = (train.mean(0, dtype=np.float64) * len(train) + 0.5) / (len(train) + 1)
-        return test @ np.log(p) + (1.0 - test) @ np.log1p(-p)
-    if kind == "levels":
+        total = train.sum(0, dtype=np.float64, where=True if seen is None else seen)
+        p = (total + 0.5) / (count + 1)
+        terms = test * np.log(p) + (1.0 - test) * np.log1p(-p)
+    elif kind == "levels":
         assert levels is not None
-        counts = np.stack([(train == level).sum(0) for level in range(levels)]) + 1.0 / levels
-        log_p = np.log(counts / counts.sum(0))
-        return log_p[test.astype(np.int64), np.arange(test.shape[1])].sum(1)
-    mean, spread = train.mean(0, dtype=np.float64), train.std(0, dtype=np.float64)
-    spread = np.maximum(spread, 1e-6 * max(float(train.std()), 1e-12))
-    residual = (test - mean) / spread
-    return (-0.5 * (residual**2 + math.log(2 * math.pi)) - np.log(spread)).sum(1)
+        log_p = np.log((_level_counts(train, seen, levels) + 1.0 / levels) / (count + 1.0))
+        terms = log_p[test.astype(np.int64), np.arange(test.shape[1])]
+    else:
+        where = True if seen is None else seen
+        mean = train.sum(0, dtype=np.float64, where=where) / np.maximum(count, 1)
+        squares = np.sum((train - mean) ** 2, axis=0, where=where)
+        overall = float(np.sqrt(squares.sum() / max(int(count.sum()), 1)))
+        spread = np.maximum(np.sqrt(squares / np.maximum(count, 1)), 1e-6 * max(overall, 1e-12))
+        residual = (test - mean) / spread
+        terms = -0.5 * (residual**2 + math.log(2 * math.pi)) - np.log(spread)
+    return terms.sum(1) if test_mask is None else np.where(test_mask.reshape(test.shape), terms, 0.0).sum(1)
+
+
+def _level_counts(rows: np.ndarray, seen: np.ndarray | None, levels: int) -> np.ndarray:
+    """How often each cell had each level: (levels, cells). In pieces, so that memory does not grow with the rows."""
+    cells = rows.shape[1]
+    counts = np.zeros(levels * cells, np.int64)
+    step = max(1, 2**21 // cells)
+    for start in range(0, len(rows), step):
+        index = rows[start : start + step].astype(np.int64) * cells + np.arange(cells)
+        kept = index.ravel() if seen is None else index[seen[start : start + step]]
+        counts += np.bincount(kept, minlength=levels * cells)
+    return counts.reshape(levels, cells)
 
 
 def paired(a: np.ndarray, b: np.ndarray, *, num_samples: int, protocol: str) -> Estimate:

@@ -1,6 +1,7 @@
 """Models: a prior, a posterior and a likelihood."""
 
 from .base import AbstractLatentModel as AbstractLatentModel
+from .bayes import BayesClassifier as BayesClassifier
 from .conditional import Conditional as Conditional
 from .conditional import Standardise as Standardise
 from .conditional import widths_between as widths_between

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -109,10 +109,8 @@ class Event:
     total_steps: int | None = None
 
 
-class Callback(Protocol):
-    """Called at every event; returns a reason to stop, or None."""
-
-    def __call__(self, event: Event) -> str | None: ...
+Callback: TypeAlias = Callable[[Event], str | None]
+"""Called at every event; returns a reason to stop, or None."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,324 @@
+"""The command `latens`: what can be typed, and what becomes of errors. Imports nothing heavy: `--help` is instant."""
+
+import argparse
+import difflib
+import importlib
+import logging
+import os
+import re
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from latens.commands.context import Context, print_json, say
+from latens.errors import LatensError, UsageError, nearest
+from latens.signals import Signals, Stopped
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "train on the built-in digits, measure, draw pictures: a first look, in under a minute"),
+    "check": ("inspect", "what is in a data set, what would go wrong, which likelihood suits it"),
+    "fit": ("fit", "train a model on data"),
+    "resume": ("fit", "go on with a run that was stopped or killed, bit for bit"),
+    "evaluate": ("evaluate", "held-out numbers with their standard errors"),
+    "encode": ("use", "rows to latents: posterior means, log-variances, ELBO parts"),
+    "decode": ("use", "latents to rows: means of p(x | z)"),
+    "sample": ("use", "new rows from the model"),
+    "reconstruct": ("use", "rows to latents and back"),
+    "figures": ("figures", "every picture that applies to a run, with the numbers behind it"),
+    "info": ("inspect", "what a run or a model file holds; nothing in it is executed"),
+    "recipes": ("inspect", "the models that can be named with --recipe"),
+    "doctor": ("inspect", "versions, devices, memory, disk, and one compiled step"),
+    "completion": ("completion", "tab completion for bash, zsh or fish"),
+}
+"""name -> (module in latens.commands with a function of that name, what it does)."""
+
+_EPILOG = """examples:
+  latens demo
+  latens fit digits --out runs/digits
+  latens evaluate runs/digits
+  latens sample pretrained:digits-2d -n 16 --out samples.png
+
+DATA is digits, mnist, fashion-mnist, wine, breast-cancer, iris, or a file or folder (.npy, .npz, IDX, .csv, .parquet).
+RUN is a run folder, a .safetensors file, or pretrained:NAME."""
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose mistakes are `UsageError`s that name the nearest valid word."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        formatter = argparse.RawDescriptionHelpFormatter
+        super().__init__(*args, formatter_class=formatter, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        flag = re.match(r"argument ([^:]+): (.*)", message, re.DOTALL)
+        where, what = (flag[1], flag[2]) if flag else ("", message)
+        raise UsageError(f"{what}.", where=where or self.prog, fix=f"`{self.prog} --help` shows what is possible.")
+
+
+def parser() -> Parser:
+    """The whole command line."""
+    top = Parser(
+        prog="latens",
+        description="Variational autoencoders: from a file of data to a trained, measured, saved model.",
+        epilog=_EPILOG,
+    )
+    top.add_argument("--version", action="store_true", help="print the version")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    made = {}
+    for name, (_, summary) in COMMANDS.items():
+        made[name] = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        _common(made[name])
+    _training(made["demo"], data=False)
+    made["check"].add_argument("data", metavar="DATA")
+    _reading(made["check"])
+    made["fit"].add_argument("data", metavar="DATA")
+    _reading(made["fit"])
+    _training(made["fit"])
+    made["resume"].add_argument("run", metavar="RUN", help="a run folder")
+    _while_training(made["resume"])
+    _evaluation(made["resume"])
+    made["evaluate"].add_argument("run", metavar="RUN")
+    made["evaluate"].add_argument("data", metavar="DATA", nargs="?", help="default: the held-out rows of the run")
+    _reading(made["evaluate"])
+    _evaluation(made["evaluate"])
+    for name in ("encode", "reconstruct"):
+        made[name].add_argument("run", metavar="RUN")
+        made[name].add_argument("data", metavar="DATA")
+        _reading(made[name])
+    made["decode"].add_argument("run", metavar="RUN")
+    made["decode"].add_argument("latents", metavar="Z", help="a file of latents, as `latens encode` writes it")
+    made["sample"].add_argument("run", metavar="RUN")
+    made["sample"].add_argument("-n", type=_count, default=16, metavar="N", help="how many (default 16)")
+    made["encode"].add_argument("--num-samples", type=_count, default=16, metavar="K", help="draws a row (default 16)")
+    for name, endings in (("encode", "npz, csv, parquet"), ("decode", "npz"), ("sample", "npz, png")):
+        made[name].add_argument("--out", metavar="FILE", help=f"where the result goes: {endings}")
+    made["reconstruct"].add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
+    for name in ("sample", "reconstruct"):
+        made[name].add_argument("--mean", action="store_true", help="means of p(x | z) instead of draws")
+    for name in ("encode", "decode", "sample", "reconstruct", "evaluate"):
+        made[name].add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
+        made[name].add_argument("--seed", type=_whole, default=0, metavar="S", help="of the draws (default 0)")
+    made["figures"].add_argument("run", metavar="RUN")
+    made["figures"].add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
+    made["figures"].add_argument("--out", metavar="FOLDER", help="default: RUN/figures")
+    made["figures"].add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
+    _reading(made["figures"])
+    made["info"].add_argument("run", metavar="RUN")
+    made["completion"].add_argument("shell", choices=("bash", "zsh", "fish"))
+    return top
+
+
+def _common(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("output")
+    group.add_argument("--json", action="store_true", help="exactly one JSON object on stdout, also for errors")
+    group.add_argument("--quiet", action="store_true", help="only warnings and errors on stderr")
+    group.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def _reading(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("reading the data")
+    group.add_argument("--label", metavar="NAME", help="the column, .npz key or .npy file with the labels; 'none'")
+    group.add_argument("--id", metavar="NAME", help="the column or .npz key with the row ids")
+    group.add_argument("--missing", choices=("nan",), help="NaN cells are missing values (default: refuse them)")
+
+
+def _training(command: argparse.ArgumentParser, *, data: bool = True) -> None:
+    group = command.add_argument_group("the model and its training")
+    group.add_argument("--recipe", default="default", metavar="NAME", help="see `latens recipes`")
+    group.add_argument("--epochs", type=_positive, metavar="N", help="passes over the training rows")
+    group.add_argument("--steps", type=_count, metavar="N", help="steps of the optimiser")
+    group.add_argument("--minutes", type=_positive, metavar="M", help="time spent training")
+    group.add_argument("--batch-size", type=_count, metavar="B", help="rows a step")
+    group.add_argument("--seed", type=_whole, metavar="S", help="of everything random (default 0)")
+    group.add_argument(
+        "--set", action="append", default=[], metavar="PART.OPTION=VALUE", help="any option; may be given again"
+    )
+    group.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/TIME-DATA-RECIPE)")
+    group.add_argument("--force", action="store_true", help="replace a former run in the folder")
+    group.add_argument("--dry-run", action="store_true", help="write nothing, show the resolved configuration")
+    _while_training(command)
+    _evaluation(command)
+
+
+def _while_training(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("while it runs")
+    group.add_argument("--log", choices=("tensorboard",), help="also write TensorBoard event files")
+    group.add_argument("--plots-every", type=_count, metavar="N", help="samples and reconstructions every N steps")
+
+
+def _evaluation(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("measuring")
+    group.add_argument("--num-samples", type=_count, metavar="K", help="draws a row for log p(x)")
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is not within 0 and 4294967295")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 2**40:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
+# What argparse calls these types when the text is no number at all.
+_whole.__name__, _count.__name__, _positive.__name__ = "whole number", "whole number", "number"
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments. **Raises:** UsageError naming the nearest valid command or flag."""
+    top = parser()
+    word = next((word for word in argv if not word.startswith("-")), None)
+    if word is not None and word not in COMMANDS:
+        close = nearest(word, COMMANDS) if difflib.get_close_matches(word, COMMANDS, n=1) else ""
+        fix = close or "`latens --help` lists the commands."
+        raise UsageError(f"there is no command {word!r}.", where="latens", fix=fix)
+    args, unknown = top.parse_known_args(argv)
+    if unknown:
+        flag = unknown[0].split("=")[0]
+        where = f"latens {args.command}" if args.command else "latens"
+        if flag.startswith("-"):
+            raise UsageError(f"there is no flag {flag}.", where=where, fix=nearest(flag, _flags(top, args.command)))
+        shown = " ".join(unknown)[:200]
+        raise UsageError(f"too many arguments: {shown!r}.", where=where, fix=f"`{where} --help` shows what it takes.")
+    return args
+
+
+def _flags(top: Parser, command: str | None) -> list[str]:
+    chosen: argparse.ArgumentParser = top
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction) and command:
+            chosen = action.choices[command]
+    return [flag for action in chosen._actions for flag in action.option_strings if flag.startswith("--")]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; may be called many times in a process."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    context = Context(argparse.Namespace(json="--json" in argv, debug="--debug" in argv), argv)
+    try:
+        with context.signals:
+            code = _run(context)
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`). Python would complain once more when it flushes at exit.
+        _discard_stdout()
+        return 0
+    except Stopped as stop:
+        return _report_stop(context, stop.number)
+    except KeyboardInterrupt:
+        return _report_stop(context, 2)
+    except LatensError as error:
+        return _report(context, error, error.as_dict(), error.exit_code)
+    except Exception as error:
+        return _report_bug(context, error)
+
+
+def _run(context: Context) -> int:
+    try:
+        context.args = parse(context.argv)
+    except SystemExit as leave:  # --help has printed
+        return int(leave.code or 0)
+    if context.args.version:
+        from latens import __version__
+
+        print(f"latens {__version__}")
+        return 0
+    if context.args.command is None:
+        parser().print_help()
+        return 0
+    module = importlib.import_module(f"latens.commands.{COMMANDS[context.args.command][0]}")
+    return getattr(module, context.args.command)(context) or 0
+
+
+def _report(context: Context, error: BaseException, fields: dict[str, str], code: int) -> int:
+    """The error in words on stderr and, with `--json`, as one object on stdout."""
+    lines = [f"error: {fields['where']}: {fields['message']}" if fields["where"] else f"error: {fields['message']}"]
+    if fields["fix"]:
+        lines.append(fields["fix"])
+    if context.log is not None and code not in (130, 143) and context.log.exists():
+        lines.append(f"The log is {context.log}.")
+    if getattr(context.args, "debug", False):
+        lines.insert(0, "".join(traceback.format_exception(error)).rstrip())
+    say("\n".join(lines))
+    if context.json:
+        try:
+            print_json({"error": fields})
+        except BrokenPipeError:
+            _discard_stdout()
+    return code
+
+
+def _report_stop(context: Context, number: int) -> int:
+    what = "stopped by Ctrl-C" if number == 2 else "stopped by SIGTERM"
+    fields = getattr(context, "stopped", None) or {"message": f"{what}.", "where": "", "fix": ""}
+    if context.log is not None and not fields["fix"]:
+        fields["fix"] = f"Go on with `latens resume {context.log.parent}`."
+    error = KeyboardInterrupt(what)
+    return _report(context, error, {"code": "interrupted", **fields}, 128 + number)
+
+
+def _report_bug(context: Context, error: Exception) -> int:
+    """Something nobody foresaw: the traceback goes to a log, and the message says where that is."""
+    log = context.log
+    if log is None or not log.exists():
+        log = _crash_log(context.argv, error)
+    fields = {
+        "code": "bug",
+        "message": f"{type(error).__name__}: {str(error)[:500]}",
+        "where": f"latens {getattr(context.args, 'command', None) or ''}".strip(),
+        "fix": f"This is a bug in latens, not in what you typed; the traceback is in {log}."
+        if log
+        else "This is a bug in latens, not in what you typed; --debug shows the traceback.",
+    }
+    context.log = None
+    return _report(context, error, fields, 1)
+
+
+def _crash_log(argv: Sequence[str], error: Exception) -> Path | None:
+    text = f"{time.strftime('%Y-%m-%dT%H:%M:%S')} latens {argv!r}\n{''.join(traceback.format_exception(error))}\n"
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="latens-", suffix=".log")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError:
+        return None
+    return Path(name)
+
+
+def _discard_stdout() -> None:
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):  # a captured stdout has no descriptor
+        pass
+
+
+def entry() -> NoReturn:
+    """The console script."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    # Libraries announce what a user of the command cannot act on (no GPU found, a cache entry written elsewhere).
+    logging.getLogger("jax").setLevel(logging.ERROR)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    entry()

@@ -1,0 +1,1 @@
+"""The commands, one family a file; each is imported only when it is typed."""

@@ -1,0 +1,104 @@
+"""Classifiers that can sample: class probabilities, accuracy, and examples of a class beside their component's mean."""
+
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latens.data import Preparation
+from latens.data.batches import Batch
+from latens.errors import DataError, UsageError
+from latens.evaluation.batched import map_rows
+from latens.evaluation.estimate import Estimate
+from latens.models import BayesClassifier
+from latens.shapes import Array, Int, Key
+
+
+class ClassSamples(NamedTuple):
+    """n samples: `x` (n, *x), `label` (n,) and `component` (n,) codes, `component_mean` (n, *x)."""
+
+    x: np.ndarray
+    label: np.ndarray
+    component: np.ndarray
+    component_mean: np.ndarray
+
+
+def _log_joint(model: BayesClassifier, batch: Batch, key: Key) -> Array:
+    return jax.vmap(model.log_joint)(batch.x)
+
+
+def class_log_joint(model: BayesClassifier, batch: Batch, *, preparation: Preparation) -> np.ndarray:
+    """log p(x, class) of every row in nats, as an array of shape (B, C)."""
+    return map_rows(_log_joint, model, batch, preparation=preparation, key=jax.random.key(0))
+
+
+def class_log_marginal(model: BayesClassifier, batch: Batch, *, preparation: Preparation) -> np.ndarray:
+    """log p(x) of every row in nats, exact, as an array of shape (B,)."""
+    return np.logaddexp.reduce(class_log_joint(model, batch, preparation=preparation), axis=1)
+
+
+def class_probabilities(model: BayesClassifier, batch: Batch, *, preparation: Preparation) -> np.ndarray:
+    """p(class | x) of every row, as an array of shape (B, C)."""
+    return normalise(class_log_joint(model, batch, preparation=preparation))
+
+
+def normalise(log_joint: np.ndarray) -> np.ndarray:
+    """p(c | x) from log p(x, c) of shape (B, C): Bayes' rule without overflow."""
+    weights = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def accuracy(model: BayesClassifier, batch: Batch, *, preparation: Preparation) -> Estimate:
+    """The share of labelled rows whose most probable class is their label, with its standard error.
+
+    **Raises:** DataError where no row has a label.
+    """
+    labels = None if batch.label is None else np.asarray(batch.label)
+    if labels is None or not np.any(labels >= 0):
+        raise DataError("there are no labels to compare with.", where="data", fix="Name their column: --label NAME.")
+    known = labels >= 0
+    predicted = class_log_joint(model, batch, preparation=preparation).argmax(axis=1)
+    weight = None if batch.weight is None else np.asarray(batch.weight)[known]
+    hits = (predicted == labels)[known]
+    protocol = "share of rows given their own class"
+    estimate = Estimate.of(hits, num_samples=1, protocol=protocol, weight=weight)
+    return Estimate(estimate.value, estimate.standard_error, 1, estimate.n, unit="accuracy", protocol=protocol)
+
+
+def _responsibilities(model: BayesClassifier, batch: Batch, key: Key) -> Array:
+    joint = jax.vmap(model.component_log_joint)(batch.x)
+    best = jnp.argmax(jax.nn.logsumexp(joint, axis=2), axis=1)
+    labels = best if batch.label is None else jnp.asarray(batch.label)
+    labels = jnp.where(labels < 0, best, labels)
+    return jax.nn.softmax(joint[jnp.arange(len(labels)), labels], axis=1)
+
+
+def class_responsibilities(model: BayesClassifier, batch: Batch, *, preparation: Preparation) -> np.ndarray:
+    """p(component | x, class) of every row, as an array of shape (B, M).
+
+    The class is the row's label; for rows without one (label -1, or none given) the most probable class.
+    """
+    return map_rows(_responsibilities, model, batch, preparation=preparation, key=jax.random.key(0))
+
+
+@eqx.filter_jit
+def _sample(model: BayesClassifier, label: Int[Array, ""] | None, keys: Key) -> tuple[Array, Array, Array]:
+    # One after another: vmap would copy a D x D factor for every sample.
+    return jax.lax.map(lambda key: model.sample(label=label, key=key), keys)
+
+
+def sample_classes(model: BayesClassifier, n: int, *, key: Key, label: int | None = None) -> ClassSamples:
+    """n samples of the class `label` (None: of random classes), each with its component and that component's mean.
+
+    In the model's units: after the preparation (x / 255 for pixels). Nothing is clipped.
+    **Raises:** UsageError for a class that does not exist.
+    """
+    if label is not None and not 0 <= label < model.num_classes:
+        raise UsageError(f"there is no class {label}; the classes are numbered 0 to {model.num_classes - 1}.")
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
+    x, labels, components = _sample(model, None if label is None else jnp.asarray(label), keys)
+    labels, components = np.asarray(labels), np.asarray(components)
+    means = np.asarray(model.mean)[labels, components].reshape(n, *model.shape)
+    return ClassSamples(np.asarray(x), labels, components, means)

@@ -1,0 +1,217 @@
+"""From a trained model and rows to its numbers, each with its error, its unit and how it was made."""
+
+import math
+import time
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from latens.config import ClassifierConfig, VAEConfig
+from latens.data import Dataset, prepare_batch
+from latens.data.batches import Batch
+from latens.distributions import log_prob
+from latens.errors import DataError
+from latens.evaluation import Estimate, active_units, elbo_parts, encode, independent_baseline, log_marginal, paired
+from latens.evaluation.batched import map_rows
+from latens.shapes import Array, Key
+from latens.trained import TrainedModel
+
+ELBO_SAMPLES = 16
+
+HEADLINES = ("log_marginal", "cross_entropy_bound", "accuracy", "log_likelihood")
+"""The number that stands for a model: the first of these that was measured."""
+
+
+def measure(
+    trained: TrainedModel, data: Dataset, positions: np.ndarray, *, num_samples: int = 1000, seed: int = 0
+) -> dict[str, Estimate]:
+    """The numbers of a model on the rows at `positions`.
+
+    - `log_marginal`: log p(x) by importance sampling with `num_samples` draws a row, in nats. On grey pixels under a
+      Bernoulli, where no log p(x) exists, it is called `cross_entropy_bound`.
+    - `elbo`, `log_likelihood`, `kl`: means over 16 draws a row (at most `num_samples`), in nats.
+    - `bits_per_dimension` of discrete data; where whole numbers were dequantised it is an upper bound.
+    - `active_units`: how many latent units move with x.
+    - `gain_over_independent`: log p(x) minus that of independent cells fitted to the training rows, a paired
+      difference over the same rows; only where `data` are the data the model was trained on.
+    - `accuracy` alone for a Bayes classifier; `log_likelihood` alone for an autoencoder, which has no p(x).
+
+    **Arguments:** `seed` of the draws. **Raises:** DataError where the rows are not such as the model was trained on.
+    """
+    batch = trained.batch(data, positions)
+    weight = None if data.weight is None else data.weight[positions]
+    if isinstance(trained.config, ClassifierConfig):
+        return _accuracy(trained, data, batch, weight)
+    work = _Work(trained, data, batch, weight, num_samples, jax.random.key(seed))
+    if isinstance(trained.config, VAEConfig) and trained.config.posterior.kind == "deterministic":
+        work.autoencoder()
+    else:
+        work.evidence()
+        work.parts()
+        work.units()
+        if work.family and data.fingerprint == trained.facts.get("fingerprint"):
+            work.gain(data)
+    return {name: replace(estimate, seed=seed) for name, estimate in work.found.items()}
+
+
+def headline(metrics: dict[str, Estimate]) -> str:
+    """The name of the number that stands for the model."""
+    return next(name for name in HEADLINES if name in metrics)
+
+
+def unit_table(trained: TrainedModel, batch: Batch) -> list[dict[str, Any]]:
+    """For every latent unit its mean KL (nats), the variance of its posterior mean, and whether it is active."""
+    codes = encode(trained.model, batch, preparation=trained.preparation, key=jax.random.key(0))
+    means = codes["mean"].reshape(len(codes["mean"]), -1)
+    divergence = (
+        codes["kl"].reshape(means.shape).mean(0, dtype=np.float64) if "kl" in codes else [None] * means.shape[1]
+    )
+    return [
+        {"unit": i, "kl": None if kl is None else float(kl), "variance": float(variance), "active": bool(active)}
+        for i, (kl, variance, active) in enumerate(zip(divergence, means.var(0, dtype=np.float64), active_units(means)))
+    ]
+
+
+class _Work:
+    """One measurement while it runs; `found` holds its numbers."""
+
+    def __init__(
+        self, trained: TrainedModel, data: Dataset, batch: Batch, weight: Any, num_samples: int, key: Key
+    ) -> None:
+        self.trained, self.batch, self.weight, self.num_samples, self.key = trained, batch, weight, num_samples, key
+        self.found: dict[str, Estimate] = {}
+        self.levels = data.schema.levels if data.schema.kind == "levels" else 2
+        self.family = trained.config.likelihood.family if isinstance(trained.config, VAEConfig) else ""
+        kind, preparation = data.schema.kind, trained.preparation
+        self.grey = self.family == "bernoulli" and kind in ("levels", "unit") and preparation.binarize == "none"
+        self.discrete = preparation.dequantize or self.family in ("bernoulli", "categorical") and not self.grey
+        self.cells = math.prod(data.schema.shape)
+        self.what = _what(trained, kind, self.grey)
+        self.rows: np.ndarray = np.zeros(0)
+        self._began = time.perf_counter()
+
+    def add(self, name: str, rows: np.ndarray, num_samples: int, protocol: str, unit: str = "nats") -> None:
+        estimate = Estimate.of(rows, num_samples=num_samples, protocol=protocol, weight=self.weight)
+        self.put(name, replace(estimate, unit=unit))
+
+    def put(self, name: str, estimate: Estimate) -> None:
+        now = time.perf_counter()
+        self.found[name] = replace(estimate, seconds=now - self._began)
+        self._began = now
+
+    def evidence(self) -> None:
+        trained = self.trained
+        self.rows = log_marginal(
+            trained.model, self.batch, num_samples=self.num_samples, key=self.key, preparation=trained.preparation
+        ).astype(np.float64)
+        how = f"importance sampling from the posterior, {self.num_samples} draws a row"
+        self.add("cross_entropy_bound" if self.grey else "log_marginal", self.rows, self.num_samples, self.what + how)
+        if self.discrete and self.batch.mask is None:
+            note = "an upper bound, by uniform dequantisation; " if trained.preparation.dequantize else ""
+            bits = -self._discrete() / (self.cells * math.log(2))
+            self.add("bits_per_dimension", bits, self.num_samples, note + how, "bits/dimension")
+
+    def _discrete(self) -> np.ndarray:
+        """log P of the whole numbers themselves: E over u of log p((x + u)/L) - D log L is a lower bound of it."""
+        if not self.trained.preparation.dequantize:
+            return self.rows
+        mask = self.batch.mask
+        observed = self.cells if mask is None else np.asarray(mask).reshape(len(self.rows), -1).sum(1)
+        return self.rows - observed * math.log(self.trained.preparation.divide)
+
+    def parts(self) -> None:
+        draws = min(self.num_samples, ELBO_SAMPLES)
+        parts = elbo_parts(
+            self.trained.model, self.batch, num_samples=draws, key=self.key, preparation=self.trained.preparation
+        )
+        for name in ("elbo", "log_likelihood", "kl"):
+            self.add(name, parts[name], draws, f"{self.what}mean over {draws} draws from the posterior")
+
+    def units(self) -> None:
+        table = unit_table(self.trained, self.batch)
+        active = sum(unit["active"] for unit in table)
+        protocol = f"of {len(table)} latent units, those whose posterior mean varies by more than 0.01 over the rows"
+        self.put("active_units", Estimate(float(active), float("nan"), 0, len(self.rows), "units", protocol))
+
+    def gain(self, data: Dataset) -> None:
+        train = data.subset("train")
+        mask = None if data.mask is None else data.mask[train]
+        if self.discrete and self.family != "bernoulli":
+            kind, rows, test, ours = "levels", data.x[train], np.asarray(self.batch.x), self._discrete()
+        else:
+            kind = "grey" if self.family == "bernoulli" else "real"
+            # As the model sees them: a random binarisation is the same one as in `evidence`.
+            rows, test, ours = self._expected(data, train), self._prepared(), self.rows
+        independent = independent_baseline(
+            rows,
+            test,
+            kind,
+            self.levels,
+            train_mask=mask,
+            test_mask=None if mask is None else np.asarray(self.batch.mask),
+        )
+        what = "cross-entropy" if self.grey else "log p(x)"
+        protocol = f"{what} minus that of independent cells fitted to the training rows, paired over rows"
+        self.put("gain_over_independent", paired(ours, independent, num_samples=self.num_samples, protocol=protocol))
+
+    def _prepared(self) -> np.ndarray:
+        return np.asarray(prepare_batch(self.trained.preparation, self.batch, key=jax.random.split(self.key)[0]).x)
+
+    def _expected(self, data: Dataset, train: np.ndarray) -> np.ndarray:
+        """The training rows as the model sees them, a random binarisation by its probabilities."""
+        preparation = self.trained.preparation
+        if preparation.binarize == "stochastic":
+            preparation = replace(preparation, binarize="none")
+        if preparation.binarize == "none" and preparation.divide == 1.0:
+            return data.x[train]
+        parts = [train[i : i + 4096] for i in range(0, len(train), 4096)]
+        return np.concatenate([np.asarray(prepare_batch(preparation, data.rows(p), key=None).x) for p in parts])
+
+    def autoencoder(self) -> None:
+        rows = map_rows(_at_code, self.trained.model, self.batch, preparation=self.trained.preparation, key=self.key)
+        self.rows = rows
+        self.add("log_likelihood", rows, 1, f"{self.what}log p(x | z) at the code of x; an autoencoder has no p(x)")
+
+
+def _what(trained: TrainedModel, kind: str, grey: bool) -> str:
+    """What the density is of, where that is not plain."""
+    preparation = trained.preparation
+    if grey:
+        return "grey cells under a Bernoulli: a cross-entropy, not log p(x); "
+    if preparation.dequantize:
+        return f"density of (x + u) / {preparation.divide:g} with uniform u; "
+    if preparation.binarize == "stochastic":
+        return "cells binarised at random, once; "
+    if preparation.binarize == "threshold":
+        return f"cells binarised at {preparation.threshold:g}; "
+    if preparation.divide != 1.0:
+        return f"density of x / {preparation.divide:g}; "
+    return "density in the data's own units; " if kind == "real" else ""
+
+
+def _at_code(model: Any, batch: Batch, key: Key) -> Array:
+    def one_row(x: Any, cond: Any, mask: Any) -> Array:
+        z = model.posterior(x, cond=cond, mask=mask).mean()
+        return log_prob(model.likelihood(z, cond=cond), x, mask)
+
+    return jax.vmap(one_row)(batch.x, batch.cond, batch.mask)
+
+
+def _class_log_prob(model: Any, batch: Batch, key: Key) -> Array:
+    return jax.vmap(model.class_log_prob)(batch.x)
+
+
+def _accuracy(trained: TrainedModel, data: Dataset, batch: Batch, weight: Any) -> dict[str, Estimate]:
+    """The share of labelled rows whose most probable class is their own."""
+    label = None if batch.label is None else np.asarray(batch.label)
+    if label is None or not (label >= 0).any():
+        raise DataError("has no labels to compare with.", where=data.name, fix="Name them with --label NAME.")
+    began = time.perf_counter()
+    scores = map_rows(_class_log_prob, trained.model, batch, preparation=trained.preparation, key=jax.random.key(0))
+    known = label >= 0
+    right = (scores.argmax(1) == label)[known].astype(np.float64)
+    protocol = "share of rows whose most probable class is their label"
+    estimate = Estimate.of(right, num_samples=0, protocol=protocol, weight=None if weight is None else weight[known])
+    return {"accuracy": replace(estimate, unit="share", seconds=time.perf_counter() - began)}

@@ -1,0 +1,268 @@
+"""From a trained model to its pictures: everything that applies, each with the numbers it shows."""
+
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from latens import evaluation, figures
+from latens.atomic import resource_errors, write_atomic
+from latens.data import SPLITS, Dataset, Preparation, prepare_batch
+from latens.data.batches import Batch
+from latens.errors import UsageError
+from latens.figures.style import DPI, ThemeName, figure_of, new_axes
+from latens.images import image_shape, shown
+from latens.images import write_image as write_image
+from latens.models import DeterministicHead
+from latens.shapes import Key
+from latens.trained import TrainedModel
+from latens.training import Event
+
+COLUMNS, GRID = 12, 5  # images in a row of reconstructions; rows and columns of a grid of samples
+MANIFOLD = 20  # points of the latent plane along each axis
+MOST_POINTS, MOST_ROWS = 10_000, 50_000  # of a scatter, of a histogram
+MOMENT = 16  # samples in a picture made during training
+
+# --- rows and draws that pictures need ---
+
+
+class _Source:
+    """A trained model and its data, as pictures ask for them: in the data's own units, with fixed keys."""
+
+    def __init__(self, trained: TrainedModel, data: Dataset | None, seed: int) -> None:
+        self.trained, self.data, self.schema = trained, data, trained.schema
+        self.is_image = image_shape(trained.schema) is not None
+        keys = jax.random.split(jax.random.key(seed), 3)
+        self.prior_key, self.event_key, self.row_key = keys[0], keys[1], keys[2]
+        head = getattr(getattr(trained.model, "encoder", None), "head", None)
+        self.has_prior = not isinstance(head, DeterministicHead)  # an autoencoder's codes follow no prior
+        real = data is not None and trained.schema.kind == "real"
+        self.limits = (float(data.x.min()), float(data.x.max())) if real and data is not None else None
+
+    def held_out(self, most: int, *names: str) -> tuple[np.ndarray, str]:
+        """At most `most` rows, evenly spaced, of the first split named that has any, and its name."""
+        assert self.data is not None
+        name = next((name for name in names if len(self.data.subset(name))), "train")
+        return evenly(self.data.subset(name), most), name
+
+    def originals(self, batch: Batch) -> np.ndarray:
+        """The rows as stored; binarised ones as the model saw them."""
+        preparation = self.trained.preparation
+        if preparation.binarize == "none":
+            return np.asarray(batch.x)
+        data_key, _ = jax.random.split(self.row_key)  # the key that evaluation.reconstruct prepares rows with
+        return np.asarray(prepare_batch(preparation, batch, key=data_key).x) * preparation.divide
+
+    def reconstructions(self, batch: Batch) -> np.ndarray:
+        model, preparation = self.trained.model, self.trained.preparation
+        values = evaluation.reconstruct(model, batch, preparation=preparation, key=self.row_key)
+        return self.trained.data_units(values, mean=True)
+
+    def latents(self, n: int) -> np.ndarray:
+        return evaluation.sample_prior(self.trained.model, n, key=self.prior_key)
+
+    def decoded(self, z: np.ndarray, *, mean: bool = True, key: Key | None = None) -> np.ndarray:
+        key = self.event_key if key is None else key
+        return self.trained.data_units(evaluation.decode(self.trained.model, z, key=key, mean=mean), mean=mean)
+
+    def images(self, values: np.ndarray) -> np.ndarray:
+        return shown(self.schema, values, self.limits)
+
+
+def evenly(positions: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` of the positions, evenly spaced, in order: sorted data must not show one class only."""
+    if len(positions) <= most:
+        return positions
+    return positions[np.linspace(0, len(positions) - 1, most).round().astype(np.int64)]
+
+
+# --- the pictures ---
+
+
+def write_pictures(
+    trained: TrainedModel,
+    data: Dataset | None,
+    history: Sequence[dict[str, Any]],
+    folder: Path,
+    *,
+    theme: ThemeName = "light",
+    seed: int = 0,
+) -> list[Path]:
+    """Write every picture that applies to a model, each as PNG and SVG with its numbers as CSV.
+
+    - `training`: ELBO, log-likelihood and KL over the epochs of `history` (the "epoch" records of metrics.jsonl);
+    - `reconstructions`: held-out rows, their reconstructions, prior samples, all as means of p(x|z) (images);
+    - `samples`: draws from p(x|z) beside its means, for the same draws of z from the prior (images);
+    - `latent`: posterior means of held-out rows, by label; of more than two units, the two with the most KL;
+    - `manifold-linear`, `manifold-percentile`: the decoder's mean over a plane of two latent units (images);
+    - `units`: the KL of every latent unit; `marginals`: data and samples, column by column (tables).
+
+    Rows are test rows where there are any, else validation, else training rows; titles say which. `data` may be None.
+    **Returns:** the paths written. **Raises:** ResourceError where the disk refuses.
+    """
+    source = _Source(trained, data, seed)
+    drawn: list[tuple[str, Any, dict[str, np.ndarray]]] = []
+    drawn += _training(history, trained.facts.get("best_step"), theme)
+    if source.is_image:
+        drawn += _reconstructions(source, theme) + _samples(source, theme) + _manifolds(source, theme)
+    drawn += _latent(source, theme)
+    if len(source.schema.shape) == 1 and not source.is_image:
+        drawn += _marginals(source, theme, MOST_ROWS)
+    return [path for name, axes, table in drawn for path in figures.save(axes, Path(folder) / name, table)]
+
+
+def columns_of(history: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Records with numbers as columns of one length; NaN where a record lacks one."""
+    names = dict.fromkeys(k for record in history for k, v in record.items() if isinstance(v, int | float))
+    return {name: np.array([record.get(name, math.nan) for record in history], float) for name in names}
+
+
+def _training(history: Sequence[dict[str, Any]], best_step: Any, theme: ThemeName) -> list:
+    columns = columns_of(history)
+    curves = [f"{split}_{term}" for split in ("train", "validation") for term in ("elbo", "log_likelihood", "kl")]
+    if not any(name in columns for name in curves):
+        return []
+    at = np.flatnonzero(columns.get("step", np.empty(0)) == best_step) if best_step else []
+    best = int(at[-1]) if len(at) and any(name.startswith("validation_") for name in columns) else None
+    axes = figures.training_curves(columns, best=best, theme=theme)
+    return [("training", axes, figures.training_curves_table(columns))]
+
+
+def _reconstructions(source: _Source, theme: ThemeName) -> list:
+    if source.data is None:
+        return []
+    positions, split = source.held_out(2 * COLUMNS, "test", "validation")
+    batch = source.trained.batch(source.data, positions)
+    originals, means = source.images(source.originals(batch)), source.images(source.reconstructions(batch))
+    samples, title = None, f"{_rows(split)} and their reconstructions"
+    if source.has_prior:
+        samples = source.images(source.decoded(source.latents(GRID * GRID)[:COLUMNS]))
+        title = f"{_rows(split)}, their reconstructions, and samples from the prior (means)"
+    axes = figures.reconstructions(originals, means, samples, columns=COLUMNS, title=title, theme=theme)
+    return [("reconstructions", axes, figures.reconstructions_table(originals, means, samples))]
+
+
+def _samples(source: _Source, theme: ThemeName) -> list:
+    if not source.has_prior:
+        return []
+    z = source.latents(GRID * GRID)
+    found = {name: source.images(source.decoded(z, mean=name == "mean")) for name in ("draw", "mean")}
+    axes = new_axes(1, 2, size=(8.4, 4.5 * found["mean"].shape[1] / found["mean"].shape[2] + 0.1), theme=theme)[0]
+    for ax, name, title in zip(axes, found, ("Samples: draws from p(x|z)", "Means of p(x|z), the same z")):
+        figures.image_grid(found[name], columns=GRID, title=title, theme=theme, ax=ax)
+    tables = [figures.image_grid_table(images) for images in found.values()]
+    table = {"kind": np.repeat(list(found), len(z))}
+    return [("samples", axes, table | {name: np.concatenate([t[name] for t in tables]) for name in tables[0]})]
+
+
+def _manifolds(source: _Source, theme: ThemeName) -> list:
+    if not source.has_prior or source.latents(1).shape[1:] != (2,):
+        return []
+    drawn = []
+    for name, grid, title in (
+        ("manifold-linear", figures.linear_grid(MANIFOLD), "Means of p(x|z) on an even grid of z"),
+        ("manifold-percentile", figures.percentile_grid(MANIFOLD), "Means of p(x|z) at even percentiles of the prior"),
+    ):
+        images = source.images(source.decoded(grid.reshape(-1, 2)))
+        images = images.reshape(*grid.shape[:2], *images.shape[1:])
+        axes = figures.manifold(images, grid, title=title, theme=theme)
+        drawn.append((name, axes, figures.manifold_table(images, grid)))
+    return drawn
+
+
+def _latent(source: _Source, theme: ThemeName) -> list:
+    if source.data is None:
+        return []
+    positions, split = source.held_out(MOST_POINTS, "test", "validation")
+    batch = source.trained.batch(source.data, positions)
+    model, preparation = source.trained.model, source.trained.preparation
+    codes = evaluation.encode(model, batch, preparation=preparation, key=source.row_key)
+    means = codes["mean"].reshape(len(positions), -1)
+    kl = codes["kl"].reshape(len(positions), -1).mean(0, dtype=np.float64) if "kl" in codes else None
+    drawn = []
+    if means.shape[1] >= 2:
+        size, what = (means.var(0), "variance") if kl is None else (kl, "KL")
+        first, second = sorted(int(unit) for unit in np.argsort(-size, kind="stable")[:2])
+        z, units = means[:, [first, second]], (first, second)
+        title = f"Posterior means of {len(z)} {split} row{'s' * (len(z) > 1)}"
+        title += f": units {first} and {second}, most {what}" if means.shape[1] > 2 else ""
+        label = None if batch.label is None else np.asarray(batch.label)
+        classes = None if label is None else source.data.schema.classes
+        axes = figures.latent_scatter(z, label, classes, units=units, title=title, theme=theme)
+        drawn.append(("latent", axes, figures.latent_scatter_table(z, label, classes, units=units)))
+    if kl is not None:
+        active = evaluation.active_units(means)
+        drawn.append(("units", figures.unit_kl_bars(kl, active, theme=theme), figures.unit_kl_table(kl, active)))
+    return drawn
+
+
+def _marginals(source: _Source, theme: ThemeName, most: int) -> list:
+    if source.data is None or not source.has_prior:
+        return []
+    rows = evenly(np.arange(len(source.data)), most)
+    data = source.data.x[rows].astype(np.float32)
+    if source.data.mask is not None:
+        data = np.where(source.data.mask[rows], data, np.nan)
+    samples = source.decoded(source.latents(min(most, max(2000, len(rows)))), mean=False)
+    columns = source.schema.columns
+    names = [f"column {i}" for i in range(data.shape[1])] if columns is None else [c.name for c in columns]
+    axes = figures.marginals(data, samples, names, theme=theme)
+    return [("marginals", axes, figures.marginals_table(data, samples, names))]
+
+
+def _rows(split: str) -> str:
+    return f"{'Training' if split == SPLITS[0] else split.capitalize()} rows"
+
+
+# --- during training ---
+
+
+class PlotsCallback:
+    """A callback that shows training as it goes on: every `every` steps a picture of what the model makes now.
+
+    For images, `FOLDER/samples-0000001000.png` holds the means of p(x|z) at 16 draws from the prior (the same ones
+    each time) and `reconstructions-0000001000.png` eight validation rows above their reconstructions. For tables,
+    `samples-...png` shows the marginals of data and samples. Each picture is whole or absent.
+
+    **Arguments:** `folder` of the pictures; `data`; `every` steps, a multiple of which ends a chunk
+    (`Settings.stop_every`); `seed`; `preparation`, what the model sees of a row.
+    """
+
+    def __init__(self, folder: Path, data: Dataset, every: int, seed: int, *, preparation: Preparation) -> None:
+        if every < 1:
+            raise UsageError(f"a picture every {every} steps.", where="plots_every", fix="Give 1 or more.")
+        self.folder, self.data, self.every, self.seed, self.preparation = Path(folder), data, every, seed, preparation
+        self.written: list[Path] = []
+
+    def __call__(self, event: Event) -> None:
+        step = event.snapshot.loop.step
+        if event.kind == "boundary" and step > 0 and step % self.every == 0:
+            self.written += self.write(TrainedModel(event.model(), self.data.schema, self.preparation), step)
+
+    def write(self, trained: TrainedModel, step: int) -> list[Path]:
+        """The pictures of this model, named by the step."""
+        source = _Source(trained, self.data, self.seed)
+        with resource_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        samples = self.folder / f"samples-{step:010d}.png"
+        if not source.is_image:
+            return [self._marginals(source, samples)] if len(source.schema.shape) == 1 and source.has_prior else []
+        paths = []
+        if source.has_prior:
+            paths.append(write_image(samples, source.images(source.decoded(source.latents(MOMENT)))))
+        positions, _ = source.held_out(MOMENT // 2, "validation")
+        batch = trained.batch(self.data, positions)
+        pair = [source.images(source.originals(batch)), source.images(source.reconstructions(batch))]
+        path = self.folder / f"reconstructions-{step:010d}.png"
+        return [*paths, write_image(path, np.concatenate(pair), columns=len(positions))]
+
+    def _marginals(self, source: _Source, path: Path) -> Path:
+        [(_, axes, _)] = _marginals(source, "light", 2000)
+        stream = io.BytesIO()
+        figure_of(axes).savefig(stream, format="png", dpi=DPI, metadata={"Software": "latens"})
+        write_atomic(path, stream.getvalue())
+        return path

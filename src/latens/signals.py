@@ -1,0 +1,93 @@
+"""Ctrl-C and SIGTERM: the first one stops at the next safe place, the second at once. Needs only the standard library."""
+
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType, TracebackType
+from typing import Any
+
+HANDLED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM") if hasattr(signal, name))
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal asked the process to stop; `exit_code` is 130 for SIGINT, 143 for SIGTERM."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number, self.exit_code = number, 128 + number
+
+
+class Signals:
+    """While the `with` block lasts, a signal raises `Stopped`, or waits inside `deferred()`; a second one ends at once.
+
+    **Attributes:** `received`, the number of the first signal, or None. Outside of the main thread, where Python
+    delivers no signals, nothing is installed.
+    """
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._deferred = 0
+        self._before: dict[int, Any] = {}
+        self._pipe: tuple[socket.socket, socket.socket] | None = None
+        self._old_fd = -1
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Let a first signal wait: whoever works inside looks at `received` between two pieces of work."""
+        self._deferred += 1
+        try:
+            yield
+        finally:
+            self._deferred -= 1
+
+    def __enter__(self) -> "Signals":
+        if threading.current_thread() is not threading.main_thread():
+            return self
+        reading, writing = self._pipe = socket.socketpair()
+        writing.setblocking(False)
+        self._old_fd = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+        for number in HANDLED:
+            # A shell starts background jobs with SIGINT ignored; that is to stay so.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._handle)
+        threading.Thread(target=_exit_at_second, args=(reading,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self._pipe is not None:
+            signal.set_wakeup_fd(self._old_fd)
+            for end in reversed(self._pipe):
+                end.close()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.received is None:
+            self.received = number
+            if not self._deferred:
+                raise Stopped(number)
+
+
+def _exit_at_second(reading: socket.socket) -> None:
+    """Python runs handlers between byte codes of the main thread, which a compilation may keep away for seconds; the
+    numbers of signals written to this socket by the interpreter itself arrive at once."""
+    seen = 0
+    while True:
+        try:
+            numbers = reading.recv(64)
+        except OSError:
+            return
+        if not numbers:
+            return
+        for number in numbers:
+            seen += number in HANDLED
+            if seen >= 2:
+                if sys.stderr is not None and sys.stderr.isatty():
+                    os.write(2, b"\x1b[?25h\n")  # a progress bar hides the cursor
+                os._exit(128 + number)

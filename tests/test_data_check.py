@@ -1,0 +1,111 @@
+"""The report of `latens check`."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from latens.data import check, load, suggest_likelihood
+from latens.data.check import duplicate_rows
+
+RNG = np.random.default_rng(3)
+
+
+def test_report_of_a_table() -> None:
+    x = RNG.normal(size=(100, 4))
+    x[:, 1] = 7.5
+    x[10:13] = x[9]
+    x[50, 2] = 0
+    report = check(load(x, label=np.arange(100) % 3, name="mine"))
+    expected = {
+        "name": "mine",
+        "rows": 100,
+        "shape": [4],
+        "dtype": "float32",
+        "kind": "real",
+        "nan_cells": 0,
+        "zero_fraction": 1 / 400,
+        "constant_columns": {"count": 1, "first": ["x1"]},
+        "duplicate_rows": 3,
+        "labels": {"0": 34, "1": 33, "2": 33},
+        "likelihood": "normal",
+    }
+    assert {key: report[key] for key in expected} == expected
+    assert report["range"] == [float(x.astype(np.float32).min()), 7.5]
+    assert sum(report["splits"].values()) == 100
+    assert [w[:9] for w in report["warnings"]] == ["1 columns", "3 rows ar"]
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_missing_cells_enter_no_number() -> None:
+    x = np.array([[1.5, 0.0], [np.nan, 2.0], [1.5, np.nan], [1.5, 3.0]])
+    report = check(load(x, missing="nan"))
+    assert (report["nan_cells"], report["zero_fraction"], report["range"]) == (2, 1 / 6, [0.0, 3.0])
+    assert report["constant_columns"] == {"count": 1, "first": ["x0"]}
+
+
+def test_duplicates_are_counted_as_sets_of_bytes() -> None:
+    x = RNG.integers(0, 2, (500, 6)).astype(np.uint8)
+    assert duplicate_rows(x) == 500 - len({row.tobytes() for row in x})
+    assert duplicate_rows(np.arange(50)[:, None]) == 0
+
+
+GREY = RNG.integers(0, 256, (100, 4, 4)).astype(np.uint8)
+EXTREME = np.where(RNG.random((100, 4, 4)) < 0.6, 255 * (GREY > 127), GREY).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("x", "likelihood", "words"),
+    [
+        (GREY > 50, "bernoulli", "0 or 1"),
+        (GREY % 9, "categorical", "one of 9 levels"),
+        (GREY, "normal", "Only 9% of the cells"),
+        (EXTREME, "continuous-bernoulli", "6[0-9]% of the cells"),
+        (EXTREME / 255.0, "continuous-bernoulli", "6[0-9]% of the cells"),
+        (GREY / 255.0, "normal", "true greys"),
+        (RNG.normal(size=(100, 3)), "normal", "real numbers"),
+        (RNG.poisson(20, size=(100, 3)), "normal", "counts"),
+    ],
+)
+def test_suggested_likelihood(x: np.ndarray, likelihood: str, words: str) -> None:
+    name, reason = suggest_likelihood(load(x))
+    assert name == likelihood
+    assert re.search(words, reason)
+
+
+def test_only_training_rows_decide() -> None:
+    data = load(GREY)
+    x = GREY.copy()
+    x[data.split != 0] = 0
+    assert suggest_likelihood(load(x)) == suggest_likelihood(data)
+
+
+def test_counts_are_recognised_by_column() -> None:
+    x = np.c_[RNG.poisson(30, 200), RNG.normal(size=200), RNG.poisson(0.3, 200), np.zeros(200)]
+    assert check(load(x))["counts"] == {"all": False, "count": 1}
+    assert check(load(x[:, [0, 2, 3]]))["counts"] == {"all": True, "count": 3}
+    assert check(load(-x[:, [0, 2]]))["counts"] == {"all": False, "count": 0}
+
+
+def test_precision_lost_to_float32_is_told() -> None:
+    x = RNG.normal(size=(100, 2)) + np.array([1e7, 0])
+    warnings = check(load(x))["warnings"]
+    assert len([w for w in warnings if "float32" in w and "'x0'" in w]) == len(warnings) == 1
+
+
+def test_one_row_is_reported_not_refused() -> None:
+    report = check(load(np.array([[0.5, 2.5]])))
+    assert report["rows"] == 1
+    assert len([w for w in report["warnings"] if "No row is a" in w]) == 2
+
+
+@pytest.mark.shared
+def test_mnist(shared_data: Path) -> None:
+    folder = shared_data / "data" / "mnist"
+    if not folder.is_dir():
+        pytest.skip("no MNIST beside the checkout")
+    report = check(load(folder))
+    assert (report["rows"], report["duplicate_rows"], report["likelihood"]) == (70000, 0, "continuous-bernoulli")
+    assert report["splits"] == {"train": 54072, "validation": 5928, "test": 10000}

@@ -1,0 +1,160 @@
+"""What a model sees of a stored row."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from latens.data import Batch, Preparation, load, prepare_batch
+from latens.errors import ConfigError, ModelFileError
+
+ROW = np.array([0, 1, 127, 128, 254, 255], np.uint8)
+
+
+def test_grey() -> None:
+    x = Preparation(divide=255.0)(ROW, key=None)
+    assert x.dtype == jnp.float32
+    np.testing.assert_allclose(x, ROW / 255, rtol=1e-7)
+    assert Preparation()(ROW, key=None).tolist() == ROW.tolist()
+
+
+def test_threshold_is_strictly_above() -> None:
+    assert Preparation(255.0, "threshold")(ROW, key=None).tolist() == [0, 0, 0, 1, 1, 1]
+    assert Preparation(1.0, "threshold")(np.array([0.5, 0.51], np.float32), key=None).tolist() == [0, 1]
+    assert Preparation(255.0, "threshold", 0.999)(ROW, key=None).tolist() == [0, 0, 0, 0, 0, 1]
+
+
+def test_integer_levels() -> None:
+    x = Preparation(integer=True)(ROW, key=None)
+    assert (x.tolist(), x.dtype) == (ROW.tolist(), jnp.int32)
+
+
+def test_stochastic_binarisation_has_the_greys_as_frequencies(getkey) -> None:
+    prepare = jax.vmap(lambda key: Preparation(255.0, "stochastic")(ROW, key=key))
+    n = 20_000
+    draws = np.asarray(prepare(jax.random.split(getkey(), n)))
+    assert set(np.unique(draws)) == {0.0, 1.0}
+    p = ROW / 255
+    assert (np.abs(draws.mean(0) - p) <= 5 * np.sqrt(p * (1 - p) / n)).all()  # black and white are never flipped
+
+
+@pytest.mark.parametrize("levels", [17, 256])
+def test_dequantised_values_stay_in_their_bin_and_fill_it(levels: int, getkey) -> None:
+    row = np.arange(levels, dtype=np.uint8)
+    n = 4000
+    draws = jax.vmap(lambda key: Preparation(float(levels), dequantize=True)(row, key=key))
+    x = np.asarray(draws(jax.random.split(getkey(), n)), np.float64) * levels
+    assert (x >= row - 1e-9 * levels).all()
+    assert (np.asarray(x / levels, np.float32) < 1).all()
+    assert (x <= row.astype(int) + 1 + 1e-4).all()
+    # The place within a bin is uniform: mean 1/2, standard deviation 1/sqrt(12).
+    assert abs((x - row).mean() - 0.5) < 5 / np.sqrt(12 * n * levels)
+
+
+def test_dequantising_never_reaches_the_next_bin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In float32, 255 + 0.99999994 rounds to 256."""
+    top = np.nextafter(np.float32(1), np.float32(0))
+    assert np.float32(255) + top == 256
+    monkeypatch.setattr(jax.random, "uniform", lambda key, shape, dtype: jnp.full(shape, top, dtype))
+    for levels in (2, 3, 7, 17, 100, 255, 256, 65536):
+        row = np.array([0, levels - 1])
+        dequantize = Preparation(float(levels), dequantize=True)
+        for prepare in (dequantize, jax.jit(dequantize)):
+            x = np.asarray(prepare(row, key=jax.random.key(0)))
+            assert 1 - 1.5 / levels < x[1] < 1.0
+            assert 0.5 / levels < x[0] < np.float32(1 / levels)
+
+
+@pytest.mark.parametrize("preparation", [Preparation(255.0, "stochastic"), Preparation(256.0, dequantize=True)])
+def test_a_rows_draw_depends_on_its_id_alone(preparation: Preparation, getkey) -> None:
+    key = getkey()
+    data = load(np.random.default_rng(1).integers(0, 256, (20, 5, 5)).astype(np.uint8))
+    ids = np.arange(20)
+    whole = np.asarray(prepare_batch(preparation, data.rows(ids), key=key).x)
+    shuffled = np.random.default_rng(2).permutation(20)
+    assert np.array_equal(prepare_batch(preparation, data.rows(shuffled), key=key).x, whole[shuffled])
+    chunk = prepare_batch(preparation, data.rows(ids[7:12]), key=key)
+    assert np.array_equal(chunk.x, whole[7:12])
+    padded = prepare_batch(preparation, data.rows(np.r_[ids[:3], 0, 0, 0, 0]), key=key)
+    assert np.array_equal(padded.x[:3], whole[:3])
+    jitted = jax.jit(lambda batch, key: prepare_batch(preparation, batch, key=key).x)
+    assert np.array_equal(jitted(data.rows(ids), key), whole)
+    assert not np.array_equal(prepare_batch(preparation, data.rows(ids), key=jax.random.fold_in(key, 1)).x, whole)
+    for i in (0, 13):
+        one = preparation(data.x[i], key=jax.random.fold_in(key, data.row_id[i]))
+        assert np.array_equal(one, whole[i])
+
+
+def test_other_fields_of_a_batch_are_kept() -> None:
+    batch = Batch(x=ROW[None], row_id=np.array([3], np.uint32), label=np.array([1], np.int32), cond={"a": np.ones(1)})
+    done = prepare_batch(Preparation(255.0, "threshold"), batch, key=None)
+    assert done.x.tolist() == [[0, 0, 0, 1, 1, 1]]
+    assert (done.row_id.tolist(), done.label.tolist(), list(done.cond)) == ([3], [1], ["a"])
+
+
+def test_strict_dtypes(strict, getkey) -> None:
+    with jax.numpy_dtype_promotion("strict"):
+        for preparation in (Preparation(255.0, "stochastic"), Preparation(256.0, dequantize=True), Preparation(255.0)):
+            assert preparation(jnp.asarray(ROW), key=getkey()).dtype == jnp.float32
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(ConfigError, match="stochastic binarize draws at random and needs a key"):
+        Preparation(255.0, "stochastic")(ROW, key=None)
+    with pytest.raises(ConfigError, match="dequantize draws at random"):
+        prepare_batch(Preparation(256.0, dequantize=True), Batch(ROW[None], np.zeros(1, np.uint32)), key=None)
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"divide": 0.0}, "above 0"),
+        ({"divide": float("nan")}, "above 0"),
+        ({"threshold": float("inf")}, "finite"),
+        ({"binarize": "stochastik"}, "Did you mean 'stochastic'"),
+        ({"binarize": "threshold", "dequantize": True}, "exclude each other"),
+        ({"integer": True, "divide": 255.0}, "exclude each other"),
+    ],
+)
+def test_settings_that_contradict(fields: dict, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Preparation(**fields)
+
+
+ALL = [
+    Preparation(),
+    Preparation(255.0, "stochastic"),
+    Preparation(1 / 3, "threshold", 0.25),
+    Preparation(256.0, dequantize=True),
+    Preparation(integer=True),
+]
+
+
+@pytest.mark.parametrize("preparation", ALL)
+def test_json_round_trip(preparation: Preparation) -> None:
+    assert Preparation.from_json(json.loads(json.dumps(preparation.to_json()))) == preparation
+    assert len({*ALL, preparation}) == 5  # hashable, and equal to itself alone
+    assert preparation.is_random == (preparation.dequantize or preparation.binarize == "stochastic")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"divide": "255"},
+        {"divide": True},
+        {"divide": 10**400},
+        {"divide": float("inf")},
+        {"dequantize": 1},
+        {"binarize": None},
+        {"binarize": "eval"},
+        {"extra": 1},
+        {"integer": True, "dequantize": True},
+    ],
+)
+def test_hostile_preparations(changes: dict) -> None:
+    with pytest.raises(ModelFileError, match="preparation"):
+        Preparation.from_json({**Preparation().to_json(), **changes})
+    with pytest.raises(ModelFileError, match="exactly the entries"):
+        Preparation.from_json({"divide": 1.0})

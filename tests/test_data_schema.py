@@ -1,0 +1,187 @@
+"""Schemas: told from the data, and read from files a stranger may have written."""
+
+import json
+
+import numpy as np
+import pytest
+
+from latens.data import Column, Schema, infer_schema, load
+from latens.errors import DataError, ModelFileError
+
+RNG = np.random.default_rng(0)
+PICTURES = RNG.integers(0, 256, (50, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("x", "kind", "levels", "dtype"),
+    [
+        (PICTURES > 100, "binary", None, np.uint8),
+        ((PICTURES > 100).astype(float), "binary", None, np.uint8),
+        (PICTURES.astype(np.uint8), "levels", 256, np.uint8),
+        (PICTURES.astype(np.int64), "levels", 256, np.uint8),
+        (PICTURES.astype(float), "levels", 256, np.uint8),
+        (np.minimum(PICTURES, 16).astype(np.uint8), "levels", 17, np.uint8),
+        (np.minimum(PICTURES, 17).astype(np.uint8), "levels", 256, np.uint8),
+        (np.minimum(PICTURES, 3).astype(np.uint8).reshape(50, 16), "levels", 4, np.uint8),
+        (PICTURES / 255.0, "unit", None, np.float32),
+        (PICTURES - 1, "real", None, np.float32),
+        (PICTURES * 2, "real", None, np.float32),
+        (PICTURES.reshape(50, 16), "real", None, np.float32),  # a table of whole numbers
+        ((PICTURES / 255.0).reshape(50, 16), "real", None, np.float32),
+    ],
+)
+def test_kinds(x: np.ndarray, kind: str, levels: int | None, dtype: type) -> None:
+    data = load(x)
+    assert (data.schema.kind, data.schema.levels, data.x.dtype) == (kind, levels, dtype)
+    assert np.array_equal(data.x, x.astype(dtype))
+
+
+def test_scaling_is_that_of_the_training_rows_alone() -> None:
+    x = RNG.normal([1e4, -3.0], [2.0, 0.01], (400, 2))
+    data = load(x)
+    train = x[data.split == 0]
+    for column, values in zip(data.schema.columns, train.T):
+        assert column.shift == pytest.approx(float(np.mean(values)), rel=1e-14)
+        assert column.scale == pytest.approx(float(np.std(values)), rel=1e-12)
+    moved = x.copy()
+    moved[data.split != 0] += 100
+    assert load(moved).schema == data.schema
+
+
+def test_columns_that_do_not_vary_have_scale_1() -> None:
+    x = np.c_[np.full(100, 0.1), np.arange(100.0), np.full(100, 1e8) + RNG.normal(size=100)]
+    shift_scale = [(c.shift, c.scale) for c in load(x).schema.columns]
+    assert shift_scale[0] == (pytest.approx(0.1, rel=1e-12), 1.0)
+    assert shift_scale[1][1] > 20
+    # +-1 around 1e8 is beyond float32's 24 bits, except for steps of 8.
+    assert np.float32(1e8 + 2) == np.float32(1e8)
+
+
+def test_missing_cells_do_not_count_and_get_the_training_mean() -> None:
+    x = RNG.normal(size=(200, 2))
+    x[::7, 0] = np.nan
+    data = load(x, missing="nan")
+    train = data.split == 0
+    mean = float(np.nanmean(x[train, 0]))
+    assert data.schema.columns[0].shift == pytest.approx(mean, rel=1e-13)
+    assert data.schema.columns[0].scale == pytest.approx(float(np.nanstd(x[train, 0])), rel=1e-12)
+    assert np.all(data.x[::7, 0] == np.float32(mean))
+    assert (~data.mask).sum() == len(x[::7])
+
+
+def test_missing_pixels_get_a_rounded_mean_and_keep_their_kind() -> None:
+    x = PICTURES.astype(float)
+    x[:, 0, 0] = 10.0
+    x[::2, 0, 0] = 11.0
+    x[5] = np.nan
+    data = load(x, missing="nan")
+    assert (data.schema.kind, data.x.dtype) == ("levels", np.uint8)
+    train = data.split == 0
+    assert data.x[5].tolist() == np.round(np.nanmean(x[train], axis=0)).astype(int).tolist()
+
+
+SCHEMAS = [
+    Schema((28, 28), "levels", 256),
+    Schema((3,), "real", columns=(Column("a", 1.5, 0.1), Column("b", -1e-300, 1e-30), Column("ç"))),
+    Schema((4,), "binary", classes=("cat", "dog")),
+    Schema((2, 2), "unit"),
+]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_json_round_trip_is_exact(schema: Schema) -> None:
+    assert Schema.from_json(json.loads(json.dumps(schema.to_json()))) == schema
+
+
+GOOD = {"shape": [2], "kind": "real", "columns": [{"name": n, "shift": 0.0, "scale": 1.0} for n in "ab"]}
+
+
+def changed(**changes) -> dict:
+    return {**GOOD, **changes}
+
+
+def column(**changes) -> dict:
+    return changed(columns=[GOOD["columns"][0], {**GOOD["columns"][1], **changes}])
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ([], "schema: must be an object"),
+        ({"shape": [2]}, "lacks the entry 'kind'"),
+        (changed(extra=1), "unknown entry 'extra'"),
+        (changed(shape="28"), "schema.shape: must be a list"),
+        (changed(shape=[0]), "whole number from 1"),
+        (changed(shape=[2.0]), "whole number from 1"),
+        (changed(shape=[True, 2]), "whole number from 1"),
+        (changed(shape=[2**14, 2**14], columns=None), "more than 134217728 cells"),
+        (changed(shape=[1] * 9, columns=None), "at most 8"),
+        (changed(kind="imag"), "'imag' is no kind"),
+        (changed(kind=["real"]), "is no kind"),
+        (changed(kind="levels"), "schema.levels"),
+        (changed(kind="levels", levels=1), "from 2 to 65536"),
+        (changed(kind="levels", levels=65537), "from 2 to 65536"),
+        (changed(levels=3), "only kind 'levels'"),
+        (changed(shape=[3]), "has 2 columns for rows of shape"),
+        (column(name="a"), "a name twice"),
+        (column(name=3), "must be text"),
+        (column(name="x" * 1001), "at most 1000"),
+        (column(shift=float("nan")), r"columns\[1\].shift: must be a finite number"),
+        (column(shift=10**400), "finite number"),
+        (column(shift="0"), "finite number"),
+        (column(shift=1e39), "within 1e"),
+        (column(scale=0), "between"),
+        (column(scale=-1.0), "between"),
+        (column(scale=1e300), "between"),
+        (column(code="import os"), "unknown entry 'code'"),
+        (changed(classes="ab"), "must be a list"),
+        (changed(classes=["a", "a"]), "a name twice"),
+        (changed(classes=["a"] * 65537), "at most 65536"),
+    ],
+)
+def test_hostile_schemas(value, words: str) -> None:
+    with pytest.raises(ModelFileError, match=words):
+        Schema.from_json(value)
+
+
+def test_every_inferred_schema_passes_its_own_checks() -> None:
+    tiny = RNG.normal(size=(60, 3)) * [1e-36, 1e36, 1e-300]
+    for x in (tiny, PICTURES, PICTURES / 255, tiny[:1]):
+        schema = load(x, label=np.arange(len(x))).schema
+        assert Schema.from_json(schema.to_json()) == schema
+    with pytest.raises(DataError, match="column name is longer"):
+        infer_schema(tiny, np.ones(60, bool), ["a", "b", "c" * 1001])
+
+
+TRAINED = load(RNG.normal(size=(50, 3)), label=np.arange(50) % 2).schema
+
+
+def test_data_for_a_trained_model_keep_its_schema() -> None:
+    data = load(RNG.normal(size=(9, 3)) * 50, schema=TRAINED, label=np.array([1, 0, 7] * 3))
+    assert data.schema == TRAINED
+    assert data.label.tolist() == [1, 0, -1] * 3
+
+
+def test_named_columns_are_put_in_the_models_order() -> None:
+    pd = pytest.importorskip("pandas")
+    schema = load(pd.DataFrame({"a": [1.5, 2.5], "b": [3.5, 4.5]})).schema
+    assert load(pd.DataFrame({"b": [30.5], "a": [10.5]}), schema=schema).x.tolist() == [[10.5, 30.5]]
+    with pytest.raises(DataError, match="lacks the column 'b'"):
+        load(pd.DataFrame({"a": [1.5], "bb": [2.5]}), schema=schema)
+    with pytest.raises(DataError, match="does not know: 'c'"):
+        load(pd.DataFrame({"a": [1.5], "b": [2.5], "c": [1.0]}), schema=schema)
+
+
+@pytest.mark.parametrize(
+    ("schema", "x", "words"),
+    [
+        (Schema((2, 2), "binary"), np.full((1, 2, 2), 2), "0 or 1"),
+        (Schema((2, 2), "levels", 17), np.full((1, 2, 2), 17), "whole numbers from 0 to 16"),
+        (Schema((2, 2), "levels", 17), np.full((1, 2, 2), 1.5), "whole numbers from 0 to 16"),
+        (Schema((2, 2), "unit"), np.full((1, 2, 2), 1.5), r"within \[0, 1\]"),
+        (Schema((2, 2), "unit"), np.full((1, 2, 3), 0.5), r"shape \(2, 3\), the model was trained on \(2, 2\)"),
+    ],
+)
+def test_data_that_do_not_fit_a_model(schema: Schema, x: np.ndarray, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        load(x, schema=schema)
