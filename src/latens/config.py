@@ -115,13 +115,18 @@ class VAEConfig(Part, tag="vae", tag_field="kind"):
 
 
 class DensityConfig(Part):
-    """A density for every class: one Gaussian, or a mixture fitted by variational inference or by EM."""
+    """A density for every class: one Gaussian, or a mixture fitted by variational inference or by EM.
+
+    `reg_covar` is added to every variance. `rows_per_class`: the most rows a mixture sees; None is decided from the
+    data.
+    """
 
     kind: Literal["gaussian", "mixture"] = "gaussian"
     reg_covar: Positive = 1e-3
     components: Annotated[int, Meta(ge=1, le=1000)] = 10
     inference: Literal["variational", "em"] = "variational"
     max_iterations: Annotated[int, Meta(ge=1, le=100000)] = 100
+    rows_per_class: Count | None = None
 
 
 class ClassifierTrainingConfig(Part):

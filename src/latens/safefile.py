@@ -100,6 +100,14 @@ def read(
     return arrays, _unseal(arrays, text, where)
 
 
+def unpack(raw: bytes, *, where: str = "the bytes") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """`read` for the bytes of a file that are in memory. **Raises:** `ModelFileError`."""
+    file = io.BufferedReader(io.BytesIO(raw))  # type: ignore[arg-type]
+    tensors, text = _read_header(file, len(raw), where)
+    arrays = {name: _read_array(file, name, entry, where) for name, entry in tensors.items()}
+    return arrays, _unseal(arrays, text, where)
+
+
 def arrays_sha256(arrays: Mapping[str, np.ndarray]) -> str:
     """SHA-256 over the arrays in the order of their names: for each the JSON line `[name, dtype, shape]`, a newline,
     and its bytes (little-endian, row-major)."""

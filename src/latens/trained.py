@@ -1,6 +1,6 @@
 """A trained model with all that belongs to it: what is saved, loaded, evaluated and shared as one file."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch, as_batch
 from latens.errors import DataError, LatensError, ModelFileError
 from latens.recipes import get_recipe
-from latens.safefile import pack_chunks, read
+from latens.safefile import pack_chunks, read, unpack
 from latens.storage import arrays_to_tree, tree_to_arrays
 from latens.trees import count_parameters
 
@@ -90,12 +90,19 @@ class TrainedModel:
     def save(self, path: str | Path) -> Path:
         """Write one `.safetensors` file, atomically: arrays and JSON, no code."""
         path = Path(path)
+        write_atomic(path, self._chunks(str(path)))
+        return path
+
+    def to_bytes(self) -> bytes:
+        """What `save` writes, in memory."""
+        return b"".join(self._chunks("the model"))
+
+    def _chunks(self, where: str) -> Iterator[bytes | memoryview]:
         arrays = tree_to_arrays(self.model)
         for name, array in arrays.items():
             if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
-                raise ModelFileError(f"{name} is not finite; such a model is not saved", where=str(path))
-        write_atomic(path, pack_chunks(arrays, self.metadata()))
-        return path
+                raise ModelFileError(f"{name} is not finite; such a model is not saved", where=where)
+        return pack_chunks(arrays, self.metadata())
 
     @classmethod
     def load(cls, path: str | Path, *, into: Any = None) -> "TrainedModel":
@@ -104,8 +111,17 @@ class TrainedModel:
         **Arguments:** `into` a model of the same structure, for files whose parts no recipe builds.
         **Raises:** ModelFileError saying which part of the file is wrong.
         """
-        where = str(path)
-        arrays, metadata = read(Path(path))
+        return cls._from(*read(Path(path)), into, str(path))
+
+    @classmethod
+    def from_bytes(cls, raw: bytes, *, into: Any = None, where: str = "the bytes") -> "TrainedModel":
+        """`load` for the bytes of a file that are in memory."""
+        return cls._from(*unpack(raw, where=where), into, where)
+
+    @classmethod
+    def _from(
+        cls, arrays: dict[str, np.ndarray], metadata: dict[str, Any], into: Any, where: str
+    ) -> "TrainedModel":
         if metadata.get("format") != FORMAT:
             raise ModelFileError(
                 f"the file has format {metadata.get('format')!r}; this version reads {FORMAT}.",
@@ -146,3 +162,8 @@ class TrainedModel:
     def table(self) -> Sequence[tuple[str, tuple[int, ...], str]]:
         """(name, shape, dtype) of every array in the model."""
         return [(name, array.shape, str(array.dtype)) for name, array in tree_to_arrays(self.model).items()]
+
+
+def load(path: str | Path, *, into: Any = None) -> TrainedModel:
+    """A model from its file: `TrainedModel.load`."""
+    return TrainedModel.load(path, into=into)

@@ -2,10 +2,10 @@
 
 from latens.errors import ConfigError, nearest
 
-from . import tutorials
+from . import classifiers, tutorials
 from .base import Recipe as Recipe
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*tutorials.RECIPES,)}
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*tutorials.RECIPES, *classifiers.RECIPES)}
 
 
 def get_recipe(name: str) -> Recipe:

@@ -42,7 +42,7 @@ class Stage:
     `start(model, data)` may look at the training rows; a stage without an optimiser only starts (closed-form fits).
     """
 
-    objective: AbstractObjective
+    objective: AbstractObjective | None
     optimizer: Optimizer | None
     budget: Budget = Budget()
     start: Callable[[Any, Dataset], Any] = lambda model, data: model
@@ -118,7 +118,7 @@ class FitResult:
     """The trained model (best on validation, unless there was none), its history and the final state."""
 
     model: Any
-    objective: AbstractObjective
+    objective: AbstractObjective | None
     history: list[dict[str, Any]]
     snapshot: Snapshot
 
@@ -140,12 +140,15 @@ def fit(
     """
     history: list[dict[str, Any]] = []
     snapshot, objective = None, stages[-1].objective
-    first = 0
+    first, seconds = 0, 0.0
     for index, stage in enumerate(stages):
+        began = time.perf_counter()
         started = stage.start(model, data)
         if stage.optimizer is None:
-            model = started
+            model, seconds = started, seconds + time.perf_counter() - began
             continue
+        if stage.objective is None:
+            raise ValueError("a stage with an optimizer needs an objective")
         run = _StageRun(index, started, stage, data, preparation, settings, callbacks, history)
         if resume is not None and (found := resume(run.state, run.best)) is not None and found.loop.stage >= index:
             if found.loop.stage > index:
@@ -157,7 +160,8 @@ def fit(
     if snapshot is None:
         key = jax.random.key(settings.seed)
         empty = TrainState((), (), key, jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32))
-        snapshot = Snapshot(LoopState(stage=first, finished=True), empty, ())
+        loop = LoopState(stage=first, seconds=seconds, finished=True, stopped_because="closed form")
+        snapshot = Snapshot(loop, empty, ())
     return FitResult(model, objective, history, snapshot)
 
 
@@ -167,6 +171,7 @@ class _StageRun:
     def __init__(self, index, model, stage, data, preparation, settings, callbacks, history) -> None:
         self.stage, self.data, self.settings = stage, data, settings
         self.callbacks, self.history = callbacks, history
+        self.objective: AbstractObjective = stage.objective
         self.program: Program = make_program(model, stage.objective, stage.optimizer, preparation)
         key = jax.random.fold_in(jax.random.key(settings.seed), index)
         self.state = self.program.init(key)
@@ -257,12 +262,12 @@ class _StageRun:
         if len(self.validation):
             values = self.evaluate(self.validation)
             record |= {f"validation_{name}": value for name, value in values.items()}
-            self.track_best(values[self.stage.objective.monitor])
+            self.track_best(values[self.objective.monitor])
         self.history.append(record)
         self.emit("epoch", record)
 
     def track_best(self, value: float) -> None:
-        loop, sign = self.loop, 1.0 if self.stage.objective.maximise else -1.0
+        loop, sign = self.loop, 1.0 if self.objective.maximise else -1.0
         if np.isfinite(value) and (loop.best_value is None or sign * value > sign * loop.best_value):
             loop.best_value, loop.best_step, loop.stale = value, loop.step, 0
             self.best = self.program.averaged(self.state)

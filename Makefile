@@ -1,0 +1,47 @@
+# Everything a newcomer needs: `make demo`, then `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+ifeq ($(OS),Windows_NT)
+BIN := $(VENV)/Scripts
+else
+BIN := $(VENV)/bin
+endif
+STAMP := $(VENV)/.installed
+DEV_STAMP := $(VENV)/.installed-dev
+
+.PHONY: demo test lint unit long pretrained bench clean
+
+demo: $(STAMP)
+	$(BIN)/latens demo
+
+test: lint unit
+
+lint: $(DEV_STAMP)
+	$(BIN)/ruff check src tests benchmarks examples
+	$(BIN)/ruff format --check src tests benchmarks examples
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+unit: $(DEV_STAMP)
+	$(BIN)/python -m pytest
+
+long: $(DEV_STAMP)
+	$(BIN)/python -m pytest -m long
+
+pretrained: $(STAMP)
+	$(BIN)/python -m latens.pretrained.make
+
+# The benchmarks one after the other; run it on a quiet machine.
+bench: $(DEV_STAMP)
+	for name in throughput evidence start memory optimisation; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(DEV_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache

@@ -1,0 +1,231 @@
+"""Bayes classifiers with one density a class, fitted in closed form or by scikit-learn's mixtures."""
+
+import logging
+import math
+import warnings
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from msgspec.structs import replace
+
+from latens.config import ClassifierConfig, DataConfig, DensityConfig
+from latens.data import Dataset, Preparation, Schema, prepare_batch
+from latens.errors import ConfigError, DataError
+from latens.models import BayesClassifier
+from latens.recipes.base import Recipe
+from latens.shapes import Key
+from latens.training import Stage
+
+SOURCE = (
+    "MLQ.ai, 'Unsupervised deep learning: variational autoencoders'; LazyProgrammer, machine_learning_examples "
+    "(bayes_classifier_gaussian.py, bayes_classifier_gmm.py)"
+)
+
+MIXTURE_OPERATIONS = 1.5e13
+"""Multiplications and additions a mixture may cost before rows are left out: minutes on two cores (float64)."""
+
+TYPICAL_ITERATIONS = 6
+"""Passes over the rows that are counted for it; on pictures k-means starts so near that two or three suffice."""
+
+MAX_BYTES = 2**32
+"""The largest model: covariances grow with the square of the number of values in a row."""
+
+_log = logging.getLogger(__name__)
+
+
+def resolve(config: ClassifierConfig, data: Dataset) -> tuple[ClassifierConfig, list[str]]:
+    """Check the labels, decide how many rows of a class a mixture may see, and say why.
+
+    **Raises:** DataError without labels, for a class without (enough) training rows and for missing cells.
+    """
+    density, counts = config.density, class_counts(data)
+    classes = data.schema.classes or ()
+    if data.mask is not None:
+        raise DataError("has missing cells, which a Gaussian with full covariance here does not take.", where=data.name,
+                        fix="Fill them in, or use a variational autoencoder.")  # fmt: skip
+    if config.data.binarize == "stochastic" or config.data.dequantize:
+        raise ConfigError("a closed-form fit sees the data once: nothing can be drawn anew.", where="data",
+                          fix="Use --set data.binarize=none or threshold, and data.dequantize=false.")  # fmt: skip
+    if density.kind == "mixture" and data.weight is not None:
+        raise DataError("has weights, which scikit-learn's mixtures do not take.", where=data.name,
+                        fix="Leave the weights out, or use the recipe mlq-gaussian.")  # fmt: skip
+    needed = density.components if density.kind == "mixture" else 1
+    for name, count in zip(classes, counts):
+        if count < needed:
+            raise DataError(
+                f"class {name!r} has {count} training rows, {needed} are needed.",
+                where=data.name,
+                fix="Give more rows of this class, or --set density.components to fewer."
+                if count
+                else "Give training rows of this class, or leave it out.",
+            )
+    reasons = ["class priors are the frequencies of the training rows"]
+    cells = math.prod(data.schema.shape)
+    if density.kind == "mixture" and density.rows_per_class is None:
+        total = mixture_rows(cells, density.components)
+        if total < counts.sum():
+            most = max(int(total / len(classes)), 2 * density.components)
+            density = replace(density, rows_per_class=most)
+            reasons.append(
+                f"each mixture sees at most {most} rows of its class, drawn at random: all {counts.sum()} training "
+                f"rows of {cells} values would take longer than about ten minutes (--set density.rows_per_class)"
+            )
+    return replace(config, density=density, data=replace(config.data, binarize=_binarize(config))), reasons
+
+
+def _binarize(config: ClassifierConfig) -> Any:
+    return "none" if config.data.binarize == "auto" else config.data.binarize
+
+
+def mixture_rows(cells: int, components: int) -> int:
+    """How many rows all mixtures together may see within `MIXTURE_OPERATIONS`: 4 components cells^2 a row and pass."""
+    return int(MIXTURE_OPERATIONS / (4.0 * components * cells**2 * TYPICAL_ITERATIONS))
+
+
+def class_counts(data: Dataset) -> np.ndarray:
+    """The number of training rows of every class. **Raises:** DataError without labels."""
+    classes = data.schema.classes or ()
+    if data.label is None or not classes:
+        raise DataError("has no labels, and a classifier learns from them.", where=data.name,
+                        fix="Name their column with --label NAME.")  # fmt: skip
+    labels = data.label[data.subset("train")]
+    return np.bincount(labels[labels >= 0], minlength=len(classes))
+
+
+def preparation(schema: Schema, config: ClassifierConfig) -> Preparation:
+    """Pixels become x / (levels - 1), so 0 to 1; other data stay in their own units, as does `reg_covar`."""
+    divide = schema.levels - 1.0 if schema.kind == "levels" and schema.levels is not None else 1.0
+    return Preparation(divide=divide, binarize=_binarize(config), threshold=config.data.threshold)
+
+
+def build(schema: Schema, config: ClassifierConfig, *, key: Key) -> BayesClassifier:
+    """A classifier of zeros in the sizes that schema and configuration give; the fit fills it in.
+
+    **Raises:** ConfigError beyond `MAX_BYTES`.
+    """
+    classes, cells = len(schema.classes or ()), math.prod(schema.shape)
+    components = config.density.components if config.density.kind == "mixture" else 1
+    size = 4 * classes * components * cells**2
+    if size > MAX_BYTES:
+        raise ConfigError(
+            f"{classes} x {components} full covariances of {cells} values need {size / 2**30:.0f} GiB.",
+            where=config.recipe,
+            fix="Use smaller pictures, fewer components, or a variational autoencoder.",
+        )
+    return BayesClassifier(
+        jnp.zeros(classes),
+        jnp.zeros((classes, components)),
+        jnp.zeros((classes, components, cells)),
+        jnp.zeros((classes, components, cells, cells)),
+        schema.shape,
+    )
+
+
+def plan(schema: Schema, config: ClassifierConfig, steps_per_epoch: int) -> tuple[Stage, ...]:
+    """One stage without steps: its start is the fit."""
+    prepare = preparation(schema, config)
+
+    def start(model: BayesClassifier, data: Dataset) -> BayesClassifier:
+        return fit_classes(model, data, prepare, config.density, config.training.seed)
+
+    return (Stage(None, None, start=start),)
+
+
+def fit_classes(
+    model: BayesClassifier, data: Dataset, prepare: Preparation, density: DensityConfig, seed: int
+) -> BayesClassifier:
+    """The classifier fitted to the labelled training rows of `data`, in float64, stored as float32."""
+    rows = data.subset("train")
+    labels = np.asarray(data.label)[rows]
+    log_weight = np.zeros(model.log_weight.shape, np.float32)
+    mean = np.zeros(model.mean.shape, np.float32)
+    cholesky = np.zeros(model.cholesky.shape, np.float32)
+    total = np.zeros(model.num_classes)
+    for code in range(model.num_classes):
+        of_class = rows[labels == code]
+        weight = np.ones(len(of_class)) if data.weight is None else data.weight[of_class].astype(np.float64)
+        total[code] = weight.sum()
+        if density.kind == "mixture" and density.rows_per_class is not None:
+            of_class = subsample(of_class, density.rows_per_class, seed)
+        x = np.asarray(prepare_batch(prepare, data.rows(of_class), key=None).x, np.float64).reshape(len(of_class), -1)
+        if density.kind == "gaussian":
+            mean[code], cholesky[code] = gaussian(x, weight, density.reg_covar)
+        else:
+            log_weight[code], mean[code], cholesky[code] = mixture(x, density, seed)
+            _log.info("class %d of %d fitted to %d rows", code + 1, model.num_classes, len(x))
+    if not np.all(total > 0):
+        raise DataError("a class has no weight.", where=data.name, fix="Give its rows a weight above 0.")
+    log_prior = np.log(total / total.sum()).astype(np.float32)
+    return BayesClassifier(*map(jnp.asarray, (log_prior, log_weight, mean, cholesky)), model.shape)
+
+
+def subsample(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """At most `most` of these positions, drawn without replacement (the same for the same seed), in order."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
+
+
+def gaussian(x: np.ndarray, weight: np.ndarray, reg_covar: float) -> tuple[np.ndarray, np.ndarray]:
+    r"""Maximum likelihood: $\mu = \sum_i w_i x_i / \sum_i w_i$, $L L^T = \Sigma + \epsilon I$ (divided by n, not n - 1).
+
+    **Arguments:** `x` (n, D); `weight` (n,); `reg_covar` $\epsilon$, in squared units of x: pixels that never change
+    would make $\Sigma$ singular. **Returns:** mean (1, D) and lower Cholesky factor (1, D, D).
+    """
+    share = weight / weight.sum() if weight.sum() > 0 else np.full(len(x), 1.0 / len(x))
+    mean = share @ x
+    centred = x - mean
+    covariance = (share[:, None] * centred).T @ centred
+    covariance[np.diag_indices_from(covariance)] += reg_covar
+    return mean[None], np.linalg.cholesky(covariance)[None]
+
+
+def mixture(x: np.ndarray, density: DensityConfig, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """scikit-learn's `BayesianGaussianMixture` (or `GaussianMixture` for `inference="em"`) on the rows x.
+
+    What is kept is the mixture at the fitted weights, means and covariances: a density that integrates to 1, and the
+    one scikit-learn samples from. (The variational `score_samples` averages logarithms instead, and is none.)
+
+    **Returns:** log weights (M,), means (M, D), lower Cholesky factors (M, D, D).
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
+
+    kind = GaussianMixture if density.inference == "em" else BayesianGaussianMixture
+    fitted = kind(
+        n_components=density.components,
+        covariance_type="full",
+        reg_covar=density.reg_covar,
+        max_iter=density.max_iterations,
+        random_state=seed,
+    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ConvergenceWarning)
+        fitted.fit(x)
+    for warning in caught:
+        _log.warning("%s", warning.message)
+    # A component that lost all its rows may have weight 0; its logarithm must stay finite to be stored.
+    weights = np.maximum(fitted.weights_, np.finfo(np.float32).tiny)
+    return np.log(weights / weights.sum()), fitted.means_, np.linalg.cholesky(fitted.covariances_)
+
+
+def _recipe(name: str, summary: str, use_when: str, density: DensityConfig) -> Recipe:
+    config = ClassifierConfig(recipe=name, density=density, data=DataConfig(binarize="none", dequantize=False))
+    return Recipe(name, summary, SOURCE, use_when, config, resolve, preparation, build, plan)
+
+
+RECIPES = (
+    _recipe(
+        "mlq-gaussian",
+        "a Bayes classifier with one Gaussian of full covariance a class, in closed form",
+        "you have labels and want a first classifier that can also draw an example of a class",
+        DensityConfig(kind="gaussian", reg_covar=1e-3),
+    ),
+    _recipe(
+        "mlq-mixture",
+        "a Bayes classifier with ten Gaussians a class, by variational inference or EM (density.inference=em)",
+        "one Gaussian a class is too blurred: classes have several shapes",
+        DensityConfig(kind="mixture", reg_covar=1e-3, components=10),
+    ),
+)
