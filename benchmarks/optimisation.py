@@ -11,7 +11,6 @@ import argparse
 import json
 import statistics
 import time
-from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -20,12 +19,16 @@ from latens.config import override
 from latens.data import load
 from latens.experiment import prepare
 from latens.recipes import get_recipe
-from latens.training import Settings
 from latens.training.fit import _blocks, pad_rows
 from latens.training.step import make_program
 
 TARGETS = (-100.0, -95.0, -90.0, -87.0)
-SHAPE = {"network.hidden": (500, 500), "posterior.latent_dim": 50, "data.binarize": "threshold", "likelihood.family": "bernoulli"}
+SHAPE = {
+    "network.hidden": (500, 500),
+    "posterior.latent_dim": 50,
+    "data.binarize": "threshold",
+    "likelihood.family": "bernoulli",
+}
 PLAIN = {
     **SHAPE,
     "network.activation": "elu",
@@ -65,11 +68,13 @@ def time_to_targets(data, settings: dict, seed: int, max_steps: int, every: int 
             jax.block_until_ready(program.chunk(state, rows, jnp.asarray(0), limit))
             first = False
         cpu, clock = time.process_time(), time.perf_counter()
-        state, result = jax.block_until_ready(program.chunk(state, rows, jnp.asarray(every), limit))
+        state, _result = jax.block_until_ready(program.chunk(state, rows, jnp.asarray(every), limit))
         spent += time.process_time() - cpu
         wall += time.perf_counter() - clock
         step += every
-        sums = [program.evaluate(state, block, jnp.asarray(count), jax.random.key(9))["elbo"] for block, count in blocks]
+        sums = [
+            program.evaluate(state, block, jnp.asarray(count), jax.random.key(9))["elbo"] for block, count in blocks
+        ]
         elbo = sum(float(s) for s, _ in sums) / sum(float(w) for _, w in sums)
         curve.append((step, round(elbo, 3)))
         for target in TARGETS:
@@ -107,7 +112,9 @@ def main() -> None:
         return
     for row in table:
         ratio = statistics.median(row["ratios"]) if row["ratios"] else float("nan")
-        print(f"test ELBO {row['target']:6.0f}: CPU ratio {ratio:.3f} (seeds {[round(r, 3) for r in row['ratios']]}), steps {row['steps']}")
+        print(
+            f"test ELBO {row['target']:6.0f}: CPU ratio {ratio:.3f} (seeds {[round(r, 3) for r in row['ratios']]}), steps {row['steps']}"
+        )
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from latens.distributions import (
 )
 from tables import DISTRIBUTIONS, LEVELS, LOC, LOG_SCALE, LOGITS, WITHOUT_DENSITY, continuous_bernoulli_logpdf
 
+CHECKS = [value for name, value in vars(checks).items() if name.startswith("check_")]
 rows = pytest.mark.parametrize("name", DISTRIBUTIONS)
 
 
@@ -259,15 +260,10 @@ def test_bernoulli_sums_in_groups_of_sixteen(getkey):
         close(gradient, np.asarray(x) - special.expit(exact))
 
 
-def test_reference_values():
-    checks.check_normal_density()
-    checks.check_normal_sample_and_density()
-    checks.check_normal_samples()
-    checks.check_784_pixels()
-    checks.check_bernoulli_density()
-    checks.check_continuous_bernoulli()
-    checks.check_categorical_density()
-    checks.check_affine_density()
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__.removeprefix("check_"))
+def test_number(check):
+    """The checks of densities, divergences, heads and networks that the planted faults share."""
+    check()
 
 
 def test_a_mask_needs_a_distribution_that_factorises():

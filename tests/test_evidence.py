@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from latens.data import Preparation
 from latens.data.batches import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.evaluation import (
@@ -20,7 +21,6 @@ from latens.evaluation import (
     reconstruct,
     sample_prior,
 )
-from latens.data import Preparation
 from latens.models import AbstractLatentModel
 
 # Reference: W, mu and sigma of a linear-Gaussian model with two latent units and three observed variables.

@@ -10,7 +10,6 @@ import pytest
 from jax.flatten_util import ravel_pytree
 from scipy import special, stats
 
-import checks
 import latens.models
 from bound_checks import STEP
 from checks import close, finite_difference, linear_dense
@@ -73,12 +72,6 @@ def test_a_decoder_that_starts_at_the_data_has_its_mean(name):
         close(start.mean(), frequencies @ np.arange(4))
     else:
         close(start.mean(), mean)
-
-
-def test_scale_forms_and_output_bias():
-    checks.check_scale_forms()
-    checks.check_output_bias()
-    checks.check_frozen()
 
 
 def test_a_bias_that_cannot_be_set_is_left(getkey):

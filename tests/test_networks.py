@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import checks
 from checks import agrees, close
 from latens.distributions import DiagonalNormal
 from latens.errors import ConfigError
@@ -47,12 +46,6 @@ def test_a_network_meets_numpy(name, getkey, strict):
     expected = 1 / (1 + np.exp(-by_hand(network, X, activation)))
     close(network(jnp.asarray(X)), expected)
     close(jax.jit(lambda x: network(x))(jnp.asarray(X)), expected)
-
-
-def test_formulas_and_first_weights():
-    checks.check_activations()
-    checks.check_first_weights()
-    checks.check_dropout()
 
 
 def test_biases_start_at_zero_and_images_are_flattened(getkey):

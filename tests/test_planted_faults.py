@@ -1,7 +1,7 @@
 """Wrong copies of the core, each of which a named check must catch.
 
-Every fault replaces one piece of the library for the time of one test. The check passes before, and must fail with
-an assertion after: a crash does not count as caught.
+Every fault replaces one piece of the library for the time of one test. The check, which passes on the healthy core
+(`test_number` in test_distributions and test_objectives), must then fail with an assertion: a crash is not "caught".
 """
 
 from collections.abc import Callable
@@ -267,7 +267,6 @@ def test_the_table_covers_every_check() -> None:
 
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=[f"{name} -> {f.check.__name__}" for name, f in FAULTS.items()])
 def test_caught(fault: Fault, monkeypatch: pytest.MonkeyPatch) -> None:
-    fault.check()
     if isinstance(fault.owner, dict):
         monkeypatch.setitem(fault.owner, fault.name, fault.wrong)
     else:

@@ -32,7 +32,9 @@ def mixture_log_density(
     rows: np.ndarray, test: np.ndarray, reg_covar: float, components: int, max_iter: int, seed: int
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """log p(test|y) under the variational mixture fitted to `rows`, in nats: shape (N,)."""
-    mixture = BayesianGaussianMixture(components, reg_covar=reg_covar, max_iter=max_iter, random_state=seed)
+    mixture = BayesianGaussianMixture(
+        n_components=components, reg_covar=reg_covar, max_iter=max_iter, random_state=seed
+    )
     with warnings.catch_warnings():
         # Whether it converged is in the result.
         warnings.simplefilter("ignore", ConvergenceWarning)

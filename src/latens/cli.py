@@ -1,11 +1,13 @@
 """The command `latens`: what can be typed, and what becomes of errors. Imports nothing heavy: `--help` is instant."""
 
 import argparse
+import contextlib
 import difflib
 import importlib
 import logging
 import os
 import re
+import shlex
 import sys
 import tempfile
 import time
@@ -16,7 +18,7 @@ from typing import Any, NoReturn
 
 from latens.commands.context import Context, print_json, say
 from latens.errors import LatensError, UsageError, nearest
-from latens.signals import Signals, Stopped
+from latens.signals import Stopped
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("demo", "train on the built-in digits, measure, draw pictures: a first look, in under a minute"),
@@ -46,12 +48,16 @@ DATA is digits, mnist, fashion-mnist, wine, breast-cancer, iris, or a file or fo
 RUN is a run folder, a .safetensors file, or pretrained:NAME."""
 
 
+class _Help(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+
+
 class Parser(argparse.ArgumentParser):
     """An argument parser whose mistakes are `UsageError`s that name the nearest valid word."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        formatter = argparse.RawDescriptionHelpFormatter
-        super().__init__(*args, formatter_class=formatter, allow_abbrev=False, **options)
+        super().__init__(*args, formatter_class=_Help, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
         flag = re.match(r"argument ([^:]+): (.*)", message, re.DOTALL)
@@ -249,7 +255,8 @@ def _run(context: Context) -> int:
 
 def _report(context: Context, error: BaseException, fields: dict[str, str], code: int) -> int:
     """The error in words on stderr and, with `--json`, as one object on stdout."""
-    lines = [f"error: {fields['where']}: {fields['message']}" if fields["where"] else f"error: {fields['message']}"]
+    word = "stopped" if code in (130, 143) else "error"
+    lines = [f"{word}: {fields['where']}: {fields['message']}" if fields["where"] else f"{word}: {fields['message']}"]
     if fields["fix"]:
         lines.append(fields["fix"])
     if context.log is not None and code not in (130, 143) and context.log.exists():
@@ -267,11 +274,11 @@ def _report(context: Context, error: BaseException, fields: dict[str, str], code
 
 def _report_stop(context: Context, number: int) -> int:
     what = "stopped by Ctrl-C" if number == 2 else "stopped by SIGTERM"
-    fields = getattr(context, "stopped", None) or {"message": f"{what}.", "where": "", "fix": ""}
-    if context.log is not None and not fields["fix"]:
-        fields["fix"] = f"Go on with `latens resume {context.log.parent}`."
-    error = KeyboardInterrupt(what)
-    return _report(context, error, {"code": "interrupted", **fields}, 128 + number)
+    fields = {"code": "interrupted", "message": f"{what}{context.stopped}.", "where": "", "fix": ""}
+    if context.log is not None:
+        folder = context.log.parent
+        fields |= {"where": str(folder), "fix": f"Go on with `latens resume {shlex.quote(str(folder))}`."}
+    return _report(context, KeyboardInterrupt(what), fields, 128 + number)
 
 
 def _report_bug(context: Context, error: Exception) -> int:
@@ -303,10 +310,8 @@ def _crash_log(argv: Sequence[str], error: Exception) -> Path | None:
 
 
 def _discard_stdout() -> None:
-    try:
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # a captured stdout has no descriptor
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError, AttributeError):  # a captured stdout has no descriptor
-        pass
 
 
 def entry() -> NoReturn:

@@ -19,7 +19,7 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One part of a configuration."""
 
 
-class NetworkConfig(Part):
+class NetworkConfig(Part, frozen=True):
     """Dense networks: the encoder's hidden widths, mirrored in the decoder unless `decoder_hidden` is given."""
 
     hidden: Widths | None = None
@@ -32,7 +32,7 @@ class NetworkConfig(Part):
     weight_drop_probability: Probability = 0.0
 
 
-class PosteriorConfig(Part):
+class PosteriorConfig(Part, frozen=True):
     """q(z|x): a diagonal Normal with its scale as `log-scale`, `log-variance` or `softplus`, or a point mass."""
 
     kind: Literal["normal", "deterministic"] = "normal"
@@ -41,7 +41,7 @@ class PosteriorConfig(Part):
     scale_floor: NotNegative = 1e-6
 
 
-class LikelihoodConfig(Part):
+class LikelihoodConfig(Part, frozen=True):
     """p(x|z). `scale` of a Normal: one learned ("shared"), one a feature ("feature"), from the network, or fixed."""
 
     family: Literal["auto", "bernoulli", "continuous-bernoulli", "normal", "categorical"] = "auto"
@@ -52,7 +52,7 @@ class LikelihoodConfig(Part):
     output_bias: Literal["data", "zero"] = "data"
 
 
-class DataConfig(Part):
+class DataConfig(Part, frozen=True):
     """What the model sees of a row, and which rows validate ("test" is not held out, and reports say so).
 
     `dequantize` adds uniform noise to whole numbers under a density, so that its integral bounds their probability.
@@ -64,7 +64,7 @@ class DataConfig(Part):
     validation: Literal["split", "test"] = "split"
 
 
-class ObjectiveConfig(Part):
+class ObjectiveConfig(Part, frozen=True):
     """What is minimised. `beta_warmup_epochs` raises beta linearly from 0."""
 
     name: Literal["elbo", "reconstruction"] = "elbo"
@@ -76,7 +76,7 @@ class ObjectiveConfig(Part):
     l2: NotNegative = 0.0
 
 
-class OptimizerConfig(Part):
+class OptimizerConfig(Part, frozen=True):
     """An optax optimiser by name with its own `options`, a schedule, a warm-up and clipping of gradients."""
 
     name: str = "adam"
@@ -88,7 +88,7 @@ class OptimizerConfig(Part):
     options: dict[str, float | bool] = {}
 
 
-class TrainingConfig(Part):
+class TrainingConfig(Part, frozen=True):
     """The budget (the first limit ends it), the batch and the grid between steps; None is decided from the data."""
 
     epochs: Positive | None = None
@@ -101,7 +101,7 @@ class TrainingConfig(Part):
     plots_every: Count | None = None
 
 
-class VAEConfig(Part, tag="vae", tag_field="kind"):
+class VAEConfig(Part, frozen=True, tag="vae", tag_field="kind"):
     """Everything that makes a variational autoencoder and its training."""
 
     recipe: str = "default"
@@ -114,7 +114,7 @@ class VAEConfig(Part, tag="vae", tag_field="kind"):
     training: TrainingConfig = TrainingConfig()
 
 
-class DensityConfig(Part):
+class DensityConfig(Part, frozen=True):
     """A density for every class: one Gaussian, or a mixture fitted by variational inference or by EM.
 
     `reg_covar` is added to every variance. `rows_per_class`: the most rows a mixture sees; None is decided from the
@@ -129,13 +129,13 @@ class DensityConfig(Part):
     rows_per_class: Count | None = None
 
 
-class ClassifierTrainingConfig(Part):
+class ClassifierTrainingConfig(Part, frozen=True):
     """A closed-form fit: only the seed of the mixtures' starts."""
 
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
 
 
-class ClassifierConfig(Part, tag="bayes-classifier", tag_field="kind"):
+class ClassifierConfig(Part, frozen=True, tag="bayes-classifier", tag_field="kind"):
     """Everything that makes a Bayes classifier with one density a class."""
 
     recipe: str
@@ -145,7 +145,7 @@ class ClassifierConfig(Part, tag="bayes-classifier", tag_field="kind"):
 
 
 Config: TypeAlias = VAEConfig | ClassifierConfig
-AnyConfig = TypeVar("AnyConfig", VAEConfig, ClassifierConfig)
+AnyConfig = TypeVar("AnyConfig", bound=VAEConfig | ClassifierConfig)
 
 
 def to_json(config: Config) -> dict[str, Any]:

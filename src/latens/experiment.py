@@ -142,7 +142,11 @@ class Recorder:
             self.run.append_metrics(event.record)
         if event.kind == "chunk":
             self.run.append_timing(
-                {"step": event.record["step"], "seconds": event.snapshot.loop.seconds, "rows_per_second": event.rows_per_second}
+                {
+                    "step": event.record["step"],
+                    "seconds": event.snapshot.loop.seconds,
+                    "rows_per_second": event.rows_per_second,
+                }
             )
         due = time.monotonic() - self.last > SECONDS_BETWEEN_CHECKPOINTS
         if event.kind == "stage-end" or (event.kind == "boundary" and due):

@@ -12,8 +12,16 @@ from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, prepare_batch
 from latens.data.batches import Batch
 from latens.distributions import log_prob
-from latens.errors import DataError
-from latens.evaluation import Estimate, active_units, elbo_parts, encode, independent_baseline, log_marginal, paired
+from latens.evaluation import (
+    Estimate,
+    accuracy,
+    active_units,
+    elbo_parts,
+    encode,
+    independent_baseline,
+    log_marginal,
+    paired,
+)
 from latens.evaluation.batched import map_rows
 from latens.shapes import Array, Key
 from latens.trained import TrainedModel
@@ -43,7 +51,9 @@ def measure(
     batch = trained.batch(data, positions)
     weight = None if data.weight is None else data.weight[positions]
     if isinstance(trained.config, ClassifierConfig):
-        return _accuracy(trained, data, batch, weight)
+        began = time.perf_counter()
+        estimate = accuracy(trained.model, batch, preparation=trained.preparation)
+        return {"accuracy": replace(estimate, seed=seed, seconds=time.perf_counter() - began)}
     work = _Work(trained, data, batch, weight, num_samples, jax.random.key(seed))
     if isinstance(trained.config, VAEConfig) and trained.config.posterior.kind == "deterministic":
         work.autoencoder()
@@ -86,7 +96,7 @@ class _Work:
         self.family = trained.config.likelihood.family if isinstance(trained.config, VAEConfig) else ""
         kind, preparation = data.schema.kind, trained.preparation
         self.grey = self.family == "bernoulli" and kind in ("levels", "unit") and preparation.binarize == "none"
-        self.discrete = preparation.dequantize or self.family in ("bernoulli", "categorical") and not self.grey
+        self.discrete = preparation.dequantize or (self.family in ("bernoulli", "categorical") and not self.grey)
         self.cells = math.prod(data.schema.shape)
         self.what = _what(trained, kind, self.grey)
         self.rows: np.ndarray = np.zeros(0)
@@ -197,21 +207,3 @@ def _at_code(model: Any, batch: Batch, key: Key) -> Array:
         return log_prob(model.likelihood(z, cond=cond), x, mask)
 
     return jax.vmap(one_row)(batch.x, batch.cond, batch.mask)
-
-
-def _class_log_prob(model: Any, batch: Batch, key: Key) -> Array:
-    return jax.vmap(model.class_log_prob)(batch.x)
-
-
-def _accuracy(trained: TrainedModel, data: Dataset, batch: Batch, weight: Any) -> dict[str, Estimate]:
-    """The share of labelled rows whose most probable class is their own."""
-    label = None if batch.label is None else np.asarray(batch.label)
-    if label is None or not (label >= 0).any():
-        raise DataError("has no labels to compare with.", where=data.name, fix="Name them with --label NAME.")
-    began = time.perf_counter()
-    scores = map_rows(_class_log_prob, trained.model, batch, preparation=trained.preparation, key=jax.random.key(0))
-    known = label >= 0
-    right = (scores.argmax(1) == label)[known].astype(np.float64)
-    protocol = "share of rows whose most probable class is their label"
-    estimate = Estimate.of(right, num_samples=0, protocol=protocol, weight=None if weight is None else weight[known])
-    return {"accuracy": replace(estimate, unit="share", seconds=time.perf_counter() - began)}

@@ -11,20 +11,22 @@ import numpy as np
 
 from latens import evaluation, figures
 from latens.atomic import resource_errors, write_atomic
+from latens.class_pictures import draw_classes, sample_rows
 from latens.data import SPLITS, Dataset, Preparation, prepare_batch
 from latens.data.batches import Batch
 from latens.errors import UsageError
 from latens.figures.style import DPI, ThemeName, figure_of, new_axes
 from latens.images import image_shape, shown
 from latens.images import write_image as write_image
-from latens.models import DeterministicHead
+from latens.models import BayesClassifier, DeterministicHead
 from latens.shapes import Key
 from latens.trained import TrainedModel
 from latens.training import Event
 
 COLUMNS, GRID = 12, 5  # images in a row of reconstructions; rows and columns of a grid of samples
-MANIFOLD = 20  # points of the latent plane along each axis
+MANIFOLD = 21  # points of the latent plane along each axis; an odd number shows the middle of the prior
 MOST_POINTS, MOST_ROWS = 10_000, 50_000  # of a scatter, of a histogram
+FEW_POINTS = 100  # a scatter of fewer held-out rows shows every row instead
 MOMENT = 16  # samples in a picture made during training
 
 # --- rows and draws that pictures need ---
@@ -38,6 +40,7 @@ class _Source:
         self.is_image = image_shape(trained.schema) is not None
         keys = jax.random.split(jax.random.key(seed), 3)
         self.prior_key, self.event_key, self.row_key = keys[0], keys[1], keys[2]
+        self.is_classifier = isinstance(trained.model, BayesClassifier)
         head = getattr(getattr(trained.model, "encoder", None), "head", None)
         self.has_prior = not isinstance(head, DeterministicHead)  # an autoencoder's codes follow no prior
         real = data is not None and trained.schema.kind == "real"
@@ -69,6 +72,12 @@ class _Source:
         key = self.event_key if key is None else key
         return self.trained.data_units(evaluation.decode(self.trained.model, z, key=key, mean=mean), mean=mean)
 
+    def samples(self, n: int) -> np.ndarray:
+        """Draws of whole rows."""
+        if not self.is_classifier:
+            return self.decoded(self.latents(n), mean=False)
+        return self.trained.data_units(sample_rows(self.trained.model, n, key=self.prior_key), mean=False)
+
     def images(self, values: np.ndarray) -> np.ndarray:
         return shown(self.schema, values, self.limits)
 
@@ -97,9 +106,11 @@ def write_pictures(
     - `training`: ELBO, log-likelihood and KL over the epochs of `history` (the "epoch" records of metrics.jsonl);
     - `reconstructions`: held-out rows, their reconstructions, prior samples, all as means of p(x|z) (images);
     - `samples`: draws from p(x|z) beside its means, for the same draws of z from the prior (images);
-    - `latent`: posterior means of held-out rows, by label; of more than two units, the two with the most KL;
+    - `latent`: posterior means of held-out rows (of all, where these are few) by label; of more than two units, the
+      two with the most KL;
     - `manifold-linear`, `manifold-percentile`: the decoder's mean over a plane of two latent units (images);
-    - `units`: the KL of every latent unit; `marginals`: data and samples, column by column (tables).
+    - `units`: the KL of every latent unit; `marginals`: data and samples, column by column (tables);
+    - `classes`: samples of every class beside the means of their components (images, Bayes classifiers).
 
     Rows are test rows where there are any, else validation, else training rows; titles say which. `data` may be None.
     **Returns:** the paths written. **Raises:** ResourceError where the disk refuses.
@@ -107,9 +118,13 @@ def write_pictures(
     source = _Source(trained, data, seed)
     drawn: list[tuple[str, Any, dict[str, np.ndarray]]] = []
     drawn += _training(history, trained.facts.get("best_step"), theme)
-    if source.is_image:
+    if source.is_classifier:
+        if source.is_image:
+            drawn.append(("classes", *draw_classes(trained, key=source.prior_key, limits=source.limits, theme=theme)))
+    elif source.is_image:
         drawn += _reconstructions(source, theme) + _samples(source, theme) + _manifolds(source, theme)
-    drawn += _latent(source, theme)
+    if not source.is_classifier:
+        drawn += _latent(source, theme)
     if len(source.schema.shape) == 1 and not source.is_image:
         drawn += _marginals(source, theme, MOST_ROWS)
     return [path for name, axes, table in drawn for path in figures.save(axes, Path(folder) / name, table)]
@@ -128,8 +143,25 @@ def _training(history: Sequence[dict[str, Any]], best_step: Any, theme: ThemeNam
         return []
     at = np.flatnonzero(columns.get("step", np.empty(0)) == best_step) if best_step else []
     best = int(at[-1]) if len(at) and any(name.startswith("validation_") for name in columns) else None
+    table = figures.training_curves_table(columns)
     axes = figures.training_curves(columns, best=best, theme=theme)
-    return [("training", axes, figures.training_curves_table(columns))]
+    _leave_out_the_start(axes, table)
+    return [("training", axes, table)]
+
+
+def _leave_out_the_start(axes: np.ndarray, table: dict[str, np.ndarray]) -> None:
+    """Where the first twentieth of training spans most of a panel, show the rest of it, and say so."""
+    x = next(iter(table.values()))
+    first = math.ceil(len(x) / 20)
+    for ax in axes if len(x) >= 20 else ():
+        curves = [line.get_ydata() for line in ax.get_lines() if len(line.get_xdata()) == len(x)]
+        if not curves:
+            continue
+        every, late = np.array(curves, float), np.array(curves, float)[:, first:]
+        if np.ptp(every) > 4 * np.ptp(late) > 0:
+            margin = 0.06 * np.ptp(late)
+            ax.set_ylim(late.min() - margin, late.max() + margin)
+            ax.set_xlabel(f"{ax.get_xlabel()} (the first {first} partly outside)")
 
 
 def _reconstructions(source: _Source, theme: ThemeName) -> list:
@@ -151,7 +183,8 @@ def _samples(source: _Source, theme: ThemeName) -> list:
         return []
     z = source.latents(GRID * GRID)
     found = {name: source.images(source.decoded(z, mean=name == "mean")) for name in ("draw", "mean")}
-    axes = new_axes(1, 2, size=(8.4, 4.5 * found["mean"].shape[1] / found["mean"].shape[2] + 0.1), theme=theme)[0]
+    axes = new_axes(1, 2, size=(8.6, 4.1 * found["mean"].shape[1] / found["mean"].shape[2] + 0.5), theme=theme)[0]
+    figure_of(axes).set_layout_engine("constrained", wspace=0.06)
     for ax, name, title in zip(axes, found, ("Samples: draws from p(x|z)", "Means of p(x|z), the same z")):
         figures.image_grid(found[name], columns=GRID, title=title, theme=theme, ax=ax)
     tables = [figures.image_grid_table(images) for images in found.values()]
@@ -169,7 +202,9 @@ def _manifolds(source: _Source, theme: ThemeName) -> list:
     ):
         images = source.images(source.decoded(grid.reshape(-1, 2)))
         images = images.reshape(*grid.shape[:2], *images.shape[1:])
-        axes = figures.manifold(images, grid, title=title, theme=theme)
+        edge = (max(1, round(max(images.shape[2:4]) / 28)),) * 2  # pictures that touch cannot be told apart
+        framed = np.pad(images, ((0, 0), (0, 0), edge, edge, *((0, 0),) * (images.ndim - 4)))
+        axes = figures.manifold(framed, grid, title=title, theme=theme)
         drawn.append((name, axes, figures.manifold_table(images, grid)))
     return drawn
 
@@ -178,6 +213,10 @@ def _latent(source: _Source, theme: ThemeName) -> list:
     if source.data is None:
         return []
     positions, split = source.held_out(MOST_POINTS, "test", "validation")
+    of = f"{len(positions)} {split} row{'s' * (len(positions) > 1)}"
+    if len(positions) < FEW_POINTS < len(source.data):
+        positions = evenly(np.arange(len(source.data)), MOST_POINTS)
+        of = f"{len(positions)} rows of every split"
     batch = source.trained.batch(source.data, positions)
     model, preparation = source.trained.model, source.trained.preparation
     codes = evaluation.encode(model, batch, preparation=preparation, key=source.row_key)
@@ -188,7 +227,7 @@ def _latent(source: _Source, theme: ThemeName) -> list:
         size, what = (means.var(0), "variance") if kl is None else (kl, "KL")
         first, second = sorted(int(unit) for unit in np.argsort(-size, kind="stable")[:2])
         z, units = means[:, [first, second]], (first, second)
-        title = f"Posterior means of {len(z)} {split} row{'s' * (len(z) > 1)}"
+        title = f"Posterior means of {of}"
         title += f": units {first} and {second}, most {what}" if means.shape[1] > 2 else ""
         label = None if batch.label is None else np.asarray(batch.label)
         classes = None if label is None else source.data.schema.classes
@@ -207,7 +246,7 @@ def _marginals(source: _Source, theme: ThemeName, most: int) -> list:
     data = source.data.x[rows].astype(np.float32)
     if source.data.mask is not None:
         data = np.where(source.data.mask[rows], data, np.nan)
-    samples = source.decoded(source.latents(min(most, max(2000, len(rows)))), mean=False)
+    samples = source.samples(min(most, max(2000, len(rows))))
     columns = source.schema.columns
     names = [f"column {i}" for i in range(data.shape[1])] if columns is None else [c.name for c in columns]
     axes = figures.marginals(data, samples, names, theme=theme)

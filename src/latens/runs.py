@@ -152,6 +152,15 @@ class RunFolder:
         write_atomic(self.path / "config.json", text)
         self.config = parse_json_strict(text)
 
+    def differences(self) -> list[str]:
+        """What is not as it was when the run began, of that on which its bits depend: versions, machine, cores."""
+        before, now = self.info, _describe("", {}, 0)
+        changed = []
+        for part in ("versions", "platform"):
+            old, new = before.get(part) or {}, now[part]
+            changed += [f"{k} {old.get(k)} -> {new[k]}" for k in new if k != "release" and old.get(k) != new[k]]
+        return changed
+
     def append_metrics(self, record: dict[str, Any]) -> None:
         """Add a line to metrics.jsonl; nothing that differs between equal runs belongs here."""
         self._check_held()

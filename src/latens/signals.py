@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one stops at the next safe place, the second at once. Needs only the standard library."""
+"""Ctrl-C and SIGTERM: the first stops at the next safe place, the second at once. Needs only the standard library."""
 
 import contextlib
 import os
@@ -43,6 +43,11 @@ class Signals:
             yield
         finally:
             self._deferred -= 1
+
+    def check(self) -> None:
+        """**Raises:** Stopped where a signal came while it had to wait."""
+        if self.received is not None:
+            raise Stopped(self.received)
 
     def __enter__(self) -> "Signals":
         if threading.current_thread() is not threading.main_thread():

@@ -122,4 +122,3 @@ def model_graph(model: Any) -> Any:
     likelihood = node("likelihood", type(getattr(model, "decoder", model)).__name__, [chain("decoder", z), x])
     node("elbo", "ELBO", [likelihood, posterior, prior])
     return GraphDef(node=nodes, versions=VersionDef(producer=22))
-

@@ -119,9 +119,7 @@ class TrainedModel:
         return cls._from(*unpack(raw, where=where), into, where)
 
     @classmethod
-    def _from(
-        cls, arrays: dict[str, np.ndarray], metadata: dict[str, Any], into: Any, where: str
-    ) -> "TrainedModel":
+    def _from(cls, arrays: dict[str, np.ndarray], metadata: dict[str, Any], into: Any, where: str) -> "TrainedModel":
         if metadata.get("format") != FORMAT:
             raise ModelFileError(
                 f"the file has format {metadata.get('format')!r}; this version reads {FORMAT}.",

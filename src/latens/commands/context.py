@@ -16,12 +16,13 @@ from latens.strictjson import plain, to_json
 
 @dataclass
 class Context:
-    """One call of the command. `log` is the run's log as soon as there is one."""
+    """One call of the command. `log`: of the run, as soon as there is one; `stopped`: what a signal left, in words."""
 
     args: argparse.Namespace
     argv: Sequence[str]
     signals: Signals = field(default_factory=Signals)
     log: Path | None = None
+    stopped: str = ""
 
     @property
     def json(self) -> bool:
@@ -54,7 +55,7 @@ class Context:
             print_json(value)
 
     @property
-    def color(self) -> bool:
+    def terminal(self) -> bool:
         """Whether stderr is a terminal that shows a progress bar."""
         return bool(sys.stderr.isatty()) and os.environ.get("TERM", "") != "dumb"
 

@@ -1,18 +1,20 @@
 """`latens fit` and `latens resume`: from data, or from a checkpoint, to a measured model in a run folder."""
 
 import contextlib
+import importlib.util
 import logging
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from latens.commands.context import Context
-from latens.errors import DataError, LatensError, UsageError
+from latens.commands.reading import reading_options, source_of
+from latens.errors import ConfigError, DataError, LatensError, UsageError
 from latens.ownership import remove_own
 from latens.runs import RunFolder, default_path
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
-    from latens.config import Config
     from latens.experiment import Experiment
 
 log = logging.getLogger("latens.command")
@@ -23,43 +25,55 @@ _BUDGET = ("epochs", "steps", "minutes")
 def fit(context: Context) -> int:
     """Train a model on data."""
     args = context.args
-    settings = settings_of(args)
     folder = Path(args.out) if args.out else default_path(args.data, args.recipe)
     if args.dry_run:
-        return _dry_run(context, folder, settings)
-    experiment = None
-    if args.force and folder.exists():
-        # What --force throws away is thrown away only for a run that can begin.
-        experiment = _experiment(context, settings)
-    fresh = not folder.exists()
-    from latens.commands.output import source_of
+        return _dry_run(context, folder)
+    fit_into(context, folder)
+    _close(context, RunFolder.open(folder, lock=False))
+    return 0
 
-    unresolved = {"resolved": False, "recipe": args.recipe, "settings": settings}
-    run = RunFolder.create(
-        folder, ["latens", *context.argv], unresolved, source_of(args), args.seed or 0, force=args.force
-    )
+
+def fit_into(context: Context, folder: Path) -> "Experiment":
+    """Train into a new run folder; run.json and config.json are there before anything slow begins."""
+    args = context.args
+    settings = settings_of(args)
+    if args.log == "tensorboard" and importlib.util.find_spec("tensorboardX") is None:
+        fix = "pip install 'latens[tensorboard]'"
+        raise ConfigError("tensorboardX is not installed.", where="--log tensorboard", fix=fix)
+    # What --force throws away is thrown away only for a run that can begin.
+    experiment = _new_experiment(context, settings) if args.force and folder.exists() else None
+    fresh = not folder.exists()
+    command, unresolved = ["latens", *context.argv], {"resolved": False, "recipe": args.recipe, "settings": settings}
+    run = RunFolder.create(folder, command, unresolved, source_of(vars(args)), args.seed or 0, force=args.force)
     with run, _logged(context, run):
         try:
-            experiment = experiment or _experiment(context, settings)
+            experiment = experiment or _new_experiment(context, settings)
         except LatensError:
             # Nothing has been trained: a mistyped name leaves no folder behind that is then in the way.
-            _remove(run, fresh)
+            _forget(run, fresh)
             raise
-        return _train(context, run, experiment, resume=False)
+        _train(context, run, experiment, resume=False)
+    return experiment
 
 
 def resume(context: Context) -> int:
     """Go on with a run that was stopped or killed."""
     path = context.args.run
-    finished = RunFolder.open(path, lock=False)
-    if finished.info["state"] == "done":
-        context.done(_outcome(finished), f"{path} is finished already; nothing to do.\nNext: {_next(finished.path)}")
+    run = RunFolder.open(path, lock=False)
+    if run.info["state"] == "done":
+        context.say(f"{path} is finished already; nothing to do.")
+        _close(context, run)
         return 0
     with RunFolder.open(path) as run, _logged(context, run):
         if run.notice:
             context.say(run.notice)
+        changed = run.differences()
+        if changed:
+            context.warn(f"not as when the run began, so its bits may differ: {', '.join(changed)}")
         run.set_state("running")
-        return _train(context, run, _stored_experiment(context, run), resume=True)
+        _train(context, run, _stored_experiment(context, run), resume=True)
+    _close(context, RunFolder.open(path, lock=False))
+    return 0
 
 
 def settings_of(args: Any) -> dict[str, Any]:
@@ -76,56 +90,173 @@ def settings_of(args: Any) -> dict[str, Any]:
     for text in args.set:
         name, equals, value = text.partition("=")
         if not equals or "." not in name:
-            raise UsageError(
-                f"{text!r} is not PART.OPTION=VALUE.", where="--set", fix="Write --set posterior.latent_dim=8."
-            )
+            fix = "Write for example --set posterior.latent_dim=8."
+            raise UsageError(f"{text!r} is not PART.OPTION=VALUE.", where="--set", fix=fix)
         settings[name.strip()] = value.strip()
     return settings
 
 
-def _experiment(context: Context, settings: dict[str, Any]) -> "Experiment":
-    from latens.commands.sources import load_data
+def _new_experiment(context: Context, settings: dict[str, Any]) -> "Experiment":
+    from latens.commands.sources import load_new
     from latens.config import override
     from latens.experiment import prepare
     from latens.recipes import get_recipe
 
-    recipe = get_recipe(context.args.recipe)
-    config = override(recipe.config, settings)
-    return prepare(config, load_data(context))
+    config = override(get_recipe(context.args.recipe).config, settings)
+    return prepare(config, load_new(context.args.data, reading_options(vars(context.args))))
 
 
 def _stored_experiment(context: Context, run: RunFolder) -> "Experiment":
-    from latens.commands.sources import original_source, reading_options, stored_config
-    from latens.config import override
-    from latens.data import load
+    """What the run folder says, with the data it names. **Raises:** DataError where they have changed."""
+    from latens.commands.sources import load_new, original_source
+    from latens.config import from_json, override
     from latens.experiment import prepare
     from latens.recipes import get_recipe
 
-    source, config = run.info["data"], stored_config(run)
-    if config is None:
+    if run.config.get("resolved") is False:  # killed before the data had been seen
         config = override(get_recipe(run.config["recipe"]).config, run.config["settings"])
+    else:
+        config = from_json(run.config)
     if context.args.plots_every is not None:
         config = override(config, {"training.plots_every": context.args.plots_every})
-    data = load(original_source(source), **reading_options(source))
-    if source.get("fingerprint") not in (None, data.fingerprint):
+    source = run.info["data"]
+    experiment = prepare(config, load_new(original_source(source), reading_options(source)))
+    if source.get("fingerprint") not in (None, experiment.data.fingerprint):
         raise DataError(
-            "the data have changed since the run began; a resumed run would mix two data sets.",
+            "the data have changed since the run began.",
             where=original_source(source),
             fix="Bring the old data back, or start a new run.",
         )
-    from latens.runs import _describe  # noqa: PLC2701
-
-    return prepare(config, data)
+    return experiment
 
 
-def _dry_run(context: Context, folder: Path, settings: dict[str, Any]) -> int:
-    from latens.config import to_json
-    from latens.strictjson import to_json as json_bytes
+def _train(context: Context, run: RunFolder, experiment: "Experiment", *, resume: bool) -> None:
+    """Train, measure, save."""
+    from latens.experiment import describe, train
+    from latens.progress import ActiveUnits, make_progress
+    from latens.training import Event, Interrupted
 
-    experiment = _experiment(context, settings)
-    config, data = to_json(experiment.config), about(experiment)
-    reasons = "\n".join(f"  {reason}" for reason in experiment.reasons)
-    text = json_bytes(config, indent=2).decode()
-    context.say(f"Would train into {folder}; nothing was written.\n{reasons}")
-    context.result({"dry_run": True, "run": str(folder), "config": config, "reasons": experiment.reasons, "data": data}, text)
+    run.set_config(describe(experiment))
+    run.set_state("running", data=run.info["data"] | about(experiment))
+    for reason in experiment.reasons:
+        context.say(f"  {reason}")
+        log.info(reason)
+
+    def stop(event: Event) -> str | None:
+        received = context.signals.received
+        return f"signal {received}" if received is not None and event.kind == "boundary" else None
+
+    callbacks: list[Any] = [ActiveUnits(experiment), stop]
+    with contextlib.ExitStack() as stack:
+        if not context.quiet:
+            callbacks.append(stack.enter_context(make_progress(context.terminal)))
+        callbacks += _watchers(context, run, experiment, stack)
+        stack.enter_context(context.signals.deferred())
+        try:
+            trained, result = train(experiment, run=run, callbacks=callbacks, resume=resume)
+        except Interrupted as interruption:
+            step = interruption.snapshot.loop.step
+            run.set_state("stopped", step=step)
+            context.stopped = f" after step {step}; a checkpoint is written"
+            context.signals.check()
+            raise
+    context.signals.check()
+    _finish(context, run, experiment, trained, result.snapshot.loop)
+
+
+def _watchers(context: Context, run: RunFolder, experiment: "Experiment", stack: contextlib.ExitStack) -> list[Any]:
+    """Pictures and event files, where they were asked for; matplotlib is imported only then."""
+    watchers: list[Any] = []
+    every = getattr(experiment.config.training, "plots_every", None)
+    if every is not None:
+        from latens.pictures import PlotsCallback
+
+        seed, folder = experiment.config.training.seed, run.path / "samples"
+        watchers.append(PlotsCallback(folder, experiment.data, every, seed, preparation=experiment.preparation))
+    if context.args.log == "tensorboard":
+        from latens.tensorboard import TensorBoard
+
+        watchers.append(stack.enter_context(TensorBoard(run.path / "tensorboard", experiment, every)))
+    return watchers
+
+
+def _finish(context: Context, run: RunFolder, experiment: "Experiment", trained: Any, loop: Any) -> None:
+    from latens.commands.report import held_out_rows, report
+
+    split, positions = held_out_rows(experiment.data)
+    draws = context.args.num_samples or 100
+    found = report(trained, experiment.data, split, positions[:10_000], num_samples=draws)
+    warnings = found.warnings_json()
+    if loop.skipped:
+        warnings.append({"name": "skipped-steps", "message": f"{loop.skipped} steps were not finite and left out"})
+    for warning in warnings:
+        log.warning("%s: %s", warning["name"], warning["message"])
+    trained = trained.with_facts(metrics=found.to_json(seconds=False), split=split, held_out=found.held_out)
+    trained.save(run.model_file)
+    text = "\n".join(part for part in (found.text(), found.warnings_text()) if part)
+    run.set_state(
+        "done",
+        step=loop.step,
+        best_step=loop.best_step,
+        stopped_because=loop.stopped_because,
+        training_seconds=loop.seconds,
+        metrics=found.to_json(),
+        split=split,
+        held_out=found.held_out,
+        warnings=warnings,
+        units=list(found.units),
+        summary=text,
+    )
+
+
+def _close(context: Context, run: RunFolder) -> None:
+    """The last lines of a run: its folder, its numbers, its warnings, and what to type next."""
+    info = run.info
+    following = f"latens figures {shlex.quote(str(run.path))}"
+    at = f", best at {info['best_step']}" if info.get("best_step") else ""
+    lines = [f"{run.path}: {info.get('step', 0)} steps{at}; {run.model_file.name} is written", info["summary"]]
+    names = ("metrics", "split", "held_out", "warnings", "units", "step", "best_step", "stopped_because")
+    fields = {name: info.get(name) for name in names}
+    outcome = {"run": str(run.path), "state": info["state"], "model": str(run.model_file), **fields, "next": following}
+    context.done(outcome, "\n".join([*lines, f"next: {following}"]))
+
+
+def about(experiment: "Experiment") -> dict[str, Any]:
+    """What run.json says of the data."""
+    data = experiment.data
+    splits = {name: len(data.subset(name)) for name in ("train", "validation", "test")}
+    return {"name": data.name, "rows": splits, "shape": list(data.schema.shape), "fingerprint": data.fingerprint}
+
+
+def _dry_run(context: Context, folder: Path) -> int:
+    from latens.experiment import describe
+    from latens.strictjson import to_json
+
+    experiment = _new_experiment(context, settings_of(context.args))
+    experiment.stages()  # an optimiser or objective that does not exist is found here
+    config = describe(experiment)
+    context.say("\n".join([f"would train into {folder}; nothing was written", *(f"  {r}" for r in experiment.reasons)]))
+    value = {"dry_run": True, "run": str(folder), "config": config, "reasons": list(experiment.reasons)}
+    context.result({**value, "data": about(experiment)}, to_json(config, indent=2).decode("ascii"))
     return 0
+
+
+@contextlib.contextmanager
+def _logged(context: Context, run: RunFolder) -> Iterator[None]:
+    """Whatever goes wrong inside is in the run's log with its traceback."""
+    context.log = run.path / "log.txt"
+    log.info("latens %s", shlex.join(context.argv))
+    try:
+        yield
+    except Exception:
+        if context.log.parent.exists():
+            log.exception("the run ended with an error")
+        raise
+
+
+def _forget(run: RunFolder, fresh: bool) -> None:
+    remove_own(run.path)
+    run.release()
+    if fresh:
+        with contextlib.suppress(OSError):
+            run.path.rmdir()

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from latens.commands.context import Context
+from latens.commands.reading import reading_options
 from latens.compilation import enable_compilation_cache
-from latens.config import from_json
 from latens.data import KNOWN, Dataset, load
-from latens.errors import LatensError, RunFolderError, UsageError, nearest
+from latens.errors import DataError, RunFolderError, UsageError, nearest
 from latens.experiment import as_split
 from latens.runs import RunFolder
 from latens.trained import TrainedModel
@@ -24,9 +24,9 @@ class Opened:
     trained: TrainedModel
     run: RunFolder | None
 
-    @property
-    def path(self) -> Path | None:
-        return None if self.run is None else self.run.path
+    def knows(self, data: Dataset) -> bool:
+        """Whether these are the data the model was trained on."""
+        return data.fingerprint == self.trained.facts.get("fingerprint")
 
 
 def open_model(spec: str) -> Opened:
@@ -38,14 +38,20 @@ def open_model(spec: str) -> Opened:
     if spec.startswith("pretrained:"):
         return Opened(spec, TrainedModel.load(pretrained_file(spec)), None)
     path = Path(spec)
-    if path.is_dir():
-        run = RunFolder.open(path, lock=False)
-        if not run.model_file.exists():
-            state = "killed" if run.info["state"] == "running" and not run.live else run.info["state"]
-            fix = "Wait for it to end." if state == "running" else f"Finish it with `latens resume {spec}`."
-            raise RunFolderError(f"this run has no model yet: it is {state}.", where=spec, fix=fix)
-        return Opened(spec, TrainedModel.load(run.model_file), run)
-    return Opened(spec, TrainedModel.load(path), None)
+    if not path.is_dir():
+        return Opened(spec, TrainedModel.load(path), None)
+    run = RunFolder.open(path, lock=False)
+    if not run.model_file.exists():
+        state = state_of(run)
+        fix = "Wait for it to end." if state == "running" else f"Finish it with `latens resume {spec}`."
+        raise RunFolderError(f"this run has no model yet: it is {state}.", where=spec, fix=fix)
+    return Opened(spec, TrainedModel.load(run.model_file), run)
+
+
+def state_of(run: RunFolder) -> str:
+    """The state of a run; "killed" where it says that it runs and nobody holds it."""
+    state = run.info["state"]
+    return "killed" if state == "running" and not run.live else state
 
 
 def pretrained_file(spec: str) -> Path:
@@ -58,77 +64,42 @@ def pretrained_file(spec: str) -> Path:
     return PRETRAINED / f"{name}.safetensors"
 
 
-def load_data(context: Context, opened: Opened | None = None, spec: str | None = None) -> Dataset:
-    """The rows that DATA names, in the form that `opened` was trained on; without DATA, the data of the run.
+def load_new(spec: str, options: dict[str, Any]) -> Dataset:
+    """Data to train on, or only to look at."""
+    enable_compilation_cache()
+    return load(spec, **options)
 
-    **Raises:** DataError, also where the data of a run are no longer those it was trained on.
+
+def load_for(opened: Opened, context: Context) -> Dataset:
+    """The rows that DATA names, in the form that the model was trained on; without DATA, its own data.
+
+    **Raises:** DataError, also where a run's own data are no longer those it was trained on.
     """
-    args = context.args
-    spec = spec or getattr(args, "data", None)
-    if opened is None:
-        assert spec is not None
-        return load(spec, label=args.label, row_id=args.id, missing=args.missing)
-    trained = opened.trained
-    if spec is not None:
-        options = _options(args) or _stored_options(opened, spec)
-        data = load(spec, schema=trained.schema, **options)
-    elif opened.run is not None:
-        source = opened.run.info["data"]
-        data = load(original_source(source), schema=trained.schema, **reading_options(source))
-    elif trained.facts.get("data") in KNOWN:
-        data = load(trained.facts["data"], schema=trained.schema)
-    else:
+    args, trained = context.args, opened.trained
+    source = {} if opened.run is None else opened.run.info["data"]
+    spec, options = getattr(args, "data", None), reading_options(vars(args))
+    if spec is None and source:
+        spec, options = original_source(source), options or reading_options(source)
+    elif spec is None and trained.facts.get("data") in KNOWN:
+        spec = trained.facts["data"]
+    elif spec is None:
         raise UsageError("say which data.", where=opened.name, fix="A model file holds no rows: add DATA.")
-    return data if trained.config is None else as_split(trained.config, data)
-
-
-def is_own(opened: Opened, data: Dataset) -> bool:
-    """Whether these are the data the model was trained on."""
-    return data.fingerprint == opened.trained.facts.get("fingerprint")
-
-
-def require_own(opened: Opened, data: Dataset) -> None:
-    """**Raises:** RunFolderError where the data of a run have changed since it was trained."""
-    if not is_own(opened, data):
-        raise RunFolderError(
-            f"the data {data.name!r} are not those this model was trained on: they have changed since.",
-            where=opened.name,
-            fix=f"Give the data explicitly: latens evaluate {opened.name} DATA (all its rows are then used).",
+    elif spec == source.get("spec"):  # read like for training, without saying so again
+        options = options or reading_options(source)
+    data = load(spec, schema=trained.schema, **options)
+    if trained.config is not None and trained.config.data.validation == "test" and len(data.subset("test")):
+        data = as_split(trained.config, data)
+    if getattr(args, "data", None) is None and not opened.knows(data):
+        raise DataError(
+            "these are no longer the data that the model was trained on.",
+            where=str(spec),
+            fix="Name the data on the command line; all of their rows are then used.",
         )
-
-
-def source_of(args: Any) -> dict[str, Any]:
-    """How the data of a run were named, for run.json: enough to read them again from any folder."""
-    return {"spec": args.data, "folder": str(Path.cwd()), **_options(args)}
+    return data
 
 
 def original_source(source: dict[str, Any]) -> str:
     """The name or path of a run's data, from wherever the command is typed."""
     spec = source["spec"]
     moved = Path(source.get("folder", "")) / spec
-    return spec if spec in KNOWN or not moved.exists() else str(moved)
-
-
-def reading_options(source: dict[str, Any]) -> dict[str, Any]:
-    return {name: source[name] for name in ("label", "row_id", "missing") if source.get(name) is not None}
-
-
-def _options(args: Any) -> dict[str, Any]:
-    given = {"label": args.label, "row_id": args.id, "missing": args.missing}
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _stored_options(opened: Opened, spec: str) -> dict[str, Any]:
-    """The same file is read the same way as for training, without saying so again."""
-    source = {} if opened.run is None else opened.run.info["data"]
-    return reading_options(source) if source.get("spec") == spec else {}
-
-
-def stored_config(run: RunFolder) -> Any:
-    """The resolved configuration of a run, or None where it was killed before the data had been seen."""
-    if run.config.get("resolved") is False:
-        return None
-    try:
-        return from_json(run.config)
-    except LatensError as error:
-        raise RunFolderError(f"its config.json does not fit: {error.message}", where=str(run.path)) from None
+    return str(moved) if spec not in KNOWN and moved.exists() else spec

@@ -76,7 +76,6 @@ def log_prob(distribution: AbstractDistribution, event: Any, mask: Bool[Array, "
     return jnp.sum(jnp.where(mask, terms, 0.0))
 
 
-
 @jax.custom_jvp
 def sum_softplus(logits: Float[Array, "..."]) -> Nats:
     r"""$\sum_i \log(1 + e^{l_i})$ with one logarithm for every sixteen terms.

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 
+import jax
 import jax.numpy as jnp
 
 from latens.distributions.base import AbstractDistribution
 from latens.distributions.continuous import DiagonalNormal, StandardNormal
 from latens.distributions.discrete import Bernoulli, Categorical
 from latens.shapes import Array, Float, Nats
-
-import jax
 
 
 def _normal_standard(q: DiagonalNormal, p: StandardNormal) -> Float[Array, "*z"]:

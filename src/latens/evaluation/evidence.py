@@ -39,9 +39,7 @@ def log_marginal_rows(
 
 
 def _log_marginal(model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int) -> Array:
-    return log_marginal_rows(
-        model, batch, num_samples=num_samples, key=key, samples_per_chunk=samples_per_chunk
-    )
+    return log_marginal_rows(model, batch, num_samples=num_samples, key=key, samples_per_chunk=samples_per_chunk)
 
 
 def log_marginal(
@@ -131,4 +129,6 @@ def _level_counts(rows: np.ndarray, seen: np.ndarray | None, levels: int) -> np.
 
 def paired(a: np.ndarray, b: np.ndarray, *, num_samples: int, protocol: str) -> Estimate:
     """The mean difference a - b over the same rows with the standard error of that difference."""
-    return Estimate.of(np.asarray(a, np.float64) - np.asarray(b, np.float64), num_samples=num_samples, protocol=protocol)
+    return Estimate.of(
+        np.asarray(a, np.float64) - np.asarray(b, np.float64), num_samples=num_samples, protocol=protocol
+    )

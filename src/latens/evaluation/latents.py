@@ -12,7 +12,7 @@ from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.distributions import AbstractFactorised, DiagonalNormal, has_closed_form, kl_terms
 from latens.evaluation.batched import map_rows
-from latens.shapes import Array, Key
+from latens.shapes import AnyArray, Array, Key
 
 
 def _encode(model: Any, batch: Batch, key: Key) -> dict[str, Array]:
@@ -77,7 +77,7 @@ def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None) -> np.ndarra
 
 
 def _reconstruct(model: Any, batch: Batch, key: Key, mean: bool) -> Array:
-    def one_row(x: Any, row_id: Array, cond: Any, mask: Any) -> Array:
+    def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> Array:
         posterior = model.posterior(x, cond=cond, mask=mask)
         latent_key, event_key = jax.random.split(jax.random.fold_in(key, row_id))
         if mean:

@@ -88,7 +88,7 @@ def training_curves(
 
 
 def _best(table: Mapping[str, np.ndarray], axis: str, row: int, term: str) -> str:
-    text = f"best {axis} {table[axis][row]:g}"
+    text = f"best {axis} {round(float(table[axis][row]), 2):.12g}"
     for split in reversed(SPLITS):
         value = table.get(f"{split}_{term}")
         if value is not None and np.isfinite(value[row]):

@@ -27,9 +27,7 @@ class AbstractLatentModel(eqx.Module):
         """$q(z \\mid x)$."""
 
     @abstractmethod
-    def likelihood(
-        self, z: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None
-    ) -> AbstractDistribution:
+    def likelihood(self, z: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
         """$p(x \\mid z)$."""
 
     def log_joint(

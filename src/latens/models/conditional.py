@@ -93,4 +93,3 @@ def _takes_key(network: Callable[..., Array]) -> bool:
 def widths_between(shape_in: tuple[int, ...], hidden: tuple[int, ...], num_outputs: int) -> list[int]:
     """`[inputs, *hidden, outputs]` for a dense network on a flattened event."""
     return [int(np.prod(shape_in, dtype=np.int64)), *hidden, num_outputs]
-

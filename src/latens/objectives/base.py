@@ -2,7 +2,7 @@
 
 import dataclasses
 from abc import abstractmethod
-from typing import Literal
+from typing import ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -23,8 +23,8 @@ class AbstractObjective(eqx.Module):
     beta 1, without penalties.
     """
 
-    monitor: eqx.AbstractClassVar[str]
-    maximise: eqx.AbstractClassVar[bool]
+    monitor: ClassVar[str]
+    maximise: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(
@@ -59,7 +59,7 @@ def mean(pair: tuple[Nats, Float[Array, ""]]) -> Nats:
 
 def sum_of_squares(tree: PyTree, form: Literal["weights", "all"] = "weights") -> Nats:
     r"""$\frac12\sum w^2$ over weight matrices (leaves of two and more axes), or over every leaf."""
-    leaves = [leaf for leaf in jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array))]
+    leaves = list(jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array)))
     return sum((0.5 * jnp.sum(leaf**2) for leaf in leaves if form == "all" or leaf.ndim > 1), jnp.zeros(()))
 
 

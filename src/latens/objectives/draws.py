@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.distributions import AbstractDistribution, AbstractReparameterised
 from latens.models import AbstractLatentModel
-from latens.shapes import Array, Float, Int, Key, PyTree, Shaped
+from latens.shapes import AnyArray, Array, Float, Int, Key, PyTree, Shaped
 
 Statistic = Callable[[AbstractDistribution, AbstractDistribution, Any, Any], PyTree]
 """A function of one row's (posterior, prior, z led by K, x), evaluated inside the row's vmap."""
@@ -62,7 +62,7 @@ def draw(
     key = jax.random.key(0) if key is None else key
     shaped_noise = noise is not None or noise_scale != 1.0
 
-    def one_row(x: Any, row_id: Array, cond: Any, mask: Any, row_noise: Any) -> tuple:
+    def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any, row_noise: Any) -> tuple:
         row_key = jax.random.fold_in(key, row_id)
         network_key = jax.random.fold_in(row_key, 0xD809) if dropout else None
         posterior = model.posterior(x, cond=cond, mask=mask, key=network_key)
@@ -73,7 +73,7 @@ def draw(
         def one_sample(index: Array, given: Any) -> tuple:
             sample_key = jax.random.fold_in(row_key, index)
             if shaped_noise or stop_posterior_gradient or not reparameterised:
-                if shaped_noise:
+                if isinstance(posterior, AbstractReparameterised) and shaped_noise:
                     raw = posterior.sample_noise(key=sample_key) if given is None else given
                     z = posterior.from_noise(noise_scale * raw)
                 else:
@@ -82,14 +82,15 @@ def draw(
                 log_posterior = density.log_prob(z)
             else:
                 z, log_posterior = posterior.sample_and_log_prob(key=sample_key)
-            decoder_key = jax.random.fold_in(network_key, index) if dropout else None
+            decoder_key = None if network_key is None else jax.random.fold_in(network_key, index)
             log_prior, log_likelihood = model.log_joint(z, x, cond=cond, mask=mask, key=decoder_key)
             return z, log_likelihood, log_prior, log_posterior
 
         samples = jax.vmap(one_sample)(first_sample + jnp.arange(num_samples), row_noise)
-        prior = model.prior(cond=cond) if statistics else None
-        values = {name: fn(posterior, prior, samples[0], x) for name, fn in (statistics or {}).items()}
-        return samples, values
+        if not statistics:
+            return samples, {}
+        prior = model.prior(cond=cond)
+        return samples, {name: fn(posterior, prior, samples[0], x) for name, fn in statistics.items()}
 
     given = None if noise is None else jnp.moveaxis(noise, 0, 1)
     rows = (batch.x, batch.row_id, batch.cond, batch.mask, given)

@@ -29,7 +29,6 @@ class ELBO(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "elbo"
-    maximise: ClassVar[bool] = True
 
     kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
     num_samples: int = eqx.field(static=True, default=1)

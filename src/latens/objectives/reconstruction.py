@@ -20,7 +20,6 @@ class Reconstruction(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "log_likelihood"
-    maximise: ClassVar[bool] = True
 
     l2: float = eqx.field(static=True, default=0.0)
 

@@ -12,7 +12,9 @@ def get_recipe(name: str) -> Recipe:
     """The recipe of that name. **Raises:** ConfigError naming the nearest one."""
     if name not in RECIPES:
         raise ConfigError(
-            f"there is no recipe {name!r}.", where="recipe", fix=nearest(name, RECIPES) + " `latens recipes` lists them."
+            f"there is no recipe {name!r}.",
+            where="recipe",
+            fix=nearest(name, RECIPES) + " `latens recipes` lists them.",
         )
     return RECIPES[name]
 

@@ -168,7 +168,7 @@ def subsample(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
 
 
 def gaussian(x: np.ndarray, weight: np.ndarray, reg_covar: float) -> tuple[np.ndarray, np.ndarray]:
-    r"""Maximum likelihood: $\mu = \sum_i w_i x_i / \sum_i w_i$, $L L^T = \Sigma + \epsilon I$ (divided by n, not n - 1).
+    r"""Maximum likelihood: $\mu = \sum_i w_i x_i / \sum_i w_i$, $L L^T = \Sigma + \epsilon I$ (over n, not n - 1).
 
     **Arguments:** `x` (n, D); `weight` (n,); `reg_covar` $\epsilon$, in squared units of x: pixels that never change
     would make $\Sigma$ singular. **Returns:** mean (1, D) and lower Cholesky factor (1, D, D).

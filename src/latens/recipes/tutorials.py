@@ -26,6 +26,13 @@ def _recipe(name: str, summary: str, source: str, use_when: str, **parts) -> Rec
 
 _GREY = LikelihoodConfig(family="bernoulli", output_bias="zero")
 _GREY_DATA = DataConfig(binarize="none")
+# TensorFlow 1's RMSProp starts its mean square at 1 and keeps epsilon 1e-10 inside the root, and the course sums its
+# cost over the batch of 64: under the mean used here, both constants are divided by 64 squared.
+_MLQ_RMSPROP = OptimizerConfig(
+    name="rmsprop",
+    learning_rate=1e-3,
+    options={"decay": 0.9, "eps": 1e-10 / 64**2, "eps_in_sqrt": True, "initial_scale": 1 / 64**2},
+)
 
 
 def _fast_forward(name: str, latent_dim: int, steps: int) -> Recipe:
@@ -70,7 +77,7 @@ RECIPES = (
         posterior=PosteriorConfig(latent_dim=2, scale="log-variance"),
         likelihood=_GREY,
         data=DataConfig(binarize="none", validation="test"),
-        optimizer=OptimizerConfig(name="rmsprop", learning_rate=1e-3, options={"decay": 0.9, "eps": 1e-7}),
+        optimizer=OptimizerConfig(name="rmsprop", learning_rate=1e-3, options={"decay": 0.9, "eps": 1e-7, "eps_in_sqrt": False}),
         training=TrainingConfig(epochs=50, batch_size=100),
     ),
     _recipe(
@@ -78,11 +85,11 @@ RECIPES = (
         "784-200-100 on pixels thresholded at 0.5, softplus scale + 1e-6, RMSProp 1e-3, 30 epochs",
         MLQ,
         "you follow the path from Bayes classifiers to a variational autoencoder",
-        network=NetworkConfig(hidden=(200,), activation="relu", initializer="glorot-uniform"),
+        network=NetworkConfig(hidden=(200,), activation="relu", initializer="normal-gain-2"),
         posterior=PosteriorConfig(latent_dim=100, scale="softplus", scale_floor=1e-6),
         likelihood=_GREY,
         data=DataConfig(binarize="threshold", threshold=0.5),
-        optimizer=OptimizerConfig(name="rmsprop", learning_rate=1e-3),
+        optimizer=_MLQ_RMSPROP,
         training=TrainingConfig(epochs=30, batch_size=64),
     ),
     _recipe(
@@ -90,12 +97,12 @@ RECIPES = (
         "784-300 with ReLU, a plain autoencoder under summed cross-entropy, RMSProp 1e-3, 30 epochs",
         MLQ,
         "you want codes without a prior, or to see what the variational part adds",
-        network=NetworkConfig(hidden=(), initializer="glorot-uniform", encoder_output_activation="relu"),
+        network=NetworkConfig(hidden=(), initializer="he-normal-fan-out", encoder_output_activation="relu"),
         posterior=PosteriorConfig(kind="deterministic", latent_dim=300),
         likelihood=_GREY,
         data=_GREY_DATA,
         objective=ObjectiveConfig(name="reconstruction"),
-        optimizer=OptimizerConfig(name="rmsprop", learning_rate=1e-3),
+        optimizer=_MLQ_RMSPROP,
         training=TrainingConfig(epochs=30, batch_size=64),
     ),
     *(

@@ -61,9 +61,11 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
     if training.epochs is None and training.steps is None and training.minutes is None:
         epochs = float(min(1000, max(30, math.ceil(20_000 * training.batch_size / max(1, len(data.subset("train")))))))
         training = replace(training, epochs=epochs, patience=training.patience or max(10, round(epochs / 10)))
-        reasons.append(f"at most {epochs:g} epochs, stopped after {training.patience} without a gain on validation rows")
+        reasons.append(
+            f"at most {epochs:g} epochs, stopped after {training.patience} without a gain on validation rows"
+        )
     if training.chunk_steps is None:
-        training = replace(training, chunk_steps=_chunk_steps(cells, network.hidden, training))
+        training = replace(training, chunk_steps=_chunk_steps(cells, network.hidden or (), training))
     config = replace(
         config,
         likelihood=likelihood,
@@ -193,7 +195,7 @@ def plan(schema: Schema, config: VAEConfig, steps_per_epoch: int) -> tuple[Stage
     """One stage: start the output bias from the data, then train."""
     training, optimizer = config.training, config.optimizer
     budget = Budget(training.epochs, training.steps, training.minutes, training.patience)
-    options = {name: value for name, value in optimizer.options.items()}
+    options = dict(optimizer.options.items())
     made = make_optimizer(
         optimizer.name,
         learning_rate=optimizer.learning_rate,
@@ -207,10 +209,12 @@ def plan(schema: Schema, config: VAEConfig, steps_per_epoch: int) -> tuple[Stage
     prepare = preparation(schema, config)
 
     def start(model: LatentModel, data: Dataset) -> LatentModel:
-        if config.likelihood.output_bias == "zero":
+        decoder = model.decoder
+        if config.likelihood.output_bias == "zero" or not isinstance(decoder, Conditional):
             return model
         mean, frequencies = prepared_mean(data, prepare, schema.levels or 2)
-        return eqx.tree_at(lambda m: m.decoder, model, model.decoder.with_output_bias(mean, frequencies))
+        started = decoder.with_output_bias(mean, frequencies)
+        return eqx.tree_at(lambda m: m.decoder, model, started)
 
     return (Stage(make_objective(config, steps_per_epoch), made, budget, start),)
 
@@ -222,7 +226,9 @@ def make_objective(config: VAEConfig, steps_per_epoch: int) -> AbstractObjective
         return Reconstruction(objective.l2)
     if config.posterior.kind == "deterministic":
         raise ConfigError(
-            "a deterministic encoder has no ELBO.", where="objective.name", fix="Use --set objective.name=reconstruction."
+            "a deterministic encoder has no ELBO.",
+            where="objective.name",
+            fix="Use --set objective.name=reconstruction.",
         )
     beta: Any = objective.beta
     if objective.beta_warmup_epochs:

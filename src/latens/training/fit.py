@@ -16,7 +16,7 @@ from latens.errors import DivergedError
 from latens.objectives import AbstractObjective
 from latens.shapes import PyTree
 from latens.training.optimizers import Optimizer
-from latens.training.step import Program, TrainState, make_program
+from latens.training.step import ChunkResult, Program, TrainState, make_program
 
 
 @dataclass(frozen=True)
@@ -276,7 +276,7 @@ class _StageRun:
 
     # --- steps, and the ways back from bad ones ---
 
-    def advance(self, rows: Batch, count: int) -> Any:
+    def advance(self, rows: Batch, count: int) -> ChunkResult:
         scale = self.loop.loss_scale
         limit = jnp.asarray(np.inf if scale is None else 1e6 * scale, jnp.float32)
         state, result = self.program.chunk(self.state, rows, jnp.asarray(count), limit)
@@ -284,35 +284,29 @@ class _StageRun:
             self.state = state
             return result
         finite_limit = jnp.asarray(np.finfo(np.float32).max if scale is None else 1e6 * scale, jnp.float32)
-        for attempt in range(2):
-            start = self.state
-            state, result = self.program.guarded_chunk(start, rows, jnp.asarray(count), finite_limit)
-            skipped = int(result.skipped)
-            bad = [name for name, is_bad in result.bad_terms.items() if bool(is_bad)]
-            self.loop.rollbacks += 1
-            self.emit(
-                "bad-chunk",
-                {
-                    "event": "bad-chunk",
-                    "step": self.loop.step,
-                    "first_bad_step": self.loop.step + int(result.first_bad) + 1,
-                    "terms": bad,
-                    "skipped": skipped,
-                    "learning_rate_factor": float(start.learning_rate_factor),
-                },
-            )
-            if skipped <= max(1, count // 20):
-                self.loop.skipped += skipped
-                self.state = state
-                return result
-            if attempt == 0:
-                self.state = eqx.tree_at(
-                    lambda s: s.learning_rate_factor, start, 0.5 * start.learning_rate_factor
-                )
+        return self.replay(rows, count, finite_limit, last_try=False)
+
+    def replay(self, rows: Batch, count: int, limit: jax.Array, *, last_try: bool) -> ChunkResult:
+        """Take the chunk again from its start, skipping bad steps; then once more with half the learning rate."""
+        start = self.state
+        state, result = self.program.guarded_chunk(start, rows, jnp.asarray(count), limit)
+        skipped, first = int(result.skipped), self.loop.step + int(result.first_bad) + 1
+        bad = [name for name, is_bad in result.bad_terms.items() if bool(is_bad)]
+        self.loop.rollbacks += 1
+        record = {"event": "bad-chunk", "step": self.loop.step, "first_bad_step": first, "terms": bad}
+        record |= {"skipped": skipped, "learning_rate_factor": float(start.learning_rate_factor)}
+        self.emit("bad-chunk", record)
+        if skipped <= max(1, count // 20):
+            self.loop.skipped += skipped
+            self.state = state
+            return result
+        if not last_try:
+            self.state = eqx.tree_at(lambda s: s.learning_rate_factor, start, 0.5 * start.learning_rate_factor)
+            return self.replay(rows, count, limit, last_try=True)
         raise DivergedError(
-            f"training is not finite from step {self.loop.step + int(result.first_bad) + 1} on: the first bad number "
-            f"is in {bad[0] if bad else 'the update'} ({skipped} of {count} steps); skipping bad steps and halving "
-            "the learning rate did not help.",
+            f"training is not finite from step {first} on: the first bad number is in "
+            f"{bad[0] if bad else 'the update'} ({skipped} of {count} steps); skipping bad steps and halving the "
+            "learning rate did not help.",
             where=f"stage {self.loop.stage}",
             fix="Look for extreme values with `latens check`, or lower the rate: --set optimizer.learning_rate=...",
         )
@@ -363,7 +357,7 @@ class _StageRun:
         return model, objective
 
 
-class Interrupted(Exception):  # noqa: N818 - it is no error: the run goes on later
+class Interrupted(Exception):
     """A callback asked to stop between two chunks; `snapshot` is where to go on."""
 
     def __init__(self, reason: str, snapshot: Snapshot) -> None:

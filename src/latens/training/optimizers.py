@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
-import jax
+import jax.numpy as jnp
 import optax
 from optax import contrib
 
@@ -12,9 +12,23 @@ from latens.shapes import PyTree
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     name: getattr(optax, name)
-    for name in (
-        "adabelief adagrad adam adamax adamw amsgrad lamb lion nadam nadamw novograd radam rmsprop sgd yogi"
-    ).split()
+    for name in [
+        "adabelief",
+        "adagrad",
+        "adam",
+        "adamax",
+        "adamw",
+        "amsgrad",
+        "lamb",
+        "lion",
+        "nadam",
+        "nadamw",
+        "novograd",
+        "radam",
+        "rmsprop",
+        "sgd",
+        "yogi",
+    ]
 }
 """The names that a configuration may use, each with optax's constants unless `options` say otherwise."""
 
@@ -65,7 +79,8 @@ def make_optimizer(
     clips += [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
     if schedule != "schedule-free":
         return Optimizer(optax.chain(*clips, inner))
-    transform = optax.chain(*clips, contrib.schedule_free(inner, rate, b1=0.9))
+    averaged = contrib.schedule_free(inner, rate, b1=0.9)  # pyright: ignore[reportArgumentType]
+    transform = optax.chain(*clips, averaged)
 
     def evaluate(opt_state: Any, params: PyTree) -> PyTree:
         return contrib.schedule_free_eval_params(opt_state[-1], params)
@@ -73,14 +88,13 @@ def make_optimizer(
     return Optimizer(transform, evaluate)
 
 
-def _rate(
-    learning_rate: float, schedule: str, warmup_steps: int, total_steps: int | None
-) -> float | Callable[[jax.Array], jax.Array]:
+def _rate(learning_rate: float, schedule: str, warmup_steps: int, total_steps: int | None) -> float | optax.Schedule:
     if schedule == "cosine":
         assert total_steps is not None
         start = 0.0 if warmup_steps else learning_rate
-        return optax.warmup_cosine_decay_schedule(start, learning_rate, warmup_steps, max(total_steps, warmup_steps + 1))
+        end = max(total_steps, warmup_steps + 1)
+        return optax.warmup_cosine_decay_schedule(start, learning_rate, warmup_steps, end)
     if warmup_steps:
         # Starts one step in, so that no step is taken at rate 0.
-        return lambda step: learning_rate * jax.numpy.minimum(1.0, (step + 1) / warmup_steps)
+        return lambda step: learning_rate * jnp.minimum(1.0, (jnp.asarray(step) + 1) / warmup_steps)
     return learning_rate

@@ -71,7 +71,7 @@ def make_program(
         )
 
     def step(state: TrainState, batch: Batch, check_gradients: bool) -> tuple[TrainState, StepInfo]:
-        data_key, weight_key, draw_key, update_key = jax.random.split(jax.random.fold_in(state.key, state.step), 4)
+        data_key, weight_key, draw_key, _update_key = jax.random.split(jax.random.fold_in(state.key, state.step), 4)
         prepared = prepare_batch(preparation, batch, key=data_key)
 
         def loss_of(trainable: PyTree) -> tuple[Array, dict]:

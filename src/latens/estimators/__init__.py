@@ -1,0 +1,5 @@
+"""The scikit-learn face: estimators on the same machinery as the command."""
+
+from .autoencoder import Autoencoder as Autoencoder
+from .classifier import GenerativeClassifier as GenerativeClassifier
+from .vae import VAE as VAE

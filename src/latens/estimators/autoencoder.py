@@ -1,0 +1,262 @@
+"""A plain autoencoder as a scikit-learn transformer, and the training of both autoencoders."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from msgspec.structs import replace
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import Tags, check_array
+from sklearn.utils.validation import check_is_fitted
+
+from latens import config as configuration
+from latens import evaluation
+from latens.config import VAEConfig, override
+from latens.data import Batch, Schema
+from latens.distributions import log_prob
+from latens.errors import ConfigError, DataError, LatensError, ModelFileError
+from latens.estimators.base import LatensEstimator, as_dataset, plain_value, print_epochs, seed_of
+from latens.evaluation.batched import map_rows
+from latens.experiment import Experiment, prepare, train
+from latens.models import LatentModel
+from latens.recipes import get_recipe
+from latens.safefile import unpack
+from latens.shapes import Array, Key
+from latens.trained import TrainedModel
+
+Network = Callable[..., Any]
+"""A network (an equinox module or a function of one example), or a factory `(schema, key) -> network`."""
+
+
+class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
+    r"""A plain autoencoder: codes without a prior, so no samples and no log p(x).
+
+    Maximises $\log p(x \mid z)$ at the code $z$ of each row, summed over its cells, averaged over rows, in nats.
+
+    **Arguments:**
+
+    - `latent_dim`: size of the code; None: the recipe's, or a quarter of the columns (2 to 32).
+    - `hidden`: widths of the encoder's hidden layers, mirrored in the decoder; None: the recipe's, or from the data.
+    - `likelihood`: "auto" (the recipe's; for the default recipe Normal for real numbers, Bernoulli where every cell
+      is 0 or 1), "bernoulli" (cells in [0, 1]), "continuous-bernoulli", "normal" or "categorical" (whole numbers).
+    - `recipe`: a name that `latens recipes` lists.
+    - `epochs`, `steps`, `batch_size`, `learning_rate`: None means the recipe's.
+    - `settings`: further options by name, e.g. `{"optimizer.schedule": "cosine"}`; they win.
+    - `encoder`, `decoder`: networks of your own, or factories `(schema, key) -> network`; they must give as many
+      outputs as the head needs (the error says how many).
+    - `validation_fraction` of the rows choose the best epoch and stop early (from 50 rows on); the others train.
+    - `random_state`: of first weights, noise and order of rows. `verbose`: one line an epoch on stderr.
+
+    **Attributes:** `model_` (a `TrainedModel`), `history_` (dict of lists, one entry an epoch), `reasons_` (what was
+    decided from the data, and why), `latent_dim_`, `n_features_in_`, `feature_names_in_`.
+    Rumelhart, Hinton & Williams (1986).
+    """
+
+    _config_kind = VAEConfig
+    _fixed_settings: dict[str, Any] = {"posterior.kind": "deterministic", "objective.name": "reconstruction"}  # noqa: RUF012
+
+    def __init__(
+        self,
+        latent_dim: int | None = None,
+        *,
+        hidden: int | Sequence[int] | None = None,
+        likelihood: str = "auto",
+        recipe: str = "default",
+        epochs: float | None = None,
+        steps: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        settings: dict[str, Any] | None = None,
+        encoder: Network | None = None,
+        decoder: Network | None = None,
+        validation_fraction: float | None = 0.1,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.likelihood = likelihood
+        self.recipe = recipe
+        self.epochs = epochs
+        self.steps = steps
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.settings = settings
+        self.encoder = encoder
+        self.decoder = decoder
+        self.validation_fraction = validation_fraction
+        self.random_state = random_state
+        self.verbose = verbose
+
+    # --- fit ---
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Train on the rows of `X`, of shape (n, columns) or (n, ...) for pictures; `y` is ignored.
+
+        **Raises:** ConfigError or DataError (both are ValueErrors) with the remedy.
+        """
+        x = self._table(X, reset=True)
+        self.seed_ = seed_of(self.random_state)
+        config = self._configure()
+        names = getattr(self, "feature_names_in_", None)
+        data = as_dataset(
+            x,
+            self._event_shape,
+            family=config.likelihood.family,
+            names=None if names is None else [str(name) for name in names],
+            validation_fraction=self.validation_fraction,
+        )
+        experiment = prepare(config, data)
+        model = None
+        if self.encoder is not None or self.decoder is not None:
+            model = self._with_networks(experiment.new_model(), data.schema, experiment)
+        trained, result = train(experiment, callbacks=[print_epochs] if self.verbose else [], model=model)
+        if model is not None:
+            # No recipe builds this model; with its configuration, `load` can ask for the networks alone.
+            trained = trained.with_facts(config=configuration.to_json(experiment.config))
+        self.model_, self.reasons_ = trained, list(experiment.reasons)
+        self.history_ = {
+            name: [record[name] for record in result.history] for name in (result.history or [{}])[0] if name != "event"
+        }
+        self._count_latents(experiment.config)
+        return self
+
+    def _configure(self) -> VAEConfig:
+        config = get_recipe(self.recipe).config
+        if not isinstance(config, VAEConfig):
+            raise ConfigError(f"{self.recipe} is a classifier.", where="recipe", fix="Use GenerativeClassifier.")
+        chosen = {
+            "posterior.latent_dim": self.latent_dim,
+            "network.hidden": self.hidden,
+            "likelihood.family": None if self.likelihood == "auto" else self.likelihood,
+            "training.batch_size": self.batch_size,
+            "optimizer.learning_rate": self.learning_rate,
+            "training.epochs": self.epochs,
+            "training.steps": self.steps,
+            **self._own_settings(),
+        }
+        given = {name: plain_value(value) for name, value in chosen.items() if value is not None}
+        if self.epochs is not None or self.steps is not None:
+            # A budget of one's own replaces the recipe's.
+            config = replace(config, training=replace(config.training, epochs=None, steps=None, minutes=None))
+        # An estimator brings no test rows: those of `validation_fraction` validate.
+        given = {"training.seed": self.seed_, "data.validation": "split", **self._fixed_settings, **given}
+        return override(config, {**given, **{k: plain_value(v) for k, v in (self.settings or {}).items()}})
+
+    def _own_settings(self) -> dict[str, Any]:
+        return {}
+
+    def _with_networks(self, model: LatentModel, schema: Schema, experiment: Experiment | None = None) -> LatentModel:
+        """The model with the user's networks in the place of the recipe's."""
+        key = jax.random.fold_in(jax.random.key(self.seed_), 0x4E37)
+        for number, part in enumerate(("encoder", "decoder")):
+            given = getattr(self, part)
+            if given is not None:
+                network = given(schema, jax.random.fold_in(key, number)) if _is_factory(given) else given
+                model = eqx.tree_at(lambda m, p=part: getattr(m, p).network, model, network)
+        if experiment is not None:
+            # Trace one row: a network of a wrong size is named before training starts.
+            row = jax.ShapeDtypeStruct(schema.shape, jnp.int32 if experiment.preparation.integer else jnp.float32)
+            eqx.filter_eval_shape(lambda m, x: m.likelihood(m.posterior(x).mean()).mean(), model, row)
+        return model
+
+    def _count_latents(self, config: Any) -> None:
+        self.latent_dim_ = self._n_features_out = int(config.posterior.latent_dim)
+
+    # --- rows to codes and back ---
+
+    def transform(self, X: Any) -> np.ndarray:
+        """The mean of q(z | x) for every row, float32 of shape (n, latent_dim)."""
+        batch = self._batch(X)
+        codes = evaluation.encode(
+            self.model_.model, batch, preparation=self.model_.preparation, key=jax.random.key(self.seed_)
+        )
+        return codes["mean"].reshape(len(codes["mean"]), -1).astype(np.float32)
+
+    def inverse_transform(self, Z: Any) -> np.ndarray:
+        """The mean of p(x | z) for every code, in the units and the shape of the rows that fit saw, float32."""
+        check_is_fitted(self)
+        z = check_array(Z, dtype=np.float32, input_name="Z")
+        if z.shape[1] != self.latent_dim_:
+            raise DataError(
+                f"codes have {z.shape[1]} columns; the model has {self.latent_dim_} latent units", where="Z"
+            )
+        return self._decode(z, jax.random.key(self.seed_), mean=True)
+
+    def _decode(self, z: np.ndarray, key: Key, *, mean: bool) -> np.ndarray:
+        return self._in_units(evaluation.decode(self.model_.model, z, key=key, mean=mean), draws=not mean)
+
+    def reconstruct(self, X: Any) -> np.ndarray:
+        """The mean of p(x | z) at the posterior mean of every row: `inverse_transform(transform(X))`."""
+        return self.inverse_transform(self.transform(X))
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean over rows of log p(x | z) at their codes, in nats."""
+        rows = map_rows(
+            _log_likelihood,
+            self.model_.model,
+            self._batch(X),
+            preparation=self.model_.preparation,
+            key=jax.random.key(self.seed_),
+        )
+        return float(np.mean(rows, dtype=np.float64))
+
+    # --- files ---
+
+    def _own_facts(self) -> dict[str, Any]:
+        return {"history": self.history_, "reasons": self.reasons_}
+
+    def _restore(self, trained: TrainedModel, where: str) -> dict[str, Any]:
+        facts = super()._restore(trained, where)
+        history, reasons = facts.get("history"), facts.get("reasons")
+        self.history_ = history if isinstance(history, dict) else {}
+        self.reasons_ = reasons if isinstance(reasons, list) else []
+        self._count_latents(trained.config or configuration.from_json(trained.facts["config"]))
+        return facts
+
+    def _open(self, raw: bytes, where: str) -> TrainedModel:
+        if self.encoder is None and self.decoder is None:
+            return TrainedModel.from_bytes(raw, where=where)
+        _, metadata = unpack(raw, where=where)
+        facts = metadata.get("facts")
+        if not isinstance(facts, dict) or "config" not in facts:
+            raise ModelFileError("was not saved by an estimator with networks of its own.", where=where,
+                                 fix="Load it without encoder and decoder.")  # fmt: skip
+        self.seed_ = getattr(self, "seed_", 0)
+        try:
+            config = configuration.from_json(facts["config"])
+            schema = Schema.from_json(metadata["schema"])
+            into = eqx.filter_eval_shape(
+                lambda key: self._with_networks(get_recipe(config.recipe).build(schema, config, key=key), schema),
+                jax.random.key(0),
+            )
+        except ModelFileError:
+            raise
+        except LatensError as error:
+            raise ModelFileError(f"the configuration in the file does not fit: {error}", where=where) from None
+        return TrainedModel.from_bytes(raw, into=into, where=where)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+
+def _log_likelihood(model: LatentModel, batch: Batch, key: Key) -> Array:
+    return jax.vmap(lambda x: log_prob(model.likelihood(model.posterior(x).mean()), x))(batch.x)
+
+
+def _is_factory(network: Network) -> bool:
+    """Whether this makes a network: it takes a `schema`, or two arguments by position. Modules are networks."""
+    if isinstance(network, eqx.Module):
+        return False
+    try:
+        parameters = inspect.signature(network).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    needed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
+    return len(needed) == 2 or any(p.name == "schema" for p in parameters)

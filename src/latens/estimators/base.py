@@ -1,0 +1,190 @@
+"""What the estimators share: rows in, units out, and files and pickles that hold no code."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from latens.data import TRAIN, VALIDATION, Batch, Dataset, Schema, infer_schema
+from latens.data.batches import hash_rows
+from latens.data.infer import conform, store
+from latens.data.rows import row_keys
+from latens.errors import ModelFileError, UsageError
+from latens.trained import TrainedModel
+from latens.training import Event
+
+LEAST_ROWS_TO_VALIDATE = 50
+"""With fewer rows than this all of them train."""
+
+
+class LatensEstimator(BaseEstimator):
+    """Validation, saving and pickling. A fitted estimator holds one `TrainedModel` as `model_`."""
+
+    _config_kind: type
+    """The configuration of the models this estimator can hold."""
+
+    # --- rows ---
+
+    def _table(self, X: Any, *, reset: bool, y: Any = None) -> Any:
+        """Checked rows as a table; pictures (n, ...) are flattened, and fit remembers their shape."""
+        shape = tuple(getattr(X, "shape", ()))
+        pictures = len(shape) > 2 and shape[0] > 0 and 0 not in shape
+        if reset:
+            self._event_shape = tuple(int(n) for n in shape[1:]) if pictures else None
+        if pictures:
+            X = np.asarray(X).reshape(shape[0], -1)
+        # validate_data tells "no y wanted" from "y is None" by a word of its own.
+        return validate_data(self, X, "no_validation" if y is None else y, reset=reset)
+
+    def _batch(self, X: Any) -> Batch:
+        """Rows as the model takes them, each with a random key made from its own bytes."""
+        check_is_fitted(self)
+        schema = self.model_.schema
+        x = self._table(X, reset=False).reshape(-1, *schema.shape)
+        conform(x, None, schema, where="X")
+        return self.model_.batch(store(x, schema, "X"))
+
+    def _in_units(self, values: np.ndarray, *, draws: bool) -> np.ndarray:
+        """What a likelihood gives, in the units and the shape of the rows that fit saw, as float32."""
+        prepare = self.model_.preparation
+        values = values * prepare.divide if prepare.divide != 1.0 else values
+        if prepare.dequantize:
+            values = np.floor(values) if draws else values - 0.5
+        shape = self.model_.schema.shape if self._event_shape is None else self._event_shape
+        return np.asarray(values, np.float32).reshape(len(values), *shape)
+
+    # --- files ---
+
+    def save(self, path: str | Path) -> Path:
+        """Write one `.safetensors` file that `load`, and the command `latens`, can read; it holds no code."""
+        check_is_fitted(self)
+        return self._with_facts().save(path)
+
+    @classmethod
+    def load(cls, path: str | Path, **networks: Any) -> Self:
+        """A fitted estimator from a file of `save`, or from a model that the command trained.
+
+        **Arguments:** `encoder` and `decoder`, for a model that was fitted with networks of your own.
+        **Raises:** ModelFileError saying which part of the file is wrong.
+        """
+        estimator = cls(**networks)
+        estimator._restore(estimator._open(Path(path).read_bytes(), str(path)), str(path))
+        return estimator
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        if isinstance(state.get("model_"), TrainedModel):
+            state["model_"] = state["model_"].to_bytes()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if isinstance(self.__dict__.get("model_"), bytes):
+            self.model_ = self._open(self.model_, "the pickle")
+
+    def _open(self, raw: bytes, where: str) -> TrainedModel:
+        """The model in these bytes."""
+        return TrainedModel.from_bytes(raw, where=where)
+
+    def _with_facts(self) -> TrainedModel:
+        """The model with what only the estimator knows."""
+        names = getattr(self, "feature_names_in_", None)
+        facts = {
+            "name": type(self).__name__,
+            "params": {**self._plain_params(), "random_state": self.seed_},
+            "feature_names": None if names is None else [str(name) for name in names],
+            "event_shape": None if self._event_shape is None else list(self._event_shape),
+        }
+        return self.model_.with_facts(estimator={**facts, **self._own_facts()})
+
+    def _plain_params(self) -> dict[str, Any]:
+        """The parameters that JSON can hold."""
+        plain = (bool, int, float, str, tuple, list, dict, type(None))
+        params = {name: plain_value(value) for name, value in self.get_params(deep=False).items()}
+        return {name: value for name, value in params.items() if isinstance(value, plain)}
+
+    def _own_facts(self) -> dict[str, Any]:
+        return {}
+
+    def _restore(self, trained: TrainedModel, where: str) -> dict[str, Any]:
+        """Become the estimator that was saved; the facts come from a file and are believed only where they fit."""
+        config, schema = trained.config, trained.schema
+        if config is not None and not isinstance(config, self._config_kind):
+            fix = f"Load it with {'VAE' if self._config_kind.__name__ != 'VAEConfig' else 'GenerativeClassifier'}."
+            raise ModelFileError(f"the file holds no {type(self).__name__}.", where=where, fix=fix)
+        facts = trained.facts.get("estimator", {})
+        facts = facts if isinstance(facts, dict) else {}
+        if facts.get("name", type(self).__name__) != type(self).__name__:
+            raise ModelFileError(f"the file holds a {str(facts['name'])[:50]}.", where=where, fix="Load it as that.")
+        params = facts.get("params")
+        params = params if isinstance(params, dict) else {} if config is None else {"recipe": config.recipe}
+        known = self._plain_params()
+        self.set_params(**{k: _tuples(v) for k, v in params.items() if k in known and k not in ("encoder", "decoder")})
+        self.model_, self.n_features_in_ = trained, int(np.prod(schema.shape))
+        names = facts.get("feature_names")
+        if isinstance(names, list) and len(names) == self.n_features_in_ and all(isinstance(n, str) for n in names):
+            self.feature_names_in_ = np.array(names, object)
+        shape = facts.get("event_shape")
+        self._event_shape = schema.shape if shape == list(schema.shape) or len(schema.shape) > 1 else None
+        seed = params.get("random_state")
+        self.seed_ = seed if type(seed) is int and 0 <= seed < 2**32 else 0
+        return facts
+
+
+def plain_value(value: Any) -> Any:
+    """NumPy's scalars and arrays as Python's own."""
+    return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def seed_of(random_state: Any) -> int:
+    """A whole number for `random_state`: itself, or drawn from the generator (None: numpy's global one)."""
+    if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
+        if not 0 <= random_state < 2**32:
+            raise UsageError(f"random_state lies in 0..2**32 - 1, not {random_state}.", where="random_state")
+        return int(random_state)
+    return int(check_random_state(random_state).randint(2**31 - 1))
+
+
+def as_dataset(
+    x: np.ndarray,
+    shape: Sequence[int] | None,
+    *,
+    family: str = "auto",
+    names: Sequence[str] | None = None,
+    validation_fraction: float | None = None,
+) -> Dataset:
+    """Rows of a table as a data set whose kind of cell suits the likelihood `family`.
+
+    **Arguments:** `x` (n, D); `shape` of one picture, or None for a table; `names` of the columns;
+    `validation_fraction` of the rows validate, chosen by a hash of their position (from 50 rows on).
+    """
+    n = len(x)
+    picked = row_keys(np.arange(n)).astype(np.float64) / 2**32
+    fraction = validation_fraction if validation_fraction and n >= LEAST_ROWS_TO_VALIDATE else 0.0
+    split = np.where(picked < fraction, VALIDATION, TRAIN).astype(np.uint8)
+    rows = x if shape is None else x.reshape(n, *shape)
+    low, high = float(x.min()), float(x.max())
+    whole = x.dtype.kind in "biu" or bool(np.all(x == np.floor(x)))
+    if family == "categorical" and whole and low >= 0 and high <= 255:
+        rows = rows.astype(np.uint8)
+    schema = infer_schema(rows, split == TRAIN, None if shape is not None else names, where="X")
+    if family in ("bernoulli", "continuous-bernoulli") and schema.kind == "real" and low >= 0 and high <= 1:
+        schema = Schema(schema.shape, "unit")
+    stored = store(rows, schema, "X")
+    return Dataset(stored, schema, hash_rows(stored), np.arange(n), split, "X")
+
+
+def print_epochs(event: Event) -> None:
+    """A callback that writes one line an epoch to stderr."""
+    if event.kind == "epoch":
+        numbers = [f"{name} {value:.6g}" for name, value in event.record.items() if isinstance(value, int | float)]
+        print(", ".join(numbers), file=sys.stderr)

@@ -1,0 +1,229 @@
+"""Classifiers made of one density a class."""
+
+import dataclasses
+from typing import Any, Self
+
+import jax
+import numpy as np
+from sklearn.base import ClassifierMixin, clone
+from sklearn.utils import column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from latens import evaluation
+from latens.config import ClassifierConfig, override
+from latens.data.infer import with_classes
+from latens.errors import UsageError
+from latens.estimators.base import LatensEstimator, as_dataset, seed_of
+from latens.evaluation.classes import ClassSamples, normalise
+from latens.experiment import prepare, train
+from latens.recipes import get_recipe
+from latens.trained import TrainedModel
+
+_RECIPES = {"gaussian": "mlq-gaussian", "mixture": "mlq-mixture"}
+
+
+class GenerativeClassifier(ClassifierMixin, LatensEstimator):
+    r"""Bayes' rule on one density a class: $p(c \mid x) \propto p(c)\, p(x \mid c)$, with training frequencies $p(c)$.
+
+    **Arguments:**
+
+    - `density`: "gaussian" (one Gaussian of full covariance a class), "mixture" (scikit-learn's
+      `BayesianGaussianMixture`), or any estimator with `fit`, `score_samples` and `sample`, such as a `VAE`: a copy of
+      it is fitted to the rows of each class.
+    - `n_components`, `inference` ("variational" or "em"), `max_iter`: of the mixture.
+    - `reg_covar`: added to every variance of "gaussian" and "mixture", in squared units of X (uint8 pixels are divided
+      by 255 first); it keeps columns that never change from making a covariance singular.
+    - `random_state`: of the mixture's start and of samples.
+
+    **Attributes:** `classes_`, `log_prior_` (C,), `reasons_`; `model_` for the two densities given by name,
+    `densities_` otherwise.
+
+    >>> X = np.concatenate([np.random.default_rng(0).normal(size=(50, 2)) + centre for centre in (-3, 3)])
+    >>> y = np.repeat(["left", "right"], 50)
+    >>> GenerativeClassifier().fit(X, y).predict([[-3.0, -3.0], [3.0, 3.0]]).tolist()
+    ['left', 'right']
+    """
+
+    _config_kind = ClassifierConfig
+
+    def __init__(
+        self,
+        density: Any = "gaussian",
+        *,
+        n_components: int = 10,
+        inference: str = "variational",
+        max_iter: int = 100,
+        reg_covar: float = 1e-3,
+        random_state: Any = None,
+    ) -> None:
+        self.density = density
+        self.n_components = n_components
+        self.inference = inference
+        self.max_iter = max_iter
+        self.reg_covar = reg_covar
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit one density to the rows of each class in `y`, of shape (n,).
+
+        **Raises:** DataError (a ValueError) for classes with too few rows.
+        """
+        x, y = self._table(X, reset=True, y=y)
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        self.seed_ = seed_of(self.random_state)
+        if not isinstance(self.density, str):
+            return self._fit_densities(x, codes)
+        if self.density not in _RECIPES:
+            raise UsageError(f"{self.density!r} is no density.", where="density", fix=f"Valid: {', '.join(_RECIPES)}.")
+        names = getattr(self, "feature_names_in_", None)
+        data = as_dataset(x, self._event_shape, names=None if names is None else [str(name) for name in names])
+        schema = with_classes(data.schema, tuple(str(c) for c in self.classes_.tolist()))
+        settings = {
+            "density.components": self.n_components,
+            "density.inference": self.inference,
+            "density.max_iterations": self.max_iter,
+            "density.reg_covar": self.reg_covar,
+            "training.seed": self.seed_,
+        }
+        config = get_recipe(_RECIPES[self.density]).config
+        assert isinstance(config, ClassifierConfig)
+        labelled = dataclasses.replace(data, schema=schema, label=codes.astype(np.int32))
+        experiment = prepare(override(config, settings), labelled)
+        self.model_, _ = train(experiment)
+        self.reasons_ = list(experiment.reasons)
+        self.log_prior_ = np.asarray(self.model_.model.log_prior)
+        return self
+
+    def _fit_densities(self, x: np.ndarray, codes: np.ndarray) -> Self:
+        lacking = [name for name in ("fit", "score_samples", "sample") if not hasattr(self.density, name)]
+        if lacking:
+            fix = "Use one with fit, score_samples and sample."
+            raise UsageError(f"the density has no {lacking[0]}.", where="density", fix=fix)
+        self.densities_ = [clone(self.density).fit(x[codes == code]) for code in range(len(self.classes_))]
+        self.log_prior_ = np.log(np.bincount(codes, minlength=len(self.classes_)) / len(codes))
+        self.reasons_ = ["class priors are the frequencies of the training rows"]
+        return self
+
+    # --- predictions ---
+
+    def log_joint(self, X: Any) -> np.ndarray:
+        """log p(x, class) of every row in nats, of shape (n, C)."""
+        check_is_fitted(self)
+        if hasattr(self, "model_"):
+            batch = self._batch(X)
+            return evaluation.class_log_joint(self.model_.model, batch, preparation=self.model_.preparation)
+        x = self._table(X, reset=False)
+        return np.stack([density.score_samples(x) for density in self.densities_], axis=1) + self.log_prior_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of every row."""
+        return self.classes_[self.log_joint(X).argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """p(class | x), of shape (n, C), in the order of `classes_`."""
+        return normalise(self.log_joint(X))
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """log p(class | x), of shape (n, C)."""
+        joint = self.log_joint(X)
+        return joint - np.logaddexp.reduce(joint, axis=1, keepdims=True)
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """log p(x) of every row, summed over the classes, in nats."""
+        return np.logaddexp.reduce(self.log_joint(X), axis=1)
+
+    # --- samples and components ---
+
+    def sample(
+        self, n_samples: int = 1, label: Any = None, *, random_state: Any = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Rows of the class `label` (None: of classes drawn from the prior) and their classes.
+
+        **Raises:** UsageError for a class that training did not have.
+        """
+        check_is_fitted(self)
+        if hasattr(self, "model_"):
+            drawn = self.sample_components(n_samples, label, random_state=random_state)
+            return drawn.x, self.classes_[drawn.label]
+        seed = seed_of(self.random_state if random_state is None else random_state)
+        generator = np.random.default_rng(seed)
+        prior = np.exp(self.log_prior_)
+        codes = np.full(n_samples, self._code(label)) if label is not None else (
+            generator.choice(len(prior), n_samples, p=prior / prior.sum()))  # fmt: skip
+        x = np.empty((n_samples, self.n_features_in_))
+        for code in np.unique(codes):
+            rows = np.flatnonzero(codes == code)
+            drawn = self.densities_[code].sample(len(rows))
+            # scikit-learn's mixtures give (rows, components).
+            x[rows] = np.asarray(drawn[0] if isinstance(drawn, tuple) else drawn).reshape(len(rows), -1)
+        shape = (self.n_features_in_,) if self._event_shape is None else self._event_shape
+        return x.reshape(n_samples, *shape), self.classes_[codes]
+
+    def sample_components(self, n_samples: int = 1, label: Any = None, *, random_state: Any = None) -> ClassSamples:
+        """Samples with their class (an index into `classes_`), component and component's mean, for named densities."""
+        trained = self._named()
+        seed = seed_of(self.random_state if random_state is None else random_state)
+        key = jax.random.fold_in(jax.random.key(seed), 0xC1A5)
+        code = None if label is None else self._code(label)
+        drawn = evaluation.sample_classes(trained.model, n_samples, key=key, label=code)
+        means = self._in_units(drawn.component_mean, draws=False)
+        return drawn._replace(x=self._in_units(drawn.x, draws=True), component_mean=means)
+
+    def responsibilities(self, X: Any, y: Any = None) -> np.ndarray:
+        """p(component | x, class) of every row, of shape (n, n_components), for named densities.
+
+        The class is the row's in `y`, or where `y` is None the predicted one.
+        """
+        trained = self._named()
+        batch = self._batch(X)
+        if y is not None:
+            codes = np.array([self._code(label) for label in column_or_1d(y).tolist()], np.int32)
+            batch = dataclasses.replace(batch, label=codes)
+        return evaluation.class_responsibilities(trained.model, batch, preparation=trained.preparation)
+
+    @property
+    def effective_components_(self) -> np.ndarray:
+        """exp of the entropy of each class's weights: how many components it uses, of shape (C,)."""
+        return np.asarray(self._named().model.effective_components())
+
+    def _named(self) -> TrainedModel:
+        check_is_fitted(self)
+        if not hasattr(self, "model_"):
+            raise UsageError("only a Gaussian or a mixture has components.", fix='Use density="mixture".')
+        return self.model_
+
+    def _code(self, label: Any) -> int:
+        found = np.flatnonzero(self.classes_ == label)
+        if not len(found):
+            raise UsageError(f"there is no class {label!r}.", where="label", fix=f"Valid: {self.classes_.tolist()}.")
+        return int(found[0])
+
+    # --- files ---
+
+    def _with_facts(self) -> TrainedModel:
+        if not hasattr(self, "model_"):
+            raise UsageError(
+                "densities of your own have no common file.", fix="Save each of densities_, or pickle the classifier."
+            )
+        return super()._with_facts()
+
+    def _own_facts(self) -> dict[str, Any]:
+        return {"classes": self.classes_.tolist(), "reasons": self.reasons_}
+
+    def _restore(self, trained: TrainedModel, where: str) -> dict[str, Any]:
+        facts = super()._restore(trained, where)
+        names = trained.schema.classes or ()
+        classes = facts.get("classes")
+        # Numbers stay numbers where the file's list says the same as the schema's names.
+        same = isinstance(classes, list) and tuple(map(str, classes)) == names
+        self.classes_ = np.array(classes if same else list(names))
+        self.log_prior_ = np.asarray(trained.model.log_prior)
+        reasons = facts.get("reasons")
+        self.reasons_ = reasons if isinstance(reasons, list) else []
+        if trained.config is not None and "params" not in facts:
+            assert isinstance(trained.config, ClassifierConfig)
+            self.density = trained.config.density.kind
+        return facts

@@ -1,0 +1,127 @@
+"""A variational autoencoder as a scikit-learn transformer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from sklearn.utils.validation import check_is_fitted
+
+from latens import evaluation
+from latens.estimators.autoencoder import Autoencoder, Network
+from latens.estimators.base import seed_of
+from latens.shapes import Key
+from latens.trained import TrainedModel
+
+MOST_SAMPLES = 10**6
+"""What a file may ask for; a call may ask for more."""
+
+
+class VAE(Autoencoder):
+    r"""A variational autoencoder: codes, samples and log p(x).
+
+    Maximises the evidence lower bound $E_{q(z|x)}[\log p(x|z)] - \beta\,\mathrm{KL}(q(z|x) \| p(z))$ in nats, summed
+    over the cells of a row, averaged over rows. Kingma & Welling (2014), equation 3.
+
+    **Arguments:** those of `Autoencoder`, `beta` (None: the recipe's, 1 by default) and `num_samples` of the
+    importance sampling in `score_samples`.
+
+    >>> X = np.random.default_rng(0).normal(size=(200, 4))
+    >>> vae = VAE(latent_dim=2, epochs=3, random_state=0).fit(X)
+    >>> vae.transform(X).shape, vae.sample(5).shape, vae.score_samples(X).shape
+    ((200, 2), (5, 4), (200,))
+    """
+
+    _fixed_settings: dict[str, Any] = {}  # noqa: RUF012
+
+    def __init__(
+        self,
+        latent_dim: int | None = None,
+        *,
+        hidden: int | Sequence[int] | None = None,
+        likelihood: str = "auto",
+        recipe: str = "default",
+        epochs: float | None = None,
+        steps: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        beta: float | None = None,
+        settings: dict[str, Any] | None = None,
+        encoder: Network | None = None,
+        decoder: Network | None = None,
+        num_samples: int = 100,
+        validation_fraction: float | None = 0.1,
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(
+            latent_dim,
+            hidden=hidden,
+            likelihood=likelihood,
+            recipe=recipe,
+            epochs=epochs,
+            steps=steps,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            settings=settings,
+            encoder=encoder,
+            decoder=decoder,
+            validation_fraction=validation_fraction,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        self.beta = beta
+        self.num_samples = num_samples
+
+    def _own_settings(self) -> dict[str, Any]:
+        return {"objective.beta": self.beta}
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        r"""$\log\frac1K\sum_k p(x|z_k)\,p(z_k)/q(z_k|x)$ of every row with K = `num_samples`, in nats, float32.
+
+        A row's draws come from its own bytes: neither order nor subsets of the rows change its number.
+        """
+        return evaluation.log_marginal(
+            self.model_.model if hasattr(self, "model_") else None,
+            self._batch(X),
+            num_samples=self.num_samples,
+            key=jax.random.key(self.seed_),
+            preparation=self.model_.preparation,
+        )
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean of `score_samples`, in nats."""
+        return float(np.mean(self.score_samples(X), dtype=np.float64))
+
+    def sample(self, n_samples: int = 1, *, random_state: Any = None) -> np.ndarray:
+        """`n_samples` rows drawn from the model: z from the prior, then x from p(x | z)."""
+        return self.prior_predictive(n_samples, random_state=random_state)
+
+    def prior_predictive(self, n: int = 1, mean: bool = False, *, random_state: Any = None) -> np.ndarray:
+        """n rows from the prior: draws from p(x | z), or with `mean=True` its means at draws of z."""
+        check_is_fitted(self)
+        z_key, x_key = jax.random.split(self._sampling_key(random_state))
+        return self._decode(evaluation.sample_prior(self.model_.model, n, key=z_key), x_key, mean=mean)
+
+    def posterior_predictive(self, X: Any, mean: bool = False, *, random_state: Any = None) -> np.ndarray:
+        """For every row: a draw from p(x | z) at a draw from q(z | x); `mean=True`: its mean at the posterior mean."""
+        batch = self._batch(X)
+        values = evaluation.reconstruct(
+            self.model_.model,
+            batch,
+            preparation=self.model_.preparation,
+            key=self._sampling_key(random_state),
+            mean=mean,
+        )
+        return self._in_units(values, draws=not mean)
+
+    def _sampling_key(self, random_state: Any) -> Key:
+        """The same for the same `random_state` (the estimator's, where none is given)."""
+        chosen = self.random_state if random_state is None else random_state
+        return jax.random.fold_in(jax.random.key(seed_of(chosen)), 0x5A3B)
+
+    def _restore(self, trained: TrainedModel, where: str) -> dict[str, Any]:
+        facts = super()._restore(trained, where)
+        if type(self.num_samples) is not int or not 1 <= self.num_samples <= MOST_SAMPLES:
+            self.num_samples = 100
+        return facts

@@ -1,0 +1,29 @@
+"""Two small models that ship with latens, ready to sample from: `latens sample pretrained:digits-2d -n 16`.
+
+`digits-2d` and `digits-16d` are the default recipe on scikit-learn's 1797 digits of 8 by 8 pixels (the test part of
+UCI's "Optical recognition of handwritten digits", E. Alpaydin and C. Kaynak, CC BY 4.0), with 2 and 16 latent units.
+`python -m latens.pretrained.make` makes them again.
+"""
+
+from pathlib import Path
+
+from latens.errors import UsageError, nearest
+
+_FOLDER = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """The names of the models that ship with latens, sorted."""
+    return sorted(file.stem for file in _FOLDER.glob("*.safetensors"))
+
+
+def path(name: str) -> Path:
+    """The file of a model that ships with latens, for `TrainedModel.load`.
+
+    **Raises:** UsageError naming the nearest one.
+    """
+    if name not in names():
+        raise UsageError(
+            f"no model {name!r} ships with latens.", where=f"pretrained:{name}", fix=nearest(name, names())
+        )
+    return _FOLDER / f"{name}.safetensors"
