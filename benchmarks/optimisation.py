@@ -112,9 +112,8 @@ def main() -> None:
         return
     for row in table:
         ratio = statistics.median(row["ratios"]) if row["ratios"] else float("nan")
-        print(
-            f"test ELBO {row['target']:6.0f}: CPU ratio {ratio:.3f} (seeds {[round(r, 3) for r in row['ratios']]}), steps {row['steps']}"
-        )
+        seeds = [round(value, 3) for value in row["ratios"]]
+        print(f"test ELBO {row['target']:6.0f}: CPU ratio {ratio:.3f} (seeds {seeds}), steps {row['steps']}")
 
 
 if __name__ == "__main__":

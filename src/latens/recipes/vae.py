@@ -43,7 +43,7 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
     if likelihood.family == "auto":
         family, reason = suggest_likelihood(data)
         likelihood = replace(likelihood, family=family)
-        reasons.append(f"likelihood: {family}, because {reason}")
+        reasons.append(f"likelihood: {family}, because {reason[0].lower()}{reason[1:].rstrip('.')}")
     binarize = "none" if config.data.binarize == "auto" else config.data.binarize
     if likelihood.family == "bernoulli" and schema.kind in ("levels", "unit") and binarize == "none":
         reasons.append(
