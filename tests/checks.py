@@ -148,7 +148,9 @@ def check_first_weights() -> None:
     n_in, n_out = 300, 200
     laws = {
         "he-normal": (np.sqrt(2 / n_in), 3.0),
+        "he-normal-fan-out": (np.sqrt(2 / n_out), 3.0),
         "lecun-normal": (np.sqrt(1 / n_in), 3.0),
+        "normal-gain-2": (2 / np.sqrt(n_in), 3.0),
         "xavier-normal": (np.sqrt(2 / (n_in + n_out)), 3.0),
         "glorot-uniform": (np.sqrt(2 / (n_in + n_out)), 1.8),
     }

@@ -48,6 +48,16 @@ def test_a_network_meets_numpy(name, getkey, strict):
     close(jax.jit(lambda x: network(x))(jnp.asarray(X)), expected)
 
 
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_slopes_of_activations(name, float64):
+    """By central differences, and the slope of the slope by differences of the slope."""
+    x, h = jnp.linspace(-40.0, 40.0, 17) + 0.05, 1e-6
+    slope = jax.vmap(jax.grad(lambda t: ACTIVATIONS[name](t)))
+    close(slope(x), (ACTIVATIONS[name](x + h) - ACTIVATIONS[name](x - h)) / (2 * h), atol=1e-7)
+    curve = jax.vmap(jax.grad(jax.grad(lambda t: ACTIVATIONS[name](t))))
+    close(curve(x), (slope(x + h) - slope(x - h)) / (2 * h), atol=1e-7)
+
+
 def test_biases_start_at_zero_and_images_are_flattened(getkey):
     network = Dense([6, 3, 2], key=getkey())
     assert all(not np.any(layer.bias) for layer in network.layers)

@@ -217,7 +217,7 @@ def test_a_batch_of_padding_alone_is_zero():
 def test_weighted_sums_and_squares():
     batch = batch_of(np.zeros((3, 1)), weight=jnp.asarray([0.5, 2.0, 0.0]))
     close(weighted(jnp.asarray([1.0, -3.0, jnp.nan]), batch), (-5.5, 2.5))
-    tree = {"w": jnp.asarray([[1.0, 2.0]]), "b": jnp.asarray([3.0]), "n": 5}
+    tree = {"weight": jnp.asarray([[1.0, 2.0]]), "b": jnp.asarray([3.0]), "n": 5}
     close(sum_of_squares(tree), 2.5)
     close(sum_of_squares(tree, "all"), 7.0)
 

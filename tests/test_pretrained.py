@@ -25,7 +25,10 @@ def test_a_shipped_model_loads_samples_and_beats_independent_pixels(name):
     assert trained.schema == data.schema
     assert trained.facts["fingerprint"] == data.fingerprint
     assert trained.config.recipe == "default"
-    assert evaluation.sample_prior(trained.model, 3, key=jax.random.key(0)).shape == (3, MODELS[name])
+    assert evaluation.sample_prior(trained.model, 3, key=jax.random.key(0)).shape == (
+        3,
+        MODELS[name]["posterior.latent_dim"],
+    )
 
     # Many draws at one z have the mean that the decoder says, and are levels 0 to 16.
     z = np.tile(evaluation.sample_prior(trained.model, 1, key=jax.random.key(1)), (1000, 1))

@@ -1,3 +1,76 @@
-"""Variational autoencoders for people who want to use them."""
+"""latens is variational autoencoders for people who want to *use* them: one command from a file of data to a trained,
+measured, explorable model; one scikit-learn style class in Python; and underneath a small algebra in which almost every
+published variant is a composition of a prior, a posterior, a likelihood and an objective, never a new class hierarchy.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from latens.config import override as override
+    from latens.data import Dataset as Dataset
+    from latens.data import Schema as Schema
+    from latens.data import load as load_data  # noqa: F401
+    from latens.distributions import StandardNormal as StandardNormal
+    from latens.errors import LatensError as LatensError
+    from latens.estimators import VAE as VAE
+    from latens.estimators import Autoencoder as Autoencoder
+    from latens.estimators import GenerativeClassifier as GenerativeClassifier
+    from latens.evaluation import Estimate as Estimate
+    from latens.evaluation import elbo_parts as elbo_parts
+    from latens.evaluation import log_marginal as log_marginal
+    from latens.experiment import prepare as prepare
+    from latens.experiment import train as train
+    from latens.models import AbstractLatentModel as AbstractLatentModel
+    from latens.models import BayesClassifier as BayesClassifier
+    from latens.models import Conditional as Conditional
+    from latens.models import LatentModel as LatentModel
+    from latens.networks import Dense as Dense
+    from latens.objectives import ELBO as ELBO
+    from latens.objectives import Reconstruction as Reconstruction
+    from latens.recipes import RECIPES as RECIPES
+    from latens.recipes import Recipe as Recipe
+    from latens.recipes import get_recipe as get_recipe
+    from latens.recipes import register as register
+    from latens.trained import TrainedModel as TrainedModel
+    from latens.trained import load as load
+    from latens.training import Budget as Budget
+    from latens.training import Settings as Settings
+    from latens.training import Stage as Stage
+    from latens.training import fit as fit
+    from latens.training import make_optimizer as make_optimizer
+
+# The same names, imported when they are first used: `import latens` alone must cost nothing (JAX takes seconds).
+_HOMES = {
+    "latens.config": ("override",),
+    "latens.data": ("Dataset", "Schema", "load_data"),
+    "latens.distributions": ("StandardNormal",),
+    "latens.errors": ("LatensError",),
+    "latens.estimators": ("VAE", "Autoencoder", "GenerativeClassifier"),
+    "latens.evaluation": ("Estimate", "elbo_parts", "log_marginal"),
+    "latens.experiment": ("prepare", "train"),
+    "latens.models": ("AbstractLatentModel", "BayesClassifier", "Conditional", "LatentModel"),
+    "latens.networks": ("Dense",),
+    "latens.objectives": ("ELBO", "Reconstruction"),
+    "latens.recipes": ("RECIPES", "Recipe", "get_recipe", "register"),
+    "latens.trained": ("TrainedModel", "load"),
+    "latens.training": ("Budget", "Settings", "Stage", "fit", "make_optimizer"),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+_RENAMED = {"load_data": "load"}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'latens' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOME[name]), _RENAMED.get(name, name))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

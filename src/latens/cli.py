@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import difflib
 import importlib
+import io
 import logging
 import os
 import re
@@ -317,7 +318,7 @@ def _discard_stdout() -> None:
 def entry() -> NoReturn:
     """The console script."""
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     # Libraries announce what a user of the command cannot act on (no GPU found, a cache entry written elsewhere).
     logging.getLogger("jax").setLevel(logging.ERROR)

@@ -49,6 +49,7 @@ class PlainProgress:
     def __init__(self) -> None:
         self._last = -math.inf
         self._active: Any = None
+        self._line = "trained"
 
     def __enter__(self) -> "PlainProgress":
         return self
@@ -67,7 +68,7 @@ class PlainProgress:
                 self._last = now
                 say(self._line)
         if event.kind == "stage-end":
-            say(f"{getattr(self, '_line', 'trained')}  done ({event.snapshot.loop.stopped_because})")
+            say(f"{self._line}  done ({event.snapshot.loop.stopped_because})")
 
     def _text(self, event: Event) -> str:
         record, total = event.record, f"/{event.total_steps}" if event.total_steps else ""

@@ -1,5 +1,6 @@
 """TensorBoard event files: scalars, pictures and the graph of the model, by tensorboardX."""
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +50,8 @@ class TensorBoard:
     def __call__(self, event: Event) -> None:
         step = event.snapshot.loop.step
         if event.kind == "start":
-            from tensorboardX.proto.event_pb2 import Event as EventProto
-
             graph = model_graph(event.model())
-            self._writer.file_writer.add_event(EventProto(graph_def=graph.SerializeToString()))
+            self._writer.file_writer.add_event(_messages("event").Event(graph_def=graph.SerializeToString()))
         elif event.kind in ("chunk", "epoch"):
             self._seen |= set(event.record)
             for name, value in event.record.items():
@@ -92,11 +91,6 @@ def model_graph(model: Any) -> Any:
 
     One node for each module that holds arrays, named by its path in the tree and listing its shapes.
     """
-    from tensorboardX.proto.attr_value_pb2 import AttrValue
-    from tensorboardX.proto.graph_pb2 import GraphDef
-    from tensorboardX.proto.node_def_pb2 import NodeDef
-    from tensorboardX.proto.versions_pb2 import VersionDef
-
     modules: dict[str, list[str]] = {}
     for name, array in tree_to_arrays(model).items():
         path, _, leaf = name.rpartition(".")
@@ -105,8 +99,8 @@ def model_graph(model: Any) -> Any:
     nodes: list[Any] = []
 
     def node(name: str, op: str, inputs: list[str], text: str = "") -> str:
-        attr = {"arrays": AttrValue(s=text.encode())} if text else {}
-        nodes.append(NodeDef(name=name, op=op, input=inputs, attr=attr))
+        attr = {"arrays": _messages("attr_value").AttrValue(s=text.encode())} if text else {}
+        nodes.append(_messages("node_def").NodeDef(name=name, op=op, input=inputs, attr=attr))
         return name
 
     def chain(prefix: str, start: str) -> str:
@@ -121,4 +115,9 @@ def model_graph(model: Any) -> Any:
     z = node("z", "Sample", [posterior])
     likelihood = node("likelihood", type(getattr(model, "decoder", model)).__name__, [chain("decoder", z), x])
     node("elbo", "ELBO", [likelihood, posterior, prior])
-    return GraphDef(node=nodes, versions=VersionDef(producer=22))
+    return _messages("graph").GraphDef(node=nodes, versions=_messages("versions").VersionDef(producer=22))
+
+
+def _messages(name: str) -> Any:
+    """A module of tensorboardX's messages, whose classes exist only at run time."""
+    return importlib.import_module(f"tensorboardX.proto.{name}_pb2")

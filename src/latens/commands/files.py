@@ -11,6 +11,7 @@ from latens.atomic import resource_errors, write_atomic
 from latens.data.arrays import Archive, read_npy
 from latens.data.csv_table import read_csv
 from latens.data.raw import Roles
+from latens.data.rows import row_names
 from latens.data.tables import read_parquet
 from latens.errors import ConfigError, DataError
 
@@ -115,7 +116,8 @@ def _latents_in(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     for key in LATENT_KEYS:
         wanted = [f"{key}{i}" for i in range(len(names)) if f"{key}{i}" in names]
         if wanted:
-            return raw.x[:, [names.index(name) for name in wanted]], raw.names
+            ids = None if raw.names is None else row_names(raw.names, len(raw.x), str(path))
+            return raw.x[:, [names.index(name) for name in wanted]], ids
     raise DataError("has no columns mean0, mean1 ...", where=str(path), fix="Name the latents mean0, mean1, or z0, z1.")
 
 

@@ -16,6 +16,8 @@ from latens.runs import RunFolder, default_path
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.experiment import Experiment
+else:
+    Experiment = Any
 
 log = logging.getLogger("latens.command")
 
@@ -33,7 +35,7 @@ def fit(context: Context) -> int:
     return 0
 
 
-def fit_into(context: Context, folder: Path) -> "Experiment":
+def fit_into(context: Context, folder: Path) -> Experiment:
     """Train into a new run folder; run.json and config.json are there before anything slow begins."""
     args = context.args
     settings = settings_of(args)
@@ -96,7 +98,7 @@ def settings_of(args: Any) -> dict[str, Any]:
     return settings
 
 
-def _new_experiment(context: Context, settings: dict[str, Any]) -> "Experiment":
+def _new_experiment(context: Context, settings: dict[str, Any]) -> Experiment:
     from latens.commands.sources import load_new
     from latens.config import override
     from latens.experiment import prepare
@@ -106,7 +108,7 @@ def _new_experiment(context: Context, settings: dict[str, Any]) -> "Experiment":
     return prepare(config, load_new(context.args.data, reading_options(vars(context.args))))
 
 
-def _stored_experiment(context: Context, run: RunFolder) -> "Experiment":
+def _stored_experiment(context: Context, run: RunFolder) -> Experiment:
     """What the run folder says, with the data it names. **Raises:** DataError where they have changed."""
     from latens.commands.sources import load_new, original_source
     from latens.config import from_json, override
@@ -130,7 +132,7 @@ def _stored_experiment(context: Context, run: RunFolder) -> "Experiment":
     return experiment
 
 
-def _train(context: Context, run: RunFolder, experiment: "Experiment", *, resume: bool) -> None:
+def _train(context: Context, run: RunFolder, experiment: Experiment, *, resume: bool) -> None:
     """Train, measure, save."""
     from latens.experiment import describe, train
     from latens.progress import ActiveUnits, make_progress
@@ -164,7 +166,7 @@ def _train(context: Context, run: RunFolder, experiment: "Experiment", *, resume
     _finish(context, run, experiment, trained, result.snapshot.loop)
 
 
-def _watchers(context: Context, run: RunFolder, experiment: "Experiment", stack: contextlib.ExitStack) -> list[Any]:
+def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: contextlib.ExitStack) -> list[Any]:
     """Pictures and event files, where they were asked for; matplotlib is imported only then."""
     watchers: list[Any] = []
     every = getattr(experiment.config.training, "plots_every", None)
@@ -180,7 +182,7 @@ def _watchers(context: Context, run: RunFolder, experiment: "Experiment", stack:
     return watchers
 
 
-def _finish(context: Context, run: RunFolder, experiment: "Experiment", trained: Any, loop: Any) -> None:
+def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any) -> None:
     from latens.commands.report import held_out_rows, report
 
     split, positions = held_out_rows(experiment.data)
@@ -221,7 +223,7 @@ def _close(context: Context, run: RunFolder) -> None:
     context.done(outcome, "\n".join([*lines, f"next: {following}"]))
 
 
-def about(experiment: "Experiment") -> dict[str, Any]:
+def about(experiment: Experiment) -> dict[str, Any]:
     """What run.json says of the data."""
     data = experiment.data
     splits = {name: len(data.subset(name)) for name in ("train", "validation", "test")}

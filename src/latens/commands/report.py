@@ -52,7 +52,8 @@ class Report:
         main = self.metrics[best]
         draws = f", {main.num_samples} draws a row" if main.num_samples > 1 else ""
         held = "" if self.held_out else ", not held out"
-        rows = [(_NAMES[best], f"{main}", f"({self.split}, {main.n} rows{draws}{held})")]
+        value = f"{main.value:.1%} ± {main.standard_error:.1%}" if best == "accuracy" else f"{main}"
+        rows = [(_NAMES[best], value, f"({self.split}, {main.n} rows{draws}{held})")]
         for name in ("bits_per_dimension", "elbo", "log_likelihood", "kl"):
             if name in self.metrics and name != best:
                 rows.append((_NAMES[name], f"{self.metrics[name]}", ""))
@@ -104,7 +105,7 @@ def report(
         warnings.append(("not-held-out", "there are no other rows than those the model was trained on"))
     elif not held_out and split != "all":
         warnings.append(("not-held-out", f"the {split} rows also chose the epoch that is kept"))
-    if "cross_entropy_bound" in metrics:
+    if metrics[headline(metrics)].protocol.startswith("grey"):
         text = "grey cells under a Bernoulli: the numbers are cross-entropy, not log p(x)"
         warnings.append(("cross-entropy", f"{text} (--set data.binarize=stochastic makes them one)"))
     if "active_units" in metrics and isinstance(trained.config, VAEConfig):

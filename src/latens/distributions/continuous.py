@@ -28,6 +28,8 @@ class StandardNormal(AbstractReparameterised):
         return noise
 
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        if event.shape != self.shape:
+            raise ValueError(f"an event of shape {event.shape} under a StandardNormal of shape {self.shape}")
         return -0.5 * (event**2 + LOG_2PI)
 
     def mean(self) -> Float[Array, "*x"]:

@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -30,6 +30,9 @@ from latens.trained import TrainedModel
 
 Network = Callable[..., Any]
 """A network (an equinox module or a function of one example), or a factory `(schema, key) -> network`."""
+
+
+Coder = TypeVar("Coder", bound="Autoencoder")
 
 
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
@@ -94,7 +97,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
 
     # --- fit ---
 
-    def fit(self, X: Any, y: Any = None) -> Self:
+    def fit(self: Coder, X: Any, y: Any = None) -> Coder:
         """Train on the rows of `X`, of shape (n, columns) or (n, ...) for pictures; `y` is ignored.
 
         **Raises:** ConfigError or DataError (both are ValueErrors) with the remedy.
@@ -219,10 +222,16 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         return facts
 
     def _open(self, raw: bytes, where: str) -> TrainedModel:
-        if self.encoder is None and self.decoder is None:
-            return TrainedModel.from_bytes(raw, where=where)
         _, metadata = unpack(raw, where=where)
         facts = metadata.get("facts")
+        if self.encoder is None and self.decoder is None:
+            if isinstance(facts, dict) and "config" in facts:
+                raise ModelFileError(
+                    "was fitted with networks of its own, of which a file holds only the arrays.",
+                    where=where,
+                    fix=f"Give them: {type(self).__name__}.load(path, encoder=..., decoder=...).",
+                )
+            return TrainedModel.from_bytes(raw, where=where)
         if not isinstance(facts, dict) or "config" not in facts:
             raise ModelFileError("was not saved by an estimator with networks of its own.", where=where,
                                  fix="Load it without encoder and decoder.")  # fmt: skip

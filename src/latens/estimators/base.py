@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -20,6 +20,9 @@ from latens.training import Event
 
 LEAST_ROWS_TO_VALIDATE = 50
 """With fewer rows than this all of them train."""
+
+
+Fitted = TypeVar("Fitted", bound="LatensEstimator")
 
 
 class LatensEstimator(BaseEstimator):
@@ -66,7 +69,7 @@ class LatensEstimator(BaseEstimator):
         return self._with_facts().save(path)
 
     @classmethod
-    def load(cls, path: str | Path, **networks: Any) -> Self:
+    def load(cls: type[Fitted], path: str | Path, **networks: Any) -> Fitted:
         """A fitted estimator from a file of `save`, or from a model that the command trained.
 
         **Arguments:** `encoder` and `decoder`, for a model that was fitted with networks of your own.

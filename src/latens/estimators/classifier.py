@@ -1,7 +1,7 @@
 """Classifiers made of one density a class."""
 
 import dataclasses
-from typing import Any, Self
+from typing import Any
 
 import jax
 import numpy as np
@@ -64,7 +64,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         self.reg_covar = reg_covar
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any) -> Self:
+    def fit(self, X: Any, y: Any) -> "GenerativeClassifier":
         """Fit one density to the rows of each class in `y`, of shape (n,).
 
         **Raises:** DataError (a ValueError) for classes with too few rows.
@@ -97,7 +97,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         self.log_prior_ = np.asarray(self.model_.model.log_prior)
         return self
 
-    def _fit_densities(self, x: np.ndarray, codes: np.ndarray) -> Self:
+    def _fit_densities(self, x: np.ndarray, codes: np.ndarray) -> "GenerativeClassifier":
         lacking = [name for name in ("fit", "score_samples", "sample") if not hasattr(self.density, name)]
         if lacking:
             fix = "Use one with fit, score_samples and sample."

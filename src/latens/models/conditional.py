@@ -58,7 +58,9 @@ class Conditional(eqx.Module):
             inputs = jnp.where(mask, inputs, jnp.zeros_like(inputs))
         if self.reads:
             inputs = jnp.concatenate([inputs.reshape(-1), *(self._condition(name, cond) for name in self.reads)])
-        outputs = self.network(inputs, key=key) if _takes_key(self.network) else self.network(inputs)
+        # Without a key there is no dropout, in networks of the user's own neither.
+        network = eqx.nn.inference_mode(self.network) if key is None else self.network
+        outputs = network(inputs, key=key) if _takes_key(network) else network(inputs)
         if outputs.size != self.head.num_outputs:
             raise ConfigError(
                 f"the network gives {outputs.size} outputs, {type(self.head).__name__}(shape={self.head.shape}) "

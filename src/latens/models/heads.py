@@ -155,7 +155,7 @@ class CategoricalHead(AbstractHead):
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
         if frequencies is None:
             raise ValueError("a categorical head starts from the frequencies of its levels")
-        # A level that was never seen keeps a small probability, as if half a row had shown every level.
+        # A level that was never seen keeps a small probability, so that its logit is finite.
         return np.log(np.maximum(frequencies, 1e-4)).reshape(-1)
 
 

@@ -58,9 +58,11 @@ def mean(pair: tuple[Nats, Float[Array, ""]]) -> Nats:
 
 
 def sum_of_squares(tree: PyTree, form: Literal["weights", "all"] = "weights") -> Nats:
-    r"""$\frac12\sum w^2$ over weight matrices (leaves of two and more axes), or over every leaf."""
-    leaves = list(jax.tree.leaves(eqx.filter(tree, eqx.is_inexact_array)))
-    return sum((0.5 * jnp.sum(leaf**2) for leaf in leaves if form == "all" or leaf.ndim > 1), jnp.zeros(()))
+    r"""$\frac12\sum w^2$ over the arrays named `weight`, or over every array."""
+    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_inexact_array))
+    name = lambda entry: getattr(entry, "name", getattr(entry, "key", ""))  # noqa: E731
+    counted = [leaf for path, leaf in leaves if form == "all" or name(path[-1]) == "weight"]
+    return sum((0.5 * jnp.sum(leaf**2) for leaf in counted), jnp.zeros(()))
 
 
 def value_with_gradient(value: Nats, surrogate: Nats) -> Nats:

@@ -65,7 +65,8 @@ def draw(
     def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any, row_noise: Any) -> tuple:
         row_key = jax.random.fold_in(key, row_id)
         network_key = jax.random.fold_in(row_key, 0xD809) if dropout else None
-        posterior = model.posterior(x, cond=cond, mask=mask, key=network_key)
+        encoder_key = None if network_key is None else jax.random.fold_in(network_key, num_samples)
+        posterior = model.posterior(x, cond=cond, mask=mask, key=encoder_key)
         density = jax.lax.stop_gradient(posterior) if stop_posterior_gradient else posterior
         if shaped_noise and not isinstance(posterior, AbstractReparameterised):
             raise TypeError(f"{type(posterior).__name__} is not a function of noise: draw it with a key")

@@ -56,7 +56,7 @@ RECIPES = (
         "likelihood and sizes from the data, output bias at the data's mean, schedule-free AdamW, early stopping",
         "Kingma & Welling (2014), arXiv 1312.6114; Defazio et al. (2024), arXiv 2405.15682",
         "you have data and want a good model without choosing anything",
-        network=NetworkConfig(activation="relu", initializer="he-normal"),
+        network=NetworkConfig(activation="elu", initializer="he-normal"),
         optimizer=OptimizerConfig(
             name="adamw",
             learning_rate=4e-3,
