@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from latens import figures
-from latens.class_pictures import class_samples, draw_classes, sample_rows
+from latens.class_pictures import class_samples, draw_classes
 from latens.data import Dataset, Preparation, Schema
 from latens.models import BayesClassifier
 from latens.pictures import write_pictures
@@ -21,7 +21,7 @@ def classifier(shape=(2, 2)):
 
 def test_classes_are_sampled_beside_their_component_means():
     trained = TrainedModel(classifier(), Schema((2, 2), "real", classes=("a", "b", "c")), Preparation(divide=2.0))
-    samples, means, label, component = class_samples(trained, 200, key=jax.random.key(0))
+    samples, label, component, means = class_samples(trained, 200, key=jax.random.key(0))
     assert label.tolist() == [0] * 200 + [1] * 200 + [2] * 200
     np.testing.assert_array_equal(means.reshape(600, 4), 2 * classifier().mean[label, component])
     error = (samples - means).reshape(600 * 4)
@@ -35,14 +35,6 @@ def test_classes_are_sampled_beside_their_component_means():
     assert of_means.sum() == 18
     expected = classifier().mean[table["label"][of_means], table["component"][of_means]] * 2 / 46
     np.testing.assert_allclose(np.stack([table[f"y{i}_x{j}"] for i in (0, 1) for j in (0, 1)], 1)[of_means], expected)
-
-
-def test_rows_of_a_classifier_have_the_mean_of_the_mixture():
-    model = classifier((4,))
-    rows = sample_rows(model, 4000, key=jax.random.key(0))
-    share = np.exp(model.log_prior)[:, None] * np.exp(model.log_weight)
-    expected = np.einsum("cm,cmd->d", share, model.mean)
-    assert np.all(np.abs(rows.mean(0) - expected) < 5 * rows.std(0) / np.sqrt(4000))
 
 
 @pytest.mark.parametrize(("shape", "expected"), [((2, 2), ["classes"]), ((4,), ["marginals"])])

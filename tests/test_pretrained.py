@@ -25,10 +25,7 @@ def test_a_shipped_model_loads_samples_and_beats_independent_pixels(name):
     assert trained.schema == data.schema
     assert trained.facts["fingerprint"] == data.fingerprint
     assert trained.config.recipe == "default"
-    assert evaluation.sample_prior(trained.model, 3, key=jax.random.key(0)).shape == (
-        3,
-        MODELS[name]["posterior.latent_dim"],
-    )
+    assert evaluation.sample_prior(trained.model, 3, key=jax.random.key(0)).shape == (3, MODELS[name])
 
     # Many draws at one z have the mean that the decoder says, and are levels 0 to 16.
     z = np.tile(evaluation.sample_prior(trained.model, 1, key=jax.random.key(1)), (1000, 1))
@@ -42,13 +39,13 @@ def test_a_shipped_model_loads_samples_and_beats_independent_pixels(name):
     rows = evaluation.log_marginal(
         trained.model,
         trained.batch(data, test),
-        num_samples=200,
-        key=jax.random.key(3),
+        num_samples=1000,
+        key=jax.random.key(0),
         preparation=trained.preparation,
     )
     baseline = evaluation.independent_baseline(data.x[data.subset("train")], data.x[test], "levels", 17)
-    gain = evaluation.paired(rows, baseline, num_samples=200, protocol="test rows")
+    gain = evaluation.paired(rows, baseline, num_samples=1000, protocol="test rows")
     assert gain.value > 5 * gain.standard_error
     noted = trained.facts["test_log_marginal"]
     assert noted["n"] == len(test) == 198
-    assert rows.mean() == pytest.approx(noted["value"], abs=0.3)  # K = 200 against K = 1000
+    assert rows.mean() == pytest.approx(noted["value"], abs=1e-3)  # the same draws: only rounding differs

@@ -61,8 +61,6 @@ _HOMES = {
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _RENAMED = {"load_data": "load"}
 
-__all__ = sorted(_HOME)
-
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
@@ -73,4 +71,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *_HOME})

@@ -2,11 +2,10 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import numpy as np
 
-from latens import figures
+from latens import evaluation, figures
 from latens.figures.checks import readable
 from latens.figures.style import ThemeName, figure_of, new_axes
 from latens.images import shown
@@ -18,37 +17,16 @@ EACH = 6  # samples of every class
 MOST_CLASSES = 20
 
 
-def class_samples(
-    trained: TrainedModel, each: int, *, key: Key
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Samples of every class, and the mean of the component that each was drawn from.
-
-    **Arguments:** `each` samples of each class. **Returns:** samples and component means (classes * each, *x) in the
-    data's own units, their classes and their components (classes * each,).
-    """
+def class_samples(trained: TrainedModel, each: int, *, key: Key) -> evaluation.ClassSamples:
+    """`each` samples of every class, class by class, with the means of their components, in the data's own units."""
     model: BayesClassifier = trained.model
-    label = np.repeat(np.arange(model.num_classes), each)
-    # One by one: every sample multiplies by its own Cholesky factor, and a batch of them would copy each.
-    drawn = [_sample(model, jax.numpy.asarray(c), jax.random.fold_in(key, i)) for i, c in enumerate(label)]
-    events, means, components = ([np.asarray(one[part]) for one in drawn] for part in range(3))
-    in_units = [trained.data_units(np.stack(values), mean=True) for values in (events, means)]
-    return in_units[0], in_units[1], label, np.array(components)
-
-
-@eqx.filter_jit
-def _sample(model: BayesClassifier, label: jax.Array, key: Key) -> tuple[jax.Array, jax.Array, jax.Array]:
-    event, _, component = model.sample(label=label, key=key)
-    return event, model.component_mean(label, component), component
-
-
-def sample_rows(model: BayesClassifier, n: int, *, key: Key) -> np.ndarray:
-    """n rows of classes drawn from their frequencies, in the units the model sees."""
-    return np.asarray(_sample_rows(model, jax.numpy.arange(n), key))
-
-
-@eqx.filter_jit
-def _sample_rows(model: BayesClassifier, numbers: jax.Array, key: Key) -> jax.Array:
-    return jax.lax.map(lambda number: model.sample(key=jax.random.fold_in(key, number))[0], numbers)
+    drawn = [
+        evaluation.sample_classes(model, each, key=jax.random.fold_in(key, label), label=label)
+        for label in range(model.num_classes)
+    ]
+    found = evaluation.ClassSamples(*(np.concatenate(parts) for parts in zip(*drawn)))
+    x, mean = trained.data_units(found.x, mean=False), trained.data_units(found.component_mean, mean=True)
+    return found._replace(x=x, component_mean=mean)
 
 
 def draw_classes(
@@ -59,10 +37,11 @@ def draw_classes(
     **Arguments:** `limits` as for `shown`. **Returns:** two Axes, and the table behind them: `kind` (sample,
     component mean), `label`, `component` and a column for each pixel.
     """
-    samples, means, label, component = class_samples(trained, EACH, key=key)
-    kept = label < MOST_CLASSES
-    panels = {"sample": shown(trained.schema, samples, limits)[kept]}
-    panels["component mean"] = shown(trained.schema, means, limits)[kept]
+    found = class_samples(trained, EACH, key=key)
+    kept = found.label < MOST_CLASSES
+    label, component = np.tile(found.label[kept], 2), np.tile(found.component[kept], 2)
+    panels = {"sample": shown(trained.schema, found.x, limits)[kept]}
+    panels["component mean"] = shown(trained.schema, found.component_mean, limits)[kept]
     classes = trained.schema.classes or tuple(str(c) for c in range(trained.model.num_classes))
     height, width = panels["sample"].shape[1:3]
     rows = min(len(classes), MOST_CLASSES)
@@ -83,4 +62,4 @@ def draw_classes(
     tables = [figures.image_grid_table(images) for images in panels.values()]
     table = {name: np.concatenate([t[name] for t in tables]) for name in tables[0] if name != "image"}
     kinds = np.repeat(np.array([*panels], dtype=object), kept.sum())
-    return axes, {"kind": kinds, "label": np.tile(label[kept], 2), "component": np.tile(component[kept], 2), **table}
+    return axes, {"kind": kinds, "label": label, "component": component, **table}

@@ -11,7 +11,7 @@ import numpy as np
 
 from latens import evaluation, figures
 from latens.atomic import resource_errors, write_atomic
-from latens.class_pictures import draw_classes, sample_rows
+from latens.class_pictures import draw_classes
 from latens.data import SPLITS, Dataset, Preparation, prepare_batch
 from latens.data.batches import Batch
 from latens.errors import UsageError
@@ -76,7 +76,8 @@ class _Source:
         """Draws of whole rows."""
         if not self.is_classifier:
             return self.decoded(self.latents(n), mean=False)
-        return self.trained.data_units(sample_rows(self.trained.model, n, key=self.prior_key), mean=False)
+        rows = evaluation.sample_classes(self.trained.model, n, key=self.prior_key).x
+        return self.trained.data_units(rows, mean=False)
 
     def images(self, values: np.ndarray) -> np.ndarray:
         return shown(self.schema, values, self.limits)

@@ -102,7 +102,7 @@ def read(
 
 def unpack(raw: bytes, *, where: str = "the bytes") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """`read` for the bytes of a file that are in memory. **Raises:** `ModelFileError`."""
-    file = io.BufferedReader(io.BytesIO(raw))  # type: ignore[arg-type]
+    file = io.BytesIO(raw)
     tensors, text = _read_header(file, len(raw), where)
     arrays = {name: _read_array(file, name, entry, where) for name, entry in tensors.items()}
     return arrays, _unseal(arrays, text, where)
@@ -145,7 +145,7 @@ def _unseal(arrays: Mapping[str, np.ndarray], text: str, where: str) -> dict[str
 
 
 def _read_header(
-    file: io.BufferedReader, size: int, where: str
+    file: io.BufferedIOBase, size: int, where: str
 ) -> tuple[dict[str, tuple[str, tuple[int, ...], int]], str]:
     """Tensor name -> (dtype, shape, bytes), in the order of the file, and the metadata's text."""
     start = file.read(8)
@@ -198,7 +198,7 @@ def _tensor(name: str, entry: Any, where: str) -> tuple[str, tuple[int, ...], in
     return dtype, tuple(shape), offsets[0], offsets[1]
 
 
-def _read_array(file: io.BufferedReader, name: str, entry: _Entry, where: str) -> np.ndarray:
+def _read_array(file: io.BufferedIOBase, name: str, entry: _Entry, where: str) -> np.ndarray:
     dtype, shape, size = entry
     raw = np.empty(size, np.uint8)
     if size and file.readinto(raw.data) != size:

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 
 from latens.commands.context import Context
-from latens.commands.fit import fit, fit_into
+from latens.commands.fit import fit, fit_into, steps_text
 from latens.runs import RunFolder
 
 
@@ -28,9 +28,9 @@ def demo(context: Context) -> int:
     written = write_pictures(trained, experiment.data, history, folder / "figures")
     pictures = [str(path) for path in written if path.suffix == ".png"]
     here = shlex.quote(str(folder))
-    lines = [f"{folder}: {run.info['step']} steps; on rows the model never saw:", run.info["summary"]]
+    lines = [steps_text(run), run.info["summary"]]
     lines += ["pictures worth looking at:", *(f"  {path}" for path in pictures)]
-    lines += ["next:", f"  latens sample {here} -n 64 --out {shlex.quote(str(folder / 'samples.png'))}"]
+    lines += ["next:", f"  latens sample {here} -n 64 --out samples.png"]
     lines += [f"  latens evaluate {here}", "  latens fit YOUR-DATA"]
     names = ("metrics", "split", "held_out", "warnings", "step")
     value = {"run": str(folder), "model": str(run.model_file), "figures": [str(path) for path in written]}

@@ -215,12 +215,20 @@ def _close(context: Context, run: RunFolder) -> None:
     """The last lines of a run: its folder, its numbers, its warnings, and what to type next."""
     info = run.info
     following = f"latens figures {shlex.quote(str(run.path))}"
-    at = f", best at {info['best_step']}" if info.get("best_step") else ""
-    lines = [f"{run.path}: {info.get('step', 0)} steps{at}; {run.model_file.name} is written", info["summary"]]
+    lines = [steps_text(run), info["summary"]]
     names = ("metrics", "split", "held_out", "warnings", "units", "step", "best_step", "stopped_because")
     fields = {name: info.get(name) for name in names}
     outcome = {"run": str(run.path), "state": info["state"], "model": str(run.model_file), **fields, "next": following}
     context.done(outcome, "\n".join([*lines, f"next: {following}"]))
+
+
+def steps_text(run: RunFolder) -> str:
+    """The folder of a run that is done, and how long it trained."""
+    best, steps = run.info.get("best_step"), run.info.get("step", 0)
+    if not steps:
+        return f"{run.path}: fitted in closed form"
+    kept = f", the best on validation, at step {best}, is kept" if best else ""
+    return f"{run.path}: {steps} steps ({run.info['stopped_because']}){kept}"
 
 
 def about(experiment: Experiment) -> dict[str, Any]:

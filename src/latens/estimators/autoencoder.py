@@ -2,7 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, no_type_check
 
 import equinox as eqx
 import jax
@@ -62,6 +62,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
     _config_kind = VAEConfig
     _fixed_settings: dict[str, Any] = {"posterior.kind": "deterministic", "objective.name": "reconstruction"}  # noqa: RUF012
 
+    @no_type_check  # scikit-learn may set anything here; fit looks at it
     def __init__(
         self,
         latent_dim: int | None = None,
@@ -183,7 +184,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
     def inverse_transform(self, Z: Any) -> np.ndarray:
         """The mean of p(x | z) for every code, in the units and the shape of the rows that fit saw, float32."""
         check_is_fitted(self)
-        z = check_array(Z, dtype=np.float32, input_name="Z")
+        z = check_array(Z, dtype="float32", input_name="Z")
         if z.shape[1] != self.latent_dim_:
             raise DataError(
                 f"codes have {z.shape[1]} columns; the model has {self.latent_dim_} latent units", where="Z"
@@ -256,7 +257,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
 
 
 def _log_likelihood(model: LatentModel, batch: Batch, key: Key) -> Array:
-    return jax.vmap(lambda x: log_prob(model.likelihood(model.posterior(x).mean()), x))(batch.x)
+    def one_row(x: Array) -> Array:
+        posterior: Any = model.posterior(x)
+        return log_prob(model.likelihood(posterior.mean()), x)
+
+    return jax.vmap(one_row)(batch.x)
 
 
 def _is_factory(network: Network) -> bool:

@@ -31,18 +31,19 @@ class LatensEstimator(BaseEstimator):
     _config_kind: type
     """The configuration of the models this estimator can hold."""
 
+    model_: TrainedModel
+
     # --- rows ---
 
-    def _table(self, X: Any, *, reset: bool, y: Any = None) -> Any:
+    def _table(self, X: Any, *, reset: bool, y: Any = "no_validation") -> Any:
         """Checked rows as a table; pictures (n, ...) are flattened, and fit remembers their shape."""
-        shape = tuple(getattr(X, "shape", ()))
+        shape = list(getattr(X, "shape", ()))
         pictures = len(shape) > 2 and shape[0] > 0 and 0 not in shape
         if reset:
             self._event_shape = tuple(int(n) for n in shape[1:]) if pictures else None
         if pictures:
             X = np.asarray(X).reshape(shape[0], -1)
-        # validate_data tells "no y wanted" from "y is None" by a word of its own.
-        return validate_data(self, X, "no_validation" if y is None else y, reset=reset)
+        return validate_data(self, X, y, reset=reset)
 
     def _batch(self, X: Any) -> Batch:
         """Rows as the model takes them, each with a random key made from its own bytes."""
@@ -80,15 +81,16 @@ class LatensEstimator(BaseEstimator):
         return estimator
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
+        state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[arg-type]
         if isinstance(state.get("model_"), TrainedModel):
             state["model_"] = state["model_"].to_bytes()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        if isinstance(self.__dict__.get("model_"), bytes):
-            self.model_ = self._open(self.model_, "the pickle")
+        raw = self.__dict__.get("model_")
+        if isinstance(raw, bytes):
+            self.model_ = self._open(raw, "the pickle")
 
     def _open(self, raw: bytes, where: str) -> TrainedModel:
         """The model in these bytes."""

@@ -1,7 +1,7 @@
 """Classifiers made of one density a class."""
 
 import dataclasses
-from typing import Any
+from typing import Any, no_type_check
 
 import jax
 import numpy as np
@@ -31,7 +31,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
     - `density`: "gaussian" (one Gaussian of full covariance a class), "mixture" (scikit-learn's
       `BayesianGaussianMixture`), or any estimator with `fit`, `score_samples` and `sample`, such as a `VAE`: a copy of
       it is fitted to the rows of each class.
-    - `n_components`, `inference` ("variational" or "em"), `max_iter`: of the mixture.
+    - `n_components`, `inference` ("variational" or "em"), `max_iterations`: of the mixture.
     - `reg_covar`: added to every variance of "gaussian" and "mixture", in squared units of X (uint8 pixels are divided
       by 255 first); it keeps columns that never change from making a covariance singular.
     - `random_state`: of the mixture's start and of samples.
@@ -47,20 +47,21 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
 
     _config_kind = ClassifierConfig
 
+    @no_type_check  # scikit-learn may set anything here; fit looks at it
     def __init__(
         self,
         density: Any = "gaussian",
         *,
         n_components: int = 10,
         inference: str = "variational",
-        max_iter: int = 100,
+        max_iterations: int = 100,
         reg_covar: float = 1e-3,
         random_state: Any = None,
     ) -> None:
         self.density = density
         self.n_components = n_components
         self.inference = inference
-        self.max_iter = max_iter
+        self.max_iterations = max_iterations
         self.reg_covar = reg_covar
         self.random_state = random_state
 
@@ -84,7 +85,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         settings = {
             "density.components": self.n_components,
             "density.inference": self.inference,
-            "density.max_iterations": self.max_iter,
+            "density.max_iterations": self.max_iterations,
             "density.reg_covar": self.reg_covar,
             "training.seed": self.seed_,
         }
@@ -102,7 +103,8 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         if lacking:
             fix = "Use one with fit, score_samples and sample."
             raise UsageError(f"the density has no {lacking[0]}.", where="density", fix=fix)
-        self.densities_ = [clone(self.density).fit(x[codes == code]) for code in range(len(self.classes_))]
+        copies: list[Any] = [clone(self.density) for _ in self.classes_]
+        self.densities_ = [density.fit(x[codes == code]) for code, density in enumerate(copies)]
         self.log_prior_ = np.log(np.bincount(codes, minlength=len(self.classes_)) / len(codes))
         self.reasons_ = ["class priors are the frequencies of the training rows"]
         return self
@@ -120,7 +122,8 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of every row."""
-        return self.classes_[self.log_joint(X).argmax(axis=1)]
+        joint = self.log_joint(X)
+        return self.classes_[joint.argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """p(class | x), of shape (n, C), in the order of `classes_`."""

@@ -1,7 +1,7 @@
 """A variational autoencoder as a scikit-learn transformer."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, no_type_check
 
 import jax
 import numpy as np
@@ -34,6 +34,7 @@ class VAE(Autoencoder):
 
     _fixed_settings: dict[str, Any] = {}  # noqa: RUF012
 
+    @no_type_check  # scikit-learn may set anything here; fit looks at it
     def __init__(
         self,
         latent_dim: int | None = None,

@@ -84,7 +84,7 @@ def class_responsibilities(model: BayesClassifier, batch: Batch, *, preparation:
 
 
 @eqx.filter_jit
-def _sample(model: BayesClassifier, label: Int[Array, ""] | None, keys: Key) -> tuple[Array, Array, Array]:
+def _sample(model: BayesClassifier, label: Int[Array, ""] | None, keys: Array) -> tuple[Array, Array, Array]:
     # One after another: vmap would copy a D x D factor for every sample.
     return jax.lax.map(lambda key: model.sample(label=label, key=key), keys)
 

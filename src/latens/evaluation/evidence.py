@@ -1,6 +1,7 @@
 """How probable are the data: the ELBO and log p(x) by importance sampling, with their errors."""
 
 import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -86,44 +87,66 @@ def independent_baseline(
     *,
     train_mask: np.ndarray | None = None,
     test_mask: np.ndarray | None = None,
+    divide: float = 1.0,
 ) -> np.ndarray:
     """log p(x) of each test row under a model of independent variables fitted to the training rows, in nats.
 
     Bernoulli for "binary" and "grey" (cross-entropy), the frequencies of levels for "levels" (one row of pseudo-counts
     spread over the levels), a Normal for "real" (with at least 1e-6 of the data's spread).
-    **Arguments:** the masks are True where a cell was observed; other cells enter neither the fit nor the result.
+    **Arguments:** the masks are True where a cell was observed; other cells enter neither the fit nor the result;
+    `divide` turns stored training cells into the units of the test cells.
     """
     train, test = train.reshape(len(train), -1), test.reshape(len(test), -1)
     seen = None if train_mask is None else train_mask.reshape(train.shape)
     count = np.full(train.shape[1], len(train)) if seen is None else seen.sum(0)
-    if kind in ("binary", "grey"):
-        total = train.sum(0, dtype=np.float64, where=True if seen is None else seen)
-        p = (total + 0.5) / (count + 1)
-        terms = test * np.log(p) + (1.0 - test) * np.log1p(-p)
-    elif kind == "levels":
+    if kind == "levels":
         assert levels is not None
         log_p = np.log((_level_counts(train, seen, levels) + 1.0 / levels) / (count + 1.0))
-        terms = log_p[test.astype(np.int64), np.arange(test.shape[1])]
     else:
-        where = True if seen is None else seen
-        mean = train.sum(0, dtype=np.float64, where=where) / np.maximum(count, 1)
-        squares = np.sum((train - mean) ** 2, axis=0, where=where)
-        overall = float(np.sqrt(squares.sum() / max(int(count.sum()), 1)))
+        total = _sums(train, seen, lambda rows: rows / divide)
+        mean = total / np.maximum(count, 1)
+    if kind in ("binary", "grey"):
+        p = (total + 0.5) / (count + 1)
+        log_odds, rest = np.log(p) - np.log1p(-p), np.log1p(-p)
+    elif kind != "levels":
+        squares = _sums(train, seen, lambda rows: (rows / divide - mean) ** 2)
+        overall = math.sqrt(squares.sum() / max(int(count.sum()), 1))
         spread = np.maximum(np.sqrt(squares / np.maximum(count, 1)), 1e-6 * max(overall, 1e-12))
-        residual = (test - mean) / spread
-        terms = -0.5 * (residual**2 + math.log(2 * math.pi)) - np.log(spread)
-    return terms.sum(1) if test_mask is None else np.where(test_mask.reshape(test.shape), terms, 0.0).sum(1)
+        constant = -0.5 * math.log(2 * math.pi) - np.log(spread)
+
+    def terms(rows: np.ndarray) -> np.ndarray:
+        if kind == "levels":
+            return log_p[rows.astype(np.int64), np.arange(rows.shape[1])]
+        if kind in ("binary", "grey"):
+            return rows * log_odds + rest
+        return constant - 0.5 * ((rows - mean) / spread) ** 2
+
+    shown = None if test_mask is None else test_mask.reshape(test.shape)
+    parts = [np.sum(terms(test[part]), axis=1, where=True if shown is None else shown[part]) for part in _blocks(test)]
+    return np.concatenate(parts)
+
+
+def _blocks(rows: np.ndarray) -> Iterator[slice]:
+    """Parts of about two million cells, so that memory does not grow with the rows."""
+    step = max(1, 2**21 // max(1, rows.shape[1]))
+    return (slice(start, start + step) for start in range(0, len(rows), step))
+
+
+def _sums(rows: np.ndarray, seen: np.ndarray | None, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """The sum over observed rows of a function of each cell, in float64."""
+    total = np.zeros(rows.shape[1])
+    for part in _blocks(rows):
+        total += np.sum(function(rows[part].astype(np.float64)), axis=0, where=True if seen is None else seen[part])
+    return total
 
 
 def _level_counts(rows: np.ndarray, seen: np.ndarray | None, levels: int) -> np.ndarray:
-    """How often each cell had each level: (levels, cells). In pieces, so that memory does not grow with the rows."""
+    """How often each cell had each level: (levels, cells)."""
     cells = rows.shape[1]
     counts = np.zeros(levels * cells, np.int64)
-    step = max(1, 2**21 // cells)
-    for start in range(0, len(rows), step):
-        index = rows[start : start + step].astype(np.int64) * cells + np.arange(cells)
-        kept = index.ravel() if seen is None else index[seen[start : start + step]]
-        counts += np.bincount(kept, minlength=levels * cells)
+    for part in _blocks(rows):
+        index = rows[part].astype(np.int64) * cells + np.arange(cells)
+        counts += np.bincount(index.ravel() if seen is None else index[seen[part]], minlength=levels * cells)
     return counts.reshape(levels, cells)
 
 

@@ -157,7 +157,9 @@ def fit_classes(
     if not np.all(total > 0):
         raise DataError("a class has no weight.", where=data.name, fix="Give its rows a weight above 0.")
     log_prior = np.log(total / total.sum()).astype(np.float32)
-    return BayesClassifier(*map(jnp.asarray, (log_prior, log_weight, mean, cholesky)), model.shape)
+    return BayesClassifier(
+        jnp.asarray(log_prior), jnp.asarray(log_weight), jnp.asarray(mean), jnp.asarray(cholesky), model.shape
+    )
 
 
 def subsample(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
@@ -193,7 +195,7 @@ def mixture(x: np.ndarray, density: DensityConfig, seed: int) -> tuple[np.ndarra
     from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 
     kind = GaussianMixture if density.inference == "em" else BayesianGaussianMixture
-    fitted = kind(
+    fitted: Any = kind(
         n_components=density.components,
         covariance_type="full",
         reg_covar=density.reg_covar,
