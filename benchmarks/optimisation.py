@@ -31,7 +31,6 @@ SHAPE = {
 }
 PLAIN = {
     **SHAPE,
-    "network.activation": "elu",
     "likelihood.output_bias": "zero",
     "optimizer.name": "adam",
     "optimizer.learning_rate": 1e-3,
@@ -39,6 +38,7 @@ PLAIN = {
     "optimizer.warmup_steps": 0,
     "optimizer.clip_norm": None,
     "optimizer.options": {},
+    "network.activation": "elu",
     "training.batch_size": 128,
 }
 
@@ -51,7 +51,7 @@ def time_to_targets(data, settings: dict, seed: int, max_steps: int, every: int 
     model = stage.start(experiment.new_model(), experiment.data)
     program = make_program(model, stage.objective, stage.optimizer, experiment.preparation)
     state = program.init(jax.random.key(seed))
-    positions, batch_size = data.subset(where), config.training.batch_size
+    positions, batch_size = data.subset(where), experiment.config.training.batch_size
     blocks = list(_blocks(data, positions, 500, 20))
     limit = jnp.asarray(jnp.inf)
     spent, wall, step, epoch, order, at = 0.0, 0.0, 0, 0, data.order(seed, 0), 0

@@ -95,7 +95,7 @@ class TrainingConfig(Part, frozen=True):
     steps: Count | None = None
     minutes: Positive | None = None
     patience: Count | None = None
-    batch_size: Annotated[int, Meta(ge=1, le=2**20)] = 128
+    batch_size: Annotated[int, Meta(ge=1, le=2**20)] | None = None
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     chunk_steps: Annotated[int, Meta(ge=1, le=100000)] | None = None
     plots_every: Count | None = None

@@ -54,8 +54,8 @@ class Experiment:
     @property
     def steps_per_epoch(self) -> int:
         rows = len(self.data.subset("train"))
-        batch = self.config.training.batch_size if isinstance(self.config, VAEConfig) else rows
-        return -(-rows // min(rows, batch))
+        batch = self.config.training.batch_size if isinstance(self.config, VAEConfig) else None
+        return -(-rows // min(rows, batch or rows))
 
     def trained(self, model: Any, **facts: Any) -> TrainedModel:
         """The model as it is saved, with what it was trained on."""
@@ -100,7 +100,7 @@ def train(
     settings = Settings(seed=config.training.seed)
     if isinstance(config, VAEConfig):
         settings = Settings(
-            batch_size=config.training.batch_size,
+            batch_size=config.training.batch_size or len(experiment.data),
             seed=config.training.seed,
             chunk_steps=config.training.chunk_steps or 100,
             stop_every=config.training.plots_every,

@@ -98,32 +98,39 @@ def independent_baseline(
     """
     train, test = train.reshape(len(train), -1), test.reshape(len(test), -1)
     seen = None if train_mask is None else train_mask.reshape(train.shape)
+    shown = None if test_mask is None else test_mask.reshape(test.shape)
     count = np.full(train.shape[1], len(train)) if seen is None else seen.sum(0)
     if kind == "levels":
         assert levels is not None
-        log_p = np.log((_level_counts(train, seen, levels) + 1.0 / levels) / (count + 1.0))
+        terms = _level_terms(_level_counts(train, seen, levels), count)
+    elif kind in ("binary", "grey"):
+        terms = _coin_terms(_sums(train, seen, lambda rows: rows / divide), count)
     else:
-        total = _sums(train, seen, lambda rows: rows / divide)
-        mean = total / np.maximum(count, 1)
-    if kind in ("binary", "grey"):
-        p = (total + 0.5) / (count + 1)
-        log_odds, rest = np.log(p) - np.log1p(-p), np.log1p(-p)
-    elif kind != "levels":
-        squares = _sums(train, seen, lambda rows: (rows / divide - mean) ** 2)
-        overall = math.sqrt(squares.sum() / max(int(count.sum()), 1))
-        spread = np.maximum(np.sqrt(squares / np.maximum(count, 1)), 1e-6 * max(overall, 1e-12))
-        constant = -0.5 * math.log(2 * math.pi) - np.log(spread)
-
-    def terms(rows: np.ndarray) -> np.ndarray:
-        if kind == "levels":
-            return log_p[rows.astype(np.int64), np.arange(rows.shape[1])]
-        if kind in ("binary", "grey"):
-            return rows * log_odds + rest
-        return constant - 0.5 * ((rows - mean) / spread) ** 2
-
-    shown = None if test_mask is None else test_mask.reshape(test.shape)
+        mean = _sums(train, seen, lambda rows: rows / divide) / np.maximum(count, 1)
+        terms = _normal_terms(mean, _sums(train, seen, lambda rows: (rows / divide - mean) ** 2), count)
     parts = [np.sum(terms(test[part]), axis=1, where=True if shown is None else shown[part]) for part in _blocks(test)]
     return np.concatenate(parts)
+
+
+_Terms = Callable[[np.ndarray], np.ndarray]
+
+
+def _level_terms(counts: np.ndarray, count: np.ndarray) -> _Terms:
+    log_p = np.log((counts + 1.0 / len(counts)) / (count + 1.0))
+    return lambda rows: log_p[rows.astype(np.int64), np.arange(rows.shape[1])]
+
+
+def _coin_terms(total: np.ndarray, count: np.ndarray) -> _Terms:
+    p = (total + 0.5) / (count + 1)
+    log_odds, rest = np.log(p) - np.log1p(-p), np.log1p(-p)
+    return lambda rows: rows * log_odds + rest
+
+
+def _normal_terms(mean: np.ndarray, squares: np.ndarray, count: np.ndarray) -> _Terms:
+    overall = math.sqrt(squares.sum() / max(int(count.sum()), 1))
+    spread = np.maximum(np.sqrt(squares / np.maximum(count, 1)), 1e-6 * max(overall, 1e-12))
+    constant = -0.5 * math.log(2 * math.pi) - np.log(spread)
+    return lambda rows: constant - 0.5 * ((rows - mean) / spread) ** 2
 
 
 def _blocks(rows: np.ndarray) -> Iterator[slice]:

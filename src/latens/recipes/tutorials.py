@@ -53,17 +53,16 @@ def _fast_forward(name: str, latent_dim: int, steps: int) -> Recipe:
 RECIPES = (
     _recipe(
         "default",
-        "likelihood and sizes from the data, output bias at the data's mean, schedule-free AdamW, early stopping",
+        "likelihood and sizes from the data, SiLU, output bias at the data's mean, schedule-free AdamW, early stopping",
         "Kingma & Welling (2014), arXiv 1312.6114; Defazio et al. (2024), arXiv 2405.15682",
         "you have data and want a good model without choosing anything",
-        network=NetworkConfig(activation="elu", initializer="he-normal"),
+        network=NetworkConfig(activation="silu", initializer="he-normal"),
         optimizer=OptimizerConfig(
             name="adamw",
-            learning_rate=4e-3,
+            learning_rate=6e-3,
             schedule="schedule-free",
             warmup_steps=100,
-            clip_norm=200.0,
-            options={"b1": 0.0, "weight_decay": 0.0},
+            options={"b1": 0.0, "b2": 0.99, "weight_decay": 0.5},
         ),
     ),
     _fast_forward("fast-forward", 50, 65_536),

@@ -58,9 +58,13 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
         latent_dim = min(32, max(2, cells // 4))
         posterior = replace(posterior, latent_dim=latent_dim)
         reasons.append(f"{latent_dim} latent units, a quarter of the values, at most 32")
+    rows = len(data.subset("train"))
+    if training.batch_size is None:
+        training = replace(training, batch_size=128 if rows >= 1000 else 32)
+        reasons.append(f"batches of {training.batch_size}, for {rows:,} training rows")
     if training.epochs is None and training.steps is None and training.minutes is None:
-        epochs = float(min(1000, max(30, math.ceil(20_000 * training.batch_size / max(1, len(data.subset("train")))))))
-        training = replace(training, epochs=epochs, patience=training.patience or max(10, round(epochs / 10)))
+        epochs, patience = _budget(rows, training.batch_size or rows)
+        training = replace(training, epochs=epochs, patience=training.patience or patience)
         reasons.append(
             f"at most {epochs:g} epochs, stopped after {training.patience} without a gain on validation rows"
         )
@@ -77,11 +81,19 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
     return config, reasons
 
 
+def _budget(rows: int, batch_size: int) -> tuple[float, int]:
+    """At most 20,000 steps (and 30 epochs at least); patience is a fortieth of them, and 10 epochs at least."""
+    steps_per_epoch = -(-rows // min(rows, batch_size))
+    epochs = max(30, math.ceil(20_000 / steps_per_epoch))
+    return float(epochs), max(10, round(epochs / 40))
+
+
 def _chunk_steps(cells: int, hidden: tuple[int, ...], training: TrainingConfig) -> int:
     """About half a second of steps at 100 GF/s, at most 32 MB of rows."""
     weights = 2 * sum(a * b for a, b in zip((cells, *hidden), (*hidden, 1)))
-    seconds = 6 * weights * training.batch_size / 1e11 + 2e-4
-    by_memory = 2**25 / (training.batch_size * cells * 4)
+    batch_size = training.batch_size or 128
+    seconds = 6 * weights * batch_size / 1e11 + 2e-4
+    by_memory = 2**25 / (batch_size * cells * 4)
     return int(max(1, min(500, 0.5 / seconds, by_memory, training.plots_every or 500)))
 
 
