@@ -87,7 +87,12 @@ def draw(
             log_prior, log_likelihood = model.log_joint(z, x, cond=cond, mask=mask, key=decoder_key)
             return z, log_likelihood, log_prior, log_posterior
 
-        samples = jax.vmap(one_sample)(first_sample + jnp.arange(num_samples), row_noise)
+        if num_samples == 1:
+            # The same numbers without an axis of length 1, which costs a tenth of a training step on CPU.
+            single = one_sample(jnp.asarray(first_sample), None if row_noise is None else row_noise[0])
+            samples = jax.tree.map(lambda leaf: leaf[None], single)
+        else:
+            samples = jax.vmap(one_sample)(first_sample + jnp.arange(num_samples), row_noise)
         if not statistics:
             return samples, {}
         prior = model.prior(cond=cond)

@@ -56,10 +56,11 @@ class ELBO(AbstractObjective):
         else:
             units = None
             divergence = jnp.mean(draws.log_posterior - draws.log_prior, axis=0)
+        (log_likelihoods, weight), (divergences, _) = weighted(log_likelihood, batch), weighted(divergence, batch)
         metrics = {
-            "elbo": weighted(log_likelihood - divergence, batch),
-            "log_likelihood": weighted(log_likelihood, batch),
-            "kl": weighted(divergence, batch),
+            "elbo": (log_likelihoods - divergences, weight),
+            "log_likelihood": (log_likelihoods, weight),
+            "kl": (divergences, weight),
         }
         penalty = mean(metrics["kl"]) if units is None or self.free_bits == 0.0 else self._free_bits(units, batch)
         beta = self.beta(step) if callable(self.beta) else self.beta
