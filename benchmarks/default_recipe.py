@@ -3,7 +3,7 @@
     python benchmarks/default_recipe.py --sets digits,wine [--folds 10] [--json]
 
 `latens fit SET` as a user would type it, then log p(x) of every test row by importance sampling (K = 500). The rival,
-probabilistic PCA (scikit-learn, maximum likelihood), sees the same training rows, standardised where they are columns and
+probabilistic PCA (scikit-learn, maximum likelihood), sees the same training rows, standardised where they are columns,
 dequantised with the same kind of noise where they are whole numbers; its number is brought to the same units. For
 binary data the comparison is a model of independent Bernoullis. Differences are paired by row. Small tables are
 measured on every row, by cross-validation.

@@ -19,7 +19,7 @@ from latens.config import override
 from latens.data import load
 from latens.experiment import prepare
 from latens.recipes import get_recipe
-from latens.training.fit import _blocks, pad_rows
+from latens.training.rows import blocks_of, pad_rows
 from latens.training.step import make_program
 
 TARGETS = (-100.0, -95.0, -90.0, -87.0)
@@ -52,7 +52,7 @@ def time_to_targets(data, settings: dict, seed: int, max_steps: int, every: int 
     program = make_program(model, stage.objective, stage.optimizer, experiment.preparation)
     state = program.init(jax.random.key(seed))
     positions, batch_size = data.subset(where), experiment.config.training.batch_size
-    blocks = list(_blocks(data, positions, 500, 20))
+    blocks = list(blocks_of(data, positions, 500, 20))
     limit = jnp.asarray(jnp.inf)
     spent, wall, step, epoch, order, at = 0.0, 0.0, 0, 0, data.order(seed, 0), 0
     reached: dict[float, tuple[float, float, int]] = {}

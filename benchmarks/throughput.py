@@ -22,7 +22,7 @@ from hand_written import SHAPES, flops_per_row, make, matmul_rate
 from latens.data import Dataset, Schema
 from latens.experiment import prepare
 from latens.recipes import get_recipe
-from latens.training.fit import pad_rows
+from latens.training.rows import pad_rows
 from latens.training.step import make_program
 
 

@@ -289,7 +289,9 @@ def test_a_linear_gaussian_model_reaches_the_optimum_of_ppca():
         Conditional(Dense([2, 5], key=decoder_key), SharedScaleNormalHead((5,), jnp.zeros(()))),
     )
     optimizer = make_optimizer("adam", learning_rate=0.02, schedule="cosine", total_steps=3000)
-    result = run(data, model, [Stage(ELBO(num_samples=8), optimizer, Budget(steps=3000))], batch_size=500, chunk_steps=500)
+    result = run(
+        data, model, [Stage(ELBO(num_samples=8), optimizer, Budget(steps=3000))], batch_size=500, chunk_steps=500
+    )
     decoder = result.model.decoder
     weight, noise = np.asarray(decoder.network.layers[0].weight, np.float64), float(decoder.head.log_scale)
     mean = np.asarray(decoder.network.layers[0].bias, np.float64)

@@ -76,7 +76,9 @@ RECIPES = (
         posterior=PosteriorConfig(latent_dim=2, scale="log-variance"),
         likelihood=_GREY,
         data=DataConfig(binarize="none", validation="test"),
-        optimizer=OptimizerConfig(name="rmsprop", learning_rate=1e-3, options={"decay": 0.9, "eps": 1e-7, "eps_in_sqrt": False}),
+        optimizer=OptimizerConfig(
+            name="rmsprop", learning_rate=1e-3, options={"decay": 0.9, "eps": 1e-7, "eps_in_sqrt": False}
+        ),
         training=TrainingConfig(epochs=50, batch_size=100),
     ),
     _recipe(

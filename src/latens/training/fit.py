@@ -1,7 +1,7 @@
 """The training loop: chunks of compiled steps, with validation, early stopping, recovery and callbacks between them."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -16,6 +16,7 @@ from latens.errors import DivergedError
 from latens.objectives import AbstractObjective
 from latens.shapes import PyTree
 from latens.training.optimizers import Optimizer
+from latens.training.rows import blocks_of, pad_rows
 from latens.training.step import ChunkResult, Program, TrainState, make_program
 
 
@@ -325,7 +326,7 @@ class _StageRun:
         """Mean metrics over rows, with a fixed key, in the batches that training validation uses."""
         key = jax.random.fold_in(jax.random.key(self.settings.seed), 0x7A11DA7E)
         totals: dict[str, list[float]] = {}
-        for rows, count in _blocks(self.data, positions, self.settings.validation_batch_size):
+        for rows, count in blocks_of(self.data, positions, self.settings.validation_batch_size):
             for name, (total, weight) in self.program.evaluate(self.state, rows, jnp.asarray(count), key).items():
                 pair = totals.setdefault(name, [0.0, 0.0])
                 pair[0] += float(total)
@@ -363,25 +364,6 @@ class Interrupted(Exception):
     def __init__(self, reason: str, snapshot: Snapshot) -> None:
         super().__init__(reason)
         self.reason, self.snapshot = reason, snapshot
-
-
-def pad_rows(data: Dataset, positions: np.ndarray, num_batches: int, batch_size: int) -> Batch:
-    """Rows at `positions` as a `Batch` led by (num_batches, batch_size), padded by row 0 with weight 0."""
-    size = num_batches * batch_size
-    padded = np.concatenate([positions, np.zeros(size - len(positions), positions.dtype)])
-    batch = data.rows(padded)
-    weight = np.ones(size, np.float32) if batch.weight is None else np.asarray(batch.weight, np.float32).copy()
-    weight[len(positions) :] = 0.0
-    batch = eqx.tree_at(lambda b: b.weight, batch, weight, is_leaf=lambda leaf: leaf is None)
-    return jax.tree.map(lambda leaf: leaf.reshape(num_batches, batch_size, *leaf.shape[1:]), batch)
-
-
-def _blocks(data: Dataset, positions: np.ndarray, batch_size: int, per_block: int = 8) -> Iterator[tuple[Batch, int]]:
-    """Blocks of padded batches with the number of batches that hold rows."""
-    size = per_block * batch_size
-    for start in range(0, len(positions), size):
-        part = positions[start : start + size]
-        yield pad_rows(data, part, per_block, batch_size), -(-len(part) // batch_size)
 
 
 def loop_to_json(loop: LoopState) -> dict[str, Any]:

@@ -1,0 +1,29 @@
+"""Rows on their way to a compiled program: led by (steps, batch), padded to one shape."""
+
+from collections.abc import Iterator
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from latens.data import Dataset
+from latens.data.batches import Batch
+
+
+def pad_rows(data: Dataset, positions: np.ndarray, num_batches: int, batch_size: int) -> Batch:
+    """Rows at `positions` as a `Batch` led by (num_batches, batch_size), padded by row 0 with weight 0."""
+    size = num_batches * batch_size
+    padded = np.concatenate([positions, np.zeros(size - len(positions), positions.dtype)])
+    batch = data.rows(padded)
+    weight = np.ones(size, np.float32) if batch.weight is None else np.asarray(batch.weight, np.float32).copy()
+    weight[len(positions) :] = 0.0
+    batch = eqx.tree_at(lambda b: b.weight, batch, weight, is_leaf=lambda leaf: leaf is None)
+    return jax.tree.map(lambda leaf: leaf.reshape(num_batches, batch_size, *leaf.shape[1:]), batch)
+
+
+def blocks_of(data: Dataset, positions: np.ndarray, batch_size: int, per_block: int = 8) -> Iterator[tuple[Batch, int]]:
+    """Blocks of padded batches with the number of batches that hold rows."""
+    size = per_block * batch_size
+    for start in range(0, len(positions), size):
+        part = positions[start : start + size]
+        yield pad_rows(data, part, per_block, batch_size), -(-len(part) // batch_size)
