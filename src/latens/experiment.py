@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import equinox as eqx
 import jax
 
 from latens import config as configuration
@@ -46,7 +47,8 @@ class Experiment:
     def new_model(self) -> Any:
         """The untrained model, from the configuration's seed."""
         key = jax.random.fold_in(jax.random.key(self.config.training.seed), 0x1417)
-        return self.recipe.build(self.data.schema, self.config, key=key)
+        # One program for all the weights: drawn one by one they would be compiled one by one.
+        return eqx.filter_jit(lambda key: self.recipe.build(self.data.schema, self.config, key=key))(key)
 
     def stages(self) -> tuple[Stage, ...]:
         return self.recipe.plan(self.data.schema, self.config, self.steps_per_epoch)

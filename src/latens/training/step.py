@@ -141,6 +141,7 @@ def make_program(
         state, sums, total, skipped, first_bad, terms = jax.lax.fori_loop(0, count, body, start)
         return state, ChunkResult(sums, total, jnp.array(True), skipped, first_bad, terms)
 
+    @jax.jit
     def averaged(state: TrainState) -> PyTree:
         return optimizer.evaluate(state.opt_state, state.trainable)
 
