@@ -155,7 +155,10 @@ def test_an_estimate_has_the_error_of_a_mean():
 def test_independent_models_are_the_maximum_likelihood_ones():
     rng = np.random.default_rng(0)
     real = rng.standard_normal((500, 3)) * [1.0, 5.0, 0.1]
-    expected = stats.norm(real.mean(0), real.std(0)).logpdf(real[:5]).sum(1)
+    # The spread of 501 rows: the last one is made of the spread of all cells together.
+    overall = np.mean((real - real.mean(0)) ** 2)
+    spread = np.sqrt((np.sum((real - real.mean(0)) ** 2, axis=0) + overall) / 501)
+    expected = stats.norm(real.mean(0), spread).logpdf(real[:5]).sum(1)
     np.testing.assert_allclose(independent_baseline(real, real[:5], "real"), expected, rtol=1e-10)
     binary = (rng.random((400, 6)) < 0.3).astype(np.uint8)
     p = (binary.sum(0) + 0.5) / 401
@@ -165,3 +168,30 @@ def test_independent_models_are_the_maximum_likelihood_ones():
     counts = np.stack([(levels == v).sum(0) + 0.25 for v in range(4)]) / 301
     expected = np.log(counts[levels[:5], np.arange(5)]).sum(1)
     np.testing.assert_allclose(independent_baseline(levels, levels[:5], "levels", 4), expected, rtol=1e-10)
+
+
+def test_pictures_of_real_numbers_are_modelled_standardised():
+    """Values near 300 train like values near 0: the default recipe beats independent pixels on both, by as much."""
+    from latens.config import override
+    from latens.data import load
+    from latens.experiment import prepare, train
+    from latens.recipes import get_recipe
+
+    rng = np.random.default_rng(0)
+    base = (
+        rng.standard_normal((300, 2)) @ rng.standard_normal((2, 16)) + 0.3 * rng.standard_normal((300, 16))
+    ).reshape(300, 4, 4)
+    values = []
+    for shift, scale in ((0.0, 1.0), (300.0, 20.0)):
+        data = load((shift + scale * base).astype(np.float32))
+        assert (data.schema.shift, data.schema.scale) == pytest.approx(
+            (float(data.x[data.subset("train")].mean()), float(data.x[data.subset("train")].std())), rel=1e-4
+        )
+        config = override(get_recipe("default").config, {"training.epochs": 200, "network.hidden": (32,)})
+        trained, _ = train(prepare(config, data))
+        rows = data.subset("test")
+        ours = log_marginal(trained.model, trained.batch(data, rows), num_samples=50, key=jax.random.key(0))
+        theirs = independent_baseline(data.x[data.subset("train")], data.x[rows], "real")
+        values.append(np.mean(ours + 16 * np.log(scale)))
+        assert np.mean(ours - theirs) > 3.0
+    assert values[0] == pytest.approx(values[1], abs=0.3)

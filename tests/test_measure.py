@@ -124,10 +124,14 @@ def test_independent_baseline_skips_missing_cells() -> None:
     test_mask = np.array([[True, True], [True, False], [False, True], [False, False], [True, True]])
     spoiled = np.where(mask, train_rows, 1e9), np.where(test_mask, test, -1e9)
     found = independent_baseline(spoiled[0], spoiled[1], "real", train_mask=mask, test_mask=test_mask)
+    centred = train_rows - np.array([train_rows[mask[:, j], j].mean() for j in range(2)])
+    overall = (centred[mask] ** 2).mean()
     expected = np.zeros(5)
     for column in range(2):
         seen = train_rows[mask[:, column], column]
-        terms = scipy.stats.norm.logpdf(test[:, column], seen.mean(), seen.std())
+        # One row more, with the spread of all observed cells together.
+        spread = np.sqrt((((seen - seen.mean()) ** 2).sum() + overall) / (len(seen) + 1))
+        terms = scipy.stats.norm.logpdf(test[:, column], seen.mean(), spread)
         expected += np.where(test_mask[:, column], terms, 0.0)
     assert np.allclose(found, expected, atol=1e-9)
     coins = (generator.random((50, 2)) < 0.3).astype(np.uint8)

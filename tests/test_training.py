@@ -211,6 +211,12 @@ def test_training_that_stays_bad_ends_with_a_diagnosis():
         run(stages=[stage(Budget(epochs=3), Bad(at=tuple(range(5, 100))))], chunk_steps=100)
 
 
+def test_steps_that_are_all_bad_are_not_skipped_for_ever():
+    # One step a chunk: each bad one alone would pass as a single bad step.
+    with pytest.raises(DivergedError, match="step 3 on"):
+        run(stages=[stage(Budget(epochs=3), Bad(at=tuple(range(100))))], chunk_steps=1)
+
+
 def test_half_the_learning_rate_is_tried_once():
     factors = []
     with pytest.raises(DivergedError):
@@ -234,6 +240,32 @@ def test_schedule_free_evaluates_the_average():
         mean = (1 - 1 / step) * mean + z / step
         assert float(x) == pytest.approx(0.9 * mean + 0.1 * z, rel=1e-5)
         assert float(optimizer.evaluate(state, x)) == pytest.approx(mean, rel=1e-5)
+
+
+def test_half_the_learning_rate_moves_the_average_half_as_far():
+    """With the factor on the updates and on z, every sequence of schedule-free moves by that share of its step."""
+    optimizer = make_optimizer("sgd", learning_rate=0.1, schedule="schedule-free")
+    x = jnp.array(1.0)
+    state = optimizer.transform.init(x)
+    for _ in range(3):
+        updates, state = optimizer.transform.update(2.0 * x, state, x)
+        x = x + updates
+    updates, full = optimizer.transform.update(2.0 * x, state, x)
+    half = optimizer.damp(state, full, 0.5)
+    before, after = optimizer.evaluate(state, x), optimizer.evaluate(full, x + updates)
+    assert float(optimizer.evaluate(half, x + 0.5 * updates)) == pytest.approx(float(0.5 * (before + after)), rel=1e-6)
+    assert float(half[-1].z) == pytest.approx(float(0.5 * (state[-1].z + full[-1].z)), rel=1e-6)
+
+
+def test_decay_pulls_weights_and_not_biases():
+    from latens.networks import Linear
+
+    optimizer = make_optimizer("adamw", learning_rate=0.1, weight_decay=0.5)
+    layer = Linear(jnp.ones((1, 1)), jnp.ones(1))
+    zeros = jax.tree.map(jnp.zeros_like, layer)
+    updates, _ = optimizer.transform.update(zeros, optimizer.transform.init(layer), layer)
+    assert float(updates.weight[0, 0]) == pytest.approx(-0.05)
+    assert float(updates.bias[0]) == 0.0
 
 
 def test_warmup_rises_in_equal_steps():

@@ -72,7 +72,11 @@ def prepare(config: Config, data: Dataset) -> Experiment:
     if not len(data.subset("train")):
         raise DataError(f"none of the {len(data)} rows is a training row.", where=data.name, fix="Give more rows.")
     resolved, reasons = recipe.resolve(config, data)
-    return Experiment(recipe, resolved, tuple(reasons), data, recipe.preparation(data.schema, resolved))
+    experiment = Experiment(recipe, resolved, tuple(reasons), data, recipe.preparation(data.schema, resolved))
+    # What cannot be built or planned is refused here, before a folder is made or a former run replaced.
+    experiment.stages()
+    eqx.filter_eval_shape(lambda key: recipe.build(data.schema, resolved, key=key), jax.random.key(0))
+    return experiment
 
 
 def as_split(config: Config, data: Dataset) -> Dataset:

@@ -185,9 +185,11 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
 def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any) -> None:
     from latens.commands.report import held_out_rows, report
 
+    # The model first: whatever goes wrong in measuring it, it is not lost.
+    trained.save(run.model_file)
     split, positions = held_out_rows(experiment.data)
     draws = context.args.num_samples or 100
-    found = report(trained, experiment.data, split, positions[:10_000], num_samples=draws)
+    found = report(trained, experiment.data, split, _at_most(positions, 10_000), num_samples=draws)
     warnings = found.warnings_json()
     if loop.skipped:
         warnings.append({"name": "skipped-steps", "message": f"{loop.skipped} steps were not finite and left out"})
@@ -209,6 +211,11 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
         units=list(found.units),
         summary=text,
     )
+
+
+def _at_most(positions: Any, most: int) -> Any:
+    """At most so many positions, evenly spaced: the first ones of sorted data would be all of one kind."""
+    return positions if len(positions) <= most else positions[:: -(-len(positions) // most)]
 
 
 def _close(context: Context, run: RunFolder) -> None:

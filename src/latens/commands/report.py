@@ -77,8 +77,10 @@ class Report:
 
 def beats(gain: Estimate, cells: str) -> str:
     """The comparison with independent cells as a sentence."""
-    errors = abs(gain.value) / gain.standard_error if gain.standard_error > 0 else float("inf")
     verb = "beats" if gain.value > 0 else "falls short of"
+    if not gain.standard_error > 0:
+        return f"{verb} an independent-{cells} model by {abs(gain.value):.2f} {gain.unit} (one row: no standard error)"
+    errors = abs(gain.value) / gain.standard_error
     size = f"{abs(gain.value):.2f} ± {gain.standard_error:.2f} {gain.unit}"
     return f"{verb} an independent-{cells} model by {size} ({errors:.1f} standard errors)"
 

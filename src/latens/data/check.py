@@ -27,7 +27,7 @@ def suggest_likelihood(dataset: Dataset) -> tuple[str, str]:
         return "categorical", f"Every cell is one of {schema.levels} levels, few enough for a probability each."
     if schema.kind == "real":
         if count_columns(dataset).all():
-            return "normal", "Cells are counts; until a likelihood for counts exists, they get a normal one on log1p."
+            return "normal", "Cells are counts; until a likelihood for counts exists, they get a normal one."
         return "normal", "Cells are real numbers."
     share = extreme_share(dataset)
     text = f"{share:.0%} of the cells lie in the lowest or highest 5 % of the range"

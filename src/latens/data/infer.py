@@ -50,7 +50,8 @@ def infer_schema(
     if picture and low >= 0 and high <= 1:
         return Schema(shape, "unit")
     if picture:
-        return Schema(shape, "real")
+        shift, scale = _moments(x, train_mask, observed, where)
+        return Schema(shape, "real", shift=shift, scale=scale)
     titles = names if names is not None else [f"x{i}" for i in range(x.shape[1])]
     return Schema(shape, "real", columns=_standardise(x, train_mask, titles, observed, where))
 
@@ -183,6 +184,23 @@ def _observed(x: np.ndarray, observed: np.ndarray | None) -> Iterator[np.ndarray
 def _every(x: np.ndarray, observed: np.ndarray | None, test: Callable[[np.ndarray], np.ndarray]) -> bool:
     """Whether the test holds for every observed cell; looks no further than the first chunk where it does not."""
     return all(bool(test(part).all()) for part in _observed(x, observed))
+
+
+def _moments(x: np.ndarray, train_mask: np.ndarray, observed: np.ndarray | None, where: str) -> tuple[float, float]:
+    """Mean and standard deviation of all observed training cells together, in chunks and float64."""
+    rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
+    total, squares, count = 0.0, 0.0, 0
+    pilot = float(next(_observed(x[rows][:1], None)).mean())  # near the mean, so that squares do not cancel
+    seen = None if observed is None else observed[rows]
+    for part in _observed(x[rows], seen):
+        values = part.astype(np.float64) - pilot
+        total, squares, count = total + values.sum(), squares + (values**2).sum(), count + values.size
+    mean = total / max(count, 1)
+    spread = float(np.sqrt(max(squares / max(count, 1) - mean**2, 0.0)))
+    shift = pilot + float(mean)
+    if not abs(shift) <= MAX_SHIFT or spread > MAX_SCALE:
+        raise DataError(f"cells are too large (mean {shift:g}, sd {spread:g}).", where=where, fix="Rescale them.")
+    return shift, spread if spread >= MIN_SCALE else 1.0
 
 
 def with_classes(schema: Schema, classes: tuple[str, ...] | None) -> Schema:

@@ -31,7 +31,8 @@ class Schema:
     """The shape and meaning of one row.
 
     **Arguments:** `shape` of one event; `kind` of its cells; `levels` for kind "levels"; `columns` for tables (their
-    number is the only entry of `shape`); `classes` the names of the labels, if there are any.
+    number is the only entry of `shape`); `classes` the names of the labels, if there are any; `shift` and `scale`
+    standardise real cells that are no columns (pictures of real numbers).
     """
 
     shape: tuple[int, ...]
@@ -39,6 +40,8 @@ class Schema:
     levels: int | None = None
     columns: tuple[Column, ...] | None = None
     classes: tuple[str, ...] | None = None
+    shift: float = 0.0
+    scale: float = 1.0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -52,7 +55,7 @@ class Schema:
 
         **Raises:** `ModelFileError` naming the entry.
         """
-        entry = _object(value, "schema", ("shape", "kind"), ("levels", "columns", "classes"))
+        entry = _object(value, "schema", ("shape", "kind"), ("levels", "columns", "classes", "shift", "scale"))
         shape = _shape(entry["shape"])
         kind = entry["kind"]
         if kind not in get_args(Kind):
@@ -69,7 +72,13 @@ class Schema:
         classes = entry.get("classes")
         if classes is not None:
             classes = _names(_list(classes, "schema.classes", MAX_CLASSES), "schema.classes")
-        return cls(shape, kind, levels, columns, classes)
+        shift, scale = (
+            _number(entry.get("shift", 0.0), "schema.shift"),
+            _number(entry.get("scale", 1.0), "schema.scale"),
+        )
+        if abs(shift) > MAX_SHIFT or not MIN_SCALE <= scale <= MAX_SCALE:
+            _bad("schema.scale", f"a shift of {shift:g} and a scale of {scale:g} do not survive float32.")
+        return cls(shape, kind, levels, columns, classes, shift, scale)
 
 
 def _bad(where: str, message: str) -> NoReturn:

@@ -103,6 +103,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         if lacking:
             fix = "Use one with fit, score_samples and sample."
             raise UsageError(f"the density has no {lacking[0]}.", where="density", fix=fix)
+        vars(self).pop("model_", None)
         copies: list[Any] = [clone(self.density) for _ in self.classes_]
         self.densities_ = [density.fit(x[codes == code]) for code, density in enumerate(copies)]
         self.log_prior_ = np.log(np.bincount(codes, minlength=len(self.classes_)) / len(codes))

@@ -128,7 +128,8 @@ def _coin_terms(total: np.ndarray, count: np.ndarray) -> _Terms:
 
 def _normal_terms(mean: np.ndarray, squares: np.ndarray, count: np.ndarray) -> _Terms:
     overall = math.sqrt(squares.sum() / max(int(count.sum()), 1))
-    spread = np.maximum(np.sqrt(squares / np.maximum(count, 1)), 1e-6 * max(overall, 1e-12))
+    # One row more, with the spread of all cells together: a cell that never changed in training has no sharp density.
+    spread = np.sqrt((squares + max(overall, 1e-12) ** 2) / (count + 1))
     constant = -0.5 * math.log(2 * math.pi) - np.log(spread)
     return lambda rows: constant - 0.5 * ((rows - mean) / spread) ** 2
 

@@ -25,6 +25,7 @@ def _recipe(name: str, summary: str, source: str, use_when: str, **parts) -> Rec
 
 
 _GREY = LikelihoodConfig(family="bernoulli", output_bias="zero")
+_CLAMPED = LikelihoodConfig(family="bernoulli", output_bias="zero", probability_floor=1e-7)
 _GREY_DATA = DataConfig(binarize="none")
 # TensorFlow 1's RMSProp starts its mean square at 1 and keeps epsilon 1e-10 inside the root, and the course sums its
 # cost over the batch of 64: under the mean used here, both constants are divided by 64 squared.
@@ -43,7 +44,7 @@ def _fast_forward(name: str, latent_dim: int, steps: int) -> Recipe:
         "you want the 2016 tutorial's model" + (" with a latent plane to look at" if latent_dim == 2 else ""),
         network=NetworkConfig(hidden=(500, 500), activation="elu", initializer="he-normal"),
         posterior=PosteriorConfig(latent_dim=latent_dim, scale="log-scale"),
-        likelihood=LikelihoodConfig(family="bernoulli", output_bias="zero", probability_floor=1e-7),
+        likelihood=_CLAMPED,
         data=_GREY_DATA,
         optimizer=OptimizerConfig(name="adam", learning_rate=1e-3, clip_value=5.0),
         training=TrainingConfig(steps=steps, batch_size=128),
@@ -74,7 +75,7 @@ RECIPES = (
         "you want the Keras tutorial's model and its loss history",
         network=NetworkConfig(hidden=(256,), activation="relu", initializer="glorot-uniform"),
         posterior=PosteriorConfig(latent_dim=2, scale="log-variance"),
-        likelihood=_GREY,
+        likelihood=_CLAMPED,
         data=DataConfig(binarize="none", validation="test"),
         optimizer=OptimizerConfig(
             name="rmsprop", learning_rate=1e-3, options={"decay": 0.9, "eps": 1e-7, "eps_in_sqrt": False}

@@ -166,7 +166,7 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
 
 
 def _input(schema: Schema, likelihood: LikelihoodConfig) -> Standardise | None:
-    if schema.kind == "real" and schema.columns is not None:
+    if schema.kind == "real":
         return Standardise(*_scaling(schema))
     if likelihood.family == "categorical":
         top = 1.0 if schema.levels is None else schema.levels - 1.0
@@ -175,7 +175,8 @@ def _input(schema: Schema, likelihood: LikelihoodConfig) -> Standardise | None:
 
 
 def _scaling(schema: Schema) -> tuple[np.ndarray, np.ndarray]:
-    assert schema.columns is not None
+    if schema.columns is None:
+        return np.full(schema.shape, schema.shift), np.full(schema.shape, schema.scale)
     return np.array([c.shift for c in schema.columns]), np.array([c.scale for c in schema.columns])
 
 
@@ -200,14 +201,20 @@ def likelihood_head(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
             head = SharedScaleNormalHead(shape, jnp.full(shape, start, jnp.float32), config.scale_floor)
         case "network":
             head = NormalHead(shape, "softplus", config.scale_floor)
-    return AffineHead(head, *_scaling(schema)) if schema.kind == "real" and schema.columns is not None else head
+    return AffineHead(head, *_scaling(schema)) if schema.kind == "real" else head
 
 
 def plan(schema: Schema, config: VAEConfig, steps_per_epoch: int) -> tuple[Stage, ...]:
     """One stage: start the output bias from the data, then train."""
     training, optimizer = config.training, config.optimizer
     budget = Budget(training.epochs, training.steps, training.minutes, training.patience)
-    options = dict(optimizer.options.items())
+    own = {"name", "learning_rate", "schedule", "warmup_steps", "total_steps", "clip_value", "clip_norm", "mask"}
+    if taken := own & set(optimizer.options):
+        raise ConfigError(
+            f"{min(taken)} is no option of {optimizer.name} itself.",
+            where="optimizer.options",
+            fix="Set optimizer.NAME.",
+        )
     made = make_optimizer(
         optimizer.name,
         learning_rate=optimizer.learning_rate,
@@ -216,7 +223,7 @@ def plan(schema: Schema, config: VAEConfig, steps_per_epoch: int) -> tuple[Stage
         total_steps=budget.total_steps(steps_per_epoch),
         clip_value=optimizer.clip_value,
         clip_norm=optimizer.clip_norm,
-        **options,
+        **optimizer.options,
     )
     prepare = preparation(schema, config)
 
@@ -244,7 +251,7 @@ def make_objective(config: VAEConfig, steps_per_epoch: int) -> AbstractObjective
         )
     beta: Any = objective.beta
     if objective.beta_warmup_epochs:
-        beta = optax.linear_schedule(0.0, beta, round(objective.beta_warmup_epochs * steps_per_epoch))
+        beta = optax.linear_schedule(0.0, beta, max(1, round(objective.beta_warmup_epochs * steps_per_epoch)))
     return ELBO(objective.kl, objective.num_samples, beta, objective.free_bits, objective.l2)
 
 

@@ -32,7 +32,7 @@ class Budget:
     def total_steps(self, steps_per_epoch: int) -> int | None:
         """The number of steps, where it is known beforehand."""
         limits = [] if self.steps is None else [self.steps]
-        limits += [] if self.epochs is None else [round(self.epochs * steps_per_epoch)]
+        limits += [] if self.epochs is None else [max(1, round(self.epochs * steps_per_epoch))]
         return min(limits) if limits else None
 
 
@@ -75,12 +75,12 @@ class LoopState:
     stale: int = 0
     rollbacks: int = 0
     skipped: int = 0
+    lost_chunks: int = 0
     loss_scale: float | None = None
     seconds: float = 0.0
     finished: bool = False
     stopped_because: str = ""
     running: dict[str, float] = field(default_factory=dict)
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -282,6 +282,7 @@ class _StageRun:
         limit = jnp.asarray(np.inf if scale is None else 1e6 * scale, jnp.float32)
         state, result = self.program.chunk(self.state, rows, jnp.asarray(count), limit)
         if bool(result.good):
+            self.loop.lost_chunks = 0
             self.state = state
             return result
         finite_limit = jnp.asarray(np.finfo(np.float32).max if scale is None else 1e6 * scale, jnp.float32)
@@ -297,7 +298,9 @@ class _StageRun:
         record = {"event": "bad-chunk", "step": self.loop.step, "first_bad_step": first, "terms": bad}
         record |= {"skipped": skipped, "learning_rate_factor": float(start.learning_rate_factor)}
         self.emit("bad-chunk", record)
-        if skipped <= max(1, count // 20):
+        # One bad step is let pass, but not chunk after chunk in which nothing else is left.
+        self.loop.lost_chunks = self.loop.lost_chunks + 1 if skipped == count else 0
+        if skipped <= max(1, count // 20) and self.loop.lost_chunks < 3:
             self.loop.skipped += skipped
             self.state = state
             return result
@@ -341,7 +344,7 @@ class _StageRun:
         return reasons[0] if reasons else None
 
     def snapshot(self) -> Snapshot:
-        loop = replace(self.loop, running=dict(self.loop.running), extra=dict(self.loop.extra))
+        loop = replace(self.loop, running=dict(self.loop.running))
         return Snapshot(loop, self.state, self.best)
 
     def restore(self, snapshot: Snapshot) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 from optax import contrib
@@ -41,6 +42,8 @@ class Optimizer(NamedTuple):
 
     transform: optax.GradientTransformation
     evaluate: Callable[[Any, PyTree], PyTree] = lambda opt_state, params: params
+    damp: Callable[[Any, Any, Any], Any] = lambda old, new, factor: new
+    """Given the optimiser's state before and after a step whose updates are multiplied by a factor: its state then."""
 
 
 def make_optimizer(
@@ -59,7 +62,8 @@ def make_optimizer(
     **Arguments:** `name` of an optax optimiser with its own `options` (`b1`, `weight_decay`, `decay`, ...);
     `schedule` "constant", "cosine" (to 0 at `total_steps`) or "schedule-free" (Defazio et al. 2024, on top of the
     named optimiser, which should have no momentum of its own); a linear warm-up over `warmup_steps` goes before each;
-    gradients are clipped by value, then by global norm.
+    gradients are clipped by value, then by global norm; weight decay acts
+    on weights, not on biases or scales.
     **Raises:** ConfigError for an unknown name or option, or a cosine without an end.
     """
     if name not in OPTIMIZERS:
@@ -71,6 +75,8 @@ def make_optimizer(
             "a cosine schedule needs its end.", where="optimizer.schedule", fix="Give the budget in epochs or steps."
         )
     rate = _rate(learning_rate, schedule, warmup_steps, total_steps)
+    if options.get("weight_decay"):
+        options["mask"] = _weights_only
     try:
         inner = OPTIMIZERS[name](rate, **options)
     except TypeError as error:
@@ -85,7 +91,17 @@ def make_optimizer(
     def evaluate(opt_state: Any, params: PyTree) -> PyTree:
         return contrib.schedule_free_eval_params(opt_state[-1], params)
 
-    return Optimizer(transform, evaluate)
+    def damp(old: Any, new: Any, factor: Any) -> Any:
+        # The sequence z moves by the same share as the parameters, so that the average between them stays one.
+        z = jax.tree.map(lambda a, b: a + factor * (b - a), old[-1].z, new[-1].z)
+        return (*new[:-1], new[-1]._replace(z=z))
+
+    return Optimizer(transform, evaluate, damp)
+
+
+def _weights_only(params: PyTree) -> PyTree:
+    """True for the arrays named `weight`: biases and scales are not pulled to 0."""
+    return jax.tree_util.tree_map_with_path(lambda path, _: getattr(path[-1], "name", "") == "weight", params)
 
 
 def _rate(learning_rate: float, schedule: str, warmup_steps: int, total_steps: int | None) -> float | optax.Schedule:

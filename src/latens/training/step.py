@@ -81,6 +81,7 @@ def make_program(
         (loss, metrics), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.trainable)
         updates, opt_state = optimizer.transform.update(gradients, state.opt_state, state.trainable)
         updates = jax.tree.map(lambda u: u * state.learning_rate_factor, updates)
+        opt_state = optimizer.damp(state.opt_state, opt_state, state.learning_rate_factor)
         new = TrainState(
             optax.apply_updates(state.trainable, updates),
             opt_state,
