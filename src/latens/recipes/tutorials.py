@@ -63,7 +63,7 @@ RECIPES = (
             learning_rate=6e-3,
             schedule="schedule-free",
             warmup_steps=100,
-            options={"b1": 0.0, "b2": 0.99, "weight_decay": 0.5},
+            options={"b1": 0.0, "b2": 0.99},
         ),
     ),
     _fast_forward("fast-forward", 50, 65_536),
