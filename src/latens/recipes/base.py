@@ -6,7 +6,6 @@ from typing import Any
 
 from latens.config import Config
 from latens.data import Dataset, Preparation, Schema
-from latens.shapes import Key
 from latens.training import Stage
 
 
@@ -29,7 +28,3 @@ class Recipe:
     build: Callable[..., Any]
     plan: Callable[[Schema, Any, int], tuple[Stage, ...]]
 
-
-def build_model(recipe: Recipe, schema: Schema, config: Config, *, key: Key) -> Any:
-    """The recipe's untrained model."""
-    return recipe.build(schema, config, key=key)
