@@ -336,3 +336,24 @@ def test_a_linear_gaussian_model_reaches_the_optimum_of_ppca():
     )
     assert log_p == pytest.approx(-7.59674171017, abs=1e-2)
     assert np.exp(2 * noise) == pytest.approx(0.566667, rel=0.03)
+
+
+def test_a_checkpoint_of_another_version_is_refused(tmp_path):
+    from latens.experiment import Recorder
+    from latens.runs import RunFolder
+    from latens.training.checkpoint import save_checkpoint
+    from latens.training.fit import loop_to_json
+
+    snapshot = run(stages=[stage(Budget(steps=4))]).snapshot
+    with RunFolder.create(tmp_path / "run", "test", {}, {}, 0) as folder:
+        recorder = Recorder(folder)
+        recorder.checkpoint(snapshot)
+        found = recorder.restore(snapshot.state, snapshot.best)
+        assert found.loop == snapshot.loop
+        assert_same_bits(found.state, snapshot.state)
+        loop = {**loop_to_json(snapshot.loop), "metrics_bytes": 0}
+        loop["lost"] = loop.pop("lost_chunks")
+        save_checkpoint(folder.checkpoints, 5, {"state": snapshot.state, "best": snapshot.best}, loop)
+        with pytest.raises(ConfigError, match="another version"):
+            recorder.restore(snapshot.state, snapshot.best)
+        folder.set_state("done")

@@ -1,8 +1,9 @@
 """From a configuration and data to a trained model: the one path that the command and the estimators share."""
 
+import logging
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import equinox as eqx
@@ -11,7 +12,7 @@ import jax
 from latens import config as configuration
 from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation
-from latens.errors import DataError
+from latens.errors import ConfigError, DataError
 from latens.recipes import Recipe, get_recipe
 from latens.runs import RunFolder
 from latens.shapes import PyTree
@@ -32,6 +33,7 @@ from latens.training.checkpoint import latest_checkpoint, save_checkpoint
 from latens.training.fit import loop_to_json
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -172,8 +174,17 @@ class Recorder:
         if found is None:
             self.run.truncate_metrics(0)
             return None
+        for warning in found.warnings:
+            _log.warning(warning)
         loop = dict(found.loop)
-        self.run.truncate_metrics(loop.pop("metrics_bytes"))
+        length = loop.pop("metrics_bytes", None)
+        if length is None or set(loop) != {entry.name for entry in fields(LoopState)}:
+            raise ConfigError(
+                "the checkpoint was written by another version of latens.",
+                where=str(found.path),
+                fix="Resume with the version named in run.json.",
+            )
+        self.run.truncate_metrics(length)
         tree = found.state
         return Snapshot(LoopState(**loop), tree["state"], tree["best"])
 

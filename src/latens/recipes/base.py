@@ -27,4 +27,3 @@ class Recipe:
     preparation: Callable[[Schema, Any], Preparation]
     build: Callable[..., Any]
     plan: Callable[[Schema, Any, int], tuple[Stage, ...]]
-
