@@ -69,6 +69,7 @@ def test_evaluate_other_rows_uses_all(latens: Callable[..., Result], run_folder:
     np.save(tmp_path / "some.npy", load("digits").x[:30])
     value = latens("evaluate", run_folder, tmp_path / "some.npy", "--json", "--num-samples", 5).json
     assert (value["data"]["split"], value["metrics"]["elbo"]["n"]) == ("all", 30)
+    assert value["data"]["held_out"] is None  # nobody can know
     assert "gain_over_independent" not in value["metrics"]  # the training rows are not these
 
 
@@ -125,6 +126,15 @@ def test_sample(latens: Callable[..., Result], run_folder: Path, tmp_path: Path)
     for command in (("sample", run_folder, "-n", 9), ("reconstruct", run_folder, "digits")):
         assert latens(*command, "--out", tmp_path / "grid.png").code == 0
         assert imread(tmp_path / "grid.png").shape[1] >= 3 * 56
+
+
+def test_sample_without_a_name(
+    latens: Callable[..., Result], run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [latens("sample", run_folder, "-n", 2, "--json").json["out"] for _ in range(3)]
+    assert names == ["samples.png", "samples-2.png", "samples-3.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
 
 
 def test_figures_and_info(latens: Callable[..., Result], run_folder: Path, tmp_path: Path) -> None:

@@ -109,6 +109,31 @@ def test_resume_of_a_run_that_saw_no_data(latens: Callable[..., Result], whole_r
     same_run(tmp_path / "run", whole_run)
 
 
+def test_resume_does_as_the_first_command_said(
+    latens: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import latens.commands.fit as fit
+
+    folder = tmp_path / "run"
+    flags = ("--num-samples", 7, "--set", "training.seed=5", "--out", folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "_finish", lambda *_: (_ for _ in ()).throw(RuntimeError("lost power")))
+        assert latens("fit", "digits", "--steps", 11, *SMALL, *flags).code == 1
+    info = json.loads((folder / "run.json").read_text())
+    assert (info["state"], info["seed"], info["error"]) == ("failed", 5, "RuntimeError: lost power")
+    planned = latens("resume", folder, "--dry-run", "--json").json
+    assert (planned["step"], planned["state"], json.loads((folder / "run.json").read_text())) == (11, "failed", info)
+    value = latens("resume", folder, "--json").json
+    assert value["metrics"]["log_marginal"]["num_samples"] == 7
+    info = json.loads((folder / "run.json").read_text())
+    assert (info["state"], "error" in info) == ("done", False)
+    model = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").unlink()
+    assert latens("evaluate", folder).code == 6
+    assert latens("resume", folder, "--num-samples", 7).code == 0
+    assert (folder / "model.safetensors").read_bytes() == model
+
+
 def test_resume_refuses_other_data(latens: Callable[..., Result], tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(200, 4))
     np.save(tmp_path / "x.npy", x)

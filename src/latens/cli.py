@@ -79,13 +79,14 @@ def parser() -> Parser:
     for name, (_, summary) in COMMANDS.items():
         made[name] = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         _common(made[name])
-    _training(made["demo"], data=False)
+    _training(made["demo"])
     made["check"].add_argument("data", metavar="DATA")
     _reading(made["check"])
     made["fit"].add_argument("data", metavar="DATA")
     _reading(made["fit"])
     _training(made["fit"])
     made["resume"].add_argument("run", metavar="RUN", help="a run folder")
+    made["resume"].add_argument("--dry-run", action="store_true", help="change nothing, say what would be done")
     _while_training(made["resume"])
     _evaluation(made["resume"])
     made["evaluate"].add_argument("run", metavar="RUN")
@@ -108,6 +109,7 @@ def parser() -> Parser:
         made[name].add_argument("--mean", action="store_true", help="means of p(x | z) instead of draws")
     for name in ("encode", "decode", "sample", "reconstruct", "evaluate"):
         made[name].add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
+    for name in ("encode", "sample", "reconstruct", "evaluate"):
         made[name].add_argument("--seed", type=_whole, default=0, metavar="S", help="of the draws (default 0)")
     made["figures"].add_argument("run", metavar="RUN")
     made["figures"].add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
@@ -130,10 +132,11 @@ def _reading(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("reading the data")
     group.add_argument("--label", metavar="NAME", help="the column, .npz key or .npy file with the labels; 'none'")
     group.add_argument("--id", metavar="NAME", help="the column or .npz key with the row ids")
+    group.add_argument("--weight", metavar="NAME", help="the column or .npz key that says how often a row counts")
     group.add_argument("--missing", choices=("nan",), help="NaN cells are missing values (default: refuse them)")
 
 
-def _training(command: argparse.ArgumentParser, *, data: bool = True) -> None:
+def _training(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("the model and its training")
     group.add_argument("--recipe", default="default", metavar="NAME", help="see `latens recipes`")
     group.add_argument("--epochs", type=_positive, metavar="N", help="passes over the training rows")

@@ -58,7 +58,7 @@ class DataConfig(Part, frozen=True):
     `dequantize` adds uniform noise to whole numbers under a density, so that its integral bounds their probability.
     """
 
-    binarize: Literal["auto", "none", "threshold", "stochastic"] = "auto"
+    binarize: Literal["none", "threshold", "stochastic"] = "none"
     threshold: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.5
     dequantize: bool = True
     validation: Literal["split", "test"] = "split"
@@ -89,13 +89,17 @@ class OptimizerConfig(Part, frozen=True):
 
 
 class TrainingConfig(Part, frozen=True):
-    """The budget (the first limit ends it), the batch and the grid between steps; None is decided from the data."""
+    """The budget (the first limit ends it), the batch and the grid between steps; None is decided from the data.
+
+    `drop_last` leaves out the rows of an epoch that do not fill a batch.
+    """
 
     epochs: Positive | None = None
     steps: Count | None = None
     minutes: Positive | None = None
     patience: Count | None = None
     batch_size: Annotated[int, Meta(ge=1, le=2**20)] | None = None
+    drop_last: bool = False
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     chunk_steps: Annotated[int, Meta(ge=1, le=100000)] | None = None
     plots_every: Count | None = None
@@ -140,7 +144,7 @@ class ClassifierConfig(Part, frozen=True, tag="bayes-classifier", tag_field="kin
 
     recipe: str
     density: DensityConfig = DensityConfig()
-    data: DataConfig = DataConfig(binarize="none")
+    data: DataConfig = DataConfig()
     training: ClassifierTrainingConfig = ClassifierTrainingConfig()
 
 

@@ -14,6 +14,7 @@ from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation
 from latens.errors import ConfigError, DataError
 from latens.recipes import Recipe, get_recipe
+from latens.recipes.idle import refuse_idle
 from latens.runs import RunFolder
 from latens.shapes import PyTree
 from latens.trained import TrainedModel
@@ -23,6 +24,7 @@ from latens.training import (
     FitResult,
     Interrupted,
     LoopState,
+    Resume,
     Settings,
     Snapshot,
     Stage,
@@ -30,7 +32,6 @@ from latens.training import (
     fit,
 )
 from latens.training.checkpoint import latest_checkpoint, save_checkpoint
-from latens.training.fit import loop_to_json
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 _log = logging.getLogger(__name__)
@@ -53,13 +54,22 @@ class Experiment:
         return eqx.filter_jit(lambda key: self.recipe.build(self.data.schema, self.config, key=key))(key)
 
     def stages(self) -> tuple[Stage, ...]:
-        return self.recipe.plan(self.data.schema, self.config, self.steps_per_epoch)
+        steps_per_epoch = self.settings.steps_per_epoch(len(self.data.subset("train")))
+        return self.recipe.plan(self.data.schema, self.config, steps_per_epoch)
 
     @property
-    def steps_per_epoch(self) -> int:
-        rows = len(self.data.subset("train"))
-        batch = self.config.training.batch_size if isinstance(self.config, VAEConfig) else None
-        return -(-rows // min(rows, batch or rows))
+    def settings(self) -> Settings:
+        """How the loop runs."""
+        training = self.config.training
+        if not isinstance(self.config, VAEConfig):
+            return Settings(batch_size=len(self.data), seed=training.seed)
+        return Settings(
+            batch_size=self.config.training.batch_size or len(self.data),
+            drop_last=self.config.training.drop_last,
+            seed=training.seed,
+            chunk_steps=self.config.training.chunk_steps or 100,
+            stop_every=self.config.training.plots_every,
+        )
 
     def trained(self, model: Any, **facts: Any) -> TrainedModel:
         """The model as it is saved, with what it was trained on."""
@@ -74,6 +84,7 @@ def prepare(config: Config, data: Dataset) -> Experiment:
     if not len(data.subset("train")):
         raise DataError(f"none of the {len(data)} rows is a training row.", where=data.name, fix="Give more rows.")
     resolved, reasons = recipe.resolve(config, data)
+    refuse_idle(resolved, recipe.config)
     experiment = Experiment(recipe, resolved, tuple(reasons), data, recipe.preparation(data.schema, resolved))
     # What cannot be built or planned is refused here, before a folder is made or a former run replaced.
     experiment.stages()
@@ -104,15 +115,6 @@ def train(
     user's own networks).
     **Raises:** Interrupted when a callback asks to stop (a checkpoint is written first); DivergedError.
     """
-    config = experiment.config
-    settings = Settings(seed=config.training.seed)
-    if isinstance(config, VAEConfig):
-        settings = Settings(
-            batch_size=config.training.batch_size or len(experiment.data),
-            seed=config.training.seed,
-            chunk_steps=config.training.chunk_steps or 100,
-            stop_every=config.training.plots_every,
-        )
     recorder = None if run is None else Recorder(run)
     try:
         result = fit(
@@ -120,10 +122,10 @@ def train(
             experiment.stages(),
             experiment.data,
             preparation=experiment.preparation,
-            settings=settings,
+            settings=experiment.settings,
             # Recorded last: other callbacks may add numbers to the record of an epoch.
             callbacks=[*callbacks, *([recorder] if recorder else [])],
-            resume=recorder.restore if recorder and resume else None,
+            resume=recorder.restore() if recorder and resume else None,
         )
     except Interrupted as stop:
         if recorder:
@@ -131,7 +133,7 @@ def train(
         raise
     loop = result.snapshot.loop
     trained = experiment.trained(
-        result.model, steps=loop.step, best_step=loop.best_step, stopped_because=loop.stopped_because
+        result.model, steps=loop.total, best_step=loop.best_step, stopped_because=loop.stopped_because
     )
     if model is not None:
         trained = replace(trained, config=None)
@@ -163,14 +165,14 @@ class Recorder:
 
     def checkpoint(self, snapshot: Snapshot) -> None:
         """Write the state, with the length of the metrics file that belongs to it."""
-        loop = {**loop_to_json(snapshot.loop), "metrics_bytes": self.run.metrics_length()}
+        loop = {**snapshot.loop.to_json(), "metrics_bytes": self.run.metrics_length()}
         tree = {"state": snapshot.state, "best": snapshot.best}
-        save_checkpoint(self.run.checkpoints, snapshot.loop.step, tree, loop)
+        save_checkpoint(self.run.checkpoints, snapshot.loop.total, tree, loop)
         self.last = time.monotonic()
 
-    def restore(self, state: TrainState, best: PyTree) -> Snapshot | None:
+    def restore(self) -> Resume | None:
         """The latest checkpoint, or None; metrics written after it are cut off."""
-        found = latest_checkpoint(self.run.checkpoints, {"state": state, "best": best})
+        found = latest_checkpoint(self.run.checkpoints)
         if found is None:
             self.run.truncate_metrics(0)
             return None
@@ -178,15 +180,19 @@ class Recorder:
             _log.warning(warning)
         loop = dict(found.loop)
         length = loop.pop("metrics_bytes", None)
-        if length is None or set(loop) != {entry.name for entry in fields(LoopState)}:
+        if type(length) is not int or set(loop) != {entry.name for entry in fields(LoopState)}:
             raise ConfigError(
                 "the checkpoint was written by another version of latens.",
                 where=str(found.path),
                 fix="Resume with the version named in run.json.",
             )
         self.run.truncate_metrics(length)
-        tree = found.state
-        return Snapshot(LoopState(**loop), tree["state"], tree["best"])
+
+        def load(state: TrainState, best: PyTree) -> Snapshot:
+            tree = found.read({"state": state, "best": best})
+            return Snapshot(LoopState(**loop), tree["state"], tree["best"])
+
+        return loop["stage"], load
 
 
 def describe(experiment: Experiment) -> dict[str, Any]:

@@ -35,7 +35,13 @@ HEADLINES = ("log_marginal", "cross_entropy_bound", "accuracy", "log_likelihood"
 
 
 def measure(
-    trained: TrainedModel, data: Dataset, positions: np.ndarray, *, num_samples: int = 1000, seed: int = 0
+    trained: TrainedModel,
+    data: Dataset,
+    positions: np.ndarray,
+    *,
+    num_samples: int = 1000,
+    seed: int = 0,
+    units: list[dict[str, Any]] | None = None,
 ) -> dict[str, Estimate]:
     """The numbers of a model on the rows at `positions`.
 
@@ -48,7 +54,8 @@ def measure(
       difference over the same rows; only where `data` are the data the model was trained on.
     - `accuracy` alone for a Bayes classifier; `log_likelihood` alone for an autoencoder, which has no p(x).
 
-    **Arguments:** `seed` of the draws. **Raises:** DataError where the rows are not such as the model was trained on.
+    **Arguments:** `seed` of the draws; `units` the `unit_table` of these rows, where it is there already.
+    **Raises:** DataError where the rows are not such as the model was trained on.
     """
     batch = trained.batch(data, positions)
     weight = None if data.weight is None else data.weight[positions]
@@ -62,7 +69,7 @@ def measure(
     else:
         work.evidence()
         work.parts()
-        work.units()
+        work.units(unit_table(trained, batch) if units is None else units)
         if work.family and data.fingerprint == trained.facts.get("fingerprint"):
             work.gain(data)
     return {name: replace(estimate, seed=seed) for name, estimate in work.found.items()}
@@ -74,7 +81,12 @@ def headline(metrics: dict[str, Estimate]) -> str:
 
 
 def unit_table(trained: TrainedModel, batch: Batch) -> list[dict[str, Any]]:
-    """For every latent unit its mean KL (nats), the variance of its posterior mean, and whether it is active."""
+    """For every latent unit its mean KL (nats), the variance of its posterior mean, and whether it is active.
+
+    Empty for models without latent units.
+    """
+    if not hasattr(trained.model, "posterior"):
+        return []
     codes = encode(trained.model, batch, preparation=trained.preparation, key=jax.random.key(0))
     means = codes["mean"].reshape(len(codes["mean"]), -1)
     divergence = (
@@ -146,8 +158,7 @@ class _Work:
         for name in ("elbo", "log_likelihood", "kl"):
             self.add(name, parts[name], draws, f"{self.what}mean over {draws} draws from the posterior")
 
-    def units(self) -> None:
-        table = unit_table(self.trained, self.batch)
+    def units(self, table: list[dict[str, Any]]) -> None:
         active = sum(unit["active"] for unit in table)
         protocol = f"of {len(table)} latent units, those whose posterior mean varies by more than 0.01 over the rows"
         self.put("active_units", Estimate(float(active), float("nan"), 0, len(self.rows), "units", protocol))

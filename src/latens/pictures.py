@@ -279,7 +279,7 @@ class PlotsCallback:
         self.written: list[Path] = []
 
     def __call__(self, event: Event) -> None:
-        step = event.snapshot.loop.step
+        step = event.snapshot.loop.total
         if event.kind == "boundary" and step > 0 and step % self.every == 0:
             self.written += self.write(TrainedModel(event.model(), self.data.schema, self.preparation), step)
 

@@ -135,7 +135,7 @@ class TerminalProgress:
             )
         if event.kind == "stage-end":
             because = event.snapshot.loop.stopped_because
-            text = f"{event.snapshot.loop.step} steps in {event.snapshot.loop.seconds:.1f} s, ended by: {because}"
+            text = f"{event.snapshot.loop.total} steps in {event.snapshot.loop.seconds:.1f} s, ended by: {because}"
             self._bar.console.print(text, markup=False, highlight=False)
 
 

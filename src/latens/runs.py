@@ -61,18 +61,20 @@ class RunFolder:
         data: dict[str, Any],
         seed: int,
         *,
+        options: dict[str, Any] | None = None,
         force: bool = False,
     ) -> "RunFolder":
         """Make a run folder and write run.json and config.json at once.
 
-        **Arguments:** `command` as typed; `config` complete and resolved; `data` the fingerprint of the data; `force`
-        replaces a former run in the folder, but no file that latens did not write.
+        **Arguments:** `command` as typed; `config` complete and resolved; `data` the fingerprint of the data; `options`
+        what else was asked for, so that a resume need not be told again; `force` replaces a former run in the
+        folder, but no file that latens did not write.
 
         **Raises:** `RunFolderError` where the folder is in use or not empty, `ConfigError` where `config` is not JSON,
         `ResourceError` where it cannot be written.
         """
         path = Path(path)
-        info = _describe(command, data, seed)
+        info = _describe(command, data, seed) | {"options": plain(options or {})}
         config_text = _config_text(config)
         with resource_errors(path):
             if path.exists() and not path.is_dir():
@@ -142,7 +144,8 @@ class RunFolder:
             raise ValueError(f"state {state!r} is not one of {', '.join(STATES)}")
         self._check_held()
         ended = None if state == "running" else _now()
-        self.info = self.info | plain(fields, nonfinite=float_text) | {"state": state, "ended": ended}
+        kept = {name: value for name, value in self.info.items() if name != "error"}
+        self.info = kept | plain(fields, nonfinite=float_text) | {"state": state, "ended": ended}
         write_atomic(self.path / "run.json", to_json(self.info, indent=2) + b"\n")
 
     def set_config(self, config: dict[str, Any]) -> None:
@@ -183,10 +186,6 @@ class RunFolder:
     def read_metrics(self) -> list[dict[str, Any]]:
         """The records of metrics.jsonl; a torn last line is ignored."""
         return self._metrics.read()
-
-    def read_timings(self) -> list[dict[str, Any]]:
-        """The records of timings.jsonl; a torn last line is ignored."""
-        return self._timings.read()
 
     def release(self) -> None:
         """Close the files and give the folder back."""

@@ -48,7 +48,7 @@ class TensorBoard:
         self._writer.close()
 
     def __call__(self, event: Event) -> None:
-        step = event.snapshot.loop.step
+        step = event.snapshot.loop.total
         if event.kind == "start":
             graph = model_graph(event.model())
             self._writer.file_writer.add_event(_messages("event").Event(graph_def=graph.SerializeToString()))

@@ -22,6 +22,8 @@ else:
 log = logging.getLogger("latens.command")
 
 _BUDGET = ("epochs", "steps", "minutes")
+_REMEMBERED = ("num_samples", "log")
+"""What a resume does as the first command said, unless told otherwise."""
 
 
 def fit(context: Context) -> int:
@@ -46,7 +48,8 @@ def fit_into(context: Context, folder: Path) -> Experiment:
     experiment = _new_experiment(context, settings) if args.force and folder.exists() else None
     fresh = not folder.exists()
     command, unresolved = ["latens", *context.argv], {"resolved": False, "recipe": args.recipe, "settings": settings}
-    run = RunFolder.create(folder, command, unresolved, source_of(vars(args)), args.seed or 0, force=args.force)
+    source, options = source_of(vars(args)), {name: getattr(args, name) for name in _REMEMBERED}
+    run = RunFolder.create(folder, command, unresolved, source, args.seed or 0, options=options, force=args.force)
     with run, _logged(context, run):
         try:
             experiment = experiment or _new_experiment(context, settings)
@@ -62,10 +65,15 @@ def resume(context: Context) -> int:
     """Go on with a run that was stopped or killed."""
     path = context.args.run
     run = RunFolder.open(path, lock=False)
-    if run.info["state"] == "done":
+    if run.info["state"] == "done" and run.model_file.exists():
         context.say(f"{path} is finished already; nothing to do.")
         _close(context, run)
         return 0
+    if context.args.dry_run:
+        return _would_resume(context, run)
+    for name in _REMEMBERED:
+        if getattr(context.args, name) is None:
+            setattr(context.args, name, run.info.get("options", {}).get(name))
     with RunFolder.open(path) as run, _logged(context, run):
         if run.notice:
             context.say(run.notice)
@@ -75,6 +83,16 @@ def resume(context: Context) -> int:
         run.set_state("running")
         _train(context, run, _stored_experiment(context, run), resume=True)
     _close(context, RunFolder.open(path, lock=False))
+    return 0
+
+
+def _would_resume(context: Context, run: RunFolder) -> int:
+    from latens.training.checkpoint import latest_checkpoint
+
+    found = latest_checkpoint(run.checkpoints)
+    step = 0 if found is None else found.step
+    context.say(f"would go on with {run.path} from step {step}; nothing was changed")
+    context.result({"dry_run": True, "run": str(run.path), "state": run.info["state"], "step": step})
     return 0
 
 
@@ -100,11 +118,14 @@ def settings_of(args: Any) -> dict[str, Any]:
 
 def _new_experiment(context: Context, settings: dict[str, Any]) -> Experiment:
     from latens.commands.sources import load_new
-    from latens.config import override
+    from latens.config import VAEConfig, override
     from latens.experiment import prepare
     from latens.recipes import get_recipe
 
     config = override(get_recipe(context.args.recipe).config, settings)
+    if context.args.log and not isinstance(config, VAEConfig):
+        fix = "Leave it out."
+        raise ConfigError("a closed-form fit has no steps to log.", where=f"--log {context.args.log}", fix=fix)
     return prepare(config, load_new(context.args.data, reading_options(vars(context.args))))
 
 
@@ -139,7 +160,7 @@ def _train(context: Context, run: RunFolder, experiment: Experiment, *, resume: 
     from latens.training import Event, Interrupted
 
     run.set_config(describe(experiment))
-    run.set_state("running", data=run.info["data"] | about(experiment))
+    run.set_state("running", data=run.info["data"] | about(experiment), seed=experiment.config.training.seed)
     for reason in experiment.reasons:
         context.say(f"  {reason}")
         log.info(reason)
@@ -157,7 +178,7 @@ def _train(context: Context, run: RunFolder, experiment: Experiment, *, resume: 
         try:
             trained, result = train(experiment, run=run, callbacks=callbacks, resume=resume)
         except Interrupted as interruption:
-            step = interruption.snapshot.loop.step
+            step = interruption.snapshot.loop.total
             run.set_state("stopped", step=step)
             context.stopped = f" after step {step}; a checkpoint is written"
             context.signals.check()
@@ -200,7 +221,7 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
     text = "\n".join(part for part in (found.text(), found.warnings_text()) if part)
     run.set_state(
         "done",
-        step=loop.step,
+        step=loop.total,
         best_step=loop.best_step,
         stopped_because=loop.stopped_because,
         training_seconds=loop.seconds,
@@ -263,6 +284,8 @@ def _logged(context: Context, run: RunFolder) -> Iterator[None]:
     """Whatever goes wrong inside is in the run's log with its traceback."""
     context.log = run.path / "log.txt"
     log.info("latens %s", shlex.join(context.argv))
+    if run.notice:
+        log.warning(run.notice)
     try:
         yield
     except Exception:

@@ -43,7 +43,8 @@ def _labels(counts: dict[str, int] | None) -> str:
 
 def info(context: Context) -> int:
     """What a run folder or a model file holds."""
-    from latens.commands.sources import pretrained_file, state_of
+    from latens import pretrained
+    from latens.commands.sources import state_of
     from latens.runs import RunFolder
 
     spec = context.args.run
@@ -51,7 +52,7 @@ def info(context: Context) -> int:
     lines = [spec]
     file: Path | None = Path(spec)
     if spec.startswith("pretrained:"):
-        file = pretrained_file(spec)
+        file = pretrained.path(spec.removeprefix("pretrained:"))
     elif Path(spec).is_dir():
         run = RunFolder.open(spec, lock=False)
         file = run.model_file if run.model_file.exists() else None

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from latens.commands.context import table
-from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.evaluation import Estimate
 from latens.measure import headline, measure, unit_table
@@ -27,11 +26,11 @@ _MOST_UNITS = 32
 
 @dataclass(frozen=True)
 class Report:
-    """What was measured, on which rows, and what a reader must know about it."""
+    """What was measured, on which rows, and what a reader must know about it. `held_out` None: nobody can know."""
 
     metrics: dict[str, Estimate]
     split: str
-    held_out: bool
+    held_out: bool | None
     warnings: tuple[tuple[str, str], ...]
     units: tuple[dict[str, Any], ...]
     cells: str
@@ -51,7 +50,7 @@ class Report:
         best = headline(self.metrics)
         main = self.metrics[best]
         draws = f", {main.num_samples} draws a row" if main.num_samples > 1 else ""
-        held = "" if self.held_out else ", not held out"
+        held = ", not held out" if self.held_out is False else ""
         value = f"{main.value:.1%} ± {main.standard_error:.1%}" if best == "accuracy" else f"{main}"
         rows = [(_NAMES[best], value, f"({self.split}, {main.n} rows{draws}{held})")]
         for name in ("bits_per_dimension", "elbo", "log_likelihood", "kl"):
@@ -100,18 +99,19 @@ def report(
     trained: TrainedModel, data: Dataset, split: str, positions: np.ndarray, *, num_samples: int, seed: int = 0
 ) -> Report:
     """Measure a model on the rows at `positions`, which are called `split`."""
-    metrics = measure(trained, data, positions, num_samples=num_samples, seed=seed)
-    held_out = split not in ("train", "validation") and data.held_out
-    warnings, units = [], []
+    units = unit_table(trained, trained.batch(data, positions))
+    metrics = measure(trained, data, positions, num_samples=num_samples, seed=seed, units=units)
+    # Rows of other data may or may not have been trained on.
+    held_out = None if split == "all" else split == "test" and data.held_out
+    warnings = []
     if split == "train":
         warnings.append(("not-held-out", "there are no other rows than those the model was trained on"))
-    elif not held_out and split != "all":
+    elif held_out is False:
         warnings.append(("not-held-out", f"the {split} rows also chose the epoch that is kept"))
     if metrics[headline(metrics)].protocol.startswith("grey"):
         text = "grey cells under a Bernoulli: the numbers are cross-entropy, not log p(x)"
         warnings.append(("cross-entropy", f"{text} (--set data.binarize=stochastic makes them one)"))
-    if "active_units" in metrics and isinstance(trained.config, VAEConfig):
-        units = unit_table(trained, trained.batch(data, positions))
+    if "active_units" in metrics:
         active = sum(unit["active"] for unit in units)
         if 2 * active < len(units):
             text = f"only {active} of {len(units)} latent units carry anything about x"

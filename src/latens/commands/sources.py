@@ -4,16 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from latens import pretrained
 from latens.commands.context import Context
 from latens.commands.reading import reading_options
 from latens.compilation import enable_compilation_cache
 from latens.data import KNOWN, Dataset, load
-from latens.errors import DataError, RunFolderError, UsageError, nearest
+from latens.errors import DataError, RunFolderError, UsageError
 from latens.experiment import as_split
 from latens.runs import RunFolder
 from latens.trained import TrainedModel
-
-PRETRAINED = Path(__file__).resolve().parents[1] / "pretrained"
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ def open_model(spec: str) -> Opened:
     """
     enable_compilation_cache()
     if spec.startswith("pretrained:"):
-        return Opened(spec, TrainedModel.load(pretrained_file(spec)), None)
+        return Opened(spec, TrainedModel.load(pretrained.path(spec.removeprefix("pretrained:"))), None)
     path = Path(spec)
     if not path.is_dir():
         return Opened(spec, TrainedModel.load(path), None)
@@ -52,16 +51,6 @@ def state_of(run: RunFolder) -> str:
     """The state of a run; "killed" where it says that it runs and nobody holds it."""
     state = run.info["state"]
     return "killed" if state == "running" and not run.live else state
-
-
-def pretrained_file(spec: str) -> Path:
-    """The file of `pretrained:NAME`. **Raises:** UsageError naming the nearest one."""
-    name = spec.removeprefix("pretrained:")
-    names = sorted(path.stem for path in PRETRAINED.glob("*.safetensors"))
-    if name not in names:
-        fix = nearest(name, names) if names else "This installation has none."
-        raise UsageError(f"no model of that name ships with latens: {name!r}.", where="pretrained", fix=fix)
-    return PRETRAINED / f"{name}.safetensors"
 
 
 def load_new(spec: str, options: dict[str, Any]) -> Dataset:

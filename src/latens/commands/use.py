@@ -13,6 +13,7 @@ from latens.commands.sources import Opened, load_for, open_model
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset
 from latens.errors import ConfigError
+from latens.images import image_shape, shown, write_image
 from latens.shapes import Key
 from latens.trained import TrainedModel
 
@@ -52,7 +53,7 @@ def decode(context: Context) -> int:
     z, ids = read_latents(Path(args.latents), _latent_shape(trained))
     if args.dry_run:
         return _would(context, f"decode {len(z)} latents", out)
-    values = evaluation.decode(trained.model, z, key=jax.random.key(args.seed))
+    values = evaluation.decode(trained.model, z)
     arrays = {"x": trained.data_units(values, mean=True)} | ({} if ids is None else {"row_id": ids})
     write_npz(out, arrays)
     context.done({"out": str(out), "rows": len(z), "shape": list(arrays["x"].shape)}, f"{out}: {len(z)} rows")
@@ -62,8 +63,9 @@ def decode(context: Context) -> int:
 def sample(context: Context) -> int:
     """Write new rows: z from the prior, then a draw from p(x | z), or its mean."""
     args = context.args
-    out = output_path(args, (".npz", ".png"), args.run)
     trained = _open(args.run, "sample").trained
+    args.out = args.out or _free_name("samples.png" if image_shape(trained.schema) else "samples.npz")
+    out = output_path(args, (".npz", ".png"), args.run)
     if _is_autoencoder(trained):
         raise ConfigError("an autoencoder has no prior to sample from.", where=args.run, fix="Use a VAE's recipe.")
     if args.dry_run:
@@ -72,14 +74,20 @@ def sample(context: Context) -> int:
     if out.suffix.lower() == ".npz":
         write_npz(out, arrays)
     else:
-        from latens.images import shown, write_image
-
         write_image(out, shown(trained.schema, arrays["x"]))
     context.done(
         {"out": str(out), "rows": args.n, "shape": list(arrays["x"].shape)},
         f"{out}: {args.n} {'means of samples' if args.mean else 'samples'}",
     )
     return 0
+
+
+def _free_name(name: str) -> str:
+    """The name, or with a number where there is such a file: nothing is written over that was not named."""
+    path, number = Path(name), 2
+    while path.exists():
+        path, number = Path(name).with_stem(f"{Path(name).stem}-{number}"), number + 1
+    return str(path)
 
 
 def _drawn(trained: TrainedModel, n: int, mean: bool, key: Key) -> dict[str, np.ndarray]:
@@ -123,9 +131,9 @@ def reconstruct(context: Context) -> int:
 
 def _pairs(out: Path, trained: TrainedModel, rows: np.ndarray, x: np.ndarray) -> None:
     """Lines of originals, each with the line of their reconstructions below it."""
-    from latens.images import shown, write_image
-
-    originals, found, columns = shown(trained.schema, rows), shown(trained.schema, x), min(8, len(rows))
+    limits = (float(min(rows.min(), x.min())), float(max(rows.max(), x.max())))  # one scale for both
+    originals, found = shown(trained.schema, rows, limits), shown(trained.schema, x, limits)
+    columns = min(8, len(rows))
     blank = np.zeros((-len(rows) % columns, *originals.shape[1:]), originals.dtype)
     lines = []
     for start in range(0, len(rows), columns):

@@ -10,7 +10,7 @@ from jax.tree_util import Partial
 
 from latens.data import Preparation
 from latens.data.batches import Batch
-from latens.distributions import AbstractFactorised, DiagonalNormal, has_closed_form, kl_terms
+from latens.distributions import DiagonalNormal, has_closed_form, kl_terms
 from latens.evaluation.batched import map_rows
 from latens.shapes import AnyArray, Array, Key
 
@@ -46,18 +46,20 @@ def active_units(means: np.ndarray, threshold: float = 0.01) -> np.ndarray:
 def _decode(model: Any, z: Array, cond: Any, key: Key, mean: bool) -> Array:
     def one(z: Array, cond: Any, key: Key) -> Array:
         likelihood = model.likelihood(z, cond=cond)
-        if mean and isinstance(likelihood, AbstractFactorised):
-            return likelihood.mean()
-        return likelihood.sample(key=key)
+        return likelihood.mean() if mean else likelihood.sample(key=key)
 
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(z.shape[0]))
     return jax.vmap(one)(z, cond, keys)
 
 
 def decode(
-    model: Any, z: np.ndarray, *, key: Key, mean: bool = True, cond: Any = None, batch_size: int = 500
+    model: Any, z: np.ndarray, *, key: Key | None = None, mean: bool = True, cond: Any = None, batch_size: int = 500
 ) -> np.ndarray:
-    """The mean of p(x | z) for each row of z, or a draw from it (`mean=False`), as a NumPy array."""
+    """The mean of p(x | z) for each row of z, or a draw from it (`mean=False`, with a `key`), as a NumPy array."""
+    if key is None:
+        if not mean:
+            raise TypeError("decode needs a key to draw")
+        key = jax.random.key(0)  # a mean uses none
     model = eqx.nn.inference_mode(model)
     size = min(batch_size, max(16, 1 << (len(z) - 1).bit_length()))
     parts = []

@@ -11,6 +11,7 @@ from latens.data.batches import Batch
 from latens.distributions import AbstractDistribution, AbstractReparameterised
 from latens.models import AbstractLatentModel
 from latens.shapes import AnyArray, Array, Float, Int, Key, PyTree, Shaped
+from latens.trees import realise
 
 Statistic = Callable[[AbstractDistribution, AbstractDistribution, Any, Any], PyTree]
 """A function of one row's (posterior, prior, z led by K, x), evaluated inside the row's vmap."""
@@ -54,12 +55,15 @@ def draw(
     drawn z, no longer importance weights). `statistics`: named functions of (posterior, prior, z, x), evaluated a row
     at a time. `reparameterised=False` stops the gradient through z (score function estimators);
     `stop_posterior_gradient` stops it through the parameters of $\log q$ (sticking the landing, DReG). `dropout`
-    switches the networks' dropout on.
+    switches dropout on, of activations and of weights.
     **Raises:** TypeError where given noise or a noise scale meets a posterior that is not reparameterised.
     """
     if key is None and (noise is None or dropout):
         raise TypeError("draw needs a key (or given noise, without dropout)")
     key = jax.random.key(0) if key is None else key
+    if dropout:
+        # Here, not in the step: a penalty on the weights is one on all of them, not on those that this step kept.
+        model = realise(model, key=jax.random.fold_in(key, 0x3E16))
     shaped_noise = noise is not None or noise_scale != 1.0
 
     def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any, row_noise: Any) -> tuple:

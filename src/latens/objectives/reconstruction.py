@@ -10,7 +10,7 @@ from latens.distributions import log_prob
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted, without_padding
 from latens.shapes import Array, Int, Key, Nats
-from latens.trees import partition_trainable
+from latens.trees import partition_trainable, realise
 
 
 class Reconstruction(AbstractObjective):
@@ -26,12 +26,12 @@ class Reconstruction(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
+        batch, realised = without_padding(batch), realise(model, key=jax.random.fold_in(key, 0x3E16))
 
         def one_row(x, row_id, cond, mask):
             encoder_key, sample_key, decoder_key = jax.random.split(jax.random.fold_in(key, row_id), 3)
-            z = model.posterior(x, cond=cond, mask=mask, key=encoder_key).sample(key=sample_key)
-            return log_prob(model.likelihood(z, cond=cond, key=decoder_key), x, mask)
+            z = realised.posterior(x, cond=cond, mask=mask, key=encoder_key).sample(key=sample_key)
+            return log_prob(realised.likelihood(z, cond=cond, key=decoder_key), x, mask)
 
         rows = jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
         metrics = {"log_likelihood": weighted(rows, batch)}

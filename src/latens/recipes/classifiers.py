@@ -72,11 +72,7 @@ def resolve(config: ClassifierConfig, data: Dataset) -> tuple[ClassifierConfig, 
                 f"each mixture sees at most {most} rows of its class, drawn at random: all {counts.sum()} training "
                 f"rows of {cells} values would take longer than about ten minutes (--set density.rows_per_class)"
             )
-    return replace(config, density=density, data=replace(config.data, binarize=_binarize(config))), reasons
-
-
-def _binarize(config: ClassifierConfig) -> Any:
-    return "none" if config.data.binarize == "auto" else config.data.binarize
+    return replace(config, density=density), reasons
 
 
 def mixture_rows(cells: int, components: int) -> int:
@@ -97,7 +93,7 @@ def class_counts(data: Dataset) -> np.ndarray:
 def preparation(schema: Schema, config: ClassifierConfig) -> Preparation:
     """Pixels become x / (levels - 1), so 0 to 1; other data stay in their own units, as does `reg_covar`."""
     divide = schema.levels - 1.0 if schema.kind == "levels" and schema.levels is not None else 1.0
-    return Preparation(divide=divide, binarize=_binarize(config), threshold=config.data.threshold)
+    return Preparation(divide=divide, binarize=config.data.binarize, threshold=config.data.threshold)
 
 
 def build(schema: Schema, config: ClassifierConfig, *, key: Key) -> BayesClassifier:

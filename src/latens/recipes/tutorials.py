@@ -26,7 +26,6 @@ def _recipe(name: str, summary: str, source: str, use_when: str, **parts) -> Rec
 
 _GREY = LikelihoodConfig(family="bernoulli", output_bias="zero")
 _CLAMPED = LikelihoodConfig(family="bernoulli", output_bias="zero", probability_floor=1e-7)
-_GREY_DATA = DataConfig(binarize="none")
 # TensorFlow 1's RMSProp starts its mean square at 1 and keeps epsilon 1e-10 inside the root, and the course sums its
 # cost over the batch of 64: under the mean used here, both constants are divided by 64 squared.
 _MLQ_RMSPROP = OptimizerConfig(
@@ -45,9 +44,8 @@ def _fast_forward(name: str, latent_dim: int, steps: int) -> Recipe:
         network=NetworkConfig(hidden=(500, 500), activation="elu", initializer="he-normal"),
         posterior=PosteriorConfig(latent_dim=latent_dim, scale="log-scale"),
         likelihood=_CLAMPED,
-        data=_GREY_DATA,
         optimizer=OptimizerConfig(name="adam", learning_rate=1e-3, clip_value=5.0),
-        training=TrainingConfig(steps=steps, batch_size=128),
+        training=TrainingConfig(steps=steps, batch_size=128, drop_last=True),
     )
 
 
@@ -76,7 +74,7 @@ RECIPES = (
         network=NetworkConfig(hidden=(256,), activation="relu", initializer="glorot-uniform"),
         posterior=PosteriorConfig(latent_dim=2, scale="log-variance"),
         likelihood=_CLAMPED,
-        data=DataConfig(binarize="none", validation="test"),
+        data=DataConfig(validation="test"),
         optimizer=OptimizerConfig(
             name="rmsprop", learning_rate=1e-3, options={"decay": 0.9, "eps": 1e-7, "eps_in_sqrt": False}
         ),
@@ -90,9 +88,9 @@ RECIPES = (
         network=NetworkConfig(hidden=(200,), activation="relu", initializer="normal-gain-2"),
         posterior=PosteriorConfig(latent_dim=100, scale="softplus", scale_floor=1e-6),
         likelihood=_GREY,
-        data=DataConfig(binarize="threshold", threshold=0.5),
+        data=DataConfig(binarize="threshold"),
         optimizer=_MLQ_RMSPROP,
-        training=TrainingConfig(epochs=30, batch_size=64),
+        training=TrainingConfig(epochs=30, batch_size=64, drop_last=True),
     ),
     _recipe(
         "mlq-autoencoder",
@@ -102,10 +100,9 @@ RECIPES = (
         network=NetworkConfig(hidden=(), initializer="he-normal-fan-out", encoder_output_activation="relu"),
         posterior=PosteriorConfig(kind="deterministic", latent_dim=300),
         likelihood=_GREY,
-        data=_GREY_DATA,
         objective=ObjectiveConfig(name="reconstruction"),
         optimizer=_MLQ_RMSPROP,
-        training=TrainingConfig(epochs=30, batch_size=64),
+        training=TrainingConfig(epochs=30, batch_size=64, drop_last=True),
     ),
     *(
         _recipe(
@@ -116,9 +113,9 @@ RECIPES = (
             network=NetworkConfig(hidden=(128,), activation="elu", initializer="he-normal"),
             posterior=PosteriorConfig(latent_dim=100, scale="log-variance"),
             likelihood=likelihood,
-            data=DataConfig(binarize="none", dequantize=False),
+            data=DataConfig(dequantize=False),
             optimizer=OptimizerConfig(name="adam", learning_rate=1e-3),
-            training=TrainingConfig(steps=1_000_000, batch_size=64, plots_every=1000),
+            training=TrainingConfig(steps=1_000_000, batch_size=64, drop_last=True, plots_every=1000),
         )
         for name, what, use_when, likelihood in (
             ("notebook", "Bernoulli logits", "you want the TensorFlow notebook's model", _GREY),

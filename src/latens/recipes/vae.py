@@ -44,8 +44,7 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
         family, reason = suggest_likelihood(data)
         likelihood = replace(likelihood, family=family)
         reasons.append(f"likelihood: {family}, because {reason[0].lower()}{reason[1:].rstrip('.')}")
-    binarize = "none" if config.data.binarize == "auto" else config.data.binarize
-    if likelihood.family == "bernoulli" and schema.kind in ("levels", "unit") and binarize == "none":
+    if likelihood.family == "bernoulli" and schema.kind in ("levels", "unit") and config.data.binarize == "none":
         reasons.append(
             "grey pixels under a Bernoulli: the numbers are cross-entropies, not log p(x) "
             "(--set data.binarize=stochastic makes them one)"
@@ -83,7 +82,6 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
         posterior=posterior,
         training=training,
         optimizer=optimizer,
-        data=replace(config.data, binarize=binarize),
     )
     return config, reasons
 
@@ -124,15 +122,11 @@ def preparation(schema: Schema, config: VAEConfig) -> Preparation:
     if family == "categorical":
         return Preparation(integer=True)
     if schema.kind != "levels":
-        return Preparation(binarize=_none(data.binarize), threshold=data.threshold)
+        return Preparation(binarize=data.binarize, threshold=data.threshold)
     assert schema.levels is not None
     if family == "bernoulli" or not data.dequantize:
-        return Preparation(divide=schema.levels - 1.0, binarize=_none(data.binarize), threshold=data.threshold)
+        return Preparation(divide=schema.levels - 1.0, binarize=data.binarize, threshold=data.threshold)
     return Preparation(divide=float(schema.levels), dequantize=True)
-
-
-def _none(binarize: str) -> Any:
-    return "none" if binarize == "auto" else binarize
 
 
 def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:

@@ -40,18 +40,27 @@ _CHUNK = 1 << 20
 _MAX_LOOP = 64 << 20
 
 
-class Restored(NamedTuple):
-    """A checkpoint that was read back.
+class Checkpoint(NamedTuple):
+    """A complete checkpoint, its arrays not read yet.
 
-    **Fields:** `state` the tree, bit for bit as saved; `loop` the dict beside it; `step`; `path` of its folder;
-    `warnings`, one sentence for each newer checkpoint that was damaged and passed over.
+    **Fields:** `loop` the dict beside the arrays; `step`; `path` of its folder; `warnings`, one sentence for each newer
+    checkpoint that was damaged and passed over.
     """
 
-    state: Any
     loop: dict[str, Any]
     step: int
     path: Path
     warnings: tuple[str, ...]
+
+    def read(self, like: Any) -> Any:
+        """The tree, bit for bit as saved.
+
+        **Arguments:** `like` a tree with the structure, shapes and dtypes of what was saved (arrays or
+        `jax.ShapeDtypeStruct`). **Raises:** `ModelFileError` where the arrays do not fit it.
+        """
+        state_file = self.path / "state.safetensors"
+        arrays, _ = read(state_file)
+        return arrays_to_tree(arrays, like, where=str(state_file))
 
 
 def save_checkpoint(folder: Path, step: int, state_tree: Any, loop: dict[str, Any], *, keep: int = 2) -> Path:
@@ -99,13 +108,12 @@ def save_checkpoint(folder: Path, step: int, state_tree: Any, loop: dict[str, An
     return final
 
 
-def latest_checkpoint(folder: Path, like: Any) -> Restored | None:
+def latest_checkpoint(folder: Path) -> Checkpoint | None:
     """The newest complete checkpoint of `folder`, or None where there is none.
 
-    **Arguments:** `like` a tree with the structure, shapes and dtypes of what was saved (arrays or
-    `jax.ShapeDtypeStruct`). A checkpoint whose files do not match its COMMIT is passed over with a warning.
+    One whose files do not match its COMMIT is passed over with a warning.
 
-    **Raises:** `ModelFileError` where every checkpoint is damaged, or where a sound one does not fit `like`.
+    **Raises:** `ModelFileError` where every checkpoint is damaged.
     """
     damaged = []
     for number, _, path in reversed(_entries(Path(folder))):
@@ -117,11 +125,9 @@ def latest_checkpoint(folder: Path, like: Any) -> Restored | None:
         if fault:
             damaged.append(f"The checkpoint {path.name} is damaged ({fault}) and was passed over.")
             continue
-        state_file, loop_file = path / "state.safetensors", path / "loop.json"
-        arrays, _ = read(state_file)
-        state = arrays_to_tree(arrays, like, where=str(state_file))
+        loop_file = path / "loop.json"
         loop = _untag(parse_json_strict(loop_file.read_bytes(), max_bytes=_MAX_LOOP, where=str(loop_file)))
-        return Restored(state, loop, number, path, tuple(damaged))
+        return Checkpoint(loop, number, path, tuple(damaged))
     if damaged:
         raise ModelFileError(
             f"every checkpoint is damaged: {' '.join(damaged)}",

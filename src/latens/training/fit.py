@@ -1,9 +1,9 @@
 """The training loop: chunks of compiled steps, with validation, early stopping, recovery and callbacks between them."""
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, TypeAlias
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -14,114 +14,19 @@ from latens.data import Dataset, Preparation
 from latens.data.batches import Batch
 from latens.errors import DivergedError
 from latens.objectives import AbstractObjective
-from latens.shapes import PyTree
-from latens.training.optimizers import Optimizer
+from latens.training.plan import (
+    Callback,
+    Event,
+    FitResult,
+    Interrupted,
+    LoopState,
+    Resume,
+    Settings,
+    Snapshot,
+    Stage,
+)
 from latens.training.rows import blocks_of, pad_rows
 from latens.training.step import ChunkResult, Program, TrainState, make_program
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long a stage trains: the first of the given limits ends it. `patience` counts validations without a gain."""
-
-    epochs: float | None = None
-    steps: int | None = None
-    minutes: float | None = None
-    patience: int | None = None
-
-    def total_steps(self, steps_per_epoch: int) -> int | None:
-        """The number of steps, where it is known beforehand."""
-        limits = [] if self.steps is None else [self.steps]
-        limits += [] if self.epochs is None else [max(1, round(self.epochs * steps_per_epoch))]
-        return min(limits) if limits else None
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One part of a training plan: a start from the data, then steps of an optimiser under an objective.
-
-    `start(model, data)` may look at the training rows; a stage without an optimiser only starts (closed-form fits).
-    """
-
-    objective: AbstractObjective | None
-    optimizer: Optimizer | None
-    budget: Budget = Budget()
-    start: Callable[[Any, Dataset], Any] = lambda model, data: model
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How the loop runs. `chunk_steps` is the grid on which everything between steps happens; a chunk also ends at
-    every multiple of `stop_every`."""
-
-    batch_size: int = 128
-    seed: int = 0
-    chunk_steps: int = 100
-    stop_every: int | None = None
-    validate: bool = True
-    validation_batch_size: int = 500
-    restore_best: bool = True
-
-
-@dataclass
-class LoopState:
-    """Where the loop stands, as plain numbers: what a checkpoint holds beside the arrays."""
-
-    stage: int = 0
-    step: int = 0
-    epoch: int = 0
-    best_value: float | None = None
-    best_step: int = 0
-    stale: int = 0
-    rollbacks: int = 0
-    skipped: int = 0
-    lost_chunks: int = 0
-    loss_scale: float | None = None
-    seconds: float = 0.0
-    finished: bool = False
-    stopped_because: str = ""
-    running: dict[str, float] = field(default_factory=dict)
-
-
-@dataclass
-class Snapshot:
-    """The complete state of a run between two chunks."""
-
-    loop: LoopState
-    state: TrainState
-    best: PyTree
-
-
-@dataclass(frozen=True)
-class Event:
-    """What callbacks are told. `kind` is start, chunk, epoch, bad-chunk, boundary or stage-end.
-
-    A reason to stop is heeded at a boundary, where the snapshot is one to go on from.
-
-    `record` holds plain numbers for the metrics file; `snapshot` the state (callbacks must not change it);
-    `model()` builds the model as it would be evaluated now.
-    """
-
-    kind: str
-    record: dict[str, Any]
-    snapshot: Snapshot
-    model: Callable[[], Any]
-    rows_per_second: float = 0.0
-    total_steps: int | None = None
-
-
-Callback: TypeAlias = Callable[[Event], str | None]
-"""Called at every event; returns a reason to stop, or None."""
-
-
-@dataclass(frozen=True)
-class FitResult:
-    """The trained model (best on validation, unless there was none), its history and the final state."""
-
-    model: Any
-    objective: AbstractObjective | None
-    history: list[dict[str, Any]]
-    snapshot: Snapshot
 
 
 def fit(
@@ -132,36 +37,35 @@ def fit(
     preparation: Preparation,
     settings: Settings,
     callbacks: Sequence[Callback] = (),
-    resume: Callable[[TrainState, PyTree], Snapshot | None] | None = None,
+    resume: Resume | None = None,
 ) -> FitResult:
     """Train `model` through `stages` on the training rows of `data`.
 
-    **Arguments:** `resume(state_like, best_like)` gives a snapshot to go on from, for the stage it names.
-    **Raises:** DivergedError when training stays non-finite after its ways back.
+    **Arguments:** `resume` names the stage to go on with, and gives its snapshot.
+    **Raises:** DivergedError when training stays non-finite after its ways back; Interrupted where a callback asks.
     """
     history: list[dict[str, Any]] = []
-    snapshot, objective = None, stages[-1].objective
-    first, seconds = 0, 0.0
+    snapshot, objective, steps, seconds = None, stages[-1].objective, 0, 0.0
     for index, stage in enumerate(stages):
         began = time.perf_counter()
-        started = stage.start(model, data)
+        model = stage.start(model, data)
+        if resume is not None and index < resume[0]:
+            continue  # of a stage that is over only the structure counts: its numbers are in the snapshot
         if stage.optimizer is None:
-            model, seconds = started, seconds + time.perf_counter() - began
+            seconds += time.perf_counter() - began
             continue
         if stage.objective is None:
             raise ValueError("a stage with an optimizer needs an objective")
-        run = _StageRun(index, started, stage, data, preparation, settings, callbacks, history)
-        if resume is not None and (found := resume(run.state, run.best)) is not None and found.loop.stage >= index:
-            if found.loop.stage > index:
-                raise ValueError("a later stage can only be resumed from its own start")
-            run.restore(found)
-        first = index
+        run = _StageRun(LoopState(index, steps), model, stage, data, preparation, settings, callbacks, history)
+        if resume is not None and index == resume[0]:
+            run.restore(resume[1](run.state, run.best))
         run.train()
         snapshot, (model, objective) = run.snapshot(), run.final()
+        steps = snapshot.loop.total
     if snapshot is None:
         key = jax.random.key(settings.seed)
-        empty = TrainState((), (), key, jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32))
-        loop = LoopState(stage=first, seconds=seconds, finished=True, stopped_because="closed form")
+        empty = TrainState((), (), (), key, jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32))
+        loop = LoopState(seconds=seconds, finished=True, stopped_because="closed form")
         snapshot = Snapshot(loop, empty, ())
     return FitResult(model, objective, history, snapshot)
 
@@ -169,18 +73,17 @@ def fit(
 class _StageRun:
     """One stage while it runs."""
 
-    def __init__(self, index, model, stage, data, preparation, settings, callbacks, history) -> None:
-        self.stage, self.data, self.settings = stage, data, settings
+    def __init__(self, loop, model, stage, data, preparation, settings, callbacks, history) -> None:
+        self.stage, self.data, self.settings, self.loop = stage, data, settings, loop
         self.callbacks, self.history = callbacks, history
         self.objective: AbstractObjective = stage.objective
         self.program: Program = make_program(model, stage.objective, stage.optimizer, preparation)
-        key = jax.random.fold_in(jax.random.key(settings.seed), index)
+        key = jax.random.fold_in(jax.random.key(settings.seed), loop.stage)
         self.state = self.program.init(key)
-        self.best = self.state.trainable
-        self.loop = LoopState(stage=index)
+        self.best = eqx.combine(self.state.trainable, self.state.fixed)
         self.train_rows = len(data.subset("train"))
         self.batch_size = min(settings.batch_size, self.train_rows)
-        self.steps_per_epoch = -(-self.train_rows // self.batch_size)
+        self.steps_per_epoch = settings.steps_per_epoch(self.train_rows)
         self.total_steps = stage.budget.total_steps(self.steps_per_epoch)
         self.chunk_steps = min(settings.chunk_steps, self.total_steps or settings.chunk_steps, self.steps_per_epoch)
         self.validation = data.subset("validation") if settings.validate else np.zeros(0, np.int64)
@@ -215,8 +118,8 @@ class _StageRun:
         kept = max(count - int(result.skipped), 1)
         record = {
             "event": "chunk",
-            "step": loop.step,
-            "epoch": loop.step / self.steps_per_epoch,
+            "step": loop.total,
+            "epoch": loop.total / self.steps_per_epoch,
             "objective": float(result.loss) / kept,
             **{name: total / weight if weight else 0.0 for name, total in totals.items()},
         }
@@ -253,8 +156,8 @@ class _StageRun:
         objective = running.pop("objective", 0.0) / max(steps, 1.0)
         record: dict[str, Any] = {
             "event": "epoch",
-            "step": loop.step,
-            "epoch": loop.step / self.steps_per_epoch,
+            "step": loop.total,
+            "epoch": loop.total / self.steps_per_epoch,
             "train_objective": objective,
             **{f"train_{name}": total / weight if weight else 0.0 for name, total in running.items()},
         }
@@ -270,7 +173,7 @@ class _StageRun:
     def track_best(self, value: float) -> None:
         loop, sign = self.loop, 1.0 if self.objective.maximise else -1.0
         if np.isfinite(value) and (loop.best_value is None or sign * value > sign * loop.best_value):
-            loop.best_value, loop.best_step, loop.stale = value, loop.step, 0
+            loop.best_value, loop.best_step, loop.stale = value, loop.total, 0
             self.best = self.program.averaged(self.state)
         else:
             loop.stale += 1
@@ -292,10 +195,9 @@ class _StageRun:
         """Take the chunk again from its start, skipping bad steps; then once more with half the learning rate."""
         start = self.state
         state, result = self.program.guarded_chunk(start, rows, jnp.asarray(count), limit)
-        skipped, first = int(result.skipped), self.loop.step + int(result.first_bad) + 1
+        skipped, first = int(result.skipped), self.loop.total + int(result.first_bad) + 1
         bad = [name for name, is_bad in result.bad_terms.items() if bool(is_bad)]
-        self.loop.rollbacks += 1
-        record = {"event": "bad-chunk", "step": self.loop.step, "first_bad_step": first, "terms": bad}
+        record = {"event": "bad-chunk", "step": self.loop.total, "first_bad_step": first, "terms": bad}
         record |= {"skipped": skipped, "learning_rate_factor": float(start.learning_rate_factor)}
         self.emit("bad-chunk", record)
         # One bad step is let pass, but not chunk after chunk in which nothing else is left.
@@ -356,19 +258,5 @@ class _StageRun:
 
     def final(self) -> tuple[Any, AbstractObjective]:
         best = self.settings.restore_best and self.loop.best_value is not None
-        trainable = self.best if best else self.program.averaged(self.state)
-        model, objective = eqx.combine(trainable, self.program.static)
+        model, objective = eqx.combine(self.best if best else self.program.averaged(self.state), self.program.static)
         return model, objective
-
-
-class Interrupted(Exception):
-    """A callback asked to stop between two chunks; `snapshot` is where to go on."""
-
-    def __init__(self, reason: str, snapshot: Snapshot) -> None:
-        super().__init__(reason)
-        self.reason, self.snapshot = reason, snapshot
-
-
-def loop_to_json(loop: LoopState) -> dict[str, Any]:
-    """The loop's numbers for `loop.json`."""
-    return asdict(loop)

@@ -13,13 +13,14 @@ from latens.data.batches import Batch
 from latens.objectives import AbstractObjective
 from latens.shapes import Array, Bool, Float, Int, Key, PyTree
 from latens.training.optimizers import Optimizer
-from latens.trees import partition_trainable, realise
+from latens.trees import partition_trainable
 
 
 class TrainState(eqx.Module):
-    """All that a step changes: trained arrays of (model, objective), optimiser state, key, step number."""
+    """All arrays of (model, objective), trained and `fixed`; optimiser state, key, step number."""
 
     trainable: PyTree
+    fixed: PyTree
     opt_state: PyTree
     key: Key
     step: Int[Array, ""]
@@ -46,7 +47,7 @@ class ChunkResult(NamedTuple):
 
 
 class Program(NamedTuple):
-    """The compiled functions of one stage. `static` is what is not trained."""
+    """The compiled functions of one stage. `averaged` gives every array as it is evaluated, `static` is the rest."""
 
     init: Callable[[Key], TrainState]
     chunk: Callable[[TrainState, Batch, Any, Any], tuple[TrainState, ChunkResult]]
@@ -63,19 +64,20 @@ def make_program(
 
     A chunk takes rows led by (n, B) and how many of the n steps to take; one program serves every length.
     """
-    trainable, static = partition_trainable((model, objective))
+    trainable, rest = partition_trainable((model, objective))
+    # Arrays are arguments of the programs, never constants in them: so a checkpoint holds them all.
+    fixed, static = eqx.partition(rest, eqx.is_array)
 
     def init(key: Key) -> TrainState:
-        return TrainState(
-            trainable, optimizer.transform.init(trainable), key, jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32)
-        )
+        opt_state = optimizer.transform.init(trainable)
+        return TrainState(trainable, fixed, opt_state, key, jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32))
 
     def step(state: TrainState, batch: Batch, check_gradients: bool) -> tuple[TrainState, StepInfo]:
-        data_key, weight_key, draw_key, _update_key = jax.random.split(jax.random.fold_in(state.key, state.step), 4)
+        data_key, draw_key = jax.random.split(jax.random.fold_in(state.key, state.step))
         prepared = prepare_batch(preparation, batch, key=data_key)
 
         def loss_of(trainable: PyTree) -> tuple[Array, dict]:
-            model, objective = realise(eqx.combine(trainable, static), key=weight_key)
+            model, objective = eqx.combine(trainable, state.fixed, static)
             return objective(model, prepared, key=draw_key, step=state.step)
 
         (loss, metrics), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.trainable)
@@ -84,6 +86,7 @@ def make_program(
         opt_state = optimizer.damp(state.opt_state, opt_state, state.learning_rate_factor)
         new = TrainState(
             optax.apply_updates(state.trainable, updates),
+            state.fixed,
             opt_state,
             state.key,
             state.step + 1,
@@ -144,7 +147,7 @@ def make_program(
 
     @jax.jit
     def averaged(state: TrainState) -> PyTree:
-        return optimizer.evaluate(state.opt_state, state.trainable)
+        return eqx.combine(optimizer.evaluate(state.opt_state, state.trainable), state.fixed)
 
     @jax.jit
     def evaluate(state: TrainState, rows: Batch, count: Array, key: Key) -> dict[str, tuple[Array, Array]]:
