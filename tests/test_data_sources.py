@@ -123,7 +123,9 @@ def test_specs_that_lead_nowhere(spec: str, words: str) -> None:
     [
         ("m.pkl", "pickle can run code"),
         ("m.pt", "pickle can run code"),
-        ("a.h5ad", "not read"),
+        ("a.h5ad", "does not begin like a .h5ad"),
+        ("a.hdf5", "does not begin like a .hdf5"),
+        ("a.mat", "this format is not read"),
         ("a.xlsx", "spreadsheets"),
         ("a.png", "single pictures"),
         ("a.zip", "archives"),

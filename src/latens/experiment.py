@@ -148,7 +148,7 @@ class Recorder:
         run.checkpoints.mkdir(exist_ok=True)
 
     def __call__(self, event: Event) -> str | None:
-        if event.kind in ("chunk", "epoch", "bad-chunk"):
+        if event.kind in ("chunk", "epoch", "bad-chunk", "bad-validation"):
             self.run.append_metrics(event.record)
         if event.kind == "chunk":
             self.run.append_timing(

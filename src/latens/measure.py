@@ -12,6 +12,7 @@ from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, prepare_batch
 from latens.data.batches import Batch
 from latens.distributions import log_prob
+from latens.errors import DivergedError
 from latens.evaluation import (
     Estimate,
     accuracy,
@@ -117,6 +118,14 @@ class _Work:
         self._began = time.perf_counter()
 
     def add(self, name: str, rows: np.ndarray, num_samples: int, protocol: str, unit: str = "nats") -> None:
+        if not np.all(np.isfinite(rows)):
+            bad = np.flatnonzero(~np.isfinite(rows))
+            raise DivergedError(
+                f"{name} is {rows[bad[0]]} for {len(bad)} of {len(rows)} rows, the first at place {bad[0]} of those "
+                "measured; such numbers are not reported.",
+                where=name,
+                fix="Look for extreme values with `latens check`, or train with a smaller learning rate.",
+            )
         estimate = Estimate.of(rows, num_samples=num_samples, protocol=protocol, weight=self.weight)
         self.put(name, replace(estimate, unit=unit))
 
@@ -189,6 +198,8 @@ class _Work:
     def _expected(self, rows: np.ndarray) -> tuple[np.ndarray, float]:
         """Rows and a divisor: their quotient is what the model sees, or the mean of it where that is random."""
         preparation = self.trained.preparation
+        if preparation.log1p:
+            return np.log1p(rows), 1.0
         if preparation.binarize == "threshold":
             return (rows > preparation.threshold * preparation.divide).astype(np.uint8), 1.0
         return rows, preparation.divide
@@ -210,9 +221,11 @@ def _what(trained: TrainedModel, kind: str, grey: bool) -> str:
         return "cells binarised at random, once; "
     if preparation.binarize == "threshold":
         return f"cells binarised at {preparation.threshold:g}; "
+    if preparation.log1p:
+        return "density of log(1 + x); "
     if preparation.divide != 1.0:
         return f"density of x / {preparation.divide:g}; "
-    return "density in the data's own units; " if kind == "real" else ""
+    return "density in the data's own units; " if kind in ("real", "counts") else ""
 
 
 def _at_code(model: Any, batch: Batch, key: Key) -> Array:

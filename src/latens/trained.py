@@ -63,12 +63,15 @@ class TrainedModel:
         """Events or means of the model's likelihood in the units of the stored rows: preparation, undone.
 
         With y what the model gives: y * divide; where whole numbers were dequantised, y = (x + u) / divide, a draw
-        is floor(y * divide) and a mean y * divide - 1/2. Binarised pixels come back as 0 and `divide`, their
+        is floor(y * divide) and a mean y * divide - 1/2; of counts, y = log(1 + x), it is exp(y) - 1, also for a mean
+        (so the mean of the logarithm, turned back). Binarised pixels come back as 0 and `divide`, their
         probabilities between. Nothing is clipped: a Normal may leave the range of the data.
 
         **Arguments:** `mean` whether `values` are means (else draws).
         """
         scaled = np.asarray(values)
+        if self.preparation.log1p:
+            return np.expm1(scaled)
         if self.preparation.divide != 1.0:
             scaled = scaled * np.float32(self.preparation.divide)
         if not self.preparation.dequantize:
@@ -144,6 +147,8 @@ class TrainedModel:
             config = configuration.from_json(metadata["config"])
             recipe = get_recipe(config.recipe)
             skeleton = eqx.filter_eval_shape(lambda key: recipe.build(schema, config, key=key), jax.random.key(0))
+            if preparation != recipe.preparation(schema, config):
+                raise ModelFileError("its preparation is not the one its configuration asks for", where=where)
         except ModelFileError:
             raise
         except LatensError as error:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_FLAGS = {"label": "label", "id": "row_id", "weight": "weight", "missing": "missing"}
+_FLAGS = {"label": "label", "id": "row_id", "weight": "weight", "missing": "missing", "counts": "counts"}
 
 
 def source_of(arguments: Mapping[str, Any]) -> dict[str, Any]:

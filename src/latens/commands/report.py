@@ -55,7 +55,8 @@ class Report:
         rows = [(_NAMES[best], value, f"({self.split}, {main.n} rows{draws}{held})")]
         for name in ("bits_per_dimension", "elbo", "log_likelihood", "kl"):
             if name in self.metrics and name != best:
-                rows.append((_NAMES[name], f"{self.metrics[name]}", ""))
+                grey = name == "log_likelihood" and best == "cross_entropy_bound"
+                rows.append(("-cross-entropy" if grey else _NAMES[name], f"{self.metrics[name]}", ""))
         if "active_units" in self.metrics:
             estimate = self.metrics["active_units"]
             rows.append((_NAMES["active_units"], f"{estimate.value:.0f} {estimate.protocol.split(',')[0]}", ""))

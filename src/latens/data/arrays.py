@@ -4,6 +4,7 @@ The header is parsed here (a literal of three entries, at most 10,000 bytes), so
 against the file before anything is allocated.
 """
 
+import abc
 import ast
 import io
 import os
@@ -81,7 +82,30 @@ def read_npy(path: Path) -> np.ndarray:
         return read_npy_stream(stream, os.fstat(stream.fileno()).st_size, str(path))
 
 
-class Archive:
+class AbstractArrays(abc.ABC):
+    """Arrays by name. `candidates` are those that may be the rows, `data_keys` the names that are taken for them."""
+
+    where: str
+    data_keys: tuple[str, ...] = _DATA_KEYS
+
+    @property
+    @abc.abstractmethod
+    def advice(self) -> str:
+        """What to do where it is not clear which array holds the rows."""
+
+    @property
+    @abc.abstractmethod
+    def keys(self) -> tuple[str, ...]: ...
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        return self.keys
+
+    @abc.abstractmethod
+    def __getitem__(self, key: str) -> np.ndarray: ...
+
+
+class Archive(AbstractArrays):
     """An .npz file: its keys, and each array when asked for. Checked on opening; nothing is extracted to disk."""
 
     def __init__(self, path: Path) -> None:
@@ -116,6 +140,10 @@ class Archive:
         self._members[name.removesuffix(".npy")] = member
 
     @property
+    def advice(self) -> str:
+        return "Name it x: np.savez(path, x=rows, y=labels)."
+
+    @property
     def keys(self) -> tuple[str, ...]:
         return tuple(self._members)
 
@@ -139,27 +167,28 @@ def read_npz(path: Path, roles: Roles) -> Raw:
     """
     archive = Archive(path)
     try:
-        return _from_archive(archive, roles)
+        if {"indices", "indptr", "shape", "data"} <= set(archive.keys):
+            raise DataError(
+                "holds a sparse SciPy matrix, not rows.",
+                where=archive.where,
+                fix="Write it dense: np.savez(path, x=scipy.sparse.load_npz(old).toarray()).",
+            )
+        return from_archive(archive, roles)
     finally:
         archive.close()
 
 
-def _from_archive(archive: Archive, roles: Roles) -> Raw:
-    where, keys = archive.where, archive.keys
+def from_archive(archive: AbstractArrays, roles: Roles) -> Raw:
+    """Rows, labels, ids and weights from named arrays, by their well-known names or those in `roles`."""
+    where, keys, candidates = archive.where, archive.keys, archive.candidates
     lower = {key.lower(): key for key in keys}
-    if {"indices", "indptr", "shape", "data"} <= set(keys):
-        raise DataError(
-            "holds a sparse SciPy matrix, not rows.",
-            where=where,
-            fix="Write it dense: np.savez(path, x=scipy.sparse.load_npz(old).toarray()).",
-        )
     chosen: dict[str, str] = {}
     for role, name in roles.asked().items():
         if name not in keys:
             raise DataError(f"has no key {name!r}.", where=where, fix=nearest(name, keys) if keys else "")
         chosen[role] = name
     parts = {part: [lower[k] for k in names if k in lower] for part, names in _PART_KEYS.items()}
-    whole = [lower[k] for k in _DATA_KEYS if k in lower]
+    whole = [lower[k] for k in archive.data_keys if lower.get(k) in candidates]
     if parts["train"] and len(parts["train"]) == 1 and not whole:
         if chosen:
             raise DataError(
@@ -168,12 +197,13 @@ def _from_archive(archive: Archive, roles: Roles) -> Raw:
                 fix="Rename the keys, or leave --label and --id out.",
             )
         return _parts(archive, lower, parts, with_labels=roles.label != "none")
-    whole = whole or [key for key in keys if key not in chosen.values()]
+    whole = whole or [key for key in candidates if key not in chosen.values()]
     if len(whole) != 1 or parts["train"]:
+        shown = ", ".join((whole or list(keys))[:20]) or "(there are none)"
         raise DataError(
-            f"it is not clear which of its keys holds the rows: {', '.join(keys[:20]) or '(there are none)'}.",
+            f"it is not clear which of its keys holds the rows: {shown}.",
             where=where,
-            fix="Name it x: np.savez(path, x=rows, y=labels).",
+            fix=archive.advice,
         )
     if roles.label is None:
         labels = [lower[k] for k in _LABEL_KEYS if k in lower and lower[k] not in (*whole, *chosen.values())]
@@ -183,7 +213,7 @@ def _from_archive(archive: Archive, roles: Roles) -> Raw:
     return Raw(archive[whole[0]], picked.get("label"), picked.get("row_id"), picked.get("weight"))
 
 
-def _parts(archive: Archive, lower: dict[str, str], parts: dict[str, list[str]], *, with_labels: bool) -> Raw:
+def _parts(archive: AbstractArrays, lower: dict[str, str], parts: dict[str, list[str]], *, with_labels: bool) -> Raw:
     raws: dict[str, Raw] = {}
     for part, found in parts.items():
         if len(found) > 1:

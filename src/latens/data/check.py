@@ -17,7 +17,8 @@ def suggest_likelihood(dataset: Dataset) -> tuple[str, str]:
     """The likelihood the default recipe uses for these data, and why, in one sentence.
 
     Binary cells: bernoulli. Up to 32 levels: categorical. More levels, or fractions: continuous-bernoulli where more
-    than half of the cells lie in the lowest or highest 5 % of the range, else normal. Real numbers: normal.
+    than half of the cells lie in the lowest or highest 5 % of the range, else normal. Real numbers: normal; counts:
+    normal on log(1 + x), until likelihoods for counts exist.
     Only training rows are looked at.
     """
     schema = dataset.schema
@@ -25,9 +26,14 @@ def suggest_likelihood(dataset: Dataset) -> tuple[str, str]:
         return "bernoulli", "Every cell is 0 or 1."
     if schema.kind == "levels" and (schema.levels or 0) <= 32:
         return "categorical", f"Every cell is one of {schema.levels} levels, few enough for a probability each."
+    if schema.kind == "counts":
+        return "normal", (
+            "Cells are counts (whole numbers of 0 or more with a long tail): a normal of log(1 + x), until a "
+            "likelihood for counts exists."
+        )
     if schema.kind == "real":
         if count_columns(dataset).all():
-            return "normal", "Cells are counts; until a likelihood for counts exists, they get a normal one."
+            return "normal", "Cells are whole numbers like counts, without a long tail: a normal of the numbers."
         return "normal", "Cells are real numbers."
     share = extreme_share(dataset)
     text = f"{share:.0%} of the cells lie in the lowest or highest 5 % of the range"
@@ -54,9 +60,9 @@ def extreme_share(dataset: Dataset) -> float:
 
 
 def count_columns(dataset: Dataset) -> np.ndarray:
-    """For each column of a table of real numbers, whether it holds counts: whole, 0 or more, reaching above 16."""
+    """For each column of a table of real numbers or counts, whether it holds counts: whole, 0 or more, above 16."""
     x, mask = _training(dataset)
-    if dataset.schema.kind != "real" or x.ndim != 2:
+    if not dataset.schema.standardised or x.ndim != 2:
         return np.zeros(x.shape[1:], bool)
     high = np.max(x if mask is None else np.where(mask, x, 0), axis=0)
     whole = whole_columns(x, mask)
@@ -143,7 +149,7 @@ def _label_counts(dataset: Dataset) -> dict[str, int] | None:
 
 
 def _warnings(dataset: Dataset, report: dict[str, Any]) -> list[str]:
-    warnings = []
+    warnings = list(dataset.notes)
     table = len(dataset.schema.shape) == 1
     for name, rows in report["splits"].items():
         if not rows:
@@ -158,8 +164,12 @@ def _warnings(dataset: Dataset, report: dict[str, Any]) -> list[str]:
         )
     if report["nan_cells"]:
         warnings.append(f"{report['nan_cells']} cells are missing; they are masked and have no influence.")
-    if report["counts"]["all"]:
-        warnings.append("The cells look like counts.")
+    if dataset.schema.kind == "counts":
+        warnings.append(
+            "The cells are taken for counts: densities are of log(1 + x). --no-counts takes them as numbers."
+        )
+    elif report["counts"]["all"]:
+        warnings.append("The cells are whole numbers: if they count something, --counts models log(1 + x).")
     if dataset.schema.kind == "unit":
         warnings.append("Bernoulli cross-entropy on grey cells is no log p(x): latens names it a cross-entropy.")
     for column in dataset.schema.columns or ():

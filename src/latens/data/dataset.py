@@ -26,7 +26,7 @@ class Dataset:
     random key is made of; `names` the user's row ids (int64 or text); `split` uint8 (0 train, 1 validation, 2 test);
     `name` of the data set; `label` int32 codes into `schema.classes` (-1: none); `mask` True where a cell was
     observed; `cond` named conditions, each led by n; `weight` float32, how often a row counts; `held_out` False where
-    the test rows serve as validation.
+    the test rows serve as validation; `notes` what reading left out or changed, a sentence each.
     """
 
     x: np.ndarray
@@ -40,6 +40,7 @@ class Dataset:
     cond: dict[str, Any] | None = None
     weight: np.ndarray | None = None
     held_out: bool = True
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)

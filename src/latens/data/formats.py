@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from latens.data import arrays, idx
+from latens.data import annotated, arrays, hdf5, idx, image_folder
 from latens.data.csv_table import read_csv
-from latens.data.raw import MAX_BYTES, Raw, Roles, damaged
+from latens.data.raw import Raw, Roles, damaged
 from latens.data.tables import from_frame, is_frame, read_parquet
 from latens.errors import DataError, ResourceError
 
@@ -27,9 +27,18 @@ _OTHERS = {
         ".pth",
         ".joblib",
     ): "a pickle can run code when it is opened, so latens never reads one.",
-    (".h5", ".hdf5", ".h5ad", ".mat", ".zarr"): "this format is not read.",
+    (".mat", ".zarr"): "this format is not read.",
     (".xls", ".xlsx", ".ods"): "spreadsheets are not read.",
-    (".png", ".jpg", ".jpeg", ".gif", ".tif", ".tiff", ".bmp", ".webp"): "single pictures are not read.",
+    (
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".gif",
+        ".tif",
+        ".tiff",
+        ".bmp",
+        ".webp",
+    ): "single pictures are not read, a folder of them is.",
     (".zip", ".tar", ".tgz", ".7z", ".rar", ".bz2", ".xz"): "archives are not read.",
 }
 # What the readers below (zipfile, gzip, struct, NumPy, the csv module) raise for damaged bytes.
@@ -42,14 +51,14 @@ _DAMAGE = (
 def read_path(path: Path, roles: Roles) -> Raw:
     """Rows of a file or folder.
 
-    Known: .npy, .npz, IDX (gzipped or not), a folder with MNIST-named IDX files, text tables (.csv, .tsv, .txt, also
-    .gz), .parquet.
+    Known: .npy, .npz, IDX (gzipped or not), a folder with MNIST-named IDX files or with pictures, text tables (.csv,
+    .tsv, .txt, also .gz), .parquet, HDF5 (.h5, .hdf5), AnnData (.h5ad).
 
     **Raises:** `DataError` for what cannot be read, `ResourceError` for missing permissions or memory.
     """
     where = str(path)
     try:
-        return _with_roles(_read_folder(path) if path.is_dir() else _read_file(path, roles), roles, where)
+        return _with_roles(_read_folder(path, roles) if path.is_dir() else _read_file(path, roles), roles, where)
     except (DataError, ResourceError):
         raise
     except MemoryError:
@@ -67,13 +76,13 @@ def read_path(path: Path, roles: Roles) -> Raw:
 
 
 def read_object(value: Any, roles: Roles, where: str) -> Raw:
-    """Rows of an array, a nested list or a pandas or polars frame."""
+    """Rows of an array, a nested list, a sparse matrix, a pandas or polars frame or an AnnData object."""
     if is_frame(value):
         return from_frame(value, roles, where)
+    if annotated.is_annotated(value):
+        return annotated.from_annotated(value, roles, where)
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
-        if int(np.prod(value.shape)) * value.dtype.itemsize > MAX_BYTES:
-            raise ResourceError("is too large once dense.", where=where, fix="Use fewer rows or columns.")
-        value = value.toarray()
+        value = annotated.dense(value, where)
     try:
         array = np.asarray(value)
     except (ValueError, TypeError):
@@ -113,16 +122,32 @@ def _with_roles(raw: Raw, roles: Roles, where: str) -> Raw:
     return raw
 
 
-def _read_folder(folder: Path) -> Raw:
+def _read_folder(folder: Path, roles: Roles) -> Raw:
+    if asked := roles.asked():
+        fix = "Its labels are known: label files beside MNIST-named images, names of subfolders of pictures."
+        raise DataError(f"a folder has no column {next(iter(asked.values()))!r}.", where=str(folder), fix=fix)
     files = idx.idx_folder(folder)
     if files is not None:
         return idx.read_idx_folder(folder, files)
+    found = image_folder.find_pictures(folder)
+    if found.pictures:
+        return image_folder.read_pictures(folder, found)
     inside = sorted(entry.name for entry in folder.iterdir())[:8]
     raise DataError(
-        f"this folder has no train-images-idx3-ubyte(.gz); it holds {', '.join(inside) or 'nothing'}.",
+        f"this folder has no pictures and no train-images-idx3-ubyte(.gz); it holds {', '.join(inside) or 'nothing'}.",
         where=str(folder),
-        fix="Give one of its files, or a folder with the four MNIST-named IDX files.",
+        fix="Give one of its files, a folder of pictures, or one with the four MNIST-named IDX files.",
     )
+
+
+def _read_hdf5(path: Path, roles: Roles) -> Raw:
+    """Rows of an HDF5 file. In a plain one: x, data, images or features, or its only array of numbers with two axes or
+    more; labels y, label or labels. A dataset in a group has a path: --label group/y."""
+    store = hdf5.Store(path)
+    try:
+        return annotated.read_h5ad(store, roles) if store.is_annotated else arrays.from_archive(store, roles)
+    finally:
+        store.close()
 
 
 def _read_file(path: Path, roles: Roles) -> Raw:
@@ -141,6 +166,8 @@ def _read_file(path: Path, roles: Roles) -> Raw:
         return arrays.read_npz(path, roles)
     if start[:4] == b"PAR1":
         return read_parquet(path, roles)
+    if start == hdf5.MAGIC:
+        return _read_hdf5(path, roles)
     if idx.is_idx(start):
         return Raw(idx.read_idx(path))
     if start[:2] == b"\x1f\x8b":
@@ -152,12 +179,12 @@ def _read_file(path: Path, roles: Roles) -> Raw:
     for endings, why in _OTHERS.items():
         if name.endswith(endings):
             raise DataError(f"{why[0].upper()}{why[1:]}", where=where, fix=_CONVERT)
-    for ending in (".npy", ".npz", ".parquet"):
+    for ending in (".npy", ".npz", ".parquet", ".h5", ".hdf5", ".h5ad"):
         if name.endswith(ending):
             raise damaged(where, f"does not begin like a {ending} file.")
     if "idx" in name and "ubyte" in name:
         raise damaged(where, "does not begin like an IDX file.")
     if name.endswith(TEXT_NAMES):
         return read_csv(path, roles)
-    known = ".npy, .npz, IDX, .csv, .tsv, .txt (also .gz) and .parquet"
+    known = ".npy, .npz, IDX, .csv, .tsv, .txt (also .gz), .parquet, .h5 and .h5ad"
     raise DataError(f"is of no known format. Known: {known}.", where=where, fix=_CONVERT)

@@ -18,6 +18,7 @@ def infer_schema(
     *,
     observed: np.ndarray | None = None,
     where: str = "data",
+    counts: bool | None = False,
 ) -> Schema:
     """The schema of rows `x`.
 
@@ -25,12 +26,14 @@ def infer_schema(
     - whole numbers 0..255 in uint8 or in arrays with more than one axis a row: "levels", 256 of them where the
       largest is above 16, else largest + 1;
     - fractions in [0, 1] in arrays with more than one axis a row: "unit";
+    - a table of whole numbers of 0 or more with a long tail (see `long_tail`): "counts", unless `counts` is False;
     - anything else: "real". Tables then get `columns`, whose shift and scale are the mean and standard deviation of
-      the observed cells of the training rows (in float64; scale 1 for columns that do not vary).
+      the observed cells of the training rows (in float64; scale 1 for columns that do not vary), for counts those
+      of log(1 + x).
 
     **Arguments:** `x` of shape (n, *shape), finite where `observed` (None: everywhere); `train_mask` of shape (n,);
-    `names` of the columns of a table.
-    **Raises:** `DataError` beyond the bounds of a schema.
+    `names` of the columns of a table; `counts` None recognises counts, True asks for them, False never sees any.
+    **Raises:** `DataError` beyond the bounds of a schema, and where `counts` is True and the cells are none.
     """
     shape: tuple[int, ...] = tuple(int(n) for n in x.shape[1:])
     if np.prod(shape, dtype=np.float64) > MAX_CELLS:
@@ -42,9 +45,17 @@ def infer_schema(
     columns = tuple(Column(name) for name in names) if names is not None and len(shape) == 1 else None
     low, high = value_range(x, observed)
     whole = x.dtype.kind in "biu" or _every(x, observed, lambda v: v == np.floor(v))
+    picture = len(shape) > 1
+    titles = names if names is not None else [f"x{i}" for i in range(x.shape[1])]
+    if counts:
+        if picture or not whole or low < 0:
+            what = (
+                f"rows of shape {shape}" if picture else f"{'cells' if whole else 'fractions'} from {low:g} to {high:g}"
+            )
+            raise DataError(f"holds {what}, not a table of counts.", where=where, fix="Leave out --counts.")
+        return Schema(shape, "counts", columns=_standardise(x, train_mask, titles, observed, where, log=True))
     if whole and low >= 0 and high <= 1:
         return Schema(shape, "binary", columns=columns)
-    picture = len(shape) > 1
     if whole and (picture or x.dtype == np.uint8) and low >= 0 and high <= 255:
         return Schema(shape, "levels", levels=256 if high > 16 else int(high) + 1, columns=columns)
     if picture and low >= 0 and high <= 1:
@@ -52,12 +63,27 @@ def infer_schema(
     if picture:
         shift, scale = _moments(x, train_mask, observed, where)
         return Schema(shape, "real", shift=shift, scale=scale)
-    titles = names if names is not None else [f"x{i}" for i in range(x.shape[1])]
-    return Schema(shape, "real", columns=_standardise(x, train_mask, titles, observed, where))
+    log = counts is None and whole and low >= 0 and long_tail(x, observed, high)
+    columns = _standardise(x, train_mask, titles, observed, where, log=log)
+    return Schema(shape, "counts" if log else "real", columns=columns)
+
+
+def long_tail(x: np.ndarray, observed: np.ndarray | None, high: float) -> bool:
+    """Whether whole numbers of 0 or more look like counts, not like a scale that ends somewhere.
+
+    The largest is above 16 and above 5 times the mean of those above 0, and at most one in 1000 of these is as large:
+    grey pixels, ages and percentages have no such tail, and scales that end (255) pile up there.
+    """
+    total, above, top = 0.0, 0, 0
+    for part in _observed(x, observed):
+        total += float(part.sum(dtype=np.float64))
+        above += int(np.count_nonzero(part))
+        top += int(np.count_nonzero(part == high))
+    return high > 16 and high * above > 5 * total and top <= max(1, above // 1000)
 
 
 def store(x: np.ndarray, schema: Schema, where: str = "data") -> np.ndarray:
-    """Rows in the type they are kept in: uint8 (uint16 above 256 levels), float32 for "unit" and "real".
+    """Rows in the type they are kept in: uint8 (uint16 above 256 levels), float32 for "unit", "real" and "counts".
 
     **Raises:** `DataError` for numbers that float32 cannot hold.
     """
@@ -106,11 +132,12 @@ def conform(
             fix="Give data of the same shape.",
         )
     low, high = value_range(x, observed)
-    top = {"binary": 1, "levels": (schema.levels or 2) - 1, "unit": 1, "real": np.inf}[schema.kind]
+    top = {"binary": 1, "levels": (schema.levels or 2) - 1, "unit": 1}.get(schema.kind, np.inf)
     bottom = -np.inf if schema.kind == "real" else 0
     whole = schema.kind in ("unit", "real") or x.dtype.kind in "biu" or _every(x, observed, lambda v: v == np.floor(v))
     if low < bottom or high > top or not whole:
-        kind = {"binary": "0 or 1", "unit": "within [0, 1]"}.get(schema.kind, f"whole numbers from 0 to {top}")
+        words = {"binary": "0 or 1", "unit": "within [0, 1]", "counts": "counts (whole numbers of 0 or more)"}
+        kind = words.get(schema.kind, f"whole numbers from 0 to {top}")
         raise DataError(
             f"has cells from {low:g} to {high:g}; the model was trained on cells that are {kind}.",
             where=where,
@@ -152,7 +179,7 @@ def whole_columns(x: np.ndarray, observed: np.ndarray | None = None) -> np.ndarr
 
 
 def _standardise(
-    x: np.ndarray, train_mask: np.ndarray, names: Sequence[str], observed: np.ndarray | None, where: str
+    x: np.ndarray, train_mask: np.ndarray, names: Sequence[str], observed: np.ndarray | None, where: str, *, log: bool
 ) -> tuple[Column, ...]:
     # A data set without training rows (one row, say) is described by the rows it has.
     rows = np.flatnonzero(train_mask) if np.any(train_mask) else np.arange(len(x))
@@ -161,13 +188,14 @@ def _standardise(
         values = x[rows, i]
         if observed is not None:
             values = values[observed[rows, i]]
-        values = values.astype(np.float64)
-        shift = float(values.mean()) if values.size else 0.0
-        scale = float(values.std()) if values.size else 1.0
-        # What float32 cannot tell apart does not vary: its rounding would be blown up to unit size.
-        with np.errstate(over="ignore"):
+        values = np.log1p(values.astype(np.float64)) if log else values.astype(np.float64)
+        # What overflows is refused below.
+        with np.errstate(over="ignore", invalid="ignore"):
+            shift = float(values.mean()) if values.size else 0.0
+            scale = float(values.std()) if values.size else 1.0
+            # What float32 cannot tell apart does not vary: its rounding would be blown up to unit size.
             flat = values.size == 0 or np.float32(values.min()) == np.float32(values.max())
-        if abs(shift) > MAX_SHIFT or scale > MAX_SCALE:
+        if not (abs(shift) <= MAX_SHIFT and scale <= MAX_SCALE):
             fix = "Rescale this column."
             raise DataError(f"column {name!r} is too large (mean {shift:g}, sd {scale:g}).", where=where, fix=fix)
         columns.append(Column(name, shift, 1.0 if flat or scale < MIN_SCALE else scale))

@@ -25,7 +25,8 @@ class Preparation:
     - 1 if p > threshold   with binarize = "threshold",
     - 1 with probability p with binarize = "stochastic" (drawn anew at every call),
     - (x + u) / divide     with dequantize, u ~ U[0, 1): divide is then the number of levels,
-    - x as int32           with integer (categorical levels); nothing else may be switched on.
+    - x as int32           with integer (categorical levels); nothing else may be switched on,
+    - log(1 + x)           with log1p (counts); nothing else may be switched on.
 
     **Raises:** `ConfigError` for settings that contradict each other.
     """
@@ -35,6 +36,7 @@ class Preparation:
     threshold: float = 0.5
     dequantize: bool = False
     integer: bool = False
+    log1p: bool = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.divide) and self.divide > 0):
@@ -44,10 +46,10 @@ class Preparation:
         if self.binarize not in BINARIZE:
             known = nearest(str(self.binarize), BINARIZE)
             raise ConfigError(f"{self.binarize!r} is no binarisation.", where="preparation.binarize", fix=known)
-        chosen = [self.binarize != "none", self.dequantize, self.integer]
-        if sum(chosen) > 1 or (self.integer and self.divide != 1.0):
+        chosen = [self.binarize != "none", self.dequantize, self.integer, self.log1p]
+        if sum(chosen) > 1 or ((self.integer or self.log1p) and self.divide != 1.0):
             raise ConfigError(
-                "binarize, dequantize and integer exclude each other, and integer allows no divide.",
+                "binarize, dequantize, integer and log1p exclude each other, and the last two allow no divide.",
                 where="preparation",
                 fix="Choose one of them.",
             )
@@ -62,6 +64,8 @@ class Preparation:
         if self.integer:
             return jnp.asarray(x).astype(jnp.int32)
         values = jnp.asarray(x).astype(jnp.float32)
+        if self.log1p:
+            return jnp.log1p(values)
         if self.is_random:
             if key is None:
                 what = "dequantize" if self.dequantize else "stochastic binarize"
@@ -77,7 +81,8 @@ class Preparation:
         return (grey > self.threshold).astype(jnp.float32) if self.binarize == "threshold" else grey
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """The fields; `log1p`, which came later than the rest, only where it is on: other files stay the same."""
+        return {key: value for key, value in asdict(self).items() if key != "log1p" or value}
 
     @classmethod
     def from_json(cls, value: Any) -> "Preparation":
@@ -87,6 +92,8 @@ class Preparation:
         """
         fix = "The file was changed or damaged: use an intact copy."
         types = {"divide": float, "binarize": str, "threshold": float, "dequantize": bool, "integer": bool}
+        if isinstance(value, dict) and "log1p" in value:
+            types["log1p"] = bool
         if not isinstance(value, dict) or set(value) != set(types):
             raise ModelFileError(f"must have exactly the entries {', '.join(types)}.", where="preparation", fix=fix)
         fields: dict[str, Any] = {}

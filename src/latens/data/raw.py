@@ -25,7 +25,8 @@ _STEP = 2**24
 class Raw:
     """Rows as they came: `x` led by n, and where the source had them labels, row ids, weights, column names.
 
-    `brought` is the split that came with the data (uint8: 0 training, 1 validation, 2 test), None without one.
+    `brought` is the split that came with the data (uint8: 0 training, 1 validation, 2 test), None without one;
+    `notes` say what was left out or changed.
     """
 
     x: np.ndarray
@@ -35,6 +36,7 @@ class Raw:
     columns: tuple[str, ...] | None = None
     brought: np.ndarray | None = None
     classes: tuple[str, ...] | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from typing import Any, Literal, NoReturn, get_args
 
 from latens.errors import ModelFileError, nearest
 
-Kind = Literal["binary", "levels", "unit", "real"]
-"""What a cell holds: 0 or 1; an integer 0..levels-1; a number in [0, 1]; any real number."""
+Kind = Literal["binary", "levels", "unit", "real", "counts"]
+"""What a cell holds: 0 or 1; an integer 0..levels-1; a number in [0, 1]; any real number; a whole number from 0 on."""
 
 MAX_CELLS = 2**27
 MAX_LEVELS = 65536
@@ -19,7 +19,10 @@ MAX_SHIFT, MIN_SCALE, MAX_SCALE = 1e38, 1e-37, 1e37
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a table: its name and, for real columns, the shift and scale that standardise it."""
+    """One column of a table: its name and, for real columns, the shift and scale that standardise it.
+
+    Those of a column of counts standardise log(1 + x).
+    """
 
     name: str
     shift: float = 0.0
@@ -42,6 +45,11 @@ class Schema:
     classes: tuple[str, ...] | None = None
     shift: float = 0.0
     scale: float = 1.0
+
+    @property
+    def standardised(self) -> bool:
+        """Whether a model works on standardised cells: real numbers, or the logarithms of counts."""
+        return self.kind in ("real", "counts")
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

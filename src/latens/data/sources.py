@@ -26,19 +26,22 @@ def load(
     missing: str | None = None,
     name: str | None = None,
     schema: Schema | None = None,
+    counts: bool | None = None,
 ) -> Dataset:
     """Load data.
 
     **Arguments:**
 
     - `spec`: "digits", "mnist", "fashion-mnist", "wine", "breast-cancer", "iris"; a path (.npy, .npz, IDX, a folder
-      with MNIST-named IDX files, .csv and the like, .parquet); an array of shape (n, ...); a pandas or polars frame.
-    - `label`, `row_id`, `weight`: the name of a column or .npz key, or an array with one value for each row. `label`
-      may also be a .npy file, or "none" to leave labels out.
+      with MNIST-named IDX files, .csv and the like, .parquet, .h5, .h5ad, a folder of pictures); an array of shape
+      (n, ...), a sparse matrix, a pandas or polars frame, an AnnData object.
+    - `label`, `row_id`, `weight`: the name of a column, of a .npz or HDF5 key or of a column of `obs`, or an array
+      with one value for each row. `label` may also be a .npy file, or "none" to leave labels out.
     - `missing`: None refuses NaN; "nan" makes NaN cells missing: they form the mask, and `x` holds the mean of the
-      column's observed training cells there (rounded for whole numbers).
+      column's observed training cells there (rounded for whole numbers; of counts the mean of log(1 + x), undone).
     - `name`: of the data set, else taken from the source.
     - `schema`: the schema of a trained model, which the data must fit; None infers it.
+    - `counts`: whether a table of whole numbers holds counts, which are modelled as log(1 + x); None looks at them.
 
     **Raises:** `DataError` saying where and how to mend it, `ResourceError` beyond memory or permissions.
     """
@@ -52,7 +55,7 @@ def load(
     split = split_by_hash(names, raw.brought)
     observed = _find_missing(raw, names, missing, where)
     if schema is None:
-        found = infer_schema(raw.x, split == TRAIN, raw.columns, observed=observed, where=where)
+        found = infer_schema(raw.x, split == TRAIN, raw.columns, observed=observed, where=where, counts=counts)
         x = raw.x
     else:
         x, observed = conform(raw.x, raw.columns, schema, observed, where)
@@ -75,6 +78,7 @@ def load(
         label=codes,
         mask=observed,
         weight=_weights(given.get("weight", raw.weight), n, where),
+        notes=raw.notes,
     )
 
 
@@ -147,9 +151,10 @@ def _fill(x: np.ndarray, observed: np.ndarray | None, train: np.ndarray, schema:
     """Missing cells replaced by the mean of the column's observed training cells (0 where there is none)."""
     if observed is None:
         return x
-    if schema.kind == "real" and schema.columns is not None:
+    if schema.standardised and schema.columns is not None:
         # Of the data the schema was made from, which for a trained model are its training data.
-        return np.where(observed, x, np.array([column.shift for column in schema.columns]))
+        centre = np.array([column.shift for column in schema.columns])
+        return np.where(observed, x, np.round(np.expm1(centre)) if schema.kind == "counts" else centre)
     rows = train if train.any() else np.ones_like(train)
     count = observed[rows].sum(0)
     total = np.where(observed, x, 0)[rows].sum(0, dtype=np.float64)

@@ -29,11 +29,12 @@ def role_positions(names: Sequence[str], roles: Roles, where: str) -> dict[str, 
     return found
 
 
-def check_column_names(names: Sequence[str], where: str) -> None:
+def check_column_names(names: Sequence[str], where: str, fix: str = "Give every column a name of its own.") -> None:
     """Refuse a table in which two columns have one name."""
     if len(set(names)) != len(names):
-        twice = next(name for name in names if list(names).count(name) > 1)
-        raise DataError(f"two columns are named {twice!r}.", where=where, fix="Give every column a name of its own.")
+        seen: set[str] = set()
+        twice = next(name for name in names if name in seen or seen.add(name))
+        raise DataError(f"two columns are named {twice!r}.", where=where, fix=fix)
 
 
 def text_column(name: str, value: Any, where: str) -> DataError:
@@ -86,10 +87,11 @@ def from_frame(frame: Any, roles: Roles, where: str) -> Raw:
     index = frame.index
     counted = type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1
     names = None if counted else np.asarray([v if isinstance(v, int) else str(v) for v in index.tolist()])
-    return from_columns({word: _pandas(frame.iloc[:, i]) for i, word in enumerate(words)}, roles, where, names)
+    return from_columns({word: frame_column(frame.iloc[:, i]) for i, word in enumerate(words)}, roles, where, names)
 
 
-def _pandas(series: Any) -> np.ndarray:
+def frame_column(series: Any) -> np.ndarray:
+    """A column of a pandas frame as numbers, or as text with "" for what is missing."""
     from pandas.api import types
 
     if types.is_bool_dtype(series.dtype) and not series.isna().any():

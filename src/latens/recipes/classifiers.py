@@ -91,7 +91,9 @@ def class_counts(data: Dataset) -> np.ndarray:
 
 
 def preparation(schema: Schema, config: ClassifierConfig) -> Preparation:
-    """Pixels become x / (levels - 1), so 0 to 1; other data stay in their own units, as does `reg_covar`."""
+    """Pixels become x / (levels - 1), so 0 to 1, counts log(1 + x); other data stay in their own units."""
+    if schema.kind == "counts":
+        return Preparation(log1p=True)
     divide = schema.levels - 1.0 if schema.kind == "levels" and schema.levels is not None else 1.0
     return Preparation(divide=divide, binarize=config.data.binarize, threshold=config.data.threshold)
 

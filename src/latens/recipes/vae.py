@@ -109,7 +109,7 @@ def preparation(schema: Schema, config: VAEConfig) -> Preparation:
         "bernoulli": ("binary", "levels", "unit"),
         "continuous-bernoulli": ("levels", "unit"),
         "categorical": ("binary", "levels"),
-        "normal": ("binary", "levels", "unit", "real"),
+        "normal": ("binary", "levels", "unit", "real", "counts"),
     }[family]
     if schema.kind not in wanted:
         raise ConfigError(
@@ -121,6 +121,8 @@ def preparation(schema: Schema, config: VAEConfig) -> Preparation:
         raise ConfigError(f"binarised data under a {family} likelihood", where="data.binarize", fix="Use bernoulli.")
     if family == "categorical":
         return Preparation(integer=True)
+    if schema.kind == "counts":
+        return Preparation(log1p=True)
     if schema.kind != "levels":
         return Preparation(binarize=data.binarize, threshold=data.threshold)
     assert schema.levels is not None
@@ -167,7 +169,7 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
 
 
 def _input(schema: Schema, likelihood: LikelihoodConfig) -> Standardise | None:
-    if schema.kind == "real":
+    if schema.standardised:
         return Standardise(*_scaling(schema))
     if likelihood.family == "categorical":
         top = 1.0 if schema.levels is None else schema.levels - 1.0
@@ -182,7 +184,10 @@ def _scaling(schema: Schema) -> tuple[np.ndarray, np.ndarray]:
 
 
 def likelihood_head(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
-    """The decoder's head; real columns are modelled standardised and given in their own units."""
+    """The decoder's head; real columns are modelled standardised and given in their own units.
+
+    Of counts both are of log(1 + x), which is what the model sees.
+    """
     shape = schema.shape
     match config.family:
         case "bernoulli":
@@ -192,7 +197,7 @@ def likelihood_head(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
         case "categorical":
             return CategoricalHead(shape, schema.levels or 2)
     head: AbstractHead
-    start = 0.0 if schema.kind == "real" else -1.0
+    start = 0.0 if schema.standardised else -1.0
     match config.scale:
         case "fixed":
             head = SharedScaleNormalHead(shape, Frozen(jnp.asarray(math.log(config.fixed_scale), jnp.float32)))
@@ -202,7 +207,7 @@ def likelihood_head(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
             head = SharedScaleNormalHead(shape, jnp.full(shape, start, jnp.float32), config.scale_floor)
         case "network":
             head = NormalHead(shape, "softplus", config.scale_floor)
-    return AffineHead(head, *_scaling(schema)) if schema.kind == "real" else head
+    return AffineHead(head, *_scaling(schema)) if schema.standardised else head
 
 
 def plan(schema: Schema, config: VAEConfig, steps_per_epoch: int) -> tuple[Stage, ...]:

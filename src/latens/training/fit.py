@@ -165,7 +165,9 @@ class _StageRun:
             loop.epoch += 1
         if len(self.validation):
             values = self.evaluate(self.validation)
-            record |= {f"validation_{name}": value for name, value in values.items()}
+            record |= {f"validation_{name}": value for name, value in values.items() if np.isfinite(value)}
+            if bad := [name for name, value in values.items() if not np.isfinite(value)]:
+                self.emit("bad-validation", {"event": "bad-validation", "step": loop.total, "terms": bad})
             self.track_best(values[self.objective.monitor])
         self.history.append(record)
         self.emit("epoch", record)

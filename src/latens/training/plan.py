@@ -104,7 +104,8 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Event:
-    """What callbacks are told. `kind` is start, chunk, epoch, bad-chunk, boundary or stage-end.
+    """What callbacks are told. `kind` is start, chunk, epoch, bad-chunk, bad-validation, boundary or
+    stage-end.
 
     A reason to stop is heeded at a boundary, where the snapshot is one to go on from.
 

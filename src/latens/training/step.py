@@ -112,7 +112,7 @@ def make_program(
 
         start = (state, empty_metrics(state, rows), jnp.zeros(()), jnp.array(True))
         state, sums, total, good = jax.lax.fori_loop(0, count, body, start)
-        good = good & all_finite((state.trainable, state.opt_state))
+        good = good & all_finite((state.trainable, state.opt_state, sums))
         none = jnp.array(-1)
         return state, ChunkResult(sums, total, good, jnp.array(0), none, {})
 

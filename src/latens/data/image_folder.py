@@ -1,0 +1,181 @@
+"""A folder of pictures: one row a file, the subfolders' names are the labels, the relative paths are the row ids."""
+
+import contextlib
+import math
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latens.data.raw import MAX_BYTES, Raw
+from latens.data.schema import MAX_CELLS
+from latens.errors import DataError, ResourceError
+
+ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+MAX_FILES = 10_000_000
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
+_SHOWN = 5
+# Pillow's mode -> what a row becomes. Palettes become the colours they stand for; alpha must be opaque.
+_KINDS = {"1": "black and white", "L": "grey", "LA": "grey", "RGB": "RGB", "RGBA": "RGB", "P": "RGB", "PA": "RGB"}
+_TARGET = {"black and white": "1", "grey": "L", "RGB": "RGB"}
+_ADVICE = "Remove or convert them, so that all have one size and are 8-bit grey or RGB without transparency."
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a folder holds: paths of pictures relative to it, sorted, and how many other files were passed over."""
+
+    pictures: tuple[str, ...]
+    ignored: int
+
+
+def find_pictures(folder: Path) -> Found:
+    """The pictures in a folder and in its subfolders, told by the ends of their names; hidden files do not count.
+
+    **Raises:** `DataError` for pictures two levels down: it is not clear what their labels would be.
+    """
+    pictures: list[str] = []
+    ignored = 0
+    for entry in folder.iterdir():
+        if entry.name.startswith("."):
+            ignored += 1
+        elif not entry.is_dir():
+            ignored += not _add(pictures, entry, entry.name)
+        else:
+            for inner in entry.iterdir():
+                if inner.name.startswith("."):
+                    ignored += 1
+                elif not inner.is_dir():
+                    ignored += not _add(pictures, inner, f"{entry.name}/{inner.name}")
+                elif any(deep.name.lower().endswith(ENDINGS) for deep in inner.iterdir()):
+                    raise DataError(
+                        f"holds pictures two folders down, in {f'{entry.name}/{inner.name}'!r}.",
+                        where=str(folder),
+                        fix=f"Give the folder {entry.name!r} alone: the folders right in it are the labels.",
+                    )
+                else:
+                    ignored += 1
+        if len(pictures) > MAX_FILES:
+            raise ResourceError(f"holds more than {MAX_FILES} pictures.", where=str(folder), fix="Use fewer.")
+    return Found(tuple(sorted(pictures)), ignored)
+
+
+def _add(pictures: list[str], path: Path, name: str) -> bool:
+    known = path.name.lower().endswith(ENDINGS) and path.is_file()
+    if known:
+        pictures.append(name)
+    return known
+
+
+def read_pictures(folder: Path, found: Found) -> Raw:
+    """Rows of uint8: (n, h, w) for grey or black and white (0 and 1), (n, h, w, 3) for RGB and for palettes.
+
+    The first frame of a moving picture is taken, the orientation that a camera noted is not applied.
+
+    **Raises:** one `DataError` that lists every file which cannot be read, or whose size or kind is not that of most.
+    """
+    heads, problems = _heads(folder, found.pictures)
+    if not heads:
+        raise _refusal(folder, problems, len(found.pictures))
+    (size, kind), _ = Counter(heads.values()).most_common(1)[0]
+    good = []
+    for name, head in heads.items():
+        if head == (size, kind):
+            good.append(name)
+        else:
+            problems[name] = f"{_shown(*head)}, most are {_shown(size, kind)}"
+    shape = (size[1], size[0], 3) if kind == "RGB" else (size[1], size[0])
+    cells = math.prod(shape)
+    if cells > MAX_CELLS or cells * len(good) > MAX_BYTES:
+        what = f"holds {len(good)} pictures of {size[0]} x {size[1]} pixels, more than {MAX_BYTES} bytes in all."
+        raise ResourceError(what, where=str(folder), fix="Use smaller pictures, or fewer.")
+    x = np.empty((len(good), *shape), np.uint8)
+    moving = 0
+    for i, name in enumerate(good):
+        try:
+            x[i], frames = _pixels(folder / name, _TARGET[kind])
+            moving += frames > 1
+        except _unreadable() as error:
+            problems[name] = _reason(error)
+    if problems:
+        raise _refusal(folder, problems, len(found.pictures))
+    notes = []
+    if found.ignored:
+        notes.append(f"{found.ignored} hidden files and files that are no pictures were left out.")
+    if moving:
+        notes.append(f"{moving} files hold several frames; the first of each was taken.")
+    labels = [name.split("/")[0] if "/" in name else "" for name in good]
+    return Raw(x, np.array(labels) if any(labels) else None, np.array(good), notes=tuple(notes))
+
+
+def _heads(folder: Path, names: tuple[str, ...]) -> tuple[dict[str, tuple[tuple[int, int], str]], dict[str, str]]:
+    """Size and kind of every picture, read from its header alone; and what is wrong with the others."""
+    heads: dict[str, tuple[tuple[int, int], str]] = {}
+    problems: dict[str, str] = {}
+    for name in names:
+        try:
+            with _opened(folder / name) as picture:
+                kind = _KINDS.get(picture.mode)
+                if kind is None:
+                    problems[name] = f"has pixels of mode {picture.mode}"
+                else:
+                    heads[name] = (picture.size, kind)
+        except _unreadable() as error:
+            problems[name] = _reason(error)
+    return heads, problems
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        # Pillow warns of a small file that claims 90 million pixels or more; here that is refused. What it says about
+        # a file's other tags has no influence on the pixels.
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(path, formats=_FORMATS) as picture:
+            yield picture
+
+
+def _pixels(path: Path, target: str) -> tuple[np.ndarray, int]:
+    with _opened(path) as picture:
+        picture.load()
+        layered = picture.mode in ("LA", "RGBA", "PA") or "transparency" in picture.info
+        if layered and picture.convert("RGBA").getchannel("A").getextrema()[0] < 255:
+            raise ValueError("has transparent pixels")
+        flat = picture if picture.mode == target else picture.convert(target)
+        pixels = np.asarray(flat).astype(np.uint8)
+        return pixels, getattr(picture, "n_frames", 1)  # asked for last: counting moves to other frames
+
+
+def _unreadable() -> tuple[type[BaseException], ...]:
+    """What Pillow raises for files that are cut off, damaged, too large or none of its formats."""
+    from PIL import Image
+
+    bombs = (Image.DecompressionBombWarning, Image.DecompressionBombError)
+    return (OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, EOFError, OverflowError, *bombs)
+
+
+def _reason(error: BaseException) -> str:
+    from PIL import Image, UnidentifiedImageError
+
+    if isinstance(error, UnidentifiedImageError):
+        return "is no picture"
+    if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
+        return "claims more pixels than a picture may have"
+    return "has transparent pixels" if str(error) == "has transparent pixels" else "cannot be read"
+
+
+def _shown(size: tuple[int, int], kind: str) -> str:
+    return f"{size[0]} x {size[1]} {kind}"
+
+
+def _refusal(folder: Path, problems: dict[str, str], total: int) -> DataError:
+    first = "; ".join(f"{name}: {problems[name]}" for name in sorted(problems)[:_SHOWN])
+    more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
+    return DataError(f"{len(problems)} of {total} pictures do not fit: {first}{more}.", where=str(folder), fix=_ADVICE)

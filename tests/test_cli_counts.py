@@ -1,0 +1,35 @@
+"""Counts from a file to a model and back: a Normal of log(1 + x), said so everywhere."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cli_fixtures import SMALL, Result
+from latens.trained import TrainedModel
+
+pytest_plugins = ("cli_fixtures",)
+
+
+@pytest.fixture
+def counts(tmp_path: Path) -> Path:
+    rng = np.random.default_rng(0)
+    x = rng.poisson(rng.gamma(0.5, 8.0, size=(400, 1)) * np.array([0.5, 1.0, 2.0, 4.0]))
+    np.save(tmp_path / "counts.npy", x)
+    return tmp_path / "counts.npy"
+
+
+def test_counts_are_named_and_modelled_as_logarithms(
+    latens: Callable[..., Result], counts: Path, tmp_path: Path
+) -> None:
+    assert "counts" in latens("check", counts).out
+    result = latens("fit", counts, "--epochs", 2, *SMALL, "--out", tmp_path / "run", "--json")
+    assert "density of log(1 + x); " in result.json["metrics"]["log_marginal"]["protocol"]
+    trained = TrainedModel.load(tmp_path / "run" / "model.safetensors")
+    assert (trained.schema.kind, trained.preparation.log1p) == ("counts", True)
+    assert trained.data_units(np.log1p(np.array([0.0, 3.0, 80.0])), mean=True) == pytest.approx([0.0, 3.0, 80.0])
+    assert latens("sample", tmp_path / "run", "-n", 4, "--out", tmp_path / "s.npz").code == 0
+    plain = latens("fit", counts, "--no-counts", "--epochs", 1, *SMALL, "--out", tmp_path / "plain", "--json")
+    assert "own units" in plain.json["metrics"]["log_marginal"]["protocol"]
+    assert not TrainedModel.load(tmp_path / "plain" / "model.safetensors").preparation.log1p
