@@ -32,6 +32,7 @@ _REASONS: dict[int, tuple[str, str]] = {
     errno.ENOTDIR: ("a part of the path is a file, not a folder", "Check the path."),
     errno.EISDIR: ("this is a folder, not a file", "Give the name of a file."),
     errno.EMFILE: ("too many files are open", "Raise the limit (`ulimit -n`)."),
+    errno.ENOMEM: ("the memory is used up", "Use fewer rows, or a smaller model."),
     errno.EIO: ("the disk reports an input/output error", "Check the disk, or choose another place."),
 }
 
@@ -46,6 +47,16 @@ def resource_errors(where: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         what, fix = _REASONS.get(error.errno or 0, (error.strerror or str(error), "Choose another place."))
         raise ResourceError(f"{what}.", where=str(where), fix=fix) from error
+
+
+def as_resource_error(error: OSError | MemoryError) -> ResourceError | None:
+    """The `ResourceError` for what the machine lacks, wherever in the program it was found; None for anything else."""
+    if isinstance(error, MemoryError):
+        return ResourceError("the memory is used up.", where="memory", fix="Use fewer rows, or a smaller model.")
+    reason = _REASONS.get(error.errno or 0)
+    if reason is None or not isinstance(error.filename, str | bytes | os.PathLike):
+        return None
+    return ResourceError(f"{reason[0]}.", where=os.fsdecode(error.filename), fix=reason[1])
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes | Iterable[bytes | memoryview]) -> None:

@@ -19,7 +19,15 @@ from latens.config import VAEConfig, override
 from latens.data import Batch, Schema
 from latens.distributions import log_prob
 from latens.errors import ConfigError, DataError, LatensError, ModelFileError
-from latens.estimators.base import LatensEstimator, as_dataset, plain_value, print_epochs, seed_of
+from latens.estimators.base import (
+    LatensEstimator,
+    are_columns,
+    as_dataset,
+    columns_of,
+    plain_value,
+    print_epochs,
+    seed_of,
+)
 from latens.evaluation.batched import map_rows
 from latens.experiment import Experiment, prepare, train
 from latens.models import LatentModel
@@ -54,7 +62,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
     - `validation_fraction` of the rows choose the best epoch and stop early (from 50 rows on); the others train.
     - `random_state`: of first weights, noise and order of rows. `verbose`: one line an epoch on stderr.
 
-    **Attributes:** `model_` (a `TrainedModel`), `history_` (dict of lists, one entry an epoch), `reasons_` (what was
+    **Attributes:** `model_` (a `TrainedModel`), `history_` (dict of lists, one entry an epoch: a frame by
+    `pandas.DataFrame(history_)`; training numbers are means over an epoch, in nats), `reasons_` (what was
     decided from the data, and why), `latent_dim_`, `n_features_in_`, `feature_names_in_`.
     Rumelhart, Hinton & Williams (1986).
     """
@@ -103,9 +112,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
 
         **Raises:** ConfigError or DataError (both are ValueErrors) with the remedy.
         """
+        return self._fit(X)
+
+    def _fit(self: Coder, X: Any, schema: Schema | None = None) -> Coder:
+        """`fit`, on rows of a larger table with this `schema`."""
         x = self._table(X, reset=True)
         self.seed_ = seed_of(self.random_state)
-        config = self._configure()
+        config = self._configure(self.seed_)
         names = getattr(self, "feature_names_in_", None)
         data = as_dataset(
             x,
@@ -113,6 +126,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             family=config.likelihood.family,
             names=None if names is None else [str(name) for name in names],
             validation_fraction=self.validation_fraction,
+            schema=schema,
         )
         experiment = prepare(config, data)
         model = None
@@ -123,13 +137,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             # No recipe builds this model; with its configuration, `load` can ask for the networks alone.
             trained = trained.with_facts(config=configuration.to_json(experiment.config))
         self.model_, self.reasons_ = trained, list(experiment.reasons)
-        self.history_ = {
-            name: [record[name] for record in result.history] for name in (result.history or [{}])[0] if name != "event"
-        }
+        self.history_ = columns_of(result.history)
         self._count_latents(experiment.config)
         return self
 
-    def _configure(self) -> VAEConfig:
+    def wanted_family(self) -> str:
+        """The likelihood that the parameters ask for; "auto" where the data decide."""
+        return self._configure(0).likelihood.family
+
+    def _configure(self, seed: int) -> VAEConfig:
         config = get_recipe(self.recipe).config
         if not isinstance(config, VAEConfig):
             raise ConfigError(f"{self.recipe} is a classifier.", where="recipe", fix="Use GenerativeClassifier.")
@@ -148,15 +164,22 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             # A budget of one's own replaces the recipe's.
             config = replace(config, training=replace(config.training, epochs=None, steps=None, minutes=None))
         # An estimator brings no test rows: those of `validation_fraction` validate.
-        given = {"training.seed": self.seed_, "data.validation": "split", **self._fixed_settings, **given}
+        given = {"training.seed": seed, "data.validation": "split", **self._fixed_settings, **given}
         return override(config, {**given, **{k: plain_value(v) for k, v in (self.settings or {}).items()}})
 
     def _own_settings(self) -> dict[str, Any]:
         return {}
 
+    def build(self, schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
+        """The untrained model: the recipe's, with the user's networks where there are any."""
+        recipe = get_recipe(config.recipe)
+        if type(recipe.config) is not type(config):
+            raise ConfigError(f"{config.recipe} is no recipe of an autoencoder.", where="recipe")
+        return self._with_networks(recipe.build(schema, config, key=key), schema)
+
     def _with_networks(self, model: LatentModel, schema: Schema, experiment: Experiment | None = None) -> LatentModel:
         """The model with the user's networks in the place of the recipe's."""
-        key = jax.random.fold_in(jax.random.key(self.seed_), 0x4E37)
+        key = jax.random.fold_in(jax.random.key(getattr(self, "seed_", 0)), 0x4E37)
         for number, part in enumerate(("encoder", "decoder")):
             given = getattr(self, part)
             if given is not None:
@@ -217,7 +240,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
     def _restore(self, trained: TrainedModel, where: str) -> dict[str, Any]:
         facts = super()._restore(trained, where)
         history, reasons = facts.get("history"), facts.get("reasons")
-        self.history_ = history if isinstance(history, dict) else {}
+        self.history_ = history if isinstance(history, dict) and are_columns(history) else {}
         self.reasons_ = reasons if isinstance(reasons, list) else []
         self._count_latents(trained.config or configuration.from_json(trained.facts["config"]))
         return facts
@@ -225,6 +248,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
     def _open(self, raw: bytes, where: str) -> TrainedModel:
         _, metadata = unpack(raw, where=where)
         facts = metadata.get("facts")
+        if isinstance(facts, dict) and "densities" in facts:
+            raise ModelFileError("the file holds a GenerativeClassifier.", where=where, fix="Load it as that.")
         if self.encoder is None and self.decoder is None:
             if isinstance(facts, dict) and "config" in facts:
                 raise ModelFileError(
@@ -236,14 +261,12 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         if not isinstance(facts, dict) or "config" not in facts:
             raise ModelFileError("was not saved by an estimator with networks of its own.", where=where,
                                  fix="Load it without encoder and decoder.")  # fmt: skip
-        self.seed_ = getattr(self, "seed_", 0)
         try:
             config = configuration.from_json(facts["config"])
+            if not isinstance(config, VAEConfig):
+                raise ModelFileError("the file holds a classifier.", where=where, fix="Use GenerativeClassifier.load.")
             schema = Schema.from_json(metadata["schema"])
-            into = eqx.filter_eval_shape(
-                lambda key: self._with_networks(get_recipe(config.recipe).build(schema, config, key=key), schema),
-                jax.random.key(0),
-            )
+            into = eqx.filter_eval_shape(lambda key: self.build(schema, config, key=key), jax.random.key(0))
         except ModelFileError:
             raise
         except LatensError as error:

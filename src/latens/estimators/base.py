@@ -73,7 +73,8 @@ class LatensEstimator(BaseEstimator):
     def load(cls: type[Fitted], path: str | Path, **networks: Any) -> Fitted:
         """A fitted estimator from a file of `save`, or from a model that the command trained.
 
-        **Arguments:** `encoder` and `decoder`, for a model that was fitted with networks of your own.
+        **Arguments:** `encoder` and `decoder`, for a model that was fitted with networks of your own; a classifier of
+        such models takes `density=VAE(encoder=..., decoder=...)`.
         **Raises:** ModelFileError saying which part of the file is wrong.
         """
         estimator = cls(**networks)
@@ -98,14 +99,17 @@ class LatensEstimator(BaseEstimator):
 
     def _with_facts(self) -> TrainedModel:
         """The model with what only the estimator knows."""
+        return self.model_.with_facts(estimator=self._facts())
+
+    def _facts(self) -> dict[str, Any]:
         names = getattr(self, "feature_names_in_", None)
-        facts = {
+        return {
             "name": type(self).__name__,
             "params": {**self._plain_params(), "random_state": self.seed_},
             "feature_names": None if names is None else [str(name) for name in names],
             "event_shape": None if self._event_shape is None else list(self._event_shape),
+            **self._own_facts(),
         }
-        return self.model_.with_facts(estimator={**facts, **self._own_facts()})
 
     def _plain_params(self) -> dict[str, Any]:
         """The parameters that JSON can hold."""
@@ -166,11 +170,13 @@ def as_dataset(
     family: str = "auto",
     names: Sequence[str] | None = None,
     validation_fraction: float | None = None,
+    schema: Schema | None = None,
 ) -> Dataset:
     """Rows of a table as a data set whose kind of cell suits the likelihood `family`.
 
     **Arguments:** `x` (n, D); `shape` of one picture, or None for a table; `names` of the columns;
-    `validation_fraction` of the rows validate, chosen by a hash of their position (from 50 rows on).
+    `validation_fraction` of the rows validate, chosen by a hash of their position (from 50 rows on); `schema` of a
+    larger table that these rows are from (None: told from the rows).
     """
     n = len(x)
     picked = row_keys(np.arange(n)).astype(np.float64) / 2**32
@@ -181,11 +187,32 @@ def as_dataset(
     whole = x.dtype.kind in "biu" or bool(np.all(x == np.floor(x)))
     if family == "categorical" and whole and low >= 0 and high <= 255:
         rows = rows.astype(np.uint8)
-    schema = infer_schema(rows, split == TRAIN, None if shape is not None else names, where="X")
-    if family in ("bernoulli", "continuous-bernoulli") and schema.kind == "real" and low >= 0 and high <= 1:
-        schema = Schema(schema.shape, "unit")
+    if schema is None:
+        schema = infer_schema(rows, split == TRAIN, None if shape is not None else names, where="X")
+        if family in ("bernoulli", "continuous-bernoulli") and schema.kind == "real" and low >= 0 and high <= 1:
+            schema = Schema(schema.shape, "unit")
     stored = store(rows, schema, "X")
     return Dataset(stored, schema, hash_rows(stored), np.arange(n), split, "X")
+
+
+def columns_of(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+    """Records as a dict of lists of equal length, in the order in which names appear; None where a record lacks one."""
+    names = dict.fromkeys(name for record in records for name in record if name != "event")
+    return {name: [record.get(name) for record in records] for name in names}
+
+
+def are_columns(value: Any) -> bool:
+    """Whether this is a dict of lists of equal length, as `columns_of` makes."""
+    if not isinstance(value, dict) or not all(isinstance(column, list) for column in value.values()):
+        return False
+    return len({len(column) for column in value.values()}) <= 1
+
+
+def check_count(n: Any, where: str) -> int:
+    """A number of rows to draw. **Raises:** UsageError unless it is a whole number of 1 or more."""
+    if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
+        raise UsageError(f"must be a whole number of 1 or more, not {n!r}.", where=where, fix="Ask for 1 row or more.")
+    return int(n)
 
 
 def print_epochs(event: Event) -> None:

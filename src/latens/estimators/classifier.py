@@ -5,7 +5,7 @@ from typing import Any, no_type_check
 
 import jax
 import numpy as np
-from sklearn.base import ClassifierMixin, clone
+from sklearn.base import ClassifierMixin
 from sklearn.utils import column_or_1d
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
@@ -14,7 +14,8 @@ from latens import evaluation
 from latens.config import ClassifierConfig, override
 from latens.data.infer import with_classes
 from latens.errors import UsageError
-from latens.estimators.base import LatensEstimator, as_dataset, seed_of
+from latens.estimators import densities
+from latens.estimators.base import LatensEstimator, as_dataset, check_count, seed_of
 from latens.evaluation.classes import ClassSamples, normalise
 from latens.experiment import prepare, train
 from latens.recipes import get_recipe
@@ -29,15 +30,18 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
     **Arguments:**
 
     - `density`: "gaussian" (one Gaussian of full covariance a class), "mixture" (scikit-learn's
-      `BayesianGaussianMixture`), or any estimator with `fit`, `score_samples` and `sample`, such as a `VAE`: a copy of
-      it is fitted to the rows of each class.
+      `BayesianGaussianMixture`), or any object with `fit`, `score_samples` and `sample`, such as a `VAE` or
+      scikit-learn's `KernelDensity`: a copy of it is fitted to the rows of each class.
     - `n_components`, `inference` ("variational" or "em"), `max_iterations`: of the mixture.
     - `reg_covar`: added to every variance of "gaussian" and "mixture", in squared units of X (uint8 pixels are divided
       by 255 first); it keeps columns that never change from making a covariance singular.
-    - `random_state`: of the mixture's start and of samples.
+    - `random_state`: of the mixture's start, of samples, and of densities of your own whose `random_state` is None.
 
     **Attributes:** `classes_`, `log_prior_` (C,), `reasons_`; `model_` for the two densities given by name,
-    `densities_` otherwise.
+    `densities_` (one for each class) otherwise.
+
+    Densities are in the units of `X`, except where whole numbers are pictures or `uint8`: of x / (L - 1) for the
+    densities given by name, and as `VAE.score_samples` says for a VAE, with one L for all classes.
 
     >>> X = np.concatenate([np.random.default_rng(0).normal(size=(50, 2)) + centre for centre in (-3, 3)])
     >>> y = np.repeat(["left", "right"], 50)
@@ -99,13 +103,10 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         return self
 
     def _fit_densities(self, x: np.ndarray, codes: np.ndarray) -> "GenerativeClassifier":
-        lacking = [name for name in ("fit", "score_samples", "sample") if not hasattr(self.density, name)]
-        if lacking:
-            fix = "Use one with fit, score_samples and sample."
-            raise UsageError(f"the density has no {lacking[0]}.", where="density", fix=fix)
+        densities.check(self.density)
         vars(self).pop("model_", None)
-        copies: list[Any] = [clone(self.density) for _ in self.classes_]
-        self.densities_ = [density.fit(x[codes == code]) for code, density in enumerate(copies)]
+        seed = None if self.random_state is None else self.seed_
+        self.densities_ = densities.fit_each(self.density, x, codes, shape=self._event_shape, seed=seed)
         self.log_prior_ = np.log(np.bincount(codes, minlength=len(self.classes_)) / len(codes))
         self.reasons_ = ["class priors are the frequencies of the training rows"]
         return self
@@ -119,21 +120,26 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
             batch = self._batch(X)
             return evaluation.class_log_joint(self.model_.model, batch, preparation=self.model_.preparation)
         x = self._table(X, reset=False)
-        return np.stack([density.score_samples(x) for density in self.densities_], axis=1) + self.log_prior_
+        return densities.score_each(self.densities_, x) + self.log_prior_
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of every row."""
-        joint = self.log_joint(X)
+        joint = self._judged(X)
         return self.classes_[joint.argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """p(class | x), of shape (n, C), in the order of `classes_`."""
-        return normalise(self.log_joint(X))
+        """p(class | x), of shape (n, C), in the order of `classes_`; where no class has any density, p(class)."""
+        return normalise(self._judged(X))
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
         """log p(class | x), of shape (n, C)."""
-        joint = self.log_joint(X)
+        joint = self._judged(X)
         return joint - np.logaddexp.reduce(joint, axis=1, keepdims=True)
+
+    def _judged(self, X: Any) -> np.ndarray:
+        """`log_joint`, with p(class) for rows that no class gives any density: -inf everywhere has no ratio."""
+        joint = self.log_joint(X)
+        return np.where(np.isneginf(joint).all(axis=1, keepdims=True), self.log_prior_, joint)
 
     def score_samples(self, X: Any) -> np.ndarray:
         """log p(x) of every row, summed over the classes, in nats."""
@@ -149,20 +155,20 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         **Raises:** UsageError for a class that training did not have.
         """
         check_is_fitted(self)
+        n_samples = check_count(n_samples, "n_samples")
         if hasattr(self, "model_"):
             drawn = self.sample_components(n_samples, label, random_state=random_state)
             return drawn.x, self.classes_[drawn.label]
-        seed = seed_of(self.random_state if random_state is None else random_state)
-        generator = np.random.default_rng(seed)
-        prior = np.exp(self.log_prior_)
-        codes = np.full(n_samples, self._code(label)) if label is not None else (
-            generator.choice(len(prior), n_samples, p=prior / prior.sum()))  # fmt: skip
+        generator = np.random.default_rng(seed_of(self.random_state if random_state is None else random_state))
+        seeds = generator.integers(2**31, size=len(self.classes_))
+        codes = np.full(n_samples, 0 if label is None else self._code(label))
+        if label is None:
+            prior = np.exp(self.log_prior_)
+            codes = generator.choice(len(prior), n_samples, p=prior / prior.sum())
         x = np.empty((n_samples, self.n_features_in_))
         for code in np.unique(codes):
             rows = np.flatnonzero(codes == code)
-            drawn = self.densities_[code].sample(len(rows))
-            # scikit-learn's mixtures give (rows, components).
-            x[rows] = np.asarray(drawn[0] if isinstance(drawn, tuple) else drawn).reshape(len(rows), -1)
+            x[rows] = densities.draw(self.densities_[code], len(rows), x.shape[1], seed=int(seeds[code]))
         shape = (self.n_features_in_,) if self._event_shape is None else self._event_shape
         return x.reshape(n_samples, *shape), self.classes_[codes]
 
@@ -208,25 +214,33 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
     # --- files ---
 
     def _with_facts(self) -> TrainedModel:
-        if not hasattr(self, "model_"):
-            raise UsageError(
-                "densities of your own have no common file.", fix="Save each of densities_, or pickle the classifier."
-            )
-        return super()._with_facts()
+        if hasattr(self, "model_"):
+            return super()._with_facts()
+        names = tuple(str(c) for c in self.classes_.tolist())
+        return densities.join(self.densities_, self.log_prior_, names).with_facts(estimator=self._facts())
 
     def _own_facts(self) -> dict[str, Any]:
         return {"classes": self.classes_.tolist(), "reasons": self.reasons_}
 
+    def _open(self, raw: bytes, where: str) -> TrainedModel:
+        return densities.open_file(raw, where, like=self.density)
+
     def _restore(self, trained: TrainedModel, where: str) -> dict[str, Any]:
-        facts = super()._restore(trained, where)
+        given, facts = self.density, super()._restore(trained, where)
         names = trained.schema.classes or ()
         classes = facts.get("classes")
         # Numbers stay numbers where the file's list says the same as the schema's names.
         same = isinstance(classes, list) and tuple(map(str, classes)) == names
         self.classes_ = np.array(classes if same else list(names))
-        self.log_prior_ = np.asarray(trained.model.log_prior)
         reasons = facts.get("reasons")
         self.reasons_ = reasons if isinstance(reasons, list) else []
+        if densities.are_joined(trained):
+            self.log_prior_ = np.asarray(trained.model["log_prior"])
+            self.densities_ = densities.split(trained, where, like=given)
+            self.density = densities.copy_of(self.densities_[0])
+            del self.model_
+            return facts
+        self.log_prior_ = np.asarray(trained.model.log_prior)
         if trained.config is not None and "params" not in facts:
             assert isinstance(trained.config, ClassifierConfig)
             self.density = trained.config.density.kind

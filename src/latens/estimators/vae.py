@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from latens import evaluation
 from latens.estimators.autoencoder import Autoencoder, Network
-from latens.estimators.base import seed_of
+from latens.estimators.base import check_count, seed_of
 from latens.shapes import Key
 from latens.trained import TrainedModel
 
@@ -80,18 +80,31 @@ class VAE(Autoencoder):
     def score_samples(self, X: Any) -> np.ndarray:
         r"""$\log\frac1K\sum_k p(x|z_k)\,p(z_k)/q(z_k|x)$ of every row with K = `num_samples`, in nats, float32.
 
+        In expectation a lower bound of log p(x), tight as K grows: Burda, Grosse & Salakhutdinov (2016), equation 8.
+        It is the number that the command calls `log_marginal`, and log p(x) is
+
+        - of real numbers under "normal": the log density in the units of `X`;
+        - of zeros and ones (given, or binarised by `settings`) under "bernoulli", of whole numbers under "categorical":
+          the log-probability of the row;
+        - of whole numbers 0 to L - 1 (`uint8`, pictures) under "normal" or "continuous-bernoulli": the log density of
+          (x + u) / L at one uniform u a row. Its mean over u, minus D log L for D cells, is a lower bound of the
+          log-probability of the row (Theis, van den Oord & Bethge 2016). L is `model_.schema.levels`;
+        - of grey cells in [0, 1], or whole numbers, under "bernoulli": no log p(x), but a bound of a cross-entropy,
+          which may be compared with another Bernoulli's only (the command: `cross_entropy_bound`).
+
         A row's draws come from its own bytes: neither order nor subsets of the rows change its number.
         """
+        batch = self._batch(X)
         return evaluation.log_marginal(
-            self.model_.model if hasattr(self, "model_") else None,
-            self._batch(X),
+            self.model_.model,
+            batch,
             num_samples=self.num_samples,
             key=jax.random.key(self.seed_),
             preparation=self.model_.preparation,
         )
 
     def score(self, X: Any, y: Any = None) -> float:
-        """The mean of `score_samples`, in nats."""
+        """The mean of `score_samples`, in nats: higher is better, so a grid search maximises log p(x)."""
         return float(np.mean(self.score_samples(X), dtype=np.float64))
 
     def sample(self, n_samples: int = 1, *, random_state: Any = None) -> np.ndarray:
@@ -99,8 +112,12 @@ class VAE(Autoencoder):
         return self.prior_predictive(n_samples, random_state=random_state)
 
     def prior_predictive(self, n: int = 1, mean: bool = False, *, random_state: Any = None) -> np.ndarray:
-        """n rows from the prior: draws from p(x | z), or with `mean=True` its means at draws of z."""
+        """n rows from the prior: draws from p(x | z), or with `mean=True` its means at the same draws of z.
+
+        In the units and the shape of the rows that fit saw. **Raises:** UsageError for n below 1.
+        """
         check_is_fitted(self)
+        n = check_count(n, "n")
         z_key, x_key = jax.random.split(self._sampling_key(random_state))
         return self._decode(evaluation.sample_prior(self.model_.model, n, key=z_key), x_key, mean=mean)
 

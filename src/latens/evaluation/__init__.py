@@ -3,7 +3,6 @@
 from .classes import ClassSamples as ClassSamples
 from .classes import accuracy as accuracy
 from .classes import class_log_joint as class_log_joint
-from .classes import class_log_marginal as class_log_marginal
 from .classes import class_probabilities as class_probabilities
 from .classes import class_responsibilities as class_responsibilities
 from .classes import sample_classes as sample_classes

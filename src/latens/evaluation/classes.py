@@ -34,11 +34,6 @@ def class_log_joint(model: BayesClassifier, batch: Batch, *, preparation: Prepar
     return map_rows(_log_joint, model, batch, preparation=preparation, key=jax.random.key(0))
 
 
-def class_log_marginal(model: BayesClassifier, batch: Batch, *, preparation: Preparation) -> np.ndarray:
-    """log p(x) of every row in nats, exact, as an array of shape (B,)."""
-    return np.logaddexp.reduce(class_log_joint(model, batch, preparation=preparation), axis=1)
-
-
 def class_probabilities(model: BayesClassifier, batch: Batch, *, preparation: Preparation) -> np.ndarray:
     """p(class | x) of every row, as an array of shape (B, C)."""
     return normalise(class_log_joint(model, batch, preparation=preparation))

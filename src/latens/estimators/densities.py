@@ -1,0 +1,185 @@
+"""One density a class: any object that can fit, score rows and sample; several VAEs as one file."""
+
+import copy
+import dataclasses
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from sklearn.base import clone
+
+from latens import config as configuration
+from latens.config import VAEConfig
+from latens.data import Schema
+from latens.data.infer import with_classes
+from latens.data.schema import MAX_CLASSES
+from latens.errors import LatensError, ModelFileError, UsageError
+from latens.estimators.base import as_dataset
+from latens.estimators.vae import VAE
+from latens.safefile import unpack
+from latens.trained import TrainedModel
+
+METHODS = ("fit", "score_samples", "sample")
+
+
+def check(density: Any) -> None:
+    """**Raises:** UsageError naming the method that `density` lacks."""
+    lacking = [name for name in METHODS if not callable(getattr(density, name, None))]
+    if lacking or isinstance(density, type):
+        what = f"the density has no {lacking[0]}." if lacking else f"{density.__name__} is a class, not an object."
+        fix = "Use an object with fit, score_samples and sample."
+        raise UsageError(what, where="density", fix=fix)
+
+
+def fit_each(
+    density: Any, x: np.ndarray, codes: np.ndarray, *, shape: tuple[int, ...] | None, seed: int | None
+) -> list[Any]:
+    """A copy of `density` fitted to the rows of every class.
+
+    VAEs share what all rows say about the cells (their kind, levels and scaling): densities can be compared only in
+    the same units.
+
+    **Arguments:** `x` (n, D); `codes` (n,) of the classes 0 to C - 1; `shape` of one picture, or None; `seed` of
+    densities whose `random_state` is None.
+    """
+    fitted = [copy_of(density) for _ in range(int(codes.max()) + 1)]
+    schema: Schema | None = None
+    if isinstance(density, VAE):
+        schema = as_dataset(x, shape, family=density.wanted_family()).schema
+        x = x if shape is None else x.reshape(-1, *shape)
+    for code, one in enumerate(fitted):
+        if seed is not None and getattr(one, "random_state", 0) is None:
+            one.random_state = seed
+        rows = x[codes == code]
+        if schema is None:
+            one.fit(rows)  # what fit returns is the object's own affair
+        else:
+            one._fit(rows, schema)
+    return fitted
+
+
+def copy_of(density: Any) -> Any:
+    """An unfitted copy; objects that are not scikit-learn's are copied as they are."""
+    return clone(density, safe=False)
+
+
+def score_each(fitted: Sequence[Any], x: np.ndarray) -> np.ndarray:
+    """log p(x | class) of every row in nats, of shape (n, C). **Raises:** UsageError for another shape."""
+    columns = [np.asarray(density.score_samples(x), np.float64) for density in fitted]
+    for density, column in zip(fitted, columns):
+        if column.shape != (len(x),):
+            what = f"score_samples gives shape {column.shape} for {len(x)} rows."
+            raise UsageError(what, where=type(density).__name__, fix="Give one log density for each row.")
+    return np.stack(columns, axis=1)
+
+
+def draw(density: Any, n: int, cells: int, *, seed: int) -> np.ndarray:
+    """n rows of a fitted density, of shape (n, cells), the same ones for the same `seed`.
+
+    The seed goes to `sample(n, random_state=...)`, or for scikit-learn's mixtures, which take none, into the
+    attribute; an object that knows neither draws as it likes.
+    **Raises:** UsageError where it gives another number of rows.
+    """
+    if "random_state" in inspect.signature(density.sample).parameters:
+        drawn = density.sample(n, random_state=seed)
+    elif hasattr(density, "random_state"):
+        seeded = copy.copy(density)
+        seeded.random_state = seed
+        drawn = seeded.sample(n)
+    else:
+        drawn = density.sample(n)
+    # scikit-learn's mixtures give (rows, components).
+    rows = np.asarray(drawn[0] if isinstance(drawn, tuple) else drawn)
+    if len(rows) != n or rows.size != n * cells:
+        what = f"sample({n}) gives shape {rows.shape}, not {(n, cells)}."
+        raise UsageError(what, where=type(density).__name__, fix="Give one row for each sample.")
+    return rows.reshape(n, cells)
+
+
+# --- several VAEs in one file: {"densities": {"0": model, ...}, "log_prior": (C,)} ---
+
+
+def join(fitted: Sequence[Any], log_prior: np.ndarray, names: tuple[str, ...]) -> TrainedModel:
+    """All models as one, each with its configuration and facts. **Raises:** UsageError for other than VAEs."""
+    if not all(isinstance(density, VAE) for density in fitted):
+        raise UsageError(
+            f"a {type(fitted[0]).__name__} has no file that could carry no code.",
+            where="density",
+            fix="Use the densities by name, or VAEs; or keep this classifier in memory or in a pickle of your own.",
+        )
+    parts = [density._with_facts() for density in fitted]
+    about = [{"config": None if p.config is None else configuration.to_json(p.config), "facts": p.facts} for p in parts]
+    models = {str(code): part.model for code, part in enumerate(parts)}
+    tree = {"densities": models, "log_prior": np.asarray(log_prior, np.float64)}
+    schema = with_classes(parts[0].schema, names)
+    return TrainedModel(tree, schema, parts[0].preparation, None, {"densities": about})
+
+
+def are_joined(trained: TrainedModel) -> bool:
+    return isinstance(trained.model, dict)
+
+
+def open_file(raw: bytes, where: str, *, like: Any) -> TrainedModel:
+    """A classifier's model from its bytes, of densities by name or of VAEs; `like` a VAE that holds own networks.
+
+    **Raises:** ModelFileError.
+    """
+    _, metadata = unpack(raw, where=where)
+    facts = metadata.get("facts")
+    about = facts.get("densities") if isinstance(facts, dict) else None
+    if about is None:
+        return TrainedModel.from_bytes(raw, where=where)
+    vae = like if isinstance(like, VAE) else VAE()
+    try:
+        schema = Schema.from_json(metadata.get("schema"))
+        config = _common_config(about, schema, vae, where)
+        one = eqx.filter_eval_shape(lambda key: vae.build(schema, config, key=key), jax.random.key(0))
+    except ModelFileError:
+        raise
+    except LatensError as error:
+        raise ModelFileError(f"the configuration in the file does not fit: {error}", where=where) from None
+    log_prior = np.zeros(len(about), np.float64)
+    into = {"densities": {str(code): one for code in range(len(about))}, "log_prior": log_prior}
+    return TrainedModel.from_bytes(raw, into=into, where=where)
+
+
+def _common_config(about: Any, schema: Schema, vae: VAE, where: str) -> VAEConfig:
+    """The configuration of the first model, after checking that those of the others build the same one."""
+    classes = schema.classes or ()
+    well_formed = isinstance(about, list) and 0 < len(about) == len(classes) <= MAX_CLASSES
+    if not well_formed or not all(isinstance(a, dict) and isinstance(a.get("facts"), dict) for a in about):
+        raise ModelFileError("the densities are not one for each class.", where=where, fix="Use an intact copy.")
+    own = any("config" in a["facts"] for a in about)
+    if own and vae.encoder is None and vae.decoder is None:
+        raise ModelFileError(
+            "was fitted with networks of its own, of which a file holds only the arrays.",
+            where=where,
+            fix="Give them: GenerativeClassifier.load(path, density=VAE(encoder=..., decoder=...)).",
+        )
+    configs = [config for config in map(_config_of, about) if isinstance(config, VAEConfig)]
+    # Budgets and decay may differ with the rows of a class; what the models are built from may not.
+    built_from = [(c.recipe, c.network, c.posterior, c.likelihood) for c in configs]
+    if len(configs) < len(about) or any(parts != built_from[0] for parts in built_from):
+        raise ModelFileError("the densities have models of different kinds.", where=where, fix="Use an intact copy.")
+    return configs[0]
+
+
+def _config_of(about: dict[str, Any]) -> Any:
+    return configuration.from_json(about["facts"].get("config", about.get("config")))
+
+
+def split(trained: TrainedModel, where: str, *, like: Any) -> list[VAE]:
+    """The fitted VAE of every class."""
+    schema = dataclasses.replace(trained.schema, classes=None)
+    networks = {"encoder": like.encoder, "decoder": like.decoder} if isinstance(like, VAE) else {}
+    fitted = []
+    for code, about in enumerate(trained.facts["densities"]):
+        config = None if "config" in about["facts"] else _config_of(about)
+        model = trained.model["densities"][str(code)]
+        vae = VAE(**networks)
+        vae._restore(TrainedModel(model, schema, trained.preparation, config, about["facts"]), where)
+        fitted.append(vae)
+    return fitted

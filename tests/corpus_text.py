@@ -1,0 +1,61 @@
+"""Bad text tables, odd paths and other people's formats."""
+
+import gzip
+import pickle
+from pathlib import Path
+
+from corpus_data import LONG, TABLE, ZEROS, Case, check, flipped, text
+
+SPACED = "my data ä 数据 🙂/a b's “c”.csv"
+ROWS = TABLE.splitlines()
+
+CASES: dict[str, Case] = {
+    # --- text that is read ---
+    "BOM": check(text(b"\xef\xbb\xbf" + TABLE.encode()), "d.csv", '"rows": 40', code=0),
+    "semicolons": check(text(TABLE.replace(",", ";")), "d.csv", '"rows": 40', '"shape": [\n    3', code=0),
+    "tabs": check(text(TABLE.replace(",", "\t"), "d.tsv"), "d.tsv", '"shape": [\n    3', code=0),
+    "blanks": check(text(TABLE.replace(",", "  "), "d.txt"), "d.txt", '"shape": [\n    3', code=0),
+    "bars": check(text(TABLE.replace(",", " | ")), "d.csv", '"shape": [\n    3', code=0),
+    "returns and newlines": check(text(TABLE.replace("\n", "\r\n")), "d.csv", '"rows": 40', code=0),
+    "no newline at the end": check(text(TABLE.rstrip()), "d.csv", '"rows": 40', code=0),
+    "quotes": check(text(TABLE.replace("a,b,c", '"a, ""x""",b,c')), "d.csv", '"rows": 40', code=0),
+    "gzip": check(text(gzip.compress(TABLE.encode()), "d.csv.gz"), "d.csv.gz", '"rows": 40', code=0),
+    "spaces and unicode in the path": check(text(TABLE, SPACED), SPACED, '"rows": 40', code=0),
+    "a long path": check(text(TABLE, LONG), LONG, '"rows": 40', code=0),
+    # --- text that is not ---
+    "ragged, short": check(text(TABLE + "1,2\n"), "d.csv", "line 42", "2 values", "3"),
+    "ragged, long": check(text(TABLE + "1,2,3,4\n"), "d.csv", "line 42", "4 values"),
+    "text among numbers": check(text(TABLE + "1,red,3\n"), "d.csv", "line 42", "'b'", "'red'", "--label b"),
+    "underscores": check(text(TABLE + "1,1_000,3\n"), "d.csv", "line 42", "1_000"),
+    "a name twice": check(text(TABLE.replace("a,b,c", "a,b,a")), "d.csv", "'a'"),
+    "a column without a name": check(text(TABLE.replace("a,b,c", "a,,c")), "d.csv", "no name"),
+    "a zero byte": check(text(TABLE.encode() + b"1,\x00,3\n"), "d.csv", "line 42", "zero byte"),
+    "latin-1": check(text("größe,b\n1,2\n".encode("latin-1")), "d.csv", "line 1", "UTF-8"),
+    "UTF-16": check(text(TABLE.encode("utf-16")), "d.csv", "UTF-16", "UTF-8"),
+    "a line of 17 MB": check(
+        text("1," * (17 << 19) + "1\n"), "d.csv", "line 1", "longer than 16777216 bytes", code=7, error="resource"
+    ),
+    "a cell of 200 kB": check(text("a,b\n1,2\n1," + "2" * 200_000 + "\n"), "d.csv", "field larger than"),
+    "a quote without an end": check(text(TABLE + '1,"2,3\n' + "4,5,6\n" * 50), "d.csv", "d.csv"),
+    "a gzip bomb of one line": check(text(ZEROS, "d.csv.gz"), "d.csv.gz", "line 1", code=7, error="resource"),
+    "gzip cut": check(text(gzip.compress(TABLE.encode())[:-12], "d.csv.gz"), "d.csv.gz", "EOF"),
+    "gzip flipped": check(text(flipped(gzip.compress(TABLE.encode()), -3), "d.csv.gz"), "d.csv.gz", "Incorrect length"),
+    "an id twice": check(text(TABLE + ROWS[1] + "\n"), "d.csv", "row id 0", "2 times", also=("--id", "a")),
+    "an id of no name": check(text(TABLE), "d.csv", "Valid: a, b, c", also=("--id", "name")),
+    "fractional labels": check(text(TABLE), "d.csv", "classes", "--label none", also=("--label", "c")),
+    # --- other people's formats, and none ---
+    "a pickle": check(text(pickle.dumps({"x": 1}), "d.pkl"), "d.pkl", "pickle can run code", "np.savez"),
+    "a pickle as npy": check(text(pickle.dumps({"x": 1}), "d.npy"), "d.npy", "does not begin like a .npy"),
+    "a pickle as csv": check(text(pickle.dumps({"x": 1})), "d.csv", "line 1"),
+    "a torch file": check(text(b"PK\x03\x04", "d.pt"), "d.pt", "pickle can run code"),
+    "a spreadsheet": check(text(b"PK\x03\x04", "d.xlsx"), "d.xlsx", "Spreadsheets"),
+    "a parquet file of three bytes": check(text(b"PAR", "d.parquet"), "d.parquet", "does not begin like"),
+    "a parquet file cut": check(text(b"PAR1" + bytes(60) + b"PAR1", "d.parquet"), "d.parquet", "d.parquet"),
+    "a picture": check(text(b"\x89PNG\r\n\x1a\n", "d.png"), "d.png", "np.savez"),
+    "no known ending": check(text(TABLE, "d.xyz"), "d.xyz", "no known format"),
+    "no file": check(lambda: None, "d.csv", "no such file", "Check the path"),
+    "a name of 5,000 letters": check(lambda: None, "d" * 5000 + ".csv", "no such file"),
+    "a zero byte in the name": check(lambda: None, "d\0.csv", "no such file"),
+    "a file as a folder": check(text(TABLE), "d.csv/e.csv", "no such file"),
+    "a link to itself": check(lambda: Path("d.csv").symlink_to("d.csv"), "d.csv", "d.csv"),
+}

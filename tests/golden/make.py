@@ -1,0 +1,82 @@
+"""Writes the golden model files of the present format. Run it once when the format's number changes, never again for
+a number that was released: the files are evidence that old models still load and give the same numbers.
+
+    python tests/golden/make.py
+
+Each `format-N-NAME.safetensors` has a `format-N-NAME.json` beside it: inputs, and what the model gave for them.
+"""
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from latens import evaluation
+from latens.cli import main
+from latens.config import ClassifierConfig
+from latens.data import as_batch
+from latens.trained import FORMAT, TrainedModel
+
+FOLDER = Path(__file__).resolve().parent
+
+TABLE = ("--recipe", "default", "--set", "network.hidden=8", "--set", "posterior.latent_dim=2")
+RECIPES = {
+    "table": (*TABLE, "--steps", "60"),
+    "pictures": (*TABLE, "--steps", "60", "--set", "likelihood.family=categorical"),
+    "classifier": ("--recipe", "mlq-gaussian", "--label", "y"),
+}
+
+
+def rows(name: str) -> dict[str, np.ndarray]:
+    """The data of one golden model: 3 columns of real numbers (with labels), or pictures of 2x2 pixels of 4 levels."""
+    random = np.random.default_rng(1)
+    if name == "pictures":
+        return {"x": random.integers(0, 4, (120, 2, 2)).astype(np.uint8)}
+    label = random.integers(0, 2, 120)
+    x = random.normal(size=(120, 3)) * [1.0, 5.0, 0.1] + label[:, None]
+    return {"x": x.astype(np.float32), "y": label}
+
+
+def outputs(trained: TrainedModel, x: np.ndarray, z: np.ndarray) -> dict[str, Any]:
+    """What a model gives without drawing anything: a classifier log p(x, c), a VAE codes and means of p(x | z)."""
+    batch, prepare, key = trained.batch(x), trained.preparation, jax.random.key(0)
+    if isinstance(trained.config, ClassifierConfig):
+        return {"log_joint": evaluation.class_log_joint(trained.model, batch, preparation=prepare).tolist()}
+    codes = evaluation.encode(trained.model, batch, preparation=prepare, key=key)
+    decoded = evaluation.decode(trained.model, z, key=key)
+    log_likelihood = jax.vmap(lambda x, z: trained.model.likelihood(z).log_prob(x))(_prepared(trained, x), z)
+    return {
+        "mean": codes["mean"].tolist(),
+        "log_variance": codes["log_variance"].tolist(),
+        "decoded": trained.data_units(decoded, mean=True).tolist(),
+        "log_likelihood": np.asarray(log_likelihood).tolist(),
+    }
+
+
+def _prepared(trained: TrainedModel, x: np.ndarray) -> jax.Array:
+    return jax.vmap(lambda row: trained.preparation(row, key=None))(as_batch(x).x)
+
+
+def make(name: str) -> None:
+    """Train one model and write its two files."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, run = Path(folder) / f"{name}.npz", Path(folder) / "run"
+        np.savez(source, **rows(name))  # type: ignore[arg-type]
+        if main(["fit", str(source), *RECIPES[name], "--out", str(run), "--quiet"]) != 0:
+            sys.exit(f"{name} was not made")
+        model = (run / "model.safetensors").read_bytes()
+    stem = FOLDER / f"format-{FORMAT}-{name}"
+    stem.with_suffix(".safetensors").write_bytes(model)
+    trained, x = TrainedModel.from_bytes(model), rows(name)["x"][:5]
+    z = np.random.default_rng(2).normal(size=(5, 2)).astype(np.float32)
+    value = {"x": x.tolist(), "dtype": str(x.dtype), "z": z.tolist(), "outputs": outputs(trained, x, z)}
+    stem.with_suffix(".json").write_text(json.dumps(value, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    for chosen in sys.argv[1:] or RECIPES:
+        make(chosen)
