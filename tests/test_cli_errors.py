@@ -103,7 +103,8 @@ def test_refusals(
     assert result.err.startswith("error: ")
     plain = latens(*argv)
     assert (plain.code, plain.out) == (code, "")
-    assert 1 <= len(plain.err.splitlines()) <= 3
+    assert 2 <= len(plain.err.splitlines()) <= 4
+    assert plain.err.splitlines()[-1] == f"More: docs/errors.md#{name}-exit-{code}"
     assert sorted(p for p in os.listdir() if p != "runs" or os.listdir("runs")) == before  # no half run is left behind
 
 

@@ -128,8 +128,8 @@ def test_metrics_come_back_exactly(tmp_path):
     assert lines[0] == '{"elbo":-0.1,"step":1,"units":[1,2]}'
     assert lines[2] == '{"elbo":"nan","step":3}'
     assert length == len(lines[0]) + len(lines[1]) + 2
+    assert (tmp_path / "timings.jsonl").read_text() == '{"seconds":0.25}\n'
     with RunFolder.open(tmp_path) as run:
-        assert run.read_timings() == [{"seconds": 0.25}]
         run.truncate_metrics(length)
         run.append_metrics({"step": 30})
         read = run.read_metrics()

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from latens.atomic import as_resource_error
 from latens.commands.context import Context, print_json, say
 from latens.errors import LatensError, UsageError, nearest
 from latens.signals import Stopped
@@ -239,6 +240,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LatensError as error:
         return _report(context, error, error.as_dict(), error.exit_code)
     except Exception as error:
+        lacking = as_resource_error(error) if isinstance(error, OSError | MemoryError) else None
+        if lacking is not None:
+            return _report(context, lacking, lacking.as_dict(), lacking.exit_code)
         return _report_bug(context, error)
 
 
@@ -265,6 +269,8 @@ def _report(context: Context, error: BaseException, fields: dict[str, str], code
     lines = [f"{word}: {fields['where']}: {fields['message']}" if fields["where"] else f"{word}: {fields['message']}"]
     if fields["fix"]:
         lines.append(fields["fix"])
+    if code not in (130, 143):
+        lines.append(f"More: docs/errors.md#{fields['code']}-exit-{code}")
     if context.log is not None and code not in (130, 143) and context.log.exists():
         lines.append(f"The log is {context.log}.")
     if getattr(context.args, "debug", False):

@@ -162,7 +162,9 @@ def from_json(value: Any) -> Config:
     try:
         return msgspec.convert(value, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"the configuration does not fit: {error}") from None
+        what = f"the configuration does not fit: {str(error)[:300]}."
+        fix = "Bring the entry back to what latens wrote, or start a new run."
+        raise ConfigError(what, where="configuration", fix=fix) from None
 
 
 def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
@@ -181,10 +183,12 @@ def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
             raise ConfigError(f"{part} has no option {option!r}.", where=name, fix=nearest(head, values[part]))
         if rest:
             if not isinstance(values[part][head], dict):
-                raise ConfigError(f"{part}.{head} has no options of its own", where=name)
+                raise ConfigError(f"{part}.{head} has no options of its own.", where=name, fix=f"Leave out .{rest}.")
             values[part][head] = {**values[part][head], rest: read_value(value)}
         else:
             values[part][head] = read_value(value)
+            if values[part][head] is None and value is not None and _takes(config, part, head, value):
+                values[part][head] = value  # the word "none" itself, where it is one of the choices
         try:
             msgspec.convert(values[part], type(getattr(config, part)))
         except msgspec.ValidationError as error:
@@ -197,8 +201,19 @@ def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
                 else:
                     values[part] = one
                     continue
-            raise ConfigError(f"{value!r} does not fit: {error}", where=name) from None
+            what = f"{str(value)[:100]!r} does not fit: {str(error)[:300]}."
+            raise ConfigError(what, where=name, fix="Give a value of that kind.") from None
     return msgspec.convert(values, type(config))
+
+
+def _takes(config: VAEConfig | ClassifierConfig, part: str, option: str, word: str) -> bool:
+    """Whether an option may be this very word."""
+    plain = msgspec.to_builtins(getattr(config, part)) | {option: word}
+    try:
+        msgspec.convert(plain, type(getattr(config, part)))
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def read_value(text: Any) -> Any:

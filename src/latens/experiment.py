@@ -13,7 +13,7 @@ from latens import config as configuration
 from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation
 from latens.errors import ConfigError, DataError
-from latens.recipes import Recipe, get_recipe
+from latens.recipes import Recipe, recipe_of
 from latens.recipes.idle import refuse_idle
 from latens.runs import RunFolder
 from latens.shapes import PyTree
@@ -79,7 +79,7 @@ class Experiment:
 
 def prepare(config: Config, data: Dataset) -> Experiment:
     """Resolve a configuration on data. **Raises:** DataError, ConfigError with the remedy."""
-    recipe = get_recipe(config.recipe)
+    recipe = recipe_of(config)
     data = as_split(config, data)
     if not len(data.subset("train")):
         raise DataError(f"none of the {len(data)} rows is a training row.", where=data.name, fix="Give more rows.")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from latens.atomic import is_temporary, resource_errors
-from latens.errors import LatensError, RunFolderError
+from latens.errors import ConfigError, LatensError, RunFolderError
 from latens.lock import holder_of, in_use, read_lock
 from latens.strictjson import parse_json_strict
 
@@ -43,6 +43,36 @@ def read_run_file(path: Path, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise not_a_run(path, f"its {name} is not a JSON object")
     return value
+
+
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "id": str, "state": str, "command": (str, list), "versions": dict, "platform": dict, "data": dict, "created": str,
+}  # fmt: skip
+_OPTIONAL = {
+    "data.spec": str, "data.folder": str,
+    "data.label": str, "data.id": str, "data.missing": str, "data.fingerprint": str, "summary": str, "step": int,
+    "options": dict,
+}  # fmt: skip
+
+
+def check_info(info: dict[str, Any], config: dict[str, Any], path: Path) -> None:
+    """Refuse run.json, and a config.json not resolved yet, with entries not of the kind that latens writes.
+
+    **Raises:** `RunFolderError`, `ConfigError`.
+    """
+    data = info["data"] if isinstance(info.get("data"), dict) else {}
+    flat = info | {f"data.{key}": value for key, value in data.items()}
+    for name, kind in (_TYPES | _OPTIONAL).items():
+        if (name in _TYPES or flat.get(name) is not None) and not isinstance(flat.get(name), kind):
+            raise RunFolderError(
+                f"its entry {name!r} is missing or not of the kind that latens writes.",
+                where=str(path / "run.json"),
+                fix="Bring the file back from a backup, or start a new run.",
+            )
+    whole = isinstance(config.get("recipe"), str) and isinstance(config.get("settings"), dict)
+    if config.get("resolved") is False and not whole:
+        where = str(path / "config.json")
+        raise ConfigError("the configuration lacks its recipe or settings.", where=where, fix="Start a new run.")
 
 
 def not_a_run(path: Path, why: str, fix: str = "") -> RunFolderError:

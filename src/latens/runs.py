@@ -26,7 +26,7 @@ from latens.atomic import clean_orphans, resource_errors, sync_folder, write_ato
 from latens.errors import ConfigError, LatensError, RunFolderError
 from latens.jsonlines import JsonLines
 from latens.lock import Lock, holder_of
-from latens.ownership import RUN_FORMAT, not_a_run, read_run_file, refuse_others, remove_own
+from latens.ownership import RUN_FORMAT, check_info, not_a_run, read_run_file, refuse_others, remove_own
 from latens.strictjson import float_text, parse_json_strict, plain, to_json
 
 FORMAT_VERSION = 1
@@ -113,6 +113,7 @@ class RunFolder:
                 where=str(path),
                 fix="Install that version of latens.",
             )
+        check_info(info, config, path)
         if not lock:
             return cls(path, None, info, config)
         held = Lock(path / "lock")

@@ -14,13 +14,15 @@ from latens.atomic import write_atomic
 from latens.config import Config
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch, as_batch
-from latens.errors import DataError, LatensError, ModelFileError
-from latens.recipes import get_recipe
+from latens.errors import ConfigError, DataError, LatensError, ModelFileError
+from latens.recipes import recipe_of
 from latens.safefile import pack_chunks, read, unpack
 from latens.storage import arrays_to_tree, tree_to_arrays
 from latens.trees import count_parameters
 
 FORMAT = 1
+
+_FIX = "The file was changed or damaged, or another version of latens wrote it: use an intact copy."
 
 
 @dataclass(frozen=True)
@@ -123,20 +125,31 @@ class TrainedModel:
 
     @classmethod
     def _from(cls, arrays: dict[str, np.ndarray], metadata: dict[str, Any], into: Any, where: str) -> "TrainedModel":
-        if metadata.get("format") != FORMAT:
+        found = metadata.get("format")
+        if type(found) is not int or found != FORMAT:
+            newer = type(found) is int and found > FORMAT
             raise ModelFileError(
-                f"the file has format {metadata.get('format')!r}; this version reads {FORMAT}.",
+                f"the file has format {str(found)[:50]!r}; this version reads {FORMAT}.",
                 where=where,
-                fix="Use the version of latens that wrote it, or a newer one.",
+                fix="A newer latens wrote it: install that version." if newer else _FIX,
             )
         missing = {"config", "schema", "preparation", "facts"} - set(metadata)
         if missing:
-            raise ModelFileError(f"the file lacks {', '.join(sorted(missing))}", where=where)
-        schema = Schema.from_json(metadata["schema"])
-        preparation = Preparation.from_json(metadata["preparation"])
+            raise ModelFileError(f"the file lacks {', '.join(sorted(missing))}.", where=where, fix=_FIX)
+        try:
+            schema = Schema.from_json(metadata["schema"])
+            preparation = Preparation.from_json(metadata["preparation"])
+        except ModelFileError as error:
+            raise ModelFileError(error.message, where=f"{where}, {error.where}", fix=error.fix) from None
         facts = metadata["facts"] if isinstance(metadata["facts"], dict) else {}
         if into is not None:
             return cls(arrays_to_tree(arrays, into, finite=True, where=where), schema, preparation, None, facts)
+        if metadata["config"] is None and "densities" in facts:
+            raise ModelFileError(
+                "the file holds a classifier with a model for each class.",
+                where=where,
+                fix="Load it in Python: latens.GenerativeClassifier.load(path).",
+            )
         if metadata["config"] is None:
             raise ModelFileError(
                 "the model in this file was built by hand, not by a recipe: it holds arrays only.",
@@ -145,14 +158,15 @@ class TrainedModel:
             )
         try:
             config = configuration.from_json(metadata["config"])
-            recipe = get_recipe(config.recipe)
+            recipe = recipe_of(config)
+            if recipe.preparation(schema, config) != preparation:
+                raise ConfigError("the preparation is not the one that this configuration gives.")
             skeleton = eqx.filter_eval_shape(lambda key: recipe.build(schema, config, key=key), jax.random.key(0))
-            if preparation != recipe.preparation(schema, config):
-                raise ModelFileError("its preparation is not the one its configuration asks for", where=where)
         except ModelFileError:
             raise
         except LatensError as error:
-            raise ModelFileError(f"the configuration in the file does not fit: {error}", where=where) from None
+            what = f"the configuration in the file does not fit: {str(error)[:500]}"
+            raise ModelFileError(what, where=where, fix=_FIX) from None
         return cls(arrays_to_tree(arrays, skeleton, finite=True, where=where), schema, preparation, config, facts)
 
     def with_facts(self, **facts: Any) -> "TrainedModel":

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 import sys
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,7 +47,7 @@ class Context:
         if self.json:
             print_json(value)
         elif text:
-            print(text, flush=True)
+            print(visible(text), flush=True)
 
     def done(self, value: dict[str, Any], text: str) -> None:
         """The end of a command whose result is a file: words to stderr, and with `--json` one object on stdout."""
@@ -63,7 +64,14 @@ class Context:
 def say(text: str) -> None:
     """A line on stderr. Nobody listening is no reason to stop."""
     with contextlib.suppress(BrokenPipeError, ValueError):
-        print(text, file=sys.stderr, flush=True)
+        print(visible(text), file=sys.stderr, flush=True)
+
+
+def visible(text: str) -> str:
+    """Text whose control characters are spelled out: names in a stranger's file shall not steer the terminal."""
+    if text.isprintable():
+        return text
+    return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs") else ascii(c)[1:-1] for c in text)
 
 
 def print_json(value: dict[str, Any]) -> None:

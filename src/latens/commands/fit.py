@@ -243,7 +243,7 @@ def _close(context: Context, run: RunFolder) -> None:
     """The last lines of a run: its folder, its numbers, its warnings, and what to type next."""
     info = run.info
     following = f"latens figures {shlex.quote(str(run.path))}"
-    lines = [steps_text(run), info["summary"]]
+    lines = [steps_text(run), info.get("summary", "")]
     names = ("metrics", "split", "held_out", "warnings", "units", "step", "best_step", "stopped_because")
     fields = {name: info.get(name) for name in names}
     outcome = {"run": str(run.path), "state": info["state"], "model": str(run.model_file), **fields, "next": following}

@@ -61,7 +61,8 @@ def info(context: Context) -> int:
         names = ("id", "created", "ended", "command", "host", "versions", "seed", "data", "stopped_because")
         value["run"] = {name: run.info.get(name) for name in names} | {"state": state_of(run), "step": step}
         value["config"] = run.config
-        lines.append(f"  {state_of(run)} at step {step}; begun {run.info['created']}; data {run.info['data']['spec']}")
+        data = run.info["data"].get("spec", "(not named)")
+        lines.append(f"  {state_of(run)} at step {step}; begun {run.info['created']}; data {data}")
         if run.info.get("summary"):
             lines.append(run.info["summary"])
     if file is not None:

@@ -89,6 +89,8 @@ def load_for(opened: Opened, context: Context) -> Dataset:
 
 def original_source(source: dict[str, Any]) -> str:
     """The name or path of a run's data, from wherever the command is typed."""
-    spec = source["spec"]
+    spec = source.get("spec")
+    if spec is None:
+        raise RunFolderError("its run.json names no data.", where="run.json", fix="Name the data, or start a new run.")
     moved = Path(source.get("folder", "")) / spec
     return str(moved) if spec not in KNOWN and moved.exists() else spec

@@ -92,6 +92,11 @@ def read_array(
         raise damaged(where, f"the file goes on after the {len(view)} bytes its header declares.")
     if dtype == np.bool_ and flat.size and flat.view(np.uint8).max() > 1:
         raise damaged(where, "a yes-or-no value is neither 0 nor 1.")
+    if dtype.kind == "U" and flat.size:
+        # NumPy makes text of any four bytes; Python's own functions break on numbers beyond Unicode.
+        points = flat.view(f"{dtype.str[0]}u4")
+        if points.max() > 0x10FFFF or ((points >= 0xD800) & (points < 0xE000)).any():
+            raise damaged(where, "a text holds a number that is no character.")
     return flat.reshape(shape, order=order).astype(dtype.newbyteorder("="), copy=False)
 
 

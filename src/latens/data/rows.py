@@ -15,6 +15,7 @@ SPLITS = ("train", "validation", "test")
 MISSING_WORDS = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})
 """Words that stand for a missing value in a table (compared in lower case)."""
 
+_NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?\Z")
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
 
 
@@ -93,7 +94,7 @@ def encode_labels(values: Any, n: int, where: str, classes: tuple[str, ...] | No
         text = ["" if t.lower() in MISSING_WORDS else t for t in text]
         array = np.array(text)
         # Longer numbers would lose digits as a float: they stay text.
-        if all(t == "" or (len(t) < 16 and _WHOLE.match(t.removesuffix(".0"))) for t in text) and any(text):
+        if all(t == "" or (len(t) < 16 and _NUMBER.match(t)) for t in text) and any(text):
             array = np.array([float(t) if t else np.nan for t in text])
     if array.dtype.kind == "f":
         missing = np.isnan(array)

@@ -55,7 +55,8 @@ def load(
     split = split_by_hash(names, raw.brought)
     observed = _find_missing(raw, names, missing, where)
     if schema is None:
-        found = infer_schema(raw.x, split == TRAIN, raw.columns, observed=observed, where=where, counts=counts)
+        with np.errstate(over="ignore", invalid="ignore"):  # numbers that overflow are refused there in words
+            found = infer_schema(raw.x, split == TRAIN, raw.columns, observed=observed, where=where, counts=counts)
         x = raw.x
     else:
         x, observed = conform(raw.x, raw.columns, schema, observed, where)

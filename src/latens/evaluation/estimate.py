@@ -48,4 +48,6 @@ class Estimate:
         }
 
     def __str__(self) -> str:
+        if np.isnan(self.standard_error):
+            return f"{self.value:.2f} {self.unit} (one row: no standard error)"
         return f"{self.value:.2f} ± {self.standard_error:.2f} {self.unit}"

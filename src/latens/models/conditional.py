@@ -11,7 +11,7 @@ import numpy as np
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError
 from latens.models.heads import AbstractHead
-from latens.shapes import Array, Bool, Float, Key, Shaped
+from latens.shapes import AnyArray, Array, Bool, Float, Key, Shaped
 from latens.trees import Frozen
 
 
@@ -21,7 +21,7 @@ class Standardise(eqx.Module):
     shift: Frozen
     scale: Frozen
 
-    def __init__(self, shift: np.ndarray, scale: np.ndarray) -> None:
+    def __init__(self, shift: AnyArray, scale: AnyArray) -> None:
         self.shift = Frozen(jnp.asarray(shift, jnp.float32))
         self.scale = Frozen(jnp.asarray(scale, jnp.float32))
 

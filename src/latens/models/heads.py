@@ -18,7 +18,7 @@ from latens.distributions import (
     Deterministic,
     DiagonalNormal,
 )
-from latens.shapes import Array, Float
+from latens.shapes import AnyArray, Array, Float
 from latens.trees import Frozen
 
 ScaleForm = Literal["log-scale", "log-variance", "softplus"]
@@ -167,7 +167,7 @@ class AffineHead(AbstractHead):
     scale: Frozen
     shape: tuple[int, ...] = eqx.field(static=True)
 
-    def __init__(self, head: AbstractHead, shift: np.ndarray, scale: np.ndarray) -> None:
+    def __init__(self, head: AbstractHead, shift: AnyArray, scale: AnyArray) -> None:
         self.head, self.shape = head, head.shape
         self.shift = Frozen(jnp.asarray(shift, jnp.float32))
         self.scale = Frozen(jnp.asarray(scale, jnp.float32))

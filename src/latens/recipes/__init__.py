@@ -1,5 +1,6 @@
 """Named, cited compositions: the only registry of the package, and the only bridge from configuration to objects."""
 
+from latens.config import Config
 from latens.errors import ConfigError, nearest
 
 from . import classifiers, tutorials
@@ -17,6 +18,15 @@ def get_recipe(name: str) -> Recipe:
             fix=nearest(name, RECIPES) + " `latens recipes` lists them.",
         )
     return RECIPES[name]
+
+
+def recipe_of(config: Config) -> Recipe:
+    """The recipe that a configuration names. **Raises:** ConfigError also where it takes another kind of one."""
+    recipe = get_recipe(config.recipe)
+    if type(config) is not type(recipe.config):
+        message = f"recipe {config.recipe!r} does not take a configuration of this kind."
+        raise ConfigError(message, where="recipe", fix="`latens fit --dry-run` shows a configuration that fits.")
+    return recipe
 
 
 def register(recipe: Recipe) -> None:

@@ -30,7 +30,7 @@ from latens.models import (
 )
 from latens.networks import Dense
 from latens.objectives import ELBO, AbstractObjective, Reconstruction
-from latens.shapes import Key
+from latens.shapes import AnyArray, Key
 from latens.training import Budget, Stage, make_optimizer
 from latens.trees import Frozen
 
@@ -173,13 +173,14 @@ def _input(schema: Schema, likelihood: LikelihoodConfig) -> Standardise | None:
         return Standardise(*_scaling(schema))
     if likelihood.family == "categorical":
         top = 1.0 if schema.levels is None else schema.levels - 1.0
-        return Standardise(np.zeros(schema.shape), np.full(schema.shape, top))
+        return Standardise(jnp.zeros(schema.shape), jnp.full(schema.shape, top))
     return None
 
 
-def _scaling(schema: Schema) -> tuple[np.ndarray, np.ndarray]:
+def _scaling(schema: Schema) -> tuple[AnyArray, AnyArray]:
     if schema.columns is None:
-        return np.full(schema.shape, schema.shift), np.full(schema.shape, schema.scale)
+        # jax's, not NumPy's: under eval_shape they take no memory, whatever shape a stranger's file claims.
+        return jnp.full(schema.shape, schema.shift, jnp.float32), jnp.full(schema.shape, schema.scale, jnp.float32)
     return np.array([c.shift for c in schema.columns]), np.array([c.scale for c in schema.columns])
 
 
