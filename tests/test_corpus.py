@@ -60,7 +60,7 @@ def test_bad_input(name: str, latens: Callable[..., Result], tmp_path: Path, mon
     text = " ".join(error.values())
     assert [words for words in case.words if words not in text] == []
     assert len(text) < 8000
-    assert len(result.err.strip().splitlines()) <= 3
+    assert len(result.err.strip().splitlines()) <= 4
     assert result.err.replace("\n", "").isprintable(), ascii(result.err)
 
 
