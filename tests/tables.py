@@ -1,7 +1,6 @@
 """Tables of what is tested: name -> factory. A new distribution, model or objective is one row here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import equinox as eqx
 import jax
@@ -12,7 +11,6 @@ from scipy import special, stats
 
 from latens.data.batches import Batch
 from latens.distributions import (
-    AbstractFactorised,
     Affine,
     Bernoulli,
     Categorical,
@@ -36,36 +34,13 @@ from latens.models import (
 from latens.networks import Dense, Linear
 from latens.objectives import ELBO, AbstractObjective, Reconstruction
 from latens.trees import Frozen
+from tables_family import FAMILY, DistributionRow
+from tables_objectives import MORE_OBJECTIVES
 
 LOC, LOG_SCALE = np.array([0.3, -1.2, 2.0]), np.array([-0.5, 0.0, 0.7])
 SHIFT, SCALE = np.array([1.0, -2.0, 0.5]), np.array([2.0, 0.5, 3.0])
 LOGITS = np.array([[-4.0, 0.05, 0.0], [1.5, 0.12, -0.11]])
 LEVELS = np.array([[0.1, 1.0, -2.0, 0.5], [3.0, 0.0, 0.0, -1.0], [0.0, 0.0, 0.0, 0.0]])
-
-
-@dataclass(frozen=True)
-class DistributionRow:
-    """A factory (in JAX's current precision), an oracle for `log_prob_terms`, and where the events live."""
-
-    make: Callable[[], AbstractFactorised]
-    oracle: Callable[[np.ndarray], np.ndarray]
-    interval: tuple[np.ndarray | float, np.ndarray | float] = (-60.0, 60.0)
-    levels: int | None = None
-
-    def points(self, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-        """Events (n, *x) and weights (n, *x) that integrate (or sum) over the support of every variable."""
-        if self.levels is not None:
-            kind = np.int32 if self.levels > 2 else np.float64
-            events = np.arange(self.levels).astype(kind)
-            grid = np.broadcast_to(events.reshape(-1, *(1,) * len(shape)), (self.levels, *shape))
-            return grid, np.ones(grid.shape)
-        nodes, weights = np.polynomial.legendre.leggauss(6)
-        edges = np.linspace(0.0, 1.0, 601)
-        width = edges[1]
-        unit = (edges[:-1, None] + width * (nodes + 1) / 2).reshape(-1, *(1,) * len(shape))
-        weight = np.broadcast_to(width * weights / 2, (600, 6)).reshape(unit.shape)
-        low, high = (np.broadcast_to(bound, shape) for bound in self.interval)
-        return low + (high - low) * unit, (high - low) * weight
 
 
 def continuous_bernoulli_logpdf(x: np.ndarray, logits: np.ndarray) -> np.ndarray:
@@ -108,6 +83,7 @@ DISTRIBUTIONS: dict[str, DistributionRow] = {
         interval=(0.0, 1.0),
     ),
     "Categorical": DistributionRow(lambda: Categorical(jnp.asarray(LEVELS)), _categorical_logpmf, levels=4),
+    **FAMILY,
 }
 
 WITHOUT_DENSITY = ("Deterministic",)
@@ -220,6 +196,7 @@ OBJECTIVES: dict[str, Callable[[], AbstractObjective]] = {
     "ELBO, L2": lambda: ELBO(l2=0.01),
     "Reconstruction": Reconstruction,
     "Reconstruction, L2": lambda: Reconstruction(l2=0.01),
+    **MORE_OBJECTIVES,
 }
 
 

@@ -25,6 +25,7 @@ from latens.distributions import (
     log_prob,
 )
 from tables import DISTRIBUTIONS, LEVELS, LOC, LOG_SCALE, LOGITS, WITHOUT_DENSITY, continuous_bernoulli_logpdf
+from tables_joint import JOINT
 
 CHECKS = [value for name, value in vars(checks).items() if name.startswith("check_")]
 rows = pytest.mark.parametrize("name", DISTRIBUTIONS)
@@ -49,7 +50,8 @@ def test_every_public_distribution_is_in_a_table():
         for name, value in vars(latens.distributions).items()
         if inspect.isclass(value) and issubclass(value, AbstractDistribution) and not name.startswith("Abstract")
     }
-    assert public == {type(row.make()).__name__ for row in DISTRIBUTIONS.values()} | set(WITHOUT_DENSITY)
+    rows = [*DISTRIBUTIONS.values(), *JOINT.values()]
+    assert public == {type(row.make()).__name__ for row in rows} | set(WITHOUT_DENSITY)
 
 
 @rows

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -40,13 +39,13 @@ def finish(child: subprocess.Popen[bytes]) -> str:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, float]]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     """The run that is never killed, and how long it takes."""
     folder = tmp_path_factory.mktemp("whole") / "run"
     finish(start(*FIT, "--epochs", 1, "--out", folder.with_name("warm")))  # fills the compilation cache
     began = time.monotonic()
     finish(start(*FIT, "--out", folder))
-    yield folder, time.monotonic() - began
+    return folder, time.monotonic() - began
 
 
 def killed(folder: Path, rng: random.Random, seconds: float, *argv: object) -> None:

@@ -134,8 +134,8 @@ def _reading(command: argparse.ArgumentParser) -> None:
     group.add_argument("--label", metavar="NAME", help="the column, .npz key or .npy file with the labels; 'none'")
     group.add_argument("--id", metavar="NAME", help="the column or .npz key with the row ids")
     group.add_argument("--weight", metavar="NAME", help="the column or .npz key that says how often a row counts")
-    group.add_argument("--counts", action=argparse.BooleanOptionalAction, default=None,
-                       help="model whole numbers as log(1 + x), or never (default: where they have a long tail)")  # fmt: skip
+    counts = "model whole numbers as log(1 + x), or never (default: where they have a long tail)"
+    group.add_argument("--counts", action=argparse.BooleanOptionalAction, default=None, help=counts)
     group.add_argument("--missing", choices=("nan",), help="NaN cells are missing values (default: refuse them)")
 
 

@@ -15,15 +15,21 @@ NotNegative: TypeAlias = Annotated[float, Meta(ge=0.0, le=1e30)]
 Widths: TypeAlias = Annotated[tuple[Width, ...], Meta(max_length=64)]
 
 
+Option: TypeAlias = bool | int | float | str
+Options: TypeAlias = Annotated[dict[Annotated[str, Meta(max_length=64)], Option], Meta(max_length=32)]
+
+
 class Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One part of a configuration."""
 
 
 class NetworkConfig(Part, frozen=True):
-    """Dense networks: the encoder's hidden widths, mirrored in the decoder unless `decoder_hidden` is given."""
+    """Encoder and decoder of one kind; the encoder's hidden widths are mirrored unless `decoder_hidden` is given."""
 
+    kind: Literal["dense", "conv", "residual", "recurrent"] = "dense"
     hidden: Widths | None = None
     decoder_hidden: Widths | None = None
+    level_hidden: Widths = (100, 100)
     activation: str = "relu"
     initializer: str = "he-normal"
     encoder_output_activation: str = "identity"
@@ -32,10 +38,29 @@ class NetworkConfig(Part, frozen=True):
     weight_drop_probability: Probability = 0.0
 
 
-class PosteriorConfig(Part, frozen=True):
-    """q(z|x): a diagonal Normal with its scale as `log-scale`, `log-variance` or `softplus`, or a point mass."""
+class PriorConfig(Part, frozen=True):
+    """p(z) by name, with the options of its class (`latens recipes --parts` lists them)."""
 
-    kind: Literal["normal", "deterministic"] = "normal"
+    kind: str = "standard-normal"
+    options: Options = {}
+
+
+class FlowConfig(Part, frozen=True):
+    """The bijections of a flow posterior, and how many numbers of the encoder they read."""
+
+    bijection: Literal["iaf", "planar"] = "iaf"
+    layers: Annotated[int, Meta(ge=1, le=64)] = 2
+    width: Width = 64
+    context_size: Annotated[int, Meta(ge=0, le=4096)] = 16
+
+
+class PosteriorConfig(Part, frozen=True):
+    """q(z|x): a diagonal Normal with its scale as `log-scale`, `log-variance` or `softplus`, a flow on top of it, or a
+    point mass. `levels`: the sizes of further levels of latents above the first."""
+
+    kind: Literal["normal", "flow", "deterministic"] = "normal"
+    levels: Annotated[tuple[Width, ...], Meta(max_length=8)] = ()
+    flow: FlowConfig = FlowConfig()
     latent_dim: Width | None = None
     scale: Literal["log-scale", "log-variance", "softplus"] = "log-scale"
     scale_floor: NotNegative = 1e-6
@@ -44,7 +69,21 @@ class PosteriorConfig(Part, frozen=True):
 class LikelihoodConfig(Part, frozen=True):
     """p(x|z). `scale` of a Normal: one learned ("shared"), one a feature ("feature"), from the network, or fixed."""
 
-    family: Literal["auto", "bernoulli", "continuous-bernoulli", "normal", "categorical"] = "auto"
+    family: Literal[
+        "auto",
+        "bernoulli",
+        "beta",
+        "categorical",
+        "continuous-bernoulli",
+        "discretised-logistic",
+        "laplace",
+        "logistic",
+        "negative-binomial",
+        "normal",
+        "poisson",
+        "student-t",
+        "zero-inflated-negative-binomial",
+    ] = "auto"
     scale: Literal["shared", "feature", "network", "fixed"] = "feature"
     fixed_scale: Positive = 1.0
     scale_floor: NotNegative = 1e-3
@@ -65,15 +104,11 @@ class DataConfig(Part, frozen=True):
 
 
 class ObjectiveConfig(Part, frozen=True):
-    """What is minimised. `beta_warmup_epochs` raises beta linearly from 0."""
+    """What is minimised, by name, with the options of its class. `beta_warmup_epochs` raises beta linearly from 0."""
 
-    name: Literal["elbo", "reconstruction"] = "elbo"
-    kl: Literal["analytic", "sampled"] = "analytic"
-    num_samples: Annotated[int, Meta(ge=1, le=10000)] = 1
-    beta: NotNegative = 1.0
+    name: str = "elbo"
     beta_warmup_epochs: NotNegative = 0.0
-    free_bits: NotNegative = 0.0
-    l2: NotNegative = 0.0
+    options: Options = {}
 
 
 class OptimizerConfig(Part, frozen=True):
@@ -110,6 +145,7 @@ class VAEConfig(Part, frozen=True, tag="vae", tag_field="kind"):
 
     recipe: str = "default"
     network: NetworkConfig = NetworkConfig()
+    prior: PriorConfig = PriorConfig()
     posterior: PosteriorConfig = PosteriorConfig()
     likelihood: LikelihoodConfig = LikelihoodConfig()
     data: DataConfig = DataConfig()
@@ -167,6 +203,10 @@ def from_json(value: Any) -> Config:
         raise ConfigError(what, where="configuration", fix=fix) from None
 
 
+_CHOICES = ("kind", "name", "family")
+"""The option that says which thing a part is: `network=conv` is `network.kind=conv`."""
+
+
 def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
     """The configuration with `part.option` names set to new values (strings are read as JSON where they can be).
 
@@ -174,11 +214,17 @@ def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
     """
     values = to_json(config)
     for name, value in settings.items():
-        part, _, option = name.partition(".")
+        part, dot, option = name.partition(".")
         parts = {key for key, v in values.items() if isinstance(v, dict)}
         if part not in parts:
             raise ConfigError(f"there is no part {part!r}.", where=name, fix=nearest(part, parts))
+        if not dot:
+            option = next((choice for choice in _CHOICES if choice in values[part]), "")
+        if option in _CHOICES and value != values[part].get(option) and "options" in values[part]:
+            values[part]["options"] = {}  # those of what was there before
         head, _, rest = option.partition(".")
+        if head not in values[part] and "options" in values[part] and head.isidentifier() and not rest:
+            head, rest = "options", head
         if head not in values[part]:
             raise ConfigError(f"{part} has no option {option!r}.", where=name, fix=nearest(head, values[part]))
         if rest:

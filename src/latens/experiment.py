@@ -14,6 +14,7 @@ from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation
 from latens.errors import ConfigError, DataError
 from latens.recipes import Recipe, recipe_of
+from latens.recipes.base import Size
 from latens.recipes.idle import refuse_idle
 from latens.runs import RunFolder
 from latens.shapes import PyTree
@@ -54,8 +55,8 @@ class Experiment:
         return eqx.filter_jit(lambda key: self.recipe.build(self.data.schema, self.config, key=key))(key)
 
     def stages(self) -> tuple[Stage, ...]:
-        steps_per_epoch = self.settings.steps_per_epoch(len(self.data.subset("train")))
-        return self.recipe.plan(self.data.schema, self.config, steps_per_epoch)
+        rows = len(self.data.subset("train"))
+        return self.recipe.plan(self.data.schema, self.config, Size(rows, self.settings.steps_per_epoch(rows)))
 
     @property
     def settings(self) -> Settings:

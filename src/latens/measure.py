@@ -90,9 +90,9 @@ def unit_table(trained: TrainedModel, batch: Batch) -> list[dict[str, Any]]:
         return []
     codes = encode(trained.model, batch, preparation=trained.preparation, key=jax.random.key(0))
     means = codes["mean"].reshape(len(codes["mean"]), -1)
-    divergence = (
-        codes["kl"].reshape(means.shape).mean(0, dtype=np.float64) if "kl" in codes else [None] * means.shape[1]
-    )
+    # The KL of a joint posterior is one number a row, not one a unit.
+    by_unit = "kl" in codes and codes["kl"].size == means.size
+    divergence = codes["kl"].reshape(means.shape).mean(0, dtype=np.float64) if by_unit else [None] * means.shape[1]
     return [
         {"unit": i, "kl": None if kl is None else float(kl), "variance": float(variance), "active": bool(active)}
         for i, (kl, variance, active) in enumerate(zip(divergence, means.var(0, dtype=np.float64), active_units(means)))

@@ -109,7 +109,7 @@ def settings_of(args: Any) -> dict[str, Any]:
             settings[f"training.{name}"] = getattr(args, name)
     for text in args.set:
         name, equals, value = text.partition("=")
-        if not equals or "." not in name:
+        if not equals or not name.strip():
             fix = "Write for example --set posterior.latent_dim=8."
             raise UsageError(f"{text!r} is not PART.OPTION=VALUE.", where="--set", fix=fix)
         settings[name.strip()] = value.strip()

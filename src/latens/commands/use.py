@@ -66,7 +66,7 @@ def sample(context: Context) -> int:
     trained = _open(args.run, "sample").trained
     args.out = args.out or _free_name("samples.png" if image_shape(trained.schema) else "samples.npz")
     out = output_path(args, (".npz", ".png"), args.run)
-    if _is_autoencoder(trained):
+    if isinstance(trained.config, VAEConfig) and trained.config.objective.name == "reconstruction":
         raise ConfigError("an autoencoder has no prior to sample from.", where=args.run, fix="Use a VAE's recipe.")
     if args.dry_run:
         return _would(context, f"draw {args.n} samples", out)
@@ -163,8 +163,8 @@ def _is_autoencoder(trained: TrainedModel) -> bool:
 
 
 def _latent_shape(trained: TrainedModel) -> tuple[int, ...]:
-    if isinstance(trained.config, VAEConfig) and trained.config.posterior.latent_dim:
-        return (trained.config.posterior.latent_dim,)
+    if _is_autoencoder(trained) and isinstance(trained.config, VAEConfig):
+        return (trained.config.posterior.latent_dim or 0,)
     return evaluation.sample_prior(trained.model, 1, key=jax.random.key(0)).shape[1:]
 
 

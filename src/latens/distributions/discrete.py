@@ -1,10 +1,11 @@
-"""Distributions of pixels and classes: Bernoulli, its continuous relative, Categorical."""
+"""Distributions of pixels, classes and grades: Bernoulli, its continuous relative, Categorical, Ordinal."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from latens.distributions.base import AbstractFactorised, sum_softplus
+from latens.distributions.special import log_sigmoid_difference
 from latens.shapes import Array, Float, Int, Key, Nats
 
 
@@ -98,3 +99,51 @@ class Categorical(AbstractFactorised):
 
     def mean(self) -> Float[Array, "*x"]:
         return self.probabilities() @ np.arange(self.logits.shape[-1], dtype=np.float32)
+
+
+class Ordinal(AbstractFactorised):
+    r"""Grades $0 \dots L-1$ in order: a logistic at `loc`, seen through $L - 1$ cuts (proportional odds).
+
+    $P(x_i \le j) = \sigma(c_j - \mu_i)$, with $c_0$ given and $c_j = c_{j-1} + e^{g_j}$, so that the cuts are always
+    in order. An event holds integers, the mean is the expected grade.
+    McCullagh (1980), "Regression models for ordinal data".
+
+    **Arguments:** `loc` of shape (*x); `cuts` of shape (*x, L - 1), or (L - 1,) for all variables: $c_0$, then the
+    logarithms $g_j$ of the gaps.
+
+    >>> round(float(Ordinal(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.array([0]))), 6)  # one cut at loc: log(1/2)
+    -0.693147
+    """
+
+    loc: Float[Array, "*x"]
+    cuts: Float[Array, "..."]
+
+    @property
+    def levels(self) -> int:
+        return self.cuts.shape[-1] + 1
+
+    def _from_loc(self) -> tuple[Array, Array]:
+        """The cuts seen from `loc`, of shape (*x, L - 1), and the gaps between them."""
+        gaps = jnp.exp(self.cuts[..., 1:])
+        cuts = jnp.cumsum(jnp.concatenate([self.cuts[..., :1], gaps], axis=-1), axis=-1)
+        shape = (*self.loc.shape, self.levels - 1)
+        return jnp.broadcast_to(cuts, shape) - self.loc[..., None], jnp.broadcast_to(gaps, (*shape[:-1], shape[-1] - 1))
+
+    def log_probabilities(self) -> Float[Array, "*x L"]:
+        """The log probability of each grade, in nats."""
+        cuts, gaps = self._from_loc()
+        first, last = -jax.nn.softplus(-cuts[..., :1]), -jax.nn.softplus(cuts[..., -1:])
+        return jnp.concatenate([first, log_sigmoid_difference(cuts[..., :-1], gaps), last], axis=-1)
+
+    def sample(self, *, key: Key) -> Int[Array, "*x"]:
+        return jax.random.categorical(key, self.log_probabilities()).astype(jnp.int32)
+
+    def log_prob_terms(self, event: Int[Array, "*x"]) -> Float[Array, "*x"]:
+        every = self.log_probabilities()
+        levels = jax.lax.broadcasted_iota(event.dtype, every.shape, every.ndim - 1)
+        chosen = jnp.sum(jnp.where(event[..., None] == levels, every, 0.0), axis=-1)
+        return jnp.where((event >= 0) & (event < self.levels), chosen, -jnp.inf)
+
+    def mean(self) -> Float[Array, "*x"]:
+        # The expectation of a whole number is the sum of P(x > j) over j = 0, 1, ...
+        return jnp.sum(jax.nn.sigmoid(-self._from_loc()[0]), axis=-1)

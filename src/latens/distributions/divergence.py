@@ -1,14 +1,32 @@
-"""Kullback-Leibler divergences in closed form, by variable."""
+"""Kullback-Leibler divergences: in closed form, by a sum over all values, or from samples."""
 
+import itertools
 from collections.abc import Callable
+from typing import Any, Literal
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.scipy.linalg import solve_triangular
 
-from latens.distributions.base import AbstractDistribution
+from latens.distributions.base import AbstractDistribution, AbstractFactorised
 from latens.distributions.continuous import DiagonalNormal, StandardNormal
-from latens.distributions.discrete import Bernoulli, Categorical
-from latens.shapes import Array, Float, Nats
+from latens.distributions.counts import Poisson
+from latens.distributions.discrete import Bernoulli, Categorical, Ordinal
+from latens.distributions.location_scale import Laplace, LogNormal
+from latens.distributions.mixtures import DiscretisedLogistic, Mixture, VariableMixture
+from latens.distributions.positive import Beta, Dirichlet, Gamma
+from latens.distributions.relaxed import StraightThroughOneHot
+from latens.distributions.special import excess, log_minus_digamma, stirling_error
+from latens.distributions.spherical import PowerSpherical, UniformSphere, VonMisesFisher
+from latens.distributions.structured import FullNormal, LowRankNormal, Product
+from latens.shapes import Array, Float, Key, Nats
+
+Method = Literal["closed form", "enumeration", "Monte Carlo"]
+
+MOST_EVENTS = 4096
+"""How many joint values of a small discrete event are summed over."""
 
 
 def _normal_standard(q: DiagonalNormal, p: StandardNormal) -> Float[Array, "*z"]:
@@ -17,8 +35,9 @@ def _normal_standard(q: DiagonalNormal, p: StandardNormal) -> Float[Array, "*z"]
     return 0.5 * (q.loc**2 + scale * scale - 1.0) - log_scale
 
 
-def _normal_normal(q: DiagonalNormal, p: DiagonalNormal) -> Float[Array, "*z"]:
-    difference = q.log_scale_array() - p.log_scale_array()
+def _normal_normal(q: DiagonalNormal | LogNormal, p: DiagonalNormal | LogNormal) -> Float[Array, "*z"]:
+    q_log_scale = jnp.broadcast_to(q.log_scale, q.loc.shape)
+    difference = q_log_scale - jnp.broadcast_to(p.log_scale, p.loc.shape)
     residual = (q.loc - p.loc) * jnp.exp(-p.log_scale)
     return 0.5 * (residual**2 + jnp.exp(2.0 * difference) - 1.0) - difference
 
@@ -27,48 +46,226 @@ def _standard_standard(q: StandardNormal, p: StandardNormal) -> Float[Array, "*z
     return jnp.zeros(q.shape)
 
 
+def _square_root(q: AbstractDistribution) -> Float[Array, "n m"]:
+    """A matrix whose product with its transpose is the covariance of this Normal."""
+    match q:
+        case FullNormal():
+            return q.scale_tril()
+        case LowRankNormal():
+            return jnp.concatenate([jnp.diag(jnp.exp(q.log_scale)), q.factor], axis=1)
+        case DiagonalNormal() | StandardNormal():
+            return jnp.diag(jnp.exp(q.log_scale_array()))
+    raise TypeError(f"{type(q).__name__} is no Normal")
+
+
+def _any_normal(q: Any, p: Any) -> Nats:
+    # (tr P^-1 Q + d' P^-1 d - n + log|P| - log|Q|) / 2, with everything whitened by the Cholesky factor of P.
+    columns = jnp.concatenate([_square_root(q), (q.mean() - p.mean())[:, None]], axis=1)
+    if isinstance(p, DiagonalNormal | StandardNormal):
+        whitened = columns * jnp.exp(-p.log_scale_array())[:, None]
+    else:
+        factor = p.scale_tril() if isinstance(p, FullNormal) else jnp.linalg.cholesky(p.covariance())
+        whitened = solve_triangular(factor, columns, lower=True)
+    return 0.5 * (jnp.sum(whitened**2) - q.mean().size + _log_det(p) - _log_det(q))
+
+
+def _log_det(q: Any) -> Nats:
+    return q.log_det() if isinstance(q, FullNormal | LowRankNormal) else 2.0 * jnp.sum(q.log_scale_array())
+
+
+def _laplace(q: Laplace, p: Laplace) -> Float[Array, "*z"]:
+    distance = jnp.abs(q.loc - p.loc)
+    q_scale, p_scale = jnp.exp(q.log_scale), jnp.exp(p.log_scale)
+    moved = distance / p_scale + q_scale / p_scale * jnp.exp(-distance / q_scale)
+    return moved - 1.0 + p.log_scale - q.log_scale
+
+
+def _gamma(q: Gamma, p: Gamma) -> Float[Array, "*z"]:
+    # The densities are written with the log ratio of x and its mean; so is the expectation of their ratio.
+    a, c = jnp.exp(q.log_concentration), jnp.exp(p.log_concentration)
+    t = q.log_concentration - q.log_rate + p.log_rate - p.log_concentration
+    constant = 0.5 * (q.log_concentration - p.log_concentration) + stirling_error(c) - stirling_error(a)
+    return c * excess(t) + (c - a) * log_minus_digamma(a) + constant
+
+
+def _proportions(log_a: Float[Array, "*z n"], log_b: Float[Array, "*z n"]) -> Float[Array, "*z"]:
+    """KL of Dirichlets along the last axis."""
+    a, b = jnp.exp(log_a), jnp.exp(log_b)
+    totals = [jax.nn.logsumexp(log, axis=-1, keepdims=True) for log in (log_a, log_b)]
+    spread = log_minus_digamma(a) - log_minus_digamma(jnp.exp(totals[0]))  # log E x - E log x under q
+    loss = jnp.sum((b - a) * spread + b * excess(log_a - totals[0] - log_b + totals[1]), axis=-1)
+    constants = [
+        jnp.sum(0.5 * log - stirling_error(jnp.exp(log)), axis=-1)
+        - (0.5 * total - stirling_error(jnp.exp(total)))[..., 0]
+        for log, total in zip((log_a, log_b), totals)
+    ]
+    return loss + constants[0] - constants[1]
+
+
+def _beta(q: Beta, p: Beta) -> Float[Array, "*z"]:
+    pairs = (jnp.stack([d.log_alpha, d.log_beta], axis=-1) for d in (q, p))
+    return _proportions(*pairs)
+
+
+def _dirichlet(q: Dirichlet, p: Dirichlet) -> Nats:
+    return _proportions(q.log_concentration, p.log_concentration)
+
+
+def _poisson(q: Poisson, p: Poisson) -> Float[Array, "*z"]:
+    return jnp.exp(q.log_rate) * excess(p.log_rate - q.log_rate)
+
+
 def _bernoulli(q: Bernoulli, p: Bernoulli) -> Float[Array, "*z"]:
     # p log(p/r) + (1-p) log((1-p)/(1-r)) written with logits: q.mean * (l - m) - softplus(l) + softplus(m)
     return q.mean() * (q.logits - p.logits) - jax.nn.softplus(q.logits) + jax.nn.softplus(p.logits)
 
 
-def _categorical(q: Categorical, p: Categorical) -> Float[Array, "*z"]:
+def _categorical(q: Categorical | StraightThroughOneHot, p: Categorical | StraightThroughOneHot) -> Float[Array, "*z"]:
     log_q, log_p = jax.nn.log_softmax(q.logits), jax.nn.log_softmax(p.logits)
     return jnp.sum(jnp.exp(log_q) * (log_q - log_p), axis=-1)
+
+
+def _to_uniform_sphere(q: VonMisesFisher | PowerSpherical | UniformSphere, p: UniformSphere) -> Nats:
+    return -q.entropy() - p.log_prob(q.mean())
 
 
 _CLOSED_FORMS: dict[tuple[type, type], Callable[..., Array]] = {
     (DiagonalNormal, StandardNormal): _normal_standard,
     (DiagonalNormal, DiagonalNormal): _normal_normal,
     (StandardNormal, StandardNormal): _standard_standard,
+    **{
+        (q, p): _any_normal
+        for q, p in itertools.product((StandardNormal, DiagonalNormal, FullNormal, LowRankNormal), repeat=2)
+        if p is not StandardNormal or q in (FullNormal, LowRankNormal)
+        if (q, p) != (DiagonalNormal, DiagonalNormal)
+    },
+    (LogNormal, LogNormal): _normal_normal,
+    (Laplace, Laplace): _laplace,
+    (Gamma, Gamma): _gamma,
+    (Beta, Beta): _beta,
+    (Dirichlet, Dirichlet): _dirichlet,
+    (Poisson, Poisson): _poisson,
     (Bernoulli, Bernoulli): _bernoulli,
     (Categorical, Categorical): _categorical,
+    (StraightThroughOneHot, StraightThroughOneHot): _categorical,
+    **{(q, UniformSphere): _to_uniform_sphere for q in (VonMisesFisher, PowerSpherical, UniformSphere)},
 }
+"""Every pair with a closed form. A pair of one's own is one more entry: a function of (q, p), by variable or not."""
+
+_LEVELS: dict[type, Callable[[Any], int | None]] = {
+    Bernoulli: lambda q: 2,
+    Categorical: lambda q: q.logits.shape[-1],
+    Ordinal: lambda q: q.levels,
+    DiscretisedLogistic: lambda q: q.levels,
+    VariableMixture: lambda q: _levels(q.components),
+    Mixture: lambda q: _levels(q.components),
+}
+"""How many values each variable has, for the families whose variables take the values 0, 1, ..."""
+
+
+def _levels(q: AbstractDistribution) -> int | None:
+    return _LEVELS.get(type(q), lambda q: None)(q)
+
+
+def _event_shape(q: AbstractDistribution) -> jax.ShapeDtypeStruct:
+    return jax.eval_shape(lambda: q.sample(key=jax.random.key(0)))
+
+
+def kl_method(q: AbstractDistribution, p: AbstractDistribution) -> Method:
+    """How `kl(q, p)` is found: "closed form", "enumeration" of all values (both exact), or "Monte Carlo"."""
+    if (type(q), type(p)) in _CLOSED_FORMS:
+        return "closed form"
+    if isinstance(q, Product) and isinstance(p, Product) and set(q.parts) == set(p.parts):
+        methods = {kl_method(q.parts[name], p.parts[name]) for name in q.parts}
+        return next(kind for kind in ("Monte Carlo", "enumeration", "closed form") if kind in methods)
+    levels = _levels(q)
+    if levels is None or levels != _levels(p):
+        return "Monte Carlo"
+    by_variable = isinstance(q, AbstractFactorised) and isinstance(p, AbstractFactorised)
+    size = int(np.prod(_event_shape(q).shape, dtype=np.int64))
+    return "enumeration" if by_variable or levels**size <= MOST_EVENTS else "Monte Carlo"
 
 
 def has_closed_form(q: AbstractDistribution, p: AbstractDistribution) -> bool:
-    """Whether `kl_terms(q, p)` exists."""
-    return (type(q), type(p)) in _CLOSED_FORMS
+    """Whether `kl_terms(q, p)` exists: in closed form, or as a sum over all values."""
+    return kl_method(q, p) != "Monte Carlo"
 
 
 def kl_terms(q: AbstractDistribution, p: AbstractDistribution) -> Float[Array, "*z"]:
-    r"""$\mathrm{KL}(q_i \| p_i)$ of each variable, in nats, in closed form.
+    r"""$\mathrm{KL}(q_i \| p_i)$ of each variable, in nats, exactly.
 
-    **Raises:** TypeError where no closed form is known; use `ELBO(kl="sampled")` there.
+    **Returns:** one number a variable where both factorise, one a column (by sorted name) for a `Product`, else a
+    single number of shape ().
+    **Raises:** TypeError where it can only be sampled; use `ELBO(kl="sampled")` there.
     """
-    try:
-        closed_form = _CLOSED_FORMS[type(q), type(p)]
-    except KeyError:
-        pair = f"KL({type(q).__name__} || {type(p).__name__})"
-        raise TypeError(f'{pair} has no closed form here; use ELBO(kl="sampled")') from None
-    return closed_form(q, p)
+    method = kl_method(q, p)
+    if method == "Monte Carlo":
+        raise TypeError(f'{_pair(q, p)} has no closed form here; use ELBO(kl="sampled") or give kl a key')
+    if isinstance(q, Product) and isinstance(p, Product):
+        return jnp.stack([kl(q.parts[name], p.parts[name]) for name in sorted(q.parts)])
+    if method == "closed form":
+        return _CLOSED_FORMS[type(q), type(p)](q, p)
+    return _by_enumeration(q, p)
 
 
-def kl(q: AbstractDistribution, p: AbstractDistribution) -> Nats:
-    r"""$\mathrm{KL}(q \| p) = E_q[\log q - \log p]$ in nats, in closed form.
+def _pair(q: AbstractDistribution, p: AbstractDistribution) -> str:
+    return f"KL({type(q).__name__} || {type(p).__name__})"
+
+
+def _by_enumeration(q: AbstractDistribution, p: AbstractDistribution) -> Float[Array, "*z"]:
+    shape, levels = _event_shape(q).shape, _levels(q) or 0
+    if isinstance(q, AbstractFactorised) and isinstance(p, AbstractFactorised):
+        events = np.broadcast_to(np.arange(levels).reshape(-1, *(1,) * len(shape)), (levels, *shape))
+        log_q, log_p = (jax.vmap(d.log_prob_terms)(jnp.asarray(events, _event_shape(d).dtype)) for d in (q, p))
+    else:
+        events = np.indices((levels,) * int(np.prod(shape))).reshape(-1, levels ** int(np.prod(shape)))
+        events = events.T.reshape(-1, *shape)
+        log_q, log_p = (jax.vmap(d.log_prob)(jnp.asarray(events, _event_shape(d).dtype)) for d in (q, p))
+    return jnp.sum(jnp.exp(log_q) * (log_q - log_p), axis=0)
+
+
+class KLEstimate(eqx.Module):
+    """A divergence, its standard error (0 where it is exact), both in nats, and how it was found."""
+
+    value: Nats
+    standard_error: Nats
+    method: Method = eqx.field(static=True)
+
+
+def estimate_kl(
+    q: AbstractDistribution, p: AbstractDistribution, *, key: Key | None = None, num_samples: int = 1000
+) -> KLEstimate:
+    r"""$\mathrm{KL}(q \| p)$ in nats by the best method there is, which the result names.
+
+    **Arguments:** `key` and `num_samples` $n \ge 2$ are only used for Monte Carlo, $\frac1n\sum\log q(x) - \log p(x)$
+    with $x \sim q$.
+    **Raises:** TypeError where Monte Carlo needs a key that was not given; ValueError for fewer than two samples.
+
+    >>> estimate_kl(Poisson(jnp.zeros(1)), Poisson(jnp.zeros(1))).method
+    'closed form'
+    """
+    method = kl_method(q, p)
+    if method != "Monte Carlo" or key is None:
+        value = jnp.sum(kl_terms(q, p))
+        return KLEstimate(value, jnp.zeros_like(value), method)
+    if num_samples < 2:
+        raise ValueError(f"a standard error needs at least 2 samples, not {num_samples}")
+
+    def one(key: Key) -> Nats:
+        event, log_q = q.sample_and_log_prob(key=key)
+        return log_q - p.log_prob(event)
+
+    ratios = jax.vmap(one)(jax.random.split(key, num_samples))
+    return KLEstimate(jnp.mean(ratios), jnp.std(ratios, ddof=1) / num_samples**0.5, method)
+
+
+def kl(q: AbstractDistribution, p: AbstractDistribution, *, key: Key | None = None, num_samples: int = 1000) -> Nats:
+    r"""$\mathrm{KL}(q \| p) = E_q[\log q - \log p]$ in nats: exact where it can be, else from samples with a `key`.
+
+    `kl_method` says which it is, `estimate_kl` also gives the standard error.
 
     >>> q = DiagonalNormal(jnp.array([1.0, -0.5]), jnp.log(jnp.array([0.5, 2.0])))
     >>> round(float(kl(q, StandardNormal((2,)))), 6)
     1.75
     """
-    return jnp.sum(kl_terms(q, p))
+    return estimate_kl(q, p, key=key, num_samples=num_samples).value

@@ -15,10 +15,24 @@ from latens.evaluation.batched import map_rows
 from latens.shapes import AnyArray, Array, Key
 
 
+def flat(z: Any) -> Array:
+    """A latent as one array: the levels of a hierarchy one after the other, anything else as it is."""
+    return jnp.concatenate([level.reshape(-1) for level in z]) if isinstance(z, tuple) else z
+
+
+def _levels(model: Any, z: Array, cond: Any) -> Any:
+    """The latent that `flat` made an array of."""
+    like = jax.eval_shape(lambda key: model.prior(cond=cond).sample(key=key), jax.random.key(0))
+    if not isinstance(like, tuple):
+        return z
+    sizes = np.cumsum([level.size for level in like])
+    return tuple(part.reshape(level.shape) for part, level in zip(jnp.split(z, sizes[:-1].tolist()), like))
+
+
 def _encode(model: Any, batch: Batch, key: Key) -> dict[str, Array]:
     def one_row(x: Any, cond: Any, mask: Any) -> dict[str, Array]:
         posterior = model.posterior(x, cond=cond, mask=mask)
-        codes = {"mean": posterior.mean()}
+        codes = {"mean": flat(posterior.mean())}
         if isinstance(posterior, DiagonalNormal):
             codes["log_variance"] = 2.0 * posterior.log_scale_array()
         prior = model.prior(cond=cond)
@@ -45,7 +59,7 @@ def active_units(means: np.ndarray, threshold: float = 0.01) -> np.ndarray:
 @eqx.filter_jit
 def _decode(model: Any, z: Array, cond: Any, key: Key, mean: bool) -> Array:
     def one(z: Array, cond: Any, key: Key) -> Array:
-        likelihood = model.likelihood(z, cond=cond)
+        likelihood = model.likelihood(_levels(model, z, cond), cond=cond)
         return likelihood.mean() if mean else likelihood.sample(key=key)
 
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(z.shape[0]))
@@ -73,9 +87,9 @@ def decode(
 
 
 def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None) -> np.ndarray:
-    """n draws from p(z), as a NumPy array of shape (n, *z)."""
+    """n draws from p(z), as a NumPy array of shape (n, *z); the levels of a hierarchy one after the other."""
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
-    return np.asarray(jax.vmap(lambda k: model.prior(cond=cond).sample(key=k))(keys))
+    return np.asarray(jax.vmap(lambda k: flat(model.prior(cond=cond).sample(key=k)))(keys))
 
 
 def _reconstruct(model: Any, batch: Batch, key: Key, mean: bool) -> Array:

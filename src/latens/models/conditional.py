@@ -16,16 +16,19 @@ from latens.trees import Frozen
 
 
 class Standardise(eqx.Module):
-    """`(x - shift) / scale` with frozen arrays; missing entries become 0, the centre."""
+    """`(x - shift) / scale` with frozen arrays, of log(1 + x) if `log1p`; missing entries become 0, the centre."""
 
     shift: Frozen
     scale: Frozen
+    log1p: bool = eqx.field(static=True)
 
-    def __init__(self, shift: AnyArray, scale: AnyArray) -> None:
+    def __init__(self, shift: AnyArray, scale: AnyArray, log1p: bool = False) -> None:
         self.shift = Frozen(jnp.asarray(shift, jnp.float32))
         self.scale = Frozen(jnp.asarray(scale, jnp.float32))
+        self.log1p = log1p
 
     def __call__(self, x: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
+        x = jnp.log1p(x) if self.log1p else x
         return (x - self.shift.value) / self.scale.value
 
 

@@ -5,23 +5,26 @@ from typing import Any
 
 from latens.distributions import AbstractDistribution
 from latens.models.base import AbstractLatentModel
+from latens.models.priors import AbstractModelPrior
 from latens.shapes import Key
 
 
 class LatentModel(AbstractLatentModel):
     r"""$p(z)\,p(x \mid z)$ with $q(z \mid x)$, from three parts.
 
-    **Arguments:** `prior_part` a distribution or a callable of `cond`; `encoder` and `decoder` map one event to a
-    distribution, usually a `Conditional` (network and head).
+    **Arguments:** `prior_part` a distribution, a callable of `cond`, or a prior of the model too; `encoder` and
+    `decoder` map one event to a distribution, usually a `Conditional` (network and head).
     """
 
-    prior_part: AbstractDistribution | Callable[..., AbstractDistribution]
+    prior_part: AbstractDistribution | AbstractModelPrior | Callable[..., AbstractDistribution]
     encoder: Callable[..., AbstractDistribution]
     decoder: Callable[..., AbstractDistribution]
 
     def prior(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
         if isinstance(self.prior_part, AbstractDistribution):
             return self.prior_part
+        if isinstance(self.prior_part, AbstractModelPrior):
+            return self.prior_part(self, cond=cond, key=key)
         return self.prior_part(cond=cond, key=key)
 
     def posterior(

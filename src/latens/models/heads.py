@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from typing import Literal
+from typing import Any, Literal
 
 import equinox as eqx
 import jax
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens.distributions import (
-    AbstractFactorised,
+    AbstractDistribution,
     Affine,
     Bernoulli,
     Categorical,
@@ -34,7 +34,7 @@ class AbstractHead(eqx.Module):
         return math.prod(self.shape)
 
     @abstractmethod
-    def __call__(self, outputs: Float[Array, " n_out"]) -> AbstractFactorised:
+    def __call__(self, outputs: Float[Array, " n_out"]) -> AbstractDistribution:
         """The distribution that belongs to these outputs."""
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
@@ -177,7 +177,8 @@ class AffineHead(AbstractHead):
         return self.head.num_outputs
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Affine:
-        return Affine(self.head(outputs), self.shift.value, self.scale.value)
+        inner: Any = self.head(outputs)
+        return Affine(inner, self.shift.value, self.scale.value)
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
         standardised = (np.asarray(mean) - np.asarray(self.shift.value)) / np.asarray(self.scale.value)

@@ -1,6 +1,16 @@
 """Arrays in, arrays out: networks for one example. Any function or equinox module does as well."""
 
+from .convolutional import ConvDecoder as ConvDecoder
+from .convolutional import ConvEncoder as ConvEncoder
 from .dense import ACTIVATIONS as ACTIVATIONS
 from .dense import INITIALIZERS as INITIALIZERS
 from .dense import Dense as Dense
 from .dense import Linear as Linear
+from .factory import Network as Network
+from .factory import NetworkKind as NetworkKind
+from .factory import decoder_network as decoder_network
+from .factory import default_hidden as default_hidden
+from .factory import encoder_network as encoder_network
+from .recurrent import RecurrentDecoder as RecurrentDecoder
+from .recurrent import RecurrentEncoder as RecurrentEncoder
+from .residual import ResidualDense as ResidualDense

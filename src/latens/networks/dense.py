@@ -35,13 +35,19 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "tanh": jnp.tanh,
 }
 
+LAWS: dict[str, tuple[float, str, str]] = {
+    "glorot-uniform": (1.0, "fan_avg", "uniform"),
+    "he-normal-fan-out": (2.0, "fan_out", "normal"),
+    "he-normal": (2.0, "fan_in", "normal"),
+    "lecun-normal": (1.0, "fan_in", "normal"),
+    "normal-gain-2": (4.0, "fan_in", "normal"),
+    "xavier-normal": (1.0, "fan_avg", "normal"),
+}
+"""Scale, which fan it is divided by, and family: the variance of a first weight is scale / fan."""
+
 INITIALIZERS: dict[str, Callable[..., Array]] = {
-    "glorot-uniform": jax.nn.initializers.glorot_uniform(),
-    "he-normal-fan-out": jax.nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
-    "he-normal": jax.nn.initializers.variance_scaling(2.0, "fan_in", "normal"),
-    "lecun-normal": jax.nn.initializers.variance_scaling(1.0, "fan_in", "normal"),
-    "normal-gain-2": jax.nn.initializers.variance_scaling(4.0, "fan_in", "normal"),
-    "xavier-normal": jax.nn.initializers.variance_scaling(1.0, "fan_avg", "normal"),
+    name: jax.nn.initializers.variance_scaling(*law)  # pyright: ignore[reportArgumentType]
+    for name, law in LAWS.items()
 }
 """Laws of the first weights. Uniform on +-sqrt(6/(in+out)), or normal with standard deviation sqrt(2/in) (he-normal),
 sqrt(2/out) (he-normal-fan-out), sqrt(1/in) (lecun), 2/sqrt(in) (normal-gain-2), sqrt(2/(in+out)) (xavier).
@@ -64,6 +70,18 @@ class Linear(AbstractRandomWeights):
         if self.drop_probability == 0.0:
             return self
         return Linear(_dropout(self.weight, self.drop_probability, key), self.bias)
+
+
+def check_options(
+    activation: str, output_activation: str, initializer: str, drop_probability: float, weight_drop_probability: float
+) -> None:
+    """Refuse names that are in no table and probabilities outside [0, 1). **Raises:** ConfigError."""
+    for name, table in ((activation, ACTIVATIONS), (output_activation, ACTIVATIONS), (initializer, INITIALIZERS)):
+        if name not in table:
+            raise ConfigError(f"{name!r} is not known.", where="network", fix=nearest(name, table))
+    for p in (drop_probability, weight_drop_probability):
+        if not 0.0 <= p < 1.0:
+            raise ConfigError(f"a drop probability lies in [0, 1), not {p}", where="network")
 
 
 def _dropout(x: Array, drop_probability: float, key: Key) -> Array:
@@ -104,12 +122,7 @@ class Dense(eqx.Module):
     ) -> None:
         if len(widths) < 2 or any(int(w) < 1 for w in widths):
             raise ConfigError(f"widths {list(widths)} need an input and an output, all positive", where="network")
-        for name, table in ((activation, ACTIVATIONS), (output_activation, ACTIVATIONS), (initializer, INITIALIZERS)):
-            if name not in table:
-                raise ConfigError(f"{name!r} is not known.", where="network", fix=nearest(name, table))
-        for p in (drop_probability, weight_drop_probability):
-            if not 0.0 <= p < 1.0:
-                raise ConfigError(f"a drop probability lies in [0, 1), not {p}", where="network")
+        check_options(activation, output_activation, initializer, drop_probability, weight_drop_probability)
         law = INITIALIZERS[initializer]
         keys = jax.random.split(key, len(widths) - 1)
         self.layers = tuple(

@@ -1,10 +1,32 @@
 """What is minimised, and the honest numbers reported beside it."""
 
+from .adversarial import AAE as AAE
+from .adversarial import AdversarialBayes as AdversarialBayes
+from .adversarial import FactorVAE as FactorVAE
 from .base import AbstractObjective as AbstractObjective
 from .base import Metrics as Metrics
 from .base import value_with_gradient as value_with_gradient
 from .base import weighted as weighted
+from .constrained import GECO as GECO
+from .constrained import SigmaVAE as SigmaVAE
 from .draws import Draws as Draws
 from .draws import draw as draw
 from .elbo import ELBO as ELBO
+from .elbo import cyclical as cyclical
+from .importance import CIWAE as CIWAE
+from .importance import IWAE as IWAE
+from .importance import MIWAE as MIWAE
+from .importance import PIWAE as PIWAE
+from .importance import ChiUpperBound as ChiUpperBound
+from .importance import Renyi as Renyi
+from .information import DIP as DIP
+from .information import BetaTC as BetaTC
+from .matching import WAE as WAE
+from .matching import InfoVAE as InfoVAE
+from .matching import SlicedWasserstein as SlicedWasserstein
 from .reconstruction import Reconstruction as Reconstruction
+from .score_function import VIMCO as VIMCO
+from .score_function import Level as Level
+from .score_function import ScoreFunction as ScoreFunction
+from .wake_sleep import ReweightedWakeSleep as ReweightedWakeSleep
+from .wake_sleep import WakeSleep as WakeSleep

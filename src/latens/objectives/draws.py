@@ -8,7 +8,18 @@ import jax
 import jax.numpy as jnp
 
 from latens.data.batches import Batch
-from latens.distributions import AbstractDistribution, AbstractReparameterised
+from latens.distributions import (
+    AbstractDistribution,
+    AbstractReparameterised,
+    Bernoulli,
+    Categorical,
+    Mixture,
+    NegativeBinomial,
+    Ordinal,
+    Poisson,
+    ZeroInflated,
+)
+from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.shapes import AnyArray, Array, Float, Int, Key, PyTree, Shaped
 from latens.trees import realise
@@ -30,6 +41,34 @@ class Draws(eqx.Module):
     def log_weight(self) -> Float[Array, "K B"]:
         r"""$\log w = \log p(x \mid z) + \log p(z) - \log q(z \mid x)$."""
         return self.log_likelihood + self.log_prior - self.log_posterior
+
+
+_WITHOUT_PATH = (Bernoulli, Categorical, Mixture, NegativeBinomial, Ordinal, Poisson, ZeroInflated)
+"""Distributions whose samples are no smooth function of all their parameters."""
+
+
+def path_to(posterior: AbstractDistribution, z: PyTree) -> PyTree:
+    """`z`; a gradient through a sample that is no smooth function of the posterior's parameters is refused.
+
+    It would silently lack a term. **Raises:** ConfigError, when differentiated, for such a posterior.
+    """
+    if not isinstance(posterior, _WITHOUT_PATH):
+        return z
+    kind = type(posterior).__name__
+
+    @jax.custom_jvp
+    def guarded(z: PyTree, parameters: list[Array]) -> PyTree:
+        return z
+
+    @guarded.defjvp
+    def _refuse(primals: tuple, tangents: tuple) -> tuple:
+        raise ConfigError(
+            f"samples of a {kind} posterior have no gradient by its parameters.",
+            where="objective",
+            fix="Use ScoreFunction, VIMCO, ReweightedWakeSleep or WakeSleep, or a relaxed posterior.",
+        )
+
+    return guarded(z, [leaf for leaf in jax.tree.leaves(posterior) if eqx.is_inexact_array(leaf)])
 
 
 def draw(
@@ -56,7 +95,8 @@ def draw(
     at a time. `reparameterised=False` stops the gradient through z (score function estimators);
     `stop_posterior_gradient` stops it through the parameters of $\log q$ (sticking the landing, DReG). `dropout`
     switches dropout on, of activations and of weights.
-    **Raises:** TypeError where given noise or a noise scale meets a posterior that is not reparameterised.
+    **Raises:** TypeError where given noise or a noise scale meets a posterior that is not reparameterised;
+    ConfigError where a gradient is taken through the samples of a discrete posterior.
     """
     if key is None and (noise is None or dropout):
         raise TypeError("draw needs a key (or given noise, without dropout)")
@@ -83,10 +123,11 @@ def draw(
                     z = posterior.from_noise(noise_scale * raw)
                 else:
                     z = posterior.sample(key=sample_key)
-                z = z if reparameterised else jax.lax.stop_gradient(z)
+                z = path_to(posterior, z) if reparameterised else jax.lax.stop_gradient(z)
                 log_posterior = density.log_prob(z)
             else:
                 z, log_posterior = posterior.sample_and_log_prob(key=sample_key)
+                z = path_to(posterior, z)
             decoder_key = None if network_key is None else jax.random.fold_in(network_key, index)
             log_prior, log_likelihood = model.log_joint(z, x, cond=cond, mask=mask, key=decoder_key)
             return z, log_likelihood, log_prior, log_posterior

@@ -12,6 +12,7 @@ from latens.distributions import kl_terms
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted, without_padding
 from latens.objectives.draws import draw
+from latens.objectives.roles import require
 from latens.shapes import Array, Float, Int, Key, Nats
 from latens.trees import partition_trainable
 
@@ -24,8 +25,12 @@ class ELBO(AbstractObjective):
 
     **Arguments:** `kl` "analytic" (an error where no closed form exists) or "sampled"; `num_samples` K draws a row;
     `beta` a number or a schedule of the step (as optax has them); `free_bits` nats that each latent unit may use
-    freely, $\sum_j \max(\lambda, E_{batch}\mathrm{KL}_j)$; `l2` $\lambda$, on weight matrices.
-    Kingma & Welling (2014), equation 10; Higgins et al. (2017); free bits: Kingma et al. (2016), appendix C.8.
+    freely, $\sum_j \max(\lambda, E_{batch}\mathrm{KL}_j)$; `l2` $\lambda$, on weight matrices; `capacity` C, a number
+    or a schedule of nats, turns the penalty into $\beta\,|\mathrm{KL} - C|$; `free_bits_group` units that share their
+    free bits, one after the other (all of them: the number of units).
+    **Raises:** ConfigError for an option out of its range, or groups that do not divide the units.
+    Kingma & Welling (2014), equation 10; Higgins et al. (2017); free bits: Kingma et al. (2016), appendix C.8;
+    capacity: Burgess et al. (2018).
     """
 
     monitor: ClassVar[str] = "elbo"
@@ -35,6 +40,20 @@ class ELBO(AbstractObjective):
     beta: float | Callable[[Array], Array] = eqx.field(static=True, default=1.0)
     free_bits: float = eqx.field(static=True, default=0.0)
     l2: float = eqx.field(static=True, default=0.0)
+    capacity: float | Callable[[Array], Array] | None = eqx.field(static=True, default=None)
+    free_bits_group: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self) -> None:
+        require(self.kl in ("analytic", "sampled"), f"no kl {self.kl!r}.", "kl", "Use analytic or sampled.")
+        for name, least in (("num_samples", 1), ("free_bits_group", 1), ("free_bits", 0.0), ("l2", 0.0)):
+            value = getattr(self, name)
+            require(value >= least, f"{name} must be {least} or more, not {value}.", name)
+        require(
+            self.capacity is None or self.free_bits == 0.0,
+            "a capacity and free bits are two answers to one question.",
+            "capacity",
+            "Use one of them.",
+        )
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
@@ -64,6 +83,8 @@ class ELBO(AbstractObjective):
         }
         penalty = mean(metrics["kl"]) if units is None or self.free_bits == 0.0 else self._free_bits(units, batch)
         beta = self.beta(step) if callable(self.beta) else self.beta
+        if self.capacity is not None:
+            penalty = jnp.abs(penalty - (self.capacity(step) if callable(self.capacity) else self.capacity))
         loss = -mean(metrics["log_likelihood"]) + beta * penalty
         if self.l2 > 0.0:
             loss = loss + self.l2 * sum_of_squares(partition_trainable(model)[0])
@@ -76,4 +97,28 @@ class ELBO(AbstractObjective):
 
     def _free_bits(self, units: Float[Array, "B n"], batch: Batch) -> Nats:
         average = jax.vmap(lambda unit: mean(weighted(unit, batch)), in_axes=1)(units)
-        return jnp.sum(jnp.maximum(average, self.free_bits))
+        require(
+            average.size % self.free_bits_group == 0,
+            f"groups of {self.free_bits_group} do not divide {average.size} units.",
+            "free_bits_group",
+        )
+        groups = jnp.sum(average.reshape(-1, self.free_bits_group), axis=1)
+        return jnp.sum(jnp.maximum(groups, self.free_bits))
+
+
+def cyclical(period: int, *, ramp: float = 0.5, low: float = 0.0, high: float = 1.0) -> Callable[[Array], Array]:
+    r"""A schedule that climbs from `low` to `high` in the first share `ramp` of every `period` steps, and rests there.
+
+    For `ELBO(beta=cyclical(...))`. Fu et al. (2019), cyclical annealing. **Raises:** ConfigError.
+
+    >>> [float(cyclical(4)(step)) for step in range(6)]
+    [0.0, 0.5, 1.0, 1.0, 0.0, 0.5]
+    """
+    require(period >= 1, f"the period must be 1 step or more, not {period}.", "beta")
+    require(0.0 < ramp <= 1.0, f"the ramp must be a share in (0, 1], not {ramp}.", "beta")
+
+    def schedule(step: Array | int) -> Array:
+        share = jnp.minimum(1.0, jnp.mod(jnp.asarray(step), period) / (ramp * period))
+        return low + (high - low) * share
+
+    return schedule

@@ -1,6 +1,6 @@
 """The objective of a plain autoencoder."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -9,8 +9,24 @@ from latens.data.batches import Batch
 from latens.distributions import log_prob
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted, without_padding
-from latens.shapes import Array, Int, Key, Nats
+from latens.objectives.draws import path_to
+from latens.shapes import AnyArray, Array, Float, Int, Key, Nats, PyTree, Shaped
 from latens.trees import partition_trainable, realise
+
+
+def reconstruct(
+    model: AbstractLatentModel, batch: Batch, *, key: Key
+) -> tuple[PyTree[Shaped[Array, "B ..."]], Float[Array, " B"]]:
+    r"""One code a row from the encoder and $\log p(x \mid z)$ in nats; no density of the code is asked for."""
+    realised = realise(model, key=jax.random.fold_in(key, 0x3E16))
+
+    def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> tuple[Any, Nats]:
+        encoder_key, sample_key, decoder_key = jax.random.split(jax.random.fold_in(key, row_id), 3)
+        posterior = realised.posterior(x, cond=cond, mask=mask, key=encoder_key)
+        z = path_to(posterior, posterior.sample(key=sample_key))
+        return z, log_prob(realised.likelihood(z, cond=cond, key=decoder_key), x, mask)
+
+    return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
 class Reconstruction(AbstractObjective):
@@ -26,14 +42,8 @@ class Reconstruction(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch, realised = without_padding(batch), realise(model, key=jax.random.fold_in(key, 0x3E16))
-
-        def one_row(x, row_id, cond, mask):
-            encoder_key, sample_key, decoder_key = jax.random.split(jax.random.fold_in(key, row_id), 3)
-            z = realised.posterior(x, cond=cond, mask=mask, key=encoder_key).sample(key=sample_key)
-            return log_prob(realised.likelihood(z, cond=cond, key=decoder_key), x, mask)
-
-        rows = jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
+        batch = without_padding(batch)
+        _, rows = reconstruct(model, batch, key=key)
         metrics = {"log_likelihood": weighted(rows, batch)}
         loss = -mean(metrics["log_likelihood"])
         if self.l2 > 0.0:

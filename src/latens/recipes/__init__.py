@@ -3,10 +3,11 @@
 from latens.config import Config
 from latens.errors import ConfigError, nearest
 
-from . import classifiers, tutorials
+from . import bounds, classifiers, representations, structure, tutorials
 from .base import Recipe as Recipe
 
-RECIPES: dict[str, Recipe] = {recipe.name: recipe for recipe in (*tutorials.RECIPES, *classifiers.RECIPES)}
+_THEMES = (tutorials, classifiers, bounds, structure, representations)
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for theme in _THEMES for recipe in theme.RECIPES}
 
 
 def get_recipe(name: str) -> Recipe:

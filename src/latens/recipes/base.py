@@ -2,11 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from latens.config import Config
 from latens.data import Dataset, Preparation, Schema
 from latens.training import Stage
+
+
+class Size(NamedTuple):
+    """How much there is to train on."""
+
+    rows: int
+    steps_per_epoch: int
 
 
 @dataclass(frozen=True)
@@ -15,7 +22,7 @@ class Recipe:
 
     **Arguments:** `config` its defaults; `resolve(config, data)` decides what was left open ("auto", None) and says
     why; `preparation(schema, config)` what the model sees of a row; `build(schema, config, key=)` makes the model
-    without seeing data; `plan(schema, config, steps_per_epoch)` the stages of training.
+    without seeing data; `plan(schema, config, size)` the stages of training.
     """
 
     name: str
@@ -26,4 +33,4 @@ class Recipe:
     resolve: Callable[[Any, Dataset], tuple[Any, list[str]]]
     preparation: Callable[[Schema, Any], Preparation]
     build: Callable[..., Any]
-    plan: Callable[[Schema, Any, int], tuple[Stage, ...]]
+    plan: Callable[[Schema, Any, Size], tuple[Stage, ...]]

@@ -13,7 +13,7 @@ from latens.config import ClassifierConfig, DataConfig, DensityConfig
 from latens.data import Dataset, Preparation, Schema, prepare_batch
 from latens.errors import ConfigError, DataError
 from latens.models import BayesClassifier
-from latens.recipes.base import Recipe
+from latens.recipes.base import Recipe, Size
 from latens.shapes import Key
 from latens.training import Stage
 
@@ -121,7 +121,7 @@ def build(schema: Schema, config: ClassifierConfig, *, key: Key) -> BayesClassif
     )
 
 
-def plan(schema: Schema, config: ClassifierConfig, steps_per_epoch: int) -> tuple[Stage, ...]:
+def plan(schema: Schema, config: ClassifierConfig, size: Size) -> tuple[Stage, ...]:
     """One stage without steps: its start is the fit."""
     prepare = preparation(schema, config)
 

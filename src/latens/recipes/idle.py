@@ -23,10 +23,6 @@ def _fixed_scale(config: VAEConfig) -> str:
     return "" if config.likelihood.scale == "fixed" else "unless likelihood.scale=fixed"
 
 
-def _bound(config: VAEConfig) -> str:
-    return "where there is no bound (objective.name=reconstruction)" if config.objective.name != "elbo" else ""
-
-
 def _posterior(config: VAEConfig) -> str:
     return "beside posterior.kind=deterministic" if config.posterior.kind == "deterministic" else ""
 
@@ -47,11 +43,6 @@ _IDLE: dict[str, Callable[[VAEConfig], str]] = {
     "posterior.scale": _posterior,
     "posterior.scale_floor": _scale_floor,
     "data.threshold": lambda c: "" if c.data.binarize == "threshold" else "unless data.binarize=threshold",
-    "objective.kl": _bound,
-    "objective.num_samples": _bound,
-    "objective.beta": _bound,
-    "objective.beta_warmup_epochs": _bound,
-    "objective.free_bits": _bound,
     "network.activation": _hidden,
     "network.drop_probability": _hidden,
 }

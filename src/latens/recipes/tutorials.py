@@ -8,20 +8,14 @@ from latens.config import (
     OptimizerConfig,
     PosteriorConfig,
     TrainingConfig,
-    VAEConfig,
 )
-from latens.recipes import vae
 from latens.recipes.base import Recipe
+from latens.recipes.vae import recipe
 
 FAST_FORWARD = "Fast Forward Labs, vae-tf (2016), and the blog post 'Introducing variational autoencoders'"
 TIAO = "Louis Tiao, 'Implementing variational autoencoders in Keras: beyond the quickstart tutorial' (2017-2018)"
 MLQ = "MLQ.ai, 'Unsupervised deep learning: variational autoencoders'; LazyProgrammer, machine_learning_examples"
 NOTEBOOK = "A TensorFlow 1 notebook of a variational autoencoder for MNIST (784-128-100, one million iterations)"
-
-
-def _recipe(name: str, summary: str, source: str, use_when: str, **parts) -> Recipe:
-    config = VAEConfig(recipe=name, **parts)
-    return Recipe(name, summary, source, use_when, config, vae.resolve, vae.preparation, vae.build, vae.plan)
 
 
 _GREY = LikelihoodConfig(family="bernoulli", output_bias="zero")
@@ -36,7 +30,7 @@ _MLQ_RMSPROP = OptimizerConfig(
 
 
 def _fast_forward(name: str, latent_dim: int, steps: int) -> Recipe:
-    return _recipe(
+    return recipe(
         name,
         f"784-500-500-{latent_dim}, ELU, log-sigma head, Adam 1e-3, gradients clipped to +-5, {steps:,} steps",
         FAST_FORWARD,
@@ -50,23 +44,15 @@ def _fast_forward(name: str, latent_dim: int, steps: int) -> Recipe:
 
 
 RECIPES = (
-    _recipe(
+    recipe(
         "default",
         "likelihood and sizes from the data, SiLU, output bias at the data's mean, schedule-free AdamW, early stopping",
         "Kingma & Welling (2014), arXiv 1312.6114; Defazio et al. (2024), arXiv 2405.15682",
         "you have data and want a good model without choosing anything",
-        network=NetworkConfig(activation="silu", initializer="he-normal"),
-        optimizer=OptimizerConfig(
-            name="adamw",
-            learning_rate=6e-3,
-            schedule="schedule-free",
-            warmup_steps=100,
-            options={"b1": 0.0, "b2": 0.99},
-        ),
     ),
     _fast_forward("fast-forward", 50, 65_536),
     _fast_forward("fast-forward-2d", 2, 131_072),
-    _recipe(
+    recipe(
         "tiao",
         "784-256-2, ReLU, log-variance head, Keras' RMSprop, 50 epochs, validated on the test set (not held out)",
         TIAO,
@@ -80,7 +66,7 @@ RECIPES = (
         ),
         training=TrainingConfig(epochs=50, batch_size=100),
     ),
-    _recipe(
+    recipe(
         "mlq-vae",
         "784-200-100 on pixels thresholded at 0.5, softplus scale + 1e-6, RMSProp 1e-3, 30 epochs",
         MLQ,
@@ -92,7 +78,7 @@ RECIPES = (
         optimizer=_MLQ_RMSPROP,
         training=TrainingConfig(epochs=30, batch_size=64, drop_last=True),
     ),
-    _recipe(
+    recipe(
         "mlq-autoencoder",
         "784-300 with ReLU, a plain autoencoder under summed cross-entropy, RMSProp 1e-3, 30 epochs",
         MLQ,
@@ -105,7 +91,7 @@ RECIPES = (
         training=TrainingConfig(epochs=30, batch_size=64, drop_last=True),
     ),
     *(
-        _recipe(
+        recipe(
             name,
             f"784-128-100, ELU, log-variance head, Adam 1e-3, 1,000,000 steps, {what}",
             NOTEBOOK,

@@ -1,38 +1,44 @@
-"""From a configuration to the parts of a variational autoencoder and the stages of its training."""
+"""What is decided from the data, and the stages of a variational autoencoder's training."""
 
+import dataclasses
 import math
 from typing import Any
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 from msgspec.structs import replace
 
-from latens.config import LikelihoodConfig, TrainingConfig, VAEConfig
+from latens.config import NetworkConfig, OptimizerConfig, TrainingConfig, VAEConfig
 from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_likelihood
-from latens.distributions import StandardNormal
 from latens.errors import ConfigError
-from latens.models import (
-    AbstractHead,
-    AffineHead,
-    BernoulliHead,
-    CategoricalHead,
-    Conditional,
-    ContinuousBernoulliHead,
-    DeterministicHead,
-    LatentModel,
-    NormalHead,
-    SharedScaleNormalHead,
-    Standardise,
-    widths_between,
-)
-from latens.networks import Dense
-from latens.objectives import ELBO, AbstractObjective, Reconstruction
-from latens.shapes import AnyArray, Key
+from latens.models import AbstractModelPrior, LatentModel
+from latens.networks import Dense, default_hidden
+from latens.objectives import AbstractObjective
+from latens.recipes.base import Recipe, Size
+from latens.recipes.building import WHOLE, build
+from latens.recipes.parts import DETERMINISTIC, OBJECTIVES, fields_of, lookup, make, replace_field
 from latens.training import Budget, Stage, make_optimizer
-from latens.trees import Frozen
+
+CRITIC = (256, 256)
+"""Hidden widths of the critic of a two-player objective."""
+
+NETWORK = NetworkConfig(activation="silu", initializer="he-normal")
+OPTIMIZER = OptimizerConfig(
+    name="adamw",
+    learning_rate=6e-3,
+    schedule="schedule-free",
+    warmup_steps=100,
+    options={"b1": 0.0, "b2": 0.99},
+)
+"""What `default` has, and every recipe that says nothing else."""
+
+
+def recipe(name: str, summary: str, source: str, use_when: str, **parts: Any) -> Recipe:
+    """A recipe from the parts of its configuration; network and optimiser are those of `default` unless given."""
+    parts = {"network": NETWORK, "optimizer": OPTIMIZER, **parts}
+    return Recipe(name, summary, source, use_when, VAEConfig(recipe=name, **parts), resolve, preparation, build, plan)
 
 
 def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
@@ -50,9 +56,9 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
             "(--set data.binarize=stochastic makes them one)"
         )
     if network.hidden is None:
-        width = 500 if cells >= 256 else 256 if cells >= 32 else 128
-        network = replace(network, hidden=(width, width))
-        reasons.append(f"hidden widths {width}, {width}, for {cells} values a row")
+        network = replace(network, hidden=default_hidden(network.kind, schema.shape))
+        widths = ", ".join(map(str, network.hidden or ()))
+        reasons.append(f"{network.kind} networks of widths {widths}, for {cells} values a row")
     if posterior.latent_dim is None:
         latent_dim = min(32, max(2, cells // 4))
         posterior = replace(posterior, latent_dim=latent_dim)
@@ -110,7 +116,12 @@ def preparation(schema: Schema, config: VAEConfig) -> Preparation:
         "continuous-bernoulli": ("levels", "unit"),
         "categorical": ("binary", "levels"),
         "normal": ("binary", "levels", "unit", "real", "counts"),
-    }[family]
+        "poisson": ("levels", "counts"),
+        "negative-binomial": ("levels", "counts"),
+        "zero-inflated-negative-binomial": ("levels", "counts"),
+        "discretised-logistic": ("levels",),
+        "beta": ("unit",),
+    }.get(family, ("levels", "unit", "real"))
     if schema.kind not in wanted:
         raise ConfigError(
             f"a {family} likelihood needs {' or '.join(wanted)} data; these are {schema.kind}.",
@@ -121,6 +132,8 @@ def preparation(schema: Schema, config: VAEConfig) -> Preparation:
         raise ConfigError(f"binarised data under a {family} likelihood", where="data.binarize", fix="Use bernoulli.")
     if family == "categorical":
         return Preparation(integer=True)
+    if family in WHOLE:
+        return Preparation()
     if schema.kind == "counts":
         return Preparation(log1p=True)
     if schema.kind != "levels":
@@ -131,87 +144,7 @@ def preparation(schema: Schema, config: VAEConfig) -> Preparation:
     return Preparation(divide=float(schema.levels), dequantize=True)
 
 
-def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
-    """The model: dense encoder and decoder with their heads, a standard Normal prior."""
-    network, posterior = config.network, config.posterior
-    if network.hidden is None or posterior.latent_dim is None or config.likelihood.family == "auto":
-        raise ConfigError("the configuration is not resolved", where=config.recipe)
-    latent = (posterior.latent_dim,)
-    encoder_key, decoder_key = jax.random.split(key)
-    head = (
-        NormalHead(latent, posterior.scale, posterior.scale_floor)
-        if posterior.kind == "normal"
-        else DeterministicHead(latent)
-    )
-    common = {
-        "activation": network.activation,
-        "initializer": network.initializer,
-        "drop_probability": network.drop_probability,
-        "weight_drop_probability": network.weight_drop_probability,
-    }
-    standardise, likelihood = _input(schema, config.likelihood), likelihood_head(schema, config.likelihood)
-    back = network.hidden[::-1] if network.decoder_hidden is None else network.decoder_hidden
-    encoder = Dense(
-        widths_between(schema.shape, network.hidden, head.num_outputs),
-        output_activation=network.encoder_output_activation,
-        key=encoder_key,
-        **common,
-    )
-    decoder = Dense(
-        widths_between(latent, back, likelihood.num_outputs),
-        output_activation=network.decoder_output_activation,
-        key=decoder_key,
-        **common,
-    )
-    return LatentModel(
-        StandardNormal(latent), Conditional(encoder, head, standardise), Conditional(decoder, likelihood)
-    )
-
-
-def _input(schema: Schema, likelihood: LikelihoodConfig) -> Standardise | None:
-    if schema.standardised:
-        return Standardise(*_scaling(schema))
-    if likelihood.family == "categorical":
-        top = 1.0 if schema.levels is None else schema.levels - 1.0
-        return Standardise(jnp.zeros(schema.shape), jnp.full(schema.shape, top))
-    return None
-
-
-def _scaling(schema: Schema) -> tuple[AnyArray, AnyArray]:
-    if schema.columns is None:
-        # jax's, not NumPy's: under eval_shape they take no memory, whatever shape a stranger's file claims.
-        return jnp.full(schema.shape, schema.shift, jnp.float32), jnp.full(schema.shape, schema.scale, jnp.float32)
-    return np.array([c.shift for c in schema.columns]), np.array([c.scale for c in schema.columns])
-
-
-def likelihood_head(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
-    """The decoder's head; real columns are modelled standardised and given in their own units.
-
-    Of counts both are of log(1 + x), which is what the model sees.
-    """
-    shape = schema.shape
-    match config.family:
-        case "bernoulli":
-            return BernoulliHead(shape, config.probability_floor)
-        case "continuous-bernoulli":
-            return ContinuousBernoulliHead(shape)
-        case "categorical":
-            return CategoricalHead(shape, schema.levels or 2)
-    head: AbstractHead
-    start = 0.0 if schema.standardised else -1.0
-    match config.scale:
-        case "fixed":
-            head = SharedScaleNormalHead(shape, Frozen(jnp.asarray(math.log(config.fixed_scale), jnp.float32)))
-        case "shared":
-            head = SharedScaleNormalHead(shape, jnp.asarray(start, jnp.float32), config.scale_floor)
-        case "feature":
-            head = SharedScaleNormalHead(shape, jnp.full(shape, start, jnp.float32), config.scale_floor)
-        case "network":
-            head = NormalHead(shape, "softplus", config.scale_floor)
-    return AffineHead(head, *_scaling(schema)) if schema.standardised else head
-
-
-def plan(schema: Schema, config: VAEConfig, steps_per_epoch: int) -> tuple[Stage, ...]:
+def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
     """One stage: start the output bias from the data, then train."""
     training, optimizer = config.training, config.optimizer
     budget = Budget(training.epochs, training.steps, training.minutes, training.patience)
@@ -227,7 +160,7 @@ def plan(schema: Schema, config: VAEConfig, steps_per_epoch: int) -> tuple[Stage
         learning_rate=optimizer.learning_rate,
         schedule=optimizer.schedule,
         warmup_steps=optimizer.warmup_steps,
-        total_steps=budget.total_steps(steps_per_epoch),
+        total_steps=budget.total_steps(size.steps_per_epoch),
         clip_value=optimizer.clip_value,
         clip_norm=optimizer.clip_norm,
         **optimizer.options,
@@ -235,31 +168,42 @@ def plan(schema: Schema, config: VAEConfig, steps_per_epoch: int) -> tuple[Stage
     prepare = preparation(schema, config)
 
     def start(model: LatentModel, data: Dataset) -> LatentModel:
-        decoder = model.decoder
-        if config.likelihood.output_bias == "zero" or not isinstance(decoder, Conditional):
-            return model
-        mean, frequencies = prepared_mean(data, prepare, schema.levels or 2)
-        started = decoder.with_output_bias(mean, frequencies)
-        return eqx.tree_at(lambda m: m.decoder, model, started)
+        if config.likelihood.output_bias == "data" and hasattr(model.decoder, "with_output_bias"):
+            mean, frequencies = prepared_mean(data, prepare, schema.levels or 2)
+            decoder: Any = model.decoder
+            model = eqx.tree_at(lambda m: m.decoder, model, decoder.with_output_bias(mean, frequencies))
+        if isinstance(model.prior_part, AbstractModelPrior):
+            model = eqx.tree_at(lambda m: m.prior_part, model, model.prior_part.started(data, prepare))
+        return model
 
-    return (Stage(make_objective(config, steps_per_epoch), made, budget, start),)
+    return (Stage(make_objective(config, size, math.prod(schema.shape)), made, budget, start),)
 
 
-def make_objective(config: VAEConfig, steps_per_epoch: int) -> AbstractObjective:
-    """The objective that a configuration names."""
-    objective = config.objective
-    if objective.name == "reconstruction":
-        return Reconstruction(objective.l2)
-    if config.posterior.kind == "deterministic":
+def make_objective(config: VAEConfig, size: Size, cells: int) -> AbstractObjective:
+    """The objective that a configuration names, for rows of so many cells."""
+    chosen, needs_density = config.objective, config.objective.name not in DETERMINISTIC
+    if config.posterior.kind == "deterministic" and needs_density:
         raise ConfigError(
-            "a deterministic encoder has no ELBO.",
+            f"a deterministic encoder has no density, which {chosen.name} needs.",
             where="objective.name",
-            fix="Use --set objective.name=reconstruction.",
+            fix=f"Use --set objective.name={DETERMINISTIC[0]}.",
         )
-    beta: Any = objective.beta
-    if objective.beta_warmup_epochs:
-        beta = optax.linear_schedule(0.0, beta, max(1, round(objective.beta_warmup_epochs * steps_per_epoch)))
-    return ELBO(objective.kl, objective.num_samples, beta, objective.free_bits, objective.l2)
+    options: dict[str, Any] = dict(chosen.options)
+    kind, given = lookup(OBJECTIVES, chosen.name, "objective.name"), {}
+    if "num_rows" in fields_of(kind) and options.get("estimator") == "stratified":
+        options.setdefault("num_rows", size.rows)
+    if any(field.name == "critic" and field.default is dataclasses.MISSING for field in dataclasses.fields(kind)):
+        key = jax.random.fold_in(jax.random.key(config.training.seed), 0xC217)
+        size_in = (config.posterior.latent_dim or 1) + (cells if chosen.name == "adversarial-bayes" else 0)
+        given["critic"] = Dense([size_in, *CRITIC, 1], activation="silu", key=key)
+    objective = make(kind, options, "objective", **given)
+    if chosen.beta_warmup_epochs:
+        if "beta" not in fields_of(kind):
+            raise ConfigError(f"{chosen.name} has no beta to warm up.", where="objective.beta_warmup_epochs",
+                              fix="Leave it out.")  # fmt: skip
+        steps = max(1, round(chosen.beta_warmup_epochs * size.steps_per_epoch))
+        objective = replace_field(objective, beta=optax.linear_schedule(0.0, options.get("beta", 1.0), steps))
+    return objective
 
 
 def prepared_mean(data: Dataset, prepare: Preparation, levels: int) -> tuple[np.ndarray, np.ndarray | None]:

@@ -54,7 +54,6 @@ class Settings:
     validation_batch_size: int = 500
     restore_best: bool = True
 
-
     def steps_per_epoch(self, rows: int) -> int:
         """How many batches the training rows make."""
         size = min(self.batch_size, rows)

@@ -1,0 +1,119 @@
+"""Invertible maps with the log-determinant of their slope, for one event of shape (n,); any of flowjax's has the same
+two methods."""
+
+from abc import abstractmethod
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.shapes import Array, Float, Key, Nats
+
+
+class AbstractBijection(eqx.Module):
+    """y = f(x; context), and back."""
+
+    @abstractmethod
+    def transform_and_log_det(self, x: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        r"""$f(x)$ and $\log\lvert\det \partial f/\partial x\rvert$."""
+
+    @abstractmethod
+    def inverse_and_log_det(self, y: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        r"""$f^{-1}(y)$ and $\log\lvert\det \partial f^{-1}/\partial y\rvert$."""
+
+
+class Stack(AbstractBijection):
+    """Bijections one after the other; between them the order of the variables is turned round."""
+
+    parts: tuple[AbstractBijection, ...]
+
+    def transform_and_log_det(self, x: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        total = jnp.zeros(())
+        for part in self.parts:
+            x, log_det = part.transform_and_log_det(x, context)
+            x, total = x[::-1], total + log_det
+        return x, total
+
+    def inverse_and_log_det(self, y: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        total = jnp.zeros(())
+        for part in reversed(self.parts):
+            y, log_det = part.inverse_and_log_det(y[::-1], context)
+            total = total + log_det
+        return y, total
+
+
+class Autoregressive(AbstractBijection):
+    r"""$y_i = \sigma_i x_i + (1 - \sigma_i)\, m_i$ where $m_i$ and $\sigma_i \in (0, 1)$ see $x_{<i}$ and the context.
+
+    One masked network with a hidden layer gives all of them at once, so that forwards is one pass and backwards n.
+    Inverse autoregressive flow: Kingma et al. (2016), arXiv 1606.04934, algorithm 1; masks: Germain et al. (2015).
+    """
+
+    weight: Float[Array, "n width"]
+    bias: Float[Array, " width"]
+    context_weight: Float[Array, "c width"]
+    output_weight: Float[Array, "width two_n"]
+    output_bias: Float[Array, " two_n"]
+
+    @classmethod
+    def create(cls, n: int, context_size: int, width: int, *, key: Key) -> "Autoregressive":
+        """He-normal first layer, a small last one, gates at sigmoid(2): close to the identity."""
+        first, second, third = jax.random.split(key, 3)
+        return cls(
+            jax.random.normal(first, (n, width)) * (2.0 / n) ** 0.5,
+            jnp.zeros(width),
+            jax.random.normal(second, (context_size, width)) * (2.0 / max(context_size, 1)) ** 0.5,
+            jax.random.normal(third, (width, 2 * n)) * 0.01,
+            jnp.concatenate([jnp.zeros(n), jnp.full(n, 2.0)]),
+        )
+
+    def _terms(self, x: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Array]:
+        n, width = self.weight.shape
+        seen = jnp.arange(n)  # input i may be seen by hidden units of degree >= i
+        degree = jnp.arange(width) % max(n - 1, 1)  # which outputs > degree may see
+        mask = (degree[None, :] >= seen[:, None]).astype(x.dtype)
+        output_mask = (seen[None, :] > degree[:, None]).astype(x.dtype)
+        hidden = x @ (self.weight * mask) + self.bias
+        if context is not None and self.context_weight.shape[0]:
+            hidden = hidden + context @ self.context_weight
+        masked = self.output_weight.reshape(width, 2, n) * output_mask[:, None, :]
+        mean, gate = (jax.nn.relu(hidden) @ masked.reshape(width, 2 * n) + self.output_bias).reshape(2, n)
+        return mean, gate
+
+    def transform_and_log_det(self, x: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        mean, gate = self._terms(x, context)
+        share = jax.nn.sigmoid(gate)
+        return share * x + (1.0 - share) * mean, jnp.sum(jax.nn.log_sigmoid(gate))
+
+    def inverse_and_log_det(self, y: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        def settle(i: Array, x: Array) -> Array:
+            # After pass i the first i + 1 variables are right.
+            mean, gate = self._terms(x, context)
+            share = jax.nn.sigmoid(gate)
+            return (y - (1.0 - share) * mean) / share
+
+        x = jax.lax.fori_loop(0, y.shape[0], settle, jnp.zeros_like(y))
+        return x, -jnp.sum(jax.nn.log_sigmoid(self._terms(x, context)[1]))
+
+
+class Planar(AbstractBijection):
+    r"""$y = x + \hat u \tanh(w \cdot x + b)$ with $w$, $u$ and $b$ read off the context, from `offset` on.
+
+    $\hat u$ is $u$ moved along $w$ so that $w \cdot \hat u > -1$, which makes the map invertible; its inverse has no
+    formula. Rezende & Mohamed (2015), arXiv 1505.05770, equations 10-12 and appendix A.1.
+    """
+
+    offset: int = eqx.field(static=True)
+
+    def transform_and_log_det(self, x: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        n = x.shape[0]
+        assert context is not None
+        own = context[self.offset : self.offset + 2 * n + 1]
+        w, u, b = own[:n], own[n : 2 * n], own[2 * n]
+        along = jnp.dot(w, u)
+        moved = u + (jax.nn.softplus(along) - 1.0 - along) * w / (jnp.dot(w, w) + 1e-8)
+        bent = jnp.tanh(jnp.dot(w, x) + b)
+        return x + moved * bent, jnp.log1p((1.0 - bent**2) * jnp.dot(w, moved))
+
+    def inverse_and_log_det(self, y: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        raise TypeError("a planar flow has no inverse in closed form: its density is known for its own draws only")

@@ -1,0 +1,86 @@
+"""Several levels of latents, each drawn given the one before it; and a distribution pushed through a bijection."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+
+from latens.distributions.base import AbstractDistribution
+from latens.shapes import Array, Float, Key, Nats, Shaped
+
+
+class Chain(AbstractDistribution[tuple[Array, ...]]):
+    r"""$p(z_1, \dots, z_L) = p(z_1) \prod_{l>1} p(z_l \mid z_{l-1})$: an event is a tuple, one entry a level.
+
+    **Arguments:** `first` the distribution of the level that is drawn first; `parts` maps an event of one level to the
+    distribution of the next; `backwards`: the level drawn first stands last in the tuple (a prior from the top down
+    has the same order of levels as a posterior from the bottom up).
+    """
+
+    first: AbstractDistribution
+    parts: tuple[Callable[[Array], AbstractDistribution], ...]
+    backwards: bool = eqx.field(static=True, default=False)
+
+    def sample_and_log_prob(self, *, key: Key) -> tuple[tuple[Array, ...], Nats]:
+        levels, total = [], None
+        for level in range(len(self.parts) + 1):
+            distribution = self.first if level == 0 else self.parts[level - 1](levels[-1])
+            event, density = distribution.sample_and_log_prob(key=jax.random.fold_in(key, level))
+            levels.append(event)
+            total = density if total is None else total + density
+        assert total is not None
+        return self._ordered(levels), total
+
+    def sample(self, *, key: Key) -> tuple[Array, ...]:
+        return self.sample_and_log_prob(key=key)[0]
+
+    def log_prob(self, event: tuple[Array, ...]) -> Nats:
+        levels = self._ordered(list(event))
+        total = self.first.log_prob(levels[0])
+        for part, given, level in zip(self.parts, levels[:-1], levels[1:]):
+            total = total + part(given).log_prob(level)
+        return total
+
+    def mean(self) -> tuple[Array, ...]:
+        """The mean of the first level, and of each next one given that: where the chain goes without noise."""
+        first: Any = self.first
+        levels = [first.mean()]
+        for part in self.parts:
+            distribution: Any = part(levels[-1])
+            levels.append(distribution.mean())
+        return self._ordered(levels)
+
+    def _ordered(self, levels: list[Array]) -> tuple[Array, ...]:
+        return tuple(reversed(levels)) if self.backwards else tuple(levels)
+
+
+class Transformed(AbstractDistribution[Array]):
+    r"""$y = f(x)$ with $x$ from `base`: $\log p(y) = \log p(x) - \log\lvert\det \partial f / \partial x\rvert$.
+
+    **Arguments:** `base` over events of shape (n,); `bijection` any of flowjax's (or one of the same two methods);
+    `context` what it is conditioned on, of shape (c,).
+
+    `sample_and_log_prob` goes forwards only; `log_prob` inverts, which is slow for inverse autoregressive flows.
+    """
+
+    base: AbstractDistribution
+    bijection: Any
+    context: Float[Array, " c"] | None = None
+
+    def sample(self, *, key: Key) -> Float[Array, " n"]:
+        return self.sample_and_log_prob(key=key)[0]
+
+    def sample_and_log_prob(self, *, key: Key) -> tuple[Float[Array, " n"], Nats]:
+        x, density = self.base.sample_and_log_prob(key=key)
+        y, log_det = self.bijection.transform_and_log_det(x, self.context)
+        return y, density - log_det
+
+    def log_prob(self, event: Shaped[Array, " n"]) -> Nats:
+        x, log_det = self.bijection.inverse_and_log_det(event, self.context)
+        return self.base.log_prob(x) + log_det
+
+    def mean(self) -> Float[Array, " n"]:
+        """The image of the base's mean: the middle of the distribution, not its expectation."""
+        base: Any = self.base
+        return self.bijection.transform_and_log_det(base.mean(), self.context)[0]

@@ -1,0 +1,115 @@
+"""Counts: Poisson, negative binomial, and either with more zeros than it has by itself.
+
+A count is a whole number held as a float (integers are accepted), because networks read it; any other number has
+probability 0. Rates and dispersions are logarithms.
+"""
+
+import jax
+import jax.numpy as jnp
+
+from latens.distributions.base import AbstractFactorised
+from latens.distributions.special import excess, log_count_remainder, stirling_error
+from latens.shapes import Array, Float, Key, Shaped
+
+
+def _as_counts(event: Shaped[Array, "*x"], like: Float[Array, "..."]) -> tuple[Array, Array]:
+    """The counts in the precision of the parameters, and which of them are counts at all."""
+    count = event.astype(like.dtype)
+    valid = (count >= 0.0) & (count == jnp.floor(count))
+    return jnp.where(valid, count, 0.0), valid
+
+
+class Poisson(AbstractFactorised):
+    r"""$\prod_i \frac{\lambda_i^{x_i} e^{-\lambda_i}}{x_i!}$.
+
+    **Arguments:** `log_rate` ($\log\lambda$) of shape (*x).
+
+    >>> round(float(Poisson(jnp.log(jnp.array([3.0]))).log_prob(jnp.array([0.0]))), 5)
+    -3.0
+    """
+
+    log_rate: Float[Array, "*x"]
+
+    def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        return jax.random.poisson(key, jnp.exp(self.log_rate)).astype(self.log_rate.dtype)
+
+    def log_prob_terms(self, event: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
+        count, valid = _as_counts(event, self.log_rate)
+        is_zero = count == 0.0
+        safe = jnp.where(is_zero, 1.0, count)
+        # x log(rate) - rate - log x! for x > 0, with the large terms cancelled: the loss for the ratio of rate and x.
+        some = -safe * excess(self.log_rate - jnp.log(safe)) - log_count_remainder(safe)
+        return jnp.where(valid, jnp.where(is_zero, -jnp.exp(self.log_rate), some), -jnp.inf)
+
+    def mean(self) -> Float[Array, "*x"]:
+        return jnp.exp(self.log_rate)
+
+
+class NegativeBinomial(AbstractFactorised):
+    r"""Counts with mean $\mu$ and variance $\mu + \mu^2/\theta$: a Poisson whose rate is Gamma distributed.
+
+    $\frac{\Gamma(x + \theta)}{\Gamma(\theta)\,x!}
+    \left(\frac{\theta}{\theta + \mu}\right)^\theta \left(\frac{\mu}{\theta + \mu}\right)^x$; a large dispersion
+    parameter $\theta$ makes it a Poisson.
+
+    **Arguments:** `log_mean` ($\log\mu$) of shape (*x); `log_dispersion` ($\log\theta$) of a shape that broadcasts to
+    it. Samples are not differentiable.
+
+    >>> density = NegativeBinomial(jnp.log(jnp.array([3.0])), jnp.log(jnp.array([2.0])))
+    >>> round(float(density.log_prob(jnp.array([4.0]))), 5)
+    -2.26645
+    """
+
+    log_mean: Float[Array, "*x"]
+    log_dispersion: Float[Array, "..."]
+
+    def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        rate_key, count_key = jax.random.split(key)
+        log_dispersion = jnp.broadcast_to(self.log_dispersion, self.log_mean.shape)
+        log_rate = jax.random.loggamma(rate_key, jnp.exp(log_dispersion)) + self.log_mean - log_dispersion
+        return jax.random.poisson(count_key, jnp.exp(log_rate)).astype(self.log_mean.dtype)
+
+    def log_prob_terms(self, event: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
+        count, valid = _as_counts(event, self.log_mean)
+        mean, theta = jnp.exp(self.log_mean), jnp.exp(self.log_dispersion)
+        # log((x + theta) / (mean + theta)), which is small where x is near the mean or theta is large
+        t = jnp.log1p((count - mean) / (mean + theta))
+        is_zero = count == 0.0
+        safe = jnp.where(is_zero, 1.0, count)
+        of_count = safe * excess(t + self.log_mean - jnp.log(safe)) + log_count_remainder(safe)
+        total = safe + theta
+        some = 0.5 * jnp.log(theta / total) + stirling_error(total) - stirling_error(theta)
+        some = some - theta * excess(t) - of_count
+        none = -theta * jax.nn.softplus(self.log_mean - self.log_dispersion)
+        return jnp.where(valid, jnp.where(is_zero, none, some), -jnp.inf)
+
+    def mean(self) -> Float[Array, "*x"]:
+        return jnp.exp(self.log_mean)
+
+
+class ZeroInflated(AbstractFactorised):
+    r"""A count that is 0 with probability $\pi$, and else drawn from `inner`.
+
+    $p(0) = \pi + (1 - \pi)\,p_{inner}(0)$ and $p(x) = (1 - \pi)\,p_{inner}(x)$ for $x > 0$.
+
+    **Arguments:** `inner`, counts of shape (*x); `logits` of $\pi$, of shape (*x).
+    """
+
+    inner: AbstractFactorised
+    logits: Float[Array, "*x"]
+
+    def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        coin_key, count_key = jax.random.split(key)
+        is_extra = jax.random.bernoulli(coin_key, jax.nn.sigmoid(self.logits))
+        return jnp.where(is_extra, 0.0, self.inner.sample(key=count_key))
+
+    def log_prob_terms(self, event: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
+        inner = self.inner.log_prob_terms(event)
+        # An impossible count must reach neither the value of the other counts nor a gradient.
+        possible = inner > -jnp.inf
+        kept = jnp.where(possible, inner, 0.0) - jax.nn.softplus(self.logits)
+        terms = jnp.where(event == 0, jnp.logaddexp(-jax.nn.softplus(-self.logits), kept), kept)
+        return jnp.where(possible, terms, -jnp.inf)
+
+    def mean(self) -> Float[Array, "*x"]:
+        return jax.nn.sigmoid(-self.logits) * self.inner.mean()

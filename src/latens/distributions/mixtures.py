@@ -1,0 +1,129 @@
+"""Mixtures: of whole events, or of each variable by itself; and the logistic over the levels of a pixel."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latens.distributions.base import AbstractDistribution, AbstractFactorised
+from latens.distributions.special import log_sigmoid_difference
+from latens.shapes import Array, Float, Int, Key, Nats, Shaped
+
+
+class Mixture(AbstractDistribution[Any]):
+    r"""$p(x) = \sum_k w_k\,p_k(x)$ with components of one family; one component makes the whole event.
+
+    **Arguments:** `logits` of shape (k,), any real numbers: $w = \mathrm{softmax}(l)$; `components`, one distribution
+    whose arrays are led by k (`jax.vmap(DiagonalNormal)(locs, log_scales)`). A sample is differentiable in the
+    component that it came from, not in the weights.
+
+    >>> from latens.distributions import Bernoulli
+    >>> pair = Mixture(jnp.zeros(2), jax.vmap(Bernoulli)(jnp.array([[20.0], [-20.0]])))
+    >>> round(float(pair.log_prob(jnp.ones(1))), 6)  # log(1/2)
+    -0.693147
+    """
+
+    logits: Float[Array, " k"]
+    components: AbstractDistribution
+
+    def component(self, index: Int[Array, ""] | int) -> AbstractDistribution:
+        """The component of that number."""
+        return jax.tree.map(lambda leaf: leaf[index], self.components)
+
+    def sample(self, *, key: Key) -> Any:
+        which, inside = jax.random.split(key)
+        return self.component(jax.random.categorical(which, self.logits)).sample(key=inside)
+
+    def log_responsibilities(self, event: Any) -> Float[Array, " k"]:
+        r"""$\log p(k \mid x)$: how likely it is that the event came from each component."""
+        return jax.nn.log_softmax(self._log_joint(event))
+
+    def log_prob(self, event: Any) -> Nats:
+        return jax.nn.logsumexp(self._log_joint(event))
+
+    def _log_joint(self, event: Any) -> Float[Array, " k"]:
+        return jax.nn.log_softmax(self.logits) + jax.vmap(lambda part: part.log_prob(event))(self.components)
+
+    def mean(self) -> Any:
+        """The mean over all components. **Raises:** TypeError where they have none."""
+        if not hasattr(self.components, "mean"):
+            raise TypeError(f"{type(self.components).__name__} has no mean in closed form")
+        weights = jax.nn.softmax(self.logits)
+        means = jax.vmap(lambda part: part.mean())(self.components)
+        return jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, axes=1), means)
+
+
+class VariableMixture(AbstractFactorised):
+    r"""$p(x_i) = \sum_k w_{ik}\,p_{ik}(x_i)$: a mixture for each variable by itself, as for the pixels of PixelCNN++.
+
+    **Arguments:** `logits` of shape (*x, k); `components`, a factorised distribution over events of shape (*x, k).
+    Samples are differentiable in the components, not in the weights.
+
+    >>> from latens.distributions import Bernoulli
+    >>> pair = VariableMixture(jnp.zeros((1, 2)), Bernoulli(jnp.array([[20.0, -20.0]])))
+    >>> round(float(pair.log_prob(jnp.ones(1))), 6)  # log(1/2)
+    -0.693147
+    """
+
+    logits: Float[Array, "*x k"]
+    components: AbstractFactorised
+
+    def sample(self, *, key: Key) -> Shaped[Array, "*x"]:
+        which, inside = jax.random.split(key)
+        chosen = jax.random.categorical(which, self.logits)[..., None]
+        events = self.components.sample(key=inside)
+        levels = jax.lax.broadcasted_iota(chosen.dtype, self.logits.shape, self.logits.ndim - 1)
+        return jnp.sum(jnp.where(chosen == levels, events, jnp.zeros_like(events)), axis=-1, dtype=events.dtype)
+
+    def log_prob_terms(self, event: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
+        terms = self.components.log_prob_terms(jnp.broadcast_to(event[..., None], self.logits.shape))
+        return jax.nn.logsumexp(jax.nn.log_softmax(self.logits) + terms, axis=-1)
+
+    def mean(self) -> Float[Array, "*x"]:
+        return jnp.sum(jax.nn.softmax(self.logits) * self.components.mean(), axis=-1)
+
+
+class DiscretisedLogistic(AbstractFactorised):
+    r"""A logistic over $[-1, 1]$ seen through `levels` bins, whose outermost bins hold the tails.
+
+    Level $j$ lies at $v_j = 2 j / (L - 1) - 1$ and its bin reaches $1/(L - 1)$ to both sides:
+    $p(j) = \sigma(\frac{v_j + h - \mu}{s}) - \sigma(\frac{v_j - h - \mu}{s})$ with $h = 1/(L-1)$.
+    An event holds integers $0 \dots L-1$, and the mean is the expected level.
+    Salimans, Karpathy, Chen & Kingma (2017), "PixelCNN++", section 2.1.
+
+    **Arguments:** `loc` and `log_scale` of shape (*x), in units of $[-1, 1]$; `levels` $L \ge 2$.
+
+    >>> one = DiscretisedLogistic(jnp.zeros(1), jnp.log(jnp.full(1, 0.1)))
+    >>> round(float(one.log_prob(jnp.array([128]))), 5)
+    -3.93234
+    """
+
+    loc: Float[Array, "*x"]
+    log_scale: Float[Array, "*x"]
+    levels: int = eqx.field(static=True, default=256)
+
+    def sample(self, *, key: Key) -> Int[Array, "*x"]:
+        noise = jax.random.logistic(key, self.loc.shape, self.loc.dtype)
+        value = self.loc + jnp.exp(self.log_scale) * noise
+        last = self.levels - 1
+        return jnp.clip(jnp.round(0.5 * last * (value + 1.0)), 0.0, float(last)).astype(jnp.int32)
+
+    def log_prob_terms(self, event: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
+        level = event.astype(self.loc.dtype)
+        last = self.levels - 1
+        per_scale = jnp.exp(-self.log_scale)
+        width = per_scale * (2.0 / last)
+        low = ((2.0 * level - 1.0) / last - 1.0 - self.loc) * per_scale
+        terms = jnp.where(level <= 0.0, -jax.nn.softplus(-low - width), log_sigmoid_difference(low, width))
+        terms = jnp.where(level >= float(last), -jax.nn.softplus(low), terms)
+        valid = (level >= 0.0) & (level <= float(last)) & (level == jnp.floor(level))
+        return jnp.where(valid, terms, -jnp.inf)
+
+    def mean(self) -> Float[Array, "*x"]:
+        # The expectation of a whole number is the sum of P(x >= j) over j = 1, 2, ...
+        edges = (2.0 * np.arange(1, self.levels) - 1.0) / (self.levels - 1) - 1.0
+        edges = jnp.asarray(edges, self.loc.dtype).reshape(*(1,) * self.loc.ndim, -1)
+        above = (self.loc[..., None] - edges) * jnp.exp(-self.log_scale)[..., None]
+        return jnp.sum(jax.nn.sigmoid(above), axis=-1)

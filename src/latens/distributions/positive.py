@@ -1,0 +1,151 @@
+"""Positive numbers, fractions and proportions: Gamma, Beta, Kumaraswamy, Dirichlet.
+
+Outside its support a density is minus infinity, with a gradient of zero. A sample that would round onto the edge of the
+support is the nearest number inside it.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import betaln
+
+from latens.distributions.base import AbstractDistribution, AbstractFactorised
+from latens.distributions.special import HALF_LOG_2PI, excess, stirling_error
+from latens.shapes import Array, Float, Key, Nats
+
+
+def above_zero(event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    """At least the smallest normal number of its precision, whose logarithm is finite."""
+    return jnp.maximum(event, float(jnp.finfo(event.dtype).tiny))
+
+
+def inside_unit(event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    """Strictly between 0 and 1 in its precision."""
+    kind = jnp.finfo(event.dtype)
+    return jnp.clip(event, float(kind.tiny), 1.0 - float(kind.epsneg))
+
+
+class Gamma(AbstractFactorised):
+    r"""$\prod_i \frac{\lambda_i^{a_i}}{\Gamma(a_i)} x_i^{a_i - 1} e^{-\lambda_i x_i}$ on $x > 0$.
+
+    **Arguments:** `log_concentration` ($\log a$) of shape (*x); `log_rate` ($\log\lambda$) of a shape that
+    broadcasts to it. The mean is $a/\lambda$. Samples are differentiable in both.
+
+    >>> round(float(Gamma(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.ones(1))), 6)  # an exponential
+    -1.0
+    """
+
+    log_concentration: Float[Array, "*x"]
+    log_rate: Float[Array, "..."]
+
+    def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        log_unit = jax.random.loggamma(key, jnp.exp(self.log_concentration))
+        return above_zero(jnp.exp(log_unit - self.log_rate))
+
+    def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        inside = event > 0.0
+        log_event = jnp.log(jnp.where(inside, event, 1.0))
+        a = jnp.exp(self.log_concentration)
+        # a log(rate x) - rate x - log Gamma(a), with the large terms cancelled: t is the log of x over its mean.
+        t = log_event + self.log_rate - self.log_concentration
+        terms = -a * excess(t) + 0.5 * self.log_concentration - HALF_LOG_2PI - stirling_error(a) - log_event
+        return jnp.where(inside, terms, -jnp.inf)
+
+    def mean(self) -> Float[Array, "*x"]:
+        return jnp.exp(self.log_concentration - self.log_rate)
+
+
+class Beta(AbstractFactorised):
+    r"""$\prod_i \frac{x_i^{a_i - 1}(1 - x_i)^{b_i - 1}}{B(a_i, b_i)}$ on $0 < x < 1$.
+
+    **Arguments:** `log_alpha` ($\log a$) and `log_beta` ($\log b$), both of shape (*x). The mean is $a/(a+b)$.
+    Samples are differentiable in both.
+
+    >>> round(float(Beta(jnp.log(jnp.array([2.0])), jnp.log(jnp.array([2.0]))).log_prob(jnp.array([0.5]))), 4)
+    0.4055
+    """
+
+    log_alpha: Float[Array, "*x"]
+    log_beta: Float[Array, "*x"]
+
+    def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        first, second = jax.random.split(key)
+        log_ratio = jax.random.loggamma(first, jnp.exp(self.log_alpha))
+        log_ratio = log_ratio - jax.random.loggamma(second, jnp.exp(self.log_beta))
+        return inside_unit(jax.nn.sigmoid(log_ratio))
+
+    def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        inside = (event > 0.0) & (event < 1.0)
+        safe = jnp.where(inside, event, 0.5)
+        a, b = jnp.exp(self.log_alpha), jnp.exp(self.log_beta)
+        log_total = jnp.logaddexp(self.log_alpha, self.log_beta)
+        log_x, log_rest = jnp.log(safe), jnp.log1p(-safe)
+        # The large terms of a log x + b log(1 - x) - log B(a, b) cancel in this form.
+        loss = a * excess(log_x - self.log_alpha + log_total) + b * excess(log_rest - self.log_beta + log_total)
+        constant = 0.5 * (self.log_alpha + self.log_beta - log_total) - HALF_LOG_2PI
+        constant = constant + stirling_error(a + b) - stirling_error(a) - stirling_error(b)
+        return jnp.where(inside, constant - loss - log_x - log_rest, -jnp.inf)
+
+    def mean(self) -> Float[Array, "*x"]:
+        return jax.nn.sigmoid(self.log_alpha - self.log_beta)
+
+
+class Kumaraswamy(AbstractFactorised):
+    r"""$\prod_i a_i b_i x_i^{a_i - 1}(1 - x_i^{a_i})^{b_i - 1}$ on $0 < x < 1$: like Beta, with samples in closed form.
+
+    **Arguments:** `log_a` and `log_b`, both of shape (*x). The mean is $b\,B(1 + 1/a, b)$; a sample is
+    $(1 - u^{1/b})^{1/a}$ with $u$ uniform. Nalisnick & Smyth (2017), "Stick-breaking variational autoencoders", use
+    it for stick lengths.
+
+    >>> round(float(Kumaraswamy(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.array([0.3]))), 6)  # uniform
+    0.0
+    """
+
+    log_a: Float[Array, "*x"]
+    log_b: Float[Array, "*x"]
+
+    def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        # The logarithm of a uniform number is minus an exponential one.
+        log_u = -jax.random.exponential(key, self.log_a.shape, self.log_a.dtype)
+        log_rest = jnp.log(above_zero(-jnp.expm1(log_u * jnp.exp(-self.log_b))))
+        return inside_unit(jnp.exp(log_rest * jnp.exp(-self.log_a)))
+
+    def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        inside = (event > 0.0) & (event < 1.0)
+        log_x = jnp.log(jnp.where(inside, event, 0.5))
+        a = jnp.exp(self.log_a)
+        log_rest = jnp.log(-jnp.expm1(a * log_x))
+        terms = self.log_a + self.log_b + (a - 1.0) * log_x + jnp.expm1(self.log_b) * log_rest
+        return jnp.where(inside, terms, -jnp.inf)
+
+    def mean(self) -> Float[Array, "*x"]:
+        return jnp.exp(self.log_b + betaln(1.0 + jnp.exp(-self.log_a), jnp.exp(self.log_b)))
+
+
+class Dirichlet(AbstractDistribution[Array]):
+    r"""$\Gamma(\sum_i a_i)\prod_i \frac{x_i^{a_i - 1}}{\Gamma(a_i)}$ for proportions $x_i > 0$ with $\sum_i x_i = 1$.
+
+    The density is with respect to the first $n - 1$ proportions. One event is one vector of proportions.
+
+    **Arguments:** `log_concentration` ($\log a$) of shape (n,). Samples are differentiable in it.
+
+    >>> round(float(Dirichlet(jnp.zeros(3)).log_prob(jnp.full(3, 1 / 3))), 5)  # uniform: log 2!
+    0.69315
+    """
+
+    log_concentration: Float[Array, " n"]
+
+    def sample(self, *, key: Key) -> Float[Array, " n"]:
+        return above_zero(jax.nn.softmax(jax.random.loggamma(key, jnp.exp(self.log_concentration))))
+
+    def log_prob(self, event: Float[Array, " n"]) -> Nats:
+        inside = jnp.all(event > 0.0)
+        log_x = jnp.log(jnp.where(inside, event, 1.0 / event.size))
+        a, log_total = jnp.exp(self.log_concentration), jax.nn.logsumexp(self.log_concentration)
+        # As for Beta: a sum to one turns sum(a log x) into a sum of small losses.
+        loss = a * excess(log_x - self.log_concentration + log_total)
+        terms = 0.5 * self.log_concentration - stirling_error(a) - HALF_LOG_2PI - log_x - loss
+        total = jnp.sum(terms) - 0.5 * log_total + stirling_error(jnp.exp(log_total)) + HALF_LOG_2PI
+        return jnp.where(inside, total, -jnp.inf)
+
+    def mean(self) -> Float[Array, " n"]:
+        return jax.nn.softmax(self.log_concentration)

@@ -1,0 +1,112 @@
+"""Special functions whose large terms are cancelled by hand, so that single precision keeps its digits."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.scipy.special import digamma, gammaln
+
+from latens.shapes import Array, Float
+
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+LOG_2 = math.log(2.0)
+
+
+def excess(t: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    r"""$e^t - 1 - t \ge 0$: what an exponential family loses for a log ratio of $t$."""
+    return jnp.expm1(t) - t
+
+
+def stirling_error(z: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    r"""$\delta(z) = \log\Gamma(z) - [(z - \frac12)\log z - z + \frac12\log 2\pi]$ for $z > 0$, near $1/(12 z)$.
+
+    Densities written with $\delta$ hold no difference of large log gammas. Loader (2000), "Fast and accurate
+    computation of binomial probabilities", does the same for counts.
+    """
+    is_small = z < 8.0
+    small, large = jnp.where(is_small, z, 8.0), jnp.where(is_small, 8.0, z)
+    exact = gammaln(small) - (small - 0.5) * jnp.log(small) + small - HALF_LOG_2PI
+    u = 1.0 / large**2
+    series = 1 / 12 + u * (-1 / 360 + u * (1 / 1260 + u * (-1 / 1680 + u * (1 / 1188 - u * (691 / 360360)))))
+    return jnp.where(is_small, exact, series / large)
+
+
+def log_minus_digamma(z: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    r"""$\log z - \psi(z) > 0$ for $z > 0$, near $1/(2 z)$."""
+    is_small = z < 8.0
+    small, large = jnp.where(is_small, z, 8.0), jnp.where(is_small, 8.0, z)
+    u = 1.0 / large**2
+    series = 1 / 12 + u * (-1 / 120 + u * (1 / 252 + u * (-1 / 240 + u * (1 / 132 - u * (691 / 32760)))))
+    return jnp.where(is_small, jnp.log(small) - digamma(small), 0.5 / large + u * series)
+
+
+def log_gamma_ratio(a: Float[Array, "*x"], step: Float[Array, "*x"] | float) -> Float[Array, "*x"]:
+    r"""$\log\Gamma(a + s) - \log\Gamma(a)$ for $a, a + s > 0$, exact also where $a$ is large."""
+    total = a + step
+    change = (a - 0.5) * jnp.log1p(step / a) + step * jnp.log(total) - step
+    return change + stirling_error(total) - stirling_error(a)
+
+
+def log_count_remainder(count: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    r"""$\log x! - x\log x + x = \frac12\log 2\pi x + \delta(x)$ for $x > 0$, and its limit 0 at $x = 0$."""
+    safe = jnp.where(count > 0, count, 1.0)
+    return jnp.where(count > 0, HALF_LOG_2PI + 0.5 * jnp.log(safe) + stirling_error(safe), 0.0)
+
+
+def log_sigmoid_difference(low: Float[Array, "*x"], width: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    r"""$\log[\sigma(a + w) - \sigma(a)] = -\log(1 + e^{-a-w}) - \log(1 + e^{a}) + \log(1 - e^{-w})$ for $w > 0$."""
+    return -jax.nn.softplus(-low - width) - jax.nn.softplus(low) + jnp.log(-jnp.expm1(-width))
+
+
+def _debye_polynomials(count: int) -> np.ndarray:
+    r"""Coefficients (by powers of $t^2$) of $u_k(t) / t^k$ in the expansion of $I_\nu$ for large order.
+
+    $u_{k+1} = \frac12 t^2 (1 - t^2) u_k' + \frac18 \int_0^t (1 - 5 s^2) u_k(s)\,ds$, $u_0 = 1$: NIST Digital
+    Library of Mathematical Functions, 10.41.9.
+    """
+    polynomial = np.polynomial.Polynomial
+    u, rows = polynomial([1.0]), np.zeros((count, count))
+    for k in range(count):
+        rows[k, : k + 1] = u.coef[k::2][: k + 1]
+        integral = (polynomial([1.0, 0.0, -5.0]) * u).integ()
+        u = 0.5 * polynomial([0.0, 0.0, 1.0, 0.0, -1.0]) * u.deriv() + integral / 8
+        u = polynomial(np.pad(u.coef, (0, max(0, 3 * (k + 1) + 1 - u.coef.size))))
+    return rows
+
+
+_DEBYE = _debye_polynomials(9)
+_SERIES = np.arange(72.0)
+
+
+def log_bessel_scaled(order: float, x: Float[Array, ""]) -> Float[Array, ""]:
+    r"""$G_\nu(x) = x + \nu\log x - \log I_\nu(x)$ for order $\nu \ge 0$ and $x \ge 0$, smooth down to $x = 0$.
+
+    The power series where $\nu^2 + x^2 < 25^2$, else the uniform expansion for large order with nine terms, in
+    which $x$ cancels exactly: with $p = \sqrt{\nu^2 + x^2}$, $t = \nu / p$,
+    $\log I_\nu = p - \nu\log\frac{\nu + p}{x} - \frac12\log 2\pi p + \log\sum_k u_k(t)/\nu^k$. Both are within 1e-11.
+    NIST Digital Library of Mathematical Functions, 10.25.2 and 10.41.3.
+    """
+    near = x * x + order * order < 25.0**2
+    # By series: I(x) = (x/2)^order sum_k (x^2/4)^k / (k! Gamma(order + k + 1)), terms all positive.
+    small = jnp.where(near, x, 1.0)
+    log_quarter = 2.0 * jnp.log(jnp.where(small > 0, small, 1.0) / 2.0)
+    constants = np.array([math.lgamma(k + 1) + math.lgamma(order + k + 1) for k in _SERIES])
+    exponents = jnp.asarray(_SERIES, x.dtype) * log_quarter - jnp.asarray(constants, x.dtype)
+    at_zero = math.lgamma(order + 1)
+    series = jnp.where(small > 0, -jax.nn.logsumexp(exponents), at_zero)
+    by_series = small + order * LOG_2 + series
+    # By expansion.
+    large = jnp.where(near, 25.0 + order, x)
+    p = jnp.sqrt(order * order + large * large)
+    squares = (order / p) ** 2
+    total = jnp.ones_like(p)
+    for k in range(1, len(_DEBYE)):
+        total = total + jnp.polyval(jnp.asarray(_DEBYE[k, k::-1], x.dtype), squares) / p**k
+    leading = order * jnp.log(order + p) - order * order / (large + p)
+    return jnp.where(near, by_series, leading + HALF_LOG_2PI + 0.5 * jnp.log(p) - jnp.log(total))
+
+
+def log_sphere_area(dimension: int) -> float:
+    r"""$\log\frac{2\pi^{m/2}}{\Gamma(m/2)}$, of the unit sphere in $m$ dimensions."""
+    return LOG_2 + 0.5 * dimension * math.log(math.pi) - math.lgamma(0.5 * dimension)

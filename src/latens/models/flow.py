@@ -1,0 +1,51 @@
+"""A posterior that is a flow: a Normal from the encoder, pushed through bijections that read the encoder too."""
+
+from typing import Literal
+
+import equinox as eqx
+import jax
+
+from latens.distributions.bijections import AbstractBijection, Autoregressive, Planar, Stack
+from latens.distributions.chain import Transformed
+from latens.models.heads import AbstractHead, NormalHead
+from latens.shapes import Array, Float, Key
+
+
+class FlowHead(AbstractHead):
+    r"""$z = f_K \circ \dots \circ f_1(z_0; h)$ with $z_0 \sim N(\mu, \sigma^2)$ and $\mu, \sigma, h$ from the network.
+
+    The outputs are the Normal's, then `context_size` numbers h that the bijection reads. Rezende & Mohamed (2015);
+    inverse autoregressive flow: Kingma et al. (2016).
+    """
+
+    normal: NormalHead
+    bijection: AbstractBijection
+    context_size: int = eqx.field(static=True)
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    @property
+    def num_outputs(self) -> int:
+        return self.normal.num_outputs + self.context_size
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Transformed:
+        split = self.normal.num_outputs
+        context = outputs[split:] if self.context_size else None
+        return Transformed(self.normal(outputs[:split]), self.bijection, context)
+
+
+def flow_head(
+    normal: NormalHead, kind: Literal["iaf", "planar"], *, layers: int, width: int, context_size: int, key: Key
+) -> FlowHead:
+    """A Normal head with a flow of `layers` bijections after it.
+
+    **Arguments:** `width` of the masked networks and `context_size`, what they read of the encoder, are an inverse
+    autoregressive flow's; a planar flow reads all its numbers from the encoder.
+    """
+    (n,) = normal.shape
+    if kind == "planar":
+        parts = tuple(Planar(layer * (2 * n + 1)) for layer in range(layers))
+        size = layers * (2 * n + 1)
+        return FlowHead(shape=normal.shape, normal=normal, bijection=Stack(parts), context_size=size)
+    keys = jax.random.split(key, layers)
+    flows = tuple(Autoregressive.create(n, context_size, width, key=k) for k in keys)
+    return FlowHead(shape=normal.shape, normal=normal, bijection=Stack(flows), context_size=context_size)

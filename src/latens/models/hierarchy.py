@@ -1,0 +1,53 @@
+"""Several levels of latents: q goes up from x, p comes down to it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import numpy as np
+
+from latens.distributions import AbstractDistribution
+from latens.distributions.chain import Chain
+from latens.models.conditional import Conditional
+from latens.shapes import Array, Key
+
+
+class Upwards(eqx.Module):
+    r"""$q(z_1 \mid x) \prod_{l>1} q(z_l \mid z_{l-1})$: the encoder of a hierarchy, one part a level."""
+
+    parts: tuple[Conditional, ...]
+
+    def __call__(
+        self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
+    ) -> Chain:
+        first = self.parts[0](x, cond=cond, mask=mask, key=key)
+        return Chain(first, tuple(_given(part, cond, key) for part in self.parts[1:]))
+
+
+class Downwards(eqx.Module):
+    r"""$p(z_L) \prod_{l<L} p(z_l \mid z_{l+1})$: the prior of a hierarchy; `parts` from the top level down."""
+
+    top: AbstractDistribution
+    parts: tuple[Conditional, ...]
+
+    def __call__(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Chain:
+        return Chain(self.top, tuple(_given(part, cond, key) for part in self.parts), backwards=True)
+
+
+class FromLowest(eqx.Module):
+    r"""$p(x \mid z_1)$: a decoder that sees the lowest level of a hierarchy."""
+
+    part: Conditional
+
+    def __call__(
+        self, z: tuple[Array, ...], *, cond: dict[str, Any] | None = None, key: Key | None = None
+    ) -> AbstractDistribution:
+        return self.part(z[0], cond=cond, key=key)
+
+    def with_output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> "FromLowest":
+        """The same decoder with its last bias started at the data's mean."""
+        return FromLowest(self.part.with_output_bias(mean, frequencies))
+
+
+def _given(part: Conditional, cond: dict[str, Any] | None, key: Key | None) -> Callable[[Array], AbstractDistribution]:
+    return eqx.Partial(part, cond=cond, key=key)

@@ -1,0 +1,247 @@
+"""Heads for counts, positive numbers, fractions, pixels and heavy tails; every bound is made here."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latens.distributions import (
+    Beta,
+    DiscretisedLogistic,
+    Gamma,
+    Laplace,
+    Logistic,
+    LogNormal,
+    NegativeBinomial,
+    Poisson,
+    StudentT,
+    ZeroInflated,
+)
+from latens.models.heads import AbstractHead, ScaleForm
+from latens.shapes import Array, Float
+from latens.trees import Frozen
+
+Shared = Float[Array, "..."] | Frozen
+"""A parameter that all events share: an array is learned, a `Frozen` array is fixed."""
+
+
+def _value(parameter: Shared) -> Array:
+    return parameter.value if isinstance(parameter, Frozen) else parameter
+
+
+def _log_mean(mean: np.ndarray) -> np.ndarray:
+    # A count that was never seen keeps a small rate, so that its logarithm is finite.
+    return np.log(np.maximum(np.asarray(mean, np.float64).reshape(-1), 1e-3))
+
+
+class AbstractPairHead(AbstractHead):
+    """A head with two numbers a variable: all the first ones, then all the second ones."""
+
+    @property
+    def num_outputs(self) -> int:
+        return 2 * math.prod(self.shape)
+
+    def _halves(self, outputs: Float[Array, " n_out"]) -> tuple[Array, Array]:
+        first, second = outputs.reshape(2, *self.shape)
+        return first, second
+
+
+class AbstractLocationScaleHead(AbstractPairHead):
+    r"""Location and scale from the network.
+
+    `scale` says what the second half $r$ is: `log-scale` $s = e^r$, `log-variance` $s = e^{r/2}$, `softplus`
+    $s = \log(1 + e^r)$; `scale_floor` is added to $s$ (0: none).
+    """
+
+    scale: eqx.AbstractVar[ScaleForm]
+    scale_floor: eqx.AbstractVar[float]
+
+    def _log_scale(self, raw: Array) -> Array:
+        match self.scale:
+            case "log-scale":
+                log_scale = raw
+            case "log-variance":
+                log_scale = 0.5 * raw
+            case "softplus":
+                return jnp.log(jax.nn.softplus(raw) + self.scale_floor)
+        return jnp.logaddexp(log_scale, math.log(self.scale_floor)) if self.scale_floor > 0.0 else log_scale
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        flat = np.asarray(mean, np.float64).reshape(-1)
+        return np.concatenate([flat, np.zeros_like(flat)])
+
+
+class LaplaceHead(AbstractLocationScaleHead):
+    """A Laplace likelihood: robust to a few far values. `scale` and `scale_floor` as in the class above."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    scale: ScaleForm = eqx.field(static=True, default="log-scale")
+    scale_floor: float = eqx.field(static=True, default=1e-6)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Laplace:
+        loc, raw = self._halves(outputs)
+        return Laplace(loc, self._log_scale(raw))
+
+
+class LogisticHead(AbstractLocationScaleHead):
+    """A logistic likelihood. `scale` and `scale_floor` as in the class above."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    scale: ScaleForm = eqx.field(static=True, default="log-scale")
+    scale_floor: float = eqx.field(static=True, default=1e-6)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Logistic:
+        loc, raw = self._halves(outputs)
+        return Logistic(loc, self._log_scale(raw))
+
+
+class StudentTHead(AbstractLocationScaleHead):
+    r"""A Student-t likelihood with heavy tails: location and scale from the network, degrees of freedom shared.
+
+    **Arguments:** `raw_df` $r$ of shape () or (*x), with $\nu$ = `df_floor` + $\log(1 + e^r)$; an array is learned, a
+    `Frozen` one fixed. A floor of 1 keeps the mean, one of 2 the variance.
+    """
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    raw_df: Shared
+    df_floor: float = eqx.field(static=True, default=2.0)
+    scale: ScaleForm = eqx.field(static=True, default="log-scale")
+    scale_floor: float = eqx.field(static=True, default=1e-6)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> StudentT:
+        loc, raw = self._halves(outputs)
+        return StudentT(loc, self._log_scale(raw), jnp.log(self.df_floor + jax.nn.softplus(_value(self.raw_df))))
+
+
+class LogNormalHead(AbstractLocationScaleHead):
+    """A LogNormal likelihood: mean and scale of the logarithm from the network."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    scale: ScaleForm = eqx.field(static=True, default="log-scale")
+    scale_floor: float = eqx.field(static=True, default=1e-6)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> LogNormal:
+        loc, raw = self._halves(outputs)
+        return LogNormal(loc, self._log_scale(raw))
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        # The mean of the number itself is exp(loc + scale^2 / 2), with the scale that an output of 0 gives.
+        scale = (math.log(2.0) if self.scale == "softplus" else 1.0) + self.scale_floor
+        log_mean = _log_mean(mean)
+        return np.concatenate([log_mean - 0.5 * scale**2, np.zeros_like(log_mean)])
+
+
+class GammaHead(AbstractPairHead):
+    """A Gamma likelihood: the logarithms of its mean and of its concentration from the network."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Gamma:
+        log_mean, log_concentration = self._halves(outputs)
+        return Gamma(log_concentration, log_concentration - log_mean)
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        log_mean = _log_mean(mean)
+        return np.concatenate([log_mean, np.zeros_like(log_mean)])
+
+
+class BetaHead(AbstractPairHead):
+    """A Beta likelihood: the logit of its mean and the logarithm of its total concentration from the network."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Beta:
+        logits, log_total = self._halves(outputs)
+        return Beta(log_total - jax.nn.softplus(-logits), log_total - jax.nn.softplus(logits))
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        p = np.clip(np.asarray(mean, np.float64).reshape(-1), 1e-3, 1 - 1e-3)
+        # A total of 2 is the uniform distribution where the mean is one half.
+        return np.concatenate([np.log(p) - np.log1p(-p), np.full_like(p, math.log(2.0))])
+
+
+class DiscretisedLogisticHead(AbstractLocationScaleHead):
+    """A logistic over the levels 0 ... `levels` - 1: location and scale, in units of [-1, 1], from the network."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    levels: int = eqx.field(static=True, default=256)
+    scale: ScaleForm = eqx.field(static=True, default="log-scale")
+    scale_floor: float = eqx.field(static=True, default=1e-3)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> DiscretisedLogistic:
+        loc, raw = self._halves(outputs)
+        return DiscretisedLogistic(loc, self._log_scale(raw), self.levels)
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        # The expected level grows with the location: invert it on a grid, for a scale of a quarter of [0, 1].
+        scale, start = 0.25, np.log(0.25 - self.scale_floor)
+        raw = {"log-scale": start, "log-variance": 2 * start, "softplus": np.log(np.expm1(np.exp(start)))}[self.scale]
+        grid = np.linspace(-4.0, 4.0, 4001)
+        edges = (2 * np.arange(1, self.levels) - 1) / (self.levels - 1) - 1
+        expected = np.sum(0.5 + 0.5 * np.tanh((grid[:, None] - edges) / (2 * scale)), axis=1)
+        loc = np.interp(np.asarray(mean, np.float64).reshape(-1), expected, grid)
+        return np.concatenate([loc, np.full_like(loc, raw)])
+
+
+class PoissonHead(AbstractHead):
+    """A Poisson likelihood: the logarithm of its rate from the network."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Poisson:
+        return Poisson(outputs.reshape(self.shape))
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        return _log_mean(mean)
+
+
+class NegativeBinomialHead(AbstractHead):
+    """A negative binomial likelihood: the logarithm of its mean from the network.
+
+    **Arguments:** `log_dispersion` of shape (), or (*x) for one a feature: an array is learned, a `Frozen` one fixed;
+    None: the network gives it, after all the means.
+    """
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    log_dispersion: Shared | None = None
+
+    @property
+    def num_outputs(self) -> int:
+        return math.prod(self.shape) * (2 if self.log_dispersion is None else 1)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> NegativeBinomial:
+        if self.log_dispersion is not None:
+            return NegativeBinomial(outputs.reshape(self.shape), _value(self.log_dispersion))
+        log_mean, log_dispersion = outputs.reshape(2, *self.shape)
+        return NegativeBinomial(log_mean, log_dispersion)
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        log_mean = _log_mean(mean)
+        return log_mean if self.log_dispersion is not None else np.concatenate([log_mean, np.zeros_like(log_mean)])
+
+
+class ZeroInflatedHead(AbstractHead):
+    """More zeros than the counts of `head` have: their logits from the network, then the outputs of `head`."""
+
+    head: PoissonHead | NegativeBinomialHead
+    start: float = eqx.field(static=True, default=0.1)
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.head.shape
+
+    @property
+    def num_outputs(self) -> int:
+        return math.prod(self.shape) + self.head.num_outputs
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> ZeroInflated:
+        logits, inner = jnp.split(outputs, [math.prod(self.shape)])
+        return ZeroInflated(self.head(inner), logits.reshape(self.shape))
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        # A share `start` of extra zeros, made up for by the mean of the counts.
+        inner = self.head.output_bias(np.asarray(mean, np.float64) / (1.0 - self.start))
+        logit = math.log(self.start) - math.log1p(-self.start)
+        return np.concatenate([np.full(math.prod(self.shape), logit), inner])

@@ -1,0 +1,215 @@
+"""Convolutional networks of stride 2 for images of any size: an encoder, and a decoder that mirrors it."""
+
+import math
+from collections.abc import Sequence
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.errors import ConfigError
+from latens.networks.dense import ACTIVATIONS, Linear, check_options
+from latens.networks.parts import (
+    Hidden,
+    channels_of,
+    check_widths,
+    first_weights,
+    from_outputs,
+    make_linear,
+    split_event,
+    to_outputs,
+    with_drawn_weight,
+)
+from latens.networks.strided import convolve, convolve_transposed, half
+from latens.shapes import Array, Float, Key, Shaped
+from latens.trees import AbstractRandomWeights
+
+
+class Convolution(AbstractRandomWeights):
+    """A convolution of stride 2 with one bias a channel: (h, w, c) -> (ceil(h/2), ceil(w/2), o)."""
+
+    weight: Float[Array, "o k k c"]
+    bias: Float[Array, " o"]
+    drop_probability: float = eqx.field(static=True, default=0.0)
+
+    def __call__(self, image: Float[Array, "h w c"]) -> Float[Array, "m p o"]:
+        return convolve(image, self.weight) + self.bias[None, None]
+
+    def realise(self, *, key: Key) -> "Convolution":
+        return with_drawn_weight(self, key=key)
+
+
+class TransposedConvolution(AbstractRandomWeights):
+    """The adjoint of a convolution of stride 2, to an image of `size`; one bias a channel, or one a number."""
+
+    weight: Float[Array, "c k k o"]
+    bias: Float[Array, "#h #w o"]
+    size: tuple[int, int] = eqx.field(static=True)
+    drop_probability: float = eqx.field(static=True, default=0.0)
+
+    def __call__(self, image: Float[Array, "m p c"]) -> Float[Array, "h w o"]:
+        return convolve_transposed(image, self.weight, *self.size) + self.bias
+
+    def realise(self, *, key: Key) -> "TransposedConvolution":
+        return with_drawn_weight(self, key=key)
+
+
+class ConvEncoder(eqx.Module):
+    """Convolutions of stride 2 with an activation after each, then one dense layer.
+
+    **Arguments:** `shape` (h, w) or (h, w, c) of one image, which may come flattened; `widths` the channels, one for
+    each halving of the image; `kernel_size` 3, or 4: about twice the work, but every pixel of a decoder is then made
+    of equally many terms; `extra` how many numbers (conditions) follow the image: they go straight to the dense layer.
+    The other options are those of `Dense`.
+
+    >>> network = ConvEncoder((28, 28), (8, 16), 4, key=jax.random.key(0))
+    >>> network(jnp.zeros((28, 28))).shape
+    (4,)
+    """
+
+    layers: tuple[Convolution, ...]
+    output: Linear
+    hidden: Hidden
+    shape: tuple[int, int, int] = eqx.field(static=True)
+    extra: int = eqx.field(static=True)
+    output_activation: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        widths: Sequence[int],
+        num_outputs: int,
+        *,
+        kernel_size: int = 3,
+        extra: int = 0,
+        activation: str = "relu",
+        output_activation: str = "identity",
+        initializer: str = "he-normal",
+        drop_probability: float = 0.0,
+        weight_drop_probability: float = 0.0,
+        key: Key,
+    ) -> None:
+        check_options(activation, output_activation, initializer, drop_probability, weight_drop_probability)
+        check_widths(tuple(widths), num_outputs)
+        self.shape = _image(shape, kernel_size)
+        *keys, last = jax.random.split(key, len(widths) + 1)
+        layers, (height, width, n_in) = [], self.shape
+        for layer_key, n_out in zip(keys, widths):
+            taps = kernel_size**2
+            weight = first_weights(
+                initializer,
+                (n_out, kernel_size, kernel_size, n_in),
+                taps * n_in,
+                taps * n_out / 4,
+                key=layer_key,
+            )
+            layers.append(Convolution(weight, jnp.zeros(n_out, jnp.float32), weight_drop_probability))
+            height, width, n_in = half(height), half(width), n_out
+        self.layers = tuple(layers)
+        features = height * width * n_in + extra
+        self.output = make_linear(features, num_outputs, initializer, weight_drop_probability, key=last)
+        self.hidden = Hidden(activation, drop_probability)
+        self.extra, self.output_activation = extra, output_activation
+
+    def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
+        image, extra = split_event(x, math.prod(self.shape), self.extra, self.output.weight.dtype)
+        image = image.reshape(self.shape)
+        for index, layer in enumerate(self.layers):
+            image = self.hidden(layer(image), key=key, index=index)
+        features = jnp.concatenate([image.reshape(-1), extra]) if self.extra else image.reshape(-1)
+        return ACTIVATIONS[self.output_activation](self.output(features))
+
+    def with_output_bias(self, bias: Float[Array, " n_out"]) -> "ConvEncoder":
+        """The same network whose last bias is `bias`."""
+        return eqx.tree_at(lambda n: n.output.bias, self, jnp.asarray(bias, jnp.float32))
+
+
+class ConvDecoder(eqx.Module):
+    """A dense layer to a small image, then transposed convolutions of stride 2 to the exact size.
+
+    The last bias is one number an output, not one a channel, so that it can start at the data's mean.
+
+    **Arguments:** `widths` the channels from the smallest image on: the encoder's, reversed; `shape` (h, w) or
+    (h, w, c); `num_outputs` a multiple of its cells; `blocks` how many events the outputs hold one after another (2:
+    means, then scales), which may be left out where there is one output a cell. The rest is as in `ConvEncoder`.
+
+    >>> network = ConvDecoder(2, (16, 8), (13, 7, 3), 13 * 7 * 3, key=jax.random.key(0))
+    >>> network(jnp.zeros(2)).shape
+    (273,)
+    """
+
+    start: Linear
+    layers: tuple[TransposedConvolution, ...]
+    hidden: Hidden
+    start_shape: tuple[int, int, int] = eqx.field(static=True)
+    blocks: int = eqx.field(static=True)
+    output_activation: str = eqx.field(static=True)
+
+    def __init__(
+        self,
+        latent_dim: int,
+        widths: Sequence[int],
+        shape: Sequence[int],
+        num_outputs: int,
+        *,
+        blocks: int | None = None,
+        kernel_size: int = 3,
+        activation: str = "relu",
+        output_activation: str = "identity",
+        initializer: str = "he-normal",
+        drop_probability: float = 0.0,
+        weight_drop_probability: float = 0.0,
+        key: Key,
+    ) -> None:
+        check_options(activation, output_activation, initializer, drop_probability, weight_drop_probability)
+        check_widths(tuple(widths), num_outputs)
+        height, width, channels = _image(shape, kernel_size)
+        last, self.blocks = channels_of(num_outputs, height * width * channels, height * width, blocks)
+        sizes = [(height, width)]
+        for _ in widths:
+            sizes.append((half(sizes[-1][0]), half(sizes[-1][1])))
+        sizes.reverse()
+        first, *keys = jax.random.split(key, len(widths) + 1)
+        self.start_shape = (*sizes[0], int(widths[0]))
+        cells = math.prod(self.start_shape)
+        self.start = make_linear(latent_dim, cells, initializer, weight_drop_probability, key=first)
+        layers, taps = [], kernel_size**2
+        for layer_key, n_in, n_out, size in zip(keys, widths, (*widths[1:], last), sizes[1:]):
+            weight = first_weights(
+                initializer,
+                (n_in, kernel_size, kernel_size, n_out),
+                taps * n_in / 4,
+                taps * n_out,
+                key=layer_key,
+            )
+            bias = jnp.zeros((*(size if len(layers) == len(widths) - 1 else (1, 1)), n_out), jnp.float32)
+            layers.append(TransposedConvolution(weight, bias, size, weight_drop_probability))
+        self.layers = tuple(layers)
+        self.hidden = Hidden(activation, drop_probability)
+        self.output_activation = output_activation
+
+    def __call__(self, z: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
+        flat = self.start(z.reshape(-1).astype(self.start.weight.dtype))
+        image = self.hidden(flat, key=key, index=0).reshape(self.start_shape)
+        for index, layer in enumerate(self.layers[:-1]):
+            image = self.hidden(layer(image), key=key, index=index + 1)
+        return ACTIVATIONS[self.output_activation](to_outputs(self.layers[-1](image), self.blocks))
+
+    def with_output_bias(self, bias: Float[Array, " n_out"]) -> "ConvDecoder":
+        """The same network whose last bias, one number an output, is `bias`."""
+        last = from_outputs(jnp.asarray(bias, jnp.float32), self.layers[-1].size, self.blocks)
+        return eqx.tree_at(lambda n: n.layers[-1].bias, self, last)
+
+
+def _image(shape: Sequence[int], kernel_size: int) -> tuple[int, int, int]:
+    """Height, width and channels. **Raises:** ConfigError for other ranks, empty images and other kernels."""
+    if len(shape) not in (2, 3) or any(int(n) < 1 for n in shape):
+        raise ConfigError(
+            f"convolutions need images (height, width) or (height, width, channels), not rows of shape {tuple(shape)}.",
+            where="network",
+            fix="Use --set network=dense.",
+        )
+    if kernel_size not in (3, 4):
+        raise ConfigError(f"a kernel of {kernel_size} is not offered.", where="network.kernel_size", fix="Use 3 or 4.")
+    height, width, *channels = (int(n) for n in shape)
+    return height, width, channels[0] if channels else 1

@@ -1,0 +1,120 @@
+"""Encoder and decoder networks by the name of their kind."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias, get_args
+
+from latens.errors import ConfigError, nearest
+from latens.networks.convolutional import ConvDecoder, ConvEncoder
+from latens.networks.dense import Dense
+from latens.networks.recurrent import RecurrentDecoder, RecurrentEncoder
+from latens.networks.residual import ResidualDense
+from latens.shapes import Key
+
+NetworkKind = Literal["dense", "conv", "residual", "recurrent"]
+Network: TypeAlias = Dense | ResidualDense | ConvEncoder | ConvDecoder | RecurrentEncoder | RecurrentDecoder
+OPTIONS = ("activation", "output_activation", "initializer", "drop_probability", "weight_drop_probability")
+"""What every kind takes by keyword; "conv" takes `kernel_size` (3 or 4) besides."""
+
+
+def encoder_network(
+    kind: str,
+    shape: Sequence[int],
+    hidden: Sequence[int],
+    num_outputs: int,
+    *,
+    key: Key,
+    extra: int = 0,
+    **options: Any,
+) -> Network:
+    """A network from one event of `shape`, and `extra` numbers appended to it, to `num_outputs` numbers.
+
+    **Arguments:** `kind` a `NetworkKind`; `hidden` widths in order: of layers ("dense"), of residual blocks, of
+    channels with a halving of the image for each ("conv"), of recurrent layers; `options` those of `Dense`, and
+    `kernel_size` (3 or 4) of "conv".
+    **Raises:** ConfigError where the kind does not fit the shape. A flat row of n n cells is an image for "conv".
+
+    >>> import jax
+    >>> encoder_network("conv", (784,), (8, 16), 4, key=jax.random.key(0)).shape
+    (28, 28, 1)
+    """
+    _check(kind, options)
+    match kind:
+        case "dense":
+            return Dense([math.prod(shape) + extra, *hidden, num_outputs], **options, key=key)
+        case "residual":
+            return ResidualDense([math.prod(shape) + extra, *hidden, num_outputs], **options, key=key)
+        case "conv":
+            return ConvEncoder(image_shape(shape), hidden, num_outputs, extra=extra, **options, key=key)
+        case _:
+            return RecurrentEncoder(shape, hidden, num_outputs, extra=extra, **options, key=key)
+
+
+def decoder_network(
+    kind: str,
+    latent_dim: int,
+    hidden: Sequence[int],
+    shape: Sequence[int],
+    num_outputs: int,
+    *,
+    key: Key,
+    blocks: int | None = None,
+    **options: Any,
+) -> Network:
+    """A network from `latent_dim` numbers (a latent, with any conditions appended) to `num_outputs` numbers.
+
+    **Arguments:** `hidden` widths from the latent on, usually the encoder's reversed; `shape` of one event; `blocks`
+    how many events the outputs hold one after another (2 for a Normal's means and scales, 1 for logits of levels),
+    needed where `num_outputs` is not the number of cells; `options` as in `encoder_network`.
+    **Raises:** ConfigError where the kind does not fit the shape.
+    """
+    _check(kind, options)
+    match kind:
+        case "dense":
+            return Dense([latent_dim, *hidden, num_outputs], **options, key=key)
+        case "residual":
+            return ResidualDense([latent_dim, *hidden, num_outputs], **options, key=key)
+        case "conv":
+            return ConvDecoder(latent_dim, hidden, image_shape(shape), num_outputs, blocks=blocks, **options, key=key)
+        case _:
+            return RecurrentDecoder(latent_dim, hidden, shape, num_outputs, blocks=blocks, **options, key=key)
+
+
+def default_hidden(kind: str, shape: Sequence[int]) -> tuple[int, ...]:
+    """Widths for an event of `shape` where none are given: 32 and 64 channels, 128 states, else two layers by size."""
+    match kind:
+        case "conv":
+            return (32, 64)
+        case "recurrent":
+            return (128,)
+    cells = math.prod(shape)
+    width = 500 if cells >= 256 else 256 if cells >= 32 else 128
+    return (width, width)
+
+
+def image_shape(shape: Sequence[int]) -> tuple[int, ...]:
+    """The image that a row of `shape` is: itself for two or three axes, a square for n n flat cells.
+
+    **Raises:** ConfigError for other rows.
+    """
+    if len(shape) in (2, 3):
+        return tuple(shape)
+    side = math.isqrt(math.prod(shape))
+    if len(shape) == 1 and side > 1 and side * side == shape[0]:
+        return side, side
+    raise ConfigError(
+        f"a convolutional network needs images, and rows of shape {tuple(shape)} are none.",
+        where="network",
+        fix="Use --set network=dense, or give rows of shape (height, width) or (height, width, channels).",
+    )
+
+
+def _check(kind: str, options: dict[str, Any]) -> None:
+    if kind not in get_args(NetworkKind):
+        raise ConfigError(
+            f"there is no network {str(kind)!r}.", where="network", fix=nearest(str(kind), get_args(NetworkKind))
+        )
+    known = (*OPTIONS, "kernel_size") if kind == "conv" else OPTIONS
+    for name in options:
+        if name not in known:
+            raise ConfigError(f"a {kind} network has no option {name!r}.", where="network", fix=nearest(name, known))

@@ -1,0 +1,110 @@
+"""What networks of every kind share: first weights by fan, hidden units with dropout, the order of outputs."""
+
+import dataclasses
+import math
+from typing import TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.errors import ConfigError
+from latens.networks.dense import ACTIVATIONS, INITIALIZERS, LAWS, Linear, _dropout
+from latens.shapes import Array, Float, Key
+
+Layer = TypeVar("Layer", bound=eqx.Module)
+
+
+def first_weights(name: str, shape: tuple[int, ...], fan_in: float, fan_out: float, *, key: Key) -> Float[Array, "..."]:
+    """Weights by a law of `INITIALIZERS` with the fans said outright, for layers whose shape does not tell them.
+
+    A cell of a convolution of stride 2 sees k k c inputs and reaches k k o / 4 outputs; transposed, the reverse.
+    """
+    scale, mode, family = LAWS[name]
+    fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
+    if family == "normal":
+        return jax.random.normal(key, shape, jnp.float32) * math.sqrt(scale / fan)
+    return jax.random.uniform(key, shape, jnp.float32, -1.0, 1.0) * math.sqrt(3 * scale / fan)
+
+
+def make_linear(n_in: int, n_out: int, initializer: str, weight_drop_probability: float, *, key: Key) -> Linear:
+    """A linear layer with first weights by name and biases of 0."""
+    weight = INITIALIZERS[initializer](key, (n_in, n_out), jnp.float32)
+    return Linear(weight, jnp.zeros(n_out, jnp.float32), weight_drop_probability)
+
+
+def with_drawn_weight(layer: Layer, *, key: Key) -> Layer:
+    """The layer with this step's weights: each is 0 with its drop probability."""
+    if layer.drop_probability == 0.0:  # pyright: ignore[reportAttributeAccessIssue]
+        return layer
+    weight = _dropout(layer.weight, layer.drop_probability, key)  # pyright: ignore[reportAttributeAccessIssue]
+    return dataclasses.replace(layer, weight=weight, drop_probability=0.0)  # pyright: ignore[reportCallIssue]
+
+
+class Hidden(eqx.Module):
+    """An activation by name, then dropout of its values where a key is given."""
+
+    activation: str = eqx.field(static=True)
+    drop_probability: float = eqx.field(static=True)
+    inference: bool = False
+
+    def __call__(self, x: Float[Array, "*x"], *, key: Key | None, index: int) -> Float[Array, "*x"]:
+        x = ACTIVATIONS[self.activation](x)
+        if key is None or self.drop_probability == 0.0 or self.inference:
+            return x
+        return _dropout(x, self.drop_probability, jax.random.fold_in(key, index))
+
+
+def check_widths(widths: tuple[int, ...], num_outputs: int) -> None:
+    """Refuse an empty list of widths and numbers below 1. **Raises:** ConfigError."""
+    if not widths or any(int(n) < 1 for n in (*widths, num_outputs)):
+        raise ConfigError(
+            f"hidden widths {list(widths)} and {num_outputs} outputs: at least one width, all positive.",
+            where="network.hidden",
+            fix="Give e.g. --set network.hidden=[32,64].",
+        )
+
+
+def split_event(x: Array, cells: int, extra: int, dtype: jnp.dtype) -> tuple[Array, Array]:
+    """The event and the `extra` numbers appended to it, both flat. **Raises:** ConfigError where the size differs."""
+    flat = x.reshape(-1).astype(dtype)
+    if flat.size != cells + extra:
+        raise ConfigError(
+            f"the network was built for {cells + extra} numbers a row and got {flat.size}.",
+            where="network",
+            fix="Give it rows of that size; build it with `extra` for conditions appended to a row.",
+        )
+    return (flat[:cells], flat[cells:]) if extra else (flat, flat[:0])
+
+
+def channels_of(num_outputs: int, cells: int, positions: int, blocks: int | None) -> tuple[int, int]:
+    """Outputs at each position and the number of blocks. **Raises:** ConfigError where they do not come out even.
+
+    A head reads its outputs as `blocks` events one after another (means, then scales) or as several numbers a cell
+    (logits of levels): a network that shares weights between positions has to know which.
+    """
+    if blocks is None and num_outputs == cells:
+        blocks = 1
+    if blocks is None:
+        raise ConfigError(
+            f"{num_outputs} outputs for {cells} cells can be read in two orders.",
+            where="network",
+            fix="Give blocks=2 for means and then scales, blocks=1 for several numbers a cell.",
+        )
+    if blocks < 1 or num_outputs % (cells * blocks):
+        raise ConfigError(f"{num_outputs} outputs are not {blocks} blocks of {cells} cells.", where="network")
+    return num_outputs // positions, blocks
+
+
+def to_outputs(values: Float[Array, "*positions n"], blocks: int) -> Float[Array, " n_out"]:
+    """Numbers by position, as a head reads them: `blocks` events one after another."""
+    if blocks == 1:
+        return values.reshape(-1)
+    return jnp.moveaxis(values.reshape(-1, blocks, values.shape[-1] // blocks), 1, 0).reshape(-1)
+
+
+def from_outputs(
+    outputs: Float[Array, " n_out"], positions: tuple[int, ...], blocks: int
+) -> Float[Array, "*positions n"]:
+    """The inverse of `to_outputs`."""
+    return jnp.moveaxis(outputs.reshape(blocks, math.prod(positions), -1), 0, 1).reshape(*positions, -1)

@@ -1,0 +1,133 @@
+"""Objectives with a target: a bound on the distortion, and the observation noise that fits best."""
+
+from typing import Any, ClassVar, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.data.batches import Batch
+from latens.distributions import Affine, DiagonalNormal, kl, log_prob
+from latens.errors import ConfigError
+from latens.models import AbstractLatentModel
+from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
+from latens.objectives.roles import evidence, require
+from latens.shapes import AnyArray, Array, Float, Int, Key, Nats
+from latens.trees import realise
+
+
+class GECO(AbstractObjective):
+    r"""$\min \mathrm{KL}$ subject to $-E_q[\log p(x \mid z)] \le$ `bound`, by a Lagrange multiplier.
+
+    Rezende & Viola (2018). $\mathrm{KL} + \lambda(D - \text{bound})$ goes down in the model and up in
+    $\log\lambda$, the latter by a flipped sign, so that one step of any optimiser does both. Reports `elbo`,
+    `log_likelihood`, `kl`, `distortion` $D = -E_q[\log p(x|z)]$ and `multiplier`, nats a row.
+
+    **Arguments:** `bound` nats that the distortion of an event may have; `log_multiplier` where $\log\lambda$ starts
+    (trained); `kl` "analytic" or "sampled"; `num_samples` K. The published moving average of the constraint is left
+    to the optimiser's momentum. **Raises:** ConfigError.
+    """
+
+    monitor: ClassVar[str] = "elbo"
+
+    bound: float = eqx.field(static=True)
+    log_multiplier: Float[Array, ""] = eqx.field(default_factory=lambda: jnp.zeros(()))
+    kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
+    num_samples: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self) -> None:
+        require(self.kl in ("analytic", "sampled"), f"no kl {self.kl!r}.", "kl", "Use analytic or sampled.")
+        require(self.num_samples >= 1, f"num_samples must be 1 or more, not {self.num_samples}.", "num_samples")
+        finite = -1e30 < self.bound < 1e30
+        require(finite, f"the bound must be a number of nats, not {self.bound}.", "bound")
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+        parts = evidence(model, batch, key=key, kl=self.kl, num_samples=self.num_samples)
+        multiplier = jnp.exp(self.log_multiplier)
+        metrics = {
+            **parts.metrics,
+            "distortion": weighted(-parts.log_likelihood, batch),
+            "multiplier": weighted(multiplier * jnp.ones_like(parts.kl), batch),
+        }
+        excess = mean(metrics["distortion"]) - self.bound
+        held, fixed = jax.lax.stop_gradient(excess), jax.lax.stop_gradient(multiplier)
+        surrogate = mean(metrics["kl"]) + fixed * excess - multiplier * held
+        return value_with_gradient(mean(metrics["kl"]) + multiplier * excess, surrogate), metrics
+
+
+class SigmaVAE(AbstractObjective):
+    r"""The ELBO of a Normal likelihood of one shared scale, with the mean trained at the scale that fits best.
+
+    Rybkin, Daniilidis & Levine (2021). At $\sigma_*^2$, the mean squared residual of the batch, the likelihood is
+    $-\frac n2(\log 2\pi\sigma_*^2 + 1)$: no scale to choose, and no slow start while a learned one catches up. The
+    model's own scale, the one that is saved, follows its likelihood with the mean held. Reports `elbo`,
+    `log_likelihood`, `kl` at the model's own scale, and `best_scale` and `best_elbo` at $\sigma_*$.
+
+    **Arguments:** `kl` "analytic" or "sampled". **Raises:** ConfigError for a likelihood that is no Normal with one
+    scale for all variables (standardised columns share theirs in standardised units).
+    """
+
+    monitor: ClassVar[str] = "elbo"
+
+    kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
+
+    def __check_init__(self) -> None:
+        require(self.kl in ("analytic", "sampled"), f"no kl {self.kl!r}.", "kl", "Use analytic or sampled.")
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+        realised = realise(model, key=jax.random.fold_in(key, 0x3E16))
+
+        def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> dict[str, Nats]:
+            encoder_key, sample_key, decoder_key = jax.random.split(jax.random.fold_in(key, row_id), 3)
+            q = realised.posterior(x, cond=cond, mask=mask, key=encoder_key)
+            p = realised.prior(cond=cond)
+            z, log_q = q.sample_and_log_prob(key=sample_key)
+            divergence = kl(q, p) if self.kl == "analytic" else log_q - p.log_prob(z)
+            return {"kl": divergence, **_normal_terms(realised.likelihood(z, cond=cond, key=decoder_key), x, mask)}
+
+        rows = jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
+        pairs = {name: weighted(row, batch) for name, row in rows.items()}
+        count = mean(pairs["count"])
+        variance = mean(pairs["squares"]) / jnp.where(count > 0.0, count, 1.0)
+        # Residuals of exactly 0 (constant data) leave a finite number; far below any that float32 resolves.
+        variance = jnp.maximum(variance, 1e-20)
+        best = -0.5 * count * (jnp.log(2.0 * jnp.pi * variance) + 1.0) - mean(pairs["log_unit"])
+        metrics = {
+            "elbo": weighted(rows["log_likelihood"] - rows["kl"], batch),
+            "log_likelihood": pairs["log_likelihood"],
+            "kl": pairs["kl"],
+            "best_elbo": weighted((best - mean(pairs["kl"])) * jnp.ones_like(rows["kl"]), batch),
+            "best_scale": weighted(jnp.sqrt(variance) * jnp.ones_like(rows["kl"]), batch),
+        }
+        loss = mean(pairs["kl"]) - best
+        return value_with_gradient(loss, loss - mean(pairs["held"])), metrics
+
+
+def _normal_terms(likelihood: Any, x: Array, mask: Array | None) -> dict[str, Nats]:
+    """Sums over one event in standardised units, its log likelihood, and the same with the mean held."""
+    inner = likelihood.base if isinstance(likelihood, Affine) else likelihood
+    if not isinstance(inner, DiagonalNormal) or inner.log_scale.ndim > 0:
+        raise ConfigError(
+            "it needs a Normal likelihood with one scale for all variables.",
+            where="objective.sigma-vae",
+            fix="Use --set likelihood.family=normal --set likelihood.scale=shared.",
+        )
+    unit = likelihood.scale if isinstance(likelihood, Affine) else jnp.ones_like(inner.loc)
+    seen = jnp.ones(x.shape, bool) if mask is None else mask
+    held: Any = DiagonalNormal(jax.lax.stop_gradient(inner.loc), inner.log_scale)
+    if isinstance(likelihood, Affine):
+        held = Affine(held, likelihood.shift, likelihood.scale)
+    residual = (jnp.where(seen, x, jnp.zeros_like(x)) - likelihood.mean()) / unit
+    return {
+        "count": jnp.sum(seen, dtype=residual.dtype),
+        "squares": jnp.sum(jnp.where(seen, residual**2, 0.0)),
+        "log_unit": jnp.sum(jnp.where(seen, jnp.log(unit), 0.0)),
+        "log_likelihood": log_prob(likelihood, x, mask),
+        "held": log_prob(held, x, mask),
+    }

@@ -1,0 +1,249 @@
+"""Bounds of the evidence from several importance weights a row: IWAE and its relatives, Renyi, chi."""
+
+import math
+from typing import ClassVar, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.data.batches import Batch
+from latens.models import AbstractLatentModel
+from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
+from latens.objectives.draws import Draws, draw
+from latens.objectives.roles import generative_part, recognition_part, require, sampled_metrics
+from latens.shapes import Array, Float, Int, Key, Nats
+
+GradientForm = Literal["plain", "stl", "dreg"]
+
+
+def importance_bound(log_weight: Float[Array, "K *B"]) -> Float[Array, "*B"]:
+    r"""$\log \frac1K \sum_k w_k$, in nats; its mean is at most $\log p(x)$."""
+    return jax.nn.logsumexp(log_weight, axis=0) - math.log(log_weight.shape[0])
+
+
+def renyi_bound(log_weight: Float[Array, "K *B"], alpha: float) -> Float[Array, "*B"]:
+    r"""$\frac{1}{1-\alpha}\log\frac1K\sum_k w_k^{1-\alpha}$ in nats; the mean at 1, the largest at minus infinity."""
+    power = 1.0 - alpha
+    if math.isinf(power):
+        return jnp.max(log_weight, axis=0)
+    if abs(power) > 0.1:
+        return importance_bound(power * log_weight) / power
+    # Near alpha 1 the logarithm would lose every digit: the deviation from the mean is what is small.
+    centre = jnp.mean(log_weight, axis=0)
+    if power == 0.0:
+        return centre
+    return centre + jnp.log1p(jnp.mean(jnp.expm1(power * (log_weight - centre[None])), axis=0)) / power
+
+
+def _grouped(log_weight: Float[Array, "K B"], num_averages: int) -> Float[Array, "k m B"]:
+    """K = k m draws as m groups of k."""
+    return log_weight.reshape(num_averages, -1, log_weight.shape[-1]).swapaxes(0, 1)
+
+
+def _bounds(
+    model: AbstractLatentModel, batch: Batch, key: Key, num_samples: int, num_averages: int, gradient: GradientForm
+) -> tuple[Float[Array, " B"], Float[Array, " B"], Draws]:
+    """The bound of each row, what is differentiated in its place, and the draws."""
+    count = num_samples * num_averages
+    if gradient != "dreg":
+        stop = gradient == "stl"
+        draws = draw(model, batch, num_samples=count, key=key, stop_posterior_gradient=stop, dropout=True)
+        bound = jnp.mean(importance_bound(_grouped(draws.log_weight, num_averages)), axis=0)
+        return bound, bound, draws
+    # The same draws twice, once for each group of parameters, since their weights differ.
+    draws = draw(generative_part(model), batch, num_samples=count, key=key, dropout=True)
+    path = draw(recognition_part(model), batch, num_samples=count, key=key, stop_posterior_gradient=True, dropout=True)
+    log_weight, path_weight = _grouped(draws.log_weight, num_averages), _grouped(path.log_weight, num_averages)
+    share = jax.lax.stop_gradient(jax.nn.softmax(log_weight, axis=0))
+    surrogate = jnp.mean(jnp.sum(share * log_weight + share**2 * path_weight, axis=0), axis=0)
+    return jnp.mean(importance_bound(log_weight), axis=0), surrogate, draws
+
+
+class IWAE(AbstractObjective):
+    r"""$\mathcal L_K = E\left[\log\frac1K\sum_k w_k\right]$ with $w_k = p(x, z_k) / q(z_k \mid x)$, in nats a row.
+
+    Burda, Grosse & Salakhutdinov (2016). Reports `iwae` (the bound), and `elbo`, `log_likelihood`, `kl` of the same
+    draws.
+
+    **Arguments:** `num_samples` K; `gradient` "plain"; "stl", log q's parameters stopped (sticking the landing,
+    Roeder, Wu & Duvenaud 2017: unbiased for K = 1, biased for the posterior's parameters above); or "dreg" (doubly
+    reparameterised, Tucker et al. 2019: unbiased, less variance; the posterior's parameters see squared normalised
+    weights through z alone). The last two evaluate log q(z) for a given z.
+    **Raises:** ConfigError for a number below 1 or an unknown gradient.
+    """
+
+    monitor: ClassVar[str] = "iwae"
+
+    num_samples: int = eqx.field(static=True, default=50)
+    gradient: GradientForm = eqx.field(static=True, default="plain")
+
+    def __check_init__(self) -> None:
+        _check(self.num_samples, 1, self.gradient)
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+        bound, surrogate, draws = _bounds(model, batch, key, self.num_samples, 1, self.gradient)
+        return _result("iwae", bound, surrogate, draws, batch)
+
+
+class MIWAE(AbstractObjective):
+    r"""The mean of M independent K-sample bounds: $\frac1M\sum_m \log\frac1K\sum_k w_{mk}$, in nats a row.
+
+    Rainforth et al. (2018), "Tighter variational bounds are not necessarily better". (The method for missing values
+    of the same name is not this one.) Reports `miwae`, and `iwae` of all M K draws.
+
+    **Arguments:** `num_samples` K, `num_averages` M, `gradient` as in `IWAE`. **Raises:** ConfigError.
+    """
+
+    monitor: ClassVar[str] = "miwae"
+
+    num_samples: int = eqx.field(static=True, default=8)
+    num_averages: int = eqx.field(static=True, default=8)
+    gradient: GradientForm = eqx.field(static=True, default="plain")
+
+    def __check_init__(self) -> None:
+        _check(self.num_samples, self.num_averages, self.gradient)
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+        bound, surrogate, draws = _bounds(model, batch, key, self.num_samples, self.num_averages, self.gradient)
+        loss, metrics = _result("miwae", bound, surrogate, draws, batch)
+        return loss, {**metrics, "iwae": weighted(importance_bound(draws.log_weight), batch)}
+
+
+class PIWAE(AbstractObjective):
+    r"""Prior and likelihood climb the bound of all M K draws, the posterior the mean of M bounds of K draws.
+
+    Rainforth et al. (2018): a large K helps the generative part and harms the posterior's gradient. Reports `iwae`
+    (all M K draws) and `miwae`; the number minimised is -`iwae`.
+
+    **Arguments:** `num_samples` K, `num_averages` M. **Raises:** ConfigError.
+    """
+
+    monitor: ClassVar[str] = "iwae"
+
+    num_samples: int = eqx.field(static=True, default=8)
+    num_averages: int = eqx.field(static=True, default=8)
+
+    def __check_init__(self) -> None:
+        _check(self.num_samples, self.num_averages, "plain")
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+        count = self.num_samples * self.num_averages
+        draws = draw(generative_part(model), batch, num_samples=count, key=key, dropout=True)
+        path = draw(recognition_part(model), batch, num_samples=count, key=key, dropout=True)
+        bound = importance_bound(draws.log_weight)
+        averaged = jnp.mean(importance_bound(_grouped(path.log_weight, self.num_averages)), axis=0)
+        loss, metrics = _result("iwae", bound, bound + averaged, draws, batch)
+        return loss, {**metrics, "miwae": weighted(averaged, batch)}
+
+
+class CIWAE(AbstractObjective):
+    r"""$\beta\,\mathcal L_1 + (1 - \beta)\,\mathcal L_K$: between the ELBO (1) and IWAE (0), in nats a row.
+
+    Rainforth et al. (2018). Reports `ciwae`, `iwae` and, from the same K draws, `elbo`.
+
+    **Arguments:** `num_samples` K, `beta` in [0, 1]. **Raises:** ConfigError.
+    """
+
+    monitor: ClassVar[str] = "ciwae"
+
+    num_samples: int = eqx.field(static=True, default=50)
+    beta: float = eqx.field(static=True, default=0.5)
+
+    def __check_init__(self) -> None:
+        _check(self.num_samples, 1, "plain")
+        require(0.0 <= self.beta <= 1.0, f"beta must lie in [0, 1], not {self.beta}.", "beta")
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+        bound, _, draws = _bounds(model, batch, key, self.num_samples, 1, "plain")
+        mixed = self.beta * jnp.mean(draws.log_weight, axis=0) + (1.0 - self.beta) * bound
+        loss, metrics = _result("ciwae", mixed, mixed, draws, batch)
+        return loss, {**metrics, "iwae": weighted(bound, batch)}
+
+
+class Renyi(AbstractObjective):
+    r"""$\mathcal L_\alpha = \frac{1}{1-\alpha} \log \frac1K\sum_k w_k^{1-\alpha}$, in nats a row.
+
+    Li & Turner (2016). $\alpha = 1$ is the ELBO, 0 is IWAE, minus infinity takes the largest weight (VR-max); for
+    $0 \le \alpha$ its mean is a lower bound of $\log p(x)$, below 0 it can be above. Reports `renyi`, `iwae` and
+    `elbo` of the same draws.
+
+    **Arguments:** `alpha` any number, also `-inf`; `num_samples` K. **Raises:** ConfigError.
+    """
+
+    monitor: ClassVar[str] = "renyi"
+
+    alpha: float = eqx.field(static=True, default=0.5)
+    num_samples: int = eqx.field(static=True, default=5)
+
+    def __check_init__(self) -> None:
+        _check(self.num_samples, 1, "plain")
+        require(self.alpha < math.inf, f"alpha must be a number or -inf, not {self.alpha}.", "alpha")
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+        bound, _, draws = _bounds(model, batch, key, self.num_samples, 1, "plain")
+        renyi = renyi_bound(draws.log_weight, self.alpha)
+        loss, metrics = _result("renyi", renyi, renyi, draws, batch)
+        return loss, {**metrics, "iwae": weighted(bound, batch)}
+
+
+class ChiUpperBound(AbstractObjective):
+    r"""The posterior goes down $\mathrm{CUBO}_n = \frac1n\log E_q[w^n] \ge \log p(x)$, the rest up IWAE; nats a row.
+
+    Dieng et al. (2017), chi-divergence variational inference: a posterior that covers, and the proposal of least
+    variance for n = 2. The model itself must not minimise an upper bound of its evidence, so prior and likelihood
+    follow `iwae` of the same draws. Reports `cubo` (of K draws, so on average below its limit) and `iwae`: the
+    evidence lies between them for large K. The number minimised is -`iwae`.
+
+    **Arguments:** `order` n >= 1; `num_samples` K. **Raises:** ConfigError.
+    """
+
+    monitor: ClassVar[str] = "iwae"
+
+    order: float = eqx.field(static=True, default=2.0)
+    num_samples: int = eqx.field(static=True, default=50)
+
+    def __check_init__(self) -> None:
+        _check(self.num_samples, 1, "plain")
+        require(1.0 <= self.order < math.inf, f"the order must be 1 or more, not {self.order}.", "order")
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+        draws = draw(generative_part(model), batch, num_samples=self.num_samples, key=key, dropout=True)
+        path = draw(recognition_part(model), batch, num_samples=self.num_samples, key=key, dropout=True)
+        bound, upper = importance_bound(draws.log_weight), renyi_bound(path.log_weight, 1.0 - self.order)
+        loss, metrics = _result("iwae", bound, bound - upper, draws, batch)
+        return loss, {**metrics, "cubo": weighted(upper, batch)}
+
+
+def _check(num_samples: int, num_averages: int, gradient: str) -> None:
+    for name, number in (("num_samples", num_samples), ("num_averages", num_averages)):
+        require(number >= 1, f"{name} must be 1 or more, not {number}.", name)
+    forms = ("plain", "stl", "dreg")
+    require(gradient in forms, f"there is no gradient {gradient!r}.", "gradient", f"Use {', '.join(forms)}.")
+
+
+def _result(
+    name: str, bound: Float[Array, " B"], surrogate: Float[Array, " B"], draws: Draws, batch: Batch
+) -> tuple[Nats, Metrics]:
+    """Minus the mean bound, with the gradient of the mean surrogate, and the metrics."""
+    reported = weighted(bound, batch)
+    loss = value_with_gradient(-mean(reported), -mean(weighted(surrogate, batch)))
+    return loss, {name: reported, **sampled_metrics(draws, batch)}

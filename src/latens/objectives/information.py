@@ -1,0 +1,185 @@
+"""Terms on the aggregated posterior q(z): its total correlation and its covariance."""
+
+from typing import Any, ClassVar, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.data.batches import Batch
+from latens.distributions import AbstractFactorised
+from latens.errors import ConfigError
+from latens.models import AbstractLatentModel
+from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
+from latens.objectives.roles import evidence, flat_codes, require
+from latens.shapes import AnyArray, Array, Bool, Float, Int, Key, Nats, UInt32
+
+NOTHING = -1e30
+"""The logarithm of a weight of 0, finite so that its gradient is 0 and not NaN."""
+
+
+def mixture_log_weights(
+    weight: Float[AnyArray, " B"], row_id: UInt32[AnyArray, " B"], num_rows: int | None = None
+) -> Float[Array, "B B"]:
+    r"""$\log v_{ij}$ with which row j counts in $q(z_i) \approx \sum_j v_{ij}\,q(z_i \mid x_j)$; each row sums to 1.
+
+    Without `num_rows` $v_{ij} = 1/M$ for M rows in the batch; with N rows in the data set $v_{ii} = 1/N$ and the
+    other rows of the batch share the rest evenly.
+    """
+    own = row_id[:, None] == row_id[None, :]
+    counts = jnp.broadcast_to(jnp.asarray(weight)[None], own.shape)
+
+    def share(chosen: Bool[Array, "B B"]) -> Float[Array, "B B"]:
+        kept = jnp.where(chosen, counts, 0.0)
+        return kept / _positive(jnp.sum(kept, axis=1, keepdims=True))
+
+    if num_rows is None:
+        value = share(jnp.ones_like(own))
+    else:
+        others = share(~own)
+        alone = jnp.sum(others, axis=1, keepdims=True) == 0.0
+        first = jnp.where(alone, 1.0, 1.0 / num_rows)
+        value = first * share(own) + (1.0 - first) * others
+    return jnp.where(value > 0.0, jnp.log(jnp.where(value > 0.0, value, 1.0)), NOTHING)
+
+
+def _positive(total: Float[Array, "..."]) -> Float[Array, "..."]:
+    return jnp.where(total > 0.0, total, 1.0)
+
+
+def pairwise_log_posterior(posterior: AbstractFactorised, z: Float[Array, "B *z"]) -> Float[Array, "B B n"]:
+    r"""$\log q(z_{i,d} \mid x_j)$ for all i, j and units d, from posteriors led by B."""
+    terms = jax.vmap(lambda q: jax.vmap(q.log_prob_terms)(z))(posterior)
+    return jnp.swapaxes(terms, 0, 1).reshape(z.shape[0], z.shape[0], -1)
+
+
+def _factorised(q: Any, name: str) -> AbstractFactorised:
+    if not isinstance(q, AbstractFactorised):
+        raise ConfigError(
+            f"it needs a posterior that factorises over its units, not {type(q).__name__}.",
+            where=f"objective.{name}",
+            fix="Use a diagonal Normal posterior.",
+        )
+    return q
+
+
+class BetaTC(AbstractObjective):
+    r"""$-E_q[\log p(x \mid z)] + \alpha I(x; z) + \beta\,\mathrm{TC}(z) + \gamma\sum_d \mathrm{KL}(q(z_d) \| p(z_d))$.
+
+    Chen, Li, Grosse & Duvenaud (2018). The three terms add up to the sampled KL exactly, for every estimator of
+    $q(z)$: 1, 1, 1 is the ELBO. Reports `elbo` and the terms `mutual_information`, `total_correlation`,
+    `dimension_kl`, nats a row.
+
+    **Arguments:** `alpha`, `beta`, `gamma`; `estimator` of q(z) from a batch of M rows: "weighted" is the mean over
+    the batch (the published constant $-\log N$ has no gradient and would falsify the reported terms; without it they
+    are those of the batch, mutual information at most $\log M$), "stratified" weighs the own row by 1/N and shares
+    the rest evenly, which is unbiased for q(z) of the whole data set; `num_rows` N, for "stratified" alone.
+    **Raises:** ConfigError for options that do not fit, or a posterior that does not factorise.
+    """
+
+    monitor: ClassVar[str] = "elbo"
+
+    alpha: float = eqx.field(static=True, default=1.0)
+    beta: float = eqx.field(static=True, default=6.0)
+    gamma: float = eqx.field(static=True, default=1.0)
+    estimator: Literal["weighted", "stratified"] = eqx.field(static=True, default="weighted")
+    num_rows: int | None = eqx.field(static=True, default=None)
+
+    def __check_init__(self) -> None:
+        forms = ("weighted", "stratified")
+        require(self.estimator in forms, f"no estimator {self.estimator!r}.", "estimator", f"Use {' or '.join(forms)}.")
+        require(
+            (self.estimator == "stratified") == (self.num_rows is not None),
+            "the stratified estimator, and no other, has the number of training rows.",
+            "num_rows",
+            "Give num_rows, 1 or more, or use the weighted estimator.",
+        )
+        require(self.num_rows is None or self.num_rows >= 1, f"{self.num_rows} training rows.", "num_rows")
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+        # A factorised posterior holds its own numbers alone: it may leave the row's vmap.
+        statistics = {"q": lambda q, p, z, x: _factorised(q, "beta-tc")}
+        parts = evidence(model, batch, key=key, kl="sampled", statistics=statistics)
+        own, prior = parts.draws.log_posterior[0], parts.draws.log_prior[0]
+        by_unit = pairwise_log_posterior(parts.draws.statistics["q"], parts.draws.z[0])
+        share = mixture_log_weights(batch.weights, batch.row_id, self.num_rows)
+        joint = jax.nn.logsumexp(share + jnp.sum(by_unit, axis=2), axis=1)
+        units = jnp.sum(jax.nn.logsumexp(share[:, :, None] + by_unit, axis=1), axis=1)
+        metrics = {
+            **parts.metrics,
+            "mutual_information": weighted(own - joint, batch),
+            "total_correlation": weighted(joint - units, batch),
+            "dimension_kl": weighted(units - prior, batch),
+        }
+        loss = (
+            -mean(metrics["log_likelihood"])
+            + self.alpha * mean(metrics["mutual_information"])
+            + self.beta * mean(metrics["total_correlation"])
+            + self.gamma * mean(metrics["dimension_kl"])
+        )
+        return loss, metrics
+
+
+class DIP(AbstractObjective):
+    r"""The ELBO; covariance pulled to the identity by $\lambda_o\sum_{i\ne j} C_{ij}^2 + \lambda_d\sum_i(C_{ii}-1)^2$.
+
+    Kumar, Sattigeri & Balakrishnan (2018), DIP-VAE. Variant 1 takes C of the posterior means, variant 2 of z itself:
+    $C = \mathrm{Cov}[\mu(x)] + E[\Sigma(x)]$. Reports `elbo`, `log_likelihood`, `kl` and the penalty's two sums
+    `off_diagonal`, `diagonal` (before their weights).
+
+    **Arguments:** `variant` 1 or 2; `off_diagonal`, `diagonal` the two weights; `kl` "analytic" or "sampled". The
+    covariance is that of the batch, divided by its number of rows.
+    **Raises:** ConfigError for options that do not fit, or a variant 2 posterior without a scale.
+    """
+
+    monitor: ClassVar[str] = "elbo"
+
+    variant: Literal[1, 2] = eqx.field(static=True, default=1)
+    off_diagonal: float = eqx.field(static=True, default=10.0)
+    diagonal: float = eqx.field(static=True, default=100.0)
+    kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
+
+    def __check_init__(self) -> None:
+        require(self.variant in (1, 2), f"no variant {self.variant}.", "variant", "Use 1 or 2.")
+        require(self.kl in ("analytic", "sampled"), f"no kl {self.kl!r}.", "kl", "Use analytic or sampled.")
+        for name in ("off_diagonal", "diagonal"):
+            require(getattr(self, name) >= 0.0, f"a weight below 0: {getattr(self, name)}.", name)
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+        statistics = {"loc": lambda q, p, z, x: _factorised(q, "dip").mean()}
+        if self.variant == 2:
+            statistics["variance"] = lambda q, p, z, x: _variance(q)
+        parts = evidence(model, batch, key=key, kl=self.kl, statistics=statistics)
+        covariance = _covariance(flat_codes(parts.draws.statistics["loc"]), batch)
+        if self.variant == 2:
+            variances = flat_codes(parts.draws.statistics["variance"])
+            average = jax.vmap(lambda unit: mean(weighted(unit, batch)), in_axes=1)(variances)
+            covariance = covariance + jnp.diag(average)
+        own = jnp.diagonal(covariance)
+        off, on = jnp.sum(covariance**2) - jnp.sum(own**2), jnp.sum((own - 1.0) ** 2)
+        ones = jnp.ones_like(parts.kl)
+        metrics = {**parts.metrics, "off_diagonal": weighted(off * ones, batch), "diagonal": weighted(on * ones, batch)}
+        return -mean(metrics["elbo"]) + self.off_diagonal * off + self.diagonal * on, metrics
+
+
+def _variance(q: AbstractFactorised) -> Float[Array, "*z"]:
+    log_scale = getattr(q, "log_scale_array", None)
+    if log_scale is None:
+        raise ConfigError(
+            f"variant 2 needs the posterior's variance, and {type(q).__name__} gives none.",
+            where="objective.dip",
+            fix="Use variant=1 or a diagonal Normal posterior.",
+        )
+    return jnp.exp(2.0 * log_scale())
+
+
+def _covariance(codes: Float[Array, "B n"], batch: Batch) -> Float[Array, "n n"]:
+    share = batch.weights / _positive(jnp.sum(batch.weights))
+    centred = codes - (share @ codes)[None]
+    return jnp.einsum("b,bi,bj->ij", share, centred, centred)

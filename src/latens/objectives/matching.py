@@ -1,0 +1,201 @@
+"""Codes that look like draws from the prior: maximum mean discrepancy and sliced Wasserstein distance."""
+
+from typing import ClassVar, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.data.batches import Batch
+from latens.models import AbstractLatentModel
+from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
+from latens.objectives.reconstruction import reconstruct
+from latens.objectives.roles import evidence, flat_codes, prior_samples, require
+from latens.shapes import Array, Bool, Float, Int, Key, Nats
+
+KernelForm = Literal["imq", "rbf"]
+Estimator = Literal["unbiased", "biased"]
+IMQ_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+def kernel(
+    a: Float[Array, "A n"], b: Float[Array, "B n"], form: KernelForm, bandwidth: float = 1.0
+) -> Float[Array, "A B"]:
+    r"""With $C = 2 n s^2$ and squared distance $r$: "rbf" $e^{-r/C}$; "imq" $\sum_c \frac{cC}{cC + r}$.
+
+    The seven c from 0.1 to 10 are those of the WAE authors' code; the bandwidth s is the prior's scale.
+    """
+    squared = jnp.sum((a[:, None] - b[None, :]) ** 2, axis=2)
+    base = 2.0 * a.shape[1] * bandwidth**2
+    if form == "rbf":
+        return jnp.exp(-squared / base)
+    return sum((c * base / (c * base + squared) for c in IMQ_SCALES), jnp.zeros_like(squared))
+
+
+def mmd(
+    codes: Float[Array, "B n"],
+    prior: Float[Array, "B n"],
+    batch: Batch,
+    *,
+    form: KernelForm,
+    bandwidth: float = 1.0,
+    estimator: Estimator = "unbiased",
+) -> Nats:
+    r"""$\mathrm{MMD}^2 = E\,k(z, z') + E\,k(y, y') - 2 E\,k(z, y)$ of codes and prior draws, without unit.
+
+    **Arguments:** `estimator` "unbiased" leaves out the pairs of a row with itself (rows of the same id are one row),
+    so that the number can be below 0; "biased" keeps them and is never below 0.
+    """
+    pairs = batch.weights[:, None] * batch.weights[None, :]
+    different = batch.row_id[:, None] != batch.row_id[None, :]
+    within = jnp.ones_like(different) if estimator == "biased" else different
+    value = lambda a, b, chosen: _average(kernel(a, b, form, bandwidth), pairs, chosen)  # noqa: E731
+    everything = jnp.ones_like(different)
+    return value(codes, codes, within) + value(prior, prior, within) - 2.0 * value(codes, prior, everything)
+
+
+def _average(values: Float[Array, "B B"], pairs: Float[Array, "B B"], chosen: Bool[Array, "B B"]) -> Float[Array, ""]:
+    kept = jnp.where(chosen, pairs, 0.0)
+    total = jnp.sum(kept)
+    return jnp.sum(kept * values) / jnp.where(total > 0.0, total, 1.0)
+
+
+def sliced_wasserstein(
+    a: Float[Array, "B n"], b: Float[Array, "B n"], batch: Batch, directions: Float[Array, "L n"]
+) -> Float[Array, ""]:
+    r"""$\frac1L\sum_l W_2^2$ of the codes projected on L unit vectors, exact for rows of any weight.
+
+    In one dimension $W_2^2 = \int_0^1 (F_a^{-1}(u) - F_b^{-1}(u))^2 du$, a sum over the steps of both.
+    """
+    total = jnp.sum(batch.weights)
+    share = batch.weights / jnp.where(total > 0.0, total, 1.0)
+
+    def one_direction(direction: Float[Array, " n"]) -> Float[Array, ""]:
+        def sorted_steps(codes: Float[Array, "B n"]) -> tuple[Float[Array, " B"], Float[Array, " B"]]:
+            projected = codes @ direction
+            order = jnp.argsort(projected)
+            return projected[order], jnp.cumsum(share[order])
+
+        (values_a, ends_a), (values_b, ends_b) = sorted_steps(a), sorted_steps(b)
+        ends = jnp.sort(jnp.concatenate([ends_a, ends_b]))
+        starts = jnp.concatenate([jnp.zeros_like(ends[:1]), ends[:-1]])
+        middle = 0.5 * (starts + ends)
+        last = a.shape[0] - 1
+        at = lambda values, steps: values[jnp.minimum(jnp.searchsorted(steps, middle), last)]  # noqa: E731
+        return jnp.sum((ends - starts) * (at(values_a, ends_a) - at(values_b, ends_b)) ** 2)
+
+    return jnp.mean(jax.vmap(one_direction)(directions))
+
+
+def _constant(value: Nats, batch: Batch) -> tuple[Nats, Float[Array, ""]]:
+    """A number of the whole batch as a metric pair."""
+    return weighted(value * jnp.ones_like(batch.weights), batch)
+
+
+def _check_kernel(form: str, bandwidth: float, estimator: str) -> None:
+    require(form in ("imq", "rbf"), f"there is no kernel {form!r}.", "kernel", "Use imq or rbf.")
+    require(bandwidth > 0.0, f"the bandwidth must be above 0, not {bandwidth}.", "bandwidth")
+    forms = ("unbiased", "biased")
+    require(estimator in forms, f"there is no estimator {estimator!r}.", "estimator", f"Use {' or '.join(forms)}.")
+
+
+class InfoVAE(AbstractObjective):
+    r"""$-E_q[\log p(x|z)] + (1-\alpha)\mathrm{KL}(q(z|x)\|p(z)) + (\alpha+\lambda-1)\,\mathrm{MMD}^2(q(z), p(z))$.
+
+    Zhao, Song & Ermon (2019). $\alpha = 0, \lambda = 1$ is the ELBO, $\alpha = 1$ the MMD-VAE. Reports `elbo`,
+    `log_likelihood`, `kl`, `mmd`.
+
+    **Arguments:** `alpha` at most 1; `weight` $\lambda$; `kernel` "imq" or "rbf" and its `bandwidth` (see `kernel`);
+    `estimator` "unbiased" or "biased"; `kl` "analytic" or "sampled". **Raises:** ConfigError.
+    """
+
+    monitor: ClassVar[str] = "elbo"
+
+    alpha: float = eqx.field(static=True, default=0.0)
+    weight: float = eqx.field(static=True, default=10.0)
+    kernel: KernelForm = eqx.field(static=True, default="rbf")
+    bandwidth: float = eqx.field(static=True, default=1.0)
+    estimator: Estimator = eqx.field(static=True, default="unbiased")
+    kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
+
+    def __check_init__(self) -> None:
+        _check_kernel(self.kernel, self.bandwidth, self.estimator)
+        require(self.kl in ("analytic", "sampled"), f"no kl {self.kl!r}.", "kl", "Use analytic or sampled.")
+        require(self.alpha <= 1.0, f"alpha above 1 would pay for divergence: {self.alpha}.", "alpha")
+        require(self.alpha + self.weight >= 1.0, "alpha + weight below 1 would pay for discrepancy.", "weight")
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+        parts = evidence(model, batch, key=key, kl=self.kl)
+        codes = flat_codes(jax.tree.map(lambda leaf: leaf[0], parts.draws.z))
+        prior = flat_codes(prior_samples(model, batch, key=key))
+        distance = mmd(codes, prior, batch, form=self.kernel, bandwidth=self.bandwidth, estimator=self.estimator)
+        metrics = {**parts.metrics, "mmd": _constant(distance, batch)}
+        divergence = (1.0 - self.alpha) * mean(metrics["kl"])
+        return -mean(metrics["log_likelihood"]) + divergence + (self.alpha + self.weight - 1.0) * distance, metrics
+
+
+class WAE(AbstractObjective):
+    r"""$-\log p(x \mid z) + \lambda\,\mathrm{MMD}^2(q(z), p(z))$, for encoders with or without noise; no bound.
+
+    Tolstikhin, Bousquet, Gelly & Schölkopf (2018), WAE-MMD. Reports `log_likelihood` and `mmd`.
+
+    **Arguments:** `weight` $\lambda$ in nats; `kernel` "imq" or "rbf" and its `bandwidth` (see `kernel`); `estimator`
+    "unbiased" or "biased". **Raises:** ConfigError.
+    """
+
+    monitor: ClassVar[str] = "log_likelihood"
+
+    weight: float = eqx.field(static=True, default=10.0)
+    kernel: KernelForm = eqx.field(static=True, default="imq")
+    bandwidth: float = eqx.field(static=True, default=1.0)
+    estimator: Estimator = eqx.field(static=True, default="unbiased")
+
+    def __check_init__(self) -> None:
+        _check_kernel(self.kernel, self.bandwidth, self.estimator)
+        require(self.weight >= 0.0, f"the weight must be 0 or more, not {self.weight}.", "weight")
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+        z, log_likelihood = reconstruct(model, batch, key=key)
+        prior = flat_codes(prior_samples(model, batch, key=key))
+        form = {"form": self.kernel, "bandwidth": self.bandwidth, "estimator": self.estimator}
+        distance = mmd(flat_codes(z), prior, batch, **form)
+        metrics = {"log_likelihood": weighted(log_likelihood, batch), "mmd": _constant(distance, batch)}
+        return -mean(metrics["log_likelihood"]) + self.weight * distance, metrics
+
+
+class SlicedWasserstein(AbstractObjective):
+    r"""$-\log p(x \mid z) + \lambda\,\mathrm{SW}_2^2(q(z), p(z))$ over L random directions, with or without noise.
+
+    Kolouri, Pope, Martin & Rohde (2019), sliced-Wasserstein autoencoders; no bound. Of a finite batch the distance is
+    above that of the two distributions. Reports `log_likelihood` and `sliced_wasserstein`.
+
+    **Arguments:** `weight` $\lambda$ in nats; `num_projections` L. **Raises:** ConfigError.
+    """
+
+    monitor: ClassVar[str] = "log_likelihood"
+
+    weight: float = eqx.field(static=True, default=10.0)
+    num_projections: int = eqx.field(static=True, default=50)
+
+    def __check_init__(self) -> None:
+        require(self.weight >= 0.0, f"the weight must be 0 or more, not {self.weight}.", "weight")
+        number = self.num_projections
+        require(number >= 1, f"num_projections must be 1 or more, not {number}.", "num_projections")
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+        z, log_likelihood = reconstruct(model, batch, key=key)
+        codes, prior = flat_codes(z), flat_codes(prior_samples(model, batch, key=key))
+        raw = jax.random.normal(jax.random.fold_in(key, 0x511CED), (self.num_projections, codes.shape[1]), codes.dtype)
+        directions = raw / jnp.linalg.norm(raw, axis=1, keepdims=True)
+        distance = sliced_wasserstein(codes, prior, batch, directions)
+        metrics = {"log_likelihood": weighted(log_likelihood, batch), "sliced_wasserstein": _constant(distance, batch)}
+        return -mean(metrics["log_likelihood"]) + self.weight * distance, metrics

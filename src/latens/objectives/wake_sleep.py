@@ -1,0 +1,106 @@
+"""Learning in two phases: on data with codes from the posterior, and on dreams of the model itself."""
+
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.data.batches import Batch
+from latens.models import AbstractLatentModel
+from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
+from latens.objectives.draws import draw
+from latens.objectives.importance import importance_bound
+from latens.objectives.roles import require, sampled_metrics
+from latens.shapes import AnyArray, Array, Float, Int, Key, Nats
+from latens.trees import realise
+
+
+def dream_log_posterior(model: AbstractLatentModel, batch: Batch, *, key: Key) -> Float[Array, " B"]:
+    r"""$\log q(z \mid x)$ for one dream $z \sim p(z), x \sim p(x \mid z)$ a row, in nats; trains the posterior only.
+
+    A dream has the row's conditions and its mask: the posterior learns to read what it will be given.
+    """
+    model, base = realise(model, key=jax.random.fold_in(key, 0x3E16)), jax.random.fold_in(key, 0xD6EA)
+
+    def one_row(row_id: AnyArray, cond: Any, mask: Any) -> Nats:
+        z_key, x_key, encoder_key = jax.random.split(jax.random.fold_in(base, row_id), 3)
+        z = jax.lax.stop_gradient(model.prior(cond=cond).sample(key=z_key))
+        x = jax.lax.stop_gradient(model.likelihood(z, cond=cond).sample(key=x_key))
+        return model.posterior(x, cond=cond, mask=mask, key=encoder_key).log_prob(z)
+
+    return jax.vmap(one_row)(batch.row_id, batch.cond, batch.mask)
+
+
+class WakeSleep(AbstractObjective):
+    r"""Wake: the generative part follows $E_q[\log p(x, z)]$. Sleep: the posterior follows $E_p[\log q(z \mid x)]$.
+
+    Hinton, Dayan, Frey & Neal (1995), the Helmholtz machine. Needs no reparameterisation; the two parts follow
+    different numbers, so no single one is climbed. Reports `elbo`, `log_likelihood`, `kl` of the wake draws and
+    `sleep` $= E_p[\log q(z \mid x)]$, nats a row; the number minimised is -`elbo`.
+
+    **Arguments:** `num_samples` K wake draws a row. **Raises:** ConfigError.
+    """
+
+    monitor: ClassVar[str] = "elbo"
+
+    num_samples: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self) -> None:
+        require(self.num_samples >= 1, f"num_samples must be 1 or more, not {self.num_samples}.", "num_samples")
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+        # log q itself is left out: its gradient belongs to the posterior, which sleeps.
+        draws = draw(model, batch, num_samples=self.num_samples, key=key, reparameterised=False, dropout=True)
+        wake = jnp.mean(draws.log_likelihood + draws.log_prior, axis=0)
+        sleep = dream_log_posterior(model, batch, key=key)
+        metrics = {**sampled_metrics(draws, batch), "sleep": weighted(sleep, batch)}
+        return value_with_gradient(-mean(metrics["elbo"]), -mean(weighted(wake + sleep, batch))), metrics
+
+
+class ReweightedWakeSleep(AbstractObjective):
+    r"""Wake-sleep with K weighted draws: $\sum_k \tilde w_k \nabla\log p(x, z_k)$ and $\sum_k\tilde w_k\nabla\log q$.
+
+    Bornschein & Bengio (2015). The generative part climbs `iwae`; the posterior follows the estimated
+    $-\mathrm{KL}(p(z \mid x) \| q)$ on data ("wake phi"), $E_p[\log q(z\mid x)]$ on dreams ("sleep phi"), or both.
+    Reports `iwae`, `elbo`, `log_likelihood`, `kl` and, where it is trained, `sleep`; nats a row; the number minimised
+    is -`iwae`.
+
+    **Arguments:** `num_samples` K; `wake` and `sleep` the weights of the posterior's two gradients.
+    **Raises:** ConfigError for fewer than 2 samples, or weights below 0 or both 0.
+    """
+
+    monitor: ClassVar[str] = "iwae"
+
+    num_samples: int = eqx.field(static=True, default=10)
+    wake: float = eqx.field(static=True, default=1.0)
+    sleep: float = eqx.field(static=True, default=0.0)
+
+    def __check_init__(self) -> None:
+        require(
+            self.num_samples >= 2,
+            f"with {self.num_samples} sample every weight is 1.",
+            "num_samples",
+            "Use 2 samples or more, or the wake-sleep objective.",
+        )
+        fits = self.wake >= 0 and self.sleep >= 0 and self.wake + self.sleep > 0
+        require(fits, f"weights {self.wake} and {self.sleep} leave the posterior untrained.", "wake", "Use wake=1.")
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+        draws = draw(model, batch, num_samples=self.num_samples, key=key, reparameterised=False, dropout=True)
+        share = jax.lax.stop_gradient(jax.nn.softmax(draws.log_weight, axis=0))
+        joint = draws.log_likelihood + draws.log_prior
+        surrogate = jnp.sum(share * (joint + self.wake * draws.log_posterior), axis=0)
+        bound = importance_bound(draws.log_weight)
+        metrics = {"iwae": weighted(bound, batch), **sampled_metrics(draws, batch)}
+        if self.sleep > 0.0:
+            sleep = dream_log_posterior(model, batch, key=key)
+            metrics["sleep"] = weighted(sleep, batch)
+            surrogate = surrogate + self.sleep * sleep
+        return value_with_gradient(-mean(metrics["iwae"]), -mean(weighted(surrogate, batch))), metrics

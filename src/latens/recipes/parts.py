@@ -1,0 +1,114 @@
+"""From the names and options of a configuration to parts: the tables, and the one function that makes a part."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from latens import objectives
+from latens.errors import ConfigError, nearest
+from latens.objectives import AbstractObjective
+
+OBJECTIVES: dict[str, type[AbstractObjective]] = {
+    "aae": objectives.AAE,
+    "adversarial-bayes": objectives.AdversarialBayes,
+    "beta-tc": objectives.BetaTC,
+    "chi-upper-bound": objectives.ChiUpperBound,
+    "ciwae": objectives.CIWAE,
+    "dip": objectives.DIP,
+    "elbo": objectives.ELBO,
+    "factor-vae": objectives.FactorVAE,
+    "geco": objectives.GECO,
+    "info-vae": objectives.InfoVAE,
+    "iwae": objectives.IWAE,
+    "miwae": objectives.MIWAE,
+    "piwae": objectives.PIWAE,
+    "reconstruction": objectives.Reconstruction,
+    "renyi": objectives.Renyi,
+    "reweighted-wake-sleep": objectives.ReweightedWakeSleep,
+    "score-function": objectives.ScoreFunction,
+    "sigma-vae": objectives.SigmaVAE,
+    "sliced-wasserstein": objectives.SlicedWasserstein,
+    "vimco": objectives.VIMCO,
+    "wae": objectives.WAE,
+    "wake-sleep": objectives.WakeSleep,
+}
+"""What `objective.name` may be; its options are the fields of the class."""
+
+DETERMINISTIC = ("reconstruction", "aae", "sliced-wasserstein", "wae")
+"""The objectives that a deterministic encoder can have: they need no density of z."""
+
+Value = TypeVar("Value")
+
+
+def lookup(table: Mapping[str, Value], name: str, where: str) -> Value:
+    """What a table has under a name. **Raises:** ConfigError naming the nearest one."""
+    if name not in table:
+        raise ConfigError(f"{name!r} is not known.", where=where, fix=nearest(name, table))
+    return table[name]
+
+
+@cache
+def fields_of(kind: type) -> dict[str, Any]:
+    """The options of a part: names of its fields that plain values can fill -> their types."""
+    hints = typing.get_type_hints(kind)
+    found = {}
+    for field in dataclasses.fields(kind):
+        plain = _plain(hints[field.name])
+        if field.init and plain is not None:
+            found[field.name] = plain
+    return found
+
+
+def _plain(hint: Any) -> Any:
+    """The arms of a type that JSON has; None where there are none."""
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        arms = [arm for arm in map(_plain, typing.get_args(hint)) if arm is not None]
+        return typing.Union[tuple(arms)] if arms else None  # noqa: UP007
+    is_literal = typing.get_origin(hint) is typing.Literal
+    return hint if is_literal or hint in (bool, int, float, str, type(None)) else None
+
+
+def checked(kind: type, options: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The options of a part, each checked against the type of its field.
+
+    **Raises:** ConfigError naming the nearest option.
+    """
+    fields = fields_of(kind)
+    values: dict[str, Any] = {}
+    for name, value in options.items():
+        if name not in fields:
+            raise ConfigError(f"{kind.__name__} has no option {name!r}.", where=f"{where}.{name}",
+                              fix=nearest(name, fields) if fields else "Leave it out.")  # fmt: skip
+        try:
+            values[name] = msgspec.convert(value, fields[name])
+        except msgspec.ValidationError as error:
+            what = f"{str(value)[:100]!r} does not fit: {str(error)[:200]}."
+            raise ConfigError(what, where=f"{where}.{name}", fix="Give a value of that kind.") from None
+    return values
+
+
+def make(kind: type[Value], options: Mapping[str, Any], where: str, **given: Any) -> Value:
+    """A part from its options; `given` goes in unchecked.
+
+    **Raises:** ConfigError naming the nearest option, or what the class itself refuses.
+    """
+    values = {**checked(kind, options, where), **given}
+    needed = [
+        field.name
+        for field in dataclasses.fields(kind)  # pyright: ignore[reportArgumentType]
+        if field.init and field.default is field.default_factory is dataclasses.MISSING and field.name not in values
+    ]
+    if needed:
+        fix = f"Add --set {where}.{needed[0]}=..."
+        raise ConfigError(f"{kind.__name__} needs {', '.join(needed)}.", where=where, fix=fix)
+    return kind(**values)
+
+
+def replace_field(part: Value, **changes: Any) -> Value:
+    """The same part with other fields."""
+    return dataclasses.replace(part, **changes)  # pyright: ignore[reportArgumentType, reportReturnType]

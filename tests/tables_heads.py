@@ -1,0 +1,41 @@
+"""The table of heads for counts, positive numbers, fractions and pixels."""
+
+from collections.abc import Callable
+
+import jax.numpy as jnp
+
+from latens.models import (
+    AbstractHead,
+    BetaHead,
+    DiscretisedLogisticHead,
+    GammaHead,
+    LaplaceHead,
+    LogisticHead,
+    LogNormalHead,
+    NegativeBinomialHead,
+    PoissonHead,
+    StudentTHead,
+    ZeroInflatedHead,
+)
+from latens.trees import Frozen
+
+LIKELIHOOD_HEADS: dict[str, Callable[[], AbstractHead]] = {
+    "LaplaceHead": lambda: LaplaceHead((3,)),
+    "LaplaceHead, log-variance": lambda: LaplaceHead((3,), "log-variance"),
+    "LaplaceHead, softplus": lambda: LaplaceHead((3,), "softplus"),
+    "LogisticHead": lambda: LogisticHead((3,)),
+    "StudentTHead": lambda: StudentTHead((3,), jnp.zeros(())),
+    "StudentTHead, fixed": lambda: StudentTHead((3,), Frozen(jnp.asarray(-100.0))),
+    "LogNormalHead": lambda: LogNormalHead((3,)),
+    "LogNormalHead, softplus": lambda: LogNormalHead((3,), "softplus"),
+    "GammaHead": lambda: GammaHead((3,)),
+    "BetaHead": lambda: BetaHead((3,)),
+    "DiscretisedLogisticHead": lambda: DiscretisedLogisticHead((3,), 16),
+    "DiscretisedLogisticHead, softplus": lambda: DiscretisedLogisticHead((3,), 16, "softplus"),
+    "PoissonHead": lambda: PoissonHead((3,)),
+    "NegativeBinomialHead": lambda: NegativeBinomialHead((3,), jnp.zeros(3)),
+    "NegativeBinomialHead, from the network": lambda: NegativeBinomialHead((3,)),
+    "NegativeBinomialHead, fixed": lambda: NegativeBinomialHead((3,), Frozen(jnp.ones(()))),
+    "ZeroInflatedHead of a PoissonHead": lambda: ZeroInflatedHead(PoissonHead((3,))),
+    "ZeroInflatedHead of a NegativeBinomialHead": lambda: ZeroInflatedHead(NegativeBinomialHead((3,))),
+}

@@ -1,0 +1,78 @@
+"""Every recipe from the command: train, evaluate, sample, reload, resume. And no two recipes are the same."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from cli_fixtures import Result, process
+from latens.config import VAEConfig, to_json
+from latens.data import load
+from latens.evaluation import decode, encode
+from latens.recipes import RECIPES
+from latens.trained import TrainedModel
+
+pytest_plugins = ("cli_fixtures",)
+
+TRAINED = [name for name, recipe in RECIPES.items() if isinstance(recipe.config, VAEConfig)]
+NO_PRIOR = ("autoencoder", "mlq-autoencoder", "rae-l2")
+PROCESSES = ("iwae", "vamp-prior", "conv-vae")
+"""Trained by processes of their own, as a user would."""
+
+
+def flags(name: str) -> list[str]:
+    network = RECIPES[name].config.network
+    small = ["--set", "network.hidden=32"] if network.kind == "dense" and network.hidden is None else []
+    return ["--epochs", "2", "--num-samples", "3", *small]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_recipe_from_data_to_reloaded_model(latens: Callable[..., Result], tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "run"
+    words = ["fit", "digits", "--recipe", name, *flags(name), "--out", folder]
+    if name in PROCESSES:
+        done = process("import sys; from latens.cli import main; sys.exit(main(sys.argv[1:]))", *words, "--json")
+        assert done.returncode == 0, done.stderr
+        value = json.loads(done.stdout)
+    else:
+        result = latens(*words, "--json")
+        assert result.code == 0, result.err
+        value = result.json
+    numbers = [metric["value"] for metric in value["metrics"].values()]
+    assert np.isfinite(numbers).all()
+    assert len(numbers) >= 1
+    # The same numbers from the file, to the last bit of what was reported.
+    again = latens("evaluate", folder, "--num-samples", 3, "--json").json["metrics"]
+    assert {n: m["value"] for n, m in again.items()} == {n: m["value"] for n, m in value["metrics"].items()}
+    sampled = latens("sample", folder, "-n", 3, "--out", tmp_path / "s.npz")
+    assert sampled.code == (4 if name in NO_PRIOR else 0), sampled.err
+    one, two = (TrainedModel.load(folder / "model.safetensors") for _ in range(2))
+    batch, key = one.batch(load("digits"), np.arange(5)), jax.random.key(0)
+    codes = [encode(m.model, batch, preparation=m.preparation, key=key)["mean"] for m in (one, two)]
+    assert codes[0].tobytes() == codes[1].tobytes()
+    assert decode(one.model, codes[0]).tobytes() == decode(two.model, codes[1]).tobytes()
+    finished = latens("resume", folder, "--json")
+    assert (finished.code, finished.json["state"]) == (0, "done")
+
+
+def test_no_two_recipes_are_the_same() -> None:
+    seen: dict[str, str] = {}
+    for name, recipe in RECIPES.items():
+        config = {key: value for key, value in to_json(recipe.config).items() if key != "recipe"}
+        text = json.dumps(config, sort_keys=True)
+        assert text not in seen, f"{name} is {seen.get(text)}"
+        seen[text] = name
+    assert len(RECIPES) == len(seen) >= 50
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_says_where_it_is_from_and_when_to_use_it(name: str) -> None:
+    recipe = RECIPES[name]
+    assert recipe.name == name
+    assert 10 <= len(recipe.summary) <= 200
+    assert recipe.use_when[0].islower()
+    assert any(character.isdigit() for character in recipe.source) or "MLQ" in recipe.source
