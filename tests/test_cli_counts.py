@@ -33,3 +33,22 @@ def test_counts_are_named_and_modelled_as_logarithms(
     plain = latens("fit", counts, "--no-counts", "--epochs", 1, *SMALL, "--out", tmp_path / "plain", "--json")
     assert "own units" in plain.json["metrics"]["log_marginal"]["protocol"]
     assert not TrainedModel.load(tmp_path / "plain" / "model.safetensors").preparation.log1p
+
+
+@pytest.mark.parametrize("family", ["poisson", "negative-binomial", "zero-inflated-negative-binomial"])
+def test_likelihoods_of_counts_give_probabilities_of_the_counts(
+    latens: Callable[..., Result], counts: Path, tmp_path: Path, family: str
+) -> None:
+    flags = ("--set", f"likelihood={family}", "--epochs", 3, "--num-samples", 20)
+    result = latens("fit", counts, *SMALL, *flags, "--out", tmp_path / "run", "--json")
+    assert result.code == 0, result.err
+    metrics = result.json["metrics"]
+    assert metrics["log_marginal"]["protocol"].startswith("importance sampling")
+    # 4 counts a row: nats of the row over 4 log 2.
+    bits = -metrics["log_marginal"]["value"] / (4 * np.log(2))
+    assert metrics["bits_per_dimension"]["value"] == pytest.approx(bits, rel=1e-6)
+    assert "gain_over_independent" not in metrics
+    assert latens("sample", tmp_path / "run", "-n", 50, "--out", tmp_path / "s.npz").code == 0
+    with np.load(tmp_path / "s.npz") as file:
+        assert np.array_equal(file["x"], np.round(file["x"]))
+        assert file["x"].min() >= 0

@@ -23,6 +23,7 @@ from latens.evaluation import (
     log_marginal,
 )
 from latens.evaluation.batched import map_rows
+from latens.recipes.likelihoods import LIKELIHOODS
 from latens.shapes import Array, Key
 from latens.trained import TrainedModel
 
@@ -71,7 +72,8 @@ def measure(
         work.evidence()
         work.parts()
         work.units(unit_table(trained, batch) if units is None else units)
-        if work.family and data.fingerprint == trained.facts.get("fingerprint"):
+        # Independent counts have no model here to be compared with.
+        if work.family and not work.counts and data.fingerprint == trained.facts.get("fingerprint"):
             work.gain(data)
     return {name: replace(estimate, seed=seed) for name, estimate in work.found.items()}
 
@@ -111,9 +113,11 @@ class _Work:
         self.family = trained.config.likelihood.family if isinstance(trained.config, VAEConfig) else ""
         kind, preparation = data.schema.kind, trained.preparation
         self.grey = self.family == "bernoulli" and kind in ("levels", "unit") and preparation.binarize == "none"
-        self.discrete = preparation.dequantize or (self.family in ("bernoulli", "categorical") and not self.grey)
+        whole = self.family in LIKELIHOODS and LIKELIHOODS[self.family].discrete
+        self.discrete = preparation.dequantize or (whole and not self.grey)
+        self.counts = whole and kind == "counts"
         self.cells = math.prod(data.schema.shape)
-        self.what = _what(trained, kind, self.grey)
+        self.what = "" if self.counts else _what(trained, kind, self.grey)
         self.rows: np.ndarray = np.zeros(0)
         self._began = time.perf_counter()
 

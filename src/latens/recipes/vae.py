@@ -17,7 +17,8 @@ from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
 from latens.recipes.base import Recipe, Size
-from latens.recipes.building import WHOLE, build
+from latens.recipes.building import build
+from latens.recipes.likelihoods import preparation
 from latens.recipes.parts import DETERMINISTIC, OBJECTIVES, fields_of, lookup, make, replace_field
 from latens.training import Budget, Stage, make_optimizer
 
@@ -63,6 +64,9 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
         latent_dim = min(32, max(2, cells // 4))
         posterior = replace(posterior, latent_dim=latent_dim)
         reasons.append(f"{latent_dim} latent units, a quarter of the values, at most 32")
+    if posterior.scale == "auto" and posterior.kind != "deterministic":
+        # An exponential runs away where a column lies many standard deviations out; pixels do not.
+        posterior = replace(posterior, scale="softplus" if schema.standardised else "log-scale")
     rows = len(data.subset("train"))
     if training.batch_size is None:
         training = replace(training, batch_size=128 if rows >= 1000 else 32)
@@ -106,42 +110,6 @@ def _chunk_steps(cells: int, hidden: tuple[int, ...], training: TrainingConfig) 
     seconds = 6 * weights * batch_size / 1e11 + 2e-4
     by_memory = 2**25 / (batch_size * cells * 4)
     return int(max(1, min(500, 0.5 / seconds, by_memory, training.plots_every or 500)))
-
-
-def preparation(schema: Schema, config: VAEConfig) -> Preparation:
-    """What the model sees of a stored row. **Raises:** ConfigError where likelihood and data do not fit."""
-    family, data = config.likelihood.family, config.data
-    wanted = {
-        "bernoulli": ("binary", "levels", "unit"),
-        "continuous-bernoulli": ("levels", "unit"),
-        "categorical": ("binary", "levels"),
-        "normal": ("binary", "levels", "unit", "real", "counts"),
-        "poisson": ("levels", "counts"),
-        "negative-binomial": ("levels", "counts"),
-        "zero-inflated-negative-binomial": ("levels", "counts"),
-        "discretised-logistic": ("levels",),
-        "beta": ("unit",),
-    }.get(family, ("levels", "unit", "real"))
-    if schema.kind not in wanted:
-        raise ConfigError(
-            f"a {family} likelihood needs {' or '.join(wanted)} data; these are {schema.kind}.",
-            where="likelihood.family",
-            fix="Use --set likelihood.family=normal, or scale the data to [0, 1].",
-        )
-    if data.binarize != "none" and family != "bernoulli":
-        raise ConfigError(f"binarised data under a {family} likelihood", where="data.binarize", fix="Use bernoulli.")
-    if family == "categorical":
-        return Preparation(integer=True)
-    if family in WHOLE:
-        return Preparation()
-    if schema.kind == "counts":
-        return Preparation(log1p=True)
-    if schema.kind != "levels":
-        return Preparation(binarize=data.binarize, threshold=data.threshold)
-    assert schema.levels is not None
-    if family == "bernoulli" or not data.dequantize:
-        return Preparation(divide=schema.levels - 1.0, binarize=data.binarize, threshold=data.threshold)
-    return Preparation(divide=float(schema.levels), dequantize=True)
 
 
 def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:

@@ -6,7 +6,7 @@ path on processors not made by Intel; `--unlock` starts the program again with a
 its question `mkl_serv_intel_cpu_true` with yes (compiled by `cc` from the line of C below). MKL_DEBUG_CPU_TYPE, which
 did this once, has no effect since MKL 2020.1.
 
-    python benchmarks/peers_torch.py --shape fast-forward --mode fused --unlock
+    python benchmarks/peers.py --shape fast-forward --mode fused --unlock
 """
 
 import argparse
