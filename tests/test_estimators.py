@@ -189,7 +189,8 @@ def test_recipe_budget_and_settings_reach_the_configuration():
     ).fit(x)  # fmt: skip
     config = vae.model_.config
     assert (config.training.epochs, config.training.steps, config.training.seed) == (2.0, None, 5)
-    assert (config.objective.options["beta"], config.optimizer.learning_rate, config.network.activation) == (0.5, 0.01, "tanh")
+    assert (config.objective.options, config.optimizer.learning_rate) == ({"beta": 0.5}, 0.01)
+    assert config.network.activation == "tanh"
     assert (config.network.hidden, config.training.batch_size) == ((256,), 32)
     assert vae.history_["epoch"] == [1.0, 2.0]
     assert len(vae.history_["validation_elbo"]) == 2
