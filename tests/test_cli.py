@@ -155,6 +155,10 @@ def test_looking_around(latens: Callable[..., Result]) -> None:
     listed = latens("recipes", "--json").json["recipes"]
     assert [recipe["name"] for recipe in listed] == list(RECIPES)
     assert all(recipe["summary"] and recipe["source"] for recipe in listed)
+    parts = latens("recipes", "--parts", "--json").json["parts"]
+    assert parts["objective"]["iwae"]["options"] == {"num_samples": 50, "gradient": "plain"}
+    assert parts["prior"]["vamp"]["options"] == {"components": 500, "learned": True}
+    assert parts["likelihood"]["poisson"] == {"data": ["levels", "counts"]}
     report = latens("check", "digits", "--json").json
     assert (report["rows"], report["shape"], report["levels"]) == (1797, [8, 8], 17)
     assert "categorical" in latens("check", "digits").out

@@ -118,6 +118,7 @@ def parser() -> Parser:
     made["figures"].add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
     _reading(made["figures"])
     made["info"].add_argument("run", metavar="RUN")
+    made["recipes"].add_argument("--parts", action="store_true", help="the parts and their options instead")
     made["completion"].add_argument("shell", choices=("bash", "zsh", "fish"))
     return top
 

@@ -1,7 +1,7 @@
 """`latens check`, `info`, `recipes` and `doctor`: what there is, before and after training."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from latens.commands.context import Context, table
 from latens.commands.reading import reading_options
@@ -115,10 +115,12 @@ def _model_lines(model: dict[str, Any]) -> list[str]:
 
 
 def recipes(context: Context) -> int:
-    """The recipes with their sources."""
+    """The recipes with their sources, or with `--parts` the parts they are made of and the options of each."""
     from latens.config import to_json
     from latens.recipes import RECIPES
 
+    if context.args.parts:
+        return _parts(context)
     listed = [
         {"name": r.name, "summary": r.summary, "source": r.source, "use_when": r.use_when, "config": to_json(r.config)}
         for r in RECIPES.values()
@@ -128,6 +130,34 @@ def recipes(context: Context) -> int:
         lines += [recipe.name, f"  {recipe.summary}", f"  use it when {recipe.use_when}", f"  {recipe.source}"]
     context.result({"recipes": listed}, "\n".join(lines))
     return 0
+
+
+def _parts(context: Context) -> int:
+    from latens.networks.factory import NetworkKind
+    from latens.recipes.building import PRIORS
+    from latens.recipes.likelihoods import LIKELIHOODS
+    from latens.recipes.parts import OBJECTIVES, defaults_of
+
+    named = {"objective": OBJECTIVES, "prior": PRIORS}
+    value: dict[str, Any] = {
+        part: {name: {"what": _first_line(kind), "options": defaults_of(kind)} for name, kind in sorted(table.items())}
+        for part, table in named.items()
+    }
+    value["likelihood"] = {name: {"data": list(row.kinds)} for name, row in LIKELIHOODS.items()}
+    value["network"] = list(get_args(NetworkKind))
+    lines = []
+    for part in named:
+        for name, about in value[part].items():
+            lines.append(f"--set {part}={name}: {about['what']}")
+            lines += [f"    --set {part}.{option}={default}" for option, default in about["options"].items()]
+    lines += [f"--set likelihood={name}: for {', '.join(row.kinds)} data" for name, row in LIKELIHOODS.items()]
+    lines.append(f"--set network={'|'.join(value['network'])}")
+    context.result({"parts": value}, "\n".join(lines))
+    return 0
+
+
+def _first_line(kind: type) -> str:
+    return " ".join((kind.__doc__ or "").split("\n\n")[0].split())
 
 
 def doctor(context: Context) -> int:

@@ -64,6 +64,13 @@ def fields_of(kind: type) -> dict[str, Any]:
     return found
 
 
+def defaults_of(kind: type) -> dict[str, Any]:
+    """The options of a part with their defaults; "needed" where there is none."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    missing = dataclasses.MISSING
+    return {name: "needed" if fields[name].default is missing else fields[name].default for name in fields_of(kind)}
+
+
 def _plain(hint: Any) -> Any:
     """The arms of a type that JSON has; None where there are none."""
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
