@@ -214,7 +214,8 @@ CASES: dict[str, Case] = {
     "infinity as a rate": settings("optimizer.learning_rate=1e999", says=("optimizer.learning_rate",)),
     "an optimiser of code": settings("optimizer.name=os.system", says=("os.system",)),
     "an activation of nobody": settings("network.activation=rleu", says=("'rleu'", "Did you mean 'relu'?")),
-    "a part, not an option": settings("network=3", says=("--set", "PART.OPTION=VALUE"), code=2, error="usage"),
+    "a kind of part that is none": settings("network=3", says=("network", "does not fit")),
+    "a part without kinds": settings("training=3", says=("training", "PART.OPTION")),
     # --- places to write to ---
     "out below a file": Case(text(TABLE), fit("--out", "d.csv/run"), 7, "resource", ("part of the path is a file",)),
     "out is a file": Case(text(TABLE), fit("--out", "d.csv"), 6, "run-folder", ("a file, not a folder",)),

@@ -206,6 +206,9 @@ def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
             raise ConfigError(f"there is no part {part!r}.", where=name, fix=nearest(part, parts))
         if not dot:
             option = next((choice for choice in _CHOICES if choice in values[part]), "")
+            if not option:
+                fix = f"Write {part}.OPTION=VALUE (PART.OPTION, with the options of {part})."
+                raise ConfigError(f"{part} is no single thing that could be set.", where=name, fix=fix)
         if option in _CHOICES and value != values[part].get(option) and "options" in values[part]:
             values[part]["options"] = {}  # those of what was there before
         head, _, rest = option.partition(".")
