@@ -21,9 +21,9 @@ lint: $(DEV_STAMP)
 	$(BIN)/ruff format --check src tests benchmarks examples
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-# Whole files in parallel, one worker a core: most of the time is compiling, which takes one core.
+# In parallel, one worker a core: most of the time is compiling, which takes one core.
 unit: $(DEV_STAMP)
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 long: $(DEV_STAMP)
 	$(BIN)/python -m pytest -m long

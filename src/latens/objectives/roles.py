@@ -115,7 +115,9 @@ def prior_samples(model: AbstractLatentModel, batch: Batch, *, key: Key) -> PyTr
 
 def flat_codes(z: PyTree) -> Float[Array, "B n"]:
     """Latent events as one vector a row: leaves flattened and put side by side."""
-    leaves = [leaf.reshape(leaf.shape[0], -1) for leaf in jax.tree.leaves(z)]
+    # Levels of a categorical row are whole numbers; a critic sees them as numbers.
+    as_numbers = [v if eqx.is_inexact_array(v) else jnp.asarray(v, jnp.float32) for v in jax.tree.leaves(z)]
+    leaves = [leaf.reshape(leaf.shape[0], -1) for leaf in as_numbers]
     return leaves[0] if len(leaves) == 1 else jnp.concatenate(leaves, axis=1)
 
 
