@@ -18,6 +18,12 @@ from latens.trained import TrainedModel
 pytest_plugins = ("cli_fixtures",)
 
 TRAINED = [name for name, recipe in RECIPES.items() if isinstance(recipe.config, VAEConfig)]
+ALIKE = frozenset(
+    ("autoencoder", "capacity", "ciwae", "dip-vae-ii", "exemplar-prior", "fast-forward-2d", "iwae-5", "kl-warmup")
+    + ("laplace-vae", "logistic-vae", "multi-sample", "notebook-normal", "piwae", "planar-flow", "rae-l2")
+)
+"""Recipes that differ from one in the quick suite by an option or a density with tests of its own: in `make long`."""
+SWEPT = [pytest.param(name, marks=pytest.mark.long) if name in ALIKE else name for name in TRAINED]
 NO_PRIOR = ("autoencoder", "mlq-autoencoder", "rae-l2")
 PROCESSES = ("iwae", "vamp-prior", "conv-vae")
 """Trained by processes of their own, as a user would."""
@@ -30,7 +36,7 @@ def flags(name: str) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", TRAINED)
+@pytest.mark.parametrize("name", SWEPT)
 def test_a_recipe_from_data_to_reloaded_model(latens: Callable[..., Result], tmp_path: Path, name: str) -> None:
     folder = tmp_path / "run"
     words = ["fit", "digits", "--recipe", name, *flags(name), "--out", folder]
