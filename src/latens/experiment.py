@@ -8,10 +8,11 @@ from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 
 from latens import config as configuration
 from latens.config import Config, VAEConfig
-from latens.data import Dataset, Preparation
+from latens.data import Dataset, Preparation, prepare_batch
 from latens.errors import ConfigError, DataError
 from latens.recipes import Recipe, recipe_of
 from latens.recipes.base import Size
@@ -87,9 +88,14 @@ def prepare(config: Config, data: Dataset) -> Experiment:
     resolved, reasons = recipe.resolve(config, data)
     refuse_idle(resolved, recipe.config)
     experiment = Experiment(recipe, resolved, tuple(reasons), data, recipe.preparation(data.schema, resolved))
-    # What cannot be built or planned is refused here, before a folder is made or a former run replaced.
-    experiment.stages()
-    eqx.filter_eval_shape(lambda key: recipe.build(data.schema, resolved, key=key), jax.random.key(0))
+    # What cannot be built, planned or minimised is refused here, before a folder is made or a former run replaced.
+    key = jax.random.key(0)
+    model = eqx.filter_eval_shape(lambda key: recipe.build(data.schema, resolved, key=key), key)
+    row = data.rows(data.subset("train")[:1])
+    for stage in experiment.stages():
+        if stage.objective is not None:
+            prepared = eqx.filter_eval_shape(lambda b: prepare_batch(experiment.preparation, b, key=key), row)
+            eqx.filter_eval_shape(stage.objective, model, prepared, key=key, step=jnp.zeros((), jnp.int32))
     return experiment
 
 

@@ -46,7 +46,7 @@ def fit_into(context: Context, folder: Path) -> Experiment:
         raise ConfigError("tensorboardX is not installed.", where="--log tensorboard", fix=fix)
     # What --force throws away is thrown away only for a run that can begin.
     experiment = _new_experiment(context, settings) if args.force and folder.exists() else None
-    fresh = not folder.exists()
+    fresh = [path for path in (folder, folder.parent) if not path.exists()]
     command, unresolved = ["latens", *context.argv], {"resolved": False, "recipe": args.recipe, "settings": settings}
     source, options = source_of(vars(args)), {name: getattr(args, name) for name in _REMEMBERED}
     run = RunFolder.create(folder, command, unresolved, source, args.seed or 0, options=options, force=args.force)
@@ -294,9 +294,9 @@ def _logged(context: Context, run: RunFolder) -> Iterator[None]:
         raise
 
 
-def _forget(run: RunFolder, fresh: bool) -> None:
+def _forget(run: RunFolder, fresh: list[Path]) -> None:
     remove_own(run.path)
     run.release()
-    if fresh:
+    for path in fresh:
         with contextlib.suppress(OSError):
-            run.path.rmdir()
+            path.rmdir()

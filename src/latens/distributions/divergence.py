@@ -21,6 +21,7 @@ from latens.distributions.relaxed import StraightThroughOneHot
 from latens.distributions.special import excess, log_minus_digamma, stirling_error
 from latens.distributions.spherical import PowerSpherical, UniformSphere, VonMisesFisher
 from latens.distributions.structured import FullNormal, LowRankNormal, Product
+from latens.errors import ConfigError
 from latens.shapes import Array, Float, Key, Nats
 
 Method = Literal["closed form", "enumeration", "Monte Carlo"]
@@ -196,11 +197,15 @@ def kl_terms(q: AbstractDistribution, p: AbstractDistribution) -> Float[Array, "
 
     **Returns:** one number a variable where both factorise, one a column (by sorted name) for a `Product`, else a
     single number of shape ().
-    **Raises:** TypeError where it can only be sampled; use `ELBO(kl="sampled")` there.
+    **Raises:** ConfigError where it can only be sampled; use `ELBO(kl="sampled")` there.
     """
     method = kl_method(q, p)
     if method == "Monte Carlo":
-        raise TypeError(f'{_pair(q, p)} has no closed form here; use ELBO(kl="sampled") or give kl a key')
+        raise ConfigError(
+            f"{_pair(q, p)} has no closed form here.",
+            where="objective.kl",
+            fix="Use --set objective.kl=sampled; in Python ELBO(kl='sampled'), or give kl a key.",
+        )
     if isinstance(q, Product) and isinstance(p, Product):
         return jnp.stack([kl(q.parts[name], p.parts[name]) for name in sorted(q.parts)])
     if method == "closed form":

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from latens.data.batches import Batch
-from latens.distributions import kl_terms
+from latens.distributions import AbstractFactorised, kl_terms
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted, without_padding
 from latens.objectives.draws import draw
@@ -90,9 +90,12 @@ class ELBO(AbstractObjective):
             loss = loss + self.l2 * sum_of_squares(partition_trainable(model)[0])
         return loss, metrics
 
-    def _kl_by_unit(self, q: Any, p: Any, z: Float[Array, "K *z"], x: Any) -> Float[Array, "*z"]:
+    def _kl_by_unit(self, q: Any, p: Any, z: Any, x: Any) -> Float[Array, "*z"]:
         if self.kl == "analytic":
             return kl_terms(q, p)
+        by_unit = isinstance(q, AbstractFactorised) and isinstance(p, AbstractFactorised)
+        what = f"free bits count by unit, which {type(q).__name__} and {type(p).__name__} do not both give."
+        require(by_unit, what, "free_bits", "Leave it out, or use a diagonal posterior and prior.")
         return jnp.mean(jax.vmap(lambda zk: q.log_prob_terms(zk) - p.log_prob_terms(zk))(z), axis=0)
 
     def _free_bits(self, units: Float[Array, "B n"], batch: Batch) -> Nats:

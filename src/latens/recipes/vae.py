@@ -162,7 +162,11 @@ def make_objective(config: VAEConfig, size: Size, cells: int) -> AbstractObjecti
         options.setdefault("num_rows", size.rows)
     if any(field.name == "critic" and field.default is dataclasses.MISSING for field in dataclasses.fields(kind)):
         key = jax.random.fold_in(jax.random.key(config.training.seed), 0xC217)
-        size_in = (config.posterior.latent_dim or 1) + (cells if chosen.name == "adversarial-bayes" else 0)
+        size_in = (
+            (config.posterior.latent_dim or 1)
+            + sum(config.posterior.levels)
+            + (cells if chosen.name == "adversarial-bayes" else 0)
+        )
         given["critic"] = Dense([size_in, *CRITIC, 1], activation="silu", key=key)
     objective = make(kind, options, "objective", **given)
     if chosen.beta_warmup_epochs:

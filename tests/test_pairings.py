@@ -1,0 +1,70 @@
+"""Every objective with every prior and posterior: it goes together, or is refused before training with the reason."""
+
+import pytest
+
+from latens.config import override
+from latens.errors import ConfigError
+from latens.experiment import prepare
+from latens.recipes import get_recipe
+from latens.recipes.parts import DETERMINISTIC, OBJECTIVES, fields_of
+from training_fixtures import make_data
+
+POSTERIORS = {
+    "normal": {},
+    "flow": {"posterior": "flow"},
+    "levels": {"posterior.levels": "2"},
+    "deterministic": {"posterior": "deterministic"},
+    "normal, mixture prior": {"prior": "mixture", "prior.components": 3},
+    "normal, vamp prior": {"prior": "vamp", "prior.components": 3},
+}
+EXACT = "normal"  # the only one with a KL in closed form
+BY_UNIT = {"beta-tc": ("flow", "levels"), "dip": ("flow", "levels")}
+"""Objectives that need a posterior with one density a unit."""
+
+
+def outcome(objective: str, parts: str, **settings: object) -> ConfigError | None:
+    """None, or why it is refused."""
+    config = get_recipe("default").config
+    needed = {"objective.bound": 3.0} if objective == "geco" else {}
+    normal = {"likelihood": "normal", "likelihood.scale": "shared"} if objective == "sigma-vae" else {}
+    small = {"network.hidden": 4, "posterior.latent_dim": 3, "training.steps": 1}
+    try:
+        chosen = {**small, "objective": objective, **needed, **normal, **POSTERIORS[parts], **settings}
+        prepare(override(config, chosen), make_data())
+    except ConfigError as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("parts", POSTERIORS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_pairing_works_or_is_refused_with_its_reason(objective: str, parts: str) -> None:
+    refused = outcome(objective, parts)
+    analytic = fields_of(OBJECTIVES[objective]).get("kl") is not None
+    if parts == "deterministic":
+        assert (refused is None) is (objective in DETERMINISTIC)
+    elif parts in BY_UNIT.get(objective, ()):
+        assert refused is not None
+        assert "factorises over its units" in refused.message
+    elif analytic and parts != EXACT and objective not in ("reconstruction", "score-function"):
+        assert refused is not None
+        assert (refused.where, "objective.kl=sampled" in refused.fix) == ("objective.kl", True)
+        assert outcome(objective, parts, **{"objective.kl": "sampled"}) is None
+    else:
+        assert refused is None
+    if refused is not None:
+        assert min(map(len, (refused.message, refused.where, refused.fix))) > 0
+
+
+@pytest.mark.parametrize("parts", [name for name in POSTERIORS if name not in (EXACT, "deterministic")])
+def test_free_bits_need_units(parts: str) -> None:
+    refused = outcome("elbo", parts, **{"objective.kl": "sampled", "objective.free_bits": 0.1})
+    assert refused is not None
+    assert (refused.where, refused.message.startswith("free bits count by unit")) == ("objective.free_bits", True)
+
+
+def test_a_critic_sees_every_level() -> None:
+    config = override(get_recipe("factor-vae").config, {"posterior.levels": "2,4", "objective.kl": "sampled"})
+    experiment = prepare(override(config, {"network.hidden": 4, "posterior.latent_dim": 3}), make_data())
+    critic = experiment.stages()[0].objective.critic
+    assert critic.layers[0].weight.shape[0] == 3 + 2 + 4
