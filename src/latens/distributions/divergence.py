@@ -244,7 +244,7 @@ def estimate_kl(
 
     **Arguments:** `key` and `num_samples` $n \ge 2$ are only used for Monte Carlo, $\frac1n\sum\log q(x) - \log p(x)$
     with $x \sim q$.
-    **Raises:** TypeError where Monte Carlo needs a key that was not given; ValueError for fewer than two samples.
+    **Raises:** ConfigError where Monte Carlo needs a key that was not given; ValueError for fewer than two samples.
 
     >>> estimate_kl(Poisson(jnp.zeros(1)), Poisson(jnp.zeros(1))).method
     'closed form'
