@@ -25,8 +25,9 @@ lint: $(DEV_STAMP)
 unit: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
+# Every test, those of the quick suite too, with the optimisations of XLA that those leave out.
 long: $(DEV_STAMP)
-	$(BIN)/python -m pytest -m long
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(BIN)/python -m pytest -m "long or not long"
 
 pretrained: $(STAMP)
 	$(BIN)/python -m latens.pretrained.make

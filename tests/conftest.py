@@ -1,5 +1,6 @@
 """What every test stands on: shapes checked at run time, a compilation cache, keys made from the test's name."""
 
+import itertools
 import os
 import signal
 import zlib
@@ -18,7 +19,12 @@ if (
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # or scikit-learn skips one of its checks of estimators
 CACHE = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache"))
 
+# Most of a test's time is compiling, which takes half as long without XLA's optimisations. `make long` runs every test
+# with them, as users do.
+PLAIN = os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+
 jax.config.update("jax_compilation_cache_dir", CACHE)
+jax.config.update("jax_disable_most_optimizations", PLAIN.lower() in ("1", "true"))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 # The same for processes that tests start.
@@ -33,6 +39,15 @@ pytest.register_assert_rewrite("checks", "bound_checks", "cli_fixtures")
 def pytest_configure(config: pytest.Config) -> None:
     # Two test runs may share the cache; a half-written entry is compiled again, not an error.
     config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache:UserWarning")
+
+
+_done = itertools.count(1)
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    # Compiled programs stay in memory for good otherwise: gigabytes after a thousand tests.
+    if next(_done) % 100 == 0:
+        jax.clear_caches()
 
 
 @pytest.fixture

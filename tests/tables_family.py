@@ -11,8 +11,11 @@ from scipy import special, stats
 from latens.distributions import (
     AbstractFactorised,
     Beta,
+    Blocks,
     DiscretisedLogistic,
     Gamma,
+    HyperbolicSecant,
+    Joined,
     Kumaraswamy,
     Laplace,
     Logistic,
@@ -126,6 +129,9 @@ FAMILY: dict[str, DistributionRow] = {
     "Logistic": DistributionRow(
         lambda: Logistic(*real(LOC), *logs(SCALE)), lambda x: stats.logistic.logpdf(x, LOC, SCALE)
     ),
+    "HyperbolicSecant": DistributionRow(
+        lambda: HyperbolicSecant(*real(LOC), *logs(SCALE)), lambda x: stats.hypsecant.logpdf(x, LOC, SCALE)
+    ),
     "StudentT": DistributionRow(
         lambda: StudentT(*real(LOC), *logs(SCALE, DF)),
         lambda x: stats.t.logpdf(x, DF, LOC, SCALE),
@@ -158,6 +164,14 @@ FAMILY: dict[str, DistributionRow] = {
     "Ordinal": DistributionRow(lambda: Ordinal(*real(LOC, CUTS)), ordinal, levels=4),
     "DiscretisedLogistic": DistributionRow(
         lambda: DiscretisedLogistic(*real(PIXELS), *logs(np.full(3, 0.2)), levels=17), discretised, levels=17
+    ),
+    "Joined, of two Laplace": DistributionRow(
+        lambda: Joined(
+            {"a": Laplace(*real(LOC[1:2]), *logs(SCALE[1:2])), "b": Laplace(*real(LOC[::2]), *logs(SCALE[::2]))},
+            Blocks(("b", "a"), ((0, 2), (1,))),
+        ),
+        lambda x: stats.laplace.logpdf(x, LOC, SCALE),
+        (LOC - 60.0, LOC + 60.0),
     ),
     "VariableMixture of DiscretisedLogistic": DistributionRow(
         lambda: VariableMixture(*real(WEIGHTS), _pixels()), pixel_mixture, levels=17

@@ -1,4 +1,4 @@
-"""The table of heads for counts, positive numbers, fractions and pixels."""
+"""The tables of heads: of likelihoods for counts, positive numbers, fractions and pixels, and of posteriors."""
 
 from collections.abc import Callable
 
@@ -7,14 +7,27 @@ import jax.numpy as jnp
 from latens.models import (
     AbstractHead,
     BetaHead,
+    ConcreteHead,
+    DirichletHead,
     DiscretisedLogisticHead,
+    FullNormalHead,
     GammaHead,
+    HyperbolicSecantHead,
+    JointHead,
     LaplaceHead,
     LogisticHead,
     LogNormalHead,
+    LowRankNormalHead,
     NegativeBinomialHead,
+    NormalHead,
     PoissonHead,
+    PositiveHead,
+    PowerSphericalHead,
+    RelaxedBernoulliHead,
+    StraightThroughHead,
     StudentTHead,
+    VonMisesFisherHead,
+    WrappedNormalHead,
     ZeroInflatedHead,
 )
 from latens.trees import Frozen
@@ -24,6 +37,7 @@ LIKELIHOOD_HEADS: dict[str, Callable[[], AbstractHead]] = {
     "LaplaceHead, log-variance": lambda: LaplaceHead((3,), "log-variance"),
     "LaplaceHead, softplus": lambda: LaplaceHead((3,), "softplus"),
     "LogisticHead": lambda: LogisticHead((3,)),
+    "HyperbolicSecantHead": lambda: HyperbolicSecantHead((3,)),
     "StudentTHead": lambda: StudentTHead((3,), jnp.zeros(())),
     "StudentTHead, fixed": lambda: StudentTHead((3,), Frozen(jnp.asarray(-100.0))),
     "LogNormalHead": lambda: LogNormalHead((3,)),
@@ -38,4 +52,18 @@ LIKELIHOOD_HEADS: dict[str, Callable[[], AbstractHead]] = {
     "NegativeBinomialHead, fixed": lambda: NegativeBinomialHead((3,), Frozen(jnp.ones(()))),
     "ZeroInflatedHead of a PoissonHead": lambda: ZeroInflatedHead(PoissonHead((3,))),
     "ZeroInflatedHead of a NegativeBinomialHead": lambda: ZeroInflatedHead(NegativeBinomialHead((3,))),
+}
+
+POSTERIOR_HEADS: dict[str, Callable[[], AbstractHead]] = {
+    "ConcreteHead": lambda: ConcreteHead((2, 3), 0.6),
+    "DirichletHead": lambda: DirichletHead((3,)),
+    "FullNormalHead": lambda: FullNormalHead(NormalHead((3,), "softplus")),
+    "JointHead": lambda: JointHead({"choice": ConcreteHead((1, 3), 0.6), "real": NormalHead((2,))}),
+    "LowRankNormalHead": lambda: LowRankNormalHead(NormalHead((3,)), 2),
+    "PositiveHead": lambda: PositiveHead((3,)),
+    "PowerSphericalHead": lambda: PowerSphericalHead((3,)),
+    "RelaxedBernoulliHead": lambda: RelaxedBernoulliHead((3,), 0.5),
+    "StraightThroughHead": lambda: StraightThroughHead((2, 3), 0.6),
+    "VonMisesFisherHead": lambda: VonMisesFisherHead((3,)),
+    "WrappedNormalHead": lambda: WrappedNormalHead(NormalHead((2,))),
 }

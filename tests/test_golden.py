@@ -65,7 +65,9 @@ def by_hand(
             columns.append(prior + multivariate_normal(mean, lower @ lower.T).logpdf(x))
         return {"log_joint": np.stack(columns, axis=1)}
     shift, scale = arrays["encoder.standardise.shift.value"], arrays["encoder.standardise.scale.value"]
-    mean, log_scale = np.split(dense(arrays, "encoder", ((x - shift) / scale).reshape(n, -1)), 2, axis=1)
+    mean, raw = np.split(dense(arrays, "encoder", ((x - shift) / scale).reshape(n, -1)), 2, axis=1)
+    posterior = metadata["config"]["posterior"]
+    log_scale = np.log(np.logaddexp(raw, 0) + posterior["scale_floor"]) if posterior["scale"] == "softplus" else raw
     out = dense(arrays, "decoder", z.astype(np.float64))
     result = {"mean": mean, "log_variance": 2 * log_scale}
     if metadata["config"]["likelihood"]["family"] == "categorical":

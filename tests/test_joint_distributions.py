@@ -184,8 +184,8 @@ def test_products_name_their_columns():
     close(other.sample(key=key)["b"], both.sample(key=key)["b"], rtol=0, atol=0)
     with pytest.raises(ValueError, match=r"columns \['a'\] under a Product of \['a', 'b'\]"):
         both.log_prob({"a": jnp.zeros(1)})
-    with pytest.raises(TypeError, match="factorises"):
-        log_prob(both, event, jnp.ones(1, bool))
+    observed = {"a": jnp.array([True]), "b": jnp.array([False])}
+    close(log_prob(both, {**event, "b": jnp.array([jnp.nan])}, observed), -np.log(2.0))
 
 
 def test_spheres_have_at_least_two_dimensions():

@@ -32,7 +32,7 @@ from latens.models import (
 from latens.objectives import ELBO, draw
 from latens.trees import Frozen, partition_trainable
 from tables import MODELS, MU, SHIFT, SIGMA, W, X, linear_gaussian
-from tables_heads import LIKELIHOOD_HEADS
+from tables_heads import LIKELIHOOD_HEADS, POSTERIOR_HEADS
 
 rows = pytest.mark.parametrize("name", MODELS)
 
@@ -58,9 +58,10 @@ def test_every_public_model_and_head_is_in_a_table():
         and issubclass(value, AbstractLatentModel | AbstractHead)
         and not name.startswith("Abstract")
     }
-    others = {"FlowHead"}  # in test_flows
+    others = {"FlowHead", "CodeHead", *POSTERIOR_HEADS}  # in test_flows, test_quantised, test_posteriors
     heads = {n.split(",")[0] for n in HEADS} | {type(make()).__name__ for make in LIKELIHOOD_HEADS.values()}
-    assert public == {type(make()[0]).__name__ for make in MODELS.values()} | heads | others
+    labelled = {"SemiSupervised", "Stacked"}  # in test_semi_supervised
+    assert public == {type(make()[0]).__name__ for make in MODELS.values()} | heads | others | labelled
 
 
 @pytest.mark.parametrize("name", HEADS)

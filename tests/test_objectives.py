@@ -15,11 +15,21 @@ from bound_checks import BEST_ELBO, LOG_P, STEP, draw, evaluate, importance_boun
 from checks import agrees, close, finite_difference
 from latens.data.batches import Batch, as_batch
 from latens.distributions import kl_terms
-from latens.models import Conditional, LatentModel, SharedScaleNormalHead, Standardise
+from latens.models import (
+    CodeHead,
+    CodePrior,
+    Conditional,
+    LatentModel,
+    SharedScaleNormalHead,
+    SignQuantiser,
+    Standardise,
+)
 from latens.objectives import ELBO, AbstractObjective, Reconstruction
 from latens.objectives.base import sum_of_squares, weighted
-from tables import MODELS, OBJECTIVES, X, autoencoder, batch_of, conjugate_pair, linear_gaussian
-from tables_objectives import NEED_NORMAL, SURROGATES
+from tables import MODELS, OBJECTIVES, X, autoencoder, batch_of, conjugate_pair, dense, linear_gaussian
+from tables_labels import NEED_LABELS, with_labels
+from tables_modalities import with_modalities
+from tables_objectives import NEED_CODES, NEED_IMAGES, NEED_MODALITIES, NEED_NORMAL, SURROGATES
 
 rows = pytest.mark.parametrize("name", OBJECTIVES)
 CHECKS = [value for name, value in vars(bound_checks).items() if name.startswith("check_")]
@@ -42,9 +52,17 @@ def test_number(check):
 def model_for(name):
     """The binary pixels, under a Normal with one learned scale for an objective that needs one."""
     model, batch = MODELS["binary pixels"]()
+    if name in NEED_LABELS:
+        return with_labels(name, model), batch
+    if name in NEED_MODALITIES:
+        return with_modalities(name), batch
     if name in NEED_NORMAL:
         head = SharedScaleNormalHead((2, 3), jnp.zeros(()))
         model = LatentModel(model.prior_part, model.encoder, Conditional(model.decoder.network, head))
+    if name in NEED_CODES:
+        signs = CodeHead((4,), SignQuantiser(2))
+        decoder = Conditional(dense([4, 5, 6], jax.random.key(9)), model.decoder.head)
+        model = LatentModel(CodePrior(), Conditional(model.encoder.network, signs), decoder)
     return model, batch
 
 
@@ -60,7 +78,9 @@ def test_jit_meets_eager(name, strict):
     assert objective.maximise
 
 
-@pytest.mark.parametrize("name", [name for name in OBJECTIVES if name not in SURROGATES])
+@pytest.mark.parametrize(
+    "name", [n for n in OBJECTIVES if n not in SURROGATES | NEED_IMAGES | NEED_MODALITIES | set(NEED_LABELS)]
+)
 def test_gradient_meets_finite_difference(name, float64):
     theta, rebuild = ravel_pytree(conjugate_pair(0.4, 0.7))
     batch, objective = batch_of(np.array([[1.5], [-0.2]])), OBJECTIVES[name]()

@@ -11,13 +11,16 @@ from training_fixtures import make_data
 
 POSTERIORS = {
     "normal": {},
-    "flow": {"posterior": "flow"},
+    "flow": {"posterior": "iaf"},
     "levels": {"posterior.levels": "2"},
     "deterministic": {"posterior": "deterministic"},
+    "vq": {"posterior": "vq", "posterior.code_dim": 3, "posterior.codes": 4},
     "normal, mixture prior": {"prior": "mixture", "prior.components": 3},
     "normal, vamp prior": {"prior": "vamp", "prior.components": 3},
+    "experts": {"posterior": "experts"},
 }
-EXACT = "normal"  # the only one with a KL in closed form
+EXACT = ("normal", "experts")  # the only ones with a KL in closed form
+OF_EXPERTS = ("stratified-elbo", "subset-elbo", "aligned-elbo")
 BY_UNIT = {"beta-tc": ("flow", "levels"), "dip": ("flow", "levels")}
 """Objectives that need a posterior with one density a unit."""
 
@@ -41,12 +44,24 @@ def outcome(objective: str, parts: str, **settings: object) -> ConfigError | Non
 def test_a_pairing_works_or_is_refused_with_its_reason(objective: str, parts: str) -> None:
     refused = outcome(objective, parts)
     analytic = fields_of(OBJECTIVES[objective]).get("kl") is not None
-    if parts == "deterministic":
+    if objective == "semi-supervised":
+        assert refused is not None  # it needs a model that predicts labels
+        assert refused.where == "objective.name"
+    elif objective in OF_EXPERTS:
+        assert (refused is None) is (parts == "experts")
+        assert refused is None or refused.where == "objective.name"
+    elif (objective, parts) == ("sigma-vae", "experts"):
+        assert refused is not None
+        assert "one scale for all" in refused.message  # here each part of a row has a decoder and a scale of its own
+    elif parts == "deterministic":
         assert (refused is None) is (objective in DETERMINISTIC)
+    elif parts == "vq" or objective == "quantised":
+        assert (refused is None) is (parts == "vq" and objective == "quantised")
+        assert refused is None or "do not go together" in refused.message
     elif parts in BY_UNIT.get(objective, ()):
         assert refused is not None
         assert "factorises over its units" in refused.message
-    elif analytic and parts != EXACT and objective not in ("reconstruction", "score-function"):
+    elif analytic and parts not in EXACT and objective not in ("reconstruction", "score-function"):
         assert refused is not None
         assert (refused.where, "objective.kl=sampled" in refused.fix) == ("objective.kl", True)
         assert outcome(objective, parts, **{"objective.kl": "sampled"}) is None
@@ -56,7 +71,7 @@ def test_a_pairing_works_or_is_refused_with_its_reason(objective: str, parts: st
         assert min(map(len, (refused.message, refused.where, refused.fix))) > 0
 
 
-@pytest.mark.parametrize("parts", [name for name in POSTERIORS if name not in (EXACT, "deterministic")])
+@pytest.mark.parametrize("parts", [name for name in POSTERIORS if name not in (*EXACT, "deterministic", "vq")])
 def test_free_bits_need_units(parts: str) -> None:
     refused = outcome("elbo", parts, **{"objective.kl": "sampled", "objective.free_bits": 0.1})
     assert refused is not None

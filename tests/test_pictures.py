@@ -153,7 +153,9 @@ def test_pictures_show_the_numbers_of_the_model(tmp_path):
     )
     np.testing.assert_allclose(floats(table["latent"], "latent_0", "latent_1"), codes["mean"], rtol=1e-6)
     assert floats(table["latent"], "label")[:, 0].tolist() == (test % 3).tolist()
-    np.testing.assert_allclose(np.sort(floats(table["units"], "kl")[:, 0])[::-1], np.sort(codes["kl"].mean(0))[::-1])
+    np.testing.assert_allclose(
+        np.sort(floats(table["units"], "kl")[:, 0])[::-1], np.sort(codes["kl"].mean(0, dtype=np.float64))[::-1]
+    )
     assert floats(table["training"], "epoch", "validation_elbo").tolist() == [[1, -94], [2, -93], [3, -92]]
 
     shown_as = np.array(table["reconstructions"]["kind"])

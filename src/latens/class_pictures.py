@@ -1,4 +1,4 @@
-"""Pictures of a Bayes classifier: what it takes an example of every class to look like."""
+"""Pictures of models with classes: what each class looks like to a Bayes classifier, or to a conditional model."""
 
 from typing import Any
 
@@ -15,6 +15,7 @@ from latens.trained import TrainedModel
 
 EACH = 6  # samples of every class
 MOST_CLASSES = 20
+MOST_PLANES = 10
 
 
 def class_samples(trained: TrainedModel, each: int, *, key: Key) -> evaluation.ClassSamples:
@@ -63,3 +64,21 @@ def draw_classes(
     table = {name: np.concatenate([t[name] for t in tables]) for name in tables[0] if name != "image"}
     kinds = np.repeat(np.array([*panels], dtype=object), kept.sum())
     return axes, {"kind": kinds, "label": label, "component": component, **table}
+
+
+def in_turn(trained: TrainedModel, n: int) -> np.ndarray | None:
+    """The codes of n samples of a conditional model: its first classes in turn, so that columns are classes."""
+    classes = trained.preparation.classes
+    return np.arange(n) % min(classes, MOST_CLASSES) if classes else None
+
+
+def sample_columns(trained: TrainedModel, otherwise: int) -> tuple[int, str]:
+    """How many columns a picture of samples has, one for each class where there are some; and what a title says."""
+    columns = min(trained.preparation.classes, MOST_CLASSES)
+    return (columns, " (a column a class)") if columns else (otherwise, "")
+
+
+def each_class(trained: TrainedModel) -> list[tuple[int, str]]:
+    """The code of each class that gets a latent plane of its own, and the title of that."""
+    names = [readable(name, 16) for name in trained.classes[:MOST_PLANES]]
+    return [(code, f"Means of p(x|z, label {name}) on an even grid of z") for code, name in enumerate(names)]

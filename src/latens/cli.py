@@ -32,6 +32,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "decode": ("use", "latents to rows: means of p(x | z)"),
     "sample": ("use", "new rows from the model"),
     "reconstruct": ("use", "rows to latents and back"),
+    "impute": ("impute", "a table with its missing cells filled in"),
+    "refit": ("refit", "another prior for a trained model, fitted to its latents"),
     "figures": ("figures", "every picture that applies to a run, with the numbers behind it"),
     "info": ("inspect", "what a run or a model file holds; nothing in it is executed"),
     "recipes": ("inspect", "the models that can be named with --recipe"),
@@ -106,12 +108,16 @@ def parser() -> Parser:
     for name, endings in (("encode", "npz, csv, parquet"), ("decode", "npz"), ("sample", "npz, png")):
         made[name].add_argument("--out", metavar="FILE", help=f"where the result goes: {endings}")
     made["reconstruct"].add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
+    for name in ("sample", "decode"):
+        made[name].add_argument("--label", metavar="NAME", help="the class, of a model that has them")
     for name in ("sample", "reconstruct"):
         made[name].add_argument("--mean", action="store_true", help="means of p(x | z) instead of draws")
     for name in ("encode", "decode", "sample", "reconstruct", "evaluate"):
         made[name].add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
     for name in ("encode", "sample", "reconstruct", "evaluate"):
         made[name].add_argument("--seed", type=_whole, default=0, metavar="S", help="of the draws (default 0)")
+    _refitting(made["refit"])
+    _imputing(made["impute"])
     made["figures"].add_argument("run", metavar="RUN")
     made["figures"].add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
     made["figures"].add_argument("--out", metavar="FOLDER", help="default: RUN/figures")
@@ -121,6 +127,36 @@ def parser() -> Parser:
     made["recipes"].add_argument("--parts", action="store_true", help="the parts and their options instead")
     made["completion"].add_argument("shell", choices=("bash", "zsh", "fish"))
     return top
+
+
+def _refitting(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
+    _reading(command)
+    command.add_argument(
+        "--prior", choices=("normal", "mixture", "full-mixture", "flow", "vae", "aggregate"), default="mixture"
+    )
+    command.add_argument("--components", type=_count, metavar="N", help="of a mixture, or rows of aggregate")
+    command.add_argument("--layers", type=_count, metavar="N", help="of a flow")
+    command.add_argument("--width", type=_count, metavar="N", help="of a flow's networks")
+    command.add_argument("--latent-dim", type=_count, metavar="N", help="of a second VAE")
+    command.add_argument("--steps", type=_count, default=2000, metavar="N", help="of a flow or a second VAE")
+    command.add_argument("--num-samples", type=_count, metavar="K", help="draws a row for log p(x) (default 100)")
+    command.add_argument("--out", metavar="PATH", help="a run folder or a .safetensors file (default: RUN-PRIOR)")
+    command.add_argument("--force", action="store_true", help="replace a former run in --out")
+    command.add_argument("--seed", type=_whole, default=0, metavar="S", help="of the fit and the draws (default 0)")
+    command.add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
+
+
+def _imputing(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("data", metavar="DATA", help="a table in which empty cells are missing")
+    _reading(command)
+    command.add_argument("--out", metavar="FILE", help="where the result goes: npz, csv, parquet")
+    command.add_argument("--num-samples", type=_count, default=1000, metavar="K", help="draws a row (default 1000)")
+    command.add_argument("--draws", type=_count, metavar="M", help="also M random completions of each row (npz)")
+    command.add_argument("--seed", type=_whole, default=0, metavar="S", help="of the draws (default 0)")
+    command.add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
 
 
 def _common(command: argparse.ArgumentParser) -> None:

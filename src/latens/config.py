@@ -15,7 +15,7 @@ NotNegative: TypeAlias = Annotated[float, Meta(ge=0.0, le=1e30)]
 Widths: TypeAlias = Annotated[tuple[Width, ...], Meta(max_length=64)]
 
 
-Option: TypeAlias = bool | int | float | str
+Option: TypeAlias = bool | int | float | str | Annotated[tuple[int, ...], Meta(max_length=64)]
 Options: TypeAlias = Annotated[dict[Annotated[str, Meta(max_length=64)], Option], Meta(max_length=32)]
 
 
@@ -24,7 +24,10 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class NetworkConfig(Part, frozen=True):
-    """Encoder and decoder of one kind; the encoder's hidden widths are mirrored unless `decoder_hidden` is given."""
+    """Encoder and decoder of one kind; the encoder's hidden widths are mirrored unless `decoder_hidden` is given.
+
+    `spectral_norm` divides each weight matrix of the decoder by its largest singular value.
+    """
 
     kind: Literal["dense", "conv", "residual", "recurrent"] = "dense"
     hidden: Widths | None = None
@@ -36,38 +39,35 @@ class NetworkConfig(Part, frozen=True):
     decoder_output_activation: str = "identity"
     drop_probability: Probability = 0.0
     weight_drop_probability: Probability = 0.0
+    spectral_norm: bool = False
 
 
 class PriorConfig(Part, frozen=True):
-    """p(z) by name, with the options of its class (`latens recipes --parts` lists them)."""
+    """p(z) by name, with the options of its row (`latens recipes --parts`); "auto" goes with the posterior."""
 
-    kind: str = "standard-normal"
+    kind: str = "auto"
     options: Options = {}
 
 
-class FlowConfig(Part, frozen=True):
-    """The bijections of a flow posterior, and how many numbers of the encoder they read."""
-
-    bijection: Literal["iaf", "planar"] = "iaf"
-    layers: Annotated[int, Meta(ge=1, le=64)] = 2
-    width: Width = 64
-    context_size: Annotated[int, Meta(ge=0, le=4096)] = 16
-
-
 class PosteriorConfig(Part, frozen=True):
-    """q(z|x): a diagonal Normal with its scale as `log-scale`, `log-variance` or `softplus`, a flow on top of it, or a
-    point mass. `levels`: the sizes of further levels of latents above the first."""
+    """q(z|x) by name, with the options of its row; where it has scales, as `log-scale`, `log-variance` or `softplus`.
 
-    kind: Literal["normal", "flow", "deterministic"] = "normal"
+    `levels`: the sizes of further levels of latents above the first.
+    """
+
+    kind: str = "normal"
+    options: Options = {}
     levels: Annotated[tuple[Width, ...], Meta(max_length=8)] = ()
-    flow: FlowConfig = FlowConfig()
     latent_dim: Width | None = None
     scale: Literal["auto", "log-scale", "log-variance", "softplus"] = "auto"
     scale_floor: NotNegative = 1e-6
 
 
 class LikelihoodConfig(Part, frozen=True):
-    """p(x|z). `scale` of a Normal: one learned ("shared"), one a feature ("feature"), from the network, or fixed."""
+    """p(x|z). `scale` of a Normal: one learned ("shared"), one a feature ("feature"), from the network, or fixed.
+
+    `missing`: whether a cell may be missing because of its own value ("self-masking"), which is then modelled.
+    """
 
     family: str = "auto"
     scale: Literal["shared", "feature", "network", "fixed"] = "feature"
@@ -75,18 +75,37 @@ class LikelihoodConfig(Part, frozen=True):
     scale_floor: NotNegative = 1e-3
     probability_floor: Probability = 0.0
     output_bias: Literal["data", "zero"] = "data"
+    missing: Literal["at-random", "self-masking"] = "at-random"
 
 
 class DataConfig(Part, frozen=True):
     """What the model sees of a row, and which rows validate ("test" is not held out, and reports say so).
 
     `dequantize` adds uniform noise to whole numbers under a density, so that its integral bounds their probability.
+    `labelled`: how many labels of training rows are kept, as many of each class; the others are hidden.
     """
 
     binarize: Literal["none", "threshold", "stochastic"] = "none"
     threshold: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.5
     dequantize: bool = True
     validation: Literal["split", "test"] = "split"
+    labelled: Count | None = None
+
+
+class LabelConfig(Part, frozen=True):
+    """What labels are for: nothing, a "condition" that every part reads, or to be predicted where they are missing
+    ("predict", from x: M2; "predict-codes", from the codes of a first VAE: M1+M2).
+
+    A condition has one prior ("shared") or a Normal for each "class". `class_prior` is p(y) of a predicted label, and
+    `share` the part of each batch that has labels. `hidden` and `latent_dim` are of M2 on codes.
+    """
+
+    kind: Literal["none", "condition", "predict", "predict-codes"] = "none"
+    prior: Literal["shared", "class"] = "shared"
+    class_prior: Literal["uniform", "learned"] = "uniform"
+    share: Probability = 0.1
+    hidden: Widths = (500,)
+    latent_dim: Width = 50
 
 
 class ObjectiveConfig(Part, frozen=True):
@@ -95,6 +114,19 @@ class ObjectiveConfig(Part, frozen=True):
     name: str = "elbo"
     beta_warmup_epochs: NotNegative = 0.0
     options: Options = {}
+
+
+class CriticOptimizerConfig(Part, frozen=True):
+    """The optimiser of what an objective trains beside the model: critics, multipliers, learned baselines.
+
+    Never averaged, and decayed only where `options` say so. `learning_rate` None is the model's, 0 holds them still.
+    """
+
+    name: str = "adam"
+    learning_rate: NotNegative | None = None
+    clip_value: Positive | None = None
+    clip_norm: Positive | None = None
+    options: dict[str, float | bool] = {}
 
 
 class OptimizerConfig(Part, frozen=True):
@@ -107,12 +139,14 @@ class OptimizerConfig(Part, frozen=True):
     clip_value: Positive | None = None
     clip_norm: Positive | None = None
     options: dict[str, float | bool] = {}
+    critic: CriticOptimizerConfig = CriticOptimizerConfig()
 
 
 class TrainingConfig(Part, frozen=True):
     """The budget (the first limit ends it), the batch and the grid between steps; None is decided from the data.
 
-    `drop_last` leaves out the rows of an epoch that do not fill a batch.
+    `drop_last` leaves out the rows of an epoch that do not fill a batch. `pretrain_epochs` is the budget of a first
+    stage, in recipes that have one (None: the same budget as the last stage).
     """
 
     epochs: Positive | None = None
@@ -123,6 +157,7 @@ class TrainingConfig(Part, frozen=True):
     drop_last: bool = False
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     chunk_steps: Annotated[int, Meta(ge=1, le=100000)] | None = None
+    pretrain_epochs: Positive | None = None
     plots_every: Count | None = None
 
 
@@ -135,6 +170,7 @@ class VAEConfig(Part, frozen=True, tag="vae", tag_field="kind"):
     posterior: PosteriorConfig = PosteriorConfig()
     likelihood: LikelihoodConfig = LikelihoodConfig()
     data: DataConfig = DataConfig()
+    label: LabelConfig = LabelConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     training: TrainingConfig = TrainingConfig()

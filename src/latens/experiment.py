@@ -9,10 +9,12 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from latens import config as configuration
 from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, prepare_batch
+from latens.data.labels import keep_labels, require_labels
 from latens.errors import ConfigError, DataError
 from latens.recipes import Recipe, recipe_of
 from latens.recipes.base import Size
@@ -34,6 +36,7 @@ from latens.training import (
     fit,
 )
 from latens.training.checkpoint import latest_checkpoint, save_checkpoint
+from latens.trees import partition_trainable
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
 _log = logging.getLogger(__name__)
@@ -82,7 +85,7 @@ class Experiment:
 def prepare(config: Config, data: Dataset) -> Experiment:
     """Resolve a configuration on data. **Raises:** DataError, ConfigError with the remedy."""
     recipe = recipe_of(config)
-    data = as_split(config, data)
+    data = as_labelled(config, as_split(config, data))
     if not len(data.subset("train")):
         raise DataError(f"none of the {len(data)} rows is a training row.", where=data.name, fix="Give more rows.")
     resolved, reasons = recipe.resolve(config, data)
@@ -95,8 +98,19 @@ def prepare(config: Config, data: Dataset) -> Experiment:
     for stage in experiment.stages():
         if stage.objective is not None:
             prepared = eqx.filter_eval_shape(lambda b: prepare_batch(experiment.preparation, b, key=key), row)
-            eqx.filter_eval_shape(stage.objective, model, prepared, key=key, step=jnp.zeros((), jnp.int32))
+            eqx.filter_eval_shape(_slope, model, stage.objective, prepared, key)
     return experiment
+
+
+def _slope(model: Any, objective: Any, batch: Any, key: Any) -> Any:
+    """The gradient of an objective: what has none is found without computing anything."""
+    trained, rest = partition_trainable((model, objective))
+
+    def value(trained: PyTree) -> Any:
+        model, objective = eqx.combine(trained, rest)
+        return objective(model, batch, key=key, step=jnp.zeros((), jnp.int32))[0]
+
+    return jax.grad(value)(trained)
 
 
 def as_split(config: Config, data: Dataset) -> Dataset:
@@ -106,6 +120,22 @@ def as_split(config: Config, data: Dataset) -> Dataset:
     if not len(data.subset("test")):
         raise DataError("there are no test rows to validate on.", where=data.name)
     return data.test_as_validation()
+
+
+def as_labelled(config: Config, data: Dataset) -> Dataset:
+    """The data with the labels that training may see. **Raises:** DataError where labels are needed and missing."""
+    if not isinstance(config, VAEConfig):
+        if config.data.labelled is not None:
+            what = "a Bayes classifier is fitted to the rows that have labels."
+            raise ConfigError(what, where="data.labelled", fix="Leave it out, or use --recipe m2.")
+        return data
+    if config.label.kind == "condition":
+        require_labels(data, np.arange(len(data)), data.name)
+    if config.label.kind not in ("predict", "predict-codes"):
+        return data
+    if config.data.labelled is not None:
+        data = keep_labels(data, config.data.labelled, config.training.seed)
+    return replace(data, labelled_share=config.label.share or None)
 
 
 def train(

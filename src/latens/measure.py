@@ -17,12 +17,19 @@ from latens.evaluation import (
     Estimate,
     accuracy,
     active_units,
+    cluster_probabilities,
     elbo_parts,
     encode,
+    has_clusters,
     independent_baseline,
+    label_probabilities,
     log_marginal,
+    matched,
+    normalised_mutual_information,
+    predicts_labels,
 )
 from latens.evaluation.batched import map_rows
+from latens.models import CodeHead
 from latens.recipes.likelihoods import LIKELIHOODS
 from latens.shapes import Array, Key
 from latens.trained import TrainedModel
@@ -49,12 +56,16 @@ def measure(
 
     - `log_marginal`: log p(x) by importance sampling with `num_samples` draws a row, in nats. On grey pixels under a
       Bernoulli, where no log p(x) exists, it is called `cross_entropy_bound`.
+      Of a quantised model it is the bound at the one code of x, and its protocol says so.
     - `elbo`, `log_likelihood`, `kl`: means over 16 draws a row (at most `num_samples`), in nats.
     - `bits_per_dimension` of discrete data; where whole numbers were dequantised it is an upper bound.
     - `active_units`: how many latent units move with x.
     - `gain_over_independent`: log p(x) minus that of independent cells fitted to the training rows, a paired
       difference over the same rows; only where `data` are the data the model was trained on.
-    - `accuracy` alone for a Bayes classifier; `log_likelihood` alone for an autoencoder, which has no p(x).
+    - `accuracy` alone for a Bayes classifier, and besides of the most probable label of a model that predicts them;
+      `clustering_accuracy` and `normalised_mutual_information` of the components of a mixture prior; all of rows with
+      a label. `log_likelihood` alone for an autoencoder, which has no p(x).
+    - of a conditional model every log p(x) is log p(x | label), and its protocol says so.
 
     **Arguments:** `seed` of the draws; `units` the `unit_table` of these rows, where it is there already.
     **Raises:** DataError where the rows are not such as the model was trained on.
@@ -72,6 +83,7 @@ def measure(
         work.evidence()
         work.parts()
         work.units(unit_table(trained, batch) if units is None else units)
+        work.classes()
         # Independent counts have no model here to be compared with.
         if work.family and not work.counts and data.fingerprint == trained.facts.get("fingerprint"):
             work.gain(data)
@@ -107,7 +119,10 @@ class _Work:
     def __init__(
         self, trained: TrainedModel, data: Dataset, batch: Batch, weight: Any, num_samples: int, key: Key
     ) -> None:
-        self.trained, self.batch, self.weight, self.num_samples, self.key = trained, batch, weight, num_samples, key
+        self.trained, self.batch, self.weight, self.key = trained, batch, weight, key
+        # All of a quantised posterior is on one code: more draws are the same one.
+        self.point = isinstance(getattr(getattr(trained.model, "encoder", None), "head", None), CodeHead)
+        self.num_samples = 1 if self.point else num_samples
         self.found: dict[str, Estimate] = {}
         self.levels = data.schema.levels if data.schema.kind == "levels" else 2
         self.family = trained.config.likelihood.family if isinstance(trained.config, VAEConfig) else ""
@@ -118,6 +133,7 @@ class _Work:
         self.counts = whole and kind == "counts"
         self.cells = math.prod(data.schema.shape)
         self.what = "" if self.counts else _what(trained, kind, self.grey)
+        self.what += "given the label of each row; " if trained.preparation.classes else ""
         self.rows: np.ndarray = np.zeros(0)
         self._began = time.perf_counter()
 
@@ -149,6 +165,7 @@ class _Work:
             samples_per_chunk=SAMPLES_PER_CHUNK,
         ).astype(np.float64)
         how = f"importance sampling from the posterior, {self.num_samples} draws a row"
+        how = "a lower bound, log p(x | z) + log p(z) at the one code of x" if self.point else how
         self.add("cross_entropy_bound" if self.grey else "log_marginal", self.rows, self.num_samples, self.what + how)
         if self.discrete and self.batch.mask is None:
             note = "an upper bound, by uniform dequantisation; " if trained.preparation.dequantize else ""
@@ -175,6 +192,29 @@ class _Work:
         active = sum(unit["active"] for unit in table)
         protocol = f"of {len(table)} latent units, those whose posterior mean varies by more than 0.01 over the rows"
         self.put("active_units", Estimate(float(active), float("nan"), 0, len(self.rows), "units", protocol))
+
+    def classes(self) -> None:
+        """How predicted labels, or clusters, meet the labels of the rows that have one."""
+        model, label = self.trained.model, self.batch.label
+        known = np.zeros(0, bool) if label is None else np.asarray(label) >= 0
+        if not known.any() or not (predicts_labels(model) or has_clusters(model)):
+            return
+        options: dict[str, Any] = {"preparation": self.trained.preparation, "key": self.key}
+        label, weight = np.asarray(label)[known], None if self.weight is None else np.asarray(self.weight)[known]
+        if predicts_labels(model):
+            found = label_probabilities(model, self.batch, **options).argmax(axis=1)[known]
+            name, hits, protocol = "accuracy", found == label, "share of rows whose most probable label is their own"
+        else:
+            found = cluster_probabilities(model, self.batch, **options).argmax(axis=1)[known]
+            name, hits = "clustering_accuracy", matched(label, found)
+            protocol = "share of rows in the cluster of their class, by the best one-to-one matching of these rows"
+        estimate = Estimate.of(hits, num_samples=1, protocol=protocol, weight=weight)
+        self.put(name, replace(estimate, unit="accuracy"))
+        if name != "accuracy":
+            nmi = normalised_mutual_information(label, found)
+            words = "2 I / (H + H) of classes and most probable clusters"
+            nan = float("nan")
+            self.put("normalised_mutual_information", Estimate(nmi, nan, 1, len(label), "NMI", words))
 
     def gain(self, data: Dataset) -> None:
         train, divide = data.subset("train"), 1.0

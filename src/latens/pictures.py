@@ -11,7 +11,8 @@ import numpy as np
 
 from latens import evaluation, figures
 from latens.atomic import resource_errors, write_atomic
-from latens.class_pictures import draw_classes
+from latens.class_pictures import draw_classes, each_class, in_turn, sample_columns
+from latens.config import VAEConfig
 from latens.data import SPLITS, Dataset, Preparation, prepare_batch
 from latens.data.batches import Batch
 from latens.errors import UsageError
@@ -19,7 +20,7 @@ from latens.figures.style import DPI, ThemeName, figure_of, new_axes
 from latens.images import image_shape, shown
 from latens.images import write_image as write_image
 from latens.models import BayesClassifier, DeterministicHead
-from latens.shapes import Key
+from latens.recipes.posteriors import posterior_of
 from latens.trained import TrainedModel
 from latens.training import Event
 
@@ -28,6 +29,7 @@ MANIFOLD = 21  # points of the latent plane along each axis; an odd number shows
 MOST_POINTS, MOST_ROWS = 10_000, 50_000  # of a scatter, of a histogram
 FEW_POINTS = 100  # a scatter of fewer held-out rows shows every row instead
 MOMENT = 16  # samples in a picture made during training
+PLANES = ("vector", "sphere", "ball", "shares")  # latents that a plane of two numbers shows; choices are none
 
 # --- rows and draws that pictures need ---
 
@@ -43,6 +45,8 @@ class _Source:
         self.is_classifier = isinstance(trained.model, BayesClassifier)
         head = getattr(getattr(trained.model, "encoder", None), "head", None)
         self.has_prior = not isinstance(head, DeterministicHead)  # an autoencoder's codes follow no prior
+        config = trained.config
+        self.support = posterior_of(config.posterior).support if isinstance(config, VAEConfig) else "vector"
         real = data is not None and trained.schema.kind == "real"
         self.limits = (float(data.x.min()), float(data.x.max())) if real and data is not None else None
 
@@ -65,17 +69,24 @@ class _Source:
         values = evaluation.reconstruct(model, batch, preparation=preparation, key=self.row_key)
         return self.trained.data_units(values, mean=True)
 
-    def latents(self, n: int) -> np.ndarray:
-        return evaluation.sample_prior(self.trained.model, n, key=self.prior_key)
+    def latents(self, n: int, codes: np.ndarray | None = None) -> np.ndarray:
+        """Draws from the prior; of a conditional model every class in turn, unless others are named."""
+        return evaluation.sample_prior(self.trained.model, n, key=self.prior_key, cond=self.cond(n, codes))
 
-    def decoded(self, z: np.ndarray, *, mean: bool = True, key: Key | None = None) -> np.ndarray:
-        key = self.event_key if key is None else key
-        return self.trained.data_units(evaluation.decode(self.trained.model, z, key=key, mean=mean), mean=mean)
+    def decoded(self, z: np.ndarray, codes: np.ndarray | None = None, *, mean: bool = True) -> np.ndarray:
+        values = evaluation.decode(self.trained.model, z, key=self.event_key, mean=mean, cond=self.cond(len(z), codes))
+        return self.trained.data_units(values, mean=mean)
+
+    def cond(self, n: int, codes: np.ndarray | None) -> dict[str, np.ndarray] | None:
+        return self.trained.condition(in_turn(self.trained, n) if codes is None else codes)
 
     def samples(self, n: int) -> np.ndarray:
         """Draws of whole rows."""
         if not self.is_classifier:
-            return self.decoded(self.latents(n), mean=False)
+            codes = None
+            if self.trained.preparation.classes and self.data is not None and self.data.label is not None:
+                codes = np.resize(self.data.label[self.data.label >= 0], n)  # as often as in the data
+            return self.decoded(self.latents(n, codes), codes, mean=False)
         rows = evaluation.sample_classes(self.trained.model, n, key=self.prior_key).x
         return self.trained.data_units(rows, mean=False)
 
@@ -108,8 +119,9 @@ def write_pictures(
     - `reconstructions`: held-out rows, their reconstructions, prior samples, all as means of p(x|z) (images);
     - `samples`: draws from p(x|z) beside its means, for the same draws of z from the prior (images);
     - `latent`: posterior means of held-out rows (of all, where these are few) by label; of more than two units, the
-      two with the most KL;
-    - `manifold-linear`, `manifold-percentile`: the decoder's mean over a plane of two latent units (images);
+      two with the most KL (not of discrete latents);
+    - `manifold-linear`, `manifold-percentile`: the decoder's mean over a plane of two latent units (images); of a
+      conditional model one `manifold-C` for each of the first classes;
     - `units`: the KL of every latent unit; `marginals`: data and samples, column by column (tables);
     - `classes`: samples of every class beside the means of their components (images, Bayes classifiers).
 
@@ -182,26 +194,29 @@ def _reconstructions(source: _Source, theme: ThemeName) -> list:
 def _samples(source: _Source, theme: ThemeName) -> list:
     if not source.has_prior:
         return []
-    z = source.latents(GRID * GRID)
+    columns, of = sample_columns(source.trained, GRID)
+    z = source.latents(GRID * columns)
     found = {name: source.images(source.decoded(z, mean=name == "mean")) for name in ("draw", "mean")}
     axes = new_axes(1, 2, size=(8.6, 4.1 * found["mean"].shape[1] / found["mean"].shape[2] + 0.5), theme=theme)[0]
     figure_of(axes).set_layout_engine("constrained", wspace=0.06)
-    for ax, name, title in zip(axes, found, ("Samples: draws from p(x|z)", "Means of p(x|z), the same z")):
-        figures.image_grid(found[name], columns=GRID, title=title, theme=theme, ax=ax)
+    for ax, name, title in zip(axes, found, (f"Samples{of}: draws from p(x|z)", "Means of p(x|z), the same z")):
+        figures.image_grid(found[name], columns=columns, title=title, theme=theme, ax=ax)
     tables = [figures.image_grid_table(images) for images in found.values()]
     table = {"kind": np.repeat(list(found), len(z))}
     return [("samples", axes, table | {name: np.concatenate([t[name] for t in tables]) for name in tables[0]})]
 
 
 def _manifolds(source: _Source, theme: ThemeName) -> list:
-    if not source.has_prior or source.latents(1).shape[1:] != (2,):
+    if not source.has_prior or source.support != "vector" or source.latents(1).shape[1:] != (2,):
         return []
     drawn = []
-    for name, grid, title in (
-        ("manifold-linear", figures.linear_grid(MANIFOLD), "Means of p(x|z) on an even grid of z"),
-        ("manifold-percentile", figures.percentile_grid(MANIFOLD), "Means of p(x|z) at even percentiles of the prior"),
-    ):
-        images = source.images(source.decoded(grid.reshape(-1, 2)))
+    linear, even = figures.linear_grid(MANIFOLD), figures.percentile_grid(MANIFOLD)
+    wanted: list = [("manifold-linear", linear, "Means of p(x|z) on an even grid of z", None)]
+    wanted += [("manifold-percentile", even, "Means of p(x|z) at even percentiles of the prior", None)]
+    if source.trained.preparation.classes:
+        wanted = [(f"manifold-{i}", linear, title, np.full(MANIFOLD**2, i)) for i, title in each_class(source.trained)]
+    for name, grid, title, codes in wanted:
+        images = source.images(source.decoded(grid.reshape(-1, 2), codes))
         images = images.reshape(*grid.shape[:2], *images.shape[1:])
         edge = (max(1, round(max(images.shape[2:4]) / 28)),) * 2  # pictures that touch cannot be told apart
         framed = np.pad(images, ((0, 0), (0, 0), edge, edge, *((0, 0),) * (images.ndim - 4)))
@@ -222,9 +237,10 @@ def _latent(source: _Source, theme: ThemeName) -> list:
     model, preparation = source.trained.model, source.trained.preparation
     codes = evaluation.encode(model, batch, preparation=preparation, key=source.row_key)
     means = codes["mean"].reshape(len(positions), -1)
-    kl = codes["kl"].reshape(len(positions), -1).mean(0, dtype=np.float64) if "kl" in codes else None
+    by_unit = "kl" in codes and codes["kl"].size == means.size  # of correlated units there is one KL a row
+    kl = codes["kl"].reshape(means.shape).mean(0, dtype=np.float64) if by_unit else None
     drawn = []
-    if means.shape[1] >= 2:
+    if means.shape[1] >= 2 and source.support in PLANES:
         size, what = (means.var(0), "variance") if kl is None else (kl, "KL")
         first, second = sorted(int(unit) for unit in np.argsort(-size, kind="stable")[:2])
         z, units = means[:, [first, second]], (first, second)

@@ -72,8 +72,9 @@ class TensorBoard:
         batch = trained.batch(data, data.subset(split)[:PICTURES])
         means = {"reconstructions": reconstruct(model, batch, preparation=preparation, key=keys[0])}
         if "elbo" in self._seen:  # an autoencoder has no prior to sample from
-            z = sample_prior(model, PICTURES, key=keys[1])
-            means["samples"] = decode(model, z, key=keys[2])
+            cond = trained.condition(trained.in_turn(PICTURES))
+            z = sample_prior(model, PICTURES, key=keys[1], cond=cond)
+            means["samples"] = decode(model, z, key=keys[2], cond=cond)
         for name, values in means.items():
             images = as_images(shown(data.schema, trained.data_units(values, mean=True)), name)
             self._writer.add_images(name, np.moveaxis(np.clip(images, 0.0, 1.0), -1, 1), step)

@@ -14,7 +14,8 @@ from latens.atomic import write_atomic
 from latens.config import Config
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch, as_batch
-from latens.errors import ConfigError, DataError, LatensError, ModelFileError
+from latens.data.labels import require_labels
+from latens.errors import ConfigError, DataError, LatensError, ModelFileError, UsageError, nearest
 from latens.recipes import recipe_of
 from latens.safefile import pack_chunks, read, unpack
 from latens.storage import arrays_to_tree, tree_to_arrays
@@ -41,15 +42,20 @@ class TrainedModel:
 
     # --- rows in ---
 
-    def batch(self, data: Dataset | np.ndarray, positions: np.ndarray | None = None) -> Batch:
-        """Rows as the model takes them. **Raises:** DataError where their shape is not the model's."""
+    def batch(
+        self, data: Dataset | np.ndarray, positions: np.ndarray | None = None, *, label: np.ndarray | None = None
+    ) -> Batch:
+        """Rows as the model takes them, rows of an array with the codes of their labels.
+
+        **Raises:** DataError where their shape is not the model's, or a label that it reads is missing.
+        """
         if isinstance(data, Dataset):
             batch = data.rows(np.arange(len(data)) if positions is None else positions)
         else:
             rows = np.asarray(data) if positions is None else np.asarray(data)[positions]
             if rows.ndim >= 1 and rows.shape[1:] != self.schema.shape and rows[0].size == np.prod(self.schema.shape):
                 rows = rows.reshape(len(rows), *self.schema.shape)
-            batch = as_batch(rows if rows.dtype == np.uint8 else rows.astype(np.float32))
+            batch = as_batch(rows if rows.dtype == np.uint8 else rows.astype(np.float32), label=label)
         found = tuple(batch.x.shape[1:])
         if found != self.schema.shape:
             raise DataError(
@@ -57,7 +63,37 @@ class TrainedModel:
                 where=getattr(data, "name", "data"),
                 fix="Give data with the same columns or pixels in the same order.",
             )
+        if not self.preparation.classes:
+            return batch
+        if isinstance(data, Dataset):
+            require_labels(data, np.arange(len(data)) if positions is None else positions, data.name)
+        elif label is None:
+            raise DataError("a conditional model reads labels, and arrays have none.", where="data",
+                            fix="Give a Dataset with labels, or the codes of their classes.")  # fmt: skip
         return batch
+
+    # --- classes ---
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes that can be asked for: of a conditional model, or one that predicts labels."""
+        known = self.preparation.classes or callable(getattr(self.model, "label_logits", None))
+        return self.schema.classes or () if known else ()
+
+    def code_of(self, name: str) -> int:
+        """The code of the class of that name. **Raises:** UsageError naming the nearest one."""
+        if name not in self.classes:
+            fix = nearest(name, self.classes) if self.classes else "Use --recipe conditional-vae, m2 or m1-m2."
+            raise UsageError(f"this model has no class {name!r}.", where="label", fix=fix)
+        return self.classes.index(name)
+
+    def condition(self, codes: np.ndarray | None) -> dict[str, np.ndarray] | None:
+        """The conditions of rows of these classes, one-hot vectors (n, C); None where nothing is conditioned."""
+        return None if codes is None else {"label": np.eye(len(self.classes), dtype=np.float32)[codes]}
+
+    def in_turn(self, n: int) -> np.ndarray | None:
+        """The codes of n rows of a conditional model, every class in turn; None for other models."""
+        return np.arange(n) % self.preparation.classes if self.preparation.classes else None
 
     # --- events out ---
 

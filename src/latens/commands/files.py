@@ -101,6 +101,20 @@ def read_latents(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.nda
     return z, ids
 
 
+def read_labels(path: Path) -> list[str] | None:
+    """The labels beside the latents of a file, as text; None where there are none."""
+    if path.suffix.lower() == ".npz":
+        archive = Archive(path)
+        try:
+            return [str(word) for word in archive["label"].tolist()] if "label" in archive.keys else None
+        finally:
+            archive.close()
+    if path.suffix.lower() not in (".csv", ".parquet") or "label" not in _header(path):
+        return None
+    raw = (read_csv if path.suffix.lower() == ".csv" else read_parquet)(path, Roles(label="label"))
+    return None if raw.label is None else [str(word) for word in np.asarray(raw.label).tolist()]
+
+
 def _latents_in(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     ending = path.suffix.lower()
     if ending == ".npy":

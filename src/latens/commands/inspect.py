@@ -134,19 +134,20 @@ def recipes(context: Context) -> int:
 
 def _parts(context: Context) -> int:
     from latens.networks.factory import NetworkKind
-    from latens.recipes.building import PRIORS
     from latens.recipes.likelihoods import LIKELIHOODS
-    from latens.recipes.parts import OBJECTIVES, defaults_of
+    from latens.recipes.parts import OBJECTIVES, defaults_of, option_defaults
+    from latens.recipes.posteriors import POSTERIORS
+    from latens.recipes.priors import PRIORS
 
-    named = {"objective": OBJECTIVES, "prior": PRIORS}
-    value: dict[str, Any] = {
-        part: {name: {"what": _first_line(kind), "options": defaults_of(kind)} for name, kind in sorted(table.items())}
-        for part, table in named.items()
-    }
+    objectives = {k: {"what": _first_line(v), "options": defaults_of(v)} for k, v in sorted(OBJECTIVES.items())}
+    value: dict[str, Any] = {"objective": objectives}
+    for part, rows in (("prior", PRIORS), ("posterior", POSTERIORS)):
+        listed = {name: (row.what, option_defaults(row.options)) for name, row in sorted(rows.items())}
+        value[part] = {name: {"what": what, "options": options} for name, (what, options) in listed.items()}
     value["likelihood"] = {name: {"data": list(row.kinds)} for name, row in LIKELIHOODS.items()}
     value["network"] = list(get_args(NetworkKind))
     lines = []
-    for part in named:
+    for part in list(value)[:3]:
         for name, about in value[part].items():
             lines.append(f"--set {part}={name}: {about['what']}")
             lines += [f"    --set {part}.{option}={default}" for option, default in about["options"].items()]

@@ -20,6 +20,8 @@ _NAMES = {
     "kl": "KL",
     "bits_per_dimension": "",
     "active_units": "active units",
+    "clustering_accuracy": "clustering accuracy",
+    "normalised_mutual_information": "NMI with the classes",
 }
 _MOST_UNITS = 32
 
@@ -57,6 +59,13 @@ class Report:
             if name in self.metrics and name != best:
                 grey = name == "log_likelihood" and best == "cross_entropy_bound"
                 rows.append(("-cross-entropy" if grey else _NAMES[name], f"{self.metrics[name]}", ""))
+        for name in ("accuracy", "clustering_accuracy"):
+            if name in self.metrics and name != best:
+                share = self.metrics[name]
+                rows.append((_NAMES[name], f"{share.value:.1%} ± {share.standard_error:.1%}", ""))
+        if "normalised_mutual_information" in self.metrics:
+            name = "normalised_mutual_information"
+            rows.append((_NAMES[name], f"{self.metrics[name].value:.3f}", ""))
         if "active_units" in self.metrics:
             estimate = self.metrics["active_units"]
             rows.append((_NAMES["active_units"], f"{estimate.value:.0f} {estimate.protocol.split(',')[0]}", ""))

@@ -8,11 +8,11 @@ import numpy as np
 
 from latens import evaluation
 from latens.commands.context import Context, output_path
-from latens.commands.files import read_latents, write_npz, write_table
+from latens.commands.files import read_labels, read_latents, write_npz, write_table
 from latens.commands.sources import Opened, load_for, open_model
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset
-from latens.errors import ConfigError
+from latens.errors import ConfigError, UsageError
 from latens.images import image_shape, shown, write_image
 from latens.shapes import Key
 from latens.trained import TrainedModel
@@ -35,6 +35,12 @@ def encode(context: Context) -> int:
     if data.label is not None:
         arrays["label"] = label_names(data)
     arrays |= {name: codes[name] for name in ("mean", "log_variance") if name in codes}
+    if evaluation.predicts_labels(trained.model):
+        found = evaluation.label_probabilities(trained.model, batch, preparation=trained.preparation, key=key)
+        arrays |= {"class_probability": found}
+    if evaluation.has_clusters(trained.model):
+        found = evaluation.cluster_probabilities(trained.model, batch, preparation=trained.preparation, key=key)
+        arrays |= {"cluster": found}
     if not _is_autoencoder(trained):
         draws = args.num_samples
         parts = evaluation.elbo_parts(trained.model, batch, num_samples=draws, key=key, preparation=trained.preparation)
@@ -51,9 +57,13 @@ def decode(context: Context) -> int:
     out = output_path(args, (".npz",), args.latents, args.run)
     trained = _open(args.run, "decode").trained
     z, ids = read_latents(Path(args.latents), _latent_shape(trained))
+    codes = _codes_of(trained, Path(args.latents), len(z), args.label) if trained.preparation.classes else None
+    if args.label is not None and codes is None:
+        trained.code_of(args.label)  # says why there is none; a predicted label is part of a latent
+        raise UsageError("the latents of this model say the label themselves.", where="--label", fix="Leave it out.")
     if args.dry_run:
         return _would(context, f"decode {len(z)} latents", out)
-    values = evaluation.decode(trained.model, z)
+    values = evaluation.decode(trained.model, z, cond=trained.condition(codes))
     arrays = {"x": trained.data_units(values, mean=True)} | ({} if ids is None else {"row_id": ids})
     write_npz(out, arrays)
     context.done({"out": str(out), "rows": len(z), "shape": list(arrays["x"].shape)}, f"{out}: {len(z)} rows")
@@ -66,13 +76,18 @@ def sample(context: Context) -> int:
     trained = _open(args.run, "sample").trained
     args.out = args.out or _free_name("samples.png" if image_shape(trained.schema) else "samples.npz")
     out = output_path(args, (".npz", ".png"), args.run)
-    if isinstance(trained.config, VAEConfig) and trained.config.objective.name == "reconstruction":
-        raise ConfigError("an autoencoder has no prior to sample from.", where=args.run, fix="Use a VAE's recipe.")
+    if _lacks_prior(trained):
+        fix = "Fit one with `latens refit RUN --prior mixture`, or use a VAE's recipe."
+        raise ConfigError("an autoencoder has no prior to sample from.", where=args.run, fix=fix)
     if args.dry_run:
         return _would(context, f"draw {args.n} samples", out)
-    arrays = _drawn(trained, args.n, args.mean, jax.random.key(args.seed))
+    chosen = trained.in_turn(args.n) if args.label is None else np.full(args.n, _class_of(trained, args.label))
+    arrays = _drawn(trained, args.n, args.mean, jax.random.key(args.seed), chosen)
     if out.suffix.lower() == ".npz":
         write_npz(out, arrays)
+    elif chosen is not None and args.label is None:
+        images, columns = _by_class(shown(trained.schema, arrays["x"]), chosen)
+        write_image(out, images, columns=columns)
     else:
         write_image(out, shown(trained.schema, arrays["x"]))
     context.done(
@@ -90,17 +105,48 @@ def _free_name(name: str) -> str:
     return str(path)
 
 
-def _drawn(trained: TrainedModel, n: int, mean: bool, key: Key) -> dict[str, np.ndarray]:
-    """New rows in the units of the data, with what they were made from: z, or the class and its component."""
+def _class_of(trained: TrainedModel, name: str) -> int:
+    """The code of a class, of any model that has classes. **Raises:** UsageError naming the nearest one."""
+    names = trained.schema.classes or ()
+    if isinstance(trained.config, ClassifierConfig) and name in names:
+        return names.index(name)
+    return trained.code_of(name)
+
+
+def _codes_of(trained: TrainedModel, path: Path, n: int, name: str | None) -> np.ndarray:
+    """The class of every latent: the one named, else those that stand beside the latents in their file."""
+    if name is not None:
+        return np.full(n, trained.code_of(name))
+    words = read_labels(path)
+    if words is None or len(words) != n:
+        raise UsageError("a conditional model decodes a latent and a label.", where=str(path),
+                         fix="Add --label NAME, or an array `label` beside the latents.")  # fmt: skip
+    return np.array([trained.code_of(word) for word in words])
+
+
+def _by_class(images: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, int]:
+    """Images in rows, one for each class, and how many columns that makes; gaps are left empty."""
+    rows = [images[codes == code] for code in np.unique(codes)]
+    columns = max(map(len, rows))
+    blank = np.zeros((columns, *images.shape[1:]), images.dtype)
+    return np.concatenate([np.concatenate([row, blank[len(row) :]]) for row in rows]), columns
+
+
+def _drawn(
+    trained: TrainedModel, n: int, mean: bool, key: Key, codes: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """New rows in the units of the data, with what they were made from: z and the label, or class and component."""
     if isinstance(trained.config, ClassifierConfig):
-        drawn = evaluation.sample_classes(trained.model, n, key=key)
+        drawn = evaluation.sample_classes(trained.model, n, key=key, label=None if codes is None else int(codes[0]))
         x = trained.data_units(drawn.component_mean if mean else drawn.x, mean=mean)
         names = np.array(trained.schema.classes or [str(c) for c in range(trained.model.num_classes)])
         return {"x": x, "label": names[drawn.label], "component": drawn.component}
     prior_key, event_key = jax.random.split(key)
-    z = evaluation.sample_prior(trained.model, n, key=prior_key)
-    values = evaluation.decode(trained.model, z, key=event_key, mean=mean)
-    return {"x": trained.data_units(values, mean=mean), "z": z}
+    cond = trained.condition(codes)
+    z = evaluation.sample_prior(trained.model, n, key=prior_key, cond=cond)
+    values = evaluation.decode(trained.model, z, key=event_key, mean=mean, cond=cond)
+    label = {} if codes is None else {"label": np.array(trained.classes)[codes]}
+    return {"x": trained.data_units(values, mean=mean), "z": z, **label}
 
 
 def reconstruct(context: Context) -> int:
@@ -158,14 +204,24 @@ def _open(spec: str, verb: str) -> Opened:
     return opened
 
 
+def _lacks_prior(trained: TrainedModel) -> bool:
+    """Whether this is an autoencoder to which no prior was fitted after its training."""
+    config = trained.config
+    return (
+        isinstance(config, VAEConfig)
+        and config.objective.name in ("reconstruction", "regularised")
+        and config.prior.kind == "standard-normal"
+        and not config.posterior.levels
+    )
+
+
 def _is_autoencoder(trained: TrainedModel) -> bool:
     return isinstance(trained.config, VAEConfig) and trained.config.posterior.kind == "deterministic"
 
 
 def _latent_shape(trained: TrainedModel) -> tuple[int, ...]:
-    if _is_autoencoder(trained) and isinstance(trained.config, VAEConfig):
-        return (trained.config.posterior.latent_dim or 0,)
-    return evaluation.sample_prior(trained.model, 1, key=jax.random.key(0)).shape[1:]
+    cond = trained.condition(trained.in_turn(1))
+    return evaluation.sample_prior(trained.model, 1, key=jax.random.key(0), cond=cond).shape[1:]
 
 
 def _would(context: Context, what: str, out: Path) -> int:

@@ -26,7 +26,8 @@ class Dataset:
     random key is made of; `names` the user's row ids (int64 or text); `split` uint8 (0 train, 1 validation, 2 test);
     `name` of the data set; `label` int32 codes into `schema.classes` (-1: none); `mask` True where a cell was
     observed; `cond` named conditions, each led by n; `weight` float32, how often a row counts; `held_out` False where
-    the test rows serve as validation; `notes` what reading left out or changed, a sentence each.
+    the test rows serve as validation; `notes` what reading left out or changed, a sentence each; `hidden` True where
+    training must not see the label; `labelled_share` of the rows of an epoch that have a label (None: as they come).
     """
 
     x: np.ndarray
@@ -41,6 +42,8 @@ class Dataset:
     weight: np.ndarray | None = None
     held_out: bool = True
     notes: tuple[str, ...] = ()
+    hidden: np.ndarray | None = None
+    labelled_share: float | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -55,10 +58,30 @@ class Dataset:
             x=self.x[ids],
             row_id=self.row_id[ids],
             mask=take(self.mask),
-            weight=take(self.weight),
+            weight=take(self.weight if self._factor is None else self._factor),
             cond=None if self.cond is None else {key: value[ids] for key, value in self.cond.items()},
-            label=take(self.label),
+            label=take(self.seen_label),
         )
+
+    @cached_property
+    def seen_label(self) -> np.ndarray | None:
+        """`label` with -1 where it is hidden."""
+        if self.label is None or self.hidden is None:
+            return self.label
+        return np.where(self.hidden, np.int32(-1), self.label)
+
+    @cached_property
+    def _factor(self) -> np.ndarray | None:
+        """`weight` times the inverse of how much more often than the others a training row is drawn."""
+        if self.labelled_share is None or self.seen_label is None:
+            return None
+        train, known = self.split == TRAIN, self.seen_label >= 0
+        rows, labelled = int(train.sum()), int((train & known).sum())
+        drawn = labelled_rows(rows, labelled, self.labelled_share)
+        factor = np.ones(len(self), np.float32)
+        factor[train & known] = labelled / max(drawn, 1)
+        factor[train & ~known] = (rows - labelled) / max(rows - drawn, 1)
+        return factor if self.weight is None else factor * self.weight
 
     def subset(self, which: str | int, *, required: bool = False) -> np.ndarray:
         """Positions of the rows of "train", "validation" or "test", in the order of the data.
@@ -83,7 +106,8 @@ class Dataset:
         """Positions of the training rows in the order of one epoch: shuffled blocks with shuffled rows within.
 
         Each block has a random stream of its own (Philox, keyed by seed and epoch, counted by block), so a shard can
-        draw its blocks without the others. The same everywhere for the same numpy.
+        draw its blocks without the others. The same everywhere for the same numpy. With a `labelled_share`, rows with
+        a label stand in it so much more often, and so many of the others wait for another epoch.
         """
         rows = self.subset(TRAIN)
         key = np.array([seed % 2**64, epoch % 2**64], np.uint64)
@@ -94,7 +118,13 @@ class Dataset:
 
         blocks = [rows[start : start + block] for start in range(0, len(rows), block)]
         ordered = [blocks[b][shuffled(b + 1, len(blocks[b]))] for b in map(int, shuffled(0, len(blocks)))]
-        return np.concatenate(ordered) if ordered else rows
+        order = np.concatenate(ordered) if ordered else rows
+        if self.labelled_share is None or self.seen_label is None:
+            return order
+        known = self.seen_label[order] >= 0
+        drawn = labelled_rows(len(order), int(known.sum()), self.labelled_share)
+        mixed = np.concatenate([np.resize(order[known], drawn), order[~known][: len(order) - drawn]])
+        return mixed[shuffled(len(blocks) + 1, len(mixed))]
 
     def test_as_validation(self) -> "Dataset":
         """The same rows with validation rows joined to training and the test rows used as validation.
@@ -122,6 +152,11 @@ class Dataset:
                 digest.update(f"\n{key} {little.dtype.str} {little.shape}\n".encode())
                 digest.update(little.reshape(-1).view(np.uint8).data if little.size else b"")
         return digest.hexdigest()
+
+
+def labelled_rows(rows: int, labelled: int, share: float) -> int:
+    """How many of the rows of an epoch have a label: the share asked for, and never fewer than there are."""
+    return labelled if labelled in (0, rows) else max(labelled, min(round(share * rows), rows - 1))
 
 
 __all__ = ["TEST", "TRAIN", "VALIDATION", "Dataset", "row_keys", "split_by_hash"]

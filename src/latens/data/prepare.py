@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 
 from latens.data.batches import Batch
+from latens.data.schema import MAX_CLASSES
 from latens.errors import ConfigError, ModelFileError, nearest
 from latens.shapes import AnyArray, Array, Key, Shaped
 
 BINARIZE = ("none", "threshold", "stochastic")
+_LATER = {"log1p": bool, "classes": int}
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,9 @@ class Preparation:
     - x as int32           with integer (categorical levels); nothing else may be switched on,
     - log(1 + x)           with log1p (counts); nothing else may be switched on.
 
+    With `classes` above 0 a batch also gets `cond["label"]`, the label of each row as a one-hot vector of so many
+    numbers: what a conditional model reads.
+
     **Raises:** `ConfigError` for settings that contradict each other.
     """
 
@@ -37,6 +42,7 @@ class Preparation:
     dequantize: bool = False
     integer: bool = False
     log1p: bool = False
+    classes: int = 0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.divide) and self.divide > 0):
@@ -46,6 +52,8 @@ class Preparation:
         if self.binarize not in BINARIZE:
             known = nearest(str(self.binarize), BINARIZE)
             raise ConfigError(f"{self.binarize!r} is no binarisation.", where="preparation.binarize", fix=known)
+        if not 0 <= self.classes <= MAX_CLASSES:
+            raise ConfigError(f"{self.classes} classes.", where="preparation.classes", fix=f"At most {MAX_CLASSES}.")
         chosen = [self.binarize != "none", self.dequantize, self.integer, self.log1p]
         if sum(chosen) > 1 or ((self.integer or self.log1p) and self.divide != 1.0):
             raise ConfigError(
@@ -81,8 +89,8 @@ class Preparation:
         return (grey > self.threshold).astype(jnp.float32) if self.binarize == "threshold" else grey
 
     def to_json(self) -> dict[str, Any]:
-        """The fields; `log1p`, which came later than the rest, only where it is on: other files stay the same."""
-        return {key: value for key, value in asdict(self).items() if key != "log1p" or value}
+        """The fields; those that came later than the rest only where they are on: other files stay the same."""
+        return {key: value for key, value in asdict(self).items() if key not in _LATER or value}
 
     @classmethod
     def from_json(cls, value: Any) -> "Preparation":
@@ -92,8 +100,8 @@ class Preparation:
         """
         fix = "The file was changed or damaged: use an intact copy."
         types = {"divide": float, "binarize": str, "threshold": float, "dequantize": bool, "integer": bool}
-        if isinstance(value, dict) and "log1p" in value:
-            types["log1p"] = bool
+        if isinstance(value, dict):
+            types |= {key: kind for key, kind in _LATER.items() if key in value}
         if not isinstance(value, dict) or set(value) != set(types):
             raise ModelFileError(f"must have exactly the entries {', '.join(types)}.", where="preparation", fix=fix)
         fields: dict[str, Any] = {}
@@ -113,6 +121,7 @@ def prepare_batch(preparation: Preparation, batch: Batch, *, key: Key | None) ->
     """The batch with every row of `x` prepared, each with its own key `fold_in(key, row_id)`.
 
     So permuting, chunking or padding a batch keeps every row's draw. `key` may be None where nothing is random.
+    Labels become conditions where the preparation has `classes`; a row without a label gets zeros.
     """
     if not preparation.is_random or key is None:
         x = jax.vmap(lambda row: preparation(row, key=None))(jnp.asarray(batch.x))
@@ -122,4 +131,7 @@ def prepare_batch(preparation: Preparation, batch: Batch, *, key: Key | None) ->
             return preparation(row, key=jax.random.fold_in(key, row_id))
 
         x = jax.vmap(one)(jnp.asarray(batch.x), jnp.asarray(batch.row_id))
-    return dataclasses.replace(batch, x=x)
+    if preparation.classes == 0 or batch.label is None:
+        return dataclasses.replace(batch, x=x)
+    label = jax.nn.one_hot(jnp.asarray(batch.label), preparation.classes, dtype=jnp.float32)
+    return dataclasses.replace(batch, x=x, cond={**(batch.cond or {}), "label": label})

@@ -61,7 +61,7 @@ def load(
     else:
         x, observed = conform(raw.x, raw.columns, schema, observed, where)
         found = schema
-    x = store(_fill(x, observed, split == TRAIN, found), found, where)
+    x = store(fill(x, observed, split == TRAIN, found), found, where)
     codes = None
     labels = given.get("label", raw.label)
     if labels is not None:
@@ -148,7 +148,7 @@ def _find_missing(raw: Raw, names: np.ndarray, missing: str | None, where: str) 
     return finite
 
 
-def _fill(x: np.ndarray, observed: np.ndarray | None, train: np.ndarray, schema: Schema) -> np.ndarray:
+def fill(x: np.ndarray, observed: np.ndarray | None, train: np.ndarray, schema: Schema) -> np.ndarray:
     """Missing cells replaced by the mean of the column's observed training cells (0 where there is none)."""
     if observed is None:
         return x

@@ -4,6 +4,8 @@ from .base import AbstractDistribution as AbstractDistribution
 from .base import AbstractFactorised as AbstractFactorised
 from .base import AbstractReparameterised as AbstractReparameterised
 from .base import log_prob as log_prob
+from .blocks import Blocks as Blocks
+from .blocks import Joined as Joined
 from .continuous import Affine as Affine
 from .continuous import Deterministic as Deterministic
 from .continuous import DiagonalNormal as DiagonalNormal
@@ -21,6 +23,8 @@ from .divergence import has_closed_form as has_closed_form
 from .divergence import kl as kl
 from .divergence import kl_method as kl_method
 from .divergence import kl_terms as kl_terms
+from .hyperbolic import WrappedNormal as WrappedNormal
+from .location_scale import HyperbolicSecant as HyperbolicSecant
 from .location_scale import Laplace as Laplace
 from .location_scale import Logistic as Logistic
 from .location_scale import LogNormal as LogNormal
@@ -35,6 +39,9 @@ from .positive import Kumaraswamy as Kumaraswamy
 from .relaxed import RelaxedBernoulli as RelaxedBernoulli
 from .relaxed import RelaxedOneHot as RelaxedOneHot
 from .relaxed import StraightThroughOneHot as StraightThroughOneHot
+from .renyi import Divergence as Divergence
+from .renyi import divergence_terms as divergence_terms
+from .renyi import renyi_terms as renyi_terms
 from .spherical import PowerSpherical as PowerSpherical
 from .spherical import UniformSphere as UniformSphere
 from .spherical import VonMisesFisher as VonMisesFisher

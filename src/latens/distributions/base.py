@@ -28,6 +28,10 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
         event = self.sample(key=key)
         return event, self.log_prob(event)
 
+    def log_prob_observed(self, event: Event, mask: Any) -> Nats:
+        """The log density of the observed part of one event; overridden where parts of it have one."""
+        raise TypeError(f"a mask needs a distribution that factorises over its variables, not {type(self)}")
+
 
 class AbstractFactorised(AbstractDistribution[Array]):
     """A distribution whose variables are independent given its parameters."""
@@ -42,6 +46,11 @@ class AbstractFactorised(AbstractDistribution[Array]):
 
     def log_prob(self, event: Shaped[Array, "*x"]) -> Nats:
         return jnp.sum(self.log_prob_terms(event))
+
+    def log_prob_observed(self, event: Shaped[Array, "*x"], mask: Bool[Array, "..."]) -> Nats:
+        # Before and after: a NaN in a missing cell must reach neither the value nor a gradient.
+        terms = self.log_prob_terms(jnp.where(mask, event, jnp.zeros_like(event)))
+        return jnp.sum(jnp.where(mask, terms, 0.0))
 
 
 class AbstractReparameterised(AbstractFactorised):
@@ -59,21 +68,17 @@ class AbstractReparameterised(AbstractFactorised):
         return self.from_noise(self.sample_noise(key=key))
 
 
-def log_prob(distribution: AbstractDistribution, event: Any, mask: Bool[Array, "*x"] | None = None) -> Nats:
+def log_prob(distribution: AbstractDistribution, event: Any, mask: Any = None) -> Nats:
     r"""The log density of the observed part of an event.
 
     $\sum_i m_i \log p(x_i)$. Missing entries are replaced by a value inside the support *before* the density and
     removed by `where` after it, so that a NaN there reaches neither the value nor a gradient.
 
-    **Arguments:** `mask` is True where the entry is observed. **Returns:** nats.
+    **Arguments:** `mask` is True where the entry is observed: an array, or for an event of named columns a dict of
+    them. **Returns:** nats.
     **Raises:** TypeError if the distribution does not factorise over its variables.
     """
-    if mask is None:
-        return distribution.log_prob(event)
-    if not isinstance(distribution, AbstractFactorised):
-        raise TypeError(f"a mask needs a distribution that factorises over its variables, not {type(distribution)}")
-    terms = distribution.log_prob_terms(jnp.where(mask, event, jnp.zeros_like(event)))
-    return jnp.sum(jnp.where(mask, terms, 0.0))
+    return distribution.log_prob(event) if mask is None else distribution.log_prob_observed(event, mask)
 
 
 @jax.custom_jvp

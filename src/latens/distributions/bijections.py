@@ -7,6 +7,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from latens.errors import ConfigError
 from latens.shapes import Array, Float, Key, Nats
 
 
@@ -40,6 +41,34 @@ class Stack(AbstractBijection):
             y, log_det = part.inverse_and_log_det(y[::-1], context)
             total = total + log_det
         return y, total
+
+
+class Inverse(AbstractBijection):
+    """A bijection the other way round: what was one pass backwards is one pass forwards, and the reverse."""
+
+    inner: AbstractBijection
+
+    def transform_and_log_det(self, x: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        return self.inner.inverse_and_log_det(x, context)
+
+    def inverse_and_log_det(self, y: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        return self.inner.transform_and_log_det(y, context)
+
+
+class Scaled(AbstractBijection):
+    r"""$y = s + e^{l} f(x)$: another bijection f, then a shift and a scale for each variable."""
+
+    inner: AbstractBijection
+    shift: Float[Array, " n"]
+    log_scale: Float[Array, " n"]
+
+    def transform_and_log_det(self, x: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        y, log_det = self.inner.transform_and_log_det(x, context)
+        return self.shift + jnp.exp(self.log_scale) * y, log_det + jnp.sum(self.log_scale)
+
+    def inverse_and_log_det(self, y: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        x, log_det = self.inner.inverse_and_log_det((y - self.shift) * jnp.exp(-self.log_scale), context)
+        return x, log_det - jnp.sum(self.log_scale)
 
 
 class Autoregressive(AbstractBijection):
@@ -116,4 +145,8 @@ class Planar(AbstractBijection):
         return x + moved * bent, jnp.log1p((1.0 - bent**2) * jnp.dot(w, moved))
 
     def inverse_and_log_det(self, y: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
-        raise TypeError("a planar flow has no inverse in closed form: its density is known for its own draws only")
+        raise ConfigError(
+            "a planar flow has no inverse in closed form: its density is known for its own draws only.",
+            where="posterior.kind",
+            fix="Use --set posterior=iaf, or an objective and a prior that ask for no other densities.",
+        )

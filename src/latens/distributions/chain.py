@@ -10,7 +10,7 @@ from latens.distributions.base import AbstractDistribution
 from latens.shapes import Array, Float, Key, Nats, Shaped
 
 
-class Chain(AbstractDistribution[tuple[Array, ...]]):
+class Chain(AbstractDistribution[tuple[Any, ...]]):
     r"""$p(z_1, \dots, z_L) = p(z_1) \prod_{l>1} p(z_l \mid z_{l-1})$: an event is a tuple, one entry a level.
 
     **Arguments:** `first` the distribution of the level that is drawn first; `parts` maps an event of one level to the
@@ -19,10 +19,10 @@ class Chain(AbstractDistribution[tuple[Array, ...]]):
     """
 
     first: AbstractDistribution
-    parts: tuple[Callable[[Array], AbstractDistribution], ...]
+    parts: tuple[Callable[[Any], AbstractDistribution], ...]
     backwards: bool = eqx.field(static=True, default=False)
 
-    def sample_and_log_prob(self, *, key: Key) -> tuple[tuple[Array, ...], Nats]:
+    def sample_and_log_prob(self, *, key: Key) -> tuple[tuple[Any, ...], Nats]:
         levels, total = [], None
         for level in range(len(self.parts) + 1):
             distribution = self.first if level == 0 else self.parts[level - 1](levels[-1])
@@ -32,17 +32,17 @@ class Chain(AbstractDistribution[tuple[Array, ...]]):
         assert total is not None
         return self._ordered(levels), total
 
-    def sample(self, *, key: Key) -> tuple[Array, ...]:
+    def sample(self, *, key: Key) -> tuple[Any, ...]:
         return self.sample_and_log_prob(key=key)[0]
 
-    def log_prob(self, event: tuple[Array, ...]) -> Nats:
+    def log_prob(self, event: tuple[Any, ...]) -> Nats:
         levels = self._ordered(list(event))
         total = self.first.log_prob(levels[0])
         for part, given, level in zip(self.parts, levels[:-1], levels[1:]):
             total = total + part(given).log_prob(level)
         return total
 
-    def mean(self) -> tuple[Array, ...]:
+    def mean(self) -> tuple[Any, ...]:
         """The mean of the first level, and of each next one given that: where the chain goes without noise."""
         first: Any = self.first
         levels = [first.mean()]
@@ -51,7 +51,7 @@ class Chain(AbstractDistribution[tuple[Array, ...]]):
             levels.append(distribution.mean())
         return self._ordered(levels)
 
-    def _ordered(self, levels: list[Array]) -> tuple[Array, ...]:
+    def _ordered(self, levels: list[Any]) -> tuple[Any, ...]:
         return tuple(reversed(levels)) if self.backwards else tuple(levels)
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
-from latens.distributions.base import AbstractDistribution
+from latens.distributions.base import AbstractDistribution, log_prob
 from latens.distributions.continuous import LOG_2PI
 from latens.shapes import Array, Float, Key, Nats
 
@@ -127,10 +127,21 @@ class Product(AbstractDistribution[dict[str, Any]]):
         keys = dict(zip(sorted(self.parts), jax.random.split(key, len(self.parts))))
         return {name: part.sample(key=keys[name]) for name, part in self.parts.items()}
 
-    def log_prob_by_part(self, event: dict[str, Any]) -> dict[str, Nats]:
-        """The log density of each column, in nats; their sum is `log_prob`."""
-        self._check(event)
-        return {name: part.log_prob(event[name]) for name, part in self.parts.items()}
+    def log_prob_by_part(self, event: dict[str, Any], mask: dict[str, Any] | None = None) -> dict[str, Nats]:
+        """The log density of each column, in nats; their sum is `log_prob`.
+
+        **Arguments:** `mask` says by column, or by cell of a column, what is observed; a column that it does not name
+        is, and one that the event lacks is not.
+        """
+        if mask is None:
+            self._check(event)
+            return {name: part.log_prob(event[name]) for name, part in self.parts.items()}
+        shown = {name: part for name, part in self.parts.items() if name in event}
+        found = {name: log_prob(part, event[name], mask.get(name)) for name, part in shown.items()}
+        return {name: found.get(name, jnp.zeros(())) for name in self.parts}
+
+    def log_prob_observed(self, event: dict[str, Any], mask: dict[str, Any]) -> Nats:
+        return sum(self.log_prob_by_part(event, mask).values(), start=jnp.zeros(()))
 
     def log_prob(self, event: dict[str, Any]) -> Nats:
         return sum(self.log_prob_by_part(event).values(), start=jnp.zeros(()))

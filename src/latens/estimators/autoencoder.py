@@ -28,10 +28,12 @@ from latens.estimators.base import (
     print_epochs,
     seed_of,
 )
+from latens.estimators.labels import codes_of, label_units, labelled
 from latens.evaluation.batched import map_rows
 from latens.experiment import Experiment, prepare, train
 from latens.models import LatentModel
 from latens.recipes import get_recipe
+from latens.recipes.posteriors import posterior_of
 from latens.safefile import unpack
 from latens.shapes import Array, Key
 from latens.trained import TrainedModel
@@ -108,13 +110,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
     # --- fit ---
 
     def fit(self: Coder, X: Any, y: Any = None) -> Coder:
-        """Train on the rows of `X`, of shape (n, columns) or (n, ...) for pictures; `y` is ignored.
+        """Train on the rows of `X`, of shape (n, columns) or (n, ...) for pictures; `y` where the recipe has labels.
 
         **Raises:** ConfigError or DataError (both are ValueErrors) with the remedy.
         """
-        return self._fit(X)
+        return self._fit(X, y=y)
 
-    def _fit(self: Coder, X: Any, schema: Schema | None = None) -> Coder:
+    def _fit(self: Coder, X: Any, schema: Schema | None = None, y: Any = None) -> Coder:
         """`fit`, on rows of a larger table with this `schema`."""
         x = self._table(X, reset=True)
         self.seed_ = seed_of(self.random_state)
@@ -128,7 +130,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             validation_fraction=self.validation_fraction,
             schema=schema,
         )
-        experiment = prepare(config, data)
+        experiment = prepare(config, labelled(data, y, config))
         model = None
         if self.encoder is not None or self.decoder is not None:
             model = self._with_networks(experiment.new_model(), data.schema, experiment)
@@ -188,23 +190,25 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         if experiment is not None:
             # Trace one row: a network of a wrong size is named before training starts.
             row = jax.ShapeDtypeStruct(schema.shape, jnp.int32 if experiment.preparation.integer else jnp.float32)
-            eqx.filter_eval_shape(lambda m, x: m.likelihood(m.posterior(x).mean()).mean(), model, row)
+            key = jax.random.key(0)
+            eqx.filter_eval_shape(lambda m, x: m.likelihood(m.posterior(x).sample(key=key)).mean(), model, row)
         return model
 
     def _count_latents(self, config: Any) -> None:
-        self.latent_dim_ = self._n_features_out = int(config.posterior.latent_dim)
+        size = posterior_of(config.posterior).size(config.posterior) + sum(config.posterior.levels)
+        self.latent_dim_ = self._n_features_out = size + label_units(config, self.model_)
 
     # --- rows to codes and back ---
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: Any, y: Any = None) -> np.ndarray:
         """The mean of q(z | x) for every row, float32 of shape (n, latent_dim)."""
-        batch = self._batch(X)
+        batch = self._batch(X, y)
         codes = evaluation.encode(
             self.model_.model, batch, preparation=self.model_.preparation, key=jax.random.key(self.seed_)
         )
         return codes["mean"].reshape(len(codes["mean"]), -1).astype(np.float32)
 
-    def inverse_transform(self, Z: Any) -> np.ndarray:
+    def inverse_transform(self, Z: Any, y: Any = None) -> np.ndarray:
         """The mean of p(x | z) for every code, in the units and the shape of the rows that fit saw, float32."""
         check_is_fitted(self)
         z = check_array(Z, dtype="float32", input_name="Z")
@@ -212,14 +216,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             raise DataError(
                 f"codes have {z.shape[1]} columns; the model has {self.latent_dim_} latent units", where="Z"
             )
-        return self._decode(z, jax.random.key(self.seed_), mean=True)
+        return self._decode(z, jax.random.key(self.seed_), y, mean=True)
 
-    def _decode(self, z: np.ndarray, key: Key, *, mean: bool) -> np.ndarray:
-        return self._in_units(evaluation.decode(self.model_.model, z, key=key, mean=mean), draws=not mean)
+    def _decode(self, z: np.ndarray, key: Key, y: Any = None, *, mean: bool) -> np.ndarray:
+        cond = self.model_.condition(codes_of(self.model_, y, len(z)))
+        return self._in_units(evaluation.decode(self.model_.model, z, key=key, mean=mean, cond=cond), draws=not mean)
 
-    def reconstruct(self, X: Any) -> np.ndarray:
+    def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
         """The mean of p(x | z) at the posterior mean of every row: `inverse_transform(transform(X))`."""
-        return self.inverse_transform(self.transform(X))
+        return self.inverse_transform(self.transform(X, y), y)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean over rows of log p(x | z) at their codes, in nats."""

@@ -1,9 +1,10 @@
 """What the estimators share: rows in, units out, and files and pickles that hold no code."""
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -14,7 +15,9 @@ from latens.data import TRAIN, VALIDATION, Batch, Dataset, Schema, infer_schema
 from latens.data.batches import hash_rows
 from latens.data.infer import conform, store
 from latens.data.rows import row_keys
+from latens.data.sources import fill
 from latens.errors import ModelFileError, UsageError
+from latens.estimators.labels import codes_of
 from latens.trained import TrainedModel
 from latens.training import Event
 
@@ -33,6 +36,9 @@ class LatensEstimator(BaseEstimator):
 
     model_: TrainedModel
 
+    _takes_nan: ClassVar[bool] = False
+    """Whether NaN stands for a missing cell; elsewhere it is refused."""
+
     # --- rows ---
 
     def _table(self, X: Any, *, reset: bool, y: Any = "no_validation") -> Any:
@@ -43,15 +49,18 @@ class LatensEstimator(BaseEstimator):
             self._event_shape = tuple(int(n) for n in shape[1:]) if pictures else None
         if pictures:
             X = np.asarray(X).reshape(shape[0], -1)
-        return validate_data(self, X, y, reset=reset)
+        return validate_data(self, X, y, reset=reset, ensure_all_finite="allow-nan" if self._takes_nan else True)
 
-    def _batch(self, X: Any) -> Batch:
-        """Rows as the model takes them, each with a random key made from its own bytes."""
+    def _batch(self, X: Any, y: Any = None) -> Batch:
+        """Rows as the model takes them, each with a random key made from its own bytes; `y` where it reads labels."""
         check_is_fitted(self)
         schema = self.model_.schema
         x = self._table(X, reset=False).reshape(-1, *schema.shape)
-        conform(x, None, schema, where="X")
-        return self.model_.batch(store(x, schema, "X"))
+        observed = observed_cells(x)
+        conform(x, None, schema, observed, where="X")
+        stored = store(fill(x, observed, np.ones(len(x), bool), schema), schema, "X")
+        batch = self.model_.batch(stored, label=codes_of(self.model_, y, len(x)))
+        return batch if observed is None else dataclasses.replace(batch, mask=observed)
 
     def _in_units(self, values: np.ndarray, *, draws: bool) -> np.ndarray:
         """What a likelihood gives, in the units and the shape of the rows that fit saw, as float32."""
@@ -183,16 +192,25 @@ def as_dataset(
     fraction = validation_fraction if validation_fraction and n >= LEAST_ROWS_TO_VALIDATE else 0.0
     split = np.where(picked < fraction, VALIDATION, TRAIN).astype(np.uint8)
     rows = x if shape is None else x.reshape(n, *shape)
-    low, high = float(x.min()), float(x.max())
-    whole = x.dtype.kind in "biu" or bool(np.all(x == np.floor(x)))
-    if family == "categorical" and whole and low >= 0 and high <= 255:
+    observed = observed_cells(rows)
+    seen = x if observed is None else x[observed.reshape(x.shape)]
+    low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 0.0)
+    whole = x.dtype.kind in "biu" or bool(np.all(seen == np.floor(seen)))
+    if family == "categorical" and whole and observed is None and low >= 0 and high <= 255:
         rows = rows.astype(np.uint8)
     if schema is None:
-        schema = infer_schema(rows, split == TRAIN, None if shape is not None else names, where="X")
+        titles = None if shape is not None else names
+        schema = infer_schema(rows, split == TRAIN, titles, observed=observed, where="X")
         if family in ("bernoulli", "continuous-bernoulli") and schema.kind == "real" and low >= 0 and high <= 1:
             schema = Schema(schema.shape, "unit")
-    stored = store(rows, schema, "X")
-    return Dataset(stored, schema, hash_rows(stored), np.arange(n), split, "X")
+    stored = store(fill(rows, observed, split == TRAIN, schema), schema, "X")
+    return Dataset(stored, schema, hash_rows(stored), np.arange(n), split, "X", mask=observed)
+
+
+def observed_cells(x: np.ndarray) -> np.ndarray | None:
+    """True where a cell is not NaN; None where none is."""
+    missing = np.isnan(x) if x.dtype.kind == "f" else np.zeros(0, bool)
+    return ~missing if missing.any() else None
 
 
 def columns_of(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:

@@ -5,16 +5,28 @@ from typing import Any, no_type_check
 
 import jax
 import numpy as np
+from sklearn.utils import Tags
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from latens import evaluation
+from latens.config import LabelConfig
 from latens.estimators.autoencoder import Autoencoder, Network
-from latens.estimators.base import check_count, seed_of
+from latens.estimators.base import as_dataset, check_count, seed_of
+from latens.estimators.labels import classes_of, codes_of
+from latens.evaluation import Estimate
+from latens.recipes import RECIPES
+from latens.refit import refit_prior
 from latens.shapes import Key
 from latens.trained import TrainedModel
 
 MOST_SAMPLES = 10**6
 """What a file may ask for; a call may ask for more."""
+
+
+def _predicts(estimator: "VAE") -> bool:
+    recipe = RECIPES.get(estimator.recipe)
+    return recipe is not None and getattr(recipe.config, "label", LabelConfig()).kind in ("predict", "predict-codes")
 
 
 class VAE(Autoencoder):
@@ -24,7 +36,8 @@ class VAE(Autoencoder):
     over the cells of a row, averaged over rows. Kingma & Welling (2014), equation 3.
 
     **Arguments:** those of `Autoencoder`, `beta` (None: the recipe's, 1 by default) and `num_samples` of the
-    importance sampling in `score_samples`.
+    importance sampling in `score_samples`. NaN in `X` are missing cells: training and log p(x) are of the observed
+    ones, and `impute` fills them in.
 
     >>> X = np.random.default_rng(0).normal(size=(200, 4))
     >>> vae = VAE(latent_dim=2, epochs=3, random_state=0).fit(X)
@@ -33,6 +46,7 @@ class VAE(Autoencoder):
     """
 
     _fixed_settings: dict[str, Any] = {}  # noqa: RUF012
+    _takes_nan = True
 
     @no_type_check  # scikit-learn may set anything here; fit looks at it
     def __init__(
@@ -77,7 +91,7 @@ class VAE(Autoencoder):
     def _own_settings(self) -> dict[str, Any]:
         return {"objective.beta": self.beta}
 
-    def score_samples(self, X: Any) -> np.ndarray:
+    def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
         r"""$\log\frac1K\sum_k p(x|z_k)\,p(z_k)/q(z_k|x)$ of every row with K = `num_samples`, in nats, float32.
 
         In expectation a lower bound of log p(x), tight as K grows: Burda, Grosse & Salakhutdinov (2016), equation 8.
@@ -92,9 +106,10 @@ class VAE(Autoencoder):
         - of grey cells in [0, 1], or whole numbers, under "bernoulli": no log p(x), but a bound of a cross-entropy,
           which may be compared with another Bernoulli's only (the command: `cross_entropy_bound`).
 
-        A row's draws come from its own bytes: neither order nor subsets of the rows change its number.
+        Of a conditional model it is log p(x | y), and `y` is needed. A row's draws come from its own bytes: neither
+        order nor subsets of the rows change its number.
         """
-        batch = self._batch(X)
+        batch = self._batch(X, y)
         return evaluation.log_marginal(
             self.model_.model,
             batch,
@@ -105,25 +120,32 @@ class VAE(Autoencoder):
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of `score_samples`, in nats: higher is better, so a grid search maximises log p(x)."""
-        return float(np.mean(self.score_samples(X), dtype=np.float64))
+        return float(np.mean(self.score_samples(X, y), dtype=np.float64))
 
-    def sample(self, n_samples: int = 1, *, random_state: Any = None) -> np.ndarray:
-        """`n_samples` rows drawn from the model: z from the prior, then x from p(x | z)."""
-        return self.prior_predictive(n_samples, random_state=random_state)
+    def sample(self, n_samples: int = 1, *, label: Any = None, random_state: Any = None) -> np.ndarray:
+        """`n_samples` rows drawn from the model: z from the prior, then x from p(x | z); `label` as below."""
+        return self.prior_predictive(n_samples, label=label, random_state=random_state)
 
-    def prior_predictive(self, n: int = 1, mean: bool = False, *, random_state: Any = None) -> np.ndarray:
+    def prior_predictive(
+        self, n: int = 1, mean: bool = False, *, label: Any = None, random_state: Any = None
+    ) -> np.ndarray:
         """n rows from the prior: draws from p(x | z), or with `mean=True` its means at the same draws of z.
 
-        In the units and the shape of the rows that fit saw. **Raises:** UsageError for n below 1.
+        In the units and the shape of the rows that fit saw. `label`: the class of all rows, or one for each, which a
+        conditional model needs. **Raises:** UsageError for n below 1, or a class that there is not.
         """
         check_is_fitted(self)
         n = check_count(n, "n")
         z_key, x_key = jax.random.split(self._sampling_key(random_state))
-        return self._decode(evaluation.sample_prior(self.model_.model, n, key=z_key), x_key, mean=mean)
+        cond = self.model_.condition(codes_of(self.model_, label, n))
+        z = evaluation.sample_prior(self.model_.model, n, key=z_key, cond=cond)
+        return self._decode(z, x_key, label, mean=mean)
 
-    def posterior_predictive(self, X: Any, mean: bool = False, *, random_state: Any = None) -> np.ndarray:
+    def posterior_predictive(
+        self, X: Any, mean: bool = False, *, y: Any = None, random_state: Any = None
+    ) -> np.ndarray:
         """For every row: a draw from p(x | z) at a draw from q(z | x); `mean=True`: its mean at the posterior mean."""
-        batch = self._batch(X)
+        batch = self._batch(X, y)
         values = evaluation.reconstruct(
             self.model_.model,
             batch,
@@ -132,6 +154,69 @@ class VAE(Autoencoder):
             mean=mean,
         )
         return self._in_units(values, draws=not mean)
+
+    # --- missing cells, and the prior, after training ---
+
+    def impute(
+        self, X: Any, *, n_draws: int = 0, num_samples: int = 1000, y: Any = None, random_state: Any = None
+    ) -> np.ndarray:
+        r"""The rows with $E[x_{mis} \mid x_{obs}]$ where `X` is NaN; other cells as they came.
+
+        By importance resampling with `num_samples` draws a row: Mattei & Frellsen (2019), arXiv 1812.02633.
+        **Arguments:** `n_draws` M: instead M random completions of every row, of shape (M, *X.shape).
+        """
+        found = evaluation.impute(
+            self.model_.model,
+            self._batch(X, y),
+            num_samples=num_samples,
+            num_draws=n_draws,
+            key=self._sampling_key(random_state),
+            preparation=self.model_.preparation,
+        )
+        given = np.asarray(X)
+        values = np.moveaxis(found.draws, 1, 0) if n_draws else found.mean[None]
+        filled = [self.model_.data_units(rows, mean=not n_draws).reshape(given.shape) for rows in values]
+        if given.dtype.kind != "f":
+            return np.stack([given] * len(filled)) if n_draws else given
+        rows = np.stack([np.where(np.isnan(given), each, given).astype(given.dtype) for each in filled])
+        return rows if n_draws else rows[0]
+
+    def refit_prior(
+        self, X: Any, kind: str = "mixture", *, options: dict[str, Any] | None = None, steps: int = 2000
+    ) -> Estimate | None:
+        """Replace the prior by one fitted to the posteriors of `X`, the rows that fit saw.
+
+        **Arguments:** those of `latens.refit.refit_prior`. **Returns:** the change of log p(x) on the rows that
+        validate, in nats; None where there is no p(x).
+        """
+        check_is_fitted(self)
+        shape, schema = self._event_shape, self.model_.schema
+        fraction = self.validation_fraction
+        data = as_dataset(self._table(X, reset=False), shape, schema=schema, validation_fraction=fraction)
+        found = refit_prior(self.model_, data, kind, options=options, steps=steps, seed=self.seed_)
+        self.model_ = found.trained
+        return found.gain
+
+    # --- labels that the recipe predicts ---
+
+    @available_if(_predicts)
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """q(y | x) of every row, of shape (n, C) in the order of `classes_`, of a recipe that predicts labels."""
+        batch, key = self._batch(X), jax.random.key(self.seed_)
+        return evaluation.label_probabilities(self.model_.model, batch, preparation=self.model_.preparation, key=key)
+
+    @available_if(_predicts)
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable class of every row."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The classes that the recipe reads or predicts, in order. **Raises:** AttributeError where it has none."""
+        check_is_fitted(self)
+        if not self.model_.classes:
+            raise AttributeError(f"the recipe {self.recipe!r} has no classes")
+        return classes_of(self.model_)
 
     def _sampling_key(self, random_state: Any) -> Key:
         """The same for the same `random_state` (the estimator's, where none is given)."""
@@ -143,3 +228,8 @@ class VAE(Autoencoder):
         if type(self.num_samples) is not int or not 1 <= self.num_samples <= MOST_SAMPLES:
             self.num_samples = 100
         return facts
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags

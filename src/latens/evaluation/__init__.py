@@ -1,19 +1,36 @@
 """Numbers with their standard error."""
 
+from .aggregate import Moments as Moments
+from .aggregate import aggregated_draws as aggregated_draws
+from .aggregate import aggregated_moments as aggregated_moments
+from .aggregate import mixture_of as mixture_of
+from .aggregate import normal_of as normal_of
 from .classes import ClassSamples as ClassSamples
 from .classes import accuracy as accuracy
 from .classes import class_log_joint as class_log_joint
 from .classes import class_probabilities as class_probabilities
 from .classes import class_responsibilities as class_responsibilities
 from .classes import sample_classes as sample_classes
+from .clusters import cluster_probabilities as cluster_probabilities
+from .clusters import has_clusters as has_clusters
+from .clusters import label_probabilities as label_probabilities
+from .clusters import matched as matched
+from .clusters import normalised_mutual_information as normalised_mutual_information
+from .clusters import predicts_labels as predicts_labels
 from .estimate import Estimate as Estimate
 from .evidence import elbo_parts as elbo_parts
 from .evidence import independent_baseline as independent_baseline
 from .evidence import log_marginal as log_marginal
 from .evidence import log_marginal_rows as log_marginal_rows
 from .evidence import paired as paired
+from .impute import Imputed as Imputed
+from .impute import impute as impute
 from .latents import active_units as active_units
 from .latents import decode as decode
 from .latents import encode as encode
 from .latents import reconstruct as reconstruct
 from .latents import sample_prior as sample_prior
+from .refine import Refined as Refined
+from .refine import refine as refine
+from .refit import fit_flow as fit_flow
+from .refit import fit_second_stage as fit_second_stage

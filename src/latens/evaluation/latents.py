@@ -12,27 +12,26 @@ from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.distributions import DiagonalNormal, has_closed_form, kl_terms
 from latens.evaluation.batched import map_rows
+from latens.models import as_code, mean_code
 from latens.shapes import AnyArray, Array, Key
 
 
-def flat(z: Any) -> Array:
-    """A latent as one array: the levels of a hierarchy one after the other, anything else as it is."""
-    return jnp.concatenate([level.reshape(-1) for level in z]) if isinstance(z, tuple) else z
-
-
 def _levels(model: Any, z: Array, cond: Any) -> Any:
-    """The latent that `flat` made an array of."""
+    """The tuple (levels of a hierarchy, a label and a code) that `as_code` made an array of; other codes are for the
+    decoder to read."""
     like = jax.eval_shape(lambda key: model.prior(cond=cond).sample(key=key), jax.random.key(0))
     if not isinstance(like, tuple):
         return z
-    sizes = np.cumsum([level.size for level in like])
-    return tuple(part.reshape(level.shape) for part, level in zip(jnp.split(z, sizes[:-1].tolist()), like))
+    levels, structure = jax.tree.flatten(like)
+    sizes = np.cumsum([level.size for level in levels])
+    parts = jnp.split(z, sizes[:-1].tolist())
+    return jax.tree.unflatten(structure, [part.reshape(level.shape) for part, level in zip(parts, levels)])
 
 
 def _encode(model: Any, batch: Batch, key: Key) -> dict[str, Array]:
     def one_row(x: Any, cond: Any, mask: Any) -> dict[str, Array]:
         posterior = model.posterior(x, cond=cond, mask=mask)
-        codes = {"mean": flat(posterior.mean())}
+        codes = {"mean": mean_code(posterior)}
         if isinstance(posterior, DiagonalNormal):
             codes["log_variance"] = 2.0 * posterior.log_scale_array()
         prior = model.prior(cond=cond)
@@ -44,7 +43,10 @@ def _encode(model: Any, batch: Batch, key: Key) -> dict[str, Array]:
 
 
 def encode(model: Any, batch: Batch, *, preparation: Preparation, key: Key) -> dict[str, np.ndarray]:
-    """The posterior of each row: `mean` (B, *z) and, where they exist, `log_variance` and `kl` by unit (nats)."""
+    """The posterior of each row: `mean` (B, *z) and, where they exist, `log_variance` and `kl` by unit (nats).
+
+    The mean of a choice is the probabilities of what it may be, (B, *z, choices).
+    """
     return map_rows(_encode, model, batch, preparation=preparation, key=key)
 
 
@@ -87,9 +89,18 @@ def decode(
 
 
 def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None) -> np.ndarray:
-    """n draws from p(z), as a NumPy array of shape (n, *z); the levels of a hierarchy one after the other."""
+    """n draws from p(z), as a NumPy array of shape (n, *z); levels and groups one after the other,
+    choices one-hot.
+
+    **Arguments:** `cond` conditions led by n, of a model whose prior reads some.
+    """
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
-    return np.asarray(jax.vmap(lambda k: flat(model.prior(cond=cond).sample(key=k)))(keys))
+
+    def one(key: Key, cond: Any) -> Array:
+        prior = model.prior(cond=cond)
+        return as_code(prior, prior.sample(key=key))
+
+    return np.asarray(jax.vmap(one)(keys, cond))
 
 
 def _reconstruct(model: Any, batch: Batch, key: Key, mean: bool) -> Array:
@@ -97,7 +108,8 @@ def _reconstruct(model: Any, batch: Batch, key: Key, mean: bool) -> Array:
         posterior = model.posterior(x, cond=cond, mask=mask)
         latent_key, event_key = jax.random.split(jax.random.fold_in(key, row_id))
         if mean:
-            return model.likelihood(posterior.mean(), cond=cond).mean()
+            code = mean_code(posterior)
+            return model.likelihood(_levels(model, code, cond), cond=cond).mean()
         return model.likelihood(posterior.sample(key=latent_key), cond=cond).sample(key=event_key)
 
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)

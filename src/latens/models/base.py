@@ -36,3 +36,19 @@ class AbstractLatentModel(eqx.Module):
         """$(\\log p(z), \\log p(x \\mid z))$ in nats; overridden where the two share work."""
         likelihood = self.likelihood(z, cond=cond, key=key)
         return self.prior(cond=cond).log_prob(z), log_prob(likelihood, x, mask)
+
+
+class AbstractModelEncoder(eqx.Module):
+    """An encoder that looks at the model it belongs to: at its joint density, or at its prior."""
+
+    @abstractmethod
+    def __call__(
+        self,
+        model: AbstractLatentModel,
+        x: Any,
+        *,
+        cond: dict[str, Any] | None = None,
+        mask: Any = None,
+        key: Key | None = None,
+    ) -> AbstractDistribution:
+        """$q(z \\mid x)$."""

@@ -36,17 +36,18 @@ class Conditional(eqx.Module):
     """A distribution given one event: `head(network(inputs))`.
 
     **Arguments:** `network` maps an array to `head.num_outputs` numbers and may take a keyword `key`; `head` makes
-    the distribution; `standardise` is applied to the input first; `reads` names the conditions appended to it.
+    the distribution; `standardise` is applied to the input first, and makes an array of inputs that are none (a latent
+    of several kinds); `reads` names the conditions appended to it.
     """
 
     network: Callable[..., Array]
     head: AbstractHead
-    standardise: Standardise | None = None
+    standardise: Callable[[Any], Array] | None = None
     reads: tuple[str, ...] = eqx.field(static=True, default=())
 
     def __call__(
         self,
-        inputs: Shaped[Array, "..."],
+        inputs: Any,
         *,
         cond: dict[str, Any] | None = None,
         mask: Bool[Array, "..."] | None = None,

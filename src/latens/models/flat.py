@@ -4,21 +4,24 @@ from collections.abc import Callable
 from typing import Any
 
 from latens.distributions import AbstractDistribution
-from latens.models.base import AbstractLatentModel
+from latens.models.base import AbstractLatentModel, AbstractModelEncoder
+from latens.models.missingness import SelfMasking
 from latens.models.priors import AbstractModelPrior
-from latens.shapes import Key
+from latens.shapes import Key, Nats
 
 
 class LatentModel(AbstractLatentModel):
     r"""$p(z)\,p(x \mid z)$ with $q(z \mid x)$, from three parts.
 
     **Arguments:** `prior_part` a distribution, a callable of `cond`, or a prior of the model too; `encoder` and
-    `decoder` map one event to a distribution, usually a `Conditional` (network and head).
+    `decoder` map one event to a distribution, usually a `Conditional` (network and head); `missingness` why cells are
+    missing, where that depends on the cells: the likelihood is then one of the mask too.
     """
 
     prior_part: AbstractDistribution | AbstractModelPrior | Callable[..., AbstractDistribution]
-    encoder: Callable[..., AbstractDistribution]
+    encoder: AbstractModelEncoder | Callable[..., AbstractDistribution]
     decoder: Callable[..., AbstractDistribution]
+    missingness: SelfMasking | None = None
 
     def prior(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
         if isinstance(self.prior_part, AbstractDistribution):
@@ -30,7 +33,18 @@ class LatentModel(AbstractLatentModel):
     def posterior(
         self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
     ) -> AbstractDistribution:
+        if isinstance(self.encoder, AbstractModelEncoder):
+            return self.encoder(self, x, cond=cond, mask=mask, key=key)
         return self.encoder(x, cond=cond, mask=mask, key=key)
 
     def likelihood(self, z: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
         return self.decoder(z, cond=cond, key=key)
+
+    def log_joint(
+        self, z: Any, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
+    ) -> tuple[Nats, Nats]:
+        log_prior, log_likelihood = super().log_joint(z, x, cond=cond, mask=mask, key=key)
+        if self.missingness is None:
+            return log_prior, log_likelihood
+        likelihood: Any = self.likelihood(z, cond=cond, key=key)
+        return log_prior, log_likelihood + self.missingness(likelihood, x, mask)

@@ -9,6 +9,7 @@ import numpy as np
 from latens.distributions import AbstractDistribution
 from latens.distributions.chain import Chain
 from latens.models.conditional import Conditional
+from latens.models.priors import AbstractModelPrior
 from latens.shapes import Array, Key
 
 
@@ -25,13 +26,17 @@ class Upwards(eqx.Module):
 
 
 class Downwards(eqx.Module):
-    r"""$p(z_L) \prod_{l<L} p(z_l \mid z_{l+1})$: the prior of a hierarchy; `parts` from the top level down."""
+    r"""$p(z_L) \prod_{l<L} p(z_l \mid z_{l+1})$: the prior of a hierarchy; `parts` from the top level down.
 
-    top: AbstractDistribution
+    **Arguments:** `top` a distribution, or a prior that does not look at its model.
+    """
+
+    top: AbstractDistribution | AbstractModelPrior
     parts: tuple[Conditional, ...]
 
     def __call__(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Chain:
-        return Chain(self.top, tuple(_given(part, cond, key) for part in self.parts), backwards=True)
+        top = self.top(None, cond=cond, key=key) if isinstance(self.top, AbstractModelPrior) else self.top
+        return Chain(top, tuple(_given(part, cond, key) for part in self.parts), backwards=True)
 
 
 class FromLowest(eqx.Module):

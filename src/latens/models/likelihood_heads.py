@@ -11,6 +11,7 @@ from latens.distributions import (
     Beta,
     DiscretisedLogistic,
     Gamma,
+    HyperbolicSecant,
     Laplace,
     Logistic,
     LogNormal,
@@ -95,6 +96,18 @@ class LogisticHead(AbstractLocationScaleHead):
     def __call__(self, outputs: Float[Array, " n_out"]) -> Logistic:
         loc, raw = self._halves(outputs)
         return Logistic(loc, self._log_scale(raw))
+
+
+class HyperbolicSecantHead(AbstractLocationScaleHead):
+    """A hyperbolic secant likelihood: the log-cosh of the residual. `scale` and `scale_floor` as in the class above."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    scale: ScaleForm = eqx.field(static=True, default="log-scale")
+    scale_floor: float = eqx.field(static=True, default=1e-6)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> HyperbolicSecant:
+        loc, raw = self._halves(outputs)
+        return HyperbolicSecant(loc, self._log_scale(raw))
 
 
 class StudentTHead(AbstractLocationScaleHead):

@@ -1,4 +1,4 @@
-"""Priors with arrays of their own: mixtures of Normals, and mixtures of the posteriors of pseudo-inputs."""
+"""Priors with arrays: ones that stay as they are, mixtures of Normals, and of the posteriors of pseudo-inputs."""
 
 from abc import abstractmethod
 from typing import Any
@@ -12,6 +12,7 @@ from latens.data import Dataset, Preparation, prepare_batch
 from latens.distributions import AbstractDistribution, DiagonalNormal, Mixture
 from latens.errors import ConfigError
 from latens.shapes import Array, Float, Key
+from latens.trees import Frozen
 
 
 class AbstractModelPrior(eqx.Module):
@@ -26,6 +27,17 @@ class AbstractModelPrior(eqx.Module):
     def started(self, data: Dataset, preparation: Preparation) -> "AbstractModelPrior":
         """The same prior, where it starts from the training rows."""
         return self
+
+
+class FixedPrior(AbstractModelPrior):
+    """A distribution whose arrays are part of the model and never trained."""
+
+    distribution: Frozen
+
+    def __call__(
+        self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None
+    ) -> AbstractDistribution:
+        return self.distribution.value
 
 
 class MixturePrior(AbstractModelPrior):

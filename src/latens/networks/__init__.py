@@ -14,3 +14,6 @@ from .factory import encoder_network as encoder_network
 from .recurrent import RecurrentDecoder as RecurrentDecoder
 from .recurrent import RecurrentEncoder as RecurrentEncoder
 from .residual import ResidualDense as ResidualDense
+from .spectral import SpectrallyNormalised as SpectrallyNormalised
+from .spectral import can_normalise as can_normalise
+from .spectral import largest_singular_value as largest_singular_value

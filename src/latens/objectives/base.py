@@ -32,6 +32,24 @@ class AbstractObjective(eqx.Module):
     ) -> tuple[Nats, Metrics]:
         """The number to minimise (nats, averaged over the batch) and the metrics to report."""
 
+    def with_aux(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics, PyTree]:
+        """The same two, and what `after_update` needs of this step's work (arrays; no gradient is taken of them)."""
+        return *self(model, batch, key=key, step=step), None
+
+    def after_update(
+        self, model: AbstractLatentModel, aux: PyTree, *, key: Key, step: Int[Array, ""]
+    ) -> "tuple[AbstractLatentModel, AbstractObjective]":
+        """Model and objective with what moves without a gradient (moving averages, dead codes) moved by one step.
+
+        Called inside the compiled step, after the optimiser's update, only where a class overrides it. It may change
+        arrays in `Frozen` and whole numbers: what the optimiser trains, and may average, is its alone.
+
+        **Arguments:** `aux` what `with_aux` returned for this batch, from the parameters before the update.
+        """
+        return model, self
+
 
 def without_padding(batch: Batch) -> Batch:
     """The batch with zeros in rows of weight 0: a NaN there would reach the gradient even through `where`."""

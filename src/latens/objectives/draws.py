@@ -17,10 +17,12 @@ from latens.distributions import (
     NegativeBinomial,
     Ordinal,
     Poisson,
+    Product,
     ZeroInflated,
 )
+from latens.distributions.chain import Chain, Transformed
 from latens.errors import ConfigError
-from latens.models import AbstractLatentModel
+from latens.models import AbstractLatentModel, LabelAndCode
 from latens.shapes import AnyArray, Array, Float, Int, Key, PyTree, Shaped
 from latens.trees import realise
 
@@ -43,8 +45,24 @@ class Draws(eqx.Module):
         return self.log_likelihood + self.log_prior - self.log_posterior
 
 
-_WITHOUT_PATH = (Bernoulli, Categorical, Mixture, NegativeBinomial, Ordinal, Poisson, ZeroInflated)
+_WITHOUT_PATH = (Bernoulli, Categorical, LabelAndCode, Mixture, NegativeBinomial, Ordinal, Poisson, ZeroInflated)
 """Distributions whose samples are no smooth function of all their parameters."""
+
+
+def _without_path(posterior: AbstractDistribution, z: PyTree) -> str:
+    """The name of a family in this posterior whose samples have no gradient; "" where there is none."""
+    if isinstance(posterior, Product):
+        found = (_without_path(part, z[name]) for name, part in posterior.parts.items())
+        return next(filter(None, found), "")
+    if isinstance(posterior, Chain):
+        levels = z[::-1] if posterior.backwards else z
+        # Only what kind of distribution each level has, nothing is computed.
+        parts = [jax.eval_shape(part, given) for part, given in zip(posterior.parts, levels[:-1])]
+        found = (_without_path(part, level) for part, level in zip((posterior.first, *parts), levels))
+        return next(filter(None, found), "")
+    if isinstance(posterior, Transformed):
+        return _without_path(posterior.base, z)
+    return type(posterior).__name__ if isinstance(posterior, _WITHOUT_PATH) else ""
 
 
 def path_to(posterior: AbstractDistribution, z: PyTree) -> PyTree:
@@ -52,9 +70,9 @@ def path_to(posterior: AbstractDistribution, z: PyTree) -> PyTree:
 
     It would silently lack a term. **Raises:** ConfigError, when differentiated, for such a posterior.
     """
-    if not isinstance(posterior, _WITHOUT_PATH):
+    kind = _without_path(posterior, z)
+    if not kind:
         return z
-    kind = type(posterior).__name__
 
     @jax.custom_jvp
     def guarded(z: PyTree, parameters: list[Array]) -> PyTree:
@@ -65,7 +83,12 @@ def path_to(posterior: AbstractDistribution, z: PyTree) -> PyTree:
         raise ConfigError(
             f"samples of a {kind} posterior have no gradient by its parameters.",
             where="objective",
-            fix="Use ScoreFunction, VIMCO, ReweightedWakeSleep or WakeSleep, or a relaxed posterior.",
+            fix="Use ScoreFunction, VIMCO, ReweightedWakeSleep or WakeSleep, "
+            + (
+                "or StratifiedELBO (objective=stratified-elbo) for experts."
+                if kind == "Mixture"
+                else "or a relaxed posterior."
+            ),
         )
 
     return guarded(z, [leaf for leaf in jax.tree.leaves(posterior) if eqx.is_inexact_array(leaf)])

@@ -1,17 +1,17 @@
 """The evidence lower bound with its usual weights and penalties."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from latens.data.batches import Batch
-from latens.distributions import AbstractFactorised, kl_terms
+from latens.distributions import AbstractFactorised, Divergence, divergence_terms, kl_terms
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted, without_padding
-from latens.objectives.draws import draw
+from latens.objectives.draws import Statistic, draw
 from latens.objectives.roles import require
 from latens.shapes import Array, Float, Int, Key, Nats
 from latens.trees import partition_trainable
@@ -27,7 +27,9 @@ class ELBO(AbstractObjective):
     `beta` a number or a schedule of the step (as optax has them); `free_bits` nats that each latent unit may use
     freely, $\sum_j \max(\lambda, E_{batch}\mathrm{KL}_j)$; `l2` $\lambda$, on weight matrices; `capacity` C, a number
     or a schedule of nats, turns the penalty into $\beta\,|\mathrm{KL} - C|$; `free_bits_group` units that share their
-    free bits, one after the other (all of them: the number of units).
+    free bits, one after the other (all of them: the number of units); `divergence` what is minimised in the place of
+    the KL (`divergence_terms` names them, with `order`), reported as `divergence`: the number minimised is then no
+    bound, `elbo` and `kl` stay what they are.
     **Raises:** ConfigError for an option out of its range, or groups that do not divide the units.
     Kingma & Welling (2014), equation 10; Higgins et al. (2017); free bits: Kingma et al. (2016), appendix C.8;
     capacity: Burgess et al. (2018).
@@ -42,9 +44,14 @@ class ELBO(AbstractObjective):
     l2: float = eqx.field(static=True, default=0.0)
     capacity: float | Callable[[Array], Array] | None = eqx.field(static=True, default=None)
     free_bits_group: int = eqx.field(static=True, default=1)
+    divergence: Divergence = eqx.field(static=True, default="kl")
+    order: float = eqx.field(static=True, default=2.0)
 
     def __check_init__(self) -> None:
         require(self.kl in ("analytic", "sampled"), f"no kl {self.kl!r}.", "kl", "Use analytic or sampled.")
+        kinds = get_args(Divergence)
+        require(self.divergence in kinds, f"no divergence {self.divergence!r}.", "divergence", f"One of {kinds}.")
+        require(self.order > 0.0, f"the order must be above 0, not {self.order}.", "order")
         for name, least in (("num_samples", 1), ("free_bits_group", 1), ("free_bits", 0.0), ("l2", 0.0)):
             value = getattr(self, name)
             require(value >= least, f"{name} must be {least} or more, not {value}.", name)
@@ -60,12 +67,15 @@ class ELBO(AbstractObjective):
     ) -> tuple[Nats, Metrics]:
         batch = without_padding(batch)
         by_unit = self.kl == "analytic" or self.free_bits > 0.0
+        statistics: dict[str, Statistic] = {"kl": self._kl_by_unit} if by_unit else {}
+        if self.divergence != "kl":
+            statistics["divergence"] = lambda q, p, z, x: divergence_terms(q, p, self.divergence, order=self.order)
         draws = draw(
             model,
             batch,
             num_samples=self.num_samples,
             key=key,
-            statistics={"kl": self._kl_by_unit} if by_unit else None,
+            statistics=statistics,
             dropout=True,
         )
         log_likelihood = jnp.mean(draws.log_likelihood, axis=0)
@@ -81,7 +91,11 @@ class ELBO(AbstractObjective):
             "log_likelihood": (log_likelihoods, weight),
             "kl": (divergences, weight),
         }
-        penalty = mean(metrics["kl"]) if units is None or self.free_bits == 0.0 else self._free_bits(units, batch)
+        penalised = metrics["kl"]
+        if self.divergence != "kl":
+            units = draws.statistics["divergence"].reshape(batch.row_id.shape[0], -1)
+            penalised = metrics["divergence"] = weighted(jnp.sum(units, axis=1), batch)
+        penalty = mean(penalised) if units is None or self.free_bits == 0.0 else self._free_bits(units, batch)
         beta = self.beta(step) if callable(self.beta) else self.beta
         if self.capacity is not None:
             penalty = jnp.abs(penalty - (self.capacity(step) if callable(self.capacity) else self.capacity))

@@ -3,10 +3,38 @@
 from latens.config import Config
 from latens.errors import ConfigError, nearest
 
-from . import bounds, classifiers, representations, structure, tutorials
+from . import (
+    bounds,
+    classical,
+    classifiers,
+    discrete,
+    labels,
+    missing,
+    moving,
+    multimodal,
+    quantised,
+    representations,
+    spaces,
+    structure,
+    tutorials,
+)
 from .base import Recipe as Recipe
 
-_THEMES = (tutorials, classifiers, bounds, structure, representations)
+_THEMES = (
+    tutorials,
+    classifiers,
+    bounds,
+    structure,
+    representations,
+    labels,
+    discrete,
+    spaces,
+    classical,
+    quantised,
+    moving,
+    missing,
+    multimodal,
+)
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for theme in _THEMES for recipe in theme.RECIPES}
 
 

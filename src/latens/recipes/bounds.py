@@ -94,14 +94,6 @@ RECIPES = (
         num_samples=50,
     ),
     _bound(
-        "reweighted-wake-sleep",
-        "encoder and decoder by self-normalised importance weights of 10 draws",
-        "Bornschein & Bengio (2015), arXiv 1406.2751",
-        "the encoder should cover the posterior, or its draws have no gradient",
-        "reweighted-wake-sleep",
-        num_samples=10,
-    ),
-    _bound(
         "wake-sleep",
         "the decoder awake on data, the encoder asleep on the model's own dreams",
         "Hinton, Dayan, Frey & Neal (1995), Science 268",
@@ -114,14 +106,6 @@ RECIPES = (
         "Mnih & Gregor (2014), arXiv 1402.0030; Kool, van Hoof & Welling (2019)",
         "you compare with gradients that need no reparameterisation",
         "score-function",
-        num_samples=5,
-    ),
-    _bound(
-        "vimco",
-        "the importance-weighted bound by the score function, each draw's baseline from the others, 5 draws",
-        "Mnih & Rezende (2016), arXiv 1602.06725",
-        "draws have no gradient and you want a tight bound",
-        "vimco",
         num_samples=5,
     ),
     _bound(

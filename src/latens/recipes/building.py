@@ -2,31 +2,22 @@
 
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
+from msgspec import structs
 
-from latens.config import NetworkConfig, PosteriorConfig, VAEConfig
+from latens.config import NetworkConfig, VAEConfig
 from latens.data import Schema
-from latens.distributions import StandardNormal
 from latens.errors import ConfigError
-from latens.models import (
-    AbstractHead,
-    Conditional,
-    DeterministicHead,
-    Downwards,
-    FromLowest,
-    LatentModel,
-    MixturePrior,
-    NormalHead,
-    Upwards,
-    VampPrior,
-    flow_head,
-    widths_between,
-)
-from latens.networks import Dense, decoder_network, encoder_network
-from latens.recipes.likelihoods import encoder_input, likelihood_head
-from latens.recipes.parts import checked, lookup
+from latens.models import Conditional, Downwards, FromLowest, LatentModel, Upwards, widths_between
+from latens.networks import Dense, SpectrallyNormalised, can_normalise, decoder_network, encoder_network
+from latens.recipes.conditions import class_prior, conditions
+from latens.recipes.likelihoods import encoder_input, likelihood_head, missingness
+from latens.recipes.parts import read_options
+from latens.recipes.posteriors import POSTERIORS, posterior_head, posterior_of
+from latens.recipes.priors import prior_part
 from latens.shapes import Key
 
 
@@ -35,9 +26,17 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
     network, posterior = config.network, config.posterior
     if network.hidden is None or posterior.latent_dim is None or config.likelihood.family == "auto":
         raise ConfigError("the configuration is not resolved.", where=config.recipe, fix="Name a recipe.")
-    latent = (posterior.latent_dim,)
+    if config.prior.kind == "auto":
+        raise ConfigError("the configuration is not resolved.", where="prior.kind", fix="Name a prior.")
+    reads, extra = conditions(schema, config)
+    row = posterior_of(posterior)
+    latent, latent_size = row.latent(posterior), row.size(posterior)
     encoder_key, decoder_key = jax.random.split(key)
     posterior_key, prior_key = jax.random.fold_in(key, 1), jax.random.fold_in(key, 2)
+    if row.by_part is not None:
+        several = row.by_part(build, schema, config, key=encoder_key)
+        prior = class_prior(config, latent, extra) or prior_part(schema, config, latent, key=prior_key)
+        return LatentModel(prior, *several)
     head = posterior_head(posterior, latent, key=posterior_key)
     likelihood = likelihood_head(schema, config.likelihood)
     back = network.hidden[::-1] if network.decoder_hidden is None else network.decoder_hidden
@@ -48,77 +47,85 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
         head.num_outputs,
         output_activation=network.encoder_output_activation,
         key=encoder_key,
-        **_common(network),
+        extra=extra,
+        **network_options(network),
     )
     down = decoder_network(
         network.kind,
-        latent[0],
+        latent_size + extra,
         back,
         schema.shape,
         likelihood.num_outputs,
         blocks=likelihood.num_outputs // math.prod(schema.shape),
         output_activation=network.decoder_output_activation,
         key=decoder_key,
-        **_common(network),
+        **network_options(network),
     )
-    encoder, decoder = Conditional(up, head, encoder_input(schema, config.likelihood)), Conditional(down, likelihood)
+    if network.spectral_norm:
+        if not can_normalise(down):
+            what = f"spectral normalisation is of dense layers, and a {network.kind} network has others."
+            raise ConfigError(what, where="network.spectral_norm", fix="Use --set network=dense or residual.")
+        down = SpectrallyNormalised(down)
+    encoder = Conditional(up, head, encoder_input(schema, config.likelihood), reads)
+    decoder = Conditional(down, likelihood, row.decoder_input(posterior), reads)
     if posterior.levels:
-        return _hierarchy(config, encoder, decoder, latent, key=prior_key)
-    return LatentModel(prior_part(schema, config, latent, key=prior_key), encoder, decoder)
-
-
-def posterior_head(config: PosteriorConfig, latent: tuple[int, ...], *, key: Key) -> AbstractHead:
-    """The encoder's head."""
-    if config.kind == "deterministic":
-        return DeterministicHead(latent)
-    if config.scale == "auto":
-        raise ConfigError("the configuration is not resolved.", where="posterior.scale", fix="Name a scale.")
-    normal = NormalHead(latent, config.scale, config.scale_floor)
-    match config.kind:
-        case "normal":
-            return normal
-        case "flow":
-            flow = config.flow
-            sizes = {"layers": flow.layers, "width": flow.width, "context_size": flow.context_size}
-            return flow_head(normal, flow.bijection, **sizes, key=key)
-
-
-PRIORS: dict[str, Any] = {"standard-normal": StandardNormal, "mixture": MixturePrior, "vamp": VampPrior}
-"""What `prior.kind` may be; its options are the fields of the class."""
-
-
-def prior_part(schema: Schema, config: VAEConfig, latent: tuple[int, ...], *, key: Key) -> Any:
-    """The prior: without arrays, or with arrays that are trained."""
-    kind = lookup(PRIORS, config.prior.kind, "prior.kind")
-    options = checked(kind, config.prior.options, "prior")
-    return StandardNormal(latent) if kind is StandardNormal else kind.create(latent, schema.shape, **options, key=key)
+        missingness(schema, config)  # refused with levels
+        return _hierarchy(schema, config, encoder, decoder, key=prior_key)
+    if row.hierarchy is not None:
+        what = f"a {posterior.kind} of one level."
+        raise ConfigError(what, where="posterior.levels", fix="Add --set posterior.levels=16.")
+    prior = class_prior(config, latent, extra) or prior_part(schema, config, latent, key=prior_key)
+    return LatentModel(prior, row.wrapped(encoder, posterior, key=posterior_key), decoder, missingness(schema, config))
 
 
 def _hierarchy(
-    config: VAEConfig, encoder: Conditional, decoder: Conditional, latent: tuple[int, ...], *, key: Key
+    schema: Schema, config: VAEConfig, encoder: Conditional, decoder: Conditional, *, key: Key
 ) -> LatentModel:
-    """Further levels above the first: each with a network of its own up and down."""
-    if config.prior.kind != "standard-normal" or config.posterior.kind != "normal":
+    """Further levels above the first, of the same kind: each with a network of its own up and down."""
+    posterior = config.posterior
+    if not posterior_of(posterior).stacks:
+        kinds = ", ".join(name for name, row in POSTERIORS.items() if row.stacks)
         raise ConfigError(
-            "several levels take Normal posteriors and a standard Normal at the top.",
+            f"there are no several levels of {posterior.kind} latents.",
             where="posterior.levels",
-            fix="Leave prior.kind and posterior.kind as they are, or leave out the levels.",
+            fix=f"Leave out the levels, or use one of {kinds}.",
         )
-    scale: Any = config.posterior.scale
-    network, sizes = config.network, [latent, *((size,) for size in config.posterior.levels)]
+    if (whole := posterior_of(posterior).hierarchy) is not None:
+        return _of_its_own(whole, schema, config, encoder, decoder, key=key)
+    # Above a point (an autoencoder with a second VAE on its codes) stand Normals.
+    above_it = posterior if posterior.kind != "deterministic" else structs.replace(posterior, kind="normal")
+    network = config.network
+    sizes = [(size,) for size in (posterior.latent_dim or 1, *posterior.levels)]
     up, down = [encoder], []
     for level, (below, above) in enumerate(itertools.pairwise(sizes)):
         for parts, start, end, number in ((up, below, above, 2 * level), (down, above, below, 2 * level + 1)):
-            head = NormalHead(end, scale, config.posterior.scale_floor)
             part_key = jax.random.fold_in(key, number)
+            head = posterior_head(above_it, end, key=part_key)
             widths = widths_between(start, network.level_hidden, head.num_outputs)
-            parts.append(Conditional(Dense(widths, key=part_key, **_common(network)), head))
-    return LatentModel(
-        Downwards(StandardNormal(sizes[-1]), tuple(reversed(down))), Upwards(tuple(up)), FromLowest(decoder)
-    )
+            parts.append(Conditional(Dense(widths, key=part_key, **network_options(network)), head))
+    top = prior_part(schema, config, sizes[-1], key=key)
+    return LatentModel(Downwards(top, tuple(reversed(down))), Upwards(tuple(up)), FromLowest(decoder))
 
 
-def _common(config: NetworkConfig) -> dict[str, Any]:
+def _of_its_own(
+    whole: Callable[..., LatentModel],
+    schema: Schema,
+    config: VAEConfig,
+    encoder: Conditional,
+    decoder: Conditional,
+    *,
+    key: Key,
+) -> LatentModel:
+    posterior, network = config.posterior, config.network
+    top = prior_part(schema, config, (posterior.levels[-1],), key=key)
+    options = read_options(posterior_of(posterior).options, posterior.options, "posterior")
+    normal = posterior_head(structs.replace(posterior, kind="normal", options={}), (1,), key=key)
+    shared = {"level_hidden": network.level_hidden, "network": network_options(network), "normal": normal}
+    return whole(posterior, options, encoder, decoder, top, **shared, key=key)
+
+
+def network_options(config: NetworkConfig) -> dict[str, Any]:
+    """What networks of every kind take."""
     return {
         "activation": config.activation,
         "initializer": config.initializer,

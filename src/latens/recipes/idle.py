@@ -5,6 +5,10 @@ from typing import Any
 
 from latens.config import Config, VAEConfig
 from latens.errors import ConfigError
+from latens.recipes.base import Size
+from latens.recipes.posteriors import posterior_of
+from latens.recipes.vae import make_objective
+from latens.trees import count_parameters
 
 
 def _family(*names: str) -> Callable[[VAEConfig], str]:
@@ -24,15 +28,24 @@ def _fixed_scale(config: VAEConfig) -> str:
 
 
 def _posterior(config: VAEConfig) -> str:
-    return "beside posterior.kind=deterministic" if config.posterior.kind == "deterministic" else ""
+    return "" if posterior_of(config.posterior).scaled else f"beside posterior.kind={config.posterior.kind}"
 
 
 def _scale_floor(config: VAEConfig) -> str:
     return _posterior(config) or ("" if config.posterior.scale == "softplus" else "unless posterior.scale=softplus")
 
 
+def _critic(config: VAEConfig) -> str:
+    own = count_parameters(make_objective(config, Size(1, 1), 1))
+    return "" if own else f"beside {config.objective.name}, which trains nothing of its own"
+
+
 def _hidden(config: VAEConfig) -> str:
     return "" if config.network.hidden or config.network.decoder_hidden else "without hidden layers"
+
+
+def _label(*kinds: str) -> Callable[[VAEConfig], str]:
+    return lambda c: "" if c.label.kind in kinds else f"where label.kind={c.label.kind}"
 
 
 _IDLE: dict[str, Callable[[VAEConfig], str]] = {
@@ -43,6 +56,13 @@ _IDLE: dict[str, Callable[[VAEConfig], str]] = {
     "posterior.scale": _posterior,
     "posterior.scale_floor": _scale_floor,
     "data.threshold": lambda c: "" if c.data.binarize == "threshold" else "unless data.binarize=threshold",
+    "optimizer.critic": _critic,
+    "data.labelled": _label("predict", "predict-codes"),
+    "label.prior": _label("condition"),
+    "label.class_prior": _label("predict", "predict-codes"),
+    "label.share": _label("predict", "predict-codes"),
+    "label.hidden": _label("predict-codes"),
+    "label.latent_dim": _label("predict-codes"),
     "network.activation": _hidden,
     "network.drop_probability": _hidden,
 }

@@ -18,12 +18,14 @@ from latens.models import (
     CategoricalHead,
     ContinuousBernoulliHead,
     NormalHead,
+    SelfMasking,
     SharedScaleNormalHead,
     Standardise,
 )
 from latens.models.likelihood_heads import (
     BetaHead,
     DiscretisedLogisticHead,
+    HyperbolicSecantHead,
     LaplaceHead,
     LogisticHead,
     NegativeBinomialHead,
@@ -92,6 +94,7 @@ LIKELIHOODS: dict[str, Likelihood] = {
     "discretised-logistic": Likelihood(
         lambda s, c: DiscretisedLogisticHead(shape=s.shape, levels=_levels(s), scale="softplus"), ("levels",), "whole"
     ),
+    "hyperbolic-secant": Likelihood(_heavy(HyperbolicSecantHead), _NUMBERS),
     "laplace": Likelihood(_heavy(LaplaceHead), _NUMBERS),
     "logistic": Likelihood(_heavy(LogisticHead), _NUMBERS),
     "negative-binomial": Likelihood(lambda s, c: _counts(s), _COUNTS, "whole"),
@@ -142,6 +145,21 @@ def likelihood_head(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
     likelihood = lookup(LIKELIHOODS, config.family, "likelihood.family")
     head = likelihood.make(schema, config)
     return AffineHead(head, *_scaling(schema)) if schema.standardised and likelihood.sees == "numbers" else head
+
+
+def missingness(schema: Schema, config: VAEConfig) -> SelfMasking | None:
+    """Why cells are missing, where that is part of the model. **Raises:** ConfigError for models that have no place
+    for it."""
+    if config.likelihood.missing == "at-random":
+        return None
+    if config.likelihood.family != "normal" or config.posterior.levels or config.label.kind != "none":
+        raise ConfigError(
+            "cells that hide themselves take a normal likelihood, one level of latents, and no labels.",
+            where="likelihood.missing",
+            fix="Use --recipe not-miwae, or --set likelihood.missing=at-random.",
+        )
+    zeros = jnp.zeros(schema.shape, jnp.float32)
+    return SelfMasking(zeros, zeros, encoder_input(schema, config.likelihood))
 
 
 def encoder_input(schema: Schema, config: LikelihoodConfig) -> Standardise | None:

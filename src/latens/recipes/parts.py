@@ -8,14 +8,17 @@ from functools import cache
 from typing import Any, TypeVar
 
 import msgspec
+import msgspec.structs
 
 from latens import objectives
+from latens.config import Part
 from latens.errors import ConfigError, nearest
 from latens.objectives import AbstractObjective
 
 OBJECTIVES: dict[str, type[AbstractObjective]] = {
     "aae": objectives.AAE,
     "adversarial-bayes": objectives.AdversarialBayes,
+    "aligned-elbo": objectives.AlignedELBO,
     "beta-tc": objectives.BetaTC,
     "chi-upper-bound": objectives.ChiUpperBound,
     "ciwae": objectives.CIWAE,
@@ -26,20 +29,27 @@ OBJECTIVES: dict[str, type[AbstractObjective]] = {
     "info-vae": objectives.InfoVAE,
     "iwae": objectives.IWAE,
     "miwae": objectives.MIWAE,
+    "perceptual": objectives.PerceptualSimilarity,
     "piwae": objectives.PIWAE,
+    "quantised": objectives.Quantised,
     "reconstruction": objectives.Reconstruction,
+    "regularised": objectives.RegularisedAutoencoder,
     "renyi": objectives.Renyi,
     "reweighted-wake-sleep": objectives.ReweightedWakeSleep,
     "score-function": objectives.ScoreFunction,
+    "semi-supervised": objectives.SemiSupervisedELBO,
     "sigma-vae": objectives.SigmaVAE,
     "sliced-wasserstein": objectives.SlicedWasserstein,
+    "stratified-elbo": objectives.StratifiedELBO,
+    "subset-elbo": objectives.SubsetELBO,
+    "vae-gan": objectives.VAEGAN,
     "vimco": objectives.VIMCO,
     "wae": objectives.WAE,
     "wake-sleep": objectives.WakeSleep,
 }
 """What `objective.name` may be; its options are the fields of the class."""
 
-DETERMINISTIC = ("reconstruction", "aae", "sliced-wasserstein", "wae")
+DETERMINISTIC = ("reconstruction", "regularised", "aae", "sliced-wasserstein", "wae")
 """The objectives that a deterministic encoder can have: they need no density of z."""
 
 Value = TypeVar("Value")
@@ -114,6 +124,32 @@ def make(kind: type[Value], options: Mapping[str, Any], where: str, **given: Any
         fix = f"Add --set {where}.{needed[0]}=..."
         raise ConfigError(f"{kind.__name__} needs {', '.join(needed)}.", where=where, fix=fix)
     return kind(**values)
+
+
+PartType = TypeVar("PartType", bound=Part)
+
+
+def read_options(kind: type[PartType], options: Mapping[str, Any], where: str) -> PartType:
+    """The options of a row of a table, checked against the types and bounds of `kind`.
+
+    **Raises:** ConfigError naming the nearest option.
+    """
+    known = option_defaults(kind)
+    for name, value in options.items():
+        if name not in known:
+            raise ConfigError(f"there is no option {name!r} here.", where=f"{where}.{name}",
+                              fix=nearest(name, known) if known else "Leave it out.")  # fmt: skip
+        try:
+            msgspec.convert({name: value}, kind)
+        except msgspec.ValidationError as error:
+            what = f"{str(value)[:100]!r} does not fit: {str(error)[:200]}."
+            raise ConfigError(what, where=f"{where}.{name}", fix="Give a value of that kind.") from None
+    return msgspec.convert(dict(options), kind)
+
+
+def option_defaults(kind: type[Part]) -> dict[str, Any]:
+    """The options of a row of a table with their defaults."""
+    return {field.name: field.default for field in msgspec.structs.fields(kind)}
 
 
 def replace_field(part: Value, **changes: Any) -> Value:

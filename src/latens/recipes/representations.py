@@ -2,9 +2,11 @@
 
 from typing import Any
 
+from msgspec.structs import replace
+
 from latens.config import ObjectiveConfig, OptimizerConfig, PosteriorConfig
 from latens.recipes.base import Recipe
-from latens.recipes.vae import recipe
+from latens.recipes.vae import NETWORK, recipe
 
 _SOFTPLUS = PosteriorConfig(scale="softplus")
 _POINT = PosteriorConfig(kind="deterministic")
@@ -110,6 +112,22 @@ RECIPES = (
         parts={"optimizer": _ADAM},
     ),
     _of(
+        "vae-gan",
+        "rows compared by the features of a critic that tells them from data",
+        "Larsen, Sonderby, Larochelle & Winther (2016), arXiv 1512.09300",
+        "you want samples that look sharp and no likelihood from them",
+        "vae-gan",
+        parts={"optimizer": _ADAM},
+    ),
+    _of(
+        "ms-ssim-vae",
+        "images compared by multi-scale structural similarity, a perfect one worth 100 nats",
+        "Snell, Ridgeway, Liao, Roads, Mozer & Zemel (2017), arXiv 1511.06409; Wang, Simoncelli & Bovik (2003)",
+        "reconstructions should look right and no likelihood is needed",
+        "perceptual",
+        weight=100.0,
+    ),
+    _of(
         "geco",
         "the smallest KL whose fit stays above -100 nats a row",
         "Rezende & Viola (2018), arXiv 1810.00597",
@@ -128,11 +146,28 @@ RECIPES = (
     ),
     _of(
         "rae-l2",
-        "codes without a prior, weights held small",
-        "Ghosh et al. (2020), arXiv 1903.12436",
+        "codes without a prior, they and the decoder's weights held small",
+        "Ghosh, Sajjadi, Vergari, Black & Scholkopf (2020), arXiv 1903.12436",
         "you want codes that vary smoothly with x",
-        "reconstruction",
+        "regularised",
         parts={"posterior": _POINT},
         l2=1e-4,
+    ),
+    _of(
+        "rae-gp",
+        "codes without a prior, they and the decoder's slopes held small",
+        "Ghosh, Sajjadi, Vergari, Black & Scholkopf (2020), arXiv 1903.12436",
+        "the same, with a penalty on what the decoder does rather than on its weights",
+        "regularised",
+        parts={"posterior": _POINT},
+        gradient_penalty=0.1,
+    ),
+    _of(
+        "rae-sn",
+        "codes without a prior, held small, under a decoder of spectrally normalised layers",
+        "Ghosh, Sajjadi, Vergari, Black & Scholkopf (2020), arXiv 1903.12436; Miyato et al. (2018), arXiv 1802.05957",
+        "the same, with a bound on the decoder's slopes and no weight to choose for it",
+        "regularised",
+        parts={"posterior": _POINT, "network": replace(NETWORK, spectral_norm=True)},
     ),
 )

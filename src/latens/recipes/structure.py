@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from latens.config import FlowConfig, LikelihoodConfig, NetworkConfig, ObjectiveConfig, PosteriorConfig, PriorConfig
+from latens.config import LikelihoodConfig, NetworkConfig, ObjectiveConfig, PosteriorConfig, PriorConfig
 from latens.recipes.base import Recipe
 from latens.recipes.vae import recipe
 
@@ -15,8 +15,8 @@ def _prior(name: str, summary: str, source: str, use_when: str, kind: str, **opt
     return recipe(name, summary, source, use_when, prior=prior, objective=_SAMPLED, posterior=_SOFTPLUS)
 
 
-def _flow(name: str, summary: str, source: str, use_when: str, **flow: Any) -> Recipe:
-    posterior = PosteriorConfig(kind="flow", scale="softplus", flow=FlowConfig(**flow))
+def _flow(name: str, summary: str, source: str, use_when: str, kind: str, layers: int) -> Recipe:
+    posterior = PosteriorConfig(kind=kind, scale="softplus", options={"layers": layers})
     return recipe(name, summary, source, use_when, posterior=posterior, objective=_SAMPLED)
 
 
@@ -60,7 +60,7 @@ RECIPES = (
         "two inverse autoregressive flows after the encoder's Normal",
         "Kingma et al. (2016), arXiv 1606.04934",
         "the posterior is no diagonal Normal",
-        bijection="iaf",
+        "iaf",
         layers=2,
     ),
     _flow(
@@ -68,7 +68,7 @@ RECIPES = (
         "eight planar flows after the encoder's Normal, their parameters from the encoder",
         "Rezende & Mohamed (2015), arXiv 1505.05770",
         "the latent space is small and the posterior bent",
-        bijection="planar",
+        "planar",
         layers=8,
     ),
     recipe(

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import equinox as eqx
@@ -15,12 +16,15 @@ from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_lik
 from latens.errors import ConfigError
 from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
-from latens.objectives import AbstractObjective
+from latens.objectives import AbstractObjective, FeatureCritic
 from latens.recipes.base import Recipe, Size
 from latens.recipes.building import build
-from latens.recipes.likelihoods import preparation
+from latens.recipes.codes import whole_groups
+from latens.recipes.conditions import preparation
+from latens.recipes.optimizing import optimizer_of
 from latens.recipes.parts import DETERMINISTIC, OBJECTIVES, fields_of, lookup, make, replace_field
-from latens.training import Budget, Stage, make_optimizer
+from latens.recipes.posteriors import posterior_of
+from latens.training import Budget, Stage
 
 CRITIC = (256, 256)
 """Hidden widths of the critic of a two-player objective."""
@@ -61,12 +65,15 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
         widths = ", ".join(map(str, network.hidden or ()))
         reasons.append(f"{network.kind} networks of widths {widths}, for {cells} values a row")
     if posterior.latent_dim is None:
-        latent_dim = min(32, max(2, cells // 4))
+        of_codes = posterior_of(posterior).group_size(posterior)
+        latent_dim = whole_groups(min(32, max(2, cells // 4)), of_codes)
         posterior = replace(posterior, latent_dim=latent_dim)
         reasons.append(f"{latent_dim} latent units, a quarter of the values, at most 32")
-    if posterior.scale == "auto" and posterior.kind != "deterministic":
+    row = posterior_of(posterior)
+    if posterior.scale == "auto" and row.scaled:
         # An exponential runs away where a column lies many standard deviations out; pixels do not.
         posterior = replace(posterior, scale="softplus" if schema.standardised else "log-scale")
+    prior = replace(config.prior, kind=row.prior) if config.prior.kind == "auto" else config.prior
     rows = len(data.subset("train"))
     if training.batch_size is None:
         training = replace(training, batch_size=128 if rows >= 1000 else 32)
@@ -89,6 +96,7 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
         config,
         likelihood=likelihood,
         network=network,
+        prior=prior,
         posterior=posterior,
         training=training,
         optimizer=optimizer,
@@ -116,23 +124,16 @@ def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
     """One stage: start the output bias from the data, then train."""
     training, optimizer = config.training, config.optimizer
     budget = Budget(training.epochs, training.steps, training.minutes, training.patience)
-    own = {"name", "learning_rate", "schedule", "warmup_steps", "total_steps", "clip_value", "clip_norm", "mask"}
-    if taken := own & set(optimizer.options):
-        raise ConfigError(
-            f"{min(taken)} is no option of {optimizer.name} itself.",
-            where="optimizer.options",
-            fix="Set optimizer.NAME.",
-        )
-    made = make_optimizer(
-        optimizer.name,
-        learning_rate=optimizer.learning_rate,
-        schedule=optimizer.schedule,
-        warmup_steps=optimizer.warmup_steps,
-        total_steps=budget.total_steps(size.steps_per_epoch),
-        clip_value=optimizer.clip_value,
-        clip_norm=optimizer.clip_norm,
-        **optimizer.options,
-    )
+    objective = make_objective(config, size, math.prod(schema.shape))
+    made = optimizer_of(optimizer, objective, budget.total_steps(size.steps_per_epoch))
+    if training.pretrain_epochs is not None:
+        what = "this recipe has one stage, and nothing to train before it."
+        raise ConfigError(what, where="training.pretrain_epochs", fix="Leave it out.")
+    return (Stage(objective, made, budget, starting(schema, config)),)
+
+
+def starting(schema: Schema, config: VAEConfig) -> Callable[[LatentModel, Dataset], LatentModel]:
+    """What a stage starts with: the decoder's output bias at the data's mean, pseudo-inputs at rows."""
     prepare = preparation(schema, config)
 
     def start(model: LatentModel, data: Dataset) -> LatentModel:
@@ -144,7 +145,7 @@ def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
             model = eqx.tree_at(lambda m: m.prior_part, model, model.prior_part.started(data, prepare))
         return model
 
-    return (Stage(make_objective(config, size, math.prod(schema.shape)), made, budget, start),)
+    return start
 
 
 def make_objective(config: VAEConfig, size: Size, cells: int) -> AbstractObjective:
@@ -156,18 +157,30 @@ def make_objective(config: VAEConfig, size: Size, cells: int) -> AbstractObjecti
             where="objective.name",
             fix=f"Use --set objective.name={DETERMINISTIC[0]}.",
         )
+    if config.posterior.kind == "deterministic" and (config.posterior.levels or config.prior.kind == "vamp"):
+        raise ConfigError(
+            "levels or rows as the prior of a plain autoencoder are fitted after its training.",
+            where="posterior.kind",
+            fix="Leave them out, then use `latens refit RUN --prior vae` or `aggregate`.",
+        )
+    of_codes = posterior_of(config.posterior).support == "codes"
+    if of_codes != (chosen.name == "quantised"):
+        what = f"a {config.posterior.kind} posterior and the objective {chosen.name} do not go together."
+        fix = "Use --set objective=quantised." if of_codes else "Use --set posterior=vq, or another objective."
+        raise ConfigError(what, where="objective.name", fix=fix)
     options: dict[str, Any] = dict(chosen.options)
     kind, given = lookup(OBJECTIVES, chosen.name, "objective.name"), {}
     if "num_rows" in fields_of(kind) and options.get("estimator") == "stratified":
         options.setdefault("num_rows", size.rows)
-    if any(field.name == "critic" and field.default is dataclasses.MISSING for field in dataclasses.fields(kind)):
+    critics = [field for field in dataclasses.fields(kind) if field.name == "critic"]
+    sees_row = options.get("baseline") == "learned"
+    if critics and (sees_row or critics[0].default is dataclasses.MISSING):
         key = jax.random.fold_in(jax.random.key(config.training.seed), 0xC217)
-        size_in = (
-            (config.posterior.latent_dim or 1)
-            + sum(config.posterior.levels)
-            + (cells if chosen.name == "adversarial-bayes" else 0)
-        )
-        given["critic"] = Dense([size_in, *CRITIC, 1], activation="silu", key=key)
+        latents = posterior_of(config.posterior).size(config.posterior) + sum(config.posterior.levels)
+        only_row = sees_row or chosen.name == "vae-gan"
+        size_in = (0 if only_row else latents) + (cells if only_row or chosen.name == "adversarial-bayes" else 0)
+        critic = Dense([size_in, *CRITIC, 1], activation="silu", key=key)
+        given["critic"] = FeatureCritic(critic) if chosen.name == "vae-gan" else critic
     objective = make(kind, options, "objective", **given)
     if chosen.beta_warmup_epochs:
         if "beta" not in fields_of(kind):

@@ -3,7 +3,10 @@
 from .fit import fit as fit
 from .optimizers import OPTIMIZERS as OPTIMIZERS
 from .optimizers import Optimizer as Optimizer
+from .optimizers import beside_model as beside_model
+from .optimizers import by_group as by_group
 from .optimizers import make_optimizer as make_optimizer
+from .optimizers import resting as resting
 from .plan import Budget as Budget
 from .plan import Callback as Callback
 from .plan import Event as Event

@@ -110,7 +110,7 @@ class _StageRun:
         rows = self.rows(loop.epoch, in_epoch, count)
         result = self.advance(rows, count)
         totals = {name: float(pair[0]) for name, pair in result.metrics.items()}
-        weight = float(next(iter(result.metrics.values()))[1]) if result.metrics else float(count)
+        weights = {name: float(pair[1]) for name, pair in result.metrics.items()}
         loop.step += count
         elapsed = time.perf_counter() - began
         loop.seconds += elapsed
@@ -121,11 +121,13 @@ class _StageRun:
             "step": loop.total,
             "epoch": loop.total / self.steps_per_epoch,
             "objective": float(result.loss) / kept,
-            **{name: total / weight if weight else 0.0 for name, total in totals.items()},
+            **{name: total / weights[name] if weights[name] else 0.0 for name, total in totals.items()},
         }
         if loop.loss_scale is None:
             loop.loss_scale = 1.0 + abs(record["objective"])
-        for name, total in {**totals, "weight": weight, "objective": float(result.loss), "steps": kept}.items():
+        # A metric may be one of some rows only, so each has a weight of its own.
+        weights = {f"weight of {name}": weight for name, weight in weights.items()}
+        for name, total in {**totals, **weights, "objective": float(result.loss), "steps": kept}.items():
             loop.running[name] = loop.running.get(name, 0.0) + total
         epoch_done = loop.step == (loop.epoch + 1) * self.steps_per_epoch
         at_budget = self.total_steps is not None and loop.step >= self.total_steps
@@ -152,14 +154,18 @@ class _StageRun:
     def finish_epoch(self, complete: bool) -> None:
         loop = self.loop
         running, loop.running = loop.running, {}
-        weight, steps = running.pop("weight", 0.0), running.pop("steps", 0.0)
+        steps = running.pop("steps", 0.0)
         objective = running.pop("objective", 0.0) / max(steps, 1.0)
         record: dict[str, Any] = {
             "event": "epoch",
             "step": loop.total,
             "epoch": loop.total / self.steps_per_epoch,
             "train_objective": objective,
-            **{f"train_{name}": total / weight if weight else 0.0 for name, total in running.items()},
+            **{
+                f"train_{name}": total / running[f"weight of {name}"] if running[f"weight of {name}"] else 0.0
+                for name, total in running.items()
+                if not name.startswith("weight of ")
+            },
         }
         if complete:
             loop.epoch += 1
@@ -238,7 +244,7 @@ class _StageRun:
                 pair = totals.setdefault(name, [0.0, 0.0])
                 pair[0] += float(total)
                 pair[1] += float(weight)
-        return {name: total / weight for name, (total, weight) in totals.items()}
+        return {name: total / weight for name, (total, weight) in totals.items() if weight}
 
     # --- state in and out ---
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
@@ -97,6 +98,54 @@ def make_optimizer(
         return (*new[:-1], new[-1]._replace(z=z))
 
     return Optimizer(transform, evaluate, damp)
+
+
+def resting() -> Optimizer:
+    """An optimiser that moves nothing: a group held as it is."""
+    return Optimizer(optax.set_to_zero())
+
+
+def beside_model(params: tuple[PyTree, PyTree]) -> PyTree:
+    """The labels "model" and "objective": critics, multipliers and learned baselines belong to the objective."""
+    model, objective = params
+    return jax.tree.map(lambda _: "model", model), jax.tree.map(lambda _: "objective", objective)
+
+
+def by_group(groups: dict[str, Optimizer], labels: Callable[[Any], PyTree] = beside_model) -> Optimizer:
+    """One optimiser for each group of arrays: its own rate, its own clipping by its own norm, its own average.
+
+    **Arguments:** `groups` name -> optimiser; `labels(params)` the name of the group of every array, in the tree of
+    the parameters. Like `optax.partition`, whose masked leaves an average cannot be evaluated through.
+
+    >>> both = by_group({"model": make_optimizer("sgd", learning_rate=1.0),
+    ...                  "objective": make_optimizer("sgd", learning_rate=0.1)})
+    >>> params = (jnp.array(0.0), jnp.array(0.0))
+    >>> updates, _ = both.transform.update((jnp.array(1.0), jnp.array(1.0)), both.transform.init(params), params)
+    >>> [round(float(update), 3) for update in updates]
+    [-1.0, -0.1]
+    """
+
+    def split(tree: PyTree, params: PyTree) -> dict[str, PyTree]:
+        named = labels(params)
+        return {name: eqx.filter(tree, jax.tree.map(lambda label, n=name: label == n, named)) for name in groups}
+
+    def init(params: PyTree) -> dict[str, Any]:
+        parts = split(params, params)
+        return {name: group.transform.init(parts[name]) for name, group in groups.items()}
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[PyTree, dict[str, Any]]:
+        parts, given = split(params, params), split(updates, params)
+        done = {n: group.transform.update(given[n], state[n], parts[n]) for n, group in groups.items()}
+        return eqx.combine(*(part for part, _ in done.values())), {n: after for n, (_, after) in done.items()}
+
+    def evaluate(state: dict[str, Any], params: PyTree) -> PyTree:
+        parts = split(params, params)
+        return eqx.combine(*(group.evaluate(state[name], parts[name]) for name, group in groups.items()))
+
+    def damp(old: dict[str, Any], new: dict[str, Any], factor: Any) -> dict[str, Any]:
+        return {name: group.damp(old[name], new[name], factor) for name, group in groups.items()}
+
+    return Optimizer(optax.GradientTransformation(init, update), evaluate, damp)
 
 
 def _weights_only(params: PyTree) -> PyTree:

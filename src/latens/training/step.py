@@ -67,6 +67,7 @@ def make_program(
     trainable, rest = partition_trainable((model, objective))
     # Arrays are arguments of the programs, never constants in them: so a checkpoint holds them all.
     fixed, static = eqx.partition(rest, eqx.is_array)
+    moves = type(objective).after_update is not AbstractObjective.after_update
 
     def init(key: Key) -> TrainState:
         opt_state = optimizer.transform.init(trainable)
@@ -76,17 +77,21 @@ def make_program(
         data_key, draw_key = jax.random.split(jax.random.fold_in(state.key, state.step))
         prepared = prepare_batch(preparation, batch, key=data_key)
 
-        def loss_of(trainable: PyTree) -> tuple[Array, dict]:
+        def loss_of(trainable: PyTree) -> tuple[Array, tuple[dict, Any]]:
             model, objective = eqx.combine(trainable, state.fixed, static)
-            return objective(model, prepared, key=draw_key, step=state.step)
+            loss, metrics, aux = objective.with_aux(model, prepared, key=draw_key, step=state.step)
+            return loss, (metrics, aux)
 
-        (loss, metrics), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.trainable)
+        (loss, (metrics, aux)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.trainable)
         updates, opt_state = optimizer.transform.update(gradients, state.opt_state, state.trainable)
         updates = jax.tree.map(lambda u: u * state.learning_rate_factor, updates)
         opt_state = optimizer.damp(state.opt_state, opt_state, state.learning_rate_factor)
+        trainable, fixed = optax.apply_updates(state.trainable, updates), state.fixed
+        if moves:
+            fixed = moved(trainable, fixed, aux, key=jax.random.fold_in(draw_key, 0xAF7E), step=state.step)
         new = TrainState(
-            optax.apply_updates(state.trainable, updates),
-            state.fixed,
+            trainable,
+            fixed,
             opt_state,
             state.key,
             state.step + 1,
@@ -94,6 +99,19 @@ def make_program(
         )
         finite = all_finite(gradients) if check_gradients else jnp.array(True)
         return new, StepInfo(loss, metrics, finite)
+
+    def moved(trainable: PyTree, fixed: PyTree, aux: PyTree, *, key: Key, step: Array) -> PyTree:
+        """The fixed arrays after the objective moved what has no gradient."""
+        model, objective = eqx.combine(trainable, fixed, static)
+        kept, rest = partition_trainable(objective.after_update(model, aux, key=key, step=step))
+        pairs = zip(jax.tree.leaves(kept), jax.tree.leaves(trainable), strict=True)
+        if any(new is not old for new, old in pairs):
+            # An average or a momentum of the optimiser would not know of it.
+            raise TypeError(f"{type(objective).__name__}.after_update changed a trained array: keep it in a Frozen")
+        return eqx.filter(rest, eqx.is_array)
+
+    def changing(state: TrainState) -> tuple[PyTree, ...]:
+        return (state.trainable, state.opt_state, *([state.fixed] if moves else []))
 
     def row(rows: Batch, index: Array) -> Batch:
         return jax.tree.map(lambda leaf: leaf[index], rows)
@@ -112,7 +130,7 @@ def make_program(
 
         start = (state, empty_metrics(state, rows), jnp.zeros(()), jnp.array(True))
         state, sums, total, good = jax.lax.fori_loop(0, count, body, start)
-        good = good & all_finite((state.trainable, state.opt_state, sums))
+        good = good & all_finite((*changing(state), sums))
         none = jnp.array(-1)
         return state, ChunkResult(sums, total, good, jnp.array(0), none, {})
 
@@ -128,7 +146,7 @@ def make_program(
             checks = {name: jnp.isfinite(pair[0]) for name, pair in info.metrics.items()}
             checks["objective"] = jnp.abs(info.loss) <= loss_limit
             checks["gradient"] = info.gradients_finite
-            checks["update"] = all_finite((new.trainable, new.opt_state))
+            checks["update"] = all_finite(changing(new))
             good = jnp.all(jnp.stack(list(checks.values())))
             kept = eqx.tree_at(lambda s: s.step, state, state.step + 1)
             state = jax.tree.map(lambda a, b: jax.lax.select(good, a, b), new, kept)

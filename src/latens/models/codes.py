@@ -1,0 +1,74 @@
+"""Latents as plain numbers: what a decoder is given of them, and what is written about a row."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.distributions import AbstractDistribution, Categorical, Product, RelaxedOneHot, WrappedNormal
+from latens.distributions.hyperbolic import to_tangent
+from latens.shapes import Array, Float
+
+
+class SideBySide(eqx.Module):
+    """Any latent as one vector: its leaves flattened, whole numbers as one-hot among `choices`. Numbers stay as they
+    are, so that probabilities may stand in for choices."""
+
+    choices: int = eqx.field(static=True, default=0)
+
+    def __call__(self, z: Any) -> Float[Array, " n"]:
+        leaves = [
+            leaf if eqx.is_inexact_array(leaf) else jax.nn.one_hot(leaf, self.choices) for leaf in jax.tree.leaves(z)
+        ]
+        return jnp.concatenate([leaf.reshape(-1) for leaf in leaves])
+
+
+class Direction(eqx.Module):
+    """The direction of a vector; a point of the sphere stays itself, a mean inside it becomes its mean direction."""
+
+    def __call__(self, z: Float[Array, " n"]) -> Float[Array, " n"]:
+        return z / jnp.sqrt(jnp.sum(z**2) + 1e-12)
+
+
+class Tangent(eqx.Module):
+    """The tangent coordinates of a point of the Poincare ball, as long as it is far from the centre."""
+
+    def __call__(self, z: Float[Array, " n"]) -> Float[Array, " n"]:
+        return to_tangent(z)
+
+
+class Shares(eqx.Module):
+    """Proportions from any numbers, by softmax: the topics of a document."""
+
+    def __call__(self, z: Float[Array, " n"]) -> Float[Array, " n"]:
+        return jax.nn.softmax(z)
+
+
+def as_code(distribution: AbstractDistribution, event: Any) -> Array:
+    """An event as one array of numbers: choices one-hot, levels and columns one after the other, else as it is."""
+    if isinstance(distribution, Categorical):
+        return jax.nn.one_hot(event, distribution.logits.shape[-1])
+    if isinstance(distribution, Product):
+        return _flat([as_code(part, event[name]) for name, part in sorted(distribution.parts.items())])
+    return _flat(jax.tree.leaves(event)) if isinstance(event, tuple) else event
+
+
+def mean_code(distribution: AbstractDistribution) -> Array:
+    """The mean of `as_code`: of choices their probabilities (of relaxed ones those of the choice they stand for), on
+    the Poincare ball the centre, of a hierarchy and of a flow where it goes without noise."""
+    if isinstance(distribution, Categorical):
+        return distribution.probabilities()
+    if isinstance(distribution, RelaxedOneHot):
+        return jax.nn.softmax(distribution.logits)
+    if isinstance(distribution, WrappedNormal):
+        return distribution.centre()
+    if isinstance(distribution, Product):
+        return _flat([mean_code(part) for _, part in sorted(distribution.parts.items())])
+    with_mean: Any = distribution
+    mean = with_mean.mean()
+    return _flat(jax.tree.leaves(mean)) if isinstance(mean, tuple) else mean
+
+
+def _flat(parts: list[Array]) -> Float[Array, " n"]:
+    return jnp.concatenate([part.reshape(-1) for part in parts])

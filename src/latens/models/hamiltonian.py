@@ -1,0 +1,157 @@
+"""A posterior that moves: leapfrog steps on the model's own joint density, from the encoder's draw and a momentum."""
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.distributions import AbstractDistribution, StandardNormal
+from latens.errors import ConfigError
+from latens.models.base import AbstractLatentModel, AbstractModelEncoder
+from latens.models.conditional import Conditional
+from latens.shapes import Array, Float, Key, Nats
+
+LARGEST_STEP = 0.5
+"""No step size is learned beyond this: leapfrog steps explode where a step times the curvature's root is above 2."""
+
+
+def temperings(log_temperature: Float[Array, ""], num_steps: int) -> Float[Array, " K"]:
+    r"""$\sqrt{\beta_{k-1}/\beta_k}$: what each step multiplies the momentum by; together $\sqrt{\beta_0}$."""
+    start = jnp.exp(-0.5 * log_temperature)
+    share = (jnp.arange(num_steps + 1, dtype=start.dtype) / num_steps) ** 2
+    roots = (1.0 - start) * share + start
+    return roots[1:] / roots[:-1]
+
+
+def along_draws_only(kind: str) -> ConfigError:
+    """Why the density of an event from elsewhere is refused."""
+    return ConfigError(
+        f"the density of a {kind} posterior is known along its own draws only.",
+        where="posterior.kind",
+        fix="Use an objective that takes draws with their density, such as elbo (kl=sampled), iwae or renyi.",
+    )
+
+
+class HamiltonianPosterior(AbstractDistribution[Array]):
+    r"""$z_K$ of $(z_K, \rho_K)$, after K leapfrog steps from $z_0 \sim q_0$ and $\rho_0 \sim N(0, 1/\beta_0)$.
+
+    A step is $\rho' = \rho + \frac\epsilon2\nabla\log p(x, z)$, $z \leftarrow z + \epsilon\rho'$,
+    $\rho'' = \rho' + \frac\epsilon2\nabla\log p(x, z)$ and the tempering $\rho \leftarrow
+    \sqrt{\beta_{k-1}/\beta_k}\,\rho''$, with $\beta_K = 1$ and
+    $\beta_k^{-1/2} = (1 - \beta_0^{-1/2}) k^2/K^2 + \beta_0^{-1/2}$. The steps keep volumes; all temperings together
+    multiply them by $\beta_0^{d/2}$.
+
+    `sample_and_log_prob` gives $z_K$ and $\log q_0(z_0) + \log N(\rho_0; 0, 1/\beta_0) - \frac d2\log\beta_0 -
+    \log N(\rho_K; 0, 1)$: with it the mean of $p(x, z_K)$ over it is $p(x)$, so every importance-weighted bound holds,
+    and the ELBO is the one on the space of both. The density of $z_K$ alone would need an integral over momenta.
+
+    **Arguments:** `base` $q_0$; `model` and the datum `x` (with its `cond` and `mask`) whose joint density pulls;
+    `step_size` $\epsilon$ of shape (*z); `log_temperature` $\log\beta_0 \le 0$; `num_steps` K.
+    Caterini, Doucet & Sejdinovic (2018), arXiv 1805.11328.
+    """
+
+    base: AbstractDistribution
+    model: AbstractLatentModel
+    x: Any
+    cond: Any
+    mask: Any
+    key: Key | None
+    step_size: Float[Array, "*z"]
+    log_temperature: Float[Array, ""]
+    num_steps: int = eqx.field(static=True)
+
+    def sample(self, *, key: Key) -> Float[Array, "*z"]:
+        return self.sample_and_log_prob(key=key)[0]
+
+    def sample_and_log_prob(self, *, key: Key) -> tuple[Float[Array, "*z"], Nats]:
+        base_key, momentum_key = jax.random.split(key)
+        z, log_base = self.base.sample_and_log_prob(key=base_key)
+        noise = jax.random.normal(momentum_key, z.shape, z.dtype)
+        standard = StandardNormal(z.shape)
+        z, momentum = self.moved(z, noise * jnp.exp(-0.5 * self._log_temperature()))
+        # log N(rho_0; 0, 1/beta_0) is log N(noise) + d/2 log beta_0, and the log determinant takes that away again.
+        return z, log_base + standard.log_prob(noise) - standard.log_prob(momentum)
+
+    def moved(self, z: Float[Array, "*z"], momentum: Float[Array, "*z"]) -> tuple[Array, Array]:
+        r"""$(z_K, \rho_K)$ from $(z_0, \rho_0)$; its Jacobian has the determinant $\beta_0^{d/2}$."""
+        half = 0.5 * self.step_size
+
+        def step(carry: tuple[Array, Array, Array], scaling: Array) -> tuple[tuple[Array, Array, Array], None]:
+            z, momentum, slope = carry
+            momentum = momentum + half * slope
+            z = z + self.step_size * momentum
+            slope = self._slope(z)
+            return (z, scaling * (momentum + half * slope), slope), None
+
+        if self.num_steps == 0:
+            return z, momentum
+        # The slope at the end of a step is that at the start of the next one: K + 1 of them in all.
+        scalings = temperings(self.log_temperature, self.num_steps)
+        (z, momentum, _), _ = jax.lax.scan(step, (z, momentum, self._slope(z)), scalings)
+        return z, momentum
+
+    def log_prob(self, event: Float[Array, "*z"]) -> Nats:
+        raise along_draws_only("Hamiltonian")
+
+    def mean(self) -> Float[Array, "*z"]:
+        """Where the base's mean moves to without a momentum: the middle of the draws, not their expectation."""
+        base: Any = self.base
+        middle = base.mean()
+        return self.moved(middle, jnp.zeros_like(middle))[0]
+
+    def _log_temperature(self) -> Float[Array, ""]:
+        return self.log_temperature if self.num_steps else jnp.zeros_like(self.log_temperature)
+
+    def _slope(self, z: Float[Array, "*z"]) -> Float[Array, "*z"]:
+        def log_joint(z: Array) -> Nats:
+            log_prior, log_likelihood = self.model.log_joint(z, self.x, cond=self.cond, mask=self.mask, key=self.key)
+            return log_prior + log_likelihood
+
+        return jax.grad(log_joint)(z)
+
+
+class Hamiltonian(AbstractModelEncoder):
+    """Leapfrog steps after an encoder, their sizes (one a unit) and the first temperature trained with the model.
+
+    **Arguments:** `encoder` of the first draw; `raw_step` and `raw_temperature`, the logits of step size /
+    `LARGEST_STEP` and of the temperature; `num_steps` K.
+    """
+
+    encoder: Conditional
+    raw_step: Float[Array, "*z"]
+    raw_temperature: Float[Array, ""]
+    num_steps: int = eqx.field(static=True)
+
+    @classmethod
+    def create(
+        cls, encoder: Conditional, *, steps: int = 3, step_size: float = 0.05, temperature: float = 0.5
+    ) -> "Hamiltonian":
+        """**Arguments:** the number of steps, and what step size (below `LARGEST_STEP`) and temperature start at.
+
+        **Raises:** ConfigError for values out of their range.
+        """
+        if not 0.0 < step_size < LARGEST_STEP:
+            what = f"a first step size of {step_size}; it lies between 0 and {LARGEST_STEP}."
+            raise ConfigError(what, where="posterior.step_size", fix="Use 0.05.")
+        if not 0.0 < temperature < 1.0:
+            what = f"a first temperature of {temperature}; it lies between 0 and 1."
+            raise ConfigError(what, where="posterior.temperature", fix="Use 0.5.")
+        logit = lambda share: math.log(share) - math.log1p(-share)  # noqa: E731
+        raw_step = jnp.full(encoder.head.shape, logit(step_size / LARGEST_STEP))
+        return cls(encoder, raw_step, jnp.asarray(logit(temperature)), steps)
+
+    def __call__(
+        self,
+        model: AbstractLatentModel,
+        x: Any,
+        *,
+        cond: dict[str, Any] | None = None,
+        mask: Any = None,
+        key: Key | None = None,
+    ) -> HamiltonianPosterior:
+        base = self.encoder(x, cond=cond, mask=mask, key=key)
+        step_size = LARGEST_STEP * jax.nn.sigmoid(self.raw_step)
+        log_temperature = jax.nn.log_sigmoid(self.raw_temperature)
+        return HamiltonianPosterior(base, model, x, cond, mask, key, step_size, log_temperature, self.num_steps)

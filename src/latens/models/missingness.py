@@ -1,0 +1,76 @@
+"""Why cells are missing: a model of the mask given the cells, where a cell's own value may hide it."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latens.distributions import AbstractFactorised, Affine, DiagonalNormal
+from latens.errors import ConfigError
+from latens.models.conditional import Standardise
+from latens.shapes import AnyArray, Array, Bool, Float, Key, Nats, Shaped
+
+_NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
+_LOG_WEIGHTS = np.log(_WEIGHTS) - 0.5 * math.log(2.0 * math.pi)
+
+
+class SelfMasking(eqx.Module):
+    r"""$p(\text{cell } j \text{ is missing} \mid x) = \sigma(a_j\,\tilde x_j + b_j)$ with $\tilde x$ standardised.
+
+    With a Normal $p(x \mid z)$ the missing cells are integrated out, each by 32-point Gauss-Hermite quadrature (the
+    paper draws them): $\log p(s \mid z, x_{obs}) = \sum_{obs}\log(1 - \sigma_j) + \sum_{mis}\log
+    E_{p(x_j|z)}[\sigma_j]$, in nats. Ipsen, Mattei & Frellsen (2021), "not-MIWAE", arXiv 2006.12871.
+
+    **Arguments:** `slope` a and `bias` b of shape (*x), trained; `standardise` what turns x into $\tilde x$.
+    """
+
+    slope: Float[AnyArray, "*x"]
+    bias: Float[AnyArray, "*x"]
+    standardise: Standardise | None = None
+
+    def logits(self, x: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log odds of being missing, for each cell."""
+        return jnp.asarray(self.slope * (x if self.standardise is None else self.standardise(x)) + self.bias)
+
+    def __call__(self, likelihood: AbstractFactorised, x: Shaped[Array, "*x"], mask: Bool[Array, "*x"] | None) -> Nats:
+        """log p(mask | z, x_obs) with p(x | z) = `likelihood`; no mask: every cell is observed."""
+        if mask is None:
+            return jnp.sum(jax.nn.log_sigmoid(-self.logits(x)))
+        # A value inside the data's range before, `where` after: a NaN must reach neither the value nor a gradient.
+        shown = jax.nn.log_sigmoid(-self.logits(jnp.where(mask, x, jnp.zeros_like(x))))
+        return jnp.sum(jnp.where(mask, shown, jax.nn.logsumexp(self._terms(likelihood)[1], axis=0)))
+
+    def _terms(self, likelihood: AbstractFactorised) -> tuple[Float[Array, "n *x"], Float[Array, "n *x"]]:
+        """The nodes of the quadrature over x given z, and the logarithms of weight times p(missing | x) there."""
+        nodes = _nodes(likelihood)
+        weights = jnp.asarray(_LOG_WEIGHTS, nodes.dtype).reshape(-1, *(1,) * (nodes.ndim - 1))
+        return nodes, weights + jax.nn.log_sigmoid(jax.vmap(self.logits)(nodes))
+
+    def missing_mean(self, likelihood: AbstractFactorised) -> Float[Array, "*x"]:
+        """E[x | z, missing] for each cell."""
+        nodes, terms = self._terms(likelihood)
+        return jnp.sum(jax.nn.softmax(terms, axis=0) * nodes, axis=0)
+
+    def missing_sample(self, likelihood: AbstractFactorised, *, key: Key) -> Float[Array, "*x"]:
+        """A draw from p(x | z, missing): of 64 draws from p(x | z) one, chosen by p(missing | x)."""
+        draw_key, choice_key = jax.random.split(key)
+        found = jax.vmap(lambda k: likelihood.sample(key=k))(jax.random.split(draw_key, 64))
+        which = jax.random.categorical(choice_key, jax.nn.log_sigmoid(jax.vmap(self.logits)(found)), axis=0)
+        return jnp.take_along_axis(found, which[None], axis=0)[0]
+
+
+def _nodes(likelihood: AbstractFactorised) -> Float[Array, "n *x"]:
+    """Where a function of each cell is evaluated to be averaged over a Normal."""
+    if isinstance(likelihood, Affine):
+        return likelihood.shift + likelihood.scale * _nodes(likelihood.base)
+    if not isinstance(likelihood, DiagonalNormal):
+        raise ConfigError(
+            f"cells that hide themselves need a normal likelihood, not {type(likelihood).__name__}.",
+            where="likelihood.missing",
+            fix="Use --set likelihood.family=normal.",
+        )
+    return jax.vmap(lambda t: likelihood.from_noise(t * jnp.ones_like(likelihood.loc)))(
+        jnp.asarray(_NODES, likelihood.loc.dtype)
+    )

@@ -1,0 +1,237 @@
+"""Quantisers: a group of numbers as the nearest of K codes, which are learned, averages, a grid, or signs."""
+
+import math
+from abc import abstractmethod
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latens.errors import ConfigError
+from latens.shapes import Array, Float, Int, Key
+from latens.trees import Frozen
+
+
+class Assignment(eqx.Module):
+    """Codes of n groups in S stages: what met the codes, the codes met (with their gradient), and their numbers."""
+
+    inputs: Float[Array, "n S d"]
+    chosen: Float[Array, "n S d"]
+    codes: Int[Array, "n S"]
+
+
+class AbstractQuantiser(eqx.Module):
+    """From groups of numbers to one of K codes in each of S stages; a group becomes their sum."""
+
+    @property
+    @abstractmethod
+    def code_dim(self) -> int:
+        """How many numbers make a group."""
+
+    @property
+    @abstractmethod
+    def num_codes(self) -> int:
+        """K, of each stage."""
+
+    @property
+    def num_stages(self) -> int:
+        """S."""
+        return 1
+
+    @abstractmethod
+    def __call__(self, inputs: Float[Array, "n d"]) -> Assignment:
+        """The codes of n groups."""
+
+    @abstractmethod
+    def decode(self, codes: Int[Array, "n S"]) -> Float[Array, "n d"]:
+        """The vectors that belong to these numbers of codes."""
+
+    @property
+    def trained(self) -> bool:
+        """Whether the codes have a gradient."""
+        return False
+
+    @property
+    def moves(self) -> bool:
+        """Whether the codes move without a gradient, by `moved`."""
+        return False
+
+    def moved(
+        self, inputs: Float[Array, "R S d"], codes: Int[Array, "R S"], weights: Float[Array, " R"], *, key: Key
+    ) -> "AbstractQuantiser":
+        """The same quantiser after R groups of such weights were assigned so."""
+        return self
+
+    def soft_signs(self, inputs: Float[Array, "n S d"]) -> Float[Array, "n d"]:
+        """The logits of a soft sign of each number. **Raises:** ConfigError where codes are no signs."""
+        what = f"the codes of a {type(self).__name__} are no signs."
+        raise ConfigError(what, where="objective.entropy", fix="Leave it at 0.")
+
+
+class VectorQuantiser(AbstractQuantiser):
+    r"""The nearest of K learned vectors; with S > 1 stages each of what the stages before it left over (residual).
+
+    An array is trained by gradient. In a `Frozen` it is the average of what was assigned to it: with $n_k$ groups of
+    sum $m_k$ in a batch $N_k \leftarrow \gamma N_k + (1-\gamma) n_k$ and
+    $e_k \leftarrow (\gamma N_k e_k + (1-\gamma) m_k) / N_k'$. A code with less than `reset_below` of the average use is
+    dead, and put at a group of the batch; so all start, with a count of 0.
+    Van den Oord et al. (2017), arXiv 1711.00937, appendix A.1; stages: Zeghidour et al. (2021), arXiv 2107.03312.
+
+    **Arguments:** `codebooks` of shape (S, K, d); `counts` N (S, K), beside a `Frozen` only; `decay` $\gamma$.
+    """
+
+    codebooks: Float[Array, "S K d"] | Frozen
+    counts: Frozen | None = None
+    decay: float = eqx.field(static=True, default=0.99)
+    reset_below: float = eqx.field(static=True, default=0.05)
+
+    @classmethod
+    def create(
+        cls, code_dim: int, *, codes: int, stages: int = 1, averaged: bool = False, key: Key, **options: Any
+    ) -> "VectorQuantiser":
+        """Drawn from N(0, 1), as wide as a fresh encoder's outputs: in a small box few codes would ever be met."""
+        books = jax.random.normal(key, (stages, codes, code_dim))
+        return cls(Frozen(books), Frozen(jnp.zeros((stages, codes))), **options) if averaged else cls(books)
+
+    @property
+    def books(self) -> Float[Array, "S K d"]:
+        return self.codebooks.value if isinstance(self.codebooks, Frozen) else self.codebooks
+
+    @property
+    def num_stages(self) -> int:
+        return self.books.shape[0]
+
+    @property
+    def num_codes(self) -> int:
+        return self.books.shape[1]
+
+    @property
+    def code_dim(self) -> int:
+        return self.books.shape[2]
+
+    @property
+    def trained(self) -> bool:
+        return not isinstance(self.codebooks, Frozen)
+
+    @property
+    def moves(self) -> bool:
+        return self.counts is not None
+
+    def __call__(self, inputs: Float[Array, "n d"]) -> Assignment:
+        met, chosen, codes, rest = [], [], [], inputs
+        for book in self.books:
+            # Half the squared distance, without the part that all codes share.
+            distance = 0.5 * jnp.sum(book**2, axis=1)[None] - rest @ book.T
+            codes.append(jnp.argmin(distance, axis=1).astype(jnp.int32))
+            met.append(rest)
+            # A product: a gather would differentiate to a scatter, which is slow on CPU.
+            chosen.append(jax.nn.one_hot(codes[-1], book.shape[0], dtype=book.dtype) @ book)
+            rest = rest - jax.lax.stop_gradient(chosen[-1])
+        return Assignment(jnp.stack(met, 1), jnp.stack(chosen, 1), jnp.stack(codes, 1))
+
+    def decode(self, codes: Int[Array, "n S"]) -> Float[Array, "n d"]:
+        return jnp.sum(jnp.stack([book[codes[:, stage]] for stage, book in enumerate(self.books)]), axis=0)
+
+    def moved(
+        self, inputs: Float[Array, "R S d"], codes: Int[Array, "R S"], weights: Float[Array, " R"], *, key: Key
+    ) -> "VectorQuantiser":
+        if self.counts is None:
+            return self
+
+        def one_stage(book: Array, count: Array, met: Array, number: Array, key: Key) -> tuple[Array, Array]:
+            hits = weights[:, None] * jax.nn.one_hot(number, book.shape[0], dtype=book.dtype)
+            after = self.decay * count + (1.0 - self.decay) * jnp.sum(hits, axis=0)
+            total = self.decay * count[:, None] * book + (1.0 - self.decay) * hits.T @ met
+            used = (after > 0.0)[:, None]
+            book = jnp.where(used, total / jnp.where(used, after[:, None], 1.0), book)
+            average = jnp.mean(after)
+            dead = after < self.reset_below * average
+            rows = jax.random.categorical(key, jnp.log(weights), shape=count.shape)
+            return jnp.where(dead[:, None], met[rows], book), jnp.where(dead, average, after)
+
+        keys = jax.random.split(key, self.num_stages)
+        over = jax.vmap(one_stage, in_axes=(0, 0, 1, 1, 0))
+        books, counts = over(self.books, self.counts.value, inputs, codes, keys)
+        return VectorQuantiser(Frozen(books), Frozen(counts), self.decay, self.reset_below)
+
+
+class ScalarQuantiser(AbstractQuantiser):
+    r"""Every number of a group rounded to one of `grid` levels after a tanh: no codebook, and no code that dies.
+
+    With $h = (L-1)(1 - 10^{-3})/2$ and $o = \frac12$ for even L, else 0:
+    $\mathrm{round}(h \tanh(z + \tan(o/h)) - o) / \lfloor L/2 \rfloor$.
+    Mentzer, Minnen, Agustsson & Tschannen (2023), arXiv 2309.15505, appendix A.1 (finite scalar quantisation).
+
+    **Arguments:** `grid` the levels $L \ge 3$ of each number of a group.
+    """
+
+    grid: tuple[int, ...] = eqx.field(static=True)
+
+    def __check_init__(self) -> None:
+        if not self.grid or min(self.grid) < 3:
+            raise ConfigError(f"levels of {self.grid}.", where="posterior.grid", fix="Use 3 or more, such as 8,5,5.")
+
+    @property
+    def code_dim(self) -> int:
+        return len(self.grid)
+
+    @property
+    def num_codes(self) -> int:
+        return math.prod(self.grid)
+
+    @property
+    def _steps(self) -> np.ndarray:
+        """How far the joint number goes with one level of each number."""
+        return np.cumprod([1, *self.grid[:-1]]).astype(np.int32)
+
+    def __call__(self, inputs: Float[Array, "n d"]) -> Assignment:
+        levels = np.asarray(self.grid, np.float64)
+        half, offset = (levels - 1.0) * (1.0 - 1e-3) / 2.0, np.where(levels % 2 == 1, 0.0, 0.5)
+        of = lambda numbers: jnp.asarray(numbers, inputs.dtype)[None]  # noqa: E731
+        bounded = jnp.tanh(inputs + of(np.tan(offset / half))) * of(half) - of(offset)
+        rounded, width = jnp.round(bounded), of(levels // 2)
+        codes = jnp.sum((rounded + width).astype(jnp.int32) * self._steps[None], axis=1, dtype=jnp.int32)
+        return Assignment((bounded / width)[:, None], (rounded / width)[:, None], codes[:, None])
+
+    def decode(self, codes: Int[Array, "n S"]) -> Float[Array, "n d"]:
+        levels = np.asarray(self.grid, np.int32)[None]
+        digits = codes // self._steps[None] % levels
+        return (digits - levels // 2).astype(jnp.float32) / jnp.asarray(levels // 2, jnp.float32)
+
+
+class SignQuantiser(AbstractQuantiser):
+    r"""Every number of a group as its sign, -1 or 1: $2^d$ codes without a lookup.
+
+    Yu et al. (2023), arXiv 2310.05737 (lookup-free quantisation). The soft signs have the
+    probabilities $\sigma(\pm 4 z / T)$: a softmax of the negative squared distances to -1 and 1 over T.
+    """
+
+    bits: int = eqx.field(static=True)
+    temperature: float = eqx.field(static=True, default=1.0)
+
+    @property
+    def num_codes(self) -> int:
+        return 2**self.bits
+
+    @property
+    def code_dim(self) -> int:
+        return self.bits
+
+    @property
+    def _places(self) -> np.ndarray:
+        return np.arange(self.bits, dtype=np.int32)[None]
+
+    def __call__(self, inputs: Float[Array, "n d"]) -> Assignment:
+        up = inputs > 0.0
+        codes = jnp.sum(up.astype(jnp.int32) << self._places, axis=1, dtype=jnp.int32)
+        signs = jnp.where(up, 1.0, -1.0).astype(inputs.dtype)
+        return Assignment(inputs[:, None], signs[:, None], codes[:, None])
+
+    def decode(self, codes: Int[Array, "n S"]) -> Float[Array, "n d"]:
+        bits = codes >> self._places & 1
+        return 2.0 * bits.astype(jnp.float32) - 1.0
+
+    def soft_signs(self, inputs: Float[Array, "n S d"]) -> Float[Array, "n d"]:
+        return 4.0 * inputs[:, 0] / self.temperature

@@ -1,0 +1,297 @@
+"""Objectives for several modalities: every component of a mixture drawn, subsets observed, encoders aligned."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.data.batches import Batch
+from latens.distributions import Joined, Mixture, Product, has_closed_form, kl_terms
+from latens.errors import ConfigError
+from latens.models import AbstractLatentModel, Experts, LatentModel, subsets_of
+from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
+from latens.objectives.roles import require
+from latens.shapes import AnyArray, Array, Bool, Float, Int, Key, Nats
+from latens.trees import realise
+
+Weights = Literal["equal", "cells"] | tuple[float, ...]
+"""What each modality's log-likelihood counts in training: once; once for the largest, and more for the others as they
+have fewer cells; or these numbers, in the order of the sorted names."""
+
+
+class _ByComponent(NamedTuple):
+    """K draws of each of C components of q(z | x) by row; nats. `share` (B, C) of a component without a share is 0."""
+
+    share: Float[Array, "B C"]
+    log_likelihood: Float[Array, "B C K M"]
+    log_ratio: Float[Array, "B C K"]  # log q(z | x) - log p(z), with q the whole posterior
+    component_kl: Float[Array, "B C"]  # of the component alone from the prior, in closed form where there is one
+    expert_kl: Float[Array, " B"]  # sum of KL(q || q_m) over the observed modalities, of which there are `num_observed`
+    num_observed: Float[Array, " B"]
+
+    def average(self, values: Float[Array, "B C"]) -> Float[Array, " B"]:
+        """The posterior's mean of a mean by component."""
+        return jnp.sum(jnp.where(self.share > 0, self.share * values, 0.0), axis=1)
+
+    def likelihoods(self) -> Float[Array, "B M"]:
+        r"""$E_q[\log p(x_m \mid z)]$."""
+        return jax.vmap(self.average, in_axes=2, out_axes=1)(jnp.mean(self.log_likelihood, axis=2))
+
+    def kl(self) -> Float[Array, " B"]:
+        """KL(q || p): of a mixture from the draws, of one component in closed form where there is one."""
+        if self.share.shape[1] == 1:
+            return self.component_kl[:, 0]
+        return self.average(jnp.mean(self.log_ratio, axis=2))
+
+
+def _experts(model: AbstractLatentModel) -> Experts:
+    experts = model.encoder if isinstance(model, LatentModel) else None
+    if not isinstance(experts, Experts):
+        what = f"{type(model).__name__} has no encoder for each modality, which this objective needs."
+        raise ConfigError(what, where="objective.name", fix="Use --set posterior=experts, or another objective.")
+    return experts
+
+
+def _draws(
+    model: AbstractLatentModel,
+    batch: Batch,
+    *,
+    num_samples: int,
+    key: Key,
+    chosen: Bool[Array, "B M"] | None = None,
+    apart: bool = False,
+) -> _ByComponent:
+    """**Arguments:** `chosen` which modalities a row shows, of those observed (None: all); `apart` asks for
+    `expert_kl` and `num_observed`, which are 0 without."""
+    experts = _experts(model)
+    model = realise(model, key=jax.random.fold_in(key, 0x3E16))
+    chosen = jnp.ones((batch.row_id.shape[0], len(experts.names)), bool) if chosen is None else chosen
+
+    def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any, chosen: Bool[Array, " M"]) -> _ByComponent:
+        row_key = jax.random.fold_in(key, row_id)
+        network_key = jax.random.fold_in(row_key, 0xD809)
+        mask = experts.restricted(x, mask, chosen)
+        posterior: Any = model.posterior(x, cond=cond, mask=mask, key=network_key)
+        prior, mixed = model.prior(cond=cond), isinstance(posterior, Mixture)
+        lead = lambda leaf: leaf[None]  # noqa: E731
+        share = jax.nn.softmax(posterior.logits) if mixed else jnp.ones(1)
+        components = posterior.components if mixed else jax.tree.map(lead, posterior)
+
+        def one_sample(component: Any, index: Array) -> tuple[Array, Array, Array]:
+            z, own = component.sample_and_log_prob(key=jax.random.fold_in(row_key, index))
+            decoder_key = jax.random.fold_in(network_key, index)
+            likelihood = model.likelihood(z, cond=cond, key=decoder_key)
+            assert isinstance(likelihood, Product | Joined)
+            by_part = likelihood.log_prob_by_part(x, mask)
+            log_prior = prior.log_prob(z)
+            log_posterior = posterior.log_prob(z) if mixed else own
+            return jnp.stack([by_part[n] for n in experts.names]), log_posterior - log_prior, own - log_prior
+
+        def one_component(component: Any, number: Array) -> tuple[Array, Array, Array]:
+            index = number * num_samples + jnp.arange(num_samples)
+            log_likelihood, log_ratio, own = jax.vmap(lambda i: one_sample(component, i))(index)
+            closed = has_closed_form(component, prior)
+            return log_likelihood, log_ratio, jnp.sum(kl_terms(component, prior)) if closed else jnp.mean(own)
+
+        found = jax.vmap(one_component)(components, jnp.arange(share.size))
+        to_each, count = jnp.zeros(()), jnp.zeros(())
+        if apart:
+            unimodal, observed = _experts(model).unimodal(x, cond=cond, mask=mask, key=network_key)
+            each = jax.vmap(lambda expert: jnp.sum(kl_terms(posterior, expert)))(unimodal)
+            to_each, count = jnp.sum(jnp.where(observed, each, 0.0)), jnp.sum(observed, dtype=each.dtype)
+        return _ByComponent(share, *found, to_each, count)
+
+    return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask, chosen)
+
+
+def _metrics(draws: _ByComponent, batch: Batch) -> Metrics:
+    """`elbo`, `log_likelihood` and `kl`, of all that is observed and without any weights."""
+    log_likelihood, kl = jnp.sum(draws.likelihoods(), axis=1), draws.kl()
+    return {
+        "elbo": weighted(log_likelihood - kl, batch),
+        "log_likelihood": weighted(log_likelihood, batch),
+        "kl": weighted(kl, batch),
+    }
+
+
+def _each_counts(weights: Weights, model: AbstractLatentModel, batch: Batch) -> Float[Array, " M"]:
+    experts = _experts(model)
+    row = jax.tree.map(lambda leaf: leaf[0], batch.x)
+    if weights == "equal":
+        return jnp.ones(len(experts.names))
+    if weights == "cells":
+        if experts.blocks is not None:
+            sizes = experts.blocks.sizes(row.shape)
+        else:
+            sizes = {name: row[name].size if name in row else 1 for name in experts.names}
+        most = max(sizes.values())
+        return jnp.asarray([most / sizes[name] for name in experts.names])
+    what = f"{len(weights)} weights for the modalities {', '.join(experts.names)}."
+    require(len(weights) == len(experts.names), what, "weights", "Give one for each, in this order.")
+    return jnp.asarray(weights)
+
+
+def _check(num_samples: int, weights: Any) -> None:
+    require(num_samples >= 1, f"num_samples must be 1 or more, not {num_samples}.", "num_samples")
+    fits = weights in ("equal", "cells") or (isinstance(weights, tuple) and all(w >= 0 for w in weights))
+    require(fits, f"no weights {weights!r}.", "weights", "Use equal or cells.")
+
+
+def _at(beta: float | Callable[[Array], Array], step: Int[Array, ""]) -> Any:
+    return beta(step) if callable(beta) else beta
+
+
+class StratifiedELBO(AbstractObjective):
+    r"""The ELBO of a mixture posterior $\sum_c w_c q_c$, with every component drawn instead of one: no draw of c, so
+    that the gradient is that of smooth functions alone.
+
+    "elbo": $\sum_c w_c\,E_{q_c}[\log p(x, z) - \log q(z \mid x)]$, the ELBO of the mixture itself;
+    "components": $\sum_c w_c\,(E_{q_c}[\log p(x \mid z)] - \mathrm{KL}(q_c \| p))$, below it as the KL is convex;
+    "iwae": $\sum_c w_c\,E[\log \frac1K \sum_k p(x, z_k)/q(z_k \mid x)]$ with all $z_k \sim q_c$, between the first and
+    $\log p(x)$ by Jensen's inequality.
+    In nats a row; one minus it is minimised, with the KL counted `beta` times. Reports `elbo` of the mixture, with its
+    parts, and the bound itself as `bound`, all at beta 1 and equal weights. A posterior that is no mixture is one of
+    one component.
+
+    **Arguments:** `num_samples` K draws of each component; `beta` a number or a schedule; `weights` what each
+    modality's log-likelihood counts ("equal", "cells", or numbers in the order of the sorted names).
+    **Raises:** ConfigError for an option out of range, or a model without an encoder for each modality.
+    Shi, Siddharth, Paige & Torr (2019), arXiv 1911.03393, section 3; "components": Sutter, Daunhawer & Vogt (2021),
+    arXiv 2105.02470.
+    """
+
+    monitor: ClassVar[str] = "elbo"
+
+    bound: Literal["elbo", "components", "iwae"] = eqx.field(static=True, default="elbo")
+    num_samples: int = eqx.field(static=True, default=1)
+    beta: float | Callable[[Array], Array] = eqx.field(static=True, default=1.0)
+    weights: Weights = eqx.field(static=True, default="equal")
+
+    def __check_init__(self) -> None:
+        _check(self.num_samples, self.weights)
+        require(self.bound in ("elbo", "components", "iwae"), f"no bound {self.bound!r}.", "bound")
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+        counts = _each_counts(self.weights, model, batch)
+        draws = _draws(model, batch, num_samples=self.num_samples, key=key)
+        metrics = _metrics(draws, batch)
+        metrics["bound"] = weighted(self._bound(draws, jnp.ones_like(counts), 1.0), batch)
+        return -mean(weighted(self._bound(draws, counts, _at(self.beta, step)), batch)), metrics
+
+    def _bound(self, draws: _ByComponent, counts: Float[Array, " M"], beta: Any) -> Float[Array, " B"]:
+        if self.bound == "iwae":
+            log_weight = draws.log_likelihood @ counts - beta * draws.log_ratio
+            each = jax.nn.logsumexp(log_weight, axis=2) - jnp.log(float(self.num_samples))
+            return draws.average(each)
+        divergence = draws.average(draws.component_kl) if self.bound == "components" else draws.kl()
+        return draws.likelihoods() @ counts - beta * divergence
+
+
+class SubsetELBO(AbstractObjective):
+    r"""The sum of the ELBOs of all modalities, of each alone, and of random subsets: each expert learns to stand alone.
+
+    $\mathcal L(x) + \sum_m \mathcal L(x_m) + \sum_j \mathcal L(x_{S_j})$ with $\mathcal L(x_S) = \sum_{m \in S}
+    \lambda_m E_{q(z|x_S)}[\log p(x_m \mid z)] - \beta\,\mathrm{KL}(q(z \mid x_S) \| p)$, in nats a row: minus this is
+    minimised. Reports `elbo`, `log_likelihood` and `kl` of all that is observed (beta 1, equal weights), and
+    `unimodal_elbo`, the mean over modalities of $\mathcal L(x_m)$.
+
+    **Arguments:** `random_subsets` how many $S_j$ are drawn for each row and step, of 2 to M - 1 modalities (none where
+    M is 2); `num_samples`, `beta` and `weights` $\lambda$ as in `StratifiedELBO`.
+    **Raises:** ConfigError for an option out of range, or a model without an encoder for each modality.
+    Wu & Goodman (2018), arXiv 1802.05335, equations 3 and 4.
+    """
+
+    monitor: ClassVar[str] = "elbo"
+
+    random_subsets: int = eqx.field(static=True, default=1)
+    num_samples: int = eqx.field(static=True, default=1)
+    beta: float | Callable[[Array], Array] = eqx.field(static=True, default=1.0)
+    weights: Weights = eqx.field(static=True, default="equal")
+
+    def __check_init__(self) -> None:
+        _check(self.num_samples, self.weights)
+        require(self.random_subsets >= 0, f"{self.random_subsets} random subsets.", "random_subsets", "Use 0 or more.")
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch, count = without_padding(batch), len(_experts(model).names)
+        counts, beta = _each_counts(self.weights, model, batch), _at(self.beta, step)
+
+        def bounds(chosen: Bool[Array, "B M"]) -> tuple[Array, Array, Metrics]:
+            draws = _draws(model, batch, num_samples=self.num_samples, key=key, chosen=chosen)
+            likelihoods, kl = draws.likelihoods(), draws.kl()
+            return likelihoods @ counts - beta * kl, jnp.sum(likelihoods, axis=1) - kl, _metrics(draws, batch)
+
+        minimised, plain, by_term = jax.vmap(bounds)(self._terms(batch, count, key))
+        metrics = {name: (sums[0], weight[0]) for name, (sums, weight) in by_term.items()}
+        metrics["unimodal_elbo"] = weighted(jnp.mean(plain[1 : 1 + count], axis=0), batch)
+        return -mean(weighted(jnp.sum(minimised, axis=0), batch)), metrics
+
+    def _terms(self, batch: Batch, count: int, key: Key) -> Bool[Array, "T B M"]:
+        """What each term shows of each row: all, each modality alone, then subsets drawn by the row's own key."""
+        rows, between = batch.row_id.shape[0], jnp.asarray(subsets_of(count, range(2, count)))
+        fixed = jnp.concatenate([jnp.ones((1, count), bool), jnp.eye(count, dtype=bool)])
+        terms = jnp.broadcast_to(fixed[:, None], (count + 1, rows, count))
+        if not len(between) or not self.random_subsets:
+            return terms
+        base = jax.random.fold_in(key, 0x5B5E)
+
+        def drawn(row_id: AnyArray) -> Bool[Array, "J M"]:
+            row_key = jax.random.fold_in(base, row_id)
+            return between[jax.random.randint(row_key, (self.random_subsets,), 0, len(between))]
+
+        return jnp.concatenate([terms, jnp.moveaxis(jax.vmap(drawn)(batch.row_id), 1, 0)])
+
+
+class AlignedELBO(AbstractObjective):
+    r"""The ELBO with $c \sum_m \mathrm{KL}(q(z|x) \| q_m(z|x_m))$: joint posterior and experts are drawn together.
+
+    Minimises $-a\,E_q[\log p(x \mid z)] + b\,\mathrm{KL}(q \| p) + c \sum_m \mathrm{KL}(q \| q_m)$ over the M observed
+    modalities of a row, in nats: "joint" has $a = 1$, $b = \beta$, $c = \alpha$ (JMVAE), "total-correlation"
+    $a = (M - \alpha)/M$, $b = \beta (1 - \alpha)$, $c = \beta \alpha / M$ (MVTCAE). Reports `elbo`, `log_likelihood`
+    and `kl` (a = b = 1, c = 0, equal weights), and `expert_kl`, the sum.
+
+    **Arguments:** `form`; `alpha` at least 0 ("total-correlation": at most 1); `num_samples`, `beta` and `weights` as
+    in `StratifiedELBO`.
+    **Raises:** ConfigError for an option out of range, a model without an encoder for each modality, or a mixture.
+    Suzuki, Nakayama & Matsuo (2016), arXiv 1611.01891; Hwang, Kim, Lim & Zhang (2021), NeurIPS, 'Multi-view
+    representation learning via total correlation objective'.
+    """
+
+    monitor: ClassVar[str] = "elbo"
+
+    form: Literal["joint", "total-correlation"] = eqx.field(static=True, default="joint")
+    alpha: float = eqx.field(static=True, default=0.1)
+    num_samples: int = eqx.field(static=True, default=1)
+    beta: float | Callable[[Array], Array] = eqx.field(static=True, default=1.0)
+    weights: Weights = eqx.field(static=True, default="equal")
+
+    def __check_init__(self) -> None:
+        _check(self.num_samples, self.weights)
+        require(self.form in ("joint", "total-correlation"), f"no form {self.form!r}.", "form")
+        most = 1.0 if self.form == "total-correlation" else float("inf")
+        require(0.0 <= self.alpha <= most, f"alpha must lie between 0 and {most}, not {self.alpha}.", "alpha")
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        mixed = _experts(model).rule in ("mixture", "mixture-of-products")
+        fix = "Use --set objective=stratified-elbo, or another rule."
+        require(not mixed, "the KL of a mixture to its parts has no closed form.", "name", fix)
+        batch = without_padding(batch)
+        draws, beta = _draws(model, batch, num_samples=self.num_samples, key=key, apart=True), _at(self.beta, step)
+        metrics = {**_metrics(draws, batch), "expert_kl": weighted(draws.expert_kl, batch)}
+        log_likelihood = draws.likelihoods() @ _each_counts(self.weights, model, batch)
+        if self.form == "joint":
+            loss = -log_likelihood + beta * draws.kl() + self.alpha * draws.expert_kl
+        else:
+            share = self.alpha / jnp.maximum(draws.num_observed, 1.0)
+            divergence = (1.0 - self.alpha) * draws.kl() + share * draws.expert_kl
+            loss = -(1.0 - share) * log_likelihood + beta * divergence
+        return mean(weighted(loss, batch)), metrics

@@ -1,0 +1,138 @@
+"""A fit that looks at structure: multi-scale structural similarity of images in place of a likelihood."""
+
+import math
+from typing import ClassVar, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latens.data.batches import Batch
+from latens.errors import ConfigError
+from latens.models import AbstractLatentModel
+from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
+from latens.objectives.feature_matching import decoded
+from latens.objectives.roles import evidence, require
+from latens.shapes import Array, Float, Int, Key, Nats, Shaped
+from latens.trees import realise
+
+WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+"""Of the five scales, finest first: Wang, Simoncelli & Bovik (2003)."""
+WINDOW, SPREAD, COARSEST = 11, 1.5, 4
+"""Side of the Gaussian window and its standard deviation, and the least side of an image at its coarsest scale."""
+
+
+def ms_ssim(one: Float[Array, "h w c"], two: Float[Array, "h w c"], *, value_range: float = 1.0) -> Float[Array, ""]:
+    r"""Multi-scale structural similarity of two images, at most 1 and 1 for equal ones.
+
+    $l_M \prod_{j \le M} cs_j^{w_j}$, with the last $l$ to the power $w_M$: means over windows and channels of
+    $cs = \frac{2\sigma_{xy} + c_2}{\sigma_x^2 + \sigma_y^2 + c_2}$ (contrast and structure) at each of M scales, each
+    half as fine as the one before, and of $cs \cdot \frac{2\mu_x\mu_y + c_1}{\mu_x^2 + \mu_y^2 + c_1}$ at the last.
+    $c_1 = (0.01 L)^2$, $c_2 = (0.03 L)^2$. Wang, Simoncelli & Bovik (2003), 'Multiscale structural similarity for image
+    quality assessment'.
+
+    As many of the five scales are taken as leave 4 pixels a side (28: three, 8: two), their weights divided by their
+    sum; a window is no larger than the image. A negative mean, which has no such power, counts as 1e-6.
+
+    **Arguments:** `value_range` L, the distance from black to white.
+    """
+    scales = num_scales(one.shape[:2])
+    weights = np.array(WEIGHTS[:scales]) / sum(WEIGHTS[:scales])
+    total = jnp.ones((), one.dtype)
+    for scale, weight in enumerate(weights.tolist()):
+        if scale:
+            one, two = halved(one), halved(two)
+        structure, luminance = similarity(one, two, value_range)
+        value = jnp.mean(structure * luminance if scale == scales - 1 else structure)
+        total = total * jnp.maximum(value, 1e-6) ** weight
+    return total
+
+
+def num_scales(sides: tuple[int, ...]) -> int:
+    """How many of the five scales leave an image of `COARSEST` pixels a side, at least 1."""
+    halvings = int(math.log2(max(min(sides) / COARSEST, 1.0)))
+    return min(len(WEIGHTS), 1 + halvings)
+
+
+def similarity(
+    one: Float[Array, "h w c"], two: Float[Array, "h w c"], value_range: float
+) -> tuple[Float[Array, "i j c"], Float[Array, "i j c"]]:
+    """(contrast and structure, luminance) of every window that lies inside the image."""
+    size = min(WINDOW, *one.shape[:2])
+    place = np.arange(size) - (size - 1) / 2
+    line = np.exp(-0.5 * (place / SPREAD) ** 2)
+    window = jnp.asarray(line / line.sum(), one.dtype)
+
+    def blurred(image: Float[Array, "h w c"]) -> Float[Array, "i j c"]:
+        rows = sum(window[k] * image[k : image.shape[0] - size + 1 + k] for k in range(size))
+        return sum(window[k] * rows[:, k : rows.shape[1] - size + 1 + k] for k in range(size))  # pyright: ignore
+
+    means = blurred(one), blurred(two)
+    variances = blurred(one**2) - means[0] ** 2, blurred(two**2) - means[1] ** 2
+    covariance = blurred(one * two) - means[0] * means[1]
+    c1, c2 = (0.01 * value_range) ** 2, (0.03 * value_range) ** 2
+    structure = (2.0 * covariance + c2) / (variances[0] + variances[1] + c2)
+    luminance = (2.0 * means[0] * means[1] + c1) / (means[0] ** 2 + means[1] ** 2 + c1)
+    return structure, luminance
+
+
+def halved(image: Float[Array, "h w c"]) -> Float[Array, "i j c"]:
+    """Means of 2 x 2 pixels; an odd last row or column is left out."""
+    height, width = (side // 2 for side in image.shape[:2])
+    cut = image[: 2 * height, : 2 * width]
+    return jnp.mean(cut.reshape(height, 2, width, 2, -1), axis=(1, 3))
+
+
+class PerceptualSimilarity(AbstractObjective):
+    r"""$-w\,\mathrm{MS\text{-}SSIM}(x, D(z)) + \mathrm{KL}(q(z \mid x) \| p(z))$ with the decoder's mean D: no bound.
+
+    Snell et al. (2017), 'Learning to generate images with perceptual similarity metrics', arXiv 1511.06409. A
+    similarity is no likelihood and has no unit: w says how many nats a perfect one is worth. Reports `ms_ssim` and
+    `score` (w MS-SSIM - KL, the number maximised), and beside them `elbo`, `log_likelihood` and `kl` of the model with
+    its own likelihood, which is not what was trained.
+
+    **Arguments:** `weight` w; `value_range` of the pixels; `kl` "analytic" or "sampled".
+    **Raises:** ConfigError, also for rows that are no images (height, width) or (height, width, channels).
+    """
+
+    monitor: ClassVar[str] = "score"
+
+    weight: float = eqx.field(static=True, default=100.0)
+    value_range: float = eqx.field(static=True, default=1.0)
+    kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
+
+    def __check_init__(self) -> None:
+        require(self.weight > 0.0, f"the weight must be above 0, not {self.weight}.", "weight")
+        require(self.value_range > 0.0, f"the range must be above 0, not {self.value_range}.", "value_range")
+        require(self.kl in ("analytic", "sampled"), f"no kl {self.kl!r}.", "kl", "Use analytic or sampled.")
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+        model = realise(model, key=jax.random.fold_in(key, 0x3E16))
+        parts = evidence(model, batch, key=key, kl=self.kl)
+        made = decoded(model, jax.tree.map(lambda leaf: leaf[0], parts.draws.z), batch)
+        data = _images(batch.x, batch.mask, made.dtype)
+        similar = jax.vmap(lambda a, b: ms_ssim(a, b, value_range=self.value_range))(data, made.reshape(data.shape))
+        metrics = {
+            **parts.metrics,
+            "ms_ssim": weighted(similar, batch),
+            "score": weighted(self.weight * similar - parts.kl, batch),
+        }
+        return -mean(metrics["score"]), metrics
+
+
+def _images(
+    x: Shaped[Array, "B ..."], mask: Shaped[Array, "B ..."] | None, dtype: jnp.dtype
+) -> Float[Array, "B h w c"]:
+    """Rows as images with channels; what is missing is 0 here as in what is compared with it."""
+    if x.ndim not in (3, 4) or min(x.shape[1:3]) < 2:
+        raise ConfigError(
+            f"structural similarity is of images, and rows of shape {x.shape[1:]} are none.",
+            where="objective.name",
+            fix="Use another objective, or rows of shape (height, width) or (height, width, channels).",
+        )
+    x = x if mask is None else jnp.where(mask, x, jnp.zeros_like(x))
+    return x.astype(dtype).reshape(*x.shape[:3], -1)

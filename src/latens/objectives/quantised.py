@@ -1,0 +1,127 @@
+"""The ELBO of a quantised latent, with what keeps codes and encoder together."""
+
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from jax.scipy.special import entr
+
+from latens.data.batches import Batch
+from latens.errors import ConfigError
+from latens.models import AbstractLatentModel
+from latens.models.quantised import CodePosterior
+from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
+from latens.objectives.draws import draw
+from latens.objectives.roles import require, sampled_metrics
+from latens.shapes import Array, Float, Int, Key, Nats, PyTree
+
+
+class Quantised(AbstractObjective):
+    r"""$-\log p(x \mid z_q) + n S \log K + a \|\mathrm{sg}[z] - e\|^2 + b \|z - \mathrm{sg}[e]\|^2$.
+
+    Van den Oord et al. (2017), equation 3, summed over groups and stages (residual: Lee et al. 2022). The first two
+    are the negative ELBO of a point mass under a uniform prior over codes, an honest bound. With `entropy` c,
+    $c\,(E[H(q)] - H(E[q]))$ of the soft signs of Yu et al. (2023), bit by bit: sure for a row, even over the batch.
+    Codes that are averages move in `after_update`.
+
+    Reports `elbo`, `log_likelihood` and `kl` (the constant $n S \log K$) in nats; `quantisation_error`
+    $\|z - z_q\|^2$; of the batch, averaged over stages, `code_usage` (the share of codes in use) and `perplexity`
+    ($e^H$ of their use: at most K, and at most the groups of the batch).
+
+    **Arguments:** `codebook` a, where codes are trained by gradient; `commitment` b; `entropy` c. **Raises:**
+    ConfigError.
+    """
+
+    monitor: ClassVar[str] = "elbo"
+
+    codebook: float = eqx.field(static=True, default=1.0)
+    commitment: float = eqx.field(static=True, default=0.25)
+    entropy: float = eqx.field(static=True, default=0.0)
+
+    def __check_init__(self) -> None:
+        for name in ("codebook", "commitment", "entropy"):
+            require(getattr(self, name) >= 0.0, f"{name} must be 0 or more, not {getattr(self, name)}.", name)
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        return self.with_aux(model, batch, key=key, step=step)[:2]
+
+    def with_aux(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics, PyTree]:
+        batch = without_padding(batch)
+        quantiser: list[Any] = []
+
+        def assigned(q: Any, p: Any, z: Any, x: Any) -> dict[str, Array]:
+            if not isinstance(q, CodePosterior):
+                what = f"the posterior is a {type(q).__name__}, which has no codes."
+                raise ConfigError(what, where="objective.name", fix="Use a quantised posterior: --set posterior=vq.")
+            quantiser.append(q.quantiser)
+            rows = {"inputs": q.assignment.inputs, "chosen": q.assignment.chosen, "codes": q.assignment.codes}
+            soft = {"soft": q.quantiser.soft_signs(q.assignment.inputs)} if self.entropy > 0.0 else {}
+            return rows | soft
+
+        draws = draw(model, batch, num_samples=1, key=key, statistics={"codes": assigned}, dropout=True)
+        of, kind = draws.statistics["codes"], quantiser[0]
+        inputs, chosen = of["inputs"], of["chosen"]
+        use = jax.vmap(lambda codes: code_use(codes, batch.weights, kind.num_codes), in_axes=2)(of["codes"])
+        metrics = {
+            **sampled_metrics(draws, batch),
+            "quantisation_error": weighted(_squares((inputs - chosen)[:, :, -1:]), batch),
+            "code_usage": weighted(jnp.mean(use > 0.0) * jnp.ones_like(batch.weights), batch),
+            "perplexity": weighted(jnp.mean(perplexity(use)) * jnp.ones_like(batch.weights), batch),
+        }
+        loss = -mean(metrics["elbo"])
+        held = jax.lax.stop_gradient
+        if self.codebook > 0.0 and kind.trained:
+            loss = loss + self.codebook * mean(weighted(_squares(held(inputs) - chosen), batch))
+        if self.commitment > 0.0:
+            loss = loss + self.commitment * mean(weighted(_squares(inputs - held(chosen)), batch))
+        if self.entropy > 0.0:
+            loss = loss + self.entropy * _unsure(of["soft"], batch)
+        aux = (held(inputs), of["codes"], batch.weights) if kind.moves else None
+        return loss, metrics, aux
+
+    def after_update(
+        self, model: AbstractLatentModel, aux: PyTree, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[AbstractLatentModel, "Quantised"]:
+        if aux is None:
+            return model, self
+        inputs, codes, weights = aux
+        by_group = jnp.repeat(weights, codes.shape[1])
+        flat = lambda leaf: leaf.reshape(-1, *leaf.shape[2:])  # noqa: E731
+        where = lambda m: m.encoder.head.quantiser  # noqa: E731
+        return eqx.tree_at(where, model, where(model).moved(flat(inputs), flat(codes), by_group, key=key)), self
+
+
+def code_use(codes: Int[Array, "B n"], weights: Float[Array, " B"], num_codes: int) -> Float[Array, " K"]:
+    """How many groups, by the weight of their row, have each code."""
+    each = jnp.broadcast_to(weights[:, None], codes.shape)
+    return jnp.zeros(num_codes, weights.dtype).at[codes.reshape(-1)].add(each.reshape(-1))
+
+
+def perplexity(use: Float[Array, "... K"]) -> Float[Array, "..."]:
+    r"""$\exp(-\sum_k p_k \log p_k)$ of the shares of use: K where all are used alike, 1 where one is.
+
+    >>> round(float(perplexity(jnp.array([2.0, 2.0, 0.0]))), 6)
+    2.0
+    """
+    total = jnp.sum(use, axis=-1, keepdims=True)
+    return jnp.exp(jnp.sum(entr(use / jnp.where(total > 0.0, total, 1.0)), axis=-1))
+
+
+def _squares(difference: Float[Array, "B n S d"]) -> Float[Array, " B"]:
+    return jnp.sum(difference**2, axis=(1, 2, 3))
+
+
+def _unsure(logits: Float[Array, "B n d"], batch: Batch) -> Nats:
+    """The entropy of soft signs less that of their mean over the rows and groups, summed over groups and signs."""
+    up = jax.nn.sigmoid(logits)
+    # From the logits: p log p has no gradient where p is 0.
+    by_row = mean(weighted(jnp.sum(jax.nn.softplus(logits) - logits * up, axis=(1, 2)), batch))
+    total = jnp.sum(batch.weights)
+    shares = batch.weights / jnp.where(total > 0.0, total, 1.0)
+    average = jnp.clip(jnp.einsum("b,bnd->d", shares, up) / up.shape[1], 1e-6, 1.0 - 1e-6)
+    return by_row - up.shape[1] * jnp.sum(entr(average) + entr(1.0 - average))

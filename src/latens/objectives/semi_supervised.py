@@ -1,0 +1,134 @@
+"""Labels that are latent where they are missing: every class in turn, weighed by q(y | x). And stages of a stack."""
+
+import dataclasses
+from typing import Any, ClassVar, Literal
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.data.batches import Batch
+from latens.errors import ConfigError
+from latens.models import AbstractLatentModel, SemiSupervised, Stacked
+from latens.models.semi_supervised import with_label
+from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
+from latens.objectives.roles import evidence, require
+from latens.shapes import AnyArray, Array, Float, Int, Key, Nats
+from latens.trees import realise
+
+
+class SemiSupervisedELBO(AbstractObjective):
+    r"""The bound of M2: a row with its label y gives $\mathcal L(x, y)$, a row without one the sum over all labels.
+
+    $\mathcal L(x, y) = E_{q(z|x,y)}[\log p(x|y,z)] + \log p(y) - \mathrm{KL}(q(z|x,y) \| p(z)) \le \log p(x, y)$ and
+    $\mathcal U(x) = \sum_y q(y|x)\,[\mathcal L(x, y) - \log q(y|x)] \le \log p(x)$. Minimises the mean of
+    $-\mathcal L$ over rows with a label and $-\mathcal U$ over the others, plus $\alpha$ times the mean of
+    $-\log q(y|x)$ over rows with a label, in nats a row. A missing label is -1 (or no `batch.label` at all).
+
+    Reports $\mathcal U$ of every row as `elbo`, with its two parts, so that rows with and without labels can be
+    compared, and for rows with a label `label_log_likelihood`, the mean of $\log q(y|x)$, and `accuracy`.
+
+    **Arguments:** `alpha` $\alpha$: the paper's is this number times its number of rows; `kl` "analytic" or
+    "sampled"; `num_samples` K draws of z for each row and label.
+    **Raises:** ConfigError for an option out of range, or a model that predicts no label.
+    Kingma, Rezende, Mohamed & Welling (2014), arXiv 1406.5298, equations 6 to 9.
+    """
+
+    monitor: ClassVar[str] = "elbo"
+
+    alpha: float = eqx.field(static=True, default=0.1)
+    kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
+    num_samples: int = eqx.field(static=True, default=1)
+
+    def __check_init__(self) -> None:
+        require(self.alpha >= 0.0, f"alpha must be 0 or more, not {self.alpha}.", "alpha")
+        require(self.num_samples >= 1, f"num_samples must be 1 or more, not {self.num_samples}.", "num_samples")
+        require(self.kl in ("analytic", "sampled"), f"no kl {self.kl!r}.", "kl", "Use analytic or sampled.")
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        if not isinstance(model, SemiSupervised):
+            what = f"{type(model).__name__} predicts no label, which this objective needs."
+            raise ConfigError(what, where="objective.name", fix="Use --recipe m2 or m1-m2, or another objective.")
+        batch = without_padding(batch)
+        log_q = jax.nn.log_softmax(_label_logits(model, batch, key))
+        log_p, classes = model.class_log_prior, log_q.shape[1]
+
+        def given(label: Float[Array, " C"]) -> tuple[Array, Array]:
+            rows = jnp.broadcast_to(label, (log_q.shape[0], classes))
+            as_if = dataclasses.replace(batch, cond=with_label(batch.cond, rows))
+            # One key for all labels: their bounds are compared, and share their noise.
+            found = evidence(model.conditional, as_if, key=key, kl=self.kl, num_samples=self.num_samples)
+            return found.log_likelihood, found.kl
+
+        log_likelihoods, kls = (leaf.T for leaf in jax.vmap(given)(jnp.eye(classes, dtype=log_q.dtype)))
+        bounds, q = log_likelihoods + log_p[None] - kls, jnp.exp(log_q)
+        log_likelihood, unlabelled = jnp.sum(q * log_likelihoods, axis=1), jnp.sum(q * (bounds - log_q), axis=1)
+        label = jnp.full(len(log_q), -1, jnp.int32) if batch.label is None else jnp.asarray(batch.label)
+        # A comparison and a sum: a gather would differentiate to a scatter, which is slow on CPU.
+        own = label[:, None] == jnp.arange(classes, dtype=label.dtype)[None]
+        of_label = lambda values: jnp.sum(jnp.where(own, values, 0.0), axis=1)  # noqa: E731
+        known = dataclasses.replace(batch, weight=jnp.where(label >= 0, batch.weights, 0.0))
+        metrics = {
+            "elbo": weighted(unlabelled, batch),
+            "log_likelihood": weighted(log_likelihood, batch),
+            "kl": weighted(log_likelihood - unlabelled, batch),
+            "label_log_likelihood": weighted(of_label(log_q), known),
+            "accuracy": weighted((of_label(log_q) >= jnp.max(log_q, axis=1)).astype(log_q.dtype), known),
+        }
+        bound = weighted(jnp.where(label >= 0, of_label(bounds), unlabelled), batch)
+        return -mean(bound) - self.alpha * mean(metrics["label_log_likelihood"]), metrics
+
+
+def _label_logits(model: SemiSupervised, batch: Batch, key: Key) -> Float[Array, "B C"]:
+    model = realise(model, key=jax.random.fold_in(key, 0x1ABE))
+
+    def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> Array:
+        row_key = jax.random.fold_in(jax.random.fold_in(key, 0xC1A5), row_id)
+        return model.label_logits(x, cond=cond, mask=mask, key=row_key)
+
+    return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
+
+
+class OnLower(AbstractObjective):
+    """Another objective, on the lower model of a `Stacked`; the upper one has no part in it."""
+
+    monitor: ClassVar[str] = "elbo"
+
+    objective: AbstractObjective
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        return self.objective(_stack(model).parts[0], batch, key=key, step=step)
+
+
+class OnUpper(AbstractObjective):
+    r"""Another objective, on the upper model of a `Stacked`, whose rows are draws from $q(z \mid x)$ of the lower one.
+
+    No gradient reaches the lower model. The numbers reported are those of z, not of x.
+    """
+
+    monitor: ClassVar[str] = "elbo"
+
+    objective: AbstractObjective
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        lower, upper = _stack(model).parts
+        batch, base = without_padding(batch), jax.random.fold_in(key, 0xC0DE)
+
+        def code(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> Array:
+            return lower.posterior(x, cond=cond, mask=mask).sample(key=jax.random.fold_in(base, row_id))
+
+        codes = jax.lax.stop_gradient(jax.vmap(code)(batch.x, batch.row_id, batch.cond, batch.mask))
+        return self.objective(upper, dataclasses.replace(batch, x=codes, mask=None), key=key, step=step)
+
+
+def _stack(model: AbstractLatentModel) -> Stacked:
+    if not isinstance(model, Stacked):
+        raise ConfigError(f"{type(model).__name__} is no stack of two models.", where="objective.name",
+                          fix="Use the objective itself.")  # fmt: skip
+    return model

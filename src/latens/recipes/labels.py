@@ -1,0 +1,207 @@
+"""Labels in the graph: given to every part, predicted where they are missing, or found by clustering."""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+from msgspec.structs import replace
+
+from latens.config import (
+    LabelConfig,
+    NetworkConfig,
+    ObjectiveConfig,
+    OptimizerConfig,
+    PosteriorConfig,
+    PriorConfig,
+    VAEConfig,
+)
+from latens.data import Dataset, Schema
+from latens.distributions import StandardNormal
+from latens.errors import ConfigError
+from latens.models import CategoricalHead, Conditional, LatentModel, NormalHead, SemiSupervised, Stacked
+from latens.networks import Dense, encoder_network
+from latens.objectives import ELBO, AbstractObjective, OnLower, OnUpper
+from latens.recipes import building, vae
+from latens.recipes.base import Recipe, Size
+from latens.recipes.clustering import as_plain, with_clusters
+from latens.recipes.conditions import num_classes, preparation
+from latens.recipes.likelihoods import encoder_input
+from latens.recipes.optimizing import optimizer_of
+from latens.shapes import Key
+from latens.training import Budget, Stage
+from latens.trees import Frozen
+
+_SOFTPLUS = PosteriorConfig(scale="softplus")
+_ADAM = OptimizerConfig(name="adam", learning_rate=1e-3)
+
+
+# --- M2, and M2 on codes ---
+
+
+def build(schema: Schema, config: VAEConfig, *, key: Key) -> SemiSupervised | Stacked:
+    """The model that predicts missing labels, from a resolved configuration."""
+    classes, network = num_classes(schema, config), config.network
+    fixed = config.label.class_prior == "uniform"
+    class_logits = Frozen(jnp.zeros(classes)) if fixed else jnp.zeros(classes)
+    below, above = jax.random.split(key)
+    if config.label.kind == "predict-codes":
+        lower = building.build(schema, replace(config, label=LabelConfig()), key=below)
+        return Stacked(Frozen(lower), _on_codes(config, classes, class_logits, key=above))
+    if config.label.kind != "predict" or config.posterior.levels:
+        raise ConfigError("this recipe predicts labels, with one level of latents.", where="label.kind",
+                          fix="Leave label.kind and posterior.levels as they are, or use another recipe.")  # fmt: skip
+    conditional = building.build(schema, replace(config, label=LabelConfig(kind="condition")), key=below)
+    up = encoder_network(network.kind, schema.shape, network.hidden or (), classes, key=above,
+                         **building.network_options(network))  # fmt: skip
+    classifier = Conditional(up, CategoricalHead((), classes), encoder_input(schema, config.likelihood))
+    return SemiSupervised(conditional, classifier, class_logits)
+
+
+def _on_codes(config: VAEConfig, classes: int, class_logits: Any, *, key: Key) -> SemiSupervised:
+    """M2 with the codes of another model as its rows, which it takes for Normal."""
+    if config.posterior.kind != "normal" or config.posterior.levels:
+        raise ConfigError("M2 on codes takes Normal codes of one level.", where="posterior.kind", fix="Use normal.")
+    size, options = config.posterior.latent_dim or 1, building.network_options(config.network)
+    hidden, latent = config.label.hidden, (config.label.latent_dim,)
+    heads = CategoricalHead((), classes), NormalHead(latent, "softplus"), NormalHead((size,), "softplus", 1e-3)
+    inputs = size, size + classes, latent[0] + classes
+    keys = jax.random.split(key, 3)
+    networks = [
+        Dense([start, *hidden, head.num_outputs], key=k, **options) for start, head, k in zip(inputs, heads, keys)
+    ]
+    encoder, decoder = (Conditional(n, h, reads=("label",)) for n, h in zip(networks[1:], heads[1:]))
+    conditional = LatentModel(StandardNormal(latent), encoder, decoder)
+    return SemiSupervised(conditional, Conditional(networks[0], heads[0]), class_logits)
+
+
+def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
+    """M2: one stage. M2 on codes: the model of x by its ELBO, then, with that fixed, the model of its codes."""
+    objective = vae.make_objective(config, size, math.prod(schema.shape))
+    if config.objective.name != "semi-supervised":
+        raise ConfigError(f"{config.objective.name} knows no labels to predict.", where="objective.name",
+                          fix="Use --set objective=semi-supervised, or a recipe that predicts none.")  # fmt: skip
+    begin = vae.starting(schema, replace(config, label=LabelConfig()))
+    if config.label.kind == "predict":
+
+        def start(model: Any, data: Dataset) -> Any:
+            return eqx.tree_at(lambda m: m.conditional, model, begin(model.conditional, data))
+
+        return (_last(config, size, objective, start),)
+
+    def first(model: Any, data: Dataset) -> Stacked:
+        lower, upper = model.parts
+        return Stacked(begin(lower, data), Frozen(upper))
+
+    def second(model: Any, data: Dataset) -> Stacked:
+        lower, upper = model.parts
+        return Stacked(Frozen(lower), upper)
+
+    return _first(config, size, OnLower(ELBO()), first), _last(config, size, OnUpper(objective), second)
+
+
+def _last(config: VAEConfig, size: Size, objective: AbstractObjective, start: Callable[..., Any]) -> Stage:
+    training = config.training
+    budget = Budget(training.epochs, training.steps, training.minutes, training.patience)
+    return _stage(config, size, objective, budget, start)
+
+
+def _first(config: VAEConfig, size: Size, objective: AbstractObjective, start: Callable[..., Any]) -> Stage:
+    """A stage before the last one, with the same budget unless another is given."""
+    if config.training.pretrain_epochs is None:
+        return _last(config, size, objective, start)
+    return _stage(config, size, objective, Budget(config.training.pretrain_epochs), start)
+
+
+def _stage(
+    config: VAEConfig, size: Size, objective: AbstractObjective, budget: Budget, start: Callable[..., Any]
+) -> Stage:
+    steps = budget.total_steps(size.steps_per_epoch)
+    return Stage(objective, optimizer_of(config.optimizer, objective, steps), budget, start)
+
+
+# --- clustering ---
+
+
+def plan_clusters(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
+    """A plain model first; then a mixture is fitted to its codes, and trained on as the prior."""
+    if config.prior.kind != "mixture":
+        raise ConfigError("clusters are the components of a mixture prior.", where="prior.kind",
+                          fix="Leave prior.kind as it is, or use another recipe.")  # fmt: skip
+    begin, prepare = vae.starting(schema, config), preparation(schema, config)
+    components, seed = config.prior.options.get("components", 10), config.training.seed
+    assert isinstance(components, int)  # the prior was built from it
+
+    def first(model: LatentModel, data: Dataset) -> LatentModel:
+        return as_plain(begin(model, data))
+
+    def second(model: LatentModel, data: Dataset) -> LatentModel:
+        return with_clusters(model, data, prepare, components=components, seed=seed)
+
+    objective = vae.make_objective(config, size, math.prod(schema.shape))
+    return _first(config, size, ELBO(kl="sampled"), first), _last(config, size, objective, second)
+
+
+def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
+    """What the papers do with pixels: a Bernoulli, whose codes keep shapes and leave out noise; else as `default`."""
+    reasons = []
+    if config.likelihood.family == "auto" and data.schema.kind in ("levels", "unit", "binary"):
+        config = replace(config, likelihood=replace(config.likelihood, family="bernoulli"))
+        reasons = ["likelihood: bernoulli, as in the paper, because every cell lies between two bounds"]
+    config, more = vae.resolve(config, data)
+    return config, reasons + more
+
+
+def _recipe(name: str, summary: str, source: str, use_when: str, *, build: Any, plan: Any, **parts: Any) -> Recipe:
+    made = vae.recipe(name, summary, source, use_when, **parts)
+    return dataclasses.replace(made, build=build, plan=plan, resolve=resolve)
+
+
+RECIPES = (
+    vae.recipe(
+        "conditional-vae",
+        "encoder and decoder read the label of each row: p(x | label)",
+        "Sohn, Lee & Yan (2015), NeurIPS, 'Learning structured output representation'; Kingma et al. (2014)",
+        "every row has a label, and you want samples and log p(x) of one class",
+        label=LabelConfig(kind="condition"),
+        posterior=_SOFTPLUS,
+    ),
+    _recipe(
+        "m2",
+        "labels that are latent where they are missing, summed over exactly",
+        "Kingma, Rezende, Mohamed & Welling (2014), arXiv 1406.5298",
+        "few rows have labels and you want them for all, with a model of both",
+        build=build,
+        plan=plan,
+        label=LabelConfig(kind="predict"),
+        objective=ObjectiveConfig(name="semi-supervised"),
+        posterior=_SOFTPLUS,
+    ),
+    _recipe(
+        "m1-m2",
+        "a VAE, then labels and codes of its codes, summed over exactly where they are missing",
+        "Kingma, Rezende, Mohamed & Welling (2014), arXiv 1406.5298",
+        "very few rows have labels (data.labelled=100 hides the others)",
+        build=build,
+        plan=plan,
+        label=LabelConfig(kind="predict-codes"),
+        objective=ObjectiveConfig(name="semi-supervised", options={"alpha": 2.0}),
+        posterior=PosteriorConfig(scale="softplus", latent_dim=50),
+    ),
+    _recipe(
+        "vade",
+        "a mixture of 10 Normals as prior, started at a fit to the codes of a plain model: its components are clusters",
+        "Jiang, Zheng, Tan, Tang & Zhou (2017), arXiv 1611.05148",
+        "you want clusters, and samples of each",
+        build=building.build,
+        plan=plan_clusters,
+        prior=PriorConfig(kind="mixture", options={"components": 10}),
+        posterior=PosteriorConfig(scale="softplus", latent_dim=10),
+        objective=ObjectiveConfig(options={"kl": "sampled"}),
+        optimizer=_ADAM,
+        network=NetworkConfig(activation="relu"),
+    ),
+)
