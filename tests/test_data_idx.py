@@ -71,6 +71,11 @@ def test_a_folder_of_something_else_says_what_it_holds(tmp_path: Path) -> None:
 GOOD = idx(IMAGES, 8, "u1")
 
 
+def packed(raw: bytes) -> bytes:
+    """Compressed without the time: the names of the tests are made of it."""
+    return gzip.compress(raw, mtime=0)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -78,10 +83,10 @@ GOOD = idx(IMAGES, 8, "u1")
         (GOOD + b"x", "declares 42 bytes of data, 43 bytes follow"),
         (GOOD[:9], "header is cut off"),
         (struct.pack(">BBBB3I", 0, 0, 8, 3, 2**32 - 1, 2**32 - 1, 2**32 - 1), "declares 79228162458924105385300197375"),
-        (gzip.compress(GOOD[:-1]), "data end after 41 of 42"),
-        (gzip.compress(GOOD + b"x"), "goes on after the 42 bytes"),
-        (gzip.compress(GOOD)[:-12], "cannot be read|data end"),
-        (gzip.compress(struct.pack(">BBBB3I", 0, 0, 8, 3, 60000, 28, 28)), "declares 47040000 bytes of data, the file"),
+        (packed(GOOD[:-1]), "data end after 41 of 42"),
+        (packed(GOOD + b"x"), "goes on after the 42 bytes"),
+        (packed(GOOD)[:-12], "cannot be read|data end"),
+        (packed(struct.pack(">BBBB3I", 0, 0, 8, 3, 60000, 28, 28)), "declares 47040000 bytes of data, the file"),
     ],
 )
 def test_lying_headers(tmp_path: Path, content: bytes, words: str) -> None:
