@@ -24,7 +24,8 @@ from latens.models import (
 )
 from latens.networks import Dense
 from latens.objectives import ELBO
-from latens.pictures import PlotsCallback, columns_of, evenly, write_pictures
+from latens.picture_source import Source, evenly
+from latens.pictures import PlotsCallback, columns_of, write_pictures
 from latens.trained import TrainedModel
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
 from test_images import tiles
@@ -185,14 +186,14 @@ def test_pictures_show_the_numbers_of_the_model(tmp_path):
 def test_a_thresholded_model_is_shown_what_it_saw():
     preparation = Preparation(divide=16.0, binarize="threshold", threshold=0.5)
     trained, data = TrainedModel(model_of(BernoulliHead((8, 8)), units=3), LEVELS, preparation), data_of(LEVELS)
-    [(_, _, table)] = pictures._reconstructions(pictures._Source(trained, data, 0), "light")
+    [(_, _, table)] = pictures._reconstructions(Source(trained, data, 0), "light")
     found = np.stack([table[name] for name in table if name.startswith("y")], -1)[table["kind"] == "data"]
     np.testing.assert_array_equal(found, (data.x[data.subset("test")] > 8).reshape(12, 64))
 
 
 def test_of_many_units_the_two_with_most_kl_are_shown():
     trained, data = trained_bits(units=5), data_of(BITS, n=130)
-    [(_, axes, table), _] = pictures._latent(pictures._Source(trained, data, 0), "light")
+    [(_, axes, table), _] = pictures._latent(Source(trained, data, 0), "light")
     # 12 test rows are few: all 130 are shown, and the title says so.
     batch, key = trained.batch(data), jax.random.key(0)
     codes = evaluation.encode(trained.model, batch, preparation=trained.preparation, key=key)

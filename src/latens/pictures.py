@@ -6,21 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from latens import evaluation, figures
 from latens.atomic import resource_errors, write_atomic
-from latens.class_pictures import draw_classes, each_class, in_turn, sample_columns
-from latens.config import VAEConfig
-from latens.data import SPLITS, Dataset, Preparation, prepare_batch
-from latens.data.batches import Batch
+from latens.class_pictures import draw_classes, each_class, sample_columns
+from latens.data import SPLITS, Dataset, Preparation
 from latens.errors import UsageError
 from latens.figures.style import DPI, ThemeName, figure_of, new_axes
-from latens.images import image_shape, shown
 from latens.images import write_image as write_image
-from latens.models import BayesClassifier, DeterministicHead
-from latens.recipes.posteriors import posterior_of
+from latens.picture_source import Source, evenly
 from latens.trained import TrainedModel
 from latens.training import Event
 
@@ -30,76 +25,6 @@ MOST_POINTS, MOST_ROWS = 10_000, 50_000  # of a scatter, of a histogram
 FEW_POINTS = 100  # a scatter of fewer held-out rows shows every row instead
 MOMENT = 16  # samples in a picture made during training
 PLANES = ("vector", "sphere", "ball", "shares")  # latents that a plane of two numbers shows; choices are none
-
-# --- rows and draws that pictures need ---
-
-
-class _Source:
-    """A trained model and its data, as pictures ask for them: in the data's own units, with fixed keys."""
-
-    def __init__(self, trained: TrainedModel, data: Dataset | None, seed: int) -> None:
-        self.trained, self.data, self.schema = trained, data, trained.schema
-        self.is_image = image_shape(trained.schema) is not None
-        keys = jax.random.split(jax.random.key(seed), 3)
-        self.prior_key, self.event_key, self.row_key = keys[0], keys[1], keys[2]
-        self.is_classifier = isinstance(trained.model, BayesClassifier)
-        head = getattr(getattr(trained.model, "encoder", None), "head", None)
-        self.has_prior = not isinstance(head, DeterministicHead)  # an autoencoder's codes follow no prior
-        config = trained.config
-        self.support = posterior_of(config.posterior).support if isinstance(config, VAEConfig) else "vector"
-        real = data is not None and trained.schema.kind == "real"
-        self.limits = (float(data.x.min()), float(data.x.max())) if real and data is not None else None
-
-    def held_out(self, most: int, *names: str) -> tuple[np.ndarray, str]:
-        """At most `most` rows, evenly spaced, of the first split named that has any, and its name."""
-        assert self.data is not None
-        name = next((name for name in names if len(self.data.subset(name))), "train")
-        return evenly(self.data.subset(name), most), name
-
-    def originals(self, batch: Batch) -> np.ndarray:
-        """The rows as stored; binarised ones as the model saw them."""
-        preparation = self.trained.preparation
-        if preparation.binarize == "none":
-            return np.asarray(batch.x)
-        data_key, _ = jax.random.split(self.row_key)  # the key that evaluation.reconstruct prepares rows with
-        return np.asarray(prepare_batch(preparation, batch, key=data_key).x) * preparation.divide
-
-    def reconstructions(self, batch: Batch) -> np.ndarray:
-        model, preparation = self.trained.model, self.trained.preparation
-        values = evaluation.reconstruct(model, batch, preparation=preparation, key=self.row_key)
-        return self.trained.data_units(values, mean=True)
-
-    def latents(self, n: int, codes: np.ndarray | None = None) -> np.ndarray:
-        """Draws from the prior; of a conditional model every class in turn, unless others are named."""
-        return evaluation.sample_prior(self.trained.model, n, key=self.prior_key, cond=self.cond(n, codes))
-
-    def decoded(self, z: np.ndarray, codes: np.ndarray | None = None, *, mean: bool = True) -> np.ndarray:
-        values = evaluation.decode(self.trained.model, z, key=self.event_key, mean=mean, cond=self.cond(len(z), codes))
-        return self.trained.data_units(values, mean=mean)
-
-    def cond(self, n: int, codes: np.ndarray | None) -> dict[str, np.ndarray] | None:
-        return self.trained.condition(in_turn(self.trained, n) if codes is None else codes)
-
-    def samples(self, n: int) -> np.ndarray:
-        """Draws of whole rows."""
-        if not self.is_classifier:
-            codes = None
-            if self.trained.preparation.classes and self.data is not None and self.data.label is not None:
-                codes = np.resize(self.data.label[self.data.label >= 0], n)  # as often as in the data
-            return self.decoded(self.latents(n, codes), codes, mean=False)
-        rows = evaluation.sample_classes(self.trained.model, n, key=self.prior_key).x
-        return self.trained.data_units(rows, mean=False)
-
-    def images(self, values: np.ndarray) -> np.ndarray:
-        return shown(self.schema, values, self.limits)
-
-
-def evenly(positions: np.ndarray, most: int) -> np.ndarray:
-    """At most `most` of the positions, evenly spaced, in order: sorted data must not show one class only."""
-    if len(positions) <= most:
-        return positions
-    return positions[np.linspace(0, len(positions) - 1, most).round().astype(np.int64)]
-
 
 # --- the pictures ---
 
@@ -128,7 +53,7 @@ def write_pictures(
     Rows are test rows where there are any, else validation, else training rows; titles say which. `data` may be None.
     **Returns:** the paths written. **Raises:** ResourceError where the disk refuses.
     """
-    source = _Source(trained, data, seed)
+    source = Source(trained, data, seed)
     drawn: list[tuple[str, Any, dict[str, np.ndarray]]] = []
     drawn += _training(history, trained.facts.get("best_step"), theme)
     if source.is_classifier:
@@ -177,7 +102,7 @@ def _leave_out_the_start(axes: np.ndarray, table: dict[str, np.ndarray]) -> None
             ax.set_xlabel(f"{ax.get_xlabel()} (the first {first} partly outside)")
 
 
-def _reconstructions(source: _Source, theme: ThemeName) -> list:
+def _reconstructions(source: Source, theme: ThemeName) -> list:
     if source.data is None:
         return []
     positions, split = source.held_out(2 * COLUMNS, "test", "validation")
@@ -191,7 +116,7 @@ def _reconstructions(source: _Source, theme: ThemeName) -> list:
     return [("reconstructions", axes, figures.reconstructions_table(originals, means, samples))]
 
 
-def _samples(source: _Source, theme: ThemeName) -> list:
+def _samples(source: Source, theme: ThemeName) -> list:
     if not source.has_prior:
         return []
     columns, of = sample_columns(source.trained, GRID)
@@ -206,13 +131,15 @@ def _samples(source: _Source, theme: ThemeName) -> list:
     return [("samples", axes, table | {name: np.concatenate([t[name] for t in tables]) for name in tables[0]})]
 
 
-def _manifolds(source: _Source, theme: ThemeName) -> list:
+def _manifolds(source: Source, theme: ThemeName) -> list:
     if not source.has_prior or source.support != "vector" or source.latents(1).shape[1:] != (2,):
         return []
     drawn = []
-    linear, even = figures.linear_grid(MANIFOLD), figures.percentile_grid(MANIFOLD)
+    linear = figures.linear_grid(MANIFOLD)
     wanted: list = [("manifold-linear", linear, "Means of p(x|z) on an even grid of z", None)]
-    wanted += [("manifold-percentile", even, "Means of p(x|z) at even percentiles of the prior", None)]
+    if source.standard_normal:  # the percentiles of other priors have no table
+        even = figures.percentile_grid(MANIFOLD)
+        wanted += [("manifold-percentile", even, "Means of p(x|z) at even percentiles of the prior", None)]
     if source.trained.preparation.classes:
         wanted = [(f"manifold-{i}", linear, title, np.full(MANIFOLD**2, i)) for i, title in each_class(source.trained)]
     for name, grid, title, codes in wanted:
@@ -225,7 +152,7 @@ def _manifolds(source: _Source, theme: ThemeName) -> list:
     return drawn
 
 
-def _latent(source: _Source, theme: ThemeName) -> list:
+def _latent(source: Source, theme: ThemeName) -> list:
     if source.data is None:
         return []
     positions, split = source.held_out(MOST_POINTS, "test", "validation")
@@ -256,7 +183,7 @@ def _latent(source: _Source, theme: ThemeName) -> list:
     return drawn
 
 
-def _marginals(source: _Source, theme: ThemeName, most: int) -> list:
+def _marginals(source: Source, theme: ThemeName, most: int) -> list:
     if source.data is None or not source.has_prior:
         return []
     rows = evenly(np.arange(len(source.data)), most)
@@ -301,7 +228,7 @@ class PlotsCallback:
 
     def write(self, trained: TrainedModel, step: int) -> list[Path]:
         """The pictures of this model, named by the step."""
-        source = _Source(trained, self.data, self.seed)
+        source = Source(trained, self.data, self.seed)
         with resource_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         samples = self.folder / f"samples-{step:010d}.png"
@@ -316,7 +243,7 @@ class PlotsCallback:
         path = self.folder / f"reconstructions-{step:010d}.png"
         return [*paths, write_image(path, np.concatenate(pair), columns=len(positions))]
 
-    def _marginals(self, source: _Source, path: Path) -> Path:
+    def _marginals(self, source: Source, path: Path) -> Path:
         [(_, axes, _)] = _marginals(source, "light", 2000)
         stream = io.BytesIO()
         figure_of(axes).savefig(stream, format="png", dpi=DPI, metadata={"Software": "latens"})

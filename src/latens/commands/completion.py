@@ -2,7 +2,7 @@
 
 import argparse
 
-from latens.cli import parser
+from latens.commands.arguments import parser
 from latens.commands.context import Context
 
 _INSTALL = {

@@ -1,0 +1,243 @@
+"""What can be typed: the commands, their flags, and mistakes as errors that name the nearest valid word."""
+
+import argparse
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from latens.errors import UsageError, nearest
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "train on the built-in digits, measure, draw pictures: a first look, in under a minute"),
+    "check": ("inspect", "what is in a data set, what would go wrong, which likelihood suits it"),
+    "fit": ("fit", "train a model on data"),
+    "resume": ("fit", "go on with a run that was stopped or killed, bit for bit"),
+    "evaluate": ("evaluate", "held-out numbers with their standard errors"),
+    "encode": ("use", "rows to latents: posterior means, log-variances, ELBO parts"),
+    "decode": ("use", "latents to rows: means of p(x | z)"),
+    "sample": ("use", "new rows from the model"),
+    "reconstruct": ("use", "rows to latents and back"),
+    "impute": ("impute", "a table with its missing cells filled in"),
+    "refit": ("refit", "another prior for a trained model, fitted to its latents"),
+    "figures": ("figures", "every picture that applies to a run, with the numbers behind it"),
+    "info": ("inspect", "what a run or a model file holds; nothing in it is executed"),
+    "recipes": ("inspect", "the models that can be named with --recipe"),
+    "doctor": ("inspect", "versions, devices, memory, disk, and one compiled step"),
+    "completion": ("completion", "tab completion for bash, zsh or fish"),
+}
+"""name -> (module in latens.commands with a function of that name, what it does)."""
+
+_EPILOG = """examples:
+  latens demo
+  latens fit digits --out runs/digits
+  latens evaluate runs/digits
+  latens sample pretrained:digits-2d -n 16 --out samples.png
+
+DATA is digits, mnist, fashion-mnist, wine, breast-cancer, iris, or a file or folder (.npy, .npz, IDX, .csv, .parquet).
+RUN is a run folder, a .safetensors file, or pretrained:NAME."""
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose mistakes are `UsageError`s that name the nearest valid word."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, formatter_class=_Help, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        flag = re.match(r"argument ([^:]+): (.*)", message, re.DOTALL)
+        where, what = (flag[1], flag[2]) if flag else ("", message)
+        raise UsageError(f"{what}.", where=where or self.prog, fix=f"`{self.prog} --help` shows what is possible.")
+
+
+def parser() -> Parser:
+    """The whole command line."""
+    top = Parser(
+        prog="latens",
+        description="Variational autoencoders: from a file of data to a trained, measured, saved model.",
+        epilog=_EPILOG,
+    )
+    top.add_argument("--version", action="store_true", help="print the version")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    made = {}
+    for name, (_, summary) in COMMANDS.items():
+        made[name] = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        _common(made[name])
+    _training(made["demo"])
+    made["check"].add_argument("data", metavar="DATA")
+    _reading(made["check"])
+    made["fit"].add_argument("data", metavar="DATA")
+    _reading(made["fit"])
+    _training(made["fit"])
+    made["resume"].add_argument("run", metavar="RUN", help="a run folder")
+    made["resume"].add_argument("--dry-run", action="store_true", help="change nothing, say what would be done")
+    _while_training(made["resume"])
+    _evaluation(made["resume"])
+    made["evaluate"].add_argument("run", metavar="RUN")
+    made["evaluate"].add_argument("data", metavar="DATA", nargs="?", help="default: the held-out rows of the run")
+    _reading(made["evaluate"])
+    _evaluation(made["evaluate"])
+    for name in ("encode", "reconstruct"):
+        made[name].add_argument("run", metavar="RUN")
+        made[name].add_argument("data", metavar="DATA")
+        _reading(made[name])
+    made["decode"].add_argument("run", metavar="RUN")
+    made["decode"].add_argument("latents", metavar="Z", help="a file of latents, as `latens encode` writes it")
+    made["sample"].add_argument("run", metavar="RUN")
+    made["sample"].add_argument("-n", type=_count, default=16, metavar="N", help="how many (default 16)")
+    made["encode"].add_argument("--num-samples", type=_count, default=16, metavar="K", help="draws a row (default 16)")
+    for name, endings in (("encode", "npz, csv, parquet"), ("decode", "npz"), ("sample", "npz, png")):
+        made[name].add_argument("--out", metavar="FILE", help=f"where the result goes: {endings}")
+    made["reconstruct"].add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
+    for name in ("sample", "decode"):
+        made[name].add_argument("--label", metavar="NAME", help="the class, of a model that has them")
+    for name in ("sample", "reconstruct"):
+        made[name].add_argument("--mean", action="store_true", help="means of p(x | z) instead of draws")
+    for name in ("encode", "decode", "sample", "reconstruct", "evaluate"):
+        made[name].add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
+    for name in ("encode", "sample", "reconstruct", "evaluate"):
+        made[name].add_argument("--seed", type=_whole, default=0, metavar="S", help="of the draws (default 0)")
+    _refitting(made["refit"])
+    _imputing(made["impute"])
+    made["figures"].add_argument("run", metavar="RUN")
+    made["figures"].add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
+    made["figures"].add_argument("--out", metavar="FOLDER", help="default: RUN/figures")
+    made["figures"].add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
+    _reading(made["figures"])
+    made["info"].add_argument("run", metavar="RUN")
+    made["recipes"].add_argument("--parts", action="store_true", help="the parts and their options instead")
+    made["completion"].add_argument("shell", choices=("bash", "zsh", "fish"))
+    return top
+
+
+def _refitting(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
+    _reading(command)
+    command.add_argument(
+        "--prior", choices=("normal", "mixture", "full-mixture", "flow", "vae", "aggregate"), default="mixture"
+    )
+    command.add_argument("--components", type=_count, metavar="N", help="of a mixture, or rows of aggregate")
+    command.add_argument("--layers", type=_count, metavar="N", help="of a flow")
+    command.add_argument("--width", type=_count, metavar="N", help="of a flow's networks")
+    command.add_argument("--latent-dim", type=_count, metavar="N", help="of a second VAE")
+    command.add_argument("--steps", type=_count, default=2000, metavar="N", help="of a flow or a second VAE")
+    command.add_argument("--num-samples", type=_count, metavar="K", help="draws a row for log p(x) (default 100)")
+    command.add_argument("--out", metavar="PATH", help="a run folder or a .safetensors file (default: RUN-PRIOR)")
+    command.add_argument("--force", action="store_true", help="replace a former run in --out")
+    command.add_argument("--seed", type=_whole, default=0, metavar="S", help="of the fit and the draws (default 0)")
+    command.add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
+
+
+def _imputing(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("data", metavar="DATA", help="a table in which empty cells are missing")
+    _reading(command)
+    command.add_argument("--out", metavar="FILE", help="where the result goes: npz, csv, parquet")
+    command.add_argument("--num-samples", type=_count, default=1000, metavar="K", help="draws a row (default 1000)")
+    command.add_argument("--draws", type=_count, metavar="M", help="also M random completions of each row (npz)")
+    command.add_argument("--seed", type=_whole, default=0, metavar="S", help="of the draws (default 0)")
+    command.add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
+
+
+def _common(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("output")
+    group.add_argument("--json", action="store_true", help="exactly one JSON object on stdout, also for errors")
+    group.add_argument("--quiet", action="store_true", help="only warnings and errors on stderr")
+    group.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def _reading(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("reading the data")
+    group.add_argument("--label", metavar="NAME", help="the column, .npz key or .npy file with the labels; 'none'")
+    group.add_argument("--id", metavar="NAME", help="the column or .npz key with the row ids")
+    group.add_argument("--weight", metavar="NAME", help="the column or .npz key that says how often a row counts")
+    counts = "model whole numbers as log(1 + x), or never (default: where they have a long tail)"
+    group.add_argument("--counts", action=argparse.BooleanOptionalAction, default=None, help=counts)
+    group.add_argument("--missing", choices=("nan",), help="NaN cells are missing values (default: refuse them)")
+
+
+def _training(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("the model and its training")
+    group.add_argument("--recipe", default="default", metavar="NAME", help="see `latens recipes`")
+    group.add_argument("--epochs", type=_positive, metavar="N", help="passes over the training rows")
+    group.add_argument("--steps", type=_count, metavar="N", help="steps of the optimiser")
+    group.add_argument("--minutes", type=_positive, metavar="M", help="time spent training")
+    group.add_argument("--batch-size", type=_count, metavar="B", help="rows a step")
+    group.add_argument("--seed", type=_whole, metavar="S", help="of everything random (default 0)")
+    group.add_argument(
+        "--set", action="append", default=[], metavar="PART.OPTION=VALUE", help="any option; may be given again"
+    )
+    group.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/TIME-DATA-RECIPE)")
+    group.add_argument("--force", action="store_true", help="replace a former run in the folder")
+    group.add_argument("--dry-run", action="store_true", help="write nothing, show the resolved configuration")
+    _while_training(command)
+    _evaluation(command)
+
+
+def _while_training(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("while it runs")
+    group.add_argument("--log", choices=("tensorboard",), help="also write TensorBoard event files")
+    group.add_argument("--plots-every", type=_count, metavar="N", help="samples and reconstructions every N steps")
+
+
+def _evaluation(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("measuring")
+    group.add_argument("--num-samples", type=_count, metavar="K", help="draws a row for log p(x)")
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"{text} is not within 0 and 4294967295")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 2**40:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def _positive(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return value
+
+
+# What argparse calls these types when the text is no number at all.
+_whole.__name__, _count.__name__, _positive.__name__ = "whole number", "whole number", "number"
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments. **Raises:** UsageError naming the nearest valid command or flag."""
+    top = parser()
+    word = next((word for word in argv if not word.startswith("-")), None)
+    if word is not None and word not in COMMANDS:
+        close = nearest(word, COMMANDS) if difflib.get_close_matches(word, COMMANDS, n=1) else ""
+        fix = close or "`latens --help` lists the commands."
+        raise UsageError(f"there is no command {word!r}.", where="latens", fix=fix)
+    args, unknown = top.parse_known_args(argv)
+    if unknown:
+        flag = unknown[0].split("=")[0]
+        where = f"latens {args.command}" if args.command else "latens"
+        if flag.startswith("-"):
+            raise UsageError(f"there is no flag {flag}.", where=where, fix=nearest(flag, _flags(top, args.command)))
+        shown = " ".join(unknown)[:200]
+        raise UsageError(f"too many arguments: {shown!r}.", where=where, fix=f"`{where} --help` shows what it takes.")
+    return args
+
+
+def _flags(top: Parser, command: str | None) -> list[str]:
+    chosen: argparse.ArgumentParser = top
+    for action in top._actions:
+        if isinstance(action, argparse._SubParsersAction) and command:
+            chosen = action.choices[command]
+    return [flag for action in chosen._actions for flag in action.option_strings if flag.startswith("--")]
