@@ -128,7 +128,7 @@ def test_joint_probabilities_of_all_rows_and_classes_sum_to_one():
     assert np.mean(totals) == pytest.approx(1.0, abs=5 * error)
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_a_vae_for_every_digit():
     # Measured: 0.920 and 0.920 (random_state 0 and 1) on 450 rows that were not trained on.
     x, y = load_digits(return_X_y=True)

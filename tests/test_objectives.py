@@ -66,6 +66,7 @@ def model_for(name):
     return model, batch
 
 
+@pytest.mark.long  # two minutes: eagerly, every operation is a program of its own
 @rows
 def test_jit_meets_eager(name, strict):
     model, batch = model_for(name)

@@ -89,6 +89,9 @@ def by_hand(name: str, o: np.ndarray, event: Any) -> float:
             return np.sum(event * special.log_softmax(o.reshape(2, 3), axis=1))
         case "DirichletHead":
             return stats.dirichlet.logpdf(event / event.sum(), softplus(o) + 1e-2)
+        case "PositiveHead":
+            mean, concentration = (softplus(o) + 1e-2).reshape(2, 3)
+            return stats.gamma.logpdf(event, concentration, scale=mean / concentration).sum()
         case _:
             normal = stats.norm.logpdf(event["real"], o[3:5], np.exp(o[5:])).sum()
             return concrete(event["choice"][0], o[:3], 0.6) + normal

@@ -23,7 +23,7 @@ ALIKE = (
     *("laplace-vae", "logistic-vae", "multi-sample", "notebook-normal", "piwae", "planar-flow", "rae-l2"),
     *("binary-concrete", "factor-analysis", "logistic-factor-analysis", "low-rank-vae", "nonlinear-factor-analysis"),
     *("nonlinear-gaussian-belief-network", "power-spherical-vae", "reweighted-wake-sleep", "sigmoid-belief-network"),
-    *("straight-through", "student-t-latents"),
+    *("straight-through", "student-t-latents", "mopoe", "mvtcae", "vq-vae-ema", "mlq-vae", "renyi"),
     *("log-cosh-vae", "rae-sn", "renyi-divergence", "riemannian-hamiltonian-vae"),
 )
 """Recipes that differ from one in the quick suite by an option or a density with tests of its own: in `make long`."""
@@ -36,7 +36,9 @@ PROCESSES = ("iwae", "vamp-prior", "conv-vae")
 def flags(name: str) -> list[str]:
     network = RECIPES[name].config.network
     small = ["--set", "network.hidden=32"] if network.kind == "dense" and network.hidden is None else []
-    return ["--epochs", "2", "--num-samples", "3", *small]
+    draws = RECIPES[name].config.objective.options.get("num_samples", 0)
+    few = ["--set", "objective.num_samples=4"] if draws > 10 and name not in PROCESSES else []
+    return ["--epochs", "2", "--num-samples", "3", *small, *few]
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 from msgspec import structs
+from msgspec.structs import replace
 
 from latens.config import NetworkConfig, VAEConfig
 from latens.data import Schema
@@ -26,8 +27,8 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
     network, posterior = config.network, config.posterior
     if network.hidden is None or posterior.latent_dim is None or config.likelihood.family == "auto":
         raise ConfigError("the configuration is not resolved.", where=config.recipe, fix="Name a recipe.")
-    if config.prior.kind == "auto":
-        raise ConfigError("the configuration is not resolved.", where="prior.kind", fix="Name a prior.")
+    if config.prior.kind == "auto":  # a file of before priors were written down
+        config = replace(config, prior=replace(config.prior, kind=posterior_of(posterior).prior))
     reads, extra = conditions(schema, config)
     row = posterior_of(posterior)
     latent, latent_size = row.latent(posterior), row.size(posterior)
