@@ -103,6 +103,7 @@ def test_samples_agree_with_the_density(name, getkey):
     agrees(jax.vmap(distribution.log_prob_terms)(samples), (probability * terms).sum(axis=0))
 
 
+@pytest.mark.long
 @rows
 def test_jit_meets_eager(name, getkey, strict):
     distribution = DISTRIBUTIONS[name].make()

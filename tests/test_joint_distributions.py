@@ -77,6 +77,7 @@ def test_samples_agree_with_the_density(name, getkey):
     agrees(jax.jit(jax.vmap(distribution.log_prob))(samples), probability @ terms)
 
 
+@pytest.mark.long
 @rows
 def test_jit_meets_eager(name, getkey, strict):
     distribution, key = JOINT[name].make(), getkey()

@@ -24,6 +24,7 @@ ALIKE = (
     *("binary-concrete", "factor-analysis", "logistic-factor-analysis", "low-rank-vae", "nonlinear-factor-analysis"),
     *("nonlinear-gaussian-belief-network", "power-spherical-vae", "reweighted-wake-sleep", "sigmoid-belief-network"),
     *("straight-through", "student-t-latents", "mopoe", "mvtcae", "vq-vae-ema", "mlq-vae", "renyi"),
+    *("dirichlet-vae", "dreg", "gamma-vae", "jmvae", "residual-vq", "student-t-vae"),
     *("log-cosh-vae", "rae-sn", "renyi-divergence", "riemannian-hamiltonian-vae"),
 )
 """Recipes that differ from one in the quick suite by an option or a density with tests of its own: in `make long`."""

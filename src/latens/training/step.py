@@ -70,7 +70,8 @@ def make_program(
     moves = type(objective).after_update is not AbstractObjective.after_update
 
     def init(key: Key) -> TrainState:
-        opt_state = optimizer.transform.init(trainable)
+        # One program for all of it: array by array they would be compiled one by one.
+        opt_state = jax.jit(optimizer.transform.init)(trainable)
         return TrainState(trainable, fixed, opt_state, key, jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32))
 
     def step(state: TrainState, batch: Batch, check_gradients: bool) -> tuple[TrainState, StepInfo]:
