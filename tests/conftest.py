@@ -5,6 +5,7 @@ import os
 import signal
 import zlib
 from collections.abc import Callable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import jax
@@ -22,6 +23,9 @@ CACHE = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cach
 # Most of a test's time is compiling, which takes half as long without XLA's optimisations. `make long` runs every test
 # with them, as users do.
 PLAIN = os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+if PLAIN == "1" and version("jaxlib").startswith("0.10."):  # an unknown flag would end the process
+    QUICK = "--xla_cpu_parallel_codegen_split_count=1 --xla_cpu_use_fusion_emitters=false"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}".strip()
 
 jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_disable_most_optimizations", PLAIN.lower() in ("1", "true"))
