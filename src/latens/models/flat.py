@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from latens.distributions import AbstractDistribution
+from latens.distributions import AbstractDistribution, log_prob
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
 from latens.models.missingness import SelfMasking
 from latens.models.priors import AbstractModelPrior
@@ -43,8 +43,8 @@ class LatentModel(AbstractLatentModel):
     def log_joint(
         self, z: Any, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
     ) -> tuple[Nats, Nats]:
-        log_prior, log_likelihood = super().log_joint(z, x, cond=cond, mask=mask, key=key)
-        if self.missingness is None:
-            return log_prior, log_likelihood
         likelihood: Any = self.likelihood(z, cond=cond, key=key)
-        return log_prior, log_likelihood + self.missingness(likelihood, x, mask)
+        log_likelihood = log_prob(likelihood, x, mask)
+        if self.missingness is not None:
+            log_likelihood = log_likelihood + self.missingness(likelihood, x, mask)
+        return self.prior(cond=cond).log_prob(z), log_likelihood

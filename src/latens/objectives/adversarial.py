@@ -15,7 +15,7 @@ from latens.data.batches import Batch
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
 from latens.objectives.reconstruction import reconstruct
-from latens.objectives.roles import evidence, flat_codes, prior_samples, require, stopped
+from latens.objectives.roles import evidence, flat_codes, prior_samples, require_kl, require_weight, stopped
 from latens.shapes import Array, Float, Int, Key, Nats
 
 Critic = Callable[..., Array]
@@ -77,8 +77,8 @@ class FactorVAE(AbstractObjective):
     kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
 
     def __check_init__(self) -> None:
-        require(self.weight >= 0.0, f"the weight must be 0 or more, not {self.weight}.", "weight")
-        require(self.kl in ("analytic", "sampled"), f"no kl {self.kl!r}.", "kl", "Use analytic or sampled.")
+        require_weight(self.weight)
+        require_kl(self.kl)
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
@@ -92,7 +92,7 @@ class FactorVAE(AbstractObjective):
         metrics = {
             **parts.metrics,
             "total_correlation": weighted(ratio, batch),
-            **_critic_metrics(self.critic, own, codes, shuffled, batch),
+            **critic_metrics(self.critic, own, codes, shuffled, batch),
         }
         loss = -mean(metrics["elbo"]) + self.weight * mean(metrics["total_correlation"])
         return value_with_gradient(loss, loss + own), metrics
@@ -115,7 +115,7 @@ class AAE(AbstractObjective):
     weight: float = eqx.field(static=True, default=1.0)
 
     def __check_init__(self) -> None:
-        require(self.weight >= 0.0, f"the weight must be 0 or more, not {self.weight}.", "weight")
+        require_weight(self.weight)
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
@@ -127,7 +127,7 @@ class AAE(AbstractObjective):
         own = critic_loss(self.critic, prior, codes, batch)
         metrics = {
             "log_likelihood": weighted(log_likelihood, batch),
-            **_critic_metrics(self.critic, own, prior, codes, batch),
+            **critic_metrics(self.critic, own, prior, codes, batch),
         }
         loss = -mean(metrics["log_likelihood"]) + self.weight * taken
         return value_with_gradient(loss, loss + own), metrics
@@ -162,7 +162,7 @@ class AdversarialBayes(AbstractObjective):
             "critic_elbo": weighted(log_likelihood - ratio, batch),
             "log_likelihood": weighted(log_likelihood, batch),
             "critic_kl": weighted(ratio, batch),
-            **_critic_metrics(self.critic, own, beside(codes), beside(prior), batch),
+            **critic_metrics(self.critic, own, beside(codes), beside(prior), batch),
         }
         loss = -mean(metrics["critic_elbo"])
         return value_with_gradient(loss, loss + own), metrics
@@ -172,7 +172,7 @@ def _observed(x: Array, mask: Array) -> Array:
     return jnp.where(mask, x, jnp.zeros_like(x))
 
 
-def _critic_metrics(
+def critic_metrics(
     critic: Critic, loss: Nats, positive: Float[Array, "B n"], negative: Float[Array, "B n"], batch: Batch
 ) -> Metrics:
     return {

@@ -11,7 +11,7 @@ from latens.distributions import Affine, DiagonalNormal, kl, log_prob
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
-from latens.objectives.roles import evidence, require
+from latens.objectives.roles import evidence, require, require_kl
 from latens.shapes import AnyArray, Array, Float, Int, Key, Nats
 from latens.trees import realise
 
@@ -36,7 +36,7 @@ class GECO(AbstractObjective):
     num_samples: int = eqx.field(static=True, default=1)
 
     def __check_init__(self) -> None:
-        require(self.kl in ("analytic", "sampled"), f"no kl {self.kl!r}.", "kl", "Use analytic or sampled.")
+        require_kl(self.kl)
         require(self.num_samples >= 1, f"num_samples must be 1 or more, not {self.num_samples}.", "num_samples")
         finite = -1e30 < self.bound < 1e30
         require(finite, f"the bound must be a number of nats, not {self.bound}.", "bound")
@@ -75,7 +75,7 @@ class SigmaVAE(AbstractObjective):
     kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
 
     def __check_init__(self) -> None:
-        require(self.kl in ("analytic", "sampled"), f"no kl {self.kl!r}.", "kl", "Use analytic or sampled.")
+        require_kl(self.kl)
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]

@@ -12,7 +12,7 @@ from latens.distributions import AbstractFactorised, Divergence, divergence_term
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted, without_padding
 from latens.objectives.draws import Statistic, draw
-from latens.objectives.roles import require
+from latens.objectives.roles import require, require_kl
 from latens.shapes import Array, Float, Int, Key, Nats
 from latens.trees import partition_trainable
 
@@ -48,7 +48,7 @@ class ELBO(AbstractObjective):
     order: float = eqx.field(static=True, default=2.0)
 
     def __check_init__(self) -> None:
-        require(self.kl in ("analytic", "sampled"), f"no kl {self.kl!r}.", "kl", "Use analytic or sampled.")
+        require_kl(self.kl)
         kinds = get_args(Divergence)
         require(self.divergence in kinds, f"no divergence {self.divergence!r}.", "divergence", f"One of {kinds}.")
         require(self.order > 0.0, f"the order must be above 0, not {self.order}.", "order")

@@ -12,7 +12,15 @@ from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.networks import ACTIVATIONS, Dense
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
-from latens.objectives.roles import Evidence, evidence, flat_codes, prior_samples, require, stopped
+from latens.objectives.roles import (
+    Evidence,
+    evidence,
+    flat_codes,
+    prior_samples,
+    require_kl,
+    require_weight,
+    stopped,
+)
 from latens.shapes import AnyArray, Array, Float, Int, Key, Nats, PyTree
 from latens.trees import realise
 
@@ -70,8 +78,8 @@ class VAEGAN(AbstractObjective):
     kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
 
     def __check_init__(self) -> None:
-        require(self.weight >= 0.0, f"the weight must be 0 or more, not {self.weight}.", "weight")
-        require(self.kl in ("analytic", "sampled"), f"no kl {self.kl!r}.", "kl", "Use analytic or sampled.")
+        require_weight(self.weight)
+        require_kl(self.kl)
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]

@@ -11,7 +11,7 @@ from latens.distributions import AbstractFactorised
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
-from latens.objectives.roles import evidence, flat_codes, require
+from latens.objectives.roles import evidence, flat_codes, require, require_kl
 from latens.shapes import AnyArray, Array, Bool, Float, Int, Key, Nats, UInt32
 
 NOTHING = -1e30
@@ -144,7 +144,7 @@ class DIP(AbstractObjective):
 
     def __check_init__(self) -> None:
         require(self.variant in (1, 2), f"no variant {self.variant}.", "variant", "Use 1 or 2.")
-        require(self.kl in ("analytic", "sampled"), f"no kl {self.kl!r}.", "kl", "Use analytic or sampled.")
+        require_kl(self.kl)
         for name in ("off_diagonal", "diagonal"):
             require(getattr(self, name) >= 0.0, f"a weight below 0: {getattr(self, name)}.", name)
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from latens.data.batches import Batch
 from latens.models import AbstractLatentModel
-from latens.objectives.adversarial import Critic, _critic_metrics, critic_loss, logits
+from latens.objectives.adversarial import Critic, critic_loss, critic_metrics, logits
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
 from latens.objectives.draws import path_to
 from latens.objectives.roles import flat_codes, prior_samples, stopped
@@ -48,7 +48,7 @@ class LikelihoodFree(AbstractObjective):
         own = critic_loss(self.critic, inferred, simulated, batch)
         metrics = {
             "critic_bound": weighted(-ratio, batch),
-            **_critic_metrics(self.critic, own, inferred, simulated, batch),
+            **critic_metrics(self.critic, own, inferred, simulated, batch),
         }
         loss = -mean(metrics["critic_bound"])
         return value_with_gradient(loss, loss + passes + own), metrics

@@ -10,7 +10,7 @@ from latens.data.batches import Batch
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
 from latens.objectives.reconstruction import reconstruct
-from latens.objectives.roles import evidence, flat_codes, prior_samples, require
+from latens.objectives.roles import evidence, flat_codes, prior_samples, require, require_kl, require_weight
 from latens.shapes import Array, Bool, Float, Int, Key, Nats
 
 KernelForm = Literal["imq", "rbf"]
@@ -120,7 +120,7 @@ class InfoVAE(AbstractObjective):
 
     def __check_init__(self) -> None:
         _check_kernel(self.kernel, self.bandwidth, self.estimator)
-        require(self.kl in ("analytic", "sampled"), f"no kl {self.kl!r}.", "kl", "Use analytic or sampled.")
+        require_kl(self.kl)
         require(self.alpha <= 1.0, f"alpha above 1 would pay for divergence: {self.alpha}.", "alpha")
         require(self.alpha + self.weight >= 1.0, "alpha + weight below 1 would pay for discrepancy.", "weight")
 
@@ -155,7 +155,7 @@ class WAE(AbstractObjective):
 
     def __check_init__(self) -> None:
         _check_kernel(self.kernel, self.bandwidth, self.estimator)
-        require(self.weight >= 0.0, f"the weight must be 0 or more, not {self.weight}.", "weight")
+        require_weight(self.weight)
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
@@ -184,7 +184,7 @@ class SlicedWasserstein(AbstractObjective):
     num_projections: int = eqx.field(static=True, default=50)
 
     def __check_init__(self) -> None:
-        require(self.weight >= 0.0, f"the weight must be 0 or more, not {self.weight}.", "weight")
+        require_weight(self.weight)
         number = self.num_projections
         require(number >= 1, f"num_projections must be 1 or more, not {number}.", "num_projections")
 

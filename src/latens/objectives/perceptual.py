@@ -13,7 +13,7 @@ from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
 from latens.objectives.feature_matching import decoded
-from latens.objectives.roles import evidence, require
+from latens.objectives.roles import evidence, require, require_kl
 from latens.shapes import Array, Float, Int, Key, Nats, Shaped
 from latens.trees import realise
 
@@ -105,7 +105,7 @@ class PerceptualSimilarity(AbstractObjective):
     def __check_init__(self) -> None:
         require(self.weight > 0.0, f"the weight must be above 0, not {self.weight}.", "weight")
         require(self.value_range > 0.0, f"the range must be above 0, not {self.value_range}.", "value_range")
-        require(self.kl in ("analytic", "sampled"), f"no kl {self.kl!r}.", "kl", "Use analytic or sampled.")
+        require_kl(self.kl)
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]

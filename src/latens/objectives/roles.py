@@ -125,3 +125,13 @@ def require(holds: bool, message: str, where: str, fix: str = "") -> None:
     """**Raises:** ConfigError at `objective.<where>` unless the condition holds."""
     if not holds:
         raise ConfigError(message, where=f"objective.{where}", fix=fix)
+
+
+def require_kl(kl: str) -> None:
+    """**Raises:** ConfigError unless `kl` says how the divergence is found: "analytic" or "sampled"."""
+    require(kl in ("analytic", "sampled"), f"no kl {kl!r}.", "kl", "Use analytic or sampled.")
+
+
+def require_weight(weight: float) -> None:
+    """**Raises:** ConfigError for a weight below 0."""
+    require(weight >= 0.0, f"the weight must be 0 or more, not {weight}.", "weight")

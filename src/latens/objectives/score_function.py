@@ -14,7 +14,7 @@ from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
 from latens.objectives.draws import draw
 from latens.objectives.importance import importance_bound
-from latens.objectives.roles import require, sampled_metrics
+from latens.objectives.roles import require, require_kl, sampled_metrics
 from latens.shapes import Array, Float, Int, Key, Nats
 
 
@@ -50,7 +50,7 @@ class ScoreFunction(AbstractObjective):
     def __check_init__(self) -> None:
         forms = ("none", "leave-one-out", "learned")
         require(self.baseline in forms, f"no baseline {self.baseline!r}.", "baseline", f"Use {', '.join(forms)}.")
-        require(self.kl in ("analytic", "sampled"), f"no kl {self.kl!r}.", "kl", "Use analytic or sampled.")
+        require_kl(self.kl)
         least = 2 if self.baseline == "leave-one-out" else 1
         require(
             self.num_samples >= least,

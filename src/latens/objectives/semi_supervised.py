@@ -12,7 +12,7 @@ from latens.errors import ConfigError
 from latens.models import AbstractLatentModel, SemiSupervised, Stacked
 from latens.models.semi_supervised import with_label
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
-from latens.objectives.roles import evidence, require
+from latens.objectives.roles import evidence, require, require_kl
 from latens.shapes import AnyArray, Array, Float, Int, Key, Nats
 from latens.trees import realise
 
@@ -43,7 +43,7 @@ class SemiSupervisedELBO(AbstractObjective):
     def __check_init__(self) -> None:
         require(self.alpha >= 0.0, f"alpha must be 0 or more, not {self.alpha}.", "alpha")
         require(self.num_samples >= 1, f"num_samples must be 1 or more, not {self.num_samples}.", "num_samples")
-        require(self.kl in ("analytic", "sampled"), f"no kl {self.kl!r}.", "kl", "Use analytic or sampled.")
+        require_kl(self.kl)
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
