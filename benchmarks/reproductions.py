@@ -60,7 +60,7 @@ def one(name: str, data: Dataset, batch: Batch, *, seed: int, steps: int) -> dic
     began = time.perf_counter()
     trained, result = train(experiment)
     seconds = time.perf_counter() - began
-    rows = log_marginal(trained.model, batch, num_samples=500, key=jax.random.key(0), samples_per_chunk=20)
+    rows = log_marginal(trained.model, batch, num_samples=500, key=jax.random.key(0))
     curve = [(r["step"], r["elbo"]) for r in result.history if r.get("event") == "epoch" and "elbo" in r]
     return {"model": name, "seed": seed, "rows": rows, "seconds": seconds, "curve": curve}
 

@@ -224,6 +224,8 @@ def test_networks_of_your_own(tmp_path: Path):
     np.testing.assert_allclose(linear.fit(x).transform(x)[:, 0], _standardised(x).sum(1), rtol=1e-4, atol=1e-4)
     with pytest.raises(ConfigError, match="Give its last layer 6 outputs"):
         VAE(3, encoder=encoder, steps=1).fit(x)
+    with pytest.raises(ConfigError, match="not one network"):
+        VAE(2, encoder=encoder, recipe="two-level", steps=1).fit(x)
 
 
 def _standardised(x: np.ndarray) -> np.ndarray:

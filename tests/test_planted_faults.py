@@ -17,8 +17,7 @@ import bound_checks
 import checks
 from latens import distributions, objectives, trees
 from latens.distributions import divergence
-from latens.models import base as model_base
-from latens.models import conditional, heads
+from latens.models import conditional, flat, heads
 from latens.networks import dense
 from latens.objectives import base, draws, elbo
 
@@ -223,7 +222,7 @@ FAULTS: dict[str, Fault] = {
         elbo, "weighted", divide_by_rows, bound_checks.check_weight_two
     ),
     "the mask as a factor lets NaN through": Fault(
-        model_base, "log_prob", masked_by_a_factor, bound_checks.check_masked_pixel
+        flat, "log_prob", masked_by_a_factor, bound_checks.check_masked_pixel
     ),
     "the encoder sees behind the mask": Fault(
         conditional.Conditional, "__call__", blind_to_masks, bound_checks.check_masked_pixel

@@ -66,12 +66,6 @@ def draw_classes(
     return axes, {"kind": kinds, "label": label, "component": component, **table}
 
 
-def in_turn(trained: TrainedModel, n: int) -> np.ndarray | None:
-    """The codes of n samples of a conditional model: its first classes in turn, so that columns are classes."""
-    classes = trained.preparation.classes
-    return np.arange(n) % min(classes, MOST_CLASSES) if classes else None
-
-
 def sample_columns(trained: TrainedModel, otherwise: int) -> tuple[int, str]:
     """How many columns a picture of samples has, one for each class where there are some; and what a title says."""
     columns = min(trained.preparation.classes, MOST_CLASSES)

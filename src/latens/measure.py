@@ -36,9 +36,6 @@ from latens.trained import TrainedModel
 
 ELBO_SAMPLES = 16
 
-SAMPLES_PER_CHUNK = 20
-"""Draws decoded at once: 500 rows of 20 draws of 784 pixels are 31 MB, and as fast as more."""
-
 HEADLINES = ("log_marginal", "cross_entropy_bound", "accuracy", "log_likelihood")
 """The number that stands for a model: the first of these that was measured."""
 
@@ -132,7 +129,7 @@ class _Work:
         self.discrete = preparation.dequantize or (whole and not self.grey)
         self.counts = whole and kind == "counts"
         self.cells = math.prod(data.schema.shape)
-        self.what = "" if self.counts else _what(trained, kind, self.grey)
+        self.what = "" if self.counts else what_density(trained, kind, self.grey)
         self.what += "given the label of each row; " if trained.preparation.classes else ""
         self.rows: np.ndarray = np.zeros(0)
         self._began = time.perf_counter()
@@ -162,7 +159,6 @@ class _Work:
             num_samples=self.num_samples,
             key=self.key,
             preparation=trained.preparation,
-            samples_per_chunk=SAMPLES_PER_CHUNK,
         ).astype(np.float64)
         how = f"importance sampling from the posterior, {self.num_samples} draws a row"
         how = "a lower bound, log p(x | z) + log p(z) at the one code of x" if self.point else how
@@ -254,7 +250,7 @@ class _Work:
         self.add("log_likelihood", rows, 1, f"{self.what}log p(x | z) at the code of x; an autoencoder has no p(x)")
 
 
-def _what(trained: TrainedModel, kind: str, grey: bool) -> str:
+def what_density(trained: TrainedModel, kind: str, grey: bool) -> str:
     """What the density is of, where that is not plain."""
     preparation = trained.preparation
     if grey:

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from latens import evaluation
-from latens.class_pictures import in_turn
+from latens.class_pictures import MOST_CLASSES
 from latens.config import VAEConfig
 from latens.data import Dataset, prepare_batch
 from latens.data.batches import Batch
@@ -60,7 +60,8 @@ class Source:
         return self.trained.data_units(values, mean=mean)
 
     def cond(self, n: int, codes: np.ndarray | None) -> dict[str, np.ndarray] | None:
-        return self.trained.condition(in_turn(self.trained, n) if codes is None else codes)
+        # In turn, so that the columns of a picture are classes.
+        return self.trained.condition(self.trained.in_turn(n, most=MOST_CLASSES) if codes is None else codes)
 
     def samples(self, n: int) -> np.ndarray:
         """Draws of whole rows."""

@@ -91,9 +91,10 @@ class TrainedModel:
         """The conditions of rows of these classes, one-hot vectors (n, C); None where nothing is conditioned."""
         return None if codes is None else {"label": np.eye(len(self.classes), dtype=np.float32)[codes]}
 
-    def in_turn(self, n: int) -> np.ndarray | None:
-        """The codes of n rows of a conditional model, every class in turn; None for other models."""
-        return np.arange(n) % self.preparation.classes if self.preparation.classes else None
+    def in_turn(self, n: int, *, most: int | None = None) -> np.ndarray | None:
+        """The codes of n rows of a conditional model, its (first `most`) classes in turn; None for other models."""
+        classes = self.preparation.classes
+        return np.arange(n) % (classes if most is None else min(classes, most)) if classes else None
 
     # --- events out ---
 

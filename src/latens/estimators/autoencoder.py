@@ -1,7 +1,6 @@
 """A plain autoencoder as a scikit-learn transformer, and the training of both autoencoders."""
 
-import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, TypeVar, no_type_check
 
 import equinox as eqx
@@ -28,6 +27,7 @@ from latens.estimators.base import (
     print_epochs,
     seed_of,
 )
+from latens.estimators.custom import Network, with_networks
 from latens.estimators.labels import codes_of, label_units, labelled
 from latens.evaluation.batched import map_rows
 from latens.experiment import Experiment, prepare, train
@@ -37,10 +37,6 @@ from latens.recipes.posteriors import posterior_of
 from latens.safefile import unpack
 from latens.shapes import Array, Key
 from latens.trained import TrainedModel
-
-Network = Callable[..., Any]
-"""A network (an equinox module or a function of one example), or a factory `(schema, key) -> network`."""
-
 
 Coder = TypeVar("Coder", bound="Autoencoder")
 
@@ -180,13 +176,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         return self._with_networks(recipe.build(schema, config, key=key), schema)
 
     def _with_networks(self, model: LatentModel, schema: Schema, experiment: Experiment | None = None) -> LatentModel:
-        """The model with the user's networks in the place of the recipe's."""
         key = jax.random.fold_in(jax.random.key(getattr(self, "seed_", 0)), 0x4E37)
-        for number, part in enumerate(("encoder", "decoder")):
-            given = getattr(self, part)
-            if given is not None:
-                network = given(schema, jax.random.fold_in(key, number)) if _is_factory(given) else given
-                model = eqx.tree_at(lambda m, p=part: getattr(m, p).network, model, network)
+        model = with_networks(model, schema, encoder=self.encoder, decoder=self.decoder, key=key)
         if experiment is not None:
             # Trace one row: a network of a wrong size is named before training starts.
             row = jax.ShapeDtypeStruct(schema.shape, jnp.int32 if experiment.preparation.integer else jnp.float32)
@@ -290,15 +281,3 @@ def _log_likelihood(model: LatentModel, batch: Batch, key: Key) -> Array:
         return log_prob(model.likelihood(posterior.mean()), x)
 
     return jax.vmap(one_row)(batch.x)
-
-
-def _is_factory(network: Network) -> bool:
-    """Whether this makes a network: it takes a `schema`, or two arguments by position. Modules are networks."""
-    if isinstance(network, eqx.Module):
-        return False
-    try:
-        parameters = inspect.signature(network).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    needed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
-    return len(needed) == 2 or any(p.name == "schema" for p in parameters)

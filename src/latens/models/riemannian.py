@@ -71,8 +71,8 @@ class Metric(eqx.Module):
 def eliminated(matrix: Float[Array, "n n"]) -> tuple[Float[Array, "n n"], Float[Array, " n"]]:
     """Gaussian elimination without exchanges: the columns below the pivots (unit diagonal), and the pivots.
 
-    Right for positive definite matrices and those near the identity. Written out, because calls of LAPACK out of a
-    compiled loop of batches can wait for each other for ever on machines with few cores.
+    Right for positive definite matrices and those near the identity. Written out, because a batch of rows is then one
+    program, where LAPACK is called for each small matrix.
     """
 
     def step(rest: Array, column: Array) -> tuple[Array, tuple[Array, Array]]:

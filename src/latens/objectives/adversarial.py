@@ -144,6 +144,7 @@ class AdversarialBayes(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "critic_elbo"
+    critic_sees: ClassVar[tuple[Literal["codes", "row"], ...]] = ("codes", "row")
 
     critic: Critic
 

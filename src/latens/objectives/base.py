@@ -20,11 +20,12 @@ class AbstractObjective(eqx.Module):
     """`objective(model, batch, *, key, step) -> (number to minimise, metrics)`.
 
     `monitor` names the metric that early stopping and "best" look at, and `maximise` its direction; it is computed at
-    beta 1, without penalties.
+    beta 1, without penalties. `critic_sees` says what enters the critic of an objective that has one.
     """
 
     monitor: ClassVar[str]
     maximise: ClassVar[bool] = True
+    critic_sees: ClassVar[tuple[Literal["codes", "row"], ...]] = ("codes",)
 
     @abstractmethod
     def __call__(

@@ -30,6 +30,11 @@ class FeatureCritic(eqx.Module):
 
     network: Dense
 
+    @classmethod
+    def of(cls, network: "Dense | FeatureCritic") -> "FeatureCritic":
+        """The critic that a network is."""
+        return network if isinstance(network, cls) else cls(network)
+
     def __call__(self, x: Float[Array, " n"]) -> Float[Array, ""]:
         return self.logit(self.features(x))
 
@@ -66,14 +71,15 @@ class VAEGAN(AbstractObjective):
     in the critic's own moving units, `critic_loss` in nats, `critic_accuracy` (one half where rows pass for data); and
     `elbo`, `log_likelihood`, `kl` are those of the model with its own likelihood, which is not what was trained.
 
-    **Arguments:** `critic` a `FeatureCritic` on the flat row, trained with the model; `weight` $\gamma$ of the features
-    beside the adversarial term; `kl` "analytic" or "sampled". **Raises:** ConfigError, also for a likelihood without a
-    mean by variable.
+    **Arguments:** `critic` a network (or `FeatureCritic`) on the flat row, trained with the model; `weight` $\gamma$
+    of the features beside the adversarial term; `kl` "analytic" or "sampled". **Raises:** ConfigError, also for a
+    likelihood without a mean by variable.
     """
 
     monitor: ClassVar[str] = "elbo"
+    critic_sees: ClassVar[tuple[Literal["codes", "row"], ...]] = ("row",)
 
-    critic: FeatureCritic
+    critic: FeatureCritic = eqx.field(converter=FeatureCritic.of)
     weight: float = eqx.field(static=True, default=1.0)
     kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
 

@@ -41,6 +41,7 @@ class ScoreFunction(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "elbo"
+    critic_sees: ClassVar[tuple[Literal["codes", "row"], ...]] = ("row",)
 
     num_samples: int = eqx.field(static=True, default=5)
     baseline: Literal["none", "leave-one-out", "learned"] = eqx.field(static=True, default="leave-one-out")

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from msgspec import structs
 from msgspec.structs import replace
 
 from latens.config import NetworkConfig, VAEConfig
@@ -94,7 +93,7 @@ def _hierarchy(
     if (whole := posterior_of(posterior).hierarchy) is not None:
         return _of_its_own(whole, schema, config, encoder, decoder, key=key)
     # Above a point (an autoencoder with a second VAE on its codes) stand Normals.
-    above_it = posterior if posterior.kind != "deterministic" else structs.replace(posterior, kind="normal")
+    above_it = posterior if posterior.kind != "deterministic" else replace(posterior, kind="normal")
     network = config.network
     sizes = [(size,) for size in (posterior.latent_dim or 1, *posterior.levels)]
     up, down = [encoder], []
@@ -120,7 +119,7 @@ def _of_its_own(
     posterior, network = config.posterior, config.network
     top = prior_part(schema, config, (posterior.levels[-1],), key=key)
     options = read_options(posterior_of(posterior).options, posterior.options, "posterior")
-    normal = posterior_head(structs.replace(posterior, kind="normal", options={}), (1,), key=key)
+    normal = posterior_head(replace(posterior, kind="normal", options={}), (1,), key=key)
     shared = {"level_hidden": network.level_hidden, "network": network_options(network), "normal": normal}
     return whole(posterior, options, encoder, decoder, top, **shared, key=key)
 

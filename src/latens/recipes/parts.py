@@ -74,6 +74,12 @@ def fields_of(kind: type) -> dict[str, Any]:
     return found
 
 
+def needs(kind: type, name: str) -> bool:
+    """Whether a part has a field of that name without a default."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    return name in fields and fields[name].default is dataclasses.MISSING
+
+
 def defaults_of(kind: type) -> dict[str, Any]:
     """The options of a part with their defaults; "needed" where there is none."""
     fields = {field.name: field for field in dataclasses.fields(kind)}

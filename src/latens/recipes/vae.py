@@ -1,6 +1,5 @@
 """What is decided from the data, and the stages of a variational autoencoder's training."""
 
-import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -16,13 +15,13 @@ from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_lik
 from latens.errors import ConfigError
 from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
-from latens.objectives import AbstractObjective, FeatureCritic
+from latens.objectives import AbstractObjective
 from latens.recipes.base import Recipe, Size
 from latens.recipes.building import build
 from latens.recipes.codes import whole_groups
 from latens.recipes.conditions import preparation
 from latens.recipes.optimizing import optimizer_of
-from latens.recipes.parts import DETERMINISTIC, OBJECTIVES, fields_of, lookup, make, replace_field
+from latens.recipes.parts import DETERMINISTIC, OBJECTIVES, fields_of, lookup, make, needs, replace_field
 from latens.recipes.posteriors import posterior_of
 from latens.training import Budget, Stage
 
@@ -172,15 +171,11 @@ def make_objective(config: VAEConfig, size: Size, cells: int) -> AbstractObjecti
     kind, given = lookup(OBJECTIVES, chosen.name, "objective.name"), {}
     if "num_rows" in fields_of(kind) and options.get("estimator") == "stratified":
         options.setdefault("num_rows", size.rows)
-    critics = [field for field in dataclasses.fields(kind) if field.name == "critic"]
-    sees_row = options.get("baseline") == "learned"
-    if critics and (sees_row or critics[0].default is dataclasses.MISSING):
+    if needs(kind, "critic") or options.get("baseline") == "learned":
         key = jax.random.fold_in(jax.random.key(config.training.seed), 0xC217)
-        latents = posterior_of(config.posterior).size(config.posterior) + sum(config.posterior.levels)
-        only_row = sees_row or chosen.name == "vae-gan"
-        size_in = (0 if only_row else latents) + (cells if only_row or chosen.name == "adversarial-bayes" else 0)
-        critic = Dense([size_in, *CRITIC, 1], activation="silu", key=key)
-        given["critic"] = FeatureCritic(critic) if chosen.name == "vae-gan" else critic
+        sizes = {"codes": posterior_of(config.posterior).size(config.posterior) + sum(config.posterior.levels)}
+        size_in = sum((sizes | {"row": cells})[part] for part in kind.critic_sees)
+        given["critic"] = Dense([size_in, *CRITIC, 1], activation="silu", key=key)
     objective = make(kind, options, "objective", **given)
     if chosen.beta_warmup_epochs:
         if "beta" not in fields_of(kind):
