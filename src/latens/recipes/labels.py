@@ -31,6 +31,7 @@ from latens.recipes.clustering import as_plain, with_clusters
 from latens.recipes.conditions import num_classes, preparation
 from latens.recipes.likelihoods import encoder_input
 from latens.recipes.optimizing import optimizer_of
+from latens.recipes.spreading import with_spread_labels
 from latens.shapes import Key
 from latens.training import Budget, Stage
 from latens.trees import Frozen
@@ -79,7 +80,9 @@ def _on_codes(config: VAEConfig, classes: int, class_logits: Any, *, key: Key) -
 
 
 def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
-    """M2: one stage. M2 on codes: the model of x by its ELBO, then, with that fixed, the model of its codes."""
+    """M2: one stage. M2 on codes: the model of x by its ELBO; with that fixed, the model of its codes, first from
+    labels spread over neighbouring codes, without which tens of epochs find no classes, then from the given ones alone.
+    """
     objective = vae.make_objective(config, size, math.prod(schema.shape))
     if config.objective.name != "semi-supervised":
         raise ConfigError(f"{config.objective.name} knows no labels to predict.", where="objective.name",
@@ -100,7 +103,14 @@ def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
         lower, upper = model.parts
         return Stacked(Frozen(lower), upper)
 
-    return _first(config, size, OnLower(ELBO()), first), _last(config, size, OnUpper(objective), second)
+    def spread(model: Any, data: Dataset) -> Dataset:
+        classes, seed = num_classes(schema, config), config.training.seed
+        return with_spread_labels(model.parts[0], data, prepare, classes=classes, seed=seed)
+
+    prepare = preparation(schema, config)
+    upper = OnUpper(objective)
+    warm = dataclasses.replace(_first(config, size, upper, second), data=spread)
+    return _first(config, size, OnLower(ELBO()), first), warm, _last(config, size, upper, second)
 
 
 def _last(config: VAEConfig, size: Size, objective: AbstractObjective, start: Callable[..., Any]) -> Stage:
@@ -125,9 +135,15 @@ def _stage(
 
 # --- clustering ---
 
+FIRST_BETA = 0.1
+"""The weight of the KL while codes are learned that are to be clustered."""
+
 
 def plan_clusters(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
-    """A plain model first; then a mixture is fitted to its codes, and trained on as the prior."""
+    """A nearly plain autoencoder first; then a mixture is fitted to its codes, and trained on as the prior.
+
+    A KL of full weight would pull the clusters into one before anything has found them.
+    """
     if config.prior.kind != "mixture":
         raise ConfigError("clusters are the components of a mixture prior.", where="prior.kind",
                           fix="Leave prior.kind as it is, or use another recipe.")  # fmt: skip
@@ -142,7 +158,7 @@ def plan_clusters(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage,
         return with_clusters(model, data, prepare, components=components, seed=seed)
 
     objective = vae.make_objective(config, size, math.prod(schema.shape))
-    return _first(config, size, ELBO(kl="sampled"), first), _last(config, size, objective, second)
+    return _first(config, size, ELBO(kl="sampled", beta=FIRST_BETA), first), _last(config, size, objective, second)
 
 
 def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:

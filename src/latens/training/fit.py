@@ -93,6 +93,7 @@ class _StageRun:
     # --- the loop ---
 
     def train(self) -> None:
+        self.data = self.stage.data(self.current_model(), self.data)
         if self.loop.step == 0:
             self.emit("start", {})
         while not self.loop.finished:
