@@ -21,7 +21,7 @@ from hand_written import matmul_rate
 from latens.data import Preparation
 from latens.data.batches import as_batch
 from latens.distributions import StandardNormal
-from latens.evaluation import log_marginal
+from latens.evaluation import importance_sampling, log_marginal
 from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead
 from latens.networks import Dense
 
@@ -61,11 +61,16 @@ def main() -> None:
         run(num_samples)
         memory[num_samples] = round(peak_megabytes(), 1)
     run(arguments.samples)
-    rates, times = matmul_rate(), []
+    options = {"num_samples": arguments.samples, "key": key}
+    importance_sampling(vae, batch, **options)
+    rates, times, diagnosed = matmul_rate(), [], []
     for _ in range(arguments.repeats):
         began = time.perf_counter()
         values = run(arguments.samples)
         times.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        importance_sampling(vae, batch, **options)
+        diagnosed.append(time.perf_counter() - began)
     rates += matmul_rate()
     seconds, matmul = statistics.median(times), statistics.median(rates)
     work = 2 * DECODER_WEIGHTS * arguments.samples * arguments.rows / seconds / 1e9
@@ -77,6 +82,8 @@ def main() -> None:
         "gflops": round(work, 1),
         "matmul_gflops": round(matmul, 1),
         "share_of_matmul": round(work / matmul, 3),
+        # The same draws with errors, effective sample sizes and Pareto k.
+        "with_diagnostics_over_without": round(statistics.median(b / a for a, b in zip(times, diagnosed)), 3),
         "peak_megabytes": memory,
         "mean": round(float(np.mean(values)), 3),
         "jax": jax.__version__,

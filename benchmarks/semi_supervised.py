@@ -23,7 +23,13 @@ from latens.experiment import prepare, train
 from latens.recipes import get_recipe
 
 SETTINGS = {
-    "m1-m2": {"network.hidden": "500", "training.pretrain_epochs": 15, "training.epochs": 20},
+    "m1-m2": {
+        "network.hidden": "500",
+        "label.latent_dim": 10,
+        "optimizer.learning_rate": 3e-3,
+        "training.pretrain_epochs": 8,
+        "training.epochs": 3,
+    },
     "m2": {"network.hidden": "500", "posterior.latent_dim": 50, "training.epochs": 10},
 }
 """Beside the recipe's own: the paper's widths, and a budget of minutes."""

@@ -199,3 +199,11 @@ def test_wine_quality_table(shared_data: Path) -> None:
         pytest.skip("no tables beside the checkout")
     data = load(path, label="quality")
     assert (data.x.shape, data.schema.classes) == ((1599, 11), ("3", "4", "5", "6", "7", "8"))
+
+
+@pytest.mark.parametrize("name", ["digits", "wine", "iris", "breast-cancer"])
+def test_a_known_data_set_read_again_for_a_trained_model_is_the_same(name):
+    first = load(name)
+    again = load(name, schema=first.schema)
+    np.testing.assert_array_equal(again.label, first.label)
+    assert again.fingerprint == first.fingerprint

@@ -10,25 +10,9 @@ from numpy.typing import ArrayLike
 
 from latens.atomic import write_atomic
 from latens.data import Schema
+from latens.data.schema import image_shape as image_shape
 from latens.errors import UsageError
 from latens.figures.images import as_images, mosaic
-
-SMALLEST_SIDE = 8  # 16 yes-or-no answers are not a picture of 4 by 4
-
-
-def image_shape(schema: Schema) -> tuple[int, ...] | None:
-    """(H, W) or (H, W, C) of rows that are pictures, else None.
-
-    Pictures are rows with two axes, or three of which the last has length 1 or 3; and unnamed rows of one axis whose
-    cells are binary, levels or in [0, 1] and whose length is a square, 8 by 8 or more (784 is 28 by 28).
-    """
-    shape = schema.shape
-    if len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3)):
-        return shape
-    if len(shape) == 1 and schema.columns is None and schema.kind != "real":
-        side = math.isqrt(shape[0])
-        return (side, side) if side * side == shape[0] and side >= SMALLEST_SIDE else None
-    return None
 
 
 def shown(schema: Schema, values: ArrayLike, limits: tuple[float, float] | None = None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Data sets known by name: scikit-learn's own, and MNIST and Fashion-MNIST from a copy or downloaded and checked."""
+"""Data sets known by name: scikit-learn's own, drawn shapes, MNIST and Fashion-MNIST (a copy, or downloaded)."""
 
 import gzip
 import importlib.util
@@ -11,6 +11,7 @@ import numpy as np
 
 from latens.data.formats import read_path
 from latens.data.raw import Raw, Roles
+from latens.data.shapes import known_shapes
 from latens.errors import DataError
 
 _IDX_FILES = (
@@ -118,6 +119,7 @@ def _pictures(name: str) -> Callable[[], Raw]:
 
 KNOWN: dict[str, Callable[[], Raw]] = {
     "digits": digits,
+    "shapes": known_shapes,
     "mnist": _pictures("mnist"),
     "fashion-mnist": _pictures("fashion-mnist"),
     "wine": _table("load_wine"),

@@ -9,6 +9,7 @@ from latens.errors import ModelFileError, nearest
 Kind = Literal["binary", "levels", "unit", "real", "counts"]
 """What a cell holds: 0 or 1; an integer 0..levels-1; a number in [0, 1]; any real number; a whole number from 0 on."""
 
+SMALLEST_SIDE = 8  # 16 yes-or-no answers are not a picture of 4 by 4
 MAX_CELLS = 2**27
 MAX_LEVELS = 65536
 MAX_CLASSES = 65536
@@ -87,6 +88,21 @@ class Schema:
         if abs(shift) > MAX_SHIFT or not MIN_SCALE <= scale <= MAX_SCALE:
             _bad("schema.scale", f"a shift of {shift:g} and a scale of {scale:g} do not survive float32.")
         return cls(shape, kind, levels, columns, classes, shift, scale)
+
+
+def image_shape(schema: Schema) -> tuple[int, ...] | None:
+    """(H, W) or (H, W, C) of rows that are pictures, else None.
+
+    Pictures are rows with two axes, or three of which the last has length 1 or 3; and unnamed rows of one axis whose
+    cells are binary, levels or in [0, 1] and whose length is a square, 8 by 8 or more (784 is 28 by 28).
+    """
+    shape = schema.shape
+    if len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3)):
+        return shape
+    if len(shape) == 1 and schema.columns is None and schema.kind != "real":
+        side = math.isqrt(shape[0])
+        return (side, side) if side * side == shape[0] and side >= SMALLEST_SIDE else None
+    return None
 
 
 def _bad(where: str, message: str) -> NoReturn:

@@ -32,9 +32,9 @@ def load(
 
     **Arguments:**
 
-    - `spec`: "digits", "mnist", "fashion-mnist", "wine", "breast-cancer", "iris"; a path (.npy, .npz, IDX, a folder
-      with MNIST-named IDX files, .csv and the like, .parquet, .h5, .h5ad, a folder of pictures); an array of shape
-      (n, ...), a sparse matrix, a pandas or polars frame, an AnnData object.
+    - `spec`: "digits", "shapes", "mnist", "fashion-mnist", "wine", "breast-cancer", "iris"; a path (.npy, .npz, IDX,
+      a folder with MNIST-named IDX files, .csv and the like, .parquet, .h5, .h5ad, a folder of pictures); an array of
+      shape (n, ...), a sparse matrix, a pandas or polars frame, an AnnData object.
     - `label`, `row_id`, `weight`: the name of a column, of a .npz or HDF5 key or of a column of `obs`, or an array
       with one value for each row. `label` may also be a .npy file, or "none" to leave labels out.
     - `missing`: None refuses NaN; "nan" makes NaN cells missing: they form the mask, and `x` holds the mean of the
@@ -65,7 +65,9 @@ def load(
     codes = None
     labels = given.get("label", raw.label)
     if labels is not None:
-        codes, classes = encode_labels(labels, n, where, found.classes)
+        # A known data set numbers its classes, so its labels are not their names, also where the schema has these.
+        numbered = "label" not in given and raw.classes is not None and raw.classes == found.classes
+        codes, classes = encode_labels(labels, n, where, None if numbered else found.classes)
         if found.classes is None:
             titles = raw.classes if raw.classes is not None and len(raw.classes) == len(classes) else classes
             found = dataclasses.replace(found, classes=titles)

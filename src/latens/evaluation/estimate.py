@@ -29,7 +29,7 @@ class Estimate:
         rows = np.asarray(rows, np.float64)
         weight = np.ones(len(rows)) if weight is None else np.asarray(weight, np.float64)
         share = weight / weight.sum()
-        value = float(np.sum(share * rows))
+        value = float(np.sum(weight * rows) / np.sum(weight))
         n = len(rows)
         spread = float(np.sqrt(np.sum(share**2 * (rows - value) ** 2) * n / (n - 1))) if n > 1 else float("nan")
         return cls(value, spread, num_samples, n, protocol=protocol)
@@ -49,5 +49,6 @@ class Estimate:
 
     def __str__(self) -> str:
         if np.isnan(self.standard_error):
-            return f"{self.value:.2f} {self.unit} (one row: no standard error)"
+            why = "one row: no" if self.n == 1 else "no"
+            return f"{self.value:.2f} {self.unit} ({why} standard error)"
         return f"{self.value:.2f} ± {self.standard_error:.2f} {self.unit}"

@@ -1,5 +1,6 @@
 """A posterior made better for single rows: gradient steps on its parameters, from the encoder's start."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -18,9 +19,10 @@ from latens.distributions import (
     FullNormal,
     LowRankNormal,
 )
+from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
 from latens.evaluation.batched import map_rows
-from latens.shapes import Array, Key, Nats
+from latens.shapes import Array, Float, Key, Nats
 
 
 class Refined(NamedTuple):
@@ -75,31 +77,55 @@ def _refine(
         own = jax.random.fold_in(key, row_id)
         posterior = model.posterior(x, cond=cond, mask=mask)
         _check(posterior)
-        start, static = eqx.partition(posterior, eqx.is_inexact_array)
 
-        def bound(parameters: Any, key: Key, count: int) -> Nats:
-            q: Any = eqx.combine(parameters, static)
-            still: Any = eqx.combine(jax.lax.stop_gradient(parameters), static)
+        def log_joint(z: Any) -> Nats:
+            return sum(model.log_joint(z, x, cond=cond, mask=mask), start=jnp.zeros(()))
 
-            def one(key: Key) -> Nats:
-                z = q.sample(key=key)
-                return sum(model.log_joint(z, x, cond=cond, mask=mask)) - still.log_prob(z)
-
-            return jnp.mean(jax.vmap(one)(jax.random.split(key, count)))
-
-        adam = optax.adam(optax.cosine_decay_schedule(-learning_rate, max(steps, 1)))  # upwards
-
-        def step(index: Array, carry: tuple) -> tuple:
-            slope = jax.grad(bound)(carry[0], jax.random.fold_in(own, index), num_samples)
-            updates, state = adam.update(slope, carry[1])
-            return optax.apply_updates(carry[0], updates), state
-
-        refined, _ = jax.lax.fori_loop(0, steps, step, (start, adam.init(start)))
+        options = {"steps": steps, "learning_rate": learning_rate, "num_samples": num_samples}
+        refined = ascend(log_joint, posterior, key=own, **options)
         last = jax.random.fold_in(own, steps)
-        values = [bound(parameters, last, num_evaluation_samples) for parameters in (refined, start)]
-        return eqx.combine(refined, static), *values
+        values = [jnp.mean(log_weights(log_joint, q, num_evaluation_samples, key=last)) for q in (refined, posterior)]
+        return refined, *values
 
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
+
+
+LogJoint = Callable[[Any], Nats]
+
+
+def log_weights(log_joint: LogJoint, q: Any, count: int, *, key: Key, density: Any = None) -> Float[Array, " K"]:
+    r"""$\log p(x, z) - \log q(z)$ for `count` draws of q, in nats; `density` stands for q in the second term."""
+
+    def one(key: Key) -> Nats:
+        if density is None or isinstance(q, Transformed):  # a flow's density at another point is slow, or unknown
+            z, log_q = q.sample_and_log_prob(key=key)
+            return log_joint(z) - log_q
+        z = q.sample(key=key)
+        return log_joint(z) - density.log_prob(z)
+
+    return jax.vmap(one)(jax.random.split(key, count))
+
+
+def ascend(
+    log_joint: LogJoint, start: AbstractDistribution, *, steps: int, learning_rate: float, num_samples: int, key: Key
+) -> AbstractDistribution:
+    """The distribution whose bound is highest, by steps on every array of `start`; as in `refine`."""
+    first, static = eqx.partition(start, eqx.is_inexact_array)
+
+    def bound(parameters: Any, key: Key) -> Nats:
+        still: Any = eqx.combine(jax.lax.stop_gradient(parameters), static)
+        q = eqx.combine(parameters, static)
+        return jnp.mean(log_weights(log_joint, q, num_samples, key=key, density=still))
+
+    adam = optax.adam(optax.cosine_decay_schedule(-learning_rate, max(steps, 1)))  # upwards
+
+    def step(index: Array, carry: tuple) -> tuple:
+        slope = jax.grad(bound)(carry[0], jax.random.fold_in(key, index))
+        updates, state = adam.update(slope, carry[1])
+        return optax.apply_updates(carry[0], updates), state
+
+    best, _ = jax.lax.fori_loop(0, steps, step, (first, adam.init(first)))
+    return eqx.combine(best, static)
 
 
 def _check(posterior: AbstractDistribution) -> None:

@@ -33,7 +33,7 @@ class FeatureCritic(eqx.Module):
     @classmethod
     def of(cls, network: "Dense | FeatureCritic") -> "FeatureCritic":
         """The critic that a network is."""
-        return network if isinstance(network, cls) else cls(network)
+        return network if isinstance(network, FeatureCritic) else cls(network)
 
     def __call__(self, x: Float[Array, " n"]) -> Float[Array, ""]:
         return self.logit(self.features(x))

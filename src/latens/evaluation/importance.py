@@ -1,0 +1,125 @@
+"""log p(x) by importance sampling from the encoder, with what the weights say of themselves; and a bound from above."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from latens.data import Preparation
+from latens.data.batches import Batch
+from latens.errors import ConfigError
+from latens.evaluation.batched import map_rows
+from latens.evaluation.diagnostics import WeightSummary, WeightSums
+from latens.evaluation.log_marginals import LogMarginals
+from latens.objectives.draws import draw
+from latens.shapes import Array, Key
+
+_KEPT = 2048
+"""Log weights of a row that are kept before they are summed and sorted: 8 kB a row, whatever K is."""
+
+
+def importance_sampling(
+    model: Any,
+    batch: Batch,
+    *,
+    num_samples: int = 1000,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+    batch_size: int | None = None,
+    samples_per_chunk: int = 50,
+) -> LogMarginals:
+    r"""`log_marginal` with its errors, effective sample sizes and Pareto k: $\log\frac1K\sum_k w_k$ for each row.
+
+    $w_k = p(x|z_k)\,p(z_k)/q(z_k|x)$ with $z_k \sim q$. A lower bound of $\log p(x)$ in expectation (Burda, Grosse &
+    Salakhutdinov 2016, equation 8). Memory does not grow with K.
+
+    **Arguments:** `num_samples` K; `samples_per_chunk` draws decoded at once. **Returns:** nats.
+    **Raises:** ConfigError for a K below 2.
+    """
+    if num_samples < 2:
+        raise ConfigError("one draw has no error.", where="num_samples", fix="Use 2 or more; 1000 is usual.")
+    function = Partial(_summary, num_samples=num_samples, samples_per_chunk=samples_per_chunk, power=1.0)
+    found = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)
+    protocol = f"importance sampling from the posterior, {num_samples} draws a row"
+    return as_log_marginals(found, num_samples, protocol, batch)
+
+
+def chi_upper_bound(
+    model: Any,
+    batch: Batch,
+    *,
+    order: float = 2.0,
+    num_samples: int = 1000,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+    batch_size: int | None = None,
+    samples_per_chunk: int = 50,
+) -> LogMarginals:
+    r"""$\frac1n \log E_q[w^n] \ge \log p(x)$ for each row, n = `order`, from K draws; in nats.
+
+    The expectation is a bound from above for any data, not only simulated ones; the *logarithm of a mean over draws*
+    falls short of it, so believe it only where `pareto_k` (here of the weights $w^n$) is below 0.7. It tightens with
+    q, not with K. Dieng, Tran, Ranganath, Paisley & Blei (2017), arXiv 1611.00328.
+
+    **Raises:** ConfigError for an order below 1, or K below 2.
+    """
+    if order < 1.0 or num_samples < 2:
+        raise ConfigError(
+            f"a bound of order {order:g} from {num_samples} draws.",
+            where="order",
+            fix="Use an order of 1 or more, and 2 draws or more.",
+        )
+    function = Partial(_summary, num_samples=num_samples, samples_per_chunk=samples_per_chunk, power=float(order))
+    found: WeightSummary = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)
+    found = found._replace(log_mean=found.log_mean / order, error=found.error / order)
+    protocol = f"chi bound from above of order {order:g}, {num_samples} draws a row"
+    return as_log_marginals(found, num_samples, protocol, batch)
+
+
+def as_log_marginals(found: WeightSummary, num_samples: int, protocol: str, batch: Batch) -> LogMarginals:
+    """The summary of B rows in NumPy, under the name of how it was made."""
+    value, error, size, k = (np.asarray(part, np.float64) for part in found)
+    weight = None if batch.weight is None else np.asarray(batch.weight, np.float64)
+    return LogMarginals(value, error, num_samples, protocol, size, k, num_samples - 1, weight)
+
+
+def _summary(
+    model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int, power: float
+) -> WeightSummary:
+    def draws(first: Array | int, count: int) -> Array:
+        return power * draw(model, batch, num_samples=count, first_sample=first, key=key).log_weight
+
+    return stream(draws, batch.row_id.shape[0], num_samples, samples_per_chunk)
+
+
+def stream(draws: Any, rows: int, num_samples: int, samples_per_chunk: int) -> WeightSummary:
+    """The summary of `num_samples` log weights of each row, made `samples_per_chunk` at a time.
+
+    **Arguments:** `draws(first, count)` gives those from number `first` on, as (count, B).
+    """
+    size = min(samples_per_chunk, num_samples)
+    full, rest = divmod(num_samples, size)
+    chunks = min(full, max(1, _KEPT // size))
+
+    def step(index: Array, carry: tuple[WeightSums, Array]) -> tuple[WeightSums, Array]:
+        sums, kept = carry
+        place, made = index % chunks, draws(index * size, size)
+        # The sum is taken here, and a barrier stands before the copy: otherwise XLA fuses the decoder into the copy,
+        # which takes three times as long on CPU.
+        sums, made = jax.lax.optimization_barrier((sums.summed(made), made))
+        kept = jax.lax.dynamic_update_slice(kept, made, (place * size, 0))
+        # Sorting once for many chunks keeps its cost below a hundredth of the draws'.
+        return jax.lax.cond(place == chunks - 1, empty, lambda sums, kept: (sums, kept), sums, kept)
+
+    def empty(sums: WeightSums, kept: Array) -> tuple[WeightSums, Array]:
+        return sums.sorted_in(kept), jnp.full_like(kept, -jnp.inf)
+
+    start = (WeightSums.start(rows, num_samples), jnp.full((chunks * size, rows), -jnp.inf))
+    sums, kept = jax.lax.fori_loop(0, full, step, start)
+    if full % chunks:
+        sums = sums.sorted_in(kept)
+    if rest:
+        sums = sums.add(draws(full * size, rest))
+    return sums.summary(num_samples)

@@ -1,0 +1,112 @@
+"""Simulation-based calibration: exact posteriors pass, wrong ones are found, and their coverage is a known number."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import integrate, stats
+
+from latens.distributions import Bernoulli, DiagonalNormal, FullNormal, StandardNormal
+from latens.errors import UsageError
+from latens.evaluation import simulation_based_calibration
+from latens.models import AbstractLatentModel
+
+W = np.array([[1.0, 0.5], [-0.3, 0.8], [0.2, -1.0]], np.float32)
+SIGMA = 0.6
+
+
+class Linear(AbstractLatentModel):
+    """x = Wz + sigma e with its exact posterior; `scale` makes that too narrow or too wide, `shift` moves it."""
+
+    scale: jax.Array
+    shift: jax.Array
+
+    def prior(self, *, cond=None, key=None):
+        return StandardNormal((2,))
+
+    def likelihood(self, z, *, cond=None, key=None):
+        return DiagonalNormal(jnp.asarray(W) @ z, jnp.full(3, jnp.log(SIGMA)))
+
+    def posterior(self, x, *, cond=None, mask=None, key=None):
+        precision = np.linalg.inv(W.T @ W / SIGMA**2 + np.eye(2)).astype(np.float32)
+        factor = np.linalg.cholesky(precision).astype(np.float32)
+        deviation = jnp.sqrt(jnp.diag(jnp.asarray(precision)))
+        mean = jnp.asarray(precision @ W.T / SIGMA**2) @ x + self.shift * deviation
+        lower = jnp.tril(jnp.asarray(factor), -1) * self.scale
+        return FullNormal(mean, lower + jnp.diag(jnp.log(jnp.diag(jnp.asarray(factor)) * self.scale)))
+
+
+def found(scale=1.0, shift=0.0, seed=0, rows=1000):
+    model = Linear(jnp.asarray(scale), jnp.asarray(shift))
+    return simulation_based_calibration(model, num_rows=rows, key=jax.random.key(seed))
+
+
+def exact_coverage(scale, shift):
+    """P(5 <= rank <= 94) where the rank is binomial given z: 99 draws, each below z with a known probability."""
+
+    def integrand(u):
+        below = stats.norm.cdf((u - shift) / scale)
+        return stats.norm.pdf(u) * (stats.binom.cdf(94, 99, below) - stats.binom.cdf(4, 99, below))
+
+    return integrate.quad(integrand, -8, 8, limit=200)[0]
+
+
+def test_exact_posteriors_are_calibrated():
+    assert exact_coverage(1.0, 0.0) == pytest.approx(0.9)
+    calibrations = [found(seed=seed) for seed in range(20)]
+    for each in calibrations:
+        estimate = each.estimates["posterior_coverage"]
+        assert abs(estimate.value - 0.9) < 5 * estimate.standard_error
+    # 40 p-values, uniform but for how discrete they are.
+    p_values = np.concatenate([each.p_value for each in calibrations])
+    assert stats.kstest(p_values, "uniform").pvalue > 1e-4
+    ranks = np.concatenate([each.ranks for each in calibrations])
+    assert (ranks.min(), ranks.max()) == (0, 99)
+    assert np.all(np.abs(ranks.mean(0) - 49.5) < 5 * np.sqrt((100**2 - 1) / 12 / len(ranks)))
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(0.6, 0.0), (1.6, 0.0), (1.0, 0.5)])
+def test_wrong_posteriors_are_found(scale, shift):
+    each = found(scale, shift)
+    assert np.all(each.p_value < 1e-6)
+    assert each.estimates["calibration_p_value"].value < 1e-6
+    coverage = each.estimates["posterior_coverage"]
+    assert abs(coverage.value - exact_coverage(scale, shift)) < 5 * coverage.standard_error
+    assert coverage.standard_error < 0.02
+
+
+def test_rows_do_not_depend_on_how_many_there_are():
+    np.testing.assert_array_equal(found(rows=1000).ranks[:150], found(rows=150).ranks)
+
+
+class Coin(AbstractLatentModel):
+    """A coin with p = 0.3 seen through N(z, 1): the exact posterior is a coin again, of which `faith` is a multiple."""
+
+    faith: jax.Array
+
+    def prior(self, *, cond=None, key=None):
+        return Bernoulli(jnp.full(1, jnp.log(0.3 / 0.7)))
+
+    def likelihood(self, z, *, cond=None, key=None):
+        return DiagonalNormal(z, jnp.zeros(1))
+
+    def posterior(self, x, *, cond=None, mask=None, key=None):
+        return Bernoulli(self.faith * (x - 0.5) + jnp.log(0.3 / 0.7))
+
+
+def test_choices_are_ranked_too():
+    right, wrong = (
+        simulation_based_calibration(Coin(jnp.asarray(faith)), num_rows=2000, key=jax.random.key(0))
+        for faith in (1.0, 3.0)
+    )
+    assert abs(right.estimates["posterior_coverage"].value - 0.9) < 5 * np.sqrt(0.09 / 2000)
+    assert right.p_value[0] > 1e-4
+    assert wrong.p_value[0] < 1e-6
+
+
+def test_what_gives_no_even_bins_is_refused():
+    model = Linear(jnp.ones(()), jnp.zeros(()))
+    with pytest.raises(UsageError, match="50 draws"):
+        simulation_based_calibration(model, num_draws=50, key=jax.random.key(0))
+    with pytest.raises(UsageError, match="too few for 20 bins"):
+        simulation_based_calibration(model, num_rows=50, key=jax.random.key(0))
