@@ -22,6 +22,8 @@ lint: $(DEV_STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 # In parallel, one worker a core: most of the time is compiling, which takes one core.
+# The tests of the explorer's page need a browser (Debian: apt-get install chromium chromium-driver); without one they are
+# skipped, and the summary says so.
 unit: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
@@ -34,7 +36,7 @@ pretrained: $(STAMP)
 
 # The benchmarks one after the other; run it on a quiet machine.
 bench: $(DEV_STAMP)
-	for name in throughput evidence start memory optimisation; do $(BIN)/python benchmarks/$$name.py || exit 1; done
+	for name in throughput evidence start memory optimisation watch; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

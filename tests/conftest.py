@@ -37,7 +37,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
 # Shapes in annotations are checked from here on; an int is a float, as for every static checker.
 install_import_hook("latens", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
-pytest.register_assert_rewrite("checks", "bound_checks", "cli_fixtures")
+pytest.register_assert_rewrite("checks", "bound_checks", "browser_fixtures", "cli_fixtures", "page_fixtures")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from latens.models import Conditional as Conditional
     from latens.models import LatentModel as LatentModel
     from latens.networks import Dense as Dense
+    from latens.notebook import explore as explore
     from latens.objectives import ELBO as ELBO
     from latens.objectives import Reconstruction as Reconstruction
     from latens.recipes import RECIPES as RECIPES
@@ -53,6 +54,7 @@ _HOMES = {
     "latens.experiment": ("prepare", "train"),
     "latens.models": ("AbstractLatentModel", "BayesClassifier", "Conditional", "LatentModel"),
     "latens.networks": ("Dense",),
+    "latens.notebook": ("explore",),
     "latens.objectives": ("ELBO", "Reconstruction"),
     "latens.recipes": ("RECIPES", "Recipe", "get_recipe", "register"),
     "latens.trained": ("TrainedModel", "load"),

@@ -14,7 +14,6 @@ Positive: TypeAlias = Annotated[float, Meta(gt=0.0, le=1e30)]
 NotNegative: TypeAlias = Annotated[float, Meta(ge=0.0, le=1e30)]
 Widths: TypeAlias = Annotated[tuple[Width, ...], Meta(max_length=64)]
 
-
 Option: TypeAlias = bool | int | float | str | Annotated[tuple[int, ...], Meta(max_length=64)]
 Options: TypeAlias = Annotated[dict[Annotated[str, Meta(max_length=64)], Option], Meta(max_length=32)]
 
@@ -146,7 +145,7 @@ class TrainingConfig(Part, frozen=True):
     """The budget (the first limit ends it), the batch and the grid between steps; None is decided from the data.
 
     `drop_last` leaves out the rows of an epoch that do not fill a batch. `pretrain_epochs` is the budget of a first
-    stage, in recipes that have one (None: the same budget as the last stage).
+    stage, in recipes that have one (None: the same budget as the last). `snapshots`: about how many models are kept.
     """
 
     epochs: Positive | None = None
@@ -159,6 +158,7 @@ class TrainingConfig(Part, frozen=True):
     chunk_steps: Annotated[int, Meta(ge=1, le=100000)] | None = None
     pretrain_epochs: Positive | None = None
     plots_every: Count | None = None
+    snapshots: Annotated[int, Meta(ge=2, le=1000)] | None = None
 
 
 class VAEConfig(Part, frozen=True, tag="vae", tag_field="kind"):

@@ -74,6 +74,7 @@ class Experiment:
             seed=training.seed,
             chunk_steps=self.config.training.chunk_steps or 100,
             stop_every=self.config.training.plots_every,
+            snapshots=self.config.training.snapshots,
         )
 
     def trained(self, model: Any, **facts: Any) -> TrainedModel:

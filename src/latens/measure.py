@@ -73,7 +73,7 @@ def measure(
         began = time.perf_counter()
         estimate = accuracy(trained.model, batch, preparation=trained.preparation)
         return {"accuracy": replace(estimate, seed=seed, seconds=time.perf_counter() - began)}
-    work = _Work(trained, data, batch, weight, num_samples, jax.random.key(seed))
+    work = Measurement(trained, data, batch, weight, num_samples, jax.random.key(seed))
     if isinstance(trained.config, VAEConfig) and trained.config.posterior.kind == "deterministic":
         work.autoencoder()
     else:
@@ -110,8 +110,8 @@ def unit_table(trained: TrainedModel, batch: Batch) -> list[dict[str, Any]]:
     ]
 
 
-class _Work:
-    """One measurement while it runs; `found` holds its numbers."""
+class Measurement:
+    """One measurement while it runs; `found` holds its numbers, `rows` what the headline is the mean of."""
 
     def __init__(
         self, trained: TrainedModel, data: Dataset, batch: Batch, weight: Any, num_samples: int, key: Key

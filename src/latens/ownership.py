@@ -16,9 +16,12 @@ RUN_FORMAT = "latens-run"
 """The word in run.json that tells it from other people's."""
 
 OWN_FILES = frozenset(
-    ("run.json", "config.json", "metrics.jsonl", "timings.jsonl", "model.safetensors", "log.txt", "lock")
+    (
+        *("run.json", "config.json", "metrics.jsonl", "timings.jsonl", "model.safetensors", "log.txt", "lock"),
+        *("report.json", "report.html", "comparison.html"),
+    )
 )
-OWN_FOLDERS = frozenset(("checkpoints", "figures", "report", "samples", "tensorboard"))
+OWN_FOLDERS = frozenset(("checkpoints", "figures", "report", "samples", "snapshots", "tensorboard"))
 """What a run folder may hold; `--force` removes these and nothing else."""
 
 _OWN_SUFFIXES = frozenset(

@@ -4,7 +4,7 @@ import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from latens import evaluation, figures
 from latens.atomic import resource_errors, write_atomic
 from latens.class_pictures import draw_classes, each_class, sample_columns
 from latens.data import SPLITS, Dataset, Preparation
-from latens.errors import UsageError
+from latens.errors import ConfigError, UsageError
 from latens.figures.style import DPI, ThemeName, figure_of, new_axes
 from latens.images import write_image as write_image
 from latens.picture_source import Source, evenly
@@ -21,10 +21,21 @@ from latens.training import Event
 
 COLUMNS, GRID = 12, 5  # images in a row of reconstructions; rows and columns of a grid of samples
 MANIFOLD = 21  # points of the latent plane along each axis; an odd number shows the middle of the prior
+MOST_CELLS = 1_000_000  # numbers up to which a manifold's table holds every pixel, else the mean of each image
 MOST_POINTS, MOST_ROWS = 10_000, 50_000  # of a scatter, of a histogram
 FEW_POINTS = 100  # a scatter of fewer held-out rows shows every row instead
 MOMENT = 16  # samples in a picture made during training
 PLANES = ("vector", "sphere", "ball", "shares")  # latents that a plane of two numbers shows; choices are none
+
+
+class Plane(NamedTuple):
+    """How the latent plane is drawn: points along each side, even in z or in percentiles of the prior (None: both), and
+    the probabilities at the edges of the latter."""
+
+    cells: int = MANIFOLD
+    spacing: Literal["linear", "percentile"] | None = None
+    percentiles: tuple[float, float] = (0.05, 0.95)
+
 
 # --- the pictures ---
 
@@ -37,6 +48,7 @@ def write_pictures(
     *,
     theme: ThemeName = "light",
     seed: int = 0,
+    plane: Plane = Plane(),  # noqa: B008 - immutable
 ) -> list[Path]:
     """Write every picture that applies to a model, each as PNG and SVG with its numbers as CSV.
 
@@ -53,6 +65,20 @@ def write_pictures(
     Rows are test rows where there are any, else validation, else training rows; titles say which. `data` may be None.
     **Returns:** the paths written. **Raises:** ResourceError where the disk refuses.
     """
+    drawn = draw_pictures(trained, data, history, theme=theme, seed=seed, plane=plane)
+    return [path for name, axes, table in drawn for path in figures.save(axes, Path(folder) / name, table)]
+
+
+def draw_pictures(
+    trained: TrainedModel,
+    data: Dataset | None,
+    history: Sequence[dict[str, Any]],
+    *,
+    theme: ThemeName = "light",
+    seed: int = 0,
+    plane: Plane = Plane(),  # noqa: B008 - immutable
+) -> list[tuple[str, Any, dict[str, np.ndarray]]]:
+    """What `write_pictures` writes: the name of each picture, its Axes, and the table of its numbers."""
     source = Source(trained, data, seed)
     drawn: list[tuple[str, Any, dict[str, np.ndarray]]] = []
     drawn += _training(history, trained.facts.get("best_step"), theme)
@@ -60,12 +86,12 @@ def write_pictures(
         if source.is_image:
             drawn.append(("classes", *draw_classes(trained, key=source.prior_key, limits=source.limits, theme=theme)))
     elif source.is_image:
-        drawn += _reconstructions(source, theme) + _samples(source, theme) + _manifolds(source, theme)
+        drawn += _reconstructions(source, theme) + _samples(source, theme) + _manifolds(source, theme, plane)
     if not source.is_classifier:
         drawn += _latent(source, theme)
     if len(source.schema.shape) == 1 and not source.is_image:
         drawn += _marginals(source, theme, MOST_ROWS)
-    return [path for name, axes, table in drawn for path in figures.save(axes, Path(folder) / name, table)]
+    return drawn
 
 
 def columns_of(history: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
@@ -131,25 +157,40 @@ def _samples(source: Source, theme: ThemeName) -> list:
     return [("samples", axes, table | {name: np.concatenate([t[name] for t in tables]) for name in tables[0]})]
 
 
-def _manifolds(source: Source, theme: ThemeName) -> list:
+def _manifolds(source: Source, theme: ThemeName, plane: Plane) -> list:
     if not source.has_prior or source.support != "vector" or source.latents(1).shape[1:] != (2,):
         return []
     drawn = []
-    linear = figures.linear_grid(MANIFOLD)
+    linear = figures.linear_grid(plane.cells)
     wanted: list = [("manifold-linear", linear, "Means of p(x|z) on an even grid of z", None)]
     if source.standard_normal:  # the percentiles of other priors have no table
-        even = figures.percentile_grid(MANIFOLD)
+        even = figures.percentile_grid(plane.cells, *plane.percentiles)
         wanted += [("manifold-percentile", even, "Means of p(x|z) at even percentiles of the prior", None)]
+    elif plane.spacing == "percentile":
+        raise ConfigError("this prior has no percentiles to space the plane by.", where="--manifold-range percentile",
+                          fix="Use --manifold-range linear.")  # fmt: skip
+    if plane.spacing is not None:
+        wanted = [entry for entry in wanted if entry[0] == f"manifold-{plane.spacing}"]
     if source.trained.preparation.classes:
-        wanted = [(f"manifold-{i}", linear, title, np.full(MANIFOLD**2, i)) for i, title in each_class(source.trained)]
+        wanted = [
+            (f"manifold-{i}", linear, title, np.full(plane.cells**2, i)) for i, title in each_class(source.trained)
+        ]
     for name, grid, title, codes in wanted:
         images = source.images(source.decoded(grid.reshape(-1, 2), codes))
         images = images.reshape(*grid.shape[:2], *images.shape[1:])
-        edge = (max(1, round(max(images.shape[2:4]) / 28)),) * 2  # pictures that touch cannot be told apart
-        framed = np.pad(images, ((0, 0), (0, 0), edge, edge, *((0, 0),) * (images.ndim - 4)))
-        axes = figures.manifold(framed, grid, title=title, theme=theme)
-        drawn.append((name, axes, figures.manifold_table(images, grid)))
+        axes = figures.manifold(framed(images), grid, title=title, theme=theme)
+        table = figures.manifold_table(images, grid)
+        if images.size > MOST_CELLS:  # a table of millions of pixels serves nobody
+            means = images.reshape(len(table["row"]), -1).mean(1)
+            table = {key: table[key] for key in ("row", "column", "latent_0", "latent_1")} | {"mean_pixel": means}
+        drawn.append((name, axes, table))
     return drawn
+
+
+def framed(images: np.ndarray) -> np.ndarray:
+    """Images (rows, columns, H, W[, C]) in thin black frames: pictures that touch cannot be told apart."""
+    edge = (max(1, round(max(images.shape[2:4]) / 28)),) * 2
+    return np.pad(images, ((0, 0), (0, 0), edge, edge, *((0, 0),) * (images.ndim - 4)))
 
 
 def _latent(source: Source, theme: ThemeName) -> list:

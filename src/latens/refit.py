@@ -198,8 +198,7 @@ def _gain(old: TrainedModel, new: TrainedModel, data: Dataset, num_samples: int,
     split = next(split for split in ("test", "validation", "train") if len(data.subset(split)))
     batch, given = old.batch(data, data.subset(split)), {"num_samples": num_samples, "key": jax.random.key(seed)}
     before, after = (
-        log_marginal(m.model, batch, preparation=m.preparation, **given).astype(np.float64)
-        for m in (old, new)
+        log_marginal(m.model, batch, preparation=m.preparation, **given).astype(np.float64) for m in (old, new)
     )
     grey = new.config.likelihood.family == "bernoulli" and new.schema.kind in ("levels", "unit")
     what = "log p(x)" if not grey or new.preparation.binarize != "none" else "the cross-entropy bound"

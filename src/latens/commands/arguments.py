@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from latens.commands.seeing_arguments import keeping, seeing
 from latens.errors import UsageError, nearest
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -14,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fit": ("fit", "train a model on data"),
     "resume": ("fit", "go on with a run that was stopped or killed, bit for bit"),
     "evaluate": ("evaluate", "held-out numbers with their standard errors"),
+    "compare": ("compare", "runs against each other on the same held-out rows, with intervals"),
     "encode": ("use", "rows to latents: posterior means, log-variances, ELBO parts"),
     "decode": ("use", "latents to rows: means of p(x | z)"),
     "sample": ("use", "new rows from the model"),
@@ -21,6 +23,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "impute": ("impute", "a table with its missing cells filled in"),
     "refit": ("refit", "another prior for a trained model, fitted to its latents"),
     "figures": ("figures", "every picture that applies to a run, with the numbers behind it"),
+    "animate": ("animate", "moving pictures: morphs, random walks, and how the latent space came about in training"),
+    "report": ("report_page", "one self-contained HTML file about a run, or about two runs side by side"),
+    "explore": ("explore", "the latent space as a page in the browser: decode, compare, select; or as a static folder"),
     "info": ("inspect", "what a run or a model file holds; nothing in it is executed"),
     "recipes": ("inspect", "the models that can be named with --recipe"),
     "doctor": ("inspect", "versions, devices, memory, disk, and one compiled step"),
@@ -82,6 +87,9 @@ def parser() -> Parser:
     made["evaluate"].add_argument("data", metavar="DATA", nargs="?", help="default: the held-out rows of the run")
     _reading(made["evaluate"])
     _evaluation(made["evaluate"])
+    made["evaluate"].add_argument("--all", action="store_true", help="every number that applies; also RUN/report.json")
+    made["compare"].add_argument("runs", metavar="RUN", nargs="+", help="two or more runs or model files")
+    _evaluation(made["compare"])
     for name in ("encode", "reconstruct"):
         made[name].add_argument("run", metavar="RUN")
         made[name].add_argument("data", metavar="DATA")
@@ -98,17 +106,16 @@ def parser() -> Parser:
         made[name].add_argument("--label", metavar="NAME", help="the class, of a model that has them")
     for name in ("sample", "reconstruct"):
         made[name].add_argument("--mean", action="store_true", help="means of p(x | z) instead of draws")
-    for name in ("encode", "decode", "sample", "reconstruct", "evaluate"):
+    for name in ("encode", "decode", "sample", "reconstruct", "evaluate", "compare"):
         made[name].add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
-    for name in ("encode", "sample", "reconstruct", "evaluate"):
+    for name in ("encode", "sample", "reconstruct", "evaluate", "compare"):
         made[name].add_argument("--seed", type=_whole, default=0, metavar="S", help="of the draws (default 0)")
     _refitting(made["refit"])
     _imputing(made["impute"])
-    made["figures"].add_argument("run", metavar="RUN")
-    made["figures"].add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
-    made["figures"].add_argument("--out", metavar="FOLDER", help="default: RUN/figures")
-    made["figures"].add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
+    seeing(made, _count, _whole)
     _reading(made["figures"])
+    _reading(made["animate"])
+    _exploring(made["explore"])
     made["info"].add_argument("run", metavar="RUN")
     made["recipes"].add_argument("--parts", action="store_true", help="the parts and their options instead")
     made["completion"].add_argument("shell", choices=("bash", "zsh", "fish"))
@@ -131,6 +138,19 @@ def _refitting(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", metavar="PATH", help="a run folder or a .safetensors file (default: RUN-PRIOR)")
     command.add_argument("--force", action="store_true", help="replace a former run in --out")
     command.add_argument("--seed", type=_whole, default=0, metavar="S", help="of the fit and the draws (default 0)")
+    command.add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
+
+
+def _exploring(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
+    _reading(command)
+    command.add_argument("--export", metavar="FOLDER", help="write the page there, for any web server, and end")
+    command.add_argument("--force", action="store_true", help="replace a former export in the folder")
+    command.add_argument("--no-browser", action="store_true", help="only print the address of the page")
+    command.add_argument("--port", type=_port, metavar="N", help="where the page is served (default: a free port)")
+    command.add_argument("--rows", type=_count, default=100_000, metavar="N", help="at most so many (default 100000)")
+    command.add_argument("--seed", type=_whole, default=0, metavar="S", help="of the draws (default 0)")
     command.add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
 
 
@@ -176,14 +196,17 @@ def _training(command: argparse.ArgumentParser) -> None:
     group.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/TIME-DATA-RECIPE)")
     group.add_argument("--force", action="store_true", help="replace a former run in the folder")
     group.add_argument("--dry-run", action="store_true", help="write nothing, show the resolved configuration")
-    _while_training(command)
+    keeping(_while_training(command), _count)
     _evaluation(command)
 
 
-def _while_training(command: argparse.ArgumentParser) -> None:
+def _while_training(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = command.add_argument_group("while it runs")
     group.add_argument("--log", choices=("tensorboard",), help="also write TensorBoard event files")
     group.add_argument("--plots-every", type=_count, metavar="N", help="samples and reconstructions every N steps")
+    group.add_argument("--watch", action="store_true", help="show the explorer's page growing while it trains")
+    group.add_argument("--port", type=_port, metavar="N", help="where that page is served (default: a free port)")
+    return group
 
 
 def _evaluation(command: argparse.ArgumentParser) -> None:
@@ -205,6 +228,13 @@ def _count(text: str) -> int:
     return value
 
 
+def _port(text: str) -> int:
+    value = int(text)
+    if not 1024 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"{text} is not within 1024 and 65535")
+    return value
+
+
 def _positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
@@ -214,6 +244,7 @@ def _positive(text: str) -> float:
 
 # What argparse calls these types when the text is no number at all.
 _whole.__name__, _count.__name__, _positive.__name__ = "whole number", "whole number", "number"
+_port.__name__ = "whole number"
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
@@ -232,6 +263,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             raise UsageError(f"there is no flag {flag}.", where=where, fix=nearest(flag, _flags(top, args.command)))
         shown = " ".join(unknown)[:200]
         raise UsageError(f"too many arguments: {shown!r}.", where=where, fix=f"`{where} --help` shows what it takes.")
+    if getattr(args, "watch", None) is False and args.port is not None:
+        raise UsageError("no page is served.", where="--port", fix="Add --watch, or leave it out.")
     return args
 
 

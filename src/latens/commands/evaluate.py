@@ -1,14 +1,22 @@
-"""`latens evaluate`: held-out numbers with their standard errors, units and protocol."""
+"""`latens evaluate`: held-out numbers with their standard errors, units and protocol; with `--all` every one."""
+
+import os
+import time
+from pathlib import Path
 
 import numpy as np
 
+from latens.atomic import write_atomic
 from latens.commands.context import Context
 from latens.commands.report import held_out_rows, report
-from latens.commands.sources import load_for, open_model
+from latens.commands.sources import Opened, load_for, open_model
+from latens.data import Dataset
+from latens.errors import ResourceError
+from latens.strictjson import plain, to_json
 
 
 def evaluate(context: Context) -> int:
-    """Measure a model on its own held-out rows, or on every row of other data."""
+    """Measure a model on its own held-out rows, or on every row of other data; `--all` also writes RUN/report.json."""
     args = context.args
     opened = open_model(args.run)
     data = load_for(opened, context)
@@ -20,7 +28,11 @@ def evaluate(context: Context) -> int:
         context.say(text)
         context.result({"dry_run": True, "model": args.run, "data": source, "num_samples": draws})
         return 0
-    found = report(opened.trained, data, split, positions, num_samples=draws, seed=args.seed)
+    file = _report_file(opened, data) if args.all else None
+    if args.all:
+        context.say(f"measuring everything on {len(positions)} rows of {data.name} ({split})")
+    began = time.perf_counter()
+    found = report(opened.trained, data, split, positions, num_samples=draws, seed=args.seed, everything=args.all)
     config = opened.trained.config
     model = {
         "name": args.run,
@@ -34,7 +46,27 @@ def evaluate(context: Context) -> int:
         "warnings": found.warnings_json(),
         "units": list(found.units),
     }
-    context.result(value, f"{args.run} on {data.name}\n{found.text()}")
+    text = f"{args.run} on {data.name}\n{found.text()}"
+    if args.all:
+        value |= {"left_out": found.left_out, "seconds": time.perf_counter() - began}
+        text += f"\nevery number\n{found.table_text()}"
+    if file is not None:
+        write_atomic(file, to_json(plain(value, nonfinite=lambda number: None), indent=2) + b"\n")
+    context.result(value, text)
+    if found.left_out:
+        context.say(found.left_out_text())
+    if file is not None:
+        context.say(f"{file}: these numbers, with how each was made")
     if found.warnings:
         context.say(found.warnings_text())
     return 0
+
+
+def _report_file(opened: Opened, data: Dataset) -> Path | None:
+    """Where the numbers are kept: in the run, of its own data. **Raises:** ResourceError before any work."""
+    if opened.run is None or not opened.knows(data):
+        return None
+    if not os.access(opened.run.path, os.W_OK):
+        fix = "Change the permissions, or copy the run; without --all nothing is written."
+        raise ResourceError("permission denied.", where=str(opened.run.path), fix=fix)
+    return opened.run.path / "report.json"

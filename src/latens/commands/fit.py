@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from latens.commands.context import Context
 from latens.commands.reading import reading_options, source_of
+from latens.commands.watching import live_page
+from latens.commands.would import about, would_fit, would_resume
 from latens.errors import ConfigError, DataError, LatensError, UsageError
 from latens.ownership import remove_own
 from latens.runs import RunFolder, default_path
+from latens.snapshots import snapshots_of
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.experiment import Experiment
@@ -31,7 +34,7 @@ def fit(context: Context) -> int:
     args = context.args
     folder = Path(args.out) if args.out else default_path(args.data, args.recipe)
     if args.dry_run:
-        return _dry_run(context, folder)
+        return would_fit(context, folder, _new_experiment(context, settings_of(args)))
     fit_into(context, folder)
     _close(context, RunFolder.open(folder, lock=False))
     return 0
@@ -70,7 +73,7 @@ def resume(context: Context) -> int:
         _close(context, run)
         return 0
     if context.args.dry_run:
-        return _would_resume(context, run)
+        return would_resume(context, run)
     for name in _REMEMBERED:
         if getattr(context.args, name) is None:
             setattr(context.args, name, run.info.get("options", {}).get(name))
@@ -86,16 +89,6 @@ def resume(context: Context) -> int:
     return 0
 
 
-def _would_resume(context: Context, run: RunFolder) -> int:
-    from latens.training.checkpoint import latest_checkpoint
-
-    found = latest_checkpoint(run.checkpoints)
-    step = 0 if found is None else found.step
-    context.say(f"would go on with {run.path} from step {step}; nothing was changed")
-    context.result({"dry_run": True, "run": str(run.path), "state": run.info["state"], "step": step})
-    return 0
-
-
 def settings_of(args: Any) -> dict[str, Any]:
     """What the flags say, as `part.option` settings. A budget that is given replaces the recipe's own.
 
@@ -104,8 +97,8 @@ def settings_of(args: Any) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     if any(getattr(args, name) is not None for name in _BUDGET):
         settings |= {f"training.{name}": getattr(args, name) for name in _BUDGET}
-    for name in ("batch_size", "seed", "plots_every"):
-        if getattr(args, name) is not None:
+    for name in ("batch_size", "seed", "plots_every", "snapshots"):
+        if getattr(args, name, None) is not None:
             settings[f"training.{name}"] = getattr(args, name)
     for text in args.set:
         name, equals, value = text.partition("=")
@@ -123,9 +116,9 @@ def _new_experiment(context: Context, settings: dict[str, Any]) -> Experiment:
     from latens.recipes import get_recipe
 
     config = override(get_recipe(context.args.recipe).config, settings)
-    if context.args.log and not isinstance(config, VAEConfig):
-        fix = "Leave it out."
-        raise ConfigError("a closed-form fit has no steps to log.", where=f"--log {context.args.log}", fix=fix)
+    if (context.args.log or context.args.watch) and not isinstance(config, VAEConfig):
+        where, verb = (f"--log {context.args.log}", "log") if context.args.log else ("--watch", "watch")
+        raise ConfigError(f"a closed-form fit has no steps to {verb}.", where=where, fix="Leave it out.")
     return prepare(config, load_new(context.args.data, reading_options(vars(context.args))))
 
 
@@ -189,7 +182,7 @@ def _train(context: Context, run: RunFolder, experiment: Experiment, *, resume: 
 
 def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: contextlib.ExitStack) -> list[Any]:
     """Pictures and event files, where they were asked for; matplotlib is imported only then."""
-    watchers: list[Any] = []
+    watchers: list[Any] = [*snapshots_of(run, experiment), *live_page(context, run, experiment, stack)]
     every = getattr(experiment.config.training, "plots_every", None)
     if every is not None:
         from latens.pictures import PlotsCallback
@@ -257,26 +250,6 @@ def steps_text(run: RunFolder) -> str:
         return f"{run.path}: fitted in closed form"
     kept = f", the best on validation, at step {best}, is kept" if best else ""
     return f"{run.path}: {steps} steps ({run.info['stopped_because']}){kept}"
-
-
-def about(experiment: Experiment) -> dict[str, Any]:
-    """What run.json says of the data."""
-    data = experiment.data
-    splits = {name: len(data.subset(name)) for name in ("train", "validation", "test")}
-    return {"name": data.name, "rows": splits, "shape": list(data.schema.shape), "fingerprint": data.fingerprint}
-
-
-def _dry_run(context: Context, folder: Path) -> int:
-    from latens.experiment import describe
-    from latens.strictjson import to_json
-
-    experiment = _new_experiment(context, settings_of(context.args))
-    experiment.stages()  # an optimiser or objective that does not exist is found here
-    config = describe(experiment)
-    context.say("\n".join([f"would train into {folder}; nothing was written", *(f"  {r}" for r in experiment.reasons)]))
-    value = {"dry_run": True, "run": str(folder), "config": config, "reasons": list(experiment.reasons)}
-    context.result({**value, "data": about(experiment)}, to_json(config, indent=2).decode("ascii"))
-    return 0
 
 
 @contextlib.contextmanager

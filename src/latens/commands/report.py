@@ -1,13 +1,14 @@
 """Numbers, warnings and units in words: what a run and an evaluation end with."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from latens.commands.context import table
 from latens.data import Dataset
-from latens.evaluation import Estimate
+from latens.evaluation import Estimate, diagnose
 from latens.measure import headline, measure, unit_table
 from latens.trained import TrainedModel
 
@@ -28,7 +29,8 @@ _MOST_UNITS = 32
 
 @dataclass(frozen=True)
 class Report:
-    """What was measured, on which rows, and what a reader must know about it. `held_out` None: nobody can know."""
+    """What was measured, on which rows, and what a reader must know about it. `held_out` None: nobody can know;
+    `left_out` why numbers are not there that were asked for."""
 
     metrics: dict[str, Estimate]
     split: str
@@ -36,6 +38,7 @@ class Report:
     warnings: tuple[tuple[str, str], ...]
     units: tuple[dict[str, Any], ...]
     cells: str
+    left_out: dict[str, str] = field(default_factory=dict)
 
     def to_json(self, *, seconds: bool = True) -> dict[str, Any]:
         """The metrics as plain values; without `seconds` equal for equal runs."""
@@ -75,6 +78,20 @@ class Report:
             lines.append(f"  {beats(gain, self.cells)}")
         return "\n".join(lines)
 
+    def table_text(self) -> str:
+        """Every number under the name that it has in the JSON, with its error, unit and rows."""
+        rows = [
+            (name, *figures(estimate), estimate.unit, f"{estimate.n} rows") for name, estimate in self.metrics.items()
+        ]
+        return table(rows, indent="  ")
+
+    def left_out_text(self) -> str:
+        """A line for every reason why numbers are not there."""
+        reasons: dict[str, list[str]] = {}
+        for name, reason in self.left_out.items():
+            reasons.setdefault(reason, []).append(name)
+        return "\n".join(f"left out: {', '.join(names)}: {reason}" for reason, names in reasons.items())
+
     def warnings_text(self) -> str:
         lines = []
         for name, message in self.warnings:
@@ -82,6 +99,15 @@ class Report:
             if name == "posterior-collapse":
                 lines.append(units_text(self.units))
         return "\n".join(lines)
+
+
+def figures(estimate: Estimate) -> tuple[str, str]:
+    """A value and its error with two figures of the error; a value without one with three figures."""
+    error = estimate.standard_error
+    if math.isnan(error) or error <= 0:
+        return f"{estimate.value:.3g}", ""
+    places = min(6, max(0, 1 - math.floor(math.log10(error))))
+    return f"{estimate.value:.{places}f}", f"± {error:.{places}f}"
 
 
 def beats(gain: Estimate, cells: str) -> str:
@@ -106,11 +132,26 @@ def units_text(units: tuple[dict[str, Any], ...]) -> str:
 
 
 def report(
-    trained: TrainedModel, data: Dataset, split: str, positions: np.ndarray, *, num_samples: int, seed: int = 0
+    trained: TrainedModel,
+    data: Dataset,
+    split: str,
+    positions: np.ndarray,
+    *,
+    num_samples: int,
+    seed: int = 0,
+    everything: bool = False,
 ) -> Report:
-    """Measure a model on the rows at `positions`, which are called `split`."""
-    units = unit_table(trained, trained.batch(data, positions))
-    metrics = measure(trained, data, positions, num_samples=num_samples, seed=seed, units=units)
+    """Measure a model on the rows at `positions`, which are called `split`; `everything` that applies to it."""
+    left_out: dict[str, str] = {}
+    if everything:
+        from latens.measure_all import measure_all
+
+        found = measure_all(trained, data, positions, num_samples=num_samples, seed=seed)
+        metrics, units, findings, left_out = found.metrics, found.units, found.findings, found.left_out
+    else:
+        units = unit_table(trained, trained.batch(data, positions))
+        metrics = measure(trained, data, positions, num_samples=num_samples, seed=seed, units=units)
+        findings = diagnose(metrics, units if "active_units" in metrics else [])
     # Rows of other data may or may not have been trained on.
     held_out = None if split == "all" else split == "test" and data.held_out
     warnings = []
@@ -121,14 +162,9 @@ def report(
     if metrics[headline(metrics)].protocol.startswith("grey"):
         text = "grey cells under a Bernoulli: the numbers are cross-entropy, not log p(x)"
         warnings.append(("cross-entropy", f"{text} (--set data.binarize=stochastic makes them one)"))
-    if "active_units" in metrics:
-        active = sum(unit["active"] for unit in units)
-        if 2 * active < len(units):
-            text = f"only {active} of {len(units)} latent units carry anything about x"
-            fix = "try --set objective.beta_warmup_epochs=10, free bits, or fewer units"
-            warnings.append(("posterior-collapse", f"{text}; {fix}"))
+    warnings += [(finding.name, finding.message) for finding in findings]
     cells = "column" if data.schema.columns is not None else "pixel"
-    return Report(metrics, split, held_out, tuple(warnings), tuple(units), cells)
+    return Report(metrics, split, held_out, tuple(warnings), tuple(units), cells, left_out)
 
 
 def held_out_rows(data: Dataset) -> tuple[str, np.ndarray]:

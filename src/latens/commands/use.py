@@ -14,6 +14,7 @@ from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset
 from latens.errors import ConfigError, UsageError
 from latens.images import image_shape, shown, write_image
+from latens.sample_sets import lacks_prior
 from latens.shapes import Key
 from latens.trained import TrainedModel
 
@@ -76,7 +77,7 @@ def sample(context: Context) -> int:
     trained = _open(args.run, "sample").trained
     args.out = args.out or _free_name("samples.png" if image_shape(trained.schema) else "samples.npz")
     out = output_path(args, (".npz", ".png"), args.run)
-    if _lacks_prior(trained):
+    if lacks_prior(trained):
         fix = "Fit one with `latens refit RUN --prior mixture`, or use a VAE's recipe."
         raise ConfigError("an autoencoder has no prior to sample from.", where=args.run, fix=fix)
     if args.dry_run:
@@ -202,17 +203,6 @@ def _open(spec: str, verb: str) -> Opened:
         fix = "It classifies and samples: `latens evaluate`, or GenerativeClassifier in Python."
         raise ConfigError(f"a Bayes classifier has no latents to {verb}.", where=spec, fix=fix)
     return opened
-
-
-def _lacks_prior(trained: TrainedModel) -> bool:
-    """Whether this is an autoencoder to which no prior was fitted after its training."""
-    config = trained.config
-    return (
-        isinstance(config, VAEConfig)
-        and config.objective.name in ("reconstruction", "regularised")
-        and config.prior.kind == "standard-normal"
-        and not config.posterior.levels
-    )
 
 
 def _is_autoencoder(trained: TrainedModel) -> bool:

@@ -105,7 +105,7 @@ def image_grid(
     if columns < 1:
         raise DataError(f"{columns} columns.", where="columns", fix="Ask for 1 or more.")
     whole = mosaic([array[i : i + columns] for i in range(0, len(array), columns)])
-    return _show(whole, title, theme, ax, array.shape[2])
+    return show_mosaic(whole, title, theme, ax, array.shape[2])
 
 
 def _row_names(original: ArrayLike, reconstruction: ArrayLike, samples: ArrayLike | None) -> dict[str, np.ndarray]:
@@ -167,13 +167,13 @@ def reconstructions(
         names.append("sample")
     whole = mosaic(rows, group=2)
     height, width = named["data"].shape[1:3]
-    ax = _show(whole, title, theme, ax, width, beside=1.0)
+    ax = show_mosaic(whole, title, theme, ax, width, beside=1.0)
     ax.set_yticks([top + (height - 1) / 2 for top in whole.tops], names)
     ax.tick_params(axis="y", length=0, labelsize=9)
     return ax
 
 
-def _show(
+def show_mosaic(
     whole: Mosaic, title: str | None, theme: ThemeName, ax: Axes | None, image_width: int, *, beside: float = 0.0
 ) -> Axes:
     """Draw the mosaic; `beside` is the room in inches for names of rows."""

@@ -69,7 +69,7 @@ def manifold(
     step_x, step_y = (spaced[0], spaced[-1])
     extent = (x[0] - step_x / 2, x[-1] + step_x / 2, y[0] - step_y / 2, y[-1] + step_y / 2)
     if ax is None:
-        longest = float(np.clip(0.45 * max(rows, columns), 3.0, 8.0))
+        longest = float(np.clip(0.45 * max(rows, columns), 3.0, 8.0 if max(rows, columns) <= 30 else 16.0))
         scale = longest / max(rows * height, columns * width)
         # Room for the tick labels, and no side so thin that its labels would not fit.
         size = (max(2.2, columns * width * scale) + 0.7, max(1.6, rows * height * scale) + 0.7)

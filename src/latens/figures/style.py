@@ -166,14 +166,21 @@ def save(
     """
     stem, drawn = Path(path_stem), figure_of(figure)
     written = [] if table is None else [_write(stem, ".csv", csv_bytes(table))]
+    pictures = [(kind, rendered(drawn, kind)) for kind in _METADATA]
+    return (*(_write(stem, f".{kind}", data) for kind, data in pictures), *written)
+
+
+def rendered(figure: Figure | Axes | np.ndarray, kind: str, *, dpi: float = DPI) -> bytes:
+    """The bytes of a picture, "png" or "svg"; the same figure gives the same bytes."""
+    drawn, stream = figure_of(figure), io.BytesIO()
     with _SALT_LOCK:
         before = matplotlib.rcParams["svg.hashsalt"]
         matplotlib.rcParams["svg.hashsalt"] = "latens"
         try:
-            pictures = [(kind, _rendered(drawn, kind)) for kind in _METADATA]
+            drawn.savefig(stream, format=kind, dpi=dpi, metadata=_METADATA[kind], facecolor=drawn.get_facecolor())
         finally:
             matplotlib.rcParams["svg.hashsalt"] = before
-    return (*(_write(stem, f".{kind}", data) for kind, data in pictures), *written)
+    return stream.getvalue()
 
 
 def csv_bytes(table: Mapping[str, ArrayLike]) -> bytes:
@@ -186,12 +193,6 @@ def csv_bytes(table: Mapping[str, ArrayLike]) -> bytes:
     # str of a numpy float is the shortest text that reads back to the same number in its own precision.
     writer.writerows(zip(*([str(value) for value in column] for column in columns)))
     return stream.getvalue().encode()
-
-
-def _rendered(figure: Figure, kind: str) -> bytes:
-    stream = io.BytesIO()
-    figure.savefig(stream, format=kind, dpi=DPI, metadata=_METADATA[kind], facecolor=figure.get_facecolor())
-    return stream.getvalue()
 
 
 def _write(stem: Path, ending: str, data: bytes) -> Path:

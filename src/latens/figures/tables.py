@@ -74,16 +74,22 @@ def _histograms(
 
 
 def marginals_table(
-    data: ArrayLike, samples: ArrayLike, names: Sequence[object], *, columns: Sequence[int] | None = None
+    data: ArrayLike,
+    samples: ArrayLike,
+    names: Sequence[object],
+    *,
+    columns: Sequence[int] | None = None,
+    kinds: tuple[str, str] = ("data", "samples"),
 ) -> dict[str, np.ndarray]:
-    """The numbers of `marginals`, one row for each bin: `column`, `low`, `high`, `data_share`, `samples_share`."""
+    """The numbers of `marginals`, one row for each bin: `column`, `low`, `high`, `data_share`, `samples_share` (the
+    two last named by `kinds`)."""
     titles, found, _ = _histograms(data, samples, names, columns)
     return {
         "column": np.concatenate([np.repeat(np.array([t], dtype=object), len(h.data)) for t, h in zip(titles, found)]),
         "low": np.concatenate([h.edges[:-1] for h in found]),
         "high": np.concatenate([h.edges[1:] for h in found]),
-        "data_share": np.concatenate([h.data for h in found]),
-        "samples_share": np.concatenate([h.samples for h in found]),
+        f"{kinds[0].replace(' ', '_')}_share": np.concatenate([h.data for h in found]),
+        f"{kinds[1].replace(' ', '_')}_share": np.concatenate([h.samples for h in found]),
     }
 
 
@@ -93,12 +99,14 @@ def marginals(
     names: Sequence[object],
     *,
     columns: Sequence[int] | None = None,
+    kinds: tuple[str, str] = ("data", "samples"),
     theme: ThemeName = "light",
 ) -> np.ndarray:
     """Draw histograms of data (filled) against samples (line), one panel for each column.
 
     **Arguments:** `data` (n, D) and `samples` (m, D) in the units of the data, NaN where missing; `names` of the D
-    columns; `columns` which to draw, counted from 0, at most 12, by default the first 12 (the figure says so).
+    columns; `columns` which to draw, counted from 0, at most 12, by default the first 12 (the figure says so);
+    `kinds` what the two are called.
     **Returns:** an array (D,) of Axes. **Raises:** `DataError` where shapes do not fit or something is empty.
     """
     titles, found, total = _histograms(data, samples, names, columns)
@@ -124,9 +132,11 @@ def marginals(
         if top == 0:
             ax.text(0.5, 0.5, "no values", transform=ax.transAxes, ha="center", color=colours.muted, fontsize=9)
         elif one.outside >= 0.0005:
-            ax.set_xlabel(f"{one.outside:.1%} of samples outside", fontsize=7, color=colours.muted)
+            ax.set_xlabel(f"{one.outside:.1%} of {kinds[1]} outside", fontsize=7, color=colours.muted)
     figure = figure_of(grid)
-    heading = "Data and samples" + (f", first {MOST} of {total} columns" if columns is None and total > MOST else "")
+    heading = f"{kinds[0].capitalize()} and {kinds[1]}" + (
+        f", first {MOST} of {total} columns" if columns is None and total > MOST else ""
+    )
     figure.suptitle(heading, x=0.01, ha="left", fontsize=11, color=colours.text)
-    legend(figure, handles, ["data", "samples"], theme=theme, loc="upper right", ncols=2, borderaxespad=0.2)
+    legend(figure, handles, kinds, theme=theme, loc="upper right", ncols=2, borderaxespad=0.2)
     return grid.flat[: len(found)]

@@ -24,6 +24,7 @@ from latens.training.plan import (
     Settings,
     Snapshot,
     Stage,
+    snapshot_steps,
 )
 from latens.training.rows import blocks_of, pad_rows
 from latens.training.step import ChunkResult, Program, TrainState, make_program
@@ -85,6 +86,7 @@ class _StageRun:
         self.batch_size = min(settings.batch_size, self.train_rows)
         self.steps_per_epoch = settings.steps_per_epoch(self.train_rows)
         self.total_steps = stage.budget.total_steps(self.steps_per_epoch)
+        self.stops = snapshot_steps(settings.snapshots, self.total_steps) if settings.snapshots else ()
         self.chunk_steps = min(settings.chunk_steps, self.total_steps or settings.chunk_steps, self.steps_per_epoch)
         self.validation = data.subset("validation") if settings.validate else np.zeros(0, np.int64)
         self.order: tuple[int, np.ndarray] | None = None
@@ -108,6 +110,7 @@ class _StageRun:
             count = min(count, self.total_steps - loop.step)
         if self.settings.stop_every is not None:
             count = min(count, self.settings.stop_every - loop.step % self.settings.stop_every)
+        count = min([count, *(step - loop.step for step in self.stops if step > loop.step)])
         rows = self.rows(loop.epoch, in_epoch, count)
         result = self.advance(rows, count)
         totals = {name: float(pair[0]) for name, pair in result.metrics.items()}

@@ -46,13 +46,15 @@ class Stage:
 @dataclass(frozen=True)
 class Settings:
     """How the loop runs. `chunk_steps` is the grid on which everything between steps happens; a chunk also ends at
-    every multiple of `stop_every`. `drop_last` leaves the rows out that do not fill a batch, other ones each epoch."""
+    every multiple of `stop_every`, and at the `snapshot_steps` of `snapshots`. `drop_last` leaves the rows out that do
+    not fill a batch, other ones each epoch."""
 
     batch_size: int = 128
     drop_last: bool = False
     seed: int = 0
     chunk_steps: int = 100
     stop_every: int | None = None
+    snapshots: int | None = None
     validate: bool = True
     validation_batch_size: int = 500
     restore_best: bool = True
@@ -61,6 +63,21 @@ class Settings:
         """How many batches the training rows make."""
         size = min(self.batch_size, rows)
         return rows // size if self.drop_last else -(-rows // size)
+
+
+def snapshot_steps(count: int, total: int | None) -> tuple[int, ...]:
+    r"""About `count` steps, evenly spaced in the logarithm: 0 and $\mathrm{round}(T^{i/(n-2)})$ for i = 0 .. n - 2,
+    each once (so small trainings give fewer).
+
+    **Arguments:** `total` T, the steps of a stage; where it is not known beforehand the grid is that of a million
+    steps, and goes on in the same ratio.
+
+    >>> snapshot_steps(6, 10_000)
+    (0, 1, 10, 100, 1000, 10000)
+    """
+    reach, last = total or 1_000_000, max(count - 2, 1)
+    powers = range(last + 1 if total is not None else 3 * last + 1)
+    return (0, *sorted({round(reach ** (i / last)) for i in powers}))
 
 
 @dataclass

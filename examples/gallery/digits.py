@@ -1,0 +1,59 @@
+"""The gallery's pictures of the embedded digits: `python examples/gallery/digits.py` makes them in about a minute.
+
+Every picture comes from one `latens` command on one trained model, which this script types.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from latens.cli import main as latens
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from shrink import shrink
+
+PICTURES = (
+    *("training", "latent", "latent-density", "two-views", "manifold-linear", "manifold-percentile", "reconstructions"),
+    *("samples", "posterior-predictive", "extremes", "traversals", "interpolations", "walk", "arithmetic", "units"),
+    *("aggregated-posterior", "unit-kl-over-training", "rate-distortion", "graph"),
+)
+MOVING = {
+    "morph": ("--between", "0,3,8", "--frames", "10"),
+    "walk": ("--frames", "24"),
+    "latent": ("--frames", "36"),
+    "manifold": ("--frames", "24", "--manifold-cells", "7"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> list[Path]:
+    """Train, draw, animate, and copy small pictures into the gallery; returns their paths."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path("docs/gallery"))
+    parser.add_argument("--epochs", default="60")
+    parser.add_argument("--frames", help="of each moving picture (default: as many as look smooth)")
+    args = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        run = str(Path(folder) / "digits-2d")
+        type_("fit", "digits", "--out", run, "--set", "posterior.latent_dim=2", "--epochs", args.epochs, "--snapshots")
+        type_("figures", run)
+        for kind, words in MOVING.items():
+            few = ("--frames", args.frames) if args.frames else ()
+            type_("animate", run, kind, *words, *few, "--out", str(Path(folder) / f"{kind}.gif"))
+        made = [Path(run) / "figures" / f"{name}.png" for name in PICTURES]
+        made += [Path(folder) / f"{kind}.gif" for kind in MOVING]
+        small = [path.stem + ("-moving" if path.suffix == ".gif" else "") + path.suffix for path in made]
+        return [shrink(path, args.out / f"digits-{name}") for path, name in zip(made, small)]
+
+
+def type_(*words: str) -> None:
+    """Run one `latens` command; the script ends where it fails."""
+    code = latens([*words, "--quiet"])
+    if code:
+        sys.exit(code)
+
+
+if __name__ == "__main__":
+    for path in main():
+        print(path)

@@ -1,0 +1,116 @@
+"""What the page shows of the rows themselves: their cells in chunks, their columns, labels, splits and ids."""
+
+from typing import Any
+
+import numpy as np
+
+from latens.data import Dataset
+from latens.data.rows import SPLITS
+from latens.data.schema import Schema, image_shape
+from latens.strictjson import plain, to_json
+
+CHUNK_BYTES = 4 << 20
+"""About so much of the rows in one file: the page asks for a chunk when a row of it is to be shown."""
+
+MOST_COLUMNS = 256
+"""Columns of a table that can colour the points or be an axis; all of them are on a row's card."""
+
+
+FEWEST_IN_A_CURVE = 16
+
+
+def event_of(trained: Any, data: Dataset | None) -> dict[str, Any]:
+    """What one row is, and how it is drawn: an image, a curve or a row of named columns, and the range of its cells."""
+    schema: Schema = trained.schema
+    series = is_series(trained)
+    image = None if series else image_shape(schema)
+    kind = "image" if image is not None else "table" if schema.columns is not None and not series else "curve"
+    low, high = _range(schema, data)
+    described: dict[str, Any] = {
+        "kind": kind,
+        "shape": list(schema.shape),
+        "cells": schema.kind,
+        "levels": schema.levels,
+        "low": low,
+        "high": high,
+    }
+    if image is not None:
+        described["image"] = [*image, 1][:3]
+    if kind == "table":
+        described["columns"] = [{"name": c.name, "shift": c.shift, "scale": c.scale} for c in schema.columns or ()]
+    return described
+
+
+def columns_of(
+    data: Dataset, positions: np.ndarray, files: dict[str, bytes], *, cells: bool = True
+) -> list[dict[str, Any]]:
+    """Labels, splits, and (with `cells`) the columns of a table: categories as codes with the names of their levels
+    (-1: none)."""
+    columns: list[dict[str, Any]] = []
+
+    def add(name: str, kind: str, values: np.ndarray, role: str, **more: Any) -> None:
+        file = f"data/column-{len(columns)}.bin"
+        files[file] = np.ascontiguousarray(values).tobytes()
+        dtype = values.dtype.newbyteorder("=").name
+        columns.append({"name": name, "kind": kind, "role": role, "file": file, "dtype": dtype, **more})
+
+    if data.label is not None:
+        add("label", "category", data.label[positions].astype("<i4"), "label", levels=list(data.schema.classes or ()))
+    add("split", "category", data.split[positions].astype("<i4"), "split", levels=list(SPLITS))
+    named = (data.schema.columns or ())[:MOST_COLUMNS] if cells else ()
+    values = _cells(data, positions) if named else np.zeros((0, 0))
+    for i, column in enumerate(named):
+        add(column.name, "number", values[:, i].astype("<f4"), "cell", cell=i)
+    if data.weight is not None:
+        add("weight", "number", data.weight[positions].astype("<f4"), "weight")
+    return columns
+
+
+def rows_of(data: Dataset, positions: np.ndarray, files: dict[str, bytes]) -> dict[str, Any]:
+    """The rows as stored, uint8 where they are, in chunks; missing cells are NaN."""
+    rows = _cells(data, positions)
+    kept = rows if rows.dtype == np.uint8 else rows.astype("<f4")
+    per_chunk = max(1, CHUNK_BYTES // max(1, kept[0].nbytes))
+    names = []
+    for number, start in enumerate(range(0, len(kept), per_chunk)):
+        names.append(f"data/rows-{number:05d}.bin")
+        files[names[-1]] = np.ascontiguousarray(kept[start : start + per_chunk]).tobytes()
+    dtype = kept.dtype.newbyteorder("=").name
+    return {"dtype": dtype, "shape": list(kept.shape), "files": names, "rows_per_file": per_chunk}
+
+
+def ids_of(data: Dataset, positions: np.ndarray, files: dict[str, bytes]) -> dict[str, Any]:
+    """The user's ids of the rows: numbers in one array, or a JSON list of text."""
+    names = data.names[positions]
+    if names.dtype.kind in "iu" and int(np.abs(names).max(initial=0)) < 2**31:
+        files["data/ids.bin"] = names.astype("<i4").tobytes()
+        return {"kind": "number", "dtype": "int32", "file": "data/ids.bin"}
+    files["data/ids.json"] = to_json(plain([str(name) for name in names.tolist()]))
+    return {"kind": "text", "file": "data/ids.json"}
+
+
+def _cells(data: Dataset, positions: np.ndarray) -> np.ndarray:
+    """The rows (n, cells); where cells are missing, as float32 with NaN in their place."""
+    rows = data.x[positions].reshape(len(positions), -1)
+    if data.mask is None:
+        return rows
+    return np.where(data.mask[positions].reshape(rows.shape), rows, np.nan).astype(np.float32)
+
+
+def _range(schema: Schema, data: Dataset | None) -> tuple[float, float]:
+    if schema.kind == "levels":
+        return 0.0, float((schema.levels or 2) - 1)
+    if schema.kind in ("binary", "unit") or data is None or not len(data):
+        return 0.0, 1.0
+    seen = data.x if data.mask is None else data.x[data.mask]
+    return (float(seen.min()), float(seen.max())) if seen.size else (0.0, 1.0)
+
+
+def is_series(trained: Any) -> bool:
+    """Whether rows are curves: a recurrent network reads them so, or their 16 or more columns are numbered, not named
+    (x0, x1 ...; t0, t1 ...; 0, 1 ...; or from 1 on)."""
+    if getattr(getattr(trained.config, "network", None), "kind", "") == "recurrent":
+        return True
+    names = [column.name for column in trained.schema.columns or ()]
+    numbered = ([f"{prefix}{i + first}" for i in range(len(names))] for prefix in ("x", "t", "") for first in (0, 1))
+    return len(names) >= FEWEST_IN_A_CURVE and names in numbered

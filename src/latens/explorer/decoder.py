@@ -1,0 +1,120 @@
+"""What the page needs to decode in the browser: the layers of a dense decoder, and how its outputs become a mean."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from latens.data import Preparation
+from latens.models import (
+    AffineHead,
+    BernoulliHead,
+    CategoricalHead,
+    Conditional,
+    ContinuousBernoulliHead,
+    DeterministicHead,
+    LatentModel,
+    NormalHead,
+    SharedScaleNormalHead,
+)
+from latens.models.likelihood_heads import (
+    BetaHead,
+    DiscretisedLogisticHead,
+    GammaHead,
+    HyperbolicSecantHead,
+    LaplaceHead,
+    LogisticHead,
+    NegativeBinomialHead,
+    PoissonHead,
+    StudentTHead,
+    ZeroInflatedHead,
+)
+from latens.networks import Dense
+from latens.trees import Frozen
+
+_FIRST = (NormalHead, SharedScaleNormalHead, DeterministicHead, LaplaceHead, LogisticHead, HyperbolicSecantHead)
+"""Heads whose mean is the first output of each cell, as it is."""
+
+
+def dense_decoder(model: Any) -> dict[str, Any] | None:
+    """The decoder of a model as the page reads it, or None where it is not a dense network of the latent alone.
+
+    `layers` name the arrays of each layer in the model file and its activation; `head` says how the mean of p(x | z)
+    is made of the outputs; `classes` how many numbers of a one-hot label are appended to the latent.
+    """
+    if not isinstance(model, LatentModel) or type(model).likelihood is not LatentModel.likelihood:
+        return None
+    decoder = model.decoder
+    if not isinstance(decoder, Conditional) or type(decoder.network) is not Dense or decoder.standardise is not None:
+        return None
+    head = _head(decoder.head, "decoder.head")
+    if head is None or decoder.reads not in ((), ("label",)):
+        return None
+    network: Any = decoder.network
+    last = len(network.layers) - 1
+    layers = [
+        {
+            "weight": f"decoder.network.layers.{i}.weight",
+            "bias": f"decoder.network.layers.{i}.bias",
+            "activation": network.output_activation if i == last else network.activation,
+            "shape": list(layer.weight.shape),
+        }
+        for i, layer in enumerate(network.layers)
+    ]
+    return {"kind": "dense", "layers": layers, "head": head, "cells": math.prod(decoder.head.shape)}
+
+
+def in_data_units(preparation: Preparation) -> dict[str, Any]:
+    """What turns a mean of p(x | z) back into the units of the stored rows (see `TrainedModel.data_units`), and how
+    many classes a conditional model has."""
+    units = {
+        "expm1": preparation.log1p,
+        "multiply": 1.0 if preparation.log1p else preparation.divide,
+        "add": -0.5 if preparation.dequantize else 0.0,
+    }
+    return {"units": units, "classes": preparation.classes}
+
+
+def why_not_dense(model: Any) -> str:
+    """A sentence for the reader of the page: what about this decoder a browser does not compute."""
+    network = getattr(getattr(model, "decoder", None), "network", None)
+    if network is not None and type(network) is not Dense:
+        return f"This decoder is a {type(network).__name__} network, which the page itself does not compute."
+    return "The latents of this model are not what its decoder's network reads, so the page itself does not decode."
+
+
+def decoder_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those arrays of a model file that decoding needs."""
+    return {name: array for name, array in arrays.items() if name.startswith("decoder.")}
+
+
+def _head(head: Any, path: str) -> dict[str, Any] | None:
+    kind = type(head)
+    if kind in _FIRST:
+        return {"kind": "first"}
+    if kind is StudentTHead:
+        return {"kind": "first"} if head.df_floor >= 1.0 else None  # below, there is no mean
+    if kind is BernoulliHead:
+        floor = head.probability_floor
+        return {"kind": "sigmoid", "bound": math.log1p(-floor) - math.log(floor) if floor > 0.0 else None}
+    if kind is BetaHead:
+        return {"kind": "sigmoid", "bound": None}
+    if kind is ContinuousBernoulliHead:
+        return {"kind": "continuous-bernoulli"}
+    if kind in (PoissonHead, NegativeBinomialHead, GammaHead):
+        return {"kind": "exp"}
+    if kind is ZeroInflatedHead:
+        return {"kind": "zero-inflated"}
+    if kind is CategoricalHead:
+        return {"kind": "categorical", "levels": head.levels}
+    if kind is DiscretisedLogisticHead:
+        return {
+            "kind": "discretised-logistic",
+            "levels": head.levels,
+            "scale": head.scale,
+            "floor": head.scale_floor,
+        }
+    if kind is AffineHead and isinstance(head.shift, Frozen):
+        inner = _head(head.head, f"{path}.head")
+        return inner and {"kind": "affine", "shift": f"{path}.shift.value", "scale": f"{path}.scale.value", "of": inner}
+    return None

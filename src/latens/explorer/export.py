@@ -1,0 +1,83 @@
+"""The page as a folder for any static web server: whole or absent."""
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from latens.atomic import clean_orphans, is_temporary, resource_errors, sync_folder, temporary_beside, write_synced
+from latens.errors import RunFolderError
+from latens.explorer.files import static_files
+
+_DATA = re.compile(r"data/[a-z][a-z0-9-]*\.(bin|json|safetensors)")
+
+
+def write_folder(path: str | os.PathLike[str], files: Mapping[str, bytes], *, force: bool = False) -> Path:
+    """Write these files (names relative to the folder) so that the folder is the old one or the new one, never a half.
+
+    **Arguments:** `force` replaces a former export in the folder, but no file that latens did not write.
+    **Raises:** RunFolderError where the folder is not empty, ResourceError where the disk refuses.
+    """
+    path = Path(path)
+    with resource_errors(path):
+        _refuse_others(path, force)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        clean_orphans(path.parent)
+        made = temporary_beside(path)
+        try:
+            for name, content in files.items():
+                target = made / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write_synced(target, content)
+            _put(made, path)
+        finally:
+            shutil.rmtree(made, ignore_errors=True)
+        sync_folder(path.parent)
+    return path
+
+
+def _put(made: Path, path: Path) -> None:
+    """Rename the new folder over the old one, which waits beside it meanwhile."""
+    if not path.exists():
+        os.replace(made, path)
+        return
+    old = temporary_beside(path)
+    os.replace(path, old)
+    try:
+        os.replace(made, path)
+    except BaseException:
+        os.replace(old, path)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _refuse_others(path: Path, force: bool) -> None:
+    if not path.exists():
+        return
+    if not path.is_dir():
+        raise RunFolderError("this is a file, not a folder.", where=str(path), fix="Choose another --export.")
+    names = sorted(_names(path))
+    if not names:
+        return
+    own = set(static_files())
+    former = "index.html" in names and "data/manifest.json" in names
+    foreign = [name for name in names if not (former and (name in own or _DATA.fullmatch(name)))]
+    if foreign:
+        more = f" and {len(foreign) - 1} more" if len(foreign) > 1 else ""
+        what = f"the folder is not empty and {foreign[0]!r}{more} was not written by latens."
+        fix = "Move it away, or choose another --export."
+        fix += " --force removes nothing that is not latens' own." if force else ""
+        raise RunFolderError(what, where=str(path), fix=fix)
+    if not force:
+        what = "the folder holds an explorer already."
+        raise RunFolderError(what, where=str(path), fix="Replace it (--force), or choose another --export.")
+
+
+def _names(folder: Path) -> Iterator[str]:
+    """Every file below, and every link, by its name relative to the folder."""
+    for parent, folders, files in os.walk(folder):
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+        for name in files + links:
+            if not is_temporary(name):
+                yield Path(os.path.relpath(os.path.join(parent, name), folder)).as_posix()

@@ -1,0 +1,242 @@
+"""From a trained model, its data, history and snapshots to the files in `data/` that the page reads."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from latens import evaluation
+from latens.data import Dataset
+from latens.data.batches import Batch
+from latens.errors import ConfigError
+from latens.explorer.columns import columns_of, event_of, ids_of, rows_of
+from latens.explorer.decoder import decoder_arrays, dense_decoder, in_data_units, why_not_dense
+from latens.explorer.precomputed import precomputed
+from latens.models import DeterministicHead
+from latens.safefile import pack
+from latens.storage import tree_to_arrays
+from latens.strictjson import plain, to_json
+
+FORMAT = 1
+ELBO_SAMPLES = 4  # draws a row of its ELBO: enough to order rows by, and a quarter of what `latens evaluate` takes
+PRIOR_DRAWS = 2000
+DISTANCES = 1000  # rows whose distance to their nearest neighbour says what is near
+SNAPSHOT_BYTES = 32 << 20  # of posterior means of all snapshots together; more rows than that are thinned out
+
+
+def payload(
+    trained: Any,
+    data: Dataset | None,
+    *,
+    history: Sequence[dict[str, Any]] = (),
+    snapshots: Sequence[tuple[int, Any]] = (),
+    most_rows: int = 100_000,
+    seed: int = 0,
+    title: str = "",
+    command: str = "",
+    live: bool = False,
+    serve: bool = False,
+) -> dict[str, bytes]:
+    """The files of the page's `data/` folder by name: `data/manifest.json`, and what it names.
+
+    Names are ours, never the data's; numbers are little-endian; the JSON is strict. The same arguments give the same
+    bytes. docs/explorer.md lists the files.
+
+    **Arguments:** `trained` a `latens.trained.TrainedModel` with latents; `data` its rows, of which at most
+    `most_rows`, evenly spaced, are shown (None: an empty page but for the history);
+    `history` the "epoch" records of metrics.jsonl; `snapshots` (step, trained model) from earlier in training; `seed`
+    of the draws; `title` and `command` for the reader; `live` whether a run is still growing; `serve` whether a server
+    decodes where the page cannot.
+    **Raises:** ConfigError for a model without latents, DataError where the rows are not the model's.
+    """
+    _check(trained)
+    files: dict[str, bytes] = {}
+    positions = evenly(np.arange(0 if data is None else len(data)), most_rows)
+    arrays = tree_to_arrays(trained.model)
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "title": title or _title(trained, data),
+        "command": command,
+        "live": live,
+        "recipe": getattr(trained.config, "recipe", None),
+        "facts": trained.facts,
+        "parameters": int(sum(array.size for array in arrays.values())),
+        "classes": list(trained.classes),
+        "conditional": int(trained.preparation.classes),
+        "rows": {"shown": len(positions), "of": 0 if data is None else len(data)},
+        "history": list(history),
+        "columns": [],
+        "arrays": {},
+        "units": [],
+        "snapshots": [],
+        "elbo_samples": ELBO_SAMPLES,
+    }
+    key = jax.random.key(seed)
+    put = _Writer(files, manifest["arrays"])
+    if data is not None and len(positions):
+        batch = trained.batch(data, positions)
+        manifest["event"] = event_of(trained, data)
+        codes = _codes(trained, batch, key)
+        means = codes["mean"].reshape(len(positions), -1).astype(np.float32)
+        put.array("mean", means)
+        for name in ("log_var", "elbo", "log_likelihood", "kl"):
+            if name in codes:
+                put.array(name, codes[name].reshape(len(positions), -1).astype(np.float32))
+        manifest["units"] = units_of(means, codes.get("unit_kl"))
+        manifest["latent"] = {"size": means.shape[1], "shape": list(codes["mean"].shape[1:])}
+        manifest["far"] = far_scale(means, manifest["units"], seed)
+        manifest["columns"] = columns_of(data, positions, files, cells=manifest["event"]["kind"] == "table")
+        manifest["arrays"]["rows"] = rows_of(data, positions, files)
+        manifest["ids"] = ids_of(data, positions, files)
+        prior = _prior(trained, key)
+        if prior is not None:
+            put.array("prior", prior.reshape(len(prior), -1).astype(np.float32))
+        manifest["decoder"] = _decoder(trained, batch, codes, manifest["units"], files, serve)
+        manifest["snapshots"] = _snapshots(snapshots, data, positions, files, manifest)
+    else:
+        manifest["event"] = event_of(trained, data)
+    if not serve:
+        files["data/model.safetensors"] = trained.to_bytes()
+    files["data/manifest.json"] = to_json(plain(manifest, nonfinite=lambda number: None))
+    return files
+
+
+def evenly(positions: np.ndarray, most: int) -> np.ndarray:
+    """At most `most` of the positions, evenly spaced, in order: sorted data must not show one class only."""
+    if len(positions) <= most:
+        return positions
+    return positions[np.linspace(0, len(positions) - 1, most).round().astype(np.int64)]
+
+
+def units_of(means: np.ndarray, kl: np.ndarray | None) -> list[dict[str, Any]]:
+    """For every latent unit its mean KL (nats, None where a row has one number for all), and whether it is active."""
+    active, centre, spread = evaluation.active_units(means), means.mean(0), means.std(0)
+    low, high = np.quantile(means, [0.005, 0.995], axis=0)
+    return [
+        {
+            "index": i,
+            "kl": None if kl is None else float(kl[i]),
+            "active": bool(active[i]),
+            "mean": float(centre[i]),
+            "spread": float(spread[i]),
+            "low": float(low[i]),
+            "high": float(high[i]),
+        }
+        for i in range(means.shape[1])
+    ]
+
+
+def far_scale(means: np.ndarray, units: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+    """How far rows are from their nearest neighbour, in active units each divided by its spread: the median and the
+    99th percentile. A point further from every row than the latter is called far from the data."""
+    chosen = [u["index"] for u in units if u["active"] and u["spread"] > 0] or [0]
+    weight = np.array([1.0 / max(units[i]["spread"], 1e-12) for i in chosen], np.float32)
+    scaled = means[:, chosen] * weight
+    from sklearn.neighbors import NearestNeighbors
+
+    queries = np.random.default_rng(seed).permutation(len(scaled))[:DISTANCES]
+    if len(scaled) < 2:
+        return {"units": chosen, "weight": weight.tolist(), "median": None, "far": None}
+    found, _ = NearestNeighbors(n_neighbors=2, n_jobs=1).fit(scaled).kneighbors(scaled[queries])
+    median, far = np.quantile(found[:, 1], [0.5, 0.99])
+    return {"units": chosen, "weight": weight.tolist(), "median": float(median), "far": float(far)}
+
+
+class _Writer:
+    """Arrays as files of their bytes, described in the manifest."""
+
+    def __init__(self, files: dict[str, bytes], described: dict[str, Any]) -> None:
+        self.files, self.described = files, described
+
+    def array(self, name: str, array: np.ndarray) -> None:
+        little = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
+        file = f"data/{name.replace('_', '-')}.bin"
+        self.files[file] = little.tobytes()
+        self.described[name] = {"dtype": array.dtype.name, "shape": list(array.shape), "file": file}
+
+
+def _check(trained: Any) -> None:
+    if not hasattr(trained.model, "posterior"):
+        what = "a Bayes classifier has no latents to explore."
+        raise ConfigError(what, where="explore", fix="Use `latens figures`, or a recipe of a VAE.")
+
+
+def _title(trained: Any, data: Dataset | None) -> str:
+    recipe = getattr(trained.config, "recipe", None) or "model"
+    return f"{recipe} on {data.name}" if data is not None else str(recipe)
+
+
+def _point(trained: Any) -> bool:
+    head = getattr(getattr(trained.model, "encoder", None), "head", None)
+    return isinstance(head, DeterministicHead)
+
+
+def _codes(trained: Any, batch: Batch, key: Any) -> dict[str, np.ndarray]:
+    """Posterior means and log-variances, KL by unit, and the parts of each row's ELBO where there is one."""
+    model, options = trained.model, {"preparation": trained.preparation, "key": key}
+    found = evaluation.encode(model, batch, **options)
+    codes = {"mean": found["mean"]}
+    if "log_variance" in found:
+        codes["log_var"] = found["log_variance"]
+    if "kl" in found and found["kl"].size == found["mean"].size:
+        codes["unit_kl"] = found["kl"].reshape(len(found["mean"]), -1).mean(0, dtype=np.float64)
+    if not _point(trained):
+        codes |= evaluation.elbo_parts(model, batch, num_samples=ELBO_SAMPLES, **options)
+    return codes
+
+
+def _prior(trained: Any, key: Any) -> np.ndarray | None:
+    if _point(trained):
+        return None  # an autoencoder's codes follow no prior
+    classes = trained.preparation.classes
+    cond = trained.condition(np.arange(PRIOR_DRAWS) % classes) if classes else None
+    return evaluation.sample_prior(trained.model, PRIOR_DRAWS, key=key, cond=cond)
+
+
+def _decoder(
+    trained: Any,
+    batch: Batch,
+    codes: dict[str, np.ndarray],
+    units: list[dict[str, Any]],
+    files: dict[str, bytes],
+    serve: bool,
+) -> dict[str, Any]:
+    preparation = trained.preparation
+    spec = dense_decoder(trained.model)
+    if spec is not None:
+        arrays = decoder_arrays(tree_to_arrays(trained.model))
+        files["data/decoder.safetensors"] = pack(arrays, {"kind": "decoder"})
+        return spec | in_data_units(preparation) | {"file": "data/decoder.safetensors"}
+    why = why_not_dense(trained.model)
+    if serve:
+        return {"kind": "server", "why": why, "classes": preparation.classes}
+    return precomputed(trained, batch, codes, units, files) | {"why": why, "classes": preparation.classes}
+
+
+def _snapshots(
+    snapshots: Sequence[tuple[int, Any]],
+    data: Dataset,
+    positions: np.ndarray,
+    files: dict[str, bytes],
+    manifest: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """Posterior means of some rows, and the decoder, at earlier steps of training."""
+    if not snapshots:
+        return []
+    size = manifest["latent"]["size"]
+    places = evenly(np.arange(len(positions)), max(200, SNAPSHOT_BYTES // (4 * size * len(snapshots))))
+    files["data/snapshot-rows.bin"] = places.astype("<u4").tobytes()
+    manifest["snapshot_rows"] = {"dtype": "uint32", "shape": [len(places)], "file": "data/snapshot-rows.bin"}
+    described = []
+    for step, earlier in sorted(snapshots, key=lambda pair: pair[0]):
+        batch = earlier.batch(data, positions[places])
+        codes = evaluation.encode(earlier.model, batch, preparation=earlier.preparation, key=jax.random.key(0))
+        means = codes["mean"].reshape(len(places), -1).astype("<f4")
+        entry: dict[str, Any] = {"step": int(step), "mean": f"data/snapshot-{int(step):09d}.bin"}
+        files[entry["mean"]] = means.tobytes()
+        if dense_decoder(earlier.model) is not None:
+            entry["decoder"] = f"data/snapshot-{int(step):09d}.safetensors"
+            files[entry["decoder"]] = pack(decoder_arrays(tree_to_arrays(earlier.model)), {"kind": "decoder"})
+        described.append(entry)
+    return described

@@ -1,0 +1,66 @@
+"""Pictures made beforehand, for decoders that the page does not compute: a plane, and every row's reconstruction."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from latens import evaluation
+from latens.data.batches import Batch
+
+GRID = 25  # points along each axis of the plane
+STEPS = 15  # points along each unit
+MOST_UNITS = 16
+RECONSTRUCTION_BYTES = 32 << 20
+WORST = 50
+
+
+def precomputed(
+    trained: Any,
+    batch: Batch,
+    codes: dict[str, np.ndarray],
+    units: list[dict[str, Any]],
+    files: dict[str, bytes],
+) -> dict[str, Any]:
+    """Means of p(x | z) in the units of the data, decoded where a reader is likely to look.
+
+    On a grid over the two units with the most KL, the others at their mean over the rows; along each of the first
+    sixteen units; and the reconstructions of as many rows as fit into 32 MB, those reconstructed worst among them.
+    """
+    means, shape = codes["mean"].reshape(len(codes["mean"]), -1), codes["mean"].shape[1:]
+    order = sorted(range(len(units)), key=lambda i: -(units[i]["kl"] or units[i]["spread"] ** 2))
+    base = means.mean(0)
+    label = np.zeros(1, np.int64) if trained.preparation.classes else None
+
+    def decoded(z: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
+        codes = np.repeat(label, len(z)) if codes is None and label is not None else codes
+        cond = trained.condition(codes)
+        values = evaluation.decode(trained.model, z.reshape(len(z), *shape).astype(np.float32), cond=cond)
+        return trained.data_units(values, mean=True).reshape(len(z), -1).astype("<f4")
+
+    found: dict[str, Any] = {"kind": "precomputed", "base": base.tolist()}
+    if len(units) >= 2:
+        a, b = order[:2]
+        axes = [np.linspace(units[u]["low"], units[u]["high"], GRID) for u in (a, b)]
+        z = np.tile(base, (GRID * GRID, 1))
+        z[:, b], z[:, a] = np.repeat(axes[1], GRID), np.tile(axes[0], GRID)
+        files["data/plane.bin"] = decoded(z, None).tobytes()
+        ranges = [[units[u]["low"], units[u]["high"]] for u in (a, b)]
+        found["plane"] = {"units": [a, b], "ranges": ranges, "size": GRID, "file": "data/plane.bin"}
+    lines = order[:MOST_UNITS]
+    z = np.tile(base, (len(lines) * STEPS, 1))
+    for place, unit in enumerate(lines):
+        z[place * STEPS : (place + 1) * STEPS, unit] = np.linspace(units[unit]["low"], units[unit]["high"], STEPS)
+    files["data/lines.bin"] = decoded(z, None).tobytes()
+    found["lines"] = {"units": lines, "steps": STEPS, "file": "data/lines.bin"}
+    cells = int(np.prod(trained.schema.shape))
+    most = max(100, RECONSTRUCTION_BYTES // (4 * cells))
+    places = np.linspace(0, len(means) - 1, min(most, len(means))).round().astype(np.int64)
+    worst = np.argsort(codes.get("log_likelihood", means[:, 0]))[:WORST]
+    places = np.union1d(places, worst)
+    part = jax.tree.map(lambda leaf: np.asarray(leaf)[places], batch)
+    values = evaluation.reconstruct(trained.model, part, preparation=trained.preparation, key=jax.random.key(0))
+    kept = trained.data_units(values, mean=True).reshape(len(places), -1).astype("<f4")
+    files["data/reconstructions.bin"], files["data/reconstructed.bin"] = kept.tobytes(), places.astype("<u4").tobytes()
+    found["reconstructions"] = {"rows": "data/reconstructed.bin", "file": "data/reconstructions.bin"}
+    return found

@@ -1,0 +1,63 @@
+"""The explorer's page on the local server until Ctrl-C, with a decoder where the page cannot decode itself."""
+
+import contextlib
+import json
+import os
+import sys
+import threading
+import webbrowser
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from latens import evaluation
+from latens.explorer.handler import Decoder
+from latens.explorer.server import PageServer
+
+
+def serve(context: Any, trained: Any, files: Mapping[str, bytes]) -> int:
+    """Serve these files of the page, say where, open a browser, and wait for Ctrl-C. **Returns:** the exit code.
+
+    **Arguments:** `context` of the command, with the flags `--port` and `--no-browser`; `trained` whose data they are.
+    """
+    args = context.args
+    with PageServer(files, port=args.port or 0, decoder=decoder_of(trained, files)) as page:
+        try:
+            announce(context, page.url, "Ctrl-C ends", browser=not args.no_browser)
+            context.result({"url": page.url}, page.url if context.quiet else "")
+            while True:
+                threading.Event().wait(3600)
+        except KeyboardInterrupt as stop:  # the way to end it, so no error; SIGTERM says who ended it
+            context.say("closed")
+            number = getattr(stop, "number", 2)
+            return 0 if number == 2 else 128 + number
+
+
+def announce(context: Any, url: str, words: str, *, browser: bool) -> None:
+    """One line with the address, and a browser where there is a screen to open one on."""
+    opened = browser and has_screen() and not context.json
+    context.say(f"{url}  ({'opening a browser; ' if opened else ''}{words})")
+    if opened:
+        with contextlib.suppress(webbrowser.Error, OSError):
+            webbrowser.open(url)
+
+
+def has_screen() -> bool:
+    """Whether a browser has somewhere to show itself: a text browser would take over the terminal."""
+    return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def decoder_of(trained: Any, files: Mapping[str, bytes]) -> Decoder | None:
+    """What POST `decode` computes for these files: means of p(x | z) in the units of the data; None without latents."""
+    latent = json.loads(files["data/manifest.json"]).get("latent")
+    if not latent:
+        return None
+    shape = tuple(latent["shape"])
+
+    def decode(latents: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
+        z, cond = latents.reshape(len(latents), *shape), trained.condition(codes)
+        values = evaluation.decode(trained.model, z, cond=cond)
+        return trained.data_units(values, mean=True).reshape(len(latents), -1)
+
+    return Decoder(int(latent["size"]), decode, int(trained.preparation.classes))

@@ -1,0 +1,162 @@
+// The files of data/ as the page uses them: what is small at once, rows and columns when they are asked for.
+
+import { readSafetensors } from "./safetensors.js";
+import { denseDecoder, storedDecoder } from "./decode.js";
+import { decodeOnServer } from "./server.js";
+
+const TYPES = { float32: Float32Array, int32: Int32Array, uint32: Uint32Array, uint8: Uint8Array };
+const MOST_CHUNKS = 12;
+
+export async function fetchBytes(file) {
+  let response;
+  try {
+    response = await fetch(file, { cache: "no-cache" });
+  } catch {
+    throw new Error(`${file} could not be read: the server that gave this page does not answer any more.`);
+  }
+  if (!response.ok) throw new Error(`${file} could not be read: the server says ${response.status}.`);
+  return response.arrayBuffer();
+}
+
+export async function readManifest() {
+  const text = new TextDecoder().decode(await fetchBytes("data/manifest.json"));
+  const manifest = JSON.parse(text);
+  if (manifest.format !== 1) {
+    throw new Error(
+      `the data have format ${String(manifest.format).slice(0, 20)}, this page reads 1: export them again.`,
+    );
+  }
+  return manifest;
+}
+
+export async function readArray({ file, dtype, shape }) {
+  const Type = TYPES[dtype];
+  if (!Type) throw new Error(`${file} holds ${dtype}, which this page does not read.`);
+  const buffer = await fetchBytes(file);
+  const values = new Type(buffer, 0, Math.floor(buffer.byteLength / Type.BYTES_PER_ELEMENT));
+  if (shape && values.length !== shape.reduce((a, b) => a * b, 1))
+    throw new Error(`${file} is cut short: export it again.`);
+  return values;
+}
+
+export class Model {
+  constructor(manifest) {
+    this.manifest = manifest;
+    this.n = manifest.rows.shown;
+    this.size = manifest.latent?.size ?? 0;
+    this.units = manifest.units;
+    this.event = manifest.event;
+    this.cells = manifest.event.shape.reduce((a, b) => a * b, 1);
+    this.empty = !this.n;
+    this.mean = new Float32Array(0);
+    this.ids = null;
+    this.chunks = new Map();
+    this.lazy = new Map();
+    // Units with the most KL first; where there is no KL by unit, those that move most.
+    this.order = this.units.map((u) => u.index).sort((a, b) => this.weightOf(b) - this.weightOf(a) || a - b);
+  }
+
+  weightOf(unit) {
+    const { kl, spread } = this.units[unit];
+    return kl ?? spread ** 2;
+  }
+
+  async load() {
+    if (this.empty) return;
+    const { arrays, ids } = this.manifest;
+    [this.mean, this.ids] = await Promise.all([
+      readArray(arrays.mean),
+      ids.kind === "number"
+        ? readArray(ids)
+        : fetchBytes(ids.file).then((b) => JSON.parse(new TextDecoder().decode(b))),
+    ]);
+    this.decoder = await this.makeDecoder(this.manifest.decoder, this.manifest.decoder.file);
+  }
+
+  async makeDecoder(spec, file) {
+    if (spec.kind === "dense") {
+      const run = denseDecoder(spec, readSafetensors(await fetchBytes(file)), this.size);
+      return { kind: "dense", decode: async (z, n, codes) => run(z, n, codes), now: run };
+    }
+    if (spec.kind === "server")
+      return { kind: "server", decode: (z, n = 1, codes = 0) => decodeOnServer(z, n, codes, spec.classes) };
+    const [plane, lines, rows, values] = await Promise.all([
+      spec.plane ? readArray({ file: spec.plane.file, dtype: "float32" }) : null,
+      readArray({ file: spec.lines.file, dtype: "float32" }),
+      readArray({ file: spec.reconstructions.rows, dtype: "uint32" }),
+      readArray({ file: spec.reconstructions.file, dtype: "float32" }),
+    ]);
+    const run = storedDecoder(spec, plane, lines, this.units, this.cells);
+    const places = new Map(Array.from(rows, (row, place) => [row, place]));
+    return { kind: "stored", decode: async (z, n) => run(z, n), now: run, places, values };
+  }
+
+  // The mean of p(x | z) at a row's posterior mean; null where it was not made beforehand.
+  async reconstruction(row) {
+    if (this.decoder.kind === "stored") {
+      const place = this.decoder.places.get(row);
+      return place === undefined ? null : this.decoder.values.subarray(place * this.cells, (place + 1) * this.cells);
+    }
+    return this.decoder.decode(this.latent(row), 1, await this.classOf(row));
+  }
+
+  latent(row) {
+    return this.mean.slice(row * this.size, (row + 1) * this.size);
+  }
+
+  unitValues(unit, mean = this.mean) {
+    const n = mean.length / this.size;
+    const out = new Float32Array(n);
+    for (let i = 0; i < n; i++) out[i] = mean[i * this.size + unit];
+    return out;
+  }
+
+  async classOf(row) {
+    if (!this.manifest.conditional) return 0;
+    const place = this.manifest.columns.findIndex((column) => column.role === "label");
+    return Math.max(0, (await this.column(place))[row]);
+  }
+
+  column(place) {
+    return this.once(`column ${place}`, () => readArray({ ...this.manifest.columns[place], shape: [this.n] }));
+  }
+
+  array(name) {
+    return this.once(`array ${name}`, () => readArray(this.manifest.arrays[name]));
+  }
+
+  once(name, read) {
+    if (!this.lazy.has(name)) {
+      const promise = read();
+      promise.catch(() => this.lazy.delete(name));
+      this.lazy.set(name, promise);
+    }
+    return this.lazy.get(name);
+  }
+
+  // The cells of a row as stored. Chunks of rows are kept, the least recently used one is dropped.
+  async row(row) {
+    const { files, rows_per_file: per, dtype } = this.manifest.arrays.rows;
+    const number = Math.floor(row / per);
+    let chunk = this.chunks.get(number);
+    if (chunk) this.chunks.delete(number);
+    else {
+      chunk = readArray({ file: files[number], dtype });
+      chunk.catch(() => this.chunks.delete(number));
+    }
+    this.chunks.set(number, chunk);
+    if (this.chunks.size > MOST_CHUNKS) this.chunks.delete(this.chunks.keys().next().value);
+    const cells = await chunk;
+    const at = (row - number * per) * this.cells;
+    return cells.subarray(at, at + this.cells);
+  }
+
+  id(row) {
+    return String(this.ids[row]);
+  }
+
+  rowOf(id) {
+    const wanted = this.manifest.ids.kind === "number" ? Number(id) : id;
+    return this.ids.indexOf(wanted);
+  }
+}

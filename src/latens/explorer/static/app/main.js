@@ -1,0 +1,280 @@
+// The page from its beginning: read the data, build the panels, keep them in step with the state.
+
+import { App } from "./app.js";
+import { ask, start } from "./background.js";
+import { Model, readManifest } from "./data.js";
+import { button, count3, freshId, h, latest, replace } from "./dom.js";
+import { follow, progressWords } from "./live.js";
+import { aboutPanel } from "./panels/about.js";
+import { pathsPanel } from "./panels/paths.js";
+import { pointPanel } from "./panels/point.js";
+import { rowsPanel } from "./panels/rows.js";
+import { copy, selectionPanel } from "./panels/selection.js";
+import { trainingPanel } from "./panels/training.js";
+import { unitsPanel } from "./panels/units.js";
+import { readLink } from "./permalink.js";
+import { Scatter } from "./scatter.js";
+import { chooseTheme, onTheme, themeName } from "./theme.js";
+
+const root = document.getElementById("explorer");
+
+function fail(error) {
+  document.getElementById("start")?.remove();
+  const text =
+    error instanceof TypeError && /fetch/i.test(error.message)
+      ? "The data could not be read."
+      : String(error?.message ?? error);
+  const box = h("div", { class: "error", role: "alert" }, h("strong", {}, "This did not work. "), text.slice(0, 400));
+  const old = root.querySelector(".error");
+  if (old) old.replaceWith(box);
+  else root.prepend(box);
+}
+
+function header(app) {
+  const { manifest } = app.model;
+  const live = h("span", { class: "live", hidden: !progressWords(manifest) }, progressWords(manifest));
+  const toggle = button(
+    themeName() === "dark" ? "Light" : "Dark",
+    () => {
+      app.set({ theme: themeName() === "dark" ? "light" : "dark" });
+    },
+    { id: "theme" },
+  );
+  const facts = [
+    app.model.empty ? "no rows yet" : `${count3(manifest.rows.shown)} rows`,
+    app.model.size ? `${app.model.units.filter((u) => u.active).length} of ${app.model.size} units active` : "",
+  ]
+    .filter(Boolean)
+    .join(" · ");
+  return h(
+    "header",
+    {},
+    h("h1", {}, manifest.title),
+    h("span", { class: "muted" }, facts),
+    live,
+    h("span", { class: "grow" }),
+    button("Copy link", (event) => copy(event.currentTarget, location.href), { title: "a link to what you see" }),
+    toggle,
+  );
+}
+
+// Panels as tabs: arrow keys move between them.
+function tabs(app, panels) {
+  const ids = panels.map(() => freshId("tab"));
+  const list = h("div", { class: "tabs", role: "tablist", "aria-label": "panels" });
+  const controls = panels.map((one, i) =>
+    h(
+      "button",
+      {
+        type: "button",
+        role: "tab",
+        id: ids[i],
+        "aria-controls": `${ids[i]}-panel`,
+        onclick: () => app.set({ tab: one.id }),
+        onkeydown: (event) => {
+          const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+          const to = step
+            ? (i + step + panels.length) % panels.length
+            : event.key === "Home"
+              ? 0
+              : event.key === "End"
+                ? panels.length - 1
+                : -1;
+          if (to < 0) return;
+          event.preventDefault();
+          controls[to].focus();
+          app.set({ tab: panels[to].id });
+        },
+      },
+      one.title,
+    ),
+  );
+  list.append(...controls);
+  const boxes = panels.map((one, i) =>
+    h("div", { role: "tabpanel", id: `${ids[i]}-panel`, "aria-labelledby": ids[i] }, one.element),
+  );
+  const choose = () => {
+    panels.forEach((one, i) => {
+      const chosen = one.id === app.state.tab;
+      controls[i].setAttribute("aria-selected", String(chosen));
+      controls[i].tabIndex = chosen ? 0 : -1;
+      boxes[i].hidden = !chosen;
+    });
+  };
+  choose();
+  return { element: h("div", { class: "side" }, list, boxes), choose };
+}
+
+function snapshotSlider(app, scatter) {
+  const { snapshots } = app.model.manifest;
+  if (!snapshots.length) return () => {};
+  const steps = [...snapshots.map((one) => one.step), null];
+  const label = h("output", {});
+  const input = h("input", {
+    type: "range",
+    min: 0,
+    max: steps.length - 1,
+    step: 1,
+    "aria-label": "training snapshot",
+    oninput: () => app.set({ step: steps[Number(input.value)] }),
+  });
+  const name = () => {
+    const { step } = app.state;
+    input.value = steps.indexOf(step);
+    label.textContent = step === null ? "as trained" : `step ${count3(step)}`;
+    input.setAttribute("aria-valuetext", label.textContent);
+  };
+  name();
+  replace(scatter.snapshots, h("label", {}, "training ", input, label));
+  return name;
+}
+
+async function build(model) {
+  const app = new App(model);
+  app.errors = fail;
+  followLink = () => {};
+  if (app.state.theme) chooseTheme(app.state.theme);
+  document.title = `${model.manifest.title} · latens`;
+  const training = trainingPanel(app);
+  if (model.empty) {
+    app.state.tab = "training";
+    const note = h(
+      "p",
+      { class: "empty" },
+      model.manifest.live
+        ? "Training has begun; the rows appear in a moment."
+        : "There are no rows to show: the data have none.",
+    );
+    replace(root, header(app), note, training.element);
+    app.on((changed) => changed.has("theme") && chooseTheme(app.state.theme));
+    redrawAll = redrawHistory = () => training.update();
+    await training.update();
+    return async () => {
+      root.querySelector("header").replaceWith(header(app));
+      await training.update();
+    };
+  }
+  const panels = [
+    pointPanel(app),
+    pathsPanel(app),
+    rowsPanel(app),
+    selectionPanel(app),
+    unitsPanel(app),
+    training,
+    aboutPanel(app),
+  ];
+  if (!panels.some((one) => one.id === app.state.tab)) app.state.tab = "point";
+  const scatter = new Scatter(app);
+  const side = tabs(app, panels);
+  const nameStep = snapshotSlider(app, scatter);
+  globalThis.latens = { app, scatter, panels }; // for tests, and for whoever opens the console
+  replace(root, header(app), h("div", { class: "columns" }, scatter.element, side.element));
+  await ask("means", { values: model.mean, latentSize: model.size });
+  if (app.state.step !== null) await app.showStep(app.state.step);
+  if ([app.state.x, app.state.y].some((axis) => axis[0] === "p")) await app.principal();
+  scatter.buildTools();
+  const current = () => panels.find((one) => one.id === app.state.tab);
+  const fresh = new Set(); // panels that show the state as it is
+  const update = async (changed) => {
+    for (const one of panels) if (!changed || one.wants.some((name) => changed.has(name))) fresh.delete(one);
+    const one = current();
+    if (fresh.has(one)) return;
+    fresh.add(one);
+    await one.update(changed);
+  };
+  app.on(async (changed) => {
+    if (changed.delete("theme")) chooseTheme(app.state.theme); // which draws everything anew
+    if (!changed.size) return;
+    if (changed.has("tab")) side.choose();
+    if (changed.has("step")) {
+      nameStep();
+      app.state.selection = null;
+      if (!(await app.showStep(app.state.step))) return;
+    }
+    const placed = ["x", "y", "step"].some((name) => changed.has(name));
+    if (placed) {
+      if ([app.state.x, app.state.y].some((axis) => axis[0] === "p")) await app.principal();
+      scatter.buildTools();
+      scatter.place().catch(fail);
+    } else {
+      if (changed.has("mode")) scatter.buildTools();
+      if (changed.has("view")) scatter.view = app.state.view ?? scatter.whole();
+      if (changed.has("lasso") && app.state.lasso && !changed.has("selection")) await scatter.select(app.state.lasso);
+      if (changed.has("colour") || changed.has("selection")) scatter.recolour().catch(fail);
+      else scatter.redraw();
+    }
+    await update(changed);
+  });
+  redrawAll = () => Promise.all([scatter.recolour(), update(new Set(["theme"]))]);
+  redrawHistory = () => update(new Set(["history"]));
+  followLink = () => app.set({ ...app.linked(app.first), ...app.fitting(readLink(location.hash)) });
+  await Promise.all([scatter.place(), update(null)]);
+  document.documentElement.dataset.ready = "true";
+  return async () => {
+    const old = root.querySelector("header");
+    old.replaceWith(header(app));
+    for (const one of panels) one.rebuild?.();
+    await app.showStep(app.state.step);
+    await Promise.all([scatter.place(), update(null)]);
+  };
+}
+
+// What the whole page answers to: a change of theme, another address.
+let redrawAll = async () => {};
+let redrawHistory = async () => {};
+let followLink = () => {};
+onTheme(() => {
+  const toggle = document.getElementById("theme");
+  if (toggle) toggle.textContent = themeName() === "dark" ? "Light" : "Dark";
+  redrawAll().catch(fail);
+});
+addEventListener("hashchange", () => followLink());
+
+async function open() {
+  const began = readLink(location.hash);
+  if (began.theme) chooseTheme(began.theme);
+  await start();
+  const manifest = await readManifest();
+  const model = new Model(manifest);
+  await model.load();
+  document.getElementById("start")?.remove();
+  let refresh = await build(model);
+  if (!manifest.live) return;
+  // A run that grows: new numbers in the same page; another page only where there were no rows before.
+  follow(
+    manifest,
+    latest(async (next) => {
+      try {
+        if (next.version === model.manifest.version) {
+          const { history, live, progress } = next;
+          Object.assign(model.manifest, { history, live, progress });
+          nameProgress(model.manifest);
+          await redrawHistory();
+          return;
+        }
+        const grown = new Model(next);
+        await grown.load();
+        const same = grown.size === model.size && grown.empty === model.empty;
+        Object.assign(model, grown);
+        if (same) await refresh();
+        else refresh = await build(model);
+      } catch (error) {
+        fail(error);
+      }
+    }),
+    () => {
+      const live = root.querySelector("header .live");
+      if (live) live.textContent = "the training has ended or was stopped; this page grows no more";
+    },
+  );
+}
+
+function nameProgress(manifest) {
+  const live = root.querySelector("header .live");
+  const words = progressWords(manifest);
+  if (!live || live.textContent === words) return;
+  live.textContent = words;
+  live.hidden = !words;
+}
+
+open().catch(fail);

@@ -1,0 +1,146 @@
+// The decoded point: what the model makes of it, the nearest real row, how far it is from the data, a slider per unit.
+
+import { button, format, h, latest, replace, select } from "../dom.js";
+import { saveButtons } from "../save.js";
+import { compare, compareRows, compareSheet, difference, heading, panel } from "./parts.js";
+
+// Of a decoder that the page does not compute: why, and what is shown instead.
+function storedWords({ kind, why, plane }) {
+  if (kind !== "precomputed") return "";
+  const where = plane
+    ? `over the plane of units ${plane.units.join(" and ")}, or along one other unit`
+    : "along one unit";
+  return `${why} What you see lies between pictures made beforehand, ${where}. \`latens explore RUN\` decodes every point.`;
+}
+
+export function pointPanel(app) {
+  const { model } = app;
+  const pictures = h("div", { class: "compare" });
+  const meter = h("div", { class: "meter" });
+  const sliders = h("div", { class: "sliders" });
+  const actions = h("div", { class: "actions" });
+  const why = h("p", { class: "note" }, storedWords(model.manifest.decoder));
+  let shown = null;
+  const save = saveButtons("decoded-point", {
+    svg: () => compareSheet(app, shown),
+    csv: () => compareRows(app, shown),
+  });
+  let inputs = [];
+
+  function slider(unit) {
+    const { kl, active, low, high, spread } = model.units[unit];
+    const wide = Math.max(high - low, 1e-6) * 0.25;
+    const range = model.manifest.arrays.prior && !active ? [-3, 3] : [low - wide, high + wide];
+    const value = h("output", {});
+    const input = h("input", {
+      type: "range",
+      min: range[0],
+      max: range[1],
+      step: (range[1] - range[0]) / 200,
+      "aria-label": `unit ${unit}`,
+      oninput: () => {
+        const z = Float32Array.from(app.state.z);
+        z[unit] = Number(input.value);
+        app.set({ z });
+      },
+    });
+    inputs.push({ unit, input, value });
+    const size = kl === null ? `spread ${format(spread, 3)}` : `KL ${format(kl, 3)}`;
+    return h(
+      "label",
+      { class: active ? "unit" : "unit dead" },
+      h("span", { class: "name" }, `unit ${unit}`),
+      h("span", { class: "kl" }, size),
+      input,
+      value,
+    );
+  }
+
+  function rebuild() {
+    inputs = [];
+    const alive = model.order.filter((unit) => model.units[unit].active);
+    const dead = model.order.filter((unit) => !model.units[unit].active);
+    const words = `${dead.length} unused unit${dead.length > 1 ? "s" : ""}`;
+    const rest = dead.length
+      ? h("details", { open: alive.length === 0 }, h("summary", {}, words), dead.map(slider))
+      : null;
+    replace(sliders, alive.map(slider), rest);
+  }
+  rebuild();
+  const classes = model.manifest.conditional
+    ? select(
+        "class",
+        model.manifest.classes.map((name, i) => [String(i), name]),
+        String(app.state.label),
+        (code) => app.set({ label: Number(code) }),
+      )
+    : null;
+  replace(
+    actions,
+    button("Go to the nearest row", () => app.toNearest(), { title: "key Enter" }),
+    button("Mean of the rows", () => app.set({ z: Float32Array.from(model.units, (u) => u.mean) })),
+    classes,
+  );
+
+  const show = latest(async () => {
+    const { z } = app.state;
+    const [decoded, [near]] = await Promise.all([app.decode(z), app.nearest(z)]);
+    const real = Float32Array.from(await model.row(near.row));
+    const { share, words } = app.farness(near.distance);
+    shown = [
+      { title: "decoded", values: decoded },
+      { title: `nearest row ${model.id(near.row)}`, values: real },
+      { title: "difference", values: difference(decoded, real), error: true },
+    ];
+    replace(pictures, compare(app, shown));
+    const bar = h("span", { class: "fill" });
+    bar.style.width = `${Math.min(100, 50 * share)}%`;
+    replace(
+      meter,
+      h(
+        "span",
+        {
+          class: share > 1 ? "bar far" : "bar",
+          role: "meter",
+          "aria-label": "distance from the data",
+          "aria-valuemin": 0,
+          "aria-valuemax": 2,
+          "aria-valuenow": Math.min(2, share).toFixed(2),
+        },
+        bar,
+      ),
+      h("span", {}, words),
+    );
+    pictures.dataset.shown = String(Number(pictures.dataset.shown ?? 0) + 1);
+  });
+
+  function sync() {
+    for (const { unit, input, value } of inputs) {
+      input.value = app.state.z[unit];
+      value.textContent = app.state.z[unit].toFixed(2).replace("-", "−");
+    }
+    if (classes) classes.querySelector("select").value = String(app.state.label);
+  }
+
+  const element = panel(
+    "The decoded point",
+    why,
+    heading("Mean of p(x | z), and the nearest real row", save),
+    pictures,
+    meter,
+    actions,
+    h("h3", {}, "Latent units, most KL first"),
+    sliders,
+  );
+  return {
+    id: "point",
+    title: "Point",
+    element,
+    rebuild,
+    wants: ["z", "label", "step", "theme"],
+    update: async () => {
+      sync();
+      await show();
+    },
+  };
+}

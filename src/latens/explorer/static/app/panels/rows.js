@@ -1,0 +1,177 @@
+// Rows: one beside its reconstruction with the error, those reconstructed worst, and those nearest to it.
+
+import { button, format, h, latest, replace } from "../dom.js";
+import { saveButtons } from "../save.js";
+import {
+  compare,
+  compareRows,
+  compareSheet,
+  difference,
+  heading,
+  panel,
+  saveStrip,
+  strip,
+  thumbWidth,
+} from "./parts.js";
+
+const MANY = 18;
+
+export function rowsPanel(app) {
+  const { model } = app;
+  const pictures = h("div", { class: "compare" });
+  const facts = h("dl", { class: "facts" });
+  const worst = h("div", { class: "strip" });
+  const near = h("div", { class: "strip" });
+  const message = h("p", { class: "note", "aria-live": "polite" });
+  let shown = null;
+  let order = null;
+  const width = thumbWidth(app);
+
+  const input = h("input", { type: "search", "aria-label": "row id", placeholder: "row id", size: 12 });
+  const search = h(
+    "form",
+    {
+      class: "search",
+      onsubmit: (event) => {
+        event.preventDefault();
+        const found = model.rowOf(input.value.trim());
+        message.textContent = found < 0 ? "There is no row of that id among those shown." : "";
+        if (found >= 0) app.choose(found);
+      },
+    },
+    h("label", {}, "Row ", input),
+    h("button", { type: "submit" }, "Show"),
+    button("Previous", () => app.choose(((app.state.row ?? 0) + model.n - 1) % model.n)),
+    button("Next", () => app.choose(((app.state.row ?? -1) + 1) % model.n)),
+  );
+
+  const save = saveButtons("reconstruction", {
+    svg: () => compareSheet(app, shown),
+    csv: () => compareRows(app, shown),
+  });
+
+  async function worstRows() {
+    if (!order) {
+      const values = await model.array("log_likelihood");
+      // Among many rows, first those below the value that few are below: sorting a million would stop the page.
+      const some = Array.from(
+        { length: Math.min(model.n, 5000) },
+        (_, i) => values[Math.floor((i * model.n) / Math.min(model.n, 5000))],
+      ).sort((p, q) => p - q);
+      const below = some[Math.min(some.length - 1, Math.ceil((some.length * 200) / model.n) + 20)];
+      const places = [];
+      for (let i = 0; i < model.n; i++) if (model.n <= 5000 || values[i] <= below) places.push(i);
+      order = places
+        .sort((p, q) => values[p] - values[q])
+        .slice(0, MANY)
+        .map((row) => ({ row, value: values[row] }));
+    }
+    return order;
+  }
+
+  const showRow = latest(async () => {
+    const { row } = app.state;
+    if (row === null) {
+      replace(
+        pictures,
+        h("p", { class: "muted" }, "Click a point of the scatter, type a row id, or choose one of those below."),
+      );
+      replace(facts);
+      shown = null;
+    } else {
+      const [real, back, known] = await Promise.all([model.row(row), app.reconstruction(row), app.factsOf(row)]);
+      shown = [{ title: "original", values: Float32Array.from(real) }];
+      if (back)
+        shown.push(
+          { title: "reconstruction", values: back },
+          { title: "error", values: difference(back, real), error: true },
+        );
+      replace(
+        pictures,
+        compare(app, shown),
+        back
+          ? null
+          : h(
+              "p",
+              { class: "muted" },
+              "This row's reconstruction was not made beforehand: `latens explore RUN` has all of them.",
+            ),
+      );
+      replace(
+        facts,
+        known.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
+      );
+    }
+    const found = await app.nearest(row === null ? app.state.z : app.latentOf(row), 12, row ?? -1);
+    const values = await Promise.all(found.map((one) => model.row(one.row)));
+    strip(
+      app,
+      near,
+      found.map((one, i) => ({
+        values: Float32Array.from(values[i]),
+        caption: model.id(one.row),
+        title: `distance ${format(one.distance, 3)}`,
+        onclick: () => app.choose(one.row),
+      })),
+      width,
+    );
+  });
+
+  const showWorst = latest(async () => {
+    if (!model.manifest.arrays.log_likelihood)
+      return replace(
+        worst,
+        h("p", { class: "muted" }, "An autoencoder without a prior has no ELBO to order its rows by."),
+      );
+    const items = [];
+    for (const { row, value } of await worstRows()) {
+      const [real, back] = await Promise.all([model.row(row), app.reconstruction(row)]);
+      const onclick = () => app.choose(row);
+      items.push({
+        values: Float32Array.from(real),
+        caption: model.id(row),
+        label: `row ${model.id(row)}`,
+        onclick,
+        title: `log p(x | z) ${format(value)} nats`,
+      });
+      if (!back) items.pop();
+      else
+        items.push({
+          values: back,
+          caption: format(value, 3),
+          label: `reconstruction of row ${model.id(row)}`,
+          onclick,
+          title: "its reconstruction",
+        });
+    }
+    strip(app, worst, items, width, 2);
+    return worst;
+  });
+
+  const element = panel(
+    "Rows",
+    search,
+    message,
+    heading("Original, reconstruction, error", save),
+    pictures,
+    facts,
+    heading("Nearest in latent space", saveStrip(app, "nearest-rows", near, 12)),
+    near,
+    heading(
+      "Reconstructed worst: the row, then log p(x | z) in nats",
+      saveStrip(app, "worst-reconstructed", worst, 12),
+    ),
+    worst,
+  );
+  return {
+    id: "rows",
+    title: "Rows",
+    element,
+    rebuild: () => (order = worst.made = null),
+    wants: ["row", "step", "theme"],
+    update: async (changed) => {
+      await showRow();
+      if (!changed || changed.has("step") || changed.has("theme") || !worst.made) await showWorst();
+    },
+  };
+}

@@ -1,0 +1,200 @@
+// The rows of the lasso, or of a category: how many, what they have in common, their ids.
+
+import { breathe, button, count3, format, h, latest, replace } from "../dom.js";
+import { download, saveCsv } from "../save.js";
+import { cut, heading, panel, saveStrip, strip, thumbWidth } from "./parts.js";
+
+export function selectionPanel(app) {
+  const { model } = app;
+  const body = h("div", { class: "stack" });
+  const pictures = h("div", { class: "strip" });
+  const rows = () => Array.from(app.state.selection ?? [], (place) => app.rowAt(place));
+
+  async function table(kind) {
+    const lines = [];
+    const chosen = rows();
+    for (let i = 0; i < model.manifest.columns.length && i < 64; i++) {
+      const column = model.manifest.columns[i];
+      if (column.kind !== kind) continue;
+      const values = await model.column(i);
+      if (kind === "category") {
+        // The last place counts rows without a level, whose code is -1.
+        const none = column.levels.length;
+        const [inside, all] = [new Float64Array(none + 1), new Float64Array(none + 1)];
+        for (let j = 0; j < chosen.length; j++) inside[values[chosen[j]] < 0 ? none : values[chosen[j]]]++;
+        for (let j = 0; j < values.length; j++) all[values[j] < 0 ? none : values[j]]++;
+        const found = Array.from(inside.keys())
+          .filter((level) => inside[level])
+          .sort((p, q) => inside[q] - inside[p]);
+        for (const level of found.slice(0, 12)) {
+          const share = (n, of) => `${format((100 * n) / of, 3)} %`;
+          const name = `${column.name} = ${column.levels[level] ?? "none"}`;
+          lines.push([name, count3(inside[level]), share(inside[level], chosen.length), share(all[level], model.n)]);
+        }
+      } else lines.push([column.name, ...(await moments(values, chosen))]);
+      if (model.n > 100000) await breathe();
+    }
+    if (kind === "number") {
+      for (const [name, word] of [
+        ["elbo", "ELBO (nats)"],
+        ["log_likelihood", "log p(x | z) (nats)"],
+        ["kl", "KL (nats)"],
+      ]) {
+        if (model.manifest.arrays[name]) lines.push([word, ...(await moments(await model.array(name), chosen))]);
+      }
+    }
+    return lines;
+  }
+
+  async function moments(values, chosen) {
+    const of = (list, at) => {
+      let [n, sum, squares] = [0, 0, 0];
+      for (let i = 0; i < list.length; i++) {
+        const v = at(i);
+        if (Number.isFinite(v)) [n, sum, squares] = [n + 1, sum + v, squares + v * v];
+      }
+      const mean = sum / n;
+      return [mean, Math.sqrt(Math.max(squares / n - mean * mean, 0))];
+    };
+    const [mean, spread] = of(chosen, (i) => values[chosen[i]]);
+    const [overall] = of(values, (i) => values[i]);
+    return [format(mean), format(spread), format(overall)];
+  }
+
+  const asTable = (head, lines) =>
+    lines.length
+      ? h(
+          "div",
+          { class: "tablebox" },
+          h(
+            "table",
+            { class: "values" },
+            h(
+              "thead",
+              {},
+              h(
+                "tr",
+                {},
+                head.map((word) => h("th", { scope: "col" }, word)),
+              ),
+            ),
+            h(
+              "tbody",
+              {},
+              lines.map(([name, ...rest]) =>
+                h(
+                  "tr",
+                  {},
+                  h("th", { scope: "row" }, name),
+                  rest.map((cell) => h("td", {}, cell)),
+                ),
+              ),
+            ),
+          ),
+        )
+      : null;
+
+  function exportCsv() {
+    const chosen = rows();
+    const header = ["row_id", ...model.units.map((u) => `mean${u.index}`)];
+    const lines = function* () {
+      yield header;
+      for (const row of chosen) yield [model.id(row), ...app.latentOf(row)];
+    };
+    saveCsv("selection", lines()).catch(app.errors);
+  }
+
+  const show = latest(async () => {
+    const { selection } = app.state;
+    if (!selection?.length) {
+      replace(
+        body,
+        h(
+          "p",
+          { class: "muted" },
+          selection
+            ? "The lasso holds no rows."
+            : "Choose Lasso (key L) and draw around some points, or click a label under the scatter.",
+        ),
+      );
+      replace(pictures);
+      pictures.made = pictures.items = null;
+      return;
+    }
+    const chosen = rows();
+    const [categories, numbers] = [await table("category"), await table("number")];
+    replace(
+      body,
+      h(
+        "p",
+        {},
+        h("strong", {}, `${count3(chosen.length)} row${chosen.length > 1 ? "s" : ""}`),
+        ` of ${count3(app.shown.n)}, by ${app.state.selectionName}`,
+      ),
+      h(
+        "div",
+        { class: "actions" },
+        button("Copy ids", (event) => copy(event.currentTarget, chosen.map((row) => model.id(row)).join("\n"))),
+        button("Ids as text", () =>
+          download(
+            "selection.txt",
+            new Blob([`${chosen.map((row) => model.id(row)).join("\n")}\n`], { type: "text/plain" }),
+          ),
+        ),
+        button("Ids and latents as CSV", exportCsv),
+        button("Clear", () => app.set({ selection: null, selectionName: "", lasso: null }), { title: "key Escape" }),
+      ),
+      asTable(["", "rows", "of these", "of all"], categories),
+      asTable(["", "mean", "standard deviation", "mean of all"], numbers),
+    );
+    const centre = new Float32Array(model.size);
+    for (const row of chosen) {
+      const place = app.placeOf(row) * model.size;
+      for (let j = 0; j < model.size; j++) centre[j] += app.shown.mean[place + j] / chosen.length;
+    }
+    const some = Array.from(
+      { length: Math.min(chosen.length, 17) },
+      (_, i) => chosen[Math.floor((i * chosen.length) / Math.min(chosen.length, 17))],
+    );
+    const [decoded, ...values] = await Promise.all([app.decode(centre), ...some.map((row) => model.row(row))]);
+    strip(
+      app,
+      pictures,
+      [
+        {
+          values: cut(decoded, 0, model.cells),
+          caption: "their mean",
+          onclick: () => app.set({ z: centre }),
+          title: "decoded at the mean of their latents",
+        },
+        ...some.map((row, i) => ({
+          values: Float32Array.from(values[i]),
+          caption: model.id(row),
+          onclick: () => app.choose(row),
+        })),
+      ],
+      thumbWidth(app),
+    );
+  });
+
+  const element = panel(
+    "Selection",
+    body,
+    heading("Decoded at their mean, and some of them", saveStrip(app, "selection", pictures, 9)),
+    pictures,
+  );
+  return { id: "selection", title: "Selection", element, wants: ["selection", "step", "theme"], update: show };
+}
+
+export async function copy(control, text) {
+  const before = control.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    control.textContent = "Copied";
+  } catch {
+    control.textContent = "The browser did not allow it";
+  }
+  setTimeout(() => {
+    control.textContent = before;
+  }, 1500);
+}

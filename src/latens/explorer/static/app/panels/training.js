@@ -1,0 +1,77 @@
+// What happened in training: ELBO, log-likelihood and KL over the epochs.
+
+import { h, replace } from "../dom.js";
+import { lines } from "../chart.js";
+import { saveButtons } from "../save.js";
+import { theme } from "../theme.js";
+import { heading, panel } from "./parts.js";
+
+const TERMS = [
+  ["elbo", "ELBO (nats)"],
+  ["log_likelihood", "E log p(x | z) (nats)"],
+  ["kl", "KL (nats)"],
+];
+
+export function trainingPanel(app) {
+  const { model } = app;
+  const charts = h("div", { class: "stack" });
+
+  function records() {
+    return model.manifest.history;
+  }
+
+  function show() {
+    const history = records();
+    const t = theme();
+    const number = (record, name) => (typeof record[name] === "number" ? record[name] : Number.NaN);
+    const drawn = TERMS.map(([term, title]) => {
+      const series = [
+        ["train", t.first, undefined],
+        ["validation", t.second, "5 3"],
+      ]
+        .map(([split, colour, dash]) => ({
+          name: split,
+          colour,
+          dash,
+          x: history.map((r) => number(r, "step")),
+          y: history.map((r) => number(r, `${split}_${term}`)),
+        }))
+        .filter((one) => one.y.some(Number.isFinite));
+      const markers = app.state.step !== null && term === "elbo" ? [{ x: app.state.step, label: "snapshot" }] : [];
+      const best = model.manifest.facts.best_step;
+      if (typeof best === "number" && history.some((r) => r.step === best)) markers.push({ x: best, label: "best" });
+      const svg = series.length ? lines(series, { title, xLabel: "step", markers }) : null;
+      const name = `training-${term.replace("_", "-")}`;
+      return (
+        svg && [
+          heading(
+            "",
+            saveButtons(name, {
+              svg: () => svg,
+              csv: () => [
+                ["step", ...series.map((one) => one.name)],
+                ...history.map((r, i) => [r.step, ...series.map((one) => one.y[i])]),
+              ],
+            }),
+          ),
+          svg,
+        ]
+      );
+    }).filter(Boolean);
+    replace(
+      charts,
+      drawn.length
+        ? drawn
+        : h("p", { class: "muted" }, "There is no history here: a model file has none, a run folder has."),
+    );
+  }
+
+  const element = panel("Training", charts);
+  return {
+    id: "training",
+    title: "Training",
+    element,
+    wants: ["step", "theme", "history"],
+    update: async () => show(),
+  };
+}

@@ -1,0 +1,272 @@
+// The scatter of posterior means: drag to decode, draw a lasso, move and zoom, hover for a row's card.
+
+import KDBush from "../vendor/kdbush/kdbush.js";
+import { ask } from "./background.js";
+import { breathe, button, format, h, latest, perFrame, replace, s, select } from "./dom.js";
+import { colourChoices, colourValues, pointColours } from "./colours.js";
+import { extent } from "./geometry.js";
+import { listen, MODES } from "./gestures.js";
+import { fillCard, legend } from "./legend.js";
+import { overlay } from "./overlay.js";
+import { Points } from "./points.js";
+import { fileButtons } from "./scatter-files.js";
+
+const HELP =
+  "Points of the latent space. Arrow keys move the decoded point, with Shift the view; plus and minus zoom, " +
+  "0 shows all, Enter goes to the nearest row, A, B and C mark it, Escape clears the selection.";
+const NEAR = 12; // pixels from a point that count as on it
+
+export class Scatter {
+  constructor(app) {
+    this.app = app;
+    this.canvas = h("canvas", { class: "points", "aria-hidden": "true" });
+    this.over = s("svg", { class: "over", "aria-hidden": "true" });
+    this.card = h("div", { class: "card", hidden: true, role: "status" });
+    this.stage = h(
+      "div",
+      { class: "stage", tabindex: 0, role: "application", "aria-label": HELP },
+      this.canvas,
+      this.over,
+      this.card,
+    );
+    this.legend = h("div", { class: "legend", role: "group", "aria-label": "colours" });
+    this.tools = h("div", { class: "tools" });
+    this.note = h("p", { class: "note", "aria-live": "polite" });
+    this.snapshots = h("div", { class: "snapshots" });
+    this.element = h(
+      "section",
+      { class: "panel scatter", "aria-label": "latent space" },
+      this.tools,
+      this.stage,
+      this.snapshots,
+      this.legend,
+      this.note,
+    );
+    this.points = new Points(this.canvas);
+    this.points.onrestored = () => this.draw();
+    if (!this.points.gl) this.note.textContent = "This browser has no WebGL 2: at most 120,000 points are drawn.";
+    this.redraw = perFrame((moving) => this.draw(moving));
+    this.showCard = latest((place) => fillCard(this, place));
+    new ResizeObserver(() => this.#resize()).observe(this.stage);
+    listen(this);
+  }
+
+  // --- what is drawn ---
+
+  axisChoices() {
+    const { model } = this.app;
+    const choices = model.order.map((u) => [
+      `u${u}`,
+      `unit ${u}${model.units[u].active ? "" : " (unused)"}`,
+      "latent units",
+    ]);
+    if (model.size > 1)
+      choices.push(["p0", "principal axis 1", "principal axes"], ["p1", "principal axis 2", "principal axes"]);
+    model.manifest.columns.forEach((column, i) => {
+      if (column.kind === "number") choices.push([`c${i}`, column.name, "columns"]);
+    });
+    return choices;
+  }
+
+  buildTools() {
+    const { app } = this;
+    const { state } = app;
+    const choices = this.axisChoices();
+    replace(
+      this.tools,
+      select("across", choices, state.x, (x) => app.set({ x, view: null, lasso: null })),
+      select("up", choices, state.y, (y) => app.set({ y, view: null, lasso: null })),
+      select("colour", colourChoices(app.model), state.colour, (colour) => app.set({ colour })),
+      h(
+        "div",
+        { class: "modes", role: "group", "aria-label": "what dragging does" },
+        MODES.map(([mode, word, key]) =>
+          button(word, () => app.set({ mode }), {
+            "aria-pressed": String(state.mode === mode),
+            title: `key ${key.toUpperCase()}`,
+            "data-mode": mode,
+          }),
+        ),
+      ),
+      button("Show all", () => app.set({ view: null }), { title: "key 0" }),
+      fileButtons(this),
+    );
+  }
+
+  async coordinates(axis) {
+    const { app } = this;
+    const { model, shown } = app;
+    const place = Number(axis.slice(1));
+    if (axis[0] === "u") return model.unitValues(place, shown.mean);
+    if (axis[0] === "p") return (await app.principal()).coordinates[place] ?? new Float32Array(shown.n);
+    const all = await model.column(place);
+    return shown.rows ? Float32Array.from(shown.rows, (row) => all[row]) : all;
+  }
+
+  axisName(axis) {
+    const place = Number(axis.slice(1));
+    if (axis[0] === "u") return `unit ${place}`;
+    if (axis[0] === "p")
+      return `principal axis ${place + 1} (${format(100 * (this.app.axes?.shares[place] ?? 0), 3)} % of the variance)`;
+    return this.app.model.manifest.columns[place].name;
+  }
+
+  // Coordinates anew: axes or the snapshot changed. The index is built in the background.
+  async place() {
+    const { app } = this;
+    const turn = (this.turn = (this.turn ?? 0) + 1);
+    const [x, y] = await Promise.all([this.coordinates(app.state.x), this.coordinates(app.state.y)]);
+    if (turn !== this.turn) return;
+    await breathe();
+    [this.x, this.y, this.tree] = [x, y, null];
+    this.view = app.state.view ?? this.whole();
+    await this.points.set(x, y);
+    await breathe();
+    if (turn !== this.turn) return;
+    await this.recolour();
+    const { data } = await ask("index", { xs: x, ys: y });
+    if (turn !== this.turn) return;
+    this.tree = data ? KDBush.from(data) : null;
+    if (app.state.lasso) await this.select(app.state.lasso);
+    this.stage.dataset.ready = "true";
+  }
+
+  whole() {
+    const [x0, x1] = extent(this.x);
+    const [y0, y1] = extent(this.y);
+    const [px, py] = [(x1 - x0 || 1) * 0.06, (y1 - y0 || 1) * 0.06];
+    return [x0 - px, x1 + px, y0 - py, y1 + py];
+  }
+
+  async recolour() {
+    if (!this.x) return;
+    const { app } = this;
+    this.found = await colourValues(app, app.state.colour);
+    const n = this.x.length;
+    const alpha = n > 200000 ? 0.4 : n > 20000 ? 0.65 : 0.9;
+    const turn = (this.colouring = (this.colouring ?? 0) + 1);
+    const colours = await pointColours(this.found, this.points.order, alpha, app.selectedMask());
+    if (turn !== this.colouring || colours.length !== this.points.n) return;
+    this.points.colours(colours);
+    legend(this);
+    this.draw();
+  }
+
+  #resize() {
+    const scale = Math.max(1, globalThis.devicePixelRatio || 1);
+    this.width = this.stage.clientWidth;
+    this.height = this.stage.clientHeight;
+    this.canvas.width = Math.round(this.width * scale);
+    this.canvas.height = Math.round(this.height * scale);
+    this.over.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
+    this.over.setAttribute("width", this.width);
+    this.over.setAttribute("height", this.height);
+    this.draw();
+  }
+
+  pointSize() {
+    const n = this.x?.length ?? 0;
+    return (n > 200000 ? 1.5 : n > 20000 ? 2.4 : n > 3000 ? 4 : 6) * Math.max(1, globalThis.devicePixelRatio || 1);
+  }
+
+  px = (v) => ((v - this.view[0]) / (this.view[1] - this.view[0])) * this.width;
+  py = (v) => (1 - (v - this.view[2]) / (this.view[3] - this.view[2])) * this.height;
+  fromX = (p) => this.view[0] + (p / this.width) * (this.view[1] - this.view[0]);
+  fromY = (p) => this.view[2] + (1 - p / this.height) * (this.view[3] - this.view[2]);
+
+  draw(moving = false) {
+    if (!this.view || !this.width) return;
+    this.points.draw(this.view, this.pointSize(), moving && this.x.length > 120000);
+    replace(this.over, overlay(this));
+    if (moving && this.x.length > 120000) {
+      clearTimeout(this.later);
+      this.later = setTimeout(() => this.draw(), 150);
+    }
+  }
+
+  // Where the decoded point lies in this plane; null on axes that are no function of the latent.
+  pointer() {
+    const { app } = this;
+    const { z } = app.state;
+    if (!z) return null;
+    const on = (axis) => {
+      const place = Number(axis.slice(1));
+      if (axis[0] === "u") return z[place];
+      if (axis[0] !== "p" || !app.axes) return null;
+      let sum = 0;
+      for (let j = 0; j < z.length; j++) sum += (z[j] - app.axes.centre[j]) * app.axes.axes[place][j];
+      return sum;
+    };
+    const [x, y] = [on(app.state.x), on(app.state.y)];
+    return x === null || y === null || x === undefined || y === undefined ? null : [x, y];
+  }
+
+  // The latent at a point of the plane: what the plane does not say stays as it is.
+  moved(x, y) {
+    const { app } = this;
+    const z = Float32Array.from(app.state.z);
+    const axes = [
+      [app.state.x, x],
+      [app.state.y, y],
+    ];
+    if (axes.some(([axis]) => axis[0] === "c")) return null;
+    for (const [axis, value] of axes) {
+      const place = Number(axis.slice(1));
+      if (axis[0] === "u") z[place] = value;
+      else {
+        const direction = app.axes.axes[place];
+        let now = 0;
+        for (let j = 0; j < z.length; j++) now += (z[j] - app.axes.centre[j]) * direction[j];
+        for (let j = 0; j < z.length; j++) z[j] += (value - now) * direction[j];
+      }
+    }
+    return z;
+  }
+
+  // --- pointer and keys ---
+
+  // The place of the point nearest to a pixel, or -1.
+  under(px, py, reach = NEAR) {
+    if (!this.tree) return -1;
+    const [x0, x1] = [this.fromX(px - reach), this.fromX(px + reach)];
+    const [y0, y1] = [this.fromY(py + reach), this.fromY(py - reach)];
+    let best = -1;
+    let least = reach * reach;
+    for (const i of this.tree.range(x0, y0, x1, y1)) {
+      const away = (this.px(this.x[i]) - px) ** 2 + (this.py(this.y[i]) - py) ** 2;
+      if (away <= least) [best, least] = [i, away];
+    }
+    return best;
+  }
+
+  zoom(factor, px = this.width / 2, py = this.height / 2) {
+    const [x, y] = [this.fromX(px), this.fromY(py)];
+    const [x0, x1, y0, y1] = this.view;
+    this.view = [x + (x0 - x) * factor, x + (x1 - x) * factor, y + (y0 - y) * factor, y + (y1 - y) * factor];
+    this.redraw(true);
+    clearTimeout(this.settled);
+    this.settled = setTimeout(() => this.app.set({ view: this.view }), 250);
+  }
+
+  async select(polygon) {
+    const began = performance.now();
+    const places = await ask("lasso", { polygon });
+    this.stage.dataset.lassoMs = (performance.now() - began).toFixed(1);
+    this.app.set({ lasso: polygon, selection: places, selectionName: "the lasso" });
+  }
+
+  hover(px, py) {
+    const place = this.under(px, py);
+    this.stage.classList.toggle("on-point", place >= 0);
+    if (place < 0) {
+      this.card.hidden = true;
+      this.pointed = -1;
+      return;
+    }
+    if (place !== this.pointed) this.showCard(place);
+    this.pointed = place;
+    const right = px + 240 > this.width;
+    this.card.style.left = `${Math.max(4, right ? px - 16 - this.card.offsetWidth : px + 16)}px`;
+    this.card.style.top = `${Math.max(4, Math.min(py - 20, this.height - 210))}px`;
+  }
+}

@@ -1,0 +1,64 @@
+// Decoding by the server that gave this page, for decoders that a browser does not compute.
+
+const MOST_BYTES = 1 << 20; // what the server takes at once
+const TRIES = 4;
+
+const little = new Uint8Array(new Uint32Array([1]).buffer)[0] === 1;
+
+// The body: n rows of float32 numbers, little-endian; of a conditional model the code of the class ends each row.
+function bodyOf(z, codes, from, to, size, classes) {
+  const width = size + (classes ? 1 : 0);
+  const view = new DataView(new ArrayBuffer(4 * width * (to - from)));
+  let at = 0;
+  const put = (value) => {
+    view.setFloat32(at, value, true);
+    at += 4;
+  };
+  for (let k = from; k < to; k++) {
+    for (let i = 0; i < size; i++) put(z[k * size + i]);
+    if (classes) put(typeof codes === "number" ? codes : codes[k]);
+  }
+  return view.buffer;
+}
+
+function floats(buffer) {
+  if (little) return new Float32Array(buffer);
+  const view = new DataView(buffer);
+  return Float32Array.from({ length: buffer.byteLength / 4 }, (_, i) => view.getFloat32(4 * i, true));
+}
+
+async function post(body) {
+  for (let attempt = 1; ; attempt++) {
+    let response;
+    try {
+      response = await fetch("decode", { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body });
+    } catch {
+      throw new Error("nothing was decoded: the server that gave this page does not answer any more.");
+    }
+    if (response.ok) return floats(await response.arrayBuffer());
+    // Too many at once: the server says how long to wait.
+    if (response.status !== 429 || attempt === TRIES) {
+      throw new Error(`nothing was decoded: the server says ${response.status}, ${(await response.text()).trim().slice(0, 200)}.`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 250 * attempt));
+  }
+}
+
+// z holds n latents one after another, codes the class of each (or one for all); the result holds n events, in the units
+// of the data. `classes` is the number of classes of a conditional model, else 0.
+export async function decodeOnServer(z, n = 1, codes = 0, classes = 0) {
+  const size = z.length / n;
+  const most = Math.max(1, Math.floor(MOST_BYTES / (4 * (size + (classes ? 1 : 0)))));
+  const parts = [];
+  for (let from = 0; from < n; from += most) {
+    parts.push(await post(bodyOf(z, codes, from, Math.min(from + most, n), size, classes)));
+  }
+  if (parts.length === 1) return parts[0];
+  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}

@@ -1,0 +1,104 @@
+// Colours, the same as in the figures of latens: ten classes that colour-blind readers can tell apart, and viridis
+// without the end that fades into the background. Drawn things take them from here, so that exports carry them too.
+
+export const THEMES = {
+  light: {
+    background: "#ffffff",
+    text: "#22262b",
+    muted: "#6b737d",
+    grid: "#e4e7eb",
+    first: "#0072b2",
+    second: "#d55e00",
+    dead: "#c3c9d1",
+    classes: [
+      "#0072b2",
+      "#e69f00",
+      "#009e73",
+      "#cc79a7",
+      "#d55e00",
+      "#56b4e9",
+      "#1a1a1a",
+      "#9d7bff",
+      "#882255",
+      "#5b3a1a",
+    ],
+    ramp: [0, 0.87],
+  },
+  dark: {
+    background: "#16191f",
+    text: "#e6e9ee",
+    muted: "#98a1ad",
+    grid: "#2c323b",
+    first: "#56b4e9",
+    second: "#e69f00",
+    dead: "#4a525e",
+    classes: [
+      "#56b4e9",
+      "#e69f00",
+      "#009e73",
+      "#cc79a7",
+      "#d55e00",
+      "#f0e442",
+      "#ffffff",
+      "#9d7bff",
+      "#aa3d62",
+      "#87eba9",
+    ],
+    ramp: [0.15, 1],
+  },
+};
+
+// Viridis at even distances.
+const VIRIDIS = [
+  "440154",
+  "482475",
+  "414487",
+  "355f8d",
+  "2a788e",
+  "21918c",
+  "22a884",
+  "44bf70",
+  "7ad151",
+  "bddf26",
+  "fde725",
+].map(rgb);
+// Blue, white, orange for what has a sign (on a dark page the middle is dark).
+const SIGNED = { light: ["0072b2", "ffffff", "d55e00"].map(rgb), dark: ["56b4e9", "16191f", "e69f00"].map(rgb) };
+
+export function rgb(hex) {
+  const value = Number.parseInt(hex.replace("#", ""), 16);
+  return [value >> 16, (value >> 8) & 255, value & 255];
+}
+
+function along(stops, t) {
+  const at = Math.min(Math.max(t, 0), 1) * (stops.length - 1);
+  const i = Math.min(Math.floor(at), stops.length - 2);
+  return [0, 1, 2].map((c) => Math.round(stops[i][c] + (stops[i + 1][c] - stops[i][c]) * (at - i)));
+}
+
+export const ramp = (name, t) =>
+  along(VIRIDIS, THEMES[name].ramp[0] + t * (THEMES[name].ramp[1] - THEMES[name].ramp[0]));
+export const signed = (name, t) => along(SIGNED[name], 0.5 + 0.5 * t);
+export const css = ([r, g, b]) => `rgb(${r},${g},${b})`;
+
+let chosen = null;
+const system = globalThis.matchMedia?.("(prefers-color-scheme: dark)");
+const listeners = new Set();
+
+export const themeName = () => chosen ?? (system?.matches ? "dark" : "light");
+export const theme = () => THEMES[themeName()];
+
+export function chooseTheme(name) {
+  chosen = name ?? null;
+  if (chosen) document.documentElement.dataset.theme = chosen;
+  else delete document.documentElement.dataset.theme;
+  for (const listener of listeners) listener();
+}
+
+export function onTheme(listener) {
+  listeners.add(listener);
+}
+
+system?.addEventListener("change", () => {
+  if (!chosen) for (const listener of listeners) listener();
+});

@@ -1,0 +1,134 @@
+"""Moving pictures: frames to a GIF, or to an MP4 where ffmpeg is installed."""
+
+import io
+import shutil
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+
+from latens.atomic import resource_errors, write_atomic
+from latens.errors import DataError, ResourceError, UsageError
+from latens.figures.style import figure_of
+
+ENDINGS = (".gif", ".mp4")
+FRAME_DPI = 90
+
+
+def frame(drawn: Any, *, dpi: float = FRAME_DPI) -> np.ndarray:
+    """A figure, or the Axes of one, as pixels (H, W, 3) of uint8."""
+    figure = figure_of(drawn)
+    figure.set_dpi(dpi)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+def check_ending(path: str | Path) -> Path:
+    """The path, if a moving picture can be written there.
+
+    **Raises:** `UsageError` for another ending, `ResourceError` for .mp4 where ffmpeg is not installed.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in ENDINGS:
+        fix = f"Use one of: {', '.join(ENDINGS)}."
+        raise UsageError(f"{path.name!r} is no moving picture.", where="--out", fix=fix)
+    if path.suffix.lower() == ".mp4" and shutil.which("ffmpeg") is None:
+        fix = "Install ffmpeg, or let the name end in .gif."
+        raise ResourceError("an MP4 is made by ffmpeg, which is not installed.", where=str(path), fix=fix)
+    return path
+
+
+def write_animation(
+    path: str | Path, frames: Iterable[np.ndarray], *, fps: float = 12.0, hold: Sequence[float] = ()
+) -> Path:
+    """Write frames as a moving picture that repeats for ever (GIF) or plays once (MP4); the file is whole or absent.
+
+    The same frames give the same bytes of a GIF.
+
+    **Arguments:** `frames` (H, W, 3) of uint8, all of one shape; `fps` a second; `hold` how many frames' time each
+    lasts, in order (1 for those not given).
+    **Raises:** `DataError` for no frames or different shapes, `UsageError` and `ResourceError` as `check_ending`.
+    """
+    path = check_ending(path)
+    pictures = [_checked(np.asarray(pixels)) for pixels in frames]
+    if not pictures or len({pixels.shape for pixels in pictures}) > 1:
+        raise DataError("there are no frames, or frames of different shapes.", where="frames", fix="Give equal ones.")
+    times = [float(hold[i]) if i < len(hold) else 1.0 for i in range(len(pictures))]
+    with resource_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    data = _gif(pictures, times, fps) if path.suffix.lower() == ".gif" else _mp4(path, pictures, times, fps)
+    write_atomic(path, data)
+    return path
+
+
+def _checked(pixels: np.ndarray) -> np.ndarray:
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+        raise DataError(f"shape {pixels.shape} of {pixels.dtype}.", where="frames", fix="Give (H, W, 3) of uint8.")
+    return pixels
+
+
+def _gif(pictures: Sequence[np.ndarray], times: Sequence[float], fps: float) -> bytes:
+    images = indexed(pictures, common_palette(pictures))
+    # A GIF counts hundredths of a second.
+    durations = [max(20, 10 * round(100 * t / fps)) for t in times]
+    stream = io.BytesIO()
+    images[0].save(stream, "GIF", save_all=True, append_images=images[1:], duration=durations, loop=0, optimize=False)
+    return stream.getvalue()
+
+
+def common_palette(pictures: Sequence[np.ndarray], colours: int = 128) -> np.ndarray:
+    """Colours (n, 3) for all frames (H, W, 3) together, or they would flicker: the most frequent ones exactly, so that
+    paper stays white, and the rest by median cut. A sample of every frame is enough to choose them."""
+    step = max(1, sum(p.size for p in pictures) // 3_000_000)
+    sample = np.concatenate([p.reshape(-1, 3)[::step] for p in pictures])
+    packed, count = np.unique(sample.astype(np.int64) @ [65536, 256, 1], return_counts=True)
+    kept = packed[np.argsort(-count, kind="stable")]
+    frequent = kept[: colours if len(kept) <= colours else colours // 2]
+    exact = np.stack([frequent >> 16, frequent >> 8 & 255, frequent & 255], axis=1).astype(np.uint8)
+    if len(kept) <= colours:
+        return exact
+    rest = sample[~np.isin(sample.astype(np.int64) @ [65536, 256, 1], frequent)]
+    width = int(np.ceil(np.sqrt(len(rest))))
+    square = Image.fromarray(np.resize(rest, (width, width, 3)))
+    found = square.quantize(colours - len(exact), method=Image.Quantize.MEDIANCUT).getpalette() or []
+    return np.concatenate([exact, np.array(found, np.uint8).reshape(-1, 3)[: colours - len(exact)]])
+
+
+def indexed(pictures: Sequence[np.ndarray], palette: np.ndarray) -> list[Image.Image]:
+    """Pictures (H, W, 3) with every pixel the nearest colour of the palette (n, 3), n at most 256.
+
+    Exactly the nearest, unlike Pillow's own, which looks at six bits of each channel: paper would turn grey.
+    """
+    known = np.full(1 << 24, -1, np.int16)
+    made = []
+    for pixels in pictures:
+        packed = pixels.astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+        new = np.unique(packed)
+        new = new[known[new] < 0]
+        for start in range(0, len(new), 8192):
+            part = new[start : start + 8192]
+            colour = np.stack([part >> 16, part >> 8 & 255, part & 255], axis=1)
+            known[part] = np.square(colour[:, None] - palette.astype(np.int32)).sum(-1).argmin(1)
+        image = Image.fromarray(known[packed].astype(np.uint8))
+        image.putpalette(palette.ravel().tolist())
+        made.append(image)
+    return made
+
+
+def _mp4(path: Path, pictures: Sequence[np.ndarray], times: Sequence[float], fps: float) -> bytes:
+    height, width = (side - side % 2 for side in pictures[0].shape[:2])  # H.264 wants even sides
+    raw = b"".join(
+        np.ascontiguousarray(p[:height, :width]).tobytes() * max(1, round(t)) for p, t in zip(pictures, times)
+    )
+    taken = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}", "-r", f"{fps:g}", "-i", "-"]
+    made = ["-an", "-pix_fmt", "yuv420p", "-movflags", "frag_keyframe+empty_moov", "-f", "mp4", "-"]
+    done = subprocess.run(["ffmpeg", "-v", "error", *taken, *made], input=raw, capture_output=True, check=False)
+    if done.returncode != 0:
+        said = done.stderr.decode("utf-8", "replace").strip()[-300:]
+        raise ResourceError(f"ffmpeg failed: {said}.", where=str(path), fix="Let the name end in .gif.")
+    return done.stdout

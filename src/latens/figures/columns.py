@@ -1,0 +1,140 @@
+"""For data in columns: which columns go together, in the data and in samples, and which are given back badly."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from latens.errors import DataError
+from latens.figures.checks import class_names, numbers, readable
+from latens.figures.style import ThemeName, dress, figure_of, new_axes, one_axes, theme_named
+
+MOST = 30  # columns whose correlations can be read side by side
+
+
+def correlation(rows: ArrayLike) -> np.ndarray:
+    r"""Pearson correlations of columns, (D, D): for each pair over the rows that have both (NaN is missing).
+
+    NaN where a column does not vary over these rows; the diagonal of such a column too.
+    """
+    x = numbers(rows, "rows", ndim=2, finite=False).astype(float)
+    seen = np.isfinite(x).astype(float)
+    # Sums of a column over the rows that have it and the other one too. Shifted first, or large means eat the digits.
+    centre = np.nanmean(np.where(seen > 0, x, np.nan), axis=0) if seen.any() else np.zeros(x.shape[1])
+    filled = np.where(seen > 0, x - np.nan_to_num(centre), 0.0)
+    both = np.maximum(seen.T @ seen, 1.0)
+    first, square = filled.T @ seen, (filled**2).T @ seen
+    covariance = filled.T @ filled / both - first * first.T / both**2
+    variance = np.maximum(square / both - (first / both) ** 2, 0.0)
+    scale = np.sqrt(variance * variance.T)
+    small = scale <= 1e-12 * np.maximum(np.abs(square).max(), 1e-300)
+    return np.clip(np.where(small, np.nan, covariance / np.where(small, 1.0, scale)), -1.0, 1.0)
+
+
+def _both(data: ArrayLike, samples: ArrayLike, names: Sequence[object]) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    left, right = numbers(data, "data", ndim=2, finite=False), numbers(samples, "samples", ndim=2, finite=False)
+    titles = class_names(names)
+    if not left.shape[1] == right.shape[1] == len(titles):
+        raise DataError(
+            f"{left.shape[1]} columns of data, {right.shape[1]} of samples, {len(titles)} names.",
+            where="names",
+            fix="Pass one name for each column, and samples with the columns of the data.",
+        )
+    kept = min(MOST, len(titles))
+    return correlation(left[:, :kept]), correlation(right[:, :kept]), titles[:kept]
+
+
+def correlations_table(data: ArrayLike, samples: ArrayLike, names: Sequence[object]) -> dict[str, np.ndarray]:
+    """The numbers of `correlations`, a row for each pair of different columns: `first`, `second`, `data`, `samples`."""
+    left, right, titles = _both(data, samples, names)
+    i, j = np.triu_indices(len(titles), 1)
+    words = np.array(titles, object)
+    return {"first": words[i], "second": words[j], "data": left[i, j], "samples": right[i, j]}
+
+
+def correlations(
+    data: ArrayLike, samples: ArrayLike, names: Sequence[object], *, theme: ThemeName = "light"
+) -> np.ndarray:
+    """Draw the correlations of columns in the data, in samples, and the difference of the two.
+
+    **Arguments:** `data` (n, D), `samples` (m, D), NaN where missing; `names` of the columns, of which the first 30 are
+    drawn. **Returns:** an array (3,) of Axes. **Raises:** `DataError` where shapes do not fit.
+    """
+    left, right, titles = _both(data, samples, names)
+    colours, count = theme_named(theme), len(titles)
+    axes = new_axes(1, 3, size=(11.0, 4.9 if count <= 16 else 4.1), theme=theme)[0]
+    far = float(np.nanmax(np.abs(right - left))) if np.isfinite(right - left).any() else 0.0
+    panels = (("Data", left), ("Samples", right), (f"Samples − data, at most {far:.2f}", right - left))
+    drawn: Any = None
+    for index, (ax, (title, values)) in enumerate(zip(axes, panels)):
+        dress(ax, theme=theme, title=title, grid=None)
+        drawn = ax.imshow(values, cmap="RdBu_r" if theme == "light" else "coolwarm", vmin=-1, vmax=1)
+        words = [readable(name, 14) for name in titles]
+        ax.set_xticks(np.arange(count), words if count <= 16 else [""] * count, rotation=90)
+        ax.set_yticks(np.arange(count), words if count <= 16 and index == 0 else [""] * count)
+        ax.tick_params(length=0)
+        if count <= 8:
+            for i in range(count):
+                for j in range(count):
+                    text = "" if np.isnan(values[i, j]) else f"{values[i, j]:.2f}".replace("-", "\N{MINUS SIGN}")
+                    strong = abs(values[i, j]) > 0.6
+                    shade = "#ffffff" if strong and theme == "light" else "#16191f"
+                    ax.text(j, i, text, ha="center", va="center", fontsize=7, color=shade)
+    bar = figure_of(axes).colorbar(drawn, ax=list(axes), shrink=0.8, pad=0.01)
+    dress(bar.ax, theme=theme, y="correlation", grid=None)
+    bar.ax.yaxis.label.set_color(colours.text)
+    return axes
+
+
+def column_errors_table(data: ArrayLike, reconstruction: ArrayLike, names: Sequence[object]) -> dict[str, np.ndarray]:
+    """The numbers of `column_errors`, largest share first: `column`, `root_mean_square` in the column's own unit,
+    `standard_deviation` of the data, and `share` of the first in the second (0: given back exactly; 1: no better than
+    the mean). NaN cells count for neither; a column that never varies has share 0 where it is exact, else 1."""
+    x, made = (numbers(v, n, ndim=2, finite=False).astype(float) for v, n in ((data, "data"), (reconstruction, "made")))
+    if x.shape != made.shape or x.shape[1] != len(names):
+        raise DataError(
+            f"shapes {x.shape} and {made.shape}, {len(names)} names.", where="reconstruction", fix="Give equal shapes."
+        )
+    seen = np.isfinite(x) & np.isfinite(made)
+    count = np.maximum(seen.sum(0), 1)
+    error = np.sqrt(np.where(seen, (made - x) ** 2, 0.0).sum(0) / count)
+    mean = np.where(seen, x, 0.0).sum(0) / count
+    spread = np.sqrt(np.where(seen, (x - mean) ** 2, 0.0).sum(0) / count)
+    share = np.where(spread > 0, error / np.where(spread > 0, spread, 1.0), (error > 0).astype(float))
+    order = np.argsort(-share, kind="stable")
+    words = np.array(class_names(names), object)
+    return {
+        "column": words[order],
+        "root_mean_square": error[order],
+        "standard_deviation": spread[order],
+        "share": share[order],
+    }
+
+
+def column_errors(
+    data: ArrayLike,
+    reconstruction: ArrayLike,
+    names: Sequence[object],
+    *,
+    theme: ThemeName = "light",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw, column by column, the root mean square error of reconstructions as a share of the data's spread.
+
+    **Arguments:** `data`, `reconstruction` (n, D) in the units of the data; `names` of the columns, of which the 30
+    with the largest share are drawn. **Returns:** the Axes. **Raises:** `DataError` where shapes do not fit.
+    """
+    table = column_errors_table(data, reconstruction, names)
+    share, words, colours = table["share"][:MOST], table["column"][:MOST], theme_named(theme)
+    ax = one_axes((6.4, 0.9 + 0.24 * len(share)), theme) if ax is None else ax
+    more = f", the {MOST} largest of {len(table['share'])}" if len(table["share"]) > MOST else ""
+    dress(ax, theme=theme, title=f"Reconstruction error by column{more}", grid="x",
+          x="root mean square error / standard deviation (1: no better than the mean)")  # fmt: skip
+    ax.barh(np.arange(len(share)), share, color=colours.first, height=0.72)
+    ax.axvline(1.0, color=colours.muted, linewidth=0.9, linestyle=":")
+    ax.set_yticks(np.arange(len(share)), [readable(word, 24) for word in words])
+    ax.invert_yaxis()
+    ax.set_xlim(0, max(1.05, 1.05 * float(share.max())))
+    return ax

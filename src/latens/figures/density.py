@@ -1,0 +1,84 @@
+"""How rows fill the latent plane: contours that hold so much of them, and how wide single posteriors are."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Ellipse
+from numpy.typing import ArrayLike
+
+from latens.errors import DataError
+from latens.figures.checks import numbers
+from latens.figures.latent import latent_scatter
+from latens.figures.style import ThemeName, theme_named
+
+LEVELS = (0.5, 0.9)
+"""Contours that hold this share of the density."""
+
+_CELLS, _MOST = 80, 2000
+
+
+def density_levels(z: ArrayLike, shares: Sequence[float] = LEVELS) -> tuple[np.ndarray, np.ndarray, np.ndarray, list]:
+    """A Gaussian kernel estimate of the density of points (Scott's width), and the heights above which it holds
+    `shares` of its whole.
+
+    **Returns:** x (m,), y (m,), the density (m, m) with y along rows, and the heights. **Raises:** `DataError` for
+    points on a line, which have no density.
+    """
+    from scipy.stats import gaussian_kde
+
+    points = numbers(z, "z", ndim=2).astype(float)
+    if points.shape[1] != 2 or len(points) < 3 or np.linalg.matrix_rank(points - points.mean(0)) < 2:
+        raise DataError(
+            f"{len(points)} points of {points.shape[1]} units have no density in a plane.",
+            where="z",
+            fix="Give 3 or more points of 2 units that do not lie on a line.",
+        )
+    kept = points[:: -(-len(points) // _MOST)]
+    estimate = gaussian_kde(kept.T)
+    width = 3.0 * np.sqrt(np.diag(estimate.covariance))
+    x, y = (np.linspace(kept[:, i].min() - width[i], kept[:, i].max() + width[i], _CELLS) for i in range(2))
+    height = estimate(np.stack([grid.ravel() for grid in np.meshgrid(x, y)])).reshape(_CELLS, _CELLS)
+    ordered = np.sort(height.ravel())[::-1]
+    mass = np.cumsum(ordered) / ordered.sum()
+    return x, y, height, [float(ordered[int(np.searchsorted(mass, share))]) for share in shares]
+
+
+def latent_density_table(z: ArrayLike, log_variance: ArrayLike) -> dict[str, np.ndarray]:
+    """The numbers of `latent_density`: centre and the two standard deviations of every posterior."""
+    points, spread = numbers(z, "z", ndim=2), numbers(log_variance, "log_variance", ndim=2)
+    if points.shape != spread.shape or points.shape[1] != 2:
+        raise DataError(f"shapes {points.shape} and {spread.shape}.", where="log_variance", fix="Give (n, 2) of both.")
+    scale = np.exp(0.5 * spread)
+    return {"latent_0": points[:, 0], "latent_1": points[:, 1], "scale_0": scale[:, 0], "scale_1": scale[:, 1]}
+
+
+def latent_density(
+    z: ArrayLike,
+    log_variance: ArrayLike,
+    label: ArrayLike | None = None,
+    classes: Sequence[object] | None = None,
+    *,
+    units: tuple[int, int] = (0, 1),
+    ellipses: int = 60,
+    title: str | None = None,
+    theme: ThemeName = "light",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw points of the latent plane with contours that hold 50 % and 90 % of their density, and for some of them the
+    ellipse of two standard deviations of their posterior (which holds 86 % of it).
+
+    **Arguments:** `z` (n, 2) posterior means and `log_variance` (n, 2); `label`, `classes`, `units` as for
+    `latent_scatter`; `ellipses` at most so many, evenly taken. **Returns:** the Axes; its patches are the ellipses.
+    **Raises:** `DataError` for shapes that do not fit, or points that lie on a line.
+    """
+    table = latent_density_table(z, log_variance)
+    points, colours = np.asarray(z, float), theme_named(theme)
+    x, y, height, levels = density_levels(points)
+    ax = latent_scatter(points, label, classes, units=units, title=title, theme=theme, ax=ax)
+    ax.contour(x, y, height, levels=sorted(levels), colors=colours.text, linewidths=(0.8, 1.4), alpha=0.8)
+    chosen = np.unique(np.linspace(0, len(points) - 1, min(ellipses, len(points))).round().astype(int))
+    for i in chosen:
+        wide, high = (4.0 * float(table[name][i]) for name in ("scale_0", "scale_1"))
+        ax.add_patch(Ellipse((points[i, 0], points[i, 1]), wide, high, fill=False, edgecolor=colours.muted, lw=0.7))
+    return ax

@@ -1,0 +1,101 @@
+"""The rows that a model gives back best and worst, with a map of where it errs."""
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.colors import LinearSegmentedColormap
+from numpy.typing import ArrayLike
+
+from latens.errors import DataError
+from latens.figures.checks import numbers
+from latens.figures.images import as_images
+from latens.figures.style import ThemeName, dress, figure_of, new_axes, theme_named
+
+
+def extreme_rows(score: ArrayLike, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """The places of the `count` highest scores, best first, and of the lowest, worst first; equal ones in order."""
+    values = numbers(score, "score", ndim=1).astype(float)
+    if count < 1:
+        raise DataError(f"{count} rows.", where="count", fix="Ask for 1 or more.")
+    count = min(count, max(1, len(values) // 2))
+    return np.argsort(-values, kind="stable")[:count], np.argsort(values, kind="stable")[:count]
+
+
+def extreme_reconstructions_table(
+    original: ArrayLike, reconstruction: ArrayLike, score: ArrayLike, *, count: int = 8
+) -> dict[str, np.ndarray]:
+    """The numbers of `extreme_reconstructions`: `kind` (best, worst), `row` (its place in what was given), `score`,
+    and the `mean_error` and `largest_error` of its cells."""
+    data, made = as_images(original, "original"), as_images(reconstruction, "reconstruction")
+    values = numbers(score, "score", ndim=1)
+    if data.shape != made.shape or len(values) != len(data):
+        raise DataError(
+            f"{len(values)} scores and shape {made.shape} for data of shape {data.shape}.",
+            where="reconstruction",
+            fix="Give one reconstruction and one score for each row.",
+        )
+    best, worst = extreme_rows(values, count)
+    rows = np.concatenate([best, worst])
+    error = np.abs(made - data)[rows].reshape(len(rows), -1)
+    return {
+        "kind": np.repeat(np.array(["best", "worst"], object), [len(best), len(worst)]),
+        "row": rows,
+        "score": values[rows],
+        "mean_error": error.mean(1),
+        "largest_error": error.max(1),
+    }
+
+
+def extreme_reconstructions(
+    original: ArrayLike,
+    reconstruction: ArrayLike,
+    score: ArrayLike,
+    *,
+    count: int = 8,
+    score_name: str = "log p(x|z)",
+    theme: ThemeName = "light",
+) -> np.ndarray:
+    """Draw the rows with the highest and lowest scores: data, reconstruction, and where they differ (red: too dark,
+    blue: too bright, by the mean over channels), with the score below.
+
+    **Arguments:** `original`, `reconstruction` (n, H, W[, C]) on the scale 0 to 1; `score` (n,), higher is better.
+    **Returns:** an array (6, count) of Axes, best rows in the upper three. **Raises:** `DataError` as its table.
+    """
+    table = extreme_reconstructions_table(original, reconstruction, score, count=count)
+    data, made = (
+        as_images(original, "original").astype(float),
+        as_images(reconstruction, "reconstruction").astype(float),
+    )
+    colours = theme_named(theme)
+    across = len(table["row"]) // 2
+    ratio = data.shape[1] / data.shape[2]
+    axes = new_axes(6, across, size=(1.2 + 0.95 * across, 6 * 0.92 * ratio + 1.2), theme=theme)
+    figure_of(axes).set_layout_engine("constrained", h_pad=0.02, w_pad=0.02, hspace=0.0, wspace=0.0)
+    for place, (row, value) in enumerate(zip(table["row"], table["score"])):
+        block, column = divmod(place, across)
+        pair = [np.clip(x[row], 0, 1) for x in (data, made)]
+        parts = [*pair, (made[row] - data[row]).mean(-1)]
+        for line, part in enumerate(parts):
+            ax = dress(axes[3 * block + line, column], theme=theme, grid=None)
+            ax.set_xticks([])
+            ax.set_yticks([])
+            for spine in ax.spines.values():
+                spine.set_visible(False)
+            if line < 2:
+                grey = part.shape[-1] == 1
+                ax.imshow(part[..., 0] if grey else part, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+            else:
+                ax.imshow(part, cmap=error_map(theme), vmin=-1, vmax=1, interpolation="nearest")
+                ax.set_xlabel(f"{value:.1f}".replace("-", "\N{MINUS SIGN}"), fontsize=8, color=colours.muted)
+            if column == 0:
+                word = (("best rows", "worst rows")[block], "made", "made − data")[line]
+                ax.set_ylabel(word, fontsize=8, color=colours.muted)
+    heading = f"Best and worst rows by {score_name}"
+    figure_of(axes).suptitle(heading, x=0.01, ha="left", fontsize=11, color=colours.text)
+    return axes
+
+
+def error_map(theme: ThemeName) -> LinearSegmentedColormap:
+    """Red (too dark), the background (right), blue (too bright)."""
+    ends = colormaps["RdBu"]([0.05, 0.95])
+    middle = theme_named(theme).grid
+    return LinearSegmentedColormap.from_list(f"latens-error-{theme}", [tuple(ends[0]), middle, tuple(ends[1])])

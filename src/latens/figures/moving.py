@@ -1,0 +1,135 @@
+"""The frames of moving pictures: one figure, drawn once, whose contents change. Arrays in, pixels out."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import ArrayLike
+
+from latens.errors import DataError
+from latens.figures.animation import frame
+from latens.figures.checks import numbers, readable
+from latens.figures.images import as_images, displayed
+from latens.figures.latent import MARKERS, latent_scatter, latent_scatter_table
+from latens.figures.manifold import manifold
+from latens.figures.style import ThemeName, dress, figure_of, new_axes, theme_named
+
+
+def _captions(captions: Sequence[str], count: int) -> list[str]:
+    if len(captions) != count:
+        raise DataError(f"{len(captions)} captions for {count} frames.", where="captions", fix="Give one for each.")
+    return [readable(text, 60) for text in captions]
+
+
+def moving_image(
+    images: ArrayLike,
+    captions: Sequence[str],
+    *,
+    path: ArrayLike | None = None,
+    points: ArrayLike | None = None,
+    label: ArrayLike | None = None,
+    classes: Sequence[object] | None = None,
+    theme: ThemeName = "light",
+) -> Iterator[np.ndarray]:
+    """An image that changes; beside it, where the latent space is a plane, the point it is decoded from.
+
+    **Arguments:** `images` (F, H, W[, C]) on the scale 0 to 1; `captions` F of them; `path` (F, 2), the points, and
+    `points` (n, 2) the rows behind them with `label` and `classes` as for `latent_scatter`.
+    **Returns:** F frames. **Raises:** `DataError` where shapes do not fit.
+    """
+    pictures = displayed(as_images(images, "images"))
+    words = _captions(captions, len(pictures))
+    colours = theme_named(theme)
+    ratio = pictures.shape[1] / pictures.shape[2]
+    beside = path is not None and points is not None  # a plane to show
+    size = (7.6, 3.6) if beside else (3.0, 3.0 * ratio + 0.4)
+    axes = new_axes(1, 2 if beside else 1, size=size, theme=theme)[0]
+    ax, dot, places = axes[-1], None, None
+    if path is not None and points is not None:
+        places = numbers(path, "path", ndim=2)
+        if places.shape != (len(pictures), 2):
+            raise DataError(f"shape {places.shape} for {len(pictures)} frames.", where="path", fix="Give (F, 2).")
+        latent_scatter(points, label, classes, theme=theme, ax=axes[0])
+        # Closed paths and open ones alike: the line under the moving point.
+        axes[0].plot(places[:, 0], places[:, 1], color=colours.text, linewidth=0.8, alpha=0.6)
+        look = {"color": colours.background, "markersize": 11, "markeredgecolor": colours.text, "markeredgewidth": 2.2}
+        (dot,) = axes[0].plot([], [], "o", zorder=5, **look)
+    dress(ax, theme=theme, title=words[0], grid=None)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    for spine in ax.spines.values():
+        spine.set_visible(False)
+    shown = ax.imshow(pictures[0], interpolation="nearest")
+    figure = figure_of(ax)
+    frame(figure)  # lays the parts out, which then stay where they are
+    figure.set_layout_engine("none")
+    for i, (picture, text) in enumerate(zip(pictures, words)):
+        shown.set_data(picture)
+        ax.set_title(text, loc="left", fontsize=11, color=colours.text, pad=8)
+        if dot is not None and places is not None:
+            dot.set_data([places[i, 0]], [places[i, 1]])
+        yield frame(figure)
+
+
+def moving_manifold(
+    images: Sequence[np.ndarray], latents: ArrayLike, captions: Sequence[str], *, theme: ThemeName = "light"
+) -> Iterator[np.ndarray]:
+    """A decoded grid of the latent plane that changes.
+
+    **Arguments:** `images`, for each frame (rows, columns, H, W[, C]) on the scale 0 to 1; `latents` (rows, columns, 2)
+    as for `manifold`; `captions` one for each frame. **Returns:** the frames.
+    """
+    words = _captions(captions, len(images))
+    ax = manifold(images[0], latents, title=words[0], theme=theme)
+    (shown,), colours = ax.images, theme_named(theme)
+    figure, dpi = figure_of(ax), 72  # many small pictures: a file that grows with every dot
+    frame(figure, dpi=dpi)
+    figure.set_layout_engine("none")
+    for grid, text in zip(images, words):
+        pictures = displayed(as_images(grid, "images", lead=2))
+        rows, columns, height, width = pictures.shape[:4]
+        shown.set_data(pictures.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 4))
+        ax.set_title(text, loc="left", fontsize=11, color=colours.text, pad=8)
+        yield frame(figure, dpi=dpi)
+
+
+def moving_scatter(
+    points: ArrayLike,
+    captions: Sequence[str],
+    *,
+    label: ArrayLike | None = None,
+    classes: Sequence[object] | None = None,
+    units: tuple[int, int] = (0, 1),
+    theme: ThemeName = "light",
+) -> Iterator[np.ndarray]:
+    """A scatter of the latent plane that changes, on axes that stay.
+
+    **Arguments:** `points` (F, n, 2); `captions` F of them; `label`, `classes`, `units` as for `latent_scatter`.
+    **Returns:** F frames.
+    """
+    moments = numbers(points, "points", ndim=3)
+    words = _captions(captions, len(moments))
+    ax = latent_scatter(moments[-1], label, classes, units=units, title=words[0], theme=theme)
+    # The farthest of a hundred points may leave the picture, or all others would be a spot.
+    reach = float(np.percentile(np.abs(moments).max(axis=(0, 2)), 99)) * 1.08 or 1.0
+    ax.set_aspect("equal", adjustable="box")
+    ax.set_xlim(-reach, reach)
+    ax.set_ylim(-reach, reach)
+    parts = _collections(ax, moments[-1], label, classes)
+    figure, colours = figure_of(ax), theme_named(theme)
+    frame(figure)
+    figure.set_layout_engine("none")
+    for moment, text in zip(moments, words):
+        for drawn, kept in parts:
+            drawn.set_offsets(moment[kept])
+        ax.set_title(text, loc="left", fontsize=11, color=colours.text, pad=8)
+        yield frame(figure)
+
+
+def _collections(ax: Axes, points: np.ndarray, label: ArrayLike | None, classes: Sequence[object] | None) -> list:
+    """Each collection of a latent scatter with the points in it."""
+    codes = latent_scatter_table(points, label, classes).get("label")
+    if codes is None or len(ax.collections) == 1:
+        return [(drawn, slice(None)) for drawn in ax.collections]
+    masks = [np.maximum(codes, 0) // 10 == i for i in range(len(MARKERS))]
+    return list(zip(ax.collections, [mask for mask in masks if mask.any()]))

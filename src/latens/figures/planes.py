@@ -1,0 +1,50 @@
+"""The latent plane from both sides: where rows lie in it, and what its points decode to, on the same axes."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from latens.errors import DataError
+from latens.figures.images import as_images
+from latens.figures.latent import latent_scatter, latent_scatter_table
+from latens.figures.manifold import manifold
+from latens.figures.style import ThemeName, new_axes
+
+
+def two_views_table(
+    z: ArrayLike, label: ArrayLike | None = None, classes: Sequence[object] | None = None
+) -> dict[str, np.ndarray]:
+    """The numbers of the left side of `two_views`; those of the right are `manifold_table`'s."""
+    return latent_scatter_table(z, label, classes)
+
+
+def two_views(
+    z: ArrayLike,
+    images: ArrayLike,
+    latents: ArrayLike,
+    label: ArrayLike | None = None,
+    classes: Sequence[object] | None = None,
+    *,
+    titles: tuple[str, str] = ("Encoder: means of q(z|x)", "Decoder: means of p(x|z)"),
+    theme: ThemeName = "light",
+) -> np.ndarray:
+    """Draw the encoder's view (a scatter) beside the decoder's (images on an even grid), on identical axes.
+
+    **Arguments:** `z` (n, 2) with `label` and `classes` as for `latent_scatter`; `images` (rows, columns, H, W[, C])
+    and `latents` (rows, columns, 2) as for `manifold`, evenly spaced and as high as wide.
+    **Returns:** both Axes, with the same limits. **Raises:** `DataError` for an uneven grid.
+    """
+    grid = np.asarray(latents, float)
+    gaps = np.diff(grid[0, :, 0]) if grid.ndim == 3 else np.zeros(0)
+    if len(gaps) < 1 or not np.allclose(gaps, gaps[0], rtol=1e-4, atol=0):
+        raise DataError("an uneven grid has no axes to share.", where="latents", fix="Make it with linear_grid.")
+    ratio = as_images(images, "images", lead=2).shape
+    axes = new_axes(1, 2, size=(11.0, 5.0 * ratio[2] / ratio[3] + 0.2), theme=theme)[0]
+    manifold(images, grid, title=titles[1], theme=theme, ax=axes[1])
+    limits = axes[1].get_xlim(), axes[1].get_ylim()
+    latent_scatter(z, label, classes, title=titles[0], theme=theme, ax=axes[0])
+    axes[0].set_aspect(axes[1].get_aspect(), adjustable="box")
+    axes[0].set_xlim(*limits[0])
+    axes[0].set_ylim(*limits[1])
+    return axes

@@ -1,0 +1,234 @@
+"""The report of one run as a page."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from latens.data import SPLITS
+from latens.measure import HEADLINES
+from latens.report.html import Html, joined, table, tag
+from latens.report.shots import figure
+from latens.report.told import Told
+from latens.report.warnings import not_measured
+from latens.report.words import cells, command_of, metric_name, model_facts, number, objective
+from latens.storage import tree_to_arrays
+from latens.trees import partition_trainable
+
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+"""What a browser may load for a report: nothing but what is in it."""
+
+FIRST = (*HEADLINES, "bits_per_dimension", "elbo", "kl", "active_units", "gain_over_independent")
+
+
+def report_page(told: Told) -> str:
+    """The whole page: HTML with its style and pictures inside, without scripts and without anything to fetch."""
+    name = told.info.get("data", {}).get("name", "data")
+    sections = [
+        ("short", "In short", _short(told)),
+        ("what", "What was trained on what", _what(told)),
+        ("objective", "What was minimised", joined(tag("p", text) for text in objective(told.trained))),
+        ("evidence", "Evidence", evidence(told)),
+        ("warnings", "Warnings and advice", _warnings(told)),
+        (
+            "training",
+            "Training",
+            _pictures(told, ("training", "rate-distortion")) or tag("p", "There are no steps to draw."),
+        ),
+        ("pictures", "Pictures", _other_pictures(told)),
+        ("model", "The model", _model(told)),
+        ("again", "How to make it again", again(told)),
+    ]
+    lead = _lead(told)
+    return document(f"Report of {told.name} ({name})", f"Report of {told.name}", lead, sections)
+
+
+def document(title: str, heading: str, lead: Html | None, sections: Sequence[tuple[str, str, object]]) -> str:
+    """A page of sections, each (id, heading, content)."""
+    style = Html((Path(__file__).parent / "style.css").read_text(encoding="utf-8"))
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
+        tag("meta", name="color-scheme", content="light dark"),
+        tag("title", title),
+        tag("style", style),
+    )
+    links = (tag("li", tag("a", name, href=f"#{key}")) for key, name, _ in sections)
+    parts = [
+        tag("section", tag("h2", name, id=f"{key}-h"), content, id=key, aria_labelledby=f"{key}-h")
+        for key, name, content in sections
+    ]
+    body = tag(
+        "body",
+        tag("a", "To the content", href="#main", class_="skip"),
+        tag("header", tag("nav", tag("ul", *links), aria_label="Sections")),
+        tag("main", tag("h1", heading), lead, *parts, id="main"),
+        tag("footer", tag("p", f"Made by latens {_version()}.", class_="small quiet")),
+    )
+    return f"<!doctype html>\n{tag('html', head, body, lang='en')}\n"
+
+
+def _version() -> str:
+    from latens import __version__
+
+    return __version__
+
+
+def headline(metrics: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The name of the number that stands for the run, where it was measured."""
+    return next((name for name in HEADLINES if name in metrics), None)
+
+
+def with_error(metric: Mapping[str, Any], digits: int = 2) -> str:
+    """A value with its standard error where there is one."""
+    error = metric.get("standard_error")
+    value = number(metric.get("value"), digits)
+    return value if error is None else f"{value} ± {number(error, digits)}"
+
+
+def _lead(told: Told) -> Html | None:
+    name = headline(told.metrics)
+    if name is None:
+        return None
+    metric = told.metrics[name]
+    rows = f"{metric.get('n')} {told.info.get('split', '')} rows".replace("  ", " ")
+    return tag("p", f"{metric_name(name)}: {with_error(metric)} {metric.get('unit', '')} ({rows}).", class_="lead")
+
+
+def _short(told: Told) -> Html:
+    cards = []
+    for name in [name for name in FIRST if name in told.metrics][:6]:
+        metric = told.metrics[name]
+        note = f"{metric.get('unit', '')}, {metric.get('n')} rows"
+        cards.append(
+            tag("div", tag("dt", metric_name(name)), tag("dd", with_error(metric)), tag("dd", note, class_="note"))
+        )
+    count = len(told.warnings)
+    words = {0: "No warning.", 1: "One warning: "}.get(count, f"{count} warnings: ")
+    names = ", ".join(w.title.lower() for w in told.warnings)
+    end = f"{words}{names}." if count else words
+    return joined([tag("dl", *cards, class_="figures"), tag("p", end)])
+
+
+def _what(told: Told) -> Html:
+    data, info = told.info.get("data", {}), told.info
+    splits = data.get("rows") if isinstance(data.get("rows"), dict) else {}
+    order = [*(name for name in SPLITS if name in splits), *(name for name in splits if name not in SPLITS)]
+    rows = ", ".join(f"{splits[name]} {name}" for name in order)
+    facts = [("Data", str(data.get("name", "data"))), ("Rows", rows), ("A row", cells(told.trained.schema))]
+    classes = told.trained.schema.classes
+    if classes:
+        shown = ", ".join(classes[:20]) + (f" and {len(classes) - 20} more" if len(classes) > 20 else "")
+        facts.append(("Classes", shown))
+    facts += model_facts(told.trained)
+    if info.get("step"):
+        seconds = info.get("training_seconds")
+        took = f", {number(seconds, 1)} s" if isinstance(seconds, int | float) else ""
+        facts.append(("Training", f"{info['step']} steps{took}, ended by: {info.get('stopped_because')}"))
+        if info.get("best_step"):
+            facts.append(("Kept", f"the best on validation, at step {info['best_step']}"))
+    return facts_list(facts)
+
+
+def facts_list(facts: Sequence[tuple[str, object]]) -> Html:
+    """Names and what they stand for, as a list of definitions."""
+    return tag("dl", *((tag("dt", name), tag("dd", value)) for name, value in facts), class_="facts")
+
+
+def evidence(told: Told) -> Html:
+    """The table of every number that was measured."""
+    order = [*(name for name in FIRST if name in told.metrics), *sorted(set(told.metrics) - set(FIRST))]
+    rows = []
+    for name in order:
+        metric = told.metrics[name]
+        draws, seconds = metric.get("num_samples"), metric.get("seconds")
+        rows.append(
+            (
+                metric_name(name),
+                number(metric.get("value"), 3),
+                "—" if metric.get("standard_error") is None else number(metric["standard_error"], 3),
+                metric.get("unit", ""),
+                metric.get("n", ""),
+                draws if isinstance(draws, int) and draws > 0 else "—",
+                "—" if not isinstance(seconds, int | float) else f"{seconds:.1f}",
+                metric.get("protocol", ""),
+            )
+        )
+    head = ("number", "value", "standard error", "unit", "rows", "draws a row", "seconds", "how")
+    split = told.info.get("split")
+    held = " They were not held out." if told.info.get("held_out") is False else ""
+    seeds = sorted({str(m["seed"]) for m in told.metrics.values() if m.get("seed") is not None})
+    said = f"Measured on {split} rows{', seed ' + ', '.join(seeds) if seeds else ''}.{held}" if split else ""
+    left = not_measured(told.metrics)
+    asked = f"Not measured here: {'; '.join(left)}. `latens evaluate RUN --all` does." if left and not told.full else ""
+    without = "; ".join(f"{metric_name(name)}: {reason}" for name, reason in told.left_out.items())
+    note = "The standard error is that of the mean over rows: 95 % of such intervals of ± 2 contain the true mean."
+    return joined(
+        [
+            tag("p", said) if said else None,
+            table("Every number with its error", head, rows, numbers=(1, 2, 4, 5, 6)),
+            tag("p", note, class_="small quiet"),
+            tag("p", asked, class_="small quiet") if asked else None,
+            tag("p", f"Left out: {without}.", class_="small quiet") if without else None,
+        ]
+    )
+
+
+def _warnings(told: Told) -> Html:
+    if not told.warnings:
+        return tag("p", "Nothing that was looked at gave reason for one.")
+    return joined(
+        tag(
+            "div",
+            tag("h3", warning.title),
+            tag("p", warning.found) if warning.found else None,
+            tag("p", tag("strong", "What helps: "), warning.advice) if warning.advice else None,
+            class_="warning",
+        )
+        for warning in told.warnings
+    )
+
+
+def _pictures(told: Told, names: Sequence[str]) -> Html | None:
+    kept = [figure(shot) for shot in told.shots if shot.name in names]
+    return joined(kept) if kept else None
+
+
+def _other_pictures(told: Told) -> Html:
+    others = [shot for shot in told.shots if shot.name not in ("training", "rate-distortion", "graph")]
+    lacking = tag("p", told.lacking) if told.lacking else None
+    parts = [joined([tag("h3", shot.name.replace("-", " ").capitalize()), figure(shot)]) for shot in others]
+    return joined([lacking, *parts]) if parts or lacking else tag("p", "No picture applies to this model.")
+
+
+def _model(told: Told) -> Html:
+    trainable = set(tree_to_arrays(partition_trainable(told.trained.model)[0]))
+    rows = []
+    for name, shape, dtype in told.trained.table():
+        size = 1
+        for side in shape:
+            size *= side
+        kind = "trained" if name in trainable else "fixed"
+        rows.append((name, " × ".join(map(str, shape)) or "one number", f"{size:,}", dtype, kind))
+    head = ("array", "shape", "numbers", "type", "")
+    head = (*head[:4], "trained or fixed")
+    return joined([_pictures(told, ("graph",)), table("Arrays of the model", head, rows, numbers=(2,))])
+
+
+def again(told: Told) -> Html:
+    """The command, the versions and the data that give this run again."""
+    info, data = told.info, told.info.get("data", {})
+    place, versions = info.get("platform") or {}, info.get("versions") or {}
+    facts: list[tuple[str, object]] = [
+        ("Seed", info.get("seed", "")),
+        ("Data fingerprint", tag("code", data.get("fingerprint") or "unknown")),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in versions.items() if version)),
+        ("Machine", ", ".join(f"{key} {value}" for key, value in place.items())),
+        ("Run", tag("code", info.get("id", ""))),
+        ("Begun, ended", f"{info.get('created')}, {info.get('ended')}"),
+    ]
+    promise = (
+        "The same command on the same data, versions and machine gives the same bits; elsewhere the last digits differ."
+    )
+    return joined([tag("pre", tag("code", command_of(info)), tabindex=0), facts_list(facts), tag("p", promise)])

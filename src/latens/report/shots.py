@@ -1,0 +1,48 @@
+"""The pictures of a report: each in light and dark inside the page, with an alternative text that holds its numbers."""
+
+from typing import Any, NamedTuple
+
+from latens.figures.style import figure_of, rendered
+from latens.report.alternatives import alt, caption
+from latens.report.html import Html, data_uri, tag
+
+LARGEST_SVG = 120_000
+"""Bytes up to which a picture stays made of lines, sharp at any size; larger ones become pixels."""
+
+
+class Shot(NamedTuple):
+    """One picture: its name, a caption, an alternative text, and the picture itself in both themes."""
+
+    name: str
+    caption: str
+    alt: str
+    light: tuple[bytes, str]
+    dark: tuple[bytes, str]
+    inches: tuple[float, float]
+
+
+def shots(light: list, dark: list) -> list[Shot]:
+    """The pictures that `draw_pictures` gave in the two themes, ready for a page."""
+    return [
+        Shot(name, caption(name), alt(name, table), picture(axes), picture(other), _inches(axes))
+        for (name, axes, table), (_, other, _) in zip(light, dark)
+    ]
+
+
+def picture(axes: Any) -> tuple[bytes, str]:
+    """The bytes of a picture and their kind: SVG where it is small, else PNG."""
+    svg = rendered(axes, "svg")
+    return (svg, "svg") if len(svg) <= LARGEST_SVG else (rendered(axes, "png"), "png")
+
+
+def figure(shot: Shot) -> Html:
+    """The picture as an element: the browser takes the one that goes with its theme."""
+    width, height = (round(96 * side) for side in shot.inches)
+    dark = tag("source", srcset=data_uri(*shot.dark), media="(prefers-color-scheme: dark)")
+    light = tag("img", src=data_uri(*shot.light), alt=shot.alt, width=width, height=height)
+    return tag("figure", tag("picture", dark, light), tag("figcaption", shot.caption))
+
+
+def _inches(axes: Any) -> tuple[float, float]:
+    width, height = figure_of(axes).get_size_inches()
+    return float(width), float(height)

@@ -1,0 +1,90 @@
+"""All that a report tells of one run, gathered before a word is written."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from latens.data import Dataset
+from latens.errors import RunFolderError
+from latens.report.shots import Shot, shots
+from latens.report.warnings import Warning_, warnings_of
+from latens.runs import RunFolder
+from latens.strictjson import parse_json_strict
+from latens.trained import TrainedModel
+
+_MOST_BYTES = 16 << 20
+FURTHER = ("graph", "two-views", "traversals", "extremes", "aggregated-posterior", "rate-distortion", "correlations",
+           "column-errors", "bands")  # fmt: skip
+"""Of the further pictures those that a report shows."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """One run: its folder and model, its history, its numbers from both measurements, its pictures and warnings.
+
+    `metrics` are those of `latens evaluate RUN --all` (report.json) where there are any, and of the end of training
+    otherwise, each as `Estimate.to_json` gives it; `full` says which, and `left_out` why some are not there. `lacking`
+    says why there are no pictures of data.
+    """
+
+    name: str
+    info: Mapping[str, Any]
+    trained: TrainedModel
+    history: list[dict[str, Any]]
+    metrics: Mapping[str, Mapping[str, Any]]
+    full: bool
+    warnings: list[Warning_]
+    shots: list[Shot] = field(default_factory=list)
+    lacking: str = ""
+    left_out: Mapping[str, str] = field(default_factory=dict)
+
+
+def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "", seed: int = 0) -> Told:
+    """Everything a report tells of a run. **Raises:** RunFolderError for a report.json that latens did not write."""
+    from latens.further_pictures import draw_further
+    from latens.pictures import draw_pictures
+
+    history = [record for record in run.read_metrics() if record.get("event") == "epoch"]
+    evaluated = read_evaluation(run.path / "report.json")
+    ended = run.info.get("metrics")
+    metrics = {**(ended if isinstance(ended, dict) else {}), **evaluated.get("metrics", {})}
+    warnings = warnings_of(_entries(run.info.get("warnings")), _entries(evaluated.get("warnings")), history)
+    light, dark = (
+        draw_pictures(trained, data, history, theme=theme, seed=seed)
+        + draw_further(trained, data, history, theme=theme, seed=seed, only=FURTHER)
+        for theme in ("light", "dark")
+    )
+    left_out = evaluated.get("left_out")
+    shown = [entry for entry in metrics.items() if isinstance(entry[1], dict)]
+    return Told(
+        run.path.name,
+        run.info,
+        trained,
+        history,
+        dict(shown),
+        bool(evaluated),
+        warnings,
+        shots(light, dark),
+        lacking,
+        left_out if isinstance(left_out, dict) else {},
+    )
+
+
+def read_evaluation(path: Path) -> dict[str, Any]:
+    """What `latens evaluate RUN --all` left in the run folder; empty where it was never called.
+
+    **Raises:** RunFolderError for a file that is not such an object.
+    """
+    if not path.exists():
+        return {}
+    fix = "Measure again with `latens evaluate RUN --all`, or remove the file."
+    value = parse_json_strict(path.read_bytes(), max_bytes=_MOST_BYTES, error=RunFolderError, where=str(path), fix=fix)
+    metrics = value.get("metrics") if isinstance(value, dict) else None
+    if not isinstance(metrics, dict) or not all(isinstance(m, dict) and "value" in m for m in metrics.values()):
+        raise RunFolderError("this is not a file that latens wrote.", where=str(path), fix=fix)
+    return value
+
+
+def _entries(value: Any) -> list[Mapping[str, str]]:
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []

@@ -1,0 +1,153 @@
+"""What a run trained, on what and towards what, in words with their units."""
+
+import math
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from latens.config import ClassifierConfig, VAEConfig
+from latens.data import Schema
+from latens.measure import what_density
+from latens.recipes import RECIPES
+from latens.recipes.parts import OBJECTIVES
+from latens.trained import TrainedModel
+
+_KINDS = {
+    "binary": "each cell 0 or 1",
+    "unit": "each cell a number from 0 to 1",
+    "real": "each cell a real number",
+    "counts": "each cell a whole number from 0 on",
+}
+_METRICS = {
+    "log_marginal": "log p(x)",
+    "cross_entropy_bound": "bound of the cross-entropy",
+    "elbo": "ELBO",
+    "log_likelihood": "log p(x | z), expected under q(z | x)",
+    "kl": "KL(q(z | x) to p(z))",
+    "bits_per_dimension": "bits per dimension",
+    "active_units": "active latent units",
+    "gain_over_independent": "gain over independent cells",
+    "accuracy": "accuracy",
+    "clustering_accuracy": "clustering accuracy",
+    "normalised_mutual_information": "normalised mutual information with the classes",
+}
+
+
+def metric_name(name: str) -> str:
+    """What a metric is called for people."""
+    return _METRICS.get(name, name.replace("_", " "))
+
+
+def cells(schema: Schema) -> str:
+    """What a row is: "8 x 8 = 64 cells, each a whole number from 0 to 16"."""
+    shape = " × ".join(map(str, schema.shape)) or "1"
+    count = f"{math.prod(schema.shape)} columns" if schema.columns else f"{shape} = {math.prod(schema.shape)} cells"
+    count = count if len(schema.shape) > 1 or schema.columns else f"{math.prod(schema.shape)} cells"
+    kind = f"each a whole number from 0 to {(schema.levels or 2) - 1}" if schema.kind == "levels" else ""
+    return f"{count}, {kind or _KINDS[schema.kind].replace('each cell', 'each')}"
+
+
+def model_facts(trained: TrainedModel) -> list[tuple[str, str]]:
+    """The parts of the model and its training, as (what, which)."""
+    config = trained.config
+    facts = [("Recipe", _recipe(config.recipe) if config else "built by hand")]
+    if isinstance(config, VAEConfig):
+        posterior, optimizer = config.posterior, config.optimizer
+        units = "chosen by the recipe" if posterior.latent_dim is None else f"{posterior.latent_dim} latent units"
+        levels = f", further levels of {', '.join(map(str, posterior.levels))}" if posterior.levels else ""
+        hidden = "no hidden layer" if not config.network.hidden else " ".join(map(str, config.network.hidden))
+        facts += [
+            ("Latents", f"{posterior.kind} posterior, {units}{levels}; prior: {config.prior.kind}"),
+            ("Likelihood", likelihood(trained)),
+            ("Networks", f"{config.network.kind}, widths {hidden}, {config.network.activation}"),
+            ("Optimiser", f"{optimizer.name}, learning rate {optimizer.learning_rate:g}, {optimizer.schedule}"),
+            ("Batch", f"{config.training.batch_size or 'all'} rows a step"),
+        ]
+    elif isinstance(config, ClassifierConfig):
+        facts.append(("Densities", f"one {config.density.kind} for each class, fitted in closed form or by inference"))
+    facts.append(("Trained numbers", f"{trained.num_parameters:,}"))
+    return facts
+
+
+def _recipe(name: str) -> str:
+    return f"{name} — {RECIPES[name].summary} ({RECIPES[name].source})" if name in RECIPES else name
+
+
+def likelihood(trained: TrainedModel) -> str:
+    """The likelihood, and what its numbers are densities of."""
+    config = trained.config
+    if not isinstance(config, VAEConfig):
+        return ""
+    grey = is_grey(trained)
+    note = what_density(trained, trained.schema.kind, grey).rstrip("; ")
+    return config.likelihood.family + (f" ({note})" if note else "")
+
+
+def is_grey(trained: TrainedModel) -> bool:
+    """Whether grey cells meet a Bernoulli likelihood, whose numbers are a cross-entropy."""
+    config = trained.config
+    family = config.likelihood.family if isinstance(config, VAEConfig) else ""
+    return (
+        family == "bernoulli" and trained.schema.kind in ("levels", "unit") and trained.preparation.binarize == "none"
+    )
+
+
+def objective(trained: TrainedModel) -> list[str]:
+    """What was minimised, paragraph by paragraph."""
+    config = trained.config
+    if not isinstance(config, VAEConfig):
+        return [
+            "Nothing was minimised step by step: for every class a density of its rows was fitted, and a row belongs "
+            "to the class under which p(x | class) p(class) is largest."
+        ]
+    name, options = config.objective.name, dict(config.objective.options)
+    size, units = math.prod(trained.schema.shape), config.posterior.latent_dim
+    what = "columns" if trained.schema.columns else "cells"
+    said = []
+    if name == "elbo":
+        given = options.get("beta", 1.0)
+        beta = float(given) if isinstance(given, int | float) else 1.0
+        weight = "" if beta == 1.0 else f"{beta:g} · "
+        said.append(
+            f"Minimised: − E_q[log p(x | z)] + {weight}KL(q(z | x) ‖ p(z)), the negative evidence lower bound (ELBO)"
+            + ("." if beta == 1.0 else f" with its KL weighted by beta = {beta:g}.")
+        )
+        said.append(
+            "The first term asks how well a row is described from its latent code, the second how much that code says "
+            "beyond the prior."
+        )
+    else:
+        kind = OBJECTIVES.get(name)
+        first = " ".join((kind.__doc__ or "").split("\n\n")[0].split()) if kind is not None else ""
+        said.append(f"Minimised: {name}. {first}".strip())
+    over = f"{size} {what}" + (f" and {units} latent units" if units else "")
+    said.append(
+        f"Unit: nats, natural logarithms of probabilities (1 nat = 1.443 bits), summed over the {over} of a row and "
+        "averaged over the rows of a batch. No constant is dropped."
+    )
+    if config.objective.beta_warmup_epochs:
+        said.append(
+            f"The weight of the KL rose from 0 to its value over {config.objective.beta_warmup_epochs:g} epochs."
+        )
+    others = {k: v for k, v in options.items() if k != "beta"}
+    if others:
+        said.append("Options: " + ", ".join(f"{key} = {value}" for key, value in sorted(others.items())) + ".")
+    note = what_density(trained, trained.schema.kind, is_grey(trained)).rstrip("; ")
+    if note:
+        said.append(f"Of what the numbers speak: {note}.")
+    return said
+
+
+def command_of(info: Mapping[str, Any]) -> str:
+    """The command as it was typed."""
+    command = info.get("command", "")
+    return shlex.join(map(str, command)) if isinstance(command, list) else str(command)
+
+
+def number(value: Any, digits: int = 2) -> str:
+    """A number for people, with a true minus sign; small ones keep three figures."""
+    if value is None or isinstance(value, str) or not math.isfinite(value):
+        return "—"
+    size = abs(value)
+    shown = f"{value:,.{digits}f}" if size >= 0.1 or value == 0 else f"{value:.3g}"
+    return shown.replace("-", "\N{MINUS SIGN}")
