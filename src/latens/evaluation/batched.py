@@ -25,6 +25,18 @@ def padded_batches(batch: Batch, batch_size: int | None = None) -> Iterator[tupl
         yield jax.tree.map(lambda leaf, i=padded: np.asarray(leaf)[i], batch), len(index)
 
 
+def rows_in_cache(batch: Batch, samples: int) -> int | None:
+    """So many rows that their decoded draws stay in a processor's cache: 4 MB, twice as fast as 80 MB.
+
+    **Arguments:** `samples` of each row that are decoded at once. None (the usual sizes) where there is another device.
+    """
+    if jax.default_backend() != "cpu":
+        return None
+    cells = sum(leaf[0].size for leaf in jax.tree.leaves(batch.x))
+    most = min(BATCH_SIZES[-1], max(BATCH_SIZES[0], 2**20 // (cells * samples) // 16 * 16))
+    return next((size for size in BATCH_SIZES if len(batch.row_id) <= size <= most), most)
+
+
 def map_rows(
     function: Callable[..., PyTree],
     model: Any,
