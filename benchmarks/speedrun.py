@@ -1,7 +1,7 @@
 """The least time to a good log p(x): binarised MNIST, the one-layer network of Burda et al. (2016), two cores.
 
     python benchmarks/speedrun.py --data FOLDER --choose                 # lengths, from validation rows
-    python benchmarks/speedrun.py --data FOLDER [--targets -95,-89] [--seeds 5] [--json]
+    python benchmarks/speedrun.py --data FOLDER [--targets -95] [--seeds 5] [--json]
 
 784-200-200-50 and mirrored, tanh, pixels binarised anew for every batch. Any optimiser, schedule, batch and start is
 allowed; test rows are used for nothing but the score: binarised once (seed 123), log p(x) by importance sampling with
@@ -50,15 +50,17 @@ PLAIN = {
     "likelihood.output_bias": "zero",
 }
 
-STEPS = {-95.0: 2000, -89.0: 14000, -87.5: 60000}
-"""Target in nats -> steps, from `--choose`."""
+STEPS = {-95.0: 5500}
+"""Target in nats -> steps, from `--choose`: -94.59 nats on validation rows after 5,000 steps, -91.69 after 14,000."""
 
 CHOOSING_SEED = 1000
 TEST_SEED = 123
 
 
-def experiment_of(data: Dataset, *, steps: int, seed: int, plain: bool) -> Experiment:
+def experiment_of(data: Dataset, *, steps: int, seed: int, plain: bool, every: int | None = None) -> Experiment:
+    """A run of so many steps, whose chunks also end at every multiple of `every`."""
     chosen = {**NETWORK, **(PLAIN if plain else FAST), "training.steps": steps, "training.seed": seed}
+    chosen["training.plots_every"] = every
     return prepare(override(get_recipe("default").config, chosen), data)
 
 
@@ -96,7 +98,7 @@ def one(data: Dataset, batch: Batch, *, target: float, seed: int, num_samples: i
 def choose(data: Dataset, *, steps: int, every: int, plain: bool) -> list[dict]:
     """log p(x) of validation rows along one run; the measuring is not on the clock."""
     batch, curve, spent = binarised(data, "validation", 1000), [], [0.0, 0.0]
-    experiment = experiment_of(data, steps=steps, seed=CHOOSING_SEED, plain=plain)
+    experiment = experiment_of(data, steps=steps, seed=CHOOSING_SEED, plain=plain, every=every)
     clock = [time.perf_counter(), time.process_time()]
 
     def watch(event: Event) -> None:
@@ -119,7 +121,7 @@ def choose(data: Dataset, *, steps: int, every: int, plain: bool) -> list[dict]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="mnist", help="a name or a folder of IDX files")
-    parser.add_argument("--targets", default="-95,-89,-87.5", help=f"of {sorted(STEPS)}")
+    parser.add_argument("--targets", default="-95", help=f"of {sorted(STEPS)}")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--num-samples", type=int, default=5000)
     parser.add_argument("--choose", action="store_true", help="print the curve of validation rows and end")
