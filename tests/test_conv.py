@@ -13,9 +13,9 @@ from checks import agrees, close
 from latens.errors import ConfigError
 from latens.models import BernoulliHead, CategoricalHead, Conditional, NormalHead
 from latens.networks import ConvDecoder, ConvEncoder, decoder_network, encoder_network
-from latens.networks.dense import INITIALIZERS
 from latens.networks.factory import image_shape
-from latens.networks.parts import first_weights, from_outputs, to_outputs
+from latens.networks.initial import LAWS, first_weights
+from latens.networks.parts import from_outputs, to_outputs
 from latens.networks.strided import convolve, convolve_transposed, fold, unfold
 from latens.trees import realise
 from network_fixtures import check_batching, check_gradient, filled, parameters
@@ -183,10 +183,9 @@ def test_a_decoder_starts_at_the_mean():
 
 def test_first_weights_follow_the_law_with_the_fans_of_stride_2(getkey):
     """An inner cell sees k k c inputs; of a transposed convolution it sees k k c / 4."""
-    own = jax.jit(lambda key: [first_weights(name, (30, 20), 30, 20, key=key) for name in INITIALIZERS])(
-        key := getkey()
-    )
-    laws = jax.jit(lambda key: [law(key, (30, 20)) for law in INITIALIZERS.values()])(key)
+    own = jax.jit(lambda key: [first_weights(name, (30, 20), 30, 20, key=key) for name in LAWS])(key := getkey())
+    scaling = jax.nn.initializers.variance_scaling
+    laws = jax.jit(lambda key: [scaling(*law)(key, (30, 20)) for law in LAWS.values()])(key)  # pyright: ignore[reportArgumentType]
     close(own, laws, rtol=1e-5)
     encoder, decoder = eqx.filter_jit(
         lambda key: (

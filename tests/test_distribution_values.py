@@ -9,6 +9,7 @@ from scipy import special, stats
 
 from checks import agrees, close
 from latens.distributions import (
+    Bernoulli,
     Beta,
     Dirichlet,
     DiscretisedLogistic,
@@ -212,3 +213,21 @@ def test_bessel_function_of_any_order(order, float64):
     values, slopes = jax.vmap(jax.value_and_grad(lambda y: log_bessel_scaled(order, y)))(jnp.asarray(x))
     close(values, order * np.log(x) - np.log(scaled), rtol=1e-10, atol=1e-10)
     close(slopes, 1 - special.ive(order + 1, x) / scaled, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [5, 40])
+def test_slopes_of_the_cross_entropy(size, getkey):
+    """x - sigmoid(l) by the logits, l by the pixels, -p (1 - p) on the diagonal of the second derivative."""
+    logits, event = 3.0 * jax.random.normal(getkey(), (size,)), jax.random.uniform(getkey(), (size,))
+    p = 1.0 / (1.0 + np.exp(-np.asarray(logits, np.float64)))
+
+    def value(logits, event):
+        return Bernoulli(logits).log_prob(event)
+
+    x = np.asarray(event, np.float64)
+    close(value(logits, event), np.sum(x * np.log(p) + (1 - x) * np.log1p(-p)), rtol=1e-5)
+    close(jax.grad(value)(logits, event), x - p, atol=1e-6)
+    close(jax.grad(value, 1)(logits, event), logits, rtol=1e-6)
+    close(jax.hessian(value)(logits, event), -np.diag(p * (1 - p)), atol=1e-6)
+    whole = jax.grad(lambda logits: value(logits, jnp.zeros(size)))(logits)
+    close(whole, -p, atol=1e-6)

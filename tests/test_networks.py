@@ -11,6 +11,7 @@ from latens.distributions import DiagonalNormal
 from latens.errors import ConfigError
 from latens.models import Conditional, NormalHead, widths_between
 from latens.networks import ACTIVATIONS, Dense, Linear
+from latens.networks.initial import host_draws
 from latens.trees import count_parameters, partition_trainable, realise
 
 X = np.array([0.5, -1.0, 2.0, 0.25])
@@ -148,3 +149,14 @@ def test_without_weight_dropout_nothing_is_drawn(getkey):
 def test_wrong_options_are_refused_with_the_remedy(options, message, getkey):
     with pytest.raises(ConfigError, match=message):
         Dense(**{"widths": [4, 3, 2], **options}, key=getkey())
+
+
+@pytest.mark.parametrize("seed", [0, 123456789])
+def test_host_draws_are_those_of_jax(seed):
+    """Threefry on the host has jax.random's bits: uniforms are equal, Normals to the error of its inverse (2e-5)."""
+    key = jax.random.fold_in(jax.random.key(seed), 3)
+    words = np.asarray(jax.random.key_data(key))
+    uniform = host_draws(words, shape=(70, 50), family="uniform")
+    assert np.array_equal(uniform, jax.random.uniform(key, (70, 50), minval=-1.0, maxval=1.0))
+    normal = host_draws(words, shape=(70, 50), family="normal")
+    close(normal, jax.random.normal(key, (70, 50)), atol=5e-5)

@@ -79,21 +79,3 @@ def log_prob(distribution: AbstractDistribution, event: Any, mask: Any = None) -
     **Raises:** TypeError if the distribution does not factorise over its variables.
     """
     return distribution.log_prob(event) if mask is None else distribution.log_prob_observed(event, mask)
-
-
-@jax.custom_jvp
-def sum_softplus(logits: Float[Array, "..."]) -> Nats:
-    r"""$\sum_i \log(1 + e^{l_i})$ with one logarithm for every sixteen terms.
-
-    $\log(1+e^{l}) = \max(l, 0) + \log(1 + e^{-|l|})$, and a product of sixteen factors in (1, 2] stays below $2^{16}$.
-    """
-    flat = logits.reshape(-1)
-    padded = jnp.pad(jnp.exp(-jnp.abs(flat)), (0, -flat.size % 16))
-    return jnp.sum(jax.nn.relu(flat)) + jnp.sum(jnp.log(jnp.prod(1.0 + padded.reshape(-1, 16), axis=1)))
-
-
-@sum_softplus.defjvp
-def _sum_softplus_jvp(primals: tuple, tangents: tuple) -> tuple:
-    # The derivative is the sigmoid; through the products it would cost more than the sum itself.
-    (logits,), (tangent,) = primals, tangents
-    return sum_softplus(logits), jnp.sum(jax.nn.sigmoid(logits) * tangent)

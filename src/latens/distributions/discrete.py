@@ -1,10 +1,13 @@
 """Distributions of pixels, classes and grades: Bernoulli, its continuous relative, Categorical, Ordinal."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.custom_derivatives import SymbolicZero
 
-from latens.distributions.base import AbstractFactorised, sum_softplus
+from latens.distributions.base import AbstractFactorised
 from latens.distributions.special import log_sigmoid_difference
 from latens.shapes import Array, Float, Int, Key, Nats
 
@@ -29,10 +32,35 @@ class Bernoulli(AbstractFactorised):
         return event * self.logits - jax.nn.softplus(self.logits)
 
     def log_prob(self, event: Float[Array, "*x"]) -> Nats:
-        return jnp.sum(event * self.logits) - sum_softplus(self.logits)
+        return _cross_entropy(self.logits.reshape(-1), event.reshape(-1))
 
     def mean(self) -> Float[Array, "*x"]:
         return jax.nn.sigmoid(self.logits)
+
+
+@jax.custom_jvp
+def _cross_entropy(logits: Float[Array, " n"], event: Float[Array, " n"]) -> Nats:
+    r"""$\sum_i x_i l_i - \log(1 + e^{l_i})$ with one logarithm for every sixteen terms.
+
+    $\log(1+e^{l}) = \max(l, 0) + \log(1 + e^{-|l|})$, and a product of sixteen factors in (1, 2] stays below $2^{16}$.
+    """
+    padded = jnp.pad(jnp.exp(-jnp.abs(logits)), (0, -logits.size % 16))
+    logarithms = jnp.log(jnp.prod(1.0 + padded.reshape(-1, 16), axis=1))
+    return jnp.sum(event * logits - jax.nn.relu(logits)) - jnp.sum(logarithms)
+
+
+def _cross_entropy_jvp(primals: tuple, tangents: tuple) -> tuple:
+    # One array x - sigmoid(l) is kept for the way back: the derivatives of the products cost more than the sum itself.
+    (logits, event), (by_logits, by_event) = primals, tangents
+    slope: Any = jnp.zeros(())
+    if not isinstance(by_logits, SymbolicZero):
+        slope = slope + jnp.sum((event - jax.nn.sigmoid(logits)) * by_logits)
+    if not isinstance(by_event, SymbolicZero):
+        slope = slope + jnp.sum(logits * by_event)
+    return _cross_entropy(logits, event), slope
+
+
+_cross_entropy.defjvp(_cross_entropy_jvp, symbolic_zeros=True)
 
 
 class ContinuousBernoulli(AbstractFactorised):

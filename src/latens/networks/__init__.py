@@ -3,7 +3,6 @@
 from .convolutional import ConvDecoder as ConvDecoder
 from .convolutional import ConvEncoder as ConvEncoder
 from .dense import ACTIVATIONS as ACTIVATIONS
-from .dense import INITIALIZERS as INITIALIZERS
 from .dense import Dense as Dense
 from .dense import Linear as Linear
 from .factory import Network as Network
@@ -11,6 +10,7 @@ from .factory import NetworkKind as NetworkKind
 from .factory import decoder_network as decoder_network
 from .factory import default_hidden as default_hidden
 from .factory import encoder_network as encoder_network
+from .initial import INITIALIZERS as INITIALIZERS
 from .recurrent import RecurrentDecoder as RecurrentDecoder
 from .recurrent import RecurrentEncoder as RecurrentEncoder
 from .residual import ResidualDense as ResidualDense

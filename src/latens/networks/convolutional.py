@@ -9,11 +9,11 @@ import jax.numpy as jnp
 
 from latens.errors import ConfigError
 from latens.networks.dense import ACTIVATIONS, Linear, check_options
+from latens.networks.initial import first_weights
 from latens.networks.parts import (
     Hidden,
     channels_of,
     check_widths,
-    first_weights,
     from_outputs,
     make_linear,
     split_event,

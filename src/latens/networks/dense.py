@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from latens.errors import ConfigError, nearest
+from latens.networks.initial import INITIALIZERS
 from latens.shapes import Array, Float, Key, Shaped
 from latens.trees import AbstractRandomWeights
 
@@ -34,26 +35,6 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "softplus": jax.nn.softplus,
     "tanh": jnp.tanh,
 }
-
-LAWS: dict[str, tuple[float, str, str]] = {
-    "glorot-uniform": (1.0, "fan_avg", "uniform"),
-    "he-normal-fan-out": (2.0, "fan_out", "normal"),
-    "he-normal": (2.0, "fan_in", "normal"),
-    "lecun-normal": (1.0, "fan_in", "normal"),
-    "normal-gain-2": (4.0, "fan_in", "normal"),
-    "xavier-normal": (1.0, "fan_avg", "normal"),
-}
-"""Scale, which fan it is divided by, and family: the variance of a first weight is scale / fan."""
-
-INITIALIZERS: dict[str, Callable[..., Array]] = {
-    name: jax.nn.initializers.variance_scaling(*law)  # pyright: ignore[reportArgumentType]
-    for name, law in LAWS.items()
-}
-"""Laws of the first weights. Uniform on +-sqrt(6/(in+out)), or normal with standard deviation sqrt(2/in) (he-normal),
-sqrt(2/out) (he-normal-fan-out), sqrt(1/in) (lecun), 2/sqrt(in) (normal-gain-2), sqrt(2/(in+out)) (xavier).
-
-The normal laws are not truncated. Glorot & Bengio (2010); He et al. (2015); LeCun et al. (1998).
-"""
 
 
 class Linear(AbstractRandomWeights):
@@ -126,7 +107,7 @@ class Dense(eqx.Module):
         law = INITIALIZERS[initializer]
         keys = jax.random.split(key, len(widths) - 1)
         self.layers = tuple(
-            Linear(law(k, (n_in, n_out), jnp.float32), jnp.zeros(n_out, jnp.float32), weight_drop_probability)
+            Linear(law(k, (n_in, n_out)), jnp.zeros(n_out, jnp.float32), weight_drop_probability)
             for k, n_in, n_out in zip(keys, widths[:-1], widths[1:])
         )
         self.activation, self.output_activation = activation, output_activation

@@ -9,27 +9,16 @@ import jax
 import jax.numpy as jnp
 
 from latens.errors import ConfigError
-from latens.networks.dense import ACTIVATIONS, INITIALIZERS, LAWS, Linear, _dropout
+from latens.networks.dense import ACTIVATIONS, Linear, _dropout
+from latens.networks.initial import INITIALIZERS
 from latens.shapes import Array, Float, Key
 
 Layer = TypeVar("Layer", bound=eqx.Module)
 
 
-def first_weights(name: str, shape: tuple[int, ...], fan_in: float, fan_out: float, *, key: Key) -> Float[Array, "..."]:
-    """Weights by a law of `INITIALIZERS` with the fans said outright, for layers whose shape does not tell them.
-
-    A cell of a convolution of stride 2 sees k k c inputs and reaches k k o / 4 outputs; transposed, the reverse.
-    """
-    scale, mode, family = LAWS[name]
-    fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
-    if family == "normal":
-        return jax.random.normal(key, shape, jnp.float32) * math.sqrt(scale / fan)
-    return jax.random.uniform(key, shape, jnp.float32, -1.0, 1.0) * math.sqrt(3 * scale / fan)
-
-
 def make_linear(n_in: int, n_out: int, initializer: str, weight_drop_probability: float, *, key: Key) -> Linear:
     """A linear layer with first weights by name and biases of 0."""
-    weight = INITIALIZERS[initializer](key, (n_in, n_out), jnp.float32)
+    weight = INITIALIZERS[initializer](key, (n_in, n_out))
     return Linear(weight, jnp.zeros(n_out, jnp.float32), weight_drop_probability)
 
 

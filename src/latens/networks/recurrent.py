@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from latens.errors import ConfigError
-from latens.networks.dense import ACTIVATIONS, INITIALIZERS, Dense, Linear, check_options
+from latens.networks.dense import ACTIVATIONS, Dense, Linear, check_options
+from latens.networks.initial import INITIALIZERS
 from latens.networks.parts import (
     Hidden,
     channels_of,
@@ -168,7 +169,7 @@ class RecurrentDecoder(eqx.Module):
         self.start = make_linear(latent_dim, sum(widths), *law, key=k[0])
         self.cells = _cells((latent_dim, *widths), *law, key=k[1])
         self.between = make_linear(widths[-1], widths[-1], *law, key=k[2])
-        weight = INITIALIZERS[initializer](k[3], (widths[-1], n_out), jnp.float32)
+        weight = INITIALIZERS[initializer](k[3], (widths[-1], n_out))
         self.output = StepOutput(weight, jnp.zeros((steps, n_out), jnp.float32), weight_drop_probability)
         self.hidden = Hidden(activation, drop_probability)
         self.output_activation = output_activation
@@ -197,7 +198,7 @@ def _cells(widths: Sequence[int], initializer: str, drop_probability: float, *, 
     """One layer for each pair of widths; every gate's weights are drawn by the law on their own."""
 
     def gates(n_in: int, n: int, layer_key: Key) -> Linear:
-        parts = [INITIALIZERS[initializer](k, (n_in, n), jnp.float32) for k in jax.random.split(layer_key, 3)]
+        parts = [INITIALIZERS[initializer](k, (n_in, n)) for k in jax.random.split(layer_key, 3)]
         return Linear(jnp.concatenate(parts, axis=1), jnp.zeros(3 * n, jnp.float32), drop_probability)
 
     keys = jax.random.split(key, (len(widths) - 1, 2))

@@ -95,7 +95,8 @@ class _StageRun:
     # --- the loop ---
 
     def train(self) -> None:
-        self.data = self.stage.data(self.current_model(), self.data)
+        if self.stage.data is not None:
+            self.data = self.stage.data(self.current_model(), self.data)
         if self.loop.step == 0:
             self.emit("start", {})
         while not self.loop.finished:

@@ -32,15 +32,15 @@ class Stage:
     """One part of a training plan: a start from the data, then steps of an optimiser under an objective.
 
     `start(model, data)` may look at the training rows; a stage without an optimiser only starts (closed-form fits).
-    `data(model, data)` gives the rows that the stage trains on, from the model as it stands, also after a resume: of
-    the same number, and made of parts of the model that the stage leaves alone.
+    `data(model, data)`, where given, makes the rows that the stage trains on, from the model as it stands, also after a
+    resume: of the same number, and made of parts of the model that the stage leaves alone.
     """
 
     objective: AbstractObjective | None
     optimizer: Optimizer | None
     budget: Budget = Budget()
     start: Callable[[Any, Dataset], Any] = lambda model, data: model
-    data: Callable[[Any, Dataset], Dataset] = lambda model, data: data
+    data: Callable[[Any, Dataset], Dataset] | None = None
 
 
 @dataclass(frozen=True)
