@@ -4,7 +4,6 @@ from abc import abstractmethod
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 
 from latens.shapes import Array, Bool, Float, Key, Nats, Shaped
