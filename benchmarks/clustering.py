@@ -8,7 +8,6 @@ fitted to the codes. Jiang et al. (2017), arXiv 1611.05148, table 2, report 94.4
 70,000 rows. `--rows` takes so many training rows for a quick look.
 """
 
-import argparse
 import json
 import statistics
 import time
@@ -17,14 +16,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from latens.compilation import enable_compilation_cache
 from latens.config import override
-from latens.data import Dataset, load
+from latens.data import Dataset
 from latens.evaluation import cluster_probabilities, matched, normalised_mutual_information
 from latens.experiment import prepare, train
 from latens.recipes import get_recipe
 from latens.training import Event
-from semi_supervised import some
+from seeds import arguments_of, opened
 
 SETTINGS = {"network.hidden": "500,500", "training.pretrain_epochs": 15, "training.epochs": 15}
 
@@ -63,15 +61,8 @@ def measure(data: Dataset, seed: int, settings: dict[str, str]) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="mnist", help="a name or a folder of IDX files")
-    parser.add_argument("--rows", type=int, help="training rows (default: all)")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--set", action="append", default=[], metavar="PART.OPTION=VALUE")
-    parser.add_argument("--json", action="store_true")
-    arguments = parser.parse_args()
-    enable_compilation_cache()
-    data, settings = some(load(arguments.data), arguments.rows), dict(item.split("=", 1) for item in arguments.set)
+    arguments = arguments_of(__doc__, seeds=3).parse_args()
+    data, settings = opened(arguments)
     rows = []
     for seed in range(arguments.seeds):
         row = measure(data, seed, settings)

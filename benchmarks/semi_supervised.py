@@ -7,20 +7,18 @@ each class, other ones for every seed), the accuracy of q(y | x) on all test row
 1406.5298, table 1, report 3.33 % error for M1+M2 with 100 labels. `--rows` takes so many training rows, for a look.
 """
 
-import argparse
 import json
 import time
-from dataclasses import replace
 
 import jax
 import numpy as np
 
-from latens.compilation import enable_compilation_cache
 from latens.config import override
-from latens.data import Dataset, load
+from latens.data import Dataset
 from latens.evaluation import label_probabilities
 from latens.experiment import prepare, train
 from latens.recipes import get_recipe
+from seeds import arguments_of, opened
 
 SETTINGS = {
     "m1-m2": {
@@ -33,16 +31,6 @@ SETTINGS = {
     "m2": {"network.hidden": "500", "posterior.latent_dim": 50, "training.epochs": 10},
 }
 """Beside the recipe's own: the paper's widths, and a budget of minutes."""
-
-
-def some(data: Dataset, rows: int | None) -> Dataset:
-    """The data with so many training rows (the others are left out), as many as there are where None."""
-    train_rows = data.subset("train")
-    if rows is None or rows >= len(train_rows):
-        return data
-    kept = np.sort(np.concatenate([data.order(0, 0)[:rows], data.subset("validation"), data.subset("test")]))
-    names = ("x", "row_id", "names", "split", "label")
-    return replace(data, **{name: getattr(data, name)[kept] for name in names})
 
 
 def measure(data: Dataset, recipe: str, labels: int, seed: int, settings: dict[str, str]) -> dict:
@@ -71,17 +59,11 @@ def measure(data: Dataset, recipe: str, labels: int, seed: int, settings: dict[s
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", default="mnist", help="a name or a folder of IDX files")
+    parser = arguments_of(__doc__, seeds=1)
     parser.add_argument("--recipes", default="m1-m2")
     parser.add_argument("--labels", type=int, default=100)
-    parser.add_argument("--rows", type=int, help="training rows (default: all)")
-    parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--set", action="append", default=[], metavar="PART.OPTION=VALUE")
-    parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    enable_compilation_cache()
-    data, settings = some(load(arguments.data), arguments.rows), dict(item.split("=", 1) for item in arguments.set)
+    data, settings = opened(arguments)
     results = []
     for recipe in arguments.recipes.split(","):
         for seed in range(arguments.seeds):

@@ -44,9 +44,10 @@ def agrees(samples: object, expected: object, sigmas: float = 5.0, other_error: 
 
 def finite_difference(f: Callable[[jax.Array], jax.Array], theta: jax.Array, h: float = 1e-5) -> np.ndarray:
     """Central differences of a scalar function, one column for each entry; meant for double precision."""
-    steps = h * jnp.eye(theta.size)
-    above, below = jax.lax.map(f, jnp.concatenate([theta + steps, theta - steps])).reshape(2, -1)
-    return np.asarray((above - below) / (2 * h))
+    theta, steps = np.asarray(theta), h * np.eye(theta.size)
+    values = jax.jit(lambda points: jax.lax.map(f, points))(np.concatenate([theta + steps, theta - steps]))
+    above, below = np.asarray(values).reshape(2, -1)
+    return (above - below) / (2 * h)
 
 
 # Densities

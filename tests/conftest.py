@@ -1,5 +1,6 @@
 """What every test stands on: shapes checked at run time, a compilation cache, keys made from the test's name."""
 
+import gc
 import itertools
 import os
 import signal
@@ -35,6 +36,9 @@ jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES", "-1")
 
+# Tracing makes many small objects and few cycles: looking for those every 700 objects takes a twelfth of the time.
+gc.set_threshold(100_000, 50, 100)
+
 # Shapes in annotations are checked from here on; an int is a float, as for every static checker.
 install_import_hook("latens", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 pytest.register_assert_rewrite("checks", "bound_checks", "browser_fixtures", "cli_fixtures", "page_fixtures")
@@ -65,6 +69,14 @@ def getkey(request: pytest.FixtureRequest) -> Callable[[], jax.Array]:
         return key
 
     return next_key
+
+
+@pytest.fixture
+def optimised() -> Iterator[None]:
+    """XLA's optimisations for the whole test: where it computes for longer than it compiles."""
+    jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", PLAIN.lower() in ("1", "true"))
 
 
 @pytest.fixture

@@ -178,6 +178,8 @@ def test_demo(latens: Callable[..., Result], tmp_path: Path, monkeypatch: pytest
     assert value["run"] == "runs/demo"
     assert value["step"] == 22
     assert "an independent-pixel model by" in result.err
+    following = [f"latens {name} runs/demo" for name in ("evaluate", "report", "explore")]
+    assert [line.strip() for line in result.err.splitlines()][-4:-1] == following
     assert all(Path(path).is_file() for path in value["figures"])
     assert "runs/demo/figures/reconstructions.png" in value["figures"]
     assert latens("demo", "--steps", 11, *SMALL, "--dry-run", "--json").json["run"] == "runs/demo-2"

@@ -155,8 +155,10 @@ def test_weights_and_missing_cells_leave_samples_out():
     x = rng.normal(size=(200, 3)).astype(np.float32)
     small = {"network__hidden": [8], "posterior__latent_dim": 2}
     trained, data = untrained(load(x, weight=np.arange(200) % 3 + 1.0), **small)
-    left_out = measure_all(trained, data, data.subset("test"), num_samples=5, only=("precision",)).left_out
+    only = ("precision", "prior_holes")
+    left_out = measure_all(trained, data, data.subset("test"), num_samples=5, only=only).left_out
     assert left_out["precision"] == "rows with weights are not compared with samples, which have none"
+    assert left_out["prior_holes"] == "rows with weights are not compared with draws of the prior, which have none"
     trained, data = untrained(load(np.where(rng.random(x.shape) < 0.1, np.nan, x), missing="nan"), **small)
     found = measure_all(trained, data, data.subset("test"), num_samples=5, only=("coverage", "mutual_information"))
     assert found.left_out["coverage"] == "rows with missing cells have no distances"

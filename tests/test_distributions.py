@@ -40,7 +40,7 @@ def quadrature(name):
     row = DISTRIBUTIONS[name]
     distribution = row.make()
     events, weights = row.points(distribution.mean().shape)
-    terms = jax.vmap(distribution.log_prob_terms)(jnp.asarray(events))
+    terms = jax.jit(jax.vmap(distribution.log_prob_terms))(jnp.asarray(events))
     return distribution, np.asarray(events), np.asarray(terms), np.asarray(jnp.exp(terms)) * weights
 
 
@@ -100,7 +100,7 @@ def test_samples_agree_with_the_density(name, getkey):
     samples = draws(distribution, getkey(), 10_000)
     agrees(samples, (probability * events).sum(axis=0))
     agrees(np.asarray(samples, np.float64) ** 2, (probability * events.astype(float) ** 2).sum(axis=0))
-    agrees(jax.vmap(distribution.log_prob_terms)(samples), (probability * terms).sum(axis=0))
+    agrees(jax.jit(jax.vmap(distribution.log_prob_terms))(samples), (probability * terms).sum(axis=0))
 
 
 @pytest.mark.long
@@ -127,12 +127,13 @@ def test_vmap_meets_loop_and_rows_draw_their_own_noise(name, getkey):
     first, keys = DISTRIBUTIONS[name].make(), jax.random.split(getkey(), 3)
     several = [jax.tree.map(lambda leaf, i=i: leaf + 0.1 * i, first) for i in range(3)]
     batched = jax.tree.map(lambda *leaves: jnp.stack(leaves), *several)
-    both = jax.vmap(lambda d, k: d.sample_and_log_prob(key=k), axis_size=3)(batched, keys)
+    both = jax.jit(jax.vmap(lambda d, k: d.sample_and_log_prob(key=k), axis_size=3))(batched, keys)
+    one = jax.jit(lambda d, k: d.sample_and_log_prob(key=k))
     for i, distribution in enumerate(several):
-        event, value = distribution.sample_and_log_prob(key=keys[i])
+        event, value = one(distribution, keys[i])
         close(both[0][i], event)
         close(both[1][i], value)
-    same = jax.vmap(lambda k: first.sample(key=k))(jax.random.split(keys[0], 40))
+    same = draws(first, keys[0], 40)
     assert np.all(np.asarray(same).std(axis=0).max() > 0)
 
 
@@ -148,7 +149,7 @@ def test_gradient_meets_finite_difference(name, getkey, float64):
         parts = rebuild(theta)
         return parts[0].log_prob(parts[1] if len(parts) == 2 else event)
 
-    close(jax.grad(value)(theta), finite_difference(value, theta), rtol=1e-6, atol=1e-8)
+    close(jax.jit(jax.grad(value))(theta), finite_difference(value, theta), rtol=1e-6, atol=1e-8)
 
 
 @rows
@@ -159,10 +160,10 @@ def test_masked_entries_have_no_influence(name, getkey):
     mask = jnp.arange(event.size).reshape(event.shape) % 2 == 0
     hidden = jnp.where(mask, event, -(2**30) if event.dtype == jnp.int32 else jnp.nan)
     theta, rebuild = ravel_pytree(distribution)
-    value, gradient = jax.value_and_grad(lambda t: log_prob(rebuild(t), hidden, mask))(theta)
+    value, gradient = jax.jit(jax.value_and_grad(lambda t: log_prob(rebuild(t), hidden, mask)))(theta)
     kept = np.flatnonzero(mask)
     terms = lambda t: rebuild(t).log_prob_terms(event).reshape(-1)[kept].sum()  # noqa: E731
-    expected, expected_gradient = jax.value_and_grad(terms)(theta)
+    expected, expected_gradient = jax.jit(jax.value_and_grad(terms))(theta)
     close(value, expected)
     close(gradient, expected_gradient)
     close(log_prob(distribution, event), log_prob(distribution, event, jnp.ones(event.shape, bool)))

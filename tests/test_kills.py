@@ -22,7 +22,7 @@ from latens.cli import main
 latens.experiment.SECONDS_BETWEEN_CHECKPOINTS = 0.0
 sys.exit(main(sys.argv[1:]))
 """
-FIT = ("fit", "digits", "--epochs", "40", "--num-samples", "10", "--quiet", *SMALL)
+FIT = ("fit", "digits", "--epochs", "20", "--num-samples", "10", "--quiet", *SMALL)
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 
@@ -48,13 +48,13 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
     return folder, time.monotonic() - began
 
 
-def killed(folder: Path, rng: random.Random, seconds: float, *argv: object) -> None:
+def killed(folder: Path, rng: random.Random, whole: tuple[Path, float], *argv: object) -> None:
     """Start the command and kill it: at a random time, or a little after a random part of the metrics is written."""
-    child = start(*argv)
+    child, (other, seconds) = start(*argv), whole
     if rng.random() < 0.4:
         time.sleep(rng.uniform(0.0, seconds))
     else:
-        size, limit = rng.uniform(0, 30_000), time.monotonic() + 100
+        size, limit = rng.uniform(0, (other / "metrics.jsonl").stat().st_size), time.monotonic() + 100
         metrics = folder / "metrics.jsonl"
         while child.poll() is None and time.monotonic() < limit:
             if metrics.exists() and metrics.stat().st_size >= size:
@@ -67,10 +67,10 @@ def killed(folder: Path, rng: random.Random, seconds: float, *argv: object) -> N
 
 
 def assert_killed_run_is_the_whole(tmp_path: Path, whole: tuple[Path, float], seed: int) -> None:
-    rng, folder, (other, seconds) = random.Random(seed), tmp_path / "run", whole
-    killed(folder, rng, seconds, *FIT, "--out", folder)
+    rng, folder, (other, _) = random.Random(seed), tmp_path / "run", whole
+    killed(folder, rng, whole, *FIT, "--out", folder)
     while rng.random() < 0.3 and (folder / "config.json").exists():
-        killed(folder, rng, seconds, "resume", folder, "--quiet")
+        killed(folder, rng, whole, "resume", folder, "--quiet")
     if (folder / "config.json").exists():
         finish(start("resume", folder, "--quiet"))
     else:  # killed before there was a run: nothing is lost, nothing is in the way

@@ -1,5 +1,7 @@
 """The aggregated posterior against the prior: distances in closed form, uniform p-values, holes of known size."""
 
+from dataclasses import replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -100,3 +102,12 @@ def test_a_healthy_and_a_shifted_aggregate() -> None:
     assert shifted["prior_holes"].value > 0.5
     with pytest.raises(DataError, match="too few"):
         latent_fit(model(0.0, 1.0), batch_of(np.zeros((15, 1))), key=jax.random.key(0))
+
+
+def test_weights_are_refused_unless_they_say_nothing() -> None:
+    batch = batch_of(np.zeros((40, 1)))
+    plain = latent_fit(model(0.0, 1.0), batch, key=jax.random.key(0))
+    alike = latent_fit(model(0.0, 1.0), replace(batch, weight=np.full(40, 2.0, np.float32)), key=jax.random.key(0))
+    assert {name: e.value for name, e in alike.items()} == {name: e.value for name, e in plain.items()}
+    with pytest.raises(DataError, match="rows with weights"):
+        latent_fit(model(0.0, 1.0), replace(batch, weight=np.arange(40.0, dtype=np.float32)), key=jax.random.key(0))

@@ -17,6 +17,7 @@ def test_names_and_the_nearest_one():
         pretrained.path("digits-2")
 
 
+@pytest.mark.usefixtures("optimised")
 @pytest.mark.parametrize("name", MODELS)
 def test_a_shipped_model_loads_samples_and_beats_independent_pixels(name):
     path = pretrained.path(name)

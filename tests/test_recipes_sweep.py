@@ -37,8 +37,9 @@ PROCESSES = ("iwae", "vamp-prior", "conv-vae")
 def flags(name: str) -> list[str]:
     network = RECIPES[name].config.network
     small = ["--set", "network.hidden=32"] if network.kind == "dense" and network.hidden is None else []
-    draws = RECIPES[name].config.objective.options.get("num_samples", 0)
-    few = ["--set", "objective.num_samples=4"] if draws > 10 and name not in PROCESSES else []
+    options = RECIPES[name].config.objective.options
+    few = ["--set", "objective.num_samples=4"] if options.get("num_samples", 0) > 10 else []
+    few += ["--set", "objective.num_averages=2"] if "num_averages" in options else []
     return ["--epochs", "2", "--num-samples", "3", *small, *few]
 
 

@@ -1,5 +1,6 @@
 """A prior fitted after training: the aggregated posterior of a linear model, planted clusters, and the command."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from scipy import special, stats
 
 from checks import agrees, close
 from cli_fixtures import Result
+from latens.commands.arguments import parser
+from latens.commands.refit import _OPTIONS
 from latens.config import override
 from latens.data import Dataset, Preparation, Schema
 from latens.data.schema import Column
@@ -25,7 +28,7 @@ from latens.experiment import prepare
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.networks import Dense
 from latens.recipes import get_recipe
-from latens.refit import refit_prior
+from latens.refit import KINDS, refit_prior
 from latens.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
@@ -246,6 +249,15 @@ def test_the_command_writes_beside_the_old_run(latens: Callable[..., Result], ru
     assert latens("refit", run_folder, "--prior", "normal", "--components", 2, "--out", tmp_path / "n").code == 4
     assert latens("refit", run_folder, "iris").code == 3
     assert latens("resume", folder, "--json").json["state"] == "done"
+
+
+def test_the_command_offers_the_kinds_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["refit", "--help"])
+    choices = re.findall(r"--prior \{(.*?)\}", "".join(capsys.readouterr().out.split()).replace("--prior", "--prior "))
+    assert {tuple(words.split(",")) for words in choices} == {tuple(KINDS)}
+    options = {name for kind in KINDS.values() for name in kind.options}
+    assert options == set(_OPTIONS)
 
 
 @pytest.mark.slow

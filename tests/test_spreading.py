@@ -49,3 +49,26 @@ def test_rows_that_no_label_reaches_stay_without_one() -> None:
     label = np.full(40, -1)
     label[0] = 0
     np.testing.assert_array_equal(spread_labels(codes, label, 2), np.repeat([0, -1], [30, 10]))
+
+
+def test_of_many_rows_some_are_in_the_graph_and_the_others_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two heaps with one label each and a graph of half the rows: every row still has its heap's label."""
+    codes = np.random.default_rng(0).normal(size=(480, 2)) + np.repeat([[0.0, 0.0], [40.0, 0.0]], 240, axis=0)
+    label = np.full(480, -1)
+    label[0], label[479] = 0, 1
+    sizes: list[int] = []
+    whole = spreading._over_graph
+
+    def counted(codes: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:
+        sizes.append(len(codes))
+        assert {0, 1} <= set(label)  # whoever has a label is in
+        return whole(codes, label, classes)
+
+    monkeypatch.setattr(spreading, "MOST_ROWS", 240)
+    monkeypatch.setattr(spreading, "_over_graph", counted)
+    for seed in range(5):
+        np.testing.assert_array_equal(spread_labels(codes, label, 2, seed=seed), np.repeat([0, 1], 240))
+    assert sizes == [240] * 5
+    # More labels than the graph has room for: each row keeps its own.
+    given = np.repeat([1, 0], 240)
+    np.testing.assert_array_equal(spread_labels(codes, given, 2), given)

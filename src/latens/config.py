@@ -258,30 +258,25 @@ def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
             values[part][head] = {**values[part][head], rest: read_value(value)}
         else:
             values[part][head] = read_value(value)
-            if values[part][head] is None and value is not None and _takes(config, part, head, value):
+            if values[part][head] is None and value is not None and _fits(config, part, {**values[part], head: value}):
                 values[part][head] = value  # the word "none" itself, where it is one of the choices
         try:
             msgspec.convert(values[part], type(getattr(config, part)))
         except msgspec.ValidationError as error:
-            if isinstance(values[part][head], int | float) and not isinstance(values[part][head], bool):
-                one = {**values[part], head: [values[part][head]]}
-                try:
-                    msgspec.convert(one, type(getattr(config, part)))
-                except msgspec.ValidationError:
-                    pass
-                else:
-                    values[part] = one
-                    continue
+            number = values[part][head]
+            one = {**values[part], head: [number]}
+            if isinstance(number, int | float) and not isinstance(number, bool) and _fits(config, part, one):
+                values[part] = one
+                continue
             what = f"{str(value)[:100]!r} does not fit: {str(error)[:300]}."
             raise ConfigError(what, where=name, fix="Give a value of that kind.") from None
     return msgspec.convert(values, type(config))
 
 
-def _takes(config: VAEConfig | ClassifierConfig, part: str, option: str, word: str) -> bool:
-    """Whether an option may be this very word."""
-    plain = msgspec.to_builtins(getattr(config, part)) | {option: word}
+def _fits(config: VAEConfig | ClassifierConfig, part: str, values: dict[str, Any]) -> bool:
+    """Whether a part may have these values."""
     try:
-        msgspec.convert(plain, type(getattr(config, part)))
+        msgspec.convert(values, type(getattr(config, part)))
     except msgspec.ValidationError:
         return False
     return True

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from latens.commands.seeing_arguments import keeping, seeing
+from latens.commands.shared_arguments import count, dry_run, port, positive, run_and_data, seed
 from latens.errors import UsageError, nearest
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -80,7 +81,7 @@ def parser() -> Parser:
     _reading(made["fit"])
     _training(made["fit"])
     made["resume"].add_argument("run", metavar="RUN", help="a run folder")
-    made["resume"].add_argument("--dry-run", action="store_true", help="change nothing, say what would be done")
+    dry_run(made["resume"], "change nothing, say what would be done")
     _while_training(made["resume"])
     _evaluation(made["resume"])
     made["evaluate"].add_argument("run", metavar="RUN")
@@ -97,8 +98,8 @@ def parser() -> Parser:
     made["decode"].add_argument("run", metavar="RUN")
     made["decode"].add_argument("latents", metavar="Z", help="a file of latents, as `latens encode` writes it")
     made["sample"].add_argument("run", metavar="RUN")
-    made["sample"].add_argument("-n", type=_count, default=16, metavar="N", help="how many (default 16)")
-    made["encode"].add_argument("--num-samples", type=_count, default=16, metavar="K", help="draws a row (default 16)")
+    made["sample"].add_argument("-n", type=count, default=16, metavar="N", help="how many (default 16)")
+    made["encode"].add_argument("--num-samples", type=count, default=16, metavar="K", help="draws a row (default 16)")
     for name, endings in (("encode", "npz, csv, parquet"), ("decode", "npz"), ("sample", "npz, png")):
         made[name].add_argument("--out", metavar="FILE", help=f"where the result goes: {endings}")
     made["reconstruct"].add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
@@ -107,12 +108,12 @@ def parser() -> Parser:
     for name in ("sample", "reconstruct"):
         made[name].add_argument("--mean", action="store_true", help="means of p(x | z) instead of draws")
     for name in ("encode", "decode", "sample", "reconstruct", "evaluate", "compare"):
-        made[name].add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
+        dry_run(made[name])
     for name in ("encode", "sample", "reconstruct", "evaluate", "compare"):
-        made[name].add_argument("--seed", type=_whole, default=0, metavar="S", help="of the draws (default 0)")
+        seed(made[name], "of the draws")
     _refitting(made["refit"])
     _imputing(made["impute"])
-    seeing(made, _count, _whole)
+    seeing(made)
     _reading(made["figures"])
     _reading(made["animate"])
     _exploring(made["explore"])
@@ -123,35 +124,33 @@ def parser() -> Parser:
 
 
 def _refitting(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", metavar="RUN")
-    command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
+    run_and_data(command)
     _reading(command)
     command.add_argument(
         "--prior", choices=("normal", "mixture", "full-mixture", "flow", "vae", "aggregate"), default="mixture"
     )
-    command.add_argument("--components", type=_count, metavar="N", help="of a mixture, or rows of aggregate")
-    command.add_argument("--layers", type=_count, metavar="N", help="of a flow")
-    command.add_argument("--width", type=_count, metavar="N", help="of a flow's networks")
-    command.add_argument("--latent-dim", type=_count, metavar="N", help="of a second VAE")
-    command.add_argument("--steps", type=_count, default=2000, metavar="N", help="of a flow or a second VAE")
-    command.add_argument("--num-samples", type=_count, metavar="K", help="draws a row for log p(x) (default 100)")
+    command.add_argument("--components", type=count, metavar="N", help="of a mixture, or rows of aggregate")
+    command.add_argument("--layers", type=count, metavar="N", help="of a flow")
+    command.add_argument("--width", type=count, metavar="N", help="of a flow's networks")
+    command.add_argument("--latent-dim", type=count, metavar="N", help="of a second VAE")
+    command.add_argument("--steps", type=count, default=2000, metavar="N", help="of a flow or a second VAE")
+    command.add_argument("--num-samples", type=count, metavar="K", help="draws a row for log p(x) (default 100)")
     command.add_argument("--out", metavar="PATH", help="a run folder or a .safetensors file (default: RUN-PRIOR)")
     command.add_argument("--force", action="store_true", help="replace a former run in --out")
-    command.add_argument("--seed", type=_whole, default=0, metavar="S", help="of the fit and the draws (default 0)")
-    command.add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
+    seed(command, "of the fit and the draws")
+    dry_run(command)
 
 
 def _exploring(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", metavar="RUN")
-    command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
+    run_and_data(command)
     _reading(command)
     command.add_argument("--export", metavar="FOLDER", help="write the page there, for any web server, and end")
     command.add_argument("--force", action="store_true", help="replace a former export in the folder")
     command.add_argument("--no-browser", action="store_true", help="only print the address of the page")
-    command.add_argument("--port", type=_port, metavar="N", help="where the page is served (default: a free port)")
-    command.add_argument("--rows", type=_count, default=100_000, metavar="N", help="at most so many (default 100000)")
-    command.add_argument("--seed", type=_whole, default=0, metavar="S", help="of the draws (default 0)")
-    command.add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
+    command.add_argument("--port", type=port, metavar="N", help="where the page is served (default: a free port)")
+    command.add_argument("--rows", type=count, default=100_000, metavar="N", help="at most so many (default 100000)")
+    seed(command, "of the draws")
+    dry_run(command)
 
 
 def _imputing(command: argparse.ArgumentParser) -> None:
@@ -159,10 +158,10 @@ def _imputing(command: argparse.ArgumentParser) -> None:
     command.add_argument("data", metavar="DATA", help="a table in which empty cells are missing")
     _reading(command)
     command.add_argument("--out", metavar="FILE", help="where the result goes: npz, csv, parquet")
-    command.add_argument("--num-samples", type=_count, default=1000, metavar="K", help="draws a row (default 1000)")
-    command.add_argument("--draws", type=_count, metavar="M", help="also M random completions of each row (npz)")
-    command.add_argument("--seed", type=_whole, default=0, metavar="S", help="of the draws (default 0)")
-    command.add_argument("--dry-run", action="store_true", help="write nothing, say what would be done")
+    command.add_argument("--num-samples", type=count, default=1000, metavar="K", help="draws a row (default 1000)")
+    command.add_argument("--draws", type=count, metavar="M", help="also M random completions of each row (npz)")
+    seed(command, "of the draws")
+    dry_run(command)
 
 
 def _common(command: argparse.ArgumentParser) -> None:
@@ -185,66 +184,33 @@ def _reading(command: argparse.ArgumentParser) -> None:
 def _training(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("the model and its training")
     group.add_argument("--recipe", default="default", metavar="NAME", help="see `latens recipes`")
-    group.add_argument("--epochs", type=_positive, metavar="N", help="passes over the training rows")
-    group.add_argument("--steps", type=_count, metavar="N", help="steps of the optimiser")
-    group.add_argument("--minutes", type=_positive, metavar="M", help="time spent training")
-    group.add_argument("--batch-size", type=_count, metavar="B", help="rows a step")
-    group.add_argument("--seed", type=_whole, metavar="S", help="of everything random (default 0)")
+    group.add_argument("--epochs", type=positive, metavar="N", help="passes over the training rows")
+    group.add_argument("--steps", type=count, metavar="N", help="steps of the optimiser")
+    group.add_argument("--minutes", type=positive, metavar="M", help="time spent training")
+    group.add_argument("--batch-size", type=count, metavar="B", help="rows a step")
+    seed(group, "of everything random", default=None)
     group.add_argument(
         "--set", action="append", default=[], metavar="PART.OPTION=VALUE", help="any option; may be given again"
     )
     group.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/TIME-DATA-RECIPE)")
     group.add_argument("--force", action="store_true", help="replace a former run in the folder")
-    group.add_argument("--dry-run", action="store_true", help="write nothing, show the resolved configuration")
-    keeping(_while_training(command), _count)
+    dry_run(group, "write nothing, show the resolved configuration")
+    keeping(_while_training(command))
     _evaluation(command)
 
 
 def _while_training(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = command.add_argument_group("while it runs")
     group.add_argument("--log", choices=("tensorboard",), help="also write TensorBoard event files")
-    group.add_argument("--plots-every", type=_count, metavar="N", help="samples and reconstructions every N steps")
+    group.add_argument("--plots-every", type=count, metavar="N", help="samples and reconstructions every N steps")
     group.add_argument("--watch", action="store_true", help="show the explorer's page growing while it trains")
-    group.add_argument("--port", type=_port, metavar="N", help="where that page is served (default: a free port)")
+    group.add_argument("--port", type=port, metavar="N", help="where that page is served (default: a free port)")
     return group
 
 
 def _evaluation(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("measuring")
-    group.add_argument("--num-samples", type=_count, metavar="K", help="draws a row for log p(x)")
-
-
-def _whole(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**32:
-        raise argparse.ArgumentTypeError(f"{text} is not within 0 and 4294967295")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if not 1 <= value <= 2**40:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
-    return value
-
-
-def _port(text: str) -> int:
-    value = int(text)
-    if not 1024 <= value <= 65535:
-        raise argparse.ArgumentTypeError(f"{text} is not within 1024 and 65535")
-    return value
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
-    return value
-
-
-# What argparse calls these types when the text is no number at all.
-_whole.__name__, _count.__name__, _positive.__name__ = "whole number", "whole number", "number"
-_port.__name__ = "whole number"
+    group.add_argument("--num-samples", type=count, metavar="K", help="draws a row for log p(x)")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -31,7 +31,8 @@ def demo(context: Context) -> int:
     lines = [steps_text(run), run.info["summary"]]
     lines += ["pictures worth looking at:", *(f"  {path}" for path in pictures)]
     lines += ["next:", f"  latens sample {here} -n 64 --out samples.png"]
-    lines += [f"  latens evaluate {here}", "  latens fit YOUR-DATA"]
+    lines += [f"  latens {command} {here}" for command in ("evaluate", "report", "explore")]
+    lines.append("  latens fit YOUR-DATA")
     names = ("metrics", "split", "held_out", "warnings", "step")
     value = {"run": str(folder), "model": str(run.model_file), "figures": [str(path) for path in written]}
     context.done(value | {name: run.info.get(name) for name in names}, "\n".join(lines))

@@ -37,6 +37,11 @@ def rows_in_cache(batch: Batch, samples: int) -> int | None:
     return next((size for size in BATCH_SIZES if len(batch.row_id) <= size <= most), most)
 
 
+def weights_of(batch: Batch) -> np.ndarray | None:
+    """The weights of the rows in double precision, None where they have none."""
+    return None if batch.weight is None else np.asarray(batch.weight, np.float64)
+
+
 def map_rows(
     function: Callable[..., PyTree],
     model: Any,

@@ -14,7 +14,7 @@ from latens.data.batches import Batch
 from latens.distributions import AbstractFactorised, Deterministic, DiagonalNormal, FullNormal, LowRankNormal
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError
-from latens.evaluation.batched import map_rows, padded_batches
+from latens.evaluation.batched import map_rows, padded_batches, weights_of
 from latens.evaluation.estimate import Estimate
 from latens.shapes import Array, Float, Key
 
@@ -47,7 +47,7 @@ def kl_split(
     Hoffman & Johnson (2016), "ELBO surgery"; Chen, Li, Grosse & Duvenaud (2018), arXiv 1802.04942.
     """
     rows = _rows(model, batch, num_samples, key, preparation, batch_size)
-    n, weight = len(batch.row_id), _weight(batch)
+    n, weight = len(batch.row_id), weights_of(batch)
     own, prior, joint = rows["own"], rows["prior"], rows["joint"]
     found = {"kl": own - prior, "mutual_information": own - joint, "aggregate_kl": joint - prior}
     if "units" in rows:
@@ -88,7 +88,7 @@ def unit_split(
     if "units" not in rows or "prior units" not in rows:
         message = "posterior and prior do not both have a marginal for every unit."
         raise ConfigError(message, where="posterior.kind", fix="Use `kl_split`, or `level_kl` for a hierarchy.")
-    weight, words = _weight(batch), f"q(z) over the {len(batch.row_id)} rows given"
+    weight, words = weights_of(batch), f"q(z) over the {len(batch.row_id)} rows given"
     own, units, prior = (rows[name].mean(axis=1) for name in ("own units", "units", "prior units"))
     parts = {"kl": own - prior, "mutual_information": own - units, "aggregate_kl": units - prior}
     return [
@@ -117,12 +117,8 @@ def level_kl(
     function = Partial(_levels, num_samples=num_samples)
     found = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)
     words = f"mean over {num_samples} draws from the posterior"
-    weight = _weight(batch)
+    weight = weights_of(batch)
     return [Estimate.of(part, num_samples=num_samples, protocol=words, weight=weight) for part in found.T]
-
-
-def _weight(batch: Batch) -> np.ndarray | None:
-    return None if batch.weight is None else np.asarray(batch.weight, np.float64)
 
 
 def _density_terms(distribution: Any, z: Any) -> list[Float[Array, ""]]:
@@ -218,7 +214,7 @@ def _rows(
     found = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)
     z = found.pop("z")
     n, width = len(batch.row_id), max(1, sum(leaf[0, 0].size for leaf in jax.tree.leaves(z)))
-    weight = _weight(batch)
+    weight = weights_of(batch)
     share = np.full(n, 1.0 / n) if weight is None else weight / weight.sum()
     with np.errstate(divide="ignore"):
         log_share = np.log(share).astype(np.float32)

@@ -13,7 +13,7 @@ from latens.distributions import AbstractDistribution, DiagonalNormal, FullNorma
 from latens.distributions.bijections import Autoregressive, Scaled, Stack
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
-from latens.evaluation.batched import map_rows
+from latens.evaluation.batched import map_rows, weights_of
 from latens.evaluation.diagnostics import log_mean_error, summarise
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.log_marginals import LogMarginals
@@ -82,7 +82,7 @@ def inference_gaps(
     options |= {"key": key, "preparation": preparation, "batch_size": batch_size}
     rows = gap_rows(model, batch, family=family, num_samples=num_samples, **options)
     words = f"posterior of each row refined by {steps} steps ({family} family), {num_samples} draws a row"
-    weight = None if batch.weight is None else np.asarray(batch.weight, np.float64)
+    weight = weights_of(batch)
     size, k = rows["effective_sample_size"], rows["pareto_k"]
     error = np.asarray(log_mean_error(jnp.asarray(size), num_samples))
     value = LogMarginals(rows["log_marginal"], error, num_samples, words, size, k, num_samples - 1, weight)

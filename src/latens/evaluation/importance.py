@@ -10,7 +10,7 @@ from jax.tree_util import Partial
 from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.errors import ConfigError
-from latens.evaluation.batched import map_rows, rows_in_cache
+from latens.evaluation.batched import map_rows, rows_in_cache, weights_of
 from latens.evaluation.diagnostics import WeightSummary, WeightSums
 from latens.evaluation.log_marginals import LogMarginals
 from latens.objectives.draws import draw
@@ -83,8 +83,7 @@ def chi_upper_bound(
 def as_log_marginals(found: WeightSummary, num_samples: int, protocol: str, batch: Batch) -> LogMarginals:
     """The summary of B rows in NumPy, under the name of how it was made."""
     value, error, size, k = (np.asarray(part, np.float64) for part in found)
-    weight = None if batch.weight is None else np.asarray(batch.weight, np.float64)
-    return LogMarginals(value, error, num_samples, protocol, size, k, num_samples - 1, weight)
+    return LogMarginals(value, error, num_samples, protocol, size, k, num_samples - 1, weights_of(batch))
 
 
 def _summary(

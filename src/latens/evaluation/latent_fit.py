@@ -126,10 +126,13 @@ def latent_fit(
     differs), `prior_holes` (`hole_share`: half the rows are the reference, the other half held out; about 0.01 where
     nothing differs). A conditional model's prior is drawn with the conditions of the rows.
 
-    **Arguments:** `permutations` for the p-value. **Raises:** DataError for fewer than 16 rows.
+    **Arguments:** `permutations` for the p-value. **Raises:** DataError for fewer than 16 rows, or of unequal weights.
     """
     if len(batch.row_id) < 16:
         raise DataError(f"{len(batch.row_id)} rows are too few to see a distribution.", fix="Give at least 16 rows.")
+    if batch.weight is not None and np.ptp(np.asarray(batch.weight)) > 0.0:
+        what = "rows with weights are not compared with draws of the prior, which have none."
+        raise DataError(what, where="weight", fix="Leave the weights out: dataclasses.replace(batch, weight=None).")
     data_key, order_key = jax.random.split(key)
     codes, prior = map_rows(_codes, model, batch, preparation=preparation, key=data_key, batch_size=batch_size)
     seed = int(jax.random.randint(order_key, (), 0, 2**31 - 1))

@@ -13,7 +13,7 @@ from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.distributions import AbstractReparameterised, Deterministic, FullNormal, LowRankNormal
 from latens.errors import ConfigError, UsageError
-from latens.evaluation.batched import map_rows
+from latens.evaluation.batched import map_rows, weights_of
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence import elbo_parts
 from latens.evaluation.refine import ascend
@@ -116,7 +116,7 @@ def rate_distortion_points(
 def _point(
     rate: np.ndarray, distortion: np.ndarray, batch: Batch, num_samples: int, words: str, beta: float | None, of: str
 ) -> RateDistortion:
-    weight = None if batch.weight is None else np.asarray(batch.weight)
+    weight = weights_of(batch)
 
     def of_rows(rows: np.ndarray) -> Estimate:
         return Estimate.of(rows, num_samples=num_samples, protocol=words, weight=weight)

@@ -34,6 +34,12 @@ def along_draws_only(kind: str) -> ConfigError:
     )
 
 
+def log_joint(q: Any, z: Float[Array, "*z"]) -> Nats:
+    r"""$\log p(x, z)$ of the model and the datum that the posterior `q` was made for."""
+    log_prior, log_likelihood = q.model.log_joint(z, q.x, cond=q.cond, mask=q.mask, key=q.key)
+    return log_prior + log_likelihood
+
+
 class HamiltonianPosterior(AbstractDistribution[Array]):
     r"""$z_K$ of $(z_K, \rho_K)$, after K leapfrog steps from $z_0 \sim q_0$ and $\rho_0 \sim N(0, 1/\beta_0)$.
 
@@ -105,11 +111,7 @@ class HamiltonianPosterior(AbstractDistribution[Array]):
         return self.log_temperature if self.num_steps else jnp.zeros_like(self.log_temperature)
 
     def _slope(self, z: Float[Array, "*z"]) -> Float[Array, "*z"]:
-        def log_joint(z: Array) -> Nats:
-            log_prior, log_likelihood = self.model.log_joint(z, self.x, cond=self.cond, mask=self.mask, key=self.key)
-            return log_prior + log_likelihood
-
-        return jax.grad(log_joint)(z)
+        return jax.grad(lambda z: log_joint(self, z))(z)
 
 
 class Hamiltonian(AbstractModelEncoder):

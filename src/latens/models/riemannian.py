@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from latens.distributions import AbstractDistribution
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
 from latens.models.conditional import Conditional
-from latens.models.hamiltonian import Hamiltonian, along_draws_only, temperings
+from latens.models.hamiltonian import Hamiltonian, along_draws_only, log_joint, temperings
 from latens.shapes import Array, Float, Key, Nats
 
 
@@ -164,12 +164,7 @@ class RiemannianPosterior(AbstractDistribution[Array]):
 
     def _slope(self, z: Array) -> Array:
         """What of the slope does not: the model's, and that of the metric's volume."""
-
-        def log_joint(z: Array) -> Nats:
-            log_prior, log_likelihood = self.model.log_joint(z, self.x, cond=self.cond, mask=self.mask, key=self.key)
-            return log_prior + log_likelihood + self.metric.half_log_det(z)
-
-        return jax.grad(log_joint)(z)
+        return jax.grad(lambda z: log_joint(self, z) + self.metric.half_log_det(z))(z)
 
 
 def _with_log_det(move: Any, start: Array) -> tuple[Array, Nats]:

@@ -16,8 +16,13 @@ KEPT = 0.99
 
 ROUNDS = 100
 
+MOST_ROWS = 60_000
+"""Of the graph: the search for neighbours takes time by its square, half a minute for so many."""
 
-def spread_labels(codes: Float[np.ndarray, "n d"], label: Int[np.ndarray, " n"], classes: int) -> Int[np.ndarray, " n"]:
+
+def spread_labels(
+    codes: Float[np.ndarray, "n d"], label: Int[np.ndarray, " n"], classes: int, *, seed: int = 0
+) -> Int[np.ndarray, " n"]:
     r"""The label of every row that a chain of neighbours joins to a labelled one, else -1.
 
     $F \leftarrow a S F + (1 - a) Y$ with $S = D^{-1/2} W D^{-1/2}$ (Zhou et al. 2004) over the 5 nearest neighbours,
@@ -25,8 +30,28 @@ def spread_labels(codes: Float[np.ndarray, "n d"], label: Int[np.ndarray, " n"],
     each class is divided by its mass before the largest is taken (Zhu, Ghahramani & Lafferty 2003), without which
     one class can swallow the others.
 
-    **Arguments:** `label` codes of classes, -1 where there is none.
+    More than `MOST_ROWS` rows are not all in the graph: those with a label are, and others drawn at random; a row
+    outside has the label of the nearest row inside.
+
+    **Arguments:** `label` codes of classes, -1 where there is none; `seed` of the rows drawn.
     """
+    from sklearn.neighbors import NearestNeighbors
+
+    if len(codes) <= MOST_ROWS:
+        return _over_graph(codes, label, classes)
+    drawn = np.random.default_rng(seed).permutation(len(codes))
+    inside = drawn[np.argsort(label[drawn] < 0, kind="stable")][:MOST_ROWS]  # the labelled ones come first
+    found = _over_graph(codes[inside], label[inside], classes)
+    outside = np.setdiff1d(drawn, inside)
+    spread = np.array(label, np.int32)
+    spread[inside] = found
+    index = NearestNeighbors(n_neighbors=1).fit(codes[inside]).kneighbors(codes[outside], return_distance=False)
+    spread[outside] = np.where(label[outside] >= 0, label[outside], found[index[:, 0]])
+    return spread
+
+
+def _over_graph(codes: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:
+    """`spread_labels` with every row in the graph."""
     from scipy import sparse
     from sklearn.neighbors import NearestNeighbors
 
@@ -56,5 +81,5 @@ def with_spread_labels(model: Any, data: Dataset, preparation: Preparation, *, c
     codes = encode(model, batch, preparation=preparation, key=jax.random.key(seed))["mean"]
     label = np.full(len(data), -1, np.int32)
     if data.seen_label is not None:
-        label[rows] = spread_labels(codes.reshape(len(codes), -1), data.seen_label[rows], classes)
+        label[rows] = spread_labels(codes.reshape(len(codes), -1), data.seen_label[rows], classes, seed=seed)
     return dataclasses.replace(data, label=label, hidden=None, labelled_share=None)

@@ -74,16 +74,20 @@ def make_program(
         opt_state = jax.jit(optimizer.transform.init)(trainable)
         return TrainState(trainable, fixed, opt_state, key, jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32))
 
-    def step(state: TrainState, batch: Batch, check_gradients: bool) -> tuple[TrainState, StepInfo]:
+    def ready(state: TrainState, batch: Batch) -> tuple[Batch, Key]:
+        """The prepared batch of a step, and the key of its draws."""
         data_key, draw_key = jax.random.split(jax.random.fold_in(state.key, state.step))
-        prepared = prepare_batch(preparation, batch, key=data_key)
+        return prepare_batch(preparation, batch, key=data_key), draw_key
 
-        def loss_of(trainable: PyTree) -> tuple[Array, tuple[dict, Any]]:
-            model, objective = eqx.combine(trainable, state.fixed, static)
-            loss, metrics, aux = objective.with_aux(model, prepared, key=draw_key, step=state.step)
-            return loss, (metrics, aux)
+    def loss_of(trainable: PyTree, state: TrainState, prepared: Batch, draw_key: Key) -> tuple[Array, tuple[dict, Any]]:
+        model, objective = eqx.combine(trainable, state.fixed, static)
+        loss, metrics, aux = objective.with_aux(model, prepared, key=draw_key, step=state.step)
+        return loss, (metrics, aux)
 
-        (loss, (metrics, aux)), gradients = jax.value_and_grad(loss_of, has_aux=True)(state.trainable)
+    def step(state: TrainState, batch: Batch, check_gradients: bool) -> tuple[TrainState, StepInfo]:
+        prepared, draw_key = ready(state, batch)
+        of_trainable = jax.value_and_grad(lambda trainable: loss_of(trainable, state, prepared, draw_key), has_aux=True)
+        (loss, (metrics, aux)), gradients = of_trainable(state.trainable)
         updates, opt_state = optimizer.transform.update(gradients, state.opt_state, state.trainable)
         updates = jax.tree.map(lambda u: u * state.learning_rate_factor, updates)
         opt_state = optimizer.damp(state.opt_state, opt_state, state.learning_rate_factor)
@@ -118,7 +122,9 @@ def make_program(
         return jax.tree.map(lambda leaf: leaf[index], rows)
 
     def empty_metrics(state: TrainState, rows: Batch) -> dict:
-        shapes = jax.eval_shape(lambda s, r: step(s, row(r, jnp.array(0)), False)[1].metrics, state, rows)
+        # Without the gradient: tracing it takes most of the time.
+        first = lambda s, r: loss_of(s.trainable, s, *ready(s, row(r, jnp.array(0))))[1][0]  # noqa: E731
+        shapes = jax.eval_shape(first, state, rows)
         return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
     @jax.jit

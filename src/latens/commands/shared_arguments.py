@@ -1,0 +1,56 @@
+"""Arguments that several commands take, and the numbers that can be typed."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+
+def whole(low: int, high: int, words: str = "") -> Callable[[str], int]:
+    """What reads a whole number from `low` to `high`; `words` say which these are."""
+
+    def read(text: str) -> int:
+        value = int(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not {words or f'within {low} and {high}'}")
+        return value
+
+    read.__name__ = "whole number"  # what argparse calls it when the text is no number at all
+    return read
+
+
+def number(low: float, high: float, words: str = "") -> Callable[[str], float]:
+    """What reads a number from `low` to `high`; `words` say which these are."""
+
+    def read(text: str) -> float:
+        value = float(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not {words or f'within {low:g} and {high:g}'}")
+        return value
+
+    read.__name__ = "number"
+    return read
+
+
+count, port, seeds = whole(1, 2**40, "1 or more"), whole(1024, 65535), whole(0, 2**32 - 1)
+positive = number(5e-324, 1.7976931348623157e308, "a number above 0")
+
+
+def run_and_data(command: argparse.ArgumentParser) -> None:
+    """RUN and the optional DATA."""
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
+
+
+def seed(command: Any, of: str, default: int | None = 0) -> None:
+    """--seed, and what it is the seed of."""
+    command.add_argument("--seed", type=seeds, default=default, metavar="S", help=f"{of} (default 0)")
+
+
+def dry_run(command: Any, what: str = "write nothing, say what would be done") -> None:
+    """--dry-run."""
+    command.add_argument("--dry-run", action="store_true", help=what)
+
+
+def theme(command: argparse.ArgumentParser) -> None:
+    """--theme."""
+    command.add_argument("--theme", choices=("light", "dark"), default="light", help="colours (default light)")
