@@ -1,5 +1,7 @@
 """Several levels of latents: densities multiply, both directions order them alike, and the exact evidence is met."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,14 +9,19 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from latens.config import override
 from latens.data import Preparation
 from latens.data.batches import as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.distributions.chain import Chain
 from latens.evaluation import decode, encode, log_marginal, sample_prior
+from latens.experiment import prepare
 from latens.models import Conditional, Downwards, FromLowest, LatentModel, NormalHead, SharedScaleNormalHead, Upwards
 from latens.networks import Dense
 from latens.objectives import draw
+from latens.recipes import get_recipe
+from latens.recipes.building import build
+from training_fixtures import make_data
 
 
 def linear(weight: float, log_scale: float) -> Conditional:
@@ -78,3 +85,24 @@ def test_a_decoder_of_a_hierarchy_starts_at_the_data() -> None:
     mean = start((jnp.zeros(1), jnp.ones(4))).mean()
     np.testing.assert_allclose(mean, [3.0, -1.0], atol=1e-6)
     assert isinstance(start((jnp.zeros(1),)), DiagonalNormal)
+
+
+@pytest.mark.parametrize(("scale", "start"), [("log-scale", 1.0), ("log-variance", 1.0), ("softplus", np.log(2.0))])
+def test_the_prior_of_a_lower_level_starts_without_looking_up(scale: str, start: float) -> None:
+    """Before training p(z1 | z2) is N(0, s^2), whatever z2: random weights put it hundreds of nats off, or diverged."""
+    settings = {"posterior.latent_dim": 3, "posterior.levels": "2", "posterior.scale": scale}
+    made: Any = prepare(override(get_recipe("two-level").config, settings), make_data())
+    model: Any = build(made.data.schema, made.config, key=jax.random.key(0))
+    (part,) = model.prior_part.parts
+    for above in (np.zeros(2), np.array([-40.0, 7.0])):
+        given = part(jnp.asarray(above, jnp.float32))
+        np.testing.assert_array_equal(given.mean(), np.zeros(3))
+        np.testing.assert_allclose(np.exp(given.log_scale_array()), np.full(3, start), rtol=2e-6)
+    # It can learn to: the last weights have a gradient, by hand the hidden units times (residual / scale^2).
+    slope = eqx.filter_grad(lambda p: p(jnp.ones(2)).log_prob(jnp.array([1.0, 0.0, -2.0])))(part)
+    hidden = part.network.layers[0](jnp.ones(2))
+    for layer in part.network.layers[1:-1]:
+        hidden = layer(hidden * jax.nn.sigmoid(hidden))
+    hidden = hidden * jax.nn.sigmoid(hidden)
+    expected = np.outer(hidden, np.array([1.0, 0.0, -2.0]) / start**2)
+    np.testing.assert_allclose(slope.network.layers[-1].weight[:, :3], expected, rtol=1e-4, atol=1e-5)

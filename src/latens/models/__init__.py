@@ -11,6 +11,7 @@ from .codes import as_code as as_code
 from .codes import mean_code as mean_code
 from .conditional import Conditional as Conditional
 from .conditional import Standardise as Standardise
+from .conditional import constant_at_first as constant_at_first
 from .conditional import widths_between as widths_between
 from .flat import LatentModel as LatentModel
 from .flow import FlowHead as FlowHead

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from latens.config import NetworkConfig, VAEConfig
 from latens.data import Schema
 from latens.errors import ConfigError
-from latens.models import Conditional, Downwards, FromLowest, LatentModel, Upwards, widths_between
+from latens.models import Conditional, Downwards, FromLowest, LatentModel, Upwards, constant_at_first, widths_between
 from latens.networks import Dense, SpectrallyNormalised, can_normalise, decoder_network, encoder_network
 from latens.recipes.conditions import class_prior, conditions
 from latens.recipes.likelihoods import encoder_input, likelihood_head, missingness
@@ -102,7 +102,9 @@ def _hierarchy(
             part_key = jax.random.fold_in(key, number)
             head = posterior_head(above_it, end, key=part_key)
             widths = widths_between(start, network.level_hidden, head.num_outputs)
-            parts.append(Conditional(Dense(widths, key=part_key, **network_options(network)), head))
+            part = Conditional(Dense(widths, key=part_key, **network_options(network)), head)
+            # Random weights put narrow Normals where no posterior is: hundreds of nats, and log-scales that overflow.
+            parts.append(part if parts is up else constant_at_first(part))
     top = prior_part(schema, config, sizes[-1], key=key)
     return LatentModel(Downwards(top, tuple(reversed(down))), Upwards(tuple(up)), FromLowest(decoder))
 
