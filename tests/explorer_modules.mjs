@@ -75,9 +75,13 @@ const ANSWERS = {
     const { csvText } = await load("save.js");
     return csvText(rows);
   },
+  async progress({ manifests }) {
+    const { progressWords } = await load("live.js");
+    return manifests.map(progressWords);
+  },
   async order({ n }) {
     const { mixedOrder } = await load("points.js");
-    return Array.from(mixedOrder(n));
+    return Array.from(await mixedOrder(n));
   },
 };
 

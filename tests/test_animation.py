@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -158,11 +159,18 @@ def test_what_no_film_can_be_made_of_is_refused(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="ffmpeg is not installed")
-def test_an_mp4_is_one(tmp_path):
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg: MP4s are not made (apt-get install ffmpeg)")
+def test_an_mp4_plays_what_was_drawn(tmp_path):
     frames = [np.full((33, 40, 3), shade, np.uint8) for shade in (0, 120, 240)]
-    data = write_animation(tmp_path / "film.mp4", frames, fps=5).read_bytes()
-    assert data[4:8] == b"ftyp"
+    film = write_animation(tmp_path / "film.mp4", frames, fps=5, hold=(1, 4, 2))
+    assert film.read_bytes()[4:8] == b"ftyp"
+    # Played back: one even line less, and each shade as often as it was held.
+    words = ["ffmpeg", "-v", "error", "-i", str(film), "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    played = np.frombuffer(subprocess.run(words, capture_output=True, check=True).stdout, np.uint8)
+    shades = played.reshape(-1, 32, 40, 3).astype(int)
+    wanted = np.repeat([0, 120, 240], [1, 4, 2])
+    assert len(shades) == len(wanted)
+    assert np.abs(shades - wanted[:, None, None, None]).max() <= 2
 
 
 def test_a_moving_scatter_ends_as_the_still_one():

@@ -175,6 +175,35 @@ def test_a_link_brings_back_what_was_seen(browser: Browser, page: PageServer, di
     assert len(state(browser, "z")) == 16
 
 
+def test_a_link_brings_back_the_rows_of_a_label(browser: Browser, page: PageServer, digits: Site) -> None:
+    browser.open(page.url)
+    browser.run("latens.app.set({ tab: 'selection' }); document.querySelectorAll('.legend button.level')[3].click();")
+    browser.until("/level=c\\d+\\.3/.test(location.hash)")
+    link = browser.run("return location.href")
+    wanted = np.flatnonzero(digits.data.label == 3)
+    for step, count in ((None, ROWS), (40, browser.run("return latens.app.model.manifest.snapshot_rows.shape[0]"))):
+        browser.driver.get("about:blank")
+        browser.open(link if step is None else f"{link}&step={step}")
+        browser.until("latens.app.state.selection?.length")
+        rows = browser.run("return Array.from(latens.app.state.selection, (place) => latens.app.rowAt(place))")
+        shown_rows = browser.run(
+            "const { app } = latens; return Array.from({length: app.shown.n}, (_, i) => app.rowAt(i))"
+        )
+        assert len(shown_rows) == count
+        assert rows == [row for row in shown_rows if row in wanted]
+        assert len(rows) > 5
+    browser.until("document.querySelector('.side').textContent.includes('= 3')")
+    # Another address clears it, and Escape takes it out of the address.
+    browser.run("location.hash = 'tab=selection'")
+    browser.until("latens.app.state.selection === null")
+    browser.run("location.hash = args[0]", link.partition("#")[2])
+    browser.until("latens.app.state.selection?.length")
+    browser.run("document.querySelector('.stage').focus()")
+    browser.key("Escape")
+    browser.until("latens.app.state.selection === null && !location.hash.includes('level')")
+    assert browser.errors() == []
+
+
 def test_everything_can_be_done_with_keys(browser: Browser, page: PageServer) -> None:
     browser.open(page.url)
     for _ in range(30):

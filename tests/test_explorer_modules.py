@@ -185,14 +185,15 @@ def test_paths_through_latent_space() -> None:
 def test_links_bring_the_state_back_and_nothing_else() -> None:
     state = {"x": "u3", "y": "p1", "colour": "c2", "z": [0.5, -1.25], "row": 7, "a": 1, "tab": "rows", "mode": "lasso",
              "view": [0, 1, -2, 3], "lasso": [[0, 1], [2, 3], [4, 5.5]],
-             "step": 100, "theme": "dark", "path": "spherical"}  # fmt: skip
+             "level": "c2.3", "step": 100, "theme": "dark", "path": "spherical"}  # fmt: skip
     hostile = [
         "#x=<img>&tab=about:blank&row=-1&z=1,NaN&view=1,2&lasso=1,2,3",
+        "#level=c1&level=<c1.2>&level=2.1",
         "#__proto__=1&constructor=2&%=&=&&x",
         "#x=%E0%A4%A",
     ]
     found = node("links", states=[state], hashes=hostile)
-    assert found == {"back": [state], "read": [{}, {}, {}]}
+    assert found == {"back": [state], "read": [{}, {}, {}, {}]}
 
 
 @needs_node
@@ -208,3 +209,15 @@ def test_the_drawing_order_is_a_permutation_whose_beginning_is_a_fair_sample() -
     # The mean of 2000 of 20,000 places, drawn without replacement, within five standard errors.
     error = 20_000 / math.sqrt(12) / math.sqrt(2000) * math.sqrt(0.9)
     assert abs(order[:2000].mean() - 9999.5) < 5 * error
+
+
+@needs_node
+def test_a_training_is_named_before_its_first_steps_and_after() -> None:
+    at = {"step": 1200, "total_steps": 33000, "epoch": 1.23456, "rows_per_second": 2000.4}
+    manifests = [{"live": True, "progress": {}}, {"live": True, "progress": at}, {"live": False, "progress": at}, {}]
+    assert node("progress", manifests=manifests) == [
+        "training",
+        "training · step 1,200 of 33,000 · epoch 1.23 · 2,000 rows a second",
+        "trained, 1,200 steps",
+        "",
+    ]

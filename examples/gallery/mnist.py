@@ -1,65 +1,113 @@
-"""The tutorials' pictures on MNIST: `python examples/gallery/mnist.py --data PATH`, about an hour on two cores.
+"""The tutorials' pictures on MNIST: `python examples/gallery/mnist.py --data PATH`, more than an hour on one core.
 
 PATH is the folder with the four MNIST files (default: the name `mnist`, which downloads them once). Each entry below is
-one `latens fit` and the pictures of it; `--steps N` gives every run a smaller budget to try it out, `--only NAME` makes
-one entry.
+one `latens fit` and the pictures of it. `--steps N` gives every training a smaller budget, `--rows N` every class's
+mixture fewer rows, `--only NAME` makes one entry, `--gallery FOLDER` copies small pictures there.
 """
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from digits import type_
+from shrink import WIDEST, shrink, side_by_side
 
 PLANES = ("30", "60", "100")
+WIDER = {"60": 800, "100": 860}
+"""Pixels across of grids whose digits would else be specks."""
 
 
-def plane(data: str, out: Path, budget: tuple[str, ...]) -> None:
+class Budget(NamedTuple):
+    """What is added to every `latens fit` of a VAE, and to that of mixtures."""
+
+    steps: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
+
+
+def plane(data: str, out: Path, budget: Budget) -> None:
     """The latent scatter, decoder grids (even and by percentiles), morph, and evolution over training in log time."""
     run = str(out / "fast-forward-2d")
-    type_("fit", data, "--recipe", "fast-forward-2d", "--out", run, "--snapshots", *budget)
+    type_("fit", data, "--recipe", "fast-forward-2d", "--out", run, "--snapshots", *budget.steps)
     type_("figures", run)
     for cells in PLANES:
         folder = str(out / f"fast-forward-2d-{cells}")
         type_("figures", run, "--manifold-cells", cells, "--percentiles", "0.01,0.99", "--out", folder)
-    type_("animate", run, "morph", "--out", str(out / "morph.gif"))
-    type_("animate", run, "walk", "--out", str(out / "walk.gif"))
-    type_("animate", run, "latent", "--out", str(out / "latent.gif"))
-    type_("animate", run, "manifold", "--out", str(out / "manifold.gif"))
+    type_("animate", run, "morph", "--between", "0,3,8,6", "--frames", "10", "--out", str(out / "morph.gif"))
+    type_("animate", run, "walk", "--frames", "48", "--out", str(out / "walk.gif"))
+    type_("animate", run, "latent", "--frames", "36", "--out", str(out / "latent.gif"))
+    type_("animate", run, "manifold", "--manifold-cells", "9", "--frames", "36", "--out", str(out / "manifold.gif"))
     type_("report", run, "--out", str(out / "report.html"))
 
 
-def curves(data: str, out: Path, budget: tuple[str, ...]) -> None:
-    """Loss curves with validation, reconstructions, prior and posterior predictive."""
+def curves(data: str, out: Path, budget: Budget) -> None:
+    """Loss curves with validation."""
     run = str(out / "tiao")
-    type_("fit", data, "--recipe", "tiao", "--out", run, *budget)
+    type_("fit", data, "--recipe", "tiao", "--out", run, *budget.steps)
     type_("figures", run)
 
 
-def predictive(data: str, out: Path, budget: tuple[str, ...]) -> None:
-    """Prior and posterior predictive samples beside their means, of binary pixels."""
+def predictive(data: str, out: Path, budget: Budget) -> None:
+    """Reconstructions, prior and posterior predictive samples beside their means, of binary pixels."""
     run = str(out / "mlq-vae")
-    type_("fit", data, "--recipe", "mlq-vae", "--out", run, *budget)
+    type_("fit", data, "--recipe", "mlq-vae", "--out", run, *budget.steps)
     type_("figures", run)
 
 
-def notebook(data: str, out: Path, budget: tuple[str, ...]) -> None:
+def notebook(data: str, out: Path, budget: Budget) -> None:
     """16 samples every 1,000 iterations (in `notebook/samples`)."""
-    run = str(out / "notebook")
-    type_("fit", data, "--recipe", "notebook", "--out", run, "--plots-every", "1000", *(budget or ("--steps", "50000")))
+    run, steps = str(out / "notebook"), budget.steps or ("--steps", "50000")
+    type_("fit", data, "--recipe", "notebook", "--out", run, "--plots-every", "1000", *steps)
     type_("figures", run)
 
 
-def classifiers(data: str, out: Path, budget: tuple[str, ...]) -> None:
+def classifiers(data: str, out: Path, budget: Budget) -> None:
     """Samples and means of Bayes classifiers with one density for each class."""
-    for recipe in ("mlq-gaussian", "mlq-mixture"):
-        type_("fit", data, "--recipe", recipe, "--out", str(out / recipe))
+    for recipe, words in (("mlq-gaussian", ()), ("mlq-mixture", budget.rows)):
+        type_("fit", data, "--recipe", recipe, "--out", str(out / recipe), *words)
         type_("figures", str(out / recipe))
 
 
-ENTRIES = {entry.__name__: entry for entry in (plane, curves, predictive, notebook, classifiers)}
+Entry = Callable[[str, Path, Budget], None]
+ENTRIES: dict[str, Entry] = {entry.__name__: entry for entry in (plane, curves, predictive, notebook, classifiers)}
+
+PICTURES: dict[str, dict[str, str]] = {
+    "plane": {
+        "latent.png": "fast-forward-2d/figures/latent.png",
+        "latent-density.png": "fast-forward-2d/figures/latent-density.png",
+        "two-views.png": "fast-forward-2d/figures/two-views.png",
+        **{
+            f"manifold-{spacing}-{cells}.png": f"fast-forward-2d-{cells}/manifold-{spacing}.png"
+            for cells in PLANES
+            for spacing in ("linear", "percentile")
+        },
+        **{f"{kind}.gif": f"{kind}.gif" for kind in ("morph", "latent", "manifold")},
+    },
+    "curves": {"training.png": "tiao/figures/training.png"},
+    "predictive": {
+        "reconstructions.png": "mlq-vae/figures/reconstructions.png",
+        "samples.png": "mlq-vae/figures/samples.png",
+        "posterior-predictive.png": "mlq-vae/figures/posterior-predictive.png",
+        "extremes.png": "mlq-vae/figures/extremes.png",
+    },
+    "notebook": {},
+    "classifiers": {f"{kind}.png": f"mlq-{kind}/figures/classes.png" for kind in ("gaussian", "mixture")},
+}
+
+
+def copy(name: str, out: Path, gallery: Path) -> list[Path]:
+    """Small copies of an entry's pictures."""
+    made = []
+    for target, source in PICTURES[name].items():
+        widest = next((wide for cells, wide in WIDER.items() if target.endswith(f"-{cells}.png")), WIDEST)
+        made.append(shrink(out / source, gallery / target, widest=widest))
+    if name == "notebook":
+        moments = sorted((out / "notebook" / "samples").glob("samples-*.png"))[:10]
+        steps = [f"step {int(path.stem.partition('-')[2]):,}" for path in moments]
+        made.append(side_by_side(moments, gallery / "every-1000.png", captions=steps, columns=5))
+    return made
 
 
 def main(argv: Sequence[str] | None = None) -> Path:
@@ -68,12 +116,17 @@ def main(argv: Sequence[str] | None = None) -> Path:
     parser.add_argument("--data", default="mnist")
     parser.add_argument("--out", type=Path, default=Path("runs/gallery-mnist"))
     parser.add_argument("--steps")
+    parser.add_argument("--rows")
     parser.add_argument("--only", choices=ENTRIES)
+    parser.add_argument("--gallery", type=Path)
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
-    budget = ("--steps", args.steps) if args.steps else ()
+    steps = ("--steps", args.steps) if args.steps else ()
+    rows = ("--set", f"density.rows_per_class={args.rows}") if args.rows else ()
     for name in [args.only] if args.only else ENTRIES:
-        ENTRIES[name](args.data, args.out, budget)
+        ENTRIES[name](args.data, args.out, Budget(steps, rows))
+        if args.gallery:
+            copy(name, args.out, args.gallery)
     return args.out
 
 

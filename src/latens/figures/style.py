@@ -8,7 +8,8 @@ import csv
 import io
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -166,8 +167,26 @@ def save(
     """
     stem, drawn = Path(path_stem), figure_of(figure)
     written = [] if table is None else [_write(stem, ".csv", csv_bytes(table))]
-    pictures = [(kind, rendered(drawn, kind)) for kind in _METADATA]
+    with laid_out(drawn):
+        pictures = [(kind, rendered(drawn, kind)) for kind in _METADATA]
     return (*(_write(stem, f".{kind}", data) for kind, data in pictures), *written)
+
+
+@contextmanager
+def laid_out(figure: Figure, *, dpi: float = DPI) -> Iterator[None]:
+    """Find the places of a figure's parts once for every picture of it made inside; a savefig finds them twice."""
+    engine, before = figure.get_layout_engine(), figure.get_dpi()
+    if engine is None:
+        yield
+        return
+    figure.set_dpi(dpi)
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    try:
+        yield
+    finally:
+        figure.set_layout_engine(engine)
+        figure.set_dpi(before)
 
 
 def rendered(figure: Figure | Axes | np.ndarray, kind: str, *, dpi: float = DPI) -> bytes:

@@ -2,7 +2,7 @@
 
 from typing import Any, NamedTuple
 
-from latens.figures.style import figure_of, rendered
+from latens.figures.style import figure_of, laid_out, rendered
 from latens.report.alternatives import alt, caption
 from latens.report.html import Html, data_uri, tag
 
@@ -31,8 +31,9 @@ def shots(light: list, dark: list) -> list[Shot]:
 
 def picture(axes: Any) -> tuple[bytes, str]:
     """The bytes of a picture and their kind: SVG where it is small, else PNG."""
-    svg = rendered(axes, "svg")
-    return (svg, "svg") if len(svg) <= LARGEST_SVG else (rendered(axes, "png"), "png")
+    with laid_out(figure_of(axes)):
+        svg = rendered(axes, "svg")
+        return (svg, "svg") if len(svg) <= LARGEST_SVG else (rendered(axes, "png"), "png")
 
 
 def figure(shot: Shot) -> Html:

@@ -22,6 +22,7 @@ const LINKED = [
   "unit",
   "view",
   "lasso",
+  "level",
   "theme",
 ];
 
@@ -53,6 +54,7 @@ export class App {
       unit: null,
       view: null,
       lasso: null,
+      level: null,
       theme: null,
       selection: null,
       selectionName: "",
@@ -100,6 +102,10 @@ export class App {
       step: (step) => snapshots.some((one) => one.step === step),
       label: (code) => code < model.manifest.classes.length,
       unit: (unit) => unit < model.size,
+      level: (text) => {
+        const [place, code] = text.slice(1).split(".").map(Number);
+        return columns[place]?.kind === "category" && code < columns[place].levels.length;
+      },
     };
     const kept = Object.fromEntries(
       Object.entries(link).filter(([name, value]) => !checks[name] || checks[name](value)),
@@ -175,10 +181,15 @@ export class App {
     return mask;
   }
 
-  selectWhere(values, wanted, name) {
+  // Select the rows shown that have a level of a column, "c2.3": column 2, its level 3.
+  async selectLevel(level) {
+    const [place, code] = level.slice(1).split(".").map(Number);
+    const { name, levels } = this.model.manifest.columns[place];
+    const values = await this.model.column(place);
     const places = [];
-    for (let i = 0; i < values.length; i++) if (values[i] === wanted) places.push(i);
-    this.set({ selection: Uint32Array.from(places), selectionName: name, lasso: null });
+    for (let i = 0; i < this.shown.n; i++) if (values[this.rowAt(i)] === code) places.push(i);
+    const selectionName = `${name} = ${levels[code]}`;
+    this.set({ selection: Uint32Array.from(places), selectionName, level, lasso: null });
   }
 
   // --- questions ---

@@ -3,7 +3,7 @@
 import { breathe } from "./dom.js";
 import { ramp, rgb, theme, themeName } from "./theme.js";
 
-const SLICE = 250000;
+const SLICE = 125000;
 
 export const SPECIAL = { none: "nothing", elbo: "ELBO (nats)", log_likelihood: "log p(x | z) (nats)", kl: "KL (nats)" };
 
@@ -19,7 +19,7 @@ export function colourChoices(model) {
   return choices;
 }
 
-// {kind: "none" | "category" | "number", name, values, levels} for the rows shown.
+// {kind: "none" | "category" | "number", name, values, place, levels} for the rows shown; place of the column.
 export async function colourValues(app, key) {
   const { model } = app;
   if (key === "none") return { kind: "none", name: "" };
@@ -30,7 +30,7 @@ export async function colourValues(app, key) {
   const column = /^c\d+$/.test(key) ? model.manifest.columns[place] : null;
   const all = column ? await model.column(place) : await model.array(key);
   const values = app.shown.rows ? Float32Array.from(app.shown.rows, (row) => all[row]) : all;
-  if (column?.kind === "category") return { kind: "category", name: column.name, values, levels: column.levels };
+  if (column?.kind === "category") return { kind: "category", name: column.name, values, place, levels: column.levels };
   return { kind: "number", name: column ? column.name : SPECIAL[key], values };
 }
 

@@ -105,7 +105,7 @@ function onKey(scatter, event) {
   else if (key === "-") scatter.zoom(1.25);
   else if (key === "0") app.set({ view: null });
   else if (key === "Enter") app.toNearest();
-  else if (key === "Escape") app.set({ lasso: null, selection: null, selectionName: "" });
+  else if (key === "Escape") app.set({ lasso: null, level: null, selection: null, selectionName: "" });
   else if (/^[abc]$/i.test(key) && app.state.row !== null) app.set({ [key.toLowerCase()]: app.state.row });
   else {
     const mode = MODES.find(([, , letter]) => letter === key.toLowerCase());

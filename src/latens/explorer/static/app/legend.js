@@ -26,7 +26,7 @@ export function legend(scatter) {
     dot.style.background = css(levelColour(i, found.levels));
     return button(
       [dot, h("span", {}, level === "" ? "(empty)" : level)],
-      () => app.selectWhere(found.values, i, `${found.name} = ${level}`),
+      () => app.selectLevel(`c${found.place}.${i}`).catch(app.errors),
       { class: "level", title: "select these rows" },
     );
   });

@@ -33,7 +33,7 @@ export function follow(manifest, onChange, onGone = () => {}) {
 
 // Where training stands, for the head of the page.
 export function progressWords({ live, progress }) {
-  if (!progress) return live ? "training" : "";
+  if (progress?.step === undefined) return live ? "training" : ""; // before its first steps
   const { step, total_steps: total, epoch, rows_per_second: rate } = progress;
   const of = total ? ` of ${count3(total)}` : "";
   if (!live) return `trained, ${count3(step)} steps`;

@@ -3,7 +3,7 @@
 import { App } from "./app.js";
 import { ask, start } from "./background.js";
 import { Model, readManifest } from "./data.js";
-import { button, count3, freshId, h, latest, replace } from "./dom.js";
+import { breathe, button, count3, freshId, h, latest, replace } from "./dom.js";
 import { follow, progressWords } from "./live.js";
 import { aboutPanel } from "./panels/about.js";
 import { pathsPanel } from "./panels/paths.js";
@@ -169,6 +169,7 @@ async function build(model) {
   const nameStep = snapshotSlider(app, scatter);
   globalThis.latens = { app, scatter, panels }; // for tests, and for whoever opens the console
   replace(root, header(app), h("div", { class: "columns" }, scatter.element, side.element));
+  await breathe();
   await ask("means", { values: model.mean, latentSize: model.size });
   if (app.state.step !== null) await app.showStep(app.state.step);
   if ([app.state.x, app.state.y].some((axis) => axis[0] === "p")) await app.principal();
@@ -192,14 +193,19 @@ async function build(model) {
       if (!(await app.showStep(app.state.step))) return;
     }
     const placed = ["x", "y", "step"].some((name) => changed.has(name));
+    // A link that was followed brings a selection of its own, or none.
+    const chosen = ["lasso", "level"].some((name) => changed.has(name)) && !changed.has("selection");
     if (placed) {
+      if (chosen && app.state.level) app.state.selection = null;
       if ([app.state.x, app.state.y].some((axis) => axis[0] === "p")) await app.principal();
       scatter.buildTools();
       scatter.place().catch(fail);
     } else {
       if (changed.has("mode")) scatter.buildTools();
       if (changed.has("view")) scatter.view = app.state.view ?? scatter.whole();
-      if (changed.has("lasso") && app.state.lasso && !changed.has("selection")) await scatter.select(app.state.lasso);
+      if (chosen && app.state.lasso) await scatter.select(app.state.lasso);
+      else if (chosen && app.state.level) await app.selectLevel(app.state.level);
+      else if (chosen) app.set({ selection: null, selectionName: "" });
       if (changed.has("colour") || changed.has("selection")) scatter.recolour().catch(fail);
       else scatter.redraw();
     }

@@ -2,6 +2,7 @@
 // and units are numbers. What does not fit is left out, so that an old or a mistyped link opens the page as it begins.
 
 const AXIS = /^(u|c|p)(\d{1,6})$/; // a unit, a column, a principal axis
+const LEVEL = /^c\d{1,6}\.\d{1,6}$/; // a column, and which of its levels
 const COLOUR = /^(none|elbo|log_likelihood|kl|(u|c)\d{1,6})$/;
 
 const number = (text) => {
@@ -43,6 +44,7 @@ const FIELDS = {
     },
     write: (polygon) => polygon.map(([x, y]) => `${short(x)},${short(y)}`).join(","),
   },
+  level: { read: (t) => (LEVEL.test(t) ? t : undefined), write: String },
   theme: { read: one("light", "dark"), write: String },
 };
 

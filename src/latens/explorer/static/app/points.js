@@ -19,11 +19,15 @@ void main() {
 }`;
 const FEW = 120000; // while the view moves
 
-export function mixedOrder(n) {
+const SLICE = 250000; // points between two rests
+
+// The numbers from 0 to n - 1 in an order that is the same every time; `rest` is waited for between slices.
+export async function mixedOrder(n, rest = () => null) {
   const order = new Uint32Array(n);
   for (let i = 0; i < n; i++) order[i] = i;
   let state = 12345;
   for (let i = n - 1; i > 0; i--) {
+    if (i % SLICE === 0) await rest();
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
     const j = Math.floor((state / 4294967296) * (i + 1));
     [order[i], order[j]] = [order[j], order[i]];
@@ -63,12 +67,19 @@ export class Points {
       gl.attachShader(program, shader);
     }
     gl.linkProgram(program);
+    [this.program, this.at] = [program, null];
+    this.buffers = Object.fromEntries(["x", "y", "colour"].map((name) => [name, gl.createBuffer()]));
+  }
+
+  // Asked for when something is drawn, not before: until the program is linked, every question about it blocks the page.
+  #places() {
+    const { gl, program } = this;
     if (!gl.getProgramParameter(program, gl.LINK_STATUS) && !gl.isContextLost()) {
       throw new Error(`the points cannot be drawn: ${gl.getProgramInfoLog(program)}`);
     }
-    this.program = program;
-    this.at = Object.fromEntries(["view", "size"].map((name) => [name, gl.getUniformLocation(program, name)]));
-    this.buffers = Object.fromEntries(["x", "y", "colour"].map((name) => [name, gl.createBuffer()]));
+    const uniforms = ["view", "size"].map((name) => [name, gl.getUniformLocation(program, name)]);
+    const attributes = ["x", "y", "colour"].map((name) => [name, gl.getAttribLocation(program, name)]);
+    return Object.fromEntries([...uniforms, ...attributes]);
   }
 
   // Coordinates by row, put into the order of drawing. A million points take a few steps, between which the page answers.
@@ -76,7 +87,7 @@ export class Points {
     const n = x.length;
     const rest = () => (n > FEW ? breathe() : null);
     const turn = (this.turn = (this.turn ?? 0) + 1);
-    const order = this.n === n ? this.order : mixedOrder(n);
+    const order = this.n === n ? this.order : await mixedOrder(n, rest);
     const mixed = [];
     for (const values of [x, y]) {
       await rest();
@@ -113,6 +124,7 @@ export class Points {
     gl.clearColor(0, 0, 0, 0);
     gl.clear(gl.COLOR_BUFFER_BIT);
     if (!count || this.lastColours?.length !== this.n) return; // colours of these points are on their way
+    this.at ??= this.#places();
     gl.useProgram(this.program);
     gl.enable(gl.BLEND);
     gl.blendFunc(gl.ONE, gl.ONE_MINUS_SRC_ALPHA);
@@ -121,7 +133,7 @@ export class Points {
       ["y", 1, gl.FLOAT],
       ["colour", 4, gl.UNSIGNED_BYTE],
     ]) {
-      const place = gl.getAttribLocation(this.program, name);
+      const place = this.at[name];
       gl.bindBuffer(gl.ARRAY_BUFFER, this.buffers[name]);
       gl.enableVertexAttribArray(place);
       gl.vertexAttribPointer(place, length, type, type === gl.UNSIGNED_BYTE, 0, 0);

@@ -115,7 +115,9 @@ export class Scatter {
   async place() {
     const { app } = this;
     const turn = (this.turn = (this.turn ?? 0) + 1);
-    const [x, y] = await Promise.all([this.coordinates(app.state.x), this.coordinates(app.state.y)]);
+    const x = await this.coordinates(app.state.x);
+    await breathe();
+    const y = await this.coordinates(app.state.y);
     if (turn !== this.turn) return;
     await breathe();
     [this.x, this.y, this.tree] = [x, y, null];
@@ -128,6 +130,7 @@ export class Scatter {
     if (turn !== this.turn) return;
     this.tree = data ? KDBush.from(data) : null;
     if (app.state.lasso) await this.select(app.state.lasso);
+    else if (app.state.level && !app.state.selection) await app.selectLevel(app.state.level);
     this.stage.dataset.ready = "true";
   }
 
@@ -252,7 +255,7 @@ export class Scatter {
     const began = performance.now();
     const places = await ask("lasso", { polygon });
     this.stage.dataset.lassoMs = (performance.now() - began).toFixed(1);
-    this.app.set({ lasso: polygon, selection: places, selectionName: "the lasso" });
+    this.app.set({ lasso: polygon, level: null, selection: places, selectionName: "the lasso" });
   }
 
   hover(px, py) {

@@ -64,7 +64,7 @@ export function compare(app, columns) {
         "figure",
         {},
         drawEvent(event, values, {
-          width: event.kind === "curve" ? 200 : 132,
+          width: event.kind === "curve" ? 180 : 132,
           error,
           most: error ? largest(values) : 1,
           label: title,

@@ -4,6 +4,16 @@ import { breathe, button, count3, format, h, latest, replace } from "../dom.js";
 import { download, saveCsv } from "../save.js";
 import { cut, heading, panel, saveStrip, strip, thumbWidth } from "./parts.js";
 
+const SLICE = 100000; // rows between two rests
+
+// For each number below n; of many the page answers in between.
+async function slices(n, each) {
+  for (let from = 0; from < n; from += SLICE) {
+    if (from) await breathe();
+    for (let i = from; i < Math.min(n, from + SLICE); i++) each(i);
+  }
+}
+
 export function selectionPanel(app) {
   const { model } = app;
   const body = h("div", { class: "stack" });
@@ -21,8 +31,8 @@ export function selectionPanel(app) {
         // The last place counts rows without a level, whose code is -1.
         const none = column.levels.length;
         const [inside, all] = [new Float64Array(none + 1), new Float64Array(none + 1)];
-        for (let j = 0; j < chosen.length; j++) inside[values[chosen[j]] < 0 ? none : values[chosen[j]]]++;
-        for (let j = 0; j < values.length; j++) all[values[j] < 0 ? none : values[j]]++;
+        await slices(chosen.length, (j) => inside[values[chosen[j]] < 0 ? none : values[chosen[j]]]++);
+        await slices(values.length, (j) => all[values[j] < 0 ? none : values[j]]++);
         const found = Array.from(inside.keys())
           .filter((level) => inside[level])
           .sort((p, q) => inside[q] - inside[p]);
@@ -32,7 +42,7 @@ export function selectionPanel(app) {
           lines.push([name, count3(inside[level]), share(inside[level], chosen.length), share(all[level], model.n)]);
         }
       } else lines.push([column.name, ...(await moments(values, chosen))]);
-      if (model.n > 100000) await breathe();
+      if (model.n > SLICE) await breathe();
     }
     if (kind === "number") {
       for (const [name, word] of [
@@ -47,17 +57,20 @@ export function selectionPanel(app) {
   }
 
   async function moments(values, chosen) {
-    const of = (list, at) => {
+    const of = async (count, at) => {
       let [n, sum, squares] = [0, 0, 0];
-      for (let i = 0; i < list.length; i++) {
+      await slices(count, (i) => {
         const v = at(i);
-        if (Number.isFinite(v)) [n, sum, squares] = [n + 1, sum + v, squares + v * v];
-      }
+        if (!Number.isFinite(v)) return;
+        n += 1;
+        sum += v;
+        squares += v * v;
+      });
       const mean = sum / n;
       return [mean, Math.sqrt(Math.max(squares / n - mean * mean, 0))];
     };
-    const [mean, spread] = of(chosen, (i) => values[chosen[i]]);
-    const [overall] = of(values, (i) => values[i]);
+    const [mean, spread] = await of(chosen.length, (i) => values[chosen[i]]);
+    const [overall] = await of(values.length, (i) => values[i]);
     return [format(mean), format(spread), format(overall)];
   }
 
@@ -142,16 +155,19 @@ export function selectionPanel(app) {
           ),
         ),
         button("Ids and latents as CSV", exportCsv),
-        button("Clear", () => app.set({ selection: null, selectionName: "", lasso: null }), { title: "key Escape" }),
+        button("Clear", () => app.set({ selection: null, selectionName: "", lasso: null, level: null }), {
+          title: "key Escape",
+        }),
       ),
-      asTable(["", "rows", "of these", "of all"], categories),
-      asTable(["", "mean", "standard deviation", "mean of all"], numbers),
+      asTable(["level", "rows", "of these", "of all"], categories),
+      asTable(["number", "mean", "standard deviation", "mean of all"], numbers),
     );
     const centre = new Float32Array(model.size);
-    for (const row of chosen) {
-      const place = app.placeOf(row) * model.size;
-      for (let j = 0; j < model.size; j++) centre[j] += app.shown.mean[place + j] / chosen.length;
-    }
+    const { mean } = app.shown;
+    await slices(chosen.length, (i) => {
+      const place = selection[i] * model.size;
+      for (let j = 0; j < model.size; j++) centre[j] += mean[place + j] / chosen.length;
+    });
     const some = Array.from(
       { length: Math.min(chosen.length, 17) },
       (_, i) => chosen[Math.floor((i * chosen.length) / Math.min(chosen.length, 17))],
