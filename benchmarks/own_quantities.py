@@ -31,6 +31,7 @@ from latens.evaluation import encode, kl_split, maximum_mean_discrepancy, sample
 from latens.evaluation.two_sample import classifier_two_sample_test
 from latens.experiment import prepare, train
 from latens.recipes import get_recipe
+from seeds import interval
 
 SAME = {
     "network.hidden": [128, 128],
@@ -78,17 +79,15 @@ def one(recipe: str, settings: dict, data: Dataset, *, seed: int, steps: int) ->
 
 def summary(recipe: str, without: np.ndarray, with_it: np.ndarray) -> dict:
     """Means over the seeds, and the paired change with its 95 % interval."""
-    change, n = with_it - without, len(with_it)
-    wide = float(stats.t.ppf(0.975, n - 1) * change.std(ddof=1) / np.sqrt(n)) if n > 1 else float("nan")
-    middle = float(change.mean())
+    change = with_it - without
     return {
         "recipe": recipe,
         "quantity": PAIRS[recipe][0],
         "compared_with": PAIRS[recipe][1],
         "without": round(float(without.mean()), 5),
         "with": round(float(with_it.mean()), 5),
-        "change": round(middle, 5),
-        "interval": [round(middle - wide, 5), round(middle + wide, 5)],
+        "change": round(float(change.mean()), 5),
+        "interval": [round(end, 5) for end in interval(change)],
     }
 
 

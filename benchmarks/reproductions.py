@@ -15,15 +15,15 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from scipy import stats
 
 from latens.config import override
 from latens.data import Dataset, load, prepare_batch
 from latens.data.batches import Batch
 from latens.evaluation import log_marginal
 from latens.experiment import prepare, train
-from latens.figures.style import dress, legend, new_axes, save
+from latens.figures.style import dress, legend, new_axes, save, theme_named
 from latens.recipes import get_recipe
+from seeds import interval
 
 SAME = {
     "network.hidden": [200, 200],
@@ -72,15 +72,12 @@ def summary(found: list[dict]) -> list[dict]:
     table = []
     for name in dict.fromkeys(f["model"] for f in found):
         gains = np.array([value[name, s] - value["plain", s] for s in seeds])
-        wide = 0.0
-        if len(seeds) > 1 and name != "plain":
-            wide = float(stats.t.ppf(0.975, len(seeds) - 1) * gains.std(ddof=1) / np.sqrt(len(seeds)))
         table.append(
             {
                 "model": name,
                 "log_marginal": round(float(np.mean([value[name, s] for s in seeds])), 3),
                 "gain": round(float(gains.mean()), 3),
-                "interval": [round(float(gains.mean()) - wide, 3), round(float(gains.mean()) + wide, 3)],
+                "interval": [round(end, 3) for end in interval(gains)],
                 "seconds": round(float(np.mean([f["seconds"] for f in found if f["model"] == name])), 1),
             }
         )
@@ -91,7 +88,8 @@ def draw_curves(found: list[dict], stem: Path) -> None:
     """The ELBO of validation rows against steps, the first seed of each model, as pictures and a table."""
     shown = [row for row in found if row["seed"] == 0 and row["curve"]]
     ax = new_axes(size=(6.0, 4.0))[0, 0]
-    lines = [ax.plot(*zip(*row["curve"]))[0] for row in shown]
+    colours = theme_named("light").classes
+    lines = [ax.plot(*zip(*row["curve"]), color=colour)[0] for row, colour in zip(shown, colours)]
     dress(ax, x="step", y="ELBO on validation rows, nats")
     ax.set_ylim(bottom=max(min(value for row in shown for _, value in row["curve"]), -120.0))
     legend(ax, lines, [row["model"] for row in shown], theme="light", loc="lower right")

@@ -1,9 +1,10 @@
-"""What benchmarks of whole trainings with several seeds share: their arguments, and the data with fewer rows."""
+"""What benchmarks of whole trainings with several seeds share: arguments, data, the interval over seeds."""
 
 import argparse
 from dataclasses import replace
 
 import numpy as np
+from scipy import stats
 
 from latens.compilation import enable_compilation_cache
 from latens.data import Dataset, load
@@ -24,6 +25,13 @@ def opened(arguments: argparse.Namespace) -> tuple[Dataset, dict[str, str]]:
     """The data with the rows asked for, and the settings; compiled programs are kept from now on."""
     enable_compilation_cache()
     return some(load(arguments.data), arguments.rows), dict(item.split("=", 1) for item in arguments.set)
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """Student's 95 % interval of a mean over seeds; without width for one seed."""
+    middle, n = float(values.mean()), len(values)
+    wide = float(stats.t.ppf(0.975, n - 1) * values.std(ddof=1) / np.sqrt(n)) if n > 1 else 0.0
+    return middle - wide, middle + wide
 
 
 def some(data: Dataset, rows: int | None) -> Dataset:

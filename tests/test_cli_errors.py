@@ -69,6 +69,7 @@ REFUSALS = {
     "likelihood": (["fit", "wine", "--set", "likelihood.family=bernoulli"], 4, "config", "normal"),
     "model file": (["info", "bad.safetensors"], 5, "model-file", ""),
     "no model": (["evaluate", "nothing.safetensors", "digits"], 5, "model-file", "path"),
+    "no run to show": (["explore", "runs/nothing"], 6, "run-folder", "latens fit"),
     "no run": (["resume", "nowhere"], 6, "run-folder", "latens fit"),
     "no pretrained": (["sample", "pretrained:nothing", "--out", "x.png"], 2, "usage", ""),
     "no out": (["reconstruct", "RUN", "digits"], 2, "usage", "--out"),

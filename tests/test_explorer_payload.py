@@ -15,9 +15,10 @@ from scipy.spatial import cKDTree
 from explorer_fixtures import needs_node, node, untrained
 from latens import evaluation
 from latens.data import Column, Dataset, Preparation, Schema, load
-from latens.errors import ConfigError, RunFolderError
+from latens.errors import ConfigError, DataError, RunFolderError
 from latens.explorer import payload, static_files
 from latens.explorer.export import write_folder
+from latens.explorer.payload import evenly
 from latens.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
@@ -113,6 +114,25 @@ def test_names_of_a_table_are_data_and_never_names_of_files() -> None:
     assert json.loads(files["data/ids.json"])[7] == "row<7>"
     rows = np.frombuffer(files["data/rows-00000.bin"], "<f4").reshape(60, 4)
     np.testing.assert_array_equal(rows, np.where(data.mask, data.x, np.nan))
+
+
+def test_given_coordinates_are_columns_of_their_own(digits) -> None:
+    trained, data, *_ = digits
+    points = np.stack([np.arange(len(data)), np.arange(len(data)) ** 0.5], axis=1)
+    files = payload(trained, data, coordinates=points, most_rows=50)
+    found = [c for c in json.loads(files["data/manifest.json"])["columns"] if c["role"] == "coordinate"]
+    assert [column["name"] for column in found] == ["coordinate 1", "coordinate 2"]
+    rows = evenly(np.arange(len(data)), 50)
+    for place, column in enumerate(found):
+        np.testing.assert_array_equal(np.frombuffer(files[column["file"]], "<f4"), points[rows, place].astype("<f4"))
+
+
+@pytest.mark.parametrize("points", [np.zeros((3, 2)), np.zeros(1797), np.full((1797, 2), np.nan), np.zeros((1797, 17))])
+def test_coordinates_that_are_no_points_of_the_rows_are_refused(digits, points: np.ndarray) -> None:
+    trained, data, *_ = digits
+    assert len(data) == 1797
+    with pytest.raises(DataError, match="coordinates"):
+        payload(trained, data, coordinates=points)
 
 
 def test_an_empty_page_has_a_history_and_no_rows(digits) -> None:

@@ -21,7 +21,15 @@ _IMPORT = re.compile(r"""(\bfrom\s*|\bimport\s*\(?\s*)"(\.{1,2}/[^"]+\.js)\"""")
 
 
 def explore(
-    model: Any, X: Any, y: Any = None, *, most_rows: int = 20_000, seed: int = 0, height: int = 860, title: str = ""
+    model: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    coordinates: Any = None,
+    most_rows: int = 20_000,
+    seed: int = 0,
+    height: int = 860,
+    title: str = "",
 ) -> Any:
     """The latent space of a model as a widget: what `latens explore` shows, in a notebook.
 
@@ -29,14 +37,15 @@ def explore(
     in a remote notebook. A dense decoder is computed in the browser; others are asked in the kernel.
 
     **Arguments:** `model` a fitted estimator, or a `TrainedModel` as `latens.load` gives it; `X` rows as it takes them
-    (n, ...), or a `Dataset`; `y` their labels, which colour the points; `most_rows`, evenly spaced, are shown; `seed`
-    of the draws; `height` in pixels; `title` for the reader.
+    (n, ...), or a `Dataset`; `y` their labels, which colour the points; `coordinates` (n, k) of the rows,
+    found elsewhere, as further axes; `most_rows`, evenly spaced, are shown; `seed` of the draws; `height` in pixels;
+    `title` for the reader.
     **Raises:** ConfigError where anywidget is not installed, and for a model without latents; DataError for rows that
     are not the model's.
     """
     widget = widget_class()
     trained, data = rows_of(model, X, y)
-    found = payload(trained, data, most_rows=most_rows, seed=seed, title=title, serve=True)
+    found = payload(trained, data, coordinates=coordinates, most_rows=most_rows, seed=seed, title=title, serve=True)
     return widget(trained, static_files() | found, height)
 
 

@@ -144,6 +144,8 @@ def _refitting(command: argparse.ArgumentParser) -> None:
 def _exploring(command: argparse.ArgumentParser) -> None:
     run_and_data(command)
     _reading(command)
+    words = "a .npy file of shape (rows, 2): points found elsewhere (t-SNE, UMAP, places) as axes"
+    command.add_argument("--coordinates", metavar="FILE", help=words)
     command.add_argument("--export", metavar="FOLDER", help="write the page there, for any web server, and end")
     command.add_argument("--force", action="store_true", help="replace a former export in the folder")
     command.add_argument("--no-browser", action="store_true", help="only print the address of the page")

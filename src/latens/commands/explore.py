@@ -9,6 +9,7 @@ import numpy as np
 from latens.commands.context import Context
 from latens.commands.sources import Opened, load_for, open_model
 from latens.data import KNOWN
+from latens.data.sources import array_file
 from latens.errors import UsageError
 from latens.explorer.payload import evenly
 from latens.snapshots import kept_steps
@@ -56,11 +57,13 @@ def page_files(opened: Opened, context: Context, *, serve: bool) -> dict[str, by
     data = load_for(opened, context)
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"] if run else []
     words = ["latens", "explore", args.run, *([args.data] if args.data else [])]
+    words += ["--coordinates", args.coordinates] if args.coordinates else []
     found = payload(
         opened.trained,
         data,
         history=history,
         snapshots=snapshots_of(run.path) if run else [],
+        coordinates=array_file(Path(args.coordinates)) if args.coordinates else None,
         most_rows=args.rows,
         seed=args.seed,
         command=shlex.join(words),

@@ -7,27 +7,22 @@ from typing import Any
 
 def whole(low: int, high: int, words: str = "") -> Callable[[str], int]:
     """What reads a whole number from `low` to `high`; `words` say which these are."""
-
-    def read(text: str) -> int:
-        value = int(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not {words or f'within {low} and {high}'}")
-        return value
-
-    read.__name__ = "whole number"  # what argparse calls it when the text is no number at all
-    return read
+    return _within(int, low, high, words or f"within {low} and {high}", "whole number")
 
 
 def number(low: float, high: float, words: str = "") -> Callable[[str], float]:
     """What reads a number from `low` to `high`; `words` say which these are."""
+    return _within(float, low, high, words or f"within {low:g} and {high:g}", "number")
 
-    def read(text: str) -> float:
-        value = float(text)
+
+def _within(kind: Callable[[str], Any], low: float, high: float, words: str, name: str) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        value = kind(text)
         if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not {words or f'within {low:g} and {high:g}'}")
+            raise argparse.ArgumentTypeError(f"{text} is not {words}")
         return value
 
-    read.__name__ = "number"
+    read.__name__ = name  # what argparse calls it when the text is no number at all
     return read
 
 

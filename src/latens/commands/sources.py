@@ -37,6 +37,9 @@ def open_model(spec: str) -> Opened:
     if spec.startswith("pretrained:"):
         return Opened(spec, TrainedModel.load(pretrained.path(spec.removeprefix("pretrained:"))), None)
     path = Path(spec)
+    if not path.exists() and path.suffix != ".safetensors":
+        fix = "Check the path; `latens fit` prints the one of each run."
+        raise RunFolderError("there is no such run.", where=spec, fix=fix)
     if not path.is_dir():
         return Opened(spec, TrainedModel.load(path), None)
     run = RunFolder.open(path, lock=False)

@@ -90,11 +90,12 @@ def _roles(**choices: Any) -> tuple[Roles, dict[str, Any]]:
     words = {role: str(v) for role, v in choices.items() if isinstance(v, str | int) and not isinstance(v, bool)}
     given = {role: v for role, v in choices.items() if v is not None and role not in words}
     if words.get("label", "").endswith(".npy"):
-        given["label"] = _label_file(Path(words.pop("label")))
+        given["label"] = array_file(Path(words.pop("label")))
     return Roles(**words), given
 
 
-def _label_file(path: Path) -> np.ndarray:
+def array_file(path: Path) -> np.ndarray:
+    """The array of a .npy file. **Raises:** DataError where it cannot be read."""
     try:
         return read_npy(path)
     except OSError as error:

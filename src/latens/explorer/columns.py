@@ -7,6 +7,8 @@ import numpy as np
 from latens.data import Dataset
 from latens.data.rows import SPLITS
 from latens.data.schema import Schema, image_shape
+from latens.errors import DataError
+from latens.shapes import Float
 from latens.strictjson import plain, to_json
 
 CHUNK_BYTES = 4 << 20
@@ -15,6 +17,7 @@ CHUNK_BYTES = 4 << 20
 MOST_COLUMNS = 256
 """Columns of a table that can colour the points or be an axis; all of them are on a row's card."""
 
+MOST_COORDINATES = 16
 
 FEWEST_IN_A_CURVE = 16
 
@@ -42,10 +45,15 @@ def event_of(trained: Any, data: Dataset | None) -> dict[str, Any]:
 
 
 def columns_of(
-    data: Dataset, positions: np.ndarray, files: dict[str, bytes], *, cells: bool = True
+    data: Dataset,
+    positions: np.ndarray,
+    files: dict[str, bytes],
+    *,
+    cells: bool = True,
+    coordinates: Float[np.ndarray, "n k"] | None = None,
 ) -> list[dict[str, Any]]:
-    """Labels, splits, and (with `cells`) the columns of a table: categories as codes with the names of their levels
-    (-1: none)."""
+    """Labels, splits, (with `cells`) the columns of a table, and given `coordinates`: categories as codes with the
+    names of their levels (-1: none)."""
     columns: list[dict[str, Any]] = []
 
     def add(name: str, kind: str, values: np.ndarray, role: str, **more: Any) -> None:
@@ -61,9 +69,22 @@ def columns_of(
     values = _cells(data, positions) if named else np.zeros((0, 0))
     for i, column in enumerate(named):
         add(column.name, "number", values[:, i].astype("<f4"), "cell", cell=i)
+    for i, values in enumerate(() if coordinates is None else coordinates[positions].T):
+        add(f"coordinate {i + 1}", "number", values.astype("<f4"), "coordinate")
     if data.weight is not None:
         add("weight", "number", data.weight[positions].astype("<f4"), "weight")
     return columns
+
+
+def as_coordinates(values: Any, n: int, where: str) -> Float[np.ndarray, "n k"]:
+    """One or more numbers for each of n rows. **Raises:** DataError for other shapes, text, and what is not finite."""
+    array = np.asarray(values)
+    if array.ndim != 2 or len(array) != n or not 1 <= array.shape[1] <= MOST_COORDINATES:
+        what = f"coordinates of shape {array.shape} for {n} rows."
+        raise DataError(what, where=where, fix=f"Give an array of shape ({n}, 2), in the order of the rows.")
+    if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+        raise DataError("coordinates are finite numbers.", where=where, fix="Leave out the rows that have none.")
+    return array.astype(np.float64)
 
 
 def rows_of(data: Dataset, positions: np.ndarray, files: dict[str, bytes]) -> dict[str, Any]:

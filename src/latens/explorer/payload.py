@@ -10,7 +10,7 @@ from latens import evaluation
 from latens.data import Dataset
 from latens.data.batches import Batch
 from latens.errors import ConfigError
-from latens.explorer.columns import columns_of, event_of, ids_of, rows_of
+from latens.explorer.columns import as_coordinates, columns_of, event_of, ids_of, rows_of
 from latens.explorer.decoder import decoder_arrays, dense_decoder, in_data_units, why_not_dense
 from latens.explorer.precomputed import precomputed
 from latens.models import DeterministicHead
@@ -31,6 +31,7 @@ def payload(
     *,
     history: Sequence[dict[str, Any]] = (),
     snapshots: Sequence[tuple[int, Any]] = (),
+    coordinates: Any = None,
     most_rows: int = 100_000,
     seed: int = 0,
     title: str = "",
@@ -45,6 +46,7 @@ def payload(
 
     **Arguments:** `trained` a `latens.trained.TrainedModel` with latents; `data` its rows, of which at most
     `most_rows`, evenly spaced, are shown (None: an empty page but for the history);
+    `coordinates` (n, k) of all rows, found elsewhere, which become axes and the first view;
     `history` the "epoch" records of metrics.jsonl; `snapshots` (step, trained model) from earlier in training; `seed`
     of the draws; `title` and `command` for the reader; `live` whether a run is still growing; `serve` whether a server
     decodes where the page cannot.
@@ -86,7 +88,9 @@ def payload(
         manifest["units"] = units_of(means, codes.get("unit_kl"))
         manifest["latent"] = {"size": means.shape[1], "shape": list(codes["mean"].shape[1:])}
         manifest["far"] = far_scale(means, manifest["units"], seed)
-        manifest["columns"] = columns_of(data, positions, files, cells=manifest["event"]["kind"] == "table")
+        given = None if coordinates is None else as_coordinates(coordinates, len(data), "coordinates")
+        cells = manifest["event"]["kind"] == "table"
+        manifest["columns"] = columns_of(data, positions, files, cells=cells, coordinates=given)
         manifest["arrays"]["rows"] = rows_of(data, positions, files)
         manifest["ids"] = ids_of(data, positions, files)
         prior = _prior(trained, key)

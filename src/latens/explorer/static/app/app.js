@@ -36,10 +36,12 @@ export class App {
     this.errors = () => {};
     const [first, second] = [model.order[0] ?? 0, model.order[1] ?? model.order[0] ?? 0];
     const plane = [Math.min(first, second), Math.max(first, second)];
-    const label = model.manifest.columns.findIndex((column) => column.role === "label");
+    const { columns } = model.manifest;
+    const label = columns.findIndex((column) => column.role === "label");
+    const given = [...columns.keys()].filter((i) => columns[i].role === "coordinate").map((i) => `c${i}`);
     this.state = {
-      x: `u${plane[0]}`,
-      y: `u${plane[1]}`,
+      x: given[0] ?? `u${plane[0]}`,
+      y: given[1] ?? `u${plane[1]}`,
       colour: label >= 0 ? `c${label}` : model.manifest.arrays.elbo ? "elbo" : "none",
       z: Float32Array.from(model.units, (u) => u.mean),
       row: null,
