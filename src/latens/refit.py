@@ -14,7 +14,7 @@ from latens.data import Dataset
 from latens.errors import ConfigError, nearest
 from latens.evaluation import Estimate, log_marginal
 from latens.evaluation.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
-from latens.evaluation.refit import fit_flow, fit_second_stage
+from latens.evaluation.refit import fit_codes, fit_flow, fit_second_stage
 from latens.models import Downwards, LatentModel, Upwards
 from latens.recipes import recipe_of
 from latens.trained import TrainedModel
@@ -79,6 +79,10 @@ def _flow(work: _Work) -> Any:
     return fit_flow(_top(work.model), work.trained.model, work.data, **work.common)
 
 
+def _codes(work: _Work) -> Any:
+    return fit_codes(_top(work.model), work.trained.model, work.data, **work.common)
+
+
 def _aggregate(work: _Work) -> Any:
     return _top(work.model).started(work.data, work.trained.preparation)
 
@@ -105,6 +109,9 @@ KINDS: dict[str, Kind] = {
         "a mixture of Normals with all correlations, by EM", "full-mixture", _mixture(True), ("components",)
     ),
     "flow": Kind("autoregressive flows, by maximum likelihood", "flow", _flow, ("layers", "width")),
+    "sequential-codes": Kind(
+        "codes that depend on those before them, by maximum likelihood", "sequential-codes", _codes, ("width",)
+    ),
     "vae": Kind("a second VAE on the codes of the first: one level more", "", None, ("latent_dim",)),
     "aggregate": Kind(
         "the posteriors of training rows themselves", "vamp", _aggregate, ("components",), (("learned", False),)
@@ -202,6 +209,7 @@ def _gain(old: TrainedModel, new: TrainedModel, data: Dataset, num_samples: int,
     )
     grey = new.config.likelihood.family == "bernoulli" and new.schema.kind in ("levels", "unit")
     what = "log p(x)" if not grey or new.preparation.binarize != "none" else "the cross-entropy bound"
+    what = "the bound on log p(x)" if new.config.objective.name == "quantised" and what == "log p(x)" else what
     protocol = (
         f"{what} with the refitted prior minus that with the former one, paired over {split} rows; "
         f"importance sampling, {num_samples} draws a row"

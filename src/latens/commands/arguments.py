@@ -127,13 +127,15 @@ def _refitting(command: argparse.ArgumentParser) -> None:
     run_and_data(command)
     _reading(command)
     command.add_argument(
-        "--prior", choices=("normal", "mixture", "full-mixture", "flow", "vae", "aggregate"), default="mixture"
+        "--prior",
+        choices=("normal", "mixture", "full-mixture", "flow", "sequential-codes", "vae", "aggregate"),
+        default="mixture",
     )
     command.add_argument("--components", type=count, metavar="N", help="of a mixture, or rows of aggregate")
     command.add_argument("--layers", type=count, metavar="N", help="of a flow")
-    command.add_argument("--width", type=count, metavar="N", help="of a flow's networks")
+    command.add_argument("--width", type=count, metavar="N", help="of a flow's networks, or of the network over codes")
     command.add_argument("--latent-dim", type=count, metavar="N", help="of a second VAE")
-    command.add_argument("--steps", type=count, default=2000, metavar="N", help="of a flow or a second VAE")
+    command.add_argument("--steps", type=count, default=2000, metavar="N", help="of whatever is trained")
     command.add_argument("--num-samples", type=count, metavar="K", help="draws a row for log p(x) (default 100)")
     command.add_argument("--out", metavar="PATH", help="a run folder or a .safetensors file (default: RUN-PRIOR)")
     command.add_argument("--force", action="store_true", help="replace a former run in --out")

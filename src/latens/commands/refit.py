@@ -56,7 +56,7 @@ def refit(context: Context) -> int:
 def _gained(gain: Estimate | None) -> str:
     if gain is None:
         return "; an autoencoder has no log p(x), but now it can be sampled"
-    what = "the cross-entropy bound" if "cross-entropy" in gain.protocol else "log p(x)"
+    what = gain.protocol.split(" with the refitted prior")[0]
     return f"; {what} of {gain.n} {_rows(gain)} rows changed by {gain.value:+.2f} ± {gain.standard_error:.2f} nats"
 
 

@@ -71,6 +71,7 @@ from .rate_distortion import rate_distortion_point as rate_distortion_point
 from .rate_distortion import rate_distortion_points as rate_distortion_points
 from .refine import Refined as Refined
 from .refine import refine as refine
+from .refit import fit_codes as fit_codes
 from .refit import fit_flow as fit_flow
 from .refit import fit_second_stage as fit_second_stage
 from .representations import cluster_agreement as cluster_agreement

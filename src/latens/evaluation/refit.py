@@ -14,7 +14,17 @@ from latens.data.batches import Batch
 from latens.distributions.bijections import Scaled
 from latens.distributions.chain import Transformed
 from latens.evaluation.aggregate import Moments, aggregated_moments, top_level
-from latens.models import AbstractLatentModel, Conditional, Downwards, FromLowest, LatentModel, NormalHead, Upwards
+from latens.models import (
+    AbstractLatentModel,
+    AbstractModelPrior,
+    Conditional,
+    Downwards,
+    FromLowest,
+    LatentModel,
+    NormalHead,
+    SequentialCodePrior,
+    Upwards,
+)
 from latens.objectives import AbstractObjective
 from latens.objectives.base import Metrics, mean, weighted, without_padding
 from latens.objectives.draws import draw
@@ -56,7 +66,9 @@ class AggregatedFit(AbstractObjective):
             of_codes = dataclasses.replace(batch, x=codes, mask=None, cond=None)
             values = draw(model, of_codes, num_samples=1, key=draw_key, dropout=True).log_weight[0]
         else:
-            values = jax.vmap(lambda z: model.prior().log_prob(z))(codes)
+            prior = _any(model).prior_part
+            p = prior(self.model.value) if isinstance(prior, AbstractModelPrior) else prior
+            values = jax.vmap(p.log_prob)(codes)
         pair = weighted(values - jnp.sum(jnp.log(self.scale.value)), batch)
         return -mean(pair), {"log_prior": pair}
 
@@ -105,6 +117,20 @@ def fit_flow(
     alone = LatentModel(started, _absent, _absent)
     given = {"preparation": preparation, "steps": steps, "seed": seed}
     return _any(_train(alone, model, data, _still(moments), second=False, **given).prior_part)
+
+
+def fit_codes(
+    prior: SequentialCodePrior, model: Any, data: Dataset, *, preparation: Preparation, steps: int = 2000, seed: int = 0
+) -> SequentialCodePrior:
+    """A prior of codes under which those of the training rows are as probable as it gets.
+
+    **Arguments:** `model` with a quantised posterior, whose codes they are.
+    """
+    n = math.prod(model.encoder.head.shape)
+    still = Moments(np.zeros(n), np.eye(n))
+    given = {"preparation": preparation, "steps": steps, "seed": seed}
+    alone = LatentModel(prior, _absent, _absent)
+    return _any(_train(alone, model, data, still, second=False, **given).prior_part)
 
 
 def _absent(*operands: Any, **named: Any) -> Any:

@@ -3,6 +3,8 @@
 from .base import AbstractLatentModel as AbstractLatentModel
 from .base import AbstractModelEncoder as AbstractModelEncoder
 from .bayes import BayesClassifier as BayesClassifier
+from .code_prior import SequentialCodePrior as SequentialCodePrior
+from .code_prior import SequentialCodes as SequentialCodes
 from .codes import Direction as Direction
 from .codes import Shares as Shares
 from .codes import SideBySide as SideBySide

@@ -36,6 +36,18 @@ class GRU(eqx.Module):
     inputs: Linear
     state: Linear
 
+    @classmethod
+    def create(
+        cls, n_in: int, n: int, *, initializer: str = "glorot-uniform", drop_probability: float = 0.0, key: Key
+    ) -> "GRU":
+        """From n_in numbers a step to a state of n; every gate's weights are drawn by the law on their own."""
+
+        def gates(size: int, layer_key: Key) -> Linear:
+            parts = [INITIALIZERS[initializer](k, (size, n)) for k in jax.random.split(layer_key, 3)]
+            return Linear(jnp.concatenate(parts, axis=1), jnp.zeros(3 * n, jnp.float32), drop_probability)
+
+        return cls(*(gates(size, k) for size, k in zip((n_in, n), jax.random.split(key, 2))))
+
     def __call__(self, gates: Float[Array, "t three_n"], start: Float[Array, " n"]) -> Float[Array, "t n"]:
         """The state after every step, from `gates = inputs(x)` of every step."""
 
@@ -195,14 +207,10 @@ class RecurrentDecoder(eqx.Module):
 
 
 def _cells(widths: Sequence[int], initializer: str, drop_probability: float, *, key: Key) -> tuple[GRU, ...]:
-    """One layer for each pair of widths; every gate's weights are drawn by the law on their own."""
-
-    def gates(n_in: int, n: int, layer_key: Key) -> Linear:
-        parts = [INITIALIZERS[initializer](k, (n_in, n)) for k in jax.random.split(layer_key, 3)]
-        return Linear(jnp.concatenate(parts, axis=1), jnp.zeros(3 * n, jnp.float32), drop_probability)
-
-    keys = jax.random.split(key, (len(widths) - 1, 2))
-    return tuple(GRU(gates(n_in, n, k[0]), gates(n, n, k[1])) for k, (n_in, n) in zip(keys, pairwise(widths)))
+    """One layer for each pair of widths."""
+    law = {"initializer": initializer, "drop_probability": drop_probability}
+    keys = jax.random.split(key, len(widths) - 1)
+    return tuple(GRU.create(n_in, n, **law, key=k) for k, (n_in, n) in zip(keys, pairwise(widths)))
 
 
 def _sequence(shape: Sequence[int]) -> tuple[int, int]:

@@ -11,7 +11,16 @@ from msgspec.structs import replace
 from latens.config import NetworkConfig, VAEConfig
 from latens.data import Schema
 from latens.errors import ConfigError
-from latens.models import Conditional, Downwards, FromLowest, LatentModel, Upwards, constant_at_first, widths_between
+from latens.models import (
+    CodeHead,
+    Conditional,
+    Downwards,
+    FromLowest,
+    LatentModel,
+    Upwards,
+    constant_at_first,
+    widths_between,
+)
 from latens.networks import Dense, SpectrallyNormalised, can_normalise, decoder_network, encoder_network
 from latens.recipes.conditions import class_prior, conditions
 from latens.recipes.likelihoods import encoder_input, likelihood_head, missingness
@@ -74,7 +83,8 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
     if row.hierarchy is not None:
         what = f"a {posterior.kind} of one level."
         raise ConfigError(what, where="posterior.levels", fix="Add --set posterior.levels=16.")
-    prior = class_prior(config, latent, extra) or prior_part(schema, config, latent, key=prior_key)
+    of = head if isinstance(head, CodeHead) else latent
+    prior = class_prior(config, latent, extra) or prior_part(schema, config, of, key=prior_key)
     return LatentModel(prior, row.wrapped(encoder, posterior, key=posterior_key), decoder, missingness(schema, config))
 
 

@@ -33,7 +33,16 @@ from latens.distributions import (
 from latens.distributions.bijections import Autoregressive, Inverse, Scaled, Stack
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
-from latens.models import AbstractModelPrior, CodePrior, FixedPrior, FullMixturePrior, MixturePrior, VampPrior
+from latens.models import (
+    AbstractModelPrior,
+    CodeHead,
+    CodePrior,
+    FixedPrior,
+    FullMixturePrior,
+    MixturePrior,
+    SequentialCodePrior,
+    VampPrior,
+)
 from latens.recipes.parts import lookup, read_options
 from latens.recipes.posterior_row import NoOptions, Shape, Support, Temperature
 from latens.recipes.posteriors import posterior_of
@@ -71,6 +80,10 @@ class GammaOptions(Part, frozen=True):
     rate: Positive = 1.0
 
 
+class SequentialOptions(Part, frozen=True):
+    width: Width = 128
+
+
 class FlowPriorOptions(Part, frozen=True):
     layers: Annotated[int, Meta(ge=1, le=64)] = 2
     width: Width = 64
@@ -81,8 +94,8 @@ class Prior:
     """One row of the table.
 
     **Arguments:** `what` in a few words; `make(latent, x, *, key, **options)` the prior of latents of shape `latent`
-    for rows of shape `x`: a distribution (its arrays are trained) or an `AbstractModelPrior`; `options` their types,
-    bounds and defaults; `support` of its latents, "any" where it takes that of the posterior.
+    (of codes: their head) for rows of shape `x`: a distribution (its arrays are trained) or an `AbstractModelPrior`;
+    `options` their types, bounds and defaults; `support` of its latents, "any" where it takes that of the posterior.
     """
 
     what: str
@@ -166,6 +179,9 @@ PRIORS: dict[str, Prior] = {
         "relaxed coins",
     ),
     "uniform-choices": Prior("equally likely choices", _fixed(lambda s: Categorical(jnp.zeros(s))), support="choices"),
+    "sequential-codes": Prior(
+        "codes that depend on those before them", SequentialCodePrior.create, SequentialOptions, "codes"
+    ),
     "uniform-codes": Prior("every code alike", lambda latent, x, *, key: CodePrior(), support="codes"),
     "uniform-one-hot": Prior("equally likely one-hot choices", _fixed(_one_hot), support="one-hot"),
     "uniform-concrete": Prior(
@@ -184,9 +200,9 @@ PRIORS: dict[str, Prior] = {
 
 
 def prior_part(
-    schema: Schema, config: VAEConfig, latent: Shape, *, key: Key
+    schema: Schema, config: VAEConfig, latent: Shape | CodeHead, *, key: Key
 ) -> AbstractDistribution | AbstractModelPrior:
-    """The prior of latents of this shape: without arrays, with arrays that are trained, or with fixed ones.
+    """The prior of latents of this shape (of codes: of this head), without arrays, with trained or with fixed ones.
 
     **Raises:** ConfigError where it and the posterior do not live in the same place.
     """
