@@ -232,10 +232,13 @@ _CHOICES = ("kind", "name", "family")
 def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
     """The configuration with `part.option` names set to new values (strings are read as JSON where they can be).
 
+    What a part is (`objective=iwae`) is set before its options, in whatever order they come: a new choice leaves none
+    of the former one's.
+
     **Raises:** ConfigError naming the nearest valid part, option or value.
     """
     values = to_json(config)
-    for name, value in settings.items():
+    for name, value in sorted(settings.items(), key=lambda item: not _chooses(item[0])):
         part, dot, option = name.partition(".")
         parts = {key for key, v in values.items() if isinstance(v, dict)}
         if part not in parts:
@@ -271,6 +274,11 @@ def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
             what = f"{str(value)[:100]!r} does not fit: {str(error)[:300]}."
             raise ConfigError(what, where=name, fix="Give a value of that kind.") from None
     return msgspec.convert(values, type(config))
+
+
+def _chooses(name: str) -> bool:
+    _, dot, option = name.partition(".")
+    return not dot or option in _CHOICES
 
 
 def _fits(config: VAEConfig | ClassifierConfig, part: str, values: dict[str, Any]) -> bool:
