@@ -1,10 +1,13 @@
 """Functions of a model applied to many rows: one padded batch shape, one compiled program, NumPy out."""
 
+import os
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from latens.data import Preparation, prepare_batch
@@ -14,15 +17,25 @@ from latens.shapes import Key, PyTree
 BATCH_SIZES = (16, 128, 500)
 """Batches are padded to one of these, so that a few programs serve every number of rows."""
 
+MOST_AT_ONCE = 4
+"""Batches that are computed at the same time: each needs memory of its own."""
+
 
 def padded_batches(batch: Batch, batch_size: int | None = None) -> Iterator[tuple[Batch, int]]:
     """Parts of a batch of any length, each padded to one size, with the number of rows that count."""
-    n = len(batch.row_id)
-    size = batch_size or next((s for s in BATCH_SIZES if n <= s), BATCH_SIZES[-1])
-    for start in range(0, n, size):
-        index = np.arange(start, min(start + size, n))
-        padded = np.concatenate([index, np.full(size - len(index), index[0])])
-        yield jax.tree.map(lambda leaf, i=padded: np.asarray(leaf)[i], batch), len(index)
+    size = batch_size or _usual_size(batch)
+    for start in range(0, len(batch.row_id), size):
+        yield _padded(batch, start, size)
+
+
+def _usual_size(batch: Batch) -> int:
+    return next((size for size in BATCH_SIZES if len(batch.row_id) <= size), BATCH_SIZES[-1])
+
+
+def _padded(batch: Batch, start: int, size: int) -> tuple[Batch, int]:
+    index = np.arange(start, min(start + size, len(batch.row_id)))
+    padded = np.concatenate([index, np.full(size - len(index), index[0])])
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[padded], batch), len(index)
 
 
 def rows_in_cache(batch: Batch, samples: int) -> int | None:
@@ -56,11 +69,19 @@ def map_rows(
     The model is switched to inference (no dropout). Every row's randomness comes from its id, so the result does not
     depend on order or chunking, up to rounding.
     """
-    model = eqx.nn.inference_mode(model)
-    parts = []
-    for padded, count in padded_batches(batch, batch_size):
-        values = _run(function, model, padded, preparation, key)
-        parts.append(jax.tree.map(lambda leaf, c=count: np.asarray(leaf)[:c], values))
+    model, size = eqx.nn.inference_mode(model), batch_size or _usual_size(batch)
+    double = jnp.result_type(float) == np.float64  # a setting of this thread that others do not see
+
+    def part(start: int) -> PyTree:
+        padded, count = _padded(batch, start, size)
+        with jax.enable_x64(double):
+            values = _run(function, model, padded, preparation, key)
+        return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], values)
+
+    # The first part compiles. Then several at once: alone, small arrays leave all cores but one idle half of the time.
+    parts = [part(0)]
+    with ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1)) as pool:
+        parts += pool.map(part, range(size, len(batch.row_id), size))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 

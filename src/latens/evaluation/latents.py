@@ -53,7 +53,7 @@ def encode(model: Any, batch: Batch, *, preparation: Preparation, key: Key) -> d
 def active_units(means: np.ndarray, threshold: float = 0.01) -> np.ndarray:
     r"""Which units are used: $\mathrm{Var}_x(E_q[z_j]) > 0.01$ over the rows given.
 
-    Burda, Grosse & Salakhutdinov (2016), section 5.1. **Arguments:** `means` (B, *z). **Returns:** bool of shape (*z).
+    Burda, Grosse & Salakhutdinov (2016), section 5.2. **Arguments:** `means` (B, *z). **Returns:** bool of shape (*z).
     """
     return np.var(np.asarray(means, np.float64), axis=0) > threshold
 

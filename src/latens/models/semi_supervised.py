@@ -111,7 +111,7 @@ class SemiSupervised(AbstractLatentModel):
     **Arguments:** `conditional`, a model whose parts read the condition `label`; `classifier` maps x to a Categorical
     with C levels; `class_logits` of p(y), of shape (C,), a `Frozen` array is fixed.
     A condition `label` makes p(y) certain: the prior, and what is sampled, is then that of one class.
-    Kingma, Rezende, Mohamed & Welling (2014), arXiv 1406.5298, section 2.2.
+    Kingma, Rezende, Mohamed & Welling (2014), arXiv 1406.5298, model M2.
     """
 
     conditional: LatentModel
@@ -153,8 +153,8 @@ class Stacked(AbstractLatentModel):
     r"""A model of the codes of another: $p(u)\,p(z \mid u)\,p(x \mid z)$ with $q(z \mid x)\,q(u \mid z)$.
 
     The latent of a row is (z, u): `lower` gives $q(z \mid x)$ and $p(x \mid z)$, `upper` all the rest, with z in the
-    place of its rows. Either may be in a `Frozen`, while the other is trained. M1+M2 of Kingma et al. (2014), section
-    2.3, has a plain model below and a `SemiSupervised` one above.
+    place of its rows. Either may be in a `Frozen`, while the other is trained. M1+M2 of Kingma et al. (2014) has a
+    plain model below and a `SemiSupervised` one above.
     """
 
     lower: AbstractLatentModel | Frozen

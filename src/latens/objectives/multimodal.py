@@ -260,7 +260,7 @@ class AlignedELBO(AbstractObjective):
     **Arguments:** `form`; `alpha` at least 0 ("total-correlation": at most 1); `num_samples`, `beta` and `weights` as
     in `StratifiedELBO`.
     **Raises:** ConfigError for an option out of range, a model without an encoder for each modality, or a mixture.
-    Suzuki, Nakayama & Matsuo (2016), arXiv 1611.01891; Hwang, Kim, Lim & Zhang (2021), NeurIPS, 'Multi-view
+    Suzuki, Nakayama & Matsuo (2016), arXiv 1611.01891; Hwang, Kim, Hong & Kim (2021), NeurIPS, 'Multi-view
     representation learning via total correlation objective'.
     """
 

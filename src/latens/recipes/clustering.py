@@ -30,7 +30,7 @@ def with_clusters(
     r"""The model with a mixture of diagonal Normals as prior, fitted to the posterior means of training rows.
 
     EM is of full covariances, whose clusters are better ones (on MNIST's digits 0.82 against 0.71 of the rows in the
-    right one); the prior gets their means and the diagonals. After Jiang et al. (2017), section 3.4.
+    right one); the prior gets their means and the diagonals. After Jiang et al. (2017).
     **Raises:** DataError for fewer rows than components.
     """
     from sklearn.exceptions import ConvergenceWarning

@@ -40,7 +40,7 @@ RECIPES = (
     recipe(
         "log-cosh-vae",
         "a hyperbolic secant likelihood: the log-cosh loss with its constant, as a density",
-        "Chen, Chen, Ma & Song (2019), 'Log hyperbolic cosine loss improves variational auto-encoder'",
+        "Chen, Chen & Zhang (2019), 'Log hyperbolic cosine loss improves variational auto-encoder'",
         "errors are Normal nearby and some are larger",
         likelihood=LikelihoodConfig(family="hyperbolic-secant"),
         posterior=PosteriorConfig(scale="softplus"),
@@ -48,7 +48,7 @@ RECIPES = (
     recipe(
         "renyi-divergence",
         "Renyi's divergence of order 1/2 from posterior to prior in the place of the KL",
-        "Li & Turner (2016), arXiv 1602.02311; Gil, Alajaji & Linder (2013)",
+        "Knoblauch, Jewson & Damoulas (2019), arXiv 1904.02063; Gil, Alajaji & Linder (2013)",
         "you want to try other divergences: objective.divergence=reverse-kl, alpha or chi-square too",
         posterior=PosteriorConfig(scale="softplus"),
         objective=ObjectiveConfig(options={"divergence": "renyi", "order": 0.5}),

@@ -54,7 +54,7 @@ RECIPES = (
     _recipe(
         "mvtcae",
         "a product of experts without the prior, drawn towards each expert by a total correlation of weight 0.9",
-        "Hwang, Kim, Lim & Zhang (2021), NeurIPS, 'Multi-view representation learning via total correlation objective'",
+        "Hwang, Kim, Hong & Kim (2021), NeurIPS, 'Multi-view representation learning via total correlation objective'",
         "the codes of single parts should be those of the whole",
         "product-of-encoders",
         "aligned-elbo",
