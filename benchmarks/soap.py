@@ -1,8 +1,9 @@
-"""SOAP: Adam in the eigenbasis of Shampoo's averages. Vyas et al. (2024), arXiv 2409.11321, algorithm 3.
+"""SOAP: Adam in the eigenbasis of Shampoo's averages, after Vyas et al. (2024), arXiv 2409.11321.
 
 For small dense networks on a CPU: of a matrix only sides of at most `largest` rows are turned (a side of 784 pixels is
 not), averages take every fourth gradient, and the first moment is kept in the turned basis, so that a step turns one
-array there and one back. What is scaled is kept within 1: in a new basis the second moments are old ones.
+array there and one back. Eigenvectors are found anew, where the paper takes a step of QR. What is scaled is kept within
+1: in a new basis the second moments are old ones.
 """
 
 from collections.abc import Callable
@@ -40,9 +41,9 @@ def soap(
     average_every: int = 4,
     basis_every: int = 50,
 ) -> optax.GradientTransformation:
-    """Adam's update of the turned gradient, turned back. Before the tenth step the basis is the identity: plain Adam.
+    """Adam's update of the turned gradient, turned back. Before the tenth step the basis is the identity.
 
-    **Arguments:** `rate` a schedule; `decay` of the averages, a step.
+    **Arguments:** `rate` a schedule; `decay` of the averages, a step (the first ten steps each count as four).
     """
 
     def init(params: Any) -> SoapState:

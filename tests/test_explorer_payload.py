@@ -127,11 +127,23 @@ def test_given_coordinates_are_columns_of_their_own(digits) -> None:
         np.testing.assert_array_equal(np.frombuffer(files[column["file"]], "<f4"), points[rows, place].astype("<f4"))
 
 
-@pytest.mark.parametrize("points", [np.zeros((3, 2)), np.zeros(1797), np.full((1797, 2), np.nan), np.zeros((1797, 17))])
-def test_coordinates_that_are_no_points_of_the_rows_are_refused(digits, points: np.ndarray) -> None:
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        (np.zeros((3, 2)), "shape"),
+        (np.zeros(1797), "shape"),
+        (np.zeros((1797, 17)), "shape"),
+        (np.full((1797, 2), np.nan), "row 0 has a coordinate"),
+        (np.where(np.arange(1797)[:, None] == 7, 1e39, np.ones((1797, 2))), "row 7 has a coordinate"),
+        (np.full((1797, 2), "here"), "are numbers"),
+        (np.full((1797, 2), None), "are numbers"),
+        ([[1.0, 2.0], [3.0]], "are numbers"),
+    ],
+)
+def test_coordinates_that_are_no_points_of_the_rows_are_refused(digits, points: Any, words: str) -> None:
     trained, data, *_ = digits
     assert len(data) == 1797
-    with pytest.raises(DataError, match="coordinates"):
+    with pytest.raises(DataError, match=words):
         payload(trained, data, coordinates=points)
 
 

@@ -146,7 +146,7 @@ def main() -> None:
     cells = []
     for latents in preset.latents:
         for seed in range(arguments.seeds or preset.seeds):
-            settings = json.loads(json.dumps({**asdict(preset), "data": data.fingerprint}))
+            settings = json.loads(json.dumps({**asdict(preset), "data": data.fingerprint, "measured": "training rows"}))
             compute = lambda latents=latents, seed=seed: one(latents, seed, preset, data)  # noqa: E731
             cells.append(cell(folder, f"{latents}-{seed}", settings, compute))
             say(f"K {latents} seed {seed}: {cells[-1]['log_marginal']:.3f} of {cells[-1]['ppca']:.3f} nats")

@@ -17,6 +17,7 @@ from latens.evaluation.aggregate import aggregated_draws, aggregated_moments, mi
 from latens.evaluation.refit import fit_codes, fit_flow, fit_second_stage
 from latens.models import Downwards, LatentModel, Upwards
 from latens.recipes import recipe_of
+from latens.recipes.posteriors import posterior_of
 from latens.trained import TrainedModel
 
 DRAWS_FOR_MIXTURE = 20_000
@@ -26,8 +27,8 @@ DRAWS_FOR_MIXTURE = 20_000
 class Refitted(NamedTuple):
     """A model with its new prior, and what that changed.
 
-    **Attributes:** `gain` log p(x) with the new prior minus that with the former one, paired over held-out rows; None
-    for an autoencoder, which has no p(x).
+    **Attributes:** `gain` log p(x) (of codes: its bound) with the new prior minus that with the former one, paired
+    over held-out rows; None for an autoencoder, which has no p(x).
     """
 
     trained: TrainedModel
@@ -109,8 +110,8 @@ KINDS: dict[str, Kind] = {
         "a mixture of Normals with all correlations, by EM", "full-mixture", _mixture(True), ("components",)
     ),
     "flow": Kind("autoregressive flows, by maximum likelihood", "flow", _flow, ("layers", "width")),
-    "sequential-codes": Kind(
-        "codes that depend on those before them, by maximum likelihood", "sequential-codes", _codes, ("width",)
+    "autoregressive-codes": Kind(
+        "codes that depend on those before them, by maximum likelihood", "autoregressive-codes", _codes, ("width",)
     ),
     "vae": Kind("a second VAE on the codes of the first: one level more", "", None, ("latent_dim",)),
     "aggregate": Kind(
@@ -137,9 +138,11 @@ def refit_prior(
     arXiv 1903.12436). Of a hierarchy the prior of the highest level is replaced.
 
     **Arguments:** `data` the model was trained on; `kind` one of `KINDS`; `options` of the new prior (`components`,
-    `layers` and `width` of a flow, `latent_dim` of a second VAE; by default as many units as the codes have); `steps`
-    of training a flow or a second VAE; `num_samples` draws a row for the change in log p(x).
-    **Raises:** ConfigError for a model no recipe builds, or whose latents are not vectors. `trained` stays as it was.
+    `layers` and `width` of a flow, `width` of a network over codes, `latent_dim` of a second VAE; by default as many
+    units as the codes have); `steps` of training where something is trained; `num_samples` draws a row for the change
+    in log p(x).
+    **Raises:** ConfigError for a model no recipe builds, and for a prior that is none of its latents. `trained` stays
+    as it was.
     """
     config = trained.config
     if kind not in KINDS:
@@ -150,6 +153,15 @@ def refit_prior(
     if config.label.kind != "none":
         what = "the prior of a model that reads or predicts labels is not one for all rows."
         raise ConfigError(what, where="label.kind", fix="Refit a model without labels.")
+    of_codes = posterior_of(config.posterior).support == "codes"
+    if of_codes != (kind == "autoregressive-codes"):
+        what = f"{KINDS[kind].what}: no prior for the latents of a {config.posterior.kind} posterior."
+        fix = (
+            "Use autoregressive-codes."
+            if of_codes
+            else f"Use one of {', '.join(set(KINDS) - {'autoregressive-codes'})}."
+        )
+        raise ConfigError(what, where="prior", fix=fix)
     new = _configured(config, KINDS[kind], options or {})
     key = jax.random.fold_in(jax.random.key(seed), 0x2EF1)
     skeleton = eqx.filter_jit(lambda key: recipe_of(new).build(trained.schema, new, key=key))(key)
@@ -202,6 +214,8 @@ def _gain(old: TrainedModel, new: TrainedModel, data: Dataset, num_samples: int,
     assert isinstance(new.config, VAEConfig)
     if new.config.posterior.kind == "deterministic":
         return None
+    point = new.config.objective.name == "quantised"
+    num_samples = 1 if point else num_samples  # all of a quantised posterior is on one code
     split = next(split for split in ("test", "validation", "train") if len(data.subset(split)))
     batch, given = old.batch(data, data.subset(split)), {"num_samples": num_samples, "key": jax.random.key(seed)}
     before, after = (
@@ -209,10 +223,8 @@ def _gain(old: TrainedModel, new: TrainedModel, data: Dataset, num_samples: int,
     )
     grey = new.config.likelihood.family == "bernoulli" and new.schema.kind in ("levels", "unit")
     what = "log p(x)" if not grey or new.preparation.binarize != "none" else "the cross-entropy bound"
-    what = "the bound on log p(x)" if new.config.objective.name == "quantised" and what == "log p(x)" else what
-    protocol = (
-        f"{what} with the refitted prior minus that with the former one, paired over {split} rows; "
-        f"importance sampling, {num_samples} draws a row"
-    )
+    what = "the bound on log p(x)" if point and what == "log p(x)" else what
+    how = "log p(x | z) + log p(z) at the one code of x" if point else f"importance sampling, {num_samples} draws a row"
+    protocol = f"{what} with the refitted prior minus that with the former one, paired over {split} rows; {how}"
     weight = None if batch.weight is None else np.asarray(batch.weight)
     return replace(Estimate.of(after - before, num_samples=num_samples, protocol=protocol, weight=weight), seed=seed)

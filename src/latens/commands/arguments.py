@@ -128,7 +128,7 @@ def _refitting(command: argparse.ArgumentParser) -> None:
     _reading(command)
     command.add_argument(
         "--prior",
-        choices=("normal", "mixture", "full-mixture", "flow", "sequential-codes", "vae", "aggregate"),
+        choices=("normal", "mixture", "full-mixture", "flow", "autoregressive-codes", "vae", "aggregate"),
         default="mixture",
     )
     command.add_argument("--components", type=count, metavar="N", help="of a mixture, or rows of aggregate")

@@ -1,4 +1,5 @@
-"""A density fitted to the aggregated posterior by the package's own training loop: a flow, or a second VAE."""
+"""A density fitted to the aggregated posterior by the package's own training loop: a flow, a prior of codes, a second
+VAE."""
 
 import dataclasses
 import math
@@ -17,12 +18,12 @@ from latens.evaluation.aggregate import Moments, aggregated_moments, top_level
 from latens.models import (
     AbstractLatentModel,
     AbstractModelPrior,
+    AutoregressiveCodePrior,
     Conditional,
     Downwards,
     FromLowest,
     LatentModel,
     NormalHead,
-    SequentialCodePrior,
     Upwards,
 )
 from latens.objectives import AbstractObjective
@@ -120,8 +121,14 @@ def fit_flow(
 
 
 def fit_codes(
-    prior: SequentialCodePrior, model: Any, data: Dataset, *, preparation: Preparation, steps: int = 2000, seed: int = 0
-) -> SequentialCodePrior:
+    prior: AutoregressiveCodePrior,
+    model: Any,
+    data: Dataset,
+    *,
+    preparation: Preparation,
+    steps: int = 2000,
+    seed: int = 0,
+) -> AutoregressiveCodePrior:
     """A prior of codes under which those of the training rows are as probable as it gets.
 
     **Arguments:** `model` with a quantised posterior, whose codes they are.

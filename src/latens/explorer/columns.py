@@ -18,6 +18,7 @@ MOST_COLUMNS = 256
 """Columns of a table that can colour the points or be an axis; all of them are on a row's card."""
 
 MOST_COORDINATES = 16
+"""Axes that may be given."""
 
 FEWEST_IN_A_CURVE = 16
 
@@ -69,22 +70,33 @@ def columns_of(
     values = _cells(data, positions) if named else np.zeros((0, 0))
     for i, column in enumerate(named):
         add(column.name, "number", values[:, i].astype("<f4"), "cell", cell=i)
-    for i, values in enumerate(() if coordinates is None else coordinates[positions].T):
-        add(f"coordinate {i + 1}", "number", values.astype("<f4"), "coordinate")
     if data.weight is not None:
         add("weight", "number", data.weight[positions].astype("<f4"), "weight")
+    for i, values in enumerate(() if coordinates is None else coordinates[positions].T):
+        add(f"coordinate {i + 1}", "number", values.astype("<f4"), "coordinate")
     return columns
 
 
 def as_coordinates(values: Any, n: int, where: str) -> Float[np.ndarray, "n k"]:
-    """One or more numbers for each of n rows. **Raises:** DataError for other shapes, text, and what is not finite."""
-    array = np.asarray(values)
+    """One or more numbers for each of n rows, in single precision. **Raises:** DataError for everything else."""
+    array: np.ndarray
+    try:
+        array = np.asarray(values)
+    except ValueError:  # ragged
+        array = np.zeros(0, object)
+    if array.dtype.kind not in "iuf":
+        raise DataError("coordinates are numbers.", where=where, fix=f"Give an array of shape ({n}, 2).")
     if array.ndim != 2 or len(array) != n or not 1 <= array.shape[1] <= MOST_COORDINATES:
         what = f"coordinates of shape {array.shape} for {n} rows."
-        raise DataError(what, where=where, fix=f"Give an array of shape ({n}, 2), in the order of the rows.")
-    if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
-        raise DataError("coordinates are finite numbers.", where=where, fix="Leave out the rows that have none.")
-    return array.astype(np.float64)
+        fix = f"Give an array of shape ({n}, 2), or of up to {MOST_COORDINATES} columns, in the order of the rows."
+        raise DataError(what, where=where, fix=fix)
+    with np.errstate(over="ignore"):
+        array = array.astype(np.float32)
+    if not np.isfinite(array).all():
+        row = int(np.flatnonzero(~np.isfinite(array).all(axis=1))[0])
+        what = f"row {row} has a coordinate that is not finite in single precision."
+        raise DataError(what, where=where, fix="Give that row a place, or leave it out of the data too.")
+    return array
 
 
 def rows_of(data: Dataset, positions: np.ndarray, files: dict[str, bytes]) -> dict[str, Any]:

@@ -46,13 +46,16 @@ def payload(
 
     **Arguments:** `trained` a `latens.trained.TrainedModel` with latents; `data` its rows, of which at most
     `most_rows`, evenly spaced, are shown (None: an empty page but for the history);
-    `coordinates` (n, k) of all rows, found elsewhere, which become axes and the first view;
+    `coordinates` (n, k) of all rows, found elsewhere, which become axes and the first view (without data: unused);
     `history` the "epoch" records of metrics.jsonl; `snapshots` (step, trained model) from earlier in training; `seed`
     of the draws; `title` and `command` for the reader; `live` whether a run is still growing; `serve` whether a server
     decodes where the page cannot.
     **Raises:** ConfigError for a model without latents, DataError where the rows are not the model's.
     """
     _check(trained)
+    given = None
+    if coordinates is not None and data is not None:
+        given = as_coordinates(coordinates, len(data), "coordinates")
     files: dict[str, bytes] = {}
     positions = evenly(np.arange(0 if data is None else len(data)), most_rows)
     arrays = tree_to_arrays(trained.model)
@@ -88,7 +91,6 @@ def payload(
         manifest["units"] = units_of(means, codes.get("unit_kl"))
         manifest["latent"] = {"size": means.shape[1], "shape": list(codes["mean"].shape[1:])}
         manifest["far"] = far_scale(means, manifest["units"], seed)
-        given = None if coordinates is None else as_coordinates(coordinates, len(data), "coordinates")
         cells = manifest["event"]["kind"] == "table"
         manifest["columns"] = columns_of(data, positions, files, cells=cells, coordinates=given)
         manifest["arrays"]["rows"] = rows_of(data, positions, files)

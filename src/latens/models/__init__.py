@@ -1,10 +1,10 @@
 """Models: a prior, a posterior and a likelihood."""
 
+from .autoregressive_codes import AutoregressiveCodePrior as AutoregressiveCodePrior
+from .autoregressive_codes import AutoregressiveCodes as AutoregressiveCodes
 from .base import AbstractLatentModel as AbstractLatentModel
 from .base import AbstractModelEncoder as AbstractModelEncoder
 from .bayes import BayesClassifier as BayesClassifier
-from .code_prior import SequentialCodePrior as SequentialCodePrior
-from .code_prior import SequentialCodes as SequentialCodes
 from .codes import Direction as Direction
 from .codes import Shares as Shares
 from .codes import SideBySide as SideBySide

@@ -21,11 +21,12 @@ class Quantised(AbstractObjective):
     r"""$-\log p(x \mid z_q) + n S \log K + a \|\mathrm{sg}[z] - e\|^2 + b \|z - \mathrm{sg}[e]\|^2$.
 
     Van den Oord et al. (2017), equation 3, summed over groups and stages (residual: Lee et al. 2022). The first two
-    are the negative ELBO of a point mass under a uniform prior over codes, an honest bound. With `entropy` c,
+    are the negative ELBO of a point mass under a uniform prior over codes, an honest bound; under a trained prior
+    $-\log p(z_q)$ is in the place of $n S \log K$. With `entropy` c,
     $c\,(E[H(q)] - H(E[q]))$ of the soft signs of Yu et al. (2023), bit by bit: sure for a row, even over the batch.
     Codes that are averages move in `after_update`.
 
-    Reports `elbo`, `log_likelihood` and `kl` (the constant $n S \log K$) in nats; `quantisation_error`
+    Reports `elbo`, `log_likelihood` and `kl` ($-\log p(z_q)$) in nats; `quantisation_error`
     $\|z - z_q\|^2$; of the batch, averaged over stages, `code_usage` (the share of codes in use) and `perplexity`
     ($e^H$ of their use: at most K, and at most the groups of the batch).
 

@@ -35,12 +35,12 @@ from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
 from latens.models import (
     AbstractModelPrior,
+    AutoregressiveCodePrior,
     CodeHead,
     CodePrior,
     FixedPrior,
     FullMixturePrior,
     MixturePrior,
-    SequentialCodePrior,
     VampPrior,
 )
 from latens.recipes.parts import lookup, read_options
@@ -80,7 +80,7 @@ class GammaOptions(Part, frozen=True):
     rate: Positive = 1.0
 
 
-class SequentialOptions(Part, frozen=True):
+class AutoregressiveOptions(Part, frozen=True):
     width: Width = 128
 
 
@@ -179,8 +179,8 @@ PRIORS: dict[str, Prior] = {
         "relaxed coins",
     ),
     "uniform-choices": Prior("equally likely choices", _fixed(lambda s: Categorical(jnp.zeros(s))), support="choices"),
-    "sequential-codes": Prior(
-        "codes that depend on those before them", SequentialCodePrior.create, SequentialOptions, "codes"
+    "autoregressive-codes": Prior(
+        "codes that depend on those before them", AutoregressiveCodePrior.create, AutoregressiveOptions, "codes"
     ),
     "uniform-codes": Prior("every code alike", lambda latent, x, *, key: CodePrior(), support="codes"),
     "uniform-one-hot": Prior("equally likely one-hot choices", _fixed(_one_hot), support="one-hot"),

@@ -51,7 +51,7 @@ export class App {
       label: 0,
       step: null,
       tab: "point",
-      mode: "decode",
+      mode: given.length ? "lasso" : "decode",
       path: "linear",
       unit: null,
       view: null,
@@ -255,7 +255,7 @@ export class App {
     const facts = [["row", model.id(row)]];
     const { columns, arrays } = model.manifest;
     for (let i = 0; i < columns.length; i++) {
-      if (columns[i].role === "cell") continue;
+      if (["cell", "coordinate"].includes(columns[i].role)) continue;
       const value = (await model.column(i))[row];
       facts.push([
         columns[i].name,

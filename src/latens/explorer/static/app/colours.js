@@ -7,11 +7,15 @@ const SLICE = 125000;
 
 export const SPECIAL = { none: "nothing", elbo: "ELBO (nats)", log_likelihood: "log p(x | z) (nats)", kl: "KL (nats)" };
 
+const GROUPS = { cell: "columns", coordinate: "coordinates" };
+
+export const columnGroup = (column) => GROUPS[column.role] ?? "labels and splits";
+
 export function colourChoices(model) {
   const { columns, arrays } = model.manifest;
   const choices = [["none", SPECIAL.none]];
   columns.forEach((column, i) =>
-    choices.push([`c${i}`, column.name, column.role === "cell" ? "columns" : "labels and splits"]),
+    choices.push([`c${i}`, column.name, columnGroup(column)]),
   );
   for (const name of ["elbo", "log_likelihood", "kl"])
     if (arrays[name]) choices.push([name, SPECIAL[name], "parts of the ELBO"]);

@@ -84,7 +84,7 @@ function decodeAt(scatter, px, py) {
   if (z) scatter.app.set(seen ? { z } : { z, tab: "point" });
   else
     scatter.note.textContent =
-      "These axes are columns, not latents: click a point, or choose units to decode anywhere.";
+      "These axes are no latents: click a point, or choose units to decode anywhere.";
 }
 
 function onKey(scatter, event) {

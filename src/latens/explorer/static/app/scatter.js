@@ -3,7 +3,7 @@
 import KDBush from "../vendor/kdbush/kdbush.js";
 import { ask } from "./background.js";
 import { breathe, button, format, h, latest, perFrame, replace, s, select } from "./dom.js";
-import { colourChoices, colourValues, pointColours } from "./colours.js";
+import { colourChoices, colourValues, columnGroup, pointColours } from "./colours.js";
 import { extent } from "./geometry.js";
 import { listen, MODES } from "./gestures.js";
 import { fillCard, legend } from "./legend.js";
@@ -63,7 +63,7 @@ export class Scatter {
     if (model.size > 1)
       choices.push(["p0", "principal axis 1", "principal axes"], ["p1", "principal axis 2", "principal axes"]);
     model.manifest.columns.forEach((column, i) => {
-      if (column.kind === "number") choices.push([`c${i}`, column.name, "columns"]);
+      if (column.kind === "number") choices.push([`c${i}`, column.name, columnGroup(column)]);
     });
     return choices;
   }

@@ -23,9 +23,9 @@ export function selectionPanel(app) {
   async function table(kind) {
     const lines = [];
     const chosen = rows();
-    for (let i = 0; i < model.manifest.columns.length && i < 64; i++) {
+    for (let i = 0; i < model.manifest.columns.length; i++) {
       const column = model.manifest.columns[i];
-      if (column.kind !== kind) continue;
+      if (column.kind !== kind || (column.role === "cell" && i >= 64)) continue;
       const values = await model.column(i);
       if (kind === "category") {
         // The last place counts rows without a level, whose code is -1.

@@ -1,4 +1,4 @@
-"""A prior of codes one after the other: what PixelCNN is for the codes of images, for any order of groups."""
+"""An autoregressive prior of codes: what PixelCNN is for the codes of images, for any order of groups."""
 
 import math
 from typing import Any
@@ -15,15 +15,15 @@ from latens.models.quantisers import AbstractQuantiser
 from latens.networks.recurrent import GRU, StepOutput
 from latens.shapes import Array, Float, Int, Key, Nats
 
-MOST_PLACES = 4096
-"""Groups of an event: a draw is as many steps, one after the other."""
+MOST_LOGITS = 2**22
+"""Groups of an event times codes of each: a density computes as many logits a row, a draw as many steps as groups."""
 
 
-class SequentialCodes(AbstractDistribution):
+class AutoregressiveCodes(AbstractDistribution):
     r"""$\log p(k) = \sum_t \log p(k_t \mid k_1, \dots, k_{t-1})$ nats of the codes of n groups; events are codes.
 
-    A recurrent network reads the codes so far; a place has logits of its own beside it. No gradient reaches the event:
-    codes have a probability, and no density.
+    A recurrent network reads the codes so far; a position has logits of its own beside it. No gradient reaches the
+    event: codes have a probability, and no density.
     """
 
     quantiser: AbstractQuantiser
@@ -34,10 +34,10 @@ class SequentialCodes(AbstractDistribution):
     def sample(self, *, key: Key) -> Float[Array, "*z"]:
         n, num_codes = self.output.bias.shape
 
-        def step(carry: tuple[Array, Array], place: tuple[Array, Key]) -> tuple[tuple[Array, Array], Array]:
+        def step(carry: tuple[Array, Array], position: tuple[Array, Key]) -> tuple[tuple[Array, Array], Array]:
             state, previous = carry
             (state,) = self.cell(self.cell.inputs(previous)[None], state)
-            bias, step_key = place
+            bias, step_key = position
             code = jax.random.categorical(step_key, state @ self.output.weight + bias)
             return (state, jax.nn.one_hot(code, num_codes)), code
 
@@ -55,36 +55,38 @@ class SequentialCodes(AbstractDistribution):
         """The number of each group's code: an event is exactly one of them, so the nearest."""
         groups = jax.lax.stop_gradient(event).reshape(-1, self.quantiser.code_dim)
         every = self.quantiser.decode(jnp.arange(self.quantiser.num_codes)[:, None])
-        return jnp.argmin(0.5 * jnp.sum(every**2, axis=1) - groups @ every.T, axis=1)
+        return jnp.argmin(0.5 * jnp.sum(every**2, axis=1)[None] - groups @ every.T, axis=1)
 
 
-class SequentialCodePrior(AbstractModelPrior):
+class AutoregressiveCodePrior(AbstractModelPrior):
     r"""Codes that depend on those before them, $p(k) = \prod_t p(k_t \mid k_{<t})$: uniform before it is trained.
 
-    For the codes of a quantised posterior, beside its training or after it (`latens refit --prior sequential-codes`).
+    For the codes of a quantised posterior, beside its training or after it (`latens refit`).
     Van den Oord et al. (2017), arXiv 1711.00937, section 3.3, where the network is a PixelCNN over a plane of codes;
     here one recurrent network, since codes of dense and recurrent encoders have no plane.
 
     **Arguments:** `width` of its state. **Raises:** ConfigError for codes in several stages, whose sum does not say
-    which they were, and for more than 4,096 groups.
+    which they were, and for more than `MOST_LOGITS` logits.
     """
 
     cell: GRU
     output: StepOutput
 
     @classmethod
-    def create(cls, head: CodeHead, x: tuple[int, ...], *, width: int = 128, key: Key) -> "SequentialCodePrior":
+    def create(cls, head: CodeHead, x: tuple[int, ...], *, width: int = 128, key: Key) -> "AutoregressiveCodePrior":
         quantiser = head.quantiser
         if quantiser.num_stages > 1:
             what = f"{quantiser.num_stages} stages of codes: from their sum they cannot be told."
             raise ConfigError(what, where="prior.kind", fix="Use --set prior=uniform-codes, or --set posterior=vq.")
         n, num_codes = math.prod(head.shape) // quantiser.code_dim, quantiser.num_codes
-        if n > MOST_PLACES:
-            what = f"{n} groups of codes, one after the other."
-            raise ConfigError(what, where="prior.kind", fix=f"Use at most {MOST_PLACES}: larger groups, fewer units.")
+        if n * num_codes > MOST_LOGITS:
+            what = f"{n} groups of {num_codes} codes: {n * num_codes} logits a row."
+            raise ConfigError(what, where="prior.kind", fix="Use fewer codes a group, or larger groups.")
         cell = GRU.create(num_codes, width, key=key)
         return cls(cell, StepOutput(jnp.zeros((width, num_codes)), jnp.zeros((n, num_codes))))
 
-    def __call__(self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> SequentialCodes:
+    def __call__(
+        self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None
+    ) -> AutoregressiveCodes:
         head: CodeHead = model.encoder.head
-        return SequentialCodes(head.quantiser, head.shape, self.cell, self.output)
+        return AutoregressiveCodes(head.quantiser, head.shape, self.cell, self.output)
