@@ -26,7 +26,7 @@ import numpy as np
 from cells import binarised_test_rows, cell, interval, say, shown
 
 from latens.config import override
-from latens.data import Dataset, load
+from latens.data import Dataset, Preparation, load
 from latens.evaluation import active_units, encode, importance_sampling
 from latens.experiment import prepare, train
 from latens.recipes import get_recipe
@@ -78,7 +78,7 @@ def one(model: str, seed: int, preset: Preset, data: Dataset) -> dict:
     seconds = time.perf_counter() - began
     batch = binarised_test_rows(data, experiment.preparation, preset.rows)
     found = importance_sampling(trained, batch, num_samples=preset.num_samples, key=jax.random.key(seed)).estimate()
-    codes = encode(trained, batch, key=jax.random.key(seed))["mean"]
+    codes = encode(trained, batch, preparation=Preparation(), key=jax.random.key(seed))["mean"]
     return {
         "model": model,
         "seed": seed,
