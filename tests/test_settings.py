@@ -18,7 +18,7 @@ def settings_of(name: str = "default", **settings: object) -> VAEConfig:
 CHOSEN = {"objective": "iwae", "objective.num_samples": 7, "prior.components": 9, "prior": "mixture"}
 
 
-@pytest.mark.parametrize("settings", itertools.permutations(CHOSEN.items()))
+@pytest.mark.parametrize("settings", list(itertools.permutations(CHOSEN.items())))
 def test_the_order_of_settings_says_nothing(settings: tuple) -> None:
     config = settings_of(**dict(settings))
     assert (config.objective.name, config.objective.options) == ("iwae", {"num_samples": 7})
