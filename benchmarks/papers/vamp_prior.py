@@ -59,6 +59,7 @@ def one(model: str, seed: int, preset: Preset, data: Dataset) -> dict:
         "network.hidden": [300, 300],
         "posterior.latent_dim": 40,
         "likelihood.family": "bernoulli",
+        "objective.kl": "sampled",
         "data.binarize": "stochastic",
         "optimizer.name": "adam",
         "optimizer.schedule": "constant",
