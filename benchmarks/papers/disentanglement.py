@@ -16,14 +16,13 @@ pixels, convolutional networks, 300 000 steps, 10 seeds; for a GPU.
 
 import argparse
 import json
-import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import jax
 import numpy as np
-from scipy import stats
+from cells import interval, say
 
 from latens.atomic import write_atomic
 from latens.config import override
@@ -149,18 +148,6 @@ def summary(cells: list[dict]) -> list[dict]:
                 row["scores"][score] |= {"gain": float(gain.mean()), "gain_interval": interval(gain)}
         table.append(row)
     return table
-
-
-def interval(values: np.ndarray) -> list[float] | None:
-    """Student's 95 % interval of a mean, None for one seed."""
-    if len(values) < 2:
-        return None
-    wide = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return [float(values.mean() - wide), float(values.mean() + wide)]
-
-
-def say(*words: object) -> None:
-    print(*words, file=sys.stderr, flush=True)
 
 
 def main() -> None:

@@ -80,7 +80,8 @@ def map_rows(
 
     # The first part compiles. Then several at once: alone, small arrays leave all cores but one idle half of the time.
     parts = [part(0)]
-    with ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1)) as pool:
+    at_once = min(MOST_AT_ONCE, os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
+    with ThreadPoolExecutor(at_once) as pool:
         parts += pool.map(part, range(size, len(batch.row_id), size))
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 

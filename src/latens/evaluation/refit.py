@@ -100,8 +100,15 @@ def _scaling(moments: Moments) -> tuple[Array, Array]:
     return jnp.asarray(moments.mean, jnp.float32), jnp.sqrt(jnp.maximum(variances, 1e-12))
 
 
-def _still(moments: Moments) -> Moments:
-    return Moments(0.0 * moments.mean, np.eye(len(moments.mean)))
+def _still(size: int) -> Moments:
+    """Moments that leave codes as they are."""
+    return Moments(np.zeros(size), np.eye(size))
+
+
+def _fit_alone(prior: Any, model: Any, data: Dataset, size: int, **given: Any) -> Any:
+    """A prior of so many numbers, which has no use for an encoder or a decoder, trained for the codes of `model`."""
+    alone = LatentModel(prior, _absent, _absent)
+    return _any(_train(alone, model, data, _still(size), second=False, **given).prior_part)
 
 
 def fit_flow(
@@ -115,9 +122,7 @@ def fit_flow(
     shift, log_scale = _scaling(moments)[0], jnp.log(_scaling(moments)[1])
     outside = Scaled(flow.bijection.inner, shift, log_scale)
     started = eqx.tree_at(lambda f: f.bijection, flow, outside)
-    alone = LatentModel(started, _absent, _absent)
-    given = {"preparation": preparation, "steps": steps, "seed": seed}
-    return _any(_train(alone, model, data, _still(moments), second=False, **given).prior_part)
+    return _fit_alone(started, model, data, len(shift), preparation=preparation, steps=steps, seed=seed)
 
 
 def fit_codes(
@@ -133,11 +138,8 @@ def fit_codes(
 
     **Arguments:** `model` with a quantised posterior, whose codes they are.
     """
-    n = math.prod(model.encoder.head.shape)
-    still = Moments(np.zeros(n), np.eye(n))
-    given = {"preparation": preparation, "steps": steps, "seed": seed}
-    alone = LatentModel(prior, _absent, _absent)
-    return _any(_train(alone, model, data, still, second=False, **given).prior_part)
+    size = math.prod(model.encoder.head.shape)
+    return _fit_alone(prior, model, data, size, preparation=preparation, steps=steps, seed=seed)
 
 
 def _absent(*operands: Any, **named: Any) -> Any:
@@ -168,7 +170,7 @@ def fit_second_stage(
     head = _any(second.decoder).head
     folds = isinstance(head, NormalHead) and head.scale == "log-scale"
     moments = _of(model, data, preparation, seed)
-    moments = moments if folds else _still(moments)
+    moments = moments if folds else _still(len(moments.mean))
     given = {"preparation": preparation, "steps": steps, "seed": seed}
     second = _train(second, model, data, moments, second=True, **given)
     up, down = (
