@@ -69,7 +69,7 @@ def _elu_forward(x):
 
 
 def _elu_backward(y, g):
-    return (jnp.where(y > 0, g, g * (y + 1.0)),)
+    return (g * (jnp.minimum(y, 0.0) + 1.0),)
 
 
 elu.defvjp(_elu_forward, _elu_backward)

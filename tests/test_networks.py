@@ -49,6 +49,14 @@ def test_a_network_meets_numpy(name, getkey, strict):
     close(jax.jit(lambda x: network(x))(jnp.asarray(X)), expected)
 
 
+def test_elu_in_single_precision_is_exact_to_one_last_place_of_one():
+    x = np.concatenate([np.linspace(-20.0, 2.0, 2001), -np.geomspace(1e-12, 1e-3, 50)]).astype(np.float32)
+    exact = np.where(x > 0, x, np.expm1(x.astype(float)))
+    assert np.max(np.abs(np.asarray(ACTIVATIONS["elu"](jnp.asarray(x)), float) - exact)) < 2.0**-23
+    slope = jax.vmap(jax.grad(ACTIVATIONS["elu"]))(jnp.asarray(x))
+    assert np.max(np.abs(np.asarray(slope, float) - np.where(x > 0, 1.0, np.exp(x.astype(float))))) < 2.0**-23
+
+
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_slopes_of_activations(name, float64):
     """By central differences, and the slope of the slope by differences of the slope."""
