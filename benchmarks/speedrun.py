@@ -23,7 +23,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import optax
 
 from latens.config import override
 from latens.data import Dataset, Preparation, load, prepare_batch
@@ -31,8 +30,7 @@ from latens.data.batches import Batch
 from latens.evaluation import Estimate, log_marginal
 from latens.experiment import Experiment, prepare
 from latens.recipes import get_recipe
-from latens.training import Callback, Event, Optimizer, fit
-from soap import soap
+from latens.training import Callback, Event, fit
 
 NETWORK = {
     "network.hidden": [200, 200],
@@ -45,9 +43,22 @@ NETWORK = {
     "training.patience": None,
     "training.drop_last": True,
 }
-PLAIN = {"training.batch_size": 128, "likelihood.output_bias": "zero"}
-RATE, WARMUP = 7e-3, 50
-"""Of SOAP: a cosine from the rate to 0 after the warm-up."""
+PLAIN = {
+    "training.batch_size": 128,
+    "likelihood.output_bias": "zero",
+    "optimizer.name": "adam",
+    "optimizer.learning_rate": 1e-3,
+    "optimizer.schedule": "constant",
+    "optimizer.warmup_steps": 0,
+    "optimizer.options": {},
+}
+FAST = {
+    "optimizer.name": "soap",
+    "optimizer.learning_rate": 7e-3,
+    "optimizer.schedule": "cosine",
+    "optimizer.warmup_steps": 50,
+    "optimizer.options": {},
+}
 
 
 @dataclass(frozen=True)
@@ -63,6 +74,7 @@ class Length:
         gradient = "stl" if self.draws == 1 else "dreg"
         options = {"num_samples": self.draws, "gradient": gradient}
         return {
+            **FAST,
             "training.batch_size": self.batch_size,
             "objective.name": "iwae",
             "objective.options": options,
@@ -125,9 +137,7 @@ def trained(
     """The model after a run without validation; chunks also end at every multiple of `every`."""
     experiment = experiment_of(data, length=length, seed=seed, plain=plain)
     (planned,) = experiment.stages()
-    cosine = optax.warmup_cosine_decay_schedule(RATE / WARMUP, RATE, WARMUP, length.steps)
-    optimizer = Optimizer(optax.adam(1e-3) if plain else soap(cosine))
-    stage = replace(planned, optimizer=optimizer, start=lambda model, _: planned.start(model, data))
+    stage = replace(planned, start=lambda model, _: planned.start(model, data))
     settings = replace(experiment.settings, validate=False, stop_every=every)
     rows = Binarised.of(data, seed)
     model = experiment.new_model()

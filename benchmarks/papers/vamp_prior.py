@@ -9,7 +9,7 @@ batch of 100, the same weights, rows and steps for every prior of a seed; test r
 importance sampling. `gain` is paired with the standard Normal over seeds, with a 95 % interval. Differs from the
 paper: SiLU where it has gated layers, no warm-up, and a fixed length where it stops early.
 
-`small`: 4,000 updates with Adam 1e-3, 500 test rows with 500 draws, 3 seeds; 15 minutes on two cores. `full`: a
+`small`: 4,000 updates with Adam 1e-3, 500 test rows with 500 draws, 3 seeds; 18 minutes on one core. `full`: a
 million updates with Adam 5e-4, all test rows with 5,000 draws, 5 seeds; for a GPU. Cells are written to --out/cells
 when done and never computed twice. stdout gets one JSON object, the table goes to stderr.
 """

@@ -11,6 +11,7 @@ from optax import contrib
 
 from latens.errors import ConfigError, nearest
 from latens.shapes import PyTree
+from latens.training.soap import soap
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     name: getattr(optax, name)
@@ -31,8 +32,8 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
         "sgd",
         "yogi",
     ]
-}
-"""The names that a configuration may use, each with optax's constants unless `options` say otherwise."""
+} | {"soap": soap}
+"""The names that a configuration may use, each with its own constants unless `options` say otherwise."""
 
 
 class Optimizer(NamedTuple):
@@ -60,7 +61,7 @@ def make_optimizer(
 ) -> Optimizer:
     r"""An optimiser from names and numbers.
 
-    **Arguments:** `name` of an optax optimiser with its own `options` (`b1`, `weight_decay`, `decay`, ...);
+    **Arguments:** `name` of an optax optimiser, or `soap`, with its own `options` (`b1`, `weight_decay`, `decay`, ...);
     `schedule` "constant", "cosine" (to 0 at `total_steps`) or "schedule-free" (Defazio et al. 2024, on top of the
     named optimiser, which should have no momentum of its own); a linear warm-up over `warmup_steps` goes before each;
     gradients are clipped by value, then by global norm; weight decay acts
@@ -156,10 +157,11 @@ def _weights_only(params: PyTree) -> PyTree:
 def _rate(learning_rate: float, schedule: str, warmup_steps: int, total_steps: int | None) -> float | optax.Schedule:
     if schedule == "cosine":
         assert total_steps is not None
-        start = 0.0 if warmup_steps else learning_rate
+        # No step is taken at rate 0.
+        start = learning_rate / max(warmup_steps, 1)
         end = max(total_steps, warmup_steps + 1)
         return optax.warmup_cosine_decay_schedule(start, learning_rate, warmup_steps, end)
     if warmup_steps:
-        # Starts one step in, so that no step is taken at rate 0.
+        # One step in, for the same reason.
         return lambda step: learning_rate * jnp.minimum(1.0, (jnp.asarray(step) + 1) / warmup_steps)
     return learning_rate

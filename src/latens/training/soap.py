@@ -1,10 +1,4 @@
-"""SOAP: Adam in the eigenbasis of Shampoo's averages, after Vyas et al. (2024), arXiv 2409.11321.
-
-For small dense networks on a CPU: of a matrix only sides of at most `largest` rows are turned (a side of 784 pixels is
-not), averages take every fourth gradient, and the first moment is kept in the turned basis, so that a step turns one
-array there and one back. Eigenvectors are found anew, where the paper takes a step of QR. What is scaled is kept within
-1: in a new basis the second moments are old ones.
-"""
+"""SOAP: Adam in the eigenbasis of Shampoo's averages."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -13,25 +7,30 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from latens.shapes import Array, Float, Int
+
 
 class Side(NamedTuple):
     """Of one side of a matrix: the average of G G' (or G'G), and its eigenvectors when last they were found."""
 
-    average: jax.Array
-    basis: jax.Array
+    average: Float[Array, "n n"]
+    basis: Float[Array, "n n"]
+
+
+Sides = tuple[Side | None, Side | None]
 
 
 class SoapState(NamedTuple):
     """Moments in the turned basis; a pair of sides, or None, for each array."""
 
-    step: jax.Array
-    first: list[jax.Array]
-    second: list[jax.Array]
-    sides: list[tuple[Side | None, Side | None]]
+    step: Int[Array, ""]
+    first: list[Array]
+    second: list[Array]
+    sides: list[Sides]
 
 
 def soap(
-    rate: Callable[[Any], Any],
+    learning_rate: float | Callable[[Any], Any],
     *,
     b1: float = 0.9,
     b2: float = 0.98,
@@ -41,13 +40,22 @@ def soap(
     average_every: int = 4,
     basis_every: int = 50,
 ) -> optax.GradientTransformation:
-    """Adam's update of the turned gradient, turned back. Before the tenth step the basis is the identity.
+    r"""Adam in a basis in which the gradients' second moments are nearly diagonal, for networks of dense layers.
 
-    **Arguments:** `rate` a schedule; `decay` of the averages, a step (the first ten steps each count as four).
+    With $L, R$ the averages of $G G^T$ and $G^T G$ of a matrix and $Q_L, Q_R$ their eigenvectors, Adam steps
+    $Q_L^T G Q_R$, and what it says is turned back. Vyas et al. (2024), arXiv 2409.11321, algorithm 3. Differs for small
+    networks on a CPU: averages take every few gradients; the first moment is kept in the turned basis, so that a step
+    turns one array there and one back; eigenvectors are found anew, where the paper takes a step of QR; what is scaled
+    is kept within 1, since in a new basis the second moments are old ones.
+
+    **Arguments:** `learning_rate` a number or a schedule; `decay` of the averages, a step; `largest` side that is
+    turned (Adam's own basis stays where a side is larger, and for arrays that are no matrices); `average_every` and
+    `basis_every` so many steps; until the tenth the basis is the identity.
     """
+    rate = learning_rate if callable(learning_rate) else lambda step: learning_rate
 
-    def init(params: Any) -> SoapState:
-        def side(array: jax.Array, axis: int) -> Side | None:
+    def init(params: Any) -> Any:
+        def side(array: Array, axis: int) -> Side | None:
             if array.ndim != 2 or array.shape[axis] > largest:
                 return None
             return Side(jnp.zeros((array.shape[axis],) * 2), jnp.eye(array.shape[axis]))
@@ -56,12 +64,12 @@ def soap(
         zeros = [jnp.zeros_like(array) for array in arrays]
         return SoapState(jnp.zeros((), jnp.int32), zeros, zeros, [(side(a, 0), side(a, 1)) for a in arrays])
 
-    def update(grads: Any, state: SoapState, params: Any = None) -> tuple[Any, SoapState]:
-        arrays, tree = jax.tree.flatten(grads)
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        arrays, tree = jax.tree.flatten(updates)
         step = state.step + 1
         kept = decay**average_every
 
-        def averaged(sides: list) -> list:
+        def averaged(sides: list[Sides]) -> list[Sides]:
             found = []
             for gradient, (left, right) in zip(arrays, sides):
                 if left is not None:
@@ -71,7 +79,7 @@ def soap(
                 found.append((left, right))
             return found
 
-        def refreshed(of: tuple[list, list]) -> tuple[list, list]:
+        def refreshed(of: tuple[list[Sides], list[Array]]) -> tuple[list[Sides], list[Array]]:
             sides, first = of
             eigenvectors = lambda s: None if s is None else Side(s.average, jnp.linalg.eigh(s.average)[1])  # noqa: E731
             new = [(eigenvectors(left), eigenvectors(right)) for left, right in sides]
@@ -85,24 +93,24 @@ def soap(
         first = [b1 * m + (1 - b1) * g for m, g in zip(first, gradients)]
         second = [b2 * v + (1 - b2) * g * g for v, g in zip(state.second, gradients)]
 
-        def of_one(m: jax.Array, v: jax.Array, pair: tuple) -> jax.Array:
+        def of_one(m: Array, v: Array, pair: Sides) -> Array:
             scaled = (m / (1 - b1**step)) / (jnp.sqrt(v / (1 - b2**step)) + epsilon)
             return -rate(state.step) * back(jnp.clip(scaled, -1.0, 1.0), pair)
 
-        updates = [of_one(m, v, pair) for m, v, pair in zip(first, second, sides)]
-        return jax.tree.unflatten(tree, updates), SoapState(step, first, second, sides)
+        steps = [of_one(m, v, pair) for m, v, pair in zip(first, second, sides)]
+        return jax.tree.unflatten(tree, steps), SoapState(step, first, second, sides)
 
     return optax.GradientTransformation(init, update)
 
 
-def turned(array: jax.Array, pair: tuple[Side | None, Side | None]) -> jax.Array:
+def turned(array: Array, pair: Sides) -> Array:
     """An array in the eigenbasis of its sides."""
     left, right = pair
     array = array if left is None else left.basis.T @ array
     return array if right is None else array @ right.basis
 
 
-def back(array: jax.Array, pair: tuple[Side | None, Side | None]) -> jax.Array:
+def back(array: Array, pair: Sides) -> Array:
     """The inverse of `turned`."""
     left, right = pair
     array = array if left is None else left.basis @ array
