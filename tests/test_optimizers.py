@@ -60,6 +60,18 @@ def test_warmup_rises_in_equal_steps():
     assert sizes == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0, 1.0])
 
 
+def test_a_cosine_climbs_to_the_rate_and_ends_at_zero():
+    """Of 12 steps 4 go up, from a quarter of the rate; then half a cosine."""
+    optimizer = make_optimizer("sgd", learning_rate=1.0, schedule="cosine", warmup_steps=4, total_steps=12)
+    state = optimizer.transform.init(jnp.zeros(()))
+    sizes = []
+    for _ in range(13):
+        updates, state = optimizer.transform.update(jnp.ones(()), state, jnp.zeros(()))
+        sizes.append(-float(updates))
+    rising = 0.25 + 0.75 * np.arange(4) / 4
+    np.testing.assert_allclose(sizes, [*rising, *(0.5 + 0.5 * np.cos(np.pi * np.arange(9) / 8))], atol=1e-6)
+
+
 def test_clipping_by_value_and_norm():
     optimizer = make_optimizer("sgd", learning_rate=1.0, clip_value=5.0)
     updates, _ = optimizer.transform.update(jnp.array([9.0, -2.0]), optimizer.transform.init(jnp.zeros(2)))
@@ -75,6 +87,9 @@ def test_clipping_by_value_and_norm():
         ({"name": "adm"}, "Did you mean 'adam'"),
         ({"learning_rate": 0.0}, "above 0"),
         ({"schedule": "cosine"}, "needs its end"),
+        ({"schedule": "cosine", "total_steps": 20, "warmup_steps": 20}, "20 steps ends within the warm-up of 20"),
+        ({"name": "soap", "basis_every": 2.5}, "basis_every must be a whole number above 0"),
+        ({"name": "soap", "largest": 0.0}, "largest must be a whole number above 0"),
         ({"name": "sgd", "beta": 3}, "does not take"),
     ],
 )

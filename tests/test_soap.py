@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from latens.training import by_group, make_optimizer
 from latens.training.soap import back, soap, turned
 
 
@@ -14,7 +15,7 @@ def gradients(count: int, shape: tuple[int, int] = (3, 4)) -> np.ndarray:
 
 
 def updates_of(transform: optax.GradientTransformation, given: np.ndarray) -> list[np.ndarray]:
-    state, found = transform.init({"w": jnp.zeros(given[0].shape)}), []
+    state, found = transform.init({"w": jnp.zeros_like(given[0])}), []
     step = jax.jit(transform.update)
     for gradient in given:
         update, state = step({"w": jnp.asarray(gradient)}, state)
@@ -22,8 +23,11 @@ def updates_of(transform: optax.GradientTransformation, given: np.ndarray) -> li
     return found
 
 
-def by_hand(given: np.ndarray, rate: float, b1: float, b2: float, decay: float, every: int) -> list[np.ndarray]:
-    """The definition, step by step, with an average of every gradient and a basis found anew at step 10 and `every`."""
+def by_hand(given: np.ndarray, b1: float, b2: float, decay: float, every: int, largest: int) -> list[np.ndarray]:
+    """The definition, step by step, with an average of every gradient and a basis found anew at step 10 and `every`.
+
+    The rate of step 1, 2, ... is 0.1, 0.2, ...
+    """
     rows, columns = given[0].shape
     left, right = np.zeros((rows, rows)), np.zeros((columns, columns))
     q_left, q_right = np.eye(rows), np.eye(columns)
@@ -34,21 +38,46 @@ def by_hand(given: np.ndarray, rate: float, b1: float, b2: float, decay: float, 
         right = decay * right + (1 - decay) * gradient.T @ gradient
         if step == 10 or step % every == 0:
             plain = q_left @ first @ q_right.T
-            q_left, q_right = np.linalg.eigh(left)[1], np.linalg.eigh(right)[1]
+            q_left = np.linalg.eigh(left)[1] if rows <= largest else q_left
+            q_right = np.linalg.eigh(right)[1] if columns <= largest else q_right
             first = q_left.T @ plain @ q_right
         inside = q_left.T @ gradient @ q_right
         first = b1 * first + (1 - b1) * inside
         second = b2 * second + (1 - b2) * inside**2
         scaled = first / (1 - b1**step) / (np.sqrt(second / (1 - b2**step)) + 1e-8)
-        found.append(-rate * q_left @ np.clip(scaled, -1, 1) @ q_right.T)
+        found.append(-0.1 * step * q_left @ np.clip(scaled, -1, 1) @ q_right.T)
     return found
 
 
-def test_updates_are_those_of_the_definition():
-    given = gradients(40)
-    transform = soap(0.1, b1=0.9, b2=0.95, decay=0.9, average_every=1, basis_every=7)
-    for ours, expected in zip(updates_of(transform, given), by_hand(given, 0.1, 0.9, 0.95, 0.9, 7), strict=True):
-        np.testing.assert_allclose(ours, expected, atol=2e-5)
+@pytest.mark.parametrize(("shape", "largest"), [((3, 4), 256), ((3, 4), 3), ((4, 3), 3)])
+@pytest.mark.parametrize("double", [False, True])
+def test_updates_are_those_of_the_definition(shape: tuple[int, int], largest: int, double: bool):
+    """Both sides turned, the left alone, the right alone; arrays stay in single precision in either mode."""
+    given = gradients(40, shape)
+    options = {"b1": 0.9, "b2": 0.95, "decay": 0.9, "average_every": 1, "basis_every": 7, "largest": largest}
+    with jax.enable_x64(double):
+        found = updates_of(soap(lambda step: 0.1 * (step + 1.0), **options), given)
+    for ours, expected in zip(found, by_hand(given, 0.9, 0.95, 0.9, 7, largest), strict=True):
+        assert ours.dtype == np.float32
+        np.testing.assert_allclose(ours, expected, atol=1e-3)
+
+
+def test_it_serves_a_group_of_arrays_in_a_compiled_loop():
+    """Five steps for the model beside plain descent for the objective: as each alone."""
+    model, objective = make_optimizer("soap", learning_rate=0.1, largest=3.0), make_optimizer("sgd", learning_rate=1.0)
+    both = by_group({"model": model, "objective": objective}).transform
+    given = (jnp.asarray(gradients(1)[0]), jnp.array(2.0))
+
+    def body(_: int, carry: tuple) -> tuple:
+        params, state = carry
+        steps, state = both.update(given, state, params)
+        return optax.apply_updates(params, steps), state
+
+    start = jax.tree.map(jnp.zeros_like, given)
+    moved, _ = jax.jit(lambda: jax.lax.fori_loop(0, 5, body, (start, both.init(start))))()
+    alone = np.sum(updates_of(soap(0.1, largest=3), np.repeat(gradients(1), 5, axis=0)), axis=0)
+    np.testing.assert_allclose(moved[0], alone, rtol=1e-5)
+    assert float(moved[1]) == -10.0
 
 
 def test_averages_of_every_fourth_gradient_count_four_times():

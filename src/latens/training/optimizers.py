@@ -66,7 +66,7 @@ def make_optimizer(
     named optimiser, which should have no momentum of its own); a linear warm-up over `warmup_steps` goes before each;
     gradients are clipped by value, then by global norm; weight decay acts
     on weights, not on biases or scales.
-    **Raises:** ConfigError for an unknown name or option, or a cosine without an end.
+    **Raises:** ConfigError for an unknown name or option, or a cosine without an end or within its warm-up.
     """
     if name not in OPTIMIZERS:
         raise ConfigError(f"there is no optimiser {name!r}.", where="optimizer.name", fix=nearest(name, OPTIMIZERS))
@@ -75,6 +75,12 @@ def make_optimizer(
     if schedule == "cosine" and total_steps is None:
         raise ConfigError(
             "a cosine schedule needs its end.", where="optimizer.schedule", fix="Give the budget in epochs or steps."
+        )
+    if schedule == "cosine" and total_steps is not None and 0 < total_steps <= warmup_steps:
+        raise ConfigError(
+            f"the budget of {total_steps} steps ends within the warm-up of {warmup_steps}.",
+            where="optimizer.warmup_steps",
+            fix="A shorter warm-up (optimizer.warmup_steps) or a longer budget.",
         )
     rate = _rate(learning_rate, schedule, warmup_steps, total_steps)
     if options.get("weight_decay"):
@@ -159,8 +165,7 @@ def _rate(learning_rate: float, schedule: str, warmup_steps: int, total_steps: i
         assert total_steps is not None
         # No step is taken at rate 0.
         start = learning_rate / max(warmup_steps, 1)
-        end = max(total_steps, warmup_steps + 1)
-        return optax.warmup_cosine_decay_schedule(start, learning_rate, warmup_steps, end)
+        return optax.warmup_cosine_decay_schedule(start, learning_rate, warmup_steps, max(total_steps, 1))
     if warmup_steps:
         # One step in, for the same reason.
         return lambda step: learning_rate * jnp.minimum(1.0, (jnp.asarray(step) + 1) / warmup_steps)

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from latens.errors import ConfigError
 from latens.shapes import Array, Float, Int
 
 
@@ -36,29 +37,37 @@ def soap(
     b2: float = 0.98,
     decay: float = 0.99,
     epsilon: float = 1e-8,
-    largest: int = 256,
-    average_every: int = 4,
-    basis_every: int = 50,
+    largest: float = 256,
+    average_every: float = 4,
+    basis_every: float = 50,
 ) -> optax.GradientTransformation:
     r"""Adam in a basis in which the gradients' second moments are nearly diagonal, for networks of dense layers.
 
     With $L, R$ the averages of $G G^T$ and $G^T G$ of a matrix and $Q_L, Q_R$ their eigenvectors, Adam steps
     $Q_L^T G Q_R$, and what it says is turned back. Vyas et al. (2024), arXiv 2409.11321, algorithm 3. Differs for small
     networks on a CPU: averages take every few gradients; the first moment is kept in the turned basis, so that a step
-    turns one array there and one back; eigenvectors are found anew, where the paper takes a step of QR; what is scaled
-    is kept within 1, since in a new basis the second moments are old ones.
+    turns one array there and one back; averages take a gradient before it is turned, and have a `decay` of their own;
+    eigenvectors are found anew, where the paper takes a step of QR; what is scaled is kept within 1, since in a new
+    basis the second moments are old ones.
 
     **Arguments:** `learning_rate` a number or a schedule; `decay` of the averages, a step; `largest` side that is
-    turned (Adam's own basis stays where a side is larger, and for arrays that are no matrices); `average_every` and
-    `basis_every` so many steps; until the tenth the basis is the identity.
+    turned (Adam's own basis stays where a side is larger, and for arrays that are no matrices); a gradient goes into
+    the averages every `average_every` steps and counts for as many, the first ten all do; the basis is the identity
+    until it is found, every `basis_every` steps and at the tenth.
+    **Raises:** ConfigError where one of these three is no whole number above 0.
     """
+    for name, value in {"largest": largest, "average_every": average_every, "basis_every": basis_every}.items():
+        if value < 1 or value != int(value):
+            what = f"{name} must be a whole number above 0, not {value}."
+            raise ConfigError(what, where="optimizer.options")
     rate = learning_rate if callable(learning_rate) else lambda step: learning_rate
 
     def init(params: Any) -> Any:
         def side(array: Array, axis: int) -> Side | None:
             if array.ndim != 2 or array.shape[axis] > largest:
                 return None
-            return Side(jnp.zeros((array.shape[axis],) * 2), jnp.eye(array.shape[axis]))
+            identity = jnp.eye(array.shape[axis], dtype=array.dtype)
+            return Side(jnp.zeros_like(identity), identity)
 
         arrays = jax.tree.leaves(params)
         zeros = [jnp.zeros_like(array) for array in arrays]
@@ -95,7 +104,8 @@ def soap(
 
         def of_one(m: Array, v: Array, pair: Sides) -> Array:
             scaled = (m / (1 - b1**step)) / (jnp.sqrt(v / (1 - b2**step)) + epsilon)
-            return -rate(state.step) * back(jnp.clip(scaled, -1.0, 1.0), pair)
+            scaled = jnp.clip(scaled, -1.0, 1.0).astype(m.dtype)
+            return jnp.asarray(-rate(state.step), m.dtype) * back(scaled, pair)
 
         steps = [of_one(m, v, pair) for m, v, pair in zip(first, second, sides)]
         return jax.tree.unflatten(tree, steps), SoapState(step, first, second, sides)
