@@ -3,12 +3,13 @@
     python benchmarks/tutorials/compare.py --data MNIST --torch-python PYTHON [--epochs 10] [--seeds 3] [--json]
 
 Both train on all 60,000 rows and are measured on the 10,000 test images after every epoch (one draw, nats per image).
-Printed: the means over seeds and the largest relative difference between them. `--torch-python` is the interpreter
-that has PyTorch.
+Printed: the relative differences of the means over seeds with their standard errors (from the spread over seeds of
+both), and the largest. `--torch-python` is the interpreter that has PyTorch.
 """
 
 import argparse
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -71,22 +72,24 @@ def main() -> None:
         a = [ours(name, data, arguments.epochs, seed) for seed in seeds]
         b = [theirs(name, arguments.torch_python, arguments.data, arguments.epochs, seed) for seed in seeds]
         pairs = [(mean(x), mean(y)) for x, y in zip(zip(*a), zip(*b))]
-        spread = [stdev(values) if len(values) > 1 else 0.0 for values in zip(*b)]
+        spread = [[stdev(values) if len(values) > 1 else 0.0 for values in zip(*runs)] for runs in (a, b)]
         relative = [(x - y) / y for x, y in pairs]
+        errors = [math.hypot(*s) / math.sqrt(len(seeds)) / y for s, (_, y) in zip(zip(*spread), pairs)]
         results.append(
             {
                 "tutorial": name,
                 "latens": [round(x, 3) for x, _ in pairs],
                 "pytorch": [round(y, 3) for _, y in pairs],
                 "relative": [round(r, 5) for r in relative],
-                "pytorch_spread": [round(s, 3) for s in spread],
+                "standard_error": [round(e, 5) for e in errors],
+                "pytorch_spread": [round(s, 3) for s in spread[1]],
             }
         )
         if not arguments.json:
             worst = max(range(len(relative)), key=lambda i: abs(relative[i]))
             last = f"epoch {len(pairs)}: {pairs[-1][0]:.2f} and {pairs[-1][1]:.2f} nats ({relative[-1]:+.2%})"
             print(f"{name}: {last}; largest difference {relative[worst]:+.2%}, after epoch {worst + 1}", flush=True)
-            print("   ", [f"{r:+.2%}" for r in relative], flush=True)
+            print("   ", ", ".join(f"{r:+.2%} ± {e:.2%}" for r, e in zip(relative, errors)), flush=True)
     if arguments.json:
         print(json.dumps(results))
 
