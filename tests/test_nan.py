@@ -68,10 +68,10 @@ def poisoned_optimizer(inner: Optimizer, place: str, at: int, value: float) -> O
     calls = iter([True, True])
 
     def init(params: Any) -> Any:
-        return (inner.transform.init(params), jnp.zeros((), jnp.int32))
+        return (inner.init(params), jnp.zeros((), jnp.int32))
 
-    def update(gradients: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
-        updates, new = inner.transform.update(gradients, state[0], params)
+    def update(gradients: Any, state: Any, params: Any, factor: Any) -> tuple[Any, Any]:
+        updates, new = inner.update(gradients, state[0], params, factor)
         bad = jax.lax.cond(
             state[1] == at,
             lambda: io_callback(lambda: np.bool_(next(calls, False)), jax.ShapeDtypeStruct((), bool)),
@@ -90,7 +90,7 @@ def poisoned_optimizer(inner: Optimizer, place: str, at: int, value: float) -> O
             new = spoil(new, 0 if place == "first state" else -1)
         return updates, (new, state[1] + 1)
 
-    return Optimizer(inner.transform._replace(init=init, update=update))
+    return Optimizer(init, update)
 
 
 class Case(NamedTuple):

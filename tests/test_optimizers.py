@@ -3,19 +3,22 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
+from optax import contrib
 
 from latens.errors import ConfigError
-from latens.training import make_optimizer
+from latens.training import OPTIMIZERS, from_optax, make_optimizer
+from latens.training.schedule_free import schedule_free
 
 
 def test_schedule_free_evaluates_the_average():
     optimizer = make_optimizer("sgd", learning_rate=0.1, schedule="schedule-free")
     x = jnp.array(1.0)
-    state, z, mean = optimizer.transform.init(x), 1.0, 1.0
+    state, z, mean = optimizer.init(x), 1.0, 1.0
     for step in range(1, 6):
         y = float(x)
-        updates, state = optimizer.transform.update(jnp.array(2.0 * y), state, x)
+        updates, state = optimizer.update(jnp.array(2.0 * y), state, x)
         x = x + updates
         # Defazio et al. (2024), equations 3-5 with beta 0.9: gradient at y, z moves, x averages the z.
         z -= 0.1 * 2.0 * y
@@ -24,19 +27,67 @@ def test_schedule_free_evaluates_the_average():
         assert float(optimizer.evaluate(state, x)) == pytest.approx(mean, rel=1e-5)
 
 
-def test_half_the_learning_rate_moves_the_average_half_as_far():
-    """With the factor on the updates and on z, every sequence of schedule-free moves by that share of its step."""
+def test_half_the_learning_rate_is_half_the_step_of_z():
+    """A factor of 1/2 at the fourth step: z goes half as far, and enters the average as ever."""
     optimizer = make_optimizer("sgd", learning_rate=0.1, schedule="schedule-free")
     x = jnp.array(1.0)
-    state = optimizer.transform.init(x)
-    for _ in range(3):
-        updates, state = optimizer.transform.update(2.0 * x, state, x)
+    state, z, mean = optimizer.init(x), 1.0, 1.0
+    for step, factor in enumerate([1.0, 1.0, 1.0, 0.5], start=1):
+        y = float(x)
+        updates, state = optimizer.update(2.0 * x, state, x, factor)
         x = x + updates
-    updates, full = optimizer.transform.update(2.0 * x, state, x)
-    half = optimizer.damp(state, full, 0.5)
-    before, after = optimizer.evaluate(state, x), optimizer.evaluate(full, x + updates)
-    assert float(optimizer.evaluate(half, x + 0.5 * updates)) == pytest.approx(float(0.5 * (before + after)), rel=1e-6)
-    assert float(half[-1].z) == pytest.approx(float(0.5 * (state[-1].z + full[-1].z)), rel=1e-6)
+        z -= factor * 0.1 * 2.0 * y
+        mean = (1 - 1 / step) * mean + z / step
+    assert float(state.z) == pytest.approx(z, rel=1e-6)
+    assert float(optimizer.evaluate(state, x)) == pytest.approx(mean, rel=1e-5)
+    plain = make_optimizer("sgd", learning_rate=0.1)
+    assert float(plain.update(jnp.array(3.0), plain.init(x), x, 0.5)[0]) == pytest.approx(-0.15)
+
+
+def trajectory(transform, gradients) -> np.ndarray:
+    """The parameters after every step from 1, under gradients given beforehand: shape (steps, entries)."""
+    x = jnp.ones(gradients.shape[1])
+    state, path = transform.init(x), []
+    for gradient in jnp.asarray(gradients):
+        updates, state = transform.update(gradient, state, x)
+        x = x + updates
+        path.append(x)
+    return np.stack(path)
+
+
+def adam_in_double(gradients, rate, b1=0.9, b2=0.999, eps=1e-8, eps_root=0.0, weight_decay=0.0) -> np.ndarray:
+    """Kingma & Ba (2015), algorithm 1, with a decay beside it and optax's second small number: the path from 1."""
+    x, m, v, path = np.ones(gradients.shape[1]), 0.0, 0.0, []
+    for t, g in enumerate(np.float64(gradients), start=1):
+        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
+        step = m / (1 - b1**t) / (np.sqrt(v / (1 - b2**t) + eps_root) + eps)
+        x = x - rate(t - 1) * (step + weight_decay * x)
+        path.append(x)
+    return np.stack(path)
+
+
+@pytest.mark.parametrize(("b1", "b2"), [(0.9, 0.99), (0.0, 0.99), (0.5, 0.0)])
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_adam_is_the_papers(name, b1, b2):
+    """Thirty steps under gradients of sizes from 1e-6 to 1e2, with what the two small numbers do at either end."""
+    gradients = np.random.default_rng(0).normal(size=(30, 9)).astype(np.float32) * np.float32(10.0) ** np.arange(-6, 3)
+    options = {"b1": b1, "b2": b2, "eps": 1e-5, "eps_root": 1e-9}
+    options |= {"weight_decay": 0.1} if name == "adamw" else {}
+    ours = trajectory(OPTIMIZERS[name](lambda step: 0.1 / (step + 1.0), **options), gradients)
+    expected = adam_in_double(gradients, lambda step: 0.1 / (step + 1.0), **options)
+    np.testing.assert_allclose(ours, expected, atol=2e-6)
+    expected = adam_in_double(gradients, lambda step: 0.1, weight_decay=1e-4 if name == "adamw" else 0.0)
+    np.testing.assert_allclose(trajectory(OPTIMIZERS[name](0.1), gradients), expected, atol=2e-6)
+
+
+def test_schedule_free_adam_is_optaxs():
+    gradients = np.random.default_rng(0).normal(size=(30, 9)).astype(np.float32)
+    options = {"b1": 0.0, "b2": 0.99, "weight_decay": 0.1}
+    reference = contrib.schedule_free(optax.adamw(0.01, **options), 0.01, b1=0.9)
+    inner = from_optax(OPTIMIZERS["adamw"](0.01, **options))
+    np.testing.assert_allclose(
+        trajectory(schedule_free(inner, 0.01), gradients), trajectory(reference, gradients), atol=1e-6
+    )
 
 
 def test_decay_pulls_weights_and_not_biases():
@@ -45,17 +96,17 @@ def test_decay_pulls_weights_and_not_biases():
     optimizer = make_optimizer("adamw", learning_rate=0.1, weight_decay=0.5)
     layer = Linear(jnp.ones((1, 1)), jnp.ones(1))
     zeros = jax.tree.map(jnp.zeros_like, layer)
-    updates, _ = optimizer.transform.update(zeros, optimizer.transform.init(layer), layer)
+    updates, _ = optimizer.update(zeros, optimizer.init(layer), layer)
     assert float(updates.weight[0, 0]) == pytest.approx(-0.05)
     assert float(updates.bias[0]) == 0.0
 
 
 def test_warmup_rises_in_equal_steps():
     optimizer = make_optimizer("sgd", learning_rate=1.0, warmup_steps=4)
-    state = optimizer.transform.init(jnp.zeros(()))
+    state = optimizer.init(jnp.zeros(()))
     sizes = []
     for _ in range(6):
-        updates, state = optimizer.transform.update(jnp.ones(()), state, jnp.zeros(()))
+        updates, state = optimizer.update(jnp.ones(()), state, jnp.zeros(()))
         sizes.append(-float(updates))
     assert sizes == pytest.approx([0.25, 0.5, 0.75, 1.0, 1.0, 1.0])
 
@@ -63,10 +114,10 @@ def test_warmup_rises_in_equal_steps():
 def test_a_cosine_climbs_to_the_rate_and_ends_at_zero():
     """Of 12 steps 4 go up, from a quarter of the rate; then half a cosine."""
     optimizer = make_optimizer("sgd", learning_rate=1.0, schedule="cosine", warmup_steps=4, total_steps=12)
-    state = optimizer.transform.init(jnp.zeros(()))
+    state = optimizer.init(jnp.zeros(()))
     sizes = []
     for _ in range(13):
-        updates, state = optimizer.transform.update(jnp.ones(()), state, jnp.zeros(()))
+        updates, state = optimizer.update(jnp.ones(()), state, jnp.zeros(()))
         sizes.append(-float(updates))
     rising = 0.25 + 0.75 * np.arange(4) / 4
     np.testing.assert_allclose(sizes, [*rising, *(0.5 + 0.5 * np.cos(np.pi * np.arange(9) / 8))], atol=1e-6)
@@ -74,10 +125,10 @@ def test_a_cosine_climbs_to_the_rate_and_ends_at_zero():
 
 def test_clipping_by_value_and_norm():
     optimizer = make_optimizer("sgd", learning_rate=1.0, clip_value=5.0)
-    updates, _ = optimizer.transform.update(jnp.array([9.0, -2.0]), optimizer.transform.init(jnp.zeros(2)))
+    updates, _ = optimizer.update(jnp.array([9.0, -2.0]), optimizer.init(jnp.zeros(2)))
     assert updates.tolist() == [-5.0, 2.0]
     optimizer = make_optimizer("sgd", learning_rate=1.0, clip_norm=5.0)
-    updates, _ = optimizer.transform.update(jnp.array([30.0, -40.0]), optimizer.transform.init(jnp.zeros(2)))
+    updates, _ = optimizer.update(jnp.array([30.0, -40.0]), optimizer.init(jnp.zeros(2)))
     np.testing.assert_allclose(updates, [-3.0, 4.0], rtol=1e-6)
 
 
@@ -91,6 +142,8 @@ def test_clipping_by_value_and_norm():
         ({"name": "soap", "basis_every": 2.5}, "basis_every must be a whole number above 0"),
         ({"name": "soap", "largest": 0.0}, "largest must be a whole number above 0"),
         ({"name": "sgd", "beta": 3}, "does not take"),
+        ({"b1": 1.0}, "b1 must be at least 0 and below 1"),
+        ({"name": "adamw", "b2": -0.1}, "b2 must be at least 0 and below 1"),
     ],
 )
 def test_optimisers_refuse_what_they_cannot_do(arguments, words):

@@ -65,7 +65,7 @@ def test_updates_are_those_of_the_definition(shape: tuple[int, int], largest: in
 def test_it_serves_a_group_of_arrays_in_a_compiled_loop():
     """Five steps for the model beside plain descent for the objective: as each alone."""
     model, objective = make_optimizer("soap", learning_rate=0.1, largest=3.0), make_optimizer("sgd", learning_rate=1.0)
-    both = by_group({"model": model, "objective": objective}).transform
+    both = by_group({"model": model, "objective": objective})
     given = (jnp.asarray(gradients(1)[0]), jnp.array(2.0))
 
     def body(_: int, carry: tuple) -> tuple:

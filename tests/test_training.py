@@ -1,5 +1,7 @@
 """The loop: budgets, resuming, ways back from bad steps, and what is evaluated."""
 
+import re
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -7,9 +9,12 @@ import numpy as np
 import optax
 import pytest
 
+from latens.data import Preparation
 from latens.errors import DivergedError
 from latens.objectives import ELBO
 from latens.training import Budget
+from latens.training.rows import pad_rows
+from latens.training.step import make_program
 from training_fixtures import assert_same_bits, leaves, make_data, make_model, run, stage
 
 
@@ -141,3 +146,30 @@ def test_half_the_learning_rate_is_tried_once():
             callbacks=[lambda e: factors.append(e.record["learning_rate_factor"]) if e.kind == "bad-chunk" else None],
         )
     assert factors == [1.0, 0.5]
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="what XLA does on a CPU")
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"name": "adam", "clip_value": 5.0},
+        {"name": "rmsprop"},
+        {"name": "adamw", "schedule": "schedule-free", "b1": 0.0, "weight_decay": 0.1},
+    ],
+    ids=lambda options: options["name"],
+)
+def test_a_compiled_step_copies_no_weights(options):
+    """Weights and the optimiser's arrays are moved where they lie: they are copied at the loop's start alone."""
+    one, data = stage(Budget(steps=3), **options), make_data()
+    program = make_program(make_model(), one.objective, one.optimizer, Preparation())
+    rows = pad_rows(data, np.arange(48), 3, 16)
+    state = program.init(jax.random.key(0))
+    lowered = program.chunk.lower(state, rows, jnp.asarray(3), jnp.asarray(np.inf))
+    loop, entry = lowered.compile().as_text().split("ENTRY ")
+    shapes = {leaf.shape for leaf in leaves(state.trainable) if leaf.ndim == 2}
+    assert shapes == {(6, 8), (8, 4), (2, 8), (8, 6)}
+    for rows, columns in shapes:
+        assert f"f32[{rows},{columns}]" in loop
+        copies = re.compile(rf" = f32\[{rows},{columns}\]\S* copy\(")
+        assert copies.search(entry) is not None
+        assert copies.search(loop) is None

@@ -32,7 +32,8 @@ from latens.data import Dataset, load
 from latens.evaluation import active_units, encode, importance_sampling
 from latens.experiment import Experiment, prepare
 from latens.recipes import get_recipe
-from latens.training import Budget, Optimizer, Settings, Stage, fit
+from latens.training import Budget, Optimizer, Settings, Stage, fit, from_optax
+from latens.training.adam import adam
 
 _ORDER = (("vae", 1), ("vae", 5), ("vae", 50), ("iwae", 5), ("iwae", 50))
 _NUMBERS = {1: (86.76, 86.47, 86.35, 85.54, 84.78), 2: (85.33, 85.01, 84.78, 83.89, 82.90)}
@@ -71,7 +72,7 @@ def optimizer(preset: Preset) -> Optimizer:
     """Adam with the paper's eight rates (times `rate`), each for its part of the steps."""
     ends = {max(1, int(part * preset.steps)): RATES[i + 1] / RATES[i] for i, part in enumerate(PARTS[:-1])}
     rates = optax.piecewise_constant_schedule(preset.rate * RATES[0], ends)
-    return Optimizer(optax.adam(rates, eps=preset.epsilon))
+    return from_optax(adam(rates, eps=preset.epsilon))
 
 
 def experiment_of(layers: int, bound: str, k: int, seed: int, data: Dataset) -> Experiment:

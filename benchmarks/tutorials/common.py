@@ -53,6 +53,7 @@ def options(text: str | None, *, epochs: int | None = 10) -> argparse.ArgumentPa
     if epochs is not None:
         parser.add_argument("--epochs", type=int, default=epochs)
         parser.add_argument("--threads", type=int, default=2)
+        parser.add_argument("--given", help="folder with initial weights, orders of rows and noise to use")
     return parser
 
 

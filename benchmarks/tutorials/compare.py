@@ -1,10 +1,12 @@
 """Each tutorial's recipe against its program in plain PyTorch: the test objective after every epoch.
 
-    python benchmarks/tutorials/compare.py --data MNIST --torch-python PYTHON [--epochs 10] [--seeds 3] [--json]
+    python benchmarks/tutorials/compare.py --data MNIST --torch-python PYTHON [--epochs 10] [--seeds 3] [--paired]
 
 Both train on all 60,000 rows and are measured on the 10,000 test images after every epoch (one draw, nats per image).
-Printed: the relative differences of the means over seeds with their standard errors (from the spread over seeds of
-both), and the largest. `--torch-python` is the interpreter that has PyTorch.
+Printed: the relative differences of the means over seeds with their standard errors (from the spread over seeds), and
+the largest. `--paired` gives the program the initial weights, the rows of every step and the noise that latens has, so
+that what differs is the programs and no longer the luck of a seed (standard errors are then of the pairs' differences).
+`--torch-python` is the interpreter that has PyTorch.
 """
 
 import argparse
@@ -12,8 +14,13 @@ import json
 import math
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from statistics import mean, stdev
+
+import jax
+import jax.numpy as jnp
+import numpy as np
 
 from latens.config import override
 from latens.data import load
@@ -40,8 +47,49 @@ def ours(name: str, data, epochs: int, seed: int) -> list[float]:
     return [-record[monitor] for record in result.history]
 
 
-def theirs(name: str, python: str, data: str, epochs: int, seed: int) -> list[float]:
+def write_draws(name: str, data, epochs: int, seed: int, folder: Path) -> None:
+    """Initial weights, orders of rows and noise of the recipe's run, as the programs read them."""
+    settings = {"data.validation": "test", "training.epochs": epochs, "training.steps": None, "training.seed": seed}
+    experiment = prepare(override(get_recipe(name).config, settings), data)
+    model, size = experiment.new_model(), experiment.settings.batch_size
+    layers = [layer for network in (model.encoder, model.decoder) for layer in network.network.layers]
+    arrays = {f"weight {i}": np.asarray(layer.weight) for i, layer in enumerate(layers)}
+    np.savez(
+        folder / "weights.npz", **arrays, **{f"bias {i}": np.asarray(layer.bias) for i, layer in enumerate(layers)}
+    )
+    key = jax.random.fold_in(jax.random.key(seed), 0)
+    latent = layers[len(model.encoder.network.layers)].weight.shape[0]
+
+    @jax.jit
+    def noise(step: jax.Array, row_id: jax.Array) -> jax.Array:
+        draw_key = jax.random.split(jax.random.fold_in(key, step))[1]
+        own = jax.vmap(lambda i: jax.random.fold_in(jax.random.fold_in(draw_key, i), 0))(row_id)
+        return jax.vmap(lambda k: jax.random.normal(k, (latent,)))(own)
+
+    for epoch in range(epochs):
+        order = experiment.data.order(seed, epoch)
+        steps = experiment.settings.steps_per_epoch(len(order))
+        np.save(folder / f"order {epoch + 1}.npy", order)
+        if name == "mlq-autoencoder":
+            continue
+        drawn = []
+        for step in range(steps):
+            chosen = order[step * size : (step + 1) * size]
+            drawn.append(np.asarray(noise(jnp.asarray(epoch * steps + step), experiment.data.row_id[chosen])))
+        np.save(folder / f"noise {epoch + 1}.npy", np.stack(drawn))
+
+
+def theirs(name: str, python: str, folder: str, data, epochs: int, seed: int, paired: bool) -> list[float]:
     """The program's."""
+    if paired:
+        with tempfile.TemporaryDirectory() as given:
+            write_draws(name, data, epochs, seed, Path(given))
+            return run_program(name, python, folder, epochs, seed, "--given", given)
+    return run_program(name, python, folder, epochs, seed)
+
+
+def run_program(name: str, python: str, data: str, epochs: int, seed: int, *further: str) -> list[float]:
+    """The test objective after every epoch, from the program's JSON."""
     command = [
         python,
         str(HERE / PROGRAMS[name]),
@@ -52,6 +100,7 @@ def theirs(name: str, python: str, data: str, epochs: int, seed: int) -> list[fl
         "--seed",
         str(seed),
         "--json",
+        *further,
     ]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     return [row["test_objective"] for row in json.loads(done.stdout)["epochs"]]
@@ -65,16 +114,21 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--paired", action="store_true", help="the same weights, rows and noise for both")
     arguments = parser.parse_args()
     data, results = load(arguments.data), []
     for name in arguments.tutorials.split(","):
         seeds = range(arguments.seeds)
         a = [ours(name, data, arguments.epochs, seed) for seed in seeds]
-        b = [theirs(name, arguments.torch_python, arguments.data, arguments.epochs, seed) for seed in seeds]
+        where = arguments.torch_python, arguments.data, data, arguments.epochs
+        b = [theirs(name, *where, seed, arguments.paired) for seed in seeds]
         pairs = [(mean(x), mean(y)) for x, y in zip(zip(*a), zip(*b))]
         spread = [[stdev(values) if len(values) > 1 else 0.0 for values in zip(*runs)] for runs in (a, b)]
         relative = [(x - y) / y for x, y in pairs]
-        errors = [math.hypot(*s) / math.sqrt(len(seeds)) / y for s, (_, y) in zip(zip(*spread), pairs)]
+        # Paired runs share their luck: what scatters is the difference, not each side by itself.
+        between = [stdev(x - y for x, y in zip(*sides)) if len(seeds) > 1 else 0.0 for sides in zip(zip(*a), zip(*b))]
+        scatter = between if arguments.paired else [math.hypot(*s) for s in zip(*spread)]
+        errors = [s / math.sqrt(len(seeds)) / y for s, (_, y) in zip(scatter, pairs)]
         results.append(
             {
                 "tutorial": name,

@@ -43,7 +43,7 @@ class FastForward(nn.Module):
         for layer in self.encoder:
             hidden = nn.functional.elu(self.dense(layer, hidden))
         mean, log_scale = self.dense(self.mean, hidden), self.dense(self.log_scale, hidden)
-        hidden = mean + torch.exp(log_scale) * torch.randn_like(mean)
+        hidden = mean + torch.exp(log_scale) * training.NOISE.like(mean)
         for layer in self.decoder[:-1]:
             hidden = nn.functional.elu(self.dense(layer, hidden))
         p = torch.sigmoid(self.dense(self.decoder[-1], hidden)).clamp(FLOOR, 1 - FLOOR)

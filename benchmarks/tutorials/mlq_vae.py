@@ -34,7 +34,7 @@ class MLQ(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         mean, raw = self.heads(torch.relu(self.encoder(x))).chunk(2, dim=1)
         scale = nn.functional.softplus(raw) + 1e-6
-        z = mean + scale * torch.randn_like(mean)
+        z = mean + scale * training.NOISE.like(mean)
         logits = self.logits(torch.relu(self.decoder(z)))
         return training.bernoulli_cost(logits, x) + training.kl_to_standard_normal(mean, torch.log(scale))
 

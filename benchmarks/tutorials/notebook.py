@@ -32,7 +32,7 @@ class Notebook(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         hidden = nn.functional.elu(self.encoder(x))
         mean, log_scale = self.mean(hidden), 0.5 * self.log_variance(hidden)
-        z = mean + torch.exp(log_scale) * torch.randn_like(mean)
+        z = mean + torch.exp(log_scale) * training.NOISE.like(mean)
         logits = self.logits(nn.functional.elu(self.decoder(z)))
         return training.bernoulli_cost(logits, x) + training.kl_to_standard_normal(mean, log_scale)
 

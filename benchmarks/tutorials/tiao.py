@@ -38,7 +38,7 @@ class Tiao(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         hidden = torch.relu(self.encoder(x))
         mean, log_scale = self.mean(hidden), 0.5 * self.log_variance(hidden)
-        z = mean + torch.exp(log_scale) * torch.randn_like(mean)
+        z = mean + torch.exp(log_scale) * training.NOISE.like(mean)
         p = torch.sigmoid(self.pixels(torch.relu(self.decoder(z)))).clamp(FLOOR, 1 - FLOOR)
         # Keras turns the clipped probability back into a logit before its cross-entropy.
         logits = torch.log(p) - torch.log1p(-p)

@@ -2,14 +2,47 @@
 
 import argparse
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 import common
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 Prepare = Callable[[Tensor], Tensor]
+
+
+class Noise:
+    """Standard normal draws: fresh ones, or while training those of a file, one step's after the other's."""
+
+    given: Iterator[np.ndarray] | None = None
+
+    def like(self, array: Tensor) -> Tensor:
+        return torch.randn_like(array) if self.given is None else torch.from_numpy(next(self.given))
+
+
+NOISE = Noise()
+
+
+def take_weights(model: nn.Module, path: Path) -> None:
+    """Set every dense layer, in the order of definition, from arrays "weight 0" (in, out), "bias 0", "weight 1", ...
+
+    An array with more columns than a layer has outputs serves the next layers too: heads that lie side by side.
+    """
+    arrays = np.load(path)
+    pairs = [(arrays[f"weight {i}"], arrays[f"bias {i}"]) for i in range(len(arrays.files) // 2)]
+    with torch.no_grad():
+        for layer in (module for module in model.modules() if isinstance(module, nn.Linear)):
+            weight, bias = pairs.pop(0)
+            n = layer.out_features
+            layer.weight.copy_(torch.from_numpy(weight[:, :n].T.copy()))
+            layer.bias.copy_(torch.from_numpy(bias[:n].copy()))
+            if weight.shape[1] > n:
+                pairs.insert(0, (weight[:, n:], bias[n:]))
+    if pairs:
+        raise SystemExit(f"{path}: {len(pairs)} layers are left over")
 
 
 def grey(pixels: Tensor) -> Tensor:
@@ -86,15 +119,23 @@ def train(
     """Train `model` (rows -> cost per row in nats) for `arguments.epochs`, telling the test objective after each.
 
     `reduce` says what is differentiated, the batch's "mean" or "sum"; `clip` bounds every entry of the gradient;
-    `penalty` is added to the reduced cost. The time for rows/s is that of training alone.
+    `penalty` is added to the reduced cost. The time for rows/s is that of training alone. With `arguments.given` the
+    initial weights, every epoch's rows and every step's noise come from that folder, as `compare.py --paired` makes it.
     """
     data = common.load_mnist(arguments.data)
     rows = torch.from_numpy(data["x_train"].copy())[: arguments.rows]
     test = torch.from_numpy(data["x_test"].copy())
+    given = None if arguments.given is None else Path(arguments.given)
+    if given is not None:
+        take_weights(model, given / "weights.npz")
     epochs, steps = [], 0
     for epoch in range(1, arguments.epochs + 1):
         began, seen = time.perf_counter(), 0
-        order = torch.randperm(len(rows))
+        if given is None:
+            order = torch.randperm(len(rows))
+        else:
+            order = torch.from_numpy(np.load(given / f"order {epoch}.npy"))
+            NOISE.given = iter(np.load(given / f"noise {epoch}.npy", mmap_mode="c"))
         for chosen in order.split(batch):
             if drop_last and len(chosen) < batch:
                 continue
@@ -109,6 +150,7 @@ def train(
             optimizer.step()
             steps, seen = steps + 1, seen + len(chosen)
         speed = seen / (time.perf_counter() - began)
+        NOISE.given = None
         value = evaluate(model, test, prepare)
         epochs.append({"epoch": epoch, "steps": steps, "test_objective": value, "rows_per_second": round(speed, 1)})
         common.say(arguments, f"epoch {epoch}: test objective {value:.3f} nats per image, {speed:,.0f} rows/s")

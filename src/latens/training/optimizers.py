@@ -1,16 +1,17 @@
-"""Optimisers by name, learning-rate schedules and clipping, as one transform and one rule for evaluation."""
+"""Optimisers by name, with learning-rate schedules and clipping."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import optax
-from optax import contrib
 
 from latens.errors import ConfigError, nearest
 from latens.shapes import PyTree
+from latens.training.adam import adam, adamw
+from latens.training.optimizer import Optimizer, from_optax
+from latens.training.schedule_free import schedule_free
 from latens.training.soap import soap
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
@@ -18,9 +19,7 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     for name in [
         "adabelief",
         "adagrad",
-        "adam",
         "adamax",
-        "adamw",
         "amsgrad",
         "lamb",
         "lion",
@@ -32,20 +31,8 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
         "sgd",
         "yogi",
     ]
-} | {"soap": soap}
+} | {"adam": adam, "adamw": adamw, "soap": soap}
 """The names that a configuration may use, each with its own constants unless `options` say otherwise."""
-
-
-class Optimizer(NamedTuple):
-    """What is stepped, and what of it is evaluated and saved.
-
-    `evaluate(opt_state, params)` gives the parameters to measure; it differs from `params` for averaging methods.
-    """
-
-    transform: optax.GradientTransformation
-    evaluate: Callable[[Any, PyTree], PyTree] = lambda opt_state, params: params
-    damp: Callable[[Any, Any, Any], Any] = lambda old, new, factor: new
-    """Given the optimiser's state before and after a step whose updates are multiplied by a factor: its state then."""
 
 
 def make_optimizer(
@@ -91,68 +78,8 @@ def make_optimizer(
         raise ConfigError(f"{name} does not take these options: {error}", where="optimizer.options") from None
     clips = [] if clip_value is None else [optax.clip(clip_value)]
     clips += [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
-    if schedule != "schedule-free":
-        return Optimizer(optax.chain(*clips, inner))
-    averaged = contrib.schedule_free(inner, rate, b1=0.9)  # pyright: ignore[reportArgumentType]
-    transform = optax.chain(*clips, averaged)
-
-    def evaluate(opt_state: Any, params: PyTree) -> PyTree:
-        return contrib.schedule_free_eval_params(opt_state[-1], params)
-
-    def damp(old: Any, new: Any, factor: Any) -> Any:
-        # The sequence z moves by the same share as the parameters, so that the average between them stays one.
-        z = jax.tree.map(lambda a, b: a + factor * (b - a), old[-1].z, new[-1].z)
-        return (*new[:-1], new[-1]._replace(z=z))
-
-    return Optimizer(transform, evaluate, damp)
-
-
-def resting() -> Optimizer:
-    """An optimiser that moves nothing: a group held as it is."""
-    return Optimizer(optax.set_to_zero())
-
-
-def beside_model(params: tuple[PyTree, PyTree]) -> PyTree:
-    """The labels "model" and "objective": critics, multipliers and learned baselines belong to the objective."""
-    model, objective = params
-    return jax.tree.map(lambda _: "model", model), jax.tree.map(lambda _: "objective", objective)
-
-
-def by_group(groups: dict[str, Optimizer], labels: Callable[[Any], PyTree] = beside_model) -> Optimizer:
-    """One optimiser for each group of arrays: its own rate, its own clipping by its own norm, its own average.
-
-    **Arguments:** `groups` name -> optimiser; `labels(params)` the name of the group of every array, in the tree of
-    the parameters. Like `optax.partition`, whose masked leaves an average cannot be evaluated through.
-
-    >>> both = by_group({"model": make_optimizer("sgd", learning_rate=1.0),
-    ...                  "objective": make_optimizer("sgd", learning_rate=0.1)})
-    >>> params = (jnp.array(0.0), jnp.array(0.0))
-    >>> updates, _ = both.transform.update((jnp.array(1.0), jnp.array(1.0)), both.transform.init(params), params)
-    >>> [round(float(update), 3) for update in updates]
-    [-1.0, -0.1]
-    """
-
-    def split(tree: PyTree, params: PyTree) -> dict[str, PyTree]:
-        named = labels(params)
-        return {name: eqx.filter(tree, jax.tree.map(lambda label, n=name: label == n, named)) for name in groups}
-
-    def init(params: PyTree) -> dict[str, Any]:
-        parts = split(params, params)
-        return {name: group.transform.init(parts[name]) for name, group in groups.items()}
-
-    def update(updates: Any, state: Any, params: Any = None) -> tuple[PyTree, dict[str, Any]]:
-        parts, given = split(params, params), split(updates, params)
-        done = {n: group.transform.update(given[n], state[n], parts[n]) for n, group in groups.items()}
-        return eqx.combine(*(part for part, _ in done.values())), {n: after for n, (_, after) in done.items()}
-
-    def evaluate(state: dict[str, Any], params: PyTree) -> PyTree:
-        parts = split(params, params)
-        return eqx.combine(*(group.evaluate(state[name], parts[name]) for name, group in groups.items()))
-
-    def damp(old: dict[str, Any], new: dict[str, Any], factor: Any) -> dict[str, Any]:
-        return {name: group.damp(old[name], new[name], factor) for name, group in groups.items()}
-
-    return Optimizer(optax.GradientTransformation(init, update), evaluate, damp)
+    optimizer = from_optax(optax.chain(*clips, inner))
+    return schedule_free(optimizer, rate) if schedule == "schedule-free" else optimizer
 
 
 def _weights_only(params: PyTree) -> PyTree:

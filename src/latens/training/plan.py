@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 from latens.data import Dataset
 from latens.objectives import AbstractObjective
 from latens.shapes import PyTree
-from latens.training.optimizers import Optimizer
+from latens.training.optimizer import Optimizer
 from latens.training.step import TrainState
 
 

@@ -12,7 +12,7 @@ from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
 from latens.objectives import AbstractObjective
 from latens.shapes import Array, Bool, Float, Int, Key, PyTree
-from latens.training.optimizers import Optimizer
+from latens.training.optimizer import Optimizer
 from latens.trees import partition_trainable
 
 
@@ -71,7 +71,7 @@ def make_program(
 
     def init(key: Key) -> TrainState:
         # One program for all of it: array by array they would be compiled one by one.
-        opt_state = jax.jit(optimizer.transform.init)(trainable)
+        opt_state = jax.jit(optimizer.init)(trainable)
         return TrainState(trainable, fixed, opt_state, key, jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32))
 
     def ready(state: TrainState, batch: Batch) -> tuple[Batch, Key]:
@@ -88,9 +88,8 @@ def make_program(
         prepared, draw_key = ready(state, batch)
         of_trainable = jax.value_and_grad(lambda trainable: loss_of(trainable, state, prepared, draw_key), has_aux=True)
         (loss, (metrics, aux)), gradients = of_trainable(state.trainable)
-        updates, opt_state = optimizer.transform.update(gradients, state.opt_state, state.trainable)
-        updates = jax.tree.map(lambda u: u * state.learning_rate_factor, updates)
-        opt_state = optimizer.damp(state.opt_state, opt_state, state.learning_rate_factor)
+        factor = once_known(gradients, state.learning_rate_factor)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.trainable, factor)
         trainable, fixed = optax.apply_updates(state.trainable, updates), state.fixed
         if moves:
             fixed = moved(trainable, fixed, aux, key=jax.random.fold_in(draw_key, 0xAF7E), step=state.step)
@@ -189,6 +188,18 @@ def make_program(
         return jax.lax.fori_loop(0, count, body, start)
 
     return Program(init, chunk, guarded_chunk, evaluate, averaged, static)
+
+
+def once_known(tree: PyTree, number: Array) -> Array:
+    """`number`, which to the compiler is known only after every array of `tree`.
+
+    A layer's gradient needs the weights of the layers above it, so an update that waits for all gradients comes after
+    the last use of every weight, and is written in its place: without this XLA copies the weights in each step.
+    """
+    firsts = [jnp.ravel(leaf)[0].astype(jnp.float32) for leaf in jax.tree.leaves(tree) if leaf.size]
+    bits = jax.lax.bitcast_convert_type(jnp.asarray(sum(firsts), jnp.float32), jnp.int32)
+    # The smaller of 0 and a last bit is 0; XLA does not know this, the compiler after it does.
+    return number + jnp.minimum(bits & 1, 0).astype(number.dtype)
 
 
 def all_finite(tree: PyTree) -> Bool[Array, ""]:

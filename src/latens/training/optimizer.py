@@ -1,0 +1,77 @@
+"""What an optimiser is here: three functions; and several as one, each for its group of arrays."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import optax
+
+from latens.shapes import PyTree
+
+
+class Optimizer(NamedTuple):
+    """What is stepped, and what of it is evaluated and saved.
+
+    `init(params)` gives a state; `update(gradients, state, params, factor=1.0)` the updates to add and the next state,
+    where `factor` multiplies the learning rate; `evaluate(state, params)` the parameters to measure, which differ from
+    `params` for averaging methods.
+    """
+
+    init: Callable[[PyTree], Any]
+    update: Callable[..., tuple[PyTree, Any]]
+    evaluate: Callable[[Any, PyTree], PyTree] = lambda state, params: params
+
+
+def from_optax(transform: optax.GradientTransformation) -> Optimizer:
+    """An optax transformation whose updates are multiplied by the factor."""
+
+    def update(gradients: PyTree, state: Any, params: PyTree = None, factor: Any = 1.0) -> tuple[PyTree, Any]:
+        updates, state = transform.update(gradients, state, params)
+        return jax.tree.map(lambda u: u * factor, updates), state
+
+    return Optimizer(transform.init, update)
+
+
+def resting() -> Optimizer:
+    """An optimiser that moves nothing: a group held as it is."""
+    return from_optax(optax.set_to_zero())
+
+
+def beside_model(params: tuple[PyTree, PyTree]) -> PyTree:
+    """The labels "model" and "objective": critics, multipliers and learned baselines belong to the objective."""
+    model, objective = params
+    return jax.tree.map(lambda _: "model", model), jax.tree.map(lambda _: "objective", objective)
+
+
+def by_group(groups: dict[str, Optimizer], labels: Callable[[Any], PyTree] = beside_model) -> Optimizer:
+    """One optimiser for each group of arrays: its own rate, its own clipping by its own norm, its own average.
+
+    **Arguments:** `groups` name -> optimiser; `labels(params)` the name of the group of every array, in the tree of
+    the parameters. Like `optax.partition`, whose masked leaves an average cannot be evaluated through.
+
+    >>> both = by_group({"model": from_optax(optax.sgd(1.0)), "objective": from_optax(optax.sgd(0.1))})
+    >>> params, gradients = (0.0, 0.0), (1.0, 1.0)
+    >>> updates, _ = both.update(gradients, both.init(params), params)
+    >>> [round(float(update), 3) for update in updates]
+    [-1.0, -0.1]
+    """
+
+    def split(tree: PyTree, params: PyTree) -> dict[str, PyTree]:
+        named = labels(params)
+        return {name: eqx.filter(tree, jax.tree.map(lambda label, n=name: label == n, named)) for name in groups}
+
+    def init(params: PyTree) -> dict[str, Any]:
+        parts = split(params, params)
+        return {name: group.init(parts[name]) for name, group in groups.items()}
+
+    def update(gradients: PyTree, state: dict[str, Any], params: PyTree, factor: Any = 1.0) -> tuple[PyTree, Any]:
+        parts, given = split(params, params), split(gradients, params)
+        done = {n: group.update(given[n], state[n], parts[n], factor) for n, group in groups.items()}
+        return eqx.combine(*(part for part, _ in done.values())), {n: after for n, (_, after) in done.items()}
+
+    def evaluate(state: dict[str, Any], params: PyTree) -> PyTree:
+        parts = split(params, params)
+        return eqx.combine(*(group.evaluate(state[name], parts[name]) for name, group in groups.items()))
+
+    return Optimizer(init, update, evaluate)
