@@ -19,7 +19,6 @@ from pathlib import Path
 from statistics import mean, stdev
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from latens.config import override
@@ -57,26 +56,27 @@ def write_draws(name: str, data, epochs: int, seed: int, folder: Path) -> None:
     np.savez(
         folder / "weights.npz", **arrays, **{f"bias {i}": np.asarray(layer.bias) for i, layer in enumerate(layers)}
     )
-    key = jax.random.fold_in(jax.random.key(seed), 0)
-    latent = layers[len(model.encoder.network.layers)].weight.shape[0]
+    latent = model.decoder.network.layers[0].weight.shape[0]
 
     @jax.jit
-    def noise(step: jax.Array, row_id: jax.Array) -> jax.Array:
-        draw_key = jax.random.split(jax.random.fold_in(key, step))[1]
-        own = jax.vmap(lambda i: jax.random.fold_in(jax.random.fold_in(draw_key, i), 0))(row_id)
+    def noise(key: jax.Array, row_id: jax.Array) -> jax.Array:
+        """What `draw` gives these rows, whose posteriors are Normal."""
+        own = jax.vmap(lambda i: jax.random.fold_in(jax.random.fold_in(jax.random.split(key)[1], i), 0))(row_id)
         return jax.vmap(lambda k: jax.random.normal(k, (latent,)))(own)
 
+    root = jax.random.key(seed)
+    rows = experiment.data.row_id
+    fixed = jax.random.fold_in(root, 0x7A11DA7E)
+    np.save(folder / "test noise.npy", noise(fixed, rows[experiment.data.subset("validation")]))
     for epoch in range(epochs):
         order = experiment.data.order(seed, epoch)
         steps = experiment.settings.steps_per_epoch(len(order))
         np.save(folder / f"order {epoch + 1}.npy", order)
-        if name == "mlq-autoencoder":
-            continue
         drawn = []
         for step in range(steps):
-            chosen = order[step * size : (step + 1) * size]
-            drawn.append(np.asarray(noise(jnp.asarray(epoch * steps + step), experiment.data.row_id[chosen])))
-        np.save(folder / f"noise {epoch + 1}.npy", np.stack(drawn))
+            key = jax.random.fold_in(jax.random.fold_in(root, 0), epoch * steps + step)
+            drawn.append(np.asarray(noise(key, rows[order[step * size : (step + 1) * size]])))
+        np.save(folder / f"noise {epoch + 1}.npy", np.concatenate(drawn))
 
 
 def theirs(name: str, python: str, folder: str, data, epochs: int, seed: int, paired: bool) -> list[float]:

@@ -2,7 +2,7 @@
 
 import argparse
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,19 @@ Prepare = Callable[[Tensor], Tensor]
 
 
 class Noise:
-    """Standard normal draws: fresh ones, or while training those of a file, one step's after the other's."""
+    """Standard normal draws: fresh ones, or those of a file (rows, latent units) from its first row on."""
 
-    given: Iterator[np.ndarray] | None = None
+    given: np.ndarray | None = None
+    used: int = 0
+
+    def read(self, path: Path) -> None:
+        self.given, self.used = np.load(path, mmap_mode="c"), 0
 
     def like(self, array: Tensor) -> Tensor:
-        return torch.randn_like(array) if self.given is None else torch.from_numpy(next(self.given))
+        if self.given is None:
+            return torch.randn_like(array)
+        start, self.used = self.used, self.used + len(array)
+        return torch.from_numpy(self.given[start : self.used])
 
 
 NOISE = Noise()
@@ -120,7 +127,7 @@ def train(
 
     `reduce` says what is differentiated, the batch's "mean" or "sum"; `clip` bounds every entry of the gradient;
     `penalty` is added to the reduced cost. The time for rows/s is that of training alone. With `arguments.given` the
-    initial weights, every epoch's rows and every step's noise come from that folder, as `compare.py --paired` makes it.
+    initial weights, every epoch's rows and all noise come from that folder, as `compare.py --paired` makes it.
     """
     data = common.load_mnist(arguments.data)
     rows = torch.from_numpy(data["x_train"].copy())[: arguments.rows]
@@ -135,7 +142,7 @@ def train(
             order = torch.randperm(len(rows))
         else:
             order = torch.from_numpy(np.load(given / f"order {epoch}.npy"))
-            NOISE.given = iter(np.load(given / f"noise {epoch}.npy", mmap_mode="c"))
+            NOISE.read(given / f"noise {epoch}.npy")
         for chosen in order.split(batch):
             if drop_last and len(chosen) < batch:
                 continue
@@ -150,7 +157,8 @@ def train(
             optimizer.step()
             steps, seen = steps + 1, seen + len(chosen)
         speed = seen / (time.perf_counter() - began)
-        NOISE.given = None
+        if given is not None:
+            NOISE.read(given / "test noise.npy")
         value = evaluate(model, test, prepare)
         epochs.append({"epoch": epoch, "steps": steps, "test_objective": value, "rows_per_second": round(speed, 1)})
         common.say(arguments, f"epoch {epoch}: test objective {value:.3f} nats per image, {speed:,.0f} rows/s")
