@@ -6,7 +6,7 @@ product. What helped, in CPU time on one core: writing the gradients of the ELU 
 outputs (5 % of a fast-forward step, 8-9 % of the small ones), and an update that waits for all gradients, so that
 XLA copies no weights (7 %, on two cores). What did not help by more than 3 % on any shape: one
 product for each head, one flat vector for Adam, other noise generators, noise drawn once per chunk, rows passed
-instead of gathered, unrolling, optax's Adam, transposed weights.
+instead of gathered, unrolling, transposed weights.
 
     python benchmarks/hand_written.py --shape fast-forward
 """

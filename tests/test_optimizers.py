@@ -76,7 +76,12 @@ def test_adam_is_the_papers(name, b1, b2):
     ours = trajectory(OPTIMIZERS[name](lambda step: 0.1 / (step + 1.0), **options), gradients)
     expected = adam_in_double(gradients, lambda step: 0.1 / (step + 1.0), **options)
     np.testing.assert_allclose(ours, expected, atol=2e-6)
-    expected = adam_in_double(gradients, lambda step: 0.1, weight_decay=1e-4 if name == "adamw" else 0.0)
+
+
+@pytest.mark.parametrize(("name", "decay"), [("adam", 0.0), ("adamw", 1e-4)])
+def test_adams_constants_are_the_papers(name, decay):
+    gradients = np.random.default_rng(0).normal(size=(30, 9)).astype(np.float32)
+    expected = adam_in_double(gradients, lambda step: 0.1, weight_decay=decay)
     np.testing.assert_allclose(trajectory(OPTIMIZERS[name](0.1), gradients), expected, atol=2e-6)
 
 
@@ -90,6 +95,21 @@ def test_schedule_free_adam_is_optaxs():
     )
 
 
+def test_a_schedule_free_average_weighs_a_step_by_the_square_of_its_rate():
+    """In a warm-up of four steps to 0.1: weights in ratios 1, 4, 9, 16, 16, ... (Defazio et al. 2024, section 4)."""
+    optimizer = make_optimizer("sgd", learning_rate=0.1, schedule="schedule-free", warmup_steps=4)
+    x = jnp.array(1.0)
+    state, z, mean, total = optimizer.init(x), 1.0, 1.0, 0.0
+    for step in range(7):
+        y, rate = float(x), 0.1 * min(1.0, (step + 1) / 4)
+        updates, state = optimizer.update(2.0 * x, state, x)
+        x = x + updates
+        z -= rate * 2.0 * y
+        total += rate**2
+        mean += rate**2 / total * (z - mean)
+        assert float(optimizer.evaluate(state, x)) == pytest.approx(mean, rel=1e-5)
+
+
 def test_decay_pulls_weights_and_not_biases():
     from latens.networks import Linear
 
@@ -98,6 +118,11 @@ def test_decay_pulls_weights_and_not_biases():
     zeros = jax.tree.map(jnp.zeros_like, layer)
     updates, _ = optimizer.update(zeros, optimizer.init(layer), layer)
     assert float(updates.weight[0, 0]) == pytest.approx(-0.05)
+    assert float(updates.bias[0]) == 0.0
+    # Without being asked for: AdamW decays by 1e-4.
+    optimizer = make_optimizer("adamw", learning_rate=0.1)
+    updates, _ = optimizer.update(zeros, optimizer.init(layer), layer)
+    assert float(updates.weight[0, 0]) == pytest.approx(-1e-5)
     assert float(updates.bias[0]) == 0.0
 
 
@@ -142,6 +167,7 @@ def test_clipping_by_value_and_norm():
         ({"name": "soap", "basis_every": 2.5}, "basis_every must be a whole number above 0"),
         ({"name": "soap", "largest": 0.0}, "largest must be a whole number above 0"),
         ({"name": "sgd", "beta": 3}, "does not take"),
+        ({"nesterov": True}, "It takes b1, b2, eps, eps_root."),
         ({"b1": 1.0}, "b1 must be at least 0 and below 1"),
         ({"name": "adamw", "b2": -0.1}, "b2 must be at least 0 and below 1"),
     ],

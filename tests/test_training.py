@@ -14,7 +14,7 @@ from latens.errors import DivergedError
 from latens.objectives import ELBO
 from latens.training import Budget
 from latens.training.rows import pad_rows
-from latens.training.step import make_program
+from latens.training.step import make_program, once_known
 from training_fixtures import assert_same_bits, leaves, make_data, make_model, run, stage
 
 
@@ -162,9 +162,9 @@ def test_a_compiled_step_copies_no_weights(options):
     """Weights and the optimiser's arrays are moved where they lie: they are copied at the loop's start alone."""
     one, data = stage(Budget(steps=3), **options), make_data()
     program = make_program(make_model(), one.objective, one.optimizer, Preparation())
-    rows = pad_rows(data, np.arange(48), 3, 16)
+    batches = pad_rows(data, np.arange(48), 3, 16)
     state = program.init(jax.random.key(0))
-    lowered = program.chunk.lower(state, rows, jnp.asarray(3), jnp.asarray(np.inf))
+    lowered = program.chunk.lower(state, batches, jnp.asarray(3), jnp.asarray(np.inf))
     loop, entry = lowered.compile().as_text().split("ENTRY ")
     shapes = {leaf.shape for leaf in leaves(state.trainable) if leaf.ndim == 2}
     assert shapes == {(6, 8), (8, 4), (2, 8), (8, 6)}
@@ -173,3 +173,24 @@ def test_a_compiled_step_copies_no_weights(options):
         copies = re.compile(rf" = f32\[{rows},{columns}\]\S* copy\(")
         assert copies.search(entry) is not None
         assert copies.search(loop) is None
+
+
+def test_a_factor_of_a_half_is_half_a_step():
+    one, data = stage(Budget(steps=1), name="sgd", learning_rate=0.1), make_data()
+    program = make_program(make_model(), one.objective, one.optimizer, Preparation())
+    start = program.init(jax.random.key(0))
+    batches, once, limit = pad_rows(data, np.arange(16), 1, 16), jnp.asarray(1), jnp.asarray(np.inf)
+    full, _ = program.chunk(start, batches, once, limit)
+    slow = eqx.tree_at(lambda s: s.learning_rate_factor, start, jnp.float32(0.5))
+    half, _ = program.chunk(slow, batches, once, limit)
+    for a, b, c in zip(leaves(start.trainable), leaves(full.trainable), leaves(half.trainable), strict=True):
+        assert np.abs(b - a).max() > 1e-5
+        np.testing.assert_allclose(c, a + 0.5 * (b - a), atol=1e-7)
+
+
+@pytest.mark.parametrize("entry", [1.5, -0.0, np.nan, np.inf, -np.inf])
+def test_a_number_that_waits_is_the_same_number(entry):
+    """Whatever it waits for: half a learning rate stays one beside gradients that are not finite, or empty, or none."""
+    gradients = {"weight": jnp.full((2, 3), entry), "none": jnp.zeros((0, 3)), "bias": jnp.array(-entry)}
+    assert float(jax.jit(once_known)(gradients, jnp.float32(0.5))) == 0.5
+    assert float(once_known({}, jnp.float32(0.5))) == 0.5

@@ -1,6 +1,7 @@
 """Each tutorial's recipe against its program in plain PyTorch: the test objective after every epoch.
 
     python benchmarks/tutorials/compare.py --data MNIST --torch-python PYTHON [--epochs 10] [--seeds 3] [--paired]
+        [--json]
 
 Both train on all 60,000 rows and are measured on the 10,000 test images after every epoch (one draw, nats per image).
 Printed: the relative differences of the means over seeds with their standard errors (from the spread over seeds), and
@@ -23,7 +24,7 @@ import numpy as np
 
 from latens.config import override
 from latens.data import load
-from latens.experiment import prepare, train
+from latens.experiment import Experiment, prepare, train
 from latens.recipes import get_recipe
 
 HERE = Path(__file__).parent
@@ -36,20 +37,24 @@ PROGRAMS = {
 }
 
 
-def ours(name: str, data, epochs: int, seed: int) -> list[float]:
-    """The recipe's test objective after every epoch."""
+def experiment_of(name: str, data, epochs: int, seed: int) -> Experiment:
+    """The recipe with its epochs and seed, measured on the test images, without pictures on the way."""
     settings = {"data.validation": "test", "training.epochs": epochs, "training.steps": None, "training.seed": seed}
     if name == "notebook":
         settings["training.plots_every"] = None
-    _, result = train(prepare(override(get_recipe(name).config, settings), data))
+    return prepare(override(get_recipe(name).config, settings), data)
+
+
+def ours(name: str, data, epochs: int, seed: int) -> list[float]:
+    """The recipe's test objective after every epoch."""
+    _, result = train(experiment_of(name, data, epochs, seed))
     monitor = "validation_log_likelihood" if name == "mlq-autoencoder" else "validation_elbo"
     return [-record[monitor] for record in result.history]
 
 
 def write_draws(name: str, data, epochs: int, seed: int, folder: Path) -> None:
     """Initial weights, orders of rows and noise of the recipe's run, as the programs read them."""
-    settings = {"data.validation": "test", "training.epochs": epochs, "training.steps": None, "training.seed": seed}
-    experiment = prepare(override(get_recipe(name).config, settings), data)
+    experiment = experiment_of(name, data, epochs, seed)
     model, size = experiment.new_model(), experiment.settings.batch_size
     layers = [layer for network in (model.encoder, model.decoder) for layer in network.network.layers]
     arrays = {f"weight {i}": np.asarray(layer.weight) for i, layer in enumerate(layers)}

@@ -42,6 +42,8 @@ def take_weights(model: nn.Module, path: Path) -> None:
     pairs = [(arrays[f"weight {i}"], arrays[f"bias {i}"]) for i in range(len(arrays.files) // 2)]
     with torch.no_grad():
         for layer in (module for module in model.modules() if isinstance(module, nn.Linear)):
+            if not pairs:
+                raise SystemExit(f"{path} has too few layers")
             weight, bias = pairs.pop(0)
             n = layer.out_features
             layer.weight.copy_(torch.from_numpy(weight[:, :n].T.copy()))

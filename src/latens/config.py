@@ -129,7 +129,7 @@ class CriticOptimizerConfig(Part, frozen=True):
 
 
 class OptimizerConfig(Part, frozen=True):
-    """An optimiser by name (optax's, or `soap`) with its `options`, a schedule, a warm-up and clipping of gradients."""
+    """An optimiser by name (ours or optax's) with its `options`, a schedule, a warm-up and clipping of gradients."""
 
     name: str = "adam"
     learning_rate: Positive = 1e-3

@@ -47,7 +47,7 @@ def scale_by_adam(b1: float, b2: float, eps: float, eps_root: float) -> optax.Gr
 
 
 def log(rate: Any) -> Any:
-    """In double precision where it can be: 1 - b is small."""
+    """log b, in double precision for a number: where b is near 1, 1 - b would lose its digits."""
     if not isinstance(rate, int | float):
         return jnp.log(rate)
     return math.log(rate) if rate else -math.inf

@@ -28,7 +28,7 @@ def from_optax(transform: optax.GradientTransformation) -> Optimizer:
 
     def update(gradients: PyTree, state: Any, params: PyTree = None, factor: Any = 1.0) -> tuple[PyTree, Any]:
         updates, state = transform.update(gradients, state, params)
-        return jax.tree.map(lambda u: u * factor, updates), state
+        return jax.tree.map(lambda u: (u * factor).astype(u.dtype), updates), state
 
     return Optimizer(transform.init, update)
 
@@ -51,7 +51,7 @@ def by_group(groups: dict[str, Optimizer], labels: Callable[[Any], PyTree] = bes
     the parameters. Like `optax.partition`, whose masked leaves an average cannot be evaluated through.
 
     >>> both = by_group({"model": from_optax(optax.sgd(1.0)), "objective": from_optax(optax.sgd(0.1))})
-    >>> params, gradients = (0.0, 0.0), (1.0, 1.0)
+    >>> params, gradients = (jax.numpy.zeros(()),) * 2, (jax.numpy.ones(()),) * 2
     >>> updates, _ = both.update(gradients, both.init(params), params)
     >>> [round(float(update), 3) for update in updates]
     [-1.0, -0.1]

@@ -1,5 +1,6 @@
 """Optimisers by name, with learning-rate schedules and clipping."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -48,7 +49,8 @@ def make_optimizer(
 ) -> Optimizer:
     r"""An optimiser from names and numbers.
 
-    **Arguments:** `name` of an optax optimiser, or `soap`, with its own `options` (`b1`, `weight_decay`, `decay`, ...);
+    **Arguments:** `name` of an optax optimiser (Adam and AdamW are our own), or `soap`, with its own `options` (`b1`,
+    `weight_decay`, `decay`, ...);
     `schedule` "constant", "cosine" (to 0 at `total_steps`) or "schedule-free" (Defazio et al. 2024, on top of the
     named optimiser, which should have no momentum of its own); a linear warm-up over `warmup_steps` goes before each;
     gradients are clipped by value, then by global norm; weight decay acts
@@ -70,12 +72,14 @@ def make_optimizer(
             fix="A shorter warm-up (optimizer.warmup_steps) or a longer budget.",
         )
     rate = _rate(learning_rate, schedule, warmup_steps, total_steps)
-    if options.get("weight_decay"):
-        options["mask"] = _weights_only
+    takes = [taken for taken in inspect.signature(OPTIMIZERS[name]).parameters if taken != "learning_rate"]
+    if "mask" in takes:
+        options.setdefault("mask", _weights_only)
     try:
         inner = OPTIMIZERS[name](rate, **options)
     except TypeError as error:
-        raise ConfigError(f"{name} does not take these options: {error}", where="optimizer.options") from None
+        what = f"{name} does not take these options: {error}"
+        raise ConfigError(what, where="optimizer.options", fix=f"It takes {', '.join(takes)}.") from None
     clips = [] if clip_value is None else [optax.clip(clip_value)]
     clips += [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
     optimizer = from_optax(optax.chain(*clips, inner))

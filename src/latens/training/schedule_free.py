@@ -24,8 +24,8 @@ def schedule_free(inner: Optimizer, learning_rate: float | Callable[[Any], Any],
     r"""Steps a sequence z, takes gradients at $y = (1 - \beta) z + \beta x$, evaluates the average x of the z.
 
     $z' = z + \Delta$, $x' = (1 - c) x + c z'$ with $\Delta$ the inner optimiser's step at y, and $c$ the share of this
-    step among the weights so far, each the square of the largest rate up to then. Defazio et al. (2024), arXiv
-    2405.15682. Trained and given are the y; x is never stored. Written here as
+    step among the weights so far, each the square of the largest rate that was stepped with up to then.
+    Defazio et al. (2024), arXiv 2405.15682. Trained and given are the y; x is never stored. Written here as
     $y' = y + c (z' - y) + (1 - \beta)(1 - c) \Delta$, which is the same: no old z is needed beside the new one, so each
     sequence is moved where it lies, and nothing is divided by $\beta$ and multiplied again.
     """

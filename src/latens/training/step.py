@@ -194,8 +194,11 @@ def once_known(tree: PyTree, number: Array) -> Array:
     """`number`, which to the compiler is known only after every array of `tree`.
 
     A layer's gradient needs the weights of the layers above it, so an update that waits for all gradients comes after
-    the last use of every weight, and is written in its place: without this XLA copies the weights in each step.
+    the last use of every weight, and is written in its place: without this XLA copies the weights in each step. Where
+    gradients are better used up as they come, on an accelerator, nothing is made to wait.
     """
+    if jax.default_backend() != "cpu":
+        return number
     firsts = [jnp.ravel(leaf)[0].astype(jnp.float32) for leaf in jax.tree.leaves(tree) if leaf.size]
     bits = jax.lax.bitcast_convert_type(jnp.asarray(sum(firsts), jnp.float32), jnp.int32)
     # The smaller of 0 and a last bit is 0; XLA does not know this, the compiler after it does.
