@@ -214,10 +214,10 @@ def test_the_command_completes_a_table(latens: Callable[..., Result], tmp_path: 
     values = np.array([[float(cell) for cell in line.split(",")] for line in found])
     assert np.array_equal(values[~hidden], rows[~hidden])
     assert latens("impute", run, table, "--out", tmp_path / "f.npz", "--num-samples", 50, "--draws", 3).code == 0
-    archive = np.load(tmp_path / "f.npz")
-    assert np.array_equal(archive["mask"], ~hidden)
-    assert archive["draws"].shape == (200, 3, 3)
-    np.testing.assert_allclose(archive["x"], values, rtol=1e-5)  # another program: other last bits
+    with np.load(tmp_path / "f.npz") as archive:
+        assert np.array_equal(archive["mask"], ~hidden)
+        assert archive["draws"].shape == (200, 3, 3)
+        np.testing.assert_allclose(archive["x"], values, rtol=1e-5)  # another program: other last bits
     assert latens("impute", run, table, "--out", tmp_path / "f.csv", "--draws", 3).code == 2
     assert latens("impute", run, table, "--dry-run", "--out", tmp_path / "no.csv").code == 0
     assert not (tmp_path / "no.csv").exists()

@@ -79,7 +79,8 @@ def make_optimizer(
         inner = OPTIMIZERS[name](rate, **options)
     except TypeError as error:
         what = f"{name} does not take these options: {error}"
-        raise ConfigError(what, where="optimizer.options", fix=f"It takes {', '.join(takes)}.") from None
+        named = [taken for taken in takes if taken != "mask"]
+        raise ConfigError(what, where="optimizer.options", fix=f"It takes {', '.join(named)}.") from None
     clips = [] if clip_value is None else [optax.clip(clip_value)]
     clips += [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
     optimizer = from_optax(optax.chain(*clips, inner))
