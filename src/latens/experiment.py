@@ -16,6 +16,7 @@ from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, prepare_batch
 from latens.data.labels import keep_labels, require_labels
 from latens.errors import ConfigError, DataError
+from latens.forks import check_process
 from latens.recipes import Recipe, recipe_of
 from latens.recipes.base import Size
 from latens.recipes.idle import refuse_idle
@@ -85,6 +86,7 @@ class Experiment:
 
 def prepare(config: Config, data: Dataset) -> Experiment:
     """Resolve a configuration on data. **Raises:** DataError, ConfigError with the remedy."""
+    check_process()
     recipe = recipe_of(config)
     data = as_labelled(config, as_split(config, data))
     if not len(data.subset("train")):

@@ -15,6 +15,7 @@ from latens.errors import ConfigError, nearest
 from latens.evaluation import Estimate, log_marginal
 from latens.evaluation.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
 from latens.evaluation.refit import fit_codes, fit_flow, fit_second_stage
+from latens.forks import check_process
 from latens.models import Downwards, LatentModel, Upwards
 from latens.recipes import recipe_of
 from latens.recipes.posteriors import posterior_of
@@ -144,6 +145,7 @@ def refit_prior(
     **Raises:** ConfigError for a model no recipe builds, and for a prior that is none of its latents. `trained` stays
     as it was.
     """
+    check_process()
     config = trained.config
     if kind not in KINDS:
         raise ConfigError(f"{kind!r} is no prior to fit.", where="prior", fix=nearest(kind, KINDS))

@@ -16,6 +16,7 @@ from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch, as_batch
 from latens.data.labels import require_labels
 from latens.errors import ConfigError, DataError, LatensError, ModelFileError, UsageError, nearest
+from latens.forks import check_process
 from latens.recipes import recipe_of
 from latens.safefile import pack_chunks, read, unpack
 from latens.storage import arrays_to_tree, tree_to_arrays
@@ -49,6 +50,7 @@ class TrainedModel:
 
         **Raises:** DataError where their shape is not the model's, or a label that it reads is missing.
         """
+        check_process()
         if isinstance(data, Dataset):
             batch = data.rows(np.arange(len(data)) if positions is None else positions)
         else:
@@ -162,6 +164,7 @@ class TrainedModel:
 
     @classmethod
     def _from(cls, arrays: dict[str, np.ndarray], metadata: dict[str, Any], into: Any, where: str) -> "TrainedModel":
+        check_process()
         found = metadata.get("format")
         if type(found) is not int or found != FORMAT:
             newer = type(found) is int and found > FORMAT

@@ -15,6 +15,7 @@ from latens.estimators.autoencoder import Autoencoder, Network
 from latens.estimators.base import as_dataset, check_count, seed_of
 from latens.estimators.labels import classes_of, codes_of
 from latens.evaluation import Estimate
+from latens.forks import check_process
 from latens.recipes import RECIPES
 from latens.refit import refit_prior
 from latens.shapes import Key
@@ -220,6 +221,7 @@ class VAE(Autoencoder):
 
     def _sampling_key(self, random_state: Any) -> Key:
         """The same for the same `random_state` (the estimator's, where none is given)."""
+        check_process()
         chosen = self.random_state if random_state is None else random_state
         return jax.random.fold_in(jax.random.key(seed_of(chosen)), 0x5A3B)
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
+from latens.forks import check_process
 from latens.shapes import Key, PyTree
 
 BATCH_SIZES = (16, 128, 500)
@@ -69,6 +70,7 @@ def map_rows(
     The model is switched to inference (no dropout). Every row's randomness comes from its id, so the result does not
     depend on order or chunking, up to rounding.
     """
+    check_process()
     model, size = eqx.nn.inference_mode(model), batch_size or _usual_size(batch)
     double = jnp.result_type(float) == np.float64  # a setting of this thread that others do not see
 

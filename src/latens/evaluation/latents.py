@@ -12,6 +12,7 @@ from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.distributions import DiagonalNormal, has_closed_form, kl_terms
 from latens.evaluation.batched import map_rows
+from latens.forks import check_process
 from latens.models import as_code, mean_code
 from latens.shapes import AnyArray, Array, Key
 
@@ -72,6 +73,7 @@ def decode(
     model: Any, z: np.ndarray, *, key: Key | None = None, mean: bool = True, cond: Any = None, batch_size: int = 500
 ) -> np.ndarray:
     """The mean of p(x | z) for each row of z, or a draw from it (`mean=False`, with a `key`), as a NumPy array."""
+    check_process()
     if key is None:
         if not mean:
             raise TypeError("decode needs a key to draw")
@@ -94,6 +96,7 @@ def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None) -> np.ndarra
 
     **Arguments:** `cond` conditions led by n, of a model whose prior reads some.
     """
+    check_process()
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
 
     def one(key: Key, cond: Any) -> Array:

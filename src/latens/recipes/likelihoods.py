@@ -100,7 +100,8 @@ LIKELIHOODS: dict[str, Likelihood] = {
     "negative-binomial": Likelihood(lambda s, c: _counts(s), _COUNTS, "whole"),
     "normal": Likelihood(_normal, _NUMBERS),
     "poisson": Likelihood(lambda s, c: PoissonHead(s.shape), _COUNTS, "whole"),
-    "student-t": Likelihood(_heavy(StudentTHead, raw_df=jnp.zeros(())), _NUMBERS),
+    # Made when it is called for: an array here would start a device, and its threads, at import.
+    "student-t": Likelihood(lambda s, c: _heavy(StudentTHead, raw_df=jnp.zeros(()))(s, c), _NUMBERS),
     "zero-inflated-negative-binomial": Likelihood(
         lambda s, c: ZeroInflatedHead(head=_counts(s)),  # pyright: ignore[reportCallIssue]
         _COUNTS,

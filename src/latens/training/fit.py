@@ -13,6 +13,7 @@ import numpy as np
 from latens.data import Dataset, Preparation
 from latens.data.batches import Batch
 from latens.errors import DivergedError
+from latens.forks import check_process
 from latens.objectives import AbstractObjective
 from latens.training.plan import (
     Callback,
@@ -43,8 +44,10 @@ def fit(
     """Train `model` through `stages` on the training rows of `data`.
 
     **Arguments:** `resume` names the stage to go on with, and gives its snapshot.
-    **Raises:** DivergedError when training stays non-finite after its ways back; Interrupted where a callback asks.
+    **Raises:** DivergedError when training stays non-finite after its ways back; Interrupted where a callback asks;
+    UsageError in a fork of a process that computed.
     """
+    check_process()
     history: list[dict[str, Any]] = []
     snapshot, objective, steps, seconds = None, stages[-1].objective, 0, 0.0
     for index, stage in enumerate(stages):
