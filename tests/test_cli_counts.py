@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from cli_fixtures import SMALL, Result
+from latens.data import load
+from latens.evaluation import independent_baseline
 from latens.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
@@ -47,7 +49,12 @@ def test_likelihoods_of_counts_give_probabilities_of_the_counts(
     # 4 counts a row: nats of the row over 4 log 2.
     bits = -metrics["log_marginal"]["value"] / (4 * np.log(2))
     assert metrics["bits_per_dimension"]["value"] == pytest.approx(bits, rel=1e-6)
-    assert "gain_over_independent" not in metrics
+    gain = metrics["gain_over_independent"]
+    assert "a negative binomial each" in gain["protocol"]
+    assert "an independent-column model by" in latens("evaluate", tmp_path / "run", "--num-samples", 20).out
+    data = load(np.load(counts))
+    independent = independent_baseline(data.x[data.subset("train")], data.x[data.subset("test")], "counts").mean()
+    assert gain["value"] == pytest.approx(metrics["log_marginal"]["value"] - independent, abs=1e-6)
     assert latens("sample", tmp_path / "run", "-n", 50, "--out", tmp_path / "s.npz").code == 0
     with np.load(tmp_path / "s.npz") as file:
         assert np.array_equal(file["x"], np.round(file["x"]))

@@ -152,24 +152,6 @@ def test_an_estimate_has_the_error_of_a_mean():
     assert paired(rows, rows - 0.5, num_samples=1, protocol="").standard_error == 0.0
 
 
-def test_independent_models_are_the_maximum_likelihood_ones():
-    rng = np.random.default_rng(0)
-    real = rng.standard_normal((500, 3)) * [1.0, 5.0, 0.1]
-    # The spread of 501 rows: the last one is made of the spread of all cells together.
-    overall = np.mean((real - real.mean(0)) ** 2)
-    spread = np.sqrt((np.sum((real - real.mean(0)) ** 2, axis=0) + overall) / 501)
-    expected = stats.norm(real.mean(0), spread).logpdf(real[:5]).sum(1)
-    np.testing.assert_allclose(independent_baseline(real, real[:5], "real"), expected, rtol=1e-10)
-    binary = (rng.random((400, 6)) < 0.3).astype(np.uint8)
-    p = (binary.sum(0) + 0.5) / 401
-    expected = stats.bernoulli(p).logpmf(binary[:5]).sum(1)
-    np.testing.assert_allclose(independent_baseline(binary, binary[:5], "binary"), expected, rtol=1e-10)
-    levels = rng.integers(0, 4, (300, 5)).astype(np.uint8)
-    counts = np.stack([(levels == v).sum(0) + 0.25 for v in range(4)]) / 301
-    expected = np.log(counts[levels[:5], np.arange(5)]).sum(1)
-    np.testing.assert_allclose(independent_baseline(levels, levels[:5], "levels", 4), expected, rtol=1e-10)
-
-
 def test_pictures_of_real_numbers_are_modelled_standardised():
     """Values near 300 train like values near 0: the default recipe beats independent pixels on both, by as much."""
     from latens.config import override

@@ -115,30 +115,3 @@ def test_autoencoder_has_no_evidence() -> None:
     p = np.asarray(jax.vmap(lambda row: trained.model.likelihood(trained.model.posterior(row).mean()).mean())(x))
     by_hand = np.sum(x * np.log(p) + (1 - x) * np.log1p(-p), axis=(1, 2)).mean()
     assert found["log_likelihood"].value == pytest.approx(by_hand, abs=1e-3)
-
-
-def test_independent_baseline_skips_missing_cells() -> None:
-    generator = np.random.default_rng(0)
-    train_rows, test = generator.normal(2.0, 3.0, size=(50, 2)), generator.normal(2.0, 3.0, size=(5, 2))
-    mask = generator.random((50, 2)) < 0.7
-    test_mask = np.array([[True, True], [True, False], [False, True], [False, False], [True, True]])
-    spoiled = np.where(mask, train_rows, 1e9), np.where(test_mask, test, -1e9)
-    found = independent_baseline(spoiled[0], spoiled[1], "real", train_mask=mask, test_mask=test_mask)
-    centred = train_rows - np.array([train_rows[mask[:, j], j].mean() for j in range(2)])
-    overall = (centred[mask] ** 2).mean()
-    expected = np.zeros(5)
-    for column in range(2):
-        seen = train_rows[mask[:, column], column]
-        # One row more, with the spread of all observed cells together.
-        spread = np.sqrt((((seen - seen.mean()) ** 2).sum() + overall) / (len(seen) + 1))
-        terms = scipy.stats.norm.logpdf(test[:, column], seen.mean(), spread)
-        expected += np.where(test_mask[:, column], terms, 0.0)
-    assert np.allclose(found, expected, atol=1e-9)
-    coins = (generator.random((50, 2)) < 0.3).astype(np.uint8)
-    found = independent_baseline(coins, coins[:4], "levels", 2, train_mask=mask, test_mask=mask[:4])
-    expected = np.zeros(4)
-    for column in range(2):
-        seen = coins[mask[:, column], column]
-        p = (seen.sum() + 0.5) / (len(seen) + 1)
-        expected += np.where(mask[:4, column], scipy.stats.bernoulli.logpmf(coins[:4, column], p), 0.0)
-    assert np.allclose(found, expected, atol=1e-12)

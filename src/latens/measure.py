@@ -81,8 +81,7 @@ def measure(
         work.parts()
         work.units(unit_table(trained, batch) if units is None else units)
         work.classes()
-        # Independent counts have no model here to be compared with.
-        if work.family and not work.counts and data.fingerprint == trained.facts.get("fingerprint"):
+        if work.family and data.fingerprint == trained.facts.get("fingerprint"):
             work.gain(data)
     return {name: replace(estimate, seed=seed) for name, estimate in work.found.items()}
 
@@ -215,7 +214,8 @@ class Measurement:
     def gain(self, data: Dataset) -> None:
         train, divide = data.subset("train"), 1.0
         if self.discrete and self.family != "bernoulli":
-            kind, rows, test, ours = "levels", data.x[train], np.asarray(self.batch.x), self._discrete()
+            kind = "counts" if self.counts else "levels"
+            rows, test, ours = data.x[train], np.asarray(self.batch.x), self._discrete()
         else:
             kind, ours = "grey" if self.family == "bernoulli" else "real", self.rows
             # As the model sees them: a random binarisation is the same one as in `evidence`.
@@ -228,10 +228,13 @@ class Measurement:
             self.levels,
             train_mask=None if data.mask is None else data.mask[train],
             test_mask=None if self.batch.mask is None else np.asarray(self.batch.mask),
+            train_weight=None if data.weight is None else data.weight[train],
             divide=divide,
+            common_unit=data.schema.columns is None,
         )
         what = "cross-entropy" if self.grey else "log p(x)"
-        protocol = f"{what} minus that of independent cells fitted to the training rows, paired over rows"
+        cells = {"real": "cells, a Student-t each,", "counts": "cells, a negative binomial each,"}.get(kind, "cells")
+        protocol = f"{what} minus that of independent {cells} fitted to the training rows, paired over rows"
         estimate = Estimate.of(ours - independent, num_samples=self.num_samples, protocol=protocol, weight=self.weight)
         self.put("gain_over_independent", estimate)
 

@@ -6,6 +6,7 @@ from .aggregate import aggregated_moments as aggregated_moments
 from .aggregate import mixture_of as mixture_of
 from .aggregate import normal_of as normal_of
 from .annealing import annealed_importance_sampling as annealed_importance_sampling
+from .baseline import independent_baseline as independent_baseline
 from .calibration import Calibration as Calibration
 from .calibration import simulation_based_calibration as simulation_based_calibration
 from .classes import ClassSamples as ClassSamples
@@ -39,7 +40,6 @@ from .disentanglement_classifiers import explicitness as explicitness
 from .disentanglement_classifiers import factor_vae_score as factor_vae_score
 from .estimate import Estimate as Estimate
 from .evidence import elbo_parts as elbo_parts
-from .evidence import independent_baseline as independent_baseline
 from .evidence import log_marginal as log_marginal
 from .evidence import log_marginal_rows as log_marginal_rows
 from .evidence import paired as paired

@@ -1,0 +1,179 @@
+"""How probable the rows are where every cell is independent of the others: what a model must beat."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from scipy.special import betaln, digamma, gammaln
+
+from latens.data.schema import MIN_SCALE
+from latens.errors import DataError
+
+Terms = Callable[[np.ndarray], np.ndarray]
+"""From rows (B, D) to the log probability of each of their cells."""
+
+
+def independent_baseline(
+    train: np.ndarray,
+    test: np.ndarray,
+    kind: str,
+    levels: int | None = None,
+    *,
+    train_mask: np.ndarray | None = None,
+    test_mask: np.ndarray | None = None,
+    train_weight: np.ndarray | None = None,
+    divide: float = 1.0,
+    common_unit: bool = False,
+) -> np.ndarray:
+    r"""log p(x) of each test row under a model of independent cells fitted to the training rows, in nats.
+
+    With n training rows, total t, mean m and sum of squared deviations S of a cell:
+
+    - "binary" and "grey": a Bernoulli with p = (t + 1/2) / (n + 1); of grey cells a cross-entropy.
+    - "levels": the frequencies of the levels, with one row of pseudo-counts spread over them.
+    - "real": Student's t with n degrees of freedom, location m and squared scale $(S + s^2)(1 + 1/n)/n$. It is what is
+      expected of a new cell of a Normal whose mean has a flat prior and whose variance one row with the spread s. That
+      spread is the cell's own, $s^2 = S / n$, so a change of units changes the density by that change and by
+      nothing else. A cell that never varied has s = 1, the unit in which models standardise it; with `common_unit`
+      every cell has the spread of all cells together. One training row gives a Cauchy around it.
+    - "counts": a negative binomial with mean $(t + 1/2) / n$ and $1/\theta = (1 + 1/n)/\hat\theta + 1/(t + 1/2)$, where
+      $\hat\theta$ is the maximum-likelihood estimate, infinite where the variance is not above the mean. There it is
+      what is expected of a new Poisson count after n of them, under Jeffreys' prior.
+
+    A cell that no training row shows has every level or side of the coin alike; of numbers and counts it is treated as
+    if one row had shown a 0.
+
+    **Arguments:**
+
+    - `train`, `test`: rows (n, *x) and (B, *x); counts and levels are whole numbers.
+    - `kind`, `levels`: what the cells hold, and for "levels" how many of them there are.
+    - `train_mask`, `test_mask`: True where a cell was observed; other cells enter neither the fit nor the result.
+    - `train_weight`: of shape (n,). Whole numbers count rows: a weight of 2 is the row twice. Of other weights only
+      the ratios matter, and n is Kish's effective number of rows, $(\sum w)^2 / \sum w^2$.
+    - `divide`: turns stored training cells into the units of the test cells.
+    - `common_unit`: whether all cells have one unit, as pixels have and columns of a table have not.
+
+    **Returns:** an array of shape (B,). **Raises:** DataError where no training row has a weight above 0.
+    """
+    train, test = train.reshape(len(train), -1), test.reshape(len(test), -1)
+    fit = _Fit(train, train_mask, train_weight, divide)
+    if kind == "levels":
+        assert levels is not None
+        terms = _level_terms(fit, levels)
+    elif kind == "counts":
+        terms = _count_terms(fit)
+    else:
+        terms = _coin_terms(fit) if kind in ("binary", "grey") else _real_terms(fit, common_unit)
+    shown = None if test_mask is None else test_mask.reshape(test.shape)
+    parts = [np.sum(terms(test[part]), axis=1, where=True if shown is None else shown[part]) for part in _blocks(test)]
+    return np.concatenate(parts)
+
+
+class _Fit:
+    """Training rows with what of them counts; every sum is in double precision and over observed cells."""
+
+    def __init__(self, rows: np.ndarray, mask: np.ndarray | None, weight: np.ndarray | None, divide: float) -> None:
+        self.rows, self.divide = rows, divide
+        self.seen = None if mask is None else mask.reshape(rows.shape)
+        self.weight = np.ones(len(rows)) if weight is None else np.asarray(weight, np.float64)
+        if not np.all(self.weight > 0):
+            kept = self.weight > 0
+            self.rows, self.weight = self.rows[kept], self.weight[kept]
+            self.seen = None if self.seen is None else self.seen[kept]
+        if not len(self.rows):
+            raise DataError("no training row has a weight above 0.", where="weight", fix="Give some row a weight.")
+        if np.any(self.weight != np.floor(self.weight)):
+            self.weight = self.weight * (self.weight.sum() / (self.weight**2).sum())
+        self.count = self.sums(np.ones_like)
+
+    def sums(self, function: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """The weighted sum over rows of a function of each cell."""
+        total = np.zeros(self.rows.shape[1])
+        for part in _blocks(self.rows):
+            values = function(self.rows[part].astype(np.float64) / self.divide)
+            total += self.weight[part] @ (values if self.seen is None else np.where(self.seen[part], values, 0.0))
+        return total
+
+    def first(self) -> np.ndarray:
+        """The first observed value of every cell, 0 where there is none."""
+        at = np.zeros(self.rows.shape[1], np.int64) if self.seen is None else self.seen.argmax(axis=0)
+        values = self.rows[at, np.arange(len(at))].astype(np.float64) / self.divide
+        return np.where(self.count > 0, values, 0.0)
+
+
+def _level_terms(fit: _Fit, levels: int) -> Terms:
+    """How often each cell had each level."""
+    cells = fit.rows.shape[1]
+    counts = np.zeros(levels * cells)
+    for part in _blocks(fit.rows):
+        index = fit.rows[part].astype(np.int64) * cells + np.arange(cells)
+        weight = np.broadcast_to(fit.weight[part, None], index.shape)
+        kept = slice(None) if fit.seen is None else fit.seen[part]
+        counts += np.bincount(index[kept].ravel(), weight[kept].ravel(), minlength=levels * cells)
+    log_p = np.log((counts.reshape(levels, cells) + 1.0 / levels) / (fit.count + 1.0))
+    return lambda rows: log_p[rows.astype(np.int64), np.arange(cells)]
+
+
+def _coin_terms(fit: _Fit) -> Terms:
+    p = (fit.sums(lambda rows: rows) + 0.5) / (fit.count + 1)
+    log_odds, rest = np.log(p) - np.log1p(-p), np.log1p(-p)
+    return lambda rows: rows * log_odds + rest
+
+
+def _real_terms(fit: _Fit, common_unit: bool) -> Terms:
+    n = np.maximum(fit.count, 1.0)
+    # From a value of the cell itself: one that never varies then has a sum of squares of exactly 0.
+    start = fit.first()
+    mean = start + fit.sums(lambda rows: rows - start) / n
+    squares = fit.sums(lambda rows: (rows - mean) ** 2)
+    own = squares.sum() / n.sum() if common_unit else squares / n
+    spread_squared = np.where(own >= MIN_SCALE**2, own, 1.0)
+    scale = np.sqrt((squares + spread_squared) * (1 + 1 / n) / n)
+    constant = -betaln(0.5, n / 2) - 0.5 * np.log(n) - np.log(scale)
+    return lambda rows: constant - 0.5 * (n + 1) * np.log1p(((rows - mean) / scale) ** 2 / n)
+
+
+def _count_terms(fit: _Fit) -> Terms:
+    n, total = np.maximum(fit.count, 1.0), fit.sums(lambda rows: rows)
+    mean = (total + 0.5) / n
+    theta = 1.0 / ((1.0 + 1.0 / n) / _dispersion(fit, n, total / n) + 1.0 / (total + 0.5))
+    constant, log_odds = -theta * np.log1p(mean / theta) - gammaln(theta), -np.log1p(theta / mean)
+    return lambda rows: constant + gammaln(rows + theta) - gammaln(rows + 1.0) + rows * log_odds
+
+
+def _dispersion(fit: _Fit, n: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    r"""The maximum-likelihood $\theta$ of each cell beside its mean.
+
+    The root of $\sum_i w_i [\psi(x_i + \theta) - \psi(\theta)] + n \log\frac{\theta}{\theta + m}$: it exists where the
+    variance is above the mean, and is then the only one (Bandara, Gill & Mitra 2019). Infinite elsewhere.
+    """
+    spread = fit.sums(lambda rows: (rows - mean) ** 2) / n
+    over = np.flatnonzero(spread > mean)
+    found = np.full(len(mean), np.inf)
+    if not len(over):
+        return found
+    # Zeros add nothing to the sum, and equal counts of a cell the same: few digammas are left.
+    column, value, weight = (np.concatenate(parts) for parts in zip(*(_distinct(fit, int(j)) for j in over)))
+    place = np.searchsorted(over, column)
+    low, high = np.full(len(over), -18.0), np.full(len(over), 18.0)
+    for _ in range(50):
+        middle = 0.5 * (low + high)
+        theta = np.exp(middle)
+        terms = weight * (digamma(value + theta[place]) - digamma(theta)[place])
+        score = np.bincount(place, terms, minlength=len(over)) - n[over] * np.log1p(mean[over] / theta)
+        low, high = np.where(score > 0, middle, low), np.where(score > 0, high, middle)
+    found[over] = np.exp(0.5 * (low + high))
+    return found
+
+
+def _distinct(fit: _Fit, j: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The counts above 0 of a cell, each once, with the sum of their weights; and the cell's number as often."""
+    rows = fit.rows[:, j]
+    kept = rows > 0 if fit.seen is None else (rows > 0) & fit.seen[:, j]
+    value, inverse = np.unique(rows[kept].astype(np.float64), return_inverse=True)
+    return np.full(len(value), j), value, np.bincount(inverse.ravel(), fit.weight[kept], minlength=len(value))
+
+
+def _blocks(rows: np.ndarray) -> Iterator[slice]:
+    """Parts of about two million cells, so that memory does not grow with the rows."""
+    step = max(1, 2**21 // max(1, rows.shape[1]))
+    return (slice(start, start + step) for start in range(0, len(rows), step))

@@ -1,0 +1,201 @@
+"""Independent cells: their density against closed forms, and what may not change it."""
+
+import math
+from functools import partial
+
+import numpy as np
+import pytest
+from scipy import optimize, stats
+
+from latens.errors import DataError
+from latens.evaluation import independent_baseline
+
+RNG = np.random.default_rng(3)
+REAL = RNG.normal(size=(400, 2))
+COUNTS = np.stack([RNG.negative_binomial(2.0, 0.1, 600), RNG.poisson(3.0, 600), np.zeros(600, int)], axis=1)
+LEVELS = RNG.integers(0, 4, (60, 3))
+COINS = (RNG.random((60, 3)) < 0.3).astype(np.uint8)
+
+KINDS = {
+    "real": (partial(independent_baseline, kind="real"), REAL),
+    "real, one unit": (partial(independent_baseline, kind="real", common_unit=True), REAL),
+    "counts": (partial(independent_baseline, kind="counts"), COUNTS),
+    "levels": (partial(independent_baseline, kind="levels", levels=4), LEVELS),
+    "grey": (partial(independent_baseline, kind="grey"), COINS),
+}
+every_kind = pytest.mark.parametrize("kind", KINDS)
+
+
+@pytest.mark.parametrize("unit", [1e-3, 1.0, 1e3, 1e30])
+def test_a_column_in_other_units_has_the_same_density_in_those(unit: float) -> None:
+    """Two standard Normal columns cost log(2 pi e) = 2.84 nats, and a little for their unknown mean and variance."""
+    train, test = REAL[:200], RNG.normal(size=(20_000, 2))
+    units = np.array([1.0, unit])
+    shift = np.array([0.0, -7.0 * unit])
+    found = independent_baseline(train * units + shift, test * units + shift, "real") + math.log(unit)
+    np.testing.assert_allclose(found, independent_baseline(train, test, "real"), rtol=1e-9)
+    # The best that a density of this kind can do loses 1/n nats a column for the two parameters.
+    assert found.mean() == pytest.approx(-math.log(2 * math.pi * math.e) - 2 / 200, abs=0.02)
+
+
+def test_known_normals_cost_their_entropy() -> None:
+    scale = np.array([1e-3, 1.0, 1e6])
+    train, test = RNG.normal(size=(20_000, 3)) * scale, RNG.normal(size=(20_000, 3)) * scale
+    exact = stats.norm.logpdf(test, scale=scale).sum(1)
+    assert np.mean(independent_baseline(train, test, "real") - exact) == pytest.approx(0.0, abs=3e-4)
+
+
+@pytest.mark.parametrize("rows", [2, 5, 30])
+def test_few_rows_are_the_predictive_density_by_quadrature(rows: int) -> None:
+    """The Student-t is the integral over mean and variance that it is said to be."""
+    train = RNG.normal(5.0, 2.0, rows)
+    own = train.var()
+    sigma = np.exp(np.linspace(-6, 9, 6001))
+    squares = np.sum((train - train.mean()) ** 2) + own
+    # Mean integrated out in closed form: what is left of n + 1 rows, of which one has the spread itself.
+    weight = -rows * np.log(sigma) - squares / (2 * sigma**2)
+    weight = np.exp(weight - weight.max())
+    for x in (5.0, 9.0, -20.0):
+        density = stats.norm.pdf(x, train.mean(), sigma * math.sqrt(1 + 1 / rows))
+        expected = math.log(np.sum(weight * density) / np.sum(weight))
+        found = independent_baseline(train[:, None], np.array([[x]]), "real")
+        assert found[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_few_rows_cost_little() -> None:
+    """Of 3 rows a Normal with their mean and variance loses 20 nats a row and more."""
+    lost = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        train, test = rng.normal(size=(3, 1)), rng.normal(size=(200, 1))
+        lost.append(np.mean(stats.norm.logpdf(test[:, 0]) - independent_baseline(train, test, "real")))
+    assert np.mean(lost) < 0.7
+
+
+def test_one_row_and_columns_that_do_not_vary() -> None:
+    """Both know no spread but the unit that models standardise with: 1 in a table."""
+    found = independent_baseline(np.array([[3.0, 8.0]]), np.array([[3.5, 6.0]]), "real")
+    assert found[0] == pytest.approx(stats.cauchy.logpdf([3.5, 6.0], [3.0, 8.0], math.sqrt(2)).sum(), abs=1e-12)
+    fixed = np.full((50, 1), 0.1, np.float32)
+    found = independent_baseline(fixed, np.array([[0.1]], np.float32), "real")
+    scale = math.sqrt(1.02 / 50)
+    assert found[0] == pytest.approx(stats.t.logpdf(0.0, 50, scale=scale), abs=1e-6)
+    # In a picture all cells have the unit of the others.
+    rows = np.concatenate([1e3 * REAL[:50], np.zeros((50, 1))], axis=1)
+    at = np.zeros((1, 3))
+    both = [independent_baseline(k * rows, at, "real", common_unit=True)[0] + 3 * math.log(k) for k in (1.0, 1e-3)]
+    assert both[0] == pytest.approx(both[1], abs=1e-9)
+
+
+def test_columns_that_were_never_seen() -> None:
+    mask = np.zeros((3, 1), bool)
+    rows, at = np.full((3, 1), 1e9), np.array([[2.0]])
+    assert independent_baseline(rows, at, "real", train_mask=mask)[0] == pytest.approx(
+        stats.cauchy.logpdf(2.0, 0.0, math.sqrt(2))
+    )
+    assert independent_baseline(rows, at, "counts", train_mask=mask)[0] == pytest.approx(
+        stats.nbinom.logpmf(2, 0.5, 0.5)
+    )
+    assert independent_baseline(rows, at, "levels", 4, train_mask=mask)[0] == pytest.approx(math.log(0.25))
+
+
+def test_negative_binomials_are_the_most_likely_ones() -> None:
+    """Against SciPy's density at parameters that another optimiser found; a Poisson where there is no spread."""
+    n, test = 600, np.stack([RNG.negative_binomial(2.0, 0.1, 200), RNG.poisson(3.0, 200), np.arange(200) % 2], axis=1)
+    x = COUNTS[:, 0]
+    loss = lambda p: -stats.nbinom.logpmf(x, np.exp(p), np.exp(p) / (np.exp(p) + x.mean())).sum()  # noqa: E731
+    best = math.exp(optimize.minimize_scalar(loss, bounds=(-5, 5), method="bounded", options={"xatol": 1e-10}).x)
+    mean = (x.sum() + 0.5) / n
+    theta = 1 / ((1 + 1 / n) / best + 1 / (x.sum() + 0.5))
+    expected = stats.nbinom.logpmf(test[:, 0], theta, theta / (theta + mean))
+    np.testing.assert_allclose(independent_baseline(COUNTS[:, :1], test[:, :1], "counts"), expected, rtol=1e-6)
+    # A column that was always 0: the predictive probability of a Poisson under Jeffreys' prior.
+    expected = stats.nbinom.logpmf(test[:, 2], 0.5, n / (n + 1.0))
+    np.testing.assert_allclose(independent_baseline(COUNTS[:, 2:], test[:, 2:], "counts"), expected, rtol=1e-9)
+    # And near the truth, for the two columns that have one.
+    exact = stats.nbinom.logpmf(test[:, 0], 2.0, 0.1) + stats.poisson.logpmf(test[:, 1], 3.0)
+    assert np.mean(exact - independent_baseline(COUNTS[:, :2], test[:, :2], "counts")) == pytest.approx(0.0, abs=0.02)
+
+
+@pytest.mark.parametrize("seen", [[0], [7], [3, 3, 2]])
+def test_few_counts_without_spread_are_poisson_predictive(seen: list[int]) -> None:
+    total, n = sum(seen) + 0.5, len(seen)
+    rate = np.linspace(1e-7, 60, 600_001)
+    weight = rate ** (total - 1) * np.exp(-n * rate)
+    found = independent_baseline(np.array(seen)[:, None], np.array([[0], [4], [20]]), "counts")
+    if seen != [0]:  # the prior's pole at 0 is no matter of a grid
+        expected = [np.log(np.sum(weight * stats.poisson.pmf(x, rate)) / np.sum(weight)) for x in (0, 4, 20)]
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+    np.testing.assert_allclose(found, stats.nbinom.logpmf([0, 4, 20], total, n / (n + 1)), rtol=1e-9)
+
+
+@every_kind
+def test_probabilities_sum_to_one(kind: str) -> None:
+    baseline, rows = KINDS[kind]
+    if kind.startswith("real"):
+        grid = np.linspace(-3000, 3000, 1_200_001)
+        assert np.exp(baseline(rows[:20, :1], grid[:, None])).sum() * (grid[1] - grid[0]) == pytest.approx(1, abs=1e-4)
+    else:
+        every = {"counts": np.arange(3000), "levels": np.arange(4), "grey": np.arange(2)}[kind]
+        assert np.exp(baseline(rows[:20, :1], every[:, None])).sum() == pytest.approx(1, abs=1e-9)
+
+
+@every_kind
+def test_a_weight_is_a_row_so_many_times(kind: str) -> None:
+    baseline, rows = KINDS[kind]
+    weight = RNG.integers(0, 4, len(rows))
+    mask, where = RNG.random(rows.shape) < 0.8, np.repeat(np.arange(len(rows)), weight)
+    np.testing.assert_allclose(
+        baseline(rows, rows[:9], train_weight=weight), baseline(rows[where], rows[:9]), rtol=1e-9
+    )
+    np.testing.assert_allclose(
+        baseline(rows, rows[:9], train_weight=weight, train_mask=mask),
+        baseline(rows[where], rows[:9], train_mask=mask[where]),
+        rtol=1e-9,
+    )
+    # Other weights are ratios: equal ones change nothing.
+    shares = np.full(len(rows), 1 / len(rows))
+    np.testing.assert_allclose(baseline(rows, rows[:9], train_weight=shares), baseline(rows, rows[:9]), rtol=1e-9)
+
+
+@every_kind
+def test_the_order_of_rows_and_columns(kind: str) -> None:
+    baseline, rows = KINDS[kind]
+    columns = np.arange(rows.shape[1])[::-1]
+    expected = baseline(rows, rows[:9])
+    np.testing.assert_allclose(baseline(rows[::-1], rows[:9]), expected, rtol=1e-9)
+    np.testing.assert_allclose(baseline(rows[:, columns], rows[:9][:, columns]), expected, rtol=1e-9)
+
+
+def test_levels_and_coins_are_frequencies() -> None:
+    p = (COINS.sum(0) + 0.5) / 61
+    expected = stats.bernoulli.logpmf(COINS[:5], p).sum(1)
+    np.testing.assert_allclose(independent_baseline(COINS, COINS[:5], "binary"), expected, rtol=1e-10)
+    counts = np.stack([np.equal(LEVELS, v).sum(0) + 0.25 for v in range(4)]) / 61
+    expected = np.log(counts[LEVELS[:5], np.arange(3)]).sum(1)
+    np.testing.assert_allclose(independent_baseline(LEVELS, LEVELS[:5], "levels", 4), expected, rtol=1e-10)
+
+
+@every_kind
+def test_missing_cells_have_no_influence(kind: str) -> None:
+    """Column by column, the fit to the rows that show it, and the sum over the cells that a row shows."""
+    baseline, rows = KINDS[kind]
+    mask = RNG.random(rows.shape) < 0.7
+    test_mask = np.array([[True, True, True], [True, False, True], [False, True, False], [False, False, False]])
+    test_mask = test_mask[:, : rows.shape[1]]
+    other = 3 if kind == "levels" else 1
+    found = baseline(
+        np.where(mask, rows, other), np.where(test_mask, rows[:4], other), train_mask=mask, test_mask=test_mask
+    )
+    expected = np.zeros(4)
+    for j in range(rows.shape[1] if kind != "real, one unit" else 0):
+        alone = baseline(rows[mask[:, j], j : j + 1], rows[:4, j : j + 1])
+        expected += np.where(test_mask[:, j], alone, 0.0)
+    if kind != "real, one unit":
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
+    assert found[3] == 0.0
+
+
+def test_weights_of_nothing_are_refused() -> None:
+    with pytest.raises(DataError, match="no training row has a weight above 0"):
+        independent_baseline(REAL, REAL, "real", train_weight=np.zeros(400))
