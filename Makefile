@@ -8,8 +8,9 @@ BIN := $(VENV)/bin
 endif
 STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
+DOCS_STAMP := $(VENV)/.installed-docs
 
-.PHONY: demo test lint unit long pretrained bench clean
+.PHONY: demo test lint unit docs long pretrained bench clean
 
 demo: $(STAMP)
 	$(BIN)/latens demo
@@ -31,6 +32,10 @@ unit: $(DEV_STAMP)
 long: $(DEV_STAMP)
 	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(BIN)/python -m pytest -m "long or not long"
 
+# The documentation as a site in site/: every page, and a reference of every public name. A broken link is an error.
+docs: $(DOCS_STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 pretrained: $(STAMP)
 	$(BIN)/python -m latens.pretrained.make
 
@@ -45,6 +50,10 @@ $(STAMP): pyproject.toml constraints.txt
 
 $(DEV_STAMP): $(STAMP)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	@touch $@
+
+$(DOCS_STAMP): $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	@touch $@
 
 clean:

@@ -1,0 +1,83 @@
+"""What the site is made of beyond its pages: an API reference of every public name, and formulas as MathML.
+
+Formulas are converted when the site is built, so that a page loads nothing from elsewhere.
+"""
+
+import ast
+import html
+import re
+from pathlib import Path
+from typing import Any
+
+from latex2mathml.converter import convert
+from mkdocs.structure.files import File
+
+SOURCE = Path(__file__).resolve().parents[1] / "src"
+
+REFERENCE = {
+    "index": ("The class and the functions", "The names that `import latens` gives.", ("latens",)),
+    "distributions": (
+        "Distributions",
+        "A distribution is of one event: `sample(key=)`, and `log_prob(event)` in nats. `jax.vmap` makes batches.",
+        ("latens.distributions",),
+    ),
+    "models": (
+        "Networks and models",
+        "A model is three methods, each of which returns a distribution over one event: `prior`, `posterior`, "
+        "`likelihood`.",
+        ("latens.networks", "latens.models"),
+    ),
+    "objectives": (
+        "Objectives",
+        "What is minimised: `objective(model, batch, key=, step=)` gives one number and honest metrics.",
+        ("latens.objectives",),
+    ),
+    "training": ("Training", "A compiled loop over pure steps.", ("latens.training",)),
+    "evaluation": (
+        "Evaluation",
+        "Numbers with their standard error, their number of samples and their number of rows.",
+        ("latens.evaluation",),
+    ),
+    "data": ("Data", "What comes in, checked.", ("latens.data",)),
+    "figures": ("Figures", "Arrays in, matplotlib axes out.", ("latens.figures",)),
+    "configuration": ("Configuration", "The typed configuration of a run.", ("latens.config",)),
+}
+"""A page of the reference: its title, its first sentence, the packages whose public names it lists."""
+
+REPOSITORY = re.compile(r"\[([^\]]+)\]\(\.\./([^)#\s]+)(?:#[^)\s]*)?\)")
+FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
+
+
+def public_names(package: str) -> list[str]:
+    """The names that a package hands on (`from x import Y as Y`), or none for a plain module."""
+    path = SOURCE.joinpath(*package.split("."), "__init__.py")
+    if not path.exists():
+        return []
+    imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
+    names = [alias.asname for node in imports for alias in node.names if alias.asname == alias.name]
+    return [name for name in names if name and not name.isupper()]
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Add the pages of the reference."""
+    for page, (title, intro, packages) in REFERENCE.items():
+        lines = [f"# {title}", "", intro, ""]
+        for package in packages:
+            names = [f"{package}.{name}" for name in public_names(package)] or [package]
+            lines += [line for name in names for line in (f"::: {name}", "")]
+        files.append(File.generated(config, f"reference/{page}.md", content="\n".join(lines)))
+    return files
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Name files of the repository that the site does not hold by their path, instead of linking to them."""
+    return REPOSITORY.sub(r"\1 (`\2`)", markdown)
+
+
+def on_page_content(content: str, **_: Any) -> str:
+    """Write formulas as MathML."""
+
+    def mathml(match: re.Match[str]) -> str:
+        return convert(html.unescape(match.group(2)), display="block" if match.group(1) == "div" else "inline")
+
+    return FORMULA.sub(mathml, content)
