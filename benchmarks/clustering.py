@@ -24,7 +24,12 @@ from latens.recipes import get_recipe
 from latens.training import Event
 from seeds import arguments_of, opened
 
-SETTINGS = {"network.hidden": "500,500", "training.pretrain_epochs": 15, "training.epochs": 15}
+SETTINGS = {
+    "network.hidden": "500,500",
+    "training.pretrain_epochs": 15,
+    "training.epochs": 15,
+    "training.patience": None,
+}
 
 
 def scores(model: Any, data: Dataset, preparation: Any, seed: int) -> dict[str, float]:

@@ -30,7 +30,12 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     data, rows, results = load(arguments.data), {}, []
-    budget = {"training.epochs": None, "training.steps": None, "training.minutes": arguments.minutes}
+    budget = {
+        "training.epochs": None,
+        "training.steps": None,
+        "training.patience": None,
+        "training.minutes": arguments.minutes,
+    }
     same = {"data.binarize": "threshold", "data.validation": "split", "training.seed": arguments.seed}
     for name in arguments.recipes.split(","):
         config = get_recipe(name).config

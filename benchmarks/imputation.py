@@ -30,7 +30,12 @@ from latens.recipes import get_recipe
 SHARED = Path(os.environ.get("LATENS_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 MOST_ROWS = 10_000
 HIDDEN = 0.5
-BUDGET = {"training.steps": 1200, "optimizer.learning_rate": 2e-3, "optimizer.schedule": "cosine"}
+BUDGET = {
+    "training.steps": 1200,
+    "training.patience": None,
+    "optimizer.learning_rate": 2e-3,
+    "optimizer.schedule": "cosine",
+}
 """The same for every table; without it the recipe trains until the bound of validation rows stops rising."""
 
 

@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     enable_compilation_cache()
-    settings = {"training.steps": arguments.steps, "training.batch_size": 128}
+    settings = {"training.steps": arguments.steps, "training.patience": None, "training.batch_size": 128}
     data = random_pixels(60_000)
     experiment = prepare(configuration.override(get_recipe("default").config, settings), data)
     short = configuration.override(get_recipe("default").config, {**settings, "training.steps": 400})

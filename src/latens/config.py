@@ -144,6 +144,8 @@ class OptimizerConfig(Part, frozen=True):
 class TrainingConfig(Part, frozen=True):
     """The budget (the first limit ends it), the batch and the grid between steps; None is decided from the data.
 
+    `patience`: how many validations in a row may bring no gain before training stops early, whatever the budget; "auto"
+    is decided from the number of steps an epoch has, None switches early stopping off.
     `drop_last` leaves out the rows of an epoch that do not fill a batch. `pretrain_epochs` is the budget of a first
     stage, in recipes that have one (None: the same budget as the last). `snapshots`: about how many models are kept.
     """
@@ -151,7 +153,7 @@ class TrainingConfig(Part, frozen=True):
     epochs: Positive | None = None
     steps: Count | None = None
     minutes: Positive | None = None
-    patience: Count | None = None
+    patience: Count | Literal["auto"] | None = "auto"
     batch_size: Annotated[int, Meta(ge=1, le=2**20)] | None = None
     drop_last: bool = False
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0

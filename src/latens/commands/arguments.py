@@ -188,9 +188,9 @@ def _reading(command: argparse.ArgumentParser) -> None:
 def _training(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("the model and its training")
     group.add_argument("--recipe", default="default", metavar="NAME", help="see `latens recipes`")
-    group.add_argument("--epochs", type=positive, metavar="N", help="passes over the training rows")
-    group.add_argument("--steps", type=count, metavar="N", help="steps of the optimiser")
-    group.add_argument("--minutes", type=positive, metavar="M", help="time spent training")
+    group.add_argument("--epochs", type=positive, metavar="N", help="at most so many passes over the training rows")
+    group.add_argument("--steps", type=count, metavar="N", help="at most so many steps of the optimiser")
+    group.add_argument("--minutes", type=positive, metavar="M", help="at most so much time spent training")
     group.add_argument("--batch-size", type=count, metavar="B", help="rows a step")
     seed(group, "of everything random", default=None)
     group.add_argument(

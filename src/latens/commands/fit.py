@@ -248,8 +248,16 @@ def steps_text(run: RunFolder) -> str:
     best, steps = run.info.get("best_step"), run.info.get("step", 0)
     if not steps:
         return f"{run.path}: fitted in closed form"
-    kept = f", the best on validation, at step {best}, is kept" if best else ""
-    return f"{run.path}: {steps} steps ({run.info['stopped_because']}){kept}"
+    because = _ENDS.get(run.info["stopped_because"], run.info["stopped_because"])
+    kept = f"step {best}, the best on validation rows, is kept" if best else "the last step is kept"
+    return f"{run.path}: {steps} steps, ended because {because}; {kept}"
+
+
+_ENDS = {
+    "budget": "the budget was used up",
+    "minutes": "the minutes were used up",
+    "no gain on validation": "validation rows gained nothing any more (early stopping)",
+}
 
 
 @contextlib.contextmanager

@@ -114,9 +114,7 @@ def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
 
 
 def _last(config: VAEConfig, size: Size, objective: AbstractObjective, start: Callable[..., Any]) -> Stage:
-    training = config.training
-    budget = Budget(training.epochs, training.steps, training.minutes, training.patience)
-    return _stage(config, size, objective, budget, start)
+    return _stage(config, size, objective, vae.budget_of(config.training), start)
 
 
 def _first(config: VAEConfig, size: Size, objective: AbstractObjective, start: Callable[..., Any]) -> Stage:

@@ -1,4 +1,4 @@
-"""The recommended recipe, and four well-known tutorials with their exact settings."""
+"""The recommended recipe, and four well-known tutorials with their exact settings: they train their whole budget."""
 
 from latens.config import (
     DataConfig,
@@ -39,7 +39,7 @@ def _fast_forward(name: str, latent_dim: int, steps: int) -> Recipe:
         posterior=PosteriorConfig(latent_dim=latent_dim, scale="log-scale"),
         likelihood=_CLAMPED,
         optimizer=OptimizerConfig(name="adam", learning_rate=1e-3, clip_value=5.0),
-        training=TrainingConfig(steps=steps, batch_size=128, drop_last=True),
+        training=TrainingConfig(steps=steps, patience=None, batch_size=128, drop_last=True),
     )
 
 
@@ -64,7 +64,7 @@ RECIPES = (
         optimizer=OptimizerConfig(
             name="rmsprop", learning_rate=1e-3, options={"decay": 0.9, "eps": 1e-7, "eps_in_sqrt": False}
         ),
-        training=TrainingConfig(epochs=50, batch_size=100),
+        training=TrainingConfig(epochs=50, patience=None, batch_size=100),
     ),
     recipe(
         "mlq-vae",
@@ -76,7 +76,7 @@ RECIPES = (
         likelihood=_GREY,
         data=DataConfig(binarize="threshold"),
         optimizer=_MLQ_RMSPROP,
-        training=TrainingConfig(epochs=30, batch_size=64, drop_last=True),
+        training=TrainingConfig(epochs=30, patience=None, batch_size=64, drop_last=True),
     ),
     recipe(
         "mlq-autoencoder",
@@ -88,7 +88,7 @@ RECIPES = (
         likelihood=_GREY,
         objective=ObjectiveConfig(name="reconstruction"),
         optimizer=_MLQ_RMSPROP,
-        training=TrainingConfig(epochs=30, batch_size=64, drop_last=True),
+        training=TrainingConfig(epochs=30, patience=None, batch_size=64, drop_last=True),
     ),
     *(
         recipe(
@@ -101,7 +101,7 @@ RECIPES = (
             likelihood=likelihood,
             data=DataConfig(dequantize=False),
             optimizer=OptimizerConfig(name="adam", learning_rate=1e-3),
-            training=TrainingConfig(steps=1_000_000, batch_size=64, drop_last=True, plots_every=1000),
+            training=TrainingConfig(steps=1_000_000, patience=None, batch_size=64, drop_last=True, plots_every=1000),
         )
         for name, what, use_when, likelihood in (
             ("notebook", "Bernoulli logits", "you want the TensorFlow notebook's model", _GREY),

@@ -83,12 +83,16 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
         decay = 0.5 if rows < 500 else 0.05
         optimizer = replace(optimizer, options={**optimizer.options, "weight_decay": decay})
         reasons.append(f"weight decay {decay:g}, for {rows:,} training rows")
-    if training.epochs is None and training.steps is None and training.minutes is None:
+    limits = [f"{value:g} {name}" for name in _LIMITS if (value := getattr(training, name)) is not None]
+    if not limits or training.patience == "auto":
         epochs, patience = _budget(rows, training.batch_size or rows)
-        training = replace(training, epochs=epochs, patience=training.patience or patience)
-        reasons.append(
-            f"at most {epochs:g} epochs, stopped after {training.patience} without a gain on validation rows"
-        )
+        training = training if limits else replace(training, epochs=epochs)
+        training = replace(training, patience=patience) if training.patience == "auto" else training
+        stop = f"stopped early after {training.patience} epochs without a gain on validation rows"
+        if not len(data.subset("validation")):
+            stop = "not stopped early, as no rows validate"
+        stop = "not stopped early (training.patience=none)" if training.patience is None else stop
+        reasons.append(f"at most {' or '.join(limits) or f'{epochs:g} epochs'}, {stop}")
     if training.chunk_steps is None:
         training = replace(training, chunk_steps=_chunk_steps(cells, network.hidden or (), training))
     config = replace(
@@ -101,6 +105,9 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
         optimizer=optimizer,
     )
     return config, reasons
+
+
+_LIMITS = ("epochs", "steps", "minutes")
 
 
 def _budget(rows: int, batch_size: int) -> tuple[float, int]:
@@ -119,10 +126,16 @@ def _chunk_steps(cells: int, hidden: tuple[int, ...], training: TrainingConfig) 
     return int(max(1, min(500, 0.5 / seconds, by_memory, training.plots_every or 500)))
 
 
+def budget_of(training: TrainingConfig) -> Budget:
+    """The budget of a stage that a resolved configuration asks for."""
+    assert training.patience != "auto"
+    return Budget(training.epochs, training.steps, training.minutes, training.patience)
+
+
 def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
     """One stage: start the output bias from the data, then train."""
     training, optimizer = config.training, config.optimizer
-    budget = Budget(training.epochs, training.steps, training.minutes, training.patience)
+    budget = budget_of(training)
     objective = make_objective(config, size, math.prod(schema.shape))
     made = optimizer_of(optimizer, objective, budget.total_steps(size.steps_per_epoch))
     if training.pretrain_epochs is not None:
