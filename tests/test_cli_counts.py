@@ -9,6 +9,7 @@ import pytest
 from cli_fixtures import SMALL, Result
 from latens.data import load
 from latens.evaluation import independent_baseline
+from latens.report.words import metric_name
 from latens.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
@@ -27,8 +28,12 @@ def test_counts_are_named_and_modelled_as_logarithms(
 ) -> None:
     assert "counts" in latens("check", counts).out
     result = latens("fit", counts, "--epochs", 2, *SMALL, "--out", tmp_path / "run", "--json")
-    assert "density of log(1 + x); " in result.json["metrics"]["log_marginal"]["protocol"]
+    assert "density of log(1 + x), not of the counts; " in result.json["metrics"]["log_marginal"]["protocol"]
+    shown = latens("evaluate", tmp_path / "run", "--num-samples", 20).out
+    assert "log p(log(1 + x))  " in shown
+    assert "log p(log(1 + x) | z)  " in shown
     trained = TrainedModel.load(tmp_path / "run" / "model.safetensors")
+    assert metric_name("log_marginal", trained) == "log p(log(1 + x))"
     assert (trained.schema.kind, trained.preparation.log1p) == ("counts", True)
     assert trained.data_units(np.log1p(np.array([0.0, 3.0, 80.0])), mean=True) == pytest.approx([0.0, 3.0, 80.0])
     assert latens("sample", tmp_path / "run", "-n", 4, "--out", tmp_path / "s.npz").code == 0

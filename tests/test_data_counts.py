@@ -63,11 +63,13 @@ def test_the_report_names_them() -> None:
     report = check(data)
     assert (report["kind"], report["likelihood"], report["counts"]) == ("counts", "normal", {"all": True, "count": 6})
     assert suggest_likelihood(data)[1] == (
-        "Cells are counts (whole numbers of 0 or more with a long tail): a normal of log(1 + x), until a "
-        "likelihood for counts exists."
+        "Cells are counts (whole numbers of 0 or more with a long tail): a normal of log(1 + x), a density of that "
+        "and not of the counts. For probabilities of the counts: --set likelihood=negative-binomial, "
+        "zero-inflated-negative-binomial or poisson."
     )
     assert report["warnings"][-1] == (
-        "The cells are taken for counts: densities are of log(1 + x). --no-counts takes them as numbers."
+        "The cells are taken for counts: densities are of log(1 + x), not of counts, unless --set likelihood names "
+        "one of counts. --no-counts takes them as numbers."
     )
     assert check(load(RNG.poisson(20, (300, 4))))["warnings"][-1] == (
         "The cells are whole numbers: if they count something, --counts models log(1 + x)."

@@ -1,5 +1,6 @@
 """What `measure` says of a model, against the same numbers made another way."""
 
+import dataclasses
 import math
 
 import jax
@@ -9,6 +10,7 @@ import scipy.stats
 
 from latens.config import override
 from latens.data import Dataset, load, prepare_batch
+from latens.errors import DataError
 from latens.evaluation import elbo_parts, independent_baseline, log_marginal
 from latens.experiment import prepare, train
 from latens.measure import headline, measure, unit_table
@@ -100,6 +102,14 @@ def test_weights_and_other_data() -> None:
     rows = rows_of(trained, data)
     assert found["log_marginal"].value == pytest.approx(float(np.average(rows, weights=weight)), abs=1e-5)
     assert "bits_per_dimension" not in found
+    # A weight of 2 is the row twice, also in the table of latent units.
+    test = data.subset("test")
+    units = unit_table(trained, trained.batch(data, test), weight)
+    twice = unit_table(trained, trained.batch(data, np.repeat(test, weight.astype(int))))
+    for one, two in zip(units, twice):
+        assert (one["kl"], one["variance"]) == pytest.approx((two["kl"], two["variance"]), rel=1e-5)
+    assert found["active_units"].value == sum(unit["active"] for unit in units)
+    assert sum(unit["kl"] for unit in units) == pytest.approx(found["kl"].value, abs=0.5)
     other = load(np.random.default_rng(1).normal(size=(50, 3)), schema=trained.schema)
     assert "gain_over_independent" not in measure(trained, other, np.arange(50), num_samples=5)
 
@@ -115,3 +125,47 @@ def test_autoencoder_has_no_evidence() -> None:
     p = np.asarray(jax.vmap(lambda row: trained.model.likelihood(trained.model.posterior(row).mean()).mean())(x))
     by_hand = np.sum(x * np.log(p) + (1 - x) * np.log1p(-p), axis=(1, 2)).mean()
     assert found["log_likelihood"].value == pytest.approx(by_hand, abs=1e-3)
+
+
+def test_rows_that_say_nothing_are_refused_before_training() -> None:
+    rows, config = np.random.default_rng(0).normal(size=(200, 3)), get_recipe("default").config
+    with pytest.raises(DataError, match=r"the weights of all 1.. train rows are 0") as caught:
+        prepare(config, load(rows, weight=np.zeros(200)))
+    assert "--weight" in caught.value.fix
+    data = load(rows)
+    for split in ("validation", "test"):
+        weight = np.ones(200)
+        weight[data.subset(split)] = 0.0
+        with pytest.raises(DataError, match=f"{split} rows are 0"):
+            prepare(config, load(rows, weight=weight))
+    with pytest.raises(DataError, match=r"every cell of the 1.. training rows is missing") as caught:
+        prepare(config, load(np.full((200, 3), np.nan), missing="nan"))
+    assert "--missing nan" in caught.value.fix
+    hidden = rows.copy()
+    hidden[data.subset("train")] = np.nan
+    with pytest.raises(DataError, match="training rows is missing"):
+        prepare(config, load(hidden, missing="nan"))
+    # Measured rows without a weight have no mean.
+    trained, data = trained_on(data)
+    none = dataclasses.replace(data, weight=np.zeros(200, np.float32))
+    with pytest.raises(DataError, match="rows that are measured are 0"):
+        measure(trained, none, data.subset("test"), num_samples=2)
+
+
+def test_a_column_or_a_row_without_cells_is_no_cell_less() -> None:
+    """What was never observed enters no number: log p(x) is that of the other columns, and 0 of an empty row."""
+    rows = np.random.default_rng(0).normal(size=(300, 3))
+    rows[:, 1], rows[5] = np.nan, np.nan
+    data = load(rows, missing="nan")
+    experiment = prepare(override(get_recipe("default").config, SMALL), data)
+    trained, _ = train(experiment)
+    empty = trained.batch(data, np.array([5]))
+    found = log_marginal(trained.model, empty, num_samples=2000, key=jax.random.key(0))
+    assert found[0] == pytest.approx(0.0, abs=0.05)
+    test, fit, others = data.subset("test"), data.subset("train"), [0, 2]
+    seen = measure(trained, data, test, num_samples=20)
+    of = lambda at: data.x[at][:, others]  # noqa: E731
+    masks = {"train_mask": data.mask[fit][:, others], "test_mask": data.mask[test][:, others]}
+    independent = independent_baseline(of(fit), of(test), "real", **masks).mean()
+    gain = seen["log_marginal"].value - independent
+    assert seen["gain_over_independent"].value == pytest.approx(gain, abs=1e-9)

@@ -91,6 +91,7 @@ def prepare(config: Config, data: Dataset) -> Experiment:
     data = as_labelled(config, as_split(config, data))
     if not len(data.subset("train")):
         raise DataError(f"none of the {len(data)} rows is a training row.", where=data.name, fix="Give more rows.")
+    _something_counts(data)
     resolved, reasons = recipe.resolve(config, data)
     refuse_idle(resolved, recipe.config)
     experiment = Experiment(recipe, resolved, tuple(reasons), data, recipe.preparation(data.schema, resolved))
@@ -103,6 +104,22 @@ def prepare(config: Config, data: Dataset) -> Experiment:
             prepared = eqx.filter_eval_shape(lambda b: prepare_batch(experiment.preparation, b, key=key), row)
             eqx.filter_eval_shape(_slope, model, stage.objective, prepared, key)
     return experiment
+
+
+def _something_counts(data: Dataset) -> None:
+    """**Raises:** DataError where no row of a split has a weight, or no cell of the training rows was observed."""
+    for split in ("train", "validation", "test"):
+        rows = data.subset(split)
+        if len(rows) and data.weight is not None and not np.any(data.weight[rows] > 0):
+            fix = f"Give some {split} rows a weight above 0, or leave the weights out (--weight)."
+            raise DataError(
+                f"the weights of all {len(rows)} {split} rows are 0.", where=f"{data.name}, weight", fix=fix
+            )
+    rows = data.subset("train")
+    rows = rows if data.weight is None else rows[data.weight[rows] > 0]
+    if data.mask is not None and not np.any(data.mask[rows]):
+        fix = "Give rows with observed cells: with --missing nan every NaN is a missing cell."
+        raise DataError(f"every cell of the {len(rows)} training rows is missing.", where=data.name, fix=fix)
 
 
 def _slope(model: Any, objective: Any, batch: Any, key: Any) -> Any:

@@ -12,7 +12,7 @@ from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, prepare_batch
 from latens.data.batches import Batch
 from latens.distributions import log_prob
-from latens.errors import DivergedError
+from latens.errors import DataError, DivergedError
 from latens.evaluation import (
     Estimate,
     accuracy,
@@ -29,6 +29,7 @@ from latens.evaluation import (
     predicts_labels,
 )
 from latens.evaluation.batched import map_rows
+from latens.evaluation.estimate import shares
 from latens.models import CodeHead
 from latens.recipes.likelihoods import LIKELIHOODS
 from latens.shapes import Array, Key
@@ -79,7 +80,7 @@ def measure(
     else:
         work.evidence()
         work.parts()
-        work.units(unit_table(trained, batch) if units is None else units)
+        work.units(unit_table(trained, batch, weight) if units is None else units)
         work.classes()
         if work.family and data.fingerprint == trained.facts.get("fingerprint"):
             work.gain(data)
@@ -91,10 +92,10 @@ def headline(metrics: dict[str, Estimate]) -> str:
     return next(name for name in HEADLINES if name in metrics)
 
 
-def unit_table(trained: TrainedModel, batch: Batch) -> list[dict[str, Any]]:
+def unit_table(trained: TrainedModel, batch: Batch, weight: np.ndarray | None = None) -> list[dict[str, Any]]:
     """For every latent unit its mean KL (nats), the variance of its posterior mean, and whether it is active.
 
-    Empty for models without latent units.
+    Empty for models without latent units. **Arguments:** `weight` (B,), how often each row counts.
     """
     if not hasattr(trained.model, "posterior"):
         return []
@@ -102,10 +103,12 @@ def unit_table(trained: TrainedModel, batch: Batch) -> list[dict[str, Any]]:
     means = codes["mean"].reshape(len(codes["mean"]), -1)
     # The KL of a joint posterior is one number a row, not one a unit.
     by_unit = "kl" in codes and codes["kl"].size == means.size
-    divergence = codes["kl"].reshape(means.shape).mean(0, dtype=np.float64) if by_unit else [None] * means.shape[1]
+    share = shares(weight, len(means))
+    divergence = share @ codes["kl"].reshape(means.shape).astype(np.float64) if by_unit else [None] * means.shape[1]
+    variance = share @ (means - share @ means.astype(np.float64)) ** 2
     return [
         {"unit": i, "kl": None if kl is None else float(kl), "variance": float(variance), "active": bool(active)}
-        for i, (kl, variance, active) in enumerate(zip(divergence, means.var(0, dtype=np.float64), active_units(means)))
+        for i, (kl, variance, active) in enumerate(zip(divergence, variance, active_units(means, weight=weight)))
     ]
 
 
@@ -116,6 +119,9 @@ class Measurement:
         self, trained: TrainedModel, data: Dataset, batch: Batch, weight: Any, num_samples: int, key: Key
     ) -> None:
         self.trained, self.batch, self.weight, self.key = trained, batch, weight, key
+        if weight is not None and not np.any(weight > 0):
+            what = f"the weights of all {len(weight)} rows that are measured are 0."
+            raise DataError(what, where="weight", fix="Give some of them a weight above 0, or leave the weights out.")
         # All of a quantised posterior is on one code: more draws are the same one.
         self.point = isinstance(getattr(getattr(trained.model, "encoder", None), "head", None), CodeHead)
         self.num_samples = 1 if self.point else num_samples
@@ -192,6 +198,7 @@ class Measurement:
         """How predicted labels, or clusters, meet the labels of the rows that have one."""
         model, label = self.trained.model, self.batch.label
         known = np.zeros(0, bool) if label is None else np.asarray(label) >= 0
+        known = known if self.weight is None or label is None else known & (self.weight > 0)
         if not known.any() or not (predicts_labels(model) or has_clusters(model)):
             return
         options: dict[str, Any] = {"preparation": self.trained.preparation, "key": self.key}
@@ -201,12 +208,12 @@ class Measurement:
             name, hits, protocol = "accuracy", found == label, "share of rows whose most probable label is their own"
         else:
             found = cluster_probabilities(model, self.batch, **options).argmax(axis=1)[known]
-            name, hits = "clustering_accuracy", matched(label, found)
+            name, hits = "clustering_accuracy", matched(label, found, weight=weight)
             protocol = "share of rows in the cluster of their class, by the best one-to-one matching of these rows"
         estimate = Estimate.of(hits, num_samples=1, protocol=protocol, weight=weight)
         self.put(name, replace(estimate, unit="accuracy"))
         if name != "accuracy":
-            nmi = normalised_mutual_information(label, found)
+            nmi = normalised_mutual_information(label, found, weight=weight)
             words = "2 I / (H + H) of classes and most probable clusters"
             nan = float("nan")
             self.put("normalised_mutual_information", Estimate(nmi, nan, 1, len(label), "NMI", words))
@@ -232,7 +239,9 @@ class Measurement:
             divide=divide,
             common_unit=data.schema.columns is None,
         )
-        what = "cross-entropy" if self.grey else "log p(x)"
+        # Both minuends are of the counts or levels themselves where there are probabilities of these.
+        of = "x" if kind in ("counts", "levels") else density_of(self.trained)
+        what = "cross-entropy" if self.grey else f"log p({of})"
         cells = {"real": "cells, a Student-t each,", "counts": "cells, a negative binomial each,"}.get(kind, "cells")
         protocol = f"{what} minus that of independent {cells} fitted to the training rows, paired over rows"
         estimate = Estimate.of(ours - independent, num_samples=self.num_samples, protocol=protocol, weight=self.weight)
@@ -265,10 +274,20 @@ def what_density(trained: TrainedModel, kind: str, grey: bool) -> str:
     if preparation.binarize == "threshold":
         return f"cells binarised at {preparation.threshold:g}; "
     if preparation.log1p:
-        return "density of log(1 + x); "
+        return "density of log(1 + x), not of the counts; "
     if preparation.divide != 1.0:
         return f"density of x / {preparation.divide:g}; "
     return "density in the data's own units; " if kind in ("real", "counts") else ""
+
+
+def density_of(trained: TrainedModel) -> str:
+    """What of a row x the density is of, as p( ) is written: "x" where it is of the row as it is stored."""
+    preparation = trained.preparation
+    if preparation.log1p:
+        return "log(1 + x)"
+    if preparation.dequantize:
+        return f"(x + u) / {preparation.divide:g}"
+    return "x" if preparation.divide == 1.0 or preparation.binarize != "none" else f"x / {preparation.divide:g}"
 
 
 def _at_code(model: Any, batch: Batch, key: Key) -> Array:

@@ -47,7 +47,8 @@ def measure_all(
     """
     work = Work(trained, data, positions, num_samples, seed)
     batch = trained.batch(data, positions)
-    found = Everything(units=[] if isinstance(trained.config, ClassifierConfig) else unit_table(trained, batch))
+    weight = None if data.weight is None else data.weight[positions]
+    found = Everything(units=[] if isinstance(trained.config, ClassifierConfig) else unit_table(trained, batch, weight))
     found.metrics |= measure(trained, data, positions, num_samples=num_samples, seed=seed, units=found.units)
     work.metrics = found.metrics
     for group in GROUPS if only is None else [group for group in GROUPS if set(only) & set(group.names)]:

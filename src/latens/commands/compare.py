@@ -10,6 +10,7 @@ from latens.comparison import Compared
 from latens.comparison import compare as compare_models
 from latens.data import KNOWN, Dataset
 from latens.errors import DataError, UsageError
+from latens.measure import density_of
 
 _WORDS = {
     "log_marginal": "log p(x)",
@@ -49,8 +50,9 @@ def compare(context: Context) -> int:
         "data": {**source, "held_out": split == "test" and data.held_out},
         "runs": [_json(each) for each in found.models],
     }
-    head = f"{_WORDS[found.metric]} of {len(positions)} {split} rows of {data.name}, in {found.unit} a row"
-    context.result(value, f"{head}\n{_table(found.models, found.metric)}\n{_verdict(found.models)}")
+    words = _WORDS[found.metric].replace("(x", f"({density_of(found.models[0].trained)}")
+    head = f"{words} of {len(positions)} {split} rows of {data.name}, in {found.unit} a row"
+    context.result(value, f"{head}\n{_table(found.models, words)}\n{_verdict(found.models)}")
     context.say(
         f"{found.protocol}; seed {args.seed} for every run; intervals are over rows, not over seeds of training"
     )
@@ -93,8 +95,8 @@ def _json(each: Compared) -> dict[str, Any]:
     }
 
 
-def _table(models: tuple[Compared, ...], metric: str) -> str:
-    rows = [("run", _WORDS[metric], "", "minus the best", "95 % interval", "standard errors")]
+def _table(models: tuple[Compared, ...], words: str) -> str:
+    rows = [("run", words, "", "minus the best", "95 % interval", "standard errors")]
     for each in models:
         gap = each.difference
         if gap is None:

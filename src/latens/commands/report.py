@@ -9,7 +9,7 @@ import numpy as np
 from latens.commands.context import table
 from latens.data import Dataset
 from latens.evaluation import Estimate, diagnose
-from latens.measure import headline, measure, unit_table
+from latens.measure import density_of, headline, measure, unit_table
 from latens.trained import TrainedModel
 
 _NAMES = {
@@ -30,7 +30,7 @@ _MOST_UNITS = 32
 @dataclass(frozen=True)
 class Report:
     """What was measured, on which rows, and what a reader must know about it. `held_out` None: nobody can know;
-    `left_out` why numbers are not there that were asked for."""
+    `left_out` why numbers are not there that were asked for; `of` what of a row x the densities are of."""
 
     metrics: dict[str, Estimate]
     split: str
@@ -39,6 +39,7 @@ class Report:
     units: tuple[dict[str, Any], ...]
     cells: str
     left_out: dict[str, str] = field(default_factory=dict)
+    of: str = "x"
 
     def to_json(self, *, seconds: bool = True) -> dict[str, Any]:
         """The metrics as plain values; without `seconds` equal for equal runs."""
@@ -57,11 +58,12 @@ class Report:
         draws = f", {main.num_samples} draws a row" if main.num_samples > 1 else ""
         held = ", not held out" if self.held_out is False else ""
         value = f"{main.value:.1%} ± {main.standard_error:.1%}" if best == "accuracy" else f"{main}"
-        rows = [(_NAMES[best], value, f"({self.split}, {main.n} rows{draws}{held})")]
+        names = {name: words.replace("(x", f"({self.of}") for name, words in _NAMES.items()}
+        rows = [(names[best], value, f"({self.split}, {main.n} rows{draws}{held})")]
         for name in ("bits_per_dimension", "elbo", "log_likelihood", "kl"):
             if name in self.metrics and name != best:
                 grey = name == "log_likelihood" and best == "cross_entropy_bound"
-                rows.append(("-cross-entropy" if grey else _NAMES[name], f"{self.metrics[name]}", ""))
+                rows.append(("-cross-entropy" if grey else names[name], f"{self.metrics[name]}", ""))
         for name in ("accuracy", "clustering_accuracy"):
             if name in self.metrics and name != best:
                 share = self.metrics[name]
@@ -149,7 +151,8 @@ def report(
         found = measure_all(trained, data, positions, num_samples=num_samples, seed=seed)
         metrics, units, findings, left_out = found.metrics, found.units, found.findings, found.left_out
     else:
-        units = unit_table(trained, trained.batch(data, positions))
+        weight = None if data.weight is None else data.weight[positions]
+        units = unit_table(trained, trained.batch(data, positions), weight)
         metrics = measure(trained, data, positions, num_samples=num_samples, seed=seed, units=units)
         findings = diagnose(metrics, units if "active_units" in metrics else [])
     # Rows of other data may or may not have been trained on.
@@ -164,7 +167,7 @@ def report(
         warnings.append(("cross-entropy", f"{text} (--set data.binarize=stochastic makes them one)"))
     warnings += [(finding.name, finding.message) for finding in findings]
     cells = "column" if data.schema.columns is not None else "pixel"
-    return Report(metrics, split, held_out, tuple(warnings), tuple(units), cells, left_out)
+    return Report(metrics, split, held_out, tuple(warnings), tuple(units), cells, left_out, density_of(trained))
 
 
 def held_out_rows(data: Dataset) -> tuple[str, np.ndarray]:

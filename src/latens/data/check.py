@@ -18,7 +18,7 @@ def suggest_likelihood(dataset: Dataset) -> tuple[str, str]:
 
     Binary cells: bernoulli. Up to 32 levels: categorical. More levels, or fractions: continuous-bernoulli where more
     than half of the cells lie in the lowest or highest 5 % of the range, else normal. Real numbers: normal; counts:
-    normal on log(1 + x), until likelihoods for counts exist.
+    normal on log(1 + x); likelihoods of the counts themselves are chosen by name.
     Only training rows are looked at.
     """
     schema = dataset.schema
@@ -28,8 +28,9 @@ def suggest_likelihood(dataset: Dataset) -> tuple[str, str]:
         return "categorical", f"Every cell is one of {schema.levels} levels, few enough for a probability each."
     if schema.kind == "counts":
         return "normal", (
-            "Cells are counts (whole numbers of 0 or more with a long tail): a normal of log(1 + x), until a "
-            "likelihood for counts exists."
+            "Cells are counts (whole numbers of 0 or more with a long tail): a normal of log(1 + x), a density of that "
+            "and not of the counts. For probabilities of the counts: --set likelihood=negative-binomial, "
+            "zero-inflated-negative-binomial or poisson."
         )
     if schema.kind == "real":
         if count_columns(dataset).all():
@@ -166,7 +167,8 @@ def _warnings(dataset: Dataset, report: dict[str, Any]) -> list[str]:
         warnings.append(f"{report['nan_cells']} cells are missing; they are masked and have no influence.")
     if dataset.schema.kind == "counts":
         warnings.append(
-            "The cells are taken for counts: densities are of log(1 + x). --no-counts takes them as numbers."
+            "The cells are taken for counts: densities are of log(1 + x), not of counts, unless --set likelihood names "
+            "one of counts. --no-counts takes them as numbers."
         )
     elif report["counts"]["all"]:
         warnings.append("The cells are whole numbers: if they count something, --counts models log(1 + x).")

@@ -11,6 +11,7 @@ from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.errors import UsageError
 from latens.evaluation.batched import map_rows
+from latens.evaluation.estimate import shares
 from latens.models import MixturePrior
 from latens.shapes import AnyArray, Array, Key
 
@@ -59,27 +60,27 @@ def cluster_probabilities(
     return map_rows(function, model, batch, preparation=preparation, key=key)
 
 
-def matched(label: np.ndarray, cluster: np.ndarray) -> np.ndarray:
+def matched(label: np.ndarray, cluster: np.ndarray, *, weight: np.ndarray | None = None) -> np.ndarray:
     """Whether each row's cluster is the one matched to its label, under the best one-to-one matching (Hungarian).
 
     The mean is the clustering accuracy. Clusters beyond the number of classes match nothing, and so do classes beyond
-    the number of clusters. **Arguments:** whole numbers from 0 on, of shape (n,).
+    the number of clusters. **Arguments:** whole numbers from 0 on, of shape (n,); `weight` (n,), how often each counts.
     """
     from scipy.optimize import linear_sum_assignment
 
-    table = _table(label, cluster)
+    table = _table(label, cluster, weight)
     rows, columns = linear_sum_assignment(table, maximize=True)
     partner = np.full(table.shape[1], -1)
     partner[columns] = rows
     return partner[cluster] == label
 
 
-def normalised_mutual_information(label: np.ndarray, cluster: np.ndarray) -> float:
+def normalised_mutual_information(label: np.ndarray, cluster: np.ndarray, *, weight: np.ndarray | None = None) -> float:
     r"""$2 I(y; c) / (H(y) + H(c))$ of two ways to group the same rows: 1 where they agree, 0 where one has one group.
 
-    **Arguments:** whole numbers from 0 on, of shape (n,).
+    **Arguments:** whole numbers from 0 on, of shape (n,); `weight` (n,), how often each row counts.
     """
-    joint = _table(label, cluster) / len(label)
+    joint = _table(label, cluster, weight)
     rows, columns = joint.sum(axis=1), joint.sum(axis=0)
     entropy = -sum(float(np.sum(p[p > 0] * np.log(p[p > 0]))) for p in (rows, columns))
     if entropy == 0.0:
@@ -89,11 +90,11 @@ def normalised_mutual_information(label: np.ndarray, cluster: np.ndarray) -> flo
     return max(0.0, 2.0 * information / entropy)
 
 
-def _table(label: np.ndarray, cluster: np.ndarray) -> np.ndarray:
-    """How many rows have each label and cluster, of shape (labels, clusters)."""
+def _table(label: np.ndarray, cluster: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    """The share of the rows that have each label and cluster, of shape (labels, clusters)."""
     label, cluster = np.asarray(label), np.asarray(cluster)
     if label.shape != cluster.shape or label.ndim != 1 or not len(label) or min(label.min(), cluster.min()) < 0:
         raise UsageError(f"labels {label.shape} and clusters {cluster.shape} need the same rows, numbered from 0 on.")
-    table = np.zeros((int(label.max()) + 1, int(cluster.max()) + 1), np.int64)
-    np.add.at(table, (label, cluster), 1)
+    table = np.zeros((int(label.max()) + 1, int(cluster.max()) + 1))
+    np.add.at(table, (label, cluster), shares(weight, len(label)))
     return table

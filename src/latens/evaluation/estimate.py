@@ -6,6 +6,12 @@ from typing import Any
 import numpy as np
 
 
+def shares(weight: np.ndarray | None, n: int) -> np.ndarray:
+    """The weights of n rows (None: all alike) as shares that sum to 1, in double precision."""
+    weight = np.ones(n) if weight is None else np.asarray(weight, np.float64)
+    return weight / weight.sum()
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A mean over rows with the standard error of that mean.
@@ -27,10 +33,9 @@ class Estimate:
     def of(cls, rows: np.ndarray, *, num_samples: int, protocol: str, weight: np.ndarray | None = None) -> "Estimate":
         """The (weighted) mean of one number a row: sum(w r)/sum(w), its error from the spread between rows."""
         rows = np.asarray(rows, np.float64)
-        weight = np.ones(len(rows)) if weight is None else np.asarray(weight, np.float64)
-        share = weight / weight.sum()
-        value = float(np.sum(weight * rows) / np.sum(weight))
         n = len(rows)
+        share = shares(weight, n)
+        value = float(np.sum(share * rows))
         spread = float(np.sqrt(np.sum(share**2 * (rows - value) ** 2) * n / (n - 1))) if n > 1 else float("nan")
         return cls(value, spread, num_samples, n, protocol=protocol)
 

@@ -12,6 +12,7 @@ from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.distributions import DiagonalNormal, has_closed_form, kl_terms
 from latens.evaluation.batched import map_rows
+from latens.evaluation.estimate import shares
 from latens.forks import check_process
 from latens.models import as_code, mean_code
 from latens.shapes import AnyArray, Array, Key
@@ -51,12 +52,15 @@ def encode(model: Any, batch: Batch, *, preparation: Preparation, key: Key) -> d
     return map_rows(_encode, model, batch, preparation=preparation, key=key)
 
 
-def active_units(means: np.ndarray, threshold: float = 0.01) -> np.ndarray:
+def active_units(means: np.ndarray, threshold: float = 0.01, weight: np.ndarray | None = None) -> np.ndarray:
     r"""Which units are used: $\mathrm{Var}_x(E_q[z_j]) > 0.01$ over the rows given.
 
-    Burda, Grosse & Salakhutdinov (2016), section 5.2. **Arguments:** `means` (B, *z). **Returns:** bool of shape (*z).
+    Burda, Grosse & Salakhutdinov (2016), section 5.2. **Arguments:** `means` (B, *z); `weight` (B,), how often each
+    row counts. **Returns:** bool of shape (*z).
     """
-    return np.var(np.asarray(means, np.float64), axis=0) > threshold
+    means, share = np.asarray(means, np.float64), shares(weight, len(means))
+    centred = means - np.tensordot(share, means, axes=1)
+    return np.tensordot(share, centred**2, axes=1) > threshold
 
 
 @eqx.filter_jit

@@ -65,7 +65,17 @@ def _evidence(first: Told, second: Told, labels: Sequence[str], paired: Mapping[
         shown = number(value, 3) if error is None else f"{number(value, 3)} ± {number(error, 3)}"
         sure = ABSENT if not error else number(value / error, 1)
         one, two = first.metrics[name], second.metrics[name]
-        rows.append((metric_name(name), with_error(one, 3), with_error(two, 3), one.get("unit", ""), shown, sure, how))
+        rows.append(
+            (
+                metric_name(name, first.trained),
+                with_error(one, 3),
+                with_error(two, 3),
+                one.get("unit", ""),
+                shown,
+                sure,
+                how,
+            )
+        )
     head = ("number", labels[0], labels[1], "unit", "second minus first", "in standard errors", "how")
     lacking = sorted(set(first.metrics) ^ set(second.metrics))
     rest = f"Measured for one of them only: {', '.join(map(metric_name, lacking))}." if lacking else None

@@ -93,7 +93,11 @@ def _lead(told: Told) -> Html | None:
         return None
     metric = told.metrics[name]
     rows = f"{metric.get('n')} {told.info.get('split', '')} rows".replace("  ", " ")
-    return tag("p", f"{metric_name(name)}: {with_error(metric)} {metric.get('unit', '')} ({rows}).", class_="lead")
+    return tag(
+        "p",
+        f"{metric_name(name, told.trained)}: {with_error(metric)} {metric.get('unit', '')} ({rows}).",
+        class_="lead",
+    )
 
 
 def _short(told: Told) -> Html:
@@ -102,7 +106,12 @@ def _short(told: Told) -> Html:
         metric = told.metrics[name]
         note = f"{metric.get('unit', '')}, {metric.get('n')} rows"
         cards.append(
-            tag("div", tag("dt", metric_name(name)), tag("dd", with_error(metric)), tag("dd", note, class_="note"))
+            tag(
+                "div",
+                tag("dt", metric_name(name, told.trained)),
+                tag("dd", with_error(metric)),
+                tag("dd", note, class_="note"),
+            )
         )
     count = len(told.warnings)
     words = {0: "No warning.", 1: "One warning: "}.get(count, f"{count} warnings: ")
@@ -145,7 +154,7 @@ def evidence(told: Told) -> Html:
         draws, seconds = metric.get("num_samples"), metric.get("seconds")
         rows.append(
             (
-                metric_name(name),
+                metric_name(name, told.trained),
                 number(metric.get("value"), 3),
                 "—" if metric.get("standard_error") is None else number(metric["standard_error"], 3),
                 metric.get("unit", ""),
@@ -162,7 +171,7 @@ def evidence(told: Told) -> Html:
     said = f"Measured on {split} rows{', seed ' + ', '.join(seeds) if seeds else ''}.{held}" if split else ""
     left = not_measured(told.metrics)
     asked = f"Not measured here: {'; '.join(left)}. `latens evaluate RUN --all` does." if left and not told.full else ""
-    without = "; ".join(f"{metric_name(name)}: {reason}" for name, reason in told.left_out.items())
+    without = "; ".join(f"{metric_name(name, told.trained)}: {reason}" for name, reason in told.left_out.items())
     note = "The standard error is that of the mean over rows: 95 % of such intervals of ± 2 contain the true mean."
     return joined(
         [

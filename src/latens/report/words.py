@@ -7,7 +7,7 @@ from typing import Any
 
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Schema
-from latens.measure import what_density
+from latens.measure import density_of, what_density
 from latens.recipes import RECIPES
 from latens.recipes.parts import OBJECTIVES
 from latens.trained import TrainedModel
@@ -33,9 +33,10 @@ _METRICS = {
 }
 
 
-def metric_name(name: str) -> str:
-    """What a metric is called for people."""
-    return _METRICS.get(name, name.replace("_", " "))
+def metric_name(name: str, trained: TrainedModel | None = None) -> str:
+    """What a metric is called for people; densities of a model by what they are of."""
+    words = _METRICS.get(name, name.replace("_", " "))
+    return words if trained is None else words.replace("log p(x", f"log p({density_of(trained)}")
 
 
 def cells(schema: Schema) -> str:
