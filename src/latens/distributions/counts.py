@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from latens.distributions.base import AbstractFactorised
-from latens.distributions.special import excess, log_count_remainder, stirling_error
+from latens.distributions.special import excess, log_count_remainder, stirling_error, weighted_excess
 from latens.shapes import Array, Float, Key, Shaped
 
 
@@ -35,11 +35,11 @@ class Poisson(AbstractFactorised):
 
     def log_prob_terms(self, event: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
         count, valid = _as_counts(event, self.log_rate)
-        is_zero = count == 0.0
+        is_zero, rate = count == 0.0, jnp.exp(self.log_rate)
         safe = jnp.where(is_zero, 1.0, count)
         # x log(rate) - rate - log x! for x > 0, with the large terms cancelled: the loss for the ratio of rate and x.
-        some = -safe * excess(self.log_rate - jnp.log(safe)) - log_count_remainder(safe)
-        return jnp.where(valid, jnp.where(is_zero, -jnp.exp(self.log_rate), some), -jnp.inf)
+        some = -weighted_excess(safe, self.log_rate - jnp.log(safe), rate) - log_count_remainder(safe)
+        return jnp.where(valid, jnp.where(is_zero, -rate, some), -jnp.inf)
 
     def mean(self) -> Float[Array, "*x"]:
         return jnp.exp(self.log_rate)
@@ -71,16 +71,25 @@ class NegativeBinomial(AbstractFactorised):
 
     def log_prob_terms(self, event: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
         count, valid = _as_counts(event, self.log_mean)
-        mean, theta = jnp.exp(self.log_mean), jnp.exp(self.log_dispersion)
-        # log((x + theta) / (mean + theta)), which is small where x is near the mean or theta is large
-        t = jnp.log1p((count - mean) / (mean + theta))
+        log_mean, log_theta = jnp.broadcast_arrays(self.log_mean, self.log_dispersion)
+        theta, log_sum = jnp.exp(log_theta), jnp.logaddexp(log_mean, log_theta)
         is_zero = count == 0.0
         safe = jnp.where(is_zero, 1.0, count)
-        of_count = safe * excess(t + self.log_mean - jnp.log(safe)) + log_count_remainder(safe)
         total = safe + theta
-        some = 0.5 * jnp.log(theta / total) + stirling_error(total) - stirling_error(theta)
-        some = some - theta * excess(t) - of_count
-        none = -theta * jax.nn.softplus(self.log_mean - self.log_dispersion)
+        # t = log((x + theta) / (mean + theta)): by the share that x lies away from the mean where that is small, else
+        # by the logarithms. The sum of both losses has no slope in t, so its rounding hardly matters.
+        share = safe * jnp.exp(-log_sum) - jnp.exp(log_mean - log_sum)
+        near = jnp.abs(share) < 0.5
+        t = jnp.where(near, jnp.log1p(jnp.where(near, share, 0.0)), jnp.log(total) - log_sum)
+        shifted = t + log_mean - jnp.log(safe)
+        of_count = weighted_excess(safe, shifted, jnp.exp(t + log_mean)) + log_count_remainder(safe)
+        some = 0.5 * (log_theta - jnp.log(total)) + stirling_error(total) - stirling_error(theta)
+        some = some - weighted_excess(theta, t, jnp.exp(log_theta + t)) - of_count
+        # theta log(1 + v) with v = mean / theta; where v is small, the mean less theta (v - log(1 + v)).
+        log_ratio = log_mean - log_theta
+        small = log_ratio < -1.5
+        log_one_more = jnp.log1p(jnp.exp(jnp.where(small, log_ratio, -1.5)))
+        none = jnp.where(small, theta * excess(log_one_more) - jnp.exp(log_mean), -theta * jax.nn.softplus(log_ratio))
         return jnp.where(valid, jnp.where(is_zero, none, some), -jnp.inf)
 
     def mean(self) -> Float[Array, "*x"]:
@@ -105,11 +114,12 @@ class ZeroInflated(AbstractFactorised):
 
     def log_prob_terms(self, event: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
         inner = self.inner.log_prob_terms(event)
-        # An impossible count must reach neither the value of the other counts nor a gradient.
-        possible = inner > -jnp.inf
+        # An impossible count must reach neither the value of the other counts nor a gradient; 0 is always possible.
+        possible, is_zero = inner > -jnp.inf, event == 0
         kept = jnp.where(possible, inner, 0.0) - jax.nn.softplus(self.logits)
-        terms = jnp.where(event == 0, jnp.logaddexp(-jax.nn.softplus(-self.logits), kept), kept)
-        return jnp.where(possible, terms, -jnp.inf)
+        extra = -jax.nn.softplus(-self.logits)
+        with_extra = jnp.where(possible, jnp.logaddexp(extra, kept), extra)
+        return jnp.where(is_zero, with_extra, jnp.where(possible, kept, -jnp.inf))
 
     def mean(self) -> Float[Array, "*x"]:
         return jax.nn.sigmoid(-self.logits) * self.inner.mean()

@@ -82,7 +82,14 @@ class ContinuousBernoulli(AbstractFactorised):
         return jnp.clip(jnp.where(jnp.abs(self.logits) < 1e-3, near_uniform, event), 0.0, 1.0)
 
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
-        return event * self.logits - _log_integral(self.logits)
+        inside = (event >= 0.0) & (event <= 1.0)
+        near = jnp.abs(self.logits) < 0.1
+        size = jnp.where(near, 1.0, jnp.abs(self.logits))
+        # Seen from the end where the density is highest: no difference of large numbers.
+        far = -size * jnp.where(self.logits < 0.0, event, 1.0 - event) - jnp.log(-jnp.expm1(-size) / size)
+        square = self.logits**2
+        series = self.logits * (event - 0.5) - square / 24.0 + square**2 / 2880.0
+        return jnp.where(inside, jnp.where(near, series, far), -jnp.inf)
 
     def mean(self) -> Float[Array, "*x"]:
         logits = self.logits
@@ -92,16 +99,6 @@ class ContinuousBernoulli(AbstractFactorised):
         lower = 1.0 / size + jnp.exp(-size) / jnp.expm1(-size)
         series = 0.5 + logits / 12.0 - logits**3 / 720.0
         return jnp.where(near, series, jnp.where(logits < 0, lower, 1.0 - lower))
-
-
-def _log_integral(logits: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    r"""$\log\int_0^1 e^{l x} dx = \max(l, 0) + \log\frac{1 - e^{-|l|}}{|l|}$, by its Taylor series near 0."""
-    near = jnp.abs(logits) < 0.1
-    size = jnp.where(near, 1.0, jnp.abs(logits))
-    far = jax.nn.relu(logits) + jnp.log(-jnp.expm1(-size) / size)
-    square = logits**2
-    series = logits / 2.0 + square / 24.0 - square**2 / 2880.0
-    return jnp.where(near, series, far)
 
 
 class Categorical(AbstractFactorised):
@@ -120,7 +117,8 @@ class Categorical(AbstractFactorised):
         # A comparison and a sum: a gather here would differentiate to a scatter, which is slow on CPU.
         levels = jax.lax.broadcasted_iota(event.dtype, self.logits.shape, self.logits.ndim - 1)
         chosen = jnp.sum(jnp.where(event[..., None] == levels, self.logits, 0.0), axis=-1)
-        return chosen - jax.nn.logsumexp(self.logits, axis=-1)
+        inside = (event >= 0) & (event < self.logits.shape[-1])
+        return jnp.where(inside, chosen - jax.nn.logsumexp(self.logits, axis=-1), -jnp.inf)
 
     def probabilities(self) -> Float[Array, "*x L"]:
         return jax.nn.softmax(self.logits, axis=-1)
@@ -161,7 +159,7 @@ class Ordinal(AbstractFactorised):
         """The log probability of each grade, in nats."""
         cuts, gaps = self._from_loc()
         first, last = -jax.nn.softplus(-cuts[..., :1]), -jax.nn.softplus(cuts[..., -1:])
-        return jnp.concatenate([first, log_sigmoid_difference(cuts[..., :-1], gaps), last], axis=-1)
+        return jnp.concatenate([first, log_sigmoid_difference(cuts[..., :-1], cuts[..., 1:], gaps), last], axis=-1)
 
     def sample(self, *, key: Key) -> Int[Array, "*x"]:
         return jax.random.categorical(key, self.log_probabilities()).astype(jnp.int32)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from latens.distributions.base import AbstractFactorised, AbstractReparameterised
 from latens.distributions.continuous import LOG_2PI
-from latens.distributions.special import log_gamma_ratio
+from latens.distributions.special import excess, log_gamma_ratio, logistic_term
 from latens.shapes import Array, Float, Key
 
 LOG_2, LOG_PI = math.log(2.0), math.log(math.pi)
@@ -58,7 +58,7 @@ class Logistic(AbstractReparameterised):
 
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
         residual = (event - self.loc) * jnp.exp(-self.log_scale)
-        return -residual - 2.0 * jax.nn.softplus(-residual) - self.log_scale
+        return logistic_term(residual) - self.log_scale
 
     def mean(self) -> Float[Array, "*x"]:
         return self.loc
@@ -113,10 +113,22 @@ class StudentT(AbstractFactorised):
         return self.loc + jnp.exp(self.log_scale) * jax.random.t(key, df, self.loc.shape, self.loc.dtype)
 
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
-        df = jnp.exp(self.log_df)
-        residual = (event - self.loc) * jnp.exp(-self.log_scale)
+        df, distance = jnp.exp(self.log_df), jnp.abs(event - self.loc)
         constant = log_gamma_ratio(0.5 * df, 0.5) - 0.5 * (self.log_df + LOG_PI) - self.log_scale
-        return constant - 0.5 * (df + 1.0) * jnp.log1p(residual**2 / df)
+        # log(1 + r^2/df): far out by logarithms, because the square (or its slope) would overflow.
+        log_root = self.log_scale + 0.5 * self.log_df
+        far = distance > jnp.minimum(jnp.exp(log_root), 1.0)
+        ratio = jnp.where(far, 0.0, distance) * jnp.exp(-log_root)
+        log_distance = jnp.log(jnp.where(far, distance, 1.0))
+        log_square = 2.0 * (log_distance - log_root)
+        grown = jnp.where(far, jax.nn.softplus(log_square), jnp.log1p(ratio**2))
+        # With many degrees of freedom the square itself, less a small loss: nearly a Normal.
+        is_small = grown < 0.25
+        log_residual = jnp.where(is_small, 2.0 * (log_distance - self.log_scale), 0.0)
+        near_residual = jnp.where(far, 0.0, distance) * jnp.exp(-self.log_scale)
+        square = jnp.where(far, jnp.exp(log_residual), near_residual**2)
+        loss = jnp.where(is_small, square - df * excess(jnp.where(is_small, grown, 0.0)), df * grown)
+        return constant - 0.5 * (loss + grown)
 
     def mean(self) -> Float[Array, "*x"]:
         return jnp.where(self.log_df > 0.0, self.loc, jnp.nan)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens.distributions.base import AbstractDistribution, AbstractFactorised
-from latens.distributions.special import log_sigmoid_difference
+from latens.distributions.special import log_sigmoid_difference, log_sum_of_parts
 from latens.shapes import Array, Float, Int, Key, Nats, Shaped
 
 
@@ -41,7 +41,7 @@ class Mixture(AbstractDistribution[Any]):
         return jax.nn.log_softmax(self._log_joint(event))
 
     def log_prob(self, event: Any) -> Nats:
-        return jax.nn.logsumexp(self._log_joint(event))
+        return log_sum_of_parts(self._log_joint(event))
 
     def _log_joint(self, event: Any) -> Float[Array, " k"]:
         return jax.nn.log_softmax(self.logits) + jax.vmap(lambda part: part.log_prob(event))(self.components)
@@ -79,7 +79,7 @@ class VariableMixture(AbstractFactorised):
 
     def log_prob_terms(self, event: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
         terms = self.components.log_prob_terms(jnp.broadcast_to(event[..., None], self.logits.shape))
-        return jax.nn.logsumexp(jax.nn.log_softmax(self.logits) + terms, axis=-1)
+        return log_sum_of_parts(jax.nn.log_softmax(self.logits) + terms)
 
     def mean(self) -> Float[Array, "*x"]:
         return jnp.sum(jax.nn.softmax(self.logits) * self.components.mean(), axis=-1)
@@ -115,8 +115,8 @@ class DiscretisedLogistic(AbstractFactorised):
         last = self.levels - 1
         per_scale = jnp.exp(-self.log_scale)
         width = per_scale * (2.0 / last)
-        low = ((2.0 * level - 1.0) / last - 1.0 - self.loc) * per_scale
-        terms = jnp.where(level <= 0.0, -jax.nn.softplus(-low - width), log_sigmoid_difference(low, width))
+        low, high = (((2.0 * level + side - last) / last - self.loc) * per_scale for side in (-1.0, 1.0))
+        terms = jnp.where(level <= 0.0, -jax.nn.softplus(-high), log_sigmoid_difference(low, high, width))
         terms = jnp.where(level >= float(last), -jax.nn.softplus(low), terms)
         valid = (level >= 0.0) & (level <= float(last)) & (level == jnp.floor(level))
         return jnp.where(valid, terms, -jnp.inf)

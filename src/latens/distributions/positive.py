@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax.scipy.special import betaln
 
 from latens.distributions.base import AbstractDistribution, AbstractFactorised
-from latens.distributions.special import HALF_LOG_2PI, excess, stirling_error
+from latens.distributions.special import HALF_LOG_2PI, log_one_minus_exp, stirling_error, weighted_excess
 from latens.shapes import Array, Float, Key, Nats
 
 
@@ -47,7 +47,8 @@ class Gamma(AbstractFactorised):
         a = jnp.exp(self.log_concentration)
         # a log(rate x) - rate x - log Gamma(a), with the large terms cancelled: t is the log of x over its mean.
         t = log_event + self.log_rate - self.log_concentration
-        terms = -a * excess(t) + 0.5 * self.log_concentration - HALF_LOG_2PI - stirling_error(a) - log_event
+        loss = weighted_excess(a, t, jnp.exp(self.log_rate) * event)
+        terms = 0.5 * self.log_concentration - loss - HALF_LOG_2PI - stirling_error(a) - log_event
         return jnp.where(inside, terms, -jnp.inf)
 
     def mean(self) -> Float[Array, "*x"]:
@@ -80,7 +81,8 @@ class Beta(AbstractFactorised):
         log_total = jnp.logaddexp(self.log_alpha, self.log_beta)
         log_x, log_rest = jnp.log(safe), jnp.log1p(-safe)
         # The large terms of a log x + b log(1 - x) - log B(a, b) cancel in this form.
-        loss = a * excess(log_x - self.log_alpha + log_total) + b * excess(log_rest - self.log_beta + log_total)
+        loss = weighted_excess(a, log_x - self.log_alpha + log_total, jnp.exp(log_total) * safe)
+        loss = loss + weighted_excess(b, log_rest - self.log_beta + log_total, jnp.exp(log_total) * (1.0 - safe))
         constant = 0.5 * (self.log_alpha + self.log_beta - log_total) - HALF_LOG_2PI
         constant = constant + stirling_error(a + b) - stirling_error(a) - stirling_error(b)
         return jnp.where(inside, constant - loss - log_x - log_rest, -jnp.inf)
@@ -113,7 +115,7 @@ class Kumaraswamy(AbstractFactorised):
         inside = (event > 0.0) & (event < 1.0)
         log_x = jnp.log(jnp.where(inside, event, 0.5))
         a = jnp.exp(self.log_a)
-        log_rest = jnp.log(-jnp.expm1(a * log_x))
+        log_rest = log_one_minus_exp(-a * log_x)
         terms = self.log_a + self.log_b + (a - 1.0) * log_x + jnp.expm1(self.log_b) * log_rest
         return jnp.where(inside, terms, -jnp.inf)
 
@@ -142,7 +144,7 @@ class Dirichlet(AbstractDistribution[Array]):
         log_x = jnp.log(jnp.where(inside, event, 1.0 / event.size))
         a, log_total = jnp.exp(self.log_concentration), jax.nn.logsumexp(self.log_concentration)
         # As for Beta: a sum to one turns sum(a log x) into a sum of small losses.
-        loss = a * excess(log_x - self.log_concentration + log_total)
+        loss = weighted_excess(a, log_x - self.log_concentration + log_total, jnp.exp(log_total + log_x))
         terms = 0.5 * self.log_concentration - stirling_error(a) - HALF_LOG_2PI - log_x - loss
         total = jnp.sum(terms) - 0.5 * log_total + stirling_error(jnp.exp(log_total)) + HALF_LOG_2PI
         return jnp.where(inside, total, -jnp.inf)

@@ -11,6 +11,7 @@ import numpy as np
 
 from latens.distributions.base import AbstractDistribution, AbstractFactorised
 from latens.distributions.positive import above_zero, inside_unit
+from latens.distributions.special import logistic_term
 from latens.shapes import Array, Float, Key, Nats
 
 _NODES = np.arange(-40.0, 40.25, 0.5)
@@ -42,7 +43,7 @@ class RelaxedBernoulli(AbstractFactorised):
         safe = jnp.where(inside, event, 0.5)
         log_x, log_rest = jnp.log(safe), jnp.log1p(-safe)
         residual = jnp.exp(self.log_temperature) * (log_x - log_rest) - self.logits
-        terms = self.log_temperature - residual - 2.0 * jax.nn.softplus(-residual) - log_x - log_rest
+        terms = self.log_temperature + logistic_term(residual) - log_x - log_rest
         return jnp.where(inside, terms, -jnp.inf)
 
     def mean(self) -> Float[Array, "*x"]:
@@ -83,7 +84,7 @@ class RelaxedOneHot(AbstractDistribution[Array]):
         n, choices = event.shape[-1], event.size // event.shape[-1]
         # Written with s = l - tau log x, so that no power is taken.
         scores = self.logits - jnp.exp(self.log_temperature) * log_x
-        total = jnp.sum(scores) - jnp.sum(log_x) - n * jnp.sum(jax.nn.logsumexp(scores, axis=-1))
+        total = jnp.sum(jax.nn.log_softmax(scores)) - jnp.sum(log_x)
         constant = choices * (math.lgamma(n) + (n - 1) * self.log_temperature)
         return jnp.where(jnp.all(inside), constant + total, -jnp.inf)
 
@@ -112,7 +113,8 @@ class StraightThroughOneHot(AbstractDistribution[Array]):
         return hard + (soft - jax.lax.stop_gradient(soft))
 
     def log_prob(self, event: Float[Array, "*k n"]) -> Nats:
-        return jnp.sum(event * jax.nn.log_softmax(self.logits))
+        one_hot = jnp.all((event == 0.0) | (event == 1.0)) & jnp.all(jnp.sum(event, axis=-1) == 1.0)
+        return jnp.where(one_hot, jnp.sum(event * jax.nn.log_softmax(self.logits)), -jnp.inf)
 
     def mean(self) -> Float[Array, "*k n"]:
         """The probability of each choice."""

@@ -11,11 +11,41 @@ from latens.shapes import Array, Float
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 LOG_2 = math.log(2.0)
+_EXCESS = [1.0 / math.factorial(k) for k in range(12, 1, -1)]
 
 
 def excess(t: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    r"""$e^t - 1 - t \ge 0$: what an exponential family loses for a log ratio of $t$."""
-    return jnp.expm1(t) - t
+    r"""$e^t - 1 - t \ge 0$: what an exponential family loses for a log ratio of $t$; by its series near 0."""
+    near = jnp.abs(t) < 0.25
+    small, large = jnp.where(near, t, 0.0), jnp.where(near, 1.0, t)
+    series = small**2 * jnp.polyval(jnp.asarray(_EXCESS, t.dtype), small)
+    return jnp.where(near, series, jnp.expm1(large) - large)
+
+
+def weighted_excess(weight: Float[Array, "*x"], t: Float[Array, "*x"], grown: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    r"""$c\,(e^t - 1 - t)$ for a weight $c$, where `grown` is $c\,e^t$: $e^t$ alone may overflow."""
+    far = t > 1.0
+    return jnp.where(far, grown - weight * (1.0 + t), weight * excess(jnp.where(far, 0.0, t)))
+
+
+def log_one_minus_exp(t: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    r"""$\log(1 - e^{-t})$ for $t > 0$, exact for small and for large $t$."""
+    near = t < LOG_2
+    small, large = jnp.where(near, t, 1.0), jnp.where(near, 1.0, t)
+    return jnp.where(near, jnp.log(-jnp.expm1(-small)), jnp.log1p(-jnp.exp(-large)))
+
+
+def logistic_term(residual: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    r"""$\log\frac{e^{-r}}{(1 + e^{-r})^2}$, which is symmetric in $r$: no difference of large numbers far out."""
+    size = jnp.abs(residual)
+    return -size - 2.0 * jnp.log1p(jnp.exp(-size))
+
+
+def log_sum_of_parts(terms: Float[Array, "*x k"]) -> Float[Array, "*x"]:
+    """The logarithm of the sum of probabilities over the last axis; an impossible event passes no gradient."""
+    possible = jnp.max(terms, axis=-1, keepdims=True) > -jnp.inf
+    total = jax.nn.logsumexp(jnp.where(possible, terms, 0.0), axis=-1)
+    return jnp.where(possible[..., 0], total, -jnp.inf)
 
 
 def stirling_error(z: Float[Array, "*x"]) -> Float[Array, "*x"]:
@@ -54,9 +84,17 @@ def log_count_remainder(count: Float[Array, "*x"]) -> Float[Array, "*x"]:
     return jnp.where(count > 0, HALF_LOG_2PI + 0.5 * jnp.log(safe) + stirling_error(safe), 0.0)
 
 
-def log_sigmoid_difference(low: Float[Array, "*x"], width: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    r"""$\log[\sigma(a + w) - \sigma(a)] = -\log(1 + e^{-a-w}) - \log(1 + e^{a}) + \log(1 - e^{-w})$ for $w > 0$."""
-    return -jax.nn.softplus(-low - width) - jax.nn.softplus(low) + jnp.log(-jnp.expm1(-width))
+def log_sigmoid_difference(
+    low: Float[Array, "*x"], high: Float[Array, "*x"], width: Float[Array, "*x"]
+) -> Float[Array, "*x"]:
+    r"""$\log[\sigma(b) - \sigma(a)] = -\log(1 + e^{-b}) - \log(1 + e^{a}) + \log(1 - e^{-w})$ for $w = b - a > 0$.
+
+    The edge that two neighbouring bins share is given to both, so that their masses together are those of one bin;
+    the width is given besides, because the difference of rounded edges has no digits where it is small.
+    """
+    narrow = width < 1.0
+    between = log_one_minus_exp(jnp.where(narrow, width, jnp.maximum(high - low, 0.5)))
+    return -jax.nn.softplus(-high) - jax.nn.softplus(low) + between
 
 
 def _debye_polynomials(count: int) -> np.ndarray:
@@ -99,10 +137,11 @@ def log_bessel_scaled(order: float, x: Float[Array, ""]) -> Float[Array, ""]:
     # By expansion.
     large = jnp.where(near, 25.0 + order, x)
     p = jnp.sqrt(order * order + large * large)
-    squares = (order / p) ** 2
+    # A power of the inverse may underflow, which does no harm.
+    squares, inverse = (order / p) ** 2, 1.0 / p
     total = jnp.ones_like(p)
     for k in range(1, len(_DEBYE)):
-        total = total + jnp.polyval(jnp.asarray(_DEBYE[k, k::-1], x.dtype), squares) / p**k
+        total = total + jnp.polyval(jnp.asarray(_DEBYE[k, k::-1], x.dtype), squares) * inverse**k
     leading = order * jnp.log(order + p) - order * order / (large + p)
     return jnp.where(near, by_series, leading + HALF_LOG_2PI + 0.5 * jnp.log(p) - jnp.log(total))
 

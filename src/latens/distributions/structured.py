@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import solve_triangular
+from jax.scipy.linalg import cho_solve, solve_triangular
 
 from latens.distributions.base import AbstractDistribution, log_prob
 from latens.distributions.continuous import LOG_2PI
@@ -95,8 +95,9 @@ class LowRankNormal(AbstractDistribution[Array]):
     def log_prob(self, event: Float[Array, " n"]) -> Nats:
         scaled, inner = self._whitened()
         residual = (event - self.loc) * jnp.exp(-self.log_scale)
-        common = solve_triangular(inner, scaled.T @ residual, lower=True)
-        squared = jnp.sum(residual**2) - jnp.sum(common**2)
+        common = cho_solve((inner, True), scaled.T @ residual)
+        # |r|^2 less what the common directions explain, as a sum of squares: what they leave, and their own length.
+        squared = jnp.sum((residual - scaled @ common) ** 2) + jnp.sum(common**2)
         log_det = 2.0 * (jnp.sum(self.log_scale) + jnp.sum(jnp.log(jnp.diagonal(inner))))
         return -0.5 * (squared + event.size * LOG_2PI + log_det)
 

@@ -1,0 +1,480 @@
+"""Where single precision is hardest for a density: a table of parameters, events and double-precision oracles."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import special
+
+from latens.distributions import (
+    AbstractDistribution,
+    Affine,
+    Bernoulli,
+    Beta,
+    Blocks,
+    Categorical,
+    ContinuousBernoulli,
+    DiagonalNormal,
+    Dirichlet,
+    DiscretisedLogistic,
+    FullNormal,
+    Gamma,
+    HyperbolicSecant,
+    Joined,
+    Kumaraswamy,
+    Laplace,
+    Logistic,
+    LogNormal,
+    LowRankNormal,
+    Mixture,
+    NegativeBinomial,
+    Ordinal,
+    Poisson,
+    PowerSpherical,
+    Product,
+    RelaxedBernoulli,
+    RelaxedOneHot,
+    StandardNormal,
+    StraightThroughOneHot,
+    StudentT,
+    UniformSphere,
+    VariableMixture,
+    VonMisesFisher,
+    WrappedNormal,
+    ZeroInflated,
+)
+
+HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A family at its edges.
+
+    **Arguments:** `make(parameters)` the distribution of one row of parameters, of shape (k,); `parameters` and
+    `events` the values of each entry, all of which are combined (or, in `points`, whole rows that belong together);
+    `oracle(x, parameters)` its log density in double precision, for events of shape (n, m) and parameters (n, k);
+    `discrete`: the events are whole numbers; `kind` the type of an event; `mass` how many levels sum to 1 (0: none).
+    """
+
+    make: Callable[[jax.Array], AbstractDistribution]
+    parameters: Sequence[Sequence[float]]
+    events: Sequence[Sequence[float]]
+    oracle: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    discrete: bool = False
+    kind: type = np.float32
+    mass: int = 0
+    event: Callable[[jax.Array], object] = lambda x: x
+    atol: float = 2e-6
+
+    def points(self) -> tuple[np.ndarray, np.ndarray]:
+        """Parameters (n, k) and events (n, m) in single precision: every combination."""
+        every = np.meshgrid(*self.parameters, *self.events, indexing="ij") if self.parameters else np.meshgrid(
+            *self.events, indexing="ij"
+        )  # fmt: skip
+        table = np.stack([a.ravel() for a in every], axis=1).astype(np.float32)
+        return table[:, : len(self.parameters)], table[:, len(self.parameters) :]
+
+
+def log1mexp(t: np.ndarray) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return np.where(t < 0.7, np.log(-np.expm1(-t)), np.log1p(-np.exp(-t)))
+
+
+def _stirling(z: np.ndarray) -> np.ndarray:
+    """Loader's remainder of log Gamma, by scipy below 100 and by its series above."""
+    with np.errstate(all="ignore"):
+        small = special.gammaln(z) - (z - 0.5) * np.log(z) + z - HALF_LOG_2PI
+    return np.where(z < 100, small, 1 / (12 * z) - 1 / (360 * z**3) + 1 / (1260 * z**5))
+
+
+def _normal(x: np.ndarray, loc: np.ndarray, log_scale: np.ndarray) -> np.ndarray:
+    return -0.5 * ((x - loc) * np.exp(-log_scale)) ** 2 - HALF_LOG_2PI - log_scale
+
+
+def _logistic(r: np.ndarray) -> np.ndarray:
+    return -np.abs(r) - 2 * np.log1p(np.exp(-np.abs(r)))
+
+
+def _poisson(x: np.ndarray, log_rate: np.ndarray) -> np.ndarray:
+    possible = (x >= 0) & (x == np.floor(x))
+    return np.where(possible, x * log_rate - np.exp(log_rate) - special.gammaln(np.where(possible, x, 0) + 1), -np.inf)
+
+
+def _negative_binomial(x: np.ndarray, log_mean: np.ndarray, log_theta: np.ndarray) -> np.ndarray:
+    possible = (x >= 0) & (x == np.floor(x))
+    x = np.where(possible, x, 0.0)
+    some = np.where(x > 0, x, 1.0)
+    choose = np.where(x > 0, -special.betaln(np.exp(log_theta), some) - np.log(some), 0.0)
+    u = log_mean - log_theta
+    value = choose - np.exp(log_theta) * np.logaddexp(0, u) - x * np.logaddexp(0, -u)
+    return np.where(possible, value, -np.inf)
+
+
+def _zero_inflated(inner: Callable[..., np.ndarray]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    def oracle(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+        x, logit = x[:, 0], p[:, 0]
+        kept = inner(x, *p[:, 1:].T) - np.logaddexp(0, logit)
+        return np.where(x == 0, np.logaddexp(-np.logaddexp(0, -logit), kept), kept)
+
+    return oracle
+
+
+def _student(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    loc, log_scale, log_df = p.T
+    half = 0.5 * np.exp(log_df)
+    with np.errstate(all="ignore"):
+        ratio = np.where(
+            half < 1e7, special.gammaln(half + 0.5) - special.gammaln(half), 0.5 * np.log(half) - 0.125 / half
+        )
+    distance = np.abs(x[:, 0] - loc)
+    root = log_scale + 0.5 * log_df
+    return ratio - 0.5 * (log_df + np.log(np.pi)) - log_scale - (half + 0.5) * np.log1p((distance * np.exp(-root)) ** 2)
+
+
+def _loss(weight: np.ndarray, t: np.ndarray) -> np.ndarray:
+    return weight * (np.expm1(t) - t)
+
+
+def _gamma(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    log_a, log_rate = p.T
+    inside = x[:, 0] > 0
+    log_x = np.log(np.where(inside, x[:, 0], 1.0))
+    a = np.exp(log_a)
+    plain = a * (log_x + log_rate) - np.exp(log_rate + log_x) - special.gammaln(a) - log_x
+    far = -_loss(a, log_x + log_rate - log_a) + 0.5 * log_a - HALF_LOG_2PI - _stirling(a) - log_x
+    return np.where(inside, np.where(a < 1e4, plain, far), -np.inf)
+
+
+def _proportions(log_a: np.ndarray, log_x: np.ndarray) -> np.ndarray:
+    """Dirichlet; with two entries a Beta."""
+    a, total = np.exp(log_a), np.exp(log_a).sum(axis=1, keepdims=True)
+    plain = np.sum((a - 1) * log_x - special.gammaln(a), axis=1) + special.gammaln(total[:, 0])
+    parts = -_loss(a, log_x - log_a + np.log(total)) - log_x + 0.5 * log_a - HALF_LOG_2PI - _stirling(a)
+    far = parts.sum(axis=1) + HALF_LOG_2PI - 0.5 * np.log(total[:, 0]) + _stirling(total[:, 0])
+    return np.where(total[:, 0] < 1e4, plain, far)
+
+
+def _beta(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    inside = (x[:, 0] > 0) & (x[:, 0] < 1)
+    safe = np.where(inside, x[:, 0], 0.5)
+    return np.where(inside, _proportions(p, np.stack([np.log(safe), np.log1p(-safe)], axis=1)), -np.inf)
+
+
+def _kumaraswamy(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    inside = (x[:, 0] > 0) & (x[:, 0] < 1)
+    log_x = np.log(np.where(inside, x[:, 0], 0.5))
+    log_a, log_b = p.T
+    a, b = np.exp(log_a), np.exp(log_b)
+    value = log_a + log_b + (a - 1) * log_x + (b - 1) * log1mexp(-a * log_x)
+    return np.where(inside, value, -np.inf)
+
+
+def _relaxed_bernoulli(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    inside = (x[:, 0] > 0) & (x[:, 0] < 1)
+    safe = np.where(inside, x[:, 0], 0.5)
+    logit = np.log(safe) - np.log1p(-safe)
+    value = p[:, 1] + _logistic(np.exp(p[:, 1]) * logit - p[:, 0]) - np.log(safe) - np.log1p(-safe)
+    return np.where(inside, value, -np.inf)
+
+
+def _continuous_bernoulli(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    x, logit = x[:, 0], p[:, 0]
+    size = np.where(logit == 0, 1.0, np.abs(logit))
+    integral = np.where(logit == 0, 0.0, np.maximum(logit, 0) + log1mexp(size) - np.log(size))
+    return np.where((x >= 0) & (x <= 1), x * logit - integral, -np.inf)
+
+
+def _categorical(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    levels = x[:, 0].astype(int)
+    inside = (levels >= 0) & (levels < p.shape[1])
+    chosen = np.take_along_axis(special.log_softmax(p, axis=1), np.where(inside, levels, 0)[:, None], axis=1)[:, 0]
+    return np.where(inside, chosen, -np.inf)
+
+
+def _between(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """The logarithm of sigmoid(high) - sigmoid(low); the edges may be infinite."""
+    with np.errstate(all="ignore"):
+        return -np.logaddexp(0, -high) - np.logaddexp(0, low) + log1mexp(high - low)
+
+
+def _ordinal(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    level, loc, first, gap = x[:, 0], *p.T
+    cuts = np.stack([np.full_like(loc, -np.inf), first - loc, first + np.exp(gap) - loc, np.full_like(loc, np.inf)], 1)
+    inside = (level >= 0) & (level <= 2)
+    safe = np.where(inside, level, 0).astype(int)[:, None]
+    low, high = (np.take_along_axis(cuts, safe + side, axis=1)[:, 0] for side in (0, 1))
+    middle = -np.logaddexp(0, -high) - np.logaddexp(0, low) + log1mexp(np.exp(gap))
+    return np.where(inside, np.where(safe[:, 0] == 1, middle, _between(low, high)), -np.inf)
+
+
+def _discretised(x: np.ndarray, loc: np.ndarray, log_scale: np.ndarray, levels: int) -> np.ndarray:
+    last = levels - 1
+    low, high = (((2 * x + side - last) / last - loc) * np.exp(-log_scale) for side in (-1, 1))
+    middle = -np.logaddexp(0, -high) - np.logaddexp(0, low) + log1mexp(2 / last * np.exp(-log_scale))
+    value = np.where(x == 0, -np.logaddexp(0, -high), np.where(x == last, -np.logaddexp(0, low), middle))
+    return np.where((x >= 0) & (x <= last) & (x == np.floor(x)), value, -np.inf)
+
+
+def _relaxed_one_hot(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    logits, log_t = p[:, :3], p[:, 3:]
+    log_x = np.log(x)
+    scores = special.log_softmax(logits - np.exp(log_t) * log_x, axis=1)
+    return np.log(2.0) + 2 * log_t[:, 0] + np.sum(scores - log_x, axis=1)
+
+
+def _chosen(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    fits = np.all((x == 0) | (x == 1), axis=1) & (x.sum(axis=1) == 1)
+    return np.where(fits, np.sum(x * special.log_softmax(p[:, :3], axis=1), axis=1), -np.inf)
+
+
+def _pair_of_logistics(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    parts = np.stack([_discretised(x[:, 0], p[:, 1 + i], p[:, 3 + i], 17) for i in (0, 1)], axis=1)
+    weights = special.log_softmax(np.stack([p[:, 0], np.zeros(len(p))], axis=1), axis=1)
+    with np.errstate(all="ignore"):
+        return special.logsumexp(weights + parts, axis=1)
+
+
+def _pair_of_normals(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    parts = np.stack([_normal(x[:, 0], p[:, 1 + i], p[:, 3 + i]) for i in (0, 1)], axis=1)
+    weights = special.log_softmax(np.stack([p[:, 0], np.zeros(len(p))], axis=1), axis=1)
+    return special.logsumexp(weights + parts, axis=1)
+
+
+def _full(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """A factor [[e^a, 0], [b, e^c]]."""
+    first = x[:, 0] * np.exp(-p[:, 0])
+    second = (x[:, 1] - p[:, 1] * first) * np.exp(-p[:, 2])
+    return -0.5 * (first**2 + second**2) - 2 * HALF_LOG_2PI - p[:, 0] - p[:, 2]
+
+
+def _low_rank(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Two variables, one direction f: sigma^2 I + f f^T has a determinant and an inverse by hand."""
+    f, log_scale = p[:, :2], p[:, 2]
+    r, g = x * np.exp(-log_scale)[:, None], f * np.exp(-log_scale)[:, None]
+    grown = 1 + np.sum(g**2, axis=1)
+    across = r[:, 0] * g[:, 1] - r[:, 1] * g[:, 0]
+    squared = (np.sum(r**2, axis=1) + across**2) / grown
+    return -0.5 * (squared + np.log(grown)) - 2 * HALF_LOG_2PI - 2 * log_scale
+
+
+def _around_the_circle(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Von Mises-Fisher in three dimensions, around (0, 0, 1)."""
+    kappa = np.exp(p[:, 0])
+    gap = 0.5 * np.sum((x - np.array([0.0, 0.0, 1.0])) ** 2, axis=1)
+    return p[:, 0] - np.log(2 * np.pi) - log1mexp(2 * kappa) - kappa * gap
+
+
+def _power(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """In three dimensions the constant is (kappa + 1) / (4 pi)."""
+    kappa = np.exp(p[:, 0])
+    gap = 0.5 * np.sum((x - np.array([0.0, 0.0, 1.0])) ** 2, axis=1)
+    with np.errstate(all="ignore"):
+        return np.log1p(kappa) - np.log(4 * np.pi) + kappa * np.log1p(-0.5 * gap)
+
+
+def _wrapped(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Around the centre of the ball."""
+    length = np.sqrt(np.sum(x**2, axis=1))
+    r = 2 * np.arctanh(length)
+    log_shrinkage = np.log(2 * r) - r - np.log1p(-np.exp(-2 * r))
+    squared = np.sum((r[:, None] * x / length[:, None] * np.exp(-p)) ** 2, axis=1)
+    return -0.5 * squared - 2 * HALF_LOG_2PI - p.sum(axis=1) + log_shrinkage
+
+
+def _plain(f: Callable[..., np.ndarray]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    return lambda x, p: f(x[:, 0], *p.T)
+
+
+def _scaled(f: Callable[[np.ndarray], np.ndarray]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    return lambda x, p: f((x[:, 0] - p[:, 0]) * np.exp(-p[:, 1])) - p[:, 1]
+
+
+LOGS = (-60.0, -20.0, -7.0, -0.5, 0.0, 3.0, 10.0, 16.0, 30.0, 60.0)
+SCALES, LOCS = (-60.0, -14.0, -1.0, 0.0, 5.0, 60.0), (-1e6, -1.5, 0.0, 3e4)
+REALS = (-1e15, -2e10, -30.0, 0.25, 0.7, 1e5, 1e12)
+COUNTS = (-1.0, 0.0, 0.5, 1.0, 2.0, 9.0, 1000.0, 22026.0, 1e6, 2.0**24)
+POSITIVE = (-1.0, 0.0, 1e-37, 1e-20, 0.01, 1.0, 1.5, 1e6, 1e25)
+UNIT = (-0.5, 0.0, 1e-30, 1e-3, 0.5, 0.999, 1.0 - 2.0**-24, 1.0, 1.5)
+LOGITS = (-1e4, -90.0, -3.0, -0.0999, 0.0, 1e-3, 0.11, 17.0, 1e4)
+SHAPES = (-30.0, -7.0, 0.0, 2.0, 9.5, 16.0)
+
+EDGES: dict[str, Edge] = {
+    "StandardNormal": Edge(
+        lambda p: StandardNormal((1,)), (), (REALS,), lambda x, p: _normal(x[:, 0], np.zeros(1), np.zeros(1))
+    ),
+    "DiagonalNormal": Edge(lambda p: DiagonalNormal(p[:1], p[1:]), (LOCS, SCALES), (REALS,), _plain(_normal)),
+    "Affine": Edge(
+        lambda p: Affine(DiagonalNormal(p[:1], p[1:2]), jnp.full(1, 3.0), jnp.full(1, 1e-3)),
+        (LOCS, SCALES),
+        (REALS,),
+        lambda x, p: _normal((x[:, 0] - 3.0) / np.float64(np.float32(1e-3)), *p.T) - np.log(1e-3),
+    ),
+    "Laplace": Edge(
+        lambda p: Laplace(p[:1], p[1:]), (LOCS, SCALES), (REALS,), _scaled(lambda r: -np.abs(r) - np.log(2))
+    ),
+    "Logistic": Edge(lambda p: Logistic(p[:1], p[1:]), (LOCS, SCALES), (REALS,), _scaled(_logistic)),
+    "HyperbolicSecant": Edge(
+        lambda p: HyperbolicSecant(p[:1], p[1:]),
+        (LOCS, SCALES),
+        (REALS,),
+        _scaled(lambda r: np.log(2 / np.pi) - np.logaddexp(r, -r)),
+    ),
+    "StudentT": Edge(
+        lambda p: StudentT(p[:1], p[1:2], p[2:]),
+        (LOCS, SCALES, (-7.0, 0.0, 0.7, 4.0, 16.0)),
+        ((*REALS, 1e30, -2e19),),
+        _student,
+    ),
+    "LogNormal": Edge(
+        lambda p: LogNormal(p[:1], p[1:]),
+        ((-60.0, 0.0, 3.0, 80.0), SCALES),
+        (POSITIVE,),
+        lambda x, p: np.where(
+            x[:, 0] > 0,
+            _normal(np.log(np.where(x[:, 0] > 0, x[:, 0], 1)), *p.T) - np.log(np.where(x[:, 0] > 0, x[:, 0], 1)),
+            -np.inf,
+        ),
+    ),
+    "Gamma": Edge(lambda p: Gamma(p[:1], p[1:]), (LOGS, LOGS), (POSITIVE,), _gamma),
+    "Beta": Edge(lambda p: Beta(p[:1], p[1:]), (SHAPES, SHAPES), (UNIT,), _beta, atol=1e-5),
+    "Kumaraswamy": Edge(lambda p: Kumaraswamy(p[:1], p[1:]), (SHAPES, SHAPES), (UNIT,), _kumaraswamy),
+    "RelaxedBernoulli": Edge(
+        lambda p: RelaxedBernoulli(p[:1], p[1:]), (LOGITS, (-7.0, 0.0, 3.0)), (UNIT,), _relaxed_bernoulli, atol=1e-5
+    ),
+    "ContinuousBernoulli": Edge(lambda p: ContinuousBernoulli(p), (LOGITS,), (UNIT,), _continuous_bernoulli),
+    "Bernoulli": Edge(
+        lambda p: Bernoulli(p), (LOGITS,), ((0.0, 0.3, 1.0),), lambda x, p: (x * p - np.logaddexp(0, p))[:, 0]
+    ),
+    "Categorical": Edge(
+        lambda p: Categorical(p[None]),
+        ((-1e4, 0.0, 20.0), (-1e4, -1.0, 1e4), (0.0, 3.9)),
+        ((-1, 0, 1, 2, 3, 2**30),),
+        _categorical,
+        discrete=True,
+        kind=np.int32,
+        mass=3,
+    ),
+    "Ordinal": Edge(
+        lambda p: Ordinal(p[:1], p[1:]),
+        ((-1e4, -3.0, 0.0, 50.0, 1e4), (-100.0, 0.0, 60.0), (-60.0, -7.0, 0.0, 3.0, 9.0)),
+        ((-1, 0, 1, 2, 3),),
+        _ordinal,
+        discrete=True,
+        kind=np.int32,
+        mass=3,
+    ),
+    "Poisson": Edge(lambda p: Poisson(p), (LOGS,), (COUNTS,), _plain(_poisson), discrete=True),
+    "NegativeBinomial": Edge(
+        lambda p: NegativeBinomial(p[:1], p[1:]), (LOGS, LOGS), (COUNTS,), _plain(_negative_binomial), discrete=True
+    ),
+    "ZeroInflated of a Poisson": Edge(
+        lambda p: ZeroInflated(Poisson(p[1:]), p[:1]),
+        (LOGITS, LOGS),
+        (COUNTS,),
+        _zero_inflated(_poisson),
+        discrete=True,
+    ),
+    "ZeroInflated of a NegativeBinomial": Edge(
+        lambda p: ZeroInflated(NegativeBinomial(p[1:2], p[2:]), p[:1]),
+        ((-90.0, 0.0, 30.0), (-60.0, -7.0, 0.0, 10.0, 30.0), (-20.0, -7.0, 0.0, 9.0, 30.0)),
+        (COUNTS,),
+        _zero_inflated(_negative_binomial),
+        discrete=True,
+    ),
+    "DiscretisedLogistic": Edge(
+        lambda p: DiscretisedLogistic(p[:1], p[1:]),
+        ((-1e4, -1.0, -0.3, 0.0, 1e-3, 0.99, 7.0), (-30.0, -7.0, -2.0, 0.0, 9.0)),
+        ((-1, 0, 1, 89, 127, 128, 254, 255, 256),),
+        lambda x, p: _discretised(x[:, 0], *p.T, 256),
+        discrete=True,
+        kind=np.int32,
+        mass=256,
+    ),
+    "VariableMixture": Edge(
+        lambda p: VariableMixture(jnp.stack([p[0], jnp.zeros(())])[None],
+                                  DiscretisedLogistic(p[None, 1:3], p[None, 3:], 17)),
+        ((-50.0, 0.0, 1e4), (-1.0, 0.3), (0.0, 9.0), (-30.0, 0.0), (-3.0, 5.0)),
+        ((-1, 0, 8, 11, 16, 17),),
+        _pair_of_logistics,
+        discrete=True,
+        kind=np.int32,
+        mass=17,
+    ),
+    "Mixture": Edge(
+        lambda p: Mixture(jnp.stack([p[0], jnp.zeros(())]), DiagonalNormal(p[1:3, None], p[3:, None])),
+        ((-50.0, 0.0, 1e4), (-1e3, 0.3), (0.0, 1e5), (-5.0, 0.0), (-3.0, 20.0)),
+        ((-1e5, 0.0, 0.3, 1e3),),
+        _pair_of_normals,
+    ),
+    "Dirichlet": Edge(
+        lambda p: Dirichlet(p),
+        ((-20.0, 0.0, 9.5), (-7.0, 2.0), (0.0, 16.0)),
+        ((0.5, 2.0**-20),),
+        lambda x, p: _proportions(p, np.log(np.concatenate([x, 0.5 - 0.5 * x, 0.5 - 0.5 * x], axis=1))),
+        event=lambda x: jnp.concatenate([x, 0.5 - 0.5 * x, 0.5 - 0.5 * x]),
+    ),
+    "RelaxedOneHot": Edge(
+        lambda p: RelaxedOneHot(p[:3], p[3]),
+        ((-1e4, 0.0, 30.0), (-20.0, 1e4), (0.0,), (-7.0, 0.0, 3.0)),
+        ((0.6, 1e-30), (0.3,), (0.1,)),
+        _relaxed_one_hot,
+    ),
+    "StraightThroughOneHot": Edge(
+        lambda p: StraightThroughOneHot(p[:3], p[3]),
+        ((-1e4, 0.0, 30.0), (-20.0, 1e4), (0.0,), (-7.0, 3.0)),
+        ((0.0, 1.0), (0.0, 1.0), (0.0, 0.4, 1.0)),
+        _chosen,
+        discrete=True,
+    ),
+    "FullNormal": Edge(
+        lambda p: FullNormal(jnp.zeros(2), jnp.stack([jnp.stack([p[0], p[0] * 0]), p[1:]])),
+        ((-10.0, 0.0, 20.0), (-30.0, 0.0, 1.0), (-10.0, 0.0, 20.0)),
+        ((-1e3, 0.0, 1.0), (0.5, 1e3)),
+        _full,
+    ),
+    "LowRankNormal": Edge(
+        lambda p: LowRankNormal(jnp.zeros(2), p[:2, None], jnp.broadcast_to(p[2], (2,))),
+        ((0.0, 1.0, 30.0), (-2.0, 1.5), (-10.0, -7.0, -3.0, 0.0, 9.0)),
+        ((-3.0, 0.0, 1.0), (-1.5, 2.0)),
+        _low_rank,
+    ),
+    "UniformSphere": Edge(
+        lambda p: UniformSphere(3), (), ((0.6,), (0.0,), (0.8,)), lambda x, p: np.full(len(x), -np.log(4 * np.pi))
+    ),
+    "VonMisesFisher": Edge(
+        lambda p: VonMisesFisher(jnp.array([0.0, 0.0, 1.0]), p[0]),
+        ((-30.0, -7.0, 0.0, 3.0, 6.5, 9.0, 20.0),),
+        ((0.6, 0.0), (0.0,), (0.8, 1.0, -1.0)),
+        _around_the_circle,
+    ),
+    "PowerSpherical": Edge(
+        lambda p: PowerSpherical(jnp.array([0.0, 0.0, 1.0]), p[0]),
+        ((-30.0, -7.0, 0.0, 3.0, 6.5, 9.0, 20.0),),
+        ((0.6, 0.0), (0.0,), (0.8, 1.0)),
+        _power,
+    ),
+    "WrappedNormal": Edge(
+        lambda p: WrappedNormal(jnp.zeros(2), p),
+        ((-7.0, 0.0, 5.0), (-1.0, 20.0)),
+        ((0.1, 0.99, -1e-4), (-0.1, 1e-3)),
+        _wrapped,
+    ),
+    "Joined": Edge(
+        lambda p: Joined({"a": Poisson(p[:1]), "b": Gamma(p[1:2], p[2:])}, Blocks(("b", "a"), ((0,), (1,)))),
+        ((-7.0, 10.0), (-20.0, 9.0), (-7.0, 16.0)),
+        ((1e-6, 2.0), (1.0, 1e6)),
+        lambda x, p: _poisson(x[:, 1], p[:, 0]) + _gamma(x[:, :1], p[:, 1:]),
+        discrete=True,
+    ),
+    "Product": Edge(
+        lambda p: Product({"a": Poisson(p[:1]), "b": Gamma(p[1:2], p[2:])}),
+        ((-7.0, 10.0), (-20.0, 9.0), (-7.0, 16.0)),
+        ((1e-6, 2.0), (1.0, 1e6)),
+        lambda x, p: _poisson(x[:, 1], p[:, 0]) + _gamma(x[:, :1], p[:, 1:]),
+        discrete=True,
+        event=lambda x: {"a": x[1:], "b": x[:1]},
+    ),
+}  # fmt: skip
