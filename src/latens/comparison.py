@@ -121,7 +121,7 @@ def per_row(trained: TrainedModel, data: Dataset, positions: np.ndarray, num_sam
     else:
         work.evidence()
     name = headline(work.found)
-    return Rows(name, work.rows.astype(np.float64), work.num_samples, work.what, work.found[name].protocol)
+    return Rows(name, work.rows.astype(np.float64), work.num_samples or 1, work.what, work.found[name].protocol)
 
 
 def _scored(data: Dataset, positions: np.ndarray, rows: Rows) -> np.ndarray:

@@ -2,40 +2,46 @@
 
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from latens.config import ClassifierConfig, VAEConfig
-from latens.data import Dataset, prepare_batch
+from latens.data import Dataset
 from latens.data.batches import Batch
 from latens.distributions import log_prob
 from latens.errors import DataError, DivergedError
 from latens.evaluation import (
     Estimate,
+    LogMarginals,
     accuracy,
     active_units,
     cluster_probabilities,
-    elbo_parts,
     encode,
     has_clusters,
     independent_baseline,
     label_probabilities,
-    log_marginal,
     matched,
     normalised_mutual_information,
     predicts_labels,
 )
-from latens.evaluation.batched import map_rows
+from latens.evaluation.batched import map_rows, prepared_rows
 from latens.evaluation.estimate import shares
+from latens.evaluation.evidence import BLIND_DRAWS, RowNumbers, row_numbers
+from latens.evaluation.importance import as_log_marginals
 from latens.models import CodeHead
 from latens.recipes.likelihoods import LIKELIHOODS
 from latens.shapes import Array, Key
 from latens.trained import TrainedModel
 
-ELBO_SAMPLES = 16
+NUM_SAMPLES = 1000
+"""Draws a row, where nobody says how many."""
+
+MOST_DOUBLINGS, MOST_DECODED = 3, 10_000_000
+"""Draws a row are doubled so often at most, and to so many draws of all rows together."""
 
 HEADLINES = ("log_marginal", "cross_entropy_bound", "accuracy", "log_likelihood")
 """The number that stands for a model: the first of these that was measured."""
@@ -46,16 +52,20 @@ def measure(
     data: Dataset,
     positions: np.ndarray,
     *,
-    num_samples: int = 1000,
+    num_samples: int | None = None,
     seed: int = 0,
-    units: list[dict[str, Any]] | None = None,
 ) -> dict[str, Estimate]:
     """The numbers of a model on the rows at `positions`.
 
-    - `log_marginal`: log p(x) by importance sampling with `num_samples` draws a row, in nats. On grey pixels under a
-      Bernoulli, where no log p(x) exists, it is called `cross_entropy_bound`.
+    - `log_marginal`: log p(x) by importance sampling with `num_samples` draws a row, in nats; a lower bound in
+      expectation, whose `draws_error` is what it may still lack. On grey pixels under a Bernoulli, where no log p(x)
+      exists, it is called `cross_entropy_bound`.
       Of a quantised model it is the bound at the one code of x, and its protocol says so.
-    - `elbo`, `log_likelihood`, `kl`: means over 16 draws a row (at most `num_samples`), in nats.
+    - `log_marginal_smoothed`: the same from Pareto-smoothed weights, which are no bound; `effective_sample_size` and
+      `pareto_k` of the weights, medians over rows.
+    - `elbo`, `log_likelihood`, `kl`: means over the same draws, in nats.
+    - `log_likelihood_gain`: log p(x | z) of the row's own codes minus that of codes drawn from the prior, in nats: what
+      the codes buy for the nats of `kl`.
     - `bits_per_dimension` of discrete data; where whole numbers were dequantised it is an upper bound.
     - `active_units`: how many latent units move with x.
     - `gain_over_independent`: log p(x) minus that of independent cells fitted to the training rows, a paired
@@ -65,26 +75,43 @@ def measure(
       a label. `log_likelihood` alone for an autoencoder, which has no p(x).
     - of a conditional model every log p(x) is log p(x | label), and its protocol says so.
 
-    **Arguments:** `seed` of the draws; `units` the `unit_table` of these rows, where it is there already.
+    **Arguments:** `num_samples` draws a row; None for 1000, doubled up to three times where log p(x) still rises with
+    them by more than half of its error; `seed` of the draws.
     **Raises:** DataError where the rows are not such as the model was trained on.
     """
+    return measured(trained, data, positions, num_samples=num_samples, seed=seed).metrics
+
+
+class Measured(NamedTuple):
+    """What one measurement gives: `metrics` by name, the table of latent `units`, and whether the cells are `grey`
+    under a Bernoulli, so that the headline is a cross-entropy."""
+
+    metrics: dict[str, Estimate]
+    units: list[dict[str, Any]]
+    grey: bool = False
+
+
+def measured(
+    trained: TrainedModel, data: Dataset, positions: np.ndarray, *, num_samples: int | None = None, seed: int = 0
+) -> Measured:
+    """`measure`, with what else was found on the way; rows are gathered once and go through the encoder once."""
     batch = trained.batch(data, positions)
     weight = None if data.weight is None else data.weight[positions]
     if isinstance(trained.config, ClassifierConfig):
         began = time.perf_counter()
         estimate = accuracy(trained.model, batch, preparation=trained.preparation)
-        return {"accuracy": replace(estimate, seed=seed, seconds=time.perf_counter() - began)}
+        return Measured({"accuracy": replace(estimate, seed=seed, seconds=time.perf_counter() - began)}, [])
     work = Measurement(trained, data, batch, weight, num_samples, jax.random.key(seed))
     if isinstance(trained.config, VAEConfig) and trained.config.posterior.kind == "deterministic":
         work.autoencoder()
+        table = unit_table(trained, batch, weight)
     else:
-        work.evidence()
-        work.parts()
-        work.units(unit_table(trained, batch, weight) if units is None else units)
+        table = unit_table(trained, batch, weight, work.evidence().codes)
+        work.units(table)
         work.classes()
         if work.family and data.fingerprint == trained.facts.get("fingerprint"):
             work.gain(data)
-    return {name: replace(estimate, seed=seed) for name, estimate in work.found.items()}
+    return Measured({name: replace(estimate, seed=seed) for name, estimate in work.found.items()}, table, work.grey)
 
 
 def headline(metrics: dict[str, Estimate]) -> str:
@@ -92,14 +119,21 @@ def headline(metrics: dict[str, Estimate]) -> str:
     return next(name for name in HEADLINES if name in metrics)
 
 
-def unit_table(trained: TrainedModel, batch: Batch, weight: np.ndarray | None = None) -> list[dict[str, Any]]:
+def unit_table(
+    trained: TrainedModel,
+    batch: Batch,
+    weight: np.ndarray | None = None,
+    codes: Mapping[str, np.ndarray] | None = None,
+) -> list[dict[str, Any]]:
     """For every latent unit its mean KL (nats), the variance of its posterior mean, and whether it is active.
 
-    Empty for models without latent units. **Arguments:** `weight` (B,), how often each row counts.
+    Empty for models without latent units. **Arguments:** `weight` (B,), how often each row counts; `codes` what
+    `encode` gives of these rows, where it is there already.
     """
     if not hasattr(trained.model, "posterior"):
         return []
-    codes = encode(trained.model, batch, preparation=trained.preparation, key=jax.random.key(0))
+    if codes is None:
+        codes = encode(trained.model, batch, preparation=trained.preparation, key=jax.random.key(0))
     means = codes["mean"].reshape(len(codes["mean"]), -1)
     # The KL of a joint posterior is one number a row, not one a unit.
     by_unit = "kl" in codes and codes["kl"].size == means.size
@@ -116,7 +150,7 @@ class Measurement:
     """One measurement while it runs; `found` holds its numbers, `rows` what the headline is the mean of."""
 
     def __init__(
-        self, trained: TrainedModel, data: Dataset, batch: Batch, weight: Any, num_samples: int, key: Key
+        self, trained: TrainedModel, data: Dataset, batch: Batch, weight: Any, num_samples: int | None, key: Key
     ) -> None:
         self.trained, self.batch, self.weight, self.key = trained, batch, weight, key
         if weight is not None and not np.any(weight > 0):
@@ -124,7 +158,7 @@ class Measurement:
             raise DataError(what, where="weight", fix="Give some of them a weight above 0, or leave the weights out.")
         # All of a quantised posterior is on one code: more draws are the same one.
         self.point = isinstance(getattr(getattr(trained.model, "encoder", None), "head", None), CodeHead)
-        self.num_samples = 1 if self.point else num_samples
+        self.num_samples: int | None = 1 if self.point else num_samples
         self.found: dict[str, Estimate] = {}
         self.levels = data.schema.levels if data.schema.kind == "levels" else 2
         self.family = trained.config.likelihood.family if isinstance(trained.config, VAEConfig) else ""
@@ -156,22 +190,58 @@ class Measurement:
         self.found[name] = replace(estimate, seconds=now - self._began)
         self._began = now
 
-    def evidence(self) -> None:
-        trained = self.trained
-        self.rows = log_marginal(
-            trained.model,
-            self.batch,
-            num_samples=self.num_samples,
-            key=self.key,
-            preparation=trained.preparation,
-        ).astype(np.float64)
-        how = f"importance sampling from the posterior, {self.num_samples} draws a row"
+    def evidence(self) -> RowNumbers:
+        """log p(x) and the parts of the ELBO, from the same draws."""
+        numbers = self._numbers(self.num_samples or NUM_SAMPLES)
+        if self.num_samples is None:
+            draws = self._enough(self._marginals(numbers, NUM_SAMPLES))
+            numbers = numbers if draws == NUM_SAMPLES else self._numbers(draws)
+            self.num_samples = draws
+        draws = self.num_samples
+        self.rows = np.asarray(numbers.weights.log_mean, np.float64)
+        how = f"importance sampling from the posterior, {draws} draws a row"
         how = "a lower bound, log p(x | z) + log p(z) at the one code of x" if self.point else how
-        self.add("cross_entropy_bound" if self.grey else "log_marginal", self.rows, self.num_samples, self.what + how)
+        name = "cross_entropy_bound" if self.grey else "log_marginal"
+        self.add(name, self.rows, draws, self.what + how)
+        if draws > 1:
+            found = self._marginals(numbers, draws).estimates(name)
+            self.found[name] = replace(self.found[name], draws_error=found[name].draws_error)
+            for other in (f"{name}_smoothed", "effective_sample_size", "pareto_k"):
+                if other in found:
+                    self.put(other, found[other])
         if self.discrete and self.batch.mask is None:
-            note = "an upper bound, by uniform dequantisation; " if trained.preparation.dequantize else ""
+            note = "an upper bound, by uniform dequantisation; " if self.trained.preparation.dequantize else ""
             bits = -self._discrete() / (self.cells * math.log(2))
-            self.add("bits_per_dimension", bits, self.num_samples, note + how, "bits/dimension")
+            self.add("bits_per_dimension", bits, draws, note + how, "bits/dimension")
+        for name in ("elbo", "log_likelihood", "kl"):
+            words = f"{self.what}mean over {draws} draws from the posterior"
+            self.add(name, np.asarray(getattr(numbers, name), np.float64), draws, words)
+        if numbers.blind_log_likelihood is not None:
+            gain = np.asarray(numbers.log_likelihood, np.float64) - numbers.blind_log_likelihood
+            if np.all(np.isfinite(gain)):
+                words = f"log p(x | z) of draws from the posterior minus that of {BLIND_DRAWS} draws from the prior"
+                self.add("log_likelihood_gain", gain, draws, self.what + words)
+        return numbers
+
+    def _numbers(self, draws: int) -> RowNumbers:
+        options: dict[str, Any] = {"num_samples": draws, "codes": True, "blind": not self.point}
+        options |= {"key": self.key, "preparation": self.trained.preparation}
+        return row_numbers(self.trained.model, self.batch, **options)
+
+    def _marginals(self, numbers: RowNumbers, draws: int) -> LogMarginals:
+        how = f"{self.what}importance sampling from the posterior, {draws} draws a row"
+        found = as_log_marginals(numbers.weights, draws, how, self.batch)
+        return replace(found, weight=self.weight)
+
+    def _enough(self, found: LogMarginals) -> int:
+        """How many draws should do, given those of a first pass: what a bound lacks goes with one over their number."""
+        allowed = 0.5 * found.estimate().standard_error
+        rows = len(self.rows) or len(self.batch.row_id)
+        draws = found.num_samples
+        most = min(MOST_DOUBLINGS, math.floor(math.log2(max(1.0, MOST_DECODED / (rows * draws)))))
+        lacking = found.mean_rise / allowed if allowed > 0 else 1.0
+        doublings = min(most, max(0, math.ceil(math.log2(lacking)))) if lacking > 1.0 else 0
+        return draws << doublings
 
     def _discrete(self) -> np.ndarray:
         """log P of the whole numbers themselves: E over u of log p((x + u)/L) - D log L is a lower bound of it."""
@@ -180,14 +250,6 @@ class Measurement:
         mask = self.batch.mask
         observed = self.cells if mask is None else np.asarray(mask).reshape(len(self.rows), -1).sum(1)
         return self.rows - observed * math.log(self.trained.preparation.divide)
-
-    def parts(self) -> None:
-        draws = min(self.num_samples, ELBO_SAMPLES)
-        parts = elbo_parts(
-            self.trained.model, self.batch, num_samples=draws, key=self.key, preparation=self.trained.preparation
-        )
-        for name in ("elbo", "log_likelihood", "kl"):
-            self.add(name, parts[name], draws, f"{self.what}mean over {draws} draws from the posterior")
 
     def units(self, table: list[dict[str, Any]]) -> None:
         active = sum(unit["active"] for unit in table)
@@ -226,7 +288,7 @@ class Measurement:
         else:
             kind, ours = "grey" if self.family == "bernoulli" else "real", self.rows
             # As the model sees them: a random binarisation is the same one as in `evidence`.
-            test = np.asarray(prepare_batch(self.trained.preparation, self.batch, key=jax.random.split(self.key)[0]).x)
+            test = prepared_rows(self.batch, preparation=self.trained.preparation, key=self.key)
             rows, divide = self._expected(data.x[train])
         independent = independent_baseline(
             rows,
@@ -244,7 +306,9 @@ class Measurement:
         what = "cross-entropy" if self.grey else f"log p({of})"
         cells = {"real": "cells, a Student-t each,", "counts": "cells, a negative binomial each,"}.get(kind, "cells")
         protocol = f"{what} minus that of independent {cells} fitted to the training rows, paired over rows"
-        estimate = Estimate.of(ours - independent, num_samples=self.num_samples, protocol=protocol, weight=self.weight)
+        estimate = Estimate.of(
+            ours - independent, num_samples=self.num_samples or 1, protocol=protocol, weight=self.weight
+        )
         self.put("gain_over_independent", estimate)
 
     def _expected(self, rows: np.ndarray) -> tuple[np.ndarray, float]:

@@ -7,23 +7,24 @@ from typing import Any
 
 import numpy as np
 
-from latens.config import ClassifierConfig
 from latens.data import Dataset
 from latens.errors import LatensError
 from latens.evaluation import Estimate, Finding, diagnose
-from latens.measure import measure, unit_table
+from latens.measure import NUM_SAMPLES, headline, measured
 from latens.measure_groups import GROUPS, Work
 from latens.trained import TrainedModel
 
 
 @dataclass
 class Everything:
-    """The numbers by name, why others were left out, what they say is wrong, and the table of latent units."""
+    """The numbers by name, why others were left out, what they say is wrong, the table of latent units, and whether
+    the cells are grey under a Bernoulli."""
 
     metrics: dict[str, Estimate] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     units: list[dict[str, Any]] = field(default_factory=list)
+    grey: bool = False
 
 
 def measure_all(
@@ -31,7 +32,7 @@ def measure_all(
     data: Dataset,
     positions: np.ndarray,
     *,
-    num_samples: int = 1000,
+    num_samples: int | None = None,
     seed: int = 0,
     only: Collection[str] | None = None,
 ) -> Everything:
@@ -41,16 +42,14 @@ def measure_all(
     samples against rows, predictive checks, copies and dropped modes, and training rows against held-out rows. Large
     data are subsampled, as each protocol says.
 
-    **Arguments:** `num_samples` draws a row for log p(x); `seed` of everything random; `only` these numbers, and those
-    that are made together with them, beside what `measure` gives.
+    **Arguments:** `num_samples` draws a row for log p(x), None as in `measure`; `seed` of everything random; `only`
+    these numbers, and those that are made together with them, beside what `measure` gives.
     **Raises:** DataError where the rows are not such as the model was trained on.
     """
-    work = Work(trained, data, positions, num_samples, seed)
-    batch = trained.batch(data, positions)
-    weight = None if data.weight is None else data.weight[positions]
-    found = Everything(units=[] if isinstance(trained.config, ClassifierConfig) else unit_table(trained, batch, weight))
-    found.metrics |= measure(trained, data, positions, num_samples=num_samples, seed=seed, units=found.units)
-    work.metrics = found.metrics
+    work = Work(trained, data, positions, num_samples or NUM_SAMPLES, seed)
+    first = measured(trained, data, positions, num_samples=num_samples, seed=seed)
+    found = Everything(metrics=first.metrics, units=first.units, grey=first.grey)
+    work.metrics, work.num_samples = found.metrics, found.metrics[headline(found.metrics)].num_samples
     for group in GROUPS if only is None else [group for group in GROUPS if set(only) & set(group.names)]:
         reason = group.why_not(work)
         began = time.perf_counter()
@@ -60,7 +59,8 @@ def measure_all(
                 made = group.run(work)
             except LatensError as error:  # the parts of latens say what a model lacks for a number
                 reason = error.message.rstrip(".")
-        found.left_out |= {name: reason or group.partly for name in group.names if name not in made}
+        missing = (name for name in group.names if name not in made and name not in found.metrics)
+        found.left_out |= dict.fromkeys(missing, reason or group.partly)
         seconds = time.perf_counter() - began
         found.metrics |= {name: replace(value, seed=seed, seconds=seconds) for name, value in made.items()}
     units = found.units if "active_units" in found.metrics else []

@@ -16,7 +16,6 @@ from latens.evaluation import Estimate
 from latens.evaluation.decomposition import kl_split
 from latens.evaluation.disentanglement_classifiers import disentanglement_scores
 from latens.evaluation.gaps import inference_gaps
-from latens.evaluation.importance import importance_sampling
 from latens.evaluation.latent_fit import latent_fit
 from latens.evaluation.representations import representation, trustworthiness
 from latens.measure import headline, measure
@@ -25,9 +24,6 @@ from latens.trained import TrainedModel
 
 MOST_ROWS = 1000
 """Rows of which the KL is split (it costs their square), and whose codes are compared with the prior."""
-
-WEIGHT_ROWS = 50
-"""Rows whose importance weights are looked at."""
 
 GAP_ROWS, GAP_SAMPLES = 100, 500
 """Rows whose posterior is refined one by one, and draws for each bound."""
@@ -129,10 +125,7 @@ def _needs_picture(work: Work) -> str:
 
 
 def _weights(work: Work) -> dict[str, Estimate]:
-    draws = max(25, min(work.num_samples, 1000))
-    options = {"num_samples": draws, "samples_per_chunk": 20, **work.common(0)}
-    found = importance_sampling(work.trained.model, work.batch(WEIGHT_ROWS), **options).estimates()
-    return {name: found[name] for name in ("effective_sample_size", "pareto_k") if name in found}
+    return {}  # `measure` gives them with log p(x), where there are draws enough
 
 
 def _split(work: Work) -> dict[str, Estimate]:
@@ -230,7 +223,7 @@ def _checks(work: Work) -> dict[str, Estimate]:
 def _generalisation(work: Work) -> dict[str, Estimate]:
     held_out = work.metrics[headline(work.metrics)]
     rows = some(work.data.subset("train"), TRAIN_ROWS, work.seed)
-    found = measure(work.trained, work.data, rows, num_samples=work.num_samples, seed=work.seed, units=[])
+    found = measure(work.trained, work.data, rows, num_samples=work.num_samples, seed=work.seed)
     own = found[headline(found)]
     error = float(np.hypot(own.standard_error, held_out.standard_error))
     protocol = f"log p(x) of {len(rows)} training rows minus that of {held_out.n} held-out rows; {own.protocol}"

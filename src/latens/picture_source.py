@@ -6,9 +6,10 @@ import numpy as np
 from latens import evaluation
 from latens.class_pictures import MOST_CLASSES
 from latens.config import VAEConfig
-from latens.data import Dataset, prepare_batch
+from latens.data import Dataset
 from latens.data.batches import Batch
 from latens.distributions import StandardNormal
+from latens.evaluation.batched import prepared_rows
 from latens.images import image_shape, shown
 from latens.models import BayesClassifier, DeterministicHead
 from latens.recipes.posteriors import posterior_of
@@ -43,8 +44,7 @@ class Source:
         preparation = self.trained.preparation
         if preparation.binarize == "none":
             return np.asarray(batch.x)
-        data_key, _ = jax.random.split(self.row_key)  # the key that evaluation.reconstruct prepares rows with
-        return np.asarray(prepare_batch(preparation, batch, key=data_key).x) * preparation.divide
+        return prepared_rows(batch, preparation=preparation, key=self.row_key) * preparation.divide
 
     def reconstructions(self, batch: Batch) -> np.ndarray:
         model, preparation = self.trained.model, self.trained.preparation

@@ -9,8 +9,9 @@ import numpy as np
 
 from latens import evaluation
 from latens.config import ClassifierConfig, VAEConfig
-from latens.data import Dataset, prepare_batch
+from latens.data import Dataset
 from latens.evaluation import PrincipalFeatures, principal_features
+from latens.evaluation.batched import prepared_rows
 from latens.trained import TrainedModel
 
 MOST_ROWS = 1000
@@ -135,9 +136,8 @@ class SampleSets:
         preparation = self.trained.preparation
         if preparation.binarize == "none":
             return np.asarray(self.data.x[positions])
-        # The key that `measure` binarises with.
-        data_key, _ = jax.random.split(jax.random.key(self.seed))
-        return np.asarray(prepare_batch(preparation, self.data.rows(positions), key=data_key).x) * preparation.divide
+        rows, key = self.data.rows(positions), jax.random.key(self.seed)  # the key that `measure` evaluates with
+        return prepared_rows(rows, preparation=preparation, key=key) * preparation.divide
 
 
 def some(positions: np.ndarray, most: int, seed: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from latens.commands.report import held_out_rows, report
 from latens.commands.sources import Opened, load_for, open_model
 from latens.data import Dataset
 from latens.errors import ResourceError
+from latens.measure import NUM_SAMPLES
 from latens.strictjson import plain, to_json
 
 
@@ -21,7 +22,7 @@ def evaluate(context: Context) -> int:
     opened = open_model(args.run)
     data = load_for(opened, context)
     split, positions = held_out_rows(data) if opened.knows(data) else ("all", np.arange(len(data)))
-    draws = args.num_samples or 1000
+    draws = args.num_samples or NUM_SAMPLES
     source = {"name": data.name, "split": split, "rows": len(positions), "fingerprint": data.fingerprint}
     if args.dry_run:
         text = f"would measure {args.run} on {len(positions)} rows of {data.name} ({split}) with {draws} draws a row"
@@ -32,7 +33,9 @@ def evaluate(context: Context) -> int:
     if args.all:
         context.say(f"measuring everything on {len(positions)} rows of {data.name} ({split})")
     began = time.perf_counter()
-    found = report(opened.trained, data, split, positions, num_samples=draws, seed=args.seed, everything=args.all)
+    found = report(
+        opened.trained, data, split, positions, num_samples=args.num_samples, seed=args.seed, everything=args.all
+    )
     config = opened.trained.config
     model = {
         "name": args.run,

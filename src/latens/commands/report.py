@@ -9,7 +9,7 @@ import numpy as np
 from latens.commands.context import table
 from latens.data import Dataset
 from latens.evaluation import Estimate, diagnose
-from latens.measure import density_of, headline, measure, unit_table
+from latens.measure import density_of, headline, measured
 from latens.trained import TrainedModel
 
 _NAMES = {
@@ -74,6 +74,10 @@ class Report:
         if "active_units" in self.metrics:
             estimate = self.metrics["active_units"]
             rows.append((_NAMES["active_units"], f"{estimate.value:.0f} {estimate.protocol.split(',')[0]}", ""))
+        if "pareto_k" in self.metrics and best != "accuracy":
+            size, k = self.metrics["effective_sample_size"], self.metrics["pareto_k"]
+            note = f"Pareto k {k.value:.2f}, medians over rows"
+            rows.append(("effective draws", f"{size.value:.0f} of {size.num_samples}", note))
         lines = [table(rows, indent="  ")]
         if "gain_over_independent" in self.metrics:
             gain = self.metrics["gain_over_independent"]
@@ -139,7 +143,7 @@ def report(
     split: str,
     positions: np.ndarray,
     *,
-    num_samples: int,
+    num_samples: int | None,
     seed: int = 0,
     everything: bool = False,
 ) -> Report:
@@ -149,11 +153,10 @@ def report(
         from latens.measure_all import measure_all
 
         found = measure_all(trained, data, positions, num_samples=num_samples, seed=seed)
-        metrics, units, findings, left_out = found.metrics, found.units, found.findings, found.left_out
+        metrics, units, grey = found.metrics, found.units, found.grey
+        findings, left_out = found.findings, found.left_out
     else:
-        weight = None if data.weight is None else data.weight[positions]
-        units = unit_table(trained, trained.batch(data, positions), weight)
-        metrics = measure(trained, data, positions, num_samples=num_samples, seed=seed, units=units)
+        metrics, units, grey = measured(trained, data, positions, num_samples=num_samples, seed=seed)
         findings = diagnose(metrics, units if "active_units" in metrics else [])
     # Rows of other data may or may not have been trained on.
     held_out = None if split == "all" else split == "test" and data.held_out
@@ -162,7 +165,7 @@ def report(
         warnings.append(("not-held-out", "there are no other rows than those the model was trained on"))
     elif held_out is False:
         warnings.append(("not-held-out", f"the {split} rows also chose the epoch that is kept"))
-    if metrics[headline(metrics)].protocol.startswith("grey"):
+    if grey:
         text = "grey cells under a Bernoulli: the numbers are cross-entropy, not log p(x)"
         warnings.append(("cross-entropy", f"{text} (--set data.binarize=stochastic makes them one)"))
     warnings += [(finding.name, finding.message) for finding in findings]

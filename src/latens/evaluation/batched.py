@@ -88,6 +88,15 @@ def map_rows(
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
+def prepared_rows(batch: Batch, *, preparation: Preparation, key: Key) -> np.ndarray:
+    """The rows (B, *x) as every other evaluation with this key sees them: random binarisations are the same ones."""
+    return map_rows(_rows, None, batch, preparation=preparation, key=key)
+
+
+def _rows(model: Any, batch: Batch, key: Key) -> PyTree:
+    return batch.x
+
+
 @eqx.filter_jit
 def _run(function: Callable[..., PyTree], model: Any, batch: Batch, preparation: Preparation, key: Key) -> PyTree:
     data_key, draw_key = jax.random.split(key)

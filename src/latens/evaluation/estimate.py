@@ -17,7 +17,8 @@ class Estimate:
     """A mean over rows with the standard error of that mean.
 
     **Arguments:** `value` and `standard_error` in `unit`; `num_samples` K draws a row; `n` rows; `protocol` what was
-    done, in words; `seed` of the draws; `seconds` it took.
+    done, in words; `seed` of the draws; `seconds` it took; `draws_error` what a limited number of draws may be wrong
+    by beside that, in `unit`, None where nobody measured it.
     """
 
     value: float
@@ -28,6 +29,7 @@ class Estimate:
     protocol: str = ""
     seed: int | None = None
     seconds: float | None = None
+    draws_error: float | None = None
 
     @classmethod
     def of(cls, rows: np.ndarray, *, num_samples: int, protocol: str, weight: np.ndarray | None = None) -> "Estimate":
@@ -44,6 +46,7 @@ class Estimate:
         return {
             "value": self.value,
             "standard_error": error,
+            "draws_error": None if self.draws_error is None or np.isnan(self.draws_error) else self.draws_error,
             "num_samples": self.num_samples,
             "n": self.n,
             "unit": self.unit,
@@ -56,4 +59,7 @@ class Estimate:
         if np.isnan(self.standard_error):
             why = "one row: no" if self.n == 1 else "no"
             return f"{self.value:.2f} {self.unit} ({why} standard error)"
+        if self.draws_error is not None and self.draws_error >= 0.005:
+            errors = f"± {self.standard_error:.2f} (rows) ± {self.draws_error:.2f} (draws)"
+            return f"{self.value:.2f} {errors} {self.unit}"
         return f"{self.value:.2f} ± {self.standard_error:.2f} {self.unit}"

@@ -14,7 +14,7 @@ from latens.evaluation.batched import map_rows, rows_in_cache, weights_of
 from latens.evaluation.diagnostics import WeightSummary, WeightSums
 from latens.evaluation.log_marginals import LogMarginals
 from latens.objectives.draws import draw
-from latens.shapes import Array, Key
+from latens.shapes import Array, Float, Key
 
 _KEPT = 2048
 """Log weights of a row that are kept before they are summed and sorted: 8 kB a row, whatever K is."""
@@ -75,52 +75,75 @@ def chi_upper_bound(
     batch_size = batch_size or rows_in_cache(batch, samples_per_chunk)
     function = Partial(_summary, num_samples=num_samples, samples_per_chunk=samples_per_chunk, power=float(order))
     found: WeightSummary = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)
-    found = found._replace(log_mean=found.log_mean / order, error=found.error / order)
+    parts = ("log_mean", "error", "rise", "smoothed")
+    found = found._replace(**{name: getattr(found, name) / order for name in parts})
     protocol = f"chi bound from above of order {order:g}, {num_samples} draws a row"
     return as_log_marginals(found, num_samples, protocol, batch)
 
 
 def as_log_marginals(found: WeightSummary, num_samples: int, protocol: str, batch: Batch) -> LogMarginals:
     """The summary of B rows in NumPy, under the name of how it was made."""
-    value, error, size, k = (np.asarray(part, np.float64) for part in found)
-    return LogMarginals(value, error, num_samples, protocol, size, k, num_samples - 1, weights_of(batch))
+    value, error, size, k, rise, smoothed = (np.asarray(part, np.float64) for part in found)
+    weight = weights_of(batch)
+    return LogMarginals(value, error, num_samples, protocol, size, k, num_samples - 1, weight, rise, smoothed)
+
+
+def log_weight_rows(
+    model: Any, batch: Batch, key: Key, *, num_samples: int, samples_per_chunk: int, power: float = 1.0
+) -> tuple[WeightSummary, Float[Array, "2 B"]]:
+    """For each prepared row the summary of K log weights (times `power`), and the means over the draws of log w and of
+    log p(x | z): all that importance sampling and the ELBO are made of."""
+
+    def draws(first: Array | int, count: int) -> tuple[Array, Array]:
+        found = draw(model, batch, num_samples=count, first_sample=first, key=key)
+        return power * found.log_weight, found.log_likelihood
+
+    return stream(draws, batch.row_id.shape[0], num_samples, samples_per_chunk)
 
 
 def _summary(
     model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int, power: float
 ) -> WeightSummary:
-    def draws(first: Array | int, count: int) -> Array:
-        return power * draw(model, batch, num_samples=count, first_sample=first, key=key).log_weight
-
-    return stream(draws, batch.row_id.shape[0], num_samples, samples_per_chunk)
+    options = {"num_samples": num_samples, "samples_per_chunk": samples_per_chunk, "power": power}
+    return log_weight_rows(model, batch, key, **options)[0]
 
 
-def stream(draws: Any, rows: int, num_samples: int, samples_per_chunk: int) -> WeightSummary:
-    """The summary of `num_samples` log weights of each row, made `samples_per_chunk` at a time.
+def stream(
+    draws: Any, rows: int, num_samples: int, samples_per_chunk: int
+) -> tuple[WeightSummary, Float[Array, "2 B"]]:
+    """The summary of `num_samples` log weights of each row, made `samples_per_chunk` at a time, and the means over
+    the draws of log w and of what comes with it.
 
-    **Arguments:** `draws(first, count)` gives those from number `first` on, as (count, B).
+    **Arguments:** `draws(first, count)` gives those from number `first` on, and another number of each draw, both
+    (count, B).
     """
-    size = min(samples_per_chunk, num_samples)
+    size = max(1, min(samples_per_chunk, num_samples // 2))
     full, rest = divmod(num_samples, size)
     chunks = min(full, max(1, _KEPT // size))
+    halves = size * ((full + 1) // 2), size * (full // 2) + rest
 
-    def step(index: Array, carry: tuple[WeightSums, Array]) -> tuple[WeightSums, Array]:
-        sums, kept = carry
-        place, made = index % chunks, draws(index * size, size)
+    def add(means: Array, made: Array, other: Array) -> Array:
+        return means + jnp.stack([jnp.sum(made, axis=0), jnp.sum(other, axis=0)]) / num_samples
+
+    def step(index: Array, carry: tuple[WeightSums, Array, Array]) -> tuple[WeightSums, Array, Array]:
+        sums, means, kept = carry
+        place, (made, other) = index % chunks, draws(index * size, size)
         # Measured on CPU: without the barrier between draws and copy, or with sums taken of the copy, the whole takes
         # half as long again or more.
-        sums, made = jax.lax.optimization_barrier((sums.summed(made), made))
+        sums, means, made = jax.lax.optimization_barrier((sums.summed(made, index % 2), add(means, made, other), made))
         kept = jax.lax.dynamic_update_slice(kept, made, (place * size, 0))
         # Sorting once for many chunks keeps its cost below a hundredth of the draws'.
-        return jax.lax.cond(place == chunks - 1, empty, lambda sums, kept: (sums, kept), sums, kept)
+        sums, kept = jax.lax.cond(place == chunks - 1, empty, lambda sums, kept: (sums, kept), sums, kept)
+        return sums, means, kept
 
     def empty(sums: WeightSums, kept: Array) -> tuple[WeightSums, Array]:
         return sums.sorted_in(kept), jnp.full_like(kept, -jnp.inf)
 
-    start = (WeightSums.start(rows, num_samples), jnp.full((chunks * size, rows), -jnp.inf))
-    sums, kept = jax.lax.fori_loop(0, full, step, start)
+    start = (WeightSums.start(rows, num_samples), jnp.zeros((2, rows)), jnp.full((chunks * size, rows), -jnp.inf))
+    sums, means, kept = jax.lax.fori_loop(0, full, step, start)
     if full % chunks:
         sums = sums.sorted_in(kept)
     if rest:
-        sums = sums.add(draws(full * size, rest))
-    return sums.summary(num_samples)
+        made, other = draws(full * size, rest)
+        sums, means = sums.summed(made, 1).sorted_in(made), add(means, made, other)
+    return sums.summary(halves), means

@@ -30,7 +30,9 @@ def _levels(model: Any, z: Array, cond: Any) -> Any:
     return jax.tree.unflatten(structure, [part.reshape(level.shape) for part, level in zip(parts, levels)])
 
 
-def _encode(model: Any, batch: Batch, key: Key) -> dict[str, Array]:
+def encode_prepared(model: Any, batch: Batch, key: Key) -> dict[str, Array]:
+    """`encode` for a prepared batch."""
+
     def one_row(x: Any, cond: Any, mask: Any) -> dict[str, Array]:
         posterior = model.posterior(x, cond=cond, mask=mask)
         codes = {"mean": mean_code(posterior)}
@@ -49,7 +51,7 @@ def encode(model: Any, batch: Batch, *, preparation: Preparation, key: Key) -> d
 
     The mean of a choice is the probabilities of what it may be, (B, *z, choices).
     """
-    return map_rows(_encode, model, batch, preparation=preparation, key=key)
+    return map_rows(encode_prepared, model, batch, preparation=preparation, key=key)
 
 
 def active_units(means: np.ndarray, threshold: float = 0.01, weight: np.ndarray | None = None) -> np.ndarray:

@@ -133,5 +133,5 @@ def _sandwich(
 
     x, z, ahead, back = jax.vmap(one_row)(batch.row_id, batch.cond)
     inverse = summarise(-back.log_weights)
-    upper = inverse._replace(log_mean=-inverse.log_mean)
+    upper = inverse._replace(log_mean=-inverse.log_mean, smoothed=-inverse.smoothed)
     return x, z, summarise(ahead.log_weights), upper, 0.5 * (ahead.acceptance + back.acceptance)

@@ -119,7 +119,8 @@ def _sequential(
 
     log_z, sizes, count, acceptance = jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
     error = log_mean_error(jax.vmap(effective_sample_size)(log_z), num_runs)
-    summary = WeightSummary(jax.vmap(log_mean)(log_z), error, sizes, jnp.full(error.shape, jnp.nan))
+    value, unknown = jax.vmap(log_mean)(log_z), jnp.full(error.shape, jnp.nan)
+    summary = WeightSummary(value, error, sizes, unknown, unknown, value)
     return summary, count, acceptance
 
 
