@@ -25,13 +25,13 @@ from latens.recipes import get_recipe
 from latens.sample_sets import SampleSets
 from latens.trained import TrainedModel
 
-FIELDS = {"value", "standard_error", "num_samples", "n", "unit", "seed", "seconds", "protocol"}
+FIELDS = {"value", "standard_error", "draws_error", "num_samples", "n", "unit", "seed", "seconds", "protocol"}
 NAMES = {
     "elbo", "log_marginal", "log_likelihood", "kl", "active_units", "mutual_information", "total_correlation",
     "dimensionwise_kl", "approximation_gap", "amortisation_gap", "precision", "recall", "density", "coverage",
     "memorisation", "frechet_distance", "kernel_distance", "two_sample_accuracy", "linear_probe_accuracy",
     "nearest_neighbour_accuracy", "posterior_coverage", "dropped_share", "generalisation_gap", "prior_holes",
-    "predictive_check_mean", "effective_sample_size", "pareto_k",
+    "predictive_check_mean", "effective_sample_size", "pareto_k", "log_marginal_smoothed", "log_likelihood_gain",
 }  # fmt: skip
 
 

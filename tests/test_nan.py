@@ -197,14 +197,15 @@ def test_in_latents(latens: Callable[..., Result], run_folder: Path, tmp_path: P
 def test_in_what_is_measured(latens: Callable[..., Result], run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import latens.measure as measure
 
-    log_marginal = measure.log_marginal
+    row_numbers = measure.row_numbers
 
-    def spoilt(*args: Any, **options: Any) -> np.ndarray:
-        rows = log_marginal(*args, **options).copy()
+    def spoilt(*args: Any, **options: Any) -> Any:
+        numbers = row_numbers(*args, **options)
+        rows = numbers.weights.log_mean.copy()
         rows[3] = NAN
-        return rows
+        return numbers._replace(weights=numbers.weights._replace(log_mean=rows))
 
-    monkeypatch.setattr(measure, "log_marginal", spoilt)
+    monkeypatch.setattr(measure, "row_numbers", spoilt)
     result = latens("evaluate", run_folder, "--num-samples", 2, "--json")
     assert (result.code, result.json["error"]["code"]) == (8, "diverged")
     assert "log_marginal is nan for 1 of 198 rows, the first at place 3" in result.json["error"]["message"]
