@@ -7,7 +7,7 @@ import pytest
 
 SOURCE = Path(__file__).resolve().parents[1] / "src" / "latens"
 LAYERS = (
-    {"shapes", "errors", "atomic", "forks", "safefile", "storage", "strictjson", "trees"},
+    {"shapes", "errors", "atomic", "forks", "reuse", "safefile", "storage", "strictjson", "trees"},
     *({"data"}, {"distributions"}, {"networks"}, {"models"}, {"objectives"}, {"training"}, {"evaluation"}),
     {"figures", "explorer"},
 )

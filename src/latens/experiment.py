@@ -18,7 +18,7 @@ from latens.data.labels import keep_labels, require_labels
 from latens.errors import ConfigError, DataError
 from latens.forks import check_process
 from latens.recipes import Recipe, recipe_of
-from latens.recipes.base import Size
+from latens.recipes.base import Size, build_new
 from latens.recipes.idle import refuse_idle
 from latens.runs import RunFolder
 from latens.shapes import PyTree
@@ -56,8 +56,7 @@ class Experiment:
     def new_model(self) -> Any:
         """The untrained model, from the configuration's seed."""
         key = jax.random.fold_in(jax.random.key(self.config.training.seed), 0x1417)
-        # One program for all the weights: drawn one by one they would be compiled one by one.
-        return eqx.filter_jit(lambda key: self.recipe.build(self.data.schema, self.config, key=key))(key)
+        return build_new(self.recipe, self.data.schema, self.config, key=key)
 
     def stages(self) -> tuple[Stage, ...]:
         rows = len(self.data.subset("train"))

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-import equinox as eqx
 import jax
 import numpy as np
 from msgspec import structs
@@ -18,6 +17,7 @@ from latens.evaluation.refit import fit_codes, fit_flow, fit_second_stage
 from latens.forks import check_process
 from latens.models import Downwards, LatentModel, Upwards
 from latens.recipes import recipe_of
+from latens.recipes.base import build_new
 from latens.recipes.posteriors import posterior_of
 from latens.trained import TrainedModel
 
@@ -166,7 +166,7 @@ def refit_prior(
         raise ConfigError(what, where="prior", fix=fix)
     new = _configured(config, KINDS[kind], options or {})
     key = jax.random.fold_in(jax.random.key(seed), 0x2EF1)
-    skeleton = eqx.filter_jit(lambda key: recipe_of(new).build(trained.schema, new, key=key))(key)
+    skeleton = build_new(recipe_of(new), trained.schema, new, key=key)
     work = _Work(trained, data, skeleton, new, steps, seed)
     row = KINDS[kind]
     own = config.posterior.levels and not isinstance(trained.model.prior_part, Downwards)

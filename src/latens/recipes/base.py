@@ -1,11 +1,18 @@
 """What a recipe is: a named, cited composition, and the only bridge from configuration to objects."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from msgspec import structs
 
 from latens.config import Config
 from latens.data import Dataset, Preparation, Schema
+from latens.reuse import Reused, fingerprint
+from latens.shapes import AnyArray, Key
 from latens.training import Stage
 
 
@@ -34,3 +41,61 @@ class Recipe:
     preparation: Callable[[Schema, Any], Preparation]
     build: Callable[..., Any]
     plan: Callable[[Schema, Any, Size], tuple[Stage, ...]]
+
+
+@dataclass(frozen=True)
+class ScaledLater(Schema):
+    """A schema whose shifts and scales are arrays that a program is given; its columns hold NaN instead."""
+
+    numbers: tuple[Any, Any] = (None, None)
+
+    @classmethod
+    def of(cls, blank: Schema, numbers: tuple[Any, Any]) -> "ScaledLater":
+        return cls(**vars(blank), numbers=numbers)
+
+
+def scaling(schema: Schema) -> tuple[AnyArray, AnyArray]:
+    """Shifts and scales that standardise a row, each of the shape of one."""
+    if isinstance(schema, ScaledLater):
+        shift, scale = schema.numbers
+        return jnp.broadcast_to(shift, schema.shape), jnp.broadcast_to(scale, schema.shape)
+    if schema.columns is None:
+        # jax's, not NumPy's: under eval_shape they take no memory, whatever shape a stranger's file claims.
+        return jnp.full(schema.shape, schema.shift, jnp.float32), jnp.full(schema.shape, schema.scale, jnp.float32)
+    return np.array([c.shift for c in schema.columns]), np.array([c.scale for c in schema.columns])
+
+
+def restricted(schema: Schema, shape: tuple[int, ...], places: tuple[int, ...]) -> Schema:
+    """The schema of some columns, or of a part of a picture of this shape."""
+    if schema.columns is None:
+        return replace(schema, shape=shape)
+    schema = replace(schema, shape=shape, columns=tuple(schema.columns[place] for place in places))
+    if isinstance(schema, ScaledLater):
+        shift, scale = (numbers[np.array(places)] for numbers in schema.numbers)
+        schema = replace(schema, numbers=(shift, scale))
+    return schema
+
+
+BUILDERS = Reused(16)
+"""The programs that drew the first weights of the models last made in this process."""
+
+
+def build_new(recipe: Recipe, schema: Schema, config: Any, *, key: Key) -> Any:
+    """`recipe.build` as one program: the weights, drawn one by one, would be compiled one by one.
+
+    Schemas that differ in their numbers alone, and configurations that differ in their seed, share it.
+    """
+    if fingerprint(recipe.build) is None:
+        return eqx.filter_jit(lambda key: recipe.build(schema, config, key=key))(key)
+    config = structs.replace(config, training=structs.replace(config.training, seed=0))
+    nan = float("nan")
+    columns = None if schema.columns is None else tuple(replace(c, shift=nan, scale=nan) for c in schema.columns)
+    blank = replace(schema, shift=nan, scale=nan, columns=columns)
+
+    def make() -> Any:
+        return eqx.filter_jit(lambda key, *numbers: recipe.build(ScaledLater.of(blank, numbers), config, key=key))
+
+    given = [(schema.shift, schema.scale)] if schema.columns is None else [(c.shift, c.scale) for c in schema.columns]
+    shifts, scales = np.array(given, np.float32).T
+    numbers = (shifts[0], scales[0]) if schema.columns is None else (shifts, scales)
+    return BUILDERS.get((recipe.build, blank, config), make)(key, *numbers)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import jax.numpy as jnp
-import numpy as np
 
 from latens.config import LikelihoodConfig, VAEConfig
 from latens.data import Preparation, Schema
@@ -33,8 +32,8 @@ from latens.models.likelihood_heads import (
     StudentTHead,
     ZeroInflatedHead,
 )
+from latens.recipes.base import scaling
 from latens.recipes.parts import lookup
-from latens.shapes import AnyArray
 from latens.trees import Frozen
 
 
@@ -145,7 +144,7 @@ def likelihood_head(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
     """
     likelihood = lookup(LIKELIHOODS, config.family, "likelihood.family")
     head = likelihood.make(schema, config)
-    return AffineHead(head, *_scaling(schema)) if schema.standardised and likelihood.sees == "numbers" else head
+    return AffineHead(head, *scaling(schema)) if schema.standardised and likelihood.sees == "numbers" else head
 
 
 def missingness(schema: Schema, config: VAEConfig) -> SelfMasking | None:
@@ -167,14 +166,7 @@ def encoder_input(schema: Schema, config: LikelihoodConfig) -> Standardise | Non
     """What happens to a row before the encoder's network."""
     sees = lookup(LIKELIHOODS, config.family, "likelihood.family").sees
     if schema.standardised:
-        return Standardise(*_scaling(schema), log1p=sees == "whole")
+        return Standardise(*scaling(schema), log1p=sees == "whole")
     if sees in ("whole", "index"):
         return Standardise(jnp.zeros(schema.shape), jnp.full(schema.shape, max(_levels(schema) - 1.0, 1.0)))
     return None
-
-
-def _scaling(schema: Schema) -> tuple[AnyArray, AnyArray]:
-    if schema.columns is None:
-        # jax's, not NumPy's: under eval_shape they take no memory, whatever shape a stranger's file claims.
-        return jnp.full(schema.shape, schema.shift, jnp.float32), jnp.full(schema.shape, schema.scale, jnp.float32)
-    return np.array([c.shift for c in schema.columns]), np.array([c.scale for c in schema.columns])

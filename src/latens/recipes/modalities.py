@@ -1,7 +1,6 @@
 """One row as several modalities: which cells each has, and an encoder and a decoder for each."""
 
 from collections.abc import Callable
-from dataclasses import replace as with_fields
 from typing import Annotated, Literal
 
 import jax
@@ -14,6 +13,7 @@ from latens.data import Schema
 from latens.distributions import Blocks
 from latens.errors import ConfigError
 from latens.models import ByModality, Experts, LatentModel
+from latens.recipes.base import restricted
 from latens.recipes.parts import read_options
 from latens.shapes import Key
 
@@ -85,5 +85,4 @@ def blocks_of(schema: Schema, options: ExpertsOptions) -> Blocks:
 
 def _part_of(schema: Schema, blocks: Blocks, places: tuple[int, ...]) -> Schema:
     shape = (*schema.shape[: blocks.axis], len(places), *schema.shape[blocks.axis + 1 :])
-    columns = None if schema.columns is None else tuple(schema.columns[place] for place in places)
-    return with_fields(schema, shape=shape, columns=columns)
+    return restricted(schema, shape, places)

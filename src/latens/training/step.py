@@ -11,6 +11,7 @@ import optax
 from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
 from latens.objectives import AbstractObjective
+from latens.reuse import Reused
 from latens.shapes import Array, Bool, Float, Int, Key, PyTree
 from latens.training.optimizer import Optimizer
 from latens.trees import partition_trainable
@@ -57,22 +58,45 @@ class Program(NamedTuple):
     static: PyTree
 
 
+PROGRAMS = Reused(16)
+"""The programs of the trainings last seen in this process: compiled code, of a few megabytes each, and no data."""
+
+
 def make_program(
     model: PyTree, objective: AbstractObjective, optimizer: Optimizer, preparation: Preparation
 ) -> Program:
     """Compile-ready functions for training `model` under `objective`; nothing is compiled until called.
 
-    A chunk takes rows led by (n, B) and how many of the n steps to take; one program serves every length.
+    A chunk takes rows led by (n, B) and how many of the n steps to take; one program serves every length. A second
+    training of the same structure, whatever its data and weights, takes the programs of the first.
     """
     trainable, rest = partition_trainable((model, objective))
     # Arrays are arguments of the programs, never constants in them: so a checkpoint holds them all.
     fixed, static = eqx.partition(rest, eqx.is_array)
     moves = type(objective).after_update is not AbstractObjective.after_update
+    parts = (static, optimizer, preparation, moves)
+    functions = PROGRAMS.get(parts, lambda: _functions(*parts))
 
     def init(key: Key) -> TrainState:
-        # One program for all of it: array by array they would be compiled one by one.
-        opt_state = jax.jit(optimizer.init)(trainable)
+        opt_state = functions.start(trainable)
         return TrainState(trainable, fixed, opt_state, key, jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32))
+
+    return Program(init, *functions[1:], static)
+
+
+class _Functions(NamedTuple):
+    """A `Program` without the arrays that it starts from."""
+
+    start: Callable[[PyTree], PyTree]
+    chunk: Callable[[TrainState, Batch, Any, Any], tuple[TrainState, ChunkResult]]
+    guarded_chunk: Callable[[TrainState, Batch, Any, Any], tuple[TrainState, ChunkResult]]
+    evaluate: Callable[[TrainState, Batch, Any, Key], dict[str, tuple[Array, Array]]]
+    averaged: Callable[[TrainState], PyTree]
+
+
+def _functions(static: PyTree, optimizer: Optimizer, preparation: Preparation, moves: bool) -> _Functions:
+    # One program for all of it: array by array they would be compiled one by one.
+    start = jax.jit(optimizer.init)
 
     def ready(state: TrainState, batch: Batch) -> tuple[Batch, Key]:
         """The prepared batch of a step, and the key of its draws."""
@@ -187,7 +211,7 @@ def make_program(
         body = lambda i, sums: jax.tree.map(jnp.add, sums, metrics_of(row(rows, i)))  # noqa: E731
         return jax.lax.fori_loop(0, count, body, start)
 
-    return Program(init, chunk, guarded_chunk, evaluate, averaged, static)
+    return _Functions(start, chunk, guarded_chunk, evaluate, averaged)
 
 
 def once_known(tree: PyTree, number: Array) -> Array:
