@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from corpus_data import TABLE, Case, flipped, text
-from latens.lock import boot_id
+from latens.lock import Lock
 from latens.runs import RunFolder
 from latens.safefile import pack, unpack
 from latens.strictjson import to_json
@@ -90,17 +90,43 @@ def run_json(**fields: Any) -> Callable[[], Any]:
     return run("run.json", to_json({**good, "platform": {}, "data": {}, "created": "", **fields}))
 
 
+_HELD: list[Lock] = []
+
+
 def locked() -> None:
-    """A run folder that a living process holds: this one's parent, as another shell would be."""
+    """A run folder that a process holds."""
     run()()
-    holder = {"pid": os.getppid(), "process_start": "", "host": socket.gethostname(), "boot_id": boot_id()}
-    Path("run/lock").write_bytes(to_json({**holder, "created": "2026-01-02T03:04:05Z", "token": "x"}))
+    while _HELD:
+        _HELD.pop().release()
+    _HELD.append(Lock(Path("run/lock").absolute()))
 
 
-def elsewhere() -> None:
+def left() -> None:
+    """A run folder with the lock of a process that died, as any version wrote it."""
     run()()
-    holder = {"pid": 7, "process_start": "", "host": "another.example", "boot_id": "x"}
-    Path("run/lock").write_bytes(to_json({**holder, "created": "2026-01-02T03:04:05Z", "token": "x"}))
+    holder = {"pid": os.getppid(), "process_start": "", "host": socket.gethostname(), "boot_id": "x", "token": "x"}
+    Path("run/lock").write_bytes(to_json({**holder, "created": "2026-01-02T03:04:05Z"}))
+
+
+def linked(name: str) -> Callable[[], Any]:
+    """A stranger's run folder in which a name leads to a file of the user."""
+
+    def make() -> None:
+        run()()
+        Path("theirs").write_text("theirs")
+        Path("run", name).unlink(missing_ok=True)
+        Path("run", name).symlink_to(Path("theirs").absolute())
+
+    return make
+
+
+def piped(name: str) -> Callable[[], Any]:
+    def make() -> None:
+        run()()
+        Path("run", name).unlink(missing_ok=True)
+        os.mkfifo(Path("run", name))
+
+    return make
 
 
 def _copy() -> None:
@@ -190,8 +216,10 @@ CASES: dict[str, Case] = {
         error="config",
     ),
     "metrics of words": refused(run("metrics.jsonl", "hello\n"), "line 1", "not valid JSON"),
-    "a run in use": refused(locked, f"process {os.getppid()}", "2026-01-02T03:04:05Z", command="resume"),
-    "a run in use elsewhere": refused(elsewhere, "another.example", "delete", command="resume"),
+    "a run in use": refused(locked, f"process {os.getpid()}", "Wait for it", command="resume"),
+    "a run with a linked metrics.jsonl": refused(linked("metrics.jsonl"), "a symbolic link", command="resume"),
+    "a run whose config.json is a pipe": refused(piped("config.json"), "a named pipe", command="resume"),
+    "a run with a linked folder": refused(linked("checkpoints"), "a symbolic link", command="evaluate"),
     "two runs in one folder": Case(
         locked, fit("--out", "run"), 6, "run-folder", ("in use by process", "choose another --out")
     ),

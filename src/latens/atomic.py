@@ -63,7 +63,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | Iterable[bytes | me
     """Write a file so that at any instant, also after a kill or power cut, it is the old one or the new one.
 
     The bytes go to `.NAME.latens-tmp-PID-RANDOM` in the same folder, are flushed to disk, renamed over `path`, and the
-    folder is flushed. The mode follows the umask.
+    folder is flushed. The mode follows the umask. What a killed process left of the same file is removed.
 
     **Arguments:** `path` of the file, whose folder exists; `data` the bytes, or chunks of them.
 
@@ -71,6 +71,7 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | Iterable[bytes | me
     """
     path = Path(path)
     with resource_errors(path):
+        clean_orphans(path.parent, of=path.name)
         temporary = temporary_beside(path)
         try:
             write_synced(temporary, data)
@@ -108,9 +109,12 @@ def sync_folder(folder: Path) -> None:
 
 def temporary_beside(path: Path) -> Path:
     """A fresh name in the same folder that tells who writes it: process id, host tag and eight random digits."""
+    return path.with_name(f"{_before_mark(path.name)}{os.getpid()}-{_host_tag()}{secrets.token_hex(4)}")
+
+
+def _before_mark(name: str) -> str:
     # A file name holds at most 255 bytes, and a long one must still leave room for the mark.
-    name = os.fsencode(path.name)[:180].decode("utf-8", "ignore")
-    return path.with_name(f".{name}{_MARK}{os.getpid()}-{_host_tag()}{secrets.token_hex(4)}")
+    return f".{os.fsencode(name)[:180].decode('utf-8', 'ignore')}{_MARK}"
 
 
 def is_temporary(name: str) -> bool:
@@ -118,9 +122,10 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY.match(name) is not None
 
 
-def clean_orphans(folder: str | os.PathLike[str]) -> list[Path]:
+def clean_orphans(folder: str | os.PathLike[str], *, of: str = "") -> list[Path]:
     """Remove temporary files and folders of ours whose process is dead (on this host) or that are older than a day.
 
+    **Arguments:** `of` the final name, where only what was to become that file or folder is meant.
     **Returns:** what was removed. What cannot be removed is left for the next time.
     """
     removed = []
@@ -130,7 +135,7 @@ def clean_orphans(folder: str | os.PathLike[str]) -> list[Path]:
         return removed
     for name in names:
         match = _TEMPORARY.match(name)
-        if match is None:
+        if match is None or (of and not name.startswith(_before_mark(of))):
             continue
         path = Path(folder) / name
         with contextlib.suppress(OSError):
@@ -168,12 +173,6 @@ def process_alive(pid: int) -> bool:
         return True
     fields = _process_fields(pid)
     return not fields or fields[0] not in ("Z", "X")
-
-
-def process_start(pid: int) -> str:
-    """When a process began, in ticks since boot ("" where the system does not tell): a process id can be reused."""
-    fields = _process_fields(pid)
-    return fields[19] if len(fields) > 19 else ""
 
 
 def _process_fields(pid: int) -> list[str]:

@@ -20,6 +20,7 @@ from latens.commands.arguments import COMMANDS, parse, parser
 from latens.commands.context import Context, print_json, say
 from latens.errors import LatensError
 from latens.signals import Stopped
+from latens.texts import visible
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,6 +76,7 @@ def _report(context: Context, error: BaseException, fields: dict[str, str], code
         lines.append(f"More: docs/errors.md#{fields['code']}-exit-{code}")
     if context.log is not None and code not in (130, 143) and context.log.exists():
         lines.append(f"The log is {context.log}.")
+    lines = [visible(line) for line in lines]  # a name with a line end in it shall not look like a line of ours
     if getattr(context.args, "debug", False):
         lines.insert(0, "".join(traceback.format_exception(error)).rstrip())
     say("\n".join(lines))

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+from latens.texts import visible
+
 
 class LatensError(Exception):
     """An error with a remedy.
@@ -23,7 +25,7 @@ class LatensError(Exception):
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.message}" if self.where else self.message
-        return f"{text} {self.fix}" if self.fix else text
+        return visible(f"{text} {self.fix}" if self.fix else text)
 
     def as_dict(self) -> dict[str, str]:
         return {"code": self.code, "message": self.message, "where": self.where, "fix": self.fix}

@@ -8,6 +8,7 @@ from typing import Any
 
 from latens.atomic import resource_errors
 from latens.errors import RunFolderError
+from latens.plainfiles import open_plain
 from latens.strictjson import float_text, parse_json_strict, plain, to_json
 
 _WORDS = {"nan": float("nan"), "inf": float("inf"), "-inf": float("-inf")}
@@ -34,7 +35,8 @@ class JsonLines:
         with resource_errors(self.path):
             if self._file is None:
                 self._cut_torn_line()
-                self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115
+                descriptor = open_plain(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+                self._file = os.fdopen(descriptor, "ab", buffering=0)
             start = self._file.tell()
             try:
                 if self._file.write(line) != len(line):
@@ -65,7 +67,7 @@ class JsonLines:
                 raise RunFolderError(message, where=str(self.path), fix=fix)
             if not size:
                 return
-            with open(self.path, "r+b") as file:
+            with os.fdopen(open_plain(self.path, os.O_RDWR), "r+b") as file:
                 if length:
                     file.seek(length - 1)
                     if file.read(1) != b"\n":
@@ -81,7 +83,8 @@ class JsonLines:
         with resource_errors(self.path):
             if not self.path.exists():
                 return []
-            lines = self.path.read_bytes().split(b"\n")[:-1]
+            with os.fdopen(open_plain(self.path, os.O_RDONLY), "rb") as file:
+                lines = file.read().split(b"\n")[:-1]
         records = []
         for number, line in enumerate(lines, 1):
             where = f"{self.path}, line {number}"
@@ -100,7 +103,7 @@ class JsonLines:
         """After a power cut the last line may lack its end; the next record must not continue it."""
         if not self.path.exists():
             return
-        with open(self.path, "r+b") as file:
+        with os.fdopen(open_plain(self.path, os.O_RDWR), "r+b") as file:
             end = size = file.seek(0, os.SEEK_END)
             while end:
                 begin = max(end - _BLOCK, 0)

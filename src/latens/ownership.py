@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from latens.atomic import is_temporary, resource_errors
+from latens.atomic import clean_orphans, is_temporary, resource_errors
 from latens.errors import ConfigError, LatensError, RunFolderError
 from latens.lock import holder_of, in_use, read_lock
+from latens.plainfiles import read_plain, refuse_unplain
 from latens.strictjson import parse_json_strict
 
 RUN_FORMAT = "latens-run"
@@ -24,6 +25,7 @@ OWN_FILES = frozenset(
 OWN_FOLDERS = frozenset(("checkpoints", "figures", "report", "samples", "snapshots", "tensorboard"))
 """What a run folder may hold; `--force` removes these and nothing else."""
 
+_MOST_BYTES = 8 << 20
 _OWN_SUFFIXES = frozenset(
     (".png", ".svg", ".csv", ".json", ".jsonl", ".npz", ".npy", ".gif", ".mp4", ".html", ".md", ".txt", ".safetensors")
 )
@@ -38,14 +40,32 @@ def read_run_file(path: Path, name: str) -> dict[str, Any]:
         raise not_a_run(path, "there is no such folder")
     with resource_errors(path / name):
         try:
-            text = (path / name).read_bytes()
+            text = read_plain(path / name, most=_MOST_BYTES)
         except FileNotFoundError:
             fix = "It was stopped as it began: start it again with --force." if name == "config.json" else ""
             raise not_a_run(path, f"it has no {name}", fix) from None
-    value = parse_json_strict(text, error=RunFolderError, where=str(path / name), fix="Start a new run.")
+    value = parse_json_strict(
+        text, max_bytes=_MOST_BYTES, error=RunFolderError, where=str(path / name), fix="Start a new run."
+    )
     if not isinstance(value, dict):
         raise not_a_run(path, f"its {name} is not a JSON object")
     return value
+
+
+def refuse_links(path: Path) -> None:
+    """Refuse a run folder in which something of a run is a link, pipe, socket or device: a stranger may have made it.
+
+    **Raises:** `RunFolderError` naming the entry.
+    """
+    with resource_errors(path):
+        refuse_unplain(path, OWN_FILES, OWN_FOLDERS)
+
+
+def clean_run(path: Path) -> None:
+    """Remove what killed processes left half written in a run folder."""
+    for folder in (path, *(path / name for name in OWN_FOLDERS)):
+        if not folder.is_symlink():
+            clean_orphans(folder)
 
 
 _TYPES: dict[str, type | tuple[type, ...]] = {

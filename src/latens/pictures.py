@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -252,14 +252,17 @@ class PlotsCallback:
     each time) and `reconstructions-0000001000.png` eight validation rows above their reconstructions. For tables,
     `samples-...png` shows the marginals of data and samples. Each picture is whole or absent.
 
-    **Arguments:** `folder` of the pictures; `data`; `every` steps, a multiple of which ends a chunk
-    (`Settings.stop_every`); `seed`; `preparation`, what the model sees of a row.
+    **Arguments:** `folder` of the pictures, or a function that says where it is now; `data`; `every` steps, a multiple
+    of which ends a chunk (`Settings.stop_every`); `seed`; `preparation`, what the model sees of a row.
     """
 
-    def __init__(self, folder: Path, data: Dataset, every: int, seed: int, *, preparation: Preparation) -> None:
+    def __init__(
+        self, folder: Path | Callable[[], Path], data: Dataset, every: int, seed: int, *, preparation: Preparation
+    ) -> None:
         if every < 1:
             raise UsageError(f"a picture every {every} steps.", where="plots_every", fix="Give 1 or more.")
-        self.folder, self.data, self.every, self.seed, self.preparation = Path(folder), data, every, seed, preparation
+        self.folder = folder if callable(folder) else lambda: folder
+        self.data, self.every, self.seed, self.preparation = data, every, seed, preparation
         self.written: list[Path] = []
 
     def __call__(self, event: Event) -> None:
@@ -270,9 +273,10 @@ class PlotsCallback:
     def write(self, trained: TrainedModel, step: int) -> list[Path]:
         """The pictures of this model, named by the step."""
         source = Source(trained, self.data, self.seed)
-        with resource_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        samples = self.folder / f"samples-{step:010d}.png"
+        folder = self.folder()
+        with resource_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        samples = folder / f"samples-{step:010d}.png"
         if not source.is_image:
             return [self._marginals(source, samples)] if len(source.schema.shape) == 1 and source.has_prior else []
         paths = []
@@ -281,7 +285,7 @@ class PlotsCallback:
         positions, _ = source.held_out(MOMENT // 2, "validation")
         batch = trained.batch(self.data, positions)
         pair = [source.images(source.originals(batch)), source.images(source.reconstructions(batch))]
-        path = self.folder / f"reconstructions-{step:010d}.png"
+        path = folder / f"reconstructions-{step:010d}.png"
         return [*paths, write_image(path, np.concatenate(pair), columns=len(positions))]
 
     def _marginals(self, source: Source, path: Path) -> Path:

@@ -11,6 +11,7 @@ RUN/
 
 import contextlib
 import importlib.metadata
+import io
 import logging
 import os
 import platform
@@ -22,15 +23,28 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from latens.atomic import clean_orphans, resource_errors, sync_folder, write_atomic
+from latens.atomic import resource_errors, sync_folder, write_atomic
 from latens.errors import ConfigError, LatensError, RunFolderError
 from latens.jsonlines import JsonLines
 from latens.lock import Lock, holder_of
-from latens.ownership import RUN_FORMAT, check_info, not_a_run, read_run_file, refuse_others, remove_own
+from latens.ownership import (
+    RUN_FORMAT,
+    check_info,
+    clean_run,
+    not_a_run,
+    read_run_file,
+    refuse_links,
+    refuse_others,
+    remove_own,
+)
+from latens.plainfiles import open_plain
 from latens.strictjson import float_text, parse_json_strict, plain, to_json
 
 FORMAT_VERSION = 1
 STATES = ("running", "stopped", "done", "failed")
+
+_METRICS, _TIMINGS = "metrics.jsonl", "timings.jsonl"
+_log = logging.getLogger(__name__)
 
 _PACKAGES = ("latens", "jax", "jaxlib", "equinox", "optax", "numpy")
 
@@ -38,18 +52,17 @@ _PACKAGES = ("latens", "jax", "jaxlib", "equinox", "optax", "numpy")
 class RunFolder:
     """A run folder, held by this process until `release` (or the end of the `with` block).
 
-    **Attributes:** `path`; `info`, what run.json holds; `config`, what config.json holds; `notice`, a sentence where a
-    dead process's lock was taken over. Leaving the `with` block by an exception while the state is "running" sets it
-    to "stopped" (Ctrl-C, SystemExit) or "failed".
+    **Attributes:** `path`, also after the folder was moved while it is held; `info`, what run.json holds; `config`,
+    what config.json holds; `notice`, a sentence where a process died that held it before. Leaving the `with` block by
+    an exception while the state is "running" sets it to "stopped" (Ctrl-C, SystemExit) or "failed".
     """
 
     def __init__(self, path: Path, lock: Lock | None, info: dict[str, Any], config: dict[str, Any]) -> None:
-        self.path, self.info, self.config = path, info, config
-        self.notice = lock.took_over if lock is not None else ""
+        self._path, self.info, self.config = path, info, config
+        self.notice = lock.notice if lock is not None else ""
         self._lock = lock
-        self._metrics = JsonLines(path / "metrics.jsonl")
-        self._timings = JsonLines(path / "timings.jsonl")
-        self._handler: logging.Handler | None = None
+        self._metrics, self._timings = JsonLines(path / _METRICS), JsonLines(path / _TIMINGS)
+        self._handler: _LogFile | None = None
         self._level = logging.NOTSET
 
     @classmethod
@@ -86,7 +99,7 @@ class RunFolder:
                 refuse_others(path, force, ours=True)  # another process may have finished a run here meanwhile
                 if force:
                     remove_own(path)
-                clean_orphans(path)
+                clean_run(path)
                 write_atomic(path / "run.json", to_json(info, indent=2) + b"\n")
                 write_atomic(path / "config.json", config_text)
                 sync_folder(path.parent)
@@ -104,6 +117,7 @@ class RunFolder:
         **Raises:** `RunFolderError` where it is no run folder or in use, `ConfigError` where a newer latens wrote it.
         """
         path = Path(path)
+        refuse_links(path)
         info, config = read_run_file(path, "run.json"), read_run_file(path, "config.json")
         if info.get("format") != RUN_FORMAT or type(info.get("format_version")) is not int:
             raise not_a_run(path, "its run.json was not written by latens")
@@ -118,13 +132,34 @@ class RunFolder:
             return cls(path, None, info, config)
         held = Lock(path / "lock")
         try:
-            clean_orphans(path)
+            clean_run(path)
             run = cls(path, held, read_run_file(path, "run.json"), config)
         except BaseException:
             held.release()
             raise
         run._open_log()
         return run
+
+    @property
+    def path(self) -> Path:
+        """Where the folder is. One that is moved while it is held is followed to its new place.
+
+        **Raises:** `RunFolderError` where it was removed, or the system does not say where it went.
+        """
+        if self._lock is None:
+            return self._path
+        found = self._lock.folder()
+        if found is None:
+            what = "the folder was removed, or moved to another disk, while this process worked in it."
+            fix = "If it was moved, continue from its last checkpoint: `latens resume NEW-PLACE`."
+            raise RunFolderError(what, where=str(self._path), fix=fix)
+        if found != self._path:
+            before = self._path
+            if self._handler is not None:
+                self._handler.baseFilename = str((found / "log.txt").absolute())
+            self._path, self._metrics.path, self._timings.path = found, found / _METRICS, found / _TIMINGS
+            _log.warning("%s was moved to %s; the run goes on there.", before, found)
+        return self._path
 
     @property
     def checkpoints(self) -> Path:
@@ -137,7 +172,7 @@ class RunFolder:
     @property
     def live(self) -> bool:
         """Whether a living process holds the folder; a state "running" without one means it was killed."""
-        return holder_of(self.path / "lock") is not None
+        return self._lock is not None or holder_of(self.path / "lock") is not None
 
     def set_state(self, state: str, **fields: Any) -> None:
         """Rewrite run.json with this state ("running", "stopped", "done" or "failed") and further fields."""
@@ -217,13 +252,12 @@ class RunFolder:
     def _check_held(self) -> None:
         if self._lock is None:
             message = "the folder was opened for reading, or given back."
-            raise RunFolderError(message, where=str(self.path), fix="Open it with lock=True.")
+            raise RunFolderError(message, where=str(self._path), fix="Open it with lock=True.")
+        _ = self.path  # follows the folder
 
     def _open_log(self) -> None:
         with resource_errors(self.path / "log.txt"):
-            handler = logging.FileHandler(
-                self.path / "log.txt", encoding="utf-8", errors="backslashreplace", delay=True
-            )
+            handler = _LogFile(self.path / "log.txt", encoding="utf-8", errors="backslashreplace", delay=True)
         formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
         formatter.converter = time.gmtime
         handler.setFormatter(formatter)
@@ -232,6 +266,14 @@ class RunFolder:
         logger.addHandler(handler)
         if logger.getEffectiveLevel() > logging.INFO:
             logger.setLevel(logging.INFO)
+
+
+class _LogFile(logging.FileHandler):
+    """A log that is appended to a plain file only."""
+
+    def _open(self) -> io.TextIOWrapper:
+        descriptor = open_plain(Path(self.baseFilename), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        return io.TextIOWrapper(os.fdopen(descriptor, "ab"), encoding=self.encoding, errors=self.errors)
 
 
 def default_path(data: str, recipe: str, *, root: str | os.PathLike[str] = "runs") -> Path:

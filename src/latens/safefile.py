@@ -6,6 +6,7 @@ arrays, little-endian, row-major, without gaps. TEXT is JSON: what the caller st
 `metadata_sha256` of the rest of TEXT, so that no flipped bit goes unseen. Any safetensors library can read the arrays.
 """
 
+import contextlib
 import hashlib
 import io
 import math
@@ -81,23 +82,36 @@ def read(
     **Raises:** `ModelFileError` (what is wrong with the file), `ResourceError` (it cannot be read).
     """
     where = str(path)
-    with resource_errors(where):
-        if not Path(path).exists():
-            raise ModelFileError("there is no such file.", where=where, fix="Check the path.")
-        # A named pipe would block an ordinary open for ever.
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise ModelFileError("not an ordinary file.", where=where, fix="Give the name of a .safetensors file.")
-            if status.st_size > max_bytes:
-                raise _wrong(f"the file has {status.st_size} bytes, more than the {max_bytes} allowed", where)
-            tensors, text = _read_header(file, status.st_size, where)
-            try:
-                arrays = {name: _read_array(file, name, entry, where) for name, entry in tensors.items()}
-            except MemoryError as error:
-                raise _wrong("the arrays do not fit into memory", where) from error
+    with resource_errors(where), _opened(path, max_bytes) as (file, size):
+        tensors, text = _read_header(file, size, where)
+        try:
+            arrays = {name: _read_array(file, name, entry, where) for name, entry in tensors.items()}
+        except MemoryError as error:
+            raise _wrong("the arrays do not fit into memory", where) from error
     return arrays, _unseal(arrays, text, where)
+
+
+def read_bytes(path: str | os.PathLike[str], *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """The bytes of an ordinary file, for `unpack`. **Raises:** `ModelFileError`, `ResourceError`."""
+    with resource_errors(path), _opened(path, max_bytes) as (file, size):
+        return file.read(size)
+
+
+@contextlib.contextmanager
+def _opened(path: str | os.PathLike[str], max_bytes: int) -> Iterator[tuple[io.BufferedReader, int]]:
+    """The file, open, and its size. A link is followed: a user may name a model so, and it is only read."""
+    where = str(path)
+    if not Path(path).exists():
+        raise ModelFileError("there is no such file.", where=where, fix="Check the path.")
+    # A named pipe would block an ordinary open for ever.
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelFileError("not an ordinary file.", where=where, fix="Give the name of a .safetensors file.")
+        if status.st_size > max_bytes:
+            raise _wrong(f"the file has {status.st_size} bytes, more than the {max_bytes} allowed", where)
+        yield file, status.st_size
 
 
 def unpack(raw: bytes, *, where: str = "the bytes") -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -5,10 +5,11 @@ they were kept (0: before the first).
 """
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from latens.atomic import clean_orphans, resource_errors
+from latens.atomic import resource_errors
 from latens.errors import RunFolderError
 from latens.runs import RunFolder
 
@@ -30,11 +31,12 @@ class Snapshots:
     again: what was kept after its checkpoint is what it comes to once more. Each stage of a training has its own grid,
     from its first step; the last model of a stage is kept too.
 
-    **Arguments:** `folder` of the files; `experiment`, whose configuration says how many.
+    **Arguments:** `folder` of the files, or a function that says where it is now (a run can be moved while it
+    trains); `experiment`, whose configuration says how many.
     """
 
-    def __init__(self, folder: Path, experiment: Experiment) -> None:
-        self.folder, self.experiment = Path(folder), experiment
+    def __init__(self, folder: Path | Callable[[], Path], experiment: Experiment) -> None:
+        self.folder, self.experiment = folder if callable(folder) else lambda: folder, experiment
         self.count = int(getattr(experiment.config.training, "snapshots", None) or 2)
         self.written: list[Path] = []
 
@@ -52,10 +54,10 @@ class Snapshots:
 
     def write(self, event: Event, step: int) -> None:
         """The model of this moment, whole or absent."""
-        with resource_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            clean_orphans(self.folder)
-        path = self.folder / name_of(step)
+        folder = self.folder()
+        with resource_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        path = folder / name_of(step)
         self.experiment.trained(event.model(), steps=step).save(path)
         self.written.append(path)
 
@@ -68,7 +70,7 @@ def name_of(step: int) -> str:
 def snapshots_of(run: RunFolder, experiment: Experiment) -> list[Snapshots]:
     """The callback that keeps models in a run's folder, where its configuration asks for it."""
     asked = getattr(experiment.config.training, "snapshots", None)
-    return [] if asked is None else [Snapshots(run.path / FOLDER, experiment)]
+    return [] if asked is None else [Snapshots(lambda: run.path / FOLDER, experiment)]
 
 
 def kept_steps(run: Path) -> list[tuple[int, Path]]:

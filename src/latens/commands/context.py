@@ -4,7 +4,6 @@ import argparse
 import contextlib
 import os
 import sys
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from latens.errors import UsageError
 from latens.signals import Signals
 from latens.strictjson import plain, to_json
+from latens.texts import visible
 
 
 @dataclass
@@ -47,7 +47,7 @@ class Context:
         if self.json:
             print_json(value)
         elif text:
-            print(visible(text), flush=True)
+            print(visible(text, keep="\n\t"), flush=True)
 
     def done(self, value: dict[str, Any], text: str) -> None:
         """The end of a command whose result is a file: words to stderr, and with `--json` one object on stdout."""
@@ -64,14 +64,7 @@ class Context:
 def say(text: str) -> None:
     """A line on stderr. Nobody listening is no reason to stop."""
     with contextlib.suppress(BrokenPipeError, ValueError):
-        print(visible(text), file=sys.stderr, flush=True)
-
-
-def visible(text: str) -> str:
-    """Text whose control characters are spelled out: names in a stranger's file shall not steer the terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cs") else ascii(c)[1:-1] for c in text)
+        print(visible(text, keep="\n\t"), file=sys.stderr, flush=True)
 
 
 def print_json(value: dict[str, Any]) -> None:

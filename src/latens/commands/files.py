@@ -1,6 +1,5 @@
 """Tables of results to .npz, .csv or .parquet, and latents back from them."""
 
-import csv
 import io
 import zipfile
 from pathlib import Path
@@ -14,6 +13,8 @@ from latens.data.raw import Roles
 from latens.data.rows import row_names
 from latens.data.tables import read_parquet
 from latens.errors import ConfigError, DataError
+from latens.evaluation import finite
+from latens.texts import csv_bytes, original_text
 
 LATENT_KEYS = ("mean", "z", "latents")
 
@@ -22,18 +23,23 @@ def write_table(path: Path, arrays: dict[str, np.ndarray]) -> None:
     """Arrays led by one axis of rows to a file, whole or absent; the ending chooses the format.
 
     In .npz every array keeps its name and shape. In a table, an array of more numbers a row becomes the columns
-    NAME0, NAME1 and so on. **Raises:** ConfigError where .parquet needs pyarrow, ResourceError where the disk refuses.
+    NAME0, NAME1 and so on. **Raises:** ConfigError where .parquet needs pyarrow, ResourceError where the disk refuses,
+    DivergedError where a number is NaN or infinite.
     """
     if path.suffix.lower() == ".npz":
-        write_npz(path, arrays)
-    elif path.suffix.lower() == ".csv":
-        write_atomic(path, _csv(flat_columns(arrays)))
+        return write_npz(path, arrays)
+    for name, array in arrays.items():
+        finite(array, name, where=str(path))
+    if path.suffix.lower() == ".csv":
+        write_atomic(path, csv_bytes(flat_columns(arrays)))
     else:
         write_atomic(path, _parquet(flat_columns(arrays)))
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Arrays to an .npz file that needs no pickle, whole or absent."""
+    """Arrays to an .npz file that needs no pickle, whole or absent. **Raises:** as `write_table`."""
+    for name, array in arrays.items():
+        finite(array, name, where=str(path))
     stream = io.BytesIO()
     np.savez_compressed(stream, allow_pickle=False, **arrays)  # type: ignore[arg-type]
     write_atomic(path, stream.getvalue())
@@ -49,15 +55,6 @@ def flat_columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
             flat = array.reshape(len(array), -1)
             columns |= {f"{name}{i}": flat[:, i] for i in range(flat.shape[1])}
     return columns
-
-
-def _csv(columns: dict[str, np.ndarray]) -> bytes:
-    stream = io.StringIO(newline="")
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(columns)
-    # str of a float32 is its shortest form that reads back as the same number.
-    writer.writerows(zip(*(map(str, column) for column in columns.values())))
-    return stream.getvalue().encode("utf-8")
 
 
 def _parquet(columns: dict[str, np.ndarray]) -> bytes:
@@ -157,7 +154,7 @@ def _header(path: Path) -> list[str]:
     """The names of the columns of a table."""
     if path.suffix.lower() == ".csv":
         with path.open(encoding="utf-8-sig", errors="replace") as file:
-            return [name.strip().strip('"') for name in file.readline(1 << 20).split(",")]
+            return [original_text(name.strip().strip('"')) for name in file.readline(1 << 20).split(",")]
     try:
         import pyarrow.parquet
     except ImportError:

@@ -36,7 +36,8 @@ def fit(context: Context) -> int:
     if args.dry_run:
         return would_fit(context, folder, _new_experiment(context, settings_of(args)))
     fit_into(context, folder)
-    _close(context, RunFolder.open(folder, lock=False))
+    assert context.log is not None
+    _close(context, RunFolder.open(context.log.parent, lock=False))
     return 0
 
 
@@ -85,7 +86,8 @@ def resume(context: Context) -> int:
             context.warn(f"not as when the run began, so its bits may differ: {', '.join(changed)}")
         run.set_state("running")
         _train(context, run, _stored_experiment(context, run), resume=True)
-    _close(context, RunFolder.open(path, lock=False))
+    assert context.log is not None
+    _close(context, RunFolder.open(context.log.parent, lock=False))
     return 0
 
 
@@ -187,7 +189,7 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
     if every is not None:
         from latens.pictures import PlotsCallback
 
-        seed, folder = experiment.config.training.seed, run.path / "samples"
+        seed, folder = experiment.config.training.seed, lambda: run.path / "samples"
         watchers.append(PlotsCallback(folder, experiment.data, every, seed, preparation=experiment.preparation))
     if context.args.log == "tensorboard":
         from latens.tensorboard import TensorBoard
@@ -273,6 +275,9 @@ def _logged(context: Context, run: RunFolder) -> Iterator[None]:
         if context.log.parent.exists():
             log.exception("the run ended with an error")
         raise
+    finally:
+        with contextlib.suppress(LatensError):
+            context.log = run.path / "log.txt"  # the folder may have been moved
 
 
 def _forget(run: RunFolder, fresh: list[Path]) -> None:

@@ -84,6 +84,7 @@ def sample(context: Context) -> int:
         return _would(context, f"draw {args.n} samples", out)
     chosen = trained.in_turn(args.n) if args.label is None else np.full(args.n, _class_of(trained, args.label))
     arrays = _drawn(trained, args.n, args.mean, jax.random.key(args.seed), chosen)
+    evaluation.finite(arrays["x"], "x", where=args.run)
     if out.suffix.lower() == ".npz":
         write_npz(out, arrays)
     elif chosen is not None and args.label is None:
@@ -167,7 +168,7 @@ def reconstruct(context: Context) -> int:
     values = evaluation.reconstruct(
         trained.model, batch, preparation=trained.preparation, key=jax.random.key(args.seed), mean=args.mean
     )
-    x = trained.data_units(values, mean=args.mean)
+    x = evaluation.finite(trained.data_units(values, mean=args.mean), "x", where=args.run)
     if picture:
         _pairs(out, trained, data.x[positions], x)
     else:

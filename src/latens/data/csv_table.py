@@ -18,6 +18,7 @@ from latens.data.raw import MAX_BYTES, Raw, Roles, damaged
 from latens.data.rows import MISSING_WORDS
 from latens.data.tables import check_column_names, role_positions, text_column
 from latens.errors import DataError, ResourceError
+from latens.texts import original_text
 
 MAX_LINE = 2**24
 MAX_COLUMNS = 2**20
@@ -30,7 +31,8 @@ def read_csv(path: Path, roles: Roles) -> Raw:
 
     The separator (tab, semicolon, bar, comma or blanks) is the one that cuts the first 20 lines most evenly. The first
     line is a header if none of its cells is a number (or if it counts the columns from 0). A first column
-    without a name in the header is the row id. Empty cells, NA, N/A, NaN, null, none and ? are missing values.
+    without a name in the header is the row id. The apostrophe that keeps a spreadsheet from running a name as a formula
+    is left out of names, labels and ids. Empty cells, NA, N/A, NaN, null, none and ? are missing values.
 
     **Raises:** `DataError` naming the line of a ragged row, and the column and line of text among numbers.
     """
@@ -127,7 +129,7 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: Roles, where: str) -> Ra
     number, first = next(rows)
     second = next(rows, None)
     header = _is_header(first, second[1] if second else [])
-    names = [cell.strip() for cell in first] if header else [f"x{i}" for i in range(len(first))]
+    names = [original_text(cell.strip()) for cell in first] if header else [f"x{i}" for i in range(len(first))]
     check_column_names(names, where)
     found = role_positions(names, roles, where)
     if header and names[0] == "" and len(names) > 1 and "row_id" not in found and 0 not in found.values():
@@ -148,7 +150,7 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: Roles, where: str) -> Ra
                 fix="Give every line the same number of values.",
             )
         for role, position in found.items():
-            texts[role].append(row[position].strip())
+            texts[role].append(original_text(row[position].strip()))
         _add_numbers(cells, [row[i] for i in kept] if found else row, kept, names, f"{where}, line {number}")
         if len(cells) * 8 > MAX_BYTES:
             raise ResourceError(f"has more than {MAX_BYTES // 8} cells.", where=where, fix="Store it as .npy.")

@@ -197,7 +197,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         codes = evaluation.encode(
             self.model_.model, batch, preparation=self.model_.preparation, key=jax.random.key(self.seed_)
         )
-        return codes["mean"].reshape(len(codes["mean"]), -1).astype(np.float32)
+        mean = evaluation.finite(codes["mean"], "posterior means")
+        return mean.reshape(len(mean), -1).astype(np.float32)
 
     def inverse_transform(self, Z: Any, y: Any = None) -> np.ndarray:
         """The mean of p(x | z) for every code, in the units and the shape of the rows that fit saw, float32."""

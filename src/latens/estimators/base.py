@@ -18,6 +18,8 @@ from latens.data.rows import row_keys
 from latens.data.sources import fill
 from latens.errors import ModelFileError, UsageError
 from latens.estimators.labels import codes_of
+from latens.evaluation.finite import finite
+from latens.safefile import read_bytes
 from latens.trained import TrainedModel
 from latens.training import Event
 
@@ -64,10 +66,7 @@ class LatensEstimator(BaseEstimator):
 
     def _in_units(self, values: np.ndarray, *, draws: bool) -> np.ndarray:
         """What a likelihood gives, in the units and the shape of the rows that fit saw, as float32."""
-        prepare = self.model_.preparation
-        values = values * prepare.divide if prepare.divide != 1.0 else values
-        if prepare.dequantize:
-            values = np.floor(values) if draws else values - 0.5
+        values = finite(self.model_.data_units(values, mean=not draws), "rows of the model")
         shape = self.model_.schema.shape if self._event_shape is None else self._event_shape
         return np.asarray(values, np.float32).reshape(len(values), *shape)
 
@@ -87,7 +86,7 @@ class LatensEstimator(BaseEstimator):
         **Raises:** ModelFileError saying which part of the file is wrong.
         """
         estimator = cls(**networks)
-        estimator._restore(estimator._open(Path(path).read_bytes(), str(path)), str(path))
+        estimator._restore(estimator._open(read_bytes(path), str(path)), str(path))
         return estimator
 
     def __getstate__(self) -> dict[str, Any]:

@@ -111,13 +111,14 @@ class VAE(Autoencoder):
         order nor subsets of the rows change its number.
         """
         batch = self._batch(X, y)
-        return evaluation.log_marginal(
+        found = evaluation.log_marginal(
             self.model_.model,
             batch,
             num_samples=self.num_samples,
             key=jax.random.key(self.seed_),
             preparation=self.model_.preparation,
         )
+        return evaluation.finite(found, "log p(x)", minus_infinity=True)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of `score_samples`, in nats: higher is better, so a grid search maximises log p(x)."""
@@ -180,6 +181,7 @@ class VAE(Autoencoder):
         if given.dtype.kind != "f":
             return np.stack([given] * len(filled)) if n_draws else given
         rows = np.stack([np.where(np.isnan(given), each, given).astype(given.dtype) for each in filled])
+        evaluation.finite(np.moveaxis(rows, 0, 1), "imputed cells")
         return rows if n_draws else rows[0]
 
     def refit_prior(
@@ -204,7 +206,8 @@ class VAE(Autoencoder):
     def predict_proba(self, X: Any) -> np.ndarray:
         """q(y | x) of every row, of shape (n, C) in the order of `classes_`, of a recipe that predicts labels."""
         batch, key = self._batch(X), jax.random.key(self.seed_)
-        return evaluation.label_probabilities(self.model_.model, batch, preparation=self.model_.preparation, key=key)
+        found = evaluation.label_probabilities(self.model_.model, batch, preparation=self.model_.preparation, key=key)
+        return evaluation.finite(found, "class probabilities")
 
     @available_if(_predicts)
     def predict(self, X: Any) -> np.ndarray:

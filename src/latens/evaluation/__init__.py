@@ -45,6 +45,7 @@ from .evidence import log_marginal_rows as log_marginal_rows
 from .evidence import paired as paired
 from .features import PrincipalFeatures as PrincipalFeatures
 from .features import principal_features as principal_features
+from .finite import finite as finite
 from .gaps import gap_rows as gap_rows
 from .gaps import inference_gaps as inference_gaps
 from .importance import chi_upper_bound as chi_upper_bound

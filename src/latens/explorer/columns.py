@@ -10,6 +10,7 @@ from latens.data.schema import Schema, image_shape
 from latens.errors import DataError
 from latens.shapes import Float
 from latens.strictjson import plain, to_json
+from latens.texts import visible
 
 CHUNK_BYTES = 4 << 20
 """About so much of the rows in one file: the page asks for a chunk when a row of it is to be shown."""
@@ -118,7 +119,7 @@ def ids_of(data: Dataset, positions: np.ndarray, files: dict[str, bytes]) -> dic
     if names.dtype.kind in "iu" and int(np.abs(names).max(initial=0)) < 2**31:
         files["data/ids.bin"] = names.astype("<i4").tobytes()
         return {"kind": "number", "dtype": "int32", "file": "data/ids.bin"}
-    files["data/ids.json"] = to_json(plain([str(name) for name in names.tolist()]))
+    files["data/ids.json"] = to_json(plain([visible(name) for name in names.tolist()]))
     return {"kind": "text", "file": "data/ids.json"}
 
 

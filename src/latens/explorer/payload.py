@@ -17,6 +17,7 @@ from latens.models import DeterministicHead
 from latens.safefile import pack
 from latens.storage import tree_to_arrays
 from latens.strictjson import plain, to_json
+from latens.texts import visible
 
 FORMAT = 1
 ELBO_SAMPLES = 4  # draws a row of its ELBO: enough to order rows by, and a quarter of what `latens evaluate` takes
@@ -104,7 +105,7 @@ def payload(
         manifest["event"] = event_of(trained, data)
     if not serve:
         files["data/model.safetensors"] = trained.to_bytes()
-    files["data/manifest.json"] = to_json(plain(manifest, nonfinite=lambda number: None))
+    files["data/manifest.json"] = to_json(_readable(plain(manifest, nonfinite=lambda number: None)))
     return files
 
 
@@ -190,6 +191,15 @@ def _codes(trained: Any, batch: Batch, key: Any) -> dict[str, np.ndarray]:
     if not _point(trained):
         codes |= evaluation.elbo_parts(model, batch, num_samples=ELBO_SAMPLES, **options)
     return codes
+
+
+def _readable(value: Any) -> Any:
+    """The manifest with every text as it may be shown: a name shall not turn the page around."""
+    if isinstance(value, dict):
+        return {visible(key): _readable(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_readable(item) for item in value]
+    return visible(value, keep="\n\t") if isinstance(value, str) else value
 
 
 def _prior(trained: Any, key: Any) -> np.ndarray | None:

@@ -8,6 +8,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
+from latens.texts import visible
 
 
 def numbers(value: ArrayLike, name: str, *, ndim: int | tuple[int, ...], finite: bool = True) -> np.ndarray:
@@ -59,10 +60,11 @@ def _glyphs(font: str) -> frozenset[int]:
 def readable(name: object, limit: int = 40) -> str:
     """A name as text that matplotlib draws letter by letter.
 
-    Dollar signs are escaped (no mathtext), characters that the font cannot draw become U+FFFD, white space becomes one
-    space, and names longer than `limit` lose their middle. Tables keep the name as it is.
+    Dollar signs are escaped (no mathtext), characters that the font cannot draw become U+FFFD, those that turn text
+    around are spelled out, white space becomes one space, and names longer than `limit` lose their middle. Tables keep
+    the name as it is.
     """
-    text = " ".join(str(name).split())
+    text = visible(" ".join(str(name).split()))
     if len(text) > limit:
         head = (limit - 1) // 2
         text = f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"

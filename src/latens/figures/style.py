@@ -4,7 +4,6 @@ No figure here touches `matplotlib.pyplot` or changes `rcParams` for others, so 
 without a display.
 """
 
-import csv
 import io
 import os
 import threading
@@ -22,7 +21,9 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from latens.errors import ResourceError, UsageError, nearest
+from latens import texts
+from latens.atomic import resource_errors, write_atomic
+from latens.errors import UsageError, nearest
 from latens.figures.checks import readable, same_length
 
 ThemeName = Literal["light", "dark"]
@@ -203,34 +204,13 @@ def rendered(figure: Figure | Axes | np.ndarray, kind: str, *, dpi: float = DPI)
 
 
 def csv_bytes(table: Mapping[str, ArrayLike]) -> bytes:
-    """The table as UTF-8 CSV: a header, then one line a row; truth values as 0 and 1."""
-    arrays = same_length(table)
-    stream = io.StringIO()
-    writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(arrays)
-    columns = [array.astype(np.uint8) if array.dtype == bool else array for array in arrays.values()]
-    # str of a numpy float is the shortest text that reads back to the same number in its own precision.
-    writer.writerows(zip(*([str(value) for value in column] for column in columns)))
-    return stream.getvalue().encode()
+    """The table as UTF-8 CSV: a header, then one line a row. **Raises:** `DataError` for columns that do not fit."""
+    return texts.csv_bytes(same_length(table))
 
 
 def _write(stem: Path, ending: str, data: bytes) -> Path:
-    """Write beside the target, then rename over it, so that a reader never meets half a file."""
     target = stem.with_name(stem.name + ending)
-    temporary = target.with_name(f".{target.name}.{os.getpid()}-{threading.get_ident()}.tmp")
-    try:
+    with resource_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with open(temporary, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                os.fsync(stream.fileno())
-            os.replace(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ResourceError(
-            f"cannot write the figure: {reason}.", where=str(target), fix="Free space or choose another folder."
-        ) from error
+    write_atomic(target, data)
     return target

@@ -4,11 +4,9 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from latens.texts import visible
+
 VOID = frozenset(("img", "meta", "source", "link", "br"))
-_UNWANTED = dict.fromkeys((*range(9), 11, 12, *range(14, 32), *range(127, 160)), "�")
-# Marks that turn the direction of the text after them: a name must not rearrange a page.
-_UNWANTED |= dict.fromkeys((*range(8234, 8239), *range(8294, 8298)), "�")
-_UNWANTED |= dict.fromkeys(range(55296, 57344), "�")
 
 
 class Html(str):
@@ -18,12 +16,12 @@ class Html(str):
 
 
 def text(value: object) -> Html:
-    """Any value as text, `& < > " '` escaped; control and direction marks and lone surrogates become U+FFFD.
+    """Any value as text, `& < > " '` escaped; control and direction marks and lone surrogates are spelled out.
 
     >>> text("<img src=x onerror=alert(1)>")
     '&lt;img src=x onerror=alert(1)&gt;'
     """
-    return value if isinstance(value, Html) else Html(escape(str(value).translate(_UNWANTED), quote=True))
+    return value if isinstance(value, Html) else Html(escape(visible(value, keep="\n\t\r"), quote=True))
 
 
 def tag(name: str, /, *children: object, **attributes: object) -> Html:

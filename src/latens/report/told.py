@@ -7,6 +7,7 @@ from typing import Any
 
 from latens.data import Dataset
 from latens.errors import RunFolderError
+from latens.plainfiles import read_plain
 from latens.report.shots import Shot, shots
 from latens.report.warnings import Warning_, warnings_of
 from latens.runs import RunFolder
@@ -79,7 +80,9 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     if not path.exists():
         return {}
     fix = "Measure again with `latens evaluate RUN --all`, or remove the file."
-    value = parse_json_strict(path.read_bytes(), max_bytes=_MOST_BYTES, error=RunFolderError, where=str(path), fix=fix)
+    value = parse_json_strict(
+        read_plain(path, most=_MOST_BYTES), max_bytes=_MOST_BYTES, error=RunFolderError, where=str(path), fix=fix
+    )
     metrics = value.get("metrics") if isinstance(value, dict) else None
     if not isinstance(metrics, dict) or not all(isinstance(m, dict) and "value" in m for m in metrics.values()):
         raise RunFolderError("this is not a file that latens wrote.", where=str(path), fix=fix)

@@ -10,6 +10,7 @@ fits is never loaded: without any it was interrupted, otherwise damaged. The nex
 """
 
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
@@ -25,6 +26,7 @@ from latens.atomic import (
     write_synced,
 )
 from latens.errors import LatensError, ModelFileError
+from latens.plainfiles import open_plain, read_plain
 from latens.safefile import pack_chunks, read
 from latens.storage import arrays_to_tree, tree_to_arrays
 from latens.strictjson import float_text, parse_json_strict, plain, to_json
@@ -37,7 +39,7 @@ _NAME = re.compile(r"^step-(\d{10,})(?:\.(\d+))?$")
 _FILES = ("state.safetensors", "loop.json")
 _FLOAT = "__float__"
 _CHUNK = 1 << 20
-_MAX_LOOP = 64 << 20
+_MAX_LOOP, _MAX_COMMIT = 64 << 20, 1 << 16
 
 
 class Checkpoint(NamedTuple):
@@ -126,7 +128,9 @@ def latest_checkpoint(folder: Path) -> Checkpoint | None:
             damaged.append(f"The checkpoint {path.name} is damaged ({fault}) and was passed over.")
             continue
         loop_file = path / "loop.json"
-        loop = _untag(parse_json_strict(loop_file.read_bytes(), max_bytes=_MAX_LOOP, where=str(loop_file)))
+        loop = _untag(
+            parse_json_strict(read_plain(loop_file, most=_MAX_LOOP), max_bytes=_MAX_LOOP, where=str(loop_file))
+        )
         return Checkpoint(loop, number, path, tuple(damaged))
     if damaged:
         raise ModelFileError(
@@ -148,7 +152,7 @@ def _entries(folder: Path) -> list[tuple[int, int, Path]]:
 def _commit(path: Path) -> dict[str, Any] | None:
     """The COMMIT of a checkpoint: None where there is none (the save was interrupted), empty where it is damaged."""
     try:
-        commit = parse_json_strict((path / "COMMIT").read_bytes(), max_bytes=1 << 16, max_depth=4)
+        commit = parse_json_strict(read_plain(path / "COMMIT", most=_MAX_COMMIT), max_bytes=_MAX_COMMIT, max_depth=4)
         typed = all(type(commit[name]) is int for name in ("format_version", "step"))
         typed &= all(isinstance(commit["files"][name]["sha256"], str) for name in _FILES)
         typed &= all(type(commit["files"][name]["bytes"]) is int for name in _FILES)
@@ -175,7 +179,7 @@ def _fault(path: Path, step: int, commit: dict[str, Any]) -> str:
         if not _has_size(path / name, commit["files"][name]["bytes"]):
             return f"{name} is missing or has another length"
         digest = hashlib.sha256()
-        with open(path / name, "rb") as file:
+        with os.fdopen(open_plain(path / name, os.O_RDONLY), "rb") as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
         if digest.hexdigest() != commit["files"][name]["sha256"]:

@@ -1,0 +1,74 @@
+"""Text that others wrote (names of columns, classes, rows), where it is shown or written into a table for others. Needs
+only the standard library.
+
+A name may hold characters that steer a terminal, turn the text after it around, or begin a formula in a spreadsheet.
+"""
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # errors are told before anything heavy is imported
+    import numpy as np
+
+# Marks that change the direction of the text after them; the joiners that Persian or emoji need are no such marks.
+_DIRECTIONS = frozenset((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF))
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+
+
+def visible(text: object, *, keep: str = "") -> str:
+    """Text whose control characters, line ends and marks of direction are spelled out, `\\x1b` or `\\u202e`.
+
+    **Arguments:** `text` any value; `keep` characters that stay, such as a line end in a message of several lines.
+    """
+    words = str(text)
+    # A printable text may still hold a mark of direction, but only among characters beyond ASCII.
+    if words.isprintable() and words.isascii():
+        return words
+    return "".join(c if c in keep or not _steers(c) else ascii(c)[1:-1] for c in words)
+
+
+def _steers(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") or ord(character) in _DIRECTIONS
+
+
+def spreadsheet_text(text: str) -> str:
+    """A cell of text as it is written into a CSV file: what a spreadsheet would run as a formula gets an apostrophe
+    before it. Numbers never do.
+
+    The remedy for "CSV injection" of the Open Worldwide Application Security Project: text that begins with
+    `=`, `+`, `-`, `@`, a tab or a carriage return.
+    """
+    return f"'{text}" if text.startswith(_FORMULA) and _NUMBER.fullmatch(text) is None else text
+
+
+def original_text(cell: str) -> str:
+    """What `spreadsheet_text` made a cell of: without the apostrophe."""
+    rest = cell[1:]
+    return rest if cell.startswith("'") and rest != cell and spreadsheet_text(rest) == cell else cell
+
+
+def csv_bytes(columns: "Mapping[str, np.ndarray]") -> bytes:
+    """Equally long columns as a CSV file in UTF-8: a header, then a line for each row.
+
+    A number is its shortest text that reads back as the same number in its own precision, a truth value 0 or 1, text
+    as `spreadsheet_text` writes it.
+    """
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(map(spreadsheet_text, columns))
+    writer.writerows(zip(*map(_cells, columns.values())))
+    return stream.getvalue().encode("utf-8", "backslashreplace")
+
+
+def _cells(column: Any) -> list[str]:
+    if column.dtype.kind == "b":
+        column = column.astype("uint8")
+    texts = [str(value) for value in column]
+    if column.dtype.kind in "iuf":
+        return texts
+    return [text if isinstance(v, int | float) else spreadsheet_text(text) for v, text in zip(column, texts)]
