@@ -15,8 +15,10 @@ from latens import config as configuration
 from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, prepare_batch
 from latens.data.labels import keep_labels, require_labels
+from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError
 from latens.forks import check_process
+from latens.models import SemiSupervised
 from latens.recipes import Recipe, recipe_of
 from latens.recipes.base import Size, build_new
 from latens.recipes.idle import refuse_idle
@@ -102,7 +104,28 @@ def prepare(config: Config, data: Dataset) -> Experiment:
         if stage.objective is not None:
             prepared = eqx.filter_eval_shape(lambda b: prepare_batch(experiment.preparation, b, key=key), row)
             eqx.filter_eval_shape(_slope, model, stage.objective, prepared, key)
-    return experiment
+            reasons += _sampled_kl(model, stage.objective, prepared)
+    return replace(experiment, reasons=tuple(dict.fromkeys(reasons)))
+
+
+def _sampled_kl(model: Any, objective: Any, batch: Any) -> list[str]:
+    """The sentence for `reasons` where an objective that takes KL(q || p) as it can has to draw it."""
+    if getattr(objective, "kl", "") != "auto" or isinstance(model, SemiSupervised):
+        return []
+    found: list[str] = []
+
+    def one_row(model: Any, x: Any, cond: Any, mask: Any) -> Any:
+        q, p = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
+        if not has_closed_form(q, p):
+            pair = f"KL({type(q).__name__} || {type(p).__name__})"
+            found.append(f"the KL is sampled, because {pair} has no closed form (objective.kl)")
+        return jnp.zeros(())
+
+    def rows(model: Any, b: Any) -> Any:
+        return jax.vmap(one_row, in_axes=(None, 0, 0, 0))(model, b.x, b.cond, b.mask)
+
+    eqx.filter_eval_shape(rows, model, batch)
+    return found
 
 
 def _something_counts(data: Dataset) -> None:

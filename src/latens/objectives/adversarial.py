@@ -15,7 +15,7 @@ from latens.data.batches import Batch
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
 from latens.objectives.reconstruction import reconstruct
-from latens.objectives.roles import evidence, flat_codes, prior_samples, require_kl, require_weight, stopped
+from latens.objectives.roles import KL, evidence, flat_codes, prior_samples, require_kl, require_weight, stopped
 from latens.shapes import Array, Float, Int, Key, Nats
 
 Critic = Callable[..., Array]
@@ -67,14 +67,14 @@ class FactorVAE(AbstractObjective):
     `critic_loss` and `critic_accuracy`.
 
     **Arguments:** `critic` a network from the flat code to one logit, trained with the model; `weight` $\gamma$; `kl`
-    "analytic" or "sampled". **Raises:** ConfigError.
+    "auto", "analytic" or "sampled". **Raises:** ConfigError.
     """
 
     monitor: ClassVar[str] = "elbo"
 
     critic: Critic
     weight: float = eqx.field(static=True, default=10.0)
-    kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
+    kl: KL = eqx.field(static=True, default="auto")
 
     def __check_init__(self) -> None:
         require_weight(self.weight)

@@ -1,6 +1,6 @@
 """Objectives with a target: a bound on the distortion, and the observation noise that fits best."""
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -11,7 +11,7 @@ from latens.distributions import Affine, DiagonalNormal, kl, log_prob
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
-from latens.objectives.roles import evidence, require, require_kl
+from latens.objectives.roles import KL, by_formula, evidence, require, require_kl
 from latens.shapes import AnyArray, Array, Float, Int, Key, Nats
 from latens.trees import realise
 
@@ -24,15 +24,15 @@ class GECO(AbstractObjective):
     `log_likelihood`, `kl`, `distortion` $D = -E_q[\log p(x|z)]$ and `multiplier`, nats a row.
 
     **Arguments:** `bound` nats that the distortion of an event may have; `log_multiplier` where $\log\lambda$ starts
-    (trained); `kl` "analytic" or "sampled"; `num_samples` K. The published moving average of the constraint is left
-    to the optimiser's momentum. **Raises:** ConfigError.
+    (trained); `kl` "auto", "analytic" or "sampled"; `num_samples` K. The published moving average of the constraint
+    is left to the optimiser's momentum. **Raises:** ConfigError.
     """
 
     monitor: ClassVar[str] = "elbo"
 
     bound: float = eqx.field(static=True)
     log_multiplier: Float[Array, ""] = eqx.field(default_factory=lambda: jnp.zeros(()))
-    kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
+    kl: KL = eqx.field(static=True, default="auto")
     num_samples: int = eqx.field(static=True, default=1)
 
     def __check_init__(self) -> None:
@@ -66,13 +66,13 @@ class SigmaVAE(AbstractObjective):
     model's own scale, the one that is saved, follows its likelihood with the mean held. Reports `elbo`,
     `log_likelihood`, `kl` at the model's own scale, and `best_scale` and `best_elbo` at $\sigma_*$.
 
-    **Arguments:** `kl` "analytic" or "sampled". **Raises:** ConfigError for a likelihood that is no Normal with one
-    scale for all variables (standardised columns share theirs in standardised units).
+    **Arguments:** `kl` "auto", "analytic" or "sampled". **Raises:** ConfigError for a likelihood that is no Normal
+    with one scale for all variables (standardised columns share theirs in standardised units).
     """
 
     monitor: ClassVar[str] = "elbo"
 
-    kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
+    kl: KL = eqx.field(static=True, default="auto")
 
     def __check_init__(self) -> None:
         require_kl(self.kl)
@@ -88,7 +88,7 @@ class SigmaVAE(AbstractObjective):
             q = realised.posterior(x, cond=cond, mask=mask, key=encoder_key)
             p = realised.prior(cond=cond)
             z, log_q = q.sample_and_log_prob(key=sample_key)
-            divergence = kl(q, p) if self.kl == "analytic" else log_q - p.log_prob(z)
+            divergence = kl(q, p) if by_formula(self.kl, q, p) else log_q - p.log_prob(z)
             return {"kl": divergence, **_normal_terms(realised.likelihood(z, cond=cond, key=decoder_key), x, mask)}
 
         rows = jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)

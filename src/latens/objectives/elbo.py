@@ -1,7 +1,7 @@
 """The evidence lower bound with its usual weights and penalties."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, get_args
 
 import equinox as eqx
 import jax
@@ -12,7 +12,7 @@ from latens.distributions import AbstractFactorised, Divergence, divergence_term
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted, without_padding
 from latens.objectives.draws import Statistic, draw
-from latens.objectives.roles import require, require_kl
+from latens.objectives.roles import KL, by_formula, require, require_kl
 from latens.shapes import Array, Float, Int, Key, Nats
 from latens.trees import partition_trainable
 
@@ -23,8 +23,9 @@ class ELBO(AbstractObjective):
     Minimises $-E_q[\log p(x|z)] + \beta\,\mathrm{KL} + \lambda \frac12\sum w^2$, summed over the event and averaged
     over the batch; reports the bound itself (beta 1, no penalty).
 
-    **Arguments:** `kl` "analytic" (an error where no closed form exists) or "sampled"; `num_samples` K draws a row;
-    `beta` a number or a schedule of the step (as optax has them); `free_bits` nats that each latent unit may use
+    **Arguments:** `kl` "auto" (in closed form where there is one, else sampled), "analytic" (an error where there is
+    none) or "sampled"; `num_samples` K draws a row; `beta` a number or a schedule of the
+    step (as optax has them); `free_bits` nats that each latent unit may use
     freely, $\sum_j \max(\lambda, E_{batch}\mathrm{KL}_j)$; `l2` $\lambda$, on weight matrices; `capacity` C, a number
     or a schedule of nats, turns the penalty into $\beta\,|\mathrm{KL} - C|$; `free_bits_group` units that share their
     free bits, one after the other (all of them: the number of units); `divergence` what is minimised in the place of
@@ -37,7 +38,7 @@ class ELBO(AbstractObjective):
 
     monitor: ClassVar[str] = "elbo"
 
-    kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
+    kl: KL = eqx.field(static=True, default="auto")
     num_samples: int = eqx.field(static=True, default=1)
     beta: float | Callable[[Array], Array] = eqx.field(static=True, default=1.0)
     free_bits: float = eqx.field(static=True, default=0.0)
@@ -66,7 +67,7 @@ class ELBO(AbstractObjective):
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
         batch = without_padding(batch)
-        by_unit = self.kl == "analytic" or self.free_bits > 0.0
+        by_unit = self.kl != "sampled" or self.free_bits > 0.0
         statistics: dict[str, Statistic] = {"kl": self._kl_by_unit} if by_unit else {}
         if self.divergence != "kl":
             statistics["divergence"] = lambda q, p, z, x: divergence_terms(q, p, self.divergence, order=self.order)
@@ -79,11 +80,11 @@ class ELBO(AbstractObjective):
             dropout=True,
         )
         log_likelihood = jnp.mean(draws.log_likelihood, axis=0)
-        if by_unit:
-            units = draws.statistics["kl"].reshape(batch.row_id.shape[0], -1)
+        units = draws.statistics.get("kl")
+        if units is not None:
+            units = units.reshape(batch.row_id.shape[0], -1)
             divergence = jnp.sum(units, axis=1)
         else:
-            units = None
             divergence = jnp.mean(draws.log_posterior - draws.log_prior, axis=0)
         (log_likelihoods, weight), (divergences, _) = weighted(log_likelihood, batch), weighted(divergence, batch)
         metrics = {
@@ -104,9 +105,11 @@ class ELBO(AbstractObjective):
             loss = loss + self.l2 * sum_of_squares(partition_trainable(model)[0])
         return loss, metrics
 
-    def _kl_by_unit(self, q: Any, p: Any, z: Any, x: Any) -> Float[Array, "*z"]:
-        if self.kl == "analytic":
+    def _kl_by_unit(self, q: Any, p: Any, z: Any, x: Any) -> Float[Array, "*z"] | None:
+        if by_formula(self.kl, q, p):
             return kl_terms(q, p)
+        if self.free_bits == 0.0:
+            return None
         by_unit = isinstance(q, AbstractFactorised) and isinstance(p, AbstractFactorised)
         what = f"free bits count by unit, which {type(q).__name__} and {type(p).__name__} do not both give."
         require(by_unit, what, "free_bits", "Leave it out, or use a diagonal posterior and prior.")

@@ -13,6 +13,7 @@ from latens.models import AbstractLatentModel
 from latens.networks import ACTIVATIONS, Dense
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
 from latens.objectives.roles import (
+    KL,
     Evidence,
     evidence,
     flat_codes,
@@ -72,8 +73,8 @@ class VAEGAN(AbstractObjective):
     `elbo`, `log_likelihood`, `kl` are those of the model with its own likelihood, which is not what was trained.
 
     **Arguments:** `critic` a network (or `FeatureCritic`) on the flat row, trained with the model; `weight` $\gamma$
-    of the features beside the adversarial term; `kl` "analytic" or "sampled". **Raises:** ConfigError, also for a
-    likelihood without a mean by variable.
+    of the features beside the adversarial term; `kl` "auto", "analytic" or "sampled". **Raises:** ConfigError, also for
+    a likelihood without a mean by variable.
     """
 
     monitor: ClassVar[str] = "elbo"
@@ -81,7 +82,7 @@ class VAEGAN(AbstractObjective):
 
     critic: FeatureCritic = eqx.field(converter=FeatureCritic.of)
     weight: float = eqx.field(static=True, default=1.0)
-    kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
+    kl: KL = eqx.field(static=True, default="auto")
 
     def __check_init__(self) -> None:
         require_weight(self.weight)

@@ -11,7 +11,7 @@ from latens.distributions import AbstractFactorised
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
-from latens.objectives.roles import evidence, flat_codes, require, require_kl
+from latens.objectives.roles import KL, evidence, flat_codes, require, require_kl
 from latens.shapes import AnyArray, Array, Bool, Float, Int, Key, Nats, UInt32
 
 NOTHING = -1e30
@@ -130,8 +130,8 @@ class DIP(AbstractObjective):
     $C = \mathrm{Cov}[\mu(x)] + E[\Sigma(x)]$. Reports `elbo`, `log_likelihood`, `kl` and the penalty's two sums
     `off_diagonal`, `diagonal` (before their weights).
 
-    **Arguments:** `variant` 1 or 2; `off_diagonal`, `diagonal` the two weights; `kl` "analytic" or "sampled". The
-    covariance is that of the batch, divided by its number of rows.
+    **Arguments:** `variant` 1 or 2; `off_diagonal`, `diagonal` the two weights; `kl` "auto", "analytic" or "sampled".
+    The covariance is that of the batch, divided by its number of rows.
     **Raises:** ConfigError for options that do not fit, or a variant 2 posterior without a scale.
     """
 
@@ -140,7 +140,7 @@ class DIP(AbstractObjective):
     variant: Literal[1, 2] = eqx.field(static=True, default=1)
     off_diagonal: float = eqx.field(static=True, default=10.0)
     diagonal: float = eqx.field(static=True, default=100.0)
-    kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
+    kl: KL = eqx.field(static=True, default="auto")
 
     def __check_init__(self) -> None:
         require(self.variant in (1, 2), f"no variant {self.variant}.", "variant", "Use 1 or 2.")

@@ -10,7 +10,7 @@ from latens.data.batches import Batch
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
 from latens.objectives.reconstruction import reconstruct
-from latens.objectives.roles import evidence, flat_codes, prior_samples, require, require_kl, require_weight
+from latens.objectives.roles import KL, evidence, flat_codes, prior_samples, require, require_kl, require_weight
 from latens.shapes import Array, Bool, Float, Int, Key, Nats
 
 KernelForm = Literal["imq", "rbf"]
@@ -106,7 +106,7 @@ class InfoVAE(AbstractObjective):
     `log_likelihood`, `kl`, `mmd`.
 
     **Arguments:** `alpha` at most 1; `weight` $\lambda$; `kernel` "imq" or "rbf" and its `bandwidth` (see `kernel`);
-    `estimator` "unbiased" or "biased"; `kl` "analytic" or "sampled". **Raises:** ConfigError.
+    `estimator` "unbiased" or "biased"; `kl` "auto", "analytic" or "sampled". **Raises:** ConfigError.
     """
 
     monitor: ClassVar[str] = "elbo"
@@ -116,7 +116,7 @@ class InfoVAE(AbstractObjective):
     kernel: KernelForm = eqx.field(static=True, default="rbf")
     bandwidth: float = eqx.field(static=True, default=1.0)
     estimator: Estimator = eqx.field(static=True, default="unbiased")
-    kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
+    kl: KL = eqx.field(static=True, default="auto")
 
     def __check_init__(self) -> None:
         _check_kernel(self.kernel, self.bandwidth, self.estimator)

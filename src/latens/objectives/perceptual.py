@@ -1,7 +1,7 @@
 """A fit that looks at structure: multi-scale structural similarity of images in place of a likelihood."""
 
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -13,7 +13,7 @@ from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
 from latens.objectives.feature_matching import decoded
-from latens.objectives.roles import evidence, require, require_kl
+from latens.objectives.roles import KL, evidence, require, require_kl
 from latens.shapes import Array, Float, Int, Key, Nats, Shaped
 from latens.trees import realise
 
@@ -92,7 +92,7 @@ class PerceptualSimilarity(AbstractObjective):
     `score` (w MS-SSIM - KL, the number maximised), and beside them `elbo`, `log_likelihood` and `kl` of the model with
     its own likelihood, which is not what was trained.
 
-    **Arguments:** `weight` w; `value_range` of the pixels; `kl` "analytic" or "sampled".
+    **Arguments:** `weight` w; `value_range` of the pixels; `kl` "auto", "analytic" or "sampled".
     **Raises:** ConfigError, also for rows that are no images (height, width) or (height, width, channels).
     """
 
@@ -100,7 +100,7 @@ class PerceptualSimilarity(AbstractObjective):
 
     weight: float = eqx.field(static=True, default=100.0)
     value_range: float = eqx.field(static=True, default=1.0)
-    kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
+    kl: KL = eqx.field(static=True, default="auto")
 
     def __check_init__(self) -> None:
         require(self.weight > 0.0, f"the weight must be above 0, not {self.weight}.", "weight")

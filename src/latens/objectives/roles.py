@@ -1,18 +1,21 @@
 """Which arrays a term of an objective trains, and the numbers that most objectives report."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from latens.data.batches import Batch
-from latens.distributions import AbstractDistribution, kl_terms
+from latens.distributions import AbstractDistribution, has_closed_form, kl_terms
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.objectives.base import Metrics, weighted
 from latens.objectives.draws import Draws, Statistic, draw
 from latens.shapes import AnyArray, Array, Float, Key, Nats, PyTree
+
+KL: TypeAlias = Literal["auto", "analytic", "sampled"]
+"""How KL(q || p) is found: in closed form where there is one, else from draws; in closed form only; from draws only."""
 
 
 def stopped(tree: PyTree) -> PyTree:
@@ -80,21 +83,22 @@ def evidence(
     batch: Batch,
     *,
     key: Key,
-    kl: Literal["analytic", "sampled"] = "analytic",
+    kl: KL = "auto",
     num_samples: int = 1,
     statistics: dict[str, Statistic] | None = None,
 ) -> Evidence:
     """What an objective that adds a term to the ELBO starts from; nats.
 
-    **Raises:** TypeError for an analytic KL without a closed form.
+    **Raises:** ConfigError for an analytic KL without a closed form.
     """
     wanted: dict[str, Statistic] = dict(statistics or {})
-    if kl == "analytic":
-        wanted["kl"] = lambda q, p, z, x: jnp.sum(kl_terms(q, p))
+    if kl != "sampled":
+        wanted["kl"] = lambda q, p, z, x: jnp.sum(kl_terms(q, p)) if by_formula(kl, q, p) else None
     draws = draw(model, batch, num_samples=num_samples, key=key, statistics=wanted, dropout=True)
     log_likelihood = jnp.mean(draws.log_likelihood, axis=0)
-    sampled = jnp.mean(draws.log_posterior - draws.log_prior, axis=0)
-    divergence = draws.statistics["kl"] if kl == "analytic" else sampled
+    divergence = draws.statistics.get("kl")
+    if divergence is None:
+        divergence = jnp.mean(draws.log_posterior - draws.log_prior, axis=0)
     metrics = {
         "elbo": weighted(log_likelihood - divergence, batch),
         "log_likelihood": weighted(log_likelihood, batch),
@@ -127,9 +131,14 @@ def require(holds: bool, message: str, where: str, fix: str = "") -> None:
         raise ConfigError(message, where=f"objective.{where}", fix=fix)
 
 
+def by_formula(kl: KL, q: AbstractDistribution, p: AbstractDistribution) -> bool:
+    """Whether an objective with this `kl` takes KL(q || p) exactly, not from its draws."""
+    return kl == "analytic" or (kl == "auto" and has_closed_form(q, p))
+
+
 def require_kl(kl: str) -> None:
-    """**Raises:** ConfigError unless `kl` says how the divergence is found: "analytic" or "sampled"."""
-    require(kl in ("analytic", "sampled"), f"no kl {kl!r}.", "kl", "Use analytic or sampled.")
+    """**Raises:** ConfigError unless `kl` says how the divergence is found."""
+    require(kl in get_args(KL), f"no kl {kl!r}.", "kl", f"Use {', '.join(get_args(KL))}.")
 
 
 def require_weight(weight: float) -> None:

@@ -12,9 +12,9 @@ from latens.data.batches import Batch
 from latens.distributions import kl
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
-from latens.objectives.draws import draw
+from latens.objectives.draws import Statistic, draw
 from latens.objectives.importance import importance_bound
-from latens.objectives.roles import require, require_kl, sampled_metrics
+from latens.objectives.roles import KL, by_formula, require, require_kl, sampled_metrics
 from latens.shapes import Array, Float, Int, Key, Nats
 
 
@@ -36,7 +36,8 @@ class ScoreFunction(AbstractObjective):
     **Arguments:** `num_samples` K draws a row; `baseline` "none", "leave-one-out" (the mean of the other K - 1
     signals of the row; Mnih & Rezende 2016, Kool et al. 2019) or "learned": `critic`, a trained function of one
     event to one number (`Level()`, or a network that takes the flat event), by least squares on the signal;
-    `kl` "sampled", or "analytic": its gradient then needs no score and the signal is log p(x|z) alone.
+    `kl` "sampled", or "analytic" ("auto": where there is one): its gradient then needs no score and the signal is
+    log p(x|z) alone.
     **Raises:** ConfigError for an option that does not fit; TypeError for an analytic KL without a closed form.
     """
 
@@ -46,7 +47,7 @@ class ScoreFunction(AbstractObjective):
     num_samples: int = eqx.field(static=True, default=5)
     baseline: Literal["none", "leave-one-out", "learned"] = eqx.field(static=True, default="leave-one-out")
     critic: Callable[..., Array] | None = None
-    kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="sampled")
+    kl: KL = eqx.field(static=True, default="sampled")
 
     def __check_init__(self) -> None:
         forms = ("none", "leave-one-out", "learned")
@@ -69,19 +70,20 @@ class ScoreFunction(AbstractObjective):
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
         batch = without_padding(batch)
-        statistics = {"kl": lambda q, p, z, x: kl(q, p)} if self.kl == "analytic" else None
+        exact: Statistic = lambda q, p, z, x: kl(q, p) if by_formula(self.kl, q, p) else None  # noqa: E731
         draws = draw(
             model,
             batch,
             num_samples=self.num_samples,
             key=key,
             reparameterised=False,
-            statistics=statistics,
+            statistics={} if self.kl == "sampled" else {"kl": exact},
             dropout=True,
         )
         metrics = sampled_metrics(draws, batch)
-        if self.kl == "analytic":
-            divergence, value = draws.statistics["kl"], draws.log_likelihood
+        divergence = draws.statistics.get("kl")
+        if divergence is not None:
+            value = draws.log_likelihood
             bound = jnp.mean(draws.log_likelihood, axis=0) - divergence
             metrics |= {"elbo": weighted(bound, batch), "kl": weighted(divergence, batch)}
             direct = bound

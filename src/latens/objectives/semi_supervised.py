@@ -1,7 +1,7 @@
 """Labels that are latent where they are missing: every class in turn, weighed by q(y | x). And stages of a stack."""
 
 import dataclasses
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -12,7 +12,7 @@ from latens.errors import ConfigError
 from latens.models import AbstractLatentModel, SemiSupervised, Stacked
 from latens.models.semi_supervised import with_label
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
-from latens.objectives.roles import evidence, require, require_kl
+from latens.objectives.roles import KL, evidence, require, require_kl
 from latens.shapes import AnyArray, Array, Float, Int, Key, Nats
 from latens.trees import realise
 
@@ -28,8 +28,8 @@ class SemiSupervisedELBO(AbstractObjective):
     Reports $\mathcal U$ of every row as `elbo`, with its two parts, so that rows with and without labels can be
     compared, and for rows with a label `label_log_likelihood`, the mean of $\log q(y|x)$, and `accuracy`.
 
-    **Arguments:** `alpha` $\alpha$: the paper's is this number times its number of rows; `kl` "analytic" or
-    "sampled"; `num_samples` K draws of z for each row and label.
+    **Arguments:** `alpha` $\alpha$: the paper's is this number times its number of rows; `kl` "auto",
+    "analytic" or "sampled"; `num_samples` K draws of z for each row and label.
     **Raises:** ConfigError for an option out of range, or a model that predicts no label.
     Kingma, Rezende, Mohamed & Welling (2014), arXiv 1406.5298, equations 6 to 9.
     """
@@ -37,7 +37,7 @@ class SemiSupervisedELBO(AbstractObjective):
     monitor: ClassVar[str] = "elbo"
 
     alpha: float = eqx.field(static=True, default=0.1)
-    kl: Literal["analytic", "sampled"] = eqx.field(static=True, default="analytic")
+    kl: KL = eqx.field(static=True, default="auto")
     num_samples: int = eqx.field(static=True, default=1)
 
     def __check_init__(self) -> None:

@@ -82,7 +82,6 @@ RECIPES = (
         network=_TANH,
         posterior=PosteriorConfig(scale="softplus", levels=(8,)),
         likelihood=LikelihoodConfig(family="normal", scale="feature"),
-        objective=ObjectiveConfig(options={"kl": "sampled"}),
         optimizer=_ADAM,
     ),
     _belief(

@@ -7,7 +7,6 @@ from latens.recipes.base import Recipe
 from latens.recipes.vae import recipe
 
 _ADAM = OptimizerConfig(name="adam", learning_rate=1e-3)
-_SAMPLED = ObjectiveConfig(options={"kl": "sampled"})
 
 
 def _of(
@@ -33,7 +32,6 @@ RECIPES = (
         "you want choices as codes and gradients of low variance",
         "concrete",
         "elbo",
-        kl="sampled",
     ),
     _of(
         "straight-through",
@@ -50,7 +48,6 @@ RECIPES = (
         "you want bits as codes and gradients of low variance",
         "relaxed-bernoulli",
         "elbo",
-        kl="sampled",
     ),
     _of(
         "joint-vae",
@@ -60,7 +57,6 @@ RECIPES = (
         "joint",
         "elbo",
         {"variables": 1, "choices": 10},
-        kl="sampled",
         beta=30.0,
         capacity=10.0,
     ),

@@ -214,7 +214,6 @@ RECIPES = (
         plan=plan_clusters,
         prior=PriorConfig(kind="mixture", options={"components": 10}),
         posterior=PosteriorConfig(scale="softplus", latent_dim=10),
-        objective=ObjectiveConfig(options={"kl": "sampled"}),
         optimizer=_ADAM,
         network=NetworkConfig(activation="relu"),
     ),

@@ -3,8 +3,6 @@
 from latens.config import LikelihoodConfig, ObjectiveConfig, PosteriorConfig
 from latens.recipes.vae import recipe
 
-_SAMPLED = ObjectiveConfig(options={"kl": "sampled"})
-
 RECIPES = (
     recipe(
         "hamiltonian-vae",
@@ -12,7 +10,6 @@ RECIPES = (
         "Caterini, Doucet & Sejdinovic (2018), arXiv 1805.11328",
         "you want a posterior that follows the decoder and can pay some of its gradients for each draw",
         posterior=PosteriorConfig(kind="hamiltonian", scale="softplus"),
-        objective=_SAMPLED,
     ),
     recipe(
         "riemannian-hamiltonian-vae",
@@ -20,7 +17,6 @@ RECIPES = (
         "Chadebec, Mantoux & Allassonniere (2020), arXiv 2010.11518",
         "there are few rows, and latents between them should follow the shape of the data",
         posterior=PosteriorConfig(kind="riemannian", scale="softplus", options={"steps": 1, "centroids": 10}),
-        objective=_SAMPLED,
     ),
     recipe(
         "ladder-vae",
@@ -28,7 +24,6 @@ RECIPES = (
         "Sonderby, Raiko, Maaloe, Sonderby & Winther (2016), arXiv 1602.02282",
         "you want a hierarchy whose upper level stays in use",
         posterior=PosteriorConfig(kind="ladder", scale="softplus", levels=(16,)),
-        objective=_SAMPLED,
     ),
     recipe(
         "gamma-vae",

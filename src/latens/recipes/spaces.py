@@ -2,11 +2,9 @@
 
 from typing import Any
 
-from latens.config import LikelihoodConfig, NetworkConfig, ObjectiveConfig, PosteriorConfig, PriorConfig
+from latens.config import LikelihoodConfig, NetworkConfig, PosteriorConfig, PriorConfig
 from latens.recipes.base import Recipe
 from latens.recipes.vae import NETWORK, recipe
-
-_SAMPLED = ObjectiveConfig(options={"kl": "sampled"})
 
 
 def _posterior(
@@ -37,7 +35,6 @@ RECIPES = (
         "Mathieu, Le Lan, Maddison, Tomioka & Teh (2019), arXiv 1901.06033; Nagano et al. (2019)",
         "the data branch like a tree and a few latents should show it",
         "poincare",
-        parts={"objective": _SAMPLED},
     ),
     _posterior(
         "full-covariance-vae",
@@ -60,7 +57,6 @@ RECIPES = (
         "Abiri & Ohlsson (2020), 'Variational auto-encoders with Student's t-prior'",
         "some rows lie far from all others and their codes should be free to",
         "student-t",
-        parts={"objective": _SAMPLED},
     ),
     _posterior(
         "dirichlet-vae",
@@ -87,6 +83,5 @@ RECIPES = (
         "a standard Normal holds the posterior back and a mixture is too coarse",
         prior=PriorConfig(kind="flow"),
         posterior=PosteriorConfig(scale="softplus"),
-        objective=_SAMPLED,
     ),
 )

@@ -2,22 +2,21 @@
 
 from typing import Any
 
-from latens.config import LikelihoodConfig, NetworkConfig, ObjectiveConfig, PosteriorConfig, PriorConfig
+from latens.config import LikelihoodConfig, NetworkConfig, PosteriorConfig, PriorConfig
 from latens.recipes.base import Recipe
 from latens.recipes.vae import recipe
 
-_SAMPLED = ObjectiveConfig(options={"kl": "sampled"})
 _SOFTPLUS = PosteriorConfig(scale="softplus")
 
 
 def _prior(name: str, summary: str, source: str, use_when: str, kind: str, **options: Any) -> Recipe:
     prior = PriorConfig(kind=kind, options=options)
-    return recipe(name, summary, source, use_when, prior=prior, objective=_SAMPLED, posterior=_SOFTPLUS)
+    return recipe(name, summary, source, use_when, prior=prior, posterior=_SOFTPLUS)
 
 
 def _flow(name: str, summary: str, source: str, use_when: str, kind: str, layers: int) -> Recipe:
     posterior = PosteriorConfig(kind=kind, scale="softplus", options={"layers": layers})
-    return recipe(name, summary, source, use_when, posterior=posterior, objective=_SAMPLED)
+    return recipe(name, summary, source, use_when, posterior=posterior)
 
 
 def _network(name: str, summary: str, source: str, use_when: str, kind: Any) -> Recipe:
@@ -77,7 +76,6 @@ RECIPES = (
         "Burda, Grosse & Salakhutdinov (2016), arXiv 1509.00519; Rezende, Mohamed & Wierstra (2014), arXiv 1401.4082",
         "you want a hierarchy, or a better bound than one level gives",
         posterior=PosteriorConfig(scale="softplus", levels=(16,)),
-        objective=_SAMPLED,
     ),
     _network(
         "conv-vae",
