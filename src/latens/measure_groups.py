@@ -19,7 +19,7 @@ from latens.evaluation.gaps import inference_gaps
 from latens.evaluation.latent_fit import latent_fit
 from latens.evaluation.representations import representation, trustworthiness
 from latens.measure import headline, measure
-from latens.sample_sets import SampleSets, some, why_not
+from latens.sample_sets import SampleSets, in_one_unit, some, why_not
 from latens.trained import TrainedModel
 
 MOST_ROWS = 1000
@@ -89,7 +89,14 @@ def _needs_labels(work: Work) -> str:
     if work.classifier:
         return "a Bayes classifier has no latents"
     label = work.data.label
-    return "the rows have no labels" if label is None or not np.any(label[work.positions] >= 0) else ""
+    if label is None or not np.any(label[work.positions] >= 0):
+        return "the rows have no labels"
+    return _needs_equal_rows(work)
+
+
+def _needs_equal_rows(work: Work) -> str:
+    unequal = work.data.weight is not None and np.ptp(work.data.weight[work.positions]) > 0
+    return "the methods that look at codes take no row weights" if unequal else ""
 
 
 def _needs_samples(work: Work) -> str:
@@ -121,7 +128,7 @@ def _needs_gap(work: Work) -> str:
 def _needs_picture(work: Work) -> str:
     if work.classifier:
         return "a Bayes classifier has no latents"
-    return "" if _codes(work).shape[1] == 2 else "only codes of two numbers are a picture"
+    return _needs_equal_rows(work) if _codes(work).shape[1] == 2 else "only codes of two numbers are a picture"
 
 
 def _weights(work: Work) -> dict[str, Estimate]:
@@ -161,7 +168,8 @@ def _labels(work: Work) -> dict[str, Estimate]:
 
 
 def _needs_factors(work: Work) -> str:
-    return _needs_posterior(work) or ("" if known_factors(work.data) is not None else "the factors are not known")
+    reason = _needs_posterior(work) or ("" if known_factors(work.data) is not None else "the factors are not known")
+    return reason or _needs_equal_rows(work)
 
 
 def _factors(work: Work) -> dict[str, Estimate]:
@@ -172,8 +180,8 @@ def _factors(work: Work) -> dict[str, Estimate]:
 
 
 def _picture(work: Work) -> dict[str, Estimate]:
-    rows = work.batch(2000).x
-    return {"trustworthiness": trustworthiness(np.asarray(rows), _codes(work), seed=work.seed)}
+    rows = in_one_unit(work.trained.schema, np.asarray(work.batch(2000).x))
+    return {"trustworthiness": trustworthiness(rows, _codes(work), seed=work.seed)}
 
 
 def _noted(work: Work, found: dict[str, Estimate]) -> dict[str, Estimate]:
@@ -208,7 +216,14 @@ def _modes(work: Work) -> dict[str, Estimate]:
 
 def _checks(work: Work) -> dict[str, Estimate]:
     sets = work.sets
-    found = evaluation.predictive_checks(sets.checked, sets.replicates())
+    schema = work.trained.schema
+
+    def of_columns(function: Callable[[np.ndarray], float]) -> Callable[[np.ndarray], float]:
+        return lambda rows: function(in_one_unit(schema, rows))
+
+    # Zeros are zeros in the unit of the data alone.
+    statistics = {name: f if name == "zeros" else of_columns(f) for name, f in evaluation.STATISTICS.items()}
+    found = evaluation.predictive_checks(sets.checked, sets.replicates(), statistics=statistics)
     n, nan = len(sets.checked), float("nan")
     return {
         f"predictive_check_{name}": Estimate(

@@ -9,7 +9,7 @@ import numpy as np
 
 from latens import evaluation
 from latens.config import ClassifierConfig, VAEConfig
-from latens.data import Dataset
+from latens.data import Dataset, Schema
 from latens.evaluation import PrincipalFeatures, principal_features
 from latens.evaluation.batched import prepared_rows
 from latens.trained import TrainedModel
@@ -138,6 +138,18 @@ class SampleSets:
             return np.asarray(self.data.x[positions])
         rows, key = self.data.rows(positions), jax.random.key(self.seed)  # the key that `measure` evaluates with
         return prepared_rows(rows, preparation=preparation, key=key) * preparation.divide
+
+
+def in_one_unit(schema: Schema, rows: np.ndarray) -> np.ndarray:
+    """Rows (n, *x) with the columns of a table standardised as its model does it, so that these can be put together;
+    of counts the logarithms of 1 + x. Cells of one unit, as pixels are, stay as they are."""
+    if schema.columns is None or not schema.standardised:
+        return rows
+    shift, scale = (np.array([getattr(column, name) for column in schema.columns]) for name in ("shift", "scale"))
+    values = rows.astype(np.float64)
+    # A draw of a Normal of log(1 + x) may lie below 0: as far below as it is above.
+    values = np.sign(values) * np.log1p(np.abs(values)) if schema.kind == "counts" else values
+    return (values - shift) / scale
 
 
 def some(positions: np.ndarray, most: int, seed: int) -> np.ndarray:

@@ -12,6 +12,18 @@ def shares(weight: np.ndarray | None, n: int) -> np.ndarray:
     return weight / weight.sum()
 
 
+def median(values: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """The median of values that count as often as their weights say; NaN where one of them is NaN."""
+    values = np.asarray(values, np.float64)
+    if weight is None or np.isnan(values).any():
+        return float(np.median(values))
+    order = np.argsort(values)
+    below = np.cumsum(np.asarray(weight, np.float64)[order])
+    # Half of the weight may end between two values: the middle of them, as where rows are repeated.
+    at = np.searchsorted(below, below[-1] / 2, side="left"), np.searchsorted(below, below[-1] / 2, side="right")
+    return float(0.5 * (values[order][at[0]] + values[order][at[1]]))
+
+
 @dataclass(frozen=True)
 class Estimate:
     """A mean over rows with the standard error of that mean.

@@ -55,7 +55,9 @@ def principal_features(
 
     rows = _matrix(train, logarithm)
     mean = rows.mean(0)
-    scale = rows.std(0) if standardise else np.ones(rows.shape[1])
+    # The rounding of a mean is no spread: what does not vary keeps its unit.
+    varies = np.ptp(rows, axis=0) > 0
+    scale = np.where(varies, rows.std(0), 1.0) if standardise else np.ones(rows.shape[1])
     scale = np.where(scale > 0, scale, 1.0)
     centred = (rows - mean) / scale
     count = min(most, rows.shape[1], len(rows) - 1)

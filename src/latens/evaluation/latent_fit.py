@@ -1,5 +1,6 @@
 """The aggregated posterior against the prior: how far apart, can they be told apart, are there holes between codes."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ from latens.data.batches import Batch
 from latens.errors import DataError
 from latens.evaluation.batched import map_rows
 from latens.evaluation.estimate import Estimate
-from latens.evaluation.resampling import as_rows, same_width
+from latens.evaluation.resampling import as_rows, jackknife, same_width
 from latens.evaluation.two_sample import classifier_two_sample_test
 from latens.models import as_code
 from latens.shapes import Array, Key
@@ -83,7 +84,8 @@ def hole_share(codes: np.ndarray, held_out: np.ndarray, prior: np.ndarray, *, pe
     all distances become alike, and it sees less.
 
     **Arguments:** `codes` (n, d) are the reference, `held_out` (m, d) codes of other rows, `prior` (k, d) draws;
-    Euclidean distances to the nearest code.
+    Euclidean distances to the nearest code. The error is by leaving out tenths of all three, and at least that of a
+    share of k; NaN for fewer than 50 held-out codes, whose percentile is no more than their largest distance.
     """
     from sklearn.neighbors import NearestNeighbors
 
@@ -91,11 +93,18 @@ def hole_share(codes: np.ndarray, held_out: np.ndarray, prior: np.ndarray, *, pe
     reference, others, draws = (as_rows(part, name) for part, name in zip((codes, held_out, prior), names))
     same_width(reference, others)
     same_width(reference, draws)
-    index = NearestNeighbors(n_neighbors=1).fit(reference)
-    limit = np.percentile(index.kneighbors(others)[0][:, 0], percentile)
-    far = index.kneighbors(draws)[0][:, 0] > limit
+
+    def share(reference: np.ndarray, others: np.ndarray, draws: np.ndarray) -> dict[str, float]:
+        index = NearestNeighbors(n_neighbors=1).fit(reference)
+        limit = np.percentile(index.kneighbors(others)[0][:, 0], percentile)
+        return {"limit": float(limit), "far": float(np.mean(index.kneighbors(draws)[0][:, 0] > limit))}
+
+    found = jackknife(share, reference, others, draws)
+    (limit, _), (value, error) = found["limit"], found["far"]
+    inner = (len(draws) * value + 0.5) / (len(draws) + 1)
+    error = max(error, math.sqrt(inner * (1 - inner) / len(draws))) if len(others) >= 50 else math.nan
     words = f"farther from {len(reference)} codes than {percentile:g} % of {len(others)} held-out ones ({limit:.3g})"
-    return replace(Estimate.of(far, num_samples=1, protocol=words), unit="share of prior draws")
+    return Estimate(value, error, 1, len(draws), "share of prior draws", words)
 
 
 def _codes(model: Any, batch: Batch, key: Key) -> tuple[Array, Array]:

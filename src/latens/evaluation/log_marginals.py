@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from latens.evaluation.diagnostics import TRUSTED_K
-from latens.evaluation.estimate import Estimate
+from latens.evaluation.estimate import Estimate, median
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class LogMarginals:
         nan, n = float("nan"), len(self.rows)
         found = {name: self.estimate()}
         words = f"of {self.num_samples} draws, the median over rows; the smallest is {size.min():.1f}"
-        found["effective_sample_size"] = Estimate(float(np.median(size)), nan, self.num_samples, n, "draws", words)
+        found["effective_sample_size"] = Estimate(median(size, self.weight), nan, self.num_samples, n, "draws", words)
         if not np.isnan(k).all():
             bad = int(np.sum(k > TRUSTED_K))
             words = f"the median over rows; the largest is {k.max():.2f}, and {bad} of {n} rows are above {TRUSTED_K}"
@@ -86,5 +86,5 @@ class LogMarginals:
                 note = f"{self.protocol}; Pareto-smoothed weights: less noise, but no bound of log p(x)"
                 options = {"num_samples": self.num_samples, "protocol": note, "weight": self.weight}
                 found[f"{name}_smoothed"] = Estimate.of(self.smoothed, **options)
-            found["pareto_k"] = Estimate(float(np.median(k)), nan, self.num_samples, n, "k", words)
+            found["pareto_k"] = Estimate(median(k, self.weight), nan, self.num_samples, n, "k", words)
         return found

@@ -38,7 +38,8 @@ def precision_recall_density_coverage(
 
     **Arguments:** `rows` (n, *x) and `samples` (m, *x), both of the same columns in comparable units, or whatever
     `features` makes of them; `num_neighbours` k; `repeats` and `seed` of the parts that standard errors come from:
-    quarters of both sets, or larger parts, so that each has k + 2 rows (NaN where there are none).
+    quarters of both sets, or larger parts, so that each has 4 k rows (NaN where there are none): of fewer every ball
+    holds most others, and all parts look alike. Where parts never differ, the error is that of a share of n rows.
     **Raises:** DataError for too few rows, UsageError for more neighbours than there are.
     Source: Kynkaanniemi et al., Improved precision and recall metric for assessing generative models, 2019, arXiv
     1904.06991; Naeem et al., Reliable fidelity and diversity metrics for generative models, 2020, arXiv 2002.09797.
@@ -52,8 +53,13 @@ def precision_recall_density_coverage(
     def statistic(rows: np.ndarray, samples: np.ndarray) -> dict[str, float]:
         return _shares(rows, samples, num_neighbours)
 
-    share = max(0.25, (num_neighbours + 2) / least)
+    share = max(0.25, 4 * num_neighbours / least)
     found = subsample(statistic, rows, samples, share=share, repeats=repeats, seed=seed)
+    for name, (value, error) in found.items():
+        if error == 0.0 and name != "density":
+            n = len(samples) if name == "precision" else len(rows)
+            inner = (n * value + 0.5) / (n + 1)
+            found[name] = value, float(np.sqrt(inner * (1 - inner) / n))
     words = {
         "precision": "share of samples within the ball of any row",
         "recall": "share of rows within the ball of any sample",
