@@ -54,6 +54,9 @@ class TrainedModel:
         if isinstance(data, Dataset):
             batch = data.rows(np.arange(len(data)) if positions is None else positions)
         else:
+            if np.ma.is_masked(data):
+                what, fix = "rows with masked cells are no plain array.", "Give latens.load_data(rows, schema=...)."
+                raise DataError(what, where="data", fix=fix)
             rows = np.asarray(data) if positions is None else np.asarray(data)[positions]
             if rows.ndim >= 1 and rows.shape[1:] != self.schema.shape and rows[0].size == np.prod(self.schema.shape):
                 rows = rows.reshape(len(rows), *self.schema.shape)

@@ -11,6 +11,7 @@ import numpy as np
 
 from latens.data.hdf5 import Store
 from latens.data.raw import MAX_BYTES, Raw, Roles, damaged
+from latens.data.rows import unmasked
 from latens.data.tables import check_column_names, frame_column
 from latens.errors import DataError, ResourceError, nearest
 
@@ -41,7 +42,7 @@ def from_annotated(value: Any, roles: Roles, where: str) -> Raw:
     if value.X is None:
         raise DataError("has no X.", where=where, fix="Set it: adata.X = adata.layers['counts'].")
     matrix = value.X
-    x = dense(matrix, where) if hasattr(matrix, "toarray") else np.asarray(matrix)
+    x = dense(matrix, where) if hasattr(matrix, "toarray") else np.asarray(unmasked(matrix))
     columns = [str(name) for name in value.obs.columns]
     picked = {
         role: frame_column(value.obs.iloc[:, columns.index(name)]) for role, name in _asked(columns, roles, where)

@@ -6,7 +6,9 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
+from latens.errors import DataError
 from latens.shapes import AnyArray, Array, Bool, Float, Int, PyTree, Shaped, UInt32
 
 
@@ -14,17 +16,23 @@ class Batch(eqx.Module):
     """Rows of data, every leaf led by `B`.
 
     **Arguments:** `x` the observations; `row_id` what a row's random key is made of, so that permuting, chunking or
-    padding a batch keeps every row's noise; `mask` is True where a cell of `x` is observed; `weight` says how many
-    times the row counts (0 for padding); `cond` holds named conditions; `label` and `length` ride along.
+    padding a batch keeps every row's noise (left out: the row's position, 0 to B - 1); `mask` is True where a cell of
+    `x` is observed; `weight` says how many times the row counts (0 for padding); `cond` holds named conditions; `label`
+    and `length` ride along.
     """
 
     x: PyTree[Shaped[AnyArray, "B ..."]]
-    row_id: UInt32[AnyArray, " B"]
+    row_id: UInt32[AnyArray, " B"] = None  # pyright: ignore[reportAssignmentType]
     mask: PyTree[Bool[AnyArray, "B ..."]] | None = None
     weight: Float[AnyArray, " B"] | None = None
     cond: dict[str, Any] | None = None
     label: Int[AnyArray, " B"] | None = None
     length: Int[AnyArray, " B"] | None = None
+
+    def __post_init__(self) -> None:
+        if self.row_id is None:
+            rows = jax.tree.leaves(self.x)[0].shape[0]
+            self.row_id = jnp.arange(rows, dtype=jnp.uint32)
 
     @property
     def weights(self) -> Float[Array, " B"]:
@@ -59,8 +67,17 @@ def mix(values: np.ndarray) -> np.ndarray:
 
 
 def as_batch(x: Any, **fields: Any) -> Batch:
-    """A `Batch` from arrays; rows without a `row_id` get one from their bytes."""
+    """A `Batch` from arrays; rows without a `row_id` get one from their bytes (inside `jit`: from their position).
+
+    **Arguments:** `x` an array led by rows, or a tree of them; `fields` the other fields of `Batch`.
+    **Raises:** DataError for masked arrays.
+    """
+    if any(isinstance(leaf, np.ma.MaskedArray) and np.ma.is_masked(leaf) for leaf in jax.tree.leaves(x)):
+        fix = "Give both: as_batch(x.filled(0), mask=~np.ma.getmaskarray(x)); or latens.load_data(x)."
+        raise DataError("a batch holds cells and their mask apart.", where="x", fix=fix)
     row_id = fields.pop("row_id", None)
+    if row_id is None and any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(x)):
+        return Batch(x, **fields)
     if row_id is None:
         leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(x)]
         row_id = hash_rows(leaves[0])

@@ -13,6 +13,7 @@ import numpy as np
 from latens.data import annotated, arrays, hdf5, idx, image_folder
 from latens.data.csv_table import read_csv
 from latens.data.raw import Raw, Roles, damaged
+from latens.data.rows import unmasked
 from latens.data.tables import from_frame, is_frame, read_parquet
 from latens.errors import DataError, ResourceError
 
@@ -84,7 +85,7 @@ def read_object(value: Any, roles: Roles, where: str) -> Raw:
     if hasattr(value, "toarray") and hasattr(value, "nnz"):
         value = annotated.dense(value, where)
     try:
-        array = np.asarray(value)
+        array = np.asarray(unmasked(value))
     except (ValueError, TypeError):
         raise DataError("is no array: its rows differ in length.", where=where, fix="Give rows of one shape.") from None
     return _with_roles(Raw(array), roles, where)

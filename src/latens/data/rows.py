@@ -155,3 +155,14 @@ def split_code(which: str | int) -> int:
     if which in (TRAIN, VALIDATION, TEST):
         return int(which)
     raise UsageError(f"{which!r} is no split.", fix=f"Valid: {', '.join(SPLITS)}.")
+
+
+def unmasked(values: Any) -> Any:
+    """NumPy's masked arrays as plain ones whose masked cells are NaN; anything else as it is."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    if not np.ma.is_masked(values) or values.dtype.kind not in "biuf":
+        return np.ma.getdata(values)
+    floats = np.array(np.ma.getdata(values), values.dtype if values.dtype.kind == "f" else np.float64)
+    floats[np.ma.getmaskarray(values)] = np.nan
+    return floats

@@ -12,7 +12,7 @@ from latens.data.formats import check_numeric, read_object, read_path
 from latens.data.infer import cell_name, conform, infer_schema, store
 from latens.data.known import KNOWN
 from latens.data.raw import Raw, Roles
-from latens.data.rows import TRAIN, encode_labels, row_keys, row_names, split_by_hash
+from latens.data.rows import TRAIN, encode_labels, row_keys, row_names, split_by_hash, unmasked
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
 
@@ -37,8 +37,9 @@ def load(
       shape (n, ...), a sparse matrix, a pandas or polars frame, an AnnData object.
     - `label`, `row_id`, `weight`: the name of a column, of a .npz or HDF5 key or of a column of `obs`, or an array
       with one value for each row. `label` may also be a .npy file, or "none" to leave labels out.
-    - `missing`: None refuses NaN; "nan" makes NaN cells missing: they form the mask, and `x` holds the mean of the
-      column's observed training cells there (rounded for whole numbers; of counts the mean of log(1 + x), undone).
+    - `missing`: None refuses NaN; "nan" makes NaN cells missing, as those are that a masked array masks: they form the
+      mask, and `x` holds the mean of the column's observed training cells there (rounded for whole numbers; of counts
+      the mean of log(1 + x), undone).
     - `name`: of the data set, else taken from the source.
     - `schema`: the schema of a trained model, which the data must fit; None infers it.
     - `counts`: whether a table of whole numbers holds counts, which are modelled as log(1 + x); None looks at them.
@@ -48,6 +49,11 @@ def load(
     if missing not in (None, "nan"):
         raise UsageError(f"missing={missing!r} is unknown.", fix="Valid: None (refuse NaN) and 'nan' (NaN is missing).")
     words, given = _roles(label=label, row_id=row_id, weight=weight)
+    given = {role: unmasked(values) for role, values in given.items()}
+    if isinstance(spec, np.ma.MaskedArray) and np.ma.is_masked(spec):
+        # A mask says what is missing; NaN beside it is refused as ever.
+        seen = spec.compressed()
+        missing = missing if seen.dtype.kind == "f" and np.isnan(seen).any() else "nan"
     raw, where, title = _read(spec, words, name)
     n = len(raw.x) if raw.x.ndim else 0
     check_numeric(raw.x, where)

@@ -220,10 +220,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean over rows of log p(x | z) at their codes, in nats."""
+        batch = self._batch(X)
         rows = map_rows(
             _log_likelihood,
             self.model_.model,
-            self._batch(X),
+            batch,
             preparation=self.model_.preparation,
             key=jax.random.key(self.seed_),
         )

@@ -14,8 +14,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from latens.data import TRAIN, VALIDATION, Batch, Dataset, Schema, infer_schema
 from latens.data.batches import hash_rows
 from latens.data.infer import conform, store
-from latens.data.rows import row_keys
+from latens.data.rows import row_keys, unmasked
 from latens.data.sources import fill
+from latens.data.tables import is_frame
 from latens.errors import ModelFileError, UsageError
 from latens.estimators.labels import codes_of
 from latens.evaluation.finite import finite
@@ -45,6 +46,7 @@ class LatensEstimator(BaseEstimator):
 
     def _table(self, X: Any, *, reset: bool, y: Any = "no_validation") -> Any:
         """Checked rows as a table; pictures (n, ...) are flattened, and fit remembers their shape."""
+        X = with_nan(X)
         shape = list(getattr(X, "shape", ()))
         pictures = len(shape) > 2 and shape[0] > 0 and 0 not in shape
         if reset:
@@ -69,6 +71,10 @@ class LatensEstimator(BaseEstimator):
         values = finite(self.model_.data_units(values, mean=not draws), "rows of the model")
         shape = self.model_.schema.shape if self._event_shape is None else self._event_shape
         return np.asarray(values, np.float32).reshape(len(values), *shape)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether a fit has come to its end."""
+        return hasattr(self, "model_") or hasattr(self, "densities_")
 
     # --- files ---
 
@@ -151,6 +157,20 @@ class LatensEstimator(BaseEstimator):
         seed = params.get("random_state")
         self.seed_ = seed if type(seed) is int and 0 <= seed < 2**32 else 0
         return facts
+
+
+def with_nan(X: Any) -> Any:
+    """Missing cells as NaN: those that a masked array masks, and pandas' NA in columns of numbers or of objects."""
+    if not is_frame(X) or not hasattr(X, "isna"):
+        return unmasked(X)
+    lacking = [dtype.kind == "O" or not isinstance(dtype, np.dtype) for dtype in X.dtypes]
+    if not any(lacking) or not X.isna().to_numpy().any():
+        return X
+    plain = {
+        name: X.iloc[:, i].to_numpy(dtype=np.float64, na_value=np.nan) if lacking[i] else X.iloc[:, i]
+        for i, name in enumerate(X.columns)
+    }
+    return type(X)(plain, index=X.index, columns=X.columns)
 
 
 def plain_value(value: Any) -> Any:

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from latens import evaluation
 from latens.config import LabelConfig
 from latens.estimators.autoencoder import Autoencoder, Network
-from latens.estimators.base import as_dataset, check_count, seed_of
+from latens.estimators.base import as_dataset, check_count, seed_of, with_nan
 from latens.estimators.labels import classes_of, codes_of
 from latens.evaluation import Estimate
 from latens.forks import check_process
@@ -167,15 +167,15 @@ class VAE(Autoencoder):
         By importance resampling with `num_samples` draws a row: Mattei & Frellsen (2019), arXiv 1812.02633.
         **Arguments:** `n_draws` M: instead M random completions of every row, of shape (M, *X.shape).
         """
+        batch, given = self._batch(X, y), np.asarray(with_nan(X))
         found = evaluation.impute(
             self.model_.model,
-            self._batch(X, y),
+            batch,
             num_samples=num_samples,
             num_draws=n_draws,
             key=self._sampling_key(random_state),
             preparation=self.model_.preparation,
         )
-        given = np.asarray(X)
         values = np.moveaxis(found.draws, 1, 0) if n_draws else found.mean[None]
         filled = [self.model_.data_units(rows, mean=not n_draws).reshape(given.shape) for rows in values]
         if given.dtype.kind != "f":
