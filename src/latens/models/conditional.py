@@ -14,6 +14,9 @@ from latens.models.heads import AbstractHead
 from latens.shapes import AnyArray, Array, Bool, Float, Key, Shaped
 from latens.trees import Frozen
 
+FIRST_OUTPUTS = 0.03
+"""The last weights of a decoder that starts at the data's mean, in parts of what their law draws."""
+
 
 class Standardise(eqx.Module):
     """`(x - shift) / scale` with frozen arrays, of log(1 + x) if `log1p`; missing entries become 0, the centre."""
@@ -79,13 +82,29 @@ class Conditional(eqx.Module):
             raise ConfigError(f"the model reads the condition {name!r}, which was not given", where="cond")
         return jnp.asarray(cond[name], jnp.float32).reshape(-1)
 
-    def with_output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> "Conditional":
-        """The same part with its last bias started at the data's mean, where its network has one to set."""
+    def with_output_bias(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> "Conditional":
+        """The same part started at the data's moments, where its network has a last bias to set.
+
+        **Arguments:** `mean` and `variance` (None: not known) of the data, of shape (*x); `frequencies` of levels, of
+        shape (*x, L), for categorical heads.
+        """
         start = getattr(self.network, "with_output_bias", None)
         if start is None:
             return self
-        bias = jnp.asarray(self.head.output_bias(mean, frequencies), jnp.float32)
-        return eqx.tree_at(lambda part: part.network, self, start(bias))
+        head, bias = self.head.started(mean, frequencies, variance)
+        network = start(jnp.asarray(bias, jnp.float32))
+        return eqx.tree_at(lambda part: (part.network, part.head), self, (network, head))
+
+    def near_its_bias(self) -> "Conditional":
+        """The same part with smaller last weights, so that its first outputs lie near its last bias for every input.
+
+        With weights of the usual size a convolution starts twice as far from the data as their mean is. Networks of
+        one layer, and networks that are not of this package, stay as they are.
+        """
+        smaller = getattr(self.network, "with_output_weights_times", None)
+        return self if smaller is None else eqx.tree_at(lambda part: part.network, self, smaller(FIRST_OUTPUTS))
 
 
 def constant_at_first(part: Conditional) -> Conditional:

@@ -1,4 +1,7 @@
-"""Heads turn a network's outputs into a distribution. Every floor, bound and positive parameter is made here."""
+"""Heads turn a network's outputs into a distribution. Every floor, bound and positive parameter is made here.
+
+Log rates grow in proportion above `RATE_BOUND` and log dispersions lie within `DISPERSIONS` (`likelihood_heads.py`).
+"""
 
 import math
 from abc import abstractmethod
@@ -44,6 +47,33 @@ class AbstractHead(eqx.Module):
         """
         return np.asarray(mean, np.float64).reshape(-1)
 
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple["AbstractHead", np.ndarray]:
+        """The head and the outputs (n_out,) whose distribution has the data's moments, as far as the family can.
+
+        **Arguments:** as `output_bias`; `variance` of shape (*x), None where it is not known.
+        """
+        return self, self.output_bias(mean, frequencies)
+
+
+def spread(variance: np.ndarray) -> np.ndarray:
+    """Standard deviations (n,), none below a tenth of the typical one: a constant cell has no best scale."""
+    flat = np.asarray(variance, np.float64).reshape(-1)
+    return np.sqrt(np.maximum(flat, max(0.01 * float(np.mean(flat)), 1e-12)))
+
+
+def raw_scale(scale: np.ndarray, form: ScaleForm, floor: float) -> np.ndarray:
+    """The outputs that a head of this form reads as these scales."""
+    above = np.maximum(scale - floor, 0.01 * scale)
+    match form:
+        case "log-scale":
+            return np.log(above)
+        case "log-variance":
+            return 2.0 * np.log(above)
+        case "softplus":
+            return np.where(above > 30.0, above, np.log(np.expm1(np.minimum(above, 30.0))))
+
 
 class NormalHead(AbstractHead):
     r"""A diagonal Normal with mean and scale from the network: the first half of the outputs are means.
@@ -74,6 +104,15 @@ class NormalHead(AbstractHead):
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
         flat = np.asarray(mean, np.float64).reshape(-1)
         return np.concatenate([flat, np.zeros_like(flat)])
+
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        bias = self.output_bias(mean, frequencies)
+        if variance is not None:
+            floor = self.scale_floor if self.scale == "softplus" else 0.0
+            bias[bias.size // 2 :] = raw_scale(spread(variance), self.scale, floor)
+        return self, bias
 
 
 class DeterministicHead(AbstractHead):
@@ -183,3 +222,12 @@ class AffineHead(AbstractHead):
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
         standardised = (np.asarray(mean) - np.asarray(self.shift.value)) / np.asarray(self.scale.value)
         return self.head.output_bias(standardised, frequencies)
+
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        scale = np.asarray(self.scale.value)
+        standardised = (np.asarray(mean) - np.asarray(self.shift.value)) / scale
+        inside = None if variance is None else np.asarray(variance) / scale**2
+        head, bias = self.head.started(standardised, frequencies, inside)
+        return AffineHead(head, self.shift.value, self.scale.value), bias

@@ -49,9 +49,15 @@ class FromLowest(eqx.Module):
     ) -> AbstractDistribution:
         return self.part(z[0], cond=cond, key=key)
 
-    def with_output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> "FromLowest":
-        """The same decoder with its last bias started at the data's mean."""
-        return FromLowest(self.part.with_output_bias(mean, frequencies))
+    def with_output_bias(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> "FromLowest":
+        """The same decoder started at the data's moments."""
+        return FromLowest(self.part.with_output_bias(mean, frequencies, variance))
+
+    def near_its_bias(self) -> "FromLowest":
+        """The same decoder with smaller last weights: `Conditional.near_its_bias`."""
+        return FromLowest(self.part.near_its_bias())
 
 
 def _given(part: Conditional, cond: dict[str, Any] | None, key: Key | None) -> Callable[[Array], AbstractDistribution]:

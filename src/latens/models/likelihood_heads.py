@@ -20,7 +20,7 @@ from latens.distributions import (
     StudentT,
     ZeroInflated,
 )
-from latens.models.heads import AbstractHead, ScaleForm
+from latens.models.heads import AbstractHead, ScaleForm, raw_scale, spread
 from latens.shapes import Array, Float
 from latens.trees import Frozen
 
@@ -35,6 +35,28 @@ def _value(parameter: Shared) -> Array:
 def _log_mean(mean: np.ndarray) -> np.ndarray:
     # A count that was never seen keeps a small rate, so that its logarithm is finite.
     return np.log(np.maximum(np.asarray(mean, np.float64).reshape(-1), 1e-3))
+
+
+RATE_BOUND = 12.0
+"""Logarithm of the rate (1.6e5) above which the rate grows in proportion to an output, no longer as its exponential.
+
+An exponential turns an output that is 20 too large into 5e8 expected counts and as many nats; a bound that cut the
+output off would pass no gradient to bring it back.
+"""
+
+
+DISPERSIONS = (-15.0, 15.0)
+"""Logarithms of the dispersion of a negative binomial: below it is all zeros, above a Poisson to 6 digits."""
+
+
+def bounded_log_rate(outputs: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    r"""$r$ up to the bound $b$, and $b + \log(1 + r - b)$ above it: log rates, smooth and growing for ever."""
+    return jnp.minimum(outputs, RATE_BOUND) + jnp.log1p(jax.nn.relu(outputs - RATE_BOUND))
+
+
+def unbounded_log_rate(log_rate: np.ndarray) -> np.ndarray:
+    """The outputs that `bounded_log_rate` makes these log rates of."""
+    return np.minimum(log_rate, RATE_BOUND) + np.expm1(np.maximum(log_rate - RATE_BOUND, 0.0))
 
 
 class AbstractPairHead(AbstractHead):
@@ -73,6 +95,19 @@ class AbstractLocationScaleHead(AbstractPairHead):
         flat = np.asarray(mean, np.float64).reshape(-1)
         return np.concatenate([flat, np.zeros_like(flat)])
 
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        bias = self.output_bias(mean, frequencies)
+        if variance is not None:
+            scale = self._scale_of(spread(variance))
+            bias[bias.size // 2 :] = raw_scale(scale, self.scale, self.scale_floor)
+        return self, bias
+
+    def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
+        """The scale at which the family has this standard deviation."""
+        return deviation
+
 
 class LaplaceHead(AbstractLocationScaleHead):
     """A Laplace likelihood: robust to a few far values. `scale` and `scale_floor` as in the class above."""
@@ -84,6 +119,9 @@ class LaplaceHead(AbstractLocationScaleHead):
     def __call__(self, outputs: Float[Array, " n_out"]) -> Laplace:
         loc, raw = self._halves(outputs)
         return Laplace(loc, self._log_scale(raw))
+
+    def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
+        return deviation / math.sqrt(2.0)
 
 
 class LogisticHead(AbstractLocationScaleHead):
@@ -97,6 +135,9 @@ class LogisticHead(AbstractLocationScaleHead):
         loc, raw = self._halves(outputs)
         return Logistic(loc, self._log_scale(raw))
 
+    def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
+        return deviation * math.sqrt(3.0) / math.pi
+
 
 class HyperbolicSecantHead(AbstractLocationScaleHead):
     """A hyperbolic secant likelihood: the log-cosh of the residual. `scale` and `scale_floor` as in the class above."""
@@ -108,6 +149,9 @@ class HyperbolicSecantHead(AbstractLocationScaleHead):
     def __call__(self, outputs: Float[Array, " n_out"]) -> HyperbolicSecant:
         loc, raw = self._halves(outputs)
         return HyperbolicSecant(loc, self._log_scale(raw))
+
+    def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
+        return deviation * 2.0 / math.pi
 
 
 class StudentTHead(AbstractLocationScaleHead):
@@ -127,6 +171,11 @@ class StudentTHead(AbstractLocationScaleHead):
         loc, raw = self._halves(outputs)
         return StudentT(loc, self._log_scale(raw), jnp.log(self.df_floor + jax.nn.softplus(_value(self.raw_df))))
 
+    def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
+        df = self.df_floor + np.logaddexp(0.0, np.asarray(_value(self.raw_df), np.float64)).reshape(-1)
+        # Below 2.5 degrees of freedom the variance says little of the middle, where the data are.
+        return deviation * np.sqrt(1.0 - 2.0 / np.maximum(df, 2.5))
+
 
 class LogNormalHead(AbstractLocationScaleHead):
     """A LogNormal likelihood: mean and scale of the logarithm from the network."""
@@ -145,6 +194,17 @@ class LogNormalHead(AbstractLocationScaleHead):
         log_mean = _log_mean(mean)
         return np.concatenate([log_mean - 0.5 * scale**2, np.zeros_like(log_mean)])
 
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        if variance is None:
+            return self, self.output_bias(mean, frequencies)
+        log_mean = _log_mean(mean)
+        squared = np.log1p(spread(variance) ** 2 * np.exp(-2.0 * log_mean))
+        return self, np.concatenate(
+            [log_mean - 0.5 * squared, raw_scale(np.sqrt(squared), self.scale, self.scale_floor)]
+        )
+
 
 class GammaHead(AbstractPairHead):
     """A Gamma likelihood: the logarithms of its mean and of its concentration from the network."""
@@ -158,6 +218,15 @@ class GammaHead(AbstractPairHead):
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
         log_mean = _log_mean(mean)
         return np.concatenate([log_mean, np.zeros_like(log_mean)])
+
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        bias = self.output_bias(mean, frequencies)
+        if variance is not None:
+            log_mean = bias[: bias.size // 2]
+            bias[bias.size // 2 :] = np.clip(2.0 * log_mean - 2.0 * np.log(spread(variance)), -3.0, 7.0)
+        return self, bias
 
 
 class BetaHead(AbstractPairHead):
@@ -173,6 +242,17 @@ class BetaHead(AbstractPairHead):
         p = np.clip(np.asarray(mean, np.float64).reshape(-1), 1e-3, 1 - 1e-3)
         # A total of 2 is the uniform distribution where the mean is one half.
         return np.concatenate([np.log(p) - np.log1p(-p), np.full_like(p, math.log(2.0))])
+
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        bias = self.output_bias(mean, frequencies)
+        if variance is not None:
+            # var = p (1 - p) / (1 + total); not above the variance of a coin.
+            p = np.clip(np.asarray(mean, np.float64).reshape(-1), 1e-3, 1 - 1e-3)
+            total = p * (1 - p) / spread(variance) ** 2 - 1.0
+            bias[bias.size // 2 :] = np.log(np.clip(total, 0.1, 1000.0))
+        return self, bias
 
 
 class DiscretisedLogisticHead(AbstractLocationScaleHead):
@@ -204,10 +284,10 @@ class PoissonHead(AbstractHead):
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Poisson:
-        return Poisson(outputs.reshape(self.shape))
+        return Poisson(bounded_log_rate(outputs.reshape(self.shape)))
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
-        return _log_mean(mean)
+        return unbounded_log_rate(_log_mean(mean))
 
 
 class NegativeBinomialHead(AbstractHead):
@@ -226,13 +306,32 @@ class NegativeBinomialHead(AbstractHead):
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> NegativeBinomial:
         if self.log_dispersion is not None:
-            return NegativeBinomial(outputs.reshape(self.shape), _value(self.log_dispersion))
-        log_mean, log_dispersion = outputs.reshape(2, *self.shape)
-        return NegativeBinomial(log_mean, log_dispersion)
+            log_mean = bounded_log_rate(outputs.reshape(self.shape))
+            return NegativeBinomial(log_mean, jnp.clip(_value(self.log_dispersion), *DISPERSIONS))
+        raw, log_dispersion = outputs.reshape(2, *self.shape)
+        return NegativeBinomial(bounded_log_rate(raw), jnp.clip(log_dispersion, *DISPERSIONS))
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
-        log_mean = _log_mean(mean)
+        log_mean = unbounded_log_rate(_log_mean(mean))
         return log_mean if self.log_dispersion is not None else np.concatenate([log_mean, np.zeros_like(log_mean)])
+
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        log_mean = _log_mean(mean)
+        if variance is None:
+            return self, self.output_bias(mean, frequencies)
+        # The method of moments, var = mean + mean^2 / theta, within e^-5 ... e^5.
+        excess = np.asarray(variance, np.float64).reshape(-1) - np.exp(log_mean)
+        theta = np.exp(2.0 * log_mean) / np.maximum(excess, 1e-12)
+        log_theta = np.clip(np.log(theta), -5.0, 5.0)
+        if self.log_dispersion is None:
+            return self, np.concatenate([unbounded_log_rate(log_mean), log_theta])
+        if isinstance(self.log_dispersion, Frozen):
+            return self, unbounded_log_rate(log_mean)
+        shape = self.log_dispersion.shape
+        shared = log_theta.reshape(shape) if shape == self.shape else np.full(shape, np.median(log_theta))
+        return NegativeBinomialHead(self.shape, jnp.asarray(shared, jnp.float32)), unbounded_log_rate(log_mean)
 
 
 class ZeroInflatedHead(AbstractHead):
@@ -258,3 +357,15 @@ class ZeroInflatedHead(AbstractHead):
         inner = self.head.output_bias(np.asarray(mean, np.float64) / (1.0 - self.start))
         logit = math.log(self.start) - math.log1p(-self.start)
         return np.concatenate([np.full(math.prod(self.shape), logit), inner])
+
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        # The counts that are no extra zeros have the rest of both moments.
+        inner_mean = np.asarray(mean, np.float64) / (1.0 - self.start)
+        second = None if variance is None else np.asarray(variance, np.float64) + np.asarray(mean, np.float64) ** 2
+        inner = None if second is None else np.maximum(second / (1.0 - self.start) - inner_mean**2, 0.0)
+        head, bias = self.head.started(inner_mean, None, inner)
+        logit = math.log(self.start) - math.log1p(-self.start)
+        started = ZeroInflatedHead(head, self.start)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return started, np.concatenate([np.full(math.prod(self.shape), logit), bias])

@@ -144,10 +144,11 @@ class ByModality(eqx.Module):
         made: dict[str, Any] = {name: part(z, cond=cond, key=keys[name]) for name, part in self.decoders.items()}
         return Product(made) if self.blocks is None else Joined(made, self.blocks)
 
-    def with_output_bias(self, mean: Any, frequencies: Any = None) -> "ByModality":
-        """The same decoders, each with its last bias started at the mean of its own cells.
+    def with_output_bias(self, mean: Any, frequencies: Any = None, variance: Any = None) -> "ByModality":
+        """The same decoders, each started at the moments of its own cells.
 
-        **Arguments:** `mean`, and `frequencies` for categorical heads, as an event is: an array, or a dict by name.
+        **Arguments:** `mean`, `variance`, and `frequencies` for categorical heads, as an event is: an array, or a dict
+        by name.
         """
 
         def by_name(values: Any) -> dict[str, Any]:
@@ -155,13 +156,18 @@ class ByModality(eqx.Module):
                 return dict.fromkeys(self.decoders)
             return values if self.blocks is None else self.blocks.split(values)
 
-        means, of_levels = by_name(mean), by_name(frequencies)
+        means, of_levels, spreads = by_name(mean), by_name(frequencies), by_name(variance)
         made = {}
         for name, part in self.decoders.items():
             with_bias: Any = part
-            own = None if of_levels[name] is None else np.asarray(of_levels[name])
-            made[name] = with_bias.with_output_bias(np.asarray(means[name]), own)
+            own, spread = (None if of[name] is None else np.asarray(of[name]) for of in (of_levels, spreads))
+            made[name] = with_bias.with_output_bias(np.asarray(means[name]), own, spread)
         return ByModality(made, self.blocks)
+
+    def near_its_bias(self) -> "ByModality":
+        """The same decoders with smaller last weights: `Conditional.near_its_bias`."""
+        smaller: dict[str, Any] = {name: getattr(part, "near_its_bias") for name, part in self.decoders.items()}  # noqa: B009
+        return ByModality({name: make() for name, make in smaller.items()}, self.blocks)
 
 
 def product_of_normals(

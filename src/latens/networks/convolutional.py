@@ -195,6 +195,10 @@ class ConvDecoder(eqx.Module):
             image = self.hidden(layer(image), key=key, index=index + 1)
         return ACTIVATIONS[self.output_activation](to_outputs(self.layers[-1](image), self.blocks))
 
+    def with_output_weights_times(self, factor: float) -> "ConvDecoder":
+        """The same network whose last weights are multiplied by `factor`."""
+        return eqx.tree_at(lambda n: n.layers[-1].weight, self, factor * self.layers[-1].weight)
+
     def with_output_bias(self, bias: Float[Array, " n_out"]) -> "ConvDecoder":
         """The same network whose last bias, one number an output, is `bias`."""
         last = from_outputs(jnp.asarray(bias, jnp.float32), self.layers[-1].size, self.blocks)

@@ -123,6 +123,12 @@ class Dense(eqx.Module):
                 hidden = _dropout(hidden, self.drop_probability, jax.random.fold_in(key, index))
         return ACTIVATIONS[self.output_activation](self.layers[-1](hidden))
 
+    def with_output_weights_times(self, factor: float) -> "Dense":
+        """The same network whose last weights are multiplied by `factor`; a single layer is left alone."""
+        if len(self.layers) == 1:
+            return self
+        return eqx.tree_at(lambda n: n.layers[-1].weight, self, factor * self.layers[-1].weight)
+
     def with_output_bias(self, bias: Float[Array, " n_out"]) -> "Dense":
         """The same network whose last bias is `bias`."""
         return eqx.tree_at(lambda n: n.layers[-1].bias, self, jnp.asarray(bias, jnp.float32))

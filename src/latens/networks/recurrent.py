@@ -199,6 +199,10 @@ class RecurrentDecoder(eqx.Module):
         active = self.hidden(jax.vmap(self.between)(states), key=key, index=0)
         return ACTIVATIONS[self.output_activation](to_outputs(self.output(active), self.blocks))
 
+    def with_output_weights_times(self, factor: float) -> "RecurrentDecoder":
+        """The same network whose last weights are multiplied by `factor`."""
+        return eqx.tree_at(lambda n: n.output.weight, self, factor * self.output.weight)
+
     def with_output_bias(self, bias: Float[Array, " n_out"]) -> "RecurrentDecoder":
         """The same network whose last bias, one number an output, is `bias`."""
         steps = self.output.bias.shape[0]

@@ -92,6 +92,10 @@ class ResidualDense(eqx.Module):
         active = ACTIVATIONS[self.blocks[-1].hidden.activation](h)
         return ACTIVATIONS[self.output_activation](self.output(active))
 
+    def with_output_weights_times(self, factor: float) -> "ResidualDense":
+        """The same network whose last weights are multiplied by `factor`."""
+        return eqx.tree_at(lambda n: n.output.weight, self, factor * self.output.weight)
+
     def with_output_bias(self, bias: Float[Array, " n_out"]) -> "ResidualDense":
         """The same network whose last bias is `bias`."""
         return eqx.tree_at(lambda n: n.output.bias, self, jnp.asarray(bias, jnp.float32))

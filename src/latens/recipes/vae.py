@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -145,14 +145,17 @@ def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
 
 
 def starting(schema: Schema, config: VAEConfig) -> Callable[[LatentModel, Dataset], LatentModel]:
-    """What a stage starts with: the decoder's output bias at the data's mean, pseudo-inputs at rows."""
+    """What a stage starts with: the decoder at the data's moments, pseudo-inputs at rows."""
     prepare = preparation(schema, config)
 
     def start(model: LatentModel, data: Dataset) -> LatentModel:
         if config.likelihood.output_bias == "data" and hasattr(model.decoder, "with_output_bias"):
-            mean, frequencies = prepared_mean(data, prepare, schema.levels or 2)
+            moments = prepared_moments(data, prepare, schema.levels or 2)
             decoder: Any = model.decoder
-            model = eqx.tree_at(lambda m: m.decoder, model, decoder.with_output_bias(mean, frequencies))
+            started: Any = decoder.with_output_bias(moments.mean, moments.frequencies, moments.variance)
+            if config.network.initializer == NETWORK.initializer:  # else it is as its author drew it
+                started = started.near_its_bias()
+            model = eqx.tree_at(lambda m: m.decoder, model, started)
         if isinstance(model.prior_part, AbstractModelPrior):
             model = eqx.tree_at(lambda m: m.prior_part, model, model.prior_part.started(data, prepare))
         return model
@@ -199,17 +202,32 @@ def make_objective(config: VAEConfig, size: Size, cells: int) -> AbstractObjecti
     return objective
 
 
-def prepared_mean(data: Dataset, prepare: Preparation, levels: int) -> tuple[np.ndarray, np.ndarray | None]:
-    """The mean of the prepared training rows (*x) and, for integers, the frequency of every level (*x, L)."""
+class Moments(NamedTuple):
+    """Of the prepared training rows: mean and variance of each cell (*x); of integers the frequency of every level
+    (*x, L)."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+    frequencies: np.ndarray | None
+
+
+def prepared_moments(data: Dataset, prepare: Preparation, levels: int) -> Moments:
+    """Of the training rows as the likelihood sees them; cells that are missing do not count."""
     positions = data.subset("train")
     if prepare.integer:
-        rows = data.x[positions]
+        rows, every = data.x[positions], np.arange(levels)
         frequencies = np.stack([np.mean(rows == level, axis=0) for level in range(levels)], axis=-1)
-        return frequencies @ np.arange(levels), frequencies
-    total, count, key = np.zeros(data.schema.shape), np.zeros(data.schema.shape), jax.random.key(0)
+        mean = frequencies @ every
+        return Moments(mean, np.maximum(frequencies @ every**2 - mean**2, 0.0), frequencies)
+    shape, key = data.schema.shape, jax.random.key(0)
+    count, mean, squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)
     for start in range(0, len(positions), 4096):
         batch = prepare_batch(prepare, data.rows(positions[start : start + 4096]), key=key)
         mask = np.ones(batch.x.shape) if batch.mask is None else np.asarray(batch.mask)
-        total += np.sum(np.where(mask, np.asarray(batch.x, np.float64), 0.0), axis=0)
-        count += mask.sum(axis=0)
-    return total / np.maximum(count, 1), None
+        x, more = np.where(mask, np.asarray(batch.x, np.float64), 0.0), mask.sum(axis=0)
+        # Chan, Golub & LeVeque (1983): sums of squares around the mean of each part, put together.
+        own = x.sum(axis=0) / np.maximum(more, 1)
+        step, total = own - mean, np.maximum(count + more, 1)
+        squares += np.sum(np.where(mask, (x - own) ** 2, 0.0), axis=0) + step**2 * count * more / total
+        mean, count = mean + step * more / total, count + more
+    return Moments(mean, squares / np.maximum(count, 1), None)
