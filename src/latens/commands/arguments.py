@@ -188,6 +188,8 @@ def _reading(command: argparse.ArgumentParser) -> None:
 def _training(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("the model and its training")
     group.add_argument("--recipe", default="default", metavar="NAME", help="see `latens recipes`")
+    words = "a configuration: what --dry-run prints, or the config.json of a run; further flags change it"
+    group.add_argument("--config", metavar="FILE", help=words)
     group.add_argument("--epochs", type=positive, metavar="N", help="at most so many passes over the training rows")
     group.add_argument("--steps", type=count, metavar="N", help="at most so many steps of the optimiser")
     group.add_argument("--minutes", type=positive, metavar="M", help="at most so much time spent training")

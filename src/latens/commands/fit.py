@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from latens.atomic import resource_errors
 from latens.commands.context import Context
-from latens.commands.reading import reading_options, source_of
+from latens.commands.reading import read_with, reading_options, source_of
 from latens.commands.watching import live_page
 from latens.commands.would import about, would_fit, would_resume
 from latens.errors import ConfigError, DataError, LatensError, UsageError
 from latens.ownership import remove_own
 from latens.runs import RunFolder, default_path
 from latens.snapshots import snapshots_of
+from latens.strictjson import parse_json_strict
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.experiment import Experiment
@@ -25,6 +27,7 @@ else:
 log = logging.getLogger("latens.command")
 
 _BUDGET = ("epochs", "steps", "minutes")
+_MOST_BYTES = 8 << 20
 _REMEMBERED = ("num_samples", "log")
 """What a resume does as the first command said, unless told otherwise."""
 
@@ -32,6 +35,7 @@ _REMEMBERED = ("num_samples", "log")
 def fit(context: Context) -> int:
     """Train a model on data."""
     args = context.args
+    stored_config(args)
     folder = Path(args.out) if args.out else default_path(args.data, args.recipe)
     if args.dry_run:
         return would_fit(context, folder, _new_experiment(context, settings_of(args)))
@@ -51,7 +55,9 @@ def fit_into(context: Context, folder: Path) -> Experiment:
     # What --force throws away is thrown away only for a run that can begin.
     experiment = _new_experiment(context, settings) if args.force and folder.exists() else None
     fresh = [path for path in (folder, folder.parent) if not path.exists()]
-    command, unresolved = ["latens", *context.argv], {"resolved": False, "recipe": args.recipe, "settings": settings}
+    command, stored = ["latens", *context.argv], stored_config(args)
+    unresolved = {"resolved": False, "recipe": args.recipe, "settings": settings}
+    unresolved |= {} if stored is None else {"config": stored}
     source, options = source_of(vars(args)), {name: getattr(args, name) for name in _REMEMBERED}
     run = RunFolder.create(folder, command, unresolved, source, args.seed or 0, options=options, force=args.force)
     with run, _logged(context, run):
@@ -111,13 +117,49 @@ def settings_of(args: Any) -> dict[str, Any]:
     return settings
 
 
-def _new_experiment(context: Context, settings: dict[str, Any]) -> Experiment:
-    from latens.commands.sources import load_new
-    from latens.config import VAEConfig, override
-    from latens.experiment import prepare
+def stored_config(args: Any) -> dict[str, Any] | None:
+    """What the file of `--config` holds: a configuration, on its own or as `--dry-run --json` prints it.
+
+    **Raises:** UsageError with another `--recipe`, ConfigError for a file that holds none.
+    """
+    if getattr(args, "config", None) is None:
+        return None
+    where, fix = f"--config {args.config}", "Give what `latens fit DATA --dry-run` prints, or RUN/config.json."
+    path = Path(args.config)
+    if not path.is_file():
+        raise ConfigError("there is no such file.", where=where, fix=fix)
+    with resource_errors(path), path.open("rb") as file:
+        text = file.read(_MOST_BYTES + 1)
+    value = parse_json_strict(text, max_bytes=_MOST_BYTES, error=ConfigError, where=where, fix=fix)
+    value = value["config"] if isinstance(value, dict) and isinstance(value.get("config"), dict) else value
+    if not isinstance(value, dict) or not isinstance(value.get("recipe"), str):
+        raise ConfigError("the file holds no configuration.", where=where, fix=fix)
+    if args.recipe not in ("default", value["recipe"]):
+        what = f"the configuration is one of the recipe {value['recipe']!r}, not {args.recipe!r}."
+        raise UsageError(what, where="--recipe", fix="Leave out --recipe or --config.")
+    args.recipe = value["recipe"]
+    return value
+
+
+def config_of(recipe: str, settings: dict[str, Any], stored: dict[str, Any] | None) -> Any:
+    """The configuration of a recipe, or the stored one, with the settings. **Raises:** ConfigError."""
+    from latens.config import from_json, override
     from latens.recipes import get_recipe
 
-    config = override(get_recipe(context.args.recipe).config, settings)
+    if stored is not None and stored.get("resolved") is not False:
+        return override(from_json(stored), settings)
+    former = {} if stored is None else stored.get("settings")  # a run that was killed before it saw its data
+    if not isinstance(former, dict):
+        raise ConfigError("its settings are no object.", where="--config", fix="Give a whole configuration.")
+    return override(override(get_recipe(recipe).config, former), settings)
+
+
+def _new_experiment(context: Context, settings: dict[str, Any]) -> Experiment:
+    from latens.commands.sources import load_new
+    from latens.config import VAEConfig
+    from latens.experiment import prepare
+
+    config = config_of(context.args.recipe, settings, stored_config(context.args))
     if (context.args.log or context.args.watch) and not isinstance(config, VAEConfig):
         where, verb = (f"--log {context.args.log}", "log") if context.args.log else ("--watch", "watch")
         raise ConfigError(f"a closed-form fit has no steps to {verb}.", where=where, fix="Leave it out.")
@@ -129,10 +171,9 @@ def _stored_experiment(context: Context, run: RunFolder) -> Experiment:
     from latens.commands.sources import load_new, original_source
     from latens.config import from_json, override
     from latens.experiment import prepare
-    from latens.recipes import get_recipe
 
     if run.config.get("resolved") is False:  # killed before the data had been seen
-        config = override(get_recipe(run.config["recipe"]).config, run.config["settings"])
+        config = config_of(run.config["recipe"], run.config["settings"], run.config.get("config"))
     else:
         config = from_json(run.config)
     if context.args.plots_every is not None:
@@ -201,6 +242,7 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
 def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any) -> None:
     from latens.commands.report import held_out_rows, report
 
+    trained = trained.with_facts(read_with=read_with(run.info["data"]))
     # The model first: whatever goes wrong in measuring it, it is not lost.
     trained.save(run.model_file)
     split, positions = held_out_rows(experiment.data)

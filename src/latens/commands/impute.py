@@ -1,14 +1,20 @@
 """`latens impute`: a table with its missing cells filled in."""
 
+from pathlib import Path
+from typing import Any
+
 import jax
 import numpy as np
 
 from latens import evaluation
 from latens.commands.context import Context, output_path
 from latens.commands.files import write_table
-from latens.commands.sources import load_for, open_model
+from latens.commands.sources import open_model, read_for
 from latens.config import VAEConfig
 from latens.data import Dataset
+from latens.data.csv_table import read_text
+from latens.data.raw import Roles
+from latens.data.tables import role_positions
 from latens.errors import ConfigError, UsageError
 
 
@@ -24,7 +30,7 @@ def impute(context: Context) -> int:
         what = "only a model with log p(x) can say what a missing cell may have been."
         raise ConfigError(what, where=args.run, fix="Train a VAE, best with --recipe miwae-missing.")
     args.missing = args.missing or "nan"  # what is missing is what this command is for
-    data = load_for(opened, context)
+    data, spec, options = read_for(opened, context)
     hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
     count = int(hidden.sum())
     if args.dry_run:
@@ -41,7 +47,14 @@ def impute(context: Context) -> int:
         preparation=trained.preparation,
     )
     x = np.where(hidden, trained.data_units(found.mean, mean=True), data.x)
-    arrays = _table(data, x) if out.suffix.lower() != ".npz" else {"x": x, "mask": ~hidden, **_beside(data)}
+    evaluation.finite(x, "x", where=args.run)
+    if out.suffix.lower() == ".npz":
+        arrays = {"x": x, "mask": ~hidden, **_beside(data)}
+    else:
+        flat, gaps = x.reshape(len(x), -1), hidden.reshape(len(x), -1)
+        arrays = _as_it_was(data, flat, gaps, Path(spec), options) or _table(data, flat, gaps)
+        if out.suffix.lower() == ".parquet":  # text of numbers is for .csv alone
+            arrays |= {n: a for n, a in _table(data, flat, gaps).items() if n in arrays and arrays[n].dtype == object}
     if args.draws:
         drawn = trained.data_units(found.draws, mean=False)
         arrays["draws"] = np.where(hidden[:, None], drawn, data.x[:, None])
@@ -63,10 +76,65 @@ def _beside(data: Dataset) -> dict[str, np.ndarray]:
     return arrays if data.label is None else {**arrays, "label": words[data.label]}
 
 
-def _table(data: Dataset, x: np.ndarray) -> dict[str, np.ndarray]:
-    """One array for each column, by its name; whole numbers of the data stay whole where nothing was filled in."""
-    flat = x.reshape(len(x), -1)
+def _names(data: Dataset, count: int) -> list[str]:
     columns = data.schema.columns
-    names = [c.name for c in columns] if columns is not None else [f"x{i}" for i in range(flat.shape[1])]
+    return [c.name for c in columns] if columns is not None else [f"x{i}" for i in range(count)]
+
+
+def _table(data: Dataset, flat: np.ndarray, gaps: np.ndarray) -> dict[str, np.ndarray]:
+    """One array for each column, by its name, where the data were no table on disk."""
+    names = _names(data, flat.shape[1])
     beside = {name: array for name, array in _beside(data).items() if name not in names}
-    return {**beside, **{name: flat[:, i] for i, name in enumerate(names)}}
+    return {**beside, **{name: _numbers(flat[:, i], gaps[:, i]) for i, name in enumerate(names)}}
+
+
+def _numbers(column: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """A column; whole numbers stay whole, with a fraction only where one was filled in."""
+    observed = column[~gaps]
+    if not np.all(observed == np.round(observed)) or np.abs(column).max(initial=0) >= 2**53:
+        return column
+    if not gaps.any() or np.all(column == np.round(column)):
+        return column.astype(np.int64)
+    return np.array([int(v) if v == round(v) else v for v in column], object)
+
+
+def _as_it_was(
+    data: Dataset, flat: np.ndarray, gaps: np.ndarray, path: Path, options: dict[str, Any]
+) -> dict[str, np.ndarray] | None:
+    """The columns of a table on disk in their order, the text or number of every cell that was there as it stood;
+    None for data of another kind."""
+    found = _columns_of(path)
+    if found is None or any(len(column) != len(flat) for column in found.values()):
+        return None
+    names = _names(data, flat.shape[1])
+    if data.schema.columns is None:
+        roles = {name: options[name] for name in ("label", "row_id", "weight") if options.get(name) is not None}
+        taken = set(role_positions(list(found), Roles(**roles), str(path)).values())
+        names = [name for i, name in enumerate(found) if i not in taken]
+    table = dict(found)
+    for i, name in enumerate(names):
+        if name not in found:
+            return None
+        if gaps[:, i].any():
+            filled = _numbers(flat[:, i], gaps[:, i])
+            if found[name].dtype.kind == "O":
+                filled = np.array([str(new) if gap else old for new, gap, old in zip(filled, gaps[:, i], found[name])])
+            table[name] = filled.astype(object) if filled.dtype.kind == "U" else filled
+    return table
+
+
+def _columns_of(path: Path) -> dict[str, np.ndarray] | None:
+    """The columns of a .csv (text of dtype object) or .parquet file (as pyarrow gives them), by name."""
+    name = path.name.lower().removesuffix(".gz")
+    if not path.is_file():
+        return None
+    if name.endswith((".csv", ".tsv", ".txt")):
+        header, rows = read_text(path)
+        columns = header if header is not None else [f"x{i}" for i in range(len(rows[0]))]
+        return {column: np.array([row[i] for row in rows], object) for i, column in enumerate(columns)}
+    if name.endswith(".parquet"):
+        import pyarrow.parquet
+
+        table = pyarrow.parquet.read_table(path)
+        return {column: np.asarray(table[column].to_numpy(zero_copy_only=False)) for column in table.column_names}
+    return None

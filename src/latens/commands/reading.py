@@ -1,4 +1,5 @@
-"""How data were named on the command line, kept in run.json so that a run finds them again. Imports nothing heavy."""
+"""How data were named and read on the command line, kept in run.json and in the model file, so that a run finds its
+data again and reads other files of their form alike. Imports nothing heavy."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,25 @@ def source_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
 def reading_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The keywords of `latens.data.load` from arguments, or from what `source_of` stored."""
     return {_FLAGS[flag]: value for flag, value in _given(arguments).items()}
+
+
+def remembered(source: Any) -> dict[str, Any]:
+    """The keywords for a file of the same form, from what `source_of` or a model file stored; a stranger may have
+    written that, so only names of columns and keys count, and never a file with labels of other rows."""
+    if not isinstance(source, Mapping):
+        return {}
+    kinds = {"label": str, "id": str, "weight": str, "missing": str, "counts": bool}
+    found = {flag: source[flag] for flag, kind in kinds.items() if isinstance(source.get(flag), kind)}
+    if found.get("label", "").endswith(".npy"):
+        del found["label"]
+    if found.get("missing") != "nan":
+        found.pop("missing", None)
+    return reading_options(found)
+
+
+def read_with(source: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model file keeps of `source_of`: how the rows were read, without where they lay."""
+    return _given(source)
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:

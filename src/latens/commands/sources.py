@@ -6,9 +6,9 @@ from typing import Any
 
 from latens import pretrained
 from latens.commands.context import Context
-from latens.commands.reading import reading_options
+from latens.commands.reading import reading_options, remembered
 from latens.compilation import enable_compilation_cache
-from latens.data import KNOWN, Dataset, load
+from latens.data import KNOWN, Dataset, Schema, load
 from latens.errors import DataError, RunFolderError, UsageError
 from latens.experiment import as_split
 from latens.runs import RunFolder
@@ -65,20 +65,29 @@ def load_new(spec: str, options: dict[str, Any]) -> Dataset:
 def load_for(opened: Opened, context: Context) -> Dataset:
     """The rows that DATA names, in the form that the model was trained on; without DATA, its own data.
 
+    They are read as the training data were (label, id, weight, missing cells), as far as DATA has these columns and no
+    flag says otherwise.
+
     **Raises:** DataError, also where a run's own data are no longer those it was trained on.
     """
+    return read_for(opened, context)[0]
+
+
+def read_for(opened: Opened, context: Context) -> tuple[Dataset, str, dict[str, Any]]:
+    """`load_for`, with the name of the data and the keywords they were read with."""
     args, trained = context.args, opened.trained
     source = {} if opened.run is None else opened.run.info["data"]
-    spec, options = getattr(args, "data", None), reading_options(vars(args))
+    spec, given = getattr(args, "data", None), reading_options(vars(args))
+    known = remembered(source or trained.facts.get("read_with"))
     if spec is None and source:
-        spec, options = original_source(source), options or reading_options(source)
+        spec, known = original_source(source), reading_options(source)
     elif spec is None and trained.facts.get("data") in KNOWN:
         spec = trained.facts["data"]
     elif spec is None:
         raise UsageError("say which data.", where=opened.name, fix="A model file holds no rows: add DATA.")
-    elif spec == source.get("spec"):  # read like for training, without saying so again
-        options = options or reading_options(source)
-    data = load(spec, schema=trained.schema, **options)
+    elif spec == source.get("spec"):
+        known = reading_options(source)
+    data, options = _load_alike(spec, trained.schema, known, given)
     if trained.config is not None and trained.config.data.validation == "test" and len(data.subset("test")):
         data = as_split(trained.config, data)
     if getattr(args, "data", None) is None and not opened.knows(data):
@@ -87,7 +96,25 @@ def load_for(opened: Opened, context: Context) -> Dataset:
             where=str(spec),
             fix="Name the data on the command line; all of their rows are then used.",
         )
-    return data
+    return data, str(spec), options
+
+
+def _load_alike(
+    spec: str, schema: Schema, known: dict[str, Any], given: dict[str, Any]
+) -> tuple[Dataset, dict[str, Any]]:
+    """The data, read with what is known of the training data and what was given; another file may lack the label, or
+    every such column. **Raises:** DataError of the first attempt."""
+    first: DataError | None = None
+    for left_out in ((), ("label",), ("label", "row_id", "weight")):
+        options = {name: value for name, value in known.items() if name not in left_out} | given
+        if first is not None and not any(name in known and name not in given for name in left_out):
+            continue
+        try:
+            return load(spec, schema=schema, **options), options
+        except DataError as error:
+            first = first or error
+    assert first is not None
+    raise first
 
 
 def original_source(source: dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ One pass, one line at a time, cells straight into one float64 buffer: a line, a 
 file can make the reader grow without end. About 2 million cells a second: store large tables as .npy or .parquet.
 """
 
+import contextlib
 import csv
 import gzip
 import io
@@ -22,6 +23,7 @@ from latens.texts import original_text
 
 MAX_LINE = 2**24
 MAX_COLUMNS = 2**20
+MAX_BLANK = 10**6
 _SEPARATORS = "\t;|,"
 _SNIFFED_LINES = 20
 
@@ -36,6 +38,21 @@ def read_csv(path: Path, roles: Roles) -> Raw:
 
     **Raises:** `DataError` naming the line of a ragged row, and the column and line of text among numbers.
     """
+    with _opened(path) as rows:
+        return _read(rows, roles, str(path))
+
+
+def read_text(path: Path) -> tuple[list[str] | None, list[list[str]]]:
+    """The header of a table that `read_csv` has read, None without one, and the text of its cells, row by row."""
+    with _opened(path) as rows:
+        cells = [[original_text(cell.strip()) for cell in row] for _, row in rows]
+    header = _is_header(cells[0], cells[1] if len(cells) > 1 else [])
+    return (cells[0], cells[1:]) if header else (None, cells)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Iterator[tuple[int, list[str]]]]:
+    """(line number, cells) of the rows of a file."""
     where = str(path)
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"
@@ -46,16 +63,20 @@ def read_csv(path: Path, roles: Roles) -> Raw:
         if not any(line.strip() for line in head):
             raise DataError("has no rows.", where=where, fix="Give a file with at least one row of numbers.")
         try:
-            return _read(_rows(_chain(head, lines), _separator(head), where), roles, where)
+            yield _rows(_chain(head, lines), _separator(head), where)
         except csv.Error as error:
             raise damaged(where, f"is not a readable table ({error}).") from None
 
 
 def _lines(stream: io.BufferedIOBase, where: str) -> Iterator[str]:
-    total, number = 0, 0
+    total, number, blank = 0, 0, 0
     while line := stream.readline(MAX_LINE + 1):
         number += 1
         total += len(line)
+        blank += line.isspace()
+        if blank > MAX_BLANK:
+            fix = "Remove the blank lines."
+            raise DataError(f"has more than {MAX_BLANK} blank lines.", where=where, fix=fix)
         if len(line) > MAX_LINE or total > MAX_BYTES:
             what = (
                 f"line {number} is longer than {MAX_LINE} bytes" if len(line) > MAX_LINE else "the table is too large"

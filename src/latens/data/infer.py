@@ -1,6 +1,7 @@
 """What the cells of a data set are, told from the data; and data brought into the form a model expects."""
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from latens.data.schema import MAX_CELLS, MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column, Schema
 from latens.errors import DataError, nearest
 
-_CHUNK = 2**22
+_CHUNK = 2**19
 
 
 def infer_schema(
@@ -218,9 +219,12 @@ def _moments(x: np.ndarray, train_mask: np.ndarray, observed: np.ndarray | None,
     """Mean and standard deviation of all observed training cells together, in chunks and float64."""
     rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
     total, squares, count = 0.0, 0.0, 0
-    pilot = float(next(_observed(x[rows][:1], None)).mean())  # near the mean, so that squares do not cancel
-    seen = None if observed is None else observed[rows]
-    for part in _observed(x[rows], seen):
+    keep = None if rows.all() else np.broadcast_to(rows.reshape(-1, *(1,) * (x.ndim - 1)), x.shape)
+    seen = observed if keep is None else keep if observed is None else keep & observed
+    parts = (part for part in _observed(x, seen) if part.size)
+    first = next(parts, np.zeros(1))
+    pilot = float(first.reshape(-1)[0])  # near the mean, so that squares do not cancel
+    for part in itertools.chain([first], parts):
         values = part.astype(np.float64) - pilot
         total, squares, count = total + values.sum(), squares + (values**2).sum(), count + values.size
     mean = total / max(count, 1)

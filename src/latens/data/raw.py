@@ -18,7 +18,7 @@ MAX_RATIO = 1032
 
 MAX_DIMENSIONS = 8
 
-_STEP = 2**24
+_STEP = 2**20  # a stream that unpacks holds as much again, twice
 
 
 @dataclass

@@ -67,7 +67,8 @@ def load(
     else:
         x, observed = conform(raw.x, raw.columns, schema, observed, where)
         found = schema
-    x = store(fill(x, observed, split == TRAIN, found), found, where)
+    raw.x = x = fill(x, observed, split == TRAIN, found)  # what was read is let go before the rows are stored
+    x = store(x, found, where)
     codes = None
     labels = given.get("label", raw.label)
     if labels is not None:

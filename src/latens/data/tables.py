@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 
 from latens.data.raw import MAX_BYTES, Raw, Roles
-from latens.errors import DataError, ResourceError, nearest
+from latens.errors import DataError, LatensError, ResourceError, nearest
+
+_CELLS = 2**19
+"""Cells of a Parquet file that are read at a time."""
 
 
 def role_positions(names: Sequence[str], roles: Roles, where: str) -> dict[str, int]:
@@ -129,18 +132,44 @@ def read_parquet(path: Path, roles: Roles) -> Raw:
             cells = file.metadata.num_rows * file.metadata.num_columns
             if cells * 8 > MAX_BYTES:
                 raise ResourceError(f"declares {cells} cells.", where=where, fix="Use fewer rows or columns.")
-            table = file.read()
+            return _from_parquet(file, roles, where)
     except (pa.ArrowException, OSError) as error:
+        if isinstance(error, LatensError):
+            raise
         raise DataError(f"is not readable Parquet ({str(error)[:80]}).", where=where, fix="Write it again.") from None
-    check_column_names(table.column_names, where)
-    columns: dict[str, Any] = {}
-    index = None
-    for name in table.column_names:
-        column = table[name]
-        if pa.types.is_boolean(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
-            columns[name] = _plain(column.to_numpy())
-        else:
-            columns[name] = np.array(["" if v is None else str(v) for v in column.to_pylist()], dtype=str)
-        if name == "__index_level_0__" and roles.row_id is None:
-            index = columns.pop(name)
-    return from_columns(columns, roles, where, index)
+
+
+def _from_parquet(file: Any, roles: Roles, where: str) -> Raw:
+    """Some columns at a time, so that the table is in memory once and not three times."""
+    words = list(file.schema_arrow.names)
+    check_column_names(words, where)
+    index = "__index_level_0__" if roles.row_id is None and "__index_level_0__" in words else None
+    words = [word for word in words if word != index]
+    found = {role: words[i] for role, i in role_positions(words, roles, where).items()}
+    kept = [word for word in words if word not in found.values()]
+    if not kept:
+        raise DataError("has no column of numbers left.", where=where, fix="Name fewer columns as label, id or weight.")
+    beside = [*found.values(), *([] if index is None else [index])]
+    texts = {word: _arrow_column(file.read(columns=[word])[word]) for word in beside}
+    rows = file.metadata.num_rows
+    x = np.empty((rows, len(kept)), bool)
+    step = max(1, _CELLS // max(1, rows))
+    for start in range(0, len(kept), step):
+        part = file.read(columns=kept[start : start + step])
+        for i, word in enumerate(kept[start : start + step], start):
+            values = _arrow_column(part[word])
+            if values.dtype.kind not in "biuf":
+                raise text_column(word, values[0] if len(values) else "", where)
+            wanted = np.result_type(x.dtype, values.dtype) if i else values.dtype
+            x = x if x.dtype == wanted else np.empty(x.shape, wanted) if not i else x.astype(wanted)
+            x[:, i] = values
+    label, ids, weight = (texts.get(found.get(role, "")) for role in ("label", "row_id", "weight"))
+    return Raw(x, label, ids if index is None else texts[index], weight, tuple(kept))
+
+
+def _arrow_column(column: Any) -> np.ndarray:
+    import pyarrow as pa
+
+    if pa.types.is_boolean(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        return _plain(column.to_numpy())
+    return np.array(["" if v is None else str(v) for v in column.to_pylist()], dtype=str)
