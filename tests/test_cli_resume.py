@@ -49,6 +49,7 @@ def test_signal_then_resume(
     folder = tmp_path / "run"
     with monkeypatch.context() as patch:
         patch.setattr(Recorder, "__call__", interrupted)
+        patch.setattr("latens.signals.PATIENCE", 100.0)  # it would end this process
         result = latens("fit", "digits", *LONG, "--out", folder, "--json")
     assert (result.code, result.json["error"]["code"]) == (code, "interrupted")
     assert result.json["error"]["fix"] == f"Go on with `latens resume {folder}`."

@@ -17,9 +17,9 @@ from typing import NoReturn
 
 from latens.atomic import as_resource_error
 from latens.commands.arguments import COMMANDS, parse, parser
-from latens.commands.context import Context, print_json, say
+from latens.commands.context import Context, json_text, print_json, say
 from latens.errors import LatensError
-from latens.signals import Stopped
+from latens.signals import PATIENCE, Stopped
 from latens.texts import visible
 
 
@@ -27,9 +27,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; may be called many times in a process."""
     argv = list(sys.argv[1:] if argv is None else argv)
     context = Context(argparse.Namespace(json="--json" in argv, debug="--debug" in argv), argv)
+    context.signals.last_words = lambda number: _last_words(context, number)
+    with context.signals:
+        try:
+            return _run_and_report(context)
+        except KeyboardInterrupt as stop:  # while another error was being reported
+            return getattr(stop, "exit_code", 130)
+
+
+def _run_and_report(context: Context) -> int:
     try:
-        with context.signals:
-            code = _run(context)
+        code = _run(context)
         sys.stdout.flush()
         return code
     except BrokenPipeError:
@@ -68,6 +76,16 @@ def _run(context: Context) -> int:
 
 def _report(context: Context, error: BaseException, fields: dict[str, str], code: int) -> int:
     """The error in words on stderr and, with `--json`, as one object on stdout."""
+    say(_in_words(context, error, fields, code))
+    if context.json:
+        try:
+            print_json({"error": fields})
+        except BrokenPipeError:
+            _discard_stdout()
+    return code
+
+
+def _in_words(context: Context, error: BaseException, fields: dict[str, str], code: int) -> str:
     word = "stopped" if code in (130, 143) else "error"
     lines = [f"{word}: {fields['where']}: {fields['message']}" if fields["where"] else f"{word}: {fields['message']}"]
     if fields["fix"]:
@@ -79,22 +97,28 @@ def _report(context: Context, error: BaseException, fields: dict[str, str], code
     lines = [visible(line) for line in lines]  # a name with a line end in it shall not look like a line of ours
     if getattr(context.args, "debug", False):
         lines.insert(0, "".join(traceback.format_exception(error)).rstrip())
-    say("\n".join(lines))
-    if context.json:
-        try:
-            print_json({"error": fields})
-        except BrokenPipeError:
-            _discard_stdout()
-    return code
+    return "\n".join(lines)
 
 
 def _report_stop(context: Context, number: int) -> int:
-    what = "stopped by Ctrl-C" if number == 2 else "stopped by SIGTERM"
-    fields = {"code": "interrupted", "message": f"{what}{context.stopped}.", "where": "", "fix": ""}
+    fields = _stop_fields(context, number, context.stopped)
+    return _report(context, KeyboardInterrupt(fields["message"]), fields, 128 + number)
+
+
+def _stop_fields(context: Context, number: int, how: str) -> dict[str, str]:
+    what = f"stopped by {'Ctrl-C' if number == 2 else 'SIGTERM'}{how}."
+    fields = {"code": "interrupted", "message": what, "where": "", "fix": ""}
     if context.log is not None:
         folder = context.log.parent
         fields |= {"where": str(folder), "fix": f"Go on with `latens resume {shlex.quote(str(folder))}`."}
-    return _report(context, KeyboardInterrupt(what), fields, 128 + number)
+    return fields
+
+
+def _last_words(context: Context, number: int) -> tuple[str, str]:
+    """What goes to stderr and to stdout where a signal ends a process that does not end by itself."""
+    fields = _stop_fields(context, number, f"; what was being computed did not end within {PATIENCE:.0f} s")
+    words = _in_words(context, KeyboardInterrupt(), fields, 128 + number)
+    return f"{words}\n", json_text({"error": fields}) + "\n" if context.json else ""
 
 
 def _report_bug(context: Context, error: Exception) -> int:
@@ -138,7 +162,14 @@ def entry() -> NoReturn:
     # Libraries announce what a user of the command cannot act on (no GPU found, a cache entry written elsewhere).
     logging.getLogger("jax").setLevel(logging.ERROR)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.exit(main())
+    code = main()
+    if code in (130, 143):
+        # The interpreter waits for threads before it leaves, and theirs is the computation that was to stop.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

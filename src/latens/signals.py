@@ -1,16 +1,24 @@
-"""Ctrl-C and SIGTERM: the first stops at the next safe place, the second at once. Needs only the standard library."""
+"""Ctrl-C and SIGTERM: the first stops at the next safe place, at the latest after four seconds; the second at once.
+
+Needs only the standard library.
+"""
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
 
 HANDLED = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM") if hasattr(signal, name))
+
+PATIENCE = 4.0
+"""Seconds that a first signal waits for a safe place: to compile, or a step of a large model, may take minutes."""
 
 
 class Stopped(KeyboardInterrupt):
@@ -24,12 +32,16 @@ class Stopped(KeyboardInterrupt):
 class Signals:
     """While the `with` block lasts, a signal raises `Stopped`, or waits inside `deferred()`; a second one ends at once.
 
-    **Attributes:** `received`, the number of the first signal, or None. Outside of the main thread, where Python
-    delivers no signals, nothing is installed.
+    Where the block has not been left `PATIENCE` seconds after the first signal, the process ends too.
+
+    **Attributes:** `received`, the number of the first signal, or None; `last_words`, a function of a signal's number
+    that gives what is written to stderr and to stdout before the process ends so. Outside of the main thread, where
+    Python delivers no signals, nothing is installed.
     """
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.last_words: Callable[[int], tuple[str, str]] = lambda number: ("", "")
         self._deferred = 0
         self._before: dict[int, Any] = {}
         self._pipe: tuple[socket.socket, socket.socket] | None = None
@@ -59,7 +71,7 @@ class Signals:
             # A shell starts background jobs with SIGINT ignored; that is to stay so.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._handle)
-        threading.Thread(target=_exit_at_second, args=(reading,), daemon=True).start()
+        threading.Thread(target=_watch, args=(reading, self.last_words), daemon=True).start()
         return self
 
     def __exit__(
@@ -79,20 +91,39 @@ class Signals:
                 raise Stopped(number)
 
 
-def _exit_at_second(reading: socket.socket) -> None:
-    """Python runs handlers between byte codes of the main thread, which a compilation may keep away for seconds; the
+def _watch(reading: socket.socket, last_words: Callable[[int], tuple[str, str]]) -> None:
+    """Python runs handlers between byte codes of the main thread, which a compilation may keep away for minutes; the
     numbers of signals written to this socket by the interpreter itself arrive at once."""
-    seen = 0
+    first, deadline = 0, 0.0
     while True:
         try:
+            reading.settimeout(max(deadline - time.monotonic(), 0.001) if first else None)
             numbers = reading.recv(64)
+        except TimeoutError:
+            with contextlib.suppress(Exception):  # whatever it is, the process ends
+                for descriptor, text in zip((2, 1), last_words(first)):
+                    _write(descriptor, text)
+            _exit(first)
         except OSError:
             return
         if not numbers:
             return
         for number in numbers:
-            seen += number in HANDLED
-            if seen >= 2:
-                if sys.stderr is not None and sys.stderr.isatty():
-                    os.write(2, b"\x1b[?25h\n")  # a progress bar hides the cursor
-                os._exit(128 + number)
+            if number in HANDLED and first:
+                _exit(number)
+            elif number in HANDLED:
+                first, deadline = number, time.monotonic() + PATIENCE
+
+
+def _exit(number: int) -> NoReturn:
+    with contextlib.suppress(Exception):
+        if sys.stderr is not None and sys.stderr.isatty():
+            _write(2, "\x1b[?25h\n")  # a progress bar hides the cursor
+    os._exit(128 + number)
+
+
+def _write(descriptor: int, text: str) -> None:
+    """Past Python's buffers, whose lock the main thread may hold, and only where somebody reads."""
+    # Windows selects among sockets alone.
+    if text and (sys.platform == "win32" or select.select([], [descriptor], [], 0.0)[1]):
+        os.write(descriptor, text.encode(errors="backslashreplace"))

@@ -68,8 +68,13 @@ def say(text: str) -> None:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """One JSON object on stdout; a number that is not finite, for which JSON has no word, is null."""
-    print(to_json(plain(value, nonfinite=lambda number: None), indent=2).decode("ascii"), flush=True)
+    """One JSON object on stdout."""
+    print(json_text(value), flush=True)
+
+
+def json_text(value: dict[str, Any]) -> str:
+    """A JSON object as text; a number that is not finite, for which JSON has no word, is null."""
+    return to_json(plain(value, nonfinite=lambda number: None), indent=2).decode("ascii")
 
 
 def output_path(args: argparse.Namespace, endings: Sequence[str], *inputs: str | None) -> Path:

@@ -8,7 +8,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.scipy.linalg import solve_triangular
 
 from latens.distributions.base import AbstractDistribution, AbstractFactorised
 from latens.distributions.continuous import DiagonalNormal, StandardNormal
@@ -21,6 +20,7 @@ from latens.distributions.relaxed import StraightThroughOneHot
 from latens.distributions.special import excess, log_minus_digamma, stirling_error
 from latens.distributions.spherical import PowerSpherical, UniformSphere, VonMisesFisher
 from latens.distributions.structured import FullNormal, LowRankNormal, Product
+from latens.distributions.triangular import cholesky, solve_columns
 from latens.errors import ConfigError
 from latens.shapes import Array, Float, Key, Nats
 
@@ -65,8 +65,8 @@ def _any_normal(q: Any, p: Any) -> Nats:
     if isinstance(p, DiagonalNormal | StandardNormal):
         whitened = columns * jnp.exp(-p.log_scale_array())[:, None]
     else:
-        factor = p.scale_tril() if isinstance(p, FullNormal) else jnp.linalg.cholesky(p.covariance())
-        whitened = solve_triangular(factor, columns, lower=True)
+        factor = p.scale_tril() if isinstance(p, FullNormal) else cholesky(p.covariance())
+        whitened = solve_columns(factor, columns)
     return 0.5 * (jnp.sum(whitened**2) - q.mean().size + _log_det(p) - _log_det(q))
 
 

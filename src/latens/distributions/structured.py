@@ -4,10 +4,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.scipy.linalg import cho_solve, solve_triangular
 
 from latens.distributions.base import AbstractDistribution, log_prob
 from latens.distributions.continuous import LOG_2PI
+from latens.distributions.triangular import cholesky, solve_lower, solve_transposed
 from latens.shapes import Array, Float, Key, Nats
 
 
@@ -51,7 +51,7 @@ class FullNormal(AbstractDistribution[Array]):
         return self.from_noise(noise), -0.5 * (jnp.sum(noise**2) + noise.size * LOG_2PI + self.log_det())
 
     def log_prob(self, event: Float[Array, " n"]) -> Nats:
-        residual = solve_triangular(self.scale_tril(), event - self.loc, lower=True)
+        residual = solve_lower(self.scale_tril(), event - self.loc)
         return -0.5 * (jnp.sum(residual**2) + event.size * LOG_2PI + self.log_det())
 
     def mean(self) -> Float[Array, " n"]:
@@ -77,7 +77,7 @@ class LowRankNormal(AbstractDistribution[Array]):
         """$F/\\sigma$ by rows, and the Cholesky factor of $I + F^\\top \\mathrm{diag}(\\sigma^{-2}) F$."""
         scaled = self.factor * jnp.exp(-self.log_scale)[:, None]
         gram = scaled.T @ scaled
-        return scaled, jnp.linalg.cholesky(gram + jnp.eye(gram.shape[0], dtype=gram.dtype))
+        return scaled, cholesky(gram + jnp.eye(gram.shape[0], dtype=gram.dtype))
 
     def covariance(self) -> Float[Array, "n n"]:
         return self.factor @ self.factor.T + jnp.diag(jnp.exp(2.0 * self.log_scale))
@@ -95,7 +95,7 @@ class LowRankNormal(AbstractDistribution[Array]):
     def log_prob(self, event: Float[Array, " n"]) -> Nats:
         scaled, inner = self._whitened()
         residual = (event - self.loc) * jnp.exp(-self.log_scale)
-        common = cho_solve((inner, True), scaled.T @ residual)
+        common = solve_transposed(inner, solve_lower(inner, scaled.T @ residual))
         # |r|^2 less what the common directions explain, as a sum of squares: what they leave, and their own length.
         squared = jnp.sum((residual - scaled @ common) ** 2) + jnp.sum(common**2)
         log_det = 2.0 * (jnp.sum(self.log_scale) + jnp.sum(jnp.log(jnp.diagonal(inner))))

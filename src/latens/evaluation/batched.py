@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -81,10 +81,35 @@ def map_rows(
         return jax.tree.map(lambda leaf: np.asarray(leaf)[:count], values)
 
     # The first part compiles. Then several at once: alone, small arrays leave all cores but one idle half of the time.
-    parts = [part(0)]
-    at_once = min(MOST_AT_ONCE, os.cpu_count() or 1) if jax.default_backend() == "cpu" else 1
-    with ThreadPoolExecutor(at_once) as pool:
-        parts += pool.map(part, range(size, len(batch.row_id), size))
+    parts, further = [part(0)], range(size, len(batch.row_id), size)
+    if len(further) > 1 and jax.default_backend() == "cpu" and (os.cpu_count() or 1) > 1:
+        padded, _ = _padded(batch, 0, size)
+        with jax.enable_x64(double):
+            text = cast(Any, _run).lower(function, model, padded, preparation, key).as_text()
+        if not may_hold_pool(text):
+            return _joined([*parts, *_at_once(part, further)])
+    return _joined([*parts, *map(part, further)])
+
+
+def may_hold_pool(program: str) -> bool:
+    """Whether a program, as StableHLO text, holds an operation that may wait for XLA's threads inside of one of them.
+
+    Calls of LAPACK and Fourier transforms do, on a CPU: two programs with such an operation, running at the same time
+    on two cores, wait for each other for ever. A call that nobody here knows counts as one of them.
+    """
+    return "custom_call" in program or "stablehlo.fft" in program
+
+
+def _at_once(part: Callable[[int], PyTree], starts: range) -> list[PyTree]:
+    """`part` of every start, in a few threads. An error or Ctrl-C leaves at once and drops what has not begun."""
+    pool = ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1))
+    try:
+        return list(pool.map(part, starts))
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _joined(parts: list[PyTree]) -> PyTree:
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 

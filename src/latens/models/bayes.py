@@ -41,14 +41,19 @@ class BayesClassifier(eqx.Module):
         r"""$\log p(c) + \log w_{cm} + \log N(x; \mu_{cm}, L_{cm} L_{cm}^T)$ in nats, with every constant."""
         event = jnp.asarray(x).reshape(-1).astype(jnp.float32)
 
-        def one(mean: Float[Array, " D"], cholesky: Float[Array, "D D"]) -> Nats:
+        def one(of: tuple[Float[Array, " D"], Float[Array, "D D"]]) -> Nats:
+            mean, cholesky = of
             noise = jax.scipy.linalg.solve_triangular(cholesky, event - mean, lower=True)
             log_scale = jnp.sum(jnp.log(jnp.diagonal(cholesky)))
             return -0.5 * jnp.sum(noise**2) - log_scale - 0.5 * event.size * math.log(2.0 * math.pi)
 
-        # Class by class: at once, the residuals of a batch to every component would need C times the memory.
-        parts = (jnp.asarray(self.mean), jnp.asarray(self.cholesky))
-        log_density = jax.lax.map(lambda of_class: jax.vmap(one)(*of_class), parts)
+        # One component at a time: at once, the residuals of a batch need C M times the memory; and a triangular system
+        # with one factor, for all rows that `vmap` adds, is a call of LAPACK that waits for no thread but its own.
+        flat = (
+            jnp.asarray(self.mean).reshape(-1, event.size),
+            jnp.asarray(self.cholesky).reshape(-1, event.size, event.size),
+        )
+        log_density = jax.lax.map(one, flat).reshape(self.log_weight.shape)
         return jnp.asarray(self.log_prior)[:, None] + jnp.asarray(self.log_weight) + log_density
 
     def log_joint(self, x: Shaped[Array, "*x"]) -> Float[Array, " C"]:
