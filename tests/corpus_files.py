@@ -190,7 +190,7 @@ CASES: dict[str, Case] = {
     "model of another preparation": model(put("preparation", "divide", 1e-300), "preparation"),
     "model preparation of code": model(put("preparation", {"__class__": "x"}), "preparation"),
     "model activation of code": model(
-        put("config", "network", "activation", "__import__"), "'__import__' is not known"
+        put("config", "network", "activation", "__import__"), "there is no '__import__'"
     ),
     "model built by hand": Case(text(put("config", None), "m.safetensors"), SAMPLE, 5, "model-file", ("into=model",)),
     # --- run folders ---
@@ -242,8 +242,8 @@ CASES: dict[str, Case] = {
     "infinity as a rate": settings("optimizer.learning_rate=1e999", says=("optimizer.learning_rate",)),
     "an optimiser of code": settings("optimizer.name=os.system", says=("os.system",)),
     "an activation of nobody": settings("network.activation=rleu", says=("'rleu'", "Did you mean 'relu'?")),
-    "a kind of part that is none": settings("network=3", says=("network", "does not fit")),
-    "a part without kinds": settings("training=3", says=("training", "PART.OPTION")),
+    "a kind of part that is none": settings("network=3", says=("network", "there is no '3'")),
+    "a part without kinds": settings("training=3", says=("training", "training.OPTION=VALUE")),
     # --- places to write to ---
     "out below a file": Case(text(TABLE), fit("--out", "d.csv/run"), 7, "resource", ("part of the path is a file",)),
     "out is a file": Case(text(TABLE), fit("--out", "d.csv"), 6, "run-folder", ("a file, not a folder",)),

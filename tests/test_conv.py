@@ -241,11 +241,11 @@ def test_flat_rows_that_are_a_square_are_an_image():
     [
         ({"shape": (13,)}, r"rows of shape \(13,\) are none\. Use --set network=dense"),
         ({"shape": (2, 2, 2, 2)}, r"rows of shape \(2, 2, 2, 2\) are none"),
-        ({"kernel_size": 5}, r"network\.kernel_size: a kernel of 5 is not offered\. Use 3 or 4"),
+        ({"kernel_size": 5}, r"network\.kernel_size: kernel_size must be 3 or 4, not 5\."),
         ({"hidden": ()}, r"at least one width, all positive"),
         ({"num_outputs": 128}, r"128 outputs for 64 cells can be read in two orders\. Give blocks=2"),
         ({"num_outputs": 100, "blocks": 2}, r"100 outputs are not 2 blocks of 64 cells"),
-        ({"activation": "rleu"}, r"'rleu' is not known.*relu"),
+        ({"activation": "rleu"}, r"there is no 'rleu'.*relu"),
         ({"strides": 2}, r"a conv network has no option 'strides'"),
         ({"kind": "con"}, r"there is no network 'con'\. Did you mean 'conv'"),
     ],

@@ -165,7 +165,7 @@ def test_one_file_brings_back_every_class(blobs, of_vaes, tmp_path: Path):
     plain = of_vaes.get_params() | {"density": None}
     assert again.get_params() | {"density": None} == plain
     assert again.save(tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
-    with pytest.raises(ModelFileError, match=r"holds a GenerativeClassifier\. Load it as that"):
+    with pytest.raises(ModelFileError, match=r"holds a GenerativeClassifier\. Use GenerativeClassifier\.load"):
         VAE.load(path)
 
 

@@ -86,9 +86,9 @@ def test_what_is_not_images_is_refused_with_a_remedy(given, says):
 
 
 def test_no_columns_are_refused():
-    with pytest.raises(DataError, match="0 columns"):
+    with pytest.raises(DataError, match="columns must be 1 or more, not 0"):
         image_grid(images(2), columns=0)
-    with pytest.raises(DataError, match="-1 columns"):
+    with pytest.raises(DataError, match="columns must be 1 or more, not -1"):
         reconstructions(images(2), images(2), columns=-1)
 
 

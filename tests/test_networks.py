@@ -147,7 +147,7 @@ def test_without_weight_dropout_nothing_is_drawn(getkey):
     [
         ({"widths": [4]}, r"need an input and an output"),
         ({"widths": [4, 0, 2]}, r"all positive"),
-        ({"activation": "rleu"}, r"'rleu' is not known.*relu"),
+        ({"activation": "rleu"}, r"there is no 'rleu'.*relu"),
         ({"output_activation": "sigmoi"}, r"sigmoid"),
         ({"initializer": "he-norml"}, r"he-normal"),
         ({"drop_probability": 1.0}, r"\[0, 1\), not 1.0"),

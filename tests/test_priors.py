@@ -69,10 +69,10 @@ def test_exemplars_are_kept_and_pseudo_inputs_learned(learned: bool) -> None:
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"prior": "vamp", "prior.components": 0}, "0 pseudo-inputs"),
+        ({"prior": "vamp", "prior.components": 0}, "from 1 to 10000, not 0"),
         ({"prior": "mixture", "prior.component": 3}, "no option 'component'"),
-        ({"prior": "vmap"}, "'vmap' is not known"),
-        ({"prior": "mixture", "prior.components": "many"}, "does not fit"),
+        ({"prior": "vmap"}, "there is no prior 'vmap'"),
+        ({"prior": "mixture", "prior.components": "many"}, "a whole number, not 'many'"),
     ],
 )
 def test_priors_refuse_what_they_are_not(settings: dict, words: str) -> None:

@@ -147,7 +147,7 @@ def test_dropout_of_units_and_of_weights(getkey):
         ({"hidden": ()}, r"at least one width, all positive"),
         ({"num_outputs": 16}, r"16 outputs for 8 cells can be read in two orders\. Give blocks=2"),
         ({"kernel_size": 3}, r"a recurrent network has no option 'kernel_size'"),
-        ({"initializer": "glorot"}, r"'glorot' is not known\. Did you mean 'glorot-uniform'"),
+        ({"initializer": "glorot"}, r"there is no 'glorot'\. Did you mean 'glorot-uniform'"),
     ],
 )
 def test_wrong_options_are_refused_with_the_remedy(change, message):

@@ -149,7 +149,7 @@ def test_a_mixture_finds_planted_clusters(full: bool) -> None:
         component = prior(None).component(cluster)
         found = component.covariance() if full else np.diag(np.exp(2 * np.asarray(component.log_scale)))
         assert np.abs(np.asarray(found) - covariance).max() < 5 * 0.25 * np.sqrt(3 / count)
-    with pytest.raises(ConfigError, match="4 components on 3 draws"):
+    with pytest.raises(ConfigError, match="from 1 to the 3 samples, not 4"):
         mixture_of(draws[:3], 4, full=full)
 
 

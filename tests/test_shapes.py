@@ -104,9 +104,9 @@ def test_the_data_set() -> None:
     ("given", "options", "words"),
     [
         (5, {}, "need a seed"),
-        (737_281, {"seed": 0}, "different pictures of 737280"),
-        (5, {"seed": 0, "resolution": 2}, "pictures of 2 pixels"),
-        (5, {"seed": 0, "turn": 2.0}, "over 2 turns"),
+        (737_281, {"seed": 0}, "there are 737280 different pictures, and 737281"),
+        (5, {"seed": 0, "resolution": 2}, "resolution must be 4 or more, not 2"),
+        (5, {"seed": 0, "turn": 2.0}, "turn must be above 0 and at most 1, not 2"),
         (5, {"seed": 0, "levels": {"form": 4}}, "4 values of 'form'"),
         (5, {"seed": 0, "levels": {"colour": 2}}, "2 values of 'colour'"),
         (5, {"seed": 0, "levels": {"shape": 2}}, "2 values of 'shape'"),

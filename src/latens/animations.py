@@ -1,4 +1,4 @@
-"""From a trained model and what it kept on its way to moving pictures."""
+"""Animations of a trained model (GIF or MP4), built from the snapshots that were saved during training."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ def _images_only(source: Source, what: str) -> None:
         raise ConfigError(f"rows of shape {source.schema.shape} are no images to {what}.", where="animate",
                           fix="`latens animate RUN latent` works for all rows.")  # fmt: skip
     if source.is_classifier or source.support != "vector":
-        raise ConfigError("this model has no latents that change gradually.", where="animate",
+        raise ConfigError("this animation needs continuous latents; this model has discrete ones.", where="animate",
                           fix="Use a model with a Normal posterior.")  # fmt: skip
 
 
@@ -178,7 +178,11 @@ def latent_over_training(
     positions, split = last.held_out(MOST_POINTS, "test", "validation")
     moments = _turned(kept, data, positions)
     if moments[-1][2].shape[1] < 2:
-        raise ConfigError("one latent unit is no plane.", where="animate", fix="Use --set posterior.latent_dim=2.")
+        raise ConfigError(
+            "a plane needs two latent dimensions, and this model has one.",
+            where="animate",
+            fix="Use --set posterior.latent_dim=2.",
+        )
     units = sorted(int(u) for u in np.argsort(-moments[-1][2].var(0), kind="stable")[:2])
     points = np.stack([turned[:, units] for _, _, turned, _ in moments])
     index, share = in_log_time([step for step, *_ in moments], frames)
@@ -206,8 +210,11 @@ def manifold_over_training(
     last = Source(kept[-1][1], data, 0)
     _images_only(last, "show as a plane")
     if last.latents(1).shape[1:] != (2,):
-        raise ConfigError("this model has more than two latent units.", where="animate manifold",
-                          fix="Train with --set posterior.latent_dim=2, or animate `latent`.")  # fmt: skip
+        raise ConfigError(
+            "this animation needs a model of two latent dimensions; this one has more.",
+            where="animate manifold",
+            fix="Train with --set posterior.latent_dim=2, or animate `latent`.",
+        )
     positions, _ = last.held_out(MOST_POINTS, "test", "validation")
     moments = _turned(kept, data, positions)
     grid = figures.linear_grid(cells)

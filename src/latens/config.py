@@ -1,6 +1,7 @@
 """Typed, frozen configuration: what a run is made of, as plain values that fit into JSON."""
 
-from typing import Annotated, Any, Literal, TypeAlias, TypeVar
+import re
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
@@ -42,7 +43,10 @@ class NetworkConfig(Part, frozen=True):
 
 
 class PriorConfig(Part, frozen=True):
-    """p(z) by name, with the options of its row (`latens recipes --parts`); "auto" goes with the posterior."""
+    """p(z) by name, with the options of its row (`latens recipes --parts`).
+
+    "auto" is the prior that matches the posterior's support.
+    """
 
     kind: str = "auto"
     options: Options = {}
@@ -227,6 +231,34 @@ def from_json(value: Any) -> Config:
         raise ConfigError(what, where="configuration", fix=fix) from None
 
 
+def unfit(value: Any, error: msgspec.ValidationError, hint: Any, *, where: str) -> ConfigError:
+    """The refusal of an option's value, which says what was given and what is allowed (`hint`, its type)."""
+    words, found = _literals(hint), _EXPECTED.match(str(error))
+    if str(error).startswith("Invalid enum value") and words:
+        return ConfigError(f"there is no {str(value)[:100]!r}.", where=where, fix=nearest(str(value), words))
+    if found is None:
+        return ConfigError(f"{str(value)[:100]!r} does not fit: {str(error)[:300]}.", where=where)
+    allowed = " or ".join(_KINDS.get(kind, kind) for kind in found["kinds"].split(" | ")) + (found["bound"] or "")
+    return ConfigError(f"it must be {allowed}, not {str(value)[:100]!r}.", where=where, fix=f"Give {allowed}.")
+
+
+def _literals(hint: Any) -> list[str]:
+    """The words that a type allows."""
+    if get_origin(hint) is Literal:
+        return [word for word in get_args(hint) if isinstance(word, str)]
+    return [word for arm in get_args(hint) for word in _literals(arm)]
+
+
+_EXPECTED = re.compile(r"Expected `(?P<kinds>[^`]+)`(?P<bound> [><]=? \S+?)?(?:, got `[^`]+`)?(?: - at `[^`]*`)?$")
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a word",
+    "bool": "true or false",
+    "null": "none",
+    "array": "a list",
+}
+
 _CHOICES = ("kind", "name", "family")
 """The option that says which thing a part is: `network=conv` is `network.kind=conv`."""
 
@@ -244,12 +276,12 @@ def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
         part, dot, option = name.partition(".")
         parts = {key for key, v in values.items() if isinstance(v, dict)}
         if part not in parts:
-            raise ConfigError(f"there is no part {part!r}.", where=name, fix=nearest(part, parts))
+            raise ConfigError(f"the configuration has no part {part!r}.", where=name, fix=nearest(part, parts))
         if not dot:
             option = next((choice for choice in _CHOICES if choice in values[part]), "")
             if not option:
-                fix = f"Write {part}.OPTION=VALUE (PART.OPTION, with the options of {part})."
-                raise ConfigError(f"{part} is no single thing that could be set.", where=name, fix=fix)
+                fix = f"Write {part}.OPTION=VALUE; the options are {', '.join(values[part])}."
+                raise ConfigError(f"{part} has several options, and none was named.", where=name, fix=fix)
         if option in _CHOICES and value != values[part].get(option) and "options" in values[part]:
             values[part]["options"] = {}  # those of what was there before
         head, _, rest = option.partition(".")
@@ -273,8 +305,8 @@ def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
             if isinstance(number, int | float) and not isinstance(number, bool) and _fits(config, part, one):
                 values[part] = one
                 continue
-            what = f"{str(value)[:100]!r} does not fit: {str(error)[:300]}."
-            raise ConfigError(what, where=name, fix="Give a value of that kind.") from None
+            hint = get_type_hints(type(getattr(config, part)), include_extras=True)[head]
+            raise unfit(value, error, hint, where=name) from None
     return msgspec.convert(values, type(config))
 
 

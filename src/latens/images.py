@@ -24,7 +24,7 @@ def shown(schema: Schema, values: ArrayLike, limits: tuple[float, float] | None 
     shape = image_shape(schema)
     if shape is None:
         raise UsageError(
-            f"rows of shape {schema.shape} are no images.", where="images", fix="Write them as .npz or .csv."
+            f"rows of shape {schema.shape} are not images.", where="images", fix="Write them as .npz or .csv."
         )
     images = np.asarray(values, np.float32)
     images = images.reshape(len(images), *shape)

@@ -1,4 +1,4 @@
-"""The numbers that are made together: of which models, by what, of how many rows. One row of `GROUPS` each."""
+"""Groups of metrics that are computed together, with the conditions under which each applies: the rows of `GROUPS`."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace

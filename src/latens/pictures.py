@@ -260,7 +260,7 @@ class PlotsCallback:
         self, folder: Path | Callable[[], Path], data: Dataset, every: int, seed: int, *, preparation: Preparation
     ) -> None:
         if every < 1:
-            raise UsageError(f"a picture every {every} steps.", where="plots_every", fix="Give 1 or more.")
+            raise UsageError(f"plots_every must be 1 or more, not {every}.", where="plots_every", fix="Give 1 or more.")
         self.folder = folder if callable(folder) else lambda: folder
         self.data, self.every, self.seed, self.preparation = data, every, seed, preparation
         self.written: list[Path] = []

@@ -148,7 +148,9 @@ def refit_prior(
     check_process()
     config = trained.config
     if kind not in KINDS:
-        raise ConfigError(f"{kind!r} is no prior to fit.", where="prior", fix=nearest(kind, KINDS))
+        raise ConfigError(
+            f"there is no prior {kind!r} that could be fitted after training.", where="prior", fix=nearest(kind, KINDS)
+        )
     if not isinstance(config, VAEConfig) or not isinstance(trained.model, LatentModel):
         what = "only the prior of a latent-variable model that a recipe builds can be fitted again."
         raise ConfigError(what, where="model", fix="In Python: latens.evaluation.aggregate fits to any model.")
@@ -188,7 +190,7 @@ def _configured(config: VAEConfig, kind: Kind, options: dict[str, Any]) -> VAECo
     """The configuration of the model with its new prior."""
     for name in options:
         if name not in kind.options:
-            known = nearest(name, kind.options) if kind.options else "Leave it out."
+            known = nearest(name, kind.options) if kind.options else f"Remove prior.{name}."
             raise ConfigError(f"{kind.what}: there is no option {name!r}.", where=f"prior.{name}", fix=known)
     if kind.fit is not None:
         return structs.replace(config, prior=PriorConfig(kind=kind.prior, options={**options, **dict(kind.fixed)}))

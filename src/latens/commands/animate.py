@@ -14,7 +14,9 @@ def animate(context: Context) -> int:
     out = output_path(args, (".gif", ".mp4"), args.run)
     over_training = args.kind in ("manifold", "latent")
     if args.between and args.kind != "morph":
-        raise UsageError("only a morph goes between rows or classes.", where="--between", fix="Leave it out.")
+        raise UsageError(
+            "--between is an option of `latens animate RUN morph` alone.", where="--between", fix="Remove it."
+        )
     if over_training and not Path(args.run).is_dir():
         fix = "Give the run folder of `latens fit ... --snapshots`."
         raise UsageError("what is shown over training needs a run.", where=args.run, fix=fix)
@@ -39,7 +41,7 @@ def animate(context: Context) -> int:
     if args.kind == "walk":
         made = animations.walk(opened.trained, data, seed=args.seed, theme=args.theme, **given)
     elif data is None:
-        raise UsageError("say which data.", where=args.run, fix="A model file holds no rows: add DATA.")
+        raise UsageError("DATA is missing.", where=args.run, fix="A model file holds no rows: add DATA.")
     elif args.kind == "morph":
         between = [word.strip() for word in (args.between or "").split(",") if word.strip()]
         made = animations.morph(opened.trained, data, between=between, path=args.path, theme=args.theme, **given)

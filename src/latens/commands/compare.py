@@ -24,7 +24,9 @@ def compare(context: Context) -> int:
     """Paired differences to the best run, each with its interval: best first."""
     args = context.args
     if len(set(args.runs)) < 2:
-        raise UsageError("one run has nothing to be compared with.", where="RUN", fix="Name two or more runs.")
+        raise UsageError(
+            "`latens compare` needs two runs or more, and one was given.", where="RUN", fix="Name two or more runs."
+        )
     if len(set(args.runs)) < len(args.runs):
         twice = next(name for name in args.runs if args.runs.count(name) > 1)
         raise UsageError(f"{twice!r} is named twice.", where="RUN", fix="Name every run once.")

@@ -84,7 +84,11 @@ def output_path(args: argparse.Namespace, endings: Sequence[str], *inputs: str |
     """
     listed = ", ".join(endings)
     if not args.out:
-        raise UsageError("say where the result goes.", where="--out", fix=f"Add --out FILE, with one of: {listed}.")
+        raise UsageError(
+            "--out is missing: it says where the result goes.",
+            where="--out",
+            fix=f"Add --out FILE, with one of: {listed}.",
+        )
     path = Path(args.out)
     if path.suffix.lower() not in endings:
         what = f"ends in {path.suffix!r}" if path.suffix else "has no ending"

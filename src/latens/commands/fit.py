@@ -162,7 +162,7 @@ def _new_experiment(context: Context, settings: dict[str, Any]) -> Experiment:
     config = config_of(context.args.recipe, settings, stored_config(context.args))
     if (context.args.log or context.args.watch) and not isinstance(config, VAEConfig):
         where, verb = (f"--log {context.args.log}", "log") if context.args.log else ("--watch", "watch")
-        raise ConfigError(f"a closed-form fit has no steps to {verb}.", where=where, fix="Leave it out.")
+        raise ConfigError(f"a closed-form fit has no steps to {verb}.", where=where, fix=f"Remove {where}.")
     return prepare(config, load_new(context.args.data, reading_options(vars(context.args))))
 
 

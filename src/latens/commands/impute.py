@@ -23,7 +23,11 @@ def impute(context: Context) -> int:
     args = context.args
     out = output_path(args, (".npz", ".csv", ".parquet"), args.data, args.run)
     if args.draws and out.suffix.lower() != ".npz":
-        raise UsageError("a table holds one value a cell.", where="--draws", fix="Use --out FILE.npz.")
+        raise UsageError(
+            "a table holds one value for each cell, so --draws needs an array file.",
+            where="--draws",
+            fix="Use --out FILE.npz.",
+        )
     opened = open_model(args.run)
     config = opened.trained.config
     if not isinstance(config, VAEConfig) or config.posterior.kind == "deterministic":

@@ -84,7 +84,7 @@ def read_for(opened: Opened, context: Context) -> tuple[Dataset, str, dict[str, 
     elif spec is None and trained.facts.get("data") in KNOWN:
         spec = trained.facts["data"]
     elif spec is None:
-        raise UsageError("say which data.", where=opened.name, fix="A model file holds no rows: add DATA.")
+        raise UsageError("DATA is missing.", where=opened.name, fix="A model file holds no rows: add DATA.")
     elif spec == source.get("spec"):
         known = reading_options(source)
     data, options = _load_alike(spec, trained.schema, known, given)

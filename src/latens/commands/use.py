@@ -61,7 +61,7 @@ def decode(context: Context) -> int:
     codes = _codes_of(trained, Path(args.latents), len(z), args.label) if trained.preparation.classes else None
     if args.label is not None and codes is None:
         trained.code_of(args.label)  # says why there is none; a predicted label is part of a latent
-        raise UsageError("the latents of this model say the label themselves.", where="--label", fix="Leave it out.")
+        raise UsageError("the latents of this model hold the label.", where="--label", fix="Remove --label.")
     if args.dry_run:
         return _would(context, f"decode {len(z)} latents", out)
     values = evaluation.decode(trained.model, z, cond=trained.condition(codes))

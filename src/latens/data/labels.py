@@ -20,7 +20,11 @@ def keep_labels(data: Dataset, count: int, seed: int) -> Dataset:
         raise DataError("there are no labels to keep.", where=data.name, fix="Name their column: --label NAME.")
     if count < len(classes):
         fix = f"Give {len(classes)} or more."
-        raise DataError(f"{count} labels for {len(classes)} classes.", where="data.labelled", fix=fix)
+        raise DataError(
+            f"data.labelled={count} is fewer than one label for each of {len(classes)} classes.",
+            where="data.labelled",
+            fix=fix,
+        )
     generator, kept = np.random.default_rng(seed), np.zeros(len(data), bool)
     for code, name in enumerate(classes):
         share = count // len(classes) + (code < count % len(classes))

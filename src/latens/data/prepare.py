@@ -51,9 +51,10 @@ class Preparation:
             raise ConfigError(f"threshold must be finite, not {self.threshold!r}.", where="preparation.threshold")
         if self.binarize not in BINARIZE:
             known = nearest(str(self.binarize), BINARIZE)
-            raise ConfigError(f"{self.binarize!r} is no binarisation.", where="preparation.binarize", fix=known)
+            raise ConfigError(f"there is no binarisation {self.binarize!r}.", where="preparation.binarize", fix=known)
         if not 0 <= self.classes <= MAX_CLASSES:
-            raise ConfigError(f"{self.classes} classes.", where="preparation.classes", fix=f"At most {MAX_CLASSES}.")
+            what = f"classes must be a number from 0 to {MAX_CLASSES}, not {self.classes}."
+            raise ConfigError(what, where="preparation.classes", fix="Use fewer classes.")
         chosen = [self.binarize != "none", self.dequantize, self.integer, self.log1p]
         if sum(chosen) > 1 or ((self.integer or self.log1p) and self.divide != 1.0):
             raise ConfigError(

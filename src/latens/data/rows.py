@@ -67,7 +67,9 @@ def row_names(values: Any, n: int, where: str) -> np.ndarray:
             raise DataError(f"row {text.index('')} has no id.", where=where, fix="Give every row an id of its own.")
         names = np.array([int(t) for t in text], np.int64) if all(map(_WHOLE.match, text)) else np.array(text)
     else:
-        raise DataError(f"row ids of type {array.dtype} are not used.", where=where, fix="Use whole numbers or text.")
+        raise DataError(
+            f"row ids must be whole numbers or text, not {array.dtype}.", where=where, fix="Use whole numbers or text."
+        )
     unique, count = np.unique(names, return_counts=True)
     if len(unique) != n:
         twice = unique[count > 1][0].item()
@@ -111,7 +113,9 @@ def encode_labels(values: Any, n: int, where: str, classes: tuple[str, ...] | No
     elif array.dtype.kind in "biu":
         missing = np.zeros(n, bool)
     else:
-        raise DataError(f"labels of type {array.dtype} are not used.", where=where, fix="Use whole numbers or text.")
+        raise DataError(
+            f"labels must be whole numbers or text, not {array.dtype}.", where=where, fix="Use whole numbers or text."
+        )
     found, codes = np.unique(array[~missing], return_inverse=True)
     words = tuple(str(v) for v in found.tolist())
     if len(words) > MAX_CLASSES or any(len(w) > MAX_NAME for w in words):
@@ -134,7 +138,9 @@ def _flat(values: Any, n: int, where: str, what: str) -> np.ndarray:
     if array.ndim == 2 and array.shape[1] == 1:
         array = array[:, 0]
     if array.shape != (n,):
-        raise DataError(f"{what} of shape {array.shape} for {n} rows.", where=where, fix="Give one value for each row.")
+        raise DataError(
+            f"{what} must have the shape ({n},), not {array.shape}.", where=where, fix="Give one value for each row."
+        )
     return array
 
 
@@ -154,7 +160,7 @@ def split_code(which: str | int) -> int:
         return SPLITS.index(str(which))
     if which in (TRAIN, VALIDATION, TEST):
         return int(which)
-    raise UsageError(f"{which!r} is no split.", fix=f"Valid: {', '.join(SPLITS)}.")
+    raise UsageError(f"there is no split {which!r}.", fix=f"Valid: {', '.join(SPLITS)}.")
 
 
 def unmasked(values: Any) -> Any:

@@ -82,7 +82,9 @@ def divergence_terms(
         case "alpha":
             total = _total(q, p, order)
             return total if order == 1.0 else jnp.expm1((order - 1.0) * total) / (order * (order - 1.0))
-    raise ConfigError(f"no divergence {kind!r}.", where="objective.divergence", fix="Use kl, reverse-kl or renyi.")
+    raise ConfigError(
+        f"there is no divergence {kind!r}.", where="objective.divergence", fix="Use kl, reverse-kl or renyi."
+    )
 
 
 def _total(q: AbstractDistribution, p: AbstractDistribution, order: float) -> Nats:

@@ -146,7 +146,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
     def _configure(self, seed: int) -> VAEConfig:
         config = get_recipe(self.recipe).config
         if not isinstance(config, VAEConfig):
-            raise ConfigError(f"{self.recipe} is a classifier.", where="recipe", fix="Use GenerativeClassifier.")
+            raise ConfigError(
+                f"the recipe {self.recipe!r} is a classifier, not an autoencoder.",
+                where="recipe",
+                fix="Use GenerativeClassifier.",
+            )
         chosen = {
             "posterior.latent_dim": self.latent_dim,
             "network.hidden": self.hidden,
@@ -247,7 +251,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         _, metadata = unpack(raw, where=where)
         facts = metadata.get("facts")
         if isinstance(facts, dict) and "densities" in facts:
-            raise ModelFileError("the file holds a GenerativeClassifier.", where=where, fix="Load it as that.")
+            raise ModelFileError(
+                "the file holds a GenerativeClassifier.", where=where, fix="Use GenerativeClassifier.load(path)."
+            )
         if self.encoder is None and self.decoder is None:
             if isinstance(facts, dict) and "config" in facts:
                 raise ModelFileError(

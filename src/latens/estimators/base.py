@@ -143,7 +143,8 @@ class LatensEstimator(BaseEstimator):
         facts = trained.facts.get("estimator", {})
         facts = facts if isinstance(facts, dict) else {}
         if facts.get("name", type(self).__name__) != type(self).__name__:
-            raise ModelFileError(f"the file holds a {str(facts['name'])[:50]}.", where=where, fix="Load it as that.")
+            name = str(facts["name"])[:50]
+            raise ModelFileError(f"the file holds a {name}.", where=where, fix=f"Use {name}.load(path).")
         params = facts.get("params")
         params = params if isinstance(params, dict) else {} if config is None else {"recipe": config.recipe}
         known = self._plain_params()
@@ -186,7 +187,8 @@ def seed_of(random_state: Any) -> int:
     """A whole number for `random_state`: itself, or drawn from the generator (None: numpy's global one)."""
     if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
         if not 0 <= random_state < 2**32:
-            raise UsageError(f"random_state lies in 0..2**32 - 1, not {random_state}.", where="random_state")
+            what = f"random_state must lie between 0 and 2**32 - 1, and is {random_state}."
+            raise UsageError(what, where="random_state")
         return int(random_state)
     return int(check_random_state(random_state).randint(2**31 - 1))
 

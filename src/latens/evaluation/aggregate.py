@@ -123,7 +123,7 @@ def mixture_of(draws: np.ndarray, components: int, *, full: bool, seed: int = 0)
     draws = np.asarray(draws, np.float64)
     if not 1 <= components <= len(draws):
         raise ConfigError(
-            f"a mixture of {components} components on {len(draws)} draws.",
+            f"components must be a number from 1 to the {len(draws)} samples, not {components}.",
             where="prior.components",
             fix=f"Use 1 to {len(draws)}.",
         )

@@ -30,7 +30,9 @@ def checked(codes: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndar
         message = f"factors of type {factors.dtype}."
         raise UsageError(message, where="factors", fix="Give whole numbers: bin continuous factors first.")
     if not np.isfinite(codes).all():
-        raise UsageError("codes that are not finite have no score.", where="codes", fix="Leave such rows out.")
+        raise UsageError(
+            "codes must be finite numbers, and some are NaN or infinite.", where="codes", fix="Leave such rows out."
+        )
     columns = [np.unique(column, return_inverse=True)[1] for column in factors.T]
     columns = [column for column in columns if column.max() > 0]
     if not columns:

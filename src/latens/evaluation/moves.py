@@ -181,4 +181,4 @@ def check_numbers(**numbers: int) -> None:
     """**Raises:** ConfigError for a number below 1."""
     for name, value in numbers.items():
         if value < 1:
-            raise ConfigError(f"{name} is {value}.", where=name, fix="Use 1 or more.")
+            raise ConfigError(f"{name} must be 1 or more, not {value}.", where=name, fix="Use 1 or more.")

@@ -87,7 +87,11 @@ def rate_distortion_curve(
     **Raises:** ConfigError for a posterior that is not a Normal or another location-scale family of its own row.
     """
     if not len(betas) or min(betas) <= 0.0:
-        raise UsageError(f"betas {list(betas)}.", where="betas", fix="Give one or more numbers above 0.")
+        raise UsageError(
+            f"betas must be one or more numbers above 0, not {list(betas)}.",
+            where="betas",
+            fix="Give one or more numbers above 0.",
+        )
     found = []
     options = {"steps": steps, "learning_rate": learning_rate, "draws_per_step": draws_per_step}
     for beta in betas:

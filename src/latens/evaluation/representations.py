@@ -101,7 +101,11 @@ def cluster_agreement(
     z, y = as_rows(codes, "codes"), np.asarray(label)
     count = clusters or len(np.unique(known))
     if not 1 <= count <= len(z):
-        raise UsageError(f"{count} clusters of {len(z)} codes.", where="clusters", fix=f"Use 1 to {len(z)}.")
+        raise UsageError(
+            f"clusters must be a number from 1 to the {len(z)} codes, not {count}.",
+            where="clusters",
+            fix=f"Use 1 to {len(z)}.",
+        )
     options: Any = {"n_init": restarts, "random_state": seed}
     cluster = KMeans(count, **options).fit_predict(z)[y >= 0]
     words = f"k-means, {count} clusters, best of {restarts} starts"

@@ -36,7 +36,7 @@ def check_ending(path: str | Path) -> Path:
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
         fix = f"Use one of: {', '.join(ENDINGS)}."
-        raise UsageError(f"{path.name!r} is no moving picture.", where="--out", fix=fix)
+        raise UsageError(f"an animation is a .gif or .mp4 file, not {path.name!r}.", where="--out", fix=fix)
     if path.suffix.lower() == ".mp4" and shutil.which("ffmpeg") is None:
         fix = "Install ffmpeg, or let the name end in .gif."
         raise ResourceError("an MP4 is made by ffmpeg, which is not installed.", where=str(path), fix=fix)

@@ -17,7 +17,11 @@ def bands_table(data: ArrayLike, draws: ArrayLike) -> dict[str, np.ndarray]:
     bands (`q05`, `q25`, `q75`, `q95`)."""
     x, drawn = numbers(data, "data", ndim=2, finite=False), numbers(draws, "draws", ndim=3)
     if drawn.shape[1:] != x.shape:
-        raise DataError(f"draws {drawn.shape} of rows {x.shape}.", where="draws", fix="Give (K, n, T) for (n, T).")
+        raise DataError(
+            f"samples of shape {drawn.shape} do not fit rows of shape {x.shape}.",
+            where="draws",
+            fix="Give (K, n, T) for (n, T).",
+        )
     outer, inner = (1.0 - OUTER) / 2, (1.0 - INNER) / 2
     low, near, high_near, high = np.quantile(drawn.astype(float), [outer, inner, 1 - inner, 1 - outer], axis=0)
     row, place = (index.ravel() for index in np.indices(x.shape))
@@ -44,7 +48,7 @@ def bands(
     table = bands_table(data, draws)
     count, length = np.asarray(data).shape
     if count > 12:
-        raise DataError(f"{count} rows.", where="data", fix="Choose up to 12 of them.")
+        raise DataError(f"bands are drawn for 1 to 12 rows, not {count}.", where="data", fix="Choose up to 12 of them.")
     colours, across = theme_named(theme), min(3, count)
     down = -(-count // across)
     grid = new_axes(down, across, size=(0.6 + 3.4 * across, 0.7 + 1.9 * down), theme=theme)

@@ -15,7 +15,7 @@ def extreme_rows(score: ArrayLike, count: int) -> tuple[np.ndarray, np.ndarray]:
     """The places of the `count` highest scores, best first, and of the lowest, worst first; equal ones in order."""
     values = numbers(score, "score", ndim=1).astype(float)
     if count < 1:
-        raise DataError(f"{count} rows.", where="count", fix="Ask for 1 or more.")
+        raise DataError(f"count must be 1 or more, not {count}.", where="count", fix="Ask for 1 or more.")
     count = min(count, max(1, len(values) // 2))
     return np.argsort(-values, kind="stable")[:count], np.argsort(values, kind="stable")[:count]
 

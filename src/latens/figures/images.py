@@ -103,7 +103,7 @@ def image_grid(
     if columns is None:
         columns = len(array) if len(array) <= 10 else max(10, int(np.ceil(np.sqrt(len(array)))))
     if columns < 1:
-        raise DataError(f"{columns} columns.", where="columns", fix="Ask for 1 or more.")
+        raise DataError(f"columns must be 1 or more, not {columns}.", where="columns", fix="Ask for 1 or more.")
     whole = mosaic([array[i : i + columns] for i in range(0, len(array), columns)])
     return show_mosaic(whole, title, theme, ax, array.shape[2])
 
@@ -155,7 +155,7 @@ def reconstructions(
     """
     named = _row_names(original, reconstruction, samples)
     if columns < 1:
-        raise DataError(f"{columns} columns.", where="columns", fix="Ask for 1 or more.")
+        raise DataError(f"columns must be 1 or more, not {columns}.", where="columns", fix="Ask for 1 or more.")
     rows, names = [], []
     for start in range(0, len(named["data"]), columns):
         for kind in ("data", "reconstruction"):

@@ -17,7 +17,7 @@ def _ends(start: ArrayLike, end: ArrayLike, num: int) -> tuple[np.ndarray, np.nd
     if a.shape != b.shape:
         raise DataError(f"from {len(a)} units to {len(b)}.", where="end", fix="Give two points of one latent space.")
     if num < 2:
-        raise DataError(f"a path of {num} points.", where="num", fix="Ask for 2 or more.")
+        raise DataError(f"num must be 2 or more, not {num}.", where="num", fix="Ask for 2 or more.")
     return a, b
 
 
@@ -73,7 +73,7 @@ def path_between(points: ArrayLike, num: int, kind: PathKind, *, closed: bool = 
     """
     stops = numbers(points, "points", ndim=2).astype(float)
     if len(stops) < 2:
-        raise DataError("there is one point.", where="points", fix="Give two or more.")
+        raise DataError("a path needs two points or more, and one was given.", where="points", fix="Give two or more.")
     path = linear_path if kind == "linear" else spherical_path
     pairs = [*pairwise(stops), *([(stops[-1], stops[0])] if closed else [])]
     legs = [path(a, b, num + 1)[:-1] for a, b in pairs]

@@ -38,7 +38,11 @@ def two_views(
     grid = np.asarray(latents, float)
     gaps = np.diff(grid[0, :, 0]) if grid.ndim == 3 else np.zeros(0)
     if len(gaps) < 1 or not np.allclose(gaps, gaps[0], rtol=1e-4, atol=0):
-        raise DataError("an uneven grid has no axes to share.", where="latents", fix="Make it with linear_grid.")
+        raise DataError(
+            "the grid is not evenly spaced, so it has no axes to share with a scatter.",
+            where="latents",
+            fix="Make it with linear_grid.",
+        )
     ratio = as_images(images, "images", lead=2).shape
     axes = new_axes(1, 2, size=(11.0, 5.0 * ratio[2] / ratio[3] + 0.2), theme=theme)[0]
     manifold(images, grid, title=titles[1], theme=theme, ax=axes[1])

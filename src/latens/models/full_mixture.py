@@ -27,7 +27,11 @@ class FullMixturePrior(AbstractModelPrior):
     def create(cls, latent: tuple[int, ...], x: Any, *, components: int = 10, key: Key) -> "FullMixturePrior":
         """Means drawn from N(0, 1), unit covariances, equal weights."""
         if not 1 <= components <= 10_000:
-            raise ConfigError(f"a mixture of {components} components.", where="prior.components", fix="Use 1 to 10000.")
+            raise ConfigError(
+                f"components must be a number from 1 to 10000, not {components}.",
+                where="prior.components",
+                fix="Use 1 to 10000.",
+            )
         loc = jax.random.normal(key, (components, *latent))
         return cls(jnp.zeros(components), loc, jnp.zeros((components, *latent, *latent)), components)
 

@@ -67,7 +67,7 @@ def _nodes(likelihood: AbstractFactorised) -> Float[Array, "n *x"]:
         return likelihood.shift + likelihood.scale * _nodes(likelihood.base)
     if not isinstance(likelihood, DiagonalNormal):
         raise ConfigError(
-            f"cells that hide themselves need a normal likelihood, not {type(likelihood).__name__}.",
+            f"self-masking features (not-MIWAE) need a normal likelihood, not {type(likelihood).__name__}.",
             where="likelihood.missing",
             fix="Use --set likelihood.family=normal.",
         )

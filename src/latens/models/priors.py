@@ -55,7 +55,11 @@ class MixturePrior(AbstractModelPrior):
     def create(cls, latent: tuple[int, ...], x: tuple[int, ...], *, components: int = 10, key: Key) -> "MixturePrior":
         """Means drawn from N(0, 1), scales 1, equal weights."""
         if not 1 <= components <= 10_000:
-            raise ConfigError(f"a mixture of {components} components.", where="prior.components", fix="Use 1 to 10000.")
+            raise ConfigError(
+                f"components must be a number from 1 to 10000, not {components}.",
+                where="prior.components",
+                fix="Use 1 to 10000.",
+            )
         loc = jax.random.normal(key, (components, *latent))
         return cls(jnp.zeros(components), loc, jnp.zeros((components, *latent)), components)
 
@@ -80,7 +84,11 @@ class VampPrior(AbstractModelPrior):
     ) -> "VampPrior":
         """Empty pseudo-inputs; training starts them at rows of the data."""
         if not 1 <= components <= 10_000:
-            raise ConfigError(f"{components} pseudo-inputs.", where="prior.components", fix="Use 1 to 10000.")
+            raise ConfigError(
+                f"components (pseudo-inputs) must be a number from 1 to 10000, not {components}.",
+                where="prior.components",
+                fix="Use 1 to 10000.",
+            )
         return cls(jnp.zeros((components, *x)), components, learned)
 
     def started(self, data: Dataset, preparation: Preparation) -> "VampPrior":

@@ -171,7 +171,11 @@ class ScalarQuantiser(AbstractQuantiser):
 
     def __check_init__(self) -> None:
         if not self.grid or min(self.grid) < 3:
-            raise ConfigError(f"levels of {self.grid}.", where="posterior.grid", fix="Use 3 or more, such as 8,5,5.")
+            raise ConfigError(
+                f"every entry of the grid must be 3 or more, not {self.grid}.",
+                where="posterior.grid",
+                fix="Use 3 or more, such as 8,5,5.",
+            )
 
     @property
     def code_dim(self) -> int:

@@ -214,6 +214,8 @@ def _image(shape: Sequence[int], kernel_size: int) -> tuple[int, int, int]:
             fix="Use --set network=dense.",
         )
     if kernel_size not in (3, 4):
-        raise ConfigError(f"a kernel of {kernel_size} is not offered.", where="network.kernel_size", fix="Use 3 or 4.")
+        raise ConfigError(
+            f"kernel_size must be 3 or 4, not {kernel_size}.", where="network.kernel_size", fix="Use 3 or 4."
+        )
     height, width, *channels = (int(n) for n in shape)
     return height, width, channels[0] if channels else 1

@@ -60,7 +60,7 @@ def check_options(
     """Refuse names that are in no table and probabilities outside [0, 1). **Raises:** ConfigError."""
     for name, table in ((activation, ACTIVATIONS), (output_activation, ACTIVATIONS), (initializer, INITIALIZERS)):
         if name not in table:
-            raise ConfigError(f"{name!r} is not known.", where="network", fix=nearest(name, table))
+            raise ConfigError(f"there is no {name!r}.", where="network", fix=nearest(name, table))
     for p in (drop_probability, weight_drop_probability):
         if not 0.0 <= p < 1.0:
             raise ConfigError(f"a drop probability lies in [0, 1), not {p}", where="network")

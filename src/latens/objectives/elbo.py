@@ -51,14 +51,16 @@ class ELBO(AbstractObjective):
     def __check_init__(self) -> None:
         require_kl(self.kl)
         kinds = get_args(Divergence)
-        require(self.divergence in kinds, f"no divergence {self.divergence!r}.", "divergence", f"One of {kinds}.")
+        require(
+            self.divergence in kinds, f"there is no divergence {self.divergence!r}.", "divergence", f"One of {kinds}."
+        )
         require(self.order > 0.0, f"the order must be above 0, not {self.order}.", "order")
         for name, least in (("num_samples", 1), ("free_bits_group", 1), ("free_bits", 0.0), ("l2", 0.0)):
             value = getattr(self, name)
             require(value >= least, f"{name} must be {least} or more, not {value}.", name)
         require(
             self.capacity is None or self.free_bits == 0.0,
-            "a capacity and free bits are two answers to one question.",
+            "`capacity` and `free_bits` cannot be combined.",
             "capacity",
             "Use one of them.",
         )

@@ -87,14 +87,21 @@ class BetaTC(AbstractObjective):
 
     def __check_init__(self) -> None:
         forms = ("weighted", "stratified")
-        require(self.estimator in forms, f"no estimator {self.estimator!r}.", "estimator", f"Use {' or '.join(forms)}.")
+        require(
+            self.estimator in forms,
+            f"there is no estimator {self.estimator!r}.",
+            "estimator",
+            f"Use {' or '.join(forms)}.",
+        )
         require(
             (self.estimator == "stratified") == (self.num_rows is not None),
             "the stratified estimator, and no other, has the number of training rows.",
             "num_rows",
             "Give num_rows, 1 or more, or use the weighted estimator.",
         )
-        require(self.num_rows is None or self.num_rows >= 1, f"{self.num_rows} training rows.", "num_rows")
+        require(
+            self.num_rows is None or self.num_rows >= 1, f"num_rows must be 1 or more, not {self.num_rows}.", "num_rows"
+        )
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
@@ -143,10 +150,10 @@ class DIP(AbstractObjective):
     kl: KL = eqx.field(static=True, default="auto")
 
     def __check_init__(self) -> None:
-        require(self.variant in (1, 2), f"no variant {self.variant}.", "variant", "Use 1 or 2.")
+        require(self.variant in (1, 2), f"there is no variant {self.variant}.", "variant", "Use 1 or 2.")
         require_kl(self.kl)
         for name in ("off_diagonal", "diagonal"):
-            require(getattr(self, name) >= 0.0, f"a weight below 0: {getattr(self, name)}.", name)
+            require(getattr(self, name) >= 0.0, f"{name} must be 0 or more, not {getattr(self, name)}.", name)
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]

@@ -121,8 +121,16 @@ class InfoVAE(AbstractObjective):
     def __check_init__(self) -> None:
         _check_kernel(self.kernel, self.bandwidth, self.estimator)
         require_kl(self.kl)
-        require(self.alpha <= 1.0, f"alpha above 1 would pay for divergence: {self.alpha}.", "alpha")
-        require(self.alpha + self.weight >= 1.0, "alpha + weight below 1 would pay for discrepancy.", "weight")
+        require(
+            self.alpha <= 1.0,
+            f"alpha must be at most 1, so that the weight 1 - alpha of the KL is not negative; it is {self.alpha}.",
+            "alpha",
+        )
+        require(
+            self.alpha + self.weight >= 1.0,
+            f"alpha + weight, the weight of the MMD plus 1, must be at least 1; it is {self.alpha + self.weight}.",
+            "weight",
+        )
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]

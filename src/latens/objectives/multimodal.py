@@ -136,7 +136,7 @@ def _each_counts(weights: Weights, model: AbstractLatentModel, batch: Batch) -> 
 def _check(num_samples: int, weights: Any) -> None:
     require(num_samples >= 1, f"num_samples must be 1 or more, not {num_samples}.", "num_samples")
     fits = weights in ("equal", "cells") or (isinstance(weights, tuple) and all(w >= 0 for w in weights))
-    require(fits, f"no weights {weights!r}.", "weights", "Use equal or cells.")
+    require(fits, f"there are no weights {weights!r}.", "weights", "Use equal or cells.")
 
 
 def _at(beta: float | Callable[[Array], Array], step: Int[Array, ""]) -> Any:
@@ -171,7 +171,7 @@ class StratifiedELBO(AbstractObjective):
 
     def __check_init__(self) -> None:
         _check(self.num_samples, self.weights)
-        require(self.bound in ("elbo", "components", "iwae"), f"no bound {self.bound!r}.", "bound")
+        require(self.bound in ("elbo", "components", "iwae"), f"there is no bound {self.bound!r}.", "bound")
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
@@ -215,7 +215,12 @@ class SubsetELBO(AbstractObjective):
 
     def __check_init__(self) -> None:
         _check(self.num_samples, self.weights)
-        require(self.random_subsets >= 0, f"{self.random_subsets} random subsets.", "random_subsets", "Use 0 or more.")
+        require(
+            self.random_subsets >= 0,
+            f"random_subsets must be 0 or more, not {self.random_subsets}.",
+            "random_subsets",
+            "Use 0 or more.",
+        )
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
@@ -274,7 +279,7 @@ class AlignedELBO(AbstractObjective):
 
     def __check_init__(self) -> None:
         _check(self.num_samples, self.weights)
-        require(self.form in ("joint", "total-correlation"), f"no form {self.form!r}.", "form")
+        require(self.form in ("joint", "total-correlation"), f"there is no form {self.form!r}.", "form")
         most = 1.0 if self.form == "total-correlation" else float("inf")
         require(0.0 <= self.alpha <= most, f"alpha must lie between 0 and {most}, not {self.alpha}.", "alpha")
 

@@ -138,7 +138,7 @@ def by_formula(kl: KL, q: AbstractDistribution, p: AbstractDistribution) -> bool
 
 def require_kl(kl: str) -> None:
     """**Raises:** ConfigError unless `kl` says how the divergence is found."""
-    require(kl in get_args(KL), f"no kl {kl!r}.", "kl", f"Use {', '.join(get_args(KL))}.")
+    require(kl in get_args(KL), f"there is no way {kl!r} to compute the KL.", "kl", f"Use {', '.join(get_args(KL))}.")
 
 
 def require_weight(weight: float) -> None:

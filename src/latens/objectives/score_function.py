@@ -51,7 +51,9 @@ class ScoreFunction(AbstractObjective):
 
     def __check_init__(self) -> None:
         forms = ("none", "leave-one-out", "learned")
-        require(self.baseline in forms, f"no baseline {self.baseline!r}.", "baseline", f"Use {', '.join(forms)}.")
+        require(
+            self.baseline in forms, f"there is no baseline {self.baseline!r}.", "baseline", f"Use {', '.join(forms)}."
+        )
         require_kl(self.kl)
         least = 2 if self.baseline == "leave-one-out" else 1
         require(
@@ -136,7 +138,7 @@ class VIMCO(AbstractObjective):
     def __check_init__(self) -> None:
         require(self.num_samples >= 2, f"VIMCO needs 2 samples or more, not {self.num_samples}.", "num_samples")
         forms = ("geometric", "arithmetic")
-        require(self.signal in forms, f"no signal {self.signal!r}.", "signal", f"Use {' or '.join(forms)}.")
+        require(self.signal in forms, f"there is no signal {self.signal!r}.", "signal", f"Use {' or '.join(forms)}.")
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]

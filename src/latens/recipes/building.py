@@ -34,7 +34,8 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
     """The model that a resolved configuration describes, with its first weights."""
     network, posterior = config.network, config.posterior
     if network.hidden is None or posterior.latent_dim is None or config.likelihood.family == "auto":
-        raise ConfigError("the configuration is not resolved.", where=config.recipe, fix="Name a recipe.")
+        what = "the configuration leaves the likelihood, the hidden widths or the latent size open."
+        raise ConfigError(what, where=config.recipe, fix="Build it from data, with latens.prepare.")
     if config.prior.kind == "auto":  # a file of before priors were written down
         config = replace(config, prior=replace(config.prior, kind=posterior_of(posterior).prior))
     reads, extra = conditions(schema, config)
@@ -81,7 +82,7 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
         missingness(schema, config)  # refused with levels
         return _hierarchy(schema, config, encoder, decoder, key=prior_key)
     if row.hierarchy is not None:
-        what = f"a {posterior.kind} of one level."
+        what = f"a {posterior.kind} posterior needs two latent levels or more, and posterior.levels is empty."
         raise ConfigError(what, where="posterior.levels", fix="Add --set posterior.levels=16.")
     of = head if isinstance(head, CodeHead) else latent
     prior = class_prior(config, latent, extra) or prior_part(schema, config, of, key=prior_key)
@@ -96,7 +97,7 @@ def _hierarchy(
     if not posterior_of(posterior).stacks:
         kinds = ", ".join(name for name, row in POSTERIORS.items() if row.stacks)
         raise ConfigError(
-            f"there are no several levels of {posterior.kind} latents.",
+            f"{posterior.kind} latents have one level only.",
             where="posterior.levels",
             fix=f"Leave out the levels, or use one of {kinds}.",
         )

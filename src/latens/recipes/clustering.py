@@ -38,8 +38,11 @@ def with_clusters(
 
     rows = data.order(seed, 0)[:MOST_ROWS]
     if len(rows) < components:
-        raise DataError(f"{len(rows)} training rows for {components} clusters.", where=data.name,
-                        fix="Use --set prior.components=2, or give more rows.")  # fmt: skip
+        raise DataError(
+            f"prior.components ({components}) exceeds the number of training rows ({len(rows)}).",
+            where=data.name,
+            fix="Use --set prior.components=2, or give more rows.",
+        )
     codes = encode(model, data.rows(rows), preparation=preparation, key=jax.random.key(seed))["mean"]
     flat = codes.reshape(len(codes), -1).astype(np.float64)
     spread = max(float(flat.var(axis=0).mean()), 1e-12)

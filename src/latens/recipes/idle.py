@@ -83,4 +83,4 @@ def refuse_idle(config: Config, defaults: Config) -> None:
             return getattr(getattr(c, part), option)
 
         if value(config) != value(defaults) and (why := beside(config)):
-            raise ConfigError(f"this option has no effect {why}.", where=name, fix="Leave it out.")
+            raise ConfigError(f"this option has no effect {why}.", where=name, fix=f"Remove --set {name}=...")

@@ -65,7 +65,11 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> SemiSupervised | St
 def _on_codes(config: VAEConfig, classes: int, class_logits: Any, *, key: Key) -> SemiSupervised:
     """M2 with the codes of another model as its rows, which it takes for Normal."""
     if config.posterior.kind != "normal" or config.posterior.levels:
-        raise ConfigError("M2 on codes takes Normal codes of one level.", where="posterior.kind", fix="Use normal.")
+        raise ConfigError(
+            "label.kind=predict-codes needs a Normal posterior with one latent level.",
+            where="posterior.kind",
+            fix="Use normal.",
+        )
     size, options = config.posterior.latent_dim or 1, building.network_options(config.network)
     hidden, latent = config.label.hidden, (config.label.latent_dim,)
     heads = CategoricalHead((), classes), NormalHead(latent, "softplus"), NormalHead((size,), "softplus", 1e-3)
@@ -85,7 +89,7 @@ def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
     """
     objective = vae.make_objective(config, size, math.prod(schema.shape))
     if config.objective.name != "semi-supervised":
-        raise ConfigError(f"{config.objective.name} knows no labels to predict.", where="objective.name",
+        raise ConfigError(f"the objective {config.objective.name} cannot predict labels.", where="objective.name",
                           fix="Use --set objective=semi-supervised, or a recipe that predicts none.")  # fmt: skip
     begin = vae.starting(schema, replace(config, label=LabelConfig()))
     if config.label.kind == "predict":

@@ -121,7 +121,9 @@ def preparation(schema: Schema, config: VAEConfig) -> Preparation:
             fix="Use --set likelihood.family=normal, or scale the data to [0, 1].",
         )
     if data.binarize != "none" and likelihood.sees != "yes-no":
-        raise ConfigError(f"binarised data under a {family} likelihood.", where="data.binarize", fix="Use bernoulli.")
+        raise ConfigError(
+            f"binarised data need a bernoulli likelihood, not {family}.", where="data.binarize", fix="Use bernoulli."
+        )
     match likelihood.sees:
         case "index":
             return Preparation(integer=True)
@@ -140,7 +142,7 @@ def preparation(schema: Schema, config: VAEConfig) -> Preparation:
 def likelihood_head(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
     """The decoder's head; real columns are modelled standardised and given in their own units.
 
-    Of counts both are of log(1 + x), where that is what the model sees.
+    For count data standardisation and likelihood are both applied to log(1 + x), where that is what the model sees.
     """
     likelihood = lookup(LIKELIHOODS, config.family, "likelihood.family")
     head = likelihood.make(schema, config)
@@ -154,7 +156,7 @@ def missingness(schema: Schema, config: VAEConfig) -> SelfMasking | None:
         return None
     if config.likelihood.family != "normal" or config.posterior.levels or config.label.kind != "none":
         raise ConfigError(
-            "cells that hide themselves take a normal likelihood, one level of latents, and no labels.",
+            "self-masking (not-MIWAE) supports only a normal likelihood, one latent level and no labels.",
             where="likelihood.missing",
             fix="Use --recipe not-miwae, or --set likelihood.missing=at-random.",
         )

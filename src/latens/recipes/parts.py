@@ -11,7 +11,7 @@ import msgspec
 import msgspec.structs
 
 from latens import objectives
-from latens.config import Part
+from latens.config import Part, unfit
 from latens.errors import ConfigError, nearest
 from latens.objectives import AbstractObjective
 
@@ -58,7 +58,7 @@ Value = TypeVar("Value")
 def lookup(table: Mapping[str, Value], name: str, where: str) -> Value:
     """What a table has under a name. **Raises:** ConfigError naming the nearest one."""
     if name not in table:
-        raise ConfigError(f"{name!r} is not known.", where=where, fix=nearest(name, table))
+        raise ConfigError(f"there is no {where.partition('.')[0]} {name!r}.", where=where, fix=nearest(name, table))
     return table[name]
 
 
@@ -106,12 +106,11 @@ def checked(kind: type, options: Mapping[str, Any], where: str) -> dict[str, Any
     for name, value in options.items():
         if name not in fields:
             raise ConfigError(f"{kind.__name__} has no option {name!r}.", where=f"{where}.{name}",
-                              fix=nearest(name, fields) if fields else "Leave it out.")  # fmt: skip
+                              fix=nearest(name, fields) if fields else f"Remove {where}.{name}.")  # fmt: skip
         try:
             values[name] = msgspec.convert(value, fields[name])
         except msgspec.ValidationError as error:
-            what = f"{str(value)[:100]!r} does not fit: {str(error)[:200]}."
-            raise ConfigError(what, where=f"{where}.{name}", fix="Give a value of that kind.") from None
+            raise unfit(value, error, fields[name], where=f"{where}.{name}") from None
     return values
 
 
@@ -143,13 +142,13 @@ def read_options(kind: type[PartType], options: Mapping[str, Any], where: str) -
     known = option_defaults(kind)
     for name, value in options.items():
         if name not in known:
-            raise ConfigError(f"there is no option {name!r} here.", where=f"{where}.{name}",
-                              fix=nearest(name, known) if known else "Leave it out.")  # fmt: skip
+            raise ConfigError(f"{where} has no option {name!r}.", where=f"{where}.{name}",
+                              fix=nearest(name, known) if known else f"Remove {where}.{name}.")  # fmt: skip
         try:
             msgspec.convert({name: value}, kind)
         except msgspec.ValidationError as error:
-            what = f"{str(value)[:100]!r} does not fit: {str(error)[:200]}."
-            raise ConfigError(what, where=f"{where}.{name}", fix="Give a value of that kind.") from None
+            hint = typing.get_type_hints(kind, include_extras=True)[name]
+            raise unfit(value, error, hint, where=f"{where}.{name}") from None
     return msgspec.convert(dict(options), kind)
 
 

@@ -34,7 +34,7 @@ Temperature: TypeAlias = Annotated[float, Meta(gt=0.0, le=100.0)]
 
 
 class NoOptions(Part, frozen=True):
-    """None."""
+    """A part without options."""
 
 
 @dataclass(frozen=True)

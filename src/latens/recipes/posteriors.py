@@ -95,8 +95,8 @@ def _flow(kind: Literal["iaf", "planar"]) -> Callable[..., AbstractHead]:
 
 def _low_rank(shape: tuple[int, ...], config: PosteriorConfig, options: RankOptions, key: Key) -> AbstractHead:
     if options.rank >= shape[0]:
-        what = f"{options.rank} common directions of {shape[0]} latent units."
-        raise ConfigError(what, where="posterior.rank", fix="Use fewer, or posterior=full-normal.")
+        what = f"the rank ({options.rank}) must be smaller than the number of latent dimensions ({shape[0]})."
+        raise ConfigError(what, where="posterior.rank", fix="Lower posterior.rank, or use --set posterior=full-normal.")
     return LowRankNormalHead(normal=_normal(shape, config), rank=options.rank)  # pyright: ignore[reportCallIssue]
 
 
@@ -115,7 +115,8 @@ def _shares(shape: tuple[int, ...], config: PosteriorConfig, options: Any, key: 
 
 def _at_least_two(size: int, what: str) -> None:
     if size < 2:
-        raise ConfigError(f"{what} of {size} number.", where="posterior.latent_dim", fix="Use 2 or more.")
+        message = f"a posterior of {what} needs posterior.latent_dim of 2 or more, not {size}."
+        raise ConfigError(message, where="posterior.latent_dim", fix="Add --set posterior.latent_dim=2.")
 
 
 def _joint(shape: dict[str, tuple[int, ...]], config: PosteriorConfig, options: JointOptions, key: Key) -> AbstractHead:

@@ -140,7 +140,7 @@ def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
     made = optimizer_of(optimizer, objective, budget.total_steps(size.steps_per_epoch))
     if training.pretrain_epochs is not None:
         what = "this recipe has one stage, and nothing to train before it."
-        raise ConfigError(what, where="training.pretrain_epochs", fix="Leave it out.")
+        raise ConfigError(what, where="training.pretrain_epochs", fix="Remove --set training.pretrain_epochs=...")
     return (Stage(objective, made, budget, starting(schema, config)),)
 
 
@@ -195,8 +195,11 @@ def make_objective(config: VAEConfig, size: Size, cells: int) -> AbstractObjecti
     objective = make(kind, options, "objective", **given)
     if chosen.beta_warmup_epochs:
         if "beta" not in fields_of(kind):
-            raise ConfigError(f"{chosen.name} has no beta to warm up.", where="objective.beta_warmup_epochs",
-                              fix="Leave it out.")  # fmt: skip
+            what, option = (
+                f"the objective {chosen.name} has no beta that could be warmed up.",
+                "objective.beta_warmup_epochs",
+            )
+            raise ConfigError(what, where=option, fix=f"Remove --set {option}=...")
         steps = max(1, round(chosen.beta_warmup_epochs * size.steps_per_epoch))
         objective = replace_field(objective, beta=optax.linear_schedule(0.0, options.get("beta", 1.0), steps))
     return objective

@@ -186,7 +186,7 @@ def evidence(told: Told) -> Html:
 
 def _warnings(told: Told) -> Html:
     if not told.warnings:
-        return tag("p", "Nothing that was looked at gave reason for one.")
+        return tag("p", "No warnings.")
     return joined(
         tag(
             "div",
