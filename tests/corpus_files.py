@@ -189,9 +189,7 @@ CASES: dict[str, Case] = {
     "model scale of 0": model(put("schema", "columns", 0, "scale", 0.0), "schema.columns[0].scale"),
     "model of another preparation": model(put("preparation", "divide", 1e-300), "preparation"),
     "model preparation of code": model(put("preparation", {"__class__": "x"}), "preparation"),
-    "model activation of code": model(
-        put("config", "network", "activation", "__import__"), "there is no '__import__'"
-    ),
+    "model activation of code": model(put("config", "network", "activation", "__import__"), "there is no '__import__'"),
     "model built by hand": Case(text(put("config", None), "m.safetensors"), SAMPLE, 5, "model-file", ("into=model",)),
     # --- run folders ---
     "run.json empty": refused(run("run.json"), "run.json", "not valid JSON"),

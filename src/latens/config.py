@@ -234,7 +234,7 @@ def from_json(value: Any) -> Config:
 def unfit(value: Any, error: msgspec.ValidationError, hint: Any, *, where: str) -> ConfigError:
     """The refusal of an option's value, which says what was given and what is allowed (`hint`, its type)."""
     words, found = _literals(hint), _EXPECTED.match(str(error))
-    if str(error).startswith("Invalid enum value") and words:
+    if words and str(error).startswith(("Invalid enum value", "Expected `str`")):
         return ConfigError(f"there is no {str(value)[:100]!r}.", where=where, fix=nearest(str(value), words))
     if found is None:
         return ConfigError(f"{str(value)[:100]!r} does not fit: {str(error)[:300]}.", where=where)
