@@ -194,3 +194,44 @@ def test_a_number_that_waits_is_the_same_number(entry):
     gradients = {"weight": jnp.full((2, 3), entry), "none": jnp.zeros((0, 3)), "bias": jnp.array(-entry)}
     assert float(jax.jit(once_known)(gradients, jnp.float32(0.5))) == 0.5
     assert float(once_known({}, jnp.float32(0.5))) == 0.5
+
+
+@pytest.mark.parametrize("every", [2, 5])
+def test_rounds_of_several_epochs_take_the_same_steps(every: int) -> None:
+    """What is done between steps changes none of them, also where the last batch of an epoch is short."""
+    from latens.config import override
+    from latens.estimators.base import as_dataset
+    from latens.experiment import prepare, train
+    from latens.recipes import get_recipe
+
+    rows = as_dataset(np.random.default_rng(0).normal(size=(70, 3)), None, validation_fraction=0.2)
+    small = {"network.hidden": 8, "posterior.latent_dim": 2, "training.epochs": 10, "training.batch_size": 16}
+
+    def states(every: int) -> tuple[bytes, list[dict]]:
+        given = small | {"training.validate_every": every, "training.patience": None}
+        _, result = train(prepare(override(get_recipe("default").config, given), rows))
+        arrays = jax.tree.leaves((result.snapshot.state.trainable, result.snapshot.state.opt_state))
+        return b"".join(np.asarray(array).tobytes() for array in arrays), result.history
+
+    (once, each), (several, rounds) = states(1), states(every)
+    assert several == once
+    assert [record["epoch"] for record in rounds] == [every * i for i in range(1, 10 // every + 1)]
+    assert [r["validation_elbo"] for r in rounds] == [r["validation_elbo"] for r in each[every - 1 :: every]]
+    mean = np.mean([record["train_elbo"] for record in each[:every]])
+    assert rounds[0]["train_elbo"] == pytest.approx(mean, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("rows", "steps", "every"), [(20, 200, 100), (40, 400, 50), (110, 20_000, 25), (9000, 20_000, 2)]
+)
+def test_the_default_budget_suits_small_data(rows: int, steps: int, every: int) -> None:
+    from latens.estimators.base import as_dataset
+    from latens.experiment import prepare
+    from latens.recipes import get_recipe
+
+    x = np.random.default_rng(0).normal(size=(rows, 5))
+    made = prepare(get_recipe("default").config, as_dataset(x, None, validation_fraction=0.1))
+    assert made.stages()[0].budget.total_steps(made.settings.steps_per_epoch(len(made.data.subset("train")))) == (
+        pytest.approx(steps, rel=0.01)
+    )
+    assert made.settings.validate_every == every

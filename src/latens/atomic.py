@@ -45,14 +45,28 @@ def resource_errors(where: str | os.PathLike[str]) -> Iterator[None]:
     except LatensError:
         raise
     except OSError as error:
-        what, fix = _REASONS.get(error.errno or 0, (error.strerror or str(error), "Choose another place."))
+        what, fix = reason_of(error)
         raise ResourceError(f"{what}.", where=str(where), fix=fix) from error
 
 
-def as_resource_error(error: OSError | MemoryError) -> ResourceError | None:
-    """The `ResourceError` for what the machine lacks, wherever in the program it was found; None for anything else."""
-    if isinstance(error, MemoryError):
-        return ResourceError("the memory is used up.", where="memory", fix="Use fewer rows, or a smaller model.")
+def reason_of(error: OSError) -> tuple[str, str]:
+    """What an operating system's error means, and what to do."""
+    return _REASONS.get(error.errno or 0, (error.strerror or str(error), "Choose another place."))
+
+
+_LACKS_MEMORY = ("RESOURCE_EXHAUSTED", "Cannot allocate memory", "failed to map segment", "can't start new thread")
+
+
+def as_resource_error(error: Exception) -> ResourceError | None:
+    """The `ResourceError` for what the machine lacks, wherever in the program it was found; None for anything else.
+
+    What JAX, the loader of libraries and the maker of threads say of memory are errors of other types.
+    """
+    if isinstance(error, MemoryError) or any(words in str(error) for words in _LACKS_MEMORY):
+        fix = "Use fewer rows or draws, a smaller batch or model, or raise the limit (`ulimit -v`)."
+        return ResourceError("the memory is used up.", where="memory", fix=fix)
+    if not isinstance(error, OSError):
+        return None
     reason = _REASONS.get(error.errno or 0)
     if reason is None or not isinstance(error.filename, str | bytes | os.PathLike):
         return None

@@ -17,8 +17,8 @@ from typing import NoReturn
 
 from latens.atomic import as_resource_error
 from latens.commands.arguments import COMMANDS, parse, parser
-from latens.commands.context import Context, json_text, print_json, say
-from latens.errors import LatensError
+from latens.commands.context import Context, json_text, print_json, put, say
+from latens.errors import LatensError, ResourceError
 from latens.signals import PATIENCE, Stopped
 from latens.texts import visible
 
@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run_and_report(context: Context) -> int:
     try:
         code = _run(context)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            put("", end="")
         return code
     except BrokenPipeError:
         # Whoever read our output has seen enough (`| head`). Python would complain once more when it flushes at exit.
@@ -51,7 +52,7 @@ def _run_and_report(context: Context) -> int:
     except LatensError as error:
         return _report(context, error, error.as_dict(), error.exit_code)
     except Exception as error:
-        lacking = as_resource_error(error) if isinstance(error, OSError | MemoryError) else None
+        lacking = as_resource_error(error) or _without_platform()
         if lacking is not None:
             return _report(context, lacking, lacking.as_dict(), lacking.exit_code)
         return _report_bug(context, error)
@@ -65,10 +66,10 @@ def _run(context: Context) -> int:
     if context.args.version:
         from latens import __version__
 
-        print(f"latens {__version__}")
+        put(f"latens {__version__}")
         return 0
     if context.args.command is None:
-        parser().print_help()
+        put(parser().format_help().rstrip())
         return 0
     module = importlib.import_module(f"latens.commands.{COMMANDS[context.args.command][0]}")
     return getattr(module, context.args.command)(context) or 0
@@ -82,6 +83,10 @@ def _report(context: Context, error: BaseException, fields: dict[str, str], code
             print_json({"error": fields})
         except BrokenPipeError:
             _discard_stdout()
+        except ResourceError:
+            pass  # it is what is being reported
+    if isinstance(error, ResourceError):
+        _discard_stdout()  # what could not be written there would be tried once more at the end
     return code
 
 
@@ -98,6 +103,20 @@ def _in_words(context: Context, error: BaseException, fields: dict[str, str], co
     if getattr(context.args, "debug", False):
         lines.insert(0, "".join(traceback.format_exception(error)).rstrip())
     return "\n".join(lines)
+
+
+def _without_platform() -> ResourceError | None:
+    """The error where JAX_PLATFORMS names what is not there: JAX's own is of several types, and may be empty."""
+    asked = os.environ.get("JAX_PLATFORMS")
+    if not asked or "jax" not in sys.modules:
+        return None
+    try:
+        sys.modules["jax"].devices()
+    except Exception as error:
+        reason = str(error).split("\n")[0][:200].rstrip(".")
+        what = f"JAX finds no such platform{f' ({reason})' if reason else ''}."
+        return ResourceError(what, where=f"JAX_PLATFORMS={asked}", fix="Leave it unset, or set it to cpu.")
+    return None
 
 
 def _report_stop(context: Context, number: int) -> int:
@@ -156,6 +175,13 @@ def _discard_stdout() -> None:
 
 def entry() -> NoReturn:
     """The console script."""
+    # A file opened later shall not get the number of a stream that is closed, and be written to by a library.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as the process lasts
+    os.environ["MPLBACKEND"] = "agg"  # pictures are files here: a backend for windows need not be there
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

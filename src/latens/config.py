@@ -148,7 +148,8 @@ class OptimizerConfig(Part, frozen=True):
 class TrainingConfig(Part, frozen=True):
     """The budget (the first limit ends it), the batch and the grid between steps; None is decided from the data.
 
-    `patience`: how many validations in a row may bring no gain before training stops early, whatever the budget; "auto"
+    `validate_every` so many epochs the model is validated and recorded (None: after each).
+    `patience`: how many epochs in a row may bring no gain before training stops early, whatever the budget; "auto"
     is decided from the number of steps an epoch has, None switches early stopping off.
     `drop_last` leaves out the rows of an epoch that do not fill a batch. `pretrain_epochs` is the budget of a first
     stage, in recipes that have one (None: the same budget as the last). `snapshots`: about how many models are kept.
@@ -158,6 +159,7 @@ class TrainingConfig(Part, frozen=True):
     steps: Count | None = None
     minutes: Positive | None = None
     patience: Count | Literal["auto"] | None = "auto"
+    validate_every: Annotated[int, Meta(ge=1, le=100000)] | None = None
     batch_size: Annotated[int, Meta(ge=1, le=2**20)] | None = None
     drop_last: bool = False
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0

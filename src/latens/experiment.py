@@ -75,6 +75,7 @@ class Experiment:
             drop_last=self.config.training.drop_last,
             seed=training.seed,
             chunk_steps=self.config.training.chunk_steps or 100,
+            validate_every=self.config.training.validate_every or 1,
             stop_every=self.config.training.plots_every,
             snapshots=self.config.training.snapshots,
         )

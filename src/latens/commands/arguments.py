@@ -7,7 +7,19 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from latens.commands.seeing_arguments import keeping, seeing
-from latens.commands.shared_arguments import count, dry_run, port, positive, run_and_data, seed
+from latens.commands.shared_arguments import (
+    count,
+    draws,
+    dry_run,
+    parts,
+    port,
+    positive,
+    run_and_data,
+    seed,
+    table_rows,
+    whole,
+    width,
+)
 from latens.errors import UsageError, nearest
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -98,8 +110,8 @@ def parser() -> Parser:
     made["decode"].add_argument("run", metavar="RUN")
     made["decode"].add_argument("latents", metavar="Z", help="a file of latents, as `latens encode` writes it")
     made["sample"].add_argument("run", metavar="RUN")
-    made["sample"].add_argument("-n", type=count, default=16, metavar="N", help="how many (default 16)")
-    made["encode"].add_argument("--num-samples", type=count, default=16, metavar="K", help="draws a row (default 16)")
+    made["sample"].add_argument("-n", type=table_rows, default=16, metavar="N", help="how many (default 16)")
+    made["encode"].add_argument("--num-samples", type=draws, default=16, metavar="K", help="draws a row (default 16)")
     for name, endings in (("encode", "npz, csv, parquet"), ("decode", "npz"), ("sample", "npz, png")):
         made[name].add_argument("--out", metavar="FILE", help=f"where the result goes: {endings}")
     made["reconstruct"].add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
@@ -131,12 +143,12 @@ def _refitting(command: argparse.ArgumentParser) -> None:
         choices=("normal", "mixture", "full-mixture", "flow", "autoregressive-codes", "vae", "aggregate"),
         default="mixture",
     )
-    command.add_argument("--components", type=count, metavar="N", help="of a mixture, or rows of aggregate")
-    command.add_argument("--layers", type=count, metavar="N", help="of a flow")
-    command.add_argument("--width", type=count, metavar="N", help="of a flow's networks, or of the network over codes")
-    command.add_argument("--latent-dim", type=count, metavar="N", help="of a second VAE")
+    command.add_argument("--components", type=parts, metavar="N", help="of a mixture, or rows of aggregate")
+    command.add_argument("--layers", type=whole(1, 1000), metavar="N", help="of a flow")
+    command.add_argument("--width", type=width, metavar="N", help="of a flow's networks, or of the network over codes")
+    command.add_argument("--latent-dim", type=width, metavar="N", help="of a second VAE")
     command.add_argument("--steps", type=count, default=2000, metavar="N", help="of whatever is trained")
-    command.add_argument("--num-samples", type=count, metavar="K", help="draws a row for log p(x) (default 100)")
+    command.add_argument("--num-samples", type=draws, metavar="K", help="draws a row for log p(x) (default 100)")
     command.add_argument("--out", metavar="PATH", help="a run folder or a .safetensors file (default: RUN-PRIOR)")
     command.add_argument("--force", action="store_true", help="replace a former run in --out")
     seed(command, "of the fit and the draws")
@@ -152,7 +164,9 @@ def _exploring(command: argparse.ArgumentParser) -> None:
     command.add_argument("--force", action="store_true", help="replace a former export in the folder")
     command.add_argument("--no-browser", action="store_true", help="only print the address of the page")
     command.add_argument("--port", type=port, metavar="N", help="where the page is served (default: a free port)")
-    command.add_argument("--rows", type=count, default=100_000, metavar="N", help="at most so many (default 100000)")
+    command.add_argument(
+        "--rows", type=table_rows, default=100_000, metavar="N", help="at most so many (default 100000)"
+    )
     seed(command, "of the draws")
     dry_run(command)
 
@@ -162,8 +176,8 @@ def _imputing(command: argparse.ArgumentParser) -> None:
     command.add_argument("data", metavar="DATA", help="a table in which empty cells are missing")
     _reading(command)
     command.add_argument("--out", metavar="FILE", help="where the result goes: npz, csv, parquet")
-    command.add_argument("--num-samples", type=count, default=1000, metavar="K", help="draws a row (default 1000)")
-    command.add_argument("--draws", type=count, metavar="M", help="also M random completions of each row (npz)")
+    command.add_argument("--num-samples", type=draws, default=1000, metavar="K", help="draws a row (default 1000)")
+    command.add_argument("--draws", type=parts, metavar="M", help="also M random completions of each row (npz)")
     seed(command, "of the draws")
     dry_run(command)
 
@@ -193,7 +207,7 @@ def _training(command: argparse.ArgumentParser) -> None:
     group.add_argument("--epochs", type=positive, metavar="N", help="at most so many passes over the training rows")
     group.add_argument("--steps", type=count, metavar="N", help="at most so many steps of the optimiser")
     group.add_argument("--minutes", type=positive, metavar="M", help="at most so much time spent training")
-    group.add_argument("--batch-size", type=count, metavar="B", help="rows a step")
+    group.add_argument("--batch-size", type=whole(1, 2**20), metavar="B", help="rows a step")
     seed(group, "of everything random", default=None)
     group.add_argument(
         "--set", action="append", default=[], metavar="PART.OPTION=VALUE", help="any option; may be given again"
@@ -216,7 +230,7 @@ def _while_training(command: argparse.ArgumentParser) -> argparse._ArgumentGroup
 
 def _evaluation(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("measuring")
-    group.add_argument("--num-samples", type=count, metavar="K", help="draws a row for log p(x)")
+    group.add_argument("--num-samples", type=draws, metavar="K", help="draws a row for log p(x)")
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from latens.errors import UsageError
+from latens.atomic import reason_of
+from latens.errors import ResourceError, UsageError
 from latens.signals import Signals
 from latens.strictjson import plain, to_json
 from latens.texts import visible
@@ -47,7 +48,7 @@ class Context:
         if self.json:
             print_json(value)
         elif text:
-            print(visible(text, keep="\n\t"), flush=True)
+            put(visible(text, keep="\n\t"))
 
     def done(self, value: dict[str, Any], text: str) -> None:
         """The end of a command whose result is a file: words to stderr, and with `--json` one object on stdout."""
@@ -63,13 +64,26 @@ class Context:
 
 def say(text: str) -> None:
     """A line on stderr. Nobody listening is no reason to stop."""
-    with contextlib.suppress(BrokenPipeError, ValueError):
+    with contextlib.suppress(OSError, ValueError):
         print(visible(text, keep="\n\t"), file=sys.stderr, flush=True)
+
+
+def put(text: str, end: str = "\n") -> None:
+    """A result on stdout. **Raises:** ResourceError where stdout is closed or full; BrokenPipeError."""
+    if sys.stdout is None:
+        raise ResourceError("it is closed, and the result goes there.", where="standard output", fix="Leave it open.")
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        what, fix = reason_of(error)
+        raise ResourceError(f"{what}.", where="standard output", fix=fix) from error
 
 
 def print_json(value: dict[str, Any]) -> None:
     """One JSON object on stdout."""
-    print(json_text(value), flush=True)
+    put(json_text(value))
 
 
 def json_text(value: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
-from latens.commands.shared_arguments import count, dry_run, number, run_and_data, seed, theme, whole
+from latens.commands.shared_arguments import dry_run, number, run_and_data, seed, theme, whole
 
 SNAPSHOTS = 24
 """How many models `--snapshots` keeps without a number."""
@@ -26,7 +26,7 @@ def seeing(made: Mapping[str, argparse.ArgumentParser]) -> None:
 def keeping(group: Any) -> None:
     """The flag by which a training keeps models on its way."""
     words = f"keep about N models of this training, evenly in log time, for `latens animate` (default {SNAPSHOTS})"
-    group.add_argument("--snapshots", type=count, nargs="?", const=SNAPSHOTS, metavar="N", help=words)
+    group.add_argument("--snapshots", type=whole(2, 1000), nargs="?", const=SNAPSHOTS, metavar="N", help=words)
 
 
 def _figures(command: argparse.ArgumentParser) -> None:
@@ -54,7 +54,9 @@ def _animate(command: argparse.ArgumentParser) -> None:
     words = "classes or row ids to go through (default: every class, else rows of the data)"
     command.add_argument("--between", metavar="A,B,...", help=words)
     command.add_argument("--path", choices=("spherical", "linear"), default="spherical", help="default spherical")
-    command.add_argument("--frames", type=count, metavar="N", help="of each stretch (default 12), of a walk (120)")
+    command.add_argument(
+        "--frames", type=whole(1, 100_000), metavar="N", help="of each stretch (default 12), of a walk (120)"
+    )
     command.add_argument("--fps", type=_RATE, default=12.0, metavar="N", help="frames a second (default 12)")
     command.add_argument("--manifold-cells", type=_CELLS, metavar="N", help="images along each side (default 15)")
     theme(command)

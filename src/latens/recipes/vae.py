@@ -85,7 +85,9 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
         reasons.append(f"weight decay {decay:g}, for {rows:,} training rows")
     limits = [f"{value:g} {name}" for name in _LIMITS if (value := getattr(training, name)) is not None]
     if not limits or training.patience == "auto":
-        epochs, patience = _budget(rows, training.batch_size or rows)
+        epochs, patience = _budget(rows, training.batch_size or rows, bool(len(data.subset("validation"))))
+        if not limits and training.patience == "auto" and training.validate_every is None:
+            training = replace(training, validate_every=_epochs_a_round(rows, training.batch_size or rows))
         training = training if limits else replace(training, epochs=epochs)
         training = replace(training, patience=patience) if training.patience == "auto" else training
         stop = f"stopped early after {training.patience} epochs without a gain on validation rows"
@@ -110,11 +112,22 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
 _LIMITS = ("epochs", "steps", "minutes")
 
 
-def _budget(rows: int, batch_size: int) -> tuple[float, int]:
-    """At most 20,000 steps (and 30 epochs at least); patience is a fortieth of them, and 10 epochs at least."""
+def _budget(rows: int, batch_size: int, validated: bool) -> tuple[float, int]:
+    """At most 20,000 steps (and 30 epochs at least); patience is a fortieth of them, and 10 epochs at least.
+
+    Where no rows validate, nothing tells when to stop, and few rows are soon known by heart: 10 steps a row (measured
+    on 40 rows of four data sets: held-out log p(x) is best after 200 to 600 steps; later it falls by hundreds).
+    """
     steps_per_epoch = -(-rows // min(rows, batch_size))
+    if not validated and 10 * rows < 20_000:
+        return float(math.ceil(max(200, 10 * rows) / steps_per_epoch)), 10
     epochs = max(30, math.ceil(20_000 / steps_per_epoch))
     return float(epochs), max(10, round(epochs / 40))
+
+
+def _epochs_a_round(rows: int, batch_size: int) -> int:
+    """So many epochs make about 100 steps: what is done between them takes as long as 30 steps of a few rows."""
+    return max(1, round(100 / -(-rows // min(rows, batch_size))))
 
 
 def _chunk_steps(cells: int, hidden: tuple[int, ...], training: TrainingConfig) -> int:

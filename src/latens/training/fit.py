@@ -90,7 +90,8 @@ class _StageRun:
         self.steps_per_epoch = settings.steps_per_epoch(self.train_rows)
         self.total_steps = stage.budget.total_steps(self.steps_per_epoch)
         self.stops = snapshot_steps(settings.snapshots, self.total_steps) if settings.snapshots else ()
-        self.chunk_steps = min(settings.chunk_steps, self.total_steps or settings.chunk_steps, self.steps_per_epoch)
+        self.round_steps = settings.validate_every * self.steps_per_epoch
+        self.chunk_steps = min(settings.chunk_steps, self.total_steps or settings.chunk_steps, self.round_steps)
         self.validation = data.subset("validation") if settings.validate else np.zeros(0, np.int64)
         self.order: tuple[int, np.ndarray] | None = None
         self.rows_per_second = 0.0
@@ -108,14 +109,14 @@ class _StageRun:
 
     def chunk(self) -> None:
         began, loop = time.perf_counter(), self.loop
-        in_epoch = loop.step - loop.epoch * self.steps_per_epoch
-        count = min(self.chunk_steps, self.steps_per_epoch - in_epoch)
+        round_end = loop.epoch * self.steps_per_epoch + self.round_steps
+        count = min(self.chunk_steps, round_end - loop.step)
         if self.total_steps is not None:
             count = min(count, self.total_steps - loop.step)
         if self.settings.stop_every is not None:
             count = min(count, self.settings.stop_every - loop.step % self.settings.stop_every)
         count = min([count, *(step - loop.step for step in self.stops if step > loop.step)])
-        rows = self.rows(loop.epoch, in_epoch, count)
+        rows = self.rows(loop.step, count)
         result = self.advance(rows, count)
         totals = {name: float(pair[0]) for name, pair in result.metrics.items()}
         weights = {name: float(pair[1]) for name, pair in result.metrics.items()}
@@ -137,7 +138,7 @@ class _StageRun:
         weights = {f"weight of {name}": weight for name, weight in weights.items()}
         for name, total in {**totals, **weights, "objective": float(result.loss), "steps": kept}.items():
             loop.running[name] = loop.running.get(name, 0.0) + total
-        epoch_done = loop.step == (loop.epoch + 1) * self.steps_per_epoch
+        epoch_done = loop.step == round_end
         at_budget = self.total_steps is not None and loop.step >= self.total_steps
         self.emit("chunk", record)
         if epoch_done or at_budget:
@@ -176,7 +177,7 @@ class _StageRun:
             },
         }
         if complete:
-            loop.epoch += 1
+            loop.epoch += self.settings.validate_every
         if len(self.validation):
             values = self.evaluate(self.validation)
             record |= {f"validation_{name}": value for name, value in values.items() if np.isfinite(value)}
@@ -192,7 +193,7 @@ class _StageRun:
             loop.best_value, loop.best_step, loop.stale = value, loop.total, 0
             self.best = self.program.averaged(self.state)
         else:
-            loop.stale += 1
+            loop.stale += self.settings.validate_every
 
     # --- steps, and the ways back from bad ones ---
 
@@ -235,13 +236,20 @@ class _StageRun:
 
     # --- rows ---
 
-    def rows(self, epoch: int, first: int, count: int) -> Batch:
-        """The rows of `count` steps, led by (chunk_steps, B); a short last batch is padded with weight 0."""
-        if self.order is None or self.order[0] != epoch:
-            self.order = (epoch, self.data.order(self.settings.seed, epoch))
-        start = first * self.batch_size
-        positions = self.order[1][start : start + count * self.batch_size]
-        return pad_rows(self.data, positions, self.chunk_steps, self.batch_size)
+    def rows(self, first: int, count: int) -> Batch:
+        """The rows of `count` steps from `first` on, led by (chunk_steps, B); what an epoch lacks to fill its last
+        batch is padded with weight 0."""
+        places = np.full((count, self.batch_size), -1)
+        step = 0
+        while step < count:
+            epoch, start = divmod(first + step, self.steps_per_epoch)
+            taken = min(count - step, self.steps_per_epoch - start)
+            if self.order is None or self.order[0] != epoch:
+                self.order = (epoch, self.data.order(self.settings.seed, epoch))
+            found = self.order[1][start * self.batch_size : (start + taken) * self.batch_size]
+            places[step : step + taken].reshape(-1)[: len(found)] = found
+            step += taken
+        return pad_rows(self.data, places.reshape(-1), self.chunk_steps, self.batch_size)
 
     def evaluate(self, positions: np.ndarray) -> dict[str, float]:
         """Mean metrics over rows, with a fixed key, in the batches that training validation uses."""

@@ -13,7 +13,7 @@ from latens.training.step import TrainState
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a stage trains: the first of the given limits ends it. `patience` counts validations without a gain."""
+    """How long a stage trains: the first of the given limits ends it. `patience` counts epochs without a gain."""
 
     epochs: float | None = None
     steps: int | None = None
@@ -46,8 +46,9 @@ class Stage:
 @dataclass(frozen=True)
 class Settings:
     """How the loop runs. `chunk_steps` is the grid on which everything between steps happens; a chunk also ends at
-    every multiple of `stop_every`, and at the `snapshot_steps` of `snapshots`. `drop_last` leaves the rows out that do
-    not fill a batch, other ones each epoch."""
+    every multiple of `stop_every`, and at the `snapshot_steps` of `snapshots`. `validate_every` so many epochs a record
+    of them is made and the model validated; a chunk may span them all. `drop_last` leaves the rows out that do not fill
+    a batch, other ones each epoch."""
 
     batch_size: int = 128
     drop_last: bool = False
@@ -56,6 +57,7 @@ class Settings:
     stop_every: int | None = None
     snapshots: int | None = None
     validate: bool = True
+    validate_every: int = 1
     validation_batch_size: int = 500
     restore_best: bool = True
 

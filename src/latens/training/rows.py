@@ -11,12 +11,13 @@ from latens.data.batches import Batch
 
 
 def pad_rows(data: Dataset, positions: np.ndarray, num_batches: int, batch_size: int) -> Batch:
-    """Rows at `positions` as a `Batch` led by (num_batches, batch_size), padded by row 0 with weight 0."""
+    """Rows at `positions` as a `Batch` led by (num_batches, batch_size); what is missing to it, and a position of -1,
+    is row 0 with weight 0."""
     size = num_batches * batch_size
-    padded = np.concatenate([positions, np.zeros(size - len(positions), positions.dtype)])
-    batch = data.rows(padded)
+    padded = np.concatenate([positions, np.full(size - len(positions), -1, positions.dtype)])
+    batch = data.rows(np.maximum(padded, 0))
     weight = np.ones(size, np.float32) if batch.weight is None else np.asarray(batch.weight, np.float32).copy()
-    weight[len(positions) :] = 0.0
+    weight[padded < 0] = 0.0
     batch = eqx.tree_at(lambda b: b.weight, batch, weight, is_leaf=lambda leaf: leaf is None)
     return jax.tree.map(lambda leaf: leaf.reshape(num_batches, batch_size, *leaf.shape[1:]), batch)
 
