@@ -119,6 +119,14 @@ def headline(metrics: dict[str, Estimate]) -> str:
     return next(name for name in HEADLINES if name in metrics)
 
 
+def still_rising(facts: Mapping[str, Any]) -> bool:
+    """Whether training ended with its budget while its last validation was its best, by the facts in a model file."""
+    steps = facts.get("steps")
+    return (
+        facts.get("stopped_because") in ("budget", "minutes") and steps is not None and steps == facts.get("best_step")
+    )
+
+
 def unit_table(
     trained: TrainedModel,
     batch: Batch,

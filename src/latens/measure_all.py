@@ -10,7 +10,7 @@ import numpy as np
 from latens.data import Dataset
 from latens.errors import LatensError
 from latens.evaluation import Estimate, Finding, diagnose
-from latens.measure import NUM_SAMPLES, headline, measured
+from latens.measure import NUM_SAMPLES, headline, measured, still_rising
 from latens.measure_groups import GROUPS, Work
 from latens.trained import TrainedModel
 
@@ -64,5 +64,5 @@ def measure_all(
         seconds = time.perf_counter() - began
         found.metrics |= {name: replace(value, seed=seed, seconds=seconds) for name, value in made.items()}
     units = found.units if "active_units" in found.metrics else []
-    found.findings = diagnose(found.metrics, units)
+    found.findings = diagnose(found.metrics, units, rising=still_rising(trained.facts))
     return found

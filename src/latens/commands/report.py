@@ -9,7 +9,7 @@ import numpy as np
 from latens.commands.context import table
 from latens.data import Dataset
 from latens.evaluation import Estimate, diagnose
-from latens.measure import density_of, headline, measured
+from latens.measure import density_of, headline, measured, still_rising
 from latens.trained import TrainedModel
 
 _NAMES = {
@@ -102,7 +102,7 @@ class Report:
         lines = []
         for name, message in self.warnings:
             lines.append(f"warning ({name}): {message}")
-            if name == "posterior-collapse":
+            if name == "posterior-collapse" and any(unit["active"] for unit in self.units):
                 lines.append(units_text(self.units))
         return "\n".join(lines)
 
@@ -127,14 +127,18 @@ def beats(gain: Estimate, cells: str) -> str:
 
 
 def units_text(units: tuple[dict[str, Any], ...]) -> str:
-    """The table of latent units, those with the most KL first."""
-    ordered = sorted(units, key=lambda unit: -(unit["kl"] if unit["kl"] is not None else unit["variance"]))
-    rows = [("unit", "KL (nats)", "variance of the mean", "")]
+    """The table of the latent units in use, those with the most KL first, and how many others there are."""
+    used = [unit for unit in units if unit["active"]]
+    ordered = sorted(used, key=lambda unit: -(unit["kl"] if unit["kl"] is not None else unit["variance"]))
+    rows = [("unit", "KL (nats)", "variance of the mean")]
     for unit in ordered[:_MOST_UNITS]:
         kl = "" if unit["kl"] is None else f"{unit['kl']:.4f}"
-        rows.append((str(unit["unit"]), kl, f"{unit['variance']:.4f}", "active" if unit["active"] else "unused"))
+        rows.append((str(unit["unit"]), kl, f"{unit['variance']:.4f}"))
     more = len(ordered) - _MOST_UNITS
-    return table(rows, indent="  ") + (f"\n  and {more} more with less" if more > 0 else "")
+    lines = [table(rows, indent="  "), *([f"  and {more} more in use"] if more > 0 else [])]
+    if len(used) < len(units):
+        lines.append(f"  and {len(units) - len(used)} units whose mean does not move with x")
+    return "\n".join(lines)
 
 
 def report(
@@ -157,7 +161,7 @@ def report(
         findings, left_out = found.findings, found.left_out
     else:
         metrics, units, grey = measured(trained, data, positions, num_samples=num_samples, seed=seed)
-        findings = diagnose(metrics, units if "active_units" in metrics else [])
+        findings = diagnose(metrics, units if "active_units" in metrics else [], rising=still_rising(trained.facts))
     # Rows of other data may or may not have been trained on.
     held_out = None if split == "all" else split == "test" and data.held_out
     warnings = []

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from latens.evaluation.diagnostics import TRUSTED_K
 from latens.evaluation.estimate import Estimate
 
 Metrics = Mapping[str, Estimate]
@@ -24,6 +25,22 @@ FAR = 0.02
 """Samples of which fewer than this share are nearer to the training rows than a held-out row is."""
 
 
+BEHIND = 0.1
+"""log p(x) that draws may be wrong by so many nats or more, and by more than its standard error, is a bound."""
+
+LOOSE, LOOSE_SHARE = 1.0, 0.5
+"""An encoder that loses so many nats, and this part of its KL, against the best posterior of its own family."""
+
+NARROW = 0.5
+"""A posterior whose central nine tenths hold less than this share of the true latents."""
+
+SPENT = 0.5
+"""Codes that cost more nats than this, and buy next to nothing of log p(x | z), are ignored by the decoder."""
+
+BOUGHT = 0.1
+"""... where next to nothing is this part of what they cost."""
+
+
 class Finding(NamedTuple):
     """A name for programs, and what it means and what helps for people."""
 
@@ -31,10 +48,20 @@ class Finding(NamedTuple):
     message: str
 
 
-def diagnose(metrics: Metrics, units: Units = ()) -> tuple[Finding, ...]:
+def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tuple[Finding, ...]:
     """The findings that these numbers support; rules whose numbers were not measured are silent.
 
-    - `posterior-collapse`: fewer than half of the latent units move with x.
+    - `unfinished` in the place of `posterior-collapse`: training was stopped while validation still rose (`rising`),
+      and the posterior is not the prior (`kl` above half a nat): it has not learned yet, which is no collapse.
+    - `posterior-collapse`: half of the latent units or more, and two at least, do not move with x (`units`); or the
+      codes cost more than half a nat (`kl`) and buy less than a tenth of that (`log_likelihood_gain`): the decoder
+      ignores them.
+    - `untrusted-evidence`: half of the rows have a Pareto k above 0.7 (`pareto_k`), or log p(x) may be wrong by its
+      draws by 0.1 nats or more, and by more than its standard error (`draws_error`).
+    - `loose-encoder`: the encoder loses 1 nat and half of its KL against the best posterior of its own family
+      (`amortisation_gap`, 4 standard errors above that).
+    - `narrow-posterior`: less than half of the latents of simulated rows lie in the central nine tenths of the
+      encoder's posterior (`posterior_coverage`, 4 standard errors below that).
     - `memorisation`: at least 30 % of the samples are copies of training rows (`copied_share`), and they lie nearer to
       these than held-out rows do (`memorisation` above 0.5); neither is chance. A model that only leans towards its
       training rows, with samples as far away as other rows, is not named.
@@ -46,20 +73,91 @@ def diagnose(metrics: Metrics, units: Units = ()) -> tuple[Finding, ...]:
 
     Of a model none of whose units moves with x all samples are alike, so only the collapse is named.
 
-    **Arguments:** `metrics` by name; `units` the rows of `latens.measure.unit_table`.
+    **Arguments:** `metrics` by name; `units` the rows of `latens.measure.unit_table`; `rising` whether training was
+    stopped while its validation still rose.
     """
     found = tuple(finding for rule in _RULES if (finding := rule(metrics, units)) is not None)
+    if found and found[0].name == "posterior-collapse" and rising:
+        found = (_stopped(found[0], metrics, units), *found[1:])
+    first = found[0].name if found else ""
     nothing_moves = bool(units) and not any(unit["active"] for unit in units)
-    return found[:1] if nothing_moves and found and found[0].name == "posterior-collapse" else found
+    alike = nothing_moves or _ignored(metrics)
+    return found[:1] if alike and first in ("posterior-collapse", "unfinished") else found
 
 
 def _collapse(metrics: Metrics, units: Units) -> Finding | None:
     active = sum(bool(unit["active"]) for unit in units)
-    if 2 * active >= len(units):
+    advice = "try --set objective.beta_warmup_epochs=10, free bits, or fewer units"
+    if _ignored(metrics):
+        kl, gain = metrics["kl"].value, metrics["log_likelihood_gain"].value
+        text = f"the codes cost {kl:.1f} nats (KL) and raise log p(x | z) by {gain:.1f}: the decoder ignores them"
+        return Finding("posterior-collapse", f"{text}; {advice}")
+    # One unit that is off where others move cannot be told from data that need no more.
+    off = len(units) - active
+    if not off or (active and (off < 2 or 2 * off < len(units))):
         return None
     text = f"only {active} of {len(units)} latent units carry anything about x"
+    return Finding("posterior-collapse", f"{text}; {advice}")
+
+
+def _ignored(metrics: Metrics) -> bool:
+    kl, gain = metrics.get("kl"), metrics.get("log_likelihood_gain")
+    return kl is not None and gain is not None and kl.value > SPENT and abs(gain.value) < BOUGHT * kl.value
+
+
+def _stopped(collapse: Finding, metrics: Metrics, units: Units) -> Finding:
+    """What a collapse is called where training was stopped while validation still rose."""
+    active, kl = sum(bool(unit["active"]) for unit in units), metrics.get("kl")
+    if kl is None or kl.value <= SPENT:
+        text, _, advice = collapse.message.partition("; ")
+        return Finding(collapse.name, f"{text}; train longer first (validation still rose), then {advice}")
+    text = f"training stopped while validation still rose: {active} of {len(units)} latent units move with x so far"
+    text += f", at a KL of {kl.value:.1f} nats"
+    return Finding("unfinished", f"{text}; train longer (--epochs, --steps or --minutes) before judging the latents")
+
+
+def _untrusted(metrics: Metrics, units: Units) -> Finding | None:
+    found = metrics.get("log_marginal") or metrics.get("cross_entropy_bound")
+    k = metrics.get("pareto_k")
+    if found is None or found.draws_error is None:
+        return None
+    error = found.standard_error
+    unsettled = found.draws_error >= BEHIND and not found.draws_error <= error
+    heavy = k is not None and k.value > TRUSTED_K
+    if not (unsettled or heavy):
+        return None
+    reasons = [f"half of the rows have a Pareto k above {k.value:.2f}"] if heavy and k is not None else []
+    reasons += [f"it may lack {found.draws_error:.1f} nats by its draws alone"] if unsettled else []
+    text = f"log p(x) from {found.num_samples} draws a row is no more than a lower bound: {', and '.join(reasons)}"
     return Finding(
-        "posterior-collapse", f"{text}; try --set objective.beta_warmup_epochs=10, free bits, or fewer units"
+        "untrusted-evidence",
+        f"{text}; use more draws (--num-samples {10 * found.num_samples}), a richer posterior (--set posterior=full), "
+        "or annealed importance sampling (docs/evidence.md)",
+    )
+
+
+def _loose(metrics: Metrics, units: Units) -> Finding | None:
+    gap, kl = metrics.get("amortisation_gap"), metrics.get("kl")
+    if gap is None or kl is None:
+        return None
+    if not gap.value - 4.0 * gap.standard_error > max(LOOSE, LOOSE_SHARE * kl.value):
+        return None
+    text = f"at a KL of {kl.value:.1f} nats the encoder loses {gap.value:.1f} against the best posterior of its family"
+    return Finding(
+        "loose-encoder",
+        f"{text}; use a larger encoder (--set network.hidden), train longer, or stop earlier where validation turned",
+    )
+
+
+def _narrow(metrics: Metrics, units: Units) -> Finding | None:
+    coverage = metrics.get("posterior_coverage")
+    if coverage is None or not coverage.value + 4.0 * coverage.standard_error < NARROW:
+        return None
+    text = f"the central nine tenths of the posterior hold {coverage.value:.0%} of the latents of simulated rows"
+    return Finding(
+        "narrow-posterior",
+        f"{text}; log p(x) by importance sampling is then far too low and does not show it: train the encoder longer, "
+        "with the whole KL (--set objective.beta=1), or use a richer posterior (--set posterior=full)",
     )
 
 
@@ -124,6 +222,9 @@ def _overfitting(metrics: Metrics, units: Units) -> Finding | None:
 
 _RULES: tuple[Callable[[Metrics, Units], Finding | None], ...] = (
     _collapse,
+    _untrusted,
+    _loose,
+    _narrow,
     _memorisation,
     _overfitting,
     _mode_dropping,

@@ -10,6 +10,10 @@ FELL = 0.02
 
 _TITLES = {
     "posterior-collapse": "Posterior collapse",
+    "unfinished": "Training was stopped early",
+    "untrusted-evidence": "log p(x) is only a lower bound",
+    "loose-encoder": "The encoder falls short",
+    "narrow-posterior": "The posterior is too narrow",
     "overfitting": "Overfitting",
     "memorisation": "Memorising",
     "off-support": "Samples off the data",
@@ -20,6 +24,8 @@ _TITLES = {
     "turned": "Validation has turned",
 }
 _MEASURED = {
+    "narrow-posterior": ("posterior_coverage", "whether the encoder's posterior is as wide as it should be"),
+    "loose-encoder": ("amortisation_gap", "how much the encoder loses against the best posterior"),
     "memorisation": ("copied_share", "whether samples are copies of training rows"),
     "mode-dropping": ("dropped_share", "whether every kind of row is sampled"),
     "off-support": ("precision", "whether samples lie where the data lie"),
