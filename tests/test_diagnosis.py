@@ -33,9 +33,17 @@ def names(metrics, table=()):
     return [finding.name for finding in diagnose(metrics, table)]
 
 
-def test_collapse_is_fewer_than_half_of_the_units():
-    assert names({}, units(2, 4)) == names({}, []) == []
-    assert names({}, units(1, 4)) == ["posterior-collapse"]
+@pytest.mark.parametrize(("active", "of"), [(4, 4), (3, 4), (1, 2), (5, 8), (17, 32), (0, 0)])
+def test_units_in_use_are_no_collapse(active, of):
+    assert names({}, units(active, of)) == []
+
+
+@pytest.mark.parametrize(("active", "of"), [(2, 4), (1, 4), (0, 4), (0, 2), (0, 1), (4, 8), (16, 32)])
+def test_collapse_is_half_of_the_units_or_fewer(active, of):
+    assert names({}, units(active, of)) == ["posterior-collapse"]
+
+
+def test_collapse_says_how_many():
     assert "only 1 of 4 latent units" in diagnose({}, units(1, 4))[0].message
 
 
@@ -74,6 +82,50 @@ def test_one_cause_is_named_once():
     found = names({"dropped_share": number(0.5), "copied_share": number(0.0)}, units(0, 4))
     assert found == ["posterior-collapse"]
     assert names({"dropped_share": number(0.5)}, units(1, 4)) == ["posterior-collapse", "mode-dropping"]
+
+
+def test_a_decoder_that_ignores_its_codes_is_named_whatever_the_encoder_does():
+    def found(kl, gain):
+        return names({"kl": number(kl), "log_likelihood_gain": number(gain), "dropped_share": number(0.5)}, units(4, 4))
+
+    assert found(5.0, 0.0) == found(5.0, 0.4) == found(0.6, 0.0) == ["posterior-collapse"]
+    assert found(5.0, 0.6) == found(5.0, -3.0) == found(0.4, 0.0) == ["mode-dropping"]
+
+
+def test_a_run_that_was_stopped_while_it_rose_has_not_collapsed():
+    def found(kl, active, rising):
+        return [f.name for f in diagnose({"kl": number(kl)}, units(active, 32), rising=rising)]
+
+    assert found(95.9, 0, True) == ["unfinished"]
+    assert found(95.9, 0, False) == found(0.01, 0, True) == found(0.01, 0, False) == ["posterior-collapse"]
+    assert found(95.9, 32, True) == []
+    message = diagnose({"kl": number(95.9)}, units(0, 32), rising=True)[0].message
+    assert "0 of 32 latent units move with x so far, at a KL of 95.9 nats; train longer (--epochs" in message
+
+
+def test_evidence_is_untrusted_where_tails_are_heavy_or_draws_too_few():
+    def found(k, draws_error, error=0.5):
+        value = dataclasses.replace(number(-60.0, error), draws_error=draws_error)
+        return names({"log_marginal": value, "pareto_k": number(k)})
+
+    assert found(0.71, 0.01) == found(1.39, 0.01) == found(0.2, 0.6) == ["untrusted-evidence"]
+    assert found(0.7, 0.4) == found(0.2, 0.01) == found(0.2, 0.09, 0.01) == []
+
+
+def test_an_encoder_is_named_where_it_loses_much_of_what_it_says():
+    def found(gap, error, kl):
+        return names({"amortisation_gap": number(gap, error), "kl": number(kl)})
+
+    assert found(12.8, 0.5, 20.0) == found(1.1, 0.02, 0.5) == ["loose-encoder"]
+    assert found(4.0, 0.2, 20.0) == found(0.9, 0.01, 0.5) == found(12.8, 0.8, 20.0) == []
+
+
+def test_a_posterior_is_narrow_below_half():
+    def found(share, error):
+        return names({"posterior_coverage": number(share, error)})
+
+    assert found(0.05, 0.01) == found(0.45, 0.01) == ["narrow-posterior"]
+    assert found(0.47, 0.01) == found(0.85, 0.01) == []
 
 
 def test_every_message_says_what_and_then_what_to_do():

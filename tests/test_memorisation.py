@@ -62,6 +62,45 @@ def test_the_standard_error_is_that_of_repetition():
     assert stated == pytest.approx(np.std([e.value for e in found], ddof=1), rel=0.25)  # 5 errors of a spread of 200
 
 
+def with_a_far_kind(n, share, rng, w):
+    """Correlated rows, of which a share lies ten standard deviations away."""
+    rows = 0.7 * rng.normal(size=(n, 3)) @ w + 0.5 * rng.normal(size=(n, 8))
+    away = np.linalg.norm(w[:, 0]) * 0.7 + 0.5
+    rows[rng.random(n) < share] += 10.0 * away
+    return rows
+
+
+def far_kind(share, seed):
+    """The dropped share where a far kind is never sampled, and where it is."""
+    rng = np.random.default_rng(seed)
+    w = rng.normal(size=(3, 8))
+    train = with_a_far_kind(1500, share, rng, w)
+    samples = (with_a_far_kind(1000, part, rng, w) for part in (0.0, share))
+    return [dropped_modes(train, each, seed=seed).estimate.value for each in samples]
+
+
+@pytest.mark.parametrize("share", [0.2, 0.05])
+def test_a_far_kind_that_is_never_sampled_is_found(share):
+    found, healthy = far_kind(share, 0)
+    assert abs(found - share) < 5 * np.sqrt(share * (1 - share) / 1500)
+    assert healthy == 0.0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("share", [0.3, 0.2, 0.1, 0.05, 0.04])
+def test_a_far_kind_is_found_for_every_seed(share):
+    found = np.array([far_kind(share, seed) for seed in range(8)])
+    assert np.all(np.abs(found[:, 0] - share) < 5 * np.sqrt(share * (1 - share) / 1500))
+    assert np.all(found[:, 1] == 0.0)
+
+
+def test_a_far_kind_of_one_row_in_a_hundred_is_too_small():
+    rng = np.random.default_rng(0)
+    w = rng.normal(size=(3, 8))
+    train, samples = with_a_far_kind(1500, 0.01, rng, w), with_a_far_kind(1000, 0.0, rng, w)
+    assert dropped_modes(train, samples).estimate.value == 0.0
+
+
 def test_dropped_modes_are_counted():
     rng = np.random.default_rng(4)
     share = np.array([0.4, 0.3, 0.2, 0.1])

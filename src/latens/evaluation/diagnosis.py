@@ -15,7 +15,7 @@ SURE = 1e-3
 COPIED = 0.3
 """A model whose samples are copies in at least this share of the cases memorises."""
 
-DROPPED = 0.03
+DROPPED = 0.025
 """Kinds of rows that together are at least this share of the data, and hardly ever made."""
 
 LOST = 0.5
@@ -65,7 +65,7 @@ def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tu
     - `memorisation`: at least 30 % of the samples are copies of training rows (`copied_share`), and they lie nearer to
       these than held-out rows do (`memorisation` above 0.5); neither is chance. A model that only leans towards its
       training rows, with samples as far away as other rows, is not named.
-    - `mode-dropping`: clusters with at least 3 % of the rows are hardly ever sampled (`dropped_share`).
+    - `mode-dropping`: clusters with at least 2.5 % of the rows are hardly ever sampled (`dropped_share`).
     - `off-support`: nearly all samples lie farther from the training rows than held-out rows do (`memorisation` below
       0.02), and few near any row (`precision` below a tenth of what training rows reach, `precision_of_rows`).
     - `overfitting`: at least half of the gain over independent cells on the training rows is lost on held-out rows

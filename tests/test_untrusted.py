@@ -1,0 +1,100 @@
+"""Numbers that must not be trusted say so: encoders and decoders of known models, wrong by known amounts."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from evidence_fixtures import CELLS, LATENTS, MU, PRECISION, SIGMA, Linear10, W, log_p_of_linear, rows_of_linear
+from latens.data import Preparation, load
+from latens.distributions import DiagonalNormal
+from latens.evaluation import diagnose, importance_sampling
+from latens.evaluation.evidence import row_numbers
+from latens.measure import Measured, measured
+from latens.trained import TrainedModel
+
+ROWS = np.asarray(rows_of_linear(200, seed=3).x)
+EXACT = log_p_of_linear(ROWS)
+
+
+class Scaled(Linear10):
+    """The encoder's scales and the decoder's weights times numbers that no program has to be compiled for."""
+
+    scale: jax.Array
+    use: jax.Array
+    wide: float = eqx.field(static=True, default=1.0)
+
+    def __init__(self, scale: float, use: float = 1.0) -> None:
+        self.scale, self.use, self.wide = jnp.asarray(scale, jnp.float32), jnp.asarray(use, jnp.float32), 1.0
+
+    def likelihood(self, z, *, cond=None, key=None):
+        loc = self.use * (jnp.asarray(W, jnp.float32) @ z) + jnp.asarray(MU, jnp.float32)
+        return DiagonalNormal(loc, jnp.full(CELLS, float(np.log(SIGMA))))
+
+    def posterior(self, x, *, cond=None, mask=None, key=None):
+        exact = super().posterior(x)
+        return DiagonalNormal(exact.loc, exact.log_scale_array() + jnp.log(self.scale))
+
+
+def of(model: Linear10, num_samples: int | None = 100) -> Measured:
+    data = load(ROWS)
+    return measured(TrainedModel(model, data.schema, Preparation()), data, np.arange(200), num_samples=num_samples)
+
+
+def names(found: Measured) -> list[str]:
+    return [finding.name for finding in diagnose(found.metrics, found.units)]
+
+
+@pytest.mark.parametrize("scale", [0.02, 0.1, 0.3, 0.5])
+def test_log_p_of_a_narrow_posterior_is_not_trusted(scale: float) -> None:
+    """31 to 1 nats too low, with an error over rows of 0.2."""
+    found = of(Scaled(scale))
+    assert EXACT.mean() - found.metrics["log_marginal"].value > 0.9
+    assert names(found) == ["untrusted-evidence"]
+
+
+@pytest.mark.parametrize("scale", [0.85, 1.0, 1.4])
+def test_log_p_of_a_good_posterior_is_within_the_errors_of_its_draws(scale: float) -> None:
+    found = of(Scaled(scale))
+    value = found.metrics["log_marginal"]
+    assert value.draws_error is not None
+    assert 0.2 * value.draws_error < abs(EXACT.mean() - value.value) < 3 * value.draws_error < 1.0
+    assert names(found) == []
+    assert f"± {value.standard_error:.2f} (rows) ± {value.draws_error:.2f} (draws)" in str(value)
+
+
+def test_draws_are_doubled_until_log_p_stands_still() -> None:
+    """q three times too wide: 1000 draws of 10 latents fall short by more than half of the rows' error."""
+    found = of(Scaled(3.0), None).metrics["log_marginal"]
+    assert found.num_samples in (2000, 4000, 8000)
+    assert abs(EXACT.mean() - found.value) < 3 * found.draws_error
+    assert of(Scaled(1.0), None).metrics["log_marginal"].num_samples == 1000
+
+
+@pytest.mark.parametrize(("use", "named"), [(0.0, True), (0.01, True), (1.0, False)])
+def test_a_decoder_that_ignores_z_is_named(use: float, named: bool) -> None:
+    """All ten units move with x, at a KL of 5 nats and more, and buy nothing: no case of dropped modes."""
+    found = of(Scaled(1.0, use))
+    assert sum(unit["active"] for unit in found.units) == LATENTS
+    assert ("posterior-collapse" in names(found)) == named
+
+
+def test_the_bound_of_a_row_is_at_most_its_log_mean_weight() -> None:
+    """By Jensen, draw for draw; and half of the draws never give more than all on average over both halves."""
+    batch, options = rows_of_linear(50), {"num_samples": 30, "key": jax.random.key(0)}
+    numbers = row_numbers(Scaled(2.0), batch, codes=True, blind=True, **options)
+    assert np.all(numbers.weights.log_mean >= numbers.elbo - 1e-4)
+    assert np.all(numbers.weights.rise >= 0.0)
+    np.testing.assert_allclose(numbers.elbo, numbers.log_likelihood - numbers.kl, rtol=1e-4, atol=1e-3)
+    np.testing.assert_array_equal(numbers.weights.log_mean, importance_sampling(Scaled(2.0), batch, **options).rows)
+    # E_p log p(x | z) of a linear model: its density at the mean, less the spread that the prior adds.
+    centred = np.asarray(batch.x, np.float64) - MU
+    expected = -0.5 * (np.sum(centred**2, axis=1) + np.sum(W**2)) / SIGMA**2 - CELLS * np.log(
+        SIGMA * np.sqrt(2 * np.pi)
+    )
+    miss = numbers.blind_log_likelihood - expected
+    assert abs(miss.mean()) < 5 * miss.std(ddof=1) / np.sqrt(50)
+    np.testing.assert_allclose(
+        numbers.codes["log_variance"], np.tile(2 * np.log(2.0) - np.log(np.diag(PRECISION)), (50, 1)), rtol=1e-4
+    )
