@@ -1,6 +1,5 @@
 """Numbers that must not be trusted say so: encoders and decoders of known models, wrong by known amounts."""
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,19 +20,20 @@ EXACT = log_p_of_linear(ROWS)
 class Scaled(Linear10):
     """The encoder's scales and the decoder's weights times numbers that no program has to be compiled for."""
 
-    scale: jax.Array
-    use: jax.Array
-    wide: float = eqx.field(static=True, default=1.0)
+    scale: jax.Array | None = None
+    use: jax.Array | None = None
 
     def __init__(self, scale: float, use: float = 1.0) -> None:
         self.scale, self.use, self.wide = jnp.asarray(scale, jnp.float32), jnp.asarray(use, jnp.float32), 1.0
 
     def likelihood(self, z, *, cond=None, key=None):
+        assert self.use is not None
         loc = self.use * (jnp.asarray(W, jnp.float32) @ z) + jnp.asarray(MU, jnp.float32)
         return DiagonalNormal(loc, jnp.full(CELLS, float(np.log(SIGMA))))
 
     def posterior(self, x, *, cond=None, mask=None, key=None):
         exact = super().posterior(x)
+        assert self.scale is not None
         return DiagonalNormal(exact.loc, exact.log_scale_array() + jnp.log(self.scale))
 
 
@@ -68,6 +68,7 @@ def test_draws_are_doubled_until_log_p_stands_still() -> None:
     """q three times too wide: 1000 draws of 10 latents fall short by more than half of the rows' error."""
     found = of(Scaled(3.0), None).metrics["log_marginal"]
     assert found.num_samples in (2000, 4000, 8000)
+    assert found.draws_error is not None
     assert abs(EXACT.mean() - found.value) < 3 * found.draws_error
     assert of(Scaled(1.0), None).metrics["log_marginal"].num_samples == 1000
 
