@@ -3,8 +3,7 @@ measured, explorable model; one scikit-learn style class in Python; and undernea
 published variant is a composition of a prior, a posterior, a likelihood and an objective, never a new class hierarchy.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
@@ -12,7 +11,7 @@ if TYPE_CHECKING:
     from latens.config import override as override
     from latens.data import Dataset as Dataset
     from latens.data import Schema as Schema
-    from latens.data import load as load_data  # noqa: F401
+    from latens.data import load as load_data
     from latens.distributions import StandardNormal as StandardNormal
     from latens.errors import LatensError as LatensError
     from latens.estimators import VAE as VAE
@@ -43,6 +42,42 @@ if TYPE_CHECKING:
     from latens.training import fit as fit
     from latens.training import make_optimizer as make_optimizer
 
+__all__ = [
+    "ELBO",
+    "RECIPES",
+    "VAE",
+    "AbstractLatentModel",
+    "Autoencoder",
+    "BayesClassifier",
+    "Budget",
+    "Conditional",
+    "Dataset",
+    "Dense",
+    "Estimate",
+    "GenerativeClassifier",
+    "LatensError",
+    "LatentModel",
+    "Recipe",
+    "Reconstruction",
+    "Schema",
+    "Settings",
+    "Stage",
+    "StandardNormal",
+    "TrainedModel",
+    "elbo_parts",
+    "explore",
+    "fit",
+    "get_recipe",
+    "load",
+    "load_data",
+    "log_marginal",
+    "make_optimizer",
+    "override",
+    "prepare",
+    "register",
+    "train",
+]
+
 # The same names, imported when they are first used: `import latens` alone must cost nothing (JAX takes seconds).
 _HOMES = {
     "latens.config": ("override",),
@@ -64,13 +99,15 @@ _HOME = {name: module for module, names in _HOMES.items() for name in names}
 _RENAMED = {"load_data": "load"}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
     if name not in _HOME:
         raise AttributeError(f"module 'latens' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), _RENAMED.get(name, name))
+    value = getattr(import_module(_HOME[name]), _RENAMED.get(name, name))
     globals()[name] = value
     return value
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_HOME})
+    return [*__all__, "__version__"]

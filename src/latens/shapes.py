@@ -11,7 +11,8 @@ Densities, models and networks are written for one event; `jax.vmap` adds `B` an
 Every log density, divergence and bound is in nats, summed over the event, unless its name says otherwise.
 """
 
-from typing import TypeAlias
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree, Shaped, UInt32
@@ -25,4 +26,16 @@ Nats: TypeAlias = Float[Array, ""]
 Key: TypeAlias = PRNGKeyArray
 """A typed JAX key of shape (); always keyword-only, used once."""
 
-__all__ = ["AnyArray", "Array", "Bool", "Float", "Int", "Key", "Nats", "PyTree", "Shaped", "UInt32"]
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def checked_later(function: Function) -> Function:
+    """A function whose annotations are for readers, editors and static checkers; it looks at its arguments itself.
+
+    `typing.no_type_check` would hide them from static checkers too.
+    """
+    function.__no_type_check__ = True  # pyright: ignore[reportFunctionMemberAccess]
+    return function
+
+
+__all__ = ["AnyArray", "Array", "Bool", "Float", "Int", "Key", "Nats", "PyTree", "Shaped", "UInt32", "checked_later"]

@@ -1,7 +1,7 @@
 """A plain autoencoder as a scikit-learn transformer, and the training of both autoencoders."""
 
-from collections.abc import Sequence
-from typing import Any, TypeVar, no_type_check
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 import equinox as eqx
 import jax
@@ -20,6 +20,7 @@ from latens.distributions import log_prob
 from latens.errors import ConfigError, DataError, LatensError, ModelFileError
 from latens.estimators.base import (
     LatensEstimator,
+    RandomState,
     are_columns,
     as_dataset,
     columns_of,
@@ -35,41 +36,62 @@ from latens.models import LatentModel
 from latens.recipes import get_recipe
 from latens.recipes.posteriors import posterior_of
 from latens.safefile import unpack
-from latens.shapes import Array, Key
+from latens.shapes import Array, Key, checked_later
 from latens.trained import TrainedModel
 
 Coder = TypeVar("Coder", bound="Autoencoder")
 
 
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
-    r"""A plain autoencoder: codes without a prior, so no samples and no log p(x).
+    """A plain autoencoder: codes without a prior, so no samples and no log p(x).
 
-    Maximises $\log p(x \mid z)$ at the code $z$ of each row, summed over its cells, averaged over rows, in nats.
+    Maximises log p(x | z) at the code z of each row, summed over its cells, averaged over rows, in nats.
 
-    **Arguments:**
-
-    - `latent_dim`: size of the code; None: the recipe's, or a quarter of the columns (2 to 32).
-    - `hidden`: widths of the encoder's hidden layers, mirrored in the decoder; None: the recipe's, or from the data.
-    - `likelihood`: "auto" (the recipe's; for the default recipe Normal for real numbers, Bernoulli where every cell
-      is 0 or 1), "bernoulli" (cells in [0, 1]), "continuous-bernoulli", "normal" or "categorical" (whole numbers).
-    - `recipe`: a name that `latens recipes` lists.
-    - `epochs`, `steps`, `batch_size`, `learning_rate`: None means the recipe's.
-    - `settings`: further options by name, e.g. `{"optimizer.schedule": "cosine"}`; they win.
-    - `encoder`, `decoder`: networks of your own, or factories `(schema, key) -> network`; they must give as many
-      outputs as the head needs (the error says how many).
-    - `validation_fraction` of the rows choose the best epoch and stop early (from 50 rows on); the others train.
-    - `random_state`: of first weights, noise and order of rows. `verbose`: one line an epoch on stderr.
-
-    **Attributes:** `model_` (a `TrainedModel`), `history_` (dict of lists, one entry an epoch: a frame by
-    `pandas.DataFrame(history_)`; training numbers are means over an epoch, in nats), `reasons_` (what was
-    decided from the data, and why), `latent_dim_`, `n_features_in_`, `feature_names_in_`.
     Rumelhart, Hinton & Williams (1986).
+
+    Args:
+        latent_dim: Number of latent dimensions, from 1. None: the recipe's; the default recipe takes a quarter of the
+            columns, from 2 to 32.
+        hidden: Widths of the encoder's hidden layers, mirrored in the decoder: one whole number or several, each
+            from 1. None: the recipe's, or from the size of the data.
+        likelihood: Family of p(x | z). "auto": the recipe's; the default recipe takes Normal for real numbers and
+            Bernoulli where every cell is 0 or 1. Others are "normal", "bernoulli" (cells in [0, 1]),
+            "continuous-bernoulli" (cells in [0, 1]), "categorical" (whole numbers) and all that
+            `latens recipes --parts` lists.
+        recipe: Name of a composition that `latens recipes` lists, for example "default" or "beta-vae".
+        epochs: At most so many passes over the training rows, above 0. None: the recipe's, unless `steps` is given.
+        steps: At most so many steps of the optimiser, from 1. None: the recipe's, unless `epochs` is given.
+        batch_size: Rows a step, from 1. None: the recipe's.
+        learning_rate: Step size of the optimiser, above 0. None: the recipe's.
+        settings: Further options by name, for example `{"optimizer.schedule": "cosine"}`; they win over the arguments
+            above. None: no others. `latens recipes --parts` lists them.
+        encoder: A network of your own from one row to the numbers that the posterior needs (an error says how many), or
+            a function `(schema, key) -> network`. None: the recipe's.
+        decoder: The same from latents to the numbers that the likelihood needs. None: the recipe's.
+        validation_fraction: Share of the rows, in [0, 1), that chooses the best epoch and stops early; the others
+            train. With fewer than 50 rows, or with None or 0, all rows train.
+        random_state: Seed (0 to 2**32 - 1) of first weights, noise, order of rows and later draws; or a generator that
+            gives one; None: numpy's global generator gives one.
+        verbose: Whether to write one line an epoch to stderr.
+
+    Attributes:
+        model_: The `TrainedModel`: the model with its schema, configuration and facts about its training.
+        history_: Dict of lists, one entry an epoch, as `pandas.DataFrame` takes it. Training numbers are means over an
+            epoch, in nats.
+        reasons_: What was decided from the data, and why: a list of sentences.
+        latent_dim_: Number of columns that `transform` gives.
+        n_features_in_: Number of columns that `fit` saw.
+        feature_names_in_: Names of these columns, where `X` had names.
     """
+
+    history_: dict[str, list[Any]]
+    reasons_: list[str]
+    latent_dim_: int
 
     _config_kind = VAEConfig
     _fixed_settings: dict[str, Any] = {"posterior.kind": "deterministic", "objective.name": "reconstruction"}  # noqa: RUF012
 
-    @no_type_check  # scikit-learn may set anything here; fit looks at it
+    @checked_later  # scikit-learn may set anything here; fit looks at it
     def __init__(
         self,
         latent_dim: int | None = None,
@@ -81,11 +103,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         steps: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
-        settings: dict[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
         encoder: Network | None = None,
         decoder: Network | None = None,
         validation_fraction: float | None = 0.1,
-        random_state: Any = None,
+        random_state: RandomState = None,
         verbose: bool = False,
     ) -> None:
         self.latent_dim = latent_dim

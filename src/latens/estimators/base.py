@@ -4,7 +4,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeAlias, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -27,6 +27,9 @@ from latens.training import Event
 LEAST_ROWS_TO_VALIDATE = 50
 """With fewer rows than this all of them train."""
 
+
+RandomState: TypeAlias = int | np.random.RandomState | None
+"""A seed, a generator to draw one from, or None for numpy's global generator."""
 
 Fitted = TypeVar("Fitted", bound="LatensEstimator")
 

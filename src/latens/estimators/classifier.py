@@ -1,7 +1,7 @@
 """Classifiers made of one density a class."""
 
 import dataclasses
-from typing import Any, no_type_check
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,43 +15,57 @@ from latens.config import ClassifierConfig, override
 from latens.data.infer import with_classes
 from latens.errors import UsageError
 from latens.estimators import densities
-from latens.estimators.base import LatensEstimator, as_dataset, check_count, seed_of
+from latens.estimators.base import LatensEstimator, RandomState, as_dataset, check_count, seed_of
 from latens.evaluation.classes import ClassSamples, normalise
 from latens.experiment import prepare, train
 from latens.recipes import get_recipe
+from latens.shapes import checked_later
 from latens.trained import TrainedModel
 
 _RECIPES = {"gaussian": "mlq-gaussian", "mixture": "mlq-mixture"}
 
 
 class GenerativeClassifier(ClassifierMixin, LatensEstimator):
-    r"""Bayes' rule on one density a class: $p(c \mid x) \propto p(c)\, p(x \mid c)$, with training frequencies $p(c)$.
+    """Bayes' rule on one density a class.
 
-    **Arguments:**
-
-    - `density`: "gaussian" (one Gaussian of full covariance a class), "mixture" (scikit-learn's
-      `BayesianGaussianMixture`), or any object with `fit`, `score_samples` and `sample`, such as a `VAE` or
-      scikit-learn's `KernelDensity`: a copy of it is fitted to the rows of each class.
-    - `n_components`, `inference` ("variational" or "em"), `max_iterations`: of the mixture.
-    - `reg_covar`: added to every variance of "gaussian" and "mixture", in squared units of X (uint8 pixels are divided
-      by 255 first); it keeps columns that never change from making a covariance singular.
-    - `random_state`: of the mixture's start, of samples, and of densities of your own whose `random_state` is None.
-
-    **Attributes:** `classes_`, `log_prior_` (C,), `reasons_`; `model_` for the two densities given by name,
-    `densities_` (one for each class) otherwise.
+    p(c | x) is p(c) p(x | c) divided by its sum over the classes c; p(c) is the frequency of c in training.
 
     Densities are in the units of `X`, except where whole numbers are pictures or `uint8`: of x / (L - 1) for the
     densities given by name, and as `VAE.score_samples` says for a VAE, with one L for all classes.
 
-    >>> X = np.concatenate([np.random.default_rng(0).normal(size=(50, 2)) + centre for centre in (-3, 3)])
-    >>> y = np.repeat(["left", "right"], 50)
-    >>> GenerativeClassifier().fit(X, y).predict([[-3.0, -3.0], [3.0, 3.0]]).tolist()
-    ['left', 'right']
+    Args:
+        density: "gaussian" (one Gaussian of full covariance a class), "mixture" (scikit-learn's
+            `BayesianGaussianMixture`), or any object with `fit`, `score_samples` and `sample`, such as a `VAE` or
+            scikit-learn's `KernelDensity`: a copy of it is fitted to the rows of each class.
+        n_components: Components of a mixture, from 1.
+        inference: How a mixture is fitted: "variational", or "em" (maximum likelihood).
+        max_iterations: At most so many iterations of a mixture's fit, from 1.
+        reg_covar: Added to every variance of "gaussian" and "mixture", from 0, in squared units of `X` (uint8 pixels
+            are divided by 255 first); it keeps columns that never change from making a covariance singular.
+        random_state: Seed (0 to 2**32 - 1) of a mixture's start, of samples, and of densities of your own whose
+            `random_state` is None; or a generator that gives one; None: numpy's global generator gives one.
+
+    Attributes:
+        classes_: The classes that `fit` saw, in order.
+        log_prior_: Logarithm of their frequencies, in nats, of shape (C,).
+        reasons_: What was decided from the data, and why: a list of sentences.
+        model_: The `TrainedModel`, for the two densities given by name.
+        densities_: One fitted density for each class, for densities of your own.
+
+    Examples:
+        >>> X = np.concatenate([np.random.default_rng(0).normal(size=(50, 2)) + centre for centre in (-3, 3)])
+        >>> y = np.repeat(["left", "right"], 50)
+        >>> GenerativeClassifier().fit(X, y).predict([[-3.0, -3.0], [3.0, 3.0]]).tolist()
+        ['left', 'right']
     """
+
+    classes_: np.ndarray
+    log_prior_: np.ndarray
+    reasons_: list[str]
 
     _config_kind = ClassifierConfig
 
-    @no_type_check  # scikit-learn may set anything here; fit looks at it
+    @checked_later  # scikit-learn may set anything here; fit looks at it
     def __init__(
         self,
         density: Any = "gaussian",
@@ -60,7 +74,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         inference: str = "variational",
         max_iterations: int = 100,
         reg_covar: float = 1e-3,
-        random_state: Any = None,
+        random_state: RandomState = None,
     ) -> None:
         self.density = density
         self.n_components = n_components

@@ -1,7 +1,7 @@
 """A variational autoencoder as a scikit-learn transformer."""
 
-from collections.abc import Sequence
-from typing import Any, no_type_check
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,13 +12,13 @@ from sklearn.utils.validation import check_is_fitted
 from latens import evaluation
 from latens.config import LabelConfig
 from latens.estimators.autoencoder import Autoencoder, Network
-from latens.estimators.base import as_dataset, check_count, seed_of, with_nan
+from latens.estimators.base import RandomState, as_dataset, check_count, seed_of, with_nan
 from latens.estimators.labels import classes_of, codes_of
 from latens.evaluation import Estimate
 from latens.forks import check_process
 from latens.recipes import RECIPES
 from latens.refit import refit_prior
-from latens.shapes import Key
+from latens.shapes import Key, checked_later
 from latens.trained import TrainedModel
 
 MOST_SAMPLES = 10**6
@@ -31,25 +31,60 @@ def _predicts(estimator: "VAE") -> bool:
 
 
 class VAE(Autoencoder):
-    r"""A variational autoencoder: codes, samples and log p(x).
+    """A variational autoencoder: codes, samples and log p(x).
 
-    Maximises the evidence lower bound $E_{q(z|x)}[\log p(x|z)] - \beta\,\mathrm{KL}(q(z|x) \| p(z))$ in nats, summed
-    over the cells of a row, averaged over rows. Kingma & Welling (2014), equation 3.
+    Maximises the evidence lower bound, E[log p(x | z)] - beta KL(q(z | x) || p(z)) with z from q(z | x), in nats,
+    summed over the cells of a row and averaged over rows. Kingma & Welling (2014), equation 3.
 
-    **Arguments:** those of `Autoencoder`, `beta` (None: the recipe's, 1 by default) and `num_samples` of the
-    importance sampling in `score_samples`. NaN in `X` are missing cells: training and log p(x) are of the observed
-    ones, and `impute` fills them in.
+    NaN in `X` are missing cells: training and log p(x) are of the observed ones, and `impute` fills them in.
 
-    >>> X = np.random.default_rng(0).normal(size=(200, 4))
-    >>> vae = VAE(latent_dim=2, epochs=3, random_state=0).fit(X)
-    >>> vae.transform(X).shape, vae.sample(5).shape, vae.score_samples(X).shape
-    ((200, 2), (5, 4), (200,))
+    Args:
+        latent_dim: Number of latent dimensions, from 1. None: the recipe's; the default recipe takes a quarter of the
+            columns, from 2 to 32.
+        hidden: Widths of the encoder's hidden layers, mirrored in the decoder: one whole number or several, each
+            from 1. None: the recipe's, or from the size of the data.
+        likelihood: Family of p(x | z). "auto": the recipe's; the default recipe takes Normal for real numbers and
+            Bernoulli where every cell is 0 or 1. Others are "normal", "bernoulli" (cells in [0, 1]),
+            "continuous-bernoulli" (cells in [0, 1]), "categorical" (whole numbers) and all that
+            `latens recipes --parts` lists.
+        recipe: Name of a composition that `latens recipes` lists, for example "default" or "beta-vae".
+        epochs: At most so many passes over the training rows, above 0. None: the recipe's, unless `steps` is given.
+        steps: At most so many steps of the optimiser, from 1. None: the recipe's, unless `epochs` is given.
+        batch_size: Rows a step, from 1. None: the recipe's.
+        learning_rate: Step size of the optimiser, above 0. None: the recipe's.
+        beta: Weight of the KL in the objective, from 0. None: the recipe's, 1 by default (the evidence lower bound).
+        settings: Further options by name, for example `{"optimizer.schedule": "cosine"}`; they win over the arguments
+            above. None: no others. `latens recipes --parts` lists them.
+        encoder: A network of your own from one row to the numbers that the posterior needs (an error says how many), or
+            a function `(schema, key) -> network`. None: the recipe's.
+        decoder: The same from latents to the numbers that the likelihood needs. None: the recipe's.
+        num_samples: Draws a row of the importance sampling in `score_samples` and `score`, from 1.
+        validation_fraction: Share of the rows, in [0, 1), that chooses the best epoch and stops early; the others
+            train. With fewer than 50 rows, or with None or 0, all rows train.
+        random_state: Seed (0 to 2**32 - 1) of first weights, noise, order of rows and later draws; or a generator that
+            gives one; None: numpy's global generator gives one.
+        verbose: Whether to write one line an epoch to stderr.
+
+    Attributes:
+        model_: The `TrainedModel`: the model with its schema, configuration and facts about its training.
+        history_: Dict of lists, one entry an epoch, as `pandas.DataFrame` takes it. Training numbers are means over an
+            epoch, in nats.
+        reasons_: What was decided from the data, and why: a list of sentences.
+        latent_dim_: Number of columns that `transform` gives.
+        n_features_in_: Number of columns that `fit` saw.
+        feature_names_in_: Names of these columns, where `X` had names.
+
+    Examples:
+        >>> X = np.random.default_rng(0).normal(size=(200, 4))
+        >>> vae = VAE(latent_dim=2, epochs=3, random_state=0).fit(X)
+        >>> vae.transform(X).shape, vae.sample(5).shape, vae.score_samples(X).shape
+        ((200, 2), (5, 4), (200,))
     """
 
     _fixed_settings: dict[str, Any] = {}  # noqa: RUF012
     _takes_nan = True
 
-    @no_type_check  # scikit-learn may set anything here; fit looks at it
+    @checked_later  # scikit-learn may set anything here; fit looks at it
     def __init__(
         self,
         latent_dim: int | None = None,
@@ -62,12 +97,12 @@ class VAE(Autoencoder):
         batch_size: int | None = None,
         learning_rate: float | None = None,
         beta: float | None = None,
-        settings: dict[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
         encoder: Network | None = None,
         decoder: Network | None = None,
         num_samples: int = 100,
         validation_fraction: float | None = 0.1,
-        random_state: Any = None,
+        random_state: RandomState = None,
         verbose: bool = False,
     ) -> None:
         super().__init__(
