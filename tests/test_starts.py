@@ -9,7 +9,7 @@ from sklearn.datasets import load_digits
 from checks import close
 from latens.config import LikelihoodConfig, NetworkConfig, VAEConfig
 from latens.data import as_batch, load
-from latens.models import NormalHead
+from latens.models import DiscretisedLogisticHead, NormalHead
 from latens.models.likelihood_heads import RATE_BOUND, bounded_log_rate, unbounded_log_rate
 from latens.objectives import ELBO
 from latens.recipes import RECIPES
@@ -99,6 +99,21 @@ def test_counts_start_at_mean_and_variance(name):
     mean = np.asarray(inner.mean())
     second = mean + mean**2 * np.exp(-np.asarray(inner.log_dispersion)) + mean**2
     close(share * second - COUNTS**2, SPREAD, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("levels", "form"), [(5, "softplus"), (17, "log-scale"), (17, "log-variance"), (256, "softplus")]
+)
+def test_discretised_logistics_start_at_mean_and_variance(levels, form):
+    """Both by the sum over all levels; at 256 levels scales taken in the wrong unit are 127 times too large."""
+    last = levels - 1
+    mean, variance = last * np.array([0.2, 0.5, 0.7]), last**2 * np.array([0.04, 0.1, 0.05])
+    head = DiscretisedLogisticHead((3,), levels, form)
+    _, bias = head.started(mean, None, variance)
+    one = head(jnp.asarray(bias, jnp.float32))
+    p = np.stack([np.exp(np.float64(one.log_prob_terms(jnp.full(3, j)))) for j in range(levels)], axis=1)
+    close(p @ np.arange(levels), mean, rtol=5e-3)
+    close(p @ np.arange(levels) ** 2 - mean**2, variance, rtol=1e-2)
 
 
 def test_rates_grow_in_proportion_above_their_bound():

@@ -268,14 +268,40 @@ class DiscretisedLogisticHead(AbstractLocationScaleHead):
         return DiscretisedLogistic(loc, self._log_scale(raw), self.levels)
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
-        # The expected level grows with the location: invert it on a grid, for a scale of a quarter of [0, 1].
-        scale, start = 0.25, np.log(0.25 - self.scale_floor)
-        raw = {"log-scale": start, "log-variance": 2 * start, "softplus": np.log(np.expm1(np.exp(start)))}[self.scale]
-        grid = np.linspace(-4.0, 4.0, 4001)
-        edges = (2 * np.arange(1, self.levels) - 1) / (self.levels - 1) - 1
-        expected = np.sum(0.5 + 0.5 * np.tanh((grid[:, None] - edges) / (2 * scale)), axis=1)
-        loc = np.interp(np.asarray(mean, np.float64).reshape(-1), expected, grid)
-        return np.concatenate([loc, np.full_like(loc, raw)])
+        scale = 0.25
+        loc = np.interp(np.asarray(mean, np.float64).reshape(-1), *self._levels_by_location(scale, 4001)[:2])
+        return np.concatenate([loc, raw_scale(np.full_like(loc, scale), self.scale, self.scale_floor)])
+
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        if variance is None:
+            return self, self.output_bias(mean, frequencies)
+        # Of every scale of a grid the location with this mean, and the variance there, which grows with the scale.
+        flat, wanted = np.asarray(mean, np.float64).reshape(-1), spread(variance) ** 2
+        log_scales = np.linspace(math.log(max(self.scale_floor, 0.1 / self.levels)), math.log(4.0), 65)
+        locs, found = np.empty((2, len(log_scales), flat.size))
+        for index, log_scale in enumerate(log_scales):
+            expected, grid, variances = self._levels_by_location(math.exp(log_scale))
+            locs[index], found[index] = np.interp(flat, expected, grid), np.interp(flat, expected, variances)
+        # The scale between the last one with too small a variance and the next one.
+        below = np.clip(np.sum(found < wanted, axis=0) - 1, 0, len(log_scales) - 2)
+        cell = np.arange(flat.size)
+        low, high = found[below, cell], found[below + 1, cell]
+        part = np.clip((wanted - low) / np.maximum(high - low, 1e-12), 0.0, 1.0)
+        loc = (1.0 - part) * locs[below, cell] + part * locs[below + 1, cell]
+        scale = np.exp((1.0 - part) * log_scales[below] + part * log_scales[below + 1])
+        return self, np.concatenate([loc, raw_scale(scale, self.scale, self.scale_floor)])
+
+    def _levels_by_location(self, scale: float, locations: int = 501) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Expected levels, which grow, the locations that have them, and the variances of the level there."""
+        # E[x] is the sum of P(x >= j) over j = 1, 2, ..., and E[x^2] that of (2 j - 1) P(x >= j).
+        level = np.arange(1, self.levels)
+        edges = (2 * level - 1) / (self.levels - 1) - 1
+        grid = (1.0 + 14.0 * scale) * np.linspace(-1.0, 1.0, locations)
+        above = 0.5 + 0.5 * np.tanh((grid[:, None] - edges) / (2.0 * scale))
+        expected = np.sum(above, axis=1)
+        return expected, grid, above @ (2.0 * level - 1.0) - expected**2
 
 
 class PoissonHead(AbstractHead):
