@@ -96,7 +96,7 @@ def _in_words(context: Context, error: BaseException, fields: dict[str, str], co
     if fields["fix"]:
         lines.append(fields["fix"])
     if code not in (130, 143):
-        lines.append(f"More: docs/errors.md#{fields['code']}-exit-{code}")
+        lines.append("More: latens help errors")
     if context.log is not None and code not in (130, 143) and context.log.exists():
         lines.append(f"The log is {context.log}.")
     lines = [visible(line) for line in lines]  # a name with a line end in it shall not look like a line of ours

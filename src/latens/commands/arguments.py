@@ -43,6 +43,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "recipes": ("inspect", "the models that can be named with --recipe"),
     "doctor": ("inspect", "versions, devices, memory, disk, and one compiled step"),
     "completion": ("completion", "tab completion for bash, zsh or fish"),
+    "help": ("help", "pages of the documentation: errors, data, how to choose"),
 }
 """name -> (module in latens.commands with a function of that name, what it does)."""
 
@@ -131,6 +132,8 @@ def parser() -> Parser:
     _exploring(made["explore"])
     made["info"].add_argument("run", metavar="RUN")
     made["recipes"].add_argument("--parts", action="store_true", help="the parts and their options instead")
+    words = "a topic that `latens help` lists, or a command"
+    made["help"].add_argument("topic", metavar="TOPIC", nargs="?", help=words)
     made["completion"].add_argument("shell", choices=("bash", "zsh", "fish"))
     return top
 
@@ -254,9 +257,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     return args
 
 
+def subparsers(top: Parser | None = None) -> dict[str, argparse.ArgumentParser]:
+    """The parser of every command."""
+    actions = (parser() if top is None else top)._actions
+    return next(dict(action.choices) for action in actions if isinstance(action, argparse._SubParsersAction))
+
+
 def _flags(top: Parser, command: str | None) -> list[str]:
-    chosen: argparse.ArgumentParser = top
-    for action in top._actions:
-        if isinstance(action, argparse._SubParsersAction) and command:
-            chosen = action.choices[command]
+    chosen = subparsers(top)[command] if command else top
     return [flag for action in chosen._actions for flag in action.option_strings if flag.startswith("--")]

@@ -1,8 +1,6 @@
 """`latens completion`: a script for the shell, made from the parser, so that it never falls behind."""
 
-import argparse
-
-from latens.commands.arguments import parser
+from latens.commands.arguments import subparsers
 from latens.commands.context import Context
 
 _INSTALL = {
@@ -26,12 +24,10 @@ def completion(context: Context) -> int:
 
 def commands() -> dict[str, list[str]]:
     """Every command with its flags."""
-    found = {}
-    for action in parser()._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for name, sub in action.choices.items():
-                found[name] = [flag for a in sub._actions for flag in a.option_strings if flag.startswith("--")]
-    return found
+    return {
+        name: [flag for action in sub._actions for flag in action.option_strings if flag.startswith("--")]
+        for name, sub in subparsers().items()
+    }
 
 
 def _bash(flags: dict[str, list[str]]) -> str:

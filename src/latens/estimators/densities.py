@@ -174,7 +174,7 @@ def _config_of(about: dict[str, Any]) -> Any:
 def split(trained: TrainedModel, where: str, *, like: Any) -> list[VAE]:
     """The fitted VAE of every class."""
     schema = dataclasses.replace(trained.schema, classes=None)
-    networks = {"encoder": like.encoder, "decoder": like.decoder} if isinstance(like, VAE) else {}
+    networks: dict[str, Any] = {"encoder": like.encoder, "decoder": like.decoder} if isinstance(like, VAE) else {}
     fitted = []
     for code, about in enumerate(trained.facts["densities"]):
         config = None if "config" in about["facts"] else _config_of(about)
