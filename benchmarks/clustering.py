@@ -19,9 +19,9 @@ import numpy as np
 from latens.config import override
 from latens.data import Dataset
 from latens.evaluation import cluster_probabilities, matched, normalised_mutual_information
-from latens.experiment import prepare, train
 from latens.recipes import get_recipe
 from latens.training import Event
+from latens.workflow.experiment import prepare, train
 from seeds import arguments_of, opened
 
 SETTINGS = {

@@ -14,8 +14,8 @@ import jax
 from latens.config import override
 from latens.data import load
 from latens.evaluation import Estimate, log_marginal, paired
-from latens.experiment import prepare, train
 from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare, train
 
 RECIPES = ("default", "fast-forward", "fast-forward-2d", "tiao", "mlq-vae", "notebook")
 

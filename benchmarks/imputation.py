@@ -20,12 +20,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from latens.compilation import enable_compilation_cache
 from latens.config import override
 from latens.data import TEST, TRAIN, load
 from latens.evaluation import impute
-from latens.experiment import prepare, train
+from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare, train
 
 SHARED = Path(os.environ.get("LATENS_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 MOST_ROWS = 10_000

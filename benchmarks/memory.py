@@ -16,7 +16,7 @@ import numpy as np
 
 CHILD = """
 import resource, sys
-from latens.cli import main
+from latens.cli.main import main
 code = main(sys.argv[1:])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 raise SystemExit(code)

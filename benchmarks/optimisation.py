@@ -17,10 +17,10 @@ import jax.numpy as jnp
 
 from latens.config import override
 from latens.data import load
-from latens.experiment import prepare
 from latens.recipes import get_recipe
 from latens.training.rows import blocks_of, pad_rows
 from latens.training.step import make_program
+from latens.workflow.experiment import prepare
 
 TARGETS = (-100.0, -95.0, -90.0, -87.0)
 SHAPE = {

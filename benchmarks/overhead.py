@@ -22,10 +22,10 @@ import numpy as np
 import optax
 
 from latens import config as configuration
-from latens.experiment import prepare
 from latens.recipes import get_recipe
 from latens.training.rows import pad_rows
 from latens.training.step import make_program
+from latens.workflow.experiment import prepare
 from throughput import random_pixels
 
 PIXELS, HIDDEN, LATENT, BATCH = 784, (200, 200), 40, 128

@@ -28,9 +28,9 @@ from scipy import stats
 from latens.config import override
 from latens.data import Dataset, load
 from latens.evaluation import encode, kl_split, maximum_mean_discrepancy, sample_prior
-from latens.evaluation.two_sample import classifier_two_sample_test
-from latens.experiment import prepare, train
+from latens.evaluation.samples.two_sample import classifier_two_sample_test
 from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare, train
 from seeds import interval
 
 SAME = {

@@ -20,9 +20,9 @@ from latens.config import override
 from latens.data import Dataset, load, prepare_batch
 from latens.data.batches import Batch
 from latens.evaluation import log_marginal
-from latens.experiment import prepare, train
 from latens.figures.style import dress, legend, new_axes, save, theme_named
 from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare, train
 from seeds import interval
 
 SAME = {

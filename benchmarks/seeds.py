@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 from scipy import stats
 
-from latens.compilation import enable_compilation_cache
 from latens.data import Dataset, load
+from latens.io.compilation import enable_compilation_cache
 
 
 def arguments_of(description: str, seeds: int) -> argparse.ArgumentParser:

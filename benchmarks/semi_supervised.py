@@ -16,8 +16,8 @@ import numpy as np
 from latens.config import override
 from latens.data import Dataset
 from latens.evaluation import label_probabilities
-from latens.experiment import prepare, train
 from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare, train
 from seeds import arguments_of, opened
 
 SETTINGS = {

@@ -19,7 +19,8 @@ from typing import Any
 import latens
 from latens import distributions, models, objectives
 from latens.distributions import bijections, hyperbolic
-from latens.models import flow, hamiltonian, posterior_heads, quantised, quantisers
+from latens.models import flow, hamiltonian, quantised, quantisers
+from latens.models.heads import posteriors as posterior_heads
 from latens.objectives import perceptual
 
 VARIANTS: dict[str, tuple[str, str, tuple[Any, ...]]] = {

@@ -28,9 +28,9 @@ from latens.config import override
 from latens.data import Dataset, Preparation, load, prepare_batch
 from latens.data.batches import Batch
 from latens.evaluation import Estimate, log_marginal
-from latens.experiment import Experiment, prepare
 from latens.recipes import get_recipe
 from latens.training import Callback, Event, fit
+from latens.workflow.experiment import Experiment, prepare
 
 NETWORK = {
     "network.hidden": [200, 200],

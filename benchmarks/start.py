@@ -27,7 +27,8 @@ def timed(command: list[str], environment: dict[str, str] | None = None) -> floa
 def first_step(folder: Path, cache: Path) -> float:
     """Wall seconds from the start of `latens fit digits` to the first metrics record."""
     environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache)}
-    command = [sys.executable, "-m", "latens.cli", "fit", "digits", "--out", str(folder), "--steps", "20", "--quiet"]
+    words = ["fit", "digits", "--out", str(folder), "--steps", "20", "--quiet"]
+    command = [sys.executable, "-m", "latens.cli.main", *words]
     began = time.perf_counter()
     process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     metrics = folder / "metrics.jsonl"
@@ -48,7 +49,7 @@ def main() -> None:
     times: dict[str, list[float]] = {"import": [], "help": [], "first_step_cold": [], "first_step_cached": []}
     for _ in range(arguments.repeats):
         times["import"].append(timed([sys.executable, "-c", "import latens"]))
-        times["help"].append(timed([sys.executable, "-m", "latens.cli", "--help"]))
+        times["help"].append(timed([sys.executable, "-m", "latens.cli.main", "--help"]))
         with tempfile.TemporaryDirectory() as root:
             times["first_step_cold"].append(first_step(Path(root, "cold"), Path(root, "cache")))
             times["first_step_cached"].append(first_step(Path(root, "warm"), Path(root, "cache")))

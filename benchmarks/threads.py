@@ -25,7 +25,7 @@ EVALUATE = """
 import os, sys
 threads = int(os.environ["NPROC"])
 os.cpu_count = lambda: threads
-from latens.cli import main
+from latens.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """
 

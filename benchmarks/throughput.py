@@ -20,10 +20,10 @@ import numpy as np
 
 from hand_written import SHAPES, flops_per_row, make, matmul_rate
 from latens.data import Dataset, Schema
-from latens.experiment import prepare
 from latens.recipes import get_recipe
 from latens.training.rows import pad_rows
 from latens.training.step import make_program
+from latens.workflow.experiment import prepare
 
 
 def random_pixels(n: int) -> Dataset:

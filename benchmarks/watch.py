@@ -22,10 +22,10 @@ import time
 import jax
 
 from latens import config as configuration
-from latens.compilation import enable_compilation_cache
-from latens.experiment import prepare, train
+from latens.callbacks.watch import Watch
+from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
-from latens.watch import Watch
+from latens.workflow.experiment import prepare, train
 from throughput import random_pixels
 
 VISITOR = """

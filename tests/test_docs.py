@@ -5,13 +5,12 @@ import os
 import re
 import runpy
 import shlex
-from pathlib import Path
 
 import pytest
+from paths import ROOT
 
-from latens.cli import main
+from latens.cli.main import main
 
-ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

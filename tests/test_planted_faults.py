@@ -8,16 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import bound_checks
+import checks
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import bound_checks
-import checks
 from latens import distributions, objectives, trees
 from latens.distributions import divergence
-from latens.models import conditional, flat, heads
+from latens.models import conditional, flat
+from latens.models.heads import base as heads
 from latens.networks import dense
 from latens.objectives import base, draws, elbo
 

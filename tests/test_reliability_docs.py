@@ -2,14 +2,16 @@
 
 import ast
 import re
-from pathlib import Path
 
-from latens.data import arrays, csv_table, raw
+from paths import ROOT
+
+from latens.data import raw
+from latens.data.readers import csv as csv_table
+from latens.data.readers import npz as arrays
 from latens.errors import LatensError
-from latens.safefile import MAX_FILE_BYTES, MAX_HEADER_BYTES
-from latens.trained import FORMAT
+from latens.io.safetensors import MAX_FILE_BYTES, MAX_HEADER_BYTES
+from latens.workflow.trained import FORMAT
 
-ROOT = Path(__file__).resolve().parents[1]
 ERRORS = (ROOT / "docs" / "errors.md").read_text()
 RELIABILITY = (ROOT / "docs" / "reliability.md").read_text()
 FORMAT_PAGE = (ROOT / "docs" / "file-format.md").read_text()

@@ -10,9 +10,9 @@ from scipy import sparse
 
 from latens.config import override
 from latens.data import load
-from latens.experiment import prepare, train
-from latens.measure import measure
+from latens.measure.core import measure
 from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare, train
 
 ROWS = 300
 

@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-
 from evidence_fixtures import CELLS, LATENTS, MU, PRECISION, SIGMA, Linear10, W, log_p_of_linear, rows_of_linear
+
 from latens.data import Preparation, load
 from latens.distributions import DiagonalNormal
 from latens.evaluation import diagnose, importance_sampling
-from latens.evaluation.evidence import row_numbers
-from latens.measure import Measured, measured
-from latens.trained import TrainedModel
+from latens.evaluation.evidence.log_marginal import row_numbers
+from latens.measure.core import Measured, measured
+from latens.workflow.trained import TrainedModel
 
 ROWS = np.asarray(rows_of_linear(200, seed=3).x)
 EXACT = log_p_of_linear(ROWS)

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 from scipy import stats
 
-from latens.atomic import write_atomic
 from latens.data import Dataset, Preparation, prepare_batch
 from latens.data.batches import Batch
+from latens.io.atomic import write_atomic
 
 TEST_SEED = 123
 """Of the one binarisation of the test rows, the same for every model."""

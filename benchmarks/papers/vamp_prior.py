@@ -28,8 +28,8 @@ from cells import binarised_test_rows, cell, interval, say, shown
 from latens.config import override
 from latens.data import Dataset, Preparation, load
 from latens.evaluation import active_units, encode, importance_sampling
-from latens.experiment import prepare, train
 from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare, train
 
 MODELS: dict[str, dict[str, Any]] = {
     "standard": {"prior.kind": "standard-normal"},

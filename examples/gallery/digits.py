@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from latens.cli import main as latens
+from latens.cli.main import main as latens
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from shrink import shrink

@@ -20,27 +20,27 @@ if TYPE_CHECKING:
     from latens.evaluation import Estimate as Estimate
     from latens.evaluation import elbo_parts as elbo_parts
     from latens.evaluation import log_marginal as log_marginal
-    from latens.experiment import prepare as prepare
-    from latens.experiment import train as train
+    from latens.explorer.notebook import explore as explore
     from latens.models import AbstractLatentModel as AbstractLatentModel
     from latens.models import BayesClassifier as BayesClassifier
     from latens.models import Conditional as Conditional
     from latens.models import LatentModel as LatentModel
     from latens.networks import Dense as Dense
-    from latens.notebook import explore as explore
     from latens.objectives import ELBO as ELBO
     from latens.objectives import Reconstruction as Reconstruction
     from latens.recipes import RECIPES as RECIPES
     from latens.recipes import Recipe as Recipe
     from latens.recipes import get_recipe as get_recipe
     from latens.recipes import register as register
-    from latens.trained import TrainedModel as TrainedModel
-    from latens.trained import load as load
     from latens.training import Budget as Budget
     from latens.training import Settings as Settings
     from latens.training import Stage as Stage
     from latens.training import fit as fit
     from latens.training import make_optimizer as make_optimizer
+    from latens.workflow.experiment import prepare as prepare
+    from latens.workflow.experiment import train as train
+    from latens.workflow.trained import TrainedModel as TrainedModel
+    from latens.workflow.trained import load as load
 
 __all__ = [
     "ELBO",
@@ -86,13 +86,13 @@ _HOMES = {
     "latens.errors": ("LatensError",),
     "latens.estimators": ("VAE", "Autoencoder", "GenerativeClassifier"),
     "latens.evaluation": ("Estimate", "elbo_parts", "log_marginal"),
-    "latens.experiment": ("prepare", "train"),
+    "latens.workflow.experiment": ("prepare", "train"),
     "latens.models": ("AbstractLatentModel", "BayesClassifier", "Conditional", "LatentModel"),
     "latens.networks": ("Dense",),
-    "latens.notebook": ("explore",),
+    "latens.explorer.notebook": ("explore",),
     "latens.objectives": ("ELBO", "Reconstruction"),
     "latens.recipes": ("RECIPES", "Recipe", "get_recipe", "register"),
-    "latens.trained": ("TrainedModel", "load"),
+    "latens.workflow.trained": ("TrainedModel", "load"),
     "latens.training": ("Budget", "Settings", "Stage", "fit", "make_optimizer"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Iterable
 
-from latens.texts import visible
+from latens.text import visible
 
 
 class LatensError(Exception):

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.tree_util as jtu
 
-from latens.shapes import Key, PyTree
+from latens.typing import Key, PyTree
 
 
 class Frozen(eqx.Module):

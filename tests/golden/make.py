@@ -16,10 +16,10 @@ import jax
 import numpy as np
 
 from latens import evaluation
-from latens.cli import main
+from latens.cli.main import main
 from latens.config import ClassifierConfig
 from latens.data import as_batch
-from latens.trained import FORMAT, TrainedModel
+from latens.workflow.trained import FORMAT, TrainedModel
 
 FOLDER = Path(__file__).resolve().parent
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import latens
-from latens.commands.arguments import COMMANDS, subparsers
-from latens.commands.context import Context, table
+from latens.cli.arguments import COMMANDS, subparsers
+from latens.cli.context import Context, table
 from latens.errors import UsageError, nearest
 
 TOPICS = {

@@ -9,7 +9,7 @@ import numpy as np
 from jax.core import Tracer
 
 from latens.errors import DataError
-from latens.shapes import AnyArray, Array, Bool, Float, Int, PyTree, Shaped, UInt32
+from latens.typing import AnyArray, Array, Bool, Float, Int, PyTree, Shaped, UInt32
 
 
 class Batch(eqx.Module):

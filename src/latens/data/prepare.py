@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.data.schema import MAX_CLASSES
 from latens.errors import ConfigError, ModelFileError, nearest
-from latens.shapes import AnyArray, Array, Key, Shaped
+from latens.typing import AnyArray, Array, Key, Shaped
 
 BINARIZE = ("none", "threshold", "stochastic")
 _LATER = {"log1p": bool, "classes": int}

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.arrays import read_npy
 from latens.data.dataset import Dataset
-from latens.data.formats import check_numeric, read_object, read_path
 from latens.data.infer import cell_name, conform, infer_schema, store
 from latens.data.known import KNOWN
 from latens.data.raw import Raw, Roles
+from latens.data.readers.npz import read_npy
+from latens.data.readers.open import check_numeric, read_object, read_path
 from latens.data.rows import TRAIN, encode_labels, row_keys, row_names, split_by_hash, unmasked
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 import equinox as eqx
 import jax.numpy as jnp
 
-from latens.shapes import Array, Bool, Float, Key, Nats, Shaped
+from latens.typing import Array, Bool, Float, Key, Nats, Shaped
 
 Event = TypeVar("Event")
 

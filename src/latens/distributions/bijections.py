@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from latens.errors import ConfigError
-from latens.shapes import Array, Float, Key, Nats
+from latens.typing import Array, Float, Key, Nats
 
 
 class AbstractBijection(eqx.Module):

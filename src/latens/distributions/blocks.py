@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens.distributions.base import AbstractFactorised
-from latens.shapes import AnyArray, Array, Bool, Float, Key, Nats, Shaped
+from latens.typing import AnyArray, Array, Bool, Float, Key, Nats, Shaped
 
 
 class Blocks(eqx.Module):

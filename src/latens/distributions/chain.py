@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 
 from latens.distributions.base import AbstractDistribution
-from latens.shapes import Array, Float, Key, Nats, Shaped
+from latens.typing import Array, Float, Key, Nats, Shaped
 
 
 class Chain(AbstractDistribution[tuple[Any, ...]]):

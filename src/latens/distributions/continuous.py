@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from latens.distributions.base import AbstractFactorised, AbstractReparameterised
-from latens.shapes import Array, Float, Key
+from latens.typing import Array, Float, Key
 
 LOG_2PI = math.log(2 * math.pi)
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from latens.distributions.base import AbstractFactorised
 from latens.distributions.special import excess, log_count_remainder, stirling_error, weighted_excess
-from latens.shapes import Array, Float, Key, Shaped
+from latens.typing import Array, Float, Key, Shaped
 
 
 def _as_counts(event: Shaped[Array, "*x"], like: Float[Array, "..."]) -> tuple[Array, Array]:

@@ -9,7 +9,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from latens.distributions.base import AbstractFactorised
 from latens.distributions.special import log_sigmoid_difference
-from latens.shapes import Array, Float, Int, Key, Nats
+from latens.typing import Array, Float, Int, Key, Nats
 
 
 class Bernoulli(AbstractFactorised):

@@ -22,7 +22,7 @@ from latens.distributions.spherical import PowerSpherical, UniformSphere, VonMis
 from latens.distributions.structured import FullNormal, LowRankNormal, Product
 from latens.distributions.triangular import cholesky, solve_columns
 from latens.errors import ConfigError
-from latens.shapes import Array, Float, Key, Nats
+from latens.typing import Array, Float, Key, Nats
 
 Method = Literal["closed form", "enumeration", "Monte Carlo"]
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from latens.distributions.base import AbstractDistribution
 from latens.distributions.continuous import LOG_2PI
 from latens.distributions.special import LOG_2
-from latens.shapes import Array, Float, Key, Nats
+from latens.typing import Array, Float, Key, Nats
 
 _MOST = 1.0 - 4e-6
 """The greatest length of a point, 13 units from the centre: beyond it single precision cannot tell points apart."""

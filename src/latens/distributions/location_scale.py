@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from latens.distributions.base import AbstractFactorised, AbstractReparameterised
 from latens.distributions.continuous import LOG_2PI
 from latens.distributions.special import excess, log_gamma_ratio, logistic_term
-from latens.shapes import Array, Float, Key
+from latens.typing import Array, Float, Key
 
 LOG_2, LOG_PI = math.log(2.0), math.log(math.pi)
 

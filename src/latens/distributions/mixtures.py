@@ -9,7 +9,7 @@ import numpy as np
 
 from latens.distributions.base import AbstractDistribution, AbstractFactorised
 from latens.distributions.special import log_sigmoid_difference, log_sum_of_parts
-from latens.shapes import Array, Float, Int, Key, Nats, Shaped
+from latens.typing import Array, Float, Int, Key, Nats, Shaped
 
 
 class Mixture(AbstractDistribution[Any]):

@@ -10,7 +10,7 @@ from jax.scipy.special import betaln
 
 from latens.distributions.base import AbstractDistribution, AbstractFactorised
 from latens.distributions.special import HALF_LOG_2PI, log_one_minus_exp, stirling_error, weighted_excess
-from latens.shapes import Array, Float, Key, Nats
+from latens.typing import Array, Float, Key, Nats
 
 
 def above_zero(event: Float[Array, "*x"]) -> Float[Array, "*x"]:

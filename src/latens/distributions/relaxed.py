@@ -12,7 +12,7 @@ import numpy as np
 from latens.distributions.base import AbstractDistribution, AbstractFactorised
 from latens.distributions.positive import above_zero, inside_unit
 from latens.distributions.special import logistic_term
-from latens.shapes import Array, Float, Key, Nats
+from latens.typing import Array, Float, Key, Nats
 
 _NODES = np.arange(-40.0, 40.25, 0.5)
 _WEIGHTS = 0.5 / (2.0 * np.cosh(0.5 * _NODES)) ** 2

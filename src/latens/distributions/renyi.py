@@ -8,7 +8,7 @@ from latens.distributions.base import AbstractDistribution
 from latens.distributions.continuous import DiagonalNormal, StandardNormal
 from latens.distributions.divergence import has_closed_form, kl_terms
 from latens.errors import ConfigError
-from latens.shapes import Array, Float, Nats
+from latens.typing import Array, Float, Nats
 
 Divergence = Literal["kl", "reverse-kl", "renyi", "alpha", "chi-square"]
 """`divergence_terms` says what each one is."""

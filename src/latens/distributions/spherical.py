@@ -14,7 +14,7 @@ import numpy as np
 from latens.distributions.base import AbstractDistribution
 from latens.distributions.positive import inside_unit
 from latens.distributions.special import LOG_2, log_bessel_scaled, log_gamma_ratio, log_minus_digamma, log_sphere_area
-from latens.shapes import Array, Float, Key, Nats
+from latens.typing import Array, Float, Key, Nats
 
 LOG_2PI = float(np.log(2 * np.pi))
 

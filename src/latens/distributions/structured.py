@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from latens.distributions.base import AbstractDistribution, log_prob
 from latens.distributions.continuous import LOG_2PI
 from latens.distributions.triangular import cholesky, solve_lower, solve_transposed
-from latens.shapes import Array, Float, Key, Nats
+from latens.typing import Array, Float, Key, Nats
 
 
 class FullNormal(AbstractDistribution[Array]):

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from latens.shapes import Array, Float, Int
+from latens.typing import Array, Float, Int
 
 
 def solve_lower(factor: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[Array, " n"]:

@@ -31,13 +31,13 @@ from latens.estimators.base import (
 from latens.estimators.custom import Network, with_networks
 from latens.estimators.labels import codes_of, label_units, labelled
 from latens.evaluation.batched import map_rows
-from latens.experiment import Experiment, prepare, train
+from latens.io.safetensors import unpack
 from latens.models import LatentModel
+from latens.parts.posteriors import posterior_of
 from latens.recipes import get_recipe
-from latens.recipes.posteriors import posterior_of
-from latens.safefile import unpack
-from latens.shapes import Array, Key, checked_later
-from latens.trained import TrainedModel
+from latens.typing import Array, Key, checked_later
+from latens.workflow.experiment import Experiment, prepare, train
+from latens.workflow.trained import TrainedModel
 
 Coder = TypeVar("Coder", bound="Autoencoder")
 

@@ -14,15 +14,15 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from latens.data import TRAIN, VALIDATION, Batch, Dataset, Schema, infer_schema
 from latens.data.batches import hash_rows
 from latens.data.infer import conform, store
+from latens.data.readers.tables import is_frame
 from latens.data.rows import row_keys, unmasked
 from latens.data.sources import fill
-from latens.data.tables import is_frame
 from latens.errors import ModelFileError, UsageError
 from latens.estimators.labels import codes_of
 from latens.evaluation.finite import finite
-from latens.safefile import read_bytes
-from latens.trained import TrainedModel
+from latens.io.safetensors import read_bytes
 from latens.training import Event
+from latens.workflow.trained import TrainedModel
 
 LEAST_ROWS_TO_VALIDATE = 50
 """With fewer rows than this all of them train."""

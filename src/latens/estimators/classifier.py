@@ -17,10 +17,10 @@ from latens.errors import UsageError
 from latens.estimators import densities
 from latens.estimators.base import LatensEstimator, RandomState, as_dataset, check_count, seed_of
 from latens.evaluation.classes import ClassSamples, normalise
-from latens.experiment import prepare, train
 from latens.recipes import get_recipe
-from latens.shapes import checked_later
-from latens.trained import TrainedModel
+from latens.typing import checked_later
+from latens.workflow.experiment import prepare, train
+from latens.workflow.trained import TrainedModel
 
 _RECIPES = {"gaussian": "mlq-gaussian", "mixture": "mlq-mixture"}
 

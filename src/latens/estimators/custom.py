@@ -10,7 +10,7 @@ import jax
 from latens.data import Schema
 from latens.errors import ConfigError
 from latens.models import LatentModel
-from latens.shapes import Key
+from latens.typing import Key
 
 Network = Callable[..., Any]
 """A network (an equinox module or a function of one example), or a factory `(schema, key) -> network`."""

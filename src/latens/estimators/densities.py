@@ -19,8 +19,8 @@ from latens.data.schema import MAX_CLASSES
 from latens.errors import LatensError, ModelFileError, UsageError
 from latens.estimators.base import as_dataset
 from latens.estimators.vae import VAE
-from latens.safefile import unpack
-from latens.trained import TrainedModel
+from latens.io.safetensors import unpack
+from latens.workflow.trained import TrainedModel
 
 METHODS = ("fit", "score_samples", "sample")
 

@@ -9,7 +9,7 @@ from latens.config import VAEConfig
 from latens.data import Dataset, encode_labels
 from latens.data.infer import with_classes
 from latens.errors import UsageError
-from latens.trained import TrainedModel
+from latens.workflow.trained import TrainedModel
 
 
 def labelled(data: Dataset, y: Any, config: VAEConfig) -> Dataset:

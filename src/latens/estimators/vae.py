@@ -15,11 +15,11 @@ from latens.estimators.autoencoder import Autoencoder, Network
 from latens.estimators.base import RandomState, as_dataset, check_count, seed_of, with_nan
 from latens.estimators.labels import classes_of, codes_of
 from latens.evaluation import Estimate
-from latens.forks import check_process
+from latens.io.forks import check_process
 from latens.recipes import RECIPES
-from latens.refit import refit_prior
-from latens.shapes import Key, checked_later
-from latens.trained import TrainedModel
+from latens.typing import Key, checked_later
+from latens.workflow.refit import refit_prior
+from latens.workflow.trained import TrainedModel
 
 MOST_SAMPLES = 10**6
 """What a file may ask for; a call may ask for more."""
@@ -224,7 +224,9 @@ class VAE(Autoencoder):
     ) -> Estimate | None:
         """Replace the prior by one fitted to the posteriors of `X`, the rows that fit saw.
 
-        **Arguments:** those of `latens.refit.refit_prior`. **Returns:** the change of log p(x) on the rows that
+        **Arguments:** those of `latens.workflow.refit.refit_prior`.
+
+        **Returns:** the change of log p(x) on the rows that
         validate, in nats; None where there is no p(x).
         """
         check_is_fitted(self)

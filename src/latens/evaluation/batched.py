@@ -12,8 +12,8 @@ import numpy as np
 
 from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
-from latens.forks import check_process
-from latens.shapes import Key, PyTree
+from latens.io.forks import check_process
+from latens.typing import Key, PyTree
 
 BATCH_SIZES = (16, 128, 500)
 """Batches are padded to one of these, so that a few programs serve every number of rows."""

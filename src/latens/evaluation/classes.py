@@ -13,7 +13,7 @@ from latens.errors import DataError, UsageError
 from latens.evaluation.batched import map_rows
 from latens.evaluation.estimate import Estimate
 from latens.models import BayesClassifier
-from latens.shapes import Array, Int, Key
+from latens.typing import Array, Int, Key
 
 
 class ClassSamples(NamedTuple):

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from latens.evaluation.diagnostics import TRUSTED_K
 from latens.evaluation.estimate import Estimate
+from latens.evaluation.evidence.diagnostics import TRUSTED_K
 
 Metrics = Mapping[str, Estimate]
 Units = Sequence[Mapping[str, Any]]
@@ -73,8 +73,8 @@ def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tu
 
     Of a model none of whose units moves with x all samples are alike, so only the collapse is named.
 
-    **Arguments:** `metrics` by name; `units` the rows of `latens.measure.unit_table`; `rising` whether training was
-    stopped while its validation still rose.
+    **Arguments:** `metrics` by name; `units` the rows of `latens.measure.core.unit_table`; `rising` whether
+    training was stopped while its validation still rose.
     """
     found = tuple(finding for rule in _RULES if (finding := rule(metrics, units)) is not None)
     if found and found[0].name == "posterior-collapse" and rising:

@@ -30,6 +30,6 @@ def finite(values: np.ndarray, what: str, *, where: str = "model", minus_infinit
         good |= np.isneginf(array)
     if good.all():
         return values
-    bad = ~good.reshape(len(array) if array.ndim else 1, -1).all(axis=1)
-    message = f"{what}: {int(bad.sum())} of {len(bad)} rows hold NaN or infinity, row {int(bad.argmax())} is the first."
+    bad = np.asarray(~good.reshape(len(array) if array.ndim else 1, -1).all(axis=1))
+    message = f"{what}: {int(bad.sum())} of {bad.size} rows hold NaN or infinity, row {int(bad.argmax())} is the first."
     raise DivergedError(message, where=where, fix=_FIX)

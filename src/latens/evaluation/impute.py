@@ -12,7 +12,7 @@ from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.evaluation.batched import map_rows
 from latens.objectives.draws import draw
-from latens.shapes import Array, Float, Key, PyTree
+from latens.typing import Array, Float, Key, PyTree
 
 
 class Imputed(NamedTuple):

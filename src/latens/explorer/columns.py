@@ -8,9 +8,9 @@ from latens.data import Dataset
 from latens.data.rows import SPLITS
 from latens.data.schema import Schema, image_shape
 from latens.errors import DataError
-from latens.shapes import Float
-from latens.strictjson import plain, to_json
-from latens.texts import visible
+from latens.io.json import plain, to_json
+from latens.text import visible
+from latens.typing import Float
 
 CHUNK_BYTES = 4 << 20
 """About so much of the rows in one file: the page asks for a chunk when a row of it is to be shown."""

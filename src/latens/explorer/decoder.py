@@ -17,7 +17,7 @@ from latens.models import (
     NormalHead,
     SharedScaleNormalHead,
 )
-from latens.models.likelihood_heads import (
+from latens.models.heads.likelihoods import (
     BetaHead,
     DiscretisedLogisticHead,
     GammaHead,

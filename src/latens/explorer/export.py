@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from latens.atomic import clean_orphans, is_temporary, resource_errors, sync_folder, temporary_beside, write_synced
 from latens.errors import RunFolderError
 from latens.explorer.files import static_files
+from latens.io.atomic import clean_orphans, is_temporary, resource_errors, sync_folder, temporary_beside, write_synced
 
 _DATA = re.compile(r"data/[a-z][a-z0-9-]*\.(bin|json|safetensors)")
 

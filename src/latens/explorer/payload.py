@@ -13,11 +13,11 @@ from latens.errors import ConfigError
 from latens.explorer.columns import as_coordinates, columns_of, event_of, ids_of, rows_of
 from latens.explorer.decoder import decoder_arrays, dense_decoder, in_data_units, why_not_dense
 from latens.explorer.precomputed import precomputed
+from latens.io.arrays import tree_to_arrays
+from latens.io.json import plain, to_json
+from latens.io.safetensors import pack
 from latens.models import DeterministicHead
-from latens.safefile import pack
-from latens.storage import tree_to_arrays
-from latens.strictjson import plain, to_json
-from latens.texts import visible
+from latens.text import visible
 
 FORMAT = 1
 ELBO_SAMPLES = 4  # draws a row of its ELBO: enough to order rows by, and a quarter of what `latens evaluate` takes
@@ -45,7 +45,7 @@ def payload(
     Names are ours, never the data's; numbers are little-endian; the JSON is strict. The same arguments give the same
     bytes. docs/explorer.md lists the files.
 
-    **Arguments:** `trained` a `latens.trained.TrainedModel` with latents; `data` its rows, of which at most
+    **Arguments:** `trained` a `latens.workflow.trained.TrainedModel` with latents; `data` its rows, of which at most
     `most_rows`, evenly spaced, are shown (None: an empty page but for the history);
     `coordinates` (n, k) of all rows, found elsewhere, which become axes and the first view (without data: unused);
     `history` the "epoch" records of metrics.jsonl; `snapshots` (step, trained model) from earlier in training; `seed`

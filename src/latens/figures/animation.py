@@ -11,9 +11,9 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
-from latens.atomic import resource_errors, write_atomic
 from latens.errors import DataError, ResourceError, UsageError
 from latens.figures.style import figure_of
+from latens.io.atomic import resource_errors, write_atomic
 
 ENDINGS = (".gif", ".mp4")
 FRAME_DPI = 90

@@ -8,7 +8,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.texts import visible
+from latens.text import visible
 
 
 def numbers(value: ArrayLike, name: str, *, ndim: int | tuple[int, ...], finite: bool = True) -> np.ndarray:

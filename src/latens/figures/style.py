@@ -21,10 +21,10 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from latens import texts
-from latens.atomic import resource_errors, write_atomic
+from latens import text as texts
 from latens.errors import UsageError, nearest
 from latens.figures.checks import readable, same_length
+from latens.io.atomic import resource_errors, write_atomic
 
 ThemeName = Literal["light", "dark"]
 DPI = 150

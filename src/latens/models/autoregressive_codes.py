@@ -13,7 +13,7 @@ from latens.models.priors import AbstractModelPrior
 from latens.models.quantised import CodeHead
 from latens.models.quantisers import AbstractQuantiser
 from latens.networks.recurrent import GRU, StepOutput
-from latens.shapes import Array, Float, Int, Key, Nats
+from latens.typing import Array, Float, Int, Key, Nats
 
 MOST_LOGITS = 2**22
 """Groups of an event times codes of each: a density computes as many logits a row, a draw as many steps as groups."""

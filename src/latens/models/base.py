@@ -6,7 +6,7 @@ from typing import Any
 import equinox as eqx
 
 from latens.distributions import AbstractDistribution, log_prob
-from latens.shapes import Key, Nats
+from latens.typing import Key, Nats
 
 
 class AbstractLatentModel(eqx.Module):

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from latens.shapes import AnyArray, Array, Float, Int, Key, Nats, Shaped
+from latens.typing import AnyArray, Array, Float, Int, Key, Nats, Shaped
 
 
 class BayesClassifier(eqx.Module):

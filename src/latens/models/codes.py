@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from latens.distributions import AbstractDistribution, Categorical, Product, RelaxedOneHot, WrappedNormal
 from latens.distributions.hyperbolic import to_tangent
-from latens.shapes import Array, Float
+from latens.typing import Array, Float
 
 
 class SideBySide(eqx.Module):

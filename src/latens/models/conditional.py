@@ -10,9 +10,9 @@ import numpy as np
 
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError
-from latens.models.heads import AbstractHead
-from latens.shapes import AnyArray, Array, Bool, Float, Key, Shaped
+from latens.models.heads.base import AbstractHead
 from latens.trees import Frozen
+from latens.typing import AnyArray, Array, Bool, Float, Key, Shaped
 
 FIRST_OUTPUTS = 0.03
 """The last weights of a decoder that starts at the data's mean, in parts of what their law draws."""

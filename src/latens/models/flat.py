@@ -7,7 +7,7 @@ from latens.distributions import AbstractDistribution, log_prob
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
 from latens.models.missingness import SelfMasking
 from latens.models.priors import AbstractModelPrior
-from latens.shapes import Key, Nats
+from latens.typing import Key, Nats
 
 
 class LatentModel(AbstractLatentModel):

@@ -7,8 +7,8 @@ import jax
 
 from latens.distributions.bijections import AbstractBijection, Autoregressive, Planar, Stack
 from latens.distributions.chain import Transformed
-from latens.models.heads import AbstractHead, NormalHead
-from latens.shapes import Array, Float, Key
+from latens.models.heads.base import AbstractHead, NormalHead
+from latens.typing import Array, Float, Key
 
 
 class FlowHead(AbstractHead):

@@ -11,7 +11,7 @@ from latens.distributions import AbstractDistribution, StandardNormal
 from latens.errors import ConfigError
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
 from latens.models.conditional import Conditional
-from latens.shapes import Array, Float, Key, Nats
+from latens.typing import Array, Float, Key, Nats
 
 LARGEST_STEP = 0.5
 """No step size is learned beyond this: leapfrog steps explode where a step times the curvature's root is above 2."""

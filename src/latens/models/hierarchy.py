@@ -10,7 +10,7 @@ from latens.distributions import AbstractDistribution
 from latens.distributions.chain import Chain
 from latens.models.conditional import Conditional
 from latens.models.priors import AbstractModelPrior
-from latens.shapes import Array, Key
+from latens.typing import Array, Key
 
 
 class Upwards(eqx.Module):

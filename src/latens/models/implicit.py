@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError
-from latens.shapes import Array, Float, Key
+from latens.typing import Array, Float, Key
 
 
 class Implicit(AbstractDistribution[Array]):

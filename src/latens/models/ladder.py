@@ -13,7 +13,7 @@ from latens.errors import ConfigError
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
 from latens.models.conditional import Conditional
 from latens.networks import ACTIVATIONS
-from latens.shapes import Array, Float, Key
+from latens.typing import Array, Float, Key
 
 
 def combined(one: DiagonalNormal, two: DiagonalNormal | StandardNormal) -> DiagonalNormal:

@@ -10,7 +10,7 @@ import numpy as np
 from latens.distributions import AbstractFactorised, Affine, DiagonalNormal
 from latens.errors import ConfigError
 from latens.models.conditional import Standardise
-from latens.shapes import AnyArray, Array, Bool, Float, Key, Nats, Shaped
+from latens.typing import AnyArray, Array, Bool, Float, Key, Nats, Shaped
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(32)
 _LOG_WEIGHTS = np.log(_WEIGHTS) - 0.5 * math.log(2.0 * math.pi)

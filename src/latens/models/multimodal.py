@@ -11,7 +11,7 @@ import numpy as np
 
 from latens.distributions import AbstractDistribution, Blocks, DiagonalNormal, Joined, Mixture, Product
 from latens.errors import ConfigError
-from latens.shapes import AnyArray, Array, Bool, Float, Key
+from latens.typing import AnyArray, Array, Bool, Float, Key
 
 Rule = Literal["product", "product-of-encoders", "mixture", "mixture-of-products", "joint"]
 

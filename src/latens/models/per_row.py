@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from latens.distributions import DiagonalNormal
 from latens.errors import ConfigError
-from latens.shapes import Array, Float, Key
+from latens.typing import Array, Float, Key
 
 
 class PerRow(eqx.Module):
@@ -15,7 +15,7 @@ class PerRow(eqx.Module):
 
     It stands where an encoder would, in `LatentModel(prior, PerRow.create(n, latent), decoder)`; each row brings its
     position as the condition "row". There is no posterior for rows that were not trained on: see
-    `latens.evaluation.refine`. Hoffman, Blei, Wang & Paisley (2013), arXiv 1206.7051, without the conjugacy.
+    `latens.evaluation.evidence.refine`. Hoffman, Blei, Wang & Paisley (2013), arXiv 1206.7051, without the conjugacy.
 
     **Arguments:** `loc` and `log_scale` of shape (N, *z).
     **Raises:** ConfigError where a row has no position.

@@ -11,8 +11,8 @@ import numpy as np
 from latens.data import Dataset, Preparation, prepare_batch
 from latens.distributions import AbstractDistribution, DiagonalNormal, Mixture
 from latens.errors import ConfigError
-from latens.shapes import Array, Float, Key
 from latens.trees import Frozen
+from latens.typing import Array, Float, Key
 
 
 class AbstractModelPrior(eqx.Module):

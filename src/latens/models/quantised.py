@@ -9,10 +9,10 @@ import jax.numpy as jnp
 
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError
-from latens.models.heads import AbstractHead
+from latens.models.heads.base import AbstractHead
 from latens.models.priors import AbstractModelPrior
 from latens.models.quantisers import AbstractQuantiser, Assignment
-from latens.shapes import Array, Float, Key, Nats
+from latens.typing import Array, Float, Key, Nats
 
 MOST_CODES = 65_536
 """Of a group in a stage: their use is counted."""

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens.errors import ConfigError
-from latens.shapes import Array, Float, Int, Key
 from latens.trees import Frozen
+from latens.typing import Array, Float, Int, Key
 
 
 class Assignment(eqx.Module):

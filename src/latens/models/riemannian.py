@@ -12,7 +12,7 @@ from latens.distributions import AbstractDistribution
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder
 from latens.models.conditional import Conditional
 from latens.models.hamiltonian import Hamiltonian, along_draws_only, log_joint, temperings
-from latens.shapes import Array, Float, Key, Nats
+from latens.typing import Array, Float, Key, Nats
 
 
 class Metric(eqx.Module):

@@ -12,8 +12,8 @@ from latens.distributions.chain import Chain
 from latens.errors import ConfigError
 from latens.models.base import AbstractLatentModel
 from latens.models.flat import LatentModel
-from latens.shapes import Array, Float, Key, Nats
 from latens.trees import Frozen
+from latens.typing import Array, Float, Key, Nats
 
 LABEL = "label"
 """The condition that holds a label, as a one-hot vector."""

@@ -21,8 +21,8 @@ from latens.networks.parts import (
     with_drawn_weight,
 )
 from latens.networks.strided import convolve, convolve_transposed, half
-from latens.shapes import Array, Float, Key, Shaped
 from latens.trees import AbstractRandomWeights
+from latens.typing import Array, Float, Key, Shaped
 
 
 class Convolution(AbstractRandomWeights):

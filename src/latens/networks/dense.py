@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from latens.errors import ConfigError, nearest
 from latens.networks.initial import INITIALIZERS
-from latens.shapes import Array, Float, Key, Shaped
 from latens.trees import AbstractRandomWeights
+from latens.typing import Array, Float, Key, Shaped
 
 
 @jax.custom_jvp

@@ -9,7 +9,7 @@ from latens.networks.convolutional import ConvDecoder, ConvEncoder
 from latens.networks.dense import Dense
 from latens.networks.recurrent import RecurrentDecoder, RecurrentEncoder
 from latens.networks.residual import ResidualDense
-from latens.shapes import Key
+from latens.typing import Key
 
 NetworkKind = Literal["dense", "conv", "residual", "recurrent"]
 Network: TypeAlias = Dense | ResidualDense | ConvEncoder | ConvDecoder | RecurrentEncoder | RecurrentDecoder

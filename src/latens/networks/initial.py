@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.special import erfinv
 
-from latens.shapes import Array, Float, Key
+from latens.typing import Array, Float, Key
 
 LAWS: dict[str, tuple[float, str, str]] = {
     "glorot-uniform": (1.0, "fan_avg", "uniform"),

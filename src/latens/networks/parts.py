@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from latens.errors import ConfigError
 from latens.networks.dense import ACTIVATIONS, Linear, _dropout
 from latens.networks.initial import INITIALIZERS
-from latens.shapes import Array, Float, Key
+from latens.typing import Array, Float, Key
 
 Layer = TypeVar("Layer", bound=eqx.Module)
 

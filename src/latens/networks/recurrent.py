@@ -21,8 +21,8 @@ from latens.networks.parts import (
     to_outputs,
     with_drawn_weight,
 )
-from latens.shapes import Array, Float, Key, Shaped
 from latens.trees import AbstractRandomWeights
+from latens.typing import Array, Float, Key, Shaped
 
 
 class GRU(eqx.Module):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from latens.errors import ConfigError
 from latens.networks.dense import ACTIVATIONS, Linear, check_options
 from latens.networks.parts import Hidden, make_linear
-from latens.shapes import Array, Float, Key, Shaped
+from latens.typing import Array, Float, Key, Shaped
 
 
 class ResidualBlock(eqx.Module):

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 
 from latens.networks.dense import Linear
-from latens.shapes import Array, Float, Key, Shaped
 from latens.trees import AbstractRandomWeights, realise
+from latens.typing import Array, Float, Key, Shaped
 
 ITERATIONS = 30
 """Power iterations from a fixed start: 60 products of a matrix and a vector, against hundreds for a batch."""

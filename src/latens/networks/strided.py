@@ -12,7 +12,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from latens.shapes import Array, Float
+from latens.typing import Array, Float
 
 Method = Literal["patches", "conv"]
 

@@ -16,7 +16,7 @@ from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
 from latens.objectives.reconstruction import reconstruct
 from latens.objectives.roles import KL, evidence, flat_codes, prior_samples, require_kl, require_weight, stopped
-from latens.shapes import Array, Float, Int, Key, Nats
+from latens.typing import Array, Float, Int, Key, Nats
 
 Critic = Callable[..., Array]
 """One vector to one logit: a network with one output, such as `Dense([n, 100, 100, 1], ...)`."""

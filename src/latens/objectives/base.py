@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from latens.data.batches import Batch
 from latens.models import AbstractLatentModel
-from latens.shapes import Array, Float, Int, Key, Nats, PyTree
+from latens.typing import Array, Float, Int, Key, Nats, PyTree
 
 Metrics = dict[str, tuple[Nats, Float[Array, ""]]]
 """Name -> (weighted sum over the batch, sum of weights); the mean is formed once, at the edge."""

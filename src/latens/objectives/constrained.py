@@ -12,8 +12,8 @@ from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
 from latens.objectives.roles import KL, by_formula, evidence, require, require_kl
-from latens.shapes import AnyArray, Array, Float, Int, Key, Nats
 from latens.trees import realise
+from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 
 class GECO(AbstractObjective):

@@ -23,8 +23,8 @@ from latens.distributions import (
 from latens.distributions.chain import Chain, Transformed
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel, LabelAndCode
-from latens.shapes import AnyArray, Array, Float, Int, Key, PyTree, Shaped
 from latens.trees import realise
+from latens.typing import AnyArray, Array, Float, Int, Key, PyTree, Shaped
 
 Statistic = Callable[[AbstractDistribution, AbstractDistribution, Any, Any], PyTree]
 """A function of one row's (posterior, prior, z led by K, x), evaluated inside the row's vmap."""

@@ -13,8 +13,8 @@ from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted, without_padding
 from latens.objectives.draws import Statistic, draw
 from latens.objectives.roles import KL, by_formula, require, require_kl
-from latens.shapes import Array, Float, Int, Key, Nats
 from latens.trees import partition_trainable
+from latens.typing import Array, Float, Int, Key, Nats
 
 
 class ELBO(AbstractObjective):

@@ -22,8 +22,8 @@ from latens.objectives.roles import (
     require_weight,
     stopped,
 )
-from latens.shapes import AnyArray, Array, Float, Int, Key, Nats, PyTree
 from latens.trees import realise
+from latens.typing import AnyArray, Array, Float, Int, Key, Nats, PyTree
 
 
 class FeatureCritic(eqx.Module):

@@ -12,7 +12,7 @@ from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
 from latens.objectives.draws import Draws, draw
 from latens.objectives.roles import generative_part, recognition_part, require, sampled_metrics
-from latens.shapes import Array, Float, Int, Key, Nats
+from latens.typing import Array, Float, Int, Key, Nats
 
 GradientForm = Literal["plain", "stl", "dreg"]
 

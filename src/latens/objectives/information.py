@@ -12,7 +12,7 @@ from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
 from latens.objectives.roles import KL, evidence, flat_codes, require, require_kl
-from latens.shapes import AnyArray, Array, Bool, Float, Int, Key, Nats, UInt32
+from latens.typing import AnyArray, Array, Bool, Float, Int, Key, Nats, UInt32
 
 NOTHING = -1e30
 """The logarithm of a weight of 0, finite so that its gradient is 0 and not NaN."""

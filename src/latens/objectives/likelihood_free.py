@@ -11,8 +11,8 @@ from latens.objectives.adversarial import Critic, critic_loss, critic_metrics, l
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
 from latens.objectives.draws import path_to
 from latens.objectives.roles import flat_codes, prior_samples, stopped
-from latens.shapes import AnyArray, Array, Float, Int, Key, Nats
 from latens.trees import realise
+from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 
 class LikelihoodFree(AbstractObjective):

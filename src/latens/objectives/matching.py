@@ -11,7 +11,7 @@ from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
 from latens.objectives.reconstruction import reconstruct
 from latens.objectives.roles import KL, evidence, flat_codes, prior_samples, require, require_kl, require_weight
-from latens.shapes import Array, Bool, Float, Int, Key, Nats
+from latens.typing import Array, Bool, Float, Int, Key, Nats
 
 KernelForm = Literal["imq", "rbf"]
 Estimator = Literal["unbiased", "biased"]

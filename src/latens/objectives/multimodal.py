@@ -13,8 +13,8 @@ from latens.errors import ConfigError
 from latens.models import AbstractLatentModel, Experts, LatentModel, subsets_of
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
 from latens.objectives.roles import require
-from latens.shapes import AnyArray, Array, Bool, Float, Int, Key, Nats
 from latens.trees import realise
+from latens.typing import AnyArray, Array, Bool, Float, Int, Key, Nats
 
 Weights = Literal["equal", "cells"] | tuple[float, ...]
 """What each modality's log-likelihood counts in training: once; once for the largest, and more for the others as they

@@ -14,8 +14,8 @@ from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
 from latens.objectives.feature_matching import decoded
 from latens.objectives.roles import KL, evidence, require, require_kl
-from latens.shapes import Array, Float, Int, Key, Nats, Shaped
 from latens.trees import realise
+from latens.typing import Array, Float, Int, Key, Nats, Shaped
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Of the five scales, finest first: Wang, Simoncelli & Bovik (2003)."""

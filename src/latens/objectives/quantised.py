@@ -14,7 +14,7 @@ from latens.models.quantised import CodePosterior
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
 from latens.objectives.draws import draw
 from latens.objectives.roles import require, sampled_metrics
-from latens.shapes import Array, Float, Int, Key, Nats, PyTree
+from latens.typing import Array, Float, Int, Key, Nats, PyTree
 
 
 class Quantised(AbstractObjective):

@@ -10,8 +10,8 @@ from latens.distributions import log_prob
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted, without_padding
 from latens.objectives.draws import path_to
-from latens.shapes import AnyArray, Array, Float, Int, Key, Nats, PyTree, Shaped
 from latens.trees import partition_trainable, realise
+from latens.typing import AnyArray, Array, Float, Int, Key, Nats, PyTree, Shaped
 
 
 def reconstruct(

@@ -12,8 +12,8 @@ from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted, without_padding
 from latens.objectives.reconstruction import reconstruct
 from latens.objectives.roles import flat_codes, require
-from latens.shapes import AnyArray, Array, Float, Int, Key, Nats
 from latens.trees import partition_trainable, realise
+from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 
 class RegularisedAutoencoder(AbstractObjective):

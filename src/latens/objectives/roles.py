@@ -12,7 +12,7 @@ from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.objectives.base import Metrics, weighted
 from latens.objectives.draws import Draws, Statistic, draw
-from latens.shapes import AnyArray, Array, Float, Key, Nats, PyTree
+from latens.typing import AnyArray, Array, Float, Key, Nats, PyTree
 
 KL: TypeAlias = Literal["auto", "analytic", "sampled"]
 """How KL(q || p) is found: in closed form where there is one, else from draws; in closed form only; from draws only."""

@@ -15,7 +15,7 @@ from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_
 from latens.objectives.draws import Statistic, draw
 from latens.objectives.importance import importance_bound
 from latens.objectives.roles import KL, by_formula, require, require_kl, sampled_metrics
-from latens.shapes import Array, Float, Int, Key, Nats
+from latens.typing import Array, Float, Int, Key, Nats
 
 
 class Level(eqx.Module):

@@ -13,8 +13,8 @@ from latens.models import AbstractLatentModel, SemiSupervised, Stacked
 from latens.models.semi_supervised import with_label
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
 from latens.objectives.roles import KL, evidence, require, require_kl
-from latens.shapes import AnyArray, Array, Float, Int, Key, Nats
 from latens.trees import realise
+from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 
 class SemiSupervisedELBO(AbstractObjective):

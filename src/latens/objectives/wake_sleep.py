@@ -12,8 +12,8 @@ from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_
 from latens.objectives.draws import draw
 from latens.objectives.importance import importance_bound
 from latens.objectives.roles import require, sampled_metrics
-from latens.shapes import AnyArray, Array, Float, Int, Key, Nats
 from latens.trees import realise
+from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 
 def dream_log_posterior(model: AbstractLatentModel, batch: Batch, *, key: Key) -> Float[Array, " B"]:

@@ -6,12 +6,12 @@ from pathlib import Path
 import jax
 
 from latens import evaluation
-from latens.compilation import enable_compilation_cache
 from latens.config import override
 from latens.data import load
-from latens.experiment import prepare, train
+from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
-from latens.trained import TrainedModel
+from latens.workflow.experiment import prepare, train
+from latens.workflow.trained import TrainedModel
 
 MODELS = {"digits-2d": 2, "digits-16d": 16}
 """Names and their numbers of latent units."""

@@ -1,5 +1,6 @@
 """Named, cited compositions: the only registry of the package, and the only bridge from configuration to objects."""
 
+from latens.building.recipe import Recipe as Recipe
 from latens.config import Config
 from latens.errors import ConfigError, nearest
 
@@ -18,7 +19,6 @@ from . import (
     structure,
     tutorials,
 )
-from .base import Recipe as Recipe
 
 _THEMES = (
     tutorials,

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from latens.building.plan import recipe
+from latens.building.recipe import Recipe
 from latens.config import (
     DataConfig,
     LikelihoodConfig,
@@ -11,8 +13,6 @@ from latens.config import (
     PosteriorConfig,
     PriorConfig,
 )
-from latens.recipes.base import Recipe
-from latens.recipes.vae import recipe
 
 _LINEAR = NetworkConfig(hidden=(), level_hidden=(), initializer="glorot-uniform")
 _TANH = NetworkConfig(hidden=(50,), level_hidden=(50,), activation="tanh", initializer="glorot-uniform")

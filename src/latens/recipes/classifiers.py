@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 from msgspec.structs import replace
 
+from latens.building.recipe import Recipe, Size
 from latens.config import ClassifierConfig, DataConfig, DensityConfig
 from latens.data import Dataset, Preparation, Schema, prepare_batch
 from latens.errors import ConfigError, DataError
 from latens.models import BayesClassifier
-from latens.recipes.base import Recipe, Size
-from latens.shapes import Key
 from latens.training import Stage
+from latens.typing import Key
 
 SOURCE = (
     "MLQ.ai, 'Unsupervised deep learning: variational autoencoders'; LazyProgrammer, machine_learning_examples "

@@ -10,6 +10,12 @@ import jax
 import jax.numpy as jnp
 from msgspec.structs import replace
 
+from latens.building import model as building
+from latens.building import plan as vae
+from latens.building.clustering import as_plain, with_clusters
+from latens.building.optimizer import optimizer_of
+from latens.building.recipe import Recipe, Size
+from latens.building.spreading import with_spread_labels
 from latens.config import (
     LabelConfig,
     NetworkConfig,
@@ -25,16 +31,11 @@ from latens.errors import ConfigError
 from latens.models import CategoricalHead, Conditional, LatentModel, NormalHead, SemiSupervised, Stacked
 from latens.networks import Dense, encoder_network
 from latens.objectives import ELBO, AbstractObjective, OnLower, OnUpper
-from latens.recipes import building, vae
-from latens.recipes.base import Recipe, Size
-from latens.recipes.clustering import as_plain, with_clusters
-from latens.recipes.conditions import num_classes, preparation
-from latens.recipes.likelihoods import encoder_input
-from latens.recipes.optimizing import optimizer_of
-from latens.recipes.spreading import with_spread_labels
-from latens.shapes import Key
+from latens.parts.conditions import num_classes, preparation
+from latens.parts.likelihoods import encoder_input
 from latens.training import Budget, Stage
 from latens.trees import Frozen
+from latens.typing import Key
 
 _SOFTPLUS = PosteriorConfig(scale="softplus")
 _ADAM = OptimizerConfig(name="adam", learning_rate=1e-3)

@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from latens.building.plan import recipe
+from latens.building.recipe import Recipe
 from latens.config import ObjectiveConfig, PosteriorConfig
-from latens.recipes.base import Recipe
-from latens.recipes.vae import recipe
 
 
 def _recipe(name: str, summary: str, source: str, use_when: str, rule: str, objective: str, **options: Any) -> Recipe:

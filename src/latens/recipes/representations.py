@@ -4,9 +4,9 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from latens.building.plan import NETWORK, recipe
+from latens.building.recipe import Recipe
 from latens.config import ObjectiveConfig, OptimizerConfig, PosteriorConfig
-from latens.recipes.base import Recipe
-from latens.recipes.vae import NETWORK, recipe
 
 _SOFTPLUS = PosteriorConfig(scale="softplus")
 _POINT = PosteriorConfig(kind="deterministic")

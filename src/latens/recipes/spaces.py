@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from latens.building.plan import NETWORK, recipe
+from latens.building.recipe import Recipe
 from latens.config import LikelihoodConfig, NetworkConfig, PosteriorConfig, PriorConfig
-from latens.recipes.base import Recipe
-from latens.recipes.vae import NETWORK, recipe
 
 
 def _posterior(

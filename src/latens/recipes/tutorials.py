@@ -1,5 +1,7 @@
 """The recommended recipe, and four well-known tutorials with their exact settings: they train their whole budget."""
 
+from latens.building.plan import recipe
+from latens.building.recipe import Recipe
 from latens.config import (
     DataConfig,
     LikelihoodConfig,
@@ -9,8 +11,6 @@ from latens.config import (
     PosteriorConfig,
     TrainingConfig,
 )
-from latens.recipes.base import Recipe
-from latens.recipes.vae import recipe
 
 FAST_FORWARD = "Fast Forward Labs, vae-tf (2016), and the blog post 'Introducing variational autoencoders'"
 TIAO = "Louis Tiao, 'Implementing variational autoencoders in Keras: beyond the quickstart tutorial' (2017-2018)"

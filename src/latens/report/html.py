@@ -4,7 +4,7 @@ import base64
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from latens.texts import visible
+from latens.text import visible
 
 VOID = frozenset(("img", "meta", "source", "link", "br"))
 

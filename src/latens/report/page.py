@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from latens.data import SPLITS
-from latens.measure import HEADLINES
+from latens.io.arrays import tree_to_arrays
+from latens.measure.core import HEADLINES
 from latens.report.html import Html, joined, table, tag
 from latens.report.shots import figure
 from latens.report.told import Told
 from latens.report.warnings import not_measured
 from latens.report.words import cells, command_of, metric_name, model_facts, number, objective
-from latens.storage import tree_to_arrays
 from latens.trees import partition_trainable
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

@@ -7,12 +7,12 @@ from typing import Any
 
 from latens.data import Dataset
 from latens.errors import RunFolderError
-from latens.plainfiles import read_plain
+from latens.io.json import parse_json_strict
+from latens.io.plain_files import read_plain
 from latens.report.shots import Shot, shots
 from latens.report.warnings import Warning_, warnings_of
-from latens.runs import RunFolder
-from latens.strictjson import parse_json_strict
-from latens.trained import TrainedModel
+from latens.runs.folder import RunFolder
+from latens.workflow.trained import TrainedModel
 
 _MOST_BYTES = 16 << 20
 FURTHER = ("graph", "two-views", "traversals", "extremes", "aggregated-posterior", "rate-distortion", "correlations",
@@ -43,8 +43,8 @@ class Told:
 
 def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "", seed: int = 0) -> Told:
     """Everything a report tells of a run. **Raises:** RunFolderError for a report.json that latens did not write."""
-    from latens.further_pictures import draw_further
-    from latens.pictures import draw_pictures
+    from latens.pictures.further import draw_further
+    from latens.pictures.standard import draw_pictures
 
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"]
     evaluated = read_evaluation(run.path / "report.json")

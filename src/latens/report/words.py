@@ -7,10 +7,10 @@ from typing import Any
 
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Schema
-from latens.measure import density_of, what_density
+from latens.measure.core import density_of, what_density
+from latens.parts.options import OBJECTIVES
 from latens.recipes import RECIPES
-from latens.recipes.parts import OBJECTIVES
-from latens.trained import TrainedModel
+from latens.workflow.trained import TrainedModel
 
 _KINDS = {
     "binary": "each cell 0 or 1",

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from latens.errors import ConfigError
-from latens.shapes import PyTree
+from latens.typing import PyTree
 
 
 def scale_by_adam(b1: float, b2: float, eps: float, eps_root: float) -> optax.GradientTransformation:

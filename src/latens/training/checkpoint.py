@@ -17,19 +17,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from latens.atomic import (
-    clean_orphans,
-    resource_errors,
-    sync_folder,
-    temporary_beside,
-    write_atomic,
-    write_synced,
-)
 from latens.errors import LatensError, ModelFileError
-from latens.plainfiles import open_plain, read_plain
-from latens.safefile import pack_chunks, read
-from latens.storage import arrays_to_tree, tree_to_arrays
-from latens.strictjson import float_text, parse_json_strict, plain, to_json
+from latens.io.arrays import arrays_to_tree, tree_to_arrays
+from latens.io.atomic import clean_orphans, resource_errors, sync_folder, temporary_beside, write_atomic, write_synced
+from latens.io.json import float_text, parse_json_strict, plain, to_json
+from latens.io.plain_files import open_plain, read_plain
+from latens.io.safetensors import pack_chunks, read
 
 FORMAT_VERSION = 1
 

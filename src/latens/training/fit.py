@@ -13,7 +13,7 @@ import numpy as np
 from latens.data import Dataset, Preparation
 from latens.data.batches import Batch
 from latens.errors import DivergedError
-from latens.forks import check_process
+from latens.io.forks import check_process
 from latens.objectives import AbstractObjective
 from latens.training.plan import (
     Callback,

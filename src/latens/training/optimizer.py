@@ -7,7 +7,7 @@ import equinox as eqx
 import jax
 import optax
 
-from latens.shapes import PyTree
+from latens.typing import PyTree
 
 
 class Optimizer(NamedTuple):

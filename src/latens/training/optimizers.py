@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import optax
 
 from latens.errors import ConfigError, nearest
-from latens.shapes import PyTree
 from latens.training.adam import adam, adamw
 from latens.training.optimizer import Optimizer, from_optax
 from latens.training.schedule_free import schedule_free
 from latens.training.soap import soap
+from latens.typing import PyTree
 
 OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
     name: getattr(optax, name)

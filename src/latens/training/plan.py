@@ -6,9 +6,9 @@ from typing import Any, TypeAlias
 
 from latens.data import Dataset
 from latens.objectives import AbstractObjective
-from latens.shapes import PyTree
 from latens.training.optimizer import Optimizer
 from latens.training.step import TrainState
+from latens.typing import PyTree
 
 
 @dataclass(frozen=True)

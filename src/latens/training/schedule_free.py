@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from latens.shapes import Array, Float, Int, PyTree
 from latens.training.optimizer import Optimizer
+from latens.typing import Array, Float, Int, PyTree
 
 
 class ScheduleFreeState(NamedTuple):

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from latens.errors import ConfigError
-from latens.shapes import Array, Float, Int
+from latens.typing import Array, Float, Int
 
 
 class Side(NamedTuple):

@@ -10,11 +10,11 @@ import optax
 
 from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
+from latens.io.reuse import Reused
 from latens.objectives import AbstractObjective
-from latens.reuse import Reused
-from latens.shapes import Array, Bool, Float, Int, Key, PyTree
 from latens.training.optimizer import Optimizer
 from latens.trees import partition_trainable
+from latens.typing import Array, Bool, Float, Int, Key, PyTree
 
 
 class TrainState(eqx.Module):

@@ -1,0 +1,249 @@
+"""What is decided from the data, and the stages of a variational autoencoder's training."""
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+import optax
+from msgspec.structs import replace
+
+from latens.building.model import build
+from latens.building.optimizer import optimizer_of
+from latens.building.recipe import Recipe, Size
+from latens.config import NetworkConfig, OptimizerConfig, TrainingConfig, VAEConfig
+from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_likelihood
+from latens.errors import ConfigError
+from latens.models import AbstractModelPrior, LatentModel
+from latens.networks import Dense, default_hidden
+from latens.objectives import AbstractObjective
+from latens.parts.conditions import preparation
+from latens.parts.options import DETERMINISTIC, OBJECTIVES, fields_of, lookup, make, needs, replace_field
+from latens.parts.posteriors import posterior_of
+from latens.parts.quantised_posteriors import whole_groups
+from latens.training import Budget, Stage
+
+CRITIC = (256, 256)
+"""Hidden widths of the critic of a two-player objective."""
+
+NETWORK = NetworkConfig(activation="silu", initializer="he-normal")
+OPTIMIZER = OptimizerConfig(
+    name="adamw",
+    learning_rate=6e-3,
+    schedule="schedule-free",
+    warmup_steps=100,
+    options={"b1": 0.0, "b2": 0.99},
+)
+"""What `default` has, and every recipe that says nothing else."""
+
+
+def recipe(name: str, summary: str, source: str, use_when: str, **parts: Any) -> Recipe:
+    """A recipe from the parts of its configuration; network and optimiser are those of `default` unless given."""
+    parts = {"network": NETWORK, "optimizer": OPTIMIZER, **parts}
+    return Recipe(name, summary, source, use_when, VAEConfig(recipe=name, **parts), resolve, preparation, build, plan)
+
+
+def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
+    """Decide what the configuration leaves open, from the data, and say why in a sentence each."""
+    reasons: list[str] = []
+    schema, cells = data.schema, math.prod(data.schema.shape)
+    likelihood, network, posterior, training = config.likelihood, config.network, config.posterior, config.training
+    if likelihood.family == "auto":
+        family, reason = suggest_likelihood(data)
+        likelihood = replace(likelihood, family=family)
+        reasons.append(f"likelihood: {family}, because {reason[0].lower()}{reason[1:].rstrip('.')}")
+    if likelihood.family == "bernoulli" and schema.kind in ("levels", "unit") and config.data.binarize == "none":
+        reasons.append(
+            "grey pixels under a Bernoulli: the numbers are cross-entropies, not log p(x) "
+            "(--set data.binarize=stochastic makes them one)"
+        )
+    if network.hidden is None:
+        network = replace(network, hidden=default_hidden(network.kind, schema.shape))
+        widths = ", ".join(map(str, network.hidden or ()))
+        reasons.append(f"{network.kind} networks of widths {widths}, for {cells} values a row")
+    if posterior.latent_dim is None:
+        of_codes = posterior_of(posterior).group_size(posterior)
+        latent_dim = whole_groups(min(32, max(2, cells // 4)), of_codes)
+        posterior = replace(posterior, latent_dim=latent_dim)
+        reasons.append(f"{latent_dim} latent units, a quarter of the values, at most 32")
+    row = posterior_of(posterior)
+    if posterior.scale == "auto" and row.scaled:
+        # An exponential runs away where a column lies many standard deviations out; pixels do not.
+        posterior = replace(posterior, scale="softplus" if schema.standardised else "log-scale")
+    prior = replace(config.prior, kind=row.prior) if config.prior.kind == "auto" else config.prior
+    rows = len(data.subset("train"))
+    if training.batch_size is None:
+        training = replace(training, batch_size=128 if rows >= 1000 else 32)
+        reasons.append(f"batches of {training.batch_size}, for {rows:,} training rows")
+    optimizer = config.optimizer
+    if optimizer.name == "adamw" and "weight_decay" not in optimizer.options:
+        # Measured: a few hundred rows are fitted too closely without it, and with it thousands not closely enough.
+        decay = 0.5 if rows < 500 else 0.05
+        optimizer = replace(optimizer, options={**optimizer.options, "weight_decay": decay})
+        reasons.append(f"weight decay {decay:g}, for {rows:,} training rows")
+    limits = [f"{value:g} {name}" for name in _LIMITS if (value := getattr(training, name)) is not None]
+    if not limits or training.patience == "auto":
+        epochs, patience = _budget(rows, training.batch_size or rows, bool(len(data.subset("validation"))))
+        if not limits and training.patience == "auto" and training.validate_every is None:
+            training = replace(training, validate_every=_epochs_a_round(rows, training.batch_size or rows))
+        training = training if limits else replace(training, epochs=epochs)
+        training = replace(training, patience=patience) if training.patience == "auto" else training
+        stop = f"stopped early after {training.patience} epochs without a gain on validation rows"
+        if not len(data.subset("validation")):
+            stop = "not stopped early, as no rows validate"
+        stop = "not stopped early (training.patience=none)" if training.patience is None else stop
+        reasons.append(f"at most {' or '.join(limits) or f'{epochs:g} epochs'}, {stop}")
+    if training.chunk_steps is None:
+        training = replace(training, chunk_steps=_chunk_steps(cells, network.hidden or (), training))
+    config = replace(
+        config,
+        likelihood=likelihood,
+        network=network,
+        prior=prior,
+        posterior=posterior,
+        training=training,
+        optimizer=optimizer,
+    )
+    return config, reasons
+
+
+_LIMITS = ("epochs", "steps", "minutes")
+
+
+def _budget(rows: int, batch_size: int, validated: bool) -> tuple[float, int]:
+    """At most 20,000 steps (and 30 epochs at least); patience is a fortieth of them, and 10 epochs at least.
+
+    Where no rows validate, nothing tells when to stop, and few rows are soon known by heart: 10 steps a row (measured
+    on 40 rows of four data sets: held-out log p(x) is best after 200 to 600 steps; later it falls by hundreds).
+    """
+    steps_per_epoch = -(-rows // min(rows, batch_size))
+    if not validated and 10 * rows < 20_000:
+        return float(math.ceil(max(200, 10 * rows) / steps_per_epoch)), 10
+    epochs = max(30, math.ceil(20_000 / steps_per_epoch))
+    return float(epochs), max(10, round(epochs / 40))
+
+
+def _epochs_a_round(rows: int, batch_size: int) -> int:
+    """So many epochs make about 100 steps: what is done between them takes as long as 30 steps of a few rows."""
+    return max(1, round(100 / -(-rows // min(rows, batch_size))))
+
+
+def _chunk_steps(cells: int, hidden: tuple[int, ...], training: TrainingConfig) -> int:
+    """About half a second of steps at 100 GF/s, at most 32 MB of rows."""
+    weights = 2 * sum(a * b for a, b in zip((cells, *hidden), (*hidden, 1)))
+    batch_size = training.batch_size or 128
+    seconds = 6 * weights * batch_size / 1e11 + 2e-4
+    by_memory = 2**25 / (batch_size * cells * 4)
+    return int(max(1, min(500, 0.5 / seconds, by_memory, training.plots_every or 500)))
+
+
+def budget_of(training: TrainingConfig) -> Budget:
+    """The budget of a stage that a resolved configuration asks for."""
+    assert training.patience != "auto"
+    return Budget(training.epochs, training.steps, training.minutes, training.patience)
+
+
+def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
+    """One stage: start the output bias from the data, then train."""
+    training, optimizer = config.training, config.optimizer
+    budget = budget_of(training)
+    objective = make_objective(config, size, math.prod(schema.shape))
+    made = optimizer_of(optimizer, objective, budget.total_steps(size.steps_per_epoch))
+    if training.pretrain_epochs is not None:
+        what = "this recipe has one stage, and nothing to train before it."
+        raise ConfigError(what, where="training.pretrain_epochs", fix="Remove --set training.pretrain_epochs=...")
+    return (Stage(objective, made, budget, starting(schema, config)),)
+
+
+def starting(schema: Schema, config: VAEConfig) -> Callable[[LatentModel, Dataset], LatentModel]:
+    """What a stage starts with: the decoder at the data's moments, pseudo-inputs at rows."""
+    prepare = preparation(schema, config)
+
+    def start(model: LatentModel, data: Dataset) -> LatentModel:
+        if config.likelihood.output_bias == "data" and hasattr(model.decoder, "with_output_bias"):
+            moments = prepared_moments(data, prepare, schema.levels or 2)
+            decoder: Any = model.decoder
+            started: Any = decoder.with_output_bias(moments.mean, moments.frequencies, moments.variance)
+            if config.network.initializer == NETWORK.initializer:  # else it is as its author drew it
+                started = started.near_its_bias()
+            model = eqx.tree_at(lambda m: m.decoder, model, started)
+        if isinstance(model.prior_part, AbstractModelPrior):
+            model = eqx.tree_at(lambda m: m.prior_part, model, model.prior_part.started(data, prepare))
+        return model
+
+    return start
+
+
+def make_objective(config: VAEConfig, size: Size, cells: int) -> AbstractObjective:
+    """The objective that a configuration names, for rows of so many cells."""
+    chosen, needs_density = config.objective, config.objective.name not in DETERMINISTIC
+    if config.posterior.kind == "deterministic" and needs_density:
+        raise ConfigError(
+            f"a deterministic encoder has no density, which {chosen.name} needs.",
+            where="objective.name",
+            fix=f"Use --set objective.name={DETERMINISTIC[0]}.",
+        )
+    if config.posterior.kind == "deterministic" and (config.posterior.levels or config.prior.kind == "vamp"):
+        raise ConfigError(
+            "levels or rows as the prior of a plain autoencoder are fitted after its training.",
+            where="posterior.kind",
+            fix="Leave them out, then use `latens refit RUN --prior vae` or `aggregate`.",
+        )
+    of_codes = posterior_of(config.posterior).support == "codes"
+    if of_codes != (chosen.name == "quantised"):
+        what = f"a {config.posterior.kind} posterior and the objective {chosen.name} do not go together."
+        fix = "Use --set objective=quantised." if of_codes else "Use --set posterior=vq, or another objective."
+        raise ConfigError(what, where="objective.name", fix=fix)
+    options: dict[str, Any] = dict(chosen.options)
+    kind, given = lookup(OBJECTIVES, chosen.name, "objective.name"), {}
+    if "num_rows" in fields_of(kind) and options.get("estimator") == "stratified":
+        options.setdefault("num_rows", size.rows)
+    if needs(kind, "critic") or options.get("baseline") == "learned":
+        key = jax.random.fold_in(jax.random.key(config.training.seed), 0xC217)
+        sizes = {"codes": posterior_of(config.posterior).size(config.posterior) + sum(config.posterior.levels)}
+        size_in = sum((sizes | {"row": cells})[part] for part in kind.critic_sees)
+        given["critic"] = Dense([size_in, *CRITIC, 1], activation="silu", key=key)
+    objective = make(kind, options, "objective", **given)
+    if chosen.beta_warmup_epochs:
+        if "beta" not in fields_of(kind):
+            what, option = (
+                f"the objective {chosen.name} has no beta that could be warmed up.",
+                "objective.beta_warmup_epochs",
+            )
+            raise ConfigError(what, where=option, fix=f"Remove --set {option}=...")
+        steps = max(1, round(chosen.beta_warmup_epochs * size.steps_per_epoch))
+        objective = replace_field(objective, beta=optax.linear_schedule(0.0, options.get("beta", 1.0), steps))
+    return objective
+
+
+class Moments(NamedTuple):
+    """Of the prepared training rows: mean and variance of each cell (*x); of integers the frequency of every level
+    (*x, L)."""
+
+    mean: np.ndarray
+    variance: np.ndarray
+    frequencies: np.ndarray | None
+
+
+def prepared_moments(data: Dataset, prepare: Preparation, levels: int) -> Moments:
+    """Of the training rows as the likelihood sees them; cells that are missing do not count."""
+    positions = data.subset("train")
+    if prepare.integer:
+        rows, every = data.x[positions], np.arange(levels)
+        frequencies = np.stack([np.mean(rows == level, axis=0) for level in range(levels)], axis=-1)
+        mean = frequencies @ every
+        return Moments(mean, np.maximum(frequencies @ every**2 - mean**2, 0.0), frequencies)
+    shape, key = data.schema.shape, jax.random.key(0)
+    count, mean, squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+    for start in range(0, len(positions), 4096):
+        batch = prepare_batch(prepare, data.rows(positions[start : start + 4096]), key=key)
+        mask = np.ones(batch.x.shape) if batch.mask is None else np.asarray(batch.mask)
+        x, more = np.where(mask, np.asarray(batch.x, np.float64), 0.0), mask.sum(axis=0)
+        # Chan, Golub & LeVeque (1983): sums of squares around the mean of each part, put together.
+        own = x.sum(axis=0) / np.maximum(more, 1)
+        step, total = own - mean, np.maximum(count + more, 1)
+        squares += np.sum(np.where(mask, (x - own) ** 2, 0.0), axis=0) + step**2 * count * more / total
+        mean, count = mean + step * more / total, count + more
+    return Moments(mean, squares / np.maximum(count, 1), None)

@@ -1,0 +1,156 @@
+"""How training is going, on stderr: a bar on a terminal, a plain line now and then elsewhere."""
+
+import math
+import sys
+import time
+from typing import Any
+
+import jax
+import numpy as np
+
+from latens.config import VAEConfig
+from latens.evaluation import active_units, encode
+from latens.io.terminal import say
+from latens.training import Callback, Event
+from latens.workflow.experiment import Experiment
+
+MOST_ROWS = 500
+SECONDS_BETWEEN_LINES = 5.0
+
+
+class ActiveUnits:
+    """Adds `active_units` to the record of each epoch: of up to 500 validation rows, how many units move with x."""
+
+    def __init__(self, experiment: Experiment) -> None:
+        data = experiment.data
+        positions = data.subset("validation")[:MOST_ROWS]
+        self.preparation = experiment.preparation
+        config = experiment.config
+        applies = isinstance(config, VAEConfig) and config.posterior.kind == "normal" and len(positions) > 1
+        self.batch = data.rows(positions) if applies else None
+
+    def __call__(self, event: Event) -> None:
+        if event.kind == "epoch" and self.batch is not None:
+            codes = encode(event.model(), self.batch, preparation=self.preparation, key=jax.random.key(0))
+            event.record["active_units"] = int(np.sum(active_units(codes["mean"])))
+
+
+def objective_so_far(event: Event) -> float:
+    """The mean of the number minimised since the epoch began."""
+    running = event.snapshot.loop.running
+    if event.kind == "epoch" or not running.get("steps"):
+        return event.record.get("train_objective", event.record.get("objective", math.nan))
+    return running["objective"] / running["steps"]
+
+
+class PlainProgress:
+    """A line at the first epoch, one every few seconds, and a closing one: step, epoch, running mean objective."""
+
+    def __init__(self) -> None:
+        self._last = -math.inf
+        self._active: Any = None
+        self._line = "trained"
+
+    def __enter__(self) -> "PlainProgress":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def __call__(self, event: Event) -> None:
+        if event.kind == "bad-chunk":
+            say(_bad_chunk(event))
+        if event.kind in ("chunk", "epoch"):
+            self._active = event.record.get("active_units", self._active)
+            self._line = self._text(event)
+            now = time.monotonic()
+            if now - self._last >= SECONDS_BETWEEN_LINES:
+                self._last = now
+                say(self._line)
+        if event.kind == "stage-end":
+            say(f"{self._line}  done ({event.snapshot.loop.stopped_because})")
+
+    def _text(self, event: Event) -> str:
+        record, total = event.record, f"/{event.total_steps}" if event.total_steps else ""
+        parts = [f"step {record['step']}{total}", f"epoch {record['epoch']:.4g}"]
+        parts.append(f"objective {objective_so_far(event):.3f}")
+        if "validation_elbo" in record:
+            parts.append(f"validation ELBO {record['validation_elbo']:.3f}")
+        if self._active is not None:
+            parts.append(f"active units {self._active}")
+        if event.rows_per_second:
+            parts.append(f"{event.rows_per_second:,.0f} rows/s")
+        return "  ".join(parts)
+
+
+class TerminalProgress:
+    """A bar with the ELBO, its two terms, active units, rows a second and the time left."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+        self._bar = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=20),
+            TextColumn("{task.fields[terms]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(file=sys.stderr),
+            refresh_per_second=4,
+            transient=True,
+        )
+        self._task: Any = None
+        self._active: Any = None
+        self._validation = ""
+
+    def __enter__(self) -> "TerminalProgress":
+        self._bar.start()
+        self._task = self._bar.add_task("compiling", total=None, terms="")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        record = event.record
+        if event.kind == "bad-chunk":
+            self._bar.console.print(_bad_chunk(event), markup=False, highlight=False)
+        if event.kind == "epoch":
+            self._active = record.get("active_units", self._active)
+            if "validation_elbo" in record:
+                self._validation = f"validation {record['validation_elbo']:.2f}"
+        if event.kind == "chunk":
+            terms = [f"{name} {record[key]:.2f}" for name, key in _TERMS if key in record]
+            terms += [self._validation] if self._validation else []
+            terms += [f"{self._active} units"] if self._active is not None else []
+            terms.append(f"{event.rows_per_second:,.0f} rows/s")
+            self._bar.update(
+                self._task,
+                description=f"epoch {record['epoch']:.1f}",
+                completed=record["step"],
+                total=event.total_steps,
+                terms="  ".join(terms),
+            )
+        if event.kind == "stage-end":
+            because = event.snapshot.loop.stopped_because
+            text = f"{event.snapshot.loop.total} steps in {event.snapshot.loop.seconds:.1f} s, ended by: {because}"
+            self._bar.console.print(text, markup=False, highlight=False)
+
+
+_TERMS = (("ELBO", "elbo"), ("log p(x|z)", "log_likelihood"), ("KL", "kl"))
+
+
+def _bad_chunk(event: Event) -> str:
+    record = event.record
+    terms = ", ".join(record["terms"]) or "the update"
+    return f"warning: step {record['first_bad_step']} was not finite ({terms}); {record['skipped']} steps skipped"
+
+
+def make_progress(terminal: bool) -> "PlainProgress | TerminalProgress":
+    """What shows progress: on a terminal the bar, else plain lines."""
+    return TerminalProgress() if terminal else PlainProgress()
+
+
+__all__ = ["ActiveUnits", "Callback", "PlainProgress", "TerminalProgress", "make_progress", "objective_so_far"]

@@ -1,0 +1,58 @@
+"""`latens animate`: morphs, random walks, and the latent space over training, as GIF or MP4."""
+
+from pathlib import Path
+
+from latens.cli.context import Context, output_path
+from latens.cli.sources import load_for, open_model
+from latens.data import KNOWN
+from latens.errors import UsageError
+
+
+def animate(context: Context) -> int:
+    """Write one moving picture."""
+    args = context.args
+    out = output_path(args, (".gif", ".mp4"), args.run)
+    over_training = args.kind in ("manifold", "latent")
+    if args.between and args.kind != "morph":
+        raise UsageError(
+            "--between is an option of `latens animate RUN morph` alone.", where="--between", fix="Remove it."
+        )
+    if over_training and not Path(args.run).is_dir():
+        fix = "Give the run folder of `latens fit ... --snapshots`."
+        raise UsageError("what is shown over training needs a run.", where=args.run, fix=fix)
+    from latens.figures.animation import check_ending, write_animation
+
+    check_ending(out)
+    if args.dry_run:
+        context.say(f"would animate {args.kind} of {args.run} into {out}; nothing was written")
+        context.result({"dry_run": True, "out": str(out), "kind": args.kind})
+        return 0
+    from latens.callbacks.snapshots import load_snapshots
+    from latens.pictures import animate as animations
+
+    opened = open_model(args.run)
+    kept = load_snapshots(Path(args.run)) if over_training else []
+    # A walk asks nothing of rows: a model file alone will do.
+    alone = (
+        args.kind == "walk" and not args.data and opened.run is None and opened.trained.facts.get("data") not in KNOWN
+    )
+    data = None if alone else load_for(opened, context)
+    given = {} if args.frames is None else {"frames": args.frames}
+    if args.kind == "walk":
+        made = animations.walk(opened.trained, data, seed=args.seed, theme=args.theme, **given)
+    elif data is None:
+        raise UsageError("DATA is missing.", where=args.run, fix="A model file holds no rows: add DATA.")
+    elif args.kind == "morph":
+        between = [word.strip() for word in (args.between or "").split(",") if word.strip()]
+        made = animations.morph(opened.trained, data, between=between, path=args.path, theme=args.theme, **given)
+    elif args.kind == "latent":
+        made = animations.latent_over_training(kept, data, theme=args.theme, **given)
+    else:
+        cells = args.manifold_cells or 15
+        made = animations.manifold_over_training(kept, data, cells=cells, theme=args.theme, **given)
+    frames = list(made.frames)
+    write_animation(out, frames, fps=args.fps, hold=made.hold)
+    size = out.stat().st_size
+    value = {"out": str(out), "kind": args.kind, "frames": len(frames), "bytes": size, "shows": made.says}
+    context.done(value, f"{out}: {len(frames)} frames, {size / 1e6:.1f} MB: {made.says}")
+    return 0

@@ -1,0 +1,268 @@
+"""What can be typed: the commands, their flags, and mistakes as errors that name the nearest valid word."""
+
+import argparse
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+from latens.cli.seeing_arguments import keeping, seeing
+from latens.cli.shared_arguments import (
+    count,
+    draws,
+    dry_run,
+    parts,
+    port,
+    positive,
+    run_and_data,
+    seed,
+    table_rows,
+    whole,
+    width,
+)
+from latens.errors import UsageError, nearest
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "demo": ("demo", "train on the built-in digits, measure, draw pictures: a first look, in under a minute"),
+    "check": ("inspect", "what is in a data set, what would go wrong, which likelihood suits it"),
+    "fit": ("fit", "train a model on data"),
+    "resume": ("fit", "go on with a run that was stopped or killed, bit for bit"),
+    "evaluate": ("evaluate", "held-out numbers with their standard errors"),
+    "compare": ("compare", "runs against each other on the same held-out rows, with intervals"),
+    "encode": ("use", "rows to latents: posterior means, log-variances, ELBO parts"),
+    "decode": ("use", "latents to rows: means of p(x | z)"),
+    "sample": ("use", "new rows from the model"),
+    "reconstruct": ("use", "rows to latents and back"),
+    "impute": ("impute", "a table with its missing cells filled in"),
+    "refit": ("refit", "another prior for a trained model, fitted to its latents"),
+    "figures": ("figures", "every picture that applies to a run, with the numbers behind it"),
+    "animate": ("animate", "moving pictures: morphs, random walks, and how the latent space came about in training"),
+    "report": ("report_page", "one self-contained HTML file about a run, or about two runs side by side"),
+    "explore": ("explore", "the latent space as a page in the browser: decode, compare, select; or as a static folder"),
+    "info": ("inspect", "what a run or a model file holds; nothing in it is executed"),
+    "recipes": ("inspect", "the models that can be named with --recipe"),
+    "doctor": ("inspect", "versions, devices, memory, disk, and one compiled step"),
+    "completion": ("completion", "tab completion for bash, zsh or fish"),
+    "help": ("help", "pages of the documentation: errors, data, how to choose"),
+}
+"""name -> (module in latens.commands with a function of that name, what it does)."""
+
+_EPILOG = """examples:
+  latens demo
+  latens fit digits --out runs/digits
+  latens evaluate runs/digits
+  latens sample pretrained:digits-2d -n 16 --out samples.png
+
+DATA is digits, mnist, fashion-mnist, wine, breast-cancer, iris, or a file or folder (.npy, .npz, IDX, .csv, .parquet).
+RUN is a run folder, a .safetensors file, or pretrained:NAME."""
+
+
+class _Help(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=30)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser whose mistakes are `UsageError`s that name the nearest valid word."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, formatter_class=_Help, allow_abbrev=False, **options)
+
+    def error(self, message: str) -> NoReturn:
+        flag = re.match(r"argument ([^:]+): (.*)", message, re.DOTALL)
+        where, what = (flag[1], flag[2]) if flag else ("", message)
+        raise UsageError(f"{what}.", where=where or self.prog, fix=f"`{self.prog} --help` shows what is possible.")
+
+
+def parser() -> Parser:
+    """The whole command line."""
+    top = Parser(
+        prog="latens",
+        description="Variational autoencoders: from a file of data to a trained, measured, saved model.",
+        epilog=_EPILOG,
+    )
+    top.add_argument("--version", action="store_true", help="print the version")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    made = {}
+    for name, (_, summary) in COMMANDS.items():
+        made[name] = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
+        _common(made[name])
+    _training(made["demo"])
+    made["check"].add_argument("data", metavar="DATA")
+    _reading(made["check"])
+    made["fit"].add_argument("data", metavar="DATA")
+    _reading(made["fit"])
+    _training(made["fit"])
+    made["resume"].add_argument("run", metavar="RUN", help="a run folder")
+    dry_run(made["resume"], "change nothing, say what would be done")
+    _while_training(made["resume"])
+    _evaluation(made["resume"])
+    made["evaluate"].add_argument("run", metavar="RUN")
+    made["evaluate"].add_argument("data", metavar="DATA", nargs="?", help="default: the held-out rows of the run")
+    _reading(made["evaluate"])
+    _evaluation(made["evaluate"])
+    made["evaluate"].add_argument("--all", action="store_true", help="every number that applies; also RUN/report.json")
+    made["compare"].add_argument("runs", metavar="RUN", nargs="+", help="two or more runs or model files")
+    _evaluation(made["compare"])
+    for name in ("encode", "reconstruct"):
+        made[name].add_argument("run", metavar="RUN")
+        made[name].add_argument("data", metavar="DATA")
+        _reading(made[name])
+    made["decode"].add_argument("run", metavar="RUN")
+    made["decode"].add_argument("latents", metavar="Z", help="a file of latents, as `latens encode` writes it")
+    made["sample"].add_argument("run", metavar="RUN")
+    made["sample"].add_argument("-n", type=table_rows, default=16, metavar="N", help="how many (default 16)")
+    made["encode"].add_argument("--num-samples", type=draws, default=16, metavar="K", help="draws a row (default 16)")
+    for name, endings in (("encode", "npz, csv, parquet"), ("decode", "npz"), ("sample", "npz, png")):
+        made[name].add_argument("--out", metavar="FILE", help=f"where the result goes: {endings}")
+    made["reconstruct"].add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
+    for name in ("sample", "decode"):
+        made[name].add_argument("--label", metavar="NAME", help="the class, of a model that has them")
+    for name in ("sample", "reconstruct"):
+        made[name].add_argument("--mean", action="store_true", help="means of p(x | z) instead of draws")
+    for name in ("encode", "decode", "sample", "reconstruct", "evaluate", "compare"):
+        dry_run(made[name])
+    for name in ("encode", "sample", "reconstruct", "evaluate", "compare"):
+        seed(made[name], "of the draws")
+    _refitting(made["refit"])
+    _imputing(made["impute"])
+    seeing(made)
+    _reading(made["figures"])
+    _reading(made["animate"])
+    _exploring(made["explore"])
+    made["info"].add_argument("run", metavar="RUN")
+    made["recipes"].add_argument("--parts", action="store_true", help="the parts and their options instead")
+    words = "a topic that `latens help` lists, or a command"
+    made["help"].add_argument("topic", metavar="TOPIC", nargs="?", help=words)
+    made["completion"].add_argument("shell", choices=("bash", "zsh", "fish"))
+    return top
+
+
+def _refitting(command: argparse.ArgumentParser) -> None:
+    run_and_data(command)
+    _reading(command)
+    command.add_argument(
+        "--prior",
+        choices=("normal", "mixture", "full-mixture", "flow", "autoregressive-codes", "vae", "aggregate"),
+        default="mixture",
+    )
+    command.add_argument("--components", type=parts, metavar="N", help="of a mixture, or rows of aggregate")
+    command.add_argument("--layers", type=whole(1, 1000), metavar="N", help="of a flow")
+    command.add_argument("--width", type=width, metavar="N", help="of a flow's networks, or of the network over codes")
+    command.add_argument("--latent-dim", type=width, metavar="N", help="of a second VAE")
+    command.add_argument("--steps", type=count, default=2000, metavar="N", help="of whatever is trained")
+    command.add_argument("--num-samples", type=draws, metavar="K", help="draws a row for log p(x) (default 100)")
+    command.add_argument("--out", metavar="PATH", help="a run folder or a .safetensors file (default: RUN-PRIOR)")
+    command.add_argument("--force", action="store_true", help="replace a former run in --out")
+    seed(command, "of the fit and the draws")
+    dry_run(command)
+
+
+def _exploring(command: argparse.ArgumentParser) -> None:
+    run_and_data(command)
+    _reading(command)
+    words = "a .npy file of shape (rows, 2): points found elsewhere (t-SNE, UMAP, places) as axes"
+    command.add_argument("--coordinates", metavar="FILE", help=words)
+    command.add_argument("--export", metavar="FOLDER", help="write the page there, for any web server, and end")
+    command.add_argument("--force", action="store_true", help="replace a former export in the folder")
+    command.add_argument("--no-browser", action="store_true", help="only print the address of the page")
+    command.add_argument("--port", type=port, metavar="N", help="where the page is served (default: a free port)")
+    command.add_argument(
+        "--rows", type=table_rows, default=100_000, metavar="N", help="at most so many (default 100000)"
+    )
+    seed(command, "of the draws")
+    dry_run(command)
+
+
+def _imputing(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("data", metavar="DATA", help="a table in which empty cells are missing")
+    _reading(command)
+    command.add_argument("--out", metavar="FILE", help="where the result goes: npz, csv, parquet")
+    command.add_argument("--num-samples", type=draws, default=1000, metavar="K", help="draws a row (default 1000)")
+    command.add_argument("--draws", type=parts, metavar="M", help="also M random completions of each row (npz)")
+    seed(command, "of the draws")
+    dry_run(command)
+
+
+def _common(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("output")
+    group.add_argument("--json", action="store_true", help="exactly one JSON object on stdout, also for errors")
+    group.add_argument("--quiet", action="store_true", help="only warnings and errors on stderr")
+    group.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def _reading(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("reading the data")
+    group.add_argument("--label", metavar="NAME", help="the column, .npz key or .npy file with the labels; 'none'")
+    group.add_argument("--id", metavar="NAME", help="the column or .npz key with the row ids")
+    group.add_argument("--weight", metavar="NAME", help="the column or .npz key that says how often a row counts")
+    counts = "model whole numbers as log(1 + x), or never (default: where they have a long tail)"
+    group.add_argument("--counts", action=argparse.BooleanOptionalAction, default=None, help=counts)
+    group.add_argument("--missing", choices=("nan",), help="NaN cells are missing values (default: refuse them)")
+
+
+def _training(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("the model and its training")
+    group.add_argument("--recipe", default="default", metavar="NAME", help="see `latens recipes`")
+    words = "a configuration: what --dry-run prints, or the config.json of a run; further flags change it"
+    group.add_argument("--config", metavar="FILE", help=words)
+    group.add_argument("--epochs", type=positive, metavar="N", help="at most so many passes over the training rows")
+    group.add_argument("--steps", type=count, metavar="N", help="at most so many steps of the optimiser")
+    group.add_argument("--minutes", type=positive, metavar="M", help="at most so much time spent training")
+    group.add_argument("--batch-size", type=whole(1, 2**20), metavar="B", help="rows a step")
+    seed(group, "of everything random", default=None)
+    group.add_argument(
+        "--set", action="append", default=[], metavar="PART.OPTION=VALUE", help="any option; may be given again"
+    )
+    group.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/TIME-DATA-RECIPE)")
+    group.add_argument("--force", action="store_true", help="replace a former run in the folder")
+    dry_run(group, "write nothing, show the resolved configuration")
+    keeping(_while_training(command))
+    _evaluation(command)
+
+
+def _while_training(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    group = command.add_argument_group("while it runs")
+    group.add_argument("--log", choices=("tensorboard",), help="also write TensorBoard event files")
+    group.add_argument("--plots-every", type=count, metavar="N", help="samples and reconstructions every N steps")
+    group.add_argument("--watch", action="store_true", help="show the explorer's page growing while it trains")
+    group.add_argument("--port", type=port, metavar="N", help="where that page is served (default: a free port)")
+    return group
+
+
+def _evaluation(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("measuring")
+    group.add_argument("--num-samples", type=draws, metavar="K", help="draws a row for log p(x)")
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """The arguments. **Raises:** UsageError naming the nearest valid command or flag."""
+    top = parser()
+    word = next((word for word in argv if not word.startswith("-")), None)
+    if word is not None and word not in COMMANDS:
+        close = nearest(word, COMMANDS) if difflib.get_close_matches(word, COMMANDS, n=1) else ""
+        fix = close or "`latens --help` lists the commands."
+        raise UsageError(f"there is no command {word!r}.", where="latens", fix=fix)
+    args, unknown = top.parse_known_args(argv)
+    if unknown:
+        flag = unknown[0].split("=")[0]
+        where = f"latens {args.command}" if args.command else "latens"
+        if flag.startswith("-"):
+            raise UsageError(f"there is no flag {flag}.", where=where, fix=nearest(flag, _flags(top, args.command)))
+        shown = " ".join(unknown)[:200]
+        raise UsageError(f"too many arguments: {shown!r}.", where=where, fix=f"`{where} --help` shows what it takes.")
+    if getattr(args, "watch", None) is False and args.port is not None:
+        raise UsageError("no page is served.", where="--port", fix="Add --watch, or leave it out.")
+    return args
+
+
+def subparsers(top: Parser | None = None) -> dict[str, argparse.ArgumentParser]:
+    """The parser of every command."""
+    actions = (parser() if top is None else top)._actions
+    return next(dict(action.choices) for action in actions if isinstance(action, argparse._SubParsersAction))
+
+
+def _flags(top: Parser, command: str | None) -> list[str]:
+    chosen = subparsers(top)[command] if command else top
+    return [flag for action in chosen._actions for flag in action.option_strings if flag.startswith("--")]

@@ -1,0 +1,121 @@
+"""`latens compare`: runs against each other on the same held-out rows."""
+
+import math
+from typing import Any
+
+from latens.cli.context import Context, table
+from latens.cli.measured import figures, held_out_rows
+from latens.cli.sources import Opened, load_for, open_model
+from latens.data import KNOWN, Dataset
+from latens.errors import DataError, UsageError
+from latens.measure.compare import Compared
+from latens.measure.compare import compare as compare_models
+from latens.measure.core import density_of
+
+_WORDS = {
+    "log_marginal": "log p(x)",
+    "cross_entropy_bound": "cross-entropy bound",
+    "accuracy": "accuracy",
+    "log_likelihood": "log p(x | z)",
+}
+
+
+def compare(context: Context) -> int:
+    """Paired differences to the best run, each with its interval: best first."""
+    args = context.args
+    if len(set(args.runs)) < 2:
+        raise UsageError(
+            "`latens compare` needs two runs or more, and one was given.", where="RUN", fix="Name two or more runs."
+        )
+    if len(set(args.runs)) < len(args.runs):
+        twice = next(name for name in args.runs if args.runs.count(name) > 1)
+        raise UsageError(f"{twice!r} is named twice.", where="RUN", fix="Name every run once.")
+    opened = [open_model(name) for name in args.runs]
+    data = _data(opened, context)
+    split, positions = held_out_rows(data)
+    draws = args.num_samples or 1000
+    source = {"name": data.name, "split": split, "rows": len(positions), "fingerprint": data.fingerprint}
+    if args.dry_run:
+        text = (
+            f"would compare {len(opened)} runs on {len(positions)} rows of {data.name} ({split}), {draws} draws a row"
+        )
+        context.say(text)
+        context.result({"dry_run": True, "runs": args.runs, "data": source, "num_samples": draws})
+        return 0
+    models = [(each.name, each.trained) for each in opened]
+    found = compare_models(models, data, positions, num_samples=draws, seed=args.seed)
+    value = {
+        "metric": found.metric,
+        "unit": found.unit,
+        "protocol": found.protocol,
+        "seed": args.seed,
+        "data": {**source, "held_out": split == "test" and data.held_out},
+        "runs": [_json(each) for each in found.models],
+    }
+    words = _WORDS[found.metric].replace("(x", f"({density_of(found.models[0].trained)}")
+    head = f"{words} of {len(positions)} {split} rows of {data.name}, in {found.unit} a row"
+    context.result(value, f"{head}\n{_table(found.models, words)}\n{_verdict(found.models)}")
+    context.say(
+        f"{found.protocol}; seed {args.seed} for every run; intervals are over rows, not over seeds of training"
+    )
+    if split != "test" or not data.held_out:
+        context.warn(f"these are {split} rows: they were not held out from training or the choice of the epoch")
+    return 0
+
+
+def _data(opened: list[Opened], context: Context) -> Dataset:
+    """The data of the first run that names any. **Raises:** DataError where another was trained on others."""
+    named = next((each for each in opened if each.run is not None or each.trained.facts.get("data") in KNOWN), None)
+    if named is None:
+        fix = "Give at least one run folder: it knows where its rows are."
+        raise UsageError("model files hold no rows.", where="RUN", fix=fix)
+    data = load_for(named, context)
+    for each in opened:
+        if not each.knows(data):
+            raise DataError(
+                f"trained on other data, or on another split of them, than {named.name}: "
+                f"{_brief(each.trained.facts.get('fingerprint'))} is not {_brief(data.fingerprint)}.",
+                where=each.name,
+                fix="Only differences over the same held-out rows mean something: train both on the same data, with "
+                "the same data.validation.",
+            )
+    return data
+
+
+def _brief(fingerprint: Any) -> str:
+    return str(fingerprint)[:12] if fingerprint else "no fingerprint"
+
+
+def _json(each: Compared) -> dict[str, Any]:
+    config = each.trained.config
+    return {
+        "run": each.name,
+        "recipe": None if config is None else config.recipe,
+        "parameters": each.trained.num_parameters,
+        "value": each.estimate.to_json(),
+        "difference": None if each.difference is None else each.difference.to_json(),
+    }
+
+
+def _table(models: tuple[Compared, ...], words: str) -> str:
+    rows = [("run", words, "", "minus the best", "95 % interval", "standard errors")]
+    for each in models:
+        gap = each.difference
+        if gap is None:
+            rows.append((each.name, *figures(each.estimate), "best", "", ""))
+            continue
+        size = abs(gap.standard_errors)
+        count = "" if math.isnan(size) else f"{size:.1f}"
+        places = len(figures(gap.estimate)[0].partition(".")[2])
+        interval = f"[{gap.low:.{places}f}, {gap.high:.{places}f}]"
+        rows.append((each.name, *figures(each.estimate), " ".join(figures(gap.estimate)), interval, count))
+    return table(rows, indent="  ")
+
+
+def _verdict(models: tuple[Compared, ...]) -> str:
+    """Which of the others these rows cannot tell from the best."""
+    level = [each.name for each in models[1:] if each.difference is not None and not each.difference.high < 0]
+    if not level:
+        return f"{models[0].name} is ahead of every other run on rows like these."
+    others = ", ".join(level)
+    return f"These rows do not tell {models[0].name} from {others}: their intervals hold 0."

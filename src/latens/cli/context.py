@@ -1,0 +1,92 @@
+"""What every command is given: its arguments, where words and results go, the signals. Imports nothing heavy."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from latens.errors import UsageError
+from latens.io.signals import Signals
+from latens.io.terminal import print_json, put, say
+from latens.text import visible
+
+
+@dataclass
+class Context:
+    """One call of the command. `log`: of the run, as soon as there is one; `stopped`: what a signal left, in words."""
+
+    args: argparse.Namespace
+    argv: Sequence[str]
+    signals: Signals = field(default_factory=Signals)
+    log: Path | None = None
+    stopped: str = ""
+
+    @property
+    def json(self) -> bool:
+        return bool(getattr(self.args, "json", False))
+
+    @property
+    def quiet(self) -> bool:
+        return bool(getattr(self.args, "quiet", False))
+
+    def say(self, text: str = "") -> None:
+        """Words, to stderr; `--quiet` silences them."""
+        if not self.quiet:
+            say(text)
+
+    def warn(self, text: str) -> None:
+        """Words that `--quiet` does not silence."""
+        say(f"warning: {text}")
+
+    def result(self, value: dict[str, Any], text: str = "") -> None:
+        """What the command was asked for, once a call: one JSON object with `--json`, else text, on stdout."""
+        if self.json:
+            print_json(value)
+        elif text:
+            put(visible(text, keep="\n\t"))
+
+    def done(self, value: dict[str, Any], text: str) -> None:
+        """The end of a command whose result is a file: words to stderr, and with `--json` one object on stdout."""
+        self.say(text)
+        if self.json:
+            print_json(value)
+
+    @property
+    def terminal(self) -> bool:
+        """Whether stderr is a terminal that shows a progress bar."""
+        return bool(sys.stderr.isatty()) and os.environ.get("TERM", "") != "dumb"
+
+
+def output_path(args: argparse.Namespace, endings: Sequence[str], *inputs: str | None) -> Path:
+    """Where `--out` points.
+
+    **Raises:** `UsageError` without `--out`, for an ending that is not written, and where it is one of the inputs.
+    """
+    listed = ", ".join(endings)
+    if not args.out:
+        raise UsageError(
+            "--out is missing: it says where the result goes.",
+            where="--out",
+            fix=f"Add --out FILE, with one of: {listed}.",
+        )
+    path = Path(args.out)
+    if path.suffix.lower() not in endings:
+        what = f"ends in {path.suffix!r}" if path.suffix else "has no ending"
+        raise UsageError(f"{path.name!r} {what}.", where="--out", fix=f"Use one of: {listed}.")
+    if path.is_dir():
+        raise UsageError("this is a folder.", where=f"--out {path}", fix="Give the name of a file.")
+    for name in inputs:
+        if name and os.path.exists(name) and path.exists() and os.path.samefile(name, path):
+            raise UsageError("this would overwrite the input.", where=f"--out {path}", fix="Choose another name.")
+    return path
+
+
+def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
+    """Rows of text in columns, two blanks apart."""
+    rows = [[str(cell) for cell in row] for row in rows]
+    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows), default=0))]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows)
+    return "\n".join(f"{indent}{line}".rstrip() for line in lines)

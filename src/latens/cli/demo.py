@@ -1,0 +1,47 @@
+"""`latens demo`: the whole of latens on the built-in digits, in under a minute."""
+
+import shlex
+from pathlib import Path
+
+from latens.cli.context import Context
+from latens.cli.fit import fit, fit_into, steps_text
+from latens.runs.folder import RunFolder
+
+
+def demo(context: Context) -> int:
+    """Train on the digits, measure, compare with independent pixels, and draw the pictures."""
+    args = context.args
+    args.data, args.label, args.id, args.missing = "digits", None, None, None
+    if args.dry_run:
+        args.out = args.out or str(_free_folder())
+        return fit(context)
+    folder = Path(args.out) if args.out else _free_folder()
+    context.say(f"latens demo: 1797 handwritten digits of 8 x 8 pixels, recipe {args.recipe!r}, into {folder}")
+    experiment = fit_into(context, folder)
+    from latens.pictures.standard import write_pictures
+    from latens.workflow.trained import TrainedModel
+
+    run = RunFolder.open(folder, lock=False)
+    history = [record for record in run.read_metrics() if record.get("event") == "epoch"]
+    (folder / "figures").mkdir(exist_ok=True)
+    trained = TrainedModel.load(run.model_file)
+    written = write_pictures(trained, experiment.data, history, folder / "figures")
+    pictures = [str(path) for path in written if path.suffix == ".png"]
+    here = shlex.quote(str(folder))
+    lines = [steps_text(run), run.info["summary"]]
+    lines += ["pictures worth looking at:", *(f"  {path}" for path in pictures)]
+    lines += ["next:", f"  latens sample {here} -n 64 --out samples.png"]
+    lines += [f"  latens {command} {here}" for command in ("evaluate", "report", "explore")]
+    lines.append("  latens fit YOUR-DATA")
+    names = ("metrics", "split", "held_out", "warnings", "step")
+    value = {"run": str(folder), "model": str(run.model_file), "figures": [str(path) for path in written]}
+    context.done(value | {name: run.info.get(name) for name in names}, "\n".join(lines))
+    return 0
+
+
+def _free_folder() -> Path:
+    """runs/demo, or runs/demo-2 and so on where that is taken."""
+    folder, number = Path("runs/demo"), 2
+    while folder.exists():
+        folder, number = Path(f"runs/demo-{number}"), number + 1
+    return folder

@@ -1,0 +1,136 @@
+"""What `latens doctor` looks at: versions, devices, threads, memory, disk, folders, a compiled step, the allocator."""
+
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from latens.io.compilation import cache_folder, enable_compilation_cache
+
+PACKAGES = ("latens", "jax", "jaxlib", "equinox", "optax", "numpy", "scikit-learn", "matplotlib", "safetensors")
+OPTIONAL = ("pandas", "pyarrow", "tensorboardX")
+MALLOC = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_")
+
+
+def examine() -> list[dict[str, Any]]:
+    """One entry for each thing looked at: `name`, `ok`, `found`, and `fix` where something can be done."""
+    cache = enable_compilation_cache()
+    found = [_versions(), _optional(), _devices(), _threads(), _memory(), _disk(), _writable(), _cache(cache)]
+    found += [_compiled_step(), *_allocator()]
+    return found
+
+
+def _finding(name: str, found: str, *, ok: bool = True, fix: str = "") -> dict[str, Any]:
+    return {"name": name, "ok": ok, "found": found, "fix": fix}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _versions() -> dict[str, Any]:
+    versions = {package: _version(package) for package in PACKAGES}
+    missing = [package for package, version in versions.items() if version is None]
+    text = ", ".join(f"{package} {version or 'missing'}" for package, version in versions.items())
+    fix = f"pip install {' '.join(missing)}" if missing else ""
+    where = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    return _finding("versions", f"{where}; {text}", ok=not missing, fix=fix)
+
+
+def _optional() -> dict[str, Any]:
+    versions = {package: _version(package) for package in OPTIONAL}
+    return _finding("optional", ", ".join(f"{p} {v or 'not installed'}" for p, v in versions.items()))
+
+
+def _devices() -> dict[str, Any]:
+    import jax
+
+    devices = jax.devices()
+    return _finding("devices", f"{jax.default_backend()}: {', '.join(str(d) for d in devices)}")
+
+
+def _threads() -> dict[str, Any]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _finding("threads", f"{cores} of {os.cpu_count()} cores may be used")
+
+
+def _memory() -> dict[str, Any]:
+    free = _free_memory()
+    if free is None:
+        return _finding("memory", "not told by this system")
+    low = free < 1 << 30
+    fix = "Close other programs: training needs about 1 GB beside the data." if low else ""
+    return _finding("memory", f"{free / 2**30:.1f} GB free", ok=not low, fix=fix)
+
+
+def _free_memory() -> int | None:
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
+
+
+def _disk() -> dict[str, Any]:
+    free = shutil.disk_usage(".").free
+    low = free < 1 << 30
+    return _finding("disk", f"{free / 2**30:.1f} GB free here", ok=not low, fix="Free some space." if low else "")
+
+
+def _writable() -> dict[str, Any]:
+    folder = Path("runs") if Path("runs").is_dir() else Path()
+    try:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".latens-doctor-"):
+            pass
+    except OSError as error:
+        fix = "Go to a folder that you may write, or give --out elsewhere."
+        return _finding("runs", f"{folder.resolve()} cannot be written ({error.strerror})", ok=False, fix=fix)
+    return _finding("runs", f"{folder.resolve()} can be written")
+
+
+def _cache(folder: Path | None) -> dict[str, Any]:
+    if folder is None:
+        fix = "Set JAX_COMPILATION_CACHE_DIR to a folder that can be written: runs then start faster."
+        return _finding("compilation cache", f"{cache_folder()} cannot be written", ok=False, fix=fix)
+    size = sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file())
+    return _finding("compilation cache", f"{folder}, {size / 2**20:.0f} MB (may be deleted at any time)")
+
+
+def _compiled_step() -> dict[str, Any]:
+    """A training step of a small model, compiled and run; its ELBO must be a number."""
+    import math
+
+    import numpy as np
+
+    from latens.config import override
+    from latens.data import load
+    from latens.recipes import get_recipe
+    from latens.workflow.experiment import prepare, train
+
+    rows = (np.arange(64 * 16).reshape(64, 16) % 3 == 0).astype(np.uint8)
+    config = override(get_recipe("default").config, {"training.steps": 1, "network.hidden": [8]})
+    began = time.perf_counter()
+    _, result = train(prepare(config, load(rows, name="doctor")))
+    value = result.history[-1]["train_objective"]
+    seconds = time.perf_counter() - began
+    return _finding("one step", f"compiled and run in {seconds:.1f} s", ok=math.isfinite(value))
+
+
+def _allocator() -> list[dict[str, Any]]:
+    """glibc gives large buffers back to the system after every step, which convolutions feel (about 25 %)."""
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+        return []
+    if all(os.environ.get(name) for name in MALLOC):
+        return [_finding("allocator", "keeps large buffers")]
+    fix = "`export MALLOC_TRIM_THRESHOLD_=4294967296 MALLOC_MMAP_MAX_=0` makes large models up to 25 % faster."
+    return [_finding("allocator", "glibc as it comes", fix=fix)]

@@ -1,0 +1,79 @@
+"""`latens explore`: the latent space of a run as a page in the browser, or as a folder for any web server."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latens.callbacks.snapshots import kept_steps
+from latens.cli.context import Context
+from latens.cli.sources import Opened, load_for, open_model
+from latens.data import KNOWN
+from latens.data.sources import array_file
+from latens.errors import UsageError
+from latens.explorer.payload import evenly
+from latens.workflow.trained import TrainedModel
+
+MOST_SNAPSHOTS = 24
+
+
+def explore(context: Context) -> int:
+    """Write the page of a run, or of a model file with DATA, or serve it until Ctrl-C."""
+    args = context.args
+    if args.export is not None and (args.port or args.no_browser):
+        flag = "--port" if args.port else "--no-browser"
+        raise UsageError("a folder is written, nothing is served.", where=flag, fix=f"Leave out {flag}, or --export.")
+    opened = open_model(args.run)
+    if args.dry_run:
+        what = f"write the page into {args.export}" if args.export else "serve the page on 127.0.0.1"
+        context.say(f"would {what}; nothing was written")
+        context.result({"dry_run": True, "folder": args.export})
+        return 0
+    files = page_files(opened, context, serve=args.export is None)
+    if args.export is None:
+        from latens.explorer.serving import serve
+
+        return serve(context, opened.trained, files)
+    from latens.explorer.export import write_folder
+
+    folder = write_folder(args.export, files, force=args.force)
+    size = sum(map(len, files.values()))
+    context.done(
+        {"folder": str(folder), "files": sorted(files), "bytes": size},
+        f"{folder}: {len(files)} files, {size / 1e6:.1f} MB\n"
+        f"  python -m http.server --bind 127.0.0.1 -d {shlex.quote(str(folder))}\n  then open http://127.0.0.1:8000",
+    )
+    return 0
+
+
+def page_files(opened: Opened, context: Context, *, serve: bool) -> dict[str, bytes]:
+    """The page and its data, by name. **Raises:** UsageError for a model file without DATA."""
+    from latens.explorer import payload, static_files
+
+    args, run = context.args, opened.run
+    if args.data is None and run is None and opened.trained.facts.get("data") not in KNOWN:
+        raise UsageError("a model file holds no rows.", where=args.run, fix="Add DATA.")
+    data = load_for(opened, context)
+    history = [record for record in run.read_metrics() if record.get("event") == "epoch"] if run else []
+    words = ["latens", "explore", args.run, *([args.data] if args.data else [])]
+    words += ["--coordinates", args.coordinates] if args.coordinates else []
+    found = payload(
+        opened.trained,
+        data,
+        history=history,
+        snapshots=snapshots_of(run.path) if run else [],
+        coordinates=array_file(Path(args.coordinates)) if args.coordinates else None,
+        most_rows=args.rows,
+        seed=args.seed,
+        command=shlex.join(words),
+        serve=serve,
+    )
+    return static_files() | found
+
+
+def snapshots_of(run: Path) -> list[tuple[int, Any]]:
+    """The models kept while a run was training, with their steps; at most 24 of them, evenly chosen."""
+    found = kept_steps(run)
+    chosen = [found[i] for i in evenly(np.arange(len(found)), MOST_SNAPSHOTS)]
+    return [(step, TrainedModel.load(path)) for step, path in chosen]

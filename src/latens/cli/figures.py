@@ -1,0 +1,43 @@
+"""`latens figures`: every picture that applies, each with the numbers behind it."""
+
+from pathlib import Path
+
+from latens.cli.context import Context
+from latens.cli.sources import load_for, open_model
+from latens.data import KNOWN
+from latens.errors import UsageError
+from latens.io.atomic import resource_errors
+
+
+def figures(context: Context) -> int:
+    """Write the pictures of a run, or of a model file with DATA."""
+    args = context.args
+    opened = open_model(args.run)
+    if args.out is None and opened.run is None:
+        raise UsageError("a model file has no folder for pictures.", where=args.run, fix="Add --out FOLDER.")
+    folder = Path(args.out) if args.out else opened.run.path / "figures"  # type: ignore[union-attr]
+    has_data = args.data or opened.run is not None or opened.trained.facts.get("data") in KNOWN
+    data = load_for(opened, context) if has_data else None
+    if args.dry_run:
+        context.say(f"would write the pictures of {args.run} into {folder}; nothing was written")
+        context.result({"dry_run": True, "folder": str(folder)})
+        return 0
+    from latens.callbacks.snapshots import kept_steps, load_snapshots
+    from latens.figures import save
+    from latens.pictures.further import draw_further
+    from latens.pictures.standard import Plane, write_pictures
+
+    history = [r for r in opened.run.read_metrics() if r.get("event") == "epoch"] if opened.run else []
+    with resource_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    given = Plane()
+    plane = Plane(args.manifold_cells or given.cells, args.manifold_range, args.percentiles or given.percentiles)
+    written = write_pictures(opened.trained, data, history, folder, theme=args.theme, plane=plane)
+    kept = load_snapshots(opened.run.path) if opened.run and len(kept_steps(opened.run.path)) > 1 else []
+    for name, axes, table in draw_further(opened.trained, data, history, kept, theme=args.theme):
+        written += save(axes, folder / name, table)
+    pictures = [path for path in written if path.suffix == ".png"]
+    lines = [f"{folder}: {len(pictures)} pictures as .png and .svg, their numbers as .csv"]
+    lines += [f"  {path}" for path in pictures]
+    context.done({"folder": str(folder), "files": [str(path) for path in written]}, "\n".join(lines))
+    return 0

@@ -1,0 +1,162 @@
+"""Tables of results to .npz, .csv or .parquet, and latents back from them."""
+
+import io
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from latens.data.raw import Roles
+from latens.data.readers.csv import read_csv
+from latens.data.readers.npz import Archive, read_npy
+from latens.data.readers.tables import read_parquet
+from latens.data.rows import row_names
+from latens.errors import ConfigError, DataError
+from latens.evaluation import finite
+from latens.io.atomic import resource_errors, write_atomic
+from latens.text import csv_bytes, original_text
+
+LATENT_KEYS = ("mean", "z", "latents")
+
+
+def write_table(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Arrays led by one axis of rows to a file, whole or absent; the ending chooses the format.
+
+    In .npz every array keeps its name and shape. In a table, an array of more numbers a row becomes the columns
+    NAME0, NAME1 and so on. **Raises:** ConfigError where .parquet needs pyarrow, ResourceError where the disk refuses,
+    DivergedError where a number is NaN or infinite.
+    """
+    if path.suffix.lower() == ".npz":
+        return write_npz(path, arrays)
+    for name, array in arrays.items():
+        finite(array, name, where=str(path))
+    if path.suffix.lower() == ".csv":
+        write_atomic(path, csv_bytes(flat_columns(arrays)))
+    else:
+        write_atomic(path, _parquet(flat_columns(arrays)))
+
+
+def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Arrays to an .npz file that needs no pickle, whole or absent. **Raises:** as `write_table`."""
+    for name, array in arrays.items():
+        finite(array, name, where=str(path))
+    stream = io.BytesIO()
+    np.savez_compressed(stream, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+    write_atomic(path, stream.getvalue())
+
+
+def flat_columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """One column for each number of a row: `z` of shape (n, 2) becomes `z0` and `z1`."""
+    columns: dict[str, np.ndarray] = {}
+    for name, array in arrays.items():
+        if array.ndim == 1:
+            columns[name] = array
+        else:
+            flat = array.reshape(len(array), -1)
+            columns |= {f"{name}{i}": flat[:, i] for i in range(flat.shape[1])}
+    return columns
+
+
+def _parquet(columns: dict[str, np.ndarray]) -> bytes:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        fix = "pip install 'latens[tables]', or use .csv or .npz."
+        raise ConfigError("pyarrow is not installed.", where="--out FILE.parquet", fix=fix) from None
+    sink = pyarrow.BufferOutputStream()
+    table = pyarrow.table(
+        {
+            name: pyarrow.array(column.tolist() if column.dtype.kind == "U" else column)
+            for name, column in columns.items()
+        }
+    )
+    pyarrow.parquet.write_table(table, sink)
+    return sink.getvalue().to_pybytes()
+
+
+def read_latents(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray | None]:
+    """Latents (n, *shape) as float32, and the row ids beside them where there are any.
+
+    From .npz the array `mean`, `z` or `latents`, or the only one; from .npy the array; from .csv and .parquet the
+    columns `mean0`, `mean1` ... (or `z0` ...). **Raises:** DataError where the shape is not the model's.
+    """
+    if not path.is_file():
+        raise DataError("no such file.", where=str(path), fix="Check the path; `latens encode` writes latents.")
+    with resource_errors(path):
+        found, ids = _latents_in(path)
+    count = int(np.prod(shape))
+    if found.dtype.kind not in "biuf" or found.ndim < 1 or not len(found) or found[0].size != count:
+        raise DataError(
+            f"holds {found.dtype} of shape {found.shape}; this model has {count} latent numbers a row.",
+            where=str(path),
+            fix=f"Give an array of shape (n, {count}).",
+        )
+    z = found.reshape(len(found), *shape).astype(np.float32)
+    if not np.isfinite(z).all():
+        raise DataError("holds NaN or infinite latents.", where=str(path), fix="Leave those rows out.")
+    return z, ids
+
+
+def read_labels(path: Path) -> list[str] | None:
+    """The labels beside the latents of a file, as text; None where there are none."""
+    if path.suffix.lower() == ".npz":
+        archive = Archive(path)
+        try:
+            return [str(word) for word in archive["label"].tolist()] if "label" in archive.keys else None
+        finally:
+            archive.close()
+    if path.suffix.lower() not in (".csv", ".parquet") or "label" not in _header(path):
+        return None
+    raw = (read_csv if path.suffix.lower() == ".csv" else read_parquet)(path, Roles(label="label"))
+    return None if raw.label is None else [str(word) for word in np.asarray(raw.label).tolist()]
+
+
+def _latents_in(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    ending = path.suffix.lower()
+    if ending == ".npy":
+        return read_npy(path), None
+    if ending == ".npz":
+        return _from_archive(path)
+    if ending not in (".csv", ".parquet"):
+        raise DataError(f"latents are not read from {ending!r}.", where=str(path), fix="Use .npz or .csv.")
+    read = read_csv if ending == ".csv" else read_parquet
+    roles = {role: role for role in ("label", "row_id") if role in _header(path)}
+    raw = read(path, Roles(**roles))
+    names = list(raw.columns or ())
+    for key in LATENT_KEYS:
+        wanted = [f"{key}{i}" for i in range(len(names)) if f"{key}{i}" in names]
+        if wanted:
+            ids = None if raw.names is None else row_names(raw.names, len(raw.x), str(path))
+            return raw.x[:, [names.index(name) for name in wanted]], ids
+    raise DataError("has no columns mean0, mean1 ...", where=str(path), fix="Name the latents mean0, mean1, or z0, z1.")
+
+
+def _from_archive(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    try:
+        archive = Archive(path)
+    except zipfile.BadZipFile:
+        raise DataError("is not a readable .npz file.", where=str(path), fix="Write it again with np.savez.") from None
+    try:
+        keys = archive.keys
+        key = next((key for key in LATENT_KEYS if key in keys), keys[0] if len(keys) == 1 else None)
+        if key is None:
+            shown = ", ".join(keys[:10]) or "nothing"
+            raise DataError(f"has no array named mean or z (it has {shown}).", where=str(path), fix="Name it z.")
+        return archive[key], archive["row_id"] if "row_id" in keys else None
+    except zipfile.BadZipFile:
+        raise DataError("is damaged.", where=str(path), fix="Write it again with np.savez.") from None
+    finally:
+        archive.close()
+
+
+def _header(path: Path) -> list[str]:
+    """The names of the columns of a table."""
+    if path.suffix.lower() == ".csv":
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
+            return [original_text(name.strip().strip('"')) for name in file.readline(1 << 20).split(",")]
+    try:
+        import pyarrow.parquet
+    except ImportError:
+        return []  # reading it will say so
+    return list(pyarrow.parquet.read_schema(path).names)

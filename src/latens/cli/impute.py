@@ -1,0 +1,144 @@
+"""`latens impute`: a table with its missing cells filled in."""
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from latens import evaluation
+from latens.cli.context import Context, output_path
+from latens.cli.files import write_table
+from latens.cli.sources import open_model, read_for
+from latens.config import VAEConfig
+from latens.data import Dataset
+from latens.data.raw import Roles
+from latens.data.readers.csv import read_text
+from latens.data.readers.tables import role_positions
+from latens.errors import ConfigError, UsageError
+
+
+def impute(context: Context) -> int:
+    """Write every row with E[x_missing | x_observed] in its missing cells; observed cells stay as they are."""
+    args = context.args
+    out = output_path(args, (".npz", ".csv", ".parquet"), args.data, args.run)
+    if args.draws and out.suffix.lower() != ".npz":
+        raise UsageError(
+            "a table holds one value for each cell, so --draws needs an array file.",
+            where="--draws",
+            fix="Use --out FILE.npz.",
+        )
+    opened = open_model(args.run)
+    config = opened.trained.config
+    if not isinstance(config, VAEConfig) or config.posterior.kind == "deterministic":
+        what = "only a model with log p(x) can say what a missing cell may have been."
+        raise ConfigError(what, where=args.run, fix="Train a VAE, best with --recipe miwae-missing.")
+    args.missing = args.missing or "nan"  # what is missing is what this command is for
+    data, spec, options = read_for(opened, context)
+    hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
+    count = int(hidden.sum())
+    if args.dry_run:
+        context.say(f"would fill in {count} of {hidden.size} cells of {data.name} into {out}; nothing was written")
+        context.result({"dry_run": True, "out": str(out), "rows": len(data), "missing": count})
+        return 0
+    trained = opened.trained
+    found = evaluation.impute(
+        trained.model,
+        trained.batch(data),
+        num_samples=args.num_samples,
+        num_draws=args.draws or 0,
+        key=jax.random.key(args.seed),
+        preparation=trained.preparation,
+    )
+    x = np.where(hidden, trained.data_units(found.mean, mean=True), data.x)
+    evaluation.finite(x, "x", where=args.run)
+    if out.suffix.lower() == ".npz":
+        arrays = {"x": x, "mask": ~hidden, **_beside(data)}
+    else:
+        flat, gaps = x.reshape(len(x), -1), hidden.reshape(len(x), -1)
+        arrays = _as_it_was(data, flat, gaps, Path(spec), options) or _table(data, flat, gaps)
+        if out.suffix.lower() == ".parquet":  # text of numbers is for .csv alone
+            arrays |= {n: a for n, a in _table(data, flat, gaps).items() if n in arrays and arrays[n].dtype == object}
+    if args.draws:
+        drawn = trained.data_units(found.draws, mean=False)
+        arrays["draws"] = np.where(hidden[:, None], drawn, data.x[:, None])
+    write_table(out, arrays)
+    few = int((found.effective[hidden.reshape(len(x), -1).any(axis=1)] < 10).sum())
+    value = {"out": str(out), "rows": len(data), "missing": count, "num_samples": args.num_samples}
+    text = f"{out}: {count} of {hidden.size} cells filled in, {len(data)} rows"
+    if few:
+        text += f"\n{few} rows hang on fewer than 10 of the {args.num_samples} draws: a larger --num-samples is safer"
+    context.done({**value, "rows_on_few_draws": few}, text)
+    return 0
+
+
+def _beside(data: Dataset) -> dict[str, np.ndarray]:
+    """Names and labels of the rows, where the data brought some."""
+    own = not np.array_equal(data.names, np.arange(len(data)))
+    words = np.array([*(data.schema.classes or ()), ""])
+    arrays = {"row_id": data.names} if own else {}
+    return arrays if data.label is None else {**arrays, "label": words[data.label]}
+
+
+def _names(data: Dataset, count: int) -> list[str]:
+    columns = data.schema.columns
+    return [c.name for c in columns] if columns is not None else [f"x{i}" for i in range(count)]
+
+
+def _table(data: Dataset, flat: np.ndarray, gaps: np.ndarray) -> dict[str, np.ndarray]:
+    """One array for each column, by its name, where the data were no table on disk."""
+    names = _names(data, flat.shape[1])
+    beside = {name: array for name, array in _beside(data).items() if name not in names}
+    return {**beside, **{name: _numbers(flat[:, i], gaps[:, i]) for i, name in enumerate(names)}}
+
+
+def _numbers(column: np.ndarray, gaps: np.ndarray) -> np.ndarray:
+    """A column; whole numbers stay whole, with a fraction only where one was filled in."""
+    observed = column[~gaps]
+    if not np.all(observed == np.round(observed)) or np.abs(column).max(initial=0) >= 2**53:
+        return column
+    if not gaps.any() or np.all(column == np.round(column)):
+        return column.astype(np.int64)
+    return np.array([int(v) if v == round(v) else v for v in column], object)
+
+
+def _as_it_was(
+    data: Dataset, flat: np.ndarray, gaps: np.ndarray, path: Path, options: dict[str, Any]
+) -> dict[str, np.ndarray] | None:
+    """The columns of a table on disk in their order, the text or number of every cell that was there as it stood;
+    None for data of another kind."""
+    found = _columns_of(path)
+    if found is None or any(len(column) != len(flat) for column in found.values()):
+        return None
+    names = _names(data, flat.shape[1])
+    if data.schema.columns is None:
+        roles = {name: options[name] for name in ("label", "row_id", "weight") if options.get(name) is not None}
+        taken = set(role_positions(list(found), Roles(**roles), str(path)).values())
+        names = [name for i, name in enumerate(found) if i not in taken]
+    table = dict(found)
+    for i, name in enumerate(names):
+        if name not in found:
+            return None
+        if gaps[:, i].any():
+            filled = _numbers(flat[:, i], gaps[:, i])
+            if found[name].dtype.kind == "O":
+                filled = np.array([str(new) if gap else old for new, gap, old in zip(filled, gaps[:, i], found[name])])
+            table[name] = filled.astype(object) if filled.dtype.kind == "U" else filled
+    return table
+
+
+def _columns_of(path: Path) -> dict[str, np.ndarray] | None:
+    """The columns of a .csv (text of dtype object) or .parquet file (as pyarrow gives them), by name."""
+    name = path.name.lower().removesuffix(".gz")
+    if not path.is_file():
+        return None
+    if name.endswith((".csv", ".tsv", ".txt")):
+        header, rows = read_text(path)
+        columns = header if header is not None else [f"x{i}" for i in range(len(rows[0]))]
+        return {column: np.array([row[i] for row in rows], object) for i, column in enumerate(columns)}
+    if name.endswith(".parquet"):
+        import pyarrow.parquet
+
+        table = pyarrow.parquet.read_table(path)
+        return {column: np.asarray(table[column].to_numpy(zero_copy_only=False)) for column in table.column_names}
+    return None

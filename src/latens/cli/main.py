@@ -1,0 +1,203 @@
+"""The command `latens`: what runs, and what becomes of errors. Imports nothing heavy: `--help` is instant."""
+
+import argparse
+import contextlib
+import importlib
+import io
+import logging
+import os
+import shlex
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from latens.cli.arguments import COMMANDS, parse, parser
+from latens.cli.context import Context
+from latens.errors import LatensError, ResourceError
+from latens.io.atomic import as_resource_error
+from latens.io.signals import PATIENCE, Stopped
+from latens.io.terminal import json_text, print_json, put, say
+from latens.text import visible
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; may be called many times in a process."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    context = Context(argparse.Namespace(json="--json" in argv, debug="--debug" in argv), argv)
+    context.signals.last_words = lambda number: _last_words(context, number)
+    with context.signals:
+        try:
+            return _run_and_report(context)
+        except KeyboardInterrupt as stop:  # while another error was being reported
+            return getattr(stop, "exit_code", 130)
+
+
+def _run_and_report(context: Context) -> int:
+    try:
+        code = _run(context)
+        if sys.stdout is not None:
+            put("", end="")
+        return code
+    except BrokenPipeError:
+        # Whoever read our output has seen enough (`| head`). Python would complain once more when it flushes at exit.
+        _discard_stdout()
+        return 0
+    except Stopped as stop:
+        return _report_stop(context, stop.number)
+    except KeyboardInterrupt:
+        return _report_stop(context, 2)
+    except LatensError as error:
+        return _report(context, error, error.as_dict(), error.exit_code)
+    except Exception as error:
+        lacking = as_resource_error(error) or _without_platform()
+        if lacking is not None:
+            return _report(context, lacking, lacking.as_dict(), lacking.exit_code)
+        return _report_bug(context, error)
+
+
+def _run(context: Context) -> int:
+    try:
+        context.args = parse(context.argv)
+    except SystemExit as leave:  # --help has printed
+        return int(leave.code or 0)
+    if context.args.version:
+        from latens import __version__
+
+        put(f"latens {__version__}")
+        return 0
+    if context.args.command is None:
+        put(parser().format_help().rstrip())
+        return 0
+    module = importlib.import_module(f"latens.cli.{COMMANDS[context.args.command][0]}")
+    return getattr(module, context.args.command)(context) or 0
+
+
+def _report(context: Context, error: BaseException, fields: dict[str, str], code: int) -> int:
+    """The error in words on stderr and, with `--json`, as one object on stdout."""
+    say(_in_words(context, error, fields, code))
+    if context.json:
+        try:
+            print_json({"error": fields})
+        except BrokenPipeError:
+            _discard_stdout()
+        except ResourceError:
+            pass  # it is what is being reported
+    if isinstance(error, ResourceError):
+        _discard_stdout()  # what could not be written there would be tried once more at the end
+    return code
+
+
+def _in_words(context: Context, error: BaseException, fields: dict[str, str], code: int) -> str:
+    word = "stopped" if code in (130, 143) else "error"
+    lines = [f"{word}: {fields['where']}: {fields['message']}" if fields["where"] else f"{word}: {fields['message']}"]
+    if fields["fix"]:
+        lines.append(fields["fix"])
+    if code not in (130, 143):
+        lines.append("More: latens help errors")
+    if context.log is not None and code not in (130, 143) and context.log.exists():
+        lines.append(f"The log is {context.log}.")
+    lines = [visible(line) for line in lines]  # a name with a line end in it shall not look like a line of ours
+    if getattr(context.args, "debug", False):
+        lines.insert(0, "".join(traceback.format_exception(error)).rstrip())
+    return "\n".join(lines)
+
+
+def _without_platform() -> ResourceError | None:
+    """The error where JAX_PLATFORMS names what is not there: JAX's own is of several types, and may be empty."""
+    asked = os.environ.get("JAX_PLATFORMS")
+    if not asked or "jax" not in sys.modules:
+        return None
+    try:
+        sys.modules["jax"].devices()
+    except Exception as error:
+        reason = str(error).split("\n")[0][:200].rstrip(".")
+        what = f"JAX finds no such platform{f' ({reason})' if reason else ''}."
+        return ResourceError(what, where=f"JAX_PLATFORMS={asked}", fix="Leave it unset, or set it to cpu.")
+    return None
+
+
+def _report_stop(context: Context, number: int) -> int:
+    fields = _stop_fields(context, number, context.stopped)
+    return _report(context, KeyboardInterrupt(fields["message"]), fields, 128 + number)
+
+
+def _stop_fields(context: Context, number: int, how: str) -> dict[str, str]:
+    what = f"stopped by {'Ctrl-C' if number == 2 else 'SIGTERM'}{how}."
+    fields = {"code": "interrupted", "message": what, "where": "", "fix": ""}
+    if context.log is not None:
+        folder = context.log.parent
+        fields |= {"where": str(folder), "fix": f"Go on with `latens resume {shlex.quote(str(folder))}`."}
+    return fields
+
+
+def _last_words(context: Context, number: int) -> tuple[str, str]:
+    """What goes to stderr and to stdout where a signal ends a process that does not end by itself."""
+    fields = _stop_fields(context, number, f"; what was being computed did not end within {PATIENCE:.0f} s")
+    words = _in_words(context, KeyboardInterrupt(), fields, 128 + number)
+    return f"{words}\n", json_text({"error": fields}) + "\n" if context.json else ""
+
+
+def _report_bug(context: Context, error: Exception) -> int:
+    """Something nobody foresaw: the traceback goes to a log, and the message says where that is."""
+    log = context.log
+    if log is None or not log.exists():
+        log = _crash_log(context.argv, error)
+    fields = {
+        "code": "bug",
+        "message": f"{type(error).__name__}: {str(error)[:500]}",
+        "where": f"latens {getattr(context.args, 'command', None) or ''}".strip(),
+        "fix": f"This is a bug in latens, not in what you typed; the traceback is in {log}."
+        if log
+        else "This is a bug in latens, not in what you typed; --debug shows the traceback.",
+    }
+    context.log = None
+    return _report(context, error, fields, 1)
+
+
+def _crash_log(argv: Sequence[str], error: Exception) -> Path | None:
+    text = f"{time.strftime('%Y-%m-%dT%H:%M:%S')} latens {argv!r}\n{''.join(traceback.format_exception(error))}\n"
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="latens-", suffix=".log")
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError:
+        return None
+    return Path(name)
+
+
+def _discard_stdout() -> None:
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # a captured stdout has no descriptor
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def entry() -> NoReturn:
+    """The console script."""
+    # A file opened later shall not get the number of a stream that is closed, and be written to by a library.
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(descriptor)
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as the process lasts
+    os.environ["MPLBACKEND"] = "agg"  # pictures are files here: a backend for windows need not be there
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    # Libraries announce what a user of the command cannot act on (no GPU found, a cache entry written elsewhere).
+    logging.getLogger("jax").setLevel(logging.ERROR)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    code = main()
+    if code in (130, 143):
+        # The interpreter waits for threads before it leaves, and theirs is the computation that was to stop.
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
+if __name__ == "__main__":
+    entry()

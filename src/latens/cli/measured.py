@@ -1,0 +1,186 @@
+"""Numbers, warnings and units in words: what a run and an evaluation end with."""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from latens.cli.context import table
+from latens.data import Dataset
+from latens.evaluation import Estimate, diagnose
+from latens.measure.core import density_of, headline, measured, still_rising
+from latens.workflow.trained import TrainedModel
+
+_NAMES = {
+    "log_marginal": "log p(x)",
+    "cross_entropy_bound": "cross-entropy bound",
+    "accuracy": "accuracy",
+    "elbo": "ELBO",
+    "log_likelihood": "log p(x | z)",
+    "kl": "KL",
+    "bits_per_dimension": "",
+    "active_units": "active units",
+    "clustering_accuracy": "clustering accuracy",
+    "normalised_mutual_information": "NMI with the classes",
+}
+_MOST_UNITS = 32
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was measured, on which rows, and what a reader must know about it. `held_out` None: nobody can know;
+    `left_out` why numbers are not there that were asked for; `of` what of a row x the densities are of."""
+
+    metrics: dict[str, Estimate]
+    split: str
+    held_out: bool | None
+    warnings: tuple[tuple[str, str], ...]
+    units: tuple[dict[str, Any], ...]
+    cells: str
+    left_out: dict[str, str] = field(default_factory=dict)
+    of: str = "x"
+
+    def to_json(self, *, seconds: bool = True) -> dict[str, Any]:
+        """The metrics as plain values; without `seconds` equal for equal runs."""
+        metrics = {name: estimate.to_json() for name, estimate in self.metrics.items()}
+        if not seconds:
+            metrics = {name: {k: v for k, v in m.items() if k != "seconds"} for name, m in metrics.items()}
+        return metrics
+
+    def warnings_json(self) -> list[dict[str, str]]:
+        return [{"name": name, "message": message} for name, message in self.warnings]
+
+    def text(self) -> str:
+        """The numbers, a line each."""
+        best = headline(self.metrics)
+        main = self.metrics[best]
+        draws = f", {main.num_samples} draws a row" if main.num_samples > 1 else ""
+        held = ", not held out" if self.held_out is False else ""
+        value = f"{main.value:.1%} ± {main.standard_error:.1%}" if best == "accuracy" else f"{main}"
+        names = {name: words.replace("(x", f"({self.of}") for name, words in _NAMES.items()}
+        rows = [(names[best], value, f"({self.split}, {main.n} rows{draws}{held})")]
+        for name in ("bits_per_dimension", "elbo", "log_likelihood", "kl"):
+            if name in self.metrics and name != best:
+                grey = name == "log_likelihood" and best == "cross_entropy_bound"
+                rows.append(("-cross-entropy" if grey else names[name], f"{self.metrics[name]}", ""))
+        for name in ("accuracy", "clustering_accuracy"):
+            if name in self.metrics and name != best:
+                share = self.metrics[name]
+                rows.append((_NAMES[name], f"{share.value:.1%} ± {share.standard_error:.1%}", ""))
+        if "normalised_mutual_information" in self.metrics:
+            name = "normalised_mutual_information"
+            rows.append((_NAMES[name], f"{self.metrics[name].value:.3f}", ""))
+        if "active_units" in self.metrics:
+            estimate = self.metrics["active_units"]
+            rows.append((_NAMES["active_units"], f"{estimate.value:.0f} {estimate.protocol.split(',')[0]}", ""))
+        if "pareto_k" in self.metrics and best != "accuracy":
+            size, k = self.metrics["effective_sample_size"], self.metrics["pareto_k"]
+            note = f"Pareto k {k.value:.2f}, medians over rows"
+            rows.append(("effective draws", f"{size.value:.0f} of {size.num_samples}", note))
+        lines = [table(rows, indent="  ")]
+        if "gain_over_independent" in self.metrics:
+            gain = self.metrics["gain_over_independent"]
+            lines.append(f"  {beats(gain, self.cells)}")
+        return "\n".join(lines)
+
+    def table_text(self) -> str:
+        """Every number under the name that it has in the JSON, with its error, unit and rows."""
+        rows = [
+            (name, *figures(estimate), estimate.unit, f"{estimate.n} rows") for name, estimate in self.metrics.items()
+        ]
+        return table(rows, indent="  ")
+
+    def left_out_text(self) -> str:
+        """A line for every reason why numbers are not there."""
+        reasons: dict[str, list[str]] = {}
+        for name, reason in self.left_out.items():
+            reasons.setdefault(reason, []).append(name)
+        return "\n".join(f"left out: {', '.join(names)}: {reason}" for reason, names in reasons.items())
+
+    def warnings_text(self) -> str:
+        lines = []
+        for name, message in self.warnings:
+            lines.append(f"warning ({name}): {message}")
+            if name == "posterior-collapse" and any(unit["active"] for unit in self.units):
+                lines.append(units_text(self.units))
+        return "\n".join(lines)
+
+
+def figures(estimate: Estimate) -> tuple[str, str]:
+    """A value and its error with two figures of the error; a value without one with three figures."""
+    error = estimate.standard_error
+    if math.isnan(error) or error <= 0:
+        return f"{estimate.value:.3g}", ""
+    places = min(6, max(0, 1 - math.floor(math.log10(error))))
+    return f"{estimate.value:.{places}f}", f"± {error:.{places}f}"
+
+
+def beats(gain: Estimate, cells: str) -> str:
+    """The comparison with independent cells as a sentence."""
+    verb = "beats" if gain.value > 0 else "falls short of"
+    if not gain.standard_error > 0:
+        return f"{verb} an independent-{cells} model by {abs(gain.value):.2f} {gain.unit} (one row: no standard error)"
+    errors = abs(gain.value) / gain.standard_error
+    size = f"{abs(gain.value):.2f} ± {gain.standard_error:.2f} {gain.unit}"
+    return f"{verb} an independent-{cells} model by {size} ({errors:.1f} standard errors)"
+
+
+def units_text(units: tuple[dict[str, Any], ...]) -> str:
+    """The table of the latent units in use, those with the most KL first, and how many others there are."""
+    used = [unit for unit in units if unit["active"]]
+    ordered = sorted(used, key=lambda unit: -(unit["kl"] if unit["kl"] is not None else unit["variance"]))
+    rows = [("unit", "KL (nats)", "variance of the mean")]
+    for unit in ordered[:_MOST_UNITS]:
+        kl = "" if unit["kl"] is None else f"{unit['kl']:.4f}"
+        rows.append((str(unit["unit"]), kl, f"{unit['variance']:.4f}"))
+    more = len(ordered) - _MOST_UNITS
+    lines = [table(rows, indent="  "), *([f"  and {more} more in use"] if more > 0 else [])]
+    if len(used) < len(units):
+        lines.append(f"  and {len(units) - len(used)} units whose mean does not move with x")
+    return "\n".join(lines)
+
+
+def report(
+    trained: TrainedModel,
+    data: Dataset,
+    split: str,
+    positions: np.ndarray,
+    *,
+    num_samples: int | None,
+    seed: int = 0,
+    everything: bool = False,
+) -> Report:
+    """Measure a model on the rows at `positions`, which are called `split`; `everything` that applies to it."""
+    left_out: dict[str, str] = {}
+    if everything:
+        from latens.measure.all import measure_all
+
+        found = measure_all(trained, data, positions, num_samples=num_samples, seed=seed)
+        metrics, units, grey = found.metrics, found.units, found.grey
+        findings, left_out = found.findings, found.left_out
+    else:
+        metrics, units, grey = measured(trained, data, positions, num_samples=num_samples, seed=seed)
+        findings = diagnose(metrics, units if "active_units" in metrics else [], rising=still_rising(trained.facts))
+    # Rows of other data may or may not have been trained on.
+    held_out = None if split == "all" else split == "test" and data.held_out
+    warnings = []
+    if split == "train":
+        warnings.append(("not-held-out", "there are no other rows than those the model was trained on"))
+    elif held_out is False:
+        warnings.append(("not-held-out", f"the {split} rows also chose the epoch that is kept"))
+    if grey:
+        text = "grey cells under a Bernoulli: the numbers are cross-entropy, not log p(x)"
+        warnings.append(("cross-entropy", f"{text} (--set data.binarize=stochastic makes them one)"))
+    warnings += [(finding.name, finding.message) for finding in findings]
+    cells = "column" if data.schema.columns is not None else "pixel"
+    return Report(metrics, split, held_out, tuple(warnings), tuple(units), cells, left_out, density_of(trained))
+
+
+def held_out_rows(data: Dataset) -> tuple[str, np.ndarray]:
+    """The rows to measure on: test rows where there are any, else validation, else training rows."""
+    for split in ("test", "validation", "train"):
+        positions = data.subset(split)
+        if len(positions):
+            return split, positions
+    return "all", np.arange(len(data))

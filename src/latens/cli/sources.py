@@ -1,0 +1,126 @@
+"""What RUN and DATA on the command line stand for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from latens import pretrained
+from latens.cli.context import Context
+from latens.cli.reading import reading_options, remembered
+from latens.data import KNOWN, Dataset, Schema, load
+from latens.errors import DataError, RunFolderError, UsageError
+from latens.io.compilation import enable_compilation_cache
+from latens.runs.folder import RunFolder
+from latens.workflow.experiment import as_split
+from latens.workflow.trained import TrainedModel
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A model that was named on the command line; `run` is its folder, where it came from one."""
+
+    name: str
+    trained: TrainedModel
+    run: RunFolder | None
+
+    def knows(self, data: Dataset) -> bool:
+        """Whether these are the data the model was trained on."""
+        return data.fingerprint == self.trained.facts.get("fingerprint")
+
+
+def open_model(spec: str) -> Opened:
+    """The model of a run folder, of a .safetensors file, or one that ships with latens (`pretrained:NAME`).
+
+    **Raises:** RunFolderError for a run that has no model yet, ModelFileError for a file that is none.
+    """
+    enable_compilation_cache()
+    if spec.startswith("pretrained:"):
+        return Opened(spec, TrainedModel.load(pretrained.path(spec.removeprefix("pretrained:"))), None)
+    path = Path(spec)
+    if not path.exists() and path.suffix != ".safetensors":
+        fix = "Check the path; `latens fit` prints the one of each run."
+        raise RunFolderError("there is no such run.", where=spec, fix=fix)
+    if not path.is_dir():
+        return Opened(spec, TrainedModel.load(path), None)
+    run = RunFolder.open(path, lock=False)
+    if not run.model_file.exists():
+        state = state_of(run)
+        fix = "Wait for it to end." if state == "running" else f"Finish it with `latens resume {spec}`."
+        raise RunFolderError(f"this run has no model yet: it is {state}.", where=spec, fix=fix)
+    return Opened(spec, TrainedModel.load(run.model_file), run)
+
+
+def state_of(run: RunFolder) -> str:
+    """The state of a run; "killed" where it says that it runs and nobody holds it."""
+    state = run.info["state"]
+    return "killed" if state == "running" and not run.live else state
+
+
+def load_new(spec: str, options: dict[str, Any]) -> Dataset:
+    """Data to train on, or only to look at."""
+    enable_compilation_cache()
+    return load(spec, **options)
+
+
+def load_for(opened: Opened, context: Context) -> Dataset:
+    """The rows that DATA names, in the form that the model was trained on; without DATA, its own data.
+
+    They are read as the training data were (label, id, weight, missing cells), as far as DATA has these columns and no
+    flag says otherwise.
+
+    **Raises:** DataError, also where a run's own data are no longer those it was trained on.
+    """
+    return read_for(opened, context)[0]
+
+
+def read_for(opened: Opened, context: Context) -> tuple[Dataset, str, dict[str, Any]]:
+    """`load_for`, with the name of the data and the keywords they were read with."""
+    args, trained = context.args, opened.trained
+    source = {} if opened.run is None else opened.run.info["data"]
+    spec, given = getattr(args, "data", None), reading_options(vars(args))
+    known = remembered(source or trained.facts.get("read_with"))
+    if spec is None and source:
+        spec, known = original_source(source), reading_options(source)
+    elif spec is None and trained.facts.get("data") in KNOWN:
+        spec = trained.facts["data"]
+    elif spec is None:
+        raise UsageError("DATA is missing.", where=opened.name, fix="A model file holds no rows: add DATA.")
+    elif spec == source.get("spec"):
+        known = reading_options(source)
+    data, options = _load_alike(spec, trained.schema, known, given)
+    if trained.config is not None and trained.config.data.validation == "test" and len(data.subset("test")):
+        data = as_split(trained.config, data)
+    if getattr(args, "data", None) is None and not opened.knows(data):
+        raise DataError(
+            "these are no longer the data that the model was trained on.",
+            where=str(spec),
+            fix="Name the data on the command line; all of their rows are then used.",
+        )
+    return data, str(spec), options
+
+
+def _load_alike(
+    spec: str, schema: Schema, known: dict[str, Any], given: dict[str, Any]
+) -> tuple[Dataset, dict[str, Any]]:
+    """The data, read with what is known of the training data and what was given; another file may lack the label, or
+    every such column. **Raises:** DataError of the first attempt."""
+    first: DataError | None = None
+    for left_out in ((), ("label",), ("label", "row_id", "weight")):
+        options = {name: value for name, value in known.items() if name not in left_out} | given
+        if first is not None and not any(name in known and name not in given for name in left_out):
+            continue
+        try:
+            return load(spec, schema=schema, **options), options
+        except DataError as error:
+            first = first or error
+    assert first is not None
+    raise first
+
+
+def original_source(source: dict[str, Any]) -> str:
+    """The name or path of a run's data, from wherever the command is typed."""
+    spec = source.get("spec")
+    if spec is None:
+        raise RunFolderError("its run.json names no data.", where="run.json", fix="Name the data, or start a new run.")
+    moved = Path(source.get("folder", "")) / spec
+    return str(moved) if spec not in KNOWN and moved.exists() else spec

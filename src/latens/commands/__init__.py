@@ -1,1 +1,0 @@
-"""The commands, one family a file; each is imported only when it is typed."""

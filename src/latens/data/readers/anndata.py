@@ -1,0 +1,159 @@
+"""AnnData: a matrix of cells by genes with annotations, from memory or from a .h5ad file.
+
+The file is read with h5py alone, by the documented format (https://anndata.readthedocs.io/en/stable/fileformat-prose.html):
+X dense or as CSR or CSC, `obs` and `var` as columns with an index.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from latens.data.raw import MAX_BYTES, Raw, Roles, damaged
+from latens.data.readers.hdf5 import Store
+from latens.data.readers.tables import check_column_names, frame_column
+from latens.data.rows import unmasked
+from latens.errors import DataError, ResourceError, nearest
+
+_REWRITE = "Write it again with anndata 0.8 or newer: anndata.read_h5ad(path).write_h5ad(new)."
+
+
+def is_annotated(value: Any) -> bool:
+    """Whether this is an AnnData object, told without importing anndata."""
+    return type(value).__name__ == "AnnData" and type(value).__module__.split(".")[0] == "anndata"
+
+
+def dense(matrix: Any, where: str) -> np.ndarray:
+    """A SciPy sparse matrix as an array, unless that takes more than 8 GiB."""
+    size = int(matrix.shape[0]) * int(matrix.shape[1]) * matrix.dtype.itemsize
+    if size > MAX_BYTES:
+        raise ResourceError(
+            f"is sparse and would take {size} bytes once dense; {MAX_BYTES} are allowed.",
+            where=where,
+            fix="Use fewer rows or columns (of single cells: the most variable genes).",
+        )
+    return matrix.toarray()
+
+
+def from_annotated(value: Any, roles: Roles, where: str) -> Raw:
+    """Rows of an AnnData object: X, with obs_names as row ids, var_names as columns, labels and ids from obs."""
+    if getattr(value, "isbacked", False):
+        raise DataError("is still on disk.", where=where, fix="Load it first: adata.to_memory(), or give its path.")
+    if value.X is None:
+        raise DataError("has no X.", where=where, fix="Set it: adata.X = adata.layers['counts'].")
+    matrix = value.X
+    x = dense(matrix, where) if hasattr(matrix, "toarray") else np.asarray(unmasked(matrix))
+    columns = [str(name) for name in value.obs.columns]
+    picked = {
+        role: frame_column(value.obs.iloc[:, columns.index(name)]) for role, name in _asked(columns, roles, where)
+    }
+    return _raw(x, picked, [str(v) for v in value.obs_names], [str(v) for v in value.var_names], where)
+
+
+def read_h5ad(store: Store, roles: Roles) -> Raw:
+    """Rows of an open .h5ad file.
+
+    **Raises:** `DataError` for damaged files and those of anndata before 0.7, `ResourceError` where X is too large
+    once dense.
+    """
+    where = store.where
+    for name in ("obs", "var", "X"):
+        if store.file.get(name, getlink=True) is None:
+            raise damaged(where, f"has no {name}, which every AnnData file with data has.", _REWRITE)
+    obs, var = store.item("obs"), store.item("var")
+    if not store.is_group(obs) or not store.is_group(var):
+        raise DataError("is written by an anndata older than 0.7.", where=where, fix=_REWRITE)
+    skipped = ("__categories", store.attribute(obs, "_index"))
+    columns = [name for name in obs if name not in skipped]
+    picked = {role: _column(store, obs, f"obs/{name}") for role, name in _asked(columns, roles, where)}
+    names, genes = _index(store, obs, "obs"), _index(store, var, "var")
+    return _raw(_matrix(store), picked, names, genes, where)
+
+
+def _asked(columns: Sequence[str], roles: Roles, where: str) -> list[tuple[str, str]]:
+    for name in roles.asked().values():
+        if name not in columns:
+            hint = nearest(name, columns) if columns else "It has none: leave --label and --id out."
+            raise DataError(f"obs has no column {name!r}.", where=where, fix=hint)
+    return list(roles.asked().items())
+
+
+def _raw(x: np.ndarray, picked: dict[str, Any], names: Any, columns: Sequence[str], where: str) -> Raw:
+    if x.ndim != 2 or x.shape != (len(names), len(columns)):
+        raise damaged(where, f"X has shape {x.shape}, for {len(names)} names in obs and {len(columns)} in var.")
+    check_column_names(columns, where, "Run adata.var_names_make_unique().")
+    ids = picked.get("row_id")
+    if ids is None and len(set(names)) != len(names):
+        fix = "Run adata.obs_names_make_unique(), or name a column of ids with --id."
+        raise DataError("two rows have the same name in obs.", where=where, fix=fix)
+    ids = np.array(names) if ids is None else ids
+    return Raw(x, picked.get("label"), ids, picked.get("weight"), tuple(columns))
+
+
+def _index(store: Store, group: Any, name: str) -> list[str]:
+    key = store.attribute(group, "_index")
+    if not isinstance(key, str):
+        raise damaged(f"{store.where}[{name}]", "has no index.", _REWRITE)
+    return [str(v) for v in _column(store, group, f"{name}/{key}").tolist()]
+
+
+def _column(store: Store, group: Any, path: str) -> np.ndarray:
+    """One column of obs or var: plain, categorical (also as before 0.8) or with missing values."""
+    item = store.item(path)
+    if not store.is_group(item):
+        values = store.array(item, path)
+        parent, name = path.rsplit("/", 1)
+        if store.is_group(group) and "__categories" in group and name in store.item(f"{parent}/__categories"):
+            return _decoded(values, store[f"{parent}/__categories/{name}"], store.where, path)
+        return values
+    encoding = store.attribute(item, "encoding-type")
+    if encoding == "categorical":
+        return _decoded(store[f"{path}/codes"], store[f"{path}/categories"], store.where, path)
+    if isinstance(encoding, str) and encoding.startswith("nullable-"):
+        values, missing = store[f"{path}/values"], store[f"{path}/mask"]
+        if missing.dtype != bool or missing.shape != values.shape:
+            raise damaged(f"{store.where}[{path}]", "the mask does not belong to the values.")
+        return np.array(["" if gone else str(v) for v, gone in zip(values.tolist(), missing)], dtype=str)
+    raise DataError(
+        f"a column of encoding {str(encoding)[:40]!r} is not used.",
+        where=f"{store.where}[{path}]",
+        fix="Make it a column of numbers, text or categories.",
+    )
+
+
+def _decoded(codes: np.ndarray, categories: np.ndarray, where: str, path: str) -> np.ndarray:
+    if codes.dtype.kind not in "iu" or codes.ndim != 1 or (codes.size and int(codes.max()) >= len(categories)):
+        raise damaged(f"{where}[{path}]", "the codes do not belong to the categories.")
+    words = np.array([*(str(v) for v in categories.tolist()), ""], dtype=str)
+    return words[np.where(codes < 0, len(categories), codes)]
+
+
+def _matrix(store: Store) -> np.ndarray:
+    item, where = store.item("X"), f"{store.where}[X]"
+    if not store.is_group(item):
+        return store.array(item, "X")
+    import scipy.sparse
+
+    encoding = store.attribute(item, "encoding-type")
+    makers = {"csr_matrix": scipy.sparse.csr_matrix, "csc_matrix": scipy.sparse.csc_matrix}
+    shape = store.attribute(item, "shape")
+    if (
+        encoding not in makers
+        or not isinstance(shape, np.ndarray)
+        or shape.shape != (2,)
+        or shape.dtype.kind not in "iu"
+    ):
+        raise DataError("is neither a dense nor a CSR or CSC matrix.", where=where, fix=_REWRITE)
+    rows, columns = (int(n) for n in shape)
+    data, indices, indptr = (store[f"X/{name}"] for name in ("data", "indices", "indptr"))
+    lines, width = (rows, columns) if encoding == "csr_matrix" else (columns, rows)
+    fits = (
+        rows >= 0 and columns >= 0 and indptr.dtype.kind in "iu" and indices.dtype.kind in "iu"
+        and data.dtype.kind in "biuf" and data.ndim == indices.ndim == indptr.ndim == 1
+        and len(indptr) == lines + 1 and len(data) == len(indices)
+        and int(indptr[0]) == 0 and int(indptr[-1]) == len(data) and bool((indptr[1:] >= indptr[:-1]).all())
+        and (not len(indices) or (int(indices.min()) >= 0 and int(indices.max()) < width))
+    )  # fmt: skip
+    if not fits:
+        raise damaged(where, "its data, indices and indptr do not make a sparse matrix.")
+    return dense(makers[encoding]((data, indices, indptr), shape=(rows, columns)), where)

@@ -1,0 +1,43 @@
+"""The shifts and scales that standardise a row, also where they come as arrays of a program."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from latens.data.schema import Schema
+from latens.typing import AnyArray
+
+
+@dataclass(frozen=True)
+class ScaledLater(Schema):
+    """A schema whose shifts and scales are arrays that a program is given; its columns hold NaN instead."""
+
+    numbers: tuple[Any, Any] = (None, None)
+
+    @classmethod
+    def of(cls, blank: Schema, numbers: tuple[Any, Any]) -> "ScaledLater":
+        return cls(**vars(blank), numbers=numbers)
+
+
+def scaling(schema: Schema) -> tuple[AnyArray, AnyArray]:
+    """Shifts and scales that standardise a row, each of the shape of one."""
+    if isinstance(schema, ScaledLater):
+        shift, scale = schema.numbers
+        return jnp.broadcast_to(shift, schema.shape), jnp.broadcast_to(scale, schema.shape)
+    if schema.columns is None:
+        # jax's, not NumPy's: under eval_shape they take no memory, whatever shape a stranger's file claims.
+        return jnp.full(schema.shape, schema.shift, jnp.float32), jnp.full(schema.shape, schema.scale, jnp.float32)
+    return np.array([c.shift for c in schema.columns]), np.array([c.scale for c in schema.columns])
+
+
+def restricted(schema: Schema, shape: tuple[int, ...], places: tuple[int, ...]) -> Schema:
+    """The schema of some columns, or of a part of a picture of this shape."""
+    if schema.columns is None:
+        return replace(schema, shape=shape)
+    schema = replace(schema, shape=shape, columns=tuple(schema.columns[place] for place in places))
+    if isinstance(schema, ScaledLater):
+        shift, scale = (numbers[np.array(places)] for numbers in schema.numbers)
+        schema = replace(schema, numbers=(shift, scale))
+    return schema

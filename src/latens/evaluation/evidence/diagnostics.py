@@ -1,0 +1,169 @@
+"""Can importance weights be trusted? How many draws they are worth, and how heavy their tail is."""
+
+import math
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from latens.typing import Array, Float, Nats
+
+TRUSTED_K = 0.7
+"""Above this Pareto k an importance sampling estimate is not to be trusted (Vehtari et al. 2024)."""
+
+
+def effective_sample_size(log_weights: Float[Array, " K"]) -> Float[Array, ""]:
+    r"""$(\sum_k w_k)^2 / \sum_k w_k^2$: as many equal weights would have the same variance; from 1 to K draws.
+
+    A small one says that few draws carry the estimate. A large one proves nothing where q misses a part of the
+    posterior: no draw came from there (Kong, Liu & Wong 1994).
+
+    >>> float(effective_sample_size(jnp.zeros(8)))
+    8.0
+    """
+    return jnp.exp(2.0 * jax.nn.logsumexp(log_weights) - jax.nn.logsumexp(2.0 * log_weights))
+
+
+def tail_length(num_samples: int) -> int:
+    """How many of the largest weights are the tail: the smaller of K/5 and 3 sqrt(K); Vehtari et al. (2024)."""
+    return math.ceil(min(num_samples / 5, 3 * math.sqrt(num_samples)))
+
+
+def pareto_k(log_weights: Float[Array, " K"]) -> Float[Array, ""]:
+    r"""The shape k of a generalised Pareto distribution fitted to the largest weights.
+
+    The weights have about 1/k finite moments: below 0.5 the error of the estimate is known (finite variance), above
+    0.7 the estimate is not to be trusted, above 1 the mean of the tail does not even exist. NaN for K below 25.
+    The estimator of Zhang & Stephens (2009), Technometrics 51, drawn towards 0.5 as if by 10 draws more; Vehtari,
+    Simpson, Gelman, Yao & Gabry (2024), "Pareto smoothed importance sampling", JMLR 25(72).
+
+    **Arguments:** `log_weights` of shape (K,), up to a constant.
+    """
+    length = tail_length(log_weights.shape[0])
+    if length < 5:
+        return jnp.full((), jnp.nan, log_weights.dtype)
+    return tail_shape(jax.lax.top_k(log_weights, length + 1)[0])
+
+
+def tail_shape(tail: Float[Array, " M_and_1"]) -> Float[Array, ""]:
+    """`pareto_k` from the M + 1 largest log weights in falling order: the last one is where the tail begins."""
+    return tail_fit(tail)[0]
+
+
+def tail_fit(tail: Float[Array, " M_and_1"]) -> tuple[Float[Array, ""], Nats]:
+    r"""`pareto_k` of the tail, and the log of the sum of its M weights once they are smoothed.
+
+    Smoothed weights are the quantiles $(j - 1/2)/M$ of the fitted distribution in the place of the weights, none of
+    them above the largest weight (Vehtari et al. 2024).
+
+    **Arguments:** `tail` the M + 1 largest log weights in falling order: the last one is where the tail begins.
+    """
+    n = tail.shape[0] - 1
+    # w_i - w_cut relative to the largest weight, exact also for weights that are nearly equal.
+    excess = jnp.flip(jnp.exp(tail[:-1] - tail[0]) * -jnp.expm1(tail[-1] - tail[:-1]))
+    quartile = jnp.maximum(excess[math.floor(n / 4 + 0.5) - 1], jnp.finfo(tail.dtype).tiny * 1e6)
+    size = 30 + math.floor(math.sqrt(n))
+    grid = 1.0 - jnp.sqrt(size / (jnp.arange(1, size + 1, dtype=tail.dtype) - 0.5))
+    theta = 1.0 / jnp.maximum(excess[-1], quartile) + grid / (3.0 * quartile)
+    shape = jax.vmap(lambda t: jnp.mean(jnp.log1p(-t * excess)))(theta)
+    # The profile likelihood of theta; the mean over it as a density is the estimate.
+    share = jax.nn.softmax(n * (jnp.log(-theta / shape) - shape - 1.0))
+    theta = jnp.sum(share * theta)
+    raw = jnp.mean(jnp.log1p(-theta * excess))
+    k = (raw * n + 5.0) / (n + 10.0)
+    # sigma ((1 - p)^-k - 1) / k, with sigma = -raw / theta; for k near 0 its limit.
+    log_rest = jnp.log1p(-(jnp.arange(1, n + 1, dtype=tail.dtype) - 0.5) / n)
+    small = jnp.abs(k) < 1e-4
+    quantile = jnp.where(small, -log_rest, jnp.expm1(-k * log_rest) / jnp.where(small, 1.0, k)) * (-raw / theta)
+    smoothed = jnp.minimum(quantile + jnp.exp(tail[-1] - tail[0]), 1.0)
+    # Equal weights have no tail.
+    flat = ~(excess[-1] > 0.0)
+    log_sum = jnp.where(flat, jax.nn.logsumexp(tail[:-1]), jnp.log(jnp.sum(smoothed)) + tail[0])
+    return jnp.where(flat, 0.0, k), log_sum
+
+
+class WeightSums(NamedTuple):
+    """What is kept of the log weights of B rows while draws stream by: sums of w over two halves of the draws, of w^2,
+    and the largest."""
+
+    log_sums: Float[Array, "2 B"]
+    log_sum_squares: Float[Array, " B"]
+    tail: Float[Array, "B M_and_1"]
+
+    @classmethod
+    def start(cls, rows: int, num_samples: int) -> "WeightSums":
+        """No draws yet, of `num_samples` that will come for each row."""
+        nothing = jnp.full(rows, -jnp.inf)
+        tail = jnp.full((rows, tail_length(num_samples) + 1), -jnp.inf)
+        return cls(jnp.full((2, rows), -jnp.inf), nothing, tail)
+
+    def summed(self, log_weights: Float[Array, "n B"], half: Array | int) -> "WeightSums":
+        """The sums with more draws, of the half numbered 0 or 1; squares and tail wait for `sorted_in`."""
+        more = jax.nn.logsumexp(log_weights, axis=0)
+        own = (jnp.arange(2) == half)[:, None]
+        return self._replace(log_sums=jnp.logaddexp(self.log_sums, jnp.where(own, more, -jnp.inf)))
+
+    def sorted_in(self, log_weights: Float[Array, "n B"]) -> "WeightSums":
+        """Squares and tail with more draws; -inf stands for none."""
+        squares = jnp.logaddexp(self.log_sum_squares, jax.nn.logsumexp(2.0 * log_weights, axis=0))
+        largest = jnp.concatenate([self.tail, log_weights.T], axis=1)
+        return WeightSums(self.log_sums, squares, jax.lax.top_k(largest, self.tail.shape[1])[0])
+
+    def summary(self, halves: tuple[int, int]) -> "WeightSummary":
+        """The numbers of all draws, of which the two halves have so many."""
+        count = sum(halves)
+        log_sum = jnp.logaddexp(*self.log_sums)
+        log_mean = log_sum - math.log(count)
+        size = jnp.exp(2.0 * log_sum - self.log_sum_squares)
+        rise = jnp.full(size.shape, jnp.nan)
+        if min(halves):
+            parts = (n / count * (one - math.log(n)) for n, one in zip(halves, self.log_sums))
+            # Not below 0 by Jensen's inequality, but for rounding; nan - nan of rows without any weight stays.
+            rise = jnp.maximum(log_mean - sum(parts), 0.0)
+        if self.tail.shape[1] <= 5:
+            return WeightSummary(
+                log_mean, log_mean_error(size, count), size, jnp.full(size.shape, jnp.nan), rise, log_mean
+            )
+        k, smooth = jax.vmap(tail_fit)(self.tail)
+        # The rest is the sum without the tail: 1 - tail / sum, of which nothing may be left.
+        tail = jax.nn.logsumexp(self.tail[:, :-1], axis=1)
+        body = log_sum + jnp.log(jnp.maximum(-jnp.expm1(jnp.minimum(tail - log_sum, 0.0)), 0.0))
+        smoothed = jnp.logaddexp(body, smooth) - math.log(count)
+        return WeightSummary(log_mean, log_mean_error(size, count), size, k, rise, smoothed)
+
+
+class WeightSummary(NamedTuple):
+    """For each row the log of the mean weight with its standard error (nats), effective draws and Pareto k; `rise`
+    by how much the log mean of all draws lies above the mean of those of two halves (nats, not negative: half of the
+    draws fall that much shorter); `smoothed` the log mean with a Pareto-smoothed tail."""
+
+    log_mean: Float[Array, " B"]
+    error: Float[Array, " B"]
+    effective_sample_size: Float[Array, " B"]
+    pareto_k: Float[Array, " B"]
+    rise: Float[Array, " B"]
+    smoothed: Float[Array, " B"]
+
+
+def log_mean_error(size: Float[Array, "..."], num_samples: int) -> Float[Array, "..."]:
+    r"""The standard error of $\log\frac1K\sum_k w_k$ in nats, by the delta method: $\mathrm{sd}(w)/(\sqrt K\,\bar w)$.
+
+    From the effective sample size S: $\sqrt{(1/S - 1/K)\,K/(K - 1)}$; NaN for one draw.
+    """
+    if num_samples < 2:
+        return jnp.full_like(size, jnp.nan)
+    return jnp.sqrt(jnp.maximum(1.0 / size - 1.0 / num_samples, 0.0) * (num_samples / (num_samples - 1)))
+
+
+def summarise(log_weights: Float[Array, "B K"]) -> WeightSummary:
+    """The summary of weights that are all there."""
+    rows, count = log_weights.shape
+    half, weights = count // 2, log_weights.T
+    sums = WeightSums.start(rows, count).summed(weights[half:], 1).sorted_in(weights)
+    sums = sums.summed(weights[:half], 0) if half else sums
+    return sums.summary((half, count - half))
+
+
+def log_mean(log_weights: Float[Array, " K"]) -> Nats:
+    r"""$\log\frac1K\sum_k w_k$."""
+    return jax.nn.logsumexp(log_weights) - math.log(log_weights.shape[0])

@@ -1,0 +1,223 @@
+"""Where the nats between the ELBO and log p(x) go: to the family of the posterior, or to the encoder."""
+
+import math
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from latens.data import Preparation
+from latens.data.batches import Batch
+from latens.distributions import AbstractDistribution, DiagonalNormal, FullNormal, LowRankNormal, StandardNormal
+from latens.distributions.bijections import Autoregressive, Scaled, Stack
+from latens.distributions.chain import Transformed
+from latens.errors import ConfigError
+from latens.evaluation.batched import map_rows, weights_of
+from latens.evaluation.estimate import Estimate
+from latens.evaluation.evidence.diagnostics import log_mean_error, summarise
+from latens.evaluation.evidence.log_marginals import LogMarginals
+from latens.evaluation.evidence.moves import check_numbers, path_of
+from latens.evaluation.evidence.refine import LogJoint, ascend, log_weights
+from latens.typing import Array, Float, Key
+
+Family = Literal["own", "diagonal", "full", "flow"]
+
+_CHUNK = 50
+
+MOST_FULL = 64
+"""Latent numbers up to which log p(x) is also drawn from a full-covariance Normal: it costs their cube."""
+
+_CURVATURE_DRAWS, _FLATTEST = 8, 0.1
+_FLOW_LAYERS, _FLOW_WIDTH = 2, 32
+
+
+def gap_rows(
+    model: Any,
+    batch: Batch,
+    *,
+    family: Family = "own",
+    num_samples: int = 1000,
+    steps: int = 300,
+    learning_rate: float = 0.05,
+    draws_per_step: int = 8,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+    batch_size: int | None = None,
+) -> dict[str, np.ndarray]:
+    r"""The split of $\log p(x) - L[q]$ for each row (B,), in nats.
+
+    $\log p(x) - L[q] = (\log p(x) - L[q^*]) + (L[q^*] - L[q])$: the `approximation_gap`, what the best posterior $q^*$
+    of the family leaves, and the `amortisation_gap`, what the encoder's q loses against it. $q^*$ is found for each
+    row by gradient steps from the encoder's q. log p(x) is by importance sampling, half of the draws from $q^*$ and
+    half from a Normal with the full covariance that the curvature of log p(x, z) around $q^*$ asks for, each weighted
+    by the mean of both densities: so it sees posteriors whose latents depend on each other, as a diagonal $q^*$ cannot.
+    (From $q^*$ alone where that is full already, a flow, or has more than 64 numbers.) In expectation it is below
+    log p(x), so the approximation gap is a lower bound of the true one, tight where `pareto_k` is small.
+    Cremer, Li & Duvenaud (2018), "Inference suboptimality in variational autoencoders", arXiv 1801.03558.
+
+    **Arguments:** `family` of $q^*$: "diagonal" or "full" Normal, "flow" (two inverse autoregressive layers around a
+    diagonal Normal), or "own": the encoder's, a diagonal or full Normal. Under a richer family than the encoder's the
+    amortisation gap also holds what the encoder's family cannot say. `num_samples` K draws for every bound; `steps`
+    with `learning_rate` and `draws_per_step`.
+    **Returns:** `log_marginal`, `elbo` (of the encoder), `refined_elbo`, `approximation_gap`, `amortisation_gap`, and
+    `effective_sample_size`, `pareto_k` and `rise` (over half of the draws) of the weights of log p(x).
+    **Raises:** ConfigError for latents that are not free vectors, and for an "own" family that is none of the above.
+    """
+    check_numbers(num_samples=num_samples - 1, draws_per_step=draws_per_step)
+    options = {"steps": steps, "learning_rate": learning_rate, "draws_per_step": draws_per_step}
+    function = Partial(_gaps, family=family, num_samples=num_samples, **options)
+    size = batch_size or min(len(batch.row_id), 128)
+    return map_rows(function, model, batch, preparation=preparation, key=key, batch_size=size)
+
+
+def inference_gaps(
+    model: Any,
+    batch: Batch,
+    *,
+    family: Family = "own",
+    num_samples: int = 1000,
+    steps: int = 300,
+    learning_rate: float = 0.05,
+    draws_per_step: int = 8,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+    batch_size: int | None = None,
+) -> dict[str, Estimate]:
+    """The means of `gap_rows` over rows, in nats: `log_marginal`, `elbo`, `approximation_gap`, `amortisation_gap`;
+    and the median `effective_sample_size` and `pareto_k`. Arguments and errors as there."""
+    options = {"steps": steps, "learning_rate": learning_rate, "draws_per_step": draws_per_step}
+    options |= {"key": key, "preparation": preparation, "batch_size": batch_size}
+    rows = gap_rows(model, batch, family=family, num_samples=num_samples, **options)
+    words = f"posterior of each row refined by {steps} steps ({family} family), {num_samples} draws a row"
+    weight = weights_of(batch)
+    size, k = rows["effective_sample_size"], rows["pareto_k"]
+    error = np.asarray(log_mean_error(jnp.asarray(size), num_samples))
+    degrees = num_samples - 1
+    value = LogMarginals(rows["log_marginal"], error, num_samples, words, size, k, degrees, weight, rows["rise"])
+    found = value.estimates()
+    for name in ("elbo", "approximation_gap", "amortisation_gap"):
+        found[name] = Estimate.of(rows[name], num_samples=num_samples, protocol=words, weight=weight)
+    # It is log p(x) minus a number of little noise: what the draws leave unsaid of the one they do of the other.
+    note = f"{words}; a lower bound, short by about the error of the draws"
+    found["approximation_gap"] = replace(found["approximation_gap"], draws_error=value.draws_error, protocol=note)
+    return found
+
+
+def _gaps(
+    model: Any,
+    batch: Batch,
+    key: Key,
+    family: Family,
+    num_samples: int,
+    steps: int,
+    learning_rate: float,
+    draws_per_step: int,
+) -> dict[str, Array]:
+    def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> tuple[Array, Array, Array]:
+        path = path_of(model, x, cond, mask, "prior")
+        posterior = model.posterior(x, cond=cond, mask=mask)
+        start_key, step_key, draw_key = jax.random.split(jax.random.fold_in(key, row_id), 3)
+
+        def log_joint(z: Any) -> Array:
+            return path.at(path.flat(z)).log_joint
+
+        start = starting_point(posterior, family, path.size, path.flat, key=start_key)
+        options = {"steps": steps, "learning_rate": learning_rate, "num_samples": draws_per_step}
+        best = ascend(log_joint, start, key=step_key, **options)
+
+        def weights(q: AbstractDistribution, density: Any = None) -> Float[Array, " K"]:
+            chunk = lambda key: log_weights(log_joint, q, min(_CHUNK, num_samples), key=key, density=density)  # noqa: E731
+            keys = jax.random.split(draw_key, -(-num_samples // _CHUNK))
+            return jax.lax.map(chunk, keys).reshape(-1)[:num_samples]
+
+        own = weights(best)
+        if not isinstance(best, DiagonalNormal) or path.size > MOST_FULL:
+            return own, own, weights(posterior)
+        full = curved(log_joint, best, key=jax.random.fold_in(draw_key, 1))
+        both, half = _Both(best, full), num_samples // 2
+        mixed = jnp.concatenate([weights(best, both)[: num_samples - half], weights(full, both)[:half]])
+        return mixed, own, weights(posterior)
+
+    of_p, best, encoded = jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
+    # Interleaved, so that each half of the draws has as many from either distribution.
+    order = np.argsort(np.arange(num_samples) % (num_samples - num_samples // 2), kind="stable")
+    summary = summarise(of_p[:, order])
+    elbo, refined = jnp.mean(encoded, axis=1), jnp.mean(best, axis=1)
+    return {
+        "log_marginal": summary.log_mean,
+        "elbo": elbo,
+        "refined_elbo": refined,
+        "approximation_gap": summary.log_mean - refined,
+        "amortisation_gap": refined - elbo,
+        "effective_sample_size": summary.effective_sample_size,
+        "pareto_k": summary.pareto_k,
+        "rise": summary.rise,
+    }
+
+
+class _Both(NamedTuple):
+    """Two distributions, each with half of the draws."""
+
+    one: Any
+    other: Any
+
+    def log_prob(self, z: Any) -> Array:
+        return jnp.logaddexp(self.one.log_prob(z), self.other.log_prob(z)) - math.log(2.0)
+
+
+def curved(log_joint: LogJoint, best: DiagonalNormal, *, key: Key) -> FullNormal:
+    r"""The full-covariance Normal around `best` whose precision is $-E_q[\nabla^2 \log p(x, z)]$, q = `best`.
+
+    That is the condition of the best full Normal (Opper & Archambeau 2009, equation 9); of a Gaussian model it is the
+    exact posterior. Directions in which the curvature is below 0.1, or of the wrong sign, get that precision.
+    """
+    draws = jax.vmap(lambda key: best.sample(key=key))(jax.random.split(key, _CURVATURE_DRAWS))
+
+    def row(axis: Array) -> Array:  # one after the other: all at once would need as many decoders as latents
+        slope = jax.grad(log_joint)
+        return -jnp.mean(jax.lax.map(lambda z: jax.jvp(slope, (z,), (axis,))[1], draws), axis=0)
+
+    curvature = jax.lax.map(row, jnp.eye(best.loc.shape[0], dtype=best.loc.dtype))
+    values, axes = jnp.linalg.eigh(0.5 * (curvature + curvature.T))
+    spread = axes / jnp.sqrt(jnp.maximum(values, _FLATTEST))
+    # S S^T = L L^T with S^T = Q R and L = R^T: signs of the rows of R are free.
+    upper = jnp.linalg.qr(spread.T, mode="r")
+    upper = upper * jnp.sign(jnp.diagonal(upper))[:, None]
+    scale = jnp.maximum(jnp.diagonal(upper), 1e-12)
+    return FullNormal(best.loc, jnp.tril(upper.T, -1) + jnp.diag(jnp.log(scale)))
+
+
+def starting_point(posterior: Any, family: Family, n: int, flat: Any, *, key: Key) -> AbstractDistribution:
+    """The member of the family nearest to the encoder's posterior: its means and scales, over flat latents.
+
+    **Raises:** ConfigError for an "own" family that is neither a diagonal nor a full Normal.
+    """
+    if family == "own":
+        if not isinstance(posterior, DiagonalNormal | FullNormal):
+            raise ConfigError(
+                f"a {type(posterior).__name__} posterior has no parameters of one row that could be refined.",
+                where="family",
+                fix='Use family="diagonal", "full" or "flow".',
+            )
+        family = "diagonal" if isinstance(posterior, DiagonalNormal) else "full"
+    if family == "full" and isinstance(posterior, FullNormal):
+        return posterior
+    if isinstance(posterior, DiagonalNormal):
+        loc, log_scale = posterior.loc.reshape(-1), posterior.log_scale_array().reshape(-1)
+    elif isinstance(posterior, FullNormal | LowRankNormal):
+        loc, log_scale = posterior.loc, 0.5 * jnp.log(jnp.diagonal(posterior.covariance()))
+    else:
+        draws = jax.vmap(lambda k: flat(posterior.sample(key=k)))(jax.random.split(key, 256))
+        loc, log_scale = jnp.mean(draws, axis=0), jnp.log(jnp.std(draws, axis=0) + 1e-6)
+    if family == "diagonal":
+        return DiagonalNormal(loc, log_scale)
+    if family == "full":
+        return FullNormal(loc, jnp.diag(log_scale))
+    keys = jax.random.split(key, _FLOW_LAYERS)
+    layers = Stack(tuple(Autoregressive.create(n, 0, _FLOW_WIDTH, key=k) for k in keys))
+    # Each new layer shrinks by sigmoid(2); the outer scale undoes it, so that the flow starts as the Normal.
+    scale = log_scale + _FLOW_LAYERS * jax.nn.softplus(-2.0)
+    return Transformed(StandardNormal((n,)), Scaled(layers, loc, scale))

@@ -1,0 +1,130 @@
+"""How probable are the data: the ELBO and log p(x) by importance sampling, with their errors."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from latens.data import Preparation
+from latens.data.batches import Batch
+from latens.evaluation.batched import map_rows, rows_in_cache
+from latens.evaluation.estimate import Estimate
+from latens.evaluation.evidence.diagnostics import WeightSummary
+from latens.evaluation.evidence.importance import log_weight_rows
+from latens.evaluation.latents.encode import encode_prepared
+from latens.typing import Array, Float, Key
+
+
+def log_marginal_rows(
+    model: Any, batch: Batch, *, num_samples: int, key: Key, samples_per_chunk: int = 50
+) -> Float[Array, " B"]:
+    r"""$\log\frac1K\sum_k \frac{p(x|z_k)\,p(z_k)}{q(z_k|x)}$ for each row of a prepared batch, in nats.
+
+    A lower bound of $\log p(x)$ in expectation, tight as K grows (Burda, Grosse & Salakhutdinov 2016, equation 8).
+    It can be called inside other compiled functions; `importance_sampling` also says what the draws are worth.
+    """
+    options = {"num_samples": num_samples, "samples_per_chunk": samples_per_chunk}
+    return log_weight_rows(model, batch, key, **options)[0].log_mean
+
+
+def log_marginal(
+    model: Any,
+    batch: Batch,
+    *,
+    num_samples: int = 1000,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+    batch_size: int | None = None,
+    samples_per_chunk: int = 20,
+) -> np.ndarray:
+    """The values of `importance_sampling` alone, as a NumPy array of shape (B,), in nats."""
+    options: dict[str, Any] = {"num_samples": num_samples, "samples_per_chunk": samples_per_chunk}
+    numbers = row_numbers(model, batch, key=key, preparation=preparation, batch_size=batch_size, **options)
+    return np.asarray(numbers.weights.log_mean)
+
+
+class RowNumbers(NamedTuple):
+    """What one pass over the rows says of each, in nats (B,): the summary of its K weights, and the means over the
+    draws of the bound, of log p(x | z), and of log q(z | x) - log p(z). Where they were asked for, `codes` as `encode`
+    gives them, and `blind_log_likelihood`: the mean of log p(x | z) over draws of the prior."""
+
+    weights: WeightSummary
+    elbo: Any
+    log_likelihood: Any
+    kl: Any
+    codes: dict[str, Any]
+    blind_log_likelihood: Any = None
+
+
+BLIND_DRAWS = 4
+"""Draws from the prior a row, that tell whether the decoder reads z at all."""
+
+
+def row_numbers(
+    model: Any,
+    batch: Batch,
+    *,
+    num_samples: int,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+    batch_size: int | None = None,
+    samples_per_chunk: int = 20,
+    codes: bool = False,
+    blind: bool = False,
+) -> RowNumbers:
+    """log p(x) by importance sampling and the parts of the ELBO from the same K draws of each row, in one pass.
+
+    The log mean weight of a row is at least its ELBO, whatever the draws (Jensen). Memory does not grow with K.
+
+    **Arguments:** `codes` and `blind` ask for these parts of `RowNumbers`; the others as of `importance_sampling`.
+    """
+    batch_size = batch_size or rows_in_cache(batch, samples_per_chunk)
+    options = {"num_samples": num_samples, "samples_per_chunk": samples_per_chunk, "codes": codes, "blind": blind}
+    function = Partial(_row_numbers, **options)
+    return map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)
+
+
+def _row_numbers(
+    model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int, codes: bool, blind: bool
+) -> RowNumbers:
+    options = {"num_samples": num_samples, "samples_per_chunk": samples_per_chunk}
+    weights, (elbo, log_likelihood) = log_weight_rows(model, batch, key, **options)
+    found = encode_prepared(model, batch, key) if codes else {}
+    unseen = _blind(model, batch, jax.random.fold_in(key, num_samples)) if blind else None
+    return RowNumbers(weights, elbo, log_likelihood, log_likelihood - elbo, found, unseen)
+
+
+def _blind(model: Any, batch: Batch, key: Key) -> Array:
+    """The mean of log p(x | z) over draws of the prior, for each row."""
+
+    def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> Array:
+        prior, keys = model.prior(cond=cond), jax.random.split(jax.random.fold_in(key, row_id), BLIND_DRAWS)
+        joint = jax.vmap(lambda key: model.log_joint(prior.sample(key=key), x, cond=cond, mask=mask))
+        return jnp.mean(joint(keys)[1])
+
+    return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
+
+
+def elbo_parts(
+    model: Any,
+    batch: Batch,
+    *,
+    num_samples: int = 16,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+    batch_size: int | None = None,
+) -> dict[str, np.ndarray]:
+    r"""For each row, in nats: `elbo`, `log_likelihood` $E_q\log p(x|z)$ and `kl`, each a mean over K draws."""
+    numbers = row_numbers(
+        model, batch, num_samples=num_samples, key=key, preparation=preparation, batch_size=batch_size
+    )
+    return {name: getattr(numbers, name) for name in ("elbo", "log_likelihood", "kl")}
+
+
+def paired(a: np.ndarray, b: np.ndarray, *, num_samples: int, protocol: str) -> Estimate:
+    """The mean difference a - b over the same rows with the standard error of that difference."""
+    return Estimate.of(
+        np.asarray(a, np.float64) - np.asarray(b, np.float64), num_samples=num_samples, protocol=protocol
+    )

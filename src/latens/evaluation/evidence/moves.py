@@ -1,0 +1,184 @@
+"""The geometric path from a start that can be sampled to the posterior, and Hamiltonian moves along it."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.flatten_util import ravel_pytree
+
+from latens.distributions import (
+    AbstractDistribution,
+    Bernoulli,
+    Beta,
+    Deterministic,
+    Dirichlet,
+    Gamma,
+    Kumaraswamy,
+    LogNormal,
+    PowerSpherical,
+    Product,
+    RelaxedBernoulli,
+    RelaxedOneHot,
+    StraightThroughOneHot,
+    UniformSphere,
+    VonMisesFisher,
+    WrappedNormal,
+)
+from latens.errors import ConfigError
+from latens.typing import Array, Float, Key, Nats
+
+Start = Literal["prior", "posterior"]
+
+ACCEPTANCE = 0.65
+"""The share of moves that step sizes aim for: the best one in high dimensions (Neal 2011)."""
+
+_PILOT_CHAINS = 8
+_WARM_UP = 20
+_BOUNDED = (Beta, Dirichlet, Gamma, Kumaraswamy, LogNormal, PowerSpherical, RelaxedBernoulli, RelaxedOneHot)
+_CURVED = (UniformSphere, VonMisesFisher, WrappedNormal)
+_STEPPED = (Bernoulli, StraightThroughOneHot)
+
+
+class Place(NamedTuple):
+    """A point, with the log density of the start and the joint one of the model there, in nats."""
+
+    z: Float[Array, " n"]
+    log_start: Nats
+    log_joint: Nats
+
+    @property
+    def log_ratio(self) -> Float[Array, "..."]:
+        """What a weight grows by for a whole step of temperature; one number a particle where there are several."""
+        return self.log_joint - self.log_start
+
+
+class Path(NamedTuple):
+    r"""$f_\beta(z) = s(z)^{1-\beta}\,p(x, z)^\beta$ for one row: from the start s (the prior, or q) to the posterior.
+
+    **Arguments:** `sample(key)` draws from s; `at(z)` is the `Place` of a flat z of `size` numbers; `flat` makes a
+    latent event flat.
+    """
+
+    sample: Callable[[Key], Array]
+    at: Callable[[Array], Place]
+    flat: Callable[[Any], Array]
+    size: int
+
+
+def path_of(model: Any, x: Any, cond: Any, mask: Any, start: Start) -> Path:
+    """The path of one row. **Raises:** ConfigError where latents cannot move freely, or the start is a point."""
+    prior = model.prior(cond=cond)
+    shapes = jax.eval_shape(lambda: prior.sample(key=jax.random.key(0)))
+    _check_latents(prior, shapes)
+    first = prior if start == "prior" else model.posterior(x, cond=cond, mask=mask)
+    if isinstance(first, Deterministic):
+        raise ConfigError("a point has no density to start from.", where="start", fix='Use start="prior".')
+    empty, event = ravel_pytree(jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes))
+
+    def at(z: Array) -> Place:
+        log_prior, log_likelihood = model.log_joint(event(z), x, cond=cond, mask=mask)
+        log_start = log_prior if start == "prior" else first.log_prob(event(z))
+        return Place(z, log_start, log_prior + log_likelihood)
+
+    def flat(z: Any) -> Array:
+        return ravel_pytree(z)[0]
+
+    return Path(lambda key: flat(first.sample(key=key)), at, flat, empty.size)
+
+
+def _check_latents(prior: AbstractDistribution, shapes: Any) -> None:
+    parts = list(prior.parts.values()) if isinstance(prior, Product) else [prior]
+    whole = any(not jnp.issubdtype(leaf.dtype, jnp.floating) for leaf in jax.tree.leaves(shapes))
+    kind = next((p for p in parts if isinstance(p, _BOUNDED + _CURVED + _STEPPED)), None)
+    if whole or isinstance(kind, _STEPPED):
+        what = "latents that are choices or whole numbers have no slope to move along."
+    elif kind is not None:
+        what = f"latents of a {type(kind).__name__} prior do not fill a whole vector space, in which moves are made."
+    else:
+        return
+    raise ConfigError(what, where="model.prior", fix="Use importance_sampling (log_marginal), which any latents allow.")
+
+
+def sigmoid_schedule(num_temperatures: int, slope: float = 4.0) -> Float[Array, " T_and_1"]:
+    r"""$\beta_0 = 0 < \dots < \beta_T = 1$, close together at both ends: $\sigma(\delta(2t/T - 1))$, rescaled.
+
+    Wu, Burda, Salakhutdinov & Grosse (2017), arXiv 1611.04273, with their $\delta = 4$.
+    """
+    raw = jax.nn.sigmoid(slope * (2.0 * jnp.arange(num_temperatures + 1) / num_temperatures - 1.0))
+    return ((raw - raw[0]) / (raw[-1] - raw[0])).at[-1].set(1.0)
+
+
+def hamiltonian_move(
+    path: Path, place: Place, beta: Array, step_size: Array, num_leapfrog: int, *, key: Key
+) -> tuple[Place, Float[Array, ""]]:
+    r"""A move that leaves $f_\beta$ as it is, and the probability with which it was accepted.
+
+    Leapfrog steps from a fresh Normal momentum, then accepted or rejected; the step size varies by a fifth at random,
+    so that no orbit closes. Duane et al. (1987); Neal (2011), "MCMC using Hamiltonian dynamics".
+    """
+    momentum_key, size_key, accept_key = jax.random.split(key, 3)
+    size = step_size * jax.random.uniform(size_key, minval=0.8, maxval=1.2)
+
+    def energy(z: Array) -> tuple[Nats, Place]:
+        found = path.at(z)
+        return (1.0 - beta) * found.log_start + beta * found.log_joint, found
+
+    slope = jax.value_and_grad(energy, has_aux=True)
+    momentum = jax.random.normal(momentum_key, place.z.shape, place.z.dtype)
+    (before, _), gradient = slope(place.z)
+
+    def leap(_: Array, carry: tuple) -> tuple:
+        now, p, gradient, _ = carry
+        p = p + 0.5 * size * gradient
+        (value, now), gradient = slope(now.z + size * p)
+        return now, p + 0.5 * size * gradient, gradient, value
+
+    end, p, _, after = jax.lax.fori_loop(0, num_leapfrog, leap, (place, momentum, gradient, before))
+    log_accept = after - before + 0.5 * (jnp.sum(momentum**2) - jnp.sum(p**2))
+    # An orbit that left the numbers is rejected like one of no probability.
+    log_accept = jnp.where(jnp.isfinite(log_accept), log_accept, -jnp.inf)
+    accepted = jnp.log(jax.random.uniform(accept_key)) < log_accept
+    chosen = jax.tree.map(lambda new, old: jnp.where(accepted, new, old), end, place)
+    return chosen, jnp.exp(jnp.minimum(log_accept, 0.0))
+
+
+def adapted(log_step: Array, acceptance: Array) -> Array:
+    """A longer step where too many moves are accepted, a shorter one where too few are."""
+    return log_step + 0.3 * (jnp.mean(acceptance) - ACCEPTANCE)
+
+
+def first_step(path: Path) -> Array:
+    """The logarithm of a step size for a posterior of unit size."""
+    return jnp.asarray(math.log(0.5) - 0.25 * math.log(max(path.size, 1)))
+
+
+def pilot(path: Path, betas: Float[Array, " T_and_1"], num_leapfrog: int, *, key: Key) -> Float[Array, " T"]:
+    """Step sizes for every temperature but the first, from 8 chains of their own.
+
+    The chains that are weighted use these as they are: adapting on their own moves would bias them.
+    """
+    moves = max(1, math.ceil(60 / (betas.shape[0] - 1)))
+
+    def move(carry: tuple[Any, Array], given: tuple) -> tuple[tuple[Any, Array], Array]:
+        places, log_step = carry
+        beta, key = given
+        keys = jax.random.split(key, _PILOT_CHAINS)
+        one = lambda place, key: hamiltonian_move(path, place, beta, jnp.exp(log_step), num_leapfrog, key=key)  # noqa: E731
+        places, acceptance = jax.vmap(one)(places, keys)
+        return (places, adapted(log_step, acceptance)), log_step
+
+    start_key, key = jax.random.split(key)
+    places = jax.vmap(lambda k: path.at(path.sample(k)))(jax.random.split(start_key, _PILOT_CHAINS))
+    schedule = jnp.concatenate([jnp.full(_WARM_UP, betas[1]), jnp.repeat(betas[1:], moves)])
+    _, log_steps = jax.lax.scan(move, (places, first_step(path)), (schedule, jax.random.split(key, schedule.size)))
+    # The mean of a temperature's moves is steadier than its last one.
+    return jnp.exp(jnp.mean(log_steps[_WARM_UP:].reshape(-1, moves), axis=1))
+
+
+def check_numbers(**numbers: int) -> None:
+    """**Raises:** ConfigError for a number below 1."""
+    for name, value in numbers.items():
+        if value < 1:
+            raise ConfigError(f"{name} must be 1 or more, not {value}.", where=name, fix="Use 1 or more.")

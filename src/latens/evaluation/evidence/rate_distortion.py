@@ -1,0 +1,167 @@
+"""Nats spent against nats missing: one model's point, the curve of its decoder, the points of several models."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from latens.data import Preparation
+from latens.data.batches import Batch
+from latens.distributions import AbstractReparameterised, Deterministic, FullNormal, LowRankNormal
+from latens.errors import ConfigError, UsageError
+from latens.evaluation.batched import map_rows, weights_of
+from latens.evaluation.estimate import Estimate
+from latens.evaluation.evidence.log_marginal import elbo_parts
+from latens.evaluation.evidence.refine import ascend
+from latens.typing import Array, Key, Nats
+
+
+@dataclass(frozen=True)
+class RateDistortion:
+    """One point: `rate` KL(q(z | x) || p(z)) and `distortion` -E_q log p(x | z), nats a row; `beta` that was asked for
+    (None: the encoder as it is); `of` the name of the model."""
+
+    rate: Estimate
+    distortion: Estimate
+    beta: float | None = None
+    of: str = ""
+
+    @property
+    def elbo(self) -> float:
+        """-(rate + distortion), the ELBO in nats."""
+        return -(self.rate.value + self.distortion.value)
+
+    def to_json(self) -> dict[str, Any]:
+        parts = {"rate": self.rate.to_json(), "distortion": self.distortion.to_json()}
+        return {"of": self.of, "beta": self.beta, **parts, "elbo": self.elbo}
+
+
+def rate_distortion_point(
+    model: Any,
+    batch: Batch,
+    *,
+    num_samples: int = 16,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+    batch_size: int | None = None,
+    of: str = "",
+) -> RateDistortion:
+    r"""Where a model with its encoder stands: $R = \mathrm{KL}(q(z|x)\|p(z))$, $D = -E_q\log p(x|z)$, $R + D = -$ELBO.
+
+    Alemi et al. (2018), arXiv 1711.00464.
+    """
+    parts = elbo_parts(model, batch, num_samples=num_samples, key=key, preparation=preparation, batch_size=batch_size)
+    words = f"the encoder's posterior, {num_samples} draws a row"
+    return _point(parts["kl"], -parts["log_likelihood"], batch, num_samples, words, None, of)
+
+
+def rate_distortion_curve(
+    model: Any,
+    batch: Batch,
+    betas: Sequence[float],
+    *,
+    steps: int = 300,
+    learning_rate: float = 0.05,
+    draws_per_step: int = 8,
+    num_samples: int = 64,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+    batch_size: int | None = None,
+    of: str = "",
+) -> list[RateDistortion]:
+    r"""The curve of ONE trained model: for each $\beta$ the point of $\min_{q_i} \beta R + D$, decoder and prior kept.
+
+    For every row its own posterior is optimised from the encoder's by gradient steps, for $E_q[\log p(x|z)]/\beta -
+    \mathrm{KL}(q\|p(z))$; nothing is trained. Small $\beta$ spends nats, large $\beta$ saves them; at $\beta = 1$ it is
+    the best ELBO of the family. The optimum over all q is $q \propto p(z)\,p(x|z)^{1/\beta}$, the rate-distortion
+    function of the decoder and prior (Huang et al. 2020, arXiv 2008.06653, by annealing); with the family of the
+    encoder, and a finite number of steps, the curve lies on or above it. Dividing the encoder's variances by a
+    temperature instead would leave its means at beta 1, and is no point of any curve.
+
+    **Arguments:** `betas` above 0; `steps`, `learning_rate` and `draws_per_step` of the optimisation; `num_samples`
+    draws a row for the numbers.
+    **Raises:** ConfigError for a posterior that is not a Normal or another location-scale family of its own row.
+    """
+    if not len(betas) or min(betas) <= 0.0:
+        raise UsageError(
+            f"betas must be one or more numbers above 0, not {list(betas)}.",
+            where="betas",
+            fix="Give one or more numbers above 0.",
+        )
+    found = []
+    options = {"steps": steps, "learning_rate": learning_rate, "draws_per_step": draws_per_step}
+    for beta in betas:
+        function = Partial(_tempered, jnp.asarray(beta, jnp.float32), num_samples=num_samples, **options)
+        rate, distortion = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)
+        words = f"posteriors of single rows, {steps} steps from the encoder's at beta {beta:g}, {num_samples} draws"
+        found.append(_point(rate, distortion, batch, num_samples, words, float(beta), of))
+    return found
+
+
+def rate_distortion_points(
+    models: Mapping[str, Any],
+    batch: Batch,
+    *,
+    num_samples: int = 16,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+    batch_size: int | None = None,
+) -> list[RateDistortion]:
+    """The points of several models on the same rows, lowest rate first. **Arguments:** `models` by name."""
+    options = {"num_samples": num_samples, "key": key, "preparation": preparation, "batch_size": batch_size}
+    points = [rate_distortion_point(model, batch, of=name, **options) for name, model in models.items()]
+    return sorted(points, key=lambda point: point.rate.value)
+
+
+def _point(
+    rate: np.ndarray, distortion: np.ndarray, batch: Batch, num_samples: int, words: str, beta: float | None, of: str
+) -> RateDistortion:
+    weight = weights_of(batch)
+
+    def of_rows(rows: np.ndarray) -> Estimate:
+        return Estimate.of(rows, num_samples=num_samples, protocol=words, weight=weight)
+
+    return RateDistortion(of_rows(rate), of_rows(distortion), beta, of)
+
+
+def _tempered(
+    beta: Array,
+    model: Any,
+    batch: Batch,
+    key: Key,
+    steps: int,
+    learning_rate: float,
+    draws_per_step: int,
+    num_samples: int,
+) -> tuple[Array, Array]:
+    def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> tuple[Nats, Nats]:
+        own = jax.random.fold_in(key, row_id)
+        start = model.posterior(x, cond=cond, mask=mask)
+        if not isinstance(start, AbstractReparameterised | FullNormal | LowRankNormal) or isinstance(
+            start, Deterministic
+        ):
+            raise ConfigError(
+                f"the curve moves the posterior of each row, which a {type(start).__name__} does not allow.",
+                where="posterior.kind",
+                fix="Use a Normal posterior (diagonal, full or low rank) with one level.",
+            )
+
+        def log_joint(z: Any) -> Nats:
+            log_prior, log_likelihood = model.log_joint(z, x, cond=cond, mask=mask)
+            return log_prior + log_likelihood / beta
+
+        q = ascend(log_joint, start, steps=steps, learning_rate=learning_rate, num_samples=draws_per_step, key=own)
+
+        def one(draw_key: Array) -> tuple[Nats, Nats]:
+            z, log_q = q.sample_and_log_prob(key=draw_key)
+            log_prior, log_likelihood = model.log_joint(z, x, cond=cond, mask=mask)
+            return log_q - log_prior, -log_likelihood
+
+        rate, distortion = jax.vmap(one)(jax.random.split(jax.random.fold_in(own, steps), num_samples))
+        return jnp.mean(rate), jnp.mean(distortion)
+
+    return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)

@@ -1,0 +1,137 @@
+"""The aggregated posterior, what a prior would be if it were fitted to the rows: its moments, draws and fits."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from latens.data import Preparation
+from latens.data.batches import Batch
+from latens.distributions import Deterministic, DiagonalNormal, FullNormal, LowRankNormal
+from latens.errors import ConfigError
+from latens.evaluation.batched import map_rows
+from latens.models import FullMixturePrior, MixturePrior
+from latens.typing import Array, Float, Key
+
+_RIDGE = 1e-6
+"""Of the mean variance, added to every variance: a unit that never moves has no density."""
+
+
+class Moments(NamedTuple):
+    """Mean (n,) and covariance (n, n), in float64."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+
+
+def top_level(z: Any) -> Array:
+    """What a prior is fitted to: the latent, of a hierarchy its highest level."""
+    return z[-1] if isinstance(z, tuple) else z
+
+
+def aggregated_draws(
+    model: Any,
+    batch: Batch,
+    *,
+    num_draws: int = 1,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+) -> np.ndarray:
+    """`num_draws` draws from q(z | x) of every row, as (B * num_draws, n): of a hierarchy the highest level."""
+    drawn = map_rows(Partial(_draws, num_draws=num_draws), model, batch, preparation=preparation, key=key)
+    return drawn.reshape(len(drawn) * num_draws, -1)
+
+
+def _draws(model: Any, batch: Batch, key: Key, num_draws: int) -> Float[Array, "B M *z"]:
+    def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> Array:
+        posterior = model.posterior(x, cond=cond, mask=mask)
+        keys = jax.random.split(jax.random.fold_in(key, row_id), num_draws)
+        return jax.vmap(lambda k: top_level(posterior.sample(key=k)))(keys)
+
+    return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
+
+
+def aggregated_moments(
+    model: Any,
+    batch: Batch,
+    *,
+    num_draws: int = 20,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+) -> Moments:
+    r"""Mean and covariance of $\bar q(z) = \frac1N\sum_i q(z \mid x_i)$.
+
+    $E[\mu_i]$ and $\mathrm{Cov}[\mu_i] + E[\Sigma_i]$ (both over the N rows, weighted where they have weights): exact
+    for posteriors whose mean $\mu$ and covariance $\Sigma$ are known (Normals, point masses); of others, also of the
+    highest level of a hierarchy, from `num_draws` draws a row.
+    """
+    weight = np.ones(len(batch.row_id)) if batch.weight is None else np.asarray(batch.weight, np.float64)
+    found = map_rows(_moments, model, batch, preparation=preparation, key=key)
+    if found is None:
+        draws = aggregated_draws(model, batch, num_draws=num_draws, key=key, preparation=preparation)
+        weight, within = np.repeat(weight, num_draws), 0.0
+    else:
+        draws, spread = (np.asarray(part, np.float64) for part in found)
+        within = np.tensordot(weight / weight.sum(), spread, axes=1)
+    share = weight / weight.sum()
+    mean = share @ np.asarray(draws, np.float64)
+    centred = draws - mean
+    return Moments(mean, (share[:, None] * centred).T @ centred + within)
+
+
+def _moments(model: Any, batch: Batch, key: Key) -> tuple[Array, Array] | None:
+    """(mean, covariance) of each row's posterior, None where they have no formula."""
+
+    def one_row(x: Any, cond: Any, mask: Any) -> tuple[Array, Array] | None:
+        posterior = model.posterior(x, cond=cond, mask=mask)
+        if isinstance(posterior, DiagonalNormal):
+            return posterior.loc.reshape(-1), jnp.diag(jnp.exp(2.0 * posterior.log_scale_array()).reshape(-1))
+        if isinstance(posterior, Deterministic):
+            return posterior.loc.reshape(-1), jnp.zeros((posterior.loc.size, posterior.loc.size))
+        if isinstance(posterior, FullNormal | LowRankNormal):
+            return posterior.loc, posterior.covariance()
+        return None
+
+    return jax.vmap(one_row)(batch.x, batch.cond, batch.mask)
+
+
+def normal_of(moments: Moments) -> FullNormal:
+    """The Normal with these moments (a millionth of the mean variance is added to every variance)."""
+    covariance = np.asarray(moments.covariance, np.float64)
+    ridge = _RIDGE * max(float(np.trace(covariance)) / len(covariance), 1e-12)
+    return FullNormal(jnp.asarray(moments.mean, jnp.float32), _factor(covariance + ridge * np.eye(len(covariance))))
+
+
+def _factor(covariance: np.ndarray) -> Float[Array, "*c n n"]:
+    """Cholesky factors as `FullNormal` has them: logarithms on the diagonal."""
+    lower = np.linalg.cholesky(covariance)
+    diagonal = np.arange(covariance.shape[-1])
+    lower[..., diagonal, diagonal] = np.log(lower[..., diagonal, diagonal])
+    return jnp.asarray(lower, jnp.float32)
+
+
+def mixture_of(draws: np.ndarray, components: int, *, full: bool, seed: int = 0) -> MixturePrior | FullMixturePrior:
+    """A mixture of Normals fitted to draws (N, n) by EM from k-means (scikit-learn's `GaussianMixture`).
+
+    **Arguments:** `components` C; `full` covariances, or diagonal ones.
+    **Raises:** ConfigError for more components than draws.
+    """
+    from sklearn.mixture import GaussianMixture
+
+    draws = np.asarray(draws, np.float64)
+    if not 1 <= components <= len(draws):
+        raise ConfigError(
+            f"components must be a number from 1 to the {len(draws)} samples, not {components}.",
+            where="prior.components",
+            fix=f"Use 1 to {len(draws)}.",
+        )
+    ridge = _RIDGE * max(float(draws.var(0).mean()), 1e-12)
+    kind = "full" if full else "diag"
+    # `tol` is of the mean log-likelihood, in nats; a fit that stops at the limit is still a fit.
+    em = GaussianMixture(components, covariance_type=kind, reg_covar=ridge, max_iter=500, random_state=seed).fit(draws)
+    logits, loc = jnp.log(jnp.asarray(em.weights_, jnp.float32)), jnp.asarray(em.means_, jnp.float32)
+    if full:
+        return FullMixturePrior(logits, loc, _factor(np.asarray(em.covariances_)), components)
+    return MixturePrior(logits, loc, jnp.asarray(0.5 * np.log(np.asarray(em.covariances_)), jnp.float32), components)

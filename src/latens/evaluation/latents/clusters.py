@@ -1,0 +1,100 @@
+"""Which class or cluster a row belongs to: probabilities from a model, and how well clusters meet given classes."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from latens.data import Preparation
+from latens.data.batches import Batch
+from latens.errors import UsageError
+from latens.evaluation.batched import map_rows
+from latens.evaluation.estimate import shares
+from latens.models import MixturePrior
+from latens.typing import AnyArray, Array, Key
+
+
+def predicts_labels(model: Any) -> bool:
+    r"""Whether a model has a $q(y \mid x)$: M2, and M2 on the codes of another."""
+    return callable(getattr(model, "label_logits", None))
+
+
+def _label_probabilities(model: Any, batch: Batch, key: Key) -> Array:
+    logits = jax.vmap(lambda x, cond, mask: model.label_logits(x, cond=cond, mask=mask))
+    return jax.nn.softmax(logits(batch.x, batch.cond, batch.mask), axis=-1)
+
+
+def label_probabilities(model: Any, batch: Batch, *, preparation: Preparation, key: Key) -> np.ndarray:
+    r"""$q(y \mid x)$ of each row, an array of shape (B, C), of a model that predicts labels."""
+    return map_rows(_label_probabilities, model, batch, preparation=preparation, key=key)
+
+
+def has_clusters(model: Any) -> bool:
+    """Whether the prior is a trained mixture, whose components are clusters of latents."""
+    return isinstance(getattr(model, "prior_part", None), MixturePrior)
+
+
+def _cluster_probabilities(model: Any, batch: Batch, key: Key, num_samples: int) -> Array:
+    def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> Array:
+        posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
+        row_key = jax.random.fold_in(key, row_id)
+
+        def one(index: Array) -> Array:
+            return jnp.exp(prior.log_responsibilities(posterior.sample(key=jax.random.fold_in(row_key, index))))
+
+        return jnp.mean(jax.vmap(one)(jnp.arange(num_samples)), axis=0)
+
+    return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
+
+
+def cluster_probabilities(
+    model: Any, batch: Batch, *, preparation: Preparation, key: Key, num_samples: int = 16
+) -> np.ndarray:
+    r"""$E_{q(z|x)}[p(c \mid z)]$ of each row under a mixture prior, by K draws: an array of shape (B, C).
+
+    Jiang et al. (2017), arXiv 1611.05148, equation 16.
+    """
+    function = Partial(_cluster_probabilities, num_samples=num_samples)
+    return map_rows(function, model, batch, preparation=preparation, key=key)
+
+
+def matched(label: np.ndarray, cluster: np.ndarray, *, weight: np.ndarray | None = None) -> np.ndarray:
+    """Whether each row's cluster is the one matched to its label, under the best one-to-one matching (Hungarian).
+
+    The mean is the clustering accuracy. Clusters beyond the number of classes match nothing, and so do classes beyond
+    the number of clusters. **Arguments:** whole numbers from 0 on, of shape (n,); `weight` (n,), how often each counts.
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    table = _table(label, cluster, weight)
+    rows, columns = linear_sum_assignment(table, maximize=True)
+    partner = np.full(table.shape[1], -1)
+    partner[columns] = rows
+    return partner[cluster] == label
+
+
+def normalised_mutual_information(label: np.ndarray, cluster: np.ndarray, *, weight: np.ndarray | None = None) -> float:
+    r"""$2 I(y; c) / (H(y) + H(c))$ of two ways to group the same rows: 1 where they agree, 0 where one has one group.
+
+    **Arguments:** whole numbers from 0 on, of shape (n,); `weight` (n,), how often each row counts.
+    """
+    joint = _table(label, cluster, weight)
+    rows, columns = joint.sum(axis=1), joint.sum(axis=0)
+    entropy = -sum(float(np.sum(p[p > 0] * np.log(p[p > 0]))) for p in (rows, columns))
+    if entropy == 0.0:
+        return 1.0  # one group and one group agree
+    there = joint > 0
+    information = float(np.sum(joint[there] * np.log(joint[there] / np.outer(rows, columns)[there])))
+    return max(0.0, 2.0 * information / entropy)
+
+
+def _table(label: np.ndarray, cluster: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    """The share of the rows that have each label and cluster, of shape (labels, clusters)."""
+    label, cluster = np.asarray(label), np.asarray(cluster)
+    if label.shape != cluster.shape or label.ndim != 1 or not len(label) or min(label.min(), cluster.min()) < 0:
+        raise UsageError(f"labels {label.shape} and clusters {cluster.shape} need the same rows, numbered from 0 on.")
+    table = np.zeros((int(label.max()) + 1, int(cluster.max()) + 1))
+    np.add.at(table, (label, cluster), shares(weight, len(label)))
+    return table

@@ -1,0 +1,256 @@
+"""Where the KL goes: information about x, dependence between units, each unit's distance from the prior; by level."""
+
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from latens.data import Preparation, prepare_batch
+from latens.data.batches import Batch
+from latens.distributions import AbstractFactorised, Deterministic, DiagonalNormal, FullNormal, LowRankNormal
+from latens.distributions.chain import Chain
+from latens.errors import ConfigError
+from latens.evaluation.batched import map_rows, padded_batches, weights_of
+from latens.evaluation.estimate import Estimate
+from latens.typing import Array, Float, Key
+
+_NUMBERS = 2**23
+"""Log densities held at once (32 MB): draws times rows times units."""
+
+
+def kl_split(
+    model: Any,
+    batch: Batch,
+    *,
+    num_samples: int = 1,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+    batch_size: int | None = None,
+) -> dict[str, Estimate]:
+    r"""$\mathrm{KL}(q(z|x)\|p(z)) = I(x; z) + \mathrm{KL}(q(z)\|\prod_d q(z_d)) + \sum_d\mathrm{KL}(q(z_d)\|p(z_d))$.
+
+    In nats a row, as `kl`, `mutual_information`, `total_correlation`, `dimensionwise_kl`; with `aggregate_kl`,
+    $\mathrm{KL}(q(z)\|p(z))$, the sum of the last two. $q(z) = \sum_j w_j\,q(z \mid x_j)$ is taken over all n rows
+    given, not over minibatches of them, so with the same draws the parts add up to the KL exactly.
+
+    The split is that of these n rows: the information cannot exceed log n, and is near it wherever posteriors hardly
+    overlap. More rows raise it until the posteriors do. Errors are those of rows and draws, for the n rows' q(z).
+    Without `total_correlation` and `dimensionwise_kl` where the posterior has no marginals (flows, hierarchies), and
+    without the second where the prior's units depend on each other.
+
+    **Arguments:** `num_samples` K draws a row. It costs K n^2 log densities: 10 000 rows take minutes.
+    **Raises:** ConfigError for a posterior without a density, or one that is a point.
+    Hoffman & Johnson (2016), "ELBO surgery"; Chen, Li, Grosse & Duvenaud (2018), arXiv 1802.04942.
+    """
+    rows = _rows(model, batch, num_samples, key, preparation, batch_size)
+    n, weight = len(batch.row_id), weights_of(batch)
+    own, prior, joint = rows["own"], rows["prior"], rows["joint"]
+    found = {"kl": own - prior, "mutual_information": own - joint, "aggregate_kl": joint - prior}
+    if "units" in rows:
+        units = rows["units"].sum(axis=-1)
+        found["total_correlation"] = joint - units
+        if "prior units" in rows:
+            found["dimensionwise_kl"] = units - prior
+    words = f"q(z) over the {n} rows given, {num_samples} draw{'s' * (num_samples > 1)} a row"
+    limit = f"; at most log {n} = {math.log(n):.2f} nats"
+    return {
+        name: Estimate.of(
+            values.mean(axis=1),
+            num_samples=num_samples,
+            protocol=words + (limit if name == "mutual_information" else ""),
+            weight=weight,
+        )
+        for name, values in found.items()
+    }
+
+
+def unit_split(
+    model: Any,
+    batch: Batch,
+    *,
+    num_samples: int = 1,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+    batch_size: int | None = None,
+) -> list[dict[str, Estimate]]:
+    r"""For every unit d its `kl`, `mutual_information` $I(x; z_d)$ and `aggregate_kl` $\mathrm{KL}(q(z_d)\|p(z_d))$.
+
+    In nats a row, each `kl` the sum of the other two. Only of posteriors and priors whose units have marginals; the
+    informations of units add up to more than that of the code wherever they say the same.
+
+    **Arguments** as for `kl_split`. **Raises:** ConfigError for posteriors or priors without marginals.
+    """
+    rows = _rows(model, batch, num_samples, key, preparation, batch_size)
+    if "units" not in rows or "prior units" not in rows:
+        message = "posterior and prior do not both have a marginal for every unit."
+        raise ConfigError(message, where="posterior.kind", fix="Use `kl_split`, or `level_kl` for a hierarchy.")
+    weight, words = weights_of(batch), f"q(z) over the {len(batch.row_id)} rows given"
+    own, units, prior = (rows[name].mean(axis=1) for name in ("own units", "units", "prior units"))
+    parts = {"kl": own - prior, "mutual_information": own - units, "aggregate_kl": units - prior}
+    return [
+        {
+            name: Estimate.of(values[:, d], num_samples=num_samples, protocol=words, weight=weight)
+            for name, values in parts.items()
+        }
+        for d in range(own.shape[1])
+    ]
+
+
+def level_kl(
+    model: Any,
+    batch: Batch,
+    *,
+    num_samples: int = 16,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+    batch_size: int | None = None,
+) -> list[Estimate]:
+    r"""$E_q[\log q(z_l \mid \cdot) - \log p(z_l \mid \cdot)]$ for every level, lowest first, in nats a row.
+
+    Each level given what comes before it in q and in p; they add up to the KL. One level's is a KL only where both
+    are given the same levels (a ladder); it may be negative elsewhere. A model of one level has one number.
+    """
+    function = Partial(_levels, num_samples=num_samples)
+    found = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)
+    words = f"mean over {num_samples} draws from the posterior"
+    weight = weights_of(batch)
+    return [Estimate.of(part, num_samples=num_samples, protocol=words, weight=weight) for part in found.T]
+
+
+def _density_terms(distribution: Any, z: Any) -> list[Float[Array, ""]]:
+    """log density of every level, in the order of the event."""
+    if not isinstance(distribution, Chain):
+        return [distribution.log_prob(z)]
+    ordered = z[::-1] if distribution.backwards else z
+    parts = [distribution.first, *(part(given) for part, given in zip(distribution.parts, ordered[:-1]))]
+    terms = [part.log_prob(level) for part, level in zip(parts, ordered)]
+    return terms[::-1] if distribution.backwards else terms
+
+
+def _levels(model: Any, batch: Batch, key: Key, num_samples: int) -> Float[Array, "B L"]:
+    def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> Array:
+        posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
+        _refuse_points(posterior)
+        own = jax.random.fold_in(key, row_id)
+
+        def one(index: Array) -> Array:
+            z = posterior.sample(key=jax.random.fold_in(own, index))
+            both = [_density_terms(d, z) for d in (posterior, prior)]
+            if len(both[0]) != len(both[1]):
+                both = [[sum(terms[1:], start=terms[0])] for terms in both]
+            return jnp.stack([q - p for q, p in zip(*both)])
+
+        return jnp.mean(jax.vmap(one)(jnp.arange(num_samples)), axis=0)
+
+    return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
+
+
+def _refuse_points(posterior: Any) -> None:
+    if isinstance(posterior, Deterministic):
+        raise ConfigError(
+            "a code without noise has no density, and its KL no parts.",
+            where="posterior.kind",
+            fix="Use a posterior that is a distribution.",
+        )
+
+
+def _unit_terms(distribution: Any, z: Any) -> Float[Array, " d"] | None:
+    """log density of every unit under its own marginal, None where that is not known."""
+    if isinstance(distribution, AbstractFactorised):
+        return distribution.log_prob_terms(z).reshape(-1)
+    if isinstance(distribution, FullNormal | LowRankNormal):
+        variance = jnp.diagonal(distribution.covariance())
+        return DiagonalNormal(distribution.mean(), 0.5 * jnp.log(variance)).log_prob_terms(z)
+    return None
+
+
+def _drawn(model: Any, batch: Batch, key: Key, num_samples: int) -> dict[str, Any]:
+    """Draws of each row's posterior with their own log densities, led by (B, K)."""
+
+    def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> dict[str, Any]:
+        posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
+        _refuse_points(posterior)
+        own = jax.random.fold_in(key, row_id)
+
+        def one(index: Array) -> dict[str, Any]:
+            z = posterior.sample(key=jax.random.fold_in(own, index))
+            found = {"z": z, "own": posterior.log_prob(z), "prior": prior.log_prob(z)}
+            units = {"own units": _unit_terms(posterior, z)}
+            if isinstance(prior, AbstractFactorised):
+                units["prior units"] = _unit_terms(prior, z)
+            return {**found, **{name: terms for name, terms in units.items() if terms is not None}}
+
+        return jax.vmap(one)(jnp.arange(num_samples))
+
+    return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
+
+
+@eqx.filter_jit
+def _against(model: Any, rows: Batch, log_share: Array, z: Any, preparation: Preparation, key: Key) -> tuple:
+    """log sum_j w_j q(z | x_j) of each draw over these rows, and likewise of each unit (None without marginals)."""
+    batch = prepare_batch(preparation, rows, key=key)
+
+    def one_row(x: Any, cond: Any, mask: Any) -> tuple:
+        posterior = model.posterior(x, cond=cond, mask=mask)
+        units = jax.vmap(lambda one: _unit_terms(posterior, one))(z)
+        if isinstance(posterior, AbstractFactorised) and units is not None:
+            return units.sum(axis=-1), units
+        return jax.vmap(posterior.log_prob)(z), units
+
+    joint, units = jax.vmap(one_row)(batch.x, batch.cond, batch.mask)
+    total = jax.nn.logsumexp(joint + log_share[:, None], axis=0)
+    return total, None if units is None else jax.nn.logsumexp(units + log_share[:, None, None], axis=0)
+
+
+def _rows(
+    model: Any, batch: Batch, num_samples: int, key: Key, preparation: Preparation, batch_size: int | None
+) -> dict[str, np.ndarray]:
+    """Log densities (n, K) and, by unit, (n, K, d): own, under the prior, and under the aggregate of all rows."""
+    function = Partial(_drawn, num_samples=num_samples)
+    found = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)
+    z = found.pop("z")
+    n, width = len(batch.row_id), max(1, sum(leaf[0, 0].size for leaf in jax.tree.leaves(z)))
+    weight = weights_of(batch)
+    share = np.full(n, 1.0 / n) if weight is None else weight / weight.sum()
+    with np.errstate(divide="ignore"):
+        log_share = np.log(share).astype(np.float32)
+    flat = jax.tree.map(lambda leaf: leaf.reshape(n * num_samples, *leaf.shape[2:]), z)
+    parts = list(padded_batches(batch, batch_size))
+    size = len(parts[0][0].row_id)
+    draws = min(n * num_samples, max(1, _NUMBERS // (size * width)))
+    data_key = jax.random.split(key)[0]  # as `map_rows` prepares rows: the same binarisation
+    model, joint, units = eqx.nn.inference_mode(model), [], []
+    for first in range(0, n * num_samples, draws):
+        index = np.minimum(np.arange(first, first + draws), n * num_samples - 1)
+        some, total = jax.tree.map(lambda leaf, i=index: jnp.asarray(leaf[i]), flat), None
+        for number, (rows, count) in enumerate(parts):
+            shares = np.full(size, -np.inf, np.float32)
+            shares[:count] = log_share[number * size : number * size + count]
+            new = _against(model, rows, jnp.asarray(shares), some, preparation, data_key)
+            total = new if total is None else jax.tree.map(jnp.logaddexp, total, new)
+        assert total is not None
+        kept = min(draws, n * num_samples - first)
+        joint.append(np.asarray(total[0], np.float64)[:kept])
+        units.append(None if total[1] is None else np.asarray(total[1], np.float64)[:kept])
+    result = {name: np.asarray(values, np.float64) for name, values in found.items()}
+    result["joint"] = np.concatenate(joint).reshape(n, num_samples)
+    if units[0] is not None:
+        result["units"] = np.concatenate(units).reshape(n, num_samples, -1)
+    return _finite(result)
+
+
+def _finite(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    if not all(np.isfinite(values).all() for values in found.values()):
+        raise ConfigError(
+            "a draw has probability 0 or infinite density, so the KL has no finite parts.",
+            where="posterior.kind",
+            fix="Use a posterior that is a distribution; look for extreme values with `latens check`.",
+        )
+    return found
+
+
+__all__ = ["kl_split", "level_kl", "unit_split"]

@@ -1,0 +1,129 @@
+"""What the latent units do: codes, KL by unit, which of them are active."""
+
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from latens.data import Preparation
+from latens.data.batches import Batch
+from latens.distributions import DiagonalNormal, has_closed_form, kl_terms
+from latens.evaluation.batched import map_rows
+from latens.evaluation.estimate import shares
+from latens.io.forks import check_process
+from latens.models import as_code, mean_code
+from latens.typing import AnyArray, Array, Key
+
+
+def _levels(model: Any, z: Array, cond: Any) -> Any:
+    """The tuple (levels of a hierarchy, a label and a code) that `as_code` made an array of; other codes are for the
+    decoder to read."""
+    like = jax.eval_shape(lambda key: model.prior(cond=cond).sample(key=key), jax.random.key(0))
+    if not isinstance(like, tuple):
+        return z
+    levels, structure = jax.tree.flatten(like)
+    sizes = np.cumsum([level.size for level in levels])
+    parts = jnp.split(z, sizes[:-1].tolist())
+    return jax.tree.unflatten(structure, [part.reshape(level.shape) for part, level in zip(parts, levels)])
+
+
+def encode_prepared(model: Any, batch: Batch, key: Key) -> dict[str, Array]:
+    """`encode` for a prepared batch."""
+
+    def one_row(x: Any, cond: Any, mask: Any) -> dict[str, Array]:
+        posterior = model.posterior(x, cond=cond, mask=mask)
+        codes = {"mean": mean_code(posterior)}
+        if isinstance(posterior, DiagonalNormal):
+            codes["log_variance"] = 2.0 * posterior.log_scale_array()
+        prior = model.prior(cond=cond)
+        if has_closed_form(posterior, prior):
+            codes["kl"] = kl_terms(posterior, prior)
+        return codes
+
+    return jax.vmap(one_row)(batch.x, batch.cond, batch.mask)
+
+
+def encode(model: Any, batch: Batch, *, preparation: Preparation, key: Key) -> dict[str, np.ndarray]:
+    """The posterior of each row: `mean` (B, *z) and, where they exist, `log_variance` and `kl` by unit (nats).
+
+    The mean of a choice is the probabilities of what it may be, (B, *z, choices).
+    """
+    return map_rows(encode_prepared, model, batch, preparation=preparation, key=key)
+
+
+def active_units(means: np.ndarray, threshold: float = 0.01, weight: np.ndarray | None = None) -> np.ndarray:
+    r"""Which units are used: $\mathrm{Var}_x(E_q[z_j]) > 0.01$ over the rows given.
+
+    Burda, Grosse & Salakhutdinov (2016), section 5.2. **Arguments:** `means` (B, *z); `weight` (B,), how often each
+    row counts. **Returns:** bool of shape (*z).
+    """
+    means, share = np.asarray(means, np.float64), shares(weight, len(means))
+    centred = means - np.tensordot(share, means, axes=1)
+    return np.tensordot(share, centred**2, axes=1) > threshold
+
+
+@eqx.filter_jit
+def _decode(model: Any, z: Array, cond: Any, key: Key, mean: bool) -> Array:
+    def one(z: Array, cond: Any, key: Key) -> Array:
+        likelihood = model.likelihood(_levels(model, z, cond), cond=cond)
+        return likelihood.mean() if mean else likelihood.sample(key=key)
+
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(z.shape[0]))
+    return jax.vmap(one)(z, cond, keys)
+
+
+def decode(
+    model: Any, z: np.ndarray, *, key: Key | None = None, mean: bool = True, cond: Any = None, batch_size: int = 500
+) -> np.ndarray:
+    """The mean of p(x | z) for each row of z, or a draw from it (`mean=False`, with a `key`), as a NumPy array."""
+    check_process()
+    if key is None:
+        if not mean:
+            raise TypeError("decode needs a key to draw")
+        key = jax.random.key(0)  # a mean uses none
+    model = eqx.nn.inference_mode(model)
+    size = min(batch_size, max(16, 1 << (len(z) - 1).bit_length()))
+    parts = []
+    for number, start in enumerate(range(0, len(z), size)):
+        index = np.arange(start, min(start + size, len(z)))
+        padded = np.concatenate([index, np.full(size - len(index), index[0])])
+        part_cond = None if cond is None else jax.tree.map(lambda leaf, i=padded: leaf[i], cond)
+        values = _decode(model, jnp.asarray(z[padded], jnp.float32), part_cond, jax.random.fold_in(key, number), mean)
+        parts.append(np.asarray(values)[: len(index)])
+    return np.concatenate(parts)
+
+
+def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None) -> np.ndarray:
+    """n draws from p(z), as a NumPy array of shape (n, *z); levels and groups one after the other,
+    choices one-hot.
+
+    **Arguments:** `cond` conditions led by n, of a model whose prior reads some.
+    """
+    check_process()
+    keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
+
+    def one(key: Key, cond: Any) -> Array:
+        prior = model.prior(cond=cond)
+        return as_code(prior, prior.sample(key=key))
+
+    return np.asarray(jax.vmap(one)(keys, cond))
+
+
+def _reconstruct(model: Any, batch: Batch, key: Key, mean: bool) -> Array:
+    def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> Array:
+        posterior = model.posterior(x, cond=cond, mask=mask)
+        latent_key, event_key = jax.random.split(jax.random.fold_in(key, row_id))
+        if mean:
+            code = mean_code(posterior)
+            return model.likelihood(_levels(model, code, cond), cond=cond).mean()
+        return model.likelihood(posterior.sample(key=latent_key), cond=cond).sample(key=event_key)
+
+    return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
+
+
+def reconstruct(model: Any, batch: Batch, *, preparation: Preparation, key: Key, mean: bool = True) -> np.ndarray:
+    """p(x | z) at the posterior mean of each row: its mean, or a draw from p(x | z) at a posterior draw."""
+    return map_rows(Partial(_reconstruct, mean=mean), model, batch, preparation=preparation, key=key)

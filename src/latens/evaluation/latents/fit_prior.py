@@ -1,0 +1,214 @@
+"""A density fitted to the aggregated posterior by the package's own training loop: a flow, a prior of codes, a second
+VAE."""
+
+import dataclasses
+import math
+from typing import Any, ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latens.data import Dataset, Preparation
+from latens.data.batches import Batch
+from latens.distributions.bijections import Scaled
+from latens.distributions.chain import Transformed
+from latens.evaluation.latents.aggregate import Moments, aggregated_moments, top_level
+from latens.models import (
+    AbstractLatentModel,
+    AbstractModelPrior,
+    AutoregressiveCodePrior,
+    Conditional,
+    Downwards,
+    FromLowest,
+    LatentModel,
+    NormalHead,
+    Upwards,
+)
+from latens.objectives import AbstractObjective
+from latens.objectives.base import Metrics, mean, weighted, without_padding
+from latens.objectives.draws import draw
+from latens.training import Budget, Settings, Stage, fit, make_optimizer
+from latens.trees import Frozen
+from latens.typing import Array, Float, Int, Key, Nats
+
+
+class AggregatedFit(AbstractObjective):
+    r"""$E_x E_{q(z|x)}[\log p(z)]$, in nats a row: maximum likelihood on fresh draws of the aggregated posterior.
+
+    What is trained is p(z) alone: the prior of the model it is given, or, of a `second` VAE, the ELBO of z under that
+    model. The largest value is minus the entropy of the aggregated posterior.
+
+    **Arguments:** `model` whose posterior draws z, frozen; `shift` and `scale` standardise z first; `second` whether
+    z is the data of the model that is trained.
+    """
+
+    monitor: ClassVar[str] = "log_prior"
+
+    model: Frozen
+    shift: Frozen
+    scale: Frozen
+    second: bool = eqx.field(static=True, default=False)
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        batch = without_padding(batch)
+        code_key, draw_key = jax.random.split(key)
+
+        def code(x: Any, row_id: Any, cond: Any, mask: Any) -> Float[Array, " n"]:
+            posterior = self.model.value.posterior(x, cond=cond, mask=mask)
+            z = top_level(posterior.sample(key=jax.random.fold_in(code_key, row_id)))
+            return (z - self.shift.value) / self.scale.value
+
+        codes = jax.lax.stop_gradient(jax.vmap(code)(batch.x, batch.row_id, batch.cond, batch.mask))
+        if self.second:
+            of_codes = dataclasses.replace(batch, x=codes, mask=None, cond=None)
+            values = draw(model, of_codes, num_samples=1, key=draw_key, dropout=True).log_weight[0]
+        else:
+            prior = _any(model).prior_part
+            p = prior(self.model.value) if isinstance(prior, AbstractModelPrior) else prior
+            values = jax.vmap(p.log_prob)(codes)
+        pair = weighted(values - jnp.sum(jnp.log(self.scale.value)), batch)
+        return -mean(pair), {"log_prior": pair}
+
+
+def _train(
+    part: LatentModel,
+    model: Any,
+    data: Dataset,
+    moments: Moments,
+    *,
+    second: bool,
+    preparation: Preparation,
+    steps: int,
+    seed: int,
+) -> LatentModel:
+    """`part` trained for p(z) of codes standardised by these moments, the best on validation rows."""
+    shift, scale = (Frozen(array) for array in _scaling(moments))
+    objective = AggregatedFit(Frozen(eqx.nn.inference_mode(model)), shift, scale, second)
+    optimizer = make_optimizer("adam", learning_rate=2e-3, schedule="cosine", warmup_steps=0, total_steps=steps)
+    rows = len(data.subset("train"))
+    settings = Settings(batch_size=min(128, rows), seed=seed, chunk_steps=100)
+    stage = Stage(objective, optimizer, Budget(steps=steps))
+    return fit(part, [stage], data, preparation=preparation, settings=settings).model
+
+
+def _scaling(moments: Moments) -> tuple[Array, Array]:
+    variances = jnp.diagonal(jnp.asarray(moments.covariance, jnp.float32))
+    return jnp.asarray(moments.mean, jnp.float32), jnp.sqrt(jnp.maximum(variances, 1e-12))
+
+
+def _still(size: int) -> Moments:
+    """Moments that leave codes as they are."""
+    return Moments(np.zeros(size), np.eye(size))
+
+
+def _fit_alone(prior: Any, model: Any, data: Dataset, size: int, **given: Any) -> Any:
+    """A prior of so many numbers, which has no use for an encoder or a decoder, trained for the codes of `model`."""
+    alone = LatentModel(prior, _absent, _absent)
+    return _any(_train(alone, model, data, _still(size), second=False, **given).prior_part)
+
+
+def fit_flow(
+    flow: Transformed, model: Any, data: Dataset, *, preparation: Preparation, steps: int = 2000, seed: int = 0
+) -> Transformed:
+    """A flow whose density of the aggregated posterior of the training rows is as large as it gets.
+
+    **Arguments:** `flow` with a `Scaled` bijection outside, which starts at the codes' means and scales.
+    """
+    moments = _of(model, data, preparation, seed)
+    shift, log_scale = _scaling(moments)[0], jnp.log(_scaling(moments)[1])
+    outside = Scaled(flow.bijection.inner, shift, log_scale)
+    started = eqx.tree_at(lambda f: f.bijection, flow, outside)
+    return _fit_alone(started, model, data, len(shift), preparation=preparation, steps=steps, seed=seed)
+
+
+def fit_codes(
+    prior: AutoregressiveCodePrior,
+    model: Any,
+    data: Dataset,
+    *,
+    preparation: Preparation,
+    steps: int = 2000,
+    seed: int = 0,
+) -> AutoregressiveCodePrior:
+    """A prior of codes under which those of the training rows are as probable as it gets.
+
+    **Arguments:** `model` with a quantised posterior, whose codes they are.
+    """
+    size = math.prod(model.encoder.head.shape)
+    return _fit_alone(prior, model, data, size, preparation=preparation, steps=steps, seed=seed)
+
+
+def _absent(*operands: Any, **named: Any) -> Any:
+    raise TypeError("a density of codes alone has no encoder and no decoder")
+
+
+def fit_second_stage(
+    skeleton: LatentModel,
+    model: LatentModel,
+    data: Dataset,
+    *,
+    preparation: Preparation,
+    steps: int = 2000,
+    seed: int = 0,
+) -> LatentModel:
+    r"""A second VAE on the codes of a first: $p(z) = \int p(u)\,p(z \mid u)\,du$, a level u above them.
+
+    The result is a hierarchy of one level more, whose p(x) has the usual importance-sampled estimate.
+    Dai & Wipf (2019), arXiv 1903.05789, section 4.
+
+    **Arguments:** `skeleton` a new model of that hierarchy, whose highest level is trained; `model` the first VAE,
+    whose parts all stay as they are.
+    """
+    above, below, encoder = (_any(part) for part in (skeleton.prior_part, model.prior_part, model.encoder))
+    second = LatentModel(above.top, _calm(_any(skeleton.encoder).parts[-1]), _calm(above.parts[0]))
+    # Codes are standardised for training, and the scales then moved into the first and the last weights. A scale by
+    # softplus times a number is none by softplus: such codes (of a VAE: near N(0, 1)) go in as they are.
+    head = _any(second.decoder).head
+    folds = isinstance(head, NormalHead) and head.scale == "log-scale"
+    moments = _of(model, data, preparation, seed)
+    moments = moments if folds else _still(len(moments.mean))
+    given = {"preparation": preparation, "steps": steps, "seed": seed}
+    second = _train(second, model, data, moments, second=True, **given)
+    up, down = (
+        _folded(second.encoder, second.decoder, *_scaling(moments)) if folds else (second.encoder, second.decoder)
+    )
+    old_up = encoder.parts if isinstance(encoder, Upwards) else (encoder,)
+    old_down = below.parts if isinstance(below, Downwards) else ()
+    decoder = model.decoder if isinstance(encoder, Upwards) else FromLowest(_any(model.decoder))
+    prior = Downwards(_any(second.prior_part), (_any(down), *old_down))
+    return LatentModel(prior, Upwards((*old_up, _any(up))), decoder)
+
+
+def _any(part: Any) -> Any:
+    return part
+
+
+def _calm(part: Conditional) -> Conditional:
+    """A part whose scales start near those of zero outputs: exponentials that start anywhere ran away (tried)."""
+    weight = _any(part.network).layers[-1].weight
+    quiet = weight.at[:, math.prod(part.head.shape) :].multiply(0.01)
+    return eqx.tree_at(lambda p: p.network.layers[-1].weight, part, quiet)
+
+
+def _folded(up: Any, down: Any, shift: Array, scale: Array) -> tuple[Conditional, Conditional]:
+    """Encoder and decoder of standardised codes as ones of the codes themselves; linear, so exactly the same."""
+    first, last, n = up.network.layers[0], down.network.layers[-1], len(shift)
+    weight = first.weight / scale[:, None]
+    wide = jnp.concatenate([scale, jnp.ones(n)])
+    bias = last.bias * wide + jnp.concatenate([shift, jnp.log(scale)])
+    up = eqx.tree_at(
+        lambda p: (p.network.layers[0].weight, p.network.layers[0].bias), up, (weight, first.bias - shift @ weight)
+    )
+    down = eqx.tree_at(
+        lambda p: (p.network.layers[-1].weight, p.network.layers[-1].bias), down, (last.weight * wide, bias)
+    )
+    return up, down
+
+
+def _of(model: Any, data: Dataset, preparation: Preparation, seed: int) -> Moments:
+    batch = data.rows(data.subset("train"))
+    return aggregated_moments(model, batch, key=jax.random.key(seed), preparation=preparation)

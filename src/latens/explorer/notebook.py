@@ -1,0 +1,135 @@
+"""`latens.explore(model, X)`: the explorer's page in a notebook, by anywidget, from the same files."""
+
+import dataclasses
+import functools
+import re
+from importlib.resources import files as resources
+from typing import Any
+
+import numpy as np
+
+from latens.data import Dataset, encode_labels
+from latens.data.infer import conform, with_classes
+from latens.errors import ConfigError, DataError, UsageError
+from latens.estimators.base import LatensEstimator, as_dataset, observed_cells
+from latens.explorer import payload, static_files
+from latens.explorer.handler import Refused, latents_of
+from latens.explorer.serving import decoder_of
+from latens.workflow.trained import TrainedModel
+
+_IMPORT = re.compile(r"""(\bfrom\s*|\bimport\s*\(?\s*)"(\.{1,2}/[^"]+\.js)\"""")
+
+
+def explore(
+    model: Any,
+    X: Any,
+    y: Any = None,
+    *,
+    coordinates: Any = None,
+    most_rows: int = 20_000,
+    seed: int = 0,
+    height: int = 860,
+    title: str = "",
+) -> Any:
+    """The latent space of a model as a widget: what `latens explore` shows, in a notebook.
+
+    The page and its data go to the browser with the cell, so that it needs no network and no server, and works the same
+    in a remote notebook. A dense decoder is computed in the browser; others are asked in the kernel.
+
+    **Arguments:** `model` a fitted estimator, or a `TrainedModel` as `latens.load` gives it; `X` rows as it takes them
+    (n, ...), or a `Dataset`; `y` their labels, which colour the points; `coordinates` (n, k) of the rows,
+    found elsewhere, as further axes; `most_rows`, evenly spaced, are shown; `seed` of the draws; `height` in pixels;
+    `title` for the reader.
+    **Raises:** ConfigError where anywidget is not installed, and for a model without latents; DataError for rows that
+    are not the model's.
+    """
+    widget = widget_class()
+    trained, data = rows_of(model, X, y)
+    found = payload(trained, data, coordinates=coordinates, most_rows=most_rows, seed=seed, title=title, serve=True)
+    return widget(trained, static_files() | found, height)
+
+
+def rows_of(model: Any, X: Any, y: Any) -> tuple[TrainedModel, Dataset]:
+    """The model inside an estimator, and rows as a data set that it takes."""
+    estimator = model if isinstance(model, LatensEstimator) else None
+    trained = getattr(model, "model_", model)
+    if not isinstance(trained, TrainedModel):
+        what = f"{type(model).__name__} is neither a fitted estimator nor a model that latens.load gives."
+        raise UsageError(what, where="model", fix="Call fit first, or give latens.load(path).")
+    if isinstance(X, Dataset):
+        data = X
+    else:
+        rows = np.asarray(X) if estimator is None else estimator._table(X, reset=False)
+        if rows.ndim < 2 or rows[0].size != np.prod(trained.schema.shape):
+            what = f"rows of shape {rows.shape[1:]}, but the model was trained on {trained.schema.shape}."
+            raise DataError(what, where="X", fix="Give rows with the same columns or pixels in the same order.")
+        shaped = rows.reshape(len(rows), *trained.schema.shape)
+        conform(shaped, None, trained.schema, observed_cells(shaped), where="X")
+        data = as_dataset(rows.reshape(len(rows), -1), trained.schema.shape, schema=trained.schema)
+    if y is None:
+        return trained, data
+    values = np.asarray(y)
+    if values.shape != (len(data),):
+        what = f"labels of shape {values.shape} for {len(data)} rows."
+        raise DataError(what, where="y", fix="Give one label a row.")
+    if trained.preparation.classes:
+        codes = np.array([trained.code_of(str(value)) for value in values.tolist()], np.int32)
+        return trained, dataclasses.replace(data, label=codes)
+    codes, classes = encode_labels(values, len(data), "y")
+    return trained, dataclasses.replace(data, label=codes, schema=with_classes(data.schema, classes))
+
+
+def bundled(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The files with the imports of their modules by name from the root ("latens/app/dom.js"): in a notebook they have
+    no addresses that a relative one could start from."""
+    return {name: _named(name, body) if name.endswith(".js") else body for name, body in files.items()}
+
+
+def _named(name: str, body: bytes) -> bytes:
+    def absolute(match: re.Match[str]) -> str:
+        parts = name.split("/")[:-1]
+        for part in match[2].split("/"):
+            if part == "..":
+                parts.pop()
+            elif part != ".":
+                parts.append(part)
+        return f'{match[1]}"latens/{"/".join(parts)}"'
+
+    return _IMPORT.sub(absolute, body.decode()).encode()
+
+
+@functools.cache
+def widget_class() -> Any:
+    """The widget. **Raises:** ConfigError where anywidget is not installed."""
+    try:
+        import anywidget
+        import traitlets
+    except ImportError:
+        fix = "pip install 'latens[notebook]'"
+        raise ConfigError("anywidget is not installed.", where="latens.explore", fix=fix) from None
+
+    class Explorer(anywidget.AnyWidget):
+        """The page as a widget; `files` and `height` (pixels) are what the browser is given."""
+
+        _esm = (resources("latens.explorer") / "widget.js").read_text(encoding="utf-8")
+        files = traitlets.Dict().tag(sync=True)
+        height = traitlets.Int().tag(sync=True)
+
+        def __init__(self, trained: TrainedModel, files: dict[str, bytes], height: int) -> None:
+            self._decoder = decoder_of(trained, files)
+            super().__init__(files=bundled(files), height=height)
+            self.on_msg(self._answer)
+
+        def _answer(self, widget: Any, content: Any, buffers: Any) -> None:
+            """Decode what the page asks for, as the local server does."""
+            if self._decoder is None or not isinstance(content, dict) or content.get("kind") != "decode" or not buffers:
+                return
+            reply = {"kind": "decoded", "id": content.get("id")}
+            try:
+                events = self._decoder.function(*latents_of(bytes(buffers[0]), self._decoder))
+            except Refused as refusal:
+                self.send({**reply, "error": str(refusal)})
+                return
+            self.send(reply, [np.ascontiguousarray(events, "<f4").tobytes()])
+
+    return Explorer

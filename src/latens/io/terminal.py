@@ -1,0 +1,39 @@
+"""Words to stderr and JSON to stdout, whoever listens."""
+
+import contextlib
+import sys
+from typing import Any
+
+from latens.errors import ResourceError
+from latens.io.atomic import reason_of
+from latens.io.json import plain, to_json
+from latens.text import visible
+
+
+def say(text: str) -> None:
+    """A line on stderr. Nobody listening is no reason to stop."""
+    with contextlib.suppress(OSError, ValueError):
+        print(visible(text, keep="\n\t"), file=sys.stderr, flush=True)
+
+
+def put(text: str, end: str = "\n") -> None:
+    """A result on stdout. **Raises:** ResourceError where stdout is closed or full; BrokenPipeError."""
+    if sys.stdout is None:
+        raise ResourceError("it is closed, and the result goes there.", where="standard output", fix="Leave it open.")
+    try:
+        print(text, end=end, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        what, fix = reason_of(error)
+        raise ResourceError(f"{what}.", where="standard output", fix=fix) from error
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON object on stdout."""
+    put(json_text(value))
+
+
+def json_text(value: dict[str, Any]) -> str:
+    """A JSON object as text; a number that is not finite, for which JSON has no word, is null."""
+    return to_json(plain(value, nonfinite=lambda number: None), indent=2).decode("ascii")

@@ -1,0 +1,168 @@
+"""Models against each other on the same rows: paired differences with their intervals, never two bare numbers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from latens.config import ClassifierConfig, VAEConfig
+from latens.data import Dataset
+from latens.errors import ConfigError, DataError
+from latens.evaluation import Estimate, class_log_joint
+from latens.measure.core import Measurement, headline
+from latens.workflow.trained import TrainedModel
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One number for every row: its `name`, what it is a density of (`what`), and how it was made."""
+
+    name: str
+    rows: np.ndarray
+    num_samples: int
+    what: str
+    protocol: str
+    unit: str = "nats"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference with its two-sided interval (Student's t, n - 1 degrees of freedom)."""
+
+    estimate: Estimate
+    low: float
+    high: float
+
+    @property
+    def standard_errors(self) -> float:
+        """The difference in its standard errors; NaN where these are 0 or unknown."""
+        error = self.estimate.standard_error
+        return self.estimate.value / error if error > 0 else float("nan")
+
+    def to_json(self) -> dict[str, Any]:
+        interval = {"level": LEVEL, "low": self.low, "high": self.high, "standard_errors": self.standard_errors}
+        return {**self.estimate.to_json(), **interval}
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One model: its own number, and that minus the best model's over the same rows (None for the best itself)."""
+
+    name: str
+    trained: TrainedModel
+    estimate: Estimate
+    difference: Difference | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Models from the best on: the `metric`, how it was made, and its unit."""
+
+    metric: str
+    unit: str
+    protocol: str
+    models: tuple[Compared, ...]
+
+
+def compare(
+    models: Sequence[tuple[str, TrainedModel]],
+    data: Dataset,
+    positions: np.ndarray,
+    *,
+    num_samples: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Every model on the rows at `positions`, and each minus the best over these rows.
+
+    The number is the first that a model has of log p(x), a cross-entropy bound, accuracy and (autoencoders)
+    log p(x | z). All models see the same rows with the same keys, so that what is hard for all of them cancels. The
+    intervals hold for other rows of the same kind, and for these trained models: not for other seeds of training.
+
+    **Arguments:** `models` (name, model) pairs, two or more; `num_samples` draws a row; `seed` of the draws.
+    **Raises:** ConfigError where the numbers of two models are not of one kind, or of different representations of
+    the data, and DataError where the rows do not fit a model.
+    """
+    if len({name for name, _ in models}) < max(2, len(models)):
+        raise ConfigError("these are not two or more models with different names.", where="models", fix="Rename them.")
+    found = [(name, trained, per_row(trained, data, positions, num_samples, seed)) for name, trained in models]
+    _same(found)
+    weight = None if data.weight is None else data.weight[_scored(data, positions, found[0][2])]
+    mean = {name: _estimate(rows.rows, rows, weight, seed) for name, _, rows in found}
+    ordered = sorted(found, key=lambda entry: -mean[entry[0]].value)
+    best_name, _, best = ordered[0]
+    compared = []
+    for name, trained, rows in ordered:
+        gap = None if name == best_name else interval_of(rows, best, weight, seed, best_name)
+        compared.append(Compared(name, trained, mean[name], gap))
+    return Comparison(best.name, best.unit, best.protocol, tuple(compared))
+
+
+def per_row(trained: TrainedModel, data: Dataset, positions: np.ndarray, num_samples: int, seed: int) -> Rows:
+    """The number that stands for a model, for every row."""
+    batch = trained.batch(data, positions)
+    if isinstance(trained.config, ClassifierConfig):
+        label = np.full(len(positions), -1) if batch.label is None else np.asarray(batch.label)
+        if not np.any(label >= 0):
+            raise DataError(
+                "there are no labels to compare with.", where=data.name, fix="Name their column: --label NAME."
+            )
+        known = trained.batch(data, positions[label >= 0])
+        said = class_log_joint(trained.model, known, preparation=trained.preparation).argmax(axis=1)
+        words = "share of rows given their own class"
+        return Rows("accuracy", (said == label[label >= 0]).astype(np.float64), 1, "", words, "accuracy")
+    weight = None if data.weight is None else data.weight[positions]
+    work = Measurement(trained, data, batch, weight, num_samples, jax.random.key(seed))
+    if isinstance(trained.config, VAEConfig) and trained.config.posterior.kind == "deterministic":
+        work.autoencoder()
+    else:
+        work.evidence()
+    name = headline(work.found)
+    return Rows(name, work.rows.astype(np.float64), work.num_samples or 1, work.what, work.found[name].protocol)
+
+
+def _scored(data: Dataset, positions: np.ndarray, rows: Rows) -> np.ndarray:
+    """The positions of the rows that were scored: of a classifier those with a label."""
+    if rows.name != "accuracy":
+        return positions
+    label = data.seen_label
+    assert label is not None
+    return positions[label[positions] >= 0]
+
+
+def _same(found: list[tuple[str, TrainedModel, Rows]]) -> None:
+    first_name, _, first = found[0]
+    for name, _, rows in found[1:]:
+        if (rows.name, rows.what) == (first.name, first.what):
+            continue
+        kinds = (f"{first_name}: {_kind(first)}", f"{name}: {_kind(rows)}")
+        raise ConfigError(
+            f"these numbers cannot be subtracted: {kinds[0]}; {kinds[1]}.",
+            where=name,
+            fix="Compare runs with the same data.binarize, data.dequantize, label and kind of likelihood; "
+            "bits_per_dimension of `latens evaluate` holds whole numbers and dequantised ones to one scale.",
+        )
+
+
+def _kind(rows: Rows) -> str:
+    what = rows.what.removesuffix("; ") or "probability of the cells as they are stored"
+    return f"{rows.name}, {what}"
+
+
+def _estimate(values: np.ndarray, rows: Rows, weight: np.ndarray | None, seed: int) -> Estimate:
+    found = Estimate.of(values, num_samples=rows.num_samples, protocol=rows.protocol, weight=weight)
+    return Estimate(found.value, found.standard_error, found.num_samples, found.n, rows.unit, rows.protocol, seed)
+
+
+def interval_of(rows: Rows, best: Rows, weight: np.ndarray | None, seed: int, best_name: str) -> Difference:
+    """`rows` minus `best`, the numbers of the same rows, with its interval."""
+    from scipy.stats import t
+
+    found = _estimate(rows.rows - best.rows, rows, weight, seed)
+    protocol = f"minus {best_name}, paired over {found.n} rows; {rows.protocol}"
+    found = Estimate(found.value, found.standard_error, found.num_samples, found.n, rows.unit, protocol, seed)
+    wide = float(t.ppf(0.5 + LEVEL / 2, found.n - 1)) * found.standard_error if found.n > 1 else float("nan")
+    return Difference(found, found.value - wide, found.value + wide)

@@ -1,0 +1,370 @@
+"""From a trained model and rows to its numbers, each with its error, its unit and how it was made."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from latens.config import ClassifierConfig, VAEConfig
+from latens.data import Dataset
+from latens.data.batches import Batch
+from latens.distributions import log_prob
+from latens.errors import DataError, DivergedError
+from latens.evaluation import (
+    Estimate,
+    LogMarginals,
+    accuracy,
+    active_units,
+    cluster_probabilities,
+    encode,
+    has_clusters,
+    independent_baseline,
+    label_probabilities,
+    matched,
+    normalised_mutual_information,
+    predicts_labels,
+)
+from latens.evaluation.batched import map_rows, prepared_rows
+from latens.evaluation.estimate import shares
+from latens.evaluation.evidence.importance import as_log_marginals
+from latens.evaluation.evidence.log_marginal import BLIND_DRAWS, RowNumbers, row_numbers
+from latens.models import CodeHead
+from latens.parts.likelihoods import LIKELIHOODS
+from latens.typing import Array, Key
+from latens.workflow.trained import TrainedModel
+
+NUM_SAMPLES = 1000
+"""Draws a row, where nobody says how many."""
+
+MOST_DOUBLINGS, MOST_DECODED = 3, 10_000_000
+"""Draws a row are doubled so often at most, and to so many draws of all rows together."""
+
+HEADLINES = ("log_marginal", "cross_entropy_bound", "accuracy", "log_likelihood")
+"""The number that stands for a model: the first of these that was measured."""
+
+
+def measure(
+    trained: TrainedModel,
+    data: Dataset,
+    positions: np.ndarray,
+    *,
+    num_samples: int | None = None,
+    seed: int = 0,
+) -> dict[str, Estimate]:
+    """The numbers of a model on the rows at `positions`.
+
+    - `log_marginal`: log p(x) by importance sampling with `num_samples` draws a row, in nats; a lower bound in
+      expectation, whose `draws_error` is what it may still lack. On grey pixels under a Bernoulli, where no log p(x)
+      exists, it is called `cross_entropy_bound`.
+      Of a quantised model it is the bound at the one code of x, and its protocol says so.
+    - `log_marginal_smoothed`: the same from Pareto-smoothed weights, which are no bound; `effective_sample_size` and
+      `pareto_k` of the weights, medians over rows.
+    - `elbo`, `log_likelihood`, `kl`: means over the same draws, in nats.
+    - `log_likelihood_gain`: log p(x | z) of the row's own codes minus that of codes drawn from the prior, in nats: what
+      the codes buy for the nats of `kl`.
+    - `bits_per_dimension` of discrete data; where whole numbers were dequantised it is an upper bound.
+    - `active_units`: how many latent units move with x.
+    - `gain_over_independent`: log p(x) minus that of independent cells fitted to the training rows, a paired
+      difference over the same rows; only where `data` are the data the model was trained on.
+    - `accuracy` alone for a Bayes classifier, and besides of the most probable label of a model that predicts them;
+      `clustering_accuracy` and `normalised_mutual_information` of the components of a mixture prior; all of rows with
+      a label. `log_likelihood` alone for an autoencoder, which has no p(x).
+    - of a conditional model every log p(x) is log p(x | label), and its protocol says so.
+
+    **Arguments:** `num_samples` draws a row; None for 1000, doubled up to three times where log p(x) still rises with
+    them by more than half of its error; `seed` of the draws.
+    **Raises:** DataError where the rows are not such as the model was trained on.
+    """
+    return measured(trained, data, positions, num_samples=num_samples, seed=seed).metrics
+
+
+class Measured(NamedTuple):
+    """What one measurement gives: `metrics` by name, the table of latent `units`, and whether the cells are `grey`
+    under a Bernoulli, so that the headline is a cross-entropy."""
+
+    metrics: dict[str, Estimate]
+    units: list[dict[str, Any]]
+    grey: bool = False
+
+
+def measured(
+    trained: TrainedModel, data: Dataset, positions: np.ndarray, *, num_samples: int | None = None, seed: int = 0
+) -> Measured:
+    """`measure`, with what else was found on the way; rows are gathered once and go through the encoder once."""
+    batch = trained.batch(data, positions)
+    weight = None if data.weight is None else data.weight[positions]
+    if isinstance(trained.config, ClassifierConfig):
+        began = time.perf_counter()
+        estimate = accuracy(trained.model, batch, preparation=trained.preparation)
+        return Measured({"accuracy": replace(estimate, seed=seed, seconds=time.perf_counter() - began)}, [])
+    work = Measurement(trained, data, batch, weight, num_samples, jax.random.key(seed))
+    if isinstance(trained.config, VAEConfig) and trained.config.posterior.kind == "deterministic":
+        work.autoencoder()
+        table = unit_table(trained, batch, weight)
+    else:
+        table = unit_table(trained, batch, weight, work.evidence().codes)
+        work.units(table)
+        work.classes()
+        if work.family and data.fingerprint == trained.facts.get("fingerprint"):
+            work.gain(data)
+    return Measured({name: replace(estimate, seed=seed) for name, estimate in work.found.items()}, table, work.grey)
+
+
+def headline(metrics: dict[str, Estimate]) -> str:
+    """The name of the number that stands for the model."""
+    return next(name for name in HEADLINES if name in metrics)
+
+
+def still_rising(facts: Mapping[str, Any]) -> bool:
+    """Whether training ended with its budget while its last validation was its best, by the facts in a model file."""
+    steps = facts.get("steps")
+    return (
+        facts.get("stopped_because") in ("budget", "minutes") and steps is not None and steps == facts.get("best_step")
+    )
+
+
+def unit_table(
+    trained: TrainedModel,
+    batch: Batch,
+    weight: np.ndarray | None = None,
+    codes: Mapping[str, np.ndarray] | None = None,
+) -> list[dict[str, Any]]:
+    """For every latent unit its mean KL (nats), the variance of its posterior mean, and whether it is active.
+
+    Empty for models without latent units. **Arguments:** `weight` (B,), how often each row counts; `codes` what
+    `encode` gives of these rows, where it is there already.
+    """
+    if not hasattr(trained.model, "posterior"):
+        return []
+    if codes is None:
+        codes = encode(trained.model, batch, preparation=trained.preparation, key=jax.random.key(0))
+    means = codes["mean"].reshape(len(codes["mean"]), -1)
+    # The KL of a joint posterior is one number a row, not one a unit.
+    by_unit = "kl" in codes and codes["kl"].size == means.size
+    share = shares(weight, len(means))
+    divergence = share @ codes["kl"].reshape(means.shape).astype(np.float64) if by_unit else [None] * means.shape[1]
+    variance = share @ (means - share @ means.astype(np.float64)) ** 2
+    return [
+        {"unit": i, "kl": None if kl is None else float(kl), "variance": float(variance), "active": bool(active)}
+        for i, (kl, variance, active) in enumerate(zip(divergence, variance, active_units(means, weight=weight)))
+    ]
+
+
+class Measurement:
+    """One measurement while it runs; `found` holds its numbers, `rows` what the headline is the mean of."""
+
+    def __init__(
+        self, trained: TrainedModel, data: Dataset, batch: Batch, weight: Any, num_samples: int | None, key: Key
+    ) -> None:
+        self.trained, self.batch, self.weight, self.key = trained, batch, weight, key
+        if weight is not None and not np.any(weight > 0):
+            what = f"the weights of all {len(weight)} rows that are measured are 0."
+            raise DataError(what, where="weight", fix="Give some of them a weight above 0, or leave the weights out.")
+        # All of a quantised posterior is on one code: more draws are the same one.
+        self.point = isinstance(getattr(getattr(trained.model, "encoder", None), "head", None), CodeHead)
+        self.num_samples: int | None = 1 if self.point else num_samples
+        self.found: dict[str, Estimate] = {}
+        self.levels = data.schema.levels if data.schema.kind == "levels" else 2
+        self.family = trained.config.likelihood.family if isinstance(trained.config, VAEConfig) else ""
+        kind, preparation = data.schema.kind, trained.preparation
+        self.grey = self.family == "bernoulli" and kind in ("levels", "unit") and preparation.binarize == "none"
+        whole = self.family in LIKELIHOODS and LIKELIHOODS[self.family].discrete
+        self.discrete = preparation.dequantize or (whole and not self.grey)
+        self.counts = whole and kind == "counts"
+        self.cells = math.prod(data.schema.shape)
+        self.what = "" if self.counts else what_density(trained, kind, self.grey)
+        self.what += "given the label of each row; " if trained.preparation.classes else ""
+        self.rows: np.ndarray = np.zeros(0)
+        self._began = time.perf_counter()
+
+    def add(self, name: str, rows: np.ndarray, num_samples: int, protocol: str, unit: str = "nats") -> None:
+        if not np.all(np.isfinite(rows)):
+            bad = np.flatnonzero(~np.isfinite(rows))
+            raise DivergedError(
+                f"{name} is {rows[bad[0]]} for {len(bad)} of {len(rows)} rows, the first at place {bad[0]} of those "
+                "measured; such numbers are not reported.",
+                where=name,
+                fix="Look for extreme values with `latens check`, or train with a smaller learning rate.",
+            )
+        estimate = Estimate.of(rows, num_samples=num_samples, protocol=protocol, weight=self.weight)
+        self.put(name, replace(estimate, unit=unit))
+
+    def put(self, name: str, estimate: Estimate) -> None:
+        now = time.perf_counter()
+        self.found[name] = replace(estimate, seconds=now - self._began)
+        self._began = now
+
+    def evidence(self) -> RowNumbers:
+        """log p(x) and the parts of the ELBO, from the same draws."""
+        numbers = self._numbers(self.num_samples or NUM_SAMPLES)
+        if self.num_samples is None:
+            draws = self._enough(self._marginals(numbers, NUM_SAMPLES))
+            numbers = numbers if draws == NUM_SAMPLES else self._numbers(draws)
+            self.num_samples = draws
+        draws = self.num_samples
+        self.rows = np.asarray(numbers.weights.log_mean, np.float64)
+        how = f"importance sampling from the posterior, {draws} draws a row"
+        how = "a lower bound, log p(x | z) + log p(z) at the one code of x" if self.point else how
+        name = "cross_entropy_bound" if self.grey else "log_marginal"
+        self.add(name, self.rows, draws, self.what + how)
+        if draws > 1:
+            found = self._marginals(numbers, draws).estimates(name)
+            self.found[name] = replace(self.found[name], draws_error=found[name].draws_error)
+            for other in (f"{name}_smoothed", "effective_sample_size", "pareto_k"):
+                if other in found:
+                    self.put(other, found[other])
+        if self.discrete and self.batch.mask is None:
+            note = "an upper bound, by uniform dequantisation; " if self.trained.preparation.dequantize else ""
+            bits = -self._discrete() / (self.cells * math.log(2))
+            self.add("bits_per_dimension", bits, draws, note + how, "bits/dimension")
+        for name in ("elbo", "log_likelihood", "kl"):
+            words = f"{self.what}mean over {draws} draws from the posterior"
+            self.add(name, np.asarray(getattr(numbers, name), np.float64), draws, words)
+        if numbers.blind_log_likelihood is not None:
+            gain = np.asarray(numbers.log_likelihood, np.float64) - numbers.blind_log_likelihood
+            if np.all(np.isfinite(gain)):
+                words = f"log p(x | z) of draws from the posterior minus that of {BLIND_DRAWS} draws from the prior"
+                self.add("log_likelihood_gain", gain, draws, self.what + words)
+        return numbers
+
+    def _numbers(self, draws: int) -> RowNumbers:
+        options: dict[str, Any] = {"num_samples": draws, "codes": True, "blind": not self.point}
+        options |= {"key": self.key, "preparation": self.trained.preparation}
+        return row_numbers(self.trained.model, self.batch, **options)
+
+    def _marginals(self, numbers: RowNumbers, draws: int) -> LogMarginals:
+        how = f"{self.what}importance sampling from the posterior, {draws} draws a row"
+        found = as_log_marginals(numbers.weights, draws, how, self.batch)
+        return replace(found, weight=self.weight)
+
+    def _enough(self, found: LogMarginals) -> int:
+        """How many draws should do, given those of a first pass: what a bound lacks goes with one over their number."""
+        allowed = 0.5 * found.estimate().standard_error
+        rows = len(self.rows) or len(self.batch.row_id)
+        draws = found.num_samples
+        most = min(MOST_DOUBLINGS, math.floor(math.log2(max(1.0, MOST_DECODED / (rows * draws)))))
+        lacking = found.mean_rise / allowed if allowed > 0 else 1.0
+        doublings = min(most, max(0, math.ceil(math.log2(lacking)))) if lacking > 1.0 else 0
+        return draws << doublings
+
+    def _discrete(self) -> np.ndarray:
+        """log P of the whole numbers themselves: E over u of log p((x + u)/L) - D log L is a lower bound of it."""
+        if not self.trained.preparation.dequantize:
+            return self.rows
+        mask = self.batch.mask
+        observed = self.cells if mask is None else np.asarray(mask).reshape(len(self.rows), -1).sum(1)
+        return self.rows - observed * math.log(self.trained.preparation.divide)
+
+    def units(self, table: list[dict[str, Any]]) -> None:
+        active = sum(unit["active"] for unit in table)
+        protocol = f"of {len(table)} latent units, those whose posterior mean varies by more than 0.01 over the rows"
+        self.put("active_units", Estimate(float(active), float("nan"), 0, len(self.rows), "units", protocol))
+
+    def classes(self) -> None:
+        """How predicted labels, or clusters, meet the labels of the rows that have one."""
+        model, label = self.trained.model, self.batch.label
+        known = np.zeros(0, bool) if label is None else np.asarray(label) >= 0
+        known = known if self.weight is None or label is None else known & (self.weight > 0)
+        if not known.any() or not (predicts_labels(model) or has_clusters(model)):
+            return
+        options: dict[str, Any] = {"preparation": self.trained.preparation, "key": self.key}
+        label, weight = np.asarray(label)[known], None if self.weight is None else np.asarray(self.weight)[known]
+        if predicts_labels(model):
+            found = label_probabilities(model, self.batch, **options).argmax(axis=1)[known]
+            name, hits, protocol = "accuracy", found == label, "share of rows whose most probable label is their own"
+        else:
+            found = cluster_probabilities(model, self.batch, **options).argmax(axis=1)[known]
+            name, hits = "clustering_accuracy", matched(label, found, weight=weight)
+            protocol = "share of rows in the cluster of their class, by the best one-to-one matching of these rows"
+        estimate = Estimate.of(hits, num_samples=1, protocol=protocol, weight=weight)
+        self.put(name, replace(estimate, unit="accuracy"))
+        if name != "accuracy":
+            nmi = normalised_mutual_information(label, found, weight=weight)
+            words = "2 I / (H + H) of classes and most probable clusters"
+            nan = float("nan")
+            self.put("normalised_mutual_information", Estimate(nmi, nan, 1, len(label), "NMI", words))
+
+    def gain(self, data: Dataset) -> None:
+        train, divide = data.subset("train"), 1.0
+        if self.discrete and self.family != "bernoulli":
+            kind = "counts" if self.counts else "levels"
+            rows, test, ours = data.x[train], np.asarray(self.batch.x), self._discrete()
+        else:
+            kind, ours = "grey" if self.family == "bernoulli" else "real", self.rows
+            # As the model sees them: a random binarisation is the same one as in `evidence`.
+            test = prepared_rows(self.batch, preparation=self.trained.preparation, key=self.key)
+            rows, divide = self._expected(data.x[train])
+        independent = independent_baseline(
+            rows,
+            test,
+            kind,
+            self.levels,
+            train_mask=None if data.mask is None else data.mask[train],
+            test_mask=None if self.batch.mask is None else np.asarray(self.batch.mask),
+            train_weight=None if data.weight is None else data.weight[train],
+            divide=divide,
+            common_unit=data.schema.columns is None,
+        )
+        # Both minuends are of the counts or levels themselves where there are probabilities of these.
+        of = "x" if kind in ("counts", "levels") else density_of(self.trained)
+        what = "cross-entropy" if self.grey else f"log p({of})"
+        cells = {"real": "cells, a Student-t each,", "counts": "cells, a negative binomial each,"}.get(kind, "cells")
+        protocol = f"{what} minus that of independent {cells} fitted to the training rows, paired over rows"
+        estimate = Estimate.of(
+            ours - independent, num_samples=self.num_samples or 1, protocol=protocol, weight=self.weight
+        )
+        self.put("gain_over_independent", estimate)
+
+    def _expected(self, rows: np.ndarray) -> tuple[np.ndarray, float]:
+        """Rows and a divisor: their quotient is what the model sees, or the mean of it where that is random."""
+        preparation = self.trained.preparation
+        if preparation.log1p:
+            return np.log1p(rows), 1.0
+        if preparation.binarize == "threshold":
+            return (rows > preparation.threshold * preparation.divide).astype(np.uint8), 1.0
+        return rows, preparation.divide
+
+    def autoencoder(self) -> None:
+        rows = map_rows(_at_code, self.trained.model, self.batch, preparation=self.trained.preparation, key=self.key)
+        self.rows = rows
+        self.add("log_likelihood", rows, 1, f"{self.what}log p(x | z) at the code of x; an autoencoder has no p(x)")
+
+
+def what_density(trained: TrainedModel, kind: str, grey: bool) -> str:
+    """What the density is of, where that is not plain."""
+    preparation = trained.preparation
+    if grey:
+        return "grey cells under a Bernoulli: a cross-entropy, not log p(x); "
+    if preparation.dequantize:
+        return f"density of (x + u) / {preparation.divide:g} with uniform u; "
+    if preparation.binarize == "stochastic":
+        return "cells binarised at random, once; "
+    if preparation.binarize == "threshold":
+        return f"cells binarised at {preparation.threshold:g}; "
+    if preparation.log1p:
+        return "density of log(1 + x), not of the counts; "
+    if preparation.divide != 1.0:
+        return f"density of x / {preparation.divide:g}; "
+    return "density in the data's own units; " if kind in ("real", "counts") else ""
+
+
+def density_of(trained: TrainedModel) -> str:
+    """What of a row x the density is of, as p( ) is written: "x" where it is of the row as it is stored."""
+    preparation = trained.preparation
+    if preparation.log1p:
+        return "log(1 + x)"
+    if preparation.dequantize:
+        return f"(x + u) / {preparation.divide:g}"
+    return "x" if preparation.divide == 1.0 or preparation.binarize != "none" else f"x / {preparation.divide:g}"
+
+
+def _at_code(model: Any, batch: Batch, key: Key) -> Array:
+    def one_row(x: Any, cond: Any, mask: Any) -> Array:
+        z = model.posterior(x, cond=cond, mask=mask).mean()
+        return log_prob(model.likelihood(z, cond=cond), x, mask)
+
+    return jax.vmap(one_row)(batch.x, batch.cond, batch.mask)

@@ -1,0 +1,284 @@
+"""Groups of metrics that are computed together, with the conditions under which each applies: the rows of `GROUPS`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import jax
+import numpy as np
+
+from latens import evaluation
+from latens.config import ClassifierConfig, VAEConfig
+from latens.data import Dataset
+from latens.data.batches import Batch
+from latens.data.shapes import FACTORS, known_factors
+from latens.evaluation import Estimate
+from latens.evaluation.evidence.gaps import inference_gaps
+from latens.evaluation.latents.decomposition import kl_split
+from latens.evaluation.latents.disentanglement_classifiers import disentanglement_scores
+from latens.evaluation.latents.latent_fit import latent_fit
+from latens.evaluation.latents.representations import representation, trustworthiness
+from latens.measure.core import headline, measure
+from latens.measure.sample_sets import SampleSets, in_one_unit, some, why_not
+from latens.workflow.trained import TrainedModel
+
+MOST_ROWS = 1000
+"""Rows of which the KL is split (it costs their square), and whose codes are compared with the prior."""
+
+GAP_ROWS, GAP_SAMPLES = 100, 500
+"""Rows whose posterior is refined one by one, and draws for each bound."""
+
+TRAIN_ROWS = 200
+"""Training rows whose log p(x) is held against that of the held-out rows."""
+
+CALIBRATION_ROWS = 1000
+
+
+@dataclass
+class Work:
+    """One measurement: the model, the rows, and what several groups share."""
+
+    trained: TrainedModel
+    data: Dataset
+    positions: np.ndarray
+    num_samples: int
+    seed: int
+    metrics: dict[str, Estimate] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.sets = SampleSets(self.trained, self.data, self.positions, self.seed)
+        config = self.trained.config
+        self.classifier = isinstance(config, ClassifierConfig)
+        self.autoencoder = isinstance(config, VAEConfig) and config.posterior.kind == "deterministic"
+
+    def batch(self, most: int) -> Batch:
+        return self.trained.batch(self.data, some(self.positions, most, self.seed))
+
+    def common(self, number: int) -> dict[str, Any]:
+        """Preparation and key; every group has a key of its own."""
+        key = jax.random.fold_in(jax.random.key(self.seed), 100 + number)
+        return {"preparation": self.trained.preparation, "key": key}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Numbers that are made together: their names, why not of this model ("" where they are), and how; `partly` says
+    why some of the names may be missing."""
+
+    names: tuple[str, ...]
+    why_not: Callable[[Work], str]
+    run: Callable[[Work], dict[str, Estimate]]
+    partly: str = ""
+
+
+_GREY = "draws of grey cells under a Bernoulli are black and white, unlike the rows"
+_OTHER = "these are not the data that the model was trained on"
+
+
+def _needs_posterior(work: Work) -> str:
+    if work.classifier:
+        return "a Bayes classifier has no latents"
+    return "an autoencoder has no posterior but a point" if work.autoencoder else ""
+
+
+def _needs_own_draws(work: Work) -> str:
+    return _needs_posterior(work) or (_GREY if work.sets.grey else "")
+
+
+def _needs_labels(work: Work) -> str:
+    if work.classifier:
+        return "a Bayes classifier has no latents"
+    label = work.data.label
+    if label is None or not np.any(label[work.positions] >= 0):
+        return "the rows have no labels"
+    return _needs_equal_rows(work)
+
+
+def _needs_equal_rows(work: Work) -> str:
+    unequal = work.data.weight is not None and np.ptp(work.data.weight[work.positions]) > 0
+    return "the methods that look at codes take no row weights" if unequal else ""
+
+
+def _needs_samples(work: Work) -> str:
+    if not len(work.data.subset("train")) or work.data.fingerprint != work.trained.facts.get("fingerprint"):
+        return _OTHER
+    return why_not(work.trained, work.data)
+
+
+def _needs_held_out(work: Work) -> str:
+    return _needs_samples(work) or _no_held_out(work)
+
+
+def _no_held_out(work: Work) -> str:
+    trained_on = np.isin(work.positions, work.data.subset("train"))
+    return "some of the rows are training rows" if np.any(trained_on) else ""
+
+
+def _needs_draws_like_rows(work: Work) -> str:
+    return _needs_samples(work) or (_GREY if work.sets.grey else "")
+
+
+def _needs_gap(work: Work) -> str:
+    if work.classifier or work.autoencoder:
+        return "there is no log p(x) of an autoencoder or a Bayes classifier"
+    known = work.data.fingerprint == work.trained.facts.get("fingerprint")
+    return _no_held_out(work) if known else _OTHER
+
+
+def _needs_picture(work: Work) -> str:
+    if work.classifier:
+        return "a Bayes classifier has no latents"
+    return _needs_equal_rows(work) if _codes(work).shape[1] == 2 else "only codes of two numbers are a picture"
+
+
+def _weights(work: Work) -> dict[str, Estimate]:
+    return {}  # `measure` gives them with log p(x), where there are draws enough
+
+
+def _split(work: Work) -> dict[str, Estimate]:
+    found = kl_split(work.trained.model, work.batch(MOST_ROWS), **work.common(1))
+    return {name: value for name, value in found.items() if name != "kl"}
+
+
+def _gaps(work: Work) -> dict[str, Estimate]:
+    draws = max(2, min(work.num_samples, GAP_SAMPLES))
+    found = inference_gaps(work.trained.model, work.batch(GAP_ROWS), num_samples=draws, **work.common(2))
+    return {name: found[name] for name in ("approximation_gap", "amortisation_gap")}
+
+
+def _latent_fit(work: Work) -> dict[str, Estimate]:
+    return latent_fit(work.trained.model, work.batch(MOST_ROWS), **work.common(3))
+
+
+def _calibration(work: Work) -> dict[str, Estimate]:
+    key, cond = work.common(4)["key"], work.sets.conditions(CALIBRATION_ROWS)
+    rows = CALIBRATION_ROWS
+    return evaluation.simulation_based_calibration(work.trained.model, num_rows=rows, cond=cond, key=key).estimates
+
+
+def _codes(work: Work) -> np.ndarray:
+    codes = evaluation.encode(work.trained.model, work.batch(2000), **work.common(5))["mean"]
+    return codes.reshape(len(codes), -1)
+
+
+def _labels(work: Work) -> dict[str, Estimate]:
+    label = work.data.label
+    assert label is not None
+    return representation(_codes(work), label[some(work.positions, 2000, work.seed)], seed=work.seed)
+
+
+def _needs_factors(work: Work) -> str:
+    reason = _needs_posterior(work) or ("" if known_factors(work.data) is not None else "the factors are not known")
+    return reason or _needs_equal_rows(work)
+
+
+def _factors(work: Work) -> dict[str, Estimate]:
+    factors = known_factors(work.data)
+    assert factors is not None
+    chosen = factors[some(work.positions, 2000, work.seed)]
+    return disentanglement_scores(_codes(work), chosen, categorical=(FACTORS.index("form"),), seed=work.seed)
+
+
+def _picture(work: Work) -> dict[str, Estimate]:
+    rows = in_one_unit(work.trained.schema, np.asarray(work.batch(2000).x))
+    return {"trustworthiness": trustworthiness(rows, _codes(work), seed=work.seed)}
+
+
+def _noted(work: Work, found: dict[str, Estimate]) -> dict[str, Estimate]:
+    return {name: replace(value, protocol=f"{value.protocol}; {work.sets.described}") for name, value in found.items()}
+
+
+def _samples(work: Work) -> dict[str, Estimate]:
+    sets = work.sets
+    n, options = min(len(sets.rows), len(sets.samples)), {"features": sets.features, "seed": work.seed}
+    found = evaluation.precision_recall_density_coverage(sets.rows, sets.samples[:n], **options)
+    # What rows that the model has seen would score in the place of samples: how near rows of the data lie to others.
+    rows = evaluation.precision_recall_density_coverage(sets.rows, sets.train[: min(n, len(sets.train))], **options)
+    found["precision_of_rows"] = replace(
+        rows["precision"], protocol=f"training rows for samples: {rows['precision'].protocol}"
+    )
+    found["frechet_distance"] = evaluation.frechet_distance(sets.rows, sets.samples, **options)
+    found["kernel_distance"] = evaluation.kernel_distance(sets.rows, sets.samples, **options)
+    found |= evaluation.classifier_two_sample_test(sets.rows, sets.samples, **options)
+    return _noted(work, found)
+
+
+def _copies(work: Work) -> dict[str, Estimate]:
+    sets, options = work.sets, {"features": work.sets.features, "seed": work.seed}
+    return _noted(work, evaluation.memorisation(sets.samples, sets.train, sets.rows, **options))
+
+
+def _modes(work: Work) -> dict[str, Estimate]:
+    sets = work.sets
+    found = evaluation.dropped_modes(sets.train, sets.samples, features=sets.features, seed=work.seed)
+    return _noted(work, {"dropped_share": found.estimate})
+
+
+def _checks(work: Work) -> dict[str, Estimate]:
+    sets = work.sets
+    schema = work.trained.schema
+
+    def of_columns(function: Callable[[np.ndarray], float]) -> Callable[[np.ndarray], float]:
+        return lambda rows: function(in_one_unit(schema, rows))
+
+    # Zeros are zeros in the unit of the data alone.
+    statistics = {name: f if name == "zeros" else of_columns(f) for name, f in evaluation.STATISTICS.items()}
+    found = evaluation.predictive_checks(sets.checked, sets.replicates(), statistics=statistics)
+    n, nan = len(sets.checked), float("nan")
+    return {
+        f"predictive_check_{name}": Estimate(
+            check.p_value, nan, check.num_replicates, n, "probability",
+            f"two-sided p-value: {check.observed:.4g} in {n} rows, {check.mean:.4g} ± {check.standard_deviation:.2g} "
+            f"in {check.num_replicates} data sets drawn from the model",
+        )
+        for name, check in found.items()
+    }  # fmt: skip
+
+
+def _generalisation(work: Work) -> dict[str, Estimate]:
+    held_out = work.metrics[headline(work.metrics)]
+    rows = some(work.data.subset("train"), TRAIN_ROWS, work.seed)
+    found = measure(work.trained, work.data, rows, num_samples=work.num_samples, seed=work.seed)
+    own = found[headline(found)]
+    error = float(np.hypot(own.standard_error, held_out.standard_error))
+    protocol = f"log p(x) of {len(rows)} training rows minus that of {held_out.n} held-out rows; {own.protocol}"
+    gap = Estimate(own.value - held_out.value, error, own.num_samples, held_out.n, protocol=protocol)
+    return {"generalisation_gap": gap}
+
+
+GROUPS: tuple[Group, ...] = (
+    Group(("effective_sample_size", "pareto_k"), _needs_posterior, _weights, "too few draws for a tail"),
+    Group(
+        ("mutual_information", "aggregate_kl", "total_correlation", "dimensionwise_kl"),
+        _needs_posterior,
+        _split,
+        "the units of the posterior or the prior have no densities of their own",
+    ),
+    Group(("approximation_gap", "amortisation_gap"), _needs_posterior, _gaps),
+    Group(("aggregate_mmd", "aggregate_two_sample", "prior_holes"), _needs_posterior, _latent_fit),
+    Group(("posterior_coverage", "calibration_p_value"), _needs_own_draws, _calibration),
+    Group(
+        ("linear_probe_accuracy", "nearest_neighbour_accuracy", "kmeans_accuracy", "kmeans_nmi", "kmeans_rand_index"),
+        _needs_labels,
+        _labels,
+    ),
+    Group(
+        (
+            *("mig", "sap", "modularity", "irs", "dci_disentanglement", "dci_completeness", "dci_informativeness"),
+            *("factor_vae_score", "beta_vae_score", "explicitness"),
+        ),
+        _needs_factors,
+        _factors,
+    ),
+    Group(("trustworthiness",), _needs_picture, _picture),
+    Group(
+        ("precision", "recall", "density", "coverage", "frechet_distance", "kernel_distance", "two_sample_accuracy"),
+        _needs_samples,
+        _samples,
+    ),
+    Group(("memorisation", "copied_share"), _needs_held_out, _copies),
+    Group(("dropped_share",), _needs_samples, _modes),
+    Group(tuple(f"predictive_check_{name}" for name in evaluation.STATISTICS), _needs_draws_like_rows, _checks),
+    Group(("generalisation_gap",), _needs_gap, _generalisation),
+)
+"""What is measured beside the numbers of `measure`, in this order."""

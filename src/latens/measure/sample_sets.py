@@ -1,0 +1,159 @@
+"""Rows and samples of a model side by side, in one unit, as the numbers about samples take them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+
+from latens import evaluation
+from latens.config import ClassifierConfig, VAEConfig
+from latens.data import Dataset, Schema
+from latens.evaluation import PrincipalFeatures, principal_features
+from latens.evaluation.batched import prepared_rows
+from latens.workflow.trained import TrainedModel
+
+MOST_ROWS = 1000
+"""Of held-out rows, and as many samples; of training rows ten times as many."""
+
+NUM_REPLICATES = 99
+"""Data sets drawn for predictive checks: a p-value of 0.02 is the smallest they can show."""
+
+_CELLS = 2**26
+"""Cells of all replicated rows together."""
+
+
+def why_not(trained: TrainedModel, data: Dataset) -> str:
+    """Why samples of this model cannot be compared with these rows; "" where they can."""
+    if lacks_prior(trained):
+        return "an autoencoder has no prior to sample from (`latens refit` fits one)"
+    if data.mask is not None and not np.all(data.mask):
+        return "rows with missing cells have no distances"
+    if data.weight is not None:
+        return "rows with weights are not compared with samples, which have none"
+    return ""
+
+
+def lacks_prior(trained: TrainedModel) -> bool:
+    """Whether this is an autoencoder to which no prior was fitted after its training."""
+    config = trained.config
+    return (
+        isinstance(config, VAEConfig)
+        and config.objective.name in ("reconstruction", "regularised")
+        and config.prior.kind == "standard-normal"
+        and not config.posterior.levels
+    )
+
+
+@dataclass(frozen=True)
+class SampleSets:
+    """What is compared: at most 1000 of the rows at `positions`, 10,000 training rows, and samples.
+
+    Everything is in the units of the stored rows, binarised as the model sees them. Of grey cells under a Bernoulli,
+    whose draws are black and white, the means of p(x | z) stand for samples.
+    """
+
+    trained: TrainedModel
+    data: Dataset
+    positions: np.ndarray
+    seed: int
+
+    @property
+    def grey(self) -> bool:
+        config = self.trained.config
+        family = config.likelihood.family if isinstance(config, VAEConfig) else ""
+        levels = self.data.schema.kind in ("levels", "unit")
+        return family == "bernoulli" and levels and self.trained.preparation.binarize == "none"
+
+    @property
+    def what(self) -> str:
+        """How samples were made, for the protocol."""
+        return "samples are means of p(x | z), because the cells are grey; " if self.grey else ""
+
+    @cached_property
+    def rows(self) -> np.ndarray:
+        """Rows to compare with (n, *x)."""
+        return self._seen(some(self.positions, MOST_ROWS, self.seed))
+
+    @cached_property
+    def train(self) -> np.ndarray:
+        """Training rows (N, *x)."""
+        return self._seen(some(self.data.subset("train"), 10 * MOST_ROWS, self.seed))
+
+    @cached_property
+    def samples(self) -> np.ndarray:
+        """1000 samples (m, *x)."""
+        return self.draw(MOST_ROWS, jax.random.fold_in(jax.random.key(self.seed), 1))
+
+    @cached_property
+    def features(self) -> PrincipalFeatures:
+        """Principal components of the training rows: columns standardised, counts as log(1 + x)."""
+        columns = self.data.schema.columns is not None
+        counts = self.data.schema.kind == "counts"
+        return principal_features(self.train, standardise=columns, logarithm=counts, seed=self.seed)
+
+    @cached_property
+    def described(self) -> str:
+        """The features in words, for the protocol."""
+        count = len(self.features.components)
+        rest = " and the length of the rest" if self.features.rest else ""
+        cells = "standardised columns" if self.data.schema.columns is not None else "cells"
+        return f"{self.what}features: {count} principal components of the training rows' {cells}{rest}"
+
+    def replicates(self) -> np.ndarray:
+        """Replicated data sets (R, n, *x) of as many rows as `checked`."""
+        n, key = len(self.checked), jax.random.fold_in(jax.random.key(self.seed), 2)
+        return self.draw(NUM_REPLICATES * n, key).reshape(NUM_REPLICATES, n, *self.checked.shape[1:])
+
+    @cached_property
+    def checked(self) -> np.ndarray:
+        """The rows whose statistics are checked: at most 200, fewer of large rows."""
+        cells = int(np.prod(self.data.schema.shape))
+        return self.rows[: max(20, min(200, _CELLS // (NUM_REPLICATES * cells)))]
+
+    def draw(self, n: int, key: Any) -> np.ndarray:
+        """n samples (n, *x); a conditional model is asked for the labels of the rows, as often as they occur."""
+        trained, (prior_key, event_key) = self.trained, jax.random.split(key)
+        if isinstance(trained.config, ClassifierConfig):
+            return trained.data_units(evaluation.sample_classes(trained.model, n, key=prior_key).x, mean=False)
+        cond = trained.condition(self._codes(n))
+        z = evaluation.sample_prior(trained.model, n, key=prior_key, cond=cond)
+        values = evaluation.decode(trained.model, z, key=event_key, mean=self.grey, cond=cond)
+        return trained.data_units(values, mean=self.grey)
+
+    def conditions(self, n: int) -> dict[str, np.ndarray] | None:
+        """Conditions of n simulated rows, None for models that read none."""
+        return self.trained.condition(self._codes(n))
+
+    def _codes(self, n: int) -> np.ndarray | None:
+        if not self.trained.preparation.classes or self.data.label is None:
+            return None
+        known = self.data.label[self.positions]
+        return np.random.default_rng(self.seed).permutation(np.resize(known[known >= 0], n))
+
+    def _seen(self, positions: np.ndarray) -> np.ndarray:
+        preparation = self.trained.preparation
+        if preparation.binarize == "none":
+            return np.asarray(self.data.x[positions])
+        rows, key = self.data.rows(positions), jax.random.key(self.seed)  # the key that `measure` evaluates with
+        return prepared_rows(rows, preparation=preparation, key=key) * preparation.divide
+
+
+def in_one_unit(schema: Schema, rows: np.ndarray) -> np.ndarray:
+    """Rows (n, *x) with the columns of a table standardised as its model does it, so that these can be put together;
+    of counts the logarithms of 1 + x. Cells of one unit, as pixels are, stay as they are."""
+    if schema.columns is None or not schema.standardised:
+        return rows
+    shift, scale = (np.array([getattr(column, name) for column in schema.columns]) for name in ("shift", "scale"))
+    values = rows.astype(np.float64)
+    # A draw of a Normal of log(1 + x) may lie below 0: as far below as it is above.
+    values = np.sign(values) * np.log1p(np.abs(values)) if schema.kind == "counts" else values
+    return (values - shift) / scale
+
+
+def some(positions: np.ndarray, most: int, seed: int) -> np.ndarray:
+    """At most so many of the positions, drawn at random, in order."""
+    if len(positions) <= most:
+        return positions
+    return np.sort(np.random.default_rng(seed).permutation(positions)[:most])

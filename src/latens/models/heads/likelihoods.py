@@ -1,0 +1,397 @@
+"""Heads for counts, positive numbers, fractions, pixels and heavy tails; every bound is made here."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latens.distributions import (
+    Beta,
+    DiscretisedLogistic,
+    Gamma,
+    HyperbolicSecant,
+    Laplace,
+    Logistic,
+    LogNormal,
+    NegativeBinomial,
+    Poisson,
+    StudentT,
+    ZeroInflated,
+)
+from latens.models.heads.base import AbstractHead, ScaleForm, raw_scale, spread
+from latens.trees import Frozen
+from latens.typing import Array, Float
+
+Shared = Float[Array, "..."] | Frozen
+"""A parameter that all events share: an array is learned, a `Frozen` array is fixed."""
+
+
+def _value(parameter: Shared) -> Array:
+    return parameter.value if isinstance(parameter, Frozen) else parameter
+
+
+def _log_mean(mean: np.ndarray) -> np.ndarray:
+    # A count that was never seen keeps a small rate, so that its logarithm is finite.
+    return np.log(np.maximum(np.asarray(mean, np.float64).reshape(-1), 1e-3))
+
+
+RATE_BOUND = 12.0
+"""Logarithm of the rate (1.6e5) above which the rate grows in proportion to an output, no longer as its exponential.
+
+An exponential turns an output that is 20 too large into 5e8 expected counts and as many nats; a bound that cut the
+output off would pass no gradient to bring it back.
+"""
+
+
+DISPERSIONS = (-15.0, 15.0)
+"""Logarithms of the dispersion of a negative binomial: below it is all zeros, above a Poisson to 6 digits."""
+
+
+def bounded_log_rate(outputs: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    r"""$r$ up to the bound $b$, and $b + \log(1 + r - b)$ above it: log rates, smooth and growing for ever."""
+    return jnp.minimum(outputs, RATE_BOUND) + jnp.log1p(jax.nn.relu(outputs - RATE_BOUND))
+
+
+def unbounded_log_rate(log_rate: np.ndarray) -> np.ndarray:
+    """The outputs that `bounded_log_rate` makes these log rates of."""
+    return np.minimum(log_rate, RATE_BOUND) + np.expm1(np.maximum(log_rate - RATE_BOUND, 0.0))
+
+
+class AbstractPairHead(AbstractHead):
+    """A head with two numbers a variable: all the first ones, then all the second ones."""
+
+    @property
+    def num_outputs(self) -> int:
+        return 2 * math.prod(self.shape)
+
+    def _halves(self, outputs: Float[Array, " n_out"]) -> tuple[Array, Array]:
+        first, second = outputs.reshape(2, *self.shape)
+        return first, second
+
+
+class AbstractLocationScaleHead(AbstractPairHead):
+    r"""Location and scale from the network.
+
+    `scale` says what the second half $r$ is: `log-scale` $s = e^r$, `log-variance` $s = e^{r/2}$, `softplus`
+    $s = \log(1 + e^r)$; `scale_floor` is added to $s$ (0: none).
+    """
+
+    scale: eqx.AbstractVar[ScaleForm]
+    scale_floor: eqx.AbstractVar[float]
+
+    def _log_scale(self, raw: Array) -> Array:
+        match self.scale:
+            case "log-scale":
+                log_scale = raw
+            case "log-variance":
+                log_scale = 0.5 * raw
+            case "softplus":
+                return jnp.log(jax.nn.softplus(raw) + self.scale_floor)
+        return jnp.logaddexp(log_scale, math.log(self.scale_floor)) if self.scale_floor > 0.0 else log_scale
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        flat = np.asarray(mean, np.float64).reshape(-1)
+        return np.concatenate([flat, np.zeros_like(flat)])
+
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        bias = self.output_bias(mean, frequencies)
+        if variance is not None:
+            scale = self._scale_of(spread(variance))
+            bias[bias.size // 2 :] = raw_scale(scale, self.scale, self.scale_floor)
+        return self, bias
+
+    def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
+        """The scale at which the family has this standard deviation."""
+        return deviation
+
+
+class LaplaceHead(AbstractLocationScaleHead):
+    """A Laplace likelihood: robust to a few far values. `scale` and `scale_floor` as in the class above."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    scale: ScaleForm = eqx.field(static=True, default="log-scale")
+    scale_floor: float = eqx.field(static=True, default=1e-6)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Laplace:
+        loc, raw = self._halves(outputs)
+        return Laplace(loc, self._log_scale(raw))
+
+    def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
+        return deviation / math.sqrt(2.0)
+
+
+class LogisticHead(AbstractLocationScaleHead):
+    """A logistic likelihood. `scale` and `scale_floor` as in the class above."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    scale: ScaleForm = eqx.field(static=True, default="log-scale")
+    scale_floor: float = eqx.field(static=True, default=1e-6)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Logistic:
+        loc, raw = self._halves(outputs)
+        return Logistic(loc, self._log_scale(raw))
+
+    def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
+        return deviation * math.sqrt(3.0) / math.pi
+
+
+class HyperbolicSecantHead(AbstractLocationScaleHead):
+    """A hyperbolic secant likelihood: the log-cosh of the residual. `scale` and `scale_floor` as in the class above."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    scale: ScaleForm = eqx.field(static=True, default="log-scale")
+    scale_floor: float = eqx.field(static=True, default=1e-6)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> HyperbolicSecant:
+        loc, raw = self._halves(outputs)
+        return HyperbolicSecant(loc, self._log_scale(raw))
+
+    def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
+        return deviation * 2.0 / math.pi
+
+
+class StudentTHead(AbstractLocationScaleHead):
+    r"""A Student-t likelihood with heavy tails: location and scale from the network, degrees of freedom shared.
+
+    **Arguments:** `raw_df` $r$ of shape () or (*x), with $\nu$ = `df_floor` + $\log(1 + e^r)$; an array is learned, a
+    `Frozen` one fixed. A floor of 1 keeps the mean, one of 2 the variance.
+    """
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    raw_df: Shared
+    df_floor: float = eqx.field(static=True, default=2.0)
+    scale: ScaleForm = eqx.field(static=True, default="log-scale")
+    scale_floor: float = eqx.field(static=True, default=1e-6)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> StudentT:
+        loc, raw = self._halves(outputs)
+        return StudentT(loc, self._log_scale(raw), jnp.log(self.df_floor + jax.nn.softplus(_value(self.raw_df))))
+
+    def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
+        df = self.df_floor + np.logaddexp(0.0, np.asarray(_value(self.raw_df), np.float64)).reshape(-1)
+        # Below 2.5 degrees of freedom the variance says little of the middle, where the data are.
+        return deviation * np.sqrt(1.0 - 2.0 / np.maximum(df, 2.5))
+
+
+class LogNormalHead(AbstractLocationScaleHead):
+    """A LogNormal likelihood: mean and scale of the logarithm from the network."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    scale: ScaleForm = eqx.field(static=True, default="log-scale")
+    scale_floor: float = eqx.field(static=True, default=1e-6)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> LogNormal:
+        loc, raw = self._halves(outputs)
+        return LogNormal(loc, self._log_scale(raw))
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        # The mean of the number itself is exp(loc + scale^2 / 2), with the scale that an output of 0 gives.
+        scale = (math.log(2.0) if self.scale == "softplus" else 1.0) + self.scale_floor
+        log_mean = _log_mean(mean)
+        return np.concatenate([log_mean - 0.5 * scale**2, np.zeros_like(log_mean)])
+
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        if variance is None:
+            return self, self.output_bias(mean, frequencies)
+        log_mean = _log_mean(mean)
+        squared = np.log1p(spread(variance) ** 2 * np.exp(-2.0 * log_mean))
+        return self, np.concatenate(
+            [log_mean - 0.5 * squared, raw_scale(np.sqrt(squared), self.scale, self.scale_floor)]
+        )
+
+
+class GammaHead(AbstractPairHead):
+    """A Gamma likelihood: the logarithms of its mean and of its concentration from the network."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Gamma:
+        log_mean, log_concentration = self._halves(outputs)
+        return Gamma(log_concentration, log_concentration - log_mean)
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        log_mean = _log_mean(mean)
+        return np.concatenate([log_mean, np.zeros_like(log_mean)])
+
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        bias = self.output_bias(mean, frequencies)
+        if variance is not None:
+            log_mean = bias[: bias.size // 2]
+            bias[bias.size // 2 :] = np.clip(2.0 * log_mean - 2.0 * np.log(spread(variance)), -3.0, 7.0)
+        return self, bias
+
+
+class BetaHead(AbstractPairHead):
+    """A Beta likelihood: the logit of its mean and the logarithm of its total concentration from the network."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Beta:
+        logits, log_total = self._halves(outputs)
+        return Beta(log_total - jax.nn.softplus(-logits), log_total - jax.nn.softplus(logits))
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        p = np.clip(np.asarray(mean, np.float64).reshape(-1), 1e-3, 1 - 1e-3)
+        # A total of 2 is the uniform distribution where the mean is one half.
+        return np.concatenate([np.log(p) - np.log1p(-p), np.full_like(p, math.log(2.0))])
+
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        bias = self.output_bias(mean, frequencies)
+        if variance is not None:
+            # var = p (1 - p) / (1 + total); not above the variance of a coin.
+            p = np.clip(np.asarray(mean, np.float64).reshape(-1), 1e-3, 1 - 1e-3)
+            total = p * (1 - p) / spread(variance) ** 2 - 1.0
+            bias[bias.size // 2 :] = np.log(np.clip(total, 0.1, 1000.0))
+        return self, bias
+
+
+class DiscretisedLogisticHead(AbstractLocationScaleHead):
+    """A logistic over the levels 0 ... `levels` - 1: location and scale, in units of [-1, 1], from the network."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    levels: int = eqx.field(static=True, default=256)
+    scale: ScaleForm = eqx.field(static=True, default="log-scale")
+    scale_floor: float = eqx.field(static=True, default=1e-3)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> DiscretisedLogistic:
+        loc, raw = self._halves(outputs)
+        return DiscretisedLogistic(loc, self._log_scale(raw), self.levels)
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        scale = 0.25
+        loc = np.interp(np.asarray(mean, np.float64).reshape(-1), *self._levels_by_location(scale, 4001)[:2])
+        return np.concatenate([loc, raw_scale(np.full_like(loc, scale), self.scale, self.scale_floor)])
+
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        if variance is None:
+            return self, self.output_bias(mean, frequencies)
+        # Of every scale of a grid the location with this mean, and the variance there, which grows with the scale.
+        flat, wanted = np.asarray(mean, np.float64).reshape(-1), spread(variance) ** 2
+        log_scales = np.linspace(math.log(max(self.scale_floor, 0.1 / self.levels)), math.log(4.0), 65)
+        locs, found = np.empty((2, len(log_scales), flat.size))
+        for index, log_scale in enumerate(log_scales):
+            expected, grid, variances = self._levels_by_location(math.exp(log_scale))
+            locs[index], found[index] = np.interp(flat, expected, grid), np.interp(flat, expected, variances)
+        # The scale between the last one with too small a variance and the next one.
+        below = np.clip(np.sum(found < wanted, axis=0) - 1, 0, len(log_scales) - 2)
+        cell = np.arange(flat.size)
+        low, high = found[below, cell], found[below + 1, cell]
+        part = np.clip((wanted - low) / np.maximum(high - low, 1e-12), 0.0, 1.0)
+        loc = (1.0 - part) * locs[below, cell] + part * locs[below + 1, cell]
+        scale = np.exp((1.0 - part) * log_scales[below] + part * log_scales[below + 1])
+        return self, np.concatenate([loc, raw_scale(scale, self.scale, self.scale_floor)])
+
+    def _levels_by_location(self, scale: float, locations: int = 501) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Expected levels, which grow, the locations that have them, and the variances of the level there."""
+        # E[x] is the sum of P(x >= j) over j = 1, 2, ..., and E[x^2] that of (2 j - 1) P(x >= j).
+        level = np.arange(1, self.levels)
+        edges = (2 * level - 1) / (self.levels - 1) - 1
+        grid = (1.0 + 14.0 * scale) * np.linspace(-1.0, 1.0, locations)
+        above = 0.5 + 0.5 * np.tanh((grid[:, None] - edges) / (2.0 * scale))
+        expected = np.sum(above, axis=1)
+        return expected, grid, above @ (2.0 * level - 1.0) - expected**2
+
+
+class PoissonHead(AbstractHead):
+    """A Poisson likelihood: the logarithm of its rate from the network."""
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Poisson:
+        return Poisson(bounded_log_rate(outputs.reshape(self.shape)))
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        return unbounded_log_rate(_log_mean(mean))
+
+
+class NegativeBinomialHead(AbstractHead):
+    """A negative binomial likelihood: the logarithm of its mean from the network.
+
+    **Arguments:** `log_dispersion` of shape (), or (*x) for one a feature: an array is learned, a `Frozen` one fixed;
+    None: the network gives it, after all the means.
+    """
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    log_dispersion: Shared | None = None
+
+    @property
+    def num_outputs(self) -> int:
+        return math.prod(self.shape) * (2 if self.log_dispersion is None else 1)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> NegativeBinomial:
+        if self.log_dispersion is not None:
+            log_mean = bounded_log_rate(outputs.reshape(self.shape))
+            return NegativeBinomial(log_mean, jnp.clip(_value(self.log_dispersion), *DISPERSIONS))
+        raw, log_dispersion = outputs.reshape(2, *self.shape)
+        return NegativeBinomial(bounded_log_rate(raw), jnp.clip(log_dispersion, *DISPERSIONS))
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        log_mean = unbounded_log_rate(_log_mean(mean))
+        return log_mean if self.log_dispersion is not None else np.concatenate([log_mean, np.zeros_like(log_mean)])
+
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        log_mean = _log_mean(mean)
+        if variance is None:
+            return self, self.output_bias(mean, frequencies)
+        # The method of moments, var = mean + mean^2 / theta, within e^-5 ... e^5.
+        excess = np.asarray(variance, np.float64).reshape(-1) - np.exp(log_mean)
+        theta = np.exp(2.0 * log_mean) / np.maximum(excess, 1e-12)
+        log_theta = np.clip(np.log(theta), -5.0, 5.0)
+        if self.log_dispersion is None:
+            return self, np.concatenate([unbounded_log_rate(log_mean), log_theta])
+        if isinstance(self.log_dispersion, Frozen):
+            return self, unbounded_log_rate(log_mean)
+        shape = self.log_dispersion.shape
+        shared = log_theta.reshape(shape) if shape == self.shape else np.full(shape, np.median(log_theta))
+        return NegativeBinomialHead(self.shape, jnp.asarray(shared, jnp.float32)), unbounded_log_rate(log_mean)
+
+
+class ZeroInflatedHead(AbstractHead):
+    """More zeros than the counts of `head` have: their logits from the network, then the outputs of `head`."""
+
+    head: PoissonHead | NegativeBinomialHead
+    start: float = eqx.field(static=True, default=0.1)
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return self.head.shape
+
+    @property
+    def num_outputs(self) -> int:
+        return math.prod(self.shape) + self.head.num_outputs
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> ZeroInflated:
+        logits, inner = jnp.split(outputs, [math.prod(self.shape)])
+        return ZeroInflated(self.head(inner), logits.reshape(self.shape))
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        # A share `start` of extra zeros, made up for by the mean of the counts.
+        inner = self.head.output_bias(np.asarray(mean, np.float64) / (1.0 - self.start))
+        logit = math.log(self.start) - math.log1p(-self.start)
+        return np.concatenate([np.full(math.prod(self.shape), logit), inner])
+
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        # The counts that are no extra zeros have the rest of both moments.
+        inner_mean = np.asarray(mean, np.float64) / (1.0 - self.start)
+        second = None if variance is None else np.asarray(variance, np.float64) + np.asarray(mean, np.float64) ** 2
+        inner = None if second is None else np.maximum(second / (1.0 - self.start) - inner_mean**2, 0.0)
+        head, bias = self.head.started(inner_mean, None, inner)
+        logit = math.log(self.start) - math.log1p(-self.start)
+        started = ZeroInflatedHead(head, self.start)  # pyright: ignore[reportCallIssue, reportArgumentType]
+        return started, np.concatenate([np.full(math.prod(self.shape), logit), bias])

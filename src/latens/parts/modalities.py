@@ -1,0 +1,88 @@
+"""One row as several modalities: which cells each has, and an encoder and a decoder for each."""
+
+from collections.abc import Callable
+from typing import Annotated, Literal
+
+import jax
+import numpy as np
+from msgspec import Meta
+from msgspec.structs import replace
+
+from latens.config import Part, PriorConfig, VAEConfig
+from latens.data import Schema
+from latens.data.scaling import restricted
+from latens.distributions import Blocks
+from latens.errors import ConfigError
+from latens.models import ByModality, Experts, LatentModel
+from latens.parts.options import read_options
+from latens.typing import Key
+
+MOST = 16
+
+
+class ExpertsOptions(Part, frozen=True):
+    """The `rule` that makes experts one (see `latens.models.Experts`), and how a row is `split`: by the `names` of its
+    columns up to the first "." (or "_"), or into so many equal `parts` along its `rows` (the first axis), `columns` or
+    `channels`. "auto": names, where every one has a "."; else rows."""
+
+    rule: Literal["product", "product-of-encoders", "mixture", "mixture-of-products", "joint"] = "product"
+    split: Literal["auto", "names", "rows", "columns", "channels"] = "auto"
+    parts: Annotated[int, Meta(ge=2, le=MOST)] = 2
+
+
+def by_part(
+    build: Callable[..., LatentModel], schema: Schema, config: VAEConfig, *, key: Key
+) -> tuple[Experts, ByModality]:
+    """Encoder and decoder of a model of several modalities, each modality with networks as `build` makes them.
+
+    **Raises:** ConfigError where a row cannot be split so, or for what such models do not have.
+    """
+    if config.posterior.levels or config.likelihood.missing != "at-random":
+        where = "posterior.levels" if config.posterior.levels else "likelihood.missing"
+        raise ConfigError("models of several modalities have one level, and cells missing at random.", where=where,
+                          fix="Leave it as it is, or use another posterior.")  # fmt: skip
+    options = read_options(ExpertsOptions, config.posterior.options, "posterior")
+    blocks = blocks_of(schema, options)
+    plain = replace(
+        config,
+        posterior=replace(config.posterior, kind="normal", options={}),
+        prior=PriorConfig(kind="standard-normal"),
+        label=replace(config.label, prior="shared"),
+    )
+    made = {
+        name: build(_part_of(schema, blocks, places), plain, key=jax.random.fold_in(key, i))
+        for i, (name, places) in enumerate(zip(blocks.names, blocks.places))
+    }
+    joint = build(schema, plain, key=jax.random.fold_in(key, len(made))).encoder if options.rule == "joint" else None
+    encoders, decoders = {n: m.encoder for n, m in made.items()}, {n: m.decoder for n, m in made.items()}
+    return Experts(encoders, options.rule, blocks, joint), ByModality(decoders, blocks)
+
+
+def blocks_of(schema: Schema, options: ExpertsOptions) -> Blocks:
+    """Which cells of a row belong to which modality. **Raises:** ConfigError where there are not 2 to 16 of them."""
+    names = [column.name for column in schema.columns or ()]
+    split = options.split
+    if split == "auto":
+        split = "names" if names and all("." in name for name in names) else "rows"
+    if split == "names":
+        mark = "." if all("." in name for name in names) else "_"
+        groups: dict[str, list[int]] = {}
+        for place, name in enumerate(names):
+            groups.setdefault(name.split(mark)[0], []).append(place)
+        if not 2 <= len(groups) <= MOST:
+            what = f"the names of the columns have {len(groups)} different beginnings, and modalities are 2 to {MOST}."
+            raise ConfigError(what, where="posterior.split", fix="Name columns as image.a, text.a, or use rows.")
+        return Blocks(tuple(groups), tuple(tuple(places) for places in groups.values()))
+    axis = ("rows", "columns", "channels").index(split)
+    if axis >= len(schema.shape) or schema.shape[axis] < options.parts:
+        what = f"rows of data of shape {schema.shape} are not {options.parts} parts by {split}."
+        raise ConfigError(what, where="posterior.split", fix="Use --set posterior.split=rows, or fewer parts.")
+    pieces = np.array_split(np.arange(schema.shape[axis]), options.parts)
+    return Blocks(
+        tuple(f"part{i}" for i in range(options.parts)), tuple(tuple(map(int, piece)) for piece in pieces), axis
+    )
+
+
+def _part_of(schema: Schema, blocks: Blocks, places: tuple[int, ...]) -> Schema:
+    shape = (*schema.shape[: blocks.axis], len(places), *schema.shape[blocks.axis + 1 :])
+    return restricted(schema, shape, places)

@@ -1,0 +1,229 @@
+"""The priors by name: where their latents lie, their options, and how they start."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import jax
+import jax.numpy as jnp
+from msgspec import Meta
+
+from latens.config import Part, Positive, VAEConfig, Width
+from latens.data import Schema
+from latens.distributions import (
+    AbstractDistribution,
+    Bernoulli,
+    Categorical,
+    DiagonalNormal,
+    Dirichlet,
+    FullNormal,
+    Gamma,
+    Laplace,
+    Logistic,
+    Product,
+    RelaxedBernoulli,
+    RelaxedOneHot,
+    StandardNormal,
+    StraightThroughOneHot,
+    StudentT,
+    UniformSphere,
+    WrappedNormal,
+)
+from latens.distributions.bijections import Autoregressive, Inverse, Scaled, Stack
+from latens.distributions.chain import Transformed
+from latens.errors import ConfigError
+from latens.models import (
+    AbstractModelPrior,
+    AutoregressiveCodePrior,
+    CodeHead,
+    CodePrior,
+    FixedPrior,
+    FullMixturePrior,
+    MixturePrior,
+    VampPrior,
+)
+from latens.parts.options import lookup, read_options
+from latens.parts.posterior_row import NoOptions, Shape, Support, Temperature
+from latens.parts.posteriors import posterior_of
+from latens.trees import Frozen
+from latens.typing import Key
+
+
+class MixtureOptions(Part, frozen=True):
+    components: int = 10
+
+
+class VampOptions(Part, frozen=True):
+    components: int = 500
+    learned: bool = True
+
+
+class DegreesOptions(Part, frozen=True):
+    df: Annotated[float, Meta(gt=0.0, le=1e6)] = 5.0
+
+
+class ScaleOptions(Part, frozen=True):
+    scale: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.0
+
+
+class TemperatureOptions(Part, frozen=True):
+    temperature: Temperature = 0.5
+
+
+class ConcentrationOptions(Part, frozen=True):
+    concentration: Positive = 1.0
+
+
+class GammaOptions(Part, frozen=True):
+    concentration: Positive = 1.0
+    rate: Positive = 1.0
+
+
+class AutoregressiveOptions(Part, frozen=True):
+    width: Width = 128
+
+
+class FlowPriorOptions(Part, frozen=True):
+    layers: Annotated[int, Meta(ge=1, le=64)] = 2
+    width: Width = 64
+
+
+@dataclass(frozen=True)
+class Prior:
+    """One row of the table.
+
+    **Arguments:** `what` in a few words; `make(latent, x, *, key, **options)` the prior of latents of shape `latent`
+    (of codes: their head) for rows of shape `x`: a distribution (its arrays are trained) or an `AbstractModelPrior`;
+    `options` their types, bounds and defaults; `support` of its latents, "any" where it takes that of the posterior.
+    """
+
+    what: str
+    make: Callable[..., AbstractDistribution | AbstractModelPrior]
+    options: type[Part] = NoOptions
+    support: Support | str = "vector"
+
+
+def _fixed(make: Callable[..., AbstractDistribution]) -> Callable[..., FixedPrior]:
+    return lambda latent, x, *, key, **options: FixedPrior(Frozen(make(latent, **options)))
+
+
+def _student(latent: tuple[int, ...], df: float) -> StudentT:
+    return StudentT(jnp.zeros(latent), jnp.zeros(()), jnp.log(jnp.asarray(df)))
+
+
+def _one_hot(latent: tuple[int, ...], temperature: float = 1.0) -> StraightThroughOneHot:
+    return StraightThroughOneHot(jnp.zeros(latent), jnp.log(jnp.asarray(temperature)))
+
+
+def _dirichlet(latent: tuple[int, ...], concentration: float) -> Dirichlet:
+    return Dirichlet(jnp.full(latent, math.log(concentration)))
+
+
+def _gamma(latent: tuple[int, ...], concentration: float, rate: float) -> Gamma:
+    return Gamma(jnp.full(latent, math.log(concentration)), jnp.asarray(math.log(rate)))
+
+
+def _logistic_normal(latent: tuple[int, ...], concentration: float) -> DiagonalNormal:
+    """Srivastava & Sutton (2017), section 3.2: of a symmetric Dirichlet, variance (1 - 1/K)/a for every unit."""
+    (topics,) = latent
+    variance = max(1.0 - 1.0 / topics, 1e-6) / concentration
+    return DiagonalNormal(jnp.zeros(latent), jnp.full(latent, 0.5 * math.log(variance)))
+
+
+def _joint(latent: dict[str, tuple[int, ...]], temperature: float) -> Product:
+    choice = RelaxedOneHot(jnp.zeros(latent["choice"]), jnp.log(jnp.asarray(temperature)))
+    return Product({"choice": choice, "real": StandardNormal(latent["real"])})
+
+
+def _flow(latent: tuple[int, ...], x: Any, *, layers: int, width: int, key: Key) -> Transformed:
+    flows = tuple(Autoregressive.create(latent[0], 0, width, key=k) for k in jax.random.split(key, layers))
+    # Backwards: a density, which every training step needs, is one pass; a draw is one pass for each unit.
+    # Flows only shrink; scales of their own let them fit codes of any size.
+    return Transformed(StandardNormal(latent), Scaled(Inverse(Stack(flows)), jnp.zeros(latent), jnp.zeros(latent)))
+
+
+PRIORS: dict[str, Prior] = {
+    "standard-normal": Prior("a standard Normal", lambda latent, x, *, key: StandardNormal(latent)),
+    "full-normal": Prior(
+        "a trained Normal with all correlations",
+        lambda latent, x, *, key: FullNormal(jnp.zeros(latent), jnp.zeros(latent * 2)),
+    ),
+    "mixture": Prior("a trained mixture of Normals", MixturePrior.create, MixtureOptions),
+    "full-mixture": Prior(
+        "a trained mixture of Normals with all correlations", FullMixturePrior.create, MixtureOptions
+    ),
+    "vamp": Prior("the average posterior of pseudo-inputs", VampPrior.create, VampOptions, "any"),
+    "flow": Prior("trained autoregressive flows of a standard Normal", _flow, FlowPriorOptions),
+    "laplace": Prior("Laplace units of scale 1", _fixed(lambda s: Laplace(jnp.zeros(s), jnp.zeros(())))),
+    "logistic": Prior("logistic units of scale 1", _fixed(lambda s: Logistic(jnp.zeros(s), jnp.zeros(())))),
+    "student-t": Prior("Student-t units of scale 1", _fixed(_student), DegreesOptions),
+    "logistic-normal": Prior(
+        "the Normal whose softmax is near a Dirichlet", _fixed(_logistic_normal), ConcentrationOptions
+    ),
+    "uniform-sphere": Prior("uniform directions", lambda latent, x, *, key: UniformSphere(latent[0]), support="sphere"),
+    "wrapped-normal": Prior(
+        "a Normal around the centre of the Poincare ball",
+        _fixed(lambda s, scale: WrappedNormal(jnp.zeros(s), jnp.full(s, math.log(scale)))),
+        ScaleOptions,
+        "ball",
+    ),
+    "fair-coins": Prior("coins of probability 1/2", _fixed(lambda s: Bernoulli(jnp.zeros(s))), support="coins"),
+    "coins": Prior(
+        "coins of trained probabilities", lambda latent, x, *, key: Bernoulli(jnp.zeros(latent)), support="coins"
+    ),
+    "relaxed-coins": Prior(
+        "relaxed coins of probability 1/2",
+        _fixed(lambda s, temperature: RelaxedBernoulli(jnp.zeros(s), jnp.log(jnp.asarray(temperature)))),
+        TemperatureOptions,
+        "relaxed coins",
+    ),
+    "uniform-choices": Prior("equally likely choices", _fixed(lambda s: Categorical(jnp.zeros(s))), support="choices"),
+    "autoregressive-codes": Prior(
+        "codes that depend on those before them", AutoregressiveCodePrior.create, AutoregressiveOptions, "codes"
+    ),
+    "uniform-codes": Prior("every code alike", lambda latent, x, *, key: CodePrior(), support="codes"),
+    "uniform-one-hot": Prior("equally likely one-hot choices", _fixed(_one_hot), support="one-hot"),
+    "uniform-concrete": Prior(
+        "relaxed one-hot choices, equally likely",
+        _fixed(lambda s, temperature: RelaxedOneHot(jnp.zeros(s), jnp.log(jnp.asarray(temperature)))),
+        TemperatureOptions,
+        "relaxed",
+    ),
+    "dirichlet": Prior("a symmetric Dirichlet", _fixed(_dirichlet), ConcentrationOptions, "shares"),
+    "gamma": Prior("Gamma units", _fixed(_gamma), GammaOptions, "positive"),
+    "joint": Prior(
+        "a standard Normal beside equally likely relaxed choices", _fixed(_joint), TemperatureOptions, "joint"
+    ),
+}
+"""What `prior.kind` may be."""
+
+
+def prior_part(
+    schema: Schema, config: VAEConfig, latent: Shape | CodeHead, *, key: Key
+) -> AbstractDistribution | AbstractModelPrior:
+    """The prior of latents of this shape (of codes: of this head), without arrays, with trained or with fixed ones.
+
+    **Raises:** ConfigError where it and the posterior do not live in the same place.
+    """
+    row, posterior = lookup(PRIORS, config.prior.kind, "prior.kind"), posterior_of(config.posterior)
+    if row.support not in ("any", posterior.support):
+        raise ConfigError(
+            f"the latents of a {config.posterior.kind} posterior are not those of a {config.prior.kind} prior: "
+            f"{posterior.what}; {row.what}.",
+            where="prior.kind",
+            fix=f"Use --set prior={posterior.prior}, or leave the prior out.",
+        )
+    # Rows that stay as they are make a prior of a plain autoencoder after its training: draws of their codes.
+    points = config.posterior.kind == "deterministic" and config.prior.options.get("learned") is not False
+    points = points or posterior.support == "codes" or not posterior.own_density
+    if row.support == "any" and (points or config.posterior.levels):
+        raise ConfigError(
+            f"a {config.prior.kind} prior needs a posterior with a density, of one level.",
+            where="prior.kind",
+            fix=f"Use --set prior={posterior.prior}.",
+        )
+    options = read_options(row.options, config.prior.options, "prior")
+    return row.make(
+        latent, schema.shape, key=key, **{name: getattr(options, name) for name in row.options.__struct_fields__}
+    )

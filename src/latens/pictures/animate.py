@@ -1,0 +1,238 @@
+"""Animations of a trained model (GIF or MP4), built from the snapshots that were saved during training."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from latens import evaluation, figures
+from latens.data import Dataset
+from latens.errors import ConfigError, DataError, UsageError, nearest
+from latens.figures import moving
+from latens.figures.paths import PathKind, align, in_log_time, path_between, random_walk
+from latens.figures.style import ThemeName
+from latens.pictures.source import Source, evenly
+from latens.pictures.standard import framed
+from latens.workflow.trained import TrainedModel
+
+MOST_STOPS, MOST_POINTS = 10, 2000
+SHOWN = 150
+"""Rows of a scatter behind a morph."""
+
+
+@dataclass(frozen=True)
+class Moving:
+    """A moving picture: its frames, how long each lasts (in frames), and what it shows in words."""
+
+    frames: Iterator[np.ndarray]
+    says: str
+    hold: tuple[float, ...] = field(default=())
+
+
+def _images_only(source: Source, what: str) -> None:
+    if not source.is_image:
+        raise ConfigError(f"rows of shape {source.schema.shape} are no images to {what}.", where="animate",
+                          fix="`latens animate RUN latent` works for all rows.")  # fmt: skip
+    if source.is_classifier or source.support != "vector":
+        raise ConfigError("this animation needs continuous latents; this model has discrete ones.", where="animate",
+                          fix="Use a model with a Normal posterior.")  # fmt: skip
+
+
+def codes_of(source: Source, positions: np.ndarray) -> np.ndarray:
+    """The posterior means of rows, (n, units)."""
+    assert source.data is not None
+    batch = source.trained.batch(source.data, positions)
+    options: dict[str, Any] = {"preparation": source.trained.preparation, "key": source.row_key}
+    means = evaluation.encode(source.trained.model, batch, **options)["mean"]
+    return means.reshape(len(means), -1)
+
+
+def _conditions(source: Source, codes: np.ndarray | None, num: int) -> np.ndarray | None:
+    """The class vectors of a conditional model along a path through these classes."""
+    known = source.trained.condition(codes) if source.trained.preparation.classes else None
+    return None if known is None else path_between(known["label"], num, "linear", closed=True)
+
+
+def decoded_at(source: Source, z: np.ndarray, label: np.ndarray | None) -> np.ndarray:
+    """The means of p(x|z) at points z (n, units) as images; `label` (n, C) the classes, of a conditional model."""
+    shape = source.latents(1).shape[1:]
+    cond = None if label is None else {"label": label.astype(np.float32)}
+    z = z.reshape(len(z), *shape).astype(np.float32)
+    values = evaluation.decode(source.trained.model, z, cond=cond)
+    return source.images(source.trained.data_units(values, mean=True))
+
+
+# --- through the latent space ---
+
+
+def morph(
+    trained: TrainedModel,
+    data: Dataset,
+    *,
+    between: Sequence[str] = (),
+    path: PathKind = "spherical",
+    frames: int = 12,
+    theme: ThemeName = "light",
+) -> Moving:
+    """Through classes (the mean of their rows' posterior means) or rows and back to the first, decoded on the way.
+
+    **Arguments:** `between` names of classes or ids of rows, by default every class (at most ten), else six rows;
+    `frames` of each stretch. **Raises:** UsageError for a name that is neither.
+    """
+    source = Source(trained, data, 0)
+    _images_only(source, "morph")
+    names, stops, codes = _stops(source, list(between))
+    z = path_between(stops, frames, path, closed=True)
+    images = decoded_at(source, z, _conditions(source, codes, frames))
+    ways = [f"{a} → {b}" for a, b in zip(names, [*names[1:], names[0]])]
+    captions = [way for way in ways for _ in range(frames)]
+    plane = _plane(source, z)
+    hold = tuple(4.0 if i % frames == 0 else 1.0 for i in range(len(z)))
+    says = f"a {path} morph through {', '.join(names)} and back, means of p(x|z)"
+    return Moving(moving.moving_image(images, captions, theme=theme, **plane), says, hold)
+
+
+def _stops(source: Source, between: list[str]) -> tuple[list[str], np.ndarray, np.ndarray | None]:
+    """The names, latents and (where labels are known) classes of the stops."""
+    data, label = source.data, None if source.data is None else source.data.label
+    assert data is not None
+    classes = list(data.schema.classes or ())
+    present = [] if label is None else [name for code, name in enumerate(classes) if (label == code).any()]
+    wanted = between or present[:MOST_STOPS]
+    if label is not None and wanted and all(name in present for name in wanted):
+        codes = np.array([classes.index(name) for name in wanted])
+        rows = [evenly(np.flatnonzero(label == code), 200) for code in codes]
+        return wanted, np.stack([codes_of(source, r).mean(0) for r in rows]), codes
+    if wanted:
+        ids = {str(name): i for i, name in enumerate(data.names.tolist())}
+        strange = next((name for name in wanted if name not in ids), None)
+        if strange is not None:
+            known = present or list(ids)[:1000]
+            message = f"there is no class and no row {strange!r}."
+            raise UsageError(message, where="--between", fix=nearest(strange, known))
+        positions = np.array([ids[name] for name in wanted])
+    else:
+        positions = evenly(source.held_out(10**9, "test", "validation")[0], 6)
+        wanted = [str(name) for name in data.names[positions]]
+    return [f"row {name}" for name in wanted], codes_of(source, positions), None if label is None else label[positions]
+
+
+def _plane(source: Source, z: np.ndarray) -> dict[str, Any]:
+    """What a picture beside the image shows, where the latent space is a plane."""
+    if z.shape[1] != 2 or source.data is None:
+        return {}
+    positions, _ = source.held_out(SHOWN, "test", "validation")
+    label = None if source.data.label is None else source.data.label[positions]
+    classes = None if label is None else source.data.schema.classes
+    return {"path": z, "points": codes_of(source, positions), "label": label, "classes": classes}
+
+
+def walk(
+    trained: TrainedModel, data: Dataset | None, *, frames: int = 120, seed: int = 0, theme: ThemeName = "light"
+) -> Moving:
+    """A random walk that never leaves the prior: of a standard Normal its own steps, else from draw to draw."""
+    source = Source(trained, data, seed)
+    _images_only(source, "walk through")
+    if not source.has_prior:
+        raise ConfigError("an autoencoder has no prior to walk through.", where="animate", fix="Use `morph`.")
+    if source.standard_normal:
+        start = source.latents(1).reshape(-1)
+        z = random_walk(start, frames, rng=np.random.default_rng(seed))
+    else:
+        draws = source.latents(max(2, frames // 12)).reshape(max(2, frames // 12), -1)
+        z = path_between(draws, 12, "linear")[:frames]
+    classes = source.trained.preparation.classes
+    label = np.eye(classes)[np.zeros(len(z), int)] if classes else None
+    images = decoded_at(source, z, label)
+    captions = [f"A random walk in the prior, step {i}" for i in range(len(z))]
+    says = f"a random walk of {len(z)} points in the prior, means of p(x|z)"
+    return Moving(moving.moving_image(images, captions, theme=theme, **_plane(source, z)), says)
+
+
+# --- over training ---
+
+
+def _turned(kept: Sequence[tuple[int, TrainedModel]], data: Dataset, positions: np.ndarray) -> list[tuple]:
+    """(step, source, means turned to fit the last ones, the turn) of every model that was kept."""
+    sources = [Source(trained, data, 0) for _, trained in kept]
+    codes = [codes_of(source, positions) for source in sources]
+    if codes[0].shape != codes[-1].shape:
+        raise DataError("the models that were kept have different latents.", where="snapshots",
+                        fix="Animate the last stage: remove the earlier files from snapshots/.")  # fmt: skip
+    found = [align(points, codes[-1]) for points in codes]
+    return [(step, source, *turned) for (step, _), source, turned in zip(kept, sources, found)]
+
+
+def latent_over_training(
+    kept: Sequence[tuple[int, TrainedModel]], data: Dataset, *, frames: int = 96, theme: ThemeName = "light"
+) -> Moving:
+    """The posterior means of held-out rows over training, in logarithmic time, every moment turned to fit the last one.
+
+    Of more than two units the two with the most variance at the end. Between two models that were kept the points
+    move in straight lines.
+    """
+    last = Source(kept[-1][1], data, 0)
+    if last.is_classifier:
+        raise ConfigError("a classifier has no latents.", where="animate", fix="Use a VAE.")
+    positions, split = last.held_out(MOST_POINTS, "test", "validation")
+    moments = _turned(kept, data, positions)
+    if moments[-1][2].shape[1] < 2:
+        raise ConfigError(
+            "a plane needs two latent dimensions, and this model has one.",
+            where="animate",
+            fix="Use --set posterior.latent_dim=2.",
+        )
+    units = sorted(int(u) for u in np.argsort(-moments[-1][2].var(0), kind="stable")[:2])
+    points = np.stack([turned[:, units] for _, _, turned, _ in moments])
+    index, share = in_log_time([step for step, *_ in moments], frames)
+    between = points[index] + share[:, None, None] * (points[index + 1] - points[index])
+    captions = [_at(moments, i, s) for i, s in zip(index.tolist(), share.tolist())]
+    label = None if data.label is None else data.label[positions]
+    classes = None if label is None else data.schema.classes
+    drawn = moving.moving_scatter(
+        between, captions, label=label, classes=classes, units=(units[0], units[1]), theme=theme
+    )
+    says = f"posterior means of {len(positions)} {split} rows over {moments[-1][0]} steps, from {len(kept)} models"
+    return Moving(drawn, says, (*[1.0] * (frames - 1), 15.0))
+
+
+def manifold_over_training(
+    kept: Sequence[tuple[int, TrainedModel]],
+    data: Dataset,
+    *,
+    cells: int = 15,
+    frames: int = 96,
+    theme: ThemeName = "light",
+) -> Moving:
+    """What an even grid of the latent plane decodes to over training, in logarithmic time, each grid turned to fit the
+    last one; between two models that were kept one picture fades into the next."""
+    last = Source(kept[-1][1], data, 0)
+    _images_only(last, "show as a plane")
+    if last.latents(1).shape[1:] != (2,):
+        raise ConfigError(
+            "this animation needs a model of two latent dimensions; this one has more.",
+            where="animate manifold",
+            fix="Train with --set posterior.latent_dim=2, or animate `latent`.",
+        )
+    positions, _ = last.held_out(MOST_POINTS, "test", "validation")
+    moments = _turned(kept, data, positions)
+    grid = figures.linear_grid(cells)
+    classes = last.trained.preparation.classes
+    label = np.eye(classes)[np.zeros(cells * cells, int)] if classes else None
+    decoded = []
+    for _, source, _, turn in moments:
+        # A point of the turned plane is z R, so z is that point times R transposed.
+        images = decoded_at(source, grid.reshape(-1, 2) @ turn.T, label)
+        decoded.append(framed(images.reshape(cells, cells, *images.shape[1:])))
+    index, share = in_log_time([step for step, *_ in moments], frames)
+    between = [(1 - s) * decoded[i] + s * decoded[i + 1] for i, s in zip(index, share)]
+    captions = [_at(moments, i, s) for i, s in zip(index.tolist(), share.tolist())]
+    says = f"means of p(x|z) on {cells} by {cells} points over {moments[-1][0]} steps, from {len(kept)} models"
+    return Moving(moving.moving_manifold(between, grid, captions, theme=theme), says, (*[1.0] * (frames - 1), 15.0))
+
+
+def _at(moments: Sequence[tuple], index: int, share: float) -> str:
+    first, second = moments[index][0], moments[index + 1][0]
+    step = np.expm1(np.log1p(first) + share * (np.log1p(second) - np.log1p(first)))
+    return f"step {round(float(step)):,}"

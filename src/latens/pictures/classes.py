@@ -1,0 +1,78 @@
+"""Pictures of models with classes: what each class looks like to a Bayes classifier, or to a conditional model."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from latens import evaluation, figures
+from latens.figures.checks import readable
+from latens.figures.style import ThemeName, figure_of, new_axes
+from latens.models import BayesClassifier
+from latens.pictures.images import shown
+from latens.typing import Key
+from latens.workflow.trained import TrainedModel
+
+EACH = 6  # samples of every class
+MOST_CLASSES = 20
+MOST_PLANES = 10
+
+
+def class_samples(trained: TrainedModel, each: int, *, key: Key) -> evaluation.ClassSamples:
+    """`each` samples of every class, class by class, with the means of their components, in the data's own units."""
+    model: BayesClassifier = trained.model
+    drawn = [
+        evaluation.sample_classes(model, each, key=jax.random.fold_in(key, label), label=label)
+        for label in range(model.num_classes)
+    ]
+    found = evaluation.ClassSamples(*(np.concatenate(parts) for parts in zip(*drawn)))
+    x, mean = trained.data_units(found.x, mean=False), trained.data_units(found.component_mean, mean=True)
+    return found._replace(x=x, component_mean=mean)
+
+
+def draw_classes(
+    trained: TrainedModel, *, key: Key, limits: tuple[float, float] | None = None, theme: ThemeName = "light"
+) -> tuple[np.ndarray, dict[str, Any]]:
+    """Draw samples of every class (a row each, at most 20) beside the means of their components.
+
+    **Arguments:** `limits` as for `shown`. **Returns:** two Axes, and the table behind them: `kind` (sample,
+    component mean), `label`, `component` and a column for each pixel.
+    """
+    found = class_samples(trained, EACH, key=key)
+    kept = found.label < MOST_CLASSES
+    label, component = np.tile(found.label[kept], 2), np.tile(found.component[kept], 2)
+    panels = {"sample": shown(trained.schema, found.x, limits)[kept]}
+    panels["component mean"] = shown(trained.schema, found.component_mean, limits)[kept]
+    classes = trained.schema.classes or tuple(str(c) for c in range(trained.model.num_classes))
+    height, width = panels["sample"].shape[1:3]
+    rows = min(len(classes), MOST_CLASSES)
+    size = (9.2, max(1.2, 4.1 * rows / EACH * height / width) + 0.35)
+    axes = new_axes(1, 2, size=size, theme=theme)[0]
+    figure_of(axes).set_layout_engine("constrained", wspace=0.06)
+    several = trained.model.num_components > 1
+    titles = ("Samples of every class", "Means of their components" if several else "Means of the classes")
+    if rows < len(classes):
+        titles = (f"Samples of the first {rows} of {len(classes)} classes", titles[1])
+    for ax, (images, title) in zip(axes, zip(panels.values(), titles)):
+        figures.image_grid(images, columns=EACH, title=title, theme=theme, ax=ax)
+    drawn = axes[0].images[0].get_array()
+    step = (drawn.shape[0] - height) / max(rows - 1, 1)
+    names = [readable(name, 16) for name in classes[:rows]]
+    axes[0].set_yticks(np.arange(rows) * step + (height - 1) / 2, names)
+    axes[0].tick_params(axis="y", length=0, labelsize=9)
+    tables = [figures.image_grid_table(images) for images in panels.values()]
+    table = {name: np.concatenate([t[name] for t in tables]) for name in tables[0] if name != "image"}
+    kinds = np.repeat(np.array([*panels], dtype=object), kept.sum())
+    return axes, {"kind": kinds, "label": label, "component": component, **table}
+
+
+def sample_columns(trained: TrainedModel, otherwise: int) -> tuple[int, str]:
+    """How many columns a picture of samples has, one for each class where there are some; and what a title says."""
+    columns = min(trained.preparation.classes, MOST_CLASSES)
+    return (columns, " (a column a class)") if columns else (otherwise, "")
+
+
+def each_class(trained: TrainedModel) -> list[tuple[int, str]]:
+    """The code of each class that gets a latent plane of its own, and the title of that."""
+    names = [readable(name, 16) for name in trained.classes[:MOST_PLANES]]
+    return [(code, f"Means of p(x|z, label {name}) on an even grid of z") for code, name in enumerate(names)]

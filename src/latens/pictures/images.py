@@ -1,0 +1,58 @@
+"""Rows as images: which data are pictures, on which scale they are shown, and a picture file made of them."""
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+from matplotlib.image import imsave
+from numpy.typing import ArrayLike
+
+from latens.data import Schema
+from latens.data.schema import image_shape as image_shape
+from latens.errors import UsageError
+from latens.figures.images import as_images, mosaic
+from latens.io.atomic import write_atomic
+
+
+def shown(schema: Schema, values: ArrayLike, limits: tuple[float, float] | None = None) -> np.ndarray:
+    """Rows in the data's own units as images (n, H, W) or (n, H, W, C) on the scale 0 (black) to 1 (full).
+
+    Levels are divided by `levels - 1`; binary and unit cells stay; real cells go from `limits` (by default the
+    smallest and largest value given) to 0 and 1. Nothing is clipped. **Raises:** UsageError for rows without a shape.
+    """
+    shape = image_shape(schema)
+    if shape is None:
+        raise UsageError(
+            f"rows of shape {schema.shape} are not images.", where="images", fix="Write them as .npz or .csv."
+        )
+    images = np.asarray(values, np.float32)
+    images = images.reshape(len(images), *shape)
+    if schema.kind == "levels":
+        return images / np.float32((schema.levels or 2) - 1)
+    if schema.kind != "real":
+        return images
+    low, high = (float(images.min()), float(images.max())) if limits is None else limits
+    return (images - np.float32(low)) / np.float32(max(high - low, 1e-30))
+
+
+def write_image(path: str | Path, images: ArrayLike, *, columns: int | None = None) -> Path:
+    """Write images side by side, in reading order, as one PNG without axes; the file is whole or absent.
+
+    **Arguments:** `images` (n, H, W) or (n, H, W, C), C 1 or 3, from 0 (black) to 1 (full), clipped; `columns` in a
+    row, by default about a square. Small images are enlarged by a whole number, so that each is 56 pixels or more.
+    **Raises:** UsageError for a path that does not end in .png, DataError for input that is not images.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".png":
+        raise UsageError("pictures are written as PNG.", where=str(path), fix="Let the name end in .png.")
+    array = as_images(images, "images")
+    columns = columns or math.ceil(math.sqrt(len(array)))
+    rgba = mosaic([array[i : i + columns] for i in range(0, len(array), columns)]).pixels
+    white = np.where(rgba[..., 3:] > 0, rgba[..., :3], 1.0)
+    scale = max(1, math.ceil(56 / max(array.shape[1:3])))
+    pixels = np.round(255 * white).astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
+    stream = io.BytesIO()
+    imsave(stream, pixels, format="png", metadata={"Software": "latens"})
+    write_atomic(path, stream.getvalue())
+    return path

@@ -1,0 +1,333 @@
+"""The run folder: everything a run is and leaves behind. Needs no jax, so it is on disk before heavy imports.
+
+RUN/
+  run.json        id, format version, state, command, versions, host, seed, fingerprint of the data, times
+  config.json     the configuration, complete and resolved
+  metrics.jsonl   one object a line, equal for equal runs; timings.jsonl holds what is not (wall times)
+  checkpoints/    see latens.training.checkpoint
+  model.safetensors, figures/, report/, log.txt
+  lock            who holds the folder
+"""
+
+import contextlib
+import importlib.metadata
+import io
+import logging
+import os
+import platform
+import re
+import socket
+import time
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from latens.errors import ConfigError, LatensError, RunFolderError
+from latens.io.atomic import resource_errors, sync_folder, write_atomic
+from latens.io.json import float_text, parse_json_strict, plain, to_json
+from latens.io.jsonlines import JsonLines
+from latens.io.lock import Lock, holder_of
+from latens.io.plain_files import open_plain
+from latens.runs.ownership import (
+    RUN_FORMAT,
+    check_info,
+    clean_run,
+    not_a_run,
+    read_run_file,
+    refuse_links,
+    refuse_others,
+    remove_own,
+)
+
+FORMAT_VERSION = 1
+STATES = ("running", "stopped", "done", "failed")
+
+_METRICS, _TIMINGS = "metrics.jsonl", "timings.jsonl"
+_log = logging.getLogger(__name__)
+
+_PACKAGES = ("latens", "jax", "jaxlib", "equinox", "optax", "numpy")
+
+
+class RunFolder:
+    """A run folder, held by this process until `release` (or the end of the `with` block).
+
+    **Attributes:** `path`, also after the folder was moved while it is held; `info`, what run.json holds; `config`,
+    what config.json holds; `notice`, a sentence where a process died that held it before. Leaving the `with` block by
+    an exception while the state is "running" sets it to "stopped" (Ctrl-C, SystemExit) or "failed".
+    """
+
+    def __init__(self, path: Path, lock: Lock | None, info: dict[str, Any], config: dict[str, Any]) -> None:
+        self._path, self.info, self.config = path, info, config
+        self.notice = lock.notice if lock is not None else ""
+        self._lock = lock
+        self._metrics, self._timings = JsonLines(path / _METRICS), JsonLines(path / _TIMINGS)
+        self._handler: _LogFile | None = None
+        self._level = logging.NOTSET
+
+    @classmethod
+    def create(
+        cls,
+        path: str | os.PathLike[str],
+        command: Sequence[str] | str,
+        config: dict[str, Any],
+        data: dict[str, Any],
+        seed: int,
+        *,
+        options: dict[str, Any] | None = None,
+        force: bool = False,
+    ) -> "RunFolder":
+        """Make a run folder and write run.json and config.json at once.
+
+        **Arguments:** `command` as typed; `config` complete and resolved; `data` the fingerprint of the data; `options`
+        what else was asked for, so that a resume need not be told again; `force` replaces a former run in the
+        folder, but no file that latens did not write.
+
+        **Raises:** `RunFolderError` where the folder is in use or not empty, `ConfigError` where `config` is not JSON,
+        `ResourceError` where it cannot be written.
+        """
+        path = Path(path)
+        info = _describe(command, data, seed) | {"options": plain(options or {})}
+        config_text = _config_text(config)
+        with resource_errors(path):
+            if path.exists() and not path.is_dir():
+                raise RunFolderError("this is a file, not a folder.", where=str(path), fix="Choose another --out.")
+            path.mkdir(parents=True, exist_ok=True)
+            refuse_others(path, force)
+            lock = Lock(path / "lock")
+            try:
+                refuse_others(path, force, ours=True)  # another process may have finished a run here meanwhile
+                if force:
+                    remove_own(path)
+                clean_run(path)
+                write_atomic(path / "run.json", to_json(info, indent=2) + b"\n")
+                write_atomic(path / "config.json", config_text)
+                sync_folder(path.parent)
+            except BaseException:
+                lock.release()
+                raise
+        run = cls(path, lock, info, parse_json_strict(config_text))
+        run._open_log()
+        return run
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str], *, lock: bool = True) -> "RunFolder":
+        """Open an existing run folder, to continue it or (`lock=False`) only to read it, also while it runs.
+
+        **Raises:** `RunFolderError` where it is no run folder or in use, `ConfigError` where a newer latens wrote it.
+        """
+        path = Path(path)
+        refuse_links(path)
+        info, config = read_run_file(path, "run.json"), read_run_file(path, "config.json")
+        if info.get("format") != RUN_FORMAT or type(info.get("format_version")) is not int:
+            raise not_a_run(path, "its run.json was not written by latens")
+        if info["format_version"] > FORMAT_VERSION:
+            raise ConfigError(
+                f"written by a newer latens: run format {info['format_version']}, this one reads {FORMAT_VERSION}.",
+                where=str(path),
+                fix="Install that version of latens.",
+            )
+        check_info(info, config, path)
+        if not lock:
+            return cls(path, None, info, config)
+        held = Lock(path / "lock")
+        try:
+            clean_run(path)
+            run = cls(path, held, read_run_file(path, "run.json"), config)
+        except BaseException:
+            held.release()
+            raise
+        run._open_log()
+        return run
+
+    @property
+    def path(self) -> Path:
+        """Where the folder is. One that is moved while it is held is followed to its new place.
+
+        **Raises:** `RunFolderError` where it was removed, or the system does not say where it went.
+        """
+        if self._lock is None:
+            return self._path
+        found = self._lock.folder()
+        if found is None:
+            what = "the folder was removed, or moved to another disk, while this process worked in it."
+            fix = "If it was moved, continue from its last checkpoint: `latens resume NEW-PLACE`."
+            raise RunFolderError(what, where=str(self._path), fix=fix)
+        if found != self._path:
+            before = self._path
+            if self._handler is not None:
+                self._handler.baseFilename = str((found / "log.txt").absolute())
+            self._path, self._metrics.path, self._timings.path = found, found / _METRICS, found / _TIMINGS
+            _log.warning("%s was moved to %s; the run goes on there.", before, found)
+        return self._path
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def model_file(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @property
+    def live(self) -> bool:
+        """Whether a living process holds the folder; a state "running" without one means it was killed."""
+        return self._lock is not None or holder_of(self.path / "lock") is not None
+
+    def set_state(self, state: str, **fields: Any) -> None:
+        """Rewrite run.json with this state ("running", "stopped", "done" or "failed") and further fields."""
+        if state not in STATES:
+            raise ValueError(f"state {state!r} is not one of {', '.join(STATES)}")
+        self._check_held()
+        ended = None if state == "running" else _now()
+        kept = {name: value for name, value in self.info.items() if name != "error"}
+        self.info = kept | plain(fields, nonfinite=float_text) | {"state": state, "ended": ended}
+        write_atomic(self.path / "run.json", to_json(self.info, indent=2) + b"\n")
+
+    def set_config(self, config: dict[str, Any]) -> None:
+        """Rewrite config.json: what a run began with is replaced by what the data made of it."""
+        self._check_held()
+        text = _config_text(config)
+        write_atomic(self.path / "config.json", text)
+        self.config = parse_json_strict(text)
+
+    def differences(self) -> list[str]:
+        """What is not as it was when the run began, of that on which its bits depend: versions, machine, cores."""
+        before, now = self.info, _describe("", {}, 0)
+        changed = []
+        for part in ("versions", "platform"):
+            old, new = before.get(part) or {}, now[part]
+            changed += [f"{k} {old.get(k)} -> {new[k]}" for k in new if k != "release" and old.get(k) != new[k]]
+        return changed
+
+    def append_metrics(self, record: dict[str, Any]) -> None:
+        """Add a line to metrics.jsonl; nothing that differs between equal runs belongs here."""
+        self._check_held()
+        self._metrics.append(record)
+
+    def append_timing(self, record: dict[str, Any]) -> None:
+        """Add a line to timings.jsonl: wall times, rates, memory."""
+        self._check_held()
+        self._timings.append(record)
+
+    def metrics_length(self) -> int:
+        """Bytes of metrics.jsonl, flushed to disk: what a checkpoint notes."""
+        return self._metrics.length()
+
+    def truncate_metrics(self, length: int) -> None:
+        """Cut metrics.jsonl back to the length a checkpoint noted."""
+        self._check_held()
+        self._metrics.truncate(length)
+
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The records of metrics.jsonl; a torn last line is ignored."""
+        return self._metrics.read()
+
+    def release(self) -> None:
+        """Close the files and give the folder back."""
+        self._metrics.close()
+        self._timings.close()
+        if self._handler is not None:
+            logger = logging.getLogger("latens")
+            logger.removeHandler(self._handler)
+            logger.setLevel(self._level)
+            self._handler.close()
+            self._handler = None
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        try:
+            if kind is not None and self._lock is not None and self.info["state"] == "running":
+                state = "failed" if issubclass(kind, Exception) else "stopped"
+                with contextlib.suppress(LatensError):  # the first error is the one to show
+                    self.set_state(state, error=f"{kind.__name__}: {error}")
+        finally:
+            self.release()
+
+    def _check_held(self) -> None:
+        if self._lock is None:
+            message = "the folder was opened for reading, or given back."
+            raise RunFolderError(message, where=str(self._path), fix="Open it with lock=True.")
+        _ = self.path  # follows the folder
+
+    def _open_log(self) -> None:
+        with resource_errors(self.path / "log.txt"):
+            handler = _LogFile(self.path / "log.txt", encoding="utf-8", errors="backslashreplace", delay=True)
+        formatter = logging.Formatter("%(asctime)sZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S")
+        formatter.converter = time.gmtime
+        handler.setFormatter(formatter)
+        logger = logging.getLogger("latens")
+        self._handler, self._level = handler, logger.level
+        logger.addHandler(handler)
+        if logger.getEffectiveLevel() > logging.INFO:
+            logger.setLevel(logging.INFO)
+
+
+class _LogFile(logging.FileHandler):
+    """A log that is appended to a plain file only."""
+
+    def _open(self) -> io.TextIOWrapper:
+        descriptor = open_plain(Path(self.baseFilename), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        return io.TextIOWrapper(os.fdopen(descriptor, "ab"), encoding=self.encoding, errors=self.errors)
+
+
+def default_path(data: str, recipe: str, *, root: str | os.PathLike[str] = "runs") -> Path:
+    """`runs/TIME-DATA-RECIPE` in characters that are safe everywhere, with a number where that is taken.
+
+    **Arguments:** `data` a name or path, of which the last part without suffixes counts.
+    """
+    words = (_safe(re.split(r"[\\/]", data.rstrip("\\/"))[-1].split(".")[0] or "data"), _safe(recipe))
+    name = "-".join((time.strftime("%Y%m%d-%H%M%S"), *words))
+    path, number = Path(root) / name, 2
+    while path.exists():
+        path, number = Path(root) / f"{name}-{number}", number + 1
+    return path
+
+
+def _safe(word: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", word).strip("-")[:40] or "data"
+
+
+def _describe(command: Sequence[str] | str, data: dict[str, Any], seed: int) -> dict[str, Any]:
+    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "format": RUN_FORMAT,
+        "format_version": FORMAT_VERSION,
+        "id": str(uuid.uuid4()),
+        "state": "running",
+        "command": plain(command if isinstance(command, str) else list(command)),
+        "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
+        "host": socket.gethostname(),
+        # The last bits of a sum depend on the number of cores, so a bit-equal resume needs the same.
+        "platform": {"system": platform.system(), "release": platform.release(), "machine": platform.machine()}
+        | {"cpus": cpus},
+        "seed": seed,
+        "data": plain(data, nonfinite=float_text),
+        "created": _now(),
+        "ended": None,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def _config_text(config: dict[str, Any]) -> bytes:
+    try:
+        return to_json(plain(config), indent=2) + b"\n"
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"the configuration cannot be stored: {error}.", fix="Use numbers, words and lists."
+        ) from error

@@ -1,0 +1,280 @@
+"""From a configuration and data to a trained model: the one path that the command and the estimators share."""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latens import config as configuration
+from latens.building.recipe import Size, build_new
+from latens.building.validate import refuse_idle
+from latens.config import Config, VAEConfig
+from latens.data import Dataset, Preparation, prepare_batch
+from latens.data.labels import keep_labels, require_labels
+from latens.distributions import has_closed_form
+from latens.errors import ConfigError, DataError
+from latens.io.forks import check_process
+from latens.models import SemiSupervised
+from latens.recipes import Recipe, recipe_of
+from latens.runs.folder import RunFolder
+from latens.training import (
+    Callback,
+    Event,
+    FitResult,
+    Interrupted,
+    LoopState,
+    Resume,
+    Settings,
+    Snapshot,
+    Stage,
+    TrainState,
+    fit,
+)
+from latens.training.checkpoint import latest_checkpoint, save_checkpoint
+from latens.trees import partition_trainable
+from latens.typing import PyTree
+from latens.workflow.trained import TrainedModel
+
+SECONDS_BETWEEN_CHECKPOINTS = 10.0
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A resolved configuration with everything it needs: nothing is left to decide, nothing is trained yet."""
+
+    recipe: Recipe
+    config: Config
+    reasons: tuple[str, ...]
+    data: Dataset
+    preparation: Preparation
+
+    def new_model(self) -> Any:
+        """The untrained model, from the configuration's seed."""
+        key = jax.random.fold_in(jax.random.key(self.config.training.seed), 0x1417)
+        return build_new(self.recipe, self.data.schema, self.config, key=key)
+
+    def stages(self) -> tuple[Stage, ...]:
+        rows = len(self.data.subset("train"))
+        return self.recipe.plan(self.data.schema, self.config, Size(rows, self.settings.steps_per_epoch(rows)))
+
+    @property
+    def settings(self) -> Settings:
+        """How the loop runs."""
+        training = self.config.training
+        if not isinstance(self.config, VAEConfig):
+            return Settings(batch_size=len(self.data), seed=training.seed)
+        return Settings(
+            batch_size=self.config.training.batch_size or len(self.data),
+            drop_last=self.config.training.drop_last,
+            seed=training.seed,
+            chunk_steps=self.config.training.chunk_steps or 100,
+            validate_every=self.config.training.validate_every or 1,
+            stop_every=self.config.training.plots_every,
+            snapshots=self.config.training.snapshots,
+        )
+
+    def trained(self, model: Any, **facts: Any) -> TrainedModel:
+        """The model as it is saved, with what it was trained on."""
+        about = {"data": self.data.name, "rows": len(self.data.subset("train")), "fingerprint": self.data.fingerprint}
+        return TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **facts})
+
+
+def prepare(config: Config, data: Dataset) -> Experiment:
+    """Resolve a configuration on data. **Raises:** DataError, ConfigError with the remedy."""
+    check_process()
+    recipe = recipe_of(config)
+    data = as_labelled(config, as_split(config, data))
+    if not len(data.subset("train")):
+        raise DataError(f"none of the {len(data)} rows is a training row.", where=data.name, fix="Give more rows.")
+    _something_counts(data)
+    resolved, reasons = recipe.resolve(config, data)
+    refuse_idle(resolved, recipe.config)
+    experiment = Experiment(recipe, resolved, tuple(reasons), data, recipe.preparation(data.schema, resolved))
+    # What cannot be built, planned or minimised is refused here, before a folder is made or a former run replaced.
+    key = jax.random.key(0)
+    model = eqx.filter_eval_shape(lambda key: recipe.build(data.schema, resolved, key=key), key)
+    row = data.rows(data.subset("train")[:1])
+    for stage in experiment.stages():
+        if stage.objective is not None:
+            prepared = eqx.filter_eval_shape(lambda b: prepare_batch(experiment.preparation, b, key=key), row)
+            eqx.filter_eval_shape(_slope, model, stage.objective, prepared, key)
+            reasons += _sampled_kl(model, stage.objective, prepared)
+    return replace(experiment, reasons=tuple(dict.fromkeys(reasons)))
+
+
+def _sampled_kl(model: Any, objective: Any, batch: Any) -> list[str]:
+    """The sentence for `reasons` where an objective that takes KL(q || p) as it can has to draw it."""
+    if getattr(objective, "kl", "") != "auto" or isinstance(model, SemiSupervised):
+        return []
+    found: list[str] = []
+
+    def one_row(model: Any, x: Any, cond: Any, mask: Any) -> Any:
+        q, p = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
+        if not has_closed_form(q, p):
+            pair = f"KL({type(q).__name__} || {type(p).__name__})"
+            found.append(f"the KL is sampled, because {pair} has no closed form (objective.kl)")
+        return jnp.zeros(())
+
+    def rows(model: Any, b: Any) -> Any:
+        return jax.vmap(one_row, in_axes=(None, 0, 0, 0))(model, b.x, b.cond, b.mask)
+
+    eqx.filter_eval_shape(rows, model, batch)
+    return found
+
+
+def _something_counts(data: Dataset) -> None:
+    """**Raises:** DataError where no row of a split has a weight, or no cell of the training rows was observed."""
+    for split in ("train", "validation", "test"):
+        rows = data.subset(split)
+        if len(rows) and data.weight is not None and not np.any(data.weight[rows] > 0):
+            fix = f"Give some {split} rows a weight above 0, or leave the weights out (--weight)."
+            raise DataError(
+                f"the weights of all {len(rows)} {split} rows are 0.", where=f"{data.name}, weight", fix=fix
+            )
+    rows = data.subset("train")
+    rows = rows if data.weight is None else rows[data.weight[rows] > 0]
+    if data.mask is not None and not np.any(data.mask[rows]):
+        fix = "Give rows with observed cells: with --missing nan every NaN is a missing cell."
+        raise DataError(f"every cell of the {len(rows)} training rows is missing.", where=data.name, fix=fix)
+
+
+def _slope(model: Any, objective: Any, batch: Any, key: Any) -> Any:
+    """The gradient of an objective: what has none is found without computing anything."""
+    trained, rest = partition_trainable((model, objective))
+
+    def value(trained: PyTree) -> Any:
+        model, objective = eqx.combine(trained, rest)
+        return objective(model, batch, key=key, step=jnp.zeros((), jnp.int32))[0]
+
+    return jax.grad(value)(trained)
+
+
+def as_split(config: Config, data: Dataset) -> Dataset:
+    """The data with the rows that validate as the configuration has them: of their own, or the test rows."""
+    if config.data.validation == "split" or not data.held_out:
+        return data
+    if not len(data.subset("test")):
+        raise DataError("there are no test rows to validate on.", where=data.name)
+    return data.test_as_validation()
+
+
+def as_labelled(config: Config, data: Dataset) -> Dataset:
+    """The data with the labels that training may see. **Raises:** DataError where labels are needed and missing."""
+    if not isinstance(config, VAEConfig):
+        if config.data.labelled is not None:
+            what = "a Bayes classifier is fitted to the rows that have labels."
+            raise ConfigError(what, where="data.labelled", fix="Leave it out, or use --recipe m2.")
+        return data
+    if config.label.kind == "condition":
+        require_labels(data, np.arange(len(data)), data.name)
+    if config.label.kind not in ("predict", "predict-codes"):
+        return data
+    if config.data.labelled is not None:
+        data = keep_labels(data, config.data.labelled, config.training.seed)
+    return replace(data, labelled_share=config.label.share or None)
+
+
+def train(
+    experiment: Experiment,
+    *,
+    run: RunFolder | None = None,
+    callbacks: Sequence[Callback] = (),
+    resume: bool = False,
+    model: Any = None,
+) -> tuple[TrainedModel, FitResult]:
+    """Train, with checkpoints and metrics in `run` where one is given.
+
+    **Arguments:** `resume` goes on from the run's latest checkpoint; `model` replaces the recipe's new model (a
+    user's own networks).
+    **Raises:** Interrupted when a callback asks to stop (a checkpoint is written first); DivergedError.
+    """
+    recorder = None if run is None else Recorder(run)
+    try:
+        result = fit(
+            experiment.new_model() if model is None else model,
+            experiment.stages(),
+            experiment.data,
+            preparation=experiment.preparation,
+            settings=experiment.settings,
+            # Recorded last: other callbacks may add numbers to the record of an epoch.
+            callbacks=[*callbacks, *([recorder] if recorder else [])],
+            resume=recorder.restore() if recorder and resume else None,
+        )
+    except Interrupted as stop:
+        if recorder:
+            recorder.checkpoint(stop.snapshot)
+        raise
+    loop = result.snapshot.loop
+    trained = experiment.trained(
+        result.model, steps=loop.total, best_step=loop.best_step, stopped_because=loop.stopped_because
+    )
+    if model is not None:
+        trained = replace(trained, config=None)
+    return trained, result
+
+
+class Recorder:
+    """The callback that writes a run's metrics and checkpoints."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run, self.last = run, time.monotonic()
+        run.checkpoints.mkdir(exist_ok=True)
+
+    def __call__(self, event: Event) -> str | None:
+        if event.kind in ("chunk", "epoch", "bad-chunk", "bad-validation"):
+            self.run.append_metrics(event.record)
+        if event.kind == "chunk":
+            self.run.append_timing(
+                {
+                    "step": event.record["step"],
+                    "seconds": event.snapshot.loop.seconds,
+                    "rows_per_second": event.rows_per_second,
+                }
+            )
+        due = time.monotonic() - self.last > SECONDS_BETWEEN_CHECKPOINTS
+        if event.kind == "stage-end" or (event.kind == "boundary" and due):
+            self.checkpoint(event.snapshot)
+        return None
+
+    def checkpoint(self, snapshot: Snapshot) -> None:
+        """Write the state, with the length of the metrics file that belongs to it."""
+        loop = {**snapshot.loop.to_json(), "metrics_bytes": self.run.metrics_length()}
+        tree = {"state": snapshot.state, "best": snapshot.best}
+        save_checkpoint(self.run.checkpoints, snapshot.loop.total, tree, loop)
+        self.last = time.monotonic()
+
+    def restore(self) -> Resume | None:
+        """The latest checkpoint, or None; metrics written after it are cut off."""
+        found = latest_checkpoint(self.run.checkpoints)
+        if found is None:
+            self.run.truncate_metrics(0)
+            return None
+        for warning in found.warnings:
+            _log.warning(warning)
+        loop = dict(found.loop)
+        length = loop.pop("metrics_bytes", None)
+        if type(length) is not int or set(loop) != {entry.name for entry in fields(LoopState)}:
+            raise ConfigError(
+                "the checkpoint was written by another version of latens.",
+                where=str(found.path),
+                fix="Resume with the version named in run.json.",
+            )
+        self.run.truncate_metrics(length)
+
+        def load(state: TrainState, best: PyTree) -> Snapshot:
+            tree = found.read({"state": state, "best": best})
+            return Snapshot(LoopState(**loop), tree["state"], tree["best"])
+
+        return loop["stage"], load
+
+
+def describe(experiment: Experiment) -> dict[str, Any]:
+    """The complete configuration as plain values, for `config.json`."""
+    return configuration.to_json(experiment.config)

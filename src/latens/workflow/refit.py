@@ -1,0 +1,234 @@
+"""A trained model with another prior: fitted after training to the aggregated posterior of its training rows."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from msgspec import structs
+
+from latens.building.recipe import build_new
+from latens.config import PriorConfig, VAEConfig
+from latens.data import Dataset
+from latens.errors import ConfigError, nearest
+from latens.evaluation import Estimate, log_marginal
+from latens.evaluation.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
+from latens.evaluation.latents.fit_prior import fit_codes, fit_flow, fit_second_stage
+from latens.io.forks import check_process
+from latens.models import Downwards, LatentModel, Upwards
+from latens.parts.posteriors import posterior_of
+from latens.recipes import recipe_of
+from latens.workflow.trained import TrainedModel
+
+DRAWS_FOR_MIXTURE = 20_000
+"""About so many draws of the aggregated posterior a mixture is fitted to; more rows are drawn once each."""
+
+
+class Refitted(NamedTuple):
+    """A model with its new prior, and what that changed.
+
+    **Attributes:** `gain` log p(x) (of codes: its bound) with the new prior minus that with the former one, paired
+    over held-out rows; None for an autoencoder, which has no p(x).
+    """
+
+    trained: TrainedModel
+    gain: Estimate | None
+
+
+@dataclass(frozen=True)
+class _Work:
+    trained: TrainedModel
+    data: Dataset
+    model: LatentModel
+    """A new model of the new configuration: its structure, and where a fit starts."""
+    config: VAEConfig
+    steps: int
+    seed: int
+
+    @property
+    def common(self) -> dict[str, Any]:
+        return {"preparation": self.trained.preparation, "seed": self.seed, "steps": self.steps}
+
+    @property
+    def rows(self) -> Any:
+        return self.trained.batch(self.data, self.data.subset("train", required=True))
+
+    def draws(self) -> np.ndarray:
+        """Of rows with weights, each as often as it counts."""
+        rows, key = self.rows, jax.random.key(self.seed)
+        count = max(1, DRAWS_FOR_MIXTURE // len(rows.row_id))
+        draws = aggregated_draws(
+            self.trained.model, rows, num_draws=count, key=key, preparation=self.trained.preparation
+        )
+        if rows.weight is None:
+            return draws
+        share = np.repeat(np.asarray(rows.weight, np.float64), count)
+        return draws[np.random.default_rng(self.seed).choice(len(draws), len(draws), p=share / share.sum())]
+
+
+def _normal(work: _Work) -> Any:
+    key = jax.random.key(work.seed)
+    found = aggregated_moments(work.trained.model, work.rows, key=key, preparation=work.trained.preparation)
+    return normal_of(found)
+
+
+def _mixture(full: bool) -> Callable[[_Work], Any]:
+    return lambda work: mixture_of(work.draws(), _top(work.model).components, full=full, seed=work.seed)
+
+
+def _flow(work: _Work) -> Any:
+    return fit_flow(_top(work.model), work.trained.model, work.data, **work.common)
+
+
+def _codes(work: _Work) -> Any:
+    return fit_codes(_top(work.model), work.trained.model, work.data, **work.common)
+
+
+def _aggregate(work: _Work) -> Any:
+    return _top(work.model).started(work.data, work.trained.preparation)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One row of the table.
+
+    **Arguments:** `what` in a few words; `prior` the `prior.kind` that comes of it, with fixed options; `fit` from the
+    work to that prior; `options` that may be given.
+    """
+
+    what: str
+    prior: str
+    fit: Callable[[_Work], Any] | None
+    options: tuple[str, ...] = ()
+    fixed: tuple[tuple[str, Any], ...] = ()
+
+
+KINDS: dict[str, Kind] = {
+    "normal": Kind("a Normal with all correlations, in closed form", "full-normal", _normal),
+    "mixture": Kind("a mixture of Normals, by EM", "mixture", _mixture(False), ("components",)),
+    "full-mixture": Kind(
+        "a mixture of Normals with all correlations, by EM", "full-mixture", _mixture(True), ("components",)
+    ),
+    "flow": Kind("autoregressive flows, by maximum likelihood", "flow", _flow, ("layers", "width")),
+    "autoregressive-codes": Kind(
+        "codes that depend on those before them, by maximum likelihood", "autoregressive-codes", _codes, ("width",)
+    ),
+    "vae": Kind("a second VAE on the codes of the first: one level more", "", None, ("latent_dim",)),
+    "aggregate": Kind(
+        "the posteriors of training rows themselves", "vamp", _aggregate, ("components",), (("learned", False),)
+    ),
+}
+"""What `refit_prior` can fit."""
+
+
+def refit_prior(
+    trained: TrainedModel,
+    data: Dataset,
+    kind: str = "mixture",
+    *,
+    options: dict[str, Any] | None = None,
+    steps: int = 2000,
+    num_samples: int = 1000,
+    seed: int = 0,
+) -> Refitted:
+    r"""The same encoder and decoder with a prior fitted to $\bar q(z) = \frac1N\sum_i q(z \mid x_i)$ of training rows.
+
+    The ELBO of a row is largest, over all priors, where p(z) is that aggregated posterior (Tomczak & Welling 2018,
+    arXiv 1705.07120). A plain autoencoder gets a prior this way: then it can be sampled (Ghosh et al. 2020,
+    arXiv 1903.12436). Of a hierarchy the prior of the highest level is replaced.
+
+    **Arguments:** `data` the model was trained on; `kind` one of `KINDS`; `options` of the new prior (`components`,
+    `layers` and `width` of a flow, `width` of a network over codes, `latent_dim` of a second VAE; by default as many
+    units as the codes have); `steps` of training where something is trained; `num_samples` draws a row for the change
+    in log p(x).
+    **Raises:** ConfigError for a model no recipe builds, and for a prior that is none of its latents. `trained` stays
+    as it was.
+    """
+    check_process()
+    config = trained.config
+    if kind not in KINDS:
+        raise ConfigError(
+            f"there is no prior {kind!r} that could be fitted after training.", where="prior", fix=nearest(kind, KINDS)
+        )
+    if not isinstance(config, VAEConfig) or not isinstance(trained.model, LatentModel):
+        what = "only the prior of a latent-variable model that a recipe builds can be fitted again."
+        raise ConfigError(what, where="model", fix="In Python: latens.evaluation.latents.aggregate fits to any model.")
+    if config.label.kind != "none":
+        what = "the prior of a model that reads or predicts labels is not one for all rows."
+        raise ConfigError(what, where="label.kind", fix="Refit a model without labels.")
+    of_codes = posterior_of(config.posterior).support == "codes"
+    if of_codes != (kind == "autoregressive-codes"):
+        what = f"{KINDS[kind].what}: no prior for the latents of a {config.posterior.kind} posterior."
+        fix = (
+            "Use autoregressive-codes."
+            if of_codes
+            else f"Use one of {', '.join(set(KINDS) - {'autoregressive-codes'})}."
+        )
+        raise ConfigError(what, where="prior", fix=fix)
+    new = _configured(config, KINDS[kind], options or {})
+    key = jax.random.fold_in(jax.random.key(seed), 0x2EF1)
+    skeleton = build_new(recipe_of(new), trained.schema, new, key=key)
+    work = _Work(trained, data, skeleton, new, steps, seed)
+    row = KINDS[kind]
+    own = config.posterior.levels and not isinstance(trained.model.prior_part, Downwards)
+    if own or (row.fit is None and not isinstance(skeleton.encoder, Upwards)):
+        raise ConfigError(
+            f"the levels of a {config.posterior.kind} posterior are not fitted again.",
+            where="posterior.kind",
+            fix="Refit a model of one level, or of levels one above the other.",
+        )
+    if row.fit is None:
+        model = fit_second_stage(skeleton, trained.model, data, **work.common)
+    else:
+        model = _with_top(trained.model, row.fit(work))
+    refitted = replace(trained, model=model, config=new, facts={**trained.facts, "refitted": kind})
+    return Refitted(refitted, _gain(trained, refitted, data, num_samples, seed))
+
+
+def _configured(config: VAEConfig, kind: Kind, options: dict[str, Any]) -> VAEConfig:
+    """The configuration of the model with its new prior."""
+    for name in options:
+        if name not in kind.options:
+            known = nearest(name, kind.options) if kind.options else f"Remove prior.{name}."
+            raise ConfigError(f"{kind.what}: there is no option {name!r}.", where=f"prior.{name}", fix=known)
+    if kind.fit is not None:
+        return structs.replace(config, prior=PriorConfig(kind=kind.prior, options={**options, **dict(kind.fixed)}))
+    posterior = config.posterior
+    top = posterior.levels[-1] if posterior.levels else posterior.latent_dim
+    levels = (*posterior.levels, options.get("latent_dim") or top or 1)
+    # A point has no scale; the levels above it do.
+    scale = "log-scale" if posterior.kind == "deterministic" and not posterior.levels else posterior.scale
+    posterior = structs.replace(posterior, levels=levels, scale=scale)
+    return structs.replace(config, posterior=posterior, prior=PriorConfig(kind="standard-normal"))
+
+
+def _top(model: LatentModel) -> Any:
+    return model.prior_part.top if isinstance(model.prior_part, Downwards) else model.prior_part
+
+
+def _with_top(model: LatentModel, prior: Any) -> LatentModel:
+    if isinstance(model.prior_part, Downwards):
+        prior = Downwards(prior, model.prior_part.parts)
+    return LatentModel(prior, model.encoder, model.decoder, model.missingness)
+
+
+def _gain(old: TrainedModel, new: TrainedModel, data: Dataset, num_samples: int, seed: int) -> Estimate | None:
+    """The change of log p(x) on rows that no prior was fitted to, where there are any."""
+    assert isinstance(new.config, VAEConfig)
+    if new.config.posterior.kind == "deterministic":
+        return None
+    point = new.config.objective.name == "quantised"
+    num_samples = 1 if point else num_samples  # all of a quantised posterior is on one code
+    split = next(split for split in ("test", "validation", "train") if len(data.subset(split)))
+    batch, given = old.batch(data, data.subset(split)), {"num_samples": num_samples, "key": jax.random.key(seed)}
+    before, after = (
+        log_marginal(m.model, batch, preparation=m.preparation, **given).astype(np.float64) for m in (old, new)
+    )
+    grey = new.config.likelihood.family == "bernoulli" and new.schema.kind in ("levels", "unit")
+    what = "log p(x)" if not grey or new.preparation.binarize != "none" else "the cross-entropy bound"
+    what = "the bound on log p(x)" if point and what == "log p(x)" else what
+    how = "log p(x | z) + log p(z) at the one code of x" if point else f"importance sampling, {num_samples} draws a row"
+    protocol = f"{what} with the refitted prior minus that with the former one, paired over {split} rows; {how}"
+    weight = None if batch.weight is None else np.asarray(batch.weight)
+    return replace(Estimate.of(after - before, num_samples=num_samples, protocol=protocol, weight=weight), seed=seed)

@@ -1,0 +1,229 @@
+"""A trained model with all that belongs to it: what is saved, loaded, evaluated and shared as one file."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+
+from latens import config as configuration
+from latens.config import Config
+from latens.data import Dataset, Preparation, Schema
+from latens.data.batches import Batch, as_batch
+from latens.data.labels import require_labels
+from latens.errors import ConfigError, DataError, LatensError, ModelFileError, UsageError, nearest
+from latens.io.arrays import arrays_to_tree, tree_to_arrays
+from latens.io.atomic import write_atomic
+from latens.io.forks import check_process
+from latens.io.safetensors import pack_chunks, read, unpack
+from latens.recipes import recipe_of
+from latens.trees import count_parameters
+
+FORMAT = 1
+
+_FIX = "The file was changed or damaged, or another version of latens wrote it: use an intact copy."
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model, the configuration and schema it was built from, and facts about its training (plain JSON values).
+
+    `config` is None for a model whose parts no recipe builds; its file holds arrays only, and is loaded with
+    `into=` an object built by the caller.
+    """
+
+    model: Any
+    schema: Schema
+    preparation: Preparation
+    config: Config | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    # --- rows in ---
+
+    def batch(
+        self, data: Dataset | np.ndarray, positions: np.ndarray | None = None, *, label: np.ndarray | None = None
+    ) -> Batch:
+        """Rows as the model takes them, rows of an array with the codes of their labels.
+
+        **Raises:** DataError where their shape is not the model's, or a label that it reads is missing.
+        """
+        check_process()
+        if isinstance(data, Dataset):
+            batch = data.rows(np.arange(len(data)) if positions is None else positions)
+        else:
+            if np.ma.is_masked(data):
+                what, fix = "rows with masked cells are no plain array.", "Give latens.load_data(rows, schema=...)."
+                raise DataError(what, where="data", fix=fix)
+            rows = np.asarray(data) if positions is None else np.asarray(data)[positions]
+            if rows.ndim >= 1 and rows.shape[1:] != self.schema.shape and rows[0].size == np.prod(self.schema.shape):
+                rows = rows.reshape(len(rows), *self.schema.shape)
+            batch = as_batch(rows if rows.dtype == np.uint8 else rows.astype(np.float32), label=label)
+        found = tuple(batch.x.shape[1:])
+        if found != self.schema.shape:
+            raise DataError(
+                f"rows of shape {found}, but the model was trained on {self.schema.shape}.",
+                where=getattr(data, "name", "data"),
+                fix="Give data with the same columns or pixels in the same order.",
+            )
+        if not self.preparation.classes:
+            return batch
+        if isinstance(data, Dataset):
+            require_labels(data, np.arange(len(data)) if positions is None else positions, data.name)
+        elif label is None:
+            raise DataError("a conditional model reads labels, and arrays have none.", where="data",
+                            fix="Give a Dataset with labels, or the codes of their classes.")  # fmt: skip
+        return batch
+
+    # --- classes ---
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes that can be asked for: of a conditional model, or one that predicts labels."""
+        known = self.preparation.classes or callable(getattr(self.model, "label_logits", None))
+        return self.schema.classes or () if known else ()
+
+    def code_of(self, name: str) -> int:
+        """The code of the class of that name. **Raises:** UsageError naming the nearest one."""
+        if name not in self.classes:
+            fix = nearest(name, self.classes) if self.classes else "Use --recipe conditional-vae, m2 or m1-m2."
+            raise UsageError(f"this model has no class {name!r}.", where="label", fix=fix)
+        return self.classes.index(name)
+
+    def condition(self, codes: np.ndarray | None) -> dict[str, np.ndarray] | None:
+        """The conditions of rows of these classes, one-hot vectors (n, C); None where nothing is conditioned."""
+        return None if codes is None else {"label": np.eye(len(self.classes), dtype=np.float32)[codes]}
+
+    def in_turn(self, n: int, *, most: int | None = None) -> np.ndarray | None:
+        """The codes of n rows of a conditional model, its (first `most`) classes in turn; None for other models."""
+        classes = self.preparation.classes
+        return np.arange(n) % (classes if most is None else min(classes, most)) if classes else None
+
+    # --- events out ---
+
+    def data_units(self, values: np.ndarray, *, mean: bool) -> np.ndarray:
+        """Events or means of the model's likelihood in the units of the stored rows: preparation, undone.
+
+        With y what the model gives: y * divide; where whole numbers were dequantised, y = (x + u) / divide, a draw
+        is floor(y * divide) and a mean y * divide - 1/2; of counts, y = log(1 + x), it is exp(y) - 1, also for a mean
+        (so the mean of the logarithm, turned back). Binarised pixels come back as 0 and `divide`, their
+        probabilities between. Nothing is clipped: a Normal may leave the range of the data.
+
+        **Arguments:** `mean` whether `values` are means (else draws).
+        """
+        scaled = np.asarray(values)
+        if self.preparation.log1p:
+            return np.expm1(scaled)
+        if self.preparation.divide != 1.0:
+            scaled = scaled * np.float32(self.preparation.divide)
+        if not self.preparation.dequantize:
+            return scaled
+        return scaled - np.float32(0.5) if mean else np.floor(scaled)
+
+    # --- files ---
+
+    def metadata(self) -> dict[str, Any]:
+        """What a file says beside its arrays."""
+        return {
+            "format": FORMAT,
+            "config": None if self.config is None else configuration.to_json(self.config),
+            "schema": self.schema.to_json(),
+            "preparation": self.preparation.to_json(),
+            "facts": self.facts,
+        }
+
+    def save(self, path: str | Path) -> Path:
+        """Write one `.safetensors` file, atomically: arrays and JSON, no code."""
+        path = Path(path)
+        write_atomic(path, self._chunks(str(path)))
+        return path
+
+    def to_bytes(self) -> bytes:
+        """What `save` writes, in memory."""
+        return b"".join(self._chunks("the model"))
+
+    def _chunks(self, where: str) -> Iterator[bytes | memoryview]:
+        arrays = tree_to_arrays(self.model)
+        for name, array in arrays.items():
+            if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+                raise ModelFileError(f"{name} is not finite; such a model is not saved", where=where)
+        return pack_chunks(arrays, self.metadata())
+
+    @classmethod
+    def load(cls, path: str | Path, *, into: Any = None) -> "TrainedModel":
+        """Read a model file: everything is checked before it is believed, and nothing in it is executed.
+
+        **Arguments:** `into` a model of the same structure, for files whose parts no recipe builds.
+        **Raises:** ModelFileError saying which part of the file is wrong.
+        """
+        return cls._from(*read(Path(path)), into, str(path))
+
+    @classmethod
+    def from_bytes(cls, raw: bytes, *, into: Any = None, where: str = "the bytes") -> "TrainedModel":
+        """`load` for the bytes of a file that are in memory."""
+        return cls._from(*unpack(raw, where=where), into, where)
+
+    @classmethod
+    def _from(cls, arrays: dict[str, np.ndarray], metadata: dict[str, Any], into: Any, where: str) -> "TrainedModel":
+        check_process()
+        found = metadata.get("format")
+        if type(found) is not int or found != FORMAT:
+            newer = type(found) is int and found > FORMAT
+            raise ModelFileError(
+                f"the file has format {str(found)[:50]!r}; this version reads {FORMAT}.",
+                where=where,
+                fix="A newer latens wrote it: install that version." if newer else _FIX,
+            )
+        missing = {"config", "schema", "preparation", "facts"} - set(metadata)
+        if missing:
+            raise ModelFileError(f"the file lacks {', '.join(sorted(missing))}.", where=where, fix=_FIX)
+        try:
+            schema = Schema.from_json(metadata["schema"])
+            preparation = Preparation.from_json(metadata["preparation"])
+        except ModelFileError as error:
+            raise ModelFileError(error.message, where=f"{where}, {error.where}", fix=error.fix) from None
+        facts = metadata["facts"] if isinstance(metadata["facts"], dict) else {}
+        if into is not None:
+            return cls(arrays_to_tree(arrays, into, finite=True, where=where), schema, preparation, None, facts)
+        if metadata["config"] is None and "densities" in facts:
+            raise ModelFileError(
+                "the file holds a classifier with a model for each class.",
+                where=where,
+                fix="Load it in Python: latens.GenerativeClassifier.load(path).",
+            )
+        if metadata["config"] is None:
+            raise ModelFileError(
+                "the model in this file was built by hand, not by a recipe: it holds arrays only.",
+                where=where,
+                fix="Build the same model and give it: latens.load(path, into=model); or register a recipe for it.",
+            )
+        try:
+            config = configuration.from_json(metadata["config"])
+            recipe = recipe_of(config)
+            if recipe.preparation(schema, config) != preparation:
+                raise ConfigError("the preparation is not the one that this configuration gives.")
+            skeleton = eqx.filter_eval_shape(lambda key: recipe.build(schema, config, key=key), jax.random.key(0))
+        except ModelFileError:
+            raise
+        except LatensError as error:
+            what = f"the configuration in the file does not fit: {str(error)[:500]}"
+            raise ModelFileError(what, where=where, fix=_FIX) from None
+        return cls(arrays_to_tree(arrays, skeleton, finite=True, where=where), schema, preparation, config, facts)
+
+    def with_facts(self, **facts: Any) -> "TrainedModel":
+        return replace(self, facts={**self.facts, **facts})
+
+    @property
+    def num_parameters(self) -> int:
+        return count_parameters(self.model)
+
+    def table(self) -> Sequence[tuple[str, tuple[int, ...], str]]:
+        """(name, shape, dtype) of every array in the model."""
+        return [(name, array.shape, str(array.dtype)) for name, array in tree_to_arrays(self.model).items()]
+
+
+def load(path: str | Path, *, into: Any = None) -> TrainedModel:
+    """A model from its file: `TrainedModel.load`."""
+    return TrainedModel.load(path, into=into)

@@ -1,0 +1,144 @@
+"""Where training starts: decoders near the data's mean whatever their network, heads at the data's moments."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import close
+from sklearn.datasets import load_digits
+from tables_heads import LIKELIHOOD_HEADS
+
+from latens.building.plan import prepared_moments, starting
+from latens.config import LikelihoodConfig, NetworkConfig, VAEConfig
+from latens.data import as_batch, load
+from latens.models import DiscretisedLogisticHead, NormalHead
+from latens.models.heads.likelihoods import RATE_BOUND, bounded_log_rate, unbounded_log_rate
+from latens.objectives import ELBO
+from latens.recipes import RECIPES
+
+MEAN, VARIANCE = np.array([0.2, 0.5, 0.7]), np.array([0.09, 0.12, 0.15])
+COUNTS, SPREAD = np.array([0.3, 2.0, 9.0]), np.array([0.8, 3.0, 40.0])
+
+
+def started(data, family: str, **network):
+    """The recommended recipe's model of these data before its first step, and its preparation."""
+    recipe = RECIPES["default"]
+    config = VAEConfig(likelihood=LikelihoodConfig(family=family), network=NetworkConfig(**network))
+    config, _ = recipe.resolve(config, data)
+    prepare = recipe.preparation(data.schema, config)
+    model = recipe.build(data.schema, config, key=jax.random.key(1))
+    return starting(data.schema, config)(model, data), prepare
+
+
+@pytest.mark.parametrize("kind", ["dense", "conv", "residual", "recurrent"])
+def test_first_pictures_are_the_mean_picture(kind):
+    """Root mean square errors of first outputs: at most 10 % above that of the mean picture, whatever the latents."""
+    pictures = load_digits().images.astype(np.uint8)
+    data = load(pictures)
+    hidden = {"dense": (64, 64), "residual": (64, 64), "conv": (16, 32), "recurrent": (32,)}[kind]
+    for family in ("categorical", "normal"):
+        model, prepare = started(data, family, kind=kind, hidden=hidden, activation="silu")
+        z = jax.random.normal(jax.random.key(2), (64, 16))
+        first = np.asarray(jax.jit(jax.vmap(lambda one, m=model: m.likelihood(one).mean()))(z))
+        moments = prepared_moments(data, prepare, data.schema.levels or 2)
+        rows = data.x[data.subset("train")][:64] / (1.0 if family == "categorical" else data.schema.levels)
+        of_mean = np.sqrt(np.mean((rows - moments.mean) ** 2))
+        assert np.sqrt(np.mean((rows - first) ** 2)) <= 1.1 * of_mean
+
+
+def test_moments_of_the_prepared_rows():
+    """Over several parts of 4,096 rows, with missing cells, against numpy."""
+    x = np.random.default_rng(0).normal([0.0, 1e4, -3.0], [1.0, 0.1, 5.0], size=(10_000, 3))
+    x[::7, 1] = np.nan
+    data = load(x, missing="nan")
+    _, prepare = started(data, "normal", hidden=(4,))
+    moments = prepared_moments(data, prepare, 2)
+    train = x[data.subset("train")].astype(np.float32).astype(np.float64)
+    close(moments.mean, np.nanmean(train, axis=0), rtol=1e-6)
+    close(moments.variance, np.nanvar(train, axis=0), rtol=1e-3)
+
+
+def _variance(name: str, one) -> np.ndarray:
+    match name:
+        case "LaplaceHead":
+            return 2 * np.exp(2 * one.log_scale)
+        case "LogisticHead":
+            return np.pi**2 / 3 * np.exp(2 * one.log_scale)
+        case "HyperbolicSecantHead":
+            return np.pi**2 / 4 * np.exp(2 * one.log_scale)
+        case "StudentTHead":
+            df = np.exp(one.log_df)
+            return df / (df - 2) * np.exp(2 * one.log_scale)
+        case "LogNormalHead":
+            return np.expm1(np.exp(2 * one.log_scale)) * one.mean() ** 2
+        case "GammaHead":
+            return one.mean() ** 2 / np.exp(one.log_concentration)
+        case "BetaHead":
+            return one.mean() * (1 - one.mean()) / (1 + np.exp(one.log_alpha) + np.exp(one.log_beta))
+        case "NormalHead":
+            return np.exp(2 * one.log_scale)
+    raise ValueError(name)
+
+
+@pytest.mark.parametrize("name", ["LaplaceHead", "LaplaceHead, log-variance", "LaplaceHead, softplus", "LogisticHead",
+                                  "HyperbolicSecantHead", "StudentTHead", "LogNormalHead", "LogNormalHead, softplus",
+                                  "GammaHead", "BetaHead", "NormalHead"])  # fmt: skip
+def test_heads_start_at_mean_and_variance(name):
+    head, bias = (LIKELIHOOD_HEADS.get(name) or (lambda: NormalHead((3,), "softplus")))().started(MEAN, None, VARIANCE)
+    one = head(jnp.asarray(bias, jnp.float32))
+    close(one.mean(), MEAN, rtol=1e-4)
+    close(_variance(name.split(",")[0], one), VARIANCE, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", [n for n in LIKELIHOOD_HEADS if "NegativeBinomial" in n and "fixed" not in n])
+def test_counts_start_at_mean_and_variance(name):
+    head, bias = LIKELIHOOD_HEADS[name]().started(COUNTS, None, SPREAD)
+    one = head(jnp.asarray(bias, jnp.float32))
+    close(one.mean(), COUNTS, rtol=1e-4)
+    inner, share = (one.inner, 0.9) if hasattr(one, "inner") else (one, 1.0)
+    mean = np.asarray(inner.mean())
+    second = mean + mean**2 * np.exp(-np.asarray(inner.log_dispersion)) + mean**2
+    close(share * second - COUNTS**2, SPREAD, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("levels", "form"), [(5, "softplus"), (17, "log-scale"), (17, "log-variance"), (256, "softplus")]
+)
+def test_discretised_logistics_start_at_mean_and_variance(levels, form):
+    """Both by the sum over all levels; at 256 levels scales taken in the wrong unit are 127 times too large."""
+    last = levels - 1
+    mean, variance = last * np.array([0.2, 0.5, 0.7]), last**2 * np.array([0.04, 0.1, 0.05])
+    head = DiscretisedLogisticHead((3,), levels, form)
+    _, bias = head.started(mean, None, variance)
+    one = head(jnp.asarray(bias, jnp.float32))
+    p = np.stack([np.exp(np.float64(one.log_prob_terms(jnp.full(3, j)))) for j in range(levels)], axis=1)
+    close(p @ np.arange(levels), mean, rtol=5e-3)
+    close(p @ np.arange(levels) ** 2 - mean**2, variance, rtol=1e-2)
+
+
+def test_rates_grow_in_proportion_above_their_bound():
+    outputs = jnp.asarray([-1e4, 0.0, RATE_BOUND, RATE_BOUND + 9.0, 1e6])
+    rates, slopes = jax.vmap(jax.value_and_grad(bounded_log_rate))(outputs)
+    close(rates, [-1e4, 0.0, RATE_BOUND, RATE_BOUND + np.log(10.0), RATE_BOUND + np.log(1e6 - RATE_BOUND + 1)])
+    close(slopes[:4], [1.0, 1.0, slopes[2], 0.1])
+    assert 0.5 <= slopes[2] <= 1.0
+    log_rates = np.array([-7.0, 3.0, RATE_BOUND, 15.0])
+    close(bounded_log_rate(jnp.asarray(unbounded_log_rate(log_rates), jnp.float32)), log_rates, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["poisson", "negative-binomial", "zero-inflated-negative-binomial"])
+def test_sparse_counts_start_as_independent_columns(family):
+    """500 columns of which most are nearly always 0, and rows of very different totals: within 5 % at step 0."""
+    rng = np.random.default_rng(0)
+    rates = np.exp(rng.normal(-4.0, 2.0, 500)) * rng.lognormal(0.0, 0.7, (400, 1))
+    x = rng.poisson(rates * rng.gamma(0.5, 2.0, (400, 500)))
+    data = load(x, counts=True)
+    model, prepare = started(data, family, hidden=(64, 64), activation="silu")
+    rows = np.asarray(data.x[data.subset("train")])
+    moments = prepared_moments(data, prepare, 2)
+    head, bias = model.decoder.head.started(moments.mean, None, moments.variance)
+    independent = head(jnp.asarray(bias, jnp.float32))
+    alone = float(jnp.mean(jax.vmap(independent.log_prob)(jnp.asarray(rows))))
+    _, metrics = jax.jit(lambda b: ELBO()(model, b, key=jax.random.key(0), step=jnp.zeros((), int)))(as_batch(rows))
+    total, weight = metrics["log_likelihood"]
+    assert float(total / weight) == pytest.approx(alone, rel=0.05)

@@ -1,0 +1,246 @@
+"""Every command as a user types it: what it finds, what it writes, and that it is what the library finds."""
+
+import json
+import re
+import struct
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from cli_fixtures import FIT, SMALL, Result
+
+from latens import evaluation
+from latens.data import load
+from latens.recipes import RECIPES
+from latens.workflow.trained import TrainedModel
+
+pytest_plugins = ("cli_fixtures",)
+
+# --- training and its end ---
+
+
+def test_fit_says_what_it_found(latens: Callable[..., Result], tmp_path: Path) -> None:
+    folder = tmp_path / "a run é"
+    result = latens(*FIT, "--out", folder, "--json")
+    value = result.json
+    assert result.code == 0
+    info = json.loads((folder / "run.json").read_text())
+    model = TrainedModel.load(folder / "model.safetensors")
+    assert value["metrics"] == info["metrics"]
+    assert info["state"] == "done"
+    assert value["step"] == info["step"] == model.facts["steps"] == 33
+    stored = {name: m["value"] for name, m in model.facts["metrics"].items()}
+    assert stored == {name: m["value"] for name, m in value["metrics"].items()}
+    last = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()][-1]
+    assert 0 <= last["active_units"] <= 3
+    assert last["step"] == 33
+    # Words go to stderr: the reasons, plain progress without control characters, and the closing lines.
+    assert "likelihood: categorical, because every cell is one of 17 levels" in result.err
+    assert re.search(r"step 33/33  epoch 3  objective \d+\.\d{3}", result.err)
+    assert f"{value['metrics']['log_marginal']['value']:.2f} ± " in result.err
+    assert "\x1b" not in result.err
+    assert result.err.splitlines()[-1] == f"next: latens figures '{folder}'"
+
+
+def test_evaluate_is_the_library(latens: Callable[..., Result], run_folder: Path) -> None:
+    value = latens("evaluate", run_folder, "--json", "--num-samples", 20).json
+    trained, data = TrainedModel.load(run_folder / "model.safetensors"), load("digits")
+    batch = trained.batch(data, data.subset("test"))
+    rows = evaluation.log_marginal(
+        trained.model, batch, num_samples=20, key=jax.random.key(0), preparation=trained.preparation
+    )
+    found = value["metrics"]["log_marginal"]
+    assert found["value"] == pytest.approx(rows.mean(dtype=np.float64), abs=1e-9)
+    assert found["standard_error"] == pytest.approx(rows.std(dtype=np.float64, ddof=1) / np.sqrt(198), abs=1e-6)
+    assert (found["num_samples"], found["n"], found["unit"], found["seed"]) == (20, 198, "nats", 0)
+    assert found["seconds"] > 0
+    assert value["data"]["split"] == "test"
+    assert value["data"]["held_out"] is True
+    assert value["model"]["parameters"] == trained.num_parameters
+    text = latens("evaluate", run_folder, "--num-samples", 20)
+    assert f"log p(x)      {found['value']:.2f} ± {found['standard_error']:.2f} nats" in text.out
+    assert "an independent-pixel model by" in text.out
+
+
+def test_evaluate_other_rows_uses_all(latens: Callable[..., Result], run_folder: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "some.npy", load("digits").x[:30])
+    value = latens("evaluate", run_folder, tmp_path / "some.npy", "--json", "--num-samples", 5).json
+    assert (value["data"]["split"], value["metrics"]["elbo"]["n"]) == ("all", 30)
+    assert value["data"]["held_out"] is None  # nobody can know
+    assert "gain_over_independent" not in value["metrics"]  # the training rows are not these
+
+
+# --- rows and latents ---
+
+
+def test_encode_in_three_formats(latens: Callable[..., Result], run_folder: Path, tmp_path: Path) -> None:
+    import pandas
+
+    for ending in ("npz", "csv", "parquet"):
+        result = latens("encode", run_folder, "digits", "--out", tmp_path / f"z.{ending}")
+        assert (result.code, result.out) == (0, "")
+    trained, data = TrainedModel.load(run_folder / "model.safetensors"), load("digits")
+    codes = evaluation.encode(
+        trained.model, trained.batch(data), preparation=trained.preparation, key=jax.random.key(0)
+    )
+    with np.load(tmp_path / "z.npz") as z:
+        arrays = dict(z)
+    assert np.array_equal(arrays["row_id"], data.names)
+    assert np.array_equal(arrays["mean"], codes["mean"])
+    assert np.array_equal(arrays["log_variance"], codes["log_variance"])
+    assert np.allclose(arrays["elbo"], arrays["log_likelihood"] - arrays["kl"], atol=1e-3)
+    assert [int(label) for label in arrays["label"][:10]] == list(range(10))
+    for frame in (pandas.read_csv(tmp_path / "z.csv"), pandas.read_parquet(tmp_path / "z.parquet")):
+        assert np.array_equal(frame["row_id"], data.names)
+        assert np.array_equal(frame[["mean0", "mean1", "mean2"]].to_numpy(np.float32), codes["mean"])
+        assert np.array_equal(frame["elbo"].to_numpy(np.float32), arrays["elbo"])
+
+
+def test_decode_of_encoded_is_reconstruct(latens: Callable[..., Result], run_folder: Path, tmp_path: Path) -> None:
+    latens("encode", run_folder, "digits", "--out", tmp_path / "z.csv")
+    latens("reconstruct", run_folder, "digits", "--mean", "--out", tmp_path / "r.npz")
+    value = latens("decode", run_folder, tmp_path / "z.csv", "--out", tmp_path / "x.npz", "--json").json
+    assert value["shape"] == [1797, 8, 8]
+    with np.load(tmp_path / "x.npz") as decoded, np.load(tmp_path / "r.npz") as there:
+        assert np.allclose(decoded["x"], there["x"], atol=1e-4)
+        assert np.array_equal(decoded["row_id"], there["row_id"])
+        assert 0 <= there["x"].min() < there["x"].max() <= 16  # in the units of the data
+
+
+def test_sample(latens: Callable[..., Result], run_folder: Path, tmp_path: Path) -> None:
+    from matplotlib.image import imread
+
+    found = {}
+    for name, flags in {"a": (), "b": (), "seed": ("--seed", 1), "mean": ("--mean",)}.items():
+        assert latens("sample", run_folder, "-n", 5, *flags, "--out", tmp_path / f"{name}.npz").code == 0
+        with np.load(tmp_path / f"{name}.npz") as file:
+            found[name] = dict(file)
+    assert np.array_equal(found["a"]["x"], found["b"]["x"])
+    assert not np.array_equal(found["a"]["z"], found["seed"]["z"])
+    assert np.array_equal(found["a"]["z"], found["mean"]["z"])
+    assert np.array_equal(found["a"]["x"], np.round(found["a"]["x"]))  # draws are whole numbers, means are not
+    assert not np.array_equal(found["mean"]["x"], np.round(found["mean"]["x"]))
+    for command in (("sample", run_folder, "-n", 9), ("reconstruct", run_folder, "digits")):
+        assert latens(*command, "--out", tmp_path / "grid.png").code == 0
+        assert imread(tmp_path / "grid.png").shape[1] >= 3 * 56
+
+
+def test_sample_without_a_name(
+    latens: Callable[..., Result], run_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = [latens("sample", run_folder, "-n", 2, "--json").json["out"] for _ in range(3)]
+    assert names == ["samples.png", "samples-2.png", "samples-3.png"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(names)
+
+
+def test_figures_and_info(latens: Callable[..., Result], run_folder: Path, tmp_path: Path) -> None:
+    files = latens("figures", run_folder, "--out", tmp_path / "figures", "--json").json["files"]
+    names = {Path(file).name for file in files}
+    assert {"training.png", "training.svg", "training.csv", "reconstructions.png", "units.csv"} <= names
+    assert all(Path(file).stat().st_size > 20 for file in files)
+    value = latens("info", run_folder, "--json").json
+    trained = TrainedModel.load(run_folder / "model.safetensors")
+    counted = sum(np.prod(a["shape"], dtype=int) for a in value["model"]["arrays"] if a["trained"])
+    assert counted == value["model"]["parameters"] == trained.num_parameters
+    assert value["run"]["state"] == "done"
+    file = latens("info", run_folder / "model.safetensors")
+    assert re.search(r"encoder.standardise.shift.value +8 x 8 +float32 +fixed", file.out)
+
+
+def test_looking_around(latens: Callable[..., Result]) -> None:
+    listed = latens("recipes", "--json").json["recipes"]
+    assert [recipe["name"] for recipe in listed] == list(RECIPES)
+    assert all(recipe["summary"] and recipe["source"] for recipe in listed)
+    parts = latens("recipes", "--parts", "--json").json["parts"]
+    assert parts["objective"]["iwae"]["options"] == {"num_samples": 50, "gradient": "plain"}
+    assert parts["prior"]["vamp"]["options"] == {"components": 500, "learned": True}
+    assert parts["likelihood"]["poisson"] == {"data": ["levels", "counts"]}
+    report = latens("check", "digits", "--json").json
+    assert (report["rows"], report["shape"], report["levels"]) == (1797, [8, 8], 17)
+    assert "categorical" in latens("check", "digits").out
+    health = latens("doctor", "--json").json
+    assert {f["name"]: f["ok"] for f in health["findings"]}["one step"] is True
+    for shell in ("bash", "zsh", "fish"):
+        assert "--num-samples" in latens("completion", shell).out or shell == "fish"
+    script = latens("completion", "bash").out + "COMP_WORDS=(latens ev) COMP_CWORD=1; _latens; echo ${COMPREPLY[0]}"
+    shown = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
+    assert shown.stdout.strip() in ("evaluate", "")  # no programmable completion in some builds of bash
+
+
+def test_demo(latens: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = latens("demo", "--steps", 22, *SMALL, "--json")
+    value = result.json
+    assert value["run"] == "runs/demo"
+    assert value["step"] == 22
+    assert "an independent-pixel model by" in result.err
+    following = [f"latens {name} runs/demo" for name in ("evaluate", "report", "explore")]
+    assert [line.strip() for line in result.err.splitlines()][-4:-1] == following
+    assert all(Path(path).is_file() for path in value["figures"])
+    assert "runs/demo/figures/reconstructions.png" in value["figures"]
+    assert latens("demo", "--steps", 11, *SMALL, "--dry-run", "--json").json["run"] == "runs/demo-2"
+
+
+def test_classifier(latens: Callable[..., Result], tmp_path: Path) -> None:
+    folder = tmp_path / "gaussian"
+    value = latens("fit", "digits", "--recipe", "mlq-gaussian", "--out", folder, "--json").json
+    again = latens("evaluate", folder, "--json").json
+    assert value["metrics"]["accuracy"]["value"] == again["metrics"]["accuracy"]["value"] > 0.9
+    assert latens("sample", folder, "-n", 3, "--out", tmp_path / "x.npz").code == 0
+    refused = latens("encode", folder, "digits", "--out", tmp_path / "z.npz", "--json")
+    assert (refused.code, refused.json["error"]["code"]) == (4, "config")
+
+
+# --- warnings ---
+
+
+def test_collapse_is_named(latens: Callable[..., Result], tmp_path: Path) -> None:
+    # Long enough for a weight of 1000 on the KL to win over every unit.
+    result = latens(*FIT, "--epochs", 60, "--set", "objective.beta=1000", "--out", tmp_path / "run", "--json")
+    [warning] = [w for w in result.json["warnings"] if w["name"] == "posterior-collapse"]
+    active = sum(unit["active"] for unit in result.json["units"])
+    assert warning["message"].startswith(f"only {active} of 3 latent units")
+    assert active <= 1
+    assert ("2 units whose mean does not move with x" in result.err) == (active == 1)
+    assert len(result.err.split("warning (posterior-collapse)")[1].splitlines()) < 8  # no line for a unit that is off
+
+
+def test_numbers_that_are_not_held_out(latens: Callable[..., Result], tmp_path: Path) -> None:
+    value = latens("fit", "digits", "--recipe", "tiao", "--epochs", 1, "--out", tmp_path / "run", "--json").json
+    assert {w["name"] for w in value["warnings"]} >= {"not-held-out", "cross-entropy"}
+    assert value["held_out"] is False
+    assert "log_marginal" not in value["metrics"]
+    assert "not log p(x)" in value["metrics"]["cross_entropy_bound"]["protocol"]
+
+
+def test_tensorboard(latens: Callable[..., Result], tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    flags = ("--log", "tensorboard", "--plots-every", 22)
+    assert latens("fit", "digits", "--steps", 33, *SMALL, "--out", folder, *flags).code == 0
+    assert sorted(path.name for path in (folder / "samples").iterdir()) == [
+        "reconstructions-0000000022.png",
+        "samples-0000000022.png",
+    ]
+    event_pb2, graph_pb2 = (
+        __import__(f"tensorboardX.proto.{name}", fromlist=["*"]) for name in ("event_pb2", "graph_pb2")
+    )
+    [file] = (folder / "tensorboard").iterdir()
+    raw, events = file.read_bytes(), []
+    while raw:  # length, its checksum, the event, its checksum
+        (length,) = struct.unpack("<Q", raw[:8])
+        events.append(event_pb2.Event.FromString(raw[12 : 12 + length]))
+        raw = raw[16 + length :]
+    values = {(e.step, v.tag): v for e in events for v in e.summary.value}
+    records = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    last = [record for record in records if record["event"] == "epoch"][-1]
+    assert values[33, "validation/elbo"].simple_value == pytest.approx(last["validation_elbo"], rel=1e-6)
+    assert values[33, "train/objective"].simple_value == pytest.approx(last["train_objective"], rel=1e-6)
+    assert {tag for _, tag in values if values[_, tag].image.height} == {"samples", "reconstructions"}
+    [graph] = [graph_pb2.GraphDef.FromString(e.graph_def) for e in events if e.graph_def]
+    inputs = {node.name: list(node.input) for node in graph.node}
+    assert inputs["z"] == ["posterior"]
+    assert inputs["elbo"] == ["likelihood", "posterior", "prior"]

@@ -1,0 +1,165 @@
+"""`latens evaluate --all`: every number that applies, a reason for each that does not, and report.json."""
+
+import contextlib
+import io
+import json
+import shutil
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from cli_fixtures import FIT, Result, latens, run_folder  # noqa: F401
+
+from latens.cli.main import main
+from latens.config import override
+from latens.data import Dataset, load
+from latens.evaluation import (
+    memorisation,
+    precision_recall_density_coverage,
+    predictive_checks,
+)
+from latens.measure.all import measure_all
+from latens.measure.groups import GROUPS
+from latens.measure.sample_sets import SampleSets
+from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare
+from latens.workflow.trained import TrainedModel
+
+FIELDS = {"value", "standard_error", "draws_error", "num_samples", "n", "unit", "seed", "seconds", "protocol"}
+NAMES = {
+    "elbo", "log_marginal", "log_likelihood", "kl", "active_units", "mutual_information", "total_correlation",
+    "dimensionwise_kl", "approximation_gap", "amortisation_gap", "precision", "recall", "density", "coverage",
+    "memorisation", "frechet_distance", "kernel_distance", "two_sample_accuracy", "linear_probe_accuracy",
+    "nearest_neighbour_accuracy", "posterior_coverage", "dropped_share", "generalisation_gap", "prior_holes",
+    "predictive_check_mean", "effective_sample_size", "pareto_k", "log_marginal_smoothed", "log_likelihood_gain",
+}  # fmt: skip
+
+
+class Everything(NamedTuple):
+    result: Result
+    json: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def everything(run_folder) -> Everything:  # noqa: F811
+    """One call of the command, with both streams caught, and the file that it leaves."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(["evaluate", str(run_folder), "--all", "--num-samples", "30", "--seed", "2"])
+    return Everything(
+        Result(code, out.getvalue(), err.getvalue()), json.loads((run_folder / "report.json").read_text())
+    )
+
+
+def test_every_number_has_its_error_and_protocol(everything):
+    assert everything.result.code == 0
+    metrics = everything.json["metrics"]
+    assert set(metrics) >= NAMES
+    for name, metric in metrics.items():
+        assert set(metric) == FIELDS, name
+        assert metric["seed"] == 2
+        assert metric["protocol"], name
+        assert metric["seconds"] is not None
+    # What is not there has a reason, and nothing is both.
+    left_out = everything.json["left_out"]
+    assert not set(left_out) & set(metrics)
+    scores = next(group.names for group in GROUPS if "mig" in group.names)
+    unknown = dict.fromkeys(scores, "the factors are not known")
+    assert left_out == {"trustworthiness": "only codes of two numbers are a picture", **unknown}
+    assert {name for group in GROUPS for name in group.names} <= set(metrics) | set(left_out)
+
+
+def test_the_numbers_are_those_of_their_functions(everything, run_folder):  # noqa: F811
+    metrics = {name: metric["value"] for name, metric in everything.json["metrics"].items()}
+    parts = metrics["total_correlation"] + metrics["dimensionwise_kl"]
+    assert parts == pytest.approx(metrics["aggregate_kl"], abs=1e-6)
+    assert metrics["elbo"] == pytest.approx(metrics["log_likelihood"] - metrics["kl"], abs=1e-6)
+    trained, data = TrainedModel.load(run_folder / "model.safetensors"), load("digits")
+    test, train = data.subset("test"), data.subset("train")
+    sets = SampleSets(trained, data, test, 2)
+    np.testing.assert_array_equal(sets.rows, data.x[test])
+    np.testing.assert_array_equal(sets.train, data.x[train])
+    assert (sets.samples.min(), sets.samples.max()) == (0, 16)
+    features = sets.features
+    expected = precision_recall_density_coverage(data.x[test], sets.samples[:198], features=features, seed=2)
+    assert {name: metrics[name] for name in expected} == pytest.approx({n: e.value for n, e in expected.items()})
+    copies = memorisation(sets.samples, data.x[train], data.x[test], features=features, seed=2)
+    assert {name: metrics[name] for name in copies} == pytest.approx({n: e.value for n, e in copies.items()})
+    checks = predictive_checks(sets.checked, sets.replicates())
+    assert metrics["predictive_check_zeros"] == checks["zeros"].p_value
+    gap, wide = metrics["generalisation_gap"], everything.json["metrics"]["generalisation_gap"]["standard_error"]
+    assert abs(gap) < 5 * wide + 3.0  # three epochs: nothing is learned by heart yet
+
+
+def test_the_table_has_a_line_for_each_number(everything, run_folder):  # noqa: F811
+    head, _, rest = everything.result.out.partition("every number\n")
+    assert head.startswith(f"{run_folder} on digits\n  log p(x)")
+    lines, metrics = rest.splitlines(), everything.json["metrics"]
+    assert sorted(line.split()[0] for line in lines) == sorted(metrics)
+    line = next(line for line in lines if line.split()[0] == "log_marginal").split()
+    assert line[2] == "±"
+    assert float(line[1]) == pytest.approx(metrics["log_marginal"]["value"], abs=0.06)
+    assert line[4:] == ["nats", "198", "rows"]
+    assert "left out: trustworthiness: only codes of two numbers are a picture" in everything.result.err
+    assert f"{run_folder / 'report.json'}: these numbers" in everything.result.err
+
+
+def test_dry_runs_and_other_data_write_nothing(latens, run_folder, tmp_path):  # noqa: F811
+    run = shutil.copytree(run_folder, tmp_path / "run", ignore=shutil.ignore_patterns("report.json"))
+    assert latens("evaluate", run, "--all", "--dry-run").code == 0
+    assert not (run / "report.json").exists()
+    assert latens("fit", "digits", "--recipe", "mlq-gaussian", "--out", tmp_path / "c", "--quiet").code == 0
+    digits = load("digits")
+    np.savez(tmp_path / "rows.npz", x=digits.x[:40], label=digits.label[:40])
+    result = latens("evaluate", tmp_path / "c", tmp_path / "rows.npz", "--label", "label", "--all", "--json")
+    assert result.code == 0
+    assert set(result.json["metrics"]) == {"accuracy"}
+    assert set(result.json["metrics"]["accuracy"]) == FIELDS
+    assert result.json["left_out"]["precision"] == "these are not the data that the model was trained on"
+    assert result.json["left_out"]["approximation_gap"] == "a Bayes classifier has no latents"
+    assert result.json["units"] == []
+    assert not (tmp_path / "c" / "report.json").exists()
+    trained = TrainedModel.load(tmp_path / "c" / "model.safetensors")
+    found = measure_all(
+        trained, digits, digits.subset("test"), only=("precision", "copied_share", "mutual_information")
+    )
+    assert {"accuracy", "precision", "memorisation", "frechet_distance"} <= set(found.metrics)
+    # Ten Gaussians with full covariances and pixels of their own know their training rows a little by heart.
+    assert abs(found.metrics["copied_share"].value) < 0.3
+
+
+def test_a_new_run_replaces_the_report(latens, run_folder, tmp_path):  # noqa: F811
+    run = shutil.copytree(run_folder, tmp_path / "run")
+    (run / "report.json").write_text("{}")
+    assert latens(*FIT, "--epochs", 1, "--out", run, "--force", "--quiet").code == 0
+    assert not (run / "report.json").exists()
+
+
+def untrained(data: Dataset, recipe: str = "default", **settings: object) -> tuple[TrainedModel, Dataset]:
+    small = {name.replace("__", "."): value for name, value in settings.items()}
+    experiment = prepare(override(get_recipe(recipe).config, small), data)
+    return experiment.trained(experiment.new_model()), experiment.data
+
+
+def test_an_autoencoder_has_codes_and_no_evidence():
+    trained, data = untrained(load("digits"), "mlq-autoencoder", posterior__latent_dim=2)
+    found = measure_all(trained, data, data.subset("test"))
+    assert {"log_likelihood", "linear_probe_accuracy", "trustworthiness"} <= set(found.metrics)
+    assert found.left_out["mutual_information"] == "an autoencoder has no posterior but a point"
+    assert found.left_out["precision"].startswith("an autoencoder has no prior to sample from")
+    assert found.findings == ()
+
+
+def test_weights_and_missing_cells_leave_samples_out():
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(200, 3)).astype(np.float32)
+    small = {"network__hidden": [8], "posterior__latent_dim": 2}
+    trained, data = untrained(load(x, weight=np.arange(200) % 3 + 1.0), **small)
+    only = ("precision", "prior_holes")
+    left_out = measure_all(trained, data, data.subset("test"), num_samples=5, only=only).left_out
+    assert left_out["precision"] == "rows with weights are not compared with samples, which have none"
+    assert left_out["prior_holes"] == "rows with weights are not compared with draws of the prior, which have none"
+    trained, data = untrained(load(np.where(rng.random(x.shape) < 0.1, np.nan, x), missing="nan"), **small)
+    found = measure_all(trained, data, data.subset("test"), num_samples=5, only=("coverage", "mutual_information"))
+    assert found.left_out["coverage"] == "rows with missing cells have no distances"
+    assert "mutual_information" in found.metrics

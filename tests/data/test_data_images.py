@@ -1,0 +1,197 @@
+"""A folder of pictures: labels, ids, sizes and modes, and one error that lists everything that does not fit."""
+
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from latens.data import check, load
+from latens.data.readers import images as image_folder
+from latens.errors import DataError, ResourceError
+
+GREY = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
+RGB = np.stack([GREY, GREY[::-1], 255 - GREY], axis=-1)
+ADVICE = "Remove or convert them, so that all have one size and are 8-bit grey or RGB without transparency."
+
+
+def save(folder: Path, name: str, pixels: np.ndarray, mode: str | None = None, **options: Any) -> None:
+    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.fromarray(pixels)
+    (picture if mode is None else picture.convert(mode)).save(folder / name, **options)
+
+
+def refusal(folder: Path, **options: Any) -> tuple[str, str]:
+    with pytest.raises((DataError, ResourceError)) as caught:
+        load(folder, **options)
+    error: Any = caught.value
+    assert error.where == str(folder)
+    return error.message, error.fix
+
+
+def test_labels_ids_and_pixels(tmp_path: Path) -> None:
+    for name, shift in (("dog/b.png", 1), ("cat/ü 1.png", 2), ("dog/a.PNG", 3)):
+        save(tmp_path, name, GREY + np.uint8(shift))
+    data = load(tmp_path)
+    assert data.names.tolist() == ["cat/ü 1.png", "dog/a.PNG", "dog/b.png"]
+    assert (data.x.dtype, data.x[:, 0, 0].tolist()) == (np.uint8, [2, 3, 1])
+    assert np.array_equal(data.x[2], GREY + 1)
+    assert (data.label.tolist(), data.schema.classes) == ([0, 1, 1], ("cat", "dog"))
+    assert (data.schema.kind, data.schema.levels, data.schema.shape) == ("levels", 256, (3, 4))
+    assert load(tmp_path, label="none").label is None
+    assert data.name == tmp_path.name
+    assert refusal(tmp_path, label="kind")[0] == "a folder has no column 'kind'."
+
+
+def test_pictures_outside_subfolders_have_no_label(tmp_path: Path) -> None:
+    save(tmp_path, "one.png", GREY)
+    assert load(tmp_path).label is None
+    save(tmp_path, "some/two.png", GREY)
+    data = load(tmp_path)
+    assert (data.names.tolist(), data.label.tolist()) == (["one.png", "some/two.png"], [-1, 0])
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp", "webp", "tif", "tiff"])
+@pytest.mark.parametrize("pixels", [GREY, RGB], ids=["grey", "rgb"])
+def test_formats_without_loss(tmp_path: Path, ending: str, pixels: np.ndarray) -> None:
+    save(tmp_path, f"a.{ending}", pixels, **({"lossless": True} if ending == "webp" else {}))
+    expected = (
+        np.repeat(GREY[..., None], 3, -1) if ending == "webp" and pixels.ndim == 2 else pixels
+    )  # WebP has no grey
+    assert np.array_equal(load(tmp_path).x[0], expected)
+
+
+def test_jpeg_is_close(tmp_path: Path) -> None:
+    smooth = np.linspace(0, 255, 256).reshape(16, 16).astype(np.uint8)
+    save(tmp_path, "a.jpg", smooth, quality=95)
+    save(tmp_path, "b.jpeg", np.stack([smooth] * 3, -1)[..., 0], quality=95)
+    assert np.abs(load(tmp_path).x.astype(int) - smooth).max() <= 6
+
+
+def test_black_and_white_is_0_and_1(tmp_path: Path) -> None:
+    save(tmp_path, "a.png", (GREY > 100) * np.uint8(255), "1")
+    data = load(tmp_path)
+    assert data.schema.kind == "binary"
+    assert np.array_equal(data.x[0], GREY > 100)
+
+
+def test_palettes_become_their_colours_and_opaque_alpha_is_dropped(tmp_path: Path) -> None:
+    quantised = Image.fromarray(RGB).quantize(12)
+    assert quantised.mode == "P"
+    quantised.save(tmp_path / "a.png")
+    save(tmp_path, "b.png", np.concatenate([RGB, np.full((3, 4, 1), 255, np.uint8)], -1))
+    data = load(tmp_path)
+    assert np.array_equal(data.x[0], np.asarray(quantised.convert("RGB")))
+    assert np.array_equal(data.x[1], RGB)
+    save(tmp_path, "c.png", np.concatenate([RGB, np.full((3, 4, 1), 254, np.uint8)], -1))
+    assert refusal(tmp_path) == ("1 of 3 pictures do not fit: c.png: has transparent pixels.", ADVICE)
+
+
+def test_the_first_frame_is_taken_and_told(tmp_path: Path) -> None:
+    frames = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    data = load(tmp_path)
+    assert np.array_equal(data.x[0], np.stack([GREY] * 3, -1))  # a palette, so colours
+    assert data.notes == ("1 files hold several frames; the first of each was taken.",)
+
+
+def test_other_files_are_left_out_and_counted(tmp_path: Path) -> None:
+    save(tmp_path, "cat/a.png", GREY)
+    for name in (".hidden.png", "notes.txt", "cat/.DS_Store", "cat/list.csv"):
+        (tmp_path / name).write_bytes(b"x")
+    (tmp_path / "cat" / "deep").mkdir()
+    report = check(load(tmp_path))
+    assert report["rows"] == 1
+    assert "5 hidden files and files that are no pictures were left out." in report["warnings"]
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(width: int, height: int) -> bytes:
+    """A file of some 60 bytes that claims this size."""
+    head = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+def test_everything_that_does_not_fit_is_in_one_error(tmp_path: Path) -> None:
+    for i in range(4):
+        save(tmp_path, f"good/{i}.png", GREY)
+    save(tmp_path, "bad/size.png", GREY.T.copy())
+    save(tmp_path, "bad/colour.png", RGB)
+    save(tmp_path, "bad/deep.png", GREY.astype(np.uint16) * 256)
+    (tmp_path / "bad" / "text.jpg").write_bytes(b"no picture")
+    whole = (tmp_path / "good" / "0.png").read_bytes()
+    (tmp_path / "bad" / "cut.png").write_bytes(whole[:45])
+    (tmp_path / "bad" / "huge.png").write_bytes(png(20000, 20000))
+    (tmp_path / "bad" / "large.png").write_bytes(png(10000, 10000))
+    message, fix = refusal(tmp_path)
+    assert message == (
+        "7 of 11 pictures do not fit: bad/colour.png: 4 x 3 RGB, most are 4 x 3 grey; bad/cut.png: cannot be read; "
+        "bad/deep.png: has pixels of mode I;16; bad/huge.png: claims more pixels than a picture may have; "
+        "bad/large.png: claims more pixels than a picture may have; and 2 more."
+    )
+    assert fix == ADVICE
+    for name in ("colour", "cut", "deep", "huge", "large"):
+        (tmp_path / "bad" / f"{name}.png").unlink()
+    assert refusal(tmp_path)[0] == (
+        "2 of 6 pictures do not fit: bad/size.png: 3 x 4 grey, most are 4 x 3 grey; bad/text.jpg: is no picture."
+    )
+
+
+def test_a_folder_of_bad_pictures_only(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"nothing")
+    assert refusal(tmp_path)[0] == "1 of 1 pictures do not fit: a.png: is no picture."
+
+
+def test_only_the_six_formats_are_opened(tmp_path: Path) -> None:
+    Image.fromarray(RGB).save(tmp_path / "a.ppm")
+    (tmp_path / "a.ppm").rename(tmp_path / "a.png")
+    assert refusal(tmp_path)[0] == "1 of 1 pictures do not fit: a.png: is no picture."
+
+
+def test_too_many_pixels_in_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save(tmp_path, "a.png", RGB)
+    monkeypatch.setattr(image_folder, "MAX_BYTES", 30)
+    assert refusal(tmp_path) == (
+        "holds 1 pictures of 4 x 3 pixels, more than 30 bytes in all.",
+        "Use smaller pictures, or fewer.",
+    )
+
+
+def test_folders_within_folders(tmp_path: Path) -> None:
+    save(tmp_path, "train/cat/a.png", GREY)
+    assert refusal(tmp_path) == (
+        "holds pictures two folders down, in 'train/cat'.",
+        "Give the folder 'train' alone: the folders right in it are the labels.",
+    )
+    assert load(tmp_path / "train").schema.classes == ("cat",)
+
+
+def test_a_folder_without_pictures(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    message, _ = refusal(tmp_path)
+    assert message == "this folder has no pictures and no train-images-idx3-ubyte(.gz); it holds notes.txt."
+
+
+def test_damaged_pictures_load_or_are_listed(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    outcomes = {"loaded": 0, "listed": 0}
+    for ending in ("png", "jpg", "bmp", "gif", "webp", "tif"):
+        path = tmp_path / ending / f"a.{ending}"
+        save(path.parent, path.name, RGB if ending in ("jpg", "webp") else GREY)
+        content = path.read_bytes()
+        for i in range(40):
+            data = bytearray(content[: len(content) // 2 + (i % 4 + 1) * (len(content) + 7) // 8])
+            data[random.integers(len(data))] = random.integers(256)
+            path.write_bytes(data)
+            try:
+                outcomes["loaded"] += load(path.parent).x.dtype == np.uint8
+            except (DataError, ResourceError) as error:
+                outcomes["listed"] += "pictures" in error.message
+    assert sum(outcomes.values()) == 240
+    assert min(outcomes.values()) > 20

@@ -1,0 +1,291 @@
+"""scikit-learn's own checks for all three estimators, and what a user of pipelines relies on."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import latens
+from latens.data import load
+from latens.errors import ConfigError, ModelFileError, UsageError
+from latens.estimators import VAE, Autoencoder, GenerativeClassifier
+from latens.estimators.base import are_columns, as_dataset, columns_of
+from latens.measure.core import measure
+from latens.networks import Dense
+
+TINY = {"hidden": (4,), "steps": 2, "batch_size": 16}
+"""Few steps of one batch size: the checks call with dozens of shapes, and each compiles."""
+
+
+ADAM = {"optimizer.name": "adam", "optimizer.schedule": "cosine", "optimizer.options": {}}
+
+
+@pytest.mark.slow
+@parametrize_with_checks(
+    [
+        VAE(2, num_samples=5, random_state=0, **TINY),
+        Autoencoder(2, random_state=0, **TINY),
+        GenerativeClassifier(random_state=0),
+    ]
+)
+def test_scikit_learn_check(estimator, check):
+    check(estimator)
+
+
+def _blobs() -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.default_rng(3)
+    centres = np.repeat(np.array([[0.0, 0.0, 4.0], [4.0, 0.0, 0.0], [0.0, 4.0, 0.0]]), 40, axis=0)
+    return centres + generator.normal(size=centres.shape), np.repeat(["a", "b", "c"], 40)
+
+
+def test_linear_vae_gives_the_evidence_of_the_data():
+    # A linear decoder with one scale is probabilistic PCA, whose best log p(x) is known in closed form.
+    generator = np.random.default_rng(0)
+    mixing = np.array([[2.0, 0.0], [1.0, 1.0], [0.0, 1.5], [0.5, -1.0]])
+    x = generator.normal(size=(2000, 2)) @ mixing.T + 0.5 * generator.normal(size=(2000, 4))
+    x = (x - x.mean(0)) / x.std(0)
+    eigenvalues = np.sort(np.linalg.eigvalsh(np.cov(x.T, bias=True)))[::-1]
+    noise = eigenvalues[2:].mean()
+    best = -0.5 * (4 * np.log(2 * np.pi) + np.log(eigenvalues[:2]).sum() + 2 * np.log(noise) + 4)
+    # Linear networks make a linear softplus scale, which stays tame where exp of it would not.
+    settings = {"likelihood.scale": "shared", "posterior.scale": "softplus", **ADAM}
+    vae = VAE(2, hidden=(), epochs=200, batch_size=256, learning_rate=0.02, validation_fraction=None, random_state=0,
+              num_samples=200, settings=settings).fit(x)  # fmt: skip
+    assert vae.score(x) == pytest.approx(best, abs=0.01)
+    assert vae.history_["epoch"][-1] == 200.0
+    # prior_predictive draws have the model's covariance: the data's, for this model.
+    drawn = vae.prior_predictive(4000)
+    standard_error = np.sqrt(2.0 / 4000)
+    np.testing.assert_allclose(drawn.var(axis=0), 1.0, atol=5 * standard_error + 0.05)
+    # A mean from the posterior is nearer to the row than a draw, by the noise that a draw adds.
+    rows = x[:500]
+    near = np.mean((vae.posterior_predictive(rows, mean=True) - rows) ** 2)
+    far = np.mean((vae.posterior_predictive(rows) - rows) ** 2)
+    assert far - near == pytest.approx(noise + _posterior_spread(mixing, eigenvalues, noise), rel=0.25)
+    np.testing.assert_array_equal(vae.posterior_predictive(rows, mean=True), vae.reconstruct(rows))
+
+
+def _posterior_spread(mixing: np.ndarray, eigenvalues: np.ndarray, noise: float) -> float:
+    """The variance that a draw of z adds to a cell, averaged over cells: sum (lambda - s2) s2 / lambda over 4."""
+    return float(np.sum((eigenvalues[:2] - noise) * noise / eigenvalues[:2]) / 4)
+
+
+def test_score_samples_and_codes_belong_to_the_row():
+    x, _ = _blobs()
+    vae = VAE(2, random_state=1, num_samples=7, **TINY).fit(x)
+    order = np.random.default_rng(0).permutation(len(x))
+    np.testing.assert_allclose(vae.score_samples(x[order]), vae.score_samples(x)[order], rtol=1e-5)
+    np.testing.assert_allclose(vae.transform(x[5:8]), vae.transform(x)[5:8], rtol=1e-5, atol=1e-6)
+    assert vae.score(x) == pytest.approx(float(vae.score_samples(x).mean()), rel=1e-6)
+    assert vae.transform(x).dtype == np.float32
+    np.testing.assert_array_equal(vae.inverse_transform(vae.transform(x)), vae.reconstruct(x))
+    np.testing.assert_array_equal(vae.sample(3), vae.prior_predictive(3))
+
+
+UNITS = {
+    # likelihood: (rows to fit, every row there can be (or a grid of cell size dx), dx or 1 / L^D)
+    "bernoulli": (np.eye(3)[np.arange(60) % 3], np.array(list(np.ndindex(2, 2, 2)), float), 1.0),
+    "categorical": (((np.arange(120) ** 2) % 5).reshape(60, 2), np.array(list(np.ndindex(5, 5))), 1.0),
+    "continuous-bernoulli": (
+        ((np.arange(120) ** 2) % 5).reshape(60, 2).astype(np.uint8),
+        np.array(list(np.ndindex(5, 5)), np.uint8),
+        1 / 5**2,
+    ),
+    "normal": (np.random.default_rng(0).normal(50.0, 20.0, (60, 1)), np.arange(-150.0, 250.0, 2.0)[:, None], 2.0),
+}
+
+
+@pytest.mark.parametrize("likelihood", UNITS)
+def test_probabilities_of_all_rows_sum_to_one(likelihood):
+    # exp(score_samples) is an unbiased p(x): over seeds, its sum (times dx; over L^D where dequantised) has mean 1.
+    x, every, unit = UNITS[likelihood]
+    settings = {"likelihood.scale": "fixed"} if likelihood == "normal" else {}
+    vae = VAE(1, likelihood=likelihood, num_samples=50, random_state=0, settings=settings, **TINY).fit(x)
+    totals = []
+    for vae.seed_ in range(200):
+        totals.append(float(np.exp(vae.score_samples(every), dtype=np.float64).sum()) * unit)
+    error = np.std(totals, ddof=1) / np.sqrt(len(totals))
+    assert error < 0.03
+    assert np.mean(totals) == pytest.approx(1.0, abs=5 * error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("likelihood", ["normal", "bernoulli"])
+def test_estimator_and_command_give_the_same_number(likelihood):
+    x = ((np.arange(240) ** 2) % 17).reshape(60, 4).astype(np.uint8)
+    vae = VAE(2, likelihood=likelihood, num_samples=30, random_state=3, **TINY).fit(x)
+    data = as_dataset(x, None, family=likelihood)
+    found = measure(vae.model_, data, np.arange(60), num_samples=30, seed=3)
+    # Grey cells under a Bernoulli have no log p(x), and the command says so.
+    name = "cross_entropy_bound" if likelihood == "bernoulli" else "log_marginal"
+    assert found[name].value == pytest.approx(vae.score(x), rel=1e-5)
+    if likelihood != "bernoulli":
+        bits = (np.log(vae.model_.schema.levels) - vae.score(x) / 4) / np.log(2)
+        assert found["bits_per_dimension"].value == pytest.approx(bits, rel=1e-5)
+    assert any("cross-entropies, not log p(x)" in reason for reason in vae.reasons_) == (likelihood == "bernoulli")
+
+
+def test_draws_spread_around_their_means_as_the_likelihood_says():
+    x, _ = _blobs()
+    settings = {"likelihood.scale": "fixed", "likelihood.fixed_scale": 0.5}
+    vae = VAE(2, random_state=0, settings=settings, **TINY).fit(x)
+    scale = 0.5 * np.array([column.scale for column in vae.model_.schema.columns])
+    noise = vae.prior_predictive(4000) - vae.prior_predictive(4000, mean=True)
+    np.testing.assert_allclose(noise.std(axis=0), scale, rtol=5 / np.sqrt(2 * 4000))
+    np.testing.assert_allclose(noise.mean(axis=0) / scale, 0.0, atol=5 / np.sqrt(4000))
+    assert np.abs(vae.sample(5, random_state=1) - vae.sample(5, random_state=2)).max() > 0.1
+    with pytest.raises(UsageError, match="n: must be a whole number of 1 or more, not 0"):
+        vae.prior_predictive(0)
+
+
+@pytest.mark.parametrize(
+    ("x", "likelihood", "kind", "family"),
+    [
+        (np.eye(4)[np.arange(60) % 4], "auto", "binary", "bernoulli"),
+        (np.linspace(0, 1, 240).reshape(60, 4), "auto", "real", "normal"),
+        (np.linspace(0, 1, 240).reshape(60, 4), "bernoulli", "unit", "bernoulli"),
+        ((np.arange(240) % 5).reshape(60, 4).astype(float), "categorical", "levels", "categorical"),
+        ((np.arange(240) % 5).reshape(60, 4).astype(np.uint8), "auto", "levels", "categorical"),
+    ],
+)
+def test_likelihood_follows_the_data(x, likelihood, kind, family):
+    vae = VAE(2, likelihood=likelihood, random_state=0, **TINY).fit(x)
+    assert (vae.model_.schema.kind, vae.model_.config.likelihood.family) == (kind, family)
+    low, high = vae.inverse_transform(np.zeros((1, 2))).min(), vae.inverse_transform(np.zeros((1, 2))).max()
+    if family != "normal":
+        assert 0.0 <= low <= high <= x.max()
+
+
+def test_bernoulli_outside_the_unit_interval_is_refused_with_the_remedy():
+    with pytest.raises(ConfigError, match=r"scale the data to \[0, 1\]"):
+        VAE(2, likelihood="bernoulli", **TINY).fit(_blobs()[0])
+
+
+def test_pictures_keep_their_shape_and_units():
+    digits = load_digits()
+    vae = VAE(2, recipe="fast-forward", random_state=0, **TINY).fit(digits.images.astype(np.uint8))
+    assert vae.model_.schema.shape == (8, 8)
+    assert vae.n_features_in_ == 64
+    pictures = vae.reconstruct(digits.images[:5].astype(np.uint8))
+    assert pictures.shape == (5, 8, 8)
+    flat = vae.transform(digits.data[:5].astype(np.uint8))
+    np.testing.assert_array_equal(flat, vae.transform(digits.images[:5].astype(np.uint8)))
+    # Bernoulli draws of pixels with 17 levels are black or white in the data's units.
+    assert set(np.unique(vae.sample(20))) == {0.0, 16.0}
+
+
+def test_recipe_budget_and_settings_reach_the_configuration():
+    x, _ = _blobs()
+    vae = VAE(
+        2, recipe="tiao", likelihood="normal", epochs=2, beta=0.5, learning_rate=0.01, batch_size=32, random_state=5,
+        settings={"network.activation": "tanh"},
+    ).fit(x)  # fmt: skip
+    config = vae.model_.config
+    assert (config.training.epochs, config.training.steps, config.training.seed) == (2.0, None, 5)
+    assert (config.objective.options, config.optimizer.learning_rate) == ({"beta": 0.5}, 0.01)
+    assert config.network.activation == "tanh"
+    assert (config.network.hidden, config.training.batch_size) == ((256,), 32)
+    assert vae.history_["epoch"] == [1.0, 2.0]
+    assert len(vae.history_["validation_elbo"]) == 2
+    with pytest.raises(ConfigError, match="activation"):
+        VAE(settings={"network.activatoin": "tanh"}).fit(x)
+
+
+def test_history_stays_a_frame_where_records_differ():
+    records = [{"event": "epoch", "epoch": 1.0, "a": 2.0}, {"event": "epoch", "epoch": 2.0, "b": 3.0}]
+    columns = columns_of(records)
+    assert columns == {"epoch": [1.0, 2.0], "a": [2.0, None], "b": [None, 3.0]}
+    assert are_columns(columns)
+    assert not are_columns({"epoch": [1.0], "a": []})
+    assert not are_columns({"epoch": "1"})
+
+
+def test_networks_of_your_own(tmp_path: Path):
+    x, _ = _blobs()
+    encoder = Dense([3, 5, 4], activation="tanh", key=jax.random.key(0))
+
+    def decoder(schema, key):
+        return Dense([2, 5, *schema.shape], activation="tanh", key=key)
+
+    vae = VAE(2, encoder=encoder, decoder=decoder, random_state=0, steps=3, batch_size=16).fit(x)
+    path = vae.save(tmp_path / "own.safetensors")
+    again = VAE.load(path, encoder=encoder, decoder=decoder)
+    np.testing.assert_array_equal(again.score_samples(x), vae.score_samples(x))
+    with pytest.raises(ModelFileError, match=r"encoder=.*decoder="):
+        VAE.load(path)
+    linear = VAE(1, encoder=lambda row: jnp.stack([row.sum(), 0.0 * row[0]]), random_state=0, steps=1, hidden=(4,))
+    np.testing.assert_allclose(linear.fit(x).transform(x)[:, 0], _standardised(x).sum(1), rtol=1e-4, atol=1e-4)
+    with pytest.raises(ConfigError, match="Give its last layer 6 outputs"):
+        VAE(3, encoder=encoder, steps=1).fit(x)
+    with pytest.raises(ConfigError, match="not one network"):
+        VAE(2, encoder=encoder, recipe="two-level", steps=1).fit(x)
+
+
+def _standardised(x: np.ndarray) -> np.ndarray:
+    generator_rows = load(x).schema  # the same columns, from four fifths of the rows
+    assert generator_rows.columns is not None
+    vae = VAE(1, steps=1, hidden=(4,), batch_size=16).fit(x)
+    columns = vae.model_.schema.columns
+    return (x - [c.shift for c in columns]) / [c.scale for c in columns]
+
+
+def test_files_bring_back_the_estimator(tmp_path: Path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(_blobs()[0], columns=["height", "width", "depth"])
+    vae = VAE(2, random_state=0, num_samples=9, **TINY).fit(frame)
+    again = VAE.load(vae.save(tmp_path / "v.safetensors"))
+    assert again.get_params() == vae.get_params()
+    assert (again.history_, again.reasons_) == (vae.history_, vae.reasons_)
+    assert list(again.feature_names_in_) == ["height", "width", "depth"]
+    np.testing.assert_array_equal(again.score_samples(frame), vae.score_samples(frame))
+    np.testing.assert_array_equal(again.sample(4), vae.sample(4))
+    with pytest.raises(ModelFileError, match="GenerativeClassifier"):
+        GenerativeClassifier.load(vae.save(tmp_path / "v.safetensors"))
+    with pytest.raises(ModelFileError, match="VAE"):
+        Autoencoder.load(tmp_path / "v.safetensors")
+
+
+def test_autoencoder_reaches_the_projection_error():
+    # A linear autoencoder with one fixed scale finds the space of the first principal components.
+    generator = np.random.default_rng(1)
+    x = generator.normal(size=(600, 2)) @ generator.normal(size=(2, 5)) + 0.3 * generator.normal(size=(600, 5))
+    x = (x - x.mean(0)) / x.std(0)
+    eigenvalues = np.sort(np.linalg.eigvalsh(np.cov(x.T, bias=True)))
+    settings = {"likelihood.scale": "fixed", **ADAM}
+    coder = Autoencoder(2, hidden=(), epochs=300, learning_rate=0.02, validation_fraction=None, random_state=0,
+                        settings=settings).fit(x)  # fmt: skip
+    error = np.mean(np.sum((coder.reconstruct(x) - x) ** 2, axis=1))
+    assert error == pytest.approx(eigenvalues[:3].sum(), rel=0.01)
+    assert coder.score(x) == pytest.approx(-0.5 * (error + 5 * np.log(2 * np.pi)), rel=1e-4)
+    assert not hasattr(coder, "score_samples")
+
+
+def test_names_at_the_top_are_lazy():
+    code = (
+        "import sys, latens; print('jax' in sys.modules, 'sklearn' in sys.modules); from latens import VAE, ELBO, fit"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+    assert latens.VAE is VAE
+    assert latens.load_data is load
+    with pytest.raises(AttributeError, match="Vae"):
+        latens.Vae  # noqa: B018
+    # What static checkers read and what is imported lazily must be the same names from the same places.
+    block = next(node for node in ast.parse(Path(latens.__file__).read_text()).body if isinstance(node, ast.If))
+    told = {
+        alias.asname: (node.module, alias.name)
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    homes = {name: (module, latens._RENAMED.get(name, name)) for name, module in latens._HOME.items()}
+    assert told == homes
+    for name, (module, there) in told.items():
+        assert getattr(latens, name) is getattr(sys.modules[module], there)

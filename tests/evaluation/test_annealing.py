@@ -1,0 +1,198 @@
+"""Annealed importance sampling: against closed forms, quadrature and a Kalman filter."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import agrees, close
+from evidence_fixtures import (
+    CELLS,
+    COVARIANCE,
+    MU,
+    Coins,
+    Linear10,
+    covers,
+    log_p_of_coins,
+    log_p_of_linear,
+    rows_of_linear,
+)
+from scipy import stats
+
+from latens.data.batches import Batch, as_batch
+from latens.distributions import Bernoulli, Deterministic, DiagonalNormal, StandardNormal, UniformSphere
+from latens.distributions.chain import Chain
+from latens.errors import ConfigError
+from latens.evaluation import (
+    annealed_importance_sampling,
+    importance_sampling,
+    sequential_monte_carlo,
+)
+from latens.evaluation.evidence.moves import sigmoid_schedule
+from latens.models import AbstractLatentModel
+
+
+def test_the_schedule_is_the_sigmoid_of_the_paper() -> None:
+    betas = np.asarray(sigmoid_schedule(10))
+    raw = 1 / (1 + np.exp(-4 * (np.arange(11) / 5 - 1)))
+    close(betas, (raw - raw[0]) / (raw[-1] - raw[0]))
+    assert (betas[0], betas[5], betas[10]) == (0.0, pytest.approx(0.5), 1.0)
+
+
+def test_annealed_weights_have_the_mean_p_of_x() -> None:
+    """Few temperatures and two chains a row: a poor bound, and yet E[mean weight] = p(x), for 1,000 rows."""
+    batch = Batch(jnp.tile(jnp.asarray([[1.0, 0, 1, 1, 0, 0, 1]]), (1000, 1)), jnp.arange(1000, dtype=jnp.uint32))
+    exact = log_p_of_coins(np.asarray(batch.x[:1]))[0]
+    options = {"num_samples": 2, "num_temperatures": 3, "num_leapfrog": 2, "batch_size": 1000}
+    found = annealed_importance_sampling(Coins(), batch, key=jax.random.key(0), **options)
+    agrees(np.exp(found.rows - exact), 1.0)
+    assert np.mean(found.rows) < exact - 5 * np.std(found.rows) / np.sqrt(1000)
+
+
+@pytest.mark.parametrize("start", ["prior", "posterior"])
+def test_annealing_finds_log_p_of_a_linear_gaussian_model(start: str) -> None:
+    batch = rows_of_linear(20)
+    options = {"num_samples": 300, "num_leapfrog": 3, "batch_size": 20, "chains_at_once": 300}
+    found = annealed_importance_sampling(
+        Linear10(), batch, num_temperatures=24, start=start, key=jax.random.key(1), **options
+    )
+    exact = log_p_of_linear(batch.x)
+    assert covers(found, exact).sum() >= 18
+    assert np.max(found.row_errors) < 0.3
+    # Better than as many draws that are not annealed from the prior.
+    assert "of the moves accepted" in found.protocol
+    acceptance = float(found.protocol.split("a move, ")[1].split(" ")[0])
+    assert abs(acceptance - 0.65) < 0.1
+
+
+def test_binary_rows() -> None:
+    """Coins against quadrature."""
+    rng = np.random.default_rng(0)
+    coins = (rng.random((6, 7)) < 0.5).astype(np.float32)
+    found = annealed_importance_sampling(
+        Coins(), as_batch(coins), num_samples=200, num_temperatures=20, num_leapfrog=3, key=jax.random.key(2)
+    )
+    exact = log_p_of_coins(coins)
+    assert np.all(covers(found, exact, 0.9999))
+    assert np.max(np.abs(found.rows - exact)) < 0.1
+
+
+A, Q, R, STEPS = 0.9, 0.5, 0.4, 4
+
+
+class StateSpace(AbstractLatentModel):
+    """z_t = A z_(t-1) + Q e, x_t = z_t + R e: a tuple of four latents, each given the one before."""
+
+    def prior(self, *, cond=None, key=None):
+        after = lambda z: DiagonalNormal(A * z, jnp.full(1, float(np.log(Q))))  # noqa: E731
+        return Chain(StandardNormal((1,)), (after,) * (STEPS - 1))
+
+    def likelihood(self, z, *, cond=None, key=None):
+        return DiagonalNormal(jnp.concatenate(z), jnp.full(STEPS, float(np.log(R))))
+
+    def posterior(self, x, *, cond=None, mask=None, key=None):
+        return self.prior()
+
+
+def kalman(x: np.ndarray) -> float:
+    """log p(x) by the filter."""
+    mean, variance, total = 0.0, 1.0, 0.0
+    for t, value in enumerate(x):
+        if t:
+            mean, variance = A * mean, A**2 * variance + Q**2
+        total += stats.norm.logpdf(value, mean, np.sqrt(variance + R**2))
+        gain = variance / (variance + R**2)
+        mean, variance = mean + gain * (value - mean), (1 - gain) * variance
+    return total
+
+
+def test_a_chain_of_latents_against_the_kalman_filter() -> None:
+    x = np.array([[0.3, -0.2, 0.9, 1.4], [2.0, 1.5, 0.1, -1.0]], np.float32)
+    exact = np.array([kalman(row) for row in x])
+    # The filter itself against the joint Normal of all four.
+    covariance = np.zeros((STEPS, STEPS))
+    for i in range(STEPS):
+        covariance[i, i] = 1.0 if i == 0 else A**2 * covariance[i - 1, i - 1] + Q**2
+        for j in range(i):
+            covariance[i, j] = covariance[j, i] = A ** (i - j) * covariance[j, j]
+    close(exact, stats.multivariate_normal(np.zeros(STEPS), covariance + R**2 * np.eye(STEPS)).logpdf(x), rtol=1e-9)
+    found = annealed_importance_sampling(
+        StateSpace(), as_batch(x), num_samples=400, num_temperatures=60, num_leapfrog=3, key=jax.random.key(0)
+    )
+    assert np.all(covers(found, exact, 0.9999))
+    assert np.max(np.abs(found.rows - exact)) < 0.1
+
+
+def test_rows_and_parts_of_chains_are_each_by_themselves() -> None:
+    """Neither the rows beside it nor how many chains run at once change a row's number."""
+    batch = as_batch(np.array([[1.0, 0, 1, 1, 0, 0, 1], [0.0, 0, 0, 1, 1, 0, 1]], np.float32))
+    options = {"num_samples": 5, "num_temperatures": 4, "num_leapfrog": 2, "key": jax.random.key(0)}
+    whole = annealed_importance_sampling(Coins(), batch, **options)
+    second = jax.tree.map(lambda leaf: leaf[1:], batch)
+    alone = annealed_importance_sampling(Coins(), second, chains_at_once=2, **options)
+    close(alone.rows, whole.rows[1:], rtol=1e-4)
+
+
+class Odd(AbstractLatentModel):
+    """Latents that cannot move freely."""
+
+    latents: object
+
+    def prior(self, *, cond=None, key=None):
+        return self.latents
+
+    def likelihood(self, z, *, cond=None, key=None):
+        return StandardNormal((2,))
+
+    def posterior(self, x, *, cond=None, mask=None, key=None):
+        return Deterministic(jnp.zeros(3))
+
+
+@pytest.mark.parametrize("function", [annealed_importance_sampling, sequential_monte_carlo])
+def test_what_cannot_move_is_refused_with_the_way_out(function) -> None:
+    batch, key = as_batch(np.zeros((1, 2), np.float32)), jax.random.key(0)
+    with pytest.raises(ConfigError, match=r"whole numbers have no slope.*importance_sampling"):
+        function(Odd(Bernoulli(jnp.zeros(3))), batch, key=key)
+    with pytest.raises(ConfigError, match=r"UniformSphere prior do not fill.*importance_sampling"):
+        function(Odd(UniformSphere(3)), batch, key=key)
+    with pytest.raises(ConfigError, match=r"a point has no density"):
+        function(Odd(StandardNormal((3,))), batch, start="posterior", key=key)
+    with pytest.raises(ConfigError, match=r"num_temperatures is 0"):
+        function(Odd(StandardNormal((3,))), batch, num_temperatures=0, key=key)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("method", ["importance", "annealed", "annealed from q", "sequential"])
+def test_intervals_hold_log_p_in_95_of_100_runs(method: str) -> None:
+    """K = 5000 and 10 latents: a hundred rows, each with draws of its own; intervals at most 0.2 nats wide.
+
+    q is 1.3 times as wide as the best diagonal Normal, whose weights have no variance (chi-square infinite).
+    """
+    batch, key = rows_of_linear(100), jax.random.key(7)
+    options = {"num_samples": 5000, "batch_size": 100, "key": key}
+    annealing = {"num_leapfrog": 3, "chains_at_once": 500}
+    if method == "importance":
+        found = importance_sampling(Linear10(1.3), batch, **options)
+    elif method == "annealed":
+        found = annealed_importance_sampling(Linear10(), batch, num_temperatures=40, **annealing, **options)
+    elif method == "annealed from q":
+        more = {"num_temperatures": 15, "start": "posterior"}
+        found = annealed_importance_sampling(Linear10(1.3), batch, **more, **annealing, **options)
+    else:
+        found = sequential_monte_carlo(Linear10(), batch, num_leapfrog=3, num_moves=3, threshold=0.85, **options)
+    low, high = found.interval(0.99)
+    assert covers(found, log_p_of_linear(batch.x)).sum() >= 95
+    assert np.max(high - low) <= 0.2
+
+
+def test_missing_cells_are_left_out() -> None:
+    """log p of the observed half of a row is that of its marginal."""
+    batch = rows_of_linear(2)
+    seen = np.arange(CELLS) % 2 == 0
+    x = jnp.where(jnp.asarray(seen), batch.x, jnp.nan)
+    masked = Batch(x, batch.row_id, mask=jnp.asarray(np.tile(seen, (2, 1))))
+    exact = stats.multivariate_normal(MU[seen], COVARIANCE[np.ix_(seen, seen)]).logpdf(np.asarray(batch.x)[:, seen])
+    found = annealed_importance_sampling(
+        Linear10(), masked, num_samples=300, num_temperatures=24, num_leapfrog=3, key=jax.random.key(0)
+    )
+    assert np.all(covers(found, exact, 0.9999))
+    assert np.max(np.abs(found.rows - exact)) < 0.3

@@ -1,0 +1,226 @@
+"""Where the KL goes, in linear-Gaussian encoders whose parts are known, and what rates buy at which distortion."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import close
+from tables import MU, SIGMA, W, batch_of, linear, linear_gaussian
+
+from latens.data import Preparation
+from latens.data.batches import Batch
+from latens.distributions import Bernoulli, DiagonalNormal, StandardNormal
+from latens.errors import ConfigError, UsageError
+from latens.evaluation import elbo_parts
+from latens.evaluation.evidence.rate_distortion import (
+    rate_distortion_curve,
+    rate_distortion_point,
+    rate_distortion_points,
+)
+from latens.evaluation.latents.decomposition import kl_split, level_kl, unit_split
+from latens.models import (
+    Conditional,
+    DeterministicHead,
+    Downwards,
+    FromLowest,
+    LatentModel,
+    NormalHead,
+    SharedScaleNormalHead,
+    Upwards,
+)
+from latens.trees import Frozen
+
+A, B, S = np.array([[1.2, 0.5], [0.8, -0.9]]), np.array([0.3, -0.2]), np.array([0.5, 0.7])
+KEY = jax.random.key(3)
+
+
+def encoder_only(a: np.ndarray, b: np.ndarray, s: np.ndarray, prior: object = None) -> LatentModel:
+    """q(z | x) = N(x A + b, diag(s^2)); its decoder plays no part."""
+    n_in, n = a.shape
+    weight = np.concatenate([a, np.zeros((n_in, n))], axis=1)
+    head = SharedScaleNormalHead((n_in,), Frozen(jnp.zeros(())))
+    decoder = Conditional(linear(np.zeros((n, n_in)), np.zeros(n_in)), head)
+    encoder = Conditional(linear(weight, np.concatenate([b, np.log(s)])), NormalHead((n,)))
+    return LatentModel(prior or StandardNormal((n,)), encoder, decoder)
+
+
+def gaussian_rows(order: int = 16) -> Batch:
+    """Weighted rows whose mixture of smooth things is that of x ~ N(0, I_2): Gauss-Hermite nodes in two dimensions."""
+    nodes, weights = np.polynomial.hermite_e.hermegauss(order)
+    x = np.stack(np.meshgrid(nodes, nodes), axis=-1).reshape(-1, 2)
+    weight = np.outer(weights, weights).reshape(-1) / weights.sum() ** 2
+    return batch_of(x.astype(np.float32), weight=jnp.asarray(weight, jnp.float32))
+
+
+def test_the_parts_of_a_gaussian_channel() -> None:
+    r"""q(z) = N(b, C) with C = A'A + diag(s^2): every part is a formula.
+
+    I = (log det C - sum log s^2) / 2, TC = (sum log C_dd - log det C) / 2, and the units' KLs are those of Normals.
+    """
+    c = A.T @ A + np.diag(S**2)
+    log_det, own = np.log(np.linalg.det(c)), np.diag(c)
+    exact = {
+        "mutual_information": (log_det - np.sum(np.log(S**2))) / 2,
+        "total_correlation": (np.sum(np.log(own)) - log_det) / 2,
+        "dimensionwise_kl": np.sum(own + B**2 - 1 - np.log(own)) / 2,
+    }
+    exact["aggregate_kl"] = exact["total_correlation"] + exact["dimensionwise_kl"]
+    exact["kl"] = exact["mutual_information"] + exact["aggregate_kl"]
+    rows = gaussian_rows()
+    found = kl_split(encoder_only(A, B, S), rows, num_samples=64, key=KEY)
+    assert set(found) == set(exact)
+    # The rows are no draw but a quadrature: only draws of z are noise. Squares of Normals spread by about 1 nat.
+    noise = np.sqrt(np.sum(np.asarray(rows.weight) ** 2) / 64)
+    assert noise < 0.03
+    for name, value in exact.items():
+        assert abs(found[name].value - value) < 5 * noise, (name, found[name], value)
+    assert found["kl"].standard_error > 2 * noise  # which takes rows for a draw
+    parts = ("mutual_information", "total_correlation", "dimensionwise_kl")
+    assert found["kl"].value == pytest.approx(sum(found[name].value for name in parts), abs=1e-9)
+    assert "at most log 256 = 5.55" in found["mutual_information"].protocol
+    units = unit_split(encoder_only(A, B, S), rows, num_samples=64, key=KEY)
+    for d, unit in enumerate(units):
+        information = 0.5 * np.log(own[d] / S[d] ** 2)
+        apart = 0.5 * (own[d] + B[d] ** 2 - 1 - np.log(own[d]))
+        for name, value in (("mutual_information", information), ("aggregate_kl", apart), ("kl", information + apart)):
+            assert abs(unit[name].value - value) < 5 * noise, (d, name)
+    assert sum(unit["aggregate_kl"].value for unit in units) == pytest.approx(found["dimensionwise_kl"].value, abs=1e-6)
+
+
+def test_two_rows_by_quadrature() -> None:
+    """q(z) = (N(-1, 0.5^2) + N(1, 0.5^2)) / 2, its information by quadrature; chunks and order change nothing."""
+    model, x = encoder_only(np.eye(1), np.zeros(1), np.array([0.5])), np.array([[-1.0], [1.0]])
+    z = np.linspace(-8, 8, 20_001)
+    normal = lambda m: np.exp(-0.5 * ((z - m) / 0.5) ** 2) / (0.5 * np.sqrt(2 * np.pi))  # noqa: E731
+    p, mixed = normal(1.0), (normal(-1.0) + normal(1.0)) / 2
+    inside = p > 1e-300
+    exact = np.sum(p[inside] * np.log(p[inside] / mixed[inside])) * (z[1] - z[0])
+    many = batch_of(np.repeat(x, 500, axis=0))  # each row 500 times: the same aggregate, 1000 draws
+    found = kl_split(model, many, num_samples=4, key=KEY)["mutual_information"]
+    assert abs(found.value - exact) < 5 * found.standard_error
+    assert found.value < np.log(2)
+    again = kl_split(model, many, num_samples=4, key=KEY, batch_size=64)["mutual_information"]
+    close(again.value, found.value, rtol=1e-5)
+    backwards = jax.tree.map(lambda leaf: leaf[::-1], many)
+    close(kl_split(model, backwards, num_samples=4, key=KEY)["mutual_information"].value, found.value, rtol=1e-5)
+
+
+def test_a_collapsed_and_a_far_posterior() -> None:
+    """A posterior that ignores x says nothing of it; one whose rows never overlap says log n."""
+    x = batch_of(np.arange(40.0)[:, None])
+    nothing = kl_split(encoder_only(np.zeros((1, 1)), np.zeros(1), np.ones(1)), x, num_samples=2, key=KEY)
+    for name in ("kl", "mutual_information", "total_correlation", "dimensionwise_kl"):
+        assert nothing[name].value == pytest.approx(0.0, abs=1e-5)
+    everything = kl_split(encoder_only(np.eye(1), np.zeros(1), np.array([1e-3])), x, key=KEY)
+    assert everything["mutual_information"].value == pytest.approx(np.log(40), abs=1e-5)
+    assert everything["total_correlation"].value == pytest.approx(0.0, abs=1e-4)
+
+
+def test_parts_that_do_not_exist_are_not_given() -> None:
+    prior = Downwards(StandardNormal((1,)), (Conditional(linear(np.ones((1, 2)), np.zeros(2)), NormalHead((1,))),))
+    up = [Conditional(linear(np.array([[a, 0.0]]), np.array([0.0, -0.5])), NormalHead((1,))) for a in (1.0, 0.5)]
+    decoder = Conditional(linear(np.ones((1, 1)), np.zeros(1)), SharedScaleNormalHead((1,), Frozen(jnp.zeros(()))))
+    model = LatentModel(prior, Upwards(tuple(up)), FromLowest(decoder))
+    batch = batch_of(np.linspace(-1, 1, 30)[:, None])
+    found = kl_split(model, batch, num_samples=8, key=KEY)
+    assert set(found) == {"kl", "mutual_information", "aggregate_kl"}
+    with pytest.raises(ConfigError, match="a marginal for every unit"):
+        unit_split(model, batch, key=KEY)
+    levels = level_kl(model, batch, num_samples=64, key=KEY)
+    # z1 ~ N(x, v), z2 ~ N(z1 / 2, v), v = e^-1; p: z2 ~ N(0, 1), z1 | z2 ~ N(z2, e^(2 z2)).
+    # The upper level: E log N(z2; z1/2, v) - log N(z2; 0, 1) = (E z2^2 - 1 + 1) / 2, E z2^2 = (x^2 + v) / 4 + v.
+    v, x = np.exp(-1.0), np.asarray(batch.x)[:, 0]
+    upper = np.mean(((x**2 + v) / 4 + v - 1.0 + 1.0) / 2)
+    assert abs(levels[1].value - upper) < 5 * np.hypot(levels[1].standard_error, 0.01)
+    parts = elbo_parts(model, batch, num_samples=64, key=KEY)["kl"]
+    together = levels[0].value + levels[1].value
+    assert abs(together - parts.mean()) < 5 * np.sqrt(2 * parts.var() / 30 + 0.01)
+    point = Conditional(linear(np.eye(1), np.zeros(1)), DeterministicHead((1,)))
+    with pytest.raises(ConfigError, match="no density"):
+        kl_split(LatentModel(StandardNormal((1,)), point, decoder), batch, key=KEY)
+
+
+def test_one_level_is_the_kl() -> None:
+    model, batch = linear_gaussian(), batch_of(np.tile(np.stack([MU, -MU]), (200, 1)))
+    (level,) = level_kl(model, batch, key=KEY)
+    precision = W.T @ W / SIGMA**2 + np.eye(2)
+    mean = (np.stack([MU, -MU]) - MU) @ W @ np.linalg.inv(precision) / SIGMA**2
+    variance = 1.0 / np.diag(precision)
+    exact = 0.5 * np.mean(np.sum(mean**2, axis=1) + np.sum(variance - 1.0 - np.log(variance)))
+    assert abs(level.value - exact) < 5 * level.standard_error
+
+
+def one_latent(noise: float = 0.6) -> LatentModel:
+    """x = 1.5 z + noise: one latent, one number; the encoder starts as N(0, 1)."""
+    encoder = Conditional(linear(np.zeros((1, 2)), np.zeros(2)), NormalHead((1,)))
+    head = SharedScaleNormalHead((1,), Frozen(jnp.asarray(np.log(noise), jnp.float32)))
+    return LatentModel(StandardNormal((1,)), encoder, Conditional(linear(np.array([[1.5]]), np.zeros(1)), head))
+
+
+def test_the_curve_of_a_linear_decoder() -> None:
+    r"""The optimum at beta is N(m, v), 1 / v = 1 + w^2 / (beta s^2), m = v w x / (beta s^2): R and D are formulas."""
+    x, w, s = np.array([-1.4, 0.2, 0.9, 2.0]), 1.5, 0.6
+    betas = (0.25, 1.0, 4.0)
+    batch = batch_of(x[:, None])
+    found = rate_distortion_curve(
+        one_latent(), batch, betas, steps=200, learning_rate=0.1, num_samples=400, key=KEY, of="line"
+    )
+    for point, beta in zip(found, betas):
+        v = 1.0 / (1.0 + w**2 / (beta * s**2))
+        m = v * w * x / (beta * s**2)
+        rate = np.mean(0.5 * (m**2 + v - 1.0 - np.log(v)))
+        distortion = np.mean(0.5 * np.log(2 * np.pi * s**2) + ((x - w * m) ** 2 + w**2 * v) / (2 * s**2))
+        # log q - log p has the standard deviation of (v - 1) e^2 / 2 + m sqrt(v) e over 400 draws, in four rows.
+        noise = np.sqrt(np.mean((1 - v) ** 2 / 2 + m**2 * v) / 1600)
+        assert abs(point.rate.value - rate) < 5 * noise + 0.01, (beta, point.rate.value, rate)
+        noise = np.sqrt(np.mean((w**2 * v / s**2) ** 2 / 2 + (x - w * m) ** 2 * w**2 * v / s**4) / 1600)
+        assert abs(point.distortion.value - distortion) < 5 * noise + 0.01, (beta, point.distortion.value, distortion)
+        assert (point.beta, point.of) == (beta, "line")
+    rates = [point.rate.value for point in found]
+    assert rates == sorted(rates, reverse=True)
+    # At beta 1 the posterior is exact: rate and distortion add up to -log p(x).
+    log_p = -0.5 * np.mean(x**2 / (w**2 + s**2) + np.log(2 * np.pi * (w**2 + s**2)))
+    assert abs(found[1].elbo - log_p) < 0.01
+    assert found[1].to_json()["rate"]["unit"] == "nats"
+    with pytest.raises(UsageError, match="betas"):
+        rate_distortion_curve(one_latent(), batch, (0.0,), key=KEY)
+
+
+def test_points_of_several_models_stand_in_order() -> None:
+    batch = batch_of(np.random.default_rng(0).normal(size=(50, 3)))
+    models = {"best": linear_gaussian(), "prior": linear_gaussian("prior")}
+    points = rate_distortion_points(models, batch, num_samples=32, key=KEY)
+    assert [point.of for point in points] == ["prior", "best"]
+    assert points[0].rate.value == pytest.approx(0.0, abs=1e-5)
+    parts = elbo_parts(models["best"], batch, num_samples=32, key=KEY)
+    assert points[1].elbo == pytest.approx(parts["elbo"].mean(), rel=1e-5)
+    # z from the prior: E (x - W z - mu)^2 = (x - mu)^2 + diag(W W').
+    x = np.asarray(batch.x, float)
+    exact = 1.5 * np.log(2 * np.pi * SIGMA**2) + np.mean(np.sum((x - MU) ** 2, 1) + np.trace(W @ W.T)) / (2 * SIGMA**2)
+    assert abs(points[0].distortion.value - exact) < 5 * np.sqrt(points[0].distortion.standard_error ** 2)
+    alone = rate_distortion_point(models["best"], batch, num_samples=32, key=KEY, preparation=Preparation())
+    assert alone.rate.value == points[1].rate.value
+
+
+def test_a_discrete_code() -> None:
+    """A Bernoulli posterior with probability 0.9 or 0.1 by row: I = log 2 - H(0.9), nothing else is left."""
+
+    encoder = linear(np.array([[np.log(9.0)]]), np.zeros(1))
+
+    def posterior(x: jax.Array, *, cond: object = None, mask: object = None, key: object = None) -> Bernoulli:
+        return Bernoulli(encoder(x))
+
+    decoder = Conditional(linear(np.ones((1, 1)), np.zeros(1)), SharedScaleNormalHead((1,), Frozen(jnp.zeros(()))))
+    model = LatentModel(Bernoulli(jnp.zeros(1)), posterior, decoder)
+    found = kl_split(model, batch_of(np.tile([[1.0], [-1.0]], (500, 1))), num_samples=4, key=KEY)
+    h = -(0.9 * np.log(0.9) + 0.1 * np.log(0.1))
+    assert abs(found["mutual_information"].value - (np.log(2) - h)) < 5 * found["mutual_information"].standard_error
+    assert found["aggregate_kl"].value == pytest.approx(0.0, abs=1e-5)
+
+
+def test_a_prior_that_is_fitted_to_the_units() -> None:
+    """With the prior N(b, diag C) the units have no distance left, and the KL is information and dependence."""
+    c = A.T @ A + np.diag(S**2)
+    prior = DiagonalNormal(jnp.asarray(B, jnp.float32), jnp.asarray(0.5 * np.log(np.diag(c)), jnp.float32))
+    found = kl_split(encoder_only(A, B, S, prior), gaussian_rows(), num_samples=8, key=KEY)
+    assert abs(found["dimensionwise_kl"].value) < 5 * found["dimensionwise_kl"].standard_error

@@ -1,0 +1,216 @@
+"""What is wrong with a model is named: by numbers at thresholds, planted in trained models, never in healthy ones."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from latens.config import override
+from latens.data import Dataset, load
+from latens.evaluation import Estimate, diagnose
+from latens.measure.all import measure_all
+from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare, train
+from latens.workflow.refit import refit_prior
+from latens.workflow.trained import TrainedModel
+
+PLANTED = ("posterior-collapse", "memorisation", "mode-dropping", "overfitting", "off-support")
+
+
+DIAGNOSED = ("precision", "copied_share", "dropped_share", "generalisation_gap", "gain_over_independent")
+"""What the findings are made of."""
+
+
+def number(value, error=0.0):
+    return Estimate(value, error, 1, 100)
+
+
+def units(active, of):
+    return [{"unit": i, "active": i < active} for i in range(of)]
+
+
+def names(metrics, table=()):
+    return [finding.name for finding in diagnose(metrics, table)]
+
+
+@pytest.mark.parametrize(("active", "of"), [(4, 4), (3, 4), (1, 2), (5, 8), (17, 32), (0, 0)])
+def test_units_in_use_are_no_collapse(active, of):
+    assert names({}, units(active, of)) == []
+
+
+@pytest.mark.parametrize(("active", "of"), [(2, 4), (1, 4), (0, 4), (0, 2), (0, 1), (4, 8), (16, 32)])
+def test_collapse_is_half_of_the_units_or_fewer(active, of):
+    assert names({}, units(active, of)) == ["posterior-collapse"]
+
+
+def test_collapse_says_how_many():
+    assert "only 1 of 4 latent units" in diagnose({}, units(1, 4))[0].message
+
+
+def test_copies_need_a_share_and_a_proof():
+    def found(share, p_value, near, near_p):
+        copied = {"copied_share": number(share), "copied_share_p_value": number(p_value)}
+        return names(copied | {"memorisation": number(near), "memorisation_p_value": number(near_p)})
+
+    assert found(0.5, 0.001, 0.9, 0.001) == ["memorisation"]
+    assert found(0.5, 0.002, 0.9, 0.001) == found(0.25, 0.001, 0.9, 0.001) == []
+    assert found(0.5, 0.001, 0.9, 0.002) == found(0.5, 0.001, 0.4, 0.001) == []  # no nearer than other rows
+
+
+def test_overfitting_is_half_of_the_gain_lost():
+    def found(gap, error, gain):
+        return names({"generalisation_gap": number(gap, error), "gain_over_independent": number(gain)})
+
+    assert found(12.0, 0.1, 10.0) == ["overfitting"]  # of 22 nats gained on training rows 12 are lost, a margin of 1
+    assert found(12.0, 0.3, 10.0) == found(8.0, 0.1, 10.0) == []
+    assert found(12.0, 0.1, -1.0) == ["overfitting"]
+    assert found(1.0, 0.1, -5.0) == []  # nothing was gained that could be lost
+
+
+def test_modes_and_support():
+    assert names({"dropped_share": number(0.05)}) == ["mode-dropping"]
+    assert names({"dropped_share": number(0.01)}) == []
+
+    def found(near, precision):
+        return names({"memorisation": number(near), "precision": number(precision), "precision_of_rows": number(0.8)})
+
+    assert found(0.001, 0.01) == ["off-support"]
+    assert found(0.1, 0.01) == found(0.001, 0.2) == []
+
+
+def test_one_cause_is_named_once():
+    found = names({"dropped_share": number(0.5), "copied_share": number(0.0)}, units(0, 4))
+    assert found == ["posterior-collapse"]
+    assert names({"dropped_share": number(0.5)}, units(1, 4)) == ["posterior-collapse", "mode-dropping"]
+
+
+def test_a_decoder_that_ignores_its_codes_is_named_whatever_the_encoder_does():
+    def found(kl, gain):
+        return names({"kl": number(kl), "log_likelihood_gain": number(gain), "dropped_share": number(0.5)}, units(4, 4))
+
+    assert found(5.0, 0.0) == found(5.0, 0.4) == found(0.6, 0.0) == ["posterior-collapse"]
+    assert found(5.0, 0.6) == found(5.0, -3.0) == found(0.4, 0.0) == ["mode-dropping"]
+
+
+def test_a_run_that_was_stopped_while_it_rose_has_not_collapsed():
+    def found(kl, active, rising):
+        return [f.name for f in diagnose({"kl": number(kl)}, units(active, 32), rising=rising)]
+
+    assert found(95.9, 0, True) == ["unfinished"]
+    assert found(95.9, 0, False) == found(0.01, 0, True) == found(0.01, 0, False) == ["posterior-collapse"]
+    assert found(95.9, 32, True) == []
+    message = diagnose({"kl": number(95.9)}, units(0, 32), rising=True)[0].message
+    assert "0 of 32 latent units move with x so far, at a KL of 95.9 nats; train longer (--epochs" in message
+
+
+def test_evidence_is_untrusted_where_tails_are_heavy_or_draws_too_few():
+    def found(k, draws_error, error=0.5):
+        value = dataclasses.replace(number(-60.0, error), draws_error=draws_error)
+        return names({"log_marginal": value, "pareto_k": number(k)})
+
+    assert found(0.71, 0.01) == found(1.39, 0.01) == found(0.2, 0.6) == ["untrusted-evidence"]
+    assert found(0.7, 0.4) == found(0.2, 0.01) == found(0.2, 0.09, 0.01) == []
+
+
+def test_an_encoder_is_named_where_it_loses_much_of_what_it_says():
+    def found(gap, error, kl):
+        return names({"amortisation_gap": number(gap, error), "kl": number(kl)})
+
+    assert found(12.8, 0.5, 20.0) == found(1.1, 0.02, 0.5) == ["loose-encoder"]
+    assert found(4.0, 0.2, 20.0) == found(0.9, 0.01, 0.5) == found(12.8, 0.8, 20.0) == []
+
+
+def test_a_posterior_is_narrow_below_half():
+    def found(share, error):
+        return names({"posterior_coverage": number(share, error)})
+
+    assert found(0.05, 0.01) == found(0.45, 0.01) == ["narrow-posterior"]
+    assert found(0.47, 0.01) == found(0.85, 0.01) == []
+
+
+def test_every_message_says_what_and_then_what_to_do():
+    common = {
+        "copied_share": number(0.5), "copied_share_p_value": number(0.001), "memorisation_p_value": number(0.001),
+        "dropped_share": number(0.1), "generalisation_gap": number(12.0, 0.1), "gain_over_independent": number(10.0),
+        "precision": number(0.0), "precision_of_rows": number(1.0),
+    }  # fmt: skip
+    near, far = (diagnose({**common, "memorisation": number(value)}, units(1, 4)) for value in (0.9, 0.0))
+    found = {finding.name: finding for finding in near + far}.values()
+    assert sorted(finding.name for finding in found) == sorted(PLANTED)
+    for finding in found:
+        what, _, fix = finding.message.partition("; ")
+        assert any(character.isdigit() for character in what)
+        assert "--" in fix
+
+
+def fitted(data: Dataset, seed: int, **settings: object) -> tuple[TrainedModel, Dataset]:
+    small = {"network.hidden": [64], "posterior.latent_dim": 8, "training.epochs": 60, "training.seed": seed}
+    experiment = prepare(override(get_recipe("default").config, {**small, **settings}), data)
+    return train(experiment)[0], experiment.data
+
+
+def findings(trained: TrainedModel, data: Dataset, seed: int) -> list[str]:
+    rows = data.subset("test")
+    found = measure_all(trained, data, rows, num_samples=30, seed=seed, only=DIAGNOSED)
+    assert set(DIAGNOSED) <= set(found.metrics)
+    return [finding.name for finding in found.findings]
+
+
+def rows_of(data: Dataset, kept: np.ndarray) -> Dataset:
+    arrays = {name: getattr(data, name)[kept] for name in ("x", "row_id", "names", "split", "label")}
+    return dataclasses.replace(data, **arrays)
+
+
+def collapsed(seed: int) -> list[str]:
+    """The KL weighs a hundred times too much."""
+    return findings(*fitted(load("digits"), seed, **{"objective.beta": 100.0, "training.epochs": 20}), seed)
+
+
+def memorising(seed: int) -> list[str]:
+    """An autoencoder in all but name, its prior made of the codes of its 150 training rows; nothing stops it early."""
+    digits = load("digits")
+    kept = np.concatenate([digits.subset("train")[:150], digits.subset("test")])
+    settings = {"objective.beta": 0.01, "training.epochs": 400, "network.hidden": [256]}
+    trained, data = fitted(rows_of(digits, kept), seed, **settings)
+    return findings(refit_prior(trained, data, "aggregate", options={"components": 150}).trained, data, seed)
+
+
+def mode_dropping(seed: int) -> list[str]:
+    """Training never saw three of the ten digits."""
+    digits = load("digits")
+    kept = ~np.isin(digits.label, [7, 8, 9]) | (digits.split == 2)
+    trained, _ = fitted(rows_of(digits, kept), seed)
+    return findings(trained.with_facts(fingerprint=digits.fingerprint), digits, seed)
+
+
+def sheet(seed: int) -> Dataset:
+    """A curved sheet of three dimensions in twelve, with noise."""
+    rng = np.random.default_rng(seed)
+    z, w = rng.normal(size=(1500, 3)), np.random.default_rng(9).normal(size=(3, 12))
+    return load(np.tanh(z @ w) + 0.5 * z @ w[::-1] + 0.3 * rng.normal(size=(1500, 12)))
+
+
+HEALTHY = {"digits": lambda seed: load("digits"), "cancer": lambda seed: load("breast-cancer"), "sheet": sheet}
+
+
+def healthy(name: str, seed: int) -> list[str]:
+    return findings(*fitted(HEALTHY[name](seed), seed), seed)
+
+
+def test_a_planted_collapse_is_named():
+    assert collapsed(0) == ["posterior-collapse"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+def test_planted_faults_are_named_for_every_seed(seed):
+    assert collapsed(seed) == ["posterior-collapse"]
+    assert mode_dropping(seed) == ["mode-dropping"]
+    assert memorising(seed) == ["memorisation", "overfitting"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", HEALTHY)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_healthy_models_are_never_named(name, seed):
+    assert healthy(name, seed) == []

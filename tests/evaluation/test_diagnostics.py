@@ -1,0 +1,215 @@
+"""What importance weights say of themselves: against known tails, the conjugate pair, and exact evidences."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import agrees, close
+from scipy import special, stats
+from tables import conjugate_pair
+
+from latens.data import Preparation
+from latens.data.batches import as_batch
+from latens.distributions import Beta, Categorical, StandardNormal, VariableMixture
+from latens.distributions.chain import Chain
+from latens.errors import ConfigError
+from latens.evaluation import (
+    LogMarginals,
+    chi_upper_bound,
+    effective_sample_size,
+    importance_sampling,
+    log_marginal,
+    pareto_k,
+)
+from latens.evaluation.evidence.diagnostics import summarise
+from latens.models import AbstractLatentModel
+from latens.objectives import draw
+
+WHOLE = Preparation(integer=True)
+LOG_P, CHI_SQUARED = -1.82801212348, 0.203829472709  # the reference page, Ab
+
+
+def reference_k(weights: np.ndarray) -> float:
+    """Zhang & Stephens (2009) with the weak prior, one candidate after the other, in float64."""
+    count = int(np.ceil(min(0.2 * len(weights), 3 * np.sqrt(len(weights)))))
+    ordered = np.sort(weights)
+    x = ordered[-count:] - ordered[-count - 1]
+    candidates, likelihoods = [], []
+    m = 30 + int(np.sqrt(count))
+    for j in range(1, m + 1):
+        b = 1 / x[-1] + (1 - np.sqrt(m / (j - 0.5))) / (3 * x[int(count / 4 + 0.5) - 1])
+        k = np.mean([np.log1p(-b * value) for value in x])
+        candidates.append(b)
+        likelihoods.append(count * (np.log(-b / k) - k - 1))
+    b = np.sum(special.softmax(likelihoods) * candidates)
+    k = np.mean(np.log1p(-b * x))
+    return (k * count + 5) / (count + 10)
+
+
+def test_effective_draws_of_three_weights() -> None:
+    log_weights = jnp.log(jnp.asarray([1.0, 2.0, 3.0]))
+    close(effective_sample_size(log_weights), 36 / 14)
+    close(effective_sample_size(log_weights + 500.0), 36 / 14, rtol=1e-3)
+
+
+@pytest.mark.parametrize("k", [0.0, 0.3, 0.7, 1.2])
+def test_k_is_that_of_a_known_tail(k: float) -> None:
+    """Excesses of a generalised Pareto distribution over any threshold have its k."""
+    weights = stats.genpareto(k).rvs((300, 2000), random_state=np.random.default_rng(1))
+    found = np.asarray(jax.vmap(pareto_k)(jnp.asarray(np.log(weights), jnp.float32)))
+    expected = [reference_k(row) for row in weights[:5]]
+    close(found[:5], expected, rtol=0, atol=2e-3)
+    # The estimator itself is off by less than a hundredth at 135 tail draws, whose prior weighs as much as 10 more.
+    tail = int(np.ceil(3 * np.sqrt(2000)))
+    agrees(found, (k * tail + 5) / (tail + 10), other_error=0.01 / 5)
+
+
+def test_k_of_extreme_weights_and_of_equal_ones() -> None:
+    assert float(pareto_k(jnp.linspace(-900.0, 0.0, 1000))) > 1.0
+    assert float(pareto_k(jnp.full(1000, -80.0))) == 0.0
+    assert np.isnan(float(pareto_k(jnp.zeros(20))))
+
+
+def test_the_conjugate_pair_has_the_effective_draws_of_its_chi_square() -> None:
+    batch = as_batch(np.full((20, 1), 1.5, np.float32), row_id=np.arange(20))
+    found = importance_sampling(conjugate_pair(), batch, num_samples=3000, key=jax.random.key(0))
+    agrees(found.rows, LOG_P - CHI_SQUARED / (2 * 3000))
+    agrees(found.effective_sample_size / 3000, 1 / (1 + CHI_SQUARED), other_error=1e-4)
+    agrees(found.row_errors, np.sqrt(CHI_SQUARED / 3000), other_error=1e-5)
+    # The errors are those that the rows, all the same, show; posterior weights of a wider q are bounded.
+    assert 0.6 < np.std(found.rows, ddof=1) / np.mean(found.row_errors) < 1.5
+    assert np.max(found.pareto_k) < 0.5
+    upper = chi_upper_bound(conjugate_pair(), batch, num_samples=3000, key=jax.random.key(1))
+    agrees(upper.rows, LOG_P + 0.5 * np.log1p(CHI_SQUARED), other_error=2e-4)
+    assert 0.6 < np.std(upper.rows, ddof=1) / np.mean(upper.row_errors) < 1.5
+
+
+def test_streaming_draws_say_the_same_as_all_at_once() -> None:
+    chunk, num_samples = 50, 5020  # two sorts of 40 chunks, one of 20, and a rest
+    batch, key = as_batch(np.array([[1.5], [-4.0]], np.float32)), jax.random.key(3)
+    options = {"num_samples": num_samples, "key": key, "samples_per_chunk": chunk}
+    found = importance_sampling(conjugate_pair(), batch, **options)
+    inner = jax.random.split(key)[1]  # the first half goes to the preparation of rows
+    all_at_once = jax.jit(lambda k: draw(conjugate_pair(), batch, num_samples=num_samples, key=k).log_weight.T)
+    whole = summarise(all_at_once(inner))
+    close(found.rows, whole.log_mean, rtol=1e-5)
+    close(found.row_errors, whole.error, rtol=1e-4)
+    close(found.effective_sample_size, whole.effective_sample_size, rtol=1e-4)
+    close(found.pareto_k, whole.pareto_k, rtol=0, atol=1e-3)
+    close(found.rows, log_marginal(conjugate_pair(), batch, **options), rtol=1e-5)
+
+
+def test_a_report_names_its_worst_row() -> None:
+    found = LogMarginals(
+        np.array([-1.0, -3.0]),
+        np.array([0.3, 0.4]),
+        100,
+        "made",
+        np.array([50.0, 2.0]),
+        np.array([0.1, 0.9]),
+        99,
+    )
+    numbers = found.estimates()
+    assert list(numbers) == ["log_marginal", "effective_sample_size", "pareto_k"]
+    assert (numbers["log_marginal"].value, numbers["log_marginal"].standard_error) == (-2.0, pytest.approx(1.0))
+    assert found.monte_carlo_error == pytest.approx(0.25)
+    assert "smallest is 2.0" in numbers["effective_sample_size"].protocol
+    assert "largest is 0.90, and 1 of 2 rows are above 0.7" in numbers["pareto_k"].protocol
+    low, high = found.interval(0.99)
+    close((high - low) / 2, stats.t.ppf(0.995, 99) * found.row_errors, rtol=1e-9)
+
+
+def test_one_draw_is_refused() -> None:
+    batch, key = as_batch(np.ones((1, 1), np.float32)), jax.random.key(0)
+    with pytest.raises(ConfigError, match="one draw has no error"):
+        importance_sampling(conjugate_pair(), batch, num_samples=1, key=key)
+    with pytest.raises(ConfigError, match="order"):
+        chi_upper_bound(conjugate_pair(), batch, order=0.5, key=key)
+
+
+class BetaCoins(AbstractLatentModel):
+    """z ~ Beta(2, 3), ten throws of a coin that shows 1 with probability z; the encoder is the exact posterior."""
+
+    def prior(self, *, cond=None, key=None):
+        return Beta(jnp.log(jnp.asarray([2.0])), jnp.log(jnp.asarray([3.0])))
+
+    def likelihood(self, z, *, cond=None, key=None):
+        return Categorical(jnp.broadcast_to(jnp.stack([jnp.log1p(-z), jnp.log(z)], axis=-1), (10, 2)))
+
+    def posterior(self, x, *, cond=None, mask=None, key=None):
+        ones = jnp.sum(x).astype(float)
+        return Beta(jnp.log(2.0 + ones)[None], jnp.log(13.0 - ones)[None])
+
+
+def test_beta_bernoulli() -> None:
+    """Seven ones of ten: -7.31421988742 nats, with every weight the same."""
+    x = np.array([[1, 0, 1, 1, 0, 1, 1, 1, 0, 1]])
+    found = importance_sampling(BetaCoins(), as_batch(x), preparation=WHOLE, num_samples=200, key=jax.random.key(0))
+    close(found.rows, [-7.31421988742], atol=1e-5)
+    close(found.effective_sample_size, [200.0], rtol=1e-4)
+
+
+TRANSITION, FIRST = np.array([[0.9, 0.1], [0.2, 0.8]]), np.array([0.6, 0.4])
+EMISSION = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
+
+
+class HiddenMarkov(AbstractLatentModel):
+    """Five hidden states in a chain; the encoder throws a fair coin for each."""
+
+    def prior(self, *, cond=None, key=None):
+        after = lambda state: Categorical(jnp.log(jnp.asarray(TRANSITION, jnp.float32))[state])  # noqa: E731
+        return Chain(Categorical(jnp.log(jnp.asarray(FIRST, jnp.float32))[None]), (after,) * 4)
+
+    def likelihood(self, z, *, cond=None, key=None):
+        return Categorical(jnp.log(jnp.asarray(EMISSION, jnp.float32))[jnp.concatenate(z)])
+
+    def posterior(self, x, *, cond=None, mask=None, key=None):
+        coin = lambda _: Categorical(jnp.zeros((1, 2)))  # noqa: E731
+        return Chain(coin(None), (coin,) * 4)
+
+
+def test_hidden_markov() -> None:
+    """-6.03909013366 nats for 0, 2, 2, 1, 0: the sum of 32 paths."""
+    batch = as_batch(np.tile(np.array([[0, 2, 2, 1, 0]]), (20, 1)), row_id=np.arange(20))
+    found = importance_sampling(HiddenMarkov(), batch, preparation=WHOLE, num_samples=4000, key=jax.random.key(0))
+    agrees(np.exp(found.rows), np.exp(-6.03909013366))
+    low, high = found.interval(0.99999)
+    assert np.all((low < -6.03909013366) & (high > -6.03909013366))
+
+
+def test_mixtures_are_brute_force_sums() -> None:
+    """Two variables, each a mixture of three Normals by itself: the product is one of nine."""
+    logits = np.random.default_rng(0).standard_normal((2, 3))
+    locs = np.arange(6.0).reshape(2, 3) - 2.0
+    mixture = VariableMixture(jnp.asarray(logits, jnp.float32), _normals(locs))
+    share = special.softmax(logits, axis=1)
+    total = sum(
+        share[0, i] * share[1, j] * stats.norm.pdf(0.3, locs[0, i]) * stats.norm.pdf(-1.1, locs[1, j])
+        for i in range(3)
+        for j in range(3)
+    )
+    close(mixture.log_prob(jnp.asarray([0.3, -1.1])), np.log(total))
+
+
+def _normals(locs: np.ndarray) -> object:
+    from latens.distributions import DiagonalNormal
+
+    return DiagonalNormal(jnp.asarray(locs, jnp.float32), jnp.zeros(locs.shape))
+
+
+def test_a_prior_as_wide_as_the_posterior_costs_nothing() -> None:
+    """x that says nothing about z: q = prior is exact, all draws are effective."""
+
+    class Silent(AbstractLatentModel):
+        def prior(self, *, cond=None, key=None):
+            return StandardNormal((3,))
+
+        def likelihood(self, z, *, cond=None, key=None):
+            return StandardNormal((2,))
+
+        def posterior(self, x, *, cond=None, mask=None, key=None):
+            return StandardNormal((3,))
+
+    found = importance_sampling(Silent(), as_batch(np.zeros((1, 2), np.float32)), num_samples=64, key=jax.random.key(0))
+    close(found.rows, [-np.log(2 * np.pi)])
+    assert found.row_errors[0] < 1e-3

@@ -1,0 +1,183 @@
+"""Scores of codes whose score is known: perfect, rotated by 45 degrees, independent of the factors, with dead units."""
+
+import numpy as np
+import pytest
+
+from latens.errors import UsageError
+from latens.evaluation.latents.disentanglement import binned, information_matrix, irs, mig, modularity, sap
+from latens.evaluation.latents.disentanglement_classifiers import (
+    beta_vae_score,
+    dci,
+    dci_of,
+    disentanglement_scores,
+    explicitness,
+    factor_vae_score,
+)
+
+V = 8
+PAIR = np.stack(np.divmod(np.arange(V * V), V), axis=1)  # every combination of two factors of 8 values, once
+GRID = np.tile(PAIR, (10, 1))
+SUMS = np.stack([GRID[:, 0] + GRID[:, 1], GRID[:, 0] - GRID[:, 1]], axis=1) / np.sqrt(2.0)  # turned by 45 degrees
+
+
+def third_digit(found: object, expected: float) -> None:
+    assert abs(found.value - expected) < 5e-4, found
+
+
+def test_perfect_codes_have_every_score_1() -> None:
+    """Units in another order, on other scales, one of them downwards, and two that never move."""
+    codes = np.stack([np.ones(len(GRID)), -3.0 * GRID[:, 1], GRID[:, 0] + 5.0, np.zeros(len(GRID))], axis=1)
+    found = disentanglement_scores(codes, GRID, seed=0)
+    assert set(found) == {
+        *("mig", "sap", "modularity", "irs", "explicitness", "beta_vae_score", "factor_vae_score"),
+        *("dci_disentanglement", "dci_completeness", "dci_informativeness"),
+    }
+    for name, estimate in found.items():
+        third_digit(estimate, 1.0)
+        # Without a tenth of its rows the grid is not balanced, and other units seem to know a little.
+        assert estimate.standard_error < 2e-3, name
+        assert estimate.protocol, name
+
+
+def test_codes_turned_by_45_degrees() -> None:
+    """Each unit says as much of the one factor as of the other, and so does the other unit."""
+    third_digit(mig(SUMS, GRID, seed=0), 0.0)
+    third_digit(sap(SUMS, GRID, seed=0), 0.0)
+    third_digit(modularity(SUMS, GRID, seed=0), 0.0)
+    # With v1 held, unit 1 goes (V - 1) / 2 sqrt 2 from its mean, and (V - 1) / sqrt 2 with both: half as far.
+    third_digit(irs(SUMS, GRID, seed=0), 0.5)
+    # A linear classifier of the whole code turns it back.
+    third_digit(explicitness(SUMS, GRID, seed=0), 1.0)
+    scores = dci(SUMS, GRID, seed=0)
+    # The two units are alike under exchange, up to the trees' draws: shares 1/2 +- e give 2 e^2 / log 2.
+    assert scores["dci_disentanglement"].value < 0.01
+    assert scores["dci_completeness"].value < 0.01
+    third_digit(scores["dci_informativeness"], 1.0)
+    # Holding either factor, both units vary alike: nothing tells which it was.
+    for score in (factor_vae_score(SUMS, GRID, seed=0), beta_vae_score(SUMS, GRID, seed=0)):
+        assert abs(score.value - 0.5) < 5 * score.standard_error, score
+
+
+def test_the_information_of_a_turned_code() -> None:
+    """s = v1 + v2 takes k with probability (V - |k - (V - 1)|) / V^2, and I(s; v1) = H(s) - H(v2)."""
+    p = (V - np.abs(np.arange(2 * V - 1) - (V - 1))) / V**2
+    exact = -np.sum(p * np.log(p)) - np.log(V)
+    table, entropy = information_matrix(SUMS, GRID)  # 15 sums, 20 bins: each has one of its own
+    np.testing.assert_allclose(table, np.full((2, 2), exact), atol=1e-12)
+    np.testing.assert_allclose(entropy, np.log(V), atol=1e-12)
+
+
+def test_a_half_mixed_code() -> None:
+    """z1 = v1, z2 = v1 + v2: of v1 z1 knows all and z2 I, of v2 z1 knows nothing and z2 I."""
+    codes = np.stack([GRID[:, 0], GRID[:, 0] + GRID[:, 1]], axis=1)
+    p = (V - np.abs(np.arange(2 * V - 1) - (V - 1))) / V**2
+    share = (-np.sum(p * np.log(p)) - np.log(V)) / np.log(V)
+    third_digit(mig(codes, GRID, seed=0), ((1.0 - share) + share) / 2)
+    # Modularity: 1 for z1, 0 for z2, which knows as much of both.
+    third_digit(modularity(codes, GRID, seed=0), 0.5)
+    # Squared correlations of v1 + v2 with either are 1/2: the gaps are 1 - 1/2 and 1/2 - 0.
+    third_digit(sap(codes, GRID, seed=0), 0.5)
+    # z1 is moved by v1 only (1); z2 half as far with either held (1/2). Widths (V - 1) / 2 and V - 1 weigh 1 to 2.
+    third_digit(irs(codes, GRID, seed=0), (1.0 + 2.0 * 0.5) / 3.0)
+
+
+def test_codes_that_know_nothing() -> None:
+    """A third and fourth coordinate of a full grid are independent of the first two, exactly."""
+    four = np.stack(np.unravel_index(np.arange(6**4), (6, 6, 6, 6)), axis=1)
+    codes, factors = four[:, 2:].astype(float), four[:, :2]
+    third_digit(mig(codes, factors, seed=0), 0.0)
+    third_digit(sap(codes, factors, seed=0), 0.0)
+    third_digit(modularity(codes, factors, seed=0), 0.0)
+    third_digit(irs(codes, factors, quantile=1.0, seed=0), 0.0)
+    for score in (factor_vae_score(codes, factors, seed=0), beta_vae_score(codes, factors, seed=0)):
+        assert abs(score.value - 0.5) < 5 * score.standard_error, score
+    # Held-out rows of an exact grid are no draw (what the others lack, they have too much of): here by chance.
+    rng = np.random.default_rng(0)
+    codes, factors = rng.normal(size=(2000, 2)), rng.integers(0, 6, (2000, 2))
+    area, accuracy = explicitness(codes, factors, seed=0), dci(codes, factors, seed=0)["dci_informativeness"]
+    assert abs(area.value - 0.5) < 5 * area.standard_error
+    assert abs(accuracy.value - 1 / 6) < 5 * accuracy.standard_error
+
+
+def test_random_codes_show_the_bias_of_binned_information() -> None:
+    """The plug-in information of independent codes is (b - 1)(v - 1) / 2n nats on average (Miller 1955)."""
+    rng = np.random.default_rng(0)
+    factors = rng.integers(0, 10, (2000, 1))
+    codes = rng.integers(0, 20, (2000, 400)).astype(float)
+    found = information_matrix(codes, factors)[0][:, 0]
+    assert abs(found.mean() - 19 * 9 / 4000) < 5 * found.std() / 20 + 0.03 * 19 * 9 / 4000
+
+
+def test_constant_units_and_factors_change_nothing() -> None:
+    rng = np.random.default_rng(1)
+    codes = GRID + rng.normal(size=GRID.shape)
+    more = np.concatenate([codes, np.full((len(codes), 3), 0.7)], axis=1)
+    with_constant = np.concatenate([GRID, np.full((len(GRID), 1), 4)], axis=1)
+    for score in (mig, sap, modularity, irs, factor_vae_score, explicitness):
+        assert score(more, with_constant, seed=0).value == pytest.approx(score(codes, GRID, seed=0).value, abs=1e-9)
+    # Completeness counts units: with more of them, the same entropy is a smaller share of the largest.
+    plain, padded = dci(codes, GRID, seed=0), dci(more, with_constant, seed=0)
+    c = plain["dci_completeness"].value
+    assert padded["dci_completeness"].value == pytest.approx(1 - (1 - c) * np.log(2) / np.log(5), abs=0.02)
+    dead = np.ones((len(GRID), 2))
+    expected = {"mig": 0.0, "sap": 0.0, "modularity": 0.0, "irs": 0.0, "factor_vae_score": 0.5}
+    for score in (mig, sap, modularity, irs, factor_vae_score):
+        assert score(dead, GRID, seed=0).value == expected[score.__name__]
+
+
+def test_importances_in_closed_form() -> None:
+    """D and C of a matrix whose entropies are known: rows (3, 1) and (0, 4)."""
+    h = -(0.75 * np.log(0.75) + 0.25 * np.log(0.25)) / np.log(2)
+    k = -(0.2 * np.log(0.2) + 0.8 * np.log(0.8)) / np.log(2)
+    d, c = dci_of(np.array([[3.0, 1.0], [0.0, 4.0]]))
+    np.testing.assert_allclose([d, c], [0.5 * (1 - h) + 0.5, 3 / 8 + 5 / 8 * (1 - k)])
+    assert dci_of(np.zeros((2, 3))) == (0.0, 0.0)
+    assert dci_of(np.ones((1, 2))) == (0.0, 1.0)
+
+
+def test_categorical_factors_need_no_order() -> None:
+    """Three kinds at 0, 5 and 1: no line orders them so, thresholds tell them apart; the other unit knows nothing."""
+    kinds = np.tile(np.arange(3), 200)
+    other = np.repeat(np.arange(2), 300)
+    factors = np.stack([kinds, other], axis=1)
+    codes = np.stack([np.array([0.0, 5.0, 1.0])[kinds], other.astype(float)], axis=1)
+    third_digit(sap(codes, factors, categorical=(0,), seed=0), 1.0)
+    # By correlation: the values 0, 5, 1 and 0, 1, 2 have covariance 1/3, variances 14/3 and 2/3: r^2 = 1/28.
+    third_digit(sap(codes, factors, seed=0), (1 / 28 + 1.0) / 2)
+    # The column is the one that was given, also where a constant one before it is left out.
+    shifted = np.concatenate([np.zeros((600, 1), int), factors], axis=1)
+    third_digit(sap(codes, shifted, categorical=(1,), seed=0), 1.0)
+
+
+def test_the_error_is_that_of_another_draw_of_rows() -> None:
+    """The errors of MIG are as large as its spread over new rows."""
+    rng, draws = np.random.default_rng(2), []
+    for _ in range(60):
+        v = rng.integers(0, 4, (500, 2))
+        draws.append(mig(v + rng.normal(size=v.shape), v, seed=0))
+    spread, errors = np.std([d.value for d in draws], ddof=1), np.mean([d.standard_error for d in draws])
+    # Of 60 draws a standard deviation is known to a tenth, of ten groups an error to a quarter.
+    assert errors == pytest.approx(spread, rel=0.45)
+
+
+def test_bins_are_of_equal_width() -> None:
+    assert binned(np.array([[0.0], [0.049], [0.051], [0.5], [1.0]]))[:, 0].tolist() == [0, 0, 1, 10, 19]
+
+
+@pytest.mark.parametrize(
+    ("codes", "factors", "words"),
+    [
+        (np.zeros((4, 2)), np.zeros((3, 1), int), "codes"),
+        (np.zeros((4, 2)), np.zeros((4, 1)), "float64"),
+        (np.full((4, 2), np.nan), np.arange(4)[:, None], "not finite"),
+        (np.zeros((4, 2)), np.zeros((4, 1), int), "one value only"),
+    ],
+)
+def test_refusals(codes: np.ndarray, factors: np.ndarray, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        mig(codes, factors, seed=0)
+
+
+def test_a_factor_that_no_two_rows_share_cannot_be_held() -> None:
+    with pytest.raises(UsageError, match="no two rows"):
+        factor_vae_score(np.random.default_rng(0).normal(size=(9, 2)), np.arange(9)[:, None], seed=0)

@@ -1,0 +1,101 @@
+"""A model whose numbers overflow is told, and nothing that holds NaN or infinity is written or returned."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_fixtures import Result
+from paths import GOLDEN as FOLDER
+
+from latens import VAE
+from latens.errors import DivergedError
+from latens.evaluation import finite
+from latens.io.safetensors import pack, read
+
+pytest_plugins = ("cli_fixtures",)
+
+GOLDEN = FOLDER / "format-1-table.safetensors"
+
+
+def scaled(path: Path, part: str, factor: float) -> Path:
+    """The golden model with the weights of a part times a factor: a valid file, and both checksums right."""
+    arrays, metadata = read(GOLDEN)
+    # Through several layers, so that 1e20 in each overflows float32; the smaller ones stay far below.
+    changed = {
+        name: (array * np.float32(factor)).astype(array.dtype) if name.startswith(part) and "network" in name else array
+        for name, array in arrays.items()
+    }
+    path.write_bytes(pack(changed, metadata))
+    return path
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> np.ndarray:
+    _, metadata = read(GOLDEN)
+    columns = [column["name"] for column in metadata["schema"]["columns"]]
+    rows = np.random.default_rng(0).normal(size=(6, len(columns))).astype(np.float32)
+    np.savez(tmp_path / "z.npz", z=np.ones((4, 2), np.float32))
+    lines = [",".join(columns), *(",".join(map(str, row)) for row in rows)]
+    (tmp_path / "d.csv").write_text("\n".join(lines) + "\n")
+    (tmp_path / "gaps.csv").write_text("\n".join([*lines, "," * (len(columns) - 1)]) + "\n")
+    return rows
+
+
+def commands(model: Path, folder: Path) -> list[tuple[str, ...]]:
+    m, d, z = str(model), str(folder / "d.csv"), str(folder / "z.npz")
+    return [
+        ("encode", m, d, "--out", "x.npz"),
+        ("encode", m, d, "--out", "x.csv"),
+        ("reconstruct", m, d, "--out", "x.npz"),
+        ("reconstruct", m, d, "--out", "x.npz", "--mean"),
+        ("sample", m, "-n", "3", "--out", "x.npz"),
+        ("sample", m, "-n", "3", "--out", "x.npz", "--mean"),
+        ("decode", m, z, "--out", "x.npz"),
+        ("impute", m, str(folder / "gaps.csv"), "--out", "x.csv", "--num-samples", "20"),
+    ]
+
+
+def test_no_command_writes_what_is_not_finite(
+    latens: Callable[..., Result], rows: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = scaled(tmp_path / "m.safetensors", "", 1e20)
+    for words in commands(model, tmp_path):
+        result = latens(*words, "--json")
+        assert (result.code, result.json["error"]["code"]) == (8, "diverged"), (words, result.err)
+        assert "hold NaN or infinity" in result.err
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("x.")]
+    # Weights that do not overflow are nobody's business, however large.
+    for factor in (1.0, 100.0):
+        model = scaled(tmp_path / "m.safetensors", "decoder", factor)
+        for words in commands(model, tmp_path):
+            assert latens(*words).code == 0, (factor, words)
+
+
+def test_no_method_returns_what_is_not_finite(rows: np.ndarray, tmp_path: Path) -> None:
+    vae = VAE.load(scaled(tmp_path / "m.safetensors", "", 1e20))
+    gaps = np.where(np.arange(rows.shape[1]) == 0, np.nan, rows)
+    for name, call in {
+        "transform": lambda: vae.transform(rows),
+        "inverse_transform": lambda: vae.inverse_transform(np.ones((3, vae.latent_dim_))),
+        "reconstruct": lambda: vae.reconstruct(rows),
+        "sample": lambda: vae.sample(3, random_state=0),
+        "prior_predictive": lambda: vae.prior_predictive(3, mean=True, random_state=0),
+        "posterior_predictive": lambda: vae.posterior_predictive(rows, random_state=0),
+        "impute": lambda: vae.impute(gaps, num_samples=20, random_state=0),
+        "impute draws": lambda: vae.impute(gaps, n_draws=2, num_samples=20, random_state=0),
+    }.items():
+        with pytest.raises(DivergedError, match="NaN or infinity"):
+            print(name, call())
+
+
+def test_the_message_counts_rows_and_names_the_first() -> None:
+    values = np.zeros((5, 2, 3), np.float32)
+    assert finite(values, "x") is values
+    values[3, 1, 2], values[4, 0, 0] = np.nan, -np.inf
+    with pytest.raises(DivergedError, match="x: 2 of 5 rows hold NaN or infinity, row 3 is the first"):
+        finite(values, "x")
+    with pytest.raises(DivergedError, match="1 of 5"):
+        finite(values, "x", minus_infinity=True)
+    assert finite(np.array(["nan", "inf"]), "words").dtype.kind == "U"

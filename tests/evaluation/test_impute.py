@@ -1,0 +1,223 @@
+"""Missing cells: imputation and masked log p(x) against a Gaussian model, where both have a formula."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import close
+from cli_fixtures import Result
+from scipy import integrate, stats
+
+from latens.data.batches import as_batch
+from latens.distributions import Affine, Bernoulli, DiagonalNormal, StandardNormal
+from latens.errors import ConfigError
+from latens.estimators import VAE
+from latens.evaluation import impute, log_marginal
+from latens.models import AbstractLatentModel, Conditional, LatentModel, NormalHead, SelfMasking, Standardise
+from latens.networks import Dense
+
+pytest_plugins = ("cli_fixtures",)
+
+W = np.array([[1.0, 0.5], [-0.3, 0.8], [0.2, -1.0], [0.7, 0.4]])
+MU, SIGMA = np.array([0.1, -0.2, 0.3, 1.0]), 0.6
+COVARIANCE = W @ W.T + SIGMA**2 * np.eye(4)
+X = np.array([[0.5, -1.0, 1.2, 0.3], [2.0, 0.4, -0.7, 1.9], [0.0, 0.0, 0.0, 0.0]], np.float32)
+MASK = np.array([[True, False, True, False], [False, True, True, True], [False, False, False, False]])
+
+
+class Gaussian(AbstractLatentModel):
+    """x = Wz + mu + sigma e; the proposal is the posterior of complete rows with zeros in the gaps: a bad one."""
+
+    def prior(self, *, cond=None, key=None):
+        return StandardNormal((2,))
+
+    def likelihood(self, z, *, cond=None, key=None):
+        return DiagonalNormal(jnp.asarray(W, jnp.float32) @ z + jnp.asarray(MU, jnp.float32), jnp.log(SIGMA))
+
+    def posterior(self, x, *, cond=None, mask=None, key=None):
+        assert mask is not None
+        return DiagonalNormal(0.2 * jnp.where(mask, x, 0.0)[:2], jnp.zeros(2))
+
+
+def conditional(x: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of the missing cells given the observed ones, from the joint Normal."""
+    seen, gone = np.flatnonzero(mask), np.flatnonzero(~mask)
+    gain = COVARIANCE[np.ix_(gone, seen)] @ np.linalg.inv(COVARIANCE[np.ix_(seen, seen)]) if len(seen) else None
+    if gain is None:
+        return MU, COVARIANCE
+    mean = MU[gone] + gain @ (x[seen] - MU[seen])
+    return mean, COVARIANCE[np.ix_(gone, gone)] - gain @ COVARIANCE[np.ix_(seen, gone)]
+
+
+def batch(rows: np.ndarray = X, mask: np.ndarray = MASK):
+    given = np.where(mask, rows, np.nan).astype(np.float32)  # what is hidden must not matter, not even as NaN
+    return as_batch(given, mask=jnp.asarray(mask), row_id=np.arange(len(rows), dtype=np.uint32))
+
+
+def test_the_imputation_is_the_conditional_mean() -> None:
+    runs = 24
+    found = [impute(Gaussian(), batch(), num_samples=3000, key=jax.random.key(seed)).mean for seed in range(runs)]
+    mean, error = np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / np.sqrt(runs)
+    for row in range(len(X)):
+        expected, _ = conditional(X[row].astype(np.float64), MASK[row])
+        gone = ~MASK[row]
+        assert (error[row, gone] < 0.02).all()
+        # Self-normalised weights are biased by about 1/K times a spread of order 1.
+        assert np.all(np.abs(mean[row, gone] - expected) < 5 * error[row, gone] + 5e-4)
+        assert np.array_equal(found[0][row, MASK[row]], X[row, MASK[row]])
+
+
+def test_draws_come_from_the_conditional_distribution() -> None:
+    found = impute(Gaussian(), batch(), num_samples=4000, num_draws=400, key=jax.random.key(0))
+    assert found.draws.shape == (3, 400, 4)
+    for row in range(len(X)):
+        mean, covariance = conditional(X[row].astype(np.float64), MASK[row])
+        draws = found.draws[row][:, ~MASK[row]]
+        # 400 draws choose among weighted z: their effective number is smaller by what the weights repeat.
+        spread = np.sqrt(np.diag(covariance) * (1 / 400 + 1 / found.effective[row]))
+        assert np.all(np.abs(draws.mean(0) - mean) < 5 * spread)
+        variance = np.diag(covariance)
+        assert np.all(np.abs(draws.var(0) - variance) < 5 * variance * np.sqrt(2 / 400 + 2 / found.effective[row]))
+        assert np.all(found.draws[row][:, MASK[row]] == X[row, MASK[row]])
+
+
+def test_masked_log_p_is_the_marginal_of_the_observed_cells() -> None:
+    values = np.stack(
+        [log_marginal(Gaussian(), batch(), num_samples=4000, key=jax.random.key(seed)) for seed in range(16)]
+    )
+    for row in range(len(X)):
+        seen = np.flatnonzero(MASK[row])
+        exact = (
+            stats.multivariate_normal(MU[seen], COVARIANCE[np.ix_(seen, seen)]).logpdf(X[row, seen].astype(float))
+            if len(seen)
+            else 0.0
+        )
+        ratios = np.exp(values[:, row].astype(np.float64) - exact)  # the estimate of p itself has no bias
+        assert abs(ratios.mean() - 1) < 5 * ratios.std(ddof=1) / np.sqrt(len(ratios)) + 1e-5
+
+
+def test_neither_chunks_nor_order_change_what_is_imputed() -> None:
+    whole = impute(Gaussian(), batch(), num_samples=60, num_draws=5, key=jax.random.key(3), samples_per_chunk=60)
+    parts = impute(Gaussian(), batch(), num_samples=60, num_draws=5, key=jax.random.key(3), samples_per_chunk=7)
+    for one, other in zip(whole, parts, strict=True):
+        close(one, other, rtol=1e-4, atol=1e-4)
+    order = np.array([2, 0, 1])
+    turned = eqx.tree_at(lambda b: b, batch(), jax.tree.map(lambda leaf: leaf[order], batch()))
+    permuted = impute(Gaussian(), turned, num_samples=60, num_draws=5, key=jax.random.key(3), samples_per_chunk=60)
+    close(permuted.mean, whole.mean[order], rtol=1e-4, atol=1e-4)
+    close(permuted.draws, whole.draws[order], rtol=1e-4, atol=1e-4)
+
+
+# Cells that hide themselves
+
+SLOPE, BIAS = np.array([2.0, -1.0]), np.array([-0.5, 0.3])
+
+
+def hidden(slope: float, bias: float, mean: float, scale: float, power: int) -> float:
+    """E[x^power p(missing | x)] over x ~ N(mean, scale), by SciPy's quadrature."""
+    value = lambda x: x**power * stats.norm.pdf(x, mean, scale) / (1 + np.exp(-slope * x - bias))  # noqa: E731
+    return integrate.quad(value, mean - 10 * scale, mean + 10 * scale)[0]
+
+
+def test_the_mask_of_cells_that_hide_themselves_has_its_probability() -> None:
+    shift, scale = np.array([1.0, -2.0], np.float32), np.array([0.5, 3.0], np.float32)
+    model = SelfMasking(jnp.asarray(SLOPE), jnp.asarray(BIAS), Standardise(shift, scale))
+    loc, sigma = np.array([0.3, -0.4]), np.array([0.8, 0.5])
+    inner = DiagonalNormal(jnp.asarray(loc, jnp.float32), jnp.log(jnp.asarray(sigma, jnp.float32)))
+    likelihood = Affine(inner, jnp.asarray(shift), jnp.asarray(scale))
+    mask, x = jnp.array([True, False]), jnp.array([0.7, jnp.nan])
+    gone = hidden(SLOPE[1], BIAS[1], loc[1], sigma[1], 0)
+    seen = -np.log1p(np.exp(SLOPE[0] * (0.7 - 1.0) / 0.5 + BIAS[0]))
+    assert float(model(likelihood, x, mask)) == pytest.approx(seen + np.log(gone), abs=2e-5)
+    mean = hidden(SLOPE[1], BIAS[1], loc[1], sigma[1], 1) / gone
+    assert float(model.missing_mean(likelihood)[1]) == pytest.approx(-2.0 + 3.0 * mean, abs=2e-5)
+    draws = jax.vmap(lambda k: model.missing_sample(likelihood, key=k))(jax.random.split(jax.random.key(0), 4000))
+    second = hidden(SLOPE[1], BIAS[1], loc[1], sigma[1], 2) / gone
+    error = 3.0 * np.sqrt((second - mean**2) / 4000)
+    assert abs(float(draws[:, 1].mean()) - (-2.0 + 3.0 * mean)) < 5 * error + 0.01  # 64 candidates: a bias of 1/64
+    slopes = jax.grad(lambda m: m(likelihood, x, mask))(model)
+    for i, h in ((0, 0.01), (1, 0.01)):
+        at = lambda d: float(eqx.tree_at(lambda m: m.slope, model, model.slope.at[i].add(d))(likelihood, x, mask))  # noqa: E731, B023
+        assert float(slopes.slope[i]) == pytest.approx((at(h) - at(-h)) / (2 * h), abs=2e-3)
+
+
+def test_a_model_of_the_mask_imputes_what_hides_itself() -> None:
+    """One cell, no latent that matters: E[x | missing] of N(0, 1) under self-masking, and p(mask) itself."""
+    decoder = Conditional(lambda z: jnp.zeros(2), NormalHead((1,)))
+    encoder = Conditional(Dense([1, 2], key=jax.random.key(0)), NormalHead((1,)))
+    masking = SelfMasking(jnp.array([2.0]), jnp.array([-0.5]))
+    model = LatentModel(StandardNormal((1,)), encoder, decoder, masking)
+    rows = as_batch(np.zeros((1, 1), np.float32), mask=jnp.zeros((1, 1), bool))
+    gone = hidden(2.0, -0.5, 0.0, 1.0, 0)
+    found = impute(model, rows, num_samples=50, key=jax.random.key(1))
+    assert float(found.mean[0, 0]) == pytest.approx(hidden(2.0, -0.5, 0.0, 1.0, 1) / gone, abs=1e-5)
+    # Weighted by q: exact in expectation only, so many draws.
+    assert float(log_marginal(model, rows, num_samples=20000, key=jax.random.key(2))[0]) == pytest.approx(
+        np.log(gone), abs=0.02
+    )
+    with pytest.raises(ConfigError, match="normal likelihood"):
+        masking.missing_mean(Bernoulli(jnp.zeros(1)))
+
+
+# From the face
+
+LINE = np.array([1.0, -2.0, 0.5])
+
+
+def correlated(n: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Rows near one line, in units of hundreds, and which cells are hidden: at most one in a row."""
+    rng = np.random.default_rng(0)
+    rows = 300 + 100 * (rng.standard_normal((n, 1)) * LINE + 0.05 * rng.standard_normal((n, 3)))
+    hidden = np.arange(3)[None, :] == rng.integers(0, 6, n)[:, None]
+    return rows, hidden
+
+
+def test_the_estimator_fills_in_what_the_other_columns_say() -> None:
+    rows, hidden = correlated()
+    gaps = np.where(hidden, np.nan, rows)
+    vae = VAE(1, recipe="miwae-missing", steps=400, random_state=0, hidden=32, learning_rate=1e-2,
+              settings={"objective.num_samples": 5})  # fmt: skip
+    filled = vae.fit(gaps).impute(gaps, num_samples=100)
+    assert np.array_equal(filled[~hidden], rows[~hidden])
+    column = np.nonzero(hidden)[1]
+    error = np.sqrt(np.mean(((filled - rows)[hidden] / rows.std(0)[column]) ** 2))
+    # The mean has error 1; the best linear guess from the other two columns about 0.06.
+    assert error < 0.2
+    draws = vae.impute(gaps, n_draws=4, num_samples=100)
+    assert draws.shape == (4, *rows.shape)
+    assert np.array_equal(draws[:, ~hidden], np.stack([rows[~hidden]] * 4))
+    assert len(np.unique(draws[:, hidden], axis=0)) == 4
+    gain = vae.refit_prior(gaps, "normal")
+    assert gain is not None
+    assert gain.n == int((vae.model_.facts["rows"] < 400) * (400 - vae.model_.facts["rows"]))
+
+
+@pytest.mark.slow
+def test_the_command_completes_a_table(latens: Callable[..., Result], tmp_path: Path) -> None:
+    rows, hidden = correlated(200)
+    rows = np.round(rows, 1)
+    lines = [",".join("" if gone else str(v) for v, gone in zip(*pair)) for pair in zip(rows, hidden)]
+    table, run = tmp_path / "t.csv", tmp_path / "run"
+    table.write_text("\n".join(["a,b,c", *lines]) + "\n")
+    small = ("--set", "network.hidden=16", "--set", "objective.num_samples=3")
+    words = ("--recipe", "miwae-missing", "--steps", 50, *small)
+    assert latens("fit", table, "--missing", "nan", *words, "--out", run).code == 0
+    done = latens("impute", run, table, "--out", tmp_path / "full.csv", "--num-samples", 50, "--json")
+    assert done.code == 0, done.err
+    assert (done.json["rows"], done.json["missing"]) == (200, int(hidden.sum()))
+    header, *found = (tmp_path / "full.csv").read_text().splitlines()
+    assert header == "a,b,c"
+    values = np.array([[float(cell) for cell in line.split(",")] for line in found])
+    assert np.array_equal(values[~hidden], rows[~hidden])
+    assert latens("impute", run, table, "--out", tmp_path / "f.npz", "--num-samples", 50, "--draws", 3).code == 0
+    with np.load(tmp_path / "f.npz") as archive:
+        assert np.array_equal(archive["mask"], ~hidden)
+        assert archive["draws"].shape == (200, 3, 3)
+        np.testing.assert_allclose(archive["x"], values, rtol=1e-5)  # another program: other last bits
+    assert latens("impute", run, table, "--out", tmp_path / "f.csv", "--draws", 3).code == 2
+    assert latens("impute", run, table, "--dry-run", "--out", tmp_path / "no.csv").code == 0
+    assert not (tmp_path / "no.csv").exists()

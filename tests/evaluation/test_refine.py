@@ -1,0 +1,102 @@
+"""Posteriors of single rows: refined from a poor start, and one for each row, both against the exact posterior."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import close
+from scipy import stats
+
+from latens.data import Dataset, Preparation, Schema
+from latens.data.batches import as_batch
+from latens.distributions import Deterministic, DiagonalNormal, FullNormal, StandardNormal
+from latens.errors import ConfigError
+from latens.evaluation import refine
+from latens.models import AbstractLatentModel, LatentModel, PerRow
+from latens.objectives import IWAE
+from latens.training import Budget, Settings, Stage, fit, make_optimizer
+
+# Orthogonal columns: the exact posterior is a diagonal Normal, and the best bound is log p(x) itself.
+W = np.array([[1.2, 0.5], [0.6, -1.0], [-0.4, 0.0], [0.3, 0.0]])
+W[2:, 1] = [0.9, 1.2]
+W[:, 1] -= W[:, 0] * (W[:, 0] @ W[:, 1]) / (W[:, 0] @ W[:, 0])
+MU, SIGMA = np.array([0.1, -0.2, 0.3, 1.0]), 0.5
+PRECISION = W.T @ W / SIGMA**2 + np.eye(2)
+RNG = np.random.default_rng(0)
+X = (RNG.standard_normal((6, 2)) @ W.T + MU + SIGMA * RNG.standard_normal((6, 4))).astype(np.float32)
+EXACT_MEAN = np.linalg.solve(PRECISION, W.T @ (X - MU).T / SIGMA**2).T
+LOG_P = stats.multivariate_normal(MU, W @ W.T + SIGMA**2 * np.eye(4)).logpdf(X)
+
+
+def decoder(z, *, cond=None, key=None):
+    return DiagonalNormal(jnp.asarray(W, jnp.float32) @ z + jnp.asarray(MU, jnp.float32), jnp.log(SIGMA))
+
+
+class Poor(AbstractLatentModel):
+    """The exact model with an encoder that says the same of every row."""
+
+    family: str = eqx.field(static=True, default="diagonal")
+
+    def prior(self, *, cond=None, key=None):
+        return StandardNormal((2,))
+
+    def likelihood(self, z, *, cond=None, key=None):
+        return decoder(z)
+
+    def posterior(self, x, *, cond=None, mask=None, key=None):
+        if self.family == "point":
+            return Deterministic(jnp.zeros(2))
+        start = jnp.zeros(2) + 0.0 * x[:2]
+        return FullNormal(start, jnp.zeros((2, 2))) if self.family == "full" else DiagonalNormal(start, start)
+
+
+@pytest.mark.parametrize("family", ["diagonal", "full"])
+def test_a_refined_posterior_is_the_exact_one(family: str) -> None:
+    assert abs(W[:, 0] @ W[:, 1]) < 1e-12
+    found = refine(Poor(family), as_batch(X), steps=400, learning_rate=0.1, num_samples=4, key=jax.random.key(0))
+    # The bound is log p(x) where q is exact, whatever the draw: no noise is left in it.
+    close(found.elbo, LOG_P, rtol=0, atol=2e-3)
+    assert np.all(LOG_P - found.start > 1.0)
+    posterior = found.posterior
+    close(posterior.loc, EXACT_MEAN, rtol=0, atol=5e-3)  # pyright: ignore[reportAttributeAccessIssue]
+    if family == "diagonal":
+        expected = np.broadcast_to(-0.5 * np.log(np.diag(PRECISION)), (6, 2))
+        close(posterior.log_scale, expected, rtol=0, atol=5e-3)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_no_steps_change_nothing_and_rows_are_each_by_themselves() -> None:
+    key = jax.random.key(1)
+    still = refine(Poor(), as_batch(X), steps=0, key=key)
+    assert np.array_equal(still.elbo, still.start)
+    few = {"steps": 20, "num_samples": 2, "num_evaluation_samples": 4, "key": key}
+    whole, part = refine(Poor(), as_batch(X), **few), refine(Poor(), as_batch(X[3:5]), **few)
+    close(part.elbo, whole.elbo[3:5], atol=1e-4)
+
+
+def test_a_point_is_not_refined() -> None:
+    with pytest.raises(ConfigError, match="is not refined"):
+        refine(Poor("point"), as_batch(X), key=jax.random.key(0))
+
+
+def test_posteriors_for_each_row_reach_the_exact_ones() -> None:
+    """No encoder: means and scales of training rows are parameters, found by the training loop."""
+    names = np.arange(len(X))
+    data = Dataset(
+        X, Schema((4,), "real"), names.astype(np.uint32), names, np.zeros(6, np.uint8), "made", cond={"row": names}
+    )
+    model = LatentModel(StandardNormal((2,)), PerRow.create(6, (2,)), decoder)
+    # The gradient without the score has no noise left where the posterior is exact.
+    objective = IWAE(num_samples=1, gradient="stl")
+    optimizer = make_optimizer("adam", learning_rate=0.1, schedule="cosine", total_steps=400)
+    stage = Stage(objective, optimizer, Budget(steps=400))
+    result = fit(model, [stage], data, preparation=Preparation(), settings=Settings(batch_size=6, chunk_steps=400))
+    encoder = result.model.encoder
+    close(encoder.loc, EXACT_MEAN, rtol=0, atol=5e-3)
+    close(encoder.log_scale, np.broadcast_to(-0.5 * np.log(np.diag(PRECISION)), (6, 2)), rtol=0, atol=5e-3)
+
+
+def test_a_row_without_a_posterior_says_so() -> None:
+    model = LatentModel(StandardNormal((2,)), PerRow.create(6, (2,)), decoder)
+    with pytest.raises(ConfigError, match="position"):
+        model.posterior(jnp.asarray(X[0]))

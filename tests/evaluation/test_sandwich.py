@@ -1,0 +1,83 @@
+"""Bounds from both sides on rows that a model made itself: around the closed form, and closing with temperatures."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import agrees
+from evidence_fixtures import COVARIANCE, MU, Coins, Linear10, log_p_of_coins, log_p_of_linear
+
+from latens.distributions import DiagonalNormal, StandardNormal
+from latens.errors import ConfigError
+from latens.evaluation import sandwich
+from latens.models import AbstractLatentModel
+
+
+def test_both_bounds_hold_log_p_of_a_linear_gaussian_model() -> None:
+    options = {"num_samples": 200, "num_temperatures": 48, "num_leapfrog": 3, "num_moves": 10, "batch_size": 20}
+    found = sandwich(Linear10(), 20, key=jax.random.key(0), chains_at_once=200, **options)
+    exact = log_p_of_linear(found.x)
+    for bound in (found.lower, found.upper):
+        low, high = bound.interval(0.99)
+        assert ((low <= exact) & (exact <= high)).sum() >= 18
+        assert np.max(bound.row_errors) < 0.2
+    # The rows are the model's own: x has its mean and variances.
+    agrees(found.x, MU)
+    agrees((found.x - MU) ** 2, np.diag(COVARIANCE))
+    numbers = found.estimates()
+    assert list(numbers) == ["log_marginal_lower", "log_marginal_upper", "log_marginal_gap"]
+    assert numbers["log_marginal_gap"].value == pytest.approx(np.mean(found.gap))
+    assert np.mean(found.lower.rows) < np.mean(exact) + 0.05
+    assert np.mean(found.upper.rows) > np.mean(exact) - 0.05
+
+
+def test_poor_bounds_are_bounds_and_unbiased_the_other_way_round() -> None:
+    """One step and two chains: E[w] = p(x) below, E[1/w] = 1/p(x) above, each for 400 rows of coins."""
+    options = {"num_samples": 2, "num_temperatures": 2, "num_leapfrog": 2, "num_moves": 1, "batch_size": 400}
+    found = sandwich(Coins(), 400, key=jax.random.key(1), **options)
+    exact = log_p_of_coins(np.asarray(found.x))
+    agrees(np.exp(found.lower.rows - exact), 1.0)
+    agrees(np.exp(exact - found.upper.rows), 1.0)
+    below, above = exact - found.lower.rows, found.upper.rows - exact
+    for miss in (below, above):
+        assert np.mean(miss) > 5 * np.std(miss) / np.sqrt(400)
+
+
+class Shifted(AbstractLatentModel):
+    """x = z + shift + e, where the shift is a condition."""
+
+    def prior(self, *, cond=None, key=None):
+        return StandardNormal((1,))
+
+    def likelihood(self, z, *, cond=None, key=None):
+        return DiagonalNormal(z + cond["shift"], jnp.zeros(1))
+
+    def posterior(self, x, *, cond=None, mask=None, key=None):
+        return DiagonalNormal(0.5 * (x - cond["shift"]), jnp.full(1, -0.3))
+
+
+def test_conditions_reach_the_rows() -> None:
+    shift = np.array([[5.0], [-40.0]], np.float32)
+    options = {"num_samples": 100, "num_temperatures": 8, "num_leapfrog": 3}
+    found = sandwich(Shifted(), 2, cond={"shift": shift}, key=jax.random.key(0), start="posterior", **options)
+    exact = -0.25 * (found.x - shift)[:, 0] ** 2 - 0.5 * np.log(4 * np.pi)
+    assert np.all(np.abs(found.x - shift) < 8.0)
+    np.testing.assert_allclose(found.lower.rows, exact, atol=0.05)
+    np.testing.assert_allclose(found.upper.rows, exact, atol=0.05)
+
+
+def test_no_rows_are_refused() -> None:
+    with pytest.raises(ConfigError, match="n is 0"):
+        sandwich(Coins(), 0, key=jax.random.key(0))
+
+
+@pytest.mark.long
+def test_both_bounds_hold_log_p_in_95_of_100_runs() -> None:
+    """K = 5000 and 10 latents; intervals at most 0.2 nats wide. From a q that is wider than the posterior."""
+    options = {"num_samples": 5000, "num_temperatures": 25, "num_leapfrog": 3, "batch_size": 100, "start": "posterior"}
+    found = sandwich(Linear10(1.3), 100, key=jax.random.key(3), chains_at_once=500, **options)
+    exact = log_p_of_linear(found.x)
+    for bound in (found.lower, found.upper):
+        low, high = bound.interval(0.99)
+        assert ((low <= exact) & (exact <= high)).sum() >= 95
+        assert np.max(high - low) <= 0.2

@@ -1,0 +1,299 @@
+"""The explorer's page in a real browser: it opens, says nothing to others, and shows names from data as text."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser_fixtures import Browser
+from explorer_fixtures import untrained
+from page_fixtures import ROWS, Site, background, pixel, plane, settled, state
+
+from latens.cli.main import main
+from latens.data import load
+from latens.explorer.export import write_folder
+from latens.explorer.server import PageServer
+
+pytest_plugins = ("browser_fixtures", "page_fixtures")
+
+HOSTILE = "<img src=x onerror=globalThis.hacked=1>"
+FIRST_LOAD = 200_000
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Site:
+    """Rows of a table whose first column and first label would be a script, if anything took them for markup."""
+    rng = np.random.default_rng(0)
+    rows = ["label," + HOSTILE + ",b,c"] + [
+        f"{HOSTILE if i % 2 else 'good'},{a:.3f},{b:.3f},{a + b:.3f}"
+        for i, (a, b) in enumerate(rng.normal(size=(120, 2)))
+    ]
+    folder = tmp_path_factory.mktemp("table")
+    (folder / "rows.csv").write_text("\n".join(rows) + "\n")
+    trained, data = untrained("default", load(str(folder / "rows.csv"), label="label"), likelihood__family="normal")
+    return Site(trained, data, title=HOSTILE)
+
+
+# --- the page opens ---
+
+
+def test_it_opens_without_a_word_on_the_console_and_asks_nobody_else(browser: Browser, page: PageServer) -> None:
+    browser.open(page.url)
+    settled(browser)
+    assert browser.errors() == []
+    assert {address.split("/", 3)[2] for address in browser.requests()} == {f"127.0.0.1:{page.port}"}
+    assert browser.run("return location.href") == f"http://127.0.0.1:{page.port}/"  # the token is gone
+    assert browser.run("return document.cookie") == ""  # and no script can read the cookie
+    assert browser.run("return document.querySelector('h1').textContent") == "default on digits"
+    drawn = browser.run(
+        """const gl = latens.scatter.points.gl; latens.scatter.draw();
+           const pixels = new Uint8Array(4 * gl.drawingBufferWidth * gl.drawingBufferHeight);
+           gl.readPixels(0, 0, gl.drawingBufferWidth, gl.drawingBufferHeight, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
+           let inked = 0; for (let i = 3; i < pixels.length; i += 4) inked += pixels[i] > 128; return inked;"""
+    )
+    assert 2 * ROWS < drawn < 100 * ROWS  # a disc of some pixels for each row
+
+
+def test_the_page_itself_is_small(browser: Browser, page: PageServer) -> None:
+    browser.command("Network.clearBrowserCache")
+    browser.open(page.url)
+    sizes: dict[str, float] = {}
+    names: dict[str, str] = {}
+    for message in browser.listen():
+        if message["method"] == "Network.requestWillBeSent":
+            names[message["params"]["requestId"]] = message["params"]["request"]["url"]
+        if message["method"] == "Network.loadingFinished":
+            sizes[names[message["params"]["requestId"]]] = message["params"]["encodedDataLength"]
+    own = {name: size for name, size in sizes.items() if "/data/" not in name}
+    assert len(own) > 10
+    assert sum(own.values()) < FIRST_LOAD
+
+
+def test_an_export_needs_no_python(
+    browser: Browser, digits: Site, plain_server: Callable[[Path], str], tmp_path: Path
+) -> None:
+    assert (
+        main(["explore", "pretrained:digits-16d", "--export", str(tmp_path / "site"), "--rows", "50", "--quiet"]) == 0
+    )
+    address = plain_server(tmp_path / "site")
+    browser.open(address)
+    assert browser.errors() == []
+    assert all(request.startswith(address) for request in browser.requests())
+    assert browser.run("return document.querySelector('header').textContent").count("50 rows") == 1
+    z = np.linspace(-1, 1, 16)
+    decoded = browser.run("return Array.from(await latens.app.decode(Float32Array.from(args[0])))", z.tolist())
+    np.testing.assert_allclose(decoded, digits.decoded(z)[0], atol=1e-4)
+
+
+def test_a_file_opened_without_a_server_says_what_to_type(browser: Browser, digits: Site, tmp_path: Path) -> None:
+    folder = write_folder(tmp_path / "a site's", digits.files)
+    browser.open((folder / "index.html").as_uri())
+    text = browser.run("return document.body.innerText")
+    assert f"python -m http.server -d '{str(folder)[:-2]}'\\''s'" in text
+    assert browser.run("return document.querySelector('#explorer').children.length") == 0
+
+
+def test_data_that_are_missing_or_of_another_version_are_said_to_be_so(browser: Browser, digits: Site) -> None:
+    newer = json.dumps({"format": 2}).encode()
+    gone = {name: body for name, body in digits.files.items() if name != "data/mean.bin"}
+    cut = {**digits.files, "data/mean.bin": digits.files["data/mean.bin"][:-4]}
+    for files, words in (
+        ({**digits.files, "data/manifest.json": newer}, "format 2"),
+        (gone, "data/mean.bin"),
+        (cut, "cut short"),
+    ):
+        with PageServer(files) as page:
+            browser.open(page.url)
+            assert words in browser.run("return document.querySelector('[role=alert]').textContent")
+
+
+# --- names from data ---
+
+
+def test_hostile_names_are_text(browser: Browser, table: Site) -> None:
+    assert table.files["data/manifest.json"].count(b"onerror") > 2
+    with PageServer(table.files) as page:
+        browser.open(page.url)
+        for tab in browser.run("return latens.panels.map((one) => one.id)"):
+            browser.run("latens.app.set({ tab: args[0] })", tab)
+            settled(browser)
+        number = next(
+            i for i, c in enumerate(json.loads(table.files["data/manifest.json"])["columns"]) if c["name"] == HOSTILE
+        )
+        browser.run("latens.app.set({ colour: args[0], x: args[0] })", f"c{number}")
+        settled(browser)
+        browser.run("latens.app.set({ colour: 'c0', x: 'u0' })")
+        settled(browser)
+        row = int(np.flatnonzero(table.data.label == (table.data.schema.classes or ()).index(HOSTILE))[0])
+        first, second = plane(browser)
+        browser.mouse("mouseMoved", *pixel(browser, *table.means[row, [first, second]]))
+        browser.until("!latens.scatter.card.hidden")
+        text = browser.run("return document.body.textContent")
+        assert text.count(HOSTILE) >= 5  # the title, the axes, the colours, the legend, the card
+        assert browser.run(
+            "return [globalThis.hacked ?? null, document.querySelectorAll('img, script:not([src])').length]"
+        ) == [None, 0]
+        assert browser.run("return document.title") == f"{HOSTILE} · latens"
+        assert browser.errors() == []
+
+
+# --- links, keys, windows ---
+
+
+def test_a_link_brings_back_what_was_seen(browser: Browser, page: PageServer, digits: Site) -> None:
+    browser.open(page.url)
+    wanted = {
+        "x": "u3",
+        "y": "u5",
+        "colour": "kl",
+        "row": 17,
+        "a": 3,
+        "b": 8,
+        "tab": "paths",
+        "path": "spherical",
+        "mode": "lasso",
+    }
+    latent = np.linspace(-1, 1, 16).round(3).tolist()
+    script = "latens.app.set({ ...args[0], view: [-2, 2, -1.5, 1.5], theme: 'dark', z: Float32Array.from(args[1]) })"
+    browser.run(script, wanted, latent)
+    browser.until("location.hash.includes('spherical')")
+    link = browser.run("return location.href")
+    assert link.startswith(f"http://127.0.0.1:{page.port}/#")
+    browser.driver.get("about:blank")
+    browser.open(link)  # the cookie is there already
+    for name, value in wanted.items():
+        assert state(browser, name) == value
+    assert state(browser, "view") == [-2, 2, -1.5, 1.5]
+    np.testing.assert_allclose(state(browser, "z"), np.linspace(-1, 1, 16).round(3), atol=1e-6)
+    assert browser.run("return latens.scatter.view") == [-2, 2, -1.5, 1.5]
+    assert browser.run("return document.querySelector('[role=tab][aria-selected=true]').textContent") == "Paths"
+    assert background(browser) < 60
+    browser.open(f"http://127.0.0.1:{page.port}/#x=u99&y=<script>&z=1,2&row=99999999&tab=nowhere&%zz=1&colour=c500")
+    assert browser.errors() == []
+    assert state(browser, "tab") == "point"
+    assert len(state(browser, "z")) == 16
+
+
+def test_a_link_brings_back_the_rows_of_a_label(browser: Browser, page: PageServer, digits: Site) -> None:
+    browser.open(page.url)
+    browser.run("latens.app.set({ tab: 'selection' }); document.querySelectorAll('.legend button.level')[3].click();")
+    browser.until("/level=c\\d+\\.3/.test(location.hash)")
+    link = browser.run("return location.href")
+    wanted = np.flatnonzero(digits.data.label == 3)
+    for step, count in ((None, ROWS), (40, browser.run("return latens.app.model.manifest.snapshot_rows.shape[0]"))):
+        browser.driver.get("about:blank")
+        browser.open(link if step is None else f"{link}&step={step}")
+        browser.until("latens.app.state.selection?.length")
+        rows = browser.run("return Array.from(latens.app.state.selection, (place) => latens.app.rowAt(place))")
+        shown_rows = browser.run(
+            "const { app } = latens; return Array.from({length: app.shown.n}, (_, i) => app.rowAt(i))"
+        )
+        assert len(shown_rows) == count
+        assert rows == [row for row in shown_rows if row in wanted]
+        assert len(rows) > 5
+    browser.until("document.querySelector('.side').textContent.includes('= 3')")
+    # Another address clears it, and Escape takes it out of the address.
+    browser.run("location.hash = 'tab=selection'")
+    browser.until("latens.app.state.selection === null")
+    browser.run("location.hash = args[0]", link.partition("#")[2])
+    browser.until("latens.app.state.selection?.length")
+    browser.run("document.querySelector('.stage').focus()")
+    browser.key("Escape")
+    browser.until("latens.app.state.selection === null && !location.hash.includes('level')")
+    assert browser.errors() == []
+
+
+def test_everything_can_be_done_with_keys(browser: Browser, page: PageServer) -> None:
+    browser.open(page.url)
+    for _ in range(30):
+        browser.key("Tab")
+        if browser.run("return document.activeElement === latens.scatter.stage"):
+            break
+    else:
+        raise AssertionError("the scatter is never focused")
+    ring = browser.run("const s = getComputedStyle(document.activeElement); return [s.outlineStyle, s.outlineWidth]")
+    assert ring != ["none", "0px"]
+    (first, second), before = plane(browser), np.array(state(browser, "z"))
+    browser.key("ArrowRight")
+    browser.key("ArrowUp")
+    after = np.array(state(browser, "z"))
+    assert sorted(np.flatnonzero(after != before)) == sorted((first, second))
+    assert (after > before)[[first, second]].all()
+    browser.key("Enter")
+    browser.until("latens.app.state.row !== null")
+    row = state(browser, "row")
+    browser.key("a", code="KeyA")
+    assert state(browser, "a") == row
+    browser.key("l", code="KeyL")
+    assert state(browser, "mode") == "lasso"
+    wide = browser.run("return latens.scatter.view[1] - latens.scatter.view[0]")
+    browser.key("+", code="Equal")
+    assert browser.run("return latens.scatter.view[1] - latens.scatter.view[0]") == pytest.approx(0.8 * wide)
+    browser.run("latens.app.set({ selection: Uint32Array.of(1, 2), selectionName: 'two' })")
+    settled(browser)
+    browser.key("Escape")
+    assert state(browser, "selection") is None
+    browser.run("document.querySelector('[role=tab][aria-selected=true]').focus()")
+    for tab in ("paths", "rows"):
+        browser.key("ArrowRight")
+        assert state(browser, "tab") == tab
+    visible = "return Array.from(document.querySelectorAll('[role=tabpanel]')).filter((one) => one.offsetParent).length"
+    assert browser.run(visible) == 1
+    assert browser.errors() == []
+
+
+@pytest.mark.parametrize("width", [1280, 400])
+def test_it_fits_into_the_window(browser: Browser, page: PageServer, width: int) -> None:
+    browser.size(width, 900)
+    try:
+        for theme in ("light", "dark"):
+            browser.theme(theme)
+            browser.open(page.url)
+            assert (background(browser) > 128) == (theme == "light")
+            for tab in browser.run("return latens.panels.map((one) => one.id)"):
+                browser.run("latens.app.set({ tab: args[0] })", tab)
+                settled(browser)
+                assert browser.run("return document.documentElement.scrollWidth") <= width, (theme, tab)
+    finally:
+        browser.size(1280, 900)
+        browser.theme("light")
+
+
+# --- a page that grows ---
+
+
+def test_a_growing_run_grows_on_the_page_that_is_open(browser: Browser, digits: Site) -> None:
+    manifest = json.loads(digits.files["data/manifest.json"])
+    now = {
+        **manifest,
+        "snapshots": [],
+        "live": True,
+        "version": 1,
+        "progress": {"step": 50, "total_steps": 90, "epoch": 5.0},
+    }
+    sent = [json.dumps(now).encode()]
+    with PageServer({**digits.files, "data/manifest.json": lambda: sent[0]}) as page:
+        browser.open(page.url)
+        assert "training · step 50 of 90 · epoch 5" in browser.run("return document.querySelector('header').innerText")
+        browser.run(
+            "latens.app.set({ tab: 'training', view: [-2, 2, -2, 2] }); globalThis.here = latens.scatter.canvas;"
+        )
+        before = browser.run("return latens.app.model.manifest.history.length")
+        now["history"] = [*manifest["history"], {**manifest["history"][-1], "step": 60, "train_elbo": -99.0}]
+        now["progress"] = {"step": 60, "total_steps": 90, "epoch": 6.0}
+        sent[0] = json.dumps(now).encode()
+        browser.until("document.querySelector('header').innerText.includes('step 60')")
+        assert browser.run("return latens.app.model.manifest.history.length") == before + 1 == 6
+        page.publish({"data/mean.bin": (2 * digits.means).astype("<f4").tobytes()})
+        now |= {"version": 2, "live": False}
+        sent[0] = json.dumps(now).encode()
+        browser.until("latens.app.model.manifest.version === 2")
+        settled(browser)
+        means = np.array(browser.run("return Array.from(latens.scatter.x)"))
+        np.testing.assert_allclose(means, 2 * digits.means[:, plane(browser)[0]], atol=1e-5)
+        assert browser.run(
+            "return [globalThis.here === latens.scatter.canvas, here.isConnected, latens.app.state.tab]"
+        ) == [True, True, "training"]
+        assert "trained, 60 steps" in browser.run("return document.querySelector('header').innerText")
+        assert browser.errors() == []

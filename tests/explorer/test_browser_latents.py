@@ -1,0 +1,223 @@
+"""What a user does with the explorer's page in a real browser, with latens' own numbers beside it."""
+
+import csv
+import io
+import json
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import jax
+import numpy as np
+from browser_fixtures import Browser
+from matplotlib.path import Path as Outline
+from page_fixtures import ROWS, Site, pixel, plane, settled, shown, state
+
+from latens import evaluation
+from latens.explorer import payload, static_files
+from latens.explorer.server import PageServer
+from latens.explorer.serving import decoder_of
+
+pytest_plugins = ("browser_fixtures", "page_fixtures")
+
+
+# --- the points ---
+
+
+def test_a_point_under_the_pointer_has_a_card(browser: Browser, page: PageServer, digits: Site) -> None:
+    browser.open(page.url)
+    first, second = plane(browser)
+    plan = digits.means[:, [first, second]]
+    apart = np.linalg.norm(plan[:, None] - plan[None], axis=-1) + 10 * np.eye(ROWS)
+    row = int(apart.min(1).argmax())  # the loneliest one: no other is nearer to the pointer
+    browser.mouse("mouseMoved", *pixel(browser, *plan[row]))
+    browser.until("!latens.scatter.card.hidden")
+    text = browser.run("return latens.scatter.card.innerText")
+    assert str(digits.data.names[row]) in text
+    assert (digits.data.schema.classes or ())[digits.data.label[row]] in text  # type: ignore[index]
+    script = """const canvas = latens.scatter.card.querySelector("canvas");
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      return Array.from(data).filter((_, i) => i % 4 === 0);"""
+    expected = np.round(digits.data.x[row].reshape(-1) * (255 / 16))
+    np.testing.assert_allclose(browser.run(script), expected, atol=1)
+    browser.mouse("mouseMoved", 2, 2)
+    browser.until("latens.scatter.card.hidden")
+
+
+def test_given_coordinates_are_the_first_plane(browser: Browser, digits: Site) -> None:
+    turn = 2 * np.pi * np.arange(ROWS) / ROWS
+    ring = 100.0 * np.stack([np.cos(turn), np.sin(turn)], axis=1)
+    files = static_files() | payload(digits.trained, digits.data, coordinates=ring, serve=True)
+    with PageServer(files, decoder=decoder_of(digits.trained, files)) as page:
+        browser.open(page.url)
+        chosen = "return [...document.querySelectorAll('select')].slice(0, 2).map((s) => s.selectedOptions[0].text)"
+        assert browser.run(chosen) == ["coordinate 1", "coordinate 2"]
+        browser.mouse("mouseMoved", *pixel(browser, *ring[123]))
+        browser.until("!latens.scatter.card.hidden")
+        assert str(digits.data.names[123]) in browser.run("return latens.scatter.card.innerText")
+        assert browser.errors() == []
+
+
+def test_a_lasso_selects_what_is_inside_and_gives_ids(
+    browser: Browser, page: PageServer, digits: Site, tmp_path: Path
+) -> None:
+    browser.open(page.url)
+    browser.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    first, second = plane(browser)
+    corners = [(-1.5, -1.0), (0.8, -1.2), (1.2, 0.4), (0.1, 0.1), (-0.6, 1.3)]
+    browser.run("document.querySelector('[data-mode=lasso]').click()")
+    settled(browser)
+    browser.drag([pixel(browser, *corner) for corner in [*corners, corners[0]]])
+    browser.until("latens.app.state.selection")
+    drawn = browser.run("return latens.app.state.lasso")
+    assert len(drawn) >= 5
+    inside = np.flatnonzero(Outline(drawn).contains_points(digits.means[:, [first, second]].astype(np.float64)))
+    assert 10 < len(inside) < ROWS - 10
+    assert sorted(browser.run("return Array.from(latens.app.state.selection)")) == inside.tolist()
+    browser.run("latens.app.set({ tab: 'selection' })")
+    browser.until("document.body.innerText.includes(args[0])", f"{len(inside)} rows of {ROWS}")
+    label = digits.data.label[inside]  # type: ignore[index]
+    most = np.bincount(label).max()
+    cells = browser.run("return Array.from(document.querySelectorAll('.values td'), (cell) => cell.textContent)")
+    assert cells[:2] == [str(most), f"{float(f'{100 * most / len(inside):.3g}'):g} %"]
+    browser.run(
+        "Array.from(document.querySelectorAll('button')).find((b) => /latents as CSV/.test(b.textContent)).click()"
+    )
+    file = arrived(tmp_path, "selection.csv")
+    rows = list(csv.reader(io.StringIO(file.read_text())))
+    assert rows[0] == ["row_id", *(f"mean{i}" for i in range(16))]
+    assert sorted(int(row[0]) for row in rows[1:]) == sorted(digits.data.names[inside].tolist())
+    places = [int(np.flatnonzero(digits.data.names == int(row[0]))[0]) for row in rows[1:]]
+    np.testing.assert_allclose(np.array(rows[1:], float)[:, 1:], digits.means[places], rtol=1e-5, atol=1e-6)
+    assert browser.errors() == []
+
+
+def arrived(folder: Path, name: str) -> Path:
+    """A download, once it is whole."""
+    for _ in range(100):
+        if (folder / name).exists():
+            return folder / name
+        time.sleep(0.05)
+    raise AssertionError(f"no {name}: {sorted(path.name for path in folder.iterdir())}")
+
+
+def test_dragging_decodes_what_latens_decodes(browser: Browser, page: PageServer, digits: Site) -> None:
+    browser.open(page.url)
+    first, second = plane(browser)
+    mean = np.array(state(browser, "z"), np.float32)
+    browser.drag([pixel(browser, x, y) for x, y in ((0.0, 0.0), (0.4, 0.5), (0.9, 0.7), (1.3, -0.4))])
+    settled(browser)
+    z = np.array(state(browser, "z"), np.float32)
+    np.testing.assert_allclose(z[[first, second]], [1.3, -0.4], atol=0.02)  # a pixel
+    rest = np.delete(np.arange(16), [first, second])
+    np.testing.assert_array_equal(z[rest], mean[rest])
+    decoded = browser.run("return Array.from(await latens.app.decode(latens.app.state.z))")
+    np.testing.assert_allclose(decoded, digits.decoded(z)[0], atol=1e-4)
+    assert np.ptp(decoded) > 5  # of 16 shades
+    np.testing.assert_allclose(shown(browser), np.clip(decoded, 0, 16), atol=16 / 255)
+    near = int(np.linalg.norm((digits.means - z) * weights(digits), axis=1).argmin())
+    assert f"nearest row {digits.data.names[near]}" in browser.run(
+        "return document.querySelector('.compare').innerText"
+    )
+
+
+def weights(site: Site) -> np.ndarray:
+    """One over the spread of the active units: how the page measures what is near."""
+    far = json.loads(site.files["data/manifest.json"])["far"]
+    found = np.zeros(site.means.shape[1])
+    found[far["units"]] = far["weight"]
+    return found
+
+
+def test_far_from_the_data_is_said(browser: Browser, page: PageServer, digits: Site) -> None:
+    browser.open(page.url)
+    browser.run("latens.app.choose(7)")
+    browser.until("document.querySelector('.meter').innerText.includes('in the midst of the data')")
+    browser.run("latens.app.set({ z: Float32Array.from({ length: 16 }, (_, i) => i % 2 ? 9 : -9) })")
+    browser.until("document.querySelector('.meter').innerText.includes('far from the data')")
+    far = json.loads(digits.files["data/manifest.json"])["far"]
+    z = np.where(np.arange(16) % 2, 9.0, -9.0)
+    times = np.linalg.norm((digits.means - z) * weights(digits), axis=1).min() / far["far"]
+    assert f"{float(f'{times:.2g}'):g} times" in browser.run("return document.querySelector('.meter').innerText")
+
+
+def test_a_decode_takes_less_than_five_milliseconds(browser: Browser, page: PageServer) -> None:
+    browser.open(page.url)
+    script = """const { decoder, state } = latens.app, times = [];
+      for (let i = 0; i < 60; i++) {
+        const began = performance.now();
+        decoder.now(state.z, 1, 0);
+        times.push(performance.now() - began);
+      }
+      return times.sort((a, b) => a - b)[30];"""
+    assert browser.run(script) < 5
+
+
+def test_the_server_decodes_where_the_page_cannot(browser: Browser, digits: Site) -> None:
+    manifest = json.loads(digits.files["data/manifest.json"])
+    manifest["decoder"] = {"kind": "server", "why": "It is another network.", "classes": 0}
+    files = digits.files | {"data/manifest.json": json.dumps(manifest).encode()}
+    with PageServer(files, decoder=decoder_of(digits.trained, files)) as page:
+        browser.open(page.url)
+        z = np.random.default_rng(1).normal(size=(3, 16)).astype(np.float32)
+        decoded = browser.run(
+            "return Array.from(await latens.app.decode(Float32Array.from(args[0]), 3))", z.ravel().tolist()
+        )
+        np.testing.assert_allclose(np.reshape(decoded, (3, -1)), digits.decoded(z), atol=1e-4)
+        browser.drag([pixel(browser, 0.0, 0.0), pixel(browser, 0.5, 0.5)])
+        settled(browser)
+        np.testing.assert_allclose(
+            shown(browser), np.clip(digits.decoded(state(browser, "z"))[0], 0, 16), atol=16 / 255
+        )
+        assert browser.errors() == []
+
+
+# --- units, and training ---
+
+
+def test_sliders_move_one_unit_each_with_dead_units_apart(browser: Browser, page: PageServer, digits: Site) -> None:
+    browser.open(page.url)
+    units = json.loads(digits.files["data/manifest.json"])["units"]
+    order = sorted(units, key=lambda u: -u["kl"])
+    labels = browser.run("return Array.from(document.querySelectorAll('.sliders input'), (input) => input.ariaLabel)")
+    alive = [f"unit {u['index']}" for u in order if u["active"]]
+    assert labels == [*alive, *(f"unit {u['index']}" for u in order if not u["active"])]
+    dead = browser.run("return Array.from(document.querySelectorAll('.unit.dead input'), (input) => input.ariaLabel)")
+    assert dead == labels[len(alive) :]
+    unit, before = int(labels[1].split()[1]), np.array(state(browser, "z"))
+    browser.run("document.querySelectorAll('.sliders input')[1].focus()")
+    for _ in range(5):
+        browser.key("ArrowRight")
+    settled(browser)
+    moved = np.array(state(browser, "z")) - before
+    assert np.flatnonzero(moved).tolist() == [unit]
+    low, high = units[unit]["low"], units[unit]["high"]
+    np.testing.assert_allclose(moved[unit], 5 * 1.5 * (high - low) / 200, rtol=0.15)  # five of two hundred steps
+    np.testing.assert_allclose(shown(browser), np.clip(digits.decoded(state(browser, "z"))[0], 0, 16), atol=16 / 255)
+
+
+def test_the_slider_over_training_shows_earlier_models(browser: Browser, page: PageServer, digits: Site) -> None:
+    browser.open(page.url)
+    earlier = replace(digits.trained, model=jax.tree.map(lambda leaf: 0.5 * leaf, digits.trained.model))
+    browser.run(
+        "const s = document.querySelector('.snapshots input'); s.value = 0; s.dispatchEvent(new Event('input'));"
+    )
+    browser.until("latens.app.state.step === 10 && latens.app.shown.rows")
+    settled(browser)
+    codes = evaluation.encode(
+        earlier.model, earlier.batch(digits.data), preparation=earlier.preparation, key=jax.random.key(0)
+    )
+    means = np.array(browser.run("return Array.from(latens.app.shown.mean)")).reshape(ROWS, 16)
+    np.testing.assert_allclose(means, codes["mean"], atol=1e-4)
+    np.testing.assert_allclose(
+        browser.run("return Array.from(latens.scatter.x)"), means[:, plane(browser)[0]], atol=1e-6
+    )
+    z = state(browser, "z")
+    decoded = browser.run("return Array.from(await latens.app.decode(latens.app.state.z))")
+    np.testing.assert_allclose(decoded, digits.decoded(z, earlier)[0], atol=1e-4)
+    browser.run(
+        "const s = document.querySelector('.snapshots input'); s.value = s.max; s.dispatchEvent(new Event('input'));"
+    )
+    browser.until("latens.app.state.step === null && !latens.app.shown.rows")
+    decoded = browser.run("return Array.from(await latens.app.decode(latens.app.state.z))")
+    np.testing.assert_allclose(decoded, digits.decoded(z)[0], atol=1e-4)

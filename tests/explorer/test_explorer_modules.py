@@ -1,0 +1,223 @@
+"""The page's own modules compute what latens computes: decoding, lasso, nearest rows, axes, paths, links, files."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from explorer_fixtures import needs_node, node, untrained
+
+from latens import evaluation
+from latens.data import Preparation, load
+from latens.distributions import StandardNormal
+from latens.explorer.decoder import decoder_arrays, dense_decoder, in_data_units
+from latens.io.arrays import tree_to_arrays
+from latens.io.safetensors import pack
+from latens.models import (
+    AffineHead,
+    BernoulliHead,
+    CategoricalHead,
+    Conditional,
+    ContinuousBernoulliHead,
+    LatentModel,
+    NormalHead,
+)
+from latens.models.heads.likelihoods import (
+    BetaHead,
+    DiscretisedLogisticHead,
+    GammaHead,
+    LaplaceHead,
+    NegativeBinomialHead,
+    PoissonHead,
+    StudentTHead,
+    ZeroInflatedHead,
+)
+from latens.networks import ACTIVATIONS, Dense
+
+
+def decoder_job(tmp_path: Path, model: Any, units: dict[str, Any], z: np.ndarray, codes: Any = 0) -> dict[str, Any]:
+    spec = dense_decoder(model)
+    assert spec is not None
+    file = tmp_path / f"{len(list(tmp_path.iterdir()))}.safetensors"
+    file.write_bytes(pack(decoder_arrays(tree_to_arrays(model)), {}))
+    question = {"spec": spec | units, "file": str(file), "z": z.ravel().tolist(), "codes": codes}
+    return question | {"size": z.shape[1], "n": len(z)}
+
+
+PLAIN = in_data_units(Preparation())
+HEADS = {
+    "normal": NormalHead((5,)),
+    "laplace": LaplaceHead((5,)),
+    "student-t": StudentTHead((5,), jnp.zeros(())),
+    "bernoulli": BernoulliHead((5,), 1e-2),
+    "continuous-bernoulli": ContinuousBernoulliHead((5,)),
+    "beta": BetaHead((5,)),
+    "gamma": GammaHead((5,)),
+    "poisson": PoissonHead((5,)),
+    "negative-binomial": NegativeBinomialHead((5,)),
+    "zero-inflated": ZeroInflatedHead(PoissonHead((5,))),
+    "categorical": CategoricalHead((5,), 4),
+    "discretised-logistic": DiscretisedLogisticHead((5,), levels=17, scale="softplus"),
+    "discretised-logistic, log-variance": DiscretisedLogisticHead((5,), levels=17, scale="log-variance"),
+    "affine": AffineHead(NormalHead((5,)), np.arange(5.0), np.arange(1.0, 6.0)),
+    "affine, one scale": AffineHead(BetaHead((5,)), np.full(5, 2.0), np.full(5, 3.0)),
+}
+
+
+def decoding(head: Any, activation: str = "relu", output_activation: str = "identity") -> LatentModel:
+    keys = jax.random.split(jax.random.key(0))
+    posterior = NormalHead((3,))
+    encoder = Conditional(Dense([5, posterior.num_outputs], key=keys[0]), posterior)
+    network = Dense([3, 16, head.num_outputs], activation=activation, output_activation=output_activation, key=keys[1])
+    return LatentModel(StandardNormal((3,)), encoder, Conditional(network, head))
+
+
+@needs_node
+def test_every_head_and_every_activation_decodes_as_latens_does(tmp_path) -> None:
+    z = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32) * 1.5
+    cases = {name: decoding(head) for name, head in HEADS.items()}
+    cases |= {f"activation {name}": decoding(NormalHead((5,)), name, name) for name in ACTIVATIONS}
+    found = node("decode", jobs=[decoder_job(tmp_path, model, PLAIN, z) for model in cases.values()])
+    for (name, model), values in zip(cases.items(), found):
+        expected = np.stack([np.asarray(model.likelihood(jnp.asarray(row)).mean()) for row in z])
+        np.testing.assert_allclose(np.reshape(values, (4, 5)), expected, atol=1e-4, rtol=1e-4, err_msg=name)
+    x = np.linspace(-20.0, 20.0, 81, dtype=np.float32)
+    for name, values in node("activations", x=x.tolist()).items():
+        np.testing.assert_allclose(values, ACTIVATIONS[name](jnp.asarray(x)), atol=2e-6, rtol=2e-6, err_msg=name)
+
+
+@needs_node
+def test_recipes_decode_as_latens_does(tmp_path) -> None:
+    made = [
+        untrained("default", load("digits")),
+        untrained("fast-forward-2d", load("digits"), posterior__latent_dim=2),
+        untrained("conditional-vae", load("digits")),
+        untrained("default", load("wine")),
+        untrained("default", load("digits"), likelihood__family="normal"),  # dequantised: y * divide - 1/2
+    ]
+    jobs, expected, scales = [], [], []
+    for place, (trained, data) in enumerate(made):
+        size = trained.config.posterior.latent_dim
+        z = np.random.default_rng(place).normal(size=(6, size)).astype(np.float32)
+        codes = trained.in_turn(6)
+        given = 0 if codes is None else codes.tolist()
+        jobs.append(decoder_job(tmp_path, trained.model, in_data_units(trained.preparation), z, given))
+        values = evaluation.decode(trained.model, z, cond=trained.condition(codes))
+        expected.append(trained.data_units(values, mean=True).reshape(-1))
+        scales.append(max(1.0, float(np.ptp(data.x))))
+    for found, values, scale in zip(node("decode", jobs=jobs), expected, scales):
+        np.testing.assert_allclose(found, values, rtol=0, atol=1e-4 * min(scale, 16.0))
+
+
+@needs_node
+def test_counts_come_back_from_their_logarithm(tmp_path) -> None:
+    model, z = decoding(NormalHead((5,))), np.array([[0.3, -0.2, 0.5]], np.float32)
+    [found] = node("decode", jobs=[decoder_job(tmp_path, model, in_data_units(Preparation(log1p=True)), z)])
+    np.testing.assert_allclose(found, np.expm1(model.likelihood(jnp.asarray(z[0])).mean()), rtol=1e-5, atol=1e-6)
+
+
+@needs_node
+def test_a_damaged_file_is_refused(tmp_path) -> None:
+    whole = pack(decoder_arrays(tree_to_arrays(decoding(NormalHead((5,))))), {})
+    for name, raw in {"short": whole[:5], "cut": whole[:-8], "header": b"\xff" * 16}.items():
+        (tmp_path / name).write_bytes(raw)
+        assert "model file" in node("damaged", file=str(tmp_path / name)), name
+
+
+@needs_node
+def test_lasso_and_index_find_the_points_that_lie_inside() -> None:
+    from matplotlib.path import Path as Polygon
+
+    rng = np.random.default_rng(0)
+    points = rng.normal(size=(3000, 2)).astype(np.float32)
+    angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    star = np.stack([np.cos(angle), np.sin(angle)], 1) * (1 + 0.7 * np.cos(5 * angle))[:, None]
+    box = [-0.5, 0.1, 0.7, 1.3]
+    found = node("plane", x=points[:, 0].tolist(), y=points[:, 1].tolist(), polygon=star.tolist(), box=box)
+    assert found["lasso"] == np.flatnonzero(Polygon(star).contains_points(points)).tolist()
+    inside = (points[:, 0] >= box[0]) & (points[:, 1] >= box[1]) & (points[:, 0] <= box[2]) & (points[:, 1] <= box[3])
+    assert found["box"] == np.flatnonzero(inside).tolist()
+
+
+@needs_node
+def test_nearest_rows_and_principal_axes() -> None:
+    from sklearn.decomposition import PCA
+
+    rng = np.random.default_rng(0)
+    mean = (rng.normal(size=(500, 4)) @ np.diag([3.0, 1.0, 0.5, 0.1]) + 2.0).astype(np.float32)
+    z, units, weight = mean[7] + 0.01, [0, 2], np.array([0.5, 2.0])
+    found = node(
+        "space",
+        mean=mean.ravel().tolist(),
+        size=4,
+        z=z.tolist(),
+        units=units,
+        weight=weight.tolist(),
+        k=6,
+        **{"except": 7},
+    )
+    away = np.sqrt((((mean - z)[:, units] * weight) ** 2).sum(1))
+    away[7] = np.inf
+    rows, distances = found["nearest"]
+    assert rows == np.argsort(away)[:6].tolist()
+    np.testing.assert_allclose(distances, np.sort(away)[:6], rtol=1e-5)
+    pca = PCA(2).fit(mean.astype(np.float64))
+    np.testing.assert_allclose(found["shares"], pca.explained_variance_ratio_, rtol=1e-6)
+    for ours, theirs in zip(found["axes"], pca.components_):
+        assert abs(np.dot(ours, theirs)) == pytest.approx(1.0, abs=1e-9)
+    np.testing.assert_allclose(np.abs(found["first"]), np.abs(pca.transform(mean)[:, 0]), atol=1e-5)
+
+
+@needs_node
+def test_paths_through_latent_space() -> None:
+    a, b = [2.0, 0.0], [0.0, 1.0]
+    found = node("paths", a=a, b=b, steps=3)
+    np.testing.assert_allclose(np.reshape(found["linear"], (3, 2)), [a, [1.0, 0.5], b], atol=1e-7)
+    half = 1.5 / math.sqrt(2)  # at half the angle, of half-way length
+    np.testing.assert_allclose(np.reshape(found["spherical"], (3, 2)), [a, [half, half], b], atol=1e-6)
+    assert found["along"] == [2.0, -1.0, 2.0, 0.0, 2.0, 1.0]
+
+
+@needs_node
+def test_links_bring_the_state_back_and_nothing_else() -> None:
+    state = {"x": "u3", "y": "p1", "colour": "c2", "z": [0.5, -1.25], "row": 7, "a": 1, "tab": "rows", "mode": "lasso",
+             "view": [0, 1, -2, 3], "lasso": [[0, 1], [2, 3], [4, 5.5]],
+             "level": "c2.3", "step": 100, "theme": "dark", "path": "spherical"}  # fmt: skip
+    hostile = [
+        "#x=<img>&tab=about:blank&row=-1&z=1,NaN&view=1,2&lasso=1,2,3",
+        "#level=c1&level=<c1.2>&level=2.1",
+        "#__proto__=1&constructor=2&%=&=&&x",
+        "#x=%E0%A4%A",
+    ]
+    found = node("links", states=[state], hashes=hostile)
+    assert found == {"back": [state], "read": [{}, {}, {}, {}]}
+
+
+@needs_node
+def test_csv_holds_what_a_spreadsheet_does_not_run() -> None:
+    text = node("csv", rows=[["a,b", "=1+1", "-3.5", 'q"q', "@x"], [1.5, -2, None, "+1e3", "-"]])
+    assert text == '"a,b",\'=1+1,-3.5,"q""q",\'@x\n1.5,-2,,+1e3,\'-\n'
+
+
+@needs_node
+def test_the_drawing_order_is_a_permutation_whose_beginning_is_a_fair_sample() -> None:
+    order = np.array(node("order", n=20_000))
+    assert np.array_equal(np.sort(order), np.arange(20_000))
+    # The mean of 2000 of 20,000 places, drawn without replacement, within five standard errors.
+    error = 20_000 / math.sqrt(12) / math.sqrt(2000) * math.sqrt(0.9)
+    assert abs(order[:2000].mean() - 9999.5) < 5 * error
+
+
+@needs_node
+def test_a_training_is_named_before_its_first_steps_and_after() -> None:
+    at = {"step": 1200, "total_steps": 33000, "epoch": 1.23456, "rows_per_second": 2000.4}
+    manifests = [{"live": True, "progress": {}}, {"live": True, "progress": at}, {"live": False, "progress": at}, {}]
+    assert node("progress", manifests=manifests) == [
+        "training",
+        "training · step 1,200 of 33,000 · epoch 1.23 · 2,000 rows a second",
+        "trained, 1,200 steps",
+        "",
+    ]

@@ -1,0 +1,254 @@
+"""The files of an export: they say what the model says, and a folder is whole or absent."""
+
+import gzip
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from explorer_fixtures import needs_node, node, untrained
+from scipy.spatial import cKDTree
+
+from latens import evaluation
+from latens.data import Column, Dataset, Preparation, Schema, load
+from latens.errors import ConfigError, DataError, RunFolderError
+from latens.explorer import payload, static_files
+from latens.explorer.export import write_folder
+from latens.explorer.payload import evenly
+from latens.workflow.trained import TrainedModel
+
+pytest_plugins = ("cli_fixtures",)
+HOSTILE = ("<img src=x onerror=alert(1)>", 'a "quoted" & <b>b</b>', "=cmd|calc", "snow ☃")
+
+
+def table(n: int = 60) -> Dataset:
+    rng = np.random.default_rng(1)
+    x = rng.normal(3.0, [1.0, 10.0, 0.1, 100.0], (n, 4)).astype(np.float32)
+    columns = tuple(Column(name, float(c.mean()), float(c.std())) for name, c in zip(HOSTILE, x.T))
+    schema = Schema((4,), "real", columns=columns, classes=("<script>", "b"))
+    names = np.array([f"row<{i}>" for i in range(n)])
+    split = np.repeat([0, 1, 2], [n - 20, 10, 10]).astype(np.uint8)
+    mask = rng.random(x.shape) > 0.1
+    return Dataset(
+        x, schema, np.arange(n, dtype=np.uint32), names, split, "made", np.arange(n, dtype=np.int32) % 3 - 1, mask
+    )
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[TrainedModel, Dataset, dict[str, bytes], dict[str, Any]]:
+    trained, data = untrained("default", load("digits"))
+    history = [{"event": "epoch", "step": 5, "train_elbo": -3.0, "validation_elbo": math.nan}]
+    files = payload(trained, data, history=history, snapshots=[(5, trained), (1, trained)], most_rows=200, seed=3)
+    return trained, data, files, json.loads(files["data/manifest.json"], parse_constant=pytest.fail)
+
+
+def array(files: dict[str, bytes], entry: dict[str, Any], name: str = "file") -> np.ndarray:
+    return np.frombuffer(files[entry[name]], np.dtype(entry.get("dtype", "float32")).newbyteorder("<")).reshape(
+        entry.get("shape", -1)
+    )
+
+
+# --- the files ---
+
+
+def test_arrays_are_those_of_the_model(digits) -> None:
+    trained, data, files, manifest = digits
+    positions = np.linspace(0, len(data) - 1, 200).round().astype(int)
+    batch, options = trained.batch(data, positions), {"preparation": trained.preparation, "key": jax.random.key(3)}
+    codes = evaluation.encode(trained.model, batch, **options)
+    arrays = manifest["arrays"]
+    np.testing.assert_array_equal(array(files, arrays["mean"]), codes["mean"])
+    np.testing.assert_array_equal(array(files, arrays["log_var"]), codes["log_variance"])
+    parts = evaluation.elbo_parts(trained.model, batch, num_samples=manifest["elbo_samples"], **options)
+    for name in ("elbo", "log_likelihood", "kl"):
+        np.testing.assert_array_equal(array(files, arrays[name])[:, 0], parts[name])
+    rows = np.concatenate([np.frombuffer(files[name], np.uint8) for name in arrays["rows"]["files"]])
+    np.testing.assert_array_equal(rows.reshape(200, 64), data.x[positions].reshape(200, 64))
+    assert arrays["rows"]["dtype"] == "uint8"
+    label, split = manifest["columns"]
+    np.testing.assert_array_equal(np.frombuffer(files[label["file"]], "<i4"), data.label[positions])
+    assert (label["levels"], split["levels"]) == ([str(i) for i in range(10)], ["train", "validation", "test"])
+    np.testing.assert_array_equal(np.frombuffer(files[manifest["ids"]["file"]], "<i4"), data.names[positions])
+    kl = [unit["kl"] for unit in manifest["units"]]
+    np.testing.assert_allclose(kl, codes["kl"].mean(0, dtype=np.float64), rtol=1e-12)
+    assert [unit["active"] for unit in manifest["units"]] == evaluation.active_units(codes["mean"]).tolist()
+
+
+def test_the_manifest_names_every_file_and_no_other(digits) -> None:
+    *_, files, manifest = digits
+    named = set(re.findall(r'"(data/[^"]+)"', json.dumps(manifest))) | {"data/manifest.json", "data/model.safetensors"}
+    assert named == set(files)
+    assert manifest["history"][0]["validation_elbo"] is None  # JSON has no NaN
+    assert [one["step"] for one in manifest["snapshots"]] == [1, 5]
+    places = np.frombuffer(files[manifest["snapshot_rows"]["file"]], "<u4")
+    means = np.frombuffer(files[manifest["snapshots"][0]["mean"]], "<f4").reshape(len(places), -1)
+    np.testing.assert_allclose(means, array(files, manifest["arrays"]["mean"])[places], atol=1e-6)
+
+
+def test_far_is_the_99th_percentile_of_distances_between_neighbours(digits) -> None:
+    *_, files, manifest = digits
+    far = manifest["far"]
+    scaled = array(files, manifest["arrays"]["mean"])[:, far["units"]] * np.array(far["weight"], np.float32)
+    nearest = cKDTree(scaled).query(scaled, 2)[0][:, 1]
+    assert [far["median"], far["far"]] == pytest.approx(np.quantile(nearest, [0.5, 0.99]), rel=1e-4)
+
+
+def test_the_same_arguments_give_the_same_bytes(digits) -> None:
+    trained, data, files, _ = digits
+    history = [{"event": "epoch", "step": 5, "train_elbo": -3.0, "validation_elbo": math.nan}]
+    again = payload(trained, data, history=history, snapshots=[(5, trained), (1, trained)], most_rows=200, seed=3)
+    assert again == files
+
+
+def test_names_of_a_table_are_data_and_never_names_of_files() -> None:
+    trained, data = untrained("default", table())
+    files = payload(trained, data)
+    manifest = json.loads(files["data/manifest.json"])
+    assert all(re.fullmatch(r"data/[a-z][a-z0-9-]*\.(bin|json|safetensors)", name) for name in files)
+    assert [column["name"] for column in manifest["event"]["columns"]] == list(HOSTILE)
+    assert [column["name"] for column in manifest["columns"] if column["role"] == "cell"] == list(HOSTILE)
+    assert json.loads(files["data/ids.json"])[7] == "row<7>"
+    rows = np.frombuffer(files["data/rows-00000.bin"], "<f4").reshape(60, 4)
+    np.testing.assert_array_equal(rows, np.where(data.mask, data.x, np.nan))
+
+
+def test_given_coordinates_are_columns_of_their_own(digits) -> None:
+    trained, data, *_ = digits
+    points = np.stack([np.arange(len(data)), np.arange(len(data)) ** 0.5], axis=1)
+    files = payload(trained, data, coordinates=points, most_rows=50)
+    found = [c for c in json.loads(files["data/manifest.json"])["columns"] if c["role"] == "coordinate"]
+    assert [column["name"] for column in found] == ["coordinate 1", "coordinate 2"]
+    rows = evenly(np.arange(len(data)), 50)
+    for place, column in enumerate(found):
+        np.testing.assert_array_equal(np.frombuffer(files[column["file"]], "<f4"), points[rows, place].astype("<f4"))
+
+
+@pytest.mark.parametrize(
+    ("points", "words"),
+    [
+        (np.zeros((3, 2)), "shape"),
+        (np.zeros(1797), "shape"),
+        (np.zeros((1797, 17)), "shape"),
+        (np.full((1797, 2), np.nan), "row 0 has a coordinate"),
+        (np.where(np.arange(1797)[:, None] == 7, 1e39, np.ones((1797, 2))), "row 7 has a coordinate"),
+        (np.full((1797, 2), "here"), "are numbers"),
+        (np.full((1797, 2), None), "are numbers"),
+        ([[1.0, 2.0], [3.0]], "are numbers"),
+    ],
+)
+def test_coordinates_that_are_no_points_of_the_rows_are_refused(digits, points: Any, words: str) -> None:
+    trained, data, *_ = digits
+    assert len(data) == 1797
+    with pytest.raises(DataError, match=words):
+        payload(trained, data, coordinates=points)
+
+
+def test_an_empty_page_has_a_history_and_no_rows(digits) -> None:
+    trained, *_ = digits
+    files = payload(trained, None, history=[{"step": 1}], live=True, serve=True)
+    manifest = json.loads(files["data/manifest.json"])
+    assert (set(files), manifest["rows"]) == ({"data/manifest.json"}, {"shown": 0, "of": 0})
+    assert (manifest["live"], manifest["history"]) == (True, [{"step": 1}])
+
+
+def test_a_classifier_is_refused() -> None:
+    classifier = TrainedModel(object(), Schema((2,), "real"), Preparation())
+    with pytest.raises(ConfigError, match="no latents"):
+        payload(classifier, None)
+
+
+@needs_node
+def test_a_decoder_that_the_page_does_not_compute_is_decoded_beforehand() -> None:
+    trained, data = untrained("default", load("digits"), network__kind="residual", posterior__latent_dim=4)
+    files = payload(trained, data, most_rows=40)
+    manifest = json.loads(files["data/manifest.json"])
+    decoder, units = manifest["decoder"], manifest["units"]
+    assert decoder["kind"] == "precomputed"
+    assert "ResidualDense" in decoder["why"]
+    plane, lines = (np.frombuffer(files[decoder[name]["file"]], "<f4") for name in ("plane", "lines"))
+    # Corners of the plane, a point of its grid, and an end of a line, decoded by latens.
+    a, b = decoder["plane"]["units"]
+    other = next(unit for unit in decoder["lines"]["units"] if unit not in (a, b))
+    z = np.tile(np.array(decoder["base"], np.float32), (4, 1))
+    for row, (i, j) in enumerate([(0, 0), (24, 24), (12, 6)]):
+        for unit, place, (low, high) in zip((a, b), (i, j), decoder["plane"]["ranges"]):
+            z[row, unit] = low + (high - low) * place / 24
+    z[3, other] = units[other]["high"]
+    expected = trained.data_units(evaluation.decode(trained.model, z), mean=True).reshape(4, -1)
+    found = node(
+        "stored",
+        spec=decoder,
+        plane=plane.tolist(),
+        lines=lines.tolist(),
+        units=units,
+        cells=64,
+        z=z.ravel().tolist(),
+        n=4,
+    )
+    np.testing.assert_allclose(np.reshape(found, (4, -1)), expected, atol=1e-4 * 16)
+    served = json.loads(payload(trained, data, most_rows=40, serve=True)["data/manifest.json"])
+    assert served["decoder"]["kind"] == "server"
+
+
+# --- the export ---
+
+
+def test_a_folder_is_whole_and_never_written_over(tmp_path, digits) -> None:
+    files = static_files() | digits[2]
+    folder = write_folder(tmp_path / "site", files)
+    written = {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert written == files
+    with pytest.raises(RunFolderError, match="holds an explorer already"):
+        write_folder(folder, files)
+    write_folder(folder, static_files() | {"data/manifest.json": b"{}"}, force=True)
+    assert not (folder / "data" / "mean.bin").exists()
+    (folder / "data" / "thesis.txt").write_text("mine")
+    with pytest.raises(RunFolderError, match=r"thesis\.txt"):
+        write_folder(folder, files, force=True)
+    assert (folder / "data" / "thesis.txt").read_text() == "mine"
+    assert [p.name for p in tmp_path.iterdir()] == ["site"]
+
+
+def test_the_command_writes_a_folder_and_refuses_to_replace_it(latens, run_folder, tmp_path) -> None:
+    words = ("explore", run_folder, "--export", tmp_path / "site", "--rows", "50", "--json")
+    done = latens(*words)
+    assert done.code == 0, done.err
+    written = sorted(p.relative_to(tmp_path / "site").as_posix() for p in (tmp_path / "site").rglob("*") if p.is_file())
+    assert done.json["files"] == written
+    manifest = json.loads((tmp_path / "site" / "data" / "manifest.json").read_bytes())
+    assert manifest["rows"] == {"shown": 50, "of": 1797}
+    assert [record["epoch"] for record in manifest["history"]] == [1, 2, 3]
+    again = latens(*words)
+    assert (again.code, again.json["error"]["code"]) == (6, "run-folder")
+    assert latens(*words, "--force").code == 0
+
+
+def test_a_write_that_fails_leaves_the_old_folder(tmp_path, monkeypatch) -> None:
+    folder = write_folder(tmp_path / "site", static_files() | {"data/manifest.json": b"old"})
+
+    def full(path: Path, data: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("latens.explorer.export.write_synced", full)
+    with pytest.raises(Exception, match="disk is full"):
+        write_folder(folder, static_files() | {"data/manifest.json": b"new"}, force=True)
+    assert (folder / "data" / "manifest.json").read_bytes() == b"old"
+    assert [p.name for p in tmp_path.iterdir()] == ["site"]
+
+
+def test_the_page_is_small_and_says_where_its_scripts_come_from() -> None:
+    page = static_files()
+    code = [name for name in page if not name.endswith("LICENSE")]
+    assert sum(len(gzip.compress(page[name])) for name in code) < 200_000
+    assert {"vendor/kdbush/LICENSE", "vendor/kdbush/kdbush.js"} <= set(page)
+    html = page["index.html"].decode()
+    assert "default-src 'none'; script-src 'self'" in html
+    assert not re.search(r"<style|<script(?![^>]* src=)|\son\w+=|style=|https?://(?!localhost)", html)
+    text = "".join(page[name].decode() for name in code if name.startswith("app/"))
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setTimeout\(['\"]", text
+    )

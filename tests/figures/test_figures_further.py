@@ -1,0 +1,299 @@
+"""Further figures: what they draw is what was given, and their tables are what a hand computes."""
+
+import csv
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.patches import FancyBboxPatch
+from scipy.stats import multivariate_normal, norm
+from test_pictures import BITS, HISTORY, data_of, trained_bits
+
+from latens import evaluation
+from latens.errors import DataError
+from latens.figures import linear_grid, save
+from latens.figures.bands import bands, bands_table
+from latens.figures.columns import column_errors, column_errors_table, correlation, correlations, correlations_table
+from latens.figures.density import density_levels, latent_density
+from latens.figures.diagram import PartBox, model_diagram, model_diagram_table
+from latens.figures.extremes import extreme_reconstructions, extreme_reconstructions_table, extreme_rows
+from latens.figures.over_training import unit_kl_history, unit_kl_history_table
+from latens.figures.planes import two_views
+from latens.figures.rate import rate_distortion, rate_distortion_table
+from latens.figures.strips import image_strips, image_strips_table
+from latens.figures.style import THEMES
+from latens.figures.tables import marginals_table
+from latens.pictures.further import draw_further
+from latens.pictures.model_graph import parts_of
+from latens.pictures.source import Source
+from latens.pictures.standard import Plane, draw_pictures
+from latens.trees import count_parameters
+
+
+def random(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def read(path):
+    with open(path, newline="") as file:
+        header, *rows = csv.reader(file)
+    return dict(zip(header, zip(*rows)))
+
+
+# --- rows of images ---
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_strips_show_their_images_beside_their_names(tmp_path, theme):
+    rng = np.random.default_rng(0)
+    rows, names = [rng.random((4, 3, 5)), rng.random((2, 3, 5))], ["unit 3", "<b>$x$"]
+    ax = image_strips(rows, names, theme=theme)
+    pixels = ax.images[0].get_array()
+    np.testing.assert_allclose(pixels[0:3, 0:5, 0], rows[0][0], atol=1e-7)
+    np.testing.assert_allclose(pixels[4:7, 6:11, 2], rows[1][1], atol=1e-7)
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["unit 3", r"<b>\$x\$"]
+    save(ax, tmp_path / "strips", image_strips_table(rows, names))
+    table = read(tmp_path / "strips.csv")
+    assert table["strip"] == ("unit 3",) * 4 + ("<b>$x$",) * 2
+    np.testing.assert_array_equal(np.array(table["y2_x4"], float), np.concatenate(rows)[:, 2, 4])
+    with pytest.raises(DataError):
+        image_strips([rows[0], rng.random((2, 3, 4))], names)
+    with pytest.raises(DataError):
+        image_strips(rows, ["one"])
+
+
+def test_best_and_worst_rows_with_their_errors():
+    score = np.array([1.0, 5.0, 5.0, -2.0, 0.0, 3.0])
+    best, worst = extreme_rows(score, 2)
+    assert (best.tolist(), worst.tolist()) == ([1, 2], [3, 4])
+    assert extreme_rows(score, 9)[0].tolist() == [1, 2, 5]
+    data, made = np.zeros((6, 2, 2)), np.arange(24.0).reshape(6, 2, 2) / 24
+    table = extreme_reconstructions_table(data, made, score, count=2)
+    assert table["row"].tolist() == [1, 2, 3, 4]
+    np.testing.assert_allclose(table["mean_error"], made[[1, 2, 3, 4]].reshape(4, 4).mean(1))
+    np.testing.assert_allclose(table["largest_error"], made[[1, 2, 3, 4], 1, 1])
+    axes = extreme_reconstructions(data, made, score, count=2)
+    assert axes.shape == (6, 2)
+    np.testing.assert_allclose(axes[2, 1].images[0].get_array(), made[2])
+    np.testing.assert_allclose(axes[4, 0].images[0].get_array(), made[3])
+    assert axes[5, 0].get_xlabel() == "\N{MINUS SIGN}2.0"
+
+
+# --- the latent plane ---
+
+
+def test_both_views_have_the_same_axes():
+    grid, z = linear_grid(5), random(30, 2)
+    axes = two_views(z, np.zeros((5, 5, 4, 6)), grid)
+    figure = axes[0].figure
+    figure.canvas.draw()
+    assert axes[0].get_xlim() == axes[1].get_xlim() == (-3.75, 3.75)
+    assert axes[0].get_ylim() == axes[1].get_ylim() == (-3.75, 3.75)
+    left, right = (ax.get_window_extent() for ax in axes)
+    np.testing.assert_allclose([left.width, left.height], [right.width, right.height], rtol=2e-2)
+    with pytest.raises(DataError, match="uneven"):
+        two_views(z, np.zeros((5, 5, 4, 4)), np.sign(grid) * grid**2)
+
+
+def test_contours_hold_their_share_of_a_normal():
+    z = random(4000, 2) * [2.0, 0.5]
+    x, y, height, levels = density_levels(z)
+    assert height.sum() * (x[1] - x[0]) * (y[1] - y[0]) == pytest.approx(1.0, abs=0.02)
+    # A kernel estimate of a Normal is a Normal with the kernel's variance added; a share s lies above (1 - s) of its
+    # height at the mode.
+    kept = z[::2]
+    covariance = np.cov(kept.T) * (1 + len(kept) ** (-2 / 6))
+    mode = multivariate_normal(kept.mean(0), covariance).pdf(kept.mean(0))
+    np.testing.assert_allclose(levels, [0.5 * mode, 0.1 * mode], rtol=0.1)
+    with pytest.raises(DataError, match="density"):
+        density_levels(np.stack([np.arange(9.0)] * 2, 1))
+
+
+def test_ellipses_are_two_standard_deviations_of_the_posteriors():
+    z, spread = random(50, 2), random(50, 2, seed=1)
+    ax = latent_density(z, spread, ellipses=50)
+    assert len(ax.patches) == 50
+    for i, patch in enumerate(ax.patches):
+        np.testing.assert_allclose(patch.get_center(), z[i])
+        np.testing.assert_allclose([patch.width, patch.height], 4 * np.exp(0.5 * spread[i]))
+
+
+# --- curves ---
+
+
+@pytest.mark.parametrize("units", [3, 15])
+def test_the_kl_of_units_over_training(units):
+    steps, kl = np.array([0, 1, 10, 100]), np.abs(random(4, units))
+    table = unit_kl_history_table(steps, kl)
+    assert table["kl"].tolist() == kl.ravel().tolist()
+    assert table["step"][units] == 1
+    assert table["unit"][units + 1] == 1
+    ax = unit_kl_history(steps, kl)
+    order = np.argsort(-kl[-1])
+    if units == 3:
+        for line, unit in zip(ax.get_lines(), order):
+            np.testing.assert_array_equal(line.get_ydata(), kl[:, unit])
+    else:
+        np.testing.assert_array_equal(ax.collections[0].get_array().reshape(units, 4), kl[:, order].T)
+
+
+def test_rate_and_distortion_lie_on_lines_of_one_elbo():
+    table = rate_distortion_table([1.0, 3.0], [9.0, 4.0], ["a", "b"])
+    assert table["elbo"].tolist() == [-10.0, -7.0]
+    ax = rate_distortion([1.0, 3.0], [9.0, 4.0], ["a", "b"])
+    points, *lines = ax.get_lines()
+    assert points.get_xydata().tolist() == [[1, 9], [3, 4]]
+    for line in lines:  # the best and the last have the same ELBO here
+        np.testing.assert_allclose(line.get_xydata().sum(1), 7.0)
+    with pytest.raises(DataError):
+        rate_distortion([1.0], [2.0, 3.0], ["a"])
+
+
+def test_bands_hold_their_share_of_draws():
+    data = random(2, 6)
+    draws = np.random.default_rng(1).normal(2.0, 3.0, (20_000, 2, 6))
+    table = bands_table(data, draws)
+    assert table["data"].tolist() == data.ravel().tolist()
+    for name, share in (("q05", 0.05), ("q25", 0.25), ("q75", 0.75), ("q95", 0.95)):
+        error = 5 * 3 * np.sqrt(share * (1 - share) / 20_000) / norm.pdf(norm.ppf(share))
+        np.testing.assert_allclose(table[name], 2 + 3 * norm.ppf(share), atol=error)
+    axes = bands(data, draws[:50])
+    np.testing.assert_array_equal(axes[1].get_lines()[1].get_ydata(), data[1])
+
+
+# --- columns ---
+
+
+def test_correlations_are_those_of_numpy_and_of_complete_pairs():
+    x = random(200, 3) @ random(3, 5, seed=2) + 1e4
+    np.testing.assert_allclose(correlation(x), np.corrcoef(x.T), atol=1e-9)
+    holes = x.copy()
+    holes[:50, 1] = np.nan
+    np.testing.assert_allclose(correlation(holes)[1, 3], np.corrcoef(x[50:, 1], x[50:, 3])[0, 1], atol=1e-9)
+    np.testing.assert_allclose(correlation(holes)[0, 3], np.corrcoef(x[:, 0], x[:, 3])[0, 1], atol=1e-9)
+    still = np.concatenate([x, np.full((200, 1), 7.0)], axis=1)
+    assert np.isnan(correlation(still)[5]).all()
+    table = correlations_table(x, -x, list("abcde"))
+    np.testing.assert_allclose(table["data"], np.corrcoef(x.T)[np.triu_indices(5, 1)], atol=1e-9)
+    assert table["second"][:4].tolist() == list("bcde")
+    left, right, gap = correlations(x, x[:100], list("abcde"))
+    np.testing.assert_allclose(
+        gap.images[0].get_array(), right.images[0].get_array() - left.images[0].get_array(), atol=1e-12
+    )
+
+
+def test_errors_by_column_are_shares_of_the_spread():
+    x = random(300, 3) * [1.0, 10.0, 0.0] + 5.0
+    made = x.copy()
+    made[:, 0] = x[:, 0].mean()
+    made[:, 1] += 2.0
+    x[:10, 1] = np.nan
+    table = column_errors_table(x, made, ["mean", "shifted", "still"])
+    assert table["column"].tolist() == ["mean", "shifted", "still"]
+    np.testing.assert_allclose(table["share"], [1.0, 2.0 / np.nanstd(x[:, 1]), 0.0], rtol=1e-12)
+    np.testing.assert_allclose(table["root_mean_square"][1], 2.0)
+    ax = column_errors(x, made, ["mean", "shifted", "still"])
+    np.testing.assert_allclose([patch.get_width() for patch in ax.patches], table["share"])
+
+
+def test_marginals_may_be_called_otherwise():
+    table = marginals_table(random(9, 1), random(9, 1), ["a"], kinds=("aggregated posterior", "prior"))
+    assert list(table) == ["column", "low", "high", "aggregated_posterior_share", "prior_share"]
+
+
+# --- the graph ---
+
+
+def test_the_boxes_of_a_model_hold_all_its_trained_numbers():
+    trained = trained_bits()
+    parts = parts_of(trained)
+    assert sum(part.trained for part in parts) == count_parameters(trained.model)
+    # 5 x 4 cells, one hidden layer of 8, two units: each layer has its weights and its biases.
+    assert [part.trained for part in parts if part.name.startswith("layer")] == [
+        20 * 8 + 8,
+        8 * 4 + 4,
+        2 * 8 + 8,
+        8 * 20 + 20,
+    ]
+    assert [part.out for part in parts] == [(5, 4), (8,), (4,), (2,), (2,), (8,), (20,), (5, 4)]
+    table = model_diagram_table(parts)
+    assert table["shape"][0] == "5 x 4"
+    ax = model_diagram(parts, theme="dark")
+    assert len([p for p in ax.patches if isinstance(p, FancyBboxPatch)]) == len(parts)
+    assert to_hex(ax.get_facecolor()) == THEMES["dark"].background
+    with pytest.raises(DataError):
+        model_diagram([PartBox("nowhere", "x", "", (1,), 0)])
+
+
+# --- from a model ---
+
+
+def test_further_pictures_show_the_numbers_of_the_model():
+    trained, data = trained_bits(), data_of(BITS, n=60)
+    drawn = {name: table for name, _, table in draw_further(trained, data, HISTORY)}
+    assert list(drawn) == [
+        "graph",
+        "latent-density",
+        "two-views",
+        "traversals",
+        "interpolations",
+        "walk",
+        "arithmetic",
+        "posterior-predictive",
+        "extremes",
+        "aggregated-posterior",
+    ]
+    test = data.subset("test")
+    key = jax.random.key(0)
+    codes = evaluation.encode(trained.model, trained.batch(data, test), preparation=trained.preparation, key=key)
+
+    def means(z):
+        logits = jax.vmap(trained.model.decoder.network)(jnp.asarray(z, jnp.float32))
+        return jax.nn.sigmoid(logits).reshape(-1, 20)
+
+    def pixels(table):
+        return np.stack([column for name, column in table.items() if name.startswith("y")], -1)
+
+    kl = codes["kl"].mean(0, dtype=np.float64)
+    order = np.argsort(-kl)
+    assert list(dict.fromkeys(drawn["traversals"]["strip"])) == [f"unit {u}: {kl[u]:.2f} nats" for u in order]
+    z = np.tile(codes["mean"][0], (11, 1))
+    z[:, order[0]] = np.linspace(-3, 3, 11)
+    np.testing.assert_allclose(pixels(drawn["traversals"])[:11], means(z), atol=2e-6)
+    t = np.linspace(0, 1, 11)[:, None]
+    ends = np.linspace(0, 11, 6).round().astype(int)
+    z = (1 - t) * codes["mean"][ends[0]] + t * codes["mean"][ends[1]]
+    np.testing.assert_allclose(pixels(drawn["interpolations"])[:11], means(z), atol=2e-6)
+    label = data.label[test]
+    centre = [codes["mean"][label == c].mean(0) for c in range(3)]
+    a, b, c = ("abc".index(word) for word in drawn["arithmetic"]["strip"][0].replace("−", "+").split(" + "))
+    z = [centre[a], centre[b], centre[c], centre[a] - centre[b] + centre[c]]
+    np.testing.assert_allclose(pixels(drawn["arithmetic"])[:4], means(np.stack(z)), atol=2e-6)
+    np.testing.assert_allclose(drawn["latent-density"]["scale_0"], np.exp(0.5 * codes["log_variance"][:, 0]), rtol=1e-5)
+    np.testing.assert_allclose(pixels(drawn["two-views"]), means(linear_grid(21).reshape(-1, 2)), atol=2e-6)
+    walked = drawn["walk"]
+    first = Source(trained, data, 0).latents(1)
+    np.testing.assert_allclose(pixels(walked)[:1], means(first), atol=2e-6)
+    assert len(walked["image"]) == 48
+
+
+def test_rate_against_distortion_comes_from_the_history():
+    history = [
+        {"event": "epoch", "step": i, "validation_kl": 1.0 * i, "validation_log_likelihood": -50.0 / i}
+        for i in range(1, 6)
+    ]
+    drawn = {name: table for name, _, table in draw_further(trained_bits(), None, history)}
+    assert list(drawn) == ["graph", "rate-distortion"]
+    assert drawn["rate-distortion"]["rate"].tolist() == [1, 2, 3, 4, 5]
+    np.testing.assert_allclose(drawn["rate-distortion"]["distortion"], [50 / i for i in range(1, 6)])
+
+
+def test_the_plane_has_the_cells_and_percentiles_asked_for():
+    plane = Plane(15, "percentile", (0.01, 0.99))
+    drawn = {name: table for name, _, table in draw_pictures(trained_bits(), None, [], plane=plane)}
+    assert list(drawn) == ["samples", "manifold-percentile"]
+    table = drawn["manifold-percentile"]
+    assert len(table["row"]) == 15 * 15
+    np.testing.assert_allclose(np.unique(table["latent_0"]), norm.ppf(np.linspace(0.01, 0.99, 15)), atol=1e-12)

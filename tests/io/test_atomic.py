@@ -1,0 +1,83 @@
+"""A file is the old one or the new one, and what goes wrong is said."""
+
+import errno
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from latens.errors import ResourceError
+from latens.io import atomic
+from latens.io.arrays import clean_orphans, write_atomic
+from latens.io.atomic import process_alive, temporary_beside
+
+
+def test_write_atomic_replaces_follows_the_umask_and_leaves_nothing_behind(tmp_path):
+    path = tmp_path / ("ä b" + "x" * 240)
+    before = os.umask(0o027)
+    try:
+        write_atomic(path, b"old")
+        write_atomic(path, (part for part in (b"ne", memoryview(b"w"))))
+    finally:
+        os.umask(before)
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640 or sys.platform == "win32"
+    assert os.listdir(tmp_path) == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("number", "message"),
+    [
+        (errno.ENOSPC, "disk is full"),
+        (errno.EACCES, "permission denied"),
+        (errno.EROFS, "read-only"),
+        (errno.EDQUOT, "quota"),
+    ],
+)
+def test_a_failed_write_keeps_the_old_file_and_says_why(number, message, tmp_path, monkeypatch):
+    path = tmp_path / "f"
+    path.write_bytes(b"old")
+
+    def fail(descriptor):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(atomic.os, "fsync", fail)
+    with pytest.raises(ResourceError, match=message) as caught:
+        write_atomic(path, b"new")
+    assert (caught.value.exit_code, caught.value.where) == (7, str(path))
+    assert caught.value.fix
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["f"]
+
+
+def test_names_and_folders_that_cannot_be_are_explained(tmp_path):
+    with pytest.raises(ResourceError, match="name is too long"):
+        write_atomic(tmp_path / ("x" * 300), b"")
+    with pytest.raises(ResourceError, match="does not exist"):
+        write_atomic(tmp_path / "a" / "b", b"")
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(ResourceError, match="is a file"):
+        write_atomic(tmp_path / "file" / "b", b"")
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_orphans_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    assert not process_alive(child.pid)
+    assert process_alive(os.getpid())
+    mine = temporary_beside(tmp_path / "m")
+    dead = Path(str(mine).replace(f"tmp-{os.getpid()}-", f"tmp-{child.pid}-"))
+    elsewhere = dead.with_name(dead.name[:-16] + "00000000" + dead.name[-8:])
+    old = elsewhere.with_name(".o" + elsewhere.name)
+    for path in (mine, elsewhere, old, tmp_path / "user.latens-tmp-1", tmp_path / ".user"):
+        path.write_bytes(b"")
+    dead.mkdir()
+    (dead / "state").write_bytes(b"")
+    os.utime(old, (0, 0))
+    assert sorted(clean_orphans(tmp_path)) == sorted((dead, old))
+    assert {path.name for path in tmp_path.iterdir()} == {mine.name, elsewhere.name, "user.latens-tmp-1", ".user"}
+    assert clean_orphans(tmp_path / "absent") == []

@@ -1,0 +1,150 @@
+"""What latens does to the process it lives in, and what it says where the machine lacks something."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli_fixtures import Result, process
+
+pytest_plugins = ("cli_fixtures",)
+
+
+def test_no_device_is_started_by_imports() -> None:
+    code = (
+        "import importlib, pkgutil, latens\n"
+        "from jax._src.xla_bridge import backends_are_initialized\n"
+        "for name in dir(latens):\n"
+        "    getattr(latens, name)\n"
+        "for module in pkgutil.walk_packages(latens.__path__, 'latens.'):\n"
+        "    if not module.name.endswith('__main__'):\n"
+        "        importlib.import_module(module.name)\n"
+        "    assert not backends_are_initialized(), module.name\n"
+        "from sklearn.base import clone\n"
+        "for kind in (latens.VAE, latens.Autoencoder, latens.GenerativeClassifier):\n"
+        "    repr(clone(kind()).set_params(random_state=3)), kind().__sklearn_tags__()\n"
+        "for name in latens.RECIPES:\n"
+        "    latens.get_recipe(name)\n"
+        "latens.VAE(settings={'likelihood': 'student-t'}).wanted_family()\n"
+        "assert not backends_are_initialized()\n"
+        "import jax; jax.numpy.zeros(())\n"
+        "assert backends_are_initialized()"  # what is asked above does tell
+    )
+    done = process(code)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_a_fork_of_a_process_that_computed_is_refused() -> None:
+    code = (
+        "import os, signal, sys, warnings\n"
+        "import numpy as np\n"
+        "from latens import VAE\n"
+        "from latens.io.forks import check_process\n"
+        "warnings.simplefilter('ignore')\n"  # JAX's own, of any fork at all
+        "x = np.random.default_rng(0).normal(size=(40, 3))\n"
+        "def child(work):\n"
+        "    pid = os.fork()\n"
+        "    if pid:\n"
+        "        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])\n"
+        "    signal.alarm(60)\n"
+        "    try:\n"
+        "        work()\n"
+        "    except ValueError as error:\n"
+        "        os._exit(7 if 'spawn' in str(error) and 'fork' in str(error) else 8)\n"
+        "    os._exit(0)\n"
+        "new = lambda: VAE(2, hidden=(8,), steps=3, num_samples=5, random_state=0)\n"
+        "assert child(lambda: check_process()) == 0\n"  # nothing computed before this fork
+        "vae = new().fit(x)\n"
+        "raw = vae.model_.to_bytes()\n"
+        "calls = [lambda: new().fit(x), lambda: vae.transform(x), lambda: vae.score_samples(x),\n"
+        "    lambda: vae.sample(3), lambda: vae.inverse_transform(np.zeros((2, 2))), lambda: vae.impute(x),\n"
+        "    lambda: vae.refit_prior(x), lambda: type(vae.model_).from_bytes(raw)]\n"
+        "assert [child(call) for call in calls] == [7] * len(calls)\n"
+        "assert child(lambda: sum(range(9))) == 0\n"
+        "vae.transform(x)"  # the parent goes on
+    )
+    done = process(code)
+    assert done.returncode == 0, done.stderr
+
+
+# --- what the machine refuses ---
+
+ENTRY = "from latens.cli.main import entry; entry()"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no shell")
+@pytest.mark.parametrize(
+    ("stream", "code", "words"),
+    [
+        (">&-", 7, "standard output: it is closed"),
+        (">/dev/full", 7, "standard output: the disk is full"),
+        ("2>&-", 0, ""),
+        ("2>/dev/full", 0, ""),
+    ],
+)
+@pytest.mark.parametrize("words_typed", ["--version", "--help"])
+def test_a_stream_that_takes_nothing(stream: str, code: int, words: str, words_typed: str) -> None:
+    if stream.startswith(">/dev") and not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    line = f'"{sys.executable}" -c "{ENTRY}" {words_typed} {stream}'
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=200)
+    if words_typed == "--help" and stream == ">&-":
+        code, words = 0, ""  # argparse says its help to nobody
+    assert (done.returncode, words in done.stderr, "bug" in done.stderr) == (code, True, False), done.stderr
+    assert "Traceback" not in done.stderr
+    assert "Exception ignored" not in done.stderr
+
+
+def test_a_platform_that_is_not_there(tmp_path: Path) -> None:
+    words = ("sample", "pretrained:digits-2d", "--out", tmp_path / "x.npz", "--json")
+    done = process(ENTRY, *words, env=os.environ | {"JAX_PLATFORMS": "cuda", "MPLBACKEND": "nonsense"})
+    error = json.loads(done.stdout)["error"]
+    assert (done.returncode, error["code"], error["where"]) == (7, "resource", "JAX_PLATFORMS=cuda")
+    assert "cpu" in error["fix"]
+
+
+def test_a_backend_of_pictures_that_is_not_there(tmp_path: Path) -> None:
+    out = tmp_path / "x.png"
+    done = process(ENTRY, "sample", "pretrained:digits-2d", "--out", out, env=os.environ | {"MPLBACKEND": "nonsense"})
+    assert (done.returncode, out.exists()) == (0, True), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("argv", "bound"),
+    [
+        (["sample", "pretrained:digits-2d", "-n", "1000000000000"], "within 1 and 10000000"),
+        (["evaluate", "pretrained:digits-2d", "digits", "--num-samples", "100000000"], "within 1 and 10000000"),
+        (["fit", "digits", "--batch-size", "10000000"], "within 1 and 1048576"),
+        (["fit", "digits", "--steps", "9" * 30], "within 1 and 1099511627776"),
+        (["refit", "run", "--components", "1000000"], "within 1 and 100000"),
+    ],
+)
+def test_counts_have_a_bound(latens: Callable[..., Result], argv: list[str], bound: str) -> None:
+    result = latens(*argv)
+    assert result.code == 2
+    assert bound in result.err
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 4000000000000 bytes."),
+        ImportError("libopenblas.so: failed to map segment from shared object"),
+        OSError(12, "Cannot allocate memory"),
+        RuntimeError("can't start new thread"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_no_memory_is_said_so(latens: Callable[..., Result], monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def refuse(*args: object, **options: object) -> None:
+        raise error
+
+    monkeypatch.setattr("latens.evaluation.sample_prior", refuse)
+    result = latens("sample", "pretrained:digits-2d", "--out", "x.npz", "--json")
+    assert (result.code, result.json["error"]["where"]) == (7, "memory")
+    assert "draws" in result.json["error"]["fix"]

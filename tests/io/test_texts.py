@@ -1,0 +1,114 @@
+"""Names from a stranger's file steer no terminal, no page, no figure and no spreadsheet."""
+
+import csv
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_fixtures import Result
+
+from latens.data.raw import Roles
+from latens.data.readers.csv import read_csv
+from latens.errors import DataError
+from latens.figures.checks import readable
+from latens.figures.style import csv_bytes as figure_csv
+from latens.report.html import text
+from latens.text import csv_bytes, original_text, spreadsheet_text, visible
+
+pytest_plugins = ("cli_fixtures",)
+
+TURNED = "abc\u202edef"
+
+
+def test_what_steers_is_spelled_out_and_nothing_else() -> None:
+    for mark in "\x00\x1b\x7f\x85\n\r\t\u061c\u200e\u200f\u202a\u202e\u2028\u2029\u2066\u2069\ufeff\ud800":
+        assert visible(f"a{mark}b") == f"a{ascii(mark)[1:-1]}b"
+    for harmless in ("a b", "Größe", "日本語", "שלום", "می\u200cخواهم", "👩\u200d🚀", "\u00a0", "a\u0301"):
+        assert visible(harmless) == harmless
+    assert visible("a\nb\tc\x1b", keep="\n\t") == "a\nb\tc\\x1b"
+    assert visible(3.5) == "3.5"
+
+
+def test_every_place_that_shows_names_spells_them_the_same() -> None:
+    shown = "abc\\u202edef"
+    assert readable(TURNED) == shown
+    assert text(TURNED) == shown
+    assert str(DataError(f"column {TURNED} is odd.", where="x\ny")) == f"x\\ny: column {shown} is odd."
+
+
+def test_a_line_end_in_a_name_does_not_break_a_message(
+    latens: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    np.savez("d.npz", **{"x\nerror: all is lost": np.array(["a", "b"]), "y\u202e": np.ones(3, complex)})
+    result = latens("check", "d.npz", "--json")
+    assert result.code == 3
+    assert "\u202e" not in result.err
+    assert not [line for line in result.err.splitlines() if line.startswith("error: all is lost")]
+    assert len(result.err.splitlines()) <= 3
+
+
+def test_the_page_of_the_explorer_is_not_turned_around() -> None:
+    from latens.explorer.payload import _readable
+
+    manifest = {"event": {"columns": [{"name": TURNED, "shift": 1.5}]}, "classes": [TURNED, "b"], TURNED: None}
+    raw = json.dumps(_readable(manifest), ensure_ascii=False)
+    assert "\u202e" not in raw
+    assert json.loads(raw)["classes"] == ["abc\\u202edef", "b"]
+
+
+FORMULAS = ("=1+1", "+A1", "-A1", "@SUM(A1)", "\t=1", "\r=1", "=", "-", "+-1", "-1-1", "'=1")
+
+
+def test_a_spreadsheet_runs_no_text_of_ours_and_numbers_stay_numbers() -> None:
+    for cell in FORMULAS:
+        assert spreadsheet_text(cell)[0] not in "=+-@\t\r"
+        assert original_text(spreadsheet_text(cell)) in (cell, cell.removeprefix("'"))
+    for number in ("-1.5", "+3", "-.5", "-1e-07", "+1E+20", "0", "12"):
+        assert spreadsheet_text(number) == number
+    for harmless in ("", "a=b", "it's", "'quoted'", "'", " =1", "1-1"):
+        assert (spreadsheet_text(harmless), original_text(harmless)) == (harmless, harmless)
+
+
+@pytest.mark.parametrize("write", [csv_bytes, figure_csv])
+def test_every_table_of_ours_marks_text_and_only_text(write: Callable[..., bytes]) -> None:
+    columns = {
+        "row_id": np.array(["=cmd()", "-7", "plain"]),
+        "-odd": np.array([-1.5, 2.0, -3e-8], np.float32),
+        "label": np.array(["@a", "+b", "-"], object),
+        "mixed": np.array(["=x", -2.5, 3], object),
+        "on": np.array([True, False, True]),
+    }
+    header, *rows = csv.reader(io.StringIO(write(columns).decode(), newline=""))
+    assert header == ["row_id", "'-odd", "label", "mixed", "on"]
+    assert rows == [
+        ["'=cmd()", "-1.5", "'@a", "'=x", "1"],
+        ["-7", "2.0", "'+b", "-2.5", "0"],
+        ["plain", "-3e-08", "'-", "3", "1"],
+    ]
+
+
+def test_what_was_marked_is_read_as_it_was(tmp_path: Path) -> None:
+    ids, labels = np.array(["=1+1", "-A1", "b"]), np.array(["@x", "y", "+z"])
+    path = tmp_path / "d.csv"
+    path.write_bytes(csv_bytes({"id": ids, "-a": np.array([-1.0, 2.0, 3.0]), "label": labels}))
+    raw = read_csv(path, Roles(label="label", row_id="id"))
+    assert raw.label is not None
+    assert raw.names is not None
+    assert (raw.names.tolist(), raw.label.tolist(), raw.columns) == (ids.tolist(), labels.tolist(), ("-a",))
+
+
+def test_encode_marks_ids_and_labels(
+    latens: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = np.random.default_rng(0).normal(size=(40, 3))
+    lines = [f"=ID({i}),{'@hot' if i % 2 else '-cold'},{a},{b},{c}" for i, (a, b, c) in enumerate(rows)]
+    Path("d.csv").write_text("\n".join(["id,label,a,b,c", *lines]) + "\n")
+    assert latens("fit", "d.csv", "--id", "id", "--label", "label", "--steps", "2", "--out", "run").code == 0
+    assert latens("encode", "run", "d.csv", "--out", "z.csv").code == 0
+    found = list(csv.reader(io.StringIO(Path("z.csv").read_text())))
+    assert [row[:2] for row in found[:3]] == [["row_id", "label"], ["'=ID(0)", "'-cold"], ["'=ID(1)", "'@hot"]]

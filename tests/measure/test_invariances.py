@@ -1,0 +1,249 @@
+"""What may not change a number: units of columns, order of rows and columns, weights for repeated rows, the seed.
+
+The model is transformed exactly beside the data (its input weights and outputs reordered, its units changed), so every
+number must come out again up to rounding. Where one does not, `WHY_NOT` says why, and how near it must stay.
+"""
+
+import dataclasses
+import math
+from functools import cache
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import numpy as np
+import pytest
+
+from latens.config import override
+from latens.data import Dataset, load
+from latens.evaluation import STATISTICS, Estimate, principal_features
+from latens.evaluation.estimate import median
+from latens.measure.all import measure_all
+from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare, train
+from latens.workflow.trained import TrainedModel
+
+ROWS, COLUMNS = 170, 4
+SCALE = np.array([1.0, 1e3, 1e-3, 1.0])
+SHIFT = np.array([0.0, 0.0, 0.0, 5.0])
+DENSITIES = ("log_marginal", "log_marginal_smoothed", "elbo", "log_likelihood")
+"""Densities of rows with columns in other units: these are lower by the logarithm of the units' product."""
+
+DRAWS = (
+    *("recall", "density", "coverage", "precision", "frechet_distance", "kernel_distance"),
+    *("two_sample_accuracy", "two_sample_p_value", "memorisation", "memorisation_p_value", "copied_share"),
+    *("copied_share_p_value", "dropped_share"),
+)
+SPLITS = (
+    *("aggregate_mmd", "aggregate_mmd_p_value", "aggregate_two_sample", "aggregate_two_sample_p_value", "prior_holes"),
+    *("linear_probe_accuracy", "nearest_neighbour_accuracy", "kmeans_accuracy", "kmeans_nmi", "kmeans_rand_index"),
+)
+CHECKS = tuple(f"predictive_check_{name}" for name in STATISTICS)
+
+SIMULATED = ("posterior_coverage", "calibration_p_value")
+
+WHY_NOT: dict[str, dict[tuple[str, ...], str]] = {
+    "units": {},
+    "rows": {
+        SPLITS: "the rows are divided at random, by their places",
+        DRAWS: "neighbours and halves are drawn by the places of rows",
+    },
+    "columns": {
+        (*DRAWS, *CHECKS, *SIMULATED): "every column of a sample has noise of its own, drawn by its place",
+    },
+    "weights": {},
+}
+LEFT_OUT_OF_WEIGHTS = (*SPLITS, *DRAWS, *CHECKS, "trustworthiness", "precision_of_rows")
+"""With weights these say that they take none."""
+
+
+class Subject(NamedTuple):
+    trained: TrainedModel
+    data: Dataset
+
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "real": {},
+    "holes": {},
+    "counts": {"likelihood.family": "negative-binomial"},
+    "logarithms": {},
+    "mixture": {"prior.kind": "mixture", "objective.kl": "sampled"},
+}
+
+
+@cache
+def subject(kind: str = "real") -> Subject:
+    """A small model of two correlated groups of rows, with labels."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 2, ROWS)
+    z = rng.normal(size=(ROWS, 2)) + 2.0 * label[:, None]
+    x = z @ rng.normal(size=(2, COLUMNS)) + 0.3 * rng.normal(size=(ROWS, COLUMNS))
+    if kind in ("counts", "logarithms"):
+        x = rng.poisson(np.exp(np.minimum(x, 4.0)))
+    if kind == "holes":
+        x[rng.random(x.shape) < 0.2] = np.nan
+    small = {"network.hidden": [8], "posterior.latent_dim": 2, "training.steps": 60} | SETTINGS[kind]
+    data = load(x, label=label, missing="nan", counts=kind in ("counts", "logarithms"))
+    experiment = prepare(override(get_recipe("default").config, small), data)
+    return Subject(train(experiment)[0], experiment.data)
+
+
+def known(trained: TrainedModel, data: Dataset) -> Subject:
+    """The model, as one that was trained on these data."""
+    return Subject(dataclasses.replace(trained, schema=data.schema).with_facts(fingerprint=data.fingerprint), data)
+
+
+def moved(dataset: Dataset, rows: np.ndarray) -> Dataset:
+    """The rows at these positions, with all that belongs to them."""
+    fields = ("x", "row_id", "names", "split", "label", "weight", "mask")
+    led = {name: value[rows] for name in fields if (value := getattr(dataset, name)) is not None}
+    return dataclasses.replace(dataset, **led)
+
+
+def in_other_units() -> Subject:
+    trained, data = subject()
+    assert data.schema.columns is not None
+    columns = tuple(
+        dataclasses.replace(c, shift=c.shift * a + b, scale=c.scale * a)
+        for c, a, b in zip(data.schema.columns, SCALE, SHIFT)
+    )
+    schema = dataclasses.replace(data.schema, columns=columns)
+    where = lambda m: (m.encoder.standardise, m.decoder.head)  # noqa: E731
+    units = [np.array([getattr(c, name) for c in columns], np.float32) for name in ("shift", "scale")]
+    parts = [eqx.tree_at(lambda p: (p.shift.value, p.scale.value), part, units) for part in where(trained.model)]
+    model = eqx.tree_at(where, trained.model, parts)
+    x = (data.x.astype(np.float64) * SCALE + SHIFT).astype(np.float32)
+    return known(dataclasses.replace(trained, model=model), dataclasses.replace(data, x=x, schema=schema))
+
+
+def rows_reversed(kind: str = "real") -> Subject:
+    trained, data = subject(kind)
+    return known(trained, moved(data, np.arange(ROWS)[::-1]))
+
+
+def columns_reordered() -> Subject:
+    trained, data = subject()
+    order = np.array([2, 0, 3, 1])
+    assert data.schema.columns is not None
+    schema = dataclasses.replace(data.schema, columns=tuple(data.schema.columns[i] for i in order))
+
+    def led(m: Any) -> tuple[Any, ...]:
+        """Every array that is led by the columns."""
+        head, last = m.decoder.head, m.decoder.network.layers[-1]
+        inputs = (m.encoder.network.layers[0].weight, m.encoder.standardise.shift.value)
+        return (
+            *inputs,
+            m.encoder.standardise.scale.value,
+            head.shift.value,
+            head.scale.value,
+            head.head.log_scale,
+            last.bias,
+        )
+
+    model = eqx.tree_at(led, trained.model, [array[order] for array in led(trained.model)])
+    last = lambda m: m.decoder.network.layers[-1].weight  # noqa: E731
+    model = eqx.tree_at(last, model, last(model)[:, order])
+    changed = dataclasses.replace(data, x=np.ascontiguousarray(data.x[:, order]), schema=schema)
+    return known(dataclasses.replace(trained, model=model), changed)
+
+
+def weighted(kind: str = "real") -> tuple[Subject, Subject]:
+    """Rows with weights 1 and 2, and each row so many times, with its id."""
+    trained, data = subject(kind)
+    weight = 1.0 + (np.arange(ROWS) % 3 == 0)
+    return (
+        known(trained, dataclasses.replace(data, weight=weight.astype(np.float32))),
+        known(trained, moved(data, np.repeat(np.arange(ROWS), weight.astype(int)))),
+    )
+
+
+def numbers(of: Subject, seed: int = 0, only: tuple[str, ...] | None = None) -> dict[str, Estimate]:
+    found = measure_all(of.trained, of.data, of.data.subset("test"), num_samples=30, seed=seed, only=only)
+    units = {f"unit {u['unit']} {name}": u[name] for u in found.units for name in ("kl", "variance")}
+    numbers = {name: Estimate(value, float("nan"), 1, 1) for name, value in units.items() if value is not None}
+    return found.metrics | numbers
+
+
+@cache
+def plain(kind: str = "real") -> dict[str, Estimate]:
+    return numbers(subject(kind))
+
+
+def compared(kind: str, first: dict[str, Estimate], second: dict[str, Estimate], change: float = 0.0) -> None:
+    """Every number of both; `change` is what densities gain."""
+    assert set(first) == set(second)
+    apart = {name: reason for names, reason in WHY_NOT[kind].items() for name in names}
+    wrong = {}
+    for name, one in first.items():
+        two, expected = second[name].value, one.value + (change if name in DENSITIES else 0.0)
+        if name in apart:
+            error = math.hypot(one.standard_error, second[name].standard_error)
+            fine = math.isnan(error) or abs(two - expected) <= 4.0 * error + 1e-9
+        else:
+            fine = two == pytest.approx(expected, rel=1e-3, abs=2e-4)
+        if not fine:
+            wrong[name] = (expected, two, one.standard_error)
+    assert not wrong
+
+
+def test_the_units_of_columns() -> None:
+    compared("units", plain(), numbers(in_other_units()), -float(np.sum(np.log(SCALE))))
+
+
+def test_the_order_of_rows() -> None:
+    compared("rows", plain(), numbers(rows_reversed()))
+
+
+def test_the_order_of_columns() -> None:
+    compared("columns", plain(), numbers(columns_reordered()))
+
+
+def test_a_weight_is_a_row_so_many_times() -> None:
+    weights_and_copies("real")
+
+
+def weights_and_copies(kind: str) -> None:
+    first, second = (numbers(each) for each in weighted(kind))
+    assert not set(first) & set(LEFT_OUT_OF_WEIGHTS)
+    kept = {name: value for name, value in second.items() if name not in LEFT_OUT_OF_WEIGHTS}
+    compared("weights", first, kept)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", [kind for kind in SETTINGS if kind != "real"])
+def test_other_data_and_models(kind: str) -> None:
+    """Missing cells, counts under both of their likelihoods, clusters: order, and weights for copies."""
+    compared("rows", plain(kind), numbers(rows_reversed(kind)))
+    weights_and_copies(kind)
+
+
+@pytest.mark.long
+def test_seeds_agree_within_the_stated_error() -> None:
+    """Of 6 seeds no number lies farther from their mean than 4 of its own errors."""
+    runs = [plain(), *(numbers(subject(), seed=seed) for seed in range(1, 6))]
+    far = {}
+    for name in set.intersection(*(set(run) for run in runs)):
+        values, errors = ([getattr(run[name], field) for run in runs] for field in ("value", "standard_error"))
+        if not any(math.isnan(error) for error in errors):
+            apart = np.abs(np.array(values) - np.mean(values))
+            if np.any(apart > 4.0 * np.array(errors) + 1e-9):
+                far[name] = list(zip(values, errors))
+    assert not far
+
+
+def test_the_median_of_weighted_rows() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(30):
+        values, weight = rng.normal(size=7).round(1), rng.integers(0, 4, 7)
+        weight[0] = 1
+        assert median(values, weight) == pytest.approx(np.median(np.repeat(values, weight)))
+    assert math.isnan(median(np.array([1.0, np.nan]), np.ones(2)))
+
+
+def test_features_of_a_column_that_never_varies() -> None:
+    """Its rounding is no unit: 0.1 has a mean that is another number in the last place."""
+    rows = np.random.default_rng(0).normal(size=(50, 2))
+    rows[:, 1] = 0.1
+    features = principal_features(rows, standardise=True)
+    assert features.scale[1] == 1.0
+    near = features(np.array([[0.0, 0.1], [0.0, 0.2]]))
+    assert np.linalg.norm(near[1] - near[0]) < 1.0

@@ -1,0 +1,171 @@
+"""What `measure` says of a model, against the same numbers made another way."""
+
+import dataclasses
+import math
+
+import jax
+import numpy as np
+import pytest
+import scipy.stats
+
+from latens.config import override
+from latens.data import Dataset, load, prepare_batch
+from latens.errors import DataError
+from latens.evaluation import elbo_parts, independent_baseline, log_marginal
+from latens.measure.core import headline, measure, unit_table
+from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare, train
+from latens.workflow.trained import TrainedModel
+
+SMALL = {"network.hidden": [16], "posterior.latent_dim": 2, "training.steps": 11}
+
+
+def trained_on(data: Dataset, **settings: object) -> tuple[TrainedModel, Dataset]:
+    names = {name.replace("__", "."): value for name, value in settings.items()}
+    experiment = prepare(override(get_recipe("default").config, SMALL | names), data)
+    return train(experiment)[0], experiment.data
+
+
+def rows_of(trained: TrainedModel, data: Dataset, seed: int = 0) -> np.ndarray:
+    batch = trained.batch(data, data.subset("test"))
+    key = jax.random.key(seed)
+    return log_marginal(trained.model, batch, num_samples=20, key=key, preparation=trained.preparation)
+
+
+def test_categorical_levels() -> None:
+    trained, data = trained_on(load("digits"))
+    test, train_rows = data.subset("test"), data.subset("train")
+    found = measure(trained, data, test, num_samples=20, seed=3)
+    rows = rows_of(trained, data, seed=3).astype(np.float64)
+    assert headline(found) == "log_marginal"
+    assert found["log_marginal"].value == pytest.approx(rows.mean(), abs=1e-9)
+    assert found["bits_per_dimension"].value == pytest.approx(-rows.mean() / (64 * math.log(2)), abs=1e-12)
+    # Frequencies of the 17 levels of each pixel, counted one by one, with 1/17 of a row added to each.
+    counts = np.stack(
+        [[np.sum(column == level) for level in range(17)] for column in data.x[train_rows].reshape(-1, 64).T]
+    )
+    log_p = np.log((counts + 1 / 17) / (len(train_rows) + 1))
+    independent = np.array([log_p[np.arange(64), row.reshape(-1)].sum() for row in data.x[test]])
+    gain = found["gain_over_independent"]
+    assert gain.value == pytest.approx((rows - independent).mean(), abs=1e-9)
+    assert gain.standard_error == pytest.approx((rows - independent).std(ddof=1) / math.sqrt(198), rel=1e-9)
+    parts = elbo_parts(
+        trained.model, trained.batch(data, test), num_samples=20, key=jax.random.key(3), preparation=trained.preparation
+    )
+    assert found["elbo"].value == pytest.approx(parts["elbo"].mean(dtype=np.float64), abs=1e-9)
+    assert found["elbo"].value < found["log_marginal"].value
+    units = unit_table(trained, trained.batch(data, test))
+    assert sum(unit["active"] for unit in units) == found["active_units"].value
+    assert sum(unit["kl"] for unit in units) == pytest.approx(found["kl"].value, abs=1.2)  # five standard errors
+    assert {(m.seed, m.n) for m in found.values()} == {(3, 198)}
+
+
+def test_dequantised_levels_are_compared_as_whole_numbers() -> None:
+    trained, data = trained_on(load("digits"), likelihood__family="normal")
+    assert trained.preparation.divide == 17.0
+    found = measure(trained, data, data.subset("test"), num_samples=20)
+    whole = rows_of(trained, data).astype(np.float64) - 64 * math.log(17)
+    assert found["bits_per_dimension"].value == pytest.approx(-whole.mean() / (64 * math.log(2)), abs=1e-12)
+    independent = independent_baseline(data.x[data.subset("train")], data.x[data.subset("test")], "levels", 17)
+    assert found["gain_over_independent"].value == pytest.approx((whole - independent).mean(), abs=1e-9)
+    assert "upper bound" in found["bits_per_dimension"].protocol
+
+
+def test_random_binarisation_is_the_same_for_both_models() -> None:
+    settings = {"likelihood__family": "bernoulli", "data__binarize": "stochastic"}
+    trained, data = trained_on(load("digits"), **settings)
+    test = data.subset("test")
+    found = measure(trained, data, test, num_samples=20)
+    rows = rows_of(trained, data)
+    data_key, _ = jax.random.split(jax.random.key(0))
+    drawn = np.asarray(prepare_batch(trained.preparation, trained.batch(data, test), key=data_key).x).reshape(198, 64)
+    p = (data.x[data.subset("train")].reshape(-1, 64).sum(0) / 16 + 0.5) / (len(data.subset("train")) + 1)
+    independent = scipy.stats.bernoulli.logpmf(drawn, p).sum(1)
+    assert found["gain_over_independent"].value == pytest.approx((rows - independent).mean(), abs=1e-4)
+    assert found["log_marginal"].protocol.startswith("cells binarised at random")
+
+
+def test_grey_bernoulli_has_no_log_marginal() -> None:
+    trained, data = trained_on(load("digits"), likelihood__family="bernoulli")
+    found = measure(trained, data, data.subset("test"), num_samples=20)
+    assert headline(found) == "cross_entropy_bound"
+    assert "log_marginal" not in found
+    assert "bits_per_dimension" not in found
+    assert all("not log p(x)" in found[name].protocol for name in ("cross_entropy_bound", "elbo", "log_likelihood"))
+
+
+def test_weights_and_other_data() -> None:
+    data = load(np.random.default_rng(0).normal(size=(300, 3)), weight=np.repeat([1.0, 2.0, 0.0], 100))
+    trained, data = trained_on(data)
+    found = measure(trained, data, data.subset("test"), num_samples=20)
+    weight = data.weight[data.subset("test")]
+    rows = rows_of(trained, data)
+    assert found["log_marginal"].value == pytest.approx(float(np.average(rows, weights=weight)), abs=1e-5)
+    assert "bits_per_dimension" not in found
+    # A weight of 2 is the row twice, also in the table of latent units.
+    test = data.subset("test")
+    units = unit_table(trained, trained.batch(data, test), weight)
+    twice = unit_table(trained, trained.batch(data, np.repeat(test, weight.astype(int))))
+    for one, two in zip(units, twice):
+        assert (one["kl"], one["variance"]) == pytest.approx((two["kl"], two["variance"]), rel=1e-5)
+    assert found["active_units"].value == sum(unit["active"] for unit in units)
+    assert sum(unit["kl"] for unit in units) == pytest.approx(found["kl"].value, abs=0.5)
+    other = load(np.random.default_rng(1).normal(size=(50, 3)), schema=trained.schema)
+    assert "gain_over_independent" not in measure(trained, other, np.arange(50), num_samples=5)
+
+
+def test_autoencoder_has_no_evidence() -> None:
+    config = override(get_recipe("mlq-autoencoder").config, {"posterior.latent_dim": 4, "training.epochs": 1})
+    experiment = prepare(config, load("digits"))
+    trained, _ = train(experiment)
+    found = measure(trained, experiment.data, experiment.data.subset("test"))
+    assert list(found) == ["log_likelihood"]
+    batch = trained.batch(experiment.data, experiment.data.subset("test"))
+    x = np.asarray(batch.x, np.float64) / 16
+    p = np.asarray(jax.vmap(lambda row: trained.model.likelihood(trained.model.posterior(row).mean()).mean())(x))
+    by_hand = np.sum(x * np.log(p) + (1 - x) * np.log1p(-p), axis=(1, 2)).mean()
+    assert found["log_likelihood"].value == pytest.approx(by_hand, abs=1e-3)
+
+
+def test_rows_that_say_nothing_are_refused_before_training() -> None:
+    rows, config = np.random.default_rng(0).normal(size=(200, 3)), get_recipe("default").config
+    with pytest.raises(DataError, match=r"the weights of all 1.. train rows are 0") as caught:
+        prepare(config, load(rows, weight=np.zeros(200)))
+    assert "--weight" in caught.value.fix
+    data = load(rows)
+    for split in ("validation", "test"):
+        weight = np.ones(200)
+        weight[data.subset(split)] = 0.0
+        with pytest.raises(DataError, match=f"{split} rows are 0"):
+            prepare(config, load(rows, weight=weight))
+    with pytest.raises(DataError, match=r"every cell of the 1.. training rows is missing") as caught:
+        prepare(config, load(np.full((200, 3), np.nan), missing="nan"))
+    assert "--missing nan" in caught.value.fix
+    hidden = rows.copy()
+    hidden[data.subset("train")] = np.nan
+    with pytest.raises(DataError, match="training rows is missing"):
+        prepare(config, load(hidden, missing="nan"))
+    # Measured rows without a weight have no mean.
+    trained, data = trained_on(data)
+    none = dataclasses.replace(data, weight=np.zeros(200, np.float32))
+    with pytest.raises(DataError, match="rows that are measured are 0"):
+        measure(trained, none, data.subset("test"), num_samples=2)
+
+
+def test_a_column_or_a_row_without_cells_is_no_cell_less() -> None:
+    """What was never observed enters no number: log p(x) is that of the other columns, and 0 of an empty row."""
+    rows = np.random.default_rng(0).normal(size=(300, 3))
+    rows[:, 1], rows[5] = np.nan, np.nan
+    data = load(rows, missing="nan")
+    experiment = prepare(override(get_recipe("default").config, SMALL), data)
+    trained, _ = train(experiment)
+    empty = trained.batch(data, np.array([5]))
+    found = log_marginal(trained.model, empty, num_samples=2000, key=jax.random.key(0))
+    assert found[0] == pytest.approx(0.0, abs=0.05)
+    test, fit, others = data.subset("test"), data.subset("train"), [0, 2]
+    seen = measure(trained, data, test, num_samples=20)
+    of = lambda at: data.x[at][:, others]  # noqa: E731
+    masks = {"train_mask": data.mask[fit][:, others], "test_mask": data.mask[test][:, others]}
+    independent = independent_baseline(of(fit), of(test), "real", **masks).mean()
+    gain = seen["log_marginal"].value - independent
+    assert seen["gain_over_independent"].value == pytest.approx(gain, abs=1e-9)

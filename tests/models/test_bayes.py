@@ -1,0 +1,264 @@
+"""Bayes classifiers: densities, accuracy, samples and files, against scipy and scikit-learn."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+from scipy.stats import multivariate_normal
+from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
+
+from latens import evaluation
+from latens.config import override
+from latens.data import Dataset, load
+from latens.errors import ConfigError, DataError, ModelFileError, UsageError
+from latens.estimators import GenerativeClassifier
+from latens.io.arrays import pack, tree_to_arrays
+from latens.models import BayesClassifier
+from latens.recipes import get_recipe
+from latens.recipes.classifiers import mixture_rows
+from latens.workflow.experiment import prepare, train
+from latens.workflow.trained import TrainedModel
+
+
+def _model(getkey, classes: int = 3, components: int = 2, cells: int = 4) -> BayesClassifier:
+    generator = np.random.default_rng(7)
+    factor = np.tril(generator.normal(size=(classes, components, cells, cells)))
+    diagonal = np.arange(cells)
+    factor[..., diagonal, diagonal] = 0.5 + np.abs(factor[..., diagonal, diagonal])
+    arrays = (
+        np.log(generator.dirichlet(np.ones(classes))),
+        np.log(generator.dirichlet(np.ones(components), classes)),
+        2.0 * generator.normal(size=(classes, components, cells)),
+        factor,
+    )
+    return BayesClassifier(*(jnp.asarray(a, jnp.float32) for a in arrays), (2, cells // 2))
+
+
+def _oracle(model: BayesClassifier, x: np.ndarray) -> np.ndarray:
+    """log p(x, c) by scipy, of shape (n, C)."""
+    factor = np.asarray(model.cholesky, np.float64)
+    covariance = factor @ np.swapaxes(factor, -1, -2)
+    terms = [
+        [multivariate_normal(model.mean[c, m], covariance[c, m]).logpdf(x) for m in range(model.num_components)]
+        for c in range(model.num_classes)
+    ]
+    weights = np.asarray(model.log_prior)[:, None, None] + np.asarray(model.log_weight)[:, :, None]
+    return logsumexp(np.array(terms) + weights, axis=1).T
+
+
+def test_densities_agree_with_scipy(getkey):
+    model = _model(getkey)
+    x = np.random.default_rng(0).normal(size=(20, 4)) * 3
+    expected = _oracle(model, x)
+    events = jnp.asarray(x, jnp.float32).reshape(20, 2, 2)
+    np.testing.assert_allclose(jax.vmap(model.log_joint)(events), expected, rtol=1e-5)
+    np.testing.assert_allclose(jax.vmap(model.log_marginal)(events), logsumexp(expected, axis=1), rtol=1e-5)
+    posterior = np.exp(expected - logsumexp(expected, axis=1, keepdims=True))
+    np.testing.assert_allclose(jax.vmap(model.predict_proba)(events), posterior, atol=1e-5)
+    # One program or another, one row or many: the same numbers.
+    np.testing.assert_allclose(eqx.filter_jit(model.log_joint)(events[3]), model.log_joint(events[3]), rtol=1e-6)
+
+
+def test_responsibilities_are_bayes_rule_within_a_class(getkey):
+    model = _model(getkey)
+    x = jnp.asarray([[0.3, -1.0], [2.0, 0.5]])
+    joint = np.asarray(model.component_log_joint(x))
+    for label in range(3):
+        expected = np.exp(joint[label] - logsumexp(joint[label]))
+        np.testing.assert_allclose(model.responsibilities(x, label), expected, rtol=1e-5)
+
+
+def test_effective_components():
+    weights = np.log(np.array([[0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 1e-38, 1e-38], [1.0, 1e-38, 1e-38, 1e-38]]))
+    zeros = jnp.zeros((3, 4, 1))
+    model = BayesClassifier(jnp.zeros(3), jnp.asarray(weights, jnp.float32), zeros, zeros[..., None], (1,))
+    np.testing.assert_allclose(model.effective_components(), [4.0, 2.0, 1.0], rtol=1e-5)
+
+
+def test_samples_have_the_moments_of_their_class(getkey):
+    model = _model(getkey)
+    n = 4000
+    drawn = evaluation.sample_classes(model, n, key=getkey(), label=1)
+    assert set(drawn.label) == {1}
+    weight = np.exp(np.asarray(model.log_weight[1], np.float64))
+    share = (drawn.component == 0).mean()
+    assert abs(share - weight[0]) < 5 * np.sqrt(weight[0] * weight[1] / n)
+    np.testing.assert_array_equal(drawn.component_mean[5], model.component_mean(1, int(drawn.component[5])))
+    for component in range(2):
+        rows = drawn.x[drawn.component == component].reshape(-1, 4)
+        factor = np.asarray(model.cholesky[1, component], np.float64)
+        covariance = factor @ factor.T
+        error = np.sqrt(np.diag(covariance) / len(rows))
+        assert np.all(np.abs(rows.mean(0) - np.asarray(model.mean[1, component])) < 5 * error)
+        # Var of a sample covariance of Normals: (s_ii s_jj + s_ij^2) / n.
+        spread = np.sqrt((np.outer(np.diag(covariance), np.diag(covariance)) + covariance**2) / len(rows))
+        assert np.all(np.abs(np.cov(rows.T) - covariance) < 5 * spread)
+    prior = np.exp(np.asarray(model.log_prior, np.float64))
+    labels = evaluation.sample_classes(model, n, key=getkey()).label
+    error = np.sqrt(prior * (1 - prior) / n)
+    assert np.all(np.abs(np.bincount(labels, minlength=3) / n - prior) < 5 * error)
+    with pytest.raises(UsageError, match="no class 3"):
+        evaluation.sample_classes(model, 1, key=getkey(), label=3)
+
+
+def _fitted(name: str, **settings) -> tuple[TrainedModel, Dataset]:
+    data = load("digits")
+    trained, _ = train(prepare(override(get_recipe(name).config, settings), data))
+    return trained, data
+
+
+def _split(data: Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    x = data.x.reshape(len(data), -1) / 16.0
+    train_rows, test = data.subset("train"), data.subset("test")
+    return x[train_rows], data.label[train_rows], x[test], data.label[test]
+
+
+def test_gaussian_recipe_is_the_same_computation_as_scipy():
+    trained, data = _fitted("mlq-gaussian")
+    x, y, x_test, y_test = _split(data)
+    expected = np.stack(
+        [
+            multivariate_normal(x[y == c].mean(0), np.cov(x[y == c].T, bias=True) + 1e-3 * np.eye(64)).logpdf(x_test)
+            + np.log(np.mean(y == c))
+            for c in range(10)
+        ],
+        axis=1,
+    )
+    batch = trained.batch(data, data.subset("test"))
+    found = evaluation.class_log_joint(trained.model, batch, preparation=trained.preparation)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-3)
+    accuracy = evaluation.accuracy(trained.model, batch, preparation=trained.preparation)
+    assert accuracy.value == pytest.approx((expected.argmax(1) == y_test).mean(), abs=1e-9)
+    assert accuracy.n == len(y_test)
+    assert accuracy.value > 0.95
+
+
+@pytest.mark.parametrize("inference", ["variational", "em"])
+def test_mixture_recipe_is_the_same_computation_as_scikit_learn(inference: str):
+    trained, data = _fitted("mlq-mixture", **{"density.inference": inference, "density.components": 4})
+    x, y, x_test, y_test = _split(data)
+    kind = GaussianMixture if inference == "em" else BayesianGaussianMixture
+    expected, effective = [], []
+    for c in range(10):
+        fitted = kind(n_components=4, reg_covar=1e-3, max_iter=100, random_state=0).fit(x[y == c])
+        parts = zip(fitted.weights_, fitted.means_, fitted.covariances_)
+        log_terms = [np.log(w) + multivariate_normal(m, s).logpdf(x_test) for w, m, s in parts]
+        expected.append(logsumexp(log_terms, axis=0) + np.log(np.mean(y == c)))
+        effective.append(np.exp(-np.sum(fitted.weights_ * np.log(fitted.weights_))))
+        if inference == "em":
+            np.testing.assert_allclose(expected[-1] - np.log(np.mean(y == c)), fitted.score_samples(x_test), rtol=1e-9)
+    expected = np.stack(expected, axis=1)
+    batch = trained.batch(data, data.subset("test"))
+    found = evaluation.class_log_joint(trained.model, batch, preparation=trained.preparation)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-2)
+    accuracy = evaluation.accuracy(trained.model, batch, preparation=trained.preparation).value
+    assert accuracy == pytest.approx((expected.argmax(1) == y_test).mean(), abs=1e-3)
+    np.testing.assert_allclose(trained.model.effective_components(), effective, rtol=1e-4)
+
+
+def test_a_weight_of_two_is_the_row_twice():
+    generator = np.random.default_rng(0)
+    x, y = generator.normal(size=(40, 3)), np.repeat([0, 1], 20)
+    weight = np.where(np.arange(40) % 3 == 0, 2.0, 1.0)
+    twice = np.repeat(np.arange(40), weight.astype(int))
+    models = []
+    for data in (load(x, label=y, weight=weight), load(x[twice], label=y[twice])):
+        data = dataclasses.replace(data, split=np.zeros(len(data), np.uint8))
+        models.append(train(prepare(get_recipe("mlq-gaussian").config, data))[0].model)
+    for one, other in zip(jax.tree.leaves(models[0]), jax.tree.leaves(models[1])):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
+
+
+def test_a_file_brings_back_every_number(tmp_path):
+    trained, data = _fitted("mlq-mixture", **{"density.components": 2})
+    path = trained.save(tmp_path / "model.safetensors")
+    again = TrainedModel.load(path)
+    batch = trained.batch(data, data.subset("test"))
+    for one, other in zip(jax.tree.leaves(trained.model), jax.tree.leaves(again.model)):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_array_equal(
+        evaluation.class_probabilities(again.model, batch, preparation=again.preparation),
+        evaluation.class_probabilities(trained.model, batch, preparation=trained.preparation),
+    )
+    assert (again.config, again.schema) == (trained.config, trained.schema)
+    # The estimator opens what the command wrote.
+    estimator = GenerativeClassifier.load(path)
+    rows = data.x[data.subset("test")]
+    assert list(estimator.classes_) == [str(digit) for digit in range(10)]
+    names = np.array([str(label) for label in data.label[data.subset("test")]])
+    accuracy = evaluation.accuracy(trained.model, batch, preparation=trained.preparation).value
+    assert estimator.score(rows, names) == pytest.approx(accuracy)
+    pictures, labels = estimator.sample(6, label="7", random_state=0)
+    assert set(labels) == {"7"}
+    np.testing.assert_allclose(
+        pictures[0], 16.0 * evaluation.sample_classes(again.model, 6, key=_key(), label=7).x[0], rtol=1e-6
+    )
+
+
+def _key() -> jax.Array:
+    """The key of an estimator whose random_state is 0."""
+    return jax.random.fold_in(jax.random.key(0), 0xC1A5)
+
+
+def test_estimator_by_name_saves_and_counts_components(tmp_path):
+    data = load("digits")
+    x, y = data.x.reshape(len(data), -1), data.label
+    fitted = GenerativeClassifier("mixture", n_components=3, inference="em", random_state=0).fit(x[:600], y[:600])
+    again = GenerativeClassifier.load(fitted.save(tmp_path / "c.safetensors"))
+    assert again.get_params() == fitted.get_params()
+    np.testing.assert_array_equal(again.classes_, np.arange(10))
+    np.testing.assert_array_equal(again.predict_proba(x[600:650]), fitted.predict_proba(x[600:650]))
+    of_class = np.exp(np.asarray(fitted.model_.model.log_weight, np.float64))
+    shares = fitted.responsibilities(x[:600], y[:600])
+    # At a fixed point of EM a component's weight is the mean of its responsibilities.
+    for code in range(10):
+        np.testing.assert_allclose(shares[y[:600] == code].mean(0), of_class[code], atol=0.02)
+    assert np.all((fitted.effective_components_ > 1.0) & (fitted.effective_components_ <= 3.0 + 1e-5))
+
+
+def test_rows_are_left_out_only_where_a_mixture_would_take_too_long():
+    # Full MNIST fits; CIFAR's 3072 values do not.
+    assert mixture_rows(784, 10) > 60_000
+    assert mixture_rows(3072, 10) < 10_000
+    data = load("digits")
+    config = override(get_recipe("mlq-mixture").config, {"density.components": 2, "density.rows_per_class": 50})
+    experiment = prepare(config, data)
+    assert experiment.config.density.rows_per_class == 50
+    limited = train(experiment)[0].model
+    prior = np.bincount(data.label[data.subset("train")], minlength=10) / len(data.subset("train"))
+    np.testing.assert_allclose(np.exp(limited.log_prior), prior, rtol=1e-5)
+    everything = prepare(override(get_recipe("mlq-mixture").config, {"density.components": 2}), data)
+    assert everything.config.density.rows_per_class is None
+
+
+def test_refusals_name_the_remedy():
+    x, y = np.random.default_rng(0).normal(size=(60, 3)), np.repeat([0, 1], 30)
+    config = get_recipe("mlq-gaussian").config
+    with pytest.raises(DataError, match="--label"):
+        prepare(config, load(x))
+    holes = np.where(np.eye(60, 3) > 0, np.nan, x)
+    with pytest.raises(DataError, match="missing cells"):
+        prepare(config, load(holes, label=y, missing="nan"))
+    with pytest.raises(DataError, match=r"density\.components"):
+        prepare(override(get_recipe("mlq-mixture").config, {"density.components": 30}), load(x, label=y))
+    with pytest.raises(DataError, match="weights"):
+        prepare(get_recipe("mlq-mixture").config, load(x, label=y, weight=np.ones(60)))
+    with pytest.raises(ConfigError, match=r"data\.binarize"):
+        prepare(override(config, {"data.binarize": "stochastic"}), load(x, label=y))
+    large = load(np.zeros((12, 100, 100, 3), np.uint8), label=np.arange(12) % 2)
+    with pytest.raises(ConfigError, match="GiB"):
+        prepare(config, large).new_model()
+
+
+def test_a_file_cannot_ask_for_more_memory_than_the_limit(tmp_path):
+    trained, _ = _fitted("mlq-gaussian")
+    lying = trained.metadata()
+    lying["schema"]["shape"] = [4096, 4096]
+    path = tmp_path / "lie.safetensors"
+    path.write_bytes(pack(tree_to_arrays(trained.model), lying))
+    with pytest.raises(ModelFileError, match="GiB"):
+        TrainedModel.load(path)

@@ -1,0 +1,216 @@
+"""Labels as conditions: what the model sees, log p(x | label), samples of a class, and what is refused."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import agrees, close
+from cli_fixtures import Result
+from tables import batch_of, linear
+
+from latens.config import from_json, override, to_json
+from latens.data import Dataset, Preparation, Schema, prepare_batch
+from latens.data.batches import Batch
+from latens.distributions import kl_terms
+from latens.errors import ConfigError, DataError, ModelFileError, UsageError
+from latens.estimators import VAE
+from latens.evaluation import decode, log_marginal, sample_prior
+from latens.measure.core import measure
+from latens.models import ClassPrior, Conditional, LatentModel, NormalHead, SharedScaleNormalHead
+from latens.recipes import get_recipe
+from latens.trees import Frozen
+from latens.workflow.experiment import prepare, train
+from latens.workflow.trained import TrainedModel
+
+pytest_plugins = ("cli_fixtures",)
+
+SMALL = {"network.hidden": "16", "posterior.latent_dim": 1, "training.epochs": 25, "optimizer.learning_rate": 0.01}
+
+
+def rows(n: int = 550) -> Dataset:
+    """Classes a, b, c at -4, 0, 4 with scale 1; a tenth are test rows."""
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 3, n).astype(np.int32)
+    x = (4.0 * (label[:, None] - 1) + rng.normal(size=(n, 1))).astype(np.float32)
+    split = np.where(np.arange(n) % 11 == 10, 2, 0).astype(np.uint8)
+    ids = np.arange(n)
+    schema = Schema((1,), "real", classes=("a", "b", "c"), scale=3.0)
+    return Dataset(x, schema, ids.astype(np.uint32), ids, split, "rows", label)
+
+
+def gaussian(prior: bool) -> LatentModel:
+    """x = z + 2 y - 1 + noise; with a prior of each class N(y - 1/2, e), else N(0, 1)."""
+    encoder = Conditional(
+        linear(np.array([[0.5, 0.0], [0.3, 0.0], [-0.3, 0.0]]), np.zeros(2)), NormalHead((1,)), reads=("label",)
+    )
+    head = SharedScaleNormalHead((1,), Frozen(jnp.zeros(())))
+    decoder = Conditional(linear(np.array([[1.0], [-1.0], [1.0]]), np.zeros(1)), head, reads=("label",))
+    if not prior:
+        return LatentModel(ClassPrior.create(2, (1,)), encoder, decoder)
+    return LatentModel(ClassPrior(jnp.asarray([[-0.5], [0.5]]), jnp.full((2, 1), 0.5)), encoder, decoder)
+
+
+@pytest.mark.parametrize("prior", [False, True])
+def test_log_p_of_x_given_the_label(prior: bool) -> None:
+    x, label = np.array([[0.3], [0.3], [-2.0]], np.float32), np.array([0, 1, 1], np.int32)
+    loc = 2.0 * label - 1.0 + (label - 0.5 if prior else 0.0)
+    variance = 1.0 + (np.e if prior else 1.0)
+    exact = -0.5 * np.log(2 * np.pi * variance) - (x[:, 0] - loc) ** 2 / (2 * variance)
+    prepared = prepare_batch(Preparation(classes=2), batch_of(x, label=jnp.asarray(label)), key=None)
+    assert prepared.cond["label"].tolist() == [[1, 0], [0, 1], [0, 1]]
+    found = log_marginal(gaussian(prior), prepared, num_samples=4000, key=jax.random.key(0))
+    close(found, exact, atol=0.05)
+    model, cond = gaussian(prior), {"label": jnp.asarray([0.0, 1.0])}
+    terms = kl_terms(model.posterior(jnp.asarray([0.3]), cond=cond), model.prior(cond=cond))
+    q, (p, s) = 0.5 * 0.3 - 0.3, (0.5, np.e) if prior else (0.0, 1.0)
+    close(terms, [0.5 * (np.log(s) + (1.0 + (q - p) ** 2) / s - 1.0)], rtol=1e-5)
+
+
+def test_a_missing_label_is_no_class() -> None:
+    batch = Batch(np.zeros((2, 1), np.float32), np.zeros(2, np.uint32), label=np.array([-1, 1], np.int32))
+    assert prepare_batch(Preparation(classes=2), batch, key=None).cond["label"].tolist() == [[0, 0], [0, 1]]
+    assert prepare_batch(Preparation(), batch, key=None).cond is None
+    some = dataclasses.replace(rows(), label=np.where(np.arange(550) == 7, -1, rows().label).astype(np.int32))
+    config = override(get_recipe("conditional-vae").config, SMALL)
+    with pytest.raises(DataError, match="1 of 550 rows have no label among a, b, c"):
+        prepare(config, some)
+    with pytest.raises(DataError, match="550 of 550 rows have no label"):
+        prepare(config, dataclasses.replace(rows(), label=None))
+    unnamed = dataclasses.replace(rows(), schema=dataclasses.replace(rows().schema, classes=None))
+    with pytest.raises(ConfigError, match="labels are asked for"):
+        prepare(config, unnamed)
+
+
+def test_the_preparation_says_classes_only_where_there_are_some() -> None:
+    assert "classes" not in Preparation().to_json()
+    one = Preparation(255.0, "stochastic", classes=10)
+    assert one.to_json()["classes"] == 10
+    assert Preparation.from_json(one.to_json()) == one
+    for bad in (True, "3", -1, 10**9, 2.0):
+        with pytest.raises(ModelFileError):
+            Preparation.from_json({**one.to_json(), "classes": bad})
+
+
+def test_a_class_is_learned_and_sampled(tmp_path: Path) -> None:
+    """Held-out log p(x | label) comes near that of the truth, N(4 (y - 1), 1); samples of a class are around it."""
+    config = override(get_recipe("conditional-vae").config, SMALL)
+    trained, _ = train(prepare(config, rows()))
+    found = measure(trained, rows(), rows().subset("test"), num_samples=200)["log_marginal"]
+    assert found.protocol.startswith("density in the data's own units; given the label of each row; ")
+    test = rows().x[rows().split == 2, 0] - 4.0 * (rows().label[rows().split == 2] - 1)
+    truth = float(np.mean(-0.5 * np.log(2 * np.pi) - 0.5 * test**2))
+    assert truth - 0.35 < found.value < truth + 0.15
+    for code in range(3):
+        cond = trained.condition(np.full(500, code))
+        z = sample_prior(trained.model, 500, key=jax.random.key(0), cond=cond)
+        x = decode(trained.model, z, key=jax.random.key(1), mean=False, cond=cond)
+        assert abs(float(x.mean()) - 4.0 * (code - 1)) < 0.5
+    again = TrainedModel.load(trained.save(tmp_path / "model.safetensors"))
+    assert (again.preparation, again.classes, again.code_of("b")) == (trained.preparation, ("a", "b", "c"), 1)
+    with pytest.raises(UsageError, match="no class 'd'"):
+        again.code_of("d")
+    with pytest.raises(DataError, match="reads labels"):
+        again.batch(rows().x)
+
+
+def test_any_recipe_takes_a_condition_and_any_network() -> None:
+    """Encoder and decoder see the label, whatever the networks: another label is another posterior and likelihood."""
+    rng = np.random.default_rng(0)
+    x = rng.integers(0, 2, (40, 8, 8)).astype(np.uint8)
+    ids = np.arange(40)
+    schema = Schema((8, 8), "binary", classes=("a", "b"))
+    data = Dataset(x, schema, ids.astype(np.uint32), ids, np.zeros(40, np.uint8), "made", (ids % 2).astype(np.int32))
+    for kind in ("conv", "recurrent"):  # of the other two the label is one more input
+        chosen = {"network": kind, "network.hidden": "4", "posterior.latent_dim": 2, "label": "condition"}
+        experiment = prepare(override(get_recipe("default").config, chosen), data)
+        model = experiment.new_model()
+        event, code = jnp.asarray(x[0], jnp.float32), jnp.zeros(2)
+        one, two = ({"label": jnp.eye(2)[c]} for c in (0, 1))
+        posteriors = [model.posterior(event, cond=cond).mean() for cond in (one, two)]
+        likelihoods = [model.likelihood(code, cond=cond).mean() for cond in (one, two)]
+        assert min(float(jnp.abs(a - b).max()) for a, b in (posteriors, likelihoods)) > 1e-4
+        assert from_json(to_json(experiment.config)) == experiment.config
+
+
+def test_options_of_labels_that_do_nothing_are_refused() -> None:
+    for settings, where in (
+        ({"label.prior": "class"}, "label.prior"),
+        ({"label.share": 0.2}, "label.share"),
+        ({"training.pretrain_epochs": 3}, "training.pretrain_epochs"),
+    ):
+        with pytest.raises(ConfigError) as error:
+            prepare(override(get_recipe("default").config, {**SMALL, **settings}), rows())
+        assert error.value.where == where
+    mixed = {**SMALL, "label.prior": "class", "prior": "mixture", "objective.kl": "sampled"}
+    with pytest.raises(ConfigError, match="takes the place of a mixture prior"):
+        prepare(override(get_recipe("conditional-vae").config, mixed), rows())
+
+
+@pytest.mark.slow
+def test_the_command_speaks_of_classes(latens: Callable[..., Result], tmp_path: Path) -> None:
+    folder, table = tmp_path / "run", tmp_path / "e.npz"
+    words = ("--epochs", 1, "--set", "network.hidden=8", "--set", "posterior.latent_dim=2", "--num-samples", 2)
+    assert latens("fit", "digits", "--recipe", "conditional-vae", *words, "--out", folder).code == 0
+    assert latens("sample", folder, "-n", 13, "--out", tmp_path / "s.npz").code == 0
+    with np.load(tmp_path / "s.npz") as found:
+        assert found["label"].tolist() == [str(i % 10) for i in range(13)]
+    assert latens("sample", folder, "-n", 4, "--label", 7, "--out", tmp_path / "s7.npz").code == 0
+    with np.load(tmp_path / "s7.npz") as found:
+        assert found["label"].tolist() == ["7"] * 4
+    assert latens("sample", folder, "-n", 20, "--out", tmp_path / "s.png").code == 0
+    wrong = latens("sample", folder, "--label", "x", "--out", tmp_path / "t.npz")
+    assert (wrong.code, "no class 'x'" in wrong.err) == (2, True)
+    assert latens("encode", folder, "digits", "--out", table).code == 0
+    one, seven = tmp_path / "d.npz", tmp_path / "d7.npz"
+    assert latens("decode", folder, table, "--out", one).code == 0
+    assert latens("decode", folder, table, "--label", 7, "--out", seven).code == 0
+    trained = TrainedModel.load(folder / "model.safetensors")
+    with np.load(table) as found:
+        z, label = found["mean"], found["label"]
+    for path, codes in ((one, label.astype(int)), (seven, np.full(len(z), 7))):
+        expected = trained.data_units(decode(trained.model, z, cond=trained.condition(codes)), mean=True)
+        with np.load(path) as found:
+            close(found["x"], expected, rtol=1e-5)
+    np.savez(tmp_path / "bare.npz", z=z)
+    assert latens("decode", folder, tmp_path / "bare.npz", "--out", tmp_path / "t.npz").code == 2
+    value = latens("evaluate", folder, "--num-samples", 2, "--json").json
+    assert "given the label of each row" in value["metrics"]["log_marginal"]["protocol"]
+
+
+def test_the_estimator_takes_labels() -> None:
+    data = rows()
+    x, y = data.x, np.array(["a", "b", "c"])[data.label]
+    vae = VAE(recipe="conditional-vae", hidden=16, latent_dim=1, epochs=25, learning_rate=0.01, random_state=0)
+    with pytest.raises(UsageError, match="needs y"):
+        vae.fit(x)
+    vae.fit(x, y)
+    drawn = vae.sample(400, label="c")
+    assert abs(float(drawn.mean()) - 4.0) < 0.5
+    with pytest.raises(UsageError, match="no class 'd'"):
+        vae.sample(3, label="d")
+    scores = vae.score_samples(x, y)
+    agrees(scores, vae.score(x, y), other_error=1.0)
+    assert scores.mean() > vae.score_samples(x, np.roll(y, 1)).mean() + 1.0
+    assert vae.transform(x, y).shape == (550, 1)
+    with pytest.raises(UsageError, match="needs y"):
+        vae.transform(x)
+
+
+def test_the_estimator_predicts_labels(tmp_path: Path) -> None:
+    """Two far classes and ten labels: every row gets its class; latents go back to rows; a file keeps all of it."""
+    y = np.repeat(["left", "right"], 50)
+    x = np.where(y == "left", -4.0, 4.0)[:, None] + np.random.default_rng(0).normal(size=(100, 2))
+    few = np.where(np.arange(100) % 10 == 0, y, "")
+    vae = VAE(recipe="m2", hidden=8, latent_dim=1, epochs=60, settings={"objective.alpha": 1.0}, random_state=0)
+    assert (vae.fit(x, few).predict(x) == y).mean() >= 0.99
+    latents = vae.transform(x)
+    assert (latents.shape, vae.latent_dim_) == ((100, 3), 3)
+    close(latents[:, :2], vae.predict_proba(x), rtol=1e-4, atol=1e-5)
+    close(vae.inverse_transform(latents), vae.reconstruct(x), rtol=1e-5)
+    again = VAE.load(vae.save(tmp_path / "m2.safetensors"))
+    assert (again.classes_.tolist(), (again.predict(x) == vae.predict(x)).all()) == (["left", "right"], True)
+    assert not hasattr(VAE(), "predict")

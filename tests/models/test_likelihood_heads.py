@@ -1,0 +1,79 @@
+"""Heads of counts, positive numbers, fractions and pixels: what the outputs mean, and where training starts."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import close, linear_dense
+from tables_heads import LIKELIHOOD_HEADS
+
+from latens.models import Conditional
+from latens.trees import Frozen, count_parameters
+
+MEAN = np.array([0.1, 0.5, 0.97])
+
+
+@pytest.mark.parametrize("name", LIKELIHOOD_HEADS)
+def test_a_decoder_starts_at_the_mean_of_the_data(name):
+    head = LIKELIHOOD_HEADS[name]()
+    part = Conditional(linear_dense(2, head.num_outputs), head).with_output_bias(MEAN)
+    start = part(jnp.asarray([3.0, -1.0]))
+    close(start.mean(), MEAN, rtol=2e-5)
+    assert start.sample(key=jax.random.key(0)).shape == (3,)
+
+
+@pytest.mark.parametrize("name", [n for n in LIKELIHOOD_HEADS if "Discretised" not in n and "ZeroInflated" not in n])
+def test_a_shape_of_several_axes_keeps_its_order(name):
+    """The same outputs make the same variables, whether the event is a vector or a picture."""
+    head = LIKELIHOOD_HEADS[name]()
+    outputs = jnp.asarray(np.random.default_rng(0).normal(size=head.num_outputs), jnp.float32)
+    flat = head(outputs)
+    picture = type(head)(**{**{f: getattr(head, f) for f in head.__dataclass_fields__}, "shape": (3, 1)})(outputs)
+    close(picture.mean()[:, 0], flat.mean(), rtol=1e-6)
+
+
+def test_scales_and_their_floors():
+    outputs = jnp.asarray([0.0, 0.0, 0.0, -200.0, 0.0, 2.0])
+    raw = np.array([-200.0, 0.0, 2.0])
+    forms = {"": np.exp(raw), ", log-variance": np.exp(raw / 2), ", softplus": np.logaddexp(0, raw)}
+    for form, scale in forms.items():
+        close(jnp.exp(LIKELIHOOD_HEADS["LaplaceHead" + form]()(outputs).log_scale), scale + 1e-6, atol=0)
+
+
+def test_degrees_of_freedom_stay_above_their_floor():
+    """2 + log(1 + e^0), and 2 where r is far below."""
+    outputs = jnp.zeros(6)
+    close(jnp.exp(LIKELIHOOD_HEADS["StudentTHead"]()(outputs).log_df), 2 + np.log(2))
+    low = LIKELIHOOD_HEADS["StudentTHead, fixed"]()
+    close(jnp.exp(low(outputs).log_df), 2.0)
+    assert count_parameters(low) == 0
+    assert count_parameters(LIKELIHOOD_HEADS["StudentTHead"]()) == 1
+
+
+def test_shared_and_own_dispersion():
+    """Three shared values are trained with three outputs; six outputs hold their own; a frozen one is neither."""
+    shared, own, fixed = (
+        LIKELIHOOD_HEADS["NegativeBinomialHead" + kind]() for kind in ("", ", from the network", ", fixed")
+    )
+    assert [h.num_outputs for h in (shared, own, fixed)] == [3, 6, 3]
+    assert [count_parameters(h) for h in (shared, own, fixed)] == [3, 0, 0]
+    close(own(jnp.arange(6.0)).log_dispersion, [3.0, 4.0, 5.0])
+    close(shared(jnp.zeros(3)).log_dispersion, [0.0, 0.0, 0.0])
+    close(fixed(jnp.zeros(3)).log_dispersion, 1.0)
+    assert isinstance(fixed.log_dispersion, Frozen)
+
+
+def test_zero_inflation_starts_with_a_tenth_of_extra_zeros():
+    head = LIKELIHOOD_HEADS["ZeroInflatedHead of a PoissonHead"]()
+    start = head(jnp.asarray(head.output_bias(MEAN), jnp.float32))
+    close(jax.nn.sigmoid(start.logits), np.full(3, 0.1))
+    close(start.inner.mean(), MEAN / 0.9)
+
+
+def test_means_of_gamma_and_beta_are_the_first_outputs():
+    gamma = LIKELIHOOD_HEADS["GammaHead"]()(jnp.asarray([0.0, 1.0, -1.0, 3.0, 0.0, -2.0]))
+    close(gamma.mean(), np.exp([0.0, 1.0, -1.0]))
+    close(jnp.exp(gamma.log_concentration), np.exp([3.0, 0.0, -2.0]))
+    beta = LIKELIHOOD_HEADS["BetaHead"]()(jnp.asarray([0.0, 1.0, -1.0, 3.0, 0.0, -2.0]))
+    close(jnp.exp(beta.log_alpha) + jnp.exp(beta.log_beta), np.exp([3.0, 0.0, -2.0]))
+    close(beta.mean(), 1 / (1 + np.exp([0.0, -1.0, 1.0])))

@@ -1,0 +1,223 @@
+"""Models and their parts: heads, conditions, masks, networks of one's own."""
+
+import inspect
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from bound_checks import STEP
+from checks import close, finite_difference, linear_dense
+from jax.flatten_util import ravel_pytree
+from scipy import special, stats
+from tables import MODELS, MU, SHIFT, SIGMA, W, X, linear_gaussian
+from tables_heads import LIKELIHOOD_HEADS, POSTERIOR_HEADS
+
+import latens.models
+from latens.distributions import StandardNormal
+from latens.errors import ConfigError
+from latens.models import (
+    AbstractHead,
+    AbstractLatentModel,
+    AffineHead,
+    BernoulliHead,
+    CategoricalHead,
+    Conditional,
+    ContinuousBernoulliHead,
+    DeterministicHead,
+    LatentModel,
+    NormalHead,
+    SharedScaleNormalHead,
+    Standardise,
+)
+from latens.objectives import ELBO, draw
+from latens.trees import Frozen, partition_trainable
+
+rows = pytest.mark.parametrize("name", MODELS)
+
+HEADS = {
+    "NormalHead": lambda: NormalHead((3,)),
+    "NormalHead, log-variance": lambda: NormalHead((3,), "log-variance"),
+    "NormalHead, softplus": lambda: NormalHead((3,), "softplus"),
+    "SharedScaleNormalHead": lambda: SharedScaleNormalHead((3,), jnp.zeros(())),
+    "BernoulliHead": lambda: BernoulliHead((3,)),
+    "BernoulliHead, floor": lambda: BernoulliHead((3,), 1e-7),
+    "ContinuousBernoulliHead": lambda: ContinuousBernoulliHead((3,)),
+    "CategoricalHead": lambda: CategoricalHead((3,), 4),
+    "DeterministicHead": lambda: DeterministicHead((3,)),
+    "AffineHead": lambda: AffineHead(NormalHead((3,)), SHIFT, np.array([2.0, 0.5, 3.0])),
+}
+
+
+def test_every_public_model_and_head_is_in_a_table():
+    public = {
+        name
+        for name, value in vars(latens.models).items()
+        if inspect.isclass(value)
+        and issubclass(value, AbstractLatentModel | AbstractHead)
+        and not name.startswith("Abstract")
+    }
+    others = {"FlowHead", "CodeHead", *POSTERIOR_HEADS}  # in test_flows, test_quantised, test_posteriors
+    heads = {n.split(",")[0] for n in HEADS} | {type(make()).__name__ for make in LIKELIHOOD_HEADS.values()}
+    labelled = {"SemiSupervised", "Stacked"}  # in test_semi_supervised
+    assert public == {type(make()[0]).__name__ for make in MODELS.values()} | heads | others | labelled
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_decoder_that_starts_at_the_data_has_its_mean(name):
+    """Exactly, whatever z is, as long as the weights are 0."""
+    head, mean = HEADS[name](), np.array([0.1, 0.5, 0.97])
+    frequencies = np.array([[0.1, 0.2, 0.3, 0.4], [0.25, 0.25, 0.25, 0.25], [0.7, 0.1, 0.1, 0.1]])
+    part = Conditional(linear_dense(2, head.num_outputs), head).with_output_bias(mean, frequencies)
+    start = part(jnp.asarray([3.0, -1.0]))
+    if name == "CategoricalHead":
+        close(start.probabilities(), frequencies)
+        close(start.mean(), frequencies @ np.arange(4))
+    else:
+        close(start.mean(), mean)
+
+
+def test_a_bias_that_cannot_be_set_is_left(getkey):
+    part = Conditional(jnp.sin, BernoulliHead((3,)))
+    close(part.with_output_bias(np.full(3, 0.9))(jnp.ones(3)).logits, np.sin(np.ones(3)))
+    with pytest.raises(ValueError, match="frequencies"):
+        CategoricalHead((3,), 4).output_bias(np.zeros(3))
+
+
+def test_probabilities_are_kept_from_zero_and_one():
+    logits = BernoulliHead((3,), 1e-7)(jnp.asarray([-1e4, 0.5, 1e4])).logits
+    close(logits, [special.logit(1e-7), 0.5, -special.logit(1e-7)])
+
+
+@pytest.mark.parametrize("scale", [jnp.asarray(0.3), jnp.asarray([0.3, -0.2, 0.0])], ids=["one", "by feature"])
+@pytest.mark.parametrize("frozen", [False, True])
+def test_shared_scales_are_learned_or_fixed(scale, frozen):
+    head = SharedScaleNormalHead((3,), Frozen(scale) if frozen else scale)
+    x = np.array([0.1, 0.2, 0.3])
+    close(head(jnp.zeros(3)).log_prob(jnp.asarray(x)), stats.norm.logpdf(x, 0, np.exp(np.asarray(scale))).sum())
+    trained = jax.tree.leaves(partition_trainable(head)[0])
+    assert sum(leaf.size for leaf in trained) == (0 if frozen else scale.size)
+
+
+@rows
+def test_log_joint_meets_its_two_densities(name, getkey, strict):
+    model, batch = MODELS[name]()
+    row = jax.tree.map(lambda leaf: leaf[0], batch)
+    z = model.posterior(row.x, cond=row.cond).sample(key=getkey())
+    prior, likelihood = model.prior(cond=row.cond), model.likelihood(z, cond=row.cond)
+    joint = jax.jit(lambda z, x: model.log_joint(z, x, cond=row.cond))(z, row.x)
+    close(joint, [prior.log_prob(z), likelihood.log_prob(row.x)])
+    close(joint[1], likelihood.log_prob_terms(row.x).sum())
+
+
+@rows
+def test_a_batch_meets_a_loop_over_rows(name):
+    """The bound of a batch is the mean of the bounds of its rows, each computed alone."""
+    model, batch = MODELS[name]()
+    bound = jax.jit(lambda b: ELBO()(model, b, key=jax.random.key(3), step=STEP)[1]["elbo"][0])
+    alone = [bound(jax.tree.map(lambda leaf, i=i: leaf[i : i + 1], batch)) for i in range(len(batch.row_id))]
+    close(bound(batch), np.sum(alone))
+
+
+@rows
+def test_gradient_meets_finite_difference(name, float64):
+    model, batch = MODELS[name]()
+    trainable, rest = partition_trainable(model)
+    theta, rebuild = ravel_pytree(trainable)
+    loss = lambda t: ELBO()(eqx.combine(rebuild(t), rest), batch, key=jax.random.key(0), step=STEP)[0]  # noqa: E731
+    close(jax.jit(jax.grad(loss))(theta), finite_difference(loss, theta), rtol=1e-6, atol=1e-7)
+
+
+def test_conditions_reach_only_the_parts_that_read_them():
+    model, batch = MODELS["conditions and units"]()
+    row = jax.tree.map(lambda leaf: leaf[0], batch)
+    changed = {**row.cond, "size": row.cond["size"] + 1.0}
+    posterior, other = (model.posterior(row.x, cond=c) for c in (row.cond, changed))
+    close(posterior.loc, other.loc, rtol=0, atol=0)
+    z = posterior.mean()
+    network = model.decoder.network
+    for cond in (row.cond, changed):
+        inputs = np.concatenate([z, [cond["size"]], cond["site"]])
+        outputs = np.asarray(network(jnp.asarray(inputs)))
+        units = model.decoder.head
+        expected = np.asarray(units.shift.value) + np.asarray(units.scale.value) * outputs[:3]
+        close(model.likelihood(z, cond=cond).mean(), expected)
+    with pytest.raises(ConfigError, match="'site', which was not given"):
+        model.posterior(row.x, cond={"size": row.cond["size"]})
+    with pytest.raises(ConfigError, match="'size', which was not given"):
+        model.likelihood(z)
+
+
+def test_a_prior_may_read_conditions(getkey):
+    class Shifted(eqx.Module):
+        weight: jax.Array
+
+        def __call__(self, *, cond, key=None):
+            return latens.distributions.DiagonalNormal(self.weight * cond["site"], jnp.zeros(2))
+
+    part = Conditional(jnp.sin, SharedScaleNormalHead((2,), jnp.zeros(())))
+    model = LatentModel(Shifted(jnp.asarray(2.0)), part, part)
+    site = jnp.asarray([1.0, -0.5])
+    close(model.prior(cond={"site": site}).mean(), [2.0, -1.0])
+    prior, likelihood = model.log_joint(jnp.zeros(2), jnp.sin(jnp.zeros(2)), cond={"site": site})
+    close([prior, likelihood], [stats.norm.logpdf([2.0, 1.0]).sum(), stats.norm.logpdf([0.0, 0.0]).sum()])
+
+
+def test_standardising_puts_missing_cells_at_the_centre():
+    shift, scale = np.array([5.0, -3.0]), np.array([2.0, 0.5])
+    part = Conditional(lambda x: x, DeterministicHead((2,)), Standardise(shift, scale))
+    close(part(jnp.asarray([7.0, -3.5])).mean(), [1.0, -1.0])
+    close(part(jnp.asarray([7.0, jnp.nan]), mask=jnp.asarray([True, False])).mean(), [1.0, 0.0])
+
+
+def test_a_function_and_an_equinox_module_are_networks(getkey):
+    """Nothing to inherit: what maps one event to the head's outputs is a network."""
+    mlp = eqx.nn.MLP(3, 4, 8, 1, key=getkey())
+    dropped = eqx.nn.Sequential([eqx.nn.Linear(2, 3, key=getkey()), eqx.nn.Dropout(0.5)])
+    model = LatentModel(
+        StandardNormal((2,)), Conditional(mlp, NormalHead((2,))), Conditional(dropped, BernoulliHead((3,)))
+    )
+    x = jnp.asarray([0.0, 1.0, 1.0])
+    close(model.posterior(x).mean(), np.asarray(mlp(x))[:2])
+    functions = LatentModel(
+        StandardNormal((2,)),
+        Conditional(lambda x: jnp.concatenate([x[:2], x[1:]]), NormalHead((2,))),
+        Conditional(lambda z: jnp.append(z, z.sum()), BernoulliHead((3,))),
+    )
+    z = functions.posterior(x).mean()
+    close(z, [0.0, 1.0])
+    close(functions.likelihood(z).log_prob(x), stats.bernoulli.logpmf([0, 1, 1], special.expit([0.0, 1.0, 1.0])).sum())
+    # A network that takes a key gets one, and dropout then doubles or removes its outputs.
+    logits = np.asarray(model.likelihood(z, key=getkey()).logits)
+    plain = np.asarray(dropped.layers[0](z))
+    assert np.all(np.isclose(logits, 0.0) | np.isclose(logits, 2 * plain, rtol=1e-5))
+
+
+def test_the_wrong_number_of_outputs_is_refused_with_the_right_one():
+    part = Conditional(lambda x: x, NormalHead((2,)))
+    with pytest.raises(ConfigError, match=r"gives 3 outputs, NormalHead\(shape=\(2,\)\) needs 4"):
+        part(jnp.ones(3))
+
+
+def test_linear_gaussian_evidence_and_posterior():
+    """The reference page, from draws: log p(x) by the identity log w = log p(x) at the exact posterior."""
+    model = linear_gaussian()
+    close(model.posterior(jnp.asarray(X)).mean(), [0.574935053, -0.610887157])
+    covariance = W @ W.T + SIGMA**2 * np.eye(3)
+    exact = np.array([[0.241870465, -0.006449879], [-0.006449879, 0.160171997]])
+    log_p = stats.multivariate_normal(MU, covariance).logpdf(X)
+    close(log_p, -3.29470103429, rtol=1e-9)
+    posterior = stats.multivariate_normal([0.574935053, -0.610887157], exact)
+    for z in np.array([[0.0, 0.0], [1.0, -2.0], [0.5, -0.6]]):
+        joint = model.log_joint(jnp.asarray(z), jnp.asarray(X))
+        close(np.sum(joint) - posterior.logpdf(z), log_p, atol=1e-5)
+
+
+def test_noise_needs_a_posterior_that_is_a_function_of_it(getkey):
+    model, batch = MODELS["binary pixels"]()
+    odd = LatentModel(StandardNormal((6,)), Conditional(lambda x: x.reshape(-1), BernoulliHead((6,))), model.decoder)
+    with pytest.raises(TypeError, match="Bernoulli is not a function of noise"):
+        draw(odd, batch, num_samples=1, noise=jnp.zeros((1, 4, 6)))
+    with pytest.raises(TypeError, match="needs a key"):
+        draw(model, batch, num_samples=1)

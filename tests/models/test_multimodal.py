@@ -1,0 +1,224 @@
+"""Several modalities: experts made one, and what a missing modality must not touch."""
+
+import dataclasses
+import itertools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from bound_checks import STEP
+from checks import close, linear_dense
+from multimodal_fixtures import OFFSETS, WEIGHTS, X, by_hand, exact, row, rows
+from scipy import special, stats
+from tables import linear
+
+from latens.config import override
+from latens.data import Column, Schema, load
+from latens.data.batches import Batch
+from latens.distributions import Blocks, DiagonalNormal, Joined, Product, StandardNormal, log_prob
+from latens.errors import ConfigError
+from latens.evaluation import impute
+from latens.models import (
+    ByModality,
+    Conditional,
+    Experts,
+    LatentModel,
+    NormalHead,
+    SharedScaleNormalHead,
+    SideBySide,
+    product_of_normals,
+)
+from latens.objectives import AlignedELBO, StratifiedELBO, SubsetELBO
+from latens.parts.modalities import ExpertsOptions, blocks_of
+from latens.recipes import get_recipe
+from latens.trees import count_parameters
+from latens.workflow.experiment import prepare
+
+# Posteriors
+
+
+@pytest.mark.parametrize("rule", ["product", "product-of-encoders"])
+@pytest.mark.parametrize("members", ["abc", "ac", "b", ""])
+def test_a_product_weighs_by_precision(rule, members, strict):
+    """Of what is observed, with the prior as an expert or without; where nothing is observed, the prior."""
+    model = exact("abc", rule)
+    mask = {name: jnp.asarray(name in members) for name in "abc"}
+    found = model.posterior(row(*"abc"), mask=mask)
+    precision, mean = by_hand(members, rule == "product" or not members)
+    close(found.loc, mean)
+    close(np.exp(-2 * np.asarray(found.log_scale)), precision, rtol=1e-4)
+    if members:
+        left_out = model.posterior(row(*members))
+        close(left_out.loc, mean)
+
+
+def test_a_product_of_very_narrow_experts_is_finite():
+    """Precisions of e^100 overflow float32; equal ones halve the variance."""
+    narrow = DiagonalNormal(jnp.array([[1.0], [3.0]]), jnp.full((2, 1), -50.0))
+    both = product_of_normals(narrow, jnp.array([True, True]), with_prior=True)
+    close(both.loc, [2.0])
+    close(both.log_scale, [-50.0 - 0.5 * np.log(2.0)])
+
+
+@pytest.mark.parametrize("members", ["abc", "bc", "a", ""])
+def test_a_mixture_is_a_log_sum_of_its_experts(members, strict):
+    """Of single experts, and of the products of all subsets of those observed."""
+    z = np.array([0.4, -0.7])
+    mask = {name: jnp.asarray(name in members) for name in "abc"}
+    subsets = [s for n in range(1, 4) for s in itertools.combinations(members, n)]
+    for rule, parts in (("mixture", list(members)), ("mixture-of-products", subsets)):
+        terms = []
+        for part in parts or [""]:
+            precision, mean = by_hand(part, with_prior=not part)
+            terms.append(stats.norm.logpdf(z, mean, precision**-0.5).sum())
+        found = exact("abc", rule).posterior(row(*"abc"), mask=mask).log_prob(jnp.asarray(z, float))
+        close(found, special.logsumexp(terms) - np.log(len(terms)), rtol=1e-4)
+
+
+def test_a_joint_encoder_stands_where_all_are_observed():
+    point = linear(np.zeros((5, 4)), np.array([1.0, 2.0, 0.1, 0.2]))
+    model = exact(rule="joint", joint=Conditional(point, NormalHead((2,)), SideBySide()))
+    whole = model.posterior({"a": row("a")["a"], "b": jnp.array([0.1, 0.2, 0.3])})
+    close(np.stack([whole.loc, whole.log_scale]), [[1.0, 2.0], [0.1, 0.2]])
+    for part in (model.posterior(row("a")), model.posterior(row("a", "b"), mask={"b": jnp.zeros(3, bool)})):
+        close(part.loc, by_hand("a", with_prior=False)[1])
+
+
+# Bounds
+
+
+@pytest.mark.parametrize("rule", ["product", "mixture", "mixture-of-products"])
+def test_a_missing_modality_reaches_neither_value_nor_gradient(rule):
+    model, objective = exact(rule=rule, shift=0.2), StratifiedELBO("iwae", 2)
+    trained, rest = eqx.partition(model, eqx.is_inexact_array)
+
+    @jax.jit
+    def run(hidden):
+        batch = rows(2, "a", "b", mask={"a": True, "b": False})
+        batch = dataclasses.replace(batch, x={**batch.x, "b": jnp.full_like(batch.x["b"], hidden)})
+
+        def loss(t):
+            found, metrics = objective(eqx.combine(t, rest), batch, key=jax.random.key(0), step=STEP)
+            return found, metrics["bound"][0] / 2
+
+        return jax.value_and_grad(loss, has_aux=True)(trained)
+
+    ((loss, bound), gradient), other = run(jnp.nan), run(7.0)
+    for one, two in zip(jax.tree.leaves((loss, gradient)), jax.tree.leaves((other[0][0], other[1]))):
+        close(one, two, rtol=0, atol=0)
+    assert not any(
+        np.any(leaf) for leaf in jax.tree.leaves((gradient.encoder.encoders["b"], gradient.decoder.decoders["b"]))
+    )
+    assert all(np.any(leaf) for leaf in jax.tree.leaves(gradient.encoder.encoders["a"].network.bias))
+    # A mixture has the expert of a alone, drawn in the same places; a product is the same one without b.
+    alone = exact(("a",), rule, shift=0.2)
+    close(bound, objective(alone, rows(2, "a"), key=jax.random.key(0), step=STEP)[1]["bound"][0] / 2, rtol=1e-5)
+
+
+def test_one_array_and_a_dict_are_the_same_model():
+    """Blocks that do not lie side by side: cells of a, b and again a."""
+    blocks = Blocks(("b", "a"), ((1, 2, 3), (0, 4)))
+    as_dict, as_array = exact(), exact(blocks=blocks)
+    x, z = blocks.join(row("a", "b")), jnp.array([0.3, -0.8])
+    close(x, [X["a"][0], *X["b"], X["a"][1]])
+    one, two = as_dict.posterior(row("a", "b")), as_array.posterior(x)
+    close(one.loc, two.loc)
+    apart, whole = as_dict.likelihood(z), as_array.likelihood(z)
+    assert isinstance(apart, Product)
+    assert isinstance(whole, Joined)
+    close(whole.log_prob(x), apart.log_prob(row("a", "b")))
+    close(whole.mean(), blocks.join(apart.mean()))
+    mask = jnp.array([True, False, True, False, True])
+    close(log_prob(whole, x, mask), log_prob(apart, row("a", "b"), blocks.split(mask)))
+    close(log_prob(whole, x, mask), jnp.sum(jnp.where(mask, whole.log_prob_terms(x), 0.0)))
+
+
+def test_decoders_start_at_the_mean_of_their_own_cells():
+    blocks, mean = Blocks(("b", "a"), ((1, 2, 3), (0, 4))), np.arange(5.0)
+    decoders = {
+        name: Conditional(linear_dense(2, n), SharedScaleNormalHead((n,), jnp.zeros(())))
+        for name, n in (("a", 2), ("b", 3))
+    }
+    apart = {name: np.asarray(part) for name, part in blocks.split(mean).items()}
+    for found in (ByModality(decoders, blocks).with_output_bias(mean), ByModality(decoders).with_output_bias(apart)):
+        likelihood = found(jnp.zeros(2))
+        close(blocks.join({name: part.loc for name, part in likelihood.parts.items()}), mean)
+
+
+def test_one_modality_gives_the_other():
+    """E[b | a] of a row of which only a is observed, against the conditional of the exact Normal."""
+    blocks = Blocks(("a", "b"), ((0, 1), (2, 3, 4)))
+    x = np.concatenate([X["a"], np.full(3, np.nan)])[None].astype(np.float32)
+    batch = Batch(jnp.asarray(x), jnp.arange(1, dtype=jnp.uint32), jnp.asarray(~np.isnan(x)))
+    found = impute(exact(blocks=blocks), batch, num_samples=4000, num_draws=0, key=jax.random.key(1))
+    precision, mean = by_hand("a", with_prior=True)
+    expected = WEIGHTS["b"] @ mean + OFFSETS["b"]
+    error = np.sqrt((WEIGHTS["b"] ** 2 @ (1 / precision)) / 4000)
+    assert np.all(np.abs(found.mean[0, 2:] - expected) < 5 * error)
+    close(found.mean[0, :2], X["a"])
+    close(found.effective, [4000.0], rtol=1e-3)  # the posterior of a alone is exact: all weights are equal
+
+
+# What is refused, and how a row is split
+
+
+def test_what_does_not_fit_is_refused():
+    batch, key = rows(2, "a", "b"), jax.random.key(0)
+    parts = exact().encoder.encoders
+    plain = LatentModel(StandardNormal((2,)), parts["a"], parts["a"])
+    for make, what in (
+        (lambda: Experts(parts, "joint"), "joint encoder"),
+        (lambda: Experts({str(i): parts["a"] for i in range(11)}, "mixture-of-products"), "11 modalities"),
+        (lambda: Experts(parts, blocks=Blocks(("a",), ((0,),))), "differ"),
+        (lambda: exact().posterior({}), "none of a, b"),
+        (lambda: AlignedELBO()(exact(rule="mixture"), batch, key=key, step=STEP), "mixture"),
+        (lambda: AlignedELBO("total-correlation", alpha=1.5), "between 0 and 1"),
+        (lambda: StratifiedELBO(weights=(1.0,))(exact(), batch, key=key, step=STEP), "1 weights"),
+        (lambda: SubsetELBO(random_subsets=-1), "-1 random"),
+        (lambda: StratifiedELBO()(plain, batch, key=key, step=STEP), "no encoder for each"),
+    ):  # fmt: skip
+        with pytest.raises(ConfigError, match=what):
+            make()
+    with pytest.raises(ValueError, match="exactly one"):
+        Blocks(("a", "b"), ((0, 1), (1, 2)))
+
+
+def test_a_row_is_split_by_names_or_into_parts():
+    names = ("image.a", "text.x", "image.b")
+    table = Schema((3,), "real", columns=tuple(Column(name) for name in names))
+    picture = Schema((5, 4), "levels", 17)
+    found = [
+        blocks_of(table, ExpertsOptions()),
+        blocks_of(picture, ExpertsOptions()),
+        blocks_of(picture, ExpertsOptions(split="columns", parts=4)),
+    ]
+    assert found[0].names == ("image", "text")
+    assert [b.places for b in found] == [((0, 2), (1,)), ((0, 1, 2), (3, 4)), ((0,), (1,), (2,), (3,))]
+    for schema, options in (
+        (picture, {"split": "names"}),
+        (picture, {"split": "channels"}),
+        (table, {"parts": 4, "split": "rows"}),
+    ):
+        with pytest.raises(ConfigError):
+            blocks_of(schema, ExpertsOptions(**options))
+
+
+@pytest.mark.parametrize(
+    ("settings", "cells"), [({}, [32, 32]), ({"posterior.split": "columns", "posterior.parts": 3}, [24, 24, 16])]
+)
+def test_the_command_builds_networks_for_each_part(settings, cells):
+    """Four hidden units, three latents: cells to 4 to 6 outputs up and 3 to 4 to cells down, with biases."""
+    small = {"network.hidden": 4, "posterior.latent_dim": 3, "likelihood": "bernoulli", "training.steps": 1}
+    made = prepare(override(get_recipe("mvae").config, {**small, **settings}), load("digits"))
+    up, down = (sum(f(n) for n in cells) for f in (lambda n: 5 * n - n + 4 + 30, lambda n: 16 + 5 * n))
+    assert count_parameters(made.new_model()) == up + down
+
+
+@pytest.mark.parametrize("rule", ["mixture", "mixture-of-products"])
+def test_a_mixture_is_refused_where_its_draws_would_lack_a_gradient(rule):
+    parts = {"posterior": "experts", "posterior.rule": rule, "network.hidden": 4, "training.steps": 1}
+    with pytest.raises(ConfigError, match="Mixture") as refused:
+        prepare(override(get_recipe("iwae").config, parts), load("digits"))
+    assert "stratified-elbo" in refused.value.fix

@@ -1,0 +1,289 @@
+"""Posteriors and priors by name: heads by hand, natural pairs, exact values of discrete models, refusals, codes."""
+
+import itertools
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import agrees, close
+from msgspec.structs import replace
+from scipy import special, stats
+from tables_heads import POSTERIOR_HEADS
+from training_fixtures import make_data
+
+from latens.config import PosteriorConfig, PriorConfig, VAEConfig, override
+from latens.data import Schema
+from latens.distributions import has_closed_form, kl
+from latens.errors import ConfigError
+from latens.evaluation import decode, encode, log_marginal, reconstruct, sample_prior
+from latens.models import FixedPrior, mean_code
+from latens.objectives import draw
+from latens.parts.posteriors import POSTERIORS, posterior_head
+from latens.parts.priors import prior_part
+from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare
+
+SMALL = {"network.hidden": 4, "posterior.latent_dim": 3, "training.steps": 1}
+SCORE = {"objective": "score-function", "objective.kl": "sampled"}
+SAMPLED = {"objective.kl": "sampled"}
+
+
+def settings(kind: str, **more: Any) -> dict[str, Any]:
+    """What a small model of this kind can be trained with."""
+    fitting = SCORE if kind in ("bernoulli", "categorical") else SAMPLED
+    return SMALL | {"posterior": kind} | ({"objective": "wae"} if kind == "deterministic" else fitting) | more
+
+
+def experiment(kind: str, recipe: str = "default", **more: Any) -> Any:
+    chosen = {name: value for name, value in settings(kind, **more).items() if value is not None}
+    return prepare(override(get_recipe(recipe).config, chosen), make_data())
+
+
+SCHEMA = Schema((3, 2), "binary")
+
+
+def resolved(kind: str) -> Any:
+    """The configuration of a small model, with nothing left open."""
+    return VAEConfig(
+        prior=PriorConfig(kind=POSTERIORS[kind].prior),
+        posterior=PosteriorConfig(kind=kind, latent_dim=3, scale="log-scale"),
+    )
+
+
+def softplus(x: np.ndarray) -> np.ndarray:
+    return np.log1p(np.exp(x))
+
+
+def by_hand(name: str, o: np.ndarray, event: Any) -> float:
+    """The log density of an event from the numbers of the network, by scipy."""
+    match name:
+        case "FullNormalHead":
+            tril = np.diag(softplus(o[3:6]) + 1e-6)
+            tril[1, 0], tril[2, 0], tril[2, 1] = o[6:]
+            return stats.multivariate_normal.logpdf(event, o[:3], tril @ tril.T)
+        case "LowRankNormalHead":
+            factor = o[6:].reshape(3, 2)
+            return stats.multivariate_normal.logpdf(event, o[:3], factor @ factor.T + np.diag(np.exp(2 * o[3:6])))
+        case "VonMisesFisherHead":
+            axis = o[:3] / np.linalg.norm(o[:3])
+            return stats.vonmises_fisher.logpdf(event / np.linalg.norm(event), axis, 1 + softplus(o[3]))
+        case "PowerSphericalHead":
+            kappa, cosine = 1 + softplus(o[3]), event @ o[:3] / np.linalg.norm(o[:3])
+            return kappa * np.log1p(cosine) - np.log(2 * np.pi * 2 ** (kappa + 1) / (kappa + 1))
+        case "WrappedNormalHead":
+            middle = complex(*(np.tanh(np.linalg.norm(o[:2]) / 2) * o[:2] / np.linalg.norm(o[:2])))
+            z = complex(*event)
+            w = (z - middle) / (1 - middle.conjugate() * z)
+            r = 2 * np.arctanh(abs(w))
+            v = r * np.array([w.real, w.imag]) / abs(w)
+            return stats.norm.logpdf(v, 0, np.exp(o[2:])).sum() + np.log(r / np.sinh(r))
+        case "RelaxedBernoulliHead":
+            logistic = stats.logistic.logpdf(special.logit(event), o / 0.5, 1 / 0.5)
+            return np.sum(logistic - np.log(event) - np.log1p(-event))
+        case "ConcreteHead":
+            return sum(concrete(x, log, 0.6) for x, log in zip(event, o.reshape(2, 3)))
+        case "StraightThroughHead":
+            return np.sum(event * special.log_softmax(o.reshape(2, 3), axis=1))
+        case "DirichletHead":
+            return stats.dirichlet.logpdf(event / event.sum(), softplus(o) + 1e-2)
+        case "PositiveHead":
+            mean, concentration = (softplus(o) + 1e-2).reshape(2, 3)
+            return stats.gamma.logpdf(event, concentration, scale=mean / concentration).sum()
+        case _:
+            normal = stats.norm.logpdf(event["real"], o[3:5], np.exp(o[5:])).sum()
+            return concrete(event["choice"][0], o[:3], 0.6) + normal
+
+
+def concrete(x: np.ndarray, logits: np.ndarray, tau: float) -> float:
+    """Maddison, Mnih & Teh (2017), definition 1, for three choices."""
+    total = np.sum(logits - (tau + 1) * np.log(x)) - 3 * special.logsumexp(logits - tau * np.log(x))
+    return np.log(2) + 2 * np.log(tau) + total
+
+
+@pytest.mark.parametrize("name", POSTERIOR_HEADS)
+def test_a_head_makes_the_distribution_of_its_numbers(name: str, getkey: Any) -> None:
+    head = POSTERIOR_HEADS[name]()
+    outputs = jax.random.normal(getkey(), (head.num_outputs,))
+    event, density = jax.jit(lambda o, k: head(o).sample_and_log_prob(key=k))(outputs, getkey())
+    expected = by_hand(name, np.asarray(outputs, np.float64), jax.tree.map(lambda e: np.asarray(e, float), event))
+    close(density, expected, rtol=2e-4, atol=2e-4)
+
+
+def test_a_network_that_gives_only_zeros_has_a_direction(float64: None) -> None:
+    """Any direction will do: the density of its own draw changes with the concentration alone, along F(w) = u."""
+    head, key = POSTERIOR_HEADS["VonMisesFisherHead"](), jax.random.key(0)
+    density = lambda o: head(o).sample_and_log_prob(key=key)[1]  # noqa: E731
+    numbers = jax.jit(lambda o: (head(o).sample(key=key), head(o).mean(), jax.grad(density)(o)))(jnp.zeros(4))
+    draw, axis, slope = map(np.asarray, numbers)
+    close(np.linalg.norm(draw), 1.0)
+    # On a sphere the cosine w has the density k e^(kw) / 2 sinh k, so its distribution function can be inverted.
+    k, cosine = 1.0 + np.log(2.0), draw @ axis / np.linalg.norm(axis)
+    u = (np.exp(k * cosine) - np.exp(-k)) / (2.0 * np.sinh(k))
+    log_density = lambda k: np.log(k / np.sinh(k)) + np.log(np.exp(-k) + 2.0 * u * np.sinh(k))  # noqa: E731
+    along = (log_density(k + 1e-5) - log_density(k - 1e-5)) / 2e-5
+    close(slope, [0.0, 0.0, 0.0, 0.5 * along], rtol=1e-6, atol=1e-9)
+
+
+NATURAL = ("normal", "full-normal", "student-t", "iaf", "power-spherical", "poincare", "straight-through", "joint")
+
+
+@pytest.mark.parametrize("kind", NATURAL)
+def test_a_posterior_and_its_natural_prior_have_the_kl_they_must(kind: str, getkey: Any) -> None:
+    """In closed form where there is one, else with other draws, at 5 sigma of the draws."""
+    config = resolved(kind)
+    row = POSTERIORS[kind]
+    latent = row.latent(config.posterior)
+    made: Any = prior_part(SCHEMA, config, latent, key=getkey())
+    p = made(None) if isinstance(made, FixedPrior) else made
+    head = posterior_head(config.posterior, latent, key=getkey())
+    q = head(0.5 * jax.random.normal(getkey(), (head.num_outputs,)))
+    assert mean_code(q).size == row.size(config.posterior)
+
+    @jax.jit
+    @jax.vmap
+    def ratio(key: Any) -> Any:
+        z, density = q.sample_and_log_prob(key=key)
+        return density - p.log_prob(z)
+
+    ratios = np.asarray(ratio(jax.random.split(getkey(), 4000)), np.float64)
+    if has_closed_form(q, p):
+        agrees(ratios, float(kl(q, p)))
+    else:
+        others = np.asarray(ratio(jax.random.split(getkey(), 4000)), np.float64)
+        agrees(ratios - others, 0.0)
+    # A divergence is above 0, and only the prior itself has none.
+    assert ratios.mean() > 5 * ratios.std() / 4000**0.5
+
+
+EXACT = ("normal", "full-normal", "low-rank-normal", "laplace", "von-mises-fisher", "power-spherical", "bernoulli")
+EXACT += ("categorical", "straight-through", "logistic-normal", "dirichlet")
+BY_DRAWS = ("logistic", "student-t", "iaf", "planar", "poincare", "relaxed-bernoulli", "concrete", "joint")
+
+
+def test_natural_pairs_have_the_closed_forms_there_are() -> None:
+    for kind in (*EXACT, *BY_DRAWS):
+        config = resolved(kind)
+        latent = POSTERIORS[kind].latent(config.posterior)
+        made: Any = prior_part(SCHEMA, config, latent, key=jax.random.key(0))
+        p = made(None) if isinstance(made, FixedPrior) else made
+        head = posterior_head(config.posterior, latent, key=jax.random.key(0))
+        q = head(jnp.linspace(-0.5, 0.5, head.num_outputs))
+        assert has_closed_form(q, p) is (kind in EXACT), kind
+
+
+CODES = {
+    "bernoulli": np.array(list(itertools.product([0.0, 1.0], repeat=2)), np.float32),
+    "categorical": np.array(list(itertools.product(range(3), repeat=2)), np.int32),
+    "straight-through": np.eye(3, dtype=np.float32)[np.array(list(itertools.product(range(3), repeat=2)))],
+}
+
+
+@pytest.mark.parametrize("kind", CODES)
+def test_the_bounds_of_a_small_discrete_model_are_those_of_all_its_codes(kind: str, getkey: Any) -> None:
+    """E_q log w over draws is the ELBO by enumeration, and importance sampling finds log p(x), at 5 sigma."""
+    choices = {} if kind == "bernoulli" else {"posterior.choices": 3}
+    made = experiment(kind, **{"posterior.latent_dim": 2, **choices})
+    model, batch = made.new_model(), made.data.rows(np.array([3]))
+    x = jnp.asarray(batch.x[0], jnp.float32)
+    q, codes = model.posterior(x), jnp.asarray(CODES[kind])
+    joint = np.asarray(jax.vmap(lambda z: sum(model.log_joint(z, x)))(codes), np.float64)
+    log_q = np.asarray(jax.vmap(q.log_prob)(codes), np.float64)
+    close(special.logsumexp(log_q), 0.0, atol=1e-5)
+    float_batch = eqx.tree_at(lambda b: b.x, batch, jnp.asarray(batch.x, jnp.float32))
+    weights = np.asarray(draw(model, float_batch, num_samples=4000, key=getkey()).log_weight)[:, 0]
+    agrees(weights, np.sum(np.exp(log_q) * (joint - log_q)))
+    found = log_marginal(model, batch, num_samples=4000, key=getkey(), preparation=made.preparation)
+    exact = special.logsumexp(joint)
+    error = np.std(np.exp(joint - log_q - exact)) / 4000**0.5
+    assert abs(float(found[0]) - exact) < 5 * error + 1e-4
+
+
+@pytest.mark.parametrize("kind", ["normal", "categorical", "logistic-normal", "joint"])
+def test_codes_go_to_the_decoder_and_back(kind: str) -> None:
+    made = experiment(kind)
+    model, batch, key = made.new_model(), made.data.rows(np.arange(3)), jax.random.key(0)
+    codes = encode(model, batch, preparation=made.preparation, key=key)["mean"]
+    given = reconstruct(model, batch, preparation=made.preparation, key=key)
+    np.testing.assert_allclose(decode(model, codes), given, atol=1e-5)
+    z = sample_prior(model, 2, key=key)
+    assert (z.shape[1:], z.dtype) == (codes.shape[1:], np.float32)
+    if kind == "categorical":
+        np.testing.assert_allclose(codes.sum(-1), 1.0, atol=1e-5)
+
+
+def test_a_choice_is_one_hot_to_the_decoder() -> None:
+    made = experiment("categorical")
+    model, z = made.new_model(), jnp.array([2, 0, 9], jnp.int32)
+    given = np.asarray(model.likelihood(z).mean())
+    np.testing.assert_allclose(decode(model, np.eye(10, dtype=np.float32)[None, [2, 0, 9]])[0], given, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "where", "words"),
+    [
+        ("normal", {"prior": "uniform-sphere"}, "prior.kind", "uniform directions"),
+        ("von-mises-fisher", {"prior": "standard-normal"}, "prior.kind", "--set prior=uniform-sphere"),
+        ("bernoulli", {"prior": "uniform-choices"}, "prior.kind", "--set prior=fair-coins"),
+        ("bernoulli", {"objective": "elbo"}, "objective", "no gradient"),
+        ("categorical", {"objective": "iwae", "objective.num_samples": 2}, "objective", "ReweightedWakeSleep"),
+        ("bernoulli", {"objective": "elbo", "posterior.levels": "2"}, "objective", "Bernoulli"),
+        ("poincare", {"objective.kl": "analytic"}, "objective.kl", "objective.kl=sampled"),
+        ("planar", {"objective": "vimco"}, "posterior.kind", "no inverse"),
+        ("deterministic", {"prior": "vamp"}, "prior.kind", "density"),
+        ("iaf", {"posterior.levels": "2"}, "posterior.levels", "bernoulli"),
+        ("low-rank-normal", {"posterior.rank": 3}, "posterior.rank", "full-normal"),
+        ("von-mises-fisher", {"posterior.latent_dim": 1}, "posterior.latent_dim", "2 or more"),
+        ("concrete", {"posterior.choices": 1}, "posterior.choices", "must be"),
+        ("concrete", {"posterior.temperatures": 1}, "posterior.temperatures", "temperature"),
+        ("vonmises", {}, "posterior.kind", "von-mises-fisher"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_with_the_reason(kind: str, more: dict, where: str, words: str) -> None:
+    if "objective" in more:  # its own options go with it
+        more = {"objective.kl": None, **more}
+    with pytest.raises(ConfigError) as refused:
+        experiment(kind, **more)
+    text = f"{refused.value.message} {refused.value.fix}"
+    assert (refused.value.where, words in text) == (where, True), text
+
+
+def test_a_flow_prior_is_the_flow_backwards() -> None:
+    """The density of a draw is the one it comes with, and by the change of variables on the way back."""
+    made: Any = prior_part(SCHEMA, flow_prior(), (3,), key=jax.random.key(0))
+    p = jax.tree.map(lambda a: a + 0.2 * jax.random.normal(jax.random.key(1), a.shape), made)
+    z, density = jax.jit(lambda k: p.sample_and_log_prob(key=k))(jax.random.key(2))
+    back = lambda z: p.bijection.inverse_and_log_det(z, None)[0]  # noqa: E731
+    _, log_det = np.linalg.slogdet(np.asarray(jax.jacobian(back)(z), np.float64))
+    expected = stats.norm.logpdf(np.asarray(back(z), np.float64)).sum() + log_det
+    close([density, p.log_prob(z)], [expected, expected], rtol=1e-3, atol=1e-3)
+
+
+def flow_prior() -> VAEConfig:
+    return VAEConfig(prior=PriorConfig(kind="flow", options={"width": 8}), posterior=PosteriorConfig(latent_dim=3))
+
+
+def test_a_prior_near_a_dirichlet_has_its_moments() -> None:
+    """Of a symmetric Dirichlet(a) over K topics: Normal(0, (1 - 1/K)/a) a unit."""
+    config = VAEConfig(prior=PriorConfig(kind="logistic-normal", options={"concentration": 0.5}))
+    made: Any = prior_part(SCHEMA, config, (3,), key=jax.random.key(0))
+    p = made(None)
+    close(jnp.exp(2 * p.log_scale_array()), np.full(3, (1 - 1 / 3) / 0.5))
+
+
+def test_levels_of_coins_multiply() -> None:
+    """A Helmholtz machine: log p(z1, z2) is the sum of its levels' by hand, over all codes a probability."""
+    config = get_recipe("helmholtz-machine").config
+    model = get_recipe("helmholtz-machine").build(
+        SCHEMA, replace(config, posterior=replace(config.posterior, latent_dim=3)), key=jax.random.key(0)
+    )
+    first = np.array(list(itertools.product([0.0, 1.0], repeat=3)), np.float32)
+    second = np.array(list(itertools.product([0.0, 1.0], repeat=8)), np.float32)
+    z = [np.repeat(first, len(second), 0), np.tile(second, (len(first), 1))]
+    both = (jnp.asarray(z[0]), jnp.asarray(z[1]))
+    density = jax.jit(jax.vmap(model.prior().log_prob))(both)
+    close(special.logsumexp(np.asarray(density, np.float64)), 0.0, atol=1e-5)
+    posterior = jax.jit(jax.vmap(model.posterior(jnp.ones((3, 2))).log_prob))(both)
+    close(special.logsumexp(np.asarray(posterior, np.float64)), 0.0, atol=1e-5)

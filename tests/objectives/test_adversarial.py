@@ -1,0 +1,238 @@
+"""Critics: each player's gradient is that of its own loss, and a trained one meets the closed form."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from bound_checks import STEP, evaluate
+from checks import agrees, close
+from enumeration import refused_at
+from tables import MODELS, autoencoder, conjugate_pair, linear
+from tables_objectives import QuadraticCritic, critic
+
+from latens.data.batches import Batch
+from latens.distributions import StandardNormal
+from latens.models import Conditional, LatentModel, NormalHead
+from latens.networks import Dense
+from latens.objectives import AAE, AdversarialBayes, FactorVAE, draw
+from latens.objectives.adversarial import critic_loss, shuffled_units
+from latens.objectives.reconstruction import reconstruct
+from latens.objectives.roles import evidence, flat_codes, prior_samples
+from latens.trees import partition_trainable
+
+KEY = jax.random.key(0)
+
+
+def average(metrics, name):
+    return float(metrics[name][0] / metrics[name][1])
+
+
+def gradients_of(objective, model, batch):
+    """(by the model, by the critic)."""
+    trainable, rest = partition_trainable((model, objective))
+
+    def loss(trainable):
+        m, o = eqx.combine(trainable, rest)
+        return o(m, batch, key=KEY, step=STEP)[0]
+
+    return jax.jit(jax.grad(loss))(trainable)
+
+
+def same(actual, expected):
+    pairs = list(zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True))
+    assert pairs
+    for a, b in pairs:
+        close(a, b, rtol=1e-7, atol=1e-9)
+
+
+def cross_entropy(weights, positive, negative):
+    """By the formula, of codes that are plain numbers."""
+    logits = lambda codes: jnp.stack([QuadraticCritic(weights)(code) for code in codes])  # noqa: E731
+    own, other = jax.nn.sigmoid(logits(positive)), jax.nn.sigmoid(logits(negative))
+    return -0.5 * jnp.mean(jnp.log(own)) - 0.5 * jnp.mean(jnp.log1p(-other))
+
+
+def fixed_logit(v):
+    """The critic of the tables as a formula without anything to train."""
+    s, t = jnp.sum(v, axis=1), jnp.sum(v**2, axis=1)
+    return 0.1 - 0.4 * s + 0.2 * t - 0.05 * s**2
+
+
+def model_gradient(value, model):
+    trainable, rest = partition_trainable(model)
+    return jax.jit(jax.grad(lambda t: value(eqx.combine(t, rest))))(trainable)
+
+
+def test_factor_vae_gives_each_player_its_own_loss(float64):
+    """Model: -ELBO + 10 E[logit] under a critic that is a constant formula. Critic: its cross-entropy alone."""
+    model, batch = MODELS["binary pixels"]()
+    objective = FactorVAE(critic())
+    by_model, by_critic = gradients_of(objective, model, batch)
+    loss, metrics = evaluate(objective, model, batch)
+
+    def codes_and_bound(m):
+        parts = evidence(m, batch, key=KEY)
+        return draw(m, batch, num_samples=1, key=KEY).z[0], jnp.mean(parts.log_likelihood - parts.kl)
+
+    def value(m):
+        z, bound = codes_and_bound(m)
+        return -bound + 10.0 * jnp.mean(fixed_logit(z))
+
+    close(loss, value(model))
+    same(by_model, model_gradient(value, model))
+    codes = np.asarray(codes_and_bound(model)[0])
+    shuffled = np.asarray(shuffled_units(jnp.asarray(codes), batch, key=KEY))
+    own = lambda w: cross_entropy(w, codes, shuffled)  # noqa: E731
+    close(by_critic.critic.weight, jax.grad(own)(critic().weight))
+    close(average(metrics, "critic_loss"), own(critic().weight))
+    close(average(metrics, "total_correlation"), fixed_logit(jnp.asarray(codes)).mean())
+    right = np.concatenate([fixed_logit(codes) > 0, fixed_logit(shuffled) < 0]).mean()
+    close(average(metrics, "critic_accuracy"), right)
+
+
+@pytest.mark.parametrize("make", [MODELS["binary pixels"], autoencoder], ids=["with noise", "without noise"])
+def test_aae_gives_each_player_its_own_loss(make, float64):
+    """Model: -log p(x|z) + 3 E[softplus(-logit)] under a constant critic. Critic: prior against codes."""
+    model, batch = make()
+    objective = AAE(critic(), 3.0)
+    by_model, by_critic = gradients_of(objective, model, batch)
+    loss, metrics = evaluate(objective, model, batch)
+
+    def value(m):
+        z, log_likelihood = reconstruct(m, batch, key=KEY)
+        return -jnp.mean(log_likelihood) + 3.0 * jnp.mean(jax.nn.softplus(-fixed_logit(z)))
+
+    close(loss, value(model))
+    same(by_model, model_gradient(value, model))
+    codes, prior = reconstruct(model, batch, key=KEY)[0], prior_samples(model, batch, key=KEY)
+    own = lambda w: cross_entropy(w, np.asarray(prior), np.asarray(codes))  # noqa: E731
+    close(by_critic.critic.weight, jax.grad(own)(critic().weight))
+    close(average(metrics, "critic_loss"), own(critic().weight))
+
+
+def test_adversarial_bayes_gives_each_player_its_own_loss(float64):
+    model, batch = MODELS["grey pixels"]()
+    by_model, by_critic = gradients_of(AdversarialBayes(critic()), model, batch)
+    beside = lambda z: jnp.concatenate([batch.x, z], axis=1)  # noqa: E731
+
+    def value(m):
+        z, log_likelihood = reconstruct(m, batch, key=KEY)
+        return jnp.mean(fixed_logit(beside(z)) - log_likelihood)
+
+    expected = model_gradient(value, model)
+    same(by_model, expected)
+    codes, prior = reconstruct(model, batch, key=KEY)[0], prior_samples(model, batch, key=KEY)
+    own = lambda w: cross_entropy(w, np.asarray(beside(codes)), np.asarray(beside(prior)))  # noqa: E731
+    close(by_critic.critic.weight, jax.grad(own)(critic().weight))
+
+
+def test_a_critic_that_knows_nothing():
+    """Logits of 0: a loss of log 2 for every objective, a total correlation and a divergence of 0."""
+    model, batch = MODELS["binary pixels"]()
+    blank = QuadraticCritic(jnp.zeros(4))
+    for objective in (FactorVAE(blank), AAE(blank), AdversarialBayes(blank)):
+        metrics = evaluate(objective, model, batch)[1]
+        close(average(metrics, "critic_loss"), np.log(2.0))
+    close(average(evaluate(FactorVAE(blank), model, batch)[1], "total_correlation"), 0.0)
+    metrics = evaluate(AdversarialBayes(blank), model, batch)[1]
+    close(average(metrics, "critic_elbo"), average(metrics, "log_likelihood"))
+
+
+def test_shuffled_units_keep_margins_and_lose_correlation(getkey):
+    """Every unit of a shuffled row is one of its column's values, drawn by weight, each on its own."""
+    rng = np.random.default_rng(0)
+    z = rng.multivariate_normal([1.0, -1.0], [[1.0, 0.9], [0.9, 1.0]], 5_000)
+    weight = np.where(np.arange(5_000) < 1_000, 0.0, 1.0)
+    batch = Batch(jnp.zeros((5_000, 1)), jnp.arange(5_000, dtype=jnp.uint32)[::-1], weight=jnp.asarray(weight))
+    shuffled = np.asarray(shuffled_units(jnp.asarray(z, jnp.float32), batch, key=getkey()))
+    kept = z[1_000:].astype(np.float32)
+    for unit in range(2):
+        assert set(shuffled[:, unit]) <= set(kept[:, unit])
+    agrees(shuffled, kept.mean(axis=0))
+    centred = shuffled - kept.mean(axis=0)
+    agrees(centred**2, kept.var(axis=0))
+    agrees(centred[:, 0] * centred[:, 1], 0.0)
+
+
+def train_critic(loss, start, num_steps, rate=3e-3):
+    """Adam with a cosine on the critic alone; `loss(critic, key)`."""
+    trainable, rest = partition_trainable(start)
+    adam = optax.adam(optax.cosine_decay_schedule(rate, num_steps))
+
+    def step(carry, key):
+        params, state = carry
+        gradient = jax.grad(lambda p: loss(eqx.combine(p, rest), key))(params)
+        updates, state = adam.update(gradient, state)
+        return (optax.apply_updates(params, updates), state), None
+
+    keys = jax.random.split(jax.random.key(1), num_steps)
+    (params, _), _ = jax.jit(lambda p: jax.lax.scan(step, (p, adam.init(p)), keys))(trainable)
+    return eqx.combine(params, rest)
+
+
+def test_factor_vae_measures_the_total_correlation_of_a_normal():
+    """q(z) = N(0, [[1, .6], [.6, 1]]) from data and encoder noise: 0.223143551314 nats, within 5 %."""
+    half = np.linalg.cholesky(np.array([[1.0, 0.6], [0.6, 1.0]]) - 0.3 * np.eye(2)).T
+    bias = np.concatenate([np.zeros(2), np.full(2, 0.5 * np.log(0.3))])
+    encoder = Conditional(linear(np.concatenate([half, np.zeros((2, 2))], axis=1), bias), NormalHead((2,)))
+    decoder = Conditional(linear(np.zeros((2, 4)), np.zeros(4)), NormalHead((2,)))
+    model = LatentModel(StandardNormal((2,)), encoder, decoder)
+
+    def batch(key, count):
+        return Batch(jax.random.normal(key, (count, 2)), jnp.arange(count, dtype=jnp.uint32))
+
+    def loss(network, key):
+        one, two = jax.random.split(key)
+        given = batch(one, 512)
+        z = jax.vmap(lambda x, k: model.posterior(x).sample(key=k))(given.x, jax.random.split(two, 512))
+        return critic_loss(network, z, shuffled_units(z, given, key=key), given)
+
+    network = Dense([2, 32, 32, 1], activation="elu", initializer="glorot-uniform", key=KEY)
+    trained = train_critic(loss, network, 2_000)
+    # The objective's own estimate, on rows that the critic never saw.
+    metrics = evaluate(FactorVAE(trained), model, batch(jax.random.key(7), 40_000))[1]
+    assert abs(average(metrics, "total_correlation") / 0.223143551314 - 1) < 0.05
+
+
+def test_adversarial_bayes_measures_the_divergence():
+    """q = N(1, 1/2) against N(0, 1), closed form 0.5965735903 nats, within 5 % by a critic of the exact family."""
+    pair = conjugate_pair(1.0, 0.5)
+    exact = 0.5 * (1.0 + 0.5 - 1.0 - np.log(0.5))
+    rows = Batch(jnp.full((512, 1), 1.5), jnp.arange(512, dtype=jnp.uint32))
+    loss = lambda c, key: AdversarialBayes(c)(pair, rows, key=key, step=STEP)[0]  # noqa: E731
+    trained = train_critic(loss, QuadraticCritic(jnp.zeros(4)), 1_500, rate=0.05)
+    many = Batch(jnp.full((40_000, 1), 1.5), jnp.arange(40_000, dtype=jnp.uint32))
+    metrics = evaluate(AdversarialBayes(trained), pair, many)[1]
+    assert abs(average(metrics, "critic_kl") / exact - 1) < 0.05
+
+
+def test_an_encoder_learns_to_match_the_prior():
+    """AAE's two players together: codes that start at N(2, 1/4) end at the prior's mean and scale."""
+    pair = conjugate_pair(2.0, 0.25)
+    flat = eqx.tree_at(lambda m: m.decoder.network.weight, pair, jnp.zeros((1, 1)))
+    rows = Batch(jnp.zeros((256, 1)), jnp.arange(256, dtype=jnp.uint32))
+    adam = optax.adam(optax.cosine_decay_schedule(0.03, 2_000), b1=0.5)
+
+    def loss(params, key):
+        bias, weights = params
+        model = eqx.tree_at(lambda m: m.encoder.network.bias, flat, bias)
+        return AAE(QuadraticCritic(weights))(model, rows, key=key, step=STEP)[0]
+
+    def step(carry, key):
+        params, state = carry
+        updates, state = adam.update(jax.grad(loss)(params, key), state)
+        params = optax.apply_updates(params, updates)
+        return (params, state), params[0]
+
+    start = (jnp.asarray([2.0, 0.5 * np.log(0.25)]), jnp.zeros(4))
+    biases = jax.jit(lambda: jax.lax.scan(step, (start, adam.init(start)), jax.random.split(KEY, 2_000))[1])()
+    close(biases[-500:].mean(axis=0), [0.0, 0.0], rtol=0, atol=0.1)
+
+
+def test_codes_are_laid_side_by_side():
+    close(flat_codes({"a": jnp.ones((2, 1, 2)), "b": jnp.zeros((2,))}), [[1.0, 1.0, 0.0]] * 2)
+    assert refused_at(FactorVAE, critic=critic(), weight=-1.0) == "objective.weight"
+    assert refused_at(FactorVAE, critic=critic(), kl="exact") == "objective.kl"
+    assert refused_at(AAE, critic=critic(), weight=-1.0) == "objective.weight"

@@ -1,0 +1,140 @@
+"""Maximum mean discrepancy and sliced Wasserstein distance: against numpy and closed forms of two Normals."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from bound_checks import draw, evaluate
+from checks import agrees, close
+from enumeration import refused_at
+from scipy import special, stats
+from tables import MODELS, autoencoder
+
+from latens.data.batches import Batch
+from latens.objectives import ELBO, WAE, InfoVAE, SlicedWasserstein
+from latens.objectives.matching import IMQ_SCALES, mmd, sliced_wasserstein
+from latens.objectives.reconstruction import reconstruct
+from latens.objectives.roles import prior_samples
+
+
+def ids(count, first=10):
+    return jnp.arange(first, first + count, dtype=jnp.uint32)
+
+
+def average(metrics, name):
+    return float(metrics[name][0] / metrics[name][1])
+
+
+def with_weights(weight):
+    return Batch(jnp.zeros((len(weight), 1)), ids(len(weight)), weight=jnp.asarray(weight, float))
+
+
+def kernel_by_numpy(a, b, form, bandwidth):
+    squared, base = ((a[:, None] - b[None]) ** 2).sum(axis=2), 2 * a.shape[1] * bandwidth**2
+    if form == "rbf":
+        return np.exp(-squared / base)
+    return sum(c * base / (c * base + squared) for c in IMQ_SCALES)
+
+
+@pytest.mark.parametrize("form", ["imq", "rbf"])
+@pytest.mark.parametrize("estimator", ["unbiased", "biased"])
+def test_mmd_by_numpy(form, estimator):
+    rng = np.random.default_rng(0)
+    a, b, weight = rng.normal(size=(5, 3)), rng.normal(size=(5, 3)) + 0.5, np.array([1, 2, 1, 0, 1])
+    rows = np.repeat(np.arange(5), weight)
+    same = rows[:, None] == rows[None] if estimator == "unbiased" else np.zeros((5, 5), bool)
+    within = lambda k: k[~same].mean()  # noqa: E731
+    value = [kernel_by_numpy(p[rows], q[rows], form, 0.7) for p, q in ((a, a), (b, b), (a, b))]
+    expected = within(value[0]) + within(value[1]) - 2 * value[2].mean()
+    operands = (jnp.asarray(a, jnp.float32), jnp.asarray(b, jnp.float32), with_weights(weight))
+    close(mmd(*operands, form=form, bandwidth=0.7, estimator=estimator), expected)
+
+
+def test_mmd_of_two_normals(getkey):
+    """N(0, 1) against N(1, 1) under exp(-d^2 / 2): 0.17726763492, by 4 000 batches of 32; biased is above."""
+
+    def one(key, estimator):
+        noise = jax.random.normal(key, (2, 32, 1))
+        return mmd(noise[0], 1.0 + noise[1], with_weights(np.ones(32)), form="rbf", estimator=estimator)
+
+    keys = jax.random.split(getkey(), 4_000)
+    agrees(jax.jit(jax.vmap(lambda key: one(key, "unbiased")))(keys), 0.17726763492)
+    # Pairs of a row with itself have kernel 1, the others the mean of exp(-d^2 / 2) over d ~ N(0, 2): 1 / sqrt 3.
+    biased = 0.17726763492 + 2 * (1 - 1 / np.sqrt(3)) / 32
+    agrees(jax.jit(jax.vmap(lambda key: one(key, "biased")))(keys), biased)
+
+
+def test_info_vae_between_its_ends():
+    """alpha 0 and weight 1 is the ELBO; alpha 1 drops the divergence; the discrepancy is that of its own draws."""
+    model, batch = MODELS["binary pixels"]()
+    loss, metrics = evaluate(InfoVAE(0.0, 1.0), model, batch)
+    close(loss, evaluate(ELBO(), model, batch)[0])
+    other, _ = evaluate(InfoVAE(1.0, 7.0), model, batch)
+    close(other, -average(metrics, "log_likelihood") + 7.0 * average(metrics, "mmd"))
+    z = draw(model, batch, num_samples=1, key=jax.random.key(0), dropout=True).z[0]
+    prior = prior_samples(model, batch, key=jax.random.key(0))
+    close(average(metrics, "mmd"), mmd(z, prior, batch, form="rbf"))
+
+
+def test_prior_samples_are_independent_draws(getkey):
+    model = MODELS["grey pixels"]()[0]
+    many = Batch(jnp.zeros((20_000, 6)), jnp.arange(20_000, dtype=jnp.uint32))
+    z = np.asarray(prior_samples(model, many, key=getkey()))
+    agrees(z, [0.2, -0.1])
+    agrees((z - [0.2, -0.1]) ** 2, np.exp([0.2, -0.6]))
+    agrees((z[1:] - [0.2, -0.1]) * (z[:-1] - [0.2, -0.1]), [0.0, 0.0])
+
+
+def test_a_wasserstein_autoencoder_needs_no_density():
+    """A deterministic encoder: the cross-entropy and weight times the discrepancy of its codes."""
+    model, batch = autoencoder()
+    loss, metrics = evaluate(WAE(4.0, "rbf", 0.5, "biased"), model, batch)
+    codes, prior = jax.vmap(model.posterior)(batch.x).loc, prior_samples(model, batch, key=jax.random.key(0))
+    distance = mmd(codes, prior, batch, form="rbf", bandwidth=0.5, estimator="biased")
+    close(average(metrics, "mmd"), distance)
+    close(loss, -average(metrics, "log_likelihood") + 4.0 * distance)
+    logits = np.asarray(jax.vmap(model.likelihood)(codes).logits, float)
+    close(
+        average(metrics, "log_likelihood"), stats.bernoulli.logpmf(np.asarray(batch.x), special.expit(logits)).sum() / 4
+    )
+
+
+def test_sliced_wasserstein_by_sorting():
+    """Sorted differences for rows of equal weight; a row of weight 2 is two rows; one of weight 0 is none."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(6, 3)), 1.0 + 2.0 * rng.normal(size=(6, 3))
+    directions = rng.normal(size=(4, 3))
+    rows = np.array([0, 1, 1, 2, 3, 4])
+    sorted_by = lambda codes: np.sort(codes[rows] @ directions.T, axis=0)  # noqa: E731
+    expected = ((sorted_by(a) - sorted_by(b)) ** 2).mean()
+    operands = [jnp.asarray(m, jnp.float32) for m in (a, b)]
+    weighted = with_weights([1, 2, 1, 1, 1, 0])
+    close(sliced_wasserstein(*operands, weighted, jnp.asarray(directions, jnp.float32)), expected)
+
+
+def test_sliced_wasserstein_of_two_normals(getkey):
+    """In one dimension W_2^2 = (m_1 - m_2)^2 + (s_1 - s_2)^2 = 1.25, of 100 000 draws."""
+    noise = jax.random.normal(getkey(), (2, 100_000, 1))
+    value = sliced_wasserstein(noise[0], 1.0 + 1.5 * noise[1], with_weights(np.ones(100_000)), jnp.ones((1, 1)))
+    # Its standard error is that of the two means and scales: 2 (1 / 316) sqrt(1 + 1.5^2 + ...) < 0.02.
+    assert abs(float(value) - 1.25) < 0.05
+
+
+def test_sliced_wasserstein_objective():
+    """The projections are unit vectors: in one dimension, any number of them is the sorted distance itself."""
+    model, batch = MODELS["conjugate pair"]()
+    loss, metrics = evaluate(SlicedWasserstein(2.0, 5), model, batch)
+    codes = np.sort(np.asarray(reconstruct(model, batch, key=jax.random.key(0))[0]), axis=0)
+    prior = np.sort(np.asarray(prior_samples(model, batch, key=jax.random.key(0))), axis=0)
+    expected = ((codes - prior) ** 2).mean()
+    close(average(metrics, "sliced_wasserstein"), expected)
+    close(loss, -average(metrics, "log_likelihood") + 2.0 * expected)
+
+
+def test_options_out_of_range_are_refused():
+    assert refused_at(InfoVAE, alpha=1.5) == "objective.alpha"
+    assert refused_at(InfoVAE, weight=0.5) == "objective.weight"
+    assert refused_at(InfoVAE, kernel="linear") == "objective.kernel"
+    assert refused_at(WAE, bandwidth=0.0) == "objective.bandwidth"
+    assert refused_at(WAE, estimator="exact") == "objective.estimator"
+    assert refused_at(SlicedWasserstein, num_projections=0) == "objective.num_projections"

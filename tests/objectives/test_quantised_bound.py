@@ -1,0 +1,170 @@
+"""Quantised latents: the bound that counts log K for each code, what is minimised, and what is said and refused."""
+
+import itertools
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from bound_checks import STEP, evaluate
+from checks import close
+from enumeration import refused_at
+from quantised_fixtures import BOOKS, KEY, X, model_of, vectors
+from scipy import special
+from tables import batch_of
+from training_fixtures import make_data
+
+from latens.building.plan import make_objective
+from latens.building.recipe import Size
+from latens.config import override
+from latens.errors import ConfigError
+from latens.evaluation import log_marginal
+from latens.measure.core import measure
+from latens.models import (
+    CodeHead,
+    ScalarQuantiser,
+    SignQuantiser,
+)
+from latens.objectives import Quantised
+from latens.objectives.quantised import code_use, perplexity
+from latens.parts.quantised_posteriors import whole_groups
+from latens.recipes import RECIPES
+from latens.trees import partition_trainable
+from latens.workflow.experiment import prepare
+
+# --- the bound, and what is minimised ---
+
+
+def rows_of(model, batch):
+    """By row: (log p(x | code), z, code) from the parts, by plain functions."""
+    found = []
+    for x in batch.x:
+        head = model.posterior(x).assignment
+        code = jnp.sum(head.chosen, axis=1).reshape(-1)
+        found.append((float(model.likelihood(code).log_prob(x)), np.asarray(head.inputs), np.asarray(head.chosen)))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("quantiser", "size", "constant"),
+    [
+        (lambda: vectors(BOOKS[:1]), 6, 2 * math.log(5)),
+        (lambda: vectors(), 6, 2 * 2 * math.log(5)),
+        (lambda: vectors(averaged=True), 3, 2 * math.log(5)),
+        (lambda: ScalarQuantiser((5, 4)), 4, 2 * math.log(20)),
+        (lambda: SignQuantiser(3), 6, 2 * 3 * math.log(2)),
+    ],
+    ids=["vq", "residual", "averaged", "scalars", "signs"],
+)
+def test_the_bound_counts_log_k_for_every_code(quantiser, size, constant, strict):
+    model, weight = model_of(quantiser(), size), np.array([1.0, 2.0, 1.0, 0.0])
+    batch = batch_of(X, weight=jnp.asarray(weight))
+    a, b = 0.7, 0.3
+    loss, metrics = evaluate(Quantised(codebook=a, commitment=b), model, batch)
+    rows = rows_of(model, batch)
+    bound = np.array([row[0] for row in rows]) - constant
+    average = lambda values: weight @ np.asarray(values) / weight.sum()  # noqa: E731
+    close(metrics["elbo"][0] / metrics["elbo"][1], average(bound))
+    close(metrics["kl"][0] / metrics["kl"][1], constant)
+    close(metrics["quantisation_error"][0] / 4.0, average([np.sum((r[1] - r[2])[:, -1] ** 2) for r in rows]))
+    squares = average([np.sum((row[1] - row[2]) ** 2) for row in rows])
+    trained = model.encoder.head.quantiser.trained
+    close(loss, -average(bound) + ((a if trained else 0.0) + b) * squares)
+    # Importance sampling has one code to draw, however many draws it takes.
+    marginal = log_marginal(model, batch_of(X), num_samples=3, key=KEY)
+    close(marginal, bound)
+
+
+def test_the_bound_is_below_log_p_by_enumeration(float64):
+    """log p(x) = log of the mean of p(x | z) over all 25 pairs of codes."""
+    model = model_of(vectors(BOOKS[:1]), 6)
+    pairs = jnp.asarray(list(itertools.product(range(5), repeat=2)))
+    codes = jax.vmap(lambda pair: vectors(BOOKS[:1]).decode(pair[:, None]).reshape(-1))(pairs)
+    x = jnp.asarray(X)
+    terms = jax.vmap(lambda row: jax.vmap(lambda z: model.likelihood(z).log_prob(row))(codes))(x)
+    exact = special.logsumexp(np.asarray(terms), axis=1) - math.log(25)
+    bound = log_marginal(model, batch_of(X), num_samples=1, key=KEY)
+    assert np.all(bound < exact)
+    # Below by the share of log p(x) that is on the code: the posterior probability of it.
+    chosen = np.array([row[0] for row in rows_of(model, batch_of(X))])
+    close(exact - bound, -(chosen - math.log(25) - exact))
+
+
+def test_each_part_has_the_gradient_of_its_own_terms(float64):
+    """The codebook: 2 a (e - z) summed over what it met, and nothing of the likelihood. The encoder's last bias: the
+    slope of log p at the code, and 2 b (z - e)."""
+    model, batch, (a, b) = model_of(vectors(BOOKS[:1]), 3), batch_of(X), (0.7, 0.3)
+    objective = Quantised(codebook=a, commitment=b)
+    trainable, rest = partition_trainable(model)
+    loss = lambda t: objective(eqx.combine(t, rest), batch, key=KEY, step=STEP)[0]  # noqa: E731
+    gradient = jax.jit(jax.grad(loss))(trainable)
+    by_code, by_bias = np.zeros((1, 5, 3)), np.zeros(3)
+    for x in batch.x:
+        head = model.posterior(x).assignment
+        difference, code = np.asarray(head.inputs - head.chosen)[0, 0], head.chosen[0, 0]
+        by_code[0, int(head.codes[0, 0])] -= 2 * a * difference / 4
+        slope = jax.grad(lambda z, x=x: -model.likelihood(z).log_prob(x))(code)
+        by_bias += (np.asarray(slope) + 2 * b * difference) / 4
+    close(gradient.encoder.head.quantiser.codebooks, by_code)
+    close(gradient.encoder.network.layers[-1].bias, by_bias)
+
+
+def test_entropy_of_signs_is_the_one_by_hand(float64):
+    model, weight = model_of(SignQuantiser(3, temperature=8.0), 6), np.array([1.0, 2.0, 1.0, 0.0])
+    batch = batch_of(X, weight=jnp.asarray(weight))
+    plain = evaluate(Quantised(commitment=0.0), model, batch)[0]
+    loss = evaluate(Quantised(commitment=0.0, entropy=0.4), model, batch)[0]
+    outputs = np.asarray(jax.vmap(lambda x: model.posterior(x).assignment.inputs)(batch.x))[:, :, 0]
+    p = special.expit(4 * outputs / 8.0)
+    entropy = lambda p: special.entr(p) + special.entr(1 - p)  # noqa: E731
+    rows = weight @ entropy(p).sum(axis=(1, 2)) / 4
+    mean = np.einsum("b,bnd->d", weight / 4, p) / 2
+    close(loss - plain, 0.4 * (rows - 2 * entropy(mean).sum()))
+
+
+def test_use_and_perplexity_count_weights():
+    use = code_use(jnp.array([[0, 0], [1, 3], [2, 2]]), jnp.array([1.0, 2.0, 0.0]), 4)
+    close(use, [2.0, 2.0, 0.0, 2.0])
+    close(perplexity(use), 3.0)
+    close(perplexity(jnp.array([0.5, 0.25, 0.25])), 2**1.5)
+    model = model_of(vectors(averaged=True), 6)
+    metrics = evaluate(Quantised(), model, batch_of(X))[1]
+    numbers = jax.vmap(lambda x: model.posterior(x).assignment.codes)(batch_of(X).x)
+    stages = [np.bincount(np.asarray(numbers)[:, :, s].reshape(-1), minlength=5) / 8 for s in range(2)]
+    close(metrics["code_usage"][0] / 4, np.mean([np.mean(share > 0) for share in stages]))
+    close(metrics["perplexity"][0] / 4, np.mean([np.exp(special.entr(share).sum()) for share in stages]))
+
+
+def test_a_measurement_says_that_it_is_a_bound():
+    small = {"network.hidden": 4, "posterior.latent_dim": 4, "posterior.code_dim": 2, "posterior.codes": 5}
+    experiment = prepare(override(RECIPES["vq-vae"].config, {**small, "training.steps": 1}), make_data())
+    model = experiment.new_model()
+    found = measure(experiment.trained(model), experiment.data, np.arange(8), num_samples=50)
+    marginal = found["log_marginal"]
+    code = lambda x: model.posterior(x).sample(key=KEY)  # noqa: E731
+    rows = [model.likelihood(code(x)).log_prob(x) for x in jnp.asarray(experiment.data.x[:8], jnp.float32)]
+    close(marginal.value, np.mean(rows) - 2 * math.log(5))
+    close(found["elbo"].value, marginal.value)
+    assert (marginal.num_samples, marginal.protocol.split(",")[0]) == (1, "a lower bound")
+
+
+# --- what is refused ---
+
+
+def test_what_does_not_go_together_is_refused():
+    with pytest.raises(ConfigError, match="whole number of groups of 3"):
+        CodeHead((4,), vectors())
+    with pytest.raises(ConfigError, match="131072 codes"):
+        CodeHead((17,), SignQuantiser(17))
+    with pytest.raises(ConfigError, match="Use 3 or more"):
+        ScalarQuantiser((8, 2))
+    with pytest.raises(ConfigError, match="are no signs"):
+        evaluate(Quantised(entropy=1.0), model_of(vectors(), 3), batch_of(X))
+    assert refused_at(Quantised, commitment=-1.0) == "objective.commitment"
+    for name, settings in (("vq-vae", {"objective.name": "elbo"}), ("default", {"objective.name": "quantised"})):
+        config = override(RECIPES[name].config, settings)
+        with pytest.raises(ConfigError, match="do not go together"):
+            make_objective(config, Size(10, 1), 6)
+    assert [whole_groups(n, 4) for n in (2, 4, 13)] == [4, 4, 16]

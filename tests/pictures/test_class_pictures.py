@@ -1,0 +1,47 @@
+"""Pictures of a Bayes classifier show its samples and the means of its components."""
+
+import jax
+import numpy as np
+import pytest
+
+from latens import figures
+from latens.data import Dataset, Preparation, Schema
+from latens.models import BayesClassifier
+from latens.pictures.classes import class_samples, draw_classes
+from latens.pictures.standard import write_pictures
+from latens.workflow.trained import TrainedModel
+
+
+def classifier(shape=(2, 2)):
+    mean = np.arange(24, dtype=np.float32).reshape(3, 2, 4)
+    cholesky = np.tile(0.5 * np.eye(4, dtype=np.float32), (3, 2, 1, 1))
+    weight = np.log(np.array([[0.5, 0.5], [0.25, 0.75], [0.9, 0.1]], np.float32))
+    return BayesClassifier(np.log(np.array([0.2, 0.3, 0.5], np.float32)), weight, mean, cholesky, shape)
+
+
+def test_classes_are_sampled_beside_their_component_means():
+    trained = TrainedModel(classifier(), Schema((2, 2), "real", classes=("a", "b", "c")), Preparation(divide=2.0))
+    samples, label, component, means = class_samples(trained, 200, key=jax.random.key(0))
+    assert label.tolist() == [0] * 200 + [1] * 200 + [2] * 200
+    np.testing.assert_array_equal(means.reshape(600, 4), 2 * classifier().mean[label, component])
+    error = (samples - means).reshape(600 * 4)
+    assert abs(error.mean()) < 5 / np.sqrt(error.size)  # noise of scale 0.5, in units twice as fine
+    assert error.std() == pytest.approx(1.0, abs=5 / np.sqrt(2 * error.size))
+    assert np.mean(component[:200]) == pytest.approx(0.5, abs=5 * 0.5 / np.sqrt(200))
+
+    axes, table = draw_classes(trained, key=jax.random.key(0), limits=(0.0, 46.0))
+    assert [text.get_text() for text in axes[0].get_yticklabels()] == ["a", "b", "c"]
+    of_means = table["kind"] == "component mean"
+    assert of_means.sum() == 18
+    expected = classifier().mean[table["label"][of_means], table["component"][of_means]] * 2 / 46
+    np.testing.assert_allclose(np.stack([table[f"y{i}_x{j}"] for i in (0, 1) for j in (0, 1)], 1)[of_means], expected)
+
+
+@pytest.mark.parametrize(("shape", "expected"), [((2, 2), ["classes"]), ((4,), ["marginals"])])
+def test_pictures_of_a_classifier(monkeypatch, tmp_path, shape, expected):
+    monkeypatch.setattr(figures, "save", lambda axes, stem, table: [stem])
+    trained = TrainedModel(classifier(shape), Schema(shape, "real", classes=("a", "b", "c")), Preparation())
+    ids = np.arange(30)
+    x = np.random.default_rng(0).normal(size=(30, *shape)).astype(np.float32)
+    data = Dataset(x, trained.schema, ids.astype(np.uint32), ids, np.zeros(30, np.uint8), "made", label=ids % 3)
+    assert [path.name for path in write_pictures(trained, data, [], tmp_path)] == expected

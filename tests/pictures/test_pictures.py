@@ -1,0 +1,275 @@
+"""From a trained model to its pictures: which there are, and that they show the model's numbers."""
+
+import csv
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from test_images import tiles
+
+from latens import evaluation
+from latens.data import Column, Dataset, Preparation, Schema
+from latens.distributions import StandardNormal
+from latens.errors import UsageError
+from latens.figures import training_curves_table
+from latens.figures.style import figure_of
+from latens.models import (
+    BernoulliHead,
+    CategoricalHead,
+    Conditional,
+    DeterministicHead,
+    LatentModel,
+    NormalHead,
+)
+from latens.networks import Dense
+from latens.objectives import ELBO
+from latens.pictures import standard as pictures
+from latens.pictures.source import Source, evenly
+from latens.pictures.standard import PlotsCallback, columns_of, write_pictures
+from latens.training import Budget, Settings, Stage, fit, make_optimizer
+from latens.workflow.trained import TrainedModel
+
+
+def model_of(head, units=2, posterior=None, key=0):
+    encoder_key, decoder_key = jax.random.split(jax.random.key(key))
+    posterior = posterior or NormalHead((units,))
+    cells = int(np.prod(head.shape))
+    encoder = Conditional(Dense([cells, 8, posterior.num_outputs], key=encoder_key), posterior)
+    decoder = Conditional(Dense([units, 8, head.num_outputs], key=decoder_key), head)
+    return LatentModel(StandardNormal((units,)), encoder, decoder)
+
+
+def data_of(schema, n=40, labels=True):
+    rng = np.random.default_rng(0)
+    match schema.kind:
+        case "binary":
+            x = (rng.random((n, *schema.shape)) < 0.3).astype(np.uint8)
+        case "levels":
+            x = rng.integers(0, schema.levels, (n, *schema.shape)).astype(np.uint8)
+        case _:
+            x = rng.normal(size=(n, *schema.shape)).astype(np.float32)
+    ids = np.arange(n)
+    split = np.repeat([0, 1, 2], [n - 20, 8, 12]).astype(np.uint8)
+    label = (ids % 3).astype(np.int32) if labels else None
+    return Dataset(x, schema, ids.astype(np.uint32), ids, split, "made", label=label)
+
+
+BITS = Schema((5, 4), "binary", classes=("a", "b", "c"))
+LEVELS = Schema((8, 8), "levels", levels=17)
+
+
+def trained_bits(**options):
+    return TrainedModel(model_of(BernoulliHead((5, 4)), **options), BITS, Preparation())
+
+
+def columns(path):
+    with open(path, newline="") as file:
+        header, *rows = csv.reader(file)
+    return dict(zip(header, zip(*rows)))
+
+
+def floats(table, *names):
+    return np.array([table[name] for name in names], float).T
+
+
+def pixels(table):
+    return floats(table, *(name for name in table if name.startswith("y")))
+
+
+# --- numbers and rows ---
+
+
+def test_events_come_back_in_the_units_of_the_stored_rows():
+    def units(preparation, values, mean):
+        return TrainedModel(None, LEVELS, preparation).data_units(np.array(values), mean=mean).tolist()
+
+    assert units(Preparation(integer=True), [0, 16], False) == [0, 16]
+    assert units(Preparation(divide=16.0), [0.25, 1.0], True) == [4.0, 16.0]
+    assert units(Preparation(divide=16.0, binarize="threshold"), [0.0, 1.0], False) == [0.0, 16.0]
+    noisy = Preparation(divide=17.0, dequantize=True)
+    assert units(noisy, [3.0 / 17, 3.9 / 17, 16.9 / 17], False) == [3.0, 3.0, 16.0]
+    np.testing.assert_allclose(units(noisy, [3.5 / 17, 0.5], True), [3.0, 8.0], rtol=1e-6)
+
+
+def test_rows_are_taken_evenly():
+    assert evenly(np.arange(10, 20), 4).tolist() == [10, 13, 16, 19]
+    assert evenly(np.arange(3), 4).tolist() == [0, 1, 2]
+
+
+# --- which pictures there are ---
+
+HISTORY = [
+    {"event": "epoch", "step": 5 * i, "epoch": float(i), "train_elbo": -90.0 + i, "validation_elbo": -95.0 + i}
+    for i in range(1, 4)
+]
+
+
+@pytest.fixture
+def no_files(monkeypatch):
+    """Pictures are drawn, but not rendered: only their names come back."""
+    monkeypatch.setattr(pictures.figures, "save", lambda axes, stem, table: [stem])
+
+
+@pytest.mark.parametrize(
+    ("trained", "data", "history", "expected"),
+    [
+        (
+            trained_bits(),
+            data_of(BITS),
+            HISTORY,
+            "training reconstructions samples manifold-linear manifold-percentile latent units",
+        ),
+        (trained_bits(units=3), data_of(BITS), [], "reconstructions samples latent units"),
+        (trained_bits(units=1), data_of(BITS, labels=False), [], "reconstructions samples units"),
+        (trained_bits(), None, [{"step": 3, "epoch": 1.0}], "samples manifold-linear manifold-percentile"),
+        (trained_bits(posterior=DeterministicHead((2,))), data_of(BITS), [], "reconstructions latent"),
+        (
+            TrainedModel(model_of(NormalHead((3,))), Schema((3,), "real"), Preparation()),
+            data_of(Schema((3,), "real", columns=(Column("a"), Column("b"), Column("c")))),
+            HISTORY,
+            "training latent units marginals",
+        ),
+    ],
+    ids=["image", "three-units", "one-unit", "without-data", "autoencoder", "table"],
+)
+def test_every_picture_that_applies(no_files, tmp_path, trained, data, history, expected):
+    written = write_pictures(trained, data, history, tmp_path)
+    assert [path.name for path in written] == expected.split()
+
+
+def test_pictures_show_the_numbers_of_the_model(tmp_path):
+    trained = TrainedModel(
+        model_of(CategoricalHead((8, 8), 17)), LEVELS, Preparation(integer=True), facts={"best_step": 10}
+    )
+    data = data_of(LEVELS)
+    written = write_pictures(trained, data, HISTORY, tmp_path / "figures", seed=3)
+    names = ["training", "reconstructions", "samples", "manifold-linear", "manifold-percentile", "latent", "units"]
+    assert {path.name for path in written} == {f"{name}.{kind}" for name in names for kind in ("png", "svg", "csv")}
+    table = {name: columns(tmp_path / "figures" / f"{name}.csv") for name in names}
+
+    test = data.subset("test")
+    codes = evaluation.encode(
+        trained.model, trained.batch(data, test), preparation=trained.preparation, key=jax.random.key(0)
+    )
+    np.testing.assert_allclose(floats(table["latent"], "latent_0", "latent_1"), codes["mean"], rtol=1e-6)
+    assert floats(table["latent"], "label")[:, 0].tolist() == (test % 3).tolist()
+    np.testing.assert_allclose(
+        np.sort(floats(table["units"], "kl")[:, 0])[::-1], np.sort(codes["kl"].mean(0, dtype=np.float64))[::-1]
+    )
+    assert floats(table["training"], "epoch", "validation_elbo").tolist() == [[1, -94], [2, -93], [3, -92]]
+
+    shown_as = np.array(table["reconstructions"]["kind"])
+    pictured = pixels(table["reconstructions"])
+    np.testing.assert_allclose(pictured[shown_as == "data"], data.x[test].reshape(12, 64) / 16)
+    levels = jnp.arange(17.0)
+
+    def expected_mean(z):
+        logits = trained.model.decoder.network(jnp.asarray(z, jnp.float32)).reshape(64, 17)
+        return jax.nn.softmax(logits) @ levels / 16
+
+    means = jax.vmap(expected_mean)(codes["mean"])
+    np.testing.assert_allclose(pictured[shown_as == "reconstruction"], means, atol=2e-6)
+    for name in ("manifold-linear", "manifold-percentile"):
+        z = floats(table[name], "latent_0", "latent_1")
+        assert len(z) == 21 * 21
+        np.testing.assert_allclose(pixels(table[name]), jax.vmap(expected_mean)(z), atol=2e-6)
+    np.testing.assert_allclose(floats(table["manifold-linear"], "latent_0", "latent_1")[0], [-3, 3])
+    kinds = np.array(table["samples"]["kind"])
+    draws, means = pixels(table["samples"])[kinds == "draw"], pixels(table["samples"])[kinds == "mean"]
+    assert len(draws) == len(means) == 25
+    assert np.all(draws * 16 == np.round(draws * 16))
+    # Both were made from the same z: draws scatter around their own means.
+    np.testing.assert_allclose((draws - means).mean(), 0, atol=5 * draws.std() / np.sqrt(draws.size))
+
+
+def test_a_thresholded_model_is_shown_what_it_saw():
+    preparation = Preparation(divide=16.0, binarize="threshold", threshold=0.5)
+    trained, data = TrainedModel(model_of(BernoulliHead((8, 8)), units=3), LEVELS, preparation), data_of(LEVELS)
+    [(_, _, table)] = pictures._reconstructions(Source(trained, data, 0), "light")
+    found = np.stack([table[name] for name in table if name.startswith("y")], -1)[table["kind"] == "data"]
+    np.testing.assert_array_equal(found, (data.x[data.subset("test")] > 8).reshape(12, 64))
+
+
+def test_of_many_units_the_two_with_most_kl_are_shown():
+    trained, data = trained_bits(units=5), data_of(BITS, n=130)
+    [(_, axes, table), _] = pictures._latent(Source(trained, data, 0), "light")
+    # 12 test rows are few: all 130 are shown, and the title says so.
+    batch, key = trained.batch(data), jax.random.key(0)
+    codes = evaluation.encode(trained.model, batch, preparation=trained.preparation, key=key)
+    first, second = sorted(np.argsort(-codes["kl"].mean(0))[:2])
+    assert axes.get_title("left") == f"Posterior means of 130 rows of every split: units {first} and {second}, most KL"
+    np.testing.assert_allclose(table[f"latent_{second}"], codes["mean"][:, second], rtol=1e-6)
+
+
+# --- training curves ---
+
+
+def test_the_kept_step_is_marked_and_a_wild_start_left_out():
+    history = [
+        {"step": 10 * (i + 1), "epoch": (i + 1) / 7, "train_elbo": -50.0 + 0.1 * i, "validation_elbo": -60.0 + 0.1 * i}
+        for i in range(40)
+    ]
+    for record in history[:2]:
+        record["train_elbo"] = -1e4
+    [(name, axes, table)] = pictures._training(history, 250, "light")
+    assert name == "training"
+    assert axes[0].get_title("right") == "best epoch 3.57: validation \N{MINUS SIGN}57.60"
+    late = np.concatenate([table["train_elbo"][2:], table["validation_elbo"][2:]])
+    margin = 0.06 * np.ptp(late)
+    np.testing.assert_allclose(axes[0].get_ylim(), (late.min() - margin, late.max() + margin))
+    assert axes[0].get_xlabel() == "epoch (the first 2 partly outside)"
+    figure_of(axes).clear()
+
+
+def test_records_with_gaps_become_columns():
+    table = training_curves_table(columns_of([{"epoch": 1.0, "train_kl": 2.0, "event": "epoch"}, {"epoch": 2.0}]))
+    np.testing.assert_array_equal(table["train_kl"], [2.0, np.nan])
+
+
+# --- during training ---
+
+
+def test_pictures_during_training_come_exactly_at_multiples_and_show_the_model_of_that_step(tmp_path):
+    data = data_of(BITS)
+    callback = PlotsCallback(tmp_path / "figures", data, 5, 7, preparation=Preparation())
+    models = {}
+
+    def keep(event):
+        models[event.snapshot.loop.step] = event.model()
+
+    fit(
+        model_of(BernoulliHead((5, 4))),
+        [Stage(ELBO(), make_optimizer(learning_rate=0.05), Budget(steps=17))],
+        data,
+        preparation=Preparation(),
+        settings=Settings(batch_size=7, chunk_steps=3, stop_every=5, seed=1),
+        callbacks=[callback, keep],
+    )
+    steps = [5, 10, 15]
+    expected = {f"{kind}-{step:010d}.png" for kind in ("samples", "reconstructions") for step in steps}
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == expected
+    z = evaluation.sample_prior(models[5], 16, key=jax.random.split(jax.random.key(7), 3)[0])
+    x = data.x[data.subset("validation")]
+    for step in steps:
+        model = models[step]
+        means = jax.nn.sigmoid(jax.vmap(model.decoder.network)(jnp.asarray(z))).reshape(16, 5, 4)
+        found = tiles(tmp_path / "figures" / f"samples-{step:010d}.png", (5, 4), across=4, scale=12)
+        # Half a unit of rounding, and a last bit where another program computed the mean.
+        np.testing.assert_allclose(np.stack(found)[..., 0], 255 * means, atol=0.501)
+        found = tiles(tmp_path / "figures" / f"reconstructions-{step:010d}.png", (5, 4), across=8, scale=12)
+        np.testing.assert_array_equal(np.stack(found[:8])[..., 0], 255 * x)
+        codes = jax.vmap(model.encoder.network)(jnp.asarray(x, jnp.float32).reshape(8, 20))[:, :2]
+        means = jax.nn.sigmoid(jax.vmap(model.decoder.network)(codes)).reshape(8, 5, 4)
+        np.testing.assert_allclose(np.stack(found[8:])[..., 0], 255 * means, atol=0.501)
+    with pytest.raises(UsageError, match="every 0 steps"):
+        PlotsCallback(tmp_path, data, 0, 7, preparation=Preparation())
+
+
+def test_of_tables_the_marginals_are_drawn_during_training(tmp_path):
+    schema = Schema((3,), "real", columns=(Column("a"), Column("b"), Column("c")))
+    callback = PlotsCallback(tmp_path, data_of(schema), 5, 0, preparation=Preparation())
+    [path] = callback.write(TrainedModel(model_of(NormalHead((3,))), schema, Preparation()), 20)
+    assert path.name == "samples-0000000020.png"
+    assert imread(path).shape[1] == 1170  # three panels of 2.6 inches at 150 dots

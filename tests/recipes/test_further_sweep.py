@@ -1,0 +1,37 @@
+"""Every kind of model has further pictures that can be drawn: the names of each, and that all can be saved."""
+
+import pytest
+
+from latens.config import override
+from latens.data import load
+from latens.pictures.further import draw_further
+from latens.pictures.model_graph import parts_of
+from latens.recipes import get_recipe
+from latens.trees import count_parameters
+from latens.workflow.experiment import prepare
+
+EVERY = "graph posterior-predictive extremes"
+NORMAL = "graph latent-density traversals interpolations walk arithmetic posterior-predictive extremes"
+KINDS = {
+    "default": f"{NORMAL} aggregated-posterior",
+    "conditional-vae": NORMAL.replace(" arithmetic", ""),
+    "vq-vae": EVERY,
+    "sigmoid-belief-network": EVERY,
+    "tiao": "graph latent-density two-views traversals interpolations walk arithmetic posterior-predictive extremes "
+    "aggregated-posterior",
+    "mlq-autoencoder": "graph traversals interpolations arithmetic posterior-predictive extremes",
+    "mlq-gaussian": "graph",
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", KINDS)
+def test_the_pictures_of_a_kind(name):
+    recipe = get_recipe(name)
+    small = {"network.hidden": [16]} if name not in ("mlq-gaussian", "vq-vae", "sigmoid-belief-network") else {}
+    experiment = prepare(override(recipe.config, small), load("digits"))
+    trained = experiment.trained(experiment.new_model())
+    drawn = draw_further(trained, experiment.data)
+    assert [entry[0] for entry in drawn] == KINDS[name].split()
+    parts = parts_of(trained)
+    assert sum(part.trained for part in parts) == count_parameters(trained.model)

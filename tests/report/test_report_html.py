@@ -1,0 +1,269 @@
+"""The report: what it says is what was measured, and text from data can only ever be text."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cli_fixtures import SMALL
+
+from latens.errors import RunFolderError
+from latens.report.alternatives import alt
+from latens.report.html import VOID, Html, joined, table, tag, text
+from latens.report.told import read_evaluation
+from latens.report.warnings import not_measured, validation_turned, warnings_of
+from latens.report.words import number
+
+pytest_plugins = ("cli_fixtures",)
+
+HOSTILE = "<img src=x onerror=alert(1)>\"'&\u202e\x00"
+
+
+class Page(HTMLParser):
+    """The elements of a page in order, and its text."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.headings: list[int] = []
+        self.feed(page)
+
+    def handle_starttag(self, name: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((name, dict(attrs)))
+        if re.fullmatch("h[1-6]", name):
+            self.headings.append(int(name[1]))
+        if name not in VOID:
+            self.open.append(name)
+
+    def handle_endtag(self, name: str) -> None:
+        assert self.open.pop() == name
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] != "style":
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+    def all(self, name: str) -> list[dict[str, str | None]]:
+        return [attrs for found, attrs in self.elements if found == name]
+
+
+# --- the writer ---
+
+
+def test_text_is_only_ever_text():
+    page = Page(tag("p", HOSTILE, title=HOSTILE))
+    assert [name for name, _ in page.elements] == ["p"]
+    assert page.elements[0][1]["title"] == page.words[0] == "<img src=x onerror=alert(1)>\"'&\\u202e\\x00"
+    assert tag("b", Html("<i>x</i>"), None, ["a", "<"]) == "<b><i>x</i>a&lt;</b>"
+    assert text(text("<")) == "&lt;"
+    assert isinstance(joined(["&"]), Html)
+
+
+def test_a_table_names_its_rows_and_columns():
+    page = Page(table("Numbers", ("what", "value"), [("a", 1), ("b", 2)], numbers=(1,)))
+    assert [h["scope"] for h in page.all("th")] == ["col", "col", "row", "row"]
+    assert page.all("td") == [{"class": "number"}, {"class": "number"}]
+    assert page.text == "Numbers what value a 1 b 2"
+    assert page.all("div")[0]["tabindex"] == "0"
+
+
+def test_numbers_for_people():
+    found = [number(v) for v in (-1234.5678, 0.004567, 0.0, None, float("nan"), 2)]
+    assert found == ["\N{MINUS SIGN}1,234.57", "0.00457", "0.00", "—", "—", "2.00"]
+
+
+# --- warnings ---
+
+
+def epochs(train, validation):
+    return [
+        {"event": "epoch", "step": 10 * i, "train_elbo": a, "validation_elbo": b}
+        for i, (a, b) in enumerate(zip(train, validation), 1)
+    ]
+
+
+def test_validation_that_turned_is_named_with_its_numbers():
+    found = validation_turned(epochs([-50, -30, -25, -20], [-52, -40, -38, -39]))
+    assert found is not None
+    assert "best at step 30 and has fallen by 1.00 nats" in found.found
+    assert "rose by 5.00 nats" in found.found
+    assert "patience" in found.advice
+    # Noise of less than 2 % of the gain, a training that fell as well, and too few epochs are none.
+    assert validation_turned(epochs([-50, -30, -25, -20], [-52, -40, -38, -38.2])) is None
+    assert validation_turned(epochs([-50, -30, -25, -26], [-52, -40, -38, -39])) is None
+    assert validation_turned(epochs([-50, -20], [-40, -50])) is None
+    assert validation_turned([{"event": "epoch", "step": 1, "train_elbo": -3.0}] * 5) is None
+
+
+def test_each_warning_once_with_its_advice():
+    run = [{"name": "posterior-collapse", "message": "only 1 of 8 units is used; try fewer units"}]
+    full = [{"name": "memorisation", "message": "about 40% are copies; use more rows"}, run[0]]
+    found = warnings_of(run, full, [])
+    assert [w.name for w in found] == ["memorisation", "posterior-collapse"]
+    assert found[0] == ("memorisation", "Memorising", "About 40% are copies.", "Use more rows.")
+    assert not_measured({"copied_share": {}, "precision": {}}) == [
+        "whether every kind of row is sampled",
+        "how much better training rows do than held-out rows",
+    ]
+
+
+# --- alternative texts ---
+
+
+def test_alternative_texts_hold_the_numbers():
+    training = {"epoch": np.array([1, 2, 3]), "validation_elbo": np.array([-9.0, -4.0, -5.0])}
+    assert alt("training", training) == (
+        "Curves over 3 rows of epoch, in nats per row: validation ELBO from \N{MINUS SIGN}9.00 to \N{MINUS SIGN}5.00, "
+        "highest \N{MINUS SIGN}4.00 at epoch 2."
+    )
+    rows = {"kind": np.array(["data", "reconstruction"]), "image": np.array([0, 0]), "y0_x0": np.array([1.0, 0.25])}
+    assert "difference of a cell is 0.750" in alt("reconstructions", rows)
+    units = {"unit": np.array([3, 0]), "kl": np.array([2.5, 0.5]), "active": np.array([True, False])}
+    assert alt("units", units).startswith("2 latent units with 3.00 nats in all, 1 of them active")
+    grid = {"latent_0": np.array([-3.0, 3.0, -3.0, 3.0]), "latent_1": np.array([2.0, 2.0, -2.0, -2.0])}
+    assert "2 by 2 decoded images: the first latent unit runs from \N{MINUS SIGN}3.00 to 3.00" in alt(
+        "manifold-linear", grid
+    )
+    columns = {
+        "column": np.array(["a", "a"], object),
+        "data_share": np.array([0.5, 0.5]),
+        "samples_share": np.array([0.8, 0.2]),
+    }
+    assert "a 30.0%" in alt("marginals", columns)
+
+
+def test_a_strange_report_json_is_refused(tmp_path):
+    assert read_evaluation(tmp_path / "report.json") == {}
+    for value in ("[]", '{"metrics": 3}', '{"metrics": {"a": {}}}', "{"):
+        (tmp_path / "report.json").write_text(value)
+        with pytest.raises(RunFolderError) as caught:
+            read_evaluation(tmp_path / "report.json")
+        assert "evaluate" in caught.value.fix
+
+
+# --- the command ---
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run on a hostile table, and a second one with another width."""
+    from latens.cli.main import main
+
+    folder = tmp_path_factory.mktemp("report")
+    rng = np.random.default_rng(0)
+    z = rng.normal(size=(400, 2))
+    x = z @ rng.normal(size=(2, 4)) + 0.3 * rng.normal(size=(400, 4))
+    names = ["<img src=x onerror=alert(1)>", "b&c", 'quo"te', "plain"]
+    header = ",".join('"' + name.replace('"', '""') + '"' for name in names)
+    np.savetxt(folder / "rows.csv", x, delimiter=",", header=header, comments="")
+    for name, extra in (("one", ()), ("two", ("--set", "network.hidden=16"))):
+        words = [
+            "fit",
+            str(folder / "rows.csv"),
+            "--epochs",
+            "4",
+            *SMALL,
+            *extra,
+            "--out",
+            str(folder / name),
+            "--quiet",
+        ]
+        assert main(words) == 0
+    metric = {"value": 0.4321, "standard_error": 0.05, "num_samples": 500, "n": 40, "unit": "share"}
+    metrics = {"copied_share": {**metric, "seed": 7, "seconds": 0.25, "protocol": "excess <b>share</b>"}}
+    warnings = [{"name": "memorisation", "message": "about 43% of the samples are copies; use more rows"}]
+    (folder / "one" / "report.json").write_text(json.dumps({"metrics": metrics, "warnings": warnings}))
+    return folder
+
+
+@pytest.fixture
+def few_pictures(monkeypatch):
+    """The pictures that every report has are enough where a test is not about them."""
+    monkeypatch.setattr("latens.pictures.further.draw_further", lambda *args, **options: [])
+
+
+def test_the_report_says_what_was_measured_and_loads_nothing(runs, latens):
+    result = latens("report", runs / "one", "--json")
+    assert result.code == 0, result.err
+    assert result.json["out"] == str(runs / "one" / "report.html")
+    raw = (runs / "one" / "report.html").read_text()
+    assert len(raw.encode()) == result.json["bytes"]
+    page, info = Page(raw), json.loads((runs / "one" / "run.json").read_text())
+    assert page.open == []
+    # Self-contained: no script, no address but those that hold their own data or lead to a place on the page.
+    assert page.all("script") == page.all("link") == page.all("iframe") == []
+    for name, attrs in page.elements:
+        assert not any(key.startswith("on") for key in attrs), attrs
+        for key in ("src", "srcset", "href"):
+            value = attrs.get(key)
+            assert value is None or value.startswith(("data:image/", "#")), (name, value[:80])
+    assert "url(" not in raw
+    assert "@import" not in raw
+    assert page.all("meta")[2]["content"] == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    # Hostile names are text, in the alternative texts too.
+    assert "<img src=x" in page.text or any("<img src=x" in (i["alt"] or "") for i in page.all("img"))
+    # Structure: one h1, no level left out, every picture with a text, every column named.
+    assert page.headings[0] == 1
+    assert page.headings.count(1) == 1
+    assert all(b - a <= 1 for a, b in zip(page.headings, page.headings[1:]))
+    assert all(len(image["alt"] or "") > 40 for image in page.all("img"))
+    assert all(head["scope"] in ("row", "col") for head in page.all("th"))
+    assert page.all("html") == [{"lang": "en"}]
+    assert len(page.all("main")) == 1
+    # The numbers of the run, with their errors, and what gives it again.
+    metric = info["metrics"]["log_marginal"]
+    assert f"{number(metric['value'], 3)} {number(metric['standard_error'], 3)} nats {metric['n']}" in page.text
+    assert "latens fit" in page.text
+    assert info["data"]["fingerprint"] in page.text
+    assert f"jax {info['versions']['jax']}" in page.text
+    assert "negative evidence lower bound" in page.text
+    # The full evaluation, where there is one, and its warnings.
+    assert "copied share 0.432 0.05 share 40 500 0.2 excess <b>share</b>" in page.text
+    found = {"run": "one", "name": "memorisation", "message": "About 43% of the samples are copies."}
+    assert found in result.json["warnings"]
+    assert "Memorising About 43% of the samples are copies. What helps: Use more rows." in page.text
+
+
+def test_two_runs_side_by_side(runs, latens, few_pictures):
+    result = latens("report", runs / "one", runs / "two", "--json")
+    assert result.code == 0, result.err
+    page = Page((runs / "one" / "comparison.html").read_text())
+    infos = [json.loads((runs / name / "run.json").read_text())["metrics"]["elbo"] for name in ("one", "two")]
+    value = infos[1]["value"] - infos[0]["value"]
+    assert number(value, 3) in page.text
+    assert re.search(r"network\.hidden (\[32\]|\(32,\)|\[32, 32\]|32) (\[16\]|\(16,\)|16)", page.text), page.text[:3000]
+    assert "Both were trained on the same rows." in page.text
+    # The difference of log p(x) is paired: its error is that of the differences, as `latens compare` has it.
+    compared = latens("compare", runs / "one", runs / "two", "--num-samples", "100", "--json").json
+    gap = next(entry["difference"] for entry in compared["runs"] if entry["difference"])
+    assert f"± {number(gap['standard_error'], 3)}" in page.text
+    assert f"paired over the same {gap['n']} rows" in page.text
+    assert page.open == []
+
+
+def test_a_run_whose_data_are_gone_is_told_all_the_same(runs, latens, few_pictures):
+    table = runs / "rows.csv"
+    table.rename(runs / "away.csv")
+    try:
+        result = latens("report", runs / "one", "--out", runs / "alone.html")
+    finally:
+        (runs / "away.csv").rename(table)
+    assert result.code == 0, result.err
+    page = Page((runs / "alone.html").read_text())
+    assert "Pictures of data are left out" in page.text
+    assert any("Curves over 4 rows" in (image["alt"] or "") for image in page.all("img"))
+
+
+def test_mistakes_name_their_remedy(runs, latens, tmp_path):
+    assert "fit" in latens("report", runs / "rows.csv").err
+    assert ".html" in latens("report", runs / "one", "--out", tmp_path / "a.pdf").err
+    result = latens("report", runs / "one", "--dry-run", "--out", tmp_path / "a.html", "--json")
+    assert result.json["dry_run"] is True
+    assert list(Path(tmp_path).iterdir()) == []

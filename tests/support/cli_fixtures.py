@@ -1,0 +1,56 @@
+"""The command as tests type it: in this process, with both streams caught; and a small run for all of them."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from latens.cli.main import main
+
+SMALL = ("--set", "network.hidden=32", "--set", "posterior.latent_dim=3")
+LONG = ("--steps", "66", *SMALL)
+FIT = ("fit", "digits", "--epochs", "3", *SMALL)
+
+
+class Result(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def latens(capsys: pytest.CaptureFixture[str]) -> Callable[..., Result]:
+    def run(*argv: object) -> Result:
+        capsys.readouterr()
+        code = main([str(word) for word in argv])
+        return Result(code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    assert main(["fit", "digits", *LONG, "--out", str(folder), "--quiet"]) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    assert main([*FIT, "--out", str(folder), "--quiet"]) == 0
+    return folder
+
+
+def process(code: str, *argv: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Another Python that runs `code`, with `argv` as the command line."""
+    words = [sys.executable, "-c", code, *map(str, argv)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=200, **options)

@@ -1,0 +1,89 @@
+// Runs the page's modules that need no browser, for tests/support/explorer_fixtures.py: a JSON question on stdin, an answer
+// on stdout. `app` is the address of the folder of modules.
+import { readFileSync } from "node:fs";
+
+const [app] = process.argv.slice(2);
+const load = (name) => import(new URL(name, app));
+const bytes = (file) => {
+  const raw = readFileSync(file);
+  return raw.buffer.slice(raw.byteOffset, raw.byteOffset + raw.byteLength);
+};
+
+const ANSWERS = {
+  async decode({ jobs }) {
+    const { readSafetensors } = await load("safetensors.js");
+    const { denseDecoder } = await load("decode.js");
+    return jobs.map(({ spec, file, size, z, n, codes }) =>
+      Array.from(denseDecoder(spec, readSafetensors(bytes(file)), size)(z, n, codes)),
+    );
+  },
+  async stored({ spec, plane, lines, units, cells, z, n }) {
+    const { storedDecoder } = await load("decode.js");
+    return Array.from(storedDecoder(spec, plane, lines, units, cells)(z, n));
+  },
+  async activations({ x }) {
+    const { ACTIVATIONS } = await load("decode.js");
+    return Object.fromEntries(Object.entries(ACTIVATIONS).map(([name, f]) => [name, x.map(f)]));
+  },
+  async damaged({ file }) {
+    const { readSafetensors } = await load("safetensors.js");
+    try {
+      readSafetensors(bytes(file));
+      return "read";
+    } catch (error) {
+      return error.message;
+    }
+  },
+  async plane({ x, y, polygon, box }) {
+    const { insidePolygon } = await load("geometry.js");
+    const { OPS } = await load("ops.js");
+    const { default: KDBush } = await load("../vendor/kdbush/kdbush.js");
+    const xs = Float32Array.from(x);
+    const ys = Float32Array.from(y);
+    const { data } = OPS.index({ xs, ys }).result;
+    return {
+      lasso: Array.from(insidePolygon(xs, ys, polygon)),
+      box: KDBush.from(data)
+        .range(...box)
+        .sort((a, b) => a - b),
+    };
+  },
+  async space({ mean, size, z, units, weight, k, except }) {
+    const { nearestRows, principalAxes, project } = await load("geometry.js");
+    const rows = Float32Array.from(mean);
+    const { centre, axes, shares } = principalAxes(rows, size);
+    return {
+      nearest: nearestRows(rows, size, z, units, weight, k, except),
+      axes: axes.map((a) => Array.from(a)),
+      shares,
+      first: Array.from(project(rows, size, centre, axes[0])),
+    };
+  },
+  async paths({ a, b, steps }) {
+    const { path, traversal } = await load("geometry.js");
+    return {
+      linear: Array.from(path(a, b, steps, "linear")),
+      spherical: Array.from(path(a, b, steps, "spherical")),
+      along: Array.from(traversal(a, 1, -1, 1, 3)),
+    };
+  },
+  async links({ states, hashes }) {
+    const { readLink, writeLink } = await load("permalink.js");
+    return { back: states.map((state) => readLink(`#${writeLink(state)}`)), read: hashes.map(readLink) };
+  },
+  async csv({ rows }) {
+    const { csvText } = await load("save.js");
+    return csvText(rows);
+  },
+  async progress({ manifests }) {
+    const { progressWords } = await load("live.js");
+    return manifests.map(progressWords);
+  },
+  async order({ n }) {
+    const { mixedOrder } = await load("points.js");
+    return Array.from(await mixedOrder(n));
+  },
+};
+
+const { what, ...question } = JSON.parse(readFileSync(0, "utf8"));
+process.stdout.write(JSON.stringify(await ANSWERS[what](question)));

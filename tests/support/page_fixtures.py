@@ -1,0 +1,96 @@
+"""The explorer's page of the shipped digits, served, and what tests ask of it in a browser."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from browser_fixtures import Browser
+
+from latens import evaluation, pretrained
+from latens.callbacks.watch import some_rows
+from latens.data import Dataset, load
+from latens.explorer import payload, static_files
+from latens.explorer.server import PageServer
+from latens.explorer.serving import decoder_of
+from latens.workflow.trained import TrainedModel
+
+ROWS = 400
+
+
+class Site:
+    """A page with what it shows."""
+
+    def __init__(self, trained: TrainedModel, data: Dataset, **options: Any) -> None:
+        self.trained, self.data = trained, data
+        self.files = static_files() | payload(trained, data, **options)
+        codes = evaluation.encode(
+            trained.model, trained.batch(data), preparation=trained.preparation, key=jax.random.key(0)
+        )
+        self.means = codes["mean"].reshape(len(data), -1)
+
+    def decoded(self, z: Any, trained: TrainedModel | None = None) -> np.ndarray:
+        """What latens makes of latents, in the units of the data."""
+        trained = trained or self.trained
+        values = evaluation.decode(trained.model, np.atleast_2d(np.asarray(z, np.float32)))
+        return trained.data_units(values, mean=True).reshape(len(values), -1)
+
+
+@pytest.fixture(scope="session")
+def digits() -> Site:
+    """The shipped model with sixteen units, and as its snapshots two models with smaller weights."""
+    trained = TrainedModel.load(pretrained.path("digits-16d"))
+    data = some_rows(load("digits", schema=trained.schema), ROWS)
+    earlier = [replace(trained, model=jax.tree.map(lambda leaf, s=s: s * leaf, trained.model)) for s in (0.5, 0.8)]
+    history = [
+        {"step": 10 * i, "epoch": float(i), "train_elbo": -150.0 + 5 * i, "validation_elbo": -151.0 + 4 * i}
+        for i in range(1, 6)
+    ]  # fmt: skip
+    return Site(trained, data, history=history, snapshots=[(10, earlier[0]), (40, earlier[1])], serve=True)
+
+
+@pytest.fixture(scope="session")
+def page(digits: Site) -> Iterator[PageServer]:
+    with PageServer(digits.files, decoder=decoder_of(digits.trained, digits.files)) as server:
+        yield server
+
+
+def pixel(browser: Browser, x: float, y: float) -> tuple[float, float]:
+    """Where a point of the plane is in the window."""
+    script = """const { scatter } = latens, { stage } = scatter, box = stage.getBoundingClientRect();
+      return [box.left + stage.clientLeft + scatter.px(args[0]), box.top + stage.clientTop + scatter.py(args[1])];"""
+    return tuple(browser.run(script, float(x), float(y)))
+
+
+def state(browser: Browser, name: str) -> Any:
+    """A part of the page's state, after its next picture."""
+    script = """await new Promise((done) => setTimeout(done, 60));
+      const value = latens.app.state[args[0]];
+      return ArrayBuffer.isView(value) ? Array.from(value) : value;"""
+    return browser.run(script, name)
+
+
+def shown(browser: Browser) -> np.ndarray:
+    """The picture of the decoded point, in the units of the data, as far as 256 shades can say."""
+    script = """const { low, high } = latens.app.model.event;
+      const canvas = latens.panels[0].element.querySelector(".compare canvas");
+      const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+      return Array.from({ length: pixels.length / 4 }, (_, i) => low + (high - low) * pixels[4 * i] / 255);"""
+    return np.array(browser.run(script))
+
+
+def background(browser: Browser) -> float:
+    """How light the page is, from 0 to 255."""
+    colour = "return getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"
+    return float(np.mean(browser.run(colour)))
+
+
+def settled(browser: Browser) -> None:
+    """Wait until what is drawn is of the present state."""
+    browser.run("await new Promise((done) => requestAnimationFrame(() => setTimeout(done, 150)));")
+
+
+def plane(browser: Browser) -> tuple[int, int]:
+    return int(state(browser, "x")[1:]), int(state(browser, "y")[1:])

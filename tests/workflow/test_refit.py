@@ -1,0 +1,275 @@
+"""A prior fitted after training: the aggregated posterior of a linear model, planted clusters, and the command."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import agrees, close
+from cli_fixtures import Result
+from scipy import special, stats
+
+from latens.cli.arguments import parser
+from latens.cli.refit import _OPTIONS
+from latens.config import override
+from latens.data import Dataset, Preparation, Schema
+from latens.data.schema import Column
+from latens.distributions import Deterministic
+from latens.distributions.bijections import Autoregressive, Inverse, Scaled, Stack
+from latens.distributions.chain import Transformed
+from latens.errors import ConfigError
+from latens.evaluation import aggregated_draws, aggregated_moments, fit_flow, mixture_of, normal_of, sample_prior
+from latens.evaluation.latents.fit_prior import _folded, _scaling
+from latens.models import Conditional, LatentModel, NormalHead
+from latens.networks import Dense
+from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare
+from latens.workflow.refit import KINDS, refit_prior
+from latens.workflow.trained import TrainedModel
+
+pytest_plugins = ("cli_fixtures",)
+
+W = np.array([[1.0, 0.3], [-0.5, 0.8], [0.2, -1.0], [0.6, 0.4]])
+SIGMA, MEAN = 0.7, np.array([0.8, -0.5])
+ROOT = np.array([[1.5, 0.0], [0.6, 0.5]])
+POSTERIOR = np.linalg.inv(W.T @ W / SIGMA**2 + np.eye(2))
+A = POSTERIOR @ W.T / SIGMA**2
+SCALE = np.sqrt(np.diag(POSTERIOR))
+
+
+def made(n: int = 300, weight: np.ndarray | None = None) -> Dataset:
+    """Rows whose latents are N(MEAN, ROOT ROOT'), not N(0, I)."""
+    rng = np.random.default_rng(0)
+    z = MEAN + rng.standard_normal((n, 2)) @ ROOT.T
+    x = (z @ W.T + SIGMA * rng.standard_normal((n, 4))).astype(np.float32)
+    columns = tuple(Column(f"x{i}") for i in range(4))
+    split = np.where(np.arange(n) < 60, 2, 0).astype(np.uint8)
+    ids = np.arange(n)
+    return Dataset(x, Schema((4,), "real", columns=columns), ids.astype(np.uint32), ids, split, "made", weight=weight)
+
+
+def linear(data: Dataset) -> TrainedModel:
+    """The linear model with its exact posterior (its diagonal), as a recipe builds it."""
+    chosen = {"network.hidden": [], "posterior.latent_dim": 2, "posterior.scale": "log-scale", "training.steps": 1}
+    chosen |= {"likelihood.family": "normal", "likelihood.scale": "fixed", "likelihood.fixed_scale": SIGMA}
+    experiment = prepare(override(get_recipe("default").config, chosen), data)
+    up, down = (Dense(widths, key=jax.random.key(0)) for widths in ([4, 4], [2, 4]))
+    weight, bias = np.zeros((4, 4)), np.zeros(4)
+    weight[:, :2], bias[2:] = A.T, np.log(SCALE)
+    where = lambda net: (net.layers[0].weight, net.layers[0].bias)  # noqa: E731
+    up = eqx.tree_at(where, up, (jnp.asarray(weight, jnp.float32), jnp.asarray(bias, jnp.float32)))
+    down = eqx.tree_at(where, down, (jnp.asarray(W.T, jnp.float32), jnp.zeros(4)))
+    model = experiment.new_model()
+    model = eqx.tree_at(lambda m: (m.encoder.network, m.decoder.network), model, (up, down))
+    return experiment.trained(model)
+
+
+def exact_moments(x: np.ndarray, weight: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    means = x.astype(np.float64) @ A.T
+    return np.average(means, axis=0, weights=weight), np.cov(means.T, ddof=0, aweights=weight) + np.diag(SCALE**2)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_fitted_normal_has_the_moments_of_the_aggregated_posterior(weighted: bool) -> None:
+    weight = np.random.default_rng(1).integers(1, 4, 300).astype(np.float32) if weighted else None
+    data = made(weight=weight)
+    trained, train = linear(data), data.subset("train")
+    found = aggregated_moments(trained.model, trained.batch(data, train), key=jax.random.key(0))
+    mean, covariance = exact_moments(data.x[train], None if weight is None else weight[train])
+    close(found.mean, mean, atol=1e-5)
+    close(found.covariance, covariance, rtol=1e-5, atol=1e-5)
+    fitted = refit_prior(trained, data, "normal", num_samples=5).trained.model.prior()
+    close(fitted.mean(), mean, atol=1e-5)
+    close(fitted.covariance(), covariance, rtol=2e-5, atol=1e-5)
+
+
+def test_draws_are_of_the_aggregated_posterior() -> None:
+    data = made()
+    trained, train = linear(data), data.subset("train")
+    draws = aggregated_draws(trained.model, trained.batch(data, train), num_draws=50, key=jax.random.key(0))
+    mean, covariance = exact_moments(data.x[train])
+    by_row = draws.reshape(len(train), 50, 2) - (data.x[train].astype(np.float64) @ A.T)[:, None]
+    agrees(by_row.reshape(-1, 2), 0.0)
+    agrees(by_row.reshape(-1, 2) ** 2, SCALE**2)
+    assert np.abs(draws.mean(0) - mean).max() < 5 * np.sqrt(covariance.max() / len(draws))
+
+
+def test_the_change_in_log_p_is_the_one_of_the_formula() -> None:
+    data = made()
+    trained, test = linear(data), data.subset("test")
+    mean, covariance = exact_moments(data.x[data.subset("train")])
+    noise = SIGMA**2 * np.eye(4)
+    new = stats.multivariate_normal(W @ mean, W @ covariance @ W.T + noise).logpdf(data.x[test])
+    old = stats.multivariate_normal(np.zeros(4), W @ W.T + noise).logpdf(data.x[test])
+    gains = [refit_prior(trained, data, "normal", num_samples=400, seed=seed).gain for seed in range(6)]
+    values = np.array([gain.value for gain in gains if gain is not None])
+    assert len(values) == 6
+    assert np.mean(new - old) > 0.1
+    error = values.std(ddof=1) / np.sqrt(len(values))
+    assert error < 0.01
+    assert abs(values.mean() - np.mean(new - old)) < 5 * error + 1e-3  # the bias of log p(x) with 400 draws
+    paired = np.std(new - old, ddof=1) / np.sqrt(len(test))
+    assert gains[0] is not None
+    assert gains[0].standard_error == pytest.approx(paired, rel=0.05)
+
+
+def test_the_aggregate_is_the_mixture_of_posteriors_of_training_rows() -> None:
+    data = made()
+    trained = linear(data)
+    refitted = refit_prior(trained, data, "aggregate", options={"components": 40}, num_samples=5).trained
+    rows = data.x[data.order(0, 0)[:40]].astype(np.float64)
+    z = np.array([0.3, -0.2])
+    parts = stats.norm.logpdf(z, rows @ A.T, SCALE).sum(1)
+    found = refitted.model.prior().log_prob(jnp.asarray(z, jnp.float32))
+    assert float(found) == pytest.approx(special.logsumexp(parts) - np.log(40), abs=1e-4)
+    again = TrainedModel.from_bytes(refitted.to_bytes())
+    assert np.array_equal(again.model.prior_part.inputs, refitted.model.prior_part.inputs)
+    assert (again.config.prior.kind, again.config.prior.options["learned"]) == ("vamp", False)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_mixture_finds_planted_clusters(full: bool) -> None:
+    rng, n = np.random.default_rng(0), 3000
+    centres, shares = np.array([[-4.0, 0.0], [3.0, 2.0], [1.0, -5.0]]), np.array([0.2, 0.3, 0.5])
+    root = np.array([[0.5, 0.0], [0.4, 0.3]]) if full else np.diag([0.5, 0.3])
+    which = rng.choice(3, n, p=shares)
+    draws = centres[which] + rng.standard_normal((n, 2)) @ root.T
+    prior = mixture_of(draws, 3, full=full)
+    order = [int(np.argmin(np.linalg.norm(np.asarray(prior.loc) - c, axis=1))) for c in centres]
+    covariance = root @ root.T
+    for place, cluster in enumerate(order):
+        count = int((which == place).sum())
+        deviation = np.abs(np.asarray(prior.loc)[cluster] - centres[place])
+        assert np.all(deviation < 5 * np.sqrt(np.diag(covariance) / count))
+        assert np.exp(prior.logits[cluster]) == pytest.approx(count / n, abs=1e-3)
+        component = prior(None).component(cluster)
+        found = component.covariance() if full else np.diag(np.exp(2 * np.asarray(component.log_scale)))
+        assert np.abs(np.asarray(found) - covariance).max() < 5 * 0.25 * np.sqrt(3 / count)
+    with pytest.raises(ConfigError, match="from 1 to the 3 samples, not 4"):
+        mixture_of(draws[:3], 4, full=full)
+
+
+def point(x, *, cond=None, mask=None, key=None):
+    return Deterministic(jnp.asarray(x, jnp.float32)[:2])
+
+
+def test_a_flow_reaches_the_entropy_of_what_it_is_fitted_to() -> None:
+    rng, covariance = np.random.default_rng(0), ROOT @ ROOT.T * 0.01
+    x = (MEAN + 0.1 * rng.standard_normal((2000, 2)) @ ROOT.T).astype(np.float32)
+    ids = np.arange(2000)
+    data = Dataset(x, Schema((2,), "real"), ids.astype(np.uint32), ids, (ids % 10 == 0).astype(np.uint8), "made")
+    layers = tuple(Autoregressive.create(2, 0, 16, key=jax.random.key(k)) for k in range(2))
+    inside = Inverse(Stack(layers))
+    from latens.distributions import StandardNormal
+
+    flow = Transformed(StandardNormal((2,)), Scaled(inside, jnp.zeros(2), jnp.zeros(2)))
+    model = LatentModel(StandardNormal((2,)), point, point)
+    fitted = fit_flow(flow, model, data, preparation=Preparation(), steps=600)
+    fresh = (MEAN + 0.1 * rng.standard_normal((4000, 2)) @ ROOT.T).astype(np.float32)
+    exact = stats.multivariate_normal(MEAN, covariance).logpdf(fresh)
+    gap = exact - np.asarray(jax.vmap(fitted.log_prob)(jnp.asarray(fresh)), np.float64)
+    error = gap.std(ddof=1) / np.sqrt(len(gap))
+    # The gap is a KL divergence: not below 0, and small beside the 0.34 nats that independent units would cost.
+    assert -5 * error < gap.mean() < 0.05
+    z, density = fitted.sample_and_log_prob(key=jax.random.key(1))
+    assert float(fitted.log_prob(z)) == pytest.approx(float(density), abs=1e-4)
+
+
+def test_scales_of_codes_move_exactly_into_the_second_stage() -> None:
+    one, two = (Conditional(Dense([2, 8, 4], key=jax.random.key(k)), NormalHead((2,), "log-scale")) for k in range(2))
+    covariance = ROOT @ ROOT.T
+    shift, scale = _scaling(normal_moments(MEAN, covariance))
+    up, down = _folded(one, two, shift, scale)
+    z, u = jnp.array([0.9, -1.3]), jnp.array([0.2, 0.7])
+    for found, expected in ((up(z), one((z - shift) / scale)),):
+        close(found.loc, expected.loc, atol=1e-5)
+        close(found.log_scale, expected.log_scale, atol=1e-5)
+    close(down(u).loc, shift + scale * two(u).loc, atol=1e-5)
+    close(down(u).log_scale, two(u).log_scale + jnp.log(scale), atol=1e-5)
+
+
+def normal_moments(mean: np.ndarray, covariance: np.ndarray):
+    from latens.evaluation import Moments
+
+    close(normal_of(Moments(mean, covariance)).covariance(), covariance, rtol=1e-5, atol=1e-5)
+    return Moments(mean, covariance)
+
+
+def test_a_second_vae_is_a_level_whose_draws_have_the_moments_of_the_codes() -> None:
+    data = made()
+    trained = linear(data)
+    found = refit_prior(trained, data, "vae", steps=400, num_samples=50)
+    assert found.trained.config.posterior.levels == (2,)
+    again = TrainedModel.from_bytes(found.trained.to_bytes())
+    z = sample_prior(again.model, 4000, key=jax.random.key(0))[:, :2]
+    mean, covariance = exact_moments(data.x[data.subset("train")])
+    assert np.abs(z.mean(0) - mean).max() < 0.15 * np.sqrt(covariance.max())
+    assert np.abs(np.cov(z.T) - covariance).max() < 0.25 * covariance.max()
+    for name in ("loc", "log_scale"):  # the first VAE is still what it was
+        row = jnp.asarray(data.x[0])
+        kept = [getattr(m.likelihood(m.posterior(row).mean()).base, name) for m in (trained.model, again.model)]
+        close(kept[0], kept[1])
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "words"),
+    [
+        ("mixtur", {}, "Did you mean 'mixture'"),
+        ("normal", {"components": 3}, "no option 'components'"),
+        ("mixture", {"layers": 3}, "Valid: components"),
+    ],
+)
+def test_what_does_not_fit_is_refused(kind: str, options: dict, words: str) -> None:
+    data = made(80)
+    with pytest.raises(ConfigError, match=words):
+        refit_prior(linear(data), data, kind, options=options)
+
+
+@pytest.mark.slow
+def test_the_command_writes_beside_the_old_run(latens: Callable[..., Result], run_folder: Path, tmp_path: Path) -> None:
+    before = (run_folder / "model.safetensors").read_bytes()
+    done = latens("refit", run_folder, "--prior", "mixture", "--components", 4, "--num-samples", 20, "--json")
+    assert done.code == 0, done.err
+    folder = Path(done.json["out"])
+    assert folder == run_folder.with_name(f"{run_folder.name}-mixture")
+    assert done.json["gain"]["value"] > 5 * done.json["gain"]["standard_error"]
+    assert (run_folder / "model.safetensors").read_bytes() == before
+    # The two numbers of the two runs differ by the change that was reported.
+    old, new = (latens("evaluate", run, "--num-samples", 20, "--json").json["metrics"] for run in (run_folder, folder))
+    changed = new["log_marginal"]["value"] - old["log_marginal"]["value"]
+    assert changed == pytest.approx(done.json["gain"]["value"], abs=1e-3)
+    assert latens("sample", folder, "-n", 3, "--out", tmp_path / "s.npz").code == 0
+    twice = latens("refit", run_folder, "--prior", "mixture", "--dry-run", "--json")
+    assert Path(twice.json["out"]).name == f"{run_folder.name}-mixture-2"
+    assert latens("refit", run_folder, "--prior", "mixtur").code == 2
+    assert latens("refit", run_folder, "--prior", "normal", "--components", 2, "--out", tmp_path / "n").code == 4
+    assert latens("refit", run_folder, "iris").code == 3
+    assert latens("resume", folder, "--json").json["state"] == "done"
+
+
+def test_the_command_offers_the_kinds_there_are(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["refit", "--help"])
+    choices = re.findall(r"--prior \{(.*?)\}", "".join(capsys.readouterr().out.split()).replace("--prior", "--prior "))
+    assert {tuple(words.split(",")) for words in choices} == {tuple(KINDS)}
+    options = {name for kind in KINDS.values() for name in kind.options}
+    assert options == set(_OPTIONS)
+
+
+@pytest.mark.slow
+def test_an_autoencoder_can_be_sampled_with_a_prior(latens: Callable[..., Result], tmp_path: Path) -> None:
+    run, out = tmp_path / "ae", tmp_path / "ae.safetensors"
+    assert latens("fit", "digits", "--recipe", "autoencoder", "--epochs", 2, "--set", "network.hidden=16",
+                  "--set", "posterior.latent_dim=2", "--out", run).code == 0  # fmt: skip
+    assert latens("sample", run, "-n", 3, "--out", tmp_path / "no.npz").code == 4
+    done = latens("refit", run, "--prior", "full-mixture", "--components", 5, "--out", out, "--json")
+    assert (done.code, done.json["gain"]) == (0, None), done.err
+    assert latens("sample", out, "-n", 500, "--out", tmp_path / "yes.npz").code == 0
+    z = np.load(tmp_path / "yes.npz")["z"]
+    model = TrainedModel.load(out).model
+    mixture = model.prior()
+    agrees(z, np.asarray(mixture.mean(), np.float64))
