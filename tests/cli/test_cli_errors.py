@@ -30,7 +30,8 @@ def test_help_is_light() -> None:
 
 def test_run_folder_is_there_before_heavy_imports(tmp_path: Path) -> None:
     code = (
-        "import sys, time; from latens.runs import folder as runs; from latens.cli.main import main; create = runs.RunFolder.create\n"
+        "import sys, time; from latens.runs import folder as runs; from latens.cli.main import main\n"
+        "create = runs.RunFolder.create\n"
         "def watched(path, *args, **options):\n"
         "    run = create(path, *args, **options)\n"
         "    files = sorted(p.name for p in run.path.iterdir())\n"

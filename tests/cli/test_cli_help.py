@@ -8,7 +8,7 @@ import pytest
 from cli_fixtures import Result
 from paths import ROOT
 
-from latens.commands import help as pages
+from latens.cli import help as pages
 
 
 def test_every_topic_is_its_page(latens: Callable[..., Result]) -> None:

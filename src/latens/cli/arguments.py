@@ -45,7 +45,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "completion": ("completion", "tab completion for bash, zsh or fish"),
     "help": ("help", "pages of the documentation: errors, data, how to choose"),
 }
-"""name -> (module in latens.commands with a function of that name, what it does)."""
+"""name -> (module in latens.cli with a function of that name, what it does)."""
 
 _EPILOG = """examples:
   latens demo
