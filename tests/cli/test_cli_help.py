@@ -10,6 +10,8 @@ from paths import ROOT
 
 from latens.cli import help as pages
 
+pytest_plugins = ("cli_fixtures",)
+
 
 def test_every_topic_is_its_page(latens: Callable[..., Result]) -> None:
     listed = latens("help")

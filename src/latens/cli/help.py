@@ -25,10 +25,8 @@ def help(context: Context) -> int:
     """Print a page, the flags of a command, or the list of topics."""
     topic = context.args.topic
     if topic is None:
-        text = (
-            f"{table(list(TOPICS.items()), indent='  ')}\n\n`latens help TOPIC` prints a page, `latens help COMMAND` "
-        )
-        context.result({"topics": TOPICS}, f"topics:\n{text}the flags of a command.")
+        end = "`latens help TOPIC` prints a page, `latens help COMMAND` the flags of a command."
+        context.result({"topics": TOPICS}, f"topics:\n{table(list(TOPICS.items()), indent='  ')}\n\n{end}")
         return 0
     if topic not in TOPICS and topic not in COMMANDS:
         raise UsageError(f"there is no topic {topic!r}.", where="latens help", fix=nearest(topic, [*TOPICS, *COMMANDS]))
