@@ -12,7 +12,7 @@ from latens.errors import RunFolderError
 from latens.io.arrays import tree_to_arrays
 from latens.recipes import get_recipe
 from latens.runs.folder import RunFolder
-from latens.training import Interrupted
+from latens.training import Interrupted, Pause
 from latens.training.plan import snapshot_steps
 from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
@@ -84,7 +84,7 @@ def test_a_resumed_run_keeps_the_same_files(tmp_path):
     for name, limit in (("whole", None), ("halved", 10)):
 
         def stop(event, limit=limit):
-            return "enough" if limit and event.snapshot.loop.total >= limit else None
+            return Pause("enough") if limit and event.snapshot.loop.total >= limit else None
 
         with RunFolder.create(tmp_path / name, "latens fit", {}, {}, 0) as run:
             callbacks = [*snapshots_of(run, experiment), stop]

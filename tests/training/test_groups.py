@@ -22,7 +22,7 @@ from latens.errors import ConfigError
 from latens.objectives import AAE, ELBO, AbstractObjective, FactorVAE, weighted
 from latens.objectives.base import mean
 from latens.recipes import RECIPES
-from latens.training import Budget, Interrupted, Stage, by_group, from_optax, make_optimizer, resting
+from latens.training import Budget, Interrupted, Pause, Stage, by_group, from_optax, make_optimizer, resting
 from latens.training.rows import pad_rows
 from latens.training.step import make_program
 from latens.trees import Frozen, partition_trainable
@@ -96,7 +96,7 @@ def test_what_is_moved_is_the_average_by_hand_and_no_optimiser_averages_it():
 
 def test_what_is_moved_is_resumed_bit_for_bit():
     whole = run(stages=stages(following()))
-    stop = lambda event: "asked" if event.kind == "boundary" and event.snapshot.loop.total >= 8 else None  # noqa: E731
+    stop = lambda event: Pause("asked") if event.kind == "boundary" and event.snapshot.loop.total >= 8 else None  # noqa: E731
     with pytest.raises(Interrupted) as stopped:
         run(stages=stages(following()), callbacks=[stop])
     again = run(stages=stages(following()), resume=(0, lambda state, best: stopped.value.snapshot))
@@ -224,7 +224,7 @@ def test_groups_resume_bit_for_bit():
     made = by_group({"model": main, "objective": make_optimizer("adam", learning_rate=1e-3, b1=0.5)})
     parts = [Stage(FactorVAE(critic()), made, Budget(epochs=2))]
     whole = run(stages=parts)
-    stop = lambda event: "asked" if event.kind == "boundary" and event.snapshot.loop.total >= 4 else None  # noqa: E731
+    stop = lambda event: Pause("asked") if event.kind == "boundary" and event.snapshot.loop.total >= 4 else None  # noqa: E731
     with pytest.raises(Interrupted) as stopped:
         run(stages=parts, callbacks=[stop])
     again = run(stages=parts, resume=(0, lambda state, best: stopped.value.snapshot))

@@ -6,12 +6,12 @@ import pytest
 from training_fixtures import assert_same_bits, run, stage
 
 from latens.errors import ConfigError
-from latens.training import Budget, Interrupted, Snapshot, Stage
+from latens.training import Budget, Interrupted, Pause, Snapshot, Stage
 
 
 def stop_at(step):
     def callback(event):
-        return "asked" if event.kind == "boundary" and event.snapshot.loop.total >= step else None
+        return Pause("asked") if event.kind == "boundary" and event.snapshot.loop.total >= step else None
 
     return callback
 

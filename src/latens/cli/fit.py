@@ -192,7 +192,7 @@ def _stored_experiment(context: Context, run: RunFolder) -> Experiment:
 def _train(context: Context, run: RunFolder, experiment: Experiment, *, resume: bool) -> None:
     """Train, measure, save."""
     from latens.callbacks.progress import ActiveUnits, make_progress
-    from latens.training import Event, Interrupted
+    from latens.training import Event, Interrupted, Pause
     from latens.workflow.experiment import describe, train
 
     run.set_config(describe(experiment))
@@ -203,7 +203,7 @@ def _train(context: Context, run: RunFolder, experiment: Experiment, *, resume: 
 
     def stop(event: Event) -> str | None:
         received = context.signals.received
-        return f"signal {received}" if received is not None and event.kind == "boundary" else None
+        return Pause(f"signal {received}") if received is not None and event.kind == "boundary" else None
 
     callbacks: list[Any] = [ActiveUnits(experiment), stop]
     with contextlib.ExitStack() as stack:

@@ -35,6 +35,7 @@ from latens.io.safetensors import unpack
 from latens.models import LatentModel
 from latens.parts.posteriors import posterior_of
 from latens.recipes import get_recipe
+from latens.training import Callback
 from latens.typing import Array, Key, checked_later
 from latens.workflow.experiment import Experiment, prepare, train
 from latens.workflow.trained import TrainedModel
@@ -68,6 +69,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         encoder: A network of your own from one row to the numbers that the posterior needs (an error says how many), or
             a function `(schema, key) -> network`. None: the recipe's.
         decoder: The same from latents to the numbers that the likelihood needs. None: the recipe's.
+        callbacks: Functions of an event of the training, called at each, with numbers in `event.record`; a text that
+            one returns is a reason to end it, None is none. None: no functions.
         validation_fraction: Share of the rows, in [0, 1), that chooses the best epoch and stops early; the others
             train. With fewer than 50 rows, or with None or 0, all rows train.
         random_state: Seed (0 to 2**32 - 1) of first weights, noise, order of rows and later draws; or a generator that
@@ -106,6 +109,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         settings: Mapping[str, Any] | None = None,
         encoder: Network | None = None,
         decoder: Network | None = None,
+        callbacks: Sequence[Callback] | None = None,
         validation_fraction: float | None = 0.1,
         random_state: RandomState = None,
         verbose: bool = False,
@@ -121,6 +125,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         self.settings = settings
         self.encoder = encoder
         self.decoder = decoder
+        self.callbacks = callbacks
         self.validation_fraction = validation_fraction
         self.random_state = random_state
         self.verbose = verbose
@@ -152,7 +157,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         model = None
         if self.encoder is not None or self.decoder is not None:
             model = self._with_networks(experiment.new_model(), data.schema, experiment)
-        trained, result = train(experiment, callbacks=[print_epochs] if self.verbose else [], model=model)
+        callbacks = [*self._checked_callbacks(), *([print_epochs] if self.verbose else [])]
+        trained, result = train(experiment, callbacks=callbacks, model=model)
         if model is not None:
             # No recipe builds this model; with its configuration, `load` can ask for the networks alone.
             trained = trained.with_facts(config=configuration.to_json(experiment.config))
@@ -160,6 +166,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         self.history_ = columns_of(result.history)
         self._count_latents(experiment.config)
         return self
+
+    def _checked_callbacks(self) -> Sequence[Callback]:
+        given: Any = () if self.callbacks is None else self.callbacks
+        if not isinstance(given, Sequence) or not all(map(callable, given)):
+            what = f"must be a list of functions of an event, not {str(self.callbacks)[:100]!r}."
+            raise ConfigError(
+                what, where="callbacks", fix="Give for example callbacks=[lambda event: print(event.record)]."
+            )
+        return given
 
     def wanted_family(self) -> str:
         """The likelihood that the parameters ask for; "auto" where the data decide."""

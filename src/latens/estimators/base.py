@@ -31,6 +31,9 @@ LEAST_ROWS_TO_VALIDATE = 50
 RandomState: TypeAlias = int | np.random.RandomState | None
 """A seed, a generator to draw one from, or None for numpy's global generator."""
 
+CODE = ("encoder", "decoder", "callbacks")
+"""Parameters that are code: no file holds them."""
+
 Fitted = TypeVar("Fitted", bound="LatensEstimator")
 
 
@@ -132,7 +135,7 @@ class LatensEstimator(BaseEstimator):
         """The parameters that JSON can hold."""
         plain = (bool, int, float, str, tuple, list, dict, type(None))
         params = {name: plain_value(value) for name, value in self.get_params(deep=False).items()}
-        return {name: value for name, value in params.items() if isinstance(value, plain)}
+        return {name: value for name, value in params.items() if isinstance(value, plain) and name not in CODE}
 
     def _own_facts(self) -> dict[str, Any]:
         return {}
@@ -151,7 +154,7 @@ class LatensEstimator(BaseEstimator):
         params = facts.get("params")
         params = params if isinstance(params, dict) else {} if config is None else {"recipe": config.recipe}
         known = self._plain_params()
-        self.set_params(**{k: _tuples(v) for k, v in params.items() if k in known and k not in ("encoder", "decoder")})
+        self.set_params(**{k: _tuples(v) for k, v in params.items() if k in known})
         self.model_, self.n_features_in_ = trained, int(np.prod(schema.shape))
         names = facts.get("feature_names")
         if isinstance(names, list) and len(names) == self.n_features_in_ and all(isinstance(n, str) for n in names):

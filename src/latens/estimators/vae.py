@@ -17,6 +17,7 @@ from latens.estimators.labels import classes_of, codes_of
 from latens.evaluation import Estimate
 from latens.io.forks import check_process
 from latens.recipes import RECIPES
+from latens.training import Callback
 from latens.typing import Key, checked_later
 from latens.workflow.refit import refit_prior
 from latens.workflow.trained import TrainedModel
@@ -58,6 +59,8 @@ class VAE(Autoencoder):
         encoder: A network of your own from one row to the numbers that the posterior needs (an error says how many), or
             a function `(schema, key) -> network`. None: the recipe's.
         decoder: The same from latents to the numbers that the likelihood needs. None: the recipe's.
+        callbacks: Functions of an event of the training, called at each, with numbers in `event.record`; a text that
+            one returns is a reason to end it, None is none. None: no functions.
         num_samples: Draws a row of the importance sampling in `score_samples` and `score`, from 1.
         validation_fraction: Share of the rows, in [0, 1), that chooses the best epoch and stops early; the others
             train. With fewer than 50 rows, or with None or 0, all rows train.
@@ -100,6 +103,7 @@ class VAE(Autoencoder):
         settings: Mapping[str, Any] | None = None,
         encoder: Network | None = None,
         decoder: Network | None = None,
+        callbacks: Sequence[Callback] | None = None,
         num_samples: int = 100,
         validation_fraction: float | None = 0.1,
         random_state: RandomState = None,
@@ -117,6 +121,7 @@ class VAE(Autoencoder):
             settings=settings,
             encoder=encoder,
             decoder=decoder,
+            callbacks=callbacks,
             validation_fraction=validation_fraction,
             random_state=random_state,
             verbose=verbose,

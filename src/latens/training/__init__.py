@@ -14,6 +14,7 @@ from .plan import Event as Event
 from .plan import FitResult as FitResult
 from .plan import Interrupted as Interrupted
 from .plan import LoopState as LoopState
+from .plan import Pause as Pause
 from .plan import Resume as Resume
 from .plan import Settings as Settings
 from .plan import Snapshot as Snapshot

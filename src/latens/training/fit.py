@@ -21,6 +21,7 @@ from latens.training.plan import (
     FitResult,
     Interrupted,
     LoopState,
+    Pause,
     Resume,
     Settings,
     Snapshot,
@@ -44,8 +45,8 @@ def fit(
     """Train `model` through `stages` on the training rows of `data`.
 
     **Arguments:** `resume` names the stage to go on with, and gives its snapshot.
-    **Raises:** DivergedError when training stays non-finite after its ways back; Interrupted where a callback asks;
-    UsageError in a fork of a process that computed.
+    **Raises:** DivergedError when training stays non-finite after its ways back; Interrupted where a callback asks for
+    a `Pause`; UsageError in a fork of a process that computed.
     """
     check_process()
     history: list[dict[str, Any]] = []
@@ -95,6 +96,7 @@ class _StageRun:
         self.validation = data.subset("validation") if settings.validate else np.zeros(0, np.int64)
         self.order: tuple[int, np.ndarray] | None = None
         self.rows_per_second = 0.0
+        self.asked: list[str] = []
 
     # --- the loop ---
 
@@ -153,9 +155,15 @@ class _StageRun:
         elif self.stage.budget.patience is not None and loop.stale >= self.stage.budget.patience:
             self.finish("no gain on validation")
         # Only here is the state one that a run can go on from.
-        stop = self.emit("boundary", {})
-        if stop and not loop.finished:
-            raise Interrupted(stop, self.snapshot())
+        self.emit("boundary", {})
+        asked, self.asked = self.asked, []
+        if loop.finished or not asked:
+            return
+        if pauses := [reason for reason in asked if isinstance(reason, Pause)]:
+            raise Interrupted(pauses[0], self.snapshot())
+        if not epoch_done:
+            self.finish_epoch(False)
+        self.finish(asked[0])
 
     def finish(self, because: str) -> None:
         self.loop.finished, self.loop.stopped_because = True, because
@@ -264,10 +272,9 @@ class _StageRun:
 
     # --- state in and out ---
 
-    def emit(self, kind: str, record: dict[str, Any]) -> str | None:
+    def emit(self, kind: str, record: dict[str, Any]) -> None:
         event = Event(kind, record, self.snapshot(), self.current_model, self.rows_per_second, self.total_steps)
-        reasons = [reason for callback in self.callbacks if (reason := callback(event))]
-        return reasons[0] if reasons else None
+        self.asked += [reason for each in self.callbacks if isinstance(reason := each(event), str)]
 
     def snapshot(self) -> Snapshot:
         loop = replace(self.loop, running=dict(self.loop.running))

@@ -128,7 +128,7 @@ class Event:
     """What callbacks are told. `kind` is start, chunk, epoch, bad-chunk, bad-validation, boundary or
     stage-end.
 
-    A reason to stop is heeded at a boundary, where the snapshot is one to go on from.
+    A reason to stop is heeded at the next boundary, where the snapshot is one to go on from.
 
     `record` holds plain numbers for the metrics file; `snapshot` the state (callbacks must not change it);
     `model()` builds the model as it would be evaluated now.
@@ -143,7 +143,15 @@ class Event:
 
 
 Callback: TypeAlias = Callable[[Event], str | None]
-"""Called at every event; returns a reason to stop, or None."""
+"""Called at every event; returns None, or a reason to end: a text ends the stage at the next boundary as a spent budget
+does (the model is then the best on validation), a `Pause` raises Interrupted there."""
+
+
+class Pause(str):
+    """A reason to stop for now and to go on later from the snapshot, as a signal asks for."""
+
+    __slots__ = ()
+
 
 Resume: TypeAlias = tuple[int, Callable[[TrainState, PyTree], Snapshot]]
 """The stage to go on with, and what gives its snapshot for a state and a `best` of the same structure."""
@@ -160,7 +168,7 @@ class FitResult:
 
 
 class Interrupted(Exception):
-    """A callback asked to stop between two chunks; `snapshot` is where to go on."""
+    """A callback asked for a `Pause` between two chunks; `snapshot` is where to go on."""
 
     def __init__(self, reason: str, snapshot: Snapshot) -> None:
         super().__init__(reason)

@@ -193,7 +193,7 @@ def train(
 
     **Arguments:** `resume` goes on from the run's latest checkpoint; `model` replaces the recipe's new model (a
     user's own networks).
-    **Raises:** Interrupted when a callback asks to stop (a checkpoint is written first); DivergedError.
+    **Raises:** Interrupted when a callback asks for a `Pause` (a checkpoint is written first); DivergedError.
     """
     recorder = None if run is None else Recorder(run)
     try:
