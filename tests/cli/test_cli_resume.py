@@ -113,12 +113,12 @@ def test_resume_of_a_run_that_saw_no_data(latens: Callable[..., Result], whole_r
 def test_resume_does_as_the_first_command_said(
     latens: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import latens.cli.fit as fit
+    import latens.cli.training as training
 
     folder = tmp_path / "run"
     flags = ("--num-samples", 7, "--set", "training.seed=5", "--out", folder)
     with monkeypatch.context() as patch:
-        patch.setattr(fit, "_finish", lambda *_: (_ for _ in ()).throw(RuntimeError("lost power")))
+        patch.setattr(training, "_finish", lambda *_: (_ for _ in ()).throw(RuntimeError("lost power")))
         assert latens("fit", "digits", "--steps", 11, *SMALL, *flags).code == 1
     info = json.loads((folder / "run.json").read_text())
     assert (info["state"], info["seed"], info["error"]) == ("failed", 5, "RuntimeError: lost power")

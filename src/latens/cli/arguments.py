@@ -22,30 +22,30 @@ from latens.cli.shared_arguments import (
 )
 from latens.errors import UsageError, nearest
 
-COMMANDS: dict[str, tuple[str, str]] = {
-    "demo": ("demo", "train on the built-in digits, measure, draw pictures: a first look, in under a minute"),
-    "check": ("inspect", "what is in a data set, what would go wrong, which likelihood suits it"),
-    "fit": ("fit", "train a model on data"),
-    "resume": ("fit", "go on with a run that was stopped or killed, bit for bit"),
-    "evaluate": ("evaluate", "held-out numbers with their standard errors"),
-    "compare": ("compare", "runs against each other on the same held-out rows, with intervals"),
-    "encode": ("use", "rows to latents: posterior means, log-variances, ELBO parts"),
-    "decode": ("use", "latents to rows: means of p(x | z)"),
-    "sample": ("use", "new rows from the model"),
-    "reconstruct": ("use", "rows to latents and back"),
-    "impute": ("impute", "a table with its missing cells filled in"),
-    "refit": ("refit", "another prior for a trained model, fitted to its latents"),
-    "figures": ("figures", "every picture that applies to a run, with the numbers behind it"),
-    "animate": ("animate", "moving pictures: morphs, random walks, and how the latent space came about in training"),
-    "report": ("report_page", "one self-contained HTML file about a run, or about two runs side by side"),
-    "explore": ("explore", "the latent space as a page in the browser: decode, compare, select; or as a static folder"),
-    "info": ("inspect", "what a run or a model file holds; nothing in it is executed"),
-    "recipes": ("inspect", "the models that can be named with --recipe"),
-    "doctor": ("inspect", "versions, devices, memory, disk, and one compiled step"),
-    "completion": ("completion", "tab completion for bash, zsh or fish"),
-    "help": ("help", "pages of the documentation: errors, data, how to choose"),
+COMMANDS: dict[str, str] = {
+    "demo": "train on the built-in digits, measure, draw pictures: a first look, in under a minute",
+    "check": "what is in a data set, what would go wrong, which likelihood suits it",
+    "fit": "train a model on data",
+    "resume": "go on with a run that was stopped or killed, bit for bit",
+    "evaluate": "held-out numbers with their standard errors",
+    "compare": "runs against each other on the same held-out rows, with intervals",
+    "encode": "rows to latents: posterior means, log-variances, ELBO parts",
+    "decode": "latents to rows: means of p(x | z)",
+    "sample": "new rows from the model",
+    "reconstruct": "rows to latents and back",
+    "impute": "a table with its missing cells filled in",
+    "refit": "another prior for a trained model, fitted to its latents",
+    "figures": "every picture that applies to a run, with the numbers behind it",
+    "animate": "moving pictures: morphs, random walks, and how the latent space came about in training",
+    "report": "one self-contained HTML file about a run, or about two runs side by side",
+    "explore": "the latent space as a page in the browser: decode, compare, select; or as a static folder",
+    "info": "what a run or a model file holds; nothing in it is executed",
+    "recipes": "the models that can be named with --recipe",
+    "doctor": "versions, devices, memory, disk, and one compiled step",
+    "completion": "tab completion for bash, zsh or fish",
+    "help": "pages of the documentation: errors, data, how to choose",
 }
-"""name -> (module in latens.cli with a function of that name, what it does)."""
+"""Name -> what it does; each is a function of that name in the module `latens.cli.NAME`."""
 
 _EPILOG = """examples:
   latens demo
@@ -84,7 +84,7 @@ def parser() -> Parser:
     top.add_argument("--version", action="store_true", help="print the version")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     made = {}
-    for name, (_, summary) in COMMANDS.items():
+    for name, summary in COMMANDS.items():
         made[name] = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".")
         _common(made[name])
     _training(made["demo"])

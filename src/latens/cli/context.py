@@ -90,3 +90,10 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows), default=0))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows)
     return "\n".join(f"{indent}{line}".rstrip() for line in lines)
+
+
+def would(context: Context, what: str, out: Path) -> int:
+    """What `--dry-run` says of a command that writes one file."""
+    context.say(f"would {what} into {out}; nothing was written")
+    context.result({"dry_run": True, "out": str(out), "would": what})
+    return 0

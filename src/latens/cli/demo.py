@@ -4,7 +4,8 @@ import shlex
 from pathlib import Path
 
 from latens.cli.context import Context
-from latens.cli.fit import fit, fit_into, steps_text
+from latens.cli.fit import fit, fit_into
+from latens.cli.training import steps_text
 from latens.runs.folder import RunFolder
 
 

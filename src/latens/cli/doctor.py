@@ -10,11 +10,22 @@ import time
 from pathlib import Path
 from typing import Any
 
+from latens.cli.context import Context, table
 from latens.io.compilation import cache_folder, enable_compilation_cache
 
 PACKAGES = ("latens", "jax", "jaxlib", "equinox", "optax", "numpy", "scikit-learn", "matplotlib", "safetensors")
 OPTIONAL = ("pandas", "pyarrow", "tensorboardX")
 MALLOC = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_")
+
+
+def doctor(context: Context) -> int:
+    """Whether this machine can do what latens asks of it."""
+    findings = examine()
+    rows = [(("ok  " if f["ok"] else "LOOK"), f["name"], f["found"]) for f in findings]
+    lines = [table(rows)]
+    lines += [f"{f['name']}: {f['fix']}" for f in findings if f["fix"]]
+    context.result({"ok": all(f["ok"] for f in findings), "findings": findings}, "\n".join(lines))
+    return 0
 
 
 def examine() -> list[dict[str, Any]]:

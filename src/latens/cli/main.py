@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from latens.cli.arguments import COMMANDS, parse, parser
+from latens.cli.arguments import parse, parser
 from latens.cli.context import Context
 from latens.errors import LatensError, ResourceError
 from latens.io.atomic import as_resource_error
@@ -72,7 +72,7 @@ def _run(context: Context) -> int:
     if context.args.command is None:
         put(parser().format_help().rstrip())
         return 0
-    module = importlib.import_module(f"latens.cli.{COMMANDS[context.args.command][0]}")
+    module = importlib.import_module(f"latens.cli.{context.args.command}")
     return getattr(module, context.args.command)(context) or 0
 
 

@@ -7,8 +7,9 @@ from typing import Any
 from latens import pretrained
 from latens.cli.context import Context
 from latens.cli.reading import reading_options, remembered
+from latens.config import ClassifierConfig
 from latens.data import KNOWN, Dataset, Schema, load
-from latens.errors import DataError, RunFolderError, UsageError
+from latens.errors import ConfigError, DataError, RunFolderError, UsageError
 from latens.io.compilation import enable_compilation_cache
 from latens.runs.folder import RunFolder
 from latens.workflow.experiment import as_split
@@ -124,3 +125,12 @@ def original_source(source: dict[str, Any]) -> str:
         raise RunFolderError("its run.json names no data.", where="run.json", fix="Name the data, or start a new run.")
     moved = Path(source.get("folder", "")) / spec
     return str(moved) if spec not in KNOWN and moved.exists() else spec
+
+
+def open_vae(spec: str, verb: str) -> Opened:
+    """`open_model`, of a model with latents where the command needs them. **Raises:** ConfigError."""
+    opened = open_model(spec)
+    if isinstance(opened.trained.config, ClassifierConfig) and verb in ("encode", "decode", "reconstruct"):
+        fix = "It classifies and samples: `latens evaluate`, or GenerativeClassifier in Python."
+        raise ConfigError(f"a Bayes classifier has no latents to {verb}.", where=spec, fix=fix)
+    return opened

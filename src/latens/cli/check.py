@@ -1,0 +1,37 @@
+"""`latens check`: what is in a data set."""
+
+from latens.cli.context import Context, table
+from latens.cli.reading import reading_options
+
+
+def check(context: Context) -> int:
+    """Report on data: shape, types, range, what would go wrong, which likelihood suits them."""
+    from latens.data import check as report_on
+    from latens.data import load
+
+    data = load(context.args.data, **reading_options(vars(context.args)))
+    report = report_on(data)
+    shape = " x ".join(map(str, report["shape"]))
+    kind = report["kind"] + (f" 0 to {report['levels'] - 1}" if report["levels"] else "")
+    low, high = report["range"]
+    constant = report["constant_columns"]
+    rows = [
+        ("rows", f"{report['rows']} of shape {shape}, {report['dtype']}"),
+        ("cells", f"{kind}; from {low:g} to {high:g}; {report['zero_fraction']:.0%} are 0"),
+        ("missing", f"{report['nan_cells']} cells"),
+        ("constant", f"{constant['count']} cells or columns never change"),
+        ("duplicates", f"{report['duplicate_rows']} rows"),
+        ("split", ", ".join(f"{n} {name}" for name, n in report["splits"].items())),
+        ("labels", _labels(report["labels"])),
+        ("likelihood", f"{report['likelihood']}. {report['reason']}"),
+    ]
+    lines = [report["name"], table(rows, indent="  "), *(f"warning: {text}" for text in report["warnings"])]
+    context.result(report, "\n".join(lines))
+    return 0
+
+
+def _labels(counts: dict[str, int] | None) -> str:
+    if not counts:
+        return "none (--label NAME names them)"
+    shown = [f"{name}: {n}" for name, n in list(counts.items())[:12]]
+    return ", ".join(shown) + (f" and {len(counts) - 12} more" if len(counts) > 12 else "")

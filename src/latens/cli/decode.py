@@ -1,0 +1,48 @@
+"""`latens decode`: latents to rows."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from latens import evaluation
+from latens.cli.context import Context, output_path, would
+from latens.cli.files import read_labels, read_latents, write_npz
+from latens.cli.sources import open_vae
+from latens.errors import UsageError
+from latens.workflow.trained import TrainedModel
+
+
+def decode(context: Context) -> int:
+    """Write the mean of p(x | z) for every latent, in the units of the data."""
+    args = context.args
+    out = output_path(args, (".npz",), args.latents, args.run)
+    trained = open_vae(args.run, "decode").trained
+    z, ids = read_latents(Path(args.latents), _latent_shape(trained))
+    codes = _codes_of(trained, Path(args.latents), len(z), args.label) if trained.preparation.classes else None
+    if args.label is not None and codes is None:
+        trained.code_of(args.label)  # says why there is none; a predicted label is part of a latent
+        raise UsageError("the latents of this model hold the label.", where="--label", fix="Remove --label.")
+    if args.dry_run:
+        return would(context, f"decode {len(z)} latents", out)
+    values = evaluation.decode(trained.model, z, cond=trained.condition(codes))
+    arrays = {"x": trained.data_units(values, mean=True)} | ({} if ids is None else {"row_id": ids})
+    write_npz(out, arrays)
+    context.done({"out": str(out), "rows": len(z), "shape": list(arrays["x"].shape)}, f"{out}: {len(z)} rows")
+    return 0
+
+
+def _codes_of(trained: TrainedModel, path: Path, n: int, name: str | None) -> np.ndarray:
+    """The class of every latent: the one named, else those that stand beside the latents in their file."""
+    if name is not None:
+        return np.full(n, trained.code_of(name))
+    words = read_labels(path)
+    if words is None or len(words) != n:
+        raise UsageError("a conditional model decodes a latent and a label.", where=str(path),
+                         fix="Add --label NAME, or an array `label` beside the latents.")  # fmt: skip
+    return np.array([trained.code_of(word) for word in words])
+
+
+def _latent_shape(trained: TrainedModel) -> tuple[int, ...]:
+    cond = trained.condition(trained.in_turn(1))
+    return evaluation.sample_prior(trained.model, 1, key=jax.random.key(0), cond=cond).shape[1:]

@@ -1,0 +1,80 @@
+"""`latens info`: what a run folder or a model file holds."""
+
+from pathlib import Path
+from typing import Any
+
+from latens.cli.context import Context, table
+from latens.errors import ModelFileError
+
+
+def info(context: Context) -> int:
+    """What a run folder or a model file holds."""
+    from latens import pretrained
+    from latens.cli.sources import state_of
+    from latens.runs.folder import RunFolder
+
+    spec = context.args.run
+    value: dict[str, Any] = {"name": spec}
+    lines = [spec]
+    file: Path | None = Path(spec)
+    if spec.startswith("pretrained:"):
+        file = pretrained.path(spec.removeprefix("pretrained:"))
+    elif Path(spec).is_dir():
+        run = RunFolder.open(spec, lock=False)
+        file = run.model_file if run.model_file.exists() else None
+        records = run.read_metrics()
+        step = records[-1].get("step", 0) if records else 0
+        names = ("id", "created", "ended", "command", "host", "versions", "seed", "data", "stopped_because")
+        value["run"] = {name: run.info.get(name) for name in names} | {"state": state_of(run), "step": step}
+        value["config"] = run.config
+        data = run.info["data"].get("spec", "(not named)")
+        lines.append(f"  {state_of(run)} at step {step}; begun {run.info['created']}; data {data}")
+        if run.info.get("summary"):
+            lines.append(run.info["summary"])
+    if file is not None:
+        model = _model(file)
+        value |= {"model": model}
+        lines += _model_lines(model)
+    else:
+        lines.append(f"  no model yet: `latens resume {spec}` finishes the run")
+    context.result(value, "\n".join(lines))
+    return 0
+
+
+def _model(path: Path) -> dict[str, Any]:
+    """What a model file says of itself. Everything is parsed and checked, nothing executed."""
+    from latens.io.arrays import tree_to_arrays
+    from latens.io.safetensors import read
+    from latens.trees import partition_trainable
+    from latens.workflow.trained import TrainedModel
+
+    arrays, metadata = read(path)
+    value = {"file": str(path), "bytes": path.stat().st_size, **dict(metadata.items())}
+    trainable: set[str] | None = None
+    try:
+        trainable = set(tree_to_arrays(partition_trainable(TrainedModel.load(path).model)[0]))
+    except ModelFileError as error:
+        if metadata.get("config") is not None:
+            raise
+        value["note"] = error.message
+    value["arrays"] = [
+        {"name": name, "shape": list(array.shape), "dtype": str(array.dtype)}
+        | {"trained": None if trainable is None else name in trainable}
+        for name, array in sorted(arrays.items())
+    ]
+    value["parameters"] = sum(a.size for n, a in arrays.items() if trainable is None or n in trainable)
+    return value
+
+
+def _model_lines(model: dict[str, Any]) -> list[str]:
+    config, schema, facts = model.get("config") or {}, model.get("schema") or {}, model.get("facts") or {}
+    shape = " x ".join(map(str, schema.get("shape", ())))
+    lines = [f"  {model['file']}: {model['bytes']:,} bytes, {model['parameters']:,} trained numbers"]
+    lines.append(f"  recipe {config.get('recipe', '(built by hand)')}, rows of shape {shape}, {schema.get('kind')}")
+    if facts.get("data"):
+        lines.append(f"  trained on {facts.get('rows')} rows of {facts['data']}, {facts.get('steps')} steps")
+    words = {True: "trained", False: "fixed", None: ""}
+    rows = [("array", "shape", "dtype", "")]
+    for array in model["arrays"]:
+        rows.append((array["name"], " x ".join(map(str, array["shape"])), array["dtype"], words[array["trained"]]))
+    return [*lines, table(rows, indent="  ")]

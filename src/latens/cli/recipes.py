@@ -1,0 +1,52 @@
+"""`latens recipes`: the recipes and the parts that they are made of."""
+
+from typing import Any, get_args
+
+from latens.cli.context import Context
+
+
+def recipes(context: Context) -> int:
+    """The recipes with their sources, or with `--parts` the parts they are made of and the options of each."""
+    from latens.config import to_json
+    from latens.recipes import RECIPES
+
+    if context.args.parts:
+        return _parts(context)
+    listed = [
+        {"name": r.name, "summary": r.summary, "source": r.source, "use_when": r.use_when, "config": to_json(r.config)}
+        for r in RECIPES.values()
+    ]
+    lines = []
+    for recipe in RECIPES.values():
+        lines += [recipe.name, f"  {recipe.summary}", f"  use it when {recipe.use_when}", f"  {recipe.source}"]
+    context.result({"recipes": listed}, "\n".join(lines))
+    return 0
+
+
+def _parts(context: Context) -> int:
+    from latens.networks.factory import NetworkKind
+    from latens.parts.likelihoods import LIKELIHOODS
+    from latens.parts.options import OBJECTIVES, defaults_of, option_defaults
+    from latens.parts.posteriors import POSTERIORS
+    from latens.parts.priors import PRIORS
+
+    objectives = {k: {"what": _first_line(v), "options": defaults_of(v)} for k, v in sorted(OBJECTIVES.items())}
+    value: dict[str, Any] = {"objective": objectives}
+    for part, rows in (("prior", PRIORS), ("posterior", POSTERIORS)):
+        listed = {name: (row.what, option_defaults(row.options)) for name, row in sorted(rows.items())}
+        value[part] = {name: {"what": what, "options": options} for name, (what, options) in listed.items()}
+    value["likelihood"] = {name: {"data": list(row.kinds)} for name, row in LIKELIHOODS.items()}
+    value["network"] = list(get_args(NetworkKind))
+    lines = []
+    for part in list(value)[:3]:
+        for name, about in value[part].items():
+            lines.append(f"--set {part}={name}: {about['what']}")
+            lines += [f"    --set {part}.{option}={default}" for option, default in about["options"].items()]
+    lines += [f"--set likelihood={name}: for {', '.join(row.kinds)} data" for name, row in LIKELIHOODS.items()]
+    lines.append(f"--set network={'|'.join(value['network'])}")
+    context.result({"parts": value}, "\n".join(lines))
+    return 0
+
+
+def _first_line(kind: type) -> str:
+    return " ".join((kind.__doc__ or "").split("\n\n")[0].split())

@@ -1,0 +1,56 @@
+"""`latens reconstruct`: rows to latents and back."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from latens import evaluation
+from latens.cli.context import Context, output_path, would
+from latens.cli.files import write_npz
+from latens.cli.sources import load_for, open_vae
+from latens.pictures.images import shown, write_image
+from latens.workflow.trained import TrainedModel
+
+MOST_IMAGES = 64
+"""Rows that a picture of reconstructions shows."""
+
+
+def reconstruct(context: Context) -> int:
+    """Write every row as the model gives it back: a draw from p(x | z) at a draw of z, or the mean at the mean."""
+    args = context.args
+    out = output_path(args, (".npz", ".png"), args.data, args.run)
+    opened = open_vae(args.run, "reconstruct")
+    data = load_for(opened, context)
+    picture = out.suffix.lower() == ".png"
+    # A picture of more rows could not be looked at; evenly spaced, because sorted data start with one class.
+    most = min(len(data), MOST_IMAGES) if picture else len(data)
+    positions = np.linspace(0, len(data) - 1, most).round().astype(np.int64)
+    if args.dry_run:
+        return would(context, f"reconstruct {most} rows of {data.name}", out)
+    trained = opened.trained
+    batch = trained.batch(data, positions)
+    values = evaluation.reconstruct(
+        trained.model, batch, preparation=trained.preparation, key=jax.random.key(args.seed), mean=args.mean
+    )
+    x = evaluation.finite(trained.data_units(values, mean=args.mean), "x", where=args.run)
+    if picture:
+        _pairs(out, trained, data.x[positions], x)
+    else:
+        write_npz(out, {"row_id": data.names, "x": x})
+    context.done({"out": str(out), "rows": most, "shape": list(x.shape)}, f"{out}: {most} rows of {data.name}")
+    return 0
+
+
+def _pairs(out: Path, trained: TrainedModel, rows: np.ndarray, x: np.ndarray) -> None:
+    """Lines of originals, each with the line of their reconstructions below it."""
+    limits = (float(min(rows.min(), x.min())), float(max(rows.max(), x.max())))  # one scale for both
+    originals, found = shown(trained.schema, rows, limits), shown(trained.schema, x, limits)
+    columns = min(8, len(rows))
+    blank = np.zeros((-len(rows) % columns, *originals.shape[1:]), originals.dtype)
+    lines = []
+    for start in range(0, len(rows), columns):
+        part = slice(start, start + columns)
+        lines += [originals[part], blank[: columns - len(originals[part])]]
+        lines += [found[part], blank[: columns - len(found[part])]]
+    write_image(out, np.concatenate(lines), columns=columns)

@@ -1,0 +1,86 @@
+"""`latens sample`: new rows from a model."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from latens import evaluation
+from latens.cli.context import Context, output_path, would
+from latens.cli.files import write_npz
+from latens.cli.sources import open_vae
+from latens.config import ClassifierConfig
+from latens.errors import ConfigError
+from latens.measure.sample_sets import lacks_prior
+from latens.pictures.images import image_shape, shown, write_image
+from latens.typing import Key
+from latens.workflow.trained import TrainedModel
+
+
+def sample(context: Context) -> int:
+    """Write new rows: z from the prior, then a draw from p(x | z), or its mean."""
+    args = context.args
+    trained = open_vae(args.run, "sample").trained
+    args.out = args.out or _free_name("samples.png" if image_shape(trained.schema) else "samples.npz")
+    out = output_path(args, (".npz", ".png"), args.run)
+    if lacks_prior(trained):
+        fix = "Fit one with `latens refit RUN --prior mixture`, or use a VAE's recipe."
+        raise ConfigError("an autoencoder has no prior to sample from.", where=args.run, fix=fix)
+    if args.dry_run:
+        return would(context, f"draw {args.n} samples", out)
+    chosen = trained.in_turn(args.n) if args.label is None else np.full(args.n, _class_of(trained, args.label))
+    arrays = _drawn(trained, args.n, args.mean, jax.random.key(args.seed), chosen)
+    evaluation.finite(arrays["x"], "x", where=args.run)
+    if out.suffix.lower() == ".npz":
+        write_npz(out, arrays)
+    elif chosen is not None and args.label is None:
+        images, columns = _by_class(shown(trained.schema, arrays["x"]), chosen)
+        write_image(out, images, columns=columns)
+    else:
+        write_image(out, shown(trained.schema, arrays["x"]))
+    context.done(
+        {"out": str(out), "rows": args.n, "shape": list(arrays["x"].shape)},
+        f"{out}: {args.n} {'means of samples' if args.mean else 'samples'}",
+    )
+    return 0
+
+
+def _free_name(name: str) -> str:
+    """The name, or with a number where there is such a file: nothing is written over that was not named."""
+    path, number = Path(name), 2
+    while path.exists():
+        path, number = Path(name).with_stem(f"{Path(name).stem}-{number}"), number + 1
+    return str(path)
+
+
+def _class_of(trained: TrainedModel, name: str) -> int:
+    """The code of a class, of any model that has classes. **Raises:** UsageError naming the nearest one."""
+    names = trained.schema.classes or ()
+    if isinstance(trained.config, ClassifierConfig) and name in names:
+        return names.index(name)
+    return trained.code_of(name)
+
+
+def _by_class(images: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, int]:
+    """Images in rows, one for each class, and how many columns that makes; gaps are left empty."""
+    rows = [images[codes == code] for code in np.unique(codes)]
+    columns = max(map(len, rows))
+    blank = np.zeros((columns, *images.shape[1:]), images.dtype)
+    return np.concatenate([np.concatenate([row, blank[len(row) :]]) for row in rows]), columns
+
+
+def _drawn(
+    trained: TrainedModel, n: int, mean: bool, key: Key, codes: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """New rows in the units of the data, with what they were made from: z and the label, or class and component."""
+    if isinstance(trained.config, ClassifierConfig):
+        drawn = evaluation.sample_classes(trained.model, n, key=key, label=None if codes is None else int(codes[0]))
+        x = trained.data_units(drawn.component_mean if mean else drawn.x, mean=mean)
+        names = np.array(trained.schema.classes or [str(c) for c in range(trained.model.num_classes)])
+        return {"x": x, "label": names[drawn.label], "component": drawn.component}
+    prior_key, event_key = jax.random.split(key)
+    cond = trained.condition(codes)
+    z = evaluation.sample_prior(trained.model, n, key=prior_key, cond=cond)
+    values = evaluation.decode(trained.model, z, key=event_key, mean=mean, cond=cond)
+    label = {} if codes is None else {"label": np.array(trained.classes)[codes]}
+    return {"x": trained.data_units(values, mean=mean), "z": z, **label}

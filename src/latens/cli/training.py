@@ -1,0 +1,173 @@
+"""A training in a run folder, for the commands that start or continue one."""
+
+import contextlib
+import logging
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from latens.callbacks.snapshots import snapshots_of
+from latens.cli.context import Context
+from latens.cli.dry_run import about
+from latens.cli.reading import read_with
+from latens.errors import LatensError
+from latens.runs.folder import RunFolder
+
+if TYPE_CHECKING:  # jax is imported only after run.json is on disk
+    from latens.workflow.experiment import Experiment
+else:
+    Experiment = Any
+
+log = logging.getLogger("latens.command")
+
+REMEMBERED = ("num_samples", "log")
+"""What a resume does as the first command said, unless told otherwise."""
+
+
+def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resume: bool) -> None:
+    """Train, measure, save."""
+    from latens.callbacks.progress import ActiveUnits, make_progress
+    from latens.training import Event, Interrupted, Pause
+    from latens.workflow.experiment import describe, train
+
+    run.set_config(describe(experiment))
+    run.set_state("running", data=run.info["data"] | about(experiment), seed=experiment.config.training.seed)
+    for reason in experiment.reasons:
+        context.say(f"  {reason}")
+        log.info(reason)
+
+    def stop(event: Event) -> str | None:
+        received = context.signals.received
+        return Pause(f"signal {received}") if received is not None and event.kind == "boundary" else None
+
+    callbacks: list[Any] = [ActiveUnits(experiment), stop]
+    with contextlib.ExitStack() as stack:
+        if not context.quiet:
+            callbacks.append(stack.enter_context(make_progress(context.terminal)))
+        callbacks += _watchers(context, run, experiment, stack)
+        stack.enter_context(context.signals.deferred())
+        try:
+            trained, result = train(experiment, run=run, callbacks=callbacks, resume=resume)
+        except Interrupted as interruption:
+            step = interruption.snapshot.loop.total
+            run.set_state("stopped", step=step)
+            context.stopped = f" after step {step}; a checkpoint is written"
+            context.signals.check()
+            raise
+    context.signals.check()
+    _finish(context, run, experiment, trained, result.snapshot.loop)
+
+
+def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: contextlib.ExitStack) -> list[Any]:
+    """Pictures and event files, where they were asked for; matplotlib is imported only then."""
+    watchers: list[Any] = [*snapshots_of(run, experiment), *_live_page(context, run, experiment, stack)]
+    every = getattr(experiment.config.training, "plots_every", None)
+    if every is not None:
+        from latens.pictures.standard import PlotsCallback
+
+        seed, folder = experiment.config.training.seed, lambda: run.path / "samples"
+        watchers.append(PlotsCallback(folder, experiment.data, every, seed, preparation=experiment.preparation))
+    if context.args.log == "tensorboard":
+        from latens.callbacks.tensorboard import TensorBoard
+
+        watchers.append(stack.enter_context(TensorBoard(run.path / "tensorboard", experiment, every)))
+    return watchers
+
+
+def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any) -> None:
+    from latens.cli.measured import held_out_rows, report
+
+    trained = trained.with_facts(read_with=read_with(run.info["data"]))
+    # The model first: whatever goes wrong in measuring it, it is not lost.
+    trained.save(run.model_file)
+    split, positions = held_out_rows(experiment.data)
+    draws = context.args.num_samples or 100
+    found = report(trained, experiment.data, split, _at_most(positions, 10_000), num_samples=draws)
+    warnings = found.warnings_json()
+    if loop.skipped:
+        warnings.append({"name": "skipped-steps", "message": f"{loop.skipped} steps were not finite and left out"})
+    for warning in warnings:
+        log.warning("%s: %s", warning["name"], warning["message"])
+    trained = trained.with_facts(metrics=found.to_json(seconds=False), split=split, held_out=found.held_out)
+    trained.save(run.model_file)
+    text = "\n".join(part for part in (found.text(), found.warnings_text()) if part)
+    run.set_state(
+        "done",
+        step=loop.total,
+        best_step=loop.best_step,
+        stopped_because=loop.stopped_because,
+        training_seconds=loop.seconds,
+        metrics=found.to_json(),
+        split=split,
+        held_out=found.held_out,
+        warnings=warnings,
+        units=list(found.units),
+        summary=text,
+    )
+
+
+def _at_most(positions: Any, most: int) -> Any:
+    """At most so many positions, evenly spaced: the first ones of sorted data would be all of one kind."""
+    return positions if len(positions) <= most else positions[:: -(-len(positions) // most)]
+
+
+def close(context: Context, run: RunFolder) -> None:
+    """The last lines of a run: its folder, its numbers, its warnings, and what to type next."""
+    info = run.info
+    following = f"latens figures {shlex.quote(str(run.path))}"
+    lines = [steps_text(run), info.get("summary", "")]
+    names = ("metrics", "split", "held_out", "warnings", "units", "step", "best_step", "stopped_because")
+    fields = {name: info.get(name) for name in names}
+    outcome = {"run": str(run.path), "state": info["state"], "model": str(run.model_file), **fields, "next": following}
+    context.done(outcome, "\n".join([*lines, f"next: {following}"]))
+
+
+_ENDS = {
+    "budget": "the budget was used up",
+    "minutes": "the minutes were used up",
+    "no gain on validation": "validation rows gained nothing any more (early stopping)",
+}
+
+
+def steps_text(run: RunFolder) -> str:
+    """The folder of a run that is done, and how long it trained."""
+    best, steps = run.info.get("best_step"), run.info.get("step", 0)
+    if not steps:
+        return f"{run.path}: fitted in closed form"
+    because = _ENDS.get(run.info["stopped_because"], run.info["stopped_because"])
+    kept = f"step {best}, the best on validation rows, is kept" if best else "the last step is kept"
+    return f"{run.path}: {steps} steps, ended because {because}; {kept}"
+
+
+@contextlib.contextmanager
+def logged(context: Context, run: RunFolder) -> Iterator[None]:
+    """Whatever goes wrong inside is in the run's log with its traceback."""
+    context.log = run.path / "log.txt"
+    log.info("latens %s", shlex.join(context.argv))
+    if run.notice:
+        log.warning(run.notice)
+    try:
+        yield
+    except Exception:
+        if context.log.parent.exists():
+            log.exception("the run ended with an error")
+        raise
+    finally:
+        with contextlib.suppress(LatensError):
+            context.log = run.path / "log.txt"  # the folder may have been moved
+
+
+def _live_page(context: Context, run: Any, experiment: Any, stack: contextlib.ExitStack) -> list[Any]:
+    """The callback behind `--watch`, where it was asked for."""
+    args = context.args
+    if not getattr(args, "watch", False):
+        return []
+    from latens.callbacks.watch import Watch
+    from latens.explorer.serving import announce
+
+    def opened(url: str) -> None:
+        announce(context, url, "the page grows while it trains", browser=True)
+        if context.quiet:
+            context.warn(f"the page of this training is {url}")  # else nobody could find it
+
+    return [stack.enter_context(Watch(experiment, opened=opened, port=args.port or 0, history=run.read_metrics()))]
