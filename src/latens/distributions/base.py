@@ -1,4 +1,7 @@
-"""What every distribution is: a density over one event. `jax.vmap` makes batches."""
+"""What every distribution is: a density over one event.
+
+Batches are made with `jax.vmap`.
+"""
 
 from abc import abstractmethod
 from typing import Any, Generic, TypeVar
@@ -12,23 +15,62 @@ Event = TypeVar("Event")
 
 
 class AbstractDistribution(eqx.Module, Generic[Event]):
-    """A density over one event. Subclasses write `sample` and `log_prob` for that one event, as in the paper."""
+    """A density over one event.
+
+    Subclasses write `sample` and `log_prob` for that one event, as in the paper; `jax.vmap` makes batches of it.
+    """
 
     @abstractmethod
     def sample(self, *, key: Key) -> Event:
-        """Draw one event."""
+        """Draw one event.
+
+        Args:
+            key: A JAX random key.
+
+        Returns:
+            One event: an array, or for named columns or levels a dict or tuple of them.
+        """
 
     @abstractmethod
     def log_prob(self, event: Event) -> Nats:
-        """The log density (or log probability) of one event, in nats, with every constant."""
+        """The log density (or log probability) of one event, with every constant.
+
+        Args:
+            event: One event, of the structure and shape that `sample` returns.
+
+        Returns:
+            A number of shape (), in nats.
+        """
 
     def sample_and_log_prob(self, *, key: Key) -> tuple[Event, Nats]:
-        """One event and its log density; overridden where both together are cheaper."""
+        """Draw one event together with its log density.
+
+        Subclasses override it where both together are cheaper.
+
+        Args:
+            key: A JAX random key.
+
+        Returns:
+            The event, and its log density in nats, of shape ().
+        """
         event = self.sample(key=key)
         return event, self.log_prob(event)
 
     def log_prob_observed(self, event: Event, mask: Any) -> Nats:
-        """The log density of the observed part of one event; overridden where parts of it have one."""
+        """The log density of the observed part of one event.
+
+        Subclasses override it where parts of an event have a density.
+
+        Args:
+            event: One event; where the mask is False its value has no influence.
+            mask: True where the entry is observed, of the structure of the event.
+
+        Returns:
+            A number of shape (), in nats.
+
+        Raises:
+            TypeError: The distribution does not factorise over its variables.
+        """
         raise TypeError(f"a mask needs a distribution that factorises over its variables, not {type(self)}")
 
 
@@ -37,16 +79,29 @@ class AbstractFactorised(AbstractDistribution[Array]):
 
     @abstractmethod
     def log_prob_terms(self, event: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
-        """The log density of each variable, in nats; its sum is `log_prob`."""
+        """The log density of each variable; their sum is `log_prob`.
+
+        Args:
+            event: One event, of shape (*x).
+
+        Returns:
+            Shape (*x), in nats.
+        """
 
     @abstractmethod
     def mean(self) -> Float[Array, "*x"]:
-        """The mean of each variable."""
+        """The mean of each variable.
+
+        Returns:
+            Shape (*x), in the unit of the event.
+        """
 
     def log_prob(self, event: Shaped[Array, "*x"]) -> Nats:
+        """The log density of one event: the sum of `log_prob_terms`, in nats."""
         return jnp.sum(self.log_prob_terms(event))
 
     def log_prob_observed(self, event: Shaped[Array, "*x"], mask: Bool[Array, "..."]) -> Nats:
+        """The sum of `log_prob_terms` over the observed variables, in nats."""
         # Before and after: a NaN in a missing cell must reach neither the value nor a gradient.
         terms = self.log_prob_terms(jnp.where(mask, event, jnp.zeros_like(event)))
         return jnp.sum(jnp.where(mask, terms, 0.0))
@@ -57,13 +112,28 @@ class AbstractReparameterised(AbstractFactorised):
 
     @abstractmethod
     def sample_noise(self, *, key: Key) -> Float[Array, "*x"]:
-        """Draw the noise; zero noise gives the mean exactly."""
+        """Draw the noise; zero noise gives the mean exactly.
+
+        Args:
+            key: A JAX random key.
+
+        Returns:
+            Noise of the shape of an event, (*x).
+        """
 
     @abstractmethod
     def from_noise(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
-        """The event that belongs to this noise."""
+        """The event that belongs to this noise.
+
+        Args:
+            noise: Shape (*x), as `sample_noise` returns it.
+
+        Returns:
+            One event of shape (*x), differentiable in the parameters and in the noise.
+        """
 
     def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        """Draw one event: noise first, then the event that belongs to it."""
         return self.from_noise(self.sample_noise(key=key))
 
 
@@ -73,8 +143,16 @@ def log_prob(distribution: AbstractDistribution, event: Any, mask: Any = None) -
     $\sum_i m_i \log p(x_i)$. Missing entries are replaced by a value inside the support *before* the density and
     removed by `where` after it, so that a NaN there reaches neither the value nor a gradient.
 
-    **Arguments:** `mask` is True where the entry is observed: an array, or for an event of named columns a dict of
-    them. **Returns:** nats.
-    **Raises:** TypeError if the distribution does not factorise over its variables.
+    Args:
+        distribution: The distribution of the whole event.
+        event: One event, with any value (NaN too) in its missing entries.
+        mask: True where the entry is observed: an array of the event's shape, or for an event of named columns a dict
+            of them. None: everything is observed.
+
+    Returns:
+        A number of shape (), in nats.
+
+    Raises:
+        TypeError: There is a mask, and the distribution does not factorise over its variables.
     """
     return distribution.log_prob(event) if mask is None else distribution.log_prob_observed(event, mask)

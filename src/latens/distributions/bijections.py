@@ -1,5 +1,7 @@
-"""Invertible maps with the log-determinant of their slope, for one event of shape (n,); any of flowjax's has the same
-two methods."""
+"""Invertible maps with the log-determinant of their Jacobian, for one event of shape (n,).
+
+Any bijection of flowjax has the same two methods.
+"""
 
 from abc import abstractmethod
 
@@ -12,23 +14,48 @@ from latens.typing import Array, Float, Key, Nats
 
 
 class AbstractBijection(eqx.Module):
-    """y = f(x; context), and back."""
+    """An invertible map of one event, which may depend on a context."""
 
     @abstractmethod
     def transform_and_log_det(self, x: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
-        r"""$f(x)$ and $\log\lvert\det \partial f/\partial x\rvert$."""
+        r"""The image of an event, and how much the map stretches volume there.
+
+        $f(x)$ and $\log\lvert\det \partial f/\partial x\rvert$.
+
+        Args:
+            x: The event, of shape (n,).
+            context: What the map depends on, of shape (c,); None where it depends on nothing.
+
+        Returns:
+            The image of shape (n,), and the log-determinant in nats, of shape ().
+        """
 
     @abstractmethod
     def inverse_and_log_det(self, y: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
-        r"""$f^{-1}(y)$ and $\log\lvert\det \partial f^{-1}/\partial y\rvert$."""
+        r"""The event that the map sends to a given image, and how much the inverse stretches volume there.
+
+        $f^{-1}(y)$ and $\log\lvert\det \partial f^{-1}/\partial y\rvert$.
+
+        Args:
+            y: The image, of shape (n,).
+            context: What the map depends on, of shape (c,); None where it depends on nothing.
+
+        Returns:
+            The event of shape (n,), and the log-determinant in nats, of shape ().
+        """
 
 
 class Stack(AbstractBijection):
-    """Bijections one after the other; between them the order of the variables is turned round."""
+    """Bijections one after the other, with the order of the variables reversed between them.
+
+    Args:
+        parts: The bijections, the one that sees the event first at the front.
+    """
 
     parts: tuple[AbstractBijection, ...]
 
     def transform_and_log_det(self, x: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        """Apply every part in order, and add up the log-determinants."""
         total = jnp.zeros(())
         for part in self.parts:
             x, log_det = part.transform_and_log_det(x, context)
@@ -36,6 +63,7 @@ class Stack(AbstractBijection):
         return x, total
 
     def inverse_and_log_det(self, y: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        """Invert every part, the last one first, and add up the log-determinants."""
         total = jnp.zeros(())
         for part in reversed(self.parts):
             y, log_det = part.inverse_and_log_det(y[::-1], context)
@@ -44,38 +72,65 @@ class Stack(AbstractBijection):
 
 
 class Inverse(AbstractBijection):
-    """A bijection the other way round: what was one pass backwards is one pass forwards, and the reverse."""
+    """A bijection the other way round.
+
+    What was one pass backwards is one pass forwards, and the reverse.
+
+    Args:
+        inner: The bijection whose inverse this is.
+    """
 
     inner: AbstractBijection
 
     def transform_and_log_det(self, x: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        """The inverse of the inner bijection, with its log-determinant."""
         return self.inner.inverse_and_log_det(x, context)
 
     def inverse_and_log_det(self, y: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        """The image under the inner bijection, with its log-determinant."""
         return self.inner.transform_and_log_det(y, context)
 
 
 class Scaled(AbstractBijection):
-    r"""$y = s + e^{l} f(x)$: another bijection f, then a shift and a scale for each variable."""
+    """Another bijection, then a shift and a scale for each variable.
+
+    $y = s + e^{l} f(x)$.
+
+    Args:
+        inner: The bijection $f$ of shape (n,).
+        shift: The shift $s$, of shape (n,).
+        log_scale: The logarithm $l$ of the scale, of shape (n,).
+    """
 
     inner: AbstractBijection
     shift: Float[Array, " n"]
     log_scale: Float[Array, " n"]
 
     def transform_and_log_det(self, x: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        """The scaled and shifted image under the inner bijection, with the log-determinant."""
         y, log_det = self.inner.transform_and_log_det(x, context)
         return self.shift + jnp.exp(self.log_scale) * y, log_det + jnp.sum(self.log_scale)
 
     def inverse_and_log_det(self, y: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        """The inverse of shift and scale, then of the inner bijection, with the log-determinant."""
         x, log_det = self.inner.inverse_and_log_det((y - self.shift) * jnp.exp(-self.log_scale), context)
         return x, log_det - jnp.sum(self.log_scale)
 
 
 class Autoregressive(AbstractBijection):
-    r"""$y_i = \sigma_i x_i + (1 - \sigma_i)\, m_i$ where $m_i$ and $\sigma_i \in (0, 1)$ see $x_{<i}$ and the context.
+    r"""An inverse autoregressive flow: each variable is mixed with a mean that only sees the variables before it.
 
-    One masked network with a hidden layer gives all of them at once, so that forwards is one pass and backwards n.
-    Inverse autoregressive flow: Kingma et al. (2016), arXiv 1606.04934, algorithm 1; masks: Germain et al. (2015).
+    $y_i = \sigma_i x_i + (1 - \sigma_i)\, m_i$ where $m_i$ and $\sigma_i \in (0, 1)$ see $x_{<i}$ and the context. One
+    masked network with a hidden layer gives all of them at once, so that forwards is one pass and backwards n.
+
+    Args:
+        weight: From the event to the hidden layer, of shape (n, width).
+        bias: Of the hidden layer, of shape (width,).
+        context_weight: From the context to the hidden layer, of shape (c, width).
+        output_weight: From the hidden layer to means and gates, of shape (width, 2 n).
+        output_bias: Of means and gates, of shape (2 n,).
+
+    Source: Kingma et al. (2016), arXiv 1606.04934, algorithm 1; masks: Germain et al. (2015).
     """
 
     weight: Float[Array, "n width"]
@@ -86,7 +141,19 @@ class Autoregressive(AbstractBijection):
 
     @classmethod
     def create(cls, n: int, context_size: int, width: int, *, key: Key) -> "Autoregressive":
-        """He-normal first layer, a small last one, gates at sigmoid(2): close to the identity."""
+        """Initialise a flow close to the identity.
+
+        He-normal first layer, a small last one, gates at sigmoid(2).
+
+        Args:
+            n: How many variables an event has.
+            context_size: How many entries the context has; 0 for none.
+            width: How many hidden units the network has.
+            key: A JAX random key for the initialisation.
+
+        Returns:
+            The bijection.
+        """
         first, second, third = jax.random.split(key, 3)
         return cls(
             jax.random.normal(first, (n, width)) * (2.0 / n) ** 0.5,
@@ -110,11 +177,14 @@ class Autoregressive(AbstractBijection):
         return mean, gate
 
     def transform_and_log_det(self, x: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        """The image and the log-determinant, in one pass of the network."""
         mean, gate = self._terms(x, context)
         share = jax.nn.sigmoid(gate)
         return share * x + (1.0 - share) * mean, jnp.sum(jax.nn.log_sigmoid(gate))
 
     def inverse_and_log_det(self, y: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        """The inverse and its log-determinant, in n passes of the network."""
+
         def settle(i: Array, x: Array) -> Array:
             # After pass i the first i + 1 variables are right.
             mean, gate = self._terms(x, context)
@@ -126,15 +196,22 @@ class Autoregressive(AbstractBijection):
 
 
 class Planar(AbstractBijection):
-    r"""$y = x + \hat u \tanh(w \cdot x + b)$ with $w$, $u$ and $b$ read off the context, from `offset` on.
+    r"""A planar flow whose parameters are read off the context.
 
+    $y = x + \hat u \tanh(w \cdot x + b)$ with $w$, $u$ and $b$ in the context from `offset` on, $2 n + 1$ numbers.
     $\hat u$ is $u$ moved along $w$ so that $w \cdot \hat u > -1$, which makes the map invertible; its inverse has no
-    formula. Rezende & Mohamed (2015), arXiv 1505.05770, equations 10-12 and appendix A.1.
+    formula.
+
+    Args:
+        offset: Where in the context the parameters begin, from 0.
+
+    Source: Rezende & Mohamed (2015), arXiv 1505.05770, equations 10-12 and appendix A.1.
     """
 
     offset: int = eqx.field(static=True)
 
     def transform_and_log_det(self, x: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        """The image and the log-determinant, in closed form."""
         n = x.shape[0]
         assert context is not None
         own = context[self.offset : self.offset + 2 * n + 1]
@@ -145,6 +222,15 @@ class Planar(AbstractBijection):
         return x + moved * bent, jnp.log1p((1.0 - bent**2) * jnp.dot(w, moved))
 
     def inverse_and_log_det(self, y: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
+        """Refuse: the inverse has no closed form.
+
+        Args:
+            y: The image, of shape (n,).
+            context: The parameters, of shape (c,).
+
+        Raises:
+            ConfigError: Always.
+        """
         raise ConfigError(
             "a planar flow has no inverse in closed form: its density is known for its own draws only.",
             where="posterior.kind",

@@ -1,4 +1,4 @@
-"""One array as several named blocks: which cells belong to which, and a family of its own for each."""
+"""One array as several named blocks: which features belong to which, and a family of its own for each."""
 
 import math
 
@@ -12,15 +12,21 @@ from latens.typing import AnyArray, Array, Bool, Float, Key, Nats, Shaped
 
 
 class Blocks(eqx.Module):
-    """Which cells of an array belong to which block: places along one axis.
+    """Which features of an array belong to which block: places along one axis.
 
-    **Arguments:** `names` of the blocks; `places` of each along `axis`, from 0; every place belongs to one block.
-    **Raises:** ValueError where places are left out, or belong to two.
+    Args:
+        names: The names of the blocks.
+        places: The places of each block along `axis`, from 0; every place belongs to exactly one block.
+        axis: The axis that is divided, from 0.
 
-    >>> halves = Blocks(("lower", "upper"), ((2, 3), (0, 1)))
-    >>> parts = halves.split(jnp.array([1, 2, 3, 4]))
-    >>> parts["upper"].tolist(), halves.join(parts).tolist()
-    ([1, 2], [1, 2, 3, 4])
+    Raises:
+        ValueError: Places are left out or belong to two blocks, or a block has none.
+
+    Examples:
+        >>> halves = Blocks(("lower", "upper"), ((2, 3), (0, 1)))
+        >>> parts = halves.split(jnp.array([1, 2, 3, 4]))
+        >>> parts["upper"].tolist(), halves.join(parts).tolist()
+        ([1, 2], [1, 2, 3, 4])
     """
 
     names: tuple[str, ...] = eqx.field(static=True)
@@ -33,7 +39,14 @@ class Blocks(eqx.Module):
             raise ValueError("every place along the axis belongs to exactly one named block, which has some")
 
     def split(self, x: Shaped[AnyArray, "..."]) -> dict[str, Shaped[Array, "..."]]:
-        """The blocks of an array by name; further axes at its end (levels, say) stay as they are."""
+        """The blocks of an array by name.
+
+        Args:
+            x: The array; further axes at its end (levels, say) stay as they are.
+
+        Returns:
+            An array for each block, in which `axis` has that block's places only.
+        """
         return {name: self._take(x, places) for name, places in zip(self.names, self.places)}
 
     def _take(self, x: Shaped[AnyArray, "..."], places: tuple[int, ...]) -> Shaped[Array, "..."]:
@@ -43,49 +56,80 @@ class Blocks(eqx.Module):
         return jnp.take(jnp.asarray(x), np.array(places), axis=self.axis)
 
     def join(self, parts: dict[str, Shaped[Array, "..."]]) -> Shaped[Array, "..."]:
-        """The array with these blocks."""
+        """Put the blocks back together into one array; the inverse of `split`.
+
+        Args:
+            parts: An array for each block, by name.
+
+        Returns:
+            The array with these blocks.
+        """
         whole = jnp.concatenate([parts[name] for name in self.names], axis=self.axis)
         order = np.argsort([place for places in self.places for place in places])
         return whole if (order == np.arange(order.size)).all() else jnp.take(whole, order, axis=self.axis)
 
     def sizes(self, shape: tuple[int, ...]) -> dict[str, int]:
-        """How many cells each block of an array of this shape has."""
+        """How many features each block of an array has.
+
+        Args:
+            shape: The shape of the whole array.
+
+        Returns:
+            The number of entries of each block, by name.
+        """
         others = math.prod(shape) // shape[self.axis]
         return {name: len(places) * others for name, places in zip(self.names, self.places)}
 
 
 class Joined(AbstractFactorised):
-    r"""$\prod_b p_b(x_b)$ over the blocks of one array: as a `Product`, of events that stay one array.
+    r"""Independent blocks of one array, each of a family of its own.
 
-    **Arguments:** `parts` a factorised distribution for each block, by name; `blocks` where they lie.
+    $\prod_b p_b(x_b)$: like a `Product`, of events that stay one array.
 
-    >>> from latens.distributions import Bernoulli, StandardNormal
-    >>> blocks = Blocks(("coin", "size"), ((1,), (0,)))
-    >>> both = Joined({"coin": Bernoulli(jnp.zeros(1)), "size": StandardNormal((1,))}, blocks)
-    >>> [round(float(term), 5) for term in both.log_prob_terms(jnp.array([0.0, 1.0]))]
-    [-0.91894, -0.69315]
+    Args:
+        parts: A factorised distribution for each block, by name.
+        blocks: Where the blocks lie in the array.
+
+    Examples:
+        >>> from latens.distributions import Bernoulli, StandardNormal
+        >>> blocks = Blocks(("coin", "size"), ((1,), (0,)))
+        >>> both = Joined({"coin": Bernoulli(jnp.zeros(1)), "size": StandardNormal((1,))}, blocks)
+        >>> [round(float(term), 5) for term in both.log_prob_terms(jnp.array([0.0, 1.0]))]
+        [-0.91894, -0.69315]
     """
 
     parts: dict[str, AbstractFactorised]
     blocks: Blocks
 
     def sample(self, *, key: Key) -> Shaped[Array, "*x"]:
+        """Draw each block, and join them into one event."""
         # Sorted names: a dict written in another order draws the same numbers.
         keys = dict(zip(sorted(self.parts), jax.random.split(key, len(self.parts))))
         return self.blocks.join({name: part.sample(key=keys[name]) for name, part in self.parts.items()})
 
     def log_prob_terms(self, event: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log density of each variable under its block's family, in nats."""
         split = self.blocks.split(event)
         return self.blocks.join({name: part.log_prob_terms(split[name]) for name, part in self.parts.items()})
 
     def mean(self) -> Float[Array, "*x"]:
+        """The mean of each variable, by block."""
         return self.blocks.join({name: part.mean() for name, part in self.parts.items()})
 
     def log_prob(self, event: Shaped[Array, "*x"]) -> Nats:
+        """The log density of one event, in nats, added up by block."""
         return sum(self.log_prob_by_part(event).values(), start=jnp.zeros(()))
 
     def log_prob_by_part(self, event: Shaped[Array, "*x"], mask: Bool[Array, "*x"] | None = None) -> dict[str, Nats]:
-        """The log density of the observed cells of each block, in nats."""
+        """The log density of the observed features of each block.
+
+        Args:
+            event: One event of shape (*x).
+            mask: True where the entry is observed, of shape (*x); None: everywhere.
+
+        Returns:
+            A number of shape () for each block, by name, in nats.
+        """
         split = self.blocks.split(event)
         if mask is None:
             return {name: part.log_prob(split[name]) for name, part in self.parts.items()}

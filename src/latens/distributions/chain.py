@@ -11,11 +11,15 @@ from latens.typing import Array, Float, Key, Nats, Shaped
 
 
 class Chain(AbstractDistribution[tuple[Any, ...]]):
-    r"""$p(z_1, \dots, z_L) = p(z_1) \prod_{l>1} p(z_l \mid z_{l-1})$: an event is a tuple, one entry a level.
+    r"""Several levels of latents, each drawn given the one before it.
 
-    **Arguments:** `first` the distribution of the level that is drawn first; `parts` maps an event of one level to the
-    distribution of the next; `backwards`: the level drawn first stands last in the tuple (a prior from the top down
-    has the same order of levels as a posterior from the bottom up).
+    $p(z_1, \dots, z_L) = p(z_1) \prod_{l>1} p(z_l \mid z_{l-1})$: an event is a tuple, one entry a level.
+
+    Args:
+        first: The distribution of the level that is drawn first.
+        parts: For each next level a function that maps an event of the level before it to the distribution of this one.
+        backwards: Whether the level drawn first stands last in the tuple, so that a prior from the top down has the
+            same order of levels as a posterior from the bottom up.
     """
 
     first: AbstractDistribution
@@ -23,6 +27,7 @@ class Chain(AbstractDistribution[tuple[Any, ...]]):
     backwards: bool = eqx.field(static=True, default=False)
 
     def sample_and_log_prob(self, *, key: Key) -> tuple[tuple[Any, ...], Nats]:
+        """Draw every level in turn; the log density is the sum over the levels, in nats."""
         levels, total = [], None
         for level in range(len(self.parts) + 1):
             distribution = self.first if level == 0 else self.parts[level - 1](levels[-1])
@@ -33,9 +38,11 @@ class Chain(AbstractDistribution[tuple[Any, ...]]):
         return self._ordered(levels), total
 
     def sample(self, *, key: Key) -> tuple[Any, ...]:
+        """Draw every level in turn."""
         return self.sample_and_log_prob(key=key)[0]
 
     def log_prob(self, event: tuple[Any, ...]) -> Nats:
+        """The log density of all levels together, in nats."""
         levels = self._ordered(list(event))
         total = self.first.log_prob(levels[0])
         for part, given, level in zip(self.parts, levels[:-1], levels[1:]):
@@ -43,7 +50,11 @@ class Chain(AbstractDistribution[tuple[Any, ...]]):
         return total
 
     def mean(self) -> tuple[Any, ...]:
-        """The mean of the first level, and of each next one given that: where the chain goes without noise."""
+        """The mean of the first level, and of each next one given that: where the chain goes without noise.
+
+        Returns:
+            A tuple, one entry a level, in the order of an event.
+        """
         first: Any = self.first
         levels = [first.mean()]
         for part in self.parts:
@@ -56,12 +67,15 @@ class Chain(AbstractDistribution[tuple[Any, ...]]):
 
 
 class Transformed(AbstractDistribution[Array]):
-    r"""$y = f(x)$ with $x$ from `base`: $\log p(y) = \log p(x) - \log\lvert\det \partial f / \partial x\rvert$.
+    r"""A distribution pushed through a bijection.
 
-    **Arguments:** `base` over events of shape (n,); `bijection` any of flowjax's (or one of the same two methods);
-    `context` what it is conditioned on, of shape (c,).
-
+    $y = f(x)$ with $x$ from `base`: $\log p(y) = \log p(x) - \log\lvert\det \partial f / \partial x\rvert$.
     `sample_and_log_prob` goes forwards only; `log_prob` inverts, which is slow for inverse autoregressive flows.
+
+    Args:
+        base: The distribution of $x$, over events of shape (n,).
+        bijection: The map $f$: any of flowjax's, or one with the same two methods.
+        context: What the map is conditioned on, of shape (c,); None for nothing.
     """
 
     base: AbstractDistribution
@@ -69,18 +83,25 @@ class Transformed(AbstractDistribution[Array]):
     context: Float[Array, " c"] | None = None
 
     def sample(self, *, key: Key) -> Float[Array, " n"]:
+        """Draw an event of the base, and map it forwards."""
         return self.sample_and_log_prob(key=key)[0]
 
     def sample_and_log_prob(self, *, key: Key) -> tuple[Float[Array, " n"], Nats]:
+        """Draw one event with its log density in nats, forwards only."""
         x, density = self.base.sample_and_log_prob(key=key)
         y, log_det = self.bijection.transform_and_log_det(x, self.context)
         return y, density - log_det
 
     def log_prob(self, event: Shaped[Array, " n"]) -> Nats:
+        """The log density of one event, in nats, by the inverse of the bijection."""
         x, log_det = self.bijection.inverse_and_log_det(event, self.context)
         return self.base.log_prob(x) + log_det
 
     def mean(self) -> Float[Array, " n"]:
-        """The image of the base's mean: the middle of the distribution, not its expectation."""
+        """The image of the base's mean: the middle of the distribution, not its expectation.
+
+        Returns:
+            Shape (n,).
+        """
         base: Any = self.base
         return self.bijection.transform_and_log_det(base.mean(), self.context)[0]

@@ -20,20 +20,26 @@ def _as_counts(event: Shaped[Array, "*x"], like: Float[Array, "..."]) -> tuple[A
 
 
 class Poisson(AbstractFactorised):
-    r"""$\prod_i \frac{\lambda_i^{x_i} e^{-\lambda_i}}{x_i!}$.
+    r"""Independent Poisson counts.
 
-    **Arguments:** `log_rate` ($\log\lambda$) of shape (*x).
+    $\prod_i \frac{\lambda_i^{x_i} e^{-\lambda_i}}{x_i!}$.
 
-    >>> round(float(Poisson(jnp.log(jnp.array([3.0]))).log_prob(jnp.array([0.0]))), 5)
-    -3.0
+    Args:
+        log_rate: The logarithms $\log\lambda$ of the rates, of shape (*x).
+
+    Examples:
+        >>> round(float(Poisson(jnp.log(jnp.array([3.0]))).log_prob(jnp.array([0.0]))), 5)
+        -3.0
     """
 
     log_rate: Float[Array, "*x"]
 
     def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        """Draw one event of counts, held as floats."""
         return jax.random.poisson(key, jnp.exp(self.log_rate)).astype(self.log_rate.dtype)
 
     def log_prob_terms(self, event: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log probability of each count, in nats; minus infinity for anything but whole numbers from 0."""
         count, valid = _as_counts(event, self.log_rate)
         is_zero, rate = count == 0.0, jnp.exp(self.log_rate)
         safe = jnp.where(is_zero, 1.0, count)
@@ -42,34 +48,39 @@ class Poisson(AbstractFactorised):
         return jnp.where(valid, jnp.where(is_zero, -rate, some), -jnp.inf)
 
     def mean(self) -> Float[Array, "*x"]:
+        """The rate of each variable."""
         return jnp.exp(self.log_rate)
 
 
 class NegativeBinomial(AbstractFactorised):
-    r"""Counts with mean $\mu$ and variance $\mu + \mu^2/\theta$: a Poisson whose rate is Gamma distributed.
+    r"""Independent negative binomial counts: each a Poisson whose rate is Gamma distributed.
 
-    $\frac{\Gamma(x + \theta)}{\Gamma(\theta)\,x!}
-    \left(\frac{\theta}{\theta + \mu}\right)^\theta \left(\frac{\mu}{\theta + \mu}\right)^x$; a large dispersion
-    parameter $\theta$ makes it a Poisson.
+    $\frac{\Gamma(x + \theta)}{\Gamma(\theta)\,x!} \left(\frac{\theta}{\theta + \mu}\right)^\theta
+    \left(\frac{\mu}{\theta + \mu}\right)^x$ with mean $\mu$ and variance $\mu + \mu^2/\theta$; a large dispersion
+    parameter $\theta$ makes it a Poisson. Samples are not differentiable.
 
-    **Arguments:** `log_mean` ($\log\mu$) of shape (*x); `log_dispersion` ($\log\theta$) of a shape that broadcasts to
-    it. Samples are not differentiable.
+    Args:
+        log_mean: The logarithms $\log\mu$ of the means, of shape (*x).
+        log_dispersion: The logarithms $\log\theta$, of a shape that broadcasts to that of `log_mean`.
 
-    >>> density = NegativeBinomial(jnp.log(jnp.array([3.0])), jnp.log(jnp.array([2.0])))
-    >>> round(float(density.log_prob(jnp.array([4.0]))), 5)
-    -2.26645
+    Examples:
+        >>> density = NegativeBinomial(jnp.log(jnp.array([3.0])), jnp.log(jnp.array([2.0])))
+        >>> round(float(density.log_prob(jnp.array([4.0]))), 5)
+        -2.26645
     """
 
     log_mean: Float[Array, "*x"]
     log_dispersion: Float[Array, "..."]
 
     def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        """Draw one event of counts, held as floats: a Gamma rate, then a Poisson count."""
         rate_key, count_key = jax.random.split(key)
         log_dispersion = jnp.broadcast_to(self.log_dispersion, self.log_mean.shape)
         log_rate = jax.random.loggamma(rate_key, jnp.exp(log_dispersion)) + self.log_mean - log_dispersion
         return jax.random.poisson(count_key, jnp.exp(log_rate)).astype(self.log_mean.dtype)
 
     def log_prob_terms(self, event: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log probability of each count, in nats; minus infinity for anything but whole numbers from 0."""
         count, valid = _as_counts(event, self.log_mean)
         log_mean, log_theta = jnp.broadcast_arrays(self.log_mean, self.log_dispersion)
         theta, log_sum = jnp.exp(log_theta), jnp.logaddexp(log_mean, log_theta)
@@ -93,26 +104,31 @@ class NegativeBinomial(AbstractFactorised):
         return jnp.where(valid, jnp.where(is_zero, none, some), -jnp.inf)
 
     def mean(self) -> Float[Array, "*x"]:
+        """The mean of each count."""
         return jnp.exp(self.log_mean)
 
 
 class ZeroInflated(AbstractFactorised):
-    r"""A count that is 0 with probability $\pi$, and else drawn from `inner`.
+    r"""Counts that are 0 with an extra probability, and else drawn from another distribution.
 
     $p(0) = \pi + (1 - \pi)\,p_{inner}(0)$ and $p(x) = (1 - \pi)\,p_{inner}(x)$ for $x > 0$.
 
-    **Arguments:** `inner`, counts of shape (*x); `logits` of $\pi$, of shape (*x).
+    Args:
+        inner: The distribution of counts, over events of shape (*x).
+        logits: The logits of $\pi$, of shape (*x).
     """
 
     inner: AbstractFactorised
     logits: Float[Array, "*x"]
 
     def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        """Draw one event: extra zeros, and counts of the inner distribution elsewhere."""
         coin_key, count_key = jax.random.split(key)
         is_extra = jax.random.bernoulli(coin_key, jax.nn.sigmoid(self.logits))
         return jnp.where(is_extra, 0.0, self.inner.sample(key=count_key))
 
     def log_prob_terms(self, event: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log probability of each count, in nats, with the extra zeros."""
         inner = self.inner.log_prob_terms(event)
         # An impossible count must reach neither the value of the other counts nor a gradient; 0 is always possible.
         possible, is_zero = inner > -jnp.inf, event == 0
@@ -122,4 +138,5 @@ class ZeroInflated(AbstractFactorised):
         return jnp.where(is_zero, with_extra, jnp.where(possible, kept, -jnp.inf))
 
     def mean(self) -> Float[Array, "*x"]:
+        """The mean of each count, with the extra zeros."""
         return jax.nn.sigmoid(-self.logits) * self.inner.mean()

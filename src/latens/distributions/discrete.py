@@ -1,4 +1,4 @@
-"""Distributions of pixels, classes and grades: Bernoulli, its continuous relative, Categorical, Ordinal."""
+"""Distributions of pixels, classes and grades: Bernoulli, continuous Bernoulli, Categorical, Ordinal."""
 
 from typing import Any
 
@@ -13,28 +13,36 @@ from latens.typing import Array, Float, Int, Key, Nats
 
 
 class Bernoulli(AbstractFactorised):
-    r"""Independent coins, $\sum_i x_i l_i - \log(1 + e^{l_i})$ with logits $l$.
+    r"""Independent binary variables.
 
-    Values between 0 and 1 are accepted: the number is then the cross-entropy
-    $\sum_i x_i \log p_i + (1 - x_i)\log(1 - p_i)$, which is *not* a log density of grey pixels (it does not integrate
-    to 1); reports say so.
+    $\sum_i x_i l_i - \log(1 + e^{l_i})$ with logits $l$. Values between 0 and 1 are accepted: the result is then the
+    cross-entropy $\sum_i x_i \log p_i + (1 - x_i)\log(1 - p_i)$, which is *not* a log density of grey pixels (it does
+    not integrate to 1); reports say so.
 
-    >>> round(float(Bernoulli(jnp.zeros(784)).log_prob(jnp.ones(784))), 2)  # -784 log 2
-    -543.43
+    Args:
+        logits: The logits $l = \log\frac{p}{1 - p}$, of shape (*x).
+
+    Examples:
+        >>> round(float(Bernoulli(jnp.zeros(784)).log_prob(jnp.ones(784))), 2)  # -784 log 2
+        -543.43
     """
 
     logits: Float[Array, "*x"]
 
     def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        """Draw one event of zeros and ones, held as floats."""
         return jax.random.bernoulli(key, jax.nn.sigmoid(self.logits)).astype(self.logits.dtype)
 
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log probability (or the negative cross-entropy of a grey value) of each variable, in nats."""
         return event * self.logits - jax.nn.softplus(self.logits)
 
     def log_prob(self, event: Float[Array, "*x"]) -> Nats:
+        """The log probability of one event, in nats, by a function with a gradient in closed form."""
         return _cross_entropy(self.logits.reshape(-1), event.reshape(-1))
 
     def mean(self) -> Float[Array, "*x"]:
+        """The probability of 1 for each variable."""
         return jax.nn.sigmoid(self.logits)
 
 
@@ -64,15 +72,22 @@ _cross_entropy.defjvp(_cross_entropy_jvp, symbolic_zeros=True)
 
 
 class ContinuousBernoulli(AbstractFactorised):
-    r"""A density on [0, 1]: $p(x) = C(\lambda)\,\lambda^x (1-\lambda)^{1-x}$ with $\lambda = \sigma(l)$.
+    r"""Independent continuous Bernoulli variables: a density on [0, 1].
 
-    In terms of the logit, $\log p(x) = l x - \log\frac{e^{l} - 1}{l}$: an exponential distribution cut to [0, 1].
-    Loaiza-Ganem & Cunningham (2019), "The continuous Bernoulli: fixing a pervasive error in VAEs", equations 1 and 8.
+    $p(x) = C(\lambda)\,\lambda^x (1-\lambda)^{1-x}$ with $\lambda = \sigma(l)$. In terms of the logit, $\log p(x) = l x
+    - \log\frac{e^{l} - 1}{l}$: an exponential distribution cut to [0, 1].
+
+    Args:
+        logits: The logits $l$ of $\lambda$, of shape (*x).
+
+    Source: Loaiza-Ganem & Cunningham (2019), "The continuous Bernoulli: fixing a pervasive error in VAEs", equations 1
+    and 8.
     """
 
     logits: Float[Array, "*x"]
 
     def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        """Draw one event between 0 and 1 by the inverse of the distribution function."""
         # The inverse of F(x) = (e^{l x} - 1) / (e^l - 1), written for -|l| so that nothing overflows.
         u = jax.random.uniform(key, self.logits.shape, self.logits.dtype)
         size = jnp.maximum(jnp.abs(self.logits), 1e-3)
@@ -82,6 +97,7 @@ class ContinuousBernoulli(AbstractFactorised):
         return jnp.clip(jnp.where(jnp.abs(self.logits) < 1e-3, near_uniform, event), 0.0, 1.0)
 
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log density of each variable, in nats; minus infinity outside [0, 1]."""
         inside = (event >= 0.0) & (event <= 1.0)
         near = jnp.abs(self.logits) < 0.1
         size = jnp.where(near, 1.0, jnp.abs(self.logits))
@@ -92,6 +108,7 @@ class ContinuousBernoulli(AbstractFactorised):
         return jnp.where(inside, jnp.where(near, series, far), -jnp.inf)
 
     def mean(self) -> Float[Array, "*x"]:
+        """The mean of each variable, which is not the probability that belongs to its logit."""
         logits = self.logits
         near = jnp.abs(logits) < 0.1
         # Written for -|l|, so that neither the mean nor its gradient overflows.
@@ -102,18 +119,23 @@ class ContinuousBernoulli(AbstractFactorised):
 
 
 class Categorical(AbstractFactorised):
-    r"""Independent variables with values $0 \dots L-1$; an event holds integers, never one-hot vectors.
+    r"""Independent categorical variables; an event holds integers, never one-hot vectors.
 
-    **Arguments:** `logits` of shape (*x, L), any real numbers: $\log p(x_i) = l_{i,x_i} - \log\sum_j e^{l_{ij}}$.
-    `mean` is the expected level, which is meaningful where the levels are ordered.
+    $\log p(x_i) = l_{i,x_i} - \log\sum_j e^{l_{ij}}$ for values $0 \dots L-1$. `mean` is the expected level, which is
+    meaningful where the levels are ordered.
+
+    Args:
+        logits: Any real numbers $l$, of shape (*x, L).
     """
 
     logits: Float[Array, "*x L"]
 
     def sample(self, *, key: Key) -> Int[Array, "*x"]:
+        """Draw one event of integers."""
         return jax.random.categorical(key, self.logits).astype(jnp.int32)
 
     def log_prob_terms(self, event: Int[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log probability of each variable's value, in nats; minus infinity for values outside the range."""
         # A comparison and a sum: a gather here would differentiate to a scatter, which is slow on CPU.
         levels = jax.lax.broadcasted_iota(event.dtype, self.logits.shape, self.logits.ndim - 1)
         chosen = jnp.sum(jnp.where(event[..., None] == levels, self.logits, 0.0), axis=-1)
@@ -121,24 +143,33 @@ class Categorical(AbstractFactorised):
         return jnp.where(inside, chosen - jax.nn.logsumexp(self.logits, axis=-1), -jnp.inf)
 
     def probabilities(self) -> Float[Array, "*x L"]:
+        """The probability of each value.
+
+        Returns:
+            Shape (*x, L); the last axis sums to 1.
+        """
         return jax.nn.softmax(self.logits, axis=-1)
 
     def mean(self) -> Float[Array, "*x"]:
+        """The expected level of each variable."""
         return self.probabilities() @ np.arange(self.logits.shape[-1], dtype=np.float32)
 
 
 class Ordinal(AbstractFactorised):
-    r"""Grades $0 \dots L-1$ in order: a logistic at `loc`, seen through $L - 1$ cuts (proportional odds).
+    r"""Ordered grades: a logistic variable seen through cuts (proportional odds).
 
-    $P(x_i \le j) = \sigma(c_j - \mu_i)$, with $c_0$ given and $c_j = c_{j-1} + e^{g_j}$, so that the cuts are always
-    in order. An event holds integers, the mean is the expected grade.
-    McCullagh (1980), "Regression models for ordinal data".
+    $P(x_i \le j) = \sigma(c_j - \mu_i)$ for grades $0 \dots L-1$ and $L - 1$ cuts, with $c_0$ given and $c_j = c_{j-1}
+    + e^{g_j}$, so that the cuts are always in order. An event holds integers, the mean is the expected grade.
 
-    **Arguments:** `loc` of shape (*x); `cuts` of shape (*x, L - 1), or (L - 1,) for all variables: $c_0$, then the
-    logarithms $g_j$ of the gaps.
+    Args:
+        loc: The location $\mu$ of the logistic, of shape (*x).
+        cuts: $c_0$, then the logarithms $g_j$ of the gaps, of shape (*x, L - 1), or (L - 1,) for all variables.
 
-    >>> round(float(Ordinal(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.array([0]))), 6)  # one cut at loc: log(1/2)
-    -0.693147
+    Examples:
+        >>> round(float(Ordinal(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.array([0]))), 6)  # one cut at loc: log(1/2)
+        -0.693147
+
+    Source: McCullagh (1980), "Regression models for ordinal data".
     """
 
     loc: Float[Array, "*x"]
@@ -146,6 +177,7 @@ class Ordinal(AbstractFactorised):
 
     @property
     def levels(self) -> int:
+        """How many grades there are."""
         return self.cuts.shape[-1] + 1
 
     def _from_loc(self) -> tuple[Array, Array]:
@@ -156,20 +188,27 @@ class Ordinal(AbstractFactorised):
         return jnp.broadcast_to(cuts, shape) - self.loc[..., None], jnp.broadcast_to(gaps, (*shape[:-1], shape[-1] - 1))
 
     def log_probabilities(self) -> Float[Array, "*x L"]:
-        """The log probability of each grade, in nats."""
+        """The log probability of each grade.
+
+        Returns:
+            Shape (*x, L), in nats.
+        """
         cuts, gaps = self._from_loc()
         first, last = -jax.nn.softplus(-cuts[..., :1]), -jax.nn.softplus(cuts[..., -1:])
         return jnp.concatenate([first, log_sigmoid_difference(cuts[..., :-1], cuts[..., 1:], gaps), last], axis=-1)
 
     def sample(self, *, key: Key) -> Int[Array, "*x"]:
+        """Draw one event of integer grades."""
         return jax.random.categorical(key, self.log_probabilities()).astype(jnp.int32)
 
     def log_prob_terms(self, event: Int[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log probability of each variable's grade, in nats; minus infinity outside the grades."""
         every = self.log_probabilities()
         levels = jax.lax.broadcasted_iota(event.dtype, every.shape, every.ndim - 1)
         chosen = jnp.sum(jnp.where(event[..., None] == levels, every, 0.0), axis=-1)
         return jnp.where((event >= 0) & (event < self.levels), chosen, -jnp.inf)
 
     def mean(self) -> Float[Array, "*x"]:
+        """The expected grade of each variable."""
         # The expectation of a whole number is the sum of P(x > j) over j = 0, 1, ...
         return jnp.sum(jax.nn.sigmoid(-self._from_loc()[0]), axis=-1)

@@ -173,7 +173,15 @@ def _event_shape(q: AbstractDistribution) -> jax.ShapeDtypeStruct:
 
 
 def kl_method(q: AbstractDistribution, p: AbstractDistribution) -> Method:
-    """How `kl(q, p)` is found: "closed form", "enumeration" of all values (both exact), or "Monte Carlo"."""
+    """How `kl(q, p)` is found.
+
+    Args:
+        q: The distribution over which the divergence takes its expectation.
+        p: The distribution that it is compared with.
+
+    Returns:
+        "closed form", "enumeration" of all values (both exact), or "Monte Carlo".
+    """
     if (type(q), type(p)) in _CLOSED_FORMS:
         return "closed form"
     if isinstance(q, Product) and isinstance(p, Product) and set(q.parts) == set(p.parts):
@@ -188,16 +196,33 @@ def kl_method(q: AbstractDistribution, p: AbstractDistribution) -> Method:
 
 
 def has_closed_form(q: AbstractDistribution, p: AbstractDistribution) -> bool:
-    """Whether `kl_terms(q, p)` exists: in closed form, or as a sum over all values."""
+    """Whether `kl_terms(q, p)` exists: in closed form, or as a sum over all values.
+
+    Args:
+        q: The distribution over which the divergence takes its expectation.
+        p: The distribution that it is compared with.
+
+    Returns:
+        True where the divergence is exact.
+    """
     return kl_method(q, p) != "Monte Carlo"
 
 
 def kl_terms(q: AbstractDistribution, p: AbstractDistribution) -> Float[Array, "*z"]:
-    r"""$\mathrm{KL}(q_i \| p_i)$ of each variable, in nats, exactly.
+    r"""The KL divergence of each variable, exactly.
 
-    **Returns:** one number a variable where both factorise, one a column (by sorted name) for a `Product`, else a
-    single number of shape ().
-    **Raises:** ConfigError where it can only be sampled; use `ELBO(kl="sampled")` there.
+    $\mathrm{KL}(q_i \| p_i)$.
+
+    Args:
+        q: The distribution over which the divergence takes its expectation.
+        p: The distribution that it is compared with, over the same events.
+
+    Returns:
+        In nats: an array with an entry for each variable where both factorise, for each column (by sorted name) for a
+        `Product`, else one number of shape ().
+
+    Raises:
+        ConfigError: The divergence can only be sampled; use `ELBO(kl="sampled")` there.
     """
     method = kl_method(q, p)
     if method == "Monte Carlo":
@@ -230,7 +255,13 @@ def _by_enumeration(q: AbstractDistribution, p: AbstractDistribution) -> Float[A
 
 
 class KLEstimate(eqx.Module):
-    """A divergence, its standard error (0 where it is exact), both in nats, and how it was found."""
+    """A divergence, its standard error, and how it was found.
+
+    Args:
+        value: The divergence in nats, of shape ().
+        standard_error: Its standard error in nats, of shape (); 0 where it is exact.
+        method: "closed form", "enumeration" or "Monte Carlo".
+    """
 
     value: Nats
     standard_error: Nats
@@ -240,14 +271,26 @@ class KLEstimate(eqx.Module):
 def estimate_kl(
     q: AbstractDistribution, p: AbstractDistribution, *, key: Key | None = None, num_samples: int = 1000
 ) -> KLEstimate:
-    r"""$\mathrm{KL}(q \| p)$ in nats by the best method there is, which the result names.
+    r"""Estimate a KL divergence by the best method there is, which the result names.
 
-    **Arguments:** `key` and `num_samples` $n \ge 2$ are only used for Monte Carlo, $\frac1n\sum\log q(x) - \log p(x)$
-    with $x \sim q$.
-    **Raises:** ConfigError where Monte Carlo needs a key that was not given; ValueError for fewer than two samples.
+    $\mathrm{KL}(q \| p)$; by Monte Carlo $\frac1n\sum\log q(x) - \log p(x)$ with $x \sim q$.
 
-    >>> estimate_kl(Poisson(jnp.zeros(1)), Poisson(jnp.zeros(1))).method
-    'closed form'
+    Args:
+        q: The distribution over which the divergence takes its expectation.
+        p: The distribution that it is compared with, over the same events.
+        key: A JAX random key, used for Monte Carlo only.
+        num_samples: The number $n \ge 2$ of samples, used for Monte Carlo only.
+
+    Returns:
+        The divergence and its standard error in nats, and the method.
+
+    Raises:
+        ConfigError: Monte Carlo needs a key that was not given.
+        ValueError: There are fewer than two samples.
+
+    Examples:
+        >>> estimate_kl(Poisson(jnp.zeros(1)), Poisson(jnp.zeros(1))).method
+        'closed form'
     """
     method = kl_method(q, p)
     if method != "Monte Carlo" or key is None:
@@ -265,12 +308,27 @@ def estimate_kl(
 
 
 def kl(q: AbstractDistribution, p: AbstractDistribution, *, key: Key | None = None, num_samples: int = 1000) -> Nats:
-    r"""$\mathrm{KL}(q \| p) = E_q[\log q - \log p]$ in nats: exact where it can be, else from samples with a `key`.
+    r"""The KL divergence: exact where it can be, else from samples with a `key`.
 
-    `kl_method` says which it is, `estimate_kl` also gives the standard error.
+    $\mathrm{KL}(q \| p) = E_q[\log q - \log p]$. `kl_method` says which it is, `estimate_kl` also gives the standard
+    error.
 
-    >>> q = DiagonalNormal(jnp.array([1.0, -0.5]), jnp.log(jnp.array([0.5, 2.0])))
-    >>> round(float(kl(q, StandardNormal((2,)))), 6)
-    1.75
+    Args:
+        q: The distribution over which the divergence takes its expectation.
+        p: The distribution that it is compared with, over the same events.
+        key: A JAX random key, used for Monte Carlo only.
+        num_samples: The number of samples, at least 2, used for Monte Carlo only.
+
+    Returns:
+        A number of shape (), in nats.
+
+    Raises:
+        ConfigError: Monte Carlo needs a key that was not given.
+        ValueError: Monte Carlo is needed, and there are fewer than two samples.
+
+    Examples:
+        >>> q = DiagonalNormal(jnp.array([1.0, -0.5]), jnp.log(jnp.array([0.5, 2.0])))
+        >>> round(float(kl(q, StandardNormal((2,)))), 6)
+        1.75
     """
     return estimate_kl(q, p, key=key, num_samples=num_samples).value

@@ -14,94 +14,127 @@ LOG_2, LOG_PI = math.log(2.0), math.log(math.pi)
 
 
 class Laplace(AbstractReparameterised):
-    r"""$\prod_i \frac{1}{2 b_i} e^{-|x_i - \mu_i| / b_i}$ with $\log b$ given.
+    r"""Independent Laplace variables.
 
-    **Arguments:** `loc` of shape (*x); `log_scale` of a shape that broadcasts to it.
+    $\prod_i \frac{1}{2 b_i} e^{-|x_i - \mu_i| / b_i}$ with $\log b$ given.
 
-    >>> round(float(Laplace(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.ones(1))), 6)  # -log 2 - 1
-    -1.693147
+    Args:
+        loc: The means $\mu$, of shape (*x).
+        log_scale: The logarithms $\log b$, of a shape that broadcasts to that of `loc`.
+
+    Examples:
+        >>> round(float(Laplace(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.ones(1))), 6)  # -log 2 - 1
+        -1.693147
     """
 
     loc: Float[Array, "*x"]
     log_scale: Float[Array, "..."]
 
     def sample_noise(self, *, key: Key) -> Float[Array, "*x"]:
+        """Draw standard Laplace noise."""
         return jax.random.laplace(key, self.loc.shape, self.loc.dtype)
 
     def from_noise(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        """The noise, scaled and shifted."""
         return self.loc + jnp.exp(self.log_scale) * noise
 
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log density of each variable, in nats."""
         return -jnp.abs(event - self.loc) * jnp.exp(-self.log_scale) - LOG_2 - self.log_scale
 
     def mean(self) -> Float[Array, "*x"]:
+        """The mean of each variable, `loc`."""
         return self.loc
 
 
 class Logistic(AbstractReparameterised):
-    r"""$\prod_i \frac{e^{-r_i}}{s_i (1 + e^{-r_i})^2}$ with $r_i = (x_i - \mu_i)/s_i$ and $\log s$ given.
+    r"""Independent logistic variables.
 
-    **Arguments:** `loc` of shape (*x); `log_scale` of a shape that broadcasts to it. Its variance is $\pi^2 s^2 / 3$.
+    $\prod_i \frac{e^{-r_i}}{s_i (1 + e^{-r_i})^2}$ with $r_i = (x_i - \mu_i)/s_i$ and $\log s$ given. The variance is
+    $\pi^2 s^2 / 3$.
 
-    >>> round(float(Logistic(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.zeros(1))), 6)  # -2 log 2
-    -1.386294
+    Args:
+        loc: The means $\mu$, of shape (*x).
+        log_scale: The logarithms $\log s$, of a shape that broadcasts to that of `loc`.
+
+    Examples:
+        >>> round(float(Logistic(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.zeros(1))), 6)  # -2 log 2
+        -1.386294
     """
 
     loc: Float[Array, "*x"]
     log_scale: Float[Array, "..."]
 
     def sample_noise(self, *, key: Key) -> Float[Array, "*x"]:
+        """Draw standard logistic noise."""
         return jax.random.logistic(key, self.loc.shape, self.loc.dtype)
 
     def from_noise(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        """The noise, scaled and shifted."""
         return self.loc + jnp.exp(self.log_scale) * noise
 
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log density of each variable, in nats."""
         residual = (event - self.loc) * jnp.exp(-self.log_scale)
         return logistic_term(residual) - self.log_scale
 
     def mean(self) -> Float[Array, "*x"]:
+        """The mean of each variable, `loc`."""
         return self.loc
 
 
 class HyperbolicSecant(AbstractReparameterised):
-    r"""$\prod_i \frac{1}{\pi s_i \cosh r_i}$ with $r_i = (x_i - \mu_i)/s_i$ and $\log s$ given.
+    r"""Independent hyperbolic secant variables: a log-cosh loss as a density.
 
-    A log-cosh loss as a density: $-\log p = \log\cosh r + \log s + \log\pi$ is squared near 0, absolute far out. Its
-    variance is $\pi^2 s^2/4$.
+    $\prod_i \frac{1}{\pi s_i \cosh r_i}$ with $r_i = (x_i - \mu_i)/s_i$ and $\log s$ given. $-\log p = \log\cosh r +
+    \log s + \log\pi$ is squared near 0, absolute far out. The variance is $\pi^2 s^2/4$.
 
-    **Arguments:** `loc` of shape (*x); `log_scale` of a shape that broadcasts to it.
+    Args:
+        loc: The means $\mu$, of shape (*x).
+        log_scale: The logarithms $\log s$, of a shape that broadcasts to that of `loc`.
 
-    >>> round(float(HyperbolicSecant(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.zeros(1))), 6)  # -log pi
-    -1.14473
+    Examples:
+        >>> round(float(HyperbolicSecant(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.zeros(1))), 6)  # -log pi
+        -1.14473
     """
 
     loc: Float[Array, "*x"]
     log_scale: Float[Array, "..."]
 
     def sample_noise(self, *, key: Key) -> Float[Array, "*x"]:
+        """Draw standard hyperbolic secant noise."""
         # sinh of it is a Cauchy variable.
         return jnp.arcsinh(jax.random.cauchy(key, self.loc.shape, self.loc.dtype))
 
     def from_noise(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        """The noise, scaled and shifted."""
         return self.loc + jnp.exp(self.log_scale) * noise
 
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log density of each variable, in nats."""
         residual = (event - self.loc) * jnp.exp(-self.log_scale)
         return LOG_2 - LOG_PI - jnp.logaddexp(residual, -residual) - self.log_scale
 
     def mean(self) -> Float[Array, "*x"]:
+        """The mean of each variable, `loc`."""
         return self.loc
 
 
 class StudentT(AbstractFactorised):
-    r"""$\prod_i \frac{\Gamma(\frac{\nu+1}2)}{\Gamma(\frac\nu2)\sqrt{\nu\pi}\,\sigma_i}(1 + r_i^2/\nu)^{-(\nu+1)/2}$.
+    r"""Independent variables with Student's t distribution.
 
-    **Arguments:** `loc` of shape (*x); `log_scale` ($\log\sigma$) and `log_df` ($\log\nu$) of shapes that broadcast
-    to it. Samples are differentiable in all three. `mean` is `loc`, and NaN where $\nu \le 1$: there is none.
+    $\prod_i \frac{\Gamma(\frac{\nu+1}2)}{\Gamma(\frac\nu2)\sqrt{\nu\pi}\,\sigma_i}(1 + r_i^2/\nu)^{-(\nu+1)/2}$ with
+    $r_i = (x_i - \mu_i)/\sigma_i$. Samples are differentiable in all three parameters. `mean` is `loc`, and NaN where
+    $\nu \le 1$: there is none.
 
-    >>> round(float(StudentT(jnp.zeros(1), jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.zeros(1))), 4)  # Cauchy: -log pi
-    -1.1447
+    Args:
+        loc: The locations $\mu$, of shape (*x).
+        log_scale: The logarithms $\log\sigma$, of a shape that broadcasts to that of `loc`.
+        log_df: The logarithms $\log\nu$ of the degrees of freedom, of a shape that broadcasts to that of `loc`.
+
+    Examples:
+        >>> round(float(StudentT(jnp.zeros(1), jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.zeros(1))), 4)  # -log pi
+        -1.1447
     """
 
     loc: Float[Array, "*x"]
@@ -109,10 +142,12 @@ class StudentT(AbstractFactorised):
     log_df: Float[Array, "..."]
 
     def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        """Draw one event, differentiable in all parameters."""
         df = jnp.broadcast_to(jnp.exp(self.log_df), self.loc.shape)
         return self.loc + jnp.exp(self.log_scale) * jax.random.t(key, df, self.loc.shape, self.loc.dtype)
 
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log density of each variable, in nats."""
         df, distance = jnp.exp(self.log_df), jnp.abs(event - self.loc)
         constant = log_gamma_ratio(0.5 * df, 0.5) - 0.5 * (self.log_df + LOG_PI) - self.log_scale
         # log(1 + r^2/df): far out by logarithms, because the square (or its slope) would overflow.
@@ -131,27 +166,35 @@ class StudentT(AbstractFactorised):
         return constant - 0.5 * (loss + grown)
 
     def mean(self) -> Float[Array, "*x"]:
+        """The mean of each variable; NaN where the degrees of freedom are 1 or fewer."""
         return jnp.where(self.log_df > 0.0, self.loc, jnp.nan)
 
 
 class LogNormal(AbstractFactorised):
-    r"""$x_i = e^{y_i}$ with $y_i \sim N(\mu_i, \sigma_i^2)$: positive numbers whose logarithms are Normal.
+    r"""Independent positive variables whose logarithms are Normal.
 
-    **Arguments:** `loc` ($\mu$) of shape (*x); `log_scale` ($\log\sigma$) of a shape that broadcasts to it.
-    The density is $-\infty$ for $x \le 0$; the mean is $e^{\mu + \sigma^2/2}$.
+    $x_i = e^{y_i}$ with $y_i \sim N(\mu_i, \sigma_i^2)$. The density is 0 for $x \le 0$; the mean is $e^{\mu +
+    \sigma^2/2}$.
 
-    >>> round(float(LogNormal(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.ones(1))), 6)  # -log(2 pi) / 2
-    -0.918939
+    Args:
+        loc: The means $\mu$ of the logarithms, of shape (*x).
+        log_scale: The logarithms $\log\sigma$, of a shape that broadcasts to that of `loc`.
+
+    Examples:
+        >>> round(float(LogNormal(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.ones(1))), 6)  # -log(2 pi) / 2
+        -0.918939
     """
 
     loc: Float[Array, "*x"]
     log_scale: Float[Array, "..."]
 
     def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        """Draw one event of positive numbers."""
         noise = jax.random.normal(key, self.loc.shape, self.loc.dtype)
         return jnp.exp(self.loc + jnp.exp(self.log_scale) * noise)
 
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log density of each variable, in nats; minus infinity from 0 down."""
         inside = event > 0.0
         log_event = jnp.log(jnp.where(inside, event, 1.0))
         residual = (log_event - self.loc) * jnp.exp(-self.log_scale)
@@ -159,4 +202,5 @@ class LogNormal(AbstractFactorised):
         return jnp.where(inside, terms, -jnp.inf)
 
     def mean(self) -> Float[Array, "*x"]:
+        """The mean of each variable, which is above the median."""
         return jnp.exp(self.loc + 0.5 * jnp.exp(2.0 * self.log_scale))

@@ -13,41 +13,69 @@ from latens.typing import Array, Float, Int, Key, Nats, Shaped
 
 
 class Mixture(AbstractDistribution[Any]):
-    r"""$p(x) = \sum_k w_k\,p_k(x)$ with components of one family; one component makes the whole event.
+    r"""A mixture of whole events: components of one family, one of which makes the whole event.
 
-    **Arguments:** `logits` of shape (k,), any real numbers: $w = \mathrm{softmax}(l)$; `components`, one distribution
-    whose arrays are led by k (`jax.vmap(DiagonalNormal)(locs, log_scales)`). A sample is differentiable in the
-    component that it came from, not in the weights.
+    $p(x) = \sum_k w_k\,p_k(x)$. A sample is differentiable in the component that it came from, not in the weights.
 
-    >>> from latens.distributions import Bernoulli
-    >>> pair = Mixture(jnp.zeros(2), jax.vmap(Bernoulli)(jnp.array([[20.0], [-20.0]])))
-    >>> round(float(pair.log_prob(jnp.ones(1))), 6)  # log(1/2)
-    -0.693147
+    Args:
+        logits: Any real numbers $l$ of shape (k,): $w = \mathrm{softmax}(l)$.
+        components: One distribution whose arrays are led by k (`jax.vmap(DiagonalNormal)(locs, log_scales)`).
+
+    Examples:
+        >>> from latens.distributions import Bernoulli
+        >>> pair = Mixture(jnp.zeros(2), jax.vmap(Bernoulli)(jnp.array([[20.0], [-20.0]])))
+        >>> round(float(pair.log_prob(jnp.ones(1))), 6)  # log(1/2)
+        -0.693147
     """
 
     logits: Float[Array, " k"]
     components: AbstractDistribution
 
     def component(self, index: Int[Array, ""] | int) -> AbstractDistribution:
-        """The component of that number."""
+        """One component of the mixture.
+
+        Args:
+            index: Its number, from 0.
+
+        Returns:
+            The distribution of an event that comes from this component.
+        """
         return jax.tree.map(lambda leaf: leaf[index], self.components)
 
     def sample(self, *, key: Key) -> Any:
+        """Draw a component, then one event of it."""
         which, inside = jax.random.split(key)
         return self.component(jax.random.categorical(which, self.logits)).sample(key=inside)
 
     def log_responsibilities(self, event: Any) -> Float[Array, " k"]:
-        r"""$\log p(k \mid x)$: how likely it is that the event came from each component."""
+        r"""How likely it is that an event came from each component.
+
+        $\log p(k \mid x)$.
+
+        Args:
+            event: One event.
+
+        Returns:
+            Log probabilities of shape (k,), in nats.
+        """
         return jax.nn.log_softmax(self._log_joint(event))
 
     def log_prob(self, event: Any) -> Nats:
+        """The log density of one event, in nats, over all components."""
         return log_sum_of_parts(self._log_joint(event))
 
     def _log_joint(self, event: Any) -> Float[Array, " k"]:
         return jax.nn.log_softmax(self.logits) + jax.vmap(lambda part: part.log_prob(event))(self.components)
 
     def mean(self) -> Any:
-        """The mean over all components. **Raises:** TypeError where they have none."""
+        """The mean over all components.
+
+        Returns:
+            An array of the event's shape.
+
+        Raises:
+            TypeError: The components have no mean in closed form.
+        """
         if not hasattr(self.components, "mean"):
             raise TypeError(f"{type(self.components).__name__} has no mean in closed form")
         weights = jax.nn.softmax(self.logits)
@@ -56,21 +84,26 @@ class Mixture(AbstractDistribution[Any]):
 
 
 class VariableMixture(AbstractFactorised):
-    r"""$p(x_i) = \sum_k w_{ik}\,p_{ik}(x_i)$: a mixture for each variable by itself, as for the pixels of PixelCNN++.
+    r"""A mixture for each variable by itself, as for the pixels of PixelCNN++.
 
-    **Arguments:** `logits` of shape (*x, k); `components`, a factorised distribution over events of shape (*x, k).
-    Samples are differentiable in the components, not in the weights.
+    $p(x_i) = \sum_k w_{ik}\,p_{ik}(x_i)$. Samples are differentiable in the components, not in the weights.
 
-    >>> from latens.distributions import Bernoulli
-    >>> pair = VariableMixture(jnp.zeros((1, 2)), Bernoulli(jnp.array([[20.0, -20.0]])))
-    >>> round(float(pair.log_prob(jnp.ones(1))), 6)  # log(1/2)
-    -0.693147
+    Args:
+        logits: Any real numbers of shape (*x, k), whose softmax over the last axis is the weights.
+        components: A factorised distribution over events of shape (*x, k).
+
+    Examples:
+        >>> from latens.distributions import Bernoulli
+        >>> pair = VariableMixture(jnp.zeros((1, 2)), Bernoulli(jnp.array([[20.0, -20.0]])))
+        >>> round(float(pair.log_prob(jnp.ones(1))), 6)  # log(1/2)
+        -0.693147
     """
 
     logits: Float[Array, "*x k"]
     components: AbstractFactorised
 
     def sample(self, *, key: Key) -> Shaped[Array, "*x"]:
+        """Draw a component and a value for each variable."""
         which, inside = jax.random.split(key)
         chosen = jax.random.categorical(which, self.logits)[..., None]
         events = self.components.sample(key=inside)
@@ -78,26 +111,33 @@ class VariableMixture(AbstractFactorised):
         return jnp.sum(jnp.where(chosen == levels, events, jnp.zeros_like(events)), axis=-1, dtype=events.dtype)
 
     def log_prob_terms(self, event: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log density of each variable under its own mixture, in nats."""
         terms = self.components.log_prob_terms(jnp.broadcast_to(event[..., None], self.logits.shape))
         return log_sum_of_parts(jax.nn.log_softmax(self.logits) + terms)
 
     def mean(self) -> Float[Array, "*x"]:
+        """The mean of each variable over its components."""
         return jnp.sum(jax.nn.softmax(self.logits) * self.components.mean(), axis=-1)
 
 
 class DiscretisedLogistic(AbstractFactorised):
-    r"""A logistic over $[-1, 1]$ seen through `levels` bins, whose outermost bins hold the tails.
+    r"""Levels of pixels: a logistic over [-1, 1] seen through bins, whose outermost bins hold the tails.
 
-    Level $j$ lies at $v_j = 2 j / (L - 1) - 1$ and its bin reaches $1/(L - 1)$ to both sides:
-    $p(j) = \sigma(\frac{v_j + h - \mu}{s}) - \sigma(\frac{v_j - h - \mu}{s})$ with $h = 1/(L-1)$.
-    An event holds integers $0 \dots L-1$, and the mean is the expected level.
-    Salimans, Karpathy, Chen & Kingma (2017), "PixelCNN++", section 2.1.
+    Level $j$ lies at $v_j = 2 j / (L - 1) - 1$ and its bin reaches $1/(L - 1)$ to both sides: $p(j) = \sigma(\frac{v_j
+    + h - \mu}{s}) - \sigma(\frac{v_j - h - \mu}{s})$ with $h = 1/(L-1)$. An event holds integers $0 \dots L-1$, and the
+    mean is the expected level.
 
-    **Arguments:** `loc` and `log_scale` of shape (*x), in units of $[-1, 1]$; `levels` $L \ge 2$.
+    Args:
+        loc: The locations $\mu$, of shape (*x), on the scale of [-1, 1].
+        log_scale: The logarithms $\log s$, of shape (*x), on the same scale.
+        levels: How many levels $L \ge 2$ there are.
 
-    >>> one = DiscretisedLogistic(jnp.zeros(1), jnp.log(jnp.full(1, 0.1)))
-    >>> round(float(one.log_prob(jnp.array([128]))), 5)
-    -3.93234
+    Examples:
+        >>> one = DiscretisedLogistic(jnp.zeros(1), jnp.log(jnp.full(1, 0.1)))
+        >>> round(float(one.log_prob(jnp.array([128]))), 5)
+        -3.93234
+
+    Source: Salimans, Karpathy, Chen & Kingma (2017), "PixelCNN++", section 2.1.
     """
 
     loc: Float[Array, "*x"]
@@ -105,12 +145,14 @@ class DiscretisedLogistic(AbstractFactorised):
     levels: int = eqx.field(static=True, default=256)
 
     def sample(self, *, key: Key) -> Int[Array, "*x"]:
+        """Draw one event of integer levels."""
         noise = jax.random.logistic(key, self.loc.shape, self.loc.dtype)
         value = self.loc + jnp.exp(self.log_scale) * noise
         last = self.levels - 1
         return jnp.clip(jnp.round(0.5 * last * (value + 1.0)), 0.0, float(last)).astype(jnp.int32)
 
     def log_prob_terms(self, event: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log probability of each pixel's level, in nats; minus infinity for anything but a level."""
         level = event.astype(self.loc.dtype)
         last = self.levels - 1
         per_scale = jnp.exp(-self.log_scale)
@@ -122,6 +164,7 @@ class DiscretisedLogistic(AbstractFactorised):
         return jnp.where(valid, terms, -jnp.inf)
 
     def mean(self) -> Float[Array, "*x"]:
+        """The expected level of each pixel."""
         # The expectation of a whole number is the sum of P(x >= j) over j = 1, 2, ...
         edges = (2.0 * np.arange(1, self.levels) - 1.0) / (self.levels - 1) - 1.0
         edges = jnp.asarray(edges, self.loc.dtype).reshape(*(1,) * self.loc.ndim, -1)

@@ -14,34 +14,55 @@ from latens.typing import Array, Float, Key, Nats
 
 
 def above_zero(event: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    """At least the smallest normal number of its precision, whose logarithm is finite."""
+    """Raise numbers to at least the smallest normal number of their precision, whose logarithm is finite.
+
+    Args:
+        event: Numbers from 0 up, of shape (*x).
+
+    Returns:
+        The same shape, all above 0.
+    """
     return jnp.maximum(event, float(jnp.finfo(event.dtype).tiny))
 
 
 def inside_unit(event: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    """Strictly between 0 and 1 in its precision."""
+    """Move numbers strictly between 0 and 1 in their precision.
+
+    Args:
+        event: Numbers from 0 to 1, of shape (*x).
+
+    Returns:
+        The same shape, all above 0 and below 1.
+    """
     kind = jnp.finfo(event.dtype)
     return jnp.clip(event, float(kind.tiny), 1.0 - float(kind.epsneg))
 
 
 class Gamma(AbstractFactorised):
-    r"""$\prod_i \frac{\lambda_i^{a_i}}{\Gamma(a_i)} x_i^{a_i - 1} e^{-\lambda_i x_i}$ on $x > 0$.
+    r"""Independent Gamma variables, which are positive.
 
-    **Arguments:** `log_concentration` ($\log a$) of shape (*x); `log_rate` ($\log\lambda$) of a shape that
-    broadcasts to it. The mean is $a/\lambda$. Samples are differentiable in both.
+    $\prod_i \frac{\lambda_i^{a_i}}{\Gamma(a_i)} x_i^{a_i - 1} e^{-\lambda_i x_i}$ on $x > 0$. The mean is $a/\lambda$.
+    Samples are differentiable in both parameters.
 
-    >>> round(float(Gamma(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.ones(1))), 6)  # an exponential
-    -1.0
+    Args:
+        log_concentration: The logarithms $\log a$, of shape (*x).
+        log_rate: The logarithms $\log\lambda$, of a shape that broadcasts to that of `log_concentration`.
+
+    Examples:
+        >>> round(float(Gamma(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.ones(1))), 6)  # an exponential
+        -1.0
     """
 
     log_concentration: Float[Array, "*x"]
     log_rate: Float[Array, "..."]
 
     def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        """Draw one event of positive numbers, differentiable in both parameters."""
         log_unit = jax.random.loggamma(key, jnp.exp(self.log_concentration))
         return above_zero(jnp.exp(log_unit - self.log_rate))
 
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log density of each variable, in nats; minus infinity from 0 down."""
         inside = event > 0.0
         log_event = jnp.log(jnp.where(inside, event, 1.0))
         a = jnp.exp(self.log_concentration)
@@ -52,29 +73,37 @@ class Gamma(AbstractFactorised):
         return jnp.where(inside, terms, -jnp.inf)
 
     def mean(self) -> Float[Array, "*x"]:
+        """The mean of each variable."""
         return jnp.exp(self.log_concentration - self.log_rate)
 
 
 class Beta(AbstractFactorised):
-    r"""$\prod_i \frac{x_i^{a_i - 1}(1 - x_i)^{b_i - 1}}{B(a_i, b_i)}$ on $0 < x < 1$.
+    r"""Independent Beta variables, which lie between 0 and 1.
 
-    **Arguments:** `log_alpha` ($\log a$) and `log_beta` ($\log b$), both of shape (*x). The mean is $a/(a+b)$.
-    Samples are differentiable in both.
+    $\prod_i \frac{x_i^{a_i - 1}(1 - x_i)^{b_i - 1}}{B(a_i, b_i)}$ on $0 < x < 1$. The mean is $a/(a+b)$. Samples are
+    differentiable in both parameters.
 
-    >>> round(float(Beta(jnp.log(jnp.array([2.0])), jnp.log(jnp.array([2.0]))).log_prob(jnp.array([0.5]))), 4)
-    0.4055
+    Args:
+        log_alpha: The logarithms $\log a$, of shape (*x).
+        log_beta: The logarithms $\log b$, of shape (*x).
+
+    Examples:
+        >>> round(float(Beta(jnp.log(jnp.array([2.0])), jnp.log(jnp.array([2.0]))).log_prob(jnp.array([0.5]))), 4)
+        0.4055
     """
 
     log_alpha: Float[Array, "*x"]
     log_beta: Float[Array, "*x"]
 
     def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        """Draw one event between 0 and 1, differentiable in both parameters."""
         first, second = jax.random.split(key)
         log_ratio = jax.random.loggamma(first, jnp.exp(self.log_alpha))
         log_ratio = log_ratio - jax.random.loggamma(second, jnp.exp(self.log_beta))
         return inside_unit(jax.nn.sigmoid(log_ratio))
 
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log density of each variable, in nats; minus infinity outside (0, 1)."""
         inside = (event > 0.0) & (event < 1.0)
         safe = jnp.where(inside, event, 0.5)
         a, b = jnp.exp(self.log_alpha), jnp.exp(self.log_beta)
@@ -88,30 +117,39 @@ class Beta(AbstractFactorised):
         return jnp.where(inside, constant - loss - log_x - log_rest, -jnp.inf)
 
     def mean(self) -> Float[Array, "*x"]:
+        """The mean of each variable."""
         return jax.nn.sigmoid(self.log_alpha - self.log_beta)
 
 
 class Kumaraswamy(AbstractFactorised):
-    r"""$\prod_i a_i b_i x_i^{a_i - 1}(1 - x_i^{a_i})^{b_i - 1}$ on $0 < x < 1$: like Beta, with samples in closed form.
+    r"""Independent Kumaraswamy variables: like Beta, with samples in closed form.
 
-    **Arguments:** `log_a` and `log_b`, both of shape (*x). The mean is $b\,B(1 + 1/a, b)$; a sample is
-    $(1 - u^{1/b})^{1/a}$ with $u$ uniform. Nalisnick & Smyth (2017), "Stick-breaking variational autoencoders", use
-    it for stick lengths.
+    $\prod_i a_i b_i x_i^{a_i - 1}(1 - x_i^{a_i})^{b_i - 1}$ on $0 < x < 1$. The mean is $b\,B(1 + 1/a, b)$; a sample is
+    $(1 - u^{1/b})^{1/a}$ with $u$ uniform.
 
-    >>> round(float(Kumaraswamy(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.array([0.3]))), 6)  # uniform
-    0.0
+    Args:
+        log_a: The logarithms $\log a$, of shape (*x).
+        log_b: The logarithms $\log b$, of shape (*x).
+
+    Examples:
+        >>> round(float(Kumaraswamy(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.array([0.3]))), 6)  # uniform
+        0.0
+
+    Source: Nalisnick & Smyth (2017), "Stick-breaking variational autoencoders", who use it for stick lengths.
     """
 
     log_a: Float[Array, "*x"]
     log_b: Float[Array, "*x"]
 
     def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        """Draw one event between 0 and 1, in closed form from uniform noise."""
         # The logarithm of a uniform number is minus an exponential one.
         log_u = -jax.random.exponential(key, self.log_a.shape, self.log_a.dtype)
         log_rest = jnp.log(above_zero(-jnp.expm1(log_u * jnp.exp(-self.log_b))))
         return inside_unit(jnp.exp(log_rest * jnp.exp(-self.log_a)))
 
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log density of each variable, in nats; minus infinity outside (0, 1)."""
         inside = (event > 0.0) & (event < 1.0)
         log_x = jnp.log(jnp.where(inside, event, 0.5))
         a = jnp.exp(self.log_a)
@@ -120,26 +158,33 @@ class Kumaraswamy(AbstractFactorised):
         return jnp.where(inside, terms, -jnp.inf)
 
     def mean(self) -> Float[Array, "*x"]:
+        """The mean of each variable."""
         return jnp.exp(self.log_b + betaln(1.0 + jnp.exp(-self.log_a), jnp.exp(self.log_b)))
 
 
 class Dirichlet(AbstractDistribution[Array]):
-    r"""$\Gamma(\sum_i a_i)\prod_i \frac{x_i^{a_i - 1}}{\Gamma(a_i)}$ for proportions $x_i > 0$ with $\sum_i x_i = 1$.
+    r"""Proportions: a distribution on the simplex.
 
-    The density is with respect to the first $n - 1$ proportions. One event is one vector of proportions.
+    $\Gamma(\sum_i a_i)\prod_i \frac{x_i^{a_i - 1}}{\Gamma(a_i)}$ for proportions $x_i > 0$ with $\sum_i x_i = 1$. The
+    density is with respect to the first $n - 1$ proportions. One event is one vector of proportions. Samples are
+    differentiable in the parameter.
 
-    **Arguments:** `log_concentration` ($\log a$) of shape (n,). Samples are differentiable in it.
+    Args:
+        log_concentration: The logarithms $\log a$, of shape (n,).
 
-    >>> round(float(Dirichlet(jnp.zeros(3)).log_prob(jnp.full(3, 1 / 3))), 5)  # uniform: log 2!
-    0.69315
+    Examples:
+        >>> round(float(Dirichlet(jnp.zeros(3)).log_prob(jnp.full(3, 1 / 3))), 5)  # uniform: log 2!
+        0.69315
     """
 
     log_concentration: Float[Array, " n"]
 
     def sample(self, *, key: Key) -> Float[Array, " n"]:
+        """Draw one vector of proportions."""
         return above_zero(jax.nn.softmax(jax.random.loggamma(key, jnp.exp(self.log_concentration))))
 
     def log_prob(self, event: Float[Array, " n"]) -> Nats:
+        """The log density of one vector of proportions, in nats; minus infinity outside the simplex."""
         inside = jnp.all(event > 0.0)
         log_x = jnp.log(jnp.where(inside, event, 1.0 / event.size))
         a, log_total = jnp.exp(self.log_concentration), jax.nn.logsumexp(self.log_concentration)
@@ -150,4 +195,5 @@ class Dirichlet(AbstractDistribution[Array]):
         return jnp.where(inside, total, -jnp.inf)
 
     def mean(self) -> Float[Array, " n"]:
+        """The expected proportions."""
         return jax.nn.softmax(self.log_concentration)

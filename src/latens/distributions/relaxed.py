@@ -1,4 +1,4 @@
-"""Discrete variables with a gradient: relaxed coins and choices, and the straight-through choice.
+"""Discrete variables with a gradient: relaxed Bernoulli and one-hot, and straight-through one-hot.
 
 The temperature is given as a logarithm; a sample that would round onto a corner is the nearest number inside.
 """
@@ -20,25 +20,32 @@ _WEIGHTS = 0.5 / (2.0 * np.cosh(0.5 * _NODES)) ** 2
 
 
 class RelaxedBernoulli(AbstractFactorised):
-    r"""$x_i = \sigma((l_i + \epsilon_i)/\tau)$ with logistic noise: between 0 and 1, near a coin for a small $\tau$.
+    r"""Independent relaxed Bernoulli variables: between 0 and 1, near one of both for a small temperature.
 
-    With $r = \tau\,\mathrm{logit}(x) - l$: $\log p(x) = \log\tau - r - 2\log(1 + e^{-r}) - \log x - \log(1 - x)$.
-    Maddison, Mnih & Teh (2017), "The Concrete distribution", appendix B.
+    $x_i = \sigma((l_i + \epsilon_i)/\tau)$ with logistic noise $\epsilon$. With $r = \tau\,\mathrm{logit}(x) - l$,
+    $\log p(x) = \log\tau - r - 2\log(1 + e^{-r}) - \log x - \log(1 - x)$.
 
-    **Arguments:** `logits` of shape (*x); `log_temperature` of a shape that broadcasts to it.
+    Args:
+        logits: The logits $l$, of shape (*x).
+        log_temperature: The logarithm $\log\tau$, of a shape that broadcasts to that of `logits`.
 
-    >>> round(float(RelaxedBernoulli(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.array([0.3]))), 6)  # uniform
-    0.0
+    Examples:
+        >>> round(float(RelaxedBernoulli(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.array([0.3]))), 6)  # uniform
+        0.0
+
+    Source: Maddison, Mnih & Teh (2017), "The Concrete distribution", appendix B.
     """
 
     logits: Float[Array, "*x"]
     log_temperature: Float[Array, "..."]
 
     def sample(self, *, key: Key) -> Float[Array, "*x"]:
+        """Draw one event between 0 and 1, differentiable in both parameters."""
         noise = jax.random.logistic(key, self.logits.shape, self.logits.dtype)
         return inside_unit(jax.nn.sigmoid((self.logits + noise) * jnp.exp(-self.log_temperature)))
 
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        """The log density of each variable, in nats; minus infinity outside (0, 1)."""
         inside = (event > 0.0) & (event < 1.0)
         safe = jnp.where(inside, event, 0.5)
         log_x, log_rest = jnp.log(safe), jnp.log1p(-safe)
@@ -47,6 +54,7 @@ class RelaxedBernoulli(AbstractFactorised):
         return jnp.where(inside, terms, -jnp.inf)
 
     def mean(self) -> Float[Array, "*x"]:
+        """The mean of each variable, by quadrature."""
         # E sigma((l + e)/t) = P(l + e - t e' > 0) = E sigma(l + t e') for two logistics: take the smoother integrand.
         across = (*(1,) * self.logits.ndim, -1)
         nodes = jnp.asarray(_NODES, self.logits.dtype).reshape(across)
@@ -58,27 +66,34 @@ class RelaxedBernoulli(AbstractFactorised):
 
 
 class RelaxedOneHot(AbstractDistribution[Array]):
-    r"""The Concrete or Gumbel-softmax distribution: $x = \mathrm{softmax}((l + g)/\tau)$ with Gumbel noise $g$.
+    r"""The Concrete or Gumbel-softmax distribution: relaxed one-hot vectors on the simplex.
 
-    $\log p(x) = \log (n-1)! + (n-1)\log\tau + \sum_i [l_i - (\tau + 1)\log x_i] - n\log\sum_i e^{l_i} x_i^{-\tau}$,
-    with respect to the first $n - 1$ entries. Maddison, Mnih & Teh (2017), "The Concrete distribution"; Jang, Gu &
-    Poole (2017), "Categorical reparameterization with Gumbel-softmax".
+    $x = \mathrm{softmax}((l + g)/\tau)$ with Gumbel noise $g$. $\log p(x) = \log (n-1)! + (n-1)\log\tau + \sum_i [l_i -
+    (\tau + 1)\log x_i] - n\log\sum_i e^{l_i} x_i^{-\tau}$, with respect to the first $n - 1$ entries.
 
-    **Arguments:** `logits` of shape (*k, n): independent choices, each among n; `log_temperature` of shape ().
+    Args:
+        logits: Any real numbers $l$ of shape (*k, n): independent choices, each among n.
+        log_temperature: The logarithm $\log\tau$, of shape ().
 
-    >>> near = RelaxedOneHot(jnp.log(jnp.array([0.7, 0.2, 0.1])), jnp.log(0.5))
-    >>> round(float(near.log_prob(jnp.array([0.6, 0.3, 0.1]))), 5)
-    -0.31766
+    Examples:
+        >>> near = RelaxedOneHot(jnp.log(jnp.array([0.7, 0.2, 0.1])), jnp.log(0.5))
+        >>> round(float(near.log_prob(jnp.array([0.6, 0.3, 0.1]))), 5)
+        -0.31766
+
+    Source: Maddison, Mnih & Teh (2017), "The Concrete distribution"; Jang, Gu & Poole (2017), "Categorical
+    reparameterization with Gumbel-softmax".
     """
 
     logits: Float[Array, "*k n"]
     log_temperature: Float[Array, ""]
 
     def sample(self, *, key: Key) -> Float[Array, "*k n"]:
+        """Draw one event on the simplex, differentiable in both parameters."""
         noise = jax.random.gumbel(key, self.logits.shape, self.logits.dtype)
         return above_zero(jax.nn.softmax((self.logits + noise) * jnp.exp(-self.log_temperature)))
 
     def log_prob(self, event: Float[Array, "*k n"]) -> Nats:
+        """The log density of one event, in nats; minus infinity outside the simplex."""
         inside = event > 0.0
         log_x = jnp.log(jnp.where(inside, event, 0.5))
         n, choices = event.shape[-1], event.size // event.shape[-1]
@@ -90,22 +105,28 @@ class RelaxedOneHot(AbstractDistribution[Array]):
 
 
 class StraightThroughOneHot(AbstractDistribution[Array]):
-    r"""One-hot choices whose samples pass the gradient of the relaxed choice $\mathrm{softmax}((l + g)/\tau)$.
+    r"""One-hot vectors whose samples pass the gradient of the relaxed choice.
 
-    The value of a sample is exactly one-hot, $\arg\max_i(l_i + g_i)$, so that densities and models see a true choice;
-    the gradient is biased. Jang, Gu & Poole (2017), section 2.2.
+    The value of a sample is exactly one-hot, $\arg\max_i(l_i + g_i)$ with Gumbel noise $g$, so that densities and
+    models see a true choice; its gradient is that of $\mathrm{softmax}((l + g)/\tau)$, which is biased.
 
-    **Arguments:** `logits` of shape (*k, n): independent choices, each among n; `log_temperature` of shape ().
+    Args:
+        logits: Any real numbers $l$ of shape (*k, n): independent choices, each among n.
+        log_temperature: The logarithm $\log\tau$, of shape ().
 
-    >>> choice = StraightThroughOneHot(jnp.zeros((2, 4)), jnp.zeros(()))
-    >>> round(float(choice.log_prob(jax.nn.one_hot(jnp.array([1, 3]), 4))), 5)  # -2 log 4
-    -2.77259
+    Examples:
+        >>> choice = StraightThroughOneHot(jnp.zeros((2, 4)), jnp.zeros(()))
+        >>> round(float(choice.log_prob(jax.nn.one_hot(jnp.array([1, 3]), 4))), 5)  # -2 log 4
+        -2.77259
+
+    Source: Jang, Gu & Poole (2017), "Categorical reparameterization with Gumbel-softmax", section 2.2.
     """
 
     logits: Float[Array, "*k n"]
     log_temperature: Float[Array, ""]
 
     def sample(self, *, key: Key) -> Float[Array, "*k n"]:
+        """Draw one event of one-hot vectors, with the gradient of the relaxed choice."""
         scores = self.logits + jax.random.gumbel(key, self.logits.shape, self.logits.dtype)
         soft = jax.nn.softmax(scores * jnp.exp(-self.log_temperature))
         hard = jax.nn.one_hot(jnp.argmax(scores, axis=-1), scores.shape[-1], dtype=scores.dtype)
@@ -113,9 +134,14 @@ class StraightThroughOneHot(AbstractDistribution[Array]):
         return hard + (soft - jax.lax.stop_gradient(soft))
 
     def log_prob(self, event: Float[Array, "*k n"]) -> Nats:
+        """The log probability of one event, in nats; minus infinity for anything but one-hot vectors."""
         one_hot = jnp.all((event == 0.0) | (event == 1.0)) & jnp.all(jnp.sum(event, axis=-1) == 1.0)
         return jnp.where(one_hot, jnp.sum(event * jax.nn.log_softmax(self.logits)), -jnp.inf)
 
     def mean(self) -> Float[Array, "*k n"]:
-        """The probability of each choice."""
+        """The probability of each choice.
+
+        Returns:
+            Shape (*k, n); the last axis sums to 1.
+        """
         return jax.nn.softmax(self.logits)

@@ -15,15 +15,26 @@ Divergence = Literal["kl", "reverse-kl", "renyi", "alpha", "chi-square"]
 
 
 def renyi_terms(q: AbstractDistribution, p: AbstractDistribution, order: float) -> Float[Array, "*z"]:
-    r"""$D_\alpha(q \| p) = \frac{1}{\alpha - 1}\log\int q^\alpha p^{1-\alpha}$ by variable of diagonal Normals; nats.
+    r"""Renyi's divergence of each variable of diagonal Normals.
 
-    With $\sigma_*^2 = \alpha\sigma_p^2 + (1 - \alpha)\sigma_q^2$:
-    $\frac{\alpha(\mu_q - \mu_p)^2}{2\sigma_*^2} + \log\frac{\sigma_p}{\sigma_q} + \frac{1}{2(\alpha-1)}
-    \log\frac{\sigma_p^2}{\sigma_*^2}$; infinite where $\sigma_*^2 \le 0$, which only an order above 1 can make.
-    Order 1 is KL, and then any pair with a closed form will do. Gil, Alajaji & Linder (2013), 'Renyi divergence
-    measures for commonly used univariate continuous distributions'.
+    $D_\alpha(q \| p) = \frac{1}{\alpha - 1}\log\int q^\alpha p^{1-\alpha}$. With $\sigma_*^2 = \alpha\sigma_p^2 + (1 -
+    \alpha)\sigma_q^2$ it is $\frac{\alpha(\mu_q - \mu_p)^2}{2\sigma_*^2} + \log\frac{\sigma_p}{\sigma_q} +
+    \frac{1}{2(\alpha-1)} \log\frac{\sigma_p^2}{\sigma_*^2}$; infinite where $\sigma_*^2 \le 0$, which only an order
+    above 1 can make. Order 1 is KL, and then any pair with a closed form will do.
 
-    **Arguments:** `order` $\alpha > 0$. **Raises:** ConfigError for an order of 0 or less, or other distributions.
+    Args:
+        q: The first distribution: a diagonal Normal.
+        p: The second distribution: a diagonal Normal of the same shape.
+        order: The order $\alpha > 0$.
+
+    Returns:
+        An entry for each variable, in nats.
+
+    Raises:
+        ConfigError: The order is 0 or less, or the pair of distributions has no closed form.
+
+    Source: Gil, Alajaji & Linder (2013), "Renyi divergence measures for commonly used univariate continuous
+    distributions".
     """
     if order <= 0.0:
         raise ConfigError(f"the order must be above 0, not {order}.", where="objective.order", fix="Use 0.5 or 2.")
@@ -50,7 +61,7 @@ def renyi_terms(q: AbstractDistribution, p: AbstractDistribution, order: float) 
 def divergence_terms(
     q: AbstractDistribution, p: AbstractDistribution, kind: Divergence, *, order: float = 2.0
 ) -> Float[Array, "..."]:
-    r"""A divergence of q and p, exactly: one number a variable where those add up, else one for all.
+    r"""A divergence of two distributions, exactly: by variable where those terms add up, else one number for all.
 
     - `kl` $E_q[\log q - \log p]$ and `reverse-kl` $E_p[\log p - \log q]$, nats: any pair with a closed form;
     - `renyi` of an `order` $\alpha$, nats: diagonal Normals;
@@ -59,11 +70,22 @@ def divergence_terms(
 
     The last two do not add up over variables: they are of the whole event, and grow like the exponential of Renyi's.
 
-    **Raises:** ConfigError where there is no closed form.
+    Args:
+        q: The first distribution.
+        p: The second distribution, over the same events.
+        kind: Which divergence, one of the names above.
+        order: The order $\alpha > 0$ of `renyi` and `alpha`; the others have none.
 
-    >>> q = DiagonalNormal(jnp.array([1.0]), jnp.zeros(1))
-    >>> [round(float(divergence_terms(q, StandardNormal((1,)), kind).sum()), 4) for kind in ("renyi", "chi-square")]
-    [1.0, 1.7183]
+    Returns:
+        An entry for each variable, or a number of shape () for `alpha` and `chi-square`, in the units above.
+
+    Raises:
+        ConfigError: There is no such divergence, or it has no closed form for this pair.
+
+    Examples:
+        >>> q = DiagonalNormal(jnp.array([1.0]), jnp.zeros(1))
+        >>> [round(float(divergence_terms(q, StandardNormal((1,)), kind).sum()), 4) for kind in ("renyi", "chi-square")]
+        [1.0, 1.7183]
     """
     match kind:
         case "kl":

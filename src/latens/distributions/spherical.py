@@ -30,12 +30,19 @@ def _around(axis: Float[Array, " m"], gap: Float[Array, ""], key: Key) -> Float[
 
 
 class UniformSphere(AbstractDistribution[Array]):
-    r"""The uniform distribution on the unit sphere, $p(x) = \Gamma(m/2) / (2\pi^{m/2})$. It holds no arrays.
+    r"""The uniform distribution on the unit sphere.
 
-    **Arguments:** `dimension` $m \ge 2$ of the space around the sphere. **Raises:** ValueError for a smaller one.
+    $p(x) = \Gamma(m/2) / (2\pi^{m/2})$. It holds no arrays.
 
-    >>> round(float(UniformSphere(3).log_prob(jnp.array([0.0, 0.0, 1.0]))), 5)  # -log(4 pi)
-    -2.53102
+    Args:
+        dimension: The number $m \ge 2$ of dimensions of the space around the sphere.
+
+    Raises:
+        ValueError: The dimension is below 2.
+
+    Examples:
+        >>> round(float(UniformSphere(3).log_prob(jnp.array([0.0, 0.0, 1.0]))), 5)  # -log(4 pi)
+        -2.53102
     """
 
     dimension: int = eqx.field(static=True)
@@ -44,33 +51,58 @@ class UniformSphere(AbstractDistribution[Array]):
         _check_dimension(self.dimension)
 
     def sample(self, *, key: Key) -> Float[Array, " m"]:
+        """Draw one point of the sphere."""
         return _unit(jax.random.normal(key, (self.dimension,)))
 
     def log_prob(self, event: Float[Array, " m"]) -> Nats:
+        """The log density of one point, in nats: the same everywhere.
+
+        Args:
+            event: A point of length 1, of shape (m,).
+
+        Returns:
+            A number of shape (), in nats.
+
+        Raises:
+            ValueError: The event has another shape.
+        """
         if event.shape != (self.dimension,):
             raise ValueError(f"an event of shape {event.shape} under a UniformSphere of dimension {self.dimension}")
         return jnp.asarray(-log_sphere_area(self.dimension), event.dtype)
 
     def mean(self) -> Float[Array, " m"]:
+        """The mean in the space around the sphere: zeros of shape (m,)."""
         return jnp.zeros(self.dimension)
 
     def entropy(self) -> Nats:
-        """The log area of the sphere, in nats."""
+        """The entropy: the log area of the sphere.
+
+        Returns:
+            A number of shape (), in nats.
+        """
         return jnp.asarray(log_sphere_area(self.dimension), float)
 
 
 class VonMisesFisher(AbstractDistribution[Array]):
-    r"""$p(x) = C_m(\kappa)\,e^{\kappa\mu^\top x}$ on the unit sphere, with $C_m$ from the Bessel function $I_{m/2-1}$.
+    r"""The von Mises-Fisher distribution on the unit sphere.
 
-    Sampled by rejection (Wood 1994, "Simulation of the von Mises Fisher distribution"); the gradient by $\kappa$ is
-    the implicit one, $-\partial_\kappa F(w) / p(w)$ of the cosine $w$, by quadrature, and so unbiased.
+    $p(x) = C_m(\kappa)\,e^{\kappa\mu^\top x}$ with $C_m$ from the Bessel function $I_{m/2-1}$. Sampled by rejection;
+    the gradient by $\kappa$ is the implicit one, $-\partial_\kappa F(w) / p(w)$ of the cosine $w$, by quadrature, and
+    so unbiased.
 
-    **Arguments:** `direction` of shape (m,), $m \ge 2$: any vector but 0, of which only the direction $\mu$ counts;
-    `log_concentration` ($\log\kappa$) of shape (). **Raises:** ValueError for a smaller dimension.
+    Args:
+        direction: Any vector but 0, of which only the direction $\mu$ counts, of shape (m,), $m \ge 2$.
+        log_concentration: The logarithm $\log\kappa$, of shape ().
 
-    >>> one = VonMisesFisher(jnp.array([0.0, 0.0, 2.0]), jnp.log(10.0))
-    >>> round(float(one.log_prob(jnp.array([0.0, 0.0, 1.0]))), 5)  # log(10 / (2 pi (1 - e^-20)))
-    0.46471
+    Raises:
+        ValueError: The dimension is below 2.
+
+    Examples:
+        >>> one = VonMisesFisher(jnp.array([0.0, 0.0, 2.0]), jnp.log(10.0))
+        >>> round(float(one.log_prob(jnp.array([0.0, 0.0, 1.0]))), 5)  # log(10 / (2 pi (1 - e^-20)))
+        0.46471
+
+    Source: Wood (1994), "Simulation of the von Mises Fisher distribution".
     """
 
     direction: Float[Array, " m"]
@@ -85,9 +117,11 @@ class VonMisesFisher(AbstractDistribution[Array]):
         return log_bessel_scaled(m / 2 - 1, jnp.exp(self.log_concentration)) - 0.5 * m * LOG_2PI
 
     def sample(self, *, key: Key) -> Float[Array, " m"]:
+        """Draw one point of the sphere, with a gradient in both parameters."""
         return self.sample_and_log_prob(key=key)[0]
 
     def sample_and_log_prob(self, *, key: Key) -> tuple[Float[Array, " m"], Nats]:
+        """Draw one point with its log density in nats."""
         along, across = jax.random.split(key)
         concentration = jnp.exp(self.log_concentration)
         gap = _draw_gap(self.direction.shape[0], along, concentration)
@@ -95,36 +129,56 @@ class VonMisesFisher(AbstractDistribution[Array]):
         return event, self._log_constant() - concentration * gap
 
     def log_prob(self, event: Float[Array, " m"]) -> Nats:
+        """The log density of one point of the sphere, in nats."""
         # 1 - cos is half the squared chord, which keeps its digits near the mean direction.
         gap = 0.5 * jnp.sum((event - _unit(self.direction)) ** 2)
         return self._log_constant() - jnp.exp(self.log_concentration) * gap
 
     def mean_cosine(self) -> Float[Array, ""]:
-        r"""$I_{m/2}(\kappa) / I_{m/2-1}(\kappa)$, the length of the mean."""
+        r"""The length of the mean, which is the mean cosine of the angle to the direction.
+
+        $I_{m/2}(\kappa) / I_{m/2-1}(\kappa)$.
+
+        Returns:
+            A number of shape (), between 0 and 1.
+        """
         return 1.0 - _mean_gap(self.direction.shape[0], jnp.exp(self.log_concentration))
 
     def mean(self) -> Float[Array, " m"]:
+        """The mean in the space around the sphere, of shape (m,) and length below 1."""
         return self.mean_cosine() * _unit(self.direction)
 
     def entropy(self) -> Nats:
-        r"""$-E[\log p]$ in nats."""
+        r"""The entropy.
+
+        $-E[\log p]$.
+
+        Returns:
+            A number of shape (), in nats.
+        """
         concentration = jnp.exp(self.log_concentration)
         return concentration * _mean_gap(self.direction.shape[0], concentration) - self._log_constant()
 
 
 class PowerSpherical(AbstractDistribution[Array]):
-    r"""$p(x) \propto (1 + \mu^\top x)^\kappa$ on the unit sphere: like von Mises-Fisher, sampled without rejection.
+    r"""The power spherical distribution on the unit sphere: like von Mises-Fisher, sampled without rejection.
 
-    With $b = (m - 1)/2$ and $a = b + \kappa$ the constant is
+    $p(x) \propto (1 + \mu^\top x)^\kappa$. With $b = (m - 1)/2$ and $a = b + \kappa$ the constant is
     $2^{-(a+b)}\pi^{-b}\,\Gamma(a + b)/\Gamma(a)$, and $(1 + \mu^\top x)/2$ has a Beta(a, b) distribution.
-    De Cao & Aziz (2020), "The power spherical distribution".
 
-    **Arguments:** `direction` of shape (m,), $m \ge 2$: any vector but 0, of which only the direction $\mu$ counts;
-    `log_concentration` ($\log\kappa$) of shape (). **Raises:** ValueError for a smaller dimension.
+    Args:
+        direction: Any vector but 0, of which only the direction $\mu$ counts, of shape (m,), $m \ge 2$.
+        log_concentration: The logarithm $\log\kappa$, of shape ().
 
-    >>> one = PowerSpherical(jnp.array([0.0, 0.0, 2.0]), jnp.log(1.0))
-    >>> round(float(one.log_prob(jnp.array([0.0, 0.0, 1.0]))), 5)  # log(2 / (4 pi))
-    -1.83788
+    Raises:
+        ValueError: The dimension is below 2.
+
+    Examples:
+        >>> one = PowerSpherical(jnp.array([0.0, 0.0, 2.0]), jnp.log(1.0))
+        >>> round(float(one.log_prob(jnp.array([0.0, 0.0, 1.0]))), 5)  # log(2 / (4 pi))
+        -1.83788
+
+    Source: De Cao & Aziz (2020), "The power spherical distribution".
     """
 
     direction: Float[Array, " m"]
@@ -140,6 +194,7 @@ class PowerSpherical(AbstractDistribution[Array]):
         return ratio - 2.0 * half * LOG_2 - half * (LOG_2PI - LOG_2)
 
     def sample(self, *, key: Key) -> Float[Array, " m"]:
+        """Draw one point of the sphere, with a gradient in both parameters."""
         near, far, across = jax.random.split(key, 3)
         half = 0.5 * (self.direction.shape[0] - 1)
         concentration = jnp.exp(self.log_concentration)
@@ -150,6 +205,7 @@ class PowerSpherical(AbstractDistribution[Array]):
         return _around(_unit(self.direction), gap, across)
 
     def log_prob(self, event: Float[Array, " m"]) -> Nats:
+        """The log density of one point of the sphere, in nats."""
         gap = 0.5 * jnp.sum((event - _unit(self.direction)) ** 2)
         # Exactly opposite of the mean direction the density is 0.
         inside = gap < 2.0
@@ -158,12 +214,19 @@ class PowerSpherical(AbstractDistribution[Array]):
         return jnp.where(inside, value, -jnp.inf)
 
     def mean(self) -> Float[Array, " m"]:
+        """The mean in the space around the sphere, of shape (m,) and length below 1."""
         concentration = jnp.exp(self.log_concentration)
         length = concentration / (concentration + (self.direction.shape[0] - 1))
         return length * _unit(self.direction)
 
     def entropy(self) -> Nats:
-        r"""$-E[\log p]$ in nats: $E \log\frac{1 + \mu^\top x}2 = \psi(a) - \psi(a + b)$."""
+        r"""The entropy.
+
+        $-E[\log p]$, where $E \log\frac{1 + \mu^\top x}2 = \psi(a) - \psi(a + b)$.
+
+        Returns:
+            A number of shape (), in nats.
+        """
         half = 0.5 * (self.direction.shape[0] - 1)
         concentration = jnp.exp(self.log_concentration)
         a, total = half + concentration, 2.0 * half + concentration

@@ -12,61 +12,92 @@ from latens.typing import Array, Float, Key, Nats
 
 
 class FullNormal(AbstractDistribution[Array]):
-    r"""$N(\mu, L L^\top)$ with a lower triangular $L$.
+    r"""A Normal with any covariance, by its Cholesky factor.
 
-    **Arguments:** `loc` of shape (n,); `factor` of shape (n, n): below its diagonal are the entries of $L$, on its
-    diagonal the *logarithms* of those of $L$, and what is above has no influence.
+    $N(\mu, L L^\top)$ with a lower triangular $L$.
 
-    >>> round(float(FullNormal(jnp.zeros(2), jnp.zeros((2, 2))).log_prob(jnp.zeros(2))), 5)  # -log(2 pi)
-    -1.83788
+    Args:
+        loc: The mean $\mu$, of shape (n,).
+        factor: Below its diagonal the entries of $L$, on its diagonal the *logarithms* of those of $L$; what is above
+            has no influence. Shape (n, n).
+
+    Examples:
+        >>> round(float(FullNormal(jnp.zeros(2), jnp.zeros((2, 2))).log_prob(jnp.zeros(2))), 5)  # -log(2 pi)
+        -1.83788
     """
 
     loc: Float[Array, " n"]
     factor: Float[Array, "n n"]
 
     def scale_tril(self) -> Float[Array, "n n"]:
-        """$L$, the Cholesky factor of the covariance."""
+        """The Cholesky factor of the covariance.
+
+        Returns:
+            The lower triangular $L$, of shape (n, n).
+        """
         return jnp.tril(self.factor, -1) + jnp.diag(jnp.exp(jnp.diagonal(self.factor)))
 
     def covariance(self) -> Float[Array, "n n"]:
+        """The covariance matrix, of shape (n, n)."""
         scale = self.scale_tril()
         return scale @ scale.T
 
     def log_det(self) -> Nats:
-        """The log determinant of the covariance."""
+        """The log determinant of the covariance.
+
+        Returns:
+            A number of shape (), in nats.
+        """
         return 2.0 * jnp.trace(self.factor)
 
     def sample_noise(self, *, key: Key) -> Float[Array, " n"]:
+        """Draw standard Normal noise of shape (n,)."""
         return jax.random.normal(key, self.loc.shape, self.loc.dtype)
 
     def from_noise(self, noise: Float[Array, " n"]) -> Float[Array, " n"]:
+        """The event that belongs to this noise.
+
+        Args:
+            noise: Standard Normal noise of shape (n,); zero noise gives the mean.
+
+        Returns:
+            One event of shape (n,).
+        """
         return self.loc + self.scale_tril() @ noise
 
     def sample(self, *, key: Key) -> Float[Array, " n"]:
+        """Draw one event."""
         return self.from_noise(self.sample_noise(key=key))
 
     def sample_and_log_prob(self, *, key: Key) -> tuple[Float[Array, " n"], Nats]:
+        """Draw one event with its log density in nats, without a triangular system to solve."""
         noise = self.sample_noise(key=key)
         # The standardised residual is the noise: no triangular system to solve.
         return self.from_noise(noise), -0.5 * (jnp.sum(noise**2) + noise.size * LOG_2PI + self.log_det())
 
     def log_prob(self, event: Float[Array, " n"]) -> Nats:
+        """The log density of one event, in nats."""
         residual = solve_lower(self.scale_tril(), event - self.loc)
         return -0.5 * (jnp.sum(residual**2) + event.size * LOG_2PI + self.log_det())
 
     def mean(self) -> Float[Array, " n"]:
+        """The mean of each variable, `loc`."""
         return self.loc
 
 
 class LowRankNormal(AbstractDistribution[Array]):
-    r"""$N(\mu, F F^\top + \mathrm{diag}(\sigma^2))$: a few common directions, and noise of each variable by itself.
+    r"""A Normal with a few common directions, and noise of each variable by itself.
 
-    A density costs $O(n r^2)$ by the Woodbury identity.
+    $N(\mu, F F^\top + \mathrm{diag}(\sigma^2))$. A density costs $O(n r^2)$ by the Woodbury identity.
 
-    **Arguments:** `loc` of shape (n,); `factor` ($F$) of shape (n, r); `log_scale` ($\log\sigma$) of shape (n,).
+    Args:
+        loc: The mean $\mu$, of shape (n,).
+        factor: The common directions $F$, of shape (n, r).
+        log_scale: The logarithms $\log\sigma$ of each variable's own noise, of shape (n,).
 
-    >>> round(float(LowRankNormal(jnp.zeros(2), jnp.zeros((2, 1)), jnp.zeros(2)).log_prob(jnp.zeros(2))), 5)
-    -1.83788
+    Examples:
+        >>> round(float(LowRankNormal(jnp.zeros(2), jnp.zeros((2, 1)), jnp.zeros(2)).log_prob(jnp.zeros(2))), 5)
+        -1.83788
     """
 
     loc: Float[Array, " n"]
@@ -74,25 +105,35 @@ class LowRankNormal(AbstractDistribution[Array]):
     log_scale: Float[Array, " n"]
 
     def _whitened(self) -> tuple[Float[Array, "n r"], Float[Array, "r r"]]:
-        """$F/\\sigma$ by rows, and the Cholesky factor of $I + F^\\top \\mathrm{diag}(\\sigma^{-2}) F$."""
+        r"""The factor standardised by rows, and the Cholesky factor of the inner matrix.
+
+        $F/\sigma$ by rows, and the Cholesky factor of $I + F^\top \mathrm{diag}(\sigma^{-2}) F$.
+        """
         scaled = self.factor * jnp.exp(-self.log_scale)[:, None]
         gram = scaled.T @ scaled
         return scaled, cholesky(gram + jnp.eye(gram.shape[0], dtype=gram.dtype))
 
     def covariance(self) -> Float[Array, "n n"]:
+        """The covariance matrix, of shape (n, n)."""
         return self.factor @ self.factor.T + jnp.diag(jnp.exp(2.0 * self.log_scale))
 
     def log_det(self) -> Nats:
-        """The log determinant of the covariance."""
+        """The log determinant of the covariance.
+
+        Returns:
+            A number of shape (), in nats.
+        """
         _, inner = self._whitened()
         return 2.0 * (jnp.sum(self.log_scale) + jnp.sum(jnp.log(jnp.diagonal(inner))))
 
     def sample(self, *, key: Key) -> Float[Array, " n"]:
+        """Draw one event."""
         n, r = self.factor.shape
         noise = jax.random.normal(key, (n + r,), self.loc.dtype)
         return self.loc + jnp.exp(self.log_scale) * noise[:n] + self.factor @ noise[n:]
 
     def log_prob(self, event: Float[Array, " n"]) -> Nats:
+        """The log density of one event, in nats."""
         scaled, inner = self._whitened()
         residual = (event - self.loc) * jnp.exp(-self.log_scale)
         common = solve_transposed(inner, solve_lower(inner, scaled.T @ residual))
@@ -102,19 +143,26 @@ class LowRankNormal(AbstractDistribution[Array]):
         return -0.5 * (squared + event.size * LOG_2PI + log_det)
 
     def mean(self) -> Float[Array, " n"]:
+        """The mean of each variable, `loc`."""
         return self.loc
 
 
 class Product(AbstractDistribution[dict[str, Any]]):
-    r"""$\prod_c p_c(x_c)$: independent columns, each of a family of its own; an event is a dict of the same names.
+    r"""Independent columns, each of a family of its own; an event is a dict of the same names.
 
-    **Arguments:** `parts` names a distribution for each column.
-    **Raises:** ValueError where an event has other columns.
+    $\prod_c p_c(x_c)$.
 
-    >>> from latens.distributions import Bernoulli, StandardNormal
-    >>> both = Product({"age": StandardNormal((1,)), "smokes": Bernoulli(jnp.zeros(1))})
-    >>> round(float(both.log_prob({"age": jnp.zeros(1), "smokes": jnp.ones(1)})), 5)  # -log(2 pi)/2 - log 2
-    -1.61209
+    Args:
+        parts: A distribution for each column, by name.
+
+    Raises:
+        ValueError: An event has other columns.
+
+    Examples:
+        >>> from latens.distributions import Bernoulli, StandardNormal
+        >>> both = Product({"age": StandardNormal((1,)), "smokes": Bernoulli(jnp.zeros(1))})
+        >>> round(float(both.log_prob({"age": jnp.zeros(1), "smokes": jnp.ones(1)})), 5)  # -log(2 pi)/2 - log 2
+        -1.61209
     """
 
     parts: dict[str, AbstractDistribution]
@@ -124,15 +172,24 @@ class Product(AbstractDistribution[dict[str, Any]]):
             raise ValueError(f"an event with columns {sorted(event)} under a Product of {sorted(self.parts)}")
 
     def sample(self, *, key: Key) -> dict[str, Any]:
+        """Draw one event: a dict with a value of each column."""
         # Sorted names: a dict written in another order draws the same numbers.
         keys = dict(zip(sorted(self.parts), jax.random.split(key, len(self.parts))))
         return {name: part.sample(key=keys[name]) for name, part in self.parts.items()}
 
     def log_prob_by_part(self, event: dict[str, Any], mask: dict[str, Any] | None = None) -> dict[str, Nats]:
-        """The log density of each column, in nats; their sum is `log_prob`.
+        """The log density of each column; their sum is `log_prob`.
 
-        **Arguments:** `mask` says by column, or by cell of a column, what is observed; a column that it does not name
-        is, and one that the event lacks is not.
+        Args:
+            event: One event, a dict of columns.
+            mask: What is observed, by column or by entry of a column; a column that it does not name is observed, and
+                one that the event lacks is not. None: everything is observed.
+
+        Returns:
+            A number of shape () for each column, by name, in nats; 0 for a column that the event lacks.
+
+        Raises:
+            ValueError: There is no mask, and the event has other columns.
         """
         if mask is None:
             self._check(event)
@@ -142,13 +199,22 @@ class Product(AbstractDistribution[dict[str, Any]]):
         return {name: found.get(name, jnp.zeros(())) for name in self.parts}
 
     def log_prob_observed(self, event: dict[str, Any], mask: dict[str, Any]) -> Nats:
+        """The log density of the observed columns and entries, in nats."""
         return sum(self.log_prob_by_part(event, mask).values(), start=jnp.zeros(()))
 
     def log_prob(self, event: dict[str, Any]) -> Nats:
+        """The log density of all columns, in nats."""
         return sum(self.log_prob_by_part(event).values(), start=jnp.zeros(()))
 
     def mean(self) -> dict[str, Any]:
-        """The mean of each column. **Raises:** TypeError where a part has none."""
+        """The mean of each column.
+
+        Returns:
+            A dict with the mean of each column, by name.
+
+        Raises:
+            TypeError: A column's distribution has no mean in closed form.
+        """
         without = [name for name, part in self.parts.items() if not hasattr(part, "mean")]
         if without:
             raise TypeError(f"no mean in closed form for the columns {without}")

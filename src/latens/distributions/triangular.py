@@ -13,22 +13,40 @@ from latens.typing import Array, Float, Int
 
 
 def solve_lower(factor: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[Array, " n"]:
-    r"""$L^{-1} b$ by forward substitution; derivatives of every order, `jax.vmap` for several $b$ or $L$.
+    """Solve a lower triangular system by forward substitution.
 
-    **Arguments:** `factor` $L$, lower triangular: what is above its diagonal must be 0; `right` $b$.
+    $L^{-1} b$; it has derivatives of every order, and `jax.vmap` solves for several $b$ or $L$.
 
-    >>> solve_lower(jnp.array([[2.0, 0.0], [1.0, 4.0]]), jnp.array([2.0, 9.0])).tolist()
-    [1.0, 2.0]
+    Args:
+        factor: The lower triangular $L$, of shape (n, n): what is above its diagonal must be 0.
+        right: The right side $b$, of shape (n,).
+
+    Returns:
+        The solution, of shape (n,).
+
+    Examples:
+        >>> solve_lower(jnp.array([[2.0, 0.0], [1.0, 4.0]]), jnp.array([2.0, 9.0])).tolist()
+        [1.0, 2.0]
     """
     forward, backward = lambda _, b: _forward(factor, b), lambda _, b: _backward(factor, b)
     return lax.custom_linear_solve(lambda x: factor @ x, right, forward, backward)
 
 
 def solve_transposed(factor: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[Array, " n"]:
-    r"""$L^{-\top} b$; see `solve_lower`.
+    r"""Solve the transposed triangular system; see `solve_lower`.
 
-    >>> solve_transposed(jnp.array([[2.0, 0.0], [1.0, 4.0]]), jnp.array([4.0, 8.0])).tolist()
-    [1.0, 2.0]
+    $L^{-\top} b$.
+
+    Args:
+        factor: The lower triangular $L$, of shape (n, n): what is above its diagonal must be 0.
+        right: The right side $b$, of shape (n,).
+
+    Returns:
+        The solution, of shape (n,).
+
+    Examples:
+        >>> solve_transposed(jnp.array([[2.0, 0.0], [1.0, 4.0]]), jnp.array([4.0, 8.0])).tolist()
+        [1.0, 2.0]
     """
     forward, backward = lambda _, b: _forward(factor, b), lambda _, b: _backward(factor, b)
     return lax.custom_linear_solve(lambda x: factor.T @ x, right, backward, forward)
@@ -43,7 +61,7 @@ def _forward(factor: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[Ar
 
 
 def _backward(factor: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[Array, " n"]:
-    """$L^{-T} b$."""
+    """Solve the transposed system from the last row up."""
     n = right.shape[0]
 
     def step(back: Int[Array, ""], found: Float[Array, " n"]) -> Float[Array, " n"]:
@@ -55,18 +73,35 @@ def _backward(factor: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[A
 
 
 def solve_columns(factor: Float[Array, "n n"], right: Float[Array, "n m"]) -> Float[Array, "n m"]:
-    """$L^{-1} B$, a column of `right` at a time; see `solve_lower`."""
+    """Solve a lower triangular system for several right sides; see `solve_lower`.
+
+    $L^{-1} B$, a column of `right` at a time.
+
+    Args:
+        factor: The lower triangular $L$, of shape (n, n): what is above its diagonal must be 0.
+        right: The right sides $B$ as columns, of shape (n, m).
+
+    Returns:
+        The solutions as columns, of shape (n, m).
+    """
     return jax.vmap(solve_lower, (None, 1), 1)(factor, right)
 
 
 @jax.custom_jvp
 def cholesky(matrix: Float[Array, "n n"]) -> Float[Array, "n n"]:
-    r"""The lower triangular $L$ with $L L^\top$ = `matrix`, NaN where that is not positive definite.
+    r"""The Cholesky factor of a symmetric matrix, NaN where that is not positive definite.
 
-    **Arguments:** `matrix`, symmetric: only what is on and below its diagonal is read.
+    The lower triangular $L$ with $L L^\top$ = `matrix`.
 
-    >>> cholesky(jnp.array([[4.0, 2.0], [2.0, 5.0]])).tolist()
-    [[2.0, 0.0], [1.0, 2.0]]
+    Args:
+        matrix: A symmetric matrix of shape (n, n): only what is on and below its diagonal is read.
+
+    Returns:
+        The lower triangular factor, of shape (n, n).
+
+    Examples:
+        >>> cholesky(jnp.array([[4.0, 2.0], [2.0, 5.0]])).tolist()
+        [[2.0, 0.0], [1.0, 2.0]]
     """
     n = matrix.shape[0]
 
