@@ -19,9 +19,7 @@ RUN = [page for page in PAGES if BLOCK.search(page.read_text()) and page.stem no
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "page", [p for p in PAGES if BLOCK.search(p.read_text()) and p.stem not in ELSEWHERE], ids=lambda p: p.stem
-)
+@pytest.mark.parametrize("page", RUN, ids=lambda p: p.stem)
 def test_snippets_run(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     namespace: dict = {}

@@ -6,7 +6,8 @@ import jax
 import numpy as np
 import pytest
 
-from latens import VAE, load_data
+from latens import VAE, TrainedModel, load_data
+from latens.data import Preparation, Schema
 from latens.data.batches import Batch, as_batch
 from latens.errors import DataError
 from latens.estimators import Autoencoder
@@ -76,3 +77,18 @@ def test_a_batch_without_ids_numbers_its_rows_also_inside_jit() -> None:
     assert Batch(x).row_id.tolist() == [0, 1, 2]
     assert jax.jit(lambda x: as_batch(x).row_id)(x).tolist() == [0, 1, 2]
     assert as_batch(x[::-1]).row_id.tolist() == as_batch(x).row_id.tolist()[::-1]  # outside, by their bytes
+
+
+@pytest.mark.parametrize(("cell", "text"), [(np.nan, "nan"), (-np.inf, "-inf")])
+def test_a_batch_of_an_array_refuses_what_is_not_finite(cell, text):
+    schema = Schema((3,), "real")
+    model = TrainedModel(None, schema, Preparation())
+    rows = np.zeros((4, 3), np.float32)
+    rows[2, 1] = cell
+    with pytest.raises(DataError, match=rf"cell \[1\] of row 2 is {text}") as refused:
+        model.batch(rows)
+    assert "load_data(rows" in refused.value.fix
+    assert model.batch(np.nan_to_num(rows, neginf=0.0)).x.shape == (4, 3)
+    if np.isnan(cell):  # the remedy works, and says which cell is missing
+        remedied = model.batch(load_data(rows, missing="nan", schema=schema))
+        assert np.argwhere(~np.asarray(remedied.mask)).tolist() == [[2, 1]]

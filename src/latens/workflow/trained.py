@@ -27,6 +27,14 @@ FORMAT = 1
 _FIX = "The file was changed or damaged, or another version of latens wrote it: use an intact copy."
 
 
+def _refuse_what_is_not_finite(rows: np.ndarray) -> None:
+    bad = np.argwhere(~np.isfinite(rows)) if rows.dtype.kind == "f" else np.zeros((0, 0))
+    if len(bad):
+        row, cell = int(bad[0][0]), ", ".join(map(str, bad[0][1:].tolist()))
+        fix = 'For missing cells: latens.load_data(rows, missing="nan", schema=model.schema). Infinity is never taken.'
+        raise DataError(f"cell [{cell}] of row {row} is {rows[tuple(bad[0])]}.", where="data", fix=fix)
+
+
 @dataclass(frozen=True)
 class TrainedModel:
     """A model, the configuration and schema it was built from, and facts about its training (plain JSON values).
@@ -48,7 +56,8 @@ class TrainedModel:
     ) -> Batch:
         """Rows as the model takes them, rows of an array with the codes of their labels.
 
-        **Raises:** DataError where their shape is not the model's, or a label that it reads is missing.
+        **Raises:** DataError where their shape is not the model's, a cell of an array is NaN or infinite, or a label
+        that the model reads is missing.
         """
         check_process()
         if isinstance(data, Dataset):
@@ -60,6 +69,7 @@ class TrainedModel:
             rows = np.asarray(data) if positions is None else np.asarray(data)[positions]
             if rows.ndim >= 1 and rows.shape[1:] != self.schema.shape and rows[0].size == np.prod(self.schema.shape):
                 rows = rows.reshape(len(rows), *self.schema.shape)
+            _refuse_what_is_not_finite(rows)
             batch = as_batch(rows if rows.dtype == np.uint8 else rows.astype(np.float32), label=label)
         found = tuple(batch.x.shape[1:])
         if found != self.schema.shape:
