@@ -9,12 +9,13 @@ from sklearn.datasets import load_digits
 from tables_heads import LIKELIHOOD_HEADS
 
 from latens.building.plan import prepared_moments, starting
-from latens.config import LikelihoodConfig, NetworkConfig, VAEConfig
+from latens.config import LikelihoodConfig, NetworkConfig, VAEConfig, override
 from latens.data import as_batch, load
 from latens.models import DiscretisedLogisticHead, NormalHead
 from latens.models.heads.likelihoods import RATE_BOUND, bounded_log_rate, unbounded_log_rate
 from latens.objectives import ELBO
 from latens.recipes import RECIPES
+from latens.workflow.experiment import prepare
 
 MEAN, VARIANCE = np.array([0.2, 0.5, 0.7]), np.array([0.09, 0.12, 0.15])
 COUNTS, SPREAD = np.array([0.3, 2.0, 9.0]), np.array([0.8, 3.0, 40.0])
@@ -142,3 +143,18 @@ def test_sparse_counts_start_as_independent_columns(family):
     _, metrics = jax.jit(lambda b: ELBO()(model, b, key=jax.random.key(0), step=jnp.zeros((), int)))(as_batch(rows))
     total, weight = metrics["log_likelihood"]
     assert float(total / weight) == pytest.approx(alone, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["vamp-prior", "vq-vae"])
+def test_first_weights_do_not_depend_on_settings_of_jax(name):
+    """Also those that are not drawn on the host: pseudo-inputs, codes."""
+    rows = np.random.default_rng(0).integers(0, 2, (64, 16)).astype(np.uint8)
+    config = override(RECIPES[name].config, {"training.steps": 1, "network.hidden": [8]})
+    usual = jax.tree.leaves(prepare(config, load(rows)).new_model())
+    generators = (jax.default_prng_impl("rbg"), jax.default_prng_impl("unsafe_rbg"), jax.threefry_partitionable(False))
+    for setting in (*generators, jax.enable_x64(True)):
+        with setting:
+            other = jax.tree.leaves(prepare(config, load(rows)).new_model())
+        for one, two in zip(usual, other, strict=True):
+            assert np.array_equal(one, two)
+            assert getattr(one, "dtype", None) == getattr(two, "dtype", None)

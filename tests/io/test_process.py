@@ -13,6 +13,40 @@ from cli_fixtures import Result, process
 pytest_plugins = ("cli_fixtures",)
 
 
+@pytest.mark.parametrize(
+    ("x64", "generator", "partitionable"), [(None, None, None), ("1", "rbg", "0"), ("True", "unsafe_rbg", "on")]
+)
+def test_settings_of_jax_are_known_before_it_is_imported(
+    x64: str | None, generator: str | None, partitionable: str | None
+) -> None:
+    code = (
+        "import json, sys\n"
+        "from latens.io.compilation import jax_settings\n"
+        "before = jax_settings()\n"
+        "assert 'jax' not in sys.modules\n"
+        "import jax\n"
+        "print(json.dumps([before, jax_settings()]))"
+    )
+    names = ("JAX_ENABLE_X64", "JAX_DEFAULT_PRNG_IMPL", "JAX_THREEFRY_PARTITIONABLE")
+    given = {name: value for name, value in zip(names, (x64, generator, partitionable)) if value is not None}
+    done = process(code, env={**os.environ, **given})
+    before, after = json.loads(done.stdout)
+    assert before == after
+    assert before["jax_enable_x64"] == (x64 is not None)
+    assert before["jax_default_prng_impl"] == (generator or "threefry2x32")
+
+
+@pytest.mark.long
+def test_double_precision_is_ignored_aloud(latens: Callable[..., Result], run_folder: Path) -> None:
+    code = "import sys\nfrom latens.cli.main import entry\nsys.argv[0] = 'latens'\nentry()"
+    argv = ("evaluate", run_folder, "--num-samples", 5, "--json")
+    plain = latens(*argv)
+    double = process(code, *argv, env={**os.environ, "JAX_ENABLE_X64": "1"})
+    assert json.loads(double.stdout)["metrics"]["elbo"]["value"] == plain.json["metrics"]["elbo"]["value"]
+    said = "warning: JAX_ENABLE_X64 is ignored: models are trained and measured in single precision."
+    assert (said in double.stderr, said in plain.err) == (True, False)
+
+
 def test_no_device_is_started_by_imports() -> None:
     code = (
         "import importlib, pkgutil, latens\n"

@@ -168,3 +168,12 @@ def test_host_draws_are_those_of_jax(seed):
     assert np.array_equal(uniform, jax.random.uniform(key, (70, 50), minval=-1.0, maxval=1.0))
     normal = host_draws(words, shape=(70, 50), family="normal")
     close(normal, jax.random.normal(key, (70, 50)), atol=5e-5)
+
+
+@pytest.mark.parametrize("kind", ["rbg", "unsafe_rbg"])
+def test_host_draws_of_a_longer_key_are_those_of_its_first_words(kind):
+    words = np.asarray(jax.random.key_data(jax.random.split(jax.random.key(7, impl=kind))[1]))
+    assert words.shape == (4,)
+    key = jax.random.wrap_key_data(words[:2], impl="threefry2x32")
+    uniform = host_draws(words, shape=(70, 50), family="uniform")
+    assert np.array_equal(uniform, jax.random.uniform(key, (70, 50), minval=-1.0, maxval=1.0))

@@ -61,6 +61,22 @@ def test_a_new_run_is_described_at_once(tmp_path):
     assert re.fullmatch(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}", info["id"])
 
 
+def test_settings_of_jax_that_decide_bits_are_told_apart(tmp_path):
+    import jax
+
+    with create(tmp_path / "r") as run:
+        assert (run.info["jax"]["jax_enable_x64"], run.differences()) == (False, [])
+        assert run.info["jax"]["jax_default_prng_impl"] == "threefry2x32"
+        with jax.enable_x64(True), jax.threefry_partitionable(False):
+            assert run.differences() == ["jax_enable_x64 False -> True", "jax_threefry_partitionable True -> False"]
+        with jax.default_prng_impl("rbg"), jax.default_matmul_precision("bfloat16"):
+            changed = ["jax_default_prng_impl threefry2x32 -> rbg", "jax_default_matmul_precision None -> bfloat16"]
+            assert run.differences() == changed
+        del run.info["jax"]  # a run of before
+        with jax.enable_x64(True):
+            assert run.differences() == []
+
+
 def test_creating_a_run_is_quick_and_imports_nothing_heavy(tmp_path):
     program = """
 import sys, time

@@ -87,6 +87,11 @@ def test_a_checkpoint_of_another_version_is_refused(tmp_path):
         assert (index, found.loop.total) == (0, 4)
         assert found.loop == snapshot.loop
         assert_same_bits(found.state, snapshot.state)
+        folder.info["jax"]["jax_default_prng_impl"] = "rbg"
+        with pytest.raises(ConfigError, match=r"began with the random generator 'rbg'.*JAX_DEFAULT_PRNG_IMPL=rbg"):
+            recorder.restore()
+        del folder.info["jax"]  # a run of before
+        assert recorder.restore()[0] == 0
         loop = {**snapshot.loop.to_json(), "metrics_bytes": 0}
         loop["lost"] = loop.pop("lost_chunks")
         save_checkpoint(folder.checkpoints, 5, {"state": snapshot.state, "best": snapshot.best}, loop)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import numpy as np
 from msgspec import structs
 
@@ -50,8 +51,14 @@ BUILDERS = Reused(16)
 def build_new(recipe: Recipe, schema: Schema, config: Any, *, key: Key) -> Any:
     """`recipe.build` as one program: the weights, drawn one by one, would be compiled one by one.
 
-    Schemas that differ in their numbers alone, and configurations that differ in their seed, share it.
+    Schemas that differ in their numbers alone, and configurations that differ in their seed, share it. `key` is one of
+    Threefry, and the model does not depend on JAX's settings.
     """
+    with jax.threefry_partitionable(True), jax.enable_x64(False):
+        return _build_new(recipe, schema, config, key=key)
+
+
+def _build_new(recipe: Recipe, schema: Schema, config: Any, *, key: Key) -> Any:
     if fingerprint(recipe.build) is None:
         return eqx.filter_jit(lambda key: recipe.build(schema, config, key=key))(key)
     config = structs.replace(config, training=structs.replace(config.training, seed=0))

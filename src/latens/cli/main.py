@@ -19,6 +19,7 @@ from latens.cli.arguments import parse, parser
 from latens.cli.context import Context
 from latens.errors import LatensError, ResourceError
 from latens.io.atomic import as_resource_error
+from latens.io.compilation import jax_settings
 from latens.io.signals import PATIENCE, Stopped
 from latens.io.terminal import json_text, print_json, put, say
 from latens.text import visible
@@ -182,6 +183,9 @@ def entry() -> NoReturn:
     os.close(descriptor)
     if sys.stderr is None:
         sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115 - for as long as the process lasts
+    if jax_settings()["jax_enable_x64"]:
+        os.environ["JAX_ENABLE_X64"] = "0"
+        say("warning: JAX_ENABLE_X64 is ignored: models are trained and measured in single precision.")
     os.environ["MPLBACKEND"] = "agg"  # pictures are files here: a backend for windows need not be there
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

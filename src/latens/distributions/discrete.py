@@ -60,7 +60,7 @@ def _cross_entropy(logits: Float[Array, " n"], event: Float[Array, " n"]) -> Nat
 def _cross_entropy_jvp(primals: tuple, tangents: tuple) -> tuple:
     # One array x - sigmoid(l) is kept for the way back: the derivatives of the products cost more than the sum itself.
     (logits, event), (by_logits, by_event) = primals, tangents
-    slope: Any = jnp.zeros(())
+    slope: Any = jnp.zeros((), logits.dtype)
     if not isinstance(by_logits, SymbolicZero):
         slope = slope + jnp.sum((event - jax.nn.sigmoid(logits)) * by_logits)
     if not isinstance(by_event, SymbolicZero):

@@ -1,9 +1,35 @@
-"""JAX's persistent compilation cache, which the command switches on: a second run starts in half the time."""
+"""JAX's persistent compilation cache, which the command switches on: a second run starts in half the time. And those of
+JAX's settings that decide the bits of a run."""
 
 import os
 import sys
 import warnings
 from pathlib import Path
+from typing import Any
+
+_DEFAULTS: dict[str, bool | str | None] = {
+    "jax_enable_x64": False,
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_threefry_partitionable": True,
+    "jax_default_matmul_precision": None,
+}
+_YES = ("y", "yes", "t", "true", "on", "1")
+
+
+def jax_settings() -> dict[str, Any]:
+    """JAX's settings of precision and random numbers, by name: as they are, or where JAX is not imported yet, as its
+    environment variables will set them."""
+    if "jax" in sys.modules:
+        config = sys.modules["jax"].config
+        return {name: getattr(config, name) for name in _DEFAULTS}
+    return {name: _from_environment(name, default) for name, default in _DEFAULTS.items()}
+
+
+def _from_environment(name: str, default: bool | str | None) -> bool | str | None:
+    text = os.environ.get(name.upper())
+    if text is None:
+        return default
+    return text.lower() in _YES if isinstance(default, bool) else text or default
 
 
 def cache_folder() -> Path:

@@ -55,10 +55,11 @@ The normal laws are not truncated. Glorot & Bengio (2010); He et al. (2015); LeC
 
 def host_draws(words: np.ndarray | jax.Array, *, shape: tuple[int, ...], family: str) -> np.ndarray:
     """What `jax.random.normal` or `uniform` on [-1, 1) draw for the key of these two words, to a rounding, by NumPy.
+    They are Threefry's whatever the generator of the key is; of a key of four words the first two count.
 
     Threefry of 20 rounds in counter mode: Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3".
     """
-    bits = _threefry(np.asarray(words, np.uint32), math.prod(shape))
+    bits = _threefry(np.asarray(words, np.uint32)[:2], math.prod(shape))
     unit = ((bits >> np.uint32(9)) | np.uint32(0x3F800000)).view(np.float32) - np.float32(1.0)
     low = np.nextafter(np.float32(-1.0), np.float32(0.0)) if family == "normal" else np.float32(-1.0)
     drawn = np.maximum(unit * (np.float32(1.0) - low) + low, low)

@@ -1,7 +1,7 @@
 """The run folder: everything a run is and leaves behind. Needs no jax, so it is on disk before heavy imports.
 
 RUN/
-  run.json        id, format version, state, command, versions, host, seed, fingerprint of the data, times
+  run.json        id, format version, state, command, versions, host, settings, seed, fingerprint of the data, times
   config.json     the configuration, complete and resolved
   metrics.jsonl   one object a line, equal for equal runs; timings.jsonl holds what is not (wall times)
   checkpoints/    see latens.training.checkpoint
@@ -25,6 +25,7 @@ from typing import Any
 
 from latens.errors import ConfigError, LatensError, RunFolderError
 from latens.io.atomic import resource_errors, sync_folder, write_atomic
+from latens.io.compilation import jax_settings
 from latens.io.json import float_text, parse_json_strict, plain, to_json
 from latens.io.jsonlines import JsonLines
 from latens.io.lock import Lock, holder_of
@@ -192,11 +193,12 @@ class RunFolder:
         self.config = parse_json_strict(text)
 
     def differences(self) -> list[str]:
-        """What is not as it was when the run began, of that on which its bits depend: versions, machine, cores."""
+        """What is not as it was when the run began, of that on which its bits depend: versions, machine, cores, and
+        JAX's settings of precision and random numbers (which runs of before do not know)."""
         before, now = self.info, _describe("", {}, 0)
         changed = []
-        for part in ("versions", "platform"):
-            old, new = before.get(part) or {}, now[part]
+        for part in ("versions", "platform", "jax"):
+            old, new = before.get(part) or ({} if part != "jax" else now[part]), now[part]
             changed += [f"{k} {old.get(k)} -> {new[k]}" for k in new if k != "release" and old.get(k) != new[k]]
         return changed
 
@@ -306,6 +308,7 @@ def _describe(command: Sequence[str] | str, data: dict[str, Any], seed: int) -> 
         # The last bits of a sum depend on the number of cores, so a bit-equal resume needs the same.
         "platform": {"system": platform.system(), "release": platform.release(), "machine": platform.machine()}
         | {"cpus": cpus},
+        "jax": jax_settings(),
         "seed": seed,
         "data": plain(data, nonfinite=float_text),
         "created": _now(),

@@ -74,7 +74,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {
 _OPTIONAL = {
     "data.spec": str, "data.folder": str,
     "data.label": str, "data.id": str, "data.missing": str, "data.fingerprint": str, "summary": str, "step": int,
-    "options": dict,
+    "options": dict, "jax": dict,
 }  # fmt: skip
 
 

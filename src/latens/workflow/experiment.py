@@ -19,6 +19,7 @@ from latens.data import Dataset, Preparation, prepare_batch
 from latens.data.labels import keep_labels, require_labels
 from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError
+from latens.io.compilation import jax_settings
 from latens.io.forks import check_process
 from latens.models import SemiSupervised
 from latens.recipes import Recipe, recipe_of
@@ -42,6 +43,7 @@ from latens.typing import PyTree
 from latens.workflow.trained import TrainedModel
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
+_GENERATOR = "jax_default_prng_impl"
 _log = logging.getLogger(__name__)
 
 
@@ -56,8 +58,8 @@ class Experiment:
     preparation: Preparation
 
     def new_model(self) -> Any:
-        """The untrained model, from the configuration's seed."""
-        key = jax.random.fold_in(jax.random.key(self.config.training.seed), 0x1417)
+        """The untrained model, from the configuration's seed: the same one under every random generator of JAX."""
+        key = jax.random.fold_in(jax.random.key(self.config.training.seed, impl="threefry2x32"), 0x1417)
         return build_new(self.recipe, self.data.schema, self.config, key=key)
 
     def stages(self) -> tuple[Stage, ...]:
@@ -258,6 +260,10 @@ class Recorder:
             return None
         for warning in found.warnings:
             _log.warning(warning)
+        began, name = self.run.info.get("jax", {}).get(_GENERATOR), jax_settings()[_GENERATOR]
+        if began not in (None, name):  # its keys are in the checkpoint
+            what = f"the run began with the random generator {began!r}, and JAX is set to {name!r}."
+            raise ConfigError(what, where=_GENERATOR.upper(), fix=f"Resume with {_GENERATOR.upper()}={began}.")
         loop = dict(found.loop)
         length = loop.pop("metrics_bytes", None)
         if type(length) is not int or set(loop) != {entry.name for entry in fields(LoopState)}:

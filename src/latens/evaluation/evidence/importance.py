@@ -131,7 +131,7 @@ def stream(
         # Measured on CPU: without the barrier between draws and copy, or with sums taken of the copy, the whole takes
         # half as long again or more.
         sums, means, made = jax.lax.optimization_barrier((sums.summed(made, index % 2), add(means, made, other), made))
-        kept = jax.lax.dynamic_update_slice(kept, made, (place * size, 0))
+        kept = jax.lax.dynamic_update_slice(kept, made.astype(kept.dtype), (place * size, 0))
         # Sorting once for many chunks keeps its cost below a hundredth of the draws'.
         sums, kept = jax.lax.cond(place == chunks - 1, empty, lambda sums, kept: (sums, kept), sums, kept)
         return sums, means, kept
