@@ -23,16 +23,34 @@ Critic = Callable[..., Array]
 
 
 def logits(critic: Critic, codes: Float[Array, "B n"]) -> Float[Array, " B"]:
-    """The critic's logit of each row."""
+    """Evaluate the critic's logit of each row.
+
+    Args:
+        critic: A network from a flat code to one logit.
+        codes: The rows that the critic judges, shape (B, n).
+
+    Returns:
+        The logits, shape (B,).
+    """
     return jax.vmap(lambda z: critic(z).reshape(()))(codes)
 
 
 def critic_loss(
     critic: Critic, positive: Float[Array, "B n"], negative: Float[Array, "B n"], batch: Batch
 ) -> Float[Array, ""]:
-    r"""Mean binary cross-entropy, in nats: $\frac12 E_+[\log(1 + e^{-l})] + \frac12 E_-[\log(1 + e^{l})]$.
+    r"""Average the critic's binary cross-entropy over two sets of rows that it is to tell apart.
 
-    Its minimum is at $l = \log p_+ / p_-$; the codes are stopped, so only the critic is trained.
+    $\frac12 E_+[\log(1 + e^{-l})] + \frac12 E_-[\log(1 + e^{l})]$ with the logit $l$. Its minimum is at
+    $l = \log p_+ / p_-$; the codes are stopped, so only the critic is trained.
+
+    Args:
+        critic: A network from a flat code to one logit.
+        positive: Rows for which the logit should be above 0, shape (B, n).
+        negative: Rows for which the logit should be below 0, shape (B, n).
+        batch: The rows, with their weights.
+
+    Returns:
+        The loss, shape (), nats.
     """
     positive, negative = jax.lax.stop_gradient(positive), jax.lax.stop_gradient(negative)
     rows = jax.nn.softplus(-logits(critic, positive)) + jax.nn.softplus(logits(critic, negative))
@@ -40,15 +58,33 @@ def critic_loss(
 
 
 def critic_accuracy(critic: Critic, positive: Float[Array, "B n"], negative: Float[Array, "B n"]) -> Float[Array, " B"]:
-    """By row, the share of the two codes that the critic tells right: one half where it cannot."""
+    """Find which share of its two rows the critic tells right: one half where it cannot tell them apart.
+
+    Args:
+        critic: A network from a flat code to one logit.
+        positive: Rows for which the logit should be above 0, shape (B, n).
+        negative: Rows for which the logit should be below 0, shape (B, n).
+
+    Returns:
+        The share for each row, shape (B,), from 0 to 1.
+    """
     right = [logits(critic, positive) > 0.0, logits(critic, negative) < 0.0]
     return 0.5 * (right[0].astype(positive.dtype) + right[1].astype(positive.dtype))
 
 
 def shuffled_units(codes: Float[Array, "B n"], batch: Batch, *, key: Key) -> Float[Array, "B n"]:
-    r"""Rows from $\prod_d q(z_d)$: every unit of every row is taken from a row of its own, drawn by weight.
+    r"""Shuffle every latent dimension over the rows on its own, which makes samples of the product of marginals.
 
-    Drawn with replacement and by row id, so that the order and the padding of a batch do not matter.
+    Rows from $\prod_d q(z_d)$: every dimension of every row is taken from a row of its own, drawn by weight. They are
+    drawn with replacement and by row id, so that the order and the padding of a batch do not matter.
+
+    Args:
+        codes: Flat latent events, shape (B, n).
+        batch: The rows, with their ids and weights.
+        key: Random key of this step.
+
+    Returns:
+        The shuffled codes, shape (B, n).
     """
     order = jnp.argsort(batch.row_id)
     ends = jnp.cumsum(batch.weights[order])
@@ -59,15 +95,22 @@ def shuffled_units(codes: Float[Array, "B n"], batch: Batch, *, key: Key) -> Flo
 
 
 class FactorVAE(AbstractObjective):
-    r"""The ELBO minus $\gamma\,\mathrm{TC}(z)$, with $\mathrm{TC} = E_{q(z)}[\log D/(1-D)]$ from a critic.
+    r"""The ELBO with a penalty on the total correlation of the latents, which a critic estimates.
 
-    Kim & Mnih (2018). The critic tells codes from codes whose units were shuffled over the rows; its logit is the
-    density ratio. The encoder goes down the mean logit, the critic down its cross-entropy, and neither sees the
-    other's gradient. Reports `elbo`, `log_likelihood`, `kl`, `total_correlation` (the critic's estimate),
-    `critic_loss` and `critic_accuracy`.
+    $\mathcal L - \gamma\,\mathrm{TC}(z)$ with $\mathrm{TC} = E_{q(z)}[\log D/(1-D)]$ is maximised. The critic tells
+    codes from codes whose latent dimensions were shuffled over the rows; its logit is the density ratio. The encoder
+    minimises the mean logit, the critic its cross-entropy, and neither sees the other's gradient. Reports `elbo`,
+    `log_likelihood`, `kl`, `total_correlation` (the critic's estimate), `critic_loss` and `critic_accuracy`; nats.
 
-    **Arguments:** `critic` a network from the flat code to one logit, trained with the model; `weight` $\gamma$; `kl`
-    "auto", "analytic" or "sampled". **Raises:** ConfigError.
+    Args:
+        critic: A network from the flat code to one logit, trained with the model.
+        weight: $\gamma$, 0 or more.
+        kl: "auto" (in closed form where there is one, else sampled), "analytic" or "sampled".
+
+    Raises:
+        ConfigError: For an option out of its range.
+
+    Source: Kim & Mnih (2018).
     """
 
     monitor: ClassVar[str] = "elbo"
@@ -99,14 +142,21 @@ class FactorVAE(AbstractObjective):
 
 
 class AAE(AbstractObjective):
-    r"""$-\log p(x \mid z) + \lambda E_q[\log(1 + e^{-l(z)})]$: a critic is to take codes for draws of the prior.
+    r"""Reconstruction with an adversarial term that makes the codes pass for samples of the prior.
 
-    Makhzani et al. (2016), adversarial autoencoders, and with a larger $\lambda$ the WAE-GAN of Tolstikhin et al.
-    (2018); no bound; for encoders with or without noise. The critic's logit $l$ is above 0 for the prior. Reports
-    `log_likelihood`, `critic_loss` and `critic_accuracy` (one half where the codes cannot be told from the prior).
+    Minimises $-\log p(x \mid z) + \lambda E_q[\log(1 + e^{-l(z)})]$; no bound; for encoders with or without noise. The
+    critic's logit $l$ is above 0 for the prior. Reports `log_likelihood`, `critic_loss` and `critic_accuracy` (one
+    half where the codes cannot be told from the prior).
 
-    **Arguments:** `critic` a network from the flat code to one logit, trained with the model; `weight` $\lambda$ in
-    nats. **Raises:** ConfigError.
+    Args:
+        critic: A network from the flat code to one logit, trained with the model.
+        weight: $\lambda$, 0 or more; nats.
+
+    Raises:
+        ConfigError: For a weight below 0.
+
+    Source: Makhzani et al. (2016), adversarial autoencoders; with a larger $\lambda$ the WAE-GAN of Tolstikhin et al.
+    (2018).
     """
 
     monitor: ClassVar[str] = "log_likelihood"
@@ -134,13 +184,17 @@ class AAE(AbstractObjective):
 
 
 class AdversarialBayes(AbstractObjective):
-    r"""$-E_q[\log p(x \mid z)] + E_q[T(x, z)]$ with $T \approx \log q(z \mid x) / p(z)$ from a critic.
+    r"""Adversarial variational Bayes: an ELBO whose KL a critic estimates, for posteriors that can only be sampled.
 
-    Mescheder, Nowozin & Geiger (2017), adversarial variational Bayes: posterior and prior need samples only, no
-    density. The critic sees the flat datum and code side by side. Reports `log_likelihood`, `critic_kl` (the mean of
-    T) and `critic_elbo`: estimates, and bounds only as far as the critic is right.
+    Minimises $-E_q[\log p(x \mid z)] + E_q[T(x, z)]$ with $T \approx \log q(z \mid x) / p(z)$ from the critic:
+    posterior and prior need samples only, no density. The critic sees the flat row and code side by side. Reports
+    `log_likelihood`, `critic_kl` (the mean of T) and `critic_elbo` in nats: estimates, and bounds only as far as the
+    critic is right.
 
-    **Arguments:** `critic` a network from (flat x, flat z) to one logit, trained with the model. Nats.
+    Args:
+        critic: A network from (flat x, flat z) to one logit, trained with the model.
+
+    Source: Mescheder, Nowozin & Geiger (2017).
     """
 
     monitor: ClassVar[str] = "critic_elbo"
@@ -176,6 +230,18 @@ def _observed(x: Array, mask: Array) -> Array:
 def critic_metrics(
     critic: Critic, loss: Nats, positive: Float[Array, "B n"], negative: Float[Array, "B n"], batch: Batch
 ) -> Metrics:
+    """Report how well a critic tells two sets of rows apart.
+
+    Args:
+        critic: A network from a flat code to one logit.
+        loss: The critic's cross-entropy on this batch, nats.
+        positive: Rows for which the logit should be above 0, shape (B, n).
+        negative: Rows for which the logit should be below 0, shape (B, n).
+        batch: The rows, with their weights.
+
+    Returns:
+        The metrics `critic_loss` (nats) and `critic_accuracy` (a share).
+    """
     return {
         "critic_loss": weighted(loss * jnp.ones_like(batch.weights), batch),
         "critic_accuracy": weighted(critic_accuracy(critic, positive, negative), batch),

@@ -17,10 +17,17 @@ Metrics = dict[str, tuple[Nats, Float[Array, ""]]]
 
 
 class AbstractObjective(eqx.Module):
-    """`objective(model, batch, *, key, step) -> (number to minimise, metrics)`.
+    """What training minimises: a number computed from a model and a batch, with the metrics to report beside it.
 
-    `monitor` names the metric that early stopping and "best" look at, and `maximise` its direction; it is computed at
-    beta 1, without penalties. `critic_sees` says what enters the critic of an objective that has one.
+    An objective is called as `objective(model, batch, key=..., step=...)` and returns the number to minimise and the
+    metrics.
+
+    Attributes:
+        monitor: Name of the metric that early stopping and the choice of the best epoch look at. It is computed at
+            beta 1 and without penalties.
+        maximise: Whether a larger `monitor` is better.
+        critic_sees: What enters the critic of an objective that has one: "codes" for the flat latent event, "row" for
+            the flat row.
     """
 
     monitor: ClassVar[str]
@@ -31,29 +38,65 @@ class AbstractObjective(eqx.Module):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        """The number to minimise (nats, averaged over the batch) and the metrics to report."""
+        """Compute the number to minimise and the metrics to report.
+
+        Args:
+            model: The model that is trained.
+            batch: The rows, B of them, with their ids, weights, conditions and mask.
+            key: Random key of this step.
+            step: Number of the training step, from 0; shape ().
+
+        Returns:
+            The number to minimise (nats, averaged over the batch) and the metrics.
+        """
 
     def with_aux(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics, PyTree]:
-        """The same two, and what `after_update` needs of this step's work (arrays; no gradient is taken of them)."""
+        """Compute the number to minimise and the metrics, together with what `after_update` needs of this step's work.
+
+        Args:
+            model: The model that is trained.
+            batch: The rows, B of them.
+            key: Random key of this step.
+            step: Number of the training step, from 0; shape ().
+
+        Returns:
+            The number to minimise (nats, averaged over the batch), the metrics, and a tree of arrays of which no
+            gradient is taken, or None.
+        """
         return *self(model, batch, key=key, step=step), None
 
     def after_update(
         self, model: AbstractLatentModel, aux: PyTree, *, key: Key, step: Int[Array, ""]
     ) -> "tuple[AbstractLatentModel, AbstractObjective]":
-        """Model and objective with what moves without a gradient (moving averages, dead codes) moved by one step.
+        """Move by one step what moves without a gradient, such as moving averages and unused codes.
 
         Called inside the compiled step, after the optimiser's update, only where a class overrides it. It may change
-        arrays in `Frozen` and whole numbers: what the optimiser trains, and may average, is its alone.
+        arrays in `Frozen` and integer arrays: what the optimiser trains, and may average, belongs to the optimiser
+        alone.
 
-        **Arguments:** `aux` what `with_aux` returned for this batch, from the parameters before the update.
+        Args:
+            model: The model after the optimiser's update.
+            aux: What `with_aux` returned for this batch, from the parameters before the update.
+            key: Random key of this step.
+            step: Number of the training step, from 0; shape ().
+
+        Returns:
+            The model and the objective to go on with.
         """
         return model, self
 
 
 def without_padding(batch: Batch) -> Batch:
-    """The batch with zeros in rows of weight 0: a NaN there would reach the gradient even through `where`."""
+    """Put zeros into the rows of weight 0, because a NaN there would reach the gradient even through `where`.
+
+    Args:
+        batch: The rows; those of weight 0 are padding.
+
+    Returns:
+        The batch with x and the conditions of its padding set to 0; the same batch where it has no weights.
+    """
     if batch.weight is None:
         return batch
     counts = batch.weight > 0
@@ -65,19 +108,44 @@ def without_padding(batch: Batch) -> Batch:
 
 
 def weighted(values: Float[Array, " B"], batch: Batch) -> tuple[Nats, Float[Array, ""]]:
-    """(sum of w * value, sum of w): a metric that is right for padded, weighted and sharded batches."""
+    """Sum a value over the rows by weight: a metric that is right for padded, weighted and sharded batches.
+
+    Args:
+        values: One value for each row, shape (B,), usually in nats. What stands in rows of weight 0 does not matter.
+        batch: The rows, with their weights.
+
+    Returns:
+        The pair (sum of weight times value, sum of weights).
+    """
     weights = batch.weights
     # `where`, not a product alone: what a padded row computes must never matter, not even a NaN.
     return jnp.sum(jnp.where(weights > 0, weights * values, 0.0)), jnp.sum(weights)
 
 
 def mean(pair: tuple[Nats, Float[Array, ""]]) -> Nats:
-    """The mean of a metric pair, 0 for a batch of padding alone."""
+    """Divide a metric's sum by its weight, with 0 for a batch of padding alone.
+
+    Args:
+        pair: A weighted sum and the sum of its weights, as from `weighted`.
+
+    Returns:
+        The mean, in the unit of the values.
+    """
     return pair[0] / jnp.where(pair[1] > 0, pair[1], 1.0)
 
 
 def sum_of_squares(tree: PyTree, form: Literal["weights", "all"] = "weights") -> Nats:
-    r"""$\frac12\sum w^2$ over the arrays named `weight`, or over every array."""
+    r"""Half the sum of squared parameters, which is the penalty called L2 or weight decay.
+
+    $\frac12\sum w^2$ over the chosen arrays.
+
+    Args:
+        tree: A model, or a part of one.
+        form: "weights" takes the arrays named `weight`, "all" takes every floating-point array.
+
+    Returns:
+        The penalty, shape (), without a factor.
+    """
     leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_inexact_array))
     name = lambda entry: getattr(entry, "name", getattr(entry, "key", ""))  # noqa: E731
     counted = [leaf for path, leaf in leaves if form == "all" or name(path[-1]) == "weight"]
@@ -85,5 +153,13 @@ def sum_of_squares(tree: PyTree, form: Literal["weights", "all"] = "weights") ->
 
 
 def value_with_gradient(value: Nats, surrogate: Nats) -> Nats:
-    """A number whose value is `value` and whose gradient is that of `surrogate`."""
+    """Join one number's value with the gradient of another.
+
+    Args:
+        value: The value that is reported; no gradient flows through it.
+        surrogate: The number whose gradient is taken.
+
+    Returns:
+        A number equal to `value` with the gradient of `surrogate`.
+    """
     return surrogate + jax.lax.stop_gradient(value - surrogate)

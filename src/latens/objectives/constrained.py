@@ -17,15 +17,23 @@ from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 
 class GECO(AbstractObjective):
-    r"""$\min \mathrm{KL}$ subject to $-E_q[\log p(x \mid z)] \le$ `bound`, by a Lagrange multiplier.
+    r"""The smallest KL whose reconstruction error stays within a limit, held by a Lagrange multiplier.
 
-    Rezende & Viola (2018). $\mathrm{KL} + \lambda(D - \text{bound})$ goes down in the model and up in
-    $\log\lambda$, the latter by a flipped sign, so that one step of any optimiser does both. Reports `elbo`,
-    `log_likelihood`, `kl`, `distortion` $D = -E_q[\log p(x|z)]$ and `multiplier`, nats a row.
+    $\min \mathrm{KL}$ subject to $D = -E_q[\log p(x \mid z)] \le$ `bound`. $\mathrm{KL} + \lambda(D - \text{bound})$ is
+    minimised in the model and maximised in $\log\lambda$, the latter by a flipped sign, so that one step of any
+    optimiser does both. Reports `elbo`, `log_likelihood`, `kl`, `distortion` D and `multiplier` $\lambda$, in nats for
+    each row. The published moving average of the constraint is left to the optimiser's momentum.
 
-    **Arguments:** `bound` nats that the distortion of an event may have; `log_multiplier` where $\log\lambda$ starts
-    (trained); `kl` "auto", "analytic" or "sampled"; `num_samples` K. The published moving average of the constraint
-    is left to the optimiser's momentum. **Raises:** ConfigError.
+    Args:
+        bound: Nats that the distortion of an event may have.
+        log_multiplier: Where $\log\lambda$ starts, shape (); trained.
+        kl: "auto" (in closed form where there is one, else sampled), "analytic" or "sampled".
+        num_samples: K, posterior samples for each row.
+
+    Raises:
+        ConfigError: For an option out of its range.
+
+    Source: Rezende & Viola (2018).
     """
 
     monitor: ClassVar[str] = "elbo"
@@ -59,15 +67,21 @@ class GECO(AbstractObjective):
 
 
 class SigmaVAE(AbstractObjective):
-    r"""The ELBO of a Normal likelihood of one shared scale, with the mean trained at the scale that fits best.
+    r"""The ELBO of a Normal likelihood with one shared scale, its mean trained at the scale that fits the batch best.
 
-    Rybkin, Daniilidis & Levine (2021). At $\sigma_*^2$, the mean squared residual of the batch, the likelihood is
-    $-\frac n2(\log 2\pi\sigma_*^2 + 1)$: no scale to choose, and no slow start while a learned one catches up. The
-    model's own scale, the one that is saved, follows its likelihood with the mean held. Reports `elbo`,
-    `log_likelihood`, `kl` at the model's own scale, and `best_scale` and `best_elbo` at $\sigma_*$.
+    At $\sigma_*^2$, the mean squared residual of the batch, the likelihood is $-\frac n2(\log 2\pi\sigma_*^2 + 1)$: no
+    scale to choose, and no slow start while a learned one catches up. The model's own scale, the one that is saved,
+    follows its likelihood with the mean held. Reports `elbo`, `log_likelihood`, `kl` at the model's own scale, and
+    `best_scale` and `best_elbo` at $\sigma_*$.
 
-    **Arguments:** `kl` "auto", "analytic" or "sampled". **Raises:** ConfigError for a likelihood that is no Normal
-    with one scale for all variables (standardised columns share theirs in standardised units).
+    Args:
+        kl: "auto" (in closed form where there is one, else sampled), "analytic" or "sampled".
+
+    Raises:
+        ConfigError: For a likelihood that is no Normal with one scale for all variables (standardised columns share
+            theirs in standardised units).
+
+    Source: Rybkin, Daniilidis & Levine (2021).
     """
 
     monitor: ClassVar[str] = "elbo"

@@ -31,7 +31,17 @@ Statistic = Callable[[AbstractDistribution, AbstractDistribution, Any, Any], PyT
 
 
 class Draws(eqx.Module):
-    """K samples for each of B rows, every leaf led by (K, B); log densities in nats. Holds no distribution."""
+    r"""K posterior samples for each of B rows, with their log densities.
+
+    It holds no distribution.
+
+    Args:
+        z: Latent events, every leaf with the leading axes (K, B).
+        log_likelihood: $\log p(x \mid z)$, shape (K, B), nats.
+        log_prior: $\log p(z)$, shape (K, B), nats.
+        log_posterior: $\log q(z \mid x)$, shape (K, B), nats.
+        statistics: What the named functions given to `draw` returned, every leaf with B as its leading axis.
+    """
 
     z: PyTree[Shaped[Array, "K B ..."]]
     log_likelihood: Float[Array, "K B"]
@@ -41,7 +51,10 @@ class Draws(eqx.Module):
 
     @property
     def log_weight(self) -> Float[Array, "K B"]:
-        r"""$\log w = \log p(x \mid z) + \log p(z) - \log q(z \mid x)$."""
+        r"""The logarithm of the importance weight of each sample.
+
+        $\log w = \log p(x \mid z) + \log p(z) - \log q(z \mid x)$, shape (K, B), nats.
+        """
         return self.log_likelihood + self.log_prior - self.log_posterior
 
 
@@ -66,9 +79,19 @@ def _without_path(posterior: AbstractDistribution, z: PyTree) -> str:
 
 
 def path_to(posterior: AbstractDistribution, z: PyTree) -> PyTree:
-    """`z`; a gradient through a sample that is no smooth function of the posterior's parameters is refused.
+    """Return a sample unchanged, and refuse a gradient through it where it is no smooth function of the parameters.
 
-    It would silently lack a term. **Raises:** ConfigError, when differentiated, for such a posterior.
+    Such a gradient would silently lack a term.
+
+    Args:
+        posterior: The distribution that the sample is from.
+        z: The sample.
+
+    Returns:
+        `z`.
+
+    Raises:
+        ConfigError: When differentiated, for a posterior that is not reparameterised.
     """
     kind = _without_path(posterior, z)
     if not kind:
@@ -108,18 +131,34 @@ def draw(
     stop_posterior_gradient: bool = False,
     dropout: bool = False,
 ) -> Draws:
-    r"""Draw $z_k \sim q(z \mid x)$ for every row, with $\log p(x \mid z)$, $\log p(z)$ and $\log q(z \mid x)$.
+    r"""Sample the posterior of every row and evaluate the log densities of likelihood, prior and posterior there.
 
-    **Arguments:** `num_samples` K. `key`: row i uses `fold_in(key, row_id[i])` and sample k `fold_in(row_key, k)`, so
-    permuting, chunking or padding a batch keeps every row's noise; `first_sample` is the number of the
-    first k, so that K can be drawn in parts. `noise` replaces the key for reparameterised
-    posteriors (zero noise gives the mean exactly), `noise_scale` multiplies it (the log weights are then those of the
-    drawn z, no longer importance weights). `statistics`: named functions of (posterior, prior, z, x), evaluated a row
-    at a time. `reparameterised=False` stops the gradient through z (score function estimators);
-    `stop_posterior_gradient` stops it through the parameters of $\log q$ (sticking the landing, DReG). `dropout`
-    switches dropout on, of activations and of weights.
-    **Raises:** TypeError where given noise or a noise scale meets a posterior that is not reparameterised;
-    ConfigError where a gradient is taken through the samples of a discrete posterior.
+    $z_k \sim q(z \mid x)$ for every row, with $\log p(x \mid z)$, $\log p(z)$ and $\log q(z \mid x)$.
+
+    Args:
+        model: The model.
+        batch: The rows, B of them.
+        num_samples: K, samples for each row.
+        first_sample: Number of the first sample, so that K can be drawn in parts.
+        key: Random key. Row i uses `fold_in(key, row_id[i])` and sample k `fold_in(row_key, k)`, so permuting, chunking
+            or padding a batch keeps every row's noise.
+        noise: Noise of shape (K, B, *z) in the place of the key, for reparameterised posteriors (zero noise gives the
+            mean exactly).
+        noise_scale: Factor on the noise. Other than 1, the log weights are those of the sampled z and no longer
+            importance weights.
+        statistics: Named functions of (posterior, prior, z, x), evaluated row by row.
+        reparameterised: False stops the gradient through z (score-function estimators).
+        stop_posterior_gradient: True stops the gradient through the parameters of $\log q$ (sticking the landing,
+            DReG).
+        dropout: True switches dropout on, of activations and of weights.
+
+    Returns:
+        The samples and their log densities in nats.
+
+    Raises:
+        TypeError: Where given noise or a noise scale meets a posterior that is not reparameterised, or without a key
+            and without noise.
+        ConfigError: Where a gradient is taken through the samples of a discrete posterior.
     """
     if key is None and (noise is None or dropout):
         raise TypeError("draw needs a key (or given noise, without dropout)")

@@ -18,22 +18,32 @@ from latens.typing import Array, Float, Int, Key, Nats
 
 
 class ELBO(AbstractObjective):
-    r"""$\mathcal L = E_{q(z|x)}[\log p(x \mid z)] - \mathrm{KL}(q(z \mid x) \| p(z)) \le \log p(x)$, in nats a row.
+    r"""The evidence lower bound: the expected log-likelihood minus the KL divergence from posterior to prior.
+
+    $\mathcal L = E_{q(z|x)}[\log p(x \mid z)] - \mathrm{KL}(q(z \mid x) \| p(z)) \le \log p(x)$, in nats for each row.
 
     Minimises $-E_q[\log p(x|z)] + \beta\,\mathrm{KL} + \lambda \frac12\sum w^2$, summed over the event and averaged
-    over the batch; reports the bound itself (beta 1, no penalty).
+    over the batch; reports the bound itself (beta 1, no penalty) as `elbo`, with `log_likelihood` and `kl`.
 
-    **Arguments:** `kl` "auto" (in closed form where there is one, else sampled), "analytic" (an error where there is
-    none) or "sampled"; `num_samples` K draws a row; `beta` a number or a schedule of the
-    step (as optax has them); `free_bits` nats that each latent unit may use
-    freely, $\sum_j \max(\lambda, E_{batch}\mathrm{KL}_j)$; `l2` $\lambda$, on weight matrices; `capacity` C, a number
-    or a schedule of nats, turns the penalty into $\beta\,|\mathrm{KL} - C|$; `free_bits_group` units that share their
-    free bits, one after the other (all of them: the number of units); `divergence` what is minimised in the place of
-    the KL (`divergence_terms` names them, with `order`), reported as `divergence`: the number minimised is then no
-    bound, `elbo` and `kl` stay what they are.
-    **Raises:** ConfigError for an option out of its range, or groups that do not divide the units.
-    Kingma & Welling (2014), equation 10; Higgins et al. (2017); free bits: Kingma et al. (2016), appendix C.8;
-    capacity: Burgess et al. (2018).
+    Args:
+        kl: "auto" (in closed form where there is one, else sampled), "analytic" (an error where there is none) or
+            "sampled".
+        num_samples: K, posterior samples for each row.
+        beta: Weight of the KL; a number or a schedule of the step (as optax has them).
+        free_bits: Nats that each latent dimension may use freely, $\sum_j \max(\lambda, E_{batch}\mathrm{KL}_j)$.
+        l2: Weight $\lambda$ of the penalty on weight matrices.
+        capacity: C in nats, a number or a schedule of the step; turns the penalty into $\beta\,|\mathrm{KL} - C|$.
+        free_bits_group: How many neighbouring latent dimensions share their free bits (all of them: the number of
+            latent dimensions).
+        divergence: What is minimised in the place of the KL (`divergence_terms` names them), reported as `divergence`.
+            Other than "kl" the number minimised is no bound; `elbo` and `kl` stay what they are.
+        order: Order of a divergence that has one.
+
+    Raises:
+        ConfigError: For an option out of its range, or groups that do not divide the latent dimensions.
+
+    Source: Kingma & Welling (2014), equation 10; beta: Higgins et al. (2017); free bits: Kingma et al. (2016),
+    appendix C.8; capacity: Burgess et al. (2018).
     """
 
     monitor: ClassVar[str] = "elbo"
@@ -129,12 +139,27 @@ class ELBO(AbstractObjective):
 
 
 def cyclical(period: int, *, ramp: float = 0.5, low: float = 0.0, high: float = 1.0) -> Callable[[Array], Array]:
-    r"""A schedule that climbs from `low` to `high` in the first share `ramp` of every `period` steps, and rests there.
+    """A schedule that climbs from a low to a high value at the start of every period, and rests there.
 
-    For `ELBO(beta=cyclical(...))`. Fu et al. (2019), cyclical annealing. **Raises:** ConfigError.
+    For `ELBO(beta=cyclical(...))`.
 
-    >>> [float(cyclical(4)(step)) for step in range(6)]
-    [0.0, 0.5, 1.0, 1.0, 0.0, 0.5]
+    Args:
+        period: Steps in a period.
+        ramp: Share of the period in which the value climbs, in (0, 1].
+        low: Value at the start of a period.
+        high: Value after the climb.
+
+    Returns:
+        A function from the number of the step to the value.
+
+    Raises:
+        ConfigError: For a period or share out of range.
+
+    Examples:
+        >>> [float(cyclical(4)(step)) for step in range(6)]
+        [0.0, 0.5, 1.0, 1.0, 0.0, 0.5]
+
+    Source: Fu et al. (2019), cyclical annealing.
     """
     require(period >= 1, f"the period must be 1 step or more, not {period}.", "beta")
     require(0.0 < ramp <= 1.0, f"the ramp must be a share in (0, 1], not {ramp}.", "beta")

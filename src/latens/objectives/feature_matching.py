@@ -27,26 +27,51 @@ from latens.typing import AnyArray, Array, Float, Int, Key, Nats, PyTree
 
 
 class FeatureCritic(eqx.Module):
-    """A dense network from a flat row to one logit; its features are what its last layer reads."""
+    """A dense network from a flat row to one logit; its features are the input of its last layer.
+
+    Args:
+        network: The network.
+    """
 
     network: Dense
 
     @classmethod
     def of(cls, network: "Dense | FeatureCritic") -> "FeatureCritic":
-        """The critic that a network is."""
+        """Make a critic of a network, or return the critic that is given.
+
+        Args:
+            network: A dense network from a flat row to one logit, or a critic.
+
+        Returns:
+            The critic.
+        """
         return network if isinstance(network, FeatureCritic) else cls(network)
 
     def __call__(self, x: Float[Array, " n"]) -> Float[Array, ""]:
         return self.logit(self.features(x))
 
     def features(self, x: Float[Array, " n"]) -> Float[Array, " m"]:
-        """The values of the last hidden layer."""
+        """Evaluate the last hidden layer.
+
+        Args:
+            x: A flat row, shape (n,).
+
+        Returns:
+            The features, shape (m,).
+        """
         for layer in self.network.layers[:-1]:
             x = ACTIVATIONS[self.network.activation](layer(x))
         return x
 
     def logit(self, features: Float[Array, " m"]) -> Float[Array, ""]:
-        """The critic's answer from its features: above 0 for data."""
+        """Evaluate the critic's answer from its features: above 0 for data.
+
+        Args:
+            features: The values of the last hidden layer, shape (m,).
+
+        Returns:
+            The logit, shape ().
+        """
         return self.network.layers[-1](features).reshape(())
 
 
@@ -59,22 +84,28 @@ class _Players(NamedTuple):
 
 
 class VAEGAN(AbstractObjective):
-    r"""Three players with a loss each; rows are compared by the critic's features $\phi$, not by their likelihood.
+    r"""A VAE trained with a GAN's critic: rows are compared by the critic's features, not by their likelihood.
 
-    With $\tilde x$ the decoder's mean at $z \sim q(z \mid x)$, $\hat x$ the same at a draw of the prior, and l the
-    critic's logit:
+    Three players have a loss each. With the features $\phi$, $\tilde x$ the decoder's mean at $z \sim q(z \mid x)$,
+    $\hat x$ the same at a sample of the prior, and l the critic's logit:
     encoder $\mathrm{KL} + \frac12\|\phi(x) - \phi(\tilde x)\|^2$;
     decoder $\gamma\,\frac12\|\phi(x) - \phi(\tilde x)\|^2 - \frac12[\log\sigma(l(\tilde x)) + \log\sigma(l(\hat x))]$;
     critic $-\log\sigma(l(x)) - \frac12[\log(1 - \sigma(l(\tilde x))) + \log(1 - \sigma(l(\hat x)))]$.
 
-    Larsen, Sonderby, Larochelle & Winther (2016), arXiv 1512.09300, the decoder's adversarial term in the form that
-    does not saturate. None of the three is a bound of log p(x). What is reported says what it is: `feature_distance`
-    in the critic's own moving units, `critic_loss` in nats, `critic_accuracy` (one half where rows pass for data); and
-    `elbo`, `log_likelihood`, `kl` are those of the model with its own likelihood, which is not what was trained.
+    The decoder's adversarial term has the form that does not saturate. None of the three is a bound of log p(x). The
+    metrics are `feature_distance` in the critic's own units, which move as it learns, `critic_loss` in nats and
+    `critic_accuracy` (one half where rows pass for data); `elbo`, `log_likelihood` and `kl` are those of the model
+    with its own likelihood, which is not what was trained.
 
-    **Arguments:** `critic` a network (or `FeatureCritic`) on the flat row, trained with the model; `weight` $\gamma$
-    of the features beside the adversarial term; `kl` "auto", "analytic" or "sampled". **Raises:** ConfigError, also for
-    a likelihood without a mean by variable.
+    Args:
+        critic: A network (or `FeatureCritic`) on the flat row, trained with the model.
+        weight: $\gamma$ of the features beside the adversarial term, 0 or more.
+        kl: "auto" (in closed form where there is one, else sampled), "analytic" or "sampled".
+
+    Raises:
+        ConfigError: For an option out of its range, or a likelihood without a mean for each variable.
+
+    Source: Larsen, Sonderby, Larochelle & Winther (2016), arXiv 1512.09300.
     """
 
     monitor: ClassVar[str] = "elbo"
@@ -129,7 +160,19 @@ class VAEGAN(AbstractObjective):
 
 
 def decoded(model: AbstractLatentModel, z: PyTree, batch: Batch) -> Float[Array, "B n"]:
-    """The mean of p(x | z) of each row, flat, with zeros where x is missing."""
+    """Compute the decoder's mean of each row, flat, with zeros where x is missing.
+
+    Args:
+        model: The model.
+        z: Latent events, every leaf with B as its leading axis.
+        batch: The rows, with their conditions and mask.
+
+    Returns:
+        The mean of p(x | z), shape (B, n), in the unit of x.
+
+    Raises:
+        ConfigError: For a likelihood without a mean for each variable.
+    """
 
     def one_row(z: Any, cond: Any) -> AnyArray:
         likelihood = model.likelihood(z, cond=cond)

@@ -18,12 +18,32 @@ GradientForm = Literal["plain", "stl", "dreg"]
 
 
 def importance_bound(log_weight: Float[Array, "K *B"]) -> Float[Array, "*B"]:
-    r"""$\log \frac1K \sum_k w_k$, in nats; its mean is at most $\log p(x)$."""
+    r"""The K-sample importance-weighted bound of the evidence from log weights.
+
+    $\log \frac1K \sum_k w_k$; its mean is at most $\log p(x)$.
+
+    Args:
+        log_weight: Logarithms of the importance weights, shape (K, *B), nats.
+
+    Returns:
+        The bound, shape (*B), nats.
+    """
     return jax.nn.logsumexp(log_weight, axis=0) - math.log(log_weight.shape[0])
 
 
 def renyi_bound(log_weight: Float[Array, "K *B"], alpha: float) -> Float[Array, "*B"]:
-    r"""$\frac{1}{1-\alpha}\log\frac1K\sum_k w_k^{1-\alpha}$ in nats; the mean at 1, the largest at minus infinity."""
+    r"""The variational Renyi bound of the evidence from log weights.
+
+    $\frac{1}{1-\alpha}\log\frac1K\sum_k w_k^{1-\alpha}$; the mean of $\log w$ at $\alpha = 1$, the largest at minus
+    infinity.
+
+    Args:
+        log_weight: Logarithms of the importance weights, shape (K, *B), nats.
+        alpha: Order $\alpha$, any number or `-inf`.
+
+    Returns:
+        The bound, shape (*B), nats.
+    """
     power = 1.0 - alpha
     if math.isinf(power):
         return jnp.max(log_weight, axis=0)
@@ -61,16 +81,21 @@ def _bounds(
 
 
 class IWAE(AbstractObjective):
-    r"""$\mathcal L_K = E\left[\log\frac1K\sum_k w_k\right]$ with $w_k = p(x, z_k) / q(z_k \mid x)$, in nats a row.
+    r"""The importance-weighted bound: the log of the mean of K importance weights, tighter than the ELBO for K above 1.
 
-    Burda, Grosse & Salakhutdinov (2016). Reports `iwae` (the bound), and `elbo`, `log_likelihood`, `kl` of the same
-    draws.
+    $\mathcal L_K = E\left[\log\frac1K\sum_k w_k\right]$ with $w_k = p(x, z_k) / q(z_k \mid x)$, in nats for each row.
+    Reports `iwae` (the bound), and `elbo`, `log_likelihood`, `kl` of the same samples.
 
-    **Arguments:** `num_samples` K; `gradient` "plain"; "stl", log q's parameters stopped (sticking the landing,
-    Roeder, Wu & Duvenaud 2017: unbiased for K = 1, biased for the posterior's parameters above); or "dreg" (doubly
-    reparameterised, Tucker et al. 2019: unbiased, less variance; the posterior's parameters see squared normalised
-    weights through z alone). The last two evaluate log q(z) for a given z.
-    **Raises:** ConfigError for a number below 1 or an unknown gradient.
+    Args:
+        num_samples: K, 1 or more.
+        gradient: "plain"; "stl", log q's parameters stopped (sticking the landing: unbiased for K = 1, biased for the
+            posterior's parameters above); or "dreg" (doubly reparameterised: unbiased, less variance; the posterior's
+            parameters see squared normalised weights through z alone). The last two evaluate log q(z) for a given z.
+
+    Raises:
+        ConfigError: For a number below 1 or an unknown gradient.
+
+    Source: Burda, Grosse & Salakhutdinov (2016); "stl": Roeder, Wu & Duvenaud (2017); "dreg": Tucker et al. (2019).
     """
 
     monitor: ClassVar[str] = "iwae"
@@ -90,12 +115,20 @@ class IWAE(AbstractObjective):
 
 
 class MIWAE(AbstractObjective):
-    r"""The mean of M independent K-sample bounds: $\frac1M\sum_m \log\frac1K\sum_k w_{mk}$, in nats a row.
+    r"""The mean of M independent importance-weighted bounds of K samples each.
 
-    Rainforth et al. (2018), "Tighter variational bounds are not necessarily better". (The method for missing values
-    of the same name is not this one.) Reports `miwae`, and `iwae` of all M K draws.
+    $\frac1M\sum_m \log\frac1K\sum_k w_{mk}$, in nats for each row. (The method for missing values of the same name is
+    not this one.) Reports `miwae`, `iwae` of all M K samples, and `elbo`, `log_likelihood`, `kl`.
 
-    **Arguments:** `num_samples` K, `num_averages` M, `gradient` as in `IWAE`. **Raises:** ConfigError.
+    Args:
+        num_samples: K, 1 or more.
+        num_averages: M, 1 or more.
+        gradient: "plain", "stl" or "dreg" as in `IWAE`.
+
+    Raises:
+        ConfigError: For a number below 1 or an unknown gradient.
+
+    Source: Rainforth et al. (2018), "Tighter variational bounds are not necessarily better".
     """
 
     monitor: ClassVar[str] = "miwae"
@@ -117,12 +150,19 @@ class MIWAE(AbstractObjective):
 
 
 class PIWAE(AbstractObjective):
-    r"""Prior and likelihood climb the bound of all M K draws, the posterior the mean of M bounds of K draws.
+    """The model follows one bound of all M K samples, the posterior the mean of M bounds of K samples.
 
-    Rainforth et al. (2018): a large K helps the generative part and harms the posterior's gradient. Reports `iwae`
-    (all M K draws) and `miwae`; the number minimised is -`iwae`.
+    A large number of samples helps prior and likelihood and harms the posterior's gradient. Reports `iwae` (all M K
+    samples), `miwae`, and `elbo`, `log_likelihood`, `kl`, in nats for each row; the number minimised is -`iwae`.
 
-    **Arguments:** `num_samples` K, `num_averages` M. **Raises:** ConfigError.
+    Args:
+        num_samples: K, 1 or more.
+        num_averages: M, 1 or more.
+
+    Raises:
+        ConfigError: For a number below 1.
+
+    Source: Rainforth et al. (2018), "Tighter variational bounds are not necessarily better".
     """
 
     monitor: ClassVar[str] = "iwae"
@@ -147,11 +187,19 @@ class PIWAE(AbstractObjective):
 
 
 class CIWAE(AbstractObjective):
-    r"""$\beta\,\mathcal L_1 + (1 - \beta)\,\mathcal L_K$: between the ELBO (1) and IWAE (0), in nats a row.
+    r"""A weighted mean of the ELBO and the importance-weighted bound of the same samples.
 
-    Rainforth et al. (2018). Reports `ciwae`, `iwae` and, from the same K draws, `elbo`.
+    $\beta\,\mathcal L_1 + (1 - \beta)\,\mathcal L_K$, in nats for each row: the ELBO at 1, IWAE at 0. Reports `ciwae`,
+    `iwae` and, from the same K samples, `elbo`, `log_likelihood` and `kl`.
 
-    **Arguments:** `num_samples` K, `beta` in [0, 1]. **Raises:** ConfigError.
+    Args:
+        num_samples: K, 1 or more.
+        beta: Share of the ELBO, from 0 to 1.
+
+    Raises:
+        ConfigError: For an option out of its range.
+
+    Source: Rainforth et al. (2018), "Tighter variational bounds are not necessarily better".
     """
 
     monitor: ClassVar[str] = "ciwae"
@@ -174,13 +222,21 @@ class CIWAE(AbstractObjective):
 
 
 class Renyi(AbstractObjective):
-    r"""$\mathcal L_\alpha = \frac{1}{1-\alpha} \log \frac1K\sum_k w_k^{1-\alpha}$, in nats a row.
+    r"""The variational Renyi bound, a family that holds the ELBO, the importance-weighted bound and the largest weight.
 
-    Li & Turner (2016). $\alpha = 1$ is the ELBO, 0 is IWAE, minus infinity takes the largest weight (VR-max); for
-    $0 \le \alpha$ its mean is a lower bound of $\log p(x)$, below 0 it can be above. Reports `renyi`, `iwae` and
-    `elbo` of the same draws.
+    $\mathcal L_\alpha = \frac{1}{1-\alpha} \log \frac1K\sum_k w_k^{1-\alpha}$, in nats for each row. $\alpha = 1$ is
+    the ELBO, 0 is IWAE, minus infinity takes the largest weight (VR-max); for $0 \le \alpha$ its mean is a lower bound
+    of $\log p(x)$, below 0 it can be above. Reports `renyi`, `iwae` and, of the same samples, `elbo`, `log_likelihood`
+    and `kl`.
 
-    **Arguments:** `alpha` any number, also `-inf`; `num_samples` K. **Raises:** ConfigError.
+    Args:
+        alpha: Order $\alpha$, any number, also `-inf`.
+        num_samples: K, 1 or more.
+
+    Raises:
+        ConfigError: For an option out of its range.
+
+    Source: Li & Turner (2016).
     """
 
     monitor: ClassVar[str] = "renyi"
@@ -203,14 +259,22 @@ class Renyi(AbstractObjective):
 
 
 class ChiUpperBound(AbstractObjective):
-    r"""The posterior goes down $\mathrm{CUBO}_n = \frac1n\log E_q[w^n] \ge \log p(x)$, the rest up IWAE; nats a row.
+    r"""The posterior minimises the chi upper bound of the evidence, while prior and likelihood maximise a lower one.
 
-    Dieng et al. (2017), chi-divergence variational inference: a posterior that covers, and the proposal of least
-    variance for n = 2. The model itself must not minimise an upper bound of its evidence, so prior and likelihood
-    follow `iwae` of the same draws. Reports `cubo` (of K draws, so on average below its limit) and `iwae`: the
-    evidence lies between them for large K. The number minimised is -`iwae`.
+    $\mathrm{CUBO}_n = \frac1n\log E_q[w^n] \ge \log p(x)$ leads to a posterior that covers the exact one, and for n = 2
+    to the proposal of least variance. The model itself must not minimise an upper bound of its evidence, so prior and
+    likelihood follow `iwae` of the same samples. Reports `cubo` (of K samples, so on average below its limit), `iwae`,
+    and `elbo`, `log_likelihood`, `kl`, in nats for each row: for large K the evidence lies between `iwae` and `cubo`.
+    The number minimised is -`iwae`.
 
-    **Arguments:** `order` n >= 1; `num_samples` K. **Raises:** ConfigError.
+    Args:
+        order: n, 1 or more.
+        num_samples: K, 1 or more.
+
+    Raises:
+        ConfigError: For an option out of its range.
+
+    Source: Dieng et al. (2017), chi-divergence variational inference.
     """
 
     monitor: ClassVar[str] = "iwae"

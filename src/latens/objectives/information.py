@@ -21,10 +21,19 @@ NOTHING = -1e30
 def mixture_log_weights(
     weight: Float[AnyArray, " B"], row_id: UInt32[AnyArray, " B"], num_rows: int | None = None
 ) -> Float[Array, "B B"]:
-    r"""$\log v_{ij}$ with which row j counts in $q(z_i) \approx \sum_j v_{ij}\,q(z_i \mid x_j)$; each row sums to 1.
+    r"""The log weights with which the rows of a batch make up an estimate of the aggregated posterior.
 
-    Without `num_rows` $v_{ij} = 1/M$ for M rows in the batch; with N rows in the data set $v_{ii} = 1/N$ and the
-    other rows of the batch share the rest evenly.
+    $\log v_{ij}$ with which row j counts in $q(z_i) \approx \sum_j v_{ij}\,q(z_i \mid x_j)$; each row sums to 1.
+    Without `num_rows` $v_{ij} = 1/M$ for M rows in the batch; with N rows in the data set $v_{ii} = 1/N$ and the other
+    rows of the batch share the rest evenly.
+
+    Args:
+        weight: Weight of each row, shape (B,); 0 for padding.
+        row_id: Id of each row, shape (B,); rows of the same id are one row.
+        num_rows: N, rows in the data set; None for the mean over the batch.
+
+    Returns:
+        The log weights, shape (B, B).
     """
     own = row_id[:, None] == row_id[None, :]
     counts = jnp.broadcast_to(jnp.asarray(weight)[None], own.shape)
@@ -48,7 +57,17 @@ def _positive(total: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def pairwise_log_posterior(posterior: AbstractFactorised, z: Float[Array, "B *z"]) -> Float[Array, "B B n"]:
-    r"""$\log q(z_{i,d} \mid x_j)$ for all i, j and units d, from posteriors led by B."""
+    r"""Evaluate the posterior of every row at the sample of every row, one latent dimension at a time.
+
+    $\log q(z_{i,d} \mid x_j)$ for all i, j and latent dimensions d.
+
+    Args:
+        posterior: Factorised posteriors, every leaf with B as its leading axis.
+        z: One sample for each row, shape (B, *z).
+
+    Returns:
+        The log densities, shape (B, B, n), nats.
+    """
     terms = jax.vmap(lambda q: jax.vmap(q.log_prob_terms)(z))(posterior)
     return jnp.swapaxes(terms, 0, 1).reshape(z.shape[0], z.shape[0], -1)
 
@@ -64,17 +83,28 @@ def _factorised(q: Any, name: str) -> AbstractFactorised:
 
 
 class BetaTC(AbstractObjective):
-    r"""$-E_q[\log p(x \mid z)] + \alpha I(x; z) + \beta\,\mathrm{TC}(z) + \gamma\sum_d \mathrm{KL}(q(z_d) \| p(z_d))$.
+    r"""The ELBO with its KL split into mutual information, total correlation and dimension-wise KL, each with a weight.
 
-    Chen, Li, Grosse & Duvenaud (2018). The three terms add up to the sampled KL exactly, for every estimator of
-    $q(z)$: 1, 1, 1 is the ELBO. Reports `elbo` and the terms `mutual_information`, `total_correlation`,
-    `dimension_kl`, nats a row.
+    Minimises
+    $-E_q[\log p(x \mid z)] + \alpha I(x; z) + \beta\,\mathrm{TC}(z) + \gamma\sum_d \mathrm{KL}(q(z_d) \| p(z_d))$. The
+    three terms add up to the sampled KL exactly, for every estimator of $q(z)$: 1, 1, 1 is the ELBO. Reports `elbo`,
+    `log_likelihood`, `kl` and the terms `mutual_information`, `total_correlation`, `dimension_kl`, in nats for each
+    row.
 
-    **Arguments:** `alpha`, `beta`, `gamma`; `estimator` of q(z) from a batch of M rows: "weighted" is the mean over
-    the batch (the published constant $-\log N$ has no gradient and would falsify the reported terms; without it they
-    are those of the batch, mutual information at most $\log M$), "stratified" weighs the own row by 1/N and shares
-    the rest evenly, which is unbiased for q(z) of the whole data set; `num_rows` N, for "stratified" alone.
-    **Raises:** ConfigError for options that do not fit, or a posterior that does not factorise.
+    Args:
+        alpha: Weight of the mutual information.
+        beta: Weight of the total correlation.
+        gamma: Weight of the dimension-wise KL.
+        estimator: Of q(z) from a batch of M rows. "weighted" is the mean over the batch (the published constant
+            $-\log N$ has no gradient and would falsify the reported terms; without it they are those of the batch, with
+            mutual information at most $\log M$). "stratified" weighs the own row by 1/N and shares the rest evenly,
+            which is unbiased for q(z) of the whole data set.
+        num_rows: N, training rows; for "stratified" alone.
+
+    Raises:
+        ConfigError: For options that do not fit, or a posterior that does not factorise.
+
+    Source: Chen, Li, Grosse & Duvenaud (2018).
     """
 
     monitor: ClassVar[str] = "elbo"
@@ -131,15 +161,23 @@ class BetaTC(AbstractObjective):
 
 
 class DIP(AbstractObjective):
-    r"""The ELBO; covariance pulled to the identity by $\lambda_o\sum_{i\ne j} C_{ij}^2 + \lambda_d\sum_i(C_{ii}-1)^2$.
+    r"""The ELBO with a penalty that pulls the covariance of the codes towards the identity matrix.
 
-    Kumar, Sattigeri & Balakrishnan (2018), DIP-VAE. Variant 1 takes C of the posterior means, variant 2 of z itself:
-    $C = \mathrm{Cov}[\mu(x)] + E[\Sigma(x)]$. Reports `elbo`, `log_likelihood`, `kl` and the penalty's two sums
-    `off_diagonal`, `diagonal` (before their weights).
+    The penalty is $\lambda_o\sum_{i\ne j} C_{ij}^2 + \lambda_d\sum_i(C_{ii}-1)^2$. Variant 1 takes C of the posterior
+    means, variant 2 of z itself: $C = \mathrm{Cov}[\mu(x)] + E[\Sigma(x)]$. The covariance is that of the batch,
+    divided by its number of rows. Reports `elbo`, `log_likelihood`, `kl` and the penalty's two sums `off_diagonal`,
+    `diagonal` (before their weights).
 
-    **Arguments:** `variant` 1 or 2; `off_diagonal`, `diagonal` the two weights; `kl` "auto", "analytic" or "sampled".
-    The covariance is that of the batch, divided by its number of rows.
-    **Raises:** ConfigError for options that do not fit, or a variant 2 posterior without a scale.
+    Args:
+        variant: 1 or 2.
+        off_diagonal: $\lambda_o$, 0 or more.
+        diagonal: $\lambda_d$, 0 or more.
+        kl: "auto" (in closed form where there is one, else sampled), "analytic" or "sampled".
+
+    Raises:
+        ConfigError: For options that do not fit, or a variant 2 posterior without a scale.
+
+    Source: Kumar, Sattigeri & Balakrishnan (2018), DIP-VAE.
     """
 
     monitor: ClassVar[str] = "elbo"

@@ -16,19 +16,24 @@ from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 
 class LikelihoodFree(AbstractObjective):
-    r"""$\mathrm{KL}(q(x, z) \| p(x, z)) = E_q[T(x, z)]$ with $T \approx \log q(x, z)/p(x, z)$ from a critic.
+    r"""Inference from samples alone: a critic compares pairs of data and code with pairs that the model simulates.
 
-    $q(x, z) = p_{data}(x)\,q(z \mid x)$ and $p(x, z) = p(z)\,p(x \mid z)$ are only drawn from, so that the decoder may
-    be a simulator (`Simulator`). Where the data are the model's own, the encoder's best is the exact posterior. Tran,
-    Ranganath & Blei (2017), arXiv 1702.08896; Huszar (2017), arXiv 1702.08235: joint-contrastive.
+    $\mathrm{KL}(q(x, z) \| p(x, z)) = E_q[T(x, z)]$ with $T \approx \log q(x, z)/p(x, z)$ from the critic. Both
+    $q(x, z) = p_{data}(x)\,q(z \mid x)$ and $p(x, z) = p(z)\,p(x \mid z)$ are only sampled, so that the decoder may be
+    a simulator (`Simulator`). Where the data are the model's own, the encoder's best is the exact posterior.
 
-    Three players: the encoder goes down $E_q[T]$; a decoder with something to train, and a trained prior, down
-    $E_p[\log(1 + e^{-T})]$, so that its draws pass for q's; the critic down its cross-entropy. Reports `critic_bound`,
-    $-E_q[T]$ in nats (at most 0 and as right as the critic: no bound of log p(x)), `critic_loss` and `critic_accuracy`
-    (one half where the two joints cannot be told apart).
+    Three players: the encoder minimises $E_q[T]$; a decoder with something to train, and a trained prior, minimise
+    $E_p[\log(1 + e^{-T})]$, so that their samples pass for q's; the critic minimises its cross-entropy. Reports
+    `critic_bound`, $-E_q[T]$ in nats (at most 0 and as right as the critic: no bound of log p(x)), `critic_loss` and
+    `critic_accuracy` (one half where the two joint distributions cannot be told apart).
 
-    **Arguments:** `critic` a network from (flat x, flat z) to one logit, trained with the model.
-    **Raises:** ConfigError, when differentiated, for posteriors and trained likelihoods whose draws have no gradient.
+    Args:
+        critic: A network from (flat x, flat z) to one logit, trained with the model.
+
+    Raises:
+        ConfigError: When differentiated, for posteriors and trained likelihoods whose samples have no gradient.
+
+    Source: Tran, Ranganath & Blei (2017), arXiv 1702.08896; Huszar (2017), arXiv 1702.08235: joint-contrastive.
     """
 
     monitor: ClassVar[str] = "critic_bound"
@@ -55,7 +60,16 @@ class LikelihoodFree(AbstractObjective):
 
 
 def inferred_pairs(model: AbstractLatentModel, batch: Batch, *, key: Key) -> Float[Array, "B n"]:
-    """x of the data and z of the posterior, side by side; missing cells are 0."""
+    """Put x of the data and z of the posterior side by side.
+
+    Args:
+        model: The model.
+        batch: The rows, B of them; features that are missing become 0.
+        key: Random key of this step.
+
+    Returns:
+        The pairs, shape (B, n).
+    """
 
     def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> Any:
         encoder_key, sample_key = jax.random.split(jax.random.fold_in(key, row_id))
@@ -67,7 +81,16 @@ def inferred_pairs(model: AbstractLatentModel, batch: Batch, *, key: Key) -> Flo
 
 
 def simulated_pairs(model: AbstractLatentModel, batch: Batch, *, key: Key) -> Float[Array, "B n"]:
-    """x and z of the model, side by side, one pair a row; what is missing in the row is 0 here too."""
+    """Put x and z of the model side by side, one pair for each row.
+
+    Args:
+        model: The model.
+        batch: The rows, B of them; what is missing in a row is 0 in its pair too.
+        key: Random key of this step.
+
+    Returns:
+        The pairs, shape (B, n).
+    """
     base = jax.random.fold_in(key, 0x51A1)
 
     def one_row(z: Any, row_id: AnyArray, cond: Any) -> Any:

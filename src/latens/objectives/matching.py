@@ -21,9 +21,19 @@ IMQ_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 def kernel(
     a: Float[Array, "A n"], b: Float[Array, "B n"], form: KernelForm, bandwidth: float = 1.0
 ) -> Float[Array, "A B"]:
-    r"""With $C = 2 n s^2$ and squared distance $r$: "rbf" $e^{-r/C}$; "imq" $\sum_c \frac{cC}{cC + r}$.
+    r"""Evaluate the kernel of the maximum mean discrepancy between all pairs of codes.
 
-    The seven c from 0.1 to 10 are those of the WAE authors' code; the bandwidth s is the prior's scale.
+    With $C = 2 n s^2$ and squared distance $r$: "rbf" $e^{-r/C}$; "imq" $\sum_c \frac{cC}{cC + r}$. The seven c from
+    0.1 to 10 are those of the WAE authors' code.
+
+    Args:
+        a: Codes, shape (A, n).
+        b: Codes, shape (B, n).
+        form: "imq" (inverse multiquadric) or "rbf" (Gaussian).
+        bandwidth: s, the prior's scale; above 0.
+
+    Returns:
+        The kernel's values, shape (A, B), without unit.
     """
     squared = jnp.sum((a[:, None] - b[None, :]) ** 2, axis=2)
     base = 2.0 * a.shape[1] * bandwidth**2
@@ -41,10 +51,21 @@ def mmd(
     bandwidth: float = 1.0,
     estimator: Estimator = "unbiased",
 ) -> Nats:
-    r"""$\mathrm{MMD}^2 = E\,k(z, z') + E\,k(y, y') - 2 E\,k(z, y)$ of codes and prior draws, without unit.
+    r"""Estimate the squared maximum mean discrepancy between codes and samples of the prior.
 
-    **Arguments:** `estimator` "unbiased" leaves out the pairs of a row with itself (rows of the same id are one row),
-    so that the number can be below 0; "biased" keeps them and is never below 0.
+    $\mathrm{MMD}^2 = E\,k(z, z') + E\,k(y, y') - 2 E\,k(z, y)$.
+
+    Args:
+        codes: Samples of the aggregated posterior, shape (B, n).
+        prior: Samples of the prior, shape (B, n).
+        batch: The rows, with their ids and weights.
+        form: "imq" (inverse multiquadric) or "rbf" (Gaussian), see `kernel`.
+        bandwidth: The prior's scale, above 0.
+        estimator: "unbiased" leaves out the pairs of a row with itself (rows of the same id are one row), so that the
+            value can be below 0; "biased" keeps them and is never below 0.
+
+    Returns:
+        The estimate, shape (), without unit.
     """
     pairs = batch.weights[:, None] * batch.weights[None, :]
     different = batch.row_id[:, None] != batch.row_id[None, :]
@@ -63,9 +84,19 @@ def _average(values: Float[Array, "B B"], pairs: Float[Array, "B B"], chosen: Bo
 def sliced_wasserstein(
     a: Float[Array, "B n"], b: Float[Array, "B n"], batch: Batch, directions: Float[Array, "L n"]
 ) -> Float[Array, ""]:
-    r"""$\frac1L\sum_l W_2^2$ of the codes projected on L unit vectors, exact for rows of any weight.
+    r"""The sliced Wasserstein distance: the mean over directions of the distance between projected codes.
 
-    In one dimension $W_2^2 = \int_0^1 (F_a^{-1}(u) - F_b^{-1}(u))^2 du$, a sum over the steps of both.
+    $\frac1L\sum_l W_2^2$ of the codes projected on L unit vectors, exact for rows of any weight. In one dimension
+    $W_2^2 = \int_0^1 (F_a^{-1}(u) - F_b^{-1}(u))^2 du$, a sum over the steps of both.
+
+    Args:
+        a: Codes, shape (B, n).
+        b: Codes to compare with, shape (B, n).
+        batch: The rows, with their weights.
+        directions: Unit vectors, shape (L, n).
+
+    Returns:
+        The squared distance, shape (), in the squared unit of the codes.
     """
     total = jnp.sum(batch.weights)
     share = batch.weights / jnp.where(total > 0.0, total, 1.0)
@@ -100,13 +131,25 @@ def _check_kernel(form: str, bandwidth: float, estimator: str) -> None:
 
 
 class InfoVAE(AbstractObjective):
-    r"""$-E_q[\log p(x|z)] + (1-\alpha)\mathrm{KL}(q(z|x)\|p(z)) + (\alpha+\lambda-1)\,\mathrm{MMD}^2(q(z), p(z))$.
+    r"""The ELBO with a weight on its KL and a penalty on the distance between aggregated posterior and prior.
 
-    Zhao, Song & Ermon (2019). $\alpha = 0, \lambda = 1$ is the ELBO, $\alpha = 1$ the MMD-VAE. Reports `elbo`,
-    `log_likelihood`, `kl`, `mmd`.
+    Minimises
+    $-E_q[\log p(x|z)] + (1-\alpha)\mathrm{KL}(q(z|x)\|p(z)) + (\alpha+\lambda-1)\,\mathrm{MMD}^2(q(z), p(z))$.
+    $\alpha = 0, \lambda = 1$ is the ELBO, $\alpha = 1$ the MMD-VAE. Reports `elbo`, `log_likelihood`, `kl` in nats and
+    `mmd`.
 
-    **Arguments:** `alpha` at most 1; `weight` $\lambda$; `kernel` "imq" or "rbf" and its `bandwidth` (see `kernel`);
-    `estimator` "unbiased" or "biased"; `kl` "auto", "analytic" or "sampled". **Raises:** ConfigError.
+    Args:
+        alpha: $\alpha$, at most 1.
+        weight: $\lambda$, with $\alpha + \lambda$ at least 1.
+        kernel: "imq" (inverse multiquadric) or "rbf" (Gaussian), see `kernel`.
+        bandwidth: The prior's scale, above 0.
+        estimator: "unbiased" or "biased", see `mmd`.
+        kl: "auto" (in closed form where there is one, else sampled), "analytic" or "sampled".
+
+    Raises:
+        ConfigError: For an option out of its range.
+
+    Source: Zhao, Song & Ermon (2019).
     """
 
     monitor: ClassVar[str] = "elbo"
@@ -146,12 +189,21 @@ class InfoVAE(AbstractObjective):
 
 
 class WAE(AbstractObjective):
-    r"""$-\log p(x \mid z) + \lambda\,\mathrm{MMD}^2(q(z), p(z))$, for encoders with or without noise; no bound.
+    r"""Reconstruction with a penalty on the maximum mean discrepancy between codes and prior; no bound.
 
-    Tolstikhin, Bousquet, Gelly & Schölkopf (2018), WAE-MMD. Reports `log_likelihood` and `mmd`.
+    Minimises $-\log p(x \mid z) + \lambda\,\mathrm{MMD}^2(q(z), p(z))$, for encoders with or without noise. Reports
+    `log_likelihood` in nats and `mmd`.
 
-    **Arguments:** `weight` $\lambda$ in nats; `kernel` "imq" or "rbf" and its `bandwidth` (see `kernel`); `estimator`
-    "unbiased" or "biased". **Raises:** ConfigError.
+    Args:
+        weight: $\lambda$, 0 or more; nats.
+        kernel: "imq" (inverse multiquadric) or "rbf" (Gaussian), see `kernel`.
+        bandwidth: The prior's scale, above 0.
+        estimator: "unbiased" or "biased", see `mmd`.
+
+    Raises:
+        ConfigError: For an option out of its range.
+
+    Source: Tolstikhin, Bousquet, Gelly & Schölkopf (2018), WAE-MMD.
     """
 
     monitor: ClassVar[str] = "log_likelihood"
@@ -178,12 +230,20 @@ class WAE(AbstractObjective):
 
 
 class SlicedWasserstein(AbstractObjective):
-    r"""$-\log p(x \mid z) + \lambda\,\mathrm{SW}_2^2(q(z), p(z))$ over L random directions, with or without noise.
+    r"""Reconstruction with a penalty on the sliced Wasserstein distance between codes and prior; no bound.
 
-    Kolouri, Pope, Martin & Rohde (2019), sliced-Wasserstein autoencoders; no bound. Of a finite batch the distance is
-    above that of the two distributions. Reports `log_likelihood` and `sliced_wasserstein`.
+    Minimises $-\log p(x \mid z) + \lambda\,\mathrm{SW}_2^2(q(z), p(z))$ over L random directions, for encoders with or
+    without noise. Of a finite batch the distance is above that of the two distributions. Reports `log_likelihood` in
+    nats and `sliced_wasserstein`.
 
-    **Arguments:** `weight` $\lambda$ in nats; `num_projections` L. **Raises:** ConfigError.
+    Args:
+        weight: $\lambda$, 0 or more; nats.
+        num_projections: L, 1 or more.
+
+    Raises:
+        ConfigError: For an option out of its range.
+
+    Source: Kolouri, Pope, Martin & Rohde (2019), sliced-Wasserstein autoencoders.
     """
 
     monitor: ClassVar[str] = "log_likelihood"

@@ -144,22 +144,31 @@ def _at(beta: float | Callable[[Array], Array], step: Int[Array, ""]) -> Any:
 
 
 class StratifiedELBO(AbstractObjective):
-    r"""The ELBO of a mixture posterior $\sum_c w_c q_c$, with every component drawn instead of one: no draw of c, so
-    that the gradient is that of smooth functions alone.
+    r"""The ELBO of a mixture posterior, in which every component is sampled instead of one.
 
+    No component is chosen at random, so that the gradient is that of smooth functions alone. With the mixture
+    $\sum_c w_c q_c$ the bound is one of three:
     "elbo": $\sum_c w_c\,E_{q_c}[\log p(x, z) - \log q(z \mid x)]$, the ELBO of the mixture itself;
     "components": $\sum_c w_c\,(E_{q_c}[\log p(x \mid z)] - \mathrm{KL}(q_c \| p))$, below it as the KL is convex;
     "iwae": $\sum_c w_c\,E[\log \frac1K \sum_k p(x, z_k)/q(z_k \mid x)]$ with all $z_k \sim q_c$, between the first and
     $\log p(x)$ by Jensen's inequality.
-    In nats a row; one minus it is minimised, with the KL counted `beta` times. Reports `elbo` of the mixture, with its
-    parts, and the bound itself as `bound`, all at beta 1 and equal weights. A posterior that is no mixture is one of
-    one component.
+    Minus the bound is minimised, in nats for each row, with the KL counted `beta` times. Reports `elbo` of the mixture,
+    with its parts, and the bound itself as `bound`, all at beta 1 and equal weights. A posterior that is no mixture is
+    one of one component.
 
-    **Arguments:** `num_samples` K draws of each component; `beta` a number or a schedule; `weights` what each
-    modality's log-likelihood counts ("equal", "cells", or numbers in the order of the sorted names).
-    **Raises:** ConfigError for an option out of range, or a model without an encoder for each modality.
-    Shi, Siddharth, Paige & Torr (2019), arXiv 1911.03393, section 3; "components": Sutter, Daunhawer & Vogt (2021),
-    arXiv 2105.02470.
+    Args:
+        bound: "elbo", "components" or "iwae".
+        num_samples: K, samples of each component for each row.
+        beta: Weight of the KL; a number or a schedule of the step.
+        weights: How much each modality's log-likelihood counts in training: "equal"; "cells" (once for the largest
+            modality, and more for the others as they have fewer features or pixels); or numbers in the order of the
+            sorted names.
+
+    Raises:
+        ConfigError: For an option out of range, or a model without an encoder for each modality.
+
+    Source: Shi, Siddharth, Paige & Torr (2019), arXiv 1911.03393, section 3; "components": Sutter, Daunhawer & Vogt
+    (2021), arXiv 2105.02470.
     """
 
     monitor: ClassVar[str] = "elbo"
@@ -193,17 +202,23 @@ class StratifiedELBO(AbstractObjective):
 
 
 class SubsetELBO(AbstractObjective):
-    r"""The sum of the ELBOs of all modalities, of each alone, and of random subsets: each expert learns to stand alone.
+    r"""The sum of the ELBOs of all modalities, of each one alone, and of random subsets: each encoder works alone.
 
     $\mathcal L(x) + \sum_m \mathcal L(x_m) + \sum_j \mathcal L(x_{S_j})$ with $\mathcal L(x_S) = \sum_{m \in S}
-    \lambda_m E_{q(z|x_S)}[\log p(x_m \mid z)] - \beta\,\mathrm{KL}(q(z \mid x_S) \| p)$, in nats a row: minus this is
-    minimised. Reports `elbo`, `log_likelihood` and `kl` of all that is observed (beta 1, equal weights), and
-    `unimodal_elbo`, the mean over modalities of $\mathcal L(x_m)$.
+    \lambda_m E_{q(z|x_S)}[\log p(x_m \mid z)] - \beta\,\mathrm{KL}(q(z \mid x_S) \|
+    p)$, in nats for each row: minus this is minimised. Reports `elbo`, `log_likelihood` and `kl` of all that is
+    observed (beta 1, equal weights), and `unimodal_elbo`, the mean over modalities of $\mathcal L(x_m)$.
 
-    **Arguments:** `random_subsets` how many $S_j$ are drawn for each row and step, of 2 to M - 1 modalities (none where
-    M is 2); `num_samples`, `beta` and `weights` $\lambda$ as in `StratifiedELBO`.
-    **Raises:** ConfigError for an option out of range, or a model without an encoder for each modality.
-    Wu & Goodman (2018), arXiv 1802.05335, equations 3 and 4.
+    Args:
+        random_subsets: How many $S_j$ are drawn for each row and step, of 2 to M - 1 modalities (none where M is 2).
+        num_samples: K, samples for each row and subset.
+        beta: Weight of the KL; a number or a schedule of the step.
+        weights: $\lambda_m$, as in `StratifiedELBO`.
+
+    Raises:
+        ConfigError: For an option out of range, or a model without an encoder for each modality.
+
+    Source: Wu & Goodman (2018), arXiv 1802.05335, equations 3 and 4.
     """
 
     monitor: ClassVar[str] = "elbo"
@@ -255,17 +270,24 @@ class SubsetELBO(AbstractObjective):
 
 
 class AlignedELBO(AbstractObjective):
-    r"""The ELBO with $c \sum_m \mathrm{KL}(q(z|x) \| q_m(z|x_m))$: joint posterior and experts are drawn together.
+    r"""The ELBO with a penalty that draws the joint posterior and each modality's own posterior together.
 
-    Minimises $-a\,E_q[\log p(x \mid z)] + b\,\mathrm{KL}(q \| p) + c \sum_m \mathrm{KL}(q \| q_m)$ over the M observed
-    modalities of a row, in nats: "joint" has $a = 1$, $b = \beta$, $c = \alpha$ (JMVAE), "total-correlation"
+    Minimises $-a\,E_q[\log p(x \mid z)] + b\,\mathrm{KL}(q \| p) + c \sum_m \mathrm{KL}(q(z|x) \| q_m(z|x_m))$ over the
+    M observed modalities of a row, in nats: "joint" has $a = 1$, $b = \beta$, $c = \alpha$ (JMVAE), "total-correlation"
     $a = (M - \alpha)/M$, $b = \beta (1 - \alpha)$, $c = \beta \alpha / M$ (MVTCAE). Reports `elbo`, `log_likelihood`
-    and `kl` (a = b = 1, c = 0, equal weights), and `expert_kl`, the sum.
+    and `kl` (a = b = 1, c = 0, equal weights), and `expert_kl`, the sum of the last term.
 
-    **Arguments:** `form`; `alpha` at least 0 ("total-correlation": at most 1); `num_samples`, `beta` and `weights` as
-    in `StratifiedELBO`.
-    **Raises:** ConfigError for an option out of range, a model without an encoder for each modality, or a mixture.
-    Suzuki, Nakayama & Matsuo (2016), arXiv 1611.01891; Hwang, Kim, Hong & Kim (2021), NeurIPS, 'Multi-view
+    Args:
+        form: "joint" or "total-correlation".
+        alpha: $\alpha$, at least 0 ("total-correlation": at most 1).
+        num_samples: K, samples for each row.
+        beta: $\beta$, a number or a schedule of the step.
+        weights: How much each modality's log-likelihood counts, as in `StratifiedELBO`.
+
+    Raises:
+        ConfigError: For an option out of range, a model without an encoder for each modality, or a mixture.
+
+    Source: Suzuki, Nakayama & Matsuo (2016), arXiv 1611.01891; Hwang, Kim, Hong & Kim (2021), NeurIPS, 'Multi-view
     representation learning via total correlation objective'.
     """
 

@@ -29,13 +29,20 @@ def ms_ssim(one: Float[Array, "h w c"], two: Float[Array, "h w c"], *, value_ran
     $l_M \prod_{j \le M} cs_j^{w_j}$, with the last $l$ to the power $w_M$: means over windows and channels of
     $cs = \frac{2\sigma_{xy} + c_2}{\sigma_x^2 + \sigma_y^2 + c_2}$ (contrast and structure) at each of M scales, each
     half as fine as the one before, and of $cs \cdot \frac{2\mu_x\mu_y + c_1}{\mu_x^2 + \mu_y^2 + c_1}$ at the last.
-    $c_1 = (0.01 L)^2$, $c_2 = (0.03 L)^2$. Wang, Simoncelli & Bovik (2003), 'Multiscale structural similarity for image
-    quality assessment'.
+    $c_1 = (0.01 L)^2$, $c_2 = (0.03 L)^2$.
 
     As many of the five scales are taken as leave 4 pixels a side (28: three, 8: two), their weights divided by their
     sum; a window is no larger than the image. A negative mean, which has no such power, counts as 1e-6.
 
-    **Arguments:** `value_range` L, the distance from black to white.
+    Args:
+        one: An image, shape (h, w, c).
+        two: The image to compare with, shape (h, w, c).
+        value_range: L, the distance from black to white.
+
+    Returns:
+        The similarity, shape (), without unit.
+
+    Source: Wang, Simoncelli & Bovik (2003), 'Multiscale structural similarity for image quality assessment'.
     """
     scales = num_scales(one.shape[:2])
     weights = np.array(WEIGHTS[:scales]) / sum(WEIGHTS[:scales])
@@ -50,7 +57,14 @@ def ms_ssim(one: Float[Array, "h w c"], two: Float[Array, "h w c"], *, value_ran
 
 
 def num_scales(sides: tuple[int, ...]) -> int:
-    """How many of the five scales leave an image of `COARSEST` pixels a side, at least 1."""
+    """How many of the five scales leave an image of `COARSEST` pixels a side, at least 1.
+
+    Args:
+        sides: Height and width in pixels.
+
+    Returns:
+        The number of scales, from 1 to 5.
+    """
     halvings = int(math.log2(max(min(sides) / COARSEST, 1.0)))
     return min(len(WEIGHTS), 1 + halvings)
 
@@ -58,7 +72,16 @@ def num_scales(sides: tuple[int, ...]) -> int:
 def similarity(
     one: Float[Array, "h w c"], two: Float[Array, "h w c"], value_range: float
 ) -> tuple[Float[Array, "i j c"], Float[Array, "i j c"]]:
-    """(contrast and structure, luminance) of every window that lies inside the image."""
+    """Compare two images in every window that lies inside them.
+
+    Args:
+        one: An image, shape (h, w, c).
+        two: The image to compare with, shape (h, w, c).
+        value_range: The distance from black to white.
+
+    Returns:
+        The pair (contrast and structure, luminance), each of shape (i, j, c), without unit.
+    """
     size = min(WINDOW, *one.shape[:2])
     place = np.arange(size) - (size - 1) / 2
     line = np.exp(-0.5 * (place / SPREAD) ** 2)
@@ -78,22 +101,37 @@ def similarity(
 
 
 def halved(image: Float[Array, "h w c"]) -> Float[Array, "i j c"]:
-    """Means of 2 x 2 pixels; an odd last row or column is left out."""
+    """Halve an image's resolution by means of 2 x 2 pixels; an odd last row or column is left out.
+
+    Args:
+        image: The image, shape (h, w, c).
+
+    Returns:
+        The smaller image, shape (h // 2, w // 2, c).
+    """
     height, width = (side // 2 for side in image.shape[:2])
     cut = image[: 2 * height, : 2 * width]
     return jnp.mean(cut.reshape(height, 2, width, 2, -1), axis=(1, 3))
 
 
 class PerceptualSimilarity(AbstractObjective):
-    r"""$-w\,\mathrm{MS\text{-}SSIM}(x, D(z)) + \mathrm{KL}(q(z \mid x) \| p(z))$ with the decoder's mean D: no bound.
+    r"""The structural similarity of rows and reconstructions with the KL to the prior; for images, and no bound.
 
-    Snell et al. (2017), 'Learning to generate images with perceptual similarity metrics', arXiv 1511.06409. A
+    Minimises $-w\,\mathrm{MS\text{-}SSIM}(x, D(z)) + \mathrm{KL}(q(z \mid x) \| p(z))$ with the decoder's mean D. A
     similarity is no likelihood and has no unit: w says how many nats a perfect one is worth. Reports `ms_ssim` and
-    `score` (w MS-SSIM - KL, the number maximised), and beside them `elbo`, `log_likelihood` and `kl` of the model with
+    `score` (w MS-SSIM - KL, which is maximised), and beside them `elbo`, `log_likelihood` and `kl` of the model with
     its own likelihood, which is not what was trained.
 
-    **Arguments:** `weight` w; `value_range` of the pixels; `kl` "auto", "analytic" or "sampled".
-    **Raises:** ConfigError, also for rows that are no images (height, width) or (height, width, channels).
+    Args:
+        weight: w, above 0; nats.
+        value_range: Distance from black to white in the unit of the pixels.
+        kl: "auto" (in closed form where there is one, else sampled), "analytic" or "sampled".
+
+    Raises:
+        ConfigError: For an option out of its range, or rows that are no images (height, width) or (height, width,
+            channels).
+
+    Source: Snell et al. (2017), 'Learning to generate images with perceptual similarity metrics', arXiv 1511.06409.
     """
 
     monitor: ClassVar[str] = "score"

@@ -18,20 +18,27 @@ from latens.typing import Array, Float, Int, Key, Nats, PyTree
 
 
 class Quantised(AbstractObjective):
-    r"""$-\log p(x \mid z_q) + n S \log K + a \|\mathrm{sg}[z] - e\|^2 + b \|z - \mathrm{sg}[e]\|^2$.
+    r"""The ELBO of a quantised latent, with the terms that keep codebook and encoder together.
 
-    Van den Oord et al. (2017), equation 3, summed over groups and stages (residual: Lee et al. 2022). The first two
-    are the negative ELBO of a point mass under a uniform prior over codes, an honest bound; under a trained prior
-    $-\log p(z_q)$ is in the place of $n S \log K$. With `entropy` c,
-    $c\,(E[H(q)] - H(E[q]))$ of the soft signs of Yu et al. (2023), bit by bit: sure for a row, even over the batch.
-    Codes that are averages move in `after_update`.
+    Minimises $-\log p(x \mid z_q) + n S \log K + a \|\mathrm{sg}[z] - e\|^2 + b \|z - \mathrm{sg}[e]\|^2$, summed over
+    groups and stages. The first two are the negative ELBO of a point mass under a uniform prior over codes, a valid
+    bound; under a trained prior $-\log p(z_q)$ is in the place of $n S \log K$. With `entropy` c,
+    $c\,(E[H(q)] - H(E[q]))$ of soft signs is added, bit by bit: certain for a row, even over the batch. Codes that are
+    averages move in `after_update`.
 
     Reports `elbo`, `log_likelihood` and `kl` ($-\log p(z_q)$) in nats; `quantisation_error`
     $\|z - z_q\|^2$; of the batch, averaged over stages, `code_usage` (the share of codes in use) and `perplexity`
     ($e^H$ of their use: at most K, and at most the groups of the batch).
 
-    **Arguments:** `codebook` a, where codes are trained by gradient; `commitment` b; `entropy` c. **Raises:**
-    ConfigError.
+    Args:
+        codebook: a, 0 or more; it counts where codes are trained by gradient.
+        commitment: b, 0 or more.
+        entropy: c, 0 or more.
+
+    Raises:
+        ConfigError: For an option below 0, or a model whose posterior is not quantised.
+
+    Source: van den Oord et al. (2017), equation 3; residual stages: Lee et al. (2022); entropy: Yu et al. (2023).
     """
 
     monitor: ClassVar[str] = "elbo"
@@ -98,16 +105,34 @@ class Quantised(AbstractObjective):
 
 
 def code_use(codes: Int[Array, "B n"], weights: Float[Array, " B"], num_codes: int) -> Float[Array, " K"]:
-    """How many groups, by the weight of their row, have each code."""
+    """Count how often each code is in use, by the weight of the rows.
+
+    Args:
+        codes: Numbers of the codes of each row's groups, shape (B, n).
+        weights: Weight of each row, shape (B,).
+        num_codes: K, codes in the codebook.
+
+    Returns:
+        How many groups have each code, shape (K,).
+    """
     each = jnp.broadcast_to(weights[:, None], codes.shape)
     return jnp.zeros(num_codes, weights.dtype).at[codes.reshape(-1)].add(each.reshape(-1))
 
 
 def perplexity(use: Float[Array, "... K"]) -> Float[Array, "..."]:
-    r"""$\exp(-\sum_k p_k \log p_k)$ of the shares of use: K where all are used alike, 1 where one is.
+    r"""The perplexity of the use of codes: K where all are used alike, 1 where one is.
 
-    >>> round(float(perplexity(jnp.array([2.0, 2.0, 0.0]))), 6)
-    2.0
+    $\exp(-\sum_k p_k \log p_k)$ of the shares of use.
+
+    Args:
+        use: How often each code is in use, shape (..., K).
+
+    Returns:
+        The perplexity, shape (...), from 1 to K.
+
+    Examples:
+        >>> round(float(perplexity(jnp.array([2.0, 2.0, 0.0]))), 6)
+        2.0
     """
     total = jnp.sum(use, axis=-1, keepdims=True)
     return jnp.exp(jnp.sum(entr(use / jnp.where(total > 0.0, total, 1.0)), axis=-1))

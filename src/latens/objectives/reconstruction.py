@@ -17,7 +17,16 @@ from latens.typing import AnyArray, Array, Float, Int, Key, Nats, PyTree, Shaped
 def reconstruct(
     model: AbstractLatentModel, batch: Batch, *, key: Key
 ) -> tuple[PyTree[Shaped[Array, "B ..."]], Float[Array, " B"]]:
-    r"""One code a row from the encoder and $\log p(x \mid z)$ in nats; no density of the code is asked for."""
+    r"""Sample one code for each row from the encoder and evaluate the log-likelihood; no density of the code is needed.
+
+    Args:
+        model: The model.
+        batch: The rows, B of them.
+        key: Random key of this step.
+
+    Returns:
+        The codes, every leaf with B as its leading axis, and $\log p(x \mid z)$, shape (B,), nats.
+    """
     realised = realise(model, key=jax.random.fold_in(key, 0x3E16))
 
     def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> tuple[Any, Nats]:
@@ -30,9 +39,12 @@ def reconstruct(
 
 
 class Reconstruction(AbstractObjective):
-    r"""Minimises $-\log p(x \mid z)$ with $z$ drawn from the encoder: no prior, so no bound and no samples.
+    r"""The reconstruction error of a plain autoencoder, without a prior: no bound, and nothing to sample from.
 
-    **Arguments:** `l2` the weight of $\frac12\sum w^2$ over weight matrices. Nats, summed over the event.
+    Minimises $-\log p(x \mid z)$ with $z$ drawn from the encoder, in nats, summed over the event.
+
+    Args:
+        l2: Weight of $\frac12\sum w^2$ over weight matrices.
     """
 
     monitor: ClassVar[str] = "log_likelihood"

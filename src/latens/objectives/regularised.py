@@ -1,4 +1,4 @@
-"""Autoencoders whose decoder is kept smooth: small weights, small slopes, small codes."""
+"""Autoencoders whose decoder is kept smooth: small weights, small gradients, small codes."""
 
 from typing import Any, ClassVar
 
@@ -17,17 +17,26 @@ from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 
 class RegularisedAutoencoder(AbstractObjective):
-    r"""$-\log p(x \mid z) + \beta\frac12\|z\|^2 + \lambda\|\partial D(z)/\partial z\|_F^2 + \lambda_2\frac12\sum w^2$.
+    r"""Reconstruction with penalties that keep the decoder smooth: on codes, on its gradient, on its weights; no bound.
 
-    The decoder's mean D at the code z of x; no bound, for encoders with or without noise. Ghosh et al. (2020),
-    arXiv 1903.12436: RAE-GP with a gradient penalty, RAE-L2 with small decoder weights, RAE-SN with a spectrally
-    normalised decoder and neither. Reports `log_likelihood` and, without their weights, `embedding` and (if it counts)
-    `gradient_penalty`.
+    Minimises
+    $-\log p(x \mid z) + \beta\frac12\|z\|^2 + \lambda\|\partial D(z)/\partial z\|_F^2 + \lambda_2\frac12\sum w^2$ with
+    the decoder's mean D at the code z of x, for encoders with or without noise. RAE-GP has a gradient penalty, RAE-L2
+    small decoder weights, RAE-SN a spectrally normalised decoder and neither. Reports `log_likelihood` in nats and,
+    without their weights, `embedding` and (if it counts) `gradient_penalty`.
 
-    **Arguments:** `embedding` $\beta$; `gradient_penalty` $\lambda$; `l2` $\lambda_2$, on the decoder's weight
-    matrices; `num_probes` how many random directions of the output estimate the penalty without bias (Hutchinson's
-    trick: one costs about a decoder's gradient), 0: exactly, which costs as many as there are latent units.
-    **Raises:** ConfigError.
+    Args:
+        embedding: $\beta$, 0 or more.
+        gradient_penalty: $\lambda$, 0 or more.
+        l2: $\lambda_2$, 0 or more, on the decoder's weight matrices.
+        num_probes: How many random directions of the output estimate the gradient penalty without bias (Hutchinson's
+            trick: one costs about a decoder's gradient); 0 computes it exactly, which costs as many as there are latent
+            dimensions.
+
+    Raises:
+        ConfigError: For an option below 0.
+
+    Source: Ghosh et al. (2020), arXiv 1903.12436.
     """
 
     monitor: ClassVar[str] = "log_likelihood"
@@ -63,9 +72,20 @@ class RegularisedAutoencoder(AbstractObjective):
 def decoder_slopes(
     model: AbstractLatentModel, z: Any, batch: Batch, *, num_probes: int = 0, key: Key
 ) -> Float[Array, " B"]:
-    r"""$\|\partial D(z)/\partial z\|_F^2$ of each row, with D the mean of $p(x \mid z)$.
+    r"""The squared norm of the decoder's Jacobian at the code of each row.
 
-    With probes $v \sim N(0, I)$ the mean of $\|v^T \partial D/\partial z\|^2$, which has the same expectation.
+    $\|\partial D(z)/\partial z\|_F^2$ with D the mean of $p(x \mid z)$. With probes $v \sim N(0, I)$ it is the mean of
+    $\|v^T \partial D/\partial z\|^2$, which has the same expectation.
+
+    Args:
+        model: The model.
+        z: Latent events, every leaf with B as its leading axis.
+        batch: The rows, with their conditions.
+        num_probes: Random directions of the output; 0 computes the norm exactly.
+        key: Random key of the probes.
+
+    Returns:
+        The squared norm of each row, shape (B,).
     """
     base = jax.random.fold_in(key, 0x6A9D)
 

@@ -19,15 +19,26 @@ KL: TypeAlias = Literal["auto", "analytic", "sampled"]
 
 
 def stopped(tree: PyTree) -> PyTree:
-    """The same tree, through which no gradient flows."""
+    """Return the same tree, through which no gradient flows.
+
+    Args:
+        tree: Any tree; its floating-point arrays are stopped.
+
+    Returns:
+        The tree with the same values.
+    """
     return jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf, tree)
 
 
 class Roles(AbstractLatentModel):
-    """A model made of two: prior and likelihood of `generative`, the posterior of `recognition`.
+    """A model made of two: the prior and the likelihood of one, the posterior of the other.
 
     `Roles(model, stopped(model))` has the values of `model` and trains its generative part alone; a prior that reads
     the encoder (VampPrior) counts as generative.
+
+    Args:
+        generative: The model whose prior and likelihood are used.
+        recognition: The model whose posterior is used.
     """
 
     generative: AbstractLatentModel
@@ -51,17 +62,41 @@ class Roles(AbstractLatentModel):
 
 
 def generative_part(model: AbstractLatentModel) -> Roles:
-    """The same values; gradients reach prior and likelihood only, neither the posterior nor z."""
+    """Keep a model's values and let gradients reach its prior and likelihood only.
+
+    Args:
+        model: The whole model.
+
+    Returns:
+        A model of the same values; no gradient reaches the posterior or z.
+    """
     return Roles(model, stopped(model))
 
 
 def recognition_part(model: AbstractLatentModel) -> Roles:
-    """The same values; gradients reach the posterior only, through z and through log q."""
+    """Keep a model's values and let gradients reach its posterior only, through z and through log q.
+
+    Args:
+        model: The whole model.
+
+    Returns:
+        A model of the same values; no gradient reaches the prior or the likelihood.
+    """
     return Roles(stopped(model), model)
 
 
 def sampled_metrics(draws: Draws, batch: Batch) -> Metrics:
-    r"""`elbo`, `log_likelihood` and `kl` $= E_q[\log q - \log p]$, all from the draws, averaged over the K of a row."""
+    r"""Report the ELBO and its two parts from posterior samples alone, averaged over the K samples of a row.
+
+    `kl` is $E_q[\log q - \log p]$.
+
+    Args:
+        draws: K samples for each of B rows, with their log densities.
+        batch: The rows, with their weights.
+
+    Returns:
+        The metrics `elbo`, `log_likelihood` and `kl`, in nats.
+    """
     return {
         "elbo": weighted(jnp.mean(draws.log_weight, axis=0), batch),
         "log_likelihood": weighted(jnp.mean(draws.log_likelihood, axis=0), batch),
@@ -70,7 +105,14 @@ def sampled_metrics(draws: Draws, batch: Batch) -> Metrics:
 
 
 class Evidence(NamedTuple):
-    """The two parts of the ELBO by row, the draws they come from, and the metrics `elbo`, `log_likelihood`, `kl`."""
+    r"""The two parts of the ELBO by row, the samples they come from, and the metrics to report.
+
+    Args:
+        draws: The posterior samples and their log densities.
+        log_likelihood: Mean of $\log p(x \mid z)$ over the samples, shape (B,), nats.
+        kl: KL(q || p), shape (B,), nats.
+        metrics: `elbo`, `log_likelihood` and `kl`, in nats.
+    """
 
     draws: Draws
     log_likelihood: Float[Array, " B"]
@@ -87,9 +129,22 @@ def evidence(
     num_samples: int = 1,
     statistics: dict[str, Statistic] | None = None,
 ) -> Evidence:
-    """What an objective that adds a term to the ELBO starts from; nats.
+    """Compute the two parts of the ELBO: what an objective that adds a term to it starts from.
 
-    **Raises:** ConfigError for an analytic KL without a closed form.
+    Args:
+        model: The model that is trained.
+        batch: The rows, B of them.
+        key: Random key of this step.
+        kl: How KL(q || p) is found: "auto" (in closed form where there is one, else from samples), "analytic" or
+            "sampled".
+        num_samples: K, posterior samples for each row.
+        statistics: Named functions of (posterior, prior, z, x), evaluated row by row and returned in `draws`.
+
+    Returns:
+        The parts by row, in nats, with the samples and the metrics.
+
+    Raises:
+        ConfigError: For an analytic KL without a closed form.
     """
     wanted: dict[str, Statistic] = dict(statistics or {})
     if kl != "sampled":
@@ -108,7 +163,18 @@ def evidence(
 
 
 def prior_samples(model: AbstractLatentModel, batch: Batch, *, key: Key) -> PyTree:
-    """One event of the prior for each row, led by B: independent of the row's posterior draw, the same for its id."""
+    """Sample one event of the prior for each row, independently of the row's posterior sample.
+
+    A row of the same id gets the same event.
+
+    Args:
+        model: The model whose prior is sampled, under each row's conditions.
+        batch: The rows, B of them.
+        key: Random key of this step.
+
+    Returns:
+        Latent events, every leaf with B as its leading axis.
+    """
     base = jax.random.fold_in(key, 0x9A10)
 
     def one_row(row_id: AnyArray, cond: Any) -> Any:
@@ -118,7 +184,14 @@ def prior_samples(model: AbstractLatentModel, batch: Batch, *, key: Key) -> PyTr
 
 
 def flat_codes(z: PyTree) -> Float[Array, "B n"]:
-    """Latent events as one vector a row: leaves flattened and put side by side."""
+    """Lay latent events out as one vector for each row: leaves flattened and put side by side.
+
+    Args:
+        z: Latent events, every leaf with B as its leading axis. Levels of a categorical variable become numbers.
+
+    Returns:
+        The vectors, shape (B, n).
+    """
     # Levels of a categorical row are whole numbers; a critic sees them as numbers.
     as_numbers = [v if eqx.is_inexact_array(v) else jnp.asarray(v, jnp.float32) for v in jax.tree.leaves(z)]
     leaves = [leaf.reshape(leaf.shape[0], -1) for leaf in as_numbers]
@@ -126,21 +199,54 @@ def flat_codes(z: PyTree) -> Float[Array, "B n"]:
 
 
 def require(holds: bool, message: str, where: str, fix: str = "") -> None:
-    """**Raises:** ConfigError at `objective.<where>` unless the condition holds."""
+    """Refuse an option of an objective unless a condition holds.
+
+    Args:
+        holds: The condition.
+        message: What is wrong with the value that was given.
+        where: Name of the option, without `objective.` before it.
+        fix: What is allowed instead.
+
+    Raises:
+        ConfigError: At `objective.<where>`, unless the condition holds.
+    """
     if not holds:
         raise ConfigError(message, where=f"objective.{where}", fix=fix)
 
 
 def by_formula(kl: KL, q: AbstractDistribution, p: AbstractDistribution) -> bool:
-    """Whether an objective with this `kl` takes KL(q || p) exactly, not from its draws."""
+    """Say whether an objective takes KL(q || p) in closed form rather than from samples.
+
+    Args:
+        kl: The objective's option: "auto", "analytic" or "sampled".
+        q: The posterior of one row.
+        p: The prior of one row.
+
+    Returns:
+        True for "analytic", and for "auto" where the pair has a closed form.
+    """
     return kl == "analytic" or (kl == "auto" and has_closed_form(q, p))
 
 
 def require_kl(kl: str) -> None:
-    """**Raises:** ConfigError unless `kl` says how the divergence is found."""
+    """Refuse a `kl` option that names no way to compute the divergence.
+
+    Args:
+        kl: The option that was given.
+
+    Raises:
+        ConfigError: Unless it is "auto", "analytic" or "sampled".
+    """
     require(kl in get_args(KL), f"there is no way {kl!r} to compute the KL.", "kl", f"Use {', '.join(get_args(KL))}.")
 
 
 def require_weight(weight: float) -> None:
-    """**Raises:** ConfigError for a weight below 0."""
+    """Refuse a negative weight of an objective's term.
+
+    Args:
+        weight: The option that was given.
+
+    Raises:
+        ConfigError: For a weight below 0.
+    """
     require(weight >= 0.0, f"the weight must be 0 or more, not {weight}.", "weight")

@@ -19,7 +19,11 @@ from latens.typing import Array, Float, Int, Key, Nats
 
 
 class Level(eqx.Module):
-    """A baseline of one trained number, the same for every row: it follows the mean learning signal."""
+    """A baseline of one trained number, the same for every row: it follows the mean learning signal.
+
+    Args:
+        value: Where the baseline starts, shape (), nats; trained.
+    """
 
     value: Float[Array, ""] = eqx.field(default_factory=lambda: jnp.zeros(()))
 
@@ -28,17 +32,24 @@ class Level(eqx.Module):
 
 
 class ScoreFunction(AbstractObjective):
-    r"""The ELBO by the score function: $\nabla_\phi\mathcal L = E_q[(\log w - b)\,\nabla_\phi\log q(z \mid x)]$.
+    r"""The ELBO by score-function gradients with a baseline, for posteriors that cannot be reparameterised.
 
-    For posteriors that cannot be reparameterised, such as Bernoulli or categorical ones (Williams 1992; Mnih & Gregor
-    2014). Unbiased for every baseline b that does not see its own z. Reports `elbo`, `log_likelihood`, `kl`.
+    $\nabla_\phi\mathcal L = E_q[(\log w - b)\,\nabla_\phi\log q(z \mid x)]$, for posteriors such as Bernoulli or
+    categorical ones. Unbiased for every baseline b that does not see its own z. Reports `elbo`, `log_likelihood`, `kl`,
+    in nats for each row.
 
-    **Arguments:** `num_samples` K draws a row; `baseline` "none", "leave-one-out" (the mean of the other K - 1
-    signals of the row; Mnih & Rezende 2016, Kool et al. 2019) or "learned": `critic`, a trained function of one
-    event to one number (`Level()`, or a network that takes the flat event), by least squares on the signal;
-    `kl` "sampled", or "analytic" ("auto": where there is one): its gradient then needs no score and the signal is
-    log p(x|z) alone.
-    **Raises:** ConfigError for an option that does not fit; TypeError for an analytic KL without a closed form.
+    Args:
+        num_samples: K, posterior samples for each row.
+        baseline: "none", "leave-one-out" (the mean of the other K - 1 signals of the row) or "learned".
+        critic: For "learned" alone, a trained function of one event to one number (`Level()`, or a network that takes
+            the flat event), fitted by least squares to the signal.
+        kl: "sampled", or "analytic" ("auto": where there is one): its gradient then needs no score and the signal is
+            log p(x|z) alone.
+
+    Raises:
+        ConfigError: For an option that does not fit, or an analytic KL without a closed form.
+
+    Source: Williams (1992); Mnih & Gregor (2014); "leave-one-out": Mnih & Rezende (2016), Kool et al. (2019).
     """
 
     monitor: ClassVar[str] = "elbo"
@@ -120,14 +131,20 @@ class ScoreFunction(AbstractObjective):
 
 
 class VIMCO(AbstractObjective):
-    r"""The K-sample bound by the score function, each draw against a baseline from the other ones; nats a row.
+    r"""The importance-weighted bound by score-function gradients, each sample with a baseline from the other ones.
 
     $\nabla\mathcal L_K = E\left[\sum_k (\hat L - \hat L_{-k})\nabla\log q(z_k \mid x) + \nabla\hat L\right]$ with
-    $\hat L = \log\frac1K\sum_k w_k$, and $\hat L_{-k}$ the same with $w_k$ replaced by a mean of the others.
-    Mnih & Rezende (2016). Unbiased. Reports `iwae` (the bound), `elbo`, `log_likelihood`, `kl`.
+    $\hat L = \log\frac1K\sum_k w_k$, and $\hat L_{-k}$ the same with $w_k$ replaced by a mean of the others. Unbiased.
+    Reports `iwae` (the bound), `elbo`, `log_likelihood`, `kl`, in nats for each row.
 
-    **Arguments:** `num_samples` K >= 2; `signal` "geometric" (the published choice) or "arithmetic" mean.
-    **Raises:** ConfigError.
+    Args:
+        num_samples: K, 2 or more.
+        signal: Mean of the other weights: "geometric" (the published choice) or "arithmetic".
+
+    Raises:
+        ConfigError: For an option out of its range.
+
+    Source: Mnih & Rezende (2016).
     """
 
     monitor: ClassVar[str] = "iwae"

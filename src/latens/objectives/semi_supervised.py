@@ -1,4 +1,4 @@
-"""Labels that are latent where they are missing: every class in turn, weighed by q(y | x). And stages of a stack."""
+"""Objectives for labels that are latent where they are missing, and for the stages of a stack of two models."""
 
 import dataclasses
 from typing import Any, ClassVar
@@ -18,20 +18,25 @@ from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 
 class SemiSupervisedELBO(AbstractObjective):
-    r"""The bound of M2: a row with its label y gives $\mathcal L(x, y)$, a row without one the sum over all labels.
+    r"""The ELBO of the M2 model, which uses a row's label where there is one and else sums over all labels.
 
     $\mathcal L(x, y) = E_{q(z|x,y)}[\log p(x|y,z)] + \log p(y) - \mathrm{KL}(q(z|x,y) \| p(z)) \le \log p(x, y)$ and
     $\mathcal U(x) = \sum_y q(y|x)\,[\mathcal L(x, y) - \log q(y|x)] \le \log p(x)$. Minimises the mean of
     $-\mathcal L$ over rows with a label and $-\mathcal U$ over the others, plus $\alpha$ times the mean of
-    $-\log q(y|x)$ over rows with a label, in nats a row. A missing label is -1 (or no `batch.label` at all).
+    $-\log q(y|x)$ over rows with a label, in nats for each row. A missing label is -1 (or no `batch.label` at all).
 
     Reports $\mathcal U$ of every row as `elbo`, with its two parts, so that rows with and without labels can be
     compared, and for rows with a label `label_log_likelihood`, the mean of $\log q(y|x)$, and `accuracy`.
 
-    **Arguments:** `alpha` $\alpha$: the paper's is this number times its number of rows; `kl` "auto",
-    "analytic" or "sampled"; `num_samples` K draws of z for each row and label.
-    **Raises:** ConfigError for an option out of range, or a model that predicts no label.
-    Kingma, Rezende, Mohamed & Welling (2014), arXiv 1406.5298, equations 6 to 9.
+    Args:
+        alpha: $\alpha$, 0 or more: the paper's is this number times its number of rows.
+        kl: "auto" (in closed form where there is one, else sampled), "analytic" or "sampled".
+        num_samples: K, samples of z for each row and label.
+
+    Raises:
+        ConfigError: For an option out of range, or a model that predicts no label.
+
+    Source: Kingma, Rezende, Mohamed & Welling (2014), arXiv 1406.5298, equations 6 to 9.
     """
 
     monitor: ClassVar[str] = "elbo"
@@ -92,7 +97,11 @@ def _label_logits(model: SemiSupervised, batch: Batch, key: Key) -> Float[Array,
 
 
 class OnLower(AbstractObjective):
-    """Another objective, on the lower model of a `Stacked`; the upper one has no part in it."""
+    """Another objective, on the lower model of a `Stacked`; the upper one has no part in it.
+
+    Args:
+        objective: The objective of the lower model.
+    """
 
     monitor: ClassVar[str] = "elbo"
 
@@ -105,9 +114,13 @@ class OnLower(AbstractObjective):
 
 
 class OnUpper(AbstractObjective):
-    r"""Another objective, on the upper model of a `Stacked`, whose rows are draws from $q(z \mid x)$ of the lower one.
+    r"""Another objective, on the upper model of a `Stacked`, whose rows are codes from the lower one.
 
-    No gradient reaches the lower model. The numbers reported are those of z, not of x.
+    The rows are samples of $q(z \mid x)$ of the lower model, to which no gradient flows. The metrics are those of z,
+    not of x.
+
+    Args:
+        objective: The objective of the upper model.
     """
 
     monitor: ClassVar[str] = "elbo"

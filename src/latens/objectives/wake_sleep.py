@@ -17,9 +17,18 @@ from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 
 def dream_log_posterior(model: AbstractLatentModel, batch: Batch, *, key: Key) -> Float[Array, " B"]:
-    r"""$\log q(z \mid x)$ for one dream $z \sim p(z), x \sim p(x \mid z)$ a row, in nats; trains the posterior only.
+    r"""The log posterior density at one event of each row that the model itself sampled; trains the posterior only.
 
-    A dream has the row's conditions and its mask: the posterior learns to read what it will be given.
+    $\log q(z \mid x)$ for one dream $z \sim p(z), x \sim p(x \mid z)$. A dream has the row's conditions and its mask:
+    the posterior learns to read what it will be given.
+
+    Args:
+        model: The model.
+        batch: The rows, B of them, whose ids, conditions and masks are used.
+        key: Random key of this step.
+
+    Returns:
+        The log densities, shape (B,), nats.
     """
     model, base = realise(model, key=jax.random.fold_in(key, 0x3E16)), jax.random.fold_in(key, 0xD6EA)
 
@@ -33,13 +42,20 @@ def dream_log_posterior(model: AbstractLatentModel, batch: Batch, *, key: Key) -
 
 
 class WakeSleep(AbstractObjective):
-    r"""Wake: the generative part follows $E_q[\log p(x, z)]$. Sleep: the posterior follows $E_p[\log q(z \mid x)]$.
+    r"""Wake-sleep: the model learns from codes of the data, the posterior from samples of the model.
 
-    Hinton, Dayan, Frey & Neal (1995), the Helmholtz machine. Needs no reparameterisation; the two parts follow
-    different numbers, so no single one is climbed. Reports `elbo`, `log_likelihood`, `kl` of the wake draws and
-    `sleep` $= E_p[\log q(z \mid x)]$, nats a row; the number minimised is -`elbo`.
+    Wake: the generative part follows $E_q[\log p(x, z)]$. Sleep: the posterior follows $E_p[\log q(z \mid x)]$. Needs
+    no reparameterisation; the two parts follow different numbers, so no single one is maximised. Reports `elbo`,
+    `log_likelihood`, `kl` of the wake samples and `sleep` $= E_p[\log q(z \mid x)]$, in nats for each row; the number
+    minimised is -`elbo`.
 
-    **Arguments:** `num_samples` K wake draws a row. **Raises:** ConfigError.
+    Args:
+        num_samples: K, wake samples for each row.
+
+    Raises:
+        ConfigError: For fewer than 1 sample.
+
+    Source: Hinton, Dayan, Frey & Neal (1995), the Helmholtz machine.
     """
 
     monitor: ClassVar[str] = "elbo"
@@ -62,15 +78,22 @@ class WakeSleep(AbstractObjective):
 
 
 class ReweightedWakeSleep(AbstractObjective):
-    r"""Wake-sleep with K weighted draws: $\sum_k \tilde w_k \nabla\log p(x, z_k)$ and $\sum_k\tilde w_k\nabla\log q$.
+    r"""Wake-sleep with importance weights: the model follows the IWAE bound, the posterior a weighted target.
 
-    Bornschein & Bengio (2015). The generative part climbs `iwae`; the posterior follows the estimated
-    $-\mathrm{KL}(p(z \mid x) \| q)$ on data ("wake phi"), $E_p[\log q(z\mid x)]$ on dreams ("sleep phi"), or both.
-    Reports `iwae`, `elbo`, `log_likelihood`, `kl` and, where it is trained, `sleep`; nats a row; the number minimised
-    is -`iwae`.
+    The gradients are $\sum_k \tilde w_k \nabla\log p(x, z_k)$ and $\sum_k\tilde w_k\nabla\log q$ with K weighted
+    samples. The generative part maximises `iwae`; the posterior follows the estimated $-\mathrm{KL}(p(z \mid x) \| q)$
+    on data ("wake phi"), $E_p[\log q(z\mid x)]$ on dreams ("sleep phi"), or both. Reports `iwae`, `elbo`,
+    `log_likelihood`, `kl` and, where it is trained, `sleep`; in nats for each row; the number minimised is -`iwae`.
 
-    **Arguments:** `num_samples` K; `wake` and `sleep` the weights of the posterior's two gradients.
-    **Raises:** ConfigError for fewer than 2 samples, or weights below 0 or both 0.
+    Args:
+        num_samples: K, 2 or more.
+        wake: Weight of the posterior's gradient on data, 0 or more.
+        sleep: Weight of the posterior's gradient on dreams, 0 or more.
+
+    Raises:
+        ConfigError: For fewer than 2 samples, or weights below 0 or both 0.
+
+    Source: Bornschein & Bengio (2015).
     """
 
     monitor: ClassVar[str] = "iwae"
