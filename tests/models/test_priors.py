@@ -1,5 +1,6 @@
 """Priors with arrays: their densities against scipy, where they start, and what is trained of them."""
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -48,6 +49,18 @@ def test_a_vamp_prior_is_the_average_posterior_of_its_inputs() -> None:
     draws = draw(vamp, as_batch(data.x[:4].astype(np.float32)), num_samples=2, key=jax.random.key(3))
     expected = [[float(vamp.prior().log_prob(z)) for z in row] for row in draws.z]
     np.testing.assert_allclose(draws.log_prior, expected, atol=1e-4)
+
+
+def test_a_vamp_prior_takes_a_posterior_of_several_kinds_of_units() -> None:
+    settings = {"posterior.kind": "joint", "posterior.latent_dim": 2, "prior.kind": "vamp", "prior.components": 3,
+                "network.hidden": [8], "likelihood.family": "bernoulli"}  # fmt: skip
+    experiment = prepare(override(get_recipe("default").config, settings), make_data())
+    both = experiment.new_model()
+    x = jnp.asarray(experiment.data.x[:3], jnp.float32)
+    both = eqx.tree_at(lambda m: m.prior_part.inputs, both, x)
+    z = both.posterior(x[1]).sample(key=jax.random.key(0))
+    parts = [float(both.posterior(u).log_prob(z)) for u in x]
+    assert float(both.prior().log_prob(z)) == pytest.approx(special.logsumexp(parts) - np.log(3), abs=1e-5)
 
 
 @pytest.mark.parametrize("learned", [True, False])

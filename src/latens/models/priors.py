@@ -80,7 +80,7 @@ class VampPrior(AbstractModelPrior):
 
     @classmethod
     def create(
-        cls, latent: tuple[int, ...], x: tuple[int, ...], *, components: int = 500, learned: bool = True, key: Key
+        cls, latent: Any, x: tuple[int, ...], *, components: int = 500, learned: bool = True, key: Key
     ) -> "VampPrior":
         """Empty pseudo-inputs; training starts them at rows of the data."""
         if not 1 <= components <= 10_000:
