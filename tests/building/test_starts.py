@@ -1,5 +1,7 @@
 """Where training starts: decoders near the data's mean whatever their network, heads at the data's moments."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,12 +13,23 @@ from tables_heads import LIKELIHOOD_HEADS
 from latens.building.plan import prepared_moments, starting
 from latens.config import LikelihoodConfig, NetworkConfig, VAEConfig, override
 from latens.data import as_batch, load
-from latens.models import DiscretisedLogisticHead, NormalHead
+from latens.models import (
+    AffineHead,
+    Conditional,
+    DiscretisedLogisticHead,
+    NormalHead,
+    PoissonHead,
+    SharedScaleNormalHead,
+)
+from latens.models.conditional import NEAR, cost_of_noise
 from latens.models.heads.likelihoods import RATE_BOUND, bounded_log_rate, unbounded_log_rate
+from latens.networks import Dense
 from latens.objectives import ELBO
 from latens.recipes import RECIPES
 from latens.workflow.experiment import prepare
 
+DIGITS: Any = load_digits()
+PICTURES = DIGITS.images.astype(np.uint8)
 MEAN, VARIANCE = np.array([0.2, 0.5, 0.7]), np.array([0.09, 0.12, 0.15])
 COUNTS, SPREAD = np.array([0.3, 2.0, 9.0]), np.array([0.8, 3.0, 40.0])
 
@@ -31,20 +44,38 @@ def started(data, family: str, **network):
     return starting(data.schema, config)(model, data), prepare
 
 
+@pytest.mark.parametrize("family", ["categorical", "continuous-bernoulli", "normal", "discretised-logistic"])
 @pytest.mark.parametrize("kind", ["dense", "conv", "residual", "recurrent"])
-def test_first_pictures_are_the_mean_picture(kind):
+def test_first_pictures_are_the_mean_picture(kind, family):
     """Root mean square errors of first outputs: at most 10 % above that of the mean picture, whatever the latents."""
-    pictures = load_digits().images.astype(np.uint8)
-    data = load(pictures)
+    data = load(PICTURES)
     hidden = {"dense": (64, 64), "residual": (64, 64), "conv": (16, 32), "recurrent": (32,)}[kind]
-    for family in ("categorical", "normal"):
-        model, prepare = started(data, family, kind=kind, hidden=hidden, activation="silu")
-        z = jax.random.normal(jax.random.key(2), (64, 16))
-        first = np.asarray(jax.jit(jax.vmap(lambda one, m=model: m.likelihood(one).mean()))(z))
-        moments = prepared_moments(data, prepare, data.schema.levels or 2)
-        rows = data.x[data.subset("train")][:64] / (1.0 if family == "categorical" else data.schema.levels)
-        of_mean = np.sqrt(np.mean((rows - moments.mean) ** 2))
-        assert np.sqrt(np.mean((rows - first) ** 2)) <= 1.1 * of_mean
+    model, prepare = started(data, family, kind=kind, hidden=hidden, activation="silu")
+    z = jax.random.normal(jax.random.key(2), (64, 16))
+    first = np.asarray(jax.jit(jax.vmap(lambda one: model.likelihood(one).mean()))(z))
+    moments = prepared_moments(data, prepare, data.schema.levels or 2)
+    unit = 1.0 if family in ("categorical", "discretised-logistic") else data.schema.levels
+    rows = data.x[data.subset("train")][:64] / unit
+    of_mean = np.sqrt(np.mean((rows - moments.mean) ** 2))
+    assert np.sqrt(np.mean((rows - first) ** 2)) <= 1.1 * of_mean
+
+
+def test_last_weights_shrink_only_where_noise_costs_much():
+    """Nats a cell of outputs with variance one: 1 / (2 s^2) for a Normal in any unit, half the rate for a Poisson."""
+    zeros, rng = np.zeros(500), np.random.default_rng(0)
+    rows = rng.standard_normal((16, 500)).astype(np.float32)
+    wide, narrow = (SharedScaleNormalHead((500,), jnp.asarray(np.log(s), jnp.float32)) for s in (10.0, 0.2))
+    close(cost_of_noise(wide, zeros, rows), 0.005, rtol=0.1)
+    close(cost_of_noise(narrow, zeros, rows), 12.5, rtol=0.1)
+    units = np.geomspace(1.0, 1e6, 500).astype(np.float32)
+    other = AffineHead(narrow, jnp.full(500, 7.0), jnp.asarray(units))
+    close(cost_of_noise(other, zeros, 7.0 + units * rows), 12.5, rtol=0.1)
+    counts = rng.poisson(30.0, (16, 500))
+    close(cost_of_noise(PoissonHead((500,)), np.full(500, np.log(30.0)), counts), 15.0, rtol=0.1)
+    network = Dense([2, 100, 500], key=jax.random.key(0))
+    for head, factor in ((wide, 1.0), (narrow, np.sqrt(NEAR / 12.5))):
+        start: Any = Conditional(network, head).with_output_bias(zeros, None, None, rows)
+        close(start.network.layers[-1].weight, factor * network.layers[-1].weight, rtol=0.05)
 
 
 def test_moments_of_the_prepared_rows():

@@ -165,9 +165,9 @@ def starting(schema: Schema, config: VAEConfig) -> Callable[[LatentModel, Datase
         if config.likelihood.output_bias == "data" and hasattr(model.decoder, "with_output_bias"):
             moments = prepared_moments(data, prepare, schema.levels or 2)
             decoder: Any = model.decoder
-            started: Any = decoder.with_output_bias(moments.mean, moments.frequencies, moments.variance)
-            if config.network.initializer == NETWORK.initializer:  # else it is as its author drew it
-                started = started.near_its_bias()
+            # Weights by a law of the user's choice stay as they are drawn.
+            rows = some_rows(data, prepare, moments.mean) if config.network.initializer == NETWORK.initializer else None
+            started = decoder.with_output_bias(moments.mean, moments.frequencies, moments.variance, rows)
             model = eqx.tree_at(lambda m: m.decoder, model, started)
         if isinstance(model.prior_part, AbstractModelPrior):
             model = eqx.tree_at(lambda m: m.prior_part, model, model.prior_part.started(data, prepare))
@@ -247,3 +247,12 @@ def prepared_moments(data: Dataset, prepare: Preparation, levels: int) -> Moment
         squares += np.sum(np.where(mask, (x - own) ** 2, 0.0), axis=0) + step**2 * count * more / total
         mean, count = mean + step * more / total, count + more
     return Moments(mean, squares / np.maximum(count, 1), None)
+
+
+def some_rows(data: Dataset, prepare: Preparation, mean: np.ndarray, count: int = 16) -> np.ndarray:
+    """At most `count` training rows (n, *x) as the likelihood sees them, with the mean in cells that are missing."""
+    positions = data.subset("train")
+    chosen = positions[np.unique(np.linspace(0, len(positions) - 1, count).astype(int))]
+    batch = prepare_batch(prepare, data.rows(chosen), key=jax.random.key(0))
+    x = np.asarray(batch.x)
+    return x if batch.mask is None else np.where(batch.mask, x, np.round(mean) if prepare.integer else mean)

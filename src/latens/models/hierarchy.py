@@ -10,7 +10,7 @@ from latens.distributions import AbstractDistribution
 from latens.distributions.chain import Chain
 from latens.models.conditional import Conditional
 from latens.models.priors import AbstractModelPrior
-from latens.typing import Array, Key
+from latens.typing import AnyArray, Array, Key
 
 
 class Upwards(eqx.Module):
@@ -50,14 +50,14 @@ class FromLowest(eqx.Module):
         return self.part(z[0], cond=cond, key=key)
 
     def with_output_bias(
-        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+        self,
+        mean: np.ndarray,
+        frequencies: np.ndarray | None = None,
+        variance: np.ndarray | None = None,
+        rows: AnyArray | None = None,
     ) -> "FromLowest":
         """The same decoder started at the data's moments."""
-        return FromLowest(self.part.with_output_bias(mean, frequencies, variance))
-
-    def near_its_bias(self) -> "FromLowest":
-        """The same decoder with smaller last weights: `Conditional.near_its_bias`."""
-        return FromLowest(self.part.near_its_bias())
+        return FromLowest(self.part.with_output_bias(mean, frequencies, variance, rows))
 
 
 def _given(part: Conditional, cond: dict[str, Any] | None, key: Key | None) -> Callable[[Array], AbstractDistribution]:

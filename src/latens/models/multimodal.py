@@ -144,11 +144,13 @@ class ByModality(eqx.Module):
         made: dict[str, Any] = {name: part(z, cond=cond, key=keys[name]) for name, part in self.decoders.items()}
         return Product(made) if self.blocks is None else Joined(made, self.blocks)
 
-    def with_output_bias(self, mean: Any, frequencies: Any = None, variance: Any = None) -> "ByModality":
+    def with_output_bias(
+        self, mean: Any, frequencies: Any = None, variance: Any = None, rows: Any = None
+    ) -> "ByModality":
         """The same decoders, each started at the moments of its own cells.
 
         **Arguments:** `mean`, `variance`, and `frequencies` for categorical heads, as an event is: an array, or a dict
-        by name.
+        by name; `rows` (n, ...) of the same kind.
         """
 
         def by_name(values: Any) -> dict[str, Any]:
@@ -157,17 +159,14 @@ class ByModality(eqx.Module):
             return values if self.blocks is None else self.blocks.split(values)
 
         means, of_levels, spreads = by_name(mean), by_name(frequencies), by_name(variance)
+        several = by_name(None) if rows is None else jax.vmap(by_name)(rows)
         made = {}
         for name, part in self.decoders.items():
             with_bias: Any = part
             own, spread = (None if of[name] is None else np.asarray(of[name]) for of in (of_levels, spreads))
-            made[name] = with_bias.with_output_bias(np.asarray(means[name]), own, spread)
+            some = several[name]
+            made[name] = with_bias.with_output_bias(np.asarray(means[name]), own, spread, some)
         return ByModality(made, self.blocks)
-
-    def near_its_bias(self) -> "ByModality":
-        """The same decoders with smaller last weights: `Conditional.near_its_bias`."""
-        smaller: dict[str, Any] = {name: getattr(part, "near_its_bias") for name, part in self.decoders.items()}  # noqa: B009
-        return ByModality({name: make() for name, make in smaller.items()}, self.blocks)
 
 
 def product_of_normals(
