@@ -1,4 +1,7 @@
-"""Arrays in, arrays out: networks for one example. Any function or equinox module does as well."""
+"""Networks for one example: arrays in, arrays out.
+
+Any function or equinox module does as well.
+"""
 
 from .convolutional import ConvDecoder as ConvDecoder
 from .convolutional import ConvEncoder as ConvEncoder

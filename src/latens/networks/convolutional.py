@@ -26,21 +26,52 @@ from latens.typing import Array, Float, Key, Shaped
 
 
 class Convolution(AbstractRandomWeights):
-    """A convolution of stride 2 with one bias a channel: (h, w, c) -> (ceil(h/2), ceil(w/2), o)."""
+    """A convolution of stride 2 with one bias for each channel.
+
+    (h, w, c) -> (ceil(h/2), ceil(w/2), o).
+
+    Args:
+        weight: The kernel, of shape (o, k, k, c).
+        bias: Shape (o,).
+        drop_probability: The probability of dropping a single weight in a training step, in [0, 1).
+    """
 
     weight: Float[Array, "o k k c"]
     bias: Float[Array, " o"]
     drop_probability: float = eqx.field(static=True, default=0.0)
 
     def __call__(self, image: Float[Array, "h w c"]) -> Float[Array, "m p o"]:
+        """Convolve one image.
+
+        Args:
+            image: Shape (h, w, c).
+
+        Returns:
+            Shape (ceil(h/2), ceil(w/2), o).
+        """
         return convolve(image, self.weight) + self.bias[None, None]
 
     def realise(self, *, key: Key) -> "Convolution":
+        """The layer with this step's weights, some of them dropped.
+
+        Args:
+            key: A JAX random key.
+
+        Returns:
+            The layer with plain weights.
+        """
         return with_drawn_weight(self, key=key)
 
 
 class TransposedConvolution(AbstractRandomWeights):
-    """The adjoint of a convolution of stride 2, to an image of `size`; one bias a channel, or one a number."""
+    """The adjoint of a convolution of stride 2, to an image of a given size.
+
+    Args:
+        weight: The kernel of the convolution whose adjoint this is, of shape (c, k, k, o).
+        bias: One bias for each channel, of shape (1, 1, o), or one for each output, of shape (h, w, o).
+        size: The height and width (h, w) of the result, in pixels.
+        drop_probability: The probability of dropping a single weight in a training step, in [0, 1).
+    """
 
     weight: Float[Array, "c k k o"]
     bias: Float[Array, "#h #w o"]
@@ -48,23 +79,59 @@ class TransposedConvolution(AbstractRandomWeights):
     drop_probability: float = eqx.field(static=True, default=0.0)
 
     def __call__(self, image: Float[Array, "m p c"]) -> Float[Array, "h w o"]:
+        """Apply the adjoint of the convolution to one image.
+
+        Args:
+            image: Shape (m, p, c), half of `size` rounded up.
+
+        Returns:
+            Shape (h, w, o).
+        """
         return convolve_transposed(image, self.weight, *self.size) + self.bias
 
     def realise(self, *, key: Key) -> "TransposedConvolution":
+        """The layer with this step's weights, some of them dropped.
+
+        Args:
+            key: A JAX random key.
+
+        Returns:
+            The layer with plain weights.
+        """
         return with_drawn_weight(self, key=key)
 
 
 class ConvEncoder(eqx.Module):
     """Convolutions of stride 2 with an activation after each, then one dense layer.
 
-    **Arguments:** `shape` (h, w) or (h, w, c) of one image, which may come flattened; `widths` the channels, one for
-    each halving of the image; `kernel_size` 3, or 4: about twice the work, but every pixel of a decoder is then made
-    of equally many terms; `extra` how many numbers (conditions) follow the image: they go straight to the dense layer.
-    The other options are those of `Dense`.
+    Args:
+        shape: (h, w) or (h, w, c) of one image, which may come flattened.
+        widths: The channels, one entry for each halving of the image.
+        num_outputs: How many outputs the dense layer has.
+        kernel_size: 3, or 4: about twice the work, but every pixel of a decoder is then made of equally many terms.
+        extra: How many numbers (conditions) follow the image: they go straight to the dense layer.
+        activation: The name of the activation between layers.
+        output_activation: The name of the activation after the last layer.
+        initializer: The name of the law of the initial weights; biases start at 0.
+        drop_probability: The probability of dropping a hidden activation in training, in [0, 1).
+        weight_drop_probability: The probability of dropping a single weight in training, in [0, 1).
+        key: A JAX random key for the initialisation.
 
-    >>> network = ConvEncoder((28, 28), (8, 16), 4, key=jax.random.key(0))
-    >>> network(jnp.zeros((28, 28))).shape
-    (4,)
+    Attributes:
+        layers: The convolutions, one for each entry of `widths`.
+        output: The dense layer.
+        hidden: Activation and dropout after each convolution.
+        shape: The image as (h, w, c).
+        extra: As given.
+        output_activation: As given.
+
+    Raises:
+        ConfigError: A name is in no table, a probability or a width is out of range, or the shape is no image.
+
+    Examples:
+        >>> network = ConvEncoder((28, 28), (8, 16), 4, key=jax.random.key(0))
+        >>> network(jnp.zeros((28, 28))).shape
+        (4,)
     """
 
     layers: tuple[Convolution, ...]
@@ -112,6 +179,15 @@ class ConvEncoder(eqx.Module):
         self.extra, self.output_activation = extra, output_activation
 
     def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
+        """Apply the network to one image.
+
+        Args:
+            x: The image, with any conditions after it; it may come flattened.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            Shape (n_out,).
+        """
         image, extra = split_event(x, math.prod(self.shape), self.extra, self.output.weight.dtype)
         image = image.reshape(self.shape)
         for index, layer in enumerate(self.layers):
@@ -120,22 +196,53 @@ class ConvEncoder(eqx.Module):
         return ACTIVATIONS[self.output_activation](self.output(features))
 
     def with_output_bias(self, bias: Float[Array, " n_out"]) -> "ConvEncoder":
-        """The same network whose last bias is `bias`."""
+        """The same network with another bias in its last layer.
+
+        Args:
+            bias: Shape (n_out,).
+
+        Returns:
+            A new network.
+        """
         return eqx.tree_at(lambda n: n.output.bias, self, jnp.asarray(bias, jnp.float32))
 
 
 class ConvDecoder(eqx.Module):
     """A dense layer to a small image, then transposed convolutions of stride 2 to the exact size.
 
-    The last bias is one number an output, not one a channel, so that it can start at the data's mean.
+    The last layer has a bias for each output, not one for each channel, so that it can start at the data's mean.
 
-    **Arguments:** `widths` the channels from the smallest image on: the encoder's, reversed; `shape` (h, w) or
-    (h, w, c); `num_outputs` a multiple of its cells; `blocks` how many events the outputs hold one after another (2:
-    means, then scales), which may be left out where there is one output a cell. The rest is as in `ConvEncoder`.
+    Args:
+        latent_dim: How many numbers come in: a latent, with any conditions appended.
+        widths: The channels from the smallest image on: the encoder's, reversed.
+        shape: (h, w) or (h, w, c) of one image.
+        num_outputs: How many outputs there are, a multiple of the number of pixels times channels.
+        blocks: How many events the outputs hold one after another (2: means, then scales); may be left out where there
+            is one output for each pixel and channel.
+        kernel_size: 3 or 4, as in `ConvEncoder`.
+        activation: The name of the activation between layers.
+        output_activation: The name of the activation after the last layer.
+        initializer: The name of the law of the initial weights; biases start at 0.
+        drop_probability: The probability of dropping a hidden activation in training, in [0, 1).
+        weight_drop_probability: The probability of dropping a single weight in training, in [0, 1).
+        key: A JAX random key for the initialisation.
 
-    >>> network = ConvDecoder(2, (16, 8), (13, 7, 3), 13 * 7 * 3, key=jax.random.key(0))
-    >>> network(jnp.zeros(2)).shape
-    (273,)
+    Attributes:
+        start: The dense layer.
+        layers: The transposed convolutions.
+        hidden: Activation and dropout between layers.
+        start_shape: The smallest image as (h, w, c).
+        blocks: How many events the outputs hold.
+        output_activation: As given.
+
+    Raises:
+        ConfigError: A name is in no table, a probability or a width is out of range, the shape is no image, or the
+            outputs do not divide evenly.
+
+    Examples:
+        >>> network = ConvDecoder(2, (16, 8), (13, 7, 3), 13 * 7 * 3, key=jax.random.key(0))
+        >>> network(jnp.zeros(2)).shape
+        (273,)
     """
 
     start: Linear
@@ -189,6 +296,15 @@ class ConvDecoder(eqx.Module):
         self.output_activation = output_activation
 
     def __call__(self, z: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
+        """Apply the network to one latent.
+
+        Args:
+            z: The latent, with any conditions after it, of any shape.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            Shape (n_out,).
+        """
         flat = self.start(z.reshape(-1).astype(self.start.weight.dtype))
         image = self.hidden(flat, key=key, index=0).reshape(self.start_shape)
         for index, layer in enumerate(self.layers[:-1]):
@@ -196,17 +312,31 @@ class ConvDecoder(eqx.Module):
         return ACTIVATIONS[self.output_activation](to_outputs(self.layers[-1](image), self.blocks))
 
     def with_output_weights_times(self, factor: float) -> "ConvDecoder":
-        """The same network whose last weights are multiplied by `factor`."""
+        """The same network with the weights of its last layer multiplied by a factor.
+
+        Args:
+            factor: Any number.
+
+        Returns:
+            A new network.
+        """
         return eqx.tree_at(lambda n: n.layers[-1].weight, self, factor * self.layers[-1].weight)
 
     def with_output_bias(self, bias: Float[Array, " n_out"]) -> "ConvDecoder":
-        """The same network whose last bias, one number an output, is `bias`."""
+        """The same network with another bias in its last layer, one entry for each output.
+
+        Args:
+            bias: Shape (n_out,).
+
+        Returns:
+            A new network.
+        """
         last = from_outputs(jnp.asarray(bias, jnp.float32), self.layers[-1].size, self.blocks)
         return eqx.tree_at(lambda n: n.layers[-1].bias, self, last)
 
 
 def _image(shape: Sequence[int], kernel_size: int) -> tuple[int, int, int]:
-    """Height, width and channels. **Raises:** ConfigError for other ranks, empty images and other kernels."""
+    """Height, width and channels of an image of this shape; ConfigError where it is none."""
     if len(shape) not in (2, 3) or any(int(n) < 1 for n in shape):
         raise ConfigError(
             f"convolutions need images (height, width) or (height, width, channels), not rows of shape {tuple(shape)}.",

@@ -14,7 +14,18 @@ from latens.typing import Array, Float, Key, Shaped
 
 @jax.custom_jvp
 def elu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """x where positive, exp(x) - 1 elsewhere (Clevert et al. 2016); its slope is read off its value."""
+    """The exponential linear unit, whose derivative is read off its value.
+
+    x where positive, exp(x) - 1 elsewhere.
+
+    Args:
+        x: Any shape.
+
+    Returns:
+        The same shape, above -1.
+
+    Source: Clevert et al. (2016).
+    """
     # Not expm1, which takes twice as long: the difference is below one unit in the last place of the 1.
     return jnp.where(x > 0, x, jnp.exp(jnp.minimum(x, 0.0)) - 1.0)
 
@@ -39,16 +50,40 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 
 
 class Linear(AbstractRandomWeights):
-    """`x @ weight + bias`, the weight of shape (in, out), with an optional drop probability for single weights."""
+    """A linear layer, with an optional drop probability for single weights.
+
+    `x @ weight + bias`.
+
+    Args:
+        weight: Shape (n_in, n_out).
+        bias: Shape (n_out,).
+        drop_probability: The probability of dropping a single weight in a training step, in [0, 1).
+    """
 
     weight: Float[Array, "n_in n_out"]
     bias: Float[Array, " n_out"]
     drop_probability: float = eqx.field(static=True, default=0.0)
 
     def __call__(self, x: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
+        """Apply the layer to one vector.
+
+        Args:
+            x: Shape (n_in,).
+
+        Returns:
+            Shape (n_out,).
+        """
         return x @ self.weight + self.bias
 
     def realise(self, *, key: Key) -> "Linear":
+        """The layer with this step's weights, some of them dropped.
+
+        Args:
+            key: A JAX random key.
+
+        Returns:
+            The layer with plain weights.
+        """
         if self.drop_probability == 0.0:
             return self
         return Linear(_dropout(self.weight, self.drop_probability, key), self.bias)
@@ -57,7 +92,18 @@ class Linear(AbstractRandomWeights):
 def check_options(
     activation: str, output_activation: str, initializer: str, drop_probability: float, weight_drop_probability: float
 ) -> None:
-    """Refuse names that are in no table and probabilities outside [0, 1). **Raises:** ConfigError."""
+    """Refuse names that are in no table and probabilities outside [0, 1).
+
+    Args:
+        activation: The name of the activation between layers.
+        output_activation: The name of the activation after the last layer.
+        initializer: The name of the law of the initial weights.
+        drop_probability: The probability of dropping a hidden activation.
+        weight_drop_probability: The probability of dropping a single weight.
+
+    Raises:
+        ConfigError: A name is unknown, or a probability is out of range.
+    """
     for name, table in ((activation, ACTIVATIONS), (output_activation, ACTIVATIONS), (initializer, INITIALIZERS)):
         if name not in table:
             raise ConfigError(f"there is no {name!r}.", where="network", fix=nearest(name, table))
@@ -75,14 +121,33 @@ def _dropout(x: Array, drop_probability: float, key: Key) -> Array:
 class Dense(eqx.Module):
     """Dense layers with an activation between them; the input is flattened, integers become floats.
 
-    **Arguments:** `widths` e.g. `[784, 500, 500, 50]`; `activation`, `output_activation` and `initializer` by name;
-    `drop_probability` of hidden activations, `weight_drop_probability` of single weights (both are probabilities of
-    *dropping*, and both only act in training); biases start at 0. `equinox.nn.inference_mode` switches
-    dropout off.
+    Both probabilities are of *dropping*, and both only act in training; `equinox.nn.inference_mode` switches dropout
+    off.
 
-    >>> network = Dense([4, 3, 2], key=jax.random.key(0))
-    >>> network(jnp.ones(4)).shape
-    (2,)
+    Args:
+        widths: The number of inputs, of each hidden layer's units, and of outputs, e.g. `[784, 500, 500, 50]`.
+        activation: The name of the activation between layers.
+        output_activation: The name of the activation after the last layer.
+        initializer: The name of the law of the initial weights; biases start at 0.
+        drop_probability: The probability of dropping a hidden activation in training, in [0, 1).
+        weight_drop_probability: The probability of dropping a single weight in training, in [0, 1).
+        key: A JAX random key for the initialisation.
+
+    Attributes:
+        layers: The linear layers, in order.
+        activation: As given.
+        output_activation: As given.
+        drop_probability: As given.
+        inference: Whether dropout is switched off.
+
+    Raises:
+        ConfigError: There are fewer than two widths or one is not positive, a name is in no table, or a probability is
+            out of range.
+
+    Examples:
+        >>> network = Dense([4, 3, 2], key=jax.random.key(0))
+        >>> network(jnp.ones(4)).shape
+        (2,)
     """
 
     layers: tuple[Linear, ...]
@@ -116,6 +181,15 @@ class Dense(eqx.Module):
         self.inference = False
 
     def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
+        """Apply the network to one example.
+
+        Args:
+            x: One example of any shape, as many numbers as the first width.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            Shape (n_out,).
+        """
         hidden = x.reshape(-1).astype(self.layers[0].weight.dtype)
         for index, layer in enumerate(self.layers[:-1]):
             hidden = ACTIVATIONS[self.activation](layer(hidden))
@@ -124,11 +198,27 @@ class Dense(eqx.Module):
         return ACTIVATIONS[self.output_activation](self.layers[-1](hidden))
 
     def with_output_weights_times(self, factor: float) -> "Dense":
-        """The same network whose last weights are multiplied by `factor`; a single layer is left alone."""
+        """The same network with the weights of its last layer multiplied by a factor.
+
+        A network of a single layer is left alone.
+
+        Args:
+            factor: Any number.
+
+        Returns:
+            A new network.
+        """
         if len(self.layers) == 1:
             return self
         return eqx.tree_at(lambda n: n.layers[-1].weight, self, factor * self.layers[-1].weight)
 
     def with_output_bias(self, bias: Float[Array, " n_out"]) -> "Dense":
-        """The same network whose last bias is `bias`."""
+        """The same network with another bias in its last layer.
+
+        Args:
+            bias: Shape (n_out,).
+
+        Returns:
+            A new network.
+        """
         return eqx.tree_at(lambda n: n.layers[-1].bias, self, jnp.asarray(bias, jnp.float32))

@@ -27,16 +27,28 @@ def encoder_network(
     extra: int = 0,
     **options: Any,
 ) -> Network:
-    """A network from one event of `shape`, and `extra` numbers appended to it, to `num_outputs` numbers.
+    """Build a network from one event, and further numbers appended to it, to a given number of outputs.
 
-    **Arguments:** `kind` a `NetworkKind`; `hidden` widths in order: of layers ("dense"), of residual blocks, of
-    channels with a halving of the image for each ("conv"), of recurrent layers; `options` those of `Dense`, and
-    `kernel_size` (3 or 4) of "conv".
-    **Raises:** ConfigError where the kind does not fit the shape. A flat row of n n cells is an image for "conv".
+    Args:
+        kind: A `NetworkKind`. A flat row of n n pixels is an image for "conv".
+        shape: The shape of one event.
+        hidden: Widths in order: of layers ("dense"), of residual blocks, of channels with a halving of the image for
+            each ("conv"), of recurrent layers.
+        num_outputs: How many outputs the network has.
+        key: A JAX random key for the initialisation.
+        extra: How many numbers (conditions) are appended to the event.
+        options: Keyword arguments of `Dense`, and `kernel_size` (3 or 4) of "conv".
 
-    >>> import jax
-    >>> encoder_network("conv", (784,), (8, 16), 4, key=jax.random.key(0)).shape
-    (28, 28, 1)
+    Returns:
+        A network of that kind.
+
+    Raises:
+        ConfigError: The kind does not exist, or does not fit the shape.
+
+    Examples:
+        >>> import jax
+        >>> encoder_network("conv", (784,), (8, 16), 4, key=jax.random.key(0)).shape
+        (28, 28, 1)
     """
     _check(kind, options)
     match kind:
@@ -61,12 +73,24 @@ def decoder_network(
     blocks: int | None = None,
     **options: Any,
 ) -> Network:
-    """A network from `latent_dim` numbers (a latent, with any conditions appended) to `num_outputs` numbers.
+    """Build a network from a latent to the parameters of one event.
 
-    **Arguments:** `hidden` widths from the latent on, usually the encoder's reversed; `shape` of one event; `blocks`
-    how many events the outputs hold one after another (2 for a Normal's means and scales, 1 for logits of levels),
-    needed where `num_outputs` is not the number of cells; `options` as in `encoder_network`.
-    **Raises:** ConfigError where the kind does not fit the shape.
+    Args:
+        kind: A `NetworkKind`.
+        latent_dim: How many numbers come in: a latent, with any conditions appended.
+        hidden: Widths from the latent on, usually the encoder's reversed.
+        shape: The shape of one event.
+        num_outputs: How many outputs the network has.
+        key: A JAX random key for the initialisation.
+        blocks: How many events the outputs hold one after another (2 for a Normal's means and scales, 1 for logits of
+            levels), needed where `num_outputs` is not the number of features.
+        options: As in `encoder_network`.
+
+    Returns:
+        A network of that kind.
+
+    Raises:
+        ConfigError: The kind does not exist, or does not fit the shape.
     """
     _check(kind, options)
     match kind:
@@ -81,7 +105,15 @@ def decoder_network(
 
 
 def default_hidden(kind: str, shape: Sequence[int]) -> tuple[int, ...]:
-    """Widths for an event of `shape` where none are given: 32 and 64 channels, 128 states, else two layers by size."""
+    """Hidden widths for an event of a given shape where none are given.
+
+    Args:
+        kind: A `NetworkKind`.
+        shape: The shape of one event.
+
+    Returns:
+        32 and 64 channels for "conv", 128 states for "recurrent", else two layers by size.
+    """
     match kind:
         case "conv":
             return (32, 64)
@@ -93,9 +125,16 @@ def default_hidden(kind: str, shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def image_shape(shape: Sequence[int]) -> tuple[int, ...]:
-    """The image that a row of `shape` is: itself for two or three axes, a square for n n flat cells.
+    """The image that a row of a given shape is.
 
-    **Raises:** ConfigError for other rows.
+    Args:
+        shape: The shape of one event.
+
+    Returns:
+        The shape itself for two or three axes, a square for n n flat pixels.
+
+    Raises:
+        ConfigError: A row of this shape is no image.
     """
     if len(shape) in (2, 3):
         return tuple(shape)

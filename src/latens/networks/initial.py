@@ -1,5 +1,8 @@
-"""First weights by law and fan. They are drawn on the host: a program of random draws takes longer to compile than
-these take to draw, and every training would wait for it."""
+"""Initial weights by law and fan.
+
+They are drawn on the host: a program of random draws takes longer to compile than these take to draw, and every
+training would wait for it.
+"""
 
 import math
 from collections.abc import Callable
@@ -20,15 +23,25 @@ LAWS: dict[str, tuple[float, str, str]] = {
     "normal-gain-2": (4.0, "fan_in", "normal"),
     "xavier-normal": (1.0, "fan_avg", "normal"),
 }
-"""Scale, which fan it is divided by, and family: the variance of a first weight is scale / fan."""
+"""Scale, which fan it is divided by, and family: the variance of an initial weight is scale / fan."""
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
 def first_weights(name: str, shape: tuple[int, ...], fan_in: float, fan_out: float, *, key: Key) -> Float[Array, "..."]:
-    """Weights by a law of `LAWS` with the fans said outright, for layers whose shape does not tell them.
+    """Draw initial weights by a law with the fans said outright, for layers whose shape does not tell them.
 
-    A cell of a convolution of stride 2 sees k k c inputs and reaches k k o / 4 outputs; transposed, the reverse.
+    A pixel of a convolution of stride 2 sees k k c inputs and reaches k k o / 4 outputs; transposed, the reverse.
+
+    Args:
+        name: A key of `LAWS`.
+        shape: The shape of the weights.
+        fan_in: How many inputs an output sees.
+        fan_out: How many outputs an input reaches.
+        key: A JAX random key.
+
+    Returns:
+        Weights of that shape.
     """
     scale, mode, family = LAWS[name]
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
@@ -45,19 +58,30 @@ def _by_shape(name: str) -> Callable[[Key, tuple[int, int]], Float[Array, "n_in 
 INITIALIZERS: dict[str, Callable[[Key, tuple[int, int]], Float[Array, "n_in n_out"]]] = {
     name: _by_shape(name) for name in LAWS
 }
-"""Laws of the first weights of a dense layer, called with a key and (in, out). Uniform on +-sqrt(6/(in+out)), or normal
-with standard deviation sqrt(2/in) (he-normal), sqrt(2/out) (he-normal-fan-out), sqrt(1/in) (lecun), 2/sqrt(in)
-(normal-gain-2), sqrt(2/(in+out)) (xavier).
+"""Laws of the initial weights of a dense layer, called with a key and (in, out).
+
+Uniform on +-sqrt(6/(in+out)), or normal with standard deviation sqrt(2/in) (he-normal), sqrt(2/out)
+(he-normal-fan-out), sqrt(1/in) (lecun), 2/sqrt(in) (normal-gain-2), sqrt(2/(in+out)) (xavier).
 
 The normal laws are not truncated. Glorot & Bengio (2010); He et al. (2015); LeCun et al. (1998).
 """
 
 
 def host_draws(words: np.ndarray | jax.Array, *, shape: tuple[int, ...], family: str) -> np.ndarray:
-    """What `jax.random.normal` or `uniform` on [-1, 1) draw for the key of these two words, to a rounding, by NumPy.
-    They are Threefry's whatever the generator of the key is; of a key of four words the first two count.
+    """Draw by NumPy, to a rounding, what JAX draws for a key of two words.
 
-    Threefry of 20 rounds in counter mode: Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3".
+    `jax.random.normal`, or `uniform` on [-1, 1), by Threefry of 20 rounds in counter mode, whatever the generator of
+    the key is.
+
+    Args:
+        words: The words of the key, of which the first two count: shape (2,) or (4,).
+        shape: The shape of the result.
+        family: "normal" or "uniform".
+
+    Returns:
+        Samples of that shape, in single precision.
+
+    Source: Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3".
     """
     bits = _threefry(np.asarray(words, np.uint32)[:2], math.prod(shape))
     unit = ((bits >> np.uint32(9)) | np.uint32(0x3F800000)).view(np.float32) - np.float32(1.0)

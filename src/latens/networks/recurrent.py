@@ -28,9 +28,14 @@ from latens.typing import Array, Float, Key, Shaped
 class GRU(eqx.Module):
     r"""A gated recurrent unit, in the form in which the reset gate acts after the product.
 
-    $r = \sigma(x W_r + b_r + h U_r + c_r)$, $u = \sigma(x W_u + b_u + h U_u + c_u)$,
-    $n = \tanh(x W_n + b_n + r \odot (h U_n + c_n))$, and the next state is $(1 - u) \odot n + u \odot h$.
-    The weights of r, u and n lie side by side. Cho et al. (2014); this form is the one of `torch.nn.GRU`.
+    $r = \sigma(x W_r + b_r + h U_r + c_r)$, $u = \sigma(x W_u + b_u + h U_u + c_u)$, $n = \tanh(x W_n + b_n + r \odot
+    (h U_n + c_n))$, and the next state is $(1 - u) \odot n + u \odot h$.
+
+    Args:
+        inputs: The linear layer of $W$ and $b$, to 3 n outputs: r, u and n side by side.
+        state: The linear layer of $U$ and $c$, from n to 3 n, in the same order.
+
+    Source: Cho et al. (2014); this form is the one of `torch.nn.GRU`.
     """
 
     inputs: Linear
@@ -40,7 +45,18 @@ class GRU(eqx.Module):
     def create(
         cls, n_in: int, n: int, *, initializer: str = "glorot-uniform", drop_probability: float = 0.0, key: Key
     ) -> "GRU":
-        """From n_in numbers a step to a state of n; every gate's weights are drawn by the law on their own."""
+        """Initialise a unit; every gate's weights are drawn by the law on their own.
+
+        Args:
+            n_in: How many numbers come in at each step.
+            n: How many numbers the state has.
+            initializer: The name of the law of the initial weights.
+            drop_probability: The probability of dropping a single weight in training, in [0, 1).
+            key: A JAX random key for the initialisation.
+
+        Returns:
+            The unit.
+        """
 
         def gates(size: int, layer_key: Key) -> Linear:
             parts = [INITIALIZERS[initializer](k, (size, n)) for k in jax.random.split(layer_key, 3)]
@@ -49,7 +65,15 @@ class GRU(eqx.Module):
         return cls(*(gates(size, k) for size, k in zip((n_in, n), jax.random.split(key, 2))))
 
     def __call__(self, gates: Float[Array, "t three_n"], start: Float[Array, " n"]) -> Float[Array, "t n"]:
-        """The state after every step, from `gates = inputs(x)` of every step."""
+        """The state after every step.
+
+        Args:
+            gates: `inputs(x)` of every step, of shape (t, 3 n).
+            start: The state before the first step, of shape (n,).
+
+        Returns:
+            Shape (t, n).
+        """
 
         def step(h: Array, gate: Array) -> tuple[Array, Array]:
             of_input, of_state = jnp.split(gate, 3), jnp.split(self.state(h), 3)
@@ -62,29 +86,71 @@ class GRU(eqx.Module):
 
 
 class StepOutput(AbstractRandomWeights):
-    """`states @ weight + bias`, one weight for all steps and a bias for each, of shape (t, n_out)."""
+    """A linear layer that is the same at all steps but for its bias.
+
+    `states @ weight + bias`.
+
+    Args:
+        weight: Shape (n_in, n_out).
+        bias: A bias for each step, of shape (t, n_out).
+        drop_probability: The probability of dropping a single weight in a training step, in [0, 1).
+    """
 
     weight: Float[Array, "n_in n_out"]
     bias: Float[Array, "t n_out"]
     drop_probability: float = eqx.field(static=True, default=0.0)
 
     def __call__(self, states: Float[Array, "t n_in"]) -> Float[Array, "t n_out"]:
+        """Apply the layer to the states of all steps.
+
+        Args:
+            states: Shape (t, n_in).
+
+        Returns:
+            Shape (t, n_out).
+        """
         return states @ self.weight + self.bias
 
     def realise(self, *, key: Key) -> "StepOutput":
+        """The layer with this step's weights, some of them dropped.
+
+        Args:
+            key: A JAX random key.
+
+        Returns:
+            The layer with plain weights.
+        """
         return with_drawn_weight(self, key=key)
 
 
 class RecurrentEncoder(eqx.Module):
     """Gated recurrent layers from the first to the last entry of an event; the last state, then two dense layers.
 
-    **Arguments:** `shape` (t, ...) of one event, which may come flattened; `widths` of the layers' states; `extra` how
-    many numbers (conditions) follow the event: they join the last state. The other options are those of `Dense`;
-    `activation` and `drop_probability` act between the two dense layers, the recurrent ones keep their tanh.
+    Args:
+        shape: (t, ...) of one event, which may come flattened.
+        widths: The number of units of each layer's state.
+        num_outputs: How many outputs the network has.
+        extra: How many numbers (conditions) follow the event: they join the last state.
+        activation: The name of the activation between the two dense layers; the recurrent ones keep their tanh.
+        output_activation: The name of the activation after the last layer.
+        initializer: The name of the law of the initial weights; biases start at 0.
+        drop_probability: The probability of dropping an activation between the two dense layers in training, in [0, 1).
+        weight_drop_probability: The probability of dropping a single weight in training, in [0, 1).
+        key: A JAX random key for the initialisation.
 
-    >>> network = RecurrentEncoder((10, 3), (8,), 4, key=jax.random.key(0))
-    >>> network(jnp.zeros((10, 3))).shape
-    (4,)
+    Attributes:
+        cells: The recurrent layers, in order.
+        readout: The two dense layers.
+        shape: How many steps an event has, and how many numbers a step.
+        extra: As given.
+
+    Raises:
+        ConfigError: A name is in no table, or a probability, a width or the shape is out of range.
+
+    Examples:
+        >>> network = RecurrentEncoder((10, 3), (8,), 4, key=jax.random.key(0))
+        >>> network(jnp.zeros((10, 3))).shape
+        (4,)
     """
 
     cells: tuple[GRU, ...]
@@ -122,6 +188,15 @@ class RecurrentEncoder(eqx.Module):
         )
 
     def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
+        """Apply the network to one event.
+
+        Args:
+            x: The event, with any conditions after it; it may come flattened.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            Shape (n_out,).
+        """
         dtype = self.readout.layers[0].weight.dtype
         event, extra = split_event(x, math.prod(self.shape), self.extra, dtype)
         states = event.reshape(self.shape)
@@ -132,7 +207,14 @@ class RecurrentEncoder(eqx.Module):
         return self.readout(last, key=key)
 
     def with_output_bias(self, bias: Float[Array, " n_out"]) -> "RecurrentEncoder":
-        """The same network whose last bias is `bias`."""
+        """The same network with another bias in its last layer.
+
+        Args:
+            bias: Shape (n_out,).
+
+        Returns:
+            A new network.
+        """
         return eqx.tree_at(lambda n: n.readout, self, self.readout.with_output_bias(bias))
 
 
@@ -140,14 +222,40 @@ class RecurrentDecoder(eqx.Module):
     """Gated recurrent layers that start from z, see z at every step, and write one entry of the event a step.
 
     The first states are tanh of a dense layer on z. Every state of the last layer goes through two dense layers, the
-    same at every step but for the last bias: one number an output, so that it can start at the data's mean.
+    same at every step but for the last bias, which has an entry for each output, so that it can start at the data's
+    mean.
 
-    **Arguments:** `widths` of the states in the order of the layers; `shape` (t, ...) of one event; `num_outputs` a
-    multiple of its cells; `blocks` as in `ConvDecoder`. The other options are as in `RecurrentEncoder`.
+    Args:
+        latent_dim: How many numbers come in: a latent, with any conditions appended.
+        widths: The number of units of the states in the order of the layers.
+        shape: (t, ...) of one event.
+        num_outputs: How many outputs the network has, a multiple of the event's number of features.
+        blocks: How many events the outputs hold one after another (2: means, then scales); may be left out where there
+            is one output for each feature.
+        activation: The name of the activation between the two dense layers; the recurrent ones keep their tanh.
+        output_activation: The name of the activation after the last layer.
+        initializer: The name of the law of the initial weights; biases start at 0.
+        drop_probability: The probability of dropping an activation between the two dense layers in training, in [0, 1).
+        weight_drop_probability: The probability of dropping a single weight in training, in [0, 1).
+        key: A JAX random key for the initialisation.
 
-    >>> network = RecurrentDecoder(2, (8,), (10, 3), 30, key=jax.random.key(0))
-    >>> network(jnp.zeros(2)).shape
-    (30,)
+    Attributes:
+        start: The dense layer on z that gives the first states.
+        cells: The recurrent layers, in order.
+        between: The first dense layer after the recurrent ones.
+        output: The last layer.
+        hidden: Activation and dropout between the two dense layers.
+        blocks: How many events the outputs hold.
+        output_activation: As given.
+
+    Raises:
+        ConfigError: A name is in no table, a probability, a width or the shape is out of range, or the outputs do not
+            divide evenly.
+
+    Examples:
+        >>> network = RecurrentDecoder(2, (8,), (10, 3), 30, key=jax.random.key(0))
+        >>> network(jnp.zeros(2)).shape
+        (30,)
     """
 
     start: Linear
@@ -187,6 +295,15 @@ class RecurrentDecoder(eqx.Module):
         self.output_activation = output_activation
 
     def __call__(self, z: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
+        """Apply the network to one latent.
+
+        Args:
+            z: The latent, with any conditions after it, of any shape.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            Shape (n_out,).
+        """
         z = z.reshape(-1).astype(self.start.weight.dtype)
         widths = [cell.state.weight.shape[0] for cell in self.cells]
         ends = [sum(widths[: i + 1]) for i in range(len(widths) - 1)]
@@ -200,11 +317,25 @@ class RecurrentDecoder(eqx.Module):
         return ACTIVATIONS[self.output_activation](to_outputs(self.output(active), self.blocks))
 
     def with_output_weights_times(self, factor: float) -> "RecurrentDecoder":
-        """The same network whose last weights are multiplied by `factor`."""
+        """The same network with the weights of its last layer multiplied by a factor.
+
+        Args:
+            factor: Any number.
+
+        Returns:
+            A new network.
+        """
         return eqx.tree_at(lambda n: n.output.weight, self, factor * self.output.weight)
 
     def with_output_bias(self, bias: Float[Array, " n_out"]) -> "RecurrentDecoder":
-        """The same network whose last bias, one number an output, is `bias`."""
+        """The same network with another bias in its last layer, one entry for each output.
+
+        Args:
+            bias: Shape (n_out,).
+
+        Returns:
+            A new network.
+        """
         steps = self.output.bias.shape[0]
         by_step = from_outputs(jnp.asarray(bias, jnp.float32), (steps,), self.blocks)
         return eqx.tree_at(lambda n: n.output.bias, self, by_step)
@@ -218,7 +349,7 @@ def _cells(widths: Sequence[int], initializer: str, drop_probability: float, *, 
 
 
 def _sequence(shape: Sequence[int]) -> tuple[int, int]:
-    """Steps, and numbers a step. **Raises:** ConfigError for rows that are no sequence."""
+    """How many steps a row of this shape has, and how many numbers a step; ConfigError where it is no sequence."""
     if len(shape) < 2 or any(int(n) < 1 for n in shape):
         raise ConfigError(
             f"a recurrent network reads rows (steps, ...) of at least two axes, not of shape {tuple(shape)}.",

@@ -14,9 +14,17 @@ from latens.typing import Array, Float, Key, Shaped
 
 
 class ResidualBlock(eqx.Module):
-    r"""$h + W_2\,a(W_1\,a(h))$, or $W_s\,a(h)$ for $h$ where the width changes: the activation comes first.
+    r"""A residual block whose activation comes first, without normalisation.
 
-    He et al. (2016), Identity Mappings in Deep Residual Networks, without normalisation.
+    $h + W_2\,a(W_1\,a(h))$, or $W_s\,a(h)$ for $h$ where the width changes.
+
+    Args:
+        first: The linear layer $W_1$.
+        second: The linear layer $W_2$.
+        shortcut: The linear layer $W_s$, or None where the width stays.
+        hidden: The activation $a$, with dropout.
+
+    Source: He et al. (2016), "Identity Mappings in Deep Residual Networks".
     """
 
     first: Linear
@@ -25,6 +33,15 @@ class ResidualBlock(eqx.Module):
     hidden: Hidden
 
     def __call__(self, h: Float[Array, " n"], *, key: Key | None = None) -> Float[Array, " m"]:
+        """Apply the block to one vector.
+
+        Args:
+            h: Shape (n_in,).
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            Shape (n_out,).
+        """
         active = ACTIVATIONS[self.hidden.activation](h)
         branch = self.second(self.hidden(self.first(active), key=key, index=0))
         return branch + (h if self.shortcut is None else self.shortcut(active))
@@ -33,13 +50,33 @@ class ResidualBlock(eqx.Module):
 class ResidualDense(eqx.Module):
     """A dense layer, residual blocks, and a dense layer; the input is flattened, integers become floats.
 
-    **Arguments:** those of `Dense`: `widths` e.g. `[784, 500, 500, 50]` is a layer of width 500, a block for each 500,
-    and the output. The second weights of a block are divided by the root of the number of blocks, so that the variance
-    of all branches together does not grow with their number. Dropout acts inside the blocks.
+    The second weights of a block are divided by the root of the number of blocks, so that the variance of all branches
+    together does not grow with their number. Dropout acts inside the blocks.
 
-    >>> network = ResidualDense([4, 3, 2], key=jax.random.key(0))
-    >>> network(jnp.ones(4)).shape
-    (2,)
+    Args:
+        widths: The number of inputs, hidden widths and the number of outputs: `[784, 500, 500, 50]` is a layer of width
+            500, a block for each 500, and the output.
+        activation: The name of the activation inside the blocks.
+        output_activation: The name of the activation after the last layer.
+        initializer: The name of the law of the initial weights; biases start at 0.
+        drop_probability: The probability of dropping a hidden activation in training, in [0, 1).
+        weight_drop_probability: The probability of dropping a single weight in training, in [0, 1).
+        key: A JAX random key for the initialisation.
+
+    Attributes:
+        stem: The first dense layer.
+        blocks: The residual blocks.
+        output: The last dense layer.
+        output_activation: As given.
+
+    Raises:
+        ConfigError: There is no hidden layer, a width is not positive, a name is in no table, or a probability is out
+            of range.
+
+    Examples:
+        >>> network = ResidualDense([4, 3, 2], key=jax.random.key(0))
+        >>> network(jnp.ones(4)).shape
+        (2,)
     """
 
     stem: Linear
@@ -86,6 +123,15 @@ class ResidualDense(eqx.Module):
         self.output_activation = output_activation
 
     def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
+        """Apply the network to one example.
+
+        Args:
+            x: One example of any shape, as many numbers as the first width.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            Shape (n_out,).
+        """
         h = self.stem(x.reshape(-1).astype(self.stem.weight.dtype))
         for index, block in enumerate(self.blocks):
             h = block(h, key=None if key is None else jax.random.fold_in(key, index))
@@ -93,9 +139,23 @@ class ResidualDense(eqx.Module):
         return ACTIVATIONS[self.output_activation](self.output(active))
 
     def with_output_weights_times(self, factor: float) -> "ResidualDense":
-        """The same network whose last weights are multiplied by `factor`."""
+        """The same network with the weights of its last layer multiplied by a factor.
+
+        Args:
+            factor: Any number.
+
+        Returns:
+            A new network.
+        """
         return eqx.tree_at(lambda n: n.output.weight, self, factor * self.output.weight)
 
     def with_output_bias(self, bias: Float[Array, " n_out"]) -> "ResidualDense":
-        """The same network whose last bias is `bias`."""
+        """The same network with another bias in its last layer.
+
+        Args:
+            bias: Shape (n_out,).
+
+        Returns:
+            A new network.
+        """
         return eqx.tree_at(lambda n: n.output.bias, self, jnp.asarray(bias, jnp.float32))

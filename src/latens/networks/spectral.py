@@ -17,14 +17,24 @@ ITERATIONS = 30
 
 
 def largest_singular_value(weight: Float[Array, "n m"], *, iterations: int = ITERATIONS) -> Float[Array, ""]:
-    r"""$u^T W v$ with u and v from power iterations: at most the largest singular value, and soon equal to it.
+    r"""The largest singular value of a matrix by power iterations: at most the true one, and soon equal to it.
 
-    The relative error falls like $(\sigma_2/\sigma_1)^{4\,\mathrm{iterations}}$; the gradient by the weight is
-    $u v^T$, that of the singular value. Miyato, Kataoka, Koyama & Yoshida (2018), arXiv 1802.05957, whose single
-    iteration a step starts where the last one ended; here nothing is carried from step to step.
+    $u^T W v$ with u and v from the iterations. The relative error falls like
+    $(\sigma_2/\sigma_1)^{4\,\mathrm{iterations}}$; the gradient by the weight is $u v^T$, that of the singular value.
 
-    >>> round(float(largest_singular_value(jnp.diag(jnp.array([3.0, 1.0])))), 5)
-    3.0
+    Args:
+        weight: The matrix $W$, of shape (n, m).
+        iterations: How many power iterations are done.
+
+    Returns:
+        A number of shape ().
+
+    Examples:
+        >>> round(float(largest_singular_value(jnp.diag(jnp.array([3.0, 1.0])))), 5)
+        3.0
+
+    Source: Miyato, Kataoka, Koyama & Yoshida (2018), arXiv 1802.05957, whose single iteration a step starts where the
+    last one ended; here nothing is carried from step to step.
     """
     matrix = jax.lax.stop_gradient(weight)
     # The square root of the smallest normal number: a matrix of zeros has the singular value 0, not NaN.
@@ -36,23 +46,49 @@ def largest_singular_value(weight: Float[Array, "n m"], *, iterations: int = ITE
 
 
 class SpectrallyNormalised(AbstractRandomWeights):
-    r"""A network whose linear layers have the weights $W / \max(\sigma_1(W), \epsilon)$: each stretches by 1 at most.
+    r"""A network whose linear layers stretch by 1 at most.
 
-    With activations of slope at most 1 the network is then 1-Lipschitz. Training normalises once a step (`realise`),
-    before any batching. **Arguments:** `network` of `Linear` layers, dense or residual.
+    The weights are $W / \max(\sigma_1(W), \epsilon)$. With activations whose derivative is at most 1 the network is
+    then 1-Lipschitz. Training normalises once a step (`realise`), before any batching.
+
+    Args:
+        network: A network of `Linear` layers, dense or residual.
     """
 
     network: Callable[..., Array]
 
     def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
+        """Apply the normalised network to one example.
+
+        Args:
+            x: One example of any shape.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            Shape (n_out,).
+        """
         return self._normalised()(x, key=key)
 
     def realise(self, *, key: Key) -> Any:
-        """The network with this step's weights: normalised first, then dropped where it drops some."""
+        """The network with this step's weights: normalised first, then dropped where it drops some.
+
+        Args:
+            key: A JAX random key.
+
+        Returns:
+            The inner network with plain weights.
+        """
         return realise(self._normalised(), key=key)
 
     def with_output_bias(self, bias: Float[Array, " n_out"]) -> "SpectrallyNormalised":
-        """The same network whose last bias is `bias`, where it has one to set."""
+        """The same network with another bias in its last layer, where it has one to set.
+
+        Args:
+            bias: Shape (n_out,).
+
+        Returns:
+            A new network.
+        """
         start = getattr(self.network, "with_output_bias", None)
         return self if start is None else SpectrallyNormalised(start(bias))
 
@@ -67,7 +103,14 @@ class SpectrallyNormalised(AbstractRandomWeights):
 
 
 def can_normalise(network: object) -> bool:
-    """Whether all weight matrices of a network are those of `Linear` layers."""
+    """Whether all weight matrices of a network are those of `Linear` layers.
+
+    Args:
+        network: Any network.
+
+    Returns:
+        True where `SpectrallyNormalised` normalises all of it.
+    """
     is_linear = lambda node: isinstance(node, Linear)  # noqa: E731
     rest = jax.tree.leaves(eqx.filter(network, lambda node: not is_linear(node), is_leaf=is_linear), is_leaf=is_linear)
     return all(leaf.ndim < 2 for leaf in rest if eqx.is_inexact_array(leaf))

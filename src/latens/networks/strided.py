@@ -1,7 +1,7 @@
 """Convolution of stride 2 and its adjoint for one image, by patches and a matrix product or by XLA's convolution.
 
-An image (h, w, c) becomes (ceil(h/2), ceil(w/2), o): cell (i, j) of the result sees the cells from (2i - 1, 2j - 1) on,
-as far as the kernel of 3 or 4 goes, with zeros outside. For even sizes that is padding 1 of other libraries.
+An image (h, w, c) becomes (ceil(h/2), ceil(w/2), o): pixel (i, j) of the result sees the pixels from (2i - 1, 2j - 1)
+on, as far as the kernel of 3 or 4 goes, with zeros outside. For even sizes that is padding 1 of other libraries.
 
 On a CPU, XLA's gradient of a convolution inside a loop is some 20 times slower than the products it stands for. Patches
 by plain slices cost little, and under `vmap` their weight gradient is one large product. Elsewhere XLA's is faster.
@@ -18,17 +18,36 @@ Method = Literal["patches", "conv"]
 
 
 def half(size: int) -> int:
-    """ceil(size / 2)."""
+    """Half a size, rounded up.
+
+    Args:
+        size: A height or width in pixels.
+
+    Returns:
+        ceil(size / 2).
+    """
     return -(-size // 2)
 
 
 def best_method() -> Method:
-    """`patches` on a CPU, `conv` elsewhere; asked while tracing, for JAX's default device."""
+    """The faster way to convolve on JAX's default device, asked while tracing.
+
+    Returns:
+        `patches` on a CPU, `conv` elsewhere.
+    """
     return "patches" if jax.default_backend() == "cpu" else "conv"
 
 
 def unfold(image: Float[Array, "h w c"], kernel_size: int) -> Float[Array, "m p n"]:
-    """The patch under every cell of the result, as k k c numbers in the order (row, column, channel)."""
+    """The patch of the image under every pixel of the result.
+
+    Args:
+        image: Shape (h, w, c).
+        kernel_size: The size k of the kernel, 3 or 4.
+
+    Returns:
+        Shape (ceil(h/2), ceil(w/2), k k c), each patch in the order (row, column, channel).
+    """
     height, width, channels = image.shape
     m, p = half(height), half(width)
     padded = jnp.pad(image, ((1, 2 * m + 1 - height), (1, 2 * p + 1 - width), (0, 0)))
@@ -40,7 +59,17 @@ def unfold(image: Float[Array, "h w c"], kernel_size: int) -> Float[Array, "m p 
 
 
 def fold(patches: Float[Array, "m p n"], kernel_size: int, height: int, width: int) -> Float[Array, "h w c"]:
-    """The adjoint of `unfold`: every patch is added where it was taken from."""
+    """The adjoint of `unfold`: every patch is added where it was taken from.
+
+    Args:
+        patches: Shape (ceil(h/2), ceil(w/2), k k c).
+        kernel_size: The size k of the kernel, 3 or 4.
+        height: The height h of the image in pixels.
+        width: The width w of the image in pixels.
+
+    Returns:
+        An image of shape (h, w, c).
+    """
     channels = patches.shape[-1] // kernel_size**2
     image = jax.ShapeDtypeStruct((height, width, channels), patches.dtype)
     return jax.linear_transpose(lambda x: unfold(x, kernel_size), image)(patches)[0]
@@ -49,7 +78,18 @@ def fold(patches: Float[Array, "m p n"], kernel_size: int, height: int, width: i
 def convolve(
     image: Float[Array, "h w c"], weight: Float[Array, "o k k c"], method: Method | None = None
 ) -> Float[Array, "m p o"]:
-    r"""$y_{ijo} = \sum_{abc} x_{2i-1+a,\,2j-1+b,\,c}\, w_{oabc}$, with zeros outside the image."""
+    r"""Convolve one image with stride 2, with zeros outside the image.
+
+    $y_{ijo} = \sum_{abc} x_{2i-1+a,\,2j-1+b,\,c}\, w_{oabc}$.
+
+    Args:
+        image: Shape (h, w, c).
+        weight: The kernel, of shape (o, k, k, c).
+        method: `patches` or `conv`; None: the faster one on this device.
+
+    Returns:
+        Shape (ceil(h/2), ceil(w/2), o).
+    """
     channels, kernel_size = weight.shape[:2]
     if (method or best_method()) == "patches":
         patches = unfold(image, kernel_size)
@@ -68,7 +108,18 @@ def convolve_transposed(
     width: int,
     method: Method | None = None,
 ) -> Float[Array, "h w c"]:
-    """The adjoint of `convolve` with the same weight; m and p are half of height and width."""
+    """The adjoint of `convolve` with the same weight.
+
+    Args:
+        image: Shape (ceil(h/2), ceil(w/2), o).
+        weight: The kernel, of shape (o, k, k, c).
+        height: The height h of the result in pixels.
+        width: The width w of the result in pixels.
+        method: `patches` or `conv`; None: the faster one on this device.
+
+    Returns:
+        Shape (h, w, c).
+    """
     channels, kernel_size = weight.shape[:2]
     if (method or best_method()) == "patches":
         flat = image.reshape(-1, channels) @ weight.reshape(channels, -1)
