@@ -72,7 +72,10 @@ def moebius_add(a: Float[Array, " n"], b: Float[Array, " n"]) -> Float[Array, " 
 
 
 def _log_shrinkage(distance: Float[Array, ""]) -> Float[Array, ""]:
-    r"""$\log(r / \sinh r)$, by its series near 0."""
+    r"""The log ratio of flat to hyperbolic length, by its series near 0.
+
+    $\log(r / \sinh r)$.
+    """
     near = distance < 0.1
     r = jnp.where(near, 1.0, distance)
     far = jnp.log(r) + LOG_2 - r - jnp.log1p(-jnp.exp(-2.0 * r))

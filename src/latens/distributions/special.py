@@ -189,10 +189,12 @@ def log_sigmoid_difference(
 
 
 def _debye_polynomials(count: int) -> np.ndarray:
-    r"""Coefficients (by powers of $t^2$) of $u_k(t) / t^k$ in the expansion of $I_\nu$ for large order.
+    r"""Coefficients of the polynomials in the expansion of the Bessel function for large order.
 
-    $u_{k+1} = \frac12 t^2 (1 - t^2) u_k' + \frac18 \int_0^t (1 - 5 s^2) u_k(s)\,ds$, $u_0 = 1$: NIST Digital
-    Library of Mathematical Functions, 10.41.9.
+    By powers of $t^2$, of $u_k(t) / t^k$ in the expansion of $I_\nu$: $u_{k+1} = \frac12 t^2 (1 - t^2) u_k' + \frac18
+    \int_0^t (1 - 5 s^2) u_k(s)\,ds$, $u_0 = 1$.
+
+    Source: NIST Digital Library of Mathematical Functions, 10.41.9.
     """
     polynomial = np.polynomial.Polynomial
     u, rows = polynomial([1.0]), np.zeros((count, count))

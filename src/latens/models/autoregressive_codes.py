@@ -20,10 +20,16 @@ MOST_LOGITS = 2**22
 
 
 class AutoregressiveCodes(AbstractDistribution):
-    r"""$\log p(k) = \sum_t \log p(k_t \mid k_1, \dots, k_{t-1})$ nats of the codes of n groups; events are codes.
+    r"""A distribution of the codes of n groups, each given those before it; events are codes.
 
-    A recurrent network reads the codes so far; a position has logits of its own beside it. No gradient reaches the
-    event: codes have a probability, and no density.
+    $\log p(k) = \sum_t \log p(k_t \mid k_1, \dots, k_{t-1})$ nats. A recurrent network reads the codes so far; a
+    position has logits of its own beside it. No gradient reaches the event: codes have a probability, and no density.
+
+    Args:
+        quantiser: Maps codes to the vectors that the event holds, and back.
+        shape: The shape of an event.
+        cell: The recurrent unit that reads the codes so far.
+        output: The layer from its states to the logits of the next code, of shape (n, K).
     """
 
     quantiser: AbstractQuantiser
@@ -32,6 +38,7 @@ class AutoregressiveCodes(AbstractDistribution):
     output: StepOutput
 
     def sample(self, *, key: Key) -> Float[Array, "*z"]:
+        """Draw one event, a code at a time."""
         n, num_codes = self.output.bias.shape
 
         def step(carry: tuple[Array, Array], position: tuple[Array, Key]) -> tuple[tuple[Array, Array], Array]:
@@ -46,6 +53,7 @@ class AutoregressiveCodes(AbstractDistribution):
         return self.quantiser.decode(codes[:, None]).reshape(self.shape)
 
     def log_prob(self, event: Float[Array, "*z"]) -> Nats:
+        """The log probability of one event's codes, in nats."""
         chosen = jax.nn.one_hot(self._codes(event), self.output.bias.shape[1])
         before = jnp.concatenate([jnp.zeros_like(chosen[:1]), chosen[:-1]])
         states = self.cell(jax.vmap(self.cell.inputs)(before), jnp.zeros(len(self.cell.state.weight)))
@@ -59,14 +67,17 @@ class AutoregressiveCodes(AbstractDistribution):
 
 
 class AutoregressiveCodePrior(AbstractModelPrior):
-    r"""Codes that depend on those before them, $p(k) = \prod_t p(k_t \mid k_{<t})$: uniform before it is trained.
+    r"""A prior of codes that depend on those before them: uniform before it is trained.
 
-    For the codes of a quantised posterior, beside its training or after it (`latens refit`).
-    Van den Oord et al. (2017), arXiv 1711.00937, section 3.3, where the network is a PixelCNN over a plane of codes;
-    here one recurrent network, since codes of dense and recurrent encoders have no plane.
+    $p(k) = \prod_t p(k_t \mid k_{<t})$, for the codes of a quantised posterior, beside its training or after it
+    (`latens refit`). In the paper the network is a PixelCNN over a plane of codes; here it is one recurrent network,
+    since codes of dense and recurrent encoders have no plane.
 
-    **Arguments:** `width` of its state. **Raises:** ConfigError for codes in several stages, whose sum does not say
-    which they were, and for more than `MOST_LOGITS` logits.
+    Args:
+        cell: The recurrent unit that reads the codes so far.
+        output: The layer from its states to the logits of the next code, of shape (n, K).
+
+    Source: Van den Oord et al. (2017), arXiv 1711.00937, section 3.3.
     """
 
     cell: GRU
@@ -74,6 +85,21 @@ class AutoregressiveCodePrior(AbstractModelPrior):
 
     @classmethod
     def create(cls, head: CodeHead, x: tuple[int, ...], *, width: int = 128, key: Key) -> "AutoregressiveCodePrior":
+        """Initialise the prior so that all codes are equally likely.
+
+        Args:
+            head: The head of the quantised posterior whose codes these are.
+            x: The shape of one event of the data.
+            width: The number of units of the recurrent state.
+            key: A JAX random key for the initialisation.
+
+        Returns:
+            The prior.
+
+        Raises:
+            ConfigError: Codes come in several stages, whose sum does not say which they were, or there are more than
+                `MOST_LOGITS` logits.
+        """
         quantiser = head.quantiser
         if quantiser.num_stages > 1:
             what = f"{quantiser.num_stages} stages of codes: from their sum they cannot be told."
@@ -88,5 +114,6 @@ class AutoregressiveCodePrior(AbstractModelPrior):
     def __call__(
         self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None
     ) -> AutoregressiveCodes:
+        """The distribution of codes under the quantiser of the model's encoder."""
         head: CodeHead = model.encoder.head
         return AutoregressiveCodes(head.quantiser, head.shape, self.cell, self.output)

@@ -10,30 +10,77 @@ from latens.typing import Key, Nats
 
 
 class AbstractLatentModel(eqx.Module):
-    """$p(x, z) = p(z)\\,p(x \\mid z)$ with an approximate posterior $q(z \\mid x)$.
+    r"""A latent-variable model with an approximate posterior.
 
-    Methods rather than fields, because a prior may need the encoder. `cond` is a dict of named arrays, each part reads
-    the names it declares; `mask` is True where x is observed; `key=None` means no dropout.
+    $p(x, z) = p(z)\,p(x \mid z)$ with $q(z \mid x)$. Methods rather than fields, because a prior may need the encoder.
+    `cond` is a dict of named arrays, each part reads the names it declares; `mask` is True where x is observed;
+    `key=None` means no dropout.
     """
 
     @abstractmethod
     def prior(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
-        """$p(z)$."""
+        """The prior of the latent.
+
+        $p(z)$.
+
+        Args:
+            cond: Named arrays that the model is conditioned on.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            A distribution over one latent.
+        """
 
     @abstractmethod
     def posterior(
         self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
     ) -> AbstractDistribution:
-        """$q(z \\mid x)$."""
+        r"""The approximate posterior of the latent of one row.
+
+        $q(z \mid x)$.
+
+        Args:
+            x: One row: an array, or a dict of named columns.
+            cond: Named arrays that the model is conditioned on.
+            mask: True where x is observed; None: everywhere.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            A distribution over one latent.
+        """
 
     @abstractmethod
     def likelihood(self, z: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
-        """$p(x \\mid z)$."""
+        r"""The distribution of a row given its latent.
+
+        $p(x \mid z)$.
+
+        Args:
+            z: One latent, an event of the prior.
+            cond: Named arrays that the model is conditioned on.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            A distribution over one row.
+        """
 
     def log_joint(
         self, z: Any, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
     ) -> tuple[Nats, Nats]:
-        """$(\\log p(z), \\log p(x \\mid z))$ in nats; overridden where the two share work."""
+        r"""The log prior density of a latent, and the log likelihood of a row given it.
+
+        $(\log p(z), \log p(x \mid z))$. Subclasses override it where the two share work.
+
+        Args:
+            z: One latent, an event of the prior.
+            x: One row.
+            cond: Named arrays that the model is conditioned on.
+            mask: True where x is observed; None: everywhere.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            Two numbers of shape (), in nats.
+        """
         likelihood = self.likelihood(z, cond=cond, key=key)
         return self.prior(cond=cond).log_prob(z), log_prob(likelihood, x, mask)
 
@@ -51,4 +98,17 @@ class AbstractModelEncoder(eqx.Module):
         mask: Any = None,
         key: Key | None = None,
     ) -> AbstractDistribution:
-        """$q(z \\mid x)$."""
+        r"""The approximate posterior of the latent of one row.
+
+        $q(z \mid x)$.
+
+        Args:
+            model: The model that the encoder belongs to.
+            x: One row.
+            cond: Named arrays that the model is conditioned on.
+            mask: True where x is observed; None: everywhere.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            A distribution over one latent.
+        """

@@ -10,17 +10,26 @@ from latens.typing import AnyArray, Array, Float, Int, Key, Nats, Shaped
 
 
 class BayesClassifier(eqx.Module):
-    r"""$p(x, c) = p(c) \sum_m w_{cm}\, N(x; \mu_{cm}, L_{cm} L_{cm}^T)$: Bayes' rule turns it into a classifier.
+    r"""A generative classifier: one Gaussian, or one mixture of Gaussians, for every class.
 
-    **Arguments:** `log_prior` $\log p(c)$ of C classes; `log_weight` $\log w_{cm}$ of M components a class, each
-    class summing to 1 (M = 1: one Gaussian a class); `mean` and lower `cholesky` factors on events flattened to D
-    numbers; `shape` of one event. Methods take one event; `jax.vmap` makes batches.
-    Bishop, *Pattern Recognition and Machine Learning* (2006), sections 1.5.4, 4.2 and 9.2.
+    $p(x, c) = p(c) \sum_m w_{cm}\, N(x; \mu_{cm}, L_{cm} L_{cm}^T)$: Bayes' rule turns it into a classifier. Events are
+    flattened to D numbers. Methods take one event; `jax.vmap` makes batches.
 
-    >>> model = BayesClassifier(jnp.log(jnp.array([0.5, 0.5])), jnp.zeros((2, 1)),
-    ...                         jnp.array([[[-1.0]], [[1.0]]]), jnp.ones((2, 1, 1, 1)), (1,))
-    >>> model.predict_proba(jnp.array([0.0])).tolist()
-    [0.5, 0.5]
+    Args:
+        log_prior: $\log p(c)$, of shape (C,), in nats.
+        log_weight: $\log w_{cm}$, of shape (C, M), in nats; the weights of each class sum to 1 (M = 1: one Gaussian for
+            each class).
+        mean: The means $\mu_{cm}$, of shape (C, M, D).
+        cholesky: The lower triangular factors $L_{cm}$, of shape (C, M, D, D).
+        shape: The shape of one event.
+
+    Examples:
+        >>> model = BayesClassifier(jnp.log(jnp.array([0.5, 0.5])), jnp.zeros((2, 1)),
+        ...                         jnp.array([[[-1.0]], [[1.0]]]), jnp.ones((2, 1, 1, 1)), (1,))
+        >>> model.predict_proba(jnp.array([0.0])).tolist()
+        [0.5, 0.5]
+
+    Source: Bishop, *Pattern Recognition and Machine Learning* (2006), sections 1.5.4, 4.2 and 9.2.
     """
 
     log_prior: Float[AnyArray, " C"]
@@ -31,14 +40,25 @@ class BayesClassifier(eqx.Module):
 
     @property
     def num_classes(self) -> int:
+        """How many classes C there are."""
         return self.log_weight.shape[0]
 
     @property
     def num_components(self) -> int:
+        """How many components M each class has."""
         return self.log_weight.shape[1]
 
     def component_log_joint(self, x: Shaped[Array, "*x"]) -> Float[Array, "C M"]:
-        r"""$\log p(c) + \log w_{cm} + \log N(x; \mu_{cm}, L_{cm} L_{cm}^T)$ in nats, with every constant."""
+        r"""The log density of one event together with each class and component, with every constant.
+
+        $\log p(c) + \log w_{cm} + \log N(x; \mu_{cm}, L_{cm} L_{cm}^T)$.
+
+        Args:
+            x: One event of shape (*x).
+
+        Returns:
+            Shape (C, M), in nats.
+        """
         event = jnp.asarray(x).reshape(-1).astype(jnp.float32)
 
         def one(of: tuple[Float[Array, " D"], Float[Array, "D D"]]) -> Nats:
@@ -57,36 +77,92 @@ class BayesClassifier(eqx.Module):
         return jnp.asarray(self.log_prior)[:, None] + jnp.asarray(self.log_weight) + log_density
 
     def log_joint(self, x: Shaped[Array, "*x"]) -> Float[Array, " C"]:
-        r"""$\log p(x, c)$ for every class, in nats."""
+        r"""The log density of one event together with each class.
+
+        $\log p(x, c)$.
+
+        Args:
+            x: One event of shape (*x).
+
+        Returns:
+            Shape (C,), in nats.
+        """
         return jax.nn.logsumexp(self.component_log_joint(x), axis=1)
 
     def log_marginal(self, x: Shaped[Array, "*x"]) -> Nats:
-        r"""$\log p(x) = \log \sum_c p(x, c)$, in nats; exact."""
+        r"""The log density of one event, exactly.
+
+        $\log p(x) = \log \sum_c p(x, c)$.
+
+        Args:
+            x: One event of shape (*x).
+
+        Returns:
+            A number of shape (), in nats.
+        """
         return jax.nn.logsumexp(self.log_joint(x))
 
     def predict_proba(self, x: Shaped[Array, "*x"]) -> Float[Array, " C"]:
-        r"""$p(c \mid x)$."""
+        r"""The probability of each class, given one event.
+
+        $p(c \mid x)$.
+
+        Args:
+            x: One event of shape (*x).
+
+        Returns:
+            Shape (C,), summing to 1.
+        """
         return jax.nn.softmax(self.log_joint(x))
 
     def responsibilities(self, x: Shaped[Array, "*x"], label: int | Int[Array, ""]) -> Float[Array, " M"]:
-        r"""$p(m \mid x, c)$: which component of the class `label` explains the event."""
+        r"""Which component of a class explains one event.
+
+        $p(m \mid x, c)$.
+
+        Args:
+            x: One event of shape (*x).
+            label: The class c, from 0.
+
+        Returns:
+            Shape (M,), summing to 1.
+        """
         return jax.nn.softmax(self.component_log_joint(x)[label])
 
     def effective_components(self) -> Float[Array, " C"]:
-        r"""$\exp(-\sum_m w_{cm} \log w_{cm})$: how many components a class uses, from 1 to M."""
+        r"""How many components each class uses, from 1 to M.
+
+        $\exp(-\sum_m w_{cm} \log w_{cm})$.
+
+        Returns:
+            Shape (C,).
+        """
         weight = jnp.exp(self.log_weight)
         return jnp.exp(-jnp.sum(jnp.where(weight > 0, weight * self.log_weight, 0.0), axis=1))
 
     def component_mean(self, label: int | Int[Array, ""], component: int | Int[Array, ""]) -> Float[Array, "*x"]:
-        """The mean of one component, in the shape of an event."""
+        """The mean of one component, in the shape of an event.
+
+        Args:
+            label: The class, from 0.
+            component: The component of that class, from 0.
+
+        Returns:
+            Shape (*x).
+        """
         return jnp.asarray(self.mean)[label, component].reshape(self.shape)
 
     def sample(
         self, *, label: int | Int[Array, ""] | None = None, key: Key
     ) -> tuple[Float[Array, "*x"], Int[Array, ""], Int[Array, ""]]:
-        """One event of the class `label` (None: of a class drawn from the prior).
+        """Draw one event of a class.
 
-        **Returns:** the event, its class and its component.
+        Args:
+            label: The class, from 0; None: a class drawn from the prior.
+            key: A JAX random key.
+
+        Returns:
+            The event of shape (*x), its class and its component.
         """
         label_key, component_key, noise_key = jax.random.split(key, 3)
         drawn = jax.random.categorical(label_key, jnp.asarray(self.log_prior)) if label is None else jnp.asarray(label)

@@ -12,12 +12,25 @@ from latens.typing import Array, Float
 
 
 class SideBySide(eqx.Module):
-    """Any latent as one vector: its leaves flattened, whole numbers as one-hot among `choices`. Numbers stay as they
-    are, so that probabilities may stand in for choices."""
+    """Any latent as one vector: its leaves flattened, whole numbers as one-hot vectors.
+
+    Real numbers stay as they are, so that probabilities may stand in for choices.
+
+    Args:
+        choices: How many values a whole number may have, from 0.
+    """
 
     choices: int = eqx.field(static=True, default=0)
 
     def __call__(self, z: Any) -> Float[Array, " n"]:
+        """Make one vector of a latent.
+
+        Args:
+            z: One latent: an array, or any structure of arrays.
+
+        Returns:
+            Shape (n,).
+        """
         leaves = [
             leaf if eqx.is_inexact_array(leaf) else jax.nn.one_hot(leaf, self.choices) for leaf in jax.tree.leaves(z)
         ]
@@ -25,9 +38,20 @@ class SideBySide(eqx.Module):
 
 
 class Direction(eqx.Module):
-    """The direction of a vector; a point of the sphere stays itself, a mean inside it becomes its mean direction."""
+    """The direction of a vector.
+
+    A point of the sphere stays itself, a mean inside it becomes its mean direction.
+    """
 
     def __call__(self, z: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Divide a vector by its length.
+
+        Args:
+            z: Shape (n,).
+
+        Returns:
+            A vector of length 1, of shape (n,).
+        """
         return z / jnp.sqrt(jnp.sum(z**2) + 1e-12)
 
 
@@ -35,6 +59,14 @@ class Tangent(eqx.Module):
     """The tangent coordinates of a point of the Poincare ball, as long as it is far from the centre."""
 
     def __call__(self, z: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Map a point of the ball to the tangent space at the centre.
+
+        Args:
+            z: A point of length below 1, of shape (n,).
+
+        Returns:
+            Shape (n,), in hyperbolic distance.
+        """
         return to_tangent(z)
 
 
@@ -42,11 +74,27 @@ class Shares(eqx.Module):
     """Proportions from any numbers, by softmax: the topics of a document."""
 
     def __call__(self, z: Float[Array, " n"]) -> Float[Array, " n"]:
+        """Map a vector to the simplex.
+
+        Args:
+            z: Any real numbers of shape (n,).
+
+        Returns:
+            Proportions of shape (n,), summing to 1.
+        """
         return jax.nn.softmax(z)
 
 
 def as_code(distribution: AbstractDistribution, event: Any) -> Array:
-    """An event as one array of numbers: choices one-hot, levels and columns one after the other, else as it is."""
+    """An event as one array of numbers.
+
+    Args:
+        distribution: The distribution that the event belongs to.
+        event: One event of it.
+
+    Returns:
+        Categorical values as one-hot vectors, levels and columns one after the other, anything else as it is.
+    """
     if isinstance(distribution, Categorical):
         return jax.nn.one_hot(event, distribution.logits.shape[-1])
     if isinstance(distribution, Product):
@@ -55,8 +103,15 @@ def as_code(distribution: AbstractDistribution, event: Any) -> Array:
 
 
 def mean_code(distribution: AbstractDistribution) -> Array:
-    """The mean of `as_code`: of choices their probabilities (of relaxed ones those of the choice they stand for), on
-    the Poincare ball the centre, of a hierarchy and of a flow where it goes without noise."""
+    """The mean of `as_code`.
+
+    Args:
+        distribution: A distribution of latents.
+
+    Returns:
+        Of categorical variables their probabilities (of relaxed ones those of the variable they stand for), on the
+        Poincare ball the centre, of a hierarchy and of a flow where it goes without noise; else the mean.
+    """
     if isinstance(distribution, Categorical):
         return distribution.probabilities()
     if isinstance(distribution, RelaxedOneHot):

@@ -17,11 +17,19 @@ from latens.trees import Frozen
 from latens.typing import AnyArray, Array, Bool, Float, Key, Shaped
 
 NEAR = 0.008
-"""How many nats a cell the first outputs of a decoder may cost against its last bias alone."""
+"""How many nats a feature the first outputs of a decoder may cost against its last bias alone."""
 
 
 class Standardise(eqx.Module):
-    """`(x - shift) / scale` with frozen arrays, of log(1 + x) if `log1p`; missing entries become 0, the centre."""
+    """Centre and scale an input with frozen arrays; missing entries become 0, the centre.
+
+    `(x - shift) / scale`, of log(1 + x) if `log1p`.
+
+    Args:
+        shift: What is subtracted, of shape (*x), in the unit of the input (of its log(1 + x)).
+        scale: What it is then divided by, of shape (*x), in the same unit.
+        log1p: Whether log(1 + x) is standardised instead of x.
+    """
 
     shift: Frozen
     scale: Frozen
@@ -33,6 +41,14 @@ class Standardise(eqx.Module):
         self.log1p = log1p
 
     def __call__(self, x: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
+        """Standardise one input.
+
+        Args:
+            x: Shape (*x), in the data's unit.
+
+        Returns:
+            The same shape, without a unit.
+        """
         x = jnp.log1p(x) if self.log1p else x
         return (x - self.shift.value) / self.scale.value
 
@@ -40,9 +56,12 @@ class Standardise(eqx.Module):
 class Conditional(eqx.Module):
     """A distribution given one event: `head(network(inputs))`.
 
-    **Arguments:** `network` maps an array to `head.num_outputs` numbers and may take a keyword `key`; `head` makes
-    the distribution; `standardise` is applied to the input first, and makes an array of inputs that are none (a latent
-    of several kinds); `reads` names the conditions appended to it.
+    Args:
+        network: Maps an array to `head.num_outputs` numbers, and may take a keyword `key`.
+        head: Makes the distribution.
+        standardise: Applied to the input first; makes an array of inputs that are none (a latent of several kinds).
+            None: the input stays as it is.
+        reads: The names of the conditions appended to the input.
     """
 
     network: Callable[..., Array]
@@ -58,6 +77,20 @@ class Conditional(eqx.Module):
         mask: Bool[Array, "..."] | None = None,
         key: Key | None = None,
     ) -> AbstractDistribution:
+        """The distribution given one input.
+
+        Args:
+            inputs: One event or latent.
+            cond: Named arrays, of which those in `reads` are appended to the input.
+            mask: True where the input is observed; None: everywhere.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            The distribution that the head makes.
+
+        Raises:
+            ConfigError: The network does not give as many outputs as the head needs.
+        """
         if mask is not None:
             # Before and after: a NaN in a missing cell must reach neither the value nor a gradient.
             inputs = jnp.where(mask, inputs, jnp.zeros_like(inputs))
@@ -93,13 +126,19 @@ class Conditional(eqx.Module):
     ) -> "Conditional":
         """The same part started at the data's moments, where its network has a last bias to set.
 
-        First weights give outputs with a variance of about one, whatever the network. What that is for the data
+        Initial weights give outputs with a variance of about one, whatever the network. What that is for the data
         depends on the head: next to nothing for binary logits, while a decoder of pixels in [0, 1] by their mean would
         start several times as far from them as their mean is.
 
-        **Arguments:** `mean` and `variance` (None: not known) of the data, of shape (*x); `frequencies` of levels, of
-        shape (*x, L), for categorical heads; `rows` (n, *x), a few of the data: the last weights are made smaller where
-        noise of variance one in the outputs would cost more than 0.008 nats a cell of these (None: they are left).
+        Args:
+            mean: The mean of the data, of shape (*x).
+            frequencies: The frequencies of the levels, of shape (*x, L), for categorical heads.
+            variance: The variance of the data, of shape (*x); None: not known.
+            rows: A few rows of the data, of shape (n, *x): the last weights are made smaller where noise of variance
+                one in the outputs would cost more than 0.008 nats a feature of these. None: they are left.
+
+        Returns:
+            A new part, or the same one where the network has no such bias.
         """
         start = getattr(self.network, "with_output_bias", None)
         if start is None:
@@ -113,10 +152,18 @@ class Conditional(eqx.Module):
 
 
 def cost_of_noise(head: AbstractHead, outputs: np.ndarray, rows: AnyArray) -> float:
-    """Nats a cell of log likelihood that outputs (n_out,) lose on rows (n, *x) with noise of variance one.
+    """How much log likelihood outputs lose, for each feature, with noise of variance one.
 
-    By the curvature at the outputs, so that it does not matter what the rows are nearer to. The mean over cells weighs
-    each by its own cost: genes that are never seen cost nothing, and say nothing of the others. 0 where not finite.
+    By the curvature at the outputs, so that it does not matter what the rows are nearer to. The mean over features
+    weighs each by its own cost: genes that are never seen cost nothing, and say nothing of the others.
+
+    Args:
+        head: The head that makes a distribution of outputs.
+        outputs: The outputs without noise, of shape (n_out,).
+        rows: A few rows of the data, of shape (n, *x).
+
+    Returns:
+        Nats a feature; 0 where that is not finite.
     """
     size, signs = 0.1, np.random.default_rng(0).choice([-1.0, 1.0], (len(rows), outputs.size))
     # With the noise of both signs, the slope cancels.
@@ -137,7 +184,14 @@ def _log_likelihoods(head: AbstractHead, outputs: Array, rows: Array) -> Array:
 
 
 def constant_at_first(part: Conditional) -> Conditional:
-    """The same part with last weights of 0: what it gives does not depend on its input before it is trained."""
+    """The same part with last weights of 0: what it gives does not depend on its input before it is trained.
+
+    Args:
+        part: A part whose network has `layers`.
+
+    Returns:
+        A new part.
+    """
     last = lambda p: p.network.layers[-1].weight  # noqa: E731
     return eqx.tree_at(last, part, jnp.zeros_like(last(part)))
 
@@ -151,5 +205,14 @@ def _takes_key(network: Callable[..., Array]) -> bool:
 
 
 def widths_between(shape_in: tuple[int, ...], hidden: tuple[int, ...], num_outputs: int) -> list[int]:
-    """`[inputs, *hidden, outputs]` for a dense network on a flattened event."""
+    """The widths of a dense network on a flattened event.
+
+    Args:
+        shape_in: The shape of one event.
+        hidden: The hidden widths.
+        num_outputs: How many outputs the network has.
+
+    Returns:
+        `[inputs, *hidden, outputs]`.
+    """
     return [int(np.prod(shape_in, dtype=np.int64)), *hidden, num_outputs]

@@ -11,11 +11,16 @@ from latens.typing import Key, Nats
 
 
 class LatentModel(AbstractLatentModel):
-    r"""$p(z)\,p(x \mid z)$ with $q(z \mid x)$, from three parts.
+    r"""A latent-variable model made of three parts.
 
-    **Arguments:** `prior_part` a distribution, a callable of `cond`, or a prior of the model too; `encoder` and
-    `decoder` map one event to a distribution, usually a `Conditional` (network and head); `missingness` why cells are
-    missing, where that depends on the cells: the likelihood is then one of the mask too.
+    $p(z)\,p(x \mid z)$ with $q(z \mid x)$.
+
+    Args:
+        prior_part: A distribution, a callable of `cond`, or a prior of the model too.
+        encoder: Maps one event to the distribution of its latent, usually a `Conditional` (network and head).
+        decoder: Maps one latent to the distribution of an event, usually a `Conditional`.
+        missingness: Why entries are missing, where that depends on their values: the likelihood is then one of the mask
+            too. None: it does not depend on them.
     """
 
     prior_part: AbstractDistribution | AbstractModelPrior | Callable[..., AbstractDistribution]
@@ -24,6 +29,7 @@ class LatentModel(AbstractLatentModel):
     missingness: SelfMasking | None = None
 
     def prior(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
+        """The prior part's distribution."""
         if isinstance(self.prior_part, AbstractDistribution):
             return self.prior_part
         if isinstance(self.prior_part, AbstractModelPrior):
@@ -33,16 +39,19 @@ class LatentModel(AbstractLatentModel):
     def posterior(
         self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
     ) -> AbstractDistribution:
+        """The encoder's distribution for one row."""
         if isinstance(self.encoder, AbstractModelEncoder):
             return self.encoder(self, x, cond=cond, mask=mask, key=key)
         return self.encoder(x, cond=cond, mask=mask, key=key)
 
     def likelihood(self, z: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
+        """The decoder's distribution for one latent."""
         return self.decoder(z, cond=cond, key=key)
 
     def log_joint(
         self, z: Any, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
     ) -> tuple[Nats, Nats]:
+        """The log prior and the log likelihood, in nats, with that of the mask where there is a missingness."""
         likelihood: Any = self.likelihood(z, cond=cond, key=key)
         log_likelihood = log_prob(likelihood, x, mask)
         if self.missingness is not None:

@@ -12,10 +12,18 @@ from latens.typing import Array, Float, Key
 
 
 class FlowHead(AbstractHead):
-    r"""$z = f_K \circ \dots \circ f_1(z_0; h)$ with $z_0 \sim N(\mu, \sigma^2)$ and $\mu, \sigma, h$ from the network.
+    r"""A head whose distribution is a Normal pushed through a flow that reads the network too.
 
-    The outputs are the Normal's, then `context_size` numbers h that the bijection reads. Rezende & Mohamed (2015);
-    inverse autoregressive flow: Kingma et al. (2016).
+    $z = f_K \circ \dots \circ f_1(z_0; h)$ with $z_0 \sim N(\mu, \sigma^2)$ and $\mu, \sigma, h$ from the network. The
+    outputs are the Normal's, then `context_size` numbers h that the bijection reads.
+
+    Args:
+        normal: The head of the Normal.
+        bijection: The flow.
+        context_size: How many numbers h the bijection reads.
+        shape: The shape (n,) of one latent.
+
+    Source: Rezende & Mohamed (2015); inverse autoregressive flow: Kingma et al. (2016).
     """
 
     normal: NormalHead
@@ -25,9 +33,11 @@ class FlowHead(AbstractHead):
 
     @property
     def num_outputs(self) -> int:
+        """How many outputs the network has: the Normal's and the context."""
         return self.normal.num_outputs + self.context_size
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Transformed:
+        """The distribution that belongs to these outputs."""
         split = self.normal.num_outputs
         context = outputs[split:] if self.context_size else None
         return Transformed(self.normal(outputs[:split]), self.bijection, context)
@@ -36,10 +46,19 @@ class FlowHead(AbstractHead):
 def flow_head(
     normal: NormalHead, kind: Literal["iaf", "planar"], *, layers: int, width: int, context_size: int, key: Key
 ) -> FlowHead:
-    """A Normal head with a flow of `layers` bijections after it.
+    """Build a Normal head with a flow after it.
 
-    **Arguments:** `width` of the masked networks and `context_size`, what they read of the encoder, are an inverse
-    autoregressive flow's; a planar flow reads all its numbers from the encoder.
+    Args:
+        normal: The head of the Normal.
+        kind: `iaf` (inverse autoregressive) or `planar`.
+        layers: How many bijections the flow has.
+        width: The number of hidden units of the masked networks; for an inverse autoregressive flow only.
+        context_size: How many numbers the flow reads of the encoder; for an inverse autoregressive flow only, as a
+            planar flow reads all its parameters from the encoder.
+        key: A JAX random key for the initialisation.
+
+    Returns:
+        The head.
     """
     (n,) = normal.shape
     if kind == "planar":

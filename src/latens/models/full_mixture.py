@@ -13,9 +13,15 @@ from latens.typing import Array, Float, Key
 
 
 class FullMixturePrior(AbstractModelPrior):
-    r"""$p(z) = \sum_c w_c N(z; \mu_c, L_c L_c^\top)$ with trained weights, means and Cholesky factors.
+    r"""A mixture of Normals with all correlations, as a prior with trained weights, means and Cholesky factors.
 
-    **Arguments:** `logits` of shape (C,); `loc` (C, n); `factor` (C, n, n) as `FullNormal` has it; `components` C.
+    $p(z) = \sum_c w_c N(z; \mu_c, L_c L_c^\top)$.
+
+    Args:
+        logits: The logits of the weights $w$, of shape (C,).
+        loc: The means, of shape (C, n).
+        factor: The Cholesky factors, of shape (C, n, n), as `FullNormal` has them.
+        components: The number C of components.
     """
 
     logits: Float[Array, " C"]
@@ -25,7 +31,20 @@ class FullMixturePrior(AbstractModelPrior):
 
     @classmethod
     def create(cls, latent: tuple[int, ...], x: Any, *, components: int = 10, key: Key) -> "FullMixturePrior":
-        """Means drawn from N(0, 1), unit covariances, equal weights."""
+        """Initialise with means drawn from N(0, 1), unit covariances and equal weights.
+
+        Args:
+            latent: The shape (n,) of one latent.
+            x: The shape of one event of the data.
+            components: The number of components, from 1 to 10000.
+            key: A JAX random key for the initialisation.
+
+        Returns:
+            The prior.
+
+        Raises:
+            ConfigError: The number of components is out of range.
+        """
         if not 1 <= components <= 10_000:
             raise ConfigError(
                 f"components must be a number from 1 to 10000, not {components}.",
@@ -36,4 +55,5 @@ class FullMixturePrior(AbstractModelPrior):
         return cls(jnp.zeros(components), loc, jnp.zeros((components, *latent, *latent)), components)
 
     def __call__(self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Mixture:
+        """The mixture; it looks neither at the model nor at the conditions."""
         return Mixture(jax.nn.log_softmax(self.logits), jax.vmap(FullNormal)(self.loc, self.factor))

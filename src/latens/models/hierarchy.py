@@ -14,39 +14,85 @@ from latens.typing import AnyArray, Array, Key
 
 
 class Upwards(eqx.Module):
-    r"""$q(z_1 \mid x) \prod_{l>1} q(z_l \mid z_{l-1})$: the encoder of a hierarchy, one part a level."""
+    r"""The encoder of a hierarchy, one part for each level, from the lowest up.
+
+    $q(z_1 \mid x) \prod_{l>1} q(z_l \mid z_{l-1})$.
+
+    Args:
+        parts: The part that reads x, then one for each next level that reads the level below.
+    """
 
     parts: tuple[Conditional, ...]
 
     def __call__(
         self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
     ) -> Chain:
+        """The distribution of all levels for one row.
+
+        Args:
+            x: One row.
+            cond: Named arrays that the parts are conditioned on.
+            mask: True where x is observed; None: everywhere.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            A chain of the levels, the lowest first.
+        """
         first = self.parts[0](x, cond=cond, mask=mask, key=key)
         return Chain(first, tuple(_given(part, cond, key) for part in self.parts[1:]))
 
 
 class Downwards(eqx.Module):
-    r"""$p(z_L) \prod_{l<L} p(z_l \mid z_{l+1})$: the prior of a hierarchy; `parts` from the top level down.
+    r"""The prior of a hierarchy, from the top level down.
 
-    **Arguments:** `top` a distribution, or a prior that does not look at its model.
+    $p(z_L) \prod_{l<L} p(z_l \mid z_{l+1})$.
+
+    Args:
+        top: The distribution of the top level, or a prior that does not look at its model.
+        parts: One part for each next level down, which reads the level above.
     """
 
     top: AbstractDistribution | AbstractModelPrior
     parts: tuple[Conditional, ...]
 
     def __call__(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Chain:
+        """The distribution of all levels.
+
+        Args:
+            cond: Named arrays that the parts are conditioned on.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            A chain whose events have the lowest level first.
+        """
         top = self.top(None, cond=cond, key=key) if isinstance(self.top, AbstractModelPrior) else self.top
         return Chain(top, tuple(_given(part, cond, key) for part in self.parts), backwards=True)
 
 
 class FromLowest(eqx.Module):
-    r"""$p(x \mid z_1)$: a decoder that sees the lowest level of a hierarchy."""
+    r"""A decoder that sees the lowest level of a hierarchy only.
+
+    $p(x \mid z_1)$.
+
+    Args:
+        part: The decoder of the lowest level.
+    """
 
     part: Conditional
 
     def __call__(
         self, z: tuple[Array, ...], *, cond: dict[str, Any] | None = None, key: Key | None = None
     ) -> AbstractDistribution:
+        """The distribution of a row, given the latents of all levels.
+
+        Args:
+            z: The latents, the lowest level first.
+            cond: Named arrays that the decoder is conditioned on.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            The distribution of one row.
+        """
         return self.part(z[0], cond=cond, key=key)
 
     def with_output_bias(
@@ -56,7 +102,17 @@ class FromLowest(eqx.Module):
         variance: np.ndarray | None = None,
         rows: AnyArray | None = None,
     ) -> "FromLowest":
-        """The same decoder started at the data's moments."""
+        """The same decoder started at the data's moments.
+
+        Args:
+            mean: The mean of the data, of shape (*x).
+            frequencies: The frequencies of the levels, of shape (*x, L), for categorical heads.
+            variance: The variance of the data, of shape (*x); None: not known.
+            rows: A few rows of the data, of shape (n, *x); see `Conditional.with_output_bias`. None: none.
+
+        Returns:
+            A new decoder.
+        """
         return FromLowest(self.part.with_output_bias(mean, frequencies, variance, rows))
 
 

@@ -1,4 +1,4 @@
-"""A ladder: what comes up from x and what the prior says from above meet at every level, by precision."""
+"""A ladder: what comes up from x and what the prior says from above meet at every level, weighted by precision."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,9 +21,17 @@ def combined(one: DiagonalNormal, two: DiagonalNormal | StandardNormal) -> Diago
 
     $\sigma^{-2} = \sigma_1^{-2} + \sigma_2^{-2}$ and $\mu = \sigma^2 (\mu_1 \sigma_1^{-2} + \mu_2 \sigma_2^{-2})$.
 
-    >>> both = combined(DiagonalNormal(jnp.array([3.0]), jnp.zeros(1)), StandardNormal((1,)))
-    >>> float(both.loc[0]), round(float(jnp.exp(2.0 * both.log_scale[0])), 6)
-    (1.5, 0.5)
+    Args:
+        one: The first Normal.
+        two: The second Normal, of the same shape.
+
+    Returns:
+        The Normal that is proportional to the product of both densities.
+
+    Examples:
+        >>> both = combined(DiagonalNormal(jnp.array([3.0]), jnp.zeros(1)), StandardNormal((1,)))
+        >>> float(both.loc[0]), round(float(jnp.exp(2.0 * both.log_scale[0])), 6)
+        (1.5, 0.5)
     """
     log_precisions = -2.0 * one.log_scale_array(), -2.0 * two.log_scale_array()
     share = jax.nn.sigmoid(log_precisions[0] - log_precisions[1])
@@ -32,25 +40,44 @@ def combined(one: DiagonalNormal, two: DiagonalNormal | StandardNormal) -> Diago
 
 
 class Meeting(eqx.Module):
-    r"""$q(z_l \mid z_{l+1}, x)$: what came up from x, and the prior given the level above, by precision."""
+    r"""The posterior of one level: what came up from x, and the prior given the level above, by precision.
+
+    $q(z_l \mid z_{l+1}, x)$.
+
+    Args:
+        from_below: The Normal that came up from x.
+        from_above: Maps the level above to the prior of this one.
+    """
 
     from_below: DiagonalNormal
     from_above: Callable[[Array], AbstractDistribution]
 
     def __call__(self, z: Array) -> DiagonalNormal:
+        """The posterior of this level, given the level above.
+
+        Args:
+            z: The latent of the level above.
+
+        Returns:
+            A diagonal Normal.
+        """
         return combined(self.from_below, _normal(self.from_above(z)))
 
 
 class Ladder(AbstractModelEncoder):
-    r"""$q(z_L \mid x) \prod_{l<L} q(z_l \mid z_{l+1}, x)$, drawn from the top down and sharing the prior's networks.
+    r"""The encoder of a ladder, drawn from the top down and sharing the prior's networks.
 
-    Features $d_l$ go up from x without noise, each with a Normal $N(\hat\mu_l, \hat\sigma_l^2)$ read off it; on the
-    way down that Normal is multiplied by the prior's $p(z_l \mid z_{l+1})$.
+    $q(z_L \mid x) \prod_{l<L} q(z_l \mid z_{l+1}, x)$. Features $d_l$ go up from x without noise, each with a Normal
+    $N(\hat\mu_l, \hat\sigma_l^2)$ read off it; on the way down that Normal is multiplied by the prior's $p(z_l \mid
+    z_{l+1})$. The model's prior is a `Downwards` of as many levels.
 
-    **Arguments:** `first` the features of the first level from x, as the mean of what it returns; `trunks`, likewise,
-    those of each next level from the level below; `readouts` the Normal of each level from its features; `activation`
-    of features, by name. The model's prior is a `Downwards` of as many levels.
-    Sonderby et al. (2016), arXiv 1602.02282, without batch normalisation.
+    Args:
+        first: The features of the first level from x, as the mean of what it returns.
+        trunks: The features of each next level from those of the level below, as the mean of what it returns.
+        readouts: The Normal of each level from its features.
+        activation: The name of the activation of features.
+
+    Source: Sonderby et al. (2016), arXiv 1602.02282, without batch normalisation.
     """
 
     first: Conditional
@@ -67,6 +94,21 @@ class Ladder(AbstractModelEncoder):
         mask: Any = None,
         key: Key | None = None,
     ) -> Chain:
+        """The posterior of all levels for one row.
+
+        Args:
+            model: The model that the encoder belongs to.
+            x: One row.
+            cond: Named arrays that the model is conditioned on.
+            mask: True where x is observed; None: everywhere.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            A chain whose events have the lowest level first.
+
+        Raises:
+            ConfigError: The model's prior has another number of levels, or a level is no diagonal Normal.
+        """
         prior = model.prior(cond=cond, key=key)
         if not isinstance(prior, Chain) or len(prior.parts) + 1 != len(self.readouts):
             message = f"a ladder of {len(self.readouts)} levels needs a prior of as many, from the top down."

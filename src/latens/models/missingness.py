@@ -1,4 +1,4 @@
-"""Why cells are missing: a model of the mask given the cells, where a cell's own value may hide it."""
+"""Why entries are missing: a model of the mask given the data, where an entry's own value may hide it."""
 
 import math
 
@@ -17,13 +17,19 @@ _LOG_WEIGHTS = np.log(_WEIGHTS) - 0.5 * math.log(2.0 * math.pi)
 
 
 class SelfMasking(eqx.Module):
-    r"""$p(\text{cell } j \text{ is missing} \mid x) = \sigma(a_j\,\tilde x_j + b_j)$ with $\tilde x$ standardised.
+    r"""A logistic model of each feature's being missing, given its own value.
 
-    With a Normal $p(x \mid z)$ the missing cells are integrated out, each by 32-point Gauss-Hermite quadrature (the
-    paper draws them): $\log p(s \mid z, x_{obs}) = \sum_{obs}\log(1 - \sigma_j) + \sum_{mis}\log
-    E_{p(x_j|z)}[\sigma_j]$, in nats. Ipsen, Mattei & Frellsen (2021), "not-MIWAE", arXiv 2006.12871.
+    $p(\text{feature } j \text{ is missing} \mid x) = \sigma(a_j\,\tilde x_j + b_j)$ with $\tilde x$ standardised. With
+    a Normal $p(x \mid z)$ the missing features are integrated out, each by 32-point Gauss-Hermite quadrature (the paper
+    samples them): $\log p(s \mid z, x_{obs}) = \sum_{obs}\log(1 - \sigma_j) + \sum_{mis}\log E_{p(x_j|z)}[\sigma_j]$,
+    in nats.
 
-    **Arguments:** `slope` a and `bias` b of shape (*x), trained; `standardise` what turns x into $\tilde x$.
+    Args:
+        slope: The coefficients a, of shape (*x), trained.
+        bias: The intercepts b, of shape (*x), trained.
+        standardise: What turns x into $\tilde x$; None: x stays as it is.
+
+    Source: Ipsen, Mattei & Frellsen (2021), "not-MIWAE", arXiv 2006.12871.
     """
 
     slope: Float[AnyArray, "*x"]
@@ -31,11 +37,32 @@ class SelfMasking(eqx.Module):
     standardise: Standardise | None = None
 
     def logits(self, x: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
-        """The log odds of being missing, for each cell."""
+        """The log odds of being missing, for each feature.
+
+        Args:
+            x: One row of shape (*x), in the data's unit.
+
+        Returns:
+            Shape (*x).
+        """
         return jnp.asarray(self.slope * (x if self.standardise is None else self.standardise(x)) + self.bias)
 
     def __call__(self, likelihood: AbstractFactorised, x: Shaped[Array, "*x"], mask: Bool[Array, "*x"] | None) -> Nats:
-        """log p(mask | z, x_obs) with p(x | z) = `likelihood`; no mask: every cell is observed."""
+        r"""The log probability of a mask, given the latent and what is observed.
+
+        $\log p(s \mid z, x_{obs})$.
+
+        Args:
+            likelihood: $p(x \mid z)$, a diagonal Normal, shifted and scaled or not.
+            x: One row of shape (*x); where the mask is False its value has no influence.
+            mask: True where x is observed; None: everywhere.
+
+        Returns:
+            A number of shape (), in nats.
+
+        Raises:
+            ConfigError: The likelihood is no diagonal Normal.
+        """
         if mask is None:
             return jnp.sum(jax.nn.log_sigmoid(-self.logits(x)))
         # A value inside the data's range before, `where` after: a NaN must reach neither the value nor a gradient.
@@ -49,12 +76,29 @@ class SelfMasking(eqx.Module):
         return nodes, weights + jax.nn.log_sigmoid(jax.vmap(self.logits)(nodes))
 
     def missing_mean(self, likelihood: AbstractFactorised) -> Float[Array, "*x"]:
-        """E[x | z, missing] for each cell."""
+        r"""The mean of each feature, given the latent and that the feature is missing.
+
+        Args:
+            likelihood: $p(x \mid z)$, a diagonal Normal, shifted and scaled or not.
+
+        Returns:
+            Shape (*x), in the data's unit.
+        """
         nodes, terms = self._terms(likelihood)
         return jnp.sum(jax.nn.softmax(terms, axis=0) * nodes, axis=0)
 
     def missing_sample(self, likelihood: AbstractFactorised, *, key: Key) -> Float[Array, "*x"]:
-        """A draw from p(x | z, missing): of 64 draws from p(x | z) one, chosen by p(missing | x)."""
+        r"""A sample of each feature, given the latent and that the feature is missing.
+
+        Of 64 samples of p(x | z) one, chosen by p(missing | x).
+
+        Args:
+            likelihood: $p(x \mid z)$.
+            key: A JAX random key.
+
+        Returns:
+            Shape (*x), in the data's unit.
+        """
         draw_key, choice_key = jax.random.split(key)
         found = jax.vmap(lambda k: likelihood.sample(key=k))(jax.random.split(draw_key, 64))
         which = jax.random.categorical(choice_key, jax.nn.log_sigmoid(jax.vmap(self.logits)(found)), axis=0)

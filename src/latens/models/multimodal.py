@@ -19,24 +19,35 @@ _NEVER = -1e30  # a logarithm of nothing; -inf would make a NaN of 0 times it
 
 
 class Experts(eqx.Module):
-    r"""$q(z \mid x_S)$ of any observed subset S of M modalities, from an encoder $q_m(z \mid x_m)$ for each.
+    r"""An encoder for each of several modalities, and a posterior of any observed subset of them.
 
-    **Arguments:** `encoders` by name, each giving a `DiagonalNormal`; `rule` how these experts become one posterior:
+    $q(z \mid x_S)$ of a subset S of M modalities, from $q_m(z \mid x_m)$ for each. The rules by which these experts
+    become one posterior:
 
-    - "product": $\propto N(z; 0, I) \prod_{m \in S} q_m$, with the prior as an expert. Wu & Goodman (2018), arXiv
-      1802.05335;
-    - "product-of-encoders": the same without the prior, which is left where nothing is observed. Hwang et al. (2021);
-    - "mixture": $\frac{1}{|S|} \sum_{m \in S} q_m$. Shi et al. (2019), arXiv 1911.03393;
-    - "mixture-of-products": all products of encoders of subsets of S but the empty one, in equal shares. Sutter,
-      Daunhawer & Vogt (2021), arXiv 2105.02470;
-    - "joint": the encoder `joint` of all modalities where all are observed, else the product of encoders. Suzuki,
-      Nakayama & Matsuo (2016), arXiv 1611.01891.
+    - "product": $\propto N(z; 0, I) \prod_{m \in S} q_m$, with the prior as an expert (Wu & Goodman 2018);
+    - "product-of-encoders": the same without the prior, which is left where nothing is observed (Hwang et al. 2021);
+    - "mixture": $\frac{1}{|S|} \sum_{m \in S} q_m$ (Shi et al. 2019);
+    - "mixture-of-products": all products of encoders of subsets of S but the empty one, in equal shares (Sutter et
+      al. 2021);
+    - "joint": the encoder `joint` of all modalities where all are observed, else the product of encoders (Suzuki et
+      al. 2016).
 
-    `blocks` where the modalities lie in one array. An event x is that array, or without `blocks` a dict by name: its
-    mask is a dict too (by modality or by cell), and a name that it lacks is missing. A modality of which no cell is
-    observed is no expert, and where none is the posterior is N(0, I).
-    **Raises:** ConfigError for an unknown rule, a `joint` without its rule, other names in `blocks`, more than 10
-    modalities under "mixture-of-products" (1023 products).
+    An event x is one array with `blocks`, or without them a dict by name: its mask is a dict too (by modality or by
+    feature), and a name that it lacks is missing. A modality of which no feature is observed is no expert, and where
+    none is the posterior is N(0, I).
+
+    Args:
+        encoders: An encoder for each modality, by name, each giving a `DiagonalNormal`.
+        rule: How the experts become one posterior, one of the names above.
+        blocks: Where the modalities lie in one array; None: an event is a dict.
+        joint: The encoder of all modalities, for the rule "joint" only.
+
+    Raises:
+        ConfigError: The rule is unknown, `joint` is there without its rule, `blocks` has other names, or there are more
+            than 10 modalities under "mixture-of-products" (1023 products).
+
+    Source: Wu & Goodman (2018), arXiv 1802.05335; Hwang et al. (2021); Shi et al. (2019), arXiv 1911.03393; Sutter,
+    Daunhawer & Vogt (2021), arXiv 2105.02470; Suzuki, Nakayama & Matsuo (2016), arXiv 1611.01891.
     """
 
     encoders: dict[str, Callable[..., AbstractDistribution]]
@@ -61,13 +72,30 @@ class Experts(eqx.Module):
         return tuple(sorted(self.encoders))
 
     def parts(self, x: Any, mask: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """An event and its mask by modality; a name that the mask lacks is observed, one that x lacks is not."""
+        """Divide an event and its mask by modality.
+
+        Args:
+            x: One event: an array with `blocks`, else a dict by name.
+            mask: True where x is observed, as an event is; None: everywhere.
+
+        Returns:
+            Two dicts by name; a name that the mask lacks is observed, one that x lacks is not.
+        """
         if self.blocks is None:
             return x, {} if mask is None else mask
         return self.blocks.split(x), {} if mask is None else self.blocks.split(mask)
 
     def restricted(self, x: Any, mask: Any, chosen: Bool[Array, " M"]) -> Any:
-        """The mask under which only the chosen modalities are observed, of what `mask` shows."""
+        """The mask under which only the chosen modalities are observed, of what a mask shows.
+
+        Args:
+            x: One event.
+            mask: True where x is observed, as an event is; None: everywhere.
+            chosen: True for the chosen modalities, of shape (M,).
+
+        Returns:
+            A mask, as an event is.
+        """
         parts, masks = self.parts(x, mask)
         shown = {n: chosen[i] & masks.get(n, True) for i, n in enumerate(self.names) if n in parts}
         if self.blocks is None:
@@ -77,7 +105,22 @@ class Experts(eqx.Module):
     def unimodal(
         self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
     ) -> tuple[DiagonalNormal, Bool[Array, " M"]]:
-        """Each $q_m(z \\mid x_m)$, led by M, and which are observed; N(0, I) in the place of those that are not."""
+        r"""The posterior of each modality by itself, and which modalities are observed.
+
+        $q_m(z \mid x_m)$, with N(0, I) in the place of those that are not observed.
+
+        Args:
+            x: One event.
+            cond: Named arrays that the encoders are conditioned on.
+            mask: True where x is observed, as an event is; None: everywhere.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            Diagonal Normals led by M, and whether each modality is observed, of shape (M,).
+
+        Raises:
+            ConfigError: The event has none of the modalities, or an encoder gives no diagonal Normal.
+        """
         parts, masks = self.parts(x, mask)
         found: dict[str, tuple[DiagonalNormal, Array]] = {}
         for index, name in enumerate(self.names):
@@ -104,6 +147,20 @@ class Experts(eqx.Module):
     def __call__(
         self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
     ) -> DiagonalNormal | Mixture:
+        """The posterior of one event, of whichever modalities are observed.
+
+        Args:
+            x: One event.
+            cond: Named arrays that the encoders are conditioned on.
+            mask: True where x is observed, as an event is; None: everywhere.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            A diagonal Normal or a mixture of them, by the rule.
+
+        Raises:
+            ConfigError: The event has none of the modalities, or an encoder gives no diagonal Normal.
+        """
         normals, observed = self.unimodal(x, cond=cond, mask=mask, key=key)
         match self.rule:
             case "product" | "product-of-encoders":
@@ -130,16 +187,30 @@ class Experts(eqx.Module):
 
 
 class ByModality(eqx.Module):
-    r"""$\prod_m p_m(x_m \mid z)$: the decoder of a model of several modalities.
+    r"""The decoder of a model of several modalities.
 
-    **Arguments:** `decoders` by name; `blocks` where the modalities lie in one array: the likelihood is then one of
-    that array (`Joined`), else one of a dict (`Product`).
+    $\prod_m p_m(x_m \mid z)$.
+
+    Args:
+        decoders: A decoder for each modality, by name.
+        blocks: Where the modalities lie in one array: the likelihood is then one of that array (`Joined`). None: one of
+            a dict (`Product`).
     """
 
     decoders: dict[str, Callable[..., AbstractDistribution]]
     blocks: Blocks | None = None
 
     def __call__(self, z: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Product | Joined:
+        """The distribution of all modalities for one latent.
+
+        Args:
+            z: One latent.
+            cond: Named arrays that the decoders are conditioned on.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            A distribution over one event: of an array with `blocks`, else of a dict.
+        """
         keys = {n: None if key is None else jax.random.fold_in(key, i) for i, n in enumerate(sorted(self.decoders))}
         made: dict[str, Any] = {name: part(z, cond=cond, key=keys[name]) for name, part in self.decoders.items()}
         return Product(made) if self.blocks is None else Joined(made, self.blocks)
@@ -147,10 +218,16 @@ class ByModality(eqx.Module):
     def with_output_bias(
         self, mean: Any, frequencies: Any = None, variance: Any = None, rows: Any = None
     ) -> "ByModality":
-        """The same decoders, each started at the moments of its own cells.
+        """The same decoders, each started at the moments of its own features.
 
-        **Arguments:** `mean`, `variance`, and `frequencies` for categorical heads, as an event is: an array, or a dict
-        by name; `rows` (n, ...) of the same kind.
+        Args:
+            mean: The mean of the data, as an event is: an array, or a dict by name.
+            frequencies: The frequencies of the levels, as an event is, for categorical heads.
+            variance: The variance of the data, as an event is; None: not known.
+            rows: A few rows of the data, as events are, led by n; see `Conditional.with_output_bias`. None: none.
+
+        Returns:
+            A new decoder.
         """
 
         def by_name(values: Any) -> dict[str, Any]:
@@ -176,12 +253,19 @@ def product_of_normals(
 
     $\sigma^{-2} = \sum_m \sigma_m^{-2}$, $\mu = \sigma^2 \sum_m \mu_m \sigma_m^{-2}$.
 
-    **Arguments:** `normals` led by M; `with_prior` counts N(0, 1) among them; it stands alone where there are none.
+    Args:
+        normals: Diagonal Normals led by M.
+        members: True for those that are multiplied, of shape (M,).
+        with_prior: Whether N(0, 1) counts among them; it stands alone where there are none.
 
-    >>> pair = DiagonalNormal(jnp.array([[3.0], [7.0]]), jnp.zeros((2, 1)))
-    >>> both = product_of_normals(pair, jnp.array([True, False]), with_prior=True)
-    >>> float(both.loc[0]), round(float(jnp.exp(2.0 * both.log_scale[0])), 6)
-    (1.5, 0.5)
+    Returns:
+        One diagonal Normal.
+
+    Examples:
+        >>> pair = DiagonalNormal(jnp.array([[3.0], [7.0]]), jnp.zeros((2, 1)))
+        >>> both = product_of_normals(pair, jnp.array([True, False]), with_prior=True)
+        >>> float(both.loc[0]), round(float(jnp.exp(2.0 * both.log_scale[0])), 6)
+        (1.5, 0.5)
     """
     counts = jnp.concatenate([members, (jnp.asarray(with_prior) | ~jnp.any(members))[None]])
     counts = counts.reshape(-1, *(1,) * (normals.loc.ndim - 1))
@@ -194,10 +278,18 @@ def product_of_normals(
 
 
 def subsets_of(count: int, sizes: range | None = None) -> Bool[np.ndarray, "S M"]:
-    """All subsets of so many modalities, by size (1 to all of them unless given), as rows of True and False.
+    """All subsets of so many modalities, by size, as rows of True and False.
 
-    >>> subsets_of(2).tolist()
-    [[True, False], [False, True], [True, True]]
+    Args:
+        count: The number M of modalities.
+        sizes: The sizes of subsets; None: from 1 to M.
+
+    Returns:
+        Shape (S, M).
+
+    Examples:
+        >>> subsets_of(2).tolist()
+        [[True, False], [False, True], [True, True]]
     """
     sizes = range(1, count + 1) if sizes is None else sizes
     rows = [[i in chosen for i in range(count)] for n in sizes for chosen in itertools.combinations(range(count), n)]

@@ -11,14 +11,20 @@ from latens.typing import Array, Float, Key
 
 
 class PerRow(eqx.Module):
-    r"""$q_i(z) = N(\mu_i, \sigma_i^2)$: one mean and scale for each training row, trained like weights.
+    r"""A Normal posterior for each training row: one mean and scale, trained like weights.
 
-    It stands where an encoder would, in `LatentModel(prior, PerRow.create(n, latent), decoder)`; each row brings its
-    position as the condition "row". There is no posterior for rows that were not trained on: see
-    `latens.evaluation.evidence.refine`. Hoffman, Blei, Wang & Paisley (2013), arXiv 1206.7051, without the conjugacy.
+    $q_i(z) = N(\mu_i, \sigma_i^2)$. It stands where an encoder would, in `LatentModel(prior, PerRow.create(n, latent),
+    decoder)`; each row brings its position as the condition "row". There is no posterior for rows that were not trained
+    on: see `latens.evaluation.evidence.refine`.
 
-    **Arguments:** `loc` and `log_scale` of shape (N, *z).
-    **Raises:** ConfigError where a row has no position.
+    Args:
+        loc: The means, of shape (N, *z).
+        log_scale: The logarithms of the standard deviations, of shape (N, *z).
+
+    Raises:
+        ConfigError: A row has no position.
+
+    Source: Hoffman, Blei, Wang & Paisley (2013), arXiv 1206.7051, without the conjugacy.
     """
 
     loc: Float[Array, "N *z"]
@@ -26,12 +32,34 @@ class PerRow(eqx.Module):
 
     @classmethod
     def create(cls, rows: int, latent: tuple[int, ...]) -> "PerRow":
-        """Every row at N(0, 1)."""
+        """Start every row at N(0, 1).
+
+        Args:
+            rows: The number N of training rows.
+            latent: The shape of one latent.
+
+        Returns:
+            The posteriors.
+        """
         return cls(jnp.zeros((rows, *latent)), jnp.zeros((rows, *latent)))
 
     def __call__(
         self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
     ) -> DiagonalNormal:
+        """The posterior of the row at the position that the condition "row" says.
+
+        Args:
+            x: One row; not read.
+            cond: Named arrays, with the position of the row as "row".
+            mask: Not read.
+            key: Not read.
+
+        Returns:
+            A diagonal Normal over one latent.
+
+        Raises:
+            ConfigError: There is no condition "row".
+        """
         if cond is None or "row" not in cond:
             raise ConfigError(
                 "a posterior for each row needs the row's position.",

@@ -22,28 +22,58 @@ class AbstractModelPrior(eqx.Module):
     def __call__(
         self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None
     ) -> AbstractDistribution:
-        """p(z)."""
+        """The prior of one latent.
+
+        $p(z)$.
+
+        Args:
+            model: The model that the prior belongs to.
+            cond: Named arrays that the prior is conditioned on.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            A distribution over one latent.
+        """
 
     def started(self, data: Dataset, preparation: Preparation) -> "AbstractModelPrior":
-        """The same prior, where it starts from the training rows."""
+        """The same prior, where it starts from the training rows.
+
+        Args:
+            data: The training rows.
+            preparation: How rows are prepared before the model sees them.
+
+        Returns:
+            A new prior, or the same one where it does not look at the data.
+        """
         return self
 
 
 class FixedPrior(AbstractModelPrior):
-    """A distribution whose arrays are part of the model and never trained."""
+    """A distribution whose arrays are part of the model and never trained.
+
+    Args:
+        distribution: The distribution of one latent, in a `Frozen`.
+    """
 
     distribution: Frozen
 
     def __call__(
         self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None
     ) -> AbstractDistribution:
+        """The distribution; it looks neither at the model nor at the conditions."""
         return self.distribution.value
 
 
 class MixturePrior(AbstractModelPrior):
-    r"""$p(z) = \sum_c w_c N(z; \mu_c, \sigma_c^2)$ with trained weights, means and scales.
+    r"""A mixture of diagonal Normals with trained weights, means and scales.
 
-    **Arguments:** `components` C.
+    $p(z) = \sum_c w_c N(z; \mu_c, \sigma_c^2)$.
+
+    Args:
+        logits: The logits of the weights $w$, of shape (C,).
+        loc: The means, of shape (C, *z).
+        log_scale: The logarithms of the standard deviations, of shape (C, *z).
+        components: The number C of components.
     """
 
     logits: Float[Array, " C"]
@@ -53,7 +83,20 @@ class MixturePrior(AbstractModelPrior):
 
     @classmethod
     def create(cls, latent: tuple[int, ...], x: tuple[int, ...], *, components: int = 10, key: Key) -> "MixturePrior":
-        """Means drawn from N(0, 1), scales 1, equal weights."""
+        """Initialise with means drawn from N(0, 1), scales 1 and equal weights.
+
+        Args:
+            latent: The shape of one latent.
+            x: The shape of one event of the data.
+            components: The number of components, from 1 to 10000.
+            key: A JAX random key for the initialisation.
+
+        Returns:
+            The prior.
+
+        Raises:
+            ConfigError: The number of components is out of range.
+        """
         if not 1 <= components <= 10_000:
             raise ConfigError(
                 f"components must be a number from 1 to 10000, not {components}.",
@@ -64,14 +107,21 @@ class MixturePrior(AbstractModelPrior):
         return cls(jnp.zeros(components), loc, jnp.zeros((components, *latent)), components)
 
     def __call__(self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Mixture:
+        """The mixture; it looks neither at the model nor at the conditions."""
         return Mixture(jax.nn.log_softmax(self.logits), DiagonalNormal(self.loc, self.log_scale))
 
 
 class VampPrior(AbstractModelPrior):
-    r"""$p(z) = \frac1C \sum_c q(z \mid u_c)$: the average posterior of trained pseudo-inputs.
+    r"""The average posterior of trained pseudo-inputs.
 
-    **Arguments:** `components` C, `learned` False keeps the rows it starts from (an exemplar prior).
-    Tomczak & Welling (2018), arXiv 1705.07120.
+    $p(z) = \frac1C \sum_c q(z \mid u_c)$.
+
+    Args:
+        inputs: The pseudo-inputs $u$, of shape (C, *x), as the model sees rows.
+        components: The number C of pseudo-inputs.
+        learned: Whether they are trained; False keeps the rows that they start from (an exemplar prior).
+
+    Source: Tomczak & Welling (2018), arXiv 1705.07120.
     """
 
     inputs: Float[Array, "C *x"]
@@ -82,7 +132,21 @@ class VampPrior(AbstractModelPrior):
     def create(
         cls, latent: Any, x: tuple[int, ...], *, components: int = 500, learned: bool = True, key: Key
     ) -> "VampPrior":
-        """Empty pseudo-inputs; training starts them at rows of the data."""
+        """Make room for pseudo-inputs of zeros; training starts them at rows of the data.
+
+        Args:
+            latent: The shape of one latent.
+            x: The shape of one event of the data.
+            components: The number of pseudo-inputs, from 1 to 10000.
+            learned: Whether they are trained.
+            key: A JAX random key; not used.
+
+        Returns:
+            The prior.
+
+        Raises:
+            ConfigError: The number of components is out of range.
+        """
         if not 1 <= components <= 10_000:
             raise ConfigError(
                 f"components (pseudo-inputs) must be a number from 1 to 10000, not {components}.",
@@ -92,12 +156,23 @@ class VampPrior(AbstractModelPrior):
         return cls(jnp.zeros((components, *x)), components, learned)
 
     def started(self, data: Dataset, preparation: Preparation) -> "VampPrior":
-        """Pseudo-inputs at the first training rows of a random order (again from the start where there are too few)."""
+        """The same prior with pseudo-inputs at the first training rows of a random order.
+
+        Where there are too few rows, they begin again from the start.
+
+        Args:
+            data: The training rows.
+            preparation: How rows are prepared before the model sees them.
+
+        Returns:
+            A new prior.
+        """
         positions = np.resize(data.order(0, 0), self.components)
         batch = prepare_batch(preparation, data.rows(positions), key=jax.random.key(0))
         return eqx.tree_at(lambda prior: prior.inputs, self, jnp.asarray(batch.x, jnp.float32))
 
     def __call__(self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Mixture:
+        """The mixture of the model's posteriors of all pseudo-inputs."""
         inputs = self.inputs if self.learned else jax.lax.stop_gradient(self.inputs)
         posteriors = jax.vmap(lambda u: model.posterior(u, cond=cond, key=key))(inputs)
         return Mixture(jnp.full(self.components, -jnp.log(self.components)), posteriors)

@@ -19,10 +19,17 @@ MOST_CODES = 65_536
 
 
 class CodePosterior(AbstractDistribution):
-    r"""All mass on one code: $\log q(z \mid x) = 0$ there, a probability and no density. Nats.
+    r"""A posterior with all its mass on one code.
 
-    The sample is the code; its gradient is that of the encoder's output, as if nothing had been rounded
-    (straight-through; van den Oord, Vinyals & Kavukcuoglu 2017, section 3.2).
+    $\log q(z \mid x) = 0$ nats there, a probability and no density. The sample is the code; its gradient is that of the
+    encoder's output, as if nothing had been rounded (straight-through).
+
+    Args:
+        assignment: What met the codes, and the codes met.
+        quantiser: The quantiser of the codes.
+        shape: The shape of one latent.
+
+    Source: van den Oord, Vinyals & Kavukcuoglu (2017), arXiv 1711.00937, section 3.2.
     """
 
     assignment: Assignment
@@ -30,6 +37,14 @@ class CodePosterior(AbstractDistribution):
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def sample(self, *, key: Key | None = None) -> Float[Array, "*z"]:
+        """The code, with the gradient of the encoder's output.
+
+        Args:
+            key: Not used: there is one code.
+
+        Returns:
+            One latent of shape (*z).
+        """
         inputs = self.assignment.inputs[:, 0]
         # The difference is exactly 0, so that the value is the code itself to the last bit.
         through = inputs - jax.lax.stop_gradient(inputs)
@@ -37,32 +52,49 @@ class CodePosterior(AbstractDistribution):
         return (code + through).reshape(self.shape)
 
     def log_prob(self, event: Float[Array, "*z"]) -> Nats:
+        """Zero nats: the log probability of the one code, which the event must be."""
         return jnp.zeros((), event.dtype)
 
     def mean(self) -> Float[Array, "*z"]:
+        """The code itself."""
         return self.sample()
 
 
 class UniformCodes(AbstractDistribution):
-    r"""Every code alike: $\log p(z) = -n S \log K$ nats for n groups, S stages of K codes. Events are codes.
+    r"""A distribution under which every code is equally likely; events are codes.
 
-    Beside a `CodePosterior` the ELBO is $\log p(x \mid z_q) - n S \log K$, an honest bound on $\log p(x)$.
+    $\log p(z) = -n S \log K$ nats for n groups, S stages of K codes. Beside a `CodePosterior` the ELBO is $\log p(x
+    \mid z_q) - n S \log K$, an honest bound on $\log p(x)$.
+
+    Args:
+        quantiser: The quantiser of the codes.
+        shape: The shape of one latent.
     """
 
     quantiser: AbstractQuantiser
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def sample(self, *, key: Key) -> Float[Array, "*z"]:
+        """Draw a code for each group and stage."""
         size = (math.prod(self.shape) // self.quantiser.code_dim, self.quantiser.num_stages)
         return self.quantiser.decode(jax.random.randint(key, size, 0, self.quantiser.num_codes)).reshape(self.shape)
 
     def log_prob(self, event: Float[Array, "*z"]) -> Nats:
+        """The log probability of any code, in nats."""
         count = event.size // self.quantiser.code_dim * self.quantiser.num_stages
         return jnp.asarray(-count * math.log(self.quantiser.num_codes), event.dtype)
 
 
 class CodeHead(AbstractHead):
-    """A vector, cut into groups of `quantiser.code_dim` numbers, each at its nearest code. **Raises:** ConfigError."""
+    """A head that cuts a vector into groups of numbers, and puts each at its nearest code.
+
+    Args:
+        shape: The shape of one latent, a whole number of groups of `quantiser.code_dim` numbers.
+        quantiser: The quantiser of the groups.
+
+    Raises:
+        ConfigError: The latent is no whole number of groups, or a group has more than `MOST_CODES` codes.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
     quantiser: AbstractQuantiser
@@ -77,6 +109,7 @@ class CodeHead(AbstractHead):
             raise ConfigError(what, where="posterior", fix=f"Use at most {MOST_CODES}: smaller groups, fewer values.")
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> CodePosterior:
+        """The posterior with all mass at the codes of these outputs."""
         assignment = self.quantiser(outputs.reshape(-1, self.quantiser.code_dim))
         return CodePosterior(assignment, self.quantiser, self.shape)
 
@@ -85,5 +118,6 @@ class CodePrior(AbstractModelPrior):
     """The uniform prior over the codes of the model's encoder."""
 
     def __call__(self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> UniformCodes:
+        """The uniform distribution over the codes of the model's encoder."""
         head: CodeHead = model.encoder.head
         return UniformCodes(head.quantiser, head.shape)

@@ -15,7 +15,13 @@ from latens.typing import Array, Float, Int, Key
 
 
 class Assignment(eqx.Module):
-    """Codes of n groups in S stages: what met the codes, the codes met (with their gradient), and their numbers."""
+    """The codes of n groups in S stages.
+
+    Args:
+        inputs: The numbers that met the codes, of shape (n, S, d).
+        chosen: The codes that they met, with their gradient, of shape (n, S, d).
+        codes: The numbers of these codes, of shape (n, S), from 0.
+    """
 
     inputs: Float[Array, "n S d"]
     chosen: Float[Array, "n S d"]
@@ -33,20 +39,34 @@ class AbstractQuantiser(eqx.Module):
     @property
     @abstractmethod
     def num_codes(self) -> int:
-        """K, of each stage."""
+        """How many codes K each stage has."""
 
     @property
     def num_stages(self) -> int:
-        """S."""
+        """How many stages S there are."""
         return 1
 
     @abstractmethod
     def __call__(self, inputs: Float[Array, "n d"]) -> Assignment:
-        """The codes of n groups."""
+        """Assign groups to codes.
+
+        Args:
+            inputs: The groups, of shape (n, d).
+
+        Returns:
+            The codes of the n groups.
+        """
 
     @abstractmethod
     def decode(self, codes: Int[Array, "n S"]) -> Float[Array, "n d"]:
-        """The vectors that belong to these numbers of codes."""
+        """The vectors that belong to the numbers of codes.
+
+        Args:
+            codes: The number of a code for each group and stage, of shape (n, S), from 0.
+
+        Returns:
+            Shape (n, d).
+        """
 
     @property
     def trained(self) -> bool:
@@ -61,11 +81,31 @@ class AbstractQuantiser(eqx.Module):
     def moved(
         self, inputs: Float[Array, "R S d"], codes: Int[Array, "R S"], weights: Float[Array, " R"], *, key: Key
     ) -> "AbstractQuantiser":
-        """The same quantiser after R groups of such weights were assigned so."""
+        """The same quantiser after a batch of groups was assigned to codes.
+
+        Args:
+            inputs: The numbers that met the codes, of shape (R, S, d).
+            codes: The numbers of the codes met, of shape (R, S).
+            weights: The weight of each group, of shape (R,).
+            key: A JAX random key.
+
+        Returns:
+            A new quantiser, or the same one where its codes do not move.
+        """
         return self
 
     def soft_signs(self, inputs: Float[Array, "n S d"]) -> Float[Array, "n d"]:
-        """The logits of a soft sign of each number. **Raises:** ConfigError where codes are no signs."""
+        """The logits of a soft sign of each number.
+
+        Args:
+            inputs: The numbers that met the codes, of shape (n, S, d).
+
+        Returns:
+            Shape (n, d).
+
+        Raises:
+            ConfigError: The codes are no signs.
+        """
         what = f"the codes of a {type(self).__name__} are no signs."
         raise ConfigError(what, where="objective.entropy", fix="Leave it at 0.")
 
@@ -74,12 +114,18 @@ class VectorQuantiser(AbstractQuantiser):
     r"""The nearest of K learned vectors; with S > 1 stages each of what the stages before it left over (residual).
 
     An array is trained by gradient. In a `Frozen` it is the average of what was assigned to it: with $n_k$ groups of
-    sum $m_k$ in a batch $N_k \leftarrow \gamma N_k + (1-\gamma) n_k$ and
-    $e_k \leftarrow (\gamma N_k e_k + (1-\gamma) m_k) / N_k'$. A code with less than `reset_below` of the average use is
-    dead, and put at a group of the batch; so all start, with a count of 0.
-    Van den Oord et al. (2017), arXiv 1711.00937, appendix A.1; stages: Zeghidour et al. (2021), arXiv 2107.03312.
+    sum $m_k$ in a batch $N_k \leftarrow \gamma N_k + (1-\gamma) n_k$ and $e_k \leftarrow (\gamma N_k e_k + (1-\gamma)
+    m_k) / N_k'$. A code with less than `reset_below` of the average use is dead, and put at a group of the batch; so
+    all start, with a count of 0.
 
-    **Arguments:** `codebooks` of shape (S, K, d); `counts` N (S, K), beside a `Frozen` only; `decay` $\gamma$.
+    Args:
+        codebooks: The codes $e$, of shape (S, K, d); an array is trained by gradient, a `Frozen` one by averages.
+        counts: The counts N, of shape (S, K), beside a `Frozen` only; else None.
+        decay: The rate $\gamma$ at which averages keep what they were.
+        reset_below: Below which part of the average use a code is dead.
+
+    Source: Van den Oord et al. (2017), arXiv 1711.00937, appendix A.1; stages: Zeghidour et al. (2021), arXiv
+    2107.03312.
     """
 
     codebooks: Float[Array, "S K d"] | Frozen
@@ -91,35 +137,56 @@ class VectorQuantiser(AbstractQuantiser):
     def create(
         cls, code_dim: int, *, codes: int, stages: int = 1, averaged: bool = False, key: Key, **options: Any
     ) -> "VectorQuantiser":
-        """Drawn from N(0, 1), as wide as a fresh encoder's outputs: in a small box few codes would ever be met."""
+        """Initialise codes from N(0, 1).
+
+        They are as wide as a fresh encoder's outputs: in a small box few codes would ever be met.
+
+        Args:
+            code_dim: How many numbers make a group.
+            codes: How many codes each stage has.
+            stages: How many stages there are.
+            averaged: Whether codes are averages of what was assigned to them, instead of trained by gradient.
+            key: A JAX random key for the initialisation.
+            options: `decay` and `reset_below`, for averages only.
+
+        Returns:
+            The quantiser.
+        """
         books = jax.random.normal(key, (stages, codes, code_dim))
         return cls(Frozen(books), Frozen(jnp.zeros((stages, codes))), **options) if averaged else cls(books)
 
     @property
     def books(self) -> Float[Array, "S K d"]:
+        """The codes of all stages, of shape (S, K, d), frozen or not."""
         return self.codebooks.value if isinstance(self.codebooks, Frozen) else self.codebooks
 
     @property
     def num_stages(self) -> int:
+        """How many stages S there are."""
         return self.books.shape[0]
 
     @property
     def num_codes(self) -> int:
+        """How many codes K each stage has."""
         return self.books.shape[1]
 
     @property
     def code_dim(self) -> int:
+        """How many numbers make a group."""
         return self.books.shape[2]
 
     @property
     def trained(self) -> bool:
+        """Whether the codes have a gradient: where they are not averages."""
         return not isinstance(self.codebooks, Frozen)
 
     @property
     def moves(self) -> bool:
+        """Whether the codes move without a gradient: where they are averages."""
         return self.counts is not None
 
     def __call__(self, inputs: Float[Array, "n d"]) -> Assignment:
+        """Assign each group to its nearest code, stage by stage."""
         met, chosen, codes, rest = [], [], [], inputs
         for book in self.books:
             # Half the squared distance, without the part that all codes share.
@@ -132,11 +199,13 @@ class VectorQuantiser(AbstractQuantiser):
         return Assignment(jnp.stack(met, 1), jnp.stack(chosen, 1), jnp.stack(codes, 1))
 
     def decode(self, codes: Int[Array, "n S"]) -> Float[Array, "n d"]:
+        """The sum of the codes of all stages."""
         return jnp.sum(jnp.stack([book[codes[:, stage]] for stage, book in enumerate(self.books)]), axis=0)
 
     def moved(
         self, inputs: Float[Array, "R S d"], codes: Int[Array, "R S"], weights: Float[Array, " R"], *, key: Key
     ) -> "VectorQuantiser":
+        """The same quantiser with its averages after a batch, and dead codes put at groups of it."""
         if self.counts is None:
             return self
 
@@ -158,13 +227,18 @@ class VectorQuantiser(AbstractQuantiser):
 
 
 class ScalarQuantiser(AbstractQuantiser):
-    r"""Every number of a group rounded to one of `grid` levels after a tanh: no codebook, and no code that dies.
+    r"""Every number of a group rounded to one of its levels after a tanh: no codebook, and no code that dies.
 
-    With $h = (L-1)(1 - 10^{-3})/2$ and $o = \frac12$ for even L, else 0:
-    $\mathrm{round}(h \tanh(z + \tan(o/h)) - o) / \lfloor L/2 \rfloor$.
-    Mentzer, Minnen, Agustsson & Tschannen (2023), arXiv 2309.15505, appendix A.1 (finite scalar quantisation).
+    With $h = (L-1)(1 - 10^{-3})/2$ and $o = \frac12$ for even L, else 0: $\mathrm{round}(h \tanh(z + \tan(o/h)) - o) /
+    \lfloor L/2 \rfloor$ (finite scalar quantisation).
 
-    **Arguments:** `grid` the levels $L \ge 3$ of each number of a group.
+    Args:
+        grid: The levels $L \ge 3$ of each number of a group.
+
+    Raises:
+        ConfigError: An entry of the grid is below 3.
+
+    Source: Mentzer, Minnen, Agustsson & Tschannen (2023), arXiv 2309.15505, appendix A.1.
     """
 
     grid: tuple[int, ...] = eqx.field(static=True)
@@ -179,10 +253,12 @@ class ScalarQuantiser(AbstractQuantiser):
 
     @property
     def code_dim(self) -> int:
+        """How many numbers make a group."""
         return len(self.grid)
 
     @property
     def num_codes(self) -> int:
+        """How many codes there are: the product of all levels."""
         return math.prod(self.grid)
 
     @property
@@ -191,6 +267,7 @@ class ScalarQuantiser(AbstractQuantiser):
         return np.cumprod([1, *self.grid[:-1]]).astype(np.int32)
 
     def __call__(self, inputs: Float[Array, "n d"]) -> Assignment:
+        """Round each number to its nearest level."""
         levels = np.asarray(self.grid, np.float64)
         half, offset = (levels - 1.0) * (1.0 - 1e-3) / 2.0, np.where(levels % 2 == 1, 0.0, 0.5)
         of = lambda numbers: jnp.asarray(numbers, inputs.dtype)[None]  # noqa: E731
@@ -200,16 +277,23 @@ class ScalarQuantiser(AbstractQuantiser):
         return Assignment((bounded / width)[:, None], (rounded / width)[:, None], codes[:, None])
 
     def decode(self, codes: Int[Array, "n S"]) -> Float[Array, "n d"]:
+        """The levels that belong to the numbers of codes."""
         levels = np.asarray(self.grid, np.int32)[None]
         digits = codes // self._steps[None] % levels
         return (digits - levels // 2).astype(jnp.float32) / jnp.asarray(levels // 2, jnp.float32)
 
 
 class SignQuantiser(AbstractQuantiser):
-    r"""Every number of a group as its sign, -1 or 1: $2^d$ codes without a lookup.
+    r"""Every number of a group as its sign, -1 or 1: codes without a lookup.
 
-    Yu et al. (2023), arXiv 2310.05737 (lookup-free quantisation). The soft signs have the
-    probabilities $\sigma(\pm 4 z / T)$: a softmax of the negative squared distances to -1 and 1 over T.
+    There are $2^d$ codes (lookup-free quantisation). The soft signs have the probabilities $\sigma(\pm 4 z / T)$: a
+    softmax of the negative squared distances to -1 and 1 over T.
+
+    Args:
+        bits: How many numbers d make a group.
+        temperature: The temperature T of the soft signs.
+
+    Source: Yu et al. (2023), arXiv 2310.05737.
     """
 
     bits: int = eqx.field(static=True)
@@ -217,10 +301,12 @@ class SignQuantiser(AbstractQuantiser):
 
     @property
     def num_codes(self) -> int:
+        """How many codes there are."""
         return 2**self.bits
 
     @property
     def code_dim(self) -> int:
+        """How many numbers make a group."""
         return self.bits
 
     @property
@@ -228,14 +314,17 @@ class SignQuantiser(AbstractQuantiser):
         return np.arange(self.bits, dtype=np.int32)[None]
 
     def __call__(self, inputs: Float[Array, "n d"]) -> Assignment:
+        """Replace each number by its sign."""
         up = inputs > 0.0
         codes = jnp.sum(up.astype(jnp.int32) << self._places, axis=1, dtype=jnp.int32)
         signs = jnp.where(up, 1.0, -1.0).astype(inputs.dtype)
         return Assignment(inputs[:, None], signs[:, None], codes[:, None])
 
     def decode(self, codes: Int[Array, "n S"]) -> Float[Array, "n d"]:
+        """The signs that belong to the numbers of codes."""
         bits = codes >> self._places & 1
         return 2.0 * bits.astype(jnp.float32) - 1.0
 
     def soft_signs(self, inputs: Float[Array, "n S d"]) -> Float[Array, "n d"]:
+        """The logits of a soft sign of each number, of shape (n, d)."""
         return 4.0 * inputs[:, 0] / self.temperature

@@ -16,9 +16,15 @@ from latens.typing import Array, Float, Key, Nats
 
 
 class Metric(eqx.Module):
-    r"""$G^{-1}(z) = \sum_i L_i L_i^T e^{-\|z - c_i\|^2 / T^2} + \lambda I$: smooth, and flat far from the centroids.
+    r"""A learned metric of the latent space: smooth, and flat far from its centroids.
 
-    **Arguments:** `centroids` $c_i$; `factors`, whose lower triangles are the $L_i$; `width` T; `floor` $\lambda$.
+    $G^{-1}(z) = \sum_i L_i L_i^T e^{-\|z - c_i\|^2 / T^2} + \lambda I$.
+
+    Args:
+        centroids: The points $c_i$, of shape (C, n).
+        factors: Matrices of shape (C, n, n), whose lower triangles are the $L_i$.
+        width: The distance T over which a centroid is felt.
+        floor: The number $\lambda > 0$ that keeps the inverse metric positive definite.
     """
 
     centroids: Float[Array, "C n"]
@@ -27,25 +33,71 @@ class Metric(eqx.Module):
     floor: float = eqx.field(static=True, default=0.1)
 
     def inverse(self, z: Float[Array, " n"]) -> Float[Array, "n n"]:
-        """The inverse of the metric: what turns a momentum into a velocity."""
+        """The inverse of the metric: what maps a momentum to a velocity.
+
+        Args:
+            z: One latent, of shape (n,).
+
+        Returns:
+            Shape (n, n).
+        """
         spread = (self._near(z) @ self._products().reshape(-1, z.size**2)).reshape(z.size, z.size)
         return spread + self.floor * jnp.eye(z.size, dtype=z.dtype)
 
     def velocity(self, z: Float[Array, " n"], momentum: Float[Array, " n"]) -> Float[Array, " n"]:
-        r"""$G^{-1}(z)\rho$, without the matrix."""
+        r"""The velocity of a momentum, without the matrix.
+
+        $G^{-1}(z)\rho$.
+
+        Args:
+            z: One latent, of shape (n,).
+            momentum: The momentum $\rho$, of shape (n,).
+
+        Returns:
+            Shape (n,).
+        """
         turned = (momentum @ self._products().reshape(-1, z.size).T).reshape(-1, z.size)
         return self._near(z) @ turned + self.floor * momentum
 
     def energy(self, z: Float[Array, " n"], momentum: Float[Array, " n"]) -> Nats:
-        r"""$\frac12\rho^T G^{-1}(z)\rho$."""
+        r"""The kinetic energy.
+
+        $\frac12\rho^T G^{-1}(z)\rho$.
+
+        Args:
+            z: One latent, of shape (n,).
+            momentum: The momentum $\rho$, of shape (n,).
+
+        Returns:
+            A number of shape (), in nats.
+        """
         return 0.5 * jnp.dot(momentum, self.velocity(z, momentum))
 
     def half_log_det(self, z: Float[Array, " n"]) -> Nats:
-        r"""$\frac12\log\det G^{-1}(z)$."""
+        r"""Half the log determinant of the inverse metric.
+
+        $\frac12\log\det G^{-1}(z)$.
+
+        Args:
+            z: One latent, of shape (n,).
+
+        Returns:
+            A number of shape (), in nats.
+        """
         return 0.5 * jnp.sum(jnp.log(eliminated(self.inverse(z))[1]))
 
     def log_density(self, z: Float[Array, " n"], momentum: Float[Array, " n"]) -> Nats:
-        r"""$\log N(\rho; 0, G(z))$."""
+        r"""The log density of a momentum under its Normal distribution.
+
+        $\log N(\rho; 0, G(z))$.
+
+        Args:
+            z: One latent, of shape (n,).
+            momentum: The momentum $\rho$, of shape (n,).
+
+        Returns:
+            A number of shape (), in nats.
+        """
         return self.half_log_det(z) - self.energy(z, momentum) - 0.5 * z.size * math.log(2.0 * math.pi)
 
     def _products(self) -> Float[Array, "C n n"]:
@@ -57,7 +109,17 @@ class Metric(eqx.Module):
         return jnp.exp(-jnp.sum((z - self.centroids) ** 2, axis=1) / self.width**2)
 
     def momentum(self, z: Float[Array, " n"], noise: Float[Array, " n"]) -> Float[Array, " n"]:
-        r"""A draw of $N(0, G(z))$ from one of $N(0, I)$."""
+        """A sample of the momentum from standard Normal noise.
+
+        $N(0, G(z))$ from $N(0, I)$.
+
+        Args:
+            z: One latent, of shape (n,).
+            noise: Standard Normal noise, of shape (n,).
+
+        Returns:
+            Shape (n,).
+        """
         lower, pivots = eliminated(self.inverse(z))
         given = noise / jnp.sqrt(pivots)
 
@@ -69,10 +131,16 @@ class Metric(eqx.Module):
 
 
 def eliminated(matrix: Float[Array, "n n"]) -> tuple[Float[Array, "n n"], Float[Array, " n"]]:
-    """Gaussian elimination without exchanges: the columns below the pivots (unit diagonal), and the pivots.
+    """Gaussian elimination without exchanges.
 
     Right for positive definite matrices and those near the identity. Written out, because a batch of rows is then one
     program, where LAPACK is called for each small matrix.
+
+    Args:
+        matrix: Shape (n, n).
+
+    Returns:
+        The columns below the pivots with a unit diagonal, of shape (n, n), and the pivots, of shape (n,).
     """
 
     def step(rest: Array, column: Array) -> tuple[Array, tuple[Array, Array]]:
@@ -86,14 +154,27 @@ def eliminated(matrix: Float[Array, "n n"]) -> tuple[Float[Array, "n n"], Float[
 
 
 class RiemannianPosterior(AbstractDistribution[Array]):
-    r"""$z_K$ after K generalised leapfrog steps of $-\log p(x, z) - \log N(\rho; 0, G(z))$, tempered.
+    r"""The latent after generalised leapfrog steps in a curved space, tempered.
 
-    As in `HamiltonianPosterior`, but momenta are $\rho \sim N(0, G(z))$ and two of the three parts of a step are
-    equations, solved by a few rounds of substitution. However far those have come, each part moves z or $\rho$ alone:
-    its determinant is that of one n by n matrix, found by differentiation, so that no bound rests on convergence.
+    $z_K$ after K steps of $-\log p(x, z) - \log N(\rho; 0, G(z))$. As in `HamiltonianPosterior`, but momenta are $\rho
+    \sim N(0, G(z))$ and two of the three parts of a step are equations, solved by a few rounds of substitution. However
+    far those have come, each part moves z or $\rho$ alone: its determinant is that of one n by n matrix, found by
+    differentiation, so that no bound rests on convergence.
 
-    **Arguments:** as there; `metric` G; `rounds` of substitution. Chadebec, Mantoux & Allassonniere (2020), arXiv
-    2010.11518.
+    Args:
+        base: The distribution of the first sample.
+        model: The model whose joint density with `x` gives the gradient.
+        x: The row that the posterior is for.
+        cond: Named arrays that the model is conditioned on, or None.
+        mask: True where `x` is observed, or None.
+        key: A JAX random key for dropout in the model, or None.
+        metric: The metric G.
+        step_size: The step sizes, of shape (n,).
+        log_temperature: $\log\beta_0 \le 0$, of shape ().
+        num_steps: The number K of steps.
+        rounds: How many rounds of substitution solve each equation.
+
+    Source: Chadebec, Mantoux & Allassonniere (2020), arXiv 2010.11518.
     """
 
     base: AbstractDistribution
@@ -109,9 +190,11 @@ class RiemannianPosterior(AbstractDistribution[Array]):
     rounds: int = eqx.field(static=True, default=3)
 
     def sample(self, *, key: Key) -> Float[Array, " n"]:
+        """Draw one latent."""
         return self.sample_and_log_prob(key=key)[0]
 
     def sample_and_log_prob(self, *, key: Key) -> tuple[Float[Array, " n"], Nats]:
+        """Draw one latent with the number, in nats, that stands for its log density in every bound."""
         base_key, momentum_key = jax.random.split(key)
         start, log_base = self.base.sample_and_log_prob(key=base_key)
         noise = jax.random.normal(momentum_key, start.shape, start.dtype)
@@ -122,7 +205,18 @@ class RiemannianPosterior(AbstractDistribution[Array]):
         return z, log_start - log_det - self.metric.log_density(z, momentum)
 
     def moved(self, z: Float[Array, " n"], momentum: Float[Array, " n"]) -> tuple[Array, Array, Nats]:
-        r"""$(z_K, \rho_K)$ from $(z_0, \rho_0)$, and the log determinant of the steps without their temperings."""
+        r"""The latent and momentum after all steps, and how much the steps stretch volume.
+
+        $(z_K, \rho_K)$ from $(z_0, \rho_0)$.
+
+        Args:
+            z: The first latent, of shape (n,).
+            momentum: The first momentum, of shape (n,).
+
+        Returns:
+            The last latent and momentum, both of shape (n,), and the log determinant of the steps without their
+            temperings, of shape (), in nats.
+        """
 
         def step(carry: tuple[Array, Array, Array, Array], scaling: Array) -> tuple[tuple, None]:
             z, momentum, slope, total = carry
@@ -138,20 +232,32 @@ class RiemannianPosterior(AbstractDistribution[Array]):
         return z, momentum, total
 
     def log_prob(self, event: Float[Array, " n"]) -> Nats:
+        """Refuse: the density is known along the posterior's own samples only.
+
+        Args:
+            event: One latent of shape (n,).
+
+        Raises:
+            ConfigError: Always.
+        """
         raise along_draws_only("Riemannian Hamiltonian")
 
     def mean(self) -> Float[Array, " n"]:
-        """Where the base's mean moves to without a momentum: the middle of the draws, not their expectation."""
+        """Where the base's mean moves to without a momentum: the middle of the samples, not their expectation.
+
+        Returns:
+            Shape (n,).
+        """
         base: Any = self.base
         return self.moved(base.mean(), jnp.zeros_like(base.mean()))[0]
 
     def _half(self, z: Array, momentum: Array, slope: Array) -> Array:
-        """p with p = momentum + half a step of the slope at (z, p)."""
+        """The momentum p with p = momentum + half a step of the gradient at (z, p)."""
         half = 0.5 * self.step_size
         return self._substituted(lambda p: momentum + half * (slope + self._pull(z, p)), momentum)
 
     def _drift(self, z: Array, momentum: Array) -> Array:
-        """y with y = z + half a step of the velocity at z and half a step of that at y."""
+        """The latent y with y = z + half a step of the velocity at z and half a step of that at y."""
         half, velocity = 0.5 * self.step_size, self.metric.velocity(z, momentum)
         return self._substituted(lambda y: z + half * (velocity + self.metric.velocity(y, momentum)), z)
 
@@ -159,11 +265,11 @@ class RiemannianPosterior(AbstractDistribution[Array]):
         return jax.lax.fori_loop(0, self.rounds, lambda _, found: step(found), start)
 
     def _pull(self, z: Array, momentum: Array) -> Array:
-        """What of the slope depends on the momentum."""
+        """The part of the gradient that depends on the momentum."""
         return -jax.grad(self.metric.energy)(z, momentum)
 
     def _slope(self, z: Array) -> Array:
-        """What of the slope does not: the model's, and that of the metric's volume."""
+        """The part of the gradient that the momentum does not change: the model's, and that of the metric's volume."""
         return jax.grad(lambda z: log_joint(self, z) + self.metric.half_log_det(z))(z)
 
 
@@ -177,7 +283,13 @@ class Riemannian(AbstractModelEncoder):
     """Generalised leapfrog steps after an encoder, under a metric trained with the model.
 
     The paper's centroids and factors are functions of training rows; here they are arrays of their own.
-    **Arguments:** `steps` the encoder with its steps as in `Hamiltonian`; `metric`; `rounds` of substitution.
+
+    Args:
+        steps: The encoder with its steps as in `Hamiltonian`.
+        metric: The metric.
+        rounds: How many rounds of substitution solve each equation.
+
+    Source: Chadebec, Mantoux & Allassonniere (2020), arXiv 2010.11518.
     """
 
     steps: Hamiltonian
@@ -195,7 +307,19 @@ class Riemannian(AbstractModelEncoder):
         key: Key,
         **options: Any,
     ) -> "Riemannian":
-        """Centroids drawn from N(0, 1), factors 1; **Arguments:** `options` those of `Hamiltonian.create`."""
+        """Put generalised leapfrog steps after an encoder, with centroids drawn from N(0, 1) and factors 1.
+
+        Args:
+            encoder: The encoder of the first sample.
+            centroids: How many centroids the metric has.
+            width: The distance over which a centroid is felt.
+            floor: The number that keeps the inverse metric positive definite.
+            key: A JAX random key for the initialisation.
+            options: Keyword arguments of `Hamiltonian.create`.
+
+        Returns:
+            The encoder with its steps.
+        """
         (n,) = encoder.head.shape
         factors = jnp.broadcast_to(jnp.eye(n), (centroids, n, n))
         metric = Metric(jax.random.normal(key, (centroids, n)), factors, width, floor)
@@ -210,6 +334,7 @@ class Riemannian(AbstractModelEncoder):
         mask: Any = None,
         key: Key | None = None,
     ) -> RiemannianPosterior:
+        """The posterior of one row, which holds the model and the row."""
         flat = self.steps(model, x, cond=cond, mask=mask, key=key)
         given = (flat.step_size, flat.log_temperature, flat.num_steps, self.rounds)
         return RiemannianPosterior(flat.base, model, x, cond, mask, key, self.metric, *given)

@@ -22,14 +22,27 @@ _NEVER = -1e30  # the log odds of a class that is not meant; -inf would make a N
 
 
 def with_label(cond: dict[str, Any] | None, label: Float[Array, "... C"]) -> dict[str, Any]:
-    """The conditions with this label (or those of many rows) among them."""
+    """The conditions with a label among them.
+
+    Args:
+        cond: Named arrays, or None.
+        label: One-hot labels of shape (C,), or (..., C) for many rows.
+
+    Returns:
+        A new dict.
+    """
     return {**(cond or {}), LABEL: label}
 
 
 class ClassPrior(eqx.Module):
-    r"""$p(z \mid y) = N(z; \mu_y, \sigma_y^2)$ with a trained mean and scale for each class.
+    r"""A diagonal Normal prior for each class, which reads the condition `label`.
 
-    **Arguments:** `loc` and `log_scale`, led by classes. Reads the condition `label`, a one-hot vector (C,).
+    $p(z \mid y) = N(z; \mu_y, \sigma_y^2)$ with a trained mean and scale for each class; the label is a one-hot vector
+    (C,).
+
+    Args:
+        loc: The means, of shape (C, *z).
+        log_scale: The logarithms of the standard deviations, of shape (C, *z).
     """
 
     loc: Float[Array, "C *z"]
@@ -37,10 +50,30 @@ class ClassPrior(eqx.Module):
 
     @classmethod
     def create(cls, classes: int, latent: tuple[int, ...]) -> "ClassPrior":
-        """Standard Normals: the encoder, which reads the label too, moves them apart."""
+        """Start at standard Normals: the encoder, which reads the label too, moves them apart.
+
+        Args:
+            classes: The number C of classes.
+            latent: The shape of one latent.
+
+        Returns:
+            The prior.
+        """
         return cls(jnp.zeros((classes, *latent)), jnp.zeros((classes, *latent)))
 
     def __call__(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> DiagonalNormal:
+        """The prior of the class that the condition `label` says.
+
+        Args:
+            cond: Named arrays, with the one-hot label.
+            key: Not read.
+
+        Returns:
+            A diagonal Normal over one latent.
+
+        Raises:
+            ConfigError: There is no condition `label`.
+        """
         if cond is None or LABEL not in cond:
             raise ConfigError("the prior reads the condition 'label', which was not given", where="cond")
         label = jnp.asarray(cond[LABEL], self.loc.dtype)
@@ -48,19 +81,25 @@ class ClassPrior(eqx.Module):
 
 
 class LabelAndCode(AbstractDistribution[tuple[Array, Array]]):
-    r"""$p(y)\,p(z \mid y)$: an event is (y, z) with y a one-hot vector, which a decoder reads as it is.
+    r"""A distribution of a label together with a latent; an event is (y, z).
 
-    **Arguments:** `logits` (C,) of y, any real numbers; `code` maps a label to the distribution of z. The mean is
-    $(p, \sum_y p_y E[z \mid y])$, of the same shapes. Samples have no gradient by the logits.
+    $p(y)\,p(z \mid y)$ with y a one-hot vector, which a decoder reads as it is. The mean is $(p, \sum_y p_y E[z \mid
+    y])$, of the same shapes. Samples have no gradient by the logits.
+
+    Args:
+        logits: The logits of y, any real numbers, of shape (C,).
+        code: Maps a label to the distribution of z.
     """
 
     logits: Float[Array, " C"]
     code: Callable[[Array], AbstractDistribution]
 
     def sample(self, *, key: Key) -> tuple[Array, Array]:
+        """Draw a label, then a latent given it."""
         return self.sample_and_log_prob(key=key)[0]
 
     def sample_and_log_prob(self, *, key: Key) -> tuple[tuple[Array, Array], Nats]:
+        """Draw a label and a latent with their log density in nats."""
         label_key, code_key = jax.random.split(key)
         chosen = jax.random.categorical(label_key, self.logits)
         label = jax.nn.one_hot(chosen, self.logits.size, dtype=self.logits.dtype)
@@ -68,6 +107,7 @@ class LabelAndCode(AbstractDistribution[tuple[Array, Array]]):
         return (label, code), self._label_log_prob(label) + density
 
     def log_prob(self, event: tuple[Array, Array]) -> Nats:
+        """The log density of a label and a latent, in nats."""
         label, code = event
         return self._label_log_prob(label) + self.code(label).log_prob(code)
 
@@ -75,6 +115,7 @@ class LabelAndCode(AbstractDistribution[tuple[Array, Array]]):
         return jnp.sum(label * jax.nn.log_softmax(self.logits))
 
     def mean(self) -> tuple[Array, Array]:
+        """The probabilities of the labels, and the mean latent over them."""
         probability = jax.nn.softmax(self.logits)
         given: Any = jax.vmap(lambda label: self.code(label).mean())  # pyright: ignore[reportAttributeAccessIssue]
         codes = given(jnp.eye(self.logits.size, dtype=self.logits.dtype))
@@ -82,18 +123,44 @@ class LabelAndCode(AbstractDistribution[tuple[Array, Array]]):
 
 
 class PriorOfLabel(eqx.Module):
-    """$p(z \\mid y)$ of a model, as a function of the label."""
+    r"""The prior of a model as a function of the label.
+
+    $p(z \mid y)$.
+
+    Args:
+        model: The model whose prior reads the label.
+        cond: Further named arrays that it is conditioned on, or None.
+        key: A JAX random key for dropout, or None.
+    """
 
     model: LatentModel
     cond: dict[str, Any] | None
     key: Key | None
 
     def __call__(self, label: Float[Array, " C"]) -> AbstractDistribution:
+        """The prior given a label.
+
+        Args:
+            label: A one-hot vector of shape (C,).
+
+        Returns:
+            A distribution over one latent.
+        """
         return self.model.prior(cond=with_label(self.cond, label), key=self.key)
 
 
 class PosteriorOfLabel(eqx.Module):
-    """$q(z \\mid x, y)$ of a model for one row, as a function of the label."""
+    r"""The posterior of a model for one row as a function of the label.
+
+    $q(z \mid x, y)$.
+
+    Args:
+        model: The model whose encoder reads the label.
+        x: The row.
+        cond: Further named arrays that it is conditioned on, or None.
+        mask: True where x is observed, or None.
+        key: A JAX random key for dropout, or None.
+    """
 
     model: LatentModel
     x: Any
@@ -102,16 +169,29 @@ class PosteriorOfLabel(eqx.Module):
     key: Key | None
 
     def __call__(self, label: Float[Array, " C"]) -> AbstractDistribution:
+        """The posterior given a label.
+
+        Args:
+            label: A one-hot vector of shape (C,).
+
+        Returns:
+            A distribution over one latent.
+        """
         return self.model.posterior(self.x, cond=with_label(self.cond, label), mask=self.mask, key=self.key)
 
 
 class SemiSupervised(AbstractLatentModel):
-    r"""M2: $p(y)\,p(z)\,p(x \mid y, z)$ with $q(y \mid x)\,q(z \mid x, y)$; the latent of a row is (y, z).
+    r"""A model whose label is a latent where it is missing (M2); the latent of a row is (y, z).
 
-    **Arguments:** `conditional`, a model whose parts read the condition `label`; `classifier` maps x to a Categorical
-    with C levels; `class_logits` of p(y), of shape (C,), a `Frozen` array is fixed.
-    A condition `label` makes p(y) certain: the prior, and what is sampled, is then that of one class.
-    Kingma, Rezende, Mohamed & Welling (2014), arXiv 1406.5298, model M2.
+    $p(y)\,p(z)\,p(x \mid y, z)$ with $q(y \mid x)\,q(z \mid x, y)$. A condition `label` makes p(y) certain: the prior,
+    and what is sampled, is then that of one class.
+
+    Args:
+        conditional: A model whose parts read the condition `label`.
+        classifier: Maps x to a Categorical with C levels.
+        class_logits: The logits of p(y), of shape (C,); a `Frozen` array is fixed.
+
+    Source: Kingma, Rezende, Mohamed & Welling (2014), arXiv 1406.5298, model M2.
     """
 
     conditional: LatentModel
@@ -120,19 +200,32 @@ class SemiSupervised(AbstractLatentModel):
 
     @property
     def class_log_prior(self) -> Float[Array, " C"]:
-        r"""$\log p(y)$ in nats."""
+        """The log probability of each class, of shape (C,), in nats."""
         logits = self.class_logits
         return jax.nn.log_softmax(logits.value if isinstance(logits, Frozen) else logits)
 
     def label_logits(
         self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
     ) -> Float[Array, " C"]:
-        r"""The logits of $q(y \mid x)$."""
+        r"""The logits of the label's posterior, by the classifier.
+
+        $q(y \mid x)$.
+
+        Args:
+            x: One row.
+            cond: Named arrays that the classifier is conditioned on.
+            mask: True where x is observed; None: everywhere.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            Shape (C,).
+        """
         found = self.classifier(x, cond=cond, mask=mask, key=key)
         assert isinstance(found, Categorical)
         return found.logits.reshape(-1)
 
     def prior(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> LabelAndCode:
+        """The prior of label and latent; certain about the label where it is a condition."""
         logits = self.class_log_prior
         if cond is not None and LABEL in cond:
             logits = jnp.where(jnp.asarray(cond[LABEL]) > 0, 0.0, jnp.asarray(_NEVER, logits.dtype))
@@ -141,20 +234,27 @@ class SemiSupervised(AbstractLatentModel):
     def posterior(
         self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
     ) -> LabelAndCode:
+        """The posterior of label and latent for one row."""
         logits = self.label_logits(x, cond=cond, mask=mask, key=key)
         return LabelAndCode(logits, PosteriorOfLabel(self.conditional, x, cond, mask, key))
 
     def likelihood(self, z: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
+        """The distribution of a row, given its label and latent."""
         label, code = z
         return self.conditional.likelihood(code, cond=with_label(cond, label), key=key)
 
 
 class Stacked(AbstractLatentModel):
-    r"""A model of the codes of another: $p(u)\,p(z \mid u)\,p(x \mid z)$ with $q(z \mid x)\,q(u \mid z)$.
+    r"""A model of the codes of another; the latent of a row is (z, u).
 
-    The latent of a row is (z, u): `lower` gives $q(z \mid x)$ and $p(x \mid z)$, `upper` all the rest, with z in the
-    place of its rows. Either may be in a `Frozen`, while the other is trained. M1+M2 of Kingma et al. (2014) has a
-    plain model below and a `SemiSupervised` one above.
+    $p(u)\,p(z \mid u)\,p(x \mid z)$ with $q(z \mid x)\,q(u \mid z)$. M1+M2 of Kingma et al. (2014) has a plain model
+    below and a `SemiSupervised` one above.
+
+    Args:
+        lower: The model that gives $q(z \mid x)$ and $p(x \mid z)$; in a `Frozen` it is not trained.
+        upper: The model that gives all the rest, with z in the place of its rows; in a `Frozen` it is not trained.
+
+    Source: Kingma, Rezende, Mohamed & Welling (2014), arXiv 1406.5298.
     """
 
     lower: AbstractLatentModel | Frozen
@@ -162,26 +262,41 @@ class Stacked(AbstractLatentModel):
 
     @property
     def parts(self) -> tuple[Any, Any]:
-        """(lower, upper), frozen or not."""
+        """The lower and the upper model, out of their `Frozen`."""
         lower, upper = (part.value if isinstance(part, Frozen) else part for part in (self.lower, self.upper))
         return lower, upper
 
     def label_logits(
         self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
     ) -> Float[Array, " C"]:
-        r"""The logits of $q(y \mid z)$ at the mean of $q(z \mid x)$."""
+        r"""The logits of the label's posterior at the mean of the lower posterior.
+
+        $q(y \mid z)$ at the mean of $q(z \mid x)$.
+
+        Args:
+            x: One row.
+            cond: Named arrays that the lower model is conditioned on.
+            mask: True where x is observed; None: everywhere.
+            key: A JAX random key for dropout; None: no dropout.
+
+        Returns:
+            Shape (C,).
+        """
         lower, upper = self.parts
         return upper.label_logits(lower.posterior(x, cond=cond, mask=mask, key=key).mean(), key=key)
 
     def prior(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Chain:
+        """The prior of both latents, drawn from the upper model down."""
         upper = self.parts[1]
         return Chain(upper.prior(cond=cond, key=key), (eqx.Partial(upper.likelihood, key=key),), backwards=True)
 
     def posterior(
         self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
     ) -> Chain:
+        """The posterior of both latents for one row, from the lower model up."""
         lower, upper = self.parts
         return Chain(lower.posterior(x, cond=cond, mask=mask, key=key), (eqx.Partial(upper.posterior, key=key),))
 
     def likelihood(self, z: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
+        """The distribution of a row, given its lower latent."""
         return self.parts[0].likelihood(z[0], cond=cond, key=key)

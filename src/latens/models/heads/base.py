@@ -1,6 +1,6 @@
 """Heads turn a network's outputs into a distribution. Every floor, bound and positive parameter is made here.
 
-Log rates grow in proportion above `RATE_BOUND` and log dispersions lie within `DISPERSIONS` (`likelihood_heads.py`).
+Log rates grow in proportion above `RATE_BOUND` and log dispersions lie within `DISPERSIONS` (`likelihoods.py`).
 """
 
 import math
@@ -28,43 +28,82 @@ ScaleForm = Literal["log-scale", "log-variance", "softplus"]
 
 
 class AbstractHead(eqx.Module):
-    """From `num_outputs` numbers to a distribution over one event of `shape`."""
+    """From `num_outputs` numbers to a distribution over one event.
+
+    Args:
+        shape: The shape of one event.
+    """
 
     shape: eqx.AbstractVar[tuple[int, ...]]
 
     @property
     def num_outputs(self) -> int:
+        """How many outputs of a network the head reads."""
         return math.prod(self.shape)
 
     @abstractmethod
     def __call__(self, outputs: Float[Array, " n_out"]) -> AbstractDistribution:
-        """The distribution that belongs to these outputs."""
+        """The distribution that belongs to these outputs.
+
+        Args:
+            outputs: The outputs of a network, of shape (num_outputs,).
+
+        Returns:
+            A distribution over one event.
+        """
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
         """The outputs whose distribution has the data's mean: where a decoder's last bias starts.
 
-        **Arguments:** `mean` of shape (*x); `frequencies` of levels, of shape (*x, L), for categorical heads.
+        Args:
+            mean: The mean of the data, of shape (*x).
+            frequencies: The frequencies of the levels, of shape (*x, L), for categorical heads.
+
+        Returns:
+            Shape (num_outputs,).
         """
         return np.asarray(mean, np.float64).reshape(-1)
 
     def started(
         self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
     ) -> tuple["AbstractHead", np.ndarray]:
-        """The head and the outputs (n_out,) whose distribution has the data's moments, as far as the family can.
+        """The head and the outputs whose distribution has the data's moments, as far as the family can.
 
-        **Arguments:** as `output_bias`; `variance` of shape (*x), None where it is not known.
+        Args:
+            mean: The mean of the data, of shape (*x).
+            frequencies: The frequencies of the levels, of shape (*x, L), for categorical heads.
+            variance: The variance of the data, of shape (*x); None: not known.
+
+        Returns:
+            A head, and outputs of shape (num_outputs,).
         """
         return self, self.output_bias(mean, frequencies)
 
 
 def spread(variance: np.ndarray) -> np.ndarray:
-    """Standard deviations (n,), none below a tenth of the typical one: a constant cell has no best scale."""
+    """Standard deviations, none below a tenth of the typical one: a constant feature has no best scale.
+
+    Args:
+        variance: The variance of each feature, of any shape.
+
+    Returns:
+        Shape (n,), in the data's unit.
+    """
     flat = np.asarray(variance, np.float64).reshape(-1)
     return np.sqrt(np.maximum(flat, max(0.01 * float(np.mean(flat)), 1e-12)))
 
 
 def raw_scale(scale: np.ndarray, form: ScaleForm, floor: float) -> np.ndarray:
-    """The outputs that a head of this form reads as these scales."""
+    """The outputs that a head reads as the given scales.
+
+    Args:
+        scale: The scales, above 0.
+        form: How the head makes a scale of an output.
+        floor: The smallest scale that the head makes.
+
+    Returns:
+        The same shape.
+    """
     above = np.maximum(scale - floor, 0.01 * scale)
     match form:
         case "log-scale":
@@ -78,8 +117,11 @@ def raw_scale(scale: np.ndarray, form: ScaleForm, floor: float) -> np.ndarray:
 class NormalHead(AbstractHead):
     r"""A diagonal Normal with mean and scale from the network: the first half of the outputs are means.
 
-    **Arguments:** `scale` says what the second half $r$ is: `log-scale` $\sigma = e^r$, `log-variance`
-    $\sigma = e^{r/2}$, `softplus` $\sigma = \log(1 + e^r)$ + `scale_floor`.
+    Args:
+        shape: The shape of one event.
+        scale: What the second half $r$ of the outputs is: `log-scale` $\sigma = e^r$, `log-variance` $\sigma =
+            e^{r/2}$, `softplus` $\sigma = \log(1 + e^r)$ + `scale_floor`.
+        scale_floor: The smallest scale of `softplus`, in the unit of the event.
     """
 
     shape: tuple[int, ...] = eqx.field(static=True)
@@ -88,9 +130,11 @@ class NormalHead(AbstractHead):
 
     @property
     def num_outputs(self) -> int:
+        """Two for each feature: a mean and a scale."""
         return 2 * math.prod(self.shape)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> DiagonalNormal:
+        """The distribution that belongs to these outputs."""
         loc, raw = outputs.reshape(2, *self.shape)
         match self.scale:
             case "log-scale":
@@ -102,12 +146,14 @@ class NormalHead(AbstractHead):
         return DiagonalNormal(loc, log_scale)
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The outputs of a Normal with the data's mean."""
         flat = np.asarray(mean, np.float64).reshape(-1)
         return np.concatenate([flat, np.zeros_like(flat)])
 
     def started(
         self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
     ) -> tuple[AbstractHead, np.ndarray]:
+        """The head and the outputs of a Normal with the data's mean and variance."""
         bias = self.output_bias(mean, frequencies)
         if variance is not None:
             floor = self.scale_floor if self.scale == "softplus" else 0.0
@@ -116,19 +162,29 @@ class NormalHead(AbstractHead):
 
 
 class DeterministicHead(AbstractHead):
-    """A point mass: makes a plain autoencoder of an encoder."""
+    """A point mass: makes a plain autoencoder of an encoder.
+
+    Args:
+        shape: The shape of one event.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Deterministic:
+        """The point mass at these outputs."""
         return Deterministic(outputs.reshape(self.shape))
 
 
 class SharedScaleNormalHead(AbstractHead):
-    r"""A Normal likelihood whose mean comes from the network and whose scale does not.
+    """A Normal likelihood whose mean comes from the network and whose scale does not.
 
-    **Arguments:** `log_scale` of shape () for one scale, (*x) for one a feature; an array is learned, a
-    `Frozen` array is fixed. A learned scale is $e^{s}$ + `scale_floor`: a constant feature has no best scale.
+    A learned scale is $e^{s}$ + `scale_floor`: a constant feature has no best scale.
+
+    Args:
+        shape: The shape of one event.
+        log_scale: The logarithm s, of shape () for one scale, (*x) for one for each feature; an array is learned, a
+            `Frozen` array is fixed.
+        scale_floor: What is added to a learned scale, in the unit of the event.
     """
 
     shape: tuple[int, ...] = eqx.field(static=True)
@@ -136,6 +192,7 @@ class SharedScaleNormalHead(AbstractHead):
     scale_floor: float = eqx.field(static=True, default=0.0)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> DiagonalNormal:
+        """The Normal with these means."""
         if isinstance(self.log_scale, Frozen):
             return DiagonalNormal(outputs.reshape(self.shape), self.log_scale.value)
         log_scale = self.log_scale
@@ -145,12 +202,18 @@ class SharedScaleNormalHead(AbstractHead):
 
 
 class BernoulliHead(AbstractHead):
-    """Logits from the network, kept within the logits of `probability_floor` and 1 - `probability_floor` (0: free)."""
+    """Independent binary variables with logits from the network.
+
+    Args:
+        shape: The shape of one event.
+        probability_floor: Logits are kept within those of this probability and one minus it; 0: free.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
     probability_floor: float = eqx.field(static=True, default=0.0)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Bernoulli:
+        """The distribution with these logits."""
         logits = outputs.reshape(self.shape)
         if self.probability_floor > 0.0:
             bound = math.log1p(-self.probability_floor) - math.log(self.probability_floor)
@@ -158,19 +221,26 @@ class BernoulliHead(AbstractHead):
         return Bernoulli(logits)
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The logits of the data's mean, which is moved off 0 and 1."""
         p = np.clip(np.asarray(mean, np.float64).reshape(-1), 1e-3, 1 - 1e-3)
         return np.log(p) - np.log1p(-p)
 
 
 class ContinuousBernoulliHead(AbstractHead):
-    """Logits of a continuous Bernoulli from the network."""
+    """Independent continuous Bernoulli variables with logits from the network.
+
+    Args:
+        shape: The shape of one event.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> ContinuousBernoulli:
+        """The distribution with these logits."""
         return ContinuousBernoulli(outputs.reshape(self.shape))
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The logits of the distribution with the data's mean."""
         # Invert the mean, which grows with the logit, on a grid that is fine near 0 and wide outside.
         grid = np.sinh(np.linspace(-7.0, 7.0, 4001))
         safe = np.where(np.abs(grid) < 1e-2, 1.0, grid)
@@ -179,19 +249,38 @@ class ContinuousBernoulliHead(AbstractHead):
 
 
 class CategoricalHead(AbstractHead):
-    """Logits of `levels` values for every variable."""
+    """Independent categorical variables with logits from the network.
+
+    Args:
+        shape: The shape of one event.
+        levels: How many values each variable has.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
     levels: int = eqx.field(static=True)
 
     @property
     def num_outputs(self) -> int:
+        """A logit for each variable and value."""
         return math.prod(self.shape) * self.levels
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Categorical:
+        """The distribution with these logits."""
         return Categorical(outputs.reshape(*self.shape, self.levels))
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The logits of the frequencies of the levels.
+
+        Args:
+            mean: Not read.
+            frequencies: The frequencies of the levels, of shape (*x, L).
+
+        Returns:
+            Shape (num_outputs,).
+
+        Raises:
+            ValueError: The frequencies are not given.
+        """
         if frequencies is None:
             raise ValueError("a categorical head starts from the frequencies of its levels")
         # A level that was never seen keeps a small probability, so that its logit is finite.
@@ -199,7 +288,16 @@ class CategoricalHead(AbstractHead):
 
 
 class AffineHead(AbstractHead):
-    """A head whose distribution is given in the data's own units: `shift + scale * event of the inner head`."""
+    """A head whose distribution is given in the data's own units: `shift + scale * event of the inner head`.
+
+    Args:
+        head: The inner head, of standardised events.
+        shift: The shift, of shape (*x), in the data's unit; it is frozen.
+        scale: The scale, of shape (*x), in the data's unit; it is frozen.
+
+    Attributes:
+        shape: The shape of one event, the inner head's.
+    """
 
     head: AbstractHead
     shift: Frozen
@@ -213,19 +311,23 @@ class AffineHead(AbstractHead):
 
     @property
     def num_outputs(self) -> int:
+        """As many as the inner head's."""
         return self.head.num_outputs
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Affine:
+        """The inner head's distribution of these outputs, shifted and scaled."""
         inner: Any = self.head(outputs)
         return Affine(inner, self.shift.value, self.scale.value)
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The inner head's outputs for the standardised mean."""
         standardised = (np.asarray(mean) - np.asarray(self.shift.value)) / np.asarray(self.scale.value)
         return self.head.output_bias(standardised, frequencies)
 
     def started(
         self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
     ) -> tuple[AbstractHead, np.ndarray]:
+        """The head and the inner head's outputs for the standardised moments."""
         scale = np.asarray(self.scale.value)
         standardised = (np.asarray(mean) - np.asarray(self.shift.value)) / scale
         inside = None if variance is None else np.asarray(variance) / scale**2

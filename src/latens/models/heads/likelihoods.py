@@ -50,20 +50,37 @@ DISPERSIONS = (-15.0, 15.0)
 
 
 def bounded_log_rate(outputs: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    r"""$r$ up to the bound $b$, and $b + \log(1 + r - b)$ above it: log rates, smooth and growing for ever."""
+    r"""Log rates that grow with the outputs up to a bound, and far slower above it: smooth and growing for ever.
+
+    $r$ up to the bound $b$, and $b + \log(1 + r - b)$ above it, where $b$ is `RATE_BOUND`.
+
+    Args:
+        outputs: The outputs r, of shape (*x).
+
+    Returns:
+        Log rates of shape (*x).
+    """
     return jnp.minimum(outputs, RATE_BOUND) + jnp.log1p(jax.nn.relu(outputs - RATE_BOUND))
 
 
 def unbounded_log_rate(log_rate: np.ndarray) -> np.ndarray:
-    """The outputs that `bounded_log_rate` makes these log rates of."""
+    """The outputs that `bounded_log_rate` makes the given log rates of.
+
+    Args:
+        log_rate: Log rates of any shape.
+
+    Returns:
+        The same shape.
+    """
     return np.minimum(log_rate, RATE_BOUND) + np.expm1(np.maximum(log_rate - RATE_BOUND, 0.0))
 
 
 class AbstractPairHead(AbstractHead):
-    """A head with two numbers a variable: all the first ones, then all the second ones."""
+    """A head with two outputs for each feature: all the first ones, then all the second ones."""
 
     @property
     def num_outputs(self) -> int:
+        """Two for each feature."""
         return 2 * math.prod(self.shape)
 
     def _halves(self, outputs: Float[Array, " n_out"]) -> tuple[Array, Array]:
@@ -72,10 +89,12 @@ class AbstractPairHead(AbstractHead):
 
 
 class AbstractLocationScaleHead(AbstractPairHead):
-    r"""Location and scale from the network.
+    r"""Location and scale from the network: the first half of the outputs are locations.
 
-    `scale` says what the second half $r$ is: `log-scale` $s = e^r$, `log-variance` $s = e^{r/2}$, `softplus`
-    $s = \log(1 + e^r)$; `scale_floor` is added to $s$ (0: none).
+    Args:
+        scale: What the second half $r$ of the outputs is: `log-scale` $s = e^r$, `log-variance` $s = e^{r/2}$,
+            `softplus` $s = \log(1 + e^r)$.
+        scale_floor: What is added to s, in the unit of the event; 0: nothing.
     """
 
     scale: eqx.AbstractVar[ScaleForm]
@@ -92,12 +111,14 @@ class AbstractLocationScaleHead(AbstractPairHead):
         return jnp.logaddexp(log_scale, math.log(self.scale_floor)) if self.scale_floor > 0.0 else log_scale
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The outputs whose location is the data's mean."""
         flat = np.asarray(mean, np.float64).reshape(-1)
         return np.concatenate([flat, np.zeros_like(flat)])
 
     def started(
         self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
     ) -> tuple[AbstractHead, np.ndarray]:
+        """The head and the outputs whose location and scale fit the data's mean and variance."""
         bias = self.output_bias(mean, frequencies)
         if variance is not None:
             scale = self._scale_of(spread(variance))
@@ -110,13 +131,20 @@ class AbstractLocationScaleHead(AbstractPairHead):
 
 
 class LaplaceHead(AbstractLocationScaleHead):
-    """A Laplace likelihood: robust to a few far values. `scale` and `scale_floor` as in the class above."""
+    """A Laplace likelihood: robust to a few far values.
+
+    Args:
+        shape: The shape of one event.
+        scale: How an output becomes a scale, as in `AbstractLocationScaleHead`.
+        scale_floor: What is added to the scale, in the unit of the event.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
     scale: ScaleForm = eqx.field(static=True, default="log-scale")
     scale_floor: float = eqx.field(static=True, default=1e-6)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Laplace:
+        """The distribution with these locations and scales."""
         loc, raw = self._halves(outputs)
         return Laplace(loc, self._log_scale(raw))
 
@@ -125,13 +153,20 @@ class LaplaceHead(AbstractLocationScaleHead):
 
 
 class LogisticHead(AbstractLocationScaleHead):
-    """A logistic likelihood. `scale` and `scale_floor` as in the class above."""
+    """A logistic likelihood.
+
+    Args:
+        shape: The shape of one event.
+        scale: How an output becomes a scale, as in `AbstractLocationScaleHead`.
+        scale_floor: What is added to the scale, in the unit of the event.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
     scale: ScaleForm = eqx.field(static=True, default="log-scale")
     scale_floor: float = eqx.field(static=True, default=1e-6)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Logistic:
+        """The distribution with these locations and scales."""
         loc, raw = self._halves(outputs)
         return Logistic(loc, self._log_scale(raw))
 
@@ -140,13 +175,20 @@ class LogisticHead(AbstractLocationScaleHead):
 
 
 class HyperbolicSecantHead(AbstractLocationScaleHead):
-    """A hyperbolic secant likelihood: the log-cosh of the residual. `scale` and `scale_floor` as in the class above."""
+    """A hyperbolic secant likelihood: the log-cosh of the residual.
+
+    Args:
+        shape: The shape of one event.
+        scale: How an output becomes a scale, as in `AbstractLocationScaleHead`.
+        scale_floor: What is added to the scale, in the unit of the event.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
     scale: ScaleForm = eqx.field(static=True, default="log-scale")
     scale_floor: float = eqx.field(static=True, default=1e-6)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> HyperbolicSecant:
+        """The distribution with these locations and scales."""
         loc, raw = self._halves(outputs)
         return HyperbolicSecant(loc, self._log_scale(raw))
 
@@ -157,8 +199,14 @@ class HyperbolicSecantHead(AbstractLocationScaleHead):
 class StudentTHead(AbstractLocationScaleHead):
     r"""A Student-t likelihood with heavy tails: location and scale from the network, degrees of freedom shared.
 
-    **Arguments:** `raw_df` $r$ of shape () or (*x), with $\nu$ = `df_floor` + $\log(1 + e^r)$; an array is learned, a
-    `Frozen` one fixed. A floor of 1 keeps the mean, one of 2 the variance.
+    $\nu$ = `df_floor` + $\log(1 + e^r)$.
+
+    Args:
+        shape: The shape of one event.
+        raw_df: The number r, of shape () or (*x); an array is learned, a `Frozen` one fixed.
+        df_floor: The smallest degrees of freedom: a floor of 1 keeps the mean, one of 2 the variance.
+        scale: How an output becomes a scale, as in `AbstractLocationScaleHead`.
+        scale_floor: What is added to the scale, in the unit of the event.
     """
 
     shape: tuple[int, ...] = eqx.field(static=True)
@@ -168,6 +216,7 @@ class StudentTHead(AbstractLocationScaleHead):
     scale_floor: float = eqx.field(static=True, default=1e-6)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> StudentT:
+        """The distribution with these locations and scales."""
         loc, raw = self._halves(outputs)
         return StudentT(loc, self._log_scale(raw), jnp.log(self.df_floor + jax.nn.softplus(_value(self.raw_df))))
 
@@ -178,17 +227,25 @@ class StudentTHead(AbstractLocationScaleHead):
 
 
 class LogNormalHead(AbstractLocationScaleHead):
-    """A LogNormal likelihood: mean and scale of the logarithm from the network."""
+    """A LogNormal likelihood: mean and scale of the logarithm from the network.
+
+    Args:
+        shape: The shape of one event.
+        scale: How an output becomes a scale, as in `AbstractLocationScaleHead`.
+        scale_floor: What is added to the scale of the logarithm.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
     scale: ScaleForm = eqx.field(static=True, default="log-scale")
     scale_floor: float = eqx.field(static=True, default=1e-6)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> LogNormal:
+        """The distribution with these means and scales of the logarithm."""
         loc, raw = self._halves(outputs)
         return LogNormal(loc, self._log_scale(raw))
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The outputs of a LogNormal with the data's mean."""
         # The mean of the number itself is exp(loc + scale^2 / 2), with the scale that an output of 0 gives.
         scale = (math.log(2.0) if self.scale == "softplus" else 1.0) + self.scale_floor
         log_mean = _log_mean(mean)
@@ -197,6 +254,7 @@ class LogNormalHead(AbstractLocationScaleHead):
     def started(
         self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
     ) -> tuple[AbstractHead, np.ndarray]:
+        """The head and the outputs of a LogNormal with the data's mean and variance."""
         if variance is None:
             return self, self.output_bias(mean, frequencies)
         log_mean = _log_mean(mean)
@@ -207,21 +265,28 @@ class LogNormalHead(AbstractLocationScaleHead):
 
 
 class GammaHead(AbstractPairHead):
-    """A Gamma likelihood: the logarithms of its mean and of its concentration from the network."""
+    """A Gamma likelihood: the logarithms of its mean and of its concentration from the network.
+
+    Args:
+        shape: The shape of one event.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Gamma:
+        """The distribution with these means and concentrations."""
         log_mean, log_concentration = self._halves(outputs)
         return Gamma(log_concentration, log_concentration - log_mean)
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The outputs of a Gamma with the data's mean."""
         log_mean = _log_mean(mean)
         return np.concatenate([log_mean, np.zeros_like(log_mean)])
 
     def started(
         self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
     ) -> tuple[AbstractHead, np.ndarray]:
+        """The head and the outputs of a Gamma with the data's mean and variance."""
         bias = self.output_bias(mean, frequencies)
         if variance is not None:
             log_mean = bias[: bias.size // 2]
@@ -230,15 +295,21 @@ class GammaHead(AbstractPairHead):
 
 
 class BetaHead(AbstractPairHead):
-    """A Beta likelihood: the logit of its mean and the logarithm of its total concentration from the network."""
+    """A Beta likelihood: the logit of its mean and the logarithm of its total concentration from the network.
+
+    Args:
+        shape: The shape of one event.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Beta:
+        """The distribution with these means and total concentrations."""
         logits, log_total = self._halves(outputs)
         return Beta(log_total - jax.nn.softplus(-logits), log_total - jax.nn.softplus(logits))
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The outputs of a Beta with the data's mean."""
         p = np.clip(np.asarray(mean, np.float64).reshape(-1), 1e-3, 1 - 1e-3)
         # A total of 2 is the uniform distribution where the mean is one half.
         return np.concatenate([np.log(p) - np.log1p(-p), np.full_like(p, math.log(2.0))])
@@ -246,6 +317,7 @@ class BetaHead(AbstractPairHead):
     def started(
         self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
     ) -> tuple[AbstractHead, np.ndarray]:
+        """The head and the outputs of a Beta with the data's mean and variance."""
         bias = self.output_bias(mean, frequencies)
         if variance is not None:
             # var = p (1 - p) / (1 + total); not above the variance of a coin.
@@ -256,7 +328,14 @@ class BetaHead(AbstractPairHead):
 
 
 class DiscretisedLogisticHead(AbstractLocationScaleHead):
-    """A logistic over the levels 0 ... `levels` - 1: location and scale, in units of [-1, 1], from the network."""
+    """A logistic over the levels of a pixel: location and scale, on the scale of [-1, 1], from the network.
+
+    Args:
+        shape: The shape of one event.
+        levels: How many levels, from 0 on, a pixel has.
+        scale: How an output becomes a scale, as in `AbstractLocationScaleHead`.
+        scale_floor: What is added to the scale, on the scale of [-1, 1].
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
     levels: int = eqx.field(static=True, default=256)
@@ -264,10 +343,12 @@ class DiscretisedLogisticHead(AbstractLocationScaleHead):
     scale_floor: float = eqx.field(static=True, default=1e-3)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> DiscretisedLogistic:
+        """The distribution with these locations and scales."""
         loc, raw = self._halves(outputs)
         return DiscretisedLogistic(loc, self._log_scale(raw), self.levels)
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The outputs of a discretised logistic at the mean level of the data."""
         scale = 0.25
         loc = np.interp(np.asarray(mean, np.float64).reshape(-1), *self._levels_by_location(scale, 4001)[:2])
         return np.concatenate([loc, raw_scale(np.full_like(loc, scale), self.scale, self.scale_floor)])
@@ -275,6 +356,7 @@ class DiscretisedLogisticHead(AbstractLocationScaleHead):
     def started(
         self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
     ) -> tuple[AbstractHead, np.ndarray]:
+        """The head and the outputs of a discretised logistic at the mean and variance of the levels."""
         if variance is None:
             return self, self.output_bias(mean, frequencies)
         # Of every scale of a grid the location with this mean, and the variance there, which grows with the scale.
@@ -305,22 +387,30 @@ class DiscretisedLogisticHead(AbstractLocationScaleHead):
 
 
 class PoissonHead(AbstractHead):
-    """A Poisson likelihood: the logarithm of its rate from the network."""
+    """A Poisson likelihood: the logarithm of its rate from the network.
+
+    Args:
+        shape: The shape of one event.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Poisson:
+        """The distribution with these log rates."""
         return Poisson(bounded_log_rate(outputs.reshape(self.shape)))
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The outputs of a Poisson with the data's mean."""
         return unbounded_log_rate(_log_mean(mean))
 
 
 class NegativeBinomialHead(AbstractHead):
     """A negative binomial likelihood: the logarithm of its mean from the network.
 
-    **Arguments:** `log_dispersion` of shape (), or (*x) for one a feature: an array is learned, a `Frozen` one fixed;
-    None: the network gives it, after all the means.
+    Args:
+        shape: The shape of one event.
+        log_dispersion: The logarithm of the dispersion, of shape (), or (*x) for one for each feature: an array is
+            learned, a `Frozen` one fixed. None: the network gives it, after all the means.
     """
 
     shape: tuple[int, ...] = eqx.field(static=True)
@@ -328,9 +418,11 @@ class NegativeBinomialHead(AbstractHead):
 
     @property
     def num_outputs(self) -> int:
+        """One for each feature, or two where the network gives the dispersion."""
         return math.prod(self.shape) * (2 if self.log_dispersion is None else 1)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> NegativeBinomial:
+        """The distribution with these log means and the dispersion."""
         if self.log_dispersion is not None:
             log_mean = bounded_log_rate(outputs.reshape(self.shape))
             return NegativeBinomial(log_mean, jnp.clip(_value(self.log_dispersion), *DISPERSIONS))
@@ -338,12 +430,14 @@ class NegativeBinomialHead(AbstractHead):
         return NegativeBinomial(bounded_log_rate(raw), jnp.clip(log_dispersion, *DISPERSIONS))
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The outputs of a negative binomial with the data's mean."""
         log_mean = unbounded_log_rate(_log_mean(mean))
         return log_mean if self.log_dispersion is not None else np.concatenate([log_mean, np.zeros_like(log_mean)])
 
     def started(
         self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
     ) -> tuple[AbstractHead, np.ndarray]:
+        """The head and the outputs of a negative binomial with the data's mean and variance."""
         log_mean = _log_mean(mean)
         if variance is None:
             return self, self.output_bias(mean, frequencies)
@@ -361,24 +455,33 @@ class NegativeBinomialHead(AbstractHead):
 
 
 class ZeroInflatedHead(AbstractHead):
-    """More zeros than the counts of `head` have: their logits from the network, then the outputs of `head`."""
+    """More zeros than the counts of another head have: their logits from the network, then that head's outputs.
+
+    Args:
+        head: The head of the counts.
+        start: The probability of an extra zero before training.
+    """
 
     head: PoissonHead | NegativeBinomialHead
     start: float = eqx.field(static=True, default=0.1)
 
     @property
     def shape(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The shape of one event, the inner head's."""
         return self.head.shape
 
     @property
     def num_outputs(self) -> int:
+        """One more for each feature than the inner head's."""
         return math.prod(self.shape) + self.head.num_outputs
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> ZeroInflated:
+        """The inner head's distribution with extra zeros."""
         logits, inner = jnp.split(outputs, [math.prod(self.shape)])
         return ZeroInflated(self.head(inner), logits.reshape(self.shape))
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The outputs whose distribution has the data's mean."""
         # A share `start` of extra zeros, made up for by the mean of the counts.
         inner = self.head.output_bias(np.asarray(mean, np.float64) / (1.0 - self.start))
         logit = math.log(self.start) - math.log1p(-self.start)
@@ -387,6 +490,7 @@ class ZeroInflatedHead(AbstractHead):
     def started(
         self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
     ) -> tuple[AbstractHead, np.ndarray]:
+        """The head and the outputs whose counts fit the data's moments."""
         # The counts that are no extra zeros have the rest of both moments.
         inner_mean = np.asarray(mean, np.float64) / (1.0 - self.start)
         second = None if variance is None else np.asarray(variance, np.float64) + np.asarray(mean, np.float64) ** 2

@@ -1,5 +1,7 @@
-"""Heads of posteriors: correlated Normals, directions, the Poincare ball, relaxed choices, proportions, and several
-side by side."""
+"""Heads of posteriors: correlated Normals, directions, relaxed discrete variables and more.
+
+The Poincare ball, proportions, and several heads side by side are here too.
+"""
 
 import math
 
@@ -28,21 +30,29 @@ from latens.typing import Array, Float
 
 
 class FullNormalHead(AbstractHead):
-    """A Normal with all correlations: the outputs of a `NormalHead`, then what stands below the diagonal of the
-    Cholesky factor, by rows."""
+    """A Normal with all correlations.
+
+    The outputs are those of a `NormalHead`, then what stands below the diagonal of the Cholesky factor, by rows.
+
+    Args:
+        normal: The head of the means and of the factor's diagonal.
+    """
 
     normal: NormalHead
 
     @property
     def shape(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The shape (n,) of one event."""
         return self.normal.shape
 
     @property
     def num_outputs(self) -> int:
+        """Those of the `NormalHead`, and n (n - 1) / 2 more."""
         (n,) = self.shape
         return self.normal.num_outputs + n * (n - 1) // 2
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> FullNormal:
+        """The distribution that belongs to these outputs."""
         (n,), split = self.shape, self.normal.num_outputs
         diagonal = self.normal(outputs[:split])
         rows, columns = np.tril_indices(n, -1)
@@ -51,20 +61,30 @@ class FullNormalHead(AbstractHead):
 
 
 class LowRankNormalHead(AbstractHead):
-    """A Normal with `rank` common directions: the outputs of a `NormalHead`, then the directions by variable."""
+    """A Normal with a few common directions.
+
+    The outputs are those of a `NormalHead`, then the directions by variable.
+
+    Args:
+        normal: The head of the means and of each variable's own scale.
+        rank: How many common directions there are.
+    """
 
     normal: NormalHead
     rank: int = eqx.field(static=True)
 
     @property
     def shape(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The shape (n,) of one event."""
         return self.normal.shape
 
     @property
     def num_outputs(self) -> int:
+        """Those of the `NormalHead`, and one more for each variable and direction."""
         return self.normal.num_outputs + self.shape[0] * self.rank
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> LowRankNormal:
+        """The distribution that belongs to these outputs."""
         split = self.normal.num_outputs
         diagonal = self.normal(outputs[:split])
         factor = outputs[split:].reshape(self.shape[0], self.rank)
@@ -72,14 +92,17 @@ class LowRankNormalHead(AbstractHead):
 
 
 class AbstractDirectionHead(AbstractHead):
-    r"""A direction, then one number $r$ for the concentration $\kappa = 1 + \log(1 + e^r)$.
+    r"""A direction, then one output for the concentration.
 
-    A floor of 1 as in Davidson et al. (2018). A millionth is added to every coordinate: a network that gives nothing
-    but zeros (an empty picture, before training) still has a direction.
+    $\kappa = 1 + \log(1 + e^r)$ of the last output $r$. A millionth is added to every coordinate: a network that gives
+    nothing but zeros (an empty picture, before training) still has a direction.
+
+    Source: Davidson et al. (2018), for the floor of 1.
     """
 
     @property
     def num_outputs(self) -> int:
+        """One for each coordinate, and one for the concentration."""
         return math.prod(self.shape) + 1
 
     def _parts(self, outputs: Float[Array, " n_out"]) -> tuple[Array, Array]:
@@ -87,86 +110,133 @@ class AbstractDirectionHead(AbstractHead):
 
 
 class VonMisesFisherHead(AbstractDirectionHead):
-    """A von Mises-Fisher distribution; direction and concentration as in the class above."""
+    """A von Mises-Fisher distribution; direction and concentration as in `AbstractDirectionHead`.
+
+    Args:
+        shape: The shape (m,) of one event.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> VonMisesFisher:
+        """The distribution that belongs to these outputs."""
         return VonMisesFisher(*self._parts(outputs))
 
 
 class PowerSphericalHead(AbstractDirectionHead):
-    """A power spherical distribution; direction and concentration as in the class above."""
+    """A power spherical distribution; direction and concentration as in `AbstractDirectionHead`.
+
+    Args:
+        shape: The shape (m,) of one event.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> PowerSpherical:
+        """The distribution that belongs to these outputs."""
         return PowerSpherical(*self._parts(outputs))
 
 
 class WrappedNormalHead(AbstractHead):
-    """A Normal wrapped onto the Poincare ball: a `NormalHead` gives its centre's tangent coordinates, and scales."""
+    """A Normal wrapped onto the Poincare ball.
+
+    Args:
+        normal: The head of its centre's tangent coordinates, and of its scales.
+    """
 
     normal: NormalHead
 
     @property
     def shape(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The shape (n,) of one event."""
         return self.normal.shape
 
     @property
     def num_outputs(self) -> int:
+        """As many as those of the `NormalHead`."""
         return self.normal.num_outputs
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> WrappedNormal:
+        """The distribution that belongs to these outputs."""
         normal = self.normal(outputs)
         return WrappedNormal(from_tangent(normal.loc), normal.log_scale_array())
 
 
 class RelaxedBernoulliHead(AbstractHead):
-    """Relaxed coins of one `temperature`, with logits from the network."""
+    """Relaxed Bernoulli variables of one temperature, with logits from the network.
+
+    Args:
+        shape: The shape of one event.
+        temperature: The temperature, above 0.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
     temperature: float = eqx.field(static=True)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> RelaxedBernoulli:
+        """The distribution with these logits."""
         return RelaxedBernoulli(outputs.reshape(self.shape), jnp.log(jnp.asarray(self.temperature, outputs.dtype)))
 
 
 class ConcreteHead(AbstractHead):
-    """Relaxed one-hot choices of one `temperature`: `shape` is (variables, choices)."""
+    """Relaxed one-hot variables of one temperature, with logits from the network.
+
+    Args:
+        shape: (variables, choices).
+        temperature: The temperature, above 0.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
     temperature: float = eqx.field(static=True)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> RelaxedOneHot:
+        """The distribution with these logits."""
         return RelaxedOneHot(outputs.reshape(self.shape), jnp.log(jnp.asarray(self.temperature, outputs.dtype)))
 
 
 class StraightThroughHead(AbstractHead):
-    """One-hot choices with the gradient of relaxed ones of one `temperature`: `shape` is (variables, choices)."""
+    """One-hot variables with the gradient of relaxed ones of one temperature, with logits from the network.
+
+    Args:
+        shape: (variables, choices).
+        temperature: The temperature of the relaxed ones, above 0.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
     temperature: float = eqx.field(static=True)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> StraightThroughOneHot:
+        """The distribution with these logits."""
         temperature = jnp.log(jnp.asarray(self.temperature, outputs.dtype))
         return StraightThroughOneHot(outputs.reshape(self.shape), temperature)
 
 
 class DirichletHead(AbstractHead):
-    r"""Proportions with concentrations $\log(1 + e^r)$ + `floor`: below the floor a draw is all corner in float32."""
+    r"""Proportions with concentrations from the network.
+
+    Concentrations are $\log(1 + e^r)$ + `floor`.
+
+    Args:
+        shape: The shape (n,) of one event.
+        floor: The smallest concentration: below it a sample is all corner in float32.
+    """
 
     shape: tuple[int, ...] = eqx.field(static=True)
     floor: float = eqx.field(static=True, default=1e-2)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Dirichlet:
+        """The distribution with these concentrations."""
         return Dirichlet(jnp.log(jax.nn.softplus(outputs) + self.floor))
 
 
 class PositiveHead(AbstractHead):
-    r"""Gamma units of mean $\log(1 + e^r)$ and concentration $\log(1 + e^s)$, each + `floor`: the r come first.
+    r"""Gamma variables with means and concentrations from the network.
 
-    Below the floor draws are zeros in float32, with gradients that are none.
+    The mean is $\log(1 + e^r)$ and the concentration $\log(1 + e^s)$, each + `floor`: the r come first.
+
+    Args:
+        shape: The shape of one event.
+        floor: The smallest mean and concentration: below it samples are zeros in float32, without a gradient.
     """
 
     shape: tuple[int, ...] = eqx.field(static=True)
@@ -174,27 +244,36 @@ class PositiveHead(AbstractHead):
 
     @property
     def num_outputs(self) -> int:
+        """Two for each variable: a mean and a concentration."""
         return 2 * math.prod(self.shape)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Gamma:
+        """The distribution with these means and concentrations."""
         log_mean, log_concentration = jnp.log(jax.nn.softplus(outputs.reshape(2, *self.shape)) + self.floor)
         return Gamma(log_concentration, log_concentration - log_mean)
 
 
 class JointHead(AbstractHead):
-    """Independent groups of latents by name, each by a head of its own; the outputs stand in the order of the names."""
+    """Independent groups of latents by name, each by a head of its own; the outputs stand in the order of the names.
+
+    Args:
+        parts: A head for each group, by name.
+    """
 
     parts: dict[str, AbstractHead]
 
     @property
     def shape(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """How many latent dimensions all groups have together, as a shape (n,)."""
         return (sum(math.prod(part.shape) for part in self.parts.values()),)
 
     @property
     def num_outputs(self) -> int:
+        """The sum over all groups."""
         return sum(part.num_outputs for part in self.parts.values())
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Product:
+        """The product of the groups' distributions, by name."""
         made: dict[str, AbstractDistribution] = {}
         for name, part in sorted(self.parts.items()):
             made[name], outputs = part(outputs[: part.num_outputs]), outputs[part.num_outputs :]
