@@ -38,8 +38,11 @@ _MAX_LOOP, _MAX_COMMIT = 64 << 20, 1 << 16
 class Checkpoint(NamedTuple):
     """A complete checkpoint, its arrays not read yet.
 
-    **Fields:** `loop` the dict beside the arrays; `step`; `path` of its folder; `warnings`, one sentence for each newer
-    checkpoint that was damaged and passed over.
+    Args:
+        loop: The dict that was saved beside the arrays.
+        step: Number of the training step.
+        path: The checkpoint's folder.
+        warnings: One sentence for each newer checkpoint that was damaged and passed over.
     """
 
     loop: dict[str, Any]
@@ -48,10 +51,16 @@ class Checkpoint(NamedTuple):
     warnings: tuple[str, ...]
 
     def read(self, like: Any) -> Any:
-        """The tree, bit for bit as saved.
+        """Read the tree, bit for bit as saved.
 
-        **Arguments:** `like` a tree with the structure, shapes and dtypes of what was saved (arrays or
-        `jax.ShapeDtypeStruct`). **Raises:** `ModelFileError` where the arrays do not fit it.
+        Args:
+            like: A tree with the structure, shapes and dtypes of what was saved (arrays or `jax.ShapeDtypeStruct`).
+
+        Returns:
+            The tree with the saved arrays.
+
+        Raises:
+            ModelFileError: Where the arrays do not fit `like`.
         """
         state_file = self.path / "state.safetensors"
         arrays, _ = read(state_file)
@@ -59,17 +68,23 @@ class Checkpoint(NamedTuple):
 
 
 def save_checkpoint(folder: Path, step: int, state_tree: Any, loop: dict[str, Any], *, keep: int = 2) -> Path:
-    """Write a checkpoint of `step` into `folder` and remove all but the newest `keep`.
+    """Write a checkpoint into a folder and remove all but the newest ones.
 
     Checkpoints of later steps, and an older one of the same step, are removed as well: what is saved last is what a
     resume continues from.
 
-    **Arguments:** `folder` the run's `checkpoints`, created where absent; `step` >= 0; `state_tree` any pytree, of
-    which the arrays are stored; `loop` JSON values (tuples come back as lists; NaN and infinity are allowed).
+    Args:
+        folder: The run's `checkpoints`, created where absent.
+        step: Number of the training step, 0 or more.
+        state_tree: Any tree; its arrays are stored.
+        loop: JSON values (tuples come back as lists; NaN and infinity are allowed).
+        keep: How many checkpoints stay.
 
-    **Returns:** the checkpoint's folder.
+    Returns:
+        The checkpoint's folder.
 
-    **Raises:** `ResourceError` where it cannot be written; the earlier checkpoints are untouched then.
+    Raises:
+        ResourceError: Where it cannot be written; the earlier checkpoints are untouched then.
     """
     folder = Path(folder)
     with resource_errors(folder):
@@ -104,11 +119,18 @@ def save_checkpoint(folder: Path, step: int, state_tree: Any, loop: dict[str, An
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest complete checkpoint of `folder`, or None where there is none.
+    """Find the newest complete checkpoint of a folder.
 
     One whose files do not match its COMMIT is passed over with a warning.
 
-    **Raises:** `ModelFileError` where every checkpoint is damaged.
+    Args:
+        folder: The run's `checkpoints`.
+
+    Returns:
+        The checkpoint, or None where there is none.
+
+    Raises:
+        ModelFileError: Where every checkpoint is damaged.
     """
     damaged = []
     for number, _, path in reversed(_entries(Path(folder))):

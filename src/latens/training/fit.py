@@ -42,11 +42,25 @@ def fit(
     callbacks: Sequence[Callback] = (),
     resume: Resume | None = None,
 ) -> FitResult:
-    """Train `model` through `stages` on the training rows of `data`.
+    """Train a model through stages on the training rows of a data set.
 
-    **Arguments:** `resume` names the stage to go on with, and gives its snapshot.
-    **Raises:** DivergedError when training stays non-finite after its ways back; Interrupted where a callback asks for
-    a `Pause`; UsageError in a fork of a process that computed.
+    Args:
+        model: The model at its initialisation.
+        stages: The stages, one after the other.
+        data: The data set with its training and validation rows.
+        preparation: What turns a stored row into what the model sees.
+        settings: How the loop runs: batch size, seed, validation.
+        callbacks: Functions that are told of every event.
+        resume: The stage to go on with, and its snapshot; None starts anew.
+
+    Returns:
+        The trained model, its history and the final state.
+
+    Raises:
+        DivergedError: When training stays non-finite after its ways back.
+        Interrupted: Where a callback asks for it.
+        UsageError: In a fork of a process that computed.
+        ValueError: For a stage with an optimiser and without an objective.
     """
     check_process()
     history: list[dict[str, Any]] = []

@@ -13,9 +13,12 @@ from latens.typing import PyTree
 class Optimizer(NamedTuple):
     """What is stepped, and what of it is evaluated and saved.
 
-    `init(params)` gives a state; `update(gradients, state, params, factor=1.0)` the updates to add and the next state,
-    where `factor` multiplies the learning rate; `evaluate(state, params)` the parameters to measure, which differ from
-    `params` for averaging methods.
+    Args:
+        init: `init(params)` gives a state.
+        update: `update(gradients, state, params, factor=1.0)` gives the updates to add and the next state; `factor`
+            multiplies the learning rate.
+        evaluate: `evaluate(state, params)` gives the parameters to evaluate, which differ from `params` for averaging
+            methods.
     """
 
     init: Callable[[PyTree], Any]
@@ -24,7 +27,14 @@ class Optimizer(NamedTuple):
 
 
 def from_optax(transform: optax.GradientTransformation) -> Optimizer:
-    """An optax transformation whose updates are multiplied by the factor."""
+    """Make an optimiser of an optax transformation, whose updates are multiplied by the factor.
+
+    Args:
+        transform: The optax transformation.
+
+    Returns:
+        The optimiser.
+    """
 
     def update(gradients: PyTree, state: Any, params: PyTree = None, factor: Any = 1.0) -> tuple[PyTree, Any]:
         updates, state = transform.update(gradients, state, params)
@@ -34,27 +44,45 @@ def from_optax(transform: optax.GradientTransformation) -> Optimizer:
 
 
 def resting() -> Optimizer:
-    """An optimiser that moves nothing: a group held as it is."""
+    """Make an optimiser that moves nothing: a group of arrays is held as it is.
+
+    Returns:
+        The optimiser.
+    """
     return from_optax(optax.set_to_zero())
 
 
 def beside_model(params: tuple[PyTree, PyTree]) -> PyTree:
-    """The labels "model" and "objective": critics, multipliers and learned baselines belong to the objective."""
+    """Label the arrays "model" and "objective": critics, multipliers and learned baselines belong to the objective.
+
+    Args:
+        params: The pair (model, objective).
+
+    Returns:
+        The labels, in the tree of the parameters.
+    """
     model, objective = params
     return jax.tree.map(lambda _: "model", model), jax.tree.map(lambda _: "objective", objective)
 
 
 def by_group(groups: dict[str, Optimizer], labels: Callable[[Any], PyTree] = beside_model) -> Optimizer:
-    """One optimiser for each group of arrays: its own rate, its own clipping by its own norm, its own average.
+    """Give each group of arrays its own optimiser: its own rate, its own clipping by its own norm, its own average.
 
-    **Arguments:** `groups` name -> optimiser; `labels(params)` the name of the group of every array, in the tree of
-    the parameters. Like `optax.partition`, whose masked leaves an average cannot be evaluated through.
+    It is like `optax.partition`, whose masked leaves an average cannot be evaluated through.
 
-    >>> both = by_group({"model": from_optax(optax.sgd(1.0)), "objective": from_optax(optax.sgd(0.1))})
-    >>> params, gradients = (jax.numpy.zeros(()),) * 2, (jax.numpy.ones(()),) * 2
-    >>> updates, _ = both.update(gradients, both.init(params), params)
-    >>> [round(float(update), 3) for update in updates]
-    [-1.0, -0.1]
+    Args:
+        groups: Name of the group -> its optimiser.
+        labels: `labels(params)` gives the name of the group of every array, in the tree of the parameters.
+
+    Returns:
+        One optimiser for all groups.
+
+    Examples:
+        >>> both = by_group({"model": from_optax(optax.sgd(1.0)), "objective": from_optax(optax.sgd(0.1))})
+        >>> params, gradients = (jax.numpy.zeros(()),) * 2, (jax.numpy.ones(()),) * 2
+        >>> updates, _ = both.update(gradients, both.init(params), params)
+        >>> [round(float(update), 3) for update in updates]
+        [-1.0, -0.1]
     """
 
     def split(tree: PyTree, params: PyTree) -> dict[str, PyTree]:

@@ -47,15 +47,28 @@ def make_optimizer(
     clip_norm: float | None = None,
     **options: Any,
 ) -> Optimizer:
-    r"""An optimiser from names and numbers.
+    """Make an optimiser from its name and its options.
 
-    **Arguments:** `name` of an optax optimiser (Adam and AdamW are our own), or `soap`, with its own `options` (`b1`,
-    `weight_decay`, `decay`, ...);
-    `schedule` "constant", "cosine" (to 0 at `total_steps`) or "schedule-free" (Defazio et al. 2024, on top of the
-    named optimiser, which should have no momentum of its own); a linear warm-up over `warmup_steps` goes before each;
-    gradients are clipped by value, then by global norm; weight decay acts
-    on weights, not on biases or scales.
-    **Raises:** ConfigError for an unknown name or option, or a cosine without an end or within its warm-up.
+    Gradients are clipped by value, then by global norm; weight decay acts on weights, not on biases or scales.
+
+    Args:
+        name: Of an optax optimiser (Adam and AdamW are our own), or "soap".
+        learning_rate: Above 0.
+        schedule: "constant", "cosine" (to 0 at `total_steps`) or "schedule-free" (on top of the named optimiser, which
+            should have no momentum of its own).
+        warmup_steps: Steps of a linear warm-up before the schedule.
+        total_steps: Steps of the training; needed by "cosine".
+        clip_value: Largest absolute value of an entry of the gradient; None does not clip.
+        clip_norm: Largest global norm of the gradient; None does not clip.
+        **options: The optimiser's own options (`b1`, `weight_decay`, `decay`, ...).
+
+    Returns:
+        The optimiser.
+
+    Raises:
+        ConfigError: For an unknown name or option, or a cosine without an end or within its warm-up.
+
+    Source: schedule-free: Defazio et al. (2024), arXiv 2405.15682.
     """
     if name not in OPTIMIZERS:
         raise ConfigError(f"there is no optimiser {name!r}.", where="optimizer.name", fix=nearest(name, OPTIMIZERS))

@@ -13,7 +13,14 @@ from latens.typing import PyTree
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a stage trains: the first of the given limits ends it. `patience` counts epochs without a gain."""
+    """How long a stage trains: the first of the given limits ends it.
+
+    Args:
+        epochs: Passes over the training rows.
+        steps: Training steps.
+        minutes: Minutes of training.
+        patience: Epochs without a gain on validation.
+    """
 
     epochs: float | None = None
     steps: int | None = None
@@ -21,7 +28,14 @@ class Budget:
     patience: int | None = None
 
     def total_steps(self, steps_per_epoch: int) -> int | None:
-        """The number of steps, where it is known beforehand."""
+        """The number of steps, where it is known beforehand.
+
+        Args:
+            steps_per_epoch: Steps in one pass over the training rows.
+
+        Returns:
+            The number of steps, or None.
+        """
         limits = [] if self.steps is None else [self.steps]
         limits += [] if self.epochs is None else [max(1, round(self.epochs * steps_per_epoch))]
         return min(limits) if limits else None
@@ -31,9 +45,13 @@ class Budget:
 class Stage:
     """One part of a training plan: a start from the data, then steps of an optimiser under an objective.
 
-    `start(model, data)` may look at the training rows; a stage without an optimiser only starts (closed-form fits).
-    `data(model, data)`, where given, makes the rows that the stage trains on, from the model as it stands, also after a
-    resume: of the same number, and made of parts of the model that the stage leaves alone.
+    Args:
+        objective: What the stage minimises; None where it only starts.
+        optimizer: What steps; a stage without one only starts (closed-form fits).
+        budget: How long the stage trains.
+        start: `start(model, data)` gives the model to begin with; it may look at the training rows.
+        data: `data(model, data)`, where given, makes the rows that the stage trains on, from the model as it stands,
+            also after a resume: of the same number, and made of parts of the model that the stage leaves alone.
     """
 
     objective: AbstractObjective | None
@@ -45,10 +63,21 @@ class Stage:
 
 @dataclass(frozen=True)
 class Settings:
-    """How the loop runs. `chunk_steps` is the grid on which everything between steps happens; a chunk also ends at
-    every multiple of `stop_every`, and at the `snapshot_steps` of `snapshots`. `validate_every` so many epochs a record
-    of them is made and the model validated; a chunk may span them all. `drop_last` leaves the rows out that do not fill
-    a batch, other ones each epoch."""
+    """How the training loop runs.
+
+    Args:
+        batch_size: Rows in a batch.
+        drop_last: Whether the rows that do not fill a batch are left out, other ones each epoch.
+        seed: Seed of the order of rows and of the noise.
+        chunk_steps: The grid of steps on which everything between steps happens.
+        stop_every: A chunk also ends at every multiple of so many steps; None for no such end.
+        snapshots: A chunk also ends at the `snapshot_steps` of this count; None for no such end.
+        validate: Whether the model is validated.
+        validate_every: After so many epochs a record of them is made and the model validated; a chunk may span them
+            all.
+        validation_batch_size: Rows in a batch of validation.
+        restore_best: Whether the result is the model that was best on validation.
+    """
 
     batch_size: int = 128
     drop_last: bool = False
@@ -62,20 +91,35 @@ class Settings:
     restore_best: bool = True
 
     def steps_per_epoch(self, rows: int) -> int:
-        """How many batches the training rows make."""
+        """Count the batches that the training rows make.
+
+        Args:
+            rows: Number of training rows.
+
+        Returns:
+            Steps in one epoch.
+        """
         size = min(self.batch_size, rows)
         return rows // size if self.drop_last else -(-rows // size)
 
 
 def snapshot_steps(count: int, total: int | None) -> tuple[int, ...]:
-    r"""About `count` steps, evenly spaced in the logarithm: 0 and $\mathrm{round}(T^{i/(n-2)})$ for i = 0 .. n - 2,
-    each once (so small trainings give fewer).
+    r"""Choose steps for snapshots, evenly spaced in the logarithm of the step.
 
-    **Arguments:** `total` T, the steps of a stage; where it is not known beforehand the grid is that of a million
-    steps, and goes on in the same ratio.
+    About `count` steps: 0 and $\mathrm{round}(T^{i/(n-2)})$ for i = 0 .. n - 2, each once (so small trainings give
+    fewer).
 
-    >>> snapshot_steps(6, 10_000)
-    (0, 1, 10, 100, 1000, 10000)
+    Args:
+        count: n, how many steps are wanted.
+        total: T, the steps of a stage; where it is not known beforehand (None) the grid is that of a million steps, and
+            goes on in the same ratio.
+
+    Returns:
+        The steps, in order.
+
+    Examples:
+        >>> snapshot_steps(6, 10_000)
+        (0, 1, 10, 100, 1000, 10000)
     """
     reach, last = total or 1_000_000, max(count - 2, 1)
     powers = range(last + 1 if total is not None else 3 * last + 1)
@@ -86,7 +130,21 @@ def snapshot_steps(count: int, total: int | None) -> tuple[int, ...]:
 class LoopState:
     """Where the loop stands, as plain numbers: what a checkpoint holds beside the arrays.
 
-    `step` and `epoch` count within the stage, `steps_before` the steps of the stages before it.
+    Args:
+        stage: Number of the stage, from 0.
+        steps_before: Steps of the stages before this one.
+        step: Steps within the stage.
+        epoch: Epochs within the stage.
+        best_value: Best validation value of the monitored metric; None before the first.
+        best_step: Step of the best value.
+        stale: Epochs since the best value.
+        skipped: Steps that were skipped because something was not finite or the loss exploded.
+        lost_chunks: Chunks in a row in which every step was skipped.
+        loss_scale: Scale of the loss, against which a step's loss is judged; None before the first chunk.
+        seconds: Seconds of training so far.
+        finished: Whether the stage is over.
+        stopped_because: Why the stage ended.
+        running: Metrics of the epoch that is under way.
     """
 
     stage: int = 0
@@ -106,17 +164,27 @@ class LoopState:
 
     @property
     def total(self) -> int:
-        """Steps of all stages so far."""
+        """Count the steps of all stages so far."""
         return self.steps_before + self.step
 
     def to_json(self) -> dict[str, Any]:
-        """The numbers for `loop.json`."""
+        """Give the numbers for `loop.json`.
+
+        Returns:
+            The fields by name.
+        """
         return asdict(self)
 
 
 @dataclass
 class Snapshot:
-    """The complete state of a run between two chunks; `best` holds every array of the best (model, objective)."""
+    """The complete state of a run between two chunks.
+
+    Args:
+        loop: Where the loop stands.
+        state: All arrays of the training.
+        best: Every array of the best (model, objective).
+    """
 
     loop: LoopState
     state: TrainState
@@ -125,13 +193,17 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Event:
-    """What callbacks are told. `kind` is start, chunk, epoch, bad-chunk, bad-validation, boundary or
-    stage-end.
+    """What callbacks are told.
 
-    A reason to stop is heeded at the next boundary, where the snapshot is one to go on from.
+    A reason to stop is heeded at a boundary, where the snapshot is one to go on from.
 
-    `record` holds plain numbers for the metrics file; `snapshot` the state (callbacks must not change it);
-    `model()` builds the model as it would be evaluated now.
+    Args:
+        kind: "start", "chunk", "epoch", "bad-chunk", "bad-validation", "boundary" or "stage-end".
+        record: Plain numbers for the metrics file.
+        snapshot: The state; callbacks must not change it.
+        model: `model()` builds the model as it would be evaluated now.
+        rows_per_second: Training rows in a second.
+        total_steps: Steps of the stage, where they are known beforehand.
     """
 
     kind: str
@@ -159,7 +231,14 @@ Resume: TypeAlias = tuple[int, Callable[[TrainState, PyTree], Snapshot]]
 
 @dataclass(frozen=True)
 class FitResult:
-    """The trained model (best on validation, unless there was none), its history and the final state."""
+    """The trained model with its history and the final state.
+
+    Args:
+        model: The model that was best on validation, or the last one where there was no validation.
+        objective: The objective with its trained arrays.
+        history: One record for each epoch.
+        snapshot: The final state.
+    """
 
     model: Any
     objective: AbstractObjective | None
@@ -168,7 +247,7 @@ class FitResult:
 
 
 class Interrupted(Exception):
-    """A callback asked for a `Pause` between two chunks; `snapshot` is where to go on."""
+    """A callback asked to stop between two chunks; `snapshot` is where to go on."""
 
     def __init__(self, reason: str, snapshot: Snapshot) -> None:
         super().__init__(reason)

@@ -1,4 +1,4 @@
-"""Rows on their way to a compiled program: led by (steps, batch), padded to one shape."""
+"""Rows on their way to a compiled program: with leading axes (steps, batch), padded to one shape."""
 
 from collections.abc import Iterator
 
@@ -11,8 +11,18 @@ from latens.data.batches import Batch
 
 
 def pad_rows(data: Dataset, positions: np.ndarray, num_batches: int, batch_size: int) -> Batch:
-    """Rows at `positions` as a `Batch` led by (num_batches, batch_size); what is missing to it, and a position of -1,
-    is row 0 with weight 0."""
+    """Gather rows into batches of one shape, padded with rows of weight 0.
+
+    Args:
+        data: The data set.
+        positions: Positions of the rows; -1 for padding.
+        num_batches: How many batches are filled.
+        batch_size: Rows in a batch.
+
+    Returns:
+        A `Batch` with the leading axes (num_batches, batch_size); what is missing to it, and a position of -1, is row 0
+        with weight 0.
+    """
     size = num_batches * batch_size
     padded = np.concatenate([positions, np.full(size - len(positions), -1, positions.dtype)])
     batch = data.rows(np.maximum(padded, 0))
@@ -23,7 +33,17 @@ def pad_rows(data: Dataset, positions: np.ndarray, num_batches: int, batch_size:
 
 
 def blocks_of(data: Dataset, positions: np.ndarray, batch_size: int, per_block: int = 8) -> Iterator[tuple[Batch, int]]:
-    """Blocks of padded batches with the number of batches that hold rows."""
+    """Go through rows in blocks of padded batches.
+
+    Args:
+        data: The data set.
+        positions: Positions of the rows.
+        batch_size: Rows in a batch.
+        per_block: Batches in a block, at most.
+
+    Yields:
+        A block, and how many of its batches hold rows.
+    """
     size = per_block * batch_size
     for start in range(0, len(positions), size):
         part = positions[start : start + size]

@@ -12,7 +12,12 @@ from latens.typing import Array, Float, Int
 
 
 class Side(NamedTuple):
-    """Of one side of a matrix: the average of G G' (or G'G), and its eigenvectors when last they were found."""
+    """The statistics of one side of a gradient matrix G.
+
+    Args:
+        average: The average of G G' (or G'G), shape (n, n).
+        basis: Its eigenvectors when last they were found, shape (n, n).
+    """
 
     average: Float[Array, "n n"]
     basis: Float[Array, "n n"]
@@ -22,7 +27,14 @@ Sides = tuple[Side | None, Side | None]
 
 
 class SoapState(NamedTuple):
-    """Moments in the turned basis; a pair of sides, or None, for each array."""
+    """The state of SOAP: moments in the rotated basis, and the statistics of each matrix's sides.
+
+    Args:
+        step: The steps taken, shape ().
+        first: First moment of each array.
+        second: Second moment of each array.
+        sides: A pair of sides, or None, for each array.
+    """
 
     step: Int[Array, ""]
     first: list[Array]
@@ -41,20 +53,34 @@ def soap(
     average_every: float = 4,
     basis_every: float = 50,
 ) -> optax.GradientTransformation:
-    r"""Adam in a basis in which the gradients' second moments are nearly diagonal, for networks of dense layers.
+    """Adam in a basis in which the gradients' second moments are nearly diagonal, for networks of dense layers.
 
     With $L, R$ the averages of $G G^T$ and $G^T G$ of a matrix and $Q_L, Q_R$ their eigenvectors, Adam steps
-    $Q_L^T G Q_R$, and what it says is turned back. Vyas et al. (2024), arXiv 2409.11321, algorithm 3. Differs for small
-    networks on a CPU: averages take every few gradients; the first moment is kept in the turned basis, so that a step
-    turns one array there and one back; averages take a gradient before it is turned, and have a `decay` of their own;
-    eigenvectors are found anew, where the paper takes a step of QR; what is scaled is kept within 1, since in a new
-    basis the second moments are old ones.
+    $Q_L^T G Q_R$, and its result is rotated back. It differs from the paper for small networks on a CPU: averages take
+    every few gradients; the first moment is kept in the rotated basis, so that a step rotates one array there and one
+    back; averages take a gradient before it is rotated, and have a `decay` of their own; eigenvectors are found anew,
+    where the paper takes a step of QR; what is scaled is kept within 1, since in a new basis the second moments are old
+    ones.
 
-    **Arguments:** `learning_rate` a number or a schedule; `decay` of the averages, a step; `largest` side that is
-    turned (Adam's own basis stays where a side is larger, and for arrays that are no matrices); a gradient goes into
-    the averages every `average_every` steps and counts for as many, the first ten all do; the basis is the identity
-    until it is found, every `basis_every` steps and at the tenth.
-    **Raises:** ConfigError where one of these three is no whole number above 0.
+    Args:
+        learning_rate: A number above 0, or a schedule of the step.
+        b1: Decay rate of the first moment.
+        b2: Decay rate of the second moment.
+        decay: Decay rate of the averages of $G G^T$ and $G^T G$, for one step.
+        epsilon: Added to the square root.
+        largest: Largest side that is rotated (Adam's own basis stays where a side is larger, and for arrays that are no
+            matrices).
+        average_every: A gradient goes into the averages every so many steps and counts for as many; the first ten all
+            do.
+        basis_every: The basis is found every so many steps and at the tenth; until then it is the identity.
+
+    Returns:
+        An optax transformation.
+
+    Raises:
+        ConfigError: Where one of the last three is no whole number above 0.
+
+    Source: Vyas et al. (2024), arXiv 2409.11321, algorithm 3.
     """
     for name, value in {"largest": largest, "average_every": average_every, "basis_every": basis_every}.items():
         if value < 1 or value != int(value):
@@ -114,14 +140,30 @@ def soap(
 
 
 def turned(array: Array, pair: Sides) -> Array:
-    """An array in the eigenbasis of its sides."""
+    """Rotate an array into the eigenbasis of its sides.
+
+    Args:
+        array: A matrix, or any array where there is no basis.
+        pair: Its two sides, or None.
+
+    Returns:
+        The rotated array, of the same shape.
+    """
     left, right = pair
     array = array if left is None else left.basis.T @ array
     return array if right is None else array @ right.basis
 
 
 def back(array: Array, pair: Sides) -> Array:
-    """The inverse of `turned`."""
+    """Rotate an array back, which is the inverse of `turned`.
+
+    Args:
+        array: An array in the eigenbasis.
+        pair: Its two sides, or None.
+
+    Returns:
+        The array in its own basis, of the same shape.
+    """
     left, right = pair
     array = array if left is None else left.basis @ array
     return array if right is None else array @ right.basis.T

@@ -18,7 +18,16 @@ from latens.typing import Array, Bool, Float, Int, Key, PyTree
 
 
 class TrainState(eqx.Module):
-    """All arrays of (model, objective), trained and `fixed`; optimiser state, key, step number."""
+    """All arrays of a training between two steps.
+
+    Args:
+        trainable: The arrays of (model, objective) that are trained.
+        fixed: Their other arrays.
+        opt_state: The optimiser's state.
+        key: Random key of the training.
+        step: Number of the step, shape ().
+        learning_rate_factor: Factor on the learning rate, shape ().
+    """
 
     trainable: PyTree
     fixed: PyTree
@@ -29,7 +38,13 @@ class TrainState(eqx.Module):
 
 
 class StepInfo(NamedTuple):
-    """What a step reports: the number minimised, metric pairs, and whether everything was finite by part."""
+    """What a step reports.
+
+    Args:
+        loss: The number minimised, shape (), nats.
+        metrics: Name -> (weighted sum, sum of weights).
+        gradients_finite: Whether every gradient was finite, shape ().
+    """
 
     loss: Float[Array, ""]
     metrics: dict[str, tuple[Array, Array]]
@@ -37,7 +52,16 @@ class StepInfo(NamedTuple):
 
 
 class ChunkResult(NamedTuple):
-    """Sums over a chunk; `skipped` and `first_bad` are -1 and 0 unless the guarded program ran."""
+    """What a chunk of steps reports, summed over its steps.
+
+    Args:
+        metrics: Name -> (weighted sum, sum of weights).
+        loss: Sum of the numbers minimised, shape (), nats.
+        good: Whether everything was finite and no loss exploded, shape (); True from the guarded program.
+        skipped: Steps that were skipped, shape (); 0 unless the guarded program ran.
+        first_bad: Index in the chunk of the first step that was skipped, shape (); -1 where there is none.
+        bad_terms: Name -> whether this part was bad in that step; empty unless the guarded program ran.
+    """
 
     metrics: dict[str, tuple[Array, Array]]
     loss: Float[Array, ""]
@@ -48,7 +72,16 @@ class ChunkResult(NamedTuple):
 
 
 class Program(NamedTuple):
-    """The compiled functions of one stage. `averaged` gives every array as it is evaluated, `static` is the rest."""
+    """The compiled functions of one stage.
+
+    Args:
+        init: Key -> the state before the first step.
+        chunk: Steps over a block of rows.
+        guarded_chunk: The same, where steps that are not finite or explode are skipped.
+        evaluate: Metrics of a batch without training.
+        averaged: Gives every array as it is evaluated.
+        static: What is no array, of (model, objective).
+    """
 
     init: Callable[[Key], TrainState]
     chunk: Callable[[TrainState, Batch, Any, Any], tuple[TrainState, ChunkResult]]
@@ -65,10 +98,19 @@ PROGRAMS = Reused(16)
 def make_program(
     model: PyTree, objective: AbstractObjective, optimizer: Optimizer, preparation: Preparation
 ) -> Program:
-    """Compile-ready functions for training `model` under `objective`; nothing is compiled until called.
+    """Make the functions that train a model under an objective; nothing is compiled until one is called.
 
-    A chunk takes rows led by (n, B) and how many of the n steps to take; one program serves every length. A second
-    training of the same structure, whatever its data and weights, takes the programs of the first.
+    A chunk takes rows with the leading axes (n, B) and how many of the n steps to take; one program serves every
+    length. A second training of the same structure, whatever its data and weights, takes the programs of the first.
+
+    Args:
+        model: The model.
+        objective: What is minimised.
+        optimizer: What steps.
+        preparation: What turns a stored row into what the model sees.
+
+    Returns:
+        The functions.
     """
     trainable, rest = partition_trainable((model, objective))
     # Arrays are arguments of the programs, never constants in them: so a checkpoint holds them all.
@@ -215,11 +257,18 @@ def _functions(static: PyTree, optimizer: Optimizer, preparation: Preparation, m
 
 
 def once_known(tree: PyTree, number: Array) -> Array:
-    """`number`, which to the compiler is known only after every array of `tree`.
+    """Hold a number back until every array of a tree is known, as far as the compiler sees.
 
     A layer's gradient needs the weights of the layers above it, so an update that waits for all gradients comes after
     the last use of every weight, and is written in its place: without this XLA copies the weights in each step. Where
     gradients are better used up as they come, on an accelerator, nothing is made to wait.
+
+    Args:
+        tree: The arrays to wait for.
+        number: The number that is held back.
+
+    Returns:
+        `number`.
     """
     if jax.default_backend() != "cpu":
         return number
@@ -230,6 +279,13 @@ def once_known(tree: PyTree, number: Array) -> Array:
 
 
 def all_finite(tree: PyTree) -> Bool[Array, ""]:
-    """Whether every floating-point number of a tree is finite."""
+    """Say whether every floating-point number of a tree is finite.
+
+    Args:
+        tree: Any tree of arrays.
+
+    Returns:
+        A boolean of shape ().
+    """
     leaves = [leaf for leaf in jax.tree.leaves(tree) if eqx.is_inexact_array(leaf)]
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])) if leaves else jnp.array(True)
