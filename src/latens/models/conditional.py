@@ -89,7 +89,8 @@ class Conditional(eqx.Module):
             The distribution that the head makes.
 
         Raises:
-            ConfigError: The network does not give as many outputs as the head needs.
+            ConfigError: A condition in `reads` is not given, or the network does not give as many outputs as the head
+                needs.
         """
         if mask is not None:
             # Before and after: a NaN in a missing cell must reach neither the value nor a gradient.
