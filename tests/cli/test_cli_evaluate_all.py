@@ -32,6 +32,7 @@ NAMES = {
     "memorisation", "frechet_distance", "kernel_distance", "two_sample_accuracy", "linear_probe_accuracy",
     "nearest_neighbour_accuracy", "posterior_coverage", "dropped_share", "generalisation_gap", "prior_holes",
     "predictive_check_mean", "effective_sample_size", "pareto_k", "log_marginal_smoothed", "log_likelihood_gain",
+    "log_marginal_lower", "log_marginal_upper", "log_marginal_gap",
 }  # fmt: skip
 
 

@@ -25,7 +25,10 @@ from latens.workflow.trained import TrainedModel
 ROWS, COLUMNS = 170, 4
 SCALE = np.array([1.0, 1e3, 1e-3, 1.0])
 SHIFT = np.array([0.0, 0.0, 0.0, 5.0])
-DENSITIES = ("log_marginal", "log_marginal_smoothed", "elbo", "log_likelihood")
+DENSITIES = (
+    *("log_marginal", "log_marginal_smoothed", "elbo", "log_likelihood"),
+    *("log_marginal_lower", "log_marginal_upper"),
+)
 """Densities of rows with columns in other units: these are lower by the logarithm of the units' product."""
 
 DRAWS = (
@@ -39,7 +42,10 @@ SPLITS = (
 )
 CHECKS = tuple(f"predictive_check_{name}" for name in STATISTICS)
 
-SIMULATED = ("posterior_coverage", "calibration_p_value")
+SIMULATED = (
+    *("posterior_coverage", "calibration_p_value"),
+    *("log_marginal_lower", "log_marginal_upper", "log_marginal_gap"),
+)
 
 WHY_NOT: dict[str, dict[tuple[str, ...], str]] = {
     "units": {},

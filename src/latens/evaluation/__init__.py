@@ -20,6 +20,7 @@ from latens.evaluation.evidence.rate_distortion import rate_distortion_points as
 from latens.evaluation.evidence.refine import Refined as Refined
 from latens.evaluation.evidence.refine import refine as refine
 from latens.evaluation.evidence.sandwich import Sandwich as Sandwich
+from latens.evaluation.evidence.sandwich import importance_sandwich as importance_sandwich
 from latens.evaluation.evidence.sandwich import sandwich as sandwich
 from latens.evaluation.evidence.sequential import sequential_monte_carlo as sequential_monte_carlo
 from latens.evaluation.latents.aggregate import Moments as Moments

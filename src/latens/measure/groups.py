@@ -14,6 +14,7 @@ from latens.data.batches import Batch
 from latens.data.shapes import FACTORS, known_factors
 from latens.evaluation import Estimate
 from latens.evaluation.evidence.gaps import inference_gaps
+from latens.evaluation.evidence.sandwich import importance_sandwich
 from latens.evaluation.latents.decomposition import kl_split
 from latens.evaluation.latents.disentanglement_classifiers import disentanglement_scores
 from latens.evaluation.latents.latent_fit import latent_fit
@@ -32,6 +33,9 @@ TRAIN_ROWS = 200
 """Training rows whose log p(x) is held against that of the held-out rows."""
 
 CALIBRATION_ROWS = 1000
+
+SANDWICHED_ROWS = 50
+"""Rows that the model makes, whose log p(x) is bounded from both sides."""
 
 
 @dataclass
@@ -156,6 +160,13 @@ def _calibration(work: Work) -> dict[str, Estimate]:
     return evaluation.simulation_based_calibration(work.trained.model, num_rows=rows, cond=cond, key=key).estimates
 
 
+def _sandwich(work: Work) -> dict[str, Estimate]:
+    key, cond = work.common(6)["key"], work.sets.conditions(SANDWICHED_ROWS)
+    draws = max(2, min(work.num_samples, GAP_SAMPLES))
+    found = importance_sandwich(work.trained.model, SANDWICHED_ROWS, num_samples=draws, cond=cond, key=key)
+    return found.estimates() if np.all(np.isfinite(found.gap)) else {}
+
+
 def _codes(work: Work) -> np.ndarray:
     codes = evaluation.encode(work.trained.model, work.batch(2000), **work.common(5))["mean"]
     return codes.reshape(len(codes), -1)
@@ -257,6 +268,12 @@ GROUPS: tuple[Group, ...] = (
     Group(("approximation_gap", "amortisation_gap"), _needs_posterior, _gaps),
     Group(("aggregate_mmd", "aggregate_two_sample", "prior_holes"), _needs_posterior, _latent_fit),
     Group(("posterior_coverage", "calibration_p_value"), _needs_own_draws, _calibration),
+    Group(
+        ("log_marginal_lower", "log_marginal_upper", "log_marginal_gap"),
+        _needs_own_draws,
+        _sandwich,
+        "the posterior has no density at the latents of some rows that the model makes",
+    ),
     Group(
         ("linear_probe_accuracy", "nearest_neighbour_accuracy", "kmeans_accuracy", "kmeans_nmi", "kmeans_rand_index"),
         _needs_labels,
