@@ -1,4 +1,4 @@
-"""What one training or evaluation step is given: a small pytree led by rows."""
+"""What one training or evaluation step is given: a small tree whose leaves have the rows as leading axis."""
 
 from typing import Any
 
@@ -13,12 +13,17 @@ from latens.typing import AnyArray, Array, Bool, Float, Int, PyTree, Shaped, UIn
 
 
 class Batch(eqx.Module):
-    """Rows of data, every leaf led by `B`.
+    """Rows of data with all that belongs to them; every leaf has B as its leading axis.
 
-    **Arguments:** `x` the observations; `row_id` what a row's random key is made of, so that permuting, chunking or
-    padding a batch keeps every row's noise (left out: the row's position, 0 to B - 1); `mask` is True where a cell of
-    `x` is observed; `weight` says how many times the row counts (0 for padding); `cond` holds named conditions; `label`
-    and `length` ride along.
+    Args:
+        x: The observations, an array of shape (B, *x) or a tree of arrays.
+        row_id: What a row's random key is made of, shape (B,), so that permuting, chunking or padding a batch keeps
+            every row's noise; None for the row's position, 0 to B - 1.
+        mask: True where a feature of `x` is observed, in the tree of `x`; None where all are.
+        weight: How many times each row counts (0 for padding), shape (B,); None for once.
+        cond: Named conditions.
+        label: Number of each row's class, shape (B,); -1 for none.
+        length: Length of each row, shape (B,); it is only passed on.
     """
 
     x: PyTree[Shaped[AnyArray, "B ..."]]
@@ -41,9 +46,15 @@ class Batch(eqx.Module):
 
 
 def hash_rows(x: np.ndarray) -> np.ndarray:
-    """A 32-bit id for each row made from its bytes (FNV-1a over 8-byte words, mixed), for rows without a name.
+    """Make a 32-bit id for each row from its bytes, for rows without a name.
 
-    Equal rows get equal ids, in any order and any batch.
+    FNV-1a over 8-byte words, mixed. Equal rows get equal ids, in any order and any batch.
+
+    Args:
+        x: The rows, shape (n, *x).
+
+    Returns:
+        The ids, uint32 of shape (n,).
     """
     rows = np.ascontiguousarray(x).reshape(len(x), -1)
     raw = rows.view(np.uint8).reshape(len(x), -1)
@@ -58,7 +69,16 @@ def hash_rows(x: np.ndarray) -> np.ndarray:
 
 
 def mix(values: np.ndarray) -> np.ndarray:
-    """Mix 64-bit integers to evenly spread 32-bit ones (the finaliser of SplitMix64; Steele, Lea & Flood 2014)."""
+    """Mix 64-bit integers to evenly spread 32-bit ones.
+
+    Args:
+        values: Integers, any shape.
+
+    Returns:
+        uint32 of the same shape.
+
+    Source: the finaliser of SplitMix64, Steele, Lea & Flood (2014).
+    """
     with np.errstate(over="ignore"):
         v = np.asarray(values).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
         v = (v ^ (v >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
@@ -67,10 +87,17 @@ def mix(values: np.ndarray) -> np.ndarray:
 
 
 def as_batch(x: Any, **fields: Any) -> Batch:
-    """A `Batch` from arrays; rows without a `row_id` get one from their bytes (inside `jit`: from their position).
+    """Make a `Batch` of arrays; rows without a `row_id` get one from their bytes (inside `jit`: from their position).
 
-    **Arguments:** `x` an array led by rows, or a tree of them; `fields` the other fields of `Batch`.
-    **Raises:** DataError for masked arrays.
+    Args:
+        x: An array with B as its leading axis, or a tree of them.
+        **fields: The other fields of `Batch`.
+
+    Returns:
+        The batch.
+
+    Raises:
+        DataError: For masked arrays.
     """
     if any(isinstance(leaf, np.ma.MaskedArray) and np.ma.is_masked(leaf) for leaf in jax.tree.leaves(x)):
         fix = "Give both: as_batch(x.filled(0), mask=~np.ma.getmaskarray(x)); or latens.load_data(x)."

@@ -14,12 +14,17 @@ _ROWS = 4096
 
 
 def suggest_likelihood(dataset: Dataset) -> tuple[str, str]:
-    """The likelihood the default recipe uses for these data, and why, in one sentence.
+    """Choose the likelihood that the default recipe uses for these data, and say why.
 
-    Binary cells: bernoulli. Up to 32 levels: categorical. More levels, or fractions: continuous-bernoulli where more
-    than half of the cells lie in the lowest or highest 5 % of the range, else normal. Real numbers: normal; counts:
-    normal on log(1 + x); likelihoods of the counts themselves are chosen by name.
-    Only training rows are looked at.
+    Binary features: bernoulli. Up to 32 levels: categorical. More levels, or fractions: continuous-bernoulli where more
+    than half of the values lie in the lowest or highest 5 % of the range, else normal. Real numbers: normal; counts:
+    normal on log(1 + x); likelihoods of the counts themselves are chosen by name. Only training rows are looked at.
+
+    Args:
+        dataset: The data set.
+
+    Returns:
+        The name of the likelihood, and the reason in one sentence.
     """
     schema = dataset.schema
     if schema.kind == "binary":
@@ -44,7 +49,14 @@ def suggest_likelihood(dataset: Dataset) -> tuple[str, str]:
 
 
 def extreme_share(dataset: Dataset) -> float:
-    """Share of observed training cells in the lowest or highest 5 % of the range (0..levels-1, or 0..1)."""
+    """The share of observed training values in the lowest or highest 5 % of the range (0..levels-1, or 0..1).
+
+    Args:
+        dataset: A data set of levels or fractions.
+
+    Returns:
+        The share, from 0 to 1.
+    """
     rows = dataset.subset("train")
     rows = rows if len(rows) else np.arange(len(dataset))
     top = float((dataset.schema.levels or 2) - 1)
@@ -61,7 +73,14 @@ def extreme_share(dataset: Dataset) -> float:
 
 
 def count_columns(dataset: Dataset) -> np.ndarray:
-    """For each column of a table of real numbers or counts, whether it holds counts: whole, 0 or more, above 16."""
+    """Say for each column of a table of real numbers or counts whether it holds counts: whole, 0 or more, above 16.
+
+    Args:
+        dataset: A table.
+
+    Returns:
+        Booleans, one for each column.
+    """
     x, mask = _training(dataset)
     if not dataset.schema.standardised or x.ndim != 2:
         return np.zeros(x.shape[1:], bool)
@@ -72,10 +91,15 @@ def count_columns(dataset: Dataset) -> np.ndarray:
 
 
 def check(dataset: Dataset) -> dict[str, Any]:
-    """A report on the data, ready for JSON.
+    """Report on a data set, ready for JSON.
 
-    Keys: name, rows, shape, dtype, kind, levels, range, nan_cells, zero_fraction, constant_columns, duplicate_rows,
-    counts, labels, splits, likelihood, reason, warnings, fingerprint. Missing cells enter no number but `nan_cells`.
+    Args:
+        dataset: The data set.
+
+    Returns:
+        A dict of name, rows, shape, dtype, kind, levels, range, nan_cells, zero_fraction, constant_columns,
+        duplicate_rows, counts, labels, splits, likelihood, reason, warnings and fingerprint. Missing values enter no
+        entry but `nan_cells`.
     """
     x, mask, schema = dataset.x, dataset.mask, dataset.schema
     low, high = value_range(x, mask)
@@ -108,7 +132,14 @@ def check(dataset: Dataset) -> dict[str, Any]:
 
 
 def duplicate_rows(x: np.ndarray) -> int:
-    """How many rows are exact copies of an earlier row."""
+    """Count the rows that are exact copies of an earlier row.
+
+    Args:
+        x: The rows, shape (n, *x).
+
+    Returns:
+        Their number.
+    """
     ids = hash_rows(x)
     order = np.argsort(ids, kind="stable")
     again = np.flatnonzero(ids[order][1:] == ids[order][:-1])

@@ -20,14 +20,23 @@ BLOCK = 65536
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set as `latens.data.load` gives it.
+    """A data set as `latens.data.load` gives it: rows in memory with all that belongs to them.
 
-    **Arguments:** `x` of shape (n, *shape) as stored (uint8 stays uint8); `schema`; `row_id` uint32, what a row's
-    random key is made of; `names` the user's row ids (int64 or text); `split` uint8 (0 train, 1 validation, 2 test);
-    `name` of the data set; `label` int32 codes into `schema.classes` (-1: none); `mask` True where a cell was
-    observed; `cond` named conditions, each led by n; `weight` float32, how often a row counts; `held_out` False where
-    the test rows serve as validation; `notes` what reading left out or changed, a sentence each; `hidden` True where
-    training must not see the label; `labelled_share` of the rows of an epoch that have a label (None: as they come).
+    Args:
+        x: The rows, shape (n, *shape), as stored (uint8 stays uint8).
+        schema: What the columns or pixels are.
+        row_id: What a row's random key is made of, uint32 of shape (n,).
+        names: The user's row ids (int64 or text), shape (n,).
+        split: 0 training, 1 validation, 2 test; uint8 of shape (n,).
+        name: Name of the data set.
+        label: Codes into `schema.classes`, int32 of shape (n,); -1 for none.
+        mask: True where a feature was observed, shape of `x`.
+        cond: Named conditions, each with n as its leading axis.
+        weight: How often a row counts, float32 of shape (n,).
+        held_out: False where the test rows serve as validation.
+        notes: What reading left out or changed, a sentence each.
+        hidden: True where training must not see the label, shape (n,).
+        labelled_share: Share of the rows of an epoch that have a label; None for as they come.
     """
 
     x: np.ndarray
@@ -49,7 +58,14 @@ class Dataset:
         return len(self.x)
 
     def rows(self, ids: np.ndarray) -> Batch:
-        """The rows at these positions, gathered with NumPy; every leaf of the batch is a NumPy array."""
+        """Gather the rows at some positions with NumPy.
+
+        Args:
+            ids: Positions, shape (B,).
+
+        Returns:
+            A batch, every leaf a NumPy array.
+        """
 
         def take(array: np.ndarray | None) -> Any:
             return None if array is None else array[ids]
@@ -65,7 +81,11 @@ class Dataset:
 
     @cached_property
     def seen_label(self) -> np.ndarray | None:
-        """`label` with -1 where it is hidden."""
+        """Give the labels that training may see: `label` with -1 where it is hidden.
+
+        Returns:
+            int32 of shape (n,), or None without labels.
+        """
         if self.label is None or self.hidden is None:
             return self.label
         return np.where(self.hidden, np.int32(-1), self.label)
@@ -84,11 +104,19 @@ class Dataset:
         return factor if self.weight is None else factor * self.weight
 
     def subset(self, which: str | int, *, required: bool = False) -> np.ndarray:
-        """Positions of the rows of "train", "validation" or "test", in the order of the data.
+        """Find the positions of the rows of one split, in the order of the data.
 
         Where `held_out` is False, "validation" are the test rows.
 
-        **Raises:** `DataError` if there is none and `required`.
+        Args:
+            which: "train", "validation" or "test", or its code.
+            required: Whether an empty split is an error.
+
+        Returns:
+            The positions.
+
+        Raises:
+            DataError: If there is none and `required`.
         """
         code = split_code(which)
         if code == VALIDATION and not self.held_out:
@@ -103,11 +131,19 @@ class Dataset:
         return positions
 
     def order(self, seed: int, epoch: int, *, block: int = BLOCK) -> np.ndarray:
-        """Positions of the training rows in the order of one epoch: shuffled blocks with shuffled rows within.
+        """Shuffle the training rows for one epoch: shuffled blocks with shuffled rows within.
 
         Each block has a random stream of its own (Philox, keyed by seed and epoch, counted by block), so a shard can
         draw its blocks without the others. The same everywhere for the same numpy. With a `labelled_share`, rows with
         a label stand in it so much more often, and so many of the others wait for another epoch.
+
+        Args:
+            seed: Seed of the order.
+            epoch: Number of the epoch, from 0.
+            block: Rows in a block.
+
+        Returns:
+            The positions of the training rows.
         """
         rows = self.subset(TRAIN)
         key = np.array([seed % 2**64, epoch % 2**64], np.uint64)
@@ -127,16 +163,23 @@ class Dataset:
         return mixed[shuffled(len(blocks) + 1, len(mixed))]
 
     def test_as_validation(self) -> "Dataset":
-        """The same rows with validation rows joined to training and the test rows used as validation.
+        """Join the validation rows to training and use the test rows as validation.
 
         Some published programs do so; their numbers are then not held out, which `held_out` records.
+
+        Returns:
+            The data set with the same rows.
         """
         split = np.where(self.split == VALIDATION, TRAIN, self.split).astype(np.uint8)
         return dataclasses.replace(self, split=split, held_out=False)
 
     @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 (hex) over the cells with shape and type, the mask, labels, weights, conditions, names and split."""
+        """Hash the data with SHA-256: values with shape and type, mask, labels, weights, conditions, names and split.
+
+        Returns:
+            The hash in hexadecimal digits.
+        """
         digest = hashlib.sha256(b"latens dataset 1\n")
         arrays = {"x": self.x, "split": self.split, "mask": self.mask, "label": self.label, "weight": self.weight}
         for key, value in sorted((self.cond or {}).items()):
@@ -155,7 +198,16 @@ class Dataset:
 
 
 def labelled_rows(rows: int, labelled: int, share: float) -> int:
-    """How many of the rows of an epoch have a label: the share asked for, and never fewer than there are."""
+    """Count the rows of an epoch that have a label: the share asked for, and never fewer than there are.
+
+    Args:
+        rows: Training rows.
+        labelled: Training rows that have a label.
+        share: Share asked for, from 0 to 1.
+
+    Returns:
+        The number of rows with a label.
+    """
     return labelled if labelled in (0, rows) else max(labelled, min(round(share * rows), rows - 1))
 
 

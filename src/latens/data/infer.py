@@ -1,4 +1,4 @@
-"""What the cells of a data set are, told from the data; and data brought into the form a model expects."""
+"""What the columns or pixels of a data set are, told from the data; and data brought into the form a model expects."""
 
 import dataclasses
 import itertools
@@ -21,7 +21,7 @@ def infer_schema(
     where: str = "data",
     counts: bool | None = False,
 ) -> Schema:
-    """The schema of rows `x`.
+    """Infer the schema of rows: the kind of their values, their levels and the scales of their columns.
 
     - only 0 and 1 (or yes and no): "binary";
     - whole numbers 0..255 in uint8 or in arrays with more than one axis a row: "levels", 256 of them where the
@@ -29,12 +29,22 @@ def infer_schema(
     - fractions in [0, 1] in arrays with more than one axis a row: "unit";
     - a table of whole numbers of 0 or more with a long tail (see `long_tail`): "counts", unless `counts` is False;
     - anything else: "real". Tables then get `columns`, whose shift and scale are the mean and standard deviation of
-      the observed cells of the training rows (in float64; scale 1 for columns that do not vary), for counts those
+      the observed values of the training rows (in float64; scale 1 for columns that do not vary), for counts those
       of log(1 + x).
 
-    **Arguments:** `x` of shape (n, *shape), finite where `observed` (None: everywhere); `train_mask` of shape (n,);
-    `names` of the columns of a table; `counts` None recognises counts, True asks for them, False never sees any.
-    **Raises:** `DataError` beyond the bounds of a schema, and where `counts` is True and the cells are none.
+    Args:
+        x: The rows, shape (n, *shape), finite where observed.
+        train_mask: True for training rows, shape (n,).
+        names: Names of the columns of a table.
+        observed: True where a value was observed, shape of `x`; None for everywhere.
+        where: How an error names the data.
+        counts: None recognises counts, True asks for them, False never sees any.
+
+    Returns:
+        The schema.
+
+    Raises:
+        DataError: Beyond the bounds of a schema, and where `counts` is True and the values are none.
     """
     shape: tuple[int, ...] = tuple(int(n) for n in x.shape[1:])
     if np.prod(shape, dtype=np.float64) > MAX_CELLS:
@@ -70,10 +80,18 @@ def infer_schema(
 
 
 def long_tail(x: np.ndarray, observed: np.ndarray | None, high: float) -> bool:
-    """Whether whole numbers of 0 or more look like counts, not like a scale that ends somewhere.
+    """Say whether whole numbers of 0 or more look like counts, not like a scale that ends somewhere.
 
     The largest is above 16 and above 5 times the mean of those above 0, and at most one in 1000 of these is as large:
     grey pixels, ages and percentages have no such tail, and scales that end (255) pile up there.
+
+    Args:
+        x: The rows.
+        observed: True where a value was observed; None for everywhere.
+        high: The largest value.
+
+    Returns:
+        Whether they look like counts.
     """
     total, above, top = 0.0, 0, 0
     for part in _observed(x, observed):
@@ -84,9 +102,20 @@ def long_tail(x: np.ndarray, observed: np.ndarray | None, high: float) -> bool:
 
 
 def store(x: np.ndarray, schema: Schema, where: str = "data") -> np.ndarray:
-    """Rows in the type they are kept in: uint8 (uint16 above 256 levels), float32 for "unit", "real" and "counts".
+    """Convert rows to the type they are kept in: uint8 (uint16 above 256 levels), else float32.
 
-    **Raises:** `DataError` for numbers that float32 cannot hold.
+    float32 is for "unit", "real" and "counts".
+
+    Args:
+        x: The rows, shape (n, *x).
+        schema: Their schema.
+        where: How an error names the data.
+
+    Returns:
+        The rows in that type.
+
+    Raises:
+        DataError: For numbers that float32 cannot hold.
     """
     if schema.kind in ("binary", "levels"):
         return np.ascontiguousarray(x, np.uint8 if (schema.levels or 2) <= 256 else np.uint16)
@@ -105,11 +134,22 @@ def store(x: np.ndarray, schema: Schema, where: str = "data") -> np.ndarray:
 def conform(
     x: np.ndarray, names: Sequence[str] | None, schema: Schema, observed: np.ndarray | None = None, where: str = "data"
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Rows and `observed` in the order a model's schema asks for, checked against it.
+    """Bring rows into the order that a model's schema asks for, and check them against it.
 
-    Named columns are put in the schema's order; every observed cell must be of the schema's kind.
+    Named columns are put in the schema's order; every observed value must be of the schema's kind.
 
-    **Raises:** `DataError` naming the column or cell that does not fit.
+    Args:
+        x: The rows, shape (n, *x).
+        names: Names of their columns, or None.
+        schema: The schema of the model.
+        observed: True where a value was observed; None for everywhere.
+        where: How an error names the data.
+
+    Returns:
+        The rows and `observed` in the schema's order.
+
+    Raises:
+        DataError: Naming the column or value that does not fit.
     """
     wanted = None if schema.columns is None else [column.name for column in schema.columns]
     if names is not None and wanted is not None and list(names) != wanted:
@@ -148,7 +188,15 @@ def conform(
 
 
 def value_range(x: np.ndarray, observed: np.ndarray | None = None) -> tuple[float, float]:
-    """Smallest and largest observed cell, (0, 0) where none was observed."""
+    """Find the smallest and the largest observed value.
+
+    Args:
+        x: The rows.
+        observed: True where a value was observed; None for everywhere.
+
+    Returns:
+        Both, (0, 0) where none was observed.
+    """
     if x.size == 0 or (observed is not None and not observed.any()):
         return 0.0, 0.0
     if observed is None:
@@ -159,7 +207,15 @@ def value_range(x: np.ndarray, observed: np.ndarray | None = None) -> tuple[floa
 
 
 def cell_name(cell: Sequence[int], columns: Sequence[Column | str] | None) -> str:
-    """How an error names a cell of a row: "column 'age'", "column 3" or "pixel (3, 4)"."""
+    """Name a feature or pixel of a row for an error: "column 'age'", "column 3" or "pixel (3, 4)".
+
+    Args:
+        cell: Its position in the row.
+        columns: The columns or their names, if there are any.
+
+    Returns:
+        The words.
+    """
     if len(cell) > 1:
         return f"cell {tuple(cell)}"
     if columns is None:
@@ -169,7 +225,15 @@ def cell_name(cell: Sequence[int], columns: Sequence[Column | str] | None) -> st
 
 
 def whole_columns(x: np.ndarray, observed: np.ndarray | None = None) -> np.ndarray:
-    """For each cell of a row, whether every observed value is a whole number of 0 or more."""
+    """Say for each feature whether every observed value is a whole number of 0 or more.
+
+    Args:
+        x: The rows, shape (n, *x).
+        observed: True where a value was observed; None for everywhere.
+
+    Returns:
+        Booleans of the shape of one row.
+    """
     good = np.ones(x.shape[1:], bool)
     step = max(1, _CHUNK // max(1, good.size))
     for start in range(0, len(x), step):
@@ -236,4 +300,13 @@ def _moments(x: np.ndarray, train_mask: np.ndarray, observed: np.ndarray | None,
 
 
 def with_classes(schema: Schema, classes: tuple[str, ...] | None) -> Schema:
+    """Give a schema the names of its classes.
+
+    Args:
+        schema: The schema.
+        classes: Names of the labels, or None.
+
+    Returns:
+        The schema with them.
+    """
     return schema if classes is None else dataclasses.replace(schema, classes=classes)

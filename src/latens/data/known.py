@@ -47,7 +47,11 @@ _FASHION = (
 
 
 def digits() -> Raw:
-    """scikit-learn's 1797 handwritten digits: 8x8 whole numbers 0..16, labels 0..9."""
+    """Read scikit-learn's 1797 handwritten digits: 8x8 whole numbers 0..16, labels 0..9.
+
+    Returns:
+        The rows with their labels.
+    """
     spec = importlib.util.find_spec("sklearn")
     table = Path(spec.origin or "").parent / "datasets" / "data" / "digits.csv.gz" if spec else None
     if table is not None and table.is_file():
@@ -77,7 +81,14 @@ def _table(loader: str) -> Callable[[], Raw]:
 
 
 def find_local(name: str) -> Path | None:
-    """The folder of a local copy: LATENS_DATA/NAME, then ./data/NAME (also with _ for -); None without one."""
+    """Find the folder of a local copy: LATENS_DATA/NAME, then ./data/NAME (also with _ for -).
+
+    Args:
+        name: Name of the data set.
+
+    Returns:
+        The folder, or None without one.
+    """
     homes = [Path(os.environ["LATENS_DATA"])] if os.environ.get("LATENS_DATA") else []
     for home in [*homes, Path("data")]:
         for spelling in (name, name.replace("-", "_")):
@@ -88,9 +99,16 @@ def find_local(name: str) -> Path | None:
 
 
 def download(name: str) -> Path:
-    """The folder of the four original files in pooch's cache; what is missing is fetched and checked by SHA-256.
+    """Fetch what is missing of a data set's four original files, and check it by SHA-256.
 
-    **Raises:** `DataError` where that fails, saying where a local copy may lie.
+    Args:
+        name: Name of the data set.
+
+    Returns:
+        The folder of the files in pooch's cache.
+
+    Raises:
+        DataError: Where that fails, saying where a local copy may lie.
     """
     import pooch
 

@@ -19,9 +19,10 @@ _LATER = {"log1p": bool, "classes": int}
 
 @dataclass(frozen=True)
 class Preparation:
-    """A pure function of (key, row), for use inside jit and vmap. Stored rows stay as they are.
+    """What turns a stored row into what a model sees: scaling, binarisation, dequantisation.
 
-    With p = x / divide, one row becomes
+    A pure function of (key, row), for use inside jit and vmap. Stored rows stay as they are. With p = x / divide, one
+    row becomes
 
     - p                    by default (grey in [0, 1] for pixels with divide = 255),
     - 1 if p > threshold   with binarize = "threshold",
@@ -30,10 +31,18 @@ class Preparation:
     - x as int32           with integer (categorical levels); nothing else may be switched on,
     - log(1 + x)           with log1p (counts); nothing else may be switched on.
 
-    With `classes` above 0 a batch also gets `cond["label"]`, the label of each row as a one-hot vector of so many
-    numbers: what a conditional model reads.
+    Args:
+        divide: What a stored value is divided by.
+        binarize: "none", "threshold" or "stochastic".
+        threshold: Value of p above which it becomes 1.
+        dequantize: Whether uniform noise is added to levels.
+        integer: Whether levels stay integers.
+        log1p: Whether the logarithm of 1 + x is taken.
+        classes: Above 0 a batch also gets `cond["label"]`, the label of each row as a one-hot vector of so many
+            numbers: what a conditional model reads.
 
-    **Raises:** `ConfigError` for settings that contradict each other.
+    Raises:
+        ConfigError: For settings that contradict each other.
     """
 
     divide: float = 1.0
@@ -90,14 +99,27 @@ class Preparation:
         return (grey > self.threshold).astype(jnp.float32) if self.binarize == "threshold" else grey
 
     def to_json(self) -> dict[str, Any]:
-        """The fields; those that came later than the rest only where they are on: other files stay the same."""
+        """Give the fields for JSON.
+
+        Fields that came later than the rest are given only where they are on: other files stay the same.
+
+        Returns:
+            The fields by name.
+        """
         return {key: value for key, value in asdict(self).items() if key not in _LATER or value}
 
     @classmethod
     def from_json(cls, value: Any) -> "Preparation":
-        """A preparation from parsed JSON that may come from a stranger: exactly these fields, of these types.
+        """Make a preparation of parsed JSON that may come from a stranger: exactly these fields, of these types.
 
-        **Raises:** `ModelFileError`.
+        Args:
+            value: The parsed JSON.
+
+        Returns:
+            The preparation.
+
+        Raises:
+            ModelFileError: For other fields, types or settings.
         """
         fix = "The file was changed or damaged: use an intact copy."
         types = {"divide": float, "binarize": str, "threshold": float, "dequantize": bool, "integer": bool}
@@ -119,10 +141,18 @@ class Preparation:
 
 
 def prepare_batch(preparation: Preparation, batch: Batch, *, key: Key | None) -> Batch:
-    """The batch with every row of `x` prepared, each with its own key `fold_in(key, row_id)`.
+    """Prepare every row of a batch, each with its own random key.
 
-    So permuting, chunking or padding a batch keeps every row's draw. `key` may be None where nothing is random.
-    Labels become conditions where the preparation has `classes`; a row without a label gets zeros.
+    A row's key is `fold_in(key, row_id)`, so permuting, chunking or padding a batch keeps every row's noise. Labels
+    become conditions where the preparation has `classes`; a row without a label gets zeros.
+
+    Args:
+        preparation: What is done to a row.
+        batch: The stored rows, B of them.
+        key: Random key; None where nothing is random.
+
+    Returns:
+        The batch as the model sees it.
     """
     if not preparation.is_random or key is None:
         x = jax.vmap(lambda row: preparation(row, key=None))(jnp.asarray(batch.x))

@@ -23,10 +23,17 @@ _STEP = 2**20  # a stream that unpacks holds as much again, twice
 
 @dataclass
 class Raw:
-    """Rows as they came: `x` led by n, and where the source had them labels, row ids, weights, column names.
+    """Rows as they came, and where the source had them labels, row ids, weights and column names.
 
-    `brought` is the split that came with the data (uint8: 0 training, 1 validation, 2 test), None without one;
-    `notes` say what was left out or changed.
+    Args:
+        x: The rows, with n as leading axis.
+        label: One label for each row.
+        names: One id for each row.
+        weight: One weight for each row.
+        columns: Names of the columns.
+        brought: The split that came with the data (uint8: 0 training, 1 validation, 2 test); None without one.
+        classes: Names of the labels.
+        notes: What was left out or changed, a sentence each.
     """
 
     x: np.ndarray
@@ -41,27 +48,58 @@ class Raw:
 
 @dataclass(frozen=True)
 class Roles:
-    """Which named columns or keys are not data: the label ("none" for no label at all), the row id, the weight."""
+    """Which named columns or keys are not data.
+
+    Args:
+        label: Name of the label ("none" for no label at all).
+        row_id: Name of the row id.
+        weight: Name of the weight.
+    """
 
     label: str | None = None
     row_id: str | None = None
     weight: str | None = None
 
     def asked(self) -> dict[str, str]:
-        """role -> name, for the roles that were asked for by name."""
+        """Give the roles that were asked for by name.
+
+        Returns:
+            Role -> name.
+        """
         roles = {"label": self.label, "row_id": self.row_id, "weight": self.weight}
         return {role: name for role, name in roles.items() if name is not None and (role, name) != ("label", "none")}
 
 
 def damaged(where: str, message: str, fix: str = "") -> DataError:
+    """Make the error for a file that is damaged.
+
+    Args:
+        where: The file.
+        message: What is wrong with it.
+        fix: What to do; empty for the usual advice.
+
+    Returns:
+        The error.
+    """
     return DataError(message, where=where, fix=fix or "The file is cut off, damaged or not what its name says.")
 
 
 def check_size(where: str, shape: tuple[int, ...], itemsize: int, available: int, *, exact: bool = True) -> int:
-    """Bytes of an array with this shape, after checking them against what the file can hold.
+    """Count the bytes of an array, after checking them against what the file can hold.
 
-    **Arguments:** `available` bytes there are (`exact`) or can be at most after decompression.
-    **Raises:** `DataError` for a header that lies, `ResourceError` above 8 GiB.
+    Args:
+        where: How an error names the array.
+        shape: The shape that the header declares.
+        itemsize: Bytes of an entry.
+        available: Bytes there are (`exact`), or can be at most after decompression.
+        exact: Whether the array must take all of the available bytes.
+
+    Returns:
+        The number of bytes.
+
+    Raises:
+        DataError: For a header that lies.
+        ResourceError: Above 8 GiB.
     """
     if len(shape) > MAX_DIMENSIONS or any(n < 0 for n in shape):
         raise damaged(where, f"the header declares the shape {str(shape)[:80]}.")
@@ -79,7 +117,21 @@ def check_size(where: str, shape: tuple[int, ...], itemsize: int, available: int
 def read_array(
     stream: io.BufferedIOBase, dtype: np.dtype, shape: tuple[int, ...], where: str, *, order: Any = "C"
 ) -> np.ndarray:
-    """Exactly one array from a stream, whose size `check_size` has allowed; the stream must end there."""
+    """Read exactly one array from a stream, which must end there.
+
+    Args:
+        stream: The stream.
+        dtype: Type of an entry.
+        shape: Shape of the array; `check_size` has allowed its size.
+        where: How an error names the array.
+        order: "C" or "F", the order in which entries lie.
+
+    Returns:
+        The array.
+
+    Raises:
+        DataError: For data that end early, go on, or are not of the type.
+    """
     flat = np.empty(math.prod(shape), dtype)
     view = flat.view(np.uint8).data if flat.size else memoryview(bytearray())
     filled = 0
@@ -101,7 +153,18 @@ def read_array(
 
 
 def join_parts(parts: dict[str, Raw], where: str) -> Raw:
-    """One `Raw` from the parts "train", "validation" and "test" (those that exist), in this order, split kept."""
+    """Join training, validation and test rows that came apart, and keep the split.
+
+    Args:
+        parts: The parts "train", "validation" and "test" (those that exist).
+        where: How an error names the data.
+
+    Returns:
+        The rows in this order.
+
+    Raises:
+        DataError: Where rows have different shapes, or some have no label.
+    """
     codes = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
     present = [(code, parts[name]) for name, code in codes.items() if name in parts]
     shapes = [part.x.shape[1:] for _, part in present]

@@ -1,4 +1,4 @@
-"""What belongs to a row beside its cells: its name, its random key, its split and its label."""
+"""What belongs to a row beside its features: its name, its random key, its split and its label."""
 
 import hashlib
 import re
@@ -20,9 +20,15 @@ _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
 
 
 def row_keys(names: np.ndarray) -> np.ndarray:
-    """A 32-bit number for each row name (whole numbers or text), the same on every machine.
+    """Make a 32-bit number of each row name, the same on every machine.
 
     Whole numbers are mixed as they are; text by the first 8 bytes of its BLAKE2b hash (UTF-8).
+
+    Args:
+        names: Whole numbers or text, shape (n,).
+
+    Returns:
+        uint32 of shape (n,).
     """
     names = np.asarray(names)
     if names.dtype.kind in "iu":
@@ -32,12 +38,17 @@ def row_keys(names: np.ndarray) -> np.ndarray:
 
 
 def split_by_hash(names: np.ndarray, brought: np.ndarray | None = None) -> np.ndarray:
-    """Train, validation or test for every row: 80/10/10 by a hash of its name, so adding rows moves no others.
+    """Split rows into training, validation and test, 80/10/10 by a hash of their names, so adding rows moves no others.
 
-    **Arguments:** `names` of the rows; `brought` the split the data came with, if any (uint8). Rows that were brought
-    as validation or test stay what they are. Where a test set was brought, the tenth of the training rows that would
-    have become test stays in training; likewise for validation.
-    **Returns:** uint8, 0 train, 1 validation, 2 test.
+    Rows that were brought as validation or test stay what they are. Where a test set was brought, the tenth of the
+    training rows that would have become test stays in training; likewise for validation.
+
+    Args:
+        names: Names of the rows, shape (n,).
+        brought: The split that the data came with, if any (uint8).
+
+    Returns:
+        uint8 of shape (n,): 0 training, 1 validation, 2 test.
     """
     tenth = (mix(row_keys(names)).astype(np.uint64) * np.uint64(10)) >> np.uint64(32)
     split = np.array([TRAIN] * 8 + [VALIDATION, TEST], np.uint8)[tenth]
@@ -50,9 +61,18 @@ def split_by_hash(names: np.ndarray, brought: np.ndarray | None = None) -> np.nd
 
 
 def row_names(values: Any, n: int, where: str) -> np.ndarray:
-    """The user's row ids as int64 or text, checked: one for each row, none missing, none twice.
+    """Check the user's row ids: one for each row, none missing, none twice.
 
-    **Raises:** `DataError`.
+    Args:
+        values: Whole numbers or text.
+        n: Number of rows.
+        where: How an error names the data.
+
+    Returns:
+        The ids as int64 or text, shape (n,).
+
+    Raises:
+        DataError: For ids that do not fit.
     """
     array = _flat(values, n, where, "row ids")
     if array.dtype.kind == "f" and _whole(array):
@@ -82,13 +102,22 @@ def row_names(values: Any, n: int, where: str) -> np.ndarray:
 
 
 def encode_labels(values: Any, n: int, where: str, classes: tuple[str, ...] | None = None):
-    """Labels as codes and the names of the classes.
+    """Encode labels as numbers of classes.
 
     Whole numbers and text are classes, sorted; a missing label (NaN, an empty cell) gets the code -1, and so does a
     label that is not among `classes` where these are given.
 
-    **Returns:** int32 codes of shape (n,), tuple of class names.
-    **Raises:** `DataError` for labels with a fraction (a measured quantity, not a class).
+    Args:
+        values: One label for each row.
+        n: Number of rows.
+        where: How an error names the data.
+        classes: Names of the classes, if they are known.
+
+    Returns:
+        int32 codes of shape (n,), and the tuple of class names.
+
+    Raises:
+        DataError: For labels with a fraction (a measured quantity, not a class).
     """
     array = _flat(values, n, where, "labels")
     if array.dtype.kind in "OUSM":
@@ -155,7 +184,17 @@ def _text(value: Any) -> str:
 
 
 def split_code(which: str | int) -> int:
-    """0, 1 or 2 for "train", "validation" or "test" (or the code itself)."""
+    """Give the code of a split: 0, 1 or 2 for "train", "validation" or "test".
+
+    Args:
+        which: The name, or the code itself.
+
+    Returns:
+        The code.
+
+    Raises:
+        UsageError: For another name.
+    """
     if which in SPLITS:
         return SPLITS.index(str(which))
     if which in (TRAIN, VALIDATION, TEST):
@@ -164,7 +203,14 @@ def split_code(which: str | int) -> int:
 
 
 def unmasked(values: Any) -> Any:
-    """NumPy's masked arrays as plain ones whose masked cells are NaN; anything else as it is."""
+    """Turn NumPy's masked arrays into plain ones whose masked values are NaN, and leave anything else as it is.
+
+    Args:
+        values: Any object.
+
+    Returns:
+        The plain array, or the object.
+    """
     if not isinstance(values, np.ma.MaskedArray):
         return values
     if not np.ma.is_masked(values) or values.dtype.kind not in "biuf":

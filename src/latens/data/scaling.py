@@ -12,17 +12,37 @@ from latens.typing import AnyArray
 
 @dataclass(frozen=True)
 class ScaledLater(Schema):
-    """A schema whose shifts and scales are arrays that a program is given; its columns hold NaN instead."""
+    """A schema whose shifts and scales are arrays that a program is given; its columns hold NaN instead.
+
+    Args:
+        numbers: The pair of shifts and scales; the other fields are those of `Schema`.
+    """
 
     numbers: tuple[Any, Any] = (None, None)
 
     @classmethod
     def of(cls, blank: Schema, numbers: tuple[Any, Any]) -> "ScaledLater":
+        """Put arrays in the place of a schema's shifts and scales.
+
+        Args:
+            blank: The schema.
+            numbers: The pair of shifts and scales.
+
+        Returns:
+            The schema with these arrays.
+        """
         return cls(**vars(blank), numbers=numbers)
 
 
 def scaling(schema: Schema) -> tuple[AnyArray, AnyArray]:
-    """Shifts and scales that standardise a row, each of the shape of one."""
+    """Give the shifts and scales that standardise a row.
+
+    Args:
+        schema: The schema of the row.
+
+    Returns:
+        Shifts and scales, each of the shape of a row.
+    """
     if isinstance(schema, ScaledLater):
         shift, scale = schema.numbers
         return jnp.broadcast_to(shift, schema.shape), jnp.broadcast_to(scale, schema.shape)
@@ -33,7 +53,16 @@ def scaling(schema: Schema) -> tuple[AnyArray, AnyArray]:
 
 
 def restricted(schema: Schema, shape: tuple[int, ...], places: tuple[int, ...]) -> Schema:
-    """The schema of some columns, or of a part of a picture of this shape."""
+    """Give the schema of some columns, or of a part of an image.
+
+    Args:
+        schema: The schema of whole rows.
+        shape: Shape of the part.
+        places: Positions of the columns that are kept, for tables.
+
+    Returns:
+        The schema of the part.
+    """
     if schema.columns is None:
         return replace(schema, shape=shape)
     schema = replace(schema, shape=shape, columns=tuple(schema.columns[place] for place in places))

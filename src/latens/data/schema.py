@@ -23,6 +23,11 @@ class Column:
     """One column of a table: its name and, for real columns, the shift and scale that standardise it.
 
     Those of a column of counts standardise log(1 + x).
+
+    Args:
+        name: Name of the column.
+        shift: What is subtracted, in the unit of the column.
+        scale: What the difference is divided by, above 0.
     """
 
     name: str
@@ -34,9 +39,14 @@ class Column:
 class Schema:
     """The shape and meaning of one row.
 
-    **Arguments:** `shape` of one event; `kind` of its cells; `levels` for kind "levels"; `columns` for tables (their
-    number is the only entry of `shape`); `classes` the names of the labels, if there are any; `shift` and `scale`
-    standardise real cells that are no columns (pictures of real numbers).
+    Args:
+        shape: Shape of one event.
+        kind: Kind of its values: "binary", "levels", "unit", "real" or "counts".
+        levels: How many levels there are; for kind "levels".
+        columns: The columns of a table (their number is the only entry of `shape`).
+        classes: Names of the labels, if there are any.
+        shift: Shift that standardises real values that are no columns (images of real numbers).
+        scale: Scale of the same.
     """
 
     shape: tuple[int, ...]
@@ -49,20 +59,32 @@ class Schema:
 
     @property
     def standardised(self) -> bool:
-        """Whether a model works on standardised cells: real numbers, or the logarithms of counts."""
+        """Whether a model works on standardised values: real numbers, or the logarithms of counts."""
         return self.kind in ("real", "counts")
 
     def to_json(self) -> dict[str, Any]:
+        """Give the fields for JSON.
+
+        Returns:
+            The fields by name.
+        """
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: Any) -> "Schema":
-        """A schema from parsed JSON that may come from a stranger.
+        """Make a schema of parsed JSON that may come from a stranger.
 
-        Every type and bound is checked before anything is built: at most 2**27 cells, 2 to 65536 levels, unique names
-        of at most 1000 characters, finite numbers, scales above 0.
+        Every type and bound is checked before anything is built: at most 2**27 features, 2 to 65536 levels, unique
+        names of at most 1000 characters, finite numbers, scales above 0.
 
-        **Raises:** `ModelFileError` naming the entry.
+        Args:
+            value: The parsed JSON.
+
+        Returns:
+            The schema.
+
+        Raises:
+            ModelFileError: Naming the entry.
         """
         entry = _object(value, "schema", ("shape", "kind"), ("levels", "columns", "classes", "shift", "scale"))
         shape = _shape(entry["shape"])
@@ -91,10 +113,16 @@ class Schema:
 
 
 def image_shape(schema: Schema) -> tuple[int, ...] | None:
-    """(H, W) or (H, W, C) of rows that are pictures, else None.
+    """Give the shape of rows that are images.
 
-    Pictures are rows with two axes, or three of which the last has length 1 or 3; and unnamed rows of one axis whose
-    cells are binary, levels or in [0, 1] and whose length is a square, 8 by 8 or more (784 is 28 by 28).
+    Images are rows with two axes, or three of which the last has length 1 or 3; and unnamed rows of one axis whose
+    values are binary, levels or in [0, 1] and whose length is a square, 8 by 8 or more (784 is 28 by 28).
+
+    Args:
+        schema: The schema of a row.
+
+    Returns:
+        (H, W) or (H, W, C), or None for rows that are no images.
     """
     shape = schema.shape
     if len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3)):

@@ -1,4 +1,4 @@
-"""Pictures of one shape on black whose factors are known: position, size, angle, form, colour; drawn on the fly."""
+"""Images of one shape on black whose factors are known: position, size, angle, form, colour; drawn on the fly."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -43,11 +43,12 @@ _POINTS = 2**22
 
 
 class Shapes(NamedTuple):
-    """Pictures and what they show.
+    """Images and the factors that they show.
 
-    **Attributes:** `x` uint8 (n, resolution, resolution), with colours (n, resolution, resolution, 3); `factors` int64
-    (n, 6), the number of each factor's value, columns as in `FACTORS`; `row_id` int64 (n,), the number of the
-    combination, from which `factors_of` tells the factors again.
+    Args:
+        x: Pixels, uint8 of shape (n, resolution, resolution), with colours (n, resolution, resolution, 3).
+        factors: Number of each factor's value, int64 of shape (n, 6), columns as in `FACTORS`.
+        row_id: Number of the combination, int64 of shape (n,), from which `factors_of` tells the factors again.
     """
 
     x: np.ndarray
@@ -64,22 +65,33 @@ def shapes(
     turn: float = 1.0,
     seed: int | None = None,
 ) -> Shapes:
-    r"""Squares, ellipses and hearts with known factors, like dSprites but drawn when asked for and without steps.
+    """Draw squares, ellipses and hearts with known factors, like dSprites but when asked for and without steps.
 
     A pixel is the share of it that the shape covers (asked at 16 points), times the colour. Sizes go evenly from 1/2
     to 1, angles evenly from 0 to below `turn` full turns, positions evenly over the places where the largest shape
-    still fits; a factor of one value has the middle one. The same factors give the same picture, on any machine.
+    still fits; a factor of one value has the middle one. The same factors give the same image, on any machine.
 
-    **Arguments:** `factors` whole numbers (n, 6), columns as in `FACTORS`, or how many different combinations to
-    draw at random (with a `seed`); `resolution` in pixels; `colours` shares of red, green and blue in [0, 1], None
-    draws white on black without a third axis; `levels` how many values factors take, where not as in `LEVELS`;
-    `turn` 1 goes round as dSprites does, where a square looks the same four times and an ellipse twice: 0.25 shows
-    every angle once.
-    **Raises:** UsageError for factors or options out of range.
-    Matthey, Higgins, Hassabis & Lerchner (2017), "dSprites".
+    Args:
+        factors: Whole numbers of shape (n, 6), columns as in `FACTORS`, or how many different combinations to draw at
+            random (with a `seed`).
+        resolution: Height and width in pixels, 4 or more.
+        colours: Shares of red, green and blue in [0, 1]; None draws white on black without a third axis.
+        levels: How many values factors take, where not as in `LEVELS`.
+        turn: 1 goes round as dSprites does, where a square looks the same four times and an ellipse twice; 0.25 shows
+            every angle once.
+        seed: Seed of random combinations.
 
-    >>> shapes(np.array([[0, 0, 5, 0, 0, 0]]), resolution=9, levels={"x": 1, "y": 1}).x[0, 4]
-    array([  0,   0,   0, 255, 255, 255,   0,   0,   0], dtype=uint8)
+    Returns:
+        The images with their factors.
+
+    Raises:
+        UsageError: For factors or options out of range.
+
+    Examples:
+        >>> shapes(np.array([[0, 0, 5, 0, 0, 0]]), resolution=9, levels={"x": 1, "y": 1}).x[0, 4]
+        array([  0,   0,   0, 255, 255, 255,   0,   0,   0], dtype=uint8)
+
+    Source: Matthey, Higgins, Hassabis & Lerchner (2017), "dSprites".
     """
     counts = level_counts(levels, colours)
     if resolution < 4:
@@ -115,7 +127,18 @@ def shapes(
 def level_counts(
     levels: Mapping[str, int] | None = None, colours: Sequence[tuple[float, float, float]] | None = None
 ) -> np.ndarray:
-    """How many values each of `FACTORS` takes, int64 (6,). **Raises:** UsageError for unknown or impossible ones."""
+    """Count the values that each factor takes.
+
+    Args:
+        levels: How many values factors take, where not as in `LEVELS`.
+        colours: The colours, or None.
+
+    Returns:
+        int64 of shape (6,), in the order of `FACTORS`.
+
+    Raises:
+        UsageError: For unknown or impossible ones.
+    """
     counts = {**LEVELS, "colour": len(colours) if colours else 1, **(levels or {})}
     most = {"form": len(FORMS), "colour": len(colours) if colours else 1}
     for name, count in counts.items():
@@ -131,12 +154,22 @@ def factors_of(
     colours: Sequence[tuple[float, float, float]] | None = None,
     levels: Mapping[str, int] | None = None,
 ) -> np.ndarray:
-    """The factors (n, 6) of pictures by the number of their combination: of the data set `shapes`, by its `names`.
+    """Tell the factors of images by the number of their combination: of the data set `shapes`, by its `names`.
 
-    **Arguments:** `colours` and `levels` that the pictures were drawn with.
+    Args:
+        row_id: Numbers of combinations, shape (n,).
+        colours: The colours that the images were drawn with.
+        levels: The levels that the images were drawn with.
 
-    >>> factors_of(shapes(np.array([[2, 0, 3, 7, 31, 0]]), resolution=8).row_id)
-    array([[ 2,  0,  3,  7, 31,  0]])
+    Returns:
+        The factors, int64 of shape (n, 6).
+
+    Raises:
+        UsageError: For a number beyond the combinations.
+
+    Examples:
+        >>> factors_of(shapes(np.array([[2, 0, 3, 7, 31, 0]]), resolution=8).row_id)
+        array([[ 2,  0,  3,  7, 31,  0]])
     """
     ids, counts = np.asarray(row_id), level_counts(levels, colours)
     if ids.dtype.kind not in "iu" or (ids.size and (ids.min() < 0 or ids.max() >= counts.prod())):
@@ -146,10 +179,13 @@ def factors_of(
 
 
 def known_shapes() -> Raw:
-    """The data set `shapes`: 10 000 different pictures of 32 x 32 pixels, 0 or 1; the form is the label.
+    """Draw the data set `shapes`: 10 000 different images of 32 x 32 pixels, 0 or 1; the form is the label.
 
     A pixel is 1 where more than half of it is covered, as dSprites has no grey either: log p(x) is then a probability.
     Angles go over a quarter turn, so that every angle of every form looks different.
+
+    Returns:
+        The rows with their labels.
     """
     found = shapes(KNOWN_ROWS + 200, resolution=KNOWN_RESOLUTION, turn=KNOWN_TURN, seed=0)
     lit = (found.x > 127).astype(np.uint8)
@@ -160,7 +196,14 @@ def known_shapes() -> Raw:
 
 
 def known_factors(data: Dataset) -> np.ndarray | None:
-    """The factors (n, 6) of the rows of the data set `shapes`, None of any other data."""
+    """Tell the factors of the rows of the data set `shapes`.
+
+    Args:
+        data: A data set.
+
+    Returns:
+        The factors, shape (n, 6), or None for any other data.
+    """
     if data.name != "shapes" or data.label is None or data.names.dtype.kind != "i":
         return None
     if data.names.min() < 0 or data.names.max() >= level_counts().prod():

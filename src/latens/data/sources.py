@@ -28,23 +28,30 @@ def load(
     schema: Schema | None = None,
     counts: bool | None = None,
 ) -> Dataset:
-    """Load data.
+    """Load data of any kind and check them: a name, a path, an array or a frame becomes a data set.
 
-    **Arguments:**
+    Args:
+        spec: "digits", "shapes", "mnist", "fashion-mnist", "wine", "breast-cancer", "iris"; a path (.npy, .npz, IDX, a
+            folder with MNIST-named IDX files, .csv and the like, .parquet, .h5, .h5ad, a folder of images); an array of
+            shape (n, ...), a sparse matrix, a pandas or polars frame, an AnnData object.
+        label: Name of a column, of a .npz or HDF5 key or of a column of `obs`, or an array with one value for each row;
+            also a .npy file, or "none" to leave labels out.
+        row_id: Name or array of the row ids, as for `label`.
+        weight: Name or array of the rows' weights, as for `label`.
+        missing: None refuses NaN; "nan" makes NaN values missing, as those are that a masked array masks: they form the
+            mask, and `x` holds the mean of the column's observed training values there (rounded for whole numbers; of
+            counts the mean of log(1 + x), undone).
+        name: Name of the data set, else taken from the source.
+        schema: The schema of a trained model, which the data must fit; None infers it.
+        counts: Whether a table of whole numbers holds counts, which are modelled as log(1 + x); None looks at them.
 
-    - `spec`: "digits", "shapes", "mnist", "fashion-mnist", "wine", "breast-cancer", "iris"; a path (.npy, .npz, IDX,
-      a folder with MNIST-named IDX files, .csv and the like, .parquet, .h5, .h5ad, a folder of pictures); an array of
-      shape (n, ...), a sparse matrix, a pandas or polars frame, an AnnData object.
-    - `label`, `row_id`, `weight`: the name of a column, of a .npz or HDF5 key or of a column of `obs`, or an array
-      with one value for each row. `label` may also be a .npy file, or "none" to leave labels out.
-    - `missing`: None refuses NaN; "nan" makes NaN cells missing, as those are that a masked array masks: they form the
-      mask, and `x` holds the mean of the column's observed training cells there (rounded for whole numbers; of counts
-      the mean of log(1 + x), undone).
-    - `name`: of the data set, else taken from the source.
-    - `schema`: the schema of a trained model, which the data must fit; None infers it.
-    - `counts`: whether a table of whole numbers holds counts, which are modelled as log(1 + x); None looks at them.
+    Returns:
+        The data set.
 
-    **Raises:** `DataError` saying where and how to mend it, `ResourceError` beyond memory or permissions.
+    Raises:
+        DataError: Saying where the data do not fit and how to mend it.
+        ResourceError: Beyond memory or permissions.
+        UsageError: For an unknown `missing`.
     """
     if missing not in (None, "nan"):
         raise UsageError(f"missing={missing!r} is unknown.", fix="Valid: None (refuse NaN) and 'nan' (NaN is missing).")
@@ -102,7 +109,17 @@ def _roles(**choices: Any) -> tuple[Roles, dict[str, Any]]:
 
 
 def array_file(path: Path) -> np.ndarray:
-    """The array of a .npy file. **Raises:** DataError where it cannot be read."""
+    """Read the array of a .npy file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The array.
+
+    Raises:
+        DataError: Where it cannot be read.
+    """
     try:
         return read_npy(path)
     except OSError as error:
@@ -159,7 +176,17 @@ def _find_missing(raw: Raw, names: np.ndarray, missing: str | None, where: str) 
 
 
 def fill(x: np.ndarray, observed: np.ndarray | None, train: np.ndarray, schema: Schema) -> np.ndarray:
-    """Missing cells replaced by the mean of the column's observed training cells (0 where there is none)."""
+    """Replace missing values by the mean of the column's observed training values (0 where there is none).
+
+    Args:
+        x: The rows, shape (n, *x).
+        observed: True where a value was observed; None for everywhere.
+        train: True for training rows, shape (n,).
+        schema: The schema of the rows.
+
+    Returns:
+        The rows without missing values.
+    """
     if observed is None:
         return x
     if schema.standardised and schema.columns is not None:
