@@ -38,7 +38,8 @@ def test_snippets_run(page, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.stem)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", page.read_text()):
-        if "://" not in target:
+        # The site makes the pages of the reference when it is built.
+        if "://" not in target and not target.startswith("reference/"):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 

@@ -7,9 +7,9 @@ import pytest
 from bound_checks import evaluate
 from checks import agrees, close
 from enumeration import refused_at
+from metric_checks import average
 from scipy import stats
 from tables import MODELS, batch_of, conjugate_pair
-from test_adversarial import average
 
 from latens.distributions import DiagonalNormal, Gamma, StandardNormal, divergence_terms, kl, kl_terms, renyi_terms
 from latens.errors import ConfigError

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import FancyBboxPatch
+from picture_fixtures import BITS, HISTORY, data_of, trained_bits
 from scipy.stats import multivariate_normal, norm
-from test_pictures import BITS, HISTORY, data_of, trained_bits
 
 from latens import evaluation
 from latens.errors import DataError

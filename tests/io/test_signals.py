@@ -20,7 +20,7 @@ LONGEST = 5.0
 ENTRY = "import signal; signal.signal(2, signal.default_int_handler); from latens.cli.main import entry; "
 STUCK = """
 import contextlib, sys, time
-import latens.cli as cli
+import latens.cli.main as cli
 
 def program(context):
     import jax

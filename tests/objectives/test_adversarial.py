@@ -9,6 +9,7 @@ import pytest
 from bound_checks import STEP, evaluate
 from checks import agrees, close
 from enumeration import refused_at
+from metric_checks import average, same
 from tables import MODELS, autoencoder, conjugate_pair, linear
 from tables_objectives import QuadraticCritic, critic
 
@@ -25,10 +26,6 @@ from latens.trees import partition_trainable
 KEY = jax.random.key(0)
 
 
-def average(metrics, name):
-    return float(metrics[name][0] / metrics[name][1])
-
-
 def gradients_of(objective, model, batch):
     """(by the model, by the critic)."""
     trainable, rest = partition_trainable((model, objective))
@@ -38,13 +35,6 @@ def gradients_of(objective, model, batch):
         return o(m, batch, key=KEY, step=STEP)[0]
 
     return jax.jit(jax.grad(loss))(trainable)
-
-
-def same(actual, expected):
-    pairs = list(zip(jax.tree.leaves(actual), jax.tree.leaves(expected), strict=True))
-    assert pairs
-    for a, b in pairs:
-        close(a, b, rtol=1e-7, atol=1e-9)
 
 
 def cross_entropy(weights, positive, negative):

@@ -8,8 +8,8 @@ import optax
 import pytest
 from bound_checks import STEP, evaluate
 from checks import agrees, close
+from metric_checks import average, same
 from tables import MODELS, batch_of, linear
-from test_adversarial import average, same
 from test_vae_gan import gradients
 
 from latens.data.batches import Batch

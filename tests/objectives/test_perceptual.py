@@ -8,9 +8,9 @@ from bound_checks import STEP, evaluate
 from checks import close, finite_difference
 from enumeration import refused_at
 from jax.flatten_util import ravel_pytree
+from metric_checks import average
 from scipy.ndimage import correlate
 from tables import MODELS, batch_of, dense
-from test_adversarial import average
 
 from latens.distributions import StandardNormal
 from latens.errors import ConfigError

@@ -8,8 +8,8 @@ import pytest
 from bound_checks import STEP, evaluate
 from checks import close
 from enumeration import refused_at
+from metric_checks import average, same
 from tables import MODELS, dense
-from test_adversarial import average, same
 
 from latens.distributions import StandardNormal, kl_terms
 from latens.errors import ConfigError

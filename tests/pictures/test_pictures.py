@@ -7,61 +7,26 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from picture_fixtures import BITS, HISTORY, LEVELS, data_of, model_of, trained_bits
 from test_images import tiles
 
 from latens import evaluation
-from latens.data import Column, Dataset, Preparation, Schema
-from latens.distributions import StandardNormal
+from latens.data import Column, Preparation, Schema
 from latens.errors import UsageError
 from latens.figures import training_curves_table
 from latens.figures.style import figure_of
 from latens.models import (
     BernoulliHead,
     CategoricalHead,
-    Conditional,
     DeterministicHead,
-    LatentModel,
     NormalHead,
 )
-from latens.networks import Dense
 from latens.objectives import ELBO
 from latens.pictures import standard as pictures
 from latens.pictures.source import Source, evenly
 from latens.pictures.standard import PlotsCallback, columns_of, write_pictures
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
 from latens.workflow.trained import TrainedModel
-
-
-def model_of(head, units=2, posterior=None, key=0):
-    encoder_key, decoder_key = jax.random.split(jax.random.key(key))
-    posterior = posterior or NormalHead((units,))
-    cells = int(np.prod(head.shape))
-    encoder = Conditional(Dense([cells, 8, posterior.num_outputs], key=encoder_key), posterior)
-    decoder = Conditional(Dense([units, 8, head.num_outputs], key=decoder_key), head)
-    return LatentModel(StandardNormal((units,)), encoder, decoder)
-
-
-def data_of(schema, n=40, labels=True):
-    rng = np.random.default_rng(0)
-    match schema.kind:
-        case "binary":
-            x = (rng.random((n, *schema.shape)) < 0.3).astype(np.uint8)
-        case "levels":
-            x = rng.integers(0, schema.levels, (n, *schema.shape)).astype(np.uint8)
-        case _:
-            x = rng.normal(size=(n, *schema.shape)).astype(np.float32)
-    ids = np.arange(n)
-    split = np.repeat([0, 1, 2], [n - 20, 8, 12]).astype(np.uint8)
-    label = (ids % 3).astype(np.int32) if labels else None
-    return Dataset(x, schema, ids.astype(np.uint32), ids, split, "made", label=label)
-
-
-BITS = Schema((5, 4), "binary", classes=("a", "b", "c"))
-LEVELS = Schema((8, 8), "levels", levels=17)
-
-
-def trained_bits(**options):
-    return TrainedModel(model_of(BernoulliHead((5, 4)), **options), BITS, Preparation())
 
 
 def columns(path):
@@ -99,11 +64,6 @@ def test_rows_are_taken_evenly():
 
 
 # --- which pictures there are ---
-
-HISTORY = [
-    {"event": "epoch", "step": 5 * i, "epoch": float(i), "train_elbo": -90.0 + i, "validation_elbo": -95.0 + i}
-    for i in range(1, 4)
-]
 
 
 @pytest.fixture
