@@ -1,0 +1,1 @@
+"""Readers of files and objects, one for each format."""

@@ -19,12 +19,30 @@ _REWRITE = "Write it again with anndata 0.8 or newer: anndata.read_h5ad(path).wr
 
 
 def is_annotated(value: Any) -> bool:
-    """Whether this is an AnnData object, told without importing anndata."""
+    """Say whether this is an AnnData object, without importing anndata.
+
+    Args:
+        value: Any object.
+
+    Returns:
+        Whether it is.
+    """
     return type(value).__name__ == "AnnData" and type(value).__module__.split(".")[0] == "anndata"
 
 
 def dense(matrix: Any, where: str) -> np.ndarray:
-    """A SciPy sparse matrix as an array, unless that takes more than 8 GiB."""
+    """Turn a SciPy sparse matrix into an array.
+
+    Args:
+        matrix: The matrix, or an array.
+        where: How an error names it.
+
+    Returns:
+        The array.
+
+    Raises:
+        ResourceError: Where that takes more than 8 GiB.
+    """
     size = int(matrix.shape[0]) * int(matrix.shape[1]) * matrix.dtype.itemsize
     if size > MAX_BYTES:
         raise ResourceError(
@@ -36,7 +54,19 @@ def dense(matrix: Any, where: str) -> np.ndarray:
 
 
 def from_annotated(value: Any, roles: Roles, where: str) -> Raw:
-    """Rows of an AnnData object: X, with obs_names as row ids, var_names as columns, labels and ids from obs."""
+    """Read the rows of an AnnData object: X, with obs_names as row ids and var_names as columns.
+
+    Args:
+        value: The AnnData object.
+        roles: Which columns of obs are labels, ids and weights.
+        where: How an error names it.
+
+    Returns:
+        The rows.
+
+    Raises:
+        DataError: For an object that is still on disk, or without X.
+    """
     if getattr(value, "isbacked", False):
         raise DataError("is still on disk.", where=where, fix="Load it first: adata.to_memory(), or give its path.")
     if value.X is None:
@@ -51,10 +81,18 @@ def from_annotated(value: Any, roles: Roles, where: str) -> Raw:
 
 
 def read_h5ad(store: Store, roles: Roles) -> Raw:
-    """Rows of an open .h5ad file.
+    """Read the rows of an open .h5ad file.
 
-    **Raises:** `DataError` for damaged files and those of anndata before 0.7, `ResourceError` where X is too large
-    once dense.
+    Args:
+        store: The open file.
+        roles: Which columns of obs are labels, ids and weights.
+
+    Returns:
+        The rows.
+
+    Raises:
+        DataError: For damaged files and those of anndata before 0.7.
+        ResourceError: Where X is too large once dense.
     """
     where = store.where
     for name in ("obs", "var", "X"):

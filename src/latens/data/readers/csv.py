@@ -29,21 +29,36 @@ _SNIFFED_LINES = 20
 
 
 def read_csv(path: Path, roles: Roles) -> Raw:
-    """Rows from a text table.
+    """Read the rows of a text table.
 
     The separator (tab, semicolon, bar, comma or blanks) is the one that cuts the first 20 lines most evenly. The first
     line is a header if none of its cells is a number (or if it counts the columns from 0). A first column
     without a name in the header is the row id. The apostrophe that keeps a spreadsheet from running a name as a formula
     is left out of names, labels and ids. Empty cells, NA, N/A, NaN, null, none and ? are missing values.
 
-    **Raises:** `DataError` naming the line of a ragged row, and the column and line of text among numbers.
+    Args:
+        path: The file, gzipped or not.
+        roles: Which columns are the label, the row id and the weight.
+
+    Returns:
+        The rows.
+
+    Raises:
+        DataError: Naming the line of a ragged row, and the column and line of text among numbers.
     """
     with _opened(path) as rows:
         return _read(rows, roles, str(path))
 
 
 def read_text(path: Path) -> tuple[list[str] | None, list[list[str]]]:
-    """The header of a table that `read_csv` has read, None without one, and the text of its cells, row by row."""
+    """Read the text of a table that `read_csv` has read.
+
+    Args:
+        path: The file, gzipped or not.
+
+    Returns:
+        The header, None without one, and the text of the cells, row by row.
+    """
     with _opened(path) as rows:
         cells = [[original_text(cell.strip()) for cell in row] for _, row in rows]
     header = _is_header(cells[0], cells[1] if len(cells) > 1 else [])

@@ -20,14 +20,28 @@ _PARTS = {"train": "train", "test": "t10k"}
 
 
 def is_idx(start: bytes) -> bool:
-    """Whether these first bytes are those of an IDX file."""
+    """Say whether these first bytes are those of an IDX file.
+
+    Args:
+        start: The first bytes of a file.
+
+    Returns:
+        Whether they are.
+    """
     return len(start) >= 4 and start[:2] == b"\0\0" and start[2] in TYPES and 1 <= start[3] <= MAX_DIMENSIONS
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """The array of an IDX file, gzipped or not (told by its first bytes, not its name).
+    """Read the array of an IDX file, gzipped or not (told by its first bytes, not its name).
 
-    **Raises:** `DataError` for anything else, for a size that does not fit the header, and for bytes left over.
+    Args:
+        path: The file.
+
+    Returns:
+        The array.
+
+    Raises:
+        DataError: For anything else, for a size that does not fit the header, and for bytes left over.
     """
     where = str(path)
     with path.open("rb") as file:
@@ -49,9 +63,15 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def idx_folder(folder: Path) -> dict[str, Path] | None:
-    """The MNIST-named files of a folder ("train-images", "t10k-labels" ... -> path), None without training images.
+    """Find the MNIST-named files of a folder.
 
     Both spellings (train-images-idx3-ubyte and train-images.idx3-ubyte) are known, with and without .gz.
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        "train-images", "t10k-labels" ... -> path; None without training images.
     """
     found: dict[str, Path] = {}
     for part in _PARTS.values():
@@ -64,7 +84,18 @@ def idx_folder(folder: Path) -> dict[str, Path] | None:
 
 
 def read_idx_folder(folder: Path, files: dict[str, Path]) -> Raw:
-    """Rows of a folder with MNIST-named files; the t10k files are the test set, labels may be missing."""
+    """Read the rows of a folder with MNIST-named files; the t10k files are the test set, labels may be missing.
+
+    Args:
+        folder: The folder.
+        files: Its files, as from `idx_folder`.
+
+    Returns:
+        The rows.
+
+    Raises:
+        DataError: Where images and labels do not fit.
+    """
     parts: dict[str, Raw] = {}
     for part, word in _PARTS.items():
         if f"{word}-images" in files:

@@ -1,4 +1,4 @@
-"""A folder of pictures: one row a file, the subfolders' names are the labels, the relative paths are the row ids."""
+"""A folder of images: one row a file, the subfolders' names are the labels, the relative paths are the row ids."""
 
 import contextlib
 import math
@@ -27,16 +27,29 @@ _ADVICE = "Remove or convert them, so that all have one size and are 8-bit grey 
 
 @dataclass(frozen=True)
 class Found:
-    """What a folder holds: paths of pictures relative to it, sorted, and how many other files were passed over."""
+    """What a folder holds.
+
+    Args:
+        pictures: Paths of images relative to it, sorted.
+        ignored: How many other files were passed over.
+    """
 
     pictures: tuple[str, ...]
     ignored: int
 
 
 def find_pictures(folder: Path) -> Found:
-    """The pictures in a folder and in its subfolders, told by the ends of their names; hidden files do not count.
+    """Find the images in a folder and in its subfolders by the ends of their names; hidden files do not count.
 
-    **Raises:** `DataError` for pictures two levels down: it is not clear what their labels would be.
+    Args:
+        folder: The folder.
+
+    Returns:
+        The paths found.
+
+    Raises:
+        DataError: For images two levels down: it is not clear what their labels would be.
+        ResourceError: For too many images.
     """
     pictures: list[str] = []
     ignored = 0
@@ -72,11 +85,20 @@ def _add(pictures: list[str], path: Path, name: str) -> bool:
 
 
 def read_pictures(folder: Path, found: Found) -> Raw:
-    """Rows of uint8: (n, h, w) for grey or black and white (0 and 1), (n, h, w, 3) for RGB and for palettes.
+    """Read images as rows of uint8: (n, h, w) for grey or black and white (0 and 1), else (n, h, w, 3).
 
-    The first frame of a moving picture is taken, the orientation that a camera noted is not applied.
+    The first frame of a moving image is taken, the orientation that a camera noted is not applied.
 
-    **Raises:** one `DataError` that lists every file which cannot be read, or whose size or kind is not that of most.
+    Args:
+        folder: The folder.
+        found: Its images, as from `find_pictures`.
+
+    Returns:
+        The rows.
+
+    Raises:
+        DataError: One that lists every file which cannot be read, or whose size or kind is not that of most.
+        ResourceError: Beyond the bound of one data set.
     """
     heads, problems = _heads(folder, found.pictures)
     if not heads:

@@ -34,9 +34,19 @@ _PART_KEYS = {
 
 
 def read_npy_stream(stream: io.BufferedIOBase, size: int, where: str, *, exact: bool = True) -> np.ndarray:
-    """One array from a stream of `size` bytes (at most, where not `exact`).
+    """Read one array from a stream.
 
-    **Raises:** `DataError` for object, complex, date and structured arrays, and for headers that lie.
+    Args:
+        stream: The stream.
+        size: Bytes of the stream (at most, where not `exact`).
+        where: How an error names it.
+        exact: Whether the stream has exactly so many bytes.
+
+    Returns:
+        The array.
+
+    Raises:
+        DataError: For object, complex, date and structured arrays, and for headers that lie.
     """
     start = stream.read(8)
     if len(start) < 8 or start[:6] != MAGIC or start[6] not in (1, 2, 3):
@@ -77,7 +87,14 @@ def _parse_header(header: bytes, where: str) -> tuple[np.dtype, bool, tuple[int,
 
 
 def read_npy(path: Path) -> np.ndarray:
-    """The array of a .npy file."""
+    """Read the array of a .npy file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The array.
+    """
     with path.open("rb") as stream:
         return read_npy_stream(stream, os.fstat(stream.fileno()).st_size, str(path))
 
@@ -157,13 +174,21 @@ class Archive(AbstractArrays):
 
 
 def read_npz(path: Path, roles: Roles) -> Raw:
-    """Rows from an .npz file.
+    """Read the rows of an .npz file.
 
     Data keys: x, images or data; or train, valid and test parts (x_train, x_test, train, test ...). Labels: y, label
     or labels (y_train ... beside parts), or the key `roles.label`. Upper and lower case do not matter. A file with a
     single array needs no particular key.
 
-    **Raises:** `DataError` naming the keys there are, if none or several of them could be the data.
+    Args:
+        path: The file.
+        roles: Which keys are the label, the row id and the weight.
+
+    Returns:
+        The rows.
+
+    Raises:
+        DataError: Naming the keys there are, if none or several of them could be the data.
     """
     archive = Archive(path)
     try:
@@ -179,7 +204,18 @@ def read_npz(path: Path, roles: Roles) -> Raw:
 
 
 def from_archive(archive: AbstractArrays, roles: Roles) -> Raw:
-    """Rows, labels, ids and weights from named arrays, by their well-known names or those in `roles`."""
+    """Take rows, labels, ids and weights from named arrays, by their well-known names or those asked for.
+
+    Args:
+        archive: The named arrays.
+        roles: Which keys are the label, the row id and the weight.
+
+    Returns:
+        The rows.
+
+    Raises:
+        DataError: Naming the keys there are, where it is not clear which one is meant.
+    """
     where, keys, candidates = archive.where, archive.keys, archive.candidates
     lower = {key.lower(): key for key in keys}
     chosen: dict[str, str] = {}

@@ -53,12 +53,21 @@ _DAMAGE = (
 
 
 def read_path(path: Path, roles: Roles) -> Raw:
-    """Rows of a file or folder.
+    """Read the rows of a file or folder.
 
-    Known: .npy, .npz, IDX (gzipped or not), a folder with MNIST-named IDX files or with pictures, text tables (.csv,
+    Known: .npy, .npz, IDX (gzipped or not), a folder with MNIST-named IDX files or with images, text tables (.csv,
     .tsv, .txt, also .gz), .parquet, HDF5 (.h5, .hdf5), AnnData (.h5ad).
 
-    **Raises:** `DataError` for what cannot be read, `ResourceError` for missing permissions or memory.
+    Args:
+        path: The file or folder.
+        roles: Which columns or keys are the label, the row id and the weight.
+
+    Returns:
+        The rows.
+
+    Raises:
+        DataError: For what cannot be read.
+        ResourceError: For missing permissions or memory.
     """
     where = str(path)
     try:
@@ -80,7 +89,19 @@ def read_path(path: Path, roles: Roles) -> Raw:
 
 
 def read_object(value: Any, roles: Roles, where: str) -> Raw:
-    """Rows of an array, a nested list, a sparse matrix, a pandas or polars frame or an AnnData object."""
+    """Read the rows of an array, a nested list, a sparse matrix, a pandas or polars frame or an AnnData object.
+
+    Args:
+        value: The object.
+        roles: Which columns are the label, the row id and the weight.
+        where: How an error names it.
+
+    Returns:
+        The rows.
+
+    Raises:
+        DataError: For rows that differ in length.
+    """
     if is_frame(value):
         return from_frame(value, roles, where)
     if annotated.is_annotated(value):
@@ -95,9 +116,14 @@ def read_object(value: Any, roles: Roles, where: str) -> Raw:
 
 
 def check_numeric(x: np.ndarray, where: str) -> None:
-    """Refuse what cannot be rows of numbers: objects, text, complex numbers, dates; no rows; no cells.
+    """Refuse what cannot be rows of numbers: objects, text, complex numbers, dates; no rows; no columns.
 
-    **Raises:** `DataError`.
+    Args:
+        x: The array.
+        where: How an error names it.
+
+    Raises:
+        DataError: For an array that cannot be rows of numbers.
     """
     if x.dtype.kind not in "biuf":
         kinds = {"O": "Python objects", "U": "text", "S": "text", "c": "complex numbers", "M": "dates", "m": "times"}

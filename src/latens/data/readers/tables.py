@@ -14,9 +14,18 @@ _CELLS = 2**19
 
 
 def role_positions(names: Sequence[str], roles: Roles, where: str) -> dict[str, int]:
-    """Where the label, id and weight columns are: role -> position. A whole number counts columns (-1: the last).
+    """Find the columns of the label, the id and the weight. A whole number counts columns (-1: the last).
 
-    **Raises:** `DataError` naming the nearest column.
+    Args:
+        names: Names of the columns.
+        roles: What was asked for.
+        where: How an error names the table.
+
+    Returns:
+        Role -> position.
+
+    Raises:
+        DataError: Naming the nearest column.
     """
     found: dict[str, int] = {}
     for role, name in roles.asked().items():
@@ -33,7 +42,16 @@ def role_positions(names: Sequence[str], roles: Roles, where: str) -> dict[str, 
 
 
 def check_column_names(names: Sequence[str], where: str, fix: str = "Give every column a name of its own.") -> None:
-    """Refuse a table in which two columns have one name."""
+    """Refuse a table in which two columns have one name.
+
+    Args:
+        names: Names of the columns.
+        where: How an error names the table.
+        fix: What to do.
+
+    Raises:
+        DataError: For a name that is there twice.
+    """
     if len(set(names)) != len(names):
         seen: set[str] = set()
         twice = next(name for name in names if name in seen or seen.add(name))
@@ -41,7 +59,16 @@ def check_column_names(names: Sequence[str], where: str, fix: str = "Give every 
 
 
 def text_column(name: str, value: Any, where: str) -> DataError:
-    """The refusal of a text column."""
+    """Make the error that refuses a text column.
+
+    Args:
+        name: Name of the column.
+        value: One of its values.
+        where: How the error names the table.
+
+    Returns:
+        The error.
+    """
     shown = str(value)[:40]
     comma = shown.count(",") == 1 and shown.replace(",", "").lstrip("+-").isdecimal()
     advice = "Write decimal points instead of decimal commas." if comma else (
@@ -51,9 +78,20 @@ def text_column(name: str, value: Any, where: str) -> DataError:
 
 
 def from_columns(columns: dict[str, Any], roles: Roles, where: str, names: np.ndarray | None = None) -> Raw:
-    """Rows from named columns; each is a NumPy array or a list of text.
+    """Make rows of named columns; each is a NumPy array or a list of text.
 
-    **Raises:** `DataError` for columns that are neither numbers nor named as label or id.
+    Args:
+        columns: Name -> values.
+        roles: Which columns are the label, the row id and the weight.
+        where: How an error names the table.
+        names: Row ids, if the table has any.
+
+    Returns:
+        The rows.
+
+    Raises:
+        DataError: For columns that are neither numbers nor named as label or id.
+        ResourceError: For too many values.
     """
     words = list(columns)
     found = role_positions(words, roles, where)
@@ -77,12 +115,28 @@ def from_columns(columns: dict[str, Any], roles: Roles, where: str, names: np.nd
 
 
 def is_frame(value: Any) -> bool:
-    """Whether this is a pandas or polars frame, told without importing either."""
+    """Say whether this is a pandas or polars frame, without importing either.
+
+    Args:
+        value: Any object.
+
+    Returns:
+        Whether it is.
+    """
     return type(value).__name__ == "DataFrame" and type(value).__module__.split(".")[0] in ("pandas", "polars")
 
 
 def from_frame(frame: Any, roles: Roles, where: str) -> Raw:
-    """Rows from a pandas or polars frame. A pandas index that is not just a count becomes the row ids."""
+    """Read the rows of a pandas or polars frame; a pandas index that is not just a count becomes the row ids.
+
+    Args:
+        frame: The frame.
+        roles: Which columns are the label, the row id and the weight.
+        where: How an error names it.
+
+    Returns:
+        The rows.
+    """
     words = [str(name) for name in frame.columns]
     check_column_names(words, where)
     if type(frame).__module__.split(".")[0] == "polars":
@@ -94,7 +148,14 @@ def from_frame(frame: Any, roles: Roles, where: str) -> Raw:
 
 
 def frame_column(series: Any) -> np.ndarray:
-    """A column of a pandas frame as numbers, or as text with "" for what is missing."""
+    """Turn a column of a pandas frame into numbers, or into text with "" for what is missing.
+
+    Args:
+        series: The column.
+
+    Returns:
+        The values.
+    """
     from pandas.api import types
 
     if types.is_bool_dtype(series.dtype) and not series.isna().any():
@@ -116,7 +177,19 @@ def _plain(values: np.ndarray) -> np.ndarray:
 
 
 def read_parquet(path: Path, roles: Roles) -> Raw:
-    """Rows from a Parquet file, by pyarrow where it is installed."""
+    """Read the rows of a Parquet file, by pyarrow where it is installed.
+
+    Args:
+        path: The file.
+        roles: Which columns are the label, the row id and the weight.
+
+    Returns:
+        The rows.
+
+    Raises:
+        DataError: Without pyarrow, and for a file that cannot be read.
+        ResourceError: For too many values.
+    """
     where = str(path)
     try:
         import pyarrow as pa
