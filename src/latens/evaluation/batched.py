@@ -23,7 +23,15 @@ MOST_AT_ONCE = 4
 
 
 def padded_batches(batch: Batch, batch_size: int | None = None) -> Iterator[tuple[Batch, int]]:
-    """Parts of a batch of any length, each padded to one size, with the number of rows that count."""
+    """Go through a batch of any length in parts, each padded to one size.
+
+    Args:
+        batch: The rows.
+        batch_size: Rows in a part; None chooses.
+
+    Yields:
+        A part, and the number of its rows that count.
+    """
     size = batch_size or _usual_size(batch)
     for start in range(0, len(batch.row_id), size):
         yield _padded(batch, start, size)
@@ -40,9 +48,14 @@ def _padded(batch: Batch, start: int, size: int) -> tuple[Batch, int]:
 
 
 def rows_in_cache(batch: Batch, samples: int) -> int | None:
-    """So many rows that their decoded draws stay in a processor's cache: 4 MB, twice as fast as 80 MB.
+    """Count the rows whose decoded samples stay in a processor's cache: 4 MB, twice as fast as 80 MB.
 
-    **Arguments:** `samples` of each row that are decoded at once. None (the usual sizes) where there is another device.
+    Args:
+        batch: The rows.
+        samples: Samples of each row that are decoded at once.
+
+    Returns:
+        The number of rows; None (the usual sizes) where there is another device.
     """
     if jax.default_backend() != "cpu":
         return None
@@ -52,7 +65,14 @@ def rows_in_cache(batch: Batch, samples: int) -> int | None:
 
 
 def weights_of(batch: Batch) -> np.ndarray | None:
-    """The weights of the rows in double precision, None where they have none."""
+    """Give the weights of the rows in double precision.
+
+    Args:
+        batch: The rows.
+
+    Returns:
+        The weights, shape (B,), or None where they have none.
+    """
     return None if batch.weight is None else np.asarray(batch.weight, np.float64)
 
 
@@ -65,10 +85,21 @@ def map_rows(
     key: Key,
     batch_size: int | None = None,
 ) -> PyTree:
-    """`function(model, prepared_batch, key)` over all rows; its leaves, led by B, come back as NumPy arrays.
+    """Apply a function of a model to all rows, in batches of one shape and one compiled program.
 
     The model is switched to inference (no dropout). Every row's randomness comes from its id, so the result does not
     depend on order or chunking, up to rounding.
+
+    Args:
+        function: `function(model, prepared_batch, key)`; its leaves have B as leading axis.
+        model: The trained model.
+        batch: The stored rows.
+        preparation: What turns a stored row into what the model sees.
+        key: Random key.
+        batch_size: Rows in one compiled batch; None chooses.
+
+    Returns:
+        The function's leaves for all rows, as NumPy arrays.
     """
     check_process()
     model, size = eqx.nn.inference_mode(model), batch_size or _usual_size(batch)
@@ -114,7 +145,16 @@ def _joined(parts: list[PyTree]) -> PyTree:
 
 
 def prepared_rows(batch: Batch, *, preparation: Preparation, key: Key) -> np.ndarray:
-    """The rows (B, *x) as every other evaluation with this key sees them: random binarisations are the same ones."""
+    """Prepare the rows as every other evaluation with this key sees them: random binarisations are the same ones.
+
+    Args:
+        batch: The stored rows.
+        preparation: What turns a stored row into what the model sees.
+        key: Random key.
+
+    Returns:
+        The rows, shape (B, *x).
+    """
     return map_rows(_rows, None, batch, preparation=preparation, key=key)
 
 

@@ -17,7 +17,14 @@ from latens.typing import Array, Int, Key
 
 
 class ClassSamples(NamedTuple):
-    """n samples: `x` (n, *x), `label` (n,) and `component` (n,) codes, `component_mean` (n, *x)."""
+    """Samples of a classifier that is a density model, with their classes and components.
+
+    Args:
+        x: The samples, shape (n, *x), in the unit of the model.
+        label: Number of each sample's class, shape (n,).
+        component: Number of its component, shape (n,).
+        component_mean: Mean of that component, shape (n, *x).
+    """
 
     x: np.ndarray
     label: np.ndarray
@@ -30,17 +37,42 @@ def _log_joint(model: BayesClassifier, batch: Batch, key: Key) -> Array:
 
 
 def class_log_joint(model: BayesClassifier, batch: Batch, *, preparation: Preparation) -> np.ndarray:
-    """log p(x, class) of every row in nats, as an array of shape (B, C)."""
+    """Evaluate log p(x, class) of every row.
+
+    Args:
+        model: The classifier.
+        batch: The stored rows, B of them.
+        preparation: What turns a stored row into what the model sees.
+
+    Returns:
+        Shape (B, C), nats.
+    """
     return map_rows(_log_joint, model, batch, preparation=preparation, key=jax.random.key(0))
 
 
 def class_probabilities(model: BayesClassifier, batch: Batch, *, preparation: Preparation) -> np.ndarray:
-    """p(class | x) of every row, as an array of shape (B, C)."""
+    """Evaluate p(class | x) of every row.
+
+    Args:
+        model: The classifier.
+        batch: The stored rows, B of them.
+        preparation: What turns a stored row into what the model sees.
+
+    Returns:
+        Shape (B, C).
+    """
     return normalise(class_log_joint(model, batch, preparation=preparation))
 
 
 def normalise(log_joint: np.ndarray) -> np.ndarray:
-    """p(c | x) from log p(x, c) of shape (B, C): Bayes' rule without overflow."""
+    """Turn log p(x, c) into p(c | x): Bayes' rule without overflow.
+
+    Args:
+        log_joint: log p(x, c), shape (B, C), nats.
+
+    Returns:
+        p(c | x), shape (B, C).
+    """
     weights = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
     return weights / weights.sum(axis=1, keepdims=True)
 
@@ -48,7 +80,16 @@ def normalise(log_joint: np.ndarray) -> np.ndarray:
 def accuracy(model: BayesClassifier, batch: Batch, *, preparation: Preparation) -> Estimate:
     """The share of labelled rows whose most probable class is their label, with its standard error.
 
-    **Raises:** DataError where no row has a label.
+    Args:
+        model: The classifier.
+        batch: The stored rows with their labels.
+        preparation: What turns a stored row into what the model sees.
+
+    Returns:
+        The estimate.
+
+    Raises:
+        DataError: Where no row has a label.
     """
     labels = None if batch.label is None else np.asarray(batch.label)
     if labels is None or not np.any(labels >= 0):
@@ -71,9 +112,17 @@ def _responsibilities(model: BayesClassifier, batch: Batch, key: Key) -> Array:
 
 
 def class_responsibilities(model: BayesClassifier, batch: Batch, *, preparation: Preparation) -> np.ndarray:
-    """p(component | x, class) of every row, as an array of shape (B, M).
+    """Evaluate p(component | x, class) of every row.
 
     The class is the row's label; for rows without one (label -1, or none given) the most probable class.
+
+    Args:
+        model: The classifier.
+        batch: The stored rows, B of them.
+        preparation: What turns a stored row into what the model sees.
+
+    Returns:
+        Shape (B, M).
     """
     return map_rows(_responsibilities, model, batch, preparation=preparation, key=jax.random.key(0))
 
@@ -85,10 +134,21 @@ def _sample(model: BayesClassifier, label: Int[Array, ""] | None, keys: Array) -
 
 
 def sample_classes(model: BayesClassifier, n: int, *, key: Key, label: int | None = None) -> ClassSamples:
-    """n samples of the class `label` (None: of random classes), each with its component and that component's mean.
+    """Sample rows of one class or of random classes, each with its component and that component's mean.
 
-    In the model's units: after the preparation (x / 255 for pixels). Nothing is clipped.
-    **Raises:** UsageError for a class that does not exist.
+    They are in the model's unit: after the preparation (x / 255 for pixels). Nothing is clipped.
+
+    Args:
+        model: The classifier.
+        n: Number of samples.
+        key: Random key.
+        label: Number of the class; None for random classes.
+
+    Returns:
+        The samples.
+
+    Raises:
+        UsageError: For a class that does not exist.
     """
     if label is not None and not 0 <= label < model.num_classes:
         raise UsageError(f"there is no class {label}; the classes are numbered 0 to {model.num_classes - 1}.")

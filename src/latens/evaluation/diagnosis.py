@@ -42,7 +42,12 @@ BOUGHT = 0.1
 
 
 class Finding(NamedTuple):
-    """A name for programs, and what it means and what helps for people."""
+    """What is wrong with a model: a name for programs, a message for people.
+
+    Args:
+        name: Name of the finding, such as "posterior-collapse".
+        message: What it means, and what helps.
+    """
 
     name: str
     message: str

@@ -7,13 +7,29 @@ import numpy as np
 
 
 def shares(weight: np.ndarray | None, n: int) -> np.ndarray:
-    """The weights of n rows (None: all alike) as shares that sum to 1, in double precision."""
+    """Turn the weights of rows into shares that sum to 1, in double precision.
+
+    Args:
+        weight: Weights, shape (n,); None for all alike.
+        n: Number of rows.
+
+    Returns:
+        The shares, shape (n,).
+    """
     weight = np.ones(n) if weight is None else np.asarray(weight, np.float64)
     return weight / weight.sum()
 
 
 def median(values: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """The median of values that count as often as their weights say; NaN where one of them is NaN."""
+    """The median of values that count as often as their weights say; NaN where one of them is NaN.
+
+    Args:
+        values: Values, shape (n,).
+        weight: Weights, shape (n,); None for all alike.
+
+    Returns:
+        The median, in the unit of the values.
+    """
     values = np.asarray(values, np.float64)
     if weight is None or np.isnan(values).any():
         return float(np.median(values))
@@ -28,9 +44,17 @@ def median(values: np.ndarray, weight: np.ndarray | None = None) -> float:
 class Estimate:
     """A mean over rows with the standard error of that mean.
 
-    **Arguments:** `value` and `standard_error` in `unit`; `num_samples` K draws a row; `n` rows; `protocol` what was
-    done, in words; `seed` of the draws; `seconds` it took; `draws_error` what a limited number of draws may be wrong
-    by beside that, in `unit`, None where nobody measured it.
+    Args:
+        value: The mean, in `unit`.
+        standard_error: Its standard error from the spread between rows, in `unit`.
+        num_samples: K, posterior samples for each row.
+        n: Number of rows.
+        unit: Unit of the value, "nats" unless told.
+        protocol: What was done, in words.
+        seed: Seed of the samples.
+        seconds: How long it took.
+        draws_error: What a limited number of samples may be wrong by beside the standard error, in `unit`; None where
+            it was not measured.
     """
 
     value: float
@@ -45,7 +69,19 @@ class Estimate:
 
     @classmethod
     def of(cls, rows: np.ndarray, *, num_samples: int, protocol: str, weight: np.ndarray | None = None) -> "Estimate":
-        """The (weighted) mean of one number a row: sum(w r)/sum(w), its error from the spread between rows."""
+        """Estimate the (weighted) mean of one value for each row, with its error from the spread between rows.
+
+        The mean is sum(w r)/sum(w).
+
+        Args:
+            rows: One value for each row, shape (n,).
+            num_samples: K, posterior samples for each row.
+            protocol: What was done, in words.
+            weight: Weights of the rows, shape (n,); None for all alike.
+
+        Returns:
+            The estimate.
+        """
         rows = np.asarray(rows, np.float64)
         n = len(rows)
         share = shares(weight, n)

@@ -11,16 +11,19 @@ _FIX = (
 
 
 def finite(values: np.ndarray, what: str, *, where: str = "model", minus_infinity: bool = False) -> np.ndarray:
-    """The values, where all of them are finite.
+    r"""Refuse values that are NaN or infinite, and return them where all are finite.
 
-    **Arguments:**
+    Args:
+        values: Numbers of any shape, with the rows as leading axis.
+        what: What they are called in the message.
+        where: The file or model that the message names.
+        minus_infinity: Whether $-\infty$ may be among them: the logarithm of a probability of 0.
 
-    - `values`: numbers of any shape, led by the rows.
-    - `what`: what they are called in the message.
-    - `where`: the file or model that the message names.
-    - `minus_infinity`: whether $-\\infty$ may be among them: the logarithm of a probability of 0.
+    Returns:
+        The values.
 
-    **Raises:** `DivergedError` with the number of rows that hold NaN or infinity, and the first of them.
+    Raises:
+        DivergedError: With the number of rows that hold NaN or infinity, and the first of them.
     """
     array = np.asarray(values)
     if array.dtype.kind not in "fc":

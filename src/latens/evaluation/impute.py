@@ -1,4 +1,4 @@
-"""What missing cells may have been: imputation by self-normalised importance resampling."""
+"""What missing values may have been: imputation by self-normalised importance resampling."""
 
 from typing import Any, NamedTuple
 
@@ -16,11 +16,13 @@ from latens.typing import Array, Float, Key, PyTree
 
 
 class Imputed(NamedTuple):
-    """What a model makes of incomplete rows, in the units of its likelihood.
+    r"""What a model makes of incomplete rows, in the unit of its likelihood.
 
-    **Attributes:** `mean` (B, *x), $E[x \\mid x_{obs}]$ where a cell is missing and the cell itself where it is
-    observed; `draws` (B, M, *x), M draws from $p(x_{mis} \\mid x_{obs})$, observed cells likewise; `effective` (B,),
-    the effective number $1/\\sum_k w_k^2$ of the K draws: near 1, the mean hangs on a single draw.
+    Args:
+        mean: $E[x \mid x_{obs}]$ where a value is missing and the value itself where it is observed, shape (B, *x).
+        draws: M samples from $p(x_{mis} \mid x_{obs})$, observed values likewise, shape (B, M, *x).
+        effective: The effective number $1/\sum_k w_k^2$ of the K samples, shape (B,): near 1, the mean hangs on a
+            single sample.
     """
 
     mean: np.ndarray
@@ -39,15 +41,28 @@ def impute(
     batch_size: int | None = None,
     samples_per_chunk: int = 20,
 ) -> Imputed:
-    r"""$E[x_{mis} \mid x_{obs}] \approx \sum_k w_k\, E[x_{mis} \mid z_k]$ and draws from $p(x_{mis} \mid x_{obs})$.
+    r"""Impute missing values: their mean and samples of them, given what is observed of each row.
 
-    $z_k \sim q(z \mid x_{obs})$ and $w_k \propto p(x_{obs} \mid z_k)\,p(z_k)/q(z_k \mid x_{obs})$, normalised over
-    the K draws. A draw takes one of the $z_k$ with probability $w_k$, then x from $p(x \mid z_k)$ (of a model with a
+    $E[x_{mis} \mid x_{obs}] \approx \sum_k w_k\, E[x_{mis} \mid z_k]$ with $z_k \sim q(z \mid x_{obs})$ and
+    $w_k \propto p(x_{obs} \mid z_k)\,p(z_k)/q(z_k \mid x_{obs})$, normalised over the K samples. A sample of the
+    missing values takes one of the $z_k$ with probability $w_k$, then x from $p(x \mid z_k)$ (of a model with a
     `missingness`: from $p(x \mid z_k, \text{missing})$). K is streamed in chunks, so memory does not grow with it.
-    Mattei & Frellsen (2019), "MIWAE", arXiv 1812.02633, section 3.3, with the mean over x given z in closed form.
 
-    **Arguments:** `batch` with a `mask` that is True where a cell is observed (without one nothing is imputed);
-    `num_samples` K; `num_draws` M.
+    Args:
+        model: The trained model.
+        batch: The rows, with a `mask` that is True where a value is observed (without one nothing is imputed).
+        num_samples: K, posterior samples for each row.
+        num_draws: M, samples of the missing values of each row.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+        samples_per_chunk: Samples decoded at once.
+
+    Returns:
+        Means and samples of all rows.
+
+    Source: Mattei & Frellsen (2019), "MIWAE", arXiv 1812.02633, section 3.3, with the mean over x given z in closed
+    form.
     """
     sizes = {"num_samples": num_samples, "num_draws": num_draws}
     function = Partial(_impute, samples_per_chunk=min(samples_per_chunk, num_samples), **sizes)

@@ -13,31 +13,55 @@ TRUSTED_K = 0.7
 
 
 def effective_sample_size(log_weights: Float[Array, " K"]) -> Float[Array, ""]:
-    r"""$(\sum_k w_k)^2 / \sum_k w_k^2$: as many equal weights would have the same variance; from 1 to K draws.
+    r"""The effective sample size of importance weights: as many equal weights would have the same variance.
 
-    A small one says that few draws carry the estimate. A large one proves nothing where q misses a part of the
-    posterior: no draw came from there (Kong, Liu & Wong 1994).
+    $(\sum_k w_k)^2 / \sum_k w_k^2$, from 1 to K. A small one says that few samples carry the estimate. A large one
+    proves nothing where q misses a part of the posterior: no sample came from there.
 
-    >>> float(effective_sample_size(jnp.zeros(8)))
-    8.0
+    Args:
+        log_weights: Logarithms of the weights, shape (K,), up to a constant.
+
+    Returns:
+        The effective sample size, shape ().
+
+    Examples:
+        >>> float(effective_sample_size(jnp.zeros(8)))
+        8.0
+
+    Source: Kong, Liu & Wong (1994).
     """
     return jnp.exp(2.0 * jax.nn.logsumexp(log_weights) - jax.nn.logsumexp(2.0 * log_weights))
 
 
 def tail_length(num_samples: int) -> int:
-    """How many of the largest weights are the tail: the smaller of K/5 and 3 sqrt(K); Vehtari et al. (2024)."""
+    """Count the largest weights that are the tail: the smaller of K/5 and 3 sqrt(K).
+
+    Args:
+        num_samples: K.
+
+    Returns:
+        The number of weights in the tail.
+
+    Source: Vehtari et al. (2024).
+    """
     return math.ceil(min(num_samples / 5, 3 * math.sqrt(num_samples)))
 
 
 def pareto_k(log_weights: Float[Array, " K"]) -> Float[Array, ""]:
-    r"""The shape k of a generalised Pareto distribution fitted to the largest weights.
+    """The shape k of a generalised Pareto distribution fitted to the largest importance weights.
 
     The weights have about 1/k finite moments: below 0.5 the error of the estimate is known (finite variance), above
-    0.7 the estimate is not to be trusted, above 1 the mean of the tail does not even exist. NaN for K below 25.
-    The estimator of Zhang & Stephens (2009), Technometrics 51, drawn towards 0.5 as if by 10 draws more; Vehtari,
-    Simpson, Gelman, Yao & Gabry (2024), "Pareto smoothed importance sampling", JMLR 25(72).
+    0.7 the estimate is not to be trusted, above 1 the mean of the tail does not even exist. The estimate is drawn
+    towards 0.5 as if by 10 samples more.
 
-    **Arguments:** `log_weights` of shape (K,), up to a constant.
+    Args:
+        log_weights: Logarithms of the weights, shape (K,), up to a constant.
+
+    Returns:
+        k, shape (); NaN for K below 25.
+
+    Source: Zhang & Stephens (2009), Technometrics 51; Vehtari, Simpson, Gelman, Yao & Gabry (2024), "Pareto smoothed
+    importance sampling", JMLR 25(72).
     """
     length = tail_length(log_weights.shape[0])
     if length < 5:
@@ -133,9 +157,17 @@ class WeightSums(NamedTuple):
 
 
 class WeightSummary(NamedTuple):
-    """For each row the log of the mean weight with its standard error (nats), effective draws and Pareto k; `rise`
-    by how much the log mean of all draws lies above the mean of those of two halves (nats, not negative: half of the
-    draws fall that much shorter); `smoothed` the log mean with a Pareto-smoothed tail."""
+    """What the importance weights of each row say: the evidence, its error and whether to trust it.
+
+    Args:
+        log_mean: Log of the mean weight, shape (B,), nats.
+        error: Its standard error, shape (B,), nats.
+        effective_sample_size: Effective samples, shape (B,).
+        pareto_k: Pareto k, shape (B,).
+        rise: By how much the log mean of all samples lies above the mean of those of two halves, shape (B,), nats, not
+            negative: half of the samples fall that much shorter.
+        smoothed: The log mean with a Pareto-smoothed tail, shape (B,), nats.
+    """
 
     log_mean: Float[Array, " B"]
     error: Float[Array, " B"]
@@ -146,9 +178,16 @@ class WeightSummary(NamedTuple):
 
 
 def log_mean_error(size: Float[Array, "..."], num_samples: int) -> Float[Array, "..."]:
-    r"""The standard error of $\log\frac1K\sum_k w_k$ in nats, by the delta method: $\mathrm{sd}(w)/(\sqrt K\,\bar w)$.
+    r"""The standard error of the log of the mean importance weight, by the delta method.
 
-    From the effective sample size S: $\sqrt{(1/S - 1/K)\,K/(K - 1)}$; NaN for one draw.
+    $\mathrm{sd}(w)/(\sqrt K\,\bar w)$, which from the effective sample size S is $\sqrt{(1/S - 1/K)\,K/(K - 1)}$.
+
+    Args:
+        size: Effective sample size S, any shape.
+        num_samples: K.
+
+    Returns:
+        The error in nats, of the same shape; NaN for one sample.
     """
     if num_samples < 2:
         return jnp.full_like(size, jnp.nan)
@@ -156,7 +195,14 @@ def log_mean_error(size: Float[Array, "..."], num_samples: int) -> Float[Array, 
 
 
 def summarise(log_weights: Float[Array, "B K"]) -> WeightSummary:
-    """The summary of weights that are all there."""
+    """Summarise importance weights that are all there.
+
+    Args:
+        log_weights: Logarithms of the weights, shape (B, K), nats.
+
+    Returns:
+        The summary of each row.
+    """
     rows, count = log_weights.shape
     half, weights = count // 2, log_weights.T
     sums = WeightSums.start(rows, count).summed(weights[half:], 1).sorted_in(weights)
@@ -165,5 +211,14 @@ def summarise(log_weights: Float[Array, "B K"]) -> WeightSummary:
 
 
 def log_mean(log_weights: Float[Array, " K"]) -> Nats:
-    r"""$\log\frac1K\sum_k w_k$."""
+    r"""The log of the mean importance weight.
+
+    $\log\frac1K\sum_k w_k$.
+
+    Args:
+        log_weights: Logarithms of the weights, shape (K,), nats.
+
+    Returns:
+        The log mean, shape (), nats.
+    """
     return jax.nn.logsumexp(log_weights) - math.log(log_weights.shape[0])

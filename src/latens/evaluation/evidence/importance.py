@@ -30,13 +30,27 @@ def importance_sampling(
     batch_size: int | None = None,
     samples_per_chunk: int = 20,
 ) -> LogMarginals:
-    r"""`log_marginal` with its errors, effective sample sizes and Pareto k: $\log\frac1K\sum_k w_k$ for each row.
+    r"""Estimate log p(x) of each row by importance sampling from the encoder, and say whether to trust it.
 
-    $w_k = p(x|z_k)\,p(z_k)/q(z_k|x)$ with $z_k \sim q$. A lower bound of $\log p(x)$ in expectation (Burda, Grosse &
-    Salakhutdinov 2016, equation 8). Memory does not grow with K.
+    $\log\frac1K\sum_k w_k$ with $w_k = p(x|z_k)\,p(z_k)/q(z_k|x)$ and $z_k \sim q$: a lower bound of $\log p(x)$ in
+    expectation. Memory does not grow with K.
 
-    **Arguments:** `num_samples` K; `samples_per_chunk` draws decoded at once. **Returns:** nats.
-    **Raises:** ConfigError for a K below 2.
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        num_samples: K, 2 or more.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+        samples_per_chunk: Samples decoded at once.
+
+    Returns:
+        log p(x) in nats with its errors, effective sample sizes and Pareto k.
+
+    Raises:
+        ConfigError: For a K below 2.
+
+    Source: Burda, Grosse & Salakhutdinov (2016), equation 8.
     """
     if num_samples < 2:
         raise ConfigError("one draw has no error.", where="num_samples", fix="Use 2 or more; 1000 is usual.")
@@ -58,13 +72,29 @@ def chi_upper_bound(
     batch_size: int | None = None,
     samples_per_chunk: int = 20,
 ) -> LogMarginals:
-    r"""$\frac1n \log E_q[w^n] \ge \log p(x)$ for each row, n = `order`, from K draws; in nats.
+    r"""Estimate the chi upper bound of log p(x) of each row.
 
-    The expectation is a bound from above for any data, not only simulated ones; the *logarithm of a mean over draws*
-    falls short of it, so believe it only where `pareto_k` (here of the weights $w^n$) is below 0.7. It tightens with
-    q, not with K. Dieng, Tran, Ranganath, Paisley & Blei (2017), arXiv 1611.00328.
+    $\frac1n \log E_q[w^n] \ge \log p(x)$, n = `order`, from K samples. The expectation is a bound from above for any
+    data, not only simulated ones; the *logarithm of a mean over samples* falls short of it, so believe it only where
+    `pareto_k` (here of the weights $w^n$) is below 0.7. It tightens with q, not with K.
 
-    **Raises:** ConfigError for an order below 1, or K below 2.
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        order: n, 1 or more.
+        num_samples: K, 2 or more.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+        samples_per_chunk: Samples decoded at once.
+
+    Returns:
+        The bound in nats with its errors, effective sample sizes and Pareto k.
+
+    Raises:
+        ConfigError: For an order below 1, or K below 2.
+
+    Source: Dieng, Tran, Ranganath, Paisley & Blei (2017), arXiv 1611.00328.
     """
     if order < 1.0 or num_samples < 2:
         raise ConfigError(

@@ -20,10 +20,22 @@ from latens.typing import Array, Float, Key
 def log_marginal_rows(
     model: Any, batch: Batch, *, num_samples: int, key: Key, samples_per_chunk: int = 50
 ) -> Float[Array, " B"]:
-    r"""$\log\frac1K\sum_k \frac{p(x|z_k)\,p(z_k)}{q(z_k|x)}$ for each row of a prepared batch, in nats.
+    r"""Estimate log p(x) of each row of a prepared batch by importance sampling, inside of other compiled functions.
 
-    A lower bound of $\log p(x)$ in expectation, tight as K grows (Burda, Grosse & Salakhutdinov 2016, equation 8).
-    It can be called inside other compiled functions; `importance_sampling` also says what the draws are worth.
+    $\log\frac1K\sum_k \frac{p(x|z_k)\,p(z_k)}{q(z_k|x)}$, a lower bound of $\log p(x)$ in expectation, tight as K
+    grows. `importance_sampling` also says what the samples are worth.
+
+    Args:
+        model: The model.
+        batch: The prepared rows, B of them.
+        num_samples: K.
+        key: Random key.
+        samples_per_chunk: Samples decoded at once.
+
+    Returns:
+        The estimates, shape (B,), nats.
+
+    Source: Burda, Grosse & Salakhutdinov (2016), equation 8.
     """
     options = {"num_samples": num_samples, "samples_per_chunk": samples_per_chunk}
     return log_weight_rows(model, batch, key, **options)[0].log_mean
@@ -39,16 +51,36 @@ def log_marginal(
     batch_size: int | None = None,
     samples_per_chunk: int = 20,
 ) -> np.ndarray:
-    """The values of `importance_sampling` alone, as a NumPy array of shape (B,), in nats."""
+    """Estimate log p(x) of each row by importance sampling: the values of `importance_sampling` alone.
+
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        num_samples: K, 2 or more.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+        samples_per_chunk: Samples decoded at once.
+
+    Returns:
+        The estimates as a NumPy array, shape (B,), nats.
+    """
     options: dict[str, Any] = {"num_samples": num_samples, "samples_per_chunk": samples_per_chunk}
     numbers = row_numbers(model, batch, key=key, preparation=preparation, batch_size=batch_size, **options)
     return np.asarray(numbers.weights.log_mean)
 
 
 class RowNumbers(NamedTuple):
-    """What one pass over the rows says of each, in nats (B,): the summary of its K weights, and the means over the
-    draws of the bound, of log p(x | z), and of log q(z | x) - log p(z). Where they were asked for, `codes` as `encode`
-    gives them, and `blind_log_likelihood`: the mean of log p(x | z) over draws of the prior."""
+    """What one pass over the rows says of each of them.
+
+    Args:
+        weights: The summary of the K importance weights.
+        elbo: The ELBO, shape (B,), nats.
+        log_likelihood: Mean of log p(x | z), shape (B,), nats.
+        kl: Mean of log q(z | x) - log p(z), shape (B,), nats.
+        codes: What `encode` gives, where it was asked for.
+        blind_log_likelihood: Mean of log p(x | z) over samples of the prior, shape (B,), nats, where it was asked for.
+    """
 
     weights: WeightSummary
     elbo: Any
@@ -74,11 +106,23 @@ def row_numbers(
     codes: bool = False,
     blind: bool = False,
 ) -> RowNumbers:
-    """log p(x) by importance sampling and the parts of the ELBO from the same K draws of each row, in one pass.
+    """Estimate log p(x) and the parts of the ELBO from the same K samples of each row, in one pass.
 
-    The log mean weight of a row is at least its ELBO, whatever the draws (Jensen). Memory does not grow with K.
+    The log mean weight of a row is at least its ELBO, whatever the samples (Jensen). Memory does not grow with K.
 
-    **Arguments:** `codes` and `blind` ask for these parts of `RowNumbers`; the others as of `importance_sampling`.
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        num_samples: K.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+        samples_per_chunk: Samples decoded at once.
+        codes: Whether the codes are returned too.
+        blind: Whether the log-likelihood under samples of the prior is returned too.
+
+    Returns:
+        The parts of each row, in nats.
     """
     batch_size = batch_size or rows_in_cache(batch, samples_per_chunk)
     options = {"num_samples": num_samples, "samples_per_chunk": samples_per_chunk, "codes": codes, "blind": blind}
@@ -116,7 +160,19 @@ def elbo_parts(
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
     batch_size: int | None = None,
 ) -> dict[str, np.ndarray]:
-    r"""For each row, in nats: `elbo`, `log_likelihood` $E_q\log p(x|z)$ and `kl`, each a mean over K draws."""
+    r"""Estimate the ELBO and its two parts of each row.
+
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        num_samples: K, over which each part is a mean.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+
+    Returns:
+        `elbo`, `log_likelihood` $E_q\log p(x|z)$ and `kl`, each of shape (B,), nats.
+    """
     numbers = row_numbers(
         model, batch, num_samples=num_samples, key=key, preparation=preparation, batch_size=batch_size
     )
@@ -124,7 +180,17 @@ def elbo_parts(
 
 
 def paired(a: np.ndarray, b: np.ndarray, *, num_samples: int, protocol: str) -> Estimate:
-    """The mean difference a - b over the same rows with the standard error of that difference."""
+    """The mean difference over the same rows, with the standard error of that difference.
+
+    Args:
+        a: One value for each row, shape (B,).
+        b: What is subtracted, shape (B,).
+        num_samples: K, posterior samples for each row.
+        protocol: What was done, in words.
+
+    Returns:
+        The estimate of the mean of a - b.
+    """
     return Estimate.of(
         np.asarray(a, np.float64) - np.asarray(b, np.float64), num_samples=num_samples, protocol=protocol
     )

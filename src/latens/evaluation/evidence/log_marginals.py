@@ -10,12 +10,19 @@ from latens.evaluation.evidence.diagnostics import TRUSTED_K
 
 @dataclass(frozen=True)
 class LogMarginals:
-    """An estimate of log p(x) for each of B rows, and what its draws say about it.
+    """An estimate of log p(x) for each of B rows, and what its samples say about it.
 
-    **Arguments:** `rows` (B,) nats; `row_errors` (B,) their Monte Carlo standard errors; `num_samples` draws a row;
-    `protocol` how, in words; `effective_sample_size` and `pareto_k` (B,) of the weights; `degrees` of freedom that
-    the errors have (draws, or runs, minus 1); `weight` (B,) how often each row counts; `rise` (B,) by how much the
-    estimate lies above that of half of the draws, in nats; `smoothed` (B,) the estimate with Pareto-smoothed weights.
+    Args:
+        rows: The estimates, shape (B,), nats.
+        row_errors: Their Monte Carlo standard errors, shape (B,), nats.
+        num_samples: Samples for each row.
+        protocol: How it was done, in words.
+        effective_sample_size: Of the weights, shape (B,).
+        pareto_k: Of the weights, shape (B,).
+        degrees: Degrees of freedom that the errors have (samples, or runs, minus 1).
+        weight: How often each row counts, shape (B,).
+        rise: By how much the estimate lies above that of half of the samples, shape (B,), nats.
+        smoothed: The estimate with Pareto-smoothed weights, shape (B,), nats.
     """
 
     rows: np.ndarray
@@ -30,10 +37,16 @@ class LogMarginals:
     smoothed: np.ndarray | None = None
 
     def interval(self, level: float = 0.99) -> tuple[np.ndarray, np.ndarray]:
-        """Lower and upper ends (B,) of each row's interval, in nats: Student's t times the row's own error.
+        """A confidence interval of each row: Student's t times the row's own error.
 
-        It speaks of the draws alone: the mean over many runs, not log p(x), where the estimator is a bound that is
+        It speaks of the samples alone: the mean over many runs, not log p(x), where the estimator is a bound that is
         not yet tight.
+
+        Args:
+            level: Confidence level, in (0, 1).
+
+        Returns:
+            Lower and upper ends, each of shape (B,), nats.
         """
         from scipy import stats
 
@@ -52,11 +65,15 @@ class LogMarginals:
 
     @property
     def draws_error(self) -> float:
-        r"""What the draws may be wrong by, in nats: $\sqrt{e^2 + b^2}$, e the `monte_carlo_error`, b the `mean_rise`.
+        r"""What the samples may be wrong by, in nats: their Monte Carlo error together with what they still lack.
 
-        A bound from K draws falls short by about $\mathrm{Var}(w)/(2 K \bar w^2)$ in every row, and from K/2 draws by
-        twice as much: what it has risen by is about what it still lacks, as long as the weights have a variance. This
-        part does not become less with more rows.
+        $\sqrt{e^2 + b^2}$, e the `monte_carlo_error`, b the `mean_rise`. A bound from K samples falls short by about
+        $\mathrm{Var}(w)/(2 K \bar w^2)$ in every row, and from K/2 samples by twice as much: what it has risen by is
+        about what it still lacks, as long as the weights have a variance. This part does not become less with more
+        rows.
+
+        Returns:
+            The error in nats.
         """
         rise = self.mean_rise
         return self.monte_carlo_error if np.isnan(rise) else float(np.hypot(self.monte_carlo_error, rise))
@@ -72,8 +89,16 @@ class LogMarginals:
         return replace(found, draws_error=self.draws_error)
 
     def estimates(self, name: str = "log_marginal") -> dict[str, Estimate]:
-        """`log_marginal`, the same from Pareto-smoothed weights (`log_marginal_smoothed`, where there is a tail), and
-        of its weights `effective_sample_size` and `pareto_k`: the medians over rows, with the worst row in words."""
+        """Give the means over rows by name, with what the weights say of them.
+
+        Args:
+            name: Name of the estimate.
+
+        Returns:
+            The estimate in nats under its name, the same from Pareto-smoothed weights (`log_marginal_smoothed`, where
+            there is a tail), and of its weights `effective_sample_size` and `pareto_k`: the medians over rows, with the
+            worst row in words.
+        """
         size, k = np.asarray(self.effective_sample_size, np.float64), np.asarray(self.pareto_k, np.float64)
         nan, n = float("nan"), len(self.rows)
         found = {name: self.estimate()}
