@@ -64,6 +64,15 @@ def test_log_p_of_a_good_posterior_is_within_the_errors_of_its_draws(scale: floa
     assert f"± {value.standard_error:.2f} (rows) ± {value.draws_error:.2f} (draws)" in str(value)
 
 
+@pytest.mark.parametrize(("scale", "named"), [(1.0, False), (2.0, False), (3.0, False), (4.0, True), (20.0, True)])
+def test_a_bound_far_below_log_p_is_named(scale: float, named: bool) -> None:
+    """q so many times too wide in 10 latents loses 10 ((s^2 - 1) / 2 - log s) nats: 29 at 3, 61 at 4, 1,965 at 20."""
+    found = of(Scaled(scale))
+    elbo = found.metrics["elbo"]
+    assert EXACT.mean() - elbo.value == pytest.approx(10 * ((scale**2 - 1) / 2 - np.log(scale)), rel=0.05, abs=0.5)
+    assert ("loose-bound" in names(found)) is named
+
+
 def test_draws_are_doubled_until_log_p_stands_still() -> None:
     """q three times too wide: 1000 draws of 10 latents fall short by more than half of the rows' error."""
     found = of(Scaled(3.0), None).metrics["log_marginal"]

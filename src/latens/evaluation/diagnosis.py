@@ -31,6 +31,9 @@ BEHIND = 0.1
 LOOSE, LOOSE_SHARE = 1.0, 0.5
 """An encoder that loses so many nats, and this part of its KL, against the best posterior of its own family."""
 
+APART, APART_SHARE = 20.0, 1.0
+"""An ELBO so many nats and this many times the KL below log p(x), is far from what was to be maximised."""
+
 NARROW = 0.5
 """A posterior whose central nine tenths hold less than this share of the true latents."""
 
@@ -63,6 +66,8 @@ def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tu
       ignores them.
     - `untrusted-evidence`: half of the rows have a Pareto k above 0.7 (`pareto_k`), or log p(x) may be wrong by its
       draws by 0.1 nats or more, and by more than its standard error (`draws_error`).
+    - `loose-bound`: the ELBO (`elbo`) is below log p(x) by more than 20 nats and the KL: no family of posteriors
+      explains that, the encoder proposes latents from which the decoder cannot make the row.
     - `loose-encoder`: the encoder loses 1 nat and half of its KL against the best posterior of its own family
       (`amortisation_gap`, 4 standard errors above that).
     - `narrow-posterior`: less than half of the latents of simulated rows lie in the central nine tenths of the
@@ -138,6 +143,19 @@ def _untrusted(metrics: Metrics, units: Units) -> Finding | None:
         "untrusted-evidence",
         f"{text}; use more draws (--num-samples {10 * found.num_samples}), a richer posterior (--set posterior=full), "
         "or annealed importance sampling (docs/evidence.md)",
+    )
+
+
+def _apart(metrics: Metrics, units: Units) -> Finding | None:
+    found = metrics.get("log_marginal") or metrics.get("cross_entropy_bound")
+    elbo, kl = metrics.get("elbo"), metrics.get("kl")
+    if found is None or elbo is None or kl is None or not found.value - elbo.value > APART + APART_SHARE * kl.value:
+        return None
+    text = f"the ELBO is {found.value - elbo.value:.3g} nats below log p(x), at a KL of {kl.value:.1f} nats"
+    return Finding(
+        "loose-bound",
+        f"{text}: latents that the encoder proposes do not make the row again; check the figure of the training curve, "
+        "use a lower learning rate (--set optimizer.learning_rate) or train longer, and trust neither number",
     )
 
 
@@ -228,6 +246,7 @@ def _overfitting(metrics: Metrics, units: Units) -> Finding | None:
 _RULES: tuple[Callable[[Metrics, Units], Finding | None], ...] = (
     _collapse,
     _untrusted,
+    _apart,
     _loose,
     _narrow,
     _memorisation,

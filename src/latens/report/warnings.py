@@ -12,6 +12,7 @@ _TITLES = {
     "posterior-collapse": "Posterior collapse",
     "unfinished": "Training was stopped early",
     "untrusted-evidence": "log p(x) is only a lower bound",
+    "loose-bound": "The ELBO is far below log p(x)",
     "loose-encoder": "The encoder falls short",
     "narrow-posterior": "The posterior is too narrow",
     "overfitting": "Overfitting",
