@@ -27,7 +27,12 @@ from latens.typing import Array, Float, Key, Nats
 
 
 class Annealed(NamedTuple):
-    """One row's chains: log weights (K,) in nats, and the share of their moves that was accepted."""
+    """The chains of one row.
+
+    Args:
+        log_weights: Log weights of the chains, shape (K,), nats.
+        acceptance: Share of their moves that was accepted, shape ().
+    """
 
     log_weights: Float[Array, " K"]
     acceptance: Float[Array, ""]
@@ -46,19 +51,35 @@ def annealed_importance_sampling(
     batch_size: int | None = None,
     chains_at_once: int = 64,
 ) -> LogMarginals:
-    r"""$\log\frac1K\sum_k w_k$ for each row, where chain k went from the start to the posterior by T temperatures.
+    r"""Estimate log p(x) of each row by annealed importance sampling: from a start to the posterior in small steps.
 
+    $\log\frac1K\sum_k w_k$, where chain k went from the start to the posterior by T temperatures:
     $\log w = \sum_{t=1}^T (\beta_t - \beta_{t-1}) \log\frac{p(x, z_{t-1})}{s(z_{t-1})}$, with $z_0$ from the start s
     and $z_t$ from $z_{t-1}$ by a Hamiltonian move that leaves $s^{1-\beta_t}\,p(x, \cdot)^{\beta_t}$ as it is. The
     mean weight has expectation p(x) exactly (steps are sized by chains that are not weighted), so its logarithm is a
     *lower bound* of log p(x) in expectation; more temperatures make it tight where importance sampling stays loose.
-    Neal (2001), "Annealed importance sampling"; for decoders Wu, Burda, Salakhutdinov & Grosse (2017), arXiv
-    1611.04273, whose schedule this is.
+    Costs about $(K + 8)\,T\,(L + 1)$ gradients of the decoder for each row.
 
-    **Arguments:** `num_samples` K chains a row; `num_temperatures` T; `num_leapfrog` gradients a move; `start` the
-    "prior", or the encoder's "posterior", which is nearer, and worse where it misses a part of the true one;
-    `chains_at_once` of a row, which bounds memory. Costs about $(K + 8)\,T\,(L + 1)$ gradients of the decoder a row.
-    **Raises:** ConfigError for latents that are not free vectors, and for a start that is a point.
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        num_samples: K, chains for each row.
+        num_temperatures: T.
+        num_leapfrog: L, gradients of one move.
+        start: "prior", or the encoder's "posterior", which is nearer, and worse where it misses a part of the true one.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+        chains_at_once: Chains of a row that run at once, which bounds memory.
+
+    Returns:
+        log p(x) in nats with its errors.
+
+    Raises:
+        ConfigError: For latents that are not free vectors, and for a start that is a point.
+
+    Source: Neal (2001), "Annealed importance sampling"; for decoders Wu, Burda, Salakhutdinov & Grosse (2017), arXiv
+    1611.04273, whose schedule this is.
     """
     check_numbers(num_temperatures=num_temperatures, num_leapfrog=num_leapfrog, num_samples=num_samples - 1)
     options = {"num_temperatures": num_temperatures, "num_leapfrog": num_leapfrog, "chains_at_once": chains_at_once}

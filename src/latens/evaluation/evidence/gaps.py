@@ -47,24 +47,39 @@ def gap_rows(
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
     batch_size: int | None = None,
 ) -> dict[str, np.ndarray]:
-    r"""The split of $\log p(x) - L[q]$ for each row (B,), in nats.
+    r"""Split the gap between log p(x) and the ELBO of each row into the part of the family and the part of the encoder.
 
     $\log p(x) - L[q] = (\log p(x) - L[q^*]) + (L[q^*] - L[q])$: the `approximation_gap`, what the best posterior $q^*$
     of the family leaves, and the `amortisation_gap`, what the encoder's q loses against it. $q^*$ is found for each
-    row by gradient steps from the encoder's q. log p(x) is by importance sampling, half of the draws from $q^*$ and
+    row by gradient steps from the encoder's q. log p(x) is by importance sampling, half of the samples from $q^*$ and
     half from a Normal with the full covariance that the curvature of log p(x, z) around $q^*$ asks for, each weighted
     by the mean of both densities: so it sees posteriors whose latents depend on each other, as a diagonal $q^*$ cannot.
     (From $q^*$ alone where that is full already, a flow, or has more than 64 numbers.) In expectation it is below
     log p(x), so the approximation gap is a lower bound of the true one, tight where `pareto_k` is small.
-    Cremer, Li & Duvenaud (2018), "Inference suboptimality in variational autoencoders", arXiv 1801.03558.
 
-    **Arguments:** `family` of $q^*$: "diagonal" or "full" Normal, "flow" (two inverse autoregressive layers around a
-    diagonal Normal), or "own": the encoder's, a diagonal or full Normal. Under a richer family than the encoder's the
-    amortisation gap also holds what the encoder's family cannot say. `num_samples` K draws for every bound; `steps`
-    with `learning_rate` and `draws_per_step`.
-    **Returns:** `log_marginal`, `elbo` (of the encoder), `refined_elbo`, `approximation_gap`, `amortisation_gap`, and
-    `effective_sample_size`, `pareto_k` and `rise` (over half of the draws) of the weights of log p(x).
-    **Raises:** ConfigError for latents that are not free vectors, and for an "own" family that is none of the above.
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        family: Of $q^*$: "diagonal" or "full" Normal, "flow" (two inverse autoregressive layers around a diagonal
+            Normal), or "own": the encoder's, a diagonal or full Normal. Under a richer family than the encoder's the
+            amortisation gap also holds what the encoder's family cannot say.
+        num_samples: K, for every bound.
+        steps: Gradient steps of each row's posterior.
+        learning_rate: Learning rate of these steps.
+        draws_per_step: Samples in one of these steps.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+
+    Returns:
+        Name -> shape (B,): `log_marginal`, `elbo` (of the encoder), `refined_elbo`, `approximation_gap`,
+        `amortisation_gap` in nats, and `effective_sample_size`, `pareto_k` and `rise` (over half of the samples) of the
+        weights of log p(x).
+
+    Raises:
+        ConfigError: For latents that are not free vectors, and for an "own" family that is none of the above.
+
+    Source: Cremer, Li & Duvenaud (2018), "Inference suboptimality in variational autoencoders", arXiv 1801.03558.
     """
     check_numbers(num_samples=num_samples - 1, draws_per_step=draws_per_step)
     options = {"steps": steps, "learning_rate": learning_rate, "draws_per_step": draws_per_step}
@@ -86,8 +101,27 @@ def inference_gaps(
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
     batch_size: int | None = None,
 ) -> dict[str, Estimate]:
-    """The means of `gap_rows` over rows, in nats: `log_marginal`, `elbo`, `approximation_gap`, `amortisation_gap`;
-    and the median `effective_sample_size` and `pareto_k`. Arguments and errors as there."""
+    """Average the inference gaps of `gap_rows` over rows, with the medians of what the weights say.
+
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        family: Of the best posterior, as in `gap_rows`.
+        num_samples: K, for every bound.
+        steps: Gradient steps of each row's posterior.
+        learning_rate: Learning rate of these steps.
+        draws_per_step: Samples in one of these steps.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+
+    Returns:
+        The means `log_marginal`, `elbo`, `approximation_gap`, `amortisation_gap` in nats, and the medians
+        `effective_sample_size` and `pareto_k`.
+
+    Raises:
+        ConfigError: As `gap_rows`.
+    """
     options = {"steps": steps, "learning_rate": learning_rate, "draws_per_step": draws_per_step}
     options |= {"key": key, "preparation": preparation, "batch_size": batch_size}
     rows = gap_rows(model, batch, family=family, num_samples=num_samples, **options)

@@ -22,8 +22,14 @@ from latens.typing import Array, Key, Nats
 
 @dataclass(frozen=True)
 class RateDistortion:
-    """One point: `rate` KL(q(z | x) || p(z)) and `distortion` -E_q log p(x | z), nats a row; `beta` that was asked for
-    (None: the encoder as it is); `of` the name of the model."""
+    """One point of the rate-distortion plane.
+
+    Args:
+        rate: KL(q(z | x) || p(z)), nats for each row.
+        distortion: -E_q log p(x | z), nats for each row.
+        beta: The weight that was asked for; None for the encoder as it is.
+        of: Name of the model.
+    """
 
     rate: Estimate
     distortion: Estimate
@@ -32,7 +38,7 @@ class RateDistortion:
 
     @property
     def elbo(self) -> float:
-        """-(rate + distortion), the ELBO in nats."""
+        """The ELBO, -(rate + distortion), in nats."""
         return -(self.rate.value + self.distortion.value)
 
     def to_json(self) -> dict[str, Any]:
@@ -50,9 +56,23 @@ def rate_distortion_point(
     batch_size: int | None = None,
     of: str = "",
 ) -> RateDistortion:
-    r"""Where a model with its encoder stands: $R = \mathrm{KL}(q(z|x)\|p(z))$, $D = -E_q\log p(x|z)$, $R + D = -$ELBO.
+    r"""Find where a model with its encoder stands in the rate-distortion plane.
 
-    Alemi et al. (2018), arXiv 1711.00464.
+    $R = \mathrm{KL}(q(z|x)\|p(z))$, $D = -E_q\log p(x|z)$, $R + D = -$ELBO.
+
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        num_samples: K, posterior samples for each row.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+        of: Name of the model.
+
+    Returns:
+        The point, in nats for each row.
+
+    Source: Alemi et al. (2018), arXiv 1711.00464.
     """
     parts = elbo_parts(model, batch, num_samples=num_samples, key=key, preparation=preparation, batch_size=batch_size)
     words = f"the encoder's posterior, {num_samples} draws a row"
@@ -73,18 +93,36 @@ def rate_distortion_curve(
     batch_size: int | None = None,
     of: str = "",
 ) -> list[RateDistortion]:
-    r"""The curve of ONE trained model: for each $\beta$ the point of $\min_{q_i} \beta R + D$, decoder and prior kept.
+    r"""Trace the rate-distortion curve of one trained model, with decoder and prior kept.
 
-    For every row its own posterior is optimised from the encoder's by gradient steps, for $E_q[\log p(x|z)]/\beta -
-    \mathrm{KL}(q\|p(z))$; nothing is trained. Small $\beta$ spends nats, large $\beta$ saves them; at $\beta = 1$ it is
-    the best ELBO of the family. The optimum over all q is $q \propto p(z)\,p(x|z)^{1/\beta}$, the rate-distortion
-    function of the decoder and prior (Huang et al. 2020, arXiv 2008.06653, by annealing); with the family of the
+    For each $\beta$ the point of $\min_{q_i} \beta R + D$. For every row its own posterior is optimised from the
+    encoder's by gradient steps, for $E_q[\log p(x|z)]/\beta - \mathrm{KL}(q\|p(z))$; nothing is trained. Small $\beta$
+    spends nats, large $\beta$ saves them; at $\beta = 1$ it is the best ELBO of the family. The optimum over all q is
+    $q \propto p(z)\,p(x|z)^{1/\beta}$, the rate-distortion function of the decoder and prior; with the family of the
     encoder, and a finite number of steps, the curve lies on or above it. Dividing the encoder's variances by a
     temperature instead would leave its means at beta 1, and is no point of any curve.
 
-    **Arguments:** `betas` above 0; `steps`, `learning_rate` and `draws_per_step` of the optimisation; `num_samples`
-    draws a row for the numbers.
-    **Raises:** ConfigError for a posterior that is not a Normal or another location-scale family of its own row.
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        betas: Weights of the rate, above 0.
+        steps: Gradient steps of each row's posterior.
+        learning_rate: Learning rate of these steps.
+        draws_per_step: Samples in one of these steps.
+        num_samples: Posterior samples for each row, for the values.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+        of: Name of the model.
+
+    Returns:
+        One point for each $\beta$, in nats for each row.
+
+    Raises:
+        ConfigError: For a posterior that is not a Normal or another location-scale family of its own row.
+        UsageError: For `betas` that are not above 0.
+
+    Source: Huang et al. (2020), arXiv 2008.06653, who anneal.
     """
     if not len(betas) or min(betas) <= 0.0:
         raise UsageError(
@@ -111,7 +149,19 @@ def rate_distortion_points(
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
     batch_size: int | None = None,
 ) -> list[RateDistortion]:
-    """The points of several models on the same rows, lowest rate first. **Arguments:** `models` by name."""
+    """Find the points of several models on the same rows, lowest rate first.
+
+    Args:
+        models: Name -> trained model.
+        batch: The stored rows, B of them.
+        num_samples: K, posterior samples for each row.
+        key: Random key.
+        preparation: What turns a stored row into what the models see.
+        batch_size: Rows in one compiled batch; None chooses.
+
+    Returns:
+        One point for each model, in nats for each row.
+    """
     options = {"num_samples": num_samples, "key": key, "preparation": preparation, "batch_size": batch_size}
     points = [rate_distortion_point(model, batch, of=name, **options) for name, model in models.items()]
     return sorted(points, key=lambda point: point.rate.value)

@@ -26,10 +26,12 @@ from latens.typing import Array, Float, Key, Nats
 
 
 class Refined(NamedTuple):
-    """Posteriors of rows after steps of their own.
+    """Posteriors of rows after gradient steps of their own.
 
-    **Attributes:** `posterior` the distribution whose arrays are led by B (`jax.vmap` goes over it); `elbo` (B,) of
-    the refined posterior and `start` (B,) of the encoder's, in nats, both from the same noise.
+    Args:
+        posterior: The distribution, its arrays with B as leading axis (`jax.vmap` goes over it).
+        elbo: ELBO of the refined posterior, shape (B,), nats.
+        start: ELBO of the encoder's posterior, shape (B,), nats, from the same noise.
     """
 
     posterior: AbstractDistribution
@@ -49,15 +51,32 @@ def refine(
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
     batch_size: int | None = None,
 ) -> Refined:
-    r"""$\max_\lambda E_{q_\lambda(z)}[\log p(x, z) - \log q_\lambda(z)]$ for each row, from $\lambda = $ the encoder's.
+    r"""Improve the posterior of each row by gradient steps on its parameters, from the encoder's; the model stays.
 
-    Adam with a rate that falls to 0 along a half cosine, on all parameters $\lambda$ of the row's posterior (of a
-    Normal its means and the logarithms of its scales). The gradient leaves out the score of $\log q_\lambda$, whose
-    expectation is 0: so it has no noise left where q is exact (Roeder, Wu & Duvenaud 2017, arXiv 1703.09194).
-    The model stays as it is. Semi-amortised inference: Kim et al. (2018), arXiv 1802.02550.
+    $\max_\lambda E_{q_\lambda(z)}[\log p(x, z) - \log q_\lambda(z)]$ by Adam with a rate that falls to 0 along a half
+    cosine, on all parameters $\lambda$ of the row's posterior (of a Normal its means and the logarithms of its scales).
+    The gradient leaves out the score of $\log q_\lambda$, whose expectation is 0: so it has no noise left where q is
+    exact.
 
-    **Arguments:** `steps`; `num_samples` draws of a step; `num_evaluation_samples` draws for the bounds that come back.
-    **Raises:** ConfigError for a posterior that is not a Normal or another location-scale family of its own row.
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        steps: Gradient steps.
+        learning_rate: Learning rate at the start.
+        num_samples: Samples in one step.
+        num_evaluation_samples: Samples for the bounds that are returned.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+
+    Returns:
+        The posteriors and their bounds.
+
+    Raises:
+        ConfigError: For a posterior that is not a Normal or another location-scale family of its own row.
+
+    Source: semi-amortised inference: Kim et al. (2018), arXiv 1802.02550; gradient: Roeder, Wu & Duvenaud (2017), arXiv
+    1703.09194.
     """
     given = {"steps": steps, "learning_rate": learning_rate, "num_samples": num_samples}
     function = Partial(_refine, num_evaluation_samples=num_evaluation_samples, **given)

@@ -23,10 +23,13 @@ from latens.typing import Array, Key, Nats
 
 @dataclass(frozen=True)
 class Sandwich:
-    """Two bounds of log p(x) for rows drawn from the model.
+    """Two bounds of log p(x) for rows sampled from the model.
 
-    **Arguments:** `x` the rows (n, *x) and `z` the latents they were made from; `lower` by annealing from the start,
-    `upper` by annealing back from z; each in nats.
+    Args:
+        x: The rows, shape (n, *x).
+        z: The latents that they were made from, with n as leading axis.
+        lower: The bound by annealing from the start, nats.
+        upper: The bound by annealing back from z, nats.
     """
 
     x: Any
@@ -36,11 +39,15 @@ class Sandwich:
 
     @property
     def gap(self) -> np.ndarray:
-        """Upper minus lower bound of each row (n,), in nats: in expectation not below 0."""
+        """The upper minus the lower bound of each row, shape (n,), in nats: in expectation not below 0."""
         return self.upper.rows - self.lower.rows
 
     def estimates(self) -> dict[str, Estimate]:
-        """`log_marginal_lower`, `log_marginal_upper` and `log_marginal_gap`: means over rows, in nats."""
+        """Average both bounds and their gap over rows.
+
+        Returns:
+            `log_marginal_lower`, `log_marginal_upper` and `log_marginal_gap`, in nats.
+        """
         words = f"upper minus lower bound, paired over rows simulated from the model; {self.lower.protocol}"
         return {
             "log_marginal_lower": self.lower.estimate(),
@@ -63,19 +70,36 @@ def sandwich(
     batch_size: int | None = None,
     chains_at_once: int = 64,
 ) -> Sandwich:
-    r"""Bounds of log p(x) from both sides on n rows simulated from the model (bidirectional Monte Carlo).
+    r"""Bound log p(x) from both sides on rows simulated from the model (bidirectional Monte Carlo).
 
-    $z \sim p(z)$, $x \sim p(x|z)$: then z is a draw from the exact posterior of x, and annealing *back* from it gives
+    $z \sim p(z)$, $x \sim p(x|z)$: then z is a sample of the exact posterior of x, and annealing *back* from it gives
     weights with $E[1/w] = 1/p(x)$, so that $-\log\frac1K\sum_k 1/w_k$ is an upper bound of log p(x) in expectation.
     Forward annealing gives the lower one. Where they meet, both are right; on other data the lower bound is then as
-    good only as far as those are like the model's own. Grosse, Ghahramani & Adams (2015), "Sandwiching the marginal
-    likelihood using bidirectional Monte Carlo"; Grosse, Ancha & Roy (2016), arXiv 1606.02275.
+    good only as far as those are like the model's own. Each backward chain first makes `num_moves` moves on the exact
+    posterior. Chains of one row still share one z: on posteriors with separate modes trust the error over rows, not
+    that of a row.
 
-    Each backward chain first makes `num_moves` moves on the exact posterior. Chains of one row still share one z: on
-    posteriors with separate modes trust the error over rows, not that of a row.
+    Args:
+        model: The trained model.
+        n: Number of rows to simulate.
+        num_samples: K, chains for each row.
+        num_temperatures: T.
+        num_leapfrog: L, gradients of one move.
+        num_moves: Moves on the exact posterior before a backward chain.
+        start: "prior" or the encoder's "posterior", as in `annealed_importance_sampling`.
+        cond: Conditions, with n as leading axis.
+        key: Random key.
+        batch_size: Rows in one compiled batch; None chooses.
+        chains_at_once: Chains of a row that run at once, which bounds memory.
 
-    **Arguments:** as of `annealed_importance_sampling`; `cond` conditions led by n.
-    **Raises:** ConfigError for latents that are not free vectors.
+    Returns:
+        Both bounds in nats, with the rows and their latents.
+
+    Raises:
+        ConfigError: For latents that are not free vectors.
+
+    Source: Grosse, Ghahramani & Adams (2015), "Sandwiching the marginal likelihood using bidirectional Monte Carlo";
+    Grosse, Ancha & Roy (2016), arXiv 1606.02275.
     """
     check_numbers(num_temperatures=num_temperatures, num_leapfrog=num_leapfrog, num_samples=num_samples - 1, n=n)
     numbers = {"num_samples": num_samples, "num_temperatures": num_temperatures, "num_leapfrog": num_leapfrog}

@@ -56,19 +56,39 @@ def sequential_monte_carlo(
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
     batch_size: int | None = None,
 ) -> LogMarginals:
-    r"""$\log\frac1R\sum_r \hat Z_r$ for each row, from R runs of K/R particles; $\log\hat Z = \sum_t \log\bar w_t$.
+    r"""Estimate log p(x) of each row by tempered sequential Monte Carlo: particles that go to the posterior together.
 
-    At every temperature particles are weighted by $(p(x, z)/s(z))^{\beta_t - \beta_{t-1}}$, drawn anew by systematic
-    resampling and moved by Hamiltonian moves. With `schedule="adaptive"` a run that does not count chooses each
-    temperature so that `threshold` of the particles stay effective, and sizes the steps; the runs that count use both
-    as they are, so that $E[\hat Z] = p(x)$ exactly and the logarithm is a lower bound in expectation. The error
-    comes from the spread between runs. Del Moral, Doucet & Jasra (2006), "Sequential Monte Carlo samplers".
+    $\log\frac1R\sum_r \hat Z_r$ from R runs of K/R particles; $\log\hat Z = \sum_t \log\bar w_t$. At every temperature
+    particles are weighted by $(p(x, z)/s(z))^{\beta_t - \beta_{t-1}}$, drawn anew by systematic resampling and moved by
+    Hamiltonian moves. With `schedule="adaptive"` a run that does not count chooses each temperature so that `threshold`
+    of the particles stay effective, and sizes the steps; the runs that count use both as they are, so that
+    $E[\hat Z] = p(x)$ exactly and the logarithm is a lower bound in expectation. The error comes from the spread
+    between runs.
 
-    **Arguments:** `num_samples` K, all particles of a row; `num_runs` R; `num_temperatures` T, at most (adaptive) or
-    exactly (sigmoid); `num_moves` at each; `start` the "prior" or the encoder's "posterior". `effective_sample_size`
-    is the smallest on the way, of all runs; Pareto k is NaN.
-    **Raises:** ConfigError for latents that are not free vectors, for fewer than 2 particles a run or fewer than 2
-    runs, and for a threshold outside (0, 1).
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        num_samples: K, all particles of a row.
+        num_runs: R, 2 or more.
+        num_temperatures: T, at most (adaptive) or exactly (sigmoid).
+        num_moves: Moves at each temperature.
+        num_leapfrog: L, gradients of one move.
+        schedule: "adaptive" or "sigmoid".
+        threshold: Share of the particles that stays effective, in (0, 1).
+        start: "prior" or the encoder's "posterior".
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+
+    Returns:
+        log p(x) in nats with its errors; `effective_sample_size` is the smallest on the way, of all runs; Pareto k is
+        NaN.
+
+    Raises:
+        ConfigError: For latents that are not free vectors, for fewer than 2 particles a run or fewer than 2 runs, and
+            for a threshold outside (0, 1).
+
+    Source: Del Moral, Doucet & Jasra (2006), "Sequential Monte Carlo samplers".
     """
     check_numbers(num_temperatures=num_temperatures, num_moves=num_moves, num_leapfrog=num_leapfrog)
     particles = math.ceil(num_samples / max(num_runs, 1))
