@@ -21,8 +21,11 @@ _ROWS = 100
 class Calibration(NamedTuple):
     """What became of the ranks of n simulated rows.
 
-    **Attributes:** `ranks` (n, units), 0 to L; `p_value` (units,) of the chi-square test that they are uniform;
-    `coverage` (units,) the share of true latents within the central 90 % of the posterior's draws; `estimates` by name.
+    Args:
+        ranks: From 0 to L, shape (n, d).
+        p_value: Of the chi-square test that ranks are uniform, shape (d,).
+        coverage: Share of true latents within the central 90 % of the posterior's samples, shape (d,).
+        estimates: The estimates by name.
     """
 
     ranks: np.ndarray
@@ -39,7 +42,9 @@ def simulation_based_calibration(
     cond: dict[str, Any] | None = None,
     key: Key,
 ) -> Calibration:
-    r"""Draw $z \sim p(z)$, $x \sim p(x \mid z)$, L draws of $q(z \mid x)$: the rank of z among these, by unit.
+    r"""Test on simulated rows whether the encoder's posterior is as wide as the exact one.
+
+    Draw $z \sim p(z)$, $x \sim p(x \mid z)$, L draws of $q(z \mid x)$: the rank of z among these, by unit.
 
     If q is the true posterior the ranks are uniform on 0, ..., L, whatever the model. Ranks that crowd at both ends say
     that q is too narrow (the usual fault of a mean-field posterior), in the middle too wide, at one end shifted. It
@@ -51,8 +56,19 @@ def simulation_based_calibration(
     - `calibration_p_value`: the smallest chi-square p-value of a unit (20 bins of ranks), times the number of units, at
       most 1. With many simulated rows every approximation is found out: read the coverage first.
 
-    **Arguments:** `num_rows` n simulated rows; `num_draws` L, with L + 1 a multiple of 20; `cond` conditions led by n.
-    **Raises:** UsageError for another L, or fewer than 100 rows.
+    Args:
+        model: The trained model.
+        num_rows: n, simulated rows, 100 or more.
+        num_draws: L, posterior samples for each row, with L + 1 a multiple of 20.
+        cond: Conditions, with n as leading axis.
+        key: Random key.
+
+    Returns:
+        The ranks with their tests.
+
+    Raises:
+        UsageError: For another L, or fewer than 100 rows.
+
     Source: Talts et al., Validating Bayesian inference algorithms with simulation-based calibration, 2018, arXiv
     1804.06788.
     """

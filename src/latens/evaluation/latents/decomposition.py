@@ -31,7 +31,9 @@ def kl_split(
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
     batch_size: int | None = None,
 ) -> dict[str, Estimate]:
-    r"""$\mathrm{KL}(q(z|x)\|p(z)) = I(x; z) + \mathrm{KL}(q(z)\|\prod_d q(z_d)) + \sum_d\mathrm{KL}(q(z_d)\|p(z_d))$.
+    r"""Split the KL of a model into mutual information, total correlation and dimension-wise KL.
+
+    $\mathrm{KL}(q(z|x)\|p(z)) = I(x; z) + \mathrm{KL}(q(z)\|\prod_d q(z_d)) + \sum_d\mathrm{KL}(q(z_d)\|p(z_d))$.
 
     In nats a row, as `kl`, `mutual_information`, `total_correlation`, `dimensionwise_kl`; with `aggregate_kl`,
     $\mathrm{KL}(q(z)\|p(z))$, the sum of the last two. $q(z) = \sum_j w_j\,q(z \mid x_j)$ is taken over all n rows
@@ -42,9 +44,21 @@ def kl_split(
     Without `total_correlation` and `dimensionwise_kl` where the posterior has no marginals (flows, hierarchies), and
     without the second where the prior's units depend on each other.
 
-    **Arguments:** `num_samples` K draws a row. It costs K n^2 log densities: 10 000 rows take minutes.
-    **Raises:** ConfigError for a posterior without a density, or one that is a point.
-    Hoffman & Johnson (2016), "ELBO surgery"; Chen, Li, Grosse & Duvenaud (2018), arXiv 1802.04942.
+    Args:
+        model: The trained model.
+        batch: The stored rows, n of them.
+        num_samples: K, posterior samples for each row. It costs K n^2 log densities: 10 000 rows take minutes.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+
+    Returns:
+        The parts by name, in nats for each row.
+
+    Raises:
+        ConfigError: For a posterior without a density, or one that is a point.
+
+    Source: Hoffman & Johnson (2016), "ELBO surgery"; Chen, Li, Grosse & Duvenaud (2018), arXiv 1802.04942.
     """
     rows = _rows(model, batch, num_samples, key, preparation, batch_size)
     n, weight = len(batch.row_id), weights_of(batch)
@@ -77,12 +91,26 @@ def unit_split(
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
     batch_size: int | None = None,
 ) -> list[dict[str, Estimate]]:
-    r"""For every unit d its `kl`, `mutual_information` $I(x; z_d)$ and `aggregate_kl` $\mathrm{KL}(q(z_d)\|p(z_d))$.
+    r"""Split the KL of every latent dimension into mutual information and distance from the prior.
+
+    For every unit d its `kl`, `mutual_information` $I(x; z_d)$ and `aggregate_kl` $\mathrm{KL}(q(z_d)\|p(z_d))$.
 
     In nats a row, each `kl` the sum of the other two. Only of posteriors and priors whose units have marginals; the
     informations of units add up to more than that of the code wherever they say the same.
 
-    **Arguments** as for `kl_split`. **Raises:** ConfigError for posteriors or priors without marginals.
+    Args:
+        model: The trained model.
+        batch: The stored rows, n of them.
+        num_samples: K, posterior samples for each row.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+
+    Returns:
+        For every latent dimension its parts by name, in nats for each row.
+
+    Raises:
+        ConfigError: For posteriors or priors without marginals.
     """
     rows = _rows(model, batch, num_samples, key, preparation, batch_size)
     if "units" not in rows or "prior units" not in rows:

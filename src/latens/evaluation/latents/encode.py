@@ -1,4 +1,4 @@
-"""What the latent units do: codes, KL by unit, which of them are active."""
+"""What the latent dimensions do: codes, KL by dimension, which of them are active."""
 
 from typing import Any
 
@@ -47,18 +47,35 @@ def encode_prepared(model: Any, batch: Batch, key: Key) -> dict[str, Array]:
 
 
 def encode(model: Any, batch: Batch, *, preparation: Preparation, key: Key) -> dict[str, np.ndarray]:
-    """The posterior of each row: `mean` (B, *z) and, where they exist, `log_variance` and `kl` by unit (nats).
+    """Encode each row: the mean of its posterior and, where they exist, log variances and KL.
 
-    The mean of a choice is the probabilities of what it may be, (B, *z, choices).
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        preparation: What turns a stored row into what the model sees.
+        key: Random key.
+
+    Returns:
+        `mean` (B, *z) and, where they exist, `log_variance` and `kl` by latent dimension (nats). The mean of a
+        categorical latent is the probabilities of its levels, (B, *z, levels).
     """
     return map_rows(encode_prepared, model, batch, preparation=preparation, key=key)
 
 
 def active_units(means: np.ndarray, threshold: float = 0.01, weight: np.ndarray | None = None) -> np.ndarray:
-    r"""Which units are used: $\mathrm{Var}_x(E_q[z_j]) > 0.01$ over the rows given.
+    r"""Say which latent dimensions are active: those whose posterior mean varies over the rows.
 
-    Burda, Grosse & Salakhutdinov (2016), section 5.2. **Arguments:** `means` (B, *z); `weight` (B,), how often each
-    row counts. **Returns:** bool of shape (*z).
+    $\mathrm{Var}_x(E_q[z_j]) > 0.01$ over the rows given.
+
+    Args:
+        means: Posterior means, shape (B, *z).
+        threshold: Variance above which a dimension is active.
+        weight: How often each row counts, shape (B,).
+
+    Returns:
+        Booleans of shape (*z).
+
+    Source: Burda, Grosse & Salakhutdinov (2016), section 5.2.
     """
     means, share = np.asarray(means, np.float64), shares(weight, len(means))
     centred = means - np.tensordot(share, means, axes=1)
@@ -78,7 +95,19 @@ def _decode(model: Any, z: Array, cond: Any, key: Key, mean: bool) -> Array:
 def decode(
     model: Any, z: np.ndarray, *, key: Key | None = None, mean: bool = True, cond: Any = None, batch_size: int = 500
 ) -> np.ndarray:
-    """The mean of p(x | z) for each row of z, or a draw from it (`mean=False`, with a `key`), as a NumPy array."""
+    """Decode latents: the mean of p(x | z) for each row of z, or a sample of it.
+
+    Args:
+        model: The trained model.
+        z: Latents, with n as leading axis.
+        key: Random key, for samples.
+        mean: False for a sample in the place of the mean.
+        cond: Conditions, with n as leading axis.
+        batch_size: Rows in one compiled batch.
+
+    Returns:
+        A NumPy array of shape (n, *x), in the unit of the model.
+    """
     check_process()
     if key is None:
         if not mean:
@@ -97,10 +126,16 @@ def decode(
 
 
 def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None) -> np.ndarray:
-    """n draws from p(z), as a NumPy array of shape (n, *z); levels and groups one after the other,
-    choices one-hot.
+    """Sample latents from the prior; levels and groups one after the other, categorical latents one-hot.
 
-    **Arguments:** `cond` conditions led by n, of a model whose prior reads some.
+    Args:
+        model: The trained model.
+        n: Number of samples.
+        key: Random key.
+        cond: Conditions with n as leading axis, of a model whose prior reads some.
+
+    Returns:
+        A NumPy array of shape (n, *z).
     """
     check_process()
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
@@ -125,5 +160,16 @@ def _reconstruct(model: Any, batch: Batch, key: Key, mean: bool) -> Array:
 
 
 def reconstruct(model: Any, batch: Batch, *, preparation: Preparation, key: Key, mean: bool = True) -> np.ndarray:
-    """p(x | z) at the posterior mean of each row: its mean, or a draw from p(x | z) at a posterior draw."""
+    """Reconstruct each row: the mean of p(x | z) at the posterior mean, or a sample at a posterior sample.
+
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        preparation: What turns a stored row into what the model sees.
+        key: Random key.
+        mean: False for samples in the place of means.
+
+    Returns:
+        A NumPy array of shape (B, *x), in the unit of the model.
+    """
     return map_rows(Partial(_reconstruct, mean=mean), model, batch, preparation=preparation, key=key)

@@ -128,14 +128,28 @@ def latent_fit(
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
     batch_size: int | None = None,
 ) -> dict[str, Estimate]:
-    r"""Does $q(z) = \frac1n\sum_i q(z|x_i)$ look like $p(z)$? One draw of each a row, all levels, choices one-hot.
+    r"""Compare the aggregated posterior with the prior: distance, two-sample test and holes between codes.
+
+    Does $q(z) = \frac1n\sum_i q(z|x_i)$ look like $p(z)$? One draw of each a row, all levels, choices one-hot.
 
     `aggregate_mmd` and `aggregate_mmd_p_value` (`maximum_mean_discrepancy`), `aggregate_two_sample` and
     `aggregate_two_sample_p_value` (`classifier_two_sample_test`: accuracy of nearest neighbours, 0.5 where nothing
     differs), `prior_holes` (`hole_share`: half the rows are the reference, the other half held out; about 0.01 where
     nothing differs). A conditional model's prior is drawn with the conditions of the rows.
 
-    **Arguments:** `permutations` for the p-value. **Raises:** DataError for fewer than 16 rows, or of unequal weights.
+    Args:
+        model: The trained model.
+        batch: The stored rows, 16 or more.
+        permutations: For the p-value.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+
+    Returns:
+        The estimates by name.
+
+    Raises:
+        DataError: For fewer than 16 rows, or of unequal weights.
     """
     if len(batch.row_id) < 16:
         raise DataError(f"{len(batch.row_id)} rows are too few to see a distribution.", fix="Give at least 16 rows.")

@@ -10,14 +10,25 @@ from latens.evaluation.samples.resampling import GROUPS, jackknife
 def frechet_distance(
     rows: np.ndarray, samples: np.ndarray, *, features: Features | None = None, groups: int = GROUPS, seed: int = 0
 ) -> Estimate:
-    r"""$|\mu_1-\mu_2|^2 + \mathrm{tr}\left(C_1 + C_2 - 2(C_1^{1/2} C_2 C_1^{1/2})^{1/2}\right)$ of rows and samples.
+    r"""The Frechet distance of rows and samples: the distance of two Normals with their means and covariances.
+
+    $|\mu_1-\mu_2|^2 + \mathrm{tr}\left(C_1 + C_2 - 2(C_1^{1/2} C_2 C_1^{1/2})^{1/2}\right)$ of rows and samples.
 
     The squared 2-Wasserstein distance of the two Normals with their means and covariances, in squared units of the
     features. It sees these moments and nothing else, and is biased upwards in small sets: compare only numbers made
     from as many rows and samples. Comparable with published FIDs only on the features of those (the pool layer of one
     certain Inception network).
 
-    **Arguments:** `rows` (n, *x), `samples` (m, *x), or what `features` makes of them; `groups` of the jackknife.
+    Args:
+        rows: Held-out rows, shape (n, *x).
+        samples: Samples of the model, shape (m, *x).
+        features: Function that both sets are compared by; None compares the rows themselves.
+        groups: Groups of the jackknife.
+        seed: Seed of these groups.
+
+    Returns:
+        The estimate, in squared units of the features.
+
     Source: Heusel et al., GANs trained by a two time-scale update rule converge to a local Nash equilibrium, 2017,
     arXiv 1706.08500.
     """
@@ -58,14 +69,26 @@ def kernel_distance(
     groups: int = GROUPS,
     seed: int = 0,
 ) -> Estimate:
-    r"""The squared maximum mean discrepancy under $k(a, b) = (a \cdot b / d + 1)^3$, unbiased.
+    r"""The kernel distance of rows and samples: an unbiased squared maximum mean discrepancy of a polynomial kernel.
+
+    The squared maximum mean discrepancy under $k(a, b) = (a \cdot b / d + 1)^3$, unbiased.
 
     The mean of k over pairs of rows, plus that over pairs of samples (none with itself), minus twice that between both.
 
     Sees the first three moments. Its expectation does not depend on n and m; it is 0 for one distribution, so the
     estimate may be below 0.
 
-    **Arguments:** as of `frechet_distance`; `degree` of the polynomial.
+    Args:
+        rows: Held-out rows, shape (n, *x).
+        samples: Samples of the model, shape (m, *x).
+        features: Function that both sets are compared by; None compares the rows themselves.
+        degree: Degree of the polynomial.
+        groups: Groups of the jackknife.
+        seed: Seed of these groups.
+
+    Returns:
+        The estimate, without unit.
+
     Source: Binkowski et al., Demystifying MMD GANs, 2018, arXiv 1801.01401; the estimate: Gretton et al., A kernel
     two-sample test, JMLR, 2012.
     """

@@ -16,7 +16,9 @@ def memorisation(
     permutations: int = 999,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    r"""Two tests of copying, each with a permutation p-value (one-sided, (1 + as extreme) / (1 + permutations)).
+    """Test in two ways whether samples copy training rows, each with a permutation p-value.
+
+    Two tests of copying, each with a permutation p-value (one-sided, (1 + as extreme) / (1 + permutations)).
 
     - `memorisation`: the chance that a sample is nearer to its nearest training row than a held-out row is to its own,
       ties counting half. 1/2 for samples of the data's own distribution; 1 for copies. The p-value exchanges
@@ -26,9 +28,20 @@ def memorisation(
       model which rows it was trained on, however good or bad its samples are, and 1 where every sample is a copy. The
       p-value exchanges training and held-out rows, so it holds for blurred samples as well.
 
-    **Arguments:** `samples` (m, *x), `train` (n, *x), `held_out` (h, *x) of the same columns, or what `features` makes
-    of them; `permutations` of each test; `seed` of these.
-    **Raises:** DataError for fewer than two rows of a kind.
+    Args:
+        samples: Samples of the model, shape (m, *x).
+        train: Training rows, shape (n, *x).
+        held_out: Held-out rows of the same columns, shape (h, *x).
+        features: Function that the sets are compared by; None compares the rows themselves.
+        permutations: Permutations of each test.
+        seed: Seed of these.
+
+    Returns:
+        The estimates by name, with their p-values.
+
+    Raises:
+        DataError: For fewer than two rows of a kind.
+
     Source: the first statistic is that of Meehan, Chaudhuri & Dasgupta, A non-parametric test to detect data-copying in
     generative models, AISTATS 2020, arXiv 2004.05675, without its cells.
     """

@@ -52,9 +52,16 @@ def dropped_modes(
     every smooth model reaches too rarely, not kinds of rows. Several C are tried, because a kind far from the others
     stays in one piece, and so looks like a tail, where these are cut into many small ones.
 
-    **Arguments:** `train` (n, *x), `samples` (m, *x), or what `features` makes of them; `num_clusters` C (None: 20, 10,
-    5, 3 and 2, those that leave 20 rows a cluster); `seed` of the k-means.
-    **Returns:** `Modes` for the C whose dropped clusters have most rows; `estimate` is the share of the rows in them.
+    Args:
+        train: Training rows, shape (n, *x).
+        samples: Samples of the model, shape (m, *x).
+        num_clusters: C; None tries 20, 10, 5, 3 and 2, those that leave 20 rows a cluster.
+        features: Function that both sets are compared by; None compares the rows themselves.
+        seed: Seed of the k-means.
+
+    Returns:
+        `Modes` for the C whose dropped clusters have most rows; `estimate` is the share of the rows in them.
+
     Source: after Richardson & Weiss, On GANs and GMMs, NeurIPS 2018, arXiv 1805.12462, who count the bins whose share
     differs at all.
     """

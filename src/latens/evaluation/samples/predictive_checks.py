@@ -73,7 +73,9 @@ def predictive_checks(
     *,
     statistics: Mapping[str, Statistic] = STATISTICS,
 ) -> dict[str, Check]:
-    r"""For every statistic T a two-sided p-value, $2\min(P(T_r \le T), P(T_r \ge T))$.
+    r"""Check statistics of the data against data sets that the model makes: a two-sided p-value for each.
+
+    For every statistic T a two-sided p-value, $2\min(P(T_r \le T), P(T_r \ge T))$.
 
     The data count among the R + 1: $P(T_r \le T) = (1 + \#\{r: T_r \le T\}) / (R + 1)$, and so above; at most 1. If
     rows and replicates come from the same distribution, a p-value of at most a has a probability of at most a (without
@@ -82,9 +84,17 @@ def predictive_checks(
     The parameters of a trained network are one point, not draws from their posterior: with the training rows as `rows`
     the check would be too kind, so give held-out rows.
 
-    **Arguments:** `rows` (n, *x); `replicates` R data sets (n, *x) drawn from the model, one by one (a generator keeps
-    memory small); `statistics` name -> function of rows (n, d).
-    **Raises:** DataError without replicates, or where a statistic is not finite.
+    Args:
+        rows: Held-out rows, shape (n, *x).
+        replicates: R data sets (n, *x) sampled from the model, one by one (a generator keeps memory small).
+        statistics: Name -> function of rows (n, d).
+
+    Returns:
+        Name -> the check of that statistic.
+
+    Raises:
+        DataError: Without replicates, or where a statistic is not finite.
+
     Source: Gelman, Meng & Stern, Posterior predictive assessment of model fitness via realized discrepancies,
     Statistica Sinica, 1996; Rubin, Annals of Statistics, 1984.
     """

@@ -11,7 +11,7 @@ from latens.evaluation.samples.quality import Features, featured
 def classifier_two_sample_test(
     rows: np.ndarray, samples: np.ndarray, *, features: Features | None = None, classifier: Any = None, seed: int = 0
 ) -> dict[str, Estimate]:
-    r"""Train a classifier on one half of both sets; how often is it right on the other half?
+    """Test whether a classifier, trained on one half of both sets, tells samples from rows on the other half.
 
     `two_sample_accuracy` is about 1/2 where nothing tells them apart, 1 where everything does. Of the larger set as
     many as of the smaller are used, drawn at random. `two_sample_p_value` is exact: given what the classifier says,
@@ -21,9 +21,20 @@ def classifier_two_sample_test(
     A small p-value says that there is a difference, not that it matters; an accuracy near 1/2 says that this
     classifier found none.
 
-    **Arguments:** `rows` (n, *x), `samples` (m, *x), or what `features` makes of them; `classifier` with `fit` and
-    `predict` as scikit-learn has them (None: k nearest neighbours, k the root of the training rows).
-    **Raises:** DataError for fewer than four rows or samples.
+    Args:
+        rows: Held-out rows, shape (n, *x).
+        samples: Samples of the model, shape (m, *x).
+        features: Function that both sets are compared by; None compares the rows themselves.
+        classifier: With `fit` and `predict` as scikit-learn has them; None takes k nearest neighbours, k the root of
+            the training rows.
+        seed: Seed of the halves.
+
+    Returns:
+        `two_sample_accuracy` (a share) and `two_sample_p_value`.
+
+    Raises:
+        DataError: For fewer than four rows or samples.
+
     Source: Lopez-Paz & Oquab, Revisiting classifier two-sample tests, ICLR 2017, arXiv 1610.06545.
     """
     from scipy.stats import hypergeom
