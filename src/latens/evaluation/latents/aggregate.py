@@ -20,7 +20,12 @@ _RIDGE = 1e-6
 
 
 class Moments(NamedTuple):
-    """Mean (n,) and covariance (n, n), in float64."""
+    """The first two moments of latents, in float64.
+
+    Args:
+        mean: Shape (n,).
+        covariance: Shape (n, n).
+    """
 
     mean: np.ndarray
     covariance: np.ndarray
@@ -61,11 +66,23 @@ def aggregated_moments(
     key: Key,
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
 ) -> Moments:
-    r"""Mean and covariance of $\bar q(z) = \frac1N\sum_i q(z \mid x_i)$.
+    r"""The mean and the covariance of the aggregated posterior.
+
+    Mean and covariance of $\bar q(z) = \frac1N\sum_i q(z \mid x_i)$.
 
     $E[\mu_i]$ and $\mathrm{Cov}[\mu_i] + E[\Sigma_i]$ (both over the N rows, weighted where they have weights): exact
     for posteriors whose mean $\mu$ and covariance $\Sigma$ are known (Normals, point masses); of others, also of the
     highest level of a hierarchy, from `num_draws` draws a row.
+
+    Args:
+        model: The trained model.
+        batch: The stored rows, N of them.
+        num_draws: Posterior samples for each row, where moments are not known.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+
+    Returns:
+        The moments.
     """
     weight = np.ones(len(batch.row_id)) if batch.weight is None else np.asarray(batch.weight, np.float64)
     found = map_rows(_moments, model, batch, preparation=preparation, key=key)

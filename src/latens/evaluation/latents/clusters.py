@@ -27,7 +27,19 @@ def _label_probabilities(model: Any, batch: Batch, key: Key) -> Array:
 
 
 def label_probabilities(model: Any, batch: Batch, *, preparation: Preparation, key: Key) -> np.ndarray:
-    r"""$q(y \mid x)$ of each row, an array of shape (B, C), of a model that predicts labels."""
+    r"""The probability of each class for each row, of a model that predicts labels.
+
+    $q(y \mid x)$.
+
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        preparation: What turns a stored row into what the model sees.
+        key: Random key.
+
+    Returns:
+        The probabilities, shape (B, C).
+    """
     return map_rows(_label_probabilities, model, batch, preparation=preparation, key=key)
 
 
@@ -52,9 +64,21 @@ def _cluster_probabilities(model: Any, batch: Batch, key: Key, num_samples: int)
 def cluster_probabilities(
     model: Any, batch: Batch, *, preparation: Preparation, key: Key, num_samples: int = 16
 ) -> np.ndarray:
-    r"""$E_{q(z|x)}[p(c \mid z)]$ of each row under a mixture prior, by K draws: an array of shape (B, C).
+    r"""The probability of each cluster for each row, under a mixture prior.
 
-    Jiang et al. (2017), arXiv 1611.05148, equation 16.
+    $E_{q(z|x)}[p(c \mid z)]$ by K samples.
+
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        preparation: What turns a stored row into what the model sees.
+        key: Random key.
+        num_samples: K, posterior samples for each row.
+
+    Returns:
+        The probabilities, shape (B, C).
+
+    Source: Jiang et al. (2017), arXiv 1611.05148, equation 16.
     """
     function = Partial(_cluster_probabilities, num_samples=num_samples)
     return map_rows(function, model, batch, preparation=preparation, key=key)
@@ -76,9 +100,19 @@ def matched(label: np.ndarray, cluster: np.ndarray, *, weight: np.ndarray | None
 
 
 def normalised_mutual_information(label: np.ndarray, cluster: np.ndarray, *, weight: np.ndarray | None = None) -> float:
-    r"""$2 I(y; c) / (H(y) + H(c))$ of two ways to group the same rows: 1 where they agree, 0 where one has one group.
+    """The normalised mutual information of two ways to group the same rows.
 
-    **Arguments:** whole numbers from 0 on, of shape (n,); `weight` (n,), how often each row counts.
+    It is 1 where they agree and 0 where one of them has one group.
+
+    $2 I(y; c) / (H(y) + H(c))$.
+
+    Args:
+        label: Whole numbers from 0 on, shape (n,).
+        cluster: Whole numbers from 0 on, shape (n,).
+        weight: How often each row counts, shape (n,).
+
+    Returns:
+        The value, from 0 to 1.
     """
     joint = _table(label, cluster, weight)
     rows, columns = joint.sum(axis=1), joint.sum(axis=0)

@@ -137,10 +137,23 @@ def level_kl(
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
     batch_size: int | None = None,
 ) -> list[Estimate]:
-    r"""$E_q[\log q(z_l \mid \cdot) - \log p(z_l \mid \cdot)]$ for every level, lowest first, in nats a row.
+    r"""The KL of every level of a hierarchy, lowest first.
+
+    $E_q[\log q(z_l \mid \cdot) - \log p(z_l \mid \cdot)]$ for every level, lowest first, in nats a row.
 
     Each level given what comes before it in q and in p; they add up to the KL. One level's is a KL only where both
     are given the same levels (a ladder); it may be negative elsewhere. A model of one level has one number.
+
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        num_samples: K, posterior samples for each row.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+
+    Returns:
+        One estimate for each level, in nats for each row.
     """
     function = Partial(_levels, num_samples=num_samples)
     found = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)

@@ -43,7 +43,9 @@ def _entropy(p: np.ndarray) -> float:
 
 
 def mig(codes: np.ndarray, factors: np.ndarray, *, bins: int = BINS, seed: int) -> Estimate:
-    r"""Mutual information gap: $\frac1f \sum_k \frac{I(z_{(1)}; v_k) - I(z_{(2)}; v_k)}{H(v_k)}$.
+    r"""The mutual information gap: how much more the best latent dimension knows of each factor than the second best.
+
+    Mutual information gap: $\frac1f \sum_k \frac{I(z_{(1)}; v_k) - I(z_{(2)}; v_k)}{H(v_k)}$.
 
     How much more the best unit knows of each factor than the second best: 1 where one unit alone knows it all, 0
     where two know the same. It cannot see whether a unit carries several factors (`modularity`).
@@ -56,11 +58,21 @@ def mig(codes: np.ndarray, factors: np.ndarray, *, bins: int = BINS, seed: int) 
     counted as 0 or as NaN; a few hundred rows, whose plug-in information is too high, by more for factors of many
     values; codes drawn rather than means.
 
-    **Arguments:** `seed` of the rows left out for the error. Chen, Li, Grosse & Duvenaud (2018), arXiv 1802.04942.
+    Args:
+        codes: Usually posterior means, shape (n, d).
+        factors: Whole numbers, shape (n, f).
+        bins: Bins of equal width for each latent dimension.
+        seed: Seed of the rows left out for the error.
 
-    >>> v = np.stack(np.divmod(np.arange(16), 4), axis=1)
-    >>> mig(v, v, seed=0).value, mig(v @ np.array([[1, 1], [1, -1]]), v, seed=0).value
-    (1.0, 0.0)
+    Returns:
+        The score with its error, from 0 to 1.
+
+    Examples:
+        >>> v = np.stack(np.divmod(np.arange(16), 4), axis=1)
+        >>> mig(v, v, seed=0).value, mig(v @ np.array([[1, 1], [1, -1]]), v, seed=0).value
+        (1.0, 0.0)
+
+    Source: Chen, Li, Grosse & Duvenaud (2018), arXiv 1802.04942.
     """
     codes, factors = checked(codes, factors)
 
@@ -78,7 +90,9 @@ def _some(codes: np.ndarray, factors: np.ndarray, rows: np.ndarray, bins: int) -
 
 
 def modularity(codes: np.ndarray, factors: np.ndarray, *, bins: int = BINS, seed: int) -> Estimate:
-    r"""$\frac1d \sum_i 1 - \frac{\sum_{k \ne k^*} I(z_i; v_k)^2}{(f - 1)\,I(z_i; v_{k^*})^2}$, $k^*$ the best factor.
+    r"""The modularity of codes: whether each latent dimension tells of one factor only.
+
+    $\frac1d \sum_i 1 - \frac{\sum_{k \ne k^*} I(z_i; v_k)^2}{(f - 1)\,I(z_i; v_{k^*})^2}$, $k^*$ the best factor.
 
     Whether each unit tells of one factor only: 1 where it does, 0 where it tells as much of all. It cannot see
     whether factors are encoded at all, or in one unit: two equal units have modularity 1. A unit of noise gets a
@@ -88,7 +102,16 @@ def modularity(codes: np.ndarray, factors: np.ndarray, *, bins: int = BINS, seed
     widespread program of Locatello et al. (2019) counts constant units as 0, which lowers the score of a model that
     switches units off. One factor alone gives 1.
 
-    **Arguments:** `seed` of the rows left out for the error. Ridgeway & Mozer (2018), arXiv 1802.05312, section 3.
+    Args:
+        codes: Usually posterior means, shape (n, d).
+        factors: Whole numbers, shape (n, f).
+        bins: Bins of equal width for each latent dimension.
+        seed: Seed of the rows left out for the error.
+
+    Returns:
+        The score with its error, from 0 to 1.
+
+    Source: Ridgeway & Mozer (2018), arXiv 1802.05312, section 3.
     """
     codes, factors = checked(codes, factors)
 
@@ -105,7 +128,9 @@ def modularity(codes: np.ndarray, factors: np.ndarray, *, bins: int = BINS, seed
 
 
 def sap(codes: np.ndarray, factors: np.ndarray, *, categorical: Sequence[int] = (), seed: int) -> Estimate:
-    r"""Separated attribute predictability: $\frac1f\sum_k S_{(1)k} - S_{(2)k}$, the gap of the two best single units.
+    r"""Separated attribute predictability: the gap of the two best single latent dimensions.
+
+    Separated attribute predictability: $\frac1f\sum_k S_{(1)k} - S_{(2)k}$, the gap of the two best single units.
 
     $S_{ik}$ is how well unit i alone predicts factor k: the squared correlation for ordered factors, for
     `categorical` ones the balanced accuracy of thresholds, moved so that guessing is 0. It sees only what a straight
@@ -117,8 +142,16 @@ def sap(codes: np.ndarray, factors: np.ndarray, *, categorical: Sequence[int] = 
     $1 - 1/v$ times this one. The widespread program of Locatello et al. (2019) takes a linear classifier of one unit
     for every factor: such a classifier cannot single out middle values, and a perfect code stays far below 1.
 
-    **Arguments:** `categorical` columns of `factors` (before any is left out) whose values have no order; `seed`.
-    Kumar, Sattigeri & Balakrishnan (2018), arXiv 1711.00848, section 3.
+    Args:
+        codes: Usually posterior means, shape (n, d).
+        factors: Whole numbers, shape (n, f).
+        categorical: Columns of `factors` (before any is left out) whose values have no order.
+        seed: Seed of the halves and of the rows left out for the error.
+
+    Returns:
+        The score with its error, from 0 to 1.
+
+    Source: Kumar, Sattigeri & Balakrishnan (2018), arXiv 1711.00848, section 3.
     """
     given = np.asarray(factors)
     given = given[:, None] if given.ndim == 1 else given
@@ -161,7 +194,9 @@ def _threshold_accuracy(code: np.ndarray, factor: np.ndarray, seed: int) -> floa
 
 
 def irs(codes: np.ndarray, factors: np.ndarray, *, quantile: float = 0.99, seed: int) -> Estimate:
-    r"""Interventional robustness: $\sum_i w_i \max_k 1 - \frac{E_v[D_i(v_k = v)]}{D_i}$, $w_i \propto D_i$.
+    r"""Interventional robustness: whether a latent dimension stays where it is while other factors change.
+
+    Interventional robustness: $\sum_i w_i \max_k 1 - \frac{E_v[D_i(v_k = v)]}{D_i}$, $w_i \propto D_i$.
 
     $D_i(v_k = v)$ is how far unit i gets from its mean while factor k stays at v and all others change, $D_i$ how
     far it gets at all. 1 where every unit hears one factor only, 0 where any unit is moved as far by the others.
@@ -172,8 +207,16 @@ def irs(codes: np.ndarray, factors: np.ndarray, *, quantile: float = 0.99, seed:
     the mean over all rows; units weighted by that distance, constant ones left out. Rows stand for interventions
     only where factors are drawn independently, and a value with few rows looks more robust than it is.
 
-    **Arguments:** `seed` of the rows left out for the error. Suter, Miladinovic, Scholkopf & Bauer (2019),
-    arXiv 1811.00007.
+    Args:
+        codes: Usually posterior means, shape (n, d).
+        factors: Whole numbers, shape (n, f).
+        quantile: Quantile of the distances, 1 for the largest.
+        seed: Seed of the rows left out for the error.
+
+    Returns:
+        The score with its error, from 0 to 1.
+
+    Source: Suter, Miladinovic, Scholkopf & Bauer (2019), arXiv 1811.00007.
     """
     codes, factors = checked(codes, factors)
 

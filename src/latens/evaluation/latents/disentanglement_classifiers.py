@@ -43,8 +43,7 @@ def _concentration(importance: np.ndarray) -> float:
 
 
 def dci(codes: np.ndarray, factors: np.ndarray, *, trees: int = 20, folds: int = 5, seed: int) -> dict[str, Estimate]:
-    r"""Disentanglement, completeness and informativeness (DCI): `dci_disentanglement`, `dci_completeness`,
-    `dci_informativeness`.
+    """Disentanglement, completeness and informativeness (DCI) of codes by random forests.
 
     D: does each unit matter for one factor only? C: does one unit suffice for each factor? I: how often a classifier
     of the whole code names the value of a factor (mean over factors). D and C say what this classifier uses: of two
@@ -56,7 +55,17 @@ def dci(codes: np.ndarray, factors: np.ndarray, *, trees: int = 20, folds: int =
     part; D and C are the means over the folds, their error the jackknife over them. Other programs use boosted trees
     or a lasso: values differ by a tenth and more, the order of models seldom.
 
-    **Arguments:** `seed` of folds and forests. Eastwood & Williams (2018), ICLR.
+    Args:
+        codes: Usually posterior means, shape (n, d).
+        factors: Whole numbers, shape (n, f).
+        trees: Trees of a forest.
+        folds: Parts of the rows.
+        seed: Seed of folds and forests.
+
+    Returns:
+        `dci_disentanglement`, `dci_completeness` and `dci_informativeness` with their errors, from 0 to 1.
+
+    Source: Eastwood & Williams (2018), ICLR.
     """
     from sklearn.ensemble import RandomForestClassifier
 
@@ -112,7 +121,7 @@ def _pairs(groups: list[np.ndarray], count: int, rng: np.random.Generator) -> np
 def factor_vae_score(
     codes: np.ndarray, factors: np.ndarray, *, votes: int = 800, rows: int = 64, threshold: float = 0.05, seed: int
 ) -> Estimate:
-    r"""How often the unit that varies least, while a factor is held fixed, tells which factor it was.
+    """How often the unit that varies least, while a factor is held fixed, tells which factor it was.
 
     1 where each factor has a unit that stands still with it alone. It sees only the stillest unit: what other units
     carry of the factor, and whether a unit carries several, it cannot see. Chance is about 1 / f.
@@ -123,7 +132,18 @@ def factor_vae_score(
     `votes` votes each unit is given the factor it was named most often for; the score is the accuracy on as many new
     votes, its error that of these votes for the same rows. Without pruning the score rewards dead units' rounding.
 
-    **Arguments:** `seed` of the votes. Kim & Mnih (2018), arXiv 1802.05983, section 4; rows stand for its simulator.
+    Args:
+        codes: Usually posterior means, shape (n, d).
+        factors: Whole numbers, shape (n, f).
+        votes: Votes to fit on, and as many to score.
+        rows: Rows of a vote.
+        threshold: Share of the largest standard deviation below which a latent dimension is pruned.
+        seed: Seed of the votes.
+
+    Returns:
+        The accuracy with its error, from 0 to 1.
+
+    Source: Kim & Mnih (2018), arXiv 1802.05983, section 4; rows stand for its simulator.
     """
     codes, factors = checked(codes, factors)
     groups, rng, count = _groups(factors), np.random.default_rng(seed), factors.shape[1]
@@ -145,7 +165,9 @@ def factor_vae_score(
 def beta_vae_score(
     codes: np.ndarray, factors: np.ndarray, *, points: int = 1000, pairs: int = 64, seed: int
 ) -> Estimate:
-    r"""How often a linear classifier tells from mean differences $\frac1L\sum_l |z_l - z'_l|$ which factor was fixed.
+    r"""How often a linear classifier tells from mean differences of codes which factor was fixed.
+
+    The differences are $\frac1L\sum_l |z_l - z'_l|$.
 
     The weakest of these scores: a linear classifier may combine units, so rotated codes of more than two factors, and
     factors spread over several units, can still reach 1, and with f factors f - 1 good units suffice. Chance is 1 / f.
@@ -154,7 +176,17 @@ def beta_vae_score(
     pair a value of its own, drawn by frequency); the L mean absolute differences, standardised, go to a multinomial
     logistic regression fitted on `points` points and scored on as many new ones; the error is that of these points.
 
-    **Arguments:** `seed` of the points. Higgins et al. (2017), ICLR, appendix; rows stand for its simulator.
+    Args:
+        codes: Usually posterior means, shape (n, d).
+        factors: Whole numbers, shape (n, f).
+        points: Points to fit on, and as many to score.
+        pairs: L, pairs of rows of a point.
+        seed: Seed of the points.
+
+    Returns:
+        The accuracy with its error, from 0 to 1.
+
+    Source: Higgins et al. (2017), ICLR, appendix; rows stand for its simulator.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -174,7 +206,7 @@ def beta_vae_score(
 
 
 def explicitness(codes: np.ndarray, factors: np.ndarray, *, folds: int = 5, seed: int) -> Estimate:
-    r"""Area under the ROC curve of a linear classifier of each value of each factor against the rest; chance is 0.5.
+    """Area under the ROC curve of a linear classifier of each value of each factor against the rest; chance is 0.5.
 
     Whether the code as a whole tells the factors in a form that a linear classifier reads: 1 where it does. It
     cannot see how units share the work: rotating the code changes nothing.
@@ -185,7 +217,16 @@ def explicitness(codes: np.ndarray, factors: np.ndarray, *, folds: int = 5, seed
     0.22, in which published values were computed) cannot single out middle values and give less: a perfect code of
     an ordered factor is then well below 1. It is not moved so that chance is 0.
 
-    **Arguments:** `seed` of the folds. Ridgeway & Mozer (2018), arXiv 1802.05312, section 3.
+    Args:
+        codes: Usually posterior means, shape (n, d).
+        factors: Whole numbers, shape (n, f).
+        folds: Stratified folds.
+        seed: Seed of the folds.
+
+    Returns:
+        The area with its error, from 0 to 1.
+
+    Source: Ridgeway & Mozer (2018), arXiv 1802.05312, section 3.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.metrics import roc_auc_score
@@ -220,10 +261,20 @@ def explicitness(codes: np.ndarray, factors: np.ndarray, *, folds: int = 5, seed
 def disentanglement_scores(
     codes: np.ndarray, factors: np.ndarray, *, categorical: Sequence[int] = (), bins: int = BINS, seed: int
 ) -> dict[str, Estimate]:
-    """Every score of codes (n, d) by factors (n, f) under its name in reports.
+    """Compute every score of disentanglement under its name in reports.
 
-    `mig`, `sap`, `modularity`, `irs`, `dci_disentanglement`, `dci_completeness`, `dci_informativeness`,
-    `factor_vae_score`, `beta_vae_score`, `explicitness`. **Arguments:** as for the single scores.
+    They are `mig`, `sap`, `modularity`, `irs`, `dci_disentanglement`, `dci_completeness`, `dci_informativeness`,
+    `factor_vae_score`, `beta_vae_score` and `explicitness`.
+
+    Args:
+        codes: Usually posterior means, shape (n, d).
+        factors: Whole numbers, shape (n, f).
+        categorical: Columns of `factors` whose values have no order.
+        bins: Bins of equal width for each latent dimension.
+        seed: Seed of all scores.
+
+    Returns:
+        Name -> score with its error.
     """
     return {
         "mig": mig(codes, factors, bins=bins, seed=seed),

@@ -25,9 +25,21 @@ def linear_probe_accuracy(
     $\frac{\lambda}{2}\sum w^2$ on the summed loss, `folds` stratified folds, each row scored once by a classifier that
     has not seen it. The error is that of rows; that folds share fitting rows is not in it.
 
-    **Arguments:** `codes` (n, *z), usually posterior means; `label` (n,), whole numbers, below 0 where there is none
-    (such rows, and classes with fewer rows than folds, are left out); `penalty` $\lambda$; `seed` of the folds.
-    **Raises:** DataError where fewer than two classes are left. Alain & Bengio (2017), arXiv 1610.01644.
+    Args:
+        codes: Usually posterior means, shape (n, *z).
+        label: Whole numbers, below 0 where there is none, shape (n,). Such rows, and classes with fewer rows than
+            folds, are left out.
+        folds: Stratified folds.
+        penalty: $\lambda$.
+        seed: Seed of the folds.
+
+    Returns:
+        The accuracy with its error, from 0 to 1.
+
+    Raises:
+        DataError: Where fewer than two classes are left.
+
+    Source: Alain & Bengio (2017), arXiv 1610.01644.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -45,7 +57,22 @@ def nearest_neighbour_accuracy(
     It sees any shape of class, and the scale of units: a unit of noise with a large scale hides the others.
 
     **Protocol:** `folds` stratified folds; the `neighbours` nearest rows of the other folds vote, ties go to the
-    lower label. **Arguments** and errors as in `linear_probe_accuracy`. Cover & Hart (1967).
+    lower label.
+
+    Args:
+        codes: Usually posterior means, shape (n, *z).
+        label: Whole numbers, below 0 where there is none, shape (n,).
+        neighbours: Rows that vote.
+        folds: Stratified folds.
+        seed: Seed of the folds.
+
+    Returns:
+        The accuracy with its error, from 0 to 1.
+
+    Raises:
+        DataError: Where fewer than two classes are left.
+
+    Source: Cover & Hart (1967).
     """
     from sklearn.neighbors import KNeighborsClassifier
 
@@ -85,14 +112,24 @@ def _cross_validated(
 def cluster_agreement(
     codes: np.ndarray, label: np.ndarray, *, clusters: int | None = None, restarts: int = 10, seed: int
 ) -> dict[str, Estimate]:
-    r"""How k-means clusters of the codes meet the labels: `kmeans_accuracy`, `kmeans_nmi`, `kmeans_rand_index`.
+    """How k-means clusters of the codes meet the labels: `kmeans_accuracy`, `kmeans_nmi`, `kmeans_rand_index`.
 
     The accuracy of the best one-to-one matching, $2 I/(H + H)$, and the adjusted Rand index (0 in expectation for
     clusters at random). k-means looks for round clusters of one size: a low value is no proof that there are none.
 
     **Protocol:** k-means on unscaled codes, the best of `restarts` starts, as many clusters as classes (or
     `clusters`); rows without a label are clustered too and not scored. Errors by leaving out tenths of the labelled
-    rows, for these clusters. **Arguments:** `seed` of the starts.
+    rows, for these clusters.
+
+    Args:
+        codes: Usually posterior means, shape (n, *z).
+        label: Whole numbers, below 0 where there is none, shape (n,).
+        clusters: Number of clusters; None for as many as classes.
+        restarts: Starts of k-means, of which the best counts.
+        seed: Seed of the starts.
+
+    Returns:
+        The scores by name, with their errors.
     """
     from sklearn.cluster import KMeans
     from sklearn.metrics import adjusted_rand_score
@@ -129,9 +166,17 @@ def trustworthiness(
     picture invents no neighbour, about 1/2 for a picture at random. It cannot see neighbours that the picture tears
     apart: swap the two arguments for that (continuity).
 
-    **Arguments:** `rows` (n, *x) or codes, `picture` (n, 2) of the same rows, in order; of more than `most_rows`
-    (n^2 distances) as many are drawn by `seed`; `neighbours` k, below n / 2. The error is by leaving out tenths.
-    Venna & Kaski (2001); scikit-learn's `trustworthiness`.
+    Args:
+        rows: Rows (n, *x) or codes.
+        picture: Points of the same rows in order, shape (n, 2).
+        neighbours: k, below n / 2.
+        most_rows: Of more rows (n^2 distances) as many are drawn.
+        seed: Seed of these rows.
+
+    Returns:
+        The score with its error, by leaving out tenths.
+
+    Source: Venna & Kaski (2001); scikit-learn's `trustworthiness`.
     """
     from sklearn.manifold import trustworthiness as of_scikit_learn
 
@@ -153,9 +198,19 @@ def trustworthiness(
 
 
 def representation(codes: np.ndarray, label: np.ndarray, *, folds: int = 5, seed: int) -> dict[str, Estimate]:
-    """The numbers of codes with labels under their names in reports.
+    """Compute the scores of codes with labels under their names in reports.
 
-    `linear_probe_accuracy`, `nearest_neighbour_accuracy`, `kmeans_accuracy`, `kmeans_nmi`, `kmeans_rand_index`.
+    They are `linear_probe_accuracy`, `nearest_neighbour_accuracy`, `kmeans_accuracy`, `kmeans_nmi` and
+    `kmeans_rand_index`.
+
+    Args:
+        codes: Usually posterior means, shape (n, *z).
+        label: Whole numbers, below 0 where there is none, shape (n,).
+        folds: Stratified folds.
+        seed: Seed of folds and starts.
+
+    Returns:
+        Name -> score with its error.
     """
     return {
         "linear_probe_accuracy": linear_probe_accuracy(codes, label, folds=folds, seed=seed),
