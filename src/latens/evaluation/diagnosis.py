@@ -83,8 +83,13 @@ def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tu
 
     Of a model none of whose units moves with x all samples are alike, so only the collapse is named.
 
-    **Arguments:** `metrics` by name; `units` the rows of `latens.measure.core.unit_table`; `rising` whether
-    training was stopped while its validation still rose.
+    Args:
+        metrics: Metrics by name.
+        units: The rows of `latens.measure.core.unit_table`.
+        rising: Whether training was stopped while its validation still rose.
+
+    Returns:
+        The findings.
     """
     found = tuple(finding for rule in _RULES if (finding := rule(metrics, units)) is not None)
     if found and found[0].name == "posterior-collapse" and rising:

@@ -32,7 +32,17 @@ _HARMFUL = "Do not use this file unless you know who made it; copy the data into
 
 
 def h5py_module(where: str) -> Any:
-    """h5py, imported when it is needed. **Raises:** `DataError` where it is not installed."""
+    """Import h5py when it is needed.
+
+    Args:
+        where: How an error names the file.
+
+    Returns:
+        The module.
+
+    Raises:
+        DataError: Where it is not installed.
+    """
     try:
         import h5py
     except ImportError:
@@ -144,10 +154,18 @@ class Store(AbstractArrays):
         return value if isinstance(value, str) else np.asarray(value)
 
     def array(self, item: Any, key: str) -> np.ndarray:
-        """The numbers or texts of a dataset, after every check.
+        """Read the numbers or texts of a dataset, after every check.
 
-        **Raises:** `DataError` for other types, links to other files, unusual packing and sizes that lie,
-        `ResourceError` above 8 GiB.
+        Args:
+            item: The dataset.
+            key: Its path.
+
+        Returns:
+            The array.
+
+        Raises:
+            DataError: For other types, links to other files, unusual packing and sizes that lie.
+            ResourceError: Above 8 GiB.
         """
         where = f"{self.where}[{key}]"
         if not isinstance(item, self._h5py.Dataset) or item.shape is None:

@@ -24,7 +24,7 @@ def independent_baseline(
     divide: float = 1.0,
     common_unit: bool = False,
 ) -> np.ndarray:
-    r"""log p(x) of each test row under a model of independent cells fitted to the training rows, in nats.
+    r"""The log-probability of each test row under a model of independent features fitted to the training rows.
 
     With n training rows, total t, mean m and sum of squared deviations S of a cell:
 
@@ -42,17 +42,23 @@ def independent_baseline(
     A cell that no training row shows has every level or side of the coin alike; of numbers and counts it is treated as
     if one row had shown a 0.
 
-    **Arguments:**
+    Args:
+        train: Training rows, shape (n, *x); counts and levels are whole numbers.
+        test: Test rows, shape (B, *x).
+        kind: What the features are: "binary", "grey", "levels", "real" or "counts".
+        levels: How many levels there are; for "levels".
+        train_mask: True where a training value was observed; others do not enter the fit.
+        test_mask: True where a test value was observed; others do not enter the result.
+        train_weight: Shape (n,). Whole numbers count rows: a weight of 2 is the row twice. Of other weights only the
+            ratios matter, and n is Kish's effective number of rows, $(\sum w)^2 / \sum w^2$.
+        divide: Turns stored training values into the unit of the test values.
+        common_unit: Whether all features have one unit, as pixels have and columns of a table have not.
 
-    - `train`, `test`: rows (n, *x) and (B, *x); counts and levels are whole numbers.
-    - `kind`, `levels`: what the cells hold, and for "levels" how many of them there are.
-    - `train_mask`, `test_mask`: True where a cell was observed; other cells enter neither the fit nor the result.
-    - `train_weight`: of shape (n,). Whole numbers count rows: a weight of 2 is the row twice. Of other weights only
-      the ratios matter, and n is Kish's effective number of rows, $(\sum w)^2 / \sum w^2$.
-    - `divide`: turns stored training cells into the units of the test cells.
-    - `common_unit`: whether all cells have one unit, as pixels have and columns of a table have not.
+    Returns:
+        log p(x), shape (B,), nats.
 
-    **Returns:** an array of shape (B,). **Raises:** DataError where no training row has a weight above 0.
+    Raises:
+        DataError: Where no training row has a weight above 0.
     """
     train, test = train.reshape(len(train), -1), test.reshape(len(test), -1)
     fit = _Fit(train, train_mask, train_weight, divide)

@@ -203,10 +203,20 @@ class _Both(NamedTuple):
 
 
 def curved(log_joint: LogJoint, best: DiagonalNormal, *, key: Key) -> FullNormal:
-    r"""The full-covariance Normal around `best` whose precision is $-E_q[\nabla^2 \log p(x, z)]$, q = `best`.
+    r"""Fit a full-covariance Normal around the best diagonal one, by the curvature of the joint density.
+
+    The full-covariance Normal around `best` whose precision is $-E_q[\nabla^2 \log p(x, z)]$, q = `best`.
 
     That is the condition of the best full Normal (Opper & Archambeau 2009, equation 9); of a Gaussian model it is the
     exact posterior. Directions in which the curvature is below 0.1, or of the wrong sign, get that precision.
+
+    Args:
+        log_joint: log p(x, z) of one row as a function of z, nats.
+        best: The best diagonal Normal.
+        key: Random key.
+
+    Returns:
+        The Normal.
     """
     draws = jax.vmap(lambda key: best.sample(key=key))(jax.random.split(key, _CURVATURE_DRAWS))
 

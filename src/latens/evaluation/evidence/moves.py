@@ -55,10 +55,15 @@ class Place(NamedTuple):
 
 
 class Path(NamedTuple):
-    r"""$f_\beta(z) = s(z)^{1-\beta}\,p(x, z)^\beta$ for one row: from the start s (the prior, or q) to the posterior.
+    r"""The geometric path of one row from a start that can be sampled to the posterior.
 
-    **Arguments:** `sample(key)` draws from s; `at(z)` is the `Place` of a flat z of `size` numbers; `flat` makes a
-    latent event flat.
+    $f_\beta(z) = s(z)^{1-\beta}\,p(x, z)^\beta$ from the start s (the prior, or q) to the posterior.
+
+    Args:
+        sample: `sample(key)` samples s.
+        at: `at(z)` is the `Place` of a flat z.
+        flat: Makes a latent event flat.
+        size: How many numbers a flat z has.
     """
 
     sample: Callable[[Key], Array]
@@ -102,9 +107,18 @@ def _check_latents(prior: AbstractDistribution, shapes: Any) -> None:
 
 
 def sigmoid_schedule(num_temperatures: int, slope: float = 4.0) -> Float[Array, " T_and_1"]:
-    r"""$\beta_0 = 0 < \dots < \beta_T = 1$, close together at both ends: $\sigma(\delta(2t/T - 1))$, rescaled.
+    r"""Temperatures from 0 to 1 that lie close together at both ends.
 
-    Wu, Burda, Salakhutdinov & Grosse (2017), arXiv 1611.04273, with their $\delta = 4$.
+    $\beta_0 = 0 < \dots < \beta_T = 1$ by $\sigma(\delta(2t/T - 1))$, rescaled.
+
+    Args:
+        num_temperatures: T.
+        slope: $\delta$.
+
+    Returns:
+        The temperatures, shape (T + 1,).
+
+    Source: Wu, Burda, Salakhutdinov & Grosse (2017), arXiv 1611.04273, with their $\delta = 4$.
     """
     raw = jax.nn.sigmoid(slope * (2.0 * jnp.arange(num_temperatures + 1) / num_temperatures - 1.0))
     return ((raw - raw[0]) / (raw[-1] - raw[0])).at[-1].set(1.0)
@@ -113,10 +127,23 @@ def sigmoid_schedule(num_temperatures: int, slope: float = 4.0) -> Float[Array, 
 def hamiltonian_move(
     path: Path, place: Place, beta: Array, step_size: Array, num_leapfrog: int, *, key: Key
 ) -> tuple[Place, Float[Array, ""]]:
-    r"""A move that leaves $f_\beta$ as it is, and the probability with which it was accepted.
+    r"""Make one Hamiltonian move that leaves a density of the path as it is.
 
     Leapfrog steps from a fresh Normal momentum, then accepted or rejected; the step size varies by a fifth at random,
-    so that no orbit closes. Duane et al. (1987); Neal (2011), "MCMC using Hamiltonian dynamics".
+    so that no orbit closes. The density is $f_\beta$.
+
+    Args:
+        path: The path of the row.
+        place: Where the chain is.
+        beta: Temperature, from 0 to 1.
+        step_size: Size of a leapfrog step.
+        num_leapfrog: Leapfrog steps.
+        key: Random key.
+
+    Returns:
+        The next place, and the probability with which the move was accepted.
+
+    Source: Duane et al. (1987); Neal (2011), "MCMC using Hamiltonian dynamics".
     """
     momentum_key, size_key, accept_key = jax.random.split(key, 3)
     size = step_size * jax.random.uniform(size_key, minval=0.8, maxval=1.2)

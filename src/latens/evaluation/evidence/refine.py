@@ -113,7 +113,20 @@ LogJoint = Callable[[Any], Nats]
 
 
 def log_weights(log_joint: LogJoint, q: Any, count: int, *, key: Key, density: Any = None) -> Float[Array, " K"]:
-    r"""$\log p(x, z) - \log q(z)$ for `count` draws of q, in nats; `density` stands for q in the second term."""
+    r"""The log importance weights of samples of a distribution.
+
+    $\log p(x, z) - \log q(z)$.
+
+    Args:
+        log_joint: log p(x, z) of one row as a function of z, nats.
+        q: The distribution that is sampled.
+        count: K, number of samples.
+        key: Random key.
+        density: Stands for q in the second term.
+
+    Returns:
+        Shape (K,), nats.
+    """
 
     def one(key: Key) -> Nats:
         if density is None or isinstance(q, Transformed):  # a flow's density at another point is slow, or unknown

@@ -17,7 +17,14 @@ from latens.typing import AnyArray, Array, Key
 
 
 def predicts_labels(model: Any) -> bool:
-    r"""Whether a model has a $q(y \mid x)$: M2, and M2 on the codes of another."""
+    r"""Say whether a model predicts labels: M2, and M2 on the codes of another.
+
+    Args:
+        model: A model.
+
+    Returns:
+        Whether it has a $q(y \mid x)$.
+    """
     return callable(getattr(model, "label_logits", None))
 
 
@@ -88,7 +95,15 @@ def matched(label: np.ndarray, cluster: np.ndarray, *, weight: np.ndarray | None
     """Whether each row's cluster is the one matched to its label, under the best one-to-one matching (Hungarian).
 
     The mean is the clustering accuracy. Clusters beyond the number of classes match nothing, and so do classes beyond
-    the number of clusters. **Arguments:** whole numbers from 0 on, of shape (n,); `weight` (n,), how often each counts.
+    the number of clusters.
+
+    Args:
+        label: Whole numbers from 0 on, shape (n,).
+        cluster: Whole numbers from 0 on, shape (n,).
+        weight: How often each row counts, shape (n,).
+
+    Returns:
+        Booleans of shape (n,).
     """
     from scipy.optimize import linear_sum_assignment
 

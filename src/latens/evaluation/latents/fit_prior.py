@@ -35,13 +35,17 @@ from latens.typing import Array, Float, Int, Key, Nats
 
 
 class AggregatedFit(AbstractObjective):
-    r"""$E_x E_{q(z|x)}[\log p(z)]$, in nats a row: maximum likelihood on fresh draws of the aggregated posterior.
+    r"""Fit a prior to the aggregated posterior by maximum likelihood on fresh posterior samples.
 
-    What is trained is p(z) alone: the prior of the model it is given, or, of a `second` VAE, the ELBO of z under that
-    model. The largest value is minus the entropy of the aggregated posterior.
+    $E_x E_{q(z|x)}[\log p(z)]$ is maximised, in nats for each row. What is trained is p(z) alone: the prior of the
+    model it is given, or, of a `second` VAE, the ELBO of z under that model. The largest value is minus the entropy of
+    the aggregated posterior.
 
-    **Arguments:** `model` whose posterior draws z, frozen; `shift` and `scale` standardise z first; `second` whether
-    z is the data of the model that is trained.
+    Args:
+        model: The model whose posterior is sampled, frozen.
+        shift: What is subtracted from z first.
+        scale: What z is divided by then.
+        second: Whether z is the data of the model that is trained.
     """
 
     monitor: ClassVar[str] = "log_prior"
@@ -155,13 +159,23 @@ def fit_second_stage(
     steps: int = 2000,
     seed: int = 0,
 ) -> LatentModel:
-    r"""A second VAE on the codes of a first: $p(z) = \int p(u)\,p(z \mid u)\,du$, a level u above them.
+    r"""Train a second VAE on the codes of a first one, which adds a level above them.
 
-    The result is a hierarchy of one level more, whose p(x) has the usual importance-sampled estimate.
-    Dai & Wipf (2019), arXiv 1903.05789, section 4.
+    $p(z) = \int p(u)\,p(z \mid u)\,du$ with the new level u. The result is a hierarchy of one level more, whose p(x)
+    has the usual importance-sampled estimate.
 
-    **Arguments:** `skeleton` a new model of that hierarchy, whose highest level is trained; `model` the first VAE,
-    whose parts all stay as they are.
+    Args:
+        skeleton: A new model of that hierarchy, whose highest level is trained.
+        model: The first VAE, whose parts all stay as they are.
+        data: The data set.
+        preparation: What turns a stored row into what the model sees.
+        steps: Training steps.
+        seed: Seed of the training.
+
+    Returns:
+        The hierarchy.
+
+    Source: Dai & Wipf (2019), arXiv 1903.05789, section 4.
     """
     above, below, encoder = (_any(part) for part in (skeleton.prior_part, model.prior_part, model.encoder))
     second = LatentModel(above.top, _calm(_any(skeleton.encoder).parts[-1]), _calm(above.parts[0]))

@@ -24,15 +24,25 @@ MOST_ROWS = 2000
 def maximum_mean_discrepancy(
     rows: np.ndarray, samples: np.ndarray, *, bandwidth: float | None = None, permutations: int = 200, seed: int
 ) -> dict[str, Estimate]:
-    r"""`mmd` $E k(x, x') + E k(y, y') - 2 E k(x, y)$, unbiased, with $k = e^{-\|x - y\|^2 / 2h^2}$; `mmd_p_value`.
+    r"""The squared maximum mean discrepancy of two sets, with the p-value of a permutation test.
+
+    `mmd` $E k(x, x') + E k(y, y') - 2 E k(x, y)$, unbiased, with $k = e^{-\|x - y\|^2 / 2h^2}$; `mmd_p_value`.
 
     0 in expectation where both sets have one distribution, so a value may be negative; at most 2. It has no unit and
     depends on h: only values of one bandwidth compare. The p-value is the share of random relabellings of the rows
     with as large a value, (1 + count) / (1 + permutations), and at least 1 / (1 + permutations).
 
-    **Arguments:** `rows` (n, *x) and `samples` (m, *x): as many of the larger set as of the smaller are used, at most
-    2000, drawn by `seed`; `bandwidth` h, None takes the median distance of two of all of them.
-    Gretton, Borgwardt, Rasch, Scholkopf & Smola (2012), JMLR 13, equation 3 and lemma 6.
+    Args:
+        rows: Shape (n, *x); of the larger set as many as of the smaller are used, at most 2000.
+        samples: Shape (m, *x).
+        bandwidth: h; None takes the median distance of two of all of them.
+        permutations: Random relabellings for the p-value.
+        seed: Seed of the choice and of the relabellings.
+
+    Returns:
+        `mmd` and `mmd_p_value`.
+
+    Source: Gretton, Borgwardt, Rasch, Scholkopf & Smola (2012), JMLR 13, equation 3 and lemma 6.
     """
     from scipy.spatial.distance import cdist
 
@@ -83,9 +93,15 @@ def hole_share(codes: np.ndarray, held_out: np.ndarray, prior: np.ndarray, *, pe
     makes of these draws it has never been shown. It sees holes only, not codes beyond the prior; in many dimensions
     all distances become alike, and it sees less.
 
-    **Arguments:** `codes` (n, d) are the reference, `held_out` (m, d) codes of other rows, `prior` (k, d) draws;
-    Euclidean distances to the nearest code. The error is by leaving out tenths of all three, and at least that of a
-    share of k; NaN for fewer than 50 held-out codes, whose percentile is no more than their largest distance.
+    Args:
+        codes: The reference, shape (n, d).
+        held_out: Codes of other rows, shape (m, d).
+        prior: Samples of the prior, shape (k, d).
+        percentile: Percentile of the held-out codes' distances to the nearest code.
+
+    Returns:
+        The share; its error is by leaving out tenths of all three, and at least that of a share of k; NaN for fewer
+        than 50 held-out codes, whose percentile is no more than their largest distance.
     """
     from sklearn.neighbors import NearestNeighbors
 

@@ -24,7 +24,9 @@ def precision_recall_density_coverage(
     repeats: int = REPEATS,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    r"""How samples lie among rows. Around each row is a closed ball that just reaches its k-th nearest other row.
+    """Precision, recall, density and coverage of samples, by balls that reach the k-th nearest neighbour.
+
+    How samples lie among rows. Around each row is a closed ball that just reaches its k-th nearest other row.
 
     - `precision`: the share of samples inside the ball of any row (1: every sample lies where rows lie);
     - `recall`: the share of rows inside the ball of any sample, these made from samples (1: every row could be one);
@@ -36,11 +38,23 @@ def precision_recall_density_coverage(
     `expected_coverage(n, m, k)`. The four agree with the published programs but for ties, which they count as outside:
     in data with few levels every distance is tied.
 
-    **Arguments:** `rows` (n, *x) and `samples` (m, *x), both of the same columns in comparable units, or whatever
-    `features` makes of them; `num_neighbours` k; `repeats` and `seed` of the parts that standard errors come from:
-    quarters of both sets, or larger parts, so that each has 4 k rows (NaN where there are none): of fewer every ball
-    holds most others, and all parts look alike. Where parts never differ, the error is that of a share of n rows.
-    **Raises:** DataError for too few rows, UsageError for more neighbours than there are.
+    Args:
+        rows: Held-out rows, shape (n, *x).
+        samples: Samples of the model of the same columns in comparable units, shape (m, *x).
+        num_neighbours: k.
+        features: Function that both sets are compared by; None compares the rows themselves.
+        repeats: How many parts standard errors come from: quarters of both sets, or larger parts, so that each has 4 k
+            rows (NaN where there are none): of fewer every ball holds most others, and all parts look alike. Where
+            parts never differ, the error is that of a share of n rows.
+        seed: Seed of these parts.
+
+    Returns:
+        The four scores by name, with their errors.
+
+    Raises:
+        DataError: For too few rows.
+        UsageError: For more neighbours than there are.
+
     Source: Kynkaanniemi et al., Improved precision and recall metric for assessing generative models, 2019, arXiv
     1904.06991; Naeem et al., Reliable fidelity and diversity metrics for generative models, 2020, arXiv 2002.09797.
     """
