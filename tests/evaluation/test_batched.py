@@ -8,7 +8,7 @@ from cli_fixtures import process
 
 from latens.data import Preparation
 from latens.data.batches import Batch
-from latens.evaluation.batched import map_rows, may_hold_pool
+from latens.evaluation.batched import _usual_size, map_rows, may_hold_pool, rows_in_cache
 
 GIVEN = {"preparation": Preparation(), "key": jax.random.key(0)}
 
@@ -102,3 +102,13 @@ def test_what_may_hold_the_threads_is_seen_in_the_program() -> None:
     }
     held = {name for name, f in programs.items() if may_hold_pool(jax.jit(f).lower(jnp.eye(4)).as_text())}
     assert held == {"factor", "eigenvalues", "inverse", "transform", "host"}
+
+
+@pytest.mark.parametrize(
+    ("cells", "rows", "usual", "with_draws"), [(784, 10_000, 500, 64), (4096, 200, 500, 16), (196_608, 200, 42, 1)]
+)
+def test_rows_of_many_cells_come_in_smaller_batches(cells, rows, usual, with_draws):
+    """At most 2**23 cells at once, and 2**22 with 20 draws of each row."""
+    batch = Batch(np.broadcast_to(np.float32(0), (rows, cells)), np.arange(rows, dtype=np.uint32))
+    assert _usual_size(batch) == usual
+    assert rows_in_cache(batch, 20) == with_draws

@@ -5,9 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from checks import close
 from optax import contrib
 
 from latens.errors import ConfigError
+from latens.networks.dense import Linear
 from latens.training import OPTIMIZERS, from_optax, make_optimizer
 from latens.training.schedule_free import schedule_free
 
@@ -175,3 +177,18 @@ def test_clipping_by_value_and_norm():
 def test_optimisers_refuse_what_they_cannot_do(arguments, words):
     with pytest.raises(ConfigError, match=words):
         make_optimizer(**arguments)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "schedule-free"])
+def test_layers_of_many_inputs_take_smaller_steps(schedule):
+    """The first step of Adam is the rate; the outputs of a layer whose inputs are all 1 move by 4096 rates at most."""
+    params = {n: Linear(jnp.zeros((n, 2)), jnp.zeros(2)) for n in (100, 4096, 16384)}
+    optimizer = make_optimizer("adamw", learning_rate=0.01, schedule=schedule, b1=0.0, weight_decay=0.0)
+    gradients = jax.tree.map(jnp.ones_like, params)
+    updates, _ = optimizer.update(gradients, optimizer.init(params), params)
+    for n, moved in updates.items():
+        close(moved.weight, np.full((n, 2), -0.01 * min(1.0, 4096 / n)), rtol=1e-5)
+        close(moved.bias, [-0.01, -0.01], rtol=1e-5)
+    plain = make_optimizer("sgd", learning_rate=0.01)
+    moved, _ = plain.update(gradients, plain.init(params), params)
+    close(moved[16384].weight, np.full((16384, 2), -0.01), rtol=1e-6)

@@ -18,6 +18,10 @@ from latens.typing import Key, PyTree
 BATCH_SIZES = (16, 128, 500)
 """Batches are padded to one of these, so that a few programs serve every number of rows."""
 
+MOST_CELLS = 2**23
+"""Cells of a padded batch at the most, and half of them with all the draws of a row: rows of more cells than usual
+(above 13,000) come in smaller batches."""
+
 MOST_AT_ONCE = 4
 """Batches that are computed at the same time: each needs memory of its own."""
 
@@ -38,7 +42,12 @@ def padded_batches(batch: Batch, batch_size: int | None = None) -> Iterator[tupl
 
 
 def _usual_size(batch: Batch) -> int:
-    return next((size for size in BATCH_SIZES if len(batch.row_id) <= size), BATCH_SIZES[-1])
+    usual = next((size for size in BATCH_SIZES if len(batch.row_id) <= size), BATCH_SIZES[-1])
+    return min(usual, max(1, MOST_CELLS // _cells(batch)))
+
+
+def _cells(batch: Batch) -> int:
+    return max(1, sum(leaf[0].size for leaf in jax.tree.leaves(batch.x)))
 
 
 def _padded(batch: Batch, start: int, size: int) -> tuple[Batch, int]:
@@ -59,8 +68,10 @@ def rows_in_cache(batch: Batch, samples: int) -> int | None:
     """
     if jax.default_backend() != "cpu":
         return None
-    cells = sum(leaf[0].size for leaf in jax.tree.leaves(batch.x))
-    most = min(BATCH_SIZES[-1], max(BATCH_SIZES[0], 2**20 // (cells * samples) // 16 * 16))
+    cells = _cells(batch) * samples
+    if cells * BATCH_SIZES[0] > MOST_CELLS // 2:
+        return max(1, MOST_CELLS // 2 // cells)
+    most = min(BATCH_SIZES[-1], max(BATCH_SIZES[0], 2**20 // cells // 16 * 16))
     return next((size for size in BATCH_SIZES if len(batch.row_id) <= size <= most), most)
 
 

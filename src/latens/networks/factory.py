@@ -112,7 +112,8 @@ def default_hidden(kind: str, shape: Sequence[int]) -> tuple[int, ...]:
         shape: The shape of one event.
 
     Returns:
-        32 and 64 channels for "conv", 128 states for "recurrent", else two layers by size.
+        32 and 64 channels for "conv", 128 states for "recurrent", else two layers by size, of which that beside the
+        cells has at most 2**24 weights (and 64 units at least).
     """
     match kind:
         case "conv":
@@ -121,6 +122,7 @@ def default_hidden(kind: str, shape: Sequence[int]) -> tuple[int, ...]:
             return (128,)
     cells = math.prod(shape)
     width = 500 if cells >= 256 else 256 if cells >= 32 else 128
+    width = min(width, max(64, 2**24 // cells))
     return (width, width)
 
 

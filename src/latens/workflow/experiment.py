@@ -1,6 +1,7 @@
 """From a configuration and data to a trained model: the one path that the command and the estimators share."""
 
 import logging
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -40,6 +41,7 @@ from latens.training import (
 from latens.training.checkpoint import latest_checkpoint, save_checkpoint
 from latens.trees import partition_trainable
 from latens.typing import PyTree
+from latens.workflow.memory import memory_note, stage_memory
 from latens.workflow.trained import TrainedModel
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
@@ -103,12 +105,22 @@ def prepare(config: Config, data: Dataset) -> Experiment:
     key = jax.random.key(0)
     model = eqx.filter_eval_shape(lambda key: recipe.build(data.schema, resolved, key=key), key)
     row = data.rows(data.subset("train")[:1])
+    needed = []
     for stage in experiment.stages():
         if stage.objective is not None:
             prepared = eqx.filter_eval_shape(lambda b: prepare_batch(experiment.preparation, b, key=key), row)
-            eqx.filter_eval_shape(_slope, model, stage.objective, prepared, key)
+            program = eqx.filter_make_jaxpr(_slope)(model, stage.objective, prepared, key)[0].jaxpr
+            needed.append(stage_memory(stage, model, program, *_rows_at_once(experiment)))
             reasons += _sampled_kl(model, stage.objective, prepared)
+    reasons += memory_note(*max(needed, key=sum)) if needed else []
     return replace(experiment, reasons=tuple(dict.fromkeys(reasons)))
+
+
+def _rows_at_once(experiment: Experiment) -> tuple[int, int, int]:
+    """The rows of a batch, the bytes of one, and the rows of a chunk."""
+    settings, data = experiment.settings, experiment.data
+    batch_size = min(settings.batch_size, len(data.subset("train")))
+    return batch_size, math.prod(data.schema.shape) * data.x.dtype.itemsize, settings.chunk_steps * batch_size
 
 
 def _sampled_kl(model: Any, objective: Any, batch: Any) -> list[str]:

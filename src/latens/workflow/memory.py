@@ -1,0 +1,96 @@
+"""The memory that a training will take, told before it starts."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+from jax.extend.core import Var, jaxprs_in_params
+
+from latens.errors import ResourceError
+from latens.training import Stage
+from latens.trees import partition_trainable
+
+NOTED = 2**30
+"""Bytes from which on the memory of a training is told."""
+
+FAR_ABOVE = 1.5
+"""So many times the free memory are refused: the estimate is one."""
+
+
+def stage_memory(stage: Stage, model: Any, program: Any, rows: int, row_bytes: int, chunk_rows: int) -> tuple[int, int]:
+    r"""The bytes of a stage of training: those that do not depend on the rows, and those that do.
+
+    With $P$ the bytes of the arrays and $O$ those of the optimiser's state, $4P + 2(P + O)$: gradients, the best
+    parameters, those evaluated, a file being written; and the state before and after a chunk, because a chunk in which
+    a step goes wrong is taken again. Then what a step keeps of each row of a batch, and the rows of a chunk.
+
+    **Arguments:** `model`, shapes of arrays; `program`, the jaxpr of the gradient at one row; `rows` of a batch;
+    `row_bytes` of one; `chunk_rows`, how many a chunk has.
+    """
+    trained = eqx.filter_eval_shape(lambda parts: partition_trainable(parts)[0], (model, stage.objective))
+    assert stage.optimizer is not None
+    held, state = _bytes(trained), _bytes(eqx.filter_eval_shape(stage.optimizer.init, trained))
+    shapes = {leaf.shape for leaf in jax.tree.leaves(trained) if hasattr(leaf, "shape") and len(leaf.shape) > 1}
+    shapes |= {shape[::-1] for shape in shapes}
+    return 6 * held + 2 * state, rows * _peak(program, shapes) + chunk_rows * row_bytes
+
+
+def _bytes(tree: Any) -> int:
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if hasattr(leaf, "shape") and hasattr(leaf, "dtype")]
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in leaves)
+
+
+def _peak(jaxpr: Any, shared: set[tuple[int, ...]]) -> int:
+    """The most bytes that are alive at once while a program of one row runs, but for arrays of the `shared` shapes,
+    which are weights and their gradients."""
+
+    def size(variable: Any) -> int:
+        shape = getattr(variable.aval, "shape", ())
+        return 0 if shape in shared or not hasattr(variable.aval, "dtype") else _bytes(variable.aval)
+
+    last = {}
+    for number, equation in enumerate(jaxpr.eqns):
+        last |= {variable: number for variable in equation.invars if isinstance(variable, Var)}
+    last |= {variable: len(jaxpr.eqns) for variable in jaxpr.outvars if isinstance(variable, Var)}
+    alive = most = 0
+    dying: dict[int, list[Any]] = {}
+    for number, equation in enumerate(jaxpr.eqns):
+        inner = max((_peak(part, shared) for part in jaxprs_in_params(equation.params)), default=0)
+        made = [variable for variable in equation.outvars if variable in last]
+        most = max(most, alive + max(inner, sum(map(size, made))))
+        alive += sum(map(size, made))
+        for variable in made:
+            dying.setdefault(last[variable], []).append(variable)
+        alive -= sum(map(size, dying.pop(number, [])))
+    return most
+
+
+def free_memory() -> int | None:
+    """Bytes that a process can have without swapping; None where the system does not tell."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
+
+
+def memory_note(fixed: int, of_rows: int) -> list[str]:
+    """The sentence about a training's memory, where it is worth one.
+
+    **Raises:** ResourceError where it is far above what the machine has free.
+    """
+    needed, free = fixed + of_rows, free_memory()
+    if needed < NOTED:
+        return []
+    told = f"about {needed / 2**30:.1f} GB of memory ({fixed / 2**30:.1f} for weights and their optimiser, "
+    told += f"{of_rows / 2**30:.1f} for a batch and the rows of a chunk)"
+    if free is not None and jax.default_backend() == "cpu" and needed > FAR_ABOVE * free:
+        what = f"training would take {told}, and {free / 2**30:.1f} GB are free."
+        options = "--batch-size 8" if of_rows > fixed else "--set network.hidden=64,64"
+        fix = f"Try {options}, smaller pictures, or a convolutional network (--recipe conv-vae)."
+        raise ResourceError(what, where="memory", fix=fix)
+    return [told]
