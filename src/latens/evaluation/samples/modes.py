@@ -11,6 +11,9 @@ from latens.evaluation.samples.resampling import as_rows, same_width
 NUM_CLUSTERS = (20, 10, 5, 3, 2)
 """A kind of rows far from all others is one cluster among few; kinds within a crowd are told apart among many."""
 
+STARTS = 80
+"""So many starts of k-means, divided by the number of clusters, of which the best is taken; four at least."""
+
 ROWS_PER_CLUSTER = 20
 LEAST = 0.025
 """Clusters of fewer rows than this share are no kind of rows."""
@@ -85,7 +88,8 @@ def _dropped(train: np.ndarray, samples: np.ndarray, count: int, least: float, l
     from scipy.stats import binom
     from sklearn.cluster import KMeans
 
-    options: dict[str, Any] = {"n_init": 4, "random_state": seed}
+    # Few clusters cost less each time, and where one start is better than another all of the number hangs on it.
+    options: dict[str, Any] = {"n_init": max(4, STARTS // count), "random_state": seed}
     means = KMeans(count, **options).fit(train)
     share = np.bincount(np.asarray(means.labels_), minlength=count) / len(train)
     found = np.bincount(means.predict(samples), minlength=count)
