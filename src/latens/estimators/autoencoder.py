@@ -46,9 +46,9 @@ Coder = TypeVar("Coder", bound="Autoencoder")
 class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstimator):
     """A plain autoencoder: codes without a prior, so no samples and no log p(x).
 
-    Maximises log p(x | z) at the code z of each row, summed over its cells, averaged over rows, in nats.
+    Maximises log p(x | z) at the code z of each row, summed over its features, averaged over rows, in nats.
 
-    Rumelhart, Hinton & Williams (1986).
+    Source: Rumelhart, Hinton & Williams (1986).
 
     Args:
         latent_dim: Number of latent dimensions, from 1. None: the recipe's; the default recipe takes a quarter of the
@@ -56,8 +56,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         hidden: Widths of the encoder's hidden layers, mirrored in the decoder: one whole number or several, each
             from 1. None: the recipe's, or from the size of the data.
         likelihood: Family of p(x | z). "auto": the recipe's; the default recipe takes Normal for real numbers and
-            Bernoulli where every cell is 0 or 1. Others are "normal", "bernoulli" (cells in [0, 1]),
-            "continuous-bernoulli" (cells in [0, 1]), "categorical" (whole numbers) and all that
+            Bernoulli where every value is 0 or 1. Others are "normal", "bernoulli" (values in [0, 1]),
+            "continuous-bernoulli" (values in [0, 1]), "categorical" (whole numbers) and all that
             `latens recipes --parts` lists.
         recipe: Name of a composition that `latens recipes` lists, for example "default" or "beta-vae".
         epochs: At most so many passes over the training rows, above 0. None: the recipe's, unless `steps` is given.
@@ -73,8 +73,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             one returns is a reason to end it, None is none. None: no functions.
         validation_fraction: Share of the rows, in [0, 1), that chooses the best epoch and stops early; the others
             train. With fewer than 50 rows, or with None or 0, all rows train.
-        random_state: Seed (0 to 2**32 - 1) of first weights, noise, order of rows and later draws; or a generator that
-            gives one; None: numpy's global generator gives one.
+        random_state: Seed (0 to 2**32 - 1) of initialisation, noise, order of rows and later samples; or a generator
+            that gives one; None: numpy's global generator gives one.
         verbose: Whether to write one line an epoch to stderr.
 
     Attributes:
@@ -133,9 +133,20 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
     # --- fit ---
 
     def fit(self: Coder, X: Any, y: Any = None) -> Coder:
-        """Train on the rows of `X`, of shape (n, columns) or (n, ...) for pictures; `y` where the recipe has labels.
+        """Train on rows.
 
-        **Raises:** ConfigError or DataError (both are ValueErrors) with the remedy.
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures: an array or a DataFrame.
+            y: Labels, shape (n,), where the recipe uses labels; -1, NaN, None or "" is a missing one. Ignored
+                elsewhere.
+
+        Returns:
+            The estimator itself, fitted.
+
+        Raises:
+            ConfigError: An option does not suit the recipe or the data (a ValueError that says the remedy).
+            DataError: The rows cannot be used (a ValueError that says the remedy).
+            UsageError: The recipe needs `y` and none is given.
         """
         return self._fit(X, y=y)
 
@@ -177,7 +188,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         return given
 
     def wanted_family(self) -> str:
-        """The likelihood that the parameters ask for; "auto" where the data decide."""
+        """Tell the likelihood that the parameters ask for.
+
+        Returns:
+            The name of the family; "auto" where the data decide.
+        """
         return self._configure(0).likelihood.family
 
     def _configure(self, seed: int) -> VAEConfig:
@@ -210,7 +225,19 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         return {}
 
     def build(self, schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
-        """The untrained model: the recipe's, with the user's networks where there are any."""
+        """Build the untrained model of a recipe, with the user's networks where there are any.
+
+        Args:
+            schema: Schema of the rows.
+            config: Configuration that names the recipe.
+            key: A JAX random key of the initialisation.
+
+        Returns:
+            The model before training.
+
+        Raises:
+            ConfigError: The recipe is not one of an autoencoder, or a network of the user has no place in it.
+        """
         recipe = get_recipe(config.recipe)
         if type(recipe.config) is not type(config):
             raise ConfigError(f"{config.recipe} is no recipe of an autoencoder.", where="recipe")
@@ -233,7 +260,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
     # --- rows to codes and back ---
 
     def transform(self, X: Any, y: Any = None) -> np.ndarray:
-        """The mean of q(z | x) for every row, float32 of shape (n, latent_dim)."""
+        """Encode every row as the mean of its posterior q(z | x).
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+            y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
+
+        Returns:
+            Posterior means, float32 of shape (n, latent_dim_).
+        """
         batch = self._batch(X, y)
         codes = evaluation.encode(
             self.model_.model, batch, preparation=self.model_.preparation, key=jax.random.key(self.seed_)
@@ -242,7 +277,18 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         return mean.reshape(len(mean), -1).astype(np.float32)
 
     def inverse_transform(self, Z: Any, y: Any = None) -> np.ndarray:
-        """The mean of p(x | z) for every code, in the units and the shape of the rows that fit saw, float32."""
+        """Decode every code to the mean of p(x | z).
+
+        Args:
+            Z: Codes, shape (n, latent_dim_).
+            y: Labels, shape (n,), or one for all codes, where the recipe is conditional; ignored elsewhere.
+
+        Returns:
+            Means, float32, in the units and the shape of the rows that `fit` saw.
+
+        Raises:
+            DataError: `Z` has another number of columns than the model has latent dimensions.
+        """
         check_is_fitted(self)
         z = check_array(Z, dtype="float32", input_name="Z")
         if z.shape[1] != self.latent_dim_:
@@ -256,11 +302,29 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         return self._in_units(evaluation.decode(self.model_.model, z, key=key, mean=mean, cond=cond), draws=not mean)
 
     def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
-        """The mean of p(x | z) at the posterior mean of every row: `inverse_transform(transform(X))`."""
+        """Reconstruct every row: the mean of p(x | z) at its posterior mean.
+
+        It is `inverse_transform(transform(X))`.
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+            y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
+
+        Returns:
+            Reconstructions, float32, in the units and the shape of `X`.
+        """
         return self.inverse_transform(self.transform(X, y), y)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """The mean over rows of log p(x | z) at their codes, in nats."""
+        """Compute the mean over rows of log p(x | z) at their codes; higher is better.
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+            y: Ignored; scikit-learn passes it.
+
+        Returns:
+            A number in nats a row, summed over the features of a row.
+        """
         batch = self._batch(X)
         rows = map_rows(
             _log_likelihood,

@@ -38,7 +38,13 @@ Fitted = TypeVar("Fitted", bound="LatensEstimator")
 
 
 class LatensEstimator(BaseEstimator):
-    """Validation, saving and pickling. A fitted estimator holds one `TrainedModel` as `model_`."""
+    """Validation of rows, model files and pickling that all estimators share.
+
+    A fitted estimator holds one `TrainedModel` as `model_`; its files and pickles hold no code.
+
+    Attributes:
+        model_: The `TrainedModel`: the model with its schema, configuration and facts about its training.
+    """
 
     _config_kind: type
     """The configuration of the models this estimator can hold."""
@@ -85,17 +91,39 @@ class LatensEstimator(BaseEstimator):
     # --- files ---
 
     def save(self, path: str | Path) -> Path:
-        """Write one `.safetensors` file that `load`, and the command `latens`, can read; it holds no code."""
+        """Write the fitted model to one file, which `load` and the command `latens` can read.
+
+        The file is in the safetensors format and holds no code.
+
+        Args:
+            path: Where to write; the name ends in `.safetensors`.
+
+        Returns:
+            The path written.
+
+        Raises:
+            NotFittedError: `fit` has not been called.
+            UsageError: The estimator is a classifier whose densities are neither named ones nor VAEs, so that a file
+                would have to hold code.
+        """
         check_is_fitted(self)
         return self._with_facts().save(path)
 
     @classmethod
     def load(cls: type[Fitted], path: str | Path, **networks: Any) -> Fitted:
-        """A fitted estimator from a file of `save`, or from a model that the command trained.
+        """Load a fitted estimator from a file of `save`, or from a model that the command `latens` trained.
 
-        **Arguments:** `encoder` and `decoder`, for a model that was fitted with networks of your own; a classifier of
-        such models takes `density=VAE(encoder=..., decoder=...)`.
-        **Raises:** ModelFileError saying which part of the file is wrong.
+        Args:
+            path: The file to read.
+            **networks: `encoder` and `decoder`, for a model that was fitted with networks of your own; a classifier of
+                such models takes `density=VAE(encoder=..., decoder=...)`.
+
+        Returns:
+            The estimator, ready to use without another `fit`.
+
+        Raises:
+            ModelFileError: The file is damaged, holds another estimator, or needs networks that were not given; the
+                message says which part is wrong.
         """
         estimator = cls(**networks)
         estimator._restore(estimator._open(read_bytes(path), str(path)), str(path))
@@ -167,7 +195,16 @@ class LatensEstimator(BaseEstimator):
 
 
 def with_nan(X: Any) -> Any:
-    """Missing cells as NaN: those that a masked array masks, and pandas' NA in columns of numbers or of objects."""
+    """Mark missing values as NaN.
+
+    Missing are the entries that a masked array masks, and pandas' NA in columns of numbers or of objects.
+
+    Args:
+        X: Rows as an array, a masked array or a DataFrame.
+
+    Returns:
+        The same rows with NaN where a value is missing; other kinds of input come back as they are.
+    """
     if not is_frame(X) or not hasattr(X, "isna"):
         return unmasked(X)
     lacking = [dtype.kind == "O" or not isinstance(dtype, np.dtype) for dtype in X.dtypes]
@@ -181,7 +218,14 @@ def with_nan(X: Any) -> Any:
 
 
 def plain_value(value: Any) -> Any:
-    """NumPy's scalars and arrays as Python's own."""
+    """Turn NumPy scalars and arrays into Python's own numbers and lists.
+
+    Args:
+        value: Anything.
+
+    Returns:
+        The plain value; what is not of NumPy comes back as it is.
+    """
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
@@ -190,7 +234,18 @@ def _tuples(value: Any) -> Any:
 
 
 def seed_of(random_state: Any) -> int:
-    """A whole number for `random_state`: itself, or drawn from the generator (None: numpy's global one)."""
+    """Turn a `random_state` of scikit-learn into a whole number.
+
+    Args:
+        random_state: A seed from 0 to 2**32 - 1, which is returned; a generator, from which one is drawn; or None for
+            numpy's global generator.
+
+    Returns:
+        The seed.
+
+    Raises:
+        UsageError: The seed lies outside of 0 to 2**32 - 1.
+    """
     if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
         if not 0 <= random_state < 2**32:
             what = f"random_state must lie between 0 and 2**32 - 1, and is {random_state}."
@@ -208,11 +263,22 @@ def as_dataset(
     validation_fraction: float | None = None,
     schema: Schema | None = None,
 ) -> Dataset:
-    """Rows of a table as a data set whose kind of cell suits the likelihood `family`.
+    """Turn the rows of a table into a data set whose kind of feature suits the likelihood.
 
-    **Arguments:** `x` (n, D); `shape` of one picture, or None for a table; `names` of the columns;
-    `validation_fraction` of the rows validate, chosen by a hash of their position (from 50 rows on); `schema` of a
-    larger table that these rows are from (None: told from the rows).
+    Args:
+        x: Rows, shape (n, D); NaN where a value is missing.
+        shape: Shape of one picture, or None for a table.
+        family: Likelihood that the rows are for; "auto" decides by the rows alone.
+        names: Names of the columns of a table, or None.
+        validation_fraction: Share of the rows that validates, chosen by a hash of their position. With fewer than 50
+            rows, or with None or 0, all rows train.
+        schema: Schema of a larger table that these rows are from; None infers it from the rows.
+
+    Returns:
+        The data set, with True in its mask where a value is observed (no mask where all are).
+
+    Raises:
+        DataError: The rows do not suit the schema.
     """
     n = len(x)
     picked = row_keys(np.arange(n)).astype(np.float64) / 2**32
@@ -235,33 +301,69 @@ def as_dataset(
 
 
 def observed_cells(x: np.ndarray) -> np.ndarray | None:
-    """True where a cell is not NaN; None where none is."""
+    """Find the values that are observed.
+
+    Args:
+        x: Rows of any shape.
+
+    Returns:
+        True where a value is not NaN, of the shape of `x`; None where every value is observed.
+    """
     missing = np.isnan(x) if x.dtype.kind == "f" else np.zeros(0, bool)
     return ~missing if missing.any() else None
 
 
 def columns_of(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Records as a dict of lists of equal length, in the order in which names appear; None where a record lacks one."""
+    """Turn records into columns of equal length.
+
+    Args:
+        records: Dicts, of which the entry "event" is left out.
+
+    Returns:
+        Dict of lists in the order in which names first appear; None where a record lacks the name.
+    """
     names = dict.fromkeys(name for record in records for name in record if name != "event")
     return {name: [record.get(name) for record in records] for name in names}
 
 
 def are_columns(value: Any) -> bool:
-    """Whether this is a dict of lists of equal length, as `columns_of` makes."""
+    """Whether a value is a dict of lists of equal length, as `columns_of` makes.
+
+    Args:
+        value: Anything, for example what a file holds.
+
+    Returns:
+        True for such a dict, also for an empty one.
+    """
     if not isinstance(value, dict) or not all(isinstance(column, list) for column in value.values()):
         return False
     return len({len(column) for column in value.values()}) <= 1
 
 
 def check_count(n: Any, where: str) -> int:
-    """A number of rows to draw. **Raises:** UsageError unless it is a whole number of 1 or more."""
+    """Check a number of rows to sample.
+
+    Args:
+        n: What the user gave.
+        where: Name of the option, for the error.
+
+    Returns:
+        The number as an int.
+
+    Raises:
+        UsageError: It is not a whole number of 1 or more.
+    """
     if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
         raise UsageError(f"must be a whole number of 1 or more, not {n!r}.", where=where, fix="Ask for 1 row or more.")
     return int(n)
 
 
 def print_epochs(event: Event) -> None:
-    """A callback that writes one line an epoch to stderr."""
+    """Write one line an epoch to stderr: a callback of a training.
+
+    Args:
+        event: An event of the training; only those of kind "epoch" are written.
+    """
     if event.kind == "epoch":
         numbers = [f"{name} {value:.6g}" for name, value in event.record.items() if isinstance(value, int | float)]
         print(", ".join(numbers), file=sys.stderr)

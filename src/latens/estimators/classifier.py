@@ -84,9 +84,18 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> "GenerativeClassifier":
-        """Fit one density to the rows of each class in `y`, of shape (n,).
+        """Fit one density to the rows of each class.
 
-        **Raises:** DataError (a ValueError) for classes with too few rows.
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures: an array or a DataFrame.
+            y: Class of every row, shape (n,).
+
+        Returns:
+            The classifier itself, fitted.
+
+        Raises:
+            DataError: A class has too few rows (a ValueError).
+            UsageError: The density is not known, or lacks a method.
         """
         x, y = self._table(X, reset=True, y=y)
         y = column_or_1d(y, warn=True)
@@ -130,7 +139,14 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
     # --- predictions ---
 
     def log_joint(self, X: Any) -> np.ndarray:
-        """log p(x, class) of every row in nats, of shape (n, C)."""
+        """Compute log p(x, c) of every row and class c.
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+
+        Returns:
+            Log joint densities in nats, shape (n, C), in the order of `classes_`.
+        """
         check_is_fitted(self)
         if hasattr(self, "model_"):
             batch = self._batch(X)
@@ -139,16 +155,37 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         return densities.score_each(self.densities_, x) + self.log_prior_
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable class of every row."""
+        """Predict the most probable class of every row.
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+
+        Returns:
+            Classes, shape (n,), from `classes_`.
+        """
         joint = self._judged(X)
         return self.classes_[joint.argmax(axis=1)]
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """p(class | x), of shape (n, C), in the order of `classes_`; where no class has any density, p(class)."""
+        """Compute the probability of every class, p(c | x); where no class has any density, p(c).
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+
+        Returns:
+            Probabilities, shape (n, C), in the order of `classes_`.
+        """
         return normalise(self._judged(X))
 
     def predict_log_proba(self, X: Any) -> np.ndarray:
-        """log p(class | x), of shape (n, C)."""
+        """Compute the log probability of every class, log p(c | x).
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+
+        Returns:
+            Log probabilities in nats, shape (n, C), in the order of `classes_`.
+        """
         joint = self._judged(X)
         return joint - np.logaddexp.reduce(joint, axis=1, keepdims=True)
 
@@ -158,7 +195,14 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         return np.where(np.isneginf(joint).all(axis=1, keepdims=True), self.log_prior_, joint)
 
     def score_samples(self, X: Any) -> np.ndarray:
-        """log p(x) of every row, summed over the classes, in nats."""
+        """Compute log p(x) of every row, summed over the classes.
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+
+        Returns:
+            Log densities in nats, shape (n,).
+        """
         return np.logaddexp.reduce(self.log_joint(X), axis=1)
 
     # --- samples and components ---
@@ -166,9 +210,18 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
     def sample(
         self, n_samples: int = 1, label: Any = None, *, random_state: Any = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Rows of the class `label` (None: of classes drawn from the prior) and their classes.
+        """Sample rows of one class, or of classes drawn from p(c), together with their classes.
 
-        **Raises:** UsageError for a class that training did not have.
+        Args:
+            n_samples: Number of rows, from 1.
+            label: The class; None draws the class of each row from p(c).
+            random_state: Seed or generator; None takes the classifier's `random_state`.
+
+        Returns:
+            The rows, in the units and the shape of those that `fit` saw, and their classes, shape (n_samples,).
+
+        Raises:
+            UsageError: Training did not have the class, or the number of rows is below 1.
         """
         check_is_fitted(self)
         n_samples = check_count(n_samples, "n_samples")
@@ -189,7 +242,19 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         return x.reshape(n_samples, *shape), self.classes_[codes]
 
     def sample_components(self, n_samples: int = 1, label: Any = None, *, random_state: Any = None) -> ClassSamples:
-        """Samples with their class (an index into `classes_`), component and component's mean, for named densities."""
+        """Sample rows together with the mixture component that each is from, for densities given by name.
+
+        Args:
+            n_samples: Number of rows, from 1.
+            label: The class; None draws the class of each row from p(c).
+            random_state: Seed or generator; None takes the classifier's `random_state`.
+
+        Returns:
+            The samples with their class (an index into `classes_`), component and component's mean.
+
+        Raises:
+            UsageError: The densities are not given by name, or training did not have the class.
+        """
         trained = self._named()
         seed = seed_of(self.random_state if random_state is None else random_state)
         key = jax.random.fold_in(jax.random.key(seed), 0xC1A5)
@@ -199,9 +264,17 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         return drawn._replace(x=self._in_units(drawn.x, draws=True), component_mean=means)
 
     def responsibilities(self, X: Any, y: Any = None) -> np.ndarray:
-        """p(component | x, class) of every row, of shape (n, n_components), for named densities.
+        """Compute p(component | x, class) of every row, for densities given by name.
 
-        The class is the row's in `y`, or where `y` is None the predicted one.
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+            y: Class of every row, shape (n,); None takes the predicted ones.
+
+        Returns:
+            Probabilities, shape (n, n_components).
+
+        Raises:
+            UsageError: The densities are not given by name, or training did not have a class.
         """
         trained = self._named()
         batch = self._batch(X)
@@ -212,7 +285,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
 
     @property
     def effective_components_(self) -> np.ndarray:
-        """exp of the entropy of each class's weights: how many components it uses, of shape (C,)."""
+        """Number of mixture components that each class uses: exp of the entropy of its weights, shape (C,)."""
         return np.asarray(self._named().model.effective_components())
 
     def _named(self) -> TrainedModel:

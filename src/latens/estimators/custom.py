@@ -19,9 +19,20 @@ Network = Callable[..., Any]
 def with_networks(
     model: LatentModel, schema: Schema, *, encoder: Network | None, decoder: Network | None, key: Key
 ) -> LatentModel:
-    """The model with the networks given; the head after each stays.
+    """Put the user's networks in the place of a model's; the head after each stays.
 
-    **Raises:** ConfigError where a part of the model is not one network and a head.
+    Args:
+        model: The model of a recipe.
+        schema: Schema of the rows, which a factory reads.
+        encoder: A network, or a factory `(schema, key) -> network`; None keeps the recipe's.
+        decoder: The same for the decoder.
+        key: A JAX random key for factories.
+
+    Returns:
+        The model with these networks.
+
+    Raises:
+        ConfigError: A part of the model is not one network and a head.
     """
     for number, (part, given) in enumerate((("encoder", encoder), ("decoder", decoder))):
         if given is None:

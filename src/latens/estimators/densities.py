@@ -26,7 +26,14 @@ METHODS = ("fit", "score_samples", "sample")
 
 
 def check(density: Any) -> None:
-    """**Raises:** UsageError naming the method that `density` lacks."""
+    """Check that an object can be the density of a class.
+
+    Args:
+        density: An object with the methods `fit`, `score_samples` and `sample`.
+
+    Raises:
+        UsageError: The object lacks one of these methods, which the message names, or is a class.
+    """
     lacking = [name for name in METHODS if not callable(getattr(density, name, None))]
     if lacking or isinstance(density, type):
         what = f"the density has no {lacking[0]}." if lacking else f"{density.__name__} is a class, not an object."
@@ -37,13 +44,20 @@ def check(density: Any) -> None:
 def fit_each(
     density: Any, x: np.ndarray, codes: np.ndarray, *, shape: tuple[int, ...] | None, seed: int | None
 ) -> list[Any]:
-    """A copy of `density` fitted to the rows of every class.
+    """Fit a copy of a density to the rows of every class.
 
-    VAEs share what all rows say about the cells (their kind, levels and scaling): densities can be compared only in
+    VAEs share what all rows say about the features (their kind, levels and scaling): densities can be compared only in
     the same units.
 
-    **Arguments:** `x` (n, D); `codes` (n,) of the classes 0 to C - 1; `shape` of one picture, or None; `seed` of
-    densities whose `random_state` is None.
+    Args:
+        density: The density that is copied.
+        x: Rows, shape (n, D).
+        codes: Classes of the rows, shape (n,), from 0 to C - 1.
+        shape: Shape of one picture, or None for a table.
+        seed: Seed of densities whose `random_state` is None; None leaves them without one.
+
+    Returns:
+        One fitted density for each class.
     """
     fitted = [copy_of(density) for _ in range(int(codes.max()) + 1)]
     schema: Schema | None = None
@@ -62,12 +76,30 @@ def fit_each(
 
 
 def copy_of(density: Any) -> Any:
-    """An unfitted copy; objects that are not scikit-learn's are copied as they are."""
+    """Make an unfitted copy of a density; objects that are not scikit-learn's are copied as they are.
+
+    Args:
+        density: The density.
+
+    Returns:
+        The copy.
+    """
     return clone(density, safe=False)
 
 
 def score_each(fitted: Sequence[Any], x: np.ndarray) -> np.ndarray:
-    """log p(x | class) of every row in nats, of shape (n, C). **Raises:** UsageError for another shape."""
+    """Compute log p(x | class) of every row under every density.
+
+    Args:
+        fitted: One density for each class.
+        x: Rows, shape (n, D).
+
+    Returns:
+        Log densities in nats, shape (n, C).
+
+    Raises:
+        UsageError: A density gives not one number for each row.
+    """
     columns = [np.asarray(density.score_samples(x), np.float64) for density in fitted]
     for density, column in zip(fitted, columns):
         if column.shape != (len(x),):
@@ -77,11 +109,22 @@ def score_each(fitted: Sequence[Any], x: np.ndarray) -> np.ndarray:
 
 
 def draw(density: Any, n: int, cells: int, *, seed: int) -> np.ndarray:
-    """n rows of a fitted density, of shape (n, cells), the same ones for the same `seed`.
+    """Sample rows from a fitted density, the same ones for the same seed.
 
-    The seed goes to `sample(n, random_state=...)`, or for scikit-learn's mixtures, which take none, into the
-    attribute; an object that knows neither draws as it likes.
-    **Raises:** UsageError where it gives another number of rows.
+    The seed goes to `sample(n, random_state=...)`, or for scikit-learn's mixtures, which take none, into the attribute;
+    an object that knows neither samples as it likes.
+
+    Args:
+        density: The fitted density.
+        n: Number of rows.
+        cells: Number of features in a row.
+        seed: The seed.
+
+    Returns:
+        Rows, shape (n, cells).
+
+    Raises:
+        UsageError: The density gives another number of rows or features.
     """
     if "random_state" in inspect.signature(density.sample).parameters:
         drawn = density.sample(n, random_state=seed)
@@ -103,7 +146,19 @@ def draw(density: Any, n: int, cells: int, *, seed: int) -> np.ndarray:
 
 
 def join(fitted: Sequence[Any], log_prior: np.ndarray, names: tuple[str, ...]) -> TrainedModel:
-    """All models as one, each with its configuration and facts. **Raises:** UsageError for other than VAEs."""
+    """Join the models of all classes into one that a file can hold, each with its configuration and facts.
+
+    Args:
+        fitted: One fitted VAE for each class.
+        log_prior: Log probability of each class in nats, shape (C,).
+        names: Names of the classes.
+
+    Returns:
+        The joined model.
+
+    Raises:
+        UsageError: A density is not a VAE.
+    """
     if not all(isinstance(density, VAE) for density in fitted):
         raise UsageError(
             f"a {type(fitted[0]).__name__} has no file that could carry no code.",
@@ -119,13 +174,30 @@ def join(fitted: Sequence[Any], log_prior: np.ndarray, names: tuple[str, ...]) -
 
 
 def are_joined(trained: TrainedModel) -> bool:
+    """Whether a model is one that `join` made.
+
+    Args:
+        trained: A trained model.
+
+    Returns:
+        True for several models in one.
+    """
     return isinstance(trained.model, dict)
 
 
 def open_file(raw: bytes, where: str, *, like: Any) -> TrainedModel:
-    """A classifier's model from its bytes, of densities by name or of VAEs; `like` a VAE that holds own networks.
+    """Read the model of a classifier, of densities given by name or of VAEs, from the bytes of its file.
 
-    **Raises:** ModelFileError.
+    Args:
+        raw: The bytes.
+        where: What an error calls the file.
+        like: A VAE that holds the user's own networks, if the file needs them; otherwise anything.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelFileError: The file is damaged, or its densities are not alike or not one for each class.
     """
     _, metadata = unpack(raw, where=where)
     facts = metadata.get("facts")
@@ -172,7 +244,16 @@ def _config_of(about: dict[str, Any]) -> Any:
 
 
 def split(trained: TrainedModel, where: str, *, like: Any) -> list[VAE]:
-    """The fitted VAE of every class."""
+    """Split a joined model into the fitted VAE of every class.
+
+    Args:
+        trained: A model that `join` made.
+        where: What an error calls the file.
+        like: A VAE that holds the user's own networks, if the models have such; otherwise anything.
+
+    Returns:
+        One fitted VAE for each class.
+    """
     schema = dataclasses.replace(trained.schema, classes=None)
     networks: dict[str, Any] = {"encoder": like.encoder, "decoder": like.decoder} if isinstance(like, VAE) else {}
     fitted = []

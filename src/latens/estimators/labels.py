@@ -13,9 +13,18 @@ from latens.workflow.trained import TrainedModel
 
 
 def labelled(data: Dataset, y: Any, config: VAEConfig) -> Dataset:
-    """The data with the labels `y`, where the recipe wants some.
+    """Add labels to a data set where the recipe uses some.
 
-    A missing label is -1 (of numbers), NaN, None or "". **Raises:** UsageError where `y` is needed and missing.
+    Args:
+        data: The data set.
+        y: Labels, shape (n,); -1 (of numbers), NaN, None or "" is a missing one.
+        config: Configuration, which says whether and how labels are used.
+
+    Returns:
+        The data set with labels and their classes; unchanged where the recipe uses none.
+
+    Raises:
+        UsageError: The recipe needs `y` and none is given.
     """
     if config.label.kind == "none":
         return data
@@ -29,7 +38,14 @@ def labelled(data: Dataset, y: Any, config: VAEConfig) -> Dataset:
 
 
 def classes_of(trained: TrainedModel) -> np.ndarray:
-    """The classes in the order of their codes, numbers as numbers."""
+    """Give the classes of a model in the order of their codes, numbers as numbers.
+
+    Args:
+        trained: A trained model.
+
+    Returns:
+        Classes, shape (C,): whole numbers, real numbers or strings.
+    """
     names = np.array(trained.classes)
     try:
         numbers = names.astype(np.float64)
@@ -40,9 +56,18 @@ def classes_of(trained: TrainedModel) -> np.ndarray:
 
 
 def codes_of(trained: TrainedModel, y: Any, n: int) -> np.ndarray | None:
-    """The codes of the classes of n rows: `y` one class for all, or one a row; None for models without conditions.
+    """Turn the labels of n rows into the codes of a model's classes.
 
-    **Raises:** UsageError where `y` is missing, too short, or names a class that the model does not have.
+    Args:
+        trained: A trained model.
+        y: One class for all rows, or one for each, shape (n,).
+        n: Number of rows.
+
+    Returns:
+        Codes, int32 of shape (n,); None for models without conditions.
+
+    Raises:
+        UsageError: `y` is missing, has another length, or names a class that the model does not have.
     """
     if not trained.preparation.classes:
         return None
@@ -55,7 +80,17 @@ def codes_of(trained: TrainedModel, y: Any, n: int) -> np.ndarray | None:
 
 
 def label_units(config: VAEConfig, trained: TrainedModel) -> int:
-    """How many numbers a latent has beside its code: a predicted label, and on codes those of M2."""
+    """Count the numbers that a latent has beside its code.
+
+    These are a predicted label, and for "predict-codes" the latent dimensions of the second model as well.
+
+    Args:
+        config: Configuration of the model.
+        trained: The trained model, for its classes.
+
+    Returns:
+        The number of columns; 0 where no label is predicted.
+    """
     match config.label.kind:
         case "predict":
             return len(trained.classes)

@@ -35,9 +35,9 @@ class VAE(Autoencoder):
     """A variational autoencoder: codes, samples and log p(x).
 
     Maximises the evidence lower bound, E[log p(x | z)] - beta KL(q(z | x) || p(z)) with z from q(z | x), in nats,
-    summed over the cells of a row and averaged over rows. Kingma & Welling (2014), equation 3.
+    summed over the features of a row and averaged over rows. Kingma & Welling (2014), equation 3.
 
-    NaN in `X` are missing cells: training and log p(x) are of the observed ones, and `impute` fills them in.
+    NaN in `X` are missing values: training and log p(x) are of the observed ones, and `impute` fills them in.
 
     Args:
         latent_dim: Number of latent dimensions, from 1. None: the recipe's; the default recipe takes a quarter of the
@@ -45,8 +45,8 @@ class VAE(Autoencoder):
         hidden: Widths of the encoder's hidden layers, mirrored in the decoder: one whole number or several, each
             from 1. None: the recipe's, or from the size of the data.
         likelihood: Family of p(x | z). "auto": the recipe's; the default recipe takes Normal for real numbers and
-            Bernoulli where every cell is 0 or 1. Others are "normal", "bernoulli" (cells in [0, 1]),
-            "continuous-bernoulli" (cells in [0, 1]), "categorical" (whole numbers) and all that
+            Bernoulli where every value is 0 or 1. Others are "normal", "bernoulli" (values in [0, 1]),
+            "continuous-bernoulli" (values in [0, 1]), "categorical" (whole numbers) and all that
             `latens recipes --parts` lists.
         recipe: Name of a composition that `latens recipes` lists, for example "default" or "beta-vae".
         epochs: At most so many passes over the training rows, above 0. None: the recipe's, unless `steps` is given.
@@ -61,11 +61,11 @@ class VAE(Autoencoder):
         decoder: The same from latents to the numbers that the likelihood needs. None: the recipe's.
         callbacks: Functions of an event of the training, called at each, with numbers in `event.record`; a text that
             one returns is a reason to end it, None is none. None: no functions.
-        num_samples: Draws a row of the importance sampling in `score_samples` and `score`, from 1.
+        num_samples: Importance samples of each row in `score_samples` and `score`, from 1.
         validation_fraction: Share of the rows, in [0, 1), that chooses the best epoch and stops early; the others
             train. With fewer than 50 rows, or with None or 0, all rows train.
-        random_state: Seed (0 to 2**32 - 1) of first weights, noise, order of rows and later draws; or a generator that
-            gives one; None: numpy's global generator gives one.
+        random_state: Seed (0 to 2**32 - 1) of initialisation, noise, order of rows and later samples; or a generator
+            that gives one; None: numpy's global generator gives one.
         verbose: Whether to write one line an epoch to stderr.
 
     Attributes:
@@ -133,22 +133,36 @@ class VAE(Autoencoder):
         return {"objective.beta": self.beta}
 
     def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
-        r"""$\log\frac1K\sum_k p(x|z_k)\,p(z_k)/q(z_k|x)$ of every row with K = `num_samples`, in nats, float32.
+        r"""Estimate log p(x) of every row by importance sampling, from below.
 
-        In expectation a lower bound of log p(x), tight as K grows: Burda, Grosse & Salakhutdinov (2016), equation 8.
-        It is the number that the command calls `log_marginal`, and log p(x) is
+        The estimate is $\log\frac1K\sum_k p(x|z_k)\,p(z_k)/q(z_k|x)$ with K = `num_samples` samples of q(z | x). In
+        expectation it is a lower bound of log p(x), tight as K grows. It is the number that the command calls
+        `log_marginal`, and log p(x) is
 
         - of real numbers under "normal": the log density in the units of `X`;
         - of zeros and ones (given, or binarised by `settings`) under "bernoulli", of whole numbers under "categorical":
           the log-probability of the row;
         - of whole numbers 0 to L - 1 (`uint8`, pictures) under "normal" or "continuous-bernoulli": the log density of
-          (x + u) / L at one uniform u a row. Its mean over u, minus D log L for D cells, is a lower bound of the
+          (x + u) / L at one uniform u a row. Its mean over u, minus D log L for D features, is a lower bound of the
           log-probability of the row (Theis, van den Oord & Bethge 2016). L is `model_.schema.levels`;
-        - of grey cells in [0, 1], or whole numbers, under "bernoulli": no log p(x), but a bound of a cross-entropy,
+        - of grey values in [0, 1], or whole numbers, under "bernoulli": no log p(x), but a bound of a cross-entropy,
           which may be compared with another Bernoulli's only (the command: `cross_entropy_bound`).
 
-        Of a conditional model it is log p(x | y), and `y` is needed. A row's draws come from its own bytes: neither
-        order nor subsets of the rows change its number.
+        Of a conditional model it is log p(x | y). The samples of a row come from its own bytes: neither order nor
+        subsets of the rows change its number.
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them; NaN is a missing value, and log
+                p(x) is then of the observed ones.
+            y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
+
+        Returns:
+            One estimate a row in nats, float32 of shape (n,).
+
+        Raises:
+            UsageError: The model is conditional, and `y` is missing or names an unknown class.
+
+        Source: Burda, Grosse & Salakhutdinov (2016), equation 8.
         """
         batch = self._batch(X, y)
         found = evaluation.log_marginal(
@@ -161,20 +175,49 @@ class VAE(Autoencoder):
         return evaluation.finite(found, "log p(x)", minus_infinity=True)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """The mean of `score_samples`, in nats: higher is better, so a grid search maximises log p(x)."""
+        """Compute the mean of `score_samples`; higher is better, so a grid search maximises log p(x).
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+            y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
+
+        Returns:
+            A number in nats a row.
+        """
         return float(np.mean(self.score_samples(X, y), dtype=np.float64))
 
     def sample(self, n_samples: int = 1, *, label: Any = None, random_state: Any = None) -> np.ndarray:
-        """`n_samples` rows drawn from the model: z from the prior, then x from p(x | z); `label` as below."""
+        """Sample rows from the model: z from the prior, then x from p(x | z).
+
+        Args:
+            n_samples: Number of rows, from 1.
+            label: Class of all rows, or one for each, which a conditional model needs; ignored elsewhere.
+            random_state: Seed or generator; None takes the estimator's `random_state`.
+
+        Returns:
+            Rows, float32, in the units and the shape of the rows that `fit` saw.
+
+        Raises:
+            UsageError: The number of rows is below 1, or the class is missing or unknown.
+        """
         return self.prior_predictive(n_samples, label=label, random_state=random_state)
 
     def prior_predictive(
         self, n: int = 1, mean: bool = False, *, label: Any = None, random_state: Any = None
     ) -> np.ndarray:
-        """n rows from the prior: draws from p(x | z), or with `mean=True` its means at the same draws of z.
+        """Sample rows from the prior predictive, or their means.
 
-        In the units and the shape of the rows that fit saw. `label`: the class of all rows, or one for each, which a
-        conditional model needs. **Raises:** UsageError for n below 1, or a class that there is not.
+        Args:
+            n: Number of rows, from 1.
+            mean: Whether to return the means of p(x | z), at the same samples of z, instead of samples of x.
+            label: Class of all rows, or one for each, which a conditional model needs; ignored elsewhere.
+            random_state: Seed or generator; None takes the estimator's `random_state`.
+
+        Returns:
+            Rows, float32, in the units and the shape of the rows that `fit` saw.
+
+        Raises:
+            UsageError: The number of rows is below 1, or the class is missing or unknown.
         """
         check_is_fitted(self)
         n = check_count(n, "n")
@@ -186,7 +229,17 @@ class VAE(Autoencoder):
     def posterior_predictive(
         self, X: Any, mean: bool = False, *, y: Any = None, random_state: Any = None
     ) -> np.ndarray:
-        """For every row: a draw from p(x | z) at a draw from q(z | x); `mean=True`: its mean at the posterior mean."""
+        """Sample one row from the posterior predictive of every row, or compute its reconstruction.
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+            mean: False: a sample of p(x | z) at a sample of q(z | x). True: the mean of p(x | z) at the posterior mean.
+            y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
+            random_state: Seed or generator; None takes the estimator's `random_state`.
+
+        Returns:
+            Rows, float32, in the units and the shape of `X`.
+        """
         batch = self._batch(X, y)
         values = evaluation.reconstruct(
             self.model_.model,
@@ -202,10 +255,21 @@ class VAE(Autoencoder):
     def impute(
         self, X: Any, *, n_draws: int = 0, num_samples: int = 1000, y: Any = None, random_state: Any = None
     ) -> np.ndarray:
-        r"""The rows with $E[x_{mis} \mid x_{obs}]$ where `X` is NaN; other cells as they came.
+        r"""Fill in missing values by their posterior mean, or sample completions.
 
-        By importance resampling with `num_samples` draws a row: Mattei & Frellsen (2019), arXiv 1812.02633.
-        **Arguments:** `n_draws` M: instead M random completions of every row, of shape (M, *X.shape).
+        The mean is $E[x_{mis} \mid x_{obs}]$, estimated by importance resampling. Observed values stay as they came.
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures; NaN is a missing value.
+            n_draws: Number M of random completions of every row; 0 gives the mean instead.
+            num_samples: Importance samples of z for each row, from 1.
+            y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
+            random_state: Seed or generator; None takes the estimator's `random_state`.
+
+        Returns:
+            The completed rows, of the shape and type of `X`; with `n_draws` M of shape (M, *X.shape).
+
+        Source: Mattei & Frellsen (2019), arXiv 1812.02633.
         """
         batch, given = self._batch(X, y), np.asarray(with_nan(X))
         found = evaluation.impute(
@@ -227,12 +291,21 @@ class VAE(Autoencoder):
     def refit_prior(
         self, X: Any, kind: str = "mixture", *, options: dict[str, Any] | None = None, steps: int = 2000
     ) -> Estimate | None:
-        """Replace the prior by one fitted to the posteriors of `X`, the rows that fit saw.
+        """Replace the prior by one fitted to the posteriors of `X`, the rows that `fit` saw.
 
-        **Arguments:** those of `latens.workflow.refit.refit_prior`.
+        The encoder and the decoder stay; `model_` becomes the model with the new prior.
 
-        **Returns:** the change of log p(x) on the rows that
-        validate, in nats; None where there is no p(x).
+        Args:
+            X: The rows that `fit` saw, so that the same ones validate.
+            kind: Kind of the new prior, as for `latens.workflow.refit.refit_prior`.
+            options: Options of this prior by name; None takes the defaults.
+            steps: Steps of the optimiser, for priors that are trained.
+
+        Returns:
+            The change of log p(x) on the rows that validate, in nats; None where there is no p(x).
+
+        Raises:
+            ConfigError: The kind or an option is not known, or does not suit the model.
         """
         check_is_fitted(self)
         shape, schema = self._event_shape, self.model_.schema
@@ -246,19 +319,37 @@ class VAE(Autoencoder):
 
     @available_if(_predicts)
     def predict_proba(self, X: Any) -> np.ndarray:
-        """q(y | x) of every row, of shape (n, C) in the order of `classes_`, of a recipe that predicts labels."""
+        """Compute the probability of every class, q(y | x), of a recipe that predicts labels.
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+
+        Returns:
+            Probabilities, shape (n, C), in the order of `classes_`.
+        """
         batch, key = self._batch(X), jax.random.key(self.seed_)
         found = evaluation.label_probabilities(self.model_.model, batch, preparation=self.model_.preparation, key=key)
         return evaluation.finite(found, "class probabilities")
 
     @available_if(_predicts)
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable class of every row."""
+        """Predict the most probable class of every row, of a recipe that predicts labels.
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+
+        Returns:
+            Classes, shape (n,), from `classes_`.
+        """
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     @property
     def classes_(self) -> np.ndarray:
-        """The classes that the recipe reads or predicts, in order. **Raises:** AttributeError where it has none."""
+        """The classes that the recipe reads or predicts, in order.
+
+        Raises:
+            AttributeError: The recipe has no classes.
+        """
         check_is_fitted(self)
         if not self.model_.classes:
             raise AttributeError(f"the recipe {self.recipe!r} has no classes")
