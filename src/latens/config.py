@@ -24,9 +24,20 @@ class Part(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class NetworkConfig(Part, frozen=True):
-    """Encoder and decoder of one kind; the encoder's hidden widths are mirrored unless `decoder_hidden` is given.
+    """Encoder and decoder networks of one kind.
 
-    `spectral_norm` divides each weight matrix of the decoder by its largest singular value.
+    Args:
+        kind: The kind of both networks: dense, conv, residual or recurrent.
+        hidden: Widths of the encoder's hidden layers; None is decided from the kind and the shape of a row.
+        decoder_hidden: Widths of the decoder's hidden layers; None is `hidden` mirrored.
+        level_hidden: Hidden widths of the networks between the levels of a hierarchy.
+        activation: The name of the activation of hidden layers.
+        initializer: The name of the initialisation of weight matrices.
+        encoder_output_activation: The activation of what the encoder gives.
+        decoder_output_activation: The activation of what the decoder gives.
+        drop_probability: The probability of dropout of a hidden value.
+        weight_drop_probability: The probability that a weight is dropped.
+        spectral_norm: Whether each weight matrix of the decoder is divided by its largest singular value.
     """
 
     kind: Literal["dense", "conv", "residual", "recurrent"] = "dense"
@@ -43,9 +54,11 @@ class NetworkConfig(Part, frozen=True):
 
 
 class PriorConfig(Part, frozen=True):
-    """p(z) by name, with the options of its row (`latens recipes --parts`).
+    """The prior p(z) by name, with the options of its row (`latens recipes --parts`).
 
-    "auto" is the prior that matches the posterior's support.
+    Args:
+        kind: The name of the prior; "auto" is the one that matches the posterior's support.
+        options: The options of that prior, by name.
     """
 
     kind: str = "auto"
@@ -53,9 +66,15 @@ class PriorConfig(Part, frozen=True):
 
 
 class PosteriorConfig(Part, frozen=True):
-    """q(z|x) by name, with the options of its row; where it has scales, as `log-scale`, `log-variance` or `softplus`.
+    """The posterior q(z|x) by name, with the options of its row (`latens recipes --parts`).
 
-    `levels`: the sizes of further levels of latents above the first.
+    Args:
+        kind: The name of the posterior.
+        options: The options of that posterior, by name.
+        levels: The sizes of further levels of latents above the first.
+        latent_dim: The number of latent dimensions of the first level; None is decided from the data.
+        scale: What the network gives of a scale: log-scale, log-variance or softplus; "auto" is decided from the data.
+        scale_floor: What is added to a softplus scale.
     """
 
     kind: str = "normal"
@@ -67,9 +86,16 @@ class PosteriorConfig(Part, frozen=True):
 
 
 class LikelihoodConfig(Part, frozen=True):
-    """p(x|z). `scale` of a Normal: one learned ("shared"), one a feature ("feature"), from the network, or fixed.
+    """The likelihood p(x|z) by name, with what belongs to some of them.
 
-    `missing`: whether a cell may be missing because of its own value ("self-masking"), which is then modelled.
+    Args:
+        family: The name of the likelihood; "auto" is decided from the data.
+        scale: The scale of a Normal: one learned ("shared"), one a feature ("feature"), from the network, or fixed.
+        fixed_scale: The standard deviation where `scale` is "fixed".
+        scale_floor: The floor of a learned scale.
+        probability_floor: The floor of a Bernoulli's probabilities, and of their complements.
+        output_bias: Whether the decoder's output bias starts at the moments of the data, or at zero.
+        missing: Whether a feature may be missing because of its own value ("self-masking"), which is then modelled.
     """
 
     family: str = "auto"
@@ -82,10 +108,17 @@ class LikelihoodConfig(Part, frozen=True):
 
 
 class DataConfig(Part, frozen=True):
-    """What the model sees of a row, and which rows validate ("test" is not held out, and reports say so).
+    """What the model sees of a row, and which rows validate.
 
-    `dequantize` adds uniform noise to whole numbers under a density, so that its integral bounds their probability.
-    `labelled`: how many labels of training rows are kept, as many of each class; the others are hidden.
+    Args:
+        binarize: Whether pixels are made 0 or 1, by a threshold or at random with their value as probability.
+        threshold: The value, on the scale from 0 to 1, above which a pixel is 1 where `binarize` is "threshold".
+        dequantize: Whether uniform noise is added to whole numbers under a density, so that its integral bounds their
+            probability.
+        validation: Which rows validate: rows of their own ("split"), or the test rows ("test", which are then not held
+            out, and reports say so).
+        labelled: How many labels of training rows are kept, as many of each class, and the others hidden; None keeps
+            all.
     """
 
     binarize: Literal["none", "threshold", "stochastic"] = "none"
@@ -96,11 +129,17 @@ class DataConfig(Part, frozen=True):
 
 
 class LabelConfig(Part, frozen=True):
-    """What labels are for: nothing, a "condition" that every part reads, or to be predicted where they are missing
-    ("predict", from x: M2; "predict-codes", from the codes of a first VAE: M1+M2).
+    """What labels are for: nothing, a condition, or to be predicted where they are missing.
 
-    A condition has one prior ("shared") or a Normal for each "class". `class_prior` is p(y) of a predicted label, and
-    `share` the part of each batch that has labels. `hidden` and `latent_dim` are of M2 on codes.
+    Args:
+        kind: "none"; "condition", which every part reads; "predict", from x (M2); or "predict-codes", from the codes of
+            a
+            first VAE (M1+M2).
+        prior: The prior of a conditional model: one for all rows ("shared"), or a Normal for each "class".
+        class_prior: The prior p(y) of a predicted label: uniform or learned.
+        share: The share of each batch that has labels, where labels are predicted.
+        hidden: Hidden widths of M2 on codes.
+        latent_dim: The number of latent dimensions of M2 on codes.
     """
 
     kind: Literal["none", "condition", "predict", "predict-codes"] = "none"
@@ -112,7 +151,13 @@ class LabelConfig(Part, frozen=True):
 
 
 class ObjectiveConfig(Part, frozen=True):
-    """What is minimised, by name, with the options of its class. `beta_warmup_epochs` raises beta linearly from 0."""
+    """What is minimised, by name, with the options of its class.
+
+    Args:
+        name: The name of the objective.
+        beta_warmup_epochs: In how many epochs beta rises linearly from 0 to its value; 0 is no warm-up.
+        options: The options of the objective, by name.
+    """
 
     name: str = "elbo"
     beta_warmup_epochs: NotNegative = 0.0
@@ -122,7 +167,14 @@ class ObjectiveConfig(Part, frozen=True):
 class CriticOptimizerConfig(Part, frozen=True):
     """The optimiser of what an objective trains beside the model: critics, multipliers, learned baselines.
 
-    Never averaged, and decayed only where `options` say so. `learning_rate` None is the model's, 0 holds them still.
+    It is never averaged, and decays weights only where `options` say so.
+
+    Args:
+        name: The name of the optimiser, ours or optax's.
+        learning_rate: The learning rate; None is the model's, and 0 holds the parameters still.
+        clip_value: The largest absolute value of an entry of the gradient; None clips none.
+        clip_norm: The largest norm of the gradient; None clips none.
+        options: The options of the optimiser itself, by name.
     """
 
     name: str = "adam"
@@ -133,7 +185,18 @@ class CriticOptimizerConfig(Part, frozen=True):
 
 
 class OptimizerConfig(Part, frozen=True):
-    """An optimiser by name (ours or optax's) with its `options`, a schedule, a warm-up and clipping of gradients."""
+    """The optimiser of the model, with a schedule, a warm-up and clipping of gradients.
+
+    Args:
+        name: The name of the optimiser, ours or optax's.
+        learning_rate: The learning rate after the warm-up.
+        schedule: How the learning rate goes on: constant, cosine or schedule-free.
+        warmup_steps: In how many steps the learning rate rises from 0.
+        clip_value: The largest absolute value of an entry of the gradient; None clips none.
+        clip_norm: The largest norm of the gradient; None clips none.
+        options: The options of the optimiser itself, by name.
+        critic: The optimiser of what the objective trains beside the model.
+    """
 
     name: str = "adam"
     learning_rate: Positive = 1e-3
@@ -146,13 +209,23 @@ class OptimizerConfig(Part, frozen=True):
 
 
 class TrainingConfig(Part, frozen=True):
-    """The budget (the first limit ends it), the batch and the grid between steps; None is decided from the data.
+    """The budget (the first limit ends training), the batch and the grid between steps.
 
-    `validate_every` so many epochs the model is validated and recorded (None: after each).
-    `patience`: how many epochs in a row may bring no gain before training stops early, whatever the budget; "auto"
-    is decided from the number of steps an epoch has, None switches early stopping off.
-    `drop_last` leaves out the rows of an epoch that do not fill a batch. `pretrain_epochs` is the budget of a first
-    stage, in recipes that have one (None: the same budget as the last). `snapshots`: about how many models are kept.
+    Args:
+        epochs: The most epochs; where no limit is given, it is decided from the data.
+        steps: The most steps; None is no limit.
+        minutes: The most minutes; None is no limit.
+        patience: How many epochs in a row may bring no gain before training stops early, whatever the budget; "auto" is
+            decided from the number of steps an epoch has, None switches early stopping off.
+        validate_every: After how many epochs the model is validated and recorded; None is after each, or decided from
+            the data where the budget and patience are.
+        batch_size: Rows of a batch; None is decided from the data.
+        drop_last: Whether the rows of an epoch that do not fill a batch are left out.
+        seed: The seed of everything random.
+        chunk_steps: Steps that are taken as one program; None is decided from the data.
+        pretrain_epochs: The epochs of a first stage, in recipes that have one; None is the same budget as the last.
+        plots_every: After how many steps figures are made; None makes none on the way.
+        snapshots: About how many models are kept on the way; None keeps none.
     """
 
     epochs: Positive | None = None
@@ -170,7 +243,20 @@ class TrainingConfig(Part, frozen=True):
 
 
 class VAEConfig(Part, frozen=True, tag="vae", tag_field="kind"):
-    """Everything that makes a variational autoencoder and its training."""
+    """Everything that makes a variational autoencoder and its training.
+
+    Args:
+        recipe: The name of the recipe that builds it.
+        network: The networks of encoder and decoder.
+        prior: The prior p(z).
+        posterior: The posterior q(z|x).
+        likelihood: The likelihood p(x|z).
+        data: What the model sees of a row.
+        label: What labels are for.
+        objective: What is minimised.
+        optimizer: How it is minimised.
+        training: The budget, the batch and the seed.
+    """
 
     recipe: str = "default"
     network: NetworkConfig = NetworkConfig()
@@ -187,8 +273,13 @@ class VAEConfig(Part, frozen=True, tag="vae", tag_field="kind"):
 class DensityConfig(Part, frozen=True):
     """A density for every class: one Gaussian, or a mixture fitted by variational inference or by EM.
 
-    `reg_covar` is added to every variance. `rows_per_class`: the most rows a mixture sees; None is decided from the
-    data.
+    Args:
+        kind: One Gaussian for each class, or a mixture of them.
+        reg_covar: What is added to every variance, in squared units of the features.
+        components: The number of components of a mixture.
+        inference: How a mixture is fitted: by variational inference or by EM.
+        max_iterations: The most iterations of a mixture's fit.
+        rows_per_class: The most rows a mixture sees; None is decided from the data.
     """
 
     kind: Literal["gaussian", "mixture"] = "gaussian"
@@ -200,13 +291,24 @@ class DensityConfig(Part, frozen=True):
 
 
 class ClassifierTrainingConfig(Part, frozen=True):
-    """A closed-form fit: only the seed of the mixtures' starts."""
+    """The training of a Bayes classifier, which is a fit in closed form or of mixtures.
+
+    Args:
+        seed: The seed of the rows that are drawn and of the mixtures' starts.
+    """
 
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
 
 
 class ClassifierConfig(Part, frozen=True, tag="bayes-classifier", tag_field="kind"):
-    """Everything that makes a Bayes classifier with one density a class."""
+    """Everything that makes a Bayes classifier with one density a class.
+
+    Args:
+        recipe: The name of the recipe that builds it.
+        density: The density of every class.
+        data: What the classifier sees of a row.
+        training: The seed.
+    """
 
     recipe: str
     density: DensityConfig = DensityConfig()
@@ -219,12 +321,29 @@ AnyConfig = TypeVar("AnyConfig", bound=VAEConfig | ClassifierConfig)
 
 
 def to_json(config: Config) -> dict[str, Any]:
-    """The configuration as plain values."""
+    """The configuration as plain values.
+
+    Args:
+        config: A configuration of a model or of a classifier.
+
+    Returns:
+        Dictionaries, lists, numbers, words and None, by part and option; `from_json` reads them.
+    """
     return msgspec.to_builtins(config)
 
 
 def from_json(value: Any) -> Config:
-    """A configuration from parsed JSON. **Raises:** ConfigError that names the part and option."""
+    """A configuration from parsed JSON.
+
+    Args:
+        value: What `to_json` gave.
+
+    Returns:
+        The configuration of a model or of a classifier, as its entry `kind` says.
+
+    Raises:
+        ConfigError: An entry is unknown or does not fit; the message names the part and option.
+    """
     try:
         return msgspec.convert(value, Config)
     except msgspec.ValidationError as error:
@@ -234,7 +353,17 @@ def from_json(value: Any) -> Config:
 
 
 def unfit(value: Any, error: msgspec.ValidationError, hint: Any, *, where: str) -> ConfigError:
-    """The refusal of an option's value, which says what was given and what is allowed (`hint`, its type)."""
+    """The refusal of an option's value, which says what was given and what is allowed.
+
+    Args:
+        value: What was given.
+        error: What msgspec said of it.
+        hint: The type of the option.
+        where: The full name of the option, such as `training.seed`.
+
+    Returns:
+        The error, to be raised by the caller.
+    """
     words, found = _literals(hint), _EXPECTED.match(str(error))
     if words and str(error).startswith(("Invalid enum value", "Expected `str`")):
         return ConfigError(f"there is no {str(value)[:100]!r}.", where=where, fix=nearest(str(value), words))
@@ -266,12 +395,20 @@ _CHOICES = ("kind", "name", "family")
 
 
 def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
-    """The configuration with `part.option` names set to new values (strings are read as JSON where they can be).
+    """The configuration with `part.option` names set to new values.
 
     What a part is (`objective=iwae`) is set before its options, in whatever order they come: a new choice leaves none
     of the former one's.
 
-    **Raises:** ConfigError naming the nearest valid part, option or value.
+    Args:
+        config: The configuration, which is left as it is.
+        settings: New values by name, `part.option` or the name of a part; strings are read as JSON where they can be.
+
+    Returns:
+        A configuration of the same class.
+
+    Raises:
+        ConfigError: A part, option or value is unknown or does not fit; the message names the nearest valid one.
     """
     values = to_json(config)
     for name, value in sorted(settings.items(), key=lambda item: not _chooses(item[0])):
@@ -327,7 +464,14 @@ def _fits(config: VAEConfig | ClassifierConfig, part: str, values: dict[str, Any
 
 
 def read_value(text: Any) -> Any:
-    """What a user typed after `=`: JSON where it is JSON, `500,500` as a list, `none` as null, else text."""
+    """What a user typed after `=`: JSON where it is JSON, `500,500` as a list, `none` as null, else text.
+
+    Args:
+        text: The text; a value of another type is returned as it is, a tuple as a list.
+
+    Returns:
+        A JSON value: None, a truth value, a number, a text, a list or a dictionary.
+    """
     if not isinstance(text, str):
         return list(text) if isinstance(text, tuple) else text
     if text.lower() in ("none", "null"):

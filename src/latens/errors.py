@@ -9,8 +9,12 @@ from latens.text import visible
 class LatensError(Exception):
     """An error with a remedy.
 
-    **Arguments:** `message` (what), `where` (file, column, option ...), `fix` (what to type or change).
     `code` is a stable name for programs, `exit_code` the command's exit status.
+
+    Args:
+        message: What went wrong, in a full sentence.
+        where: The file, column or option that it is about; "" for none.
+        fix: What to type or change, in a full sentence; "" for none.
     """
 
     code = "error"
@@ -28,6 +32,11 @@ class LatensError(Exception):
         return visible(f"{text} {self.fix}" if self.fix else text)
 
     def as_dict(self) -> dict[str, str]:
+        """The error as plain values, for programs.
+
+        Returns:
+            `code`, `message`, `where` and `fix`.
+        """
         return {"code": self.code, "message": self.message, "where": self.where, "fix": self.fix}
 
 
@@ -78,7 +87,15 @@ class DivergedError(LatensError, ArithmeticError):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """A sentence that names the nearest valid word, or all of them: "Did you mean 'beta'?"."""
+    """A sentence that names the nearest valid word, or all of them: "Did you mean 'beta'?".
+
+    Args:
+        name: The word that was given.
+        valid: The words that are allowed.
+
+    Returns:
+        The sentence, for the `fix` of an error.
+    """
     choices = sorted(valid)
     close = difflib.get_close_matches(name, choices, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Valid: {', '.join(choices)}."

@@ -21,9 +21,14 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def visible(text: object, *, keep: str = "") -> str:
-    """Text whose control characters, line ends and marks of direction are spelled out, `\\x1b` or `\\u202e`.
+    r"""Text whose control characters, line ends and marks of direction are spelled out, `\x1b` or `\u202e`.
 
-    **Arguments:** `text` any value; `keep` characters that stay, such as a line end in a message of several lines.
+    Args:
+        text: Any value; its `str` is taken.
+        keep: Characters that stay, such as a line end in a message of several lines.
+
+    Returns:
+        The text, safe to show on a terminal.
     """
     words = str(text)
     # A printable text may still hold a mark of direction, but only among characters beyond ASCII.
@@ -37,17 +42,30 @@ def _steers(character: str) -> bool:
 
 
 def spreadsheet_text(text: str) -> str:
-    """A cell of text as it is written into a CSV file: what a spreadsheet would run as a formula gets an apostrophe
-    before it. Numbers never do.
+    """A text as it is written into a CSV file, with an apostrophe before what a spreadsheet would run as a formula.
 
-    The remedy for "CSV injection" of the Open Worldwide Application Security Project: text that begins with
-    `=`, `+`, `-`, `@`, a tab or a carriage return.
+    Numbers never get one. It is the remedy for "CSV injection" of the Open Worldwide Application Security Project: for
+    text
+    that begins with `=`, `+`, `-`, `@`, a tab or a carriage return.
+
+    Args:
+        text: The text of one entry of the table.
+
+    Returns:
+        The text, with an apostrophe before it where it needs one.
     """
     return f"'{text}" if text.startswith(_FORMULA) and _NUMBER.fullmatch(text) is None else text
 
 
 def original_text(cell: str) -> str:
-    """What `spreadsheet_text` made a cell of: without the apostrophe."""
+    """The text that `spreadsheet_text` was given, without the apostrophe that it added.
+
+    Args:
+        cell: The text of one entry, as it stands in a CSV file.
+
+    Returns:
+        The text without the apostrophe, where that was added.
+    """
     rest = cell[1:]
     return rest if cell.startswith("'") and rest != cell and spreadsheet_text(rest) == cell else cell
 
@@ -57,6 +75,12 @@ def csv_bytes(columns: "Mapping[str, np.ndarray]") -> bytes:
 
     A number is its shortest text that reads back as the same number in its own precision, a truth value 0 or 1, text
     as `spreadsheet_text` writes it.
+
+    Args:
+        columns: Arrays of shape (n,) by the names of the columns.
+
+    Returns:
+        The bytes of the file.
     """
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")

@@ -33,6 +33,12 @@ def checked_later(function: Function) -> Function:
     """A function whose annotations are for readers, editors and static checkers; it looks at its arguments itself.
 
     `typing.no_type_check` would hide them from static checkers too.
+
+    Args:
+        function: The function to mark.
+
+    Returns:
+        The same function.
     """
     function.__no_type_check__ = True  # pyright: ignore[reportFunctionMemberAccess]
     return function
