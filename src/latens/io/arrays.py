@@ -30,7 +30,15 @@ def tree_to_arrays(tree: Any) -> dict[str, np.ndarray]:
     becomes its data, with the generator after an `@`: `key@threefry2x32`. Leaves that are no arrays (Python numbers,
     functions, None) are left out: they belong to the code that builds the tree.
 
-    **Raises:** `ModelFileError` where two leaves would have one name, e.g. under the dict keys 1 and "1".
+    Args:
+        tree: Any pytree.
+
+    Returns:
+        NumPy arrays by name.
+
+    Raises:
+        ModelFileError: Two leaves would have one name, e.g. under the dict keys 1 and "1", or a key's generator is not
+            one of `KEY_KINDS`.
     """
     arrays: dict[str, np.ndarray] = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
@@ -51,10 +59,18 @@ def tree_to_arrays(tree: Any) -> dict[str, np.ndarray]:
 def arrays_to_tree(arrays: Mapping[str, np.ndarray], like: Tree, *, finite: bool = False, where: str = "") -> Tree:
     """A tree as `like`, its array leaves replaced by the stored ones of the same path.
 
-    **Arguments:** `like` holds arrays or `jax.ShapeDtypeStruct` (as `eqx.filter_eval_shape` gives); a numpy leaf stays
-    numpy, the others become jax arrays; leaves that are no arrays are kept. `finite` refuses NaN and infinity.
+    Args:
+        arrays: What `tree_to_arrays` gave, by name.
+        like: A tree that holds arrays or `jax.ShapeDtypeStruct` (as `eqx.filter_eval_shape` gives); a numpy leaf stays
+            numpy, the others become jax arrays; leaves that are no arrays are kept.
+        finite: Whether NaN and infinity are refused.
+        where: The file that an error names.
 
-    **Raises:** `ModelFileError` naming the tensor that is missing, unknown, of another shape or dtype, or not finite.
+    Returns:
+        A tree of the structure of `like`.
+
+    Raises:
+        ModelFileError: A tensor is missing, unknown, of another shape or dtype, or not finite; the message names it.
     """
     leaves, structure = jax.tree_util.tree_flatten_with_path(like)
     wanted = {path_name(path): leaf for path, leaf in leaves if _is_array(leaf)}
@@ -87,7 +103,14 @@ def arrays_to_tree(arrays: Mapping[str, np.ndarray], like: Tree, *, finite: bool
 
 
 def path_name(path: Iterable[Any]) -> str:
-    """The name of a leaf from its jax key path; `.` for a tree that is one leaf."""
+    """The name of a leaf from its jax key path; `.` for a tree that is one leaf.
+
+    Args:
+        path: The key path, as `jax.tree_util.tree_flatten_with_path` gives it.
+
+    Returns:
+        The escaped parts of the path, joined by dots.
+    """
     return ".".join(_escape(_part(entry)) for entry in path) or "."
 
 

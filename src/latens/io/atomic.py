@@ -39,7 +39,17 @@ _REASONS: dict[int, tuple[str, str]] = {
 
 @contextlib.contextmanager
 def resource_errors(where: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn an `OSError` into a `ResourceError` that says where and what to do; errors of latens pass through."""
+    """Turn an `OSError` into a `ResourceError` that says where and what to do; errors of latens pass through.
+
+    Args:
+        where: The file or folder that the error names.
+
+    Returns:
+        A context manager.
+
+    Raises:
+        ResourceError: An `OSError` was raised inside the `with` block.
+    """
     try:
         yield
     except LatensError:
@@ -50,7 +60,14 @@ def resource_errors(where: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def reason_of(error: OSError) -> tuple[str, str]:
-    """What an operating system's error means, and what to do."""
+    """What an operating system's error means, and what to do.
+
+    Args:
+        error: The error.
+
+    Returns:
+        What went wrong, without a full stop, and a full sentence that says what to do.
+    """
     return _REASONS.get(error.errno or 0, (error.strerror or str(error), "Choose another place."))
 
 
@@ -61,6 +78,12 @@ def as_resource_error(error: Exception) -> ResourceError | None:
     """The `ResourceError` for what the machine lacks, wherever in the program it was found; None for anything else.
 
     What JAX, the loader of libraries and the maker of threads say of memory are errors of other types.
+
+    Args:
+        error: Any error.
+
+    Returns:
+        The error to show instead, or None where no disk, memory or permission is missing.
     """
     if isinstance(error, MemoryError) or any(words in str(error) for words in _LACKS_MEMORY):
         fix = "Use fewer rows or draws, a smaller batch or model, or raise the limit (`ulimit -v`)."
@@ -79,9 +102,13 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | Iterable[bytes | me
     The bytes go to `.NAME.latens-tmp-PID-RANDOM` in the same folder, are flushed to disk, renamed over `path`, and the
     folder is flushed. The mode follows the umask. What a killed process left of the same file is removed.
 
-    **Arguments:** `path` of the file, whose folder exists; `data` the bytes, or chunks of them.
+    Args:
+        path: The file, whose folder exists.
+        data: The bytes, or chunks of them.
 
-    **Raises:** `ResourceError` (disk full, no permission, read-only, name too long); the temporary file is removed.
+    Raises:
+        ResourceError: The disk is full or read-only, the name too long, or permission is missing; the temporary file is
+            removed.
     """
     path = Path(path)
     with resource_errors(path):
@@ -98,7 +125,15 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | Iterable[bytes | me
 
 
 def write_synced(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
-    """Write a new file and flush it to disk; raises `FileExistsError` where it exists already."""
+    """Write a new file and flush it to disk.
+
+    Args:
+        path: The file, which does not exist yet.
+        data: The bytes, or chunks of them.
+
+    Raises:
+        FileExistsError: The file exists already.
+    """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
         for chunk in (data,) if isinstance(data, bytes | bytearray | memoryview) else data:
@@ -108,7 +143,14 @@ def write_synced(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to disk (Windows has no such call and needs none)."""
+    """Flush a folder's entries to disk (Windows has no such call and needs none).
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        OSError: The folder cannot be opened, or flushed on a file system that can do so.
+    """
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -122,7 +164,14 @@ def sync_folder(folder: Path) -> None:
 
 
 def temporary_beside(path: Path) -> Path:
-    """A fresh name in the same folder that tells who writes it: process id, host tag and eight random digits."""
+    """A fresh name in the same folder that tells who writes it: process id, host tag and eight random digits.
+
+    Args:
+        path: The final name.
+
+    Returns:
+        The temporary name.
+    """
     return path.with_name(f"{_before_mark(path.name)}{os.getpid()}-{_host_tag()}{secrets.token_hex(4)}")
 
 
@@ -132,15 +181,26 @@ def _before_mark(name: str) -> str:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file of this name is one of ours that never got its final name."""
+    """Whether a file of this name is one of ours that never got its final name.
+
+    Args:
+        name: The name without its folder.
+
+    Returns:
+        True for a name as `temporary_beside` makes it.
+    """
     return _TEMPORARY.match(name) is not None
 
 
 def clean_orphans(folder: str | os.PathLike[str], *, of: str = "") -> list[Path]:
     """Remove temporary files and folders of ours whose process is dead (on this host) or that are older than a day.
 
-    **Arguments:** `of` the final name, where only what was to become that file or folder is meant.
-    **Returns:** what was removed. What cannot be removed is left for the next time.
+    Args:
+        folder: The folder that is looked through, without the folders in it.
+        of: The final name, where only what was to become that file or folder is meant; "" means all.
+
+    Returns:
+        What was removed. What cannot be removed is left for the next time.
     """
     removed = []
     try:
@@ -165,7 +225,14 @@ def clean_orphans(folder: str | os.PathLike[str], *, of: str = "") -> list[Path]
 
 
 def process_alive(pid: int) -> bool:
-    """Whether a process of this host runs; one that ended but was not yet collected by its parent does not."""
+    """Whether a process of this host runs; one that ended but was not yet collected by its parent does not.
+
+    Args:
+        pid: The process id.
+
+    Returns:
+        True where it runs, also where it belongs to another user.
+    """
     if pid <= 0 or pid > 2**31 - 1:
         return False
     if sys.platform == "win32":

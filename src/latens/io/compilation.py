@@ -1,5 +1,7 @@
-"""JAX's persistent compilation cache, which the command switches on: a second run starts in half the time. And those of
-JAX's settings that decide the bits of a run."""
+"""JAX's persistent compilation cache, and those of JAX's settings that decide the bits of a run.
+
+The command switches the cache on: a second run starts in half the time.
+"""
 
 import os
 import sys
@@ -17,8 +19,13 @@ _YES = ("y", "yes", "t", "true", "on", "1")
 
 
 def jax_settings() -> dict[str, Any]:
-    """JAX's settings of precision and random numbers, by name: as they are, or where JAX is not imported yet, as its
-    environment variables will set them."""
+    """JAX's settings of precision and random numbers, by name.
+
+    Where JAX is not imported yet, they are as its environment variables will set them.
+
+    Returns:
+        The values by the names of the settings.
+    """
     if "jax" in sys.modules:
         config = sys.modules["jax"].config
         return {name: getattr(config, name) for name in _DEFAULTS}
@@ -33,7 +40,11 @@ def _from_environment(name: str, default: bool | str | None) -> bool | str | Non
 
 
 def cache_folder() -> Path:
-    """Where compiled programs are kept: JAX_COMPILATION_CACHE_DIR, else the user's cache folder."""
+    """Where compiled programs are kept: JAX_COMPILATION_CACHE_DIR, else the user's cache folder.
+
+    Returns:
+        The folder, which need not exist.
+    """
     chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if chosen:
         return Path(chosen)
@@ -47,7 +58,11 @@ def cache_folder() -> Path:
 
 
 def enable_compilation_cache() -> Path | None:
-    """Keep every compiled program on disk, also small and quick ones; None where the folder cannot be written."""
+    """Keep every compiled program on disk, also small and quick ones.
+
+    Returns:
+        The folder, or None where it cannot be written.
+    """
     try:
         folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,19 @@ def parse_json_strict(
     Refused are: more than `max_bytes`, lists and objects nested deeper than `max_depth`, duplicate keys, `NaN` and
     `Infinity`, numbers that overflow float64 or (integers) 64 bits, invalid UTF-8 and unpaired surrogates.
 
-    **Raises:** `error` (a kind of `LatensError`) with `where` and `fix`.
+    Args:
+        text: The JSON, as bytes in UTF-8 or as text.
+        max_depth: The deepest nesting that is allowed.
+        max_bytes: The most bytes (of a text, characters) that are allowed.
+        error: The kind of `LatensError` that refuses.
+        where: The file or option that the error names.
+        fix: What the error says to do.
+
+    Returns:
+        The JSON value.
+
+    Raises:
+        LatensError: The text is refused; it is of the kind `error`.
     """
     try:
         if len(text) > max_bytes:
@@ -51,20 +63,36 @@ def parse_json_strict(
 def to_json(value: Any, *, indent: int | None = None) -> bytes:
     """The canonical bytes of a JSON value: sorted keys, no spaces, ASCII, floats in their shortest exact form.
 
-    **Raises:** `ValueError` for non-finite numbers, `TypeError` for anything that is not JSON (see `plain`).
+    Args:
+        value: A JSON value (see `plain`).
+        indent: Spaces by which lines are indented; None is one line without spaces.
+
+    Returns:
+        The bytes, without a line end.
+
+    Raises:
+        ValueError: A number is not finite.
+        TypeError: Something is not JSON.
     """
     separators = (",", ":") if indent is None else (",", ": ")
     return json.dumps(value, sort_keys=True, separators=separators, allow_nan=False, indent=indent).encode("ascii")
 
 
 def plain(value: Any, *, nonfinite: Callable[[float], Any] | None = None) -> Any:
-    """A JSON value from Python and numpy ones: tuples become lists, array scalars numbers, arrays lists.
-    Bytes of a path that are no UTF-8 are spelled out (`\\udcff`), because no JSON reader need accept them.
+    r"""A JSON value from Python and numpy ones: tuples become lists, array scalars numbers, arrays lists.
 
-    **Arguments:** `nonfinite` says what becomes of NaN and infinity; without it they are refused.
+    Bytes of a path that are no UTF-8 are spelled out (`\udcff`), because no JSON reader need accept them.
 
-    **Raises:** `ValueError` for a number that is not finite or too large, `TypeError` for a key that is no string or
-    a value of no JSON kind.
+    Args:
+        value: The value.
+        nonfinite: What becomes of NaN and infinity, as a function of the number; without it they are refused.
+
+    Returns:
+        None, a truth value, a number, a text, a list or a dictionary of these.
+
+    Raises:
+        ValueError: A number is not finite or too large.
+        TypeError: A key is no string, or a value is of no JSON kind.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -93,7 +121,14 @@ def plain(value: Any, *, nonfinite: Callable[[float], Any] | None = None) -> Any
 
 
 def float_text(value: float) -> str:
-    """`"nan"`, `"inf"` or `"-inf"`: how a non-finite number is written where JSON has none."""
+    """How a number that is not finite is written where JSON has no word for it: `"nan"`, `"inf"` or `"-inf"`.
+
+    Args:
+        value: NaN or an infinity.
+
+    Returns:
+        The word.
+    """
     return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
 
 

@@ -20,6 +20,9 @@ class JsonLines:
 
     Floats are written in their shortest exact form and come back bit for bit; NaN and infinity, for which JSON has no
     word, are the strings "nan", "inf" and "-inf" in the file and floats again after `read`.
+
+    Args:
+        path: The file, which need not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -29,7 +32,12 @@ class JsonLines:
     def append(self, record: dict[str, Any]) -> None:
         """Add one line and hand it to the system at once, so that a kill loses nothing that was appended.
 
-        **Raises:** `ResourceError` where it cannot be written, `TypeError` for values that are not JSON.
+        Args:
+            record: The record, of values that `plain` takes.
+
+        Raises:
+            ResourceError: The file cannot be written.
+            TypeError: A value is not JSON.
         """
         line = to_json(plain(record, nonfinite=float_text)) + b"\n"
         with resource_errors(self.path):
@@ -47,7 +55,14 @@ class JsonLines:
                 raise
 
     def length(self) -> int:
-        """Bytes in the file, all of them flushed to disk first: a checkpoint may rely on them."""
+        """The length of the file, all of it flushed to disk first: a checkpoint may rely on it.
+
+        Returns:
+            The number of bytes; 0 where there is no file.
+
+        Raises:
+            ResourceError: The file cannot be flushed or looked at.
+        """
         with resource_errors(self.path):
             if self._file is not None:
                 os.fsync(self._file.fileno())
@@ -56,7 +71,11 @@ class JsonLines:
     def truncate(self, length: int) -> None:
         """Cut the file back to `length` bytes, which must end a line.
 
-        **Raises:** `RunFolderError` where the file is shorter, or `length` falls into the middle of a line.
+        Args:
+            length: The number of bytes that stay.
+
+        Raises:
+            RunFolderError: The file is shorter, or `length` falls into the middle of a line.
         """
         self.close()
         with resource_errors(self.path):
@@ -78,7 +97,11 @@ class JsonLines:
     def read(self) -> list[dict[str, Any]]:
         """Every complete record; a torn last line is ignored.
 
-        **Raises:** `RunFolderError` naming a line that is no JSON object.
+        Returns:
+            The records in the order in which they were appended; none where there is no file.
+
+        Raises:
+            RunFolderError: A line is no JSON object; the message names it.
         """
         with resource_errors(self.path):
             if not self.path.exists():
@@ -95,6 +118,7 @@ class JsonLines:
         return records
 
     def close(self) -> None:
+        """Close the file; the next append opens it again."""
         if self._file is not None:
             self._file.close()
             self._file = None

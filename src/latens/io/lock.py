@@ -32,8 +32,12 @@ class Lock:
     A folder that another process holds is refused. What a process that died left in the file is replaced, and
     `notice` is a sentence that says whose it was. Children made by `fork` do not hold the lock.
 
-    **Raises:** `RunFolderError` where the folder is held, or the lock is no plain file; `ResourceError` where it cannot
-    be written.
+    Args:
+        path: The lock file; its folder is the one that is held.
+
+    Raises:
+        RunFolderError: The folder is held, or the lock is no plain file.
+        ResourceError: The lock cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,7 +62,11 @@ class Lock:
         _HELD.add(self)
 
     def folder(self) -> Path | None:
-        """Where the folder lies now: it may have been moved. None where it was removed, or where that is not known."""
+        """Where the folder lies now: it may have been moved.
+
+        Returns:
+            The folder; None where it was removed, or where its place is not known.
+        """
         if _is(self.path.parent, self._folder):
             return self.path.parent
         moved = _path_of(self._folder)
@@ -133,9 +141,16 @@ if hasattr(os, "register_at_fork"):
 
 
 def holder_of(path: Path) -> dict[str, Any] | None:
-    """What the lock file at `path` says of the process that holds it; None where nobody does.
+    """What the lock file says of the process that holds it.
 
-    **Raises:** `RunFolderError` where it is no plain file.
+    Args:
+        path: The lock file.
+
+    Returns:
+        `pid`, `host` and `created` of the holder, "?" where they cannot be read; None where nobody holds the folder.
+
+    Raises:
+        RunFolderError: The lock is no plain file.
     """
     try:
         file = open_plain(path, os.O_RDONLY)
@@ -155,14 +170,29 @@ def holder_of(path: Path) -> dict[str, Any] | None:
 
 
 def in_use(folder: Path, holder: dict[str, Any] | None) -> RunFolderError:
-    """The error that says who holds a folder."""
+    """The error that says who holds a folder.
+
+    Args:
+        folder: The folder.
+        holder: What `holder_of` or `read_lock` gave; None where it is not known.
+
+    Returns:
+        The error, to be raised by the caller.
+    """
     who = f"process {holder['pid']} on {holder['host']} since {holder['created']}" if holder else "another process"
     fix = "Wait for it, stop it, or choose another --out."
     return RunFolderError(f"in use by {who}.", where=str(folder), fix=fix)
 
 
 def read_lock(path: Path) -> dict[str, Any] | None:
-    """The content of a lock file; None where it is absent or not one of ours in full."""
+    """The content of a lock file, whether or not it is locked.
+
+    Args:
+        path: The lock file.
+
+    Returns:
+        `pid`, `host` and `created`; None where the file is absent or not one of ours in full.
+    """
     try:
         file = open_plain(path, os.O_RDONLY)
     except OSError:

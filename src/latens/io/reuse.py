@@ -25,14 +25,26 @@ _PLAIN = (bool, int, str, bytes, complex, type(None), type(Ellipsis))
 
 
 class Reused:
-    """At most `size` things by their fingerprint; what was not used for longest goes first."""
+    """At most `size` things by their fingerprint; what was not used for longest goes first.
+
+    Args:
+        size: How many things are kept.
+    """
 
     def __init__(self, size: int) -> None:
         self._size, self._lock = size, threading.Lock()
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
 
     def get(self, parts: Any, make: Callable[[], Made]) -> Made:
-        """What `make` made for parts of this structure before, else what it makes now."""
+        """What `make` made for parts of this structure before, else what it makes now.
+
+        Args:
+            parts: The values that decide what is made; without a fingerprint, it is made anew and not kept.
+            make: Makes the thing.
+
+        Returns:
+            The thing.
+        """
         key = fingerprint((*parts, jax.default_backend(), jax.config.read("jax_disable_most_optimizations")))
         if key is None:
             return make()
@@ -51,12 +63,19 @@ class Reused:
 
 
 def fingerprint(value: Any) -> Hashable | None:
-    """A key that is equal for values of the same structure, and holds on to what it names; None where unsure.
+    """A key that is equal for values of the same structure, and holds on to what it names.
 
     Arrays of JAX have no fingerprint: they are to be arguments of a program.
 
-    >>> fingerprint((1, "a")) == fingerprint((1, "a")), fingerprint(1) == fingerprint(1.0)
-    (True, False)
+    Args:
+        value: Any value.
+
+    Returns:
+        The key; None where it is not certain.
+
+    Examples:
+        >>> fingerprint((1, "a")) == fingerprint((1, "a")), fingerprint(1) == fingerprint(1.0)
+        (True, False)
     """
     try:
         return _of(value, ())

@@ -39,17 +39,34 @@ _Entry: TypeAlias = tuple[str, tuple[int, ...], int]
 def pack(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> bytes:
     """The bytes of a file with these arrays and this JSON: equal input gives equal bytes.
 
-    **Arguments:** `arrays` by name (float16, bfloat16, float32, float64, integers of 8 to 64 bits, bool); `metadata` a
-    JSON object.
+    Args:
+        arrays: Arrays by name (float16, bfloat16, float32, float64, integers of 8 to 64 bits, bool).
+        metadata: A JSON object without the keys `sha256` and `metadata_sha256`.
 
-    **Raises:** `ModelFileError` for a dtype or name the format has no place for, `ValueError` or `TypeError` for
-    metadata that are not JSON.
+    Returns:
+        The bytes of the file.
+
+    Raises:
+        ModelFileError: The format has no place for a dtype or name.
+        ValueError: The metadata hold a reserved key or a number that is not finite.
+        TypeError: The metadata are not JSON.
     """
     return b"".join(pack_chunks(arrays, metadata))
 
 
 def pack_chunks(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> Iterator[bytes | memoryview]:
-    """`pack` piece by piece, so that a large model needs no second copy in memory. For `write_atomic`."""
+    """Give the bytes of `pack` piece by piece, so that a large model needs no second copy in memory.
+
+    Args:
+        arrays: Arrays by name, as for `pack`.
+        metadata: A JSON object, as for `pack`.
+
+    Returns:
+        The pieces, for `write_atomic`.
+
+    Raises:
+        ModelFileError: The format has no place for a dtype or name, or for so much metadata.
+    """
     ordered = {name: _little_endian(np.asarray(array)) for name, array in arrays.items()}
     kinds = {name: _dtype_name(name, array) for name, array in ordered.items()}
     # Wide types first keep every array aligned to its own size, as other readers of the format expect.
@@ -79,7 +96,16 @@ def read(
     The header is bounded, parsed strictly and held against the file's true length before any array is allocated, so
     memory never exceeds the file's size; then both checksums are compared. Nothing in the file is executed.
 
-    **Raises:** `ModelFileError` (what is wrong with the file), `ResourceError` (it cannot be read).
+    Args:
+        path: The file.
+        max_bytes: The largest file that is read.
+
+    Returns:
+        The arrays by name, and the JSON object that was stored with them.
+
+    Raises:
+        ModelFileError: Something is wrong with the file.
+        ResourceError: The file cannot be read.
     """
     where = str(path)
     with resource_errors(where), _opened(path, max_bytes) as (file, size):
@@ -92,7 +118,19 @@ def read(
 
 
 def read_bytes(path: str | os.PathLike[str], *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
-    """The bytes of an ordinary file, for `unpack`. **Raises:** `ModelFileError`, `ResourceError`."""
+    """The bytes of an ordinary file, for `unpack`.
+
+    Args:
+        path: The file.
+        max_bytes: The largest file that is read.
+
+    Returns:
+        The bytes, not yet checked.
+
+    Raises:
+        ModelFileError: The file does not exist, is no ordinary one, or is larger than `max_bytes`.
+        ResourceError: The file cannot be read.
+    """
     with resource_errors(path), _opened(path, max_bytes) as (file, size):
         return file.read(size)
 
@@ -115,7 +153,18 @@ def _opened(path: str | os.PathLike[str], max_bytes: int) -> Iterator[tuple[io.B
 
 
 def unpack(raw: bytes, *, where: str = "the bytes") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """`read` for the bytes of a file that are in memory. **Raises:** `ModelFileError`."""
+    """Do what `read` does for the bytes of a file that are in memory.
+
+    Args:
+        raw: The bytes of the file.
+        where: The name that an error gives the bytes.
+
+    Returns:
+        The arrays by name, and the JSON object that was stored with them.
+
+    Raises:
+        ModelFileError: Something is wrong with the bytes.
+    """
     file = io.BytesIO(raw)
     tensors, text = _read_header(file, len(raw), where)
     arrays = {name: _read_array(file, name, entry, where) for name, entry in tensors.items()}
@@ -123,8 +172,16 @@ def unpack(raw: bytes, *, where: str = "the bytes") -> tuple[dict[str, np.ndarra
 
 
 def arrays_sha256(arrays: Mapping[str, np.ndarray]) -> str:
-    """SHA-256 over the arrays in the order of their names: for each the JSON line `[name, dtype, shape]`, a newline,
-    and its bytes (little-endian, row-major)."""
+    """The SHA-256 of arrays, in the order of their names.
+
+    It is over the JSON line `[name, dtype, shape]` of each, a newline, and its bytes (little-endian, row-major).
+
+    Args:
+        arrays: Arrays by name, as for `pack`.
+
+    Returns:
+        64 hexadecimal digits.
+    """
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = _little_endian(np.asarray(arrays[name]))

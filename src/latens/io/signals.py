@@ -22,7 +22,11 @@ PATIENCE = 4.0
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked the process to stop; `exit_code` is 130 for SIGINT, 143 for SIGTERM."""
+    """A signal asked the process to stop; `exit_code` is 130 for SIGINT, 143 for SIGTERM.
+
+    Args:
+        number: The number of the signal.
+    """
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -32,11 +36,15 @@ class Stopped(KeyboardInterrupt):
 class Signals:
     """While the `with` block lasts, a signal raises `Stopped`, or waits inside `deferred()`; a second one ends at once.
 
-    Where the block has not been left `PATIENCE` seconds after the first signal, the process ends too.
+    Where the block has not been left `PATIENCE` seconds after the first signal, the process ends too. Outside of the
+    main
+    thread, where Python delivers no signals, nothing is installed.
 
-    **Attributes:** `received`, the number of the first signal, or None; `last_words`, a function of a signal's number
-    that gives what is written to stderr and to stdout before the process ends so. Outside of the main thread, where
-    Python delivers no signals, nothing is installed.
+    Attributes:
+        received: The number of the first signal, or None.
+        last_words: A function of a signal's number that gives what is written to stderr and to stdout before the
+            process
+            ends so.
     """
 
     def __init__(self) -> None:
@@ -49,7 +57,11 @@ class Signals:
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Let a first signal wait: whoever works inside looks at `received` between two pieces of work."""
+        """Let a first signal wait: whoever works inside looks at `received` between two pieces of work.
+
+        Returns:
+            A context manager.
+        """
         self._deferred += 1
         try:
             yield
@@ -57,7 +69,11 @@ class Signals:
             self._deferred -= 1
 
     def check(self) -> None:
-        """**Raises:** Stopped where a signal came while it had to wait."""
+        """Raise what a signal asked for while it had to wait.
+
+        Raises:
+            Stopped: A signal came.
+        """
         if self.received is not None:
             raise Stopped(self.received)
 

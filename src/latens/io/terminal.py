@@ -11,13 +11,26 @@ from latens.text import visible
 
 
 def say(text: str) -> None:
-    """A line on stderr. Nobody listening is no reason to stop."""
+    """Write a line on stderr; that nobody listens is no reason to stop.
+
+    Args:
+        text: The line, or several.
+    """
     with contextlib.suppress(OSError, ValueError):
         print(visible(text, keep="\n\t"), file=sys.stderr, flush=True)
 
 
 def put(text: str, end: str = "\n") -> None:
-    """A result on stdout. **Raises:** ResourceError where stdout is closed or full; BrokenPipeError."""
+    """Write a result on stdout.
+
+    Args:
+        text: The result.
+        end: What is written after it.
+
+    Raises:
+        ResourceError: Stdout is closed or full.
+        BrokenPipeError: The reader at the other end is gone.
+    """
     if sys.stdout is None:
         raise ResourceError("it is closed, and the result goes there.", where="standard output", fix="Leave it open.")
     try:
@@ -30,10 +43,21 @@ def put(text: str, end: str = "\n") -> None:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """One JSON object on stdout."""
+    """Write one JSON object on stdout.
+
+    Args:
+        value: The object, as for `json_text`.
+    """
     put(json_text(value))
 
 
 def json_text(value: dict[str, Any]) -> str:
-    """A JSON object as text; a number that is not finite, for which JSON has no word, is null."""
+    """A JSON object as text; a number that is not finite, for which JSON has no word, is null.
+
+    Args:
+        value: A dictionary of values that `plain` takes.
+
+    Returns:
+        The text, indented.
+    """
     return to_json(plain(value, nonfinite=lambda number: None), indent=2).decode("ascii")
