@@ -134,10 +134,16 @@ def map_rows(
 
 
 def may_hold_pool(program: str) -> bool:
-    """Whether a program, as StableHLO text, holds an operation that may wait for XLA's threads inside of one of them.
+    """Whether a program holds an operation that may wait for XLA's threads inside of one of them.
 
     Calls of LAPACK and Fourier transforms do, on a CPU: two programs with such an operation, running at the same time
     on two cores, wait for each other for ever. A call that nobody here knows counts as one of them.
+
+    Args:
+        program: The program as StableHLO text.
+
+    Returns:
+        True where such programs must run one after the other.
     """
     return "custom_call" in program or "stablehlo.fft" in program
 

@@ -70,17 +70,30 @@ def pareto_k(log_weights: Float[Array, " K"]) -> Float[Array, ""]:
 
 
 def tail_shape(tail: Float[Array, " M_and_1"]) -> Float[Array, ""]:
-    """`pareto_k` from the M + 1 largest log weights in falling order: the last one is where the tail begins."""
+    """Compute `pareto_k` from the tail of the weights alone.
+
+    Args:
+        tail: The M + 1 largest log weights in falling order, in nats; the last one is where the tail begins.
+
+    Returns:
+        k, shape ().
+    """
     return tail_fit(tail)[0]
 
 
 def tail_fit(tail: Float[Array, " M_and_1"]) -> tuple[Float[Array, ""], Nats]:
-    r"""`pareto_k` of the tail, and the log of the sum of its M weights once they are smoothed.
+    """Fit a generalised Pareto distribution to the tail of the weights, and smooth their sum by it.
 
     Smoothed weights are the quantiles $(j - 1/2)/M$ of the fitted distribution in the place of the weights, none of
-    them above the largest weight (Vehtari et al. 2024).
+    them above the largest weight.
 
-    **Arguments:** `tail` the M + 1 largest log weights in falling order: the last one is where the tail begins.
+    Args:
+        tail: The M + 1 largest log weights in falling order, in nats; the last one is where the tail begins.
+
+    Returns:
+        k as `pareto_k` defines it, and the log of the sum of the M smoothed weights in nats, both of shape ().
+
+    Source: Vehtari, Simpson, Gelman, Yao & Gabry (2024), "Pareto smoothed importance sampling", JMLR 25(72).
     """
     n = tail.shape[0] - 1
     # w_i - w_cut relative to the largest weight, exact also for weights that are nearly equal.
@@ -107,8 +120,13 @@ def tail_fit(tail: Float[Array, " M_and_1"]) -> tuple[Float[Array, ""], Nats]:
 
 
 class WeightSums(NamedTuple):
-    """What is kept of the log weights of B rows while draws stream by: sums of w over two halves of the draws, of w^2,
-    and the largest."""
+    """What is kept of the log weights of B rows while their samples stream by.
+
+    Args:
+        log_sums: Log of the sum of the weights w over each of the two halves of the samples, shape (2, B).
+        log_sum_squares: Log of the sum of w^2, shape (B,).
+        tail: The M + 1 largest log weights of each row in falling order, shape (B, M + 1).
+    """
 
     log_sums: Float[Array, "2 B"]
     log_sum_squares: Float[Array, " B"]
@@ -116,25 +134,55 @@ class WeightSums(NamedTuple):
 
     @classmethod
     def start(cls, rows: int, num_samples: int) -> "WeightSums":
-        """No draws yet, of `num_samples` that will come for each row."""
+        """Begin without samples.
+
+        Args:
+            rows: Number B of rows.
+            num_samples: Number of samples that will come for each row, which sets the length of the tail.
+
+        Returns:
+            Sums of nothing: -inf everywhere.
+        """
         nothing = jnp.full(rows, -jnp.inf)
         tail = jnp.full((rows, tail_length(num_samples) + 1), -jnp.inf)
         return cls(jnp.full((2, rows), -jnp.inf), nothing, tail)
 
     def summed(self, log_weights: Float[Array, "n B"], half: Array | int) -> "WeightSums":
-        """The sums with more draws, of the half numbered 0 or 1; squares and tail wait for `sorted_in`."""
+        """Add samples to the sum of one half; squares and tail wait for `sorted_in`.
+
+        Args:
+            log_weights: Log weights in nats, shape (n, B).
+            half: 0 or 1, the half that these samples belong to.
+
+        Returns:
+            The new sums.
+        """
         more = jax.nn.logsumexp(log_weights, axis=0)
         own = (jnp.arange(2) == half)[:, None]
         return self._replace(log_sums=jnp.logaddexp(self.log_sums, jnp.where(own, more, -jnp.inf)))
 
     def sorted_in(self, log_weights: Float[Array, "n B"]) -> "WeightSums":
-        """Squares and tail with more draws; -inf stands for none."""
+        """Add samples to the squares and the tail.
+
+        Args:
+            log_weights: Log weights in nats, shape (n, B); -inf stands for no sample.
+
+        Returns:
+            The new sums.
+        """
         squares = jnp.logaddexp(self.log_sum_squares, jax.nn.logsumexp(2.0 * log_weights, axis=0))
         largest = jnp.concatenate([self.tail, log_weights.T], axis=1)
         return WeightSums(self.log_sums, squares, jax.lax.top_k(largest, self.tail.shape[1])[0])
 
     def summary(self, halves: tuple[int, int]) -> "WeightSummary":
-        """The numbers of all draws, of which the two halves have so many."""
+        """Compute the summary of all samples.
+
+        Args:
+            halves: Number of samples in each of the two halves.
+
+        Returns:
+            The summary of B rows.
+        """
         count = sum(halves)
         log_sum = jnp.logaddexp(*self.log_sums)
         log_mean = log_sum - math.log(count)

@@ -235,9 +235,22 @@ def curved(log_joint: LogJoint, best: DiagonalNormal, *, key: Key) -> FullNormal
 
 
 def starting_point(posterior: Any, family: Family, n: int, flat: Any, *, key: Key) -> AbstractDistribution:
-    """The member of the family nearest to the encoder's posterior: its means and scales, over flat latents.
+    """Find the member of a family nearest to the encoder's posterior, over flat latents.
 
-    **Raises:** ConfigError for an "own" family that is neither a diagonal nor a full Normal.
+    It has the means and scales of the posterior, taken from 256 samples where these have no closed form.
+
+    Args:
+        posterior: The encoder's posterior of one row.
+        family: Family of the refined posterior: "own", "diagonal", "full" or "flow".
+        n: Number of latent dimensions.
+        flat: Function that makes a latent event flat, shape (n,).
+        key: A JAX random key.
+
+    Returns:
+        The distribution over flat latents, from which a refinement starts.
+
+    Raises:
+        ConfigError: The family is "own", and the posterior is neither a diagonal nor a full Normal.
     """
     if family == "own":
         if not isinstance(posterior, DiagonalNormal | FullNormal):

@@ -112,7 +112,17 @@ def chi_upper_bound(
 
 
 def as_log_marginals(found: WeightSummary, num_samples: int, protocol: str, batch: Batch) -> LogMarginals:
-    """The summary of B rows in NumPy, under the name of how it was made."""
+    """Turn the summary of B rows into NumPy arrays, under the name of how it was made.
+
+    Args:
+        found: The summary of the log weights.
+        num_samples: Samples of each row.
+        protocol: How the estimates were made, in words.
+        batch: The rows, for their weights.
+
+    Returns:
+        One estimate a row, in nats.
+    """
     value, error, size, k, rise, smoothed = (np.asarray(part, np.float64) for part in found)
     weight = weights_of(batch)
     return LogMarginals(value, error, num_samples, protocol, size, k, num_samples - 1, weight, rise, smoothed)
@@ -121,8 +131,20 @@ def as_log_marginals(found: WeightSummary, num_samples: int, protocol: str, batc
 def log_weight_rows(
     model: Any, batch: Batch, key: Key, *, num_samples: int, samples_per_chunk: int, power: float = 1.0
 ) -> tuple[WeightSummary, Float[Array, "2 B"]]:
-    """For each prepared row the summary of K log weights (times `power`), and the means over the draws of log w and of
-    log p(x | z): all that importance sampling and the ELBO are made of."""
+    """Summarise the log weights of each prepared row: all that importance sampling and the ELBO are made of.
+
+    Args:
+        model: A latent-variable model.
+        batch: B prepared rows.
+        key: A JAX random key.
+        num_samples: Number K of samples of each row.
+        samples_per_chunk: At most so many samples are held at once.
+        power: Factor of the log weights.
+
+    Returns:
+        The summary of the K log weights (times `power`), and the means over the samples of log w and of log p(x | z),
+        shape (2, B), in nats.
+    """
 
     def draws(first: Array | int, count: int) -> tuple[Array, Array]:
         found = draw(model, batch, num_samples=count, first_sample=first, key=key)
@@ -141,11 +163,17 @@ def _summary(
 def stream(
     draws: Any, rows: int, num_samples: int, samples_per_chunk: int
 ) -> tuple[WeightSummary, Float[Array, "2 B"]]:
-    """The summary of `num_samples` log weights of each row, made `samples_per_chunk` at a time, and the means over
-    the draws of log w and of what comes with it.
+    """Summarise the log weights of each row, made a chunk at a time.
 
-    **Arguments:** `draws(first, count)` gives those from number `first` on, and another number of each draw, both
-    (count, B).
+    Args:
+        draws: Function `draws(first, count)` that makes the samples from number `first` on: their log weights and
+            another number of each, both of shape (count, B).
+        rows: Number B of rows.
+        num_samples: Samples of each row.
+        samples_per_chunk: At most so many samples are made at once.
+
+    Returns:
+        The summary of the log weights, and the means over the samples of log w and of the other number, shape (2, B).
     """
     size = max(1, min(samples_per_chunk, num_samples // 2))
     full, rest = divmod(num_samples, size)

@@ -42,7 +42,13 @@ _STEPPED = (Bernoulli, StraightThroughOneHot)
 
 
 class Place(NamedTuple):
-    """A point, with the log density of the start and the joint one of the model there, in nats."""
+    """A point in latent space with its log densities.
+
+    Args:
+        z: Flat latent, shape (n,).
+        log_start: Log density of the start at z, in nats.
+        log_joint: Log joint density log p(x, z) of the model, in nats.
+    """
 
     z: Float[Array, " n"]
     log_start: Nats
@@ -73,7 +79,22 @@ class Path(NamedTuple):
 
 
 def path_of(model: Any, x: Any, cond: Any, mask: Any, start: Start) -> Path:
-    """The path of one row. **Raises:** ConfigError where latents cannot move freely, or the start is a point."""
+    """Build the path of one row.
+
+    Args:
+        model: A latent-variable model.
+        x: The row.
+        cond: Condition of the row, or None.
+        mask: True where a feature of the row is observed, or None.
+        start: "prior" or "posterior": where the path begins.
+
+    Returns:
+        The path over flat latents.
+
+    Raises:
+        ConfigError: Latents cannot move freely (they are discrete, bounded or on a curved space), or the start is a
+            point without a density.
+    """
     prior = model.prior(cond=cond)
     shapes = jax.eval_shape(lambda: prior.sample(key=jax.random.key(0)))
     _check_latents(prior, shapes)
@@ -172,19 +193,43 @@ def hamiltonian_move(
 
 
 def adapted(log_step: Array, acceptance: Array) -> Array:
-    """A longer step where too many moves are accepted, a shorter one where too few are."""
+    """Adapt a step size: longer where too many moves are accepted, shorter where too few are.
+
+    Args:
+        log_step: Logarithm of the step size.
+        acceptance: Acceptance probabilities of the last moves, any shape.
+
+    Returns:
+        The new logarithm.
+    """
     return log_step + 0.3 * (jnp.mean(acceptance) - ACCEPTANCE)
 
 
 def first_step(path: Path) -> Array:
-    """The logarithm of a step size for a posterior of unit size."""
+    """Choose a first step size, for a posterior of unit scale.
+
+    Args:
+        path: The path of the row, for its number of latent dimensions.
+
+    Returns:
+        The logarithm of the step size, shape ().
+    """
     return jnp.asarray(math.log(0.5) - 0.25 * math.log(max(path.size, 1)))
 
 
 def pilot(path: Path, betas: Float[Array, " T_and_1"], num_leapfrog: int, *, key: Key) -> Float[Array, " T"]:
-    """Step sizes for every temperature but the first, from 8 chains of their own.
+    """Find step sizes for every temperature but the first, by 8 chains of their own.
 
     The chains that are weighted use these as they are: adapting on their own moves would bias them.
+
+    Args:
+        path: The path of the row.
+        betas: Inverse temperatures from 0 to 1, shape (T + 1,).
+        num_leapfrog: Leapfrog steps of a move.
+        key: A JAX random key.
+
+    Returns:
+        Step sizes, shape (T,).
     """
     moves = max(1, math.ceil(60 / (betas.shape[0] - 1)))
 
@@ -205,7 +250,14 @@ def pilot(path: Path, betas: Float[Array, " T_and_1"], num_leapfrog: int, *, key
 
 
 def check_numbers(**numbers: int) -> None:
-    """**Raises:** ConfigError for a number below 1."""
+    """Check that counts are 1 or more.
+
+    Args:
+        **numbers: Counts by the name of their option.
+
+    Raises:
+        ConfigError: A count is below 1; the message names it.
+    """
     for name, value in numbers.items():
         if value < 1:
             raise ConfigError(f"{name} must be 1 or more, not {value}.", where=name, fix="Use 1 or more.")

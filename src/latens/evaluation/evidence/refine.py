@@ -141,7 +141,19 @@ def log_weights(log_joint: LogJoint, q: Any, count: int, *, key: Key, density: A
 def ascend(
     log_joint: LogJoint, start: AbstractDistribution, *, steps: int, learning_rate: float, num_samples: int, key: Key
 ) -> AbstractDistribution:
-    """The distribution whose bound is highest, by steps on every array of `start`; as in `refine`."""
+    """Maximise the bound over every array of a distribution by Adam, as in `refine`.
+
+    Args:
+        log_joint: Function of a latent event to log p(x, z), in nats.
+        start: The distribution to start from.
+        steps: Steps of the optimiser.
+        learning_rate: Its first step size, above 0; it falls to 0 along a cosine.
+        num_samples: Samples of the bound at each step.
+        key: A JAX random key.
+
+    Returns:
+        The distribution after the last step.
+    """
     first, static = eqx.partition(start, eqx.is_inexact_array)
 
     def bound(parameters: Any, key: Key) -> Nats:

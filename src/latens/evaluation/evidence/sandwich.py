@@ -124,17 +124,29 @@ def sandwich(
 def importance_sandwich(
     model: Any, n: int, *, num_samples: int = 1000, cond: Any = None, key: Key, batch_size: int | None = None
 ) -> Sandwich:
-    r"""Bounds of log p(x) by importance sampling, from both sides, on n rows simulated from the model.
+    r"""Bound log p(x) by importance sampling, from both sides, on n rows simulated from the model.
 
-    $z_0 \sim p(z)$, $x \sim p(x|z_0)$: then $z_0$ is a draw from the exact posterior of x. With K more from q
-    the lower bound is $\log\frac1K\sum_{k=1}^K w_k$, that of `importance_sampling`; the upper one takes $z_0$ in:
-    $\log\frac{1}{K+1}\sum_{k=0}^K w_k$, as $E[1/\bar w] = 1/p(x)$ where one of the draws is from the posterior. A q
-    that misses where latents are, which no weight of its own draws shows, drives them apart. As cheap as importance
+    $z_0 \sim p(z)$, $x \sim p(x|z_0)$: then $z_0$ is a sample of the exact posterior of x. With K more from q the lower
+    bound is $\log\frac1K\sum_{k=1}^K w_k$, that of `importance_sampling`; the upper one takes $z_0$ in:
+    $\log\frac{1}{K+1}\sum_{k=0}^K w_k$, as $E[1/\bar w] = 1/p(x)$ where one of the samples is from the posterior. A q
+    that misses where latents are, which no weight of its own samples shows, drives them apart. As cheap as importance
     sampling, for any latents with densities; `sandwich` comes nearer to log p(x) where q is poor.
-    Grosse, Ghahramani & Adams (2015), "Sandwiching the marginal likelihood using bidirectional Monte Carlo".
 
-    **Arguments:** `n` rows; `num_samples` K draws a row, 2 or more; `cond` conditions led by n.
-    **Returns:** nats; the upper bound may be infinite where q is a point.
+    Args:
+        model: A latent-variable model.
+        n: Number of rows, from 1.
+        num_samples: Number K of samples of each row, from 2.
+        cond: Conditions of the rows, led by n, or None.
+        key: A JAX random key.
+        batch_size: Rows at once; None chooses it.
+
+    Returns:
+        The rows, their latents and both bounds, in nats; the upper bound may be infinite where q is a point.
+
+    Raises:
+        ConfigError: `n` or `num_samples` is too small.
+
+    Source: Grosse, Ghahramani & Adams (2015), "Sandwiching the marginal likelihood using bidirectional Monte Carlo".
     """
     check_numbers(num_samples=num_samples - 1, n=n)
     batch = Batch(np.zeros((n, 1), np.float32), np.arange(n, dtype=np.uint32), cond=cond)

@@ -33,7 +33,13 @@ Schedule = Literal["adaptive", "sigmoid"]
 
 
 class Plan(NamedTuple):
-    """The temperatures of one row (`betas[0]` is 0), the step size at each but the first, and how many there are."""
+    """The temperatures and step sizes of one row.
+
+    Args:
+        betas: Inverse temperatures, shape (T + 1,); the first is 0.
+        steps: Step size at every temperature but the first, shape (T,).
+        length: How many temperatures are used, shape ().
+    """
 
     betas: Float[Array, " T_and_1"]
     steps: Float[Array, " T"]
@@ -154,7 +160,16 @@ def _moved(path: Path, places: Place, beta: Array, step: Array, num_leapfrog: in
 
 
 def resampled(places: PyTree, log_weights: Float[Array, " N"], *, key: Key) -> PyTree:
-    """N particles drawn by their weights, at evenly spaced places with one random offset (systematic)."""
+    """Resample N particles by their weights, at evenly spaced places with one random offset (systematic resampling).
+
+    Args:
+        places: The particles: a tree of arrays led by N.
+        log_weights: Log weights in nats, shape (N,); they need not be normalised.
+        key: A JAX random key.
+
+    Returns:
+        N particles of equal weight.
+    """
     count = log_weights.shape[0]
     ends = jnp.cumsum(jax.nn.softmax(log_weights))
     marks = (jax.random.uniform(key) + jnp.arange(count)) / count

@@ -32,7 +32,14 @@ class Moments(NamedTuple):
 
 
 def top_level(z: Any) -> Array:
-    """What a prior is fitted to: the latent, of a hierarchy its highest level."""
+    """Pick what a prior is fitted to: the latent, of a hierarchy its highest level.
+
+    Args:
+        z: A latent event, or a tuple of levels.
+
+    Returns:
+        The array of the highest level.
+    """
     return z[-1] if isinstance(z, tuple) else z
 
 
@@ -44,7 +51,18 @@ def aggregated_draws(
     key: Key,
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
 ) -> np.ndarray:
-    """`num_draws` draws from q(z | x) of every row, as (B * num_draws, n): of a hierarchy the highest level."""
+    """Sample the aggregated posterior: some samples of q(z | x) for every row, of a hierarchy its highest level.
+
+    Args:
+        model: A latent-variable model.
+        batch: B rows.
+        num_draws: Samples of each row, from 1.
+        key: A JAX random key.
+        preparation: How rows become the model's input.
+
+    Returns:
+        Samples, shape (B * num_draws, n), row by row.
+    """
     drawn = map_rows(Partial(_draws, num_draws=num_draws), model, batch, preparation=preparation, key=key)
     return drawn.reshape(len(drawn) * num_draws, -1)
 
@@ -115,7 +133,14 @@ def _moments(model: Any, batch: Batch, key: Key) -> tuple[Array, Array] | None:
 
 
 def normal_of(moments: Moments) -> FullNormal:
-    """The Normal with these moments (a millionth of the mean variance is added to every variance)."""
+    """Build the Normal with these moments; a millionth of the mean variance is added to every variance.
+
+    Args:
+        moments: Mean (n,) and covariance (n, n).
+
+    Returns:
+        The Normal with a full covariance.
+    """
     covariance = np.asarray(moments.covariance, np.float64)
     ridge = _RIDGE * max(float(np.trace(covariance)) / len(covariance), 1e-12)
     return FullNormal(jnp.asarray(moments.mean, jnp.float32), _factor(covariance + ridge * np.eye(len(covariance))))
@@ -130,10 +155,19 @@ def _factor(covariance: np.ndarray) -> Float[Array, "*c n n"]:
 
 
 def mixture_of(draws: np.ndarray, components: int, *, full: bool, seed: int = 0) -> MixturePrior | FullMixturePrior:
-    """A mixture of Normals fitted to draws (N, n) by EM from k-means (scikit-learn's `GaussianMixture`).
+    """Fit a mixture of Normals by EM from k-means (scikit-learn's `GaussianMixture`).
 
-    **Arguments:** `components` C; `full` covariances, or diagonal ones.
-    **Raises:** ConfigError for more components than draws.
+    Args:
+        draws: Samples, shape (N, n).
+        components: Number C of components, from 1 to N.
+        full: Whether covariances are full, or else diagonal.
+        seed: Seed of k-means.
+
+    Returns:
+        The mixture as a prior.
+
+    Raises:
+        ConfigError: There are more components than samples, or none.
     """
     from sklearn.mixture import GaussianMixture
 

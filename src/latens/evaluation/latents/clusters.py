@@ -51,7 +51,14 @@ def label_probabilities(model: Any, batch: Batch, *, preparation: Preparation, k
 
 
 def has_clusters(model: Any) -> bool:
-    """Whether the prior is a trained mixture, whose components are clusters of latents."""
+    """Whether the prior is a trained mixture, whose components are clusters of latents.
+
+    Args:
+        model: A model.
+
+    Returns:
+        True for such a prior.
+    """
     return isinstance(getattr(model, "prior_part", None), MixturePrior)
 
 

@@ -15,7 +15,15 @@ BINS = 20
 
 
 def binned(codes: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """The number of the bin of each code, by unit: `bins` of equal width from its least to its largest value."""
+    """Bin every latent dimension into bins of equal width, from its least to its largest value.
+
+    Args:
+        codes: Codes, shape (n, d).
+        bins: Number of bins.
+
+    Returns:
+        The number of the bin of each code, from 0, shape (n, d).
+    """
     low, high = codes.min(axis=0), codes.max(axis=0)
     width = np.where(high > low, high - low, 1.0)
     return np.minimum(np.floor(bins * (codes - low) / width).astype(np.int64), bins - 1)

@@ -17,14 +17,23 @@ from latens.evaluation.latents.factor_arrays import checked, live_units
 
 
 def dci_of(importance: np.ndarray) -> tuple[float, float]:
-    r"""Disentanglement and completeness of a matrix of importances R (d, f), of 0 or more.
+    r"""Compute disentanglement and completeness of a matrix of importances.
 
-    $D = \sum_i \rho_i (1 - H_f(R_{i\cdot}))$ with $\rho_i = R_{i\cdot} / R$, and $C = \sum_k \rho_k (1 -
-    H_d(R_{\cdot k}))$, where $H_m$ is the entropy of the normalised row or column in units of $\log m$. All zeros give
-    0, a single factor gives D = 1 and a single unit C = 1. Eastwood & Williams (2018), section 2.
+    $D = \sum_i \rho_i (1 - H_f(R_{i\cdot}))$ with $\rho_i = R_{i\cdot} / R$, and $C = \sum_k \rho_k (1 - H_d(R_{\cdot
+    k}))$, where $H_m$ is the entropy of the normalised row or column in units of $\log m$. All zeros give 0, a single
+    factor gives D = 1 and a single latent dimension C = 1.
 
-    >>> dci_of(np.eye(3)), dci_of(np.ones((2, 2)))
-    ((1.0, 1.0), (0.0, 0.0))
+    Args:
+        importance: Importances R of d latent dimensions for f factors, shape (d, f), of 0 or more.
+
+    Returns:
+        Disentanglement D and completeness C, both from 0 to 1.
+
+    Examples:
+        >>> dci_of(np.eye(3)), dci_of(np.ones((2, 2)))
+        ((1.0, 1.0), (0.0, 0.0))
+
+    Source: Eastwood & Williams (2018), section 2.
     """
     importance = np.asarray(importance, np.float64)
     return _concentration(importance), _concentration(importance.T)

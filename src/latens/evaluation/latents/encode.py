@@ -31,7 +31,16 @@ def _levels(model: Any, z: Array, cond: Any) -> Any:
 
 
 def encode_prepared(model: Any, batch: Batch, key: Key) -> dict[str, Array]:
-    """`encode` for a prepared batch."""
+    """Encode rows that are prepared already, as `encode` does.
+
+    Args:
+        model: A latent-variable model.
+        batch: B prepared rows.
+        key: A JAX random key, which has no influence: means are not random.
+
+    Returns:
+        "mean", and where they exist "log_variance" and "kl" (nats), each led by B.
+    """
 
     def one_row(x: Any, cond: Any, mask: Any) -> dict[str, Array]:
         posterior = model.posterior(x, cond=cond, mask=mask)

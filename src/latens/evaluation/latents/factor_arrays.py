@@ -16,9 +16,17 @@ DEAD = 1e-6
 
 
 def checked(codes: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Codes (n, d) in float64 and factors (n, f) numbered from 0, without factors that take one value only.
+    """Check codes and factors, number the factors from 0, and drop those that take one value only.
 
-    **Raises:** UsageError for other shapes or types, numbers that are not finite, or no factor that varies.
+    Args:
+        codes: Codes, shape (n, ...), flattened to (n, d).
+        factors: Whole numbers, shape (n, f) or (n,).
+
+    Returns:
+        Codes as float64, shape (n, d), and factors that vary, shape (n, f) with the f that are left.
+
+    Raises:
+        UsageError: Shapes or types do not fit, codes are not finite, or no factor varies.
     """
     codes, factors = np.asarray(codes, np.float64), np.asarray(factors)
     codes = codes.reshape(len(codes), -1)
@@ -41,15 +49,32 @@ def checked(codes: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def live_units(codes: np.ndarray) -> np.ndarray:
-    """Which of the units (n, d) vary at all, bool (d,)."""
+    """Find the latent dimensions that vary at all.
+
+    Args:
+        codes: Codes, shape (n, d).
+
+    Returns:
+        True where a dimension varies, shape (d,).
+    """
     spread = codes.std(axis=0)
     return spread > DEAD * max(float(spread.max()), np.finfo(np.float64).tiny)
 
 
 def scored(score: Callable[[np.ndarray], float], n: int, *, seed: int, protocol: str, unit: str = "score") -> Estimate:
-    """The `Estimate` of a score of the rows at some positions, with its jackknife error.
+    """Compute a score of rows with its jackknife error.
 
-    It is the error of another draw of as many rows, not of another model.
+    It is the error of another sample of as many rows, not of another model.
+
+    Args:
+        score: Function of positions of rows to the score.
+        n: Number of rows.
+        seed: Seed of the groups that are left out.
+        protocol: How the score is made, in words.
+        unit: Unit of the score.
+
+    Returns:
+        The score with its standard error.
     """
     value, error = jackknife(lambda rows: {"score": score(rows)}, np.arange(n), groups=GROUPS, seed=seed)["score"]
     return Estimate(value, error, 1, n, unit, f"{protocol}; error by leaving out tenths of the rows", seed)

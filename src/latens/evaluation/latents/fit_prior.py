@@ -58,6 +58,7 @@ class AggregatedFit(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
+        """Compute the negative mean log p(z) of a batch, and its metric "log_prior", in nats."""
         batch = without_padding(batch)
         code_key, draw_key = jax.random.split(key)
 
@@ -118,9 +119,18 @@ def _fit_alone(prior: Any, model: Any, data: Dataset, size: int, **given: Any) -
 def fit_flow(
     flow: Transformed, model: Any, data: Dataset, *, preparation: Preparation, steps: int = 2000, seed: int = 0
 ) -> Transformed:
-    """A flow whose density of the aggregated posterior of the training rows is as large as it gets.
+    """Train a flow so that its density of the aggregated posterior of the training rows is as large as it gets.
 
-    **Arguments:** `flow` with a `Scaled` bijection outside, which starts at the codes' means and scales.
+    Args:
+        flow: The flow, with a `Scaled` bijection outside, which starts at the codes' means and scales.
+        model: The model whose posterior is sampled; it stays as it is.
+        data: Data with training and validation rows.
+        preparation: How rows become the model's input.
+        steps: Steps of the optimiser.
+        seed: Seed of order and noise.
+
+    Returns:
+        The trained flow, the best one on validation rows.
     """
     moments = _of(model, data, preparation, seed)
     shift, log_scale = _scaling(moments)[0], jnp.log(_scaling(moments)[1])
@@ -138,9 +148,18 @@ def fit_codes(
     steps: int = 2000,
     seed: int = 0,
 ) -> AutoregressiveCodePrior:
-    """A prior of codes under which those of the training rows are as probable as it gets.
+    """Train a prior of codes under which those of the training rows are as probable as it gets.
 
-    **Arguments:** `model` with a quantised posterior, whose codes they are.
+    Args:
+        prior: The prior to train.
+        model: A model with a quantised posterior, whose codes they are; it stays as it is.
+        data: Data with training and validation rows.
+        preparation: How rows become the model's input.
+        steps: Steps of the optimiser.
+        seed: Seed of order and noise.
+
+    Returns:
+        The trained prior, the best one on validation rows.
     """
     size = math.prod(model.encoder.head.shape)
     return _fit_alone(prior, model, data, size, preparation=preparation, steps=steps, seed=seed)

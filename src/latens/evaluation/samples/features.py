@@ -11,11 +11,15 @@ MOST_FEATURES = 32
 
 @dataclass(frozen=True)
 class PrincipalFeatures:
-    """Rows (n, *x) by their principal components among training rows, and by how much these leave out.
+    """Rows by their principal components among training rows, and by how much these leave out.
 
-    **Attributes:** `mean` and `scale` (D,) of the cells; `components` (d, D); `unit` the root mean variance of the
-    components; `rest` whether a last feature is the length of what the components leave out; `logarithm` whether cells
-    are first turned to log(1 + x).
+    Args:
+        mean: Mean of each feature of the rows, shape (D,).
+        scale: What each is divided by, shape (D,).
+        components: Principal directions, shape (d, D).
+        unit: Root mean variance of the components, by which all are divided.
+        rest: Whether a last feature is the length of what the components leave out.
+        logarithm: Whether x is first transformed to sign(x) log(1 + abs(x)), for counts.
     """
 
     mean: np.ndarray
@@ -26,6 +30,14 @@ class PrincipalFeatures:
     logarithm: bool
 
     def __call__(self, rows: np.ndarray) -> np.ndarray:
+        """Compute the features of rows.
+
+        Args:
+            rows: Rows, shape (n, *x).
+
+        Returns:
+            Features, shape (n, d), or (n, d + 1) with `rest`.
+        """
         centred = (_matrix(rows, self.logarithm) - self.mean) / self.scale
         found = centred @ self.components.T
         if self.rest:
@@ -37,18 +49,26 @@ class PrincipalFeatures:
 def principal_features(
     train: np.ndarray, *, standardise: bool = False, logarithm: bool = False, most: int = MOST_FEATURES, seed: int = 0
 ) -> PrincipalFeatures:
-    """The first principal components of training rows, in one common unit: distances stay those of the data.
+    """Find the first principal components of training rows, in one common unit: distances stay those of the data.
 
     Their variances average 1 over the training rows, so that a kernel of fixed width suits them and a model that gave
-    the mean row only would have a Frechet distance of d. Where rows have more cells than components are kept, one
+    the mean row only would have a Frechet distance of d. Where rows have more features than components are kept, one
     feature more is the length of what is left out, so that a sample is far from the rows also where these never vary.
 
-    What they can say: whether samples have the shapes and shares of the data, cell by cell and together. What they
-    cannot: whether people would find them alike (a picture moved by one pixel is far away). For that give features of
-    your own, such as a classifier's last layer.
+    What they can say: whether samples have the shapes and shares of the data, feature by feature and together. What
+    they cannot: whether people would find them alike (a picture moved by one pixel is far away). For that give features
+    of your own, such as a classifier's last layer.
 
-    **Arguments:** `train` (n, *x); `standardise` each cell by its standard deviation, for columns in their own units;
-    `logarithm` for counts; `most` d components; `seed` of a randomised decomposition of many cells.
+    Args:
+        train: Training rows, shape (n, *x).
+        standardise: Whether to divide each feature by its standard deviation, for columns in their own units.
+        logarithm: Whether to take sign(x) log(1 + abs(x)) first, for counts.
+        most: Largest number d of components.
+        seed: Seed of a randomised decomposition of many features.
+
+    Returns:
+        The function from rows to features.
+
     Source: Pearson, On lines and planes of closest fit, Philosophical Magazine, 1901; scikit-learn's `PCA`.
     """
     from sklearn.decomposition import PCA

@@ -71,7 +71,16 @@ def memorisation(
 
 
 def nearest(rows: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The distance of each row to its nearest other, and which one that is (of equally near ones the first)."""
+    """Find the nearest other row of each row.
+
+    Args:
+        rows: Rows, shape (n, d).
+        others: Rows to compare with, shape (m, d).
+
+    Returns:
+        The Euclidean distance to the nearest other row, and its position (of equally near ones the first), both of
+        shape (n,).
+    """
     found = [(distance.min(1), distance.argmin(1)) for _, distance in distances(rows, others)]
     return np.concatenate([part[0] for part in found]), np.concatenate([part[1] for part in found])
 

@@ -29,7 +29,14 @@ SPARSE = 1.4
 
 
 class Modes(NamedTuple):
-    """Clusters of rows: `share` of the training rows and `sampled` of the samples in each (C,); which are dropped."""
+    """Clusters of rows, and how often samples reach them.
+
+    Args:
+        share: Share of the training rows in each cluster, shape (C,).
+        sampled: Share of the samples in each, shape (C,).
+        dropped: Whether samples hardly ever reach the cluster, shape (C,).
+        estimate: Share of the training rows in dropped clusters, with its error.
+    """
 
     share: np.ndarray
     sampled: np.ndarray

@@ -49,7 +49,15 @@ absolute correlation of two cells (cells that never change left out); the standa
 
 @dataclass(frozen=True)
 class Check:
-    """One statistic: `observed` in the data; `mean` and `standard_deviation` in R replicated data sets; its p-value."""
+    """One statistic of the data against its values in data sets that the model makes.
+
+    Args:
+        observed: The statistic of the data.
+        mean: Its mean over the R replicated data sets.
+        standard_deviation: Its standard deviation over them.
+        p_value: Two-sided p-value.
+        num_replicates: Number R of replicated data sets.
+    """
 
     observed: float
     mean: float
@@ -58,6 +66,7 @@ class Check:
     num_replicates: int
 
     def to_json(self) -> dict[str, Any]:
+        """Give the fields as plain values that JSON can hold."""
         return {
             "observed": self.observed,
             "mean": self.mean,

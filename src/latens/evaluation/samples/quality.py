@@ -110,7 +110,19 @@ def expected_coverage(n: int, m: int, num_neighbours: int) -> float:
 
 
 def featured(rows: np.ndarray, samples: np.ndarray, features: Features | None) -> tuple[np.ndarray, np.ndarray]:
-    """Both sets as float64 matrices of the same width, through `features` where they are given."""
+    """Turn rows and samples into float64 matrices of the same width.
+
+    Args:
+        rows: Rows of data, shape (n, *x).
+        samples: Samples, shape (m, *x).
+        features: Function that both are passed through; None takes the rows themselves.
+
+    Returns:
+        Two matrices, shapes (n, d) and (m, d).
+
+    Raises:
+        DataError: There are too few rows, values are not finite, or the widths differ.
+    """
     if features is not None:
         rows, samples = features(np.asarray(rows)), features(np.asarray(samples))
     rows, samples = as_rows(rows, "rows"), as_rows(samples, "samples")
@@ -141,7 +153,15 @@ def _radii(rows: np.ndarray, k: int) -> np.ndarray:
 
 
 def distances(rows: np.ndarray, others: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Euclidean distances from parts of the rows to all others, a part at a time, so that memory stays bounded."""
+    """Compute Euclidean distances from rows to all others, a part at a time, so that memory stays bounded.
+
+    Args:
+        rows: Rows, shape (n, d).
+        others: Rows to compare with, shape (m, d).
+
+    Yields:
+        A slice of the rows, and their distances to all others.
+    """
     from scipy.spatial.distance import cdist
 
     step = max(1, _CELLS // max(1, len(others)))

@@ -14,7 +14,19 @@ REPEATS = 40
 
 
 def as_rows(values: np.ndarray, name: str = "rows", *, at_least: int = 2) -> np.ndarray:
-    """Rows (n, *x) as a float64 matrix (n, d). **Raises:** DataError for too few rows, NaN or infinity."""
+    """Flatten rows to a float64 matrix.
+
+    Args:
+        values: Rows, shape (n, *x).
+        name: What an error calls them.
+        at_least: Least number of rows.
+
+    Returns:
+        The matrix, shape (n, d).
+
+    Raises:
+        DataError: There are too few rows, or NaN or infinite values.
+    """
     rows = np.asarray(values)
     if rows.ndim < 1 or len(rows) < at_least:
         raise DataError(f"{len(rows) if rows.ndim else 0} {name}, at least {at_least} are needed.", where=name)
@@ -25,7 +37,15 @@ def as_rows(values: np.ndarray, name: str = "rows", *, at_least: int = 2) -> np.
 
 
 def same_width(rows: np.ndarray, samples: np.ndarray) -> None:
-    """**Raises:** DataError where two sets of rows have not as many numbers each."""
+    """Check that two sets of rows have as many features each.
+
+    Args:
+        rows: Matrix, shape (n, d).
+        samples: Matrix, shape (m, d).
+
+    Raises:
+        DataError: The widths differ.
+    """
     if rows.shape[1] != samples.shape[1]:
         what = f"rows of {rows.shape[1]} numbers and samples of {samples.shape[1]}."
         raise DataError(what, where="samples", fix="Both must come from the same columns, pixels or features.")
@@ -34,12 +54,20 @@ def same_width(rows: np.ndarray, samples: np.ndarray) -> None:
 def jackknife(
     statistic: Callable[..., Mapping[str, float]], *sets: np.ndarray, groups: int = GROUPS, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    r"""name -> (value, standard error) of the numbers that `statistic(*sets)` gives.
+    r"""Estimate the standard error of statistics by leaving out a part of every set in turn.
 
     Every set is cut at random into G parts of nearly one size. With $\theta_g$ the statistic without part g of every
     set, the standard error is $\sqrt{\frac{G-1}{G}\sum_g(\theta_g - \bar\theta)^2}$. For smooth statistics.
 
-    **Arguments:** `sets` arrays led by rows, each with at least 2; `groups` G, at most the rows of the smallest set.
+    Args:
+        statistic: Function of all sets to numbers by name.
+        *sets: Arrays led by rows, each with at least 2.
+        groups: Number G of parts, at most the rows of the smallest set.
+        seed: Seed of the parts.
+
+    Returns:
+        By name the value and its standard error.
+
     Source: Efron & Stein, The jackknife estimate of variance, Annals of Statistics, 1981.
     """
     groups = min(groups, *(len(rows) for rows in sets))
@@ -62,16 +90,24 @@ def subsample(
     repeats: int = REPEATS,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    r"""name -> (value, standard error) by drawing parts of every set without replacement.
+    r"""Estimate the standard error of statistics from parts of every set, drawn without replacement.
 
     With s the standard deviation of the statistic over parts of a share r, the error is $s\sqrt{r/(1-r)}$: exact for
-    means. For statistics of nearest neighbours a bootstrap fails (a repeated row is its own neighbour), and a
-    jackknife states too much (each row that is left out moves all its neighbours: 1.6 times for precision and recall);
-    parts that overlap little state at most $1/\sqrt{1-r}$ too much, but for shares near 0 or 1 that depend on n:
-    parts are then farther from that end than the whole, and vary more.
+    means. For statistics of nearest neighbours a bootstrap fails (a repeated row is its own neighbour), and a jackknife
+    states too much (each row that is left out moves all its neighbours: 1.6 times for precision and recall); parts that
+    overlap little state at most $1/\sqrt{1-r}$ too much, but for shares near 0 or 1 that depend on n: parts are then
+    farther from that end than the whole, and vary more.
 
-    **Arguments:** `sets` arrays led by rows; `share` r of each that a part has, NaN errors where it is not below 1;
-    `repeats` parts.
+    Args:
+        statistic: Function of all sets to numbers by name.
+        *sets: Arrays led by rows.
+        share: Share r of each set that a part has, above 0; errors are NaN where it is not below 1.
+        repeats: Number of parts.
+        seed: Seed of the parts.
+
+    Returns:
+        By name the value and its standard error.
+
     Source: Politis & Romano, Large sample confidence regions based on subsamples, Annals of Statistics, 1994.
     """
     whole = statistic(*sets)
