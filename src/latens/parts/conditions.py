@@ -12,7 +12,18 @@ from latens.parts.posterior_row import Shape
 
 
 def preparation(schema: Schema, config: VAEConfig) -> Preparation:
-    """What the model sees of a stored row and its label. **Raises:** ConfigError where they do not fit."""
+    """What the model sees of a stored row and its label.
+
+    Args:
+        schema: The schema of the data.
+        config: A resolved configuration.
+
+    Returns:
+        The preparation; of a model that reads labels with the number of classes.
+
+    Raises:
+        ConfigError: Likelihood or labels do not fit the data.
+    """
     found = likelihoods.preparation(schema, config)
     if config.label.kind != "condition":
         return found
@@ -20,7 +31,18 @@ def preparation(schema: Schema, config: VAEConfig) -> Preparation:
 
 
 def num_classes(schema: Schema, config: VAEConfig) -> int:
-    """How many classes the labels have. **Raises:** ConfigError where there are fewer than two."""
+    """How many classes the labels have.
+
+    Args:
+        schema: The schema of the data.
+        config: A configuration that asks for labels; the error names its `label.kind`.
+
+    Returns:
+        The number of classes, two or more.
+
+    Raises:
+        ConfigError: There are fewer than two.
+    """
     classes = schema.classes or ()
     if len(classes) < 2:
         raise ConfigError(
@@ -34,7 +56,16 @@ def num_classes(schema: Schema, config: VAEConfig) -> int:
 def conditions(schema: Schema, config: VAEConfig) -> tuple[tuple[str, ...], int]:
     """The conditions that encoder and decoder read, and how many numbers these are.
 
-    **Raises:** ConfigError where labels are to be predicted: other recipes build such models.
+    Args:
+        schema: The schema of the data.
+        config: A resolved configuration.
+
+    Returns:
+        The names of the conditions, and the length of the one-hot vector; () and 0 without labels.
+
+    Raises:
+        ConfigError: Labels are to be predicted, and other recipes build such models; or there are fewer than two
+            classes.
     """
     if config.label.kind in ("predict", "predict-codes"):
         raise ConfigError("this recipe predicts no labels.", where="label.kind", fix="Use --recipe m2 or m1-m2.")
@@ -44,9 +75,18 @@ def conditions(schema: Schema, config: VAEConfig) -> tuple[tuple[str, ...], int]
 
 
 def class_prior(config: VAEConfig, latent: Shape, classes: int) -> ClassPrior | None:
-    """A Normal for each class, where the configuration asks for one.
+    """A Normal for each class as prior, where the configuration asks for one.
 
-    **Raises:** ConfigError where there is another prior to replace.
+    Args:
+        config: A resolved configuration.
+        latent: The shape of one latent.
+        classes: The number of classes; 0 for models that read no labels.
+
+    Returns:
+        The prior, or None where all classes share one.
+
+    Raises:
+        ConfigError: There is another prior than a standard Normal to replace, or more than one level.
     """
     if not classes or config.label.prior == "shared":
         return None

@@ -39,11 +39,13 @@ from latens.trees import Frozen
 
 @dataclass(frozen=True)
 class Likelihood:
-    """One row of the table.
+    """One row of the table of likelihoods.
 
-    **Arguments:** `make(schema, config)` the head; `kinds` of cells it takes; `sees` what the model sees of a stored
-    row: "yes-no" (levels scaled to [0, 1], or binarised), "numbers" (levels dequantised to [0, 1], counts as
-    log(1 + x)), "index" (integers) or "whole" (whole numbers as they are).
+    Args:
+        make: Makes the head from the schema and the configuration of the likelihood.
+        kinds: The kinds of data that it takes.
+        sees: What the model sees of a stored row: "yes-no" (levels scaled to [0, 1], or binarised), "numbers" (levels
+            dequantised to [0, 1], counts as log(1 + x)), "index" (integers) or "whole" (whole numbers as they are).
     """
 
     make: Callable[[Schema, LikelihoodConfig], AbstractHead]
@@ -52,7 +54,7 @@ class Likelihood:
 
     @property
     def discrete(self) -> bool:
-        """Whether it gives probabilities of the cells themselves (for "yes-no" only where they are 0 or 1)."""
+        """Whether it gives probabilities of the stored values themselves (for "yes-no" only where they are 0 or 1)."""
         return self.sees != "numbers"
 
 
@@ -111,7 +113,18 @@ LIKELIHOODS: dict[str, Likelihood] = {
 
 
 def preparation(schema: Schema, config: VAEConfig) -> Preparation:
-    """What the model sees of a stored row. **Raises:** ConfigError where likelihood and data do not fit."""
+    """What the model sees of a stored row.
+
+    Args:
+        schema: The schema of the data.
+        config: A resolved configuration.
+
+    Returns:
+        The preparation.
+
+    Raises:
+        ConfigError: The likelihood is unknown, or does not fit the data or their binarisation.
+    """
     family, data = config.likelihood.family, config.data
     likelihood = lookup(LIKELIHOODS, family, "likelihood.family")
     if schema.kind not in likelihood.kinds:
@@ -143,6 +156,16 @@ def likelihood_head(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
     """The decoder's head; real columns are modelled standardised and given in their own units.
 
     For count data standardisation and likelihood are both applied to log(1 + x), where that is what the model sees.
+
+    Args:
+        schema: The schema of the data.
+        config: The resolved configuration of the likelihood.
+
+    Returns:
+        The head that makes a distribution over one row of the decoder's outputs.
+
+    Raises:
+        ConfigError: The likelihood is unknown.
     """
     likelihood = lookup(LIKELIHOODS, config.family, "likelihood.family")
     head = likelihood.make(schema, config)
@@ -150,8 +173,19 @@ def likelihood_head(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
 
 
 def missingness(schema: Schema, config: VAEConfig) -> SelfMasking | None:
-    """Why cells are missing, where that is part of the model. **Raises:** ConfigError for models that have no place
-    for it."""
+    """Why values are missing, where that is part of the model.
+
+    Args:
+        schema: The schema of the data.
+        config: A resolved configuration.
+
+    Returns:
+        The model of self-masking; None where values are missing at random.
+
+    Raises:
+        ConfigError: The model has no place for self-masking: another likelihood than a Normal, several levels or
+            labels.
+    """
     if config.likelihood.missing == "at-random":
         return None
     if config.likelihood.family != "normal" or config.posterior.levels or config.label.kind != "none":
@@ -165,7 +199,18 @@ def missingness(schema: Schema, config: VAEConfig) -> SelfMasking | None:
 
 
 def encoder_input(schema: Schema, config: LikelihoodConfig) -> Standardise | None:
-    """What happens to a row before the encoder's network."""
+    """What happens to a row before the encoder's network.
+
+    Args:
+        schema: The schema of the data.
+        config: The resolved configuration of the likelihood.
+
+    Returns:
+        A standardisation, or None where the network sees the row as the likelihood does.
+
+    Raises:
+        ConfigError: The likelihood is unknown.
+    """
     sees = lookup(LIKELIHOODS, config.family, "likelihood.family").sees
     if schema.standardised:
         return Standardise(*scaling(schema), log1p=sees == "whole")

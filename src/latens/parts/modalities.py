@@ -21,9 +21,17 @@ MOST = 16
 
 
 class ExpertsOptions(Part, frozen=True):
-    """The `rule` that makes experts one (see `latens.models.Experts`), and how a row is `split`: by the `names` of its
-    columns up to the first "." (or "_"), or into so many equal `parts` along its `rows` (the first axis), `columns` or
-    `channels`. "auto": names, where every one has a "."; else rows."""
+    """How the experts of several modalities are made one, and how a row is split into modalities.
+
+    Args:
+        rule: How the experts are made one (see `latens.models.Experts`).
+        split: How a row is split: by the `names` of its columns up to the first "." (or "_"), or into `parts` equal
+            ones
+            along its `rows` (the first axis), `columns` or `channels`; "auto" is by names where every one has a ".",
+            else
+            by rows.
+        parts: Into how many equal parts a row is split, 2 to 16, where it is not split by names.
+    """
 
     rule: Literal["product", "product-of-encoders", "mixture", "mixture-of-products", "joint"] = "product"
     split: Literal["auto", "names", "rows", "columns", "channels"] = "auto"
@@ -35,7 +43,17 @@ def by_part(
 ) -> tuple[Experts, ByModality]:
     """Encoder and decoder of a model of several modalities, each modality with networks as `build` makes them.
 
-    **Raises:** ConfigError where a row cannot be split so, or for what such models do not have.
+    Args:
+        build: Makes the model of one modality from a schema, a configuration and a key.
+        schema: The schema of whole rows.
+        config: A resolved configuration whose posterior has `ExpertsOptions`.
+        key: A JAX random key, for the initialisation.
+
+    Returns:
+        The encoder and the decoder.
+
+    Raises:
+        ConfigError: A row cannot be split so, or the configuration asks for what such models do not have.
     """
     if config.posterior.levels or config.likelihood.missing != "at-random":
         where = "posterior.levels" if config.posterior.levels else "likelihood.missing"
@@ -59,7 +77,18 @@ def by_part(
 
 
 def blocks_of(schema: Schema, options: ExpertsOptions) -> Blocks:
-    """Which cells of a row belong to which modality. **Raises:** ConfigError where there are not 2 to 16 of them."""
+    """Which features of a row belong to which modality.
+
+    Args:
+        schema: The schema of whole rows.
+        options: How a row is split.
+
+    Returns:
+        The names of the modalities with the positions of their features.
+
+    Raises:
+        ConfigError: There are not 2 to 16 modalities, or a row cannot be split so.
+    """
     names = [column.name for column in schema.columns or ()]
     split = options.split
     if split == "auto":

@@ -27,7 +27,13 @@ from latens.typing import Key
 
 
 class LeapfrogOptions(Part, frozen=True):
-    """`steps`, and what their size and the temperature start at."""
+    """The leapfrog steps on the model's own density.
+
+    Args:
+        steps: The number of steps.
+        step_size: What the trained size of a step starts at.
+        temperature: What the trained temperature starts at.
+    """
 
     steps: Annotated[int, Meta(ge=1, le=100)] = 3
     step_size: Annotated[float, Meta(gt=0.0, lt=0.5)] = 0.05
@@ -35,13 +41,26 @@ class LeapfrogOptions(Part, frozen=True):
 
 
 class LadderOptions(Part, frozen=True):
-    """`features` that go up from each level to the next."""
+    """The way up of a ladder of levels.
+
+    Args:
+        features: How many features go up from each level to the next.
+    """
 
     features: Width = 128
 
 
 class CurvedOptions(LeapfrogOptions, frozen=True):
-    """Those of the steps, and of the metric: how many `centroids`, how far each reaches, and the least curvature."""
+    """The leapfrog steps under a trained metric, and that metric.
+
+    Args:
+        steps: The number of steps.
+        step_size: What the trained size of a step starts at.
+        temperature: What the trained temperature starts at.
+        centroids: The number of centroids of the metric.
+        width: The distance over which a centroid is felt, in the unit of the latents.
+        floor: The number that keeps the inverse metric positive definite.
+    """
 
     centroids: Annotated[int, Meta(ge=1, le=4096)] = 20
     width: Annotated[float, Meta(gt=0.0, le=1e6)] = 1.5
@@ -70,8 +89,19 @@ def ladder_model(
 ) -> LatentModel:
     """A model whose levels share the prior's networks.
 
-    **Arguments:** `encoder` gives features; `top` the prior of the top level; `normal` a head to take scale and floor
-    from; `network` the options of every network.
+    Args:
+        config: The configuration of the posterior, with the sizes of its levels.
+        options: The options of the ladder.
+        encoder: The network that gives features of a row.
+        decoder: The likelihood, given the lowest level.
+        top: The prior of the top level.
+        normal: A head to take scale and floor from.
+        level_hidden: Hidden widths of the networks between levels.
+        network: The options of every network, by name.
+        key: A JAX random key, for the initialisation.
+
+    Returns:
+        The model.
     """
     sizes = [config.latent_dim or 1, *config.levels]
 
@@ -95,7 +125,14 @@ def ladder_model(
 
 
 def model_posteriors(normal: Callable[..., NormalHead]) -> dict[str, Posterior]:
-    """The rows. **Arguments:** `normal(shape, config)` makes the Normal that both start from."""
+    """The rows of the posteriors that look at the model they belong to.
+
+    Args:
+        normal: Makes, from a shape and a configuration, the Normal that the steps start from.
+
+    Returns:
+        Rows of the table of posteriors, by name.
+    """
 
     def features(shape: tuple[int, ...], config: PosteriorConfig, options: LadderOptions, key: Key) -> AbstractHead:
         return DeterministicHead((options.features,))

@@ -39,16 +39,24 @@ class NoOptions(Part, frozen=True):
 
 @dataclass(frozen=True)
 class Posterior:
-    """One row of the table.
+    """One row of the table of posteriors.
 
-    **Arguments:** `what` in a few words; `make(shape, config, options, key)` the head; `prior` by nature; `support`
-    of the latents; `options` their types, bounds and defaults; `shape(n, options)` of one latent of `latent_dim` n;
-    `sees` makes the decoder's input of a latent, where it is not the latent itself; `scaled` whether `posterior.scale`
-    counts; `stacks` whether levels of a hierarchy can be of this kind; `group` of how many units the latents are made;
-    `around(encoder, options, key)` what the encoder becomes a part of, where it is not the posterior itself;
-    `own_density` whether its density is known everywhere, not along its own draws only; `hierarchy` builds a model of
-    several levels, where those are not stacked one on the other; `by_part` encoder and decoder of a row that is several
-    parts.
+    Args:
+        what: The posterior in a few words.
+        make: Makes the head from the shape of a latent, the configuration, the options and a key.
+        prior: The name of the prior that belongs to it.
+        support: Where the latents lie.
+        options: The class of its options: their types, bounds and defaults.
+        shape: The shape of one latent, from `latent_dim` and the options.
+        sees: Makes, from the options, the function that gives the decoder's input of a latent; None where that is the
+            latent itself.
+        scaled: Whether `posterior.scale` counts.
+        stacks: Whether levels of a hierarchy can be of this kind.
+        around: Makes the posterior from the encoder, the options and a key, where it is not the encoder itself.
+        own_density: Whether its density is known everywhere, not along its own samples only.
+        hierarchy: Builds a model of several levels, where those are not stacked one on the other; else None.
+        by_part: Makes encoder and decoder of a row that is several modalities; else None.
+        group: What the number of latent dimensions is a multiple of, from the options.
     """
 
     what: str
@@ -67,23 +75,75 @@ class Posterior:
     group: Callable[[Any], int] = lambda options: 1
 
     def latent(self, config: PosteriorConfig) -> Shape:
-        """The shape of one latent (of the first level)."""
+        """The shape of one latent (of the first level).
+
+        Args:
+            config: The resolved configuration of the posterior.
+
+        Returns:
+            A shape, or the shapes of named parts.
+
+        Raises:
+            ConfigError: The options do not fit.
+        """
         assert config.latent_dim is not None
         return self.shape(config.latent_dim, read_options(self.options, config.options, "posterior"))
 
     def size(self, config: PosteriorConfig) -> int:
-        """How many numbers the decoder sees of the first level."""
+        """How many numbers one latent of the first level has.
+
+        Args:
+            config: The resolved configuration of the posterior.
+
+        Returns:
+            The number of entries, over all named parts.
+
+        Raises:
+            ConfigError: The options do not fit.
+        """
         latent = self.latent(config)
         return sum(math.prod(shape) for shape in (latent.values() if isinstance(latent, dict) else [latent]))
 
     def group_size(self, config: PosteriorConfig) -> int:
-        """What the number of latent units is a multiple of."""
+        """What the number of latent dimensions is a multiple of.
+
+        Args:
+            config: The configuration of the posterior.
+
+        Returns:
+            The size of a group; 1 where any number will do.
+
+        Raises:
+            ConfigError: The options do not fit.
+        """
         return self.group(read_options(self.options, config.options, "posterior"))
 
     def wrapped(self, encoder: Any, config: PosteriorConfig, *, key: Key) -> Any:
-        """The posterior part of a model, from its encoder."""
+        """The posterior part of a model, from its encoder.
+
+        Args:
+            encoder: The encoder with its head.
+            config: The configuration of the posterior.
+            key: A JAX random key, for the initialisation.
+
+        Returns:
+            The encoder itself, or what it becomes a part of.
+
+        Raises:
+            ConfigError: The options do not fit.
+        """
         return self.around(encoder, read_options(self.options, config.options, "posterior"), key)
 
     def decoder_input(self, config: PosteriorConfig) -> Callable[[Any], Any] | None:
-        """What happens to a latent before the decoder's network."""
+        """What happens to a latent before the decoder's network.
+
+        Args:
+            config: The configuration of the posterior.
+
+        Returns:
+            A function of one latent, or None where the decoder sees the latent itself.
+
+        Raises:
+            ConfigError: The options do not fit.
+        """
         return self.sees(read_options(self.options, config.options, "posterior"))

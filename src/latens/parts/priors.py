@@ -51,51 +51,112 @@ from latens.typing import Key
 
 
 class MixtureOptions(Part, frozen=True):
+    """A trained mixture of Normals.
+
+    Args:
+        components: The number of components.
+    """
+
     components: int = 10
 
 
 class VampOptions(Part, frozen=True):
+    """The average posterior of pseudo-inputs.
+
+    Args:
+        components: The number of pseudo-inputs.
+        learned: Whether they are trained; else they stay the rows at which they start.
+    """
+
     components: int = 500
     learned: bool = True
 
 
 class DegreesOptions(Part, frozen=True):
+    """Independent Student's t distributions.
+
+    Args:
+        df: Their degrees of freedom.
+    """
+
     df: Annotated[float, Meta(gt=0.0, le=1e6)] = 5.0
 
 
 class ScaleOptions(Part, frozen=True):
+    """A Normal around the centre of a ball.
+
+    Args:
+        scale: Its standard deviation.
+    """
+
     scale: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.0
 
 
 class TemperatureOptions(Part, frozen=True):
+    """A relaxed discrete prior.
+
+    Args:
+        temperature: The temperature of the relaxation; near 0 the latents are near discrete.
+    """
+
     temperature: Temperature = 0.5
 
 
 class ConcentrationOptions(Part, frozen=True):
+    """A symmetric Dirichlet, or the Normal whose softmax is near one.
+
+    Args:
+        concentration: The concentration of every component.
+    """
+
     concentration: Positive = 1.0
 
 
 class GammaOptions(Part, frozen=True):
+    """Independent Gamma distributions.
+
+    Args:
+        concentration: Their concentration, also called shape.
+        rate: Their rate, one over the scale.
+    """
+
     concentration: Positive = 1.0
     rate: Positive = 1.0
 
 
 class AutoregressiveOptions(Part, frozen=True):
+    """A network over codes that depend on those before them.
+
+    Args:
+        width: The hidden width of the network.
+    """
+
     width: Width = 128
 
 
 class FlowPriorOptions(Part, frozen=True):
+    """Trained autoregressive flows of a standard Normal.
+
+    Args:
+        layers: The number of flows.
+        width: The hidden width of each.
+    """
+
     layers: Annotated[int, Meta(ge=1, le=64)] = 2
     width: Width = 64
 
 
 @dataclass(frozen=True)
 class Prior:
-    """One row of the table.
+    """One row of the table of priors.
 
-    **Arguments:** `what` in a few words; `make(latent, x, *, key, **options)` the prior of latents of shape `latent`
-    (of codes: their head) for rows of shape `x`: a distribution (its arrays are trained) or an `AbstractModelPrior`;
-    `options` their types, bounds and defaults; `support` of its latents, "any" where it takes that of the posterior.
+    Args:
+        what: The prior in a few words.
+        make: Makes the prior from the shape of a latent (of codes: their head), the shape of a row, a key and the
+            options:
+            a distribution (its arrays are trained) or an `AbstractModelPrior`.
+        options: The class of its options: their types, bounds and defaults.
+        support: Where its latents lie; "any" where it takes the support of the posterior.
     """
 
     what: str
@@ -204,7 +265,17 @@ def prior_part(
 ) -> AbstractDistribution | AbstractModelPrior:
     """The prior of latents of this shape (of codes: of this head), without arrays, with trained or with fixed ones.
 
-    **Raises:** ConfigError where it and the posterior do not live in the same place.
+    Args:
+        schema: The schema of the data.
+        config: A resolved configuration.
+        latent: The shape of one latent, the shapes of named parts, or the head of codes.
+        key: A JAX random key, for the initialisation.
+
+    Returns:
+        A distribution over latents, or a prior that looks at the model.
+
+    Raises:
+        ConfigError: The prior and the posterior do not live in the same place, or an option does not fit.
     """
     row, posterior = lookup(PRIORS, config.prior.kind, "prior.kind"), posterior_of(config.posterior)
     if row.support not in ("any", posterior.support):

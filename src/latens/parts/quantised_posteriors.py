@@ -14,7 +14,15 @@ NumCodes = Annotated[int, Meta(ge=2, le=65536)]
 
 
 class VectorOptions(Part, frozen=True):
-    """`codes` vectors for every `code_dim` latent units; `averaged`: moving averages rather than by gradient."""
+    """Groups of latent dimensions at the nearest of some learned vectors.
+
+    Args:
+        codes: The number of vectors.
+        code_dim: How many latent dimensions a vector has.
+        averaged: Whether the vectors are moving averages of what is nearest to them, rather than trained by gradient.
+        decay: The share of a moving average that stays at every step; for `averaged` vectors.
+        reset_below: Below which part of the average use an `averaged` vector is put at a group of the batch.
+    """
 
     codes: NumCodes = 256
     code_dim: GroupSize = 4
@@ -24,6 +32,17 @@ class VectorOptions(Part, frozen=True):
 
 
 class ResidualOptions(VectorOptions, frozen=True):
+    """Learned vectors, then vectors for what they leave over, and so on.
+
+    Args:
+        codes: The number of vectors of each stage.
+        code_dim: How many latent dimensions a vector has.
+        averaged: Whether the vectors are moving averages of what is nearest to them, rather than trained by gradient.
+        decay: The share of a moving average that stays at every step; for `averaged` vectors.
+        reset_below: Below which part of the average use an `averaged` vector is put at a group of the batch.
+        stages: The number of stages.
+    """
+
     stages: Annotated[int, Meta(ge=1, le=64)] = 4
     codes: NumCodes = 64
     code_dim: GroupSize = 8
@@ -31,13 +50,22 @@ class ResidualOptions(VectorOptions, frozen=True):
 
 
 class ScalarOptions(Part, frozen=True):
-    """`grid`: the levels of each latent unit of a group."""
+    """Every latent dimension rounded to a few levels.
+
+    Args:
+        grid: The number of levels of each latent dimension of a group.
+    """
 
     grid: Annotated[tuple[Annotated[int, Meta(ge=3, le=1000)], ...], Meta(min_length=1, max_length=16)] = (8, 5, 5, 5)
 
 
 class SignOptions(Part, frozen=True):
-    """`code_dim` signs a group; `temperature` of the soft signs behind `objective.entropy`."""
+    """Every latent dimension as its sign.
+
+    Args:
+        code_dim: How many signs a group has.
+        temperature: The temperature of the soft signs behind `objective.entropy`.
+    """
 
     code_dim: Annotated[int, Meta(ge=1, le=16)] = 8
     temperature: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.0
@@ -96,5 +124,13 @@ CODES: dict[str, dict[str, Any]] = {
 
 
 def whole_groups(latent_dim: int, group: int) -> int:
-    """The least number of units in whole groups that is no smaller."""
+    """The least number of latent dimensions in whole groups that is no smaller.
+
+    Args:
+        latent_dim: The number of latent dimensions that was asked for.
+        group: The number of latent dimensions of a group.
+
+    Returns:
+        A multiple of `group`.
+    """
     return math.ceil(latent_dim / group) * group
