@@ -137,6 +137,9 @@ class LowRankNormal(AbstractDistribution[Array]):
         scaled, inner = self._whitened()
         residual = (event - self.loc) * jnp.exp(-self.log_scale)
         common = solve_transposed(inner, solve_lower(inner, scaled.T @ residual))
+        # Solved once more for what rounding left: a last digit of `common` counts as often as the noise is small.
+        rest = scaled.T @ (residual - scaled @ common) - common
+        common = common + solve_transposed(inner, solve_lower(inner, rest))
         # |r|^2 less what the common directions explain, as a sum of squares: what they leave, and their own length.
         squared = jnp.sum((residual - scaled @ common) ** 2) + jnp.sum(common**2)
         log_det = 2.0 * (jnp.sum(self.log_scale) + jnp.sum(jnp.log(jnp.diagonal(inner))))
