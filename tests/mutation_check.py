@@ -125,8 +125,8 @@ FAULTS = (
     Fault(
         "padding-counts",
         "training/rows.py",
-        "weight[len(positions) :] = 0.0",
-        "weight[len(positions) :] = 1.0",
+        "weight[padded < 0] = 0.0",
+        "weight[padded < 0] = 1.0",
         "training",
     ),
     Fault(

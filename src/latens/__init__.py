@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from latens.evaluation import elbo_parts as elbo_parts
     from latens.evaluation import log_marginal as log_marginal
     from latens.explorer.notebook import explore as explore
+    from latens.io.compilation import enable_compilation_cache as enable_compilation_cache
     from latens.models import AbstractLatentModel as AbstractLatentModel
     from latens.models import BayesClassifier as BayesClassifier
     from latens.models import Conditional as Conditional
@@ -65,6 +66,7 @@ __all__ = [
     "StandardNormal",
     "TrainedModel",
     "elbo_parts",
+    "enable_compilation_cache",
     "explore",
     "fit",
     "get_recipe",
@@ -88,6 +90,7 @@ _HOMES = {
     "latens.evaluation": ("Estimate", "elbo_parts", "log_marginal"),
     "latens.workflow.experiment": ("prepare", "train"),
     "latens.models": ("AbstractLatentModel", "BayesClassifier", "Conditional", "LatentModel"),
+    "latens.io.compilation": ("enable_compilation_cache",),
     "latens.networks": ("Dense",),
     "latens.explorer.notebook": ("explore",),
     "latens.objectives": ("ELBO", "Reconstruction"),

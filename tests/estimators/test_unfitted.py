@@ -16,7 +16,7 @@ NEEDS_NO_FIT = {
 }  # fmt: skip
 X = np.zeros((4, 3))
 ARGUMENTS = {"save": ("never.safetensors",), "inverse_transform": (X,), "score": (X, np.zeros(4))}
-NONE_NEEDED = ("sample", "prior_predictive", "sample_components", "get_feature_names_out")
+NONE_NEEDED = ("sample", "warm_up", "prior_predictive", "sample_components", "get_feature_names_out")
 
 
 @pytest.mark.parametrize("half", [False, True], ids=["new", "after a fit that was refused"])

@@ -106,7 +106,7 @@ def test_choices_are_ranked_too():
 
 def test_what_gives_no_even_bins_is_refused():
     model = Linear(jnp.ones(()), jnp.zeros(()))
-    with pytest.raises(UsageError, match="50 draws"):
+    with pytest.raises(UsageError, match="and is 50"):
         simulation_based_calibration(model, num_draws=50, key=jax.random.key(0))
     with pytest.raises(UsageError, match="too few for 20 bins"):
         simulation_based_calibration(model, num_rows=50, key=jax.random.key(0))

@@ -137,3 +137,14 @@ def test_code_of_others_is_never_taken_for_the_same() -> None:
     cycle.append(cycle)
     assert fingerprint(cycle) is None
     assert fingerprint(float("nan")) == fingerprint(float("nan"))
+
+
+def test_after_a_warm_up_requests_compile_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    vae = new(0).fit(ROWS)
+    assert compiled(caplog, lambda: vae.warm_up(40)) != []
+
+    def request() -> None:
+        vae.inverse_transform(vae.transform(ROWS[:90]))
+        vae.score_samples(ROWS[:20])
+
+    assert set(compiled(caplog, request)) <= {"stage"}  # how JAX copies rows to the device

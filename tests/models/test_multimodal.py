@@ -176,7 +176,7 @@ def test_what_does_not_fit_is_refused():
         (lambda: AlignedELBO()(exact(rule="mixture"), batch, key=key, step=STEP), "mixture"),
         (lambda: AlignedELBO("total-correlation", alpha=1.5), "between 0 and 1"),
         (lambda: StratifiedELBO(weights=(1.0,))(exact(), batch, key=key, step=STEP), "1 weights"),
-        (lambda: SubsetELBO(random_subsets=-1), "-1 random"),
+        (lambda: SubsetELBO(random_subsets=-1), "must be 0 or more, not -1"),
         (lambda: StratifiedELBO()(plain, batch, key=key, step=STEP), "no encoder for each"),
     ):  # fmt: skip
         with pytest.raises(ConfigError, match=what):

@@ -49,7 +49,7 @@ def test_pixels_are_shown_on_the_range_of_the_data():
     real = Schema((2, 2), "real")
     np.testing.assert_allclose(shown(real, [[[-1.0, 0.0], [1.0, 3.0]]])[0], [[0, 0.25], [0.5, 1]])
     np.testing.assert_allclose(shown(real, [[[-1.0, 0.0], [1.0, 3.0]]], (0.0, 2.0))[0], [[-0.5, 0], [0.5, 1.5]])
-    with pytest.raises(UsageError, match=r"shape \(3,\) are no images"):
+    with pytest.raises(UsageError, match=r"shape \(3,\) are not images"):
         shown(Schema((3,), "real"), np.zeros((1, 3)))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from latens.cli.context import Context, table
 from latens.io.compilation import cache_folder, enable_compilation_cache
+from latens.io.memory import free_memory
 
 PACKAGES = ("latens", "jax", "jaxlib", "equinox", "optax", "numpy", "scikit-learn", "matplotlib", "safetensors")
 OPTIONAL = ("pandas", "pyarrow", "tensorboardX")
@@ -74,22 +75,12 @@ def _threads() -> dict[str, Any]:
 
 
 def _memory() -> dict[str, Any]:
-    free = _free_memory()
+    free = free_memory()
     if free is None:
         return _finding("memory", "not told by this system")
     low = free < 1 << 30
     fix = "Close other programs: training needs about 1 GB beside the data." if low else ""
     return _finding("memory", f"{free / 2**30:.1f} GB free", ok=not low, fix=fix)
-
-
-def _free_memory() -> int | None:
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
 
 
 def _disk() -> dict[str, Any]:

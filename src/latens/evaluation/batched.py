@@ -1,5 +1,6 @@
 """Functions of a model applied to many rows: one padded batch shape, one compiled program, NumPy out."""
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -47,7 +48,7 @@ def _usual_size(batch: Batch) -> int:
 
 
 def _cells(batch: Batch) -> int:
-    return max(1, sum(leaf[0].size for leaf in jax.tree.leaves(batch.x)))
+    return max(1, sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(batch.x)))
 
 
 def _padded(batch: Batch, start: int, size: int) -> tuple[Batch, int]:

@@ -1,5 +1,6 @@
 """Rows on their way to a compiled program: with leading axes (steps, batch), padded to one shape."""
 
+import math
 from collections.abc import Iterator
 
 import equinox as eqx
@@ -8,6 +9,10 @@ import numpy as np
 
 from latens.data import Dataset
 from latens.data.batches import Batch
+
+MOST_CELLS = 2**26
+"""Features of the rows of a block at the most: 256 MB in single precision. Blocks of 8 batches of 500 rows fit up to
+16,777 features a row."""
 
 
 def pad_rows(data: Dataset, positions: np.ndarray, num_batches: int, batch_size: int) -> Batch:
@@ -38,12 +43,15 @@ def blocks_of(data: Dataset, positions: np.ndarray, batch_size: int, per_block: 
     Args:
         data: The data set.
         positions: Positions of the rows.
-        batch_size: Rows in a batch.
+        batch_size: Rows in a batch, at most; fewer where a row has more features than usual.
         per_block: Batches in a block, at most.
 
     Yields:
         A block, and how many of its batches hold rows.
     """
+    most = max(1, MOST_CELLS // math.prod(data.x.shape[1:]))
+    batch_size = min(batch_size, max(1, most // 8))
+    per_block = min(per_block, max(1, most // batch_size))
     size = per_block * batch_size
     for start in range(0, len(positions), size):
         part = positions[start : start + size]

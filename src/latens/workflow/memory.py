@@ -1,7 +1,6 @@
 """The memory that a training will take, told before it starts."""
 
 import math
-from pathlib import Path
 from typing import Any
 
 import equinox as eqx
@@ -9,6 +8,7 @@ import jax
 from jax.extend.core import Var, jaxprs_in_params
 
 from latens.errors import ResourceError
+from latens.io.memory import free_memory
 from latens.training import Stage
 from latens.trees import partition_trainable
 
@@ -65,17 +65,6 @@ def _peak(jaxpr: Any, shared: set[tuple[int, ...]]) -> int:
             dying.setdefault(last[variable], []).append(variable)
         alive -= sum(map(size, dying.pop(number, [])))
     return most
-
-
-def free_memory() -> int | None:
-    """Bytes that a process can have without swapping; None where the system does not tell."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return None
 
 
 def memory_note(fixed: int, of_rows: int) -> list[str]:

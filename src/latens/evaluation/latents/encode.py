@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.distributions import DiagonalNormal, has_closed_form, kl_terms
-from latens.evaluation.batched import map_rows
+from latens.evaluation.batched import BATCH_SIZES, map_rows
 from latens.evaluation.estimate import shares
 from latens.io.forks import check_process
 from latens.models import as_code, mean_code
@@ -123,7 +123,7 @@ def decode(
             raise TypeError("decode needs a key to draw")
         key = jax.random.key(0)  # a mean uses none
     model = eqx.nn.inference_mode(model)
-    size = min(batch_size, max(16, 1 << (len(z) - 1).bit_length()))
+    size = min(batch_size, next((size for size in BATCH_SIZES if len(z) <= size), batch_size))
     parts = []
     for number, start in enumerate(range(0, len(z), size)):
         index = np.arange(start, min(start + size, len(z)))

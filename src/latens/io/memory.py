@@ -1,0 +1,14 @@
+"""How much memory the machine has left."""
+
+from pathlib import Path
+
+
+def free_memory() -> int | None:
+    """Bytes that a process can have without swapping; None where the system does not tell."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
