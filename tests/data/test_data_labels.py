@@ -21,7 +21,7 @@ def test_hidden_labels_are_balanced_and_only_of_training_two_kinds():
     assert hidden.fingerprint == data.fingerprint
     assert not np.array_equal(keep_labels(data, 7, seed=2).hidden, hidden.hidden)
     for count, message in (
-        (1, "data.labelled=1 is fewer than one label for each of 2 classes"),
+        (1, "fewer than one label for each of 2 classes"),
         (501, "251 were asked for"),
     ):
         with pytest.raises(DataError, match=message):

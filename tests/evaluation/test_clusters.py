@@ -114,7 +114,7 @@ def test_the_start_is_the_mixture_of_the_codes():
         close(prior.components.loc[component], members.mean(axis=0), atol=2e-3)
         close(np.exp(prior.components.log_scale[component]), members.std(axis=0), rtol=2e-2)
         close(jnp.exp(prior.logits[component]), len(members) / len(rows), rtol=1e-3)
-    with pytest.raises(DataError, match="clusters"):
+    with pytest.raises(DataError, match="exceeds the number of training rows"):
         with_clusters(as_plain(model), planted(3), Preparation(), components=4, seed=0)
 
 
