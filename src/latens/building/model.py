@@ -31,7 +31,19 @@ from latens.typing import Key
 
 
 def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
-    """The model that a resolved configuration describes, with its first weights."""
+    """The model that a resolved configuration describes, with its initialisation.
+
+    Args:
+        schema: The schema of the data.
+        config: A resolved configuration.
+        key: A JAX random key, for the initialisation.
+
+    Returns:
+        The untrained model.
+
+    Raises:
+        ConfigError: The configuration leaves something open, or its parts do not go together.
+    """
     network, posterior = config.network, config.posterior
     if network.hidden is None or posterior.latent_dim is None or config.likelihood.family == "auto":
         what = "the configuration leaves the likelihood, the hidden widths or the latent size open."
@@ -138,7 +150,14 @@ def _of_its_own(
 
 
 def network_options(config: NetworkConfig) -> dict[str, Any]:
-    """What networks of every kind take."""
+    """What networks of every kind take.
+
+    Args:
+        config: The configuration of the networks.
+
+    Returns:
+        Keyword arguments of a network, by name.
+    """
     return {
         "activation": config.activation,
         "initializer": config.initializer,

@@ -40,13 +40,32 @@ OPTIMIZER = OptimizerConfig(
 
 
 def recipe(name: str, summary: str, source: str, use_when: str, **parts: Any) -> Recipe:
-    """A recipe from the parts of its configuration; network and optimiser are those of `default` unless given."""
+    """A recipe from the parts of its configuration; network and optimiser are those of `default` unless given.
+
+    Args:
+        name: The name that the command and model files know it by.
+        summary: What it is, in a few words.
+        source: The paper that it follows.
+        use_when: When to take it, from the user's point of view.
+        **parts: Parts of `VAEConfig`, by name.
+
+    Returns:
+        The recipe.
+    """
     parts = {"network": NETWORK, "optimizer": OPTIMIZER, **parts}
     return Recipe(name, summary, source, use_when, VAEConfig(recipe=name, **parts), resolve, preparation, build, plan)
 
 
 def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
-    """Decide what the configuration leaves open, from the data, and say why in a sentence each."""
+    """Decide what the configuration leaves open, from the data, and say why in a sentence each.
+
+    Args:
+        config: A configuration with options that are None or "auto".
+        data: The data.
+
+    Returns:
+        The resolved configuration, and the reasons.
+    """
     reasons: list[str] = []
     schema, cells = data.schema, math.prod(data.schema.shape)
     likelihood, network, posterior, training = config.likelihood, config.network, config.posterior, config.training
@@ -140,13 +159,32 @@ def _chunk_steps(cells: int, hidden: tuple[int, ...], training: TrainingConfig) 
 
 
 def budget_of(training: TrainingConfig) -> Budget:
-    """The budget of a stage that a resolved configuration asks for."""
+    """The budget of a stage that a resolved configuration asks for.
+
+    Args:
+        training: The resolved configuration of training.
+
+    Returns:
+        The budget in epochs, steps and minutes, with the patience.
+    """
     assert training.patience != "auto"
     return Budget(training.epochs, training.steps, training.minutes, training.patience)
 
 
 def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
-    """One stage: start the output bias from the data, then train."""
+    """One stage: start the output bias from the data, then train.
+
+    Args:
+        schema: The schema of the data.
+        config: A resolved configuration.
+        size: How much there is to train on.
+
+    Returns:
+        The stage, in a tuple.
+
+    Raises:
+        ConfigError: The objective does not fit the model, or a first stage is asked for.
+    """
     training, optimizer = config.training, config.optimizer
     budget = budget_of(training)
     objective = make_objective(config, size, math.prod(schema.shape))
@@ -158,7 +196,18 @@ def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
 
 
 def starting(schema: Schema, config: VAEConfig) -> Callable[[LatentModel, Dataset], LatentModel]:
-    """What a stage starts with: the decoder at the data's moments, pseudo-inputs at rows."""
+    """What a stage starts with: the decoder at the data's moments, pseudo-inputs at rows.
+
+    Args:
+        schema: The schema of the data.
+        config: A resolved configuration.
+
+    Returns:
+        A function of an untrained model and the data that gives the model at its start.
+
+    Raises:
+        ConfigError: Likelihood or labels do not fit the data.
+    """
     prepare = preparation(schema, config)
 
     def start(model: LatentModel, data: Dataset) -> LatentModel:
@@ -177,7 +226,19 @@ def starting(schema: Schema, config: VAEConfig) -> Callable[[LatentModel, Datase
 
 
 def make_objective(config: VAEConfig, size: Size, cells: int) -> AbstractObjective:
-    """The objective that a configuration names, for rows of so many cells."""
+    """The objective that a configuration names.
+
+    Args:
+        config: A resolved configuration.
+        size: How much there is to train on.
+        cells: The number of values in a row, for a critic of rows.
+
+    Returns:
+        The objective, with a critic of its own where it needs one.
+
+    Raises:
+        ConfigError: The objective and the posterior do not go together, or an option does not fit.
+    """
     chosen, needs_density = config.objective, config.objective.name not in DETERMINISTIC
     if config.posterior.kind == "deterministic" and needs_density:
         raise ConfigError(
@@ -219,8 +280,13 @@ def make_objective(config: VAEConfig, size: Size, cells: int) -> AbstractObjecti
 
 
 class Moments(NamedTuple):
-    """Of the prepared training rows: mean and variance of each cell (*x); of integers the frequency of every level
-    (*x, L)."""
+    """Moments of the prepared training rows.
+
+    Args:
+        mean: The mean of each feature, of shape (*x).
+        variance: The variance of each feature, of shape (*x).
+        frequencies: Of integers the frequency of every level, of shape (*x, L); else None.
+    """
 
     mean: np.ndarray
     variance: np.ndarray
@@ -228,7 +294,18 @@ class Moments(NamedTuple):
 
 
 def prepared_moments(data: Dataset, prepare: Preparation, levels: int) -> Moments:
-    """Of the training rows as the likelihood sees them; cells that are missing do not count."""
+    """The moments of the training rows as the likelihood sees them; missing values do not count.
+
+    Args:
+        data: The data.
+        prepare: What the model sees of a row.
+        levels: The number of levels L, of integers.
+
+    Returns:
+        Mean, variance and frequencies of each feature.
+
+    Source: Chan, Golub & LeVeque (1983) for the sums of squares.
+    """
     positions = data.subset("train")
     if prepare.integer:
         rows, every = data.x[positions], np.arange(levels)
@@ -250,7 +327,17 @@ def prepared_moments(data: Dataset, prepare: Preparation, levels: int) -> Moment
 
 
 def some_rows(data: Dataset, prepare: Preparation, mean: np.ndarray, count: int = 16) -> np.ndarray:
-    """At most `count` training rows (n, *x) as the likelihood sees them, with the mean in cells that are missing."""
+    """Some training rows as the likelihood sees them, with the mean in the place of missing values.
+
+    Args:
+        data: The data.
+        prepare: What the model sees of a row.
+        mean: The mean of each feature, of shape (*x).
+        count: The most rows.
+
+    Returns:
+        Rows of shape (n, *x), evenly spaced among the training rows; n is at most `count`.
+    """
     positions = data.subset("train")
     chosen = positions[np.unique(np.linspace(0, len(positions) - 1, count).astype(int))]
     batch = prepare_batch(prepare, data.rows(chosen), key=jax.random.key(0))

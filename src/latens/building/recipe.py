@@ -18,7 +18,12 @@ from latens.typing import Key
 
 
 class Size(NamedTuple):
-    """How much there is to train on."""
+    """How much there is to train on.
+
+    Args:
+        rows: The number of training rows.
+        steps_per_epoch: The number of steps of an epoch.
+    """
 
     rows: int
     steps_per_epoch: int
@@ -28,9 +33,16 @@ class Size(NamedTuple):
 class Recipe:
     """A composition that the command, the estimators and model files know by name.
 
-    **Arguments:** `config` its defaults; `resolve(config, data)` decides what was left open ("auto", None) and says
-    why; `preparation(schema, config)` what the model sees of a row; `build(schema, config, key=)` makes the model
-    without seeing data; `plan(schema, config, size)` the stages of training.
+    Args:
+        name: The name.
+        summary: What it is, in a few words.
+        source: The paper that it follows.
+        use_when: When to take it, from the user's point of view.
+        config: The configuration with its defaults.
+        resolve: Decides, from configuration and data, what was left open ("auto", None), and says why.
+        preparation: What the model sees of a row, from schema and configuration.
+        build: Makes the model from schema, configuration and key, without seeing data.
+        plan: The stages of training, from schema, configuration and size.
     """
 
     name: str
@@ -51,8 +63,18 @@ BUILDERS = Reused(16)
 def build_new(recipe: Recipe, schema: Schema, config: Any, *, key: Key) -> Any:
     """`recipe.build` as one program: the weights, drawn one by one, would be compiled one by one.
 
-    Schemas that differ in their numbers alone, and configurations that differ in their seed, share it. `key` is one of
-    Threefry, and the model does not depend on JAX's settings.
+    Schemas that differ in their numbers alone, and configurations that differ in their seed, share it. The model does
+    not
+    depend on JAX's settings.
+
+    Args:
+        recipe: The recipe.
+        schema: The schema of the data.
+        config: A resolved configuration.
+        key: A JAX random key of Threefry, for the initialisation.
+
+    Returns:
+        The untrained model.
     """
     with jax.threefry_partitionable(True), jax.enable_x64(False):
         return _build_new(recipe, schema, config, key=key)

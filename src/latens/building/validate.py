@@ -72,7 +72,12 @@ _IDLE: dict[str, Callable[[VAEConfig], str]] = {
 def refuse_idle(config: Config, defaults: Config) -> None:
     """Refuse an option that was set to something else than the recipe's own and has no effect.
 
-    **Arguments:** `config` resolved; `defaults` the recipe's. **Raises:** ConfigError naming what it stands beside.
+    Args:
+        config: The resolved configuration.
+        defaults: The recipe's configuration.
+
+    Raises:
+        ConfigError: An option has no effect; the message names what it stands beside.
     """
     if not isinstance(config, VAEConfig):
         return

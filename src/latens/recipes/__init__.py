@@ -39,7 +39,17 @@ RECIPES: dict[str, Recipe] = {recipe.name: recipe for theme in _THEMES for recip
 
 
 def get_recipe(name: str) -> Recipe:
-    """The recipe of that name. **Raises:** ConfigError naming the nearest one."""
+    """The recipe of that name.
+
+    Args:
+        name: The name, as `latens recipes` lists it.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ConfigError: There is none; the message names the nearest one.
+    """
     if name not in RECIPES:
         raise ConfigError(
             f"there is no recipe {name!r}.",
@@ -50,7 +60,17 @@ def get_recipe(name: str) -> Recipe:
 
 
 def recipe_of(config: Config) -> Recipe:
-    """The recipe that a configuration names. **Raises:** ConfigError also where it takes another kind of one."""
+    """The recipe that a configuration names.
+
+    Args:
+        config: The configuration.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        ConfigError: There is none, or it takes another kind of configuration.
+    """
     recipe = get_recipe(config.recipe)
     if type(config) is not type(recipe.config):
         message = f"recipe {config.recipe!r} does not take a configuration of this kind."
@@ -61,7 +81,11 @@ def recipe_of(config: Config) -> Recipe:
 def register(recipe: Recipe) -> None:
     """Make a recipe known by name, so that the command and model files can use it in this process.
 
-    **Raises:** ConfigError if the name is taken.
+    Args:
+        recipe: The recipe.
+
+    Raises:
+        ConfigError: The name is taken.
     """
     if recipe.name in RECIPES:
         raise ConfigError(f"a recipe {recipe.name!r} exists already", where="recipe", fix="Choose another name.")

@@ -1,4 +1,4 @@
-"""Other bounds and other gradients: what is maximised, and how its slope is estimated."""
+"""Other bounds and other gradients: what is maximised, and how its gradient is estimated."""
 
 from typing import Any
 

@@ -38,7 +38,16 @@ _log = logging.getLogger(__name__)
 def resolve(config: ClassifierConfig, data: Dataset) -> tuple[ClassifierConfig, list[str]]:
     """Check the labels, decide how many rows of a class a mixture may see, and say why.
 
-    **Raises:** DataError without labels, for a class without (enough) training rows and for missing cells.
+    Args:
+        config: The configuration.
+        data: The data, with labels.
+
+    Returns:
+        The resolved configuration, and the reasons.
+
+    Raises:
+        DataError: There are no labels, too few training rows of a class, missing values, or weights beside a mixture.
+        ConfigError: The data would be drawn anew at every step.
     """
     density, counts = config.density, class_counts(data)
     classes = data.schema.classes or ()
@@ -76,12 +85,32 @@ def resolve(config: ClassifierConfig, data: Dataset) -> tuple[ClassifierConfig, 
 
 
 def mixture_rows(cells: int, components: int) -> int:
-    """How many rows all mixtures together may see within `MIXTURE_OPERATIONS`: 4 components cells^2 a row and pass."""
+    """How many rows all mixtures together may see within `MIXTURE_OPERATIONS`.
+
+    A row costs 4 components cells^2 operations in each pass.
+
+    Args:
+        cells: The number of values in a row.
+        components: The number of components of each mixture.
+
+    Returns:
+        The number of rows, over all classes.
+    """
     return int(MIXTURE_OPERATIONS / (4.0 * components * cells**2 * TYPICAL_ITERATIONS))
 
 
 def class_counts(data: Dataset) -> np.ndarray:
-    """The number of training rows of every class. **Raises:** DataError without labels."""
+    """The number of training rows of every class.
+
+    Args:
+        data: The data.
+
+    Returns:
+        Counts of shape (C,); rows without a label do not count.
+
+    Raises:
+        DataError: There are no labels.
+    """
     classes = data.schema.classes or ()
     if data.label is None or not classes:
         raise DataError("has no labels, and a classifier learns from them.", where=data.name,
@@ -91,7 +120,17 @@ def class_counts(data: Dataset) -> np.ndarray:
 
 
 def preparation(schema: Schema, config: ClassifierConfig) -> Preparation:
-    """Pixels become x / (levels - 1), so 0 to 1, counts log(1 + x); other data stay in their own units."""
+    """What the classifier sees of a row.
+
+    Pixels become x / (levels - 1), so 0 to 1, counts log(1 + x); other data stay in their own units.
+
+    Args:
+        schema: The schema of the data.
+        config: The configuration, which may binarise pixels.
+
+    Returns:
+        The preparation.
+    """
     if schema.kind == "counts":
         return Preparation(log1p=True)
     divide = schema.levels - 1.0 if schema.kind == "levels" and schema.levels is not None else 1.0
@@ -101,7 +140,16 @@ def preparation(schema: Schema, config: ClassifierConfig) -> Preparation:
 def build(schema: Schema, config: ClassifierConfig, *, key: Key) -> BayesClassifier:
     """A classifier of zeros in the sizes that schema and configuration give; the fit fills it in.
 
-    **Raises:** ConfigError beyond `MAX_BYTES`.
+    Args:
+        schema: The schema of the data.
+        config: The resolved configuration.
+        key: A JAX random key, which is not used: every recipe's `build` takes one.
+
+    Returns:
+        The classifier.
+
+    Raises:
+        ConfigError: The model would be larger than `MAX_BYTES`.
     """
     classes, cells = len(schema.classes or ()), math.prod(schema.shape)
     components = config.density.components if config.density.kind == "mixture" else 1
@@ -122,7 +170,16 @@ def build(schema: Schema, config: ClassifierConfig, *, key: Key) -> BayesClassif
 
 
 def plan(schema: Schema, config: ClassifierConfig, size: Size) -> tuple[Stage, ...]:
-    """One stage without steps: its start is the fit."""
+    """One stage without steps: its start is the fit.
+
+    Args:
+        schema: The schema of the data.
+        config: The resolved configuration.
+        size: How much there is to train on; a fit needs no steps.
+
+    Returns:
+        The stage, in a tuple.
+    """
     prepare = preparation(schema, config)
 
     def start(model: BayesClassifier, data: Dataset) -> BayesClassifier:
@@ -134,7 +191,21 @@ def plan(schema: Schema, config: ClassifierConfig, size: Size) -> tuple[Stage, .
 def fit_classes(
     model: BayesClassifier, data: Dataset, prepare: Preparation, density: DensityConfig, seed: int
 ) -> BayesClassifier:
-    """The classifier fitted to the labelled training rows of `data`, in float64, stored as float32."""
+    """The classifier fitted to the labelled training rows, in float64, stored as float32.
+
+    Args:
+        model: A classifier in its sizes, as `build` makes it.
+        data: The data, with labels.
+        prepare: What the classifier sees of a row.
+        density: The density of every class.
+        seed: The seed of the rows that are drawn and of the mixtures' starts.
+
+    Returns:
+        The fitted classifier.
+
+    Raises:
+        DataError: The weights of all rows of a class are 0.
+    """
     rows = data.subset("train")
     labels = np.asarray(data.label)[rows]
     log_weight = np.zeros(model.log_weight.shape, np.float32)
@@ -162,17 +233,33 @@ def fit_classes(
 
 
 def subsample(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """At most `most` of these positions, drawn without replacement (the same for the same seed), in order."""
+    """At most so many of these positions, drawn without replacement (the same for the same seed), in order.
+
+    Args:
+        rows: Positions of shape (n,).
+        most: The most that are kept.
+        seed: The seed.
+
+    Returns:
+        Positions; all of them where there are no more than `most`.
+    """
     if len(rows) <= most:
         return rows
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 
 def gaussian(x: np.ndarray, weight: np.ndarray, reg_covar: float) -> tuple[np.ndarray, np.ndarray]:
-    r"""Maximum likelihood: $\mu = \sum_i w_i x_i / \sum_i w_i$, $L L^T = \Sigma + \epsilon I$ (over n, not n - 1).
+    r"""The mean and the Cholesky factor of a Gaussian by weighted maximum likelihood.
 
-    **Arguments:** `x` (n, D); `weight` (n,); `reg_covar` $\epsilon$, in squared units of x: pixels that never change
-    would make $\Sigma$ singular. **Returns:** mean (1, D) and lower Cholesky factor (1, D, D).
+    $\mu = \sum_i w_i x_i / \sum_i w_i$, $L L^T = \Sigma + \epsilon I$ (over n, not n - 1).
+
+    Args:
+        x: Rows of shape (n, D).
+        weight: How often each row counts, of shape (n,).
+        reg_covar: $\epsilon$, in squared units of x: pixels that never change would make $\Sigma$ singular.
+
+    Returns:
+        The mean (1, D) and the lower Cholesky factor (1, D, D).
     """
     share = weight / weight.sum() if weight.sum() > 0 else np.full(len(x), 1.0 / len(x))
     mean = share @ x
@@ -183,12 +270,18 @@ def gaussian(x: np.ndarray, weight: np.ndarray, reg_covar: float) -> tuple[np.nd
 
 
 def mixture(x: np.ndarray, density: DensityConfig, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """scikit-learn's `BayesianGaussianMixture` (or `GaussianMixture` for `inference="em"`) on the rows x.
+    """A mixture of Gaussians fitted by scikit-learn's `BayesianGaussianMixture`, or by its `GaussianMixture` with EM.
 
     What is kept is the mixture at the fitted weights, means and covariances: a density that integrates to 1, and the
     one scikit-learn samples from. (The variational `score_samples` averages logarithms instead, and is none.)
 
-    **Returns:** log weights (M,), means (M, D), lower Cholesky factors (M, D, D).
+    Args:
+        x: Rows of shape (n, D).
+        density: The number of components M, the kind of inference and its limits.
+        seed: The seed of the start.
+
+    Returns:
+        Log weights (M,), means (M, D) and lower Cholesky factors (M, D, D).
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
