@@ -4,7 +4,11 @@ from pathlib import Path
 
 
 def free_memory() -> int | None:
-    """Bytes that a process can have without swapping; None where the system does not tell."""
+    """The memory that a process can have without swapping.
+
+    Returns:
+        Bytes; None where the system does not tell.
+    """
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):

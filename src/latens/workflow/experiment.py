@@ -51,7 +51,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Experiment:
-    """A resolved configuration with everything it needs: nothing is left to decide, nothing is trained yet."""
+    """A resolved configuration with everything it needs: nothing is left to decide, nothing is trained yet.
+
+    Args:
+        recipe: The recipe that builds and trains the model.
+        config: The resolved configuration.
+        reasons: Why something was decided so from the data, a sentence each.
+        data: The data, with the labels and splits that training sees.
+        preparation: What the model sees of a row.
+    """
 
     recipe: Recipe
     config: Config
@@ -60,17 +68,26 @@ class Experiment:
     preparation: Preparation
 
     def new_model(self) -> Any:
-        """The untrained model, from the configuration's seed: the same one under every random generator of JAX."""
+        """The untrained model, from the configuration's seed: the same one under every random generator of JAX.
+
+        Returns:
+            The model that the recipe builds.
+        """
         key = jax.random.fold_in(jax.random.key(self.config.training.seed, impl="threefry2x32"), 0x1417)
         return build_new(self.recipe, self.data.schema, self.config, key=key)
 
     def stages(self) -> tuple[Stage, ...]:
+        """The stages of training, as the recipe plans them for these data.
+
+        Returns:
+            The stages, in their order.
+        """
         rows = len(self.data.subset("train"))
         return self.recipe.plan(self.data.schema, self.config, Size(rows, self.settings.steps_per_epoch(rows)))
 
     @property
     def settings(self) -> Settings:
-        """How the loop runs."""
+        """How the training loop runs: batch, seed, chunks and what is done between them."""
         training = self.config.training
         if not isinstance(self.config, VAEConfig):
             return Settings(batch_size=len(self.data), seed=training.seed)
@@ -85,13 +102,35 @@ class Experiment:
         )
 
     def trained(self, model: Any, **facts: Any) -> TrainedModel:
-        """The model as it is saved, with what it was trained on."""
+        """The model as it is saved, with what it was trained on.
+
+        Args:
+            model: The trained model.
+            **facts: Further facts about its training, plain JSON values by name.
+
+        Returns:
+            The model with its schema, preparation, configuration and facts.
+        """
         about = {"data": self.data.name, "rows": len(self.data.subset("train")), "fingerprint": self.data.fingerprint}
         return TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **facts})
 
 
 def prepare(config: Config, data: Dataset) -> Experiment:
-    """Resolve a configuration on data. **Raises:** DataError, ConfigError with the remedy."""
+    """Resolve a configuration on data, and refuse what cannot be built, planned or trained.
+
+    Args:
+        config: The configuration, which may leave options open.
+        data: The data.
+
+    Returns:
+        The experiment, ready to be trained.
+
+    Raises:
+        DataError: The data have no training rows, no labels where these are needed, or nothing observed.
+        ConfigError: An option does not fit the others or the data, or has no effect.
+        ResourceError: Training would take far more memory than is free.
+        UsageError: This process was forked from one that computed.
+    """
     check_process()
     recipe = recipe_of(config)
     data = as_labelled(config, as_split(config, data))
@@ -171,7 +210,18 @@ def _slope(model: Any, objective: Any, batch: Any, key: Any) -> Any:
 
 
 def as_split(config: Config, data: Dataset) -> Dataset:
-    """The data with the rows that validate as the configuration has them: of their own, or the test rows."""
+    """The data with the rows that validate as the configuration has them: rows of their own, or the test rows.
+
+    Args:
+        config: The configuration.
+        data: The data.
+
+    Returns:
+        The data with their splits.
+
+    Raises:
+        DataError: The test rows are to validate, and there are none.
+    """
     if config.data.validation == "split" or not data.held_out:
         return data
     if not len(data.subset("test")):
@@ -180,7 +230,19 @@ def as_split(config: Config, data: Dataset) -> Dataset:
 
 
 def as_labelled(config: Config, data: Dataset) -> Dataset:
-    """The data with the labels that training may see. **Raises:** DataError where labels are needed and missing."""
+    """The data with the labels that training may see.
+
+    Args:
+        config: The configuration.
+        data: The data.
+
+    Returns:
+        The data, with some labels hidden where the configuration asks for it.
+
+    Raises:
+        DataError: Labels are needed and missing.
+        ConfigError: Labels of a Bayes classifier are to be hidden.
+    """
     if not isinstance(config, VAEConfig):
         if config.data.labelled is not None:
             what = "a Bayes classifier is fitted to the rows that have labels."
@@ -203,11 +265,22 @@ def train(
     resume: bool = False,
     model: Any = None,
 ) -> tuple[TrainedModel, FitResult]:
-    """Train, with checkpoints and metrics in `run` where one is given.
+    """Train, with checkpoints and metrics in a run folder where one is given.
 
-    **Arguments:** `resume` goes on from the run's latest checkpoint; `model` replaces the recipe's new model (a
-    user's own networks).
-    **Raises:** Interrupted when a callback asks for a `Pause` (a checkpoint is written first); DivergedError.
+    Args:
+        experiment: What `prepare` gave.
+        run: The run folder, held by this process; None writes nothing.
+        callbacks: Functions that are called at the events of training.
+        resume: Whether training goes on from the run's latest checkpoint.
+        model: A model that replaces the recipe's new one (a user's own networks).
+
+    Returns:
+        The trained model, and how its training ended.
+
+    Raises:
+        Interrupted: A callback asked for a `Pause`; a checkpoint is written first.
+        DivergedError: Training became non-finite and every way back was used up.
+        ConfigError: The checkpoint does not fit this version or JAX's settings.
     """
     recorder = None if run is None else Recorder(run)
     try:
@@ -235,7 +308,11 @@ def train(
 
 
 class Recorder:
-    """The callback that writes a run's metrics and checkpoints."""
+    """The callback that writes a run's metrics and checkpoints.
+
+    Args:
+        run: The run folder, held by this process.
+    """
 
     def __init__(self, run: RunFolder) -> None:
         self.run, self.last = run, time.monotonic()
@@ -258,14 +335,25 @@ class Recorder:
         return None
 
     def checkpoint(self, snapshot: Snapshot) -> None:
-        """Write the state, with the length of the metrics file that belongs to it."""
+        """Write the state, with the length of the metrics file that belongs to it.
+
+        Args:
+            snapshot: The state of training and the best model so far.
+        """
         loop = {**snapshot.loop.to_json(), "metrics_bytes": self.run.metrics_length()}
         tree = {"state": snapshot.state, "best": snapshot.best}
         save_checkpoint(self.run.checkpoints, snapshot.loop.total, tree, loop)
         self.last = time.monotonic()
 
     def restore(self) -> Resume | None:
-        """The latest checkpoint, or None; metrics written after it are cut off."""
+        """The latest checkpoint; metrics written after it are cut off.
+
+        Returns:
+            The stage and a function that loads the state, or None where there is no checkpoint.
+
+        Raises:
+            ConfigError: The checkpoint is of another version of latens, or of another random generator of JAX.
+        """
         found = latest_checkpoint(self.run.checkpoints)
         if found is None:
             self.run.truncate_metrics(0)
@@ -294,5 +382,12 @@ class Recorder:
 
 
 def describe(experiment: Experiment) -> dict[str, Any]:
-    """The complete configuration as plain values, for `config.json`."""
+    """The complete configuration as plain values, for `config.json`.
+
+    Args:
+        experiment: The experiment.
+
+    Returns:
+        A JSON object.
+    """
     return configuration.to_json(experiment.config)

@@ -20,14 +20,22 @@ FAR_ABOVE = 1.5
 
 
 def stage_memory(stage: Stage, model: Any, program: Any, rows: int, row_bytes: int, chunk_rows: int) -> tuple[int, int]:
-    r"""The bytes of a stage of training: those that do not depend on the rows, and those that do.
+    """The bytes of a stage of training: those that do not depend on the rows, and those that do.
 
     With $P$ the bytes of the arrays and $O$ those of the optimiser's state, $4P + 2(P + O)$: gradients, the best
     parameters, those evaluated, a file being written; and the state before and after a chunk, because a chunk in which
     a step goes wrong is taken again. Then what a step keeps of each row of a batch, and the rows of a chunk.
 
-    **Arguments:** `model`, shapes of arrays; `program`, the jaxpr of the gradient at one row; `rows` of a batch;
-    `row_bytes` of one; `chunk_rows`, how many a chunk has.
+    Args:
+        stage: The stage, with an optimiser.
+        model: The model, or the shapes of its arrays.
+        program: The jaxpr of the gradient at one row.
+        rows: The rows of a batch.
+        row_bytes: The bytes of one row.
+        chunk_rows: The rows of a chunk.
+
+    Returns:
+        Two numbers of bytes.
     """
     trained = eqx.filter_eval_shape(lambda parts: partition_trainable(parts)[0], (model, stage.objective))
     assert stage.optimizer is not None
@@ -70,7 +78,15 @@ def _peak(jaxpr: Any, shared: set[tuple[int, ...]]) -> int:
 def memory_note(fixed: int, of_rows: int) -> list[str]:
     """The sentence about a training's memory, where it is worth one.
 
-    **Raises:** ResourceError where it is far above what the machine has free.
+    Args:
+        fixed: Bytes that do not depend on the rows.
+        of_rows: Bytes that do.
+
+    Returns:
+        One sentence, or none below `NOTED` bytes.
+
+    Raises:
+        ResourceError: On the CPU, it is far above what the machine has free.
     """
     needed, free = fixed + of_rows, free_memory()
     if needed < NOTED:

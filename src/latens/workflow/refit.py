@@ -28,8 +28,10 @@ DRAWS_FOR_MIXTURE = 20_000
 class Refitted(NamedTuple):
     """A model with its new prior, and what that changed.
 
-    **Attributes:** `gain` log p(x) (of codes: its bound) with the new prior minus that with the former one, paired
-    over held-out rows; None for an autoencoder, which has no p(x).
+    Args:
+        trained: The model with its new prior.
+        gain: log p(x) (of codes: its bound) with the new prior minus that with the former one, in nats, paired over
+            held-out rows; None for an autoencoder, which has no p(x).
     """
 
     trained: TrainedModel
@@ -91,10 +93,14 @@ def _aggregate(work: _Work) -> Any:
 
 @dataclass(frozen=True)
 class Kind:
-    """One row of the table.
+    """One row of the table of priors that can be fitted after training.
 
-    **Arguments:** `what` in a few words; `prior` the `prior.kind` that comes of it, with fixed options; `fit` from the
-    work to that prior; `options` that may be given.
+    Args:
+        what: The prior in a few words.
+        prior: The `prior.kind` that comes of it.
+        fit: Makes that prior from the work; None where a second VAE is trained.
+        options: The names of the options that may be given.
+        fixed: Names and values of options that are fixed.
     """
 
     what: str
@@ -132,18 +138,31 @@ def refit_prior(
     num_samples: int = 1000,
     seed: int = 0,
 ) -> Refitted:
-    r"""The same encoder and decoder with a prior fitted to $\bar q(z) = \frac1N\sum_i q(z \mid x_i)$ of training rows.
+    r"""The same encoder and decoder with a prior fitted to the aggregated posterior of the training rows.
 
-    The ELBO of a row is largest, over all priors, where p(z) is that aggregated posterior (Tomczak & Welling 2018,
-    arXiv 1705.07120). A plain autoencoder gets a prior this way: then it can be sampled (Ghosh et al. 2020,
-    arXiv 1903.12436). Of a hierarchy the prior of the highest level is replaced.
+    It is $\bar q(z) = \frac1N\sum_i q(z \mid x_i)$: the ELBO of a row is largest, over all priors, where p(z) is that
+    aggregated posterior. A plain autoencoder gets a prior this way: then it can be sampled. Of a hierarchy the prior of
+    the
+    highest level is replaced.
 
-    **Arguments:** `data` the model was trained on; `kind` one of `KINDS`; `options` of the new prior (`components`,
-    `layers` and `width` of a flow, `width` of a network over codes, `latent_dim` of a second VAE; by default as many
-    units as the codes have); `steps` of training where something is trained; `num_samples` draws a row for the change
-    in log p(x).
-    **Raises:** ConfigError for a model no recipe builds, and for a prior that is none of its latents. `trained` stays
-    as it was.
+    Args:
+        trained: The trained model, which stays as it is.
+        data: The data that the model was trained on.
+        kind: One of `KINDS`.
+        options: The options of the new prior: `components`, `layers` and `width` of a flow, `width` of a network over
+            codes, `latent_dim` of a second VAE (by default as many latent dimensions as the codes have).
+        steps: The steps of training, where something is trained.
+        num_samples: Samples for each row, for the change in log p(x).
+        seed: The seed of everything random.
+
+    Returns:
+        The model with its new prior, and the change in log p(x).
+
+    Raises:
+        ConfigError: No recipe builds the model, or the prior or an option does not fit its latents.
+        UsageError: This process was forked from one that computed.
+
+    Source: Tomczak & Welling (2018), arXiv 1705.07120; for autoencoders Ghosh et al. (2020), arXiv 1903.12436.
     """
     check_process()
     config = trained.config

@@ -37,10 +37,16 @@ def _refuse_what_is_not_finite(rows: np.ndarray) -> None:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A model, the configuration and schema it was built from, and facts about its training (plain JSON values).
+    """A model, the configuration and schema it was built from, and facts about its training.
 
-    `config` is None for a model whose parts no recipe builds; its file holds arrays only, and is loaded with
-    `into=` an object built by the caller.
+    Args:
+        model: The model itself, a pytree of arrays.
+        schema: The schema of the data that it was trained on.
+        preparation: What the model sees of a row.
+        config: The configuration; None for a model whose parts no recipe builds: its file holds arrays only, and is
+            loaded
+            with `into=` an object built by the caller.
+        facts: Facts about its training, plain JSON values by name.
     """
 
     model: Any
@@ -54,10 +60,21 @@ class TrainedModel:
     def batch(
         self, data: Dataset | np.ndarray, positions: np.ndarray | None = None, *, label: np.ndarray | None = None
     ) -> Batch:
-        """Rows as the model takes them, rows of an array with the codes of their labels.
+        """Rows as the model takes them.
 
-        **Raises:** DataError where their shape is not the model's, a cell of an array is NaN or infinite, or a label
-        that the model reads is missing.
+        Args:
+            data: A data set, or an array of rows of shape (n, *x), also flattened.
+            positions: The positions of the rows that are taken; None takes all.
+            label: The codes of the labels of an array's rows, of shape (n,), for a model that reads labels.
+
+        Returns:
+            A batch, not yet prepared.
+
+        Raises:
+            DataError: The shape of the rows is not the model's, a value of an array is masked, NaN or infinite, or a
+                label
+                that the model reads is missing.
+            UsageError: This process was forked from one that computed.
         """
         check_process()
         if isinstance(data, Dataset):
@@ -96,18 +113,43 @@ class TrainedModel:
         return self.schema.classes or () if known else ()
 
     def code_of(self, name: str) -> int:
-        """The code of the class of that name. **Raises:** UsageError naming the nearest one."""
+        """The code of the class of that name.
+
+        Args:
+            name: The name of the class.
+
+        Returns:
+            Its position in `classes`.
+
+        Raises:
+            UsageError: There is no such class; the message names the nearest one.
+        """
         if name not in self.classes:
             fix = nearest(name, self.classes) if self.classes else "Use --recipe conditional-vae, m2 or m1-m2."
             raise UsageError(f"this model has no class {name!r}.", where="label", fix=fix)
         return self.classes.index(name)
 
     def condition(self, codes: np.ndarray | None) -> dict[str, np.ndarray] | None:
-        """The conditions of rows of these classes, one-hot vectors (n, C); None where nothing is conditioned."""
+        """The conditions of rows of these classes.
+
+        Args:
+            codes: The codes of the classes, of shape (n,); None where nothing is conditioned.
+
+        Returns:
+            One-hot vectors (n, C) under the name "label", or None.
+        """
         return None if codes is None else {"label": np.eye(len(self.classes), dtype=np.float32)[codes]}
 
     def in_turn(self, n: int, *, most: int | None = None) -> np.ndarray | None:
-        """The codes of n rows of a conditional model, its (first `most`) classes in turn; None for other models."""
+        """The codes of n rows of a conditional model, its classes in turn.
+
+        Args:
+            n: The number of rows.
+            most: The number of classes that are taken, the first ones; None takes all.
+
+        Returns:
+            Codes of shape (n,); None for models that are not conditional.
+        """
         classes = self.preparation.classes
         return np.arange(n) % (classes if most is None else min(classes, most)) if classes else None
 
@@ -116,12 +158,17 @@ class TrainedModel:
     def data_units(self, values: np.ndarray, *, mean: bool) -> np.ndarray:
         """Events or means of the model's likelihood in the units of the stored rows: preparation, undone.
 
-        With y what the model gives: y * divide; where whole numbers were dequantised, y = (x + u) / divide, a draw
+        With y what the model gives: y * divide; where whole numbers were dequantised, y = (x + u) / divide, a sample
         is floor(y * divide) and a mean y * divide - 1/2; of counts, y = log(1 + x), it is exp(y) - 1, also for a mean
-        (so the mean of the logarithm, turned back). Binarised pixels come back as 0 and `divide`, their
+        (so the mean of the logarithm, transformed back). Binarised pixels come back as 0 and `divide`, their
         probabilities between. Nothing is clipped: a Normal may leave the range of the data.
 
-        **Arguments:** `mean` whether `values` are means (else draws).
+        Args:
+            values: Events or means, of shape (n, *x).
+            mean: Whether `values` are means; else they are samples.
+
+        Returns:
+            The values in the units of the stored rows, of the same shape.
         """
         scaled = np.asarray(values)
         if self.preparation.log1p:
@@ -135,7 +182,11 @@ class TrainedModel:
     # --- files ---
 
     def metadata(self) -> dict[str, Any]:
-        """What a file says beside its arrays."""
+        """What a file says beside its arrays.
+
+        Returns:
+            A JSON object with format, configuration, schema, preparation and facts.
+        """
         return {
             "format": FORMAT,
             "config": None if self.config is None else configuration.to_json(self.config),
@@ -145,13 +196,31 @@ class TrainedModel:
         }
 
     def save(self, path: str | Path) -> Path:
-        """Write one `.safetensors` file, atomically: arrays and JSON, no code."""
+        """Write one `.safetensors` file, atomically: arrays and JSON, no code.
+
+        Args:
+            path: The file.
+
+        Returns:
+            The file's path.
+
+        Raises:
+            ModelFileError: An array of the model is not finite.
+            ResourceError: The file cannot be written.
+        """
         path = Path(path)
         write_atomic(path, self._chunks(str(path)))
         return path
 
     def to_bytes(self) -> bytes:
-        """What `save` writes, in memory."""
+        """The bytes that `save` writes, in memory.
+
+        Returns:
+            The bytes of a file.
+
+        Raises:
+            ModelFileError: An array of the model is not finite.
+        """
         return b"".join(self._chunks("the model"))
 
     def _chunks(self, where: str) -> Iterator[bytes | memoryview]:
@@ -165,14 +234,36 @@ class TrainedModel:
     def load(cls, path: str | Path, *, into: Any = None) -> "TrainedModel":
         """Read a model file: everything is checked before it is believed, and nothing in it is executed.
 
-        **Arguments:** `into` a model of the same structure, for files whose parts no recipe builds.
-        **Raises:** ModelFileError saying which part of the file is wrong.
+        Args:
+            path: The file.
+            into: A model of the same structure, for files whose parts no recipe builds.
+
+        Returns:
+            The model.
+
+        Raises:
+            ModelFileError: Something is wrong with the file; the message says which part of it.
+            ResourceError: The file cannot be read.
+            UsageError: This process was forked from one that computed.
         """
         return cls._from(*read(Path(path)), into, str(path))
 
     @classmethod
     def from_bytes(cls, raw: bytes, *, into: Any = None, where: str = "the bytes") -> "TrainedModel":
-        """`load` for the bytes of a file that are in memory."""
+        """Do what `load` does for the bytes of a file that are in memory.
+
+        Args:
+            raw: The bytes.
+            into: A model of the same structure, for files whose parts no recipe builds.
+            where: The name that an error gives the bytes.
+
+        Returns:
+            The model.
+
+        Raises:
+            ModelFileError: Something is wrong with the bytes; the message says which part of them.
+            UsageError: This process was forked from one that computed.
+        """
         return cls._from(*unpack(raw, where=where), into, where)
 
     @classmethod
@@ -223,17 +314,43 @@ class TrainedModel:
         return cls(arrays_to_tree(arrays, skeleton, finite=True, where=where), schema, preparation, config, facts)
 
     def with_facts(self, **facts: Any) -> "TrainedModel":
+        """The same model with further facts.
+
+        Args:
+            **facts: Plain JSON values by name, which replace those of the same name.
+
+        Returns:
+            A model that shares its arrays with this one.
+        """
         return replace(self, facts={**self.facts, **facts})
 
     @property
     def num_parameters(self) -> int:
+        """The number of trained scalars."""
         return count_parameters(self.model)
 
     def table(self) -> Sequence[tuple[str, tuple[int, ...], str]]:
-        """(name, shape, dtype) of every array in the model."""
+        """The arrays of the model.
+
+        Returns:
+            Name, shape and dtype of each.
+        """
         return [(name, array.shape, str(array.dtype)) for name, array in tree_to_arrays(self.model).items()]
 
 
 def load(path: str | Path, *, into: Any = None) -> TrainedModel:
-    """A model from its file: `TrainedModel.load`."""
+    """A model from its file, as `TrainedModel.load` reads it.
+
+    Args:
+        path: The file.
+        into: A model of the same structure, for files whose parts no recipe builds.
+
+    Returns:
+        The model.
+
+    Raises:
+        ModelFileError: Something is wrong with the file; the message says which part of it.
+        ResourceError: The file cannot be read.
+        UsageError: This process was forked from one that computed.
+    """
     return TrainedModel.load(path, into=into)
