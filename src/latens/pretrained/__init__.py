@@ -1,7 +1,7 @@
 """Two small models that ship with latens, ready to sample from: `latens sample pretrained:digits-2d -n 16`.
 
 `digits-2d` and `digits-16d` are the default recipe on scikit-learn's 1797 digits of 8 by 8 pixels (the test part of
-UCI's "Optical recognition of handwritten digits", E. Alpaydin and C. Kaynak, CC BY 4.0), with 2 and 16 latent units.
+UCI's "Optical recognition of handwritten digits", E. Alpaydin and C. Kaynak, CC BY 4.0), with 2 and 16 latent dimensions.
 `python -m latens.pretrained.make` makes them again.
 """
 
@@ -13,14 +13,25 @@ _FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """The names of the models that ship with latens, sorted."""
+    """The names of the models that ship with latens, sorted.
+
+    Returns:
+        The names.
+    """
     return sorted(file.stem for file in _FOLDER.glob("*.safetensors"))
 
 
 def path(name: str) -> Path:
     """The file of a model that ships with latens, for `TrainedModel.load`.
 
-    **Raises:** UsageError naming the nearest one.
+    Args:
+        name: The name of the model.
+
+    Returns:
+        The path of its file.
+
+    Raises:
+        UsageError: There is none; the message names the nearest one.
     """
     if name not in names():
         raise UsageError(

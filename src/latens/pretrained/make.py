@@ -21,7 +21,14 @@ HIDDEN = (128, 128)
 
 
 def make(latent_dim: int) -> TrainedModel:
-    """The default recipe on the digits, until validation stops it; test log p(x) is noted in its facts."""
+    """Train the default recipe on the digits until validation stops it, and note test log p(x) in its facts.
+
+    Args:
+        latent_dim: The number of latent dimensions.
+
+    Returns:
+        The trained model.
+    """
     data = load("digits")
     settings = {"posterior.latent_dim": latent_dim, "network.hidden": HIDDEN, "training.seed": 0}
     experiment = prepare(override(get_recipe("default").config, settings), data)
@@ -35,7 +42,11 @@ def make(latent_dim: int) -> TrainedModel:
 
 
 def main(folder: Path) -> None:
-    """Train all of them and write them to `folder`."""
+    """Train all of them and write them to a folder.
+
+    Args:
+        folder: The folder, which exists.
+    """
     enable_compilation_cache()
     for name, latent_dim in MODELS.items():
         trained = make(latent_dim)

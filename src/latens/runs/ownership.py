@@ -34,7 +34,16 @@ _OWN_SUFFIXES = frozenset(
 def read_run_file(path: Path, name: str) -> dict[str, Any]:
     """The JSON object in a file of a run folder.
 
-    **Raises:** `RunFolderError` where folder or file is absent or damaged, `ResourceError` where it cannot be read.
+    Args:
+        path: The run folder.
+        name: The name of the file.
+
+    Returns:
+        The object.
+
+    Raises:
+        RunFolderError: Folder or file is absent or damaged.
+        ResourceError: The file cannot be read.
     """
     if not path.is_dir():
         raise not_a_run(path, "there is no such folder")
@@ -55,14 +64,23 @@ def read_run_file(path: Path, name: str) -> dict[str, Any]:
 def refuse_links(path: Path) -> None:
     """Refuse a run folder in which something of a run is a link, pipe, socket or device: a stranger may have made it.
 
-    **Raises:** `RunFolderError` naming the entry.
+    Args:
+        path: The run folder.
+
+    Raises:
+        RunFolderError: There is one; the message names the entry.
+        ResourceError: The folder cannot be looked at.
     """
     with resource_errors(path):
         refuse_unplain(path, OWN_FILES, OWN_FOLDERS)
 
 
 def clean_run(path: Path) -> None:
-    """Remove what killed processes left half written in a run folder."""
+    """Remove what killed processes left half written in a run folder.
+
+    Args:
+        path: The run folder.
+    """
     for folder in (path, *(path / name for name in OWN_FOLDERS)):
         if not folder.is_symlink():
             clean_orphans(folder)
@@ -81,7 +99,14 @@ _OPTIONAL = {
 def check_info(info: dict[str, Any], config: dict[str, Any], path: Path) -> None:
     """Refuse run.json, and a config.json not resolved yet, with entries not of the kind that latens writes.
 
-    **Raises:** `RunFolderError`, `ConfigError`.
+    Args:
+        info: What run.json holds.
+        config: What config.json holds.
+        path: The run folder, which an error names.
+
+    Raises:
+        RunFolderError: An entry of run.json is missing or of another kind.
+        ConfigError: A configuration that is not resolved yet lacks its recipe or settings.
     """
     data = info["data"] if isinstance(info.get("data"), dict) else {}
     flat = info | {f"data.{key}": value for key, value in data.items()}
@@ -99,13 +124,31 @@ def check_info(info: dict[str, Any], config: dict[str, Any], path: Path) -> None
 
 
 def not_a_run(path: Path, why: str, fix: str = "") -> RunFolderError:
-    """The error for a folder that is no run."""
+    """The error for a folder that is no run.
+
+    Args:
+        path: The folder.
+        why: Why it is none, without a full stop.
+        fix: What to do; "" says to check the path.
+
+    Returns:
+        The error, to be raised by the caller.
+    """
     fix = fix or "Check the path; `latens fit` makes one."
     return RunFolderError(f"not a run folder: {why}.", where=str(path), fix=fix)
 
 
 def refuse_others(path: Path, force: bool, *, ours: bool = False) -> None:
-    """Raise unless a new run may be written into the folder (`ours`: the lock in it is this process's)."""
+    """Refuse to write a new run into a folder that is held, holds a run already, or holds files of others.
+
+    Args:
+        path: The folder.
+        force: Whether a former run may be replaced.
+        ours: Whether the lock in the folder is this process's own.
+
+    Raises:
+        RunFolderError: A new run may not be written into the folder.
+    """
     holder = None if ours else holder_of(path / "lock")
     if holder is not None:
         raise in_use(path, holder)
@@ -155,7 +198,11 @@ def _foreign_below(folder: Path) -> Iterator[str]:
 
 
 def remove_own(path: Path) -> None:
-    """Remove a former run from its folder, all but the lock."""
+    """Remove a former run from its folder, all but the lock.
+
+    Args:
+        path: The run folder.
+    """
     # run.json goes last: while it is there the rest is known as ours, should this be interrupted.
     for name in [*sorted(OWN_FOLDERS | OWN_FILES - {"lock", "run.json"}), "run.json"]:
         target = path / name
