@@ -20,7 +20,15 @@ FRAME_DPI = 90
 
 
 def frame(drawn: Any, *, dpi: float = FRAME_DPI) -> np.ndarray:
-    """A figure, or the Axes of one, as pixels (H, W, 3) of uint8."""
+    """Render a figure as pixels.
+
+    Args:
+        drawn: A figure, or the Axes of one.
+        dpi: Pixels in an inch.
+
+    Returns:
+        Pixels, uint8 of shape (H, W, 3).
+    """
     figure = figure_of(drawn)
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
@@ -29,9 +37,17 @@ def frame(drawn: Any, *, dpi: float = FRAME_DPI) -> np.ndarray:
 
 
 def check_ending(path: str | Path) -> Path:
-    """The path, if a moving picture can be written there.
+    """Check that a moving picture can be written to a path.
 
-    **Raises:** `UsageError` for another ending, `ResourceError` for .mp4 where ffmpeg is not installed.
+    Args:
+        path: The path; it ends in .gif or .mp4.
+
+    Returns:
+        The path.
+
+    Raises:
+        UsageError: The path has another ending.
+        ResourceError: It ends in .mp4, and ffmpeg is not installed.
     """
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
@@ -50,9 +66,19 @@ def write_animation(
 
     The same frames give the same bytes of a GIF.
 
-    **Arguments:** `frames` (H, W, 3) of uint8, all of one shape; `fps` a second; `hold` how many frames' time each
-    lasts, in order (1 for those not given).
-    **Raises:** `DataError` for no frames or different shapes, `UsageError` and `ResourceError` as `check_ending`.
+    Args:
+        path: Where to write; it ends in .gif or .mp4.
+        frames: Frames, uint8 of shape (H, W, 3), all of one shape.
+        fps: Frames a second.
+        hold: How many frames' time each lasts, in order; 1 for those not given.
+
+    Returns:
+        The path written.
+
+    Raises:
+        DataError: There are no frames, or they differ in shape.
+        UsageError: The path has another ending.
+        ResourceError: It ends in .mp4 and ffmpeg is not installed, or the disk refuses.
     """
     path = check_ending(path)
     pictures = [_checked(np.asarray(pixels)) for pixels in frames]
@@ -82,8 +108,18 @@ def _gif(pictures: Sequence[np.ndarray], times: Sequence[float], fps: float) -> 
 
 
 def common_palette(pictures: Sequence[np.ndarray], colours: int = 128) -> np.ndarray:
-    """Colours (n, 3) for all frames (H, W, 3) together, or they would flicker: the most frequent ones exactly, so that
-    paper stays white, and the rest by median cut. A sample of every frame is enough to choose them."""
+    """Choose colours for all frames together, or they would flicker.
+
+    The most frequent colours are kept exactly, so that paper stays white, and the rest is found by median cut. A sample
+    of every frame is enough to choose them.
+
+    Args:
+        pictures: Frames, uint8 of shape (H, W, 3).
+        colours: At most so many colours.
+
+    Returns:
+        The colours, uint8 of shape (n, 3).
+    """
     step = max(1, sum(p.size for p in pictures) // 3_000_000)
     sample = np.concatenate([p.reshape(-1, 3)[::step] for p in pictures])
     packed, count = np.unique(sample.astype(np.int64) @ [65536, 256, 1], return_counts=True)
@@ -100,9 +136,16 @@ def common_palette(pictures: Sequence[np.ndarray], colours: int = 128) -> np.nda
 
 
 def indexed(pictures: Sequence[np.ndarray], palette: np.ndarray) -> list[Image.Image]:
-    """Pictures (H, W, 3) with every pixel the nearest colour of the palette (n, 3), n at most 256.
+    """Replace every pixel by the nearest colour of a palette.
 
     Exactly the nearest, unlike Pillow's own, which looks at six bits of each channel: paper would turn grey.
+
+    Args:
+        pictures: Frames, uint8 of shape (H, W, 3).
+        palette: Colours, shape (n, 3) with n at most 256.
+
+    Returns:
+        One image with this palette for each frame.
     """
     known = np.full(1 << 24, -1, np.int16)
     made = []

@@ -12,10 +12,19 @@ from latens.text import visible
 
 
 def numbers(value: ArrayLike, name: str, *, ndim: int | tuple[int, ...], finite: bool = True) -> np.ndarray:
-    """`value` as an array of numbers.
+    """Check that a value is an array of numbers.
 
-    **Arguments:** `name` is what an error calls it; `ndim` the allowed numbers of axes; `finite` refuses NaN and
-    infinity. **Raises:** `DataError` where it is empty, has another rank, or is not numeric.
+    Args:
+        value: What the caller gave.
+        name: What an error calls it.
+        ndim: The allowed number of axes, or several of them.
+        finite: Whether to refuse NaN and infinity.
+
+    Returns:
+        The array.
+
+    Raises:
+        DataError: It is empty, has another number of axes, is not numeric, or is not finite where it has to be.
     """
     array = np.asarray(value)
     allowed = (ndim,) if isinstance(ndim, int) else ndim
@@ -37,9 +46,16 @@ def numbers(value: ArrayLike, name: str, *, ndim: int | tuple[int, ...], finite:
 
 
 def same_length(columns: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
-    """The columns as one-dimensional arrays of one length, in the same order.
+    """Check that the columns of a table are one-dimensional and equally long.
 
-    **Raises:** `DataError` where they differ in length, have more than one axis, or are none.
+    Args:
+        columns: Columns by name.
+
+    Returns:
+        The columns as arrays, in the same order.
+
+    Raises:
+        DataError: They differ in length, have more than one axis, or are none.
     """
     arrays = {name: np.asarray(values) for name, values in columns.items()}
     if not arrays:
@@ -58,11 +74,18 @@ def _glyphs(font: str) -> frozenset[int]:
 
 
 def readable(name: object, limit: int = 40) -> str:
-    """A name as text that matplotlib draws letter by letter.
+    """Turn a name into text that matplotlib draws letter by letter.
 
     Dollar signs are escaped (no mathtext), characters that the font cannot draw become U+FFFD, those that turn text
-    around are spelled out, white space becomes one space, and names longer than `limit` lose their middle. Tables keep
-    the name as it is.
+    around are spelled out, white space becomes one space, and long names lose their middle. Tables keep the name as it
+    is.
+
+    Args:
+        name: The name.
+        limit: Largest number of characters.
+
+    Returns:
+        The text.
     """
     text = visible(" ".join(str(name).split()))
     if len(text) > limit:
@@ -74,5 +97,12 @@ def readable(name: object, limit: int = 40) -> str:
 
 
 def class_names(classes: Iterable[object]) -> list[str]:
-    """The names of the classes as strings, in order."""
+    """Give the names of classes as strings, in order.
+
+    Args:
+        classes: The classes.
+
+    Returns:
+        Their names.
+    """
     return [str(name) for name in classes]

@@ -15,9 +15,16 @@ MOST = 30  # columns whose correlations can be read side by side
 
 
 def correlation(rows: ArrayLike) -> np.ndarray:
-    r"""Pearson correlations of columns, (D, D): for each pair over the rows that have both (NaN is missing).
+    """Compute Pearson correlations of columns, for each pair over the rows that have both.
 
-    NaN where a column does not vary over these rows; the diagonal of such a column too.
+    Args:
+        rows: Rows, shape (n, D), NaN where missing.
+
+    Returns:
+        Correlations, shape (D, D); NaN where a column does not vary over these rows, also on the diagonal.
+
+    Raises:
+        DataError: The rows are empty or not numeric.
     """
     x = numbers(rows, "rows", ndim=2, finite=False).astype(float)
     seen = np.isfinite(x).astype(float)
@@ -47,7 +54,19 @@ def _both(data: ArrayLike, samples: ArrayLike, names: Sequence[object]) -> tuple
 
 
 def correlations_table(data: ArrayLike, samples: ArrayLike, names: Sequence[object]) -> dict[str, np.ndarray]:
-    """The numbers of `correlations`, a row for each pair of different columns: `first`, `second`, `data`, `samples`."""
+    """Compute the numbers of `correlations`, a row for each pair of different columns.
+
+    Args:
+        data: Rows of data, shape (n, D), NaN where missing.
+        samples: Samples, shape (m, D), NaN where missing.
+        names: Names of the columns.
+
+    Returns:
+        `first`, `second`, `data` and `samples`, as equally long columns.
+
+    Raises:
+        DataError: Shapes do not fit.
+    """
     left, right, titles = _both(data, samples, names)
     i, j = np.triu_indices(len(titles), 1)
     words = np.array(titles, object)
@@ -59,8 +78,17 @@ def correlations(
 ) -> np.ndarray:
     """Draw the correlations of columns in the data, in samples, and the difference of the two.
 
-    **Arguments:** `data` (n, D), `samples` (m, D), NaN where missing; `names` of the columns, of which the first 30 are
-    drawn. **Returns:** an array (3,) of Axes. **Raises:** `DataError` where shapes do not fit.
+    Args:
+        data: Rows of data, shape (n, D), NaN where missing.
+        samples: Samples, shape (m, D), NaN where missing.
+        names: Names of the columns, of which the first 30 are drawn.
+        theme: "light" or "dark".
+
+    Returns:
+        An array (3,) of Axes.
+
+    Raises:
+        DataError: Shapes do not fit.
     """
     left, right, titles = _both(data, samples, names)
     colours, count = theme_named(theme), len(titles)
@@ -89,9 +117,23 @@ def correlations(
 
 
 def column_errors_table(data: ArrayLike, reconstruction: ArrayLike, names: Sequence[object]) -> dict[str, np.ndarray]:
-    """The numbers of `column_errors`, largest share first: `column`, `root_mean_square` in the column's own unit,
-    `standard_deviation` of the data, and `share` of the first in the second (0: given back exactly; 1: no better than
-    the mean). NaN cells count for neither; a column that never varies has share 0 where it is exact, else 1."""
+    """Compute the numbers of `column_errors`, largest share first.
+
+    NaN values count for neither number.
+
+    Args:
+        data: Rows, shape (n, D), in the units of the data, NaN where missing.
+        reconstruction: Their reconstructions, shape (n, D).
+        names: Names of the columns.
+
+    Returns:
+        `column`, `root_mean_square` of the error in the column's own unit, `standard_deviation` of the data, and
+        `share` of the first in the second (0: reconstructed exactly; 1: no better than the mean). A column that never
+        varies has share 0 where it is exact, else 1.
+
+    Raises:
+        DataError: Shapes do not fit.
+    """
     x, made = (numbers(v, n, ndim=2, finite=False).astype(float) for v, n in ((data, "data"), (reconstruction, "made")))
     if x.shape != made.shape or x.shape[1] != len(names):
         raise DataError(
@@ -123,8 +165,18 @@ def column_errors(
 ) -> Axes:
     """Draw, column by column, the root mean square error of reconstructions as a share of the data's spread.
 
-    **Arguments:** `data`, `reconstruction` (n, D) in the units of the data; `names` of the columns, of which the 30
-    with the largest share are drawn. **Returns:** the Axes. **Raises:** `DataError` where shapes do not fit.
+    Args:
+        data: Rows, shape (n, D), in the units of the data, NaN where missing.
+        reconstruction: Their reconstructions, shape (n, D).
+        names: Names of the columns, of which the 30 with the largest share are drawn.
+        theme: "light" or "dark".
+        ax: Axes to draw into; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        DataError: Shapes do not fit.
     """
     table = column_errors_table(data, reconstruction, names)
     share, words, colours = table["share"][:MOST], table["column"][:MOST], theme_named(theme)

@@ -15,10 +15,16 @@ SPLITS = ("train", "validation")
 
 
 def training_curves_table(history: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
-    """The columns of `history` that `training_curves` draws, x axis first.
+    """Pick the columns of a history that `training_curves` draws, x axis first.
 
-    **Arguments:** `history` as for `training_curves`. **Returns:** equally long arrays by name.
-    **Raises:** `DataError` where there is no x axis, no curve, or the lengths differ.
+    Args:
+        history: Columns by name, as for `training_curves`.
+
+    Returns:
+        Equally long arrays by name.
+
+    Raises:
+        DataError: There is no x axis, no curve, or the lengths differ.
     """
     axis = next((name for name in ("epoch", "step") if name in history), None)
     if axis is None:
@@ -33,7 +39,14 @@ def training_curves_table(history: Mapping[str, ArrayLike]) -> dict[str, np.ndar
 
 
 def best_row(history: Mapping[str, ArrayLike]) -> int | None:
-    """The row with the highest validation ELBO, else the highest train ELBO; `None` where neither is ever finite."""
+    """Find the row with the highest validation ELBO, else the highest train ELBO.
+
+    Args:
+        history: Columns by name, as for `training_curves`.
+
+    Returns:
+        The row, counted from 0; None where neither is ever finite.
+    """
     for split in reversed(SPLITS):
         elbo = np.asarray(history.get(f"{split}_elbo", []), float)
         if np.isfinite(elbo).any():
@@ -48,11 +61,18 @@ def training_curves(
 
     ELBO = E_q log p(x|z) - KL(q(z|x) || p(z)), in nats per row: summed over the event, averaged over the rows.
 
-    **Arguments:** `history` holds `epoch` or `step`, and any of `train_elbo`, `validation_elbo`,
-    `train_log_likelihood`, `validation_log_likelihood`, `train_kl`, `validation_kl`, all of one length; entries that
-    are not finite (not measured there) are left out of the line. `best` is the row to mark, by default that of the
-    highest validation ELBO. **Returns:** an array of one Axes for each term present.
-    **Raises:** `DataError` where `history` cannot be drawn.
+    Args:
+        history: `epoch` or `step`, and any of `train_elbo`, `validation_elbo`, `train_log_likelihood`,
+            `validation_log_likelihood`, `train_kl`, `validation_kl`, all of one length, in nats; entries that are not
+            finite (not measured there) are left out of the line.
+        best: The row to mark; None takes that of the highest validation ELBO.
+        theme: "light" or "dark".
+
+    Returns:
+        An array of one Axes for each term present.
+
+    Raises:
+        DataError: `history` cannot be drawn, or has no row `best`.
     """
     table = training_curves_table(history)
     colours = theme_named(theme)

@@ -14,8 +14,15 @@ from latens.figures.style import ThemeName, dress, one_axes, theme_named
 
 
 class PartBox(NamedTuple):
-    """One part: where it stands (`side` "encoder", "latent" or "decoder"), its `name`, `what` it is in words, the
-    shape of what comes `out` of it, and how many `trained` numbers it holds."""
+    """One part of a model.
+
+    Args:
+        side: Where it stands: "encoder", "latent" or "decoder".
+        name: Its name.
+        what: What it is, in words.
+        out: Shape of what comes out of it.
+        trained: How many trained parameters it holds.
+    """
 
     side: str
     name: str
@@ -28,7 +35,17 @@ SIDES = ("encoder", "latent", "decoder")
 
 
 def model_diagram_table(parts: Sequence[PartBox]) -> dict[str, np.ndarray]:
-    """The numbers of `model_diagram`: a row for each part with `side`, `part`, `what`, `shape`, `trained`."""
+    """Compute the numbers of `model_diagram`, a row for each part.
+
+    Args:
+        parts: The parts, in the order in which numbers pass through them.
+
+    Returns:
+        `side`, `part`, `what`, `shape` and `trained`, as equally long columns.
+
+    Raises:
+        DataError: There are no parts, or a side is unknown.
+    """
     strange = [part.side for part in parts if part.side not in SIDES]
     if not parts or strange:
         fix = f"Use {', '.join(SIDES)}."
@@ -45,8 +62,16 @@ def model_diagram_table(parts: Sequence[PartBox]) -> dict[str, np.ndarray]:
 def model_diagram(parts: Sequence[PartBox], *, theme: ThemeName = "light", ax: Axes | None = None) -> Axes:
     """Draw the parts of a model: the encoder from x upwards, the latent above, the decoder down to x again.
 
-    **Arguments:** `parts` in the order in which numbers pass through them. **Returns:** the Axes.
-    **Raises:** `DataError` for no parts or an unknown side.
+    Args:
+        parts: The parts, in the order in which numbers pass through them.
+        theme: "light" or "dark".
+        ax: Axes to draw into; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        DataError: There are no parts, or a side is unknown.
     """
     model_diagram_table(parts)
     colours = theme_named(theme)

@@ -16,10 +16,18 @@ _WIDEST = 11.0
 
 
 def as_images(images: ArrayLike, name: str, *, lead: int = 1) -> np.ndarray:
-    """Images as (..., H, W, C) with C 1 or 3.
+    """Check images and give them a channel axis.
 
-    **Arguments:** `images` with `lead` leading axes, then H, W (grey) or H, W, C. **Raises:** `DataError` for other
-    shapes, other numbers of channels, nothing, or values that are not finite.
+    Args:
+        images: Images with `lead` leading axes, then H, W (grey) or H, W, C.
+        name: What an error calls them.
+        lead: Number of leading axes.
+
+    Returns:
+        Images, shape (..., H, W, C) with C 1 or 3.
+
+    Raises:
+        DataError: The shape or the number of channels is another, there is nothing, or values are not finite.
     """
     array = numbers(images, name, ndim=(lead + 2, lead + 3))
     if array.ndim == lead + 2:
@@ -34,14 +42,28 @@ def as_images(images: ArrayLike, name: str, *, lead: int = 1) -> np.ndarray:
 
 
 def displayed(images: np.ndarray) -> np.ndarray:
-    """Images (..., H, W, C) as float32 RGBA (..., H, W, 4), values clipped to [0, 1] for the eye only."""
+    """Turn images into colours for the screen.
+
+    Args:
+        images: Images, shape (..., H, W, C) with C 1 or 3, on the scale 0 to 1; values outside are clipped.
+
+    Returns:
+        RGBA, float32 of shape (..., H, W, 4).
+    """
     colour = np.clip(images.astype(np.float32), 0.0, 1.0)
     colour = np.broadcast_to(colour, (*colour.shape[:-1], 3))
     return np.concatenate([colour, np.ones((*colour.shape[:-1], 1), np.float32)], axis=-1)
 
 
 def pixel_columns(images: np.ndarray) -> dict[str, np.ndarray]:
-    """One column for each pixel of images (n, H, W, C): `y0_x0`, or `y0_x0_c0` in colour; values as given."""
+    """Give one column for each pixel of images, values as given.
+
+    Args:
+        images: Images, shape (n, H, W, C).
+
+    Returns:
+        Columns `y0_x0`, or `y0_x0_c0` in colour, each of shape (n,).
+    """
     _, height, width, channels = images.shape
     return {
         f"y{i}_x{j}" if channels == 1 else f"y{i}_x{j}_c{c}": images[:, i, j, c]
@@ -53,7 +75,13 @@ def pixel_columns(images: np.ndarray) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Mosaic:
-    """A picture made of rows of images: `pixels` RGBA, transparent between them; `tops` the first line of each row."""
+    """A picture made of rows of images.
+
+    Args:
+        pixels: RGBA, transparent between the images.
+        tops: The first line of pixels of each row.
+        gap: Pixels between neighbouring images.
+    """
 
     pixels: np.ndarray
     tops: tuple[int, ...]
@@ -61,7 +89,15 @@ class Mosaic:
 
 
 def mosaic(rows: Sequence[np.ndarray], *, group: int | None = None) -> Mosaic:
-    """Lay rows of images (n_i, H, W, C) below each other; every `group` rows, a wider gap."""
+    """Lay rows of images below each other.
+
+    Args:
+        rows: Rows of images, each of shape (n_i, H, W, C).
+        group: After every so many rows, a wider gap; None for equal gaps.
+
+    Returns:
+        The whole picture.
+    """
     height, width = rows[0].shape[1:3]
     gap = max(1, round(0.08 * max(height, width)))
     columns = max(len(row) for row in rows)
@@ -79,7 +115,17 @@ def mosaic(rows: Sequence[np.ndarray], *, group: int | None = None) -> Mosaic:
 
 
 def image_grid_table(images: ArrayLike) -> dict[str, np.ndarray]:
-    """The numbers of `image_grid`: `image` (counted from 0) and one column for each pixel, not clipped."""
+    """Compute the numbers of `image_grid`, not clipped.
+
+    Args:
+        images: Images, shape (n, H, W[, C]).
+
+    Returns:
+        `image` (counted from 0) and one column for each pixel.
+
+    Raises:
+        DataError: The input is not images.
+    """
     array = as_images(images, "images")
     return {"image": np.arange(len(array)), **pixel_columns(array)}
 
@@ -94,10 +140,18 @@ def image_grid(
 ) -> Axes:
     """Draw images side by side, in reading order.
 
-    **Arguments:** `images` (n, H, W), or (n, H, W, C) with C 1 or 3, shown on the scale 0 (black) to 1 (full);
-    `columns` in a row, by default up to ten or about a square; `ax` to draw into.
-    **Returns:** the Axes; its one image is the whole grid as RGBA. **Raises:** `DataError` for input that is not
-    images or for no columns.
+    Args:
+        images: Images, shape (n, H, W), or (n, H, W, C) with C 1 or 3, shown on the scale 0 (black) to 1 (full).
+        columns: Images in a row, from 1; None takes up to ten, or about a square.
+        title: Title of the Axes, or None.
+        theme: "light" or "dark".
+        ax: Axes to draw into; None makes a figure.
+
+    Returns:
+        The Axes; its one image is the whole grid as RGBA.
+
+    Raises:
+        DataError: The input is not images, or there are no columns.
     """
     array = as_images(images, "images")
     if columns is None:
@@ -130,7 +184,19 @@ def _row_names(original: ArrayLike, reconstruction: ArrayLike, samples: ArrayLik
 def reconstructions_table(
     original: ArrayLike, reconstruction: ArrayLike, samples: ArrayLike | None = None
 ) -> dict[str, np.ndarray]:
-    """The numbers of `reconstructions`: `kind` (data, reconstruction, sample), `image`, and a column for each pixel."""
+    """Compute the numbers of `reconstructions`, not clipped.
+
+    Args:
+        original: Images, shape (n, H, W[, C]).
+        reconstruction: Their reconstructions, of the same shape.
+        samples: Samples, shape (m, H, W[, C]), or None.
+
+    Returns:
+        `kind` (data, reconstruction, sample), `image` (counted from 0), and a column for each pixel.
+
+    Raises:
+        DataError: Shapes do not fit, or something is empty.
+    """
     named = _row_names(original, reconstruction, samples)
     kinds = np.concatenate([np.repeat(kind, len(images)) for kind, images in named.items()])
     index = np.concatenate([np.arange(len(images)) for images in named.values()])
@@ -149,9 +215,20 @@ def reconstructions(
 ) -> Axes:
     """Draw each image above its reconstruction, and samples from the prior below.
 
-    **Arguments:** `original` and `reconstruction` (n, H, W[, C]), `samples` (m, H, W[, C]), on the scale 0 to 1;
-    `columns` images in a row: more of them continue below. **Returns:** the Axes, each row with its name.
-    **Raises:** `DataError` where shapes do not fit or something is empty.
+    Args:
+        original: Images, shape (n, H, W[, C]), on the scale 0 to 1.
+        reconstruction: Their reconstructions, of the same shape.
+        samples: Samples, shape (m, H, W[, C]), or None.
+        columns: Images in a row, from 1: more of them continue below.
+        title: Title of the Axes, or None.
+        theme: "light" or "dark".
+        ax: Axes to draw into; None makes a figure.
+
+    Returns:
+        The Axes, each row with its name.
+
+    Raises:
+        DataError: Shapes do not fit, or something is empty.
     """
     named = _row_names(original, reconstruction, samples)
     if columns < 1:
@@ -176,7 +253,19 @@ def reconstructions(
 def show_mosaic(
     whole: Mosaic, title: str | None, theme: ThemeName, ax: Axes | None, image_width: int, *, beside: float = 0.0
 ) -> Axes:
-    """Draw the mosaic; `beside` is the room in inches for names of rows."""
+    """Draw a mosaic.
+
+    Args:
+        whole: The mosaic.
+        title: Title of the Axes, or None.
+        theme: "light" or "dark".
+        ax: Axes to draw into; None makes a figure.
+        image_width: Width of one image in pixels.
+        beside: Room for the names of rows, in inches.
+
+    Returns:
+        The Axes.
+    """
     height, width = whole.pixels.shape[:2]
     if ax is None:
         cell = _CELL * max(1.0, min(2.5, image_width / 64))

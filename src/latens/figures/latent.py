@@ -59,9 +59,23 @@ def latent_scatter_table(
     units: tuple[int, int] = (0, 1),
     colour_name: str = "value",
 ) -> dict[str, np.ndarray]:
-    """The numbers of `latent_scatter`: `latent_0`, `latent_1` (named by `units`), and `label`, `class` or the colour.
+    """Compute the numbers of `latent_scatter`.
 
-    A point without a class has label -1 and an empty class.
+    Args:
+        z: Points, shape (n, 2).
+        label: Classes of the points, shape (n,), as for `latent_scatter`; or None.
+        classes: Names of the classes, or None.
+        colour: A number for each point, shape (n,); or None.
+        units: The two latent dimensions that are shown, counted from 0; they name the columns.
+        colour_name: Name of the numbers in `colour`.
+
+    Returns:
+        Two columns such as `latent_0` and `latent_1`, and `label` and `class`, or the colour. A point without a class
+        has label -1 and an empty class.
+
+    Raises:
+        DataError: Shapes do not fit, or numbers are not finite.
+        UsageError: Both `label` and `colour` are given.
     """
     points = _points(z)
     table = {f"latent_{unit}": points[:, column] for column, unit in enumerate(units)}
@@ -92,12 +106,27 @@ def latent_scatter(
 ) -> Axes:
     """Draw points of the latent plane, coloured by class (with a legend) or by a number (with a colour bar).
 
-    **Arguments:** `z` (n, 2); `label` (n,), numbers of `classes` from 0, or any values where `classes` is not given;
-    negative is "no label", drawn in grey. `colour` (n,) in its own unit, named by `colour_name`. `units` are the
-    latent units shown, counted from 0. Eleven to fifty classes also differ by marker; more than fifty get a colour
-    bar of their number. Both axes have one scale, so a unit that carries nothing looks narrow.
-    **Returns:** the Axes; its collections hold the points. **Raises:** `DataError` for shapes that do not fit or
-    numbers that are not finite, `UsageError` for both label and colour.
+    Eleven to fifty classes also differ by marker; more than fifty get a colour bar of their number. Both axes have one
+    scale, so a dimension that carries nothing looks narrow.
+
+    Args:
+        z: Points, shape (n, 2).
+        label: Shape (n,): numbers of `classes` from 0, or any values where `classes` is not given; negative is "no
+            label", drawn in grey. None: no classes.
+        classes: Names of the classes, or None.
+        colour: A number for each point, shape (n,), in its own unit; or None.
+        units: The two latent dimensions that are shown, counted from 0.
+        colour_name: Name of the numbers in `colour`.
+        title: Title of the Axes, or None.
+        theme: "light" or "dark".
+        ax: Axes to draw into; None makes a figure.
+
+    Returns:
+        The Axes; its collections hold the points.
+
+    Raises:
+        DataError: Shapes do not fit, or numbers are not finite.
+        UsageError: Both `label` and `colour` are given.
     """
     table = latent_scatter_table(z, label, classes, colour, units=units, colour_name=colour_name)
     points, theme_colours = _points(z), theme_named(theme)
@@ -166,11 +195,22 @@ def _ticks(n: int, low: float, high: float) -> np.ndarray:
 
 
 def linear_grid(n: int, low: float = -3.0, high: float = 3.0) -> np.ndarray:
-    """Latent points (n, n, 2), evenly spaced from `low` to `high`, row 0 at the top.
+    """Make latent points on an evenly spaced grid, row 0 at the top.
 
-    `grid[i, j]` is (x_j, y_i): the first unit grows to the right with j, the second falls with i, so that a picture
-    whose row i and column j is decoded from it lies as the same points do in a scatter. One point is the middle.
-    **Raises:** `DataError` unless n is at least 1 and low < high.
+    `grid[i, j]` is (x_j, y_i): the first dimension grows to the right with j, the second falls with i, so that a
+    picture whose row i and column j is decoded from it lies as the same points do in a scatter. One point is the
+    middle.
+
+    Args:
+        n: Points along each side, from 1.
+        low: Least value of both dimensions.
+        high: Largest value, above `low`.
+
+    Returns:
+        Points, shape (n, n, 2).
+
+    Raises:
+        DataError: `n` is below 1, or `low` is not below `high`.
     """
     if not low < high:
         raise DataError(f"low {low} is not below high {high}.", where="low", fix="Exchange them.")
@@ -178,9 +218,20 @@ def linear_grid(n: int, low: float = -3.0, high: float = 3.0) -> np.ndarray:
 
 
 def percentile_grid(n: int, low: float = 0.05, high: float = 0.95) -> np.ndarray:
-    """Latent points (n, n, 2) at even percentiles of a standard normal prior: z = Phi^-1(p), p from `low` to `high`.
+    """Make latent points at even percentiles of a standard Normal prior: z = Phi^-1(p).
 
-    Oriented as `linear_grid`. **Raises:** `DataError` unless n is at least 1 and 0 < low < high < 1.
+    They are oriented as those of `linear_grid`.
+
+    Args:
+        n: Points along each side, from 1.
+        low: Least probability p, above 0.
+        high: Largest probability p, above `low` and below 1.
+
+    Returns:
+        Points, shape (n, n, 2).
+
+    Raises:
+        DataError: `n` is below 1, or not 0 < low < high < 1.
     """
     if not 0 < low < high < 1:
         raise DataError(

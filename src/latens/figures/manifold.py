@@ -33,7 +33,18 @@ def _checked(images: ArrayLike, latents: ArrayLike) -> tuple[np.ndarray, np.ndar
 
 
 def manifold_table(images: ArrayLike, latents: ArrayLike) -> dict[str, np.ndarray]:
-    """The numbers of `manifold`: `row`, `column`, the latent point, and one column for each pixel, not clipped."""
+    """Compute the numbers of `manifold`, not clipped.
+
+    Args:
+        images: Images, as for `manifold`.
+        latents: Points, shape (rows, columns, 2).
+
+    Returns:
+        `row`, `column`, the latent point (`latent_0`, `latent_1`), and one column for each pixel.
+
+    Raises:
+        DataError: Shapes do not fit, or the points are not such a grid.
+    """
     pictures, grid = _checked(images, latents)
     row, column = (index.ravel() for index in np.indices(grid.shape[:2]))
     table = {"row": row, "column": column, "latent_0": grid[..., 0].ravel(), "latent_1": grid[..., 1].ravel()}
@@ -49,14 +60,25 @@ def manifold(
     theme: ThemeName = "light",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw decoded images where their latent points lie: first unit to the right, second unit up, as in a scatter.
+    """Draw decoded images where their latent points lie: first dimension to the right, second up, as in a scatter.
 
-    **Arguments:** `images` (rows, columns, H, W) or with 1 or 3 channels last, on the scale 0 to 1; `latents`
-    (rows, columns, 2), the points they were decoded from, as `linear_grid` and `percentile_grid` make them.
     On an even grid the axes are latent coordinates, so a scatter may be drawn over it; on an uneven one (percentiles)
-    cells are equal, counted from 0 at the lower left, and only the tick labels are latent coordinates.
-    **Returns:** the Axes; its one image is RGBA, row i and column j at `[i*H:(i+1)*H, j*W:(j+1)*W]`.
-    **Raises:** `DataError` where shapes do not fit or the points are not such a grid.
+    images are equally large, counted from 0 at the lower left, and only the tick labels are latent coordinates.
+
+    Args:
+        images: Images, shape (rows, columns, H, W), or with 1 or 3 channels last, on the scale 0 to 1.
+        latents: The points they were decoded from, shape (rows, columns, 2), as `linear_grid` and `percentile_grid`
+            make them.
+        units: The two latent dimensions that are shown, counted from 0.
+        title: Title of the Axes, or None.
+        theme: "light" or "dark".
+        ax: Axes to draw into; None makes a figure.
+
+    Returns:
+        The Axes; its one image is RGBA, row i and column j at `[i*H:(i+1)*H, j*W:(j+1)*W]`.
+
+    Raises:
+        DataError: Shapes do not fit, or the points are not such a grid.
     """
     pictures, grid = _checked(images, latents)
     rows, columns, height, width, _ = pictures.shape

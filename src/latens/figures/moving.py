@@ -31,11 +31,22 @@ def moving_image(
     classes: Sequence[object] | None = None,
     theme: ThemeName = "light",
 ) -> Iterator[np.ndarray]:
-    """An image that changes; beside it, where the latent space is a plane, the point it is decoded from.
+    """Draw an image that changes, and beside it, where the latent space is a plane, the point it is decoded from.
 
-    **Arguments:** `images` (F, H, W[, C]) on the scale 0 to 1; `captions` F of them; `path` (F, 2), the points, and
-    `points` (n, 2) the rows behind them with `label` and `classes` as for `latent_scatter`.
-    **Returns:** F frames. **Raises:** `DataError` where shapes do not fit.
+    Args:
+        images: Images, shape (F, H, W[, C]), on the scale 0 to 1.
+        captions: A caption for each of the F frames.
+        path: The points decoded, shape (F, 2); None for no plane.
+        points: The rows behind them, shape (n, 2); None for no plane.
+        label: Classes of these rows, as for `latent_scatter`.
+        classes: Names of the classes, as for `latent_scatter`.
+        theme: "light" or "dark".
+
+    Returns:
+        F frames of pixels.
+
+    Raises:
+        DataError: Shapes do not fit.
     """
     pictures = displayed(as_images(images, "images"))
     words = _captions(captions, len(pictures))
@@ -74,10 +85,19 @@ def moving_image(
 def moving_manifold(
     images: Sequence[np.ndarray], latents: ArrayLike, captions: Sequence[str], *, theme: ThemeName = "light"
 ) -> Iterator[np.ndarray]:
-    """A decoded grid of the latent plane that changes.
+    """Draw a decoded grid of the latent plane that changes.
 
-    **Arguments:** `images`, for each frame (rows, columns, H, W[, C]) on the scale 0 to 1; `latents` (rows, columns, 2)
-    as for `manifold`; `captions` one for each frame. **Returns:** the frames.
+    Args:
+        images: For each frame images of shape (rows, columns, H, W[, C]), on the scale 0 to 1.
+        latents: The points they were decoded from, shape (rows, columns, 2), as for `manifold`.
+        captions: A caption for each frame.
+        theme: "light" or "dark".
+
+    Returns:
+        One frame of pixels for each entry of `images`.
+
+    Raises:
+        DataError: Shapes do not fit.
     """
     words = _captions(captions, len(images))
     ax = manifold(images[0], latents, title=words[0], theme=theme)
@@ -102,10 +122,21 @@ def moving_scatter(
     units: tuple[int, int] = (0, 1),
     theme: ThemeName = "light",
 ) -> Iterator[np.ndarray]:
-    """A scatter of the latent plane that changes, on axes that stay.
+    """Draw a scatter of the latent plane that changes, on axes that stay.
 
-    **Arguments:** `points` (F, n, 2); `captions` F of them; `label`, `classes`, `units` as for `latent_scatter`.
-    **Returns:** F frames.
+    Args:
+        points: Points of every frame, shape (F, n, 2).
+        captions: A caption for each of the F frames.
+        label: Classes of the points, as for `latent_scatter`.
+        classes: Names of the classes, as for `latent_scatter`.
+        units: The two latent dimensions that are shown, counted from 0.
+        theme: "light" or "dark".
+
+    Returns:
+        F frames of pixels.
+
+    Raises:
+        DataError: Shapes do not fit.
     """
     moments = numbers(points, "points", ndim=3)
     words = _captions(captions, len(moments))

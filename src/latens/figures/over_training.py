@@ -12,7 +12,18 @@ NAMED = 10  # up to this many units get a line with their number; of more a map 
 
 
 def unit_kl_history_table(steps: ArrayLike, kl: ArrayLike) -> dict[str, np.ndarray]:
-    """The numbers of `unit_kl_history`: `step`, `unit`, `kl` in nats, step by step."""
+    """Compute the numbers of `unit_kl_history`, step by step.
+
+    Args:
+        steps: Steps, shape (F,).
+        kl: KL of every latent dimension (or level) in nats, shape (F, units).
+
+    Returns:
+        `step`, `unit` and `kl` in nats, as equally long columns.
+
+    Raises:
+        DataError: The lengths differ.
+    """
     at, values = numbers(steps, "steps", ndim=1), numbers(kl, "kl", ndim=2)
     if len(at) != len(values):
         raise DataError(f"{len(at)} steps for {len(values)} rows.", where="kl", fix="Give one row for each step.")
@@ -23,10 +34,22 @@ def unit_kl_history_table(steps: ArrayLike, kl: ArrayLike) -> dict[str, np.ndarr
 def unit_kl_history(
     steps: ArrayLike, kl: ArrayLike, *, what: str = "unit", theme: ThemeName = "light", ax: Axes | None = None
 ) -> Axes:
-    """Draw the KL of every latent unit (or level) over training, in logarithmic time.
+    """Draw the KL of every latent dimension (or level) over training, in logarithmic time.
 
-    **Arguments:** `steps` (F,), rising, 0 allowed; `kl` (F, units) in nats. Up to ten units are lines, more of them a
-    map, the unit with the most KL at the end on top. **Returns:** the Axes. **Raises:** `DataError` as the table.
+    Up to ten are lines, more of them a map, the one with the most KL at the end on top.
+
+    Args:
+        steps: Steps, shape (F,), rising, 0 allowed.
+        kl: KL in nats, shape (F, units).
+        what: What one of them is called.
+        theme: "light" or "dark".
+        ax: Axes to draw into; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        DataError: The lengths differ.
     """
     table = unit_kl_history_table(steps, kl)
     at, values, colours = np.asarray(steps, float), np.asarray(kl, float), theme_named(theme)

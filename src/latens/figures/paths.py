@@ -22,9 +22,20 @@ def _ends(start: ArrayLike, end: ArrayLike, num: int) -> tuple[np.ndarray, np.nd
 
 
 def linear_path(start: ArrayLike, end: ArrayLike, num: int) -> np.ndarray:
-    r"""$z_t = (1 - t) z_0 + t z_1$ at `num` even t from 0 to 1, as (num, n); both ends exactly.
+    """Make a straight path between two points; both ends exactly.
 
-    **Raises:** `DataError` for points of different spaces, or fewer than 2 of them.
+    $z_t = (1 - t) z_0 + t z_1$ at even t from 0 to 1.
+
+    Args:
+        start: First point, shape (n,).
+        end: Last point, shape (n,).
+        num: Number of points, from 2.
+
+    Returns:
+        Points, shape (num, n).
+
+    Raises:
+        DataError: The points are of different spaces, or fewer than 2 are asked for.
     """
     a, b = _ends(start, end, num)
     t = np.linspace(0.0, 1.0, num)[:, None]
@@ -32,14 +43,27 @@ def linear_path(start: ArrayLike, end: ArrayLike, num: int) -> np.ndarray:
 
 
 def spherical_path(start: ArrayLike, end: ArrayLike, num: int) -> np.ndarray:
-    r"""$z_t = r_t \frac{\sin((1-t)\omega)\, u_0 + \sin(t\omega)\, u_1}{\sin\omega}$ with unit vectors $u_0, u_1$ at the
-    angle $\omega$, and lengths $r_t = (1 - t)|z_0| + t|z_1|$, as (num, n).
+    r"""Make a path between two points along an arc.
 
-    It keeps to the lengths that a Normal prior gives many units, where a straight line passes close to 0. Straight
-    where an end is 0 or both point the same way; opposite ends have no one shortest arc, and the one through the unit
-    that the start uses least is taken. White, Sampling generative networks, 2016.
+    $z_t = r_t \frac{\sin((1-t)\omega)\, u_0 + \sin(t\omega)\, u_1}{\sin\omega}$ with unit vectors $u_0, u_1$ at the
+    angle $\omega$, and lengths $r_t = (1 - t)|z_0| + t|z_1|$.
 
-    **Raises:** as `linear_path`.
+    It keeps to the lengths that a Normal prior gives in many dimensions, where a straight line passes close to 0.
+    Straight where an end is 0 or both point the same way; opposite ends have no one shortest arc, and the one through
+    the dimension that the start uses least is taken.
+
+    Args:
+        start: First point, shape (n,).
+        end: Last point, shape (n,).
+        num: Number of points, from 2.
+
+    Returns:
+        Points, shape (num, n).
+
+    Raises:
+        DataError: The points are of different spaces, or fewer than 2 are asked for.
+
+    Source: White, Sampling generative networks, 2016.
     """
     a, b = _ends(start, end, num)
     long, short = np.linalg.norm(a), np.linalg.norm(b)
@@ -67,9 +91,19 @@ def spherical_path(start: ArrayLike, end: ArrayLike, num: int) -> np.ndarray:
 
 
 def path_between(points: ArrayLike, num: int, kind: PathKind, *, closed: bool = False) -> np.ndarray:
-    """Through all points in order, `num` steps between two of them, as (steps, n); every stop once.
+    """Make a path through all points in order; every stop once.
 
-    **Arguments:** `closed` goes back to the first point, without repeating it.
+    Args:
+        points: Stops, shape (m, n) with m from 2.
+        num: Steps between two stops.
+        kind: "linear" or "spherical".
+        closed: Whether to go back to the first point, without repeating it.
+
+    Returns:
+        Points, shape (steps, n).
+
+    Raises:
+        DataError: There are fewer than 2 points.
     """
     stops = numbers(points, "points", ndim=2).astype(float)
     if len(stops) < 2:
@@ -81,11 +115,22 @@ def path_between(points: ArrayLike, num: int, kind: PathKind, *, closed: bool = 
 
 
 def random_walk(start: ArrayLike, num: int, *, rng: np.random.Generator, step: float = 0.25) -> np.ndarray:
-    r"""$z_{t+1} = \sqrt{1 - s^2}\, z_t + s\, \epsilon_t$ with $\epsilon \sim N(0, I)$, as (num, n) from `start` on.
+    r"""Make a random walk that never leaves a standard Normal prior.
 
-    Each point of a walk that starts in a standard Normal is a draw from it: the walk never leaves the prior.
+    $z_{t+1} = \sqrt{1 - s^2}\, z_t + s\, \epsilon_t$ with $\epsilon \sim N(0, I)$. Each point of a walk that starts in
+    a standard Normal is a sample of it.
 
-    **Arguments:** `step` s, 0 < s <= 1. **Raises:** `DataError` for other steps or no points.
+    Args:
+        start: First point, shape (n,).
+        num: Number of points, from 1.
+        rng: NumPy generator of the noise.
+        step: Size s of a step, 0 < s <= 1.
+
+    Returns:
+        Points, shape (num, n), from `start` on.
+
+    Raises:
+        DataError: The step is another, or no points are asked for.
     """
     z = numbers(start, "start", ndim=1).astype(float)
     if not 0.0 < step <= 1.0 or num < 1:
@@ -100,14 +145,22 @@ def random_walk(start: ArrayLike, num: int, *, rng: np.random.Generator, step: f
 
 
 def align(points: ArrayLike, reference: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    r"""Points turned or mirrored about 0 so that they come as close to `reference` as they can:
-    $\min_R \sum_i |z_i R - w_i|^2$ over orthogonal R (Procrustes; Schonemann 1966).
+    r"""Rotate or mirror points about 0 so that they come as close to reference points as they can.
 
-    Nothing is moved or stretched, and a standard Normal prior looks the same from every side, so a latent space that
-    was turned tells the same.
+    $\min_R \sum_i |z_i R - w_i|^2$ over orthogonal R (Procrustes). Nothing is moved or stretched, and a standard Normal
+    prior looks the same from every side, so a latent space that was rotated tells the same.
 
-    **Arguments:** `points`, `reference` (n, d), row by row the same. **Returns:** the turned points and R (d, d).
-    **Raises:** `DataError` where the shapes differ.
+    Args:
+        points: Points, shape (n, d).
+        reference: The points to come close to, shape (n, d), row by row.
+
+    Returns:
+        The rotated points, shape (n, d), and R, shape (d, d).
+
+    Raises:
+        DataError: The shapes differ.
+
+    Source: Schonemann, A generalized solution of the orthogonal Procrustes problem, Psychometrika, 1966.
     """
     from scipy.linalg import orthogonal_procrustes
 
@@ -119,9 +172,18 @@ def align(points: ArrayLike, reference: ArrayLike) -> tuple[np.ndarray, np.ndarr
 
 
 def in_log_time(steps: ArrayLike, num: int) -> tuple[np.ndarray, np.ndarray]:
-    """For `num` frames even in log(1 + step): the snapshot that each lies behind, and how far on to the next (0 to 1).
+    """Place frames between snapshots of a training, even in log(1 + step).
 
-    **Arguments:** `steps` of the snapshots, rising. **Returns:** indices (num,) and shares (num,).
+    Args:
+        steps: Steps of the snapshots, rising, at least 2.
+        num: Number of frames, from 2.
+
+    Returns:
+        For each frame the snapshot that it lies behind, shape (num,), and how far on to the next it is, from 0 to 1,
+        shape (num,).
+
+    Raises:
+        DataError: The steps do not rise, or there are too few steps or frames.
     """
     known = numbers(steps, "steps", ndim=1).astype(float)
     if len(known) < 2 or (np.diff(known) <= 0).any() or num < 2:

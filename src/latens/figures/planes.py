@@ -15,7 +15,19 @@ from latens.figures.style import ThemeName, new_axes
 def two_views_table(
     z: ArrayLike, label: ArrayLike | None = None, classes: Sequence[object] | None = None
 ) -> dict[str, np.ndarray]:
-    """The numbers of the left side of `two_views`; those of the right are `manifold_table`'s."""
+    """Compute the numbers of the left side of `two_views`; those of the right are `manifold_table`'s.
+
+    Args:
+        z: Points, shape (n, 2).
+        label: Classes of the points, as for `latent_scatter`.
+        classes: Names of the classes, as for `latent_scatter`.
+
+    Returns:
+        Columns, as `latent_scatter_table` gives them.
+
+    Raises:
+        DataError: Shapes do not fit, or numbers are not finite.
+    """
     return latent_scatter_table(z, label, classes)
 
 
@@ -31,9 +43,20 @@ def two_views(
 ) -> np.ndarray:
     """Draw the encoder's view (a scatter) beside the decoder's (images on an even grid), on identical axes.
 
-    **Arguments:** `z` (n, 2) with `label` and `classes` as for `latent_scatter`; `images` (rows, columns, H, W[, C])
-    and `latents` (rows, columns, 2) as for `manifold`, evenly spaced and as high as wide.
-    **Returns:** both Axes, with the same limits. **Raises:** `DataError` for an uneven grid.
+    Args:
+        z: Posterior means, shape (n, 2).
+        images: Decoded images, shape (rows, columns, H, W[, C]), as for `manifold`.
+        latents: The points they were decoded from, shape (rows, columns, 2), evenly spaced and as high as wide.
+        label: Classes of the points, as for `latent_scatter`.
+        classes: Names of the classes, as for `latent_scatter`.
+        titles: Titles of the two Axes.
+        theme: "light" or "dark".
+
+    Returns:
+        Both Axes, with the same limits.
+
+    Raises:
+        DataError: The grid is not even, or shapes do not fit.
     """
     grid = np.asarray(latents, float)
     gaps = np.diff(grid[0, :, 0]) if grid.ndim == 3 else np.zeros(0)

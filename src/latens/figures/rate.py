@@ -13,7 +13,19 @@ from latens.figures.style import ThemeName, dress, one_axes, theme_named
 
 
 def rate_distortion_table(rate: ArrayLike, distortion: ArrayLike, names: Sequence[object]) -> dict[str, np.ndarray]:
-    """The numbers of `rate_distortion`: `name`, `rate`, `distortion`, and their sum, the negative `elbo`'s size."""
+    """Compute the numbers of `rate_distortion`.
+
+    Args:
+        rate: KL(q(z|x) || p(z)) in nats per row, shape (n,).
+        distortion: -E_q log p(x|z) in nats per row, shape (n,).
+        names: A name for each point.
+
+    Returns:
+        `name`, `rate`, `distortion` and `elbo`, which is minus their sum, as equally long columns.
+
+    Raises:
+        DataError: The lengths differ.
+    """
     r, d = numbers(rate, "rate", ndim=1), numbers(distortion, "distortion", ndim=1)
     if not len(r) == len(d) == len(names):
         raise DataError(
@@ -33,8 +45,21 @@ def rate_distortion(
 ) -> Axes:
     """Draw KL(q(z|x) || p(z)) against -E_q log p(x|z), in nats per row; on a dotted line the ELBO is one number.
 
-    Alemi et al., Fixing a broken ELBO, 2018. **Arguments:** `rate`, `distortion` (n,), `names` of the points (a step, a
-    beta, a run); `joined` by a line, in order. **Returns:** the Axes. **Raises:** `DataError` for unequal lengths.
+    Args:
+        rate: KL(q(z|x) || p(z)) in nats per row, shape (n,).
+        distortion: -E_q log p(x|z) in nats per row, shape (n,).
+        names: A name for each point (a step, a beta, a run).
+        joined: Whether a line joins the points, in order.
+        theme: "light" or "dark".
+        ax: Axes to draw into; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        DataError: The lengths differ.
+
+    Source: Alemi et al., Fixing a broken ELBO, 2018.
     """
     table = rate_distortion_table(rate, distortion, names)
     r, d, colours = table["rate"].astype(float), table["distortion"].astype(float), theme_named(theme)

@@ -25,7 +25,18 @@ def _checked(rows: Sequence[np.ndarray], names: Sequence[object]) -> list[np.nda
 
 
 def image_strips_table(rows: Sequence[np.ndarray], names: Sequence[object]) -> dict[str, np.ndarray]:
-    """The numbers of `image_strips`: `strip` (the name), `image` (its place in it), and a column for each pixel."""
+    """Compute the numbers of `image_strips`, not clipped.
+
+    Args:
+        rows: Rows of images, each of shape (n, H, W[, C]).
+        names: A name for each row.
+
+    Returns:
+        `strip` (the name), `image` (its place in it), and a column for each pixel.
+
+    Raises:
+        DataError: There are no rows, images of several shapes, or names that do not fit.
+    """
     images = _checked(rows, names)
     strip = np.concatenate([np.repeat(np.array([str(n)], object), len(row)) for n, row in zip(names, images)])
     place = np.concatenate([np.arange(len(row)) for row in images])
@@ -43,9 +54,19 @@ def image_strips(
 ) -> Axes:
     """Draw rows of images below each other, the name of each beside it.
 
-    **Arguments:** `rows`, each (n, H, W) or (n, H, W, C) on the scale 0 to 1, which may differ in n; `names` one each;
-    `group` every so many rows a wider gap. **Returns:** the Axes; its one image is the whole as RGBA.
-    **Raises:** `DataError` for no rows, images of several shapes, or names that do not fit.
+    Args:
+        rows: Rows of images, each of shape (n, H, W) or (n, H, W, C), on the scale 0 to 1; they may differ in n.
+        names: A name for each row.
+        group: After every so many rows, a wider gap; None for equal gaps.
+        title: Title of the Axes, or None.
+        theme: "light" or "dark".
+        ax: Axes to draw into; None makes a figure.
+
+    Returns:
+        The Axes; its one image is the whole as RGBA.
+
+    Raises:
+        DataError: There are no rows, images of several shapes, or names that do not fit.
     """
     images = _checked(rows, names)
     whole = mosaic(images, group=group)

@@ -35,7 +35,18 @@ _SALT_LOCK = threading.Lock()
 
 @dataclass(frozen=True)
 class Theme:
-    """The colours of one theme; `classes` has ten that colour-blind readers can tell apart."""
+    """The colours of one theme.
+
+    Args:
+        background: Colour behind everything.
+        text: Colour of text.
+        muted: Colour of axes and notes.
+        grid: Colour of grid lines.
+        first: Colour of the first kind of data.
+        second: Colour of the second kind of data.
+        classes: Ten colours of classes, which colour-blind readers can tell apart.
+        ramp: The part of viridis, from 0 to 1, that shows continuous numbers.
+    """
 
     background: str
     text: str
@@ -80,14 +91,31 @@ THEMES: dict[str, Theme] = {
 
 
 def theme_named(theme: str) -> Theme:
-    """The colours of "light" or "dark"; `UsageError` for any other name."""
+    """Look up the colours of a theme.
+
+    Args:
+        theme: "light" or "dark".
+
+    Returns:
+        Its colours.
+
+    Raises:
+        UsageError: There is no such theme.
+    """
     if theme not in THEMES:
         raise UsageError(f"there is no theme {theme!r}.", where="theme", fix=nearest(theme, THEMES))
     return THEMES[theme]
 
 
 def ramp(theme: ThemeName) -> Colormap:
-    """The colour map for a continuous number: viridis without the end that fades into the background."""
+    """Make the colour map of continuous numbers: viridis without the end that fades into the background.
+
+    Args:
+        theme: "light" or "dark".
+
+    Returns:
+        The colour map.
+    """
     low, high = theme_named(theme).ramp
     colours = matplotlib.colormaps["viridis"](np.linspace(low, high, 256))
     return LinearSegmentedColormap.from_list(f"latens-{theme}", colours)
@@ -96,14 +124,32 @@ def ramp(theme: ThemeName) -> Colormap:
 def new_axes(
     rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (6.0, 4.2), theme: ThemeName = "light"
 ) -> np.ndarray:
-    """Axes of shape (rows, columns) on a new figure of `size` inches; `axes[0, 0].figure` is the figure."""
+    """Make Axes on a new figure; `axes[0, 0].figure` is the figure.
+
+    Args:
+        rows: Rows of Axes.
+        columns: Columns of Axes.
+        size: Width and height in inches.
+        theme: "light" or "dark".
+
+    Returns:
+        An array (rows, columns) of Axes.
+    """
     figure = Figure(figsize=size, dpi=DPI, facecolor=theme_named(theme).background, layout="constrained")
     FigureCanvasAgg(figure)
     return figure.subplots(rows, columns, squeeze=False)
 
 
 def one_axes(size: tuple[float, float], theme: ThemeName) -> Axes:
-    """A single Axes on a new figure of `size` inches."""
+    """Make a single Axes on a new figure.
+
+    Args:
+        size: Width and height in inches.
+        theme: "light" or "dark".
+
+    Returns:
+        The Axes.
+    """
     return new_axes(size=size, theme=theme)[0, 0]
 
 
@@ -116,7 +162,19 @@ def dress(
     y: str = "",
     grid: Literal["x", "y", "both"] | None = "y",
 ) -> Axes:
-    """Give `ax` the house style: title on the left, quiet axes with their unit, a faint grid behind the data."""
+    """Give Axes the house style: title on the left, quiet axes with their unit, a faint grid behind the data.
+
+    Args:
+        ax: The Axes.
+        theme: "light" or "dark".
+        title: Title, or None.
+        x: Name and unit of the x axis.
+        y: Name and unit of the y axis.
+        grid: Which axis has grid lines; None for none.
+
+    Returns:
+        The same Axes.
+    """
     colours = theme_named(theme)
     ax.set_facecolor(colours.background)
     if title:
@@ -137,7 +195,15 @@ def dress(
 def legend(
     ax: Axes | Figure, handles: Sequence[Any], names: Sequence[str], *, theme: ThemeName, **options: Any
 ) -> None:
-    """A legend without a frame; names that begin with an underscore are shown like any other."""
+    """Add a legend without a frame; names that begin with an underscore are shown like any other.
+
+    Args:
+        ax: Axes or figure that gets it.
+        handles: What was drawn, as matplotlib gives it.
+        names: A name for each.
+        theme: "light" or "dark".
+        **options: Further options of matplotlib's `legend`.
+    """
     # Placeholders first: matplotlib drops entries whose label begins with an underscore.
     drawn = ax.legend(handles, ["-"] * len(names), frameon=False, fontsize=8, **options)
     for text, name in zip(drawn.get_texts(), names):
@@ -148,7 +214,14 @@ def legend(
 
 
 def figure_of(drawn: Any) -> Figure:
-    """The figure of an Axes, of an array of Axes, or the figure itself."""
+    """Find the figure of what was drawn.
+
+    Args:
+        drawn: An Axes, an array of Axes, or a figure.
+
+    Returns:
+        The figure.
+    """
     if isinstance(drawn, np.ndarray):
         drawn = drawn.flat[0]
     return drawn if isinstance(drawn, Figure) else drawn.get_figure(root=True)
@@ -161,10 +234,18 @@ def save(
 
     The same figure and numbers give the same bytes: no dates, fixed ids. The folder is made where it is missing.
 
-    **Arguments:** `figure`, or the Axes that a drawing function returned; `path_stem` without an ending; `table` the
-    numbers behind the picture, equally long columns by name (floats are written so that they read back exactly).
-    **Returns:** the paths written. **Raises:** `DataError` for columns that do not fit, `ResourceError` where the
-    disk refuses.
+    Args:
+        figure: The figure, or the Axes that a drawing function returned.
+        path_stem: Path without an ending.
+        table: The numbers behind the picture: equally long columns by name (floats are written so that they read back
+            exactly). None for no table.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        DataError: The columns do not fit.
+        ResourceError: The disk refuses.
     """
     stem, drawn = Path(path_stem), figure_of(figure)
     written = [] if table is None else [_write(stem, ".csv", csv_bytes(table))]
@@ -175,7 +256,15 @@ def save(
 
 @contextmanager
 def laid_out(figure: Figure, *, dpi: float = DPI) -> Iterator[None]:
-    """Find the places of a figure's parts once for every picture of it made inside; a savefig finds them twice."""
+    """Find the places of a figure's parts once for every picture of it made inside; a savefig finds them twice.
+
+    Args:
+        figure: The figure.
+        dpi: Pixels in an inch.
+
+    Yields:
+        Nothing; afterwards the figure is as it was.
+    """
     engine, before = figure.get_layout_engine(), figure.get_dpi()
     if engine is None:
         yield
@@ -191,7 +280,16 @@ def laid_out(figure: Figure, *, dpi: float = DPI) -> Iterator[None]:
 
 
 def rendered(figure: Figure | Axes | np.ndarray, kind: str, *, dpi: float = DPI) -> bytes:
-    """The bytes of a picture, "png" or "svg"; the same figure gives the same bytes."""
+    """Render a picture to bytes; the same figure gives the same bytes.
+
+    Args:
+        figure: The figure, or its Axes.
+        kind: "png" or "svg".
+        dpi: Pixels in an inch.
+
+    Returns:
+        The bytes of the file.
+    """
     drawn, stream = figure_of(figure), io.BytesIO()
     with _SALT_LOCK:
         before = matplotlib.rcParams["svg.hashsalt"]
@@ -204,7 +302,17 @@ def rendered(figure: Figure | Axes | np.ndarray, kind: str, *, dpi: float = DPI)
 
 
 def csv_bytes(table: Mapping[str, ArrayLike]) -> bytes:
-    """The table as UTF-8 CSV: a header, then one line a row. **Raises:** `DataError` for columns that do not fit."""
+    """Write a table as UTF-8 CSV: a header, then one line a row.
+
+    Args:
+        table: Equally long columns by name.
+
+    Returns:
+        The bytes of the file.
+
+    Raises:
+        DataError: The columns do not fit.
+    """
     return texts.csv_bytes(same_length(table))
 
 

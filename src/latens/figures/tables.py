@@ -17,7 +17,14 @@ _LEVELS = 20  # whole numbers with at most this many values from lowest to highe
 
 
 class Histogram(NamedTuple):
-    """One column: bin `edges` (bins + 1,), the share of finite data and samples in each, and of samples in none."""
+    """Histograms of one column of data and of samples, in the same bins.
+
+    Args:
+        edges: Edges of the bins, shape (bins + 1,).
+        data: Share of the finite data in each bin, shape (bins,).
+        samples: Share of the finite samples in each bin, shape (bins,).
+        outside: Share of the samples in no bin.
+    """
 
     edges: np.ndarray
     data: np.ndarray
@@ -26,11 +33,18 @@ class Histogram(NamedTuple):
 
 
 def histogram(data: np.ndarray, samples: np.ndarray) -> Histogram:
-    """Shares of data and samples in the same bins.
+    """Compute the shares of data and samples in the same bins.
 
-    Bins span data and samples, but reach beyond the data by at most the data's own span on either side: one wild
-    sample must not squeeze everything into one bar. Shares are of all finite values, so what lies outside is missing
-    from their sum. Whole numbers get one bin each; values that are all equal get one bin.
+    Bins span data and samples, but reach beyond the data by at most the data's own span on either side: one wild sample
+    must not squeeze everything into one bar. Shares are of all finite values, so what lies outside is missing from
+    their sum. Whole numbers get one bin each; values that are all equal get one bin.
+
+    Args:
+        data: Values of one column, shape (n,); what is not finite is left out.
+        samples: Samples of the column, shape (m,); what is not finite is left out.
+
+    Returns:
+        The shares and the edges of the bins.
     """
     data, samples = data[np.isfinite(data)].astype(float), samples[np.isfinite(samples)].astype(float)
     if not len(data) and not len(samples):
@@ -81,8 +95,22 @@ def marginals_table(
     columns: Sequence[int] | None = None,
     kinds: tuple[str, str] = ("data", "samples"),
 ) -> dict[str, np.ndarray]:
-    """The numbers of `marginals`, one row for each bin: `column`, `low`, `high`, `data_share`, `samples_share` (the
-    two last named by `kinds`)."""
+    """Compute the numbers of `marginals`, one row for each bin.
+
+    Args:
+        data: Rows of data, shape (n, D), NaN where missing.
+        samples: Samples, shape (m, D), in the units of the data, NaN where missing.
+        names: Names of the D columns.
+        columns: Which to take, counted from 0; None takes the first 12.
+        kinds: What the two are called.
+
+    Returns:
+        `column`, `low`, `high`, `data_share` and `samples_share` (the two last named by `kinds`), as equally long
+        columns.
+
+    Raises:
+        DataError: Shapes do not fit, or something is empty.
+    """
     titles, found, _ = _histograms(data, samples, names, columns)
     return {
         "column": np.concatenate([np.repeat(np.array([t], dtype=object), len(h.data)) for t, h in zip(titles, found)]),
@@ -104,10 +132,19 @@ def marginals(
 ) -> np.ndarray:
     """Draw histograms of data (filled) against samples (line), one panel for each column.
 
-    **Arguments:** `data` (n, D) and `samples` (m, D) in the units of the data, NaN where missing; `names` of the D
-    columns; `columns` which to draw, counted from 0, at most 12, by default the first 12 (the figure says so);
-    `kinds` what the two are called.
-    **Returns:** an array (D,) of Axes. **Raises:** `DataError` where shapes do not fit or something is empty.
+    Args:
+        data: Rows of data, shape (n, D), NaN where missing.
+        samples: Samples, shape (m, D), in the units of the data, NaN where missing.
+        names: Names of the D columns.
+        columns: Which to draw, counted from 0, at most 12; None takes the first 12 (the figure says so).
+        kinds: What the two are called.
+        theme: "light" or "dark".
+
+    Returns:
+        An array (D,) of Axes.
+
+    Raises:
+        DataError: Shapes do not fit, or something is empty.
     """
     titles, found, total = _histograms(data, samples, names, columns)
     colours = theme_named(theme)

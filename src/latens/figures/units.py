@@ -13,10 +13,17 @@ _NAMED = 30  # up to this many bars, every bar has room for the number of its un
 
 
 def unit_kl_table(kl_per_unit: ArrayLike, active: ArrayLike | None = None) -> dict[str, np.ndarray]:
-    """The numbers of `unit_kl_bars`: `unit` (counted from 0), `kl` in nats, largest first, and `active` if given.
+    """Compute the numbers of `unit_kl_bars`, largest KL first; equal ones stay in their order.
 
-    **Arguments:** `kl_per_unit` (units,), finite; `active` (units,) of truth values. Equal KLs stay in their order.
-    **Raises:** `DataError` where they are empty, not finite, or differ in length.
+    Args:
+        kl_per_unit: KL of each latent dimension in nats, shape (units,), finite.
+        active: Whether each is active, shape (units,); or None.
+
+    Returns:
+        `unit` (counted from 0), `kl` in nats, and `active` if given.
+
+    Raises:
+        DataError: The numbers are empty, not finite, or differ in length.
     """
     kl = numbers(kl_per_unit, "kl_per_unit", ndim=1)
     order = np.argsort(-kl.astype(float), kind="stable")
@@ -34,11 +41,19 @@ def unit_kl_table(kl_per_unit: ArrayLike, active: ArrayLike | None = None) -> di
 def unit_kl_bars(
     kl_per_unit: ArrayLike, active: ArrayLike | None = None, *, theme: ThemeName = "light", ax: Axes | None = None
 ) -> Axes:
-    """Draw the KL of each latent unit as bars, largest first, active units apart from inactive ones.
+    """Draw the KL of each latent dimension as bars, largest first, active ones apart from inactive ones.
 
-    **Arguments:** `kl_per_unit` (units,) in nats: the KL to the prior of each unit, averaged over the data;
-    `active` (units,) says which units are active (by any rule: what is drawn is what is given); `ax` to draw into.
-    **Returns:** the Axes. **Raises:** as `unit_kl_table`.
+    Args:
+        kl_per_unit: KL to the prior of each latent dimension in nats, averaged over the data, shape (units,).
+        active: Which are active (by any rule: what is drawn is what is given), shape (units,); or None.
+        theme: "light" or "dark".
+        ax: Axes to draw into; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        DataError: The numbers are empty, not finite, or differ in length.
     """
     table = unit_kl_table(kl_per_unit, active)
     colours = theme_named(theme)
