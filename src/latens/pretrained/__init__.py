@@ -1,8 +1,8 @@
 """Two small models that ship with latens, ready to sample from: `latens sample pretrained:digits-2d -n 16`.
 
 `digits-2d` and `digits-16d` are the default recipe on scikit-learn's 1797 digits of 8 by 8 pixels (the test part of
-UCI's "Optical recognition of handwritten digits", E. Alpaydin and C. Kaynak, CC BY 4.0), with 2 and 16 latent dimensions.
-`python -m latens.pretrained.make` makes them again.
+UCI's "Optical recognition of handwritten digits", E. Alpaydin and C. Kaynak, CC BY 4.0), with 2 and 16 latent
+dimensions. `python -m latens.pretrained.make` makes them again.
 """
 
 from pathlib import Path
