@@ -1,4 +1,4 @@
-"""Every number that applies to a trained model, with a reason for each that does not: `latens evaluate --all`."""
+"""Every metric that applies to a trained model, with a reason for each that does not: `latens evaluate --all`."""
 
 import time
 from collections.abc import Collection
@@ -17,8 +17,15 @@ from latens.workflow.trained import TrainedModel
 
 @dataclass
 class Everything:
-    """The numbers by name, why others were left out, what they say is wrong, the table of latent units, and whether
-    the cells are grey under a Bernoulli."""
+    """All that `measure_all` found.
+
+    Args:
+        metrics: The estimates by name.
+        left_out: Why other metrics were left out, by name.
+        findings: What the metrics say is wrong.
+        units: The table of latent dimensions, as `unit_table` gives it.
+        grey: Whether the pixels are grey under a Bernoulli, so that log p(x) is a cross-entropy.
+    """
 
     metrics: dict[str, Estimate] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
@@ -36,15 +43,27 @@ def measure_all(
     seed: int = 0,
     only: Collection[str] | None = None,
 ) -> Everything:
-    """What `measure` gives, and besides, of the rows at `positions`, in the order of `GROUPS`:
+    """Measure what `measure` does and, in the order of `GROUPS`, all else that applies to the rows at `positions`.
 
-    where the KL goes, gaps of inference, the aggregated posterior against the prior, calibration, codes against labels,
-    samples against rows, predictive checks, copies and dropped modes, and training rows against held-out rows. Large
-    data are subsampled, as each protocol says.
+    That is: where the KL goes, gaps of inference, the aggregated posterior against the prior, calibration, codes
+    against
+    labels, samples against rows, predictive checks, copies and dropped modes, and training rows against held-out rows.
+    Large data are subsampled, as each protocol says.
 
-    **Arguments:** `num_samples` draws a row for log p(x), None as in `measure`; `seed` of everything random; `only`
-    these numbers, and those that are made together with them, beside what `measure` gives.
-    **Raises:** DataError where the rows are not such as the model was trained on.
+    Args:
+        trained: The trained model.
+        data: The data.
+        positions: The positions of the rows that are measured, of shape (n,).
+        num_samples: Samples for each row for log p(x); None as in `measure`.
+        seed: The seed of everything random.
+        only: Names of metrics: these, and those that are made together with them, beside what `measure` gives; None is
+            all.
+
+    Returns:
+        The metrics, why others were left out, and what they say is wrong.
+
+    Raises:
+        DataError: The rows are not such as the model was trained on.
     """
     work = Work(trained, data, positions, num_samples or NUM_SAMPLES, seed)
     first = measured(trained, data, positions, num_samples=num_samples, seed=seed)

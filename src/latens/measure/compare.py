@@ -19,7 +19,16 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Rows:
-    """One number for every row: its `name`, what it is a density of (`what`), and how it was made."""
+    """One figure for every row, which stands for a model.
+
+    Args:
+        name: The name of the metric.
+        rows: Its value for each row, of shape (n,), in `unit`.
+        num_samples: Samples for each row.
+        what: What it is a density of; "" where that is plain.
+        protocol: How it was made, in words.
+        unit: The unit.
+    """
 
     name: str
     rows: np.ndarray
@@ -31,7 +40,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class Difference:
-    """A paired difference with its two-sided interval (Student's t, n - 1 degrees of freedom)."""
+    """A paired difference with its two-sided interval (Student's t, n - 1 degrees of freedom).
+
+    Args:
+        estimate: The mean difference, with its standard error.
+        low: The lower end of the interval at `LEVEL`, in the unit of the estimate.
+        high: The upper end.
+    """
 
     estimate: Estimate
     low: float
@@ -44,13 +59,25 @@ class Difference:
         return self.estimate.value / error if error > 0 else float("nan")
 
     def to_json(self) -> dict[str, Any]:
+        """The difference as plain values: the estimate, and its interval with the level.
+
+        Returns:
+            A JSON object.
+        """
         interval = {"level": LEVEL, "low": self.low, "high": self.high, "standard_errors": self.standard_errors}
         return {**self.estimate.to_json(), **interval}
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One model: its own number, and that minus the best model's over the same rows (None for the best itself)."""
+    """One model of a comparison.
+
+    Args:
+        name: The name of the model.
+        trained: The model.
+        estimate: Its own metric.
+        difference: That metric minus the best model's over the same rows; None for the best itself.
+    """
 
     name: str
     trained: TrainedModel
@@ -60,7 +87,14 @@ class Compared:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models from the best on: the `metric`, how it was made, and its unit."""
+    """Models against each other, from the best on.
+
+    Args:
+        metric: The name of the metric.
+        unit: Its unit.
+        protocol: How it was made, in words.
+        models: The models, from the best on.
+    """
 
     metric: str
     unit: str
@@ -78,13 +112,23 @@ def compare(
 ) -> Comparison:
     """Every model on the rows at `positions`, and each minus the best over these rows.
 
-    The number is the first that a model has of log p(x), a cross-entropy bound, accuracy and (autoencoders)
+    The metric is the first that a model has of log p(x), a cross-entropy bound, accuracy and (autoencoders)
     log p(x | z). All models see the same rows with the same keys, so that what is hard for all of them cancels. The
     intervals hold for other rows of the same kind, and for these trained models: not for other seeds of training.
 
-    **Arguments:** `models` (name, model) pairs, two or more; `num_samples` draws a row; `seed` of the draws.
-    **Raises:** ConfigError where the numbers of two models are not of one kind, or of different representations of
-    the data, and DataError where the rows do not fit a model.
+    Args:
+        models: Names and models, two or more.
+        data: The data.
+        positions: The positions of the rows that are measured, of shape (n,).
+        num_samples: Samples for each row.
+        seed: The seed of the samples.
+
+    Returns:
+        The models from the best on, with their differences.
+
+    Raises:
+        ConfigError: The metrics of two models are not of one kind, or of different representations of the data.
+        DataError: The rows do not fit a model.
     """
     if len({name for name, _ in models}) < max(2, len(models)):
         raise ConfigError("these are not two or more models with different names.", where="models", fix="Rename them.")
@@ -102,7 +146,22 @@ def compare(
 
 
 def per_row(trained: TrainedModel, data: Dataset, positions: np.ndarray, num_samples: int, seed: int) -> Rows:
-    """The number that stands for a model, for every row."""
+    """The metric that stands for a model, for every row.
+
+    Args:
+        trained: The trained model.
+        data: The data.
+        positions: The positions of the rows that are measured, of shape (n,).
+        num_samples: Samples for each row.
+        seed: The seed of the samples.
+
+    Returns:
+        The values; of a classifier those of the rows that have a label.
+
+    Raises:
+        DataError: The rows do not fit the model, or a classifier has no labels to compare with.
+        DivergedError: A value is not finite.
+    """
     batch = trained.batch(data, positions)
     if isinstance(trained.config, ClassifierConfig):
         label = np.full(len(positions), -1) if batch.label is None else np.asarray(batch.label)
@@ -158,7 +217,18 @@ def _estimate(values: np.ndarray, rows: Rows, weight: np.ndarray | None, seed: i
 
 
 def interval_of(rows: Rows, best: Rows, weight: np.ndarray | None, seed: int, best_name: str) -> Difference:
-    """`rows` minus `best`, the numbers of the same rows, with its interval."""
+    """The values of one model minus those of the best, over the same rows, with an interval.
+
+    Args:
+        rows: The values of the model.
+        best: The values of the best model.
+        weight: How often each row counts, of shape (n,); None for all alike.
+        seed: The seed of the samples, which the estimate notes.
+        best_name: The name of the best model, for the protocol.
+
+    Returns:
+        The paired difference.
+    """
     from scipy.stats import t
 
     found = _estimate(rows.rows - best.rows, rows, weight, seed)

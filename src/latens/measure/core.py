@@ -1,4 +1,4 @@
-"""From a trained model and rows to its numbers, each with its error, its unit and how it was made."""
+"""From a trained model and rows to its metrics, each with its error, its unit and how it was made."""
 
 import math
 import time
@@ -55,36 +55,53 @@ def measure(
     num_samples: int | None = None,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """The numbers of a model on the rows at `positions`.
+    """The metrics of a model on the rows at `positions`.
 
-    - `log_marginal`: log p(x) by importance sampling with `num_samples` draws a row, in nats; a lower bound in
+    - `log_marginal`: log p(x) by importance sampling with `num_samples` samples for each row, in nats; a lower bound in
       expectation, whose `draws_error` is what it may still lack. On grey pixels under a Bernoulli, where no log p(x)
       exists, it is called `cross_entropy_bound`.
       Of a quantised model it is the bound at the one code of x, and its protocol says so.
     - `log_marginal_smoothed`: the same from Pareto-smoothed weights, which are no bound; `effective_sample_size` and
       `pareto_k` of the weights, medians over rows.
-    - `elbo`, `log_likelihood`, `kl`: means over the same draws, in nats.
+    - `elbo`, `log_likelihood`, `kl`: means over the same samples, in nats.
     - `log_likelihood_gain`: log p(x | z) of the row's own codes minus that of codes drawn from the prior, in nats: what
       the codes buy for the nats of `kl`.
     - `bits_per_dimension` of discrete data; where whole numbers were dequantised it is an upper bound.
-    - `active_units`: how many latent units move with x.
-    - `gain_over_independent`: log p(x) minus that of independent cells fitted to the training rows, a paired
+    - `active_units`: how many latent dimensions move with x.
+    - `gain_over_independent`: log p(x) minus that of independent features fitted to the training rows, a paired
       difference over the same rows; only where `data` are the data the model was trained on.
     - `accuracy` alone for a Bayes classifier, and besides of the most probable label of a model that predicts them;
       `clustering_accuracy` and `normalised_mutual_information` of the components of a mixture prior; all of rows with
       a label. `log_likelihood` alone for an autoencoder, which has no p(x).
     - of a conditional model every log p(x) is log p(x | label), and its protocol says so.
 
-    **Arguments:** `num_samples` draws a row; None for 1000, doubled up to three times where log p(x) still rises with
-    them by more than half of its error; `seed` of the draws.
-    **Raises:** DataError where the rows are not such as the model was trained on.
+    Args:
+        trained: The trained model.
+        data: The data.
+        positions: The positions of the rows that are measured, of shape (n,).
+        num_samples: Samples for each row; None for 1000, doubled up to three times where log p(x) still rises with them
+            by
+            more than half of its error.
+        seed: The seed of the samples.
+
+    Returns:
+        The estimates by name.
+
+    Raises:
+        DataError: The rows are not such as the model was trained on.
+        DivergedError: A value is not finite.
     """
     return measured(trained, data, positions, num_samples=num_samples, seed=seed).metrics
 
 
 class Measured(NamedTuple):
-    """What one measurement gives: `metrics` by name, the table of latent `units`, and whether the cells are `grey`
-    under a Bernoulli, so that the headline is a cross-entropy."""
+    """What one measurement gives.
+
+    Args:
+        metrics: The estimates by name.
+        units: The table of latent dimensions, as `unit_table` gives it.
+        grey: Whether the pixels are grey under a Bernoulli, so that the headline is a cross-entropy.
+    """
 
     metrics: dict[str, Estimate]
     units: list[dict[str, Any]]
@@ -94,7 +111,24 @@ class Measured(NamedTuple):
 def measured(
     trained: TrainedModel, data: Dataset, positions: np.ndarray, *, num_samples: int | None = None, seed: int = 0
 ) -> Measured:
-    """`measure`, with what else was found on the way; rows are gathered once and go through the encoder once."""
+    """Do what `measure` does, and give what else was found on the way.
+
+    Rows are gathered once and go through the encoder once.
+
+    Args:
+        trained: The trained model.
+        data: The data.
+        positions: The positions of the rows that are measured, of shape (n,).
+        num_samples: Samples for each row; None as in `measure`.
+        seed: The seed of the samples.
+
+    Returns:
+        The metrics, the table of latent dimensions, and whether the pixels are grey under a Bernoulli.
+
+    Raises:
+        DataError: The rows are not such as the model was trained on.
+        DivergedError: A value is not finite.
+    """
     batch = trained.batch(data, positions)
     weight = None if data.weight is None else data.weight[positions]
     if isinstance(trained.config, ClassifierConfig):
@@ -115,12 +149,26 @@ def measured(
 
 
 def headline(metrics: dict[str, Estimate]) -> str:
-    """The name of the number that stands for the model."""
+    """The name of the metric that stands for the model.
+
+    Args:
+        metrics: The estimates by name.
+
+    Returns:
+        The first of `HEADLINES` that was measured.
+    """
     return next(name for name in HEADLINES if name in metrics)
 
 
 def still_rising(facts: Mapping[str, Any]) -> bool:
-    """Whether training ended with its budget while its last validation was its best, by the facts in a model file."""
+    """Whether training ended with its budget while its last validation was its best, by the facts in a model file.
+
+    Args:
+        facts: The facts of a trained model.
+
+    Returns:
+        False also where the facts do not say.
+    """
     steps = facts.get("steps")
     return (
         facts.get("stopped_because") in ("budget", "minutes") and steps is not None and steps == facts.get("best_step")
@@ -133,10 +181,17 @@ def unit_table(
     weight: np.ndarray | None = None,
     codes: Mapping[str, np.ndarray] | None = None,
 ) -> list[dict[str, Any]]:
-    """For every latent unit its mean KL (nats), the variance of its posterior mean, and whether it is active.
+    """Every latent dimension with its mean KL, the variance of its posterior mean, and whether it is active.
 
-    Empty for models without latent units. **Arguments:** `weight` (B,), how often each row counts; `codes` what
-    `encode` gives of these rows, where it is there already.
+    Args:
+        trained: The trained model.
+        batch: The rows, not yet prepared.
+        weight: How often each row counts, of shape (B,); None for all alike.
+        codes: What `encode` gives of these rows, where it is there already.
+
+    Returns:
+        A dictionary for each latent dimension with `unit`, `kl` in nats (None where it has none of its own), `variance`
+        and `active`; none for models without latents.
     """
     if not hasattr(trained.model, "posterior"):
         return []
@@ -155,7 +210,19 @@ def unit_table(
 
 
 class Measurement:
-    """One measurement while it runs; `found` holds its numbers, `rows` what the headline is the mean of."""
+    """One measurement while it runs; `found` holds its metrics, `rows` what the headline is the mean of.
+
+    Args:
+        trained: The trained model.
+        data: The data that the rows are of.
+        batch: The rows, not yet prepared.
+        weight: How often each row counts, of shape (B,); None for all alike.
+        num_samples: Samples for each row; None as in `measure`.
+        key: A JAX random key.
+
+    Raises:
+        DataError: The weights of all rows are 0.
+    """
 
     def __init__(
         self, trained: TrainedModel, data: Dataset, batch: Batch, weight: Any, num_samples: int | None, key: Key
@@ -182,6 +249,18 @@ class Measurement:
         self._began = time.perf_counter()
 
     def add(self, name: str, rows: np.ndarray, num_samples: int, protocol: str, unit: str = "nats") -> None:
+        """Add a metric that is a mean over rows.
+
+        Args:
+            name: The name of the metric.
+            rows: Its value for each row, of shape (B,), in `unit`.
+            num_samples: Samples for each row.
+            protocol: How it was made, in words.
+            unit: The unit.
+
+        Raises:
+            DivergedError: A value is not finite.
+        """
         if not np.all(np.isfinite(rows)):
             bad = np.flatnonzero(~np.isfinite(rows))
             raise DivergedError(
@@ -194,12 +273,25 @@ class Measurement:
         self.put(name, replace(estimate, unit=unit))
 
     def put(self, name: str, estimate: Estimate) -> None:
+        """Add a metric, and note the seconds since the one before it.
+
+        Args:
+            name: The name of the metric.
+            estimate: Its value, with its error.
+        """
         now = time.perf_counter()
         self.found[name] = replace(estimate, seconds=now - self._began)
         self._began = now
 
     def evidence(self) -> RowNumbers:
-        """log p(x) and the parts of the ELBO, from the same draws."""
+        """Add log p(x) and the parts of the ELBO, from the same samples.
+
+        Returns:
+            What was found for every row.
+
+        Raises:
+            DivergedError: A value is not finite.
+        """
         numbers = self._numbers(self.num_samples or NUM_SAMPLES)
         if self.num_samples is None:
             draws = self._enough(self._marginals(numbers, NUM_SAMPLES))
@@ -260,12 +352,17 @@ class Measurement:
         return self.rows - observed * math.log(self.trained.preparation.divide)
 
     def units(self, table: list[dict[str, Any]]) -> None:
+        """Add the number of active latent dimensions.
+
+        Args:
+            table: What `unit_table` gave.
+        """
         active = sum(unit["active"] for unit in table)
         protocol = f"of {len(table)} latent units, those whose posterior mean varies by more than 0.01 over the rows"
         self.put("active_units", Estimate(float(active), float("nan"), 0, len(self.rows), "units", protocol))
 
     def classes(self) -> None:
-        """How predicted labels, or clusters, meet the labels of the rows that have one."""
+        """Add how predicted labels, or clusters, meet the labels of the rows that have one."""
         model, label = self.trained.model, self.batch.label
         known = np.zeros(0, bool) if label is None else np.asarray(label) >= 0
         known = known if self.weight is None or label is None else known & (self.weight > 0)
@@ -289,6 +386,11 @@ class Measurement:
             self.put("normalised_mutual_information", Estimate(nmi, nan, 1, len(label), "NMI", words))
 
     def gain(self, data: Dataset) -> None:
+        """Add log p(x) minus that of independent features fitted to the training rows.
+
+        Args:
+            data: The data that the model was trained on.
+        """
         train, divide = data.subset("train"), 1.0
         if self.discrete and self.family != "bernoulli":
             kind = "counts" if self.counts else "levels"
@@ -329,13 +431,23 @@ class Measurement:
         return rows, preparation.divide
 
     def autoencoder(self) -> None:
+        """Add log p(x | z) at the code of x, all that an autoencoder has."""
         rows = map_rows(_at_code, self.trained.model, self.batch, preparation=self.trained.preparation, key=self.key)
         self.rows = rows
         self.add("log_likelihood", rows, 1, f"{self.what}log p(x | z) at the code of x; an autoencoder has no p(x)")
 
 
 def what_density(trained: TrainedModel, kind: str, grey: bool) -> str:
-    """What the density is of, where that is not plain."""
+    """What the density is of, where that is not plain.
+
+    Args:
+        trained: The trained model.
+        kind: The kind of the data.
+        grey: Whether the pixels are grey under a Bernoulli.
+
+    Returns:
+        Words for a protocol that end with "; ", or "".
+    """
     preparation = trained.preparation
     if grey:
         return "grey cells under a Bernoulli: a cross-entropy, not log p(x); "
@@ -353,7 +465,14 @@ def what_density(trained: TrainedModel, kind: str, grey: bool) -> str:
 
 
 def density_of(trained: TrainedModel) -> str:
-    """What of a row x the density is of, as p( ) is written: "x" where it is of the row as it is stored."""
+    """What of a row x the density is of, as p( ) is written: "x" where it is of the row as it is stored.
+
+    Args:
+        trained: The trained model.
+
+    Returns:
+        A term in x, such as "log(1 + x)".
+    """
     preparation = trained.preparation
     if preparation.log1p:
         return "log(1 + x)"

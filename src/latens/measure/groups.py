@@ -40,7 +40,16 @@ SANDWICHED_ROWS = 50
 
 @dataclass
 class Work:
-    """One measurement: the model, the rows, and what several groups share."""
+    """One measurement: the model, the rows, and what several groups share.
+
+    Args:
+        trained: The trained model.
+        data: The data.
+        positions: The positions of the rows that are measured, of shape (n,).
+        num_samples: Samples for each row.
+        seed: The seed of everything random.
+        metrics: The estimates that are there already, by name.
+    """
 
     trained: TrainedModel
     data: Dataset
@@ -56,18 +65,39 @@ class Work:
         self.autoencoder = isinstance(config, VAEConfig) and config.posterior.kind == "deterministic"
 
     def batch(self, most: int) -> Batch:
+        """Some of the rows as the model takes them.
+
+        Args:
+            most: The most rows.
+
+        Returns:
+            A batch, not yet prepared.
+        """
         return self.trained.batch(self.data, some(self.positions, most, self.seed))
 
     def common(self, number: int) -> dict[str, Any]:
-        """Preparation and key; every group has a key of its own."""
+        """The preparation and a key; every group has a key of its own.
+
+        Args:
+            number: The number of the group.
+
+        Returns:
+            Keyword arguments of the functions of `latens.evaluation`.
+        """
         key = jax.random.fold_in(jax.random.key(self.seed), 100 + number)
         return {"preparation": self.trained.preparation, "key": key}
 
 
 @dataclass(frozen=True)
 class Group:
-    """Numbers that are made together: their names, why not of this model ("" where they are), and how; `partly` says
-    why some of the names may be missing."""
+    """Metrics that are made together.
+
+    Args:
+        names: The names of the metrics.
+        why_not: Says why this model or these rows have none of them; "" where they have.
+        run: Makes the estimates, by name.
+        partly: Why some of the names may be missing.
+    """
 
     names: tuple[str, ...]
     why_not: Callable[[Work], str]

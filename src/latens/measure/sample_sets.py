@@ -1,4 +1,4 @@
-"""Rows and samples of a model side by side, in one unit, as the numbers about samples take them."""
+"""Rows and samples of a model side by side, in one unit, as the metrics about samples take them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,7 +25,15 @@ _CELLS = 2**26
 
 
 def why_not(trained: TrainedModel, data: Dataset) -> str:
-    """Why samples of this model cannot be compared with these rows; "" where they can."""
+    """Why samples of this model cannot be compared with these rows.
+
+    Args:
+        trained: The trained model.
+        data: The data that the rows are of.
+
+    Returns:
+        The reason, or "" where they can.
+    """
     if lacks_prior(trained):
         return "an autoencoder has no prior to sample from (`latens refit` fits one)"
     if data.mask is not None and not np.all(data.mask):
@@ -36,7 +44,14 @@ def why_not(trained: TrainedModel, data: Dataset) -> str:
 
 
 def lacks_prior(trained: TrainedModel) -> bool:
-    """Whether this is an autoencoder to which no prior was fitted after its training."""
+    """Whether this is an autoencoder to which no prior was fitted after its training.
+
+    Args:
+        trained: The trained model.
+
+    Returns:
+        True where there is nothing to sample from.
+    """
     config = trained.config
     return (
         isinstance(config, VAEConfig)
@@ -50,8 +65,14 @@ def lacks_prior(trained: TrainedModel) -> bool:
 class SampleSets:
     """What is compared: at most 1000 of the rows at `positions`, 10,000 training rows, and samples.
 
-    Everything is in the units of the stored rows, binarised as the model sees them. Of grey cells under a Bernoulli,
-    whose draws are black and white, the means of p(x | z) stand for samples.
+    Everything is in the units of the stored rows, binarised as the model sees them. Of grey pixels under a Bernoulli,
+    whose samples are black and white, the means of p(x | z) stand for samples.
+
+    Args:
+        trained: The trained model.
+        data: The data.
+        positions: The positions of the rows to compare with, of shape (n,).
+        seed: The seed of everything random.
     """
 
     trained: TrainedModel
@@ -61,6 +82,7 @@ class SampleSets:
 
     @property
     def grey(self) -> bool:
+        """Whether the pixels are grey under a Bernoulli."""
         config = self.trained.config
         family = config.likelihood.family if isinstance(config, VAEConfig) else ""
         levels = self.data.schema.kind in ("levels", "unit")
@@ -73,17 +95,17 @@ class SampleSets:
 
     @cached_property
     def rows(self) -> np.ndarray:
-        """Rows to compare with (n, *x)."""
+        """The rows to compare with, of shape (n, *x)."""
         return self._seen(some(self.positions, MOST_ROWS, self.seed))
 
     @cached_property
     def train(self) -> np.ndarray:
-        """Training rows (N, *x)."""
+        """The training rows, of shape (N, *x)."""
         return self._seen(some(self.data.subset("train"), 10 * MOST_ROWS, self.seed))
 
     @cached_property
     def samples(self) -> np.ndarray:
-        """1000 samples (m, *x)."""
+        """The 1000 samples, of shape (m, *x)."""
         return self.draw(MOST_ROWS, jax.random.fold_in(jax.random.key(self.seed), 1))
 
     @cached_property
@@ -102,7 +124,11 @@ class SampleSets:
         return f"{self.what}features: {count} principal components of the training rows' {cells}{rest}"
 
     def replicates(self) -> np.ndarray:
-        """Replicated data sets (R, n, *x) of as many rows as `checked`."""
+        """Replicated data sets of as many rows as `checked`.
+
+        Returns:
+            Samples of shape (R, n, *x), with R = `NUM_REPLICATES`.
+        """
         n, key = len(self.checked), jax.random.fold_in(jax.random.key(self.seed), 2)
         return self.draw(NUM_REPLICATES * n, key).reshape(NUM_REPLICATES, n, *self.checked.shape[1:])
 
@@ -113,7 +139,15 @@ class SampleSets:
         return self.rows[: max(20, min(200, _CELLS // (NUM_REPLICATES * cells)))]
 
     def draw(self, n: int, key: Any) -> np.ndarray:
-        """n samples (n, *x); a conditional model is asked for the labels of the rows, as often as they occur."""
+        """Draw samples; a conditional model is asked for the labels of the rows, as often as they occur.
+
+        Args:
+            n: The number of samples.
+            key: A JAX random key.
+
+        Returns:
+            Samples of shape (n, *x), in the units of the stored rows.
+        """
         trained, (prior_key, event_key) = self.trained, jax.random.split(key)
         if isinstance(trained.config, ClassifierConfig):
             return trained.data_units(evaluation.sample_classes(trained.model, n, key=prior_key).x, mean=False)
@@ -123,7 +157,14 @@ class SampleSets:
         return trained.data_units(values, mean=self.grey)
 
     def conditions(self, n: int) -> dict[str, np.ndarray] | None:
-        """Conditions of n simulated rows, None for models that read none."""
+        """The conditions of simulated rows.
+
+        Args:
+            n: The number of rows.
+
+        Returns:
+            Conditions by name, or None for models that read none.
+        """
         return self.trained.condition(self._codes(n))
 
     def _codes(self, n: int) -> np.ndarray | None:
@@ -141,8 +182,17 @@ class SampleSets:
 
 
 def in_one_unit(schema: Schema, rows: np.ndarray) -> np.ndarray:
-    """Rows (n, *x) with the columns of a table standardised as its model does it, so that these can be put together;
-    of counts the logarithms of 1 + x. Cells of one unit, as pixels are, stay as they are."""
+    """Rows with the columns of a table standardised as its model does it, so that they can be put together.
+
+    Of counts the logarithms of 1 + x are taken. Features of one unit, as pixels are, stay as they are.
+
+    Args:
+        schema: The schema of the data.
+        rows: Rows of shape (n, *x), in the units of the stored rows.
+
+    Returns:
+        Rows of shape (n, *x).
+    """
     if schema.columns is None or not schema.standardised:
         return rows
     shift, scale = (np.array([getattr(column, name) for column in schema.columns]) for name in ("shift", "scale"))
@@ -153,7 +203,16 @@ def in_one_unit(schema: Schema, rows: np.ndarray) -> np.ndarray:
 
 
 def some(positions: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """At most so many of the positions, drawn at random, in order."""
+    """At most so many of the positions, drawn at random, in order.
+
+    Args:
+        positions: Positions of shape (n,).
+        most: The most that are kept.
+        seed: The seed.
+
+    Returns:
+        Positions; all of them where there are no more than `most`.
+    """
     if len(positions) <= most:
         return positions
     return np.sort(np.random.default_rng(seed).permutation(positions)[:most])
