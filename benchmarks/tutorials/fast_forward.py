@@ -14,8 +14,9 @@ import itertools
 
 import common
 import torch
-import training
 from torch import Tensor, nn
+
+import training
 
 FLOOR = 1e-7
 

@@ -10,8 +10,9 @@ logits out; a cross-entropy summed over pixels *and* the batch of 64, the last s
 
 import common
 import torch
-import training
 from torch import Tensor, nn
+
+import training
 
 
 class Autoencoder(nn.Module):

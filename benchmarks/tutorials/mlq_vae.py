@@ -11,8 +11,9 @@ has `sqrt(2 / fan-in)`; `--gain he` starts from the latter.
 
 import common
 import torch
-import training
 from torch import Tensor, nn
+
+import training
 
 STD = {"source": lambda fan_in: 2 / fan_in**0.5, "he": lambda fan_in: (2 / fan_in) ** 0.5}
 

@@ -10,8 +10,9 @@ cross-entropy on logits; one draw, analytic KL, mean over the batch of 64; Adam 
 
 import common
 import torch
-import training
 from torch import Tensor, nn
+
+import training
 
 
 class Notebook(nn.Module):

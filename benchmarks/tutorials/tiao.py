@@ -11,8 +11,9 @@ validation set after every epoch, so its numbers are not held out.
 
 import common
 import torch
-import training
 from torch import Tensor, nn
+
+import training
 
 FLOOR = 1e-7
 
