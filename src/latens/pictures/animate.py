@@ -23,7 +23,13 @@ SHOWN = 150
 
 @dataclass(frozen=True)
 class Moving:
-    """A moving picture: its frames, how long each lasts (in frames), and what it shows in words."""
+    """A moving picture.
+
+    Args:
+        frames: Its frames of pixels, in order.
+        says: What it shows, in words.
+        hold: How many frames' time each lasts, in order; 1 for those not given.
+    """
 
     frames: Iterator[np.ndarray]
     says: str
@@ -40,7 +46,15 @@ def _images_only(source: Source, what: str) -> None:
 
 
 def codes_of(source: Source, positions: np.ndarray) -> np.ndarray:
-    """The posterior means of rows, (n, units)."""
+    """Compute the posterior means of rows.
+
+    Args:
+        source: The model and its data.
+        positions: Positions of the rows in the data, shape (n,).
+
+    Returns:
+        Means, shape (n, units).
+    """
     assert source.data is not None
     batch = source.trained.batch(source.data, positions)
     options: dict[str, Any] = {"preparation": source.trained.preparation, "key": source.row_key}
@@ -55,7 +69,16 @@ def _conditions(source: Source, codes: np.ndarray | None, num: int) -> np.ndarra
 
 
 def decoded_at(source: Source, z: np.ndarray, label: np.ndarray | None) -> np.ndarray:
-    """The means of p(x|z) at points z (n, units) as images; `label` (n, C) the classes, of a conditional model."""
+    """Decode latent points to images: the means of p(x|z).
+
+    Args:
+        source: The model and its data.
+        z: Points, shape (n, units).
+        label: Classes of a conditional model, shape (n, C); None of others.
+
+    Returns:
+        Images on the scale 0 to 1, led by n.
+    """
     shape = source.latents(1).shape[1:]
     cond = None if label is None else {"label": label.astype(np.float32)}
     z = z.reshape(len(z), *shape).astype(np.float32)
@@ -75,10 +98,23 @@ def morph(
     frames: int = 12,
     theme: ThemeName = "light",
 ) -> Moving:
-    """Through classes (the mean of their rows' posterior means) or rows and back to the first, decoded on the way.
+    """Move through classes or rows and back to the first, decoded on the way.
 
-    **Arguments:** `between` names of classes or ids of rows, by default every class (at most ten), else six rows;
-    `frames` of each stretch. **Raises:** UsageError for a name that is neither.
+    A class stands at the mean of its rows' posterior means.
+
+    Args:
+        trained: The model, of images.
+        data: Its data.
+        between: Names of classes or ids of rows; none takes every class (at most ten), else six rows.
+        path: "linear" or "spherical".
+        frames: Frames of each stretch.
+        theme: "light" or "dark".
+
+    Returns:
+        The moving picture.
+
+    Raises:
+        UsageError: A name is neither a class nor the id of a row.
     """
     source = Source(trained, data, 0)
     _images_only(source, "morph")
@@ -131,7 +167,21 @@ def _plane(source: Source, z: np.ndarray) -> dict[str, Any]:
 def walk(
     trained: TrainedModel, data: Dataset | None, *, frames: int = 120, seed: int = 0, theme: ThemeName = "light"
 ) -> Moving:
-    """A random walk that never leaves the prior: of a standard Normal its own steps, else from draw to draw."""
+    """Decode a random walk that never leaves the prior: of a standard Normal its own steps, else from sample to sample.
+
+    Args:
+        trained: The model, of images.
+        data: Its data, or None.
+        frames: Number of frames.
+        seed: Seed of the walk.
+        theme: "light" or "dark".
+
+    Returns:
+        The moving picture.
+
+    Raises:
+        ConfigError: The model has no prior.
+    """
     source = Source(trained, data, seed)
     _images_only(source, "walk through")
     if not source.has_prior:
@@ -167,10 +217,22 @@ def _turned(kept: Sequence[tuple[int, TrainedModel]], data: Dataset, positions: 
 def latent_over_training(
     kept: Sequence[tuple[int, TrainedModel]], data: Dataset, *, frames: int = 96, theme: ThemeName = "light"
 ) -> Moving:
-    """The posterior means of held-out rows over training, in logarithmic time, every moment turned to fit the last one.
+    """Show the posterior means of held-out rows over training, in logarithmic time.
 
-    Of more than two units the two with the most variance at the end. Between two models that were kept the points
-    move in straight lines.
+    Every moment is rotated to fit the last one. Of more than two latent dimensions the two with the most variance at
+    the end are shown. Between two models that were kept the points move in straight lines.
+
+    Args:
+        kept: Steps and the models that training kept at them, in order.
+        data: The data.
+        frames: Number of frames.
+        theme: "light" or "dark".
+
+    Returns:
+        The moving picture.
+
+    Raises:
+        ConfigError: The model has no latents, or one dimension only.
     """
     last = Source(kept[-1][1], data, 0)
     if last.is_classifier:
@@ -205,8 +267,23 @@ def manifold_over_training(
     frames: int = 96,
     theme: ThemeName = "light",
 ) -> Moving:
-    """What an even grid of the latent plane decodes to over training, in logarithmic time, each grid turned to fit the
-    last one; between two models that were kept one picture fades into the next."""
+    """Show what an even grid of the latent plane decodes to over training, in logarithmic time.
+
+    Each grid is rotated to fit the last one; between two models that were kept one picture fades into the next.
+
+    Args:
+        kept: Steps and the models that training kept at them, in order.
+        data: The data, of images.
+        cells: Points along each side of the grid.
+        frames: Number of frames.
+        theme: "light" or "dark".
+
+    Returns:
+        The moving picture.
+
+    Raises:
+        ConfigError: The model has other than two latent dimensions.
+    """
     last = Source(kept[-1][1], data, 0)
     _images_only(last, "show as a plane")
     if last.latents(1).shape[1:] != (2,):

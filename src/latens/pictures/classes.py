@@ -19,7 +19,16 @@ MOST_PLANES = 10
 
 
 def class_samples(trained: TrainedModel, each: int, *, key: Key) -> evaluation.ClassSamples:
-    """`each` samples of every class, class by class, with the means of their components, in the data's own units."""
+    """Sample every class, class by class, with the means of the components, in the units of the data.
+
+    Args:
+        trained: A classifier made of one density a class.
+        each: Samples of each class.
+        key: A JAX random key.
+
+    Returns:
+        The samples with their class and component.
+    """
     model: BayesClassifier = trained.model
     drawn = [
         evaluation.sample_classes(model, each, key=jax.random.fold_in(key, label), label=label)
@@ -35,8 +44,15 @@ def draw_classes(
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Draw samples of every class (a row each, at most 20) beside the means of their components.
 
-    **Arguments:** `limits` as for `shown`. **Returns:** two Axes, and the table behind them: `kind` (sample,
-    component mean), `label`, `component` and a column for each pixel.
+    Args:
+        trained: A classifier made of one density a class, of images.
+        key: A JAX random key.
+        limits: Values that are black and white, as for `shown`.
+        theme: "light" or "dark".
+
+    Returns:
+        Two Axes, and the table behind them: `kind` (sample, component mean), `label`, `component` and a column for each
+            pixel.
     """
     found = class_samples(trained, EACH, key=key)
     kept = found.label < MOST_CLASSES
@@ -67,12 +83,27 @@ def draw_classes(
 
 
 def sample_columns(trained: TrainedModel, otherwise: int) -> tuple[int, str]:
-    """How many columns a picture of samples has, one for each class where there are some; and what a title says."""
+    """Choose how many columns a picture of samples has: one for each class where there are some.
+
+    Args:
+        trained: The model.
+        otherwise: Columns where there are no classes.
+
+    Returns:
+        The number of columns, and what a title says of them.
+    """
     columns = min(trained.preparation.classes, MOST_CLASSES)
     return (columns, " (a column a class)") if columns else (otherwise, "")
 
 
 def each_class(trained: TrainedModel) -> list[tuple[int, str]]:
-    """The code of each class that gets a latent plane of its own, and the title of that."""
+    """List the classes that get a latent plane of their own.
+
+    Args:
+        trained: A conditional model.
+
+    Returns:
+        The code of each class, and the title of its plane.
+    """
     names = [readable(name, 16) for name in trained.classes[:MOST_PLANES]]
     return [(code, f"Means of p(x|z, label {name}) on an even grid of z") for code, name in enumerate(names)]

@@ -38,19 +38,28 @@ def draw_further(
     seed: int = 0,
     only: Collection[str] | None = None,
 ) -> Drawn:
-    """Every further picture that applies, each as (name, Axes, table of its numbers).
+    """Draw every further picture that applies to a model.
 
-    - `graph`: the parts of the model with shapes and trained numbers;
-    - `two-views`: encoder and decoder on the same axes (images, two units);
-    - `latent-density`: contours and posteriors of the two units with most KL;
+    - `graph`: the parts of the model with shapes and trained parameters;
+    - `two-views`: encoder and decoder on the same axes (images, two latent dimensions);
+    - `latent-density`: contours and posteriors of the two dimensions with most KL;
     - `traversals`, `interpolations`, `walk`, `arithmetic` (of classes): what latents decode to (images);
-    - `posterior-predictive`: data, means and draws; `extremes`: best and worst rows with error maps (images);
-    - `aggregated-posterior`: q(z) over all rows against the prior, unit by unit;
+    - `posterior-predictive`: data, means and samples; `extremes`: best and worst rows with error maps (images);
+    - `aggregated-posterior`: q(z) over all rows against the prior, dimension by dimension;
     - `rate-distortion`: KL against -log p(x|z) over training; `unit-kl-over-training` (from snapshots);
     - `correlations`, `column-errors` (tables), `bands` (series).
 
-    **Arguments:** as `draw_pictures`; `snapshots` the models that training kept, with their steps;
-    `only` the names of those that are wanted.
+    Args:
+        trained: The model.
+        data: Its data; None draws what needs none.
+        history: The "epoch" records of metrics.jsonl.
+        snapshots: Steps and the models that training kept at them.
+        theme: "light" or "dark".
+        seed: Seed of the samples.
+        only: Names of the pictures that are wanted; None for all.
+
+    Returns:
+        Of each picture its name, its Axes and the table of its numbers.
     """
     source = Source(trained, data, seed)
     drawn: Drawn = [("graph", *draw_graph(trained, theme=theme))]

@@ -16,10 +16,20 @@ from latens.io.atomic import write_atomic
 
 
 def shown(schema: Schema, values: ArrayLike, limits: tuple[float, float] | None = None) -> np.ndarray:
-    """Rows in the data's own units as images (n, H, W) or (n, H, W, C) on the scale 0 (black) to 1 (full).
+    """Turn rows in the units of the data into images on the scale 0 (black) to 1 (full).
 
-    Levels are divided by `levels - 1`; binary and unit cells stay; real cells go from `limits` (by default the
-    smallest and largest value given) to 0 and 1. Nothing is clipped. **Raises:** UsageError for rows without a shape.
+    Levels are divided by `levels - 1`; binary and unit values stay. Nothing is clipped.
+
+    Args:
+        schema: Schema of the rows.
+        values: Rows, led by n.
+        limits: Real values that become 0 and 1; None takes the smallest and largest value given.
+
+    Returns:
+        Images, float32 of shape (n, H, W) or (n, H, W, C).
+
+    Raises:
+        UsageError: The rows are not images.
     """
     shape = image_shape(schema)
     if shape is None:
@@ -39,9 +49,19 @@ def shown(schema: Schema, values: ArrayLike, limits: tuple[float, float] | None 
 def write_image(path: str | Path, images: ArrayLike, *, columns: int | None = None) -> Path:
     """Write images side by side, in reading order, as one PNG without axes; the file is whole or absent.
 
-    **Arguments:** `images` (n, H, W) or (n, H, W, C), C 1 or 3, from 0 (black) to 1 (full), clipped; `columns` in a
-    row, by default about a square. Small images are enlarged by a whole number, so that each is 56 pixels or more.
-    **Raises:** UsageError for a path that does not end in .png, DataError for input that is not images.
+    Small images are enlarged by a whole number, so that each is 56 pixels or more.
+
+    Args:
+        path: Where to write; it ends in .png.
+        images: Images, shape (n, H, W) or (n, H, W, C) with C 1 or 3, from 0 (black) to 1 (full), clipped.
+        columns: Images in a row; None takes about a square.
+
+    Returns:
+        The path written.
+
+    Raises:
+        UsageError: The path does not end in .png.
+        DataError: The input is not images.
     """
     path = Path(path)
     if path.suffix.lower() != ".png":

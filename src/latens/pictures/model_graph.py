@@ -14,10 +14,16 @@ from latens.workflow.trained import TrainedModel
 
 
 def parts_of(trained: TrainedModel) -> list[PartBox]:
-    """The boxes of a model's graph, in the order in which numbers pass through them.
+    """List the boxes of a model's graph, in the order in which numbers pass through them.
 
-    The encoder's and decoder's layers and their heads, between them posterior and prior; of a model that is not made
-    of an encoder and a decoder, its fields. All their trained numbers add up to those of the model.
+    The encoder's and decoder's layers and their heads, between them posterior and prior; of a model that is not made of
+    an encoder and a decoder, its fields. All their trained parameters add up to those of the model.
+
+    Args:
+        trained: The model.
+
+    Returns:
+        The boxes.
     """
     model, shape = trained.model, tuple(trained.schema.shape)
     encoder, decoder = getattr(model, "encoder", None), getattr(model, "decoder", None)
@@ -37,7 +43,15 @@ def parts_of(trained: TrainedModel) -> list[PartBox]:
 
 
 def draw_graph(trained: TrainedModel, *, theme: ThemeName = "light") -> tuple[Any, dict[str, np.ndarray]]:
-    """The diagram of a model and its table."""
+    """Draw the diagram of a model.
+
+    Args:
+        trained: The model.
+        theme: "light" or "dark".
+
+    Returns:
+        The Axes, and the table of its numbers.
+    """
     parts = parts_of(trained)
     return model_diagram(parts, theme=theme), model_diagram_table(parts)
 

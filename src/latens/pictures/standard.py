@@ -29,8 +29,13 @@ PLANES = ("vector", "sphere", "ball", "shares")  # latents that a plane of two n
 
 
 class Plane(NamedTuple):
-    """How the latent plane is drawn: points along each side, even in z or in percentiles of the prior (None: both), and
-    the probabilities at the edges of the latter."""
+    """How the latent plane is drawn.
+
+    Args:
+        cells: Points along each side.
+        spacing: "linear" (even in z) or "percentile" (even in percentiles of the prior); None draws both.
+        percentiles: Probabilities at the edges of the grid of percentiles.
+    """
 
     cells: int = MANIFOLD
     spacing: Literal["linear", "percentile"] | None = None
@@ -52,18 +57,32 @@ def write_pictures(
 ) -> list[Path]:
     """Write every picture that applies to a model, each as PNG and SVG with its numbers as CSV.
 
-    - `training`: ELBO, log-likelihood and KL over the epochs of `history` (the "epoch" records of metrics.jsonl);
+    - `training`: ELBO, log-likelihood and KL over the epochs of `history`;
     - `reconstructions`: held-out rows, their reconstructions, prior samples, all as means of p(x|z) (images);
-    - `samples`: draws from p(x|z) beside its means, for the same draws of z from the prior (images);
-    - `latent`: posterior means of held-out rows (of all, where these are few) by label; of more than two units, the
-      two with the most KL (not of discrete latents);
-    - `manifold-linear`, `manifold-percentile`: the decoder's mean over a plane of two latent units (images); of a
+    - `samples`: samples of p(x|z) beside its means, for the same samples of z from the prior (images);
+    - `latent`: posterior means of held-out rows (of all, where these are few) by label; of more than two latent
+      dimensions, the two with the most KL (not of discrete latents);
+    - `manifold-linear`, `manifold-percentile`: the decoder's mean over a plane of two latent dimensions (images); of a
       conditional model one `manifold-C` for each of the first classes;
-    - `units`: the KL of every latent unit; `marginals`: data and samples, column by column (tables);
+    - `units`: the KL of every latent dimension; `marginals`: data and samples, column by column (tables);
     - `classes`: samples of every class beside the means of their components (images, Bayes classifiers).
 
-    Rows are test rows where there are any, else validation, else training rows; titles say which. `data` may be None.
-    **Returns:** the paths written. **Raises:** ResourceError where the disk refuses.
+    Rows are test rows where there are any, else validation, else training rows; titles say which.
+
+    Args:
+        trained: The model.
+        data: Its data; None draws what needs none.
+        history: The "epoch" records of metrics.jsonl.
+        folder: Where to write.
+        theme: "light" or "dark".
+        seed: Seed of the samples.
+        plane: How the latent plane is drawn.
+
+    Returns:
+        The paths written.
+
+    Raises:
+        ResourceError: The disk refuses.
     """
     drawn = draw_pictures(trained, data, history, theme=theme, seed=seed, plane=plane)
     return [path for name, axes, table in drawn for path in figures.save(axes, Path(folder) / name, table)]
@@ -78,7 +97,19 @@ def draw_pictures(
     seed: int = 0,
     plane: Plane = Plane(),  # noqa: B008 - immutable
 ) -> list[tuple[str, Any, dict[str, np.ndarray]]]:
-    """What `write_pictures` writes: the name of each picture, its Axes, and the table of its numbers."""
+    """Draw what `write_pictures` writes.
+
+    Args:
+        trained: The model.
+        data: Its data; None draws what needs none.
+        history: The "epoch" records of metrics.jsonl.
+        theme: "light" or "dark".
+        seed: Seed of the samples.
+        plane: How the latent plane is drawn.
+
+    Returns:
+        Of each picture its name, its Axes and the table of its numbers.
+    """
     source = Source(trained, data, seed)
     drawn: list[tuple[str, Any, dict[str, np.ndarray]]] = []
     drawn += _training(history, trained.facts.get("best_step"), theme)
@@ -95,7 +126,14 @@ def draw_pictures(
 
 
 def columns_of(history: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Records with numbers as columns of one length; NaN where a record lacks one."""
+    """Turn records with numbers into columns of one length.
+
+    Args:
+        history: Records of a training.
+
+    Returns:
+        Arrays by name; NaN where a record lacks the name.
+    """
     names = dict.fromkeys(k for record in history for k, v in record.items() if isinstance(v, int | float))
     return {name: np.array([record.get(name, math.nan) for record in history], float) for name in names}
 
@@ -188,7 +226,14 @@ def _manifolds(source: Source, theme: ThemeName, plane: Plane) -> list:
 
 
 def framed(images: np.ndarray) -> np.ndarray:
-    """Images (rows, columns, H, W[, C]) in thin black frames: pictures that touch cannot be told apart."""
+    """Put images into thin black frames: pictures that touch cannot be told apart.
+
+    Args:
+        images: Images, shape (rows, columns, H, W[, C]).
+
+    Returns:
+        The images with frames, larger by the frame on every side.
+    """
     edge = (max(1, round(max(images.shape[2:4]) / 28)),) * 2
     return np.pad(images, ((0, 0), (0, 0), edge, edge, *((0, 0),) * (images.ndim - 4)))
 
@@ -246,14 +291,21 @@ def _rows(split: str) -> str:
 
 
 class PlotsCallback:
-    """A callback that shows training as it goes on: every `every` steps a picture of what the model makes now.
+    """A callback that shows training as it goes on: every so many steps a picture of what the model makes now.
 
-    For images, `FOLDER/samples-0000001000.png` holds the means of p(x|z) at 16 draws from the prior (the same ones
+    For images, `FOLDER/samples-0000001000.png` holds the means of p(x|z) at 16 samples from the prior (the same ones
     each time) and `reconstructions-0000001000.png` eight validation rows above their reconstructions. For tables,
     `samples-...png` shows the marginals of data and samples. Each picture is whole or absent.
 
-    **Arguments:** `folder` of the pictures, or a function that says where it is now; `data`; `every` steps, a multiple
-    of which ends a chunk (`Settings.stop_every`); `seed`; `preparation`, what the model sees of a row.
+    Args:
+        folder: Where to write, or a function that says where it is now.
+        data: The data of the training.
+        every: Steps between pictures, from 1, a multiple of which ends a chunk (`Settings.stop_every`).
+        seed: Seed of the samples.
+        preparation: What the model sees of a row.
+
+    Raises:
+        UsageError: `every` is below 1.
     """
 
     def __init__(
@@ -266,12 +318,25 @@ class PlotsCallback:
         self.written: list[Path] = []
 
     def __call__(self, event: Event) -> None:
+        """Write pictures where the event ends a multiple of `every` steps.
+
+        Args:
+            event: An event of the training.
+        """
         step = event.snapshot.loop.total
         if event.kind == "boundary" and step > 0 and step % self.every == 0:
             self.written += self.write(TrainedModel(event.model(), self.data.schema, self.preparation), step)
 
     def write(self, trained: TrainedModel, step: int) -> list[Path]:
-        """The pictures of this model, named by the step."""
+        """Write the pictures of a model, named by the step.
+
+        Args:
+            trained: The model.
+            step: The step.
+
+        Returns:
+            The paths written.
+        """
         source = Source(trained, self.data, self.seed)
         folder = self.folder()
         with resource_errors(folder):
