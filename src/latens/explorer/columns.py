@@ -25,7 +25,15 @@ FEWEST_IN_A_CURVE = 16
 
 
 def event_of(trained: Any, data: Dataset | None) -> dict[str, Any]:
-    """What one row is, and how it is drawn: an image, a curve or a row of named columns, and the range of its cells."""
+    """Describe what one row is and how the page draws it: an image, a curve or a row of named columns.
+
+    Args:
+        trained: The model.
+        data: Its data, for the range of the values; or None.
+
+    Returns:
+        The entry of the manifest.
+    """
     schema: Schema = trained.schema
     series = is_series(trained)
     image = None if series else image_shape(schema)
@@ -54,8 +62,20 @@ def columns_of(
     cells: bool = True,
     coordinates: Float[np.ndarray, "n k"] | None = None,
 ) -> list[dict[str, Any]]:
-    """Labels, splits, (with `cells`) the columns of a table, and given `coordinates`: categories as codes with the
-    names of their levels (-1: none)."""
+    """Write the columns that points can be coloured by: labels, splits, columns of a table and coordinates.
+
+    Categories are written as codes with the names of their levels (-1: none).
+
+    Args:
+        data: The data.
+        positions: Positions of the rows that are shown, shape (n,).
+        files: Files of the page by name, to which those of the columns are added.
+        cells: Whether to write the columns of a table.
+        coordinates: Numbers for each row of the data, shape (N, k); or None.
+
+    Returns:
+        One entry of the manifest for each column.
+    """
     columns: list[dict[str, Any]] = []
 
     def add(name: str, kind: str, values: np.ndarray, role: str, **more: Any) -> None:
@@ -79,7 +99,19 @@ def columns_of(
 
 
 def as_coordinates(values: Any, n: int, where: str) -> Float[np.ndarray, "n k"]:
-    """One or more numbers for each of n rows, in single precision. **Raises:** DataError for everything else."""
+    """Check one or more numbers for each row.
+
+    Args:
+        values: What the user gave, shape (n,) or (n, k).
+        n: Number of rows.
+        where: What an error calls them.
+
+    Returns:
+        Coordinates in single precision, shape (n, k).
+
+    Raises:
+        DataError: They are no such numbers.
+    """
     array: np.ndarray
     try:
         array = np.asarray(values)
@@ -101,7 +133,16 @@ def as_coordinates(values: Any, n: int, where: str) -> Float[np.ndarray, "n k"]:
 
 
 def rows_of(data: Dataset, positions: np.ndarray, files: dict[str, bytes]) -> dict[str, Any]:
-    """The rows as stored, uint8 where they are, in chunks; missing cells are NaN."""
+    """Write the rows as stored, uint8 where they are, in chunks; missing values are NaN.
+
+    Args:
+        data: The data.
+        positions: Positions of the rows that are shown, shape (n,).
+        files: Files of the page by name, to which the chunks are added.
+
+    Returns:
+        The entry of the manifest.
+    """
     rows = _cells(data, positions)
     kept = rows if rows.dtype == np.uint8 else rows.astype("<f4")
     per_chunk = max(1, CHUNK_BYTES // max(1, kept[0].nbytes))
@@ -114,7 +155,16 @@ def rows_of(data: Dataset, positions: np.ndarray, files: dict[str, bytes]) -> di
 
 
 def ids_of(data: Dataset, positions: np.ndarray, files: dict[str, bytes]) -> dict[str, Any]:
-    """The user's ids of the rows: numbers in one array, or a JSON list of text."""
+    """Write the user's ids of the rows: numbers in one array, or a JSON list of text.
+
+    Args:
+        data: The data.
+        positions: Positions of the rows that are shown, shape (n,).
+        files: Files of the page by name, to which the ids are added.
+
+    Returns:
+        The entry of the manifest.
+    """
     names = data.names[positions]
     if names.dtype.kind in "iu" and int(np.abs(names).max(initial=0)) < 2**31:
         files["data/ids.bin"] = names.astype("<i4").tobytes()
@@ -141,8 +191,17 @@ def _range(schema: Schema, data: Dataset | None) -> tuple[float, float]:
 
 
 def is_series(trained: Any) -> bool:
-    """Whether rows are curves: a recurrent network reads them so, or their 16 or more columns are numbered, not named
-    (x0, x1 ...; t0, t1 ...; 0, 1 ...; or from 1 on)."""
+    """Whether rows are curves.
+
+    A recurrent network reads them so, or their 16 or more columns are numbered, not named (x0, x1 ...; t0, t1 ...; 0, 1
+    ...; or from 1 on).
+
+    Args:
+        trained: The model.
+
+    Returns:
+        True for curves.
+    """
     if getattr(getattr(trained.config, "network", None), "kind", "") == "recurrent":
         return True
     names = [column.name for column in trained.schema.columns or ()]

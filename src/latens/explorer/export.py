@@ -14,10 +14,19 @@ _DATA = re.compile(r"data/[a-z][a-z0-9-]*\.(bin|json|safetensors)")
 
 
 def write_folder(path: str | os.PathLike[str], files: Mapping[str, bytes], *, force: bool = False) -> Path:
-    """Write these files (names relative to the folder) so that the folder is the old one or the new one, never a half.
+    """Write files so that the folder is the old one or the new one, never a half.
 
-    **Arguments:** `force` replaces a former export in the folder, but no file that latens did not write.
-    **Raises:** RunFolderError where the folder is not empty, ResourceError where the disk refuses.
+    Args:
+        path: The folder.
+        files: Contents by name relative to the folder.
+        force: Whether to replace a former export in the folder; files that latens did not write are never replaced.
+
+    Returns:
+        The folder.
+
+    Raises:
+        RunFolderError: The folder is not empty.
+        ResourceError: The disk refuses.
     """
     path = Path(path)
     with resource_errors(path):

@@ -8,7 +8,11 @@ PLAIN = (".html", ".css", ".js", ".svg")
 
 
 def static_files() -> dict[str, bytes]:
-    """Every file of the page by its name relative to the page's root (`index.html`, `app/main.js`, ...)."""
+    """Read every file of the page that does not depend on a model.
+
+    Returns:
+        Contents by name relative to the page's root (`index.html`, `app/main.js`, ...).
+    """
     found: dict[str, bytes] = {}
     _collect(files("latens.explorer") / "static", "", found)
     return dict(sorted(found.items()))
