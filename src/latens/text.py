@@ -1,7 +1,7 @@
-"""Text that others wrote (names of columns, classes, rows), where it is shown or written into a table for others. Needs
-only the standard library.
+"""Text that others wrote (names of columns, classes, rows), where it is shown or written into a table.
 
 A name may hold characters that steer a terminal, turn the text after it around, or begin a formula in a spreadsheet.
+Needs only the standard library.
 """
 
 import csv

@@ -57,7 +57,7 @@ class Recipe:
 
 
 BUILDERS = Reused(16)
-"""The programs that drew the first weights of the models last made in this process."""
+"""The programs that initialised the models last made in this process."""
 
 
 def build_new(recipe: Recipe, schema: Schema, config: Any, *, key: Key) -> Any:

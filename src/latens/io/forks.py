@@ -10,7 +10,8 @@ _computing: int | None = None
 def check_process() -> None:
     """Note that this process computes, or refuse where it is a fork of one that did.
 
-    **Raises:** UsageError in a child of `os.fork`, such as a worker of `multiprocessing` with the method "fork".
+    Raises:
+        UsageError: This is a child of `os.fork`, such as a worker of `multiprocessing` with the method "fork".
     """
     global _computing
     if _computing is None:

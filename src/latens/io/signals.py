@@ -108,8 +108,11 @@ class Signals:
 
 
 def _watch(reading: socket.socket, last_words: Callable[[int], tuple[str, str]]) -> None:
-    """Python runs handlers between byte codes of the main thread, which a compilation may keep away for minutes; the
-    numbers of signals written to this socket by the interpreter itself arrive at once."""
+    """End the process where a signal waits too long, without Python's handlers.
+
+    Python runs these between byte codes of the main thread, which a compilation may keep away for minutes; the
+    numbers of signals written to this socket by the interpreter itself arrive at once.
+    """
     first, deadline = 0, 0.0
     while True:
         try:

@@ -120,7 +120,7 @@ CODES: dict[str, dict[str, Any]] = {
         "group": _by_code_dim,
     },
 }
-"""Rows of `POSTERIORS`. `group`: the number of latent units is a multiple of it."""
+"""Rows of `POSTERIORS`. `group`: the number of latent dimensions is a multiple of it."""
 
 
 def whole_groups(latent_dim: int, group: int) -> int:

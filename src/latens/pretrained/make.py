@@ -14,7 +14,7 @@ from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
 
 MODELS = {"digits-2d": 2, "digits-16d": 16}
-"""Names and their numbers of latent units."""
+"""Names and their numbers of latent dimensions."""
 
 HIDDEN = (128, 128)
 """Widths that keep a file under 1 MB: the decoder ends in 17 levels for each of 64 pixels."""

@@ -183,7 +183,7 @@ def _sampled_kl(model: Any, objective: Any, batch: Any) -> list[str]:
 
 
 def _something_counts(data: Dataset) -> None:
-    """**Raises:** DataError where no row of a split has a weight, or no cell of the training rows was observed."""
+    """Refuse data in which no row of a split has a weight, or no value of the training rows was observed."""
     for split in ("train", "validation", "test"):
         rows = data.subset(split)
         if len(rows) and data.weight is not None and not np.any(data.weight[rows] > 0):

@@ -51,8 +51,10 @@ def _bytes(tree: Any) -> int:
 
 
 def _peak(jaxpr: Any, shared: set[tuple[int, ...]]) -> int:
-    """The most bytes that are alive at once while a program of one row runs, but for arrays of the `shared` shapes,
-    which are weights and their gradients."""
+    """The most bytes that are alive at once while a program of one row runs.
+
+    Arrays of the `shared` shapes, which are weights and their gradients, do not count.
+    """
 
     def size(variable: Any) -> int:
         shape = getattr(variable.aval, "shape", ())
