@@ -19,7 +19,13 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class ActiveUnits:
-    """Adds `active_units` to the record of each epoch: of up to 500 validation rows, how many units move with x."""
+    """A callback that adds `active_units` to the record of each epoch.
+
+    It is how many latent dimensions move with x, of up to 500 validation rows; only of a posterior of kind "normal".
+
+    Args:
+        experiment: The experiment that trains.
+    """
 
     def __init__(self, experiment: Experiment) -> None:
         data = experiment.data
@@ -36,7 +42,14 @@ class ActiveUnits:
 
 
 def objective_so_far(event: Event) -> float:
-    """The mean of the number minimised since the epoch began."""
+    """Compute the mean of the objective that is minimised, since the epoch began.
+
+    Args:
+        event: An event of the training.
+
+    Returns:
+        The mean; NaN where there is none.
+    """
     running = event.snapshot.loop.running
     if event.kind == "epoch" or not running.get("steps"):
         return event.record.get("train_objective", event.record.get("objective", math.nan))
@@ -149,7 +162,14 @@ def _bad_chunk(event: Event) -> str:
 
 
 def make_progress(terminal: bool) -> "PlainProgress | TerminalProgress":
-    """What shows progress: on a terminal the bar, else plain lines."""
+    """Make the callback that shows progress: on a terminal a bar, else plain lines.
+
+    Args:
+        terminal: Whether there is a terminal.
+
+    Returns:
+        The callback; it is used as a `with` block.
+    """
     return TerminalProgress() if terminal else PlainProgress()
 
 

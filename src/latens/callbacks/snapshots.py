@@ -31,8 +31,9 @@ class Snapshots:
     again: what was kept after its checkpoint is what it comes to once more. Each stage of a training has its own grid,
     from its first step; the last model of a stage is kept too.
 
-    **Arguments:** `folder` of the files, or a function that says where it is now (a run can be moved while it
-    trains); `experiment`, whose configuration says how many.
+    Args:
+        folder: Folder of the files, or a function that says where it is now (a run can be moved while it trains).
+        experiment: The experiment that trains, whose configuration says how many.
     """
 
     def __init__(self, folder: Path | Callable[[], Path], experiment: Experiment) -> None:
@@ -53,7 +54,12 @@ class Snapshots:
             self.write(event, loop.total)
 
     def write(self, event: Event, step: int) -> None:
-        """The model of this moment, whole or absent."""
+        """Write the model of this moment; the file is whole or absent.
+
+        Args:
+            event: An event of the training.
+            step: The step that names the file.
+        """
         folder = self.folder()
         with resource_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -63,27 +69,57 @@ class Snapshots:
 
 
 def name_of(step: int) -> str:
-    """The file of a step."""
+    """Name the file of a step.
+
+    Args:
+        step: The step.
+
+    Returns:
+        The name.
+    """
     return f"{step:09d}.safetensors"
 
 
 def snapshots_of(run: RunFolder, experiment: Experiment) -> list[Snapshots]:
-    """The callback that keeps models in a run's folder, where its configuration asks for it."""
+    """Make the callback that keeps models in a run's folder, where its configuration asks for it.
+
+    Args:
+        run: The run.
+        experiment: Its experiment.
+
+    Returns:
+        The callback, or an empty list.
+    """
     asked = getattr(experiment.config.training, "snapshots", None)
     return [] if asked is None else [Snapshots(lambda: run.path / FOLDER, experiment)]
 
 
 def kept_steps(run: Path) -> list[tuple[int, Path]]:
-    """(step, file) of every model that was kept, in order."""
+    """List the models that a run kept, in order.
+
+    Args:
+        run: Folder of the run.
+
+    Returns:
+        Step and file of each.
+    """
     folder = Path(run) / FOLDER
     names = ((_NAME.match(path.name), path) for path in (folder.iterdir() if folder.is_dir() else ()))
     return sorted((int(match[1]), path) for match, path in names if match is not None)
 
 
 def load_snapshots(run: Path) -> list[tuple[int, TrainedModel]]:
-    """(step, model) of every model that was kept, in order.
+    """Load the models that a run kept, in order.
 
-    **Raises:** RunFolderError where there are fewer than two, ModelFileError for a file that is damaged.
+    Args:
+        run: Folder of the run.
+
+    Returns:
+        Step and model of each.
+
+    Raises:
+        RunFolderError: There are fewer than two.
+        ModelFileError: A file is damaged.
     """
     from latens.workflow.trained import TrainedModel
 

@@ -19,7 +19,14 @@ PICTURES = 16
 
 
 def writer_class() -> Any:
-    """tensorboardX's writer. **Raises:** ConfigError that says how to install it."""
+    """Import tensorboardX's writer.
+
+    Returns:
+        The class.
+
+    Raises:
+        ConfigError: tensorboardX is not installed; the message says how to install it.
+    """
     try:
         from tensorboardX import SummaryWriter
     except ImportError:
@@ -30,10 +37,18 @@ def writer_class() -> Any:
 
 
 class TensorBoard:
-    """A callback that writes event files into `folder`: every chunk's and epoch's numbers, the model's graph at the
-    start, and pictures of samples and reconstructions after each epoch of images (at most one every `every` steps).
+    """A callback that writes event files of TensorBoard.
 
-    **Raises:** ConfigError where tensorboardX is not installed.
+    They hold the metrics of every chunk and epoch, the model's graph at the start, and of images pictures of samples
+    and reconstructions after an epoch.
+
+    Args:
+        folder: Where to write.
+        experiment: The experiment that trains.
+        every: At least so many steps lie between pictures; None takes a twentieth of all steps.
+
+    Raises:
+        ConfigError: tensorboardX is not installed.
     """
 
     def __init__(self, folder: Path, experiment: Experiment, every: int | None = None) -> None:
@@ -88,9 +103,15 @@ def _tag(kind: str, name: str) -> str:
 
 
 def model_graph(model: Any) -> Any:
-    """The model as TensorBoard draws it: x, the encoder's layers, z, the decoder's layers, the likelihood of x.
+    """Describe a model as TensorBoard draws it: x, the encoder's layers, z, the decoder's layers, the likelihood of x.
 
     One node for each module that holds arrays, named by its path in the tree and listing its shapes.
+
+    Args:
+        model: The model.
+
+    Returns:
+        The graph as a message of TensorBoard.
     """
     modules: dict[str, list[str]] = {}
     for name, array in tree_to_arrays(model).items():

@@ -41,8 +41,11 @@ class Watch:
     Inside the loop it only notes numbers. Models are looked at in a thread of its own, only while somebody has the page
     open, and so seldom that it takes about `SHARE` of the time; the first look compiles, which is not counted.
 
-    **Arguments:** `experiment`; `opened(url)` is called once, when the page is there; `port` (0: any free one);
-    `history` the "epoch" records of a run that is resumed.
+    Args:
+        experiment: The experiment that trains.
+        opened: Function of the address, called once, when the page is there.
+        port: The port; 0 takes any free one.
+        history: The "epoch" records of a run that is resumed.
     """
 
     def __init__(
@@ -122,7 +125,11 @@ class Watch:
             self._idle.set()
 
     def look(self, model: Callable[[], Any]) -> None:
-        """Bring the page up to date with a model."""
+        """Bring the page up to date with a model.
+
+        Args:
+            model: Function that gives the model of this moment.
+        """
         began = time.perf_counter()
         trained = self.experiment.trained(model(), steps=self._progress.get("step", 0))
         files = payload(trained, self._rows, live=True, serve=True, title=self._title)
@@ -139,7 +146,11 @@ class Watch:
         self._next = time.monotonic() + max(LEAST_SECONDS, wait)
 
     def manifest(self) -> bytes:
-        """The manifest with the history and the progress of this moment."""
+        """Give the manifest with the history and the progress of this moment.
+
+        Returns:
+            Its JSON as bytes.
+        """
         changes, sent = self._sent
         if changes == self._changes:
             return sent
@@ -174,7 +185,14 @@ class Watch:
 
 
 def so_far(event: Event) -> dict[str, Any] | None:
-    """The means since the epoch began, as an "epoch" record that is not complete."""
+    """Compute the means since the epoch began, as an "epoch" record that is not complete.
+
+    Args:
+        event: An event of the training.
+
+    Returns:
+        The record; None where the epoch has no steps yet.
+    """
     running, record = event.snapshot.loop.running, event.record
     if not running.get("steps"):
         return None
@@ -188,7 +206,15 @@ def so_far(event: Event) -> dict[str, Any] | None:
 
 
 def some_rows(data: Dataset, most: int) -> Dataset:
-    """At most `most` rows of a data set, evenly spaced, as a data set of their own."""
+    """Choose rows of a data set, evenly spaced.
+
+    Args:
+        data: The data set.
+        most: At most so many rows are kept.
+
+    Returns:
+        The rows as a data set of their own.
+    """
     rows = evenly(np.arange(len(data)), most)
     if len(rows) == len(data):
         return data

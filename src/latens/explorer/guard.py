@@ -110,7 +110,7 @@ class Gate:
             None, or on a first visit with the token the cookie to set.
 
         Raises:
-            Refused: The request is from a stranger (403), or is of a kind that is not answered.
+            Refused: The request is from a stranger (403), or is not well formed (400).
         """
         host = self._one(headers, "Host")
         if host not in self._hosts:

@@ -43,10 +43,13 @@ _TEXT = ("html", "js", "css", "json", "svg", "txt", "md", "csv")
 
 @dataclass(frozen=True)
 class Decoder:
-    """What POST `decode` computes: `function(latents, codes)` gives rows led by n, in the units of the data.
+    """What POST `decode` computes: rows led by n, in the units of the data.
 
-    **Arguments:** `size` numbers of one latent; `function` of float32 latents (n, size) and, of a conditional model,
-    whole-number codes of their classes (n,), else None; `classes` how many classes such a model has.
+    Args:
+        size: Numbers of one latent.
+        function: Function of float32 latents (n, size) and, of a conditional model, whole-number codes of their classes
+            (n,), else None.
+        classes: How many classes a conditional model has; 0 for others.
     """
 
     size: int
@@ -56,7 +59,14 @@ class Decoder:
 
 @dataclass(frozen=True)
 class File:
-    """One file of the page, ready to be sent."""
+    """One file of the page, ready to be sent.
+
+    Args:
+        body: Its bytes.
+        kind: Its media type.
+        version: Hash of the bytes, for the browser's cache.
+        packed: The bytes compressed by gzip; None where that is not worth it.
+    """
 
     body: bytes
     kind: str
@@ -65,6 +75,15 @@ class File:
 
     @staticmethod
     def of(name: str, body: bytes) -> "File":
+        """Make a file ready to be sent.
+
+        Args:
+            name: Its name, whose ending says the media type.
+            body: Its bytes.
+
+        Returns:
+            The file.
+        """
         ending = name.rpartition(".")[2]
         packed = gzip.compress(body, 6, mtime=0) if ending in _TEXT and len(body) > 500 else None
         kind = _TYPES.get(ending, "application/octet-stream")
@@ -85,13 +104,20 @@ class Page(Protocol):
 
 
 class Patience(io.RawIOBase):
-    """Reads a socket until a deadline and a number of bytes that one request may take; both are set anew for each."""
+    """A reader of a socket until a deadline and a number of bytes that one request may take.
+
+    Both are set anew for each request.
+
+    Args:
+        connection: The socket.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self.renew()
 
     def renew(self) -> None:
+        """Begin another request."""
         self.deadline, self.left = time.monotonic() + SECONDS_FOR_A_REQUEST, MOST_HEAD
 
     def readable(self) -> bool:
@@ -251,9 +277,17 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def latents_of(raw: bytes, decoder: Decoder) -> tuple[np.ndarray, np.ndarray | None]:
-    """Latents (n, size), and codes of classes (n,) of a conditional model, from little-endian float32 bytes.
+    """Read latents, and of a conditional model codes of classes, from little-endian float32 bytes.
 
-    **Raises:** Refused for bytes that are no such rows, or not finite.
+    Args:
+        raw: The bytes: n rows, each a latent and, of a conditional model, a code.
+        decoder: What they are for.
+
+    Returns:
+        Latents (n, size), and codes (n,) or None.
+
+    Raises:
+        Refused: The bytes are no such rows, or not finite.
     """
     width = decoder.size + (decoder.classes > 0)
     if not raw or len(raw) % (4 * width):

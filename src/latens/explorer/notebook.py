@@ -31,17 +31,27 @@ def explore(
     height: int = 860,
     title: str = "",
 ) -> Any:
-    """The latent space of a model as a widget: what `latens explore` shows, in a notebook.
+    """Show the latent space of a model as a widget: what `latens explore` shows, in a notebook.
 
     The page and its data go to the browser with the cell, so that it needs no network and no server, and works the same
     in a remote notebook. A dense decoder is computed in the browser; others are asked in the kernel.
 
-    **Arguments:** `model` a fitted estimator, or a `TrainedModel` as `latens.load` gives it; `X` rows as it takes them
-    (n, ...), or a `Dataset`; `y` their labels, which colour the points; `coordinates` (n, k) of the rows,
-    found elsewhere, as further axes; `most_rows`, evenly spaced, are shown; `seed` of the draws; `height` in pixels;
-    `title` for the reader.
-    **Raises:** ConfigError where anywidget is not installed, and for a model without latents; DataError for rows that
-    are not the model's.
+    Args:
+        model: A fitted estimator, or a `TrainedModel` as `latens.load` gives it.
+        X: Rows as the model takes them, led by n, or a `Dataset`.
+        y: Their labels, shape (n,), which colour the points; or None.
+        coordinates: Numbers of the rows that were found elsewhere, shape (n, k), as further axes; or None.
+        most_rows: At most so many rows, evenly spaced, are shown.
+        seed: Seed of the samples.
+        height: Height of the widget in pixels.
+        title: Title for the reader.
+
+    Returns:
+        The widget; a notebook shows it.
+
+    Raises:
+        ConfigError: anywidget is not installed, or the model has no latents.
+        DataError: The rows are not the model's.
     """
     widget = widget_class()
     trained, data = rows_of(model, X, y)
@@ -50,7 +60,19 @@ def explore(
 
 
 def rows_of(model: Any, X: Any, y: Any) -> tuple[TrainedModel, Dataset]:
-    """The model inside an estimator, and rows as a data set that it takes."""
+    """Take the model out of an estimator, and rows as a data set that it takes.
+
+    Args:
+        model: A fitted estimator, or a `TrainedModel`.
+        X: Rows, or a `Dataset`.
+        y: Labels, or None.
+
+    Returns:
+        The model and the data set.
+
+    Raises:
+        UsageError: The model is neither.
+    """
     estimator = model if isinstance(model, LatensEstimator) else None
     trained = getattr(model, "model_", model)
     if not isinstance(trained, TrainedModel):
@@ -80,8 +102,16 @@ def rows_of(model: Any, X: Any, y: Any) -> tuple[TrainedModel, Dataset]:
 
 
 def bundled(files: dict[str, bytes]) -> dict[str, bytes]:
-    """The files with the imports of their modules by name from the root ("latens/app/dom.js"): in a notebook they have
-    no addresses that a relative one could start from."""
+    """Write the imports of modules by name from the root ("latens/app/dom.js").
+
+    In a notebook modules have no addresses that a relative import could start from.
+
+    Args:
+        files: Contents of the page by name.
+
+    Returns:
+        The same files with such imports.
+    """
     return {name: _named(name, body) if name.endswith(".js") else body for name, body in files.items()}
 
 
@@ -100,7 +130,14 @@ def _named(name: str, body: bytes) -> bytes:
 
 @functools.cache
 def widget_class() -> Any:
-    """The widget. **Raises:** ConfigError where anywidget is not installed."""
+    """Make the class of the widget.
+
+    Returns:
+        The class.
+
+    Raises:
+        ConfigError: anywidget is not installed.
+    """
     try:
         import anywidget
         import traitlets

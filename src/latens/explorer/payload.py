@@ -40,18 +40,31 @@ def payload(
     live: bool = False,
     serve: bool = False,
 ) -> dict[str, bytes]:
-    """The files of the page's `data/` folder by name: `data/manifest.json`, and what it names.
+    """Make the files of the page's `data/` folder: `data/manifest.json`, and what it names.
 
     Names are ours, never the data's; numbers are little-endian; the JSON is strict. The same arguments give the same
     bytes. docs/explorer.md lists the files.
 
-    **Arguments:** `trained` a `latens.workflow.trained.TrainedModel` with latents; `data` its rows, of which at most
-    `most_rows`, evenly spaced, are shown (None: an empty page but for the history);
-    `coordinates` (n, k) of all rows, found elsewhere, which become axes and the first view (without data: unused);
-    `history` the "epoch" records of metrics.jsonl; `snapshots` (step, trained model) from earlier in training; `seed`
-    of the draws; `title` and `command` for the reader; `live` whether a run is still growing; `serve` whether a server
-    decodes where the page cannot.
-    **Raises:** ConfigError for a model without latents, DataError where the rows are not the model's.
+    Args:
+        trained: A `latens.workflow.trained.TrainedModel` with latents.
+        data: Its rows; None gives an empty page but for the history.
+        history: The "epoch" records of metrics.jsonl.
+        snapshots: Steps and the models that training kept at them.
+        coordinates: Numbers of all rows that were found elsewhere, shape (n, k), which become axes and the first view
+            (without data: unused); or None.
+        most_rows: At most so many rows, evenly spaced, are shown.
+        seed: Seed of the samples.
+        title: Title for the reader.
+        command: The command that made the model, for the reader.
+        live: Whether a run is still growing.
+        serve: Whether a server decodes where the page cannot.
+
+    Returns:
+        Contents by name.
+
+    Raises:
+        ConfigError: The model has no latents.
+        DataError: The rows are not the model's.
     """
     _check(trained)
     given = None
@@ -110,14 +123,30 @@ def payload(
 
 
 def evenly(positions: np.ndarray, most: int) -> np.ndarray:
-    """At most `most` of the positions, evenly spaced, in order: sorted data must not show one class only."""
+    """Choose positions evenly spaced, in order: sorted data must not show one class only.
+
+    Args:
+        positions: Positions, shape (n,).
+        most: At most so many are kept.
+
+    Returns:
+        The positions kept.
+    """
     if len(positions) <= most:
         return positions
     return positions[np.linspace(0, len(positions) - 1, most).round().astype(np.int64)]
 
 
 def units_of(means: np.ndarray, kl: np.ndarray | None) -> list[dict[str, Any]]:
-    """For every latent unit its mean KL (nats, None where a row has one number for all), and whether it is active."""
+    """Describe every latent dimension: its mean KL, its place and spread, and whether it is active.
+
+    Args:
+        means: Posterior means, shape (n, d).
+        kl: Mean KL of each dimension in nats, shape (d,); None where a row has one number for all.
+
+    Returns:
+        One entry of the manifest for each dimension.
+    """
     active, centre, spread = evaluation.active_units(means), means.mean(0), means.std(0)
     low, high = np.quantile(means, [0.005, 0.995], axis=0)
     return [
@@ -135,8 +164,18 @@ def units_of(means: np.ndarray, kl: np.ndarray | None) -> list[dict[str, Any]]:
 
 
 def far_scale(means: np.ndarray, units: list[dict[str, Any]], seed: int) -> dict[str, Any]:
-    """How far rows are from their nearest neighbour, in active units each divided by its spread: the median and the
-    99th percentile. A point further from every row than the latter is called far from the data."""
+    """Measure how far rows are from their nearest neighbour, in active latent dimensions each divided by its spread.
+
+    A point further from every row than the 99th percentile is called far from the data.
+
+    Args:
+        means: Posterior means, shape (n, d).
+        units: What `units_of` says of the dimensions.
+        seed: Seed of the rows that are looked at.
+
+    Returns:
+        The dimensions, their weights, the median and the 99th percentile (`far`); None for one row.
+    """
     chosen = [u["index"] for u in units if u["active"] and u["spread"] > 0] or [0]
     weight = np.array([1.0 / max(units[i]["spread"], 1e-12) for i in chosen], np.float32)
     scaled = means[:, chosen] * weight

@@ -28,11 +28,16 @@ Content = bytes | Callable[[], bytes]
 
 
 class PageServer:
-    """Serves `files` (name -> bytes) to whoever has opened `url`; a `with` block, or `start()` and `close()`.
+    """A server of the page on 127.0.0.1 for whoever has opened `url`; a `with` block, or `start()` and `close()`.
 
-    **Arguments:** `files` names relative to the page's root, with `index.html`, and what they hold; `port` (0: any free
-    one); `decoder` for POST `decode`.
-    **Raises:** ResourceError where the port is taken; ValueError for a name that is no plain relative one.
+    Args:
+        files: Contents by name relative to the page's root, with `index.html`.
+        port: The port; 0 takes any free one.
+        decoder: What POST `decode` computes; None answers no such request.
+
+    Raises:
+        ResourceError: The port is taken.
+        ValueError: A name is no plain relative one.
     """
 
     def __init__(self, files: Mapping[str, Content], *, port: int = 0, decoder: Decoder | None = None) -> None:
@@ -58,7 +63,14 @@ class PageServer:
         return f"http://127.0.0.1:{self.port}/?token={self.gate.token}"
 
     def publish(self, files: Mapping[str, Content]) -> None:
-        """Add these files, or replace those of the same names, all at once."""
+        """Add files, or replace those of the same names, all at once.
+
+        Args:
+            files: Contents by name.
+
+        Raises:
+            ValueError: A name is no plain relative one.
+        """
         for name in files:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is no name of a file of the page")
@@ -66,7 +78,14 @@ class PageServer:
         self._files = {**self._files, **made}
 
     def find(self, name: str) -> File | None:
-        """The file of that very name, or None."""
+        """Find the file of that very name.
+
+        Args:
+            name: The name.
+
+        Returns:
+            The file, or None.
+        """
         found = self._files.get(name)
         if not callable(found):
             return found
@@ -76,10 +95,16 @@ class PageServer:
         return last
 
     def start(self) -> "PageServer":
+        """Begin to answer.
+
+        Returns:
+            The server itself.
+        """
         self._thread.start()
         return self
 
     def close(self) -> None:
+        """Stop answering, and free the port."""
         if self._thread.is_alive():
             self._http.shutdown()
             self._thread.join()
