@@ -156,7 +156,7 @@ def test_what_cannot_move_is_refused_with_the_way_out(function) -> None:
         function(Odd(UniformSphere(3)), batch, key=key)
     with pytest.raises(ConfigError, match=r"a point has no density"):
         function(Odd(StandardNormal((3,))), batch, start="posterior", key=key)
-    with pytest.raises(ConfigError, match=r"num_temperatures is 0"):
+    with pytest.raises(ConfigError, match=r"num_temperatures must be 1 or more, not 0"):
         function(Odd(StandardNormal((3,))), batch, num_temperatures=0, key=key)
 
 
