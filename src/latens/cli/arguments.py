@@ -63,7 +63,12 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose mistakes are `UsageError`s that name the nearest valid word."""
+    """An argument parser whose mistakes are `UsageError`s that name the nearest valid word.
+
+    Args:
+        *args: As argparse takes them.
+        **options: As argparse takes them.
+    """
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, formatter_class=_Help, allow_abbrev=False, **options)
@@ -75,7 +80,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    """The whole command line."""
+    """Make the parser of the whole command line.
+
+    Returns:
+        The parser.
+    """
     top = Parser(
         prog="latens",
         description="Variational autoencoders: from a file of data to a trained, measured, saved model.",
@@ -237,7 +246,17 @@ def _evaluation(command: argparse.ArgumentParser) -> None:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """The arguments. **Raises:** UsageError naming the nearest valid command or flag."""
+    """Parse the words of a command.
+
+    Args:
+        argv: The words after `latens`.
+
+    Returns:
+        The arguments by name.
+
+    Raises:
+        UsageError: A word is not valid; the message names the nearest valid command or flag.
+    """
     top = parser()
     word = next((word for word in argv if not word.startswith("-")), None)
     if word is not None and word not in COMMANDS:
@@ -258,7 +277,14 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def subparsers(top: Parser | None = None) -> dict[str, argparse.ArgumentParser]:
-    """The parser of every command."""
+    """Find the parser of every command.
+
+    Args:
+        top: The parser of the whole command line; None makes it.
+
+    Returns:
+        Parsers by command.
+    """
     actions = (parser() if top is None else top)._actions
     return next(dict(action.choices) for action in actions if isinstance(action, argparse._SubParsersAction))
 

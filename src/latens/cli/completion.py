@@ -23,7 +23,11 @@ def completion(context: Context) -> int:
 
 
 def commands() -> dict[str, list[str]]:
-    """Every command with its flags."""
+    """List every command with its flags.
+
+    Returns:
+        Flags by command.
+    """
     return {
         name: [flag for action in sub._actions for flag in action.option_strings if flag.startswith("--")]
         for name, sub in subparsers().items()

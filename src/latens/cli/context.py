@@ -16,7 +16,15 @@ from latens.text import visible
 
 @dataclass
 class Context:
-    """One call of the command. `log`: of the run, as soon as there is one; `stopped`: what a signal left, in words."""
+    """One call of the command.
+
+    Args:
+        args: The arguments.
+        argv: The words as typed.
+        signals: What holds signals while a run is written.
+        log: Log file of the run, as soon as there is one.
+        stopped: What a signal left, in words.
+    """
 
     args: argparse.Namespace
     argv: Sequence[str]
@@ -33,23 +41,41 @@ class Context:
         return bool(getattr(self.args, "quiet", False))
 
     def say(self, text: str = "") -> None:
-        """Words, to stderr; `--quiet` silences them."""
+        """Write words to stderr; `--quiet` silences them.
+
+        Args:
+            text: The words.
+        """
         if not self.quiet:
             say(text)
 
     def warn(self, text: str) -> None:
-        """Words that `--quiet` does not silence."""
+        """Write a warning to stderr that `--quiet` does not silence.
+
+        Args:
+            text: The words.
+        """
         say(f"warning: {text}")
 
     def result(self, value: dict[str, Any], text: str = "") -> None:
-        """What the command was asked for, once a call: one JSON object with `--json`, else text, on stdout."""
+        """Write what the command was asked for to stdout, once a call.
+
+        Args:
+            value: The one JSON object that `--json` prints.
+            text: The text that is printed otherwise.
+        """
         if self.json:
             print_json(value)
         elif text:
             put(visible(text, keep="\n\t"))
 
     def done(self, value: dict[str, Any], text: str) -> None:
-        """The end of a command whose result is a file: words to stderr, and with `--json` one object on stdout."""
+        """End a command whose result is a file: words to stderr, and with `--json` one object on stdout.
+
+        Args:
+            value: The JSON object.
+            text: The words.
+        """
         self.say(text)
         if self.json:
             print_json(value)
@@ -61,9 +87,18 @@ class Context:
 
 
 def output_path(args: argparse.Namespace, endings: Sequence[str], *inputs: str | None) -> Path:
-    """Where `--out` points.
+    """Find where `--out` points.
 
-    **Raises:** `UsageError` without `--out`, for an ending that is not written, and where it is one of the inputs.
+    Args:
+        args: The arguments.
+        endings: Endings that can be written.
+        *inputs: Paths that must not be written over; None is none.
+
+    Returns:
+        The path.
+
+    Raises:
+        UsageError: `--out` is missing, has an ending that is not written, or is one of the inputs.
     """
     listed = ", ".join(endings)
     if not args.out:
@@ -85,7 +120,15 @@ def output_path(args: argparse.Namespace, endings: Sequence[str], *inputs: str |
 
 
 def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
-    """Rows of text in columns, two blanks apart."""
+    """Lay out rows of text in columns, two blanks apart.
+
+    Args:
+        rows: The rows.
+        indent: What every line begins with.
+
+    Returns:
+        The lines as one text.
+    """
     rows = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows), default=0))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows)
@@ -93,7 +136,16 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
 
 
 def would(context: Context, what: str, out: Path) -> int:
-    """What `--dry-run` says of a command that writes one file."""
+    """Say what a command that writes one file would do (`--dry-run`).
+
+    Args:
+        context: The call of the command.
+        what: What would be done, in words.
+        out: The file.
+
+    Returns:
+        The exit code 0.
+    """
     context.say(f"would {what} into {out}; nothing was written")
     context.result({"dry_run": True, "out": str(out), "would": what})
     return 0

@@ -30,7 +30,11 @@ def doctor(context: Context) -> int:
 
 
 def examine() -> list[dict[str, Any]]:
-    """One entry for each thing looked at: `name`, `ok`, `found`, and `fix` where something can be done."""
+    """Look at this machine.
+
+    Returns:
+        One entry for each thing looked at: `name`, `ok`, `found`, and `fix` where something can be done.
+    """
     cache = enable_compilation_cache()
     found = [_versions(), _optional(), _devices(), _threads(), _memory(), _disk(), _writable(), _cache(cache)]
     found += [_compiled_step(), *_allocator()]

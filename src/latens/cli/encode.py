@@ -45,7 +45,14 @@ def encode(context: Context) -> int:
 
 
 def label_names(data: Dataset) -> np.ndarray:
-    """The label of every row as text, empty where there is none."""
+    """Give the label of every row as text, empty where there is none.
+
+    Args:
+        data: Data with labels.
+
+    Returns:
+        Names, shape (n,).
+    """
     assert data.label is not None
     words = np.array([*(data.schema.classes or ()), ""])
     return words[data.label]

@@ -48,7 +48,19 @@ def explore(context: Context) -> int:
 
 
 def page_files(opened: Opened, context: Context, *, serve: bool) -> dict[str, bytes]:
-    """The page and its data, by name. **Raises:** UsageError for a model file without DATA."""
+    """Make the page of a model with its data.
+
+    Args:
+        opened: The model.
+        context: The call of the command.
+        serve: Whether a server decodes where the page cannot.
+
+    Returns:
+        Contents by name.
+
+    Raises:
+        UsageError: A model file is given without DATA.
+    """
     from latens.explorer import payload, static_files
 
     args, run = context.args, opened.run
@@ -73,7 +85,14 @@ def page_files(opened: Opened, context: Context, *, serve: bool) -> dict[str, by
 
 
 def snapshots_of(run: Path) -> list[tuple[int, Any]]:
-    """The models kept while a run was training, with their steps; at most 24 of them, evenly chosen."""
+    """Load the models kept while a run was training; at most 24 of them, evenly chosen.
+
+    Args:
+        run: Folder of the run.
+
+    Returns:
+        Step and model of each.
+    """
     found = kept_steps(run)
     chosen = [found[i] for i in evenly(np.arange(len(found)), MOST_SNAPSHOTS)]
     return [(step, TrainedModel.load(path)) for step, path in chosen]

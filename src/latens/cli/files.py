@@ -20,11 +20,19 @@ LATENT_KEYS = ("mean", "z", "latents")
 
 
 def write_table(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Arrays led by one axis of rows to a file, whole or absent; the ending chooses the format.
+    """Write arrays led by one axis of rows to a file, whole or absent; the ending chooses the format.
 
-    In .npz every array keeps its name and shape. In a table, an array of more numbers a row becomes the columns
-    NAME0, NAME1 and so on. **Raises:** ConfigError where .parquet needs pyarrow, ResourceError where the disk refuses,
-    DivergedError where a number is NaN or infinite.
+    In .npz every array keeps its name and shape. In a table, an array of more numbers a row becomes the columns NAME0,
+    NAME1 and so on.
+
+    Args:
+        path: Where to write; it ends in .npz, .csv or .parquet.
+        arrays: Arrays by name.
+
+    Raises:
+        ConfigError: .parquet needs pyarrow, which is not installed.
+        ResourceError: The disk refuses.
+        DivergedError: A number is NaN or infinite.
     """
     if path.suffix.lower() == ".npz":
         return write_npz(path, arrays)
@@ -37,7 +45,16 @@ def write_table(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Arrays to an .npz file that needs no pickle, whole or absent. **Raises:** as `write_table`."""
+    """Write arrays to an .npz file that needs no pickle, whole or absent.
+
+    Args:
+        path: Where to write.
+        arrays: Arrays by name.
+
+    Raises:
+        ResourceError: The disk refuses.
+        DivergedError: A number is NaN or infinite.
+    """
     for name, array in arrays.items():
         finite(array, name, where=str(path))
     stream = io.BytesIO()
@@ -46,7 +63,14 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def flat_columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """One column for each number of a row: `z` of shape (n, 2) becomes `z0` and `z1`."""
+    """Give one column for each number of a row: `z` of shape (n, 2) becomes `z0` and `z1`.
+
+    Args:
+        arrays: Arrays by name, led by n.
+
+    Returns:
+        Columns by name, each of shape (n,).
+    """
     columns: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
         if array.ndim == 1:
@@ -76,10 +100,20 @@ def _parquet(columns: dict[str, np.ndarray]) -> bytes:
 
 
 def read_latents(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Latents (n, *shape) as float32, and the row ids beside them where there are any.
+    """Read latents from a file, and the row ids beside them where there are any.
 
     From .npz the array `mean`, `z` or `latents`, or the only one; from .npy the array; from .csv and .parquet the
-    columns `mean0`, `mean1` ... (or `z0` ...). **Raises:** DataError where the shape is not the model's.
+    columns `mean0`, `mean1` ... (or `z0` ...).
+
+    Args:
+        path: The file.
+        shape: Shape of one latent of the model.
+
+    Returns:
+        Latents, float32 of shape (n, *shape), and ids of shape (n,) or None.
+
+    Raises:
+        DataError: The file does not exist, or its shape is not the model's.
     """
     if not path.is_file():
         raise DataError("no such file.", where=str(path), fix="Check the path; `latens encode` writes latents.")
@@ -99,7 +133,14 @@ def read_latents(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.nda
 
 
 def read_labels(path: Path) -> list[str] | None:
-    """The labels beside the latents of a file, as text; None where there are none."""
+    """Read the labels beside the latents of a file.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Labels as text; None where there are none.
+    """
     if path.suffix.lower() == ".npz":
         archive = Archive(path)
         try:

@@ -38,7 +38,15 @@ def fit(context: Context) -> int:
 
 
 def fit_into(context: Context, folder: Path) -> Experiment:
-    """Train into a new run folder; run.json and config.json are there before anything slow begins."""
+    """Train into a new run folder; run.json and config.json are there before anything slow begins.
+
+    Args:
+        context: The call of the command.
+        folder: The run folder.
+
+    Returns:
+        The experiment that was trained.
+    """
     args = context.args
     settings = settings_of(args)
     if args.log == "tensorboard" and importlib.util.find_spec("tensorboardX") is None:
@@ -64,9 +72,16 @@ def fit_into(context: Context, folder: Path) -> Experiment:
 
 
 def settings_of(args: Any) -> dict[str, Any]:
-    """What the flags say, as `part.option` settings. A budget that is given replaces the recipe's own.
+    """Turn the flags into `part.option` settings; a budget that is given replaces the recipe's own.
 
-    **Raises:** UsageError for a --set without a value.
+    Args:
+        args: The arguments.
+
+    Returns:
+        Values by option.
+
+    Raises:
+        UsageError: A --set has no value.
     """
     settings: dict[str, Any] = {}
     if any(getattr(args, name) is not None for name in _BUDGET):
@@ -84,9 +99,17 @@ def settings_of(args: Any) -> dict[str, Any]:
 
 
 def stored_config(args: Any) -> dict[str, Any] | None:
-    """What the file of `--config` holds: a configuration, on its own or as `--dry-run --json` prints it.
+    """Read the file of `--config`: a configuration, on its own or as `--dry-run --json` prints it.
 
-    **Raises:** UsageError with another `--recipe`, ConfigError for a file that holds none.
+    Args:
+        args: The arguments.
+
+    Returns:
+        The configuration as plain values; None without `--config`.
+
+    Raises:
+        UsageError: Another `--recipe` is given as well.
+        ConfigError: The file holds no configuration.
     """
     if getattr(args, "config", None) is None:
         return None
@@ -108,7 +131,19 @@ def stored_config(args: Any) -> dict[str, Any] | None:
 
 
 def config_of(recipe: str, settings: dict[str, Any], stored: dict[str, Any] | None) -> Any:
-    """The configuration of a recipe, or the stored one, with the settings. **Raises:** ConfigError."""
+    """Build the configuration of a recipe, or the stored one, with the settings.
+
+    Args:
+        recipe: Name of the recipe.
+        settings: Values by option.
+        stored: What `stored_config` read, or None.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ConfigError: The recipe or an option is not known, or a value is not allowed.
+    """
     from latens.config import from_json, override
     from latens.recipes import get_recipe
 

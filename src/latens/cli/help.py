@@ -36,7 +36,14 @@ def help(context: Context) -> int:
 
 
 def page(topic: str) -> str:
-    """The text of a page: part of an installed package, and in docs/ of a source tree."""
+    """Read a page: part of an installed package, and in docs/ of a source tree.
+
+    Args:
+        topic: Name of the page.
+
+    Returns:
+        Its text.
+    """
     package = Path(latens.__file__).parent
     for folder in (package / "help", package.parents[1] / "docs"):
         path = folder / f"{topic}.md"

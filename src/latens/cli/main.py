@@ -26,7 +26,14 @@ from latens.text import visible
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; may be called many times in a process."""
+    """Run one command; may be called many times in a process.
+
+    Args:
+        argv: The words after `latens`; None takes those of the process.
+
+    Returns:
+        The exit code.
+    """
     argv = list(sys.argv[1:] if argv is None else argv)
     context = Context(argparse.Namespace(json="--json" in argv, debug="--debug" in argv), argv)
     context.signals.last_words = lambda number: _last_words(context, number)

@@ -29,8 +29,18 @@ _MOST_UNITS = 32
 
 @dataclass(frozen=True)
 class Report:
-    """What was measured, on which rows, and what a reader must know about it. `held_out` None: nobody can know;
-    `left_out` why numbers are not there that were asked for; `of` what of a row x the densities are of."""
+    """What was measured, on which rows, and what a reader must know about it.
+
+    Args:
+        metrics: Estimates by name.
+        split: What the rows are called.
+        held_out: Whether training did not see the rows; None where nobody can know.
+        warnings: Name and message of each warning.
+        units: One entry for each latent dimension.
+        cells: What the features of a row are called.
+        left_out: Why metrics are not there that were asked for, by name.
+        of: What of a row x the densities are of.
+    """
 
     metrics: dict[str, Estimate]
     split: str
@@ -42,7 +52,14 @@ class Report:
     of: str = "x"
 
     def to_json(self, *, seconds: bool = True) -> dict[str, Any]:
-        """The metrics as plain values; without `seconds` equal for equal runs."""
+        """Give the metrics as plain values.
+
+        Args:
+            seconds: Whether to keep the seconds; without them equal runs give equal values.
+
+        Returns:
+            Values by metric.
+        """
         metrics = {name: estimate.to_json() for name, estimate in self.metrics.items()}
         if not seconds:
             metrics = {name: {k: v for k, v in m.items() if k != "seconds"} for name, m in metrics.items()}
@@ -108,7 +125,14 @@ class Report:
 
 
 def figures(estimate: Estimate) -> tuple[str, str]:
-    """A value and its error with two figures of the error; a value without one with three figures."""
+    """Write a value and its error with two figures of the error; a value without one with three figures.
+
+    Args:
+        estimate: The estimate.
+
+    Returns:
+        The value and the error as text; "" for no error.
+    """
     error = estimate.standard_error
     if math.isnan(error) or error <= 0:
         return f"{estimate.value:.3g}", ""
@@ -117,7 +141,15 @@ def figures(estimate: Estimate) -> tuple[str, str]:
 
 
 def beats(gain: Estimate, cells: str) -> str:
-    """The comparison with independent cells as a sentence."""
+    """Write the comparison with independent features as a sentence.
+
+    Args:
+        gain: By how much the model is better, with its error.
+        cells: What the features of a row are called.
+
+    Returns:
+        The end of a sentence.
+    """
     verb = "beats" if gain.value > 0 else "falls short of"
     if not gain.standard_error > 0:
         return f"{verb} an independent-{cells} model by {abs(gain.value):.2f} {gain.unit} (one row: no standard error)"
@@ -127,7 +159,14 @@ def beats(gain: Estimate, cells: str) -> str:
 
 
 def units_text(units: tuple[dict[str, Any], ...]) -> str:
-    """The table of the latent units in use, those with the most KL first, and how many others there are."""
+    """Write the table of the latent dimensions in use, those with the most KL first, and how many others there are.
+
+    Args:
+        units: One entry for each dimension.
+
+    Returns:
+        The lines as one text.
+    """
     used = [unit for unit in units if unit["active"]]
     ordered = sorted(used, key=lambda unit: -(unit["kl"] if unit["kl"] is not None else unit["variance"]))
     rows = [("unit", "KL (nats)", "variance of the mean")]
@@ -151,7 +190,20 @@ def report(
     seed: int = 0,
     everything: bool = False,
 ) -> Report:
-    """Measure a model on the rows at `positions`, which are called `split`; `everything` that applies to it."""
+    """Measure a model.
+
+    Args:
+        trained: The model.
+        data: The data.
+        split: What the rows are called.
+        positions: Positions of the rows in the data, shape (n,).
+        num_samples: Importance samples of each row; None takes the default.
+        seed: Seed of the samples.
+        everything: Whether to measure all that applies to the model.
+
+    Returns:
+        What was measured.
+    """
     left_out: dict[str, str] = {}
     if everything:
         from latens.measure.all import measure_all
@@ -178,7 +230,14 @@ def report(
 
 
 def held_out_rows(data: Dataset) -> tuple[str, np.ndarray]:
-    """The rows to measure on: test rows where there are any, else validation, else training rows."""
+    """Choose the rows to measure on: test rows where there are any, else validation, else training rows.
+
+    Args:
+        data: The data.
+
+    Returns:
+        Name of the split, and positions of its rows.
+    """
     for split in ("test", "validation", "train"):
         positions = data.subset(split)
         if len(positions):

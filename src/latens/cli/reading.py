@@ -9,18 +9,41 @@ _FLAGS = {"label": "label", "id": "row_id", "weight": "weight", "missing": "miss
 
 
 def source_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """DATA and the flags that say how to read it, with the folder in which the command was typed."""
+    """Note DATA and the flags that say how to read it, with the folder in which the command was typed.
+
+    Args:
+        arguments: The arguments by name.
+
+    Returns:
+        What run.json stores.
+    """
     return {"spec": arguments["data"], "folder": str(Path.cwd()), **_given(arguments)}
 
 
 def reading_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords of `latens.data.load` from arguments, or from what `source_of` stored."""
+    """Turn arguments, or what `source_of` stored, into the keywords of `latens.data.load`.
+
+    Args:
+        arguments: The arguments by name.
+
+    Returns:
+        The keywords.
+    """
     return {_FLAGS[flag]: value for flag, value in _given(arguments).items()}
 
 
 def remembered(source: Any) -> dict[str, Any]:
-    """The keywords for a file of the same form, from what `source_of` or a model file stored; a stranger may have
-    written that, so only names of columns and keys count, and never a file with labels of other rows."""
+    """Turn what `source_of` or a model file stored into the keywords for a file of the same form.
+
+    A stranger may have written that, so only names of columns and keys count, and never a file with labels of other
+    rows.
+
+    Args:
+        source: What was stored.
+
+    Returns:
+        The keywords.
+    """
     if not isinstance(source, Mapping):
         return {}
     kinds = {"label": str, "id": str, "weight": str, "missing": str, "counts": bool}
@@ -33,7 +56,14 @@ def remembered(source: Any) -> dict[str, Any]:
 
 
 def read_with(source: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model file keeps of `source_of`: how the rows were read, without where they lay."""
+    """Pick what a model file keeps of `source_of`: how the rows were read, without where they lay.
+
+    Args:
+        source: What `source_of` gave.
+
+    Returns:
+        What is kept.
+    """
     return _given(source)
 
 

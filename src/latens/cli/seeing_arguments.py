@@ -13,7 +13,11 @@ _CELLS, _RATE = whole(2, 100), number(0.1, 60.0)
 
 
 def seeing(made: Mapping[str, argparse.ArgumentParser]) -> None:
-    """The arguments of `figures`, `animate` and `report`, but for those that say how to read data."""
+    """Add the arguments of `figures`, `animate` and `report`, but for those that say how to read data.
+
+    Args:
+        made: Parsers by command.
+    """
     _figures(made["figures"])
     _animate(made["animate"])
     report = made["report"]
@@ -24,7 +28,11 @@ def seeing(made: Mapping[str, argparse.ArgumentParser]) -> None:
 
 
 def keeping(group: Any) -> None:
-    """The flag by which a training keeps models on its way."""
+    """Add the flag by which a training keeps models on its way.
+
+    Args:
+        group: The parser or group that gets it.
+    """
     words = f"keep about N models of this training, evenly in log time, for `latens animate` (default {SNAPSHOTS})"
     group.add_argument("--snapshots", type=whole(2, 1000), nargs="?", const=SNAPSHOTS, metavar="N", help=words)
 

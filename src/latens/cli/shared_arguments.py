@@ -6,12 +6,30 @@ from typing import Any
 
 
 def whole(low: int, high: int, words: str = "") -> Callable[[str], int]:
-    """What reads a whole number from `low` to `high`; `words` say which these are."""
+    """Make what reads a whole number within limits.
+
+    Args:
+        low: Least number.
+        high: Largest number.
+        words: Words that say which numbers these are; "" for the limits.
+
+    Returns:
+        A function of text, for argparse.
+    """
     return _within(int, low, high, words or f"within {low} and {high}", "whole number")
 
 
 def number(low: float, high: float, words: str = "") -> Callable[[str], float]:
-    """What reads a number from `low` to `high`; `words` say which these are."""
+    """Make what reads a number within limits.
+
+    Args:
+        low: Least number.
+        high: Largest number.
+        words: Words that say which numbers these are; "" for the limits.
+
+    Returns:
+        A function of text, for argparse.
+    """
     return _within(float, low, high, words or f"within {low:g} and {high:g}", "number")
 
 
@@ -34,21 +52,40 @@ positive = number(5e-324, 1.7976931348623157e308, "a number above 0")
 
 
 def run_and_data(command: argparse.ArgumentParser) -> None:
-    """RUN and the optional DATA."""
+    """Add RUN and the optional DATA.
+
+    Args:
+        command: The parser that gets them.
+    """
     command.add_argument("run", metavar="RUN")
     command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
 
 
 def seed(command: Any, of: str, default: int | None = 0) -> None:
-    """--seed, and what it is the seed of."""
+    """Add --seed.
+
+    Args:
+        command: The parser that gets it.
+        of: What it is the seed of.
+        default: The seed where none is given.
+    """
     command.add_argument("--seed", type=seeds, default=default, metavar="S", help=f"{of} (default 0)")
 
 
 def dry_run(command: Any, what: str = "write nothing, say what would be done") -> None:
-    """--dry-run."""
+    """Add --dry-run.
+
+    Args:
+        command: The parser that gets it.
+        what: What the help says of it.
+    """
     command.add_argument("--dry-run", action="store_true", help=what)
 
 
 def theme(command: argparse.ArgumentParser) -> None:
-    """--theme."""
+    """Add --theme.
+
+    Args:
+        command: The parser that gets it.
+    """
     command.add_argument("--theme", choices=("light", "dark"), default="light", help="colours (default light)")

@@ -18,21 +18,42 @@ from latens.workflow.trained import TrainedModel
 
 @dataclass(frozen=True)
 class Opened:
-    """A model that was named on the command line; `run` is its folder, where it came from one."""
+    """A model that was named on the command line.
+
+    Args:
+        name: As it was typed.
+        trained: The model.
+        run: Its folder, where it came from one; else None.
+    """
 
     name: str
     trained: TrainedModel
     run: RunFolder | None
 
     def knows(self, data: Dataset) -> bool:
-        """Whether these are the data the model was trained on."""
+        """Whether these are the data the model was trained on.
+
+        Args:
+            data: Data.
+
+        Returns:
+            True where the fingerprints are the same.
+        """
         return data.fingerprint == self.trained.facts.get("fingerprint")
 
 
 def open_model(spec: str) -> Opened:
-    """The model of a run folder, of a .safetensors file, or one that ships with latens (`pretrained:NAME`).
+    """Open the model of a run folder, of a .safetensors file, or one that ships with latens (`pretrained:NAME`).
 
-    **Raises:** RunFolderError for a run that has no model yet, ModelFileError for a file that is none.
+    Args:
+        spec: The path or name.
+
+    Returns:
+        The model.
+
+    Raises:
+        RunFolderError: The run has no model yet.
+        ModelFileError: The file holds none.
     """
     enable_compilation_cache()
     if spec.startswith("pretrained:"):
@@ -52,30 +73,61 @@ def open_model(spec: str) -> Opened:
 
 
 def state_of(run: RunFolder) -> str:
-    """The state of a run; "killed" where it says that it runs and nobody holds it."""
+    """Tell the state of a run; "killed" where it says that it runs and nobody holds it.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The state.
+    """
     state = run.info["state"]
     return "killed" if state == "running" and not run.live else state
 
 
 def load_new(spec: str, options: dict[str, Any]) -> Dataset:
-    """Data to train on, or only to look at."""
+    """Load data to train on, or only to look at.
+
+    Args:
+        spec: The path or name.
+        options: Keywords of `latens.data.load`.
+
+    Returns:
+        The data.
+    """
     enable_compilation_cache()
     return load(spec, **options)
 
 
 def load_for(opened: Opened, context: Context) -> Dataset:
-    """The rows that DATA names, in the form that the model was trained on; without DATA, its own data.
+    """Load the rows that DATA names, in the form that the model was trained on; without DATA, its own data.
 
-    They are read as the training data were (label, id, weight, missing cells), as far as DATA has these columns and no
+    They are read as the training data were (label, id, weight, missing values), as far as DATA has these columns and no
     flag says otherwise.
 
-    **Raises:** DataError, also where a run's own data are no longer those it was trained on.
+    Args:
+        opened: The model.
+        context: The call of the command.
+
+    Returns:
+        The data.
+
+    Raises:
+        DataError: The rows are not the model's, or a run's own data are no longer those it was trained on.
     """
     return read_for(opened, context)[0]
 
 
 def read_for(opened: Opened, context: Context) -> tuple[Dataset, str, dict[str, Any]]:
-    """`load_for`, with the name of the data and the keywords they were read with."""
+    """Load data as `load_for` does, and tell how.
+
+    Args:
+        opened: The model.
+        context: The call of the command.
+
+    Returns:
+        The data, their name, and the keywords they were read with.
+    """
     args, trained = context.args, opened.trained
     source = {} if opened.run is None else opened.run.info["data"]
     spec, given = getattr(args, "data", None), reading_options(vars(args))
@@ -119,7 +171,17 @@ def _load_alike(
 
 
 def original_source(source: dict[str, Any]) -> str:
-    """The name or path of a run's data, from wherever the command is typed."""
+    """Find the name or path of a run's data, from wherever the command is typed.
+
+    Args:
+        source: What run.json says of the data.
+
+    Returns:
+        The name or path.
+
+    Raises:
+        RunFolderError: run.json names no data.
+    """
     spec = source.get("spec")
     if spec is None:
         raise RunFolderError("its run.json names no data.", where="run.json", fix="Name the data, or start a new run.")
@@ -128,7 +190,18 @@ def original_source(source: dict[str, Any]) -> str:
 
 
 def open_vae(spec: str, verb: str) -> Opened:
-    """`open_model`, of a model with latents where the command needs them. **Raises:** ConfigError."""
+    """Open a model as `open_model` does, with latents where the command needs them.
+
+    Args:
+        spec: The path or name.
+        verb: The command.
+
+    Returns:
+        The model.
+
+    Raises:
+        ConfigError: The model is a classifier, and the command needs latents.
+    """
     opened = open_model(spec)
     if isinstance(opened.trained.config, ClassifierConfig) and verb in ("encode", "decode", "reconstruct"):
         fix = "It classifies and samples: `latens evaluate`, or GenerativeClassifier in Python."

@@ -25,7 +25,14 @@ REMEMBERED = ("num_samples", "log")
 
 
 def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resume: bool) -> None:
-    """Train, measure, save."""
+    """Train, measure and save the model of a run.
+
+    Args:
+        context: The call of the command.
+        run: The run.
+        experiment: What is trained.
+        resume: Whether to go on from the last checkpoint.
+    """
     from latens.callbacks.progress import ActiveUnits, make_progress
     from latens.training import Event, Interrupted, Pause
     from latens.workflow.experiment import describe, train
@@ -112,7 +119,12 @@ def _at_most(positions: Any, most: int) -> Any:
 
 
 def close(context: Context, run: RunFolder) -> None:
-    """The last lines of a run: its folder, its numbers, its warnings, and what to type next."""
+    """Write the last lines of a run: its folder, its metrics, its warnings, and what to type next.
+
+    Args:
+        context: The call of the command.
+        run: The run.
+    """
     info = run.info
     following = f"latens figures {shlex.quote(str(run.path))}"
     lines = [steps_text(run), info.get("summary", "")]
@@ -130,7 +142,14 @@ _ENDS = {
 
 
 def steps_text(run: RunFolder) -> str:
-    """The folder of a run that is done, and how long it trained."""
+    """Say where a run is that is done, and how long it trained.
+
+    Args:
+        run: The run.
+
+    Returns:
+        The words.
+    """
     best, steps = run.info.get("best_step"), run.info.get("step", 0)
     if not steps:
         return f"{run.path}: fitted in closed form"
@@ -141,7 +160,15 @@ def steps_text(run: RunFolder) -> str:
 
 @contextlib.contextmanager
 def logged(context: Context, run: RunFolder) -> Iterator[None]:
-    """Whatever goes wrong inside is in the run's log with its traceback."""
+    """Write whatever goes wrong inside to the run's log with its traceback.
+
+    Args:
+        context: The call of the command.
+        run: The run.
+
+    Yields:
+        Nothing.
+    """
     context.log = run.path / "log.txt"
     log.info("latens %s", shlex.join(context.argv))
     if run.notice:

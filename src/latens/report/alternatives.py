@@ -29,7 +29,14 @@ _CAPTIONS = {
 
 
 def caption(name: str) -> str:
-    """What a picture shows, in a sentence."""
+    """Say in a sentence what a picture shows.
+
+    Args:
+        name: Name of the picture.
+
+    Returns:
+        The sentence.
+    """
     if name in _CAPTIONS:
         return _CAPTIONS[name]
     if name.startswith("manifold-"):
@@ -38,7 +45,15 @@ def caption(name: str) -> str:
 
 
 def alt(name: str, table: Mapping[str, np.ndarray]) -> str:
-    """What a reader who does not see the picture needs of it: its numbers in words."""
+    """Say what a reader who does not see the picture needs of it: its numbers in words.
+
+    Args:
+        name: Name of the picture.
+        table: The table of its numbers.
+
+    Returns:
+        The alternative text.
+    """
     kind = "manifold" if name.startswith("manifold") else name
     said = _ALTS[kind](table) if kind in _ALTS else ""
     return said or f"{caption(name)} Its table has {len(next(iter(table.values())))} rows."

@@ -16,20 +16,39 @@ class Html(str):
 
 
 def text(value: object) -> Html:
-    """Any value as text, `& < > " '` escaped; control and direction marks and lone surrogates are spelled out.
+    """Turn any value into text of HTML.
 
-    >>> text("<img src=x onerror=alert(1)>")
-    '&lt;img src=x onerror=alert(1)&gt;'
+    `& < > " '` are escaped; control and direction marks and lone surrogates are spelled out.
+
+    Args:
+        value: The value; `Html` stays as it is.
+
+    Returns:
+        The text.
+
+    Examples:
+        >>> text("<img src=x onerror=alert(1)>")
+        '&lt;img src=x onerror=alert(1)&gt;'
     """
     return value if isinstance(value, Html) else Html(escape(visible(value, keep="\n\t\r"), quote=True))
 
 
 def tag(name: str, /, *children: object, **attributes: object) -> Html:
-    """An element. `None` children and attributes are left out, sequences of children are joined; an underscore at the
-    end of an attribute's name is dropped, others become hyphens.
+    """Make an element of HTML.
 
-    >>> tag("p", "a < b", class_="small")
-    '<p class="small">a &lt; b</p>'
+    `None` children and attributes are left out, sequences of children are joined.
+
+    Args:
+        name: Name of the element.
+        *children: What stands in it, escaped unless it is `Html`.
+        **attributes: Its attributes; an underscore at the end of a name is dropped, others become hyphens.
+
+    Returns:
+        The element.
+
+    Examples:
+        >>> tag("p", "a < b", class_="small")
+        '<p class="small">a &lt; b</p>'
     """
     given = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{text(value)}"'
@@ -42,7 +61,14 @@ def tag(name: str, /, *children: object, **attributes: object) -> Html:
 
 
 def joined(children: Iterable[object]) -> Html:
-    """Children one after the other, each escaped unless it is `Html`."""
+    """Join children one after the other, each escaped unless it is `Html`.
+
+    Args:
+        children: Values, or sequences of them; None is left out.
+
+    Returns:
+        The HTML.
+    """
     parts = []
     for child in children:
         if child is None:
@@ -54,10 +80,18 @@ def joined(children: Iterable[object]) -> Html:
 def table(
     caption: str, head: Sequence[object], rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = ()
 ) -> Html:
-    """A table with a caption and headers of columns and rows; it scrolls by itself where it is wider than the page.
+    """Make a table with a caption and headers of columns and rows.
 
-    **Arguments:** `head` of the columns; `rows`, the first cell of each its header; `numbers` the columns that are
-    set right.
+    It scrolls by itself where it is wider than the page.
+
+    Args:
+        caption: The caption.
+        head: Headers of the columns.
+        rows: The rows, the first entry of each its header.
+        numbers: Columns that are set right, counted from 0.
+
+    Returns:
+        The table.
     """
 
     def look(column: int) -> str | None:
@@ -77,6 +111,14 @@ def table(
 
 
 def data_uri(data: bytes, kind: str) -> str:
-    """The bytes of a picture as an address that holds them; `kind` "png", "svg" or "gif"."""
+    """Make an address that holds the bytes of a picture.
+
+    Args:
+        data: The bytes.
+        kind: "png", "svg" or "gif".
+
+    Returns:
+        The address.
+    """
     mime = "image/svg+xml" if kind == "svg" else f"image/{kind}"
     return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"

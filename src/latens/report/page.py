@@ -21,7 +21,14 @@ FIRST = (*HEADLINES, "bits_per_dimension", "elbo", "kl", "active_units", "gain_o
 
 
 def report_page(told: Told) -> str:
-    """The whole page: HTML with its style and pictures inside, without scripts and without anything to fetch."""
+    """Write the whole page of a run: HTML with its style and pictures inside, without scripts or anything to fetch.
+
+    Args:
+        told: What is told of the run.
+
+    Returns:
+        The page as HTML.
+    """
     name = told.info.get("data", {}).get("name", "data")
     sections = [
         ("short", "In short", _short(told)),
@@ -43,7 +50,17 @@ def report_page(told: Told) -> str:
 
 
 def document(title: str, heading: str, lead: Html | None, sections: Sequence[tuple[str, str, object]]) -> str:
-    """A page of sections, each (id, heading, content)."""
+    """Write a page of sections.
+
+    Args:
+        title: Title in the browser.
+        heading: Heading of the page.
+        lead: What stands below the heading, or None.
+        sections: Id, heading and content of each.
+
+    Returns:
+        The page as HTML.
+    """
     style = Html((Path(__file__).parent / "style.css").read_text(encoding="utf-8"))
     head = tag(
         "head",
@@ -76,12 +93,27 @@ def _version() -> str:
 
 
 def headline(metrics: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """The name of the number that stands for the run, where it was measured."""
+    """Choose the metric that stands for a run.
+
+    Args:
+        metrics: What was measured, by name.
+
+    Returns:
+        Its name; None where no such metric was measured.
+    """
     return next((name for name in HEADLINES if name in metrics), None)
 
 
 def with_error(metric: Mapping[str, Any], digits: int = 2) -> str:
-    """A value with its standard error where there is one."""
+    """Write a value with its standard error where there is one.
+
+    Args:
+        metric: `value` and `standard_error`, as `Estimate.to_json` gives them.
+        digits: Decimal places.
+
+    Returns:
+        The text.
+    """
     error = metric.get("standard_error")
     value = number(metric.get("value"), digits)
     return value if error is None else f"{value} ± {number(error, digits)}"
@@ -141,12 +173,26 @@ def _what(told: Told) -> Html:
 
 
 def facts_list(facts: Sequence[tuple[str, object]]) -> Html:
-    """Names and what they stand for, as a list of definitions."""
+    """Make a list of definitions.
+
+    Args:
+        facts: Names and what they stand for.
+
+    Returns:
+        The list as HTML.
+    """
     return tag("dl", *((tag("dt", name), tag("dd", value)) for name, value in facts), class_="facts")
 
 
 def evidence(told: Told) -> Html:
-    """The table of every number that was measured."""
+    """Make the table of every metric that was measured.
+
+    Args:
+        told: What is told of the run.
+
+    Returns:
+        The table as HTML.
+    """
     order = [*(name for name in FIRST if name in told.metrics), *sorted(set(told.metrics) - set(FIRST))]
     rows = []
     for name in order:
@@ -226,7 +272,14 @@ def _model(told: Told) -> Html:
 
 
 def again(told: Told) -> Html:
-    """The command, the versions and the data that give this run again."""
+    """Write the command, the versions and the data that give a run again.
+
+    Args:
+        told: What is told of the run.
+
+    Returns:
+        The section as HTML.
+    """
     info, data = told.info, told.info.get("data", {})
     place, versions = info.get("platform") or {}, info.get("versions") or {}
     facts: list[tuple[str, object]] = [

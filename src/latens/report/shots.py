@@ -11,7 +11,16 @@ LARGEST_SVG = 120_000
 
 
 class Shot(NamedTuple):
-    """One picture: its name, a caption, an alternative text, and the picture itself in both themes."""
+    """One picture of a page, in both themes.
+
+    Args:
+        name: Its name.
+        caption: Its caption.
+        alt: Its alternative text.
+        light: Its bytes in the light theme, and their kind ("svg" or "png").
+        dark: The same in the dark theme.
+        inches: Its width and height in inches.
+    """
 
     name: str
     caption: str
@@ -22,7 +31,15 @@ class Shot(NamedTuple):
 
 
 def shots(light: list, dark: list) -> list[Shot]:
-    """The pictures that `draw_pictures` gave in the two themes, ready for a page."""
+    """Make the pictures of a page from what `draw_pictures` gave in the two themes.
+
+    Args:
+        light: Name, Axes and table of each picture in the light theme.
+        dark: The same in the dark theme.
+
+    Returns:
+        The pictures, in order.
+    """
     return [
         Shot(name, caption(name), alt(name, table), picture(axes), picture(other), _inches(axes))
         for (name, axes, table), (_, other, _) in zip(light, dark)
@@ -30,14 +47,28 @@ def shots(light: list, dark: list) -> list[Shot]:
 
 
 def picture(axes: Any) -> tuple[bytes, str]:
-    """The bytes of a picture and their kind: SVG where it is small, else PNG."""
+    """Render a picture: as SVG where it is small, else as PNG.
+
+    Args:
+        axes: Its Axes.
+
+    Returns:
+        The bytes and their kind, "svg" or "png".
+    """
     with laid_out(figure_of(axes)):
         svg = rendered(axes, "svg")
         return (svg, "svg") if len(svg) <= LARGEST_SVG else (rendered(axes, "png"), "png")
 
 
 def figure(shot: Shot) -> Html:
-    """The picture as an element: the browser takes the one that goes with its theme."""
+    """Make the element of a picture: the browser takes the one that goes with its theme.
+
+    Args:
+        shot: The picture.
+
+    Returns:
+        The element as HTML.
+    """
     width, height = (round(96 * side) for side in shot.inches)
     dark = tag("source", srcset=data_uri(*shot.dark), media="(prefers-color-scheme: dark)")
     light = tag("img", src=data_uri(*shot.light), alt=shot.alt, width=width, height=height)

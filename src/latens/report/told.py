@@ -22,11 +22,20 @@ FURTHER = ("graph", "two-views", "traversals", "extremes", "aggregated-posterior
 
 @dataclass(frozen=True)
 class Told:
-    """One run: its folder and model, its history, its numbers from both measurements, its pictures and warnings.
+    """What is told of one run.
 
-    `metrics` are those of `latens evaluate RUN --all` (report.json) where there are any, and of the end of training
-    otherwise, each as `Estimate.to_json` gives it; `full` says which, and `left_out` why some are not there. `lacking`
-    says why there are no pictures of data.
+    Args:
+        name: Name of the run.
+        info: What run.json holds.
+        trained: The model.
+        history: The "epoch" records of metrics.jsonl.
+        metrics: Metrics by name, each as `Estimate.to_json` gives it: those of `latens evaluate RUN --all`
+            (report.json) where there are any, else of the end of training.
+        full: Whether the metrics are those of report.json.
+        warnings: The warnings.
+        shots: The pictures.
+        lacking: Why there are no pictures of data; "" where there are.
+        left_out: Why some metrics are not there, by name.
     """
 
     name: str
@@ -42,7 +51,21 @@ class Told:
 
 
 def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "", seed: int = 0) -> Told:
-    """Everything a report tells of a run. **Raises:** RunFolderError for a report.json that latens did not write."""
+    """Collect everything that a report tells of a run.
+
+    Args:
+        run: Folder of the run.
+        trained: Its model.
+        data: Its data; None where they cannot be read.
+        lacking: Why there are no data; "" where there are.
+        seed: Seed of the pictures.
+
+    Returns:
+        What is told.
+
+    Raises:
+        RunFolderError: report.json was not written by latens.
+    """
     from latens.pictures.further import draw_further
     from latens.pictures.standard import draw_pictures
 
@@ -73,9 +96,16 @@ def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
-    """What `latens evaluate RUN --all` left in the run folder; empty where it was never called.
+    """Read what `latens evaluate RUN --all` left in the run folder.
 
-    **Raises:** RunFolderError for a file that is not such an object.
+    Args:
+        path: The file report.json.
+
+    Returns:
+        Its content; empty where the file does not exist.
+
+    Raises:
+        RunFolderError: The file does not hold such an object.
     """
     if not path.exists():
         return {}

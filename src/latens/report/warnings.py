@@ -35,7 +35,14 @@ _MEASURED = {
 
 
 class Warning_(NamedTuple):
-    """One warning: its name for programs, its title, what was found, and what helps."""
+    """One warning.
+
+    Args:
+        name: Its name for programs.
+        title: Its title.
+        found: What was found.
+        advice: What helps.
+    """
 
     name: str
     title: str
@@ -46,10 +53,17 @@ class Warning_(NamedTuple):
 def warnings_of(
     run: Sequence[Mapping[str, str]], evaluated: Sequence[Mapping[str, str]], history: Sequence[Mapping[str, Any]]
 ) -> list[Warning_]:
-    """The warnings of a run, of its full evaluation, and of its curves; each name once, the evaluation's first.
+    """Collect the warnings of a run, of its full evaluation, and of its curves.
 
-    **Arguments:** `run` and `evaluated` as run.json and report.json hold them (`name`, `message`); `history` the
-    "epoch" records of metrics.jsonl.
+    Each name comes once, the evaluation's first.
+
+    Args:
+        run: Warnings as run.json holds them (`name`, `message`).
+        evaluated: Warnings as report.json holds them.
+        history: The "epoch" records of metrics.jsonl.
+
+    Returns:
+        The warnings.
     """
     found: dict[str, Warning_] = {}
     for entry in [*evaluated, *run]:
@@ -63,10 +77,16 @@ def warnings_of(
 
 
 def validation_turned(history: Sequence[Mapping[str, Any]]) -> Warning_ | None:
-    """A warning where the validation ELBO ends more than 2 % of its whole gain below its best, while training rose.
+    """Warn where the validation ELBO ends more than 2 % of its whole gain below its best, while training rose.
 
     With v the validation ELBO of the epochs: max(v) - v[-1] > 0.02 (max(v) - v[0]), and the training ELBO of the last
     epoch is above that of the best one.
+
+    Args:
+        history: The "epoch" records of metrics.jsonl.
+
+    Returns:
+        The warning, or None.
     """
     rows = [r for r in history if np.isfinite(_value(r, "validation_elbo")) and np.isfinite(_value(r, "train_elbo"))]
     if len(rows) < 3:
@@ -90,7 +110,14 @@ def validation_turned(history: Sequence[Mapping[str, Any]]) -> Warning_ | None:
 
 
 def not_measured(metrics: Mapping[str, Any]) -> list[str]:
-    """What nobody has looked at yet, of what the full evaluation would."""
+    """List what nobody has looked at yet, of what the full evaluation would.
+
+    Args:
+        metrics: What was measured, by name.
+
+    Returns:
+        What was not, in words.
+    """
     return [what for metric, what in _MEASURED.values() if metric not in metrics]
 
 

@@ -34,13 +34,28 @@ _METRICS = {
 
 
 def metric_name(name: str, trained: TrainedModel | None = None) -> str:
-    """What a metric is called for people; densities of a model by what they are of."""
+    """Say what a metric is called for people; densities of a model by what they are of.
+
+    Args:
+        name: Name of the metric.
+        trained: The model, or None.
+
+    Returns:
+        The words.
+    """
     words = _METRICS.get(name, name.replace("_", " "))
     return words if trained is None else words.replace("log p(x", f"log p({density_of(trained)}")
 
 
 def cells(schema: Schema) -> str:
-    """What a row is: "8 x 8 = 64 cells, each a whole number from 0 to 16"."""
+    """Say what a row is: "8 x 8 = 64 cells, each a whole number from 0 to 16".
+
+    Args:
+        schema: Schema of the rows.
+
+    Returns:
+        The words.
+    """
     shape = " × ".join(map(str, schema.shape)) or "1"
     count = f"{math.prod(schema.shape)} columns" if schema.columns else f"{shape} = {math.prod(schema.shape)} cells"
     count = count if len(schema.shape) > 1 or schema.columns else f"{math.prod(schema.shape)} cells"
@@ -49,7 +64,14 @@ def cells(schema: Schema) -> str:
 
 
 def model_facts(trained: TrainedModel) -> list[tuple[str, str]]:
-    """The parts of the model and its training, as (what, which)."""
+    """List the parts of a model and of its training.
+
+    Args:
+        trained: The model.
+
+    Returns:
+        What, and which, of each.
+    """
     config = trained.config
     facts = [("Recipe", _recipe(config.recipe) if config else "built by hand")]
     if isinstance(config, VAEConfig):
@@ -75,7 +97,14 @@ def _recipe(name: str) -> str:
 
 
 def likelihood(trained: TrainedModel) -> str:
-    """The likelihood, and what its numbers are densities of."""
+    """Say which likelihood a model has, and what its numbers are densities of.
+
+    Args:
+        trained: The model.
+
+    Returns:
+        The words; "" for models without one.
+    """
     config = trained.config
     if not isinstance(config, VAEConfig):
         return ""
@@ -85,7 +114,14 @@ def likelihood(trained: TrainedModel) -> str:
 
 
 def is_grey(trained: TrainedModel) -> bool:
-    """Whether grey cells meet a Bernoulli likelihood, whose numbers are a cross-entropy."""
+    """Whether grey values meet a Bernoulli likelihood, whose numbers are a cross-entropy.
+
+    Args:
+        trained: The model.
+
+    Returns:
+        True for such a model.
+    """
     config = trained.config
     family = config.likelihood.family if isinstance(config, VAEConfig) else ""
     return (
@@ -94,7 +130,14 @@ def is_grey(trained: TrainedModel) -> bool:
 
 
 def objective(trained: TrainedModel) -> list[str]:
-    """What was minimised, paragraph by paragraph."""
+    """Say what was minimised.
+
+    Args:
+        trained: The model.
+
+    Returns:
+        The paragraphs.
+    """
     config = trained.config
     if not isinstance(config, VAEConfig):
         return [
@@ -140,13 +183,28 @@ def objective(trained: TrainedModel) -> list[str]:
 
 
 def command_of(info: Mapping[str, Any]) -> str:
-    """The command as it was typed."""
+    """Give the command as it was typed.
+
+    Args:
+        info: What run.json holds.
+
+    Returns:
+        The command.
+    """
     command = info.get("command", "")
     return shlex.join(map(str, command)) if isinstance(command, list) else str(command)
 
 
 def number(value: Any, digits: int = 2) -> str:
-    """A number for people, with a true minus sign; small ones keep three figures."""
+    """Write a number for people, with a true minus sign; small ones keep three figures.
+
+    Args:
+        value: The number.
+        digits: Decimal places.
+
+    Returns:
+        The text; a dash for what is not finite.
+    """
     if value is None or isinstance(value, str) or not math.isfinite(value):
         return "—"
     size = abs(value)
