@@ -36,6 +36,11 @@ class ActiveUnits:
         self.batch = data.rows(positions) if applies else None
 
     def __call__(self, event: Event) -> None:
+        """Add `active_units` to the record of an event that ends an epoch.
+
+        Args:
+            event: An event of the training.
+        """
         if event.kind == "epoch" and self.batch is not None:
             codes = encode(event.model(), self.batch, preparation=self.preparation, key=jax.random.key(0))
             event.record["active_units"] = int(np.sum(active_units(codes["mean"])))
@@ -71,6 +76,11 @@ class PlainProgress:
         pass
 
     def __call__(self, event: Event) -> None:
+        """Write a line where one is due.
+
+        Args:
+            event: An event of the training.
+        """
         if event.kind == "bad-chunk":
             say(_bad_chunk(event))
         if event.kind in ("chunk", "epoch"):
@@ -127,6 +137,11 @@ class TerminalProgress:
         self._bar.stop()
 
     def __call__(self, event: Event) -> None:
+        """Bring the bar up to date.
+
+        Args:
+            event: An event of the training.
+        """
         record = event.record
         if event.kind == "bad-chunk":
             self._bar.console.print(_bad_chunk(event), markup=False, highlight=False)

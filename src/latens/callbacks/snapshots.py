@@ -42,6 +42,11 @@ class Snapshots:
         self.written: list[Path] = []
 
     def __call__(self, event: Event) -> None:
+        """Write the model where the event lies at a step of the grid.
+
+        Args:
+            event: An event of the training.
+        """
         from latens.training.plan import snapshot_steps
 
         if event.kind not in ("start", "boundary", "stage-end"):

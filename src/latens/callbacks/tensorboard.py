@@ -63,6 +63,11 @@ class TensorBoard:
         self._writer.close()
 
     def __call__(self, event: Event) -> None:
+        """Write the metrics of an event, and pictures where they are due.
+
+        Args:
+            event: An event of the training.
+        """
         step = event.snapshot.loop.total
         if event.kind == "start":
             graph = model_graph(event.model())

@@ -75,6 +75,11 @@ class Watch:
     # --- in the loop ---
 
     def __call__(self, event: Event) -> None:
+        """Note the metrics of an event, and let the page be brought up to date.
+
+        Args:
+            event: An event of the training.
+        """
         if self.page is None:
             self._open(event)
         self._last = event

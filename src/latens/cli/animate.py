@@ -9,7 +9,14 @@ from latens.errors import UsageError
 
 
 def animate(context: Context) -> int:
-    """Write one moving picture."""
+    """Write one moving picture.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
     args = context.args
     out = output_path(args, (".gif", ".mp4"), args.run)
     over_training = args.kind in ("manifold", "latent")

@@ -74,6 +74,14 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, formatter_class=_Help, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
+        """Refuse what was typed.
+
+        Args:
+            message: What argparse says of it.
+
+        Raises:
+            UsageError: Always; it names the flag.
+        """
         flag = re.match(r"argument ([^:]+): (.*)", message, re.DOTALL)
         where, what = (flag[1], flag[2]) if flag else ("", message)
         raise UsageError(f"{what}.", where=where or self.prog, fix=f"`{self.prog} --help` shows what is possible.")

@@ -5,7 +5,14 @@ from latens.cli.reading import reading_options
 
 
 def check(context: Context) -> int:
-    """Report on data: shape, types, range, what would go wrong, which likelihood suits them."""
+    """Report on data: shape, types, range, what would go wrong, which likelihood suits them.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
     from latens.data import check as report_on
     from latens.data import load
 

@@ -21,7 +21,14 @@ _WORDS = {
 
 
 def compare(context: Context) -> int:
-    """Paired differences to the best run, each with its interval: best first."""
+    """Paired differences to the best run, each with its interval: best first.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
     args = context.args
     if len(set(args.runs)) < 2:
         raise UsageError(
@@ -64,7 +71,7 @@ def compare(context: Context) -> int:
 
 
 def _data(opened: list[Opened], context: Context) -> Dataset:
-    """The data of the first run that names any. **Raises:** DataError where another was trained on others."""
+    """The data of the first run that names any; a DataError where another was trained on others."""
     named = next((each for each in opened if each.run is not None or each.trained.facts.get("data") in KNOWN), None)
     if named is None:
         fix = "Give at least one run folder: it knows where its rows are."

@@ -11,7 +11,14 @@ _INSTALL = {
 
 
 def completion(context: Context) -> int:
-    """Print the completion script of a shell."""
+    """Print the completion script of a shell.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
     shell = context.args.shell
     flags = commands()
     script = _fish(flags) if shell == "fish" else _bash(flags)

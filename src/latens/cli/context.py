@@ -34,10 +34,12 @@ class Context:
 
     @property
     def json(self) -> bool:
+        """Whether `--json` was given."""
         return bool(getattr(self.args, "json", False))
 
     @property
     def quiet(self) -> bool:
+        """Whether `--quiet` was given."""
         return bool(getattr(self.args, "quiet", False))
 
     def say(self, text: str = "") -> None:

@@ -14,7 +14,14 @@ from latens.workflow.trained import TrainedModel
 
 
 def decode(context: Context) -> int:
-    """Write the mean of p(x | z) for every latent, in the units of the data."""
+    """Write the mean of p(x | z) for every latent, in the units of the data.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
     args = context.args
     out = output_path(args, (".npz",), args.latents, args.run)
     trained = open_vae(args.run, "decode").trained

@@ -20,7 +20,14 @@ MALLOC = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_")
 
 
 def doctor(context: Context) -> int:
-    """Whether this machine can do what latens asks of it."""
+    """Whether this machine can do what latens asks of it.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
     findings = examine()
     rows = [(("ok  " if f["ok"] else "LOOK"), f["name"], f["found"]) for f in findings]
     lines = [table(rows)]

@@ -15,7 +15,14 @@ from latens.workflow.trained import TrainedModel
 
 
 def encode(context: Context) -> int:
-    """Write the posterior of every row: mean, log-variance, and the row's ELBO and its two terms."""
+    """Write the posterior of every row: mean, log-variance, and the row's ELBO and its two terms.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
     args = context.args
     out = output_path(args, (".npz", ".csv", ".parquet"), args.data, args.run)
     opened = open_vae(args.run, "encode")

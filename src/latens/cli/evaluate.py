@@ -17,7 +17,14 @@ from latens.measure.core import NUM_SAMPLES
 
 
 def evaluate(context: Context) -> int:
-    """Measure a model on its own held-out rows, or on every row of other data; `--all` also writes RUN/report.json."""
+    """Measure a model on its own held-out rows, or on every row of other data; `--all` also writes RUN/report.json.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
     args = context.args
     opened = open_model(args.run)
     data = load_for(opened, context)
@@ -66,7 +73,7 @@ def evaluate(context: Context) -> int:
 
 
 def _report_file(opened: Opened, data: Dataset) -> Path | None:
-    """Where the numbers are kept: in the run, of its own data. **Raises:** ResourceError before any work."""
+    """Where the metrics are kept: in the run, of its own data; a ResourceError comes before any work."""
     if opened.run is None or not opened.knows(data):
         return None
     if not os.access(opened.run.path, os.W_OK):

@@ -19,7 +19,14 @@ MOST_SNAPSHOTS = 24
 
 
 def explore(context: Context) -> int:
-    """Write the page of a run, or of a model file with DATA, or serve it until Ctrl-C."""
+    """Write the page of a run, or of a model file with DATA, or serve it until Ctrl-C.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
     args = context.args
     if args.export is not None and (args.port or args.no_browser):
         flag = "--port" if args.port else "--no-browser"

@@ -113,7 +113,7 @@ def read_latents(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.nda
         Latents, float32 of shape (n, *shape), and ids of shape (n,) or None.
 
     Raises:
-        DataError: The file does not exist, or its shape is not the model's.
+        DataError: The file cannot be read, or its latents are not finite or not of the shape of the model.
     """
     if not path.is_file():
         raise DataError("no such file.", where=str(path), fix="Check the path; `latens encode` writes latents.")

@@ -25,7 +25,14 @@ _MOST_BYTES = 8 << 20
 
 
 def fit(context: Context) -> int:
-    """Train a model on data."""
+    """Train a model on data.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
     args = context.args
     stored_config(args)
     folder = Path(args.out) if args.out else default_path(args.data, args.recipe)

@@ -22,7 +22,14 @@ TOPICS = {
 
 
 def help(context: Context) -> int:
-    """Print a page, the flags of a command, or the list of topics."""
+    """Print a page, the flags of a command, or the list of topics.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
     topic = context.args.topic
     if topic is None:
         end = "`latens help TOPIC` prints a page, `latens help COMMAND` the flags of a command."

@@ -19,7 +19,14 @@ from latens.errors import ConfigError, UsageError
 
 
 def impute(context: Context) -> int:
-    """Write every row with E[x_missing | x_observed] in its missing cells; observed cells stay as they are."""
+    """Write every row with E[x_missing | x_observed] in its missing values; observed ones stay as they are.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
     args = context.args
     out = output_path(args, (".npz", ".csv", ".parquet"), args.data, args.run)
     if args.draws and out.suffix.lower() != ".npz":

@@ -8,7 +8,14 @@ from latens.errors import ModelFileError
 
 
 def info(context: Context) -> int:
-    """What a run folder or a model file holds."""
+    """What a run folder or a model file holds.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
     from latens import pretrained
     from latens.cli.sources import state_of
     from latens.runs.folder import RunFolder

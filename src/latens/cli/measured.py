@@ -66,10 +66,19 @@ class Report:
         return metrics
 
     def warnings_json(self) -> list[dict[str, str]]:
+        """Give the warnings as plain values.
+
+        Returns:
+            `name` and `message` of each.
+        """
         return [{"name": name, "message": message} for name, message in self.warnings]
 
     def text(self) -> str:
-        """The numbers, a line each."""
+        """Write the metrics for people, a line each.
+
+        Returns:
+            The lines as one text.
+        """
         best = headline(self.metrics)
         main = self.metrics[best]
         draws = f", {main.num_samples} draws a row" if main.num_samples > 1 else ""
@@ -102,20 +111,33 @@ class Report:
         return "\n".join(lines)
 
     def table_text(self) -> str:
-        """Every number under the name that it has in the JSON, with its error, unit and rows."""
+        """Write every metric under the name that it has in the JSON, with its error, unit and rows.
+
+        Returns:
+            The lines as one text.
+        """
         rows = [
             (name, *figures(estimate), estimate.unit, f"{estimate.n} rows") for name, estimate in self.metrics.items()
         ]
         return table(rows, indent="  ")
 
     def left_out_text(self) -> str:
-        """A line for every reason why numbers are not there."""
+        """Write a line for every reason why metrics are not there.
+
+        Returns:
+            The lines as one text.
+        """
         reasons: dict[str, list[str]] = {}
         for name, reason in self.left_out.items():
             reasons.setdefault(reason, []).append(name)
         return "\n".join(f"left out: {', '.join(names)}: {reason}" for reason, names in reasons.items())
 
     def warnings_text(self) -> str:
+        """Write the warnings for people.
+
+        Returns:
+            The lines as one text.
+        """
         lines = []
         for name, message in self.warnings:
             lines.append(f"warning ({name}): {message}")

@@ -17,7 +17,14 @@ MOST_IMAGES = 64
 
 
 def reconstruct(context: Context) -> int:
-    """Write every row as the model gives it back: a draw from p(x | z) at a draw of z, or the mean at the mean."""
+    """Write every row as the model gives it back: a draw from p(x | z) at a draw of z, or the mean at the mean.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
     args = context.args
     out = output_path(args, (".npz", ".png"), args.data, args.run)
     opened = open_vae(args.run, "reconstruct")

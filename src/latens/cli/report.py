@@ -17,7 +17,14 @@ DRAWS = 100
 
 
 def report(context: Context) -> int:
-    """Write RUN/report.html, or with two runs a comparison."""
+    """Write RUN/report.html, or with two runs a comparison.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
     args = context.args
     names = [args.run, *([args.other] if args.other else [])]
     for name in names:

@@ -17,7 +17,14 @@ else:
 
 
 def resume(context: Context) -> int:
-    """Go on with a run that was stopped or killed."""
+    """Go on with a run that was stopped or killed.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
     path = context.args.run
     run = RunFolder.open(path, lock=False)
     if run.info["state"] == "done" and run.model_file.exists():
@@ -43,7 +50,7 @@ def resume(context: Context) -> int:
 
 
 def _stored_experiment(context: Context, run: RunFolder) -> Experiment:
-    """What the run folder says, with the data it names. **Raises:** DataError where they have changed."""
+    """What the run folder says, with the data it names; a DataError where they have changed."""
     from latens.cli.sources import load_new, original_source
     from latens.config import from_json, override
     from latens.workflow.experiment import prepare

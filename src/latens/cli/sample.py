@@ -18,7 +18,14 @@ from latens.workflow.trained import TrainedModel
 
 
 def sample(context: Context) -> int:
-    """Write new rows: z from the prior, then a draw from p(x | z), or its mean."""
+    """Write new rows: z from the prior, then a draw from p(x | z), or its mean.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
     args = context.args
     trained = open_vae(args.run, "sample").trained
     args.out = args.out or _free_name("samples.png" if image_shape(trained.schema) else "samples.npz")
@@ -54,7 +61,7 @@ def _free_name(name: str) -> str:
 
 
 def _class_of(trained: TrainedModel, name: str) -> int:
-    """The code of a class, of any model that has classes. **Raises:** UsageError naming the nearest one."""
+    """The code of a class, of any model that has classes; a UsageError names the nearest one."""
     names = trained.schema.classes or ()
     if isinstance(trained.config, ClassifierConfig) and name in names:
         return names.index(name)

@@ -155,8 +155,10 @@ def read_for(opened: Opened, context: Context) -> tuple[Dataset, str, dict[str, 
 def _load_alike(
     spec: str, schema: Schema, known: dict[str, Any], given: dict[str, Any]
 ) -> tuple[Dataset, dict[str, Any]]:
-    """The data, read with what is known of the training data and what was given; another file may lack the label, or
-    every such column. **Raises:** DataError of the first attempt."""
+    """The data, read with what is known of the training data and what was given.
+
+    Another file may lack the label, or every such column; the DataError is that of the first attempt.
+    """
     first: DataError | None = None
     for left_out in ((), ("label",), ("label", "row_id", "weight")):
         options = {name: value for name, value in known.items() if name not in left_out} | given

@@ -90,7 +90,11 @@ class Estimate:
         return cls(value, spread, num_samples, n, protocol=protocol)
 
     def to_json(self) -> dict[str, Any]:
-        """Give the fields as plain values that JSON can hold."""
+        """Give the fields as plain values that JSON can hold.
+
+        Returns:
+            Values by field.
+        """
         error = None if np.isnan(self.standard_error) else self.standard_error
         return {
             "value": self.value,

@@ -1,4 +1,4 @@
-"""What the page shows of the rows themselves: their cells in chunks, their columns, labels, splits and ids."""
+"""What the page shows of the rows themselves: their values in chunks, their columns, labels, splits and ids."""
 
 from typing import Any
 

@@ -91,7 +91,16 @@ class File:
 
 
 class Page(Protocol):
-    """What answers are made of."""
+    """What answers are made of.
+
+    Args:
+        gate: The checks of every request.
+        requests: The limit of requests.
+        decodes: The limit of requests that decode.
+        decoder: What POST `decode` computes, or None.
+        decoding: A lock, so that one request decodes at a time.
+        asked: When the last request was let in, by time.monotonic.
+    """
 
     gate: Gate
     requests: Bucket
@@ -136,7 +145,11 @@ class Patience(io.RawIOBase):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers the requests of one connection; a subclass says of which `page`."""
+    """Answers the requests of one connection; a subclass says of which page.
+
+    Args:
+        page: The page.
+    """
 
     protocol_version = "HTTP/1.1"
     page: Page
@@ -266,14 +279,25 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What the standard library refuses, in the same words as ours: nothing of the request comes back."""
+        """Refuse what the standard library refuses, in the same words as ours: nothing of the request comes back.
+
+        Args:
+            code: Status of the answer.
+            message: Unused.
+            explain: Unused.
+        """
         self._refuse(Refused(HTTPStatus(code), HTTPStatus(code).phrase.lower()))
 
     def version_string(self) -> str:
         return "latens"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Requests are not news."""
+        """Write nothing: requests are not news.
+
+        Args:
+            format: Unused.
+            *args: Unused.
+        """
 
 
 def latents_of(raw: bytes, decoder: Decoder) -> tuple[np.ndarray, np.ndarray | None]:

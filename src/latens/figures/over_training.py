@@ -1,4 +1,4 @@
-"""What became of the latent units while a model was trained."""
+"""What became of the latent dimensions while a model was trained."""
 
 import numpy as np
 from matplotlib.axes import Axes

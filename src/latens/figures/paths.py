@@ -1,4 +1,4 @@
-"""Paths through a latent space, and pictures of it turned so that they fit: arrays in, arrays out."""
+"""Paths through a latent space, and pictures of it rotated so that they fit: arrays in, arrays out."""
 
 from itertools import pairwise
 from typing import Literal

@@ -1,4 +1,4 @@
-"""How much each latent unit carries."""
+"""How much each latent dimension carries."""
 
 import numpy as np
 from matplotlib.axes import Axes

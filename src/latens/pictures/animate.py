@@ -204,7 +204,7 @@ def walk(
 
 
 def _turned(kept: Sequence[tuple[int, TrainedModel]], data: Dataset, positions: np.ndarray) -> list[tuple]:
-    """(step, source, means turned to fit the last ones, the turn) of every model that was kept."""
+    """(step, source, means rotated to fit the last ones, the rotation) of every model that was kept."""
     sources = [Source(trained, data, 0) for _, trained in kept]
     codes = [codes_of(source, positions) for source in sources]
     if codes[0].shape != codes[-1].shape:

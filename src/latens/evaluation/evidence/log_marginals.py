@@ -84,7 +84,11 @@ class LogMarginals:
         return share / share.sum()
 
     def estimate(self) -> Estimate:
-        """The mean over rows: `standard_error` is of the choice of rows, `draws_error` of the draws."""
+        """Give the mean over rows.
+
+        Returns:
+            The mean in nats: `standard_error` is of the choice of rows, `draws_error` of the samples.
+        """
         found = Estimate.of(self.rows, num_samples=self.num_samples, protocol=self.protocol, weight=self.weight)
         return replace(found, draws_error=self.draws_error)
 

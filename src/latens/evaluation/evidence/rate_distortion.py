@@ -42,7 +42,11 @@ class RateDistortion:
         return -(self.rate.value + self.distortion.value)
 
     def to_json(self) -> dict[str, Any]:
-        """Give the fields as plain values that JSON can hold."""
+        """Give the fields as plain values that JSON can hold.
+
+        Returns:
+            Values by field.
+        """
         parts = {"rate": self.rate.to_json(), "distortion": self.distortion.to_json()}
         return {"of": self.of, "beta": self.beta, **parts, "elbo": self.elbo}
 

@@ -90,7 +90,7 @@ def aggregated_moments(
 
     $E[\mu_i]$ and $\mathrm{Cov}[\mu_i] + E[\Sigma_i]$ (both over the N rows, weighted where they have weights): exact
     for posteriors whose mean $\mu$ and covariance $\Sigma$ are known (Normals, point masses); of others, also of the
-    highest level of a hierarchy, from `num_draws` draws a row.
+    highest level of a hierarchy, from `num_draws` samples of each row.
 
     Args:
         model: The trained model.

@@ -32,7 +32,7 @@ def binned(codes: np.ndarray, bins: int = BINS) -> np.ndarray:
 def information_matrix(codes: np.ndarray, factors: np.ndarray, *, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
     """The mutual information of every latent dimension and factor, and the entropy of every factor.
 
-    $I(z_i; v_k)$ of every unit and factor that varies (d, f), and $H(v_k)$ (f,), in nats: of the counts.
+    $I(z_i; v_k)$ of every latent dimension and factor that varies (d, f), and $H(v_k)$ (f,), in nats: of the counts.
 
     A constant unit has 0. This plug-in value is too high by about (b - 1)(v - 1) / 2n nats for b filled bins and v
     values (Miller 1955): with 20 bins, 40 values and 1000 rows 0.37 nats, on codes that say nothing.

@@ -58,7 +58,17 @@ class AggregatedFit(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        """Compute the negative mean log p(z) of a batch, and its metric "log_prior", in nats."""
+        """Compute the negative mean log p(z) of a batch, in nats.
+
+        Args:
+            model: The model or prior that is trained.
+            batch: Prepared rows, whose codes are sampled from the frozen model.
+            key: A JAX random key.
+            step: Number of the step; it has no influence.
+
+        Returns:
+            The loss, shape (), and the metric `log_prior`.
+        """
         batch = without_padding(batch)
         code_key, draw_key = jax.random.split(key)
 

@@ -66,7 +66,11 @@ class Check:
     num_replicates: int
 
     def to_json(self) -> dict[str, Any]:
-        """Give the fields as plain values that JSON can hold."""
+        """Give the fields as plain values that JSON can hold.
+
+        Returns:
+            Values by field.
+        """
         return {
             "observed": self.observed,
             "mean": self.mean,
