@@ -21,7 +21,7 @@ class Context:
     Args:
         args: The arguments.
         argv: The words as typed.
-        signals: What holds signals while a run is written.
+        signals: What turns signals into an orderly stop.
         log: Log file of the run, as soon as there is one.
         stopped: What a signal left, in words.
     """

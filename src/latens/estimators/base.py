@@ -103,6 +103,8 @@ class LatensEstimator(BaseEstimator):
 
         Raises:
             NotFittedError: `fit` has not been called.
+            ModelFileError: An array of the model is not finite.
+            ResourceError: The file cannot be written.
             UsageError: The estimator is a classifier whose densities are neither named ones nor VAEs, so that a file
                 would have to hold code.
         """

@@ -26,21 +26,21 @@ def independent_baseline(
 ) -> np.ndarray:
     r"""The log-probability of each test row under a model of independent features fitted to the training rows.
 
-    With n training rows, total t, mean m and sum of squared deviations S of a cell:
+    With n training rows, total t, mean m and sum of squared deviations S of a feature:
 
-    - "binary" and "grey": a Bernoulli with p = (t + 1/2) / (n + 1); of grey cells a cross-entropy.
+    - "binary" and "grey": a Bernoulli with p = (t + 1/2) / (n + 1); of grey features a cross-entropy.
     - "levels": the frequencies of the levels, with one row of pseudo-counts spread over them.
     - "real": Student's t with n degrees of freedom, location m and squared scale $(S + s^2)(1 + 1/n)/n$. It is what is
-      expected of a new cell of a Normal whose mean has a flat prior and whose variance one row with the spread s. That
-      spread is the cell's own, $s^2 = S / n$, so a change of units changes the density by that change and by
-      nothing else. A cell that never varied has s = 1, the unit in which models standardise it; with `common_unit`
-      every cell has the spread of all cells together. One training row gives a Cauchy around it.
+      expected of a new value of a Normal whose mean has a flat prior and whose variance one row with the spread s.
+      That spread is the feature's own, $s^2 = S / n$, so a change of units changes the density by that change and by
+      nothing else. A feature that never varied has s = 1, the unit in which models standardise it; with `common_unit`
+      every feature has the spread of all features together. One training row gives a Cauchy around it.
     - "counts": a negative binomial with mean $(t + 1/2) / n$ and $1/\theta = (1 + 1/n)/\hat\theta + 1/(t + 1/2)$, where
       $\hat\theta$ is the maximum-likelihood estimate, infinite where the variance is not above the mean. There it is
       what is expected of a new Poisson count after n of them, under Jeffreys' prior.
 
-    A cell that no training row shows has every level or side of the coin alike; of numbers and counts it is treated as
-    if one row had shown a 0.
+    A feature that no training row shows has every level or side of the coin alike; of numbers and counts it is treated
+    as if one row had shown a 0.
 
     Args:
         train: Training rows, shape (n, *x); counts and levels are whole numbers.

@@ -34,7 +34,7 @@ def information_matrix(codes: np.ndarray, factors: np.ndarray, *, bins: int = BI
 
     $I(z_i; v_k)$ of every latent dimension and factor that varies (d, f), and $H(v_k)$ (f,), in nats: of the counts.
 
-    A constant unit has 0. This plug-in value is too high by about (b - 1)(v - 1) / 2n nats for b filled bins and v
+    A constant dimension has 0. This plug-in value is too high by about (b - 1)(v - 1) / 2n nats for b filled bins and v
     values (Miller 1955): with 20 bins, 40 values and 1000 rows 0.37 nats, on codes that say nothing.
 
     Args:
@@ -65,8 +65,8 @@ def mig(codes: np.ndarray, factors: np.ndarray, *, bins: int = BINS, seed: int) 
 
     Mutual information gap: $\frac1f \sum_k \frac{I(z_{(1)}; v_k) - I(z_{(2)}; v_k)}{H(v_k)}$.
 
-    How much more the best unit knows of each factor than the second best: 1 where one unit alone knows it all, 0
-    where two know the same. It cannot see whether a unit carries several factors (`modularity`).
+    How much more the best dimension knows of each factor than the second best: 1 where one dimension alone knows it
+    all, 0 where two know the same. It cannot see whether a dimension carries several factors (`modularity`).
 
     **Protocol:** codes in 20 bins of equal width over their range, plug-in mutual information, divided by the
     entropy of the factor among the same rows, mean over the factors that vary. Chen et al. integrate over the
@@ -112,13 +112,14 @@ def modularity(codes: np.ndarray, factors: np.ndarray, *, bins: int = BINS, seed
 
     $\frac1d \sum_i 1 - \frac{\sum_{k \ne k^*} I(z_i; v_k)^2}{(f - 1)\,I(z_i; v_{k^*})^2}$, $k^*$ the best factor.
 
-    Whether each unit tells of one factor only: 1 where it does, 0 where it tells as much of all. It cannot see
-    whether factors are encoded at all, or in one unit: two equal units have modularity 1. A unit of noise gets a
-    score too, made of the bias of binned information (towards 1 where factors differ in their number of values).
+    Whether each dimension tells of one factor only: 1 where it does, 0 where it tells as much of all. It cannot see
+    whether factors are encoded at all, or in one dimension: two equal dimensions have modularity 1. A dimension of
+    noise gets a score too, made of the bias of binned information (towards 1 where factors differ in their number of
+    values).
 
-    **Protocol:** information as in `mig`; mean over the units that vary and know anything; 0 where none does. The
-    widespread program of Locatello et al. (2019) counts constant units as 0, which lowers the score of a model that
-    switches units off. One factor alone gives 1.
+    **Protocol:** information as in `mig`; mean over the dimensions that vary and know anything; 0 where none does. The
+    widespread program of Locatello et al. (2019) counts constant dimensions as 0, which lowers the score of a model
+    that switches dimensions off. One factor alone gives 1.
 
     Args:
         codes: Usually posterior means, shape (n, d).
@@ -148,17 +149,17 @@ def modularity(codes: np.ndarray, factors: np.ndarray, *, bins: int = BINS, seed
 def sap(codes: np.ndarray, factors: np.ndarray, *, categorical: Sequence[int] = (), seed: int) -> Estimate:
     r"""Separated attribute predictability: the gap of the two best single latent dimensions.
 
-    Separated attribute predictability: $\frac1f\sum_k S_{(1)k} - S_{(2)k}$, the gap of the two best single units.
+    Separated attribute predictability: $\frac1f\sum_k S_{(1)k} - S_{(2)k}$, the gap of the two best single dimensions.
 
-    $S_{ik}$ is how well unit i alone predicts factor k: the squared correlation for ordered factors, for
+    $S_{ik}$ is how well dimension i alone predicts factor k: the squared correlation for ordered factors, for
     `categorical` ones the balanced accuracy of thresholds, moved so that guessing is 0. It sees only what a straight
-    line sees: an angle that goes round, or a code that bends, scores low though one unit knows it.
+    line sees: an angle that goes round, or a code that bends, scores low though one dimension knows it.
 
-    **Protocol:** squared correlations on all rows; for categorical factors a tree of one unit with as many leaves as
-    values, every value counted alike, fitted to one half of the rows (drawn by `seed`) and scored on the other,
-    $(a - 1/v) / (1 - 1/v)$; constant units have 0. Kumar et al. leave the accuracy unmoved: their gap is
-    $1 - 1/v$ times this one. The widespread program of Locatello et al. (2019) takes a linear classifier of one unit
-    for every factor: such a classifier cannot single out middle values, and a perfect code stays far below 1.
+    **Protocol:** squared correlations on all rows; for categorical factors a tree of one dimension with as many leaves
+    as values, every value counted alike, fitted to one half of the rows (drawn by `seed`) and scored on the other,
+    $(a - 1/v) / (1 - 1/v)$; constant dimensions have 0. Kumar et al. leave the accuracy unmoved: their gap is
+    $1 - 1/v$ times this one. The widespread program of Locatello et al. (2019) takes a linear classifier of one
+    dimension for every factor: such a classifier cannot single out middle values, and a perfect code stays far below 1.
 
     Args:
         codes: Usually posterior means, shape (n, d).
@@ -216,13 +217,13 @@ def irs(codes: np.ndarray, factors: np.ndarray, *, quantile: float = 0.99, seed:
 
     Interventional robustness: $\sum_i w_i \max_k 1 - \frac{E_v[D_i(v_k = v)]}{D_i}$, $w_i \propto D_i$.
 
-    $D_i(v_k = v)$ is how far unit i gets from its mean while factor k stays at v and all others change, $D_i$ how
-    far it gets at all. 1 where every unit hears one factor only, 0 where any unit is moved as far by the others.
-    It cannot see whether factors are encoded at all, nor twice.
+    $D_i(v_k = v)$ is how far dimension i gets from its mean while factor k stays at v and all others change, $D_i$ how
+    far it gets at all. 1 where every dimension hears one factor only, 0 where any dimension is moved as far by the
+    others. It cannot see whether factors are encoded at all, nor twice.
 
     **Protocol:** the `quantile` of distances (1 is the largest, as in the paper; 0.99 as in the authors' program) of
-    each unit from its mean over rows of one value, averaged over the values, divided by the largest distance from
-    the mean over all rows; units weighted by that distance, constant ones left out. Rows stand for interventions
+    each dimension from its mean over rows of one value, averaged over the values, divided by the largest distance from
+    the mean over all rows; dimensions weighted by that distance, constant ones left out. Rows stand for interventions
     only where factors are drawn independently, and a value with few rows looks more robust than it is.
 
     Args:

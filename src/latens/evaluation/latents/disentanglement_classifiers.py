@@ -54,15 +54,15 @@ def _concentration(importance: np.ndarray) -> float:
 def dci(codes: np.ndarray, factors: np.ndarray, *, trees: int = 20, folds: int = 5, seed: int) -> dict[str, Estimate]:
     """Disentanglement, completeness and informativeness (DCI) of codes by random forests.
 
-    D: does each unit matter for one factor only? C: does one unit suffice for each factor? I: how often a classifier
-    of the whole code names the value of a factor (mean over factors). D and C say what this classifier uses: of two
-    equal units it may use either. I is an accuracy, chance is not 0; it falls with the number of values.
+    D: does each dimension matter for one factor only? C: does one dimension suffice for each factor? I: how often a
+    classifier of the whole code names the value of a factor (mean over factors). D and C say what this classifier uses:
+    of two equal dimensions it may use either. I is an accuracy, chance is not 0; it falls with the number of values.
 
-    **Protocol:** for each factor a random forest of `trees` trees, all units tried at every split, leaves of 3 rows
-    or more; importance is the mean decrease of the Gini impurity, normalised by factor; all units count, constant
-    ones too. Forests are fitted on `folds` - 1 of the `folds` parts of the rows and name the values of the other
-    part; D and C are the means over the folds, their error the jackknife over them. Other programs use boosted trees
-    or a lasso: values differ by a tenth and more, the order of models seldom.
+    **Protocol:** for each factor a random forest of `trees` trees, all dimensions tried at every split, leaves of 3
+    rows or more; importance is the mean decrease of the Gini impurity, normalised by factor; all dimensions count,
+    constant ones too. Forests are fitted on `folds` - 1 of the `folds` parts of the rows and name the values of the
+    other part; D and C are the means over the folds, their error the jackknife over them. Other programs use boosted
+    trees or a lasso: values differ by a tenth and more, the order of models seldom.
 
     Args:
         codes: Usually posterior means, shape (n, d).
@@ -130,16 +130,17 @@ def _pairs(groups: list[np.ndarray], count: int, rng: np.random.Generator) -> np
 def factor_vae_score(
     codes: np.ndarray, factors: np.ndarray, *, votes: int = 800, rows: int = 64, threshold: float = 0.05, seed: int
 ) -> Estimate:
-    """How often the unit that varies least, while a factor is held fixed, tells which factor it was.
+    """How often the dimension that varies least, while a factor is held fixed, tells which factor it was.
 
-    1 where each factor has a unit that stands still with it alone. It sees only the stillest unit: what other units
-    carry of the factor, and whether a unit carries several, it cannot see. Chance is about 1 / f.
+    1 where each factor has a dimension that stands still with it alone. It sees only the stillest dimension: what other
+    dimensions carry of the factor, and whether a dimension carries several, it cannot see. Chance is about 1 / f.
 
     **Protocol:** each vote holds a factor drawn at random at a value (drawn by frequency), takes `rows` rows that have
-    it (with replacement where there are fewer), and names the unit with the least variance, in units of its variance
-    over all rows; units whose standard deviation over all rows is below `threshold` of the largest are pruned. From
-    `votes` votes each unit is given the factor it was named most often for; the score is the accuracy on as many new
-    votes, its error that of these votes for the same rows. Without pruning the score rewards dead units' rounding.
+    it (with replacement where there are fewer), and names the dimension with the least variance, in units of its
+    variance over all rows; dimensions whose standard deviation over all rows is below `threshold` of the largest are
+    pruned. From `votes` votes each dimension is given the factor it was named most often for; the score is the accuracy
+    on as many new votes, its error that of these votes for the same rows. Without pruning the score rewards dead
+    dimensions' rounding.
 
     Args:
         codes: Usually posterior means, shape (n, d).
@@ -178,8 +179,9 @@ def beta_vae_score(
 
     The differences are $\frac1L\sum_l |z_l - z'_l|$.
 
-    The weakest of these scores: a linear classifier may combine units, so rotated codes of more than two factors, and
-    factors spread over several units, can still reach 1, and with f factors f - 1 good units suffice. Chance is 1 / f.
+    The weakest of these scores: a linear classifier may combine dimensions, so rotated codes of more than two factors,
+    and factors spread over several dimensions, can still reach 1, and with f factors f - 1 good dimensions suffice.
+    Chance is 1 / f.
 
     **Protocol:** each point holds a factor drawn at random, and takes `pairs` pairs of rows that share its value (each
     pair a value of its own, drawn by frequency); the L mean absolute differences, standardised, go to a multinomial
@@ -218,7 +220,7 @@ def explicitness(codes: np.ndarray, factors: np.ndarray, *, folds: int = 5, seed
     """Area under the ROC curve of a linear classifier of each value of each factor against the rest; chance is 0.5.
 
     Whether the code as a whole tells the factors in a form that a linear classifier reads: 1 where it does. It
-    cannot see how units share the work: rotating the code changes nothing.
+    cannot see how dimensions share the work: rotating the code changes nothing.
 
     **Protocol:** codes standardised, multinomial logistic regression, `folds` stratified folds; on each held-out fold
     the area for every value, mean over values, then factors, then folds; the error is the spread over folds. Values
