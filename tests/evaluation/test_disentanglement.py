@@ -169,7 +169,7 @@ def test_bins_are_of_equal_width() -> None:
     [
         (np.zeros((4, 2)), np.zeros((3, 1), int), "codes"),
         (np.zeros((4, 2)), np.zeros((4, 1)), "float64"),
-        (np.full((4, 2), np.nan), np.arange(4)[:, None], "not finite"),
+        (np.full((4, 2), np.nan), np.arange(4)[:, None], "NaN or infinite"),
         (np.zeros((4, 2)), np.zeros((4, 1), int), "one value only"),
     ],
 )

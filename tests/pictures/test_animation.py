@@ -243,7 +243,7 @@ def test_mistakes_name_their_remedy(snapshots_run, run_without, latens, tmp_path
     out = tmp_path / "x.gif"
     mistakes = {
         ("animate", snapshots_run, "morph", "--between", "3,nine", "--out", out): "no class and no row 'nine'",
-        ("animate", snapshots_run, "walk", "--between", "3,8", "--out", out): "only a morph",
+        ("animate", snapshots_run, "walk", "--between", "3,8", "--out", out): "animate RUN morph",
         ("animate", run_without, "latent", "--out", out): "--snapshots",
         ("animate", run_without, "manifold", "--out", tmp_path / "x.png"): ".gif, .mp4",
     }

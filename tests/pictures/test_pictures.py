@@ -223,7 +223,7 @@ def test_pictures_during_training_come_exactly_at_multiples_and_show_the_model_o
         codes = jax.vmap(model.encoder.network)(jnp.asarray(x, jnp.float32).reshape(8, 20))[:, :2]
         means = jax.nn.sigmoid(jax.vmap(model.decoder.network)(codes)).reshape(8, 5, 4)
         np.testing.assert_allclose(np.stack(found[8:])[..., 0], 255 * means, atol=0.501)
-    with pytest.raises(UsageError, match="every 0 steps"):
+    with pytest.raises(UsageError, match="must be 1 or more, not 0"):
         PlotsCallback(tmp_path, data, 0, 7, preparation=Preparation())
 
 
