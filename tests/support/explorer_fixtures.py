@@ -22,7 +22,7 @@ SMALL = {"network.hidden": [12, 8], "posterior.latent_dim": 3}
 
 def node(what: str, **question: Any) -> Any:
     assert NODE is not None
-    words = [NODE, str(ROOT / "tests" / "explorer_modules.mjs"), APP]
+    words = [NODE, str(ROOT / "tests" / "support" / "explorer_modules.mjs"), APP]
     text = json.dumps({"what": what, **question})
     done = subprocess.run(words, input=text, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
