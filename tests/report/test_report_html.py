@@ -109,6 +109,8 @@ def test_each_warning_once_with_its_advice():
     assert [w.name for w in found] == ["memorisation", "posterior-collapse"]
     assert found[0] == ("memorisation", "Memorising", "About 40% are copies.", "Use more rows.")
     assert not_measured({"copied_share": {}, "precision": {}}) == [
+        "whether the encoder's posterior is as wide as it should be",
+        "how much the encoder loses against the best posterior",
         "whether every kind of row is sampled",
         "how much better training rows do than held-out rows",
     ]
