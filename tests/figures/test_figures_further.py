@@ -93,7 +93,7 @@ def test_both_views_have_the_same_axes():
     assert axes[0].get_ylim() == axes[1].get_ylim() == (-3.75, 3.75)
     left, right = (ax.get_window_extent() for ax in axes)
     np.testing.assert_allclose([left.width, left.height], [right.width, right.height], rtol=2e-2)
-    with pytest.raises(DataError, match="uneven"):
+    with pytest.raises(DataError, match="not evenly spaced"):
         two_views(z, np.zeros((5, 5, 4, 4)), np.sign(grid) * grid**2)
 
 

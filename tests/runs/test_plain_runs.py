@@ -1,5 +1,6 @@
 """A run folder holds plain files and folders; whatever else a stranger put there is refused, and nothing is written."""
 
+import contextlib
 import os
 import shutil
 import socket
@@ -38,8 +39,8 @@ def put(kind: str, place: Path, theirs: Path) -> str:
         os.mkfifo(place)
         return "a named pipe"
     if kind == "socket":
-        with socket.socket(socket.AF_UNIX) as made:
-            made.bind(os.path.relpath(place))  # the name of a socket holds 108 characters
+        with socket.socket(socket.AF_UNIX) as made, contextlib.chdir(place.parent):
+            made.bind(place.name)  # the name of a socket holds 108 characters
         return "a socket"
     if kind == "folder":
         place.mkdir()
