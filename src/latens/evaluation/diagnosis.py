@@ -146,7 +146,7 @@ def _untrusted(metrics: Metrics, units: Units) -> Finding | None:
     text = f"log p(x) from {found.num_samples} draws a row is no more than a lower bound: {', and '.join(reasons)}"
     return Finding(
         "untrusted-evidence",
-        f"{text}; use more draws (--num-samples {10 * found.num_samples}), a richer posterior (--set posterior=full), "
+        f"{text}; use more draws (--num-samples {10 * found.num_samples}), a richer posterior (--set posterior=full-normal), "
         "or annealed importance sampling (docs/evidence.md)",
     )
 
@@ -185,7 +185,7 @@ def _narrow(metrics: Metrics, units: Units) -> Finding | None:
     return Finding(
         "narrow-posterior",
         f"{text}; log p(x) by importance sampling is then far too low and does not show it: train the encoder longer, "
-        "with the whole KL (--set objective.beta=1), or use a richer posterior (--set posterior=full)",
+        "with the whole KL (--set objective.beta=1), or use a richer posterior (--set posterior=full-normal)",
     )
 
 
