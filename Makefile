@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 DOCS_STAMP := $(VENV)/.installed-docs
 
-.PHONY: demo test lint unit test-more docs package long pretrained bench clean
+.PHONY: demo test lint unit docs package long pretrained bench clean
 
 demo: $(STAMP)
 	$(BIN)/latens demo
@@ -28,13 +28,9 @@ lint: $(DEV_STAMP)
 unit: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-# What the quick suite leaves out: every recipe through the command, scikit-learn's checks of every estimator, the browser.
-test-more: $(DEV_STAMP)
-	$(BIN)/python -m pytest -n auto --dist worksteal -m "more and not long"
-
 # Every test, those of the quick suite too, with the optimisations of XLA that those leave out.
 long: $(DEV_STAMP)
-	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(BIN)/python -m pytest -m "long or more or not long"
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 $(BIN)/python -m pytest -m "long or not long"
 
 # The documentation as a site in site/: every page, and a reference of every public name. A broken link is an error.
 docs: $(DOCS_STAMP)
