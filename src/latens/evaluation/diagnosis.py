@@ -146,8 +146,8 @@ def _untrusted(metrics: Metrics, units: Units) -> Finding | None:
     text = f"log p(x) from {found.num_samples} draws a row is no more than a lower bound: {', and '.join(reasons)}"
     return Finding(
         "untrusted-evidence",
-        f"{text}; use more draws (--num-samples {10 * found.num_samples}), a richer posterior (--set posterior=full-normal), "
-        "or annealed importance sampling (docs/evidence.md)",
+        f"{text}; use more draws (--num-samples {10 * found.num_samples}), a richer posterior "
+        "(--set posterior=full-normal), or annealed importance sampling (docs/evidence.md)",
     )
 
 
