@@ -1,6 +1,7 @@
 """Trees of arrays become files and come back without a bit changed."""
 
 import hashlib
+import json
 import struct
 from collections import namedtuple
 
@@ -9,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+import safetensors
 import safetensors.numpy
+from paths import GOLDEN
 
 from latens.errors import ModelFileError
 from latens.io.arrays import arrays_sha256, arrays_to_tree, pack, read, tree_to_arrays, write_atomic
@@ -123,12 +126,31 @@ def test_the_file_is_canonical_and_other_libraries_read_it():
     arrays, metadata = small()
     data = pack(arrays, metadata)
     assert data == pack(dict(reversed(arrays.items())), dict(reversed(metadata.items())))
-    foreign = safetensors.numpy.load(data)
-    assert all(same_bits(foreign[name], arrays[name]) for name in arrays)
     digest = hashlib.sha256(b'["n","I64",[]]\n' + struct.pack("<q", 7))
     digest.update(b'["w","F32",[1,2]]\n' + struct.pack("<ff", 1.5, -2.0))
     assert arrays_sha256(arrays) == digest.hexdigest()
     assert digest.hexdigest().encode() in data
+
+
+def test_the_package_of_the_format_reads_what_is_written(tmp_path):
+    kinds = [f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)] + ["f2", "f4", "f8", "?"]
+    arrays = {kind: np.array([[0, 1], [1, 1]], kind) for kind in kinds} | {"empty": np.zeros((0, 3)), "one": np.array(7)}
+    path = tmp_path / "m.safetensors"
+    path.write_bytes(pack(arrays, {"recipe": "x"}))
+    foreign = safetensors.numpy.load_file(path)
+    assert sorted(foreign) == sorted(arrays)
+    assert all(same_bits(foreign[name], arrays[name]) for name in arrays)
+    with safetensors.safe_open(path, "numpy") as file:
+        text = json.loads(file.metadata()["latens"])
+    assert (text["recipe"], text["sha256"]) == ("x", arrays_sha256(arrays))
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in GOLDEN.glob("*.safetensors")))
+def test_the_package_of_the_format_reads_every_old_file(name):
+    path = GOLDEN / f"{name}.safetensors"
+    foreign, (arrays, _) = safetensors.numpy.load_file(path), read(path)
+    assert sorted(foreign) == sorted(arrays)
+    assert all(same_bits(foreign[name], arrays[name]) for name in arrays)
 
 
 @pytest.mark.parametrize("array", [np.array([1j]), np.array(["a"]), np.array([None]), np.zeros(1, "M8[s]")])

@@ -14,7 +14,7 @@ from latens.cli.context import Context, table
 from latens.io.compilation import cache_folder, enable_compilation_cache
 from latens.io.memory import free_memory
 
-PACKAGES = ("latens", "jax", "jaxlib", "equinox", "optax", "numpy", "scikit-learn", "matplotlib", "safetensors")
+PACKAGES = ("latens", "jax", "jaxlib", "equinox", "optax", "numpy", "scikit-learn", "matplotlib", "msgspec")
 OPTIONAL = ("pandas", "pyarrow", "tensorboardX")
 MALLOC = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_")
 
