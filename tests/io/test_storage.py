@@ -134,7 +134,8 @@ def test_the_file_is_canonical_and_other_libraries_read_it():
 
 def test_the_package_of_the_format_reads_what_is_written(tmp_path):
     kinds = [f"{kind}{size}" for kind in "iu" for size in (1, 2, 4, 8)] + ["f2", "f4", "f8", "?"]
-    arrays = {kind: np.array([[0, 1], [1, 1]], kind) for kind in kinds} | {"empty": np.zeros((0, 3)), "one": np.array(7)}
+    arrays = {kind: np.array([[0, 1], [1, 1]], kind) for kind in kinds}
+    arrays |= {"empty": np.zeros((0, 3)), "one": np.array(7)}
     path = tmp_path / "m.safetensors"
     path.write_bytes(pack(arrays, {"recipe": "x"}))
     foreign = safetensors.numpy.load_file(path)
