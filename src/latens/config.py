@@ -369,8 +369,11 @@ def unfit(value: Any, error: msgspec.ValidationError, hint: Any, *, where: str) 
         return ConfigError(f"there is no {str(value)[:100]!r}.", where=where, fix=nearest(str(value), words))
     if found is None:
         return ConfigError(f"{str(value)[:100]!r} does not fit: {str(error)[:300]}.", where=where)
-    allowed = " or ".join(_KINDS.get(kind, kind) for kind in found["kinds"].split(" | ")) + (found["bound"] or "")
-    return ConfigError(f"it must be {allowed}, not {str(value)[:100]!r}.", where=where, fix=f"Give {allowed}.")
+    allowed = _either(_allowed(hint, found["bound"] or "", found["most"]))
+    example = next((example for start, example in _EXAMPLES.items() if allowed.startswith(start)), "").format(
+        where=where
+    )
+    return ConfigError(f"it must be {allowed}, not {str(value)[:100]!r}.", where=where, fix=f"Give {allowed}{example}.")
 
 
 def _literals(hint: Any) -> list[str]:
@@ -380,15 +383,45 @@ def _literals(hint: Any) -> list[str]:
     return [word for arm in get_args(hint) for word in _literals(arm)]
 
 
-_EXPECTED = re.compile(r"Expected `(?P<kinds>[^`]+)`(?P<bound> [><]=? \S+?)?(?:, got `[^`]+`)?(?: - at `[^`]*`)?$")
+_EXPECTED = re.compile(
+    r"Expected `[^`]+`(?P<bound> [><]=? \S+?)?(?: of length <= (?P<most>\d+))?(?:, got `[^`]+`)?(?: - at `\$.*)?$"
+)
 _KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "str": "a word",
-    "bool": "true or false",
-    "null": "none",
-    "array": "a list",
+    int: ("a whole number", "whole numbers"),
+    float: ("a number", "numbers"),
+    str: ("a word", "words"),
+    bool: ("true or false", "truth values"),
+    type(None): ("none", "none"),
 }
+_EXAMPLES = {
+    "a dictionary": ", or each on its own: {where}.NAME=VALUE",
+    "a list of at most": "",
+    "a list of whole numbers": ", such as [256,256]",
+    "a list of numbers": ", such as [0.5,1]",
+}
+
+
+def _allowed(hint: Any, bound: str, most: str | None, many: bool = False) -> list[str]:
+    """What a type allows, in words, with the bound that was broken: of a number, or of how many there may be."""
+    origin, arms = get_origin(hint), get_args(hint)
+    some = f"at most {most} " if most else ""
+    if origin is Annotated:
+        return _allowed(arms[0], bound, most, many)
+    if origin is Literal:
+        return [str(word) for word in arms]
+    if origin in (tuple, list):
+        return [f"{'lists' if many else 'a list'} of {some}{_either(_allowed(arms[0], bound, None, True))}"]
+    if origin is dict:
+        return [f"a dictionary of {some}{_either(_allowed(arms[1], bound, None, True))} by name"]
+    if hint in _KINDS:
+        return [_KINDS[hint][many] + (bound if hint in (int, float) else "")]
+    arms = [arm for arm in arms if not (arm is int and float in arms)]  # a whole number is a number
+    return [words for arm in arms for words in _allowed(arm, bound, most, many)]
+
+
+def _either(words: list[str]) -> str:
+    return " or ".join(filter(None, [", ".join(words[:-1]), words[-1]]))
+
 
 _CHOICES = ("kind", "name", "family")
 """The option that says which thing a part is: `network=conv` is `network.kind=conv`."""
@@ -445,6 +478,9 @@ def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
                 values[part] = one
                 continue
             hint = get_type_hints(type(getattr(config, part)), include_extras=True)[head]
+            while rest and get_origin(hint) is Annotated:
+                hint = get_args(hint)[0]
+            hint = get_args(hint)[1] if rest else hint
             raise unfit(value, error, hint, where=name) from None
     return msgspec.convert(values, type(config))
 
