@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -262,5 +263,15 @@ def test_a_figure_that_was_killed_is_not_in_the_way_of_force(tmp_path, monkeypat
         save(new_axes(), run / "figures" / "a")
     monkeypatch.undo()
     assert [path.name.startswith(".a.png.") for path in (run / "figures").iterdir()] == [True]
+    # As figures that never got their name were called at first.
+    former = [".a.png.4711-140213.tmp", ".loss curve.svg.1-2.tmp", ".a.csv.1-2.tmp"]
+    for name in former:
+        (run / "figures" / name).write_bytes(b"half")
+    for name in (".a.doc.1-2.tmp", "a.png.1-2.tmp", ".a.png.1.tmp", ".a.png.1-x.tmp"):
+        (run / "figures" / name).write_bytes(b"of others")
+        with pytest.raises(RunFolderError, match=re.escape(name)):
+            RunFolder.create(run, "latens", {}, {}, 0, force=True)
+        (run / "figures" / name).unlink()
+    assert all((run / "figures" / name).exists() for name in former)
     RunFolder.create(run, "latens", {}, {}, 0, force=True).release()
     assert sorted(path.name for path in run.iterdir()) == ["config.json", "run.json"]

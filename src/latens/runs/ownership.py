@@ -1,6 +1,7 @@
 """What in a folder belongs to latens: what may be read as a run, and what `--force` may remove."""
 
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -29,6 +30,9 @@ _MOST_BYTES = 8 << 20
 _OWN_SUFFIXES = frozenset(
     (".png", ".svg", ".csv", ".json", ".jsonl", ".npz", ".npy", ".gif", ".mp4", ".html", ".md", ".txt", ".safetensors")
 )
+
+_FORMER_TEMPORARY = re.compile(r"^\..+\.(png|svg|csv|gif|mp4)\.\d+-\d+\.tmp$", re.DOTALL)
+"""How figures that never got their final name were called (process id, thread id) before `temporary_beside`."""
 
 
 def read_run_file(path: Path, name: str) -> dict[str, Any]:
@@ -192,7 +196,11 @@ def _foreign_below(folder: Path) -> Iterator[str]:
     for parent, folders, files in os.walk(folder):
         for name in folders + files:
             known = name == "COMMIT" or name.startswith("events.out.tfevents") or is_temporary(name)
-            known |= name in folders or Path(name).suffix.lower() in _OWN_SUFFIXES
+            known |= (
+                name in folders
+                or _FORMER_TEMPORARY.match(name) is not None
+                or Path(name).suffix.lower() in _OWN_SUFFIXES
+            )
             if not known or os.path.islink(os.path.join(parent, name)):
                 yield os.path.relpath(os.path.join(parent, name), folder.parent)
 
