@@ -8,7 +8,7 @@ import pytest
 from cli_fixtures import Result
 from paths import GOLDEN as FOLDER
 
-from latens import VAE
+from latens import VAE, GenerativeClassifier
 from latens.errors import DivergedError
 from latens.evaluation import finite
 from latens.io.safetensors import pack, read
@@ -18,9 +18,9 @@ pytest_plugins = ("cli_fixtures",)
 GOLDEN = FOLDER / "format-1-table.safetensors"
 
 
-def scaled(path: Path, part: str, factor: float) -> Path:
-    """The golden model with the weights of a part times a factor: a valid file, and both checksums right."""
-    arrays, metadata = read(GOLDEN)
+def scaled(path: Path, part: str, factor: float, source: Path = GOLDEN) -> Path:
+    """A model with the weights of a part times a factor: a valid file, and both checksums right."""
+    arrays, metadata = read(source)
     # Through several layers, so that 1e20 in each overflows float32; the smaller ones stay far below.
     changed = {
         name: (array * np.float32(factor)).astype(array.dtype) if name.startswith(part) and "network" in name else array
@@ -88,6 +88,36 @@ def test_no_method_returns_what_is_not_finite(rows: np.ndarray, tmp_path: Path) 
     }.items():
         with pytest.raises(DivergedError, match="NaN or infinity"):
             print(name, call())
+
+
+def test_no_label_is_predicted_from_what_is_not_finite(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    label = np.repeat(["a", "b"], 30)
+    rows = rng.normal(size=(60, 3)) + (label == "a")[:, None]
+    made = VAE(2, hidden=4, recipe="m2", steps=2, random_state=0).fit(rows, label)
+    made.save(tmp_path / "m2.safetensors")
+    assert set(VAE.load(tmp_path / "m2.safetensors").predict(rows)) <= {"a", "b"}
+    vae = VAE.load(scaled(tmp_path / "large.safetensors", "", 1e20, tmp_path / "m2.safetensors"))
+    for call in (vae.predict, vae.predict_proba):
+        with pytest.raises(DivergedError, match=r"class probabilities: \d+ of 60 rows hold NaN or infinity"):
+            call(rows)
+
+
+def test_no_classifier_returns_what_is_not_finite(tmp_path: Path) -> None:
+    """A Gaussian a class, with means of 3e38 and correlated columns: infinity minus infinity in the whitened row."""
+    arrays, metadata = read(FOLDER / "format-1-classifier.safetensors")
+    rows = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    name = next(name for name in arrays if name.startswith("mean"))
+    far = np.sign(arrays[name]) * np.float32(3e38)
+    (tmp_path / "m.safetensors").write_bytes(pack({**arrays, name: far}, metadata))
+    made = GenerativeClassifier.load(tmp_path / "m.safetensors")
+    for call in (made.log_joint, made.predict, made.predict_proba, made.predict_log_proba, made.score_samples):
+        with pytest.raises(DivergedError, match=r"log p\(x, c\): 6 of 6 rows hold NaN or infinity"):
+            call(rows)
+    # Where no class has any density but none is NaN, the class probabilities are p(c).
+    made = GenerativeClassifier.load(FOLDER / "format-1-classifier.safetensors")
+    np.testing.assert_array_equal(made.log_joint(rows + np.float32(1e30)), -np.inf)
+    np.testing.assert_allclose(made.predict_proba(rows + np.float32(1e30)), [np.exp(made.log_prior_)] * 6, rtol=1e-6)
 
 
 def test_the_message_counts_rows_and_names_the_first() -> None:

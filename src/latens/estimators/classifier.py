@@ -146,11 +146,15 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
 
         Returns:
             Log joint densities in nats, shape (n, C), in the order of `classes_`.
+
+        Raises:
+            DivergedError: One of them is NaN.
         """
         check_is_fitted(self)
         if hasattr(self, "model_"):
             batch = self._batch(X)
-            return evaluation.class_log_joint(self.model_.model, batch, preparation=self.model_.preparation)
+            found = evaluation.class_log_joint(self.model_.model, batch, preparation=self.model_.preparation)
+            return evaluation.finite(found, "log p(x, c)", minus_infinity=True)
         x = self._table(X, reset=False)
         return densities.score_each(self.densities_, x) + self.log_prior_
 

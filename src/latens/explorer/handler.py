@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from latens.errors import DivergedError
 from latens.explorer.guard import SECURITY_HEADERS, Bucket, Gate, Refused
 
 log = logging.getLogger("latens.explorer")
@@ -224,6 +225,8 @@ class Handler(BaseHTTPRequestHandler):
         with page.decoding:  # one at a time: the cores are the training's, too
             try:
                 events = np.asarray(page.decoder.function(latents, codes), "<f4")
+            except DivergedError as error:
+                raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from None
             except Exception:
                 log.exception("decoding failed")
                 raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "the model did not decode this") from None

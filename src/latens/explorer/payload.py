@@ -23,6 +23,8 @@ FORMAT = 1
 ELBO_SAMPLES = 4  # draws a row of its ELBO: enough to order rows by, and a quarter of what `latens evaluate` takes
 PRIOR_DRAWS = 2000
 DISTANCES = 1000  # rows whose distance to their nearest neighbour says what is near
+_NAMES = {"log_var": "log variances", "elbo": "ELBO", "log_likelihood": "log p(x | z)", "kl": "KL"}
+DECODED_ROWS = 100  # rows of an autoencoder whose decoding is looked at before a page is made
 SNAPSHOT_BYTES = 32 << 20  # of posterior means of all snapshots together; more rows than that are thinned out
 
 
@@ -65,6 +67,7 @@ def payload(
     Raises:
         ConfigError: The model has no latents.
         DataError: The rows are not the model's.
+        DivergedError: What the model gives holds NaN or infinity.
     """
     _check(trained)
     given = None
@@ -98,10 +101,10 @@ def payload(
         manifest["event"] = event_of(trained, data)
         codes = _codes(trained, batch, key)
         means = codes["mean"].reshape(len(positions), -1).astype(np.float32)
-        put.array("mean", means)
-        for name in ("log_var", "elbo", "log_likelihood", "kl"):
+        put.array("mean", means, "posterior means")
+        for name in _NAMES:
             if name in codes:
-                put.array(name, codes[name].reshape(len(positions), -1).astype(np.float32))
+                put.array(name, codes[name].reshape(len(positions), -1).astype(np.float32), _NAMES[name])
         manifest["units"] = units_of(means, codes.get("unit_kl"))
         manifest["latent"] = {"size": means.shape[1], "shape": list(codes["mean"].shape[1:])}
         manifest["far"] = far_scale(means, manifest["units"], seed)
@@ -111,7 +114,7 @@ def payload(
         manifest["ids"] = ids_of(data, positions, files)
         prior = _prior(trained, key)
         if prior is not None:
-            put.array("prior", prior.reshape(len(prior), -1).astype(np.float32))
+            put.array("prior", prior.reshape(len(prior), -1).astype(np.float32), "draws of the prior")
         manifest["decoder"] = _decoder(trained, batch, codes, manifest["units"], files, serve)
         manifest["snapshots"] = _snapshots(snapshots, data, positions, files, manifest)
     else:
@@ -147,7 +150,8 @@ def units_of(means: np.ndarray, kl: np.ndarray | None) -> list[dict[str, Any]]:
     Returns:
         One entry of the manifest for each dimension.
     """
-    active, centre, spread = evaluation.active_units(means), means.mean(0), means.std(0)
+    centre, spread = means.mean(0, dtype=np.float64), means.std(0, dtype=np.float64)
+    active = evaluation.active_units(means)
     low, high = np.quantile(means, [0.005, 0.995], axis=0)
     return [
         {
@@ -195,7 +199,8 @@ class _Writer:
     def __init__(self, files: dict[str, bytes], described: dict[str, Any]) -> None:
         self.files, self.described = files, described
 
-    def array(self, name: str, array: np.ndarray) -> None:
+    def array(self, name: str, array: np.ndarray, what: str) -> None:
+        evaluation.finite(array, what)
         little = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
         file = f"data/{name.replace('_', '-')}.bin"
         self.files[file] = little.tobytes()
@@ -258,6 +263,12 @@ def _decoder(
     serve: bool,
 ) -> dict[str, Any]:
     preparation = trained.preparation
+    if _point(trained):  # whose rows have no ELBO, in which a decoder that overflows would show
+        z = codes["mean"][:DECODED_ROWS]
+        cond = trained.condition(np.asarray(batch.label)[: len(z)] if preparation.classes else None)
+        evaluation.finite(
+            trained.data_units(evaluation.decode(trained.model, z, cond=cond), mean=True), "decoded means"
+        )
     spec = dense_decoder(trained.model)
     if spec is not None:
         arrays = decoder_arrays(tree_to_arrays(trained.model))
@@ -287,7 +298,9 @@ def _snapshots(
     for step, earlier in sorted(snapshots, key=lambda pair: pair[0]):
         batch = earlier.batch(data, positions[places])
         codes = evaluation.encode(earlier.model, batch, preparation=earlier.preparation, key=jax.random.key(0))
-        means = codes["mean"].reshape(len(places), -1).astype("<f4")
+        means = (
+            evaluation.finite(codes["mean"], f"posterior means at step {step}").reshape(len(places), -1).astype("<f4")
+        )
         entry: dict[str, Any] = {"step": int(step), "mean": f"data/snapshot-{int(step):09d}.bin"}
         files[entry["mean"]] = means.tobytes()
         if dense_decoder(earlier.model) is not None:

@@ -47,7 +47,9 @@ def precomputed(
         codes = np.repeat(label, len(z)) if codes is None and label is not None else codes
         cond = trained.condition(codes)
         values = evaluation.decode(trained.model, z.reshape(len(z), *shape).astype(np.float32), cond=cond)
-        return trained.data_units(values, mean=True).reshape(len(z), -1).astype("<f4")
+        return evaluation.finite(
+            trained.data_units(values, mean=True).reshape(len(z), -1).astype("<f4"), "decoded means"
+        )
 
     found: dict[str, Any] = {"kind": "precomputed", "base": base.tolist()}
     if len(units) >= 2:
@@ -71,7 +73,9 @@ def precomputed(
     places = np.union1d(places, worst)
     part = jax.tree.map(lambda leaf: np.asarray(leaf)[places], batch)
     values = evaluation.reconstruct(trained.model, part, preparation=trained.preparation, key=jax.random.key(0))
-    kept = trained.data_units(values, mean=True).reshape(len(places), -1).astype("<f4")
+    kept = evaluation.finite(trained.data_units(values, mean=True).reshape(len(places), -1), "reconstructions").astype(
+        "<f4"
+    )
     files["data/reconstructions.bin"], files["data/reconstructed.bin"] = kept.tobytes(), places.astype("<u4").tobytes()
     found["reconstructions"] = {"rows": "data/reconstructed.bin", "file": "data/reconstructions.bin"}
     return found

@@ -83,6 +83,6 @@ def decoder_of(trained: Any, files: Mapping[str, bytes]) -> Decoder | None:
     def decode(latents: np.ndarray, codes: np.ndarray | None) -> np.ndarray:
         z, cond = latents.reshape(len(latents), *shape), trained.condition(codes)
         values = evaluation.decode(trained.model, z, cond=cond)
-        return trained.data_units(values, mean=True).reshape(len(latents), -1)
+        return evaluation.finite(trained.data_units(values, mean=True).reshape(len(latents), -1), "decoded means")
 
     return Decoder(int(latent["size"]), decode, int(trained.preparation.classes))
