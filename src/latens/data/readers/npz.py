@@ -1,18 +1,19 @@
 """NumPy's own files, .npy and .npz, read without pickle and without trusting a header.
 
-The header is parsed here (a literal of three entries, at most 10,000 bytes), so that the declared size is checked
-against the file before anything is allocated.
+NumPy parses the header, a literal of at most 10,000 bytes; the size that it declares is held against the file before
+anything is allocated, which `np.load` does not do.
 """
 
 import abc
-import ast
 import io
 import os
 import re
 import struct
+import tokenize
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from latens.errors import DataError, ResourceError, nearest
 MAGIC = b"\x93NUMPY"
 _MAX_HEADER = 10_000
 _MAX_MEMBERS = 10_000
-_TYPE = re.compile(r"[<>|=]?(?:([biuf])([1248])|([SU])([0-9]{1,4})|(\?))\Z")
+_TYPE = re.compile(r"[<>|](b1|[iuf][1248]|[SU][0-9]{1,4})\Z")
 
 _DATA_KEYS = ("x", "images", "data")
 _LABEL_KEYS = ("y", "label", "labels")
@@ -65,25 +66,25 @@ def read_npy_stream(stream: io.BufferedIOBase, size: int, where: str, *, exact: 
 
 
 def _parse_header(header: bytes, where: str) -> tuple[np.dtype, bool, tuple[int, ...]]:
+    unclear = damaged(where, "the header is not the description of an array.")
+    stream: Any = io.BytesIO(struct.pack("<I", len(header)) + header)  # of format 2: the others have another length
     try:
         with warnings.catch_warnings():
             # Odd bytes can look like odd Python, about which the parser would warn.
             warnings.simplefilter("ignore")
-            entry = ast.literal_eval(header.decode("utf-8").strip())
-        descr, fortran, shape = entry["descr"], entry["fortran_order"], entry["shape"]
-        plain = isinstance(fortran, bool) and isinstance(shape, tuple) and all(type(n) is int for n in shape)
-    except (ValueError, SyntaxError, TypeError, KeyError, MemoryError, RecursionError):
-        raise damaged(where, "the header is not the description of an array.") from None
-    if not plain or len(entry) != 3:
-        raise damaged(where, "the header is not the description of an array.")
-    if not isinstance(descr, str) or not _TYPE.match(descr) or descr[-2:] in ("f1", "b2", "b4", "b8"):
-        what = "Python objects" if isinstance(descr, str) and "O" in descr else f"values of type {str(descr)[:40]!r}"
+            shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream, max_header_size=_MAX_HEADER)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError, tokenize.TokenError):
+        raise unclear from None
+    if any(type(n) is not int for n in shape):
+        raise unclear
+    if not _TYPE.match(dtype.str):
+        what = "Python objects" if dtype.hasobject else f"values of type {dtype.str!r}"
         raise DataError(
             f"holds {what}; latens reads plain numbers (and text for labels and ids) and never unpickles.",
             where=where,
             fix="Save numbers: np.save(path, np.asarray(x, dtype='float32')).",
         )
-    return np.dtype(descr), fortran, shape
+    return dtype, fortran, shape
 
 
 def read_npy(path: Path) -> np.ndarray:
