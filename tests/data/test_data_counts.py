@@ -113,7 +113,7 @@ def test_the_preparation_is_saved_only_where_it_is_on() -> None:
     assert saved["log1p"] is True
     assert Preparation.from_json(saved) == Preparation(log1p=True)
     for wrong in (1, "yes", None):
-        with pytest.raises(ModelFileError, match="log1p must be bool"):
+        with pytest.raises(ModelFileError, match=r"preparation.log1p: Expected `bool`, got"):
             Preparation.from_json({**saved, "log1p": wrong})
     for other in ({"divide": 2.0}, {"dequantize": True}, {"integer": True}, {"binarize": "threshold"}):
         with pytest.raises(ConfigError, match="exclude each other"):

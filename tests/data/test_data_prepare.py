@@ -156,5 +156,5 @@ def test_json_round_trip(preparation: Preparation) -> None:
 def test_hostile_preparations(changes: dict) -> None:
     with pytest.raises(ModelFileError, match="preparation"):
         Preparation.from_json({**Preparation().to_json(), **changes})
-    with pytest.raises(ModelFileError, match="exactly the entries"):
+    with pytest.raises(ModelFileError, match="must have the entries divide, binarize, threshold, dequantize, integer"):
         Preparation.from_json({"divide": 1.0})

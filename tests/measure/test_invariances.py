@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import equinox as eqx
 import numpy as np
 import pytest
+from msgspec import structs
 
 from latens.config import override
 from latens.data import Dataset, load
@@ -109,10 +110,10 @@ def in_other_units() -> Subject:
     trained, data = subject()
     assert data.schema.columns is not None
     columns = tuple(
-        dataclasses.replace(c, shift=c.shift * a + b, scale=c.scale * a)
+        structs.replace(c, shift=c.shift * a + b, scale=c.scale * a)
         for c, a, b in zip(data.schema.columns, SCALE, SHIFT)
     )
-    schema = dataclasses.replace(data.schema, columns=columns)
+    schema = structs.replace(data.schema, columns=columns)
     where = lambda m: (m.encoder.standardise, m.decoder.head)  # noqa: E731
     units = [np.array([getattr(c, name) for c in columns], np.float32) for name in ("shift", "scale")]
     parts = [eqx.tree_at(lambda p: (p.shift.value, p.scale.value), part, units) for part in where(trained.model)]
@@ -130,7 +131,7 @@ def columns_reordered() -> Subject:
     trained, data = subject()
     order = np.array([2, 0, 3, 1])
     assert data.schema.columns is not None
-    schema = dataclasses.replace(data.schema, columns=tuple(data.schema.columns[i] for i in order))
+    schema = structs.replace(data.schema, columns=tuple(data.schema.columns[i] for i in order))
 
     def led(m: Any) -> tuple[Any, ...]:
         """Every array that is led by the columns."""

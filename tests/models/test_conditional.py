@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from checks import agrees, close
 from cli_fixtures import Result
+from msgspec.structs import replace
 from tables import batch_of, linear
 
 from latens.config import from_json, override, to_json
@@ -80,7 +81,7 @@ def test_a_missing_label_is_no_class() -> None:
         prepare(config, some)
     with pytest.raises(DataError, match="550 of 550 rows have no label"):
         prepare(config, dataclasses.replace(rows(), label=None))
-    unnamed = dataclasses.replace(rows(), schema=dataclasses.replace(rows().schema, classes=None))
+    unnamed = dataclasses.replace(rows(), schema=replace(rows().schema, classes=None))
     with pytest.raises(ConfigError, match="labels are asked for"):
         prepare(config, unnamed)
 

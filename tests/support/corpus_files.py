@@ -199,9 +199,11 @@ CASES: dict[str, Case] = {
     "run.json a key twice": refused(run("run.json", '{"a": 1, "a": 2}'), "given twice"),
     "run.json of somebody else": refused(run("run.json", "{}"), "not written by latens"),
     "run.json of a newer latens": refused(run_json(format_version=2), "run format 2", code=4, error="config"),
-    "run.json without a state": refused(run_json(state=None), "'state'"),
-    "run.json with a list of data": refused(run_json(data=[]), "'data'"),
-    "run.json with a number as path": refused(run_json(data={"spec": 5}), "'data.spec'"),
+    "run.json without a state": refused(run_json(state=None), "run.json, state", "Expected `str`"),
+    "run.json with a list of data": refused(run_json(data=[]), "run.json, data", "Expected `object`"),
+    "run.json with a number as path": refused(
+        run_json(data={"spec": 5}), "run.json, data.spec", "Expected `str | null`"
+    ),
     "config.json absent": refused(lambda: (run()(), Path("run/config.json").unlink()), "config.json", "--force"),
     "config.json NaN": refused(run("config.json", '{"a": Infinity}'), "Infinity is not JSON"),
     "config.json a list": refused(run("config.json", "[]"), "not a JSON object"),

@@ -1,7 +1,7 @@
 """What a recipe is: a named, cited composition, and the only bridge from configuration to objects."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -85,8 +85,10 @@ def _build_new(recipe: Recipe, schema: Schema, config: Any, *, key: Key) -> Any:
         return eqx.filter_jit(lambda key: recipe.build(schema, config, key=key))(key)
     config = structs.replace(config, training=structs.replace(config.training, seed=0))
     nan = float("nan")
-    columns = None if schema.columns is None else tuple(replace(c, shift=nan, scale=nan) for c in schema.columns)
-    blank = replace(schema, shift=nan, scale=nan, columns=columns)
+    columns = (
+        None if schema.columns is None else tuple(structs.replace(c, shift=nan, scale=nan) for c in schema.columns)
+    )
+    blank = structs.replace(schema, shift=nan, scale=nan, columns=columns)
 
     def make() -> Any:
         return eqx.filter_jit(lambda key, *numbers: recipe.build(ScaledLater.of(blank, numbers), config, key=key))

@@ -1,10 +1,10 @@
 """What the columns or pixels of a data set are, told from the data; and data brought into the form a model expects."""
 
-import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
+from msgspec.structs import replace
 
 from latens.data.schema import MAX_CELLS, MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column, Schema
 from latens.errors import DataError, nearest
@@ -309,4 +309,4 @@ def with_classes(schema: Schema, classes: tuple[str, ...] | None) -> Schema:
     Returns:
         The schema with them.
     """
-    return schema if classes is None else dataclasses.replace(schema, classes=classes)
+    return schema if classes is None else replace(schema, classes=classes)

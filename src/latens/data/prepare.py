@@ -2,23 +2,24 @@
 
 import dataclasses
 import math
-from dataclasses import asdict, dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from msgspec import Struct
+from msgspec.structs import asdict
 
 from latens.data.batches import Batch
-from latens.data.schema import MAX_CLASSES
+from latens.data.schema import DAMAGED, MAX_CLASSES
 from latens.errors import ConfigError, ModelFileError, nearest
+from latens.io.json import typed
 from latens.typing import AnyArray, Array, Key, Shaped
 
 BINARIZE = ("none", "threshold", "stochastic")
-_LATER = {"log1p": bool, "classes": int}
+_LATER = ("log1p", "classes")
 
 
-@dataclass(frozen=True)
-class Preparation:
+class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True):
     """What turns a stored row into what a model sees: scaling, binarisation, dequantisation.
 
     A pure function of (key, row), for use inside jit and vmap. Stored rows stay as they are. With p = x / divide, one
@@ -121,23 +122,10 @@ class Preparation:
         Raises:
             ModelFileError: For other fields, types or settings.
         """
-        fix = "The file was changed or damaged: use an intact copy."
-        types = {"divide": float, "binarize": str, "threshold": float, "dequantize": bool, "integer": bool}
-        if isinstance(value, dict):
-            types |= {key: kind for key, kind in _LATER.items() if key in value}
-        if not isinstance(value, dict) or set(value) != set(types):
-            raise ModelFileError(f"must have exactly the entries {', '.join(types)}.", where="preparation", fix=fix)
-        fields: dict[str, Any] = {}
-        for key, kind in types.items():
-            entry = value[key]
-            if type(entry) is not kind and not (kind is float and type(entry) is int and abs(entry) < 2**53):
-                shown = f"{key} must be {kind.__name__}, not {str(entry)[:50]!r}."
-                raise ModelFileError(shown, where=f"preparation.{key}", fix=fix)
-            fields[key] = kind(entry)
-        try:
-            return cls(**fields)
-        except ConfigError as error:
-            raise ModelFileError(error.message, where=error.where, fix=fix) from None
+        wanted = [name for name in cls.__struct_fields__ if name not in _LATER]
+        if not isinstance(value, dict) or not set(wanted) <= set(value):
+            raise ModelFileError(f"must have the entries {', '.join(wanted)}.", where="preparation", fix=DAMAGED)
+        return typed(value, cls, where="preparation.", fix=DAMAGED)
 
 
 def prepare_batch(preparation: Preparation, batch: Batch, *, key: Key | None) -> Batch:

@@ -1,17 +1,16 @@
 """The shifts and scales that standardise a row, also where they come as arrays of a program."""
 
-from dataclasses import dataclass, replace
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from msgspec.structs import asdict, replace
 
 from latens.data.schema import Schema
 from latens.typing import AnyArray
 
 
-@dataclass(frozen=True)
-class ScaledLater(Schema):
+class ScaledLater(Schema, frozen=True):
     """A schema whose shifts and scales are arrays that a program is given; its columns hold NaN instead.
 
     Args:
@@ -31,7 +30,7 @@ class ScaledLater(Schema):
         Returns:
             The schema with these arrays.
         """
-        return cls(**vars(blank), numbers=numbers)
+        return cls(**asdict(blank), numbers=numbers)
 
 
 def scaling(schema: Schema) -> tuple[AnyArray, AnyArray]:

@@ -1,10 +1,13 @@
 """What the columns or pixels of a data set are: enough to build a model without seeing a row."""
 
 import math
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, NoReturn, get_args
+from typing import Annotated, Any, Literal, TypeAlias
 
-from latens.errors import ModelFileError, nearest
+import msgspec
+from msgspec import Meta, Struct
+
+from latens.errors import ModelFileError
+from latens.io.json import typed
 
 Kind = Literal["binary", "levels", "unit", "real", "counts"]
 """What a cell holds: 0 or 1; an integer 0..levels-1; a number in [0, 1]; any real number; a whole number from 0 on."""
@@ -17,9 +20,14 @@ MAX_NAME = 1000
 # A shift or scale must survive float32, also when it is inverted.
 MAX_SHIFT, MIN_SCALE, MAX_SCALE = 1e38, 1e-37, 1e37
 
+DAMAGED = "The file was changed or damaged: use an intact copy."
 
-@dataclass(frozen=True)
-class Column:
+_Name: TypeAlias = Annotated[str, Meta(max_length=MAX_NAME)]
+_Shift: TypeAlias = Annotated[float, Meta(ge=-MAX_SHIFT, le=MAX_SHIFT)]
+_Scale: TypeAlias = Annotated[float, Meta(ge=MIN_SCALE, le=MAX_SCALE)]
+
+
+class Column(Struct, frozen=True, forbid_unknown_fields=True):
     """One column of a table: its name and, for real columns, the shift and scale that standardise it.
 
     Those of a column of counts standardise log(1 + x).
@@ -30,13 +38,12 @@ class Column:
         scale: What the difference is divided by, above 0.
     """
 
-    name: str
-    shift: float = 0.0
-    scale: float = 1.0
+    name: _Name
+    shift: _Shift = 0.0
+    scale: _Scale = 1.0
 
 
-@dataclass(frozen=True)
-class Schema:
+class Schema(Struct, frozen=True, forbid_unknown_fields=True):
     """The shape and meaning of one row.
 
     Args:
@@ -49,13 +56,13 @@ class Schema:
         scale: Scale of the same.
     """
 
-    shape: tuple[int, ...]
+    shape: Annotated[tuple[Annotated[int, Meta(ge=1, le=MAX_CELLS)], ...], Meta(max_length=8)]
     kind: Kind
-    levels: int | None = None
+    levels: Annotated[int, Meta(ge=2, le=MAX_LEVELS)] | None = None
     columns: tuple[Column, ...] | None = None
-    classes: tuple[str, ...] | None = None
-    shift: float = 0.0
-    scale: float = 1.0
+    classes: Annotated[tuple[_Name, ...], Meta(max_length=MAX_CLASSES)] | None = None
+    shift: _Shift = 0.0
+    scale: _Scale = 1.0
 
     @property
     def standardised(self) -> bool:
@@ -68,7 +75,7 @@ class Schema:
         Returns:
             The fields by name.
         """
-        return asdict(self)
+        return msgspec.to_builtins(self, enc_hook=lambda number: number.item())  # numbers of NumPy
 
     @classmethod
     def from_json(cls, value: Any) -> "Schema":
@@ -86,30 +93,22 @@ class Schema:
         Raises:
             ModelFileError: Naming the entry.
         """
-        entry = _object(value, "schema", ("shape", "kind"), ("levels", "columns", "classes", "shift", "scale"))
-        shape = _shape(entry["shape"])
-        kind = entry["kind"]
-        if kind not in get_args(Kind):
-            known = nearest(kind, get_args(Kind)) if isinstance(kind, str) else f"Valid: {', '.join(get_args(Kind))}."
-            _bad("schema.kind", f"{str(kind)[:50]!r} is no kind of cell. {known}")
-        levels = entry.get("levels")
-        if kind == "levels":
-            levels = _integer(levels, "schema.levels", 2, MAX_LEVELS)
-        elif levels is not None:
-            _bad("schema.levels", f"only kind 'levels' has levels, not {kind!r}.")
-        columns = entry.get("columns")
-        if columns is not None:
-            columns = _columns(columns, shape)
-        classes = entry.get("classes")
-        if classes is not None:
-            classes = _names(_list(classes, "schema.classes", MAX_CLASSES), "schema.classes")
-        shift, scale = (
-            _number(entry.get("shift", 0.0), "schema.shift"),
-            _number(entry.get("scale", 1.0), "schema.scale"),
-        )
-        if abs(shift) > MAX_SHIFT or not MIN_SCALE <= scale <= MAX_SCALE:
-            _bad("schema.scale", f"a shift of {shift:g} and a scale of {scale:g} do not survive float32.")
-        return cls(shape, kind, levels, columns, classes, shift, scale)
+        schema = typed(value, cls, where="schema.", fix=DAMAGED)
+        shape, columns = schema.shape, schema.columns
+        if math.prod(shape) > MAX_CELLS:
+            raise _wrong("shape", f"{shape} has more than {MAX_CELLS} cells")
+        if (schema.kind == "levels") != (schema.levels is not None):
+            raise _wrong("levels", f"only kind 'levels' has levels, and always: not {schema.levels} of {schema.kind!r}")
+        if columns is not None and shape != (len(columns),):
+            raise _wrong("columns", f"has {len(columns)} columns for rows of shape {shape}")
+        for name, names in (("columns", [c.name for c in columns or ()]), ("classes", schema.classes or ())):
+            if len(set(names)) != len(names):
+                raise _wrong(name, "holds a name twice")
+        return schema
+
+
+def _wrong(entry: str, what: str) -> ModelFileError:
+    return ModelFileError(f"{what}.", where=f"schema.{entry}", fix=DAMAGED)
 
 
 def image_shape(schema: Schema) -> tuple[int, ...] | None:
@@ -131,81 +130,3 @@ def image_shape(schema: Schema) -> tuple[int, ...] | None:
         side = math.isqrt(shape[0])
         return (side, side) if side * side == shape[0] and side >= SMALLEST_SIDE else None
     return None
-
-
-def _bad(where: str, message: str) -> NoReturn:
-    raise ModelFileError(message, where=where, fix="The file was changed or damaged: use an intact copy.")
-
-
-def _object(value: Any, where: str, required: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Any]:
-    """A JSON object with exactly these keys; also used by the other parts of a model file."""
-    if not isinstance(value, dict):
-        _bad(where, f"must be an object, not {type(value).__name__}.")
-    for key in value:
-        if key not in required + optional:
-            hint = nearest(str(key)[:MAX_NAME], required + optional)
-            _bad(where, f"has an unknown entry {str(key)[:50]!r}. {hint}")
-    for key in required:
-        if key not in value:
-            _bad(where, f"lacks the entry {key!r}.")
-    return value
-
-
-def _list(value: Any, where: str, most: int) -> list[Any]:
-    if not isinstance(value, list | tuple):
-        _bad(where, f"must be a list, not {type(value).__name__}.")
-    if len(value) > most:
-        _bad(where, f"has {len(value)} entries, at most {most} are allowed.")
-    return list(value)
-
-
-def _integer(value: Any, where: str, low: int, high: int) -> int:
-    if type(value) is not int or not low <= value <= high:
-        _bad(where, f"must be a whole number from {low} to {high}, not {str(value)[:50]!r}.")
-    return value
-
-
-def _number(value: Any, where: str) -> float:
-    """A finite JSON number; booleans are not numbers, and an integer too large for a float is not finite."""
-    try:
-        number = float(value) if type(value) in (int, float) else math.nan
-    except OverflowError:
-        number = math.nan
-    if not math.isfinite(number):
-        _bad(where, f"must be a finite number, not {str(value)[:50]!r}.")
-    return number
-
-
-def _shape(value: Any) -> tuple[int, ...]:
-    shape = tuple(_integer(n, "schema.shape", 1, MAX_CELLS) for n in _list(value, "schema.shape", 8))
-    if math.prod(shape) > MAX_CELLS:
-        _bad("schema.shape", f"{shape} has more than {MAX_CELLS} cells.")
-    return shape
-
-
-def _names(values: list[Any], where: str) -> tuple[str, ...]:
-    for i, name in enumerate(values):
-        if not isinstance(name, str) or len(name) > MAX_NAME:
-            _bad(f"{where}[{i}]", f"must be text of at most {MAX_NAME} characters.")
-    if len(set(values)) != len(values):
-        _bad(where, "holds a name twice.")
-    return tuple(values)
-
-
-def _columns(value: Any, shape: tuple[int, ...]) -> tuple[Column, ...]:
-    entries = _list(value, "schema.columns", MAX_CELLS)
-    if shape != (len(entries),):
-        _bad("schema.columns", f"has {len(entries)} columns for rows of shape {shape}.")
-    columns = []
-    for i, entry in enumerate(entries):
-        where = f"schema.columns[{i}]"
-        item = _object(entry, where, ("name", "shift", "scale"))
-        _names([item["name"]], where)
-        shift, scale = _number(item["shift"], f"{where}.shift"), _number(item["scale"], f"{where}.scale")
-        if abs(shift) > MAX_SHIFT:
-            _bad(f"{where}.shift", f"must lie within {MAX_SHIFT:g}, not {shift!r}.")
-        if not MIN_SCALE <= scale <= MAX_SCALE:
-            _bad(f"{where}.scale", f"must lie between {MIN_SCALE:g} and {MAX_SCALE:g}, not {scale!r}.")
-        columns.append(Column(item["name"], shift, scale))
-    _names([column.name for column in columns], "schema.columns")
-    return tuple(columns)

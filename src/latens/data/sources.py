@@ -1,13 +1,12 @@
 """One door for data of every kind: a name, a path, an array or a frame becomes a checked `Dataset`."""
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from latens.data.dataset import Dataset
-from latens.data.infer import cell_name, conform, infer_schema, store
+from latens.data.infer import cell_name, conform, infer_schema, store, with_classes
 from latens.data.known import KNOWN
 from latens.data.raw import Raw, Roles
 from latens.data.readers.npz import read_npy
@@ -84,7 +83,7 @@ def load(
         codes, classes = encode_labels(labels, n, where, None if numbered else found.classes)
         if found.classes is None:
             titles = raw.classes if raw.classes is not None and len(raw.classes) == len(classes) else classes
-            found = dataclasses.replace(found, classes=titles)
+            found = with_classes(found, titles)
     return Dataset(
         x=x,
         schema=found,

@@ -1,7 +1,6 @@
 """One density a class: any object that can fit, score rows and sample; several VAEs as one file."""
 
 import copy
-import dataclasses
 import inspect
 from collections.abc import Sequence
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from msgspec.structs import replace
 from sklearn.base import clone
 
 from latens import config as configuration
@@ -254,7 +254,7 @@ def split(trained: TrainedModel, where: str, *, like: Any) -> list[VAE]:
     Returns:
         One fitted VAE for each class.
     """
-    schema = dataclasses.replace(trained.schema, classes=None)
+    schema = replace(trained.schema, classes=None)
     networks: dict[str, Any] = {"encoder": like.encoder, "decoder": like.decoder} if isinstance(like, VAE) else {}
     fitted = []
     for code, about in enumerate(trained.facts["densities"]):

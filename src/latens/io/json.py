@@ -1,11 +1,15 @@
-"""JSON read as if a stranger wrote it, and written in one canonical form. Needs only the standard library."""
+"""JSON read as if a stranger wrote it, held against a type, and written in one canonical form."""
 
 import json
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from latens.errors import LatensError, ModelFileError
+
+T = TypeVar("T")
 
 _MAX_NUMBER = 64
 """Characters of a number: a float64 needs 25, an int64 needs 20."""
@@ -58,6 +62,32 @@ def parse_json_strict(
     except ValueError as refusal:
         message = f"not valid JSON: {refusal}"
     raise error(f"{message}.", where=where, fix=fix)
+
+
+def typed(value: Any, kind: type[T], *, where: str, error: type[LatensError] = ModelFileError, fix: str = "") -> T:
+    """Parsed JSON as an object of a type: nothing is made unless every entry is of its type and within its bounds.
+
+    Args:
+        value: What `parse_json_strict` gave.
+        kind: The type, as msgspec takes it; a `Struct` with `forbid_unknown_fields` refuses entries that it lacks.
+        where: What the error names, ending in the sign that stands before the name of an entry: `"schema."`.
+        error: The kind of `LatensError` that refuses.
+        fix: What the error says to do.
+
+    Returns:
+        The object.
+
+    Raises:
+        LatensError: An entry does not fit; it is of the kind `error`, and its `where` is the entry.
+    """
+    try:
+        return msgspec.convert(value, kind)
+    except msgspec.ValidationError as refusal:
+        if isinstance(refusal.__cause__, LatensError):  # what the type itself refused
+            raise error(refusal.__cause__.message, where=refusal.__cause__.where, fix=fix) from None
+        message, _, entry = str(refusal).partition(" - at `$")
+        entry = f"{where}{entry.lstrip('.').rstrip('`')}".rstrip("., ")
+    raise error(f"{message[:300]}.", where=entry[:1000], fix=fix)
 
 
 def to_json(value: Any, *, indent: int | None = None) -> bytes:

@@ -1,6 +1,6 @@
 """A label as a condition: what the model sees of it, what its parts read, and a prior for each class."""
 
-import dataclasses
+from msgspec.structs import replace
 
 from latens.config import VAEConfig
 from latens.data import Preparation, Schema
@@ -27,7 +27,7 @@ def preparation(schema: Schema, config: VAEConfig) -> Preparation:
     found = likelihoods.preparation(schema, config)
     if config.label.kind != "condition":
         return found
-    return dataclasses.replace(found, classes=num_classes(schema, config))
+    return replace(found, classes=num_classes(schema, config))
 
 
 def num_classes(schema: Schema, config: VAEConfig) -> int:

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from latens.data import Dataset
 from latens.errors import RunFolderError
-from latens.io.json import parse_json_strict
+from latens.io.json import parse_json_strict, typed
 from latens.io.plain_files import read_plain
 from latens.report.shots import Shot, shots
 from latens.report.warnings import Warning_, warnings_of
@@ -18,6 +20,14 @@ _MOST_BYTES = 16 << 20
 FURTHER = ("graph", "two-views", "traversals", "extremes", "aggregated-posterior", "rate-distortion", "correlations",
            "column-errors", "bands")  # fmt: skip
 """Of the further pictures those that a report shows."""
+
+
+class _Metric(Struct, frozen=True):
+    value: Any
+
+
+class _Evaluation(Struct, frozen=True):
+    metrics: dict[str, _Metric]
 
 
 @dataclass(frozen=True)
@@ -113,9 +123,7 @@ def read_evaluation(path: Path) -> dict[str, Any]:
     value = parse_json_strict(
         read_plain(path, most=_MOST_BYTES), max_bytes=_MOST_BYTES, error=RunFolderError, where=str(path), fix=fix
     )
-    metrics = value.get("metrics") if isinstance(value, dict) else None
-    if not isinstance(metrics, dict) or not all(isinstance(m, dict) and "value" in m for m in metrics.values()):
-        raise RunFolderError("this is not a file that latens wrote.", where=str(path), fix=fix)
+    typed(value, _Evaluation, where=f"{path}, ", error=RunFolderError, fix=fix)
     return value
 
 

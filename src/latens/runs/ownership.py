@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from msgspec import Struct
+
 from latens.errors import ConfigError, LatensError, RunFolderError
 from latens.io.atomic import clean_orphans, is_temporary, resource_errors
-from latens.io.json import parse_json_strict
+from latens.io.json import parse_json_strict, typed
 from latens.io.lock import holder_of, in_use, read_lock
 from latens.io.plain_files import read_plain, refuse_unplain
 
@@ -90,14 +92,29 @@ def clean_run(path: Path) -> None:
             clean_orphans(folder)
 
 
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    "id": str, "state": str, "command": (str, list), "versions": dict, "platform": dict, "data": dict, "created": str,
-}  # fmt: skip
-_OPTIONAL = {
-    "data.spec": str, "data.folder": str,
-    "data.label": str, "data.id": str, "data.missing": str, "data.fingerprint": str, "summary": str, "step": int,
-    "options": dict, "jax": dict,
-}  # fmt: skip
+class _Data(Struct, frozen=True):
+    spec: str | None = None
+    folder: str | None = None
+    label: str | None = None
+    id: str | None = None
+    missing: str | None = None
+    fingerprint: str | None = None
+
+
+class _Info(Struct, frozen=True):
+    """What is read of run.json; the rest is told as it stands."""
+
+    id: str
+    state: str
+    command: str | list[Any]
+    versions: dict[str, Any]
+    platform: dict[str, Any]
+    data: _Data
+    created: str
+    summary: str | None = None
+    step: int | None = None
+    options: dict[str, Any] | None = None
+    jax: dict[str, Any] | None = None
 
 
 def check_info(info: dict[str, Any], config: dict[str, Any], path: Path) -> None:
@@ -112,15 +129,8 @@ def check_info(info: dict[str, Any], config: dict[str, Any], path: Path) -> None
         RunFolderError: An entry of run.json is missing or of another kind.
         ConfigError: A configuration that is not resolved yet lacks its recipe or settings.
     """
-    data = info["data"] if isinstance(info.get("data"), dict) else {}
-    flat = info | {f"data.{key}": value for key, value in data.items()}
-    for name, kind in (_TYPES | _OPTIONAL).items():
-        if (name in _TYPES or flat.get(name) is not None) and not isinstance(flat.get(name), kind):
-            raise RunFolderError(
-                f"its entry {name!r} is missing or not of the kind that latens writes.",
-                where=str(path / "run.json"),
-                fix="Bring the file back from a backup, or start a new run.",
-            )
+    fix = "Bring the file back from a backup, or start a new run."
+    typed(info, _Info, where=f"{path / 'run.json'}, ", error=RunFolderError, fix=fix)
     whole = isinstance(config.get("recipe"), str) and isinstance(config.get("settings"), dict)
     if config.get("resolved") is False and not whole:
         where = str(path / "config.json")

@@ -15,12 +15,14 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
+
+from msgspec import Meta, Struct
 
 from latens.errors import LatensError, ModelFileError
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import clean_orphans, resource_errors, sync_folder, temporary_beside, write_atomic, write_synced
-from latens.io.json import float_text, parse_json_strict, plain, to_json
+from latens.io.json import float_text, parse_json_strict, plain, to_json, typed
 from latens.io.plain_files import open_plain, read_plain
 from latens.io.safetensors import pack_chunks, read
 
@@ -29,10 +31,20 @@ FORMAT_VERSION = 1
 # The same step may be saved again after a resume; the new folder then gets a number, so that the old one stays whole
 # until the new one is committed.
 _NAME = re.compile(r"^step-(\d{10,})(?:\.(\d+))?$")
-_FILES = ("state.safetensors", "loop.json")
 _FLOAT = "__float__"
 _CHUNK = 1 << 20
 _MAX_LOOP, _MAX_COMMIT = 64 << 20, 1 << 16
+
+
+class _File(Struct, frozen=True, forbid_unknown_fields=True):
+    bytes: int
+    sha256: str
+
+
+class _Commit(Struct, frozen=True):  # that of a later format may hold more
+    format_version: int
+    step: int
+    files: Annotated[dict[Literal["state.safetensors", "loop.json"], _File], Meta(min_length=2)]
 
 
 class Checkpoint(NamedTuple):
@@ -164,40 +176,37 @@ def _entries(folder: Path) -> list[tuple[int, int, Path]]:
     return sorted((int(m[1]), int(m[2] or 0), path) for m, path in matches if m is not None)
 
 
-def _commit(path: Path) -> dict[str, Any] | None:
-    """The COMMIT of a checkpoint: None where there is none (the save was interrupted), empty where it is damaged."""
+def _commit(path: Path) -> _Commit | str | None:
+    """The COMMIT of a checkpoint: None where there is none (the save was interrupted), a fault where it is damaged."""
     try:
-        commit = parse_json_strict(read_plain(path / "COMMIT", most=_MAX_COMMIT), max_bytes=_MAX_COMMIT, max_depth=4)
-        typed = all(type(commit[name]) is int for name in ("format_version", "step"))
-        typed &= all(isinstance(commit["files"][name]["sha256"], str) for name in _FILES)
-        typed &= all(type(commit["files"][name]["bytes"]) is int for name in _FILES)
+        text = read_plain(path / "COMMIT", most=_MAX_COMMIT)
+        return typed(parse_json_strict(text, max_bytes=_MAX_COMMIT, max_depth=4), _Commit, where="")
     except FileNotFoundError:
         return None
-    except (OSError, LatensError, KeyError, TypeError):
-        return {}
-    return commit if typed else {}
-
-
-def _fault(path: Path, step: int, commit: dict[str, Any]) -> str:
-    """What is wrong with a committed checkpoint, or ""."""
-    if not commit:
+    except (OSError, LatensError):
         return "its COMMIT cannot be read"
-    if commit["format_version"] > FORMAT_VERSION:
+
+
+def _fault(path: Path, step: int, commit: _Commit | str) -> str:
+    """What is wrong with a committed checkpoint, or ""."""
+    if isinstance(commit, str):
+        return commit
+    if commit.format_version > FORMAT_VERSION:
         raise ModelFileError(
-            f"written by a newer latens (format {commit['format_version']}, this one reads {FORMAT_VERSION}).",
+            f"written by a newer latens (format {commit.format_version}, this one reads {FORMAT_VERSION}).",
             where=str(path),
             fix="Install that version to resume this run.",
         )
-    if commit["step"] != step:
+    if commit.step != step:
         return "its COMMIT names another step"
-    for name in _FILES:
-        if not _has_size(path / name, commit["files"][name]["bytes"]):
+    for name, file in commit.files.items():
+        if not _has_size(path / name, file.bytes):
             return f"{name} is missing or has another length"
         digest = hashlib.sha256()
-        with os.fdopen(open_plain(path / name, os.O_RDONLY), "rb") as file:
-            while chunk := file.read(_CHUNK):
+        with os.fdopen(open_plain(path / name, os.O_RDONLY), "rb") as stream:
+            while chunk := stream.read(_CHUNK):
                 digest.update(chunk)
-        if digest.hexdigest() != commit["files"][name]["sha256"]:
+        if digest.hexdigest() != file.sha256:
             return f"{name} does not match its checksum"
     return ""
 
@@ -216,7 +225,9 @@ def _prune(folder: Path, step: int, found: list[tuple[int, int, Path]], keep: in
 def _counts(path: Path) -> bool:
     """Whether a checkpoint is complete, by its COMMIT and sizes: a save does not read the old ones through."""
     commit = _commit(path)
-    return bool(commit) and all(_has_size(path / name, commit["files"][name]["bytes"]) for name in _FILES)
+    return isinstance(commit, _Commit) and all(
+        _has_size(path / name, file.bytes) for name, file in commit.files.items()
+    )
 
 
 def _has_size(path: Path, size: int) -> bool:
