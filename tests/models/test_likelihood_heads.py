@@ -1,5 +1,7 @@
 """Heads of counts, positive numbers, fractions and pixels: what the outputs mean, and where training starts."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,7 +30,9 @@ def test_a_shape_of_several_axes_keeps_its_order(name):
     head = LIKELIHOOD_HEADS[name]()
     outputs = jnp.asarray(np.random.default_rng(0).normal(size=head.num_outputs), jnp.float32)
     flat = head(outputs)
-    picture = type(head)(**{**{f: getattr(head, f) for f in head.__dataclass_fields__}, "shape": (3, 1)})(outputs)
+    picture = type(head)(**{**{f.name: getattr(head, f.name) for f in dataclasses.fields(head)}, "shape": (3, 1)})(
+        outputs
+    )
     close(picture.mean()[:, 0], flat.mean(), rtol=1e-6)
 
 

@@ -10,6 +10,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.tree_util import Partial
 
 from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
@@ -132,6 +133,33 @@ def map_rows(
         if not may_hold_pool(text):
             return _joined([*parts, *_at_once(part, further)])
     return _joined([*parts, *map(part, further)])
+
+
+def map_draws(
+    function: Callable[..., PyTree],
+    model: Any,
+    batch: Batch,
+    *,
+    samples_per_chunk: int,
+    batch_size: int | None = None,
+    **options: Any,
+) -> PyTree:
+    """Apply a function that decodes draws of each row, to as many rows at once as stay in a processor's cache.
+
+    Args:
+        function: As for `map_rows`; it also takes `samples_per_chunk`.
+        model: The trained model.
+        batch: The stored rows.
+        samples_per_chunk: Samples of each row that are decoded at once.
+        batch_size: Rows in one compiled batch; None chooses.
+        **options: `preparation` and `key`, as for `map_rows`.
+
+    Returns:
+        The function's leaves for all rows, as NumPy arrays.
+    """
+    batch_size = batch_size or rows_in_cache(batch, samples_per_chunk)
+    function = Partial(function, samples_per_chunk=samples_per_chunk)
+    return map_rows(function, model, batch, batch_size=batch_size, **options)
 
 
 def may_hold_pool(program: str) -> bool:

@@ -10,7 +10,7 @@ from jax.tree_util import Partial
 from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.errors import ConfigError
-from latens.evaluation.batched import map_rows, rows_in_cache, weights_of
+from latens.evaluation.batched import map_draws, weights_of
 from latens.evaluation.evidence.diagnostics import WeightSummary, WeightSums
 from latens.evaluation.evidence.log_marginals import LogMarginals
 from latens.objectives.draws import draw
@@ -54,9 +54,8 @@ def importance_sampling(
     """
     if num_samples < 2:
         raise ConfigError("one draw has no error.", where="num_samples", fix="Use 2 or more; 1000 is usual.")
-    batch_size = batch_size or rows_in_cache(batch, samples_per_chunk)
-    function = Partial(_summary, num_samples=num_samples, samples_per_chunk=samples_per_chunk, power=1.0)
-    found = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)
+    options = {"samples_per_chunk": samples_per_chunk, "batch_size": batch_size, "preparation": preparation, "key": key}
+    found = map_draws(Partial(_summary, num_samples=num_samples, power=1.0), model, batch, **options)
     protocol = f"importance sampling from the posterior, {num_samples} draws a row"
     return as_log_marginals(found, num_samples, protocol, batch)
 
@@ -102,9 +101,9 @@ def chi_upper_bound(
             where="order",
             fix="Use an order of 1 or more, and 2 draws or more.",
         )
-    batch_size = batch_size or rows_in_cache(batch, samples_per_chunk)
-    function = Partial(_summary, num_samples=num_samples, samples_per_chunk=samples_per_chunk, power=float(order))
-    found: WeightSummary = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)
+    options = {"samples_per_chunk": samples_per_chunk, "batch_size": batch_size, "preparation": preparation, "key": key}
+    power = float(order)
+    found: WeightSummary = map_draws(Partial(_summary, num_samples=num_samples, power=power), model, batch, **options)
     parts = ("log_mean", "error", "rise", "smoothed")
     found = found._replace(**{name: getattr(found, name) / order for name in parts})
     protocol = f"chi bound from above of order {order:g}, {num_samples} draws a row"

@@ -9,7 +9,7 @@ from jax.tree_util import Partial
 
 from latens.data import Preparation
 from latens.data.batches import Batch
-from latens.evaluation.batched import map_rows, rows_in_cache
+from latens.evaluation.batched import map_draws
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.diagnostics import WeightSummary
 from latens.evaluation.evidence.importance import log_weight_rows
@@ -124,10 +124,8 @@ def row_numbers(
     Returns:
         The parts of each row, in nats.
     """
-    batch_size = batch_size or rows_in_cache(batch, samples_per_chunk)
-    options = {"num_samples": num_samples, "samples_per_chunk": samples_per_chunk, "codes": codes, "blind": blind}
-    function = Partial(_row_numbers, **options)
-    return map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)
+    options = {"samples_per_chunk": samples_per_chunk, "batch_size": batch_size, "preparation": preparation, "key": key}
+    return map_draws(Partial(_row_numbers, num_samples=num_samples, codes=codes, blind=blind), model, batch, **options)
 
 
 def _row_numbers(

@@ -1,6 +1,7 @@
 """Heads for counts, positive numbers, fractions, pixels and heavy tails; every bound is made here."""
 
 import math
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -8,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens.distributions import (
+    AbstractDistribution,
     Beta,
     DiscretisedLogistic,
     Gamma,
@@ -130,8 +132,8 @@ class AbstractLocationScaleHead(AbstractPairHead):
         return deviation
 
 
-class LaplaceHead(AbstractLocationScaleHead):
-    """A Laplace likelihood: robust to a few far values.
+class AbstractSymmetricHead(AbstractLocationScaleHead):
+    """A family of two parameters, a location and a scale, around which it is symmetric.
 
     Args:
         shape: The shape of one event.
@@ -139,58 +141,40 @@ class LaplaceHead(AbstractLocationScaleHead):
         scale_floor: What is added to the scale, in the unit of the event.
     """
 
+    family: ClassVar[type[Laplace | Logistic | HyperbolicSecant]]
+
     shape: tuple[int, ...] = eqx.field(static=True)
     scale: ScaleForm = eqx.field(static=True, default="log-scale")
     scale_floor: float = eqx.field(static=True, default=1e-6)
 
-    def __call__(self, outputs: Float[Array, " n_out"]) -> Laplace:
+    def __call__(self, outputs: Float[Array, " n_out"]) -> AbstractDistribution:
         """The distribution with these locations and scales."""
         loc, raw = self._halves(outputs)
-        return Laplace(loc, self._log_scale(raw))
+        return self.family(loc, self._log_scale(raw))
+
+
+class LaplaceHead(AbstractSymmetricHead):
+    """A Laplace likelihood, robust to a few far values; its arguments are those of `AbstractSymmetricHead`."""
+
+    family = Laplace
 
     def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
         return deviation / math.sqrt(2.0)
 
 
-class LogisticHead(AbstractLocationScaleHead):
-    """A logistic likelihood.
+class LogisticHead(AbstractSymmetricHead):
+    """A logistic likelihood; its arguments are those of `AbstractSymmetricHead`."""
 
-    Args:
-        shape: The shape of one event.
-        scale: How an output becomes a scale, as in `AbstractLocationScaleHead`.
-        scale_floor: What is added to the scale, in the unit of the event.
-    """
-
-    shape: tuple[int, ...] = eqx.field(static=True)
-    scale: ScaleForm = eqx.field(static=True, default="log-scale")
-    scale_floor: float = eqx.field(static=True, default=1e-6)
-
-    def __call__(self, outputs: Float[Array, " n_out"]) -> Logistic:
-        """The distribution with these locations and scales."""
-        loc, raw = self._halves(outputs)
-        return Logistic(loc, self._log_scale(raw))
+    family = Logistic
 
     def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
         return deviation * math.sqrt(3.0) / math.pi
 
 
-class HyperbolicSecantHead(AbstractLocationScaleHead):
-    """A hyperbolic secant likelihood: the log-cosh of the residual.
+class HyperbolicSecantHead(AbstractSymmetricHead):
+    """A hyperbolic secant likelihood (the log-cosh); its arguments are those of `AbstractSymmetricHead`."""
 
-    Args:
-        shape: The shape of one event.
-        scale: How an output becomes a scale, as in `AbstractLocationScaleHead`.
-        scale_floor: What is added to the scale, in the unit of the event.
-    """
-
-    shape: tuple[int, ...] = eqx.field(static=True)
-    scale: ScaleForm = eqx.field(static=True, default="log-scale")
-    scale_floor: float = eqx.field(static=True, default=1e-6)
-
-    def __call__(self, outputs: Float[Array, " n_out"]) -> HyperbolicSecant:
-        """The distribution with these locations and scales."""
-        loc, raw = self._halves(outputs)
-        return HyperbolicSecant(loc, self._log_scale(raw))
+    family = HyperbolicSecant
 
     def _scale_of(self, deviation: np.ndarray) -> np.ndarray:
         return deviation * 2.0 / math.pi

@@ -4,6 +4,7 @@ The Poincare ball, proportions, and several heads side by side are here too.
 """
 
 import math
+from typing import ClassVar
 
 import equinox as eqx
 import jax
@@ -97,44 +98,36 @@ class AbstractDirectionHead(AbstractHead):
     $\kappa = 1 + \log(1 + e^r)$ of the last output $r$. A millionth is added to every coordinate: a network that gives
     nothing but zeros (an empty picture, before training) still has a direction.
 
+    Args:
+        shape: The shape (m,) of one event.
+
     Source: Davidson et al. (2018), for the floor of 1.
     """
+
+    family: ClassVar[type[VonMisesFisher | PowerSpherical]]
+
+    shape: tuple[int, ...] = eqx.field(static=True)
 
     @property
     def num_outputs(self) -> int:
         """One for each coordinate, and one for the concentration."""
         return math.prod(self.shape) + 1
 
-    def _parts(self, outputs: Float[Array, " n_out"]) -> tuple[Array, Array]:
-        return outputs[:-1] + 1e-6, jnp.log1p(jax.nn.softplus(outputs[-1]))
+    def __call__(self, outputs: Float[Array, " n_out"]) -> AbstractDistribution:
+        """The distribution that belongs to these outputs."""
+        return self.family(outputs[:-1] + 1e-6, jnp.log1p(jax.nn.softplus(outputs[-1])))
 
 
 class VonMisesFisherHead(AbstractDirectionHead):
-    """A von Mises-Fisher distribution; direction and concentration as in `AbstractDirectionHead`.
+    """A von Mises-Fisher distribution; its arguments are those of `AbstractDirectionHead`."""
 
-    Args:
-        shape: The shape (m,) of one event.
-    """
-
-    shape: tuple[int, ...] = eqx.field(static=True)
-
-    def __call__(self, outputs: Float[Array, " n_out"]) -> VonMisesFisher:
-        """The distribution that belongs to these outputs."""
-        return VonMisesFisher(*self._parts(outputs))
+    family = VonMisesFisher
 
 
 class PowerSphericalHead(AbstractDirectionHead):
-    """A power spherical distribution; direction and concentration as in `AbstractDirectionHead`.
+    """A power spherical distribution; its arguments are those of `AbstractDirectionHead`."""
 
-    Args:
-        shape: The shape (m,) of one event.
-    """
-
-    shape: tuple[int, ...] = eqx.field(static=True)
-
-    def __call__(self, outputs: Float[Array, " n_out"]) -> PowerSpherical:
-        """The distribution that belongs to these outputs."""
-        return PowerSpherical(*self._parts(outputs))
+    family = PowerSpherical
 
 
 class WrappedNormalHead(AbstractHead):
@@ -162,53 +155,40 @@ class WrappedNormalHead(AbstractHead):
         return WrappedNormal(from_tangent(normal.loc), normal.log_scale_array())
 
 
-class RelaxedBernoulliHead(AbstractHead):
-    """Relaxed Bernoulli variables of one temperature, with logits from the network.
+class AbstractRelaxedHead(AbstractHead):
+    """Discrete variables relaxed at one temperature, with logits from the network.
 
     Args:
-        shape: The shape of one event.
+        shape: The shape of one event: of one-hot variables (variables, choices).
         temperature: The temperature, above 0.
     """
 
-    shape: tuple[int, ...] = eqx.field(static=True)
-    temperature: float = eqx.field(static=True)
-
-    def __call__(self, outputs: Float[Array, " n_out"]) -> RelaxedBernoulli:
-        """The distribution with these logits."""
-        return RelaxedBernoulli(outputs.reshape(self.shape), jnp.log(jnp.asarray(self.temperature, outputs.dtype)))
-
-
-class ConcreteHead(AbstractHead):
-    """Relaxed one-hot variables of one temperature, with logits from the network.
-
-    Args:
-        shape: (variables, choices).
-        temperature: The temperature, above 0.
-    """
+    family: ClassVar[type[RelaxedBernoulli | RelaxedOneHot | StraightThroughOneHot]]
 
     shape: tuple[int, ...] = eqx.field(static=True)
     temperature: float = eqx.field(static=True)
 
-    def __call__(self, outputs: Float[Array, " n_out"]) -> RelaxedOneHot:
+    def __call__(self, outputs: Float[Array, " n_out"]) -> AbstractDistribution:
         """The distribution with these logits."""
-        return RelaxedOneHot(outputs.reshape(self.shape), jnp.log(jnp.asarray(self.temperature, outputs.dtype)))
+        return self.family(outputs.reshape(self.shape), jnp.log(jnp.asarray(self.temperature, outputs.dtype)))
 
 
-class StraightThroughHead(AbstractHead):
-    """One-hot variables with the gradient of relaxed ones of one temperature, with logits from the network.
+class RelaxedBernoulliHead(AbstractRelaxedHead):
+    """Relaxed Bernoulli variables; the arguments are those of `AbstractRelaxedHead`."""
 
-    Args:
-        shape: (variables, choices).
-        temperature: The temperature of the relaxed ones, above 0.
-    """
+    family = RelaxedBernoulli
 
-    shape: tuple[int, ...] = eqx.field(static=True)
-    temperature: float = eqx.field(static=True)
 
-    def __call__(self, outputs: Float[Array, " n_out"]) -> StraightThroughOneHot:
-        """The distribution with these logits."""
-        temperature = jnp.log(jnp.asarray(self.temperature, outputs.dtype))
-        return StraightThroughOneHot(outputs.reshape(self.shape), temperature)
+class ConcreteHead(AbstractRelaxedHead):
+    """Relaxed one-hot variables; the arguments are those of `AbstractRelaxedHead`."""
+
+    family = RelaxedOneHot
+
+
+class StraightThroughHead(AbstractRelaxedHead):
+    """One-hot variables with the gradient of relaxed ones; the arguments are those of `AbstractRelaxedHead`."""
+
+    family = StraightThroughOneHot
 
 
 class DirichletHead(AbstractHead):
