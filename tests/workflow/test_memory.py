@@ -1,9 +1,15 @@
 """The memory of a training, told before it starts, and refused where the machine has much less."""
 
+import dataclasses
+import re
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from latens.config import override
 from latens.data import load
@@ -50,12 +56,13 @@ def test_weights_count_with_their_copies(monkeypatch):
     weights = (2 * cells + 2 * width + 4 * 32) * width + 2 * cells
     assert seen[0][0] == pytest.approx(4 * 10 * weights, rel=0.01)
     assert seen[0][1] > 32 * cells * 4 * 2
-    assert any(reason.startswith("about 1.") and "GB of memory" in reason for reason in experiment.reasons)
+    told = f"about {(sum(seen[0]) + memory.OF_PROGRAM) / 2**30:.1f} GB of memory"
+    assert any(reason.startswith(told) for reason in experiment.reasons)
 
 
 def test_what_the_machine_lacks_is_refused(monkeypatch):
     monkeypatch.setattr(memory, "free_memory", lambda: 2**29)
-    with pytest.raises(ResourceError, match=r"about 1\.\d GB of memory .* and 0\.5 GB are free") as refused:
+    with pytest.raises(ResourceError, match=r"about 2\.\d GB of memory .* and 0\.5 GB are free") as refused:
         prepared()
     assert refused.value.exit_code == 7
     monkeypatch.setattr(memory, "free_memory", lambda: None)
@@ -64,6 +71,63 @@ def test_what_the_machine_lacks_is_refused(monkeypatch):
     small = np.eye(64, dtype=np.uint8).repeat(4, axis=0)
     reasons = prepare(get_recipe("default").config, load(small, name="small")).reasons
     assert not any("memory" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize(
+    ("rows", "side", "size"), [(1250, 16, 128), (1250, 256, 32), (200, 256, 32), (200, 512, 8), (1250, 512, 8)]
+)
+@pytest.mark.parametrize("recipe", ["default", "conv-vae"])
+def test_a_batch_holds_at_most_eight_million_values(recipe, rows, side, size):
+    """Unless its size was given."""
+    few = load(np.random.default_rng(0).integers(0, 256, (4, side, side, 3)).astype(np.uint8), name="few")
+    many = dataclasses.replace(
+        few,
+        x=np.broadcast_to(few.x[:1], (rows, *few.x.shape[1:])),
+        row_id=np.arange(rows, dtype=np.uint32),
+        names=np.arange(rows),
+        split=np.zeros(rows, np.uint8),
+    )
+    found = get_recipe(recipe)
+    config = override(found.config, {"likelihood.family": "normal"})
+    resolved, reasons = found.resolve(config, many)
+    assert resolved.training.batch_size == size
+    assert (f"of {3 * side**2:,} values" in " ".join(reasons)) == (size < (128 if rows >= 1000 else 32))
+    given, _ = found.resolve(override(config, {"training.batch_size": 100}), many)
+    assert given.training.batch_size == 100
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("recipe", ["default", "conv-vae"])
+def test_a_training_takes_what_was_told(tmp_path, recipe):
+    """The peak of `fit` and `evaluate` of 200 smooth pictures of 256 x 256 x 3: at most 1.5 times what `fit` said."""
+    noise = np.random.default_rng(0).normal(size=(200, 32, 32, 3))
+    smooth = np.stack([ndimage.zoom(ndimage.gaussian_filter(one, (2, 2, 0)), (8, 8, 1), order=1) for one in noise])
+    low, high = smooth.min((1, 2, 3), keepdims=True), smooth.max((1, 2, 3), keepdims=True)
+    np.save(tmp_path / "x.npy", (255 * (smooth - low) / (high - low)).astype(np.uint8))
+    data, run = str(tmp_path / "x.npy"), str(tmp_path / "run")
+    told = prepare(get_recipe(recipe).config, load(np.load(data), name="x")).reasons
+    (said,) = [float(found[1]) for reason in told if (found := re.match(r"about ([\d.]+) GB of memory", reason))]
+    for words in (
+        ["fit", data, "--recipe", recipe, "--steps", "5", "--out", run],
+        ["evaluate", run, "--num-samples", "20"],
+    ):
+        code = "import sys; from latens.cli.main import main; sys.exit(main(sys.argv[1:]))"
+        # The peak of a child begins with that of the process that made it: a small one makes this one.
+        small = (
+            "import os, subprocess, sys; child = subprocess.Popen(sys.argv[1:], stdout=2); "
+            "_, status, used = os.wait4(child.pid, 0); print(status, used.ru_maxrss)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", small, sys.executable, "-c", code, *words],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        status, kilobytes = map(int, done.stdout.split())
+        peak = kilobytes / 2**20
+        print(f"{recipe} {words[0]}: {peak:.2f} GB, said {said}")
+        assert status == 0, done.stderr
+        assert peak <= min(1.5 * said, 4.0)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,9 @@ from latens.trees import partition_trainable
 NOTED = 2**30
 """Bytes from which on the memory of a training is told."""
 
+OF_PROGRAM = 3 * 2**27
+"""Bytes of a process that computes, besides its arrays: Python, JAX and the compiled programs."""
+
 FAR_ABOVE = 1.5
 """So many times the free memory are refused: the estimate is one."""
 
@@ -93,8 +96,10 @@ def memory_note(fixed: int, of_rows: int) -> list[str]:
     needed, free = fixed + of_rows, free_memory()
     if needed < NOTED:
         return []
-    told = f"about {needed / 2**30:.1f} GB of memory ({fixed / 2**30:.1f} for weights and their optimiser, "
-    told += f"{of_rows / 2**30:.1f} for a batch and the rows of a chunk)"
+    told = (
+        f"about {(needed + OF_PROGRAM) / 2**30:.1f} GB of memory ({fixed / 2**30:.1f} for weights and their optimiser, "
+    )
+    told += f"{of_rows / 2**30:.1f} for a batch and the rows of a chunk, {OF_PROGRAM / 2**30:.1f} for the program)"
     if free is not None and jax.default_backend() == "cpu" and needed > FAR_ABOVE * free:
         what = f"training would take {told}, and {free / 2**30:.1f} GB are free."
         options = "--batch-size 8" if of_rows > fixed else "--set network.hidden=64,64"
