@@ -2,11 +2,14 @@
 
 import itertools
 
+import numpy as np
 import pytest
 
 from latens.config import VAEConfig, override
+from latens.data import load
 from latens.errors import ConfigError
 from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare
 
 
 def settings_of(name: str = "default", **settings: object) -> VAEConfig:
@@ -77,6 +80,18 @@ def test_a_value_that_does_not_fit_is_told_what_would(settings: dict, words: str
     with pytest.raises(ConfigError) as caught:
         settings_of(**settings)
     assert str(caught.value) == f"{where}: it must be {words.format(allowed, where=where)}"
+
+
+def test_gradients_of_a_poisson_are_clipped_where_nothing_else_is_said() -> None:
+    counts = np.random.default_rng(0).poisson(3.0, (60, 5))
+    for settings, clip in [
+        ({"likelihood": "poisson"}, 100.0),
+        ({"likelihood": "poisson", "optimizer.clip_norm": 7}, 7.0),
+        ({"likelihood": "negative-binomial"}, None),
+    ]:
+        experiment = prepare(settings_of(**settings), load(counts, counts=True))
+        assert experiment.config.optimizer.clip_norm == clip
+        assert any("norm above 100 are clipped" in reason for reason in experiment.reasons) == (clip == 100.0)
 
 
 def test_a_text_too_long_is_not_called_a_list_too_long() -> None:
