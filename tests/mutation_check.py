@@ -131,19 +131,19 @@ FAULTS = (
     ),
     Fault(
         "dequantise-twice",
-        "data/prepare.py",
+        "data/preparation.py",
         "return jnp.minimum((values + noise) / self.divide, below)",
         "return jnp.minimum((values + 2 * noise) / self.divide, below)",
         "data",
     ),
     Fault(
         "binarise-flipped",
-        "data/prepare.py",
+        "data/preparation.py",
         "return (noise < values / self.divide).astype(jnp.float32)",
         "return (noise > values / self.divide).astype(jnp.float32)",
         "data",
     ),
-    Fault("threshold-at-least", "data/prepare.py", "(grey > self.threshold)", "(grey >= self.threshold)", "data"),
+    Fault("threshold-at-least", "data/preparation.py", "(grey > self.threshold)", "(grey >= self.threshold)", "data"),
     Fault(
         "kept-weights-lost",
         "evaluation/evidence/importance.py",

@@ -18,8 +18,7 @@ from latens.evaluation import (
     precision_recall_density_coverage,
     predictive_checks,
 )
-from latens.measure.all import measure_all
-from latens.measure.groups import GROUPS
+from latens.measure.groups import GROUPS, measure_all
 from latens.measure.sample_sets import SampleSets
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare

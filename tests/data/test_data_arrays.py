@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from latens.data import load
-from latens.data.raw import Roles
+from latens.data.raw import ColumnRoles
 from latens.data.readers.npz import read_npy
 from latens.data.readers.open import read_path
 from latens.errors import DataError, ResourceError
@@ -195,7 +195,7 @@ def test_mutated_files_load_or_say_why(tmp_path: Path) -> None:
             path = tmp_path / f"m.{ending}"
             path.write_bytes(raw[:cut])
             try:
-                assert read_path(path, Roles()).x.dtype.kind in "biufSU"
+                assert read_path(path, ColumnRoles()).x.dtype.kind in "biufSU"
                 outcomes["read"] += 1
             except (DataError, ResourceError):
                 outcomes["refused"] += 1

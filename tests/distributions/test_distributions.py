@@ -26,6 +26,7 @@ from latens.distributions import (
     StandardNormal,
     log_prob,
 )
+from latens.distributions.chain import Chain
 
 CHECKS = [value for name, value in vars(checks).items() if name.startswith("check_")]
 rows = pytest.mark.parametrize("name", DISTRIBUTIONS)
@@ -281,3 +282,20 @@ def test_a_mask_needs_a_distribution_that_factorises():
     assert float(log_prob(Joint(), jnp.ones(2))) == 2.0
     with pytest.raises(TypeError, match="factorises"):
         log_prob(Joint(), jnp.ones(2), jnp.ones(2, bool))
+
+
+@pytest.mark.parametrize("name", [*DISTRIBUTIONS, *JOINT])
+def test_the_shape_is_that_of_the_mean_or_of_the_events_that_cover_the_support(name):
+    if name in DISTRIBUTIONS:
+        distribution = DISTRIBUTIONS[name].make()
+        assert distribution.shape == distribution.mean().shape
+    else:
+        events = JOINT[name].points()[0]
+        assert JOINT[name].make().shape == jax.tree.map(lambda leaf: leaf.shape[1:], events)
+
+
+def test_the_shapes_of_levels_and_of_one_given_as_a_field():
+    levels = Chain(StandardNormal((2,)), (lambda z: DiagonalNormal(jnp.zeros(3), jnp.zeros(3)),), backwards=True)
+    assert levels.shape == ((3,), (2,))
+    assert StandardNormal((4, 5)).shape == (4, 5)
+    assert Deterministic(jnp.zeros((2, 1))).shape == (2, 1)

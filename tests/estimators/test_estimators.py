@@ -16,7 +16,7 @@ import latens
 from latens.data import load
 from latens.errors import ConfigError, ModelFileError, UsageError
 from latens.estimators import VAE, Autoencoder, GenerativeClassifier
-from latens.estimators.base import are_columns, as_dataset, columns_of
+from latens.estimators.base import are_columns, as_dataset, history_lists
 from latens.measure.core import measure
 from latens.networks import Dense
 
@@ -200,7 +200,7 @@ def test_recipe_budget_and_settings_reach_the_configuration():
 
 def test_history_stays_a_frame_where_records_differ():
     records = [{"event": "epoch", "epoch": 1.0, "a": 2.0}, {"event": "epoch", "epoch": 2.0, "b": 3.0}]
-    columns = columns_of(records)
+    columns = history_lists(records)
     assert columns == {"epoch": [1.0, 2.0], "a": [2.0, None], "b": [None, 3.0]}
     assert are_columns(columns)
     assert not are_columns({"epoch": [1.0], "a": []})

@@ -8,7 +8,7 @@ import pytest
 from latens.config import override
 from latens.data import VALIDATION, Dataset, load
 from latens.evaluation import Estimate, diagnose
-from latens.measure.all import measure_all
+from latens.measure.groups import measure_all
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 from latens.workflow.refit import refit_prior

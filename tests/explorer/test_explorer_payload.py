@@ -15,10 +15,10 @@ from scipy.spatial import cKDTree
 
 from latens import evaluation
 from latens.data import Column, Dataset, Preparation, Schema, load
+from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError, DataError, RunFolderError
 from latens.explorer import payload, static_files
 from latens.explorer.export import write_folder
-from latens.explorer.payload import evenly
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
@@ -122,7 +122,7 @@ def test_given_coordinates_are_columns_of_their_own(digits) -> None:
     files = payload(trained, data, coordinates=points, most_rows=50)
     found = [c for c in json.loads(files["data/manifest.json"])["columns"] if c["role"] == "coordinate"]
     assert [column["name"] for column in found] == ["coordinate 1", "coordinate 2"]
-    rows = evenly(np.arange(len(data)), 50)
+    rows = evenly_spaced(np.arange(len(data)), 50)
     for place, column in enumerate(found):
         np.testing.assert_array_equal(np.frombuffer(files[column["file"]], "<f4"), points[rows, place].astype("<f4"))
 

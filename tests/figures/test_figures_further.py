@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import FancyBboxPatch
-from picture_fixtures import BITS, HISTORY, data_of, trained_bits
+from picture_fixtures import BITS, HISTORY, beyond_first, data_of, trained_bits
 from scipy.stats import multivariate_normal, norm
 
 from latens import evaluation
@@ -25,10 +25,10 @@ from latens.figures.rate import rate_distortion, rate_distortion_table
 from latens.figures.strips import image_strips, image_strips_table
 from latens.figures.style import THEMES
 from latens.figures.tables import marginals_table
-from latens.pictures.further import draw_further
+from latens.pictures.draw import FIRST, draw_pictures
+from latens.pictures.latent import Plane
 from latens.pictures.model_graph import parts_of
 from latens.pictures.source import Source
-from latens.pictures.standard import Plane, draw_pictures
 from latens.trees import count_parameters
 
 
@@ -232,7 +232,7 @@ def test_the_boxes_of_a_model_hold_all_its_trained_numbers():
 
 def test_further_pictures_show_the_numbers_of_the_model():
     trained, data = trained_bits(), data_of(BITS, n=60)
-    drawn = {name: table for name, _, table in draw_further(trained, data, HISTORY)}
+    drawn = beyond_first(draw_pictures(trained, data, HISTORY))
     assert list(drawn) == [
         "graph",
         "latent-density",
@@ -284,7 +284,7 @@ def test_rate_against_distortion_comes_from_the_history():
         {"event": "epoch", "step": i, "validation_kl": 1.0 * i, "validation_log_likelihood": -50.0 / i}
         for i in range(1, 6)
     ]
-    drawn = {name: table for name, _, table in draw_further(trained_bits(), None, history)}
+    drawn = beyond_first(draw_pictures(trained_bits(), None, history))
     assert list(drawn) == ["graph", "rate-distortion"]
     assert drawn["rate-distortion"]["rate"].tolist() == [1, 2, 3, 4, 5]
     np.testing.assert_allclose(drawn["rate-distortion"]["distortion"], [50 / i for i in range(1, 6)])
@@ -292,7 +292,7 @@ def test_rate_against_distortion_comes_from_the_history():
 
 def test_the_plane_has_the_cells_and_percentiles_asked_for():
     plane = Plane(15, "percentile", (0.01, 0.99))
-    drawn = {name: table for name, _, table in draw_pictures(trained_bits(), None, [], plane=plane)}
+    drawn = {name: table for name, _, table in draw_pictures(trained_bits(), None, [], plane=plane, only=FIRST)}
     assert list(drawn) == ["samples", "manifold-percentile"]
     table = drawn["manifold-percentile"]
     assert len(table["row"]) == 15 * 15

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cli_fixtures import Result
 
-from latens.data.raw import Roles
+from latens.data.raw import ColumnRoles
 from latens.data.readers.csv import read_csv
 from latens.errors import DataError
 from latens.figures.checks import readable
@@ -95,7 +95,7 @@ def test_what_was_marked_is_read_as_it_was(tmp_path: Path) -> None:
     ids, labels = np.array(["=1+1", "-A1", "b"]), np.array(["@x", "y", "+z"])
     path = tmp_path / "d.csv"
     path.write_bytes(csv_bytes({"id": ids, "-a": np.array([-1.0, 2.0, 3.0]), "label": labels}))
-    raw = read_csv(path, Roles(label="label", row_id="id"))
+    raw = read_csv(path, ColumnRoles(label="label", row_id="id"))
     assert raw.label is not None
     assert raw.names is not None
     assert (raw.names.tolist(), raw.label.tolist(), raw.columns) == (ids.tolist(), labels.tolist(), ("-a",))

@@ -14,7 +14,7 @@ from scipy import signal
 from latens.errors import ConfigError
 from latens.models import BernoulliHead, CategoricalHead, Conditional, NormalHead
 from latens.networks import ConvDecoder, ConvEncoder, decoder_network, encoder_network
-from latens.networks.factory import image_shape
+from latens.networks.factory import as_image_shape
 from latens.networks.initial import LAWS, first_weights
 from latens.networks.parts import from_outputs, to_outputs
 from latens.networks.strided import convolve, convolve_transposed, fold, unfold
@@ -232,8 +232,8 @@ def test_flat_rows_that_are_a_square_are_an_image():
     flat, image = (filled(encoder_network, "conv", shape, (2,), 4) for shape in ((36,), (6, 6)))
     x = jnp.asarray(numbers(5, (36,))[0], jnp.float32)
     close(flat(x), image(x.reshape(6, 6)), rtol=0, atol=0)
-    assert image_shape((784,)) == (28, 28)
-    assert image_shape((13, 7, 3)) == (13, 7, 3)
+    assert as_image_shape((784,)) == (28, 28)
+    assert as_image_shape((13, 7, 3)) == (13, 7, 3)
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,9 @@ import pytest
 from matplotlib.image import imread
 
 from latens.data import Column, Schema
+from latens.data.schema import image_shape
 from latens.errors import DataError, UsageError
-from latens.pictures.images import image_shape, shown, write_image
+from latens.pictures.images import shown, write_image
 
 LEVELS = Schema((8, 8), "levels", levels=17)
 

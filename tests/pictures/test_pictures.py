@@ -10,8 +10,10 @@ from matplotlib.image import imread
 from picture_fixtures import BITS, HISTORY, LEVELS, data_of, model_of, trained_bits
 from test_images import tiles
 
-from latens import evaluation
+from latens import evaluation, figures
+from latens.callbacks.plots import PlotsCallback
 from latens.data import Column, Preparation, Schema
+from latens.data.rows import evenly_spaced
 from latens.errors import UsageError
 from latens.figures import training_curves_table
 from latens.figures.style import figure_of
@@ -22,9 +24,11 @@ from latens.models import (
     NormalHead,
 )
 from latens.objectives import ELBO
-from latens.pictures import standard as pictures
-from latens.pictures.source import Source, evenly
-from latens.pictures.standard import PlotsCallback, columns_of, write_pictures
+from latens.pictures.draw import FIRST, write_pictures
+from latens.pictures.latent import draw_latent
+from latens.pictures.reconstructions import draw_reconstructions
+from latens.pictures.source import Source
+from latens.pictures.training import draw_training, history_arrays
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
 from latens.workflow.trained import TrainedModel
 
@@ -59,8 +63,8 @@ def test_events_come_back_in_the_units_of_the_stored_rows():
 
 
 def test_rows_are_taken_evenly():
-    assert evenly(np.arange(10, 20), 4).tolist() == [10, 13, 16, 19]
-    assert evenly(np.arange(3), 4).tolist() == [0, 1, 2]
+    assert evenly_spaced(np.arange(10, 20), 4).tolist() == [10, 13, 16, 19]
+    assert evenly_spaced(np.arange(3), 4).tolist() == [0, 1, 2]
 
 
 # --- which pictures there are ---
@@ -69,7 +73,7 @@ def test_rows_are_taken_evenly():
 @pytest.fixture
 def no_files(monkeypatch):
     """Pictures are drawn, but not rendered: only their names come back."""
-    monkeypatch.setattr(pictures.figures, "save", lambda axes, stem, table: [stem])
+    monkeypatch.setattr(figures, "save", lambda axes, stem, table: [stem])
 
 
 @pytest.mark.parametrize(
@@ -95,7 +99,7 @@ def no_files(monkeypatch):
     ids=["image", "three-units", "one-unit", "without-data", "autoencoder", "table"],
 )
 def test_every_picture_that_applies(no_files, tmp_path, trained, data, history, expected):
-    written = write_pictures(trained, data, history, tmp_path)
+    written = write_pictures(trained, data, history, tmp_path, only=FIRST)
     assert [path.name for path in written] == expected.split()
 
 
@@ -104,7 +108,7 @@ def test_pictures_show_the_numbers_of_the_model(tmp_path):
         model_of(CategoricalHead((8, 8), 17)), LEVELS, Preparation(integer=True), facts={"best_step": 10}
     )
     data = data_of(LEVELS)
-    written = write_pictures(trained, data, HISTORY, tmp_path / "figures", seed=3)
+    written = write_pictures(trained, data, HISTORY, tmp_path / "figures", seed=3, only=FIRST)
     names = ["training", "reconstructions", "samples", "manifold-linear", "manifold-percentile", "latent", "units"]
     assert {path.name for path in written} == {f"{name}.{kind}" for name in names for kind in ("png", "svg", "csv")}
     table = {name: columns(tmp_path / "figures" / f"{name}.csv") for name in names}
@@ -147,14 +151,14 @@ def test_pictures_show_the_numbers_of_the_model(tmp_path):
 def test_a_thresholded_model_is_shown_what_it_saw():
     preparation = Preparation(divide=16.0, binarize="threshold", threshold=0.5)
     trained, data = TrainedModel(model_of(BernoulliHead((8, 8)), units=3), LEVELS, preparation), data_of(LEVELS)
-    [(_, _, table)] = pictures._reconstructions(Source(trained, data, 0), "light")
+    [(_, _, table)] = draw_reconstructions(Source(trained, data, 0), "light")
     found = np.stack([table[name] for name in table if name.startswith("y")], -1)[table["kind"] == "data"]
     np.testing.assert_array_equal(found, (data.x[data.subset("test")] > 8).reshape(12, 64))
 
 
 def test_of_many_units_the_two_with_most_kl_are_shown():
     trained, data = trained_bits(units=5), data_of(BITS, n=130)
-    [(_, axes, table), _] = pictures._latent(Source(trained, data, 0), "light")
+    [(_, axes, table), _] = draw_latent(Source(trained, data, 0), "light")
     # 12 test rows are few: all 130 are shown, and the title says so.
     batch, key = trained.batch(data), jax.random.key(0)
     codes = evaluation.encode(trained.model, batch, preparation=trained.preparation, key=key)
@@ -173,7 +177,7 @@ def test_the_kept_step_is_marked_and_a_wild_start_left_out():
     ]
     for record in history[:2]:
         record["train_elbo"] = -1e4
-    [(name, axes, table)] = pictures._training(history, 250, "light")
+    [(name, axes, table)] = draw_training(history, 250, "light")
     assert name == "training"
     assert axes[0].get_title("right") == "best epoch 3.57: validation \N{MINUS SIGN}57.60"
     late = np.concatenate([table["train_elbo"][2:], table["validation_elbo"][2:]])
@@ -184,7 +188,7 @@ def test_the_kept_step_is_marked_and_a_wild_start_left_out():
 
 
 def test_records_with_gaps_become_columns():
-    table = training_curves_table(columns_of([{"epoch": 1.0, "train_kl": 2.0, "event": "epoch"}, {"epoch": 2.0}]))
+    table = training_curves_table(history_arrays([{"epoch": 1.0, "train_kl": 2.0, "event": "epoch"}, {"epoch": 2.0}]))
     np.testing.assert_array_equal(table["train_kl"], [2.0, np.nan])
 
 

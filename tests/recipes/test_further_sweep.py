@@ -1,10 +1,11 @@
 """Every kind of model has further pictures that can be drawn: the names of each, and that all can be saved."""
 
 import pytest
+from picture_fixtures import beyond_first
 
 from latens.config import override
 from latens.data import load
-from latens.pictures.further import draw_further
+from latens.pictures.draw import draw_pictures
 from latens.pictures.model_graph import parts_of
 from latens.recipes import get_recipe
 from latens.trees import count_parameters
@@ -31,7 +32,6 @@ def test_the_pictures_of_a_kind(name):
     small = {"network.hidden": [16]} if name not in ("mlq-gaussian", "vq-vae", "sigmoid-belief-network") else {}
     experiment = prepare(override(recipe.config, small), load("digits"))
     trained = experiment.trained(experiment.new_model())
-    drawn = draw_further(trained, experiment.data)
-    assert [entry[0] for entry in drawn] == KINDS[name].split()
+    assert list(beyond_first(draw_pictures(trained, experiment.data))) == KINDS[name].split()
     parts = parts_of(trained)
     assert sum(part.trained for part in parts) == count_parameters(trained.model)

@@ -10,6 +10,7 @@ import pytest
 from cli_fixtures import SMALL
 
 from latens.errors import RunFolderError
+from latens.pictures.draw import FIRST
 from latens.report.alternatives import alt
 from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.told import read_evaluation
@@ -188,7 +189,7 @@ def runs(tmp_path_factory):
 @pytest.fixture
 def few_pictures(monkeypatch):
     """The pictures that every report has are enough where a test is not about them."""
-    monkeypatch.setattr("latens.pictures.further.draw_further", lambda *args, **options: [])
+    monkeypatch.setattr("latens.report.told.SHOWN", FIRST)
 
 
 def test_the_report_says_what_was_measured_and_loads_nothing(runs, latens):

@@ -7,6 +7,7 @@ from latens.data import Dataset, Preparation, Schema
 from latens.distributions import StandardNormal
 from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead
 from latens.networks import Dense
+from latens.pictures.draw import FIRST
 from latens.workflow.trained import TrainedModel
 
 HISTORY = [
@@ -37,6 +38,11 @@ def data_of(schema, n=40, labels=True):
     split = np.repeat([0, 1, 2], [n - 20, 8, 12]).astype(np.uint8)
     label = (ids % 3).astype(np.int32) if labels else None
     return Dataset(x, schema, ids.astype(np.uint32), ids, split, "made", label=label)
+
+
+def beyond_first(drawn):
+    """Name -> table of the pictures that are not for a first look."""
+    return {name: table for name, _, table in drawn if name not in FIRST and not name.startswith("manifold-")}
 
 
 BITS = Schema((5, 4), "binary", classes=("a", "b", "c"))

@@ -7,11 +7,12 @@ from typing import Any
 import jax
 import numpy as np
 
+from latens.data.schema import image_shape
 from latens.errors import ConfigError
 from latens.evaluation import decode, reconstruct, sample_prior
 from latens.figures.images import as_images
 from latens.io.arrays import tree_to_arrays
-from latens.pictures.images import image_shape, shown
+from latens.pictures.images import shown
 from latens.training import Event
 from latens.workflow.experiment import Experiment
 

@@ -13,8 +13,8 @@ import jax
 import numpy as np
 
 from latens.data import Dataset
+from latens.data.rows import evenly_spaced
 from latens.explorer import payload, static_files
-from latens.explorer.payload import evenly
 from latens.explorer.server import PageServer
 from latens.explorer.serving import decoder_of
 from latens.io.json import plain, to_json
@@ -220,7 +220,7 @@ def some_rows(data: Dataset, most: int) -> Dataset:
     Returns:
         The rows as a data set of their own.
     """
-    rows = evenly(np.arange(len(data)), most)
+    rows = evenly_spaced(np.arange(len(data)), most)
     if len(rows) == len(data):
         return data
 

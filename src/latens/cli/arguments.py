@@ -3,23 +3,9 @@
 import argparse
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
-from latens.cli.seeing_arguments import keeping, seeing
-from latens.cli.shared_arguments import (
-    count,
-    draws,
-    dry_run,
-    parts,
-    port,
-    positive,
-    run_and_data,
-    seed,
-    table_rows,
-    whole,
-    width,
-)
 from latens.errors import UsageError, nearest
 
 COMMANDS: dict[str, str] = {
@@ -55,6 +41,104 @@ _EPILOG = """examples:
 
 DATA is digits, mnist, fashion-mnist, wine, breast-cancer, iris, or a file or folder (.npy, .npz, IDX, .csv, .parquet).
 RUN is a run folder, a .safetensors file, or pretrained:NAME."""
+
+
+# --- the numbers that can be typed, and arguments of several commands ---
+
+
+def whole(low: int, high: int, words: str = "") -> Callable[[str], int]:
+    """Make what reads a whole number within limits.
+
+    Args:
+        low: Least number.
+        high: Largest number.
+        words: Words that say which numbers these are; "" for the limits.
+
+    Returns:
+        A function of text, for argparse.
+    """
+    return _within(int, low, high, words or f"within {low} and {high}", "whole number")
+
+
+def number(low: float, high: float, words: str = "") -> Callable[[str], float]:
+    """Make what reads a number within limits.
+
+    Args:
+        low: Least number.
+        high: Largest number.
+        words: Words that say which numbers these are; "" for the limits.
+
+    Returns:
+        A function of text, for argparse.
+    """
+    return _within(float, low, high, words or f"within {low:g} and {high:g}", "number")
+
+
+def _within(kind: Callable[[str], Any], low: float, high: float, words: str, name: str) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        value = kind(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not {words}")
+        return value
+
+    read.__name__ = name  # what argparse calls it when the text is no number at all
+    return read
+
+
+count, port, seeds = whole(1, 2**40), whole(1024, 65535), whole(0, 2**32 - 1)
+"""`count` is of what takes time, not memory; what takes memory has its bound below."""
+
+draws, table_rows, parts, width = whole(1, 10**7), whole(1, 10**7), whole(1, 10**5), whole(1, 2**16)
+positive = number(5e-324, 1.7976931348623157e308, "a number above 0")
+
+
+def run_and_data(command: argparse.ArgumentParser) -> None:
+    """Add RUN and the optional DATA.
+
+    Args:
+        command: The parser that gets them.
+    """
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
+
+
+def seed(command: Any, of: str, default: int | None = 0) -> None:
+    """Add --seed.
+
+    Args:
+        command: The parser that gets it.
+        of: What it is the seed of.
+        default: The seed where none is given.
+    """
+    command.add_argument("--seed", type=seeds, default=default, metavar="S", help=f"{of} (default 0)")
+
+
+def dry_run(command: Any, what: str = "write nothing, say what would be done") -> None:
+    """Add --dry-run.
+
+    Args:
+        command: The parser that gets it.
+        what: What the help says of it.
+    """
+    command.add_argument("--dry-run", action="store_true", help=what)
+
+
+def theme(command: argparse.ArgumentParser) -> None:
+    """Add --theme.
+
+    Args:
+        command: The parser that gets it.
+    """
+    command.add_argument("--theme", choices=("light", "dark"), default="light", help="colours (default light)")
+
+
+SNAPSHOTS = 24
+"""How many models `--snapshots` keeps without a number."""
+
+_CELLS, _RATE = whole(2, 100), number(0.1, 60.0)
+
+
+# --- the commands ---
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
@@ -251,6 +335,77 @@ def _while_training(command: argparse.ArgumentParser) -> argparse._ArgumentGroup
 def _evaluation(command: argparse.ArgumentParser) -> None:
     group = command.add_argument_group("measuring")
     group.add_argument("--num-samples", type=draws, metavar="K", help="draws a row for log p(x)")
+
+
+def seeing(made: Mapping[str, argparse.ArgumentParser]) -> None:
+    """Add the arguments of `figures`, `animate` and `report`, but for those that say how to read data.
+
+    Args:
+        made: Parsers by command.
+    """
+    _figures(made["figures"])
+    _animate(made["animate"])
+    report = made["report"]
+    report.add_argument("run", metavar="RUN")
+    report.add_argument("other", metavar="RUN2", nargs="?", help="a second run: the two side by side")
+    report.add_argument("--out", metavar="FILE", help="default: RUN/report.html, of two RUN/comparison.html")
+    dry_run(report)
+
+
+def keeping(group: Any) -> None:
+    """Add the flag by which a training keeps models on its way.
+
+    Args:
+        group: The parser or group that gets it.
+    """
+    words = f"keep about N models of this training, evenly in log time, for `latens animate` (default {SNAPSHOTS})"
+    group.add_argument("--snapshots", type=whole(2, 1000), nargs="?", const=SNAPSHOTS, metavar="N", help=words)
+
+
+def _figures(command: argparse.ArgumentParser) -> None:
+    run_and_data(command)
+    command.add_argument("--out", metavar="FOLDER", help="default: RUN/figures")
+    theme(command)
+    group = command.add_argument_group("the latent plane, of models with two units")
+    group.add_argument(
+        "--manifold-cells", type=_CELLS, metavar="N", help="images along each side, 2 to 100 (default 21)"
+    )
+    words = "even in z or in the prior's percentiles (default: both)"
+    group.add_argument("--manifold-range", choices=("linear", "percentile"), help=words)
+    words = "probabilities at the edges (default 0.05,0.95)"
+    group.add_argument("--percentiles", type=_percentiles, metavar="LOW,HIGH", help=words)
+    dry_run(command)
+
+
+def _animate(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", metavar="RUN")
+    what = "between rows or classes, at random, or over training (needs fit --snapshots)"
+    command.add_argument("kind", choices=("morph", "walk", "manifold", "latent"), metavar="KIND",
+                         help=f"morph, walk, manifold or latent: {what}")  # fmt: skip
+    command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
+    command.add_argument("--out", metavar="FILE", help="where it goes: gif, mp4 (where ffmpeg is installed)")
+    words = "classes or row ids to go through (default: every class, else rows of the data)"
+    command.add_argument("--between", metavar="A,B,...", help=words)
+    command.add_argument("--path", choices=("spherical", "linear"), default="spherical", help="default spherical")
+    command.add_argument(
+        "--frames", type=whole(1, 100_000), metavar="N", help="of each stretch (default 12), of a walk (120)"
+    )
+    command.add_argument("--fps", type=_RATE, default=12.0, metavar="N", help="frames a second (default 12)")
+    command.add_argument("--manifold-cells", type=_CELLS, metavar="N", help="images along each side (default 15)")
+    theme(command)
+    seed(command, "of a random walk")
+    dry_run(command)
+
+
+def _percentiles(text: str) -> tuple[float, float]:
+    low, comma, high = text.partition(",")
+    try:
+        pair = (float(low), float(high))
+    except ValueError:
+        pair = (0.0, 0.0)
+    if not comma or not 0.0 < pair[0] < pair[1] < 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not LOW,HIGH with 0 < LOW < HIGH < 1, as in 0.05,0.95")
+    return pair
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import jax
 import numpy as np
 
 from latens import evaluation
@@ -25,7 +24,7 @@ def decode(context: Context) -> int:
     args = context.args
     out = output_path(args, (".npz",), args.latents, args.run)
     trained = open_vae(args.run, "decode").trained
-    z, ids = read_latents(Path(args.latents), _latent_shape(trained))
+    z, ids = read_latents(Path(args.latents), trained.latent_shape)
     codes = _codes_of(trained, Path(args.latents), len(z), args.label) if trained.preparation.classes else None
     if args.label is not None and codes is None:
         trained.code_of(args.label)  # says why there is none; a predicted label is part of a latent
@@ -48,8 +47,3 @@ def _codes_of(trained: TrainedModel, path: Path, n: int, name: str | None) -> np
         raise UsageError("a conditional model decodes a latent and a label.", where=str(path),
                          fix="Add --label NAME, or an array `label` beside the latents.")  # fmt: skip
     return np.array([trained.code_of(word) for word in words])
-
-
-def _latent_shape(trained: TrainedModel) -> tuple[int, ...]:
-    cond = trained.condition(trained.in_turn(1))
-    return evaluation.sample_prior(trained.model, 1, key=jax.random.key(0), cond=cond).shape[1:]

@@ -26,14 +26,14 @@ def demo(context: Context) -> int:
     folder = Path(args.out) if args.out else _free_folder()
     context.say(f"latens demo: 1797 handwritten digits of 8 x 8 pixels, recipe {args.recipe!r}, into {folder}")
     experiment = fit_into(context, folder)
-    from latens.pictures.standard import write_pictures
+    from latens.pictures.draw import FIRST, write_pictures
     from latens.workflow.trained import TrainedModel
 
     run = RunFolder.open(folder, lock=False)
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"]
     (folder / "figures").mkdir(exist_ok=True)
     trained = TrainedModel.load(run.model_file)
-    written = write_pictures(trained, experiment.data, history, folder / "figures")
+    written = write_pictures(trained, experiment.data, history, folder / "figures", only=FIRST)
     pictures = [str(path) for path in written if path.suffix == ".png"]
     here = shlex.quote(str(folder))
     lines = [steps_text(run), run.info["summary"]]

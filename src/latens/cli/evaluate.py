@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from latens.cli.context import Context
-from latens.cli.measured import held_out_rows, report
+from latens.cli.measured import held_out_rows, summary_of
 from latens.cli.sources import Opened, load_for, open_model
 from latens.data import Dataset
 from latens.errors import ResourceError
@@ -40,7 +40,7 @@ def evaluate(context: Context) -> int:
     if args.all:
         context.say(f"measuring everything on {len(positions)} rows of {data.name} ({split})")
     began = time.perf_counter()
-    found = report(
+    found = summary_of(
         opened.trained, data, split, positions, num_samples=args.num_samples, seed=args.seed, everything=args.all
     )
     config = opened.trained.config

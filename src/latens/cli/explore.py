@@ -10,9 +10,9 @@ from latens.callbacks.snapshots import kept_steps
 from latens.cli.context import Context
 from latens.cli.sources import Opened, load_for, open_model
 from latens.data import KNOWN
+from latens.data.rows import evenly_spaced
 from latens.data.sources import array_file
 from latens.errors import UsageError
-from latens.explorer.payload import evenly
 from latens.workflow.trained import TrainedModel
 
 MOST_SNAPSHOTS = 24
@@ -101,5 +101,5 @@ def snapshots_of(run: Path) -> list[tuple[int, Any]]:
         Step and model of each.
     """
     found = kept_steps(run)
-    chosen = [found[i] for i in evenly(np.arange(len(found)), MOST_SNAPSHOTS)]
+    chosen = [found[i] for i in evenly_spaced(np.arange(len(found)), MOST_SNAPSHOTS)]
     return [(step, TrainedModel.load(path)) for step, path in chosen]

@@ -30,19 +30,16 @@ def figures(context: Context) -> int:
         context.result({"dry_run": True, "folder": str(folder)})
         return 0
     from latens.callbacks.snapshots import kept_steps, load_snapshots
-    from latens.figures import save
-    from latens.pictures.further import draw_further
-    from latens.pictures.standard import Plane, write_pictures
+    from latens.pictures.draw import write_pictures
+    from latens.pictures.latent import Plane
 
     history = [r for r in opened.run.read_metrics() if r.get("event") == "epoch"] if opened.run else []
     with resource_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     given = Plane()
     plane = Plane(args.manifold_cells or given.cells, args.manifold_range, args.percentiles or given.percentiles)
-    written = write_pictures(opened.trained, data, history, folder, theme=args.theme, plane=plane)
     kept = load_snapshots(opened.run.path) if opened.run and len(kept_steps(opened.run.path)) > 1 else []
-    for name, axes, table in draw_further(opened.trained, data, history, kept, theme=args.theme):
-        written += save(axes, folder / name, table)
+    written = write_pictures(opened.trained, data, history, folder, kept, theme=args.theme, plane=plane)
     pictures = [path for path in written if path.suffix == ".png"]
     lines = [f"{folder}: {len(pictures)} pictures as .png and .svg, their numbers as .csv"]
     lines += [f"  {path}" for path in pictures]

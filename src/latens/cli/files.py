@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from latens.data.raw import Roles
+from latens.data.raw import ColumnRoles
 from latens.data.readers.csv import read_csv
 from latens.data.readers.npz import Archive, read_npy
 from latens.data.readers.tables import read_parquet
@@ -149,7 +149,7 @@ def read_labels(path: Path) -> list[str] | None:
             archive.close()
     if path.suffix.lower() not in (".csv", ".parquet") or "label" not in _header(path):
         return None
-    raw = (read_csv if path.suffix.lower() == ".csv" else read_parquet)(path, Roles(label="label"))
+    raw = (read_csv if path.suffix.lower() == ".csv" else read_parquet)(path, ColumnRoles(label="label"))
     return None if raw.label is None else [str(word) for word in np.asarray(raw.label).tolist()]
 
 
@@ -163,7 +163,7 @@ def _latents_in(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
         raise DataError(f"latents are not read from {ending!r}.", where=str(path), fix="Use .npz or .csv.")
     read = read_csv if ending == ".csv" else read_parquet
     roles = {role: role for role in ("label", "row_id") if role in _header(path)}
-    raw = read(path, Roles(**roles))
+    raw = read(path, ColumnRoles(**roles))
     names = list(raw.columns or ())
     for key in LATENT_KEYS:
         wanted = [f"{key}{i}" for i in range(len(names)) if f"{key}{i}" in names]

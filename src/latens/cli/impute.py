@@ -12,7 +12,7 @@ from latens.cli.files import write_table
 from latens.cli.sources import open_model, read_for
 from latens.config import VAEConfig
 from latens.data import Dataset
-from latens.data.raw import Roles
+from latens.data.raw import ColumnRoles
 from latens.data.readers.csv import read_text
 from latens.data.readers.tables import role_positions
 from latens.errors import ConfigError, UsageError
@@ -114,13 +114,13 @@ def _as_it_was(
 ) -> dict[str, np.ndarray] | None:
     """The columns of a table on disk in their order, the text or number of every cell that was there as it stood;
     None for data of another kind."""
-    found = _columns_of(path)
+    found = _table_columns(path)
     if found is None or any(len(column) != len(flat) for column in found.values()):
         return None
     names = _names(data, flat.shape[1])
     if data.schema.columns is None:
         roles = {name: options[name] for name in ("label", "row_id", "weight") if options.get(name) is not None}
-        taken = set(role_positions(list(found), Roles(**roles), str(path)).values())
+        taken = set(role_positions(list(found), ColumnRoles(**roles), str(path)).values())
         names = [name for i, name in enumerate(found) if i not in taken]
     table = dict(found)
     for i, name in enumerate(names):
@@ -134,7 +134,7 @@ def _as_it_was(
     return table
 
 
-def _columns_of(path: Path) -> dict[str, np.ndarray] | None:
+def _table_columns(path: Path) -> dict[str, np.ndarray] | None:
     """The columns of a .csv (text of dtype object) or .parquet file (as pyarrow gives them), by name."""
     name = path.name.lower().removesuffix(".gz")
     if not path.is_file():

@@ -28,7 +28,7 @@ _MOST_UNITS = 32
 
 
 @dataclass(frozen=True)
-class Report:
+class Summary:
     """What was measured, on which rows, and what a reader must know about it.
 
     Args:
@@ -202,7 +202,7 @@ def units_text(units: tuple[dict[str, Any], ...]) -> str:
     return "\n".join(lines)
 
 
-def report(
+def summary_of(
     trained: TrainedModel,
     data: Dataset,
     split: str,
@@ -211,7 +211,7 @@ def report(
     num_samples: int | None,
     seed: int = 0,
     everything: bool = False,
-) -> Report:
+) -> Summary:
     """Measure a model.
 
     Args:
@@ -228,7 +228,7 @@ def report(
     """
     left_out: dict[str, str] = {}
     if everything:
-        from latens.measure.all import measure_all
+        from latens.measure.groups import measure_all
 
         found = measure_all(trained, data, positions, num_samples=num_samples, seed=seed)
         metrics, units, grey = found.metrics, found.units, found.grey
@@ -248,7 +248,7 @@ def report(
         warnings.append(("cross-entropy", f"{text} (--set data.binarize=stochastic makes them one)"))
     warnings += [(finding.name, finding.message) for finding in findings]
     cells = "column" if data.schema.columns is not None else "pixel"
-    return Report(metrics, split, held_out, tuple(warnings), tuple(units), cells, left_out, density_of(trained))
+    return Summary(metrics, split, held_out, tuple(warnings), tuple(units), cells, left_out, density_of(trained))
 
 
 def held_out_rows(data: Dataset) -> tuple[str, np.ndarray]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from latens.cli.context import Context, output_path
-from latens.cli.measured import held_out_rows, report
+from latens.cli.measured import held_out_rows, summary_of
 from latens.cli.reading import source_of
 from latens.cli.sources import Opened, load_for, open_model
 from latens.config import to_json
@@ -102,7 +102,7 @@ def _into_run(context: Context, opened: Opened, data: Dataset, found: Refitted, 
     with RunFolder.create(out, command, to_json(config), source, context.args.seed, force=context.args.force) as run:
         trained.save(run.model_file)
         split, positions = held_out_rows(data)
-        measured = report(trained, data, split, positions, num_samples=draws, seed=context.args.seed)
+        measured = summary_of(trained, data, split, positions, num_samples=draws, seed=context.args.seed)
         facts = {"split": split, "held_out": measured.held_out}
         trained.with_facts(metrics=measured.to_json(seconds=False), **facts).save(run.model_file)
         run.set_state(

@@ -10,9 +10,10 @@ from latens.cli.context import Context, output_path, would
 from latens.cli.files import write_npz
 from latens.cli.sources import open_vae
 from latens.config import ClassifierConfig
+from latens.data.schema import image_shape
 from latens.errors import ConfigError
 from latens.measure.sample_sets import lacks_prior
-from latens.pictures.images import image_shape, shown, write_image
+from latens.pictures.images import shown, write_image
 from latens.typing import Key
 from latens.workflow.trained import TrainedModel
 

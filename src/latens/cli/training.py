@@ -70,7 +70,7 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
     watchers: list[Any] = [*snapshots_of(run, experiment), *_live_page(context, run, experiment, stack)]
     every = getattr(experiment.config.training, "plots_every", None)
     if every is not None:
-        from latens.pictures.standard import PlotsCallback
+        from latens.callbacks.plots import PlotsCallback
 
         seed, folder = experiment.config.training.seed, lambda: run.path / "samples"
         watchers.append(PlotsCallback(folder, experiment.data, every, seed, preparation=experiment.preparation))
@@ -82,14 +82,14 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
 
 
 def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any) -> None:
-    from latens.cli.measured import held_out_rows, report
+    from latens.cli.measured import held_out_rows, summary_of
 
     trained = trained.with_facts(read_with=read_with(run.info["data"]))
     # The model first: whatever goes wrong in measuring it, it is not lost.
     trained.save(run.model_file)
     split, positions = held_out_rows(experiment.data)
     draws = context.args.num_samples or 100
-    found = report(trained, experiment.data, split, _at_most(positions, 10_000), num_samples=draws)
+    found = summary_of(trained, experiment.data, split, _at_most(positions, 10_000), num_samples=draws)
     warnings = found.warnings_json()
     if loop.skipped:
         warnings.append({"name": "skipped-steps", "message": f"{loop.skipped} steps were not finite and left out"})

@@ -8,8 +8,8 @@ from .check import suggest_likelihood as suggest_likelihood
 from .dataset import Dataset as Dataset
 from .infer import infer_schema as infer_schema
 from .known import KNOWN as KNOWN
-from .prepare import Preparation as Preparation
-from .prepare import prepare_batch as prepare_batch
+from .preparation import Preparation as Preparation
+from .preparation import prepare_batch as prepare_batch
 from .rows import SPLITS as SPLITS
 from .rows import TEST as TEST
 from .rows import TRAIN as TRAIN

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.raw import Raw, Roles
+from latens.data.raw import ColumnRoles, Raw
 from latens.data.readers.open import read_path
 from latens.data.shapes import known_shapes
 from latens.errors import DataError
@@ -128,7 +128,7 @@ def download(name: str) -> Path:
 
 def _pictures(name: str) -> Callable[[], Raw]:
     def load() -> Raw:
-        raw = read_path(find_local(name) or download(name), Roles())
+        raw = read_path(find_local(name) or download(name), ColumnRoles())
         raw.classes = _FASHION if name == "fashion-mnist" else None
         return raw
 

@@ -47,7 +47,7 @@ class Raw:
 
 
 @dataclass(frozen=True)
-class Roles:
+class ColumnRoles:
     """Which named columns or keys are not data.
 
     Args:

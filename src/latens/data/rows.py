@@ -218,3 +218,18 @@ def unmasked(values: Any) -> Any:
     floats = np.array(np.ma.getdata(values), values.dtype if values.dtype.kind == "f" else np.float64)
     floats[np.ma.getmaskarray(values)] = np.nan
     return floats
+
+
+def evenly_spaced(positions: np.ndarray, most: int) -> np.ndarray:
+    """Choose positions evenly spaced, in order: sorted data must not show one class only.
+
+    Args:
+        positions: Positions, shape (n,).
+        most: At most so many are kept.
+
+    Returns:
+        The positions kept.
+    """
+    if len(positions) <= most:
+        return positions
+    return positions[np.linspace(0, len(positions) - 1, most).round().astype(np.int64)]

@@ -8,7 +8,7 @@ import numpy as np
 from latens.data.dataset import Dataset
 from latens.data.infer import cell_name, conform, infer_schema, store, with_classes
 from latens.data.known import KNOWN
-from latens.data.raw import Raw, Roles
+from latens.data.raw import ColumnRoles, Raw
 from latens.data.readers.npz import read_npy
 from latens.data.readers.open import check_numeric, read_object, read_path
 from latens.data.rows import TRAIN, encode_labels, row_keys, row_names, split_by_hash, unmasked
@@ -98,13 +98,13 @@ def load(
     )
 
 
-def _roles(**choices: Any) -> tuple[Roles, dict[str, Any]]:
+def _roles(**choices: Any) -> tuple[ColumnRoles, dict[str, Any]]:
     """Names of columns, and arrays given outright."""
     words = {role: str(v) for role, v in choices.items() if isinstance(v, str | int) and not isinstance(v, bool)}
     given = {role: v for role, v in choices.items() if v is not None and role not in words}
     if words.get("label", "").endswith(".npy"):
         given["label"] = array_file(Path(words.pop("label")))
-    return Roles(**words), given
+    return ColumnRoles(**words), given
 
 
 def array_file(path: Path) -> np.ndarray:
@@ -125,7 +125,7 @@ def array_file(path: Path) -> np.ndarray:
         raise DataError(f"cannot be read ({error.strerror}).", where=str(path), fix="Check the path.") from None
 
 
-def _read(spec: Any, roles: Roles, name: str | None) -> tuple[Raw, str, str]:
+def _read(spec: Any, roles: ColumnRoles, name: str | None) -> tuple[Raw, str, str]:
     """The rows, what errors call their source, and the name of the data set."""
     if not isinstance(spec, str | Path):
         return read_object(spec, roles, name or "data"), name or "data", "data"

@@ -4,9 +4,11 @@ Batches are made with `jax.vmap`.
 """
 
 from abc import abstractmethod
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 
 from latens.typing import Array, Bool, Float, Key, Nats, Shaped
@@ -41,6 +43,15 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
         Returns:
             A number of shape (), in nats.
         """
+
+    @cached_property  # no plain property: a distribution may hold its shape as a field
+    def shape(self) -> Any:
+        """The shape of one event; of an event of several parts the shape of each, in the same structure.
+
+        It is read off `sample`, of which nothing is computed.
+        """
+        event = jax.eval_shape(lambda: self.sample(key=jax.random.key(0)))
+        return jax.tree.map(lambda leaf: leaf.shape, event)
 
     def sample_and_log_prob(self, *, key: Key) -> tuple[Event, Nats]:
         """Draw one event together with its log density.

@@ -25,7 +25,7 @@ class StandardNormal(AbstractReparameterised):
         -1.8378770351409912
     """
 
-    shape: tuple[int, ...] = eqx.field(static=True)
+    shape: tuple[int, ...] = eqx.field(static=True)  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def sample_noise(self, *, key: Key) -> Float[Array, "*x"]:
         """Draw standard Normal noise."""

@@ -191,7 +191,7 @@ def kl_method(q: AbstractDistribution, p: AbstractDistribution) -> Method:
     if levels is None or levels != _levels(p):
         return "Monte Carlo"
     by_variable = isinstance(q, AbstractFactorised) and isinstance(p, AbstractFactorised)
-    size = int(np.prod(_event_shape(q).shape, dtype=np.int64))
+    size = int(np.prod(q.shape, dtype=np.int64))
     return "enumeration" if by_variable or levels**size <= MOST_EVENTS else "Monte Carlo"
 
 
@@ -243,7 +243,7 @@ def _pair(q: AbstractDistribution, p: AbstractDistribution) -> str:
 
 
 def _by_enumeration(q: AbstractDistribution, p: AbstractDistribution) -> Float[Array, "*z"]:
-    shape, levels = _event_shape(q).shape, _levels(q) or 0
+    shape, levels = q.shape, _levels(q) or 0
     if isinstance(q, AbstractFactorised) and isinstance(p, AbstractFactorised):
         events = np.broadcast_to(np.arange(levels).reshape(-1, *(1,) * len(shape)), (levels, *shape))
         log_q, log_p = (jax.vmap(d.log_prob_terms)(jnp.asarray(events, _event_shape(d).dtype)) for d in (q, p))

@@ -23,7 +23,7 @@ from latens.estimators.base import (
     RandomState,
     are_columns,
     as_dataset,
-    columns_of,
+    history_lists,
     plain_value,
     print_epochs,
     seed_of,
@@ -174,7 +174,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             # No recipe builds this model; with its configuration, `load` can ask for the networks alone.
             trained = trained.with_facts(config=configuration.to_json(experiment.config))
         self.model_, self.reasons_ = trained, list(experiment.reasons)
-        self.history_ = columns_of(result.history)
+        self.history_ = history_lists(result.history)
         self._count_latents(experiment.config)
         return self
 

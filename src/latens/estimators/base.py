@@ -315,7 +315,7 @@ def observed_cells(x: np.ndarray) -> np.ndarray | None:
     return ~missing if missing.any() else None
 
 
-def columns_of(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
+def history_lists(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
     """Turn records into columns of equal length.
 
     Args:
@@ -329,7 +329,7 @@ def columns_of(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
 
 
 def are_columns(value: Any) -> bool:
-    """Whether a value is a dict of lists of equal length, as `columns_of` makes.
+    """Whether a value is a dict of lists of equal length, as `history_lists` makes.
 
     Args:
         value: Anything, for example what a file holds.

@@ -52,6 +52,7 @@ from latens.evaluation.latents.disentanglement_classifiers import factor_vae_sco
 from latens.evaluation.latents.encode import active_units as active_units
 from latens.evaluation.latents.encode import decode as decode
 from latens.evaluation.latents.encode import encode as encode
+from latens.evaluation.latents.encode import latent_shape as latent_shape
 from latens.evaluation.latents.encode import reconstruct as reconstruct
 from latens.evaluation.latents.encode import sample_prior as sample_prior
 from latens.evaluation.latents.fit_prior import fit_codes as fit_codes

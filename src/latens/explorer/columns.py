@@ -54,7 +54,7 @@ def event_of(trained: Any, data: Dataset | None) -> dict[str, Any]:
     return described
 
 
-def columns_of(
+def manifest_columns(
     data: Dataset,
     positions: np.ndarray,
     files: dict[str, bytes],

@@ -9,8 +9,9 @@ import numpy as np
 from latens import evaluation
 from latens.data import Dataset
 from latens.data.batches import Batch
+from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError
-from latens.explorer.columns import as_coordinates, columns_of, event_of, ids_of, rows_of
+from latens.explorer.columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
 from latens.explorer.decoder import decoder_arrays, dense_decoder, in_data_units, why_not_dense
 from latens.explorer.precomputed import precomputed
 from latens.io.arrays import tree_to_arrays
@@ -74,7 +75,7 @@ def payload(
     if coordinates is not None and data is not None:
         given = as_coordinates(coordinates, len(data), "coordinates")
     files: dict[str, bytes] = {}
-    positions = evenly(np.arange(0 if data is None else len(data)), most_rows)
+    positions = evenly_spaced(np.arange(0 if data is None else len(data)), most_rows)
     arrays = tree_to_arrays(trained.model)
     manifest: dict[str, Any] = {
         "format": FORMAT,
@@ -109,7 +110,7 @@ def payload(
         manifest["latent"] = {"size": means.shape[1], "shape": list(codes["mean"].shape[1:])}
         manifest["far"] = far_scale(means, manifest["units"], seed)
         cells = manifest["event"]["kind"] == "table"
-        manifest["columns"] = columns_of(data, positions, files, cells=cells, coordinates=given)
+        manifest["columns"] = manifest_columns(data, positions, files, cells=cells, coordinates=given)
         manifest["arrays"]["rows"] = rows_of(data, positions, files)
         manifest["ids"] = ids_of(data, positions, files)
         prior = _prior(trained, key)
@@ -123,21 +124,6 @@ def payload(
         files["data/model.safetensors"] = trained.to_bytes()
     files["data/manifest.json"] = to_json(_readable(plain(manifest, nonfinite=lambda number: None)))
     return files
-
-
-def evenly(positions: np.ndarray, most: int) -> np.ndarray:
-    """Choose positions evenly spaced, in order: sorted data must not show one class only.
-
-    Args:
-        positions: Positions, shape (n,).
-        most: At most so many are kept.
-
-    Returns:
-        The positions kept.
-    """
-    if len(positions) <= most:
-        return positions
-    return positions[np.linspace(0, len(positions) - 1, most).round().astype(np.int64)]
 
 
 def units_of(means: np.ndarray, kl: np.ndarray | None) -> list[dict[str, Any]]:
@@ -291,7 +277,7 @@ def _snapshots(
     if not snapshots:
         return []
     size = manifest["latent"]["size"]
-    places = evenly(np.arange(len(positions)), max(200, SNAPSHOT_BYTES // (4 * size * len(snapshots))))
+    places = evenly_spaced(np.arange(len(positions)), max(200, SNAPSHOT_BYTES // (4 * size * len(snapshots))))
     files["data/snapshot-rows.bin"] = places.astype("<u4").tobytes()
     manifest["snapshot_rows"] = {"dtype": "uint32", "shape": [len(places)], "file": "data/snapshot-rows.bin"}
     described = []

@@ -36,12 +36,6 @@ from .autoregressive_codes import AutoregressiveCodes as AutoregressiveCodes
 from .base import AbstractLatentModel as AbstractLatentModel
 from .base import AbstractModelEncoder as AbstractModelEncoder
 from .bayes import BayesClassifier as BayesClassifier
-from .codes import Direction as Direction
-from .codes import Shares as Shares
-from .codes import SideBySide as SideBySide
-from .codes import Tangent as Tangent
-from .codes import as_code as as_code
-from .codes import mean_code as mean_code
 from .conditional import Conditional as Conditional
 from .conditional import Standardise as Standardise
 from .conditional import constant_at_first as constant_at_first
@@ -59,6 +53,12 @@ from .implicit import Implicit as Implicit
 from .implicit import Simulator as Simulator
 from .ladder import Ladder as Ladder
 from .ladder import combined as combined
+from .latent_arrays import Direction as Direction
+from .latent_arrays import Shares as Shares
+from .latent_arrays import SideBySide as SideBySide
+from .latent_arrays import Tangent as Tangent
+from .latent_arrays import as_code as as_code
+from .latent_arrays import mean_code as mean_code
 from .missingness import SelfMasking as SelfMasking
 from .multimodal import ByModality as ByModality
 from .multimodal import Experts as Experts

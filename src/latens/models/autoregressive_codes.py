@@ -33,7 +33,7 @@ class AutoregressiveCodes(AbstractDistribution):
     """
 
     quantiser: AbstractQuantiser
-    shape: tuple[int, ...] = eqx.field(static=True)
+    shape: tuple[int, ...] = eqx.field(static=True)  # pyright: ignore[reportIncompatibleVariableOverride]
     cell: GRU
     output: StepOutput
 

@@ -34,7 +34,7 @@ class CodePosterior(AbstractDistribution):
 
     assignment: Assignment
     quantiser: AbstractQuantiser
-    shape: tuple[int, ...] = eqx.field(static=True)
+    shape: tuple[int, ...] = eqx.field(static=True)  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def sample(self, *, key: Key | None = None) -> Float[Array, "*z"]:
         """The code, with the gradient of the encoder's output.
@@ -72,7 +72,7 @@ class UniformCodes(AbstractDistribution):
     """
 
     quantiser: AbstractQuantiser
-    shape: tuple[int, ...] = eqx.field(static=True)
+    shape: tuple[int, ...] = eqx.field(static=True)  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def sample(self, *, key: Key) -> Float[Array, "*z"]:
         """Draw a code for each group and stage."""

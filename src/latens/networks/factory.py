@@ -57,7 +57,7 @@ def encoder_network(
         case "residual":
             return ResidualDense([math.prod(shape) + extra, *hidden, num_outputs], **options, key=key)
         case "conv":
-            return ConvEncoder(image_shape(shape), hidden, num_outputs, extra=extra, **options, key=key)
+            return ConvEncoder(as_image_shape(shape), hidden, num_outputs, extra=extra, **options, key=key)
         case _:
             return RecurrentEncoder(shape, hidden, num_outputs, extra=extra, **options, key=key)
 
@@ -99,7 +99,9 @@ def decoder_network(
         case "residual":
             return ResidualDense([latent_dim, *hidden, num_outputs], **options, key=key)
         case "conv":
-            return ConvDecoder(latent_dim, hidden, image_shape(shape), num_outputs, blocks=blocks, **options, key=key)
+            return ConvDecoder(
+                latent_dim, hidden, as_image_shape(shape), num_outputs, blocks=blocks, **options, key=key
+            )
         case _:
             return RecurrentDecoder(latent_dim, hidden, shape, num_outputs, blocks=blocks, **options, key=key)
 
@@ -126,7 +128,7 @@ def default_hidden(kind: str, shape: Sequence[int]) -> tuple[int, ...]:
     return (width, width)
 
 
-def image_shape(shape: Sequence[int]) -> tuple[int, ...]:
+def as_image_shape(shape: Sequence[int]) -> tuple[int, ...]:
     """The image that a row of a given shape is.
 
     Args:

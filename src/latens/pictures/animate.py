@@ -8,12 +8,13 @@ import numpy as np
 
 from latens import evaluation, figures
 from latens.data import Dataset
+from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.figures import moving
 from latens.figures.paths import PathKind, align, in_log_time, path_between, random_walk
 from latens.figures.style import ThemeName
-from latens.pictures.source import Source, evenly
-from latens.pictures.standard import framed
+from latens.pictures.images import framed
+from latens.pictures.source import Source
 from latens.workflow.trained import TrainedModel
 
 MOST_STOPS, MOST_POINTS = 10, 2000
@@ -68,24 +69,6 @@ def _conditions(source: Source, codes: np.ndarray | None, num: int) -> np.ndarra
     return None if known is None else path_between(known["label"], num, "linear", closed=True)
 
 
-def decoded_at(source: Source, z: np.ndarray, label: np.ndarray | None) -> np.ndarray:
-    """Decode latent points to images: the means of p(x|z).
-
-    Args:
-        source: The model and its data.
-        z: Points, shape (n, units).
-        label: Classes of a conditional model, shape (n, C); None of others.
-
-    Returns:
-        Images on the scale 0 to 1, led by n.
-    """
-    shape = source.latents(1).shape[1:]
-    cond = None if label is None else {"label": label.astype(np.float32)}
-    z = z.reshape(len(z), *shape).astype(np.float32)
-    values = evaluation.decode(source.trained.model, z, cond=cond)
-    return source.images(source.trained.data_units(values, mean=True))
-
-
 # --- through the latent space ---
 
 
@@ -120,7 +103,7 @@ def morph(
     _images_only(source, "morph")
     names, stops, codes = _stops(source, list(between))
     z = path_between(stops, frames, path, closed=True)
-    images = decoded_at(source, z, _conditions(source, codes, frames))
+    images = source.decoded_images(z, _conditions(source, codes, frames))
     ways = [f"{a} → {b}" for a, b in zip(names, [*names[1:], names[0]])]
     captions = [way for way in ways for _ in range(frames)]
     plane = _plane(source, z)
@@ -138,7 +121,7 @@ def _stops(source: Source, between: list[str]) -> tuple[list[str], np.ndarray, n
     wanted = between or present[:MOST_STOPS]
     if label is not None and wanted and all(name in present for name in wanted):
         codes = np.array([classes.index(name) for name in wanted])
-        rows = [evenly(np.flatnonzero(label == code), 200) for code in codes]
+        rows = [evenly_spaced(np.flatnonzero(label == code), 200) for code in codes]
         return wanted, np.stack([codes_of(source, r).mean(0) for r in rows]), codes
     if wanted:
         ids = {str(name): i for i, name in enumerate(data.names.tolist())}
@@ -149,7 +132,7 @@ def _stops(source: Source, between: list[str]) -> tuple[list[str], np.ndarray, n
             raise UsageError(message, where="--between", fix=nearest(strange, known))
         positions = np.array([ids[name] for name in wanted])
     else:
-        positions = evenly(source.held_out(10**9, "test", "validation")[0], 6)
+        positions = evenly_spaced(source.held_out(10**9, "test", "validation")[0], 6)
         wanted = [str(name) for name in data.names[positions]]
     return [f"row {name}" for name in wanted], codes_of(source, positions), None if label is None else label[positions]
 
@@ -194,7 +177,7 @@ def walk(
         z = path_between(draws, 12, "linear")[:frames]
     classes = source.trained.preparation.classes
     label = np.eye(classes)[np.zeros(len(z), int)] if classes else None
-    images = decoded_at(source, z, label)
+    images = source.decoded_images(z, label)
     captions = [f"A random walk in the prior, step {i}" for i in range(len(z))]
     says = f"a random walk of {len(z)} points in the prior, means of p(x|z)"
     return Moving(moving.moving_image(images, captions, theme=theme, **_plane(source, z)), says)
@@ -286,7 +269,7 @@ def manifold_over_training(
     """
     last = Source(kept[-1][1], data, 0)
     _images_only(last, "show as a plane")
-    if last.latents(1).shape[1:] != (2,):
+    if last.trained.latent_shape != (2,):
         raise ConfigError(
             "this animation needs a model of two latent dimensions; this one has more.",
             where="animate manifold",
@@ -300,7 +283,7 @@ def manifold_over_training(
     decoded = []
     for _, source, _, turn in moments:
         # A point of the turned plane is z R, so z is that point times R transposed.
-        images = decoded_at(source, grid.reshape(-1, 2) @ turn.T, label)
+        images = source.decoded_images(grid.reshape(-1, 2) @ turn.T, label)
         decoded.append(framed(images.reshape(cells, cells, *images.shape[1:])))
     index, share = in_log_time([step for step, *_ in moments], frames)
     between = [(1 - s) * decoded[i] + s * decoded[i + 1] for i, s in zip(index, share)]

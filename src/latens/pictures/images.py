@@ -2,16 +2,20 @@
 
 import io
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.image import imsave
 from numpy.typing import ArrayLike
 
 from latens.data import Schema
-from latens.data.schema import image_shape as image_shape
+from latens.data.schema import image_shape
 from latens.errors import UsageError
 from latens.figures.images import as_images, mosaic
+from latens.figures.strips import image_strips, image_strips_table
+from latens.figures.style import ThemeName
 from latens.io.atomic import write_atomic
 
 
@@ -44,6 +48,39 @@ def shown(schema: Schema, values: ArrayLike, limits: tuple[float, float] | None 
         return images
     low, high = (float(images.min()), float(images.max())) if limits is None else limits
     return (images - np.float32(low)) / np.float32(max(high - low, 1e-30))
+
+
+def framed(images: np.ndarray) -> np.ndarray:
+    """Put images into thin black frames: pictures that touch cannot be told apart.
+
+    Args:
+        images: Images, shape (rows, columns, H, W[, C]).
+
+    Returns:
+        The images with frames, larger by the frame on every side.
+    """
+    edge = (max(1, round(max(images.shape[2:4]) / 28)),) * 2
+    return np.pad(images, ((0, 0), (0, 0), edge, edge, *((0, 0),) * (images.ndim - 4)))
+
+
+def draw_strips(
+    name: str, rows: Sequence[np.ndarray], names: Sequence[str], title: str, theme: ThemeName, group: int | None = None
+) -> tuple[str, Any, dict[str, np.ndarray]]:
+    """Draw rows of images, each beside its name.
+
+    Args:
+        name: Name of the picture.
+        rows: Images of each row, shape (n, H, W[, C]).
+        names: What stands beside each row.
+        title: The title.
+        theme: "light" or "dark".
+        group: Rows that stand together; None for no groups.
+
+    Returns:
+        The name, the Axes and the table of the numbers.
+    """
+    axes = image_strips(rows, names, group=group, title=title, theme=theme)
+    return name, axes, image_strips_table(rows, names)
 
 
 def write_image(path: str | Path, images: ArrayLike, *, columns: int | None = None) -> Path:

@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-import jax
 import numpy as np
 
 from latens.figures.diagram import PartBox, model_diagram, model_diagram_table
@@ -91,11 +90,8 @@ def _out(layer: Any) -> tuple[int, ...]:
 
 
 def _latent_shape(trained: TrainedModel) -> tuple[int, ...]:
-    from latens.evaluation import sample_prior
-
-    cond = trained.condition(trained.in_turn(1))
     try:
-        return tuple(sample_prior(trained.model, 1, key=jax.random.key(0), cond=cond).shape[1:])
+        return trained.latent_shape
     except Exception:  # an autoencoder, or a model with a prior of its own kind, need not have draws
         return ()
 

@@ -1,5 +1,8 @@
 """Rows and draws that pictures need, in the data's own units, with fixed keys."""
 
+from functools import cached_property
+from typing import Any
+
 import jax
 import numpy as np
 
@@ -7,13 +10,22 @@ from latens import evaluation
 from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.data.batches import Batch
+from latens.data.rows import evenly_spaced
+from latens.data.schema import image_shape
 from latens.distributions import StandardNormal
 from latens.evaluation.batched import prepared_rows
+from latens.figures.latent import linear_grid
 from latens.models import BayesClassifier, DeterministicHead
 from latens.parts.posteriors import posterior_of
 from latens.pictures.classes import MOST_CLASSES
-from latens.pictures.images import image_shape, shown
+from latens.pictures.images import shown
 from latens.workflow.trained import TrainedModel
+
+Drawn = list[tuple[str, Any, dict[str, np.ndarray]]]
+"""Pictures: of each its name, its Axes and the table of its numbers."""
+
+MOST_ROWS = 1000
+"""Rows whose posteriors the pictures share."""
 
 
 class Source:
@@ -37,6 +49,7 @@ class Source:
         self.support = posterior_of(config.posterior).support if isinstance(config, VAEConfig) else "vector"
         self.standard_normal = isinstance(getattr(trained.model, "prior_part", None), StandardNormal)
         real = data is not None and trained.schema.kind == "real"
+        self._planes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self.limits = (float(data.x.min()), float(data.x.max())) if real and data is not None else None
 
     def held_out(self, most: int, *names: str) -> tuple[np.ndarray, str]:
@@ -51,7 +64,7 @@ class Source:
         """
         assert self.data is not None
         name = next((name for name in names if len(self.data.subset(name))), "train")
-        return evenly(self.data.subset(name), most), name
+        return evenly_spaced(self.data.subset(name), most), name
 
     def originals(self, batch: Batch) -> np.ndarray:
         """Give the rows as stored; binarised ones as the model saw them.
@@ -107,7 +120,6 @@ class Source:
         return self.trained.data_units(values, mean=mean)
 
     def cond(self, n: int, codes: np.ndarray | None) -> dict[str, np.ndarray] | None:
-        # In turn, so that the columns of a picture are classes.
         """Make the condition of n rows of a conditional model.
 
         Args:
@@ -117,6 +129,7 @@ class Source:
         Returns:
             The condition; None for models without one.
         """
+        # In turn, so that the columns of a picture are classes.
         return self.trained.condition(self.trained.in_turn(n, most=MOST_CLASSES) if codes is None else codes)
 
     def samples(self, n: int) -> np.ndarray:
@@ -136,6 +149,40 @@ class Source:
         rows = evaluation.sample_classes(self.trained.model, n, key=self.prior_key).x
         return self.trained.data_units(rows, mean=False)
 
+    def decoded_images(self, z: np.ndarray, label: np.ndarray | None = None) -> np.ndarray:
+        """Decode latent points to images: the means of p(x|z).
+
+        Args:
+            z: Points, shape (n, units).
+            label: Vectors of the classes of a conditional model, shape (n, C); None of others.
+
+        Returns:
+            Images on the scale 0 to 1, led by n.
+        """
+        cond = None if label is None else {"label": label.astype(np.float32)}
+        z = z.reshape(len(z), *self.trained.latent_shape).astype(np.float32)
+        return self.images(self.trained.data_units(evaluation.decode(self.trained.model, z, cond=cond), mean=True))
+
+    def plane(self, cells: int) -> tuple[np.ndarray, np.ndarray]:
+        """Decode an even grid over two latent dimensions, once for all pictures of it.
+
+        Args:
+            cells: Points along each side.
+
+        Returns:
+            The points, shape (cells, cells, 2), and the images there, led by (cells, cells).
+        """
+        if cells not in self._planes:
+            grid = linear_grid(cells)
+            images = self.images(self.decoded(grid.reshape(-1, 2)))
+            self._planes[cells] = grid, images.reshape(cells, cells, *images.shape[1:])
+        return self._planes[cells]
+
+    @cached_property
+    def posteriors(self) -> "Posteriors":
+        """The posteriors of at most 1000 held-out rows, which several pictures share."""
+        return Posteriors(self, *self.held_out(MOST_ROWS, "test", "validation"))
+
     def images(self, values: np.ndarray) -> np.ndarray:
         """Turn rows in the units of the data into images on the scale 0 to 1.
 
@@ -148,16 +195,25 @@ class Source:
         return shown(self.schema, values, self.limits)
 
 
-def evenly(positions: np.ndarray, most: int) -> np.ndarray:
-    """Choose positions evenly spaced, in order: sorted data must not show one class only.
+class Posteriors:
+    """The posteriors of some rows: means, log-variances and KL by unit where they exist, units by what they carry.
 
     Args:
-        positions: Positions, shape (n,).
-        most: At most so many are kept.
-
-    Returns:
-        The positions kept.
+        source: A model and its data.
+        positions: Positions of the rows in the data, shape (n,).
+        split: What the rows are called.
     """
-    if len(positions) <= most:
-        return positions
-    return positions[np.linspace(0, len(positions) - 1, most).round().astype(np.int64)]
+
+    def __init__(self, source: Source, positions: np.ndarray, split: str = "") -> None:
+        assert source.data is not None
+        batch = source.trained.batch(source.data, positions)
+        options: dict[str, Any] = {"preparation": source.trained.preparation, "key": source.row_key}
+        found = evaluation.encode(source.trained.model, batch, **options)
+        self.positions, self.batch, self.split = positions, batch, split
+        self.mean = found["mean"].reshape(len(positions), -1)
+        self.log_variance = None if "log_variance" not in found else found["log_variance"].reshape(self.mean.shape)
+        by_unit = "kl" in found and found["kl"].size == self.mean.size
+        self.kl = found["kl"].reshape(self.mean.shape).mean(0, dtype=np.float64) if by_unit else None
+        self.order = np.argsort(-(self.mean.var(0) if self.kl is None else self.kl), kind="stable")
+        self.label = None if source.data.label is None else source.data.label[positions]
+        self.classes = None if self.label is None else source.data.schema.classes

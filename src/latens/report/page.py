@@ -92,18 +92,6 @@ def _version() -> str:
     return __version__
 
 
-def headline(metrics: Mapping[str, Mapping[str, Any]]) -> str | None:
-    """Choose the metric that stands for a run.
-
-    Args:
-        metrics: What was measured, by name.
-
-    Returns:
-        Its name; None where no such metric was measured.
-    """
-    return next((name for name in HEADLINES if name in metrics), None)
-
-
 def with_error(metric: Mapping[str, Any], digits: int = 2) -> str:
     """Write a value with its standard error where there is one.
 
@@ -120,7 +108,7 @@ def with_error(metric: Mapping[str, Any], digits: int = 2) -> str:
 
 
 def _lead(told: Told) -> Html | None:
-    name = headline(told.metrics)
+    name = next((name for name in HEADLINES if name in told.metrics), None)
     if name is None:
         return None
     metric = told.metrics[name]

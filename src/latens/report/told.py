@@ -17,9 +17,10 @@ from latens.runs.folder import RunFolder
 from latens.workflow.trained import TrainedModel
 
 _MOST_BYTES = 16 << 20
-FURTHER = ("graph", "two-views", "traversals", "extremes", "aggregated-posterior", "rate-distortion", "correlations",
-           "column-errors", "bands")  # fmt: skip
-"""Of the further pictures those that a report shows."""
+SHOWN = ("training", "classes", "reconstructions", "samples", "manifold", "latent", "units", "marginals", "graph",
+         "two-views", "traversals", "extremes", "aggregated-posterior", "rate-distortion", "correlations",
+         "column-errors", "bands")  # fmt: skip
+"""The pictures that a report shows."""
 
 
 class _Metric(Struct, frozen=True):
@@ -76,8 +77,7 @@ def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking
     Raises:
         RunFolderError: report.json was not written by latens.
     """
-    from latens.pictures.further import draw_further
-    from latens.pictures.standard import draw_pictures
+    from latens.pictures.draw import draw_pictures
 
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"]
     evaluated = read_evaluation(run.path / "report.json")
@@ -85,9 +85,7 @@ def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking
     metrics = {**(ended if isinstance(ended, dict) else {}), **evaluated.get("metrics", {})}
     warnings = warnings_of(_entries(run.info.get("warnings")), _entries(evaluated.get("warnings")), history)
     light, dark = (
-        draw_pictures(trained, data, history, theme=theme, seed=seed)
-        + draw_further(trained, data, history, theme=theme, seed=seed, only=FURTHER)
-        for theme in ("light", "dark")
+        draw_pictures(trained, data, history, theme=theme, seed=seed, only=SHOWN) for theme in ("light", "dark")
     )
     left_out = evaluated.get("left_out")
     shown = [entry for entry in metrics.items() if isinstance(entry[1], dict)]

@@ -153,6 +153,14 @@ class TrainedModel:
         classes = self.preparation.classes
         return np.arange(n) % (classes if most is None else min(classes, most)) if classes else None
 
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """The shape of one latent, as the functions of `latens.evaluation` give and take it."""
+        from latens.evaluation import latent_shape  # a model is loaded without its measures
+
+        cond = self.condition(self.in_turn(1))
+        return latent_shape(self.model, cond=None if cond is None else {"label": cond["label"][0]})
+
     # --- events out ---
 
     def data_units(self, values: np.ndarray, *, mean: bool) -> np.ndarray:

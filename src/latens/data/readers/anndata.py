@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.raw import MAX_BYTES, Raw, Roles, damaged
+from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged
 from latens.data.readers.hdf5 import Store
 from latens.data.readers.tables import check_column_names, frame_column
 from latens.data.rows import unmasked
@@ -53,7 +53,7 @@ def dense(matrix: Any, where: str) -> np.ndarray:
     return matrix.toarray()
 
 
-def from_annotated(value: Any, roles: Roles, where: str) -> Raw:
+def from_annotated(value: Any, roles: ColumnRoles, where: str) -> Raw:
     """Read the rows of an AnnData object: X, with obs_names as row ids and var_names as columns.
 
     Args:
@@ -80,7 +80,7 @@ def from_annotated(value: Any, roles: Roles, where: str) -> Raw:
     return _raw(x, picked, [str(v) for v in value.obs_names], [str(v) for v in value.var_names], where)
 
 
-def read_h5ad(store: Store, roles: Roles) -> Raw:
+def read_h5ad(store: Store, roles: ColumnRoles) -> Raw:
     """Read the rows of an open .h5ad file.
 
     Args:
@@ -108,7 +108,7 @@ def read_h5ad(store: Store, roles: Roles) -> Raw:
     return _raw(_matrix(store), picked, names, genes, where)
 
 
-def _asked(columns: Sequence[str], roles: Roles, where: str) -> list[tuple[str, str]]:
+def _asked(columns: Sequence[str], roles: ColumnRoles, where: str) -> list[tuple[str, str]]:
     for name in roles.asked().values():
         if name not in columns:
             hint = nearest(name, columns) if columns else "It has none: leave --label and --id out."

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from latens.data.raw import MAX_BYTES, Raw, Roles, damaged
+from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged
 from latens.data.readers.tables import check_column_names, role_positions, text_column
 from latens.data.rows import MISSING_WORDS
 from latens.errors import DataError, ResourceError
@@ -28,7 +28,7 @@ _SEPARATORS = "\t;|,"
 _SNIFFED_LINES = 20
 
 
-def read_csv(path: Path, roles: Roles) -> Raw:
+def read_csv(path: Path, roles: ColumnRoles) -> Raw:
     """Read the rows of a text table.
 
     The separator (tab, semicolon, bar, comma or blanks) is the one that cuts the first 20 lines most evenly. The first
@@ -161,7 +161,7 @@ def _is_header(first: list[str], second: list[str]) -> bool:
     return counted and (not first[0].strip() or any("." in cell for cell in second))
 
 
-def _read(rows: Iterator[tuple[int, list[str]]], roles: Roles, where: str) -> Raw:
+def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str) -> Raw:
     number, first = next(rows)
     second = next(rows, None)
     header = _is_header(first, second[1] if second else [])

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.raw import MAX_BYTES, MAX_RATIO, Raw, Roles, check_size, damaged, join_parts, read_array
+from latens.data.raw import MAX_BYTES, MAX_RATIO, ColumnRoles, Raw, check_size, damaged, join_parts, read_array
 from latens.errors import DataError, ResourceError, nearest
 
 MAGIC = b"\x93NUMPY"
@@ -174,7 +174,7 @@ class Archive(AbstractArrays):
         self._zip.close()
 
 
-def read_npz(path: Path, roles: Roles) -> Raw:
+def read_npz(path: Path, roles: ColumnRoles) -> Raw:
     """Read the rows of an .npz file.
 
     Data keys: x, images or data; or train, valid and test parts (x_train, x_test, train, test ...). Labels: y, label
@@ -204,7 +204,7 @@ def read_npz(path: Path, roles: Roles) -> Raw:
         archive.close()
 
 
-def from_archive(archive: AbstractArrays, roles: Roles) -> Raw:
+def from_archive(archive: AbstractArrays, roles: ColumnRoles) -> Raw:
     """Take rows, labels, ids and weights from named arrays, by their well-known names or those asked for.
 
     Args:

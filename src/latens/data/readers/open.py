@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.raw import Raw, Roles, damaged
+from latens.data.raw import ColumnRoles, Raw, damaged
 from latens.data.readers import anndata as annotated
 from latens.data.readers import hdf5, idx
 from latens.data.readers import images as image_folder
@@ -52,7 +52,7 @@ _DAMAGE = (
 )  # fmt: skip
 
 
-def read_path(path: Path, roles: Roles) -> Raw:
+def read_path(path: Path, roles: ColumnRoles) -> Raw:
     """Read the rows of a file or folder.
 
     Known: .npy, .npz, IDX (gzipped or not), a folder with MNIST-named IDX files or with images, text tables (.csv,
@@ -88,7 +88,7 @@ def read_path(path: Path, roles: Roles) -> Raw:
         raise ResourceError(f"cannot be read ({error.strerror or str(error)[:100]}).", where=where) from None
 
 
-def read_object(value: Any, roles: Roles, where: str) -> Raw:
+def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
     """Read the rows of an array, a nested list, a sparse matrix, a pandas or polars frame or an AnnData object.
 
     Args:
@@ -138,7 +138,7 @@ def check_numeric(x: np.ndarray, where: str) -> None:
         raise DataError(f"has shape {x.shape}: there is nothing in it.", where=where, fix="Give at least one row.")
 
 
-def _with_roles(raw: Raw, roles: Roles, where: str) -> Raw:
+def _with_roles(raw: Raw, roles: ColumnRoles, where: str) -> Raw:
     """Refuse a label, id or weight that was asked for by name where the source has no names; drop unwanted labels."""
     have = {"label": raw.label, "row_id": raw.names, "weight": raw.weight}
     for role, name in roles.asked().items():
@@ -152,7 +152,7 @@ def _with_roles(raw: Raw, roles: Roles, where: str) -> Raw:
     return raw
 
 
-def _read_folder(folder: Path, roles: Roles) -> Raw:
+def _read_folder(folder: Path, roles: ColumnRoles) -> Raw:
     if asked := roles.asked():
         fix = "Its labels are known: label files beside MNIST-named images, names of subfolders of pictures."
         raise DataError(f"a folder has no column {next(iter(asked.values()))!r}.", where=str(folder), fix=fix)
@@ -170,7 +170,7 @@ def _read_folder(folder: Path, roles: Roles) -> Raw:
     )
 
 
-def _read_hdf5(path: Path, roles: Roles) -> Raw:
+def _read_hdf5(path: Path, roles: ColumnRoles) -> Raw:
     """Rows of an HDF5 file. In a plain one: x, data, images or features, or its only array of numbers with two axes or
     more; labels y, label or labels. A dataset in a group has a path: --label group/y."""
     store = hdf5.Store(path)
@@ -180,7 +180,7 @@ def _read_hdf5(path: Path, roles: Roles) -> Raw:
         store.close()
 
 
-def _read_file(path: Path, roles: Roles) -> Raw:
+def _read_file(path: Path, roles: ColumnRoles) -> Raw:
     where, name = str(path), path.name.lower()
     if not path.exists():
         raise FileNotFoundError

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.raw import MAX_BYTES, Raw, Roles
+from latens.data.raw import MAX_BYTES, ColumnRoles, Raw
 from latens.errors import DataError, LatensError, ResourceError, nearest
 
 _CELLS = 2**19
 """Cells of a Parquet file that are read at a time."""
 
 
-def role_positions(names: Sequence[str], roles: Roles, where: str) -> dict[str, int]:
+def role_positions(names: Sequence[str], roles: ColumnRoles, where: str) -> dict[str, int]:
     """Find the columns of the label, the id and the weight. A whole number counts columns (-1: the last).
 
     Args:
@@ -77,7 +77,7 @@ def text_column(name: str, value: Any, where: str) -> DataError:
     return DataError(f"column {name!r} holds text ({shown!r}).", where=where, fix=advice)
 
 
-def from_columns(columns: dict[str, Any], roles: Roles, where: str, names: np.ndarray | None = None) -> Raw:
+def from_columns(columns: dict[str, Any], roles: ColumnRoles, where: str, names: np.ndarray | None = None) -> Raw:
     """Make rows of named columns; each is a NumPy array or a list of text.
 
     Args:
@@ -126,7 +126,7 @@ def is_frame(value: Any) -> bool:
     return type(value).__name__ == "DataFrame" and type(value).__module__.split(".")[0] in ("pandas", "polars")
 
 
-def from_frame(frame: Any, roles: Roles, where: str) -> Raw:
+def from_frame(frame: Any, roles: ColumnRoles, where: str) -> Raw:
     """Read the rows of a pandas or polars frame; a pandas index that is not just a count becomes the row ids.
 
     Args:
@@ -176,7 +176,7 @@ def _plain(values: np.ndarray) -> np.ndarray:
     return values.astype(np.float64) if values.dtype == object else values
 
 
-def read_parquet(path: Path, roles: Roles) -> Raw:
+def read_parquet(path: Path, roles: ColumnRoles) -> Raw:
     """Read the rows of a Parquet file, by pyarrow where it is installed.
 
     Args:
@@ -212,7 +212,7 @@ def read_parquet(path: Path, roles: Roles) -> Raw:
         raise DataError(f"is not readable Parquet ({str(error)[:80]}).", where=where, fix="Write it again.") from None
 
 
-def _from_parquet(file: Any, roles: Roles, where: str) -> Raw:
+def _from_parquet(file: Any, roles: ColumnRoles, where: str) -> Raw:
     """Some columns at a time, so that the table is in memory once and not three times."""
     words = list(file.schema_arrow.names)
     check_column_names(words, where)

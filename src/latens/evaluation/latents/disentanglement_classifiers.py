@@ -12,8 +12,7 @@ import numpy as np
 
 from latens.errors import UsageError
 from latens.evaluation.estimate import Estimate
-from latens.evaluation.latents.disentanglement import BINS, irs, mig, modularity, sap
-from latens.evaluation.latents.factor_arrays import checked, live_units
+from latens.evaluation.latents.disentanglement import BINS, checked, irs, live_units, mig, modularity, sap
 
 
 def dci_of(importance: np.ndarray) -> tuple[float, float]:

@@ -149,11 +149,25 @@ def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None) -> np.ndarra
     check_process()
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
 
-    def one(key: Key, cond: Any) -> Array:
-        prior = model.prior(cond=cond)
-        return as_code(prior, prior.sample(key=key))
+    return np.asarray(jax.vmap(lambda key, cond: _prior_code(model, key, cond))(keys, cond))
 
-    return np.asarray(jax.vmap(one)(keys, cond))
+
+def latent_shape(model: Any, *, cond: Any = None) -> tuple[int, ...]:
+    """The shape of one latent as `encode` and `sample_prior` give it and `decode` takes it; nothing is computed.
+
+    Args:
+        model: The trained model.
+        cond: Conditions of one row, of a model whose prior reads some.
+
+    Returns:
+        The shape (*z).
+    """
+    return jax.eval_shape(lambda key, cond: _prior_code(model, key, cond), jax.random.key(0), cond).shape
+
+
+def _prior_code(model: Any, key: Key, cond: Any) -> Array:
+    prior = model.prior(cond=cond)
+    return as_code(prior, prior.sample(key=key))
 
 
 def _reconstruct(model: Any, batch: Batch, key: Key, mean: bool) -> Array:

@@ -9,7 +9,7 @@ import numpy as np
 from latens.errors import DataError, UsageError
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.latents.clusters import matched, normalised_mutual_information
-from latens.evaluation.latents.factor_arrays import scored
+from latens.evaluation.latents.disentanglement import scored
 from latens.evaluation.samples.resampling import as_rows
 
 

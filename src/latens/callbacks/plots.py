@@ -1,0 +1,94 @@
+"""Pictures during training: what the model makes now, written every so many steps."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from latens.data import Dataset, Preparation
+from latens.errors import UsageError
+from latens.figures.style import DPI, figure_of
+from latens.io.atomic import resource_errors, write_atomic
+from latens.pictures.images import write_image
+from latens.pictures.source import Source
+from latens.pictures.tables import draw_marginals
+from latens.training import Event
+from latens.workflow.trained import TrainedModel
+
+SAMPLES = 16
+"""Samples in a picture, and twice the rows."""
+
+MOST_ROWS = 2000
+"""Rows of a histogram."""
+
+
+class PlotsCallback:
+    """A callback that shows training as it goes on: every so many steps a picture of what the model makes now.
+
+    For images, `FOLDER/samples-0000001000.png` holds the means of p(x|z) at 16 samples from the prior (the same ones
+    each time) and `reconstructions-0000001000.png` eight validation rows above their reconstructions. For tables,
+    `samples-...png` shows the marginals of data and samples. Each picture is whole or absent.
+
+    Args:
+        folder: Where to write, or a function that says where it is now.
+        data: The data of the training.
+        every: Steps between pictures, from 1, a multiple of which ends a chunk (`Settings.stop_every`).
+        seed: Seed of the samples.
+        preparation: What the model sees of a row.
+
+    Raises:
+        UsageError: `every` is below 1.
+    """
+
+    def __init__(
+        self, folder: Path | Callable[[], Path], data: Dataset, every: int, seed: int, *, preparation: Preparation
+    ) -> None:
+        if every < 1:
+            raise UsageError(f"plots_every must be 1 or more, not {every}.", where="plots_every", fix="Give 1 or more.")
+        self.folder = folder if callable(folder) else lambda: folder
+        self.data, self.every, self.seed, self.preparation = data, every, seed, preparation
+        self.written: list[Path] = []
+
+    def __call__(self, event: Event) -> None:
+        """Write pictures where the event ends a multiple of `every` steps.
+
+        Args:
+            event: An event of the training.
+        """
+        step = event.snapshot.loop.total
+        if event.kind == "boundary" and step > 0 and step % self.every == 0:
+            self.written += self.write(TrainedModel(event.model(), self.data.schema, self.preparation), step)
+
+    def write(self, trained: TrainedModel, step: int) -> list[Path]:
+        """Write the pictures of a model, named by the step.
+
+        Args:
+            trained: The model.
+            step: The step.
+
+        Returns:
+            The paths written.
+        """
+        source = Source(trained, self.data, self.seed)
+        folder = self.folder()
+        with resource_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        samples = folder / f"samples-{step:010d}.png"
+        if not source.is_image:
+            return [self._marginals(source, samples)] if len(source.schema.shape) == 1 and source.has_prior else []
+        paths = []
+        if source.has_prior:
+            paths.append(write_image(samples, source.images(source.decoded(source.latents(SAMPLES)))))
+        positions, _ = source.held_out(SAMPLES // 2, "validation")
+        batch = trained.batch(self.data, positions)
+        pair = [source.images(source.originals(batch)), source.images(source.reconstructions(batch))]
+        path = folder / f"reconstructions-{step:010d}.png"
+        return [*paths, write_image(path, np.concatenate(pair), columns=len(positions))]
+
+    def _marginals(self, source: Source, path: Path) -> Path:
+        [(_, axes, _)] = draw_marginals(source, "light", MOST_ROWS)
+        stream = io.BytesIO()
+        figure_of(axes).savefig(stream, format="png", dpi=DPI, metadata={"Software": "latens"})
+        write_atomic(path, stream.getvalue())
+        return path

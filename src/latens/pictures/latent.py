@@ -1,0 +1,265 @@
+"""Latents of a trained model: where rows lie, what each dimension carries, and what points between rows decode to."""
+
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from latens import evaluation, figures
+from latens.data.rows import evenly_spaced
+from latens.errors import ConfigError
+from latens.figures import density, planes
+from latens.figures.paths import linear_path, random_walk, spherical_path
+from latens.figures.style import ThemeName
+from latens.figures.tables import marginals, marginals_table
+from latens.pictures.classes import each_class
+from latens.pictures.images import draw_strips, framed
+from latens.pictures.source import Drawn, Source
+
+WIDE, MOST_UNITS = 11, 8  # points along a path; units that are traversed
+MANIFOLD = 21  # points of the latent plane along each axis; an odd number shows the middle of the prior
+MOST_CELLS = 1_000_000  # numbers up to which a manifold's table holds every pixel, else the mean of each image
+MOST_POINTS = 10_000  # of a scatter
+FEW_POINTS = 100  # a scatter of fewer held-out rows shows every row instead
+PLANES = ("vector", "sphere", "ball", "shares")  # latents that a plane of two numbers shows; choices are none
+
+
+class Plane(NamedTuple):
+    """How the latent plane is drawn.
+
+    Args:
+        cells: Points along each side.
+        spacing: "linear" (even in z) or "percentile" (even in percentiles of the prior); None draws both.
+        percentiles: Probabilities at the edges of the grid of percentiles.
+    """
+
+    cells: int = MANIFOLD
+    spacing: Literal["linear", "percentile"] | None = None
+    percentiles: tuple[float, float] = (0.05, 0.95)
+
+
+# --- where the rows lie ---
+
+
+def draw_latent(source: Source, theme: ThemeName) -> Drawn:
+    """Draw the posterior means of rows by label, and the KL of every latent dimension.
+
+    Args:
+        source: A model and its data.
+        theme: "light" or "dark".
+
+    Returns:
+        The pictures `latent` and `units`, as far as they apply.
+    """
+    if source.data is None:
+        return []
+    positions, split = source.held_out(MOST_POINTS, "test", "validation")
+    of = f"{len(positions)} {split} row{'s' * (len(positions) > 1)}"
+    if len(positions) < FEW_POINTS < len(source.data):
+        positions = evenly_spaced(np.arange(len(source.data)), MOST_POINTS)
+        of = f"{len(positions)} rows of every split"
+    batch = source.trained.batch(source.data, positions)
+    model, preparation = source.trained.model, source.trained.preparation
+    codes = evaluation.encode(model, batch, preparation=preparation, key=source.row_key)
+    means = codes["mean"].reshape(len(positions), -1)
+    by_unit = "kl" in codes and codes["kl"].size == means.size  # of correlated units there is one KL a row
+    kl = codes["kl"].reshape(means.shape).mean(0, dtype=np.float64) if by_unit else None
+    drawn: Drawn = []
+    if means.shape[1] >= 2 and source.support in PLANES:
+        size, what = (means.var(0), "variance") if kl is None else (kl, "KL")
+        first, second = sorted(int(unit) for unit in np.argsort(-size, kind="stable")[:2])
+        z, units = means[:, [first, second]], (first, second)
+        title = f"Posterior means of {of}"
+        title += f": units {first} and {second}, most {what}" if means.shape[1] > 2 else ""
+        label = None if batch.label is None else np.asarray(batch.label)
+        classes = None if label is None else source.data.schema.classes
+        axes = figures.latent_scatter(z, label, classes, units=units, title=title, theme=theme)
+        drawn.append(("latent", axes, figures.latent_scatter_table(z, label, classes, units=units)))
+    if kl is not None:
+        active = evaluation.active_units(means)
+        drawn.append(("units", figures.unit_kl_bars(kl, active, theme=theme), figures.unit_kl_table(kl, active)))
+    return drawn
+
+
+def draw_planes(source: Source, theme: ThemeName) -> Drawn:
+    """Draw contours and posteriors of two dimensions; encoder and decoder on the same axes.
+
+    Args:
+        source: A model and its data.
+        theme: "light" or "dark".
+
+    Returns:
+        The pictures `latent-density` and `two-views`, as far as they apply.
+    """
+    drawn: Drawn = []
+    code = source.posteriors
+    if code.mean.shape[1] < 2:
+        return drawn
+    first, second = sorted(int(unit) for unit in code.order[:2])
+    z = code.mean[:, [first, second]]
+    if code.log_variance is not None and np.linalg.matrix_rank(z - z.mean(0)) == 2 and len(z) > 2:
+        spread = code.log_variance[:, [first, second]]
+        title = f"Posteriors of {len(z)} {code.split} rows; lines hold 50 % and 90 % of the means"
+        units = (first, second)
+        axes = density.latent_density(z, spread, code.label, code.classes, units=units, title=title, theme=theme)
+        drawn.append(("latent-density", axes, density.latent_density_table(z, spread)))
+    if source.is_image and code.mean.shape[1] == 2 and not source.trained.preparation.classes:
+        grid, images = source.plane(MANIFOLD)
+        axes = planes.two_views(z, framed(images), grid, code.label, code.classes, theme=theme)
+        drawn.append(("two-views", axes, figures.manifold_table(images, grid)))
+    return drawn
+
+
+def draw_aggregated(source: Source, theme: ThemeName) -> Drawn:
+    """Draw q(z) over all rows against the prior, dimension by dimension.
+
+    Args:
+        source: A model and its data.
+        theme: "light" or "dark".
+
+    Returns:
+        The picture `aggregated-posterior`; none of a hierarchy.
+    """
+    code = source.posteriors
+    options: dict[str, Any] = {"preparation": source.trained.preparation, "key": source.row_key}
+    z = evaluation.aggregated_draws(source.trained.model, code.batch, num_draws=4, **options)
+    prior = source.latents(4000)
+    prior = prior.reshape(len(prior), -1)
+    if prior.shape[1] != z.shape[1]:
+        return []  # a hierarchy, of which only the highest level has draws here
+    kept = code.order[:12]
+    names = [f"unit {u}" + ("" if code.kl is None else f", {code.kl[u]:.2f} nats") for u in kept]
+    kinds = ("aggregated posterior", "prior")
+    axes = marginals(z[:, kept], prior[:, kept], names, kinds=kinds, theme=theme)
+    return [("aggregated-posterior", axes, marginals_table(z[:, kept], prior[:, kept], names, kinds=kinds))]
+
+
+# --- what points decode to ---
+
+
+def draw_manifolds(source: Source, theme: ThemeName, plane: Plane) -> Drawn:
+    """Draw the decoder's mean over a plane of two latent dimensions.
+
+    Args:
+        source: A model of images.
+        theme: "light" or "dark".
+        plane: How the plane is drawn.
+
+    Returns:
+        The pictures `manifold-linear` and `manifold-percentile`; of a conditional model `manifold-C` of each class C.
+
+    Raises:
+        ConfigError: The prior has no percentiles to space the plane by.
+    """
+    if not source.has_prior or source.support != "vector" or source.trained.latent_shape != (2,):
+        return []
+    drawn: Drawn = []
+    linear = figures.linear_grid(plane.cells)
+    wanted: list = [("manifold-linear", linear, "Means of p(x|z) on an even grid of z", None)]
+    if source.standard_normal:  # the percentiles of other priors have no table
+        even = figures.percentile_grid(plane.cells, *plane.percentiles)
+        wanted += [("manifold-percentile", even, "Means of p(x|z) at even percentiles of the prior", None)]
+    elif plane.spacing == "percentile":
+        raise ConfigError("this prior has no percentiles to space the plane by.", where="--manifold-range percentile",
+                          fix="Use --manifold-range linear.")  # fmt: skip
+    if plane.spacing is not None:
+        wanted = [entry for entry in wanted if entry[0] == f"manifold-{plane.spacing}"]
+    if source.trained.preparation.classes:
+        wanted = [
+            (f"manifold-{i}", linear, title, np.full(plane.cells**2, i)) for i, title in each_class(source.trained)
+        ]
+    for name, grid, title, codes in wanted:
+        if name == "manifold-linear":
+            images = source.plane(plane.cells)[1]
+        else:
+            images = source.images(source.decoded(grid.reshape(-1, 2), codes))
+            images = images.reshape(*grid.shape[:2], *images.shape[1:])
+        axes = figures.manifold(framed(images), grid, title=title, theme=theme)
+        table = figures.manifold_table(images, grid)
+        if images.size > MOST_CELLS:  # a table of millions of pixels serves nobody
+            means = images.reshape(len(table["row"]), -1).mean(1)
+            table = {key: table[key] for key in ("row", "column", "latent_0", "latent_1")} | {"mean_pixel": means}
+        drawn.append((name, axes, table))
+    return drawn
+
+
+def _label_vectors(source: Source, place: int, count: int) -> np.ndarray | None:
+    """The class vector of one row, `count` times, of a conditional model."""
+    code = source.posteriors
+    if not source.trained.preparation.classes or code.label is None:
+        return None
+    known = source.trained.condition(np.full(count, code.label[place]))
+    return None if known is None else known["label"]
+
+
+def draw_traversals(source: Source, theme: ThemeName) -> Drawn:
+    """Draw what each latent dimension decodes to, the others as of one row.
+
+    Args:
+        source: A model of images and its data.
+        theme: "light" or "dark".
+
+    Returns:
+        The picture `traversals`.
+    """
+    code = source.posteriors
+    reach, found = np.linspace(-3.0, 3.0, WIDE), []
+    units = code.order[:MOST_UNITS]
+    for unit in units:
+        z = np.tile(code.mean[0].astype(float), (WIDE, 1))
+        z[:, unit] = reach
+        found.append(source.decoded_images(z, _label_vectors(source, 0, WIDE)))
+    said = [f"unit {u}" + ("" if code.kl is None else f": {code.kl[u]:.2f} nats") for u in units]
+    title = "Each unit from −3 to 3, the others as of one row; most KL first"
+    return [draw_strips("traversals", found, said, title, theme)]
+
+
+def draw_paths(source: Source, theme: ThemeName) -> Drawn:
+    """Draw what paths decode to: between rows, straight and by the arc; a walk in the prior; sums of class means.
+
+    Args:
+        source: A model of images and its data.
+        theme: "light" or "dark".
+
+    Returns:
+        The pictures `interpolations`, `walk` and `arithmetic`, as far as they apply.
+    """
+    drawn: Drawn = []
+    code = source.posteriors
+    ends, found, names = evenly_spaced(np.arange(len(code.mean)), 6), [], []
+    for a, b in zip(ends[::2], ends[1::2]):
+        for word, path in (("straight", linear_path), ("spherical", spherical_path)):
+            z = path(code.mean[a], code.mean[b], WIDE)
+            found.append(source.decoded_images(z, _label_vectors(source, int(a), WIDE)))
+            names.append(word)
+    if found:
+        title = "Between two held-out rows, straight and spherical"
+        drawn.append(draw_strips("interpolations", found, names, title, theme, 2))
+    if source.standard_normal and source.has_prior:
+        known = code.label[:1] if source.trained.preparation.classes and code.label is not None else None
+        walk = random_walk(source.latents(1, known).reshape(-1), 48, rng=np.random.default_rng(0))
+        images = source.decoded_images(walk, _label_vectors(source, 0, 48))
+        names = [f"steps {i} to {i + 11}" for i in range(0, 48, 12)]
+        rows = list(images.reshape(4, 12, *images.shape[1:]))
+        drawn.append(draw_strips("walk", rows, names, "A random walk in the prior", theme))
+    return drawn + _arithmetic(source, theme)
+
+
+def _arithmetic(source: Source, theme: ThemeName) -> Drawn:
+    """a - b + c of the mean latents of three classes, for up to four choices of them."""
+    code = source.posteriors
+    if code.label is None or source.trained.preparation.classes:
+        return []
+    present = [int(c) for c in np.unique(code.label) if c >= 0]
+    if len(present) < 3:
+        return []
+    centres = {c: code.mean[code.label == c].mean(0) for c in present}
+    words = code.classes or [str(c) for c in range(max(present) + 1)]
+    rows, names = [], []
+    for i in range(min(4, len(present) - 2)):
+        a, b, c = (present[(i + 2 * j) % len(present)] for j in range(3))
+        if len({a, b, c}) < 3:
+            a, b, c = present[i : i + 3]
+        z = np.stack([centres[a], centres[b], centres[c], centres[a] - centres[b] + centres[c]])
+        rows.append(source.decoded_images(z))
+        names.append(f"{words[a]} − {words[b]} + {words[c]}")
+    return [draw_strips("arithmetic", rows, names, "a, b, c and a − b + c of class means", theme)]

@@ -1,0 +1,114 @@
+"""Images beside what the model makes of them: reconstructions, samples, draws from the predictive, best and worst."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from latens import evaluation, figures
+from latens.data import SPLITS
+from latens.data.rows import evenly_spaced
+from latens.figures import extremes
+from latens.figures.style import ThemeName, figure_of, new_axes
+from latens.pictures.classes import sample_columns
+from latens.pictures.images import draw_strips
+from latens.pictures.source import Drawn, Source
+
+COLUMNS, GRID = 12, 5  # images in a row of reconstructions; rows and columns of a grid of samples
+
+
+def draw_reconstructions(source: Source, theme: ThemeName) -> Drawn:
+    """Draw held-out rows, their reconstructions and prior samples, all as means of p(x|z).
+
+    Args:
+        source: A model of images and its data.
+        theme: "light" or "dark".
+
+    Returns:
+        The picture `reconstructions`; none without data.
+    """
+    if source.data is None:
+        return []
+    positions, split = source.held_out(2 * COLUMNS, "test", "validation")
+    batch = source.trained.batch(source.data, positions)
+    originals, means = source.images(source.originals(batch)), source.images(source.reconstructions(batch))
+    samples, title = None, f"{_rows(split)} and their reconstructions"
+    if source.has_prior:
+        samples = source.images(source.decoded(source.latents(GRID * GRID)[:COLUMNS]))
+        title = f"{_rows(split)}, their reconstructions, and samples from the prior (means)"
+    axes = figures.reconstructions(originals, means, samples, columns=COLUMNS, title=title, theme=theme)
+    return [("reconstructions", axes, figures.reconstructions_table(originals, means, samples))]
+
+
+def _rows(split: str) -> str:
+    return f"{'Training' if split == SPLITS[0] else split.capitalize()} rows"
+
+
+def draw_samples(source: Source, theme: ThemeName) -> Drawn:
+    """Draw samples of p(x|z) beside its means, for the same samples of z from the prior.
+
+    Args:
+        source: A model of images.
+        theme: "light" or "dark".
+
+    Returns:
+        The picture `samples`; none of a model without a prior.
+    """
+    if not source.has_prior:
+        return []
+    columns, of = sample_columns(source.trained, GRID)
+    z = source.latents(GRID * columns)
+    found = {name: source.images(source.decoded(z, mean=name == "mean")) for name in ("draw", "mean")}
+    axes = new_axes(1, 2, size=(8.6, 4.1 * found["mean"].shape[1] / found["mean"].shape[2] + 0.5), theme=theme)[0]
+    figure_of(axes).set_layout_engine("constrained", wspace=0.06)
+    for ax, name, title in zip(axes, found, (f"Samples{of}: draws from p(x|z)", "Means of p(x|z), the same z")):
+        figures.image_grid(found[name], columns=columns, title=title, theme=theme, ax=ax)
+    tables = [figures.image_grid_table(images) for images in found.values()]
+    table = {"kind": np.repeat(list(found), len(z))}
+    return [("samples", axes, table | {name: np.concatenate([t[name] for t in tables]) for name in tables[0]})]
+
+
+def draw_predictive(source: Source, theme: ThemeName) -> Drawn:
+    """Draw rows, the means of p(x|z) and draws from it: the posterior predictive.
+
+    Args:
+        source: A model of images and its data.
+        theme: "light" or "dark".
+
+    Returns:
+        The picture `posterior-predictive`.
+    """
+    assert source.data is not None
+    batch = source.trained.batch(source.data, evenly_spaced(source.posteriors.positions, 12))
+    model, preparation = source.trained.model, source.trained.preparation
+    rows = [source.images(source.originals(batch)), source.images(source.reconstructions(batch))]
+    for i in range(3):
+        key = jax.random.fold_in(source.row_key, i)
+        draw = evaluation.reconstruct(model, batch, preparation=preparation, key=key, mean=False)
+        rows.append(source.images(source.trained.data_units(draw, mean=False)))
+    names = ["data", "mean of p(x|z)", *["draw from p(x|z)"] * 3]
+    title = "Posterior predictive: z drawn from q(z|x), x from p(x|z)"
+    return [draw_strips("posterior-predictive", rows, names, title, theme)]
+
+
+def draw_extremes(source: Source, theme: ThemeName) -> Drawn:
+    """Draw the best and worst reconstructed rows with maps of their errors.
+
+    Args:
+        source: A model of images and its data.
+        theme: "light" or "dark".
+
+    Returns:
+        The picture `extremes`; none of fewer than two rows.
+    """
+    batch = source.posteriors.batch
+    if len(source.posteriors.positions) < 2:
+        return []
+    original, made = source.images(source.originals(batch)), source.images(source.reconstructions(batch))
+    name, score = "mean squared error", -np.square(original - made).reshape(len(made), -1).mean(1)
+    if source.has_prior:
+        options: dict[str, Any] = {"preparation": source.trained.preparation, "key": source.row_key}
+        parts = evaluation.elbo_parts(source.trained.model, batch, num_samples=4, **options)
+        name, score = "E log p(x|z), in nats", parts["log_likelihood"]
+    axes = extremes.extreme_reconstructions(original, made, score, score_name=name, theme=theme)
+    return [("extremes", axes, extremes.extreme_reconstructions_table(original, made, score))]

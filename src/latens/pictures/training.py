@@ -1,0 +1,109 @@
+"""How a model came about: curves of training, rate against distortion, the KL of each unit over training."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from latens import figures
+from latens.data import Dataset
+from latens.figures import over_training, rate
+from latens.figures.style import ThemeName
+from latens.pictures.source import Drawn, Posteriors, Source
+from latens.workflow.trained import TrainedModel
+
+
+def history_arrays(history: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Turn records with numbers into arrays of one length.
+
+    Args:
+        history: Records of a training.
+
+    Returns:
+        Arrays by name; NaN where a record lacks the name.
+    """
+    names = dict.fromkeys(k for record in history for k, v in record.items() if isinstance(v, int | float))
+    return {name: np.array([record.get(name, math.nan) for record in history], float) for name in names}
+
+
+def draw_training(history: Sequence[dict[str, Any]], best_step: Any, theme: ThemeName) -> Drawn:
+    """Draw ELBO, log-likelihood and KL over the epochs.
+
+    Args:
+        history: The "epoch" records of metrics.jsonl.
+        best_step: The step whose model is kept; None where nobody knows.
+        theme: "light" or "dark".
+
+    Returns:
+        The picture `training`; none where the history holds no such numbers.
+    """
+    columns = history_arrays(history)
+    curves = [f"{split}_{term}" for split in ("train", "validation") for term in ("elbo", "log_likelihood", "kl")]
+    if not any(name in columns for name in curves):
+        return []
+    at = np.flatnonzero(columns.get("step", np.empty(0)) == best_step) if best_step else []
+    best = int(at[-1]) if len(at) and any(name.startswith("validation_") for name in columns) else None
+    table = figures.training_curves_table(columns)
+    axes = figures.training_curves(columns, best=best, theme=theme)
+    _leave_out_the_start(axes, table)
+    return [("training", axes, table)]
+
+
+def _leave_out_the_start(axes: np.ndarray, table: dict[str, np.ndarray]) -> None:
+    """Where the first twentieth of training spans most of a panel, show the rest of it, and say so."""
+    x = next(iter(table.values()))
+    first = math.ceil(len(x) / 20)
+    for ax in axes if len(x) >= 20 else ():
+        curves = [line.get_ydata() for line in ax.get_lines() if len(line.get_xdata()) == len(x)]
+        if not curves:
+            continue
+        every, late = np.array(curves, float), np.array(curves, float)[:, first:]
+        if np.ptp(every) > 4 * np.ptp(late) > 0:
+            margin = 0.06 * np.ptp(late)
+            ax.set_ylim(late.min() - margin, late.max() + margin)
+            ax.set_xlabel(f"{ax.get_xlabel()} (the first {first} partly outside)")
+
+
+def draw_rate(history: Sequence[dict[str, Any]], theme: ThemeName) -> Drawn:
+    """Draw the KL against -log p(x|z) over training.
+
+    Args:
+        history: The "epoch" records of metrics.jsonl.
+        theme: "light" or "dark".
+
+    Returns:
+        The picture `rate-distortion`; none of fewer than two epochs with both numbers.
+    """
+    for split in ("validation", "train"):
+        names = (f"{split}_kl", f"{split}_log_likelihood")
+        rows = [r for r in history if all(isinstance(r.get(n), float) and math.isfinite(r[n]) for n in names)]
+        if len(rows) >= 2:
+            kept = [rows[i] for i in np.unique(np.geomspace(1, len(rows), 24).round().astype(int)) - 1]
+            given = ([r[names[0]] for r in kept], [-r[names[1]] for r in kept], [f"step {r['step']}" for r in kept])
+            return [("rate-distortion", rate.rate_distortion(*given, theme=theme), rate.rate_distortion_table(*given))]
+    return []
+
+
+def draw_unit_kl(
+    snapshots: Sequence[tuple[int, TrainedModel]], data: Dataset, positions: np.ndarray, theme: ThemeName
+) -> Drawn:
+    """Draw the KL of every latent dimension over training.
+
+    Args:
+        snapshots: Steps and the models that training kept at them.
+        data: The data.
+        positions: Positions of the rows, shape (n,).
+        theme: "light" or "dark".
+
+    Returns:
+        The picture `unit-kl-over-training`; none of fewer than two models, or where a dimension has no KL of its own.
+    """
+    if len(snapshots) < 2:
+        return []
+    kl = [Posteriors(Source(trained, data, 0), positions).kl for _, trained in snapshots]
+    if any(one is None or one.shape != kl[-1].shape for one in kl):  # type: ignore[union-attr]
+        return []
+    steps, values = np.array([step for step, _ in snapshots]), np.array(kl)
+    axes = over_training.unit_kl_history(steps, values, theme=theme)
+    return [("unit-kl-over-training", axes, over_training.unit_kl_history_table(steps, values))]
