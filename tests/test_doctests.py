@@ -2,16 +2,20 @@
 
 import doctest
 import importlib
-import pkgutil
 
 import pytest
+from paths import SOURCE
 
-import latens
-
-MODULES = [m.name for m in pkgutil.walk_packages(latens.__path__, "latens.") if not m.name.endswith(".make")]
+EXAMPLES = sorted(path for path in SOURCE.rglob("*.py") if ">>> " in path.read_text())
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_examples(name):
-    failed, _ = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
-    assert failed == 0
+def name_of(path):
+    parts = path.relative_to(SOURCE.parent).with_suffix("").parts
+    return ".".join(part for part in parts if part != "__init__")
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=name_of)
+def test_examples(path):
+    found = doctest.testmod(importlib.import_module(name_of(path)), optionflags=doctest.ELLIPSIS)
+    assert found.attempted > 0
+    assert found.failed == 0

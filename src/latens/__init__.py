@@ -1,6 +1,8 @@
-"""latens is variational autoencoders for people who want to *use* them: one command from a file of data to a trained,
-measured, explorable model; one scikit-learn style class in Python; and underneath a small algebra in which almost every
-published variant is a composition of a prior, a posterior, a likelihood and an objective, never a new class hierarchy.
+"""latens is variational autoencoders for people who want to *use* them.
+
+One command leads from a file of data to a trained, measured, explorable model; one scikit-learn style class does so in
+Python; and underneath is a small algebra in which almost every published variant is a composition of a prior, a
+posterior, a likelihood and an objective, never a new class hierarchy.
 """
 
 from typing import TYPE_CHECKING

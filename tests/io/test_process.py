@@ -77,7 +77,7 @@ def test_a_fork_of_a_process_that_computed_is_refused() -> None:
         "import os, signal, sys, warnings\n"
         "import numpy as np\n"
         "from latens import VAE\n"
-        "from latens.io.forks import check_process\n"
+        "from latens.io.process import check_process\n"
         "warnings.simplefilter('ignore')\n"  # JAX's own, of any fork at all
         "x = np.random.default_rng(0).normal(size=(40, 3))\n"
         "def child(work):\n"

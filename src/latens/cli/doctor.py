@@ -12,7 +12,7 @@ from typing import Any
 
 from latens.cli.context import Context, table
 from latens.io.compilation import cache_folder, enable_compilation_cache
-from latens.io.memory import free_memory
+from latens.io.process import free_memory
 
 PACKAGES = ("latens", "jax", "jaxlib", "equinox", "optax", "numpy", "scikit-learn", "matplotlib", "msgspec")
 OPTIONAL = ("pandas", "pyarrow", "tensorboardX")

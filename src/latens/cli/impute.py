@@ -112,8 +112,7 @@ def _numbers(column: np.ndarray, gaps: np.ndarray) -> np.ndarray:
 def _as_it_was(
     data: Dataset, flat: np.ndarray, gaps: np.ndarray, path: Path, options: dict[str, Any]
 ) -> dict[str, np.ndarray] | None:
-    """The columns of a table on disk in their order, the text or number of every cell that was there as it stood;
-    None for data of another kind."""
+    """The columns of a table on disk, every cell that was there as it stood; None for data of another kind."""
     found = _table_columns(path)
     if found is None or any(len(column) != len(flat) for column in found.values()):
         return None

@@ -1,5 +1,8 @@
-"""How data were named and read on the command line, kept in run.json and in the model file, so that a run finds its
-data again and reads other files of their form alike. Imports nothing heavy."""
+"""How data were named and read on the command line; this module imports nothing heavy.
+
+It is kept in run.json and in the model file, so that a run finds its data again and reads other files of their form
+alike.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -14,7 +14,7 @@ from jax.tree_util import Partial
 
 from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
-from latens.io.forks import check_process
+from latens.io.process import check_process
 from latens.typing import Key, PyTree
 
 BATCH_SIZES = (16, 128, 500)

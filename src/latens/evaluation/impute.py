@@ -141,7 +141,7 @@ class _State(eqx.Module):
 
 
 def _means(model: Any, z: Any, batch: Batch) -> Float[Array, "B *x"]:
-    """$E[x \\mid z]$ for each row; of missing values given that they are missing, where that says something."""
+    r"""$E[x \mid z]$ for each row; of missing values given that they are missing, where that says something."""
 
     def one(z: Any, cond: Any) -> Array:
         likelihood = model.likelihood(z, cond=cond)

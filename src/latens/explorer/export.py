@@ -1,16 +1,39 @@
-"""The page as a folder for any static web server: whole or absent."""
+"""The files of the page, and the page as a folder for any static web server: whole or absent."""
 
 import os
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from importlib.resources import files as package_files
+from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from latens.errors import RunFolderError
-from latens.explorer.files import static_files
 from latens.io.atomic import clean_orphans, is_temporary, resource_errors, sync_folder, temporary_beside, write_synced
 
 _DATA = re.compile(r"data/[a-z][a-z0-9-]*\.(bin|json|safetensors)")
+
+PLAIN = (".html", ".css", ".js", ".svg")
+"""The endings of the files that belong to the page; a licence has none."""
+
+
+def static_files() -> dict[str, bytes]:
+    """Read every file of the page that does not depend on a model.
+
+    Returns:
+        Contents by name relative to the page's root (`index.html`, `app/main.js`, ...).
+    """
+    found: dict[str, bytes] = {}
+    _collect(package_files("latens.explorer") / "static", "", found)
+    return dict(sorted(found.items()))
+
+
+def _collect(folder: Traversable, prefix: str, found: dict[str, bytes]) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            _collect(entry, f"{prefix}{entry.name}/", found)
+        elif entry.name.endswith(PLAIN) or entry.name == "LICENSE":
+            found[prefix + entry.name] = entry.read_bytes()
 
 
 def write_folder(path: str | os.PathLike[str], files: Mapping[str, bytes], *, force: bool = False) -> Path:

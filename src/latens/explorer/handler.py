@@ -131,9 +131,22 @@ class Patience(io.RawIOBase):
         self.deadline, self.left = time.monotonic() + SECONDS_FOR_A_REQUEST, MOST_HEAD
 
     def readable(self) -> bool:
+        """Say that it can be read from."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Read what has come, until the deadline and within the size of a request.
+
+        Args:
+            buffer: Where the bytes go.
+
+        Returns:
+            Their number.
+
+        Raises:
+            TimeoutError: The deadline is over.
+            Refused: The request is too long.
+        """
         seconds = self.deadline - time.monotonic()
         if seconds <= 0:
             raise TimeoutError
@@ -157,12 +170,14 @@ class Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
+        """Read the connection within the limits of a request."""
         super().setup()
         self.rfile.close()
         self._raw = Patience(self.connection)
         self.rfile = io.BufferedReader(self._raw, 8192)
 
     def handle_one_request(self) -> None:
+        """Read one request and answer it, or refuse it."""
         self._raw.renew()
         self.close_connection, self.command, self.requestline = True, "", ""
         self.request_version = "HTTP/1.1"
@@ -233,8 +248,10 @@ class Handler(BaseHTTPRequestHandler):
         self._send(HTTPStatus.OK, np.ascontiguousarray(events).tobytes(), "application/octet-stream", {})
 
     def _latents(self, decoder: Decoder) -> tuple[np.ndarray, np.ndarray | None]:
-        """The body of POST `decode`: little-endian float32 (n, size), and of a conditional model in each row one more
-        number, the code of its class."""
+        """The body of POST `decode`: little-endian float32 (n, size).
+
+        Of a conditional model each row has one more number, the code of its class.
+        """
         if self.headers.get("Content-Type") != "application/octet-stream":
             raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "latents come as application/octet-stream")
         text, width = self.headers.get("Content-Length", ""), decoder.size + (decoder.classes > 0)
@@ -292,6 +309,7 @@ class Handler(BaseHTTPRequestHandler):
         self._refuse(Refused(HTTPStatus(code), HTTPStatus(code).phrase.lower()))
 
     def version_string(self) -> str:
+        """Name the program, and not its version."""
         return "latens"
 
     def log_message(self, format: str, *args: Any) -> None:

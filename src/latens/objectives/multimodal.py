@@ -63,8 +63,11 @@ def _draws(
     chosen: Bool[Array, "B M"] | None = None,
     apart: bool = False,
 ) -> _ByComponent:
-    """**Arguments:** `chosen` which modalities a row shows, of those observed (None: all); `apart` asks for
-    `expert_kl` and `num_observed`, which are 0 without."""
+    """The terms of every component.
+
+    `chosen` says which modalities a row shows, of those observed (None: all); `apart` asks for `expert_kl` and
+    `num_observed`, which are 0 without.
+    """
     experts = _experts(model)
     model = realise(model, key=jax.random.fold_in(key, 0x3E16))
     chosen = jnp.ones((batch.row_id.shape[0], len(experts.names)), bool) if chosen is None else chosen

@@ -13,7 +13,7 @@ import numpy as np
 from latens.data import Dataset, Preparation
 from latens.data.batches import Batch
 from latens.errors import DivergedError
-from latens.io.forks import check_process
+from latens.io.process import check_process
 from latens.objectives import AbstractObjective
 from latens.training.plan import (
     Callback,
@@ -259,8 +259,10 @@ class _StageRun:
     # --- rows ---
 
     def rows(self, first: int, count: int) -> Batch:
-        """The rows of `count` steps from `first` on, led by (chunk_steps, B); what an epoch lacks to fill its last
-        batch is padded with weight 0."""
+        """The rows of `count` steps from `first` on, led by (chunk_steps, B).
+
+        What an epoch lacks to fill its last batch is padded with weight 0.
+        """
         places = np.full((count, self.batch_size), -1)
         step = 0
         while step < count:

@@ -21,7 +21,7 @@ from latens.data.labels import keep_labels, require_labels
 from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError
 from latens.io.compilation import jax_settings
-from latens.io.forks import check_process
+from latens.io.process import check_process
 from latens.models import SemiSupervised
 from latens.recipes import Recipe, recipe_of
 from latens.runs.folder import RunFolder

@@ -8,7 +8,7 @@ import jax
 from jax.extend.core import Var, jaxprs_in_params
 
 from latens.errors import ResourceError
-from latens.io.memory import free_memory
+from latens.io.process import free_memory
 from latens.training import Stage
 from latens.trees import partition_trainable
 

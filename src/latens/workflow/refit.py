@@ -15,7 +15,7 @@ from latens.errors import ConfigError, nearest
 from latens.evaluation import Estimate, log_marginal
 from latens.evaluation.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
 from latens.evaluation.latents.fit_prior import fit_codes, fit_flow, fit_second_stage
-from latens.io.forks import check_process
+from latens.io.process import check_process
 from latens.models import Downwards, LatentModel, Upwards
 from latens.parts.posteriors import posterior_of
 from latens.recipes import recipe_of

@@ -17,7 +17,7 @@ from latens.data.labels import require_labels
 from latens.errors import ConfigError, DataError, LatensError, ModelFileError, UsageError, nearest
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import write_atomic
-from latens.io.forks import check_process
+from latens.io.process import check_process
 from latens.io.safetensors import pack_chunks, read, unpack
 from latens.recipes import recipe_of
 from latens.trees import count_parameters

@@ -102,6 +102,7 @@ class Store(AbstractArrays):
             raise damaged(self.where, f"is not readable HDF5 ({str(error)[:80]}).") from None
 
     def close(self) -> None:
+        """Close the file."""
         self.file.close()
 
     @property
@@ -111,10 +112,12 @@ class Store(AbstractArrays):
 
     @property
     def keys(self) -> tuple[str, ...]:
+        """The paths of the datasets."""
         return tuple(name for name, _ in self._datasets())
 
     @property
     def advice(self) -> str:
+        """What to do where it is not clear which dataset holds the rows."""
         if self._links:
             return f"Links such as {self._links[0]!r} are not followed: copy what they lead to into the file."
         return "Name it x: file.create_dataset('x', data=rows), and its labels y."
@@ -128,10 +131,28 @@ class Store(AbstractArrays):
         return self.array(self.item(key), key)
 
     def is_group(self, item: Any) -> bool:
+        """Whether an item of the file is a group.
+
+        Args:
+            item: A group or dataset.
+
+        Returns:
+            True for a group.
+        """
         return isinstance(item, self._h5py.Group)
 
     def item(self, key: str) -> Any:
-        """The dataset or group at a path, reached by hard links only."""
+        """The dataset or group at a path, reached by hard links only.
+
+        Args:
+            key: The path.
+
+        Returns:
+            The item.
+
+        Raises:
+            DataError: There is none, or a link of another kind leads to it.
+        """
         found: Any = self.file
         for step in key.split("/"):
             link = found.get(step, getlink=True) if self.is_group(found) and step else None
@@ -143,7 +164,15 @@ class Store(AbstractArrays):
         return found
 
     def attribute(self, item: Any, name: str) -> Any:
-        """A small attribute: text as str, a few numbers as an array; None where there is none of this form."""
+        """Read a small attribute.
+
+        Args:
+            item: The group or dataset that has it.
+            name: Its name.
+
+        Returns:
+            Text as str, a few numbers as an array; None where there is none of this form.
+        """
         if name not in item.attrs:
             return None
         held = item.attrs.get_id(name)

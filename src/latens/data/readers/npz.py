@@ -113,10 +113,12 @@ class AbstractArrays(abc.ABC):
 
     @property
     @abc.abstractmethod
-    def keys(self) -> tuple[str, ...]: ...
+    def keys(self) -> tuple[str, ...]:
+        """The names of the arrays."""
 
     @property
     def candidates(self) -> tuple[str, ...]:
+        """The names of the arrays that may be the rows."""
         return self.keys
 
     @abc.abstractmethod
@@ -159,10 +161,12 @@ class Archive(AbstractArrays):
 
     @property
     def advice(self) -> str:
+        """What to do where it is not clear which array holds the rows."""
         return "Name it x: np.savez(path, x=rows, y=labels)."
 
     @property
     def keys(self) -> tuple[str, ...]:
+        """The names of the arrays."""
         return tuple(self._members)
 
     def __getitem__(self, key: str) -> np.ndarray:
@@ -171,6 +175,7 @@ class Archive(AbstractArrays):
             return read_npy_stream(stream, member.file_size, f"{self.where}[{key}]")  # type: ignore[arg-type]
 
     def close(self) -> None:
+        """Close the file."""
         self._zip.close()
 
 

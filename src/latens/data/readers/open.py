@@ -171,8 +171,11 @@ def _read_folder(folder: Path, roles: ColumnRoles) -> Raw:
 
 
 def _read_hdf5(path: Path, roles: ColumnRoles) -> Raw:
-    """Rows of an HDF5 file. In a plain one: x, data, images or features, or its only array of numbers with two axes or
-    more; labels y, label or labels. A dataset in a group has a path: --label group/y."""
+    """Rows of an HDF5 file.
+
+    In a plain one: x, data, images or features, or its only array of numbers with two axes or more; labels y, label or
+    labels. A dataset in a group has a path: --label group/y.
+    """
     store = hdf5.Store(path)
     try:
         return annotated.read_h5ad(store, roles) if store.is_annotated else arrays.from_archive(store, roles)

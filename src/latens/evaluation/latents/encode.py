@@ -13,14 +13,16 @@ from latens.data.batches import Batch
 from latens.distributions import DiagonalNormal, has_closed_form, kl_terms
 from latens.evaluation.batched import BATCH_SIZES, map_rows
 from latens.evaluation.estimate import shares
-from latens.io.forks import check_process
+from latens.io.process import check_process
 from latens.models import as_code, mean_code
 from latens.typing import AnyArray, Array, Key
 
 
 def _levels(model: Any, z: Array, cond: Any) -> Any:
-    """The tuple (levels of a hierarchy, a label and a code) that `as_code` made an array of; other codes are for the
-    decoder to read."""
+    """The tuple (levels of a hierarchy, a label and a code) that `as_code` made an array of.
+
+    Other codes are for the decoder to read.
+    """
     like = jax.eval_shape(lambda key: model.prior(cond=cond).sample(key=key), jax.random.key(0))
     if not isinstance(like, tuple):
         return z

@@ -1,5 +1,4 @@
-"""A density fitted to the aggregated posterior by the package's own training loop: a flow, a prior of codes, a second
-VAE."""
+"""Densities fitted to the aggregated posterior by the training loop: a flow, a prior of codes, a second VAE."""
 
 import dataclasses
 import math

@@ -1,6 +1,7 @@
-"""The process that computes. A copy of it made by a fork has none of its threads, and would wait for them for ever."""
+"""The process that computes: that it is no fork of one that did, and how much memory it can have."""
 
 import os
+from pathlib import Path
 
 from latens.errors import UsageError
 
@@ -9,6 +10,8 @@ _computing: int | None = None
 
 def check_process() -> None:
     """Note that this process computes, or refuse where it is a fork of one that did.
+
+    A fork has none of the threads of its parent, and would wait for them for ever.
 
     Raises:
         UsageError: This is a child of `os.fork`, such as a worker of `multiprocessing` with the method "fork".
@@ -23,3 +26,18 @@ def check_process() -> None:
             fix='Start workers afresh: multiprocessing.get_context("spawn"), or joblib, which does so by itself; or '
             "fork before the first fit, load or call of a model.",
         )
+
+
+def free_memory() -> int | None:
+    """The memory that a process can have without swapping.
+
+    Returns:
+        Bytes; None where the system does not tell.
+    """
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        pass
+    return None
