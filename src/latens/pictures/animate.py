@@ -46,7 +46,7 @@ def _images_only(source: Source, what: str) -> None:
                           fix="Use a model with a Normal posterior.")  # fmt: skip
 
 
-def codes_of(source: Source, positions: np.ndarray) -> np.ndarray:
+def means_of(source: Source, positions: np.ndarray) -> np.ndarray:
     """Compute the posterior means of rows.
 
     Args:
@@ -122,7 +122,7 @@ def _stops(source: Source, between: list[str]) -> tuple[list[str], np.ndarray, n
     if label is not None and wanted and all(name in present for name in wanted):
         codes = np.array([classes.index(name) for name in wanted])
         rows = [evenly_spaced(np.flatnonzero(label == code), 200) for code in codes]
-        return wanted, np.stack([codes_of(source, r).mean(0) for r in rows]), codes
+        return wanted, np.stack([means_of(source, r).mean(0) for r in rows]), codes
     if wanted:
         ids = {str(name): i for i, name in enumerate(data.names.tolist())}
         strange = next((name for name in wanted if name not in ids), None)
@@ -134,7 +134,7 @@ def _stops(source: Source, between: list[str]) -> tuple[list[str], np.ndarray, n
     else:
         positions = evenly_spaced(source.held_out(10**9, "test", "validation")[0], 6)
         wanted = [str(name) for name in data.names[positions]]
-    return [f"row {name}" for name in wanted], codes_of(source, positions), None if label is None else label[positions]
+    return [f"row {name}" for name in wanted], means_of(source, positions), None if label is None else label[positions]
 
 
 def _plane(source: Source, z: np.ndarray) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _plane(source: Source, z: np.ndarray) -> dict[str, Any]:
     positions, _ = source.held_out(SHOWN, "test", "validation")
     label = None if source.data.label is None else source.data.label[positions]
     classes = None if label is None else source.data.schema.classes
-    return {"path": z, "points": codes_of(source, positions), "label": label, "classes": classes}
+    return {"path": z, "points": means_of(source, positions), "label": label, "classes": classes}
 
 
 def walk(
@@ -189,7 +189,7 @@ def walk(
 def _turned(kept: Sequence[tuple[int, TrainedModel]], data: Dataset, positions: np.ndarray) -> list[tuple]:
     """(step, source, means rotated to fit the last ones, the rotation) of every model that was kept."""
     sources = [Source(trained, data, 0) for _, trained in kept]
-    codes = [codes_of(source, positions) for source in sources]
+    codes = [means_of(source, positions) for source in sources]
     if codes[0].shape != codes[-1].shape:
         raise DataError("the models that were kept have different latents.", where="snapshots",
                         fix="Animate the last stage: remove the earlier files from snapshots/.")  # fmt: skip
