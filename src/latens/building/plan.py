@@ -16,6 +16,7 @@ from latens.building.recipe import Recipe, Size
 from latens.config import NetworkConfig, OptimizerConfig, TrainingConfig, VAEConfig
 from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_likelihood
 from latens.errors import ConfigError
+from latens.io import keys
 from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
@@ -278,7 +279,7 @@ def make_objective(config: VAEConfig, size: Size, cells: int) -> AbstractObjecti
     if "num_rows" in fields_of(kind) and options.get("estimator") == "stratified":
         options.setdefault("num_rows", size.rows)
     if needs(kind, "critic") or options.get("baseline") == "learned":
-        key = jax.random.fold_in(jax.random.key(config.training.seed), 0xC217)
+        key = jax.random.fold_in(jax.random.key(config.training.seed), keys.INITIAL_CRITIC)
         sizes = {"codes": posterior_of(config.posterior).size(config.posterior) + sum(config.posterior.levels)}
         size_in = sum((sizes | {"row": cells})[part] for part in kind.critic_sees)
         given["critic"] = Dense([size_in, *CRITIC, 1], activation="silu", key=key)

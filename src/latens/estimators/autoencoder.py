@@ -31,6 +31,7 @@ from latens.estimators.base import (
 from latens.estimators.custom import Network, with_networks
 from latens.estimators.labels import codes_of, label_units, labelled
 from latens.evaluation.batched import map_rows
+from latens.io import keys
 from latens.io.safetensors import unpack
 from latens.models import LatentModel
 from latens.parts.posteriors import posterior_of
@@ -244,7 +245,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         return self._with_networks(recipe.build(schema, config, key=key), schema)
 
     def _with_networks(self, model: LatentModel, schema: Schema, experiment: Experiment | None = None) -> LatentModel:
-        key = jax.random.fold_in(jax.random.key(getattr(self, "seed_", 0)), 0x4E37)
+        key = jax.random.fold_in(jax.random.key(getattr(self, "seed_", 0)), keys.INITIAL_NETWORKS)
         model = with_networks(model, schema, encoder=self.encoder, decoder=self.decoder, key=key)
         if experiment is not None:
             # Trace one row: a network of a wrong size is named before training starts.

@@ -17,6 +17,7 @@ from latens.errors import UsageError
 from latens.estimators import densities
 from latens.estimators.base import LatensEstimator, RandomState, as_dataset, check_count, seed_of
 from latens.evaluation.classes import ClassSamples, normalise
+from latens.io import keys
 from latens.recipes import get_recipe
 from latens.typing import checked_later
 from latens.workflow.experiment import prepare, train
@@ -261,7 +262,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         """
         trained = self._named()
         seed = seed_of(self.random_state if random_state is None else random_state)
-        key = jax.random.fold_in(jax.random.key(seed), 0xC1A5)
+        key = jax.random.fold_in(jax.random.key(seed), keys.CLASSIFIER_SAMPLES)
         code = None if label is None else self._code(label)
         drawn = evaluation.sample_classes(trained.model, n_samples, key=key, label=code)
         means = self._in_units(drawn.component_mean, draws=False)

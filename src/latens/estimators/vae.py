@@ -16,6 +16,7 @@ from latens.estimators.base import RandomState, as_dataset, check_count, seed_of
 from latens.estimators.labels import classes_of, codes_of
 from latens.evaluation import Estimate
 from latens.io.process import check_process
+from latens.io import keys
 from latens.recipes import RECIPES
 from latens.training import Callback
 from latens.typing import Key, checked_later
@@ -384,7 +385,7 @@ class VAE(Autoencoder):
         """The same for the same `random_state` (the estimator's, where none is given)."""
         check_process()
         chosen = self.random_state if random_state is None else random_state
-        return jax.random.fold_in(jax.random.key(seed_of(chosen)), 0x5A3B)
+        return jax.random.fold_in(jax.random.key(seed_of(chosen)), keys.VAE_SAMPLES)
 
     def _restore(self, trained: TrainedModel, where: str) -> dict[str, Any]:
         facts = super()._restore(trained, where)

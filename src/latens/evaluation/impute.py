@@ -11,6 +11,7 @@ from jax.tree_util import Partial
 from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.evaluation.batched import map_rows
+from latens.io.keys import IMPUTED_EVENTS
 from latens.objectives.draws import draw
 from latens.typing import Array, Float, Key, PyTree
 
@@ -92,7 +93,7 @@ def _impute(
     if rest:
         state = add(state, full * samples_per_chunk, rest)
     mask = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
-    event_key = jax.random.fold_in(choice_key, 0x1B)
+    event_key = jax.random.fold_in(choice_key, IMPUTED_EVENTS)
     events = _events(model, state.chosen, batch, num_draws, event_key)
     observed = batch.x.astype(state.mean.dtype)
     mean = jnp.where(mask, observed, state.mean)

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from latens.data.batches import Batch
+from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
 from latens.objectives.reconstruction import reconstruct
@@ -88,7 +89,7 @@ def shuffled_units(codes: Float[Array, "B n"], batch: Batch, *, key: Key) -> Flo
     """
     order = jnp.argsort(batch.row_id)
     ends = jnp.cumsum(batch.weights[order])
-    base = jax.random.fold_in(key, 0x5F1E)
+    base = jax.random.fold_in(key, keys.SHUFFLED_UNITS)
     place = jax.vmap(lambda i: jax.random.uniform(jax.random.fold_in(base, i), codes.shape[1:]))(batch.row_id)
     chosen = jnp.minimum(jnp.searchsorted(ends, place * ends[-1], side="right"), codes.shape[0] - 1)
     return jnp.take_along_axis(codes, order[chosen], axis=0)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.distributions import Affine, DiagonalNormal, kl, log_prob
 from latens.errors import ConfigError
+from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
 from latens.objectives.roles import KL, by_formula, evidence, require, require_kl
@@ -95,7 +96,7 @@ class SigmaVAE(AbstractObjective):
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
         batch = without_padding(batch)
-        realised = realise(model, key=jax.random.fold_in(key, 0x3E16))
+        realised = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))
 
         def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> dict[str, Nats]:
             encoder_key, sample_key, decoder_key = jax.random.split(jax.random.fold_in(key, row_id), 3)

@@ -22,6 +22,7 @@ from latens.distributions import (
 )
 from latens.distributions.chain import Chain, Transformed
 from latens.errors import ConfigError
+from latens.io import keys
 from latens.models import AbstractLatentModel, LabelAndCode
 from latens.trees import realise
 from latens.typing import AnyArray, Array, Float, Int, Key, PyTree, Shaped
@@ -165,12 +166,12 @@ def draw(
     key = jax.random.key(0) if key is None else key
     if dropout:
         # Here, not in the step: a penalty on the weights is one on all of them, not on those that this step kept.
-        model = realise(model, key=jax.random.fold_in(key, 0x3E16))
+        model = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))
     shaped_noise = noise is not None or noise_scale != 1.0
 
     def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any, row_noise: Any) -> tuple:
         row_key = jax.random.fold_in(key, row_id)
-        network_key = jax.random.fold_in(row_key, 0xD809) if dropout else None
+        network_key = jax.random.fold_in(row_key, keys.NETWORK_DROPOUT) if dropout else None
         encoder_key = None if network_key is None else jax.random.fold_in(network_key, num_samples)
         posterior = model.posterior(x, cond=cond, mask=mask, key=encoder_key)
         density = jax.lax.stop_gradient(posterior) if stop_posterior_gradient else posterior

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.distributions import AbstractFactorised
 from latens.errors import ConfigError
+from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.networks import ACTIVATIONS, Dense
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
@@ -123,7 +124,9 @@ class VAEGAN(AbstractObjective):
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
         batch = without_padding(batch)
-        model = realise(model, key=jax.random.fold_in(key, 0x3E16))  # the weights of `evidence` for every player
+        model = realise(
+            model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT)
+        )  # the weights of `evidence` for every player
         parts = evidence(model, batch, key=key, kl=self.kl)
         players, metrics = self._players(model, parts, batch, key)
         metrics = {**parts.metrics, **{name: weighted(rows, batch) for name, rows in metrics.items()}}

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from latens.data.batches import Batch
+from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.adversarial import Critic, critic_loss, critic_metrics, logits
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
@@ -44,7 +45,7 @@ class LikelihoodFree(AbstractObjective):
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
         batch = without_padding(batch)
-        model = realise(model, key=jax.random.fold_in(key, 0x3E16))
+        model = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))
         inferred = inferred_pairs(model, batch, key=key)
         simulated = simulated_pairs(model, batch, key=key)
         judge = stopped(self.critic)
@@ -91,7 +92,7 @@ def simulated_pairs(model: AbstractLatentModel, batch: Batch, *, key: Key) -> Fl
     Returns:
         The pairs, shape (B, n).
     """
-    base = jax.random.fold_in(key, 0x51A1)
+    base = jax.random.fold_in(key, keys.SIMULATED_ROWS)
 
     def one_row(z: Any, row_id: AnyArray, cond: Any) -> Any:
         likelihood_key, sample_key = jax.random.split(jax.random.fold_in(base, row_id))

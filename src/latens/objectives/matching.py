@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from latens.data.batches import Batch
+from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
 from latens.objectives.reconstruction import reconstruct
@@ -262,7 +263,9 @@ class SlicedWasserstein(AbstractObjective):
         batch = without_padding(batch)
         z, log_likelihood = reconstruct(model, batch, key=key)
         codes, prior = flat_codes(z), flat_codes(prior_samples(model, batch, key=key))
-        raw = jax.random.normal(jax.random.fold_in(key, 0x511CED), (self.num_projections, codes.shape[1]), codes.dtype)
+        raw = jax.random.normal(
+            jax.random.fold_in(key, keys.PROJECTIONS), (self.num_projections, codes.shape[1]), codes.dtype
+        )
         directions = raw / jnp.linalg.norm(raw, axis=1, keepdims=True)
         distance = sliced_wasserstein(codes, prior, batch, directions)
         metrics = {"log_likelihood": weighted(log_likelihood, batch), "sliced_wasserstein": _constant(distance, batch)}

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.distributions import Joined, Mixture, Product, has_closed_form, kl_terms
 from latens.errors import ConfigError
+from latens.io import keys
 from latens.models import AbstractLatentModel, Experts, LatentModel, subsets_of
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
 from latens.objectives.roles import require
@@ -69,12 +70,12 @@ def _draws(
     `num_observed`, which are 0 without.
     """
     experts = _experts(model)
-    model = realise(model, key=jax.random.fold_in(key, 0x3E16))
+    model = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))
     chosen = jnp.ones((batch.row_id.shape[0], len(experts.names)), bool) if chosen is None else chosen
 
     def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any, chosen: Bool[Array, " M"]) -> _ByComponent:
         row_key = jax.random.fold_in(key, row_id)
-        network_key = jax.random.fold_in(row_key, 0xD809)
+        network_key = jax.random.fold_in(row_key, keys.NETWORK_DROPOUT)
         mask = experts.restricted(x, mask, chosen)
         posterior: Any = model.posterior(x, cond=cond, mask=mask, key=network_key)
         prior, mixed = model.prior(cond=cond), isinstance(posterior, Mixture)
@@ -263,7 +264,7 @@ class SubsetELBO(AbstractObjective):
         terms = jnp.broadcast_to(fixed[:, None], (count + 1, rows, count))
         if not len(between) or not self.random_subsets:
             return terms
-        base = jax.random.fold_in(key, 0x5B5E)
+        base = jax.random.fold_in(key, keys.RANDOM_SUBSETS)
 
         def drawn(row_id: AnyArray) -> Bool[Array, "J M"]:
             row_key = jax.random.fold_in(base, row_id)

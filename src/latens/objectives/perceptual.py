@@ -10,6 +10,7 @@ import numpy as np
 
 from latens.data.batches import Batch
 from latens.errors import ConfigError
+from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
 from latens.objectives.feature_matching import decoded
@@ -149,7 +150,7 @@ class PerceptualSimilarity(AbstractObjective):
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
         batch = without_padding(batch)
-        model = realise(model, key=jax.random.fold_in(key, 0x3E16))
+        model = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))
         parts = evidence(model, batch, key=key, kl=self.kl)
         made = decoded(model, jax.tree.map(lambda leaf: leaf[0], parts.draws.z), batch)
         data = _images(batch.x, batch.mask, made.dtype)

@@ -7,6 +7,7 @@ import jax
 
 from latens.data.batches import Batch
 from latens.distributions import log_prob
+from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted, without_padding
 from latens.objectives.draws import path_to
@@ -27,7 +28,7 @@ def reconstruct(
     Returns:
         The codes, every leaf with B as its leading axis, and $\log p(x \mid z)$, shape (B,), nats.
     """
-    realised = realise(model, key=jax.random.fold_in(key, 0x3E16))
+    realised = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))
 
     def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> tuple[Any, Nats]:
         encoder_key, sample_key, decoder_key = jax.random.split(jax.random.fold_in(key, row_id), 3)

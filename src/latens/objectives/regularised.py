@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
 from latens.data.batches import Batch
+from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted, without_padding
 from latens.objectives.reconstruction import reconstruct
@@ -60,7 +61,7 @@ class RegularisedAutoencoder(AbstractObjective):
         metrics = {"log_likelihood": weighted(log_likelihood, batch), "embedding": weighted(size, batch)}
         loss = -mean(metrics["log_likelihood"]) + self.embedding * mean(metrics["embedding"])
         if self.gradient_penalty > 0.0:
-            realised = realise(model, key=jax.random.fold_in(key, 0x3E16))  # the weights of `reconstruct`
+            realised = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))  # the weights of `reconstruct`
             slopes = decoder_slopes(realised, z, batch, num_probes=self.num_probes, key=key)
             metrics["gradient_penalty"] = weighted(slopes, batch)
             loss = loss + self.gradient_penalty * mean(metrics["gradient_penalty"])
@@ -87,7 +88,7 @@ def decoder_slopes(
     Returns:
         The squared norm of each row, shape (B,).
     """
-    base = jax.random.fold_in(key, 0x6A9D)
+    base = jax.random.fold_in(key, keys.SLOPE_PROBES)
 
     def one_row(z: Any, row_id: AnyArray, cond: Any) -> Nats:
         flat, rebuild = ravel_pytree(z)

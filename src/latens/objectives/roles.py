@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.distributions import AbstractDistribution, has_closed_form, kl_terms
 from latens.errors import ConfigError
+from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.base import Metrics, weighted
 from latens.objectives.draws import Draws, Statistic, draw
@@ -175,7 +176,7 @@ def prior_samples(model: AbstractLatentModel, batch: Batch, *, key: Key) -> PyTr
     Returns:
         Latent events, every leaf with B as its leading axis.
     """
-    base = jax.random.fold_in(key, 0x9A10)
+    base = jax.random.fold_in(key, keys.PRIOR_SAMPLES)
 
     def one_row(row_id: AnyArray, cond: Any) -> Any:
         return model.prior(cond=cond).sample(key=jax.random.fold_in(base, row_id))

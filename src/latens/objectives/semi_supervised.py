@@ -9,6 +9,7 @@ import jax.numpy as jnp
 
 from latens.data.batches import Batch
 from latens.errors import ConfigError
+from latens.io import keys
 from latens.models import AbstractLatentModel, SemiSupervised, Stacked
 from latens.models.semi_supervised import with_label
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
@@ -87,10 +88,10 @@ class SemiSupervisedELBO(AbstractObjective):
 
 
 def _label_logits(model: SemiSupervised, batch: Batch, key: Key) -> Float[Array, "B C"]:
-    model = realise(model, key=jax.random.fold_in(key, 0x1ABE))
+    model = realise(model, key=jax.random.fold_in(key, keys.LABEL_WEIGHT_DROPOUT))
 
     def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> Array:
-        row_key = jax.random.fold_in(jax.random.fold_in(key, 0xC1A5), row_id)
+        row_key = jax.random.fold_in(jax.random.fold_in(key, keys.LABEL_NETWORK_DROPOUT), row_id)
         return model.label_logits(x, cond=cond, mask=mask, key=row_key)
 
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
@@ -131,7 +132,7 @@ class OnUpper(AbstractObjective):
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
         lower, upper = _stack(model).parts
-        batch, base = without_padding(batch), jax.random.fold_in(key, 0xC0DE)
+        batch, base = without_padding(batch), jax.random.fold_in(key, keys.LOWER_CODES)
 
         def code(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> Array:
             return lower.posterior(x, cond=cond, mask=mask).sample(key=jax.random.fold_in(base, row_id))

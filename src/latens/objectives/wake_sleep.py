@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from latens.data.batches import Batch
+from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
 from latens.objectives.draws import draw
@@ -30,7 +31,7 @@ def dream_log_posterior(model: AbstractLatentModel, batch: Batch, *, key: Key) -
     Returns:
         The log densities, shape (B,), nats.
     """
-    model, base = realise(model, key=jax.random.fold_in(key, 0x3E16)), jax.random.fold_in(key, 0xD6EA)
+    model, base = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT)), jax.random.fold_in(key, keys.DREAMS)
 
     def one_row(row_id: AnyArray, cond: Any, mask: Any) -> Nats:
         z_key, x_key, encoder_key = jax.random.split(jax.random.fold_in(base, row_id), 3)

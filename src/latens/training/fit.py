@@ -14,6 +14,7 @@ from latens.data import Dataset, Preparation
 from latens.data.batches import Batch
 from latens.errors import DivergedError
 from latens.io.process import check_process
+from latens.io import keys
 from latens.objectives import AbstractObjective
 from latens.training.plan import (
     Callback,
@@ -277,7 +278,7 @@ class _StageRun:
 
     def evaluate(self, positions: np.ndarray) -> dict[str, float]:
         """Mean metrics over rows, with a fixed key, in the batches that training validation uses."""
-        key = jax.random.fold_in(jax.random.key(self.settings.seed), 0x7A11DA7E)
+        key = jax.random.fold_in(jax.random.key(self.settings.seed), keys.VALIDATION)
         totals: dict[str, list[float]] = {}
         for rows, count in blocks_of(self.data, positions, self.settings.validation_batch_size):
             for name, (total, weight) in self.program.evaluate(self.state, rows, jnp.asarray(count), key).items():

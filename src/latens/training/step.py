@@ -10,6 +10,7 @@ import optax
 
 from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
+from latens.io import keys
 from latens.io.reuse import Reused
 from latens.objectives import AbstractObjective
 from latens.training.optimizer import Optimizer
@@ -158,7 +159,7 @@ def _functions(static: PyTree, optimizer: Optimizer, preparation: Preparation, m
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.trainable, factor)
         trainable, fixed = optax.apply_updates(state.trainable, updates), state.fixed
         if moves:
-            fixed = moved(trainable, fixed, aux, key=jax.random.fold_in(draw_key, 0xAF7E), step=state.step)
+            fixed = moved(trainable, fixed, aux, key=jax.random.fold_in(draw_key, keys.AFTER_UPDATE), step=state.step)
         new = TrainState(
             trainable,
             fixed,

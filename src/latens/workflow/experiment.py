@@ -20,6 +20,7 @@ from latens.data import Dataset, Preparation, prepare_batch
 from latens.data.labels import keep_labels, require_labels
 from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError
+from latens.io import keys
 from latens.io.compilation import jax_settings
 from latens.io.process import check_process
 from latens.models import SemiSupervised
@@ -73,7 +74,7 @@ class Experiment:
         Returns:
             The model that the recipe builds.
         """
-        key = jax.random.fold_in(jax.random.key(self.config.training.seed, impl="threefry2x32"), 0x1417)
+        key = jax.random.fold_in(jax.random.key(self.config.training.seed, impl="threefry2x32"), keys.INITIAL_MODEL)
         return build_new(self.recipe, self.data.schema, self.config, key=key)
 
     def stages(self) -> tuple[Stage, ...]:

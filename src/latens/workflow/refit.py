@@ -16,6 +16,7 @@ from latens.evaluation import Estimate, log_marginal
 from latens.evaluation.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
 from latens.evaluation.latents.fit_prior import fit_codes, fit_flow, fit_second_stage
 from latens.io.process import check_process
+from latens.io import keys
 from latens.models import Downwards, LatentModel, Upwards
 from latens.parts.posteriors import posterior_of
 from latens.recipes import recipe_of
@@ -186,7 +187,7 @@ def refit_prior(
         )
         raise ConfigError(what, where="prior", fix=fix)
     new = _configured(config, KINDS[kind], options or {})
-    key = jax.random.fold_in(jax.random.key(seed), 0x2EF1)
+    key = jax.random.fold_in(jax.random.key(seed), keys.INITIAL_PRIOR)
     skeleton = build_new(recipe_of(new), trained.schema, new, key=key)
     work = _Work(trained, data, skeleton, new, steps, seed)
     row = KINDS[kind]

@@ -1,0 +1,30 @@
+"""The salts of random keys: a number for each purpose that a key is folded with, beside counts of rows and samples.
+
+A key folded with two different salts gives two independent streams. The numbers are part of every published result:
+another number is other noise. Two purposes may share a number only where no key is folded with both.
+"""
+
+# Folded into the key of a training step, or of one evaluation.
+WEIGHT_DROPOUT = 0x3E16  # which weights of the model are dropped in a step
+NETWORK_DROPOUT = 0xD809  # which activations are dropped, of each row
+LABEL_WEIGHT_DROPOUT = 0x1ABE  # which weights of a network of labels are dropped in a step
+LABEL_NETWORK_DROPOUT = 0xC1A5  # which activations of a network of labels are dropped, of each row
+PRIOR_SAMPLES = 0x9A10  # a latent event of the prior for each row
+DREAMS = 0xD6EA  # a row that the model dreams, under the conditions of each row
+SIMULATED_ROWS = 0x51A1  # a row that the model simulates for each row
+LOWER_CODES = 0xC0DE  # codes from the lower of two stacked models
+SHUFFLED_UNITS = 0x5F1E  # the rows that shuffled latent units are taken from
+SLOPE_PROBES = 0x6A9D  # random directions that estimate a decoder's slope
+PROJECTIONS = 0x511CED  # random directions that latents are projected on
+RANDOM_SUBSETS = 0x5B5E  # random subsets of the modalities
+AFTER_UPDATE = 0xAF7E  # what an objective moves after the optimiser's update
+IMPUTED_EVENTS = 0x1B  # events drawn in the place of missing values
+
+# Folded into the key of a seed; no key is folded with one of these and with one of the above.
+VALIDATION = 0x7A11DA7E  # the noise of validation during training
+INITIAL_MODEL = 0x1417  # the initial arrays of a model
+INITIAL_CRITIC = 0xC217  # the initial arrays of an objective's critic
+INITIAL_PRIOR = 0x2EF1  # the initial arrays of a prior that is fitted after training
+INITIAL_NETWORKS = 0x4E37  # the initial arrays of networks that are given to an estimator
+VAE_SAMPLES = 0x5A3B  # samples drawn by an estimator
+CLASSIFIER_SAMPLES = 0xC1A5  # samples drawn by a generative classifier
