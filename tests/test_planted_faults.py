@@ -218,7 +218,7 @@ FAULTS: dict[str, Fault] = {
     "the sum over K for the mean": Fault(elbo, "jnp", Lookalike(jnp, mean=jnp.sum), bound_checks.check_num_samples),
     "padded rows counted": Fault(elbo, "weighted", count_every_row, bound_checks.check_padding),
     "NaN of padding reaches the gradient": Fault(
-        elbo, "without_padding", lambda batch: batch, bound_checks.check_padding
+        base, "without_padding", lambda batch: batch, bound_checks.check_padding
     ),
     "the mean over rows, not over their weights": Fault(
         elbo, "weighted", divide_by_rows, bound_checks.check_weight_two

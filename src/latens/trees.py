@@ -37,6 +37,28 @@ class AbstractRandomWeights(eqx.Module):
         raise TypeError(f"{type(self).__name__} draws no weights")
 
 
+class Realised(eqx.Module):
+    """A module with the weights that one training step uses, beside the module that is trained.
+
+    It is called, and its attributes are read, as those of the first.
+
+    Args:
+        module: The module with this step's weights.
+        trained: The module whose arrays are trained.
+    """
+
+    module: Any
+    trained: AbstractRandomWeights
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.module(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in ("module", "trained"):
+            raise AttributeError(name)
+        return getattr(self.module, name)
+
+
 def is_frozen(node: Any) -> bool:
     """Whether a node of a pytree is `Frozen`.
 
@@ -72,12 +94,31 @@ def realise(tree: PyTree, *, key: Key) -> PyTree:
         key: A JAX random key.
 
     Returns:
-        The same tree with the weights of this step.
+        The same tree with the weights of this step; `trained_weights` undoes it.
     """
-    is_random = lambda node: isinstance(node, AbstractRandomWeights)  # noqa: E731
+    is_random = lambda node: isinstance(node, AbstractRandomWeights | Realised)  # noqa: E731
     nodes, structure = jtu.tree_flatten(tree, is_leaf=is_random)
-    drawn = [n.realise(key=jax.random.fold_in(key, i)) if is_random(n) else n for i, n in enumerate(nodes)]
-    return jtu.tree_unflatten(structure, drawn)
+
+    def drawn(node: Any, number: int) -> Any:
+        if not isinstance(node, AbstractRandomWeights):
+            return node
+        new = node.realise(key=jax.random.fold_in(key, number))
+        return node if new is node else Realised(new, node)
+
+    return jtu.tree_unflatten(structure, [drawn(node, number) for number, node in enumerate(nodes)])
+
+
+def trained_weights(tree: PyTree) -> PyTree:
+    """Give every module its trained weights in the place of those that a training step drew.
+
+    Args:
+        tree: Any pytree, such as a model from `realise`.
+
+    Returns:
+        The same tree with the weights that are trained.
+    """
+    is_realised = lambda node: isinstance(node, Realised)  # noqa: E731
+    return jax.tree.map(lambda node: node.trained if is_realised(node) else node, tree, is_leaf=is_realised)
 
 
 def count_parameters(tree: PyTree) -> int:

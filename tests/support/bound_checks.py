@@ -16,6 +16,7 @@ from latens.distributions import StandardNormal
 from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead
 from latens.objectives import ELBO, AbstractObjective, base
 from latens.objectives.importance import importance_bound
+from latens.objectives import ELBO, AbstractObjective, base, run_objective
 from latens.trees import partition_trainable
 
 STEP = jnp.asarray(5)
@@ -30,12 +31,15 @@ def draw(model: LatentModel, batch: Batch, **options: Any) -> objectives.Draws:
 
 def evaluate(objective: AbstractObjective, model: LatentModel, batch: Batch, seed: int = 0) -> tuple:
     """The number to minimise and the metrics, compiled anew at every call."""
-    run = lambda m, b: objective(m, b, key=jax.random.key(seed), step=STEP)  # noqa: E731
-    return eqx.filter_jit(run)(model, batch)
+    return eqx.filter_jit(lambda m, b: _run(objective, m, b, seed))(model, batch)[:2]
 
 
 def loss_of(objective: AbstractObjective, model: LatentModel, batch: Batch, seed: int = 0) -> jax.Array:
-    return objective(model, batch, key=jax.random.key(seed), step=STEP)[0]
+    return _run(objective, model, batch, seed)[0]
+
+
+def _run(objective: AbstractObjective, model: LatentModel, batch: Batch, seed: int) -> tuple:
+    return run_objective(objective, model, batch, key=jax.random.key(seed), step=STEP, training=True)
 
 
 def same_loss_and_gradient(objective: AbstractObjective, model: LatentModel, one: Batch, *others: Batch) -> None:
@@ -101,7 +105,7 @@ def check_rows_differ() -> None:
 def check_num_samples() -> None:
     """K draws are averaged, and are the K draws of `draw` with the same key."""
     model, batch = binary_model(), batch_of(BINARY)
-    draws = draw(model, batch, num_samples=3, key=jax.random.key(0), dropout=True)
+    draws = draw(model, batch, num_samples=3, key=jax.random.key(0))
     for kind in ("analytic", "sampled"):
         metrics = evaluate(ELBO(kl=kind, num_samples=3), model, batch)[1]
         close(metrics["log_likelihood"][0], draws.log_likelihood.mean(axis=0).sum())

@@ -74,10 +74,10 @@ def _impute(
     model: Any, batch: Batch, key: Key, num_samples: int, num_draws: int, samples_per_chunk: int
 ) -> tuple[Array, Array, Array]:
     rows, (posterior_key, choice_key) = batch.row_id.shape[0], jax.random.split(key)
-    like = jax.eval_shape(lambda: draw(model, batch, num_samples=1, key=posterior_key).z)
+    like = jax.eval_shape(lambda: draw(model, batch, num_samples=1, key=posterior_key, dropout=False).z)
 
     def add(state: _State, first: Array | int, count: int) -> _State:
-        drawn = draw(model, batch, num_samples=count, first_sample=first, key=posterior_key)
+        drawn = draw(model, batch, num_samples=count, first_sample=first, key=posterior_key, dropout=False)
         means = jax.vmap(lambda z: _means(model, z, batch))(drawn.z)
         return state.with_draws(drawn.log_weight, means, drawn.z, first, batch.row_id, choice_key)
 

@@ -7,7 +7,6 @@ another number is other noise. Two purposes may share a number only where no key
 # Folded into the key of a training step, or of one evaluation.
 WEIGHT_DROPOUT = 0x3E16  # which weights of the model are dropped in a step
 NETWORK_DROPOUT = 0xD809  # which activations are dropped, of each row
-LABEL_WEIGHT_DROPOUT = 0x1ABE  # which weights of a network of labels are dropped in a step
 LABEL_NETWORK_DROPOUT = 0xC1A5  # which activations of a network of labels are dropped, of each row
 PRIOR_SAMPLES = 0x9A10  # a latent event of the prior for each row
 DREAMS = 0xD6EA  # a row that the model dreams, under the conditions of each row

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.io import keys
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
+from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted
 from latens.objectives.reconstruction import reconstruct
 from latens.objectives.roles import KL, evidence, flat_codes, prior_samples, require_kl, require_weight, stopped
 from latens.typing import Array, Float, Int, Key, Nats
@@ -127,7 +127,6 @@ class FactorVAE(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         parts = evidence(model, batch, key=key, kl=self.kl)
         codes = flat_codes(jax.tree.map(lambda leaf: leaf[0], parts.draws.z))
         shuffled = shuffled_units(codes, batch, key=key)
@@ -171,7 +170,6 @@ class AAE(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         z, log_likelihood = reconstruct(model, batch, key=key)
         codes, prior = flat_codes(z), flat_codes(prior_samples(model, batch, key=key))
         taken = mean(weighted(jax.nn.softplus(-logits(stopped(self.critic), codes)), batch))
@@ -206,7 +204,6 @@ class AdversarialBayes(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         z, log_likelihood = reconstruct(model, batch, key=key)
         codes, prior = flat_codes(z), flat_codes(prior_samples(model, batch, key=key))
         x = batch.x if batch.mask is None else jax.tree.map(_observed, batch.x, batch.mask)

@@ -2,25 +2,33 @@
 
 import dataclasses
 from abc import abstractmethod
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 
 from latens.data.batches import Batch
+from latens.errors import ConfigError
+from latens.io import keys
 from latens.models import AbstractLatentModel
+from latens.trees import partition_trainable, realise, trained_weights
 from latens.typing import Array, Float, Int, Key, Nats, PyTree
 
 Metrics = dict[str, tuple[Nats, Float[Array, ""]]]
 """Name -> (weighted sum over the batch, sum of weights); the mean is formed once, at the edge."""
 
+Reported = dict[str, Any]
+"""Name -> one value for each row, shape (B,), or a pair as in `Metrics`."""
+
 
 class AbstractObjective(eqx.Module):
     """What training minimises: a number computed from a model and a batch, with the metrics to report beside it.
 
-    An objective is called as `objective(model, batch, key=..., step=...)` and returns the number to minimise and the
-    metrics.
+    An objective is called as `objective(model, batch, key=..., step=...)` and returns what to minimise and the metrics,
+    each as one value for each row. `run_objective` makes means of them that leave padding out; a number that is no mean
+    over rows is made with `weighted`, which does the same. In training the model that is given has this step's weights
+    and drops activations wherever a key reaches its networks, as `draw` sees to; in validation nothing is dropped.
 
     Attributes:
         monitor: Name of the metric that early stopping and the choice of the best epoch look at. It is computed at
@@ -37,23 +45,23 @@ class AbstractObjective(eqx.Module):
     @abstractmethod
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics]:
-        """Compute the number to minimise and the metrics to report.
+    ) -> tuple[Nats | Float[Array, " B"], Reported]:
+        """Compute what to minimise and the metrics to report.
 
         Args:
-            model: The model that is trained.
-            batch: The rows, B of them, with their ids, weights, conditions and mask.
+            model: The model that is trained, in the mode of training or of validation.
+            batch: The rows, B of them, with their ids, weights, conditions and mask; padding holds zeros.
             key: Random key of this step.
             step: Number of the training step, from 0; shape ().
 
         Returns:
-            The number to minimise (nats, averaged over the batch) and the metrics.
+            What to minimise (nats), one value for each row or their mean over the weights, and the metrics.
         """
 
     def with_aux(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
-    ) -> tuple[Nats, Metrics, PyTree]:
-        """Compute the number to minimise and the metrics, together with what `after_update` needs of this step's work.
+    ) -> tuple[Nats | Float[Array, " B"], Reported, PyTree]:
+        """Compute what to minimise and the metrics, together with what `after_update` needs of this step's work.
 
         Args:
             model: The model that is trained.
@@ -62,8 +70,8 @@ class AbstractObjective(eqx.Module):
             step: Number of the training step, from 0; shape ().
 
         Returns:
-            The number to minimise (nats, averaged over the batch), the metrics, and a tree of arrays of which no
-            gradient is taken, or None.
+            What to minimise and the metrics, as from a call, and a tree of arrays of which no gradient is taken, or
+            None.
         """
         return *self(model, batch, key=key, step=step), None
 
@@ -86,6 +94,55 @@ class AbstractObjective(eqx.Module):
             The model and the objective to go on with.
         """
         return model, self
+
+
+def run_objective(
+    objective: AbstractObjective,
+    model: AbstractLatentModel,
+    batch: Batch,
+    *,
+    key: Key,
+    step: Int[Array, ""],
+    training: bool,
+) -> tuple[Nats, Metrics, PyTree]:
+    """Compute an objective as a training step or a validation does: what no objective has to think of is done here.
+
+    Rows of weight 0 cannot matter. In training, the model's weights are drawn once for all that the objective computes.
+
+    Args:
+        objective: What is minimised.
+        model: The model.
+        batch: The prepared rows, B of them; those of weight 0 are padding.
+        key: Random key of this step.
+        step: Number of the training step, from 0; shape ().
+        training: Whether weights and activations are dropped.
+
+    Returns:
+        The number to minimise (nats, averaged over the batch), the metrics, and what `after_update` needs, or None.
+
+    Raises:
+        ConfigError: The objective gives something that is neither a number nor one number for each row.
+    """
+    if training:
+        model = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))
+    else:
+        model, objective = eqx.nn.inference_mode((model, objective))
+    batch = without_padding(batch)
+    loss, metrics, aux = objective.with_aux(model, batch, key=key, step=step)
+    pairs = {name: v if isinstance(v, tuple) else _by_row(objective, name, v, batch) for name, v in metrics.items()}
+    loss = loss if jnp.shape(loss) == () else mean(_by_row(objective, "what to minimise", loss, batch))
+    return loss, pairs, aux
+
+
+def _by_row(objective: AbstractObjective, name: str, values: Array, batch: Batch) -> tuple[Nats, Float[Array, ""]]:
+    rows = batch.row_id.shape
+    if jnp.shape(values) != rows:
+        raise ConfigError(
+            f"{type(objective).__name__} gives {name} in the shape {jnp.shape(values)}.",
+            where="objective",
+            fix=f"Give one value for each row, shape {rows}, or the pair that `weighted` makes of them.",
+        )
+    return weighted(values, batch)
 
 
 def without_padding(batch: Batch) -> Batch:
@@ -137,7 +194,8 @@ def mean(pair: tuple[Nats, Float[Array, ""]]) -> Nats:
 def sum_of_squares(tree: PyTree, form: Literal["weights", "all"] = "weights") -> Nats:
     r"""Half the sum of squared parameters, which is the penalty called L2 or weight decay.
 
-    $\frac12\sum w^2$ over the chosen arrays.
+    $\frac12\sum w^2$ over the chosen arrays that are trained: all of them, also those that weight dropout leaves out in
+    this step.
 
     Args:
         tree: A model, or a part of one.
@@ -146,7 +204,8 @@ def sum_of_squares(tree: PyTree, form: Literal["weights", "all"] = "weights") ->
     Returns:
         The penalty, shape (), without a factor.
     """
-    leaves = jax.tree_util.tree_leaves_with_path(eqx.filter(tree, eqx.is_inexact_array))
+    trained = partition_trainable(trained_weights(tree))[0]
+    leaves = jax.tree_util.tree_leaves_with_path(trained)
     name = lambda entry: getattr(entry, "name", getattr(entry, "key", ""))  # noqa: E731
     counted = [leaf for path, leaf in leaves if form == "all" or name(path[-1]) == "weight"]
     return sum((0.5 * jnp.sum(leaf**2) for leaf in counted), jnp.zeros(()))

@@ -9,11 +9,9 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.distributions import Affine, DiagonalNormal, kl, log_prob
 from latens.errors import ConfigError
-from latens.io import keys
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
+from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted
 from latens.objectives.roles import KL, by_formula, evidence, require, require_kl
-from latens.trees import realise
 from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 
@@ -53,7 +51,6 @@ class GECO(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         parts = evidence(model, batch, key=key, kl=self.kl, num_samples=self.num_samples)
         multiplier = jnp.exp(self.log_multiplier)
         metrics = {
@@ -95,16 +92,14 @@ class SigmaVAE(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
-        realised = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))
 
         def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> dict[str, Nats]:
             encoder_key, sample_key, decoder_key = jax.random.split(jax.random.fold_in(key, row_id), 3)
-            q = realised.posterior(x, cond=cond, mask=mask, key=encoder_key)
-            p = realised.prior(cond=cond)
+            q = model.posterior(x, cond=cond, mask=mask, key=encoder_key)
+            p = model.prior(cond=cond)
             z, log_q = q.sample_and_log_prob(key=sample_key)
             divergence = kl(q, p) if by_formula(self.kl, q, p) else log_q - p.log_prob(z)
-            return {"kl": divergence, **_normal_terms(realised.likelihood(z, cond=cond, key=decoder_key), x, mask)}
+            return {"kl": divergence, **_normal_terms(model.likelihood(z, cond=cond, key=decoder_key), x, mask)}
 
         rows = jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
         pairs = {name: weighted(row, batch) for name, row in rows.items()}

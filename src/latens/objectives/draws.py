@@ -24,7 +24,6 @@ from latens.distributions.chain import Chain, Transformed
 from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractLatentModel, LabelAndCode
-from latens.trees import realise
 from latens.typing import AnyArray, Array, Float, Int, Key, PyTree, Shaped
 
 Statistic = Callable[[AbstractDistribution, AbstractDistribution, Any, Any], PyTree]
@@ -130,7 +129,7 @@ def draw(
     statistics: dict[str, Statistic] | None = None,
     reparameterised: bool = True,
     stop_posterior_gradient: bool = False,
-    dropout: bool = False,
+    dropout: bool = True,
 ) -> Draws:
     r"""Sample the posterior of every row and evaluate the log densities of likelihood, prior and posterior there.
 
@@ -151,7 +150,8 @@ def draw(
         reparameterised: False stops the gradient through z (score-function estimators).
         stop_posterior_gradient: True stops the gradient through the parameters of $\log q$ (sticking the landing,
             DReG).
-        dropout: True switches dropout on, of activations and of weights.
+        dropout: False gives the networks no key of their own, so that nothing in them is random. With a key, a network
+            drops as its mode says (`equinox.nn.inference_mode` switches it off); given noise alone, none does.
 
     Returns:
         The samples and their log densities in nats.
@@ -161,12 +161,10 @@ def draw(
             and without noise.
         ConfigError: Where a gradient is taken through the samples of a discrete posterior.
     """
-    if key is None and (noise is None or dropout):
-        raise TypeError("draw needs a key (or given noise, without dropout)")
+    if key is None and noise is None:
+        raise TypeError("draw needs a key or given noise")
+    dropout = dropout and key is not None
     key = jax.random.key(0) if key is None else key
-    if dropout:
-        # Here, not in the step: a penalty on the weights is one on all of them, not on those that this step kept.
-        model = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))
     shaped_noise = noise is not None or noise_scale != 1.0
 
     def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any, row_noise: Any) -> tuple:

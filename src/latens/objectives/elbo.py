@@ -10,10 +10,9 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.distributions import AbstractFactorised, Divergence, divergence_terms, kl_terms
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted, without_padding
+from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted
 from latens.objectives.draws import Statistic, draw
 from latens.objectives.roles import KL, by_formula, require, require_kl
-from latens.trees import partition_trainable
 from latens.typing import Array, Float, Int, Key, Nats
 
 
@@ -78,7 +77,6 @@ class ELBO(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         by_unit = self.kl != "sampled" or self.free_bits > 0.0
         statistics: dict[str, Statistic] = {"kl": self._kl_by_unit} if by_unit else {}
         if self.divergence != "kl":
@@ -89,7 +87,6 @@ class ELBO(AbstractObjective):
             num_samples=self.num_samples,
             key=key,
             statistics=statistics,
-            dropout=True,
         )
         log_likelihood = jnp.mean(draws.log_likelihood, axis=0)
         units = draws.statistics.get("kl")
@@ -114,7 +111,7 @@ class ELBO(AbstractObjective):
             penalty = jnp.abs(penalty - (self.capacity(step) if callable(self.capacity) else self.capacity))
         loss = -mean(metrics["log_likelihood"]) + beta * penalty
         if self.l2 > 0.0:
-            loss = loss + self.l2 * sum_of_squares(partition_trainable(model)[0])
+            loss = loss + self.l2 * sum_of_squares(model)
         return loss, metrics
 
     def _kl_by_unit(self, q: Any, p: Any, z: Any, x: Any) -> Float[Array, "*z"] | None:

@@ -9,10 +9,9 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.distributions import AbstractFactorised
 from latens.errors import ConfigError
-from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.networks import ACTIVATIONS, Dense
-from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
+from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted
 from latens.objectives.roles import (
     KL,
     Evidence,
@@ -23,7 +22,6 @@ from latens.objectives.roles import (
     require_weight,
     stopped,
 )
-from latens.trees import realise
 from latens.typing import AnyArray, Array, Float, Int, Key, Nats, PyTree
 
 
@@ -123,10 +121,6 @@ class VAEGAN(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
-        model = realise(
-            model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT)
-        )  # the weights of `evidence` for every player
         parts = evidence(model, batch, key=key, kl=self.kl)
         players, metrics = self._players(model, parts, batch, key)
         metrics = {**parts.metrics, **{name: weighted(rows, batch) for name, rows in metrics.items()}}

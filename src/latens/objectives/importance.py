@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from latens.data.batches import Batch
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
+from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted
 from latens.objectives.draws import Draws, draw
 from latens.objectives.roles import generative_part, recognition_part, require, sampled_metrics
 from latens.typing import Array, Float, Int, Key, Nats
@@ -68,12 +68,12 @@ def _bounds(
     count = num_samples * num_averages
     if gradient != "dreg":
         stop = gradient == "stl"
-        draws = draw(model, batch, num_samples=count, key=key, stop_posterior_gradient=stop, dropout=True)
+        draws = draw(model, batch, num_samples=count, key=key, stop_posterior_gradient=stop)
         bound = jnp.mean(importance_bound(_grouped(draws.log_weight, num_averages)), axis=0)
         return bound, bound, draws
     # The same draws twice, once for each group of parameters, since their weights differ.
-    draws = draw(generative_part(model), batch, num_samples=count, key=key, dropout=True)
-    path = draw(recognition_part(model), batch, num_samples=count, key=key, stop_posterior_gradient=True, dropout=True)
+    draws = draw(generative_part(model), batch, num_samples=count, key=key)
+    path = draw(recognition_part(model), batch, num_samples=count, key=key, stop_posterior_gradient=True)
     log_weight, path_weight = _grouped(draws.log_weight, num_averages), _grouped(path.log_weight, num_averages)
     share = jax.lax.stop_gradient(jax.nn.softmax(log_weight, axis=0))
     surrogate = jnp.mean(jnp.sum(share * log_weight + share**2 * path_weight, axis=0), axis=0)
@@ -109,7 +109,6 @@ class IWAE(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         bound, surrogate, draws = _bounds(model, batch, key, self.num_samples, 1, self.gradient)
         return _result("iwae", bound, surrogate, draws, batch)
 
@@ -143,7 +142,6 @@ class MIWAE(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         bound, surrogate, draws = _bounds(model, batch, key, self.num_samples, self.num_averages, self.gradient)
         loss, metrics = _result("miwae", bound, surrogate, draws, batch)
         return loss, {**metrics, "iwae": weighted(importance_bound(draws.log_weight), batch)}
@@ -176,10 +174,9 @@ class PIWAE(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         count = self.num_samples * self.num_averages
-        draws = draw(generative_part(model), batch, num_samples=count, key=key, dropout=True)
-        path = draw(recognition_part(model), batch, num_samples=count, key=key, dropout=True)
+        draws = draw(generative_part(model), batch, num_samples=count, key=key)
+        path = draw(recognition_part(model), batch, num_samples=count, key=key)
         bound = importance_bound(draws.log_weight)
         averaged = jnp.mean(importance_bound(_grouped(path.log_weight, self.num_averages)), axis=0)
         loss, metrics = _result("iwae", bound, bound + averaged, draws, batch)
@@ -214,7 +211,6 @@ class CIWAE(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         bound, _, draws = _bounds(model, batch, key, self.num_samples, 1, "plain")
         mixed = self.beta * jnp.mean(draws.log_weight, axis=0) + (1.0 - self.beta) * bound
         loss, metrics = _result("ciwae", mixed, mixed, draws, batch)
@@ -251,7 +247,6 @@ class Renyi(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         bound, _, draws = _bounds(model, batch, key, self.num_samples, 1, "plain")
         renyi = renyi_bound(draws.log_weight, self.alpha)
         loss, metrics = _result("renyi", renyi, renyi, draws, batch)
@@ -289,9 +284,8 @@ class ChiUpperBound(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
-        draws = draw(generative_part(model), batch, num_samples=self.num_samples, key=key, dropout=True)
-        path = draw(recognition_part(model), batch, num_samples=self.num_samples, key=key, dropout=True)
+        draws = draw(generative_part(model), batch, num_samples=self.num_samples, key=key)
+        path = draw(recognition_part(model), batch, num_samples=self.num_samples, key=key)
         bound, upper = importance_bound(draws.log_weight), renyi_bound(path.log_weight, 1.0 - self.order)
         loss, metrics = _result("iwae", bound, bound - upper, draws, batch)
         return loss, {**metrics, "cubo": weighted(upper, batch)}

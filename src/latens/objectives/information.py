@@ -10,7 +10,7 @@ from latens.data.batches import Batch
 from latens.distributions import AbstractFactorised
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
+from latens.objectives.base import AbstractObjective, Metrics, mean, weighted
 from latens.objectives.roles import KL, evidence, flat_codes, require, require_kl
 from latens.typing import AnyArray, Array, Bool, Float, Int, Key, Nats, UInt32
 
@@ -136,7 +136,6 @@ class BetaTC(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         # A factorised posterior holds its own numbers alone: it may leave the row's vmap.
         statistics = {"q": lambda q, p, z, x: _factorised(q, "beta-tc")}
         parts = evidence(model, batch, key=key, kl="sampled", statistics=statistics)
@@ -196,7 +195,6 @@ class DIP(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         statistics = {"loc": lambda q, p, z, x: _factorised(q, "dip").mean()}
         if self.variant == 2:
             statistics["variance"] = lambda q, p, z, x: _variance(q)

@@ -9,10 +9,9 @@ from latens.data.batches import Batch
 from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.adversarial import Critic, critic_loss, critic_metrics, logits
-from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
+from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted
 from latens.objectives.draws import path_to
 from latens.objectives.roles import flat_codes, prior_samples, stopped
-from latens.trees import realise
 from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 
@@ -44,8 +43,6 @@ class LikelihoodFree(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
-        model = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))
         inferred = inferred_pairs(model, batch, key=key)
         simulated = simulated_pairs(model, batch, key=key)
         judge = stopped(self.critic)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.io import keys
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
+from latens.objectives.base import AbstractObjective, Metrics, mean, weighted
 from latens.objectives.reconstruction import reconstruct
 from latens.objectives.roles import KL, evidence, flat_codes, prior_samples, require, require_kl, require_weight
 from latens.typing import Array, Bool, Float, Int, Key, Nats
@@ -179,7 +179,6 @@ class InfoVAE(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         parts = evidence(model, batch, key=key, kl=self.kl)
         codes = flat_codes(jax.tree.map(lambda leaf: leaf[0], parts.draws.z))
         prior = flat_codes(prior_samples(model, batch, key=key))
@@ -221,7 +220,6 @@ class WAE(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         z, log_likelihood = reconstruct(model, batch, key=key)
         prior = flat_codes(prior_samples(model, batch, key=key))
         form = {"form": self.kernel, "bandwidth": self.bandwidth, "estimator": self.estimator}
@@ -260,7 +258,6 @@ class SlicedWasserstein(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         z, log_likelihood = reconstruct(model, batch, key=key)
         codes, prior = flat_codes(z), flat_codes(prior_samples(model, batch, key=key))
         raw = jax.random.normal(

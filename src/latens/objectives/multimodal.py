@@ -12,9 +12,8 @@ from latens.distributions import Joined, Mixture, Product, has_closed_form, kl_t
 from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractLatentModel, Experts, LatentModel, subsets_of
-from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
+from latens.objectives.base import AbstractObjective, Metrics, mean, weighted
 from latens.objectives.roles import require
-from latens.trees import realise
 from latens.typing import AnyArray, Array, Bool, Float, Int, Key, Nats
 
 Weights = Literal["equal", "cells"] | tuple[float, ...]
@@ -70,7 +69,6 @@ def _draws(
     `num_observed`, which are 0 without.
     """
     experts = _experts(model)
-    model = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))
     chosen = jnp.ones((batch.row_id.shape[0], len(experts.names)), bool) if chosen is None else chosen
 
     def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any, chosen: Bool[Array, " M"]) -> _ByComponent:
@@ -189,7 +187,6 @@ class StratifiedELBO(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         counts = _each_counts(self.weights, model, batch)
         draws = _draws(model, batch, num_samples=self.num_samples, key=key)
         metrics = _metrics(draws, batch)
@@ -244,7 +241,7 @@ class SubsetELBO(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch, count = without_padding(batch), len(_experts(model).names)
+        count = len(_experts(model).names)
         counts, beta = _each_counts(self.weights, model, batch), _at(self.beta, step)
 
         def bounds(chosen: Bool[Array, "B M"]) -> tuple[Array, Array, Metrics]:
@@ -315,7 +312,6 @@ class AlignedELBO(AbstractObjective):
         mixed = _experts(model).rule in ("mixture", "mixture-of-products")
         fix = "Use --set objective=stratified-elbo, or another rule."
         require(not mixed, "the KL of a mixture to its parts has no closed form.", "name", fix)
-        batch = without_padding(batch)
         draws, beta = _draws(model, batch, num_samples=self.num_samples, key=key, apart=True), _at(self.beta, step)
         metrics = {**_metrics(draws, batch), "expert_kl": weighted(draws.expert_kl, batch)}
         log_likelihood = draws.likelihoods() @ _each_counts(self.weights, model, batch)

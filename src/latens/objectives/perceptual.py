@@ -10,12 +10,10 @@ import numpy as np
 
 from latens.data.batches import Batch
 from latens.errors import ConfigError
-from latens.io import keys
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
+from latens.objectives.base import AbstractObjective, Metrics, mean, weighted
 from latens.objectives.feature_matching import decoded
 from latens.objectives.roles import KL, evidence, require, require_kl
-from latens.trees import realise
 from latens.typing import Array, Float, Int, Key, Nats, Shaped
 
 WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -149,8 +147,6 @@ class PerceptualSimilarity(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
-        model = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))
         parts = evidence(model, batch, key=key, kl=self.kl)
         made = decoded(model, jax.tree.map(lambda leaf: leaf[0], parts.draws.z), batch)
         data = _images(batch.x, batch.mask, made.dtype)

@@ -11,7 +11,7 @@ from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.models.quantised import CodePosterior
-from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
+from latens.objectives.base import AbstractObjective, Metrics, mean, weighted
 from latens.objectives.draws import draw
 from latens.objectives.roles import require, sampled_metrics
 from latens.typing import Array, Float, Int, Key, Nats, PyTree
@@ -59,7 +59,6 @@ class Quantised(AbstractObjective):
     def with_aux(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics, PyTree]:
-        batch = without_padding(batch)
         quantiser: list[Any] = []
 
         def assigned(q: Any, p: Any, z: Any, x: Any) -> dict[str, Array]:
@@ -71,7 +70,7 @@ class Quantised(AbstractObjective):
             soft = {"soft": q.quantiser.soft_signs(q.assignment.inputs)} if self.entropy > 0.0 else {}
             return rows | soft
 
-        draws = draw(model, batch, num_samples=1, key=key, statistics={"codes": assigned}, dropout=True)
+        draws = draw(model, batch, num_samples=1, key=key, statistics={"codes": assigned})
         of, kind = draws.statistics["codes"], quantiser[0]
         inputs, chosen = of["inputs"], of["chosen"]
         use = jax.vmap(lambda codes: code_use(codes, batch.weights, kind.num_codes), in_axes=2)(of["codes"])

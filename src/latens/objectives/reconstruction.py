@@ -7,11 +7,9 @@ import jax
 
 from latens.data.batches import Batch
 from latens.distributions import log_prob
-from latens.io import keys
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted, without_padding
+from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted
 from latens.objectives.draws import path_to
-from latens.trees import partition_trainable, realise
 from latens.typing import AnyArray, Array, Float, Int, Key, Nats, PyTree, Shaped
 
 
@@ -28,13 +26,12 @@ def reconstruct(
     Returns:
         The codes, every leaf with B as its leading axis, and $\log p(x \mid z)$, shape (B,), nats.
     """
-    realised = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))
 
     def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> tuple[Any, Nats]:
         encoder_key, sample_key, decoder_key = jax.random.split(jax.random.fold_in(key, row_id), 3)
-        posterior = realised.posterior(x, cond=cond, mask=mask, key=encoder_key)
+        posterior = model.posterior(x, cond=cond, mask=mask, key=encoder_key)
         z = path_to(posterior, posterior.sample(key=sample_key))
-        return z, log_prob(realised.likelihood(z, cond=cond, key=decoder_key), x, mask)
+        return z, log_prob(model.likelihood(z, cond=cond, key=decoder_key), x, mask)
 
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
@@ -55,10 +52,9 @@ class Reconstruction(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         _, rows = reconstruct(model, batch, key=key)
         metrics = {"log_likelihood": weighted(rows, batch)}
         loss = -mean(metrics["log_likelihood"])
         if self.l2 > 0.0:
-            loss = loss + self.l2 * sum_of_squares(partition_trainable(model)[0])
+            loss = loss + self.l2 * sum_of_squares(model)
         return loss, metrics

@@ -10,10 +10,9 @@ from jax.flatten_util import ravel_pytree
 from latens.data.batches import Batch
 from latens.io import keys
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted, without_padding
+from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted
 from latens.objectives.reconstruction import reconstruct
 from latens.objectives.roles import flat_codes, require
-from latens.trees import partition_trainable, realise
 from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 
@@ -55,18 +54,16 @@ class RegularisedAutoencoder(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         z, log_likelihood = reconstruct(model, batch, key=key)
         size = 0.5 * jnp.sum(flat_codes(z) ** 2, axis=1)
         metrics = {"log_likelihood": weighted(log_likelihood, batch), "embedding": weighted(size, batch)}
         loss = -mean(metrics["log_likelihood"]) + self.embedding * mean(metrics["embedding"])
         if self.gradient_penalty > 0.0:
-            realised = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))  # the weights of `reconstruct`
-            slopes = decoder_slopes(realised, z, batch, num_probes=self.num_probes, key=key)
+            slopes = decoder_slopes(model, z, batch, num_probes=self.num_probes, key=key)
             metrics["gradient_penalty"] = weighted(slopes, batch)
             loss = loss + self.gradient_penalty * mean(metrics["gradient_penalty"])
         if self.l2 > 0.0:
-            loss = loss + self.l2 * sum_of_squares(partition_trainable(getattr(model, "decoder", model))[0])
+            loss = loss + self.l2 * sum_of_squares(getattr(model, "decoder", model))
         return loss, metrics
 
 

@@ -150,7 +150,7 @@ def evidence(
     wanted: dict[str, Statistic] = dict(statistics or {})
     if kl != "sampled":
         wanted["kl"] = lambda q, p, z, x: jnp.sum(kl_terms(q, p)) if by_formula(kl, q, p) else None
-    draws = draw(model, batch, num_samples=num_samples, key=key, statistics=wanted, dropout=True)
+    draws = draw(model, batch, num_samples=num_samples, key=key, statistics=wanted)
     log_likelihood = jnp.mean(draws.log_likelihood, axis=0)
     divergence = draws.statistics.get("kl")
     if divergence is None:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.distributions import kl
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
+from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted
 from latens.objectives.draws import Statistic, draw
 from latens.objectives.importance import importance_bound
 from latens.objectives.roles import KL, by_formula, require, require_kl, sampled_metrics
@@ -82,7 +82,6 @@ class ScoreFunction(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         exact: Statistic = lambda q, p, z, x: kl(q, p) if by_formula(self.kl, q, p) else None  # noqa: E731
         draws = draw(
             model,
@@ -91,7 +90,6 @@ class ScoreFunction(AbstractObjective):
             key=key,
             reparameterised=False,
             statistics={} if self.kl == "sampled" else {"kl": exact},
-            dropout=True,
         )
         metrics = sampled_metrics(draws, batch)
         divergence = draws.statistics.get("kl")
@@ -160,8 +158,7 @@ class VIMCO(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
-        draws = draw(model, batch, num_samples=self.num_samples, key=key, reparameterised=False, dropout=True)
+        draws = draw(model, batch, num_samples=self.num_samples, key=key, reparameterised=False)
         bound = importance_bound(draws.log_weight)
         without = self._without_each(draws.log_weight)
         signal = jax.lax.stop_gradient(bound[None] - without)

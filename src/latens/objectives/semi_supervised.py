@@ -12,9 +12,9 @@ from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractLatentModel, SemiSupervised, Stacked
 from latens.models.semi_supervised import with_label
-from latens.objectives.base import AbstractObjective, Metrics, mean, weighted, without_padding
+from latens.objectives.base import AbstractObjective, Metrics, mean, weighted
 from latens.objectives.roles import KL, evidence, require, require_kl
-from latens.trees import realise
+from latens.trees import trained_weights
 from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 
@@ -57,7 +57,6 @@ class SemiSupervisedELBO(AbstractObjective):
         if not isinstance(model, SemiSupervised):
             what = f"{type(model).__name__} predicts no label, which this objective needs."
             raise ConfigError(what, where="objective.name", fix="Use --recipe m2 or m1-m2, or another objective.")
-        batch = without_padding(batch)
         log_q = jax.nn.log_softmax(_label_logits(model, batch, key))
         log_p, classes = model.class_log_prior, log_q.shape[1]
 
@@ -88,7 +87,6 @@ class SemiSupervisedELBO(AbstractObjective):
 
 
 def _label_logits(model: SemiSupervised, batch: Batch, key: Key) -> Float[Array, "B C"]:
-    model = realise(model, key=jax.random.fold_in(key, keys.LABEL_WEIGHT_DROPOUT))
 
     def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> Array:
         row_key = jax.random.fold_in(jax.random.fold_in(key, keys.LABEL_NETWORK_DROPOUT), row_id)
@@ -132,7 +130,8 @@ class OnUpper(AbstractObjective):
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
         lower, upper = _stack(model).parts
-        batch, base = without_padding(batch), jax.random.fold_in(key, keys.LOWER_CODES)
+        lower = trained_weights(lower)  # no dropout: its networks get no key either
+        base = jax.random.fold_in(key, keys.LOWER_CODES)
 
         def code(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> Array:
             return lower.posterior(x, cond=cond, mask=mask).sample(key=jax.random.fold_in(base, row_id))

@@ -9,11 +9,10 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.io import keys
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted, without_padding
+from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted
 from latens.objectives.draws import draw
 from latens.objectives.importance import importance_bound
 from latens.objectives.roles import require, sampled_metrics
-from latens.trees import realise
 from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 
@@ -31,7 +30,7 @@ def dream_log_posterior(model: AbstractLatentModel, batch: Batch, *, key: Key) -
     Returns:
         The log densities, shape (B,), nats.
     """
-    model, base = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT)), jax.random.fold_in(key, keys.DREAMS)
+    base = jax.random.fold_in(key, keys.DREAMS)
 
     def one_row(row_id: AnyArray, cond: Any, mask: Any) -> Nats:
         z_key, x_key, encoder_key = jax.random.split(jax.random.fold_in(base, row_id), 3)
@@ -69,9 +68,8 @@ class WakeSleep(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
         # log q itself is left out: its gradient belongs to the posterior, which sleeps.
-        draws = draw(model, batch, num_samples=self.num_samples, key=key, reparameterised=False, dropout=True)
+        draws = draw(model, batch, num_samples=self.num_samples, key=key, reparameterised=False)
         wake = jnp.mean(draws.log_likelihood + draws.log_prior, axis=0)
         sleep = dream_log_posterior(model, batch, key=key)
         metrics = {**sampled_metrics(draws, batch), "sleep": weighted(sleep, batch)}
@@ -116,8 +114,7 @@ class ReweightedWakeSleep(AbstractObjective):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        batch = without_padding(batch)
-        draws = draw(model, batch, num_samples=self.num_samples, key=key, reparameterised=False, dropout=True)
+        draws = draw(model, batch, num_samples=self.num_samples, key=key, reparameterised=False)
         share = jax.lax.stop_gradient(jax.nn.softmax(draws.log_weight, axis=0))
         joint = draws.log_likelihood + draws.log_prior
         surrogate = jnp.sum(share * (joint + self.wake * draws.log_posterior), axis=0)

@@ -12,7 +12,7 @@ from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
 from latens.io import keys
 from latens.io.reuse import Reused
-from latens.objectives import AbstractObjective
+from latens.objectives import AbstractObjective, run_objective
 from latens.training.optimizer import Optimizer
 from latens.trees import partition_trainable
 from latens.typing import Array, Bool, Float, Int, Key, PyTree
@@ -148,7 +148,7 @@ def _functions(static: PyTree, optimizer: Optimizer, preparation: Preparation, m
 
     def loss_of(trainable: PyTree, state: TrainState, prepared: Batch, draw_key: Key) -> tuple[Array, tuple[dict, Any]]:
         model, objective = eqx.combine(trainable, state.fixed, static)
-        loss, metrics, aux = objective.with_aux(model, prepared, key=draw_key, step=state.step)
+        loss, metrics, aux = run_objective(objective, model, prepared, key=draw_key, step=state.step, training=True)
         return loss, (metrics, aux)
 
     def step(state: TrainState, batch: Batch, check_gradients: bool) -> tuple[TrainState, StepInfo]:
@@ -243,11 +243,11 @@ def _functions(static: PyTree, optimizer: Optimizer, preparation: Preparation, m
     @jax.jit
     def evaluate(state: TrainState, rows: Batch, count: Array, key: Key) -> dict[str, tuple[Array, Array]]:
         data_key, draw_key = jax.random.split(key)
-        model, objective = eqx.nn.inference_mode(eqx.combine(averaged(state), static))
+        model, objective = eqx.combine(averaged(state), static)
 
         def metrics_of(batch: Batch) -> dict:
             prepared = prepare_batch(preparation, batch, key=data_key)
-            return objective(model, prepared, key=draw_key, step=state.step)[1]
+            return run_objective(objective, model, prepared, key=draw_key, step=state.step, training=False)[1]
 
         shapes = jax.eval_shape(lambda r: metrics_of(row(r, jnp.array(0))), rows)
         start = jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)

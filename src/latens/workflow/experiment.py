@@ -24,6 +24,7 @@ from latens.io import keys
 from latens.io.compilation import jax_settings
 from latens.io.process import check_process
 from latens.models import SemiSupervised
+from latens.objectives import run_objective
 from latens.recipes import Recipe, recipe_of
 from latens.runs.folder import RunFolder
 from latens.training import (
@@ -205,7 +206,8 @@ def _slope(model: Any, objective: Any, batch: Any, key: Any) -> Any:
 
     def value(trained: PyTree) -> Any:
         model, objective = eqx.combine(trained, rest)
-        return objective(model, batch, key=key, step=jnp.zeros((), jnp.int32))[0]
+        step = jnp.zeros((), jnp.int32)
+        return run_objective(objective, model, batch, key=key, step=step, training=True)[0]
 
     return jax.grad(value)(trained)
 

@@ -146,7 +146,7 @@ def log_weight_rows(
     """
 
     def draws(first: Array | int, count: int) -> tuple[Array, Array]:
-        found = draw(model, batch, num_samples=count, first_sample=first, key=key)
+        found = draw(model, batch, num_samples=count, first_sample=first, key=key, dropout=False)
         return power * found.log_weight, found.log_likelihood
 
     return stream(draws, batch.row_id.shape[0], num_samples, samples_per_chunk)

@@ -26,7 +26,7 @@ from latens.models import (
     Upwards,
 )
 from latens.objectives import AbstractObjective
-from latens.objectives.base import Metrics, mean, weighted, without_padding
+from latens.objectives.base import Metrics, mean, weighted
 from latens.objectives.draws import draw
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
 from latens.trees import Frozen
@@ -68,7 +68,6 @@ class AggregatedFit(AbstractObjective):
         Returns:
             The loss, shape (), and the metric `log_prior`.
         """
-        batch = without_padding(batch)
         code_key, draw_key = jax.random.split(key)
 
         def code(x: Any, row_id: Any, cond: Any, mask: Any) -> Float[Array, " n"]:
@@ -79,7 +78,7 @@ class AggregatedFit(AbstractObjective):
         codes = jax.lax.stop_gradient(jax.vmap(code)(batch.x, batch.row_id, batch.cond, batch.mask))
         if self.second:
             of_codes = dataclasses.replace(batch, x=codes, mask=None, cond=None)
-            values = draw(model, of_codes, num_samples=1, key=draw_key, dropout=True).log_weight[0]
+            values = draw(model, of_codes, num_samples=1, key=draw_key).log_weight[0]
         else:
             prior = _any(model).prior_part
             p = prior(self.model.value) if isinstance(prior, AbstractModelPrior) else prior

@@ -1,0 +1,130 @@
+"""An objective that thinks of neither padding nor dropout: the training step thinks of both."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import close
+from training_fixtures import assert_same_bits, make_model, run, stage
+
+from latens.data.batches import Batch
+from latens.errors import ConfigError
+from latens.io import keys
+from latens.objectives import ELBO, AbstractObjective, Reconstruction, draw, run_objective
+from latens.training import Budget
+from latens.trees import count_parameters, partition_trainable, realise, trained_weights
+
+KEY, STEP = jax.random.key(4), jnp.asarray(0)
+X = (np.random.default_rng(0).random((3, 3, 2)) < 0.4).astype(np.float32)
+
+
+class Naive(AbstractObjective):
+    """Minus one draw's log weight of each row."""
+
+    monitor: ClassVar[str] = "mine"
+
+    def __call__(self, model, batch, *, key, step):
+        rows = draw(model, batch, num_samples=1, key=key).log_weight[0]
+        return -rows, {"mine": rows}
+
+
+class Bad(Naive):
+    """One number too few."""
+
+    def __call__(self, model, batch, *, key, step):
+        return jnp.zeros(2), {}
+
+
+def batch_of(padding=0, junk=np.nan):
+    x = np.concatenate([X, np.full((padding, 3, 2), junk, np.float32)])
+    weight = np.concatenate([np.ones(3, np.float32), np.zeros(padding, np.float32)])
+    return Batch(jnp.asarray(x), jnp.arange(len(x), dtype=jnp.uint32), weight=jnp.asarray(weight) if padding else None)
+
+
+def outcome(model, batch, objective=None, training=True):
+    """The number, the metrics and the gradient by every trained array."""
+    trainable, rest = partition_trainable(model)
+
+    def loss(t):
+        model = eqx.combine(t, rest)
+        return run_objective(objective or Naive(), model, batch, key=KEY, step=STEP, training=training)[:2]
+
+    return jax.jit(jax.value_and_grad(loss, has_aux=True))(trainable)
+
+
+@pytest.mark.parametrize("drops", [{}, {"drop_probability": 0.4, "weight_drop_probability": 0.3}])
+def test_padding_changes_neither_number_nor_gradient(drops):
+    """Bit for bit, whatever padding holds; beside a batch of another length, to a rounding."""
+    model = make_model(**drops)
+    zeros, *others = (outcome(model, batch_of(5, junk)) for junk in (0.0, np.nan, 1e6))
+    for other in others:
+        for one, two in zip(jax.tree.leaves(other), jax.tree.leaves(zeros), strict=True):
+            assert np.asarray(one).tobytes() == np.asarray(two).tobytes()
+    alone = outcome(model, batch_of())
+    assert float(zeros[0][1]["mine"][1]) == 3.0
+    for one, two in zip(jax.tree.leaves(zeros[0]), jax.tree.leaves(alone[0]), strict=True):
+        close(one, two, rtol=3e-7)
+    for one, two in zip(jax.tree.leaves(zeros[1]), jax.tree.leaves(alone[1]), strict=True):
+        close(one, two, rtol=1e-6, atol=1e-7)
+
+
+def test_the_number_is_the_mean_of_the_rows():
+    model, batch = make_model(), batch_of()
+    rows = draw(model, batch, num_samples=1, key=KEY).log_weight[0]
+    (loss, metrics), _ = outcome(model, batch)
+    close(loss, -np.mean(rows), rtol=1e-6)
+    close(metrics["mine"][0], np.sum(rows), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["drop_probability", "weight_drop_probability"])
+def test_dropout_is_on_in_training_and_off_in_validation(name):
+    dropping, plain, batch = make_model(**{name: 0.5}), make_model(), batch_of(2)
+    (training, _), _ = outcome(dropping, batch)
+    (validation, _), _ = outcome(dropping, batch, training=False)
+    (without, _), _ = outcome(plain, batch)
+    assert float(validation) == float(without)
+    assert abs(float(training) - float(without)) > 1e-3
+
+
+def test_the_weights_of_a_step_are_drawn_once():
+    """Every call inside an objective sees the same weights, and those that are trained can be told from them."""
+    model = make_model(weight_drop_probability=0.5)
+    step = realise(model, key=jax.random.fold_in(KEY, keys.WEIGHT_DROPOUT))
+    expected = -np.mean(draw(step, batch_of(), num_samples=1, key=KEY).log_weight[0])
+    close(outcome(model, batch_of())[0][0], expected, rtol=1e-6)
+    again = realise(step, key=jax.random.key(9))
+    for one, two in zip(jax.tree.leaves(again), jax.tree.leaves(step), strict=True):
+        assert one is two
+    kept = [np.asarray(layer.weight) != 0 for layer in step.encoder.network.layers]
+    assert 0 < sum(map(np.sum, kept)) < sum(map(np.size, kept))
+    assert count_parameters(trained_weights(step)) == count_parameters(model)
+    assert_same_bits(trained_weights(step), model)
+
+
+@pytest.mark.parametrize("objective", [ELBO, Reconstruction])
+def test_a_penalty_counts_the_weights_that_a_step_leaves_out(objective):
+    model, batch = make_model(weight_drop_probability=0.5), batch_of(2)
+    (plain, _), gradient = outcome(model, batch, objective())
+    (penalised, _), with_penalty = outcome(model, batch, objective(l2=0.2))
+    weights = [layer.weight for part in (model.encoder, model.decoder) for layer in part.network.layers]
+    close(penalised - plain, 0.1 * sum(np.sum(np.asarray(w, float) ** 2) for w in weights), rtol=1e-5)
+    first = lambda tree: tree.encoder.network.layers[0].weight  # noqa: E731
+    close(first(with_penalty) - first(gradient), 0.2 * first(model), rtol=1e-4, atol=1e-6)
+
+
+def test_it_trains_as_the_objective_that_thinks_of_both():
+    """90 rows in batches of 16: the last batch of an epoch is padded."""
+    naive, known = (run(stages=[stage(Budget(epochs=2), o)]) for o in (Naive(), ELBO(kl="sampled")))
+    for one, two in zip(
+        jax.tree.leaves(eqx.filter(naive.model, eqx.is_array)), jax.tree.leaves(eqx.filter(known.model, eqx.is_array))
+    ):
+        close(one, two, rtol=1e-5, atol=1e-6)
+    close(naive.history[-1]["train_mine"], known.history[-1]["train_elbo"], rtol=1e-6)
+
+
+def test_a_number_that_is_of_no_row_is_refused():
+    with pytest.raises(ConfigError, match=r"Bad gives what to minimise in the shape \(2,\).*one value for each row"):
+        outcome(make_model(), batch_of(), Bad())
