@@ -14,9 +14,8 @@ from latens import objectives
 from latens.data.batches import Batch
 from latens.distributions import StandardNormal
 from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead
-from latens.objectives import ELBO, AbstractObjective, base
-from latens.objectives.importance import importance_bound
 from latens.objectives import ELBO, AbstractObjective, base, run_objective
+from latens.objectives.importance import importance_bound
 from latens.trees import partition_trainable
 
 STEP = jnp.asarray(5)

@@ -15,8 +15,8 @@ from latens.estimators.autoencoder import Autoencoder, Network
 from latens.estimators.base import RandomState, as_dataset, check_count, seed_of, with_nan
 from latens.estimators.labels import classes_of, codes_of
 from latens.evaluation import Estimate
-from latens.io.process import check_process
 from latens.io import keys
+from latens.io.process import check_process
 from latens.recipes import RECIPES
 from latens.training import Callback
 from latens.typing import Key, checked_later

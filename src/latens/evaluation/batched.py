@@ -14,6 +14,7 @@ from jax.tree_util import Partial
 
 from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
+from latens.io.keys import check_generator
 from latens.io.process import check_process
 from latens.typing import Key, PyTree
 
@@ -115,6 +116,7 @@ def map_rows(
         The function's leaves for all rows, as NumPy arrays.
     """
     check_process()
+    check_generator(key)
     model, size = eqx.nn.inference_mode(model), batch_size or _usual_size(batch)
     double = jnp.result_type(float) == np.float64  # a setting of this thread that others do not see
 
@@ -210,5 +212,20 @@ def _rows(model: Any, batch: Batch, key: Key) -> PyTree:
 
 @eqx.filter_jit
 def _run(function: Callable[..., PyTree], model: Any, batch: Batch, preparation: Preparation, key: Key) -> PyTree:
+    prepared, draw_key = prepared_with(batch, preparation, key)
+    return function(model, prepared, draw_key)
+
+
+def prepared_with(batch: Batch, preparation: Preparation, key: Key) -> tuple[Batch, Key]:
+    """Prepare rows as every evaluation with this key does, so that random binarisations agree.
+
+    Args:
+        batch: The stored rows.
+        preparation: What turns a stored row into what the model sees.
+        key: Random key of the evaluation.
+
+    Returns:
+        The rows as the model sees them, and the key of what is drawn for them.
+    """
     data_key, draw_key = jax.random.split(key)
-    return function(model, prepare_batch(preparation, batch, key=data_key), draw_key)
+    return prepare_batch(preparation, batch, key=data_key), draw_key

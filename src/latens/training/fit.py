@@ -13,8 +13,8 @@ import numpy as np
 from latens.data import Dataset, Preparation
 from latens.data.batches import Batch
 from latens.errors import DivergedError
-from latens.io.process import check_process
 from latens.io import keys
+from latens.io.process import check_process
 from latens.objectives import AbstractObjective
 from latens.training.plan import (
     Callback,
@@ -64,6 +64,8 @@ def fit(
         ValueError: For a stage with an optimiser and without an objective.
     """
     check_process()
+    if resume is None:  # a run goes on with the generator that it began with
+        keys.check_generator(jax.random.key(settings.seed))
     history: list[dict[str, Any]] = []
     snapshot, objective, steps, seconds = None, stages[-1].objective, 0, 0.0
     for index, stage in enumerate(stages):

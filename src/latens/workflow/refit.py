@@ -15,8 +15,8 @@ from latens.errors import ConfigError, nearest
 from latens.evaluation import Estimate, log_marginal
 from latens.evaluation.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
 from latens.evaluation.latents.fit_prior import fit_codes, fit_flow, fit_second_stage
-from latens.io.process import check_process
 from latens.io import keys
+from latens.io.process import check_process
 from latens.models import Downwards, LatentModel, Upwards
 from latens.parts.posteriors import posterior_of
 from latens.recipes import recipe_of

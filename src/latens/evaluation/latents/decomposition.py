@@ -9,12 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from latens.data import Preparation, prepare_batch
+from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.distributions import AbstractFactorised, Deterministic, DiagonalNormal, FullNormal, LowRankNormal
 from latens.distributions.chain import Chain
 from latens.errors import ConfigError
-from latens.evaluation.batched import map_rows, padded_batches, weights_of
+from latens.evaluation.batched import map_rows, padded_batches, prepared_with, weights_of
 from latens.evaluation.estimate import Estimate
 from latens.typing import Array, Float, Key
 
@@ -233,7 +233,7 @@ def _drawn(model: Any, batch: Batch, key: Key, num_samples: int) -> dict[str, An
 @eqx.filter_jit
 def _against(model: Any, rows: Batch, log_share: Array, z: Any, preparation: Preparation, key: Key) -> tuple:
     """log sum_j w_j q(z | x_j) of each draw over these rows, and likewise of each unit (None without marginals)."""
-    batch = prepare_batch(preparation, rows, key=key)
+    batch, _ = prepared_with(rows, preparation, key)
 
     def one_row(x: Any, cond: Any, mask: Any) -> tuple:
         posterior = model.posterior(x, cond=cond, mask=mask)
@@ -263,7 +263,6 @@ def _rows(
     parts = list(padded_batches(batch, batch_size))
     size = len(parts[0][0].row_id)
     draws = min(n * num_samples, max(1, _NUMBERS // (size * width)))
-    data_key = jax.random.split(key)[0]  # as `map_rows` prepares rows: the same binarisation
     model, joint, units = eqx.nn.inference_mode(model), [], []
     for first in range(0, n * num_samples, draws):
         index = np.minimum(np.arange(first, first + draws), n * num_samples - 1)
@@ -271,7 +270,7 @@ def _rows(
         for number, (rows, count) in enumerate(parts):
             shares = np.full(size, -np.inf, np.float32)
             shares[:count] = log_share[number * size : number * size + count]
-            new = _against(model, rows, jnp.asarray(shares), some, preparation, data_key)
+            new = _against(model, rows, jnp.asarray(shares), some, preparation, key)
             total = new if total is None else jax.tree.map(jnp.logaddexp, total, new)
         assert total is not None
         kept = min(draws, n * num_samples - first)

@@ -13,6 +13,7 @@ from latens.data.batches import Batch
 from latens.distributions import DiagonalNormal, has_closed_form, kl_terms
 from latens.evaluation.batched import BATCH_SIZES, map_rows
 from latens.evaluation.estimate import shares
+from latens.io.keys import check_generator
 from latens.io.process import check_process
 from latens.models import as_code, mean_code
 from latens.typing import AnyArray, Array, Key
@@ -120,6 +121,8 @@ def decode(
         A NumPy array of shape (n, *x), in the unit of the model.
     """
     check_process()
+    if key is not None:
+        check_generator(key)
     if key is None:
         if not mean:
             raise TypeError("decode needs a key to draw")
@@ -149,6 +152,7 @@ def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None) -> np.ndarra
         A NumPy array of shape (n, *z).
     """
     check_process()
+    check_generator(key)
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
 
     return np.asarray(jax.vmap(lambda key, cond: _prior_code(model, key, cond))(keys, cond))
