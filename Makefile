@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 DOCS_STAMP := $(VENV)/.installed-docs
 
-.PHONY: demo test lint unit docs package long pretrained bench clean
+.PHONY: demo test test-more lint unit docs package long pretrained bench clean
 
 demo: $(STAMP)
 	$(BIN)/latens demo
@@ -26,7 +26,11 @@ lint: $(DEV_STAMP)
 # The tests of the explorer's page need a browser (Debian: apt-get install chromium chromium-driver); without one they are
 # skipped, and the summary says so.
 unit: $(DEV_STAMP)
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not more and not long"
+
+# What the quick suite leaves out: the same oracles on more cases, and longer trips through the command.
+test-more: $(DEV_STAMP)
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "more and not long"
 
 # Every test, those of the quick suite too, with the optimisations of XLA that those leave out.
 long: $(DEV_STAMP)
@@ -49,7 +53,7 @@ package:
 	done
 
 pretrained: $(STAMP)
-	$(BIN)/python -m latens.pretrained.make
+	$(BIN)/python examples/pretrained.py src/latens/pretrained
 
 # The benchmarks one after the other; run it on a quiet machine.
 bench: $(DEV_STAMP)

@@ -141,7 +141,7 @@ def trained(
     settings = replace(experiment.settings, validate=False, stop_every=every)
     rows = Binarised.of(data, seed)
     model = experiment.new_model()
-    return fit(model, [stage], rows, preparation=Preparation(), settings=settings, callbacks=callbacks).model
+    return fit(model, rows, [stage], preparation=Preparation(), settings=settings, callbacks=callbacks).model
 
 
 def scored(model: Any, batch: Batch, num_samples: int) -> Estimate:

@@ -1,9 +1,11 @@
 """What every test stands on: shapes checked at run time, a compilation cache, keys made from the test's name."""
 
+import ctypes
 import gc
 import itertools
 import os
 import signal
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -49,13 +51,33 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore:Error (reading|writing) persistent compilation cache:UserWarning")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what `make test` leaves to `make test-more`; `tests/support/cpu_times.py` writes the list."""
+    listed = set((ROOT / "tests" / "more.txt").read_text().splitlines())
+    for item in items:
+        if item.nodeid in listed:
+            item.add_marker(pytest.mark.more)
+
+
 _done = itertools.count(1)
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    # Compiled programs stay in memory for good otherwise: gigabytes after a thousand tests.
-    if next(_done) % 100 == 0:
+    """Let compiled programs go after every few modules: they fill gigabytes after a thousand tests."""
+    if next(_done) % 50 == 0 or nextitem is None:
+        if "latens.io.reuse" in sys.modules:
+            for kept in sys.modules["latens.io.reuse"].Reused.all:
+                kept.clear()
         jax.clear_caches()
+        gc.collect()
+        _trim()
+
+
+def _trim() -> None:
+    """Give memory that was freed back to the system, where the C library can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture

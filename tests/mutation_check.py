@@ -176,6 +176,8 @@ def survives(fault: Fault, jobs: str) -> bool:
                 "--no-header",
                 "-p",
                 "no:cacheprovider",
+                "-m",
+                "not more and not long",
                 tests,
             ]
             done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)

@@ -107,7 +107,7 @@ def one(layers: int, bound: str, k: int, seed: int, preset: Preset, data: Datase
         batch_size=preset.batch_size, drop_last=True, seed=seed, chunk_steps=500, validate=False, restore_best=False
     )
     began = time.perf_counter()
-    result = fit(experiment.new_model(), [stage], data, preparation=experiment.preparation, settings=settings)
+    result = fit(experiment.new_model(), data, [stage], preparation=experiment.preparation, settings=settings)
     trained = time.perf_counter() - began
     batch = binarised_test_rows(data, experiment.preparation, preset.rows)
     options = {"num_samples": preset.num_samples, "samples_per_chunk": 20}

@@ -103,7 +103,7 @@ def one(latents: int, seed: int, preset: Preset, data: Dataset) -> dict:
         batch_size=min(preset.batch_size, len(x)), seed=seed, chunk_steps=500, validate=False, restore_best=False
     )
     began = time.perf_counter()
-    result = fit(model, [stage], data, preparation=Preparation(), settings=settings)
+    result = fit(model, data, [stage], preparation=Preparation(), settings=settings)
     seconds = time.perf_counter() - began
     few: Batch = data.rows(rows[:100])
     gaps = gap_rows(result.model, few, num_samples=500, steps=200, key=jax.random.key(seed))

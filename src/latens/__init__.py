@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from latens.networks import Dense as Dense
     from latens.objectives import ELBO as ELBO
     from latens.objectives import Reconstruction as Reconstruction
+    from latens.parts.objects import register_part as register_part
     from latens.recipes import RECIPES as RECIPES
     from latens.recipes import Recipe as Recipe
     from latens.recipes import get_recipe as get_recipe
@@ -79,6 +80,7 @@ __all__ = [
     "override",
     "prepare",
     "register",
+    "register_part",
     "train",
 ]
 
@@ -96,6 +98,7 @@ _HOMES = {
     "latens.networks": ("Dense",),
     "latens.explorer.notebook": ("explore",),
     "latens.objectives": ("ELBO", "Reconstruction"),
+    "latens.parts.objects": ("register_part",),
     "latens.recipes": ("RECIPES", "Recipe", "get_recipe", "register"),
     "latens.workflow.trained": ("TrainedModel", "load"),
     "latens.training": ("Budget", "Settings", "Stage", "fit", "make_optimizer"),

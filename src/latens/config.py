@@ -38,6 +38,8 @@ class NetworkConfig(Part, frozen=True):
         drop_probability: The probability of dropout of a hidden value.
         weight_drop_probability: The probability that a weight is dropped.
         spectral_norm: Whether each weight matrix of the decoder is divided by its largest singular value.
+        encoder: The name of a registered network that is the encoder; None is one of `kind`.
+        decoder: The name of a registered network that is the decoder; None is one of `kind`.
     """
 
     kind: Literal["dense", "conv", "residual", "recurrent"] = "dense"
@@ -51,6 +53,8 @@ class NetworkConfig(Part, frozen=True):
     drop_probability: Probability = 0.0
     weight_drop_probability: Probability = 0.0
     spectral_norm: bool = False
+    encoder: str | None = None
+    decoder: str | None = None
 
 
 class PriorConfig(Part, frozen=True):
@@ -91,11 +95,13 @@ class LikelihoodConfig(Part, frozen=True):
     Args:
         family: The name of the likelihood; "auto" is decided from the data.
         scale: The scale of a Normal: one learned ("shared"), one a feature ("feature"), from the network, or fixed.
-        fixed_scale: The standard deviation where `scale` is "fixed".
+        fixed_scale: The standard deviation where `scale` is "fixed": with 1 half the squared error is minimised, with
+            0.70710678 (the root of 1/2) the squared error.
         scale_floor: The floor of a learned scale.
         probability_floor: The floor of a Bernoulli's probabilities, and of their complements.
         output_bias: Whether the decoder's output bias starts at the moments of the data, or at zero.
         missing: Whether a feature may be missing because of its own value ("self-masking"), which is then modelled.
+        options: The options of a likelihood that was registered, by name.
     """
 
     family: str = "auto"
@@ -105,6 +111,7 @@ class LikelihoodConfig(Part, frozen=True):
     probability_floor: Probability = 0.0
     output_bias: Literal["data", "zero"] = "data"
     missing: Literal["at-random", "self-masking"] = "at-random"
+    options: Options = {}
 
 
 class DataConfig(Part, frozen=True):
@@ -115,8 +122,8 @@ class DataConfig(Part, frozen=True):
         threshold: The value, on the scale from 0 to 1, above which a pixel is 1 where `binarize` is "threshold".
         dequantize: Whether uniform noise is added to whole numbers under a density, so that its integral bounds their
             probability.
-        validation: Which rows validate: rows of their own ("split"), or the test rows ("test", which are then not held
-            out, and reports say so).
+        validation: Which rows validate: rows of their own ("split"), the test rows ("test", which are then not held
+            out, and reports say so), or none ("none": they train).
         labelled: How many labels of training rows are kept, as many of each class, and the others hidden; None keeps
             all.
     """
@@ -124,7 +131,7 @@ class DataConfig(Part, frozen=True):
     binarize: Literal["none", "threshold", "stochastic"] = "none"
     threshold: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.5
     dequantize: bool = True
-    validation: Literal["split", "test"] = "split"
+    validation: Literal["split", "test", "none"] = "split"
     labelled: Count | None = None
 
 
@@ -226,6 +233,7 @@ class TrainingConfig(Part, frozen=True):
         pretrain_epochs: The epochs of a first stage, in recipes that have one; None is the same budget as the last.
         plots_every: After how many steps figures are made; None makes none on the way.
         snapshots: About how many models are kept on the way; None keeps none.
+        keep: Which weights are kept: those that were best on validation rows, or the last.
     """
 
     epochs: Positive | None = None
@@ -240,6 +248,7 @@ class TrainingConfig(Part, frozen=True):
     pretrain_epochs: Positive | None = None
     plots_every: Count | None = None
     snapshots: Annotated[int, Meta(ge=2, le=1000)] | None = None
+    keep: Literal["best", "last"] = "best"
 
 
 class VAEConfig(Part, frozen=True, tag="vae", tag_field="kind"):

@@ -159,7 +159,7 @@ def test_looking_around(latens: Callable[..., Result]) -> None:
     parts = latens("recipes", "--parts", "--json").json["parts"]
     assert parts["objective"]["iwae"]["options"] == {"num_samples": 50, "gradient": "plain"}
     assert parts["prior"]["vamp"]["options"] == {"components": 500, "learned": True}
-    assert parts["likelihood"]["poisson"] == {"data": ["levels", "counts"]}
+    assert parts["likelihood"]["poisson"] == {"data": ["levels", "counts"], "options": {}}
     report = latens("check", "digits", "--json").json
     assert (report["rows"], report["shape"], report["levels"]) == (1797, [8, 8], 17)
     assert "categorical" in latens("check", "digits").out

@@ -13,12 +13,14 @@ from sklearn.datasets import load_digits
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import latens
+from latens import evaluation
 from latens.data import load
 from latens.errors import ConfigError, ModelFileError, UsageError
 from latens.estimators import VAE, Autoencoder, GenerativeClassifier
 from latens.estimators.base import are_columns, as_dataset, history_lists
 from latens.measure.core import measure
 from latens.networks import Dense
+from latens.parts.objects import OWN, TABLES
 
 TINY = {"hidden": (4,), "steps": 2, "batch_size": 16}
 """Few steps of one batch size: the checks call with dozens of shapes, and each compiles."""
@@ -207,7 +209,7 @@ def test_history_stays_a_frame_where_records_differ():
     assert not are_columns({"epoch": "1"})
 
 
-def test_networks_of_your_own(tmp_path: Path):
+def test_networks_of_your_own(tmp_path: Path, monkeypatch):
     x, _ = _blobs()
     encoder = Dense([3, 5, 4], activation="tanh", key=jax.random.key(0))
 
@@ -218,6 +220,9 @@ def test_networks_of_your_own(tmp_path: Path):
     path = vae.save(tmp_path / "own.safetensors")
     again = VAE.load(path, encoder=encoder, decoder=decoder)
     np.testing.assert_array_equal(again.score_samples(x), vae.score_samples(x))
+    for part in ("encoder", "decoder"):  # as in a process that has not seen them
+        for name in [name for name in TABLES[part][1] if (part, name) in OWN]:
+            monkeypatch.delitem(TABLES[part][1], name)
     with pytest.raises(ModelFileError, match=r"encoder=.*decoder="):
         VAE.load(path)
     linear = VAE(1, encoder=lambda row: jnp.stack([row.sum(), 0.0 * row[0]]), random_state=0, steps=1, hidden=(4,))
@@ -289,3 +294,19 @@ def test_names_at_the_top_are_lazy():
     assert told == homes
     for name, (module, there) in told.items():
         assert getattr(latens, name) is getattr(sys.modules[module], there)
+
+
+def test_mean_and_scale_of_the_posterior():
+    """The scales are those with which KL(q || p) in closed form gives the KL that is reported."""
+    x = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    vae = VAE(2, hidden=8, steps=5, random_state=0).fit(x)
+    mean, scale = vae.encode(x)
+    assert np.array_equal(mean, vae.transform(x))
+    codes = evaluation.encode(
+        vae.model_.model, vae.model_.batch(x), preparation=vae.model_.preparation, key=jax.random.key(0)
+    )
+    kl = 0.5 * (scale**2 + mean**2 - 1.0) - np.log(scale)
+    assert np.allclose(kl, codes["kl"], rtol=1e-4, atol=1e-6)
+    assert np.all(Autoencoder(2, hidden=8, steps=2, random_state=0).fit(x).encode(x)[1] == 0.0)
+    with pytest.raises(ConfigError, match="no Normal with independent dimensions"):
+        VAE(2, hidden=8, steps=2, posterior="full-normal", random_state=0).fit(x).encode(x)

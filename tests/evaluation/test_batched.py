@@ -5,10 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cli_fixtures import process
+from jax.tree_util import Partial
 
 from latens.data import Preparation
 from latens.data.batches import Batch
-from latens.evaluation.batched import _usual_size, map_rows, may_hold_pool, rows_in_cache
+from latens.evaluation.batched import _usual_size, map_draws, map_rows, may_hold_pool, rows_in_cache
 
 GIVEN = {"preparation": Preparation(), "key": jax.random.key(0)}
 
@@ -112,3 +113,18 @@ def test_rows_of_many_cells_come_in_smaller_batches(cells, rows, usual, with_dra
     batch = Batch(np.broadcast_to(np.float32(0), (rows, cells)), np.arange(rows, dtype=np.uint32))
     assert _usual_size(batch) == usual
     assert rows_in_cache(batch, 20) == with_draws
+
+
+def test_a_second_call_traces_nothing() -> None:
+    """Draws of further rows, or with another key, are computed by the program that is there."""
+    traced = []
+
+    def draws(model, batch, key, *, scale, samples_per_chunk):
+        traced.append(samples_per_chunk)
+        return scale * batch.x.sum(1)
+
+    for key in range(3):
+        given = {"preparation": Preparation(), "key": jax.random.key(key), "samples_per_chunk": 4}
+        found = map_draws(Partial(draws, scale=2.0), None, rows(20), **given)
+        np.testing.assert_allclose(found, 2.0 * rows(20).x.sum(1))
+    assert traced == [4]

@@ -90,7 +90,7 @@ def test_posteriors_for_each_row_reach_the_exact_ones() -> None:
     objective = IWAE(num_samples=1, gradient="stl")
     optimizer = make_optimizer("adam", learning_rate=0.1, schedule="cosine", total_steps=400)
     stage = Stage(objective, optimizer, Budget(steps=400))
-    result = fit(model, [stage], data, preparation=Preparation(), settings=Settings(batch_size=6, chunk_steps=400))
+    result = fit(model, data, [stage], preparation=Preparation(), settings=Settings(batch_size=6, chunk_steps=400))
     encoder = result.model.encoder
     close(encoder.loc, EXACT_MEAN, rtol=0, atol=5e-3)
     close(encoder.log_scale, np.broadcast_to(-0.5 * np.log(np.diag(PRECISION)), (6, 2)), rtol=0, atol=5e-3)

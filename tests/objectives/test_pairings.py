@@ -5,7 +5,7 @@ from training_fixtures import make_data
 
 from latens.config import override
 from latens.errors import ConfigError
-from latens.parts.options import DETERMINISTIC, OBJECTIVES, fields_of
+from latens.parts.options import OBJECTIVES, fields_of
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
 
@@ -37,6 +37,10 @@ def outcome(objective: str, parts: str, **settings: object) -> ConfigError | Non
     except ConfigError as error:
         return error
     return None
+
+
+DETERMINISTIC = ("aae", "reconstruction", "regularised", "sliced-wasserstein", "wae")
+"""The objectives that need no density of z."""
 
 
 @pytest.mark.parametrize("parts", POSTERIORS)

@@ -12,7 +12,8 @@ from test_images import tiles
 
 from latens import evaluation, figures
 from latens.callbacks.plots import PlotsCallback
-from latens.data import Column, Preparation, Schema
+from latens.config import override
+from latens.data import Column, Preparation, Schema, load
 from latens.data.rows import evenly_spaced
 from latens.errors import UsageError
 from latens.figures import training_curves_table
@@ -25,11 +26,13 @@ from latens.models import (
 )
 from latens.objectives import ELBO
 from latens.pictures.draw import FIRST, write_pictures
-from latens.pictures.latent import draw_latent
+from latens.pictures.latent import draw_latent, draw_traversals
 from latens.pictures.reconstructions import draw_reconstructions
 from latens.pictures.source import Source
 from latens.pictures.training import draw_training, history_arrays
+from latens.recipes import get_recipe
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
+from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
 
 
@@ -205,8 +208,8 @@ def test_pictures_during_training_come_exactly_at_multiples_and_show_the_model_o
 
     fit(
         model_of(BernoulliHead((5, 4))),
-        [Stage(ELBO(), make_optimizer(learning_rate=0.05), Budget(steps=17))],
         data,
+        [Stage(ELBO(), make_optimizer(learning_rate=0.05), Budget(steps=17))],
         preparation=Preparation(),
         settings=Settings(batch_size=7, chunk_steps=3, stop_every=5, seed=1),
         callbacks=[callback, keep],
@@ -237,3 +240,22 @@ def test_of_tables_the_marginals_are_drawn_during_training(tmp_path):
     [path] = callback.write(TrainedModel(model_of(NormalHead((3,))), schema, Preparation()), 20)
     assert path.name == "samples-0000000020.png"
     assert imread(path).shape[1] == 1170  # three panels of 2.6 inches at 150 dots
+
+
+def test_a_code_of_an_autoencoder_goes_over_its_own_range():
+    chosen = {"training.steps": 5, "network.hidden": (8,), "posterior.latent_dim": 2}
+    data = load("digits")
+    trained, _ = train(prepare(override(get_recipe("autoencoder").config, chosen), data))
+    source = Source(trained, data, 0)
+    ((name, axes, table),) = draw_traversals(source, "light")
+    unit, mean = source.posteriors.order[0], source.posteriors.mean
+    low, high = np.percentile(mean[:, unit], (1.0, 99.0))
+    assert name == "traversals"
+    assert f"code {unit}: {low:.3g} to {high:.3g}" in table["strip"]
+    ends = np.tile(mean[0], (2, 1))
+    ends[:, unit] = low, high
+    shown = pixels(table)
+    first = source.decoded_images(ends).reshape(2, -1)
+    count = int(np.sum(np.asarray(table["strip"]) == table["strip"][0]))
+    assert np.allclose(shown[[0, count - 1]], first, atol=1e-6)
+    assert "percentile" in axes.get_title(loc="left")

@@ -39,8 +39,8 @@ def run(data=None, model=None, stages=None, callbacks=(), resume=None, **setting
     chosen = {"batch_size": 16, "chunk_steps": 4, "seed": 3} | settings
     return fit(
         model or make_model(),
-        stages or [stage(Budget(epochs=3))],
         data or make_data(),
+        stages or [stage(Budget(epochs=3))],
         preparation=Preparation(),
         settings=Settings(**chosen),
         callbacks=callbacks,

@@ -7,8 +7,9 @@ import pytest
 from latens import evaluation, pretrained
 from latens.data import load
 from latens.errors import UsageError
-from latens.pretrained.make import MODELS
 from latens.workflow.trained import TrainedModel
+
+MODELS = {"digits-2d": 2, "digits-16d": 16}
 
 
 def test_names_and_the_nearest_one():

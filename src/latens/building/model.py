@@ -116,7 +116,7 @@ def _hierarchy(
     if (whole := posterior_of(posterior).hierarchy) is not None:
         return _of_its_own(whole, schema, config, encoder, decoder, key=key)
     # Above a point (an autoencoder with a second VAE on its codes) stand Normals.
-    above_it = posterior if posterior.kind != "deterministic" else replace(posterior, kind="normal")
+    above_it = replace(posterior, kind="normal") if posterior_of(posterior).is_point else posterior
     network = config.network
     sizes = [(size,) for size in (posterior.latent_dim or 1, *posterior.levels)]
     up, down = [encoder], []

@@ -2,10 +2,13 @@
 
 from typing import Any
 
+from msgspec import structs
+
 from latens.config import CriticOptimizerConfig, OptimizerConfig
 from latens.errors import ConfigError
 from latens.objectives import AbstractObjective
 from latens.training import Optimizer, by_group, make_optimizer, resting
+from latens.training.optimizers import OPTIMIZERS
 from latens.trees import count_parameters
 
 _OWN = {"name", "learning_rate", "schedule", "warmup_steps", "total_steps", "clip_value", "clip_norm", "mask"}
@@ -40,6 +43,14 @@ def optimizer_of(config: OptimizerConfig, objective: AbstractObjective, total_st
 
 
 def _made(config: OptimizerConfig | CriticOptimizerConfig, where: str, rate: float, **given: Any) -> Optimizer:
+    found = OPTIMIZERS.get(config.name)
+    if isinstance(found, Optimizer):
+        plain = structs.replace(type(config)(), name=config.name)
+        beside = [f for f in config.__struct_fields__ if f != "critic" and getattr(config, f) != getattr(plain, f)]
+        if beside:
+            what = f"the optimiser {config.name} was given as an object, which has its own {beside[0]}."
+            raise ConfigError(what, where=f"{where}.{beside[0]}", fix="Set it where the object is made.")
+        return found
     if taken := _OWN & set(config.options):
         what = f"{min(taken)} is no option of {config.name} itself."
         raise ConfigError(what, where=f"{where}.options", fix=f"Set {where}.NAME.")

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from latens.building.model import build
 from latens.building.optimizer import optimizer_of
 from latens.building.recipe import Recipe, Size
-from latens.config import NetworkConfig, OptimizerConfig, TrainingConfig, VAEConfig
+from latens.config import NetworkConfig, ObjectiveConfig, OptimizerConfig, TrainingConfig, VAEConfig
 from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_likelihood
 from latens.errors import ConfigError
 from latens.io import keys
@@ -21,7 +21,7 @@ from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
 from latens.parts.conditions import preparation
-from latens.parts.options import DETERMINISTIC, OBJECTIVES, fields_of, lookup, make, needs, replace_field
+from latens.parts.options import OBJECTIVES, fields_of, lookup, make, needs, replace_field
 from latens.parts.posteriors import posterior_of
 from latens.parts.quantised_posteriors import whole_groups
 from latens.training import Budget, Stage
@@ -89,7 +89,11 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
     if network.hidden is None:
         network = replace(network, hidden=default_hidden(network.kind, schema.shape))
         widths = ", ".join(map(str, network.hidden or ()))
-        reasons.append(f"{network.kind} networks of widths {widths}, for {cells} values a row")
+        part = "decoder" if network.encoder else "encoder"
+        which = f"a {network.kind} {part} of widths" if network.encoder or network.decoder else ""
+        if not (network.encoder and network.decoder):
+            which = which or f"{network.kind} networks of widths"
+            reasons.append(f"{which} {widths}, for {cells} values a row")
     if posterior.latent_dim is None:
         of_codes = posterior_of(posterior).group_size(posterior)
         latent_dim = whole_groups(min(32, max(2, cells // 4)), of_codes)
@@ -256,26 +260,29 @@ def make_objective(config: VAEConfig, size: Size, cells: int) -> AbstractObjecti
     Raises:
         ConfigError: The objective and the posterior do not go together, or an option does not fit.
     """
-    chosen, needs_density = config.objective, config.objective.name not in DETERMINISTIC
-    if config.posterior.kind == "deterministic" and needs_density:
+    chosen, posterior = config.objective, posterior_of(config.posterior)
+    kind = lookup(OBJECTIVES, chosen.name, "objective.name")
+    if posterior.is_point and kind.needs_density:
         raise ConfigError(
             f"a deterministic encoder has no density, which {chosen.name} needs.",
             where="objective.name",
-            fix=f"Use --set objective.name={DETERMINISTIC[0]}.",
+            fix="Use --set objective.name=reconstruction.",
         )
-    if config.posterior.kind == "deterministic" and (config.posterior.levels or config.prior.kind == "vamp"):
+    if posterior.is_point and (config.posterior.levels or config.prior.kind == "vamp"):
         raise ConfigError(
             "levels or rows as the prior of a plain autoencoder are fitted after its training.",
             where="posterior.kind",
             fix="Leave them out, then use `latens refit RUN --prior vae` or `aggregate`.",
         )
-    of_codes = posterior_of(config.posterior).support == "codes"
-    if of_codes != (chosen.name == "quantised"):
+    of_codes = posterior.support == "codes"
+    if of_codes != kind.of_codes:
         what = f"a {config.posterior.kind} posterior and the objective {chosen.name} do not go together."
         fix = "Use --set objective=quantised." if of_codes else "Use --set posterior=vq, or another objective."
         raise ConfigError(what, where="objective.name", fix=fix)
+    if isinstance(kind, AbstractObjective):
+        return _as_given(kind, config.objective)
     options: dict[str, Any] = dict(chosen.options)
-    kind, given = lookup(OBJECTIVES, chosen.name, "objective.name"), {}
+    given: dict[str, Any] = {}
     if "num_rows" in fields_of(kind) and options.get("estimator") == "stratified":
         options.setdefault("num_rows", size.rows)
     if needs(kind, "critic") or options.get("baseline") == "learned":
@@ -293,6 +300,15 @@ def make_objective(config: VAEConfig, size: Size, cells: int) -> AbstractObjecti
             raise ConfigError(what, where=option, fix=f"Remove --set {option}=...")
         steps = max(1, round(chosen.beta_warmup_epochs * size.steps_per_epoch))
         objective = replace_field(objective, beta=optax.linear_schedule(0.0, options.get("beta", 1.0), steps))
+    return objective
+
+
+def _as_given(objective: AbstractObjective, config: ObjectiveConfig) -> AbstractObjective:
+    """The user's own object, which has no options beside its fields."""
+    if config.options or config.beta_warmup_epochs:
+        named = "objective.beta_warmup_epochs" if config.beta_warmup_epochs else f"objective.{min(config.options)}"
+        what = f"the objective {type(objective).__name__} was given as an object, which takes no further options."
+        raise ConfigError(what, where=named, fix="Set it where the object is made.")
     return objective
 
 

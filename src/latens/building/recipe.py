@@ -9,10 +9,13 @@ import jax
 import numpy as np
 from msgspec import structs
 
-from latens.config import Config
+from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.scaling import ScaledLater
+from latens.io import keys
 from latens.io.reuse import Reused, fingerprint
+from latens.parts.networks import with_networks
+from latens.parts.objects import has_own
 from latens.training import Stage
 from latens.typing import Key
 
@@ -55,13 +58,34 @@ class Recipe:
     build: Callable[..., Any]
     plan: Callable[[Schema, Any, Size], tuple[Stage, ...]]
 
+    def model(self, schema: Schema, config: Any, *, key: Key) -> Any:
+        """The untrained model: what `build` makes, with the networks that the configuration names.
+
+        Args:
+            schema: The schema of the data.
+            config: A resolved configuration.
+            key: A JAX random key, for the initialisation.
+
+        Returns:
+            The model.
+
+        Raises:
+            ConfigError: The parts do not go together, or a named network is not known.
+        """
+        made = self.build(schema, config, key=key)
+        if not isinstance(config, VAEConfig):
+            return made
+        seed = config.training.seed
+        start = jax.random.fold_in(jax.random.key(seed, impl="threefry2x32"), keys.INITIAL_NETWORKS)
+        return with_networks(made, schema, config.network, key=start)
+
 
 BUILDERS = Reused(16)
 """The programs that initialised the models last made in this process."""
 
 
 def build_new(recipe: Recipe, schema: Schema, config: Any, *, key: Key) -> Any:
-    """`recipe.build` as one program: the weights, drawn one by one, would be compiled one by one.
+    """`recipe.model` as one program: the weights, drawn one by one, would be compiled one by one.
 
     Schemas that differ in their numbers alone, and configurations that differ in their seed, share it. The model does
     not
@@ -81,8 +105,8 @@ def build_new(recipe: Recipe, schema: Schema, config: Any, *, key: Key) -> Any:
 
 
 def _build_new(recipe: Recipe, schema: Schema, config: Any, *, key: Key) -> Any:
-    if fingerprint(recipe.build) is None:
-        return eqx.filter_jit(lambda key: recipe.build(schema, config, key=key))(key)
+    if has_own(config) or fingerprint(recipe.build) is None:
+        return eqx.filter_jit(lambda key: recipe.model(schema, config, key=key))(key)
     config = structs.replace(config, training=structs.replace(config.training, seed=0))
     nan = float("nan")
     columns = (
@@ -91,7 +115,7 @@ def _build_new(recipe: Recipe, schema: Schema, config: Any, *, key: Key) -> Any:
     blank = structs.replace(schema, shift=nan, scale=nan, columns=columns)
 
     def make() -> Any:
-        return eqx.filter_jit(lambda key, *numbers: recipe.build(ScaledLater.of(blank, numbers), config, key=key))
+        return eqx.filter_jit(lambda key, *numbers: recipe.model(ScaledLater.of(blank, numbers), config, key=key))
 
     given = [(schema.shift, schema.scale)] if schema.columns is None else [(c.shift, c.scale) for c in schema.columns]
     shifts, scales = np.array(given, np.float32).T

@@ -196,6 +196,7 @@ def parser() -> Parser:
     _training(made["fit"])
     made["resume"].add_argument("run", metavar="RUN", help="a run folder")
     dry_run(made["resume"], "change nothing, say what would be done")
+    _budget(made["resume"].add_argument_group("a larger budget than the run had"))
     _while_training(made["resume"])
     _evaluation(made["resume"])
     made["evaluate"].add_argument("run", metavar="RUN")
@@ -214,7 +215,7 @@ def parser() -> Parser:
     made["sample"].add_argument("run", metavar="RUN")
     made["sample"].add_argument("-n", type=table_rows, default=16, metavar="N", help="how many (default 16)")
     made["encode"].add_argument("--num-samples", type=draws, default=16, metavar="K", help="draws a row (default 16)")
-    for name, endings in (("encode", "npz, csv, parquet"), ("decode", "npz"), ("sample", "npz, png")):
+    for name, endings in (("encode", "npz, csv, parquet"), ("decode", "npz, png"), ("sample", "npz, png")):
         made[name].add_argument("--out", metavar="FILE", help=f"where the result goes: {endings}")
     made["reconstruct"].add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
     for name in ("sample", "decode"):
@@ -291,6 +292,9 @@ def _common(command: argparse.ArgumentParser) -> None:
     group.add_argument("--json", action="store_true", help="exactly one JSON object on stdout, also for errors")
     group.add_argument("--quiet", action="store_true", help="only warnings and errors on stderr")
     group.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    words = "Python code of your own, which is executed first: it registers your parts (latens.register_part)"
+    group = command.add_argument_group("parts of your own")
+    group.add_argument("--import", dest="imports", action="append", default=[], metavar="FILE.py", help=words)
 
 
 def _reading(command: argparse.ArgumentParser) -> None:
@@ -308,9 +312,9 @@ def _training(command: argparse.ArgumentParser) -> None:
     group.add_argument("--recipe", default="default", metavar="NAME", help="see `latens recipes`")
     words = "a configuration: what --dry-run prints, or the config.json of a run; further flags change it"
     group.add_argument("--config", metavar="FILE", help=words)
-    group.add_argument("--epochs", type=positive, metavar="N", help="at most so many passes over the training rows")
-    group.add_argument("--steps", type=count, metavar="N", help="at most so many steps of the optimiser")
-    group.add_argument("--minutes", type=positive, metavar="M", help="at most so much time spent training")
+    words = "start from the weights of this run or model file, with its configuration"
+    group.add_argument("--from", dest="start", metavar="RUN", help=words)
+    _budget(group)
     group.add_argument("--batch-size", type=whole(1, 2**20), metavar="B", help="rows a step")
     seed(group, "of everything random", default=None)
     group.add_argument(
@@ -321,6 +325,12 @@ def _training(command: argparse.ArgumentParser) -> None:
     dry_run(group, "write nothing, show the resolved configuration")
     keeping(_while_training(command))
     _evaluation(command)
+
+
+def _budget(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--epochs", type=positive, metavar="N", help="at most so many passes over the training rows")
+    group.add_argument("--steps", type=count, metavar="N", help="at most so many steps of the optimiser")
+    group.add_argument("--minutes", type=positive, metavar="M", help="at most so much time spent training")
 
 
 def _while_training(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -365,6 +375,7 @@ def keeping(group: Any) -> None:
 def _figures(command: argparse.ArgumentParser) -> None:
     run_and_data(command)
     command.add_argument("--out", metavar="FOLDER", help="default: RUN/figures")
+    command.add_argument("--only", metavar="NAME[,NAME]", help="these pictures, by the names of their files")
     theme(command)
     group = command.add_argument_group("the latent plane, of models with two units")
     group.add_argument(

@@ -9,6 +9,7 @@ from latens.cli.context import Context, output_path, would
 from latens.cli.files import read_labels, read_latents, write_npz
 from latens.cli.sources import open_vae
 from latens.errors import UsageError
+from latens.pictures.images import shown, write_image
 from latens.workflow.trained import TrainedModel
 
 
@@ -22,7 +23,7 @@ def decode(context: Context) -> int:
         The exit code.
     """
     args = context.args
-    out = output_path(args, (".npz",), args.latents, args.run)
+    out = output_path(args, (".npz", ".png"), args.latents, args.run)
     trained = open_vae(args.run, "decode").trained
     z, ids = read_latents(Path(args.latents), trained.latent_shape)
     codes = _codes_of(trained, Path(args.latents), len(z), args.label) if trained.preparation.classes else None
@@ -33,7 +34,11 @@ def decode(context: Context) -> int:
         return would(context, f"decode {len(z)} latents", out)
     values = evaluation.decode(trained.model, z, cond=trained.condition(codes))
     arrays = {"x": trained.data_units(values, mean=True)} | ({} if ids is None else {"row_id": ids})
-    write_npz(out, arrays)
+    if out.suffix.lower() == ".npz":
+        write_npz(out, arrays)
+    else:
+        evaluation.finite(arrays["x"], "x", where=args.run)
+        write_image(out, shown(trained.schema, arrays["x"]))
     context.done({"out": str(out), "rows": len(z), "shape": list(arrays["x"].shape)}, f"{out}: {len(z)} rows")
     return 0
 

@@ -9,9 +9,7 @@ from latens import evaluation
 from latens.cli.context import Context, output_path, would
 from latens.cli.files import write_table
 from latens.cli.sources import load_for, open_vae
-from latens.config import VAEConfig
 from latens.data import Dataset
-from latens.workflow.trained import TrainedModel
 
 
 def encode(context: Context) -> int:
@@ -41,7 +39,7 @@ def encode(context: Context) -> int:
     if evaluation.has_clusters(trained.model):
         found = evaluation.cluster_probabilities(trained.model, batch, preparation=trained.preparation, key=key)
         arrays |= {"cluster": found}
-    if not _is_autoencoder(trained):
+    if not trained.is_point:
         draws = args.num_samples
         parts = evaluation.elbo_parts(trained.model, batch, num_samples=draws, key=key, preparation=trained.preparation)
         arrays |= {name: parts[name] for name in ("elbo", "log_likelihood", "kl")}
@@ -63,10 +61,6 @@ def label_names(data: Dataset) -> np.ndarray:
     assert data.label is not None
     words = np.array([*(data.schema.classes or ()), ""])
     return words[data.label]
-
-
-def _is_autoencoder(trained: TrainedModel) -> bool:
-    return isinstance(trained.config, VAEConfig) and trained.config.posterior.kind == "deterministic"
 
 
 def _listed(arrays: dict[str, Any]) -> str:

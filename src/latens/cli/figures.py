@@ -36,10 +36,17 @@ def figures(context: Context) -> int:
     history = [r for r in opened.run.read_metrics() if r.get("event") == "epoch"] if opened.run else []
     with resource_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    given = Plane()
-    plane = Plane(args.manifold_cells or given.cells, args.manifold_range, args.percentiles or given.percentiles)
+    default = Plane()
+    plane = Plane(args.manifold_cells or default.cells, args.manifold_range, args.percentiles or default.percentiles)
     kept = load_snapshots(opened.run.path) if opened.run and len(kept_steps(opened.run.path)) > 1 else []
-    written = write_pictures(opened.trained, data, history, folder, kept, theme=args.theme, plane=plane)
+    only = None if args.only is None else [name.strip() for name in args.only.split(",") if name.strip()]
+    given = {"theme": args.theme, "plane": plane, "only": only}
+    written = write_pictures(opened.trained, data, history, folder, kept, **given)
+    if only is not None and not written:
+        what = f"none of the pictures of this model is called {args.only}."
+        raise UsageError(
+            what, where="--only", fix="`latens figures RUN` without --only writes all and lists their names."
+        )
     pictures = [path for path in written if path.suffix == ".png"]
     lines = [f"{folder}: {len(pictures)} pictures as .png and .svg, their numbers as .csv"]
     lines += [f"  {path}" for path in pictures]

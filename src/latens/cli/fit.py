@@ -17,10 +17,13 @@ from latens.runs.ownership import remove_own
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
     from latens.workflow.experiment import Experiment
+    from latens.workflow.trained import TrainedModel
 else:
-    Experiment = Any
+    Experiment = TrainedModel = Any
 
-_BUDGET = ("epochs", "steps", "minutes")
+BUDGET = ("epochs", "steps", "minutes")
+"""The options of a budget."""
+
 _MOST_BYTES = 8 << 20
 
 
@@ -66,6 +69,8 @@ def fit_into(context: Context, folder: Path) -> Experiment:
     unresolved = {"resolved": False, "recipe": args.recipe, "settings": settings}
     unresolved |= {} if stored is None else {"config": stored}
     source, options = source_of(vars(args)), {name: getattr(args, name) for name in REMEMBERED}
+    if args.start is not None and not args.start.startswith("pretrained:"):
+        options["start"] = str(Path(args.start).resolve())
     run = RunFolder.create(folder, command, unresolved, source, args.seed or 0, options=options, force=args.force)
     with run, logged(context, run):
         try:
@@ -91,8 +96,8 @@ def settings_of(args: Any) -> dict[str, Any]:
         UsageError: A --set has no value.
     """
     settings: dict[str, Any] = {}
-    if any(getattr(args, name) is not None for name in _BUDGET):
-        settings |= {f"training.{name}": getattr(args, name) for name in _BUDGET}
+    if any(getattr(args, name) is not None for name in BUDGET):
+        settings |= {f"training.{name}": getattr(args, name) for name in BUDGET}
     for name in ("batch_size", "seed", "plots_every", "snapshots"):
         if getattr(args, name, None) is not None:
             settings[f"training.{name}"] = getattr(args, name)
@@ -164,14 +169,47 @@ def config_of(recipe: str, settings: dict[str, Any], stored: dict[str, Any] | No
 
 def _new_experiment(context: Context, settings: dict[str, Any]) -> Experiment:
     from latens.cli.sources import load_new
-    from latens.config import VAEConfig
+    from latens.config import VAEConfig, to_json
     from latens.workflow.experiment import prepare
 
-    config = config_of(context.args.recipe, settings, stored_config(context.args))
+    start = start_of(context.args)
+    stored = to_json(start.config) if start is not None and start.config is not None else stored_config(context.args)
+    config = config_of(context.args.recipe, settings, stored)
     if (context.args.log or context.args.watch) and not isinstance(config, VAEConfig):
         where, verb = (f"--log {context.args.log}", "log") if context.args.log else ("--watch", "watch")
         raise ConfigError(f"a closed-form fit has no steps to {verb}.", where=where, fix=f"Remove {where}.")
-    return prepare(config, load_new(context.args.data, reading_options(vars(context.args))))
+    options = reading_options(vars(context.args)) | ({} if start is None else {"schema": start.schema})
+    return prepare(config, load_new(context.args.data, options), start=start)
+
+
+def start_of(args: Any) -> TrainedModel | None:
+    """The model that `--from` names.
+
+    Args:
+        args: The arguments.
+
+    Returns:
+        The model; None without `--from`.
+
+    Raises:
+        UsageError: A recipe or a configuration is given as well.
+        ConfigError: The model is one that no recipe of networks builds.
+    """
+    if getattr(args, "start", None) is None:
+        return None
+    from latens.cli.sources import open_model
+    from latens.config import VAEConfig
+
+    if getattr(args, "config", None) is not None or getattr(args, "recipe", "default") != "default":
+        named = "--config" if args.config is not None else "--recipe"
+        raise UsageError(
+            "the model to start from has a configuration.", where=named, fix=f"Leave out {named} or --from."
+        )
+    found = open_model(args.start).trained
+    if not isinstance(found.config, VAEConfig):
+        what = "only a model that is trained step by step can be started from."
+        raise ConfigError(what, where=f"--from {args.start}", fix="Start from a run or a file of a VAE.")
+    return found
 
 
 def _forget(run: RunFolder, fresh: list[Path]) -> None:

@@ -37,7 +37,7 @@ def impute(context: Context) -> int:
         )
     opened = open_model(args.run)
     config = opened.trained.config
-    if not isinstance(config, VAEConfig) or config.posterior.kind == "deterministic":
+    if not isinstance(config, VAEConfig) or opened.trained.is_point:
         what = "only a model with log p(x) can say what a missing cell may have been."
         raise ConfigError(what, where=args.run, fix="Train a VAE, best with --recipe miwae-missing.")
     args.missing = args.missing or "nan"  # what is missing is what this command is for

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import importlib
+import importlib.util
 import io
 import logging
 import os
@@ -17,7 +18,7 @@ from typing import NoReturn
 
 from latens.cli.arguments import parse, parser
 from latens.cli.context import Context
-from latens.errors import LatensError, ResourceError
+from latens.errors import LatensError, ResourceError, UsageError
 from latens.io.atomic import as_resource_error
 from latens.io.compilation import jax_settings
 from latens.io.signals import PATIENCE, Stopped
@@ -80,8 +81,28 @@ def _run(context: Context) -> int:
     if context.args.command is None:
         put(parser().format_help().rstrip())
         return 0
+    for number, path in enumerate(context.args.imports):
+        _import(path, number)
     module = importlib.import_module(f"latens.cli.{context.args.command}")
     return getattr(module, context.args.command)(context) or 0
+
+
+def _import(path: str, number: int) -> None:
+    """Execute a file that registers the user's own parts."""
+    if not Path(path).is_file():
+        raise UsageError(f"there is no file {path!r}.", where="--import", fix="Give the path of a Python file.")
+    spec = importlib.util.spec_from_file_location(f"latens_parts_{number}", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path!r} is not a Python file.", where="--import", fix="Give a file that ends in .py.")
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except LatensError:
+        raise
+    except Exception as error:
+        lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == spec.origin]
+        what = f"{type(error).__name__} in line {lines[-1] if lines else '?'}: {str(error)[:300].rstrip('.')}."
+        raise UsageError(what, where=f"--import {path}", fix="`--debug` shows the traceback.") from error
 
 
 def _report(context: Context, error: BaseException, fields: dict[str, str], code: int) -> int:

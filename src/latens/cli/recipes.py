@@ -37,19 +37,26 @@ def _parts(context: Context) -> int:
     from latens.parts.posteriors import POSTERIORS
     from latens.parts.priors import PRIORS
 
-    objectives = {k: {"what": _first_line(v), "options": defaults_of(v)} for k, v in sorted(OBJECTIVES.items())}
+    kinds = {name: row for name, row in sorted(OBJECTIVES.items()) if isinstance(row, type)}
+    objectives = {name: {"what": _first_line(row), "options": defaults_of(row)} for name, row in kinds.items()}
     value: dict[str, Any] = {"objective": objectives}
     for part, rows in (("prior", PRIORS), ("posterior", POSTERIORS)):
         listed = {name: (row.what, option_defaults(row.options)) for name, row in sorted(rows.items())}
         value[part] = {name: {"what": what, "options": options} for name, (what, options) in listed.items()}
-    value["likelihood"] = {name: {"data": list(row.kinds)} for name, row in LIKELIHOODS.items()}
+    value["likelihood"] = {
+        name: {"data": list(row.kinds), "options": option_defaults(row.options)} for name, row in LIKELIHOODS.items()
+    }
     value["network"] = list(get_args(NetworkKind))
     lines = []
     for part in list(value)[:3]:
         for name, about in value[part].items():
             lines.append(f"--set {part}={name}: {about['what']}")
             lines += [f"    --set {part}.{option}={default}" for option, default in about["options"].items()]
-    lines += [f"--set likelihood={name}: for {', '.join(row.kinds)} data" for name, row in LIKELIHOODS.items()]
+    for name, row in LIKELIHOODS.items():
+        lines.append(f"--set likelihood={name}: for {', '.join(row.kinds)} data")
+        lines += [
+            f"    --set likelihood.{option}={default}" for option, default in option_defaults(row.options).items()
+        ]
     lines.append(f"--set network={'|'.join(value['network'])}")
     context.result({"parts": value}, "\n".join(lines))
     return 0

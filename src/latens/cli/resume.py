@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING, Any
 
 from latens.cli.context import Context
 from latens.cli.dry_run import would_resume
-from latens.cli.fit import config_of
+from latens.cli.fit import BUDGET, config_of, start_of
 from latens.cli.reading import reading_options
 from latens.cli.training import REMEMBERED, close, logged, train_run
-from latens.errors import DataError
+from latens.errors import ConfigError, DataError, UsageError
 from latens.runs.folder import RunFolder
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
@@ -27,14 +27,15 @@ def resume(context: Context) -> int:
     """
     path = context.args.run
     run = RunFolder.open(path, lock=False)
-    if run.info["state"] == "done" and run.model_file.exists():
+    longer = any(getattr(context.args, name) is not None for name in BUDGET)
+    if run.info["state"] == "done" and run.model_file.exists() and not longer:
         context.say(f"{path} is finished already; nothing to do.")
         close(context, run)
         return 0
     if context.args.dry_run:
         return would_resume(context, run)
     for name in REMEMBERED:
-        if getattr(context.args, name) is None:
+        if getattr(context.args, name, None) is None:
             setattr(context.args, name, run.info.get("options", {}).get(name))
     with RunFolder.open(path) as run, logged(context, run):
         if run.notice:
@@ -61,8 +62,10 @@ def _stored_experiment(context: Context, run: RunFolder) -> Experiment:
         config = from_json(run.config)
     if context.args.plots_every is not None:
         config = override(config, {"training.plots_every": context.args.plots_every})
-    source = run.info["data"]
-    experiment = prepare(config, load_new(original_source(source), reading_options(source)))
+    config = _with_budget(context, run, config)
+    source, start = run.info["data"], start_of(context.args)
+    options = reading_options(source) | ({} if start is None else {"schema": start.schema})
+    experiment = prepare(config, load_new(original_source(source), options), start=start)
     if source.get("fingerprint") not in (None, experiment.data.fingerprint):
         raise DataError(
             "the data have changed since the run began.",
@@ -70,3 +73,32 @@ def _stored_experiment(context: Context, run: RunFolder) -> Experiment:
             fix="Bring the old data back, or start a new run.",
         )
     return experiment
+
+
+def _with_budget(context: Context, run: RunFolder, config: Any) -> Any:
+    """The configuration with the budget that was given, as if the run had had it from its start."""
+    from latens.config import VAEConfig, override
+    from latens.training.checkpoint import latest_checkpoint
+
+    given = {name: getattr(context.args, name) for name in BUDGET if getattr(context.args, name) is not None}
+    if not given:
+        return config
+    option = f"--{min(given)}"
+    if not isinstance(config, VAEConfig):
+        raise UsageError("a closed-form fit has no budget.", where=option, fix=f"Leave out {option}.")
+    if config.optimizer.schedule == "cosine":
+        what = "the learning rate of this run ended with its budget (optimizer.schedule=cosine)."
+        raise ConfigError(what, where=option, fix=f"Start a new training from it: latens fit DATA --from {run.path}.")
+    longer = override(config, {f"training.{name}": given.get(name) for name in BUDGET})
+    found, source = latest_checkpoint(run.checkpoints), run.info["data"]
+    done = 0 if found is None else found.step
+    wanted = given.get("steps")
+    if wanted is None and "epochs" in given and found is not None:
+        rows = (source.get("rows") or {}).get("train", 0)
+        batch_size = min(config.training.batch_size or rows, rows) or 1
+        per_epoch = rows // batch_size if config.training.drop_last else -(-rows // batch_size)
+        wanted = round(given["epochs"] * per_epoch)
+    if wanted is not None and wanted < done:
+        what = f"{wanted} steps are asked for, and {done} were done."
+        raise UsageError(what, where=option, fix="Give the whole budget, from the start of the run on.")
+    return longer

@@ -20,7 +20,7 @@ else:
 
 log = logging.getLogger("latens.command")
 
-REMEMBERED = ("num_samples", "log")
+REMEMBERED = ("num_samples", "log", "start")
 """What a resume does as the first command said, unless told otherwise."""
 
 
@@ -154,7 +154,8 @@ def steps_text(run: RunFolder) -> str:
     if not steps:
         return f"{run.path}: fitted in closed form"
     because = _ENDS.get(run.info["stopped_because"], run.info["stopped_because"])
-    kept = f"step {best}, the best on validation rows, is kept" if best else "the last step is kept"
+    last = not best or run.config.get("training", {}).get("keep") == "last"
+    kept = "the last step is kept" if last else f"step {best}, the best on validation rows, is kept"
     return f"{run.path}: {steps} steps, ended because {because}; {kept}"
 
 

@@ -173,6 +173,14 @@ class Dataset:
         split = np.where(self.split == VALIDATION, TRAIN, self.split).astype(np.uint8)
         return dataclasses.replace(self, split=split, held_out=False)
 
+    def validation_as_train(self) -> "Dataset":
+        """Join the validation rows to training, so that no rows validate.
+
+        Returns:
+            The data set with the same rows.
+        """
+        return dataclasses.replace(self, split=np.where(self.split == VALIDATION, TRAIN, self.split).astype(np.uint8))
+
     @cached_property
     def fingerprint(self) -> str:
         """Hash the data with SHA-256: values with shape and type, mask, labels, weights, conditions, names and split.

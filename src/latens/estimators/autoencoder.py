@@ -1,23 +1,21 @@
 """A plain autoencoder as a scikit-learn transformer, and the training of both autoencoders."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias, TypeVar
 
-import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
+import optax
 from msgspec.structs import replace
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted
 
-from latens import config as configuration
 from latens import evaluation
 from latens.config import VAEConfig, override
 from latens.data import Batch, Schema
 from latens.distributions import log_prob
-from latens.errors import ConfigError, DataError, LatensError, ModelFileError
+from latens.errors import ConfigError, DataError, ModelFileError
 from latens.estimators.base import (
     LatensEstimator,
     RandomState,
@@ -28,18 +26,25 @@ from latens.estimators.base import (
     print_epochs,
     seed_of,
 )
-from latens.estimators.custom import Network, with_networks
 from latens.estimators.labels import codes_of, label_units, labelled
 from latens.evaluation.batched import map_rows
-from latens.io import keys
 from latens.io.safetensors import unpack
-from latens.models import LatentModel
+from latens.models import AbstractHead, LatentModel
+from latens.objectives import AbstractObjective
+from latens.parts.networks import Network
+from latens.parts.objects import PartName, settings_of
 from latens.parts.posteriors import posterior_of
 from latens.recipes import get_recipe
-from latens.training import Callback
+from latens.training import Callback, Optimizer
 from latens.typing import Array, Key, checked_later
-from latens.workflow.experiment import Experiment, prepare, train
+from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
+
+Likelihood: TypeAlias = str | AbstractHead | Callable[..., AbstractHead]
+Objective: TypeAlias = str | AbstractObjective | type[AbstractObjective] | None
+Optimizing: TypeAlias = str | optax.GradientTransformation | Optimizer | None
+Model: TypeAlias = Callable[[Schema, Key], LatentModel] | None
+"""What stands for a part of a model: its name, an object, or what makes one."""
 
 Coder = TypeVar("Coder", bound="Autoencoder")
 
@@ -59,8 +64,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         likelihood: Family of p(x | z). "auto": the recipe's; the default recipe takes Normal for real numbers and
             Bernoulli where every value is 0 or 1. Others are "normal", "bernoulli" (values in [0, 1]),
             "continuous-bernoulli" (values in [0, 1]), "categorical" (whole numbers) and all that
-            `latens recipes --parts` lists.
-        recipe: Name of a composition that `latens recipes` lists, for example "default" or "beta-vae".
+            `latens recipes --parts` lists. Or one of your own: a head, its class, or a function of the shape of a row
+            that gives a head (docs/extending.md).
+        recipe: Name of a composition that `latens recipes` lists, for example "default" or "beta-vae"; or a
+            configuration, such as `latens.recipes.beta_vae(beta=4.0)`.
+        objective: What is minimised: a name of `latens recipes --parts`, or an objective such as
+            `latens.objectives.IWAE(num_samples=50)`. None: the recipe's.
+        optimizer: A name such as "adam", or an optax transformation, which then says everything: its learning rate,
+            schedule and clipping. None: the recipe's.
         epochs: At most so many passes over the training rows, above 0. None: the recipe's, unless `steps` is given.
         steps: At most so many steps of the optimiser, from 1. None: the recipe's, unless `epochs` is given.
         batch_size: Rows a step, from 1. None: the recipe's.
@@ -68,12 +79,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         settings: Further options by name, for example `{"optimizer.schedule": "cosine"}`; they win over the arguments
             above. None: no others. `latens recipes --parts` lists them.
         encoder: A network of your own from one row to the numbers that the posterior needs (an error says how many), or
-            a function `(schema, key) -> network`. None: the recipe's.
+            a function `(schema, key) -> network`, or the name of a registered one. None: the recipe's.
         decoder: The same from latents to the numbers that the likelihood needs. None: the recipe's.
+        model: All of the model at once: a function `(schema, key) -> model`. The estimator's objective, optimiser and
+            budget train it; it sees a row as the `likelihood` that is named would. None: the recipe's.
         callbacks: Functions of an event of the training, called at each, with numbers in `event.record`; a text that
             one returns is a reason to end it, None is none. None: no functions.
         validation_fraction: Share of the rows, in [0, 1), that chooses the best epoch and stops early; the others
             train. With fewer than 50 rows, or with None or 0, all rows train.
+        warm_start: Whether a further `fit` starts from the weights of the last one, with its schema.
         random_state: Seed (0 to 2**32 - 1) of initialisation, noise, order of rows and later samples; or a generator
             that gives one; None: numpy's global generator gives one.
         verbose: Whether to write one line an epoch to stderr.
@@ -101,17 +115,21 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         latent_dim: int | None = None,
         *,
         hidden: int | Sequence[int] | None = None,
-        likelihood: str = "auto",
-        recipe: str = "default",
+        likelihood: Likelihood = "auto",
+        recipe: str | VAEConfig = "default",
+        objective: Objective = None,
+        optimizer: Optimizing = None,
         epochs: float | None = None,
         steps: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
         settings: Mapping[str, Any] | None = None,
-        encoder: Network | None = None,
-        decoder: Network | None = None,
+        encoder: str | Network | None = None,
+        decoder: str | Network | None = None,
+        model: Model = None,
         callbacks: Sequence[Callback] | None = None,
         validation_fraction: float | None = 0.1,
+        warm_start: bool = False,
         random_state: RandomState = None,
         verbose: bool = False,
     ) -> None:
@@ -119,6 +137,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         self.hidden = hidden
         self.likelihood = likelihood
         self.recipe = recipe
+        self.objective = objective
+        self.optimizer = optimizer
         self.epochs = epochs
         self.steps = steps
         self.batch_size = batch_size
@@ -126,8 +146,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         self.settings = settings
         self.encoder = encoder
         self.decoder = decoder
+        self.model = model
         self.callbacks = callbacks
         self.validation_fraction = validation_fraction
+        self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
 
@@ -149,13 +171,47 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             DataError: The rows cannot be used (a ValueError that says the remedy).
             UsageError: The recipe needs `y` and none is given.
         """
-        return self._fit(X, y=y)
+        return self._fit(X, y=y, start=getattr(self, "model_", None) if self.warm_start else None)
 
-    def _fit(self: Coder, X: Any, schema: Schema | None = None, y: Any = None) -> Coder:
-        """`fit`, on rows of a larger table with this `schema`."""
-        x = self._table(X, reset=True)
-        self.seed_ = seed_of(self.random_state)
-        config = self._configure(self.seed_)
+    def partial_fit(self: Coder, X: Any, y: Any = None) -> Coder:
+        """Train one epoch on these rows, from the weights as they are; the first call starts with new ones.
+
+        The schema, and with it the scale of the columns, is that of the first call's rows. The optimiser starts anew
+        at each call, after the first without a warm-up, and no rows validate.
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, with the columns of the first call.
+            y: Labels, shape (n,), where the recipe uses labels.
+
+        Returns:
+            The estimator itself, fitted.
+
+        Raises:
+            ConfigError: An option does not suit the recipe or the data (a ValueError that says the remedy).
+            DataError: The rows cannot be used, or are of other columns (a ValueError that says the remedy).
+        """
+        budget = {"training.epochs": 1.0, "training.steps": None, "training.minutes": None}
+        once: dict[str, Any] = {**budget, "data.validation": "none", "training.patience": None}
+        start = getattr(self, "model_", None)
+        if start is not None:  # or every call would end within its warm-up
+            once["optimizer.warmup_steps"] = 0
+        return self._fit(X, y=y, start=start, once=once)
+
+    def _fit(
+        self: Coder,
+        X: Any,
+        schema: Schema | None = None,
+        y: Any = None,
+        start: TrainedModel | None = None,
+        once: Mapping[str, Any] | None = None,
+    ) -> Coder:
+        """`fit`, on rows of a larger table with this `schema`, or from a trained model, with settings of this call."""
+        x = self._table(X, reset=start is None)
+        if start is None:
+            self.seed_ = seed_of(self.random_state)
+        else:
+            schema = start.schema
+        config = override(self._configure(self.seed_), dict(once or {}))
         names = getattr(self, "feature_names_in_", None)
         data = as_dataset(
             x,
@@ -165,15 +221,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             validation_fraction=self.validation_fraction,
             schema=schema,
         )
-        experiment = prepare(config, labelled(data, y, config))
-        model = None
-        if self.encoder is not None or self.decoder is not None:
-            model = self._with_networks(experiment.new_model(), data.schema, experiment)
+        experiment = prepare(config, labelled(data, y, config), start=start)
         callbacks = [*self._checked_callbacks(), *([print_epochs] if self.verbose else [])]
-        trained, result = train(experiment, callbacks=callbacks, model=model)
-        if model is not None:
-            # No recipe builds this model; with its configuration, `load` can ask for the networks alone.
-            trained = trained.with_facts(config=configuration.to_json(experiment.config))
+        trained, result = train(experiment, callbacks=callbacks)
         self.model_, self.reasons_ = trained, list(experiment.reasons)
         self.history_ = history_lists(result.history)
         self._count_latents(experiment.config)
@@ -197,17 +247,22 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         return self._configure(0).likelihood.family
 
     def _configure(self, seed: int) -> VAEConfig:
-        config = get_recipe(self.recipe).config
+        parts = self._parts()
+        recipe = self.recipe
+        if "model" in parts:
+            self._refuse_beside_model()
+            recipe = settings_of("model", parts.pop("model"))["recipe"]
+        config = recipe if isinstance(recipe, VAEConfig) else get_recipe(recipe).config
         if not isinstance(config, VAEConfig):
             raise ConfigError(
-                f"the recipe {self.recipe!r} is a classifier, not an autoencoder.",
+                f"the recipe {recipe!r} is a classifier, not an autoencoder.",
                 where="recipe",
                 fix="Use GenerativeClassifier.",
             )
+        named = {name: value for part, what in parts.items() for name, value in settings_of(part, what).items()}
         chosen = {
             "posterior.latent_dim": self.latent_dim,
             "network.hidden": self.hidden,
-            "likelihood.family": None if self.likelihood == "auto" else self.likelihood,
             "training.batch_size": self.batch_size,
             "optimizer.learning_rate": self.learning_rate,
             "training.epochs": self.epochs,
@@ -219,40 +274,25 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             # A budget of one's own replaces the recipe's.
             config = replace(config, training=replace(config.training, epochs=None, steps=None, minutes=None))
         # An estimator brings no test rows: those of `validation_fraction` validate.
-        given = {"training.seed": seed, "data.validation": "split", **self._fixed_settings, **given}
+        given = {"training.seed": seed, "data.validation": "split", **self._fixed_settings, **named, **given}
         return override(config, {**given, **{k: plain_value(v) for k, v in (self.settings or {}).items()}})
 
     def _own_settings(self) -> dict[str, Any]:
         return {}
 
-    def build(self, schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
-        """Build the untrained model of a recipe, with the user's networks where there are any.
+    def _parts(self) -> dict[PartName, Any]:
+        """What was given for each part of the model: a name or an object."""
+        likelihood = None if isinstance(self.likelihood, str) and self.likelihood == "auto" else self.likelihood
+        given: dict[PartName, Any] = {"likelihood": likelihood, "objective": self.objective}
+        given |= {"optimizer": self.optimizer, "encoder": self.encoder, "decoder": self.decoder, "model": self.model}
+        return {part: what for part, what in given.items() if what is not None}
 
-        Args:
-            schema: Schema of the rows.
-            config: Configuration that names the recipe.
-            key: A JAX random key of the initialisation.
-
-        Returns:
-            The model before training.
-
-        Raises:
-            ConfigError: The recipe is not one of an autoencoder, or a network of the user has no place in it.
-        """
-        recipe = get_recipe(config.recipe)
-        if type(recipe.config) is not type(config):
-            raise ConfigError(f"{config.recipe} is no recipe of an autoencoder.", where="recipe")
-        return self._with_networks(recipe.build(schema, config, key=key), schema)
-
-    def _with_networks(self, model: LatentModel, schema: Schema, experiment: Experiment | None = None) -> LatentModel:
-        key = jax.random.fold_in(jax.random.key(getattr(self, "seed_", 0)), keys.INITIAL_NETWORKS)
-        model = with_networks(model, schema, encoder=self.encoder, decoder=self.decoder, key=key)
-        if experiment is not None:
-            # Trace one row: a network of a wrong size is named before training starts.
-            row = jax.ShapeDtypeStruct(schema.shape, jnp.int32 if experiment.preparation.integer else jnp.float32)
-            key = jax.random.key(0)
-            eqx.filter_eval_shape(lambda m, x: m.likelihood(m.posterior(x).sample(key=key)).mean(), model, row)
-        return model
+    def _refuse_beside_model(self) -> None:
+        given = ("latent_dim", "hidden", "prior", "posterior", "encoder", "decoder")
+        beside = [name for name in given if getattr(self, name, None) is not None]
+        if beside or self.recipe != "default":
+            name = beside[0] if beside else "recipe"
+            raise ConfigError(f"a model of your own leaves no place for {name}.", where=name, fix=f"Leave out {name}.")
 
     def _count_latents(self, config: Any) -> None:
         size = posterior_of(config.posterior).size(config.posterior) + sum(config.posterior.levels)
@@ -276,6 +316,30 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         )
         mean = evaluation.finite(codes["mean"], "posterior means")
         return mean.reshape(len(mean), -1).astype(np.float32)
+
+    def encode(self, X: Any, y: Any = None) -> tuple[np.ndarray, np.ndarray]:
+        """Encode every row as the mean and the standard deviation of its posterior q(z | x).
+
+        Args:
+            X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
+            y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
+
+        Returns:
+            Posterior means and standard deviations, each float32 of shape (n, latent_dim_); those of a plain
+            autoencoder are 0.
+
+        Raises:
+            ConfigError: The posterior is not a Normal with independent latent dimensions.
+        """
+        batch, key = self._batch(X, y), jax.random.key(self.seed_)
+        codes = evaluation.encode(self.model_.model, batch, preparation=self.model_.preparation, key=key)
+        mean = evaluation.finite(codes["mean"], "posterior means").reshape(len(codes["mean"]), -1).astype(np.float32)
+        if self.model_.is_point:
+            return mean, np.zeros_like(mean)
+        if "log_variance" not in codes:
+            what = "the posterior is no Normal with independent dimensions, so a mean and a scale do not describe it."
+            raise ConfigError(what, where="posterior", fix="Use transform for the means alone.")
+        return mean, np.exp(0.5 * codes["log_variance"]).reshape(mean.shape).astype(np.float32)
 
     def inverse_transform(self, Z: Any, y: Any = None) -> np.ndarray:
         """Decode every code to the mean of p(x | z).
@@ -346,7 +410,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         history, reasons = facts.get("history"), facts.get("reasons")
         self.history_ = history if isinstance(history, dict) and are_columns(history) else {}
         self.reasons_ = reasons if isinstance(reasons, list) else []
-        self._count_latents(trained.config or configuration.from_json(trained.facts["config"]))
+        self._count_latents(trained.config)
         return facts
 
     def _open(self, raw: bytes, where: str) -> TrainedModel:
@@ -356,28 +420,15 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             raise ModelFileError(
                 "the file holds a GenerativeClassifier.", where=where, fix="Use GenerativeClassifier.load(path)."
             )
-        if self.encoder is None and self.decoder is None:
-            if isinstance(facts, dict) and "config" in facts:
-                raise ModelFileError(
-                    "was fitted with networks of its own, of which a file holds only the arrays.",
-                    where=where,
-                    fix=f"Give them: {type(self).__name__}.load(path, encoder=..., decoder=...).",
-                )
-            return TrainedModel.from_bytes(raw, where=where)
-        if not isinstance(facts, dict) or "config" not in facts:
-            raise ModelFileError("was not saved by an estimator with networks of its own.", where=where,
-                                 fix="Load it without encoder and decoder.")  # fmt: skip
-        try:
-            config = configuration.from_json(facts["config"])
-            if not isinstance(config, VAEConfig):
-                raise ModelFileError("the file holds a classifier.", where=where, fix="Use GenerativeClassifier.load.")
-            schema = Schema.from_json(metadata["schema"])
-            into = eqx.filter_eval_shape(lambda key: self.build(schema, config, key=key), jax.random.key(0))
-        except ModelFileError:
-            raise
-        except LatensError as error:
-            raise ModelFileError(f"the configuration in the file does not fit: {error}", where=where) from None
-        return TrainedModel.from_bytes(raw, into=into, where=where)
+        return TrainedModel.from_bytes(raw, where=where, **self.objects())
+
+    def objects(self) -> dict[str, Any]:
+        """The parts that were given as objects, not by name.
+
+        Returns:
+            The objects by part.
+        """
+        return {part: what for part, what in self._parts().items() if not isinstance(what, str)}
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

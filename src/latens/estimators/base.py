@@ -22,7 +22,7 @@ from latens.estimators.labels import codes_of
 from latens.evaluation.finite import finite
 from latens.io.safetensors import read_bytes
 from latens.training import Event
-from latens.workflow.trained import TrainedModel
+from latens.workflow.trained import TrainedModel, model_file
 
 LEAST_ROWS_TO_VALIDATE = 50
 """With fewer rows than this all of them train."""
@@ -30,9 +30,6 @@ LEAST_ROWS_TO_VALIDATE = 50
 
 RandomState: TypeAlias = int | np.random.RandomState | None
 """A seed, a generator to draw one from, or None for numpy's global generator."""
-
-CODE = ("encoder", "decoder", "callbacks")
-"""Parameters that are code: no file holds them."""
 
 Fitted = TypeVar("Fitted", bound="LatensEstimator")
 
@@ -112,23 +109,23 @@ class LatensEstimator(BaseEstimator):
         return self._with_facts().save(path)
 
     @classmethod
-    def load(cls: type[Fitted], path: str | Path, **networks: Any) -> Fitted:
-        """Load a fitted estimator from a file of `save`, or from a model that the command `latens` trained.
+    def load(cls: type[Fitted], path: str | Path, **parts: Any) -> Fitted:
+        """Load a fitted estimator from a file of `save`, or from a model or run of the command `latens`.
 
         Args:
-            path: The file to read.
-            **networks: `encoder` and `decoder`, for a model that was fitted with networks of your own; a classifier of
-                such models takes `density=VAE(encoder=..., decoder=...)`.
+            path: The file to read, the folder of a run, or `pretrained:NAME`.
+            **parts: The objects that the model was fitted with (`encoder`, `likelihood`, ...), where these are not
+                registered; a classifier of such models takes `density=VAE(encoder=..., ...)`.
 
         Returns:
             The estimator, ready to use without another `fit`.
 
         Raises:
-            ModelFileError: The file is damaged, holds another estimator, or needs networks that were not given; the
+            ModelFileError: The file is damaged, holds another estimator, or needs objects that were not given; the
                 message says which part is wrong.
         """
-        estimator = cls(**networks)
-        estimator._restore(estimator._open(read_bytes(path), str(path)), str(path))
+        estimator = cls(**parts)
+        estimator._restore(estimator._open(read_bytes(model_file(path)), str(path)), str(path))
         return estimator
 
     def __getstate__(self) -> dict[str, Any]:
@@ -162,10 +159,9 @@ class LatensEstimator(BaseEstimator):
         }
 
     def _plain_params(self) -> dict[str, Any]:
-        """The parameters that JSON can hold."""
-        plain = (bool, int, float, str, tuple, list, dict, type(None))
+        """The parameters that JSON can hold; no file holds code."""
         params = {name: plain_value(value) for name, value in self.get_params(deep=False).items()}
-        return {name: value for name, value in params.items() if isinstance(value, plain) and name not in CODE}
+        return {name: value for name, value in params.items() if name != "callbacks" and _is_plain(value)}
 
     def _own_facts(self) -> dict[str, Any]:
         return {}
@@ -229,6 +225,14 @@ def plain_value(value: Any) -> Any:
         The plain value; what is not of NumPy comes back as it is.
     """
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(name, str) and _is_plain(each) for name, each in value.items())
+    if type(value) in (tuple, list):
+        return all(map(_is_plain, value))
+    return isinstance(value, bool | int | float | str | None)
 
 
 def _tuples(value: Any) -> Any:

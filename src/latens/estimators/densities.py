@@ -20,7 +20,8 @@ from latens.errors import LatensError, ModelFileError, UsageError
 from latens.estimators.base import as_dataset
 from latens.estimators.vae import VAE
 from latens.io.safetensors import unpack
-from latens.workflow.trained import TrainedModel
+from latens.recipes import recipe_of
+from latens.workflow.trained import TrainedModel, config_of_file
 
 METHODS = ("fit", "score_samples", "sample")
 
@@ -208,7 +209,7 @@ def open_file(raw: bytes, where: str, *, like: Any) -> TrainedModel:
     try:
         schema = Schema.from_json(metadata.get("schema"))
         config = _common_config(about, schema, vae, where)
-        one = eqx.filter_eval_shape(lambda key: vae.build(schema, config, key=key), jax.random.key(0))
+        one = eqx.filter_eval_shape(lambda key: recipe_of(config).model(schema, config, key=key), jax.random.key(0))
     except ModelFileError:
         raise
     except LatensError as error:
@@ -224,14 +225,7 @@ def _common_config(about: Any, schema: Schema, vae: VAE, where: str) -> VAEConfi
     well_formed = isinstance(about, list) and 0 < len(about) == len(classes) <= MAX_CLASSES
     if not well_formed or not all(isinstance(a, dict) and isinstance(a.get("facts"), dict) for a in about):
         raise ModelFileError("the densities are not one for each class.", where=where, fix="Use an intact copy.")
-    own = any("config" in a["facts"] for a in about)
-    if own and vae.encoder is None and vae.decoder is None:
-        raise ModelFileError(
-            "was fitted with networks of its own, of which a file holds only the arrays.",
-            where=where,
-            fix="Give them: GenerativeClassifier.load(path, density=VAE(encoder=..., decoder=...)).",
-        )
-    configs = [config for config in map(_config_of, about) if isinstance(config, VAEConfig)]
+    configs = [c for c in (_config_of(each, vae, where) for each in about) if isinstance(c, VAEConfig)]
     # Budgets and decay may differ with the rows of a class; what the models are built from may not.
     built_from = [(c.recipe, c.network, c.posterior, c.likelihood) for c in configs]
     if len(configs) < len(about) or any(parts != built_from[0] for parts in built_from):
@@ -239,8 +233,11 @@ def _common_config(about: Any, schema: Schema, vae: VAE, where: str) -> VAEConfi
     return configs[0]
 
 
-def _config_of(about: dict[str, Any]) -> Any:
-    return configuration.from_json(about["facts"].get("config", about.get("config")))
+_HOW = "GenerativeClassifier.load(path, density=VAE({}=...))"
+
+
+def _config_of(about: dict[str, Any], vae: VAE, where: str) -> Any:
+    return configuration.from_json(config_of_file(about.get("config"), about["facts"], vae.objects(), where, _HOW))
 
 
 def split(trained: TrainedModel, where: str, *, like: Any) -> list[VAE]:
@@ -255,12 +252,16 @@ def split(trained: TrainedModel, where: str, *, like: Any) -> list[VAE]:
         One fitted VAE for each class.
     """
     schema = replace(trained.schema, classes=None)
-    networks: dict[str, Any] = {"encoder": like.encoder, "decoder": like.decoder} if isinstance(like, VAE) else {}
+    vae = like if isinstance(like, VAE) else VAE()
     fitted = []
     for code, about in enumerate(trained.facts["densities"]):
-        config = None if "config" in about["facts"] else _config_of(about)
-        model = trained.model["densities"][str(code)]
-        vae = VAE(**networks)
-        vae._restore(TrainedModel(model, schema, trained.preparation, config, about["facts"]), where)
-        fitted.append(vae)
+        one = TrainedModel(
+            trained.model["densities"][str(code)],
+            schema,
+            trained.preparation,
+            _config_of(about, vae, where),
+            about["facts"],
+        )
+        fitted.append(VAE(**vae.objects()))
+        fitted[-1]._restore(one, where)
     return fitted

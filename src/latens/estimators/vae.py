@@ -1,7 +1,7 @@
 """A variational autoencoder as a scikit-learn transformer."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import jax
 import numpy as np
@@ -10,26 +10,34 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from latens import evaluation
-from latens.config import LabelConfig
-from latens.estimators.autoencoder import Autoencoder, Network
+from latens.config import VAEConfig
+from latens.distributions import AbstractDistribution
+from latens.estimators.autoencoder import Autoencoder, Likelihood, Model, Objective, Optimizing
 from latens.estimators.base import RandomState, as_dataset, check_count, seed_of, with_nan
 from latens.estimators.labels import classes_of, codes_of
 from latens.evaluation import Estimate
 from latens.io import keys
 from latens.io.process import check_process
+from latens.models import AbstractHead, AbstractModelPrior
+from latens.parts.networks import Network
+from latens.parts.objects import PartName
 from latens.recipes import RECIPES
 from latens.training import Callback
 from latens.typing import Key, checked_later
 from latens.workflow.refit import refit_prior
 from latens.workflow.trained import TrainedModel
 
+Prior: TypeAlias = str | AbstractDistribution | AbstractModelPrior | Callable[..., Any] | None
+Posterior: TypeAlias = str | AbstractHead | Callable[..., AbstractHead] | None
+
 MOST_SAMPLES = 10**6
 """What a file may ask for; a call may ask for more."""
 
 
 def _predicts(estimator: "VAE") -> bool:
-    recipe = RECIPES.get(estimator.recipe)
-    return recipe is not None and getattr(recipe.config, "label", LabelConfig()).kind in ("predict", "predict-codes")
+    given = estimator.recipe
+    config = given if isinstance(given, VAEConfig) else getattr(RECIPES.get(given), "config", None)
+    return isinstance(config, VAEConfig) and config.label.kind in ("predict", "predict-codes")
 
 
 class VAE(Autoencoder):
@@ -48,8 +56,19 @@ class VAE(Autoencoder):
         likelihood: Family of p(x | z). "auto": the recipe's; the default recipe takes Normal for real numbers and
             Bernoulli where every value is 0 or 1. Others are "normal", "bernoulli" (values in [0, 1]),
             "continuous-bernoulli" (values in [0, 1]), "categorical" (whole numbers) and all that
-            `latens recipes --parts` lists.
-        recipe: Name of a composition that `latens recipes` lists, for example "default" or "beta-vae".
+            `latens recipes --parts` lists. Or one of your own: a head, its class, or a function of the shape of a row
+            that gives a head (docs/extending.md).
+        prior: The prior p(z): a name of `latens recipes --parts`, a distribution or an `AbstractModelPrior` (whose
+            arrays are trained, unless they are `Frozen`), or a class or function of the shape of a latent that gives
+            one. None: the recipe's, which is the one that belongs to the posterior.
+        posterior: The posterior q(z | x): a name of `latens recipes --parts`, a head, its class, or a function of the
+            shape of a latent that gives a head. None: the recipe's.
+        recipe: Name of a composition that `latens recipes` lists, for example "default" or "beta-vae"; or a
+            configuration, such as `latens.recipes.beta_vae(beta=4.0)`.
+        objective: What is minimised: a name of `latens recipes --parts`, or an objective such as
+            `latens.objectives.IWAE(num_samples=50)`. None: the recipe's.
+        optimizer: A name such as "adam", or an optax transformation, which then says everything: its learning rate,
+            schedule and clipping. None: the recipe's.
         epochs: At most so many passes over the training rows, above 0. None: the recipe's, unless `steps` is given.
         steps: At most so many steps of the optimiser, from 1. None: the recipe's, unless `epochs` is given.
         batch_size: Rows a step, from 1. None: the recipe's.
@@ -58,13 +77,16 @@ class VAE(Autoencoder):
         settings: Further options by name, for example `{"optimizer.schedule": "cosine"}`; they win over the arguments
             above. None: no others. `latens recipes --parts` lists them.
         encoder: A network of your own from one row to the numbers that the posterior needs (an error says how many), or
-            a function `(schema, key) -> network`. None: the recipe's.
+            a function `(schema, key) -> network`, or the name of a registered one. None: the recipe's.
         decoder: The same from latents to the numbers that the likelihood needs. None: the recipe's.
+        model: All of the model at once: a function `(schema, key) -> model`. The estimator's objective, optimiser and
+            budget train it; it sees a row as the `likelihood` that is named would. None: the recipe's.
         callbacks: Functions of an event of the training, called at each, with numbers in `event.record`; a text that
             one returns is a reason to end it, None is none. None: no functions.
         num_samples: Importance samples of each row in `score_samples` and `score`, from 1.
         validation_fraction: Share of the rows, in [0, 1), that chooses the best epoch and stops early; the others
             train. With fewer than 50 rows, or with None or 0, all rows train.
+        warm_start: Whether a further `fit` starts from the weights of the last one, with its schema.
         random_state: Seed (0 to 2**32 - 1) of initialisation, noise, order of rows and later samples; or a generator
             that gives one; None: numpy's global generator gives one.
         verbose: Whether to write one line an epoch to stderr.
@@ -94,19 +116,25 @@ class VAE(Autoencoder):
         latent_dim: int | None = None,
         *,
         hidden: int | Sequence[int] | None = None,
-        likelihood: str = "auto",
-        recipe: str = "default",
+        likelihood: Likelihood = "auto",
+        prior: Prior = None,
+        posterior: Posterior = None,
+        recipe: str | VAEConfig = "default",
+        objective: Objective = None,
+        optimizer: Optimizing = None,
         epochs: float | None = None,
         steps: int | None = None,
         batch_size: int | None = None,
         learning_rate: float | None = None,
         beta: float | None = None,
         settings: Mapping[str, Any] | None = None,
-        encoder: Network | None = None,
-        decoder: Network | None = None,
+        encoder: str | Network | None = None,
+        decoder: str | Network | None = None,
+        model: Model = None,
         callbacks: Sequence[Callback] | None = None,
         num_samples: int = 100,
         validation_fraction: float | None = 0.1,
+        warm_start: bool = False,
         random_state: RandomState = None,
         verbose: bool = False,
     ) -> None:
@@ -115,6 +143,8 @@ class VAE(Autoencoder):
             hidden=hidden,
             likelihood=likelihood,
             recipe=recipe,
+            objective=objective,
+            optimizer=optimizer,
             epochs=epochs,
             steps=steps,
             batch_size=batch_size,
@@ -122,16 +152,24 @@ class VAE(Autoencoder):
             settings=settings,
             encoder=encoder,
             decoder=decoder,
+            model=model,
             callbacks=callbacks,
             validation_fraction=validation_fraction,
+            warm_start=warm_start,
             random_state=random_state,
             verbose=verbose,
         )
+        self.prior = prior
+        self.posterior = posterior
         self.beta = beta
         self.num_samples = num_samples
 
     def _own_settings(self) -> dict[str, Any]:
         return {"objective.beta": self.beta}
+
+    def _parts(self) -> dict[PartName, Any]:
+        own: dict[PartName, Any] = {"prior": self.prior, "posterior": self.posterior}
+        return {**super()._parts(), **{part: what for part, what in own.items() if what is not None}}
 
     def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
         r"""Estimate log p(x) of every row by importance sampling, from below.

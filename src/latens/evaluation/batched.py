@@ -160,7 +160,9 @@ def map_draws(
         The function's leaves for all rows, as NumPy arrays.
     """
     batch_size = batch_size or rows_in_cache(batch, samples_per_chunk)
-    function = Partial(function, samples_per_chunk=samples_per_chunk)
+    known = function if isinstance(function, Partial) else Partial(function)
+    # One Partial, not one around another: a program is known again by its parts, and the inner one is never the same.
+    function = Partial(known.func, *known.args, **known.keywords, samples_per_chunk=samples_per_chunk)
     return map_rows(function, model, batch, batch_size=batch_size, **options)
 
 

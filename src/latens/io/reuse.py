@@ -13,7 +13,7 @@ import threading
 import types
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import jax
 import msgspec
@@ -29,9 +29,15 @@ class Reused:
 
     Args:
         size: How many things are kept.
+
+    Attributes:
+        all: Every object of the class in this process.
     """
 
+    all: ClassVar[list["Reused"]] = []
+
     def __init__(self, size: int) -> None:
+        Reused.all.append(self)
         self._size, self._lock = size, threading.Lock()
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
 

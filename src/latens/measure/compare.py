@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from latens.config import ClassifierConfig, VAEConfig
+from latens.config import ClassifierConfig
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError
 from latens.evaluation import Estimate, class_log_joint
@@ -175,7 +175,7 @@ def per_row(trained: TrainedModel, data: Dataset, positions: np.ndarray, num_sam
         return Rows("accuracy", (said == label[label >= 0]).astype(np.float64), 1, "", words, "accuracy")
     weight = None if data.weight is None else data.weight[positions]
     work = Measurement(trained, data, batch, weight, num_samples, jax.random.key(seed))
-    if isinstance(trained.config, VAEConfig) and trained.config.posterior.kind == "deterministic":
+    if trained.is_point:
         work.autoencoder()
     else:
         work.evidence()

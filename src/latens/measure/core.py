@@ -136,7 +136,7 @@ def measured(
         estimate = accuracy(trained.model, batch, preparation=trained.preparation)
         return Measured({"accuracy": replace(estimate, seed=seed, seconds=time.perf_counter() - began)}, [])
     work = Measurement(trained, data, batch, weight, num_samples, jax.random.key(seed))
-    if isinstance(trained.config, VAEConfig) and trained.config.posterior.kind == "deterministic":
+    if trained.is_point:
         work.autoencoder()
         table = unit_table(trained, batch, weight)
     else:

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from latens import evaluation
-from latens.config import ClassifierConfig, VAEConfig
+from latens.config import ClassifierConfig
 from latens.data import Dataset
 from latens.data.batches import Batch
 from latens.data.shapes import FACTORS, known_factors
@@ -65,9 +65,8 @@ class Work:
 
     def __post_init__(self) -> None:
         self.sets = SampleSets(self.trained, self.data, self.positions, self.seed)
-        config = self.trained.config
-        self.classifier = isinstance(config, ClassifierConfig)
-        self.autoencoder = isinstance(config, VAEConfig) and config.posterior.kind == "deterministic"
+        self.classifier = isinstance(self.trained.config, ClassifierConfig)
+        self.autoencoder = self.trained.is_point
 
     def batch(self, most: int) -> Batch:
         """Some of the rows as the model takes them.

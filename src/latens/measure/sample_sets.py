@@ -12,6 +12,7 @@ from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, Schema
 from latens.evaluation import PrincipalFeatures, principal_features
 from latens.evaluation.batched import prepared_rows
+from latens.parts.options import OBJECTIVES
 from latens.workflow.trained import TrainedModel
 
 MOST_ROWS = 1000
@@ -55,7 +56,7 @@ def lacks_prior(trained: TrainedModel) -> bool:
     config = trained.config
     return (
         isinstance(config, VAEConfig)
-        and config.objective.name in ("reconstruction", "regularised")
+        and not OBJECTIVES[config.objective.name].uses_prior
         and config.prior.kind == "standard-normal"
         and not config.posterior.levels
     )

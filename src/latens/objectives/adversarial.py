@@ -160,6 +160,7 @@ class AAE(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "log_likelihood"
+    needs_density: ClassVar[bool] = False
 
     critic: Critic
     weight: float = eqx.field(static=True, default=1.0)

@@ -36,10 +36,16 @@ class AbstractObjective(eqx.Module):
         maximise: Whether a larger `monitor` is better.
         critic_sees: What enters the critic of an objective that has one: "codes" for the flat latent event, "row" for
             the flat row.
+        needs_density: Whether it asks for the density of q(z | x), which a deterministic encoder does not have.
+        of_codes: Whether it is of quantised codes, and of nothing else.
+        uses_prior: Whether the prior is in it; else the model has nothing to sample from until one is fitted.
     """
 
     monitor: ClassVar[str]
     maximise: ClassVar[bool] = True
+    needs_density: ClassVar[bool] = True
+    of_codes: ClassVar[bool] = False
+    uses_prior: ClassVar[bool] = True
     critic_sees: ClassVar[tuple[Literal["codes", "row"], ...]] = ("codes",)
 
     @abstractmethod

@@ -207,6 +207,7 @@ class WAE(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "log_likelihood"
+    needs_density: ClassVar[bool] = False
 
     weight: float = eqx.field(static=True, default=10.0)
     kernel: KernelForm = eqx.field(static=True, default="imq")
@@ -246,6 +247,7 @@ class SlicedWasserstein(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "log_likelihood"
+    needs_density: ClassVar[bool] = False
 
     weight: float = eqx.field(static=True, default=10.0)
     num_projections: int = eqx.field(static=True, default=50)

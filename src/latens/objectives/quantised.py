@@ -42,6 +42,7 @@ class Quantised(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "elbo"
+    of_codes: ClassVar[bool] = True
 
     codebook: float = eqx.field(static=True, default=1.0)
     commitment: float = eqx.field(static=True, default=0.25)

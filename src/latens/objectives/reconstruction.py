@@ -46,6 +46,8 @@ class Reconstruction(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "log_likelihood"
+    needs_density: ClassVar[bool] = False
+    uses_prior: ClassVar[bool] = False
 
     l2: float = eqx.field(static=True, default=0.0)
 

@@ -40,6 +40,8 @@ class RegularisedAutoencoder(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "log_likelihood"
+    needs_density: ClassVar[bool] = False
+    uses_prior: ClassVar[bool] = False
 
     embedding: float = eqx.field(static=True, default=0.1)
     gradient_penalty: float = eqx.field(static=True, default=0.0)

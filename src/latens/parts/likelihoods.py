@@ -3,11 +3,11 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import jax.numpy as jnp
 
-from latens.config import LikelihoodConfig, VAEConfig
+from latens.config import LikelihoodConfig, Part, VAEConfig
 from latens.data import Preparation, Schema
 from latens.data.scaling import scaling
 from latens.errors import ConfigError
@@ -22,6 +22,7 @@ from latens.models import (
     SharedScaleNormalHead,
     Standardise,
 )
+from latens.models.heads.base import DataKind, Sees
 from latens.models.heads.likelihoods import (
     BetaHead,
     DiscretisedLogisticHead,
@@ -33,7 +34,8 @@ from latens.models.heads.likelihoods import (
     StudentTHead,
     ZeroInflatedHead,
 )
-from latens.parts.options import lookup
+from latens.parts.options import lookup, read_options
+from latens.parts.posterior_row import NoOptions
 from latens.trees import Frozen
 
 
@@ -42,20 +44,29 @@ class Likelihood:
     """One row of the table of likelihoods.
 
     Args:
-        make: Makes the head from the schema and the configuration of the likelihood.
+        make: Makes the head from the schema, the configuration of the likelihood and the options.
         kinds: The kinds of data that it takes.
-        sees: What the model sees of a stored row: "yes-no" (levels scaled to [0, 1], or binarised), "numbers" (levels
-            dequantised to [0, 1], counts as log(1 + x)), "index" (integers) or "whole" (whole numbers as they are).
+        sees: What the model sees of a stored row, as `AbstractHead.sees` has it.
+        options: The class of its options: their types, bounds and defaults.
+        what: The likelihood in a few words, where it is not latens's own.
+        head: The class of the head, where every option is one of its fields; else None.
     """
 
-    make: Callable[[Schema, LikelihoodConfig], AbstractHead]
-    kinds: tuple[str, ...]
-    sees: Literal["yes-no", "numbers", "index", "whole"] = "numbers"
+    make: Callable[[Schema, LikelihoodConfig, Any], AbstractHead]
+    kinds: tuple[DataKind, ...]
+    sees: Sees = "numbers"
+    options: type[Part] = NoOptions
+    what: str = ""
+    head: type[AbstractHead] | None = None
 
     @property
     def discrete(self) -> bool:
         """Whether it gives probabilities of the stored values themselves (for "yes-no" only where they are 0 or 1)."""
         return self.sees != "numbers"
+
+
+def _row(head: type[AbstractHead], make: Callable[[Schema, LikelihoodConfig], AbstractHead]) -> Likelihood:
+    return Likelihood(lambda schema, config, options: make(schema, config), head.kinds, head.sees)
 
 
 def _normal(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
@@ -83,30 +94,26 @@ def _levels(schema: Schema) -> int:
     return schema.levels or 2
 
 
-_NUMBERS, _COUNTS = ("binary", "levels", "unit", "real", "counts"), ("levels", "counts")
-
 LIKELIHOODS: dict[str, Likelihood] = {
-    "bernoulli": Likelihood(
-        lambda s, c: BernoulliHead(s.shape, c.probability_floor), ("binary", "levels", "unit"), "yes-no"
+    "bernoulli": _row(BernoulliHead, lambda s, c: BernoulliHead(s.shape, c.probability_floor)),
+    "beta": _row(BetaHead, lambda s, c: BetaHead(s.shape)),
+    "categorical": _row(CategoricalHead, lambda s, c: CategoricalHead(s.shape, _levels(s))),
+    "continuous-bernoulli": _row(ContinuousBernoulliHead, lambda s, c: ContinuousBernoulliHead(s.shape)),
+    "discretised-logistic": _row(
+        DiscretisedLogisticHead,
+        lambda s, c: DiscretisedLogisticHead(shape=s.shape, levels=_levels(s), scale="softplus"),
     ),
-    "beta": Likelihood(lambda s, c: BetaHead(s.shape), ("unit",)),
-    "categorical": Likelihood(lambda s, c: CategoricalHead(s.shape, _levels(s)), ("binary", "levels"), "index"),
-    "continuous-bernoulli": Likelihood(lambda s, c: ContinuousBernoulliHead(s.shape), ("levels", "unit")),
-    "discretised-logistic": Likelihood(
-        lambda s, c: DiscretisedLogisticHead(shape=s.shape, levels=_levels(s), scale="softplus"), ("levels",), "whole"
-    ),
-    "hyperbolic-secant": Likelihood(_heavy(HyperbolicSecantHead), _NUMBERS),
-    "laplace": Likelihood(_heavy(LaplaceHead), _NUMBERS),
-    "logistic": Likelihood(_heavy(LogisticHead), _NUMBERS),
-    "negative-binomial": Likelihood(lambda s, c: _counts(s), _COUNTS, "whole"),
-    "normal": Likelihood(_normal, _NUMBERS),
-    "poisson": Likelihood(lambda s, c: PoissonHead(s.shape), _COUNTS, "whole"),
+    "hyperbolic-secant": _row(HyperbolicSecantHead, _heavy(HyperbolicSecantHead)),
+    "laplace": _row(LaplaceHead, _heavy(LaplaceHead)),
+    "logistic": _row(LogisticHead, _heavy(LogisticHead)),
+    "negative-binomial": _row(NegativeBinomialHead, lambda s, c: _counts(s)),
+    "normal": _row(NormalHead, _normal),
+    "poisson": _row(PoissonHead, lambda s, c: PoissonHead(s.shape)),
     # Made when it is called for: an array here would start a device, and its threads, at import.
-    "student-t": Likelihood(lambda s, c: _heavy(StudentTHead, raw_df=jnp.zeros(()))(s, c), _NUMBERS),
-    "zero-inflated-negative-binomial": Likelihood(
+    "student-t": _row(StudentTHead, lambda s, c: _heavy(StudentTHead, raw_df=jnp.zeros(()))(s, c)),
+    "zero-inflated-negative-binomial": _row(
+        ZeroInflatedHead,
         lambda s, c: ZeroInflatedHead(head=_counts(s)),  # pyright: ignore[reportCallIssue]
-        _COUNTS,
-        "whole",
     ),
 }
 """What `likelihood.family` may be."""
@@ -168,7 +175,10 @@ def likelihood_head(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
         ConfigError: The likelihood is unknown.
     """
     likelihood = lookup(LIKELIHOODS, config.family, "likelihood.family")
-    head = likelihood.make(schema, config)
+    head = likelihood.make(schema, config, read_options(likelihood.options, config.options, "likelihood"))
+    if head.shape != schema.shape:
+        what = f"the head {type(head).__name__} is of rows of shape {head.shape}, and the data have {schema.shape}."
+        raise ConfigError(what, where="likelihood", fix="Give the class, or a function of the shape of a row.")
     return AffineHead(head, *scaling(schema)) if schema.standardised and likelihood.sees == "numbers" else head
 
 

@@ -15,7 +15,7 @@ from latens.config import Part, unfit
 from latens.errors import ConfigError, nearest
 from latens.objectives import AbstractObjective
 
-OBJECTIVES: dict[str, type[AbstractObjective]] = {
+OBJECTIVES: dict[str, type[AbstractObjective] | AbstractObjective] = {
     "aae": objectives.AAE,
     "adversarial-bayes": objectives.AdversarialBayes,
     "aligned-elbo": objectives.AlignedELBO,
@@ -47,10 +47,7 @@ OBJECTIVES: dict[str, type[AbstractObjective]] = {
     "wae": objectives.WAE,
     "wake-sleep": objectives.WakeSleep,
 }
-"""What `objective.name` may be; its options are the fields of the class."""
-
-DETERMINISTIC = ("reconstruction", "regularised", "aae", "sliced-wasserstein", "wae")
-"""The objectives that a deterministic encoder can have: they need no density of z."""
+"""What `objective.name` may be: a class, whose fields are its options, or an object of the user's, which has none."""
 
 Value = TypeVar("Value")
 

@@ -57,6 +57,8 @@ class Posterior:
         hierarchy: Builds a model of several levels, where those are not stacked one on the other; else None.
         by_part: Makes encoder and decoder of a row that is several modalities; else None.
         group: What the number of latent dimensions is a multiple of, from the options.
+        is_point: Whether it is a point, of a plain autoencoder.
+        head: The class of the head, where every option is one of its fields; else None.
     """
 
     what: str
@@ -73,6 +75,8 @@ class Posterior:
     hierarchy: Callable[..., Any] | None = None
     by_part: Callable[..., tuple[Any, Any]] | None = None
     group: Callable[[Any], int] = lambda options: 1
+    is_point: bool = False
+    head: type[AbstractHead] | None = None
 
     def latent(self, config: PosteriorConfig) -> Shape:
         """The shape of one latent (of the first level).

@@ -214,7 +214,11 @@ POSTERIORS: dict[str, Posterior] = {
         "planar flows after a Normal", _flow("planar"), "standard-normal", options=PlanarOptions, scaled=True
     ),
     "deterministic": Posterior(
-        "a point: a plain autoencoder", lambda s, c, o, key: DeterministicHead(s), "standard-normal", stacks=True
+        "a point: a plain autoencoder",
+        lambda s, c, o, key: DeterministicHead(s),
+        "standard-normal",
+        stacks=True,
+        is_point=True,
     ),
     "von-mises-fisher": Posterior("a direction, von Mises-Fisher", _on_sphere(VonMisesFisherHead), **_SPHERE),
     "power-spherical": Posterior("a direction, power spherical", _on_sphere(PowerSphericalHead), **_SPHERE),

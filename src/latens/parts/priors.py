@@ -156,7 +156,8 @@ class Prior:
             options:
             a distribution (its arrays are trained) or an `AbstractModelPrior`.
         options: The class of its options: their types, bounds and defaults.
-        support: Where its latents lie; "any" where it takes the support of the posterior.
+        support: Where its latents lie; "any" where it takes the support of the posterior; "given" where it is an object
+            of the user's, which knows.
     """
 
     what: str
@@ -278,7 +279,7 @@ def prior_part(
         ConfigError: The prior and the posterior do not live in the same place, or an option does not fit.
     """
     row, posterior = lookup(PRIORS, config.prior.kind, "prior.kind"), posterior_of(config.posterior)
-    if row.support not in ("any", posterior.support):
+    if row.support not in ("any", "given", posterior.support):
         raise ConfigError(
             f"the latents of a {config.posterior.kind} posterior are not those of a {config.prior.kind} prior: "
             f"{posterior.what}; {row.what}.",
@@ -286,7 +287,7 @@ def prior_part(
             fix=f"Use --set prior={posterior.prior}, or leave the prior out.",
         )
     # Rows that stay as they are make a prior of a plain autoencoder after its training: draws of their codes.
-    points = config.posterior.kind == "deterministic" and config.prior.options.get("learned") is not False
+    points = posterior.is_point and config.prior.options.get("learned") is not False
     points = points or posterior.support == "codes" or not posterior.own_density
     if row.support == "any" and (points or config.posterior.levels):
         raise ConfigError(

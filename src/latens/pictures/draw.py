@@ -110,11 +110,11 @@ def draw_pictures(
         Of each picture its name, its Axes and the table of its numbers.
     """
     source = Source(trained, data, seed)
-    drawn: Drawn = []
+    wanted: list[tuple[set[str], Callable[..., Drawn], tuple[Any, ...]]] = []
 
     def add(applies: bool, names: str, draw: Callable[..., Drawn], *arguments: Any) -> None:
-        if applies and (only is None or not set(only).isdisjoint(names.split())):
-            drawn.extend(draw(*arguments))
+        if applies:
+            wanted.append((set(names.split()), draw, arguments))
 
     has_latents = not source.is_classifier
     image, flat = source.is_image, len(source.schema.shape) == 1 and not source.is_image
@@ -140,6 +140,9 @@ def draw_pictures(
     add(rows, "unit-kl-over-training", _unit_kl, source, snapshots, theme)
     add(rows and flat and bool(source.schema.columns), "column-errors correlations", draw_columns, source, theme)
     add(rows and flat and not source.schema.columns, "bands", draw_series, source, theme)
+    if only is not None and set(only) <= set().union(*(names for names, _, _ in wanted)):
+        wanted = [entry for entry in wanted if entry[0] & set(only)]
+    drawn = [entry for _, draw, arguments in wanted for entry in draw(*arguments)]
     return [entry for entry in drawn if only is None or {entry[0], _family(entry[0])} & set(only)]
 
 

@@ -194,6 +194,9 @@ def _label_vectors(source: Source, place: int, count: int) -> np.ndarray | None:
 def draw_traversals(source: Source, theme: ThemeName) -> Drawn:
     """Draw what each latent dimension decodes to, the others as of one row.
 
+    A dimension goes from -3 to 3, which is the range of a standard Normal; a code of a plain autoencoder over its own
+    range.
+
     Args:
         source: A model of images and its data.
         theme: "light" or "dark".
@@ -201,15 +204,21 @@ def draw_traversals(source: Source, theme: ThemeName) -> Drawn:
     Returns:
         The picture `traversals`.
     """
-    code = source.posteriors
-    reach, found = np.linspace(-3.0, 3.0, WIDE), []
+    code, found = source.posteriors, []
     units = code.order[:MOST_UNITS]
+    low, high = np.full(code.mean.shape[1], -3.0), np.full(code.mean.shape[1], 3.0)
+    if source.trained.is_point:  # codes have no prior that would say how far to go
+        low, high = np.percentile(code.mean, (1.0, 99.0), axis=0)
     for unit in units:
         z = np.tile(code.mean[0].astype(float), (WIDE, 1))
-        z[:, unit] = reach
+        z[:, unit] = np.linspace(low[unit], high[unit], WIDE)
         found.append(source.decoded_images(z, _label_vectors(source, 0, WIDE)))
-    said = [f"unit {u}" + ("" if code.kl is None else f": {code.kl[u]:.2f} nats") for u in units]
-    title = "Each unit from −3 to 3, the others as of one row; most KL first"
+    if source.trained.is_point:
+        said = [f"code {u}: {low[u]:.3g} to {high[u]:.3g}" for u in units]
+        title = "Each code from its 1st to its 99th percentile, the others as of one row; most spread first"
+    else:
+        said = [f"unit {u}" + ("" if code.kl is None else f": {code.kl[u]:.2f} nats") for u in units]
+        title = "Each unit from −3 to 3, the others as of one row; most KL first"
     return [draw_strips("traversals", found, said, title, theme)]
 
 

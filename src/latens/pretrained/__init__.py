@@ -2,7 +2,7 @@
 
 `digits-2d` and `digits-16d` are the default recipe on scikit-learn's 1797 digits of 8 by 8 pixels (the test part of
 UCI's "Optical recognition of handwritten digits", E. Alpaydin and C. Kaynak, CC BY 4.0), with 2 and 16 latent
-dimensions. `python -m latens.pretrained.make` makes them again.
+dimensions. `make pretrained` makes them again, by `examples/pretrained.py`.
 """
 
 from pathlib import Path

@@ -1,8 +1,20 @@
 """Named, cited compositions: the only registry of the package, and the only bridge from configuration to objects."""
 
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import equinox as eqx
+import jax
+from msgspec import structs
+
+from latens.building.plan import recipe, resolve
 from latens.building.recipe import Recipe as Recipe
-from latens.config import Config
+from latens.config import Config, VAEConfig
+from latens.data import Dataset, Schema
 from latens.errors import ConfigError, nearest
+from latens.parts.objects import ROWS, TABLES
+from latens.typing import Key
 
 from . import (
     bounds,
@@ -20,6 +32,9 @@ from . import (
     tutorials,
 )
 
+if TYPE_CHECKING:  # functions of the recipes that people know by name; at run time `__getattr__` finds them
+    from .typed import *  # noqa: F403
+
 _THEMES = (
     tutorials,
     classifiers,
@@ -36,6 +51,41 @@ _THEMES = (
     multimodal,
 )
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for theme in _THEMES for recipe in theme.RECIPES}
+
+
+def _of_model(what: Any) -> Recipe | None:
+    """A recipe whose model a function of the user's makes, `(schema, key) -> model`."""
+    if isinstance(what, Recipe):
+        return what
+    if not callable(what):
+        return None
+
+    def build(schema: Schema, config: VAEConfig, *, key: Key) -> Any:
+        return what(schema, key)
+
+    def resolved(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
+        latents = eqx.filter_eval_shape(lambda key: build(data.schema, config, key=key).prior().sample(key=key), _key())
+        size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(latents))
+        posterior = structs.replace(config.posterior, latent_dim=size)
+        network = structs.replace(config.network, hidden=())
+        return resolve(structs.replace(config, posterior=posterior, network=network), data)
+
+    summary = " ".join((getattr(what, "__doc__", None) or "a model of your own").split("\n\n")[0].split()).rstrip(".")
+    made = recipe("", summary, "your own", "you wrote it")
+    return replace(made, resolve=resolved, build=build)
+
+
+def _key() -> Key:
+    return jax.random.key(0)
+
+
+def _add_model(name: str, what: Any) -> Recipe | None:
+    made = _of_model(what)
+    return None if made is None else replace(made, name=name, config=structs.replace(made.config, recipe=name))
+
+
+TABLES["model"] = ("recipe", RECIPES)
+ROWS["model"] = _add_model
 
 
 def get_recipe(name: str) -> Recipe:
@@ -90,3 +140,13 @@ def register(recipe: Recipe) -> None:
     if recipe.name in RECIPES:
         raise ConfigError(f"a recipe {recipe.name!r} exists already", where="recipe", fix="Choose another name.")
     RECIPES[recipe.name] = recipe
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("_"):
+        raise AttributeError(f"module 'latens.recipes' has no attribute {name!r}")
+    from latens.recipes.typed import FUNCTIONS
+
+    if name not in FUNCTIONS:
+        raise AttributeError(f"module 'latens.recipes' has no attribute {name!r}; {nearest(name, FUNCTIONS)}")
+    return FUNCTIONS[name]

@@ -1,5 +1,7 @@
 """The recommended recipe, and four well-known tutorials with their exact settings: they train their whole budget."""
 
+import math
+
 from latens.building.plan import recipe
 from latens.building.recipe import Recipe
 from latens.config import (
@@ -39,7 +41,7 @@ def _fast_forward(name: str, latent_dim: int, steps: int) -> Recipe:
         posterior=PosteriorConfig(latent_dim=latent_dim, scale="log-scale"),
         likelihood=_CLAMPED,
         optimizer=OptimizerConfig(name="adam", learning_rate=1e-3, clip_value=5.0),
-        training=TrainingConfig(steps=steps, patience=None, batch_size=128, drop_last=True),
+        training=TrainingConfig(keep="last", steps=steps, patience=None, batch_size=128, drop_last=True),
     )
 
 
@@ -64,7 +66,7 @@ RECIPES = (
         optimizer=OptimizerConfig(
             name="rmsprop", learning_rate=1e-3, options={"decay": 0.9, "eps": 1e-7, "eps_in_sqrt": False}
         ),
-        training=TrainingConfig(epochs=50, patience=None, batch_size=100),
+        training=TrainingConfig(keep="last", epochs=50, patience=None, batch_size=100),
     ),
     recipe(
         "mlq-vae",
@@ -76,7 +78,7 @@ RECIPES = (
         likelihood=_GREY,
         data=DataConfig(binarize="threshold"),
         optimizer=_MLQ_RMSPROP,
-        training=TrainingConfig(epochs=30, patience=None, batch_size=64, drop_last=True),
+        training=TrainingConfig(keep="last", epochs=30, patience=None, batch_size=64, drop_last=True),
     ),
     recipe(
         "mlq-autoencoder",
@@ -88,7 +90,7 @@ RECIPES = (
         likelihood=_GREY,
         objective=ObjectiveConfig(name="reconstruction"),
         optimizer=_MLQ_RMSPROP,
-        training=TrainingConfig(epochs=30, patience=None, batch_size=64, drop_last=True),
+        training=TrainingConfig(keep="last", epochs=30, patience=None, batch_size=64, drop_last=True),
     ),
     *(
         recipe(
@@ -101,15 +103,17 @@ RECIPES = (
             likelihood=likelihood,
             data=DataConfig(dequantize=False),
             optimizer=OptimizerConfig(name="adam", learning_rate=1e-3),
-            training=TrainingConfig(steps=1_000_000, patience=None, batch_size=64, drop_last=True, plots_every=1000),
+            training=TrainingConfig(
+                keep="last", steps=1_000_000, patience=None, batch_size=64, drop_last=True, plots_every=1000
+            ),
         )
         for name, what, use_when, likelihood in (
             ("notebook", "Bernoulli logits", "you want the TensorFlow notebook's model", _GREY),
             (
                 "notebook-normal",
-                "p(x|z) = N(f(z), I)",
+                "the squared error: p(x|z) = N(f(z), I/2)",
                 "you want the squared-error variant of the notebook's text",
-                LikelihoodConfig(family="normal", scale="fixed", fixed_scale=1.0, output_bias="zero"),
+                LikelihoodConfig(family="normal", scale="fixed", fixed_scale=math.sqrt(0.5), output_bias="zero"),
             ),
         )
     ),

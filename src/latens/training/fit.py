@@ -9,14 +9,18 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from latens.data import Dataset, Preparation
 from latens.data.batches import Batch
-from latens.errors import DivergedError
+from latens.errors import ConfigError, DivergedError
 from latens.io import keys
 from latens.io.process import check_process
-from latens.objectives import AbstractObjective
+from latens.objectives import ELBO, AbstractObjective
+from latens.training.optimizer import Optimizer
+from latens.training.optimizers import make_optimizer
 from latens.training.plan import (
+    Budget,
     Callback,
     Event,
     FitResult,
@@ -35,22 +39,30 @@ from latens.training.step import ChunkResult, Program, TrainState, make_program
 
 def fit(
     model: Any,
-    stages: Sequence[Stage],
     data: Dataset,
+    stages: Sequence[Stage] | Stage | None = None,
     *,
-    preparation: Preparation,
-    settings: Settings,
+    objective: AbstractObjective | None = None,
+    optimizer: Optimizer | optax.GradientTransformation | None = None,
+    epochs: float | None = None,
+    preparation: Preparation | None = None,
+    settings: Settings | None = None,
     callbacks: Sequence[Callback] = (),
     resume: Resume | None = None,
 ) -> FitResult:
-    """Train a model through stages on the training rows of a data set.
+    """Train a model on the training rows of a data set.
 
     Args:
         model: The model at its initialisation.
-        stages: The stages, one after the other.
         data: The data set with its training and validation rows.
-        preparation: What turns a stored row into what the model sees.
-        settings: How the loop runs: batch size, seed, validation.
+        stages: The stages, one after the other; None is one stage of `objective`, `optimizer` and `epochs`.
+        objective: What is minimised, without stages; None is the evidence lower bound.
+        optimizer: Ours or an optax transformation, without stages; None is Adam with a learning rate of 0.001.
+        epochs: At most so many passes over the training rows, without stages; None is 100. Where rows validate,
+            training stops after 10 epochs without a gain.
+        preparation: What turns a stored row into what the model sees; None is the row as it is stored, where its cells
+            are real numbers, shares, zeros and ones.
+        settings: How the loop runs: batch size, seed, validation; None is `Settings()`.
         callbacks: Functions that are told of every event.
         resume: The stage to go on with, and its snapshot; None starts anew.
 
@@ -58,11 +70,15 @@ def fit(
         The trained model, its history and the final state.
 
     Raises:
+        ConfigError: Stages were given beside an objective, optimiser or epochs, or a preparation is needed.
         DivergedError: When training stays non-finite after its ways back.
         Interrupted: Where a callback asks for it.
         UsageError: In a fork of a process that computed.
         ValueError: For a stage with an optimiser and without an objective.
     """
+    stages = _stages(stages, data, objective, optimizer, epochs)
+    preparation = _preparation(data) if preparation is None else preparation
+    settings = Settings() if settings is None else settings
     check_process()
     if resume is None:  # a run goes on with the generator that it began with
         keys.check_generator(jax.random.key(settings.seed))
@@ -90,6 +106,36 @@ def fit(
         loop = LoopState(seconds=seconds, finished=True, stopped_because="closed form")
         snapshot = Snapshot(loop, empty, ())
     return FitResult(model, objective, history, snapshot)
+
+
+def _stages(
+    stages: Sequence[Stage] | Stage | None,
+    data: Dataset,
+    objective: AbstractObjective | None,
+    optimizer: Optimizer | optax.GradientTransformation | None,
+    epochs: float | None,
+) -> Sequence[Stage]:
+    given = {"objective": objective, "optimizer": optimizer, "epochs": epochs}
+    if stages is not None:
+        beside = [name for name, value in given.items() if value is not None]
+        if beside:
+            what = f"a stage has its own {beside[0]}."
+            raise ConfigError(
+                what, where=beside[0], fix=f"Leave it out, or leave out the stages: fit(model, data, {beside[0]}=...)."
+            )
+        return [stages] if isinstance(stages, Stage) else stages
+    patience = 10 if len(data.subset("validation")) else None
+    budget = Budget(epochs=100.0 if epochs is None else epochs, patience=patience)
+    return [Stage(ELBO() if objective is None else objective, optimizer or make_optimizer("adam"), budget)]
+
+
+def _preparation(data: Dataset) -> Preparation:
+    kind = data.schema.kind
+    if kind in ("levels", "counts"):
+        what = f"the cells are whole numbers ({kind}), and nothing says what the model sees of them."
+        fix = "Give preparation=Preparation(divide=255.0), or Preparation() for the whole numbers themselves."
+        raise ConfigError(what, where="preparation", fix=fix)
+    return Preparation()
 
 
 class _StageRun:
@@ -123,7 +169,10 @@ class _StageRun:
         if self.loop.step == 0:
             self.emit("start", {})
         while not self.loop.finished:
-            self.chunk()
+            if (because := self.spent()) is None:
+                self.chunk()
+            else:  # resumed where the budget had been used up
+                self.end(because)
         self.emit("stage-end", {"event": "stage-end", "because": self.loop.stopped_because})
 
     def chunk(self) -> None:
@@ -158,19 +207,11 @@ class _StageRun:
         for name, total in {**totals, **weights, "objective": float(result.loss), "steps": kept}.items():
             loop.running[name] = loop.running.get(name, 0.0) + total
         epoch_done = loop.step == round_end
-        at_budget = self.total_steps is not None and loop.step >= self.total_steps
         self.emit("chunk", record)
-        if epoch_done or at_budget:
-            self.finish_epoch(epoch_done)
-        minutes = self.stage.budget.minutes
-        if at_budget:
-            self.finish("budget")
-        elif minutes is not None and loop.seconds >= 60 * minutes:
-            if not epoch_done:
-                self.finish_epoch(False)
-            self.finish("minutes")
-        elif self.stage.budget.patience is not None and loop.stale >= self.stage.budget.patience:
-            self.finish("no gain on validation")
+        if epoch_done:
+            self.finish_epoch(True)
+        if (because := self.spent()) is not None:
+            self.end(because)
         # Only here is the state one that a run can go on from.
         self.emit("boundary", {})
         asked, self.asked = self.asked, []
@@ -181,6 +222,22 @@ class _StageRun:
         if not epoch_done:
             self.finish_epoch(False)
         self.finish(asked[0])
+
+    def spent(self) -> str | None:
+        """Why the stage is over; None where it goes on."""
+        loop, budget = self.loop, self.stage.budget
+        if self.total_steps is not None and loop.step >= self.total_steps:
+            return "budget"
+        if budget.minutes is not None and loop.seconds >= 60 * budget.minutes:
+            return "minutes"
+        return "no gain on validation" if budget.patience is not None and loop.stale >= budget.patience else None
+
+    def end(self, because: str) -> None:
+        """End the stage; what callbacks are told before is a state that a larger budget goes on from."""
+        self.emit("last", {})
+        if self.loop.running:
+            self.finish_epoch(False)
+        self.finish(because)
 
     def finish(self, because: str) -> None:
         self.loop.finished, self.loop.stopped_because = True, because
@@ -301,6 +358,8 @@ class _StageRun:
 
     def restore(self, snapshot: Snapshot) -> None:
         self.loop, self.state, self.best = snapshot.loop, snapshot.state, snapshot.best
+        if self.loop.finished and self.loop.stopped_because in ("budget", "minutes") and self.spent() is None:
+            self.loop.finished = False  # the budget has grown
 
     def current_model(self) -> Any:
         model, _ = eqx.combine(self.program.averaged(self.state), self.program.static)

@@ -15,7 +15,7 @@ from latens.training.schedule_free import schedule_free
 from latens.training.soap import soap
 from latens.typing import PyTree
 
-OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
+OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation] | Optimizer] = {
     name: getattr(optax, name)
     for name in [
         "adabelief",
@@ -33,7 +33,10 @@ OPTIMIZERS: dict[str, Callable[..., optax.GradientTransformation]] = {
         "yogi",
     ]
 } | {"adam": adam, "adamw": adamw, "soap": soap}
-"""The names that a configuration may use, each with its own constants unless `options` say otherwise."""
+"""The names that a configuration may use, each with its own constants unless `options` say otherwise.
+
+An `Optimizer` is one that was given as an object.
+"""
 
 
 def make_optimizer(
@@ -86,11 +89,15 @@ def make_optimizer(
             fix="A shorter warm-up (optimizer.warmup_steps) or a longer budget.",
         )
     rate = _rate(learning_rate, schedule, warmup_steps, total_steps)
-    takes = [taken for taken in inspect.signature(OPTIMIZERS[name]).parameters if taken != "learning_rate"]
+    make = OPTIMIZERS[name]
+    if isinstance(make, Optimizer):
+        what = f"the optimiser {name!r} is an object, with a learning rate of its own."
+        raise ConfigError(what, where="optimizer.name", fix="Use it as it is.")
+    takes = [taken for taken in inspect.signature(make).parameters if taken != "learning_rate"]
     if "mask" in takes:
         options.setdefault("mask", _weights_only)
     try:
-        inner = OPTIMIZERS[name](rate, **options)
+        inner = make(rate, **options)
     except TypeError as error:
         what = f"{name} does not take these options: {error}"
         named = [taken for taken in takes if taken != "mask"]

@@ -4,9 +4,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
+import optax
+
 from latens.data import Dataset
 from latens.objectives import AbstractObjective
-from latens.training.optimizer import Optimizer
+from latens.training.optimizer import Optimizer, from_optax
 from latens.training.step import TrainState
 from latens.typing import PyTree
 
@@ -47,7 +49,7 @@ class Stage:
 
     Args:
         objective: What the stage minimises; None where it only starts.
-        optimizer: What steps; a stage without one only starts (closed-form fits).
+        optimizer: What steps, ours or an optax transformation; a stage without one only starts (closed-form fits).
         budget: How long the stage trains.
         start: `start(model, data)` gives the model to begin with; it may look at the training rows.
         data: `data(model, data)`, where given, makes the rows that the stage trains on, from the model as it stands,
@@ -55,10 +57,14 @@ class Stage:
     """
 
     objective: AbstractObjective | None
-    optimizer: Optimizer | None
+    optimizer: Optimizer | optax.GradientTransformation | None
     budget: Budget = Budget()
     start: Callable[[Any, Dataset], Any] = lambda model, data: model
     data: Callable[[Any, Dataset], Dataset] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.optimizer, optax.GradientTransformation):
+            object.__setattr__(self, "optimizer", from_optax(self.optimizer))
 
 
 @dataclass(frozen=True)
@@ -198,7 +204,8 @@ class Event:
     A reason to stop is heeded at a boundary, where the snapshot is one to go on from.
 
     Args:
-        kind: "start", "chunk", "epoch", "bad-chunk", "bad-validation", "boundary" or "stage-end".
+        kind: "start", "chunk", "epoch", "bad-chunk", "bad-validation", "boundary", "last" (the budget is used up, and
+            an epoch that is not whole is not yet ended) or "stage-end".
         record: Plain numbers for the metrics file.
         snapshot: The state; callbacks must not change it.
         model: `model()` builds the model as it would be evaluated now.

@@ -21,10 +21,12 @@ from latens.data.labels import keep_labels, require_labels
 from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError
 from latens.io import keys
+from latens.io.arrays import arrays_to_tree, path_name, tree_to_arrays
 from latens.io.compilation import jax_settings
 from latens.io.process import check_process
 from latens.models import SemiSupervised
 from latens.objectives import run_objective
+from latens.parts.networks import refuse_wrong_sizes
 from latens.recipes import Recipe, recipe_of
 from latens.runs.folder import RunFolder
 from latens.training import (
@@ -61,6 +63,7 @@ class Experiment:
         reasons: Why something was decided so from the data, a sentence each.
         data: The data, with the labels and splits that training sees.
         preparation: What the model sees of a row.
+        start: A trained model of the same structure, whose weights training starts from; None starts from new ones.
     """
 
     recipe: Recipe
@@ -68,15 +71,17 @@ class Experiment:
     reasons: tuple[str, ...]
     data: Dataset
     preparation: Preparation
+    start: TrainedModel | None = None
 
     def new_model(self) -> Any:
-        """The untrained model, from the configuration's seed: the same one under every random generator of JAX.
+        """The model before its training, from the configuration's seed: the same one under every generator of JAX.
 
         Returns:
-            The model that the recipe builds.
+            The model that the recipe builds, with the weights of `start` where there is one.
         """
         key = jax.random.fold_in(jax.random.key(self.config.training.seed, impl="threefry2x32"), keys.INITIAL_MODEL)
-        return build_new(self.recipe, self.data.schema, self.config, key=key)
+        model = build_new(self.recipe, self.data.schema, self.config, key=key)
+        return model if self.start is None else with_weights_of(self.start, model)
 
     def stages(self) -> tuple[Stage, ...]:
         """The stages of training, as the recipe plans them for these data.
@@ -85,7 +90,11 @@ class Experiment:
             The stages, in their order.
         """
         rows = len(self.data.subset("train"))
-        return self.recipe.plan(self.data.schema, self.config, Size(rows, self.settings.steps_per_epoch(rows)))
+        stages = self.recipe.plan(self.data.schema, self.config, Size(rows, self.settings.steps_per_epoch(rows)))
+        if self.start is None:
+            return stages
+        # What a stage does to new weights, and the stages before the last, are behind a trained model.
+        return (replace(stages[-1], start=lambda model, data: model),)
 
     @property
     def settings(self) -> Settings:
@@ -101,6 +110,7 @@ class Experiment:
             validate_every=self.config.training.validate_every or 1,
             stop_every=self.config.training.plots_every,
             snapshots=self.config.training.snapshots,
+            restore_best=self.config.training.keep == "best",
         )
 
     def trained(self, model: Any, **facts: Any) -> TrainedModel:
@@ -117,12 +127,13 @@ class Experiment:
         return TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **facts})
 
 
-def prepare(config: Config, data: Dataset) -> Experiment:
+def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None) -> Experiment:
     """Resolve a configuration on data, and refuse what cannot be built, planned or trained.
 
     Args:
         config: The configuration, which may leave options open.
         data: The data.
+        start: A trained model of the same structure, whose weights training starts from; None starts from new ones.
 
     Returns:
         The experiment, ready to be trained.
@@ -141,10 +152,14 @@ def prepare(config: Config, data: Dataset) -> Experiment:
     _something_counts(data)
     resolved, reasons = recipe.resolve(config, data)
     refuse_idle(resolved, recipe.config)
-    experiment = Experiment(recipe, resolved, tuple(reasons), data, recipe.preparation(data.schema, resolved))
+    experiment = Experiment(recipe, resolved, tuple(reasons), data, recipe.preparation(data.schema, resolved), start)
     # What cannot be built, planned or minimised is refused here, before a folder is made or a former run replaced.
     key = jax.random.key(0)
-    model = eqx.filter_eval_shape(lambda key: recipe.build(data.schema, resolved, key=key), key)
+    model = eqx.filter_eval_shape(lambda key: recipe.model(data.schema, resolved, key=key), key)
+    if isinstance(resolved, VAEConfig) and (resolved.network.encoder or resolved.network.decoder):
+        refuse_wrong_sizes(model, data.schema, experiment.preparation)
+    if start is not None:
+        with_weights_of(start, model)
     row = data.rows(data.subset("train")[:1])
     needed = []
     for stage in experiment.stages():
@@ -213,7 +228,7 @@ def _slope(model: Any, objective: Any, batch: Any, key: Any) -> Any:
 
 
 def as_split(config: Config, data: Dataset) -> Dataset:
-    """The data with the rows that validate as the configuration has them: rows of their own, or the test rows.
+    """The data with the rows that validate as the configuration has them: rows of their own, the test rows, or none.
 
     Args:
         config: The configuration.
@@ -225,6 +240,8 @@ def as_split(config: Config, data: Dataset) -> Dataset:
     Raises:
         DataError: The test rows are to validate, and there are none.
     """
+    if config.data.validation == "none":
+        return data.validation_as_train()
     if config.data.validation == "split" or not data.held_out:
         return data
     if not len(data.subset("test")):
@@ -266,7 +283,6 @@ def train(
     run: RunFolder | None = None,
     callbacks: Sequence[Callback] = (),
     resume: bool = False,
-    model: Any = None,
 ) -> tuple[TrainedModel, FitResult]:
     """Train, with checkpoints and metrics in a run folder where one is given.
 
@@ -275,7 +291,6 @@ def train(
         run: The run folder, held by this process; None writes nothing.
         callbacks: Functions that are called at the events of training.
         resume: Whether training goes on from the run's latest checkpoint.
-        model: A model that replaces the recipe's new one (a user's own networks).
 
     Returns:
         The trained model, and how its training ended.
@@ -288,9 +303,9 @@ def train(
     recorder = None if run is None else Recorder(run)
     try:
         result = fit(
-            experiment.new_model() if model is None else model,
-            experiment.stages(),
+            experiment.new_model(),
             experiment.data,
+            experiment.stages(),
             preparation=experiment.preparation,
             settings=experiment.settings,
             # Recorded last: other callbacks may add numbers to the record of an epoch.
@@ -305,9 +320,46 @@ def train(
     trained = experiment.trained(
         result.model, steps=loop.total, best_step=loop.best_step, stopped_because=loop.stopped_because
     )
-    if model is not None:
-        trained = replace(trained, config=None)
+    if experiment.start is not None:
+        trained = trained.with_facts(started_from=_former(experiment.start))
     return trained, result
+
+
+def with_weights_of(start: TrainedModel, model: Any) -> Any:
+    """A new model with the weights of a trained one.
+
+    Args:
+        start: The trained model.
+        model: A model of the same structure.
+
+    Returns:
+        The model.
+
+    Raises:
+        ConfigError: An array has another shape, or is not in both; the message names both sides.
+    """
+    have = {name: shape for name, shape, _ in start.table()}
+    want = {
+        path_name(path): leaf.shape
+        for path, leaf in jax.tree_util.tree_leaves_with_path(model)
+        if hasattr(leaf, "shape")
+    }
+    for name in sorted({*have, *want}):
+        old, new = have.get(name), want.get(name)
+        if old != new:
+            sides = [f"has {name} of shape {shape}" if shape is not None else f"has no {name}" for shape in (old, new)]
+            what = f"the model to start from {sides[0]}, and the new one {sides[1]}."
+            fix = "Start from a model with the same networks, prior and columns."
+            raise ConfigError(what, where="start", fix=fix)
+    abstract = any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(model))
+    return model if abstract else arrays_to_tree(tree_to_arrays(start.model), model, where="start")
+
+
+def _former(start: TrainedModel) -> dict[str, Any]:
+    """What a file says of the training that another one started from."""
+    names = ("data", "rows", "fingerprint", "steps", "best_step", "stopped_because", "started_from")
+    config = None if start.config is None else configuration.to_json(start.config)
+    return {**{name: start.facts[name] for name in names if name in start.facts}, "config": config}
 
 
 class Recorder:
@@ -318,7 +370,7 @@ class Recorder:
     """
 
     def __init__(self, run: RunFolder) -> None:
-        self.run, self.last = run, time.monotonic()
+        self.run, self.last, self.at_end = run, time.monotonic(), False
         run.checkpoints.mkdir(exist_ok=True)
 
     def __call__(self, event: Event) -> str | None:
@@ -333,8 +385,10 @@ class Recorder:
                 }
             )
         due = time.monotonic() - self.last > SECONDS_BETWEEN_CHECKPOINTS
-        if event.kind == "stage-end" or (event.kind == "boundary" and due):
+        ended = event.kind == "stage-end" and not self.at_end  # by a callback, which has no budget to be made larger
+        if event.kind == "last" or ended or (event.kind == "boundary" and due and not event.snapshot.loop.finished):
             self.checkpoint(event.snapshot)
+        self.at_end = event.kind == "last" or (self.at_end and event.kind != "stage-end")
         return None
 
     def checkpoint(self, snapshot: Snapshot) -> None:

@@ -218,7 +218,7 @@ def _configured(config: VAEConfig, kind: Kind, options: dict[str, Any]) -> VAECo
     top = posterior.levels[-1] if posterior.levels else posterior.latent_dim
     levels = (*posterior.levels, options.get("latent_dim") or top or 1)
     # A point has no scale; the levels above it do.
-    scale = "log-scale" if posterior.kind == "deterministic" and not posterior.levels else posterior.scale
+    scale = "log-scale" if posterior_of(posterior).is_point and not posterior.levels else posterior.scale
     posterior = structs.replace(posterior, levels=levels, scale=scale)
     return structs.replace(config, posterior=posterior, prior=PriorConfig(kind="standard-normal"))
 
@@ -236,9 +236,9 @@ def _with_top(model: LatentModel, prior: Any) -> LatentModel:
 def _gain(old: TrainedModel, new: TrainedModel, data: Dataset, num_samples: int, seed: int) -> Estimate | None:
     """The change of log p(x) on rows that no prior was fitted to, where there are any."""
     assert isinstance(new.config, VAEConfig)
-    if new.config.posterior.kind == "deterministic":
+    if new.is_point:
         return None
-    point = new.config.objective.name == "quantised"
+    point = posterior_of(new.config.posterior).support == "codes"
     num_samples = 1 if point else num_samples  # all of a quantised posterior is on one code
     split = next(split for split in ("test", "validation", "train") if len(data.subset(split)))
     batch, given = old.batch(data, data.subset(split)), {"num_samples": num_samples, "key": jax.random.key(seed)}

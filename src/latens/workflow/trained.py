@@ -10,16 +10,21 @@ import jax
 import numpy as np
 
 from latens import config as configuration
-from latens.config import Config
+from latens import evaluation, pretrained
+from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch, as_batch
 from latens.data.labels import require_labels
-from latens.errors import ConfigError, DataError, LatensError, ModelFileError, UsageError, nearest
+from latens.errors import ConfigError, DataError, LatensError, ModelFileError, RunFolderError, UsageError, nearest
+from latens.evaluation.finite import finite
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import write_atomic
 from latens.io.process import check_process
 from latens.io.safetensors import pack_chunks, read, unpack
+from latens.parts.objects import PartName, adopt, settings_of, unknown_parts
+from latens.parts.posteriors import posterior_of
 from latens.recipes import recipe_of
+from latens.runs.folder import RunFolder
 from latens.trees import count_parameters
 
 FORMAT = 1
@@ -104,6 +109,11 @@ class TrainedModel:
                             fix="Give a Dataset with labels, or the codes of their classes.")  # fmt: skip
         return batch
 
+    @property
+    def is_point(self) -> bool:
+        """Whether codes are points, without a density: of a plain autoencoder."""
+        return isinstance(self.config, VAEConfig) and posterior_of(self.config.posterior).is_point
+
     # --- classes ---
 
     @property
@@ -187,6 +197,125 @@ class TrainedModel:
             return scaled
         return scaled - np.float32(0.5) if mean else np.floor(scaled)
 
+    # --- what a model is for ---
+
+    def encode(self, data: Dataset | np.ndarray, *, label: np.ndarray | None = None) -> np.ndarray:
+        """The means of q(z | x): what the model takes each row to be.
+
+        Args:
+            data: A data set, or an array of rows of shape (n, *x).
+            label: The codes of the labels of an array's rows, of shape (n,), for a model that reads labels.
+
+        Returns:
+            Shape (n, latent_dim), float32.
+
+        Raises:
+            DataError: The rows are not the model's, or a label is missing.
+        """
+        found = evaluation.encode(
+            self.model, self.batch(data, label=label), preparation=self.preparation, key=jax.random.key(0)
+        )
+        mean = finite(found["mean"], "posterior means")
+        return mean.reshape(len(mean), -1).astype(np.float32)
+
+    def decode(self, z: np.ndarray, *, label: np.ndarray | None = None) -> np.ndarray:
+        """The means of p(x | z).
+
+        Args:
+            z: Latents, of shape (n, latent_dim).
+            label: The codes of their labels, of shape (n,), for a model that reads labels.
+
+        Returns:
+            Shape (n, *x), float32, in the units of the stored rows.
+        """
+        found = evaluation.decode(self.model, z, key=jax.random.key(0), mean=True, cond=self.condition(label))
+        return self._rows(found, mean=True)
+
+    def sample(self, n: int, *, seed: int = 0, label: np.ndarray | None = None) -> np.ndarray:
+        """New rows: z from the prior, then x from p(x | z).
+
+        Args:
+            n: How many.
+            seed: The seed.
+            label: The codes of their labels, of shape (n,), for a model that reads labels; None: the classes in turn.
+
+        Returns:
+            Shape (n, *x), float32, in the units of the stored rows.
+        """
+        z_key, x_key = jax.random.split(jax.random.key(seed))
+        cond = self.condition(self.in_turn(n) if label is None else label)
+        z = evaluation.sample_prior(self.model, n, key=z_key, cond=cond)
+        return self._rows(evaluation.decode(self.model, z, key=x_key, mean=False, cond=cond), mean=False)
+
+    def reconstruct(self, data: Dataset | np.ndarray, *, label: np.ndarray | None = None) -> np.ndarray:
+        """The means of p(x | z) at the posterior means of rows.
+
+        Args:
+            data: A data set, or an array of rows of shape (n, *x).
+            label: The codes of the labels of an array's rows, of shape (n,), for a model that reads labels.
+
+        Returns:
+            Shape (n, *x), float32, in the units of the stored rows.
+
+        Raises:
+            DataError: The rows are not the model's, or a label is missing.
+        """
+        batch = self.batch(data, label=label)
+        found = evaluation.reconstruct(self.model, batch, preparation=self.preparation, key=jax.random.key(0))
+        return self._rows(found, mean=True)
+
+    def log_marginal(
+        self,
+        data: Dataset | np.ndarray,
+        *,
+        num_samples: int = 1000,
+        seed: int = 0,
+        label: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Estimates of log p(x) by importance sampling, from below; see `VAE.score_samples` for what x is.
+
+        Args:
+            data: A data set, or an array of rows of shape (n, *x).
+            num_samples: Draws of q(z | x) for each row, from 1.
+            seed: The seed.
+            label: The codes of the labels of an array's rows, of shape (n,), for a model that reads labels.
+
+        Returns:
+            Nats, of shape (n,).
+
+        Raises:
+            DataError: The rows are not the model's, or a label is missing.
+        """
+        batch, key = self.batch(data, label=label), jax.random.key(seed)
+        found = evaluation.log_marginal(
+            self.model, batch, num_samples=num_samples, key=key, preparation=self.preparation
+        )
+        return finite(found, "log p(x)", minus_infinity=True)
+
+    def impute(self, data: Dataset, *, num_samples: int = 1000, seed: int = 0) -> np.ndarray:
+        r"""Rows whose missing cells hold their posterior mean, $E[x_{mis} \mid x_{obs}]$; observed ones stay.
+
+        Args:
+            data: A data set with missing cells: `latens.load_data(rows, missing="nan", schema=trained.schema)`.
+            num_samples: Draws of z for each row, from 1.
+            seed: The seed.
+
+        Returns:
+            Shape (n, *x), float32, in the units of the stored rows.
+
+        Raises:
+            DataError: The rows are not the model's, or a label is missing.
+        """
+        batch = self.batch(data)
+        found = evaluation.impute(
+            self.model, batch, num_samples=num_samples, key=jax.random.key(seed), preparation=self.preparation
+        )
+        filled, rows = self._rows(found.mean, mean=True), np.asarray(batch.x, np.float32)
+        return filled if batch.mask is None else np.where(batch.mask, rows, filled)
+
+    def _rows(self, values: np.ndarray, *, mean: bool) -> np.ndarray:
+        return np.asarray(finite(self.data_units(values, mean=mean), "rows of the model"), np.float32)
+
     # --- files ---
 
     def metadata(self) -> dict[str, Any]:
@@ -239,12 +368,14 @@ class TrainedModel:
         return pack_chunks(arrays, self.metadata())
 
     @classmethod
-    def load(cls, path: str | Path, *, into: Any = None) -> "TrainedModel":
+    def load(cls, path: str | Path, *, into: Any = None, **parts: Any) -> "TrainedModel":
         """Read a model file: everything is checked before it is believed, and nothing in it is executed.
 
         Args:
             path: The file.
             into: A model of the same structure, for files whose parts no recipe builds.
+            **parts: Objects in the place of parts that were not registered (`likelihood=`, `encoder=`, ...), as they
+                were given to the estimator.
 
         Returns:
             The model.
@@ -254,15 +385,17 @@ class TrainedModel:
             ResourceError: The file cannot be read.
             UsageError: This process was forked from one that computed.
         """
-        return cls._from(*read(Path(path)), into, str(path))
+        return cls._from(*read(Path(path)), into, str(path), parts)
 
     @classmethod
-    def from_bytes(cls, raw: bytes, *, into: Any = None, where: str = "the bytes") -> "TrainedModel":
+    def from_bytes(cls, raw: bytes, *, into: Any = None, where: str = "the bytes", **parts: Any) -> "TrainedModel":
         """Do what `load` does for the bytes of a file that are in memory.
 
         Args:
             raw: The bytes.
             into: A model of the same structure, for files whose parts no recipe builds.
+            **parts: Objects in the place of parts that were not registered (`likelihood=`, `encoder=`, ...), as they
+                were given to the estimator.
             where: The name that an error gives the bytes.
 
         Returns:
@@ -272,10 +405,12 @@ class TrainedModel:
             ModelFileError: Something is wrong with the bytes; the message says which part of them.
             UsageError: This process was forked from one that computed.
         """
-        return cls._from(*unpack(raw, where=where), into, where)
+        return cls._from(*unpack(raw, where=where), into, where, parts)
 
     @classmethod
-    def _from(cls, arrays: dict[str, np.ndarray], metadata: dict[str, Any], into: Any, where: str) -> "TrainedModel":
+    def _from(
+        cls, arrays: dict[str, np.ndarray], metadata: dict[str, Any], into: Any, where: str, parts: dict[str, Any]
+    ) -> "TrainedModel":
         check_process()
         found = metadata.get("format")
         if type(found) is not int or found != FORMAT:
@@ -302,18 +437,13 @@ class TrainedModel:
                 where=where,
                 fix="Load it in Python: latens.GenerativeClassifier.load(path).",
             )
-        if metadata["config"] is None:
-            raise ModelFileError(
-                "the model in this file was built by hand, not by a recipe: it holds arrays only.",
-                where=where,
-                fix="Build the same model and give it: latens.load(path, into=model); or register a recipe for it.",
-            )
+        written = config_of_file(metadata["config"], facts, parts, where)
         try:
-            config = configuration.from_json(metadata["config"])
+            config = configuration.from_json(written)
             recipe = recipe_of(config)
             if recipe.preparation(schema, config) != preparation:
                 raise ConfigError("the preparation is not the one that this configuration gives.")
-            skeleton = eqx.filter_eval_shape(lambda key: recipe.build(schema, config, key=key), jax.random.key(0))
+            skeleton = eqx.filter_eval_shape(lambda key: recipe.model(schema, config, key=key), jax.random.key(0))
         except ModelFileError:
             raise
         except LatensError as error:
@@ -346,19 +476,118 @@ class TrainedModel:
         return [(name, array.shape, str(array.dtype)) for name, array in tree_to_arrays(self.model).items()]
 
 
-def load(path: str | Path, *, into: Any = None) -> TrainedModel:
-    """A model from its file, as `TrainedModel.load` reads it.
+def config_of_file(
+    config: Any, facts: dict[str, Any], parts: dict[str, Any], where: str, how: str = "latens.load(path, {}=...)"
+) -> dict[str, Any]:
+    """The configuration of a file, every part of which is known in this process.
 
     Args:
-        path: The file.
+        config: The configuration that the file holds; None where no recipe builds the model.
+        facts: The facts that the file holds.
+        parts: Objects in the place of parts that were not registered.
+        where: What an error calls the file.
+        how: How a part that is missing is given, with {} for its name.
+
+    Returns:
+        The configuration, as JSON has it.
+
+    Raises:
+        ModelFileError: There is none, a part is not known, or an object was given for one that is.
+    """
+    parts = {name: what for name, what in parts.items() if what is not None}
+    try:
+        written = config or _before_named_networks(facts, parts, how)
+        if written is None:
+            raise ConfigError(
+                "the model in this file was built by hand, not by a recipe: it holds arrays only.",
+                fix="Build the same model and give it: latens.load(path, into=model); or register a recipe for it.",
+            )
+        adopt(written, parts)
+    except ConfigError as error:
+        where = f"{where}, {error.where}" if error.where else where
+        raise ModelFileError(error.message, where=where, fix=error.fix) from None
+    if lacking := unknown_parts(written):
+        what, fix = _not_registered(lacking, how)
+        raise ModelFileError(what, where=where, fix=fix)
+    return written
+
+
+def _before_named_networks(facts: dict[str, Any], parts: dict[str, Any], how: str) -> dict[str, Any] | None:
+    """The configuration of a file that was written before a user's own networks had names, with names for them."""
+    written = facts.get("config")
+    network = written.get("network") if isinstance(written, dict) else None
+    if not isinstance(written, dict) or not isinstance(network, dict):
+        return None
+    given: list[PartName] = [part for part in ("encoder", "decoder") if part in parts]
+    if not given:
+        raise ConfigError(
+            "it was fitted with networks of its own, of which a file holds only the arrays.",
+            fix=f"Give them, as the estimator had them: {how.format('encoder')}.",
+        )
+    named = {part: settings_of(part, parts.pop(part))[f"network.{part}"] for part in given}
+    return {**written, "network": {**network, **named}}
+
+
+def _not_registered(lacking: dict[str, str], how: str) -> tuple[str, str]:
+    """What is said of parts that are not known here, and what to do."""
+    given = how.format("=..., ".join(lacking))
+    part, name = next(iter(lacking.items()))
+    register = (
+        f"register it first, latens.register_part({part!r}, {name[:80]!r}, ...); the command takes --import FILE.py, "
+    )
+    if part == "model":
+        what, first = f"there is no recipe {name[:80]!r} here.", "Where it was a model of your own, give it"
+    else:
+        named = " and ".join(f"the {part} {name[:80]!r}" for part, name in lacking.items())
+        what = f"{named} is not known here: it is code of whoever trained the model, which no file holds."
+        first = "Give it"
+    return what, f"{first}, {given}; or {register}; the command takes --import FILE.py, which does so."
+
+
+def load(path: str | Path, *, into: Any = None, **parts: Any) -> TrainedModel:
+    """A model from a file, from the folder of a run, or one that ships with latens.
+
+    Args:
+        path: A `.safetensors` file, a run folder, or `pretrained:NAME`.
         into: A model of the same structure, for files whose parts no recipe builds.
+        **parts: Objects in the place of parts that were not registered (`likelihood=`, `encoder=`, ...), as they were
+            given to the estimator.
 
     Returns:
         The model.
 
     Raises:
         ModelFileError: Something is wrong with the file; the message says which part of it.
+        RunFolderError: The run has no model yet.
         ResourceError: The file cannot be read.
-        UsageError: This process was forked from one that computed.
+        UsageError: No such model ships with latens, or this process was forked from one that computed.
+
+    Examples:
+        >>> latens.load("pretrained:digits-2d").sample(3).shape
+        (3, 8, 8)
     """
-    return TrainedModel.load(path, into=into)
+    return TrainedModel.load(model_file(path), into=into, **parts)
+
+
+def model_file(path: str | Path) -> Path:
+    """The file of a model.
+
+    Args:
+        path: A `.safetensors` file, a run folder, or `pretrained:NAME`.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        RunFolderError: The run has no model yet.
+        UsageError: No such model ships with latens.
+    """
+    if isinstance(path, str) and path.startswith("pretrained:"):
+        return pretrained.path(path.removeprefix("pretrained:"))
+    if not Path(path).is_dir():
+        return Path(path)
+    run = RunFolder.open(Path(path), lock=False)
+    if not run.model_file.exists():
+        state, fix = run.info["state"], f"Finish it with `latens resume {path}`, or wait for it to end."
+        raise RunFolderError(f"this run has no model yet: it is {state}.", where=str(path), fix=fix)
+    return run.model_file

@@ -105,7 +105,7 @@ def _train(
     rows = len(data.subset("train"))
     settings = Settings(batch_size=min(128, rows), seed=seed, chunk_steps=100)
     stage = Stage(objective, optimizer, Budget(steps=steps))
-    return fit(part, [stage], data, preparation=preparation, settings=settings).model
+    return fit(part, data, [stage], preparation=preparation, settings=settings).model
 
 
 def _scaling(moments: Moments) -> tuple[Array, Array]:

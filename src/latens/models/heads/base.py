@@ -5,7 +5,7 @@ Log rates grow in proportion above `RATE_BOUND` and log dispersions lie within `
 
 import math
 from abc import abstractmethod
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -27,12 +27,25 @@ from latens.typing import AnyArray, Array, Float
 ScaleForm = Literal["log-scale", "log-variance", "softplus"]
 
 
+DataKind = Literal["binary", "levels", "unit", "real", "counts"]
+Sees = Literal["yes-no", "numbers", "index", "whole"]
+
+
 class AbstractHead(eqx.Module):
     """From `num_outputs` numbers to a distribution over one event.
 
     Args:
         shape: The shape of one event.
+
+    Attributes:
+        kinds: The kinds of data that it is a likelihood of.
+        sees: What the model sees of a stored row where this is the likelihood: "yes-no" (levels scaled to [0, 1], or
+            binarised), "numbers" (levels dequantised to [0, 1], counts as log(1 + x)), "index" (integers) or "whole"
+            (whole numbers as they are).
     """
+
+    kinds: ClassVar[tuple[DataKind, ...]] = ("binary", "levels", "unit", "real", "counts")
+    sees: ClassVar[Sees] = "numbers"
 
     shape: eqx.AbstractVar[tuple[int, ...]]
 
@@ -209,6 +222,9 @@ class BernoulliHead(AbstractHead):
         probability_floor: Logits are kept within those of this probability and one minus it; 0: free.
     """
 
+    kinds: ClassVar[tuple[DataKind, ...]] = ("binary", "levels", "unit")
+    sees: ClassVar[Sees] = "yes-no"
+
     shape: tuple[int, ...] = eqx.field(static=True)
     probability_floor: float = eqx.field(static=True, default=0.0)
 
@@ -233,6 +249,8 @@ class ContinuousBernoulliHead(AbstractHead):
         shape: The shape of one event.
     """
 
+    kinds: ClassVar[tuple[DataKind, ...]] = ("levels", "unit")
+
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> ContinuousBernoulli:
@@ -255,6 +273,9 @@ class CategoricalHead(AbstractHead):
         shape: The shape of one event.
         levels: How many values each variable has.
     """
+
+    kinds: ClassVar[tuple[DataKind, ...]] = ("binary", "levels")
+    sees: ClassVar[Sees] = "index"
 
     shape: tuple[int, ...] = eqx.field(static=True)
     levels: int = eqx.field(static=True)

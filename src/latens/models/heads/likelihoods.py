@@ -22,7 +22,7 @@ from latens.distributions import (
     StudentT,
     ZeroInflated,
 )
-from latens.models.heads.base import AbstractHead, ScaleForm, raw_scale, spread
+from latens.models.heads.base import AbstractHead, DataKind, ScaleForm, Sees, raw_scale, spread
 from latens.trees import Frozen
 from latens.typing import Array, Float
 
@@ -285,6 +285,8 @@ class BetaHead(AbstractPairHead):
         shape: The shape of one event.
     """
 
+    kinds: ClassVar[tuple[DataKind, ...]] = ("unit",)
+
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Beta:
@@ -320,6 +322,9 @@ class DiscretisedLogisticHead(AbstractLocationScaleHead):
         scale: How an output becomes a scale, as in `AbstractLocationScaleHead`.
         scale_floor: What is added to the scale, on the scale of [-1, 1].
     """
+
+    kinds: ClassVar[tuple[DataKind, ...]] = ("levels",)
+    sees: ClassVar[Sees] = "whole"
 
     shape: tuple[int, ...] = eqx.field(static=True)
     levels: int = eqx.field(static=True, default=256)
@@ -377,6 +382,9 @@ class PoissonHead(AbstractHead):
         shape: The shape of one event.
     """
 
+    kinds: ClassVar[tuple[DataKind, ...]] = ("levels", "counts")
+    sees: ClassVar[Sees] = "whole"
+
     shape: tuple[int, ...] = eqx.field(static=True)
 
     def __call__(self, outputs: Float[Array, " n_out"]) -> Poisson:
@@ -396,6 +404,9 @@ class NegativeBinomialHead(AbstractHead):
         log_dispersion: The logarithm of the dispersion, of shape (), or (*x) for one for each feature: an array is
             learned, a `Frozen` one fixed. None: the network gives it, after all the means.
     """
+
+    kinds: ClassVar[tuple[DataKind, ...]] = ("levels", "counts")
+    sees: ClassVar[Sees] = "whole"
 
     shape: tuple[int, ...] = eqx.field(static=True)
     log_dispersion: Shared | None = None
@@ -445,6 +456,9 @@ class ZeroInflatedHead(AbstractHead):
         head: The head of the counts.
         start: The probability of an extra zero before training.
     """
+
+    kinds: ClassVar[tuple[DataKind, ...]] = ("levels", "counts")
+    sees: ClassVar[Sees] = "whole"
 
     head: PoissonHead | NegativeBinomialHead
     start: float = eqx.field(static=True, default=0.1)

@@ -1,4 +1,4 @@
-"""Train the models that ship with latens: `python -m latens.pretrained.make [FOLDER]`, a minute on two cores."""
+"""Train the models that ship with latens: `python examples/pretrained.py FOLDER`, a minute on two cores."""
 
 import sys
 from pathlib import Path
@@ -57,4 +57,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent)
+    main(Path(sys.argv[1]))

@@ -1,0 +1,80 @@
+"""A user's own networks in the place of a recipe's."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.config import NetworkConfig
+from latens.data import Preparation, Schema
+from latens.errors import ConfigError
+from latens.parts.options import lookup
+from latens.typing import Key
+
+Network = Callable[..., Any]
+"""A network (an equinox module or a function of one example), or a factory `(schema, key) -> network`."""
+
+ENCODERS: dict[str, Network] = {}
+"""What `network.encoder` may be: the networks that were registered."""
+
+DECODERS: dict[str, Network] = {}
+"""What `network.decoder` may be: the networks that were registered."""
+
+
+def with_networks(model: Any, schema: Schema, config: NetworkConfig, *, key: Key) -> Any:
+    """Put registered networks in the place of a model's; the head after each stays.
+
+    Args:
+        model: The model of a recipe.
+        schema: The schema of the rows, which a factory reads.
+        config: The configuration, which names the networks.
+        key: A JAX random key, for factories.
+
+    Returns:
+        The model with these networks; the same one where none is named.
+
+    Raises:
+        ConfigError: A name is not known, or a part of the model is not one network and a head.
+    """
+    named = (("encoder", config.encoder, ENCODERS), ("decoder", config.decoder, DECODERS))
+    for number, (part, name, table) in enumerate(named):
+        if name is None:
+            continue
+        given = lookup(table, name, f"network.{part}")
+        if not hasattr(getattr(model, part, None), "network"):
+            what = f"the {part} of this recipe is not one network, so none can take its place."
+            raise ConfigError(what, where=part, fix="Use another recipe, for example default.")
+        network = given(schema, jax.random.fold_in(key, number)) if _is_factory(given) else given
+        model = eqx.tree_at(lambda m, p=part: getattr(m, p).network, model, network)
+    return model
+
+
+def refuse_wrong_sizes(model: Any, schema: Schema, preparation: Preparation) -> None:
+    """Trace one row: a network of a wrong size is named before training starts.
+
+    Args:
+        model: The model, or its structure.
+        schema: The schema of the rows.
+        preparation: What the model sees of a row.
+
+    Raises:
+        ConfigError: A network gives another number of outputs than the head after it needs.
+    """
+    row = jax.ShapeDtypeStruct(schema.shape, jnp.int32 if preparation.integer else jnp.float32)
+    key = jax.random.key(0)
+    eqx.filter_eval_shape(lambda m, x: m.likelihood(m.posterior(x).sample(key=key)).mean(), model, row)
+
+
+def _is_factory(network: Network) -> bool:
+    """Whether this makes a network: it takes a `schema`, or two arguments by position. Modules are networks."""
+    if isinstance(network, eqx.Module):
+        return False
+    try:
+        parameters = inspect.signature(network).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    needed = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) and p.default is p.empty]
+    return len(needed) == 2 or any(p.name == "schema" for p in parameters)

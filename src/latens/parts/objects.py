@@ -1,0 +1,364 @@
+"""Objects in the place of names: a part that is given to `VAE`, or registered by name, becomes a row of a table."""
+
+import dataclasses
+import hashlib
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from functools import partial
+from operator import attrgetter
+from typing import Any, Literal, TypeAlias, TypeGuard, TypeVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import msgspec
+import numpy as np
+import optax
+
+from latens.config import LikelihoodConfig, OptimizerConfig, Part, PosteriorConfig, VAEConfig
+from latens.data import Schema
+from latens.distributions import AbstractDistribution
+from latens.errors import ConfigError, nearest
+from latens.models import AbstractHead, AbstractModelPrior
+from latens.objectives import AbstractObjective
+from latens.parts.likelihoods import LIKELIHOODS, Likelihood
+from latens.parts.networks import DECODERS, ENCODERS
+from latens.parts.options import OBJECTIVES, fields_of
+from latens.parts.posterior_row import NoOptions, Posterior
+from latens.parts.posteriors import POSTERIORS
+from latens.parts.priors import PRIORS, Prior
+from latens.training import Optimizer, from_optax
+from latens.training.optimizers import OPTIMIZERS
+
+PartName: TypeAlias = Literal[
+    "likelihood", "prior", "posterior", "objective", "optimizer", "encoder", "decoder", "model"
+]
+
+TABLES: dict[str, tuple[str, dict[str, Any]]] = {
+    "likelihood": ("likelihood.family", LIKELIHOODS),
+    "prior": ("prior.kind", PRIORS),
+    "posterior": ("posterior.kind", POSTERIORS),
+    "objective": ("objective.name", OBJECTIVES),
+    "optimizer": ("optimizer.name", OPTIMIZERS),
+    "encoder": ("network.encoder", ENCODERS),
+    "decoder": ("network.decoder", DECODERS),
+}
+"""Part -> the option that names it, and the table of what it may be; `latens.recipes` adds "model"."""
+
+Kind = TypeVar("Kind")
+
+OWN: set[tuple[str, str]] = set()
+"""(part, name) of what was not in the tables of latens: it may be replaced."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_ALLOWED = {
+    "likelihood": "a head, its class, or a function of the shape of a row that gives a head",
+    "prior": "a distribution, an `AbstractModelPrior`, a class or a function of the shape of a latent that gives one",
+    "posterior": "a head, its class, or a function of the shape of a latent that gives a head",
+    "objective": "an `AbstractObjective` or its class",
+    "optimizer": "an optax transformation or a latens `Optimizer`",
+    "encoder": "a network, or a function `(schema, key) -> network`",
+    "decoder": "a network, or a function `(schema, key) -> network`",
+    "model": "a function `(schema, key) -> model`, or a `Recipe`",
+}
+
+
+def register_part(part: PartName, name: str, what: Any) -> None:
+    """Make a part of your own known by name, to `VAE`, to configurations, to model files and to the command.
+
+    A file of a model says the name of the part and its options, never code: register the part under the same name
+    before you load the file, or give the command the file that registers it (`--import parts.py`). The fields of a
+    class that plain values can fill, but for `shape`, are its options (`--set likelihood.gamma=2`).
+
+    Args:
+        part: "likelihood", "prior", "posterior", "objective", "optimizer", "encoder", "decoder", or "model" for all of
+            a model at once, which is then a recipe of that name.
+        name: The name: letters, digits, dots, dashes; not one of latens's own.
+        what: The class, an object of it, or a function that makes one: of the shape of a row (likelihood) or of a
+            latent (prior, posterior), with a keyword `key` where it draws weights, or of `(schema, key)` for networks
+            and models.
+            A `Likelihood`, `Prior` or `Posterior` row says everything about a part of latens's own kind.
+
+    Raises:
+        ConfigError: The part or the name is not allowed, or the object is of another kind.
+
+    Examples:
+        >>> register_part("objective", "tight", latens.objectives.IWAE(num_samples=50))
+        >>> VAE(objective="tight").objective
+        'tight'
+    """
+    _, table = _table(part)
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise ConfigError(f"{str(name)[:80]!r} is no name.", where="name", fix="Use letters, digits, dots, dashes.")
+    if name in table and (part, name) not in OWN:
+        raise ConfigError(f"there is a {part} {name!r} already.", where="name", fix="Choose another name.")
+    table[name] = _row(part, name, what)
+    OWN.add((part, name))
+
+
+def settings_of(part: PartName, what: Any) -> dict[str, Any]:
+    """The settings that name a part which was given as an object.
+
+    An object of a class in the table is named with the values of its fields; any other becomes a row of the table
+    under a name made of its class and content, which only this process knows.
+
+    Args:
+        part: Which part of the model.
+        what: A name or an object.
+
+    Returns:
+        Settings by name, as `latens.config.override` takes them.
+
+    Raises:
+        ConfigError: The object is of another kind than the part needs.
+    """
+    choice, table = _table(part)
+    if isinstance(what, str):
+        return {choice: what}
+    found = _recorded(table, what)
+    if found is not None:
+        name, options = found
+        return {choice: name, f"{part}.options": options}
+    name = _called(what)
+    if name not in table:
+        table[name] = _row(part, name, what)
+        OWN.add((part, name))
+    settings: dict[str, Any] = {choice: name}
+    if part == "optimizer":  # it has a rate, a schedule and clipping of its own
+        own = msgspec.to_builtins(OptimizerConfig())
+        settings |= {f"optimizer.{option}": own[option] for option in own if option not in ("name", "critic")}
+    shape = getattr(what, "shape", None)
+    if part == "posterior" and isinstance(what, AbstractHead) and isinstance(shape, tuple) and len(shape) == 1:
+        settings["posterior.latent_dim"] = shape[0]
+    return settings
+
+
+def adopt(config: Any, given: Mapping[str, Any]) -> None:
+    """Take objects for the names of a file that are not known in this process.
+
+    Args:
+        config: The configuration of the file, as JSON has it.
+        given: The objects by part.
+
+    Raises:
+        ConfigError: The file names a part of latens's own, or none, where an object was given.
+    """
+    for part, what in given.items():
+        choice, table = _table(part)
+        name = _named(config, choice)
+        if name is None or (name in table and (part, name) not in OWN):
+            has = "no such part" if name is None else f"{name!r}, which is known"
+            raise ConfigError(f"the file has {has}.", where=part, fix=f"Load it without {part}=.")
+        table[name] = _row(part, name, what)
+        OWN.add((part, name))
+
+
+def unknown_parts(config: Any) -> dict[str, str]:
+    """The parts of a configuration that no table has.
+
+    Args:
+        config: A configuration, as JSON has it.
+
+    Returns:
+        Their names by part.
+    """
+    named = {part: _named(config, choice) for part, (choice, _) in TABLES.items() if part != "optimizer"}
+    return {part: n for part, n in named.items() if n is not None and n != "auto" and n not in TABLES[part][1]}
+
+
+def has_own(config: Any) -> bool:
+    """Whether a configuration names a part that is not latens's own, and may be replaced by another of that name.
+
+    Args:
+        config: A configuration.
+
+    Returns:
+        False also for a configuration of a classifier.
+    """
+    if not isinstance(config, VAEConfig):
+        return False
+    return any((part, attrgetter(choice)(config)) in OWN for part, (choice, _) in TABLES.items())
+
+
+def _table(part: str) -> tuple[str, dict[str, Any]]:
+    if part not in TABLES:
+        raise ConfigError(f"there is no part {part!r}.", where="part", fix=nearest(str(part), TABLES))
+    return TABLES[part]
+
+
+def _named(config: Any, choice: str) -> str | None:
+    name = config
+    for step in choice.split("."):
+        name = name.get(step) if isinstance(name, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def _recorded(table: Mapping[str, Any], what: Any) -> tuple[str, dict[str, Any]] | None:
+    """The name and the options of an object whose class is in a table, where these say all about it."""
+    for name, row in table.items():
+        kind = row if isinstance(row, type) else getattr(row, "head", None)
+        if what is kind:
+            return name, {}
+        if isinstance(what, partial) and what.func is kind and not what.args:
+            plain = all(isinstance(value, bool | int | float | str) for value in what.keywords.values())
+            return (name, dict(what.keywords)) if plain else None
+        if kind is None or type(what) is not kind or hasattr(what, "shape"):  # a shape is not an option
+            continue
+        plain, options = fields_of(kind), {}
+        for field in dataclasses.fields(kind):
+            value = getattr(what, field.name)
+            if value is field.default:
+                continue
+            if field.name not in plain or not isinstance(value, bool | int | float | str):
+                return None
+            if value != field.default:
+                options[field.name] = value
+        return name, options
+    return None
+
+
+def _called(what: Any) -> str:
+    """A name made of the class and the content; equal objects share it."""
+    kind = type(what) if isinstance(what, eqx.Module | optax.GradientTransformation | Optimizer) else what
+    word = re.sub(r"[^A-Za-z0-9.]", "", str(getattr(kind, "__name__", type(what).__name__)))[:40] or "object"
+    digest = hashlib.sha256()
+    if isinstance(what, eqx.Module):
+        leaves, structure = jax.tree_util.tree_flatten(what)
+        digest.update(f"{type(what).__module__} {structure}".encode())
+        for leaf in leaves:
+            if isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+                leaf = jax.random.key_data(leaf)
+            if isinstance(leaf, jax.Array | np.ndarray):
+                digest.update(f"{leaf.dtype} {leaf.shape}".encode() + np.asarray(leaf).tobytes())
+            else:
+                digest.update(repr(leaf).encode())
+    elif isinstance(what, tuple):  # copies of an optax transformation hold the same functions
+        digest.update(repr([id(each) for each in what]).encode())
+    else:
+        digest.update(f"{getattr(what, '__module__', '')} {id(what)}".encode())
+    return f"{word}-{digest.hexdigest()[:8]}"
+
+
+# --- rows ---
+
+
+def _row(part: str, name: str, what: Any) -> Any:
+    """The row of the table of a part."""
+    made = ROWS[part](name, what)
+    if made is None:
+        kind = what.__name__ if isinstance(what, type) else type(what).__name__
+        raise ConfigError(f"{kind} is no {part}.", where=part, fix=f"Give {_ALLOWED[part]}.")
+    return made
+
+
+def _likelihood(name: str, what: Any) -> Likelihood | None:
+    if isinstance(what, Likelihood):
+        return what
+    if isinstance(what, AbstractHead):
+        return Likelihood(lambda schema, config, options: what, what.kinds, what.sees, what=_first_line(what))
+    if not callable(what) or isinstance(what, eqx.Module) or (isinstance(what, type) and not _is(what, AbstractHead)):
+        return None
+    head, options = _head(what), _options(what)
+
+    def make(schema: Schema, config: LikelihoodConfig, given: Any) -> AbstractHead:
+        return _made(what, schema.shape, given, AbstractHead, "likelihood", key=jax.random.key(0))
+
+    return Likelihood(
+        make, head.kinds, head.sees, options, _first_line(what), what if _is(what, AbstractHead) else None
+    )
+
+
+def _prior(name: str, what: Any) -> Prior | None:
+    if isinstance(what, Prior):
+        return what
+    kinds = (AbstractDistribution, AbstractModelPrior)
+    if isinstance(what, kinds):
+        return Prior(_first_line(what), lambda latent, x, *, key: what, support="given")
+    if not callable(what) or isinstance(what, eqx.Module) or (isinstance(what, type) and not _is(what, *kinds)):
+        return None
+
+    def make(latent: Any, x: Any, *, key: Any, **options: Any) -> Any:
+        return _made(what, latent, options, kinds, "prior", key=key)
+
+    return Prior(_first_line(what), make, _options(what), "given")
+
+
+def _posterior(name: str, what: Any) -> Posterior | None:
+    if isinstance(what, Posterior):
+        return what
+    if isinstance(what, AbstractHead):
+        return Posterior(_first_line(what), lambda s, c, o, key: what, "standard-normal", shape=lambda n, o: what.shape)
+    if not callable(what) or isinstance(what, eqx.Module) or (isinstance(what, type) and not _is(what, AbstractHead)):
+        return None
+
+    def make(shape: Any, config: PosteriorConfig, given: Any, key: Any) -> AbstractHead:
+        return _made(what, shape, given, AbstractHead, "posterior", key=key)
+
+    head = what if _is(what, AbstractHead) else None
+    return Posterior(_first_line(what), make, "standard-normal", options=_options(what), stacks=True, head=head)
+
+
+def _objective(name: str, what: Any) -> type[AbstractObjective] | AbstractObjective | None:
+    return what if isinstance(what, AbstractObjective) or _is(what, AbstractObjective) else None
+
+
+def _optimizer(name: str, what: Any) -> Optimizer | None:
+    if isinstance(what, Optimizer):
+        return what
+    return from_optax(what) if isinstance(what, optax.GradientTransformation) else None
+
+
+def _network(name: str, what: Any) -> Any:
+    return what if callable(what) else None
+
+
+ROWS: dict[str, Callable[[str, Any], Any]] = {
+    "likelihood": _likelihood,
+    "prior": _prior,
+    "posterior": _posterior,
+    "objective": _objective,
+    "optimizer": _optimizer,
+    "encoder": _network,
+    "decoder": _network,
+}
+"""Part -> what makes its row of a name and an object; None for an object of another kind."""
+
+
+def _is(what: Any, *kinds: type[Kind]) -> TypeGuard[type[Kind]]:
+    return isinstance(what, type) and issubclass(what, kinds)
+
+
+def _head(what: Any) -> Any:
+    """What says which data a likelihood is of: the class, also of a `functools.partial` of it."""
+    inner = getattr(what, "func", what)
+    return inner if _is(inner, AbstractHead) else AbstractHead
+
+
+def _made(what: Any, shape: Any, options: Any, kinds: Any, part: str, *, key: Any) -> Any:
+    given = options if isinstance(options, dict) else {f: getattr(options, f) for f in options.__struct_fields__}
+    try:
+        takes_key = "key" in inspect.signature(what).parameters
+    except (TypeError, ValueError):
+        takes_key = False
+    found = what(shape, **given, **({"key": key} if takes_key else {}))
+    if not isinstance(found, kinds):
+        raise ConfigError(f"its function gave {type(found).__name__}.", where=part, fix=f"Give {_ALLOWED[part]}.")
+    return found
+
+
+def _options(what: Any) -> type[Part]:
+    """The fields of a class that plain values can fill, as the options of a row."""
+    if not isinstance(what, type) or not dataclasses.is_dataclass(what):
+        return NoOptions
+    defaults = {field.name: field.default for field in dataclasses.fields(what) if field.init}
+    fields: list[Any] = []
+    for name, hint in fields_of(what).items():
+        if name in defaults and name != "shape":
+            fields.append((name, hint) if defaults[name] is dataclasses.MISSING else (name, hint, defaults[name]))
+    made: Any = msgspec.defstruct(f"{what.__name__}Options", fields, bases=(Part,), frozen=True, kw_only=True)
+    return made
+
+
+def _first_line(what: Any) -> str:
+    kind = what if inspect.isroutine(what) or isinstance(what, type) else type(what)
+    return " ".join((kind.__doc__ or getattr(kind, "__name__", "")).split("\n\n")[0].split()).rstrip(".")

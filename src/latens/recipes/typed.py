@@ -1,0 +1,152 @@
+"""The recipes that people know by name, as functions whose arguments an editor completes.
+
+`typed.pyi` is what editors and type checkers read; `python -m latens.recipes.typed` prints it, and a test holds it
+against the tables.
+"""
+
+import inspect
+import typing
+from collections.abc import Callable
+from typing import Any
+
+from latens.config import VAEConfig, override
+from latens.errors import ConfigError
+from latens.parts.options import OBJECTIVES, defaults_of, fields_of
+from latens.parts.posteriors import POSTERIORS
+from latens.parts.priors import PRIORS
+from latens.recipes import get_recipe
+
+NAMES = (
+    "aae",
+    "autoencoder",
+    "beta-tc-vae",
+    "beta-vae",
+    "conditional-vae",
+    "conv-vae",
+    "dip-vae-i",
+    "factor-vae",
+    "free-bits",
+    "gumbel-softmax",
+    "hyperspherical-vae",
+    "iaf",
+    "info-vae",
+    "iwae",
+    "ladder-vae",
+    "m2",
+    "miwae-missing",
+    "mixture-prior",
+    "mvae",
+    "prodlda",
+    "student-t-vae",
+    "swae",
+    "vade",
+    "vamp-prior",
+    "vq-vae",
+    "wae-mmd",
+)
+"""The recipes that have a function, by name."""
+
+_SHARED: dict[str, tuple[str, str, Any]] = {
+    "latent_dim": ("posterior.latent_dim", "int | None", None),
+    "hidden": ("network.hidden", "Sequence[int] | None", None),
+    "likelihood": ("likelihood.family", "str", "auto"),
+}
+
+
+def arguments(name: str) -> dict[str, tuple[str, str, Any]]:
+    """The arguments of the function of a recipe.
+
+    Args:
+        name: The name of the recipe.
+
+    Returns:
+        By argument: the option that it sets, its type and its default, which is the recipe's.
+    """
+    config = get_recipe(name).config
+    assert isinstance(config, VAEConfig)
+    found = dict(_SHARED)
+    objective = OBJECTIVES[config.objective.name]
+    kind = objective if isinstance(objective, type) else type(objective)
+    given, defaults = config.objective.options, defaults_of(kind)
+    for option, hint in fields_of(kind).items():
+        found[option] = (f"objective.{option}", _written(hint), given.get(option, defaults[option]))
+    posterior = POSTERIORS[config.posterior.kind]
+    rows = [("posterior", posterior.options, config.posterior.options)]
+    prior = PRIORS[posterior.prior if config.prior.kind == "auto" else config.prior.kind]
+    rows += [("prior", prior.options, config.prior.options)]
+    for part, options, own in rows:
+        hints = typing.get_type_hints(options)
+        for field in options.__struct_fields__:
+            argument = field if field not in found else f"{part}_{field}"
+            default = own.get(field, getattr(options(), field))
+            found[argument] = (f"{part}.{field}", _written(hints[field]), default)
+    return found
+
+
+def _written(hint: Any) -> str:
+    """A type as source code."""
+    arms = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return f"Literal[{', '.join(map(repr, arms))}]"
+    if arms:
+        return " | ".join(map(_written, arms))
+    return "None" if hint is type(None) else hint.__name__
+
+
+def function_of(name: str) -> Callable[..., VAEConfig]:
+    """The function of a recipe.
+
+    Args:
+        name: The name of the recipe.
+
+    Returns:
+        A function of the recipe's options that gives a configuration.
+    """
+    recipe, known = get_recipe(name), arguments(name)
+    kinds = inspect.Parameter.KEYWORD_ONLY
+    signature = inspect.Signature([inspect.Parameter(n, kinds, default=row[2]) for n, row in known.items()])
+
+    def make(**given: Any) -> VAEConfig:
+        if unknown := sorted(set(given) - set(known)):
+            what = f"{make.__name__} has no argument {unknown[0]!r}."
+            raise ConfigError(what, where=unknown[0], fix=f"It takes {', '.join(known)}.")
+        assert isinstance(recipe.config, VAEConfig)
+        return override(recipe.config, {known[argument][0]: value for argument, value in given.items()})
+
+    make.__name__ = make.__qualname__ = name.replace("-", "_")
+    make.__doc__ = f"{recipe.summary[0].upper()}{recipe.summary[1:]}.\n\nSource: {recipe.source}."
+    vars(make)["__signature__"] = signature
+    return make
+
+
+FUNCTIONS: dict[str, Callable[..., VAEConfig]] = {name.replace("-", "_"): function_of(name) for name in NAMES}
+"""The functions by their names in Python."""
+
+
+def stub() -> str:
+    """What editors and type checkers are told.
+
+    Returns:
+        The text of `typed.pyi`.
+    """
+    lines = ["# Written by `python -m latens.recipes.typed`.", "from collections.abc import Callable, Sequence"]
+    lines += [
+        "from typing import Any, Literal",
+        "",
+        "from latens.config import VAEConfig",
+        "",
+        "NAMES: tuple[str, ...]",
+    ]
+    lines += ["FUNCTIONS: dict[str, Callable[..., VAEConfig]]", ""]
+    lines += ["def arguments(name: str) -> dict[str, tuple[str, str, Any]]: ..."]
+    lines += ["def function_of(name: str) -> Callable[..., VAEConfig]: ...", "def stub() -> str: ..."]
+    for name in NAMES:
+        lines += [f"def {name.replace('-', '_')}(", "    *,"]
+        lines += [f"    {argument}: {kind} = {default!r}," for argument, (_, kind, default) in arguments(name).items()]
+        doc = (FUNCTIONS[name.replace("-", "_")].__doc__ or "").replace("\n", "\n    ").replace("\n    \n", "\n\n")
+        lines += [") -> VAEConfig:", f'    """{doc}"""']
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    print(stub(), end="")
