@@ -10,7 +10,7 @@ from latens import VAE, Autoencoder, GenerativeClassifier
 from latens.errors import LatensError
 
 NEEDS_NO_FIT = {
-    "build", "fit", "fit_transform", "get_metadata_routing", "get_params", "load", "set_fit_request",
+    "fit", "fit_transform", "get_metadata_routing", "get_params", "load", "partial_fit", "set_fit_request",
     "set_inverse_transform_request", "set_output", "set_params", "set_predict_proba_request", "set_predict_request",
     "set_score_request", "set_transform_request", "wanted_family",
 }  # fmt: skip

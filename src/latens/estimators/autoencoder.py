@@ -420,9 +420,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             raise ModelFileError(
                 "the file holds a GenerativeClassifier.", where=where, fix="Use GenerativeClassifier.load(path)."
             )
-        return TrainedModel.from_bytes(raw, where=where, **self.objects())
+        return TrainedModel.from_bytes(raw, where=where, **self._objects())
 
-    def objects(self) -> dict[str, Any]:
+    def _objects(self) -> dict[str, Any]:
         """The parts that were given as objects, not by name.
 
         Returns:

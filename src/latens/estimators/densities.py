@@ -237,7 +237,7 @@ _HOW = "GenerativeClassifier.load(path, density=VAE({}=...))"
 
 
 def _config_of(about: dict[str, Any], vae: VAE, where: str) -> Any:
-    return configuration.from_json(config_of_file(about.get("config"), about["facts"], vae.objects(), where, _HOW))
+    return configuration.from_json(config_of_file(about.get("config"), about["facts"], vae._objects(), where, _HOW))
 
 
 def split(trained: TrainedModel, where: str, *, like: Any) -> list[VAE]:
@@ -262,6 +262,6 @@ def split(trained: TrainedModel, where: str, *, like: Any) -> list[VAE]:
             _config_of(about, vae, where),
             about["facts"],
         )
-        fitted.append(VAE(**vae.objects()))
+        fitted.append(VAE(**vae._objects()))
         fitted[-1]._restore(one, where)
     return fitted
