@@ -83,9 +83,10 @@ def register_part(part: PartName, name: str, what: Any) -> None:
         ConfigError: The part or the name is not allowed, or the object is of another kind.
 
     Examples:
-        >>> register_part("objective", "tight", latens.objectives.IWAE(num_samples=50))
-        >>> VAE(objective="tight").objective
-        'tight'
+        >>> from latens.objectives import IWAE
+        >>> register_part("objective", "tight", IWAE(num_samples=50))
+        >>> OBJECTIVES["tight"].num_samples
+        50
     """
     _, table = _table(part)
     if not isinstance(name, str) or not _NAME.fullmatch(name):

@@ -563,7 +563,7 @@ def load(path: str | Path, *, into: Any = None, **parts: Any) -> TrainedModel:
         UsageError: No such model ships with latens, or this process was forked from one that computed.
 
     Examples:
-        >>> latens.load("pretrained:digits-2d").sample(3).shape
+        >>> load("pretrained:digits-2d").sample(3).shape
         (3, 8, 8)
     """
     return TrainedModel.load(model_file(path), into=into, **parts)
