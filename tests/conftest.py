@@ -53,11 +53,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what `make test` leaves to `make test-more`; `tests/support/cpu_times.py` writes the list."""
-    listed = set((ROOT / "tests" / "more.txt").read_text().splitlines())
+    """Mark what `make test` leaves to `make test-more` or `make long`; `tests/support/cpu_times.py` writes the list."""
+    lines = (ROOT / "tests" / "left_out.txt").read_text().splitlines()
+    left_out = {name: mark for mark, _, name in (line.partition(" ") for line in lines)}
     for item in items:
-        if item.nodeid in listed:
-            item.add_marker(pytest.mark.more)
+        if item.nodeid in left_out:
+            item.add_marker(getattr(pytest.mark, left_out[item.nodeid]))
 
 
 _done = itertools.count(1)

@@ -1,10 +1,10 @@
-"""What each test costs, and which of them `make test` leaves to `make test-more`.
+"""What each test costs, and which of them `make test` leaves to `make test-more` or `make long`.
 
     LATENS_TEST_TIMES=times python -m pytest -p cpu_times -n 2
     python tests/support/cpu_times.py times
 
 The first command writes the processor seconds of every test, those of the processes that it starts too; the second
-writes `tests/more.txt` from them.
+writes `tests/left_out.txt` from them.
 """
 
 import fnmatch
@@ -16,12 +16,14 @@ from pathlib import Path
 
 import pytest
 
-LIST = Path(__file__).parents[1] / "more.txt"
-MOST = 0.6
-"""Processor seconds of a test from which on it is left to `make test-more`."""
+LIST = Path(__file__).parents[1] / "left_out.txt"
+MOST, LONGEST = 0.5, 6.5
+"""Processor seconds of a test from which on it is left to `make test-more`, and from which on to `make long`."""
 
 KEPT = (
     "tests/test_planted_faults.py::*",
+    "tests/*::test_a_planted_*",
+    "tests/*::test_planted_*",
     "tests/cli/test_cli.py::test_evaluate_is_the_library",
     "tests/cli/test_cli_resume.py::test_kill_then_resume?9--9-44?",
     "tests/io/test_signals.py::test_a_command_that_is_stuck_ends?program*",
@@ -50,18 +52,18 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
         file.write(json.dumps([item.nodeid, round(spent() - before, 3)]) + "\n")
 
 
-def chosen(times: dict[str, float]) -> list[str]:
-    """The tests that cost too much, but for those that are kept."""
-    return sorted(
-        name
-        for name, seconds in times.items()
-        if seconds > MOST and not any(fnmatch.fnmatchcase(name, pattern) for pattern in KEPT)
-    )
+def mark_of(name: str, seconds: float) -> str:
+    """What leaves a test out of the quick suite: "more", "long", or "" for a test that stays."""
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in KEPT):
+        return ""
+    return "long" if seconds > LONGEST else "more" if seconds > MOST else ""
 
 
 if __name__ == "__main__":
     lines = [json.loads(line) for file in Path(sys.argv[1]).iterdir() for line in file.read_text().splitlines()]
-    times = {line[0]: line[1] for line in lines}
-    more = chosen(times)
-    LIST.write_text("".join(f"{name}\n" for name in more))
-    print(f"{len(more)} of {len(times)} tests, {sum(times[n] for n in more):.0f} of {sum(times.values()):.0f} s")
+    costs: dict[str, float] = dict(lines)
+    marks = {name: mark_of(name, seconds) for name, seconds in sorted(costs.items())}
+    LIST.write_text("".join(f"{mark} {name}\n" for name, mark in marks.items() if mark))
+    for kind in ("", "more", "long"):
+        names = [name for name, mark in marks.items() if mark == kind]
+        print(f"{kind or 'quick'}: {len(names)} tests, {sum(costs[name] for name in names):.0f} s")
