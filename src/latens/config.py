@@ -422,6 +422,8 @@ def _allowed(hint: Any, bound: str, most: str | None, many: bool = False) -> lis
         return [f"{'lists' if many else 'a list'} of {some}{_either(_allowed(arms[0], bound, None, True))}"]
     if origin is dict:
         return [f"a dictionary of {some}{_either(_allowed(arms[1], bound, None, True))} by name"]
+    if isinstance(hint, type) and issubclass(hint, Part):
+        return ["a dictionary of its options by name"]
     if hint in _KINDS:
         return [_KINDS[hint][many] + (bound if hint in (int, float) else "")]
     arms = [arm for arm in arms if not (arm is int and float in arms)]  # a whole number is a number
@@ -489,7 +491,14 @@ def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
             hint = get_type_hints(type(getattr(config, part)), include_extras=True)[head]
             while rest and get_origin(hint) is Annotated:
                 hint = get_args(hint)[0]
-            hint = get_args(hint)[1] if rest else hint
+            if rest and isinstance(hint, type) and issubclass(hint, Part):
+                options = get_type_hints(hint, include_extras=True)
+                if rest not in options:
+                    what = f"{part}.{head} has no option {rest!r}."
+                    raise ConfigError(what, where=name, fix=nearest(rest, options)) from None
+                hint = options[rest]
+            elif rest:
+                hint = get_args(hint)[1]
             raise unfit(value, error, hint, where=name) from None
     return msgspec.convert(values, type(config))
 

@@ -73,6 +73,11 @@ def test_what_is_no_setting_is_refused(settings: dict, where: str) -> None:
         ({"training.epochs": "x"}, "a number or none, not 'x'. Give {}."),
         ({"training.drop_last": 3}, "true or false, not '3'. Give {}."),
         ({"data.threshold": 2}, "a number < 1.0, not '2'. Give {}."),
+        (
+            {"optimizer.critic": "none"},
+            "a dictionary of its options by name, not 'none'. Give {}, or each on its own: {where}.NAME=VALUE.",
+        ),
+        ({"optimizer.critic.learning_rate": "x"}, "a number or none, not 'x'. Give {}."),
     ],
 )
 def test_a_value_that_does_not_fit_is_told_what_would(settings: dict, words: str) -> None:
@@ -80,6 +85,11 @@ def test_a_value_that_does_not_fit_is_told_what_would(settings: dict, words: str
     with pytest.raises(ConfigError) as caught:
         settings_of(**settings)
     assert str(caught.value) == f"{where}: it must be {words.format(allowed, where=where)}"
+
+
+def test_an_option_of_an_option_that_is_unknown_is_told_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"optimizer.critic has no option 'learning'.*learning_rate"):
+        settings_of(**{"optimizer.critic.learning": 1})
 
 
 def test_gradients_of_a_poisson_are_clipped_where_nothing_else_is_said() -> None:
