@@ -17,7 +17,6 @@ def info(context: Context) -> int:
         The exit code.
     """
     from latens import pretrained
-    from latens.cli.sources import state_of
     from latens.runs.folder import RunFolder
 
     spec = context.args.run
@@ -32,10 +31,10 @@ def info(context: Context) -> int:
         records = run.read_metrics()
         step = records[-1].get("step", 0) if records else 0
         names = ("id", "created", "ended", "command", "host", "versions", "seed", "data", "stopped_because")
-        value["run"] = {name: run.info.get(name) for name in names} | {"state": state_of(run), "step": step}
+        value["run"] = {name: run.info.get(name) for name in names} | {"state": run.state, "step": step}
         value["config"] = run.config
         data = run.info["data"].get("spec", "(not named)")
-        lines.append(f"  {state_of(run)} at step {step}; begun {run.info['created']}; data {data}")
+        lines.append(f"  {run.state} at step {step}; begun {run.info['created']}; data {data}")
         if run.info.get("summary"):
             lines.append(run.info["summary"])
     if file is not None:

@@ -37,24 +37,24 @@ def resume(context: Context) -> int:
     for name in REMEMBERED:
         if getattr(context.args, name, None) is None:
             setattr(context.args, name, run.info.get("options", {}).get(name))
+    config = _stored_config(context, run)  # a budget that is refused leaves the run as it is
     with RunFolder.open(path) as run, logged(context, run):
         if run.notice:
             context.say(run.notice)
         changed = run.differences()
         if changed:
             context.warn(f"not as when the run began, so its bits may differ: {', '.join(changed)}")
+        experiment = _stored_experiment(context, run, config)
         run.set_state("running")
-        train_run(context, run, _stored_experiment(context, run), resume=True)
+        train_run(context, run, experiment, resume=True)
     assert context.log is not None
     close(context, RunFolder.open(context.log.parent, lock=False))
     return 0
 
 
-def _stored_experiment(context: Context, run: RunFolder) -> Experiment:
-    """What the run folder says, with the data it names; a DataError where they have changed."""
-    from latens.cli.sources import load_new, original_source
+def _stored_config(context: Context, run: RunFolder) -> Any:
+    """The configuration that the run folder holds, with the budget and the pictures that were asked for."""
     from latens.config import from_json, override
-    from latens.workflow.experiment import prepare
 
     if run.config.get("resolved") is False:  # killed before the data had been seen
         config = config_of(run.config["recipe"], run.config["settings"], run.config.get("config"))
@@ -62,7 +62,14 @@ def _stored_experiment(context: Context, run: RunFolder) -> Experiment:
         config = from_json(run.config)
     if context.args.plots_every is not None:
         config = override(config, {"training.plots_every": context.args.plots_every})
-    config = _with_budget(context, run, config)
+    return _with_budget(context, run, config)
+
+
+def _stored_experiment(context: Context, run: RunFolder, config: Any) -> Experiment:
+    """What the run folder says, with the data it names; a DataError where they have changed."""
+    from latens.cli.sources import load_new, original_source
+    from latens.workflow.experiment import prepare
+
     source, start = run.info["data"], start_of(context.args)
     options = reading_options(source) | ({} if start is None else {"schema": start.schema})
     experiment = prepare(config, load_new(original_source(source), options), start=start)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from latens import pretrained
 from latens.cli.context import Context
 from latens.cli.reading import reading_options, remembered
 from latens.config import ClassifierConfig
@@ -13,7 +12,7 @@ from latens.errors import ConfigError, DataError, RunFolderError, UsageError
 from latens.io.compilation import enable_compilation_cache
 from latens.runs.folder import RunFolder
 from latens.workflow.experiment import as_split
-from latens.workflow.trained import TrainedModel
+from latens.workflow.trained import TrainedModel, model_file
 
 
 @dataclass(frozen=True)
@@ -56,33 +55,12 @@ def open_model(spec: str) -> Opened:
         ModelFileError: The file holds none.
     """
     enable_compilation_cache()
-    if spec.startswith("pretrained:"):
-        return Opened(spec, TrainedModel.load(pretrained.path(spec.removeprefix("pretrained:"))), None)
-    path = Path(spec)
-    if not path.exists() and path.suffix != ".safetensors":
+    path, named = Path(spec), spec.startswith("pretrained:")
+    if not named and not path.exists() and path.suffix != ".safetensors":
         fix = "Check the path; `latens fit` prints the one of each run."
         raise RunFolderError("there is no such run.", where=spec, fix=fix)
-    if not path.is_dir():
-        return Opened(spec, TrainedModel.load(path), None)
-    run = RunFolder.open(path, lock=False)
-    if not run.model_file.exists():
-        state = state_of(run)
-        fix = "Wait for it to end." if state == "running" else f"Finish it with `latens resume {spec}`."
-        raise RunFolderError(f"this run has no model yet: it is {state}.", where=spec, fix=fix)
-    return Opened(spec, TrainedModel.load(run.model_file), run)
-
-
-def state_of(run: RunFolder) -> str:
-    """Tell the state of a run; "killed" where it says that it runs and nobody holds it.
-
-    Args:
-        run: The run.
-
-    Returns:
-        The state.
-    """
-    state = run.info["state"]
-    return "killed" if state == "running" and not run.live else state
+    trained = TrainedModel.load(model_file(spec))
+    return Opened(spec, trained, RunFolder.open(path, lock=False) if path.is_dir() and not named else None)
 
 
 def load_new(spec: str, options: dict[str, Any]) -> Dataset:

@@ -204,6 +204,12 @@ class RunFolder:
         """Whether a living process holds the folder; a state "running" without one means it was killed."""
         return self._lock is not None or holder_of(self.path / "lock") is not None
 
+    @property
+    def state(self) -> str:
+        """The state of the run; "killed" where it says that it runs and nobody holds it."""
+        found = self.info["state"]
+        return "killed" if found == "running" and not self.live else found
+
     def set_state(self, state: str, **fields: Any) -> None:
         """Rewrite run.json with this state and further fields.
 

@@ -350,7 +350,7 @@ def with_weights_of(start: TrainedModel, model: Any) -> Any:
             sides = [f"has {name} of shape {shape}" if shape is not None else f"has no {name}" for shape in (old, new)]
             what = f"the model to start from {sides[0]}, and the new one {sides[1]}."
             fix = "Start from a model with the same networks, prior and columns."
-            raise ConfigError(what, where="start", fix=fix)
+            raise ConfigError(what, where="--from, warm_start", fix=fix)
     abstract = any(isinstance(leaf, jax.ShapeDtypeStruct) for leaf in jax.tree.leaves(model))
     return model if abstract else arrays_to_tree(tree_to_arrays(start.model), model, where="start")
 

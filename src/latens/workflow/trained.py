@@ -588,6 +588,6 @@ def model_file(path: str | Path) -> Path:
         return Path(path)
     run = RunFolder.open(Path(path), lock=False)
     if not run.model_file.exists():
-        state, fix = run.info["state"], f"Finish it with `latens resume {path}`, or wait for it to end."
-        raise RunFolderError(f"this run has no model yet: it is {state}.", where=str(path), fix=fix)
+        fix = "Wait for it to end." if run.state == "running" else f"Finish it with `latens resume {path}`."
+        raise RunFolderError(f"this run has no model yet: it is {run.state}.", where=str(path), fix=fix)
     return run.model_file
