@@ -41,10 +41,12 @@ if TYPE_CHECKING:
     from latens.training import Stage as Stage
     from latens.training import fit as fit
     from latens.training import make_optimizer as make_optimizer
+    from latens.workflow.augment import augment as augment
     from latens.workflow.experiment import prepare as prepare
     from latens.workflow.experiment import train as train
     from latens.workflow.trained import TrainedModel as TrainedModel
     from latens.workflow.trained import load as load
+    from latens.workflow.translate import translate as translate
 
 __all__ = [
     "ELBO",
@@ -68,6 +70,7 @@ __all__ = [
     "Stage",
     "StandardNormal",
     "TrainedModel",
+    "augment",
     "elbo_parts",
     "enable_compilation_cache",
     "explore",
@@ -82,6 +85,7 @@ __all__ = [
     "register",
     "register_part",
     "train",
+    "translate",
 ]
 
 # The same names, imported when they are first used: `import latens` alone must cost nothing (JAX takes seconds).
@@ -92,6 +96,7 @@ _HOMES = {
     "latens.errors": ("LatensError",),
     "latens.estimators": ("VAE", "Autoencoder", "GenerativeClassifier"),
     "latens.evaluation": ("Estimate", "elbo_parts", "log_marginal"),
+    "latens.workflow.augment": ("augment",),
     "latens.workflow.experiment": ("prepare", "train"),
     "latens.models": ("AbstractLatentModel", "BayesClassifier", "Conditional", "LatentModel"),
     "latens.io.compilation": ("enable_compilation_cache",),
@@ -101,6 +106,7 @@ _HOMES = {
     "latens.parts.objects": ("register_part",),
     "latens.recipes": ("RECIPES", "Recipe", "get_recipe", "register"),
     "latens.workflow.trained": ("TrainedModel", "load"),
+    "latens.workflow.translate": ("translate",),
     "latens.training": ("Budget", "Settings", "Stage", "fit", "make_optimizer"),
 }
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -20,6 +20,8 @@ COMMANDS: dict[str, str] = {
     "sample": "new rows from the model",
     "reconstruct": "rows to latents and back",
     "impute": "a table with its missing cells filled in",
+    "augment": "more rows of each class: draws around labelled rows, or from p(x | class)",
+    "translate": "rows of one class as rows of another, of a model that reads labels",
     "refit": "another prior for a trained model, fitted to its latents",
     "figures": "every picture that applies to a run, with the numbers behind it",
     "animate": "moving pictures: morphs, random walks, and how the latent space came about in training",
@@ -228,6 +230,8 @@ def parser() -> Parser:
         seed(made[name], "of the draws")
     _refitting(made["refit"])
     _imputing(made["impute"])
+    _augmenting(made["augment"])
+    _translating(made["translate"])
     seeing(made)
     _reading(made["figures"])
     _reading(made["animate"])
@@ -283,6 +287,31 @@ def _imputing(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", metavar="FILE", help="where the result goes: npz, csv, parquet")
     command.add_argument("--num-samples", type=draws, default=1000, metavar="K", help="draws a row (default 1000)")
     command.add_argument("--draws", type=parts, metavar="M", help="also M random completions of each row (npz)")
+    seed(command, "of the draws")
+    dry_run(command)
+
+
+def _augmenting(command: argparse.ArgumentParser) -> None:
+    command.add_argument("data", metavar="DATA", help="rows with labels")
+    command.add_argument("--model", dest="run", metavar="RUN", required=True, help="the model that draws")
+    command.add_argument("--per-class", type=table_rows, metavar="N", required=True, help="new rows of each class")
+    words = "around rows of the class, or from p(x | class), which is the default of models that have it"
+    command.add_argument("--draw", choices=("rows", "class"), help=words)
+    command.add_argument("--mean", action="store_true", help="means of p(x | z) instead of draws; z is drawn")
+    command.add_argument("--out", metavar="FILE", help="where the new rows go: npz, csv, parquet")
+    _reading(command)
+    seed(command, "of the draws")
+    dry_run(command)
+
+
+def _translating(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("data", metavar="DATA", help="rows with labels")
+    command.add_argument("--from", dest="start", metavar="A", required=True, help="the class of the rows")
+    command.add_argument("--to", dest="end", metavar="B", required=True, help="the class that they are decoded as")
+    command.add_argument("--mean", action="store_true", help="means of p(x | z) instead of draws")
+    command.add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
+    _reading(command)
     seed(command, "of the draws")
     dry_run(command)
 

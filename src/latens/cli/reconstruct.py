@@ -30,9 +30,8 @@ def reconstruct(context: Context) -> int:
     opened = open_vae(args.run, "reconstruct")
     data = load_for(opened, context)
     picture = out.suffix.lower() == ".png"
-    # A picture of more rows could not be looked at; evenly spaced, because sorted data start with one class.
-    most = min(len(data), MOST_IMAGES) if picture else len(data)
-    positions = np.linspace(0, len(data) - 1, most).round().astype(np.int64)
+    positions = pictured(len(data)) if picture else np.arange(len(data))
+    most = len(positions)
     if args.dry_run:
         return would(context, f"reconstruct {most} rows of {data.name}", out)
     trained = opened.trained
@@ -42,15 +41,34 @@ def reconstruct(context: Context) -> int:
     )
     x = evaluation.finite(trained.data_units(values, mean=args.mean), "x", where=args.run)
     if picture:
-        _pairs(out, trained, data.x[positions], x)
+        write_pairs(out, trained, data.x[positions], x)
     else:
         write_npz(out, {"row_id": data.names, "x": x})
     context.done({"out": str(out), "rows": most, "shape": list(x.shape)}, f"{out}: {most} rows of {data.name}")
     return 0
 
 
-def _pairs(out: Path, trained: TrainedModel, rows: np.ndarray, x: np.ndarray) -> None:
-    """Lines of originals, each with the line of their reconstructions below it."""
+def pictured(count: int) -> np.ndarray:
+    """Choose the rows of a picture: more could not be looked at. Evenly, because sorted data start with one class.
+
+    Args:
+        count: Number of rows, from 1.
+
+    Returns:
+        Their positions, at most `MOST_IMAGES`.
+    """
+    return np.linspace(0, count - 1, min(count, MOST_IMAGES)).round().astype(np.int64)
+
+
+def write_pairs(out: Path, trained: TrainedModel, rows: np.ndarray, x: np.ndarray) -> None:
+    """Write lines of originals, each with the line of what became of them below it.
+
+    Args:
+        out: The file.
+        trained: The model of the rows.
+        rows: The originals, shape (n, *x).
+        x: What became of each, shape (n, *x).
+    """
     limits = (float(min(rows.min(), x.min())), float(max(rows.max(), x.max())))  # one scale for both
     originals, found = shown(trained.schema, rows, limits), shown(trained.schema, x, limits)
     columns = min(8, len(rows))

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from msgspec.structs import replace
+
 from latens.cli.context import Context
 from latens.cli.reading import reading_options, remembered
 from latens.config import ClassifierConfig
@@ -96,12 +98,13 @@ def load_for(opened: Opened, context: Context) -> Dataset:
     return read_for(opened, context)[0]
 
 
-def read_for(opened: Opened, context: Context) -> tuple[Dataset, str, dict[str, Any]]:
+def read_for(opened: Opened, context: Context, *, own_classes: bool = False) -> tuple[Dataset, str, dict[str, Any]]:
     """Load data as `load_for` does, and tell how.
 
     Args:
         opened: The model.
         context: The call of the command.
+        own_classes: Whether the classes are those of the data; else a label that the model does not know is none.
 
     Returns:
         The data, their name, and the keywords they were read with.
@@ -118,7 +121,8 @@ def read_for(opened: Opened, context: Context) -> tuple[Dataset, str, dict[str, 
         raise UsageError("DATA is missing.", where=opened.name, fix="A model file holds no rows: add DATA.")
     elif spec == source.get("spec"):
         known = reading_options(source)
-    data, options = _load_alike(spec, trained.schema, known, given)
+    schema = replace(trained.schema, classes=None) if own_classes else trained.schema
+    data, options = _load_alike(spec, schema, known, given)
     if trained.config is not None and trained.config.data.validation == "test" and len(data.subset("test")):
         data = as_split(trained.config, data)
     if getattr(args, "data", None) is None and not opened.knows(data):
@@ -183,7 +187,7 @@ def open_vae(spec: str, verb: str) -> Opened:
         ConfigError: The model is a classifier, and the command needs latents.
     """
     opened = open_model(spec)
-    if isinstance(opened.trained.config, ClassifierConfig) and verb in ("encode", "decode", "reconstruct"):
+    if isinstance(opened.trained.config, ClassifierConfig) and verb in ("encode", "decode", "reconstruct", "translate"):
         fix = "It classifies and samples: `latens evaluate`, or GenerativeClassifier in Python."
         raise ConfigError(f"a Bayes classifier has no latents to {verb}.", where=spec, fix=fix)
     return opened

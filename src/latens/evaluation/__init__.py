@@ -51,10 +51,12 @@ from latens.evaluation.latents.disentanglement_classifiers import explicitness a
 from latens.evaluation.latents.disentanglement_classifiers import factor_vae_score as factor_vae_score
 from latens.evaluation.latents.encode import active_units as active_units
 from latens.evaluation.latents.encode import decode as decode
+from latens.evaluation.latents.encode import draw_around as draw_around
 from latens.evaluation.latents.encode import encode as encode
 from latens.evaluation.latents.encode import latent_shape as latent_shape
 from latens.evaluation.latents.encode import reconstruct as reconstruct
 from latens.evaluation.latents.encode import sample_prior as sample_prior
+from latens.evaluation.latents.encode import translate as translate
 from latens.evaluation.latents.fit_prior import fit_codes as fit_codes
 from latens.evaluation.latents.fit_prior import fit_flow as fit_flow
 from latens.evaluation.latents.fit_prior import fit_second_stage as fit_second_stage

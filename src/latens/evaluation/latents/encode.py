@@ -176,14 +176,15 @@ def _prior_code(model: Any, key: Key, cond: Any) -> Array:
     return as_code(prior, prior.sample(key=key))
 
 
-def _reconstruct(model: Any, batch: Batch, key: Key, mean: bool) -> Array:
+def _reconstruct(
+    model: Any, batch: Batch, key: Key, mean: bool, of_mean: bool, into: dict[str, Array] | None = None
+) -> Array:
     def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> Array:
         posterior = model.posterior(x, cond=cond, mask=mask)
         latent_key, event_key = jax.random.split(jax.random.fold_in(key, row_id))
-        if mean:
-            code = mean_code(posterior)
-            return model.likelihood(_levels(model, code, cond), cond=cond).mean()
-        return model.likelihood(posterior.sample(key=latent_key), cond=cond).sample(key=event_key)
+        z = _levels(model, mean_code(posterior), cond) if of_mean else posterior.sample(key=latent_key)
+        likelihood = model.likelihood(z, cond=cond if into is None else {**(cond or {}), **into})
+        return likelihood.mean() if mean else likelihood.sample(key=event_key)
 
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
@@ -201,4 +202,40 @@ def reconstruct(model: Any, batch: Batch, *, preparation: Preparation, key: Key,
     Returns:
         A NumPy array of shape (B, *x), in the unit of the model.
     """
-    return map_rows(Partial(_reconstruct, mean=mean), model, batch, preparation=preparation, key=key)
+    return map_rows(Partial(_reconstruct, mean=mean, of_mean=mean), model, batch, preparation=preparation, key=key)
+
+
+def draw_around(model: Any, batch: Batch, *, preparation: Preparation, key: Key, mean: bool = False) -> np.ndarray:
+    """Draw a new row around each row: z from q(z | x), then x from p(x | z), or its mean.
+
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them; rows of one id get the same noise.
+        preparation: What turns a stored row into what the model sees.
+        key: Random key.
+        mean: Whether to give the mean of p(x | z), so that only z is random.
+
+    Returns:
+        A NumPy array of shape (B, *x), in the unit of the model.
+    """
+    return map_rows(Partial(_reconstruct, mean=mean, of_mean=False), model, batch, preparation=preparation, key=key)
+
+
+def translate(
+    model: Any, batch: Batch, into: dict[str, np.ndarray], *, preparation: Preparation, key: Key, mean: bool = True
+) -> np.ndarray:
+    """Decode the code of each row under other conditions: q(z | x, its own), then p(x | z, the others).
+
+    Args:
+        model: The trained model, which reads conditions.
+        batch: The stored rows, B of them, with their own conditions.
+        into: The conditions of one row to decode under, in the place of those of the same name.
+        preparation: What turns a stored row into what the model sees.
+        key: Random key.
+        mean: Whether to give the mean of p(x | z) at the posterior mean; else a sample at a posterior sample.
+
+    Returns:
+        A NumPy array of shape (B, *x), in the unit of the model.
+    """
+    function = Partial(_reconstruct, mean=mean, of_mean=mean, into={k: jnp.asarray(v) for k, v in into.items()})
+    return map_rows(function, model, batch, preparation=preparation, key=key)
