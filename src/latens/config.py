@@ -231,7 +231,8 @@ class TrainingConfig(Part, frozen=True):
         seed: The seed of everything random.
         chunk_steps: Steps that are taken as one program; None is decided from the data.
         pretrain_epochs: The epochs of a first stage, in recipes that have one; None is the same budget as the last.
-        plots_every: After how many steps figures are made; None makes none on the way.
+        plots_every: After how many steps figures are made, and before the first; None makes none on the way.
+        log_every: After how many steps a line with the objective is written, and before the first; None goes by time.
         snapshots: About how many models are kept on the way; None keeps none.
         keep: Which weights are kept: those that were best on validation rows, or the last.
     """
@@ -247,6 +248,7 @@ class TrainingConfig(Part, frozen=True):
     chunk_steps: Annotated[int, Meta(ge=1, le=100000)] | None = None
     pretrain_epochs: Positive | None = None
     plots_every: Count | None = None
+    log_every: Count | None = None
     snapshots: Annotated[int, Meta(ge=2, le=1000)] | None = None
     keep: Literal["best", "last"] = "best"
 

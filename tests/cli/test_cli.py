@@ -126,7 +126,7 @@ def test_sample(latens: Callable[..., Result], run_folder: Path, tmp_path: Path)
     assert not np.array_equal(found["mean"]["x"], np.round(found["mean"]["x"]))
     for command in (("sample", run_folder, "-n", 9), ("reconstruct", run_folder, "digits")):
         assert latens(*command, "--out", tmp_path / "grid.png").code == 0
-        assert imread(tmp_path / "grid.png").shape[1] >= 3 * 56
+        assert imread(tmp_path / "grid.png").shape[1] >= 3 * 112
 
 
 def test_sample_without_a_name(
@@ -220,11 +220,11 @@ def test_numbers_that_are_not_held_out(latens: Callable[..., Result], tmp_path: 
 
 def test_tensorboard(latens: Callable[..., Result], tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    flags = ("--log", "tensorboard", "--plots-every", 22)
-    assert latens("fit", "digits", "--steps", 33, *SMALL, "--out", folder, *flags).code == 0
+    flags = ("--log", "tensorboard", "--plots-every", 22, "--log-every", 10)
+    result = latens("fit", "digits", "--steps", 33, *SMALL, "--out", folder, *flags)
+    assert result.code == 0
     assert sorted(path.name for path in (folder / "samples").iterdir()) == [
-        "reconstructions-0000000022.png",
-        "samples-0000000022.png",
+        f"{kind}-{step:010d}.png" for kind in ("reconstructions", "samples") for step in (0, 22)
     ]
     event_pb2, graph_pb2 = (
         __import__(f"tensorboardX.proto.{name}", fromlist=["*"]) for name in ("event_pb2", "graph_pb2")
@@ -240,8 +240,24 @@ def test_tensorboard(latens: Callable[..., Result], tmp_path: Path) -> None:
     last = [record for record in records if record["event"] == "epoch"][-1]
     assert values[33, "validation/elbo"].simple_value == pytest.approx(last["validation_elbo"], rel=1e-6)
     assert values[33, "train/objective"].simple_value == pytest.approx(last["train_objective"], rel=1e-6)
-    assert {tag for _, tag in values if values[_, tag].image.height} == {"samples", "reconstructions"}
+    pictures = {(step, tag) for step, tag in values if values[step, tag].image.height}
+    assert pictures == {(step, tag) for step in (0, 22) for tag in ("samples", "reconstructions")}
+    # A line before the first step, and one every ten steps: the mean since the last one.
+    lines = re.findall(r"^step (\d+)/33  epoch \S+  objective (\S+)$", result.err, re.MULTILINE)
+    assert [int(step) for step, _ in lines] == [0, 10, 20, 30]
+    chunks = [record for record in records if record["event"] == "chunk"]
+    ends = [0, *(record["step"] for record in chunks)]
+    means = [records[0]["objective"]]
+    for last in (10, 20, 30):
+        parts = [(r["objective"], b - a) for r, a, b in zip(chunks, ends, ends[1:]) if last - 10 < b <= last]
+        assert sum(count for _, count in parts) == 10
+        means.append(sum(mean * count for mean, count in parts) / 10)
+    assert [value for _, value in lines] == [f"{mean:.3f}" for mean in means]
+    assert values[0, "chunk/objective"].simple_value == pytest.approx(means[0], rel=1e-6)
     [graph] = [graph_pb2.GraphDef.FromString(e.graph_def) for e in events if e.graph_def]
     inputs = {node.name: list(node.input) for node in graph.node}
-    assert inputs["z"] == ["posterior"]
-    assert inputs["elbo"] == ["likelihood", "posterior", "prior"]
+    assert inputs["encoder/layer_1"] == ["x"]
+    assert inputs["sample"] == ["mean", "log-scale", "noise"]
+    assert inputs["KL"] == ["mean", "log-scale", "prior"]
+    assert inputs["likelihood"] == ["decoder/layer_2", "x"]
+    assert inputs["ELBO"] == ["KL", "likelihood"]

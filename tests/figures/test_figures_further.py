@@ -1,25 +1,27 @@
 """Further figures: what they draw is what was given, and their tables are what a hand computes."""
 
 import csv
+import itertools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from picture_fixtures import BITS, HISTORY, beyond_first, data_of, trained_bits
 from scipy.stats import multivariate_normal, norm
 
 from latens import evaluation
 from latens.errors import DataError
 from latens.figures import linear_grid, save
+from latens.figures.animation import frame
 from latens.figures.bands import bands, bands_table
 from latens.figures.columns import column_errors, column_errors_table, correlation, correlations, correlations_table
 from latens.figures.density import density_levels, latent_density
-from latens.figures.diagram import PartBox, model_diagram, model_diagram_table
+from latens.figures.diagram import HIGH, WIDE, PartBox, arrow_paths, model_diagram, model_diagram_table, places_of
 from latens.figures.extremes import extreme_reconstructions, extreme_reconstructions_table, extreme_rows
-from latens.figures.over_training import unit_kl_history, unit_kl_history_table
+from latens.figures.over_training import spread, unit_kl_history, unit_kl_history_table
 from latens.figures.planes import two_views
 from latens.figures.rate import rate_distortion, rate_distortion_table
 from latens.figures.strips import image_strips, image_strips_table
@@ -27,7 +29,7 @@ from latens.figures.style import THEMES
 from latens.figures.tables import marginals_table
 from latens.pictures.draw import FIRST, draw_pictures
 from latens.pictures.latent import Plane
-from latens.pictures.model_graph import parts_of
+from latens.pictures.model_graph import graph_of
 from latens.pictures.source import Source
 from latens.trees import count_parameters
 
@@ -79,6 +81,9 @@ def test_best_and_worst_rows_with_their_errors():
     np.testing.assert_allclose(axes[2, 1].images[0].get_array(), made[2])
     np.testing.assert_allclose(axes[4, 0].images[0].get_array(), made[3])
     assert axes[5, 0].get_xlabel() == "\N{MINUS SIGN}2.0"
+    key = axes[0, 0].figure.axes[-1]
+    assert key.get_ylim() == (-1.0, 1.0)
+    assert key.get_ylabel() == "made − data: red too dark, blue too bright"
 
 
 # --- the latent plane ---
@@ -137,6 +142,22 @@ def test_the_kl_of_units_over_training(units):
             np.testing.assert_array_equal(line.get_ydata(), kl[:, unit])
     else:
         np.testing.assert_array_equal(ax.collections[0].get_array().reshape(units, 4), kl[:, order].T)
+        assert [text.get_text() for text in ax.get_yticklabels()] == [str(unit) for unit in order]
+        assert ax.get_yticks().tolist() == list(range(units))
+    assert f"{kl[-1].sum():.2f} nats in all at the end" in ax.get_title(loc="left")
+    kept = unit_kl_history(steps, kl, kept=10)
+    assert f"{kl[2].sum():.2f} nats in all at step 10, which is kept" in kept.get_title(loc="left")
+    assert [10.0, 10.0] in [list(line.get_xdata()) for line in kept.get_lines()]
+
+
+def test_names_of_units_with_one_kl_stand_below_each_other():
+    kl = np.full((3, 8), 2.0) + np.arange(8) * 1e-3
+    ax = unit_kl_history([0, 1, 10], kl)
+    frame(ax)
+    boxes = sorted((text.get_window_extent() for text in ax.texts), key=lambda box: box.y0)
+    assert all(below.y1 <= above.y0 + 0.5 for below, above in itertools.pairwise(boxes))
+    assert spread(np.array([5.0, 5.0, 5.0]), 1.0).tolist() == [6.0, 5.0, 4.0]
+    assert spread(np.array([9.0, 3.0, 2.5, -4.0]), 1.0).tolist() == [9.0, 3.25, 2.25, -4.0]
 
 
 def test_rate_and_distortion_lie_on_lines_of_one_elbo():
@@ -208,7 +229,7 @@ def test_marginals_may_be_called_otherwise():
 
 def test_the_boxes_of_a_model_hold_all_its_trained_numbers():
     trained = trained_bits()
-    parts = parts_of(trained)
+    parts, arrows = graph_of(trained)
     assert sum(part.trained for part in parts) == count_parameters(trained.model)
     # 5 x 4 cells, one hidden layer of 8, two units: each layer has its weights and its biases.
     assert [part.trained for part in parts if part.name.startswith("layer")] == [
@@ -217,14 +238,48 @@ def test_the_boxes_of_a_model_hold_all_its_trained_numbers():
         2 * 8 + 8,
         8 * 20 + 20,
     ]
-    assert [part.out for part in parts] == [(5, 4), (8,), (4,), (2,), (2,), (8,), (20,), (5, 4)]
+    outs = {"x": (5, 4), "layer 1": (8,), "layer 2": (20,), "KL": (), "likelihood": (5, 4), "ELBO": ()}
+    of_encoder = [part.out for part in parts if part.side == "encoder"]
+    assert of_encoder == [(5, 4), (8,), (4,)]
+    assert all(part.out == outs.get(part.name, (2,)) for part in parts if part.side != "encoder")
+    names = [part.name if part.name[:5] != "layer" else f"{part.side} {part.name}" for part in parts]
+    assert {(names[start], names[end]) for start, end in arrows} == {
+        ("x", "encoder layer 1"),
+        ("encoder layer 1", "encoder layer 2"),
+        *(("encoder layer 2", name) for name in ("mean", "log-scale")),
+        *((name, "sample") for name in ("mean", "log-scale", "noise")),
+        *((name, "KL") for name in ("mean", "log-scale", "prior")),
+        ("sample", "decoder layer 1"),
+        ("decoder layer 1", "decoder layer 2"),
+        *((name, "likelihood") for name in ("decoder layer 2", "x")),
+        *((name, "ELBO") for name in ("KL", "likelihood")),
+    }
     table = model_diagram_table(parts)
     assert table["shape"][0] == "5 x 4"
-    ax = model_diagram(parts, theme="dark")
+    ax = model_diagram(parts, arrows, theme="dark")
     assert len([p for p in ax.patches if isinstance(p, FancyBboxPatch)]) == len(parts)
+    assert len([p for p in ax.patches if isinstance(p, FancyArrowPatch)]) == len(arrows)
     assert to_hex(ax.get_facecolor()) == THEMES["dark"].background
     with pytest.raises(DataError):
         model_diagram([PartBox("nowhere", "x", "", (1,), 0)])
+
+
+@pytest.mark.parametrize("layers", [1, 2, 7])
+def test_arrows_meet_the_boxes_that_they_join(layers):
+    parts, arrows = graph_of(trained_bits())
+    deep = [parts[1]] * (layers - 1)
+    parts = [parts[0], *deep, *parts[1:]]
+    arrows = [(a + (layers - 1) * (a > 0), b + (layers - 1) * (b > 0)) for a, b in arrows]
+    places = places_of(parts)
+    for i, one in enumerate(places):  # no box lies on another
+        others = np.abs(np.delete(places, i, axis=0) - one)
+        assert ((others[:, 0] >= WIDE) | (others[:, 1] >= HIGH + 0.2)).all()
+    for (start, end), path in zip(arrows, arrow_paths(places, arrows), strict=True):
+        for point, place in ((path[0], places[start]), (path[-1], places[end])):
+            away = np.abs(point - place) / [WIDE / 2, HIGH / 2]
+            assert away.max() == pytest.approx(1.0)  # on the edge
+        for corner in path[1:-1]:  # a way around passes below every box
+            assert corner[1] < places[:, 1].min() - HIGH / 2
 
 
 # --- from a model ---

@@ -7,6 +7,7 @@ from scipy.stats import norm
 
 from latens.errors import DataError, UsageError
 from latens.figures import latent_scatter, latent_scatter_table, linear_grid, percentile_grid, save
+from latens.figures.animation import frame
 from latens.figures.style import THEMES, ramp
 
 
@@ -80,6 +81,17 @@ def test_up_to_fifty_classes_differ_by_marker_too():
     assert legend_names(ax) == [str(i) for i in range(30)]
     looks = {(h.get_marker(), h.get_color()) for h in ax.get_legend().legend_handles}
     assert len(looks) == 30
+
+
+def test_many_names_leave_the_points_their_place():
+    z, wide = points(390), {}
+    for count, name in ((3, "{}"), (39, "a class with the long name {}")):
+        ax = latent_scatter(z, np.arange(390) % count, [name.format(i) for i in range(count)])
+        frame(ax)
+        wide[count] = ax.get_window_extent().width
+        inside = ax.figure.bbox.x1 - ax.get_legend().get_window_extent().x1
+        assert inside > 0
+    assert wide[39] == pytest.approx(wide[3], rel=0.05)
 
 
 def test_more_than_fifty_classes_get_a_colour_bar():

@@ -3,18 +3,25 @@
 import io
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
 from cli_fixtures import SMALL
+from picture_fixtures import BITS, data_of, trained_bits
 from PIL import Image
 from scipy.stats import kstest, ortho_group
 
 from latens.errors import DataError, ResourceError, UsageError
-from latens.figures.animation import check_ending, frame, write_animation
-from latens.figures.latent import latent_scatter, linear_grid
-from latens.figures.moving import moving_image, moving_manifold, moving_scatter
-from latens.figures.paths import align, in_log_time, linear_path, path_between, random_walk, spherical_path
+from latens.figures.animation import FRAME_DPI, check_ending, frame, write_animation
+from latens.figures.latent import latent_scatter, linear_grid, percentile_grid
+from latens.figures.manifold import manifold
+from latens.figures.moving import TRAIL, moving_image, moving_manifold, moving_scatter, trail
+from latens.figures.paths import align, in_log_time, linear_path, medoid, path_between, random_walk, spherical_path
+from latens.figures.style import rendered
+from latens.pictures.animate import manifold_over_training
+from latens.pictures.images import framed
+from latens.pictures.source import Source
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -137,6 +144,29 @@ def test_a_gif_holds_the_frames_it_was_given(tmp_path):
             assert (np.asarray(image.convert("RGB")) == colour).all()
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_points_keep_the_colour_of_their_class_in_a_gif(tmp_path, theme):
+    z, label = np.random.default_rng(5).normal(size=(400, 2)), np.arange(400) % 10
+    moments = np.stack([0.5 * z, z])
+    frames = list(moving_scatter(moments, ["step 0", "step 1"], label=label, theme=theme))
+    greys = np.random.default_rng(6).normal(128, 40, (120, frames[0].shape[1], 1)).clip(0, 255)
+    frames = [np.concatenate([frame, (greys + np.arange(0, 6, 2)).clip(0, 255).astype(np.uint8)]) for frame in frames]
+    with Image.open(write_animation(tmp_path / "a.gif", frames)) as image:
+        for i, drawn in enumerate(frames):
+            image.seek(i)
+            found = np.asarray(image.convert("RGB")).astype(int)
+            gap = np.abs(found - drawn)
+            assert gap.max() <= 48
+            assert gap.mean() < 3
+            # Where a point is drawn without its edge and without others on it, it has one colour for each class.
+            colours, count = np.unique(drawn[: -len(greys)].reshape(-1, 3), axis=0, return_counts=True)
+            plain = colours[(count > 60) & (np.ptp(colours, axis=1) > 60)]
+            for colour in plain:
+                there = (drawn == colour).all(-1)
+                assert np.abs(found[there] - colour).max() <= 10
+    assert len(plain) >= 8
+
+
 def test_of_many_colours_the_frequent_ones_are_exact(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (60, 60, 3)).astype(np.uint8)
     pixels[:30], pixels[30:40] = (22, 25, 31), (0, 114, 178)
@@ -207,6 +237,75 @@ def test_a_moving_image_and_a_moving_grid_show_their_pixels():
     assert columns < before.shape[1] / 2
 
 
+def test_every_pixel_of_a_decoded_grid_is_a_whole_number_of_pixels(tmp_path):
+    images = np.random.default_rng(0).random((100, 100, 3, 3))
+    ax = manifold(images, percentile_grid(100), title="a title")
+    shown = Image.open(io.BytesIO(rendered(ax, "png"))).convert("L")
+    box = ax.get_window_extent()
+    assert [box.width, box.height] == pytest.approx([1200, 1200])  # 300 pixels, each as 4 by 4
+    left, top = round(box.x0), shown.height - round(box.y1)
+    found = np.asarray(shown)[top : top + 1200, left : left + 1200]
+    whole = images.transpose(0, 2, 1, 3).reshape(300, 300)
+    np.testing.assert_allclose(found, (255 * whole).repeat(4, axis=0).repeat(4, axis=1), atol=1.01)
+
+
+@pytest.mark.parametrize(
+    ("cells", "side", "most", "across"),
+    [(100, 30, 8192, 3000), (30, 30, 8192, 900), (21, 10, 8192, 1260), (9, 9, 60, 60)],
+)
+def test_a_decoded_grid_is_shown_at_full_resolution(monkeypatch, cells, side, most, across):
+    monkeypatch.setattr(sys.modules["latens.figures.manifold"], "_MOST", most)
+    ax = manifold(np.zeros((cells, cells, side, side), np.float32), linear_grid(cells))
+    assert ax.get_window_extent().width == pytest.approx(across, abs=1e-6)
+
+
+def test_a_moving_grid_of_thirty_cells_has_every_pixel_of_its_digits():
+    images = np.random.default_rng(0).random((2, 30, 30, 28, 28))
+    grid, changed = percentile_grid(30), framed(images[1])
+    before, after = moving_manifold([framed(images[0]), changed], grid, ["a", "a"])
+    rows, columns = (np.flatnonzero((before != after).any(-1).any(axis)) for axis in (1, 0))
+    assert 895 <= np.ptp(rows) + 1 <= 900  # 30 digits of 28 pixels and their frames
+    assert 895 <= np.ptp(columns) + 1 <= 900
+    top, left = rows[0] - 1, columns[0] - 1  # the frame of the first digit
+    whole = np.clip(changed, 0, 1).transpose(0, 2, 1, 3).reshape(900, 900)
+    inside = after[top : top + 900, left : left + 900, 0][:-1, 1:]  # where no tick of an axis begins
+    np.testing.assert_allclose(inside, 255 * whole[:-1, 1:], atol=1.01)
+
+
+def test_a_morph_stops_at_rows_of_its_class():
+    angle = np.linspace(0, 2 * np.pi, 40, endpoint=False)
+    ring = np.stack([np.cos(angle), 1.2 * np.sin(angle)], 1)
+    np.testing.assert_allclose(ring.mean(0), 0, atol=1e-12)  # where another class may live
+    found = medoid(ring)
+    assert found.tolist() in ring.tolist()
+    sums = [sum(np.hypot(*(a - b)) for b in ring) for a in ring]
+    assert sum(np.hypot(*(found - b)) for b in ring) == pytest.approx(min(sums))
+    with pytest.raises(DataError):
+        medoid(np.zeros((0, 2)))
+
+
+def test_a_moving_point_draws_its_last_steps_after_it():
+    path = points(60, 2)
+    way, strength = trail(path, 40)
+    assert len(way) == len(strength) == TRAIL
+    np.testing.assert_array_equal(way[-1], path[39:41])
+    np.testing.assert_array_equal(way[0], path[40 - TRAIL : 42 - TRAIL])
+    np.testing.assert_allclose(strength, np.arange(1, TRAIL + 1) / TRAIL)
+    assert trail(path, 0)[0].shape == (0, 2, 2)
+    assert len(trail(path, 3)[0]) == 3
+
+
+def test_percentiles_of_the_prior_are_shown_over_training():
+    data, kept = data_of(BITS), [(0, trained_bits(key=3)), (5, trained_bits())]
+    made = manifold_over_training(kept, data, cells=4, spacing="percentile", percentiles=(0.1, 0.9), frames=3)
+    *_, last = made.frames
+    grid = percentile_grid(4, 0.1, 0.9)
+    images = Source(kept[-1][1], data, 0).decoded_images(grid.reshape(-1, 2)).reshape(4, 4, 5, 4)
+    still = manifold(framed(images), grid, title="step 5", dpi=FRAME_DPI)
+    np.testing.assert_allclose(last.astype(int), frame(still), atol=1)  # a rotation by nothing, to the last bit but one
+    assert "4 by 4 percentiles of the prior" in made.says
+
+
 # --- the command ---
 
 
@@ -227,6 +326,7 @@ def snapshots_run(tmp_path_factory):
         (("walk", "--frames", "8"), 8),
         (("latent", "--frames", "9"), 9),
         (("manifold", "--frames", "6", "--manifold-cells", "3"), 6),
+        (("manifold", "--frames", "5", "--manifold-range", "percentile", "--percentiles", "0.1,0.9"), 5),
     ],
 )
 def test_every_kind_is_animated(snapshots_run, latens, tmp_path, words, frames):
@@ -244,6 +344,8 @@ def test_mistakes_name_their_remedy(snapshots_run, run_without, latens, tmp_path
     mistakes = {
         ("animate", snapshots_run, "morph", "--between", "3,nine", "--out", out): "no class and no row 'nine'",
         ("animate", snapshots_run, "walk", "--between", "3,8", "--out", out): "animate RUN morph",
+        ("animate", snapshots_run, "latent", "--manifold-cells", "9", "--out", out): "animate RUN manifold",
+        ("animate", snapshots_run, "manifold", "--percentiles", "0.1,0.9", "--out", out): "--manifold-range percentile",
         ("animate", run_without, "latent", "--out", out): "--snapshots",
         ("animate", run_without, "manifold", "--out", tmp_path / "x.png"): ".gif, .mp4",
     }

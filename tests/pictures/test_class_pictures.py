@@ -6,6 +6,7 @@ import pytest
 
 from latens import figures
 from latens.data import Dataset, Preparation, Schema
+from latens.figures.animation import frame
 from latens.models import BayesClassifier
 from latens.pictures.classes import class_samples, draw_classes
 from latens.pictures.draw import FIRST, write_pictures
@@ -34,7 +35,19 @@ def test_classes_are_sampled_beside_their_component_means():
     of_means = table["kind"] == "component mean"
     assert of_means.sum() == 18
     expected = classifier().mean[table["label"][of_means], table["component"][of_means]] * 2 / 46
-    np.testing.assert_allclose(np.stack([table[f"y{i}_x{j}"] for i in (0, 1) for j in (0, 1)], 1)[of_means], expected)
+    pixels = np.stack([table[f"y{i}_x{j}"] for i in (0, 1) for j in (0, 1)], 1)
+    np.testing.assert_allclose(pixels[of_means], expected)
+    # Beside its samples a class has its mean once: of its components, by their weights.
+    once = table["kind"] == "class mean"
+    assert table["label"][once].tolist() == [0, 1, 2]
+    assert table["component"][once].tolist() == [-1, -1, -1]
+    weight = np.array([[0.5, 0.5], [0.25, 0.75], [0.9, 0.1]])
+    np.testing.assert_allclose(pixels[once], np.einsum("cm,cmd->cd", weight, classifier().mean) * 2 / 46, rtol=1e-6)
+    wide = [ax.images[0].get_array().shape[1] for ax in axes]
+    assert wide == [2, 6 * 2 + 5, 6 * 2 + 5]
+    frame(axes)
+    heights = [ax.get_window_extent().height for ax in axes]
+    np.testing.assert_allclose(heights, heights[0], rtol=0.01)
 
 
 @pytest.mark.parametrize(("shape", "expected"), [((2, 2), ["classes"]), ((4,), ["marginals"])])

@@ -59,12 +59,12 @@ def test_a_written_picture_holds_the_pixels_in_reading_order(tmp_path):
     images = rng.uniform(-0.1, 1.1, (5, 10, 9, 3))
     path = write_image(tmp_path / "grid.png", images, columns=2)
     assert [file.name for file in tmp_path.iterdir()] == ["grid.png"]
-    found = tiles(path, (10, 9), across=2, scale=6)
+    found = tiles(path, (10, 9), across=2, scale=12)
     for image, tile in zip(images, found):
         np.testing.assert_array_equal(tile, np.round(255 * np.clip(image.astype(np.float32), 0, 1)))
     assert np.all(found[5] == 255)  # nothing: white
-    large = imread(write_image(tmp_path / "large.png", np.zeros((1, 60, 70))))
-    assert large.shape[:2] == (60, 70)
+    large = imread(write_image(tmp_path / "large.png", np.zeros((1, 60, 112))))
+    assert large.shape[:2] == (60, 112)
     with pytest.raises(UsageError, match=r"end in \.png"):
         write_image(tmp_path / "grid.jpg", images)
     with pytest.raises(DataError, match="NaN"):

@@ -1,6 +1,7 @@
 """From a trained model to its pictures: which there are, and that they show the model's numbers."""
 
 import csv
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -14,10 +15,10 @@ from latens import evaluation, figures
 from latens.callbacks.plots import PlotsCallback
 from latens.config import override
 from latens.data import Column, Preparation, Schema, load
-from latens.data.rows import evenly_spaced
+from latens.data.rows import evenly_spaced, every_nth
 from latens.errors import UsageError
 from latens.figures import training_curves_table
-from latens.figures.style import figure_of
+from latens.figures.style import THEMES, figure_of
 from latens.models import (
     BernoulliHead,
     CategoricalHead,
@@ -25,11 +26,12 @@ from latens.models import (
     NormalHead,
 )
 from latens.objectives import ELBO
-from latens.pictures.draw import FIRST, write_pictures
+from latens.pictures import source as source_module
+from latens.pictures.draw import FIRST, draw_pictures, write_pictures
 from latens.pictures.latent import draw_latent, draw_traversals
 from latens.pictures.reconstructions import draw_reconstructions
 from latens.pictures.source import Source
-from latens.pictures.training import draw_training, history_arrays
+from latens.pictures.training import draw_training, history_arrays, partial_epoch
 from latens.recipes import get_recipe
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
 from latens.workflow.experiment import prepare, train
@@ -165,9 +167,44 @@ def test_of_many_units_the_two_with_most_kl_are_shown():
     # 12 test rows are few: all 130 are shown, and the title says so.
     batch, key = trained.batch(data), jax.random.key(0)
     codes = evaluation.encode(trained.model, batch, preparation=trained.preparation, key=key)
-    first, second = sorted(np.argsort(-codes["kl"].mean(0))[:2])
+    # Which two is told by the KL of the held-out rows, as in every picture.
+    kl = codes["kl"][data.subset("test")].mean(0)
+    first, second = sorted(np.argsort(-kl)[:2])
     assert axes.get_title("left") == f"Posterior means of 130 rows of every split: units {first} and {second}, most KL"
     np.testing.assert_allclose(table[f"latent_{second}"], codes["mean"][:, second], rtol=1e-6)
+
+
+def test_the_kl_of_a_unit_is_one_number_in_every_picture(monkeypatch):
+    trained = trained_bits(units=3)
+    trained = replace(trained, facts={"best_step": 7, "steps": 9})
+    kept = [(step, trained_bits(units=3, key=step + 1)) for step in (0, 5, 9)]
+    data = data_of(BITS, n=200)
+    monkeypatch.setattr(source_module, "FEW_ROWS", 4)  # pictures that draw every row have fewer of them
+    names = ("units", "traversals", "aggregated-posterior", "unit-kl-over-training")
+    drawn = {name: (axes, table) for name, axes, table in draw_pictures(trained, data, [], kept, only=names)}
+    assert set(drawn) == set(names)
+    rows = trained.batch(data, data.subset("test"))
+    kl = evaluation.encode(trained.model, rows, preparation=trained.preparation, key=jax.random.key(0))["kl"].mean(0)
+    units = drawn["units"][1]
+    np.testing.assert_allclose(units["kl"][np.argsort(units["unit"])], kl, rtol=1e-6)
+    over = drawn["unit-kl-over-training"][1]
+    assert over["step"].tolist() == np.repeat([0, 5, 7, 9], 3).tolist()
+    np.testing.assert_allclose(over["kl"][over["step"] == 7], kl, rtol=1e-6)
+    total = f"{kl.sum():.2f} nats in all"
+    titles = [drawn[name][0].get_title(loc="left") for name in ("units", "unit-kl-over-training")]
+    assert all(total in title for title in titles)
+    assert titles[1].endswith("at step 7, which is kept")
+    order = np.argsort(-kl)
+    assert list(dict.fromkeys(drawn["traversals"][1]["strip"])) == [f"unit {u}: {kl[u]:.2f} nats" for u in order]
+    assert [ax.get_title(loc="left") for ax in drawn["aggregated-posterior"][0]] == [
+        f"unit {u}, {kl[u]:.2f} nats" for u in order
+    ]
+
+
+def test_pictures_are_of_the_rows_that_a_run_is_measured_on():
+    for count in (7, 10_000, 10_001, 25_000):
+        kept = every_nth(np.arange(count), 10_000)
+        assert kept.tolist() == list(range(0, count, -(-count // 10_000)))
 
 
 # --- training curves ---
@@ -190,6 +227,24 @@ def test_the_kept_step_is_marked_and_a_wild_start_left_out():
     figure_of(axes).clear()
 
 
+@pytest.mark.parametrize(
+    ("epochs", "share"),
+    [([1.0, 2.0, 2.25], 0.25), ([0.5], 0.5), ([1.0, 2.0], None), ([2.0, 4.0, 5.0], 0.5), ([], None)],
+)
+def test_a_last_epoch_that_is_not_whole_is_marked(epochs, share):
+    assert partial_epoch({"epoch": np.array(epochs)}) == share
+    if len(epochs) < 3:
+        return
+    history = [{"step": int(4 * e), "epoch": e, "train_elbo": -e, "validation_elbo": -2 * e} for e in epochs]
+    [(_, axes, _)] = draw_training(history, None, "light")
+    assert axes[0].get_xlabel() == f"epoch (the last is {share:g} of one)"
+    hollow = [line for line in axes[0].get_lines() if line.get_markerfacecolor() == THEMES["light"].background]
+    assert [line.get_xydata().tolist() for line in hollow] == [
+        [[epochs[-1], -epochs[-1]]],
+        [[epochs[-1], -2 * epochs[-1]]],
+    ]
+
+
 def test_records_with_gaps_become_columns():
     table = training_curves_table(history_arrays([{"epoch": 1.0, "train_kl": 2.0, "event": "epoch"}, {"epoch": 2.0}]))
     np.testing.assert_array_equal(table["train_kl"], [2.0, np.nan])
@@ -198,7 +253,7 @@ def test_records_with_gaps_become_columns():
 # --- during training ---
 
 
-def test_pictures_during_training_come_exactly_at_multiples_and_show_the_model_of_that_step(tmp_path):
+def test_pictures_during_training_come_at_the_start_and_at_multiples_and_show_the_model_of_that_step(tmp_path):
     data = data_of(BITS)
     callback = PlotsCallback(tmp_path / "figures", data, 5, 7, preparation=Preparation())
     models = {}
@@ -214,18 +269,19 @@ def test_pictures_during_training_come_exactly_at_multiples_and_show_the_model_o
         settings=Settings(batch_size=7, chunk_steps=3, stop_every=5, seed=1),
         callbacks=[callback, keep],
     )
-    steps = [5, 10, 15]
+    steps = [0, 5, 10, 15]
     expected = {f"{kind}-{step:010d}.png" for kind in ("samples", "reconstructions") for step in steps}
     assert {path.name for path in (tmp_path / "figures").iterdir()} == expected
+    assert set(models) >= {0, 5, 10, 15}
     z = evaluation.sample_prior(models[5], 16, key=jax.random.split(jax.random.key(7), 3)[0])
     x = data.x[data.subset("validation")]
     for step in steps:
         model = models[step]
         means = jax.nn.sigmoid(jax.vmap(model.decoder.network)(jnp.asarray(z))).reshape(16, 5, 4)
-        found = tiles(tmp_path / "figures" / f"samples-{step:010d}.png", (5, 4), across=4, scale=12)
+        found = tiles(tmp_path / "figures" / f"samples-{step:010d}.png", (5, 4), across=4, scale=23)
         # Half a unit of rounding, and a last bit where another program computed the mean.
         np.testing.assert_allclose(np.stack(found)[..., 0], 255 * means, atol=0.501)
-        found = tiles(tmp_path / "figures" / f"reconstructions-{step:010d}.png", (5, 4), across=8, scale=12)
+        found = tiles(tmp_path / "figures" / f"reconstructions-{step:010d}.png", (5, 4), across=8, scale=23)
         np.testing.assert_array_equal(np.stack(found[:8])[..., 0], 255 * x)
         codes = jax.vmap(model.encoder.network)(jnp.asarray(x, jnp.float32).reshape(8, 20))[:, :2]
         means = jax.nn.sigmoid(jax.vmap(model.decoder.network)(codes)).reshape(8, 5, 4)

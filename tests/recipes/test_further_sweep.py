@@ -6,7 +6,7 @@ from picture_fixtures import beyond_first
 from latens.config import override
 from latens.data import load
 from latens.pictures.draw import draw_pictures
-from latens.pictures.model_graph import parts_of
+from latens.pictures.model_graph import graph_of
 from latens.recipes import get_recipe
 from latens.trees import count_parameters
 from latens.workflow.experiment import prepare
@@ -33,5 +33,5 @@ def test_the_pictures_of_a_kind(name):
     experiment = prepare(override(recipe.config, small), load("digits"))
     trained = experiment.trained(experiment.new_model())
     assert list(beyond_first(draw_pictures(trained, experiment.data))) == KINDS[name].split()
-    parts = parts_of(trained)
+    parts, _ = graph_of(trained)
     assert sum(part.trained for part in parts) == count_parameters(trained.model)

@@ -176,7 +176,7 @@ def _chunk_steps(cells: int, hidden: tuple[int, ...], training: TrainingConfig) 
     batch_size = training.batch_size or 128
     seconds = 6 * weights * batch_size / 1e11 + 2e-4
     by_memory = 2**25 / (batch_size * cells * 4)
-    return int(max(1, min(500, 0.5 / seconds, by_memory, training.plots_every or 500)))
+    return int(max(1, min(500, 0.5 / seconds, by_memory, training.plots_every or 500, training.log_every or 500)))
 
 
 def budget_of(training: TrainingConfig) -> Budget:

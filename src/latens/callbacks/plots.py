@@ -1,6 +1,5 @@
 """Pictures during training: what the model makes now, written every so many steps."""
 
-import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,12 +7,13 @@ import numpy as np
 
 from latens.data import Dataset, Preparation
 from latens.errors import UsageError
-from latens.figures.style import DPI, figure_of
+from latens.figures.style import rendered
 from latens.io.atomic import resource_errors, write_atomic
 from latens.pictures.images import write_image
 from latens.pictures.source import Source
 from latens.pictures.tables import draw_marginals
 from latens.training import Event
+from latens.training.plan import falls_due
 from latens.workflow.trained import TrainedModel
 
 SAMPLES = 16
@@ -26,9 +26,10 @@ MOST_ROWS = 2000
 class PlotsCallback:
     """A callback that shows training as it goes on: every so many steps a picture of what the model makes now.
 
-    For images, `FOLDER/samples-0000001000.png` holds the means of p(x|z) at 16 samples from the prior (the same ones
-    each time) and `reconstructions-0000001000.png` eight validation rows above their reconstructions. For tables,
-    `samples-...png` shows the marginals of data and samples. Each picture is whole or absent.
+    The first are made before the first step. For images, `FOLDER/samples-0000001000.png` holds the means of p(x|z) at
+    16 samples from the prior (the same ones each time) and `reconstructions-0000001000.png` eight validation rows above
+    their reconstructions. For tables, `samples-...png` shows the marginals of data and samples. Each picture is whole
+    or absent.
 
     Args:
         folder: Where to write, or a function that says where it is now.
@@ -51,13 +52,13 @@ class PlotsCallback:
         self.written: list[Path] = []
 
     def __call__(self, event: Event) -> None:
-        """Write pictures where the event ends a multiple of `every` steps.
+        """Write pictures where the event is the start or ends a multiple of `every` steps.
 
         Args:
             event: An event of the training.
         """
         step = event.snapshot.loop.total
-        if event.kind == "boundary" and step > 0 and step % self.every == 0:
+        if falls_due(event, self.every):
             self.written += self.write(TrainedModel(event.model(), self.data.schema, self.preparation), step)
 
     def write(self, trained: TrainedModel, step: int) -> list[Path]:
@@ -88,7 +89,5 @@ class PlotsCallback:
 
     def _marginals(self, source: Source, path: Path) -> Path:
         [(_, axes, _)] = draw_marginals(source, "light", MOST_ROWS)
-        stream = io.BytesIO()
-        figure_of(axes).savefig(stream, format="png", dpi=DPI, metadata={"Software": "latens"})
-        write_atomic(path, stream.getvalue())
+        write_atomic(path, rendered(axes, "png"))
         return path

@@ -12,6 +12,7 @@ from latens.config import VAEConfig
 from latens.evaluation import active_units, encode
 from latens.io.terminal import say
 from latens.training import Callback, Event
+from latens.training.plan import falls_due
 from latens.workflow.experiment import Experiment
 
 MOST_ROWS = 500
@@ -61,13 +62,59 @@ def objective_so_far(event: Event) -> float:
     return running["objective"] / running["steps"]
 
 
-class PlainProgress:
-    """A line at the first epoch, one every few seconds, and a closing one: step, epoch, running mean objective."""
+class StepLines:
+    """A line before the first step, and one at every multiple of so many steps: the mean objective since the last one.
 
-    def __init__(self) -> None:
+    Args:
+        every: Steps from one line to the next, where chunks end.
+    """
+
+    def __init__(self, every: int) -> None:
+        self.every, self._step = every, -1
+        self._means: list[tuple[float, int]] = []
+
+    def __call__(self, event: Event) -> str | None:
+        """Write a line where one is due.
+
+        Args:
+            event: An event of the training.
+
+        Returns:
+            The line, or None.
+        """
+        record = event.record
+        if event.kind == "start":
+            self._step = event.snapshot.loop.total
+            return _line(event, record, record["objective"]) if record else None
+        if event.kind == "chunk":
+            # How long the first chunk after a resume was nobody knows here: it counts where it is the only one.
+            self._means.append((record["objective"], 0 if self._step < 0 else record["step"] - self._step))
+            self._step, self._record = record["step"], record
+        if not falls_due(event, self.every):
+            return None
+        steps = sum(count for _, count in self._means)
+        mean = sum(value * count for value, count in self._means) / steps if steps else self._means[-1][0]
+        self._means = []
+        return _line(event, self._record, mean)
+
+
+def _line(event: Event, record: dict[str, Any], objective: float) -> str:
+    total = f"/{event.total_steps}" if event.total_steps else ""
+    return f"step {record['step']}{total}  epoch {record['epoch']:.4g}  objective {objective:.3f}"
+
+
+class PlainProgress:
+    """A line at the first epoch, one every few seconds, and a closing one: step, epoch, running mean objective.
+
+    Args:
+        every: Steps from one line to the next in the place of seconds, or None.
+    """
+
+    def __init__(self, every: int | None = None) -> None:
         self._last = -math.inf
         self._active: Any = None
         self._line = "trained"
+        self._by_count = None if every is None else StepLines(every)
 
     def __enter__(self) -> "PlainProgress":
         return self
@@ -83,20 +130,20 @@ class PlainProgress:
         """
         if event.kind == "bad-chunk":
             say(_bad_chunk(event))
+        if self._by_count is not None and (line := self._by_count(event)) is not None:
+            say(line)
         if event.kind in ("chunk", "epoch"):
             self._active = event.record.get("active_units", self._active)
             self._line = self._text(event)
             now = time.monotonic()
-            if now - self._last >= SECONDS_BETWEEN_LINES:
+            if self._by_count is None and now - self._last >= SECONDS_BETWEEN_LINES:
                 self._last = now
                 say(self._line)
         if event.kind == "stage-end":
             say(f"{self._line}  done ({event.snapshot.loop.stopped_because})")
 
     def _text(self, event: Event) -> str:
-        record, total = event.record, f"/{event.total_steps}" if event.total_steps else ""
-        parts = [f"step {record['step']}{total}", f"epoch {record['epoch']:.4g}"]
-        parts.append(f"objective {objective_so_far(event):.3f}")
+        record, parts = event.record, [_line(event, event.record, objective_so_far(event))]
         if "validation_elbo" in record:
             parts.append(f"validation ELBO {record['validation_elbo']:.3f}")
         if self._active is not None:
@@ -107,9 +154,13 @@ class PlainProgress:
 
 
 class TerminalProgress:
-    """A bar with the ELBO, its two terms, active units, rows a second and the time left."""
+    """A bar with the ELBO, its two terms, active units, rows a second and the time left.
 
-    def __init__(self) -> None:
+    Args:
+        every: Steps from one line above the bar to the next, or None for no such lines.
+    """
+
+    def __init__(self, every: int | None = None) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -127,6 +178,7 @@ class TerminalProgress:
         self._task: Any = None
         self._active: Any = None
         self._validation = ""
+        self._by_count = None if every is None else StepLines(every)
 
     def __enter__(self) -> "TerminalProgress":
         self._bar.start()
@@ -145,6 +197,8 @@ class TerminalProgress:
         record = event.record
         if event.kind == "bad-chunk":
             self._bar.console.print(_bad_chunk(event), markup=False, highlight=False)
+        if self._by_count is not None and (line := self._by_count(event)) is not None:
+            self._bar.console.print(line, markup=False, highlight=False)
         if event.kind == "epoch":
             self._active = record.get("active_units", self._active)
             if "validation_elbo" in record:
@@ -176,16 +230,17 @@ def _bad_chunk(event: Event) -> str:
     return f"warning: step {record['first_bad_step']} was not finite ({terms}); {record['skipped']} steps skipped"
 
 
-def make_progress(terminal: bool) -> "PlainProgress | TerminalProgress":
+def make_progress(terminal: bool, every: int | None = None) -> "PlainProgress | TerminalProgress":
     """Make the callback that shows progress: on a terminal a bar, else plain lines.
 
     Args:
         terminal: Whether there is a terminal.
+        every: Steps from one line to the next, from before the first step on; None writes lines by time.
 
     Returns:
         The callback; it is used as a `with` block.
     """
-    return TerminalProgress() if terminal else PlainProgress()
+    return TerminalProgress(every) if terminal else PlainProgress(every)
 
 
 __all__ = ["ActiveUnits", "Callback", "PlainProgress", "TerminalProgress", "make_progress", "objective_so_far"]

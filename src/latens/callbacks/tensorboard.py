@@ -11,10 +11,13 @@ from latens.data.schema import image_shape
 from latens.errors import ConfigError
 from latens.evaluation import decode, reconstruct, sample_prior
 from latens.figures.images import as_images
-from latens.io.arrays import tree_to_arrays
 from latens.pictures.images import shown
+from latens.pictures.model_graph import graph_of
+from latens.pictures.source import Source
 from latens.training import Event
+from latens.training.plan import falls_due
 from latens.workflow.experiment import Experiment
+from latens.workflow.trained import TrainedModel
 
 PICTURES = 16
 
@@ -46,7 +49,8 @@ class TensorBoard:
     Args:
         folder: Where to write.
         experiment: The experiment that trains.
-        every: At least so many steps lie between pictures; None takes a twentieth of all steps.
+        every: Steps from one picture to the next, from before the first step on; None makes one after about every
+            twentieth of all steps.
 
     Raises:
         ConfigError: tensorboardX is not installed.
@@ -55,7 +59,6 @@ class TensorBoard:
     def __init__(self, folder: Path, experiment: Experiment, every: int | None = None) -> None:
         self._writer = writer_class()(str(folder))
         self._experiment, self._every, self._next = experiment, every, 0
-        self._seen: set[str] = set()
 
     def __enter__(self) -> "TensorBoard":
         return self
@@ -71,16 +74,18 @@ class TensorBoard:
         """
         step = event.snapshot.loop.total
         if event.kind == "start":
-            graph = model_graph(event.model())
+            graph = model_graph(self._experiment.trained(event.model()))
             self._writer.file_writer.add_event(_messages("event").Event(graph_def=graph.SerializeToString()))
-        elif event.kind in ("chunk", "epoch"):
-            self._seen |= set(event.record)
+        if event.kind in ("chunk", "epoch") or (event.kind == "start" and event.record):
             for name, value in event.record.items():
                 if isinstance(value, int | float) and name not in ("step", "epoch"):
                     self._writer.add_scalar(_tag(event.kind, name), value, step)
-        due = event.kind == "stage-end" or (event.kind == "epoch" and step >= self._next)
+        if self._every is not None:
+            due = falls_due(event, self._every)
+        else:
+            due = event.kind == "stage-end" or (event.kind == "epoch" and step >= self._next)
         if due:
-            self._next = step + (self._every or max(1, (event.total_steps or 0) // 20))
+            self._next = step + max(1, (event.total_steps or 0) // 20)
             self._pictures(event, step)
 
     def _pictures(self, event: Event, step: int) -> None:
@@ -92,7 +97,7 @@ class TensorBoard:
         split = "validation" if len(data.subset("validation")) else "train"
         batch = trained.batch(data, data.subset(split)[:PICTURES])
         means = {"reconstructions": reconstruct(model, batch, preparation=preparation, key=keys[0])}
-        if "elbo" in self._seen:  # an autoencoder has no prior to sample from
+        if Source(trained, data, 0).has_prior:  # an autoencoder has no prior to sample from
             cond = trained.condition(trained.in_turn(PICTURES))
             z = sample_prior(model, PICTURES, key=keys[1], cond=cond)
             means["samples"] = decode(model, z, key=keys[2], cond=cond)
@@ -102,47 +107,36 @@ class TensorBoard:
 
 
 def _tag(kind: str, name: str) -> str:
-    if kind == "chunk":
+    if kind in ("start", "chunk"):
         return f"chunk/{name}"
     split, _, rest = name.partition("_")
     return f"{split}/{rest}" if split in ("train", "validation") else f"epoch/{name}"
 
 
-def model_graph(model: Any) -> Any:
-    """Describe a model as TensorBoard draws it: x, the encoder's layers, z, the decoder's layers, the likelihood of x.
+def model_graph(trained: TrainedModel) -> Any:
+    """Describe a model as TensorBoard draws it: the nodes and arrows of the picture `graph`.
 
-    One node for each module that holds arrays, named by its path in the tree and listing its shapes.
+    Each node says what it is, the shape of what comes out of it, and how many parameters it trains.
 
     Args:
-        model: The model.
+        trained: The model.
 
     Returns:
         The graph as a message of TensorBoard.
     """
-    modules: dict[str, list[str]] = {}
-    for name, array in tree_to_arrays(model).items():
-        path, _, leaf = name.rpartition(".")
-        modules.setdefault(path or "model", []).append(f"{leaf} {array.shape}")
-
-    nodes: list[Any] = []
-
-    def node(name: str, op: str, inputs: list[str], text: str = "") -> str:
-        attr = {"arrays": _messages("attr_value").AttrValue(s=text.encode())} if text else {}
-        nodes.append(_messages("node_def").NodeDef(name=name, op=op, input=inputs, attr=attr))
-        return name
-
-    def chain(prefix: str, start: str) -> str:
-        for path, arrays in modules.items():
-            if path == prefix or path.startswith(f"{prefix}."):
-                start = node(path.replace(".", "/"), "Module", [start], ", ".join(arrays))
-        return start
-
-    x = node("x", "Data", [])
-    posterior = node("posterior", type(getattr(model, "encoder", model)).__name__, [chain("encoder", x)])
-    prior = node("prior", type(getattr(model, "prior_part", None)).__name__, [])
-    z = node("z", "Sample", [posterior])
-    likelihood = node("likelihood", type(getattr(model, "decoder", model)).__name__, [chain("decoder", z), x])
-    node("elbo", "ELBO", [likelihood, posterior, prior])
+    parts, arrows = graph_of(trained)
+    ends = ("x", "likelihood")
+    names = [
+        f"{part.side}/{part.name}" if part.side in ("encoder", "decoder") and part.name not in ends else part.name
+        for part in parts
+    ]
+    names = [name.replace(" ", "_") for name in names]
+    attributes, nodes = _messages("attr_value").AttrValue, []
+    for i, (name, part) in enumerate(zip(names, parts)):
+        inputs = [names[start] for start, end in arrows if end == i]
+        says = {"what": attributes(s=part.what.encode()), "shape": attributes(s=str(part.out).encode())}
+        says["trained"] = attributes(i=part.trained)
+        nodes.append(_messages("node_def").NodeDef(name=name, op=part.name, input=inputs, attr=says))
     return _messages("graph").GraphDef(node=nodes, versions=_messages("versions").VersionDef(producer=22))
 
 

@@ -19,6 +19,15 @@ def animate(context: Context) -> int:
     """
     args = context.args
     out = output_path(args, (".gif", ".mp4"), args.run)
+    plane = {"cells": args.manifold_cells, "spacing": args.manifold_range, "percentiles": args.percentiles}
+    plane = {name: value for name, value in plane.items() if value is not None}
+    flags = {"cells": "--manifold-cells", "spacing": "--manifold-range", "percentiles": "--percentiles"}
+    if plane and args.kind != "manifold":
+        what = "the grid is one of `latens animate RUN manifold` alone."
+        raise UsageError(what, where=flags[next(iter(plane))], fix="Remove it.")
+    if "percentiles" in plane and plane.get("spacing") != "percentile":
+        what = "the grid is even in z, not in percentiles."
+        raise UsageError(what, where="--percentiles", fix="Add --manifold-range percentile, or remove it.")
     over_training = args.kind in ("manifold", "latent")
     if args.between and args.kind != "morph":
         raise UsageError(
@@ -55,8 +64,7 @@ def animate(context: Context) -> int:
     elif args.kind == "latent":
         made = animations.latent_over_training(kept, data, theme=args.theme, **given)
     else:
-        cells = args.manifold_cells or 15
-        made = animations.manifold_over_training(kept, data, cells=cells, theme=args.theme, **given)
+        made = animations.manifold_over_training(kept, data, theme=args.theme, **plane, **given)
     frames = list(made.frames)
     write_animation(out, frames, fps=args.fps, hold=made.hold)
     size = out.stat().st_size

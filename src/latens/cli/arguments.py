@@ -365,7 +365,10 @@ def _budget(group: argparse._ArgumentGroup) -> None:
 def _while_training(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = command.add_argument_group("while it runs")
     group.add_argument("--log", choices=("tensorboard",), help="also write TensorBoard event files")
-    group.add_argument("--plots-every", type=count, metavar="N", help="samples and reconstructions every N steps")
+    words = "samples and reconstructions before the first step and every N steps"
+    group.add_argument("--plots-every", type=count, metavar="N", help=words)
+    words = "a line with the objective before the first step and every N steps (default: every few seconds)"
+    group.add_argument("--log-every", type=count, metavar="N", help=words)
     group.add_argument("--watch", action="store_true", help="show the explorer's page growing while it trains")
     group.add_argument("--port", type=port, metavar="N", help="where that page is served (default: a free port)")
     return group
@@ -407,14 +410,18 @@ def _figures(command: argparse.ArgumentParser) -> None:
     command.add_argument("--only", metavar="NAME[,NAME]", help="these pictures, by the names of their files")
     theme(command)
     group = command.add_argument_group("the latent plane, of models with two units")
+    _plane(group, 21, "both")
+    dry_run(command)
+
+
+def _plane(group: Any, cells: int, spacing: str) -> None:
     group.add_argument(
-        "--manifold-cells", type=_CELLS, metavar="N", help="images along each side, 2 to 100 (default 21)"
+        "--manifold-cells", type=_CELLS, metavar="N", help=f"images along each side, 2 to 100 (default {cells})"
     )
-    words = "even in z or in the prior's percentiles (default: both)"
+    words = f"even in z or in the prior's percentiles (default: {spacing})"
     group.add_argument("--manifold-range", choices=("linear", "percentile"), help=words)
     words = "probabilities at the edges (default 0.05,0.95)"
     group.add_argument("--percentiles", type=_percentiles, metavar="LOW,HIGH", help=words)
-    dry_run(command)
 
 
 def _animate(command: argparse.ArgumentParser) -> None:
@@ -431,7 +438,7 @@ def _animate(command: argparse.ArgumentParser) -> None:
         "--frames", type=whole(1, 100_000), metavar="N", help="of each stretch (default 12), of a walk (120)"
     )
     command.add_argument("--fps", type=_RATE, default=12.0, metavar="N", help="frames a second (default 12)")
-    command.add_argument("--manifold-cells", type=_CELLS, metavar="N", help="images along each side (default 15)")
+    _plane(command.add_argument_group("of manifold"), 15, "linear")
     theme(command)
     seed(command, "of a random walk")
     dry_run(command)

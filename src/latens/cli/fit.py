@@ -98,7 +98,7 @@ def settings_of(args: Any) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     if any(getattr(args, name) is not None for name in BUDGET):
         settings |= {f"training.{name}": getattr(args, name) for name in BUDGET}
-    for name in ("batch_size", "seed", "plots_every", "snapshots"):
+    for name in ("batch_size", "seed", "plots_every", "log_every", "snapshots"):
         if getattr(args, name, None) is not None:
             settings[f"training.{name}"] = getattr(args, name)
     for text in args.set:

@@ -53,15 +53,16 @@ def resume(context: Context) -> int:
 
 
 def _stored_config(context: Context, run: RunFolder) -> Any:
-    """The configuration that the run folder holds, with the budget and the pictures that were asked for."""
+    """The configuration that the run folder holds, with the budget, the lines and the pictures that were asked for."""
     from latens.config import from_json, override
 
     if run.config.get("resolved") is False:  # killed before the data had been seen
         config = config_of(run.config["recipe"], run.config["settings"], run.config.get("config"))
     else:
         config = from_json(run.config)
-    if context.args.plots_every is not None:
-        config = override(config, {"training.plots_every": context.args.plots_every})
+    for name in ("plots_every", "log_every"):
+        if getattr(context.args, name) is not None:
+            config = override(config, {f"training.{name}": getattr(context.args, name)})
     return _with_budget(context, run, config)
 
 

@@ -50,7 +50,8 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
     callbacks: list[Any] = [ActiveUnits(experiment), stop]
     with contextlib.ExitStack() as stack:
         if not context.quiet:
-            callbacks.append(stack.enter_context(make_progress(context.terminal)))
+            every = getattr(experiment.config.training, "log_every", None)
+            callbacks.append(stack.enter_context(make_progress(context.terminal, every)))
         callbacks += _watchers(context, run, experiment, stack)
         stack.enter_context(context.signals.deferred())
         try:
@@ -83,13 +84,14 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
 
 def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any) -> None:
     from latens.cli.measured import held_out_rows, summary_of
+    from latens.data.rows import MEASURED, every_nth
 
     trained = trained.with_facts(read_with=read_with(run.info["data"]))
     # The model first: whatever goes wrong in measuring it, it is not lost.
     trained.save(run.model_file)
     split, positions = held_out_rows(experiment.data)
     draws = context.args.num_samples or 100
-    found = summary_of(trained, experiment.data, split, _at_most(positions, 10_000), num_samples=draws)
+    found = summary_of(trained, experiment.data, split, every_nth(positions, MEASURED), num_samples=draws)
     warnings = found.warnings_json()
     if loop.skipped:
         warnings.append({"name": "skipped-steps", "message": f"{loop.skipped} steps were not finite and left out"})
@@ -111,11 +113,6 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
         units=list(found.units),
         summary=text,
     )
-
-
-def _at_most(positions: Any, most: int) -> Any:
-    """At most so many positions, evenly spaced: the first ones of sorted data would be all of one kind."""
-    return positions if len(positions) <= most else positions[:: -(-len(positions) // most)]
 
 
 def close(context: Context, run: RunFolder) -> None:

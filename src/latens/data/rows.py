@@ -220,6 +220,23 @@ def unmasked(values: Any) -> Any:
     return floats
 
 
+MEASURED = 10_000
+"""Held-out rows that a run's numbers and pictures are of."""
+
+
+def every_nth(positions: np.ndarray, most: int) -> np.ndarray:
+    """Keep every n-th position, with the least n that keeps no more than `most`: the rows that a run is measured on.
+
+    Args:
+        positions: Positions, shape (n,).
+        most: At most so many are kept.
+
+    Returns:
+        The positions kept.
+    """
+    return positions[:: max(1, -(-len(positions) // most))]
+
+
 def evenly_spaced(positions: np.ndarray, most: int) -> np.ndarray:
     """Choose positions evenly spaced, in order: sorted data must not show one class only.
 

@@ -12,11 +12,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from latens.errors import DataError, ResourceError, UsageError
-from latens.figures.style import figure_of
+from latens.figures.style import figure_of, spell
 from latens.io.atomic import resource_errors, write_atomic
 
 ENDINGS = (".gif", ".mp4")
 FRAME_DPI = 90
+_CANDIDATES = 20_000  # colours among which a palette is chosen
 
 
 def frame(drawn: Any, *, dpi: float = FRAME_DPI) -> np.ndarray:
@@ -30,6 +31,7 @@ def frame(drawn: Any, *, dpi: float = FRAME_DPI) -> np.ndarray:
         Pixels, uint8 of shape (H, W, 3).
     """
     figure = figure_of(drawn)
+    spell(figure)
     figure.set_dpi(dpi)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -107,15 +109,16 @@ def _gif(pictures: Sequence[np.ndarray], times: Sequence[float], fps: float) -> 
     return stream.getvalue()
 
 
-def common_palette(pictures: Sequence[np.ndarray], colours: int = 128) -> np.ndarray:
+def common_palette(pictures: Sequence[np.ndarray], colours: int = 256) -> np.ndarray:
     """Choose colours for all frames together, or they would flicker.
 
-    The most frequent colours are kept exactly, so that paper stays white, and the rest is found by median cut. A sample
-    of every frame is enough to choose them.
+    The most frequent colour is kept exactly, so that paper stays white. Then, one after the other, comes the colour
+    that lies farthest from those that are kept already, where a frequent one counts for more: few points of a class
+    keep its colour beside many shades of grey. A sample of every frame is enough to choose them.
 
     Args:
         pictures: Frames, uint8 of shape (H, W, 3).
-        colours: At most so many colours.
+        colours: At most so many colours, from 1 to 256.
 
     Returns:
         The colours, uint8 of shape (n, 3).
@@ -123,16 +126,22 @@ def common_palette(pictures: Sequence[np.ndarray], colours: int = 128) -> np.nda
     step = max(1, sum(p.size for p in pictures) // 3_000_000)
     sample = np.concatenate([p.reshape(-1, 3)[::step] for p in pictures])
     packed, count = np.unique(sample.astype(np.int64) @ [65536, 256, 1], return_counts=True)
-    kept = packed[np.argsort(-count, kind="stable")]
-    frequent = kept[: colours if len(kept) <= colours else colours // 2]
-    exact = np.stack([frequent >> 16, frequent >> 8 & 255, frequent & 255], axis=1).astype(np.uint8)
-    if len(kept) <= colours:
-        return exact
-    rest = sample[~np.isin(sample.astype(np.int64) @ [65536, 256, 1], frequent)]
-    width = int(np.ceil(np.sqrt(len(rest))))
-    square = Image.fromarray(np.resize(rest, (width, width, 3)))
-    found = square.quantize(colours - len(exact), method=Image.Quantize.MEDIANCUT).getpalette() or []
-    return np.concatenate([exact, np.array(found, np.uint8).reshape(-1, 3)[: colours - len(exact)]])
+    frequent = np.argsort(-count, kind="stable")
+    packed, count = packed[frequent], count[frequent]
+    found = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], axis=1)
+    if len(found) <= colours:
+        return found.astype(np.uint8)
+    bits = 0  # colours that differ in their last bits only are one, the most frequent of them
+    while len(np.unique((found >> bits) @ [65536, 256, 1])) > _CANDIDATES:
+        bits += 1
+    _, first, box = np.unique((found >> bits) @ [65536, 256, 1], return_index=True, return_inverse=True)
+    candidates, weight = found[first].astype(np.float32), np.sqrt(np.bincount(box, count)).astype(np.float32)
+    chosen = [int(np.argmax(weight))]
+    nearest = np.full(len(candidates), np.inf, np.float32)
+    while len(chosen) < min(colours, len(candidates)):
+        nearest = np.minimum(nearest, np.square(candidates - candidates[chosen[-1]]).sum(1))
+        chosen.append(int(np.argmax(nearest * weight)))
+    return candidates[chosen].astype(np.uint8)
 
 
 def indexed(pictures: Sequence[np.ndarray], palette: np.ndarray) -> list[Image.Image]:

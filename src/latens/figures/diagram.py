@@ -1,23 +1,29 @@
 """The graph of a model: its parts, the shapes between them, and how many trained numbers each holds."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.patches import FancyBboxPatch
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.path import Path
 
 from latens.errors import DataError
 from latens.figures.checks import readable
 from latens.figures.style import ThemeName, dress, one_axes, theme_named
+
+Arrow = tuple[int, int]
+"""From which part to which, by their places in the list of parts."""
+
+WIDE, HIGH = 2.7, 0.56
+"""Width and height of a box, where neighbouring rows lie 1 apart."""
 
 
 class PartBox(NamedTuple):
     """One part of a model.
 
     Args:
-        side: Where it stands: "encoder", "latent" or "decoder".
+        side: In which column it stands: "encoder", "posterior", "latent" or "decoder".
         name: Its name.
         what: What it is, in words.
         out: Shape of what comes out of it.
@@ -28,10 +34,10 @@ class PartBox(NamedTuple):
     name: str
     what: str
     out: tuple[int, ...]
-    trained: int
+    trained: int = 0
 
 
-SIDES = ("encoder", "latent", "decoder")
+SIDES = ("encoder", "posterior", "latent", "decoder")
 
 
 def model_diagram_table(parts: Sequence[PartBox]) -> dict[str, np.ndarray]:
@@ -59,11 +65,71 @@ def model_diagram_table(parts: Sequence[PartBox]) -> dict[str, np.ndarray]:
     }
 
 
-def model_diagram(parts: Sequence[PartBox], *, theme: ThemeName = "light", ax: Axes | None = None) -> Axes:
-    """Draw the parts of a model: the encoder from x upwards, the latent above, the decoder down to x again.
+def places_of(parts: Sequence[PartBox]) -> np.ndarray:
+    """Lay the parts out: the encoder from x upwards, the latent from the top down, the decoder down to the bottom.
 
     Args:
         parts: The parts, in the order in which numbers pass through them.
+
+    Returns:
+        The middles of their boxes, shape (n, 2).
+    """
+    count: dict[str, int] = {side: sum(part.side == side for part in parts) for side in SIDES}
+    used = [side for side in SIDES if count[side]]
+    top = max(count["encoder"], count["decoder"], 4.6 if count["latent"] else 1) - 1.0
+    seen: dict[str, int] = dict.fromkeys(SIDES, 0)
+    places = []
+    for part in parts:
+        i, n = seen[part.side], count[part.side]
+        seen[part.side] += 1
+        # The two columns between hold few boxes: those of the latent lie half a row beside those of its posterior, and
+        # what is summed up at the end stands at the bottom.
+        down = (top + 0.9) / max(n - 1, 1) if part.side == "latent" else 1.15
+        y = {"encoder": i, "posterior": top - down * i, "latent": top + 0.9 - down * i, "decoder": n - 1 - i}[part.side]
+        places.append((1.0 + WIDE / 2 + (WIDE + 1.1) * used.index(part.side), float(y)))
+    return np.array(places)
+
+
+def arrow_paths(places: np.ndarray, arrows: Sequence[Arrow]) -> list[np.ndarray]:
+    """Find the ways of the arrows, from the edge of one box to the edge of another.
+
+    Args:
+        places: The middles of the boxes, shape (n, 2).
+        arrows: From which box to which.
+
+    Returns:
+        The corners of each way, shape (k, 2): one straight line, or one below all boxes where others lie between.
+    """
+    half, low = np.array([WIDE, HIGH]) / 2, places[:, 1].min() - 0.75
+    paths = []
+    for start, end in arrows:
+        (x, y), (over, up) = places[start], places[end]
+        columns = np.unique(places[:, 0])
+        apart = abs(int(np.searchsorted(columns, over)) - int(np.searchsorted(columns, x)))
+        if apart == 0:
+            turn = np.sign(up - y) * half[1]
+            path = [(x, y + turn), (over, up - turn)]
+        elif apart == 1:
+            turn = np.sign(over - x) * half[0]
+            # Arrows that come to one side of a box share it from top to bottom.
+            others = [places[i, 1] for i, j in arrows if j == end and np.sign(places[i, 0] - over) == np.sign(x - over)]
+            rank = sorted(others, reverse=True).index(y)
+            lift = HIGH * (0.5 - (rank + 1) / (len(others) + 1))
+            path = [(x + turn, y), (over - turn, up + lift)]
+        else:
+            path = [(x, y - half[1]), (x, low), (over, low), (over, up - half[1])]
+        paths.append(np.array(path))
+    return paths
+
+
+def model_diagram(
+    parts: Sequence[PartBox], arrows: Sequence[Arrow] = (), *, theme: ThemeName = "light", ax: Axes | None = None
+) -> Axes:
+    """Draw the parts of a model as boxes, and what passes from one to another as arrows.
+
+    Args:
+        parts: The parts, in the order in which numbers pass through them.
+        arrows: From which part to which.
         theme: "light" or "dark".
         ax: Axes to draw into; None makes a figure.
 
@@ -74,50 +140,36 @@ def model_diagram(parts: Sequence[PartBox], *, theme: ThemeName = "light", ax: A
         DataError: There are no parts, or a side is unknown.
     """
     model_diagram_table(parts)
-    colours = theme_named(theme)
-    sides = {side: [part for part in parts if part.side == side] for side in SIDES}
-    tall = max(len(sides["encoder"]), len(sides["decoder"]), 1)
-    ax = one_axes((8.4, 1.5 + 0.8 * (tall + 1)), theme) if ax is None else ax
+    colours, places = theme_named(theme), places_of(parts)
+    right, top = places.max(0) + 0.2 + np.array([WIDE, HIGH]) / 2
+    bottom = places[:, 1].min() - 1.0
+    ax = one_axes((0.86 * (right - 0.8), 0.4 + 0.8 * (top - bottom)), theme) if ax is None else ax
     total = sum(part.trained for part in parts)
     dress(ax, theme=theme, title=f"The model: {total:,} trained numbers", grid=None)
     ax.set_xticks([])
     ax.set_yticks([])
     for spine in ax.spines.values():
         spine.set_visible(False)
-    centre = {"encoder": 2.0, "latent": 5.0, "decoder": 8.0}
-    places: dict[str, list[tuple[float, float]]] = {side: [] for side in SIDES}
-    for side, boxes in sides.items():
-        for i, part in enumerate(boxes):
-            y = {"encoder": i + 0.0, "latent": tall + 0.1 - 0.85 * i, "decoder": len(boxes) - 1.0 - i}[side]
-            places[side].append((centre[side], y))
-            _box(ax, centre[side], y, part, colours.first if side != "latent" else colours.second, theme)
-    arrows = [((x, y + 0.3), (x, up - 0.3)) for (x, y), (_, up) in pairwise(places["encoder"])]
-    arrows += [((x, y - 0.3), (x, down + 0.3)) for (x, y), (_, down) in pairwise(places["decoder"])]
-    if places["encoder"] and places["latent"]:
-        (x, y), (over, up) = places["encoder"][-1], places["latent"][0]
-        arrows.append(((x + 1.0, y + 0.3), (over - 1.28, up)))
-    # What is decoded comes from the posterior in training, and from the prior in sampling.
-    for x, y in places["latent"] if places["decoder"] else ():
-        over, down = places["decoder"][0]
-        arrows.append(((x + 1.28, y), (over - 1.0, down + 0.3)))
-    look = {"arrowstyle": "-|>", "color": colours.muted, "lw": 1.1, "shrinkA": 0, "shrinkB": 0}
-    for start, end in arrows:
-        ax.annotate("", end, start, arrowprops=look)
-    ax.set_xlim(0.5, 9.5)
-    ax.set_ylim(-0.6, tall + 0.6)
+    for (x, y), part in zip(places, parts):
+        _box(ax, x, y, part, colours.first if part.side in ("encoder", "decoder") else colours.second, theme)
+    look: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 11, "color": colours.muted, "linewidth": 1.1}
+    for path in arrow_paths(places, arrows):
+        ax.add_patch(FancyArrowPatch(path=Path(path), shrinkA=0, shrinkB=0, **look))
+    ax.set_xlim(0.8, right)
+    ax.set_ylim(bottom, top)
     return ax
 
 
 def _box(ax: Axes, x: float, y: float, part: PartBox, colour: str, theme: ThemeName) -> None:
     colours = theme_named(theme)
     look: dict[str, Any] = {
-        "boxstyle": "round,pad=0.02,rounding_size=0.08",
+        "boxstyle": "round,pad=0,rounding_size=0.08",
         "facecolor": colours.background,
         "edgecolor": colour,
     }
-    ax.add_patch(FancyBboxPatch((x - 1.25, y - 0.27), 2.5, 0.54, linewidth=1.2, **look))
-    ax.text(x, y + 0.09, readable(part.name, 34), ha="center", va="center", fontsize=9.5, color=colours.text)
+    ax.add_patch(FancyBboxPatch((x - WIDE / 2, y - HIGH / 2), WIDE, HIGH, linewidth=1.2, **look))
+    ax.text(x, y + 0.09, readable(part.name, 34), ha="center", va="center", fontsize=11, color=colours.text)
     shape = " × ".join(map(str, part.out)) or "1"
     trained = f", {part.trained:,} trained" if part.trained else ""
     words = f"{readable(part.what, 20)} → {shape}{trained}"
-    ax.text(x, y - 0.13, words, ha="center", va="center", fontsize=7.8, color=colours.muted)
+    ax.text(x, y - 0.13, words, ha="center", va="center", fontsize=8.8, color=colours.muted)

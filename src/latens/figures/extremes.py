@@ -2,7 +2,8 @@
 
 import numpy as np
 from matplotlib import colormaps
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
@@ -80,7 +81,7 @@ def extreme_reconstructions(
 ) -> np.ndarray:
     """Draw the rows with the highest and lowest scores: data, reconstruction, and where they differ.
 
-    Red is too dark and blue too bright, by the mean over channels; the score stands below.
+    Red is too dark and blue too bright, by the mean over channels, as the key says; the score stands below.
 
     Args:
         original: Images, shape (n, H, W[, C]), on the scale 0 to 1.
@@ -101,10 +102,10 @@ def extreme_reconstructions(
         as_images(original, "original").astype(float),
         as_images(reconstruction, "reconstruction").astype(float),
     )
-    colours = theme_named(theme)
+    colours, ends = theme_named(theme), Normalize(-1.0, 1.0)
     across = len(table["row"]) // 2
     ratio = data.shape[1] / data.shape[2]
-    axes = new_axes(6, across, size=(1.2 + 0.95 * across, 6 * 0.92 * ratio + 1.2), theme=theme)
+    axes = new_axes(6, across, size=(2.1 + 0.95 * across, 6 * 0.92 * ratio + 1.2), theme=theme)
     figure_of(axes).set_layout_engine("constrained", h_pad=0.02, w_pad=0.02, hspace=0.0, wspace=0.0)
     for place, (row, value) in enumerate(zip(table["row"], table["score"])):
         block, column = divmod(place, across)
@@ -120,11 +121,17 @@ def extreme_reconstructions(
                 grey = part.shape[-1] == 1
                 ax.imshow(part[..., 0] if grey else part, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
             else:
-                ax.imshow(part, cmap=error_map(theme), vmin=-1, vmax=1, interpolation="nearest")
+                ax.imshow(part, cmap=error_map(theme), norm=ends, interpolation="nearest")
                 ax.set_xlabel(f"{value:.1f}".replace("-", "\N{MINUS SIGN}"), fontsize=8, color=colours.muted)
             if column == 0:
                 word = (("best rows", "worst rows")[block], "made", "made − data")[line]
                 ax.set_ylabel(word, fontsize=8, color=colours.muted)
+    errors = ScalarMappable(ends, error_map(theme))
+    key = figure_of(axes).colorbar(errors, ax=axes, shrink=0.5, aspect=30, pad=0.02, ticks=[-1, -0.5, 0, 0.5, 1])
+    dress(key.ax, theme=theme, y="made − data: red too dark, blue too bright", grid=None)
+    key.ax.yaxis.label.set_color(colours.muted)
+    for spine in key.ax.spines.values():
+        spine.set_visible(False)
     heading = f"Best and worst rows by {score_name}"
     figure_of(axes).suptitle(heading, x=0.01, ha="left", fontsize=11, color=colours.text)
     return axes

@@ -88,6 +88,19 @@ class Mosaic:
     gap: int
 
 
+def gap_of(height: int, width: int) -> int:
+    """Choose how many pixels lie between neighbouring images.
+
+    Args:
+        height: Height of an image in pixels.
+        width: Its width.
+
+    Returns:
+        The number, from 1.
+    """
+    return max(1, round(0.08 * max(height, width)))
+
+
 def mosaic(rows: Sequence[np.ndarray], *, group: int | None = None) -> Mosaic:
     """Lay rows of images below each other.
 
@@ -99,7 +112,7 @@ def mosaic(rows: Sequence[np.ndarray], *, group: int | None = None) -> Mosaic:
         The whole picture.
     """
     height, width = rows[0].shape[1:3]
-    gap = max(1, round(0.08 * max(height, width)))
+    gap = gap_of(height, width)
     columns = max(len(row) for row in rows)
     tops, top = [], 0
     for index in range(len(rows)):

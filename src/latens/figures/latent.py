@@ -14,6 +14,7 @@ from latens.figures.checks import class_names, numbers
 from latens.figures.style import ThemeName, dress, figure_of, legend, one_axes, ramp, theme_named
 
 MARKERS = ("o", "s", "^", "D", "v")
+_NAMES, _BESIDE = 17, 0.75  # names in a column of the legend; inches that a figure has for it
 _RASTER = 2000  # from this many points on, an SVG holds the points as one picture: it stays small
 
 
@@ -136,7 +137,7 @@ def latent_scatter(
     count = len(points)
     look = {
         "s": float(np.clip(16000 / count, 5, 30)),
-        "alpha": float(np.clip(2500 / count, 0.5, 0.9)),
+        "alpha": float(np.clip(2500 / count, 0.65, 0.9)),
         "linewidths": 0,
         "rasterized": count > _RASTER,
     }
@@ -179,8 +180,12 @@ def _draw_classes(
         for code in present
     ]
     text = [names[code] if code >= 0 else "no label" for code in present]
-    place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "ncols": 1 + (len(text) - 1) // 17}
-    legend(ax, handles, text, theme=theme, **place)
+    place = {"loc": "upper left", "bbox_to_anchor": (1.01, 1.0), "ncols": 1 + (len(text) - 1) // _NAMES}
+    drawn = legend(ax, handles, text, theme=theme, limit=40 if len(text) <= _NAMES else 20, **place)
+    # Many names make the figure wider, not the points' place narrower.
+    figure = figure_of(ax)
+    wide = drawn.get_window_extent().width / figure.get_dpi()
+    figure.set_figwidth(figure.get_figwidth() + max(0.0, wide - _BESIDE))
 
 
 def _grid(values: np.ndarray) -> np.ndarray:

@@ -2,14 +2,17 @@
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
 from latens.figures.checks import numbers
 from latens.figures.images import as_images, displayed, pixel_columns
-from latens.figures.style import ThemeName, dress, one_axes
+from latens.figures.style import DPI, ThemeName, dress, theme_named
 
 _TICKS = 9
+_MOST = 8192  # pixels along a side beyond which a picture is reduced: what decoders of PNG still open at once
 
 
 def _checked(images: ArrayLike, latents: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
@@ -58,9 +61,12 @@ def manifold(
     units: tuple[int, int] = (0, 1),
     title: str | None = None,
     theme: ThemeName = "light",
+    dpi: int = DPI,
     ax: Axes | None = None,
 ) -> Axes:
     """Draw decoded images where their latent points lie: first dimension to the right, second up, as in a scatter.
+
+    On a figure of its own every pixel of an image is a whole number of pixels of the picture, at any number of cells.
 
     On an even grid the axes are latent coordinates, so a scatter may be drawn over it; on an uneven one (percentiles)
     images are equally large, counted from 0 at the lower left, and only the tick labels are latent coordinates.
@@ -72,6 +78,7 @@ def manifold(
         units: The two latent dimensions that are shown, counted from 0.
         title: Title of the Axes, or None.
         theme: "light" or "dark".
+        dpi: Pixels in an inch at which the figure is rendered.
         ax: Axes to draw into; None makes a figure.
 
     Returns:
@@ -90,14 +97,12 @@ def manifold(
     spaced = [float(v[1] - v[0]) for v in (x, y) if len(v) > 1] or [1.0]
     step_x, step_y = (spaced[0], spaced[-1])
     extent = (x[0] - step_x / 2, x[-1] + step_x / 2, y[0] - step_y / 2, y[-1] + step_y / 2)
+    exact = ax is None and max(rows * height, columns * width) <= _MOST
     if ax is None:
-        longest = float(np.clip(0.45 * max(rows, columns), 3.0, 8.0 if max(rows, columns) <= 30 else 16.0))
-        scale = longest / max(rows * height, columns * width)
-        # Room for the tick labels, and no side so thin that its labels would not fit.
-        size = (max(2.2, columns * width * scale) + 0.7, max(1.6, rows * height * scale) + 0.7)
-        ax = one_axes(size, theme)
+        ax = _exact_axes(columns * width, rows * height, max(rows, columns), title or "", theme, dpi)
     square_pixels = (step_x / width) / (step_y / height)
-    ax.imshow(whole, extent=extent, origin="upper", aspect=square_pixels, interpolation="antialiased")
+    ax.imshow(whole, extent=extent, origin="upper", aspect=square_pixels,
+              interpolation="nearest" if exact else "antialiased")  # fmt: skip
     dress(ax, theme=theme, title=title, x=f"latent unit {units[0]}", y=f"latent unit {units[1]}", grid=None)
     for axis, places, values in ((ax.xaxis, x, across), (ax.yaxis, y, up)):
         stride = max(1, -(-len(values) // _TICKS))
@@ -107,6 +112,20 @@ def manifold(
     for spine in ax.spines.values():
         spine.set_visible(False)
     return ax
+
+
+def _exact_axes(wide: int, high: int, cells: int, title: str, theme: ThemeName, dpi: int) -> Axes:
+    """Axes that show so many pixels, each as a whole number of the picture's, beside room for their labels."""
+    longest = dpi * float(np.clip(0.45 * cells, 3.0, 8.0))
+    scale = max(1, round(longest / max(wide, high))) if max(wide, high) <= _MOST else _MOST / max(wide, high)
+    across, up = round(wide * scale), round(high * scale)
+    left, bottom, top = (round(inches * dpi) for inches in (0.82, 0.52, 0.42))
+    # A title may be wider than the images, and a single cell lower than its labels.
+    right = max(round(0.12 * dpi), round(dpi * 0.085 * len(title)) - across)
+    size = left + across + right, bottom + max(up, dpi // 2) + top
+    figure = Figure(figsize=(size[0] / dpi, size[1] / dpi), dpi=dpi, facecolor=theme_named(theme).background)
+    FigureCanvasAgg(figure)
+    return figure.add_axes((left / size[0], bottom / size[1], across / size[0], up / size[1]))
 
 
 def _tick_labels(values: np.ndarray) -> np.ndarray:

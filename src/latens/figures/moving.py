@@ -4,21 +4,42 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_rgb
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
-from latens.figures.animation import frame
+from latens.figures.animation import FRAME_DPI, frame
 from latens.figures.checks import numbers, readable
 from latens.figures.images import as_images, displayed
 from latens.figures.latent import MARKERS, latent_scatter, latent_scatter_table
 from latens.figures.manifold import manifold
 from latens.figures.style import ThemeName, dress, figure_of, new_axes, theme_named
 
+TRAIL = 18
+"""Steps behind a moving point that are drawn."""
+
 
 def _captions(captions: Sequence[str], count: int) -> list[str]:
     if len(captions) != count:
         raise DataError(f"{len(captions)} captions for {count} frames.", where="captions", fix="Give one for each.")
     return [readable(text, 60) for text in captions]
+
+
+def trail(path: np.ndarray, place: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find the last steps before a place on a path, and how strongly each is drawn.
+
+    Args:
+        path: Points, shape (F, 2).
+        place: The place, from 0 to F - 1.
+
+    Returns:
+        Steps from point to point, shape (k, 2, 2) with k at most 18, the last one to the place; and their strengths
+        above 0 to 1, shape (k,), which rise evenly.
+    """
+    kept = path[max(0, place - TRAIL) : place + 1]
+    count = len(kept) - 1
+    return np.stack([kept[:-1], kept[1:]], axis=1), 1.0 - np.arange(count)[::-1] / TRAIL
 
 
 def moving_image(
@@ -29,9 +50,12 @@ def moving_image(
     points: ArrayLike | None = None,
     label: ArrayLike | None = None,
     classes: Sequence[object] | None = None,
+    whole: bool = False,
     theme: ThemeName = "light",
 ) -> Iterator[np.ndarray]:
     """Draw an image that changes, and beside it, where the latent space is a plane, the point it is decoded from.
+
+    The point draws its last steps after it, in a line that fades.
 
     Args:
         images: Images, shape (F, H, W[, C]), on the scale 0 to 1.
@@ -40,6 +64,7 @@ def moving_image(
         points: The rows behind them, shape (n, 2); None for no plane.
         label: Classes of these rows, as for `latent_scatter`.
         classes: Names of the classes, as for `latent_scatter`.
+        whole: Whether the whole path is drawn too, as a broken line: of few stops, not of a random walk.
         theme: "light" or "dark".
 
     Returns:
@@ -53,17 +78,24 @@ def moving_image(
     colours = theme_named(theme)
     ratio = pictures.shape[1] / pictures.shape[2]
     beside = path is not None and points is not None  # a plane to show
-    size = (7.6, 3.6) if beside else (3.0, 3.0 * ratio + 0.4)
+    size = (9.8, 4.7) if beside else (4.4, 4.4 * ratio + 0.4)
     axes = new_axes(1, 2 if beside else 1, size=size, theme=theme)[0]
-    ax, dot, places = axes[-1], None, None
+    ax, dot, places, trails = axes[-1], None, None, []
     if path is not None and points is not None:
         places = numbers(path, "path", ndim=2)
         if places.shape != (len(pictures), 2):
             raise DataError(f"shape {places.shape} for {len(pictures)} frames.", where="path", fix="Give (F, 2).")
         latent_scatter(points, label, classes, theme=theme, ax=axes[0])
-        # Closed paths and open ones alike: the line under the moving point.
-        axes[0].plot(places[:, 0], places[:, 1], color=colours.text, linewidth=0.8, alpha=0.6)
-        look = {"color": colours.background, "markersize": 11, "markeredgecolor": colours.text, "markeredgewidth": 2.2}
+        for drawn in axes[0].collections:  # the rows are the background of the way
+            drawn.set_alpha(0.45)
+        axes[0].update_datalim(places)
+        axes[0].autoscale_view()
+        if whole:
+            axes[0].plot(places[:, 0], places[:, 1], color=colours.text, linewidth=1.0, linestyle=(0, (4, 3)))
+        trails = [LineCollection([], linewidths=wide, zorder=4, capstyle="round") for wide in (5.5, 2.5)]
+        for drawn in trails:  # a dark line within a light one stands out from points of any colour
+            axes[0].add_collection(drawn, autolim=False)
+        look = {"color": colours.background, "markersize": 12, "markeredgecolor": colours.text, "markeredgewidth": 2.4}
         (dot,) = axes[0].plot([], [], "o", zorder=5, **look)
     dress(ax, theme=theme, title=words[0], grid=None)
     ax.set_xticks([])
@@ -79,6 +111,10 @@ def moving_image(
         ax.set_title(text, loc="left", fontsize=11, color=colours.text, pad=8)
         if dot is not None and places is not None:
             dot.set_data([places[i, 0]], [places[i, 1]])
+            way, strength = trail(places, i)
+            for drawn, colour in zip(trails, (colours.background, colours.text)):
+                drawn.set_segments(list(way))
+                drawn.set_color([(*to_rgb(colour), float(alpha)) for alpha in strength])
         yield frame(figure)
 
 
@@ -100,17 +136,14 @@ def moving_manifold(
         DataError: Shapes do not fit.
     """
     words = _captions(captions, len(images))
-    ax = manifold(images[0], latents, title=words[0], theme=theme)
-    (shown,), colours = ax.images, theme_named(theme)
-    figure, dpi = figure_of(ax), 72  # many small pictures: a file that grows with every dot
-    frame(figure, dpi=dpi)
-    figure.set_layout_engine("none")
+    ax = manifold(images[0], latents, title=words[0], theme=theme, dpi=FRAME_DPI)
+    (shown,), colours, figure = ax.images, theme_named(theme), figure_of(ax)
     for grid, text in zip(images, words):
         pictures = displayed(as_images(grid, "images", lead=2))
         rows, columns, height, width = pictures.shape[:4]
         shown.set_data(pictures.transpose(0, 2, 1, 3, 4).reshape(rows * height, columns * width, 4))
         ax.set_title(text, loc="left", fontsize=11, color=colours.text, pad=8)
-        yield frame(figure, dpi=dpi)
+        yield frame(figure)
 
 
 def moving_scatter(

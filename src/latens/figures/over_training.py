@@ -9,6 +9,8 @@ from latens.figures.checks import numbers
 from latens.figures.style import ThemeName, dress, figure_of, one_axes, ramp, theme_named
 
 NAMED = 10  # up to this many units get a line with their number; of more a map is drawn
+_LABELS = 40  # a map has room for so many numbers of units
+_LINE, _INSIDE = 9.0, 0.7  # points that a line of small text takes; the share of a figure's height that is drawn on
 
 
 def unit_kl_history_table(steps: ArrayLike, kl: ArrayLike) -> dict[str, np.ndarray]:
@@ -31,8 +33,34 @@ def unit_kl_history_table(steps: ArrayLike, kl: ArrayLike) -> dict[str, np.ndarr
     return {"step": np.repeat(at, count), "unit": np.tile(np.arange(count), len(at)), "kl": values.ravel()}
 
 
+def spread(falling: np.ndarray, gap: float) -> np.ndarray:
+    """Move numbers apart until neighbours differ by a gap, and none further than it must.
+
+    Args:
+        falling: Numbers, shape (n,), largest first.
+        gap: Least difference of neighbours.
+
+    Returns:
+        The numbers after the move, shape (n,): those closest to the given ones by the sum of squares.
+    """
+    # With the gaps taken out it is monotone regression: neighbours out of order are replaced by their mean.
+    blocks: list[list[float]] = []
+    for place, value in enumerate(falling.astype(float)):
+        blocks.append([value + place * gap, 1.0])
+        while len(blocks) > 1 and blocks[-2][0] < blocks[-1][0]:
+            (a, m), (b, n) = blocks.pop(-2), blocks.pop()
+            blocks.append([(a * m + b * n) / (m + n), m + n])
+    return np.repeat([value for value, _ in blocks], [int(n) for _, n in blocks]) - gap * np.arange(len(falling))
+
+
 def unit_kl_history(
-    steps: ArrayLike, kl: ArrayLike, *, what: str = "unit", theme: ThemeName = "light", ax: Axes | None = None
+    steps: ArrayLike,
+    kl: ArrayLike,
+    *,
+    what: str = "unit",
+    kept: int | None = None,
+    theme: ThemeName = "light",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw the KL of every latent dimension (or level) over training, in logarithmic time.
 
@@ -42,6 +70,7 @@ def unit_kl_history(
         steps: Steps, shape (F,), rising, 0 allowed.
         kl: KL in nats, shape (F, units).
         what: What one of them is called.
+        kept: The step of `steps` whose model is kept: it is marked, and the total is of it; None for the last.
         theme: "light" or "dark".
         ax: Axes to draw into; None makes a figure.
 
@@ -55,23 +84,33 @@ def unit_kl_history(
     at, values, colours = np.asarray(steps, float), np.asarray(kl, float), theme_named(theme)
     count = values.shape[1]
     order = np.argsort(-values[-1], kind="stable")
-    ax = one_axes((6.4, 3.6), theme) if ax is None else ax
-    title = f"KL by {what} over training, {values[-1].sum():.2f} nats in all at the end"
     many = count > NAMED
+    ax = one_axes((6.4, 1.2 + 0.15 * min(count, _LABELS) if many else 3.6), theme) if ax is None else ax
+    row = len(at) - 1 if kept is None else int(np.flatnonzero(at == kept)[0])
+    where = "at the end" if row == len(at) - 1 else f"at step {kept:,}, which is kept"
+    title = f"KL by {what} over training, {values[row].sum():.2f} nats in all {where}"
     dress(ax, theme=theme, title=title, x="step (logarithmic from 1 on)", y=f"{what}, most KL first" if many else
           "KL (nats)", grid=None if many else "y")  # fmt: skip
     if many:
         edges = np.concatenate([[0], np.sqrt(np.maximum(at[:-1], 0.5) * at[1:]), [at[-1] * 1.05 + 1]])
         drawn = ax.pcolormesh(edges, np.arange(count + 1) - 0.5, values[:, order].T, cmap=ramp(theme), rasterized=True)
         ax.invert_yaxis()
+        stride = -(-count // _LABELS)
+        ax.set_yticks(np.arange(0, count, stride), [str(unit) for unit in order[::stride]])
         bar = figure_of(ax).colorbar(drawn, ax=ax, shrink=0.9, pad=0.02)
         dress(bar.ax, theme=theme, y="KL (nats)", grid=None)
     else:
         for rank, unit in enumerate(order):
-            colour = colours.classes[rank % len(colours.classes)]
-            ax.plot(at, values[:, unit], color=colour, linewidth=1.6)
-            ax.annotate(f"{what} {unit}", (at[-1], values[-1, unit]), xytext=(4, 0), textcoords="offset points",
-                        va="center", fontsize=8, color=colour, annotation_clip=False)  # fmt: skip
+            ax.plot(at, values[:, unit], color=colours.classes[rank], linewidth=1.6)
+        low, high = ax.get_ylim()
+        ax.set_ylim(low, high)
+        tall = 72.0 * figure_of(ax).get_figheight() * _INSIDE / (high - low)  # points for one nat
+        lifts = tall * (spread(values[-1, order], _LINE / tall) - values[-1, order])
+        for rank, (unit, lift) in enumerate(zip(order, lifts)):
+            ax.annotate(f"{what} {unit}", (at[-1], values[-1, unit]), xytext=(4, lift), textcoords="offset points",
+                        va="center", fontsize=8, color=colours.classes[rank], annotation_clip=False)  # fmt: skip
+    if row < len(at) - 1:
+        ax.axvline(float(at[row]), color=colours.background if many else colours.muted, linewidth=0.9, linestyle=":")
     ax.set_xscale("symlog", linthresh=1.0)
     ax.set_xlim(0, at[-1] * (1.05 if not many else 1.0) + 0.1)
     assert len(table["kl"]) == values.size

@@ -114,6 +114,22 @@ def path_between(points: ArrayLike, num: int, kind: PathKind, *, closed: bool = 
     return np.concatenate(legs if closed else [*legs, stops[-1:]])
 
 
+def medoid(points: ArrayLike) -> np.ndarray:
+    """Find the point with the least sum of distances to all others; of several such points the first.
+
+    Args:
+        points: Points, shape (m, n).
+
+    Returns:
+        The point, shape (n,).
+
+    Raises:
+        DataError: There are no points.
+    """
+    given = numbers(points, "points", ndim=2).astype(float)
+    return given[int(np.argmin(np.linalg.norm(given[:, None] - given, axis=-1).sum(1)))]
+
+
 def random_walk(start: ArrayLike, num: int, *, rng: np.random.Generator, step: float = 0.25) -> np.ndarray:
     r"""Make a random walk that never leaves a standard Normal prior.
 

@@ -40,6 +40,7 @@ def rate_distortion(
     names: Sequence[object],
     *,
     joined: bool = True,
+    of: str = "",
     theme: ThemeName = "light",
     ax: Axes | None = None,
 ) -> Axes:
@@ -50,6 +51,7 @@ def rate_distortion(
         distortion: -E_q log p(x|z) in nats per row, shape (n,).
         names: A name for each point (a step, a beta, a run).
         joined: Whether a line joins the points, in order.
+        of: Which rows these are, for the title.
         theme: "light" or "dark".
         ax: Axes to draw into; None makes a figure.
 
@@ -64,7 +66,7 @@ def rate_distortion(
     table = rate_distortion_table(rate, distortion, names)
     r, d, colours = table["rate"].astype(float), table["distortion"].astype(float), theme_named(theme)
     ax = one_axes((5.6, 4.2), theme) if ax is None else ax
-    dress(ax, theme=theme, title="Rate against distortion", x="rate: KL (nats per row)",
+    dress(ax, theme=theme, title=f"Rate against distortion{of and f' of {of}'}", x="rate: KL (nats per row)",
           y="distortion: −log p(x|z) (nats per row)", grid="both")  # fmt: skip
     ax.plot(r, d, "-o" if joined else "o", color=colours.first, linewidth=1.2, markersize=5, zorder=3)
     ax.margins(0.12)

@@ -19,11 +19,13 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.text import Text
 from numpy.typing import ArrayLike
 
 from latens import text as texts
 from latens.errors import UsageError, nearest
-from latens.figures.checks import readable, same_length
+from latens.figures.checks import family_of, readable, same_length
 from latens.io.atomic import resource_errors, write_atomic
 
 ThemeName = Literal["light", "dark"]
@@ -58,8 +60,8 @@ class Theme:
     ramp: tuple[float, float]
 
 
-# Six colours of Okabe & Ito (Color Universal Design), in each theme those that stand out from its background, and
-# four more chosen so that no pair comes closer under simulated colour blindness than the closest pair of the six.
+# Beside two colours of Okabe & Ito (Color Universal Design) ten of classes, found by a search from these that holds
+# every pair apart, by 0.107 in OKLab under each simulated colour blindness, and all from the background.
 THEMES: dict[str, Theme] = {
     "light": Theme(
         background="#ffffff",
@@ -69,8 +71,8 @@ THEMES: dict[str, Theme] = {
         first="#0072b2",
         second="#d55e00",
         classes=(
-            *("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#d55e00"),
-            *("#56b4e9", "#1a1a1a", "#9d7bff", "#882255", "#5b3a1a"),
+            *("#061ab0", "#e59e03", "#009a79", "#99499e", "#a91500"),
+            *("#4bb5e7", "#331c0f", "#9a6eff", "#ff1536", "#612151"),
         ),
         ramp=(0.0, 0.87),
     ),
@@ -82,8 +84,8 @@ THEMES: dict[str, Theme] = {
         first="#56b4e9",
         second="#e69f00",
         classes=(
-            *("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#d55e00"),
-            *("#f0e442", "#ffffff", "#9d7bff", "#aa3d62", "#87eba9"),
+            *("#53bded", "#ea9e00", "#0f9e70", "#b66cbf", "#d95f00"),
+            *("#f2e442", "#feffff", "#8c4fff", "#9e3d66", "#84edb5"),
         ),
         ramp=(0.15, 1.0),
     ),
@@ -122,7 +124,12 @@ def ramp(theme: ThemeName) -> Colormap:
 
 
 def new_axes(
-    rows: int = 1, columns: int = 1, *, size: tuple[float, float] = (6.0, 4.2), theme: ThemeName = "light"
+    rows: int = 1,
+    columns: int = 1,
+    *,
+    size: tuple[float, float] = (6.0, 4.2),
+    widths: Sequence[float] | None = None,
+    theme: ThemeName = "light",
 ) -> np.ndarray:
     """Make Axes on a new figure; `axes[0, 0].figure` is the figure.
 
@@ -130,6 +137,7 @@ def new_axes(
         rows: Rows of Axes.
         columns: Columns of Axes.
         size: Width and height in inches.
+        widths: How wide the columns are beside each other; None makes them equal.
         theme: "light" or "dark".
 
     Returns:
@@ -137,7 +145,7 @@ def new_axes(
     """
     figure = Figure(figsize=size, dpi=DPI, facecolor=theme_named(theme).background, layout="constrained")
     FigureCanvasAgg(figure)
-    return figure.subplots(rows, columns, squeeze=False)
+    return figure.subplots(rows, columns, squeeze=False, width_ratios=widths)
 
 
 def one_axes(size: tuple[float, float], theme: ThemeName) -> Axes:
@@ -193,8 +201,14 @@ def dress(
 
 
 def legend(
-    ax: Axes | Figure, handles: Sequence[Any], names: Sequence[str], *, theme: ThemeName, **options: Any
-) -> None:
+    ax: Axes | Figure,
+    handles: Sequence[Any],
+    names: Sequence[str],
+    *,
+    theme: ThemeName,
+    limit: int = 40,
+    **options: Any,
+) -> Legend:
     """Add a legend without a frame; names that begin with an underscore are shown like any other.
 
     Args:
@@ -202,15 +216,20 @@ def legend(
         handles: What was drawn, as matplotlib gives it.
         names: A name for each.
         theme: "light" or "dark".
+        limit: Largest number of characters of a name.
         **options: Further options of matplotlib's `legend`.
+
+    Returns:
+        The legend.
     """
     # Placeholders first: matplotlib drops entries whose label begins with an underscore.
     drawn = ax.legend(handles, ["-"] * len(names), frameon=False, fontsize=8, **options)
     for text, name in zip(drawn.get_texts(), names):
-        text.set_text(readable(name))
+        text.set_text(readable(name, limit))
         text.set_color(theme_named(theme).text)
     drawn.get_title().set_color(theme_named(theme).muted)
     drawn.get_title().set_fontsize(8)
+    return drawn
 
 
 def figure_of(drawn: Any) -> Figure:
@@ -225,6 +244,18 @@ def figure_of(drawn: Any) -> Figure:
     if isinstance(drawn, np.ndarray):
         drawn = drawn.flat[0]
     return drawn if isinstance(drawn, Figure) else drawn.get_figure(root=True)
+
+
+def spell(drawn: Any) -> None:
+    """Let text in scripts that matplotlib's own font lacks be drawn by an installed font that has them.
+
+    Args:
+        drawn: A figure, or the Axes of one.
+    """
+    for text in figure_of(drawn).findobj(Text):
+        families = {family for c in text.get_text() if not c.isascii() and (family := family_of(c))}
+        if families:
+            text.set_fontfamily(["sans-serif", *sorted(families)])
 
 
 def save(
@@ -265,6 +296,7 @@ def laid_out(figure: Figure, *, dpi: float = DPI) -> Iterator[None]:
     Yields:
         Nothing; afterwards the figure is as it was.
     """
+    spell(figure)
     engine, before = figure.get_layout_engine(), figure.get_dpi()
     if engine is None:
         yield
@@ -291,6 +323,7 @@ def rendered(figure: Figure | Axes | np.ndarray, kind: str, *, dpi: float = DPI)
         The bytes of the file.
     """
     drawn, stream = figure_of(figure), io.BytesIO()
+    spell(drawn)
     with _SALT_LOCK:
         before = matplotlib.rcParams["svg.hashsalt"]
         matplotlib.rcParams["svg.hashsalt"] = "latens"

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from latens.data import Dataset
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.figures import moving
-from latens.figures.paths import PathKind, align, in_log_time, path_between, random_walk
+from latens.figures.paths import PathKind, align, in_log_time, medoid, path_between, random_walk
 from latens.figures.style import ThemeName
 from latens.pictures.images import framed
 from latens.pictures.source import Source
@@ -83,7 +83,8 @@ def morph(
 ) -> Moving:
     """Move through classes or rows and back to the first, decoded on the way.
 
-    A class stands at the mean of its rows' posterior means.
+    A class stands at its medoid: at the row whose posterior mean has the least sum of distances to those of its class.
+    Their mean may lie where another class does.
 
     Args:
         trained: The model, of images.
@@ -109,7 +110,7 @@ def morph(
     plane = _plane(source, z)
     hold = tuple(4.0 if i % frames == 0 else 1.0 for i in range(len(z)))
     says = f"a {path} morph through {', '.join(names)} and back, means of p(x|z)"
-    return Moving(moving.moving_image(images, captions, theme=theme, **plane), says, hold)
+    return Moving(moving.moving_image(images, captions, whole=True, theme=theme, **plane), says, hold)
 
 
 def _stops(source: Source, between: list[str]) -> tuple[list[str], np.ndarray, np.ndarray | None]:
@@ -122,7 +123,7 @@ def _stops(source: Source, between: list[str]) -> tuple[list[str], np.ndarray, n
     if label is not None and wanted and all(name in present for name in wanted):
         codes = np.array([classes.index(name) for name in wanted])
         rows = [evenly_spaced(np.flatnonzero(label == code), 200) for code in codes]
-        return wanted, np.stack([means_of(source, r).mean(0) for r in rows]), codes
+        return wanted, np.stack([medoid(means_of(source, r)) for r in rows]), codes
     if wanted:
         ids = {str(name): i for i, name in enumerate(data.names.tolist())}
         strange = next((name for name in wanted if name not in ids), None)
@@ -247,10 +248,12 @@ def manifold_over_training(
     data: Dataset,
     *,
     cells: int = 15,
+    spacing: Literal["linear", "percentile"] = "linear",
+    percentiles: tuple[float, float] = (0.05, 0.95),
     frames: int = 96,
     theme: ThemeName = "light",
 ) -> Moving:
-    """Show what an even grid of the latent plane decodes to over training, in logarithmic time.
+    """Show what a grid of the latent plane decodes to over training, in logarithmic time.
 
     Each grid is rotated to fit the last one; between two models that were kept one picture fades into the next.
 
@@ -258,6 +261,8 @@ def manifold_over_training(
         kept: Steps and the models that training kept at them, in order.
         data: The data, of images.
         cells: Points along each side of the grid.
+        spacing: "linear" (even in z) or "percentile" (even in percentiles of the prior).
+        percentiles: Probabilities at the edges of the grid of percentiles.
         frames: Number of frames.
         theme: "light" or "dark".
 
@@ -265,7 +270,7 @@ def manifold_over_training(
         The moving picture.
 
     Raises:
-        ConfigError: The model has other than two latent dimensions.
+        ConfigError: The model has other than two latent dimensions, or its prior no percentiles to space the grid by.
     """
     last = Source(kept[-1][1], data, 0)
     _images_only(last, "show as a plane")
@@ -277,7 +282,10 @@ def manifold_over_training(
         )
     positions, _ = last.held_out(MOST_POINTS, "test", "validation")
     moments = _turned(kept, data, positions)
-    grid = figures.linear_grid(cells)
+    if spacing == "percentile" and not last.standard_normal:
+        raise ConfigError("this prior has no percentiles to space the plane by.", where="--manifold-range percentile",
+                          fix="Use --manifold-range linear.")  # fmt: skip
+    grid = figures.linear_grid(cells) if spacing == "linear" else figures.percentile_grid(cells, *percentiles)
     classes = last.trained.preparation.classes
     label = np.eye(classes)[np.zeros(cells * cells, int)] if classes else None
     decoded = []
@@ -288,7 +296,8 @@ def manifold_over_training(
     index, share = in_log_time([step for step, *_ in moments], frames)
     between = [(1 - s) * decoded[i] + s * decoded[i + 1] for i, s in zip(index, share)]
     captions = [_at(moments, i, s) for i, s in zip(index.tolist(), share.tolist())]
-    says = f"means of p(x|z) on {cells} by {cells} points over {moments[-1][0]} steps, from {len(kept)} models"
+    of = "points" if spacing == "linear" else "percentiles of the prior"
+    says = f"means of p(x|z) on {cells} by {cells} {of} over {moments[-1][0]} steps, from {len(kept)} models"
     return Moving(moving.moving_manifold(between, grid, captions, theme=theme), says, (*[1.0] * (frames - 1), 15.0))
 
 

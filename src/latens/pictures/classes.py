@@ -7,13 +7,14 @@ import numpy as np
 
 from latens import evaluation, figures
 from latens.figures.checks import readable
+from latens.figures.images import gap_of
 from latens.figures.style import ThemeName, figure_of, new_axes
 from latens.models import BayesClassifier
 from latens.pictures.images import shown
 from latens.typing import Key
 from latens.workflow.trained import TrainedModel
 
-EACH = 6  # samples of every class
+EACH, CELL = 6, 0.78  # samples of every class; inches for one image
 MOST_CLASSES = 20
 MOST_PLANES = 10
 
@@ -42,7 +43,7 @@ def class_samples(trained: TrainedModel, each: int, *, key: Key) -> evaluation.C
 def draw_classes(
     trained: TrainedModel, *, key: Key, limits: tuple[float, float] | None = None, theme: ThemeName = "light"
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Draw samples of every class (a row each, at most 20) beside the means of their components.
+    """Draw every class in a row (at most 20): its mean, samples, and of mixtures the means of their components.
 
     Args:
         trained: A classifier made of one density a class, of images.
@@ -51,35 +52,44 @@ def draw_classes(
         theme: "light" or "dark".
 
     Returns:
-        Two Axes, and the table behind them: `kind` (sample, component mean), `label`, `component` and a column for each
-            pixel.
+        Two Axes, of mixtures three, and the table behind them: `kind` (class mean, sample, component mean), `label`,
+            `component` (-1 for a class) and a column for each pixel.
     """
-    found = class_samples(trained, EACH, key=key)
+    found, weight = class_samples(trained, EACH, key=key), np.exp(np.asarray(trained.model.log_weight, np.float64))
     kept = found.label < MOST_CLASSES
-    label, component = np.tile(found.label[kept], 2), np.tile(found.component[kept], 2)
-    panels = {"sample": shown(trained.schema, found.x, limits)[kept]}
-    panels["component mean"] = shown(trained.schema, found.component_mean, limits)[kept]
     classes = trained.schema.classes or tuple(str(c) for c in range(trained.model.num_classes))
-    height, width = panels["sample"].shape[1:3]
-    rows = min(len(classes), MOST_CLASSES)
-    size = (9.2, max(1.2, 4.1 * rows / EACH * height / width) + 0.35)
-    axes = new_axes(1, 2, size=size, theme=theme)[0]
-    figure_of(axes).set_layout_engine("constrained", wspace=0.06)
-    several = trained.model.num_components > 1
-    titles = ("Samples of every class", "Means of their components" if several else "Means of the classes")
+    rows, several = min(len(classes), MOST_CLASSES), trained.model.num_components > 1
+    mean = np.einsum("cm,cmd->cd", weight, np.asarray(trained.model.mean, np.float64)).reshape(-1, *trained.model.shape)
+    panels = {
+        "class mean": shown(trained.schema, trained.data_units(mean.astype(np.float32), mean=True), limits)[:rows]
+    }
+    panels["sample"] = shown(trained.schema, found.x, limits)[kept]
+    titles = {"class mean": "Mean", "sample": "Samples of every class", "component mean": "Means of their components"}
     if rows < len(classes):
-        titles = (f"Samples of the first {rows} of {len(classes)} classes", titles[1])
-    for ax, (images, title) in zip(axes, zip(panels.values(), titles)):
-        figures.image_grid(images, columns=EACH, title=title, theme=theme, ax=ax)
+        titles["sample"] = f"Samples of the first {rows} of {len(classes)} classes"
+    if several:
+        panels["component mean"] = shown(trained.schema, found.component_mean, limits)[kept]
+    height, width = panels["sample"].shape[1:3]
+    across = [1] + [EACH] * (len(panels) - 1)
+    size = (0.9 + CELL * sum(across), max(1.2, CELL * rows * height / width) + 0.35)
+    # As wide as their pixels, so that a class stands at one height in all of them.
+    gap = gap_of(height, width)
+    axes = new_axes(1, len(panels), size=size, widths=[n * (width + gap) - gap for n in across], theme=theme)[0]
+    figure_of(axes).set_layout_engine("constrained", wspace=0.04)
+    for ax, columns, (kind, images) in zip(axes, across, panels.items()):
+        figures.image_grid(images, columns=columns, title=titles[kind], theme=theme, ax=ax)
     drawn = axes[0].images[0].get_array()
     step = (drawn.shape[0] - height) / max(rows - 1, 1)
     names = [readable(name, 16) for name in classes[:rows]]
     axes[0].set_yticks(np.arange(rows) * step + (height - 1) / 2, names)
     axes[0].tick_params(axis="y", length=0, labelsize=9)
+    of = {"class mean": np.arange(rows)} | dict.fromkeys(list(panels)[1:], found.label[kept])
+    part = {"class mean": np.full(rows, -1)} | dict.fromkeys(list(panels)[1:], found.component[kept])
     tables = [figures.image_grid_table(images) for images in panels.values()]
     table = {name: np.concatenate([t[name] for t in tables]) for name in tables[0] if name != "image"}
-    kinds = np.repeat(np.array([*panels], dtype=object), kept.sum())
-    return axes, {"kind": kinds, "label": label, "component": component, **table}
+    kinds = np.repeat(np.array([*panels], dtype=object), [len(images) for images in panels.values()])
+    columns = {"label": np.concatenate([*of.values()]), "component": np.concatenate([*part.values()])}
+    return axes, {"kind": kinds, **columns, **table}
 
 
 def sample_columns(trained: TrainedModel, otherwise: int) -> tuple[int, str]:

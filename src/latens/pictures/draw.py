@@ -159,5 +159,4 @@ def _graph(trained: TrainedModel, theme: ThemeName) -> Drawn:
 
 
 def _unit_kl(source: Source, snapshots: Sequence[tuple[int, TrainedModel]], theme: ThemeName) -> Drawn:
-    assert source.data is not None
-    return draw_unit_kl(snapshots, source.data, source.posteriors.positions, theme) if len(snapshots) > 1 else []
+    return draw_unit_kl(source, snapshots, theme) if len(snapshots) > 1 else []

@@ -86,7 +86,7 @@ def draw_strips(
 def write_image(path: str | Path, images: ArrayLike, *, columns: int | None = None) -> Path:
     """Write images side by side, in reading order, as one PNG without axes; the file is whole or absent.
 
-    Small images are enlarged by a whole number, so that each is 56 pixels or more.
+    Small images are enlarged by a whole number, so that each is 112 pixels or more.
 
     Args:
         path: Where to write; it ends in .png.
@@ -107,7 +107,7 @@ def write_image(path: str | Path, images: ArrayLike, *, columns: int | None = No
     columns = columns or math.ceil(math.sqrt(len(array)))
     rgba = mosaic([array[i : i + columns] for i in range(0, len(array), columns)]).pixels
     white = np.where(rgba[..., 3:] > 0, rgba[..., :3], 1.0)
-    scale = max(1, math.ceil(56 / max(array.shape[1:3])))
+    scale = max(1, math.ceil(112 / max(array.shape[1:3])))
     pixels = np.round(255 * white).astype(np.uint8).repeat(scale, axis=0).repeat(scale, axis=1)
     stream = io.BytesIO()
     imsave(stream, pixels, format="png", metadata={"Software": "latens"})

@@ -13,7 +13,7 @@ from latens.figures.style import ThemeName
 from latens.figures.tables import marginals, marginals_table
 from latens.pictures.classes import each_class
 from latens.pictures.images import draw_strips, framed
-from latens.pictures.source import Drawn, Source
+from latens.pictures.source import Drawn, Posteriors, Source
 
 WIDE, MOST_UNITS = 11, 8  # points along a path; units that are traversed
 MANIFOLD = 21  # points of the latent plane along each axis; an odd number shows the middle of the prior
@@ -57,26 +57,20 @@ def draw_latent(source: Source, theme: ThemeName) -> Drawn:
     if len(positions) < FEW_POINTS < len(source.data):
         positions = evenly_spaced(np.arange(len(source.data)), MOST_POINTS)
         of = f"{len(positions)} rows of every split"
-    batch = source.trained.batch(source.data, positions)
-    model, preparation = source.trained.model, source.trained.preparation
-    codes = evaluation.encode(model, batch, preparation=preparation, key=source.row_key)
-    means = codes["mean"].reshape(len(positions), -1)
-    by_unit = "kl" in codes and codes["kl"].size == means.size  # of correlated units there is one KL a row
-    kl = codes["kl"].reshape(means.shape).mean(0, dtype=np.float64) if by_unit else None
+    code = source.posteriors
     drawn: Drawn = []
-    if means.shape[1] >= 2 and source.support in PLANES:
-        size, what = (means.var(0), "variance") if kl is None else (kl, "KL")
-        first, second = sorted(int(unit) for unit in np.argsort(-size, kind="stable")[:2])
+    if code.mean.shape[1] >= 2 and source.support in PLANES:
+        here = code if np.array_equal(positions, code.positions) else Posteriors(source, positions)
+        means, what = here.mean, "variance" if code.kl is None else "KL"
+        first, second = sorted(int(unit) for unit in code.order[:2])
         z, units = means[:, [first, second]], (first, second)
         title = f"Posterior means of {of}"
         title += f": units {first} and {second}, most {what}" if means.shape[1] > 2 else ""
-        label = None if batch.label is None else np.asarray(batch.label)
-        classes = None if label is None else source.data.schema.classes
-        axes = figures.latent_scatter(z, label, classes, units=units, title=title, theme=theme)
-        drawn.append(("latent", axes, figures.latent_scatter_table(z, label, classes, units=units)))
-    if kl is not None:
-        active = evaluation.active_units(means)
-        drawn.append(("units", figures.unit_kl_bars(kl, active, theme=theme), figures.unit_kl_table(kl, active)))
+        axes = figures.latent_scatter(z, here.label, here.classes, units=units, title=title, theme=theme)
+        drawn.append(("latent", axes, figures.latent_scatter_table(z, here.label, here.classes, units=units)))
+    if code.kl is not None:
+        shown = code.kl, evaluation.active_units(code.mean)
+        drawn.append(("units", figures.unit_kl_bars(*shown, theme=theme), figures.unit_kl_table(*shown)))
     return drawn
 
 
@@ -91,10 +85,10 @@ def draw_planes(source: Source, theme: ThemeName) -> Drawn:
         The pictures `latent-density` and `two-views`, as far as they apply.
     """
     drawn: Drawn = []
-    code = source.posteriors
+    code = source.few
     if code.mean.shape[1] < 2:
         return drawn
-    first, second = sorted(int(unit) for unit in code.order[:2])
+    first, second = sorted(int(unit) for unit in source.posteriors.order[:2])
     z = code.mean[:, [first, second]]
     if code.log_variance is not None and np.linalg.matrix_rank(z - z.mean(0)) == 2 and len(z) > 2:
         spread = code.log_variance[:, [first, second]]
@@ -121,7 +115,7 @@ def draw_aggregated(source: Source, theme: ThemeName) -> Drawn:
     """
     code = source.posteriors
     options: dict[str, Any] = {"preparation": source.trained.preparation, "key": source.row_key}
-    z = evaluation.aggregated_draws(source.trained.model, code.batch, num_draws=4, **options)
+    z = evaluation.aggregated_draws(source.trained.model, source.few.batch, num_draws=4, **options)
     prior = source.latents(4000)
     prior = prior.reshape(len(prior), -1)
     if prior.shape[1] != z.shape[1]:

@@ -5,40 +5,66 @@ from typing import Any
 
 import numpy as np
 
-from latens.figures.diagram import PartBox, model_diagram, model_diagram_table
+from latens.figures.diagram import Arrow, PartBox, model_diagram, model_diagram_table
 from latens.figures.style import ThemeName
 from latens.io.arrays import tree_to_arrays
+from latens.models import DeterministicHead, NormalHead
 from latens.trees import count_parameters, partition_trainable
 from latens.workflow.trained import TrainedModel
 
 
-def parts_of(trained: TrainedModel) -> list[PartBox]:
-    """List the boxes of a model's graph, in the order in which numbers pass through them.
+def graph_of(trained: TrainedModel) -> tuple[list[PartBox], list[Arrow]]:
+    """Find the parts of a model, in the order in which numbers pass through them, and what passes from one to another.
 
-    The encoder's and decoder's layers and their heads, between them posterior and prior; of a model that is not made of
-    an encoder and a decoder, its fields. All their trained parameters add up to those of the model.
+    The layers of the encoder give the numbers of the posterior: of a Normal the mean and the log-scale, from which and
+    from noise the sample is made that the layers of the decoder turn into the likelihood of x; posterior and prior give
+    the KL, and with the likelihood the ELBO. Of a model that is not made of an encoder and a decoder, its fields. All
+    trained parameters of the parts add up to those of the model.
 
     Args:
         trained: The model.
 
     Returns:
-        The boxes.
+        The boxes, and the arrows between them.
     """
     model, shape = trained.model, tuple(trained.schema.shape)
     encoder, decoder = getattr(model, "encoder", None), getattr(model, "decoder", None)
     if encoder is None or decoder is None:
-        return _fields(model, shape)
-    latent = _latent_shape(trained)
-    boxes = [PartBox("encoder", "x", trained.schema.kind, shape, 0)]
-    boxes += _network("encoder", encoder)
-    boxes.append(PartBox("latent", "posterior q(z|x)", _head(encoder), latent, 0))
-    prior = getattr(model, "prior_part", None)
-    others = _count(model) - sum(map(_count, (encoder, decoder, prior)))
-    boxes.append(PartBox("latent", "prior p(z)", type(prior).__name__ if prior is not None else "of the model", latent,
-                         _count(prior) + others))  # fmt: skip
-    boxes += _network("decoder", decoder)
-    boxes.append(PartBox("decoder", "likelihood p(x|z)", _head(decoder), shape, 0))
-    return boxes
+        return _fields(model, shape), []
+    latent, prior = _latent_shape(trained), getattr(model, "prior_part", None)
+    head, beside = getattr(encoder, "head", None), _count(model) - _count(encoder) - _count(decoder)
+    point = isinstance(head, DeterministicHead)
+    boxes: list[PartBox] = []
+    arrows: list[Arrow] = []
+
+    def add(part: PartBox, *sources: int) -> int:
+        boxes.append(part)
+        arrows.extend((source, len(boxes) - 1) for source in sources)
+        return len(boxes) - 1
+
+    x = last = add(PartBox("encoder", "x", trained.schema.kind, shape))
+    for part in _network("encoder", encoder):
+        last = add(part, last)
+    if isinstance(head, NormalHead):
+        scale = {"softplus": "scale"}.get(head.scale, head.scale)
+        given = [add(PartBox("posterior", name, "of q(z|x)", latent), last) for name in ("mean", scale)]
+    else:
+        given = [add(PartBox("posterior", "code" if point else "posterior", f"{_head(encoder)} q(z|x)", latent), last)]
+    z, divergence = given[0], []
+    if not point:
+        kind = type(prior).__name__ if prior is not None else "of the model"
+        aim = add(PartBox("posterior", "prior", f"{kind} p(z)", latent, beside))
+        noise = [add(PartBox("latent", "noise", "N(0, I)", latent))] if isinstance(head, NormalHead) else []
+        z = add(PartBox("latent", "sample", "z ~ q(z|x)", latent), *given, *noise)
+        divergence = [add(PartBox("latent", "KL", "of q(z|x) to p(z)", ()), *given, aim)]
+    last = z
+    for part in _network("decoder", decoder):
+        last = add(part, last)
+    likelihood = PartBox("decoder", "likelihood", f"{_head(decoder)} p(x|z)", shape, beside if point else 0)
+    last = add(likelihood, last, x)
+    if not point:
+        add(PartBox("latent", "ELBO", "log p(x|z) − KL", ()), *divergence, last)
+    return boxes, arrows
 
 
 def draw_graph(trained: TrainedModel, *, theme: ThemeName = "light") -> tuple[Any, dict[str, np.ndarray]]:
@@ -51,8 +77,8 @@ def draw_graph(trained: TrainedModel, *, theme: ThemeName = "light") -> tuple[An
     Returns:
         The Axes, and the table of its numbers.
     """
-    parts = parts_of(trained)
-    return model_diagram(parts, theme=theme), model_diagram_table(parts)
+    parts, arrows = graph_of(trained)
+    return model_diagram(parts, arrows, theme=theme), model_diagram_table(parts)
 
 
 def _count(part: Any) -> int:

@@ -15,6 +15,7 @@ from latens.pictures.images import draw_strips
 from latens.pictures.source import Drawn, Source
 
 COLUMNS, GRID = 12, 5  # images in a row of reconstructions; rows and columns of a grid of samples
+CELL = 1.0  # inches for one sample
 
 
 def draw_reconstructions(source: Source, theme: ThemeName) -> Drawn:
@@ -59,7 +60,10 @@ def draw_samples(source: Source, theme: ThemeName) -> Drawn:
     columns, of = sample_columns(source.trained, GRID)
     z = source.latents(GRID * columns)
     found = {name: source.images(source.decoded(z, mean=name == "mean")) for name in ("draw", "mean")}
-    axes = new_axes(1, 2, size=(8.6, 4.1 * found["mean"].shape[1] / found["mean"].shape[2] + 0.5), theme=theme)[0]
+    ratio, apart = found["mean"].shape[1] / found["mean"].shape[2], columns <= GRID
+    down, beside = (1, 2) if apart else (2, 1)  # a column for each of many classes: the two below each other
+    size = (beside * CELL * columns + 0.4, down * (CELL * GRID * ratio + 0.4))
+    axes = new_axes(down, beside, size=size, theme=theme).ravel()
     figure_of(axes).set_layout_engine("constrained", wspace=0.06)
     for ax, name, title in zip(axes, found, (f"Samples{of}: draws from p(x|z)", "Means of p(x|z), the same z")):
         figures.image_grid(found[name], columns=columns, title=title, theme=theme, ax=ax)
@@ -79,7 +83,7 @@ def draw_predictive(source: Source, theme: ThemeName) -> Drawn:
         The picture `posterior-predictive`.
     """
     assert source.data is not None
-    batch = source.trained.batch(source.data, evenly_spaced(source.posteriors.positions, 12))
+    batch = source.trained.batch(source.data, evenly_spaced(source.few.positions, 12))
     model, preparation = source.trained.model, source.trained.preparation
     rows = [source.images(source.originals(batch)), source.images(source.reconstructions(batch))]
     for i in range(3):
@@ -101,8 +105,8 @@ def draw_extremes(source: Source, theme: ThemeName) -> Drawn:
     Returns:
         The picture `extremes`; none of fewer than two rows.
     """
-    batch = source.posteriors.batch
-    if len(source.posteriors.positions) < 2:
+    batch = source.few.batch
+    if len(source.few.positions) < 2:
         return []
     original, made = source.images(source.originals(batch)), source.images(source.reconstructions(batch))
     name, score = "mean squared error", -np.square(original - made).reshape(len(made), -1).mean(1)

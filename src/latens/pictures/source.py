@@ -10,7 +10,7 @@ from latens import evaluation
 from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.data.batches import Batch
-from latens.data.rows import evenly_spaced
+from latens.data.rows import MEASURED, evenly_spaced, every_nth
 from latens.data.schema import image_shape
 from latens.distributions import StandardNormal
 from latens.evaluation.batched import prepared_rows
@@ -24,8 +24,8 @@ from latens.workflow.trained import TrainedModel
 Drawn = list[tuple[str, Any, dict[str, np.ndarray]]]
 """Pictures: of each its name, its Axes and the table of its numbers."""
 
-MOST_ROWS = 1000
-"""Rows whose posteriors the pictures share."""
+FEW_ROWS = 1000
+"""Rows of a picture that draws or decodes every one of them."""
 
 
 class Source:
@@ -180,8 +180,14 @@ class Source:
 
     @cached_property
     def posteriors(self) -> "Posteriors":
-        """The posteriors of at most 1000 held-out rows, which several pictures share."""
-        return Posteriors(self, *self.held_out(MOST_ROWS, "test", "validation"))
+        """The posteriors of the held-out rows that the run is measured on: every KL in a picture is of these."""
+        positions, split = self.held_out(len(self.data) if self.data is not None else 0, "test", "validation")
+        return Posteriors(self, every_nth(positions, MEASURED), split)
+
+    @cached_property
+    def few(self) -> "Posteriors":
+        """The posteriors of at most 1000 held-out rows, for pictures that draw or decode each of them."""
+        return Posteriors(self, *self.held_out(FEW_ROWS, "test", "validation"))
 
     def images(self, values: np.ndarray) -> np.ndarray:
         """Turn rows in the units of the data into images on the scale 0 to 1.

@@ -50,7 +50,7 @@ def draw_columns(source: Source, theme: ThemeName) -> Drawn:
     Returns:
         The pictures `column-errors` and, where there is a prior and more than one column, `correlations`.
     """
-    batch = source.posteriors.batch
+    batch = source.few.batch
     names = [column.name for column in source.schema.columns or ()]
     data = np.asarray(source.originals(batch), np.float64)
     if batch.mask is not None:
@@ -59,7 +59,7 @@ def draw_columns(source: Source, theme: ThemeName) -> Drawn:
     axes = columns.column_errors(data, made, names, theme=theme)
     drawn: Drawn = [("column-errors", axes, columns.column_errors_table(data, made, names))]
     if source.has_prior and len(names) >= 2:
-        samples = source.samples(max(2000, len(source.posteriors.positions)))
+        samples = source.samples(max(2000, len(source.few.positions)))
         axes = columns.correlations(data, samples, names, theme=theme)
         drawn.append(("correlations", axes, columns.correlations_table(data, samples, names)))
     return drawn
@@ -78,7 +78,7 @@ def draw_series(source: Source, theme: ThemeName) -> Drawn:
     if source.schema.shape[0] < SERIES or source.schema.kind not in ("real", "unit", "counts"):
         return []
     assert source.data is not None
-    batch = source.trained.batch(source.data, evenly_spaced(source.posteriors.positions, 6))
+    batch = source.trained.batch(source.data, evenly_spaced(source.few.positions, 6))
     model, preparation = source.trained.model, source.trained.preparation
     draws = [
         source.trained.data_units(

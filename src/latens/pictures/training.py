@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from latens import figures
-from latens.data import Dataset
 from latens.figures import over_training, rate
 from latens.figures.style import ThemeName
 from latens.pictures.source import Drawn, Posteriors, Source
@@ -25,6 +24,21 @@ def history_arrays(history: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
     """
     names = dict.fromkeys(k for record in history for k, v in record.items() if isinstance(v, int | float))
     return {name: np.array([record.get(name, math.nan) for record in history], float) for name in names}
+
+
+def partial_epoch(columns: dict[str, np.ndarray]) -> float | None:
+    """Find how much of an epoch the last record is of.
+
+    Args:
+        columns: Columns of a history by name.
+
+    Returns:
+        The share; None where the last record is of whole epochs, or nothing says how long it is.
+    """
+    epoch = columns.get("epoch", np.empty(0))
+    lengths = np.diff(epoch, prepend=0.0)
+    usual = float(np.median(lengths[:-1])) if len(epoch) > 1 else 1.0
+    return float(lengths[-1]) / usual if len(epoch) and lengths[-1] < 0.999 * usual else None
 
 
 def draw_training(history: Sequence[dict[str, Any]], best_step: Any, theme: ThemeName) -> Drawn:
@@ -45,7 +59,7 @@ def draw_training(history: Sequence[dict[str, Any]], best_step: Any, theme: Them
     at = np.flatnonzero(columns.get("step", np.empty(0)) == best_step) if best_step else []
     best = int(at[-1]) if len(at) and any(name.startswith("validation_") for name in columns) else None
     table = figures.training_curves_table(columns)
-    axes = figures.training_curves(columns, best=best, theme=theme)
+    axes = figures.training_curves(columns, best=best, partial=partial_epoch(columns), theme=theme)
     _leave_out_the_start(axes, table)
     return [("training", axes, table)]
 
@@ -81,19 +95,33 @@ def draw_rate(history: Sequence[dict[str, Any]], theme: ThemeName) -> Drawn:
         if len(rows) >= 2:
             kept = [rows[i] for i in np.unique(np.geomspace(1, len(rows), 24).round().astype(int)) - 1]
             given = ([r[names[0]] for r in kept], [-r[names[1]] for r in kept], [f"step {r['step']}" for r in kept])
-            return [("rate-distortion", rate.rate_distortion(*given, theme=theme), rate.rate_distortion_table(*given))]
+            axes = rate.rate_distortion(*given, of=f"{split}{'ing' if split == 'train' else ''} rows", theme=theme)
+            return [("rate-distortion", axes, rate.rate_distortion_table(*given))]
     return []
 
 
-def draw_unit_kl(
-    snapshots: Sequence[tuple[int, TrainedModel]], data: Dataset, positions: np.ndarray, theme: ThemeName
-) -> Drawn:
-    """Draw the KL of every latent dimension over training.
+def kept_step(trained: TrainedModel) -> int | None:
+    """Find the step of training that a model is of.
 
     Args:
+        trained: The model.
+
+    Returns:
+        The step: the best on validation rows, or the last; None where the model does not say.
+    """
+    last = getattr(getattr(trained.config, "training", None), "keep", None) == "last"
+    found = trained.facts.get("steps") if last else trained.facts.get("best_step") or trained.facts.get("steps")
+    return found if isinstance(found, int) else None
+
+
+def draw_unit_kl(source: Source, snapshots: Sequence[tuple[int, TrainedModel]], theme: ThemeName) -> Drawn:
+    """Draw the KL of every latent dimension over training, of the rows that every picture of the KL is of.
+
+    The model itself stands among those that training kept, at its own step.
+
+    Args:
+        source: The model and its data.
         snapshots: Steps and the models that training kept at them.
-        data: The data.
-        positions: Positions of the rows, shape (n,).
         theme: "light" or "dark".
 
     Returns:
@@ -101,9 +129,14 @@ def draw_unit_kl(
     """
     if len(snapshots) < 2:
         return []
-    kl = [Posteriors(Source(trained, data, 0), positions).kl for _, trained in snapshots]
+    positions, kept = source.posteriors.positions, kept_step(source.trained)
+    found = {step: Posteriors(Source(one, source.data, 0), positions).kl for step, one in snapshots if step != kept}
+    if kept is not None:
+        found[kept] = source.posteriors.kl
+    steps = sorted(found)
+    kl = [found[step] for step in steps]
     if any(one is None or one.shape != kl[-1].shape for one in kl):  # type: ignore[union-attr]
         return []
-    steps, values = np.array([step for step, _ in snapshots]), np.array(kl)
-    axes = over_training.unit_kl_history(steps, values, theme=theme)
+    values = np.array(kl)
+    axes = over_training.unit_kl_history(np.array(steps), values, kept=kept, theme=theme)
     return [("unit-kl-over-training", axes, over_training.unit_kl_history_table(steps, values))]

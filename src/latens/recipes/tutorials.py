@@ -104,7 +104,13 @@ RECIPES = (
             data=DataConfig(dequantize=False),
             optimizer=OptimizerConfig(name="adam", learning_rate=1e-3),
             training=TrainingConfig(
-                keep="last", steps=1_000_000, patience=None, batch_size=64, drop_last=True, plots_every=1000
+                keep="last",
+                steps=1_000_000,
+                patience=None,
+                batch_size=64,
+                drop_last=True,
+                plots_every=1000,
+                log_every=1000,
             ),
         )
         for name, what, use_when, likelihood in (

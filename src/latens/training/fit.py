@@ -167,7 +167,7 @@ class _StageRun:
         if self.stage.data is not None:
             self.data = self.stage.data(self.current_model(), self.data)
         if self.loop.step == 0:
-            self.emit("start", {})
+            self.emit("start", {} if self.settings.log_every is None or self.loop.total else self.before())
         while not self.loop.finished:
             if (because := self.spent()) is None:
                 self.chunk()
@@ -175,14 +175,22 @@ class _StageRun:
                 self.end(because)
         self.emit("stage-end", {"event": "stage-end", "because": self.loop.stopped_because})
 
+    def before(self) -> dict[str, Any]:
+        """What the first step would report; it is not taken."""
+        limit = jnp.asarray(np.inf, jnp.float32)
+        _, result = self.program.chunk(self.state, self.rows(0, 1), jnp.asarray(1), limit)
+        means = {name: float(total) / max(float(weight), 1e-30) for name, (total, weight) in result.metrics.items()}
+        epoch = self.loop.total / self.steps_per_epoch
+        return {"event": "start", "step": self.loop.total, "epoch": epoch, "objective": float(result.loss), **means}
+
     def chunk(self) -> None:
         began, loop = time.perf_counter(), self.loop
         round_end = loop.epoch * self.steps_per_epoch + self.round_steps
         count = min(self.chunk_steps, round_end - loop.step)
         if self.total_steps is not None:
             count = min(count, self.total_steps - loop.step)
-        if self.settings.stop_every is not None:
-            count = min(count, self.settings.stop_every - loop.step % self.settings.stop_every)
+        for every in (self.settings.stop_every, self.settings.log_every):
+            count = count if every is None else min(count, every - loop.total % every)
         count = min([count, *(step - loop.step for step in self.stops if step > loop.step)])
         rows = self.rows(loop.step, count)
         result = self.advance(rows, count)

@@ -77,6 +77,7 @@ class Settings:
         seed: Seed of the order of rows and of the noise.
         chunk_steps: The grid of steps on which everything between steps happens.
         stop_every: A chunk also ends at every multiple of so many steps; None for no such end.
+        log_every: The same, and the objective of the first batch is computed before the first step.
         snapshots: A chunk also ends at the `snapshot_steps` of this count; None for no such end.
         validate: Whether the model is validated.
         validate_every: After so many epochs a record of them is made and the model validated; a chunk may span them
@@ -90,6 +91,7 @@ class Settings:
     seed: int = 0
     chunk_steps: int = 100
     stop_every: int | None = None
+    log_every: int | None = None
     snapshots: int | None = None
     validate: bool = True
     validate_every: int = 1
@@ -206,7 +208,8 @@ class Event:
     Args:
         kind: "start", "chunk", "epoch", "bad-chunk", "bad-validation", "boundary", "last" (the budget is used up, and
             an epoch that is not whole is not yet ended) or "stage-end".
-        record: Plain numbers for the metrics file.
+        record: Plain numbers for the metrics file; at the start those of the first batch before the first step, where
+            `Settings.log_every` asks for them, else nothing.
         snapshot: The state; callbacks must not change it.
         model: `model()` builds the model as it would be evaluated now.
         rows_per_second: Training rows in a second.
@@ -234,6 +237,20 @@ class Pause(str):
 
 Resume: TypeAlias = tuple[int, Callable[[TrainState, PyTree], Snapshot]]
 """The stage to go on with, and what gives its snapshot for a state and a `best` of the same structure."""
+
+
+def falls_due(event: Event, every: int) -> bool:
+    """Say whether what comes before the first step and at every multiple of so many steps is due.
+
+    Args:
+        event: What happened.
+        every: Steps from one time to the next, where chunks end.
+
+    Returns:
+        Whether it is due.
+    """
+    step = event.snapshot.loop.total
+    return (event.kind == "start" and step == 0) or (event.kind == "boundary" and step > 0 and step % every == 0)
 
 
 @dataclass(frozen=True)

@@ -109,6 +109,7 @@ class Experiment:
             chunk_steps=self.config.training.chunk_steps or 100,
             validate_every=self.config.training.validate_every or 1,
             stop_every=self.config.training.plots_every,
+            log_every=self.config.training.log_every,
             snapshots=self.config.training.snapshots,
             restore_best=self.config.training.keep == "best",
         )
@@ -374,7 +375,7 @@ class Recorder:
         run.checkpoints.mkdir(exist_ok=True)
 
     def __call__(self, event: Event) -> str | None:
-        if event.kind in ("chunk", "epoch", "bad-chunk", "bad-validation"):
+        if event.kind in ("chunk", "epoch", "bad-chunk", "bad-validation") or (event.kind == "start" and event.record):
             self.run.append_metrics(event.record)
         if event.kind == "chunk":
             self.run.append_timing(
