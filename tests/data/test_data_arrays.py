@@ -72,6 +72,25 @@ def test_npz_key_roles(tmp_path: Path) -> None:
         load(tmp_path / "a.npz", label="alphabeth")
 
 
+def test_npz_class_names_name_the_numbers_of_the_labels(tmp_path: Path) -> None:
+    names = np.array(["zebra", "ant", "mole", "bee"])
+    labels = np.array([3, 0, 0, 1, 3])  # no row is a mole
+    np.savez(tmp_path / "a.npz", pixels=X, species=labels, class_names=names)
+    data = load(tmp_path / "a.npz", label="species")
+    assert (data.label.tolist(), data.schema.classes) == (labels.tolist(), tuple(names))
+    assert data.label_name == "species"
+    assert load(tmp_path / "a.npz", label="species", schema=data.schema).label.tolist() == labels.tolist()
+    np.savez(tmp_path / "a.npz", x=X, y=names[labels], class_names=names)  # the labels may be the names themselves
+    data = load(tmp_path / "a.npz")
+    assert (data.label.tolist(), data.schema.classes, data.label_name) == (labels.tolist(), tuple(names), "label")
+    np.savez(tmp_path / "a.npz", x_train=X, y_train=labels, x_test=X[:1], y_test=labels[1:2], class_names=names)
+    data = load(tmp_path / "a.npz")
+    assert (data.label.tolist(), data.schema.classes) == ([*labels.tolist(), 0], tuple(names))
+    np.savez(tmp_path / "a.npz", x=X, y=labels, class_names=names[:3])
+    with pytest.raises(DataError, match="label '3' has no name among the 3 class names"):
+        load(tmp_path / "a.npz")
+
+
 def test_unclear_keys_are_listed(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", first=X, second=X)
     with pytest.raises(DataError, match="first, second"):

@@ -72,11 +72,13 @@ def test_label_id_and_weight_columns(tmp_path: Path) -> None:
     assert data.names.tolist() == ["ann", "bob", "cy"]
     assert data.weight.tolist() == [2, 0.5, 1]
     assert load(path, label="1", row_id="0").label.tolist() == [0, 1, -1]
+    assert (data.label_name, load(path, label="1", row_id="0").label_name) == ("kind", "kind")
 
 
 def test_label_by_position_from_the_end_without_a_header(tmp_path: Path) -> None:
     data = load(write(tmp_path, "5.1,3.5,setosa\n4.9,3.0,virginica\n"), label="-1")
     assert (data.label.tolist(), data.schema.classes) == ([0, 1], ("setosa", "virginica"))
+    assert data.label_name == "label"  # it has no name of its own
 
 
 def test_an_unnamed_first_column_is_the_index(tmp_path: Path) -> None:

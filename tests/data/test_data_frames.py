@@ -19,6 +19,7 @@ def test_pandas_columns_label_and_index() -> None:
     data = load(frame().set_index(pd.Index(["r", "s", "t"])), label="kind")
     assert data.x.tolist() == [[1.5, 1], [2, 2], [4, 3]]
     assert (data.label.tolist(), data.schema.classes) == ([0, 1, 0], ("u", "v"))
+    assert data.label_name == "kind"
     assert data.names.tolist() == ["r", "s", "t"]
     assert [c.name for c in data.schema.columns] == ["a", "b"]
 

@@ -37,6 +37,7 @@ class Dataset:
         notes: What reading left out or changed, a sentence each.
         hidden: True where training must not see the label, shape (n,).
         labelled_share: Share of the rows of an epoch that have a label; None for as they come.
+        label_name: What the label is called, for readers.
     """
 
     x: np.ndarray
@@ -53,6 +54,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     hidden: np.ndarray | None = None
     labelled_share: float | None = None
+    label_name: str = "label"
 
     def __len__(self) -> int:
         return len(self.x)

@@ -34,6 +34,7 @@ class Raw:
         brought: The split that came with the data (uint8: 0 training, 1 validation, 2 test); None without one.
         classes: Names of the labels.
         notes: What was left out or changed, a sentence each.
+        label_name: What the source calls the label; None where it has no name for it.
     """
 
     x: np.ndarray
@@ -44,6 +45,7 @@ class Raw:
     brought: np.ndarray | None = None
     classes: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
+    label_name: str | None = None
 
 
 @dataclass(frozen=True)

@@ -78,12 +78,14 @@ def load(
     codes = None
     labels = given.get("label", raw.label)
     if labels is not None:
-        # A known data set numbers its classes, so its labels are not their names, also where the schema has these.
-        numbered = "label" not in given and raw.classes is not None and raw.classes == found.classes
-        codes, classes = encode_labels(labels, n, where, None if numbered else found.classes)
+        # Where a source names its classes, its labels number them, also where the schema has the names.
+        named = raw.classes if "label" not in given and found.classes in (None, raw.classes) else None
+        if named is None:
+            codes, classes = encode_labels(labels, n, where, found.classes)
+        else:
+            codes, classes = _numbered(labels, named, n, where), named
         if found.classes is None:
-            titles = raw.classes if raw.classes is not None and len(raw.classes) == len(classes) else classes
-            found = with_classes(found, titles)
+            found = with_classes(found, classes)
     return Dataset(
         x=x,
         schema=found,
@@ -95,7 +97,21 @@ def load(
         mask=observed,
         weight=_weights(given.get("weight", raw.weight), n, where),
         notes=raw.notes,
+        label_name=(None if "label" in given else raw.label_name) or "label",
     )
+
+
+def _numbered(labels: Any, names: tuple[str, ...], n: int, where: str) -> np.ndarray:
+    """Codes of labels whose classes have names: the labels number them, or are these names themselves."""
+    codes, words = encode_labels(labels, n, where)
+    numbers = {str(i): i for i in range(len(names))}
+    known = numbers if any(word in numbers for word in words) else {name: i for i, name in enumerate(names)}
+    unknown = [word for word in words if word not in known]
+    if unknown:
+        what = f"label {unknown[0]!r} has no name among the {len(names)} class names."
+        raise DataError(what, where=where, fix="Give labels from 0 on with one name for each, or the names as labels.")
+    places = np.array([known[word] for word in words], np.int32)
+    return np.where(codes < 0, np.int32(-1), places[codes]) if len(words) else codes
 
 
 def _roles(**choices: Any) -> tuple[ColumnRoles, dict[str, Any]]:

@@ -77,7 +77,7 @@ def from_annotated(value: Any, roles: ColumnRoles, where: str) -> Raw:
     picked = {
         role: frame_column(value.obs.iloc[:, columns.index(name)]) for role, name in _asked(columns, roles, where)
     }
-    return _raw(x, picked, [str(v) for v in value.obs_names], [str(v) for v in value.var_names], where)
+    return _raw(x, picked, [str(v) for v in value.obs_names], [str(v) for v in value.var_names], where, roles)
 
 
 def read_h5ad(store: Store, roles: ColumnRoles) -> Raw:
@@ -105,7 +105,7 @@ def read_h5ad(store: Store, roles: ColumnRoles) -> Raw:
     columns = [name for name in obs if name not in skipped]
     picked = {role: _column(store, obs, f"obs/{name}") for role, name in _asked(columns, roles, where)}
     names, genes = _index(store, obs, "obs"), _index(store, var, "var")
-    return _raw(_matrix(store), picked, names, genes, where)
+    return _raw(_matrix(store), picked, names, genes, where, roles)
 
 
 def _asked(columns: Sequence[str], roles: ColumnRoles, where: str) -> list[tuple[str, str]]:
@@ -116,7 +116,9 @@ def _asked(columns: Sequence[str], roles: ColumnRoles, where: str) -> list[tuple
     return list(roles.asked().items())
 
 
-def _raw(x: np.ndarray, picked: dict[str, Any], names: Any, columns: Sequence[str], where: str) -> Raw:
+def _raw(
+    x: np.ndarray, picked: dict[str, Any], names: Any, columns: Sequence[str], where: str, roles: ColumnRoles
+) -> Raw:
     if x.ndim != 2 or x.shape != (len(names), len(columns)):
         raise damaged(where, f"X has shape {x.shape}, for {len(names)} names in obs and {len(columns)} in var.")
     check_column_names(columns, where, "Run adata.var_names_make_unique().")
@@ -125,7 +127,8 @@ def _raw(x: np.ndarray, picked: dict[str, Any], names: Any, columns: Sequence[st
         fix = "Run adata.obs_names_make_unique(), or name a column of ids with --id."
         raise DataError("two rows have the same name in obs.", where=where, fix=fix)
     ids = np.array(names) if ids is None else ids
-    return Raw(x, picked.get("label"), ids, picked.get("weight"), tuple(columns))
+    label_name = roles.asked().get("label")
+    return Raw(x, picked.get("label"), ids, picked.get("weight"), tuple(columns), label_name=label_name)
 
 
 def _index(store: Store, group: Any, name: str) -> list[str]:

@@ -202,8 +202,9 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str)
     x = np.frombuffer(cells, np.float64).reshape(-1, len(kept))
     columns = tuple(names[i] for i in kept) if header else None
     weight = _weights(texts["weight"], where) if "weight" in texts else None
-    label, ids = texts.get("label"), texts.get("row_id")
-    return Raw(x, None if label is None else np.array(label), None if ids is None else np.array(ids), weight, columns)
+    label, ids = (np.array(texts[role]) if role in texts else None for role in ("label", "row_id"))
+    label_name = names[found["label"]] if header and "label" in found else None
+    return Raw(x, label, ids, weight, columns, label_name=label_name)
 
 
 def _add_numbers(cells: array, row: list[str], kept: list[int], names: list[str], where: str) -> None:

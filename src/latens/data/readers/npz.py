@@ -27,6 +27,7 @@ _TYPE = re.compile(r"[<>|](b1|[iuf][1248]|[SU][0-9]{1,4})\Z")
 
 _DATA_KEYS = ("x", "images", "data")
 _LABEL_KEYS = ("y", "label", "labels")
+_CLASS_KEYS = ("class_names", "target_names", "label_names")
 _PART_KEYS = {
     "train": ("x_train", "train_x", "train", "train_images"),
     "validation": ("x_valid", "x_val", "x_validation", "valid", "val", "validation", "valid_images"),
@@ -183,8 +184,8 @@ def read_npz(path: Path, roles: ColumnRoles) -> Raw:
     """Read the rows of an .npz file.
 
     Data keys: x, images or data; or train, valid and test parts (x_train, x_test, train, test ...). Labels: y, label
-    or labels (y_train ... beside parts), or the key `roles.label`. Upper and lower case do not matter. A file with a
-    single array needs no particular key.
+    or labels (y_train ... beside parts), or the key `roles.label`. Names of the classes: class_names, target_names or
+    label_names. Upper and lower case do not matter. A file with a single array needs no particular key.
 
     Args:
         path: The file.
@@ -222,8 +223,10 @@ def from_archive(archive: AbstractArrays, roles: ColumnRoles) -> Raw:
     Raises:
         DataError: Naming the keys there are, where it is not clear which one is meant.
     """
-    where, keys, candidates = archive.where, archive.keys, archive.candidates
+    where, keys = archive.where, archive.keys
     lower = {key.lower(): key for key in keys}
+    classes = _class_names(archive, lower, roles)
+    candidates = [key for key in archive.candidates if classes is None or key.lower() not in _CLASS_KEYS]
     chosen: dict[str, str] = {}
     for role, name in roles.asked().items():
         if name not in keys:
@@ -238,7 +241,9 @@ def from_archive(archive: AbstractArrays, roles: ColumnRoles) -> Raw:
                 where=where,
                 fix="Rename the keys, or leave --label and --id out.",
             )
-        return _parts(archive, lower, parts, with_labels=roles.label != "none")
+        joined = _parts(archive, lower, parts, with_labels=roles.label != "none")
+        joined.classes = classes if joined.label is not None else None
+        return joined
     whole = whole or [key for key in candidates if key not in chosen.values()]
     if len(whole) != 1 or parts["train"]:
         shown = ", ".join((whole or list(keys))[:20]) or "(there are none)"
@@ -252,7 +257,17 @@ def from_archive(archive: AbstractArrays, roles: ColumnRoles) -> Raw:
         if len(labels) == 1:
             chosen["label"] = labels[0]
     picked = {role: archive[key] for role, key in chosen.items()}
-    return Raw(archive[whole[0]], picked.get("label"), picked.get("row_id"), picked.get("weight"))
+    raw = Raw(archive[whole[0]], picked.get("label"), picked.get("row_id"), picked.get("weight"))
+    if "label" in picked:
+        raw.classes, raw.label_name = classes, None if chosen["label"].lower() in _LABEL_KEYS else chosen["label"]
+    return raw
+
+
+def _class_names(archive: AbstractArrays, lower: dict[str, str], roles: ColumnRoles) -> tuple[str, ...] | None:
+    """The names of the classes; None where the file has none, or where they were asked for as something else."""
+    found = [lower[key] for key in _CLASS_KEYS if key in lower and lower[key] not in roles.asked().values()]
+    names = archive[found[0]] if len(found) == 1 else np.zeros(0)
+    return tuple(names.astype(str).tolist()) if names.ndim == 1 and names.dtype.kind in "US" else None
 
 
 def _parts(archive: AbstractArrays, lower: dict[str, str], parts: dict[str, list[str]], *, with_labels: bool) -> Raw:

@@ -111,7 +111,9 @@ def from_columns(columns: dict[str, Any], roles: ColumnRoles, where: str, names:
     x = np.empty((len(arrays[0]), len(arrays)), dtype)
     for i, array in enumerate(arrays):
         x[:, i] = array
-    return Raw(x, picked.get("label"), picked.get("row_id", names), picked.get("weight"), tuple(kept))
+    label_name = words[found["label"]] if "label" in found else None
+    ids = picked.get("row_id", names)
+    return Raw(x, picked.get("label"), ids, picked.get("weight"), tuple(kept), label_name=label_name)
 
 
 def is_frame(value: Any) -> bool:
@@ -237,7 +239,8 @@ def _from_parquet(file: Any, roles: ColumnRoles, where: str) -> Raw:
             x = x if x.dtype == wanted else np.empty(x.shape, wanted) if not i else x.astype(wanted)
             x[:, i] = values
     label, ids, weight = (texts.get(found.get(role, "")) for role in ("label", "row_id", "weight"))
-    return Raw(x, label, ids if index is None else texts[index], weight, tuple(kept))
+    ids = ids if index is None else texts[index]
+    return Raw(x, label, ids, weight, tuple(kept), label_name=found.get("label"))
 
 
 def _arrow_column(column: Any) -> np.ndarray:
