@@ -165,7 +165,7 @@ def test_looks_take_a_small_share_of_the_time(experiment: Experiment, monkeypatc
     watching = Watch(experiment)
     with PageServer({"index.html": b""}) as watching.page:
         for number, wait in ((1, watch.LEAST_SECONDS), (2, 0.3 / watch.SHARE), (3, 0.3 / watch.SHARE)):
-            watching.look(lambda: None)
+            watching.look(lambda: None, 1)
             assert (watching.looks, watching._next - now[0]) == (number, pytest.approx(wait))
     assert watching.cost == pytest.approx(0.9)
     assert 0.3 / (0.3 + 0.3 / watch.SHARE) < 0.02

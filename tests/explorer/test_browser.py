@@ -177,8 +177,8 @@ def test_a_link_brings_back_what_was_seen(browser: Browser, page: PageServer, di
 
 def test_a_link_brings_back_the_rows_of_a_label(browser: Browser, page: PageServer, digits: Site) -> None:
     browser.open(page.url)
-    browser.run("latens.app.set({ tab: 'selection' }); document.querySelectorAll('.legend button.level')[3].click();")
-    browser.until("/level=c\\d+\\.3/.test(location.hash)")
+    browser.run("document.querySelectorAll('.legend button.level')[3].click();")
+    browser.until("/picks=%2Bc\\d+\\.3/.test(location.hash)")
     link = browser.run("return location.href")
     wanted = np.flatnonzero(digits.data.label == 3)
     for step, count in ((None, ROWS), (40, browser.run("return latens.app.model.manifest.snapshot_rows.shape[0]"))):
@@ -200,7 +200,7 @@ def test_a_link_brings_back_the_rows_of_a_label(browser: Browser, page: PageServ
     browser.until("latens.app.state.selection?.length")
     browser.run("document.querySelector('.stage').focus()")
     browser.key("Escape")
-    browser.until("latens.app.state.selection === null && !location.hash.includes('level')")
+    browser.until("latens.app.state.selection === null && !location.hash.includes('picks')")
     assert browser.errors() == []
 
 
@@ -230,10 +230,13 @@ def test_everything_can_be_done_with_keys(browser: Browser, page: PageServer) ->
     wide = browser.run("return latens.scatter.view[1] - latens.scatter.view[0]")
     browser.key("+", code="Equal")
     assert browser.run("return latens.scatter.view[1] - latens.scatter.view[0]") == pytest.approx(0.8 * wide)
-    browser.run("latens.app.set({ selection: Uint32Array.of(1, 2), selectionName: 'two' })")
-    settled(browser)
+    browser.run("latens.app.pick({ column: 0, level: 1 })")
+    browser.until("latens.app.state.selection?.length > 5")
+    browser.run("document.querySelector('.stage').focus()")
     browser.key("Escape")
     assert state(browser, "selection") is None
+    browser.run("latens.app.set({ tab: 'point' })")
+    settled(browser)
     browser.run("document.querySelector('[role=tab][aria-selected=true]').focus()")
     for tab in ("paths", "rows"):
         browser.key("ArrowRight")
@@ -270,12 +273,14 @@ def test_a_growing_run_grows_on_the_page_that_is_open(browser: Browser, digits: 
         "snapshots": [],
         "live": True,
         "version": 1,
+        "seen_step": 50,
         "progress": {"step": 50, "total_steps": 90, "epoch": 5.0},
     }
     sent = [json.dumps(now).encode()]
     with PageServer({**digits.files, "data/manifest.json": lambda: sent[0]}) as page:
         browser.open(page.url)
-        assert "training · step 50 of 90 · epoch 5" in browser.run("return document.querySelector('header').innerText")
+        words = browser.run("return document.querySelector('header .live').textContent")
+        assert words == "training · step 50 of 90 · epoch 5"
         browser.run(
             "latens.app.set({ tab: 'training', view: [-2, 2, -2, 2] }); globalThis.here = latens.scatter.canvas;"
         )
@@ -284,16 +289,20 @@ def test_a_growing_run_grows_on_the_page_that_is_open(browser: Browser, digits: 
         now["progress"] = {"step": 60, "total_steps": 90, "epoch": 6.0}
         sent[0] = json.dumps(now).encode()
         browser.until("document.querySelector('header').innerText.includes('step 60')")
+        # The numbers have gone on, the points have not, and the page says so.
+        words = browser.run("return document.querySelector('header .live').textContent")
+        assert words == "training · step 60 of 90 · epoch 6; points and pictures are of step 50"
         assert browser.run("return latens.app.model.manifest.history.length") == before + 1 == 6
         page.publish({"data/mean.bin": (2 * digits.means).astype("<f4").tobytes()})
-        now |= {"version": 2, "live": False}
+        now |= {"version": 2, "live": False, "seen_step": 60}
         sent[0] = json.dumps(now).encode()
         browser.until("latens.app.model.manifest.version === 2")
         settled(browser)
+        first, _ = plane(browser)
         means = np.array(browser.run("return Array.from(latens.scatter.x)"))
-        np.testing.assert_allclose(means, 2 * digits.means[:, plane(browser)[0]], atol=1e-5)
+        np.testing.assert_allclose(means, 2 * digits.means[:, first], atol=1e-5)
         assert browser.run(
             "return [globalThis.here === latens.scatter.canvas, here.isConnected, latens.app.state.tab]"
         ) == [True, True, "training"]
-        assert "trained, 60 steps" in browser.run("return document.querySelector('header').innerText")
+        assert browser.run("return document.querySelector('header .live').textContent") == "trained, 60 steps"
         assert browser.errors() == []

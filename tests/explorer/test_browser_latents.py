@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import jax
 import numpy as np
 from browser_fixtures import Browser
 from matplotlib.path import Path as Outline
-from page_fixtures import ROWS, Site, pixel, plane, settled, shown, state
+from page_fixtures import ROWS, Site, arrived, pixel, plane, settled, shown, state
 
 from latens import evaluation
 from latens.explorer import payload, static_files
@@ -69,12 +68,11 @@ def test_a_lasso_selects_what_is_inside_and_gives_ids(
     settled(browser)
     browser.drag([pixel(browser, *corner) for corner in [*corners, corners[0]]])
     browser.until("latens.app.state.selection")
-    drawn = browser.run("return latens.app.state.lasso")
+    drawn = browser.run("return latens.app.state.picks[0].polygon")
     assert len(drawn) >= 5
     inside = np.flatnonzero(Outline(drawn).contains_points(digits.means[:, [first, second]].astype(np.float64)))
     assert 10 < len(inside) < ROWS - 10
     assert sorted(browser.run("return Array.from(latens.app.state.selection)")) == inside.tolist()
-    browser.run("latens.app.set({ tab: 'selection' })")
     browser.until("document.body.innerText.includes(args[0])", f"{len(inside)} rows of {ROWS}")
     label = digits.data.label[inside]  # type: ignore[index]
     most = np.bincount(label).max()
@@ -90,15 +88,6 @@ def test_a_lasso_selects_what_is_inside_and_gives_ids(
     places = [int(np.flatnonzero(digits.data.names == int(row[0]))[0]) for row in rows[1:]]
     np.testing.assert_allclose(np.array(rows[1:], float)[:, 1:], digits.means[places], rtol=1e-5, atol=1e-6)
     assert browser.errors() == []
-
-
-def arrived(folder: Path, name: str) -> Path:
-    """A download, once it is whole."""
-    for _ in range(100):
-        if (folder / name).exists():
-            return folder / name
-        time.sleep(0.05)
-    raise AssertionError(f"no {name}: {sorted(path.name for path in folder.iterdir())}")
 
 
 def test_dragging_decodes_what_latens_decodes(browser: Browser, page: PageServer, digits: Site) -> None:
@@ -117,7 +106,7 @@ def test_dragging_decodes_what_latens_decodes(browser: Browser, page: PageServer
     np.testing.assert_allclose(shown(browser), np.clip(decoded, 0, 16), atol=16 / 255)
     near = int(np.linalg.norm((digits.means - z) * weights(digits), axis=1).argmin())
     assert f"nearest row {digits.data.names[near]}" in browser.run(
-        "return document.querySelector('.compare').innerText"
+        "return document.querySelector('.decoded').innerText"
     )
 
 
@@ -198,6 +187,7 @@ def test_sliders_move_one_unit_each_with_dead_units_apart(browser: Browser, page
 
 def test_the_slider_over_training_shows_earlier_models(browser: Browser, page: PageServer, digits: Site) -> None:
     browser.open(page.url)
+    first, _ = plane(browser)
     earlier = replace(digits.trained, model=jax.tree.map(lambda leaf: 0.5 * leaf, digits.trained.model))
     browser.run(
         "const s = document.querySelector('.snapshots input'); s.value = 0; s.dispatchEvent(new Event('input'));"
@@ -209,9 +199,7 @@ def test_the_slider_over_training_shows_earlier_models(browser: Browser, page: P
     )
     means = np.array(browser.run("return Array.from(latens.app.shown.mean)")).reshape(ROWS, 16)
     np.testing.assert_allclose(means, codes["mean"], atol=1e-4)
-    np.testing.assert_allclose(
-        browser.run("return Array.from(latens.scatter.x)"), means[:, plane(browser)[0]], atol=1e-6
-    )
+    np.testing.assert_allclose(browser.run("return Array.from(latens.scatter.x)"), means[:, first], atol=1e-6)
     z = state(browser, "z")
     decoded = browser.run("return Array.from(await latens.app.decode(latens.app.state.z))")
     np.testing.assert_allclose(decoded, digits.decoded(z, earlier)[0], atol=1e-4)

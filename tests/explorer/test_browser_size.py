@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from browser_fixtures import Browser
 from matplotlib.path import Path as Outline
+from page_fixtures import plane
 
 from latens import pretrained
 from latens.callbacks.watch import some_rows
@@ -144,7 +145,8 @@ def visit(browser: Browser, page: PageServer, means: np.ndarray) -> dict[str, fl
              .filter((one) => files.some((name) => one.name.endsWith(name))).map((one) => one.responseEnd));"""
     )
     assert browser.run("return latens.app.model.n") == POINTS
-    x, y = browser.run("const { x, y } = latens.app.state; return [Number(x.slice(1)), Number(y.slice(1))]")
+    x, y = plane(browser)
+    browser.until("latens.scatter.tree")
     box = browser.run(
         "const box = latens.scatter.stage.getBoundingClientRect(); return [box.left, box.top, box.width, box.height]"
     )
@@ -164,7 +166,9 @@ def visit(browser: Browser, page: PageServer, means: np.ndarray) -> dict[str, fl
     browser.drag([(middle[0] + 120 * np.cos(a), middle[1] + 90 * np.sin(a)) for a in angles])
     browser.until("latens.app.state.selection")
     browser.run("await new Promise((done) => setTimeout(done, 1500));")
-    inside = Outline(browser.run("return latens.app.state.lasso")).contains_points(means[:, [x, y]].astype(np.float64))
+    inside = Outline(browser.run("return latens.app.state.picks[0].polygon")).contains_points(
+        means[:, [x, y]].astype(np.float64)
+    )
     assert browser.run("return latens.app.state.selection.length") == int(inside.sum())
     assert browser.errors() == []
     measured = browser.run("return { ...measured, buffers: [...measured.buffers.values()] }")
@@ -182,7 +186,7 @@ def visit(browser: Browser, page: PageServer, means: np.ndarray) -> dict[str, fl
         "selected": int(inside.sum()),
         "interactive_seconds": round((max(measured["ready"], measured["stage"]) - arrived) / 1000, 2),
         "index_seconds": round(index / 1000, 2),
-        "lasso_milliseconds": float(browser.run("return latens.scatter.stage.dataset.lassoMs")),
+        "lasso_milliseconds": round(max(took for op, took in measured["ops"] if op == "lasso"), 1),
         "longest_task_milliseconds": max(longest.values()),
         "longest_by_phase": longest,
         "slowed_by_others": round(browser.run(SPEED), 2),

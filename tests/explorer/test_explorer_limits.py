@@ -21,7 +21,7 @@ from server_fixtures import (
 from latens.errors import ResourceError
 from latens.explorer import handler
 from latens.explorer.guard import Bucket
-from latens.explorer.server import Decoder, PageServer
+from latens.explorer.server import MOST_CONNECTIONS, Decoder, PageServer
 
 
 @pytest.fixture(scope="module")
@@ -195,17 +195,29 @@ def test_a_client_that_drips_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
         assert ask(page, "/app/main.js")[0].status == 200
 
 
-def test_too_many_connections_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("latens.explorer.server.MOST_CONNECTIONS", 3)
-    with PageServer(FILES) as page:
-        waiting = [socket.create_connection(("127.0.0.1", page.port), timeout=5) for _ in range(3)]
-        time.sleep(0.1)
-        with socket.create_connection(("127.0.0.1", page.port), timeout=5) as one_more:
-            assert one_more.recv(1) == b""
-        for connection in waiting:
-            connection.close()
-        time.sleep(0.1)
+def test_idle_connections_lock_nobody_out() -> None:
+    with PageServer(FILES) as page, socket.create_connection(("127.0.0.1", page.port), timeout=5) as owner:
+        request = head(page).replace(b"Connection: close", b"Connection: keep-alive")
+        owner.sendall(request)
+        assert owner.recv(9) == b"HTTP/1.1 "
+        idle = [socket.create_connection(("127.0.0.1", page.port), timeout=5) for _ in range(300)]
+        began = time.monotonic()
         assert ask(page, "/app/main.js")[0].status == 200
+        assert time.monotonic() - began < 3.0  # and not when the first of them is left, after ten seconds
+        closed = []
+        for connection in idle:
+            connection.settimeout(0.02)
+            try:
+                closed.append(connection.recv(1) == b"")
+            except TimeoutError:
+                closed.append(False)
+            connection.close()
+        assert sum(closed) >= 300 - MOST_CONNECTIONS
+        assert closed[0]
+        assert not closed[-1]
+        owner.recv(1 << 16)
+        owner.sendall(request)  # who was let in stays
+        assert owner.recv(9) == b"HTTP/1.1 "
 
 
 def test_who_asks_too_often_is_told_to_wait() -> None:

@@ -184,16 +184,36 @@ def test_paths_through_latent_space() -> None:
 @needs_node
 def test_links_bring_the_state_back_and_nothing_else() -> None:
     state = {"x": "u3", "y": "p1", "colour": "c2", "z": [0.5, -1.25], "row": 7, "a": 1, "tab": "rows", "mode": "lasso",
-             "view": [0, 1, -2, 3], "lasso": [[0, 1], [2, 3], [4, 5.5]],
-             "level": "c2.3", "step": 100, "theme": "dark", "path": "spherical"}  # fmt: skip
+             "view": [0, 1, -2, 3], "step": 100, "theme": "dark", "path": "spherical", "size": 1.5, "contours": True,
+             "picks": [{"sign": 1, "x": "u0", "y": "p1", "polygon": [[0, 1], [2, 3], [4, 5.5]]},
+                       {"sign": -1, "column": 2, "level": 3}],
+             "filters": [{"key": "c0", "levels": [1, 3]}, {"key": "elbo", "low": -120.5, "high": 1e38}],
+             "search": "a;b&c=<d>"}  # fmt: skip
     hostile = [
-        "#x=<img>&tab=about:blank&row=-1&z=1,NaN&view=1,2&lasso=1,2,3",
-        "#level=c1&level=<c1.2>&level=2.1",
+        "#x=<img>&tab=about:blank&row=-1&z=1,NaN&view=1,2&picks=%2Bu0,u1,1,2,3&size=0&names=yes",
+        "#picks=%2Bc1&picks=<c1.2>&picks=%2Bc1.2;&filters=c1.&filters=kl:1&filters=u1:1,NaN&filters=x.1",
         "#__proto__=1&constructor=2&%=&=&&x",
         "#x=%E0%A4%A",
     ]
     found = node("links", states=[state], hashes=hostile)
     assert found == {"back": [state], "read": [{}, {}, {}, {}]}
+
+
+@needs_node
+@pytest.mark.parametrize("share", [0.5, 0.9])
+def test_a_contour_holds_its_share_of_a_gaussian(share: float) -> None:
+    """Of a Normal in the plane the contour that holds a share is a circle: its radius is known."""
+    rng = np.random.default_rng(0)
+    across, up = rng.normal(size=(2, 40_000))
+    found = node("density", x=across.tolist(), y=(2 * up).tolist(), share=share)
+    assert found["sum"] == pytest.approx(40_000, rel=1e-5)
+    ends = np.array(found["pieces"]).reshape(-1, 2) / [1.0, 2.0]
+    radius = np.linalg.norm(ends, axis=1)
+    # The smoothing adds to the variance.
+    expected = math.sqrt(-2 * math.log(1 - share)) * math.hypot(1.0, found["smoothing"])
+    assert np.mean(radius) == pytest.approx(expected, rel=0.02)
+    assert np.std(radius) < 0.05 * expected
+    assert len(radius) > 60
 
 
 @needs_node

@@ -18,7 +18,10 @@ from latens.data import Column, Dataset, Preparation, Schema, load
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError, DataError, RunFolderError
 from latens.explorer import payload, static_files
-from latens.explorer.export import write_folder
+from latens.explorer.export import single_file, write_folder
+from latens.explorer.payload import clear_row
+from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
@@ -79,14 +82,22 @@ def test_arrays_are_those_of_the_model(digits) -> None:
 
 
 def test_the_manifest_names_every_file_and_no_other(digits) -> None:
-    *_, files, manifest = digits
+    trained, data, files, manifest = digits
     named = set(re.findall(r'"(data/[^"]+)"', json.dumps(manifest))) | {"data/manifest.json", "data/model.safetensors"}
     assert named == set(files)
     assert manifest["history"][0]["validation_elbo"] is None  # JSON has no NaN
     assert [one["step"] for one in manifest["snapshots"]] == [1, 5]
     places = np.frombuffer(files[manifest["snapshot_rows"]["file"]], "<u4")
-    means = np.frombuffer(files[manifest["snapshots"][0]["mean"]], "<f4").reshape(len(places), -1)
+    earlier = manifest["snapshots"][0]
+    means = array(files, earlier["arrays"]["mean"])
     np.testing.assert_allclose(means, array(files, manifest["arrays"]["mean"])[places], atol=1e-6)
+    batch = trained.batch(data, np.linspace(0, len(data) - 1, 200).round().astype(int)[places])
+    options = {"preparation": trained.preparation, "key": jax.random.key(0)}
+    parts = evaluation.elbo_parts(trained.model, batch, num_samples=1, **options)
+    for name in ("elbo", "log_likelihood", "kl"):  # of that step, not of the last one
+        np.testing.assert_array_equal(array(files, earlier["arrays"][name])[:, 0], parts[name])
+    kl = [unit["kl"] for unit in manifest["units"]]
+    np.testing.assert_allclose([unit["kl"] for unit in earlier["units"]], kl, rtol=1e-6)
 
 
 def test_far_is_the_99th_percentile_of_distances_between_neighbours(digits) -> None:
@@ -95,6 +106,19 @@ def test_far_is_the_99th_percentile_of_distances_between_neighbours(digits) -> N
     scaled = array(files, manifest["arrays"]["mean"])[:, far["units"]] * np.array(far["weight"], np.float32)
     nearest = cKDTree(scaled).query(scaled, 2)[0][:, 1]
     assert [far["median"], far["far"]] == pytest.approx(np.quantile(nearest, [0.5, 0.99]), rel=1e-4)
+
+
+def test_the_page_begins_with_the_most_typical_row_of_the_class_that_lies_furthest_away() -> None:
+    rng = np.random.default_rng(0)
+    centres = np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 9.0]])
+    label = np.array([2, 0, 0, 1, 1, 2, 2, -1])
+    means = centres[label] + 0.2 * rng.normal(size=(8, 2))
+    means[5] = means[[0, 5, 6]].mean(0)  # the middle of class 2
+    units = [{"spread": 1.0}, {"spread": 1.0}]
+    assert clear_row(means, units, label, None) == 5
+    elbo = np.array([-3.0, -9.0, -1.0, -2.0, -8.0, -7.0, -6.0, -5.0, -4.0, -10.0])[:8]
+    assert clear_row(means, units, None, elbo) == 3  # -2: all but one are below
+    assert clear_row(np.array([[0.0, 0.0], [1.0, 1.0], [2.2, 2.0]]), units, np.zeros(3, int), None) == 1
 
 
 def test_the_same_arguments_give_the_same_bytes(digits) -> None:
@@ -225,6 +249,16 @@ def test_the_command_writes_a_folder_and_refuses_to_replace_it(latens, run_folde
     again = latens(*words)
     assert (again.code, again.json["error"]["code"]) == (6, "run-folder")
     assert latens(*words, "--force").code == 0
+
+
+def test_an_export_of_digits_is_below_three_megabytes() -> None:
+    experiment = prepare(get_recipe("default").config, load("digits"))
+    trained = experiment.trained(experiment.new_model())
+    folder = static_files() | payload(trained, experiment.data)
+    assert sum(map(len, folder.values())) < 3e6
+    assert TrainedModel.from_bytes(folder["data/model.safetensors"]).schema == trained.schema
+    one = single_file(static_files() | payload(trained, experiment.data, with_model=False))
+    assert len(one) < 3e6
 
 
 def test_a_write_that_fails_leaves_the_old_folder(tmp_path, monkeypatch) -> None:

@@ -16,6 +16,7 @@ from latens import VAE, evaluation, pretrained
 from latens.data import load
 from latens.errors import ConfigError, DataError, UsageError
 from latens.explorer import notebook
+from latens.explorer.export import bundled
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("browser_fixtures",)
@@ -118,7 +119,7 @@ def test_modules_are_imported_by_name_from_the_root() -> None:
         "app/main.js": b'import "./dom.js";\nconst x = await import("./ops.js");',
         "style.css": b'@import "./x.js"',
     }
-    found = notebook.bundled(files)
+    found = bundled(files)
     assert found["app/panels/one.js"] == (
         b'import { a } from "latens/app/dom.js";\nimport b from "latens/vendor/x.js";\nexport const t = "./z.js";'
     )

@@ -109,7 +109,7 @@ def test_axe_finds_nothing_on_the_explorer(browser, request, theme, width):
     ready = "return Boolean(globalThis.latens && document.querySelector('.stage[data-ready]'))"
     WebDriverWait(browser, 20).until(lambda driver: driver.execute_script(ready))
     browser.execute_script("document.querySelectorAll('.legend button.level')[3].click()")
-    for tab in ("point", "paths", "rows", "selection", "units", "training", "about"):
+    for tab in ("point", "paths", "rows", "table", "selection", "units", "training", "about"):
         browser.execute_script("latens.app.set({ tab: arguments[0], row: 7, a: 3, b: 8 })", tab)
         WebDriverWait(browser, 5).until(lambda driver: driver.execute_script("return !latens.app.waiting"))
         violations, passes = checked(browser)

@@ -48,6 +48,12 @@ const ANSWERS = {
         .sort((a, b) => a - b),
     };
   },
+  async density({ x, y, share }) {
+    const { BLUR, CELLS, contour, densities, levelHolding } = await load("density.js");
+    const box = [-5, 5, -10, 10];
+    const [cells] = densities(Float32Array.from(x), Float32Array.from(y), box, null, 1);
+    return { pieces: contour(cells, levelHolding(cells, share), box), smoothing: (BLUR * 10) / CELLS, sum: cells.reduce((a, b) => a + b) };
+  },
   async space({ mean, size, z, units, weight, k, except }) {
     const { nearestRows, principalAxes, project } = await load("geometry.js");
     const rows = Float32Array.from(mean);

@@ -1,7 +1,9 @@
 """The explorer's page of the shipped digits, served, and what tests ask of it in a browser."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -57,6 +59,15 @@ def page(digits: Site) -> Iterator[PageServer]:
         yield server
 
 
+def arrived(folder: Path, name: str) -> Path:
+    """A download, once it is whole."""
+    for _ in range(100):
+        if (folder / name).exists():
+            return folder / name
+        time.sleep(0.05)
+    raise AssertionError(f"no {name}: {sorted(path.name for path in folder.iterdir())}")
+
+
 def pixel(browser: Browser, x: float, y: float) -> tuple[float, float]:
     """Where a point of the plane is in the window."""
     script = """const { scatter } = latens, { stage } = scatter, box = stage.getBoundingClientRect();
@@ -75,7 +86,7 @@ def state(browser: Browser, name: str) -> Any:
 def shown(browser: Browser) -> np.ndarray:
     """The picture of the decoded point, in the units of the data, as far as 256 shades can say."""
     script = """const { low, high } = latens.app.model.event;
-      const canvas = latens.panels[0].element.querySelector(".compare canvas");
+      const canvas = document.querySelector(".decoded canvas");
       const pixels = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
       return Array.from({ length: pixels.length / 4 }, (_, i) => low + (high - low) * pixels[4 * i] / 255);"""
     return np.array(browser.run(script))
@@ -93,4 +104,11 @@ def settled(browser: Browser) -> None:
 
 
 def plane(browser: Browser) -> tuple[int, int]:
+    """The two units that the axes are, after they were made the two with the most KL where they were no units."""
+    script = """const { app } = latens, { x, y } = app.state;
+      if (x[0] === "u" && y[0] === "u") return;
+      const [a, b] = app.model.order;
+      app.set({ x: `u${Math.min(a, b)}`, y: `u${Math.max(a, b)}` });
+      await new Promise((done) => setTimeout(done, 300));"""
+    browser.run(script)
     return int(state(browser, "x")[1:]), int(state(browser, "y")[1:])

@@ -67,7 +67,7 @@ class Watch:
         self._progress: dict[str, Any] = {}
         self._manifest: dict[str, Any] = {}
         self._live, self._changes, self._sent = True, 0, (-1, b"")
-        self._jobs: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], int] | None] = queue.SimpleQueue()
         self._idle, self._next = threading.Event(), 0.0
         self._last: Event | None = None
         self._thread = threading.Thread(target=self._work, name="latens-watch", daemon=True)
@@ -100,7 +100,7 @@ class Watch:
         self._changes += 1
         if event.kind == "boundary" and self._idle.is_set() and time.monotonic() >= self._next and self._looked_at():
             self._idle.clear()
-            self._jobs.put(event.model)
+            self._jobs.put((event.model, loop.total))
 
     def _looked_at(self) -> bool:
         return self.page is not None and time.monotonic() - self.page.asked < LOOKING
@@ -118,9 +118,9 @@ class Watch:
 
     def _work(self) -> None:
         failures = 0
-        while (model := self._jobs.get()) is not None:
+        while (job := self._jobs.get()) is not None:
             try:
-                self.look(model)
+                self.look(*job)
             except Exception:  # of a first stage, say, whose model has no latents yet
                 failures += 1
                 log.exception("the page of this training is not brought up to date")
@@ -129,21 +129,22 @@ class Watch:
                 self._next = time.monotonic() + SECONDS_AFTER_FAILURE
             self._idle.set()
 
-    def look(self, model: Callable[[], Any]) -> None:
+    def look(self, model: Callable[[], Any], step: int) -> None:
         """Bring the page up to date with a model.
 
         Args:
-            model: Function that gives the model of this moment.
+            model: Function that gives the model.
+            step: The step after which the model is as it is; training may have gone on since.
         """
         began = time.perf_counter()
-        trained = self.experiment.trained(model(), steps=self._progress.get("step", 0))
+        trained = self.experiment.trained(model(), steps=step)
         files = payload(trained, self._rows, live=True, serve=True, title=self._title)
         assert self.page is not None
         self.page.decoder = decoder_of(trained, files)
         manifest = json.loads(files.pop("data/manifest.json"))
         self.page.publish(files)
         self.looks += 1
-        self._manifest = {**manifest, "version": self.looks}
+        self._manifest = {**manifest, "version": self.looks, "seen_step": step}
         self._changes += 1
         cost = time.perf_counter() - began
         self.cost += cost
@@ -176,7 +177,7 @@ class Watch:
         self._thread.join(timeout=30.0)
         if kind is None and self._last is not None and self._looked_at() and not self._thread.is_alive():
             try:
-                self.look(self._last.model)
+                self.look(self._last.model, self._last.snapshot.loop.total)
             except Exception:
                 log.exception("the page of this training does not show its end")
         self._live = False

@@ -269,8 +269,11 @@ def _exploring(command: argparse.ArgumentParser) -> None:
     _reading(command)
     words = "a .npy file of shape (rows, 2): points found elsewhere (t-SNE, UMAP, places) as axes"
     command.add_argument("--coordinates", metavar="FILE", help=words)
-    command.add_argument("--export", metavar="FOLDER", help="write the page there, for any web server, and end")
-    command.add_argument("--force", action="store_true", help="replace a former export in the folder")
+    words = "two axes made of the posterior means: t-sne, or umap where umap-learn is installed"
+    command.add_argument("--projection", choices=("t-sne", "umap"), help=words)
+    words = "write the page there and end: a folder for any web server, or one file that opens by itself"
+    command.add_argument("--export", metavar="FOLDER|FILE.html", help=words)
+    command.add_argument("--force", action="store_true", help="replace a former export")
     command.add_argument("--no-browser", action="store_true", help="only print the address of the page")
     command.add_argument("--port", type=port, metavar="N", help="where the page is served (default: a free port)")
     command.add_argument(

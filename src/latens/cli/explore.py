@@ -1,4 +1,4 @@
-"""`latens explore`: the latent space of a run as a page in the browser, or as a folder for any web server."""
+"""`latens explore`: the latent space of a run as a page in the browser, as a folder for any web server or as a file."""
 
 import shlex
 from pathlib import Path
@@ -30,7 +30,7 @@ def explore(context: Context) -> int:
     args = context.args
     if args.export is not None and (args.port or args.no_browser):
         flag = "--port" if args.port else "--no-browser"
-        raise UsageError("a folder is written, nothing is served.", where=flag, fix=f"Leave out {flag}, or --export.")
+        raise UsageError("the page is written, nothing is served.", where=flag, fix=f"Leave out {flag}, or --export.")
     opened = open_model(args.run)
     if args.dry_run:
         what = f"write the page into {args.export}" if args.export else "serve the page on 127.0.0.1"
@@ -42,8 +42,14 @@ def explore(context: Context) -> int:
         from latens.explorer.serving import serve
 
         return serve(context, opened.trained, files)
-    from latens.explorer.export import write_folder
+    from latens.explorer.export import single_file, write_file, write_folder
 
+    if args.export.endswith(".html"):
+        body = single_file(files)
+        path = write_file(args.export, body, force=args.force)
+        words = f"{path}: {len(body) / 1e6:.1f} MB, one file that opens in a browser by itself"
+        context.done({"file": str(path), "bytes": len(body)}, words)
+        return 0
     folder = write_folder(args.export, files, force=args.force)
     size = sum(map(len, files.values()))
     context.done(
@@ -77,16 +83,19 @@ def page_files(opened: Opened, context: Context, *, serve: bool) -> dict[str, by
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"] if run else []
     words = ["latens", "explore", args.run, *([args.data] if args.data else [])]
     words += ["--coordinates", args.coordinates] if args.coordinates else []
+    words += ["--projection", args.projection] if args.projection else []
     found = payload(
         opened.trained,
         data,
         history=history,
         snapshots=snapshots_of(run.path) if run else [],
         coordinates=array_file(Path(args.coordinates)) if args.coordinates else None,
+        projection=args.projection,
         most_rows=args.rows,
         seed=args.seed,
         command=shlex.join(words),
         serve=serve,
+        with_model=not (args.export or "").endswith(".html"),
     )
     return static_files() | found
 

@@ -1,5 +1,6 @@
 """What the page shows of the rows themselves: their values in chunks, their columns, labels, splits and ids."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,7 @@ def manifest_columns(
     files: dict[str, bytes],
     *,
     cells: bool = True,
-    coordinates: Float[np.ndarray, "n k"] | None = None,
+    coordinates: Mapping[str, np.ndarray] | None = None,
 ) -> list[dict[str, Any]]:
     """Write the columns that points can be coloured by: labels, splits, columns of a table and coordinates.
 
@@ -71,7 +72,7 @@ def manifest_columns(
         positions: Positions of the rows that are shown, shape (n,).
         files: Files of the page by name, to which those of the columns are added.
         cells: Whether to write the columns of a table.
-        coordinates: Numbers for each row of the data, shape (N, k); or None.
+        coordinates: Numbers of the rows shown by the name of each axis, shape (n,); or None.
 
     Returns:
         One entry of the manifest for each column.
@@ -85,7 +86,8 @@ def manifest_columns(
         columns.append({"name": name, "kind": kind, "role": role, "file": file, "dtype": dtype, **more})
 
     if data.label is not None:
-        add("label", "category", data.label[positions].astype("<i4"), "label", levels=list(data.schema.classes or ()))
+        codes = data.label[positions].astype("<i4")
+        add(data.label_name, "category", codes, "label", levels=list(data.schema.classes or ()))
     add("split", "category", data.split[positions].astype("<i4"), "split", levels=list(SPLITS))
     named = (data.schema.columns or ())[:MOST_COLUMNS] if cells else ()
     values = _cells(data, positions) if named else np.zeros((0, 0))
@@ -93,8 +95,8 @@ def manifest_columns(
         add(column.name, "number", values[:, i].astype("<f4"), "cell", cell=i)
     if data.weight is not None:
         add("weight", "number", data.weight[positions].astype("<f4"), "weight")
-    for i, values in enumerate(() if coordinates is None else coordinates[positions].T):
-        add(f"coordinate {i + 1}", "number", values.astype("<f4"), "coordinate")
+    for name, values in (coordinates or {}).items():
+        add(name, "number", values.astype("<f4"), "coordinate")
     return columns
 
 

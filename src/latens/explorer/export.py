@@ -1,5 +1,8 @@
-"""The files of the page, and the page as a folder for any static web server: whole or absent."""
+"""The files of the page, and the page as a folder for any web server or as one file: whole or absent."""
 
+import base64
+import gzip
+import hashlib
 import os
 import re
 import shutil
@@ -9,9 +12,23 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from latens.errors import RunFolderError
-from latens.io.atomic import clean_orphans, is_temporary, resource_errors, sync_folder, temporary_beside, write_synced
+from latens.io.atomic import (
+    clean_orphans,
+    is_temporary,
+    resource_errors,
+    sync_folder,
+    temporary_beside,
+    write_atomic,
+    write_synced,
+)
 
 _DATA = re.compile(r"data/[a-z][a-z0-9-]*\.(bin|json|safetensors)")
+
+_IMPORT = re.compile(r"""(\bfrom\s*|\bimport\s*\(?\s*)"(\.{1,2}/[^"]+\.js)\"""")
+_LEFT_OUT = ("app/local.js", "app/worker.js")
+"""What a page in one file does not read."""
+_MARK = 60
+"""Bytes at the beginning of a page in one file by which it is known."""
 
 PLAIN = (".html", ".css", ".js", ".svg")
 """The endings of the files that belong to the page; a licence has none."""
@@ -34,6 +51,101 @@ def _collect(folder: Traversable, prefix: str, found: dict[str, bytes]) -> None:
             _collect(entry, f"{prefix}{entry.name}/", found)
         elif entry.name.endswith(PLAIN) or entry.name == "LICENSE":
             found[prefix + entry.name] = entry.read_bytes()
+
+
+def bundled(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Write the imports of modules by name from the root ("latens/app/dom.js").
+
+    Without a server modules have no addresses that a relative import could start from.
+
+    Args:
+        files: Contents of the page by name.
+
+    Returns:
+        The same files with such imports.
+    """
+    return {name: _named(name, body) if name.endswith(".js") else body for name, body in files.items()}
+
+
+def _named(name: str, body: bytes) -> bytes:
+    def absolute(match: re.Match[str]) -> str:
+        parts = name.split("/")[:-1]
+        for part in match[2].split("/"):
+            if part == "..":
+                parts.pop()
+            elif part != ".":
+                parts.append(part)
+        return f'{match[1]}"latens/{"/".join(parts)}"'
+
+    return _IMPORT.sub(absolute, body.decode()).encode()
+
+
+def package_text(name: str) -> str:
+    """Read a text file that stands beside this module.
+
+    Args:
+        name: Its name.
+
+    Returns:
+        Its content.
+    """
+    return (package_files("latens.explorer") / name).read_text(encoding="utf-8")
+
+
+def single_file(files: Mapping[str, bytes]) -> bytes:
+    """Make one HTML file of the page, which opens from a disk without a server.
+
+    Every file of the page is in it, compressed by gzip and written in base64; it is unpacked when the page reads it.
+
+    Args:
+        files: Contents by name relative to the page's root, as for `write_folder`.
+
+    Returns:
+        The file.
+    """
+    needed = {name: body for name, body in files.items() if name.startswith("data/") or name.endswith((".js", ".css"))}
+    needed = bundled({name: body for name, body in needed.items() if name not in _LEFT_OUT})
+    packed = {name: base64.b64encode(gzip.compress(body, 9, mtime=0)).decode() for name, body in needed.items()}
+    blocks = "\n".join(f'<script type="text/plain" data-name="{name}">{body}</script>' for name, body in packed.items())
+    script = package_text("page.js") + package_text("single.js")
+    nonce = hashlib.sha256(blocks.encode()).hexdigest()[:32]
+    start = files["index.html"].decode().partition("<body>")[2].partition("<main")[0]
+    text = package_text("single.html").replace("NONCE", nonce)
+    return text.replace("START", start).replace("SCRIPT", script).replace("BLOCKS", blocks).encode()
+
+
+def write_file(path: str | os.PathLike[str], body: bytes, *, force: bool = False) -> Path:
+    """Write the page as one file, whole or not at all.
+
+    Args:
+        path: The file.
+        body: Its content, as `single_file` gives it.
+        force: Whether to replace a former export; a file that latens did not write is never replaced.
+
+    Returns:
+        The file.
+
+    Raises:
+        RunFolderError: There is such a file already.
+        ResourceError: The disk refuses.
+    """
+    path = Path(path)
+    with resource_errors(path):
+        if path.exists() or path.is_symlink():
+            if not path.is_file() or not _begins(path, body[:_MARK]):
+                what = "this was not written by latens explore."
+                raise RunFolderError(what, where=str(path), fix="Move it away, or choose another --export.")
+            if not force:
+                what = "there is an explorer already."
+                raise RunFolderError(what, where=str(path), fix="Replace it (--force), or choose another --export.")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, body)
+    return path
+
+
+def _begins(path: Path, start: bytes) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(start)) == start
 
 
 def write_folder(path: str | os.PathLike[str], files: Mapping[str, bytes], *, force: bool = False) -> Path:

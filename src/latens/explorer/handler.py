@@ -163,10 +163,12 @@ class Handler(BaseHTTPRequestHandler):
 
     Args:
         page: The page.
+        let_in: Called with the socket of every request that is let in.
     """
 
     protocol_version = "HTTP/1.1"
     page: Page
+    let_in: Callable[[socket.socket], None]
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
@@ -207,6 +209,7 @@ class Handler(BaseHTTPRequestHandler):
             self._send(HTTPStatus.SEE_OTHER, b"", "text/plain; charset=utf-8", headers)
             return
         page.asked = time.monotonic()
+        self.let_in(self.connection)
         if not page.requests.take():
             raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "too many requests")
         if self.command == "POST":

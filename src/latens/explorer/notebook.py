@@ -2,8 +2,6 @@
 
 import dataclasses
 import functools
-import re
-from importlib.resources import files as resources
 from typing import Any
 
 import numpy as np
@@ -13,11 +11,10 @@ from latens.data.infer import conform, with_classes
 from latens.errors import ConfigError, DataError, UsageError
 from latens.estimators.base import LatensEstimator, as_dataset, observed_cells
 from latens.explorer import payload, static_files
+from latens.explorer.export import bundled, package_text
 from latens.explorer.handler import Refused, latents_of
 from latens.explorer.serving import decoder_of
 from latens.workflow.trained import TrainedModel
-
-_IMPORT = re.compile(r"""(\bfrom\s*|\bimport\s*\(?\s*)"(\.{1,2}/[^"]+\.js)\"""")
 
 
 def explore(
@@ -26,6 +23,7 @@ def explore(
     y: Any = None,
     *,
     coordinates: Any = None,
+    projection: str | None = None,
     most_rows: int = 20_000,
     seed: int = 0,
     height: int = 860,
@@ -41,8 +39,9 @@ def explore(
         X: Rows as the model takes them, led by n, or a `Dataset`.
         y: Their labels, shape (n,), which colour the points; or None.
         coordinates: Numbers of the rows that were found elsewhere, shape (n, k), as further axes; or None.
+        projection: "t-sne" or "umap" for two further axes made of the posterior means; or None.
         most_rows: At most so many rows, evenly spaced, are shown.
-        seed: Seed of the samples.
+        seed: Seed of the samples and of the projection.
         height: Height of the widget in pixels.
         title: Title for the reader.
 
@@ -55,7 +54,8 @@ def explore(
     """
     widget = widget_class()
     trained, data = rows_of(model, X, y)
-    found = payload(trained, data, coordinates=coordinates, most_rows=most_rows, seed=seed, title=title, serve=True)
+    options: dict[str, Any] = {"coordinates": coordinates, "projection": projection, "most_rows": most_rows}
+    found = payload(trained, data, **options, seed=seed, title=title, serve=True)
     return widget(trained, static_files() | found, height)
 
 
@@ -101,33 +101,6 @@ def rows_of(model: Any, X: Any, y: Any) -> tuple[TrainedModel, Dataset]:
     return trained, dataclasses.replace(data, label=codes, schema=with_classes(data.schema, classes))
 
 
-def bundled(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Write the imports of modules by name from the root ("latens/app/dom.js").
-
-    In a notebook modules have no addresses that a relative import could start from.
-
-    Args:
-        files: Contents of the page by name.
-
-    Returns:
-        The same files with such imports.
-    """
-    return {name: _named(name, body) if name.endswith(".js") else body for name, body in files.items()}
-
-
-def _named(name: str, body: bytes) -> bytes:
-    def absolute(match: re.Match[str]) -> str:
-        parts = name.split("/")[:-1]
-        for part in match[2].split("/"):
-            if part == "..":
-                parts.pop()
-            elif part != ".":
-                parts.append(part)
-        return f'{match[1]}"latens/{"/".join(parts)}"'
-
-    return _IMPORT.sub(absolute, body.decode()).encode()
-
-
 @functools.cache
 def widget_class() -> Any:
     """Make the class of the widget.
@@ -148,7 +121,7 @@ def widget_class() -> Any:
     class Explorer(anywidget.AnyWidget):
         """The page as a widget; `files` and `height` (pixels) are what the browser is given."""
 
-        _esm = (resources("latens.explorer") / "widget.js").read_text(encoding="utf-8")
+        _esm = package_text("widget.js").replace("/* page.js */", package_text("page.js"))
         files = traitlets.Dict().tag(sync=True)
         height = traitlets.Int().tag(sync=True)
 

@@ -14,6 +14,7 @@ from latens.errors import ConfigError
 from latens.explorer.columns import as_coordinates, event_of, ids_of, manifest_columns, rows_of
 from latens.explorer.decoder import decoder_arrays, dense_decoder, in_data_units, why_not_dense
 from latens.explorer.precomputed import precomputed
+from latens.explorer.projection import projected
 from latens.io.arrays import tree_to_arrays
 from latens.io.json import plain, to_json
 from latens.io.safetensors import pack
@@ -24,9 +25,17 @@ FORMAT = 1
 ELBO_SAMPLES = 4  # draws a row of its ELBO: enough to order rows by, and a quarter of what `latens evaluate` takes
 PRIOR_DRAWS = 2000
 DISTANCES = 1000  # rows whose distance to their nearest neighbour says what is near
-_NAMES = {"log_var": "log variances", "elbo": "ELBO", "log_likelihood": "log p(x | z)", "kl": "KL"}
+_NAMES = {
+    "mean": "posterior means",
+    "log_var": "log variances",
+    "elbo": "ELBO",
+    "log_likelihood": "log p(x | z)",
+    "kl": "KL",
+}
 DECODED_ROWS = 100  # rows of an autoencoder whose decoding is looked at before a page is made
-SNAPSHOT_BYTES = 32 << 20  # of posterior means of all snapshots together; more rows than that are thinned out
+SNAPSHOT_BYTES = 32 << 20  # of all snapshots' arrays together; more rows than that are thinned out
+SNAPSHOT_SAMPLES = 1  # draws a row of its ELBO at an earlier step
+MOST_CENTRES = 100  # classes, the most frequent ones, among which the row that the page begins with is chosen
 
 
 def payload(
@@ -36,12 +45,14 @@ def payload(
     history: Sequence[dict[str, Any]] = (),
     snapshots: Sequence[tuple[int, Any]] = (),
     coordinates: Any = None,
+    projection: str | None = None,
     most_rows: int = 100_000,
     seed: int = 0,
     title: str = "",
     command: str = "",
     live: bool = False,
     serve: bool = False,
+    with_model: bool = True,
 ) -> dict[str, bytes]:
     """Make the files of the page's `data/` folder: `data/manifest.json`, and what it names.
 
@@ -55,12 +66,14 @@ def payload(
         snapshots: Steps and the models that training kept at them.
         coordinates: Numbers of all rows that were found elsewhere, shape (n, k), which become axes and the first view
             (without data: unused); or None.
+        projection: "t-sne" or "umap" for two further axes made of the posterior means of the rows shown; or None.
         most_rows: At most so many rows, evenly spaced, are shown.
-        seed: Seed of the samples.
+        seed: Seed of the samples and of the projection.
         title: Title for the reader.
         command: The command that made the model, for the reader.
         live: Whether a run is still growing.
         serve: Whether a server decodes where the page cannot.
+        with_model: Whether the whole model goes with a page that is not served.
 
     Returns:
         Contents by name.
@@ -69,6 +82,7 @@ def payload(
         ConfigError: The model has no latents.
         DataError: The rows are not the model's.
         DivergedError: What the model gives holds NaN or infinity.
+        UsageError: There is no such projection, or there are too few rows for it.
     """
     _check(trained)
     given = None
@@ -101,16 +115,17 @@ def payload(
         batch = trained.batch(data, positions)
         manifest["event"] = event_of(trained, data)
         codes = _codes(trained, batch, key)
-        means = codes["mean"].reshape(len(positions), -1).astype(np.float32)
-        put.array("mean", means, "posterior means")
-        for name in _NAMES:
-            if name in codes:
-                put.array(name, codes[name].reshape(len(positions), -1).astype(np.float32), _NAMES[name])
+        means = put.codes(codes)
         manifest["units"] = units_of(means, codes.get("unit_kl"))
         manifest["latent"] = {"size": means.shape[1], "shape": list(codes["mean"].shape[1:])}
         manifest["far"] = far_scale(means, manifest["units"], seed)
+        label = None if data.label is None else data.label[positions]
+        manifest["start"] = clear_row(means, manifest["units"], label, codes.get("elbo"))
         cells = manifest["event"]["kind"] == "table"
-        manifest["columns"] = manifest_columns(data, positions, files, cells=cells, coordinates=given)
+        axes = {} if given is None else {f"coordinate {i + 1}": values for i, values in enumerate(given[positions].T)}
+        if projection is not None:
+            axes |= projected(means, projection, seed)
+        manifest["columns"] = manifest_columns(data, positions, files, cells=cells, coordinates=axes)
         manifest["arrays"]["rows"] = rows_of(data, positions, files)
         manifest["ids"] = ids_of(data, positions, files)
         prior = _prior(trained, key)
@@ -120,8 +135,10 @@ def payload(
         manifest["snapshots"] = _snapshots(snapshots, data, positions, files, manifest)
     else:
         manifest["event"] = event_of(trained, data)
-    if not serve:
+    if with_model and not serve:
         files["data/model.safetensors"] = trained.to_bytes()
+        if files.pop("data/decoder.safetensors", None) is not None:  # the page finds its decoder in the model
+            manifest["decoder"]["file"] = "data/model.safetensors"
     files["data/manifest.json"] = to_json(_readable(plain(manifest, nonfinite=lambda number: None)))
     return files
 
@@ -179,16 +196,53 @@ def far_scale(means: np.ndarray, units: list[dict[str, Any]], seed: int) -> dict
     return {"units": chosen, "weight": weight.tolist(), "median": float(median), "far": float(far)}
 
 
+def clear_row(means: np.ndarray, units: list[dict[str, Any]], label: np.ndarray | None, elbo: np.ndarray | None) -> int:
+    """Choose the row that the page begins with, one that is easy to recognise.
+
+    With labels: of each class the row that lies nearest to the centre of the class; of these the one furthest from the
+    centres of all other classes. Without: the row whose ELBO nine in ten do not reach, or the one nearest to the mean.
+
+    Args:
+        means: Posterior means, shape (n, d).
+        units: What `units_of` says of the latent dimensions.
+        label: Code of each row's class, shape (n,), -1 for none; or None.
+        elbo: ELBO of each row in nats, n numbers; or None.
+
+    Returns:
+        Position of the row.
+    """
+    scaled = means / np.array([max(unit["spread"], 1e-12) for unit in units])
+    known, counts = np.unique(label[label >= 0], return_counts=True) if label is not None else (np.zeros(0), [])
+    if label is None or len(known) < 2:
+        if elbo is not None:
+            return int(np.argsort(elbo.reshape(-1), kind="stable")[int(0.9 * (len(means) - 1))])
+        return int(np.square(scaled - scaled.mean(0)).sum(1).argmin())
+    known = known[np.argsort(-np.asarray(counts), kind="stable")[:MOST_CENTRES]]
+    members = [np.flatnonzero(label == code) for code in known]
+    centres = np.stack([scaled[rows].mean(0) for rows in members])
+    typical = np.array([r[np.square(scaled[r] - c).sum(1).argmin()] for r, c in zip(members, centres, strict=True)])
+    away = np.square(scaled[typical][:, None] - centres[None]).sum(2)
+    np.fill_diagonal(away, np.inf)
+    return int(typical[away.min(1).argmax()])
+
+
 class _Writer:
     """Arrays as files of their bytes, described in the manifest."""
 
-    def __init__(self, files: dict[str, bytes], described: dict[str, Any]) -> None:
-        self.files, self.described = files, described
+    def __init__(self, files: dict[str, bytes], described: dict[str, Any], prefix: str = "") -> None:
+        self.files, self.described, self.prefix = files, described, prefix
+
+    def codes(self, codes: dict[str, np.ndarray], when: str = "") -> np.ndarray:
+        """Write what `_codes` gives of the rows; gives the posterior means, shape (n, d)."""
+        found = {name: codes[name].reshape(len(codes["mean"]), -1) for name in _NAMES if name in codes}
+        for name, array in found.items():
+            self.array(name, array.astype(np.float32), f"{_NAMES[name]}{when}")
+        return found["mean"].astype(np.float32)
 
     def array(self, name: str, array: np.ndarray, what: str) -> None:
         evaluation.finite(array, what)
         little = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
-        file = f"data/{name.replace('_', '-')}.bin"
+        file = f"data/{self.prefix}{name.replace('_', '-')}.bin"
         self.files[file] = little.tobytes()
         self.described[name] = {"dtype": array.dtype.name, "shape": list(array.shape), "file": file}
 
@@ -209,7 +263,7 @@ def _point(trained: Any) -> bool:
     return isinstance(head, DeterministicHead)
 
 
-def _codes(trained: Any, batch: Batch, key: Any) -> dict[str, np.ndarray]:
+def _codes(trained: Any, batch: Batch, key: Any, num_samples: int = ELBO_SAMPLES) -> dict[str, np.ndarray]:
     """Posterior means and log-variances, KL by unit, and the parts of each row's ELBO where there is one."""
     model, options = trained.model, {"preparation": trained.preparation, "key": key}
     found = evaluation.encode(model, batch, **options)
@@ -219,7 +273,7 @@ def _codes(trained: Any, batch: Batch, key: Any) -> dict[str, np.ndarray]:
     if "kl" in found and found["kl"].size == found["mean"].size:
         codes["unit_kl"] = found["kl"].reshape(len(found["mean"]), -1).mean(0, dtype=np.float64)
     if not _point(trained):
-        codes |= evaluation.elbo_parts(model, batch, num_samples=ELBO_SAMPLES, **options)
+        codes |= evaluation.elbo_parts(model, batch, num_samples=num_samples, **options)
     return codes
 
 
@@ -273,24 +327,24 @@ def _snapshots(
     files: dict[str, bytes],
     manifest: dict[str, Any],
 ) -> list[dict[str, Any]]:
-    """Posterior means of some rows, and the decoder, at earlier steps of training."""
+    """Codes of some rows, the parts of their ELBO, the units and the decoder at earlier steps of training."""
     if not snapshots:
         return []
-    size = manifest["latent"]["size"]
-    places = evenly_spaced(np.arange(len(positions)), max(200, SNAPSHOT_BYTES // (4 * size * len(snapshots))))
+    numbers = 2 * manifest["latent"]["size"] + 3
+    places = evenly_spaced(np.arange(len(positions)), max(200, SNAPSHOT_BYTES // (4 * numbers * len(snapshots))))
     files["data/snapshot-rows.bin"] = places.astype("<u4").tobytes()
     manifest["snapshot_rows"] = {"dtype": "uint32", "shape": [len(places)], "file": "data/snapshot-rows.bin"}
     described = []
     for step, earlier in sorted(snapshots, key=lambda pair: pair[0]):
         batch = earlier.batch(data, positions[places])
-        codes = evaluation.encode(earlier.model, batch, preparation=earlier.preparation, key=jax.random.key(0))
-        means = (
-            evaluation.finite(codes["mean"], f"posterior means at step {step}").reshape(len(places), -1).astype("<f4")
-        )
-        entry: dict[str, Any] = {"step": int(step), "mean": f"data/snapshot-{int(step):09d}.bin"}
-        files[entry["mean"]] = means.tobytes()
+        codes = _codes(earlier, batch, jax.random.key(0), SNAPSHOT_SAMPLES)
+        prefix = f"snapshot-{int(step):09d}-"
+        entry: dict[str, Any] = {"step": int(step), "arrays": {}}
+        means = _Writer(files, entry["arrays"], prefix).codes(codes, f" at step {step}")
+        entry["units"] = units_of(means, codes.get("unit_kl"))
+        entry["far"] = far_scale(means, entry["units"], 0)
         if dense_decoder(earlier.model) is not None:
-            entry["decoder"] = f"data/snapshot-{int(step):09d}.safetensors"
+            entry["decoder"] = f"data/{prefix}decoder.safetensors"
             files[entry["decoder"]] = pack(decoder_arrays(tree_to_arrays(earlier.model)), {"kind": "decoder"})
         described.append(entry)
     return described

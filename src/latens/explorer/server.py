@@ -10,6 +10,7 @@ import re
 import socket
 import socketserver
 import threading
+import time
 from collections.abc import Callable, Mapping
 from http.server import ThreadingHTTPServer
 from typing import Any
@@ -19,6 +20,8 @@ from latens.explorer.guard import Bucket, Gate
 from latens.explorer.handler import Decoder, File, Handler
 
 MOST_CONNECTIONS = 64
+SECONDS_FOR_ROOM = 1.0
+"""How long a new connection waits for the place of one that is dropped."""
 REQUESTS_A_SECOND, DECODES_A_SECOND = 200.0, 60.0
 
 _NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*(?:/[A-Za-z0-9_-][A-Za-z0-9._-]*)*")
@@ -125,8 +128,9 @@ class _Listener(ThreadingHTTPServer):
 
     def __init__(self, page: PageServer, port: int) -> None:
         self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
-        self._open: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", port), type("PageHandler", (Handler,), {"page": page}))
+        self._open: dict[socket.socket, float] = {}  # in the order in which they came
+        about = {"page": page, "let_in": staticmethod(self.let_in)}
+        super().__init__(("127.0.0.1", port), type("PageHandler", (Handler,), about))
 
     def server_bind(self) -> None:
         # HTTPServer's own would ask the name service who we are, which may take seconds.
@@ -135,16 +139,28 @@ class _Listener(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         if not self._free.acquire(blocking=False):
-            self.shutdown_request(request)
-            return
-        self._open.add(request)
+            # A connection that was never let in makes room, the oldest first, so that nobody can lock the owner out.
+            self._drop()
+            if not self._free.acquire(timeout=SECONDS_FOR_ROOM):
+                self.shutdown_request(request)
+                return
+        self._open[request] = 0.0
         super().process_request(request, client_address)
+
+    def let_in(self, request: socket.socket) -> None:
+        self._open[request] = time.monotonic()
+
+    def _drop(self) -> None:
+        connections = list(self._open.items())
+        if connections:
+            with contextlib.suppress(OSError):
+                min(connections, key=lambda one: one[1])[0].shutdown(socket.SHUT_RDWR)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
             super().process_request_thread(request, client_address)
         finally:
-            self._open.discard(request)
+            self._open.pop(request, None)
             self._free.release()
 
     def server_close(self) -> None:

@@ -8,6 +8,7 @@ const FRAME = `<!doctype html>
 <body><main id="start"></main><div id="explorer"></div>
 <script>
 "use strict";
+/* page.js */
 addEventListener("message", async ({ data, ports: [port] }) => {
   const files = new Map(Object.entries(data.files));
   const waiting = new Map();
@@ -17,27 +18,14 @@ addEventListener("message", async ({ data, ports: [port] }) => {
     waiting.delete(id);
     resolve(error ? new Response(error, { status: 500 }) : new Response(body));
   };
-  globalThis.fetch = async (name, options = {}) => {
-    if (options.method === "POST" && name === "decode") {
-      const id = ++count;
-      const answer = new Promise((resolve) => waiting.set(id, { resolve }));
-      port.postMessage({ id, body: options.body });
-      return answer;
-    }
-    return files.has(name) ? new Response(files.get(name)) : new Response("", { status: 404 });
+  const decode = (body) => {
+    const id = ++count;
+    const answer = new Promise((resolve) => waiting.set(id, { resolve }));
+    port.postMessage({ id, body });
+    return answer;
   };
   history.replaceState = () => {}; // the address of a frame like this one cannot say what it shows
-  const style = document.createElement("style");
-  style.textContent = new TextDecoder().decode(files.get("style.css"));
-  const imports = {};
-  for (const [name, body] of files) {
-    if (name.endsWith(".js")) imports["latens/" + name] = URL.createObjectURL(new Blob([body], { type: "text/javascript" }));
-  }
-  const map = document.createElement("script");
-  map.type = "importmap";
-  map.textContent = JSON.stringify({ imports });
-  document.head.append(style, map);
-  await import("latens/app/main.js");
+  await openPage([...files.keys()], async (name) => files.get(name), decode, "");
 }, { once: true });
 </script></body></html>`;
 

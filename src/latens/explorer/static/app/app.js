@@ -21,30 +21,46 @@ const LINKED = [
   "path",
   "unit",
   "view",
-  "lasso",
-  "level",
+  "picks",
+  "filters",
+  "search",
+  "size",
+  "opacity",
+  "contours",
+  "names",
+  "equal",
   "theme",
 ];
+
+const GOES_ON = 700; // milliseconds in which a change of the same things goes on with the last one
+const MOST_PAST = 100;
 
 export class App {
   constructor(model) {
     this.model = model;
     this.listeners = [];
     this.changed = new Set();
-    this.shown = { mean: model.mean, rows: null, n: model.n };
+    this.shown = this.final();
     this.decoder = model.decoder;
+    this.past = [];
+    this.onpast = () => {};
+    this.hovered = null; // the latent under the pointer, while it only hovers
+    this.onhover = () => {};
     this.errors = () => {};
     const [first, second] = [model.order[0] ?? 0, model.order[1] ?? model.order[0] ?? 0];
-    const plane = [Math.min(first, second), Math.max(first, second)];
+    // Above two units, the two directions in which the rows differ most; of pictures made beforehand, two units.
+    const turned = model.size > 2 && model.manifest.decoder.kind !== "precomputed";
+    const plane = turned ? ["p0", "p1"] : [`u${Math.min(first, second)}`, `u${Math.max(first, second)}`];
     const { columns } = model.manifest;
     const label = columns.findIndex((column) => column.role === "label");
     const given = [...columns.keys()].filter((i) => columns[i].role === "coordinate").map((i) => `c${i}`);
+    const start = model.manifest.start ?? null;
     this.state = {
-      x: given[0] ?? `u${plane[0]}`,
-      y: given[1] ?? `u${plane[1]}`,
+      x: given[0] ?? plane[0],
+      y: given[1] ?? plane[1],
       colour: label >= 0 ? `c${label}` : model.manifest.arrays.elbo ? "elbo" : "none",
-      z: Float32Array.from(model.units, (u) => u.mean),
-      row: null,
+      z: start === null ? Float32Array.from(model.units, (u) => u.mean) : model.latent(start),
+      row: start,
       a: null,
       b: null,
       c: null,
@@ -55,20 +71,29 @@ export class App {
       path: "linear",
       unit: null,
       view: null,
-      lasso: null,
-      level: null,
+      picks: [], // what was added to the selection or taken out of it, in this order
+      filters: [], // ranges and classes of columns, which narrow the selection down
+      search: "", // and what ids or classes hold
+      size: 1, // of the points, times what suits their number
+      opacity: 1,
+      contours: false,
+      names: false,
+      equal: false, // one scale for both axes
       theme: null,
-      selection: null,
-      selectionName: "",
+      selection: null, // the places of the rows that all of it leaves; null where nothing was chosen
     };
+    // How many of the filters a row fails, and which one last (from 1 on; 255 is what was picked or searched for).
+    this.passing = { fails: null, failing: null };
     this.first = { ...this.state };
-    Object.assign(this.state, this.fitting(readLink(globalThis.location?.hash ?? "")));
+    this.began = readLink(globalThis.location?.hash ?? "");
+    Object.assign(this.state, this.fitting(this.began));
     this.writeSoon = latest(async () => {
       await new Promise((resolve) => setTimeout(resolve, 200));
       const different = {};
       for (const name of LINKED) {
         const [now, then] = [this.state[name], this.first[name]];
-        if (name === "z" ? now.some((v, i) => v !== then[i]) : now !== then) different[name] = now;
+        const same = name === "z" ? now.every((v, i) => v === then[i]) : Array.isArray(then) ? !now.length : now === then;
+        if (!same) different[name] = now;
       }
       history.replaceState(null, "", `#${writeLink(different)}`);
     });
@@ -104,10 +129,15 @@ export class App {
       step: (step) => snapshots.some((one) => one.step === step),
       label: (code) => code < model.manifest.classes.length,
       unit: (unit) => unit < model.size,
-      level: (text) => {
-        const [place, code] = text.slice(1).split(".").map(Number);
-        return columns[place]?.kind === "category" && code < columns[place].levels.length;
-      },
+      picks: (picks) =>
+        picks.every((one) =>
+          one.polygon ? axis(one.x) && axis(one.y) : columns[one.column]?.levels?.[one.level] !== undefined,
+        ),
+      filters: (filters) =>
+        filters.every(({ key, levels }) => {
+          const named = key[0] === "c" ? columns[Number(key.slice(1))]?.levels : undefined;
+          return known(key) && Boolean(levels) === Boolean(named);
+        }),
     };
     const kept = Object.fromEntries(
       Object.entries(link).filter(([name, value]) => !checks[name] || checks[name](value)),
@@ -121,6 +151,7 @@ export class App {
   }
 
   set(patch) {
+    const before = this.waiting ? null : this.linked(this.state);
     for (const [name, value] of Object.entries(patch)) {
       if (this.state[name] === value) continue;
       this.state[name] = value;
@@ -132,9 +163,32 @@ export class App {
       this.waiting = false;
       const { changed } = this;
       this.changed = new Set();
+      this.remember(before, changed);
       for (const listener of this.listeners) Promise.resolve(listener(changed)).catch((error) => this.errors(error));
       this.writeSoon();
     });
+  }
+
+  // What was before a change, for undo. A drag is one change, however many places it goes through.
+  remember(before, changed) {
+    const key = LINKED.filter((name) => changed.has(name)).join();
+    const now = performance.now();
+    const goesOn = key === this.lastKey && now - this.lastTime < GOES_ON;
+    [this.lastKey, this.lastTime] = [key, now];
+    if (this.undoing) this.undoing = false;
+    else if (key && !goesOn) this.past = [...this.past.slice(1 - MOST_PAST), before];
+    this.onpast();
+  }
+
+  undo() {
+    const before = this.past.pop();
+    if (!before) return;
+    this.undoing = true;
+    this.lastKey = null;
+    this.set(before);
+    if (this.changed.size) return;
+    this.undoing = false; // what was is what is
+    this.undo();
   }
 
   // --- which rows are shown ---
@@ -147,21 +201,27 @@ export class App {
     return this.shown.rows ? this.shown.rows.indexOf(row) : row;
   }
 
+  final() {
+    const { model } = this;
+    const { far, arrays } = model.manifest;
+    return { mean: model.mean, rows: null, n: model.n, units: model.units, far, arrays };
+  }
+
   async showStep(step) {
     const { model } = this;
     const snapshot = step === null ? null : model.manifest.snapshots.find((one) => one.step === step);
     if (!snapshot) {
-      this.shown = { mean: model.mean, rows: null, n: model.n };
+      this.shown = this.final();
       this.decoder = model.decoder;
     } else {
+      const { units, far, arrays } = snapshot;
       const rows = await model.once("snapshot rows", () => readArray(model.manifest.snapshot_rows));
-      const shape = [rows.length, model.size];
-      const mean = await model.once(`step ${step}`, () => readArray({ file: snapshot.mean, dtype: "float32", shape }));
+      const mean = await model.once(arrays.mean.file, () => readArray(arrays.mean));
       const decoder =
         snapshot.decoder &&
         (await model.once(`decoder ${step}`, () => model.makeDecoder(model.manifest.decoder, snapshot.decoder)));
       if (this.state.step !== step) return false;
-      this.shown = { mean, rows, n: rows.length };
+      this.shown = { mean, rows, n: rows.length, units, far, arrays };
       this.decoder = decoder ?? model.decoder;
     }
     this.axes = null;
@@ -175,6 +235,128 @@ export class App {
     return this.axes;
   }
 
+  // Numbers of the rows shown, of the model shown.
+  array(name) {
+    const described = this.shown.arrays[name];
+    return this.model.once(described.file, () => readArray(described));
+  }
+
+  // The coordinates of the rows shown along an axis: a unit, a principal axis or a column.
+  async coordinates(axis) {
+    const { model, shown } = this;
+    const place = Number(axis.slice(1));
+    if (axis[0] === "u") return model.unitValues(place, shown.mean);
+    if (axis[0] === "p") return (await this.principal()).coordinates[place] ?? new Float32Array(shown.n);
+    const all = await model.column(place);
+    return shown.rows ? Float32Array.from(shown.rows, (row) => all[row]) : all;
+  }
+
+  // --- the selection ---
+
+  // Instead of what is picked; or with `how` beside it: "add", or "remove" from it (from all rows where nothing is).
+  pick(one, how = "") {
+    this.setPicks([...(how ? this.state.picks : []), { ...one, sign: how === "remove" ? -1 : 1 }]);
+  }
+
+  setPicks(picks) {
+    this.set({ picks, tab: this.state.tab === "table" ? "table" : "selection" });
+  }
+
+  clear() {
+    const { picks, filters, search } = this.state;
+    if (picks.length || filters.length || search) this.set({ picks: [], filters: [], search: "" });
+  }
+
+  // A class of the legend joins those that are picked, or leaves them.
+  toggleLevel(column, level) {
+    const { picks } = this.state;
+    const same = picks.filter((one) => one.sign > 0 && one.column === column);
+    if (same.length < picks.length) return this.pick({ column, level });
+    const without = same.filter((one) => one.level !== level);
+    this.setPicks(without.length < same.length ? without : [...same, { column, level, sign: 1 }]);
+  }
+
+  picked(column, level) {
+    return this.state.picks.some((one) => one.sign > 0 && one.column === column && one.level === level);
+  }
+
+  // What is picked, in words.
+  pickedWords() {
+    const { columns } = this.model.manifest;
+    const word = (one) =>
+      `${one.sign < 0 ? "without " : ""}${one.polygon ? "the lasso" : `${columns[one.column].name} = ${columns[one.column].levels[one.level]}`}`;
+    const { picks, filters, search } = this.state;
+    const words = picks.length > 4 ? [`${picks.length} choices`] : picks.map(word);
+    if (filters.length) words.push(`${filters.length} filter${filters.length > 1 ? "s" : ""}`);
+    if (search) words.push(`“${search}”`);
+    return words.join(", ");
+  }
+
+  // The numbers, or codes of levels, of the rows shown: of a column, a unit, a part of the ELBO.
+  valuesOf(key) {
+    return /^[ucp]\d+$/.test(key) ? this.coordinates(key) : this.array(key);
+  }
+
+  async placesOf(one) {
+    if (one.polygon) {
+      const [xs, ys] = [await this.coordinates(one.x), await this.coordinates(one.y)];
+      return ask("lasso", { polygon: one.polygon, xs, ys });
+    }
+    const values = await this.model.column(one.column);
+    const places = [];
+    for (let i = 0; i < this.shown.n; i++) if (values[this.rowAt(i)] === one.level) places.push(i);
+    return places;
+  }
+
+  // The selection anew, after a choice or for another snapshot. False where another one has begun meanwhile.
+  async select() {
+    const turn = (this.selecting = (this.selecting ?? 0) + 1);
+    const { picks, filters, search } = this.state;
+    const { n } = this.shown;
+    let [selection, fails, failing] = [null, null, null];
+    if (picks.length || filters.length || search) {
+      fails = new Uint8Array(n).fill(picks.length && picks[0].sign > 0 ? 255 : 0);
+      for (const one of picks) for (const place of await this.placesOf(one)) fails[place] = one.sign > 0 ? 0 : 255;
+      if (search) {
+        const found = await this.search(search);
+        for (let i = 0; i < n; i++) if (!found(i)) fails[i] = 255;
+      }
+      failing = new Uint8Array(n);
+      for (const [k, { key, levels, low, high }] of filters.entries()) {
+        const values = await this.valuesOf(key);
+        const kept = levels && new Set(levels);
+        for (let i = 0; i < n; i++) {
+          if (fails[i] === 255 || (kept ? kept.has(values[i]) : values[i] >= low && values[i] <= high)) continue;
+          fails[i] += 1;
+          failing[i] = k + 1;
+        }
+      }
+      let count = 0;
+      for (let i = 0; i < n; i++) if (!fails[i]) count += 1;
+      selection = new Uint32Array(count);
+      for (let i = 0, k = 0; i < n; i++) if (!fails[i]) selection[k++] = i;
+    }
+    if (turn !== this.selecting) return false;
+    this.state.selection = selection;
+    this.passing = { fails, failing };
+    return true;
+  }
+
+  // Whether the row at a place has these letters in its id, or is of a class whose name has them.
+  async search(text) {
+    const wanted = text.toLowerCase();
+    const { columns } = this.model.manifest;
+    const classes = [];
+    for (const [i, { levels }] of columns.entries()) {
+      const held = levels?.map((level) => level.toLowerCase().includes(wanted));
+      if (held?.includes(true)) classes.push([held, await this.model.column(i)]);
+    }
+    return (place) => {
+      const row = this.rowAt(place);
+      return this.model.id(row).toLowerCase().includes(wanted) || classes.some(([held, codes]) => held[codes[row]]);
+    };
+  }
+
   selectedMask() {
     const { selection } = this.state;
     if (!selection) return null;
@@ -183,22 +365,11 @@ export class App {
     return mask;
   }
 
-  // Select the rows shown that have a level of a column, "c2.3": column 2, its level 3.
-  async selectLevel(level) {
-    const [place, code] = level.slice(1).split(".").map(Number);
-    const { name, levels } = this.model.manifest.columns[place];
-    const values = await this.model.column(place);
-    const places = [];
-    for (let i = 0; i < this.shown.n; i++) if (values[this.rowAt(i)] === code) places.push(i);
-    const selectionName = `${name} = ${levels[code]}`;
-    this.set({ selection: Uint32Array.from(places), selectionName, level, lasso: null });
-  }
-
   // --- questions ---
 
   // The k rows whose posterior means are nearest, as [{row, distance}]; distances in spreads of the active units.
   async nearest(z, k = 1, exceptRow = -1) {
-    const { units, weight } = this.model.manifest.far;
+    const { units, weight } = this.shown.far;
     const { rows, distances } = await ask("nearest", {
       z,
       units,
@@ -211,7 +382,7 @@ export class App {
 
   // {near: 0..1 and more in units of what is far, words}: how far a point is from every row.
   farness(distance) {
-    const { median, far } = this.model.manifest.far;
+    const { median, far } = this.shown.far;
     if (!far) return { share: 0, words: "there are too few rows to say what is far from them" };
     const share = distance / far;
     if (share <= 1) return { share, words: distance <= median ? "in the midst of the data" : "within the data" };
@@ -219,6 +390,13 @@ export class App {
       share,
       words: `far from the data: ${format(share, 2)} times as far as 99 % of the rows are from each other`,
     };
+  }
+
+  // What is under a pointer that only hovers, decoded without moving the cross; null where there is none.
+  hover(z) {
+    if (!this.decoder.now || (!z && !this.hovered)) return;
+    this.hovered = z;
+    this.onhover();
   }
 
   decode(z, n = 1, codes = this.state.label) {
@@ -253,7 +431,8 @@ export class App {
   async factsOf(row) {
     const { model } = this;
     const facts = [["row", model.id(row)]];
-    const { columns, arrays } = model.manifest;
+    const { columns } = model.manifest;
+    const place = this.placeOf(row);
     for (let i = 0; i < columns.length; i++) {
       if (["cell", "coordinate"].includes(columns[i].role)) continue;
       const value = (await model.column(i))[row];
@@ -267,7 +446,7 @@ export class App {
       ["log_likelihood", "log p(x | z)"],
       ["kl", "KL"],
     ]) {
-      if (arrays[name]) facts.push([word, `${format((await model.array(name))[row])} nats`]);
+      if (this.shown.arrays[name] && place >= 0) facts.push([word, `${format((await this.array(name))[place])} nats`]);
     }
     return facts;
   }

@@ -106,7 +106,8 @@ export function lines(series, { width = 460, height = 190, markers = [], ...word
     svg.append(
       s("line", { x1: px(x), x2: px(x), y1: top, y2: height - bottom, stroke: t.muted, "stroke-dasharray": "3 3" }),
     );
-    svg.append(text(px(x) + 4, height - bottom - 6, label));
+    const last = px(x) + 4 + 7 * label.length > width - right; // it would be cut off
+    svg.append(text(px(x) + (last ? -4 : 4), height - bottom - 6, label, { "text-anchor": last ? "end" : "start" }));
   }
   const hair = s("line", { y1: top, y2: height - bottom, stroke: t.muted, visibility: "hidden" });
   const note = text(left + 4, height - bottom - 6, "", { fill: t.text });

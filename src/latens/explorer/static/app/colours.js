@@ -1,7 +1,7 @@
 // What colours the points: a category by its ten colours, a number along the ramp between its 1st and 99th percentile.
 
 import { breathe } from "./dom.js";
-import { ramp, rgb, theme, themeName } from "./theme.js";
+import { further, ramp, rgb, theme, themeName } from "./theme.js";
 
 const SLICE = 125000;
 
@@ -32,8 +32,7 @@ export async function colourValues(app, key) {
     return { kind: "number", name: `unit ${place}`, values: model.unitValues(place, app.shown.mean) };
   }
   const column = /^c\d+$/.test(key) ? model.manifest.columns[place] : null;
-  const all = column ? await model.column(place) : await model.array(key);
-  const values = app.shown.rows ? Float32Array.from(app.shown.rows, (row) => all[row]) : all;
+  const values = column ? await app.coordinates(key) : await app.array(key);
   if (column?.kind === "category") return { kind: "category", name: column.name, values, place, levels: column.levels };
   return { kind: "number", name: column ? column.name : SPECIAL[key], values };
 }
@@ -48,9 +47,9 @@ export function limits(values) {
   return at(0.01) < at(0.99) ? [at(0.01), at(0.99)] : [some[0], some.at(-1)];
 }
 
-export function levelColour(i, levels) {
+export function levelColour(i) {
   const { classes } = theme();
-  return levels.length <= classes.length ? rgb(classes[i]) : ramp(themeName(), i / Math.max(levels.length - 1, 1));
+  return i < classes.length ? rgb(classes[i]) : further(themeName(), i - classes.length);
 }
 
 const pack = ([r, g, b], a) => ((a << 24) | (b << 16) | (g << 8) | r) >>> 0; // little-endian RGBA
@@ -73,7 +72,7 @@ export async function pointColours(found, order, alpha, selected) {
     place = (i) => (values[i] === values[i] ? Math.min(255, Math.max(0, Math.round((values[i] - low) * scale))) : 256);
   } else if (found.kind === "category") {
     const { values, levels } = found;
-    colours = levels.map((_, i) => levelColour(i, levels));
+    colours = levels.map((_, i) => levelColour(i));
     place = (i) => (values[i] >= 0 && values[i] < levels.length ? values[i] : levels.length);
   }
   // The last of each: no value.

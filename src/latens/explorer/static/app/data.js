@@ -7,6 +7,30 @@ import { decodeOnServer } from "./server.js";
 const TYPES = { float32: Float32Array, int32: Int32Array, uint32: Uint32Array, uint8: Uint8Array };
 const MOST_CHUNKS = 12;
 
+const COUNTED = 1 << 18; // bytes of a file from which on they are counted while they come
+
+// Bytes that have come, and that will, of all files asked for so far; `heard` is told of every change.
+export const progress = { got: 0, of: 0, heard: () => {} };
+
+// Large files are read piece by piece, so that a page on a slow line can say how far it is.
+async function readCounting(response) {
+  const size = response.headers.get("Content-Encoding") ? 0 : Number(response.headers.get("Content-Length"));
+  if (!response.body || !(size >= COUNTED)) return response.arrayBuffer();
+  progress.of += size;
+  const bytes = new Uint8Array(size);
+  const reader = response.body.getReader();
+  let at = 0;
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) break;
+    bytes.set(value, at);
+    at += value.length;
+    progress.got += value.length;
+    progress.heard();
+  }
+  return at === size ? bytes.buffer : bytes.buffer.slice(0, at);
+}
+
 export async function fetchBytes(file) {
   let response;
   try {
@@ -15,7 +39,7 @@ export async function fetchBytes(file) {
     throw new Error(`${file} could not be read: the server that gave this page does not answer any more.`);
   }
   if (!response.ok) throw new Error(`${file} could not be read: the server says ${response.status}.`);
-  return response.arrayBuffer();
+  return readCounting(response);
 }
 
 export async function readManifest() {

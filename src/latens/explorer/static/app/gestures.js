@@ -1,4 +1,4 @@
-// What a pointer and keys do on the scatter.
+// What a pointer, fingers and keys do on the scatter.
 
 import { thinned } from "./permalink.js";
 
@@ -7,30 +7,83 @@ export const MODES = [
   ["lasso", "Lasso", "l"],
   ["pan", "Move", "p"],
 ];
+const GRIP = 28; // pixels from the cross within which a finger takes hold of it
 
 function at(scatter, event) {
   const box = scatter.stage.getBoundingClientRect();
   return [event.clientX - box.left - scatter.stage.clientLeft, event.clientY - box.top - scatter.stage.clientTop];
 }
 
+// Shift adds to what is selected, Alt takes out of it.
+export const howOf = (event) => (event.altKey ? "remove" : event.shiftKey ? "add" : "");
+
+function onCross(scatter, [px, py]) {
+  const cross = scatter.pointer();
+  return cross !== null && Math.hypot(scatter.px(cross[0]) - px, scatter.py(cross[1]) - py) < GRIP;
+}
+
 export function listen(scatter) {
   const { stage, app } = scatter;
+  const down = new Map(); // the pointers that are down, and where
   let from = null;
   let moved = false;
+  let held = false; // a finger began on the cross
+  let pinch = null;
+
+  function grip() {
+    const [[ax, ay], [bx, by]] = [...down.values()];
+    return { middle: [(ax + bx) / 2, (ay + by) / 2], apart: Math.max(1, Math.hypot(ax - bx, ay - by)) };
+  }
+
+  // A finger that swipes down the page shall scroll it (`touch-action: pan-y`); what is meant for the points shall not.
+  stage.addEventListener(
+    "touchstart",
+    (event) => {
+      const onIt = scatter.view && onCross(scatter, at(scatter, event.touches[0]));
+      if (event.touches.length > 1 || app.state.mode !== "decode" || onIt) event.preventDefault();
+    },
+    { passive: false },
+  );
   stage.addEventListener("pointerdown", (event) => {
     if (event.button !== 0 || !scatter.view) return;
     stage.setPointerCapture(event.pointerId);
+    stage.focus({ preventScroll: true });
+    down.set(event.pointerId, at(scatter, event));
+    scatter.card.hidden = true;
+    scatter.start = [...scatter.view];
+    if (down.size === 2) {
+      [from, scatter.drawing, pinch] = [null, null, grip()];
+      return;
+    }
     from = at(scatter, event);
     moved = false;
-    scatter.start = [...scatter.view];
+    held = onCross(scatter, from);
     if (app.state.mode === "lasso") scatter.drawing = [[scatter.fromX(from[0]), scatter.fromY(from[1])]];
-    scatter.card.hidden = true;
   });
   stage.addEventListener("pointermove", (event) => {
     if (!scatter.view) return;
     const [px, py] = at(scatter, event);
-    if (!from) return scatter.hover(px, py);
-    moved ||= Math.hypot(px - from[0], py - from[1]) > 4;
+    if (!down.has(event.pointerId)) return scatter.hover(px, py);
+    down.set(event.pointerId, [px, py]);
+    if (pinch && down.size === 2) {
+      const now = grip();
+      const [x0, x1, y0, y1] = scatter.start;
+      const factor = scatter.bounded(pinch.apart / now.apart, scatter.start);
+      const x = x0 + (pinch.middle[0] / scatter.width) * (x1 - x0);
+      const y = y0 + (1 - pinch.middle[1] / scatter.height) * (y1 - y0);
+      const [wide, tall] = [(x1 - x0) * factor, (y1 - y0) * factor];
+      const left = x - (now.middle[0] / scatter.width) * wide;
+      const below = y - (1 - now.middle[1] / scatter.height) * tall;
+      scatter.look([left, left + wide, below, below + tall]);
+      return;
+    }
+    if (!from) return;
+    const [dx, dy] = [px - from[0], py - from[1]];
+    if (!moved) {
+      // A finger decodes once it goes across; going down it scrolls, which the browser is about to say.
+      const across = event.pointerType !== "touch" || held || app.state.mode !== "decode" || Math.abs(dx) > Math.abs(dy);
+      moved = across && Math.hypot(dx, dy) > (event.pointerType === "touch" ? 10 : 4);
+    }
     if (!moved) return;
     if (app.state.mode === "decode") decodeAt(scatter, px, py);
     else if (app.state.mode === "lasso") {
@@ -38,32 +91,39 @@ export function listen(scatter) {
       scatter.redraw(true);
     } else {
       const [x0, x1, y0, y1] = scatter.start;
-      const dx = ((px - from[0]) / scatter.width) * (x1 - x0);
-      const dy = ((py - from[1]) / scatter.height) * (y1 - y0);
-      scatter.view = [x0 - dx, x1 - dx, y0 + dy, y1 + dy];
-      scatter.redraw(true);
+      const [across, up] = [(dx / scatter.width) * (x1 - x0), (dy / scatter.height) * (y1 - y0)];
+      scatter.look([x0 - across, x1 - across, y0 + up, y1 + up]);
     }
   });
-  const end = async (event) => {
+  stage.addEventListener("pointerup", (event) => {
+    if (!down.delete(event.pointerId)) return;
+    if (pinch) {
+      if (!down.size) pinch = null;
+      return;
+    }
     if (!from) return;
     const [px, py] = at(scatter, event);
     from = null;
+    const { drawing } = scatter;
+    scatter.drawing = null;
     if (!moved) {
-      scatter.drawing = null;
       const place = scatter.under(px, py);
       if (place >= 0) app.choose(app.rowAt(place));
       else if (app.state.mode === "decode") decodeAt(scatter, px, py);
-    } else if (app.state.mode === "lasso") {
-      const polygon = thinned(scatter.drawing);
-      scatter.drawing = null;
-      await scatter.select(polygon);
-    } else if (app.state.mode === "pan") app.set({ view: scatter.view });
+    } else if (app.state.mode === "lasso" && drawing) {
+      const { x, y } = app.state;
+      app.pick({ x, y, polygon: thinned(drawing) }, howOf(event));
+    }
     scatter.redraw();
-  };
-  stage.addEventListener("pointerup", end);
-  stage.addEventListener("pointercancel", end);
+  });
+  stage.addEventListener("pointercancel", (event) => {
+    down.delete(event.pointerId);
+    [from, pinch, scatter.drawing] = [null, down.size ? pinch : null, null];
+    scatter.redraw();
+  });
   stage.addEventListener("pointerleave", () => {
     scatter.card.hidden = true;
+    app.hover(null);
   });
   stage.addEventListener(
     "wheel",
@@ -79,12 +139,12 @@ export function listen(scatter) {
 
 function decodeAt(scatter, px, py) {
   const z = scatter.moved(scatter.fromX(px), scatter.fromY(py));
-  // Of a drag the reader wants to see what it decodes.
-  const seen = ["point", "paths"].includes(scatter.app.state.tab);
-  if (z) scatter.app.set(seen ? { z } : { z, tab: "point" });
-  else
-    scatter.note.textContent =
-      "These axes are no latents: click a point, or choose units to decode anywhere.";
+  if (!z) scatter.note.textContent = "These axes are no latents: click a point, or choose units to decode anywhere.";
+  else {
+    scatter.hint = false;
+    scatter.app.hovered = null;
+    scatter.app.set({ z });
+  }
 }
 
 function onKey(scatter, event) {
@@ -95,8 +155,7 @@ function onKey(scatter, event) {
   const [x0, x1, y0, y1] = scatter.view;
   if (arrow && event.shiftKey) {
     const [dx, dy] = [arrow[0] * 0.1 * (x1 - x0), arrow[1] * 0.1 * (y1 - y0)];
-    scatter.view = [x0 + dx, x1 + dx, y0 + dy, y1 + dy];
-    app.set({ view: scatter.view });
+    scatter.look([x0 + dx, x1 + dx, y0 + dy, y1 + dy]);
   } else if (arrow) {
     const now = scatter.pointer();
     const z = now && scatter.moved(now[0] + arrow[0] * 0.02 * (x1 - x0), now[1] + arrow[1] * 0.02 * (y1 - y0));
@@ -105,7 +164,7 @@ function onKey(scatter, event) {
   else if (key === "-") scatter.zoom(1.25);
   else if (key === "0") app.set({ view: null });
   else if (key === "Enter") app.toNearest();
-  else if (key === "Escape") app.set({ lasso: null, level: null, selection: null, selectionName: "" });
+  else if (key === "Escape") app.clear();
   else if (/^[abc]$/i.test(key) && app.state.row !== null) app.set({ [key.toLowerCase()]: app.state.row });
   else {
     const mode = MODES.find(([, , letter]) => letter === key.toLowerCase());

@@ -1,9 +1,12 @@
 // Below and above the points: what the colours say, and the card of the row under the pointer.
 
 import { levelColour } from "./colours.js";
-import { button, format, h, replace } from "./dom.js";
+import { button, format, h, replace, s } from "./dom.js";
 import { drawEvent, rampCss, standardised } from "./event.js";
-import { css } from "./theme.js";
+import { howOf } from "./gestures.js";
+import { css, theme } from "./theme.js";
+
+const MOST = 300; // classes that are named
 
 export function legend(scatter) {
   const { found, app } = scatter;
@@ -20,19 +23,58 @@ export function legend(scatter) {
       h("span", {}, format(high)),
     );
   }
-  const most = 30;
-  const entries = found.levels.slice(0, most).map((level, i) => {
+  const entries = found.levels.slice(0, MOST).map((level, i) => {
     const dot = h("span", { class: "dot" });
-    dot.style.background = css(levelColour(i, found.levels));
-    return button(
-      [dot, h("span", {}, level === "" ? "(empty)" : level)],
-      () => app.selectLevel(`c${found.place}.${i}`).catch(app.errors),
-      { class: "level", title: "select these rows" },
-    );
+    dot.style.background = css(levelColour(i));
+    const choose = (event) => {
+      const how = howOf(event);
+      if (how) app.pick({ column: found.place, level: i }, how);
+      else app.toggleLevel(found.place, i);
+    };
+    return button([dot, h("span", {}, level === "" ? "(empty)" : level)], choose, {
+      class: "level",
+      title: "select these rows; Shift adds, Alt removes",
+      "aria-pressed": String(app.picked(found.place, i)),
+    });
   });
   const more =
-    found.levels.length > most ? h("span", { class: "muted" }, `and ${found.levels.length - most} more`) : null;
-  return replace(scatter.legend, h("span", { class: "name" }, found.name), entries, more);
+    found.levels.length > MOST ? h("span", { class: "muted" }, `and ${found.levels.length - MOST} more`) : null;
+  const focused = [...scatter.legend.querySelectorAll("button")].indexOf(document.activeElement);
+  replace(scatter.legend, h("span", { class: "name" }, found.name), entries, more);
+  entries[focused]?.focus();
+}
+
+// The same for a file, to the right of the points: {width, items}.
+export function drawnLegend(scatter) {
+  const { found, height } = scatter;
+  if (found.kind === "none") return { width: 0, items: [] };
+  const t = theme();
+  const line = 17;
+  const words = { "font-size": 11, "font-family": "system-ui, sans-serif", fill: t.text };
+  const cut = (text) => (text.length > 22 ? `${text.slice(0, 21)}…` : text);
+  const x = scatter.width + 12;
+  const items = [s("text", { ...words, x, y: 16, "font-weight": 600 }, cut(found.name))];
+  if (found.kind === "number") {
+    const steps = 24;
+    const tall = Math.min(160, height - 60);
+    for (let k = 0; k < steps; k++) {
+      const y = 28 + (k * tall) / steps;
+      items.push(s("rect", { x, y, width: 12, height: tall / steps + 0.5, fill: rampCss(1 - k / (steps - 1)) }));
+    }
+    items.push(s("text", { ...words, x: x + 18, y: 37 }, format(found.limits[1])));
+    items.push(s("text", { ...words, x: x + 18, y: 28 + tall }, format(found.limits[0])));
+    return { width: 100, items };
+  }
+  const rows = Math.max(1, Math.floor((height - 30) / line));
+  const shown = found.levels.slice(0, MOST);
+  const wide = 30 + 6.5 * Math.max(...shown.map((level) => cut(level).length), 4);
+  shown.forEach((level, i) => {
+    const [cx, cy] = [x + 5 + Math.floor(i / rows) * wide, 32 + (i % rows) * line];
+    items.push(s("circle", { cx, cy, r: 4.5, fill: css(levelColour(i)), stroke: t.muted, "stroke-width": 0.5 }));
+    items.push(s("text", { ...words, x: cx + 10, y: cy + 4 }, level === "" ? "(empty)" : cut(level)));
+  });
+  const columns = Math.ceil(shown.length / rows);
+  return { width: Math.max(24 + columns * wide, 36 + 6.5 * cut(found.name).length), items };
 }
 
 export async function fillCard(scatter, place) {

@@ -32,11 +32,13 @@ export function follow(manifest, onChange, onGone = () => {}) {
 }
 
 // Where training stands, for the head of the page.
-export function progressWords({ live, progress }) {
+export function progressWords({ live, progress, seen_step: seen }) {
   if (progress?.step === undefined) return live ? "training" : ""; // before its first steps
   const { step, total_steps: total, epoch, rows_per_second: rate } = progress;
   const of = total ? ` of ${count3(total)}` : "";
-  if (!live) return `trained, ${count3(step)} steps`;
+  // The points are of a moment of their own: numbers follow every chunk, models are looked at now and then.
+  const drawn = seen === undefined || seen === step ? "" : `; points and pictures are of step ${count3(seen)}`;
+  if (!live) return `trained, ${count3(step)} steps${drawn}`;
   const speed = rate ? ` · ${count3(Math.round(rate))} rows a second` : "";
-  return `training · step ${count3(step)}${of} · epoch ${Number(epoch.toPrecision(3))}${speed}`;
+  return `training · step ${count3(step)}${of} · epoch ${Number(epoch.toPrecision(3))}${speed}${drawn}`;
 }

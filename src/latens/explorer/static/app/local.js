@@ -6,4 +6,6 @@
   var folder = decodeURIComponent(location.pathname).replace(/\/[^/]*$/, "") || "/";
   place.textContent = /^[A-Za-z0-9_./-]+$/.test(folder) ? folder : "'" + folder.replace(/'/g, "'\\''") + "'";
   document.getElementById("start").className = "local";
+  document.getElementById("loading").hidden = true;
+  document.getElementById("local").hidden = false;
 })();

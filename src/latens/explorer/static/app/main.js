@@ -2,19 +2,23 @@
 
 import { App } from "./app.js";
 import { ask, start } from "./background.js";
-import { Model, readManifest } from "./data.js";
+import { Model, progress, readManifest } from "./data.js";
 import { breathe, button, count3, freshId, h, latest, replace } from "./dom.js";
 import { follow, progressWords } from "./live.js";
 import { aboutPanel } from "./panels/about.js";
+import { decodedBox } from "./panels/decoded.js";
 import { pathsPanel } from "./panels/paths.js";
 import { pointPanel } from "./panels/point.js";
 import { rowsPanel } from "./panels/rows.js";
 import { copy, selectionPanel } from "./panels/selection.js";
+import { tablePanel } from "./panels/table.js";
 import { trainingPanel } from "./panels/training.js";
 import { unitsPanel } from "./panels/units.js";
 import { readLink } from "./permalink.js";
 import { Scatter } from "./scatter.js";
 import { chooseTheme, onTheme, themeName } from "./theme.js";
+
+const PLAY = 600; // milliseconds of a snapshot
 
 const root = document.getElementById("explorer");
 
@@ -53,13 +57,29 @@ function header(app) {
     h("span", { class: "muted" }, facts),
     live,
     h("span", { class: "grow" }),
-    button("Copy link", (event) => copy(event.currentTarget, location.href), { title: "a link to what you see" }),
+    location.protocol === "about:" // in a notebook, where the page has no address
+      ? null
+      : button("Copy link", copyLink, { title: ownOnly() ? OWN_ONLY : "a link to what you see" }),
     toggle,
   );
 }
 
-// Panels as tabs: arrow keys move between them.
-function tabs(app, panels) {
+// An address of this machine opens for nobody else.
+const ownOnly = () => /^(127\.|localhost$|\[::1\]$)/.test(location.hostname);
+const OWN_ONLY =
+  "This link opens on this machine only, while its server runs. For others: latens explore RUN --export page.html, and send them the file.";
+
+async function copyLink(event) {
+  await copy(event.currentTarget, location.href);
+  if (!ownOnly()) return;
+  root.querySelector(".linknote")?.remove();
+  const note = h("p", { class: "note linknote", role: "status" }, OWN_ONLY);
+  root.querySelector("header").after(note);
+  setTimeout(() => note.remove(), 12000);
+}
+
+// Panels as tabs: arrow keys move between them; above them the decoded point, whichever is open.
+function tabs(app, panels, decoded) {
   const ids = panels.map(() => freshId("tab"));
   const list = h("div", { class: "tabs", role: "tablist", "aria-label": "panels" });
   const controls = panels.map((one, i) =>
@@ -102,7 +122,7 @@ function tabs(app, panels) {
     });
   };
   choose();
-  return { element: h("div", { class: "side" }, list, boxes), choose };
+  return { element: h("div", { class: "side" }, decoded.element, list, boxes), choose };
 }
 
 function snapshotSlider(app, scatter) {
@@ -125,7 +145,26 @@ function snapshotSlider(app, scatter) {
     input.setAttribute("aria-valuetext", label.textContent);
   };
   name();
-  replace(scatter.snapshots, h("label", {}, "training ", input, label));
+  // Step after step, each once the last one is drawn.
+  const play = button("Play", () => (playing ? stop() : start()), { title: "through the training" });
+  let playing = null;
+  const stop = () => {
+    clearTimeout(playing);
+    playing = null;
+    play.textContent = "Play";
+  };
+  const next = () => {
+    const at = steps.indexOf(app.state.step);
+    if (at === steps.length - 1) return stop();
+    app.set({ step: steps[at + 1] });
+    playing = setTimeout(next, PLAY);
+  };
+  const start = () => {
+    play.textContent = "Pause";
+    if (app.state.step === null) app.set({ step: steps[0] });
+    playing = setTimeout(next, PLAY);
+  };
+  replace(scatter.snapshots, h("div", {}, play, h("label", {}, "training ", input, label)));
   return name;
 }
 
@@ -134,6 +173,9 @@ async function build(model) {
   app.errors = fail;
   followLink = () => {};
   if (app.state.theme) chooseTheme(app.state.theme);
+  if (model.manifest.conditional && app.began.label === undefined) {
+    app.state.label = app.first.label = await model.classOf(app.state.row ?? 0);
+  }
   document.title = `${model.manifest.title} · latens`;
   const training = trainingPanel(app);
   if (model.empty) {
@@ -158,6 +200,7 @@ async function build(model) {
     pointPanel(app),
     pathsPanel(app),
     rowsPanel(app),
+    tablePanel(app),
     selectionPanel(app),
     unitsPanel(app),
     training,
@@ -165,7 +208,9 @@ async function build(model) {
   ];
   if (!panels.some((one) => one.id === app.state.tab)) app.state.tab = "point";
   const scatter = new Scatter(app);
-  const side = tabs(app, panels);
+  const decoded = decodedBox(app);
+  app.onhover = () => decoded.update().catch(fail);
+  const side = tabs(app, panels, decoded);
   const nameStep = snapshotSlider(app, scatter);
   globalThis.latens = { app, scatter, panels }; // for tests, and for whoever opens the console
   replace(root, header(app), h("div", { class: "columns" }, scatter.element, side.element));
@@ -179,9 +224,12 @@ async function build(model) {
   const update = async (changed) => {
     for (const one of panels) if (!changed || one.wants.some((name) => changed.has(name))) fresh.delete(one);
     const one = current();
-    if (fresh.has(one)) return;
-    fresh.add(one);
-    await one.update(changed);
+    const box = !changed || decoded.wants.some((name) => changed.has(name)) ? decoded.update() : null;
+    if (!fresh.has(one)) {
+      fresh.add(one);
+      await one.update(changed);
+    }
+    await box;
   };
   app.on(async (changed) => {
     if (changed.delete("theme")) chooseTheme(app.state.theme); // which draws everything anew
@@ -189,38 +237,42 @@ async function build(model) {
     if (changed.has("tab")) side.choose();
     if (changed.has("step")) {
       nameStep();
-      app.state.selection = null;
       if (!(await app.showStep(app.state.step))) return;
     }
     const placed = ["x", "y", "step"].some((name) => changed.has(name));
-    // A link that was followed brings a selection of its own, or none.
-    const chosen = ["lasso", "level"].some((name) => changed.has(name)) && !changed.has("selection");
+    if (["picks", "filters", "search", "step"].some((name) => changed.has(name))) {
+      scatter.redraw();
+      if (!(await app.select())) return;
+      changed.add("selection");
+      scatter.nameSelection();
+    }
     if (placed) {
-      if (chosen && app.state.level) app.state.selection = null;
       if ([app.state.x, app.state.y].some((axis) => axis[0] === "p")) await app.principal();
       scatter.buildTools();
       scatter.place().catch(fail);
     } else {
       if (changed.has("mode")) scatter.buildTools();
-      if (changed.has("view")) scatter.view = app.state.view ?? scatter.whole();
-      if (chosen && app.state.lasso) await scatter.select(app.state.lasso);
-      else if (chosen && app.state.level) await app.selectLevel(app.state.level);
-      else if (chosen) app.set({ selection: null, selectionName: "" });
-      if (changed.has("colour") || changed.has("selection")) scatter.recolour().catch(fail);
+      if (changed.has("view") || changed.has("equal")) scatter.setView(app.state.view);
+      if (["colour", "selection", "opacity", "contours", "names"].some((name) => changed.has(name))) scatter.recolour().catch(fail);
       else scatter.redraw();
     }
     await update(changed);
   });
   redrawAll = () => Promise.all([scatter.recolour(), update(new Set(["theme"]))]);
   redrawHistory = () => update(new Set(["history"]));
+  undoLast = () => app.undo();
   followLink = () => app.set({ ...app.linked(app.first), ...app.fitting(readLink(location.hash)) });
+  await app.select();
+  scatter.nameSelection();
   await Promise.all([scatter.place(), update(null)]);
   document.documentElement.dataset.ready = "true";
   return async () => {
     const old = root.querySelector("header");
     old.replaceWith(header(app));
-    for (const one of panels) one.rebuild?.();
     await app.showStep(app.state.step);
+    for (const one of panels) one.rebuild?.();
+    await app.select();
+    scatter.nameSelection();
     await Promise.all([scatter.place(), update(null)]);
   };
 }
@@ -229,17 +281,31 @@ async function build(model) {
 let redrawAll = async () => {};
 let redrawHistory = async () => {};
 let followLink = () => {};
+let undoLast = () => {};
 onTheme(() => {
   const toggle = document.getElementById("theme");
   if (toggle) toggle.textContent = themeName() === "dark" ? "Light" : "Dark";
   redrawAll().catch(fail);
 });
 addEventListener("hashchange", () => followLink());
+addEventListener("keydown", (event) => {
+  const typing = event.target.matches?.("input:not([type=range]):not([type=checkbox]), select");
+  if (event.key !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey || typing) return;
+  event.preventDefault();
+  undoLast();
+});
 
 async function open() {
   const began = readLink(location.hash);
   if (began.theme) chooseTheme(began.theme);
   await start();
+  progress.heard = () => {
+    const [bar, words] = ["progress", "loaded"].map((id) => document.getElementById(id));
+    if (!bar) return;
+    [bar.max, bar.value] = [progress.of, progress.got];
+    const [got, of] = [progress.got, progress.of].map((bytes) => (bytes / 1e6).toFixed(1));
+    words.textContent = `Loading: ${got} of ${of} MB`;
+  };
   const manifest = await readManifest();
   const model = new Model(manifest);
   await model.load();

@@ -6,7 +6,6 @@ import { insidePolygon, nearestRows, principalAxes, project } from "./geometry.j
 let mean = new Float32Array(0);
 let size = 1;
 let axes = null;
-let [x, y] = [new Float32Array(0), new Float32Array(0)];
 
 export const OPS = {
   means({ values, latentSize }) {
@@ -22,15 +21,14 @@ export const OPS = {
   },
   // The index of the points as they lie in the plane; `data` is what KDBush.from takes.
   index({ xs, ys }) {
-    [x, y] = [xs, ys];
-    if (!x.length) return { result: { data: null }, transfer: [] };
-    const index = new KDBush(x.length, 64, Float32Array);
-    for (let i = 0; i < x.length; i++) index.add(x[i], y[i]);
+    if (!xs.length) return { result: { data: null }, transfer: [] };
+    const index = new KDBush(xs.length, 64, Float32Array);
+    for (let i = 0; i < xs.length; i++) index.add(xs[i], ys[i]);
     index.finish();
     return { result: { data: index.data }, transfer: [index.data] };
   },
-  lasso({ polygon }) {
-    const found = insidePolygon(x, y, polygon);
+  lasso({ polygon, xs, ys }) {
+    const found = insidePolygon(xs, ys, polygon);
     return { result: found, transfer: [found.buffer] };
   },
   nearest({ z, units, weight, k, except }) {

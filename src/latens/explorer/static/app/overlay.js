@@ -4,7 +4,8 @@ import { format, s } from "./dom.js";
 import { ticks } from "./chart.js";
 import { theme } from "./theme.js";
 
-export function overlay(scatter) {
+// Of a saved picture the hint is no part.
+export function overlay(scatter, saved = false) {
   const t = theme();
   const { app } = scatter;
   const items = [];
@@ -25,10 +26,24 @@ export function overlay(scatter) {
   }
   label(scatter.width - 8, scatter.height - 22, scatter.axisName(app.state.x), { "text-anchor": "end", fill: t.text });
   label(8, 14, scatter.axisName(app.state.y), { fill: t.text });
-  const corners = scatter.drawing ?? app.state.lasso;
-  if (corners?.length > 1) {
+  for (const { colour, pieces } of scatter.contours ?? []) {
+    const d = pieces.map(([ax, ay, bx, by]) =>
+      `M${scatter.px(ax).toFixed(1)} ${scatter.py(ay).toFixed(1)}L${scatter.px(bx).toFixed(1)} ${scatter.py(by).toFixed(1)}`);
+    items.push(s("path", { class: "contour", d: d.join(""), fill: "none", stroke: t.background, "stroke-width": 3.5 }));
+    items.push(s("path", { d: d.join(""), fill: "none", stroke: colour, "stroke-width": 1.8 }));
+  }
+  for (const [level, x, y] of scatter.centres ?? []) {
+    const words = { "text-anchor": "middle", "font-size": 15, "font-weight": 700, class: "centre" };
+    label(scatter.px(x), scatter.py(y) + 5, level, { ...words, stroke: t.background, "stroke-width": 4, "stroke-linejoin": "round" });
+    label(scatter.px(x), scatter.py(y) + 5, level, { ...words, fill: t.text });
+  }
+  const here = app.state.picks.filter((one) => one.polygon && one.x === app.state.x && one.y === app.state.y);
+  const drawn = [...here, ...(scatter.drawing ? [{ polygon: scatter.drawing, sign: 1 }] : [])];
+  for (const { polygon: corners, sign } of drawn.filter((one) => one.polygon.length > 1)) {
     const points = corners.map(([x, y]) => `${scatter.px(x).toFixed(1)},${scatter.py(y).toFixed(1)}`).join(" ");
-    items.push(s("polygon", { points, fill: t.first, "fill-opacity": 0.08, stroke: t.first, "stroke-width": 1.5 }));
+    const colour = sign > 0 ? t.first : t.muted;
+    items.push(s("polygon", { points, fill: colour, "fill-opacity": 0.08, stroke: colour, "stroke-width": 1.5,
+      "stroke-dasharray": sign > 0 ? null : "4 3" }));
   }
   for (const [word, row] of [
     ["A", app.state.a],
@@ -47,17 +62,25 @@ export function overlay(scatter) {
   if (at) {
     const [cx, cy] = [scatter.px(at[0]), scatter.py(at[1])];
     for (const [colour, width] of [
-      [t.background, 5],
-      [t.second, 2.2],
+      [t.background, 7],
+      [t.second, 3],
     ]) {
       items.push(
         s("path", {
-          d: `M${cx - 11} ${cy}H${cx + 11}M${cx} ${cy - 11}V${cy + 11}`,
+          d: `M${cx - 17} ${cy}H${cx - 4}M${cx + 4} ${cy}H${cx + 17}M${cx} ${cy - 17}V${cy - 4}M${cx} ${cy + 4}V${cy + 17}`,
           stroke: colour,
           "stroke-width": width,
           fill: "none",
         }),
+        s("circle", { cx, cy, r: 10, stroke: colour, "stroke-width": width - 1, fill: "none" }),
       );
+    }
+    if (scatter.hint && !saved && app.state.mode === "decode" && scatter.moves()) {
+      const right = cx > scatter.width - 140;
+      const words = { "font-size": 14, "font-weight": 650, "text-anchor": right ? "end" : "start" };
+      const [tx, ty] = [right ? cx - 22 : cx + 22, cy < 40 ? cy + 30 : cy - 14];
+      label(tx, ty, "drag to decode", { ...words, stroke: t.background, "stroke-width": 4, "stroke-linejoin": "round" });
+      label(tx, ty, "drag to decode", { ...words, fill: t.second });
     }
   }
   return items;

@@ -2,13 +2,17 @@
 // and units are numbers. What does not fit is left out, so that an old or a mistyped link opens the page as it begins.
 
 const AXIS = /^(u|c|p)(\d{1,6})$/; // a unit, a column, a principal axis
-const LEVEL = /^c\d{1,6}\.\d{1,6}$/; // a column, and which of its levels
+const PICK = /^([+-])(?:c(\d{1,6})\.(\d{1,6})|([ucp]\d{1,6}),([ucp]\d{1,6}),(.*))$/; // a level of a column, or a lasso
+const FILTER = /^(c\d{1,6}|u\d{1,6}|elbo|log_likelihood|kl)(?:((?:\.\d{1,6})+)|:([^,]+),([^,]+))$/; // levels, or a range
+const MOST_PICKS = 64;
 const COLOUR = /^(none|elbo|log_likelihood|kl|(u|c)\d{1,6})$/;
 
 const number = (text) => {
   const value = Number(text);
   return text.trim() !== "" && Number.isFinite(value) ? value : undefined;
 };
+const positive = (text) => (number(text) > 0 && number(text) <= 4 ? number(text) : undefined);
+const flag = (text) => (text === "1" ? true : undefined);
 const whole = (text) => (/^\d{1,9}$/.test(text) ? Number(text) : undefined);
 const numbers = (text) => {
   const values = text.split(",").map(number);
@@ -19,6 +23,38 @@ const one =
   (text) =>
     words.includes(text) ? text : undefined;
 const short = (v) => String(Number(v.toPrecision(6)));
+
+// "+c2.3" adds the level 3 of column 2 to what is picked, "-u0,u1,x,y,x,y,x,y" takes a lasso over two axes out of it.
+function readPick(text) {
+  const [, sign, column, level, x, y, corners] = PICK.exec(text) ?? [];
+  if (!sign) return undefined;
+  const one = { sign: sign === "+" ? 1 : -1 };
+  if (column) return { ...one, column: Number(column), level: Number(level) };
+  const v = numbers(corners);
+  if (!v || v.length < 6 || v.length % 2) return undefined;
+  return { ...one, x, y, polygon: Array.from({ length: v.length / 2 }, (_, i) => [v[2 * i], v[2 * i + 1]]) };
+}
+
+function writePick({ sign, column, level, x, y, polygon }) {
+  const corners = polygon?.map(([px, py]) => `${short(px)},${short(py)}`).join(",");
+  return `${sign > 0 ? "+" : "-"}${polygon ? `${x},${y},${corners}` : `c${column}.${level}`}`;
+}
+
+// "c0.1.3": of column 0 the levels 1 and 3; "elbo:-120,-90": from there to there.
+function readFilter(text) {
+  const [, key, levels, from, to] = FILTER.exec(text) ?? [];
+  if (levels) return { key, levels: levels.slice(1).split(".").map(Number) };
+  const [low, high] = [number(from ?? ""), number(to ?? "")];
+  return low === undefined || high === undefined ? undefined : { key, low, high };
+}
+
+const listOf = (read, write) => ({
+  read: (text) => {
+    const found = text.split(";").slice(0, MOST_PICKS).map(read);
+    return found.includes(undefined) ? undefined : found;
+  },
+  write: (all) => all.slice(0, MOST_PICKS).map(write).join(";"),
+});
 
 const FIELDS = {
   x: { read: (t) => (AXIS.test(t) ? t : undefined), write: String },
@@ -31,20 +67,21 @@ const FIELDS = {
   c: { read: whole, write: String },
   label: { read: whole, write: String },
   step: { read: whole, write: String },
-  tab: { read: one("point", "paths", "rows", "selection", "units", "training", "about"), write: String },
+  tab: { read: one("point", "paths", "rows", "table", "selection", "units", "training", "about"), write: String },
   mode: { read: one("decode", "lasso", "pan"), write: String },
   path: { read: one("linear", "spherical"), write: String },
   unit: { read: whole, write: String },
   view: { read: (t) => (numbers(t)?.length === 4 ? numbers(t) : undefined), write: (v) => v.map(short).join(",") },
-  lasso: {
-    read: (t) => {
-      const v = numbers(t);
-      if (!v || v.length < 6 || v.length % 2) return undefined;
-      return Array.from({ length: v.length / 2 }, (_, i) => [v[2 * i], v[2 * i + 1]]);
-    },
-    write: (polygon) => polygon.map(([x, y]) => `${short(x)},${short(y)}`).join(","),
-  },
-  level: { read: (t) => (LEVEL.test(t) ? t : undefined), write: String },
+  picks: listOf(readPick, writePick),
+  filters: listOf(readFilter, ({ key, levels, low, high }) =>
+    levels ? `${key}.${levels.join(".")}` : `${key}:${short(low)},${short(high)}`,
+  ),
+  size: { read: positive, write: short },
+  opacity: { read: positive, write: short },
+  contours: { read: flag, write: Number },
+  names: { read: flag, write: Number },
+  equal: { read: flag, write: Number },
+  search: { read: (t) => t.slice(0, 80), write: String },
   theme: { read: one("light", "dark"), write: String },
 };
 

@@ -1,6 +1,7 @@
 // The scatter as a file: PNG, SVG (above twenty thousand points a picture with drawn axes), CSV.
 
 import { button, h, s } from "./dom.js";
+import { drawnLegend } from "./legend.js";
 import { overlay } from "./overlay.js";
 import { download, saveCsv, saveSvg, toBlob } from "./save.js";
 import { css, theme } from "./theme.js";
@@ -31,10 +32,12 @@ async function picture(scatter) {
 
 async function asSvg(scatter) {
   const t = theme();
+  const legend = drawnLegend(scatter);
+  const [width, height] = [scatter.width + legend.width, scatter.height];
   const svg = s(
     "svg",
-    { width: scatter.width, height: scatter.height, viewBox: `0 0 ${scatter.width} ${scatter.height}` },
-    s("rect", { width: scatter.width, height: scatter.height, fill: t.background }),
+    { width, height, viewBox: `0 0 ${width} ${height}` },
+    s("rect", { width, height, fill: t.background }),
   );
   if (scatter.x.length > MOST_VECTOR) {
     svg.append(
@@ -63,7 +66,7 @@ async function asSvg(scatter) {
     });
     svg.append(group);
   }
-  svg.append(...overlay(scatter));
+  svg.append(...overlay(scatter, true), ...legend.items);
   return svg;
 }
 
@@ -73,15 +76,19 @@ async function writeSvg(scatter) {
 
 async function writePng(scatter) {
   const points = await picture(scatter);
-  const canvas = h("canvas", { width: points.width, height: points.height });
+  const legend = drawnLegend(scatter);
+  const scale = points.width / scatter.width;
+  const width = scatter.width + legend.width;
+  const canvas = h("canvas", { width: Math.round(width * scale), height: points.height });
   const context = canvas.getContext("2d");
   context.fillStyle = theme().background;
   context.fillRect(0, 0, canvas.width, canvas.height);
   context.drawImage(points, 0, 0);
   const over = s(
     "svg",
-    { width: scatter.width, height: scatter.height, xmlns: "http://www.w3.org/2000/svg" },
-    ...overlay(scatter),
+    { width, height: scatter.height, xmlns: "http://www.w3.org/2000/svg" },
+    ...overlay(scatter, true),
+    ...legend.items,
   );
   const image = new Image();
   const url = URL.createObjectURL(new Blob([new XMLSerializer().serializeToString(over)], { type: "image/svg+xml" }));

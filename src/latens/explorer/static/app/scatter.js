@@ -1,20 +1,26 @@
-// The scatter of posterior means: drag to decode, draw a lasso, move and zoom, hover for a row's card.
+// The scatter of posterior means: drag or hover to decode, draw a lasso, move and zoom, point at a row for its card.
 
 import KDBush from "../vendor/kdbush/kdbush.js";
 import { ask } from "./background.js";
-import { breathe, button, format, h, latest, perFrame, replace, s, select } from "./dom.js";
-import { colourChoices, colourValues, columnGroup, pointColours } from "./colours.js";
+import { breathe, button, count3, format, h, latest, perFrame, replace, s, select } from "./dom.js";
+import { colourChoices, colourValues, columnGroup, levelColour, pointColours } from "./colours.js";
+import { contour, densities, levelHolding } from "./density.js";
 import { extent } from "./geometry.js";
 import { listen, MODES } from "./gestures.js";
 import { fillCard, legend } from "./legend.js";
+import { viewOptions } from "./options.js";
 import { overlay } from "./overlay.js";
 import { Points } from "./points.js";
 import { fileButtons } from "./scatter-files.js";
+import { css, theme } from "./theme.js";
 
 const HELP =
   "Points of the latent space. Arrow keys move the decoded point, with Shift the view; plus and minus zoom, " +
   "0 shows all, Enter goes to the nearest row, A, B and C mark it, Escape clears the selection.";
 const NEAR = 12; // pixels from a point that count as on it
+const CLOSEST = 1e-4; // of what all rows take up: single precision shows no more
+const FURTHEST = 10;
+const MOST_TRACED = 60; // classes with a contour and a name at their centre
 
 export class Scatter {
   constructor(app) {
@@ -30,14 +36,21 @@ export class Scatter {
       this.card,
     );
     this.legend = h("div", { class: "legend", role: "group", "aria-label": "colours" });
+    this.selected = h("div", { class: "selected", role: "status" });
+    this.hint = !("z" in app.began);
     this.tools = h("div", { class: "tools" });
+    this.undo = button("Undo", () => app.undo(), { title: "Ctrl+Z", disabled: true });
+    app.onpast = () => (this.undo.disabled = !app.past.length);
     this.note = h("p", { class: "note", "aria-live": "polite" });
     this.snapshots = h("div", { class: "snapshots" });
+    this.options = viewOptions(app);
     this.element = h(
       "section",
       { class: "panel scatter", "aria-label": "latent space" },
       this.tools,
+      this.options,
       this.stage,
+      this.selected,
       this.snapshots,
       this.legend,
       this.note,
@@ -74,8 +87,8 @@ export class Scatter {
     const choices = this.axisChoices();
     replace(
       this.tools,
-      select("across", choices, state.x, (x) => app.set({ x, view: null, lasso: null })),
-      select("up", choices, state.y, (y) => app.set({ y, view: null, lasso: null })),
+      select("across", choices, state.x, (x) => app.set({ x, view: null })),
+      select("up", choices, state.y, (y) => app.set({ y, view: null })),
       select("colour", colourChoices(app.model), state.colour, (colour) => app.set({ colour })),
       h(
         "div",
@@ -89,18 +102,9 @@ export class Scatter {
         ),
       ),
       button("Show all", () => app.set({ view: null }), { title: "key 0" }),
+      this.undo,
       fileButtons(this),
     );
-  }
-
-  async coordinates(axis) {
-    const { app } = this;
-    const { model, shown } = app;
-    const place = Number(axis.slice(1));
-    if (axis[0] === "u") return model.unitValues(place, shown.mean);
-    if (axis[0] === "p") return (await app.principal()).coordinates[place] ?? new Float32Array(shown.n);
-    const all = await model.column(place);
-    return shown.rows ? Float32Array.from(shown.rows, (row) => all[row]) : all;
   }
 
   axisName(axis) {
@@ -115,13 +119,13 @@ export class Scatter {
   async place() {
     const { app } = this;
     const turn = (this.turn = (this.turn ?? 0) + 1);
-    const x = await this.coordinates(app.state.x);
+    const x = await app.coordinates(app.state.x);
     await breathe();
-    const y = await this.coordinates(app.state.y);
+    const y = await app.coordinates(app.state.y);
     if (turn !== this.turn) return;
     await breathe();
     [this.x, this.y, this.tree] = [x, y, null];
-    this.view = app.state.view ?? this.whole();
+    this.setView(app.state.view);
     await this.points.set(x, y);
     await breathe();
     if (turn !== this.turn) return;
@@ -129,8 +133,6 @@ export class Scatter {
     const { data } = await ask("index", { xs: x, ys: y });
     if (turn !== this.turn) return;
     this.tree = data ? KDBush.from(data) : null;
-    if (app.state.lasso) await this.select(app.state.lasso);
-    else if (app.state.level && !app.state.selection) await app.selectLevel(app.state.level);
     this.stage.dataset.ready = "true";
   }
 
@@ -141,21 +143,91 @@ export class Scatter {
     return [x0 - px, x1 + px, y0 - py, y1 + py];
   }
 
+  // A view of the same middle that is neither so close that single precision ends, nor so far that nothing is seen.
+  limited(view) {
+    const all = this.whole();
+    const bounds = (low, high, from, to) => {
+      const wide = Math.min(Math.max(high - low, CLOSEST * (to - from)), FURTHEST * (to - from));
+      const middle = Math.min(Math.max((low + high) / 2, from - 0.4 * wide), to + 0.4 * wide);
+      return wide === high - low && middle === (low + high) / 2 ? [low, high] : [middle - wide / 2, middle + wide / 2];
+    };
+    return [...bounds(view[0], view[1], all[0], all[1]), ...bounds(view[2], view[3], all[2], all[3])];
+  }
+
+  // As much of a factor of the size of a view as `limited` lets through, the same for both axes.
+  bounded(factor, [x0, x1, y0, y1]) {
+    const all = this.whole();
+    const [across, up] = [(all[1] - all[0]) / (x1 - x0), (all[3] - all[2]) / (y1 - y0)];
+    const [least, most] = [CLOSEST * Math.max(across, up), FURTHEST * Math.min(across, up)];
+    return Math.min(Math.max(factor, Math.min(least, 1)), Math.max(most, 1));
+  }
+
+  setView(view) {
+    this.view = this.fitted(view ? this.limited(view) : this.whole());
+  }
+
+  // With equal scales: as much more of one axis as makes a step as long as on the other.
+  fitted([x0, x1, y0, y1]) {
+    if (!this.app.state.equal || !this.width) return [x0, x1, y0, y1];
+    const step = Math.max((x1 - x0) / this.width, (y1 - y0) / this.height);
+    const [cx, cy] = [(x0 + x1) / 2, (y0 + y1) / 2];
+    const [wide, tall] = [step * this.width, step * this.height];
+    return [cx - wide / 2, cx + wide / 2, cy - tall / 2, cy + tall / 2];
+  }
+
+  // Show another part of the plane; the address follows once it is at rest.
+  look(view) {
+    this.setView(view);
+    this.redraw(true);
+    clearTimeout(this.settled);
+    this.settled = setTimeout(() => this.app.set({ view: this.view }), 250);
+  }
+
   async recolour() {
     if (!this.x) return;
     const { app } = this;
     this.found = await colourValues(app, app.state.colour);
     const n = this.x.length;
-    const alpha = n > 200000 ? 0.4 : n > 20000 ? 0.65 : 0.9;
+    const alpha = Math.min(1, app.state.opacity * (n > 200000 ? 0.4 : n > 20000 ? 0.65 : 0.9));
     const turn = (this.colouring = (this.colouring ?? 0) + 1);
     const colours = await pointColours(this.found, this.points.order, alpha, app.selectedMask());
     if (turn !== this.colouring || colours.length !== this.points.n) return;
     this.points.colours(colours);
     legend(this);
+    this.trace();
     this.draw();
   }
 
+  // Contours and centres of what is shown now: of each class, or of all points together.
+  trace() {
+    const { found, x, y, app } = this;
+    const [named, t] = [found.kind === "category", theme()];
+    const groups = named ? found.levels.slice(0, MOST_TRACED).map((level, i) => [level, css(levelColour(i))]) : [["", t.text]];
+    this.contours = [];
+    if (app.state.contours) {
+      const box = this.whole();
+      densities(x, y, box, named ? found.values : null, groups.length).forEach((cells, k) => {
+        for (const share of named ? [0.5] : [0.5, 0.9]) {
+          const level = levelHolding(cells, share);
+          if (level > 0) this.contours.push({ colour: groups[k][1], pieces: contour(cells, level, box) });
+        }
+      });
+    }
+    this.centres = [];
+    if (!app.state.names || !named) return;
+    const sums = groups.map(() => [0, 0, 0]);
+    for (let i = 0; i < x.length; i++) {
+      const sum = sums[found.values[i]];
+      if (sum) [sum[0], sum[1], sum[2]] = [sum[0] + x[i], sum[1] + y[i], sum[2] + 1];
+    }
+    groups.forEach(([level], k) => {
+      const [sx, sy, n] = sums[k];
+      if (n) this.centres.push([level, sx / n, sy / n]);
+    });
+  }
+
   #resize() {
+    const { app } = this;
     const scale = Math.max(1, globalThis.devicePixelRatio || 1);
     this.width = this.stage.clientWidth;
     this.height = this.stage.clientHeight;
@@ -164,12 +236,13 @@ export class Scatter {
     this.over.setAttribute("viewBox", `0 0 ${this.width} ${this.height}`);
     this.over.setAttribute("width", this.width);
     this.over.setAttribute("height", this.height);
+    if (this.x) this.setView(app.state.view);
     this.draw();
   }
 
   pointSize() {
     const n = this.x?.length ?? 0;
-    return (n > 200000 ? 1.5 : n > 20000 ? 2.4 : n > 3000 ? 4 : 6) * Math.max(1, globalThis.devicePixelRatio || 1);
+    return this.app.state.size * (n > 200000 ? 1.5 : n > 20000 ? 2.4 : n > 3000 ? 4 : 6) * Math.max(1, globalThis.devicePixelRatio || 1);
   }
 
   px = (v) => ((v - this.view[0]) / (this.view[1] - this.view[0])) * this.width;
@@ -204,6 +277,11 @@ export class Scatter {
     return x === null || y === null || x === undefined || y === undefined ? null : [x, y];
   }
 
+  // Whether a point of this plane is a latent.
+  moves() {
+    return this.app.state.x[0] !== "c" && this.app.state.y[0] !== "c";
+  }
+
   // The latent at a point of the plane: what the plane does not say stays as it is.
   moved(x, y) {
     const { app } = this;
@@ -212,7 +290,7 @@ export class Scatter {
       [app.state.x, x],
       [app.state.y, y],
     ];
-    if (axes.some(([axis]) => axis[0] === "c")) return null;
+    if (!this.moves()) return null;
     for (const [axis, value] of axes) {
       const place = Number(axis.slice(1));
       if (axis[0] === "u") z[place] = value;
@@ -245,20 +323,28 @@ export class Scatter {
   zoom(factor, px = this.width / 2, py = this.height / 2) {
     const [x, y] = [this.fromX(px), this.fromY(py)];
     const [x0, x1, y0, y1] = this.view;
-    this.view = [x + (x0 - x) * factor, x + (x1 - x) * factor, y + (y0 - y) * factor, y + (y1 - y) * factor];
-    this.redraw(true);
-    clearTimeout(this.settled);
-    this.settled = setTimeout(() => this.app.set({ view: this.view }), 250);
+    const by = this.bounded(factor, this.view);
+    this.look([x + (x0 - x) * by, x + (x1 - x) * by, y + (y0 - y) * by, y + (y1 - y) * by]);
   }
 
-  async select(polygon) {
-    const began = performance.now();
-    const places = await ask("lasso", { polygon });
-    this.stage.dataset.lassoMs = (performance.now() - began).toFixed(1);
-    this.app.set({ lasso: polygon, level: null, selection: places, selectionName: "the lasso" });
+  // How many rows are selected, and what clears it: in sight whatever panel is open.
+  nameSelection() {
+    const { app } = this;
+    const { selection } = app.state;
+    if (!selection) return replace(this.selected);
+    const n = selection.length;
+    replace(
+      this.selected,
+      h("strong", {}, `${count3(n)} row${n === 1 ? "" : "s"} selected`),
+      h("span", { class: "muted" }, app.pickedWords()),
+      button("Clear", () => app.clear(), { title: "key Escape" }),
+      h("span", { class: "muted keys" }, "Shift adds, Alt removes"),
+    );
   }
 
   hover(px, py) {
+    const { app } = this;
+    app.hover(app.state.mode === "decode" ? this.moved(this.fromX(px), this.fromY(py)) : null);
     const place = this.under(px, py);
     this.stage.classList.toggle("on-point", place >= 0);
     if (place < 0) {

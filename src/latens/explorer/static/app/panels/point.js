@@ -1,8 +1,7 @@
-// The decoded point: what the model makes of it, the nearest real row, how far it is from the data, a slider per unit.
+// The decoded point: where it goes, and a slider for each unit.
 
-import { button, format, h, latest, replace, select } from "../dom.js";
-import { saveButtons } from "../save.js";
-import { compare, compareRows, compareSheet, difference, heading, panel } from "./parts.js";
+import { button, format, h, replace, select } from "../dom.js";
+import { compare, panel } from "./parts.js";
 
 // Of a decoder that the page does not compute: why, and what is shown instead.
 function storedWords({ kind, why, plane }) {
@@ -15,20 +14,15 @@ function storedWords({ kind, why, plane }) {
 
 export function pointPanel(app) {
   const { model } = app;
-  const pictures = h("div", { class: "compare" });
-  const meter = h("div", { class: "meter" });
+  const table = h("div", {});
   const sliders = h("div", { class: "sliders" });
   const actions = h("div", { class: "actions" });
   const why = h("p", { class: "note" }, storedWords(model.manifest.decoder));
-  let shown = null;
-  const save = saveButtons("decoded-point", {
-    svg: () => compareSheet(app, shown),
-    csv: () => compareRows(app, shown),
-  });
   let inputs = [];
 
   function slider(unit) {
-    const { kl, active, low, high, spread } = model.units[unit];
+    const { low, high } = model.units[unit];
+    const { kl, active, spread } = app.shown.units[unit];
     const wide = Math.max(high - low, 1e-6) * 0.25;
     const range = model.manifest.arrays.prior && !active ? [-3, 3] : [low - wide, high + wide];
     const value = h("output", {});
@@ -58,8 +52,8 @@ export function pointPanel(app) {
 
   function rebuild() {
     inputs = [];
-    const alive = model.order.filter((unit) => model.units[unit].active);
-    const dead = model.order.filter((unit) => !model.units[unit].active);
+    const alive = model.order.filter((unit) => app.shown.units[unit].active);
+    const dead = model.order.filter((unit) => !app.shown.units[unit].active);
     const words = `${dead.length} unused unit${dead.length > 1 ? "s" : ""}`;
     const rest = dead.length
       ? h("details", { open: alive.length === 0 }, h("summary", {}, words), dead.map(slider))
@@ -82,37 +76,10 @@ export function pointPanel(app) {
     classes,
   );
 
-  const show = latest(async () => {
-    const { z } = app.state;
-    const [decoded, [near]] = await Promise.all([app.decode(z), app.nearest(z)]);
-    const real = Float32Array.from(await model.row(near.row));
-    const { share, words } = app.farness(near.distance);
-    shown = [
-      { title: "decoded", values: decoded },
-      { title: `nearest row ${model.id(near.row)}`, values: real },
-      { title: "difference", values: difference(decoded, real), error: true },
-    ];
-    replace(pictures, compare(app, shown));
-    const bar = h("span", { class: "fill" });
-    bar.style.width = `${Math.min(100, 50 * share)}%`;
-    replace(
-      meter,
-      h(
-        "span",
-        {
-          class: share > 1 ? "bar far" : "bar",
-          role: "meter",
-          "aria-label": "distance from the data",
-          "aria-valuemin": 0,
-          "aria-valuemax": 2,
-          "aria-valuenow": Math.min(2, share).toFixed(2),
-        },
-        bar,
-      ),
-      h("span", {}, words),
-    );
-    pictures.dataset.shown = String(Number(pictures.dataset.shown ?? 0) + 1);
-  });
+  // Of a table, column by column; pictures and curves are above, beside every panel.
+  app.ondecoded = () => {
+    if (model.event.kind === "table") replace(table, compare(app, app.decoded));
+  };
 
   function sync() {
     for (const { unit, input, value } of inputs) {
@@ -125,10 +92,8 @@ export function pointPanel(app) {
   const element = panel(
     "The decoded point",
     why,
-    heading("Mean of p(x | z), and the nearest real row", save),
-    pictures,
-    meter,
     actions,
+    table,
     h("h3", {}, "Latent units, most KL first"),
     sliders,
   );
@@ -137,10 +102,10 @@ export function pointPanel(app) {
     title: "Point",
     element,
     rebuild,
-    wants: ["z", "label", "step", "theme"],
-    update: async () => {
+    wants: ["z", "label", "step"],
+    update: async (changed) => {
+      if (changed?.has("step")) rebuild();
       sync();
-      await show();
     },
   };
 }

@@ -52,19 +52,20 @@ export function rowsPanel(app) {
 
   async function worstRows() {
     if (!order) {
-      const values = await model.array("log_likelihood");
+      const values = await app.array("log_likelihood");
+      const { n } = app.shown;
       // Among many rows, first those below the value that few are below: sorting a million would stop the page.
       const some = Array.from(
-        { length: Math.min(model.n, 5000) },
-        (_, i) => values[Math.floor((i * model.n) / Math.min(model.n, 5000))],
+        { length: Math.min(n, 5000) },
+        (_, i) => values[Math.floor((i * n) / Math.min(n, 5000))],
       ).sort((p, q) => p - q);
-      const below = some[Math.min(some.length - 1, Math.ceil((some.length * 200) / model.n) + 20)];
+      const below = some[Math.min(some.length - 1, Math.ceil((some.length * 200) / n) + 20)];
       const places = [];
-      for (let i = 0; i < model.n; i++) if (model.n <= 5000 || values[i] <= below) places.push(i);
+      for (let i = 0; i < n; i++) if (n <= 5000 || values[i] <= below) places.push(i);
       order = places
         .sort((p, q) => values[p] - values[q])
         .slice(0, MANY)
-        .map((row) => ({ row, value: values[row] }));
+        .map((place) => ({ row: app.rowAt(place), value: values[place] }));
     }
     return order;
   }
@@ -109,8 +110,8 @@ export function rowsPanel(app) {
       near,
       found.map((one, i) => ({
         values: Float32Array.from(values[i]),
-        caption: model.id(one.row),
-        title: `distance ${format(one.distance, 3)}`,
+        caption: `${model.id(one.row)} at ${format(one.distance, 2)}`,
+        title: `row ${model.id(one.row)}, distance ${format(one.distance, 3)} in spreads of the active units`,
         onclick: () => app.choose(one.row),
       })),
       width,
@@ -118,7 +119,7 @@ export function rowsPanel(app) {
   });
 
   const showWorst = latest(async () => {
-    if (!model.manifest.arrays.log_likelihood)
+    if (!app.shown.arrays.log_likelihood)
       return replace(
         worst,
         h("p", { class: "muted" }, "An autoencoder without a prior has no ELBO to order its rows by."),
@@ -155,7 +156,7 @@ export function rowsPanel(app) {
     heading("Original, reconstruction, error", save),
     pictures,
     facts,
-    heading("Nearest in latent space", saveStrip(app, "nearest-rows", near, 12)),
+    heading("Nearest in latent space, with their distance in spreads of the active units", saveStrip(app, "nearest-rows", near, 12)),
     near,
     heading(
       "Reconstructed worst: the row, then log p(x | z) in nats",
@@ -170,6 +171,7 @@ export function rowsPanel(app) {
     rebuild: () => (order = worst.made = null),
     wants: ["row", "step", "theme"],
     update: async (changed) => {
+      if (changed?.has("step")) order = null;
       await showRow();
       if (!changed || changed.has("step") || changed.has("theme") || !worst.made) await showWorst();
     },

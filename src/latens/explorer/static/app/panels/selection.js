@@ -50,7 +50,7 @@ export function selectionPanel(app) {
         ["log_likelihood", "log p(x | z) (nats)"],
         ["kl", "KL (nats)"],
       ]) {
-        if (model.manifest.arrays[name]) lines.push([word, ...(await moments(await model.array(name), chosen))]);
+        if (app.shown.arrays[name]) lines.push([word, ...(await moments(await app.array(name), app.state.selection))]);
       }
     }
     return lines;
@@ -126,8 +126,8 @@ export function selectionPanel(app) {
           "p",
           { class: "muted" },
           selection
-            ? "The lasso holds no rows."
-            : "Choose Lasso (key L) and draw around some points, or click a label under the scatter.",
+            ? "Nothing is left of what was picked."
+            : "Choose Lasso (key L) and draw around some points, or click a label under the scatter: Shift adds, Alt removes.",
         ),
       );
       replace(pictures);
@@ -142,7 +142,7 @@ export function selectionPanel(app) {
         "p",
         {},
         h("strong", {}, `${count3(chosen.length)} row${chosen.length > 1 ? "s" : ""}`),
-        ` of ${count3(app.shown.n)}, by ${app.state.selectionName}`,
+        ` of ${count3(app.shown.n)}: ${app.pickedWords()}`,
       ),
       h(
         "div",
@@ -155,9 +155,6 @@ export function selectionPanel(app) {
           ),
         ),
         button("Ids and latents as CSV", exportCsv),
-        button("Clear", () => app.set({ selection: null, selectionName: "", lasso: null, level: null }), {
-          title: "key Escape",
-        }),
       ),
       asTable(["level", "rows", "of these", "of all"], categories),
       asTable(["number", "mean", "standard deviation", "mean of all"], numbers),

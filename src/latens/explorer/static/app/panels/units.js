@@ -18,11 +18,11 @@ export function unitsPanel(app) {
   let drawn = null;
   let table = null;
   const value = (u) => u.kl ?? u.spread ** 2;
-  const what = model.units.some((u) => u.kl !== null) ? "KL (nats)" : "variance of the posterior mean";
+  const what = app.shown.units.some((u) => u.kl !== null) ? "KL (nats)" : "variance of the posterior mean";
 
   const show = latest(async () => {
     const t = theme();
-    const ordered = model.order.slice(0, 64).map((unit) => model.units[unit]);
+    const ordered = model.order.slice(0, 64).map((unit) => app.shown.units[unit]);
     replace(
       kl,
       bars(
@@ -62,7 +62,7 @@ export function unitsPanel(app) {
         ...items.map((item) => item.counts[i]),
       ]),
     ];
-    const u = model.units[unit];
+    const u = app.shown.units[unit];
     note.textContent = prior
       ? `Posterior means of the rows: mean ${format(u.mean, 3)}, spread ${format(u.spread, 3)}. Where the two densities ` +
         "differ, draws from the prior decode what no row looks like."
@@ -71,8 +71,8 @@ export function unitsPanel(app) {
 
   // One draw from the posterior of each of at most 50,000 rows.
   async function posteriorDraws(unit) {
-    const means = model.unitValues(unit);
-    const log = model.manifest.arrays.log_var ? model.unitValues(unit, await model.array("log_var")) : null;
+    const means = model.unitValues(unit, app.shown.mean);
+    const log = app.shown.arrays.log_var ? model.unitValues(unit, await app.array("log_var")) : null;
     const step = Math.max(1, Math.floor(means.length / 50000));
     const out = [];
     let state = 1;
@@ -96,7 +96,7 @@ export function unitsPanel(app) {
     svg: () => kl.querySelector("svg"),
     csv: () => [
       ["unit", "kl_nats", "spread_of_mean", "active"],
-      ...model.units.map((u) => [u.index, u.kl ?? Number.NaN, u.spread, u.active ? 1 : 0]),
+      ...app.shown.units.map((u) => [u.index, u.kl ?? Number.NaN, u.spread, u.active ? 1 : 0]),
     ],
   });
   const saveAgainst = saveButtons("prior-and-posterior", { svg: () => drawn, csv: () => table });
@@ -109,5 +109,5 @@ export function unitsPanel(app) {
     against,
     note,
   );
-  return { id: "units", title: "Units", element, wants: ["unit", "theme"], update: show };
+  return { id: "units", title: "Units", element, wants: ["unit", "step", "theme"], update: show };
 }

@@ -1,0 +1,279 @@
+// The rows as a table beside histograms of their columns. What is searched for and what is marked in a histogram narrows
+// the selection, so the scatter, the other histograms and the table follow; each histogram shows the rows that all but
+// its own range leave, over all rows.
+
+import { button, count3, format, h, latest, replace, s } from "../dom.js";
+import { levelColour, SPECIAL } from "../colours.js";
+import { extent } from "../geometry.js";
+import { saveCsv } from "../save.js";
+import { css, theme, themeName } from "../theme.js";
+import { panel } from "./parts.js";
+
+const [WIDE, TALL, BINS] = [210, 54, 30];
+const MOST_BARS = 40; // classes of a histogram
+const MOST_CELLS = 12; // columns of a table that have a histogram and stand in the rows
+const STEP = 100; // rows shown at a time
+
+export function tablePanel(app) {
+  const { model } = app;
+  const { columns } = model.manifest;
+  const charts = h("div", { class: "histograms" });
+  const box = h("div", { class: "tablebox rows", tabindex: 0, role: "region", "aria-label": "rows" });
+  const count = h("p", { role: "status" });
+  let order = { key: "row", down: false };
+  let most = STEP;
+  let listed = [];
+
+  const search = h("input", {
+    type: "search",
+    placeholder: "an id or a class",
+    "aria-label": "search rows",
+    value: app.state.search,
+    maxlength: 80,
+    oninput: () => {
+      clearTimeout(search.later);
+      search.later = setTimeout(() => app.set({ search: search.value.trim() }), 200);
+    },
+  });
+
+  const keys = [
+    ...columns
+      .map((column, i) => [`c${i}`, column])
+      .filter(([, { kind, levels }]) => kind === "number" || (levels.length > 1 && levels.length <= MOST_BARS))
+      .slice(0, MOST_CELLS)
+      .map(([key]) => key),
+    ...["elbo", "log_likelihood", "kl"].filter((name) => model.manifest.arrays[name]),
+  ];
+  const nameOf = (key) => (/^c\d+$/.test(key) ? columns[Number(key.slice(1))].name : SPECIAL[key]);
+  const levelsOf = (key) => (/^c\d+$/.test(key) ? columns[Number(key.slice(1))].levels : undefined);
+  const filterOf = (key) => app.state.filters.find((one) => one.key === key);
+
+  function setFilter(key, filter) {
+    const others = app.state.filters.filter((one) => one.key !== key);
+    app.set({ filters: filter ? [...others, { key, ...filter }] : others });
+  }
+
+  // The bars of one histogram: {low, high, all, left}, by bins or by levels.
+  async function counted(key) {
+    const values = await app.valuesOf(key);
+    const levels = levelsOf(key);
+    const [low, high] = levels ? [0, levels.length] : extent(values);
+    const bins = levels ? levels.length : BINS;
+    const [all, left] = [new Float64Array(bins), new Float64Array(bins)];
+    const scale = bins / (high - low || 1);
+    const { fails, failing } = app.passing;
+    const own = app.state.filters.findIndex((one) => one.key === key) + 1;
+    for (let i = 0; i < values.length; i++) {
+      const v = values[i];
+      if (!(v >= low && v <= high)) continue;
+      const bin = Math.min(bins - 1, Math.floor((v - low) * scale));
+      all[bin] += 1;
+      if (!fails || !fails[i] || (own && fails[i] === 1 && failing[i] === own)) left[bin] += 1;
+    }
+    return { low, high, all, left };
+  }
+
+  async function histogram(key) {
+    const { low, high, all, left } = await counted(key);
+    const t = theme();
+    const levels = levelsOf(key);
+    const bins = all.length;
+    const top = Math.max(...all, 1);
+    const step = WIDE / bins;
+    const filter = filterOf(key);
+    const inside = (k) => {
+      if (!filter) return true;
+      if (levels) return filter.levels.includes(k);
+      const middle = low + ((k + 0.5) * (high - low)) / bins;
+      return middle >= filter.low && middle <= filter.high;
+    };
+    const svg = s("svg", { viewBox: `0 0 ${WIDE} ${TALL}`, role: "img", "aria-label": `histogram of ${nameOf(key)}` });
+    for (let k = 0; k < bins; k++) {
+      const colour = levels && app.state.colour === key ? css(levelColour(k)) : t.first;
+      for (const [value, fill] of [
+        [all[k], t.grid],
+        [left[k], inside(k) ? colour : t.muted],
+      ]) {
+        const tall = (value / top) * (TALL - 4);
+        const bar = s("rect", { x: k * step, width: Math.max(1, step - 1), y: TALL - tall, height: tall, fill });
+        svg.append(bar);
+        if (levels) bar.append(s("title", {}, `${levels[k]}: ${count3(left[k])} of ${count3(all[k])}`));
+      }
+    }
+    const mark = s("rect", { y: 0, height: TALL, fill: t.second, "fill-opacity": 0.15, visibility: "hidden" });
+    svg.append(mark);
+    if (filter && !levels) showMark(filter.low, filter.high);
+
+    function showMark(from, to) {
+      const at = (v) => Math.min(WIDE, Math.max(0, ((v - low) / (high - low || 1)) * WIDE));
+      mark.setAttribute("x", at(from));
+      mark.setAttribute("width", Math.max(1, at(to) - at(from)));
+      mark.setAttribute("visibility", "visible");
+    }
+    const valueAt = (event) => {
+      const area = svg.getBoundingClientRect();
+      return low + Math.min(1, Math.max(0, (event.clientX - area.left) / area.width)) * (high - low);
+    };
+    let from = null;
+    svg.addEventListener("pointerdown", (event) => {
+      if (event.button !== 0) return;
+      if (levels) {
+        const level = Math.min(bins - 1, Math.floor(valueAt(event)));
+        const now = filter?.levels ?? [];
+        const then = now.includes(level) ? now.filter((one) => one !== level) : [...now, level];
+        return setFilter(key, then.length ? { levels: then } : null);
+      }
+      from = valueAt(event);
+      svg.setPointerCapture(event.pointerId);
+    });
+    svg.addEventListener("pointermove", (event) => {
+      if (from !== null) showMark(Math.min(from, valueAt(event)), Math.max(from, valueAt(event)));
+    });
+    svg.addEventListener("pointerup", (event) => {
+      if (from === null) return;
+      const ends = [from, valueAt(event)].sort((p, q) => p - q);
+      from = null;
+      setFilter(key, ends[1] - ends[0] > (high - low) / 100 ? { low: ends[0], high: ends[1] } : null);
+    });
+    const end = (which) =>
+      h("input", {
+        type: "number",
+        step: "any",
+        value: filter ? String(Number(filter[which].toPrecision(5))) : "",
+        placeholder: format(which === "low" ? low : high, 3),
+        "aria-label": `${nameOf(key)} ${which === "low" ? "from" : "to"}`,
+        onchange: (event) => {
+          const ends = { low: filter?.low ?? -Infinity, high: filter?.high ?? Infinity };
+          ends[which] = event.target.value === "" ? (which === "low" ? -Infinity : Infinity) : Number(event.target.value);
+          const all = ends.low === -Infinity && ends.high === Infinity;
+          setFilter(key, all ? null : { low: Math.max(ends.low, -1e38), high: Math.min(ends.high, 1e38) });
+        },
+      });
+    const choose = levels
+      ? h(
+          "select",
+          {
+            "aria-label": `${nameOf(key)}: classes`,
+            onchange: (event) => {
+              const level = event.target.value;
+              setFilter(key, level === "" ? null : { levels: [Number(level)] });
+            },
+          },
+          h("option", { value: "" }, filter ? "all again" : "all"),
+          levels.map((name, k) => h("option", { value: k, selected: filter?.levels.length === 1 && filter.levels[0] === k }, name)),
+        )
+      : h("div", { class: "ends2" }, end("low"), end("high"));
+    return h("figure", { class: "histogram", "data-key": key }, h("figcaption", {}, nameOf(key)), svg, choose);
+  }
+
+  const shownKeys = [...columns.keys()].slice(0, MOST_CELLS).map((i) => `c${i}`);
+  for (const name of ["elbo", "kl"]) if (model.manifest.arrays[name]) shownKeys.push(name);
+
+  // The first rows in this order without sorting all of a million: those up to the value that so many are below.
+  async function first() {
+    const places = app.state.selection ?? Uint32Array.from({ length: app.shown.n }, (_, i) => i);
+    if (order.key === "row") return order.down ? Array.from(places.slice(-most)).reverse() : Array.from(places.slice(0, most));
+    const values = await app.valuesOf(order.key);
+    const sign = order.down ? -1 : 1;
+    const known = Array.from(places).filter((i) => Number.isFinite(values[i]));
+    const sorted = Float32Array.from(known, (i) => sign * values[i]).sort();
+    const last = sorted[Math.min(most, sorted.length) - 1];
+    return known
+      .filter((i) => sign * values[i] <= last)
+      .sort((p, q) => sign * (values[p] - values[q]) || p - q)
+      .slice(0, most);
+  }
+
+  async function showRows() {
+    listed = await first();
+    const values = await Promise.all(shownKeys.map((key) => app.valuesOf(key)));
+    const text = (key, value) => (levelsOf(key) ? (levelsOf(key)[value] ?? "none") : format(value));
+    const head = (key, name) => {
+      const now = order.key === key;
+      const turn = () => {
+        order = { key, down: now && !order.down };
+        show();
+      };
+      const sort = now ? (order.down ? "descending" : "ascending") : "none";
+      return h("th", { scope: "col", "aria-sort": sort }, button(`${name}${now ? (order.down ? " ▾" : " ▴") : ""}`, turn));
+    };
+    const n = app.state.selection?.length ?? app.shown.n;
+    count.textContent = `${count3(n)} of ${count3(app.shown.n)} rows${listed.length < n ? `, ${count3(listed.length)} shown` : ""}`;
+    replace(
+      box,
+      h(
+        "table",
+        { class: "values" },
+        h("thead", {}, h("tr", {}, head("row", "row"), shownKeys.map((key) => head(key, nameOf(key))))),
+        h(
+          "tbody",
+          {},
+          listed.map((place) => {
+            const row = app.rowAt(place);
+            const go = button(model.id(row), () => app.choose(row), { title: "go to this row" });
+            return h(
+              "tr",
+              { class: row === app.state.row ? "chosen" : null },
+              h("th", { scope: "row" }, go),
+              shownKeys.map((key, k) => h("td", {}, text(key, values[k][place]))),
+            );
+          }),
+        ),
+      ),
+      listed.length < n
+        ? button(`${STEP} more`, () => {
+            most += STEP;
+            show();
+          })
+        : null,
+    );
+  }
+
+  async function save() {
+    const places = app.state.selection ?? Array.from({ length: app.shown.n }, (_, i) => i);
+    const values = await Promise.all(shownKeys.map((key) => app.valuesOf(key)));
+    const lines = function* () {
+      yield ["row_id", ...shownKeys.map(nameOf)];
+      for (const place of places) {
+        const cell = (key, k) => (levelsOf(key) ? (levelsOf(key)[values[k][place]] ?? "") : values[k][place]);
+        yield [model.id(app.rowAt(place)), ...shownKeys.map(cell)];
+      }
+    };
+    await saveCsv("rows", lines());
+  }
+
+  let drawn = [];
+  const show = latest(async () => {
+    if (document.activeElement !== search) search.value = app.state.search;
+    const now = [app.passing, app.shown, app.state.colour, themeName()];
+    if (now.some((one, i) => one !== drawn[i])) {
+      drawn = now;
+      const made = await Promise.all(keys.map(histogram));
+      const focused = charts.contains(document.activeElement) ? document.activeElement.ariaLabel : null;
+      replace(charts, made);
+      if (focused) [...charts.querySelectorAll("[aria-label]")].find((one) => one.ariaLabel === focused)?.focus();
+    }
+    await showRows();
+  });
+
+  const element = panel(
+    "Table",
+    h(
+      "div",
+      { class: "actions" },
+      search,
+      button("Clear", () => app.clear(), { title: "key Escape, on the scatter" }),
+      button("CSV", () => save().catch(app.errors), { title: "save these rows" }),
+    ),
+    charts,
+    count,
+    box,
+  );
+  return {
+    id: "table",
+    title: "Table",
+    element,
+    wants: ["selection", "row", "colour", "step", "theme"],
+    update: show,
+  };
+}
