@@ -76,18 +76,18 @@ function along(stops, t) {
   return [0, 1, 2].map((c) => Math.round(stops[i][c] + (stops[i + 1][c] - stops[i][c]) * (at - i)));
 }
 
-// Classes after the tenth: hues at even steps in four lightnesses (Oklab, Ottosson 2020). First, step and order are those
+// Classes after the tenth: hues at even steps in some lightnesses (Oklab, Ottosson 2020). First, step and order are those
 // of which the first forty classes lie furthest apart.
 const FURTHER = {
-  light: { lightness: [0.78, 0.5, 0.64, 0.36], first: 60, step: 117.1 },
-  dark: { lightness: [0.78, 0.5, 0.9, 0.64], first: 20, step: 56 },
+  light: { lightness: [0.64, 0.5, 0.78], chroma: 0.11, first: 20, step: 163.7 },
+  dark: { lightness: [0.9, 0.64, 0.78, 0.5], chroma: 0.13, first: 40, step: 114.7 },
 };
 
 export function further(name, i) {
-  const { lightness, first, step } = FURTHER[name];
-  const light = lightness[i % 4];
+  const { lightness, chroma, first, step } = FURTHER[name];
+  const light = lightness[i % lightness.length];
   const hue = ((first + step * i) * Math.PI) / 180;
-  const [a, b] = [0.11 * Math.cos(hue), 0.11 * Math.sin(hue)];
+  const [a, b] = [chroma * Math.cos(hue), chroma * Math.sin(hue)];
   const l = (light + 0.3963377774 * a + 0.2158037573 * b) ** 3;
   const m = (light - 0.1055613458 * a - 0.0638541728 * b) ** 3;
   const s = (light - 0.0894841775 * a - 1.291485548 * b) ** 3;
