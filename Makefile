@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 DOCS_STAMP := $(VENV)/.installed-docs
 
-.PHONY: demo test test-more lint unit docs package long pretrained bench clean
+.PHONY: demo test test-more lint unit docs package long notebooks pretrained bench clean
 
 demo: $(STAMP)
 	$(BIN)/latens demo
@@ -51,6 +51,10 @@ package:
 		dist/try/bin/python -m pip install --quiet --constraint constraints.txt $$file && \
 		(cd dist/try && bin/latens demo --out run && bin/latens help errors > /dev/null) || exit 1; \
 	done
+
+# The notebooks with their outputs, as the site shows them: a few minutes.
+notebooks: $(DOCS_STAMP)
+	cd examples/notebooks && ../../$(BIN)/python -m nbconvert --to notebook --execute --inplace *.ipynb
 
 pretrained: $(STAMP)
 	$(BIN)/python examples/pretrained.py src/latens/pretrained

@@ -11,8 +11,10 @@ from typing import Any
 
 from latex2mathml.converter import convert
 from mkdocs.structure.files import File
+from nbconvert import MarkdownExporter
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
+NOTEBOOKS = Path(__file__).resolve().parents[1] / "examples" / "notebooks"
 
 REFERENCE = {
     "index": ("The class and the functions", "The names that `import latens` gives.", ("latens",)),
@@ -59,13 +61,19 @@ def public_names(package: str) -> list[str]:
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Add the pages of the reference."""
+    """Add the pages of the reference, and the notebooks with their outputs."""
     for page, (title, intro, packages) in REFERENCE.items():
         lines = [f"# {title}", "", intro, ""]
         for package in packages:
             names = [f"{package}.{name}" for name in public_names(package)] or [package]
             lines += [line for name in names for line in (f"::: {name}", "")]
         files.append(File.generated(config, f"reference/{page}.md", content="\n".join(lines)))
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        names = {"unique_key": path.stem, "output_files_dir": f"{path.stem}_files"}
+        body, resources = MarkdownExporter().from_filename(str(path), resources=names)
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=body))
+        for name, content in resources["outputs"].items():
+            files.append(File.generated(config, f"notebooks/{name}", content=content))
     return files
 
 

@@ -100,6 +100,8 @@ class LikelihoodConfig(Part, frozen=True):
         scale_floor: The floor of a learned scale.
         probability_floor: The floor of a Bernoulli's probabilities, and of their complements.
         output_bias: Whether the decoder's output bias starts at the moments of the data, or at zero.
+        squash: Whether the means of the decoder are squashed into (0, 1) by a sigmoid, for data within it and a
+            likelihood with a location, such as a Normal.
         missing: Whether a feature may be missing because of its own value ("self-masking"), which is then modelled.
         options: The options of a likelihood that was registered, by name.
     """
@@ -110,6 +112,7 @@ class LikelihoodConfig(Part, frozen=True):
     scale_floor: NotNegative = 1e-3
     probability_floor: Probability = 0.0
     output_bias: Literal["data", "zero"] = "data"
+    squash: Literal["none", "sigmoid"] = "none"
     missing: Literal["at-random", "self-masking"] = "at-random"
     options: Options = {}
 

@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import latens
 from latens import evaluation
 from latens.data import load
-from latens.errors import ConfigError, ModelFileError, UsageError
+from latens.errors import ConfigError, DataError, ModelFileError, UsageError
 from latens.estimators import VAE, Autoencoder, GenerativeClassifier
 from latens.estimators.base import are_columns, as_dataset, history_lists
 from latens.measure.core import measure
@@ -310,3 +310,55 @@ def test_mean_and_scale_of_the_posterior():
     assert np.all(Autoencoder(2, hidden=8, steps=2, random_state=0).fit(x).encode(x)[1] == 0.0)
     with pytest.raises(ConfigError, match="no Normal with independent dimensions"):
         VAE(2, hidden=8, steps=2, posterior="full-normal", random_state=0).fit(x).encode(x)
+
+
+def test_noise_is_an_input():
+    """Of a Normal posterior the code is mean + scale * noise, in the estimator and in the trained model alike."""
+    x = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    noise = np.random.default_rng(1).normal(size=(20, 2)).astype(np.float32)
+    vae = VAE(2, hidden=8, steps=2, random_state=0).fit(x)
+    mean, scale = vae.encode(x)
+    np.testing.assert_allclose(vae.transform(x, noise=noise), mean + scale * noise, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(vae.transform(x, noise=np.zeros((20, 2))), vae.transform(x), rtol=0, atol=0)
+    codes = vae.model_.encode(x, noise=noise)
+    np.testing.assert_allclose(codes, vae.transform(x, noise=noise), rtol=0, atol=0)
+    rows = vae.inverse_transform(vae.transform(x, noise=noise))
+    np.testing.assert_allclose(vae.reconstruct(x, noise=noise), rows, rtol=0, atol=0)
+    np.testing.assert_allclose(vae.model_.reconstruct(x, noise=noise), rows, rtol=1e-5, atol=1e-6)
+    with pytest.raises(DataError, match=r"noise of shape \(3, 2\) for 20 rows"):
+        vae.transform(x, noise=noise[:3])
+    with pytest.raises(DataError, match="each row has 3 values of noise, and a DiagonalNormal takes 2"):
+        vae.transform(x, noise=np.zeros((20, 3)))
+
+
+@pytest.mark.parametrize(
+    ("options", "values"),
+    [({"posterior": "iaf"}, 2), ({"posterior": "low-rank-normal"}, 4), ({"settings": {"posterior.levels": [3]}}, 5)],
+)
+def test_noise_of_flows_and_levels(options, values):
+    """Zero noise is where the posterior goes without noise, which `transform` gives; other noise moves each code."""
+    x = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    vae = VAE(2, hidden=8, steps=2, random_state=0, **options).fit(x)
+    means = vae.transform(x)
+    np.testing.assert_allclose(vae.transform(x, noise=np.zeros((20, values))), means, rtol=1e-6, atol=1e-6)
+    moved = vae.transform(x, noise=np.ones((20, values)))
+    assert np.all(np.abs(moved - means).max(axis=1) > 1e-3)
+
+
+def test_discrete_codes_are_no_function_of_noise():
+    x = (np.random.default_rng(0).random((20, 4)) < 0.5).astype(np.float32)
+    vae = VAE(2, hidden=8, steps=2, recipe="nvil", random_state=0).fit(x)
+    with pytest.raises(DataError, match="is not a function of noise"):
+        vae.transform(x, noise=np.zeros((20, 2)))
+    with pytest.raises(ConfigError, match=r"no function of noise that could be scaled"):
+        VAE(2, hidden=8, steps=2, posterior="bernoulli", settings={"objective.noise_scale": 0.5}).fit(x)
+
+
+def test_squashed_means_lie_in_the_unit_interval():
+    x = np.random.default_rng(0).random((40, 4)).astype(np.float32)
+    vae = VAE(2, hidden=8, steps=20, likelihood="normal", settings={"likelihood.squash": "sigmoid"}, random_state=0)
+    far = vae.fit(x).inverse_transform(np.random.default_rng(1).normal(size=(50, 2)) * 1e4)
+    assert far.min() >= 0.0
+    assert far.max() <= 1.0
+    with pytest.raises(ConfigError, match="no means in"):
+        VAE(2, likelihood="normal", steps=2, settings={"likelihood.squash": "sigmoid"}).fit(x * 5 - 2)

@@ -24,6 +24,7 @@ from latens.models import (
     ContinuousBernoulliHead,
     LatentModel,
     NormalHead,
+    SquashedHead,
 )
 from latens.models.heads.likelihoods import (
     BetaHead,
@@ -62,6 +63,7 @@ HEADS = {
     "categorical": CategoricalHead((5,), 4),
     "discretised-logistic": DiscretisedLogisticHead((5,), levels=17, scale="softplus"),
     "discretised-logistic, log-variance": DiscretisedLogisticHead((5,), levels=17, scale="log-variance"),
+    "squashed": SquashedHead(NormalHead((5,))),
     "affine": AffineHead(NormalHead((5,)), np.arange(5.0), np.arange(1.0, 6.0)),
     "affine, one scale": AffineHead(BetaHead((5,)), np.full(5, 2.0), np.full(5, 3.0)),
 }

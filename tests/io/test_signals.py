@@ -131,7 +131,7 @@ entry()
 COMMANDS = {
     "animate": "animate {run} walk --frames 200 --out {new}.gif",
     "check": "check digits",
-    "compare": "compare {run} {run} --num-samples 5000",
+    "compare": "compare {run} pretrained:digits-2d --num-samples 5000",
     "demo": "demo --epochs 50 --out {new}",
     "encode": "encode {run} digits --num-samples 5000 --out {new}.npz",
     "evaluate": "evaluate {run} --num-samples 20000",

@@ -9,7 +9,7 @@ import pytest
 from checks import close, linear_dense
 from tables_heads import LIKELIHOOD_HEADS
 
-from latens.models import Conditional
+from latens.models import Conditional, SquashedHead
 from latens.trees import Frozen, count_parameters
 
 MEAN = np.array([0.1, 0.5, 0.97])
@@ -22,6 +22,20 @@ def test_a_decoder_starts_at_the_mean_of_the_data(name):
     start = part(jnp.asarray([3.0, -1.0]))
     close(start.mean(), MEAN, rtol=2e-5)
     assert start.sample(key=jax.random.key(0)).shape == (3,)
+
+
+@pytest.mark.parametrize("name", ["LaplaceHead", "StudentTHead"])
+def test_squashed_locations(name):
+    """1 / (1 + e^-r) of the outputs, the scales as they were; a decoder starts at the data's mean."""
+    inner = LIKELIHOOD_HEADS[name]()
+    outputs = jnp.asarray([0.0, -2.0, 30.0, 0.5, 1.0, -1.0])
+    squashed, free = SquashedHead(inner)(outputs), inner(outputs)
+    close(squashed.mean(), [0.5, 1 / (1 + np.e**2), 1.0])
+    close(squashed.log_scale, free.log_scale, rtol=0, atol=0)
+    head, bias = SquashedHead(inner).started(MEAN, variance=np.full(3, 0.04))
+    plain, other = inner.started(MEAN, variance=np.full(3, 0.04))
+    close(head(jnp.asarray(bias, jnp.float32)).mean(), MEAN)
+    close(head(jnp.asarray(bias, jnp.float32)).log_scale, plain(jnp.asarray(other, jnp.float32)).log_scale)
 
 
 @pytest.mark.parametrize("name", [n for n in LIKELIHOOD_HEADS if "Discretised" not in n and "ZeroInflated" not in n])

@@ -19,6 +19,7 @@ from tables_objectives import NEED_CODES, NEED_IMAGES, NEED_MODALITIES, NEED_NOR
 import latens.objectives
 from latens.data.batches import Batch, as_batch
 from latens.distributions import kl_terms
+from latens.errors import ConfigError
 from latens.models import (
     CodeHead,
     CodePrior,
@@ -29,7 +30,7 @@ from latens.models import (
     Standardise,
 )
 from latens.objectives import ELBO, AbstractObjective, Reconstruction
-from latens.objectives.base import sum_of_squares, weighted
+from latens.objectives.base import run_objective, sum_of_squares, weighted
 
 rows = pytest.mark.parametrize("name", OBJECTIVES)
 CHECKS = [value for name, value in vars(bound_checks).items() if name.startswith("check_")]
@@ -178,6 +179,24 @@ def test_zero_noise_gives_the_mean_and_a_scale_multiplies_it():
     noise = np.random.default_rng(0).normal(size=(2, 4, 2)).astype(np.float32)
     exact = np.asarray(posterior.loc) + np.exp(np.asarray(posterior.log_scale)) * noise
     close(draw(model, batch, num_samples=2, noise=jnp.asarray(noise)).z, exact)
+
+
+def test_an_elbo_with_noise_of_another_scale():
+    """Without noise the likelihood is that of the mean and the KL stays; validation keeps the posterior's own noise."""
+    model, batch = MODELS["binary pixels"]()
+    options = {"key": jax.random.key(0), "step": jnp.asarray(0)}
+    _, whole = ELBO()(model, batch, **options)
+    _, none = ELBO(noise_scale=0.0)(model, batch, **options)
+    at_mean = draw(model, batch, num_samples=1, noise=jnp.zeros((1, 4, 2)), dropout=False).log_likelihood
+    close(none["log_likelihood"][0], jnp.sum(at_mean))
+    close(none["kl"][0], whole["kl"][0], rtol=0, atol=0)
+    _, once, _ = run_objective(ELBO(), model, batch, training=False, **options)
+    _, validated, _ = run_objective(ELBO(noise_scale=0.0), model, batch, training=False, **options)
+    close(validated["elbo"][0], once["elbo"][0], rtol=0, atol=0)
+    assert "no bound" in ELBO(noise_scale=0.0).remarks()[0]
+    assert ELBO().remarks() == []
+    with pytest.raises(ConfigError, match=r"noise_scale must be 0.0 or more, not -1"):
+        ELBO(noise_scale=-1.0)
 
 
 def test_linear_gaussian_bounds(float64):

@@ -80,6 +80,23 @@ def test_numbers_for_people():
     assert found == ["\N{MINUS SIGN}1,234.57", "0.00457", "0.00", "—", "—", "2.00"]
 
 
+@pytest.mark.parametrize(
+    ("value", "error", "shown"),
+    [
+        (2.1817, 0.0219, ("2.18", "0.02")),
+        (-90.9321, 0.824, ("\N{MINUS SIGN}90.9", "0.8")),
+        (-0.0004, 0.031, ("0.00", "0.03")),
+        (1234.5, 13.2, ("1,234", "13")),  # the digits before the point always stand
+        (0.4321, 0.0132, ("0.432", "0.013")),
+        (2.0, None, ("2", "—")),
+        (2.345, None, ("2.35", "—")),
+        (float("nan"), 0.1, ("—", "—")),
+    ],
+)
+def test_digits_fit_the_error(value, error, shown):
+    assert with_digits(value, error) == shown
+
+
 # --- warnings ---
 
 
@@ -222,13 +239,14 @@ def test_the_report_says_what_was_measured_and_loads_nothing(runs, latens):
     assert len(page.all("main")) == 1
     # The numbers of the run, with their errors, and what gives it again.
     metric = info["metrics"]["log_marginal"]
-    assert f"{number(metric['value'], 3)} {number(metric['standard_error'], 3)} nats {metric['n']}" in page.text
+    value, error = with_digits(metric["value"], metric["standard_error"])
+    assert f"{value} {error} nats {metric['n']}" in page.text
     assert "latens fit" in page.text
     assert info["data"]["fingerprint"] in page.text
     assert f"jax {info['versions']['jax']}" in page.text
     assert "negative evidence lower bound" in page.text
     # The full evaluation, where there is one, and its warnings.
-    assert "copied share 0.432 0.05 share 40 500 0.2 excess <b>share</b>" in page.text
+    assert "copied share 0.43 0.05 share 40 500 0.2 excess <b>share</b>" in page.text
     found = {"run": "one", "name": "memorisation", "message": "About 43% of the samples are copies."}
     assert found in result.json["warnings"]
     assert "Memorising About 43% of the samples are copies. What helps: Use more rows." in page.text
@@ -239,14 +257,14 @@ def test_two_runs_side_by_side(runs, latens, few_pictures):
     assert result.code == 0, result.err
     page = Page((runs / "one" / "comparison.html").read_text())
     infos = [json.loads((runs / name / "run.json").read_text())["metrics"]["elbo"] for name in ("one", "two")]
-    value = infos[1]["value"] - infos[0]["value"]
-    assert number(value, 3) in page.text
+    error = np.hypot(*(info["standard_error"] for info in infos))
+    assert " ± ".join(with_digits(infos[1]["value"] - infos[0]["value"], error)) in page.text
     assert re.search(r"network\.hidden (\[32\]|\(32,\)|\[32, 32\]|32) (\[16\]|\(16,\)|16)", page.text), page.text[:3000]
     assert "Both were trained on the same rows." in page.text
     # The difference of log p(x) is paired: its error is that of the differences, as `latens compare` has it.
     compared = latens("compare", runs / "one", runs / "two", "--num-samples", "100", "--json").json
     gap = next(entry["difference"] for entry in compared["runs"] if entry["difference"])
-    assert f"± {number(gap['standard_error'], 3)}" in page.text
+    assert " ± ".join(with_digits(gap["value"], gap["standard_error"])) in page.text
     assert f"paired over the same {gap['n']} rows" in page.text
     assert page.open == []
 

@@ -3,6 +3,7 @@
 from .base import AbstractDistribution as AbstractDistribution
 from .base import AbstractFactorised as AbstractFactorised
 from .base import AbstractReparameterised as AbstractReparameterised
+from .base import as_reparameterised as as_reparameterised
 from .base import log_prob as log_prob
 from .blocks import Blocks as Blocks
 from .blocks import Joined as Joined

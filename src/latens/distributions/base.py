@@ -118,34 +118,58 @@ class AbstractFactorised(AbstractDistribution[Array]):
         return jnp.sum(jnp.where(mask, terms, 0.0))
 
 
-class AbstractReparameterised(AbstractFactorised):
+class AbstractReparameterised(AbstractDistribution[Event]):
     """A distribution whose samples are a smooth function of its parameters and of noise without parameters."""
 
     @abstractmethod
-    def sample_noise(self, *, key: Key) -> Float[Array, "*x"]:
+    def sample_noise(self, *, key: Key) -> Any:
         """Draw the noise; zero noise gives the mean exactly.
 
         Args:
             key: A JAX random key.
 
         Returns:
-            Noise of the shape of an event, (*x).
+            Noise, an array or for an event of several parts a dict or tuple of them; its shape is that of the event
+            unless the distribution says otherwise.
+
+        Raises:
+            TypeError: A part of the distribution is not a function of noise.
         """
 
     @abstractmethod
-    def from_noise(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    def from_noise(self, noise: Any) -> Event:
         """The event that belongs to this noise.
 
         Args:
-            noise: Shape (*x), as `sample_noise` returns it.
+            noise: As `sample_noise` returns it.
 
         Returns:
-            One event of shape (*x), differentiable in the parameters and in the noise.
+            One event, differentiable in the parameters and in the noise.
+
+        Raises:
+            TypeError: A part of the distribution is not a function of noise.
         """
 
-    def sample(self, *, key: Key) -> Float[Array, "*x"]:
+    def sample(self, *, key: Key) -> Event:
         """Draw one event: noise first, then the event that belongs to it."""
         return self.from_noise(self.sample_noise(key=key))
+
+
+def as_reparameterised(distribution: AbstractDistribution) -> AbstractReparameterised:
+    """The distribution itself, where its samples are a function of noise.
+
+    Args:
+        distribution: Any distribution.
+
+    Returns:
+        The same distribution.
+
+    Raises:
+        TypeError: Its samples are no function of noise, as those of discrete variables.
+    """
+    if not isinstance(distribution, AbstractReparameterised):
+        raise TypeError(f"{type(distribution).__name__} is not a function of noise: draw it with a key")
+    return distribution
 
 
 def log_prob(distribution: AbstractDistribution, event: Any, mask: Any = None) -> Nats:

@@ -6,11 +6,11 @@ from typing import Any
 import equinox as eqx
 import jax
 
-from latens.distributions.base import AbstractDistribution
+from latens.distributions.base import AbstractDistribution, AbstractReparameterised, as_reparameterised
 from latens.typing import Array, Float, Key, Nats, Shaped
 
 
-class Chain(AbstractDistribution[tuple[Any, ...]]):
+class Chain(AbstractReparameterised[tuple[Any, ...]]):
     r"""Several levels of latents, each drawn given the one before it.
 
     $p(z_1, \dots, z_L) = p(z_1) \prod_{l>1} p(z_l \mid z_{l-1})$: an event is a tuple, one entry a level.
@@ -41,6 +41,23 @@ class Chain(AbstractDistribution[tuple[Any, ...]]):
         """Draw every level in turn."""
         return self.sample_and_log_prob(key=key)[0]
 
+    def sample_noise(self, *, key: Key) -> tuple[Any, ...]:
+        """Draw the noise of every level: a tuple in the order of an event."""
+        noises, levels = [], []
+        for level in range(len(self.parts) + 1):
+            distribution = as_reparameterised(self.first if level == 0 else self.parts[level - 1](levels[-1]))
+            noises.append(distribution.sample_noise(key=jax.random.fold_in(key, level)))
+            levels.append(distribution.from_noise(noises[-1]))
+        return self._ordered(noises)
+
+    def from_noise(self, noise: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The levels that belong to this noise, each given the one before it."""
+        first, *others = self._ordered(list(noise))
+        levels = [as_reparameterised(self.first).from_noise(first)]
+        for part, own in zip(self.parts, others):
+            levels.append(as_reparameterised(part(levels[-1])).from_noise(own))
+        return self._ordered(levels)
+
     def log_prob(self, event: tuple[Any, ...]) -> Nats:
         """The log density of all levels together, in nats."""
         levels = self._ordered(list(event))
@@ -66,7 +83,7 @@ class Chain(AbstractDistribution[tuple[Any, ...]]):
         return tuple(reversed(levels)) if self.backwards else tuple(levels)
 
 
-class Transformed(AbstractDistribution[Array]):
+class Transformed(AbstractReparameterised[Array]):
     r"""A distribution pushed through a bijection.
 
     $y = f(x)$ with $x$ from `base`: $\log p(y) = \log p(x) - \log\lvert\det \partial f / \partial x\rvert$.
@@ -91,6 +108,14 @@ class Transformed(AbstractDistribution[Array]):
         x, density = self.base.sample_and_log_prob(key=key)
         y, log_det = self.bijection.transform_and_log_det(x, self.context)
         return y, density - log_det
+
+    def sample_noise(self, *, key: Key) -> Any:
+        """Draw the noise of the base."""
+        return as_reparameterised(self.base).sample_noise(key=key)
+
+    def from_noise(self, noise: Any) -> Float[Array, " n"]:
+        """The event of the base that belongs to this noise, mapped forwards."""
+        return self.bijection.transform_and_log_det(as_reparameterised(self.base).from_noise(noise), self.context)[0]
 
     def log_prob(self, event: Shaped[Array, " n"]) -> Nats:
         """The log density of one event, in nats, by the inverse of the bijection."""

@@ -12,7 +12,7 @@ from latens.typing import Array, Float, Key
 LOG_2PI = math.log(2 * math.pi)
 
 
-class StandardNormal(AbstractReparameterised):
+class StandardNormal(AbstractReparameterised[Array], AbstractFactorised):
     """Independent standard Normal variables of a given shape.
 
     $N(0, I)$. It holds no arrays, so nothing of it can be trained.
@@ -60,7 +60,7 @@ class StandardNormal(AbstractReparameterised):
         return jnp.zeros(self.shape)
 
 
-class DiagonalNormal(AbstractReparameterised):
+class DiagonalNormal(AbstractReparameterised[Array], AbstractFactorised):
     r"""Independent Normal variables, each with its mean and the logarithm of its standard deviation.
 
     $\prod_i N(x_i; \mu_i, \sigma_i^2)$ with $\log\sigma$ given.
@@ -107,7 +107,7 @@ class DiagonalNormal(AbstractReparameterised):
         return jnp.broadcast_to(self.log_scale, self.loc.shape)
 
 
-class Deterministic(AbstractReparameterised):
+class Deterministic(AbstractReparameterised[Array], AbstractFactorised):
     """A point mass: the "posterior" of a plain autoencoder.
 
     It has no density, and asking for one is an error.

@@ -13,7 +13,7 @@ from latens.typing import Array, Float, Key
 LOG_2, LOG_PI = math.log(2.0), math.log(math.pi)
 
 
-class Laplace(AbstractReparameterised):
+class Laplace(AbstractReparameterised[Array], AbstractFactorised):
     r"""Independent Laplace variables.
 
     $\prod_i \frac{1}{2 b_i} e^{-|x_i - \mu_i| / b_i}$ with $\log b$ given.
@@ -47,7 +47,7 @@ class Laplace(AbstractReparameterised):
         return self.loc
 
 
-class Logistic(AbstractReparameterised):
+class Logistic(AbstractReparameterised[Array], AbstractFactorised):
     r"""Independent logistic variables.
 
     $\prod_i \frac{e^{-r_i}}{s_i (1 + e^{-r_i})^2}$ with $r_i = (x_i - \mu_i)/s_i$ and $\log s$ given. The variance is
@@ -83,7 +83,7 @@ class Logistic(AbstractReparameterised):
         return self.loc
 
 
-class HyperbolicSecant(AbstractReparameterised):
+class HyperbolicSecant(AbstractReparameterised[Array], AbstractFactorised):
     r"""Independent hyperbolic secant variables: a log-cosh loss as a density.
 
     $\prod_i \frac{1}{\pi s_i \cosh r_i}$ with $r_i = (x_i - \mu_i)/s_i$ and $\log s$ given. $-\log p = \log\cosh r +

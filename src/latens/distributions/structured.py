@@ -5,13 +5,13 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from latens.distributions.base import AbstractDistribution, log_prob
+from latens.distributions.base import AbstractDistribution, AbstractReparameterised, as_reparameterised, log_prob
 from latens.distributions.continuous import LOG_2PI
 from latens.distributions.triangular import cholesky, solve_lower, solve_transposed
 from latens.typing import Array, Float, Key, Nats
 
 
-class FullNormal(AbstractDistribution[Array]):
+class FullNormal(AbstractReparameterised[Array]):
     r"""A Normal with any covariance, by its Cholesky factor.
 
     $N(\mu, L L^\top)$ with a lower triangular $L$.
@@ -65,10 +65,6 @@ class FullNormal(AbstractDistribution[Array]):
         """
         return self.loc + self.scale_tril() @ noise
 
-    def sample(self, *, key: Key) -> Float[Array, " n"]:
-        """Draw one event."""
-        return self.from_noise(self.sample_noise(key=key))
-
     def sample_and_log_prob(self, *, key: Key) -> tuple[Float[Array, " n"], Nats]:
         """Draw one event with its log density in nats, without a triangular system to solve."""
         noise = self.sample_noise(key=key)
@@ -85,7 +81,7 @@ class FullNormal(AbstractDistribution[Array]):
         return self.loc
 
 
-class LowRankNormal(AbstractDistribution[Array]):
+class LowRankNormal(AbstractReparameterised[Array]):
     r"""A Normal with a few common directions, and noise of each variable by itself.
 
     $N(\mu, F F^\top + \mathrm{diag}(\sigma^2))$. A density costs $O(n r^2)$ by the Woodbury identity.
@@ -126,10 +122,20 @@ class LowRankNormal(AbstractDistribution[Array]):
         _, inner = self._whitened()
         return 2.0 * (jnp.sum(self.log_scale) + jnp.sum(jnp.log(jnp.diagonal(inner))))
 
-    def sample(self, *, key: Key) -> Float[Array, " n"]:
-        """Draw one event."""
-        n, r = self.factor.shape
-        noise = jax.random.normal(key, (n + r,), self.loc.dtype)
+    def sample_noise(self, *, key: Key) -> Float[Array, " n_and_r"]:
+        """Draw standard Normal noise of shape (n + r,): of each variable, then of each common direction."""
+        return jax.random.normal(key, (sum(self.factor.shape),), self.loc.dtype)
+
+    def from_noise(self, noise: Float[Array, " n_and_r"]) -> Float[Array, " n"]:
+        """The event that belongs to this noise.
+
+        Args:
+            noise: Standard Normal noise of shape (n + r,); zero noise gives the mean.
+
+        Returns:
+            One event of shape (n,).
+        """
+        n = self.loc.size
         return self.loc + jnp.exp(self.log_scale) * noise[:n] + self.factor @ noise[n:]
 
     def log_prob(self, event: Float[Array, " n"]) -> Nats:
@@ -150,7 +156,7 @@ class LowRankNormal(AbstractDistribution[Array]):
         return self.loc
 
 
-class Product(AbstractDistribution[dict[str, Any]]):
+class Product(AbstractReparameterised[dict[str, Any]]):
     r"""Independent columns, each of a family of its own; an event is a dict of the same names.
 
     $\prod_c p_c(x_c)$.
@@ -179,6 +185,15 @@ class Product(AbstractDistribution[dict[str, Any]]):
         # Sorted names: a dict written in another order draws the same numbers.
         keys = dict(zip(sorted(self.parts), jax.random.split(key, len(self.parts))))
         return {name: part.sample(key=keys[name]) for name, part in self.parts.items()}
+
+    def sample_noise(self, *, key: Key) -> dict[str, Any]:
+        """Draw the noise of each column: a dict of the same names."""
+        keys = dict(zip(sorted(self.parts), jax.random.split(key, len(self.parts))))
+        return {name: as_reparameterised(part).sample_noise(key=keys[name]) for name, part in self.parts.items()}
+
+    def from_noise(self, noise: dict[str, Any]) -> dict[str, Any]:
+        """The event that belongs to this noise, column by column."""
+        return {name: as_reparameterised(part).from_noise(noise[name]) for name, part in self.parts.items()}
 
     def log_prob_by_part(self, event: dict[str, Any], mask: dict[str, Any] | None = None) -> dict[str, Nats]:
         """The log density of each column; their sum is `log_prob`.

@@ -300,22 +300,23 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
 
     # --- rows to codes and back ---
 
-    def transform(self, X: Any, y: Any = None) -> np.ndarray:
-        """Encode every row as the mean of its posterior q(z | x).
+    def transform(self, X: Any, y: Any = None, *, noise: np.ndarray | None = None) -> np.ndarray:
+        """Encode every row as the mean of its posterior q(z | x), or as the sample that belongs to given noise.
 
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
             y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
+            noise: Of shape (n, latent_dim_), in the place of the posterior's own noise: for a Normal posterior the code
+                is mean + scale * noise. None and zeros give the means.
 
         Returns:
-            Posterior means, float32 of shape (n, latent_dim_).
+            Posterior means or samples, float32 of shape (n, latent_dim_).
+
+        Raises:
+            DataError: The noise does not fit the posterior.
         """
         batch = self._batch(X, y)
-        codes = evaluation.encode(
-            self.model_.model, batch, preparation=self.model_.preparation, key=jax.random.key(self.seed_)
-        )
-        mean = evaluation.finite(codes["mean"], "posterior means")
-        return mean.reshape(len(mean), -1).astype(np.float32)
+        return self.model_.encode_batch(batch, noise, key=jax.random.key(self.seed_))
 
     def encode(self, X: Any, y: Any = None) -> tuple[np.ndarray, np.ndarray]:
         """Encode every row as the mean and the standard deviation of its posterior q(z | x).
@@ -366,19 +367,20 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         cond = self.model_.condition(codes_of(self.model_, y, len(z)))
         return self._in_units(evaluation.decode(self.model_.model, z, key=key, mean=mean, cond=cond), draws=not mean)
 
-    def reconstruct(self, X: Any, y: Any = None) -> np.ndarray:
-        """Reconstruct every row: the mean of p(x | z) at its posterior mean.
+    def reconstruct(self, X: Any, y: Any = None, *, noise: np.ndarray | None = None) -> np.ndarray:
+        """Reconstruct every row: the mean of p(x | z) at its posterior mean, or at the sample of given noise.
 
-        It is `inverse_transform(transform(X))`.
+        It is `inverse_transform(transform(X, noise=noise))`.
 
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
             y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
+            noise: As for `transform`.
 
         Returns:
             Reconstructions, float32, in the units and the shape of `X`.
         """
-        return self.inverse_transform(self.transform(X, y), y)
+        return self.inverse_transform(self.transform(X, y, noise=noise), y)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Compute the mean over rows of log p(x | z) at their codes; higher is better.

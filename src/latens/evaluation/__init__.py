@@ -53,6 +53,7 @@ from latens.evaluation.latents.encode import active_units as active_units
 from latens.evaluation.latents.encode import decode as decode
 from latens.evaluation.latents.encode import draw_around as draw_around
 from latens.evaluation.latents.encode import encode as encode
+from latens.evaluation.latents.encode import encode_with_noise as encode_with_noise
 from latens.evaluation.latents.encode import latent_shape as latent_shape
 from latens.evaluation.latents.encode import reconstruct as reconstruct
 from latens.evaluation.latents.encode import sample_prior as sample_prior

@@ -16,6 +16,7 @@ from latens.models import (
     LatentModel,
     NormalHead,
     SharedScaleNormalHead,
+    SquashedHead,
 )
 from latens.models.heads.likelihoods import (
     BetaHead,
@@ -123,7 +124,7 @@ def _head(head: Any, path: str) -> dict[str, Any] | None:
     if kind is BernoulliHead:
         floor = head.probability_floor
         return {"kind": "sigmoid", "bound": math.log1p(-floor) - math.log(floor) if floor > 0.0 else None}
-    if kind is BetaHead:
+    if kind is BetaHead or (kind is SquashedHead and _head(head.head, path) == {"kind": "first"}):
         return {"kind": "sigmoid", "bound": None}
     if kind is ContinuousBernoulliHead:
         return {"kind": "continuous-bernoulli"}

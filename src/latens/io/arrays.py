@@ -56,7 +56,9 @@ def tree_to_arrays(tree: Any) -> dict[str, np.ndarray]:
     return arrays
 
 
-def arrays_to_tree(arrays: Mapping[str, np.ndarray], like: Tree, *, finite: bool = False, where: str = "") -> Tree:
+def arrays_to_tree(
+    arrays: Mapping[str, np.ndarray], like: Tree, *, finite: bool = False, half: bool = False, where: str = ""
+) -> Tree:
     """A tree as `like`, its array leaves replaced by the stored ones of the same path.
 
     Args:
@@ -64,6 +66,7 @@ def arrays_to_tree(arrays: Mapping[str, np.ndarray], like: Tree, *, finite: bool
         like: A tree that holds arrays or `jax.ShapeDtypeStruct` (as `eqx.filter_eval_shape` gives); a numpy leaf stays
             numpy, the others become jax arrays; leaves that are no arrays are kept.
         finite: Whether NaN and infinity are refused.
+        half: Whether half precision is taken in the place of single precision, and widened.
         where: The file that an error names.
 
     Returns:
@@ -91,6 +94,8 @@ def arrays_to_tree(arrays: Mapping[str, np.ndarray], like: Tree, *, finite: bool
             filled.append(_restore_key(stored[name], array, leaf, where))
             continue
         _check_same(name, array.shape, leaf.shape, "shape", where)
+        if half and array.dtype == np.float16 and leaf.dtype == np.float32:
+            array = array.astype(np.float32)
         _check_same(name, array.dtype, np.dtype(leaf.dtype).newbyteorder("="), "dtype", where)
         if finite and not _all_finite(array):
             raise ModelFileError(f"tensor {name!r} holds NaN or infinity.", where=where, fix="Use another copy.")

@@ -64,6 +64,22 @@ class AbstractObjective(eqx.Module):
             What to minimise (nats), one value for each row or their mean over the weights, and the metrics.
         """
 
+    def remarks(self) -> list[str]:
+        """Say what a reader of this objective's numbers has to know: nothing, for most.
+
+        Returns:
+            Sentences without a full stop, which stand among the reasons of a training.
+        """
+        return []
+
+    def in_validation(self) -> "AbstractObjective":
+        """The objective that validation reports: itself, unless training changes the samples that it is made of.
+
+        Returns:
+            An objective whose metrics have the same names.
+        """
+        return self
+
     def with_aux(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats | Float[Array, " B"], Reported, PyTree]:
@@ -132,7 +148,7 @@ def run_objective(
     if training:
         model = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))
     else:
-        model, objective = eqx.nn.inference_mode((model, objective))
+        model, objective = eqx.nn.inference_mode((model, objective.in_validation()))
     batch = without_padding(batch)
     loss, metrics, aux = objective.with_aux(model, batch, key=key, step=step)
     pairs = {name: v if isinstance(v, tuple) else _by_row(objective, name, v, batch) for name, v in metrics.items()}

@@ -124,7 +124,7 @@ def draw(
     num_samples: int,
     first_sample: int | Int[Array, ""] = 0,
     key: Key | None = None,
-    noise: Float[Array, "K B *z"] | None = None,
+    noise: PyTree[Float[Array, "K B ..."]] | None = None,
     noise_scale: float = 1.0,
     statistics: dict[str, Statistic] | None = None,
     reparameterised: bool = True,
@@ -142,8 +142,8 @@ def draw(
         first_sample: Number of the first sample, so that K can be drawn in parts.
         key: Random key. Row i uses `fold_in(key, row_id[i])` and sample k `fold_in(row_key, k)`, so permuting, chunking
             or padding a batch keeps every row's noise.
-        noise: Noise of shape (K, B, *z) in the place of the key, for reparameterised posteriors (zero noise gives the
-            mean exactly).
+        noise: Noise in the place of the key, for reparameterised posteriors: as `sample_noise` of the posterior gives
+            it, every leaf with the leading axes (K, B). Zero noise gives the mean exactly.
         noise_scale: Factor on the noise. Other than 1, the log weights are those of the sampled z and no longer
             importance weights.
         statistics: Named functions of (posterior, prior, z, x), evaluated row by row.
@@ -157,9 +157,9 @@ def draw(
         The samples and their log densities in nats.
 
     Raises:
-        TypeError: Where given noise or a noise scale meets a posterior that is not reparameterised, or without a key
-            and without noise.
-        ConfigError: Where a gradient is taken through the samples of a discrete posterior.
+        TypeError: Where given noise meets a posterior that is not reparameterised, or without a key and without noise.
+        ConfigError: Where a noise scale meets a posterior that is not reparameterised, or a gradient is taken through
+            the samples of a discrete posterior.
     """
     if key is None and noise is None:
         raise TypeError("draw needs a key or given noise")
@@ -173,15 +173,18 @@ def draw(
         encoder_key = None if network_key is None else jax.random.fold_in(network_key, num_samples)
         posterior = model.posterior(x, cond=cond, mask=mask, key=encoder_key)
         density = jax.lax.stop_gradient(posterior) if stop_posterior_gradient else posterior
-        if shaped_noise and not isinstance(posterior, AbstractReparameterised):
-            raise TypeError(f"{type(posterior).__name__} is not a function of noise: draw it with a key")
+        if noise_scale != 1.0 and not isinstance(posterior, AbstractReparameterised):
+            what = f"samples of a {type(posterior).__name__} posterior are no function of noise that could be scaled."
+            fix = "Leave the scale at 1, or use a posterior such as normal, laplace, full-normal or iaf."
+            raise ConfigError(what, where="objective.noise_scale", fix=fix)
+        of_noise = as_reparameterised(posterior) if shaped_noise else None
 
         def one_sample(index: Array, given: Any) -> tuple:
             sample_key = jax.random.fold_in(row_key, index)
             if shaped_noise or stop_posterior_gradient or not reparameterised:
-                if isinstance(posterior, AbstractReparameterised) and shaped_noise:
-                    raw = posterior.sample_noise(key=sample_key) if given is None else given
-                    z = posterior.from_noise(noise_scale * raw)
+                if of_noise is not None:
+                    raw = of_noise.sample_noise(key=sample_key) if given is None else given
+                    z = of_noise.from_noise(jax.tree.map(lambda leaf: noise_scale * leaf, raw))
                 else:
                     z = posterior.sample(key=sample_key)
                 z = path_to(posterior, z) if reparameterised else jax.lax.stop_gradient(z)
@@ -195,7 +198,7 @@ def draw(
 
         if num_samples == 1:
             # The same numbers without an axis of length 1, which costs a tenth of a training step on CPU.
-            single = one_sample(jnp.asarray(first_sample), None if row_noise is None else row_noise[0])
+            single = one_sample(jnp.asarray(first_sample), jax.tree.map(lambda leaf: leaf[0], row_noise))
             samples = jax.tree.map(lambda leaf: leaf[None], single)
         else:
             samples = jax.vmap(one_sample)(first_sample + jnp.arange(num_samples), row_noise)
@@ -204,7 +207,7 @@ def draw(
         prior = model.prior(cond=cond)
         return samples, {name: fn(posterior, prior, samples[0], x) for name, fn in statistics.items()}
 
-    given = None if noise is None else jnp.moveaxis(noise, 0, 1)
+    given = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), noise)
     rows = (batch.x, batch.row_id, batch.cond, batch.mask, given)
     (z, log_likelihood, log_prior, log_posterior), values = jax.vmap(one_row, out_axes=((1, 1, 1, 1), 0))(*rows)
     return Draws(z, log_likelihood, log_prior, log_posterior, values)

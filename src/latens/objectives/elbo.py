@@ -1,6 +1,7 @@
 """The evidence lower bound with its usual weights and penalties."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar, get_args
 
 import equinox as eqx
@@ -37,6 +38,8 @@ class ELBO(AbstractObjective):
         divergence: What is minimised in the place of the KL (`divergence_terms` names them), reported as `divergence`.
             Other than "kl" the number minimised is no bound; `elbo` and `kl` stay what they are.
         order: Order of a divergence that has one.
+        noise_scale: Factor on the noise of posterior samples in training (`epsilon_std` of the Keras examples). Other
+            than 1, what training minimises and reports is no bound; validation and evaluation use 1 and stay bounds.
 
     Raises:
         ConfigError: For an option out of its range, or groups that do not divide the latent dimensions.
@@ -56,6 +59,7 @@ class ELBO(AbstractObjective):
     free_bits_group: int = eqx.field(static=True, default=1)
     divergence: Divergence = eqx.field(static=True, default="kl")
     order: float = eqx.field(static=True, default=2.0)
+    noise_scale: float = eqx.field(static=True, default=1.0)
 
     def __check_init__(self) -> None:
         require_kl(self.kl)
@@ -64,7 +68,8 @@ class ELBO(AbstractObjective):
             self.divergence in kinds, f"there is no divergence {self.divergence!r}.", "divergence", f"One of {kinds}."
         )
         require(self.order > 0.0, f"the order must be above 0, not {self.order}.", "order")
-        for name, least in (("num_samples", 1), ("free_bits_group", 1), ("free_bits", 0.0), ("l2", 0.0)):
+        bounds = {"num_samples": 1, "free_bits_group": 1, "free_bits": 0.0, "l2": 0.0, "noise_scale": 0.0}
+        for name, least in bounds.items():
             value = getattr(self, name)
             require(value >= least, f"{name} must be {least} or more, not {value}.", name)
         require(
@@ -73,6 +78,19 @@ class ELBO(AbstractObjective):
             "capacity",
             "Use one of them.",
         )
+
+    def remarks(self) -> list[str]:
+        """Say that noise of another scale makes no bound."""
+        if self.noise_scale == 1.0:
+            return []
+        return [
+            f"samples in training have {self.noise_scale:g} times the noise of the posterior (objective.noise_scale): "
+            "what training calls elbo is no bound of log p(x); validation and evaluation use the posterior itself"
+        ]
+
+    def in_validation(self) -> "ELBO":
+        """The same objective with the noise of the posterior itself, so that what it reports is a bound."""
+        return replace(self, noise_scale=1.0) if self.noise_scale != 1.0 else self
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
@@ -86,6 +104,7 @@ class ELBO(AbstractObjective):
             batch,
             num_samples=self.num_samples,
             key=key,
+            noise_scale=self.noise_scale,
             statistics=statistics,
         )
         log_likelihood = jnp.mean(draws.log_likelihood, axis=0)

@@ -20,6 +20,7 @@ from latens.models import (
     NormalHead,
     SelfMasking,
     SharedScaleNormalHead,
+    SquashedHead,
     Standardise,
 )
 from latens.models.heads.base import DataKind, Sees
@@ -172,13 +173,19 @@ def likelihood_head(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
         The head that makes a distribution over one row of the decoder's outputs.
 
     Raises:
-        ConfigError: The likelihood is unknown.
+        ConfigError: The likelihood is unknown, or has no means that could be squashed as asked for.
     """
     likelihood = lookup(LIKELIHOODS, config.family, "likelihood.family")
     head = likelihood.make(schema, config, read_options(likelihood.options, config.options, "likelihood"))
     if head.shape != schema.shape:
         what = f"the head {type(head).__name__} is of rows of shape {head.shape}, and the data have {schema.shape}."
         raise ConfigError(what, where="likelihood", fix="Give the class, or a function of the shape of a row.")
+    if config.squash != "none":
+        if not head.location_first or schema.kind not in ("binary", "levels", "unit"):
+            what = f"a {config.family} likelihood of {schema.kind} data has no means in (0, 1) that could be squashed."
+            fix = "Use it with pixels or other data in [0, 1], and normal, laplace, logistic or student-t."
+            raise ConfigError(what, where="likelihood.squash", fix=fix)
+        return SquashedHead(head)
     return AffineHead(head, *scaling(schema)) if schema.standardised and likelihood.sees == "numbers" else head
 
 

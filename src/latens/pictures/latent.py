@@ -235,7 +235,7 @@ def draw_paths(source: Source, theme: ThemeName) -> Drawn:
             found.append(source.decoded_images(z, _label_vectors(source, int(a), WIDE)))
             names.append(word)
     if found:
-        title = "Between two held-out rows, straight and spherical"
+        title = f"Between two {code.split} rows, straight and spherical"
         drawn.append(draw_strips("interpolations", found, names, title, theme, 2))
     if source.standard_normal and source.has_prior:
         known = code.label[:1] if source.trained.preparation.classes and code.label is not None else None

@@ -8,9 +8,9 @@ from latens.report.words import number
 
 _CAPTIONS = {
     "training": "How training went: the evidence lower bound and its two terms, in nats per row, over the epochs.",
-    "reconstructions": "Held-out rows, what the model makes of them, and means of samples from the prior.",
+    "reconstructions": "Rows, what the model makes of them, and means of samples from the prior.",
     "samples": "New rows: draws from p(x | z) for z from the prior, beside their means for the same z.",
-    "latent": "Where held-out rows lie in the latent space: the means of their posteriors.",
+    "latent": "Where rows lie in the latent space: the means of their posteriors.",
     "manifold-linear": "What each point of the latent plane decodes to, on an even grid.",
     "manifold-percentile": "The same where the prior has its mass: an even grid of its percentiles.",
     "units": "How much each latent unit carries: its KL to the prior, averaged over the rows.",
@@ -26,6 +26,43 @@ _CAPTIONS = {
     "column-errors": "How well each column is given back, as a share of its own spread.",
     "bands": "Rows over the bands that hold half and nine tenths of what the model draws for them.",
 }
+
+
+_HEADINGS = {
+    "samples": "New rows from the model",
+    "reconstructions": "What goes in, and what comes out",
+    "manifold-percentile": "The latent plane, where the prior has its mass",
+    "manifold-linear": "The latent plane, at equal steps",
+    "latent": "Where rows lie in the latent space",
+    "latent-density": "How dense the latent space is",
+    "units": "How much each latent dimension says",
+    "marginals": "Each column: data and samples",
+    "classes": "Each class",
+    "two-views": "Encoder and decoder on the same plane",
+    "traversals": "What each latent dimension changes",
+    "extremes": "The rows it gives back best and worst",
+    "aggregated-posterior": "All codes together, against the prior",
+    "correlations": "How columns go together",
+    "column-errors": "Which columns it gives back well",
+    "bands": "Rows within what the model draws",
+    "graph": "How the parts fit together",
+}
+
+
+def heading(name: str) -> str:
+    """Give a picture the heading that a person would write.
+
+    Args:
+        name: Name of the picture.
+
+    Returns:
+        The heading.
+    """
+    if name in _HEADINGS:
+        return _HEADINGS[name]
+    if name.startswith("manifold-"):
+        return f"The latent plane of class {name.removeprefix('manifold-')}"
+    return name.replace("-", " ").capitalize()
 
 
 def caption(name: str) -> str:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from latens.report.alternatives import heading
 from latens.report.html import Html, joined, table, tag
 from latens.report.page import FIRST, document, facts_list, with_error
 from latens.report.shots import figure
@@ -30,10 +31,10 @@ def comparison_page(first: Told, second: Told, names: Sequence[str], paired: Map
     if labels[0] == labels[1]:
         labels = list(names)
     sections = [
-        ("evidence", "Evidence", _evidence(first, second, labels, paired or {})),
+        ("evidence", "Which is better", _evidence(first, second, labels, paired or {})),
+        ("pictures", "What each learned", _pictures(first, second, labels)),
         ("settings", "What was set differently", _settings(first, second, labels)),
-        ("warnings", "Warnings", _warnings(first, second, labels)),
-        ("pictures", "Pictures", _pictures(first, second, labels)),
+        ("warnings", "What to be careful about", _warnings(first, second, labels)),
         ("again", "How to make them again", _again(first, second, labels)),
     ]
     same = first.info.get("data", {}).get("fingerprint") == second.info.get("data", {}).get("fingerprint")
@@ -78,14 +79,14 @@ def _evidence(first: Told, second: Told, labels: Sequence[str], paired: Mapping[
     rows = []
     for name in names:
         value, error, how = found[name]
-        shown = number(value, 3) if error is None else f"{number(value, 3)} ± {number(error, 3)}"
+        shown = with_error({"value": value, "standard_error": error})
         sure = ABSENT if not error else number(value / error, 1)
         one, two = first.metrics[name], second.metrics[name]
         rows.append(
             (
                 metric_name(name, first.trained),
-                with_error(one, 3),
-                with_error(two, 3),
+                with_error(one),
+                with_error(two),
                 one.get("unit", ""),
                 shown,
                 sure,
@@ -152,7 +153,7 @@ def _pictures(first: Told, second: Told, labels: Sequence[str]) -> Html:
             figure(s._replace(caption=f"{label}: {s.caption}", alt=f"{label}: {s.alt}"))
             for s, label in zip((shot, others[shot.name]), labels)
         ]
-        parts += [tag("h3", shot.name.replace("-", " ").capitalize()), tag("div", *pair, class_="pair")]
+        parts += [tag("h3", heading(shot.name)), tag("div", *pair, class_="pair")]
     return joined(parts) if parts else tag("p", "There is no picture that both have.")
 
 

@@ -4,18 +4,32 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from latens.config import ClassifierConfig
 from latens.data import SPLITS
 from latens.io.arrays import tree_to_arrays
 from latens.measure.core import HEADLINES
+from latens.report.alternatives import heading
 from latens.report.html import Html, joined, table, tag
 from latens.report.shots import figure
 from latens.report.told import Told
 from latens.report.warnings import not_measured
-from latens.report.words import cells, command_of, metric_name, model_facts, number, objective
+from latens.report.words import cells, command_of, metric_name, model_facts, number, objective, with_digits
 from latens.trees import partition_trainable
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What a browser may load for a report: nothing but what is in it."""
+
+ORDER = (
+    "samples",
+    "reconstructions",
+    "manifold-percentile",
+    "manifold-linear",
+    "latent",
+    "classes",
+    "marginals",
+    "bands",
+)
+"""The pictures that come first, in their order."""
 
 FIRST = (*HEADLINES, "bits_per_dimension", "elbo", "kl", "active_units", "gain_over_independent")
 
@@ -29,24 +43,24 @@ def report_page(told: Told) -> str:
     Returns:
         The page as HTML.
     """
-    name = told.info.get("data", {}).get("name", "data")
+    name = str(told.info.get("data", {}).get("name", "data"))
     sections = [
         ("short", "In short", _short(told)),
-        ("what", "What was trained on what", _what(told)),
-        ("objective", "What was minimised", joined(tag("p", text) for text in objective(told.trained))),
-        ("evidence", "Evidence", evidence(told)),
-        ("warnings", "Warnings and advice", _warnings(told)),
+        ("pictures", "What the model learned", _other_pictures(told)),
+        ("warnings", "What to be careful about", _warnings(told)),
+        ("evidence", "How good it is, in numbers", evidence(told)),
         (
             "training",
-            "Training",
+            "How training went",
             _pictures(told, ("training", "rate-distortion")) or tag("p", "There are no steps to draw."),
         ),
-        ("pictures", "Pictures", _other_pictures(told)),
-        ("model", "The model", _model(told)),
+        ("what", "The data and the settings", _what(told)),
+        ("objective", "What was minimised", joined(tag("p", text) for text in objective(told.trained))),
+        ("model", "Inside the model", _model(told)),
         ("again", "How to make it again", again(told)),
     ]
-    lead = _lead(told)
-    return document(f"Report of {told.name} ({name})", f"Report of {told.name}", lead, sections)
+    kind = "A classifier" if isinstance(told.trained.config, ClassifierConfig) else "A model"
+    return document(f"{name}: report of {told.name}", f"{kind} of {name}", _lead(told), sections)
 
 
 def document(title: str, heading: str, lead: Html | None, sections: Sequence[tuple[str, str, object]]) -> str:
@@ -92,19 +106,17 @@ def _version() -> str:
     return __version__
 
 
-def with_error(metric: Mapping[str, Any], digits: int = 2) -> str:
+def with_error(metric: Mapping[str, Any]) -> str:
     """Write a value with its standard error where there is one.
 
     Args:
         metric: `value` and `standard_error`, as `Estimate.to_json` gives them.
-        digits: Decimal places.
 
     Returns:
         The text.
     """
-    error = metric.get("standard_error")
-    value = number(metric.get("value"), digits)
-    return value if error is None else f"{value} ± {number(error, digits)}"
+    value, error = with_digits(metric.get("value"), metric.get("standard_error"))
+    return value if metric.get("standard_error") is None else f"{value} ± {error}"
 
 
 def _lead(told: Told) -> Html | None:
@@ -115,7 +127,7 @@ def _lead(told: Told) -> Html | None:
     rows = f"{metric.get('n')} {told.info.get('split', '')} rows".replace("  ", " ")
     return tag(
         "p",
-        f"{metric_name(name, told.trained)}: {with_error(metric)} {metric.get('unit', '')} ({rows}).",
+        f"Run {told.name}. {metric_name(name, told.trained)}: {with_error(metric)} {metric.get('unit', '')} ({rows}).",
         class_="lead",
     )
 
@@ -189,8 +201,7 @@ def evidence(told: Told) -> Html:
         rows.append(
             (
                 metric_name(name, told.trained),
-                number(metric.get("value"), 3),
-                "—" if metric.get("standard_error") is None else number(metric["standard_error"], 3),
+                *with_digits(metric.get("value"), metric.get("standard_error")),
                 metric.get("unit", ""),
                 metric.get("n", ""),
                 draws if isinstance(draws, int) and draws > 0 else "—",
@@ -241,7 +252,8 @@ def _pictures(told: Told, names: Sequence[str]) -> Html | None:
 def _other_pictures(told: Told) -> Html:
     others = [shot for shot in told.shots if shot.name not in ("training", "rate-distortion", "graph")]
     lacking = tag("p", told.lacking) if told.lacking else None
-    parts = [joined([tag("h3", shot.name.replace("-", " ").capitalize()), figure(shot)]) for shot in others]
+    others.sort(key=lambda shot: ORDER.index(shot.name) if shot.name in ORDER else len(ORDER))
+    parts = [joined([tag("h3", heading(shot.name)), figure(shot)]) for shot in others]
     return joined([lacking, *parts]) if parts or lacking else tag("p", "No picture applies to this model.")
 
 

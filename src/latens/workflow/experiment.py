@@ -168,7 +168,7 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
             prepared = eqx.filter_eval_shape(lambda b: prepare_batch(experiment.preparation, b, key=key), row)
             program = eqx.filter_make_jaxpr(_slope)(model, stage.objective, prepared, key)[0].jaxpr
             needed.append(stage_memory(stage, model, program, *_rows_at_once(experiment)))
-            reasons += _sampled_kl(model, stage.objective, prepared)
+            reasons += [*_sampled_kl(model, stage.objective, prepared), *stage.objective.remarks()]
     reasons += memory_note(*max(needed, key=sum)) if needed else []
     return replace(experiment, reasons=tuple(dict.fromkeys(reasons)))
 

@@ -26,8 +26,12 @@ from latens.parts.posteriors import posterior_of
 from latens.recipes import recipe_of
 from latens.runs.folder import RunFolder
 from latens.trees import count_parameters
+from latens.typing import Key
 
 FORMAT = 1
+
+HALF_MOST = 65_504.0
+"""The largest number in half precision."""
 
 _FIX = "The file was changed or damaged, or another version of latens wrote it: use an intact copy."
 
@@ -199,24 +203,45 @@ class TrainedModel:
 
     # --- what a model is for ---
 
-    def encode(self, data: Dataset | np.ndarray, *, label: np.ndarray | None = None) -> np.ndarray:
-        """The means of q(z | x): what the model takes each row to be.
+    def encode(
+        self, data: Dataset | np.ndarray, *, label: np.ndarray | None = None, noise: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The means of q(z | x): what the model takes each row to be; or the samples that belong to given noise.
 
         Args:
             data: A data set, or an array of rows of shape (n, *x).
             label: The codes of the labels of an array's rows, of shape (n,), for a model that reads labels.
+            noise: Of shape (n, latent_dim), in the place of the posterior's own noise: for a Normal posterior the code
+                is mean + scale * noise. None and zeros give the means.
 
         Returns:
             Shape (n, latent_dim), float32.
 
         Raises:
-            DataError: The rows are not the model's, or a label is missing.
+            DataError: The rows are not the model's, a label is missing, or the noise does not fit the posterior.
         """
-        found = evaluation.encode(
-            self.model, self.batch(data, label=label), preparation=self.preparation, key=jax.random.key(0)
-        )
-        mean = finite(found["mean"], "posterior means")
-        return mean.reshape(len(mean), -1).astype(np.float32)
+        return self.encode_batch(self.batch(data, label=label), noise, key=jax.random.key(0))
+
+    def encode_batch(self, batch: Batch, noise: np.ndarray | None = None, *, key: Key) -> np.ndarray:
+        """Encode rows that `batch` made, as `encode` does.
+
+        Args:
+            batch: The rows, n of them.
+            noise: As for `encode`.
+            key: Random key of the preparation.
+
+        Returns:
+            Shape (n, latent_dim), float32.
+
+        Raises:
+            DataError: The noise does not fit the posterior.
+        """
+        if noise is None:
+            found = evaluation.encode(self.model, batch, preparation=self.preparation, key=key)["mean"]
+        else:
+            found = evaluation.encode_with_noise(self.model, batch, noise, preparation=self.preparation, key=key)
+        codes = finite(found, "posterior means" if noise is None else "codes")
+        return codes.reshape(len(codes), -1).astype(np.float32)
 
     def decode(self, z: np.ndarray, *, label: np.ndarray | None = None) -> np.ndarray:
         """The means of p(x | z).
@@ -247,12 +272,15 @@ class TrainedModel:
         z = evaluation.sample_prior(self.model, n, key=z_key, cond=cond)
         return self._rows(evaluation.decode(self.model, z, key=x_key, mean=False, cond=cond), mean=False)
 
-    def reconstruct(self, data: Dataset | np.ndarray, *, label: np.ndarray | None = None) -> np.ndarray:
-        """The means of p(x | z) at the posterior means of rows.
+    def reconstruct(
+        self, data: Dataset | np.ndarray, *, label: np.ndarray | None = None, noise: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The means of p(x | z) at the posterior means of rows, or at the samples that belong to given noise.
 
         Args:
             data: A data set, or an array of rows of shape (n, *x).
             label: The codes of the labels of an array's rows, of shape (n,), for a model that reads labels.
+            noise: As for `encode`.
 
         Returns:
             Shape (n, *x), float32, in the units of the stored rows.
@@ -260,8 +288,13 @@ class TrainedModel:
         Raises:
             DataError: The rows are not the model's, or a label is missing.
         """
-        batch = self.batch(data, label=label)
-        found = evaluation.reconstruct(self.model, batch, preparation=self.preparation, key=jax.random.key(0))
+        batch, key = self.batch(data, label=label), jax.random.key(0)
+        if noise is None:
+            found = evaluation.reconstruct(self.model, batch, preparation=self.preparation, key=key)
+        else:
+            z = evaluation.encode_with_noise(self.model, batch, noise, preparation=self.preparation, key=key)
+            codes = None if not self.preparation.classes else np.asarray(batch.label)
+            found = evaluation.decode(self.model, z, key=key, mean=True, cond=self.condition(codes))
         return self._rows(found, mean=True)
 
     def log_marginal(
@@ -332,21 +365,23 @@ class TrainedModel:
             "facts": self.facts,
         }
 
-    def save(self, path: str | Path) -> Path:
+    def save(self, path: str | Path, *, half: bool = False) -> Path:
         """Write one `.safetensors` file, atomically: arrays and JSON, no code.
 
         Args:
             path: The file.
+            half: Whether numbers are stored in half precision: half the size, about three decimal digits. They are
+                float32 again when the file is loaded.
 
         Returns:
             The file's path.
 
         Raises:
-            ModelFileError: An array of the model is not finite.
+            ModelFileError: An array of the model is not finite, or has a number above 65,504 and `half` is asked for.
             ResourceError: The file cannot be written.
         """
         path = Path(path)
-        write_atomic(path, self._chunks(str(path)))
+        write_atomic(path, self._chunks(str(path), half=half))
         return path
 
     def to_bytes(self) -> bytes:
@@ -360,11 +395,16 @@ class TrainedModel:
         """
         return b"".join(self._chunks("the model"))
 
-    def _chunks(self, where: str) -> Iterator[bytes | memoryview]:
+    def _chunks(self, where: str, *, half: bool = False) -> Iterator[bytes | memoryview]:
         arrays = tree_to_arrays(self.model)
         for name, array in arrays.items():
             if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
                 raise ModelFileError(f"{name} is not finite; such a model is not saved", where=where)
+            if half and array.dtype == np.float32:
+                if np.any(np.abs(array) > HALF_MOST):
+                    fix = "Save it without half=True."
+                    raise ModelFileError(f"{name} has numbers above {HALF_MOST:,.0f}.", where=where, fix=fix)
+                arrays[name] = array.astype(np.float16)
         return pack_chunks(arrays, self.metadata())
 
     @classmethod
@@ -430,7 +470,9 @@ class TrainedModel:
             raise ModelFileError(error.message, where=f"{where}, {error.where}", fix=error.fix) from None
         facts = metadata["facts"] if isinstance(metadata["facts"], dict) else {}
         if into is not None:
-            return cls(arrays_to_tree(arrays, into, finite=True, where=where), schema, preparation, None, facts)
+            return cls(
+                arrays_to_tree(arrays, into, half=True, finite=True, where=where), schema, preparation, None, facts
+            )
         if metadata["config"] is None and "densities" in facts:
             raise ModelFileError(
                 "the file holds a classifier with a model for each class.",
@@ -449,7 +491,9 @@ class TrainedModel:
         except LatensError as error:
             what = f"the configuration in the file does not fit: {str(error)[:500]}"
             raise ModelFileError(what, where=where, fix=_FIX) from None
-        return cls(arrays_to_tree(arrays, skeleton, finite=True, where=where), schema, preparation, config, facts)
+        return cls(
+            arrays_to_tree(arrays, skeleton, half=True, finite=True, where=where), schema, preparation, config, facts
+        )
 
     def with_facts(self, **facts: Any) -> "TrainedModel":
         """The same model with further facts.

@@ -11,12 +11,11 @@ from jax.tree_util import Partial
 
 from latens.data import Preparation
 from latens.data.batches import Batch
-from latens.distributions import AbstractReparameterised, Deterministic, FullNormal, LowRankNormal
 from latens.errors import ConfigError, UsageError
 from latens.evaluation.batched import map_rows, weights_of
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.log_marginal import elbo_parts
-from latens.evaluation.evidence.refine import ascend
+from latens.evaluation.evidence.refine import ascend, has_own_parameters
 from latens.typing import Array, Key, Nats
 
 
@@ -196,9 +195,7 @@ def _tempered(
     def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> tuple[Nats, Nats]:
         own = jax.random.fold_in(key, row_id)
         start = model.posterior(x, cond=cond, mask=mask)
-        if not isinstance(start, AbstractReparameterised | FullNormal | LowRankNormal) or isinstance(
-            start, Deterministic
-        ):
+        if not has_own_parameters(start):
             raise ConfigError(
                 f"the curve moves the posterior of each row, which a {type(start).__name__} does not allow.",
                 where="posterior.kind",

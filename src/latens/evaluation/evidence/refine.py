@@ -14,6 +14,7 @@ from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.distributions import (
     AbstractDistribution,
+    AbstractFactorised,
     AbstractReparameterised,
     Deterministic,
     FullNormal,
@@ -172,10 +173,22 @@ def ascend(
     return eqx.combine(best, static)
 
 
+def has_own_parameters(posterior: AbstractDistribution) -> bool:
+    """Whether every array of a posterior is a parameter of its row alone, so that gradient steps can refine it.
+
+    Args:
+        posterior: The posterior of one row.
+
+    Returns:
+        True for one level of a reparameterised family with a density: flows and hierarchies share arrays among rows.
+    """
+    one_level = isinstance(posterior, AbstractFactorised | FullNormal | LowRankNormal)
+    return one_level and isinstance(posterior, AbstractReparameterised) and not isinstance(posterior, Deterministic)
+
+
 def _check(posterior: AbstractDistribution) -> None:
     """Every array of the posterior is a parameter of this row alone, and its density is known everywhere."""
-    known = isinstance(posterior, AbstractReparameterised | FullNormal | LowRankNormal)
-    if not known or isinstance(posterior, Deterministic):
+    if not has_own_parameters(posterior):
         raise ConfigError(
             f"a {type(posterior).__name__} posterior is not refined: its arrays are not parameters of one row.",
             where="posterior.kind",

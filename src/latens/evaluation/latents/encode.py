@@ -1,5 +1,6 @@
 """What the latent dimensions do: codes, KL by dimension, which of them are active."""
 
+from dataclasses import replace
 from typing import Any
 
 import equinox as eqx
@@ -10,7 +11,8 @@ from jax.tree_util import Partial
 
 from latens.data import Preparation
 from latens.data.batches import Batch
-from latens.distributions import DiagonalNormal, has_closed_form, kl_terms
+from latens.distributions import DiagonalNormal, as_reparameterised, has_closed_form, kl_terms
+from latens.errors import DataError
 from latens.evaluation.batched import BATCH_SIZES, map_rows
 from latens.evaluation.estimate import shares
 from latens.io.keys import check_generator
@@ -72,6 +74,61 @@ def encode(model: Any, batch: Batch, *, preparation: Preparation, key: Key) -> d
         categorical latent is the probabilities of its levels, (B, *z, levels).
     """
     return map_rows(encode_prepared, model, batch, preparation=preparation, key=key)
+
+
+def _with_noise(model: Any, batch: Batch, key: Key) -> Array:
+    """The codes that belong to the noise that lies among the conditions."""
+    cond = dict(batch.cond or {})
+    noise = cond.pop(NOISE)
+
+    def one_row(x: Any, cond: Any, mask: Any, noise: Array) -> Array:
+        posterior = as_reparameterised(model.posterior(x, cond=cond or None, mask=mask))
+        like = jax.eval_shape(lambda key: posterior.sample_noise(key=key), jax.random.key(0))
+        leaves, structure = jax.tree.flatten(like)
+        sizes = [leaf.size for leaf in leaves]
+        if noise.size != sum(sizes):
+            what = f"each row has {noise.size} values of noise, and a {type(posterior).__name__} takes {sum(sizes)}."
+            raise DataError(what, where="noise", fix=f"Give an array of shape (rows, {sum(sizes)}).")
+        parts = jnp.split(noise, np.cumsum(sizes[:-1]).tolist())
+        given = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves)]
+        return as_code(posterior, posterior.from_noise(jax.tree.unflatten(structure, given)))
+
+    return jax.vmap(one_row)(batch.x, cond, batch.mask, noise)
+
+
+NOISE = "noise of the posterior"
+"""The name under which noise travels among the conditions of a batch."""
+
+
+def encode_with_noise(model: Any, batch: Batch, noise: np.ndarray, *, preparation: Preparation, key: Key) -> np.ndarray:
+    r"""Encode each row with noise that is given: for a Normal posterior $z = \mu + \sigma \odot \epsilon$.
+
+    Args:
+        model: The trained model, with a reparameterised posterior.
+        batch: The stored rows, B of them.
+        noise: As many values for each row as the posterior takes, shape (B, n): zeros give the mean, standard Normal
+            ones samples of a Normal posterior. Those of several levels stand one after the other.
+        preparation: What turns a stored row into what the model sees.
+        key: Random key, of the preparation alone.
+
+    Returns:
+        A NumPy array of shape (B, *z).
+
+    Raises:
+        DataError: The noise has another shape, or the posterior is not a function of noise.
+    """
+    noise = np.asarray(noise, np.float32)
+    if noise.shape[:1] != batch.row_id.shape or not np.isfinite(noise).all():
+        found = f"of shape {noise.shape}" if noise.shape[:1] != batch.row_id.shape else "that is not finite"
+        what = f"there is noise {found} for {len(batch.row_id)} rows."
+        raise DataError(what, where="noise", fix="Give one row of finite values for each row of the data.")
+    given = replace(batch, cond={**(batch.cond or {}), NOISE: noise.reshape(len(noise), -1)})
+    try:
+        return map_rows(_with_noise, model, given, preparation=preparation, key=key)
+    except TypeError as error:
+        if "is not a function of noise" not in str(error):
+            raise
+        raise DataError(f"{error}.", where="noise", fix="Leave the noise out.") from None
 
 
 def active_units(means: np.ndarray, threshold: float = 0.01, weight: np.ndarray | None = None) -> np.ndarray:

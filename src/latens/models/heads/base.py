@@ -42,10 +42,12 @@ class AbstractHead(eqx.Module):
         sees: What the model sees of a stored row where this is the likelihood: "yes-no" (levels scaled to [0, 1], or
             binarised), "numbers" (levels dequantised to [0, 1], counts as log(1 + x)), "index" (integers) or "whole"
             (whole numbers as they are).
+        location_first: Whether its first outputs are the locations, one for each feature, so that they can be squashed.
     """
 
     kinds: ClassVar[tuple[DataKind, ...]] = ("binary", "levels", "unit", "real", "counts")
     sees: ClassVar[Sees] = "numbers"
+    location_first: ClassVar[bool] = False
 
     shape: eqx.AbstractVar[tuple[int, ...]]
 
@@ -137,6 +139,8 @@ class NormalHead(AbstractHead):
         scale_floor: The smallest scale of `softplus`, in the unit of the event.
     """
 
+    location_first: ClassVar[bool] = True
+
     shape: tuple[int, ...] = eqx.field(static=True)
     scale: ScaleForm = eqx.field(static=True, default="log-scale")
     scale_floor: float = eqx.field(static=True, default=1e-6)
@@ -199,6 +203,8 @@ class SharedScaleNormalHead(AbstractHead):
             `Frozen` array is fixed.
         scale_floor: What is added to a learned scale, in the unit of the event.
     """
+
+    location_first: ClassVar[bool] = True
 
     shape: tuple[int, ...] = eqx.field(static=True)
     log_scale: Float[Array, "..."] | Frozen
@@ -354,3 +360,45 @@ class AffineHead(AbstractHead):
         inside = None if variance is None else np.asarray(variance) / scale**2
         head, bias = self.head.started(standardised, frequencies, inside)
         return AffineHead(head, self.shift.value, self.scale.value), bias
+
+
+class SquashedHead(AbstractHead):
+    r"""A head whose locations are squashed into (0, 1) by a logistic sigmoid, as pixels are.
+
+    $\mu = 1 / (1 + e^{-r})$ of each output r that is a location; the other outputs stay as they are.
+
+    Args:
+        head: The inner head, whose first outputs are locations.
+
+    Attributes:
+        shape: The shape of one event, the inner head's.
+    """
+
+    head: AbstractHead
+    shape: tuple[int, ...] = eqx.field(static=True)
+
+    def __init__(self, head: AbstractHead) -> None:
+        self.head, self.shape = head, head.shape
+
+    @property
+    def num_outputs(self) -> int:
+        """As many as the inner head's."""
+        return self.head.num_outputs
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> AbstractDistribution:
+        """The inner head's distribution with squashed locations."""
+        count = math.prod(self.shape)
+        return self.head(jnp.concatenate([jax.nn.sigmoid(outputs[:count]), outputs[count:]]))
+
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        """The head and the outputs of the data's moments, with means that are moved off 0 and 1."""
+        head, outputs = self.head.started(mean, frequencies, variance)
+        count = math.prod(self.shape)
+        share = np.clip(outputs[:count], 1e-3, 1 - 1e-3)
+        return SquashedHead(head), np.concatenate([np.log(share) - np.log1p(-share), outputs[count:]])
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The outputs whose squashed locations are the data's mean."""
+        return self.started(mean, frequencies)[1]

@@ -141,6 +141,8 @@ class AbstractSymmetricHead(AbstractLocationScaleHead):
         scale_floor: What is added to the scale, in the unit of the event.
     """
 
+    location_first: ClassVar[bool] = True
+
     family: ClassVar[type[Laplace | Logistic | HyperbolicSecant]]
 
     shape: tuple[int, ...] = eqx.field(static=True)
@@ -192,6 +194,8 @@ class StudentTHead(AbstractLocationScaleHead):
         scale: How an output becomes a scale, as in `AbstractLocationScaleHead`.
         scale_floor: What is added to the scale, in the unit of the event.
     """
+
+    location_first: ClassVar[bool] = True
 
     shape: tuple[int, ...] = eqx.field(static=True)
     raw_df: Shared
