@@ -47,6 +47,7 @@ REFERENCE = {
 """A page of the reference: its title, its first sentence, the packages whose public names it lists."""
 
 REPOSITORY = re.compile(r"\[([^\]]+)\]\(\.\./([^)#\s]+)(?:#[^)\s]*)?\)")
+NOTEBOOK = re.compile(r"\]\(\.\./examples/notebooks/([a-z-]+)\.ipynb\)")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
 
@@ -71,14 +72,15 @@ def on_files(files: Any, config: Any) -> Any:
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         names = {"unique_key": path.stem, "output_files_dir": f"{path.stem}_files"}
         body, resources = MarkdownExporter().from_filename(str(path), resources=names)
-        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=body))
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=body.replace("../../docs/", "../")))
         for name, content in resources["outputs"].items():
             files.append(File.generated(config, f"notebooks/{name}", content=content))
     return files
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Name files of the repository that the site does not hold by their path, instead of linking to them."""
+    """Link to the notebooks' pages, and name other files of the repository by their path."""
+    markdown = NOTEBOOK.sub(r"](notebooks/\1.md)", markdown)
     return REPOSITORY.sub(r"\1 (`\2`)", markdown)
 
 

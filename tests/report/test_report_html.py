@@ -15,7 +15,7 @@ from latens.report.alternatives import alt
 from latens.report.html import VOID, Html, joined, table, tag, text
 from latens.report.told import read_evaluation
 from latens.report.warnings import not_measured, validation_turned, warnings_of
-from latens.report.words import number
+from latens.report.words import number, with_digits
 
 pytest_plugins = ("cli_fixtures",)
 

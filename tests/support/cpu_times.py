@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 LIST = Path(__file__).parents[1] / "left_out.txt"
-MOST, LONGEST = 0.15, 4.5
+MOST, LONGEST = 0.15, 3.0
 """Processor seconds of a test from which on it is left to `make test-more`, and from which on to `make long`."""
 
 KEPT = (
@@ -38,6 +38,7 @@ KEPT = (
 
 NEVER_LONG = (
     "tests/test_docs.py::*",
+    "tests/test_notebooks.py::*",
     "tests/test_typed.py::*",
     "tests/evaluation/test_batched.py::*",
     "tests/workflow/test_going_on.py::*",

@@ -1,19 +1,24 @@
 """The models that ship with latens: small, loadable, and better than independent pixels."""
 
+from dataclasses import replace
+
+import equinox as eqx
 import jax
 import numpy as np
 import pytest
 
 from latens import evaluation, pretrained
 from latens.data import load
-from latens.errors import UsageError
+from latens.errors import ModelFileError, UsageError
+from latens.io.arrays import tree_to_arrays
 from latens.workflow.trained import TrainedModel
 
 MODELS = {"digits-2d": 2, "digits-16d": 16}
+MNIST = {"mnist-2d": 2, "mnist-50d": 50}
 
 
 def test_names_and_the_nearest_one():
-    assert pretrained.names() == sorted(MODELS) == ["digits-16d", "digits-2d"]
+    assert pretrained.names() == sorted(MODELS | MNIST) == ["digits-16d", "digits-2d", "mnist-2d", "mnist-50d"]
     with pytest.raises(UsageError, match="Did you mean 'digits-2d'"):
         pretrained.path("digits-2")
 
@@ -51,3 +56,42 @@ def test_a_shipped_model_loads_samples_and_beats_independent_pixels(name):
     noted = trained.facts["test_log_marginal"]
     assert noted["n"] == len(test) == 198
     assert rows.mean() == pytest.approx(noted["value"], abs=1e-3)  # the same draws: only rounding differs
+
+
+def test_half_precision_comes_back_as_single(tmp_path):
+    """Each number is the nearest of half precision, and float32 again; one that has none there is refused."""
+    trained = TrainedModel.load(pretrained.path("digits-2d"))
+    small = trained.save(tmp_path / "half.safetensors", half=True)
+    assert small.stat().st_size < 0.52 * trained.save(tmp_path / "single.safetensors").stat().st_size
+    whole, halves = (tree_to_arrays(model.model) for model in (trained, TrainedModel.load(small)))
+    for name, array in whole.items():
+        assert halves[name].dtype == array.dtype
+        np.testing.assert_array_equal(halves[name], array.astype(np.float16).astype(array.dtype))
+    large = eqx.tree_at(lambda m: m.decoder.network.layers[0].bias, trained.model, replace_fn=lambda b: b + 1e5)
+    with pytest.raises(ModelFileError, match="numbers above 65,504"):
+        replace(trained, model=large).save(tmp_path / "large.safetensors", half=True)
+    assert not (tmp_path / "large.safetensors").exists()
+
+
+@pytest.mark.parametrize("name", MNIST)
+def test_the_models_of_mnist(name):
+    """Ten samples are pictures of 28 x 28 pixels of which a fifth or so is ink, as MNIST's (13 % on average)."""
+    trained = TrainedModel.load(pretrained.path(name))
+    assert trained.latent_shape == (MNIST[name],)
+    assert trained.schema.shape == (28, 28)
+    z = evaluation.sample_prior(trained.model, 200, key=jax.random.key(0))
+    ink = trained.decode(z).mean() / 255
+    assert 0.10 < ink < 0.16
+    assert sum(pretrained.path(each).stat().st_size for each in MNIST) < 6_000_000
+
+
+@pytest.mark.long
+@pytest.mark.usefixtures("optimised")
+@pytest.mark.parametrize("name", MNIST)
+def test_the_bound_of_mnist_is_the_one_that_was_noted(name, shared_data):
+    """Half precision changes it by less than 0.05 nats."""
+    trained, data = TrainedModel.load(pretrained.path(name)), load(str(shared_data / "data" / "mnist"))
+    rows = data.subset("test")[:1000]
+    options = {"num_samples": 1000, "key": jax.random.key(0), "preparation": trained.preparation}
+    found = evaluation.log_marginal(trained.model, trained.batch(data, rows), **options)
+    assert found.mean() == pytest.approx(trained.facts["test_log_marginal"]["value"], abs=0.05)

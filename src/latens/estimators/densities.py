@@ -20,8 +20,9 @@ from latens.errors import LatensError, ModelFileError, UsageError
 from latens.estimators.base import as_dataset
 from latens.estimators.vae import VAE
 from latens.io.safetensors import unpack
+from latens.parts.objects import config_of_file
 from latens.recipes import recipe_of
-from latens.workflow.trained import TrainedModel, config_of_file
+from latens.workflow.trained import TrainedModel
 
 METHODS = ("fit", "score_samples", "sample")
 

@@ -19,6 +19,7 @@ from latens.distributions import (
     Poisson,
     Product,
     ZeroInflated,
+    as_reparameterised,
 )
 from latens.distributions.chain import Chain, Transformed
 from latens.errors import ConfigError

@@ -1,8 +1,10 @@
-"""Two small models that ship with latens, ready to sample from: `latens sample pretrained:digits-2d -n 16`.
+"""Four small models that ship with latens, ready to sample from: `latens sample pretrained:mnist-2d -n 16`.
 
 `digits-2d` and `digits-16d` are the default recipe on scikit-learn's 1797 digits of 8 by 8 pixels (the test part of
 UCI's "Optical recognition of handwritten digits", E. Alpaydin and C. Kaynak, CC BY 4.0), with 2 and 16 latent
-dimensions. `make pretrained` makes them again, by `examples/pretrained.py`.
+dimensions. `mnist-2d` and `mnist-50d` are the two models of the 2016 tutorial (`fast-forward-2d`, `fast-forward`) on
+MNIST (Y. LeCun, C. Cortes and C. J. C. Burges), of which only the trained numbers are here, in half precision. `make
+pretrained` makes them again, by `examples/pretrained.py`.
 """
 
 from pathlib import Path

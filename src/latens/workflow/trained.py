@@ -21,7 +21,7 @@ from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import write_atomic
 from latens.io.process import check_process
 from latens.io.safetensors import pack_chunks, read, unpack
-from latens.parts.objects import PartName, adopt, settings_of, unknown_parts
+from latens.parts.objects import config_of_file
 from latens.parts.posteriors import posterior_of
 from latens.recipes import recipe_of
 from latens.runs.folder import RunFolder
@@ -518,74 +518,6 @@ class TrainedModel:
             Name, shape and dtype of each.
         """
         return [(name, array.shape, str(array.dtype)) for name, array in tree_to_arrays(self.model).items()]
-
-
-def config_of_file(
-    config: Any, facts: dict[str, Any], parts: dict[str, Any], where: str, how: str = "latens.load(path, {}=...)"
-) -> dict[str, Any]:
-    """The configuration of a file, every part of which is known in this process.
-
-    Args:
-        config: The configuration that the file holds; None where no recipe builds the model.
-        facts: The facts that the file holds.
-        parts: Objects in the place of parts that were not registered.
-        where: What an error calls the file.
-        how: How a part that is missing is given, with {} for its name.
-
-    Returns:
-        The configuration, as JSON has it.
-
-    Raises:
-        ModelFileError: There is none, a part is not known, or an object was given for one that is.
-    """
-    parts = {name: what for name, what in parts.items() if what is not None}
-    try:
-        written = config or _before_named_networks(facts, parts, how)
-        if written is None:
-            raise ConfigError(
-                "the model in this file was built by hand, not by a recipe: it holds arrays only.",
-                fix="Build the same model and give it: latens.load(path, into=model); or register a recipe for it.",
-            )
-        adopt(written, parts)
-    except ConfigError as error:
-        where = f"{where}, {error.where}" if error.where else where
-        raise ModelFileError(error.message, where=where, fix=error.fix) from None
-    if lacking := unknown_parts(written):
-        what, fix = _not_registered(lacking, how)
-        raise ModelFileError(what, where=where, fix=fix)
-    return written
-
-
-def _before_named_networks(facts: dict[str, Any], parts: dict[str, Any], how: str) -> dict[str, Any] | None:
-    """The configuration of a file that was written before a user's own networks had names, with names for them."""
-    written = facts.get("config")
-    network = written.get("network") if isinstance(written, dict) else None
-    if not isinstance(written, dict) or not isinstance(network, dict):
-        return None
-    given: list[PartName] = [part for part in ("encoder", "decoder") if part in parts]
-    if not given:
-        raise ConfigError(
-            "it was fitted with networks of its own, of which a file holds only the arrays.",
-            fix=f"Give them, as the estimator had them: {how.format('encoder')}.",
-        )
-    named = {part: settings_of(part, parts.pop(part))[f"network.{part}"] for part in given}
-    return {**written, "network": {**network, **named}}
-
-
-def _not_registered(lacking: dict[str, str], how: str) -> tuple[str, str]:
-    """What is said of parts that are not known here, and what to do."""
-    given = how.format("=..., ".join(lacking))
-    part, name = next(iter(lacking.items()))
-    register = (
-        f"register it first, latens.register_part({part!r}, {name[:80]!r}, ...); the command takes --import FILE.py, "
-    )
-    if part == "model":
-        what, first = f"there is no recipe {name[:80]!r} here.", "Where it was a model of your own, give it"
-    else:
-        named = " and ".join(f"the {part} {name[:80]!r}" for part, name in lacking.items())
-        what = f"{named} is not known here: it is code of whoever trained the model, which no file holds."
-        first = "Give it"
-    return what, f"{first}, {given}; or {register}; the command takes --import FILE.py, which does so."
 
 
 def load(path: str | Path, *, into: Any = None, **parts: Any) -> TrainedModel:
