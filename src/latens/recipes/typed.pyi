@@ -58,6 +58,7 @@ def beta_vae(
     free_bits_group: int = 1,
     divergence: Literal['kl', 'reverse-kl', 'renyi', 'alpha', 'chi-square'] = 'kl',
     order: float = 2.0,
+    noise_scale: float = 1.0,
 ) -> VAEConfig:
     """The KL counted four times.
 
@@ -76,6 +77,7 @@ def conditional_vae(
     free_bits_group: int = 1,
     divergence: Literal['kl', 'reverse-kl', 'renyi', 'alpha', 'chi-square'] = 'kl',
     order: float = 2.0,
+    noise_scale: float = 1.0,
 ) -> VAEConfig:
     """Encoder and decoder read the label of each row: p(x | label).
 
@@ -94,6 +96,7 @@ def conv_vae(
     free_bits_group: int = 1,
     divergence: Literal['kl', 'reverse-kl', 'renyi', 'alpha', 'chi-square'] = 'kl',
     order: float = 2.0,
+    noise_scale: float = 1.0,
 ) -> VAEConfig:
     """Strided convolutions and their mirror, 32 and 64 channels.
 
@@ -136,6 +139,7 @@ def free_bits(
     free_bits_group: int = 1,
     divergence: Literal['kl', 'reverse-kl', 'renyi', 'alpha', 'chi-square'] = 'kl',
     order: float = 2.0,
+    noise_scale: float = 1.0,
 ) -> VAEConfig:
     """A quarter of a nat that every unit may use freely.
 
@@ -154,6 +158,7 @@ def gumbel_softmax(
     free_bits_group: int = 1,
     divergence: Literal['kl', 'reverse-kl', 'renyi', 'alpha', 'chi-square'] = 'kl',
     order: float = 2.0,
+    noise_scale: float = 1.0,
     choices: int = 10,
     temperature: float = 0.6666666666666666,
     prior_temperature: float = 0.5,
@@ -175,6 +180,7 @@ def hyperspherical_vae(
     free_bits_group: int = 1,
     divergence: Literal['kl', 'reverse-kl', 'renyi', 'alpha', 'chi-square'] = 'kl',
     order: float = 2.0,
+    noise_scale: float = 1.0,
 ) -> VAEConfig:
     """Directions as latents: von Mises-Fisher posteriors under a uniform prior on the sphere.
 
@@ -193,6 +199,7 @@ def iaf(
     free_bits_group: int = 1,
     divergence: Literal['kl', 'reverse-kl', 'renyi', 'alpha', 'chi-square'] = 'kl',
     order: float = 2.0,
+    noise_scale: float = 1.0,
     layers: int = 2,
     width: int = 64,
     context_size: int = 16,
@@ -240,6 +247,7 @@ def ladder_vae(
     free_bits_group: int = 1,
     divergence: Literal['kl', 'reverse-kl', 'renyi', 'alpha', 'chi-square'] = 'kl',
     order: float = 2.0,
+    noise_scale: float = 1.0,
     features: int = 128,
 ) -> VAEConfig:
     """Two levels whose posterior comes from the top down and shares the prior's networks.
@@ -282,6 +290,7 @@ def mixture_prior(
     free_bits_group: int = 1,
     divergence: Literal['kl', 'reverse-kl', 'renyi', 'alpha', 'chi-square'] = 'kl',
     order: float = 2.0,
+    noise_scale: float = 1.0,
     components: int = 10,
 ) -> VAEConfig:
     """A trained mixture of 10 Normals as prior.
@@ -317,6 +326,7 @@ def prodlda(
     free_bits_group: int = 1,
     divergence: Literal['kl', 'reverse-kl', 'renyi', 'alpha', 'chi-square'] = 'kl',
     order: float = 2.0,
+    noise_scale: float = 1.0,
     concentration: float = 1.0,
 ) -> VAEConfig:
     """Topics: shares by the softmax of a Normal near a Dirichlet, from them linearly to log Poisson rates.
@@ -336,6 +346,7 @@ def student_t_vae(
     free_bits_group: int = 1,
     divergence: Literal['kl', 'reverse-kl', 'renyi', 'alpha', 'chi-square'] = 'kl',
     order: float = 2.0,
+    noise_scale: float = 1.0,
 ) -> VAEConfig:
     """A Student-t likelihood with trained degrees of freedom.
 
@@ -365,6 +376,7 @@ def vade(
     free_bits_group: int = 1,
     divergence: Literal['kl', 'reverse-kl', 'renyi', 'alpha', 'chi-square'] = 'kl',
     order: float = 2.0,
+    noise_scale: float = 1.0,
     components: int = 10,
 ) -> VAEConfig:
     """A mixture of 10 Normals as prior, started at a fit to the codes of a plain model: its components are clusters.
@@ -384,6 +396,7 @@ def vamp_prior(
     free_bits_group: int = 1,
     divergence: Literal['kl', 'reverse-kl', 'renyi', 'alpha', 'chi-square'] = 'kl',
     order: float = 2.0,
+    noise_scale: float = 1.0,
     components: int = 500,
     learned: bool = True,
 ) -> VAEConfig:
