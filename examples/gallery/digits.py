@@ -23,7 +23,7 @@ MOVING = {
     "morph": ("--between", "0,3,8", "--frames", "10"),
     "walk": ("--frames", "24"),
     "latent": ("--frames", "36"),
-    "manifold": ("--frames", "24", "--manifold-cells", "7"),
+    "manifold": ("--frames", "24", "--manifold-cells", "11", "--manifold-range", "percentile"),
 }
 
 

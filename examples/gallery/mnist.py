@@ -13,11 +13,9 @@ from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from digits import type_
-from shrink import WIDEST, shrink, side_by_side
+from shrink import shrink, side_by_side
 
 PLANES = ("30", "60", "100")
-WIDER = {"60": 800, "100": 860}
-"""Pixels across of grids whose digits would else be specks."""
 
 
 class Budget(NamedTuple):
@@ -34,11 +32,13 @@ def plane(data: str, out: Path, budget: Budget) -> None:
     type_("figures", run)
     for cells in PLANES:
         folder = str(out / f"fast-forward-2d-{cells}")
-        type_("figures", run, "--manifold-cells", cells, "--percentiles", "0.01,0.99", "--out", folder)
+        grid = ("--manifold-cells", cells, "--percentiles", "0.01,0.99")
+        type_("figures", run, "--only", "manifold", *grid, "--out", folder)
     type_("animate", run, "morph", "--between", "0,3,8,6", "--frames", "10", "--out", str(out / "morph.gif"))
     type_("animate", run, "walk", "--frames", "48", "--out", str(out / "walk.gif"))
     type_("animate", run, "latent", "--frames", "36", "--out", str(out / "latent.gif"))
-    type_("animate", run, "manifold", "--manifold-cells", "9", "--frames", "36", "--out", str(out / "manifold.gif"))
+    grid = ("--manifold-cells", "30", "--manifold-range", "percentile", "--percentiles", "0.01,0.99")
+    type_("animate", run, "manifold", *grid, "--frames", "24", "--out", str(out / "manifold.gif"))
     type_("report", run, "--out", str(out / "report.html"))
 
 
@@ -59,7 +59,7 @@ def predictive(data: str, out: Path, budget: Budget) -> None:
 def notebook(data: str, out: Path, budget: Budget) -> None:
     """16 samples every 1,000 iterations (in `notebook/samples`)."""
     run, steps = str(out / "notebook"), budget.steps or ("--steps", "50000")
-    type_("fit", data, "--recipe", "notebook", "--out", run, "--plots-every", "1000", *steps)
+    type_("fit", data, "--recipe", "notebook", "--out", run, "--plots-every", "1000", "--log-every", "1000", *steps)
     type_("figures", run)
 
 
@@ -101,8 +101,7 @@ def copy(name: str, out: Path, gallery: Path) -> list[Path]:
     """Small copies of an entry's pictures."""
     made = []
     for target, source in PICTURES[name].items():
-        widest = next((wide for cells, wide in WIDER.items() if target.endswith(f"-{cells}.png")), WIDEST)
-        made.append(shrink(out / source, gallery / target, widest=widest))
+        made.append(shrink(out / source, gallery / target))
     if name == "notebook":
         moments = sorted((out / "notebook" / "samples").glob("samples-*.png"))[:10]
         steps = [f"step {int(path.stem.partition('-')[2]):,}" for path in moments]

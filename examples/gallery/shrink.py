@@ -1,4 +1,4 @@
-"""Small copies of pictures for the gallery: PNG at most 720 pixels wide, GIF at most 360 (grey ones 280)."""
+"""Small copies of pictures for the gallery: PNG at most 1440 pixels wide, GIF at most 720; grids with every pixel."""
 
 import math
 from collections.abc import Sequence
@@ -9,16 +9,17 @@ from PIL import Image, ImageDraw, ImageFont, ImageSequence
 
 from latens.figures.animation import common_palette, indexed, write_animation
 
-WIDEST, WIDEST_MOVING, GREY_MOVING = 720, 360, 280
+WIDEST, WIDEST_MOVING = 1440, 720
 
 
-def shrink(source: Path, target: Path, *, widest: int = WIDEST) -> Path:
-    """Copy a picture to `target`, a still one at most `widest` pixels wide."""
+def shrink(source: Path, target: Path) -> Path:
+    """Copy a picture to `target` with fewer colours and, but for a decoded grid, fewer pixels."""
     target.parent.mkdir(parents=True, exist_ok=True)
+    whole = source.stem.startswith("manifold")  # of a grid of pictures every pixel counts
     if source.suffix == ".gif":
-        return shrink_moving(source, target)
+        return shrink_moving(source, target, whole=whole)
     with Image.open(source) as opened:
-        return _still(opened.convert("RGB"), target, widest)
+        return _still(opened.convert("RGB"), target, whole=whole)
 
 
 def side_by_side(sources: Sequence[Path], target: Path, *, captions: Sequence[str], columns: int) -> Path:
@@ -36,26 +37,27 @@ def side_by_side(sources: Sequence[Path], target: Path, *, captions: Sequence[st
     return _still(sheet, target)
 
 
-def _still(image: Image.Image, target: Path, widest: int = WIDEST) -> Path:
-    if image.width > widest:
-        image = image.resize((widest, round(image.height * widest / image.width)), Image.Resampling.LANCZOS)
+def _still(image: Image.Image, target: Path, *, whole: bool = False) -> Path:
+    if image.width > WIDEST and not whole:
+        image = image.resize((WIDEST, round(image.height * WIDEST / image.width)), Image.Resampling.BOX)
     pixels = [np.asarray(image)]
     grey = np.ptp(pixels[0], axis=2).max() <= 20  # with the bluish greys of the axes
-    indexed(pixels, common_palette(pixels, 24 if grey else 256))[0].save(target, optimize=True)
+    indexed(pixels, common_palette(pixels, 256 if not grey else 16 if whole else 24))[0].save(target, optimize=True)
     return target
 
 
-def shrink_moving(source: Path, target: Path) -> Path:
-    """The same frames, smaller, of 24 shades of each colour, or of 10 greys."""
+def shrink_moving(source: Path, target: Path, *, whole: bool = False) -> Path:
+    """The same frames, smaller, of 24 shades of each colour, or of 10 greys; of a grid with every pixel 7."""
     frames, times = [], []
     with Image.open(source) as opened:
         for moment in ImageSequence.Iterator(opened):
             times.append(moment.info["duration"])
             image = moment.convert("RGB")
             grey = np.ptp(np.asarray(image), axis=2).max() <= 20
-            widest, shades = (GREY_MOVING, 9) if grey else (WIDEST_MOVING, 23)
-            size = (widest, round(image.height * widest / image.width))
-            image = image.resize(size, Image.Resampling.LANCZOS) if image.width > widest else image
+            size = (WIDEST_MOVING, round(image.height * WIDEST_MOVING / image.width))
+            if image.width > WIDEST_MOVING and not whole:
+                image = image.resize(size, Image.Resampling.BOX)
+            shades = 6 if whole else 9 if grey else 23
             coarse = np.round(np.asarray(image) / 255 * shades) * (255 / shades)
             frames.append(coarse.astype(np.uint8))
     fps = 1000 / min(times)

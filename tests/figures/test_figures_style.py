@@ -195,10 +195,10 @@ def test_saving_one_figure_twice_gives_the_same_bytes(tmp_path):
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
 
 
-def test_png_has_150_dots_an_inch_and_the_background(tmp_path):
+def test_png_has_225_dots_an_inch_and_the_background(tmp_path):
     path, *_ = figures.save(one_axes((3.0, 2.0), "dark"), tmp_path / "x")
     pixels = matplotlib.image.imread(path)
-    assert pixels.shape == (300, 450, 4)
+    assert pixels.shape == (450, 675, 4)
     assert to_hex(pixels[0, 0]) == THEMES["dark"].background
 
 

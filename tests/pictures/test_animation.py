@@ -242,16 +242,17 @@ def test_every_pixel_of_a_decoded_grid_is_a_whole_number_of_pixels(tmp_path):
     ax = manifold(images, percentile_grid(100), title="a title")
     shown = Image.open(io.BytesIO(rendered(ax, "png"))).convert("L")
     box = ax.get_window_extent()
-    assert [box.width, box.height] == pytest.approx([1200, 1200])  # 300 pixels, each as 4 by 4
+    assert [box.width, box.height] == pytest.approx([1800, 1800])  # 300 pixels, each as 6 by 6
     left, top = round(box.x0), shown.height - round(box.y1)
-    found = np.asarray(shown)[top : top + 1200, left : left + 1200]
+    found = np.asarray(shown)[top : top + 1800, left : left + 1800]
     whole = images.transpose(0, 2, 1, 3).reshape(300, 300)
-    np.testing.assert_allclose(found, (255 * whole).repeat(4, axis=0).repeat(4, axis=1), atol=1.01)
+    wanted = (255 * whole).repeat(6, axis=0).repeat(6, axis=1)
+    np.testing.assert_allclose(found[:-1, 1:], wanted[:-1, 1:], atol=1.01)  # where no tick of an axis begins
 
 
 @pytest.mark.parametrize(
     ("cells", "side", "most", "across"),
-    [(100, 30, 8192, 3000), (30, 30, 8192, 900), (21, 10, 8192, 1260), (9, 9, 60, 60)],
+    [(100, 30, 8192, 3000), (30, 30, 8192, 1800), (21, 10, 8192, 1890), (9, 9, 60, 60)],
 )
 def test_a_decoded_grid_is_shown_at_full_resolution(monkeypatch, cells, side, most, across):
     monkeypatch.setattr(sys.modules["latens.figures.manifold"], "_MOST", most)

@@ -295,7 +295,7 @@ def test_of_tables_the_marginals_are_drawn_during_training(tmp_path):
     callback = PlotsCallback(tmp_path, data_of(schema), 5, 0, preparation=Preparation())
     [path] = callback.write(TrainedModel(model_of(NormalHead((3,))), schema, Preparation()), 20)
     assert path.name == "samples-0000000020.png"
-    assert imread(path).shape[1] == 1170  # three panels of 2.6 inches at 150 dots
+    assert imread(path).shape[1] == 1755  # three panels of 2.6 inches at 225 dots
 
 
 def test_a_code_of_an_autoencoder_goes_over_its_own_range():

@@ -235,3 +235,16 @@ def test_the_default_budget_suits_small_data(rows: int, steps: int, every: int) 
         pytest.approx(steps, rel=0.01)
     )
     assert made.settings.validate_every == every
+
+
+def test_the_objective_before_the_first_step_is_that_of_its_batch():
+    seen = []
+    logged = run(callbacks=[lambda event: seen.append((event.kind, event.record))], log_every=1, chunk_steps=1)
+    (kind, start), *others = seen
+    first = next(record for kind, record in others if kind == "chunk")
+    assert kind == "start"
+    assert {**first, "event": "start", "step": 0, "epoch": 0.0} == start
+    # It is only looked at: the training is the same, bit for bit.
+    plain = run(chunk_steps=1)
+    assert_same_bits(logged.model, plain.model)
+    assert logged.history == plain.history

@@ -16,7 +16,7 @@ from latens.figures.style import figure_of, spell
 from latens.io.atomic import resource_errors, write_atomic
 
 ENDINGS = (".gif", ".mp4")
-FRAME_DPI = 90
+FRAME_DPI = 112
 _CANDIDATES = 20_000  # colours among which a palette is chosen
 
 

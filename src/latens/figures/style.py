@@ -29,7 +29,7 @@ from latens.figures.checks import family_of, readable, same_length
 from latens.io.atomic import resource_errors, write_atomic
 
 ThemeName = Literal["light", "dark"]
-DPI = 150
+DPI = 225
 # Dates would change the bytes of a picture that has not changed.
 _METADATA = {"png": {"Software": "latens"}, "svg": {"Date": None, "Creator": "latens"}}
 _SALT_LOCK = threading.Lock()

@@ -6,6 +6,7 @@ from latens.figures.style import figure_of, laid_out, rendered
 from latens.report.alternatives import alt, caption
 from latens.report.html import Html, data_uri, tag
 
+_DPI = 150  # of a picture of pixels in the page
 LARGEST_SVG = 120_000
 """Bytes up to which a picture stays made of lines, sharp at any size; larger ones become pixels."""
 
@@ -57,7 +58,7 @@ def picture(axes: Any) -> tuple[bytes, str]:
     """
     with laid_out(figure_of(axes)):
         svg = rendered(axes, "svg")
-        return (svg, "svg") if len(svg) <= LARGEST_SVG else (rendered(axes, "png"), "png")
+        return (svg, "svg") if len(svg) <= LARGEST_SVG else (rendered(axes, "png", dpi=_DPI), "png")
 
 
 def figure(shot: Shot) -> Html:
