@@ -26,14 +26,14 @@ def side_by_side(sources: Sequence[Path], target: Path, *, captions: Sequence[st
     """Pictures of one size as one picture, row by row, each under its caption."""
     target.parent.mkdir(parents=True, exist_ok=True)
     pictures = [Image.open(source).convert("RGB") for source in sources]
-    gap, font = 16, ImageFont.load_default(size=20)
-    width, height = pictures[0].width + gap, pictures[0].height + gap + 26
+    gap, font = 16, ImageFont.load_default(size=34)
+    width, height = pictures[0].width + gap, pictures[0].height + gap + 46
     sheet = Image.new("RGB", (columns * width - gap, math.ceil(len(pictures) / columns) * height - gap), "white")
     draw = ImageDraw.Draw(sheet)
     for i, (picture, caption) in enumerate(zip(pictures, captions)):
         x, y = i % columns * width, i // columns * height
         draw.text((x, y), caption, fill="#22262b", font=font)
-        sheet.paste(picture, (x, y + 26))
+        sheet.paste(picture, (x, y + 46))
     return _still(sheet, target)
 
 
