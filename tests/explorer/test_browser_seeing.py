@@ -122,6 +122,8 @@ def test_an_earlier_step_has_its_own_colours_and_kl(browser: Browser, page: Page
     titles = browser.run("return [...document.querySelectorAll('svg.chart title')].map((one) => one.textContent)")
     drawn = {int(t.split(":")[0].split()[1]): float(t.split(":")[1].replace("−", "-")) for t in titles if "unit" in t}
     np.testing.assert_allclose([drawn[u] for u in range(16)], kl, rtol=1e-3, atol=1e-6)
+    active = sum(unit["active"] for unit in first["units"])
+    assert f"{active} of 16 units active" in browser.run("return document.querySelector('header').textContent")
     # The word beside the last step of a chart is whole.
     browser.run("latens.app.model.manifest.facts.best_step = 50; latens.app.set({ step: null, tab: 'training' })")
     settled(browser)

@@ -92,7 +92,8 @@ export class App {
       const different = {};
       for (const name of LINKED) {
         const [now, then] = [this.state[name], this.first[name]];
-        const same = name === "z" ? now.every((v, i) => v === then[i]) : Array.isArray(then) ? !now.length : now === then;
+        const list = Array.isArray(then); // empty at first
+        const same = name === "z" ? now.every((v, i) => v === then[i]) : list ? !now.length : now === then;
         if (!same) different[name] = now;
       }
       history.replaceState(null, "", `#${writeLink(different)}`);
@@ -283,8 +284,9 @@ export class App {
   // What is picked, in words.
   pickedWords() {
     const { columns } = this.model.manifest;
-    const word = (one) =>
-      `${one.sign < 0 ? "without " : ""}${one.polygon ? "the lasso" : `${columns[one.column].name} = ${columns[one.column].levels[one.level]}`}`;
+    const what = ({ polygon, column, level }) =>
+      polygon ? "the lasso" : `${columns[column].name} = ${columns[column].levels[level]}`;
+    const word = (one) => `${one.sign < 0 ? "without " : ""}${what(one)}`;
     const { picks, filters, search } = this.state;
     const words = picks.length > 4 ? [`${picks.length} choices`] : picks.map(word);
     if (filters.length) words.push(`${filters.length} filter${filters.length > 1 ? "s" : ""}`);

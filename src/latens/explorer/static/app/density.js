@@ -1,4 +1,4 @@
-// How densely points lie in a plane: a histogram smoothed by a Gaussian, and the contours that hold a share of the points.
+// How densely points lie in a plane: a histogram smoothed by a Gaussian, and contours that hold a share of the points.
 
 export const CELLS = 80; // along each axis
 export const BLUR = 1.5; // standard deviation of the Gaussian, in cells
@@ -34,7 +34,8 @@ export function densities(x, y, [x0, x1, y0, y1], codes, n) {
     const code = codes ? codes[i] : 0;
     const across = Math.floor(((x[i] - x0) / (x1 - x0)) * CELLS);
     const up = Math.floor(((y[i] - y0) / (y1 - y0)) * CELLS);
-    if (code >= 0 && code < n && across >= 0 && across < CELLS && up >= 0 && up < CELLS) counts[code][up * CELLS + across] += 1;
+    const inside = across >= 0 && across < CELLS && up >= 0 && up < CELLS;
+    if (inside && code >= 0 && code < n) counts[code][up * CELLS + across] += 1;
   }
   return counts.map(blurred);
 }
@@ -58,15 +59,16 @@ export function contour(cells, level, [x0, x1, y0, y1]) {
   const py = (b) => y0 + ((b + 0.5) / CELLS) * (y1 - y0);
   for (let b = 0; b + 1 < CELLS; b++) {
     for (let a = 0; a + 1 < CELLS; a++) {
-      const v = [cells[b * CELLS + a], cells[b * CELLS + a + 1], cells[(b + 1) * CELLS + a + 1], cells[(b + 1) * CELLS + a]];
+      const at = b * CELLS + a;
+      const v = [cells[at], cells[at + 1], cells[at + CELLS + 1], cells[at + CELLS]];
       const ends = [];
-      for (const [from, to, at] of [
+      for (const [from, to, place] of [
         [0, 1, (t) => [px(a + t), py(b)]],
         [1, 2, (t) => [px(a + 1), py(b + t)]],
         [3, 2, (t) => [px(a + t), py(b + 1)]],
         [0, 3, (t) => [px(a), py(b + t)]],
       ]) {
-        if (v[from] > level !== v[to] > level) ends.push(at((level - v[from]) / (v[to] - v[from])));
+        if (v[from] > level !== v[to] > level) ends.push(place((level - v[from]) / (v[to] - v[from])));
       }
       for (let k = 0; k + 1 < ends.length; k += 2) pieces.push([...ends[k], ...ends[k + 1]]);
     }

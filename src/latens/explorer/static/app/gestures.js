@@ -81,8 +81,9 @@ export function listen(scatter) {
     const [dx, dy] = [px - from[0], py - from[1]];
     if (!moved) {
       // A finger decodes once it goes across; going down it scrolls, which the browser is about to say.
-      const across = event.pointerType !== "touch" || held || app.state.mode !== "decode" || Math.abs(dx) > Math.abs(dy);
-      moved = across && Math.hypot(dx, dy) > (event.pointerType === "touch" ? 10 : 4);
+      const finger = event.pointerType === "touch";
+      const meant = !finger || held || app.state.mode !== "decode" || Math.abs(dx) > Math.abs(dy);
+      moved = meant && Math.hypot(dx, dy) > (finger ? 10 : 4);
     }
     if (!moved) return;
     if (app.state.mode === "decode") decodeAt(scatter, px, py);

@@ -46,7 +46,7 @@ function header(app) {
   );
   const facts = [
     app.model.empty ? "no rows yet" : `${count3(manifest.rows.shown)} rows`,
-    app.model.size ? `${app.model.units.filter((u) => u.active).length} of ${app.model.size} units active` : "",
+    app.model.size ? `${app.shown.units.filter((u) => u.active).length} of ${app.model.size} units active` : "",
   ]
     .filter(Boolean)
     .join(" · ");
@@ -67,7 +67,8 @@ function header(app) {
 // An address of this machine opens for nobody else.
 const ownOnly = () => /^(127\.|localhost$|\[::1\]$)/.test(location.hostname);
 const OWN_ONLY =
-  "This link opens on this machine only, while its server runs. For others: latens explore RUN --export page.html, and send them the file.";
+  "This link opens on this machine only, while its server runs. " +
+  "For others: latens explore RUN --export page.html, and send them the file.";
 
 async function copyLink(event) {
   await copy(event.currentTarget, location.href);
@@ -238,6 +239,7 @@ async function build(model) {
     if (changed.has("step")) {
       nameStep();
       if (!(await app.showStep(app.state.step))) return;
+      root.querySelector("header").replaceWith(header(app));
     }
     const placed = ["x", "y", "step"].some((name) => changed.has(name));
     if (["picks", "filters", "search", "step"].some((name) => changed.has(name))) {
@@ -253,7 +255,8 @@ async function build(model) {
     } else {
       if (changed.has("mode")) scatter.buildTools();
       if (changed.has("view") || changed.has("equal")) scatter.setView(app.state.view);
-      if (["colour", "selection", "opacity", "contours", "names"].some((name) => changed.has(name))) scatter.recolour().catch(fail);
+      const coloured = ["colour", "selection", "opacity", "contours", "names"].some((name) => changed.has(name));
+      if (coloured) scatter.recolour().catch(fail);
       else scatter.redraw();
     }
     await update(changed);
@@ -267,9 +270,8 @@ async function build(model) {
   await Promise.all([scatter.place(), update(null)]);
   document.documentElement.dataset.ready = "true";
   return async () => {
-    const old = root.querySelector("header");
-    old.replaceWith(header(app));
     await app.showStep(app.state.step);
+    root.querySelector("header").replaceWith(header(app));
     for (const one of panels) one.rebuild?.();
     await app.select();
     scatter.nameSelection();

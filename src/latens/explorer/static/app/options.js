@@ -1,4 +1,4 @@
-// How the points are drawn: their size and opacity, contours of their density, names of classes, one scale for both axes.
+// How points are drawn: their size and opacity, contours of their density, names of classes, one scale for both axes.
 
 import { h } from "./dom.js";
 

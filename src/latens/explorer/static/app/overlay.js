@@ -9,6 +9,7 @@ export function overlay(scatter, saved = false) {
   const t = theme();
   const { app } = scatter;
   const items = [];
+  const halo = { stroke: t.background, "stroke-width": 4, "stroke-linejoin": "round" };
   const label = (x, y, words, more = {}) =>
     items.push(
       s("text", { x, y, "font-size": 11, "font-family": "system-ui, sans-serif", fill: t.muted, ...more }, words),
@@ -27,14 +28,14 @@ export function overlay(scatter, saved = false) {
   label(scatter.width - 8, scatter.height - 22, scatter.axisName(app.state.x), { "text-anchor": "end", fill: t.text });
   label(8, 14, scatter.axisName(app.state.y), { fill: t.text });
   for (const { colour, pieces } of scatter.contours ?? []) {
-    const d = pieces.map(([ax, ay, bx, by]) =>
-      `M${scatter.px(ax).toFixed(1)} ${scatter.py(ay).toFixed(1)}L${scatter.px(bx).toFixed(1)} ${scatter.py(by).toFixed(1)}`);
+    const place = (x, y) => `${scatter.px(x).toFixed(1)} ${scatter.py(y).toFixed(1)}`;
+    const d = pieces.map(([ax, ay, bx, by]) => `M${place(ax, ay)}L${place(bx, by)}`);
     items.push(s("path", { class: "contour", d: d.join(""), fill: "none", stroke: t.background, "stroke-width": 3.5 }));
     items.push(s("path", { d: d.join(""), fill: "none", stroke: colour, "stroke-width": 1.8 }));
   }
   for (const [level, x, y] of scatter.centres ?? []) {
     const words = { "text-anchor": "middle", "font-size": 15, "font-weight": 700, class: "centre" };
-    label(scatter.px(x), scatter.py(y) + 5, level, { ...words, stroke: t.background, "stroke-width": 4, "stroke-linejoin": "round" });
+    label(scatter.px(x), scatter.py(y) + 5, level, { ...words, ...halo });
     label(scatter.px(x), scatter.py(y) + 5, level, { ...words, fill: t.text });
   }
   const here = app.state.picks.filter((one) => one.polygon && one.x === app.state.x && one.y === app.state.y);
@@ -67,7 +68,7 @@ export function overlay(scatter, saved = false) {
     ]) {
       items.push(
         s("path", {
-          d: `M${cx - 17} ${cy}H${cx - 4}M${cx + 4} ${cy}H${cx + 17}M${cx} ${cy - 17}V${cy - 4}M${cx} ${cy + 4}V${cy + 17}`,
+          d: `M${cx} ${cy}m-17 0h13m8 0h13m-17 -17v13m0 8v13`,
           stroke: colour,
           "stroke-width": width,
           fill: "none",
@@ -79,7 +80,7 @@ export function overlay(scatter, saved = false) {
       const right = cx > scatter.width - 140;
       const words = { "font-size": 14, "font-weight": 650, "text-anchor": right ? "end" : "start" };
       const [tx, ty] = [right ? cx - 22 : cx + 22, cy < 40 ? cy + 30 : cy - 14];
-      label(tx, ty, "drag to decode", { ...words, stroke: t.background, "stroke-width": 4, "stroke-linejoin": "round" });
+      label(tx, ty, "drag to decode", { ...words, ...halo });
       label(tx, ty, "drag to decode", { ...words, fill: t.second });
     }
   }

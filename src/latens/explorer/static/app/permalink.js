@@ -3,7 +3,7 @@
 
 const AXIS = /^(u|c|p)(\d{1,6})$/; // a unit, a column, a principal axis
 const PICK = /^([+-])(?:c(\d{1,6})\.(\d{1,6})|([ucp]\d{1,6}),([ucp]\d{1,6}),(.*))$/; // a level of a column, or a lasso
-const FILTER = /^(c\d{1,6}|u\d{1,6}|elbo|log_likelihood|kl)(?:((?:\.\d{1,6})+)|:([^,]+),([^,]+))$/; // levels, or a range
+const FILTER = /^([cu]\d{1,6}|elbo|log_likelihood|kl)(?:((?:\.\d{1,6})+)|:([^,]+),([^,]+))$/; // levels, or a range
 const MOST_PICKS = 64;
 const COLOUR = /^(none|elbo|log_likelihood|kl|(u|c)\d{1,6})$/;
 

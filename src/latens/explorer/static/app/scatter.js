@@ -202,7 +202,8 @@ export class Scatter {
   trace() {
     const { found, x, y, app } = this;
     const [named, t] = [found.kind === "category", theme()];
-    const groups = named ? found.levels.slice(0, MOST_TRACED).map((level, i) => [level, css(levelColour(i))]) : [["", t.text]];
+    const levels = named ? found.levels.slice(0, MOST_TRACED) : [""];
+    const groups = levels.map((level, i) => [level, named ? css(levelColour(i)) : t.text]);
     this.contours = [];
     if (app.state.contours) {
       const box = this.whole();
@@ -242,7 +243,8 @@ export class Scatter {
 
   pointSize() {
     const n = this.x?.length ?? 0;
-    return this.app.state.size * (n > 200000 ? 1.5 : n > 20000 ? 2.4 : n > 3000 ? 4 : 6) * Math.max(1, globalThis.devicePixelRatio || 1);
+    const plain = n > 200000 ? 1.5 : n > 20000 ? 2.4 : n > 3000 ? 4 : 6;
+    return this.app.state.size * plain * Math.max(1, globalThis.devicePixelRatio || 1);
   }
 
   px = (v) => ((v - this.view[0]) / (this.view[1] - this.view[0])) * this.width;

@@ -76,8 +76,8 @@ function along(stops, t) {
   return [0, 1, 2].map((c) => Math.round(stops[i][c] + (stops[i + 1][c] - stops[i][c]) * (at - i)));
 }
 
-// Classes after the tenth: hues at even steps in some lightnesses (Oklab, Ottosson 2020). First, step and order are those
-// of which the first forty classes lie furthest apart.
+// Classes after the tenth: hues at even steps in some lightnesses (Oklab, Ottosson 2020). First, step and order are
+// those of which the first forty classes lie furthest apart.
 const FURTHER = {
   light: { lightness: [0.64, 0.5, 0.78], chroma: 0.11, first: 20, step: 163.7 },
   dark: { lightness: [0.9, 0.64, 0.78, 0.5], chroma: 0.13, first: 40, step: 114.7 },

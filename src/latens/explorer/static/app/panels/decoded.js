@@ -1,4 +1,4 @@
-// What the cross decodes to, in sight beside every panel: the mean of p(x | z), the nearest real row, and how far it is.
+// What the cross decodes to, in sight beside every panel: the mean of p(x | z), the nearest real row, how far it is.
 
 import { format, h, latest, replace } from "../dom.js";
 import { drawEvent, largest } from "../event.js";

@@ -156,7 +156,10 @@ export function rowsPanel(app) {
     heading("Original, reconstruction, error", save),
     pictures,
     facts,
-    heading("Nearest in latent space, with their distance in spreads of the active units", saveStrip(app, "nearest-rows", near, 12)),
+    heading(
+      "Nearest in latent space, with their distance in spreads of the active units",
+      saveStrip(app, "nearest-rows", near, 12),
+    ),
     near,
     heading(
       "Reconstructed worst: the row, then log p(x | z) in nats",

@@ -127,7 +127,8 @@ export function selectionPanel(app) {
           { class: "muted" },
           selection
             ? "Nothing is left of what was picked."
-            : "Choose Lasso (key L) and draw around some points, or click a label under the scatter: Shift adds, Alt removes.",
+            : "Choose Lasso (key L) and draw around some points, or click a label under the scatter: Shift adds, " +
+                "Alt removes.",
         ),
       );
       replace(pictures);

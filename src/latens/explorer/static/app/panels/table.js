@@ -1,8 +1,8 @@
-// The rows as a table beside histograms of their columns. What is searched for and what is marked in a histogram narrows
-// the selection, so the scatter, the other histograms and the table follow; each histogram shows the rows that all but
+// The rows as a table beside histograms of their columns. What is searched for or marked in a histogram narrows the
+// selection, so the scatter, the other histograms and the table follow; each histogram shows the rows that all but
 // its own range leave, over all rows.
 
-import { button, count3, format, h, latest, replace, s } from "../dom.js";
+import { breathe, button, count3, format, h, latest, replace, s } from "../dom.js";
 import { levelColour, SPECIAL } from "../colours.js";
 import { extent } from "../geometry.js";
 import { saveCsv } from "../save.js";
@@ -13,6 +13,7 @@ const [WIDE, TALL, BINS] = [210, 54, 30];
 const MOST_BARS = 40; // classes of a histogram
 const MOST_CELLS = 12; // columns of a table that have a histogram and stand in the rows
 const STEP = 100; // rows shown at a time
+const MANY = 100000; // rows from which on the page answers between two histograms
 
 export function tablePanel(app) {
   const { model } = app;
@@ -135,6 +136,7 @@ export function tablePanel(app) {
       from = null;
       setFilter(key, ends[1] - ends[0] > (high - low) / 100 ? { low: ends[0], high: ends[1] } : null);
     });
+    const only = (k) => filter?.levels.length === 1 && filter.levels[0] === k;
     const end = (which) =>
       h("input", {
         type: "number",
@@ -144,7 +146,8 @@ export function tablePanel(app) {
         "aria-label": `${nameOf(key)} ${which === "low" ? "from" : "to"}`,
         onchange: (event) => {
           const ends = { low: filter?.low ?? -Infinity, high: filter?.high ?? Infinity };
-          ends[which] = event.target.value === "" ? (which === "low" ? -Infinity : Infinity) : Number(event.target.value);
+          const open = which === "low" ? -Infinity : Infinity;
+          ends[which] = event.target.value === "" ? open : Number(event.target.value);
           const all = ends.low === -Infinity && ends.high === Infinity;
           setFilter(key, all ? null : { low: Math.max(ends.low, -1e38), high: Math.min(ends.high, 1e38) });
         },
@@ -160,7 +163,7 @@ export function tablePanel(app) {
             },
           },
           h("option", { value: "" }, filter ? "all again" : "all"),
-          levels.map((name, k) => h("option", { value: k, selected: filter?.levels.length === 1 && filter.levels[0] === k }, name)),
+          levels.map((name, k) => h("option", { value: k, selected: only(k) }, name)),
         )
       : h("div", { class: "ends2" }, end("low"), end("high"));
     return h("figure", { class: "histogram", "data-key": key }, h("figcaption", {}, nameOf(key)), svg, choose);
@@ -171,11 +174,17 @@ export function tablePanel(app) {
 
   // The first rows in this order without sorting all of a million: those up to the value that so many are below.
   async function first() {
-    const places = app.state.selection ?? Uint32Array.from({ length: app.shown.n }, (_, i) => i);
-    if (order.key === "row") return order.down ? Array.from(places.slice(-most)).reverse() : Array.from(places.slice(0, most));
+    const { selection } = app.state;
+    const n = selection?.length ?? app.shown.n;
+    const placeAt = (i) => (selection ? selection[i] : i);
+    if (order.key === "row") {
+      return Array.from({ length: Math.min(most, n) }, (_, k) => placeAt(order.down ? n - 1 - k : k));
+    }
     const values = await app.valuesOf(order.key);
     const sign = order.down ? -1 : 1;
-    const known = Array.from(places).filter((i) => Number.isFinite(values[i]));
+    const known = [];
+    for (let i = 0; i < n; i++) if (Number.isFinite(values[placeAt(i)])) known.push(placeAt(i));
+    await breathe();
     const sorted = Float32Array.from(known, (i) => sign * values[i]).sort();
     const last = sorted[Math.min(most, sorted.length) - 1];
     return known
@@ -195,10 +204,12 @@ export function tablePanel(app) {
         show();
       };
       const sort = now ? (order.down ? "descending" : "ascending") : "none";
-      return h("th", { scope: "col", "aria-sort": sort }, button(`${name}${now ? (order.down ? " ▾" : " ▴") : ""}`, turn));
+      const arrow = now ? (order.down ? " ▾" : " ▴") : "";
+      return h("th", { scope: "col", "aria-sort": sort }, button(`${name}${arrow}`, turn));
     };
     const n = app.state.selection?.length ?? app.shown.n;
-    count.textContent = `${count3(n)} of ${count3(app.shown.n)} rows${listed.length < n ? `, ${count3(listed.length)} shown` : ""}`;
+    const part = listed.length < n ? `, ${count3(listed.length)} shown` : "";
+    count.textContent = `${count3(n)} of ${count3(app.shown.n)} rows${part}`;
     replace(
       box,
       h(
@@ -248,7 +259,11 @@ export function tablePanel(app) {
     const now = [app.passing, app.shown, app.state.colour, themeName()];
     if (now.some((one, i) => one !== drawn[i])) {
       drawn = now;
-      const made = await Promise.all(keys.map(histogram));
+      const made = [];
+      for (const key of keys) {
+        made.push(await histogram(key));
+        if (app.shown.n > MANY) await breathe();
+      }
       const focused = charts.contains(document.activeElement) ? document.activeElement.ariaLabel : null;
       replace(charts, made);
       if (focused) [...charts.querySelectorAll("[aria-label]")].find((one) => one.ariaLabel === focused)?.focus();
