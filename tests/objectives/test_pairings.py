@@ -57,6 +57,8 @@ def test_a_pairing_works_or_is_refused_with_its_reason(objective: str, parts: st
     elif (objective, parts) == ("sigma-vae", "experts"):
         assert refused is not None
         assert "one scale for all" in refused.message  # here each part of a row has a decoder and a scale of its own
+    elif objective == "gan":
+        assert (refused is None) is (parts == "deterministic")  # there is no likelihood that a density of z could serve
     elif parts == "deterministic":
         assert (refused is None) is (objective in DETERMINISTIC)
     elif parts == "vq" or objective == "quantised":

@@ -62,6 +62,7 @@ MORE_OBJECTIVES: dict[str, Callable[[], o.AbstractObjective]] = {
     "VAEGAN": lambda: o.VAEGAN(row_critic(), 0.7),
     "FactorVAE": lambda: o.FactorVAE(critic()),
     "AAE": lambda: o.AAE(critic()),
+    "GAN": lambda: o.GAN(row_critic()),
     "AdversarialBayes": lambda: o.AdversarialBayes(critic()),
     "GECO": lambda: o.GECO(3.0),
     "SigmaVAE": o.SigmaVAE,
@@ -86,6 +87,7 @@ SURROGATES = {
     "SigmaVAE",
     "Quantised",
     "VAEGAN",
+    "GAN",
     "LikelihoodFree",
 }
 """Objectives whose gradient is by intent not that of the number they report: the tests of each say what it equals."""

@@ -268,6 +268,12 @@ def make_objective(config: VAEConfig, size: Size, cells: int) -> AbstractObjecti
             where="objective.name",
             fix="Use --set objective.name=reconstruction.",
         )
+    if not kind.has_likelihood and not posterior.is_point:
+        raise ConfigError(
+            f"{chosen.name} has no likelihood, so that there is no posterior ({config.posterior.kind}) but a point.",
+            where="objective.name",
+            fix="Use --set posterior=deterministic, or another objective.",
+        )
     if posterior.is_point and (config.posterior.levels or config.prior.kind == "vamp"):
         raise ConfigError(
             "levels or rows as the prior of a plain autoencoder are fitted after its training.",

@@ -21,7 +21,7 @@ COMMANDS: dict[str, str] = {
     "reconstruct": "rows to latents and back",
     "impute": "a table with its missing cells filled in",
     "augment": "more rows of each class: draws around labelled rows, or from p(x | class)",
-    "translate": "rows of one class as rows of another, of a model that reads labels",
+    "translate": "rows of one class as another, or pictures as their pair, of models that know both",
     "refit": "another prior for a trained model, fitted to its latents",
     "figures": "every picture that applies to a run, with the numbers behind it",
     "animate": "moving pictures: morphs, random walks, and how the latent space came about in training",
@@ -309,10 +309,14 @@ def _augmenting(command: argparse.ArgumentParser) -> None:
 
 def _translating(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", metavar="RUN")
-    command.add_argument("data", metavar="DATA", help="rows with labels")
-    command.add_argument("--from", dest="start", metavar="A", required=True, help="the class of the rows")
-    command.add_argument("--to", dest="end", metavar="B", required=True, help="the class that they are decoded as")
+    command.add_argument("data", metavar="DATA", help="rows with labels; of a model of pairs, pictures of one side")
+    words = "the class of the rows; of a model of pairs their side, source (default) or target"
+    command.add_argument("--from", dest="start", metavar="A", help=words)
+    words = "the class that they are decoded as; of a model of pairs the other side"
+    command.add_argument("--to", dest="end", metavar="B", help=words)
     command.add_argument("--mean", action="store_true", help="means of p(x | z) instead of draws")
+    words = "draws a row, of a model of pairs (default 100)"
+    command.add_argument("--num-samples", type=draws, metavar="K", help=words)
     command.add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
     _reading(command)
     seed(command, "of the draws")
@@ -337,6 +341,8 @@ def _reading(command: argparse.ArgumentParser) -> None:
     counts = "model whole numbers as log(1 + x), or never (default: where they have a long tail)"
     group.add_argument("--counts", action=argparse.BooleanOptionalAction, default=None, help=counts)
     group.add_argument("--missing", choices=("nan",), help="NaN cells are missing values (default: refuse them)")
+    words = "pictures paired with those of DATA, by name or row: a row is then both, side by side"
+    group.add_argument("--pair", metavar="DATA2", help=words)
 
 
 def _training(command: argparse.ArgumentParser) -> None:

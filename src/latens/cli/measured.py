@@ -23,7 +23,12 @@ _NAMES = {
     "active_units": "active units",
     "clustering_accuracy": "clustering accuracy",
     "normalised_mutual_information": "NMI with the classes",
+    "two_sample_accuracy": "samples told from rows",
+    "precision": "precision of samples",
+    "recall": "recall of rows",
+    "target_squared_error": "target from source",
 }
+_GUESSES = {"gain_over_mean_target": "mean target", "gain_over_nearest_target": "nearest source's target"}
 _MOST_UNITS = 32
 
 
@@ -83,14 +88,16 @@ class Summary:
         main = self.metrics[best]
         draws = f", {main.num_samples} draws a row" if main.num_samples > 1 else ""
         held = ", not held out" if self.held_out is False else ""
-        value = f"{main.value:.1%} ± {main.standard_error:.1%}" if best == "accuracy" else f"{main}"
+        shares = ("accuracy", "two_sample_accuracy", "precision", "recall")
+        value = f"{main.value:.1%} ± {main.standard_error:.1%}" if best in shares else f"{main}"
         names = {name: words.replace("(x", f"({self.of}") for name, words in _NAMES.items()}
         rows = [(names[best], value, f"({self.split}, {main.n} rows{draws}{held})")]
         for name in ("bits_per_dimension", "elbo", "log_likelihood", "kl"):
             if name in self.metrics and name != best:
                 grey = name == "log_likelihood" and best == "cross_entropy_bound"
                 rows.append(("-cross-entropy" if grey else names[name], f"{self.metrics[name]}", ""))
-        for name in ("accuracy", "clustering_accuracy"):
+        several = ("precision", "recall") if best == "two_sample_accuracy" else ("accuracy", "clustering_accuracy")
+        for name in several:
             if name in self.metrics and name != best:
                 share = self.metrics[name]
                 rows.append((_NAMES[name], f"{share.value:.1%} ± {share.standard_error:.1%}", ""))
@@ -100,6 +107,8 @@ class Summary:
         if "active_units" in self.metrics:
             estimate = self.metrics["active_units"]
             rows.append((_NAMES["active_units"], f"{estimate.value:.0f} {estimate.protocol.split(',')[0]}", ""))
+        if "target_squared_error" in self.metrics:
+            rows.append((_NAMES["target_squared_error"], f"{self.metrics['target_squared_error']}", ""))
         if "pareto_k" in self.metrics and best != "accuracy":
             size, k = self.metrics["effective_sample_size"], self.metrics["pareto_k"]
             note = f"Pareto k {k.value:.2f}, medians over rows"
@@ -108,6 +117,14 @@ class Summary:
         if "gain_over_independent" in self.metrics:
             gain = self.metrics["gain_over_independent"]
             lines.append(f"  {beats(gain, self.cells)}")
+        for name, what in (
+            ("gain_over_mean_target", "mean target"),
+            ("gain_over_nearest_target", "nearest source's target"),
+        ):
+            if name in self.metrics:
+                gain = self.metrics[name]
+                verb = "beats" if gain.value > 0 else "falls short of"
+                lines.append(f"  {verb} the {what} by {abs(gain.value):.2f} ± {gain.standard_error:.2f} {gain.unit}")
         return "\n".join(lines)
 
     def table_text(self) -> str:

@@ -8,7 +8,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_FLAGS = {"label": "label", "id": "row_id", "weight": "weight", "missing": "missing", "counts": "counts"}
+_FLAGS = {
+    "label": "label",
+    "id": "row_id",
+    "weight": "weight",
+    "missing": "missing",
+    "counts": "counts",
+    "pair": "pair",
+}
 
 
 def source_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -20,7 +27,10 @@ def source_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         What run.json stores.
     """
-    return {"spec": arguments["data"], "folder": str(Path.cwd()), **_given(arguments)}
+    given = _given(arguments)
+    if "pair" in given and Path(given["pair"]).exists():  # the folder beside it is that of DATA
+        given["pair"] = str(Path(given["pair"]).resolve())
+    return {"spec": arguments["data"], "folder": str(Path.cwd()), **given}
 
 
 def reading_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,7 +77,7 @@ def read_with(source: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         What is kept.
     """
-    return _given(source)
+    return {flag: value for flag, value in _given(source).items() if flag != "pair"}
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,8 +9,8 @@ from latens import evaluation
 from latens.cli.context import Context, output_path, would
 from latens.cli.files import write_npz
 from latens.cli.sources import load_for, open_vae
+from latens.data import Schema
 from latens.pictures.images import shown, write_image
-from latens.workflow.trained import TrainedModel
 
 MOST_IMAGES = 64
 """Rows that a picture of reconstructions shows."""
@@ -41,7 +41,7 @@ def reconstruct(context: Context) -> int:
     )
     x = evaluation.finite(trained.data_units(values, mean=args.mean), "x", where=args.run)
     if picture:
-        write_pairs(out, trained, data.x[positions], x)
+        write_pairs(out, trained.schema, data.x[positions], x)
     else:
         write_npz(out, {"row_id": data.names, "x": x})
     context.done({"out": str(out), "rows": most, "shape": list(x.shape)}, f"{out}: {most} rows of {data.name}")
@@ -60,17 +60,17 @@ def pictured(count: int) -> np.ndarray:
     return np.linspace(0, count - 1, min(count, MOST_IMAGES)).round().astype(np.int64)
 
 
-def write_pairs(out: Path, trained: TrainedModel, rows: np.ndarray, x: np.ndarray) -> None:
+def write_pairs(out: Path, schema: Schema, rows: np.ndarray, x: np.ndarray) -> None:
     """Write lines of originals, each with the line of what became of them below it.
 
     Args:
         out: The file.
-        trained: The model of the rows.
+        schema: The schema of the rows.
         rows: The originals, shape (n, *x).
         x: What became of each, shape (n, *x).
     """
     limits = (float(min(rows.min(), x.min())), float(max(rows.max(), x.max())))  # one scale for both
-    originals, found = shown(trained.schema, rows, limits), shown(trained.schema, x, limits)
+    originals, found = shown(schema, rows, limits), shown(schema, x, limits)
     columns = min(8, len(rows))
     blank = np.zeros((-len(rows) % columns, *originals.shape[1:]), originals.dtype)
     lines = []

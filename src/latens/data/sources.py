@@ -8,6 +8,7 @@ import numpy as np
 from latens.data.dataset import Dataset
 from latens.data.infer import cell_name, conform, infer_schema, store, with_classes
 from latens.data.known import KNOWN
+from latens.data.pairs import side_by_side
 from latens.data.raw import ColumnRoles, Raw
 from latens.data.readers.npz import read_npy
 from latens.data.readers.open import check_numeric, read_object, read_path
@@ -26,6 +27,7 @@ def load(
     name: str | None = None,
     schema: Schema | None = None,
     counts: bool | None = None,
+    pair: Any = None,
 ) -> Dataset:
     """Load data of any kind and check them: a name, a path, an array or a frame becomes a data set.
 
@@ -43,6 +45,8 @@ def load(
         name: Name of the data set, else taken from the source.
         schema: The schema of a trained model, which the data must fit; None infers it.
         counts: Whether a table of whole numbers holds counts, which are modelled as log(1 + x); None looks at them.
+        pair: Pictures that are paired with those of `spec`, of any kind that `spec` may be: a row is then a picture
+            of `spec` with its pair to the right. None: rows are as they are.
 
     Returns:
         The data set.
@@ -61,6 +65,11 @@ def load(
         seen = spec.compressed()
         missing = missing if seen.dtype.kind == "f" and np.isnan(seen).any() else "nan"
     raw, where, title = _read(spec, words, name)
+    if pair is not None:
+        other, beside, _ = _read(pair, ColumnRoles(), None)
+        check_numeric(raw.x, where)
+        check_numeric(other.x, beside)
+        raw = side_by_side(raw, other, where, "the pair" if beside == where else beside)
     n = len(raw.x) if raw.x.ndim else 0
     check_numeric(raw.x, where)
     names = np.arange(n) if (ids := given.get("row_id", raw.names)) is None else row_names(ids, n, where)

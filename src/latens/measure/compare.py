@@ -12,6 +12,7 @@ from latens.data import Dataset
 from latens.errors import ConfigError, DataError
 from latens.evaluation import Estimate, class_log_joint
 from latens.measure.core import Measurement, headline
+from latens.measure.sample_sets import has_likelihood
 from latens.workflow.trained import TrainedModel
 
 LEVEL = 0.95
@@ -174,6 +175,12 @@ def per_row(trained: TrainedModel, data: Dataset, positions: np.ndarray, num_sam
         words = "share of rows given their own class"
         return Rows("accuracy", (said == label[label >= 0]).astype(np.float64), 1, "", words, "accuracy")
     weight = None if data.weight is None else data.weight[positions]
+    if not has_likelihood(trained):
+        raise ConfigError(
+            "a model without a likelihood has no number for each row, and runs are compared row by row.",
+            where="recipe",
+            fix="`latens evaluate` compares its samples with rows of its data.",
+        )
     work = Measurement(trained, data, batch, weight, num_samples, jax.random.key(seed))
     if trained.is_point:
         work.autoencoder()

@@ -32,18 +32,24 @@ from latens.evaluation.batched import map_rows, prepared_rows
 from latens.evaluation.estimate import shares
 from latens.evaluation.evidence.importance import as_log_marginals
 from latens.evaluation.evidence.log_marginal import BLIND_DRAWS, RowNumbers, row_numbers
+from latens.measure.pairs import of_pairs
+from latens.measure.sample_sets import SampleSets, compared, has_likelihood, not_its_own
 from latens.models import CodeHead
 from latens.parts.likelihoods import LIKELIHOODS
 from latens.typing import Array, Key
 from latens.workflow.trained import TrainedModel
+from latens.workflow.translate import knows_pairs
 
 NUM_SAMPLES = 1000
 """Draws a row, where nobody says how many."""
 
+PAIR_SAMPLES = 100
+"""Draws a row at the most, for the target of a source."""
+
 MOST_DOUBLINGS, MOST_DECODED = 3, 10_000_000
 """Draws a row are doubled so often at most, and to so many draws of all rows together."""
 
-HEADLINES = ("log_marginal", "cross_entropy_bound", "accuracy", "log_likelihood")
+HEADLINES = ("log_marginal", "cross_entropy_bound", "accuracy", "log_likelihood", "two_sample_accuracy")
 """The number that stands for a model: the first of these that was measured."""
 
 
@@ -73,6 +79,10 @@ def measure(
     - `accuracy` alone for a Bayes classifier, and besides of the most probable label of a model that predicts them;
       `clustering_accuracy` and `normalised_mutual_information` of the components of a mixture prior; all of rows with
       a label. `log_likelihood` alone for an autoencoder, which has no p(x).
+    - of pairs of pictures the error of the target given the source, beside two guesses (`measure.pairs.of_pairs`).
+    - of a GAN, which has no likelihood, samples against rows alone, of the data that it was trained on:
+      `two_sample_accuracy` (one half where no classifier tells them apart), `precision`, `recall`, `density`,
+      `coverage`, `frechet_distance` and `kernel_distance`.
     - of a conditional model every log p(x) is log p(x | label), and its protocol says so.
 
     Args:
@@ -135,6 +145,8 @@ def measured(
         began = time.perf_counter()
         estimate = accuracy(trained.model, batch, preparation=trained.preparation)
         return Measured({"accuracy": replace(estimate, seed=seed, seconds=time.perf_counter() - began)}, [])
+    if not has_likelihood(trained):
+        return Measured(_of_samples(trained, data, positions, seed), [])
     work = Measurement(trained, data, batch, weight, num_samples, jax.random.key(seed))
     if trained.is_point:
         work.autoencoder()
@@ -145,7 +157,22 @@ def measured(
         work.classes()
         if work.family and data.fingerprint == trained.facts.get("fingerprint"):
             work.gain(data)
+        if knows_pairs(trained) and not not_its_own(trained, data):
+            draws = min(work.num_samples or PAIR_SAMPLES, PAIR_SAMPLES)
+            for name, estimate in of_pairs(trained, data, positions, num_samples=draws, seed=seed).items():
+                work.put(name, estimate)
     return Measured({name: replace(estimate, seed=seed) for name, estimate in work.found.items()}, table, work.grey)
+
+
+def _of_samples(trained: TrainedModel, data: Dataset, positions: np.ndarray, seed: int) -> dict[str, Estimate]:
+    """What there is to measure where there is no likelihood: samples against rows."""
+    if reason := not_its_own(trained, data):
+        what = f"a {trained.config.recipe if trained.config else 'model'} has no likelihood, and {reason}."
+        raise DataError(what, where=data.name, fix="Measure it on its own data: its samples are compared with them.")
+    began = time.perf_counter()
+    found = compared(SampleSets(trained, data, positions, seed))
+    seconds = time.perf_counter() - began
+    return {name: replace(value, seed=seed, seconds=seconds) for name, value in found.items()}
 
 
 def headline(metrics: dict[str, Estimate]) -> str:

@@ -25,7 +25,7 @@ from latens.evaluation.latents.disentanglement_classifiers import disentanglemen
 from latens.evaluation.latents.latent_fit import latent_fit
 from latens.evaluation.latents.representations import representation, trustworthiness
 from latens.measure.core import NUM_SAMPLES, headline, measure, measured, still_rising
-from latens.measure.sample_sets import SampleSets, in_one_unit, some, why_not
+from latens.measure.sample_sets import OTHER_DATA, SampleSets, compared, in_one_unit, not_its_own, noted, some
 from latens.workflow.trained import TrainedModel
 
 MOST_ROWS = 1000
@@ -110,7 +110,6 @@ class Group:
 
 
 _GREY = "draws of grey cells under a Bernoulli are black and white, unlike the rows"
-_OTHER = "these are not the data that the model was trained on"
 
 
 def _needs_posterior(work: Work) -> str:
@@ -138,9 +137,7 @@ def _needs_equal_rows(work: Work) -> str:
 
 
 def _needs_samples(work: Work) -> str:
-    if not len(work.data.subset("train")) or work.data.fingerprint != work.trained.facts.get("fingerprint"):
-        return _OTHER
-    return why_not(work.trained, work.data)
+    return not_its_own(work.trained, work.data)
 
 
 def _needs_held_out(work: Work) -> str:
@@ -160,7 +157,7 @@ def _needs_gap(work: Work) -> str:
     if work.classifier or work.autoencoder:
         return "there is no log p(x) of an autoencoder or a Bayes classifier"
     known = work.data.fingerprint == work.trained.facts.get("fingerprint")
-    return _no_held_out(work) if known else _OTHER
+    return _no_held_out(work) if known else OTHER_DATA
 
 
 def _needs_picture(work: Work) -> str:
@@ -229,34 +226,19 @@ def _picture(work: Work) -> dict[str, Estimate]:
     return {"trustworthiness": trustworthiness(rows, _codes(work), seed=work.seed)}
 
 
-def _noted(work: Work, found: dict[str, Estimate]) -> dict[str, Estimate]:
-    return {name: replace(value, protocol=f"{value.protocol}; {work.sets.described}") for name, value in found.items()}
-
-
 def _samples(work: Work) -> dict[str, Estimate]:
-    sets = work.sets
-    n, options = min(len(sets.rows), len(sets.samples)), {"features": sets.features, "seed": work.seed}
-    found = evaluation.precision_recall_density_coverage(sets.rows, sets.samples[:n], **options)
-    # What rows that the model has seen would score in the place of samples: how near rows of the data lie to others.
-    rows = evaluation.precision_recall_density_coverage(sets.rows, sets.train[: min(n, len(sets.train))], **options)
-    found["precision_of_rows"] = replace(
-        rows["precision"], protocol=f"training rows for samples: {rows['precision'].protocol}"
-    )
-    found["frechet_distance"] = evaluation.frechet_distance(sets.rows, sets.samples, **options)
-    found["kernel_distance"] = evaluation.kernel_distance(sets.rows, sets.samples, **options)
-    found |= evaluation.classifier_two_sample_test(sets.rows, sets.samples, **options)
-    return _noted(work, found)
+    return compared(work.sets)
 
 
 def _copies(work: Work) -> dict[str, Estimate]:
     sets, options = work.sets, {"features": work.sets.features, "seed": work.seed}
-    return _noted(work, evaluation.memorisation(sets.samples, sets.train, sets.rows, **options))
+    return noted(work.sets, evaluation.memorisation(sets.samples, sets.train, sets.rows, **options))
 
 
 def _modes(work: Work) -> dict[str, Estimate]:
     sets = work.sets
     found = evaluation.dropped_modes(sets.train, sets.samples, features=sets.features, seed=work.seed)
-    return _noted(work, {"dropped_share": found.estimate})
+    return noted(work.sets, {"dropped_share": found.estimate})
 
 
 def _checks(work: Work) -> dict[str, Estimate]:
@@ -389,6 +371,8 @@ def measure_all(
     found = Everything(metrics=first.metrics, units=first.units, grey=first.grey)
     work.metrics, work.num_samples = found.metrics, found.metrics[headline(found.metrics)].num_samples
     for group in GROUPS if only is None else [group for group in GROUPS if set(only) & set(group.names)]:
+        if all(name in found.metrics for name in group.names):
+            continue
         reason = group.why_not(work)
         began = time.perf_counter()
         made: dict[str, Estimate] = {}

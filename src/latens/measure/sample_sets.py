@@ -1,5 +1,6 @@
 """Rows and samples of a model side by side, in one unit, as the metrics about samples take them."""
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from latens import evaluation
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, Schema
-from latens.evaluation import PrincipalFeatures, principal_features
+from latens.evaluation import Estimate, PrincipalFeatures, principal_features
 from latens.evaluation.batched import prepared_rows
 from latens.parts.options import OBJECTIVES
 from latens.workflow.trained import TrainedModel
@@ -60,6 +61,37 @@ def lacks_prior(trained: TrainedModel) -> bool:
         and config.prior.kind == "standard-normal"
         and not config.posterior.levels
     )
+
+
+def has_likelihood(trained: TrainedModel) -> bool:
+    """Whether a model was trained by, or for, a likelihood; of a GAN only samples are measured.
+
+    Args:
+        trained: The trained model.
+
+    Returns:
+        False where no density of the model says anything.
+    """
+    config = trained.config
+    return not isinstance(config, VAEConfig) or OBJECTIVES[config.objective.name].has_likelihood
+
+
+OTHER_DATA = "these are not the data that the model was trained on"
+
+
+def not_its_own(trained: TrainedModel, data: Dataset) -> str:
+    """Why samples of this model cannot be compared with these rows in features of its training rows.
+
+    Args:
+        trained: The trained model.
+        data: The data that the rows are of.
+
+    Returns:
+        The reason, or "" where they can.
+    """
+    if not len(data.subset("train")) or data.fingerprint != trained.facts.get("fingerprint"):
+        return OTHER_DATA
+    return why_not(trained, data)
 
 
 @dataclass(frozen=True)
@@ -180,6 +212,44 @@ class SampleSets:
             return np.asarray(self.data.x[positions])
         rows, key = self.data.rows(positions), jax.random.key(self.seed)  # the key that `measure` evaluates with
         return prepared_rows(rows, preparation=preparation, key=key) * preparation.divide
+
+
+def compared(sets: SampleSets) -> dict[str, Estimate]:
+    """The metrics of samples against rows: precision and recall, distances, and a classifier that tells them apart.
+
+    Args:
+        sets: Rows and samples.
+
+    Returns:
+        The estimates by name.
+    """
+    n, options = min(len(sets.rows), len(sets.samples)), {"features": sets.features, "seed": sets.seed}
+    found = evaluation.precision_recall_density_coverage(sets.rows, sets.samples[:n], **options)
+    # What rows that the model has seen would score in the place of samples: how near rows of the data lie to others.
+    rows = evaluation.precision_recall_density_coverage(sets.rows, sets.train[: min(n, len(sets.train))], **options)
+    found["precision_of_rows"] = dataclasses.replace(
+        rows["precision"], protocol=f"training rows for samples: {rows['precision'].protocol}"
+    )
+    found["frechet_distance"] = evaluation.frechet_distance(sets.rows, sets.samples, **options)
+    found["kernel_distance"] = evaluation.kernel_distance(sets.rows, sets.samples, **options)
+    found |= evaluation.classifier_two_sample_test(sets.rows, sets.samples, **options)
+    return noted(sets, found)
+
+
+def noted(sets: SampleSets, found: dict[str, Estimate]) -> dict[str, Estimate]:
+    """The same estimates with the features in their protocols.
+
+    Args:
+        sets: Rows and samples.
+        found: The estimates by name.
+
+    Returns:
+        The estimates by name.
+    """
+    return {
+        name: dataclasses.replace(value, protocol=f"{value.protocol}; {sets.described}")
+        for name, value in found.items()
+    }
 
 
 def in_one_unit(schema: Schema, rows: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What is minimised, and the honest numbers reported beside it."""
 
 from .adversarial import AAE as AAE
+from .adversarial import GAN as GAN
 from .adversarial import AdversarialBayes as AdversarialBayes
 from .adversarial import FactorVAE as FactorVAE
 from .base import AbstractObjective as AbstractObjective

@@ -5,7 +5,7 @@ meets stopped codes.
 """
 
 from collections.abc import Callable
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import equinox as eqx
 import jax
@@ -15,9 +15,11 @@ from latens.data.batches import Batch
 from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted
+from latens.objectives.draws import path_to
+from latens.objectives.feature_matching import decoded, flat_rows
 from latens.objectives.reconstruction import reconstruct
 from latens.objectives.roles import KL, evidence, flat_codes, prior_samples, require_kl, require_weight, stopped
-from latens.typing import Array, Float, Int, Key, Nats
+from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 Critic = Callable[..., Array]
 """One vector to one logit: a network with one output, such as `Dense([n, 100, 100, 1], ...)`."""
@@ -181,6 +183,62 @@ class AAE(AbstractObjective):
         }
         loss = -mean(metrics["log_likelihood"]) + self.weight * taken
         return value_with_gradient(loss, loss + own), metrics
+
+
+class GAN(AbstractObjective):
+    r"""A plain generative adversarial network: the decoder's means of draws of the prior are to pass for rows.
+
+    The decoder G minimises $E_{p(z)}[\log(1 + e^{-l(G(z))})]$, the form that does not saturate; the critic minimises
+    $\frac12 E_x[\log(1 + e^{-l(x)})] + \frac12 E_{p(z)}[\log(1 + e^{l(G(z))})]$, which at its best is
+    $\log 2 - \mathrm{JSD}$ of rows and samples: half of minus the value of the game, $-\log 4 + 2\,\mathrm{JSD}$. The
+    prior stays as it is. An encoder has no part in this; a deterministic one is trained beside it on the samples, to
+    give back z: $\frac12\|z - E(G(z))\|^2$. There is no likelihood in any of it and none is reported: `generator_loss`
+    and `critic_loss` in nats, `critic_accuracy` (one half where samples pass for rows) and `code_error`.
+
+    Args:
+        critic: A network from the flat row to one logit, trained with the model.
+
+    Raises:
+        ConfigError: For a likelihood without a mean for each variable.
+
+    Source: Goodfellow et al. (2014), arXiv 1406.2661; the encoder is the latent regressor of Donahue, Krahenbuhl &
+    Darrell (2017), arXiv 1605.09782.
+    """
+
+    monitor: ClassVar[str] = "critic_loss"
+    needs_density: ClassVar[bool] = False
+    has_likelihood: ClassVar[bool] = False
+    critic_sees: ClassVar[tuple[Literal["codes", "row"], ...]] = ("row",)
+
+    critic: Critic
+
+    def __call__(
+        self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
+    ) -> tuple[Nats, Metrics]:
+        z = stopped(prior_samples(model, batch, key=key))
+        made = decoded(model, z, batch)
+        rows = flat_rows(batch.x, batch.mask, made.dtype)
+        back = self._codes(model, jax.lax.stop_gradient(made), batch, key)
+        metrics = {
+            "generator_loss": weighted(jax.nn.softplus(-logits(stopped(self.critic), made)), batch),
+            **critic_metrics(self.critic, own := critic_loss(self.critic, rows, made, batch), rows, made, batch),
+            "code_error": weighted(0.5 * jnp.sum((flat_codes(z) - back) ** 2, axis=1), batch),
+        }
+        loss = mean(metrics["generator_loss"])
+        return value_with_gradient(loss, loss + mean(metrics["code_error"]) + own), metrics
+
+    def _codes(
+        self, model: AbstractLatentModel, made: Float[Array, "B n"], batch: Batch, key: Key
+    ) -> Float[Array, "B m"]:
+        """The codes of samples, one for each row, by the encoder."""
+
+        def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> Any:
+            encoder_key, sample_key = jax.random.split(jax.random.fold_in(key, row_id))
+            posterior = model.posterior(x, cond=cond, mask=mask, key=encoder_key)
+            return path_to(posterior, posterior.sample(key=sample_key))
+
+        x = made.reshape(batch.x.shape)
+        return flat_codes(jax.vmap(one_row)(x, batch.row_id, batch.cond, batch.mask))
 
 
 class AdversarialBayes(AbstractObjective):

@@ -132,7 +132,7 @@ class VAEGAN(AbstractObjective):
     ) -> tuple[_Players, dict[str, Float[Array, " B"]]]:
         z = jax.tree.map(lambda leaf: leaf[0], parts.draws.z)
         still, still_critic = stopped(model), stopped(self.critic)
-        data = _flat(batch.x, batch.mask, parts.kl.dtype)
+        data = flat_rows(batch.x, batch.mask, parts.kl.dtype)
         seen = jax.vmap(still_critic.features)(data)
         # The encoder's gradient comes through z, the decoder's through its weights: the same rows twice.
         by_encoder = decoded(still, z, batch)
@@ -182,9 +182,19 @@ def decoded(model: AbstractLatentModel, z: PyTree, batch: Batch) -> Float[Array,
         return likelihood.mean()
 
     rows = jax.vmap(one_row)(z, batch.cond)
-    return _flat(rows, batch.mask, rows.dtype)
+    return flat_rows(rows, batch.mask, rows.dtype)
 
 
-def _flat(x: PyTree, mask: PyTree | None, dtype: Any) -> Float[Array, "B n"]:
+def flat_rows(x: PyTree, mask: PyTree | None, dtype: Any) -> Float[Array, "B n"]:
+    """Lay rows out as a critic sees them, with zeros where they are missing.
+
+    Args:
+        x: Rows, every leaf with B as its leading axis.
+        mask: True where a row is observed, as a row is; None for everywhere.
+        dtype: The type of the result.
+
+    Returns:
+        Shape (B, n).
+    """
     x = x if mask is None else jax.tree.map(lambda leaf, m: jnp.where(m, leaf, jnp.zeros_like(leaf)), x, mask)
     return flat_codes(x).astype(dtype)

@@ -25,6 +25,7 @@ OBJECTIVES: dict[str, type[AbstractObjective] | AbstractObjective] = {
     "dip": objectives.DIP,
     "elbo": objectives.ELBO,
     "factor-vae": objectives.FactorVAE,
+    "gan": objectives.GAN,
     "geco": objectives.GECO,
     "info-vae": objectives.InfoVAE,
     "iwae": objectives.IWAE,

@@ -4,7 +4,7 @@ from typing import Any
 
 from latens.building.plan import recipe
 from latens.building.recipe import Recipe
-from latens.config import ObjectiveConfig, PosteriorConfig
+from latens.config import LikelihoodConfig, ObjectiveConfig, PosteriorConfig
 
 
 def _recipe(name: str, summary: str, source: str, use_when: str, rule: str, objective: str, **options: Any) -> Recipe:
@@ -60,5 +60,16 @@ RECIPES = (
         "aligned-elbo",
         form="total-correlation",
         alpha=0.9,
+    ),
+    recipe(
+        "paired",
+        "pictures in two forms, side by side: a mixture of the products of experts of all subsets, Normal cells",
+        "Sutter, Daunhawer & Vogt (2021), arXiv 2105.02470",
+        "every picture has a pair (`fit SOURCE --pair TARGET`), and you want one from the other (`latens translate`)",
+        likelihood=LikelihoodConfig(family="normal"),
+        posterior=PosteriorConfig(
+            kind="experts", scale="softplus", options={"rule": "mixture-of-products", "split": "columns"}
+        ),
+        objective=ObjectiveConfig(name="stratified-elbo", options={"bound": "components"}),
     ),
 )

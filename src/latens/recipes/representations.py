@@ -6,12 +6,27 @@ from msgspec.structs import replace
 
 from latens.building.plan import NETWORK, recipe
 from latens.building.recipe import Recipe
-from latens.config import ObjectiveConfig, OptimizerConfig, PosteriorConfig
+from latens.config import (
+    DataConfig,
+    LikelihoodConfig,
+    ObjectiveConfig,
+    OptimizerConfig,
+    PosteriorConfig,
+    TrainingConfig,
+)
 
 _SOFTPLUS = PosteriorConfig(scale="softplus")
 _POINT = PosteriorConfig(kind="deterministic")
 # A critic or a multiplier plays against the model: neither is averaged or decayed.
 _ADAM = OptimizerConfig(name="adam", learning_rate=1e-3)
+_GAN = {
+    "posterior": _POINT,
+    # G(z) itself: a scale would be noise that nothing trains.
+    "likelihood": LikelihoodConfig(family="normal", scale="fixed", fixed_scale=0.001),
+    "data": DataConfig(dequantize=False),
+    "optimizer": OptimizerConfig(name="adam", learning_rate=2e-4, options={"b1": 0.5}),
+    "training": TrainingConfig(keep="last", patience=None),
+}
 
 
 def _of(
@@ -118,6 +133,14 @@ RECIPES = (
         "you want samples that look sharp and no likelihood from them",
         "vae-gan",
         parts={"optimizer": _ADAM},
+    ),
+    _of(
+        "gan",
+        "a decoder whose samples are to pass for rows, and an encoder trained on them; no likelihood",
+        "Goodfellow et al. (2014), arXiv 1406.2661; Donahue, Krahenbuhl & Darrell (2017), arXiv 1605.09782",
+        "you want a baseline of samples beside `vae-gan` and `aae`",
+        "gan",
+        parts=_GAN,
     ),
     _of(
         "ms-ssim-vae",

@@ -1,13 +1,18 @@
-"""Rows of one class as rows of another, in their own style."""
+"""Rows of one class as rows of another, in their own style; and pictures as their pair, of a model of pairs."""
 
 from typing import NamedTuple
 
 import jax
 import numpy as np
+from msgspec.structs import replace
 
 from latens import evaluation
-from latens.data import Dataset
+from latens.data import Dataset, Schema
+from latens.data.batches import as_batch
+from latens.data.infer import conform, store
+from latens.data.pairs import as_colours
 from latens.errors import ConfigError, DataError, UsageError, nearest
+from latens.models import Experts
 from latens.workflow.trained import TrainedModel
 
 
@@ -73,3 +78,97 @@ def _code_of(trained: TrainedModel, name: str, where: str) -> int:
     if name not in trained.classes:
         raise UsageError(f"this model has no class {name!r}.", where=where, fix=nearest(name, trained.classes))
     return trained.classes.index(name)
+
+
+# --- pairs ---
+
+SIDES = ("source", "target")
+"""The sides of a pair: the left half of a row, and the right."""
+
+
+def knows_pairs(trained: TrainedModel) -> bool:
+    """Whether a model's rows are two pictures side by side, each a modality of its own.
+
+    Args:
+        trained: The trained model.
+
+    Returns:
+        True for models of two equal parts by columns, such as those of the recipe `paired`.
+    """
+    encoder = getattr(trained.model, "encoder", None)
+    blocks = encoder.blocks if isinstance(encoder, Experts) else None
+    return blocks is not None and blocks.axis == 1 and len(blocks.names) == 2 and trained.schema.shape[1] % 2 == 0
+
+
+def complete(
+    trained: TrainedModel,
+    pictures: np.ndarray,
+    start: str = "source",
+    end: str = "target",
+    *,
+    mean: bool = True,
+    num_samples: int = 100,
+    seed: int = 0,
+    where: str = "pictures",
+) -> np.ndarray:
+    """The other side of pairs of which one side is given: E[target | source], or a draw of it.
+
+    Latents from q(z | source), weighted by p(source | z) p(z) / q(z | source), as `evaluation.impute` has it.
+
+    Args:
+        trained: A trained model of pairs.
+        pictures: One side of each pair, of shape (n, h, w), or (n, h, w, 3); grey pictures serve a model of colours.
+        start: The side that is given, "source" or "target".
+        end: The side that is wanted, the other one.
+        mean: Whether to give the mean; else a draw.
+        num_samples: Draws of z for each row, from 1.
+        seed: The seed.
+        where: How an error names the pictures.
+
+    Returns:
+        The other side, of the shape of the pictures of the model, in the units of the stored rows.
+
+    Raises:
+        ConfigError: The model is not one of pairs.
+        DataError: The pictures are not such as the model was trained on.
+        UsageError: A side is unknown, or both are the same.
+    """
+    if not knows_pairs(trained):
+        raise ConfigError("this model has no pairs.", where="recipe", fix="Train with --recipe paired --pair DATA2.")
+    for name, flag in ((start, "from"), (end, "to")):
+        if name not in SIDES:
+            raise UsageError(f"a pair has no side {name!r}.", where=flag, fix=f"Use {' or '.join(SIDES)}.")
+    if start == end:
+        raise UsageError(f"from {start!r} to {end!r} is no translation.", where="to", fix="Give the other side.")
+    half = side_schema(trained.schema)
+    x = as_colours(pictures) if pictures.ndim == 3 < len(half.shape) + 1 else pictures
+    x = store(conform(x, None, half, None, where)[0], half, where)
+    width = half.shape[1]
+    rows = np.zeros((len(x), *trained.schema.shape), x.dtype)
+    mask = np.zeros(rows.shape, bool)
+    given, wanted = (
+        (slice(0, width), slice(width, 2 * width)) if start == "source" else (slice(width, None), slice(0, width))
+    )
+    rows[:, :, given], mask[:, :, given] = x, True
+    found = evaluation.impute(
+        trained.model,
+        as_batch(rows, mask=mask),
+        num_samples=num_samples,
+        num_draws=0 if mean else 1,
+        key=jax.random.key(seed),
+        preparation=trained.preparation,
+    )
+    values = trained.data_units(found.mean if mean else found.draws[:, 0], mean=mean)
+    return evaluation.finite(values[:, :, wanted], "x")
+
+
+def side_schema(schema: Schema) -> Schema:
+    """The schema of one side of pairs.
+
+    Args:
+        schema: The schema of pairs.
+
+    Returns:
+        That of pictures of half the width.
+    """
+    return replace(schema, shape=(schema.shape[0], schema.shape[1] // 2, *schema.shape[2:]), classes=None)

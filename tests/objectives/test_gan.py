@@ -1,0 +1,187 @@
+"""A GAN: the value of its game by enumeration, the loss of each player by hand, and what is never claimed of it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from bound_checks import STEP, evaluate
+from checks import close
+from cli_fixtures import Result
+from metric_checks import average, same
+from tables import dense
+
+from latens import load_data
+from latens.data.batches import Batch
+from latens.distributions import Deterministic, DiagonalNormal, StandardNormal
+from latens.errors import ConfigError
+from latens.measure.compare import per_row
+from latens.measure.sample_sets import SampleSets, compared
+from latens.models import AbstractLatentModel, BernoulliHead, Conditional, LatentModel
+from latens.models.heads.base import DeterministicHead
+from latens.objectives import GAN
+from latens.objectives.roles import prior_samples
+from latens.trees import partition_trainable
+from latens.workflow.trained import TrainedModel
+
+pytest_plugins = ("cli_fixtures",)
+
+KEY = jax.random.key(0)
+
+
+class Switch(AbstractLatentModel):
+    """Samples are 1 where z > 0, else 0."""
+
+    def prior(self, *, cond=None, key=None):
+        return StandardNormal((1,))
+
+    def likelihood(self, z, *, cond=None, key=None):
+        return DiagonalNormal(jnp.where(z > 0, 1.0, 0.0), jnp.zeros(()))
+
+    def posterior(self, x, *, cond=None, mask=None, key=None):
+        return Deterministic(0.5 * x)
+
+
+def rows(ones: int, of: int) -> Batch:
+    return Batch((jnp.arange(of) < ones).astype(jnp.float32)[:, None], jnp.arange(of, dtype=jnp.uint32))
+
+
+def best_critic(data: float, made: float) -> Callable[[Any], Any]:
+    """log p(x) / q(x) of two coins, where both sides have some weight."""
+    return lambda x: jnp.where(x > 0.5, np.log(data / made), np.log((1 - data) / (1 - made)))
+
+
+@pytest.mark.parametrize("ones", [1, 20, 39])
+def test_at_the_best_critic_the_loss_is_log_2_minus_the_divergence(ones: int) -> None:
+    n = 40
+    batch = rows(ones, n)
+    heads = float(np.mean(np.asarray(prior_samples(Switch(), batch, key=KEY)) > 0))
+    data = ones / n
+    middle = 0.5 * (data + heads)
+    relative = lambda p, q: p * np.log(p / q) + (1 - p) * np.log((1 - p) / (1 - q))  # noqa: E731
+    divergence = 0.5 * relative(data, middle) + 0.5 * relative(heads, middle)
+    metrics = evaluate(GAN(best_critic(data, heads)), Switch(), batch)[1]
+    close(average(metrics, "critic_loss"), np.log(2) - divergence)
+    # The worst that another critic can do is a larger loss: the best one is a minimum.
+    assert (
+        average(evaluate(GAN(best_critic(0.9 * data, heads)), Switch(), batch)[1], "critic_loss")
+        > np.log(2) - divergence
+    )
+
+
+def test_samples_that_are_the_data_are_worth_minus_log_4() -> None:
+    n = 40
+    count = int(np.sum(np.asarray(prior_samples(Switch(), rows(0, n), key=KEY)) > 0))
+    metrics = evaluate(GAN(best_critic(count / n, count / n)), Switch(), rows(count, n))[1]
+    close(-2 * average(metrics, "critic_loss"), -np.log(4))
+    close(average(metrics, "generator_loss"), np.log(2))
+
+
+def test_every_player_has_its_own_loss(float64) -> None:
+    encoder = Conditional(dense([6, 3, 2], jax.random.key(1)), DeterministicHead((2,)))
+    decoder = Conditional(dense([2, 4, 6], jax.random.key(2)), BernoulliHead((6,)))
+    model = LatentModel(StandardNormal((2,)), encoder, decoder)
+    x = jax.random.uniform(jax.random.key(3), (5, 6))
+    batch, critic = Batch(x, jnp.arange(5, dtype=jnp.uint32)), dense([6, 3, 1], jax.random.key(4))
+    z = prior_samples(model, batch, key=KEY)
+    made = lambda part: jax.vmap(lambda v: jax.nn.sigmoid(part(v).logits))(z)  # noqa: E731
+    logit = lambda part, x: jax.vmap(lambda row: part(row)[0])(x)  # noqa: E731
+    sigmoid = jax.nn.sigmoid
+
+    def of_decoder(part):
+        return -jnp.mean(jnp.log(sigmoid(logit(critic, made(part)))))
+
+    def of_encoder(part):
+        back = jax.vmap(lambda row: part(row).mean())(made(decoder))
+        return 0.5 * jnp.mean(jnp.sum((z - back) ** 2, axis=1))
+
+    def of_critic(part):
+        real, fake = logit(part, x), logit(part, made(decoder))
+        return -0.5 * jnp.mean(jnp.log(sigmoid(real))) - 0.5 * jnp.mean(jnp.log1p(-sigmoid(fake)))
+
+    trainable, rest = partition_trainable((model, GAN(critic)))
+
+    def loss(arrays):
+        own, objective = eqx.combine(arrays, rest)
+        return objective(own, batch, key=KEY, step=STEP)[0]
+
+    by_model, by_objective = jax.grad(loss)(trainable)
+    same(by_model.decoder, eqx.filter_grad(of_decoder)(decoder))
+    same(by_model.encoder, eqx.filter_grad(of_encoder)(encoder))
+    same(by_objective.critic, eqx.filter_grad(of_critic)(critic))
+    metrics = evaluate(GAN(critic), model, batch)[1]
+    close(average(metrics, "generator_loss"), of_decoder(decoder))
+    close(average(metrics, "code_error"), of_encoder(encoder))
+    close(average(metrics, "critic_loss"), of_critic(critic))
+    assert not {"elbo", "log_likelihood", "kl"} & set(metrics)
+
+
+class Line(AbstractLatentModel):
+    """G(z) = a + b z, and an encoder c + d x."""
+
+    parts: jax.Array
+
+    def prior(self, *, cond=None, key=None):
+        return StandardNormal((1,))
+
+    def likelihood(self, z, *, cond=None, key=None):
+        return DiagonalNormal(self.parts[0] + self.parts[1] * z, jnp.zeros(()))
+
+    def posterior(self, x, *, cond=None, mask=None, key=None):
+        return Deterministic(self.parts[2] + self.parts[3] * x)
+
+
+def test_the_players_end_at_the_mean_and_scale_of_the_data() -> None:
+    """Data from N(3, 1/4) before a critic that knows all quadratics: a = 3, |b| = 1/2, and the encoder inverts both."""
+    slow, fast = optax.adam(optax.cosine_decay_schedule(0.01, 3_000), b1=0.5), optax.adam(0.1, b1=0.5)
+    adam = optax.multi_transform({"model": slow, "critic": fast}, ("model", "critic"))
+
+    def loss(params, key):
+        parts, weights = params
+        data, own = jax.random.split(key)
+        batch = Batch(3.0 + 0.5 * jax.random.normal(data, (256, 1)), jnp.arange(256, dtype=jnp.uint32))
+        critic = lambda x: weights[0] + weights[1] * (x[0] - 3.0) + weights[2] * (x[0] - 3.0) ** 2  # noqa: E731
+        return GAN(critic)(Line(parts), batch, key=own, step=STEP)[0]
+
+    def step(carry, key):
+        params, state = carry
+        updates, state = adam.update(jax.grad(loss)(params, key), state)
+        params = optax.apply_updates(params, updates)
+        return (params, state), params[0]
+
+    start = (jnp.array([0.0, 1.0, 0.0, 0.0]), jnp.zeros(3))
+    path = jax.jit(lambda: jax.lax.scan(step, (start, adam.init(start)), jax.random.split(KEY, 3_000))[1])()
+    a, b, c, d = np.asarray(path[-500:]).mean(axis=0)
+    close([a, abs(b)], [3.0, 0.5], rtol=0, atol=0.03)
+    close([c + d * a, d * b], [0.0, 1.0], rtol=0, atol=0.03)
+
+
+def test_no_likelihood_is_claimed(latens: Callable[..., Result], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    small = ("--steps", 5, "--set", "network.hidden=8", "--set", "posterior.latent_dim=2")
+    fitted = latens("fit", "digits", "--recipe", "gan", *small, "--out", run, "--json")
+    assert fitted.code == 0, fitted.err
+    found = latens("evaluate", run, "--json").json["metrics"]
+    assert {"two_sample_accuracy", "precision", "recall", "frechet_distance", "kernel_distance"} <= set(found)
+    assert not [name for name in found if "log" in name or name in ("elbo", "kl", "bits_per_dimension")]
+    data = load_data("digits")
+    sets = SampleSets(TrainedModel.load(run / "model.safetensors"), data, data.subset("test"), 0)
+    assert found["two_sample_accuracy"]["value"] == compared(sets)["two_sample_accuracy"].value
+    other = latens("evaluate", run, "digits", "--label", "none", "--json")
+    assert other.code == 3
+    assert "gan has no likelihood, and these are not the data" in other.json["error"]["message"]
+    refused = latens(
+        "fit", "digits", "--recipe", "gan", "--set", "posterior=normal", "--out", tmp_path / "no", "--json"
+    )
+    assert (refused.code, refused.json["error"]["where"]) == (4, "objective.name")
+    assert not (tmp_path / "no").exists()
+    with pytest.raises(ConfigError, match="no number for each row"):
+        per_row(sets.trained, data, data.subset("test"), 2, 0)
+    assert latens("sample", run, "-n", 9, "--out", tmp_path / "s.npz").code == 0
+    with np.load(tmp_path / "s.npz") as drawn:
+        assert drawn["x"].shape == (9, 8, 8)
