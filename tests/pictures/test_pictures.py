@@ -31,7 +31,7 @@ from latens.pictures.draw import FIRST, draw_pictures, write_pictures
 from latens.pictures.latent import draw_latent, draw_traversals
 from latens.pictures.reconstructions import draw_reconstructions
 from latens.pictures.source import Source
-from latens.pictures.training import draw_training, history_arrays, partial_epoch
+from latens.pictures.training import draw_training, history_arrays, kept_step, partial_epoch
 from latens.recipes import get_recipe
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
 from latens.workflow.experiment import prepare, train
@@ -201,6 +201,14 @@ def test_the_kl_of_a_unit_is_one_number_in_every_picture(monkeypatch):
     ]
 
 
+def test_the_step_that_is_kept_is_the_best_or_the_last():
+    trained = replace(trained_bits(), facts={"best_step": 7, "steps": 9})
+    assert kept_step(trained) == 7
+    assert kept_step(replace(trained, config=get_recipe("tiao").config)) == 9  # which keeps the last weights
+    assert kept_step(replace(trained, facts={"best_step": 0, "steps": 9})) == 9
+    assert kept_step(trained_bits()) is None
+
+
 def test_pictures_are_of_the_rows_that_a_run_is_measured_on():
     for count in (7, 10_000, 10_001, 25_000):
         kept = every_nth(np.arange(count), 10_000)
@@ -219,7 +227,7 @@ def test_the_kept_step_is_marked_and_a_wild_start_left_out():
         record["train_elbo"] = -1e4
     [(name, axes, table)] = draw_training(history, 250, "light")
     assert name == "training"
-    assert axes[0].get_title("right") == "best epoch 3.57: validation \N{MINUS SIGN}57.60"
+    assert axes[0].get_title("right") == "kept epoch 3.57: validation \N{MINUS SIGN}57.60"
     late = np.concatenate([table["train_elbo"][2:], table["validation_elbo"][2:]])
     margin = 0.06 * np.ptp(late)
     np.testing.assert_allclose(axes[0].get_ylim(), (late.min() - margin, late.max() + margin))

@@ -58,6 +58,7 @@ def training_curves(
     history: Mapping[str, ArrayLike],
     *,
     best: int | None = None,
+    mark: str = "best",
     partial: float | None = None,
     theme: ThemeName = "light",
 ) -> np.ndarray:
@@ -70,6 +71,7 @@ def training_curves(
             `validation_log_likelihood`, `train_kl`, `validation_kl`, all of one length, in nats; entries that are not
             finite (not measured there) are left out of the line.
         best: The row to mark; None takes that of the highest validation ELBO.
+        mark: What the row `best` is called where it is given.
         partial: The share of an epoch that the last row is of, where it is not a whole one: its marks are hollow, and
             the axis says so.
         theme: "light" or "dark".
@@ -84,7 +86,7 @@ def training_curves(
     colours = theme_named(theme)
     axis, x = next(iter(table.items()))
     if best is None:
-        best = best_row(table)
+        best, mark = best_row(table), "best"
     elif not 0 <= best < len(x):
         raise DataError(f"there is no row {best}, only 0 to {len(x) - 1}.", where="best", fix="Pass a row of history.")
     terms = [term for term in PANELS if any(f"{split}_{term}" in table for split in SPLITS)]
@@ -108,7 +110,7 @@ def training_curves(
                     ax.plot(x[-1], y[-1], "o", color=colour, **look)
         if best is not None:
             ax.axvline(float(x[best]), color=colours.muted, linewidth=0.9, linestyle=":", zorder=1)
-            ax.set_title(_best(table, axis, best, term), loc="right", fontsize=8, color=colours.muted, pad=8)
+            ax.set_title(_best(table, axis, best, term, mark), loc="right", fontsize=8, color=colours.muted, pad=8)
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if x.min() == x.max():
             ax.set_xlim(x[0] - 1, x[0] + 1)
@@ -117,8 +119,8 @@ def training_curves(
     return axes
 
 
-def _best(table: Mapping[str, np.ndarray], axis: str, row: int, term: str) -> str:
-    text = f"best {axis} {round(float(table[axis][row]), 2):.12g}"
+def _best(table: Mapping[str, np.ndarray], axis: str, row: int, term: str, mark: str) -> str:
+    text = f"{mark} {axis} {round(float(table[axis][row]), 2):.12g}"
     for split in reversed(SPLITS):
         value = table.get(f"{split}_{term}")
         if value is not None and np.isfinite(value[row]):

@@ -21,7 +21,7 @@ from latens.pictures.model_graph import draw_graph
 from latens.pictures.reconstructions import draw_extremes, draw_predictive, draw_reconstructions, draw_samples
 from latens.pictures.source import Drawn, Source
 from latens.pictures.tables import draw_columns, draw_marginals, draw_series
-from latens.pictures.training import draw_rate, draw_training, draw_unit_kl
+from latens.pictures.training import draw_rate, draw_training, draw_unit_kl, kept_step
 from latens.workflow.trained import TrainedModel
 
 FIRST = ("training", "classes", "reconstructions", "samples", "manifold", "latent", "units", "marginals")
@@ -122,7 +122,7 @@ def draw_pictures(
     vector = rows and source.support == "vector"
     compared = vector and source.has_prior and not trained.preparation.classes
 
-    add(True, "training", draw_training, history, trained.facts.get("best_step"), theme)
+    add(True, "training", draw_training, history, kept_step(trained), theme)
     add(image and not has_latents, "classes", _classes, source, theme)
     add(image and has_latents, "reconstructions", draw_reconstructions, source, theme)
     add(image and has_latents, "samples", draw_samples, source, theme)

@@ -41,12 +41,12 @@ def partial_epoch(columns: dict[str, np.ndarray]) -> float | None:
     return float(lengths[-1]) / usual if len(epoch) and lengths[-1] < 0.999 * usual else None
 
 
-def draw_training(history: Sequence[dict[str, Any]], best_step: Any, theme: ThemeName) -> Drawn:
+def draw_training(history: Sequence[dict[str, Any]], kept: int | None, theme: ThemeName) -> Drawn:
     """Draw ELBO, log-likelihood and KL over the epochs.
 
     Args:
         history: The "epoch" records of metrics.jsonl.
-        best_step: The step whose model is kept; None where nobody knows.
+        kept: The step whose model is kept; None where nobody knows.
         theme: "light" or "dark".
 
     Returns:
@@ -56,10 +56,10 @@ def draw_training(history: Sequence[dict[str, Any]], best_step: Any, theme: Them
     curves = [f"{split}_{term}" for split in ("train", "validation") for term in ("elbo", "log_likelihood", "kl")]
     if not any(name in columns for name in curves):
         return []
-    at = np.flatnonzero(columns.get("step", np.empty(0)) == best_step) if best_step else []
-    best = int(at[-1]) if len(at) and any(name.startswith("validation_") for name in columns) else None
+    at = np.flatnonzero(columns.get("step", np.empty(0)) == kept) if kept else []
+    best = int(at[-1]) if len(at) else None
     table = figures.training_curves_table(columns)
-    axes = figures.training_curves(columns, best=best, partial=partial_epoch(columns), theme=theme)
+    axes = figures.training_curves(columns, best=best, mark="kept", partial=partial_epoch(columns), theme=theme)
     _leave_out_the_start(axes, table)
     return [("training", axes, table)]
 
