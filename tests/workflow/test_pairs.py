@@ -142,6 +142,18 @@ def test_what_does_not_pair_names_both_sides(other: np.ndarray, words: str) -> N
         latens.load_data(np.full((10, 4, 4), 200, np.uint8), pair=other)
 
 
+def test_grey_pictures_serve_a_model_of_colours() -> None:
+    rng = np.random.default_rng(0)
+    grey, colour = rng.integers(0, 256, (40, 4, 4), np.uint8), rng.integers(0, 256, (40, 4, 4, 3), np.uint8)
+    small = {"network.hidden": "4", "posterior.latent_dim": 2}
+    data = latens.load_data(grey, pair=colour)
+    experiment = latens.prepare(latens.override(latens.get_recipe("paired").config, small), data)
+    trained = experiment.trained(experiment.new_model())
+    found = complete(trained, grey[:3], num_samples=4)
+    assert found.shape == (3, 4, 4, 3)
+    close(found, complete(trained, np.repeat(grey[:3, ..., None], 3, axis=-1), num_samples=4))
+
+
 # --- from the face ---
 
 
