@@ -24,11 +24,17 @@ def chosen(browser: Browser) -> list[int]:
     return browser.run("return Array.from(latens.app.state.selection ?? [])")
 
 
-def set_input(browser: Browser, name: str, value: str) -> None:
+def changing(browser: Browser, script: str, *arguments: object) -> list[int]:
+    """Do something that changes the selection; the rows that are selected then."""
+    browser.run("globalThis.before = latens.app.passing; " + script, *arguments)
+    browser.until("latens.app.passing !== globalThis.before")
+    return chosen(browser)
+
+
+def set_input(browser: Browser, name: str, value: str) -> list[int]:
     script = """const one = document.querySelector(`[aria-label="${args[0]}"]`);
       one.value = args[1]; one.dispatchEvent(new Event("input")); one.dispatchEvent(new Event("change"));"""
-    browser.run(script, name, value)
-    browser.run("await new Promise((done) => setTimeout(done, 500))")
+    return changing(browser, script, name, value)
 
 
 def test_histograms_search_and_lasso_narrow_one_selection(
@@ -93,17 +99,15 @@ def test_histograms_search_and_lasso_narrow_one_selection(
     browser.until("location.hash.includes('filters')")
     link = browser.run("return location.href")
 
-    browser.run("latens.app.clear()")
-    set_input(browser, "search rows", "17")
-    assert chosen(browser) == [i for i, name in enumerate(digits.data.names) if "17" in str(name)]
-    set_input(browser, "search rows", "")
-    set_input(browser, "ELBO (nats) from", "-80")
-    assert chosen(browser) == np.flatnonzero(elbo >= -80).tolist()
+    seventeen = [i for i, name in enumerate(digits.data.names) if "17" in str(name)]
+    assert changing(browser, "latens.app.clear()") == []
+    assert set_input(browser, "search rows", "17") == seventeen
+    browser.run("await new Promise((done) => setTimeout(done, 800))")  # what is typed at once is undone at once
+    assert set_input(browser, "search rows", "") == []
+    assert set_input(browser, "ELBO (nats) from", "-80") == np.flatnonzero(elbo >= -80).tolist()
     # Undo takes back one change after the other.
-    browser.run("latens.app.undo()")
-    assert chosen(browser) == []
-    browser.run("latens.app.undo()")
-    assert chosen(browser) == [i for i, name in enumerate(digits.data.names) if "17" in str(name)]
+    assert changing(browser, "latens.app.undo()") == []
+    assert changing(browser, "latens.app.undo()") == seventeen
 
     browser.driver.get("about:blank")
     browser.open(link)
@@ -121,7 +125,6 @@ def test_a_table_of_columns_is_brushed_by_column(browser: Browser, digits: Site)
         browser.open(page.url)
         browser.run("latens.app.set({ tab: 'table' })")
         browser.until("document.querySelector('[data-key=c2]')")
-        set_input(browser, "width to", "-0.5")
-        assert chosen(browser) == np.flatnonzero(values <= -0.5).tolist()
+        assert set_input(browser, "width to", "-0.5") == np.flatnonzero(values <= -0.5).tolist()
         assert "width" in browser.run("return document.querySelector('.rows thead').innerText")
         assert browser.errors() == []

@@ -2,7 +2,7 @@
 
 import { ask } from "./background.js";
 import { readArray } from "./data.js";
-import { format, latest } from "./dom.js";
+import { breathe, format, latest } from "./dom.js";
 import { readLink, writeLink } from "./permalink.js";
 
 const LINKED = [
@@ -34,6 +34,7 @@ const LINKED = [
 
 const GOES_ON = 700; // milliseconds in which a change of the same things goes on with the last one
 const MOST_PAST = 100;
+const MANY = 200000; // rows from which on the page answers between two looks at all of them
 
 export class App {
   constructor(model) {
@@ -42,6 +43,7 @@ export class App {
     this.changed = new Set();
     this.shown = this.final();
     this.decoder = model.decoder;
+    this.indexed = null; // the axes and rows whose coordinates the worker holds
     this.past = [];
     this.onpast = () => {};
     this.hovered = null; // the latent under the pointer, while it only hovers
@@ -301,8 +303,10 @@ export class App {
 
   async placesOf(one) {
     if (one.polygon) {
-      const [xs, ys] = [await this.coordinates(one.x), await this.coordinates(one.y)];
-      return ask("lasso", { polygon: one.polygon, xs, ys });
+      const { polygon, x, y } = one;
+      const { indexed } = this;
+      if (indexed?.x === x && indexed.y === y && indexed.shown === this.shown) return ask("lasso", { polygon });
+      return ask("lasso", { polygon, xs: await this.coordinates(x), ys: await this.coordinates(y) });
     }
     const values = await this.model.column(one.column);
     const places = [];
@@ -319,6 +323,7 @@ export class App {
     if (picks.length || filters.length || search) {
       fails = new Uint8Array(n).fill(picks.length && picks[0].sign > 0 ? 255 : 0);
       for (const one of picks) for (const place of await this.placesOf(one)) fails[place] = one.sign > 0 ? 0 : 255;
+      if (n > MANY) await breathe();
       if (search) {
         const found = await this.search(search);
         for (let i = 0; i < n; i++) if (!found(i)) fails[i] = 255;
@@ -333,6 +338,7 @@ export class App {
           failing[i] = k + 1;
         }
       }
+      if (n > MANY) await breathe();
       let count = 0;
       for (let i = 0; i < n; i++) if (!fails[i]) count += 1;
       selection = new Uint32Array(count);

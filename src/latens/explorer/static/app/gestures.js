@@ -114,6 +114,7 @@ export function listen(scatter) {
     } else if (app.state.mode === "lasso" && drawing) {
       const { x, y } = app.state;
       app.pick({ x, y, polygon: thinned(drawing) }, howOf(event));
+      return; // it is drawn as it is, until its rows are found
     }
     scatter.redraw();
   });

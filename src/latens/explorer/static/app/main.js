@@ -243,7 +243,6 @@ async function build(model) {
     }
     const placed = ["x", "y", "step"].some((name) => changed.has(name));
     if (["picks", "filters", "search", "step"].some((name) => changed.has(name))) {
-      scatter.redraw();
       if (!(await app.select())) return;
       changed.add("selection");
       scatter.nameSelection();

@@ -6,6 +6,7 @@ import { insidePolygon, nearestRows, principalAxes, project } from "./geometry.j
 let mean = new Float32Array(0);
 let size = 1;
 let axes = null;
+let [x, y] = [new Float32Array(0), new Float32Array(0)];
 
 export const OPS = {
   means({ values, latentSize }) {
@@ -21,13 +22,15 @@ export const OPS = {
   },
   // The index of the points as they lie in the plane; `data` is what KDBush.from takes.
   index({ xs, ys }) {
+    [x, y] = [xs, ys];
     if (!xs.length) return { result: { data: null }, transfer: [] };
     const index = new KDBush(xs.length, 64, Float32Array);
     for (let i = 0; i < xs.length; i++) index.add(xs[i], ys[i]);
     index.finish();
     return { result: { data: index.data }, transfer: [index.data] };
   },
-  lasso({ polygon, xs, ys }) {
+  // Of the points of the index, or of other coordinates.
+  lasso({ polygon, xs = x, ys = y }) {
     const found = insidePolygon(xs, ys, polygon);
     return { result: found, transfer: [found.buffer] };
   },

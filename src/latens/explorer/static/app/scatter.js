@@ -119,12 +119,13 @@ export class Scatter {
   async place() {
     const { app } = this;
     const turn = (this.turn = (this.turn ?? 0) + 1);
-    const x = await app.coordinates(app.state.x);
+    const placed = { x: app.state.x, y: app.state.y, shown: app.shown };
+    const x = await app.coordinates(placed.x);
     await breathe();
-    const y = await app.coordinates(app.state.y);
+    const y = await app.coordinates(placed.y);
     if (turn !== this.turn) return;
     await breathe();
-    [this.x, this.y, this.tree] = [x, y, null];
+    [this.x, this.y, this.tree, app.indexed] = [x, y, null, null];
     this.setView(app.state.view);
     await this.points.set(x, y);
     await breathe();
@@ -133,6 +134,7 @@ export class Scatter {
     const { data } = await ask("index", { xs: x, ys: y });
     if (turn !== this.turn) return;
     this.tree = data ? KDBush.from(data) : null;
+    app.indexed = placed;
     this.stage.dataset.ready = "true";
   }
 

@@ -18,7 +18,11 @@ export function selectionPanel(app) {
   const { model } = app;
   const body = h("div", { class: "stack" });
   const pictures = h("div", { class: "strip" });
-  const rows = () => Array.from(app.state.selection ?? [], (place) => app.rowAt(place));
+  const rows = () => {
+    const [selection, shown] = [app.state.selection ?? new Uint32Array(0), app.shown.rows];
+    return shown ? selection.map((place) => shown[place]) : selection;
+  };
+  const ids = (chosen) => Array.from(chosen, (row) => model.id(row)).join("\n");
 
   async function table(kind) {
     const lines = [];
@@ -148,11 +152,11 @@ export function selectionPanel(app) {
       h(
         "div",
         { class: "actions" },
-        button("Copy ids", (event) => copy(event.currentTarget, chosen.map((row) => model.id(row)).join("\n"))),
+        button("Copy ids", (event) => copy(event.currentTarget, ids(chosen))),
         button("Ids as text", () =>
           download(
             "selection.txt",
-            new Blob([`${chosen.map((row) => model.id(row)).join("\n")}\n`], { type: "text/plain" }),
+            new Blob([`${ids(chosen)}\n`], { type: "text/plain" }),
           ),
         ),
         button("Ids and latents as CSV", exportCsv),
