@@ -215,3 +215,11 @@ def test_spheres_of_any_dimension_have_their_mean_and_its_slope(kind, dimension,
         mean, slope = exact(start)
         agrees(1.0 - np.asarray(values, np.float64), 1.0 - float(mean))
         agrees(gradients, slope)
+
+
+@pytest.mark.parametrize("name", ["FullNormal", "LowRankNormal"])
+def test_the_map_from_noise_has_the_covariance(name):
+    """The noise is standard Normal and the map linear: its matrix times its transpose is the covariance."""
+    distribution = JOINT[name].make()
+    matrix = jax.jacobian(distribution.from_noise)(distribution.sample_noise(key=jax.random.key(0)))
+    close(matrix @ matrix.T, distribution.covariance())
