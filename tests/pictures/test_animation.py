@@ -364,3 +364,15 @@ def run_without(tmp_path_factory):
     folder = tmp_path_factory.mktemp("animate") / "without"
     assert main(["fit", "digits", "--steps", "5", *SMALL, "--out", str(folder), "--quiet"]) == 0
     return folder
+
+
+@pytest.mark.parametrize(("side", "colours"), [(64, 256), (900, 32)])
+def test_large_frames_have_few_colours(tmp_path, side, colours):
+    """256 shades of grey: all of them in a small frame, 32 in a large one, each within half a step of its shade."""
+    shades = np.resize(np.arange(256, dtype=np.uint8), (side, side))
+    frame = np.repeat(shades[..., None], 3, axis=2)
+    path = write_animation(tmp_path / "grey.gif", [frame, frame[::-1].copy()], fps=2)
+    with Image.open(path) as image:
+        shown = np.asarray(image.convert("RGB"), np.int64)
+    assert len(np.unique(shown)) == colours
+    assert np.abs(shown - frame).max() <= 256 // colours

@@ -100,8 +100,13 @@ def _checked(pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
+_LARGE, _FEW = 800_000, 32
+"""Pixels of a frame above which a GIF has few colours: a grid of 30 by 30 digits takes 0.4 MB a frame, not 0.8."""
+
+
 def _gif(pictures: Sequence[np.ndarray], times: Sequence[float], fps: float) -> bytes:
-    images = indexed(pictures, common_palette(pictures))
+    height, width = pictures[0].shape[:2]
+    images = indexed(pictures, common_palette(pictures, _FEW if height * width > _LARGE else 256))
     # A GIF counts hundredths of a second.
     durations = [max(20, 10 * round(100 * t / fps)) for t in times]
     stream = io.BytesIO()
