@@ -124,12 +124,9 @@ def _lead(told: Told) -> Html | None:
     if name is None:
         return None
     metric = told.metrics[name]
-    rows = f"{metric.get('n')} {told.info.get('split', '')} rows".replace("  ", " ")
-    return tag(
-        "p",
-        f"Run {told.name}. {metric_name(name, told.trained)}: {with_error(metric)} {metric.get('unit', '')} ({rows}).",
-        class_="lead",
-    )
+    rows = f"{number(metric.get('n'), 0)} {told.info.get('split', '')} rows".replace("  ", " ")
+    value = f"{metric_name(name, told.trained)} of {with_error(metric)} {metric.get('unit', '')} ({rows})"
+    return tag("p", f"Run {told.name}, with a {value}.", class_="lead")
 
 
 def _short(told: Told) -> Html:
