@@ -29,6 +29,7 @@ from latens.models import (
     LatentModel,
     NormalHead,
     SharedScaleNormalHead,
+    SquashedHead,
     Standardise,
 )
 from latens.objectives import ELBO, draw
@@ -47,6 +48,7 @@ HEADS = {
     "CategoricalHead": lambda: CategoricalHead((3,), 4),
     "DeterministicHead": lambda: DeterministicHead((3,)),
     "AffineHead": lambda: AffineHead(NormalHead((3,)), SHIFT, np.array([2.0, 0.5, 3.0])),
+    "SquashedHead": lambda: SquashedHead(NormalHead((3,))),
 }
 
 
