@@ -23,7 +23,7 @@ MOST, LONGEST = 0.15, 3.0
 KEPT = (
     "tests/test_planted_faults.py::*",
     "tests/*::test_a_planted_*",
-    "tests/*::test_planted_*",
+    "tests/evaluation/test_diagnosis.py::test_planted_*",
     "tests/cli/test_cli.py::test_evaluate_is_the_library",
     "tests/cli/test_cli_resume.py::test_kill_then_resume?9--9-44?",
     "tests/io/test_signals.py::test_a_command_that_is_stuck_ends?program*",
