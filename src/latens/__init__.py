@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from latens.networks import Dense as Dense
     from latens.objectives import ELBO as ELBO
     from latens.objectives import Reconstruction as Reconstruction
-    from latens.parts.objects import register_part as register_part
     from latens.recipes import RECIPES as RECIPES
     from latens.recipes import Recipe as Recipe
     from latens.recipes import get_recipe as get_recipe
     from latens.recipes import register as register
+    from latens.recipes import register_part as register_part
     from latens.training import Budget as Budget
     from latens.training import Settings as Settings
     from latens.training import Stage as Stage
@@ -103,8 +103,7 @@ _HOMES = {
     "latens.networks": ("Dense",),
     "latens.explorer.notebook": ("explore",),
     "latens.objectives": ("ELBO", "Reconstruction"),
-    "latens.parts.objects": ("register_part",),
-    "latens.recipes": ("RECIPES", "Recipe", "get_recipe", "register"),
+    "latens.recipes": ("RECIPES", "Recipe", "get_recipe", "register", "register_part"),
     "latens.workflow.trained": ("TrainedModel", "load"),
     "latens.workflow.translate": ("translate",),
     "latens.training": ("Budget", "Settings", "Stage", "fit", "make_optimizer"),

@@ -441,6 +441,7 @@ def _either(words: list[str]) -> str:
 
 _CHOICES = ("kind", "name", "family")
 """The option that says which thing a part is: `network=conv` is `network.kind=conv`."""
+_SHORT = {"encoder": "network.encoder", "decoder": "network.decoder"}
 
 
 def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
@@ -460,11 +461,14 @@ def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
         ConfigError: A part, option or value is unknown or does not fit; the message names the nearest valid one.
     """
     values = to_json(config)
-    for name, value in sorted(settings.items(), key=lambda item: not _chooses(item[0])):
+    for given, value in sorted(settings.items(), key=lambda item: not _chooses(item[0])):
+        name = given if given in values else _SHORT.get(given, given)
         part, dot, option = name.partition(".")
         parts = {key for key, v in values.items() if isinstance(v, dict)}
         if part not in parts:
-            raise ConfigError(f"the configuration has no part {part!r}.", where=name, fix=nearest(part, parts))
+            homes = [f"{home}.{part}" for home in sorted(parts, reverse=True) if part in values[home] and not dot]
+            fix = f"Write {' or '.join(homes)}." if homes else nearest(part, parts)
+            raise ConfigError(f"the configuration has no part {part!r}.", where=name, fix=fix)
         if not dot:
             option = next((choice for choice in _CHOICES if choice in values[part]), "")
             if not option:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 import equinox as eqx
@@ -232,6 +233,34 @@ def TrainedModelOf(vae):
     return again
 
 
+def call(*words):
+    return subprocess.run([sys.executable, "-m", "latens.cli.main", *map(str, words)], capture_output=True, text=True)
+
+
+@pytest.mark.more
+@pytest.mark.parametrize(
+    ("file", "chosen", "number"),
+    [
+        (
+            "energy_distance",
+            ("--recipe", "autoencoder", "--set", "objective=energy-distance", "--set", "objective.power=1.5"),
+            "log p(x | z)",
+        ),
+        ("three_levels", ("--recipe", "three-levels"), "log p(x)"),
+        ("transformer", ("--set", "encoder=transformer", "--set", "posterior.latent_dim=4"), "log p(x)"),
+    ],
+)
+def test_extensions_by_the_command(tmp_path, file, chosen, number):
+    parts, data, run = Path(__file__).parent / "extensions" / f"{file}.py", tmp_path / "t.csv", tmp_path / "run"
+    np.savetxt(data, X, delimiter=",", header="a,b,c,d", comments="")
+    fitted = call("fit", data, "--import", parts, *chosen, "--steps", 2, "--num-samples", 5, "--out", run)
+    assert fitted.returncode == 0, fitted.stderr
+    measured = call("evaluate", run, "--import", parts, "--num-samples", 5)
+    assert measured.returncode == 0, measured.stderr
+    (line,) = [line for line in measured.stdout.splitlines() if line.lstrip().startswith(f"{number}  ")]
+    assert line in fitted.stdout + fitted.stderr
+
+
 def test_the_command_imports_parts(tmp_path):
     parts, data, run = tmp_path / "parts.py", tmp_path / "t.csv", tmp_path / "run"
     parts.write_text(
@@ -247,11 +276,6 @@ def test_the_command_imports_parts(tmp_path):
         "latens.register_part('likelihood', 'cauchy', Cauchy)\n"
     )
     np.savetxt(data, X, delimiter=",", header="a,b,c,d", comments="")
-
-    def call(*words):
-        return subprocess.run(
-            [sys.executable, "-m", "latens.cli.main", *map(str, words)], capture_output=True, text=True
-        )
 
     chosen = ("--set", "likelihood=cauchy", "--set", "likelihood.gamma=0.5", "--steps", 2, "--num-samples", 5)
     fitted = call("fit", data, "--import", parts, *chosen, "--out", run)

@@ -14,6 +14,7 @@ from latens.config import Config, VAEConfig
 from latens.data import Dataset, Schema
 from latens.errors import ConfigError, nearest
 from latens.parts.objects import ROWS, TABLES
+from latens.parts.objects import register_part as register_part
 from latens.typing import Key
 
 from . import (
