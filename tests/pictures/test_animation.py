@@ -15,12 +15,11 @@ from scipy.stats import kstest, ortho_group
 from latens.errors import DataError, ResourceError, UsageError
 from latens.figures.animation import FRAME_DPI, check_ending, frame, write_animation
 from latens.figures.latent import latent_scatter, linear_grid, percentile_grid
-from latens.figures.manifold import manifold
+from latens.figures.manifold import framed, manifold
 from latens.figures.moving import TRAIL, moving_image, moving_manifold, moving_scatter, trail
 from latens.figures.paths import align, in_log_time, linear_path, medoid, path_between, random_walk, spherical_path
 from latens.figures.style import rendered
 from latens.pictures.animate import manifold_over_training
-from latens.pictures.images import framed
 from latens.pictures.source import Source
 
 pytest_plugins = ("cli_fixtures",)

@@ -11,9 +11,9 @@ from latens.data import Dataset
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.figures import moving
+from latens.figures.manifold import framed
 from latens.figures.paths import PathKind, align, in_log_time, medoid, path_between, random_walk
 from latens.figures.style import ThemeName
-from latens.pictures.images import framed
 from latens.pictures.source import Source
 from latens.workflow.trained import TrainedModel
 

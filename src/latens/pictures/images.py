@@ -50,19 +50,6 @@ def shown(schema: Schema, values: ArrayLike, limits: tuple[float, float] | None 
     return (images - np.float32(low)) / np.float32(max(high - low, 1e-30))
 
 
-def framed(images: np.ndarray) -> np.ndarray:
-    """Put images into thin black frames: pictures that touch cannot be told apart.
-
-    Args:
-        images: Images, shape (rows, columns, H, W[, C]).
-
-    Returns:
-        The images with frames, larger by the frame on every side.
-    """
-    edge = (max(1, round(max(images.shape[2:4]) / 28)),) * 2
-    return np.pad(images, ((0, 0), (0, 0), edge, edge, *((0, 0),) * (images.ndim - 4)))
-
-
 def draw_strips(
     name: str, rows: Sequence[np.ndarray], names: Sequence[str], title: str, theme: ThemeName, group: int | None = None
 ) -> tuple[str, Any, dict[str, np.ndarray]]:

@@ -8,11 +8,12 @@ from latens import evaluation, figures
 from latens.data.rows import evenly_spaced
 from latens.errors import ConfigError
 from latens.figures import density, planes
+from latens.figures.manifold import framed
 from latens.figures.paths import linear_path, random_walk, spherical_path
 from latens.figures.style import ThemeName
 from latens.figures.tables import marginals, marginals_table
 from latens.pictures.classes import each_class
-from latens.pictures.images import draw_strips, framed
+from latens.pictures.images import draw_strips
 from latens.pictures.source import Drawn, Posteriors, Source
 
 WIDE, MOST_UNITS = 11, 8  # points along a path; units that are traversed
