@@ -72,6 +72,32 @@ class ColumnRoles:
         return {role: name for role, name in roles.items() if name is not None and (role, name) != ("label", "none")}
 
 
+def with_roles(raw: Raw, roles: ColumnRoles, where: str) -> Raw:
+    """Refuse a label, id or weight that was asked for by name where the source has no names; drop unwanted labels.
+
+    Args:
+        raw: The rows; unwanted labels are dropped in place.
+        roles: Which columns are the label, the row id and the weight.
+        where: How an error names the data.
+
+    Returns:
+        The rows.
+
+    Raises:
+        DataError: For a name that the source lacks.
+    """
+    have = {"label": raw.label, "row_id": raw.names, "weight": raw.weight}
+    for role, name in roles.asked().items():
+        if have[role] is None:
+            flag = {"label": "--label", "row_id": "--id", "weight": "--weight"}[role]
+            raise DataError(
+                f"has no named columns, so no {name!r}.", where=where, fix=f"Leave {flag} out, or use .npz."
+            )
+    if roles.label == "none":
+        raw.label = raw.classes = None
+    return raw
+
+
 def damaged(where: str, message: str, fix: str = "") -> DataError:
     """Make the error for a file that is damaged.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.raw import ColumnRoles, Raw, damaged
+from latens.data.raw import ColumnRoles, Raw, damaged, with_roles
 from latens.data.readers import anndata as annotated
 from latens.data.readers import hdf5, idx
 from latens.data.readers import images as image_folder
@@ -71,7 +71,7 @@ def read_path(path: Path, roles: ColumnRoles) -> Raw:
     """
     where = str(path)
     try:
-        return _with_roles(_read_folder(path, roles) if path.is_dir() else _read_file(path, roles), roles, where)
+        return with_roles(_read_folder(path, roles) if path.is_dir() else _read_file(path, roles), roles, where)
     except (DataError, ResourceError):
         raise
     except MemoryError:
@@ -112,7 +112,7 @@ def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
         array = np.asarray(unmasked(value))
     except (ValueError, TypeError):
         raise DataError("is no array: its rows differ in length.", where=where, fix="Give rows of one shape.") from None
-    return _with_roles(Raw(array), roles, where)
+    return with_roles(Raw(array), roles, where)
 
 
 def check_numeric(x: np.ndarray, where: str) -> None:
@@ -136,20 +136,6 @@ def check_numeric(x: np.ndarray, where: str) -> None:
         raise DataError(f"has shape {x.shape}; rows and columns are needed.", where=where, fix=fix)
     if x.size == 0:
         raise DataError(f"has shape {x.shape}: there is nothing in it.", where=where, fix="Give at least one row.")
-
-
-def _with_roles(raw: Raw, roles: ColumnRoles, where: str) -> Raw:
-    """Refuse a label, id or weight that was asked for by name where the source has no names; drop unwanted labels."""
-    have = {"label": raw.label, "row_id": raw.names, "weight": raw.weight}
-    for role, name in roles.asked().items():
-        if have[role] is None:
-            flag = {"label": "--label", "row_id": "--id", "weight": "--weight"}[role]
-            raise DataError(
-                f"has no named columns, so no {name!r}.", where=where, fix=f"Leave {flag} out, or use .npz."
-            )
-    if roles.label == "none":
-        raw.label = raw.classes = None
-    return raw
 
 
 def _read_folder(folder: Path, roles: ColumnRoles) -> Raw:
