@@ -98,7 +98,7 @@ def draw_planes(source: Source, theme: ThemeName) -> Drawn:
         axes = density.latent_density(z, spread, code.label, code.classes, units=units, title=title, theme=theme)
         drawn.append(("latent-density", axes, density.latent_density_table(z, spread)))
     if source.is_image and code.mean.shape[1] == 2 and not source.trained.preparation.classes:
-        grid, images = source.plane(MANIFOLD)
+        grid, images = _plane(source, MANIFOLD)
         axes = planes.two_views(z, framed(images), grid, code.label, code.classes, theme=theme)
         drawn.append(("two-views", axes, figures.manifold_table(images, grid)))
     return drawn
@@ -164,7 +164,7 @@ def draw_manifolds(source: Source, theme: ThemeName, plane: Plane) -> Drawn:
         ]
     for name, grid, title, codes in wanted:
         if name == "manifold-linear":
-            images = source.plane(plane.cells)[1]
+            images = _plane(source, plane.cells)[1]
         else:
             images = source.images(source.decoded(grid.reshape(-1, 2), codes))
             images = images.reshape(*grid.shape[:2], *images.shape[1:])
@@ -175,6 +175,15 @@ def draw_manifolds(source: Source, theme: ThemeName, plane: Plane) -> Drawn:
             table = {key: table[key] for key in ("row", "column", "latent_0", "latent_1")} | {"mean_pixel": means}
         drawn.append((name, axes, table))
     return drawn
+
+
+def _plane(source: Source, cells: int) -> tuple[np.ndarray, np.ndarray]:
+    """An even grid over two latent dimensions and the images there, decoded once for all pictures of it."""
+    if cells not in source.planes:
+        grid = figures.linear_grid(cells)
+        images = source.images(source.decoded(grid.reshape(-1, 2)))
+        source.planes[cells] = grid, images.reshape(cells, cells, *images.shape[1:])
+    return source.planes[cells]
 
 
 def _label_vectors(source: Source, place: int, count: int) -> np.ndarray | None:

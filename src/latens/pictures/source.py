@@ -14,7 +14,6 @@ from latens.data.rows import MEASURED, evenly_spaced, every_nth
 from latens.data.schema import image_shape
 from latens.distributions import StandardNormal
 from latens.evaluation.batched import prepared_rows
-from latens.figures.latent import linear_grid
 from latens.models import BayesClassifier, DeterministicHead
 from latens.parts.posteriors import posterior_of
 from latens.pictures.classes import MOST_CLASSES
@@ -49,7 +48,7 @@ class Source:
         self.support = posterior_of(config.posterior).support if isinstance(config, VAEConfig) else "vector"
         self.standard_normal = isinstance(getattr(trained.model, "prior_part", None), StandardNormal)
         real = data is not None and trained.schema.kind == "real"
-        self._planes: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        self.planes: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # grids and their images, by points a side
         self.limits = (float(data.x.min()), float(data.x.max())) if real and data is not None else None
 
     def held_out(self, most: int, *names: str) -> tuple[np.ndarray, str]:
@@ -162,21 +161,6 @@ class Source:
         cond = None if label is None else {"label": label.astype(np.float32)}
         z = z.reshape(len(z), *self.trained.latent_shape).astype(np.float32)
         return self.images(self.trained.data_units(evaluation.decode(self.trained.model, z, cond=cond), mean=True))
-
-    def plane(self, cells: int) -> tuple[np.ndarray, np.ndarray]:
-        """Decode an even grid over two latent dimensions, once for all pictures of it.
-
-        Args:
-            cells: Points along each side.
-
-        Returns:
-            The points, shape (cells, cells, 2), and the images there, led by (cells, cells).
-        """
-        if cells not in self._planes:
-            grid = linear_grid(cells)
-            images = self.images(self.decoded(grid.reshape(-1, 2)))
-            self._planes[cells] = grid, images.reshape(cells, cells, *images.shape[1:])
-        return self._planes[cells]
 
     @cached_property
     def posteriors(self) -> "Posteriors":
