@@ -6,10 +6,47 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from msgspec.structs import replace
 
+from latens.data.raw import Raw
 from latens.data.schema import MAX_CELLS, MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column, Schema
 from latens.errors import DataError, nearest
 
 _CHUNK = 2**19
+
+
+def find_missing(raw: Raw, names: np.ndarray, missing: str | None, where: str) -> np.ndarray | None:
+    """Find which cells were observed; infinities are refused, and so is NaN unless `missing` is "nan".
+
+    Args:
+        raw: The rows.
+        names: Names of the rows, shape (n,).
+        missing: "nan" where NaN says that a value is missing; None refuses NaN.
+        where: How an error names the data.
+
+    Returns:
+        True where a cell is observed, shape (n, *x); None where all are.
+
+    Raises:
+        DataError: Naming the first cell that holds no number.
+    """
+    if raw.x.dtype.kind != "f":
+        return None
+    finite = np.isfinite(raw.x)
+    if finite.all():
+        return None
+    bad = ~finite if missing is None else np.isinf(raw.x)
+    if bad.any():
+        at = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
+        value, count = raw.x[at], int(bad.sum())
+        what = "NaN (a missing value)" if np.isnan(value) else f"{value}"
+        row = f"row {at[0]}" if names[at[0]] == at[0] else f"row {at[0]} (id {names[at[0]].item()!r})"
+        raise DataError(
+            f"holds {what}; {count} such cell{'s' if count > 1 else ''} in all.",
+            where=f"{where}, {row}, {cell_name(at[1:], raw.columns)}",
+            fix="Treat NaN cells as missing with --missing nan, or fill them in."
+            if np.isnan(value)
+            else "Replace infinite values by numbers (or by NaN, with --missing nan).",
+        )
+    return finite
 
 
 def infer_schema(
@@ -99,6 +136,33 @@ def long_tail(x: np.ndarray, observed: np.ndarray | None, high: float) -> bool:
         above += int(np.count_nonzero(part))
         top += int(np.count_nonzero(part == high))
     return high > 16 and high * above > 5 * total and top <= max(1, above // 1000)
+
+
+def fill(x: np.ndarray, observed: np.ndarray | None, train: np.ndarray, schema: Schema) -> np.ndarray:
+    """Replace missing values by the mean of the column's observed training values (0 where there is none).
+
+    Args:
+        x: The rows, shape (n, *x).
+        observed: True where a value was observed; None for everywhere.
+        train: True for training rows, shape (n,).
+        schema: The schema of the rows.
+
+    Returns:
+        The rows without missing values.
+    """
+    if observed is None:
+        return x
+    if schema.standardised and schema.columns is not None:
+        # Of the data the schema was made from, which for a trained model are its training data.
+        centre = np.array([column.shift for column in schema.columns])
+        return np.where(observed, x, np.round(np.expm1(centre)) if schema.kind == "counts" else centre)
+    rows = train if train.any() else np.ones_like(train)
+    count = observed[rows].sum(0)
+    total = np.where(observed, x, 0)[rows].sum(0, dtype=np.float64)
+    mean = total / np.maximum(count, 1)
+    if schema.kind in ("binary", "levels"):
+        mean = np.round(mean)
+    return np.where(observed, x, mean)
 
 
 def store(x: np.ndarray, schema: Schema, where: str = "data") -> np.ndarray:

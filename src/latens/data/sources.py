@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from latens.data.dataset import Dataset
-from latens.data.infer import cell_name, conform, infer_schema, store, with_classes
+from latens.data.infer import conform, fill, find_missing, infer_schema, store, with_classes
 from latens.data.known import KNOWN
 from latens.data.pairs import side_by_side
 from latens.data.raw import ColumnRoles, Raw
@@ -74,7 +74,7 @@ def load(
     check_numeric(raw.x, where)
     names = np.arange(n) if (ids := given.get("row_id", raw.names)) is None else row_names(ids, n, where)
     split = split_by_hash(names, raw.brought)
-    observed = _find_missing(raw, names, missing, where)
+    observed = find_missing(raw, names, missing, where)
     if schema is None:
         with np.errstate(over="ignore", invalid="ignore"):  # numbers that overflow are refused there in words
             found = infer_schema(raw.x, split == TRAIN, raw.columns, observed=observed, where=where, counts=counts)
@@ -174,56 +174,6 @@ def _read(spec: Any, roles: ColumnRoles, name: str | None) -> tuple[Raw, str, st
     raw = read_path(path, roles)
     title = path.resolve().name if path.is_dir() else path.name.split(".")[0]
     return raw, str(path), title or str(path)
-
-
-def _find_missing(raw: Raw, names: np.ndarray, missing: str | None, where: str) -> np.ndarray | None:
-    """True where a cell is observed, None where all are; refuses infinities, and NaN unless `missing` is "nan"."""
-    if raw.x.dtype.kind != "f":
-        return None
-    finite = np.isfinite(raw.x)
-    if finite.all():
-        return None
-    bad = ~finite if missing is None else np.isinf(raw.x)
-    if bad.any():
-        at = tuple(int(i) for i in np.unravel_index(int(bad.argmax()), bad.shape))
-        value, count = raw.x[at], int(bad.sum())
-        what = "NaN (a missing value)" if np.isnan(value) else f"{value}"
-        row = f"row {at[0]}" if names[at[0]] == at[0] else f"row {at[0]} (id {names[at[0]].item()!r})"
-        raise DataError(
-            f"holds {what}; {count} such cell{'s' if count > 1 else ''} in all.",
-            where=f"{where}, {row}, {cell_name(at[1:], raw.columns)}",
-            fix="Treat NaN cells as missing with --missing nan, or fill them in."
-            if np.isnan(value)
-            else "Replace infinite values by numbers (or by NaN, with --missing nan).",
-        )
-    return finite
-
-
-def fill(x: np.ndarray, observed: np.ndarray | None, train: np.ndarray, schema: Schema) -> np.ndarray:
-    """Replace missing values by the mean of the column's observed training values (0 where there is none).
-
-    Args:
-        x: The rows, shape (n, *x).
-        observed: True where a value was observed; None for everywhere.
-        train: True for training rows, shape (n,).
-        schema: The schema of the rows.
-
-    Returns:
-        The rows without missing values.
-    """
-    if observed is None:
-        return x
-    if schema.standardised and schema.columns is not None:
-        # Of the data the schema was made from, which for a trained model are its training data.
-        centre = np.array([column.shift for column in schema.columns])
-        return np.where(observed, x, np.round(np.expm1(centre)) if schema.kind == "counts" else centre)
-    rows = train if train.any() else np.ones_like(train)
-    count = observed[rows].sum(0)
-    total = np.where(observed, x, 0)[rows].sum(0, dtype=np.float64)
-    mean = total / np.maximum(count, 1)
-    if schema.kind in ("binary", "levels"):
-        mean = np.round(mean)
-    return np.where(observed, x, mean)
 
 
 def _weights(values: Any, n: int, where: str) -> np.ndarray | None:

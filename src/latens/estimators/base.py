@@ -13,10 +13,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latens.data import TRAIN, VALIDATION, Batch, Dataset, Schema, infer_schema
 from latens.data.batches import hash_rows
-from latens.data.infer import conform, store
+from latens.data.infer import conform, fill, store
 from latens.data.readers.tables import is_frame
 from latens.data.rows import row_keys, unmasked
-from latens.data.sources import fill
 from latens.errors import ModelFileError, UsageError
 from latens.estimators.labels import codes_of
 from latens.evaluation.finite import finite
