@@ -142,39 +142,15 @@ def stored_config(args: Any) -> dict[str, Any] | None:
     return value
 
 
-def config_of(recipe: str, settings: dict[str, Any], stored: dict[str, Any] | None) -> Any:
-    """Build the configuration of a recipe, or the stored one, with the settings.
-
-    Args:
-        recipe: Name of the recipe.
-        settings: Values by option.
-        stored: What `stored_config` read, or None.
-
-    Returns:
-        The configuration.
-
-    Raises:
-        ConfigError: The recipe or an option is not known, or a value is not allowed.
-    """
-    from latens.config import from_json, override
-    from latens.recipes import get_recipe
-
-    if stored is not None and stored.get("resolved") is not False:
-        return override(from_json(stored), settings)
-    former = {} if stored is None else stored.get("settings")  # a run that was killed before it saw its data
-    if not isinstance(former, dict):
-        raise ConfigError("its settings are no object.", where="--config", fix="Give a whole configuration.")
-    return override(override(get_recipe(recipe).config, former), settings)
-
-
 def _new_experiment(context: Context, settings: dict[str, Any]) -> Experiment:
     from latens.cli.sources import load_new
     from latens.config import VAEConfig, to_json
+    from latens.recipes import config_of
     from latens.workflow.experiment import prepare
 
     start = start_of(context.args)
     stored = to_json(start.config) if start is not None and start.config is not None else stored_config(context.args)
-    config = config_of(context.args.recipe, settings, stored)
+    config = config_of(context.args.recipe, settings, stored, where="--config")
     if (context.args.log or context.args.watch) and not isinstance(config, VAEConfig):
         where, verb = (f"--log {context.args.log}", "log") if context.args.log else ("--watch", "watch")
         raise ConfigError(f"a closed-form fit has no steps to {verb}.", where=where, fix=f"Remove {where}.")

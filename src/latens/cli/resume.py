@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from latens.cli.context import Context
 from latens.cli.dry_run import would_resume
-from latens.cli.fit import BUDGET, config_of, start_of
+from latens.cli.fit import BUDGET, start_of
 from latens.cli.reading import reading_options
 from latens.cli.training import REMEMBERED, close, logged, train_run
 from latens.errors import ConfigError, DataError, UsageError
@@ -57,7 +57,10 @@ def _stored_config(context: Context, run: RunFolder) -> Any:
     from latens.config import from_json, override
 
     if run.config.get("resolved") is False:  # killed before the data had been seen
-        config = config_of(run.config["recipe"], run.config["settings"], run.config.get("config"))
+        from latens.recipes import config_of
+
+        stored = run.config.get("config")
+        config = config_of(run.config["recipe"], run.config["settings"], stored, where="--config")
     else:
         config = from_json(run.config)
     for name in ("plots_every", "log_every"):

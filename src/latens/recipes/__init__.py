@@ -10,7 +10,7 @@ from msgspec import structs
 
 from latens.building.plan import recipe, resolve
 from latens.building.recipe import Recipe as Recipe
-from latens.config import Config, VAEConfig
+from latens.config import Config, VAEConfig, from_json, override
 from latens.data import Dataset, Schema
 from latens.errors import ConfigError, nearest
 from latens.parts.objects import ROWS, TABLES
@@ -127,6 +127,29 @@ def recipe_of(config: Config) -> Recipe:
         message = f"recipe {config.recipe!r} does not take a configuration of this kind."
         raise ConfigError(message, where="recipe", fix="`latens fit --dry-run` shows a configuration that fits.")
     return recipe
+
+
+def config_of(name: str, settings: dict[str, Any], stored: dict[str, Any] | None, *, where: str) -> Config:
+    """Build the configuration of a recipe, or the stored one, with the settings.
+
+    Args:
+        name: Name of the recipe.
+        settings: Values by option.
+        stored: A configuration as plain values, which may be one that was not yet resolved; None without one.
+        where: How an error names the stored one.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ConfigError: The recipe or an option is not known, or a value is not allowed.
+    """
+    if stored is not None and stored.get("resolved") is not False:
+        return override(from_json(stored), settings)
+    former = {} if stored is None else stored.get("settings")  # a run that was killed before it saw its data
+    if not isinstance(former, dict):
+        raise ConfigError("its settings are no object.", where=where, fix="Give a whole configuration.")
+    return override(override(get_recipe(name).config, former), settings)
 
 
 def register(recipe: Recipe) -> None:
