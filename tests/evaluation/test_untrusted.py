@@ -9,7 +9,7 @@ from evidence_fixtures import CELLS, LATENTS, MU, PRECISION, SIGMA, Linear10, W,
 from latens.data import Preparation, load
 from latens.distributions import DiagonalNormal
 from latens.evaluation import diagnose, importance_sampling
-from latens.evaluation.evidence.log_marginal import row_numbers
+from latens.evaluation.evidence.importance import row_numbers
 from latens.measure.core import Measured, measured
 from latens.workflow.trained import TrainedModel
 

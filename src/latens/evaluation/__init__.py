@@ -7,11 +7,11 @@ from latens.evaluation.evidence.diagnostics import pareto_k as pareto_k
 from latens.evaluation.evidence.gaps import gap_rows as gap_rows
 from latens.evaluation.evidence.gaps import inference_gaps as inference_gaps
 from latens.evaluation.evidence.importance import chi_upper_bound as chi_upper_bound
+from latens.evaluation.evidence.importance import elbo_parts as elbo_parts
 from latens.evaluation.evidence.importance import importance_sampling as importance_sampling
-from latens.evaluation.evidence.log_marginal import elbo_parts as elbo_parts
-from latens.evaluation.evidence.log_marginal import log_marginal as log_marginal
-from latens.evaluation.evidence.log_marginal import log_marginal_rows as log_marginal_rows
-from latens.evaluation.evidence.log_marginal import paired as paired
+from latens.evaluation.evidence.importance import log_marginal as log_marginal
+from latens.evaluation.evidence.importance import log_marginal_rows as log_marginal_rows
+from latens.evaluation.evidence.importance import paired as paired
 from latens.evaluation.evidence.log_marginals import LogMarginals as LogMarginals
 from latens.evaluation.evidence.rate_distortion import RateDistortion as RateDistortion
 from latens.evaluation.evidence.rate_distortion import rate_distortion_curve as rate_distortion_curve

@@ -30,8 +30,7 @@ from latens.evaluation import (
 )
 from latens.evaluation.batched import map_rows, prepared_rows
 from latens.evaluation.estimate import shares
-from latens.evaluation.evidence.importance import as_log_marginals
-from latens.evaluation.evidence.log_marginal import BLIND_DRAWS, RowNumbers, row_numbers
+from latens.evaluation.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
 from latens.measure.pairs import of_pairs
 from latens.measure.sample_sets import SampleSets, compared, has_likelihood, not_its_own
 from latens.models import CodeHead

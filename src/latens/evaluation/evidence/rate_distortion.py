@@ -14,7 +14,7 @@ from latens.data.batches import Batch
 from latens.errors import ConfigError, UsageError
 from latens.evaluation.batched import map_rows, weights_of
 from latens.evaluation.estimate import Estimate
-from latens.evaluation.evidence.log_marginal import elbo_parts
+from latens.evaluation.evidence.importance import elbo_parts
 from latens.evaluation.evidence.refine import ascend, has_own_parameters
 from latens.typing import Array, Key, Nats
 
