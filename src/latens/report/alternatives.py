@@ -58,11 +58,7 @@ def heading(name: str) -> str:
     Returns:
         The heading.
     """
-    if name in _HEADINGS:
-        return _HEADINGS[name]
-    if name.startswith("manifold-"):
-        return f"The latent plane of class {name.removeprefix('manifold-')}"
-    return name.replace("-", " ").capitalize()
+    return _worded(name, _HEADINGS, f"The latent plane of class {name.removeprefix('manifold-')}")
 
 
 def caption(name: str) -> str:
@@ -74,11 +70,13 @@ def caption(name: str) -> str:
     Returns:
         The sentence.
     """
-    if name in _CAPTIONS:
-        return _CAPTIONS[name]
-    if name.startswith("manifold-"):
-        return "What each point of the latent plane decodes to, for one class."
-    return name.replace("-", " ").capitalize() + "."
+    return _worded(name, _CAPTIONS, "What each point of the latent plane decodes to, for one class.", end=".")
+
+
+def _worded(name: str, words: Mapping[str, str], of_class: str, end: str = "") -> str:
+    """The words of a picture; of one that has none its name, or `of_class` for the plane of a class."""
+    made = of_class if name.startswith("manifold-") else name.replace("-", " ").capitalize() + end
+    return words.get(name, made)
 
 
 def alt(name: str, table: Mapping[str, np.ndarray]) -> str:
