@@ -227,6 +227,8 @@ MEASURED = 10_000
 def every_nth(positions: np.ndarray, most: int) -> np.ndarray:
     """Keep every n-th position, with the least n that keeps no more than `most`: the rows that a run is measured on.
 
+    Every gap is the same, so fewer than `most` may be kept and the last may be left out, unlike by `evenly_spaced`.
+
     Args:
         positions: Positions, shape (n,).
         most: At most so many are kept.
@@ -239,6 +241,8 @@ def every_nth(positions: np.ndarray, most: int) -> np.ndarray:
 
 def evenly_spaced(positions: np.ndarray, most: int) -> np.ndarray:
     """Choose positions evenly spaced, in order: sorted data must not show one class only.
+
+    Where there are more than `most`, just as many are kept, from the first to the last, unlike by `every_nth`.
 
     Args:
         positions: Positions, shape (n,).
