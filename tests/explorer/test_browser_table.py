@@ -108,6 +108,16 @@ def test_histograms_search_and_lasso_narrow_one_selection(
     # Undo takes back one change after the other.
     assert changing(browser, "latens.app.undo()") == []
     assert changing(browser, "latens.app.undo()") == seventeen
+    # Redo gives them back, and a new change forgets what could be given back.
+    assert changing(browser, "latens.app.redo()") == []
+    late = np.flatnonzero(elbo >= -80).tolist()
+    assert changing(browser, "latens.app.redo()") == late
+    assert browser.run("return latens.app.future.length") == 0
+    assert changing(browser, "latens.app.undo()") == []
+    assert browser.run("return latens.app.future.length") == 1
+    assert set_input(browser, "search rows", "17") == seventeen
+    assert browser.run("return latens.app.future.length") == 0
+    assert set_input(browser, "search rows", "") == []
 
     browser.driver.get("about:blank")
     browser.open(link)

@@ -45,6 +45,7 @@ export class App {
     this.decoder = model.decoder;
     this.indexed = null; // the axes and rows whose coordinates the worker holds
     this.past = [];
+    this.future = []; // what undo took back
     this.onpast = () => {};
     this.hovered = null; // the latent under the pointer, while it only hovers
     this.onhover = () => {};
@@ -178,20 +179,34 @@ export class App {
     const now = performance.now();
     const goesOn = key === this.lastKey && now - this.lastTime < GOES_ON;
     [this.lastKey, this.lastTime] = [key, now];
-    if (this.undoing) this.undoing = false;
-    else if (key && !goesOn) this.past = [...this.past.slice(1 - MOST_PAST), before];
+    if (this.undoing) {
+      this.undoing.push(before);
+      this.undoing = null;
+    } else if (key) {
+      if (!goesOn) this.past = [...this.past.slice(1 - MOST_PAST), before];
+      this.future = [];
+    }
     this.onpast();
   }
 
   undo() {
-    const before = this.past.pop();
+    this.#back(this.past, this.future);
+  }
+
+  redo() {
+    this.#back(this.future, this.past);
+  }
+
+  // Takes the last state of one list, and lays what it replaces on the other.
+  #back(from, onto) {
+    const before = from.pop();
     if (!before) return;
-    this.undoing = true;
+    this.undoing = onto;
     this.lastKey = null;
     this.set(before);
     if (this.changed.size) return;
-    this.undoing = false; // what was is what is
-    this.undo();
+    this.undoing = null; // what was is what is
+    this.#back(from, onto);
   }
 
   // --- which rows are shown ---
@@ -402,7 +417,7 @@ export class App {
 
   // What is under a pointer that only hovers, decoded without moving the cross; null where there is none.
   hover(z) {
-    if (!this.decoder.now || (!z && !this.hovered)) return;
+    if (!z && !this.hovered) return;
     this.hovered = z;
     this.onhover();
   }

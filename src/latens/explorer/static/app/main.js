@@ -262,7 +262,7 @@ async function build(model) {
   });
   redrawAll = () => Promise.all([scatter.recolour(), update(new Set(["theme"]))]);
   redrawHistory = () => update(new Set(["history"]));
-  undoLast = () => app.undo();
+  travel = (forward) => (forward ? app.redo() : app.undo());
   followLink = () => app.set({ ...app.linked(app.first), ...app.fitting(readLink(location.hash)) });
   await app.select();
   scatter.nameSelection();
@@ -282,7 +282,7 @@ async function build(model) {
 let redrawAll = async () => {};
 let redrawHistory = async () => {};
 let followLink = () => {};
-let undoLast = () => {};
+let travel = () => {};
 onTheme(() => {
   const toggle = document.getElementById("theme");
   if (toggle) toggle.textContent = themeName() === "dark" ? "Light" : "Dark";
@@ -291,9 +291,10 @@ onTheme(() => {
 addEventListener("hashchange", () => followLink());
 addEventListener("keydown", (event) => {
   const typing = event.target.matches?.("input:not([type=range]):not([type=checkbox]), select");
-  if (event.key !== "z" || !(event.ctrlKey || event.metaKey) || event.shiftKey || typing) return;
+  const key = event.key.toLowerCase();
+  if (!["z", "y"].includes(key) || !(event.ctrlKey || event.metaKey) || typing) return;
   event.preventDefault();
-  undoLast();
+  travel(key === "y" || event.shiftKey);
 });
 
 async function open() {

@@ -40,7 +40,11 @@ export class Scatter {
     this.hint = !("z" in app.began);
     this.tools = h("div", { class: "tools" });
     this.undo = button("Undo", () => app.undo(), { title: "Ctrl+Z", disabled: true });
-    app.onpast = () => (this.undo.disabled = !app.past.length);
+    this.redo = button("Redo", () => app.redo(), { title: "Ctrl+Shift+Z", disabled: true });
+    app.onpast = () => {
+      this.undo.disabled = !app.past.length;
+      this.redo.disabled = !app.future.length;
+    };
     this.note = h("p", { class: "note", "aria-live": "polite" });
     this.snapshots = h("div", { class: "snapshots" });
     this.options = viewOptions(app);
@@ -103,6 +107,7 @@ export class Scatter {
       ),
       button("Show all", () => app.set({ view: null }), { title: "key 0" }),
       this.undo,
+      this.redo,
       fileButtons(this),
     );
   }
