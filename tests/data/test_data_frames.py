@@ -41,12 +41,9 @@ def test_nullable_columns_become_masked() -> None:
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        (frame(), r"column 'kind' holds text \('u'\)"),
-        (frame(when=pd.to_datetime(["2020", "2021", "2022"])).drop(columns="kind"), "column 'when' holds text"),
-        (frame(z=[1j, 2, 3]).drop(columns="kind"), "column 'z' holds text"),
+        (frame(z=[1j, 2, 3]).drop(columns="kind"), "column 'z' holds .*neither a number nor text"),
         (frame().set_index(pd.Index([1, 1, 2])).drop(columns="kind"), "row id 1 is used 2 times"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns are named 'a'"),
-        (frame()[["kind"]], "holds text"),
         (pd.DataFrame({"a": []}), "nothing in it"),
     ],
 )

@@ -62,9 +62,10 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
     head = posterior_head(posterior, latent, key=posterior_key)
     likelihood = likelihood_head(schema, config.likelihood)
     back = network.hidden[::-1] if network.decoder_hidden is None else network.decoder_hidden
+    entry = encoder_input(schema, config.likelihood)
     up = encoder_network(
         network.kind,
-        schema.shape,
+        getattr(entry, "shape", schema.shape),
         network.hidden,
         head.num_outputs,
         output_activation=network.encoder_output_activation,
@@ -88,7 +89,7 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
             what = f"spectral normalisation is of dense layers, and a {network.kind} network has others."
             raise ConfigError(what, where="network.spectral_norm", fix="Use --set network=dense or residual.")
         down = SpectrallyNormalised(down)
-    encoder = Conditional(up, head, encoder_input(schema, config.likelihood), reads)
+    encoder = Conditional(up, head, entry, reads)
     decoder = Conditional(down, likelihood, row.decoder_input(posterior), reads)
     if posterior.levels:
         missingness(schema, config)  # refused with levels

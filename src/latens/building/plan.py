@@ -86,8 +86,9 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
             "grey pixels under a Bernoulli: the numbers are cross-entropies, not log p(x) "
             "(--set data.binarize=stochastic makes them one)"
         )
+    mixed = schema.kind == "mixed"
     if network.hidden is None:
-        network = replace(network, hidden=default_hidden(network.kind, schema.shape))
+        network = replace(network, hidden=default_hidden(network.kind, (256,) if mixed else schema.shape))
         widths = ", ".join(map(str, network.hidden or ()))
         part = "decoder" if network.encoder else "encoder"
         which = f"a {network.kind} {part} of widths" if network.encoder or network.decoder else ""
@@ -96,13 +97,14 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
             reasons.append(f"{which} {widths}, for {cells} values a row")
     if posterior.latent_dim is None:
         of_codes = posterior_of(posterior).group_size(posterior)
-        latent_dim = whole_groups(min(32, max(2, cells // 4)), of_codes)
+        latent_dim = whole_groups(min(32, max(2, cells if mixed else cells // 4)), of_codes)
         posterior = replace(posterior, latent_dim=latent_dim)
-        reasons.append(f"{latent_dim} latent units, a quarter of the values, at most 32")
+        of_values = "one for each column" if mixed else "a quarter of the values"
+        reasons.append(f"{latent_dim} latent units, {of_values}, at most 32")
     row = posterior_of(posterior)
     if posterior.scale == "auto" and row.scaled:
         # An exponential runs away where a column lies many standard deviations out; pixels do not.
-        posterior = replace(posterior, scale="softplus" if schema.standardised else "log-scale")
+        posterior = replace(posterior, scale="softplus" if schema.standardised or mixed else "log-scale")
     prior = replace(config.prior, kind=row.prior) if config.prior.kind == "auto" else config.prior
     rows = len(data.subset("train"))
     if training.batch_size is None:

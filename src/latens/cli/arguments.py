@@ -217,7 +217,11 @@ def parser() -> Parser:
     made["sample"].add_argument("run", metavar="RUN")
     made["sample"].add_argument("-n", type=table_rows, default=16, metavar="N", help="how many (default 16)")
     made["encode"].add_argument("--num-samples", type=draws, default=16, metavar="K", help="draws a row (default 16)")
-    for name, endings in (("encode", "npz, csv, parquet"), ("decode", "npz, png"), ("sample", "npz, png")):
+    for name, endings in (
+        ("encode", "npz, csv, parquet"),
+        ("decode", "npz, png"),
+        ("sample", "npz, png, csv, parquet"),
+    ):
         made[name].add_argument("--out", metavar="FILE", help=f"where the result goes: {endings}")
     made["reconstruct"].add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
     for name in ("sample", "decode"):

@@ -12,10 +12,14 @@ from latens.cli.files import write_table
 from latens.cli.sources import open_model, read_for
 from latens.config import VAEConfig
 from latens.data import Dataset
+from latens.data.mixed import as_columns, point_of
 from latens.data.raw import ColumnRoles
 from latens.data.readers.csv import read_text
 from latens.data.readers.tables import role_positions
 from latens.errors import ConfigError, UsageError
+
+MIXED_DRAWS = 100
+"""Draws of each missing cell of a mixed table, of which a category is the most frequent one."""
 
 
 def impute(context: Context) -> int:
@@ -49,17 +53,24 @@ def impute(context: Context) -> int:
         context.result({"dry_run": True, "out": str(out), "rows": len(data), "missing": count})
         return 0
     trained = opened.trained
+    types = trained.schema.types
+    if types is not None and out.suffix.lower() == ".npz":
+        what = "a mixed table holds names and dates, which are no array of numbers."
+        raise UsageError(what, where="--out", fix="Use --out FILE.csv or FILE.parquet.")
     found = evaluation.impute(
         trained.model,
         trained.batch(data),
         num_samples=args.num_samples,
-        num_draws=args.draws or 0,
+        num_draws=MIXED_DRAWS if types is not None else args.draws or 0,
         key=jax.random.key(args.seed),
         preparation=trained.preparation,
     )
-    x = np.where(hidden, trained.data_units(found.mean, mean=True), data.x)
+    mean = found.mean if types is None else point_of(found.draws, types)
+    x = np.where(hidden, trained.data_units(mean, mean=True), data.x)
     evaluation.finite(x, "x", where=args.run)
-    if out.suffix.lower() == ".npz":
+    if types is not None:
+        arrays = _mixed(data, x, hidden, Path(spec), out)
+    elif out.suffix.lower() == ".npz":
         arrays = {"x": x, "mask": ~hidden, **_beside(data)}
     else:
         flat, gaps = x.reshape(len(x), -1), hidden.reshape(len(x), -1)
@@ -77,6 +88,22 @@ def impute(context: Context) -> int:
         text += f"\n{few} rows hang on fewer than 10 of the {args.num_samples} draws: a larger --num-samples is safer"
     context.done({**value, "rows_on_few_draws": few}, text)
     return 0
+
+
+def _mixed(data: Dataset, x: np.ndarray, hidden: np.ndarray, path: Path, out: Path) -> dict[str, np.ndarray]:
+    """The columns of a mixed table as they were written, with what was filled in written alike."""
+    filled = as_columns(x, data.schema)
+    found = _table_columns(path)
+    if found is None or any(len(column) != len(x) for column in found.values()):
+        return {**{n: a for n, a in _beside(data).items() if n not in filled}, **filled}
+    table = dict(found)
+    for i, (name, values) in enumerate(filled.items()):
+        if hidden[:, i].any():
+            was = zip(hidden[:, i], values.tolist() if values.dtype.kind != "M" else values.astype(str), found[name])
+            mixed = [new if gap else old for gap, new, old in was]
+            whole = out.suffix.lower() == ".csv" or values.dtype.kind in "UM"
+            table[name] = np.array([str(v) for v in mixed]).astype(object) if whole else np.array(mixed, values.dtype)
+    return table
 
 
 def _beside(data: Dataset) -> dict[str, np.ndarray]:

@@ -7,11 +7,12 @@ import numpy as np
 
 from latens import evaluation
 from latens.cli.context import Context, output_path, would
-from latens.cli.files import write_npz
+from latens.cli.files import write_npz, write_table
 from latens.cli.sources import open_vae
 from latens.config import ClassifierConfig
+from latens.data.mixed import as_columns
 from latens.data.schema import image_shape
-from latens.errors import ConfigError
+from latens.errors import ConfigError, UsageError
 from latens.measure.sample_sets import lacks_prior
 from latens.pictures.images import shown, write_image
 from latens.typing import Key
@@ -29,8 +30,13 @@ def sample(context: Context) -> int:
     """
     args = context.args
     trained = open_vae(args.run, "sample").trained
-    args.out = args.out or _free_name("samples.png" if image_shape(trained.schema) else "samples.npz")
-    out = output_path(args, (".npz", ".png"), args.run)
+    mixed = trained.schema.kind == "mixed"
+    ending = "csv" if mixed else "png" if image_shape(trained.schema) else "npz"
+    args.out = args.out or _free_name(f"samples.{ending}")
+    out = output_path(args, (".csv", ".parquet", ".npz") if mixed else (".npz", ".png"), args.run)
+    if mixed and args.mean:
+        what = "the columns of a mixed table have names and dates, which have no mean."
+        raise UsageError(what, where="--mean", fix="Leave it out: samples are drawn.")
     if lacks_prior(trained):
         fix = "Fit one with `latens refit RUN --prior mixture`, or use a VAE's recipe."
         raise ConfigError("an autoencoder has no prior to sample from.", where=args.run, fix=fix)
@@ -39,7 +45,10 @@ def sample(context: Context) -> int:
     chosen = trained.in_turn(args.n) if args.label is None else np.full(args.n, _class_of(trained, args.label))
     arrays = _drawn(trained, args.n, args.mean, jax.random.key(args.seed), chosen)
     evaluation.finite(arrays["x"], "x", where=args.run)
-    if out.suffix.lower() == ".npz":
+    if mixed:
+        beside = {} if chosen is None else {"label": arrays["label"]}
+        write_table(out, as_columns(arrays["x"], trained.schema) | beside)
+    elif out.suffix.lower() == ".npz":
         write_npz(out, arrays)
     elif chosen is not None and args.label is None:
         images, columns = _by_class(shown(trained.schema, arrays["x"]), chosen)

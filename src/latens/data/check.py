@@ -27,6 +27,8 @@ def suggest_likelihood(dataset: Dataset) -> tuple[str, str]:
         The name of the likelihood, and the reason in one sentence.
     """
     schema = dataset.schema
+    if schema.kind == "mixed":
+        return "table", "Columns are of several kinds: each has a probability of its own, of its names or of its grid."
     if schema.kind == "binary":
         return "bernoulli", "Every cell is 0 or 1."
     if schema.kind == "levels" and (schema.levels or 0) <= 32:

@@ -1,11 +1,13 @@
 """What the columns or pixels of a data set are, told from the data; and data brought into the form a model expects."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from msgspec.structs import replace
 
+from latens.data.columns import TextColumn
+from latens.data.mixed import mixed_schema
 from latens.data.raw import Raw
 from latens.data.schema import MAX_CELLS, MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column, Schema
 from latens.errors import DataError, nearest
@@ -57,9 +59,11 @@ def infer_schema(
     observed: np.ndarray | None = None,
     where: str = "data",
     counts: bool | None = False,
+    texts: Mapping[int, TextColumn] | None = None,
 ) -> Schema:
     """Infer the schema of rows: the kind of their values, their levels and the scales of their columns.
 
+    - a table with columns of text or dates: "mixed", with a type for each column;
     - only 0 and 1 (or yes and no): "binary";
     - whole numbers 0..255 in uint8 or in arrays with more than one axis a row: "levels", 256 of them where the
       largest is above 16, else largest + 1;
@@ -76,6 +80,7 @@ def infer_schema(
         observed: True where a value was observed, shape of `x`; None for everywhere.
         where: How an error names the data.
         counts: None recognises counts, True asks for them, False never sees any.
+        texts: What the columns of text stand for, by position; None where all are of numbers.
 
     Returns:
         The schema.
@@ -90,6 +95,8 @@ def infer_schema(
         )
     if names is not None and any(len(name) > MAX_NAME for name in names):
         raise DataError(f"a column name is longer than {MAX_NAME} characters.", where=where, fix="Shorten it.")
+    if texts:
+        return mixed_schema(x, train_mask, names or [f"x{i}" for i in range(x.shape[1])], observed, texts, where)
     columns = tuple(Column(name) for name in names) if names is not None and len(shape) == 1 else None
     low, high = value_range(x, observed)
     whole = x.dtype.kind in "biu" or _every(x, observed, lambda v: v == np.floor(v))
@@ -150,7 +157,7 @@ def fill(x: np.ndarray, observed: np.ndarray | None, train: np.ndarray, schema: 
     Returns:
         The rows without missing values.
     """
-    if observed is None:
+    if observed is None or schema.kind == "mixed":  # whose gaps hold the first cell
         return x
     if schema.standardised and schema.columns is not None:
         # Of the data the schema was made from, which for a trained model are its training data.
@@ -181,6 +188,8 @@ def store(x: np.ndarray, schema: Schema, where: str = "data") -> np.ndarray:
     Raises:
         DataError: For numbers that float32 cannot hold.
     """
+    if schema.kind == "mixed":
+        return np.ascontiguousarray(x, np.float32)
     if schema.kind in ("binary", "levels"):
         return np.ascontiguousarray(x, np.uint8 if (schema.levels or 2) <= 256 else np.uint16)
     with np.errstate(over="ignore"):

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from latens.data.columns import TextColumn
 from latens.data.rows import TEST, TRAIN, VALIDATION
 from latens.errors import DataError, ResourceError
 
@@ -35,6 +36,8 @@ class Raw:
         classes: Names of the labels.
         notes: What was left out or changed, a sentence each.
         label_name: What the source calls the label; None where it has no name for it.
+        texts: Of a table with columns of text, dates or names what each of these stands for, by position; `x` then
+            holds codes there, and NaN where a cell is missing. None: every column is of numbers.
     """
 
     x: np.ndarray
@@ -46,6 +49,7 @@ class Raw:
     classes: tuple[str, ...] | None = None
     notes: tuple[str, ...] = ()
     label_name: str | None = None
+    texts: dict[int, TextColumn] | None = None
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 from msgspec import Meta, Struct
 
+from latens.data.columns import ColumnType, check_types
 from latens.errors import ModelFileError
 from latens.io.json import typed
 
-Kind = Literal["binary", "levels", "unit", "real", "counts"]
-"""What a cell holds: 0 or 1; an integer 0..levels-1; a number in [0, 1]; any real number; a whole number from 0 on."""
+Kind = Literal["binary", "levels", "unit", "real", "counts", "mixed"]
+"""What a cell holds: 0 or 1; an integer 0..levels-1; a number in [0, 1]; any real number; a whole number from 0 on; of
+mixed tables what its column says."""
 
 SMALLEST_SIDE = 8  # 16 yes-or-no answers are not a picture of 4 by 4
 MAX_CELLS = 2**27
@@ -48,12 +50,14 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
 
     Args:
         shape: Shape of one event.
-        kind: Kind of its values: "binary", "levels", "unit", "real" or "counts".
+        kind: Kind of its values: "binary", "levels", "unit", "real", "counts" or "mixed".
         levels: How many levels there are; for kind "levels".
         columns: The columns of a table (their number is the only entry of `shape`).
         classes: Names of the labels, if there are any.
         shift: Shift that standardises real values that are no columns (images of real numbers).
         scale: Scale of the same.
+        types: What each column of a mixed table holds, one for each of `columns`.
+        ignored: Names of the columns of a mixed table that are not modelled.
     """
 
     shape: Annotated[tuple[Annotated[int, Meta(ge=1, le=MAX_CELLS)], ...], Meta(max_length=8)]
@@ -63,6 +67,8 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
     classes: Annotated[tuple[_Name, ...], Meta(max_length=MAX_CLASSES)] | None = None
     shift: _Shift = 0.0
     scale: _Scale = 1.0
+    types: tuple[ColumnType, ...] | None = None
+    ignored: tuple[_Name, ...] | None = None
 
     @property
     def standardised(self) -> bool:
@@ -75,7 +81,9 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
         Returns:
             The fields by name.
         """
-        return msgspec.to_builtins(self, enc_hook=lambda number: number.item())  # numbers of NumPy
+        value = msgspec.to_builtins(self, enc_hook=lambda number: number.item())  # numbers of NumPy
+        # Fields that came later are given only where they say something: other files stay the same.
+        return {name: entry for name, entry in value.items() if name not in ("types", "ignored") or entry is not None}
 
     @classmethod
     def from_json(cls, value: Any) -> "Schema":
@@ -101,6 +109,13 @@ class Schema(Struct, frozen=True, forbid_unknown_fields=True):
             raise _wrong("levels", f"only kind 'levels' has levels, and always: not {schema.levels} of {schema.kind!r}")
         if columns is not None and shape != (len(columns),):
             raise _wrong("columns", f"has {len(columns)} columns for rows of shape {shape}")
+        mixed = schema.kind == "mixed"
+        if (schema.types is not None) != mixed or (
+            mixed and (columns is None or len(schema.types or ()) != len(columns))
+        ):
+            raise _wrong("types", "are those of the columns of a mixed table, one for each")
+        if wrong := check_types(schema.types or ()):
+            raise _wrong("types", wrong)
         for name, names in (("columns", [c.name for c in columns or ()]), ("classes", schema.classes or ())):
             if len(set(names)) != len(names):
                 raise _wrong(name, "holds a name twice")

@@ -8,6 +8,7 @@ import numpy as np
 from latens.data.dataset import Dataset
 from latens.data.infer import conform, fill, find_missing, infer_schema, store, with_classes
 from latens.data.known import KNOWN
+from latens.data.mixed import mixed_notes, refuse_text, stored_columns
 from latens.data.pairs import side_by_side
 from latens.data.raw import ColumnRoles, Raw
 from latens.data.readers.npz import read_npy
@@ -74,14 +75,23 @@ def load(
     check_numeric(raw.x, where)
     names = np.arange(n) if (ids := given.get("row_id", raw.names)) is None else row_names(ids, n, where)
     split = split_by_hash(names, raw.brought)
+    if raw.texts:
+        missing = "nan"  # a gap in a table of several kinds is a gap
     observed = find_missing(raw, names, missing, where)
     if schema is None:
         with np.errstate(over="ignore", invalid="ignore"):  # numbers that overflow are refused there in words
-            found = infer_schema(raw.x, split == TRAIN, raw.columns, observed=observed, where=where, counts=counts)
+            found = infer_schema(
+                raw.x, split == TRAIN, raw.columns, observed=observed, where=where, counts=counts, texts=raw.texts
+            )
         x = raw.x
     else:
-        x, observed = conform(raw.x, raw.columns, schema, observed, where)
-        found = schema
+        found, x = schema, raw.x
+        if schema.kind != "mixed":
+            refuse_text(raw, where)
+            x, observed = conform(raw.x, raw.columns, schema, observed, where)
+    if found.kind == "mixed":
+        x, observed, beyond = stored_columns(raw.x, raw.columns, observed, raw.texts, found, where)
+        raw.notes += mixed_notes(raw, found, beyond, np.flatnonzero(split == TRAIN))
     raw.x = x = fill(x, observed, split == TRAIN, found)  # what was read is let go before the rows are stored
     x = store(x, found, where)
     codes = None

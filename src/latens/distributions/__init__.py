@@ -18,6 +18,7 @@ from .discrete import Bernoulli as Bernoulli
 from .discrete import Categorical as Categorical
 from .discrete import ContinuousBernoulli as ContinuousBernoulli
 from .discrete import Ordinal as Ordinal
+from .discrete import Segments as Segments
 from .divergence import KLEstimate as KLEstimate
 from .divergence import estimate_kl as estimate_kl
 from .divergence import has_closed_form as has_closed_form

@@ -266,7 +266,7 @@ class Measurement:
         kind, preparation = data.schema.kind, trained.preparation
         self.grey = self.family == "bernoulli" and kind in ("levels", "unit") and preparation.binarize == "none"
         whole = self.family in LIKELIHOODS and LIKELIHOODS[self.family].discrete
-        self.discrete = preparation.dequantize or (whole and not self.grey)
+        self.discrete = preparation.dequantize or (whole and not self.grey and kind != "mixed")
         self.counts = whole and kind == "counts"
         self.cells = math.prod(data.schema.shape)
         self.what = "" if self.counts else what_density(trained, kind, self.grey)
@@ -418,6 +418,11 @@ class Measurement:
             data: The data that the model was trained on.
         """
         train, divide = data.subset("train"), 1.0
+        if data.schema.types is not None:
+            x, mask = np.asarray(self.batch.x), self.batch.mask
+            cells = np.stack([one.log_shares(x[:, i]) for i, one in enumerate(data.schema.types)], axis=1)
+            independent = np.sum(cells, axis=1, where=True if mask is None else np.asarray(mask))
+            return self._gain(self.rows - independent, "log p(x) minus that of independent columns with the shares of")
         if self.discrete and self.family != "bernoulli":
             kind = "counts" if self.counts else "levels"
             rows, test, ours = data.x[train], np.asarray(self.batch.x), self._discrete()
@@ -441,10 +446,11 @@ class Measurement:
         of = "x" if kind in ("counts", "levels") else density_of(self.trained)
         what = "cross-entropy" if self.grey else f"log p({of})"
         cells = {"real": "cells, a Student-t each,", "counts": "cells, a negative binomial each,"}.get(kind, "cells")
-        protocol = f"{what} minus that of independent {cells} fitted to the training rows, paired over rows"
-        estimate = Estimate.of(
-            ours - independent, num_samples=self.num_samples or 1, protocol=protocol, weight=self.weight
-        )
+        self._gain(ours - independent, f"{what} minus that of independent {cells} fitted to")
+
+    def _gain(self, rows: np.ndarray, what: str) -> None:
+        protocol = f"{what} the training rows, paired over rows"
+        estimate = Estimate.of(rows, num_samples=self.num_samples or 1, protocol=protocol, weight=self.weight)
         self.put("gain_over_independent", estimate)
 
     def _expected(self, rows: np.ndarray) -> tuple[np.ndarray, float]:
@@ -487,6 +493,8 @@ def what_density(trained: TrainedModel, kind: str, grey: bool) -> str:
         return "density of log(1 + x), not of the counts; "
     if preparation.divide != 1.0:
         return f"density of x / {preparation.divide:g}; "
+    if kind == "mixed":
+        return "probability of the cells as they were recorded; "
     return "density in the data's own units; " if kind in ("real", "counts") else ""
 
 

@@ -60,13 +60,13 @@ class Conditional(eqx.Module):
         network: Maps an array to `head.num_outputs` numbers, and may take a keyword `key`.
         head: Makes the distribution.
         standardise: Applied to the input first; makes an array of inputs that are none (a latent of several kinds).
-            None: the input stays as it is.
+            One with `sees_mask` is given the mask too. None: the input stays as it is.
         reads: The names of the conditions appended to the input.
     """
 
     network: Callable[..., Array]
     head: AbstractHead
-    standardise: Callable[[Any], Array] | None = None
+    standardise: Callable[..., Array] | None = None
     reads: tuple[str, ...] = eqx.field(static=True, default=())
 
     def __call__(
@@ -95,10 +95,11 @@ class Conditional(eqx.Module):
         if mask is not None:
             # Before and after: a NaN in a missing cell must reach neither the value nor a gradient.
             inputs = jnp.where(mask, inputs, jnp.zeros_like(inputs))
-        if self.standardise is not None:
-            inputs = self.standardise(inputs)
-        if mask is not None:
-            inputs = jnp.where(mask, inputs, jnp.zeros_like(inputs))
+        if getattr(self.standardise, "sees_mask", False):
+            inputs = self.standardise(inputs, mask)  # type: ignore[misc]
+        else:
+            inputs = inputs if self.standardise is None else self.standardise(inputs)
+            inputs = inputs if mask is None else jnp.where(mask, inputs, jnp.zeros_like(inputs))
         if self.reads:
             inputs = jnp.concatenate([inputs.reshape(-1), *(self._condition(name, cond) for name in self.reads)])
         # Without a key there is no dropout, in networks of the user's own neither.

@@ -35,6 +35,7 @@ from latens.models.heads.likelihoods import (
     StudentTHead,
     ZeroInflatedHead,
 )
+from latens.models.heads.table import TableHead, TableInput
 from latens.parts.options import lookup, read_options
 from latens.parts.posterior_row import NoOptions
 from latens.trees import Frozen
@@ -91,6 +92,11 @@ def _counts(schema: Schema) -> NegativeBinomialHead:
     return NegativeBinomialHead(schema.shape, jnp.zeros(schema.shape))
 
 
+def _table(schema: Schema) -> TableHead:
+    assert schema.types is not None
+    return TableHead(schema.types)
+
+
 def _levels(schema: Schema) -> int:
     return schema.levels or 2
 
@@ -112,6 +118,7 @@ LIKELIHOODS: dict[str, Likelihood] = {
     "poisson": _row(PoissonHead, lambda s, c: PoissonHead(s.shape)),
     # Made when it is called for: an array here would start a device, and its threads, at import.
     "student-t": _row(StudentTHead, lambda s, c: _heavy(StudentTHead, raw_df=jnp.zeros(()))(s, c)),
+    "table": _row(TableHead, lambda s, c: _table(s)),
     "zero-inflated-negative-binomial": _row(
         ZeroInflatedHead,
         lambda s, c: ZeroInflatedHead(head=_counts(s)),  # pyright: ignore[reportCallIssue]
@@ -139,7 +146,9 @@ def preparation(schema: Schema, config: VAEConfig) -> Preparation:
         raise ConfigError(
             f"a {family} likelihood needs {' or '.join(likelihood.kinds)} data; these are {schema.kind}.",
             where="likelihood.family",
-            fix="Use --set likelihood.family=normal, or scale the data to [0, 1].",
+            fix="Use --set likelihood.family=table."
+            if schema.kind == "mixed"
+            else "Use --set likelihood.family=normal, or scale the data to [0, 1].",
         )
     if data.binarize != "none" and likelihood.sees != "yes-no":
         raise ConfigError(
@@ -212,10 +221,12 @@ def missingness(schema: Schema, config: VAEConfig) -> SelfMasking | None:
             fix="Use --recipe not-miwae, or --set likelihood.missing=at-random.",
         )
     zeros = jnp.zeros(schema.shape, jnp.float32)
-    return SelfMasking(zeros, zeros, encoder_input(schema, config.likelihood))
+    entry = encoder_input(schema, config.likelihood)
+    assert not isinstance(entry, TableInput)  # a normal likelihood is of numbers
+    return SelfMasking(zeros, zeros, entry)
 
 
-def encoder_input(schema: Schema, config: LikelihoodConfig) -> Standardise | None:
+def encoder_input(schema: Schema, config: LikelihoodConfig) -> Standardise | TableInput | None:
     """What happens to a row before the encoder's network.
 
     Args:
@@ -223,12 +234,15 @@ def encoder_input(schema: Schema, config: LikelihoodConfig) -> Standardise | Non
         config: The resolved configuration of the likelihood.
 
     Returns:
-        A standardisation, or None where the network sees the row as the likelihood does.
+        A standardisation, for mixed tables what is seen of their columns, or None where the network sees the row as the
+        likelihood does.
 
     Raises:
         ConfigError: The likelihood is unknown.
     """
     sees = lookup(LIKELIHOODS, config.family, "likelihood.family").sees
+    if schema.types is not None:
+        return TableInput(schema.types)
     if schema.standardised:
         return Standardise(*scaling(schema), log1p=sees == "whole")
     if sees in ("whole", "index"):

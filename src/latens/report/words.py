@@ -17,6 +17,7 @@ _KINDS = {
     "unit": "each cell a number from 0 to 1",
     "real": "each cell a real number",
     "counts": "each cell a whole number from 0 on",
+    "mixed": "each of a kind of its own",
 }
 _METRICS = {
     "log_marginal": "log p(x)",

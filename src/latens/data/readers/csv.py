@@ -8,6 +8,7 @@ import contextlib
 import csv
 import gzip
 import io
+import sys
 from array import array
 from collections.abc import Iterator
 from itertools import islice
@@ -16,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged
-from latens.data.readers.tables import check_column_names, role_positions, text_column
+from latens.data.readers.tables import check_column_names, from_words, role_positions
 from latens.data.rows import MISSING_WORDS
 from latens.errors import DataError, ResourceError
 from latens.text import original_text
@@ -34,7 +35,8 @@ def read_csv(path: Path, roles: ColumnRoles) -> Raw:
     The separator (tab, semicolon, bar, comma or blanks) is the one that cuts the first 20 lines most evenly. The first
     line is a header if none of its cells is a number (or if it counts the columns from 0). A first column
     without a name in the header is the row id. The apostrophe that keeps a spreadsheet from running a name as a formula
-    is left out of names, labels and ids. Empty cells, NA, N/A, NaN, null, none and ? are missing values.
+    is left out of names, labels and ids. Empty cells, NA, N/A, NaN, null, none and ? are missing values. Columns of
+    text and of ISO dates are kept as codes with what they stand for.
 
     Args:
         path: The file, gzipped or not.
@@ -44,10 +46,14 @@ def read_csv(path: Path, roles: ColumnRoles) -> Raw:
         The rows.
 
     Raises:
-        DataError: Naming the line of a ragged row, and the column and line of text among numbers.
+        DataError: Naming the line of a ragged row, and the column and row of text in a column of numbers.
     """
-    with _opened(path) as rows:
-        return _read(rows, roles, str(path))
+    try:
+        with _opened(path) as rows:
+            return _read(rows, roles, str(path))
+    except HasText:
+        with _opened(path) as rows:  # once more, and the text is kept
+            return _read(rows, roles, str(path), text=True)
 
 
 def read_text(path: Path) -> tuple[list[str] | None, list[list[str]]]:
@@ -161,7 +167,11 @@ def _is_header(first: list[str], second: list[str]) -> bool:
     return counted and (not first[0].strip() or any("." in cell for cell in second))
 
 
-def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str) -> Raw:
+class HasText(Exception):
+    """A cell is no number: the table is read again, as one of columns of several kinds."""
+
+
+def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str, *, text: bool = False) -> Raw:
     number, first = next(rows)
     second = next(rows, None)
     header = _is_header(first, second[1] if second else [])
@@ -177,6 +187,8 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str)
         raise DataError("has no column of numbers left.", where=where, fix="Name fewer columns as label, id or weight.")
     texts: dict[str, list[str]] = {role: [] for role in found}
     cells = array("d")
+    words: list[list[str]] = [[] for _ in kept]
+    held = 0
 
     def add(number: int, row: list[str]) -> None:
         if len(row) != len(names):
@@ -187,8 +199,14 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str)
             )
         for role, position in found.items():
             texts[role].append(original_text(row[position].strip()))
-        _add_numbers(cells, [row[i] for i in kept] if found else row, kept, names, f"{where}, line {number}")
-        if len(cells) * 8 > MAX_BYTES:
+        nonlocal held
+        if text:
+            for column, i in zip(words, kept):
+                column.append(sys.intern(original_text(row[i].strip())))
+            held += len(kept)
+        else:
+            _add_numbers(cells, [row[i] for i in kept] if found else row)
+        if max(len(cells), held) * 8 > MAX_BYTES:
             raise ResourceError(f"has more than {MAX_BYTES // 8} cells.", where=where, fix="Store it as .npy.")
 
     if not header:
@@ -197,17 +215,22 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str)
         add(*second)
     for number, row in rows:
         add(number, row)
-    if not cells:
+    if not cells and not held:
         raise DataError("has a header but no rows.", where=where, fix="Give at least one row of numbers.")
-    x = np.frombuffer(cells, np.float64).reshape(-1, len(kept))
     columns = tuple(names[i] for i in kept) if header else None
+    if text:
+        titles = [names[i] for i in kept]
+        x, texts_of = from_words(dict(zip(titles, words)), where)
+        columns = columns if header else tuple(titles)
+    else:
+        x, texts_of = np.frombuffer(cells, np.float64).reshape(-1, len(kept)), None
     weight = _weights(texts["weight"], where) if "weight" in texts else None
     label, ids = (np.array(texts[role]) if role in texts else None for role in ("label", "row_id"))
     label_name = names[found["label"]] if header and "label" in found else None
-    return Raw(x, label, ids, weight, columns, label_name=label_name)
+    return Raw(x, label, ids, weight, columns, label_name=label_name, texts=texts_of)
 
 
-def _add_numbers(cells: array, row: list[str], kept: list[int], names: list[str], where: str) -> None:
+def _add_numbers(cells: array, row: list[str]) -> None:
     """Append the numbers of one row; the plain case is one C loop, anything else is looked at cell by cell."""
     length = len(cells)
     try:
@@ -217,13 +240,13 @@ def _add_numbers(cells: array, row: list[str], kept: list[int], names: list[str]
     except ValueError:
         pass
     del cells[length:]
-    for i, cell in zip(kept, row):
+    for cell in row:
         if _is_number(cell):
             cells.append(float(cell))
         elif cell.strip().lower() in MISSING_WORDS:
             cells.append(float("nan"))
         else:
-            raise text_column(names[i], cell.strip(), where)
+            raise HasText
 
 
 def _weights(texts: list[str], where: str) -> np.ndarray:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from latens.data.columns import TextColumn, read_words
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw
+from latens.data.rows import MISSING_WORDS
 from latens.errors import DataError, LatensError, ResourceError, nearest
 
 _CELLS = 2**19
@@ -58,23 +60,38 @@ def check_column_names(names: Sequence[str], where: str, fix: str = "Give every 
         raise DataError(f"two columns are named {twice!r}.", where=where, fix=fix)
 
 
-def text_column(name: str, value: Any, where: str) -> DataError:
-    """Make the error that refuses a text column.
+def from_words(columns: dict[str, Any], where: str) -> tuple[np.ndarray, dict[int, TextColumn]]:
+    """Make rows of columns of which some are text, dates or names: numbers, and what their codes stand for.
 
     Args:
-        name: Name of the column.
-        value: One of its values.
-        where: How the error names the table.
+        columns: Name -> a NumPy array of numbers, or the text of every cell.
+        where: How an error names the table.
 
     Returns:
-        The error.
+        Rows of shape (n, columns), NaN where a cell of text is missing; and by position what the codes of a column
+        stand for.
+
+    Raises:
+        DataError: A few cells of a column of numbers hold text, or a column is neither numbers nor text.
+        ResourceError: For too many values.
     """
-    shown = str(value)[:40]
-    comma = shown.count(",") == 1 and shown.replace(",", "").lstrip("+-").isdecimal()
-    advice = "Write decimal points instead of decimal commas." if comma else (
-        f"Leave the column out, turn it into numbers, or name it with --label {name} or --id {name}."
-    )  # fmt: skip
-    return DataError(f"column {name!r} holds text ({shown!r}).", where=where, fix=advice)
+    texts: dict[int, TextColumn] = {}
+    n = len(next(iter(columns.values())))
+    if len(columns) * n * 8 > MAX_BYTES:
+        raise ResourceError(f"has more than {MAX_BYTES // 8} cells.", where=where, fix="Use fewer rows or columns.")
+    x = np.empty((n, len(columns)))
+    for i, (name, values) in enumerate(columns.items()):
+        if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
+            x[:, i] = values
+            continue
+        if isinstance(values, np.ndarray) and values.dtype.kind != "U":
+            shown = str(values[0])[:40] if len(values) else ""
+            fix = f"Leave the column out, or name it with --label {name} or --id {name}."
+            raise DataError(f"column {name!r} holds {shown!r}, neither a number nor text.", where=where, fix=fix)
+        x[:, i], found = read_words(list(values), MISSING_WORDS, name, where)
+        if found is not None:
+            texts[i] = found
+    return x, texts
 
 
 def from_columns(columns: dict[str, Any], roles: ColumnRoles, where: str, names: np.ndarray | None = None) -> Raw:
@@ -90,7 +107,7 @@ def from_columns(columns: dict[str, Any], roles: ColumnRoles, where: str, names:
         The rows.
 
     Raises:
-        DataError: For columns that are neither numbers nor named as label or id.
+        DataError: For columns that are neither numbers nor text.
         ResourceError: For too many values.
     """
     words = list(columns)
@@ -99,21 +116,20 @@ def from_columns(columns: dict[str, Any], roles: ColumnRoles, where: str, names:
     kept = [word for i, word in enumerate(words) if i not in found.values()]
     if not kept:
         raise DataError("has no column of numbers left.", where=where, fix="Name fewer columns as label, id or weight.")
-    arrays = []
-    for word in kept:
-        array = np.asarray(columns[word])
-        if array.dtype.kind not in "biuf":
-            raise text_column(word, array[0] if len(array) else "", where)
-        arrays.append(array)
+    arrays = [np.asarray(columns[word]) for word in kept]
+    label_name = words[found["label"]] if "label" in found else None
+    ids = picked.get("row_id", names)
+    beside = (picked.get("label"), ids, picked.get("weight"), tuple(kept))
+    if any(array.dtype.kind not in "biuf" for array in arrays):
+        x, texts = from_words(dict(zip(kept, arrays)), where)
+        return Raw(x, *beside, label_name=label_name, texts=texts)
     if len(arrays) * len(arrays[0]) * 8 > MAX_BYTES:
         raise ResourceError(f"has more than {MAX_BYTES // 8} cells.", where=where, fix="Use fewer rows or columns.")
     dtype = np.result_type(*arrays)
     x = np.empty((len(arrays[0]), len(arrays)), dtype)
     for i, array in enumerate(arrays):
         x[:, i] = array
-    label_name = words[found["label"]] if "label" in found else None
-    ids = picked.get("row_id", names)
-    return Raw(x, picked.get("label"), ids, picked.get("weight"), tuple(kept), label_name=label_name)
+    return Raw(x, *beside, label_name=label_name)
 
 
 def is_frame(value: Any) -> bool:
@@ -162,6 +178,8 @@ def frame_column(series: Any) -> np.ndarray:
 
     if types.is_bool_dtype(series.dtype) and not series.isna().any():
         return series.to_numpy(dtype=bool)
+    if types.is_complex_dtype(series.dtype):
+        return series.to_numpy()
     if types.is_numeric_dtype(series.dtype) and not types.is_complex_dtype(series.dtype):
         return series.to_numpy(dtype=np.float64, na_value=np.nan) if series.isna().any() else _plain(series.to_numpy())
     return np.array(["" if missing else str(v) for v, missing in zip(series, series.isna())], dtype=str)
@@ -227,25 +245,32 @@ def _from_parquet(file: Any, roles: ColumnRoles, where: str) -> Raw:
     beside = [*found.values(), *([] if index is None else [index])]
     texts = {word: _arrow_column(file.read(columns=[word])[word]) for word in beside}
     rows = file.metadata.num_rows
+    label, ids, weight = (texts.get(found.get(role, "")) for role in ("label", "row_id", "weight"))
+    ids = ids if index is None else texts[index]
+    types = dict(zip(file.schema_arrow.names, file.schema_arrow.types))
+    if not all(_is_plain(types[word]) for word in kept):
+        x, meant = from_words({word: _arrow_column(file.read(columns=[word])[word]) for word in kept}, where)
+        return Raw(x, label, ids, weight, tuple(kept), label_name=found.get("label"), texts=meant)
     x = np.empty((rows, len(kept)), bool)
     step = max(1, _CELLS // max(1, rows))
     for start in range(0, len(kept), step):
         part = file.read(columns=kept[start : start + step])
         for i, word in enumerate(kept[start : start + step], start):
             values = _arrow_column(part[word])
-            if values.dtype.kind not in "biuf":
-                raise text_column(word, values[0] if len(values) else "", where)
             wanted = np.result_type(x.dtype, values.dtype) if i else values.dtype
             x = x if x.dtype == wanted else np.empty(x.shape, wanted) if not i else x.astype(wanted)
             x[:, i] = values
-    label, ids, weight = (texts.get(found.get(role, "")) for role in ("label", "row_id", "weight"))
-    ids = ids if index is None else texts[index]
     return Raw(x, label, ids, weight, tuple(kept), label_name=found.get("label"))
 
 
-def _arrow_column(column: Any) -> np.ndarray:
+def _is_plain(kind: Any) -> bool:
+    """Whether a type of pyarrow is one of numbers or of yes and no."""
     import pyarrow as pa
 
-    if pa.types.is_boolean(column.type) or pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+    return pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
+def _arrow_column(column: Any) -> np.ndarray:
+    if _is_plain(column.type):
         return _plain(column.to_numpy())
     return np.array(["" if v is None else str(v) for v in column.to_pylist()], dtype=str)

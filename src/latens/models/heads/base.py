@@ -27,7 +27,7 @@ from latens.typing import AnyArray, Array, Float
 ScaleForm = Literal["log-scale", "log-variance", "softplus"]
 
 
-DataKind = Literal["binary", "levels", "unit", "real", "counts"]
+DataKind = Literal["binary", "levels", "unit", "real", "counts", "mixed"]
 Sees = Literal["yes-no", "numbers", "index", "whole"]
 
 

@@ -1,0 +1,345 @@
+"""Columns of a table by kind: what a cell of each may be, and which number it is stored as."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Annotated, Literal, TypeAlias
+
+import numpy as np
+from msgspec import Meta, Struct
+
+from latens.errors import DataError, nearest
+
+ColumnKind: TypeAlias = Literal["category", "number", "date"]
+"""A category is one of some names; a number lies on a grid of its own; a date is a number of days or seconds."""
+
+MOST_CATEGORIES = 1000
+"""A text column with more distinct values is free text, or an id, and is left out."""
+MOST_CELLS = 2**24
+"""Steps of a number's grid at the most: what float32 counts exactly."""
+PIECES = 64
+"""Into how many parts of like mass the rows of a number that hardly repeats are cut."""
+HEAVY = 1 / 128
+"""A value that so many rows have has a segment of its own."""
+ALL_HEAVY = 256
+"""Up to so many distinct values that each came `OFTEN` times on average, each has a segment of its own."""
+OFTEN = 20
+"""A value has a segment of its own only where it came so often."""
+SLIPS = 3
+"""Where most cells of a column are numbers, a text that comes less often is taken for a slip of the pen and refused."""
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d\Z")
+_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?\Z")
+_ZERO_LED = re.compile(r"[-+]?0\d")
+_GROUPED = re.compile(r"[-+]?\d+([,_']\d+)+(\.\d*)?\Z")
+
+
+class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What the cells of one column of a mixed table are.
+
+    A category is stored as its place among `values`. A number is stored as its place on a grid, (x - low) / step, and
+    the grid is cut into segments: values that many rows share have one of their own, the others share segments of like
+    mass. Both are probabilities, so that the nats of columns add up, and a change of units leaves them as they are.
+
+    Args:
+        kind: "category", "number" or "date".
+        values: The names of a category, in the order of their codes.
+        low: The number of the first cell of the grid, in the unit of the column.
+        step: The distance of two cells of the grid, in the same unit.
+        starts: The first cell of each segment, from 0.
+        size: How many cells the grid has.
+        shares: The share of the training rows in each category or segment; they sum to 1.
+        written: How a value is written: "text", "bool", "int", "float"; a date's unit "D" or "s".
+    """
+
+    kind: ColumnKind
+    values: Annotated[tuple[Annotated[str, Meta(max_length=1000)], ...], Meta(max_length=MOST_CATEGORIES)] = ()
+    low: float = 0.0
+    step: Annotated[float, Meta(gt=0)] = 1.0
+    starts: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(max_length=1000)] = ()
+    size: Annotated[int, Meta(ge=0, le=MOST_CELLS)] = 0
+    shares: tuple[Annotated[float, Meta(ge=0, le=1)], ...] = ()
+    written: Literal["text", "bool", "int", "float", "D", "s"] = "text"
+
+    @property
+    def count(self) -> int:
+        """How many categories or segments there are."""
+        return len(self.values) if self.kind == "category" else len(self.starts)
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """How many cells each segment has; a category has one."""
+        if self.kind == "category":
+            return (1,) * len(self.values)
+        return tuple(np.diff([*self.starts, self.size]).tolist())
+
+    @property
+    def firsts(self) -> tuple[int, ...]:
+        """The first cell of each segment; of a category its code."""
+        return tuple(range(len(self.values))) if self.kind == "category" else self.starts
+
+    def log_shares(self, stored: np.ndarray) -> np.ndarray:
+        """The log probability of stored cells by the shares of the training rows alone.
+
+        Args:
+            stored: Codes or places on the grid, of shape (n,).
+
+        Returns:
+            Shape (n,), nats.
+        """
+        which = np.searchsorted(self.firsts, stored, side="right") - 1
+        return (np.log(self.shares) - np.log(self.widths))[which]
+
+    def decoded(self, stored: np.ndarray) -> np.ndarray:
+        """The values of stored cells.
+
+        Args:
+            stored: Codes or places on the grid, of shape (n,); between two they are taken to the nearest.
+
+        Returns:
+            Shape (n,): text, booleans, whole numbers or fractions as the column had them, dates as datetime64.
+        """
+        place = np.clip(
+            np.round(np.asarray(stored, np.float64)), 0, max(self.count if self.values else self.size, 1) - 1
+        )
+        if self.kind == "category":
+            names = np.array(self.values)[place.astype(np.int64)]
+            return names == "True" if self.written == "bool" else names
+        number = self.low + place * self.step
+        if self.written in ("D", "s"):
+            return np.round(number).astype(np.int64).astype(f"datetime64[{self.written}]")
+        if self.written == "int":
+            return np.round(number).astype(np.int64)
+        return np.round(number, decimals_of(self.step))
+
+
+def decimals_of(step: float) -> int:
+    """How many decimals the numbers of a grid have.
+
+    Args:
+        step: The distance of two cells.
+
+    Returns:
+        From 0 on.
+    """
+    return next((d for d in range(16) if round(step, d) == step and step * 10**d > 0.999), 15)
+
+
+def check_types(types: Sequence[ColumnType]) -> str:
+    """What is wrong with the types of a file's columns.
+
+    Args:
+        types: The types.
+
+    Returns:
+        The words; empty where nothing is.
+    """
+    for i, one in enumerate(types):
+        rising = all(a < b for a, b in zip(one.starts, one.starts[1:]))
+        if one.kind == "category" and (not one.values or len(set(one.values)) != len(one.values) or one.starts):
+            return f"column {i} has no categories, or one twice"
+        numbers_fit = bool(one.starts) and one.starts[0] == 0 and rising and one.starts[-1] < one.size
+        if one.kind != "category" and (one.values or not numbers_fit):
+            return f"column {i} has segments that are none"
+        if len(one.shares) != one.count or not all(share > 0 for share in one.shares):
+            return f"column {i} has other shares than values"
+        if not (np.isfinite(one.low) and np.isfinite(one.step) and np.isfinite(one.low + one.step * one.size)):
+            return f"column {i} has a grid that is not finite"
+    return ""
+
+
+# --- from text ---
+
+
+class TextColumn(Struct):
+    """A column of text, dates or categories as a reader found it: codes into its distinct values.
+
+    Args:
+        values: The distinct values.
+        written: "text", "bool", or the unit of dates ("D", "s"): the codes are then numbers of that unit.
+        ordered: Whether the values have an order of their own.
+    """
+
+    values: tuple[str, ...] = ()
+    written: str = "text"
+    ordered: bool = False
+
+
+def read_words(
+    words: Sequence[str], missing: frozenset[str], name: str, where: str
+) -> tuple[np.ndarray, TextColumn | None]:
+    """Numbers of a column of text: its own, those of its dates, or codes of its distinct values.
+
+    Args:
+        words: The text of every cell.
+        missing: Words that stand for a missing value, in lower case.
+        name: Name of the column.
+        where: How an error names the table.
+
+    Returns:
+        Numbers of shape (n,), NaN where a value is missing, and what they stand for; None for numbers.
+
+    Raises:
+        DataError: A few values are no numbers, where all others are.
+    """
+    cells = [word.strip() for word in words]
+    shown = [None if cell.lower() in missing else cell for cell in cells]
+    seen = [cell for cell in shown if cell is not None]
+    distinct = set(seen)
+    numbers = {cell for cell in distinct if _number(cell) is not None}
+    # 007 is a name, which as a number would lose its zeros.
+    codes = sum(1 for cell in seen if _ZERO_LED.match(cell)) >= SLIPS and not any("." in cell for cell in numbers)
+    if numbers == distinct and not codes:
+        return np.array([np.nan if cell is None else float(cell) for cell in shown]), None
+    others = Counter(cell for cell in seen if cell not in numbers)
+    if others and all(_GROUPED.match(cell) for cell in others):
+        advice = "decimal points instead of decimal commas" if next(iter(others)).count(",") == 1 else "plain numbers"
+        value = next(iter(others))[:40]
+        raise DataError(f"column {name!r} holds the text {value!r}.", where=where, fix=f"Write {advice}.")
+    slip = next((cell for cell, count in others.items() if count < SLIPS), None)
+    if not codes and slip is not None and 2 * others.total() < len(seen):
+        raise DataError(
+            f"column {name!r} holds numbers and, in row {shown.index(slip)}, the text {slip[:40]!r}.",
+            where=where,
+            fix="Mend that cell, leave it empty (missing), or write the column as text throughout.",
+        )
+    for pattern, unit in ((_DATE, "D"), (_TIME, "s")):
+        if all(pattern.match(cell) for cell in distinct):
+            try:
+                dates = np.array([cell or "NaT" for cell in shown], f"datetime64[{unit}]")
+            except ValueError:
+                break  # 2021-02-31 is no date: then they are names
+            numbers_of = dates.astype(np.int64).astype(np.float64)
+            return np.where(np.isnat(dates), np.nan, numbers_of), TextColumn(written=unit)
+    values = tuple(sorted(distinct))
+    place = {value: i for i, value in enumerate(values)}
+    return np.array([np.nan if cell is None else place[cell] for cell in shown]), TextColumn(values)
+
+
+def _number(cell: str) -> float | None:
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if "_" not in cell and np.isfinite(value) else None
+
+
+# --- from values ---
+
+
+def category_type(codes: np.ndarray, found: TextColumn) -> ColumnType:
+    """The type of a column of names.
+
+    Args:
+        codes: Codes of the training rows that have a value, whole numbers.
+        found: The names.
+
+    Returns:
+        The type; names that no training row has keep half a row.
+    """
+    counts = np.bincount(codes.astype(np.int64), minlength=len(found.values)) + 0.5
+    shares = tuple((counts / counts.sum()).tolist())
+    return ColumnType("category", found.values, shares=shares, written="bool" if found.written == "bool" else "text")
+
+
+def number_type(values: np.ndarray, every: np.ndarray, written: str) -> ColumnType:
+    """The grid and the segments of a column of numbers, of its training rows.
+
+    Args:
+        values: The numbers of the training rows, without gaps.
+        every: Those of all rows, which say the precision that was recorded.
+        written: "int", "float", "D" or "s".
+
+    Returns:
+        The type.
+
+    Source: Good (1953) for the share of what no training row has.
+    """
+    step = 1.0 if written in ("int", "D", "s") else recorded_step(every)
+    low, high = float(values.min()), float(values.max())
+    # A grid that float32 cannot count is made coarser, by powers of ten.
+    while (high - low) / step >= MOST_CELLS:
+        step *= 10.0
+    low = np.floor(low / step) * step if written == "float" else low
+    size = round((high - low) / step) + 1
+    places, counts = np.unique(
+        np.clip(np.round((values - low) / step), 0, size - 1).astype(np.int64), return_counts=True
+    )
+    starts, masses = segments(places, counts, size)
+    # What no row has is as probable as what one row has (Good & Turing).
+    empty = masses == 0
+    masses = np.where(empty, (np.count_nonzero(counts == 1) + 0.5) / max(empty.sum(), 1), masses)
+    shares = masses / masses.sum()
+    kind: ColumnKind = "date" if written in ("D", "s") else "number"
+    return ColumnType(kind, (), low, step, tuple(starts), size, tuple(shares.tolist()), written)  # type: ignore[arg-type]
+
+
+def recorded_step(values: np.ndarray) -> float:
+    """The precision that numbers were recorded with: a power of ten that divides them all.
+
+    Args:
+        values: The numbers.
+
+    Returns:
+        The largest of 1, 0.1, ... 1e-9 of which every number is a multiple; where there is none, a hundred-thousandth
+        of their interquartile range (or of their range), rounded down to a power of ten.
+    """
+    for decimals in range(10):
+        scaled = values * 10.0**decimals
+        rounding = np.maximum(1e-9, 1e-15 * np.abs(scaled))
+        if np.all(np.abs(scaled - np.round(scaled)) <= rounding) and np.all(np.abs(scaled) < 2**53):
+            return float(f"1e-{decimals}")
+    low, quarter, three, high = np.quantile(values, [0.0, 0.25, 0.75, 1.0])
+    spread = three - quarter if three > quarter else high - low
+    return float(10.0 ** np.floor(np.log10(max(spread, 1e-300) / 1e5)))
+
+
+def segments(places: np.ndarray, counts: np.ndarray, size: int) -> tuple[list[int], np.ndarray]:
+    """Cut a grid into segments: of one cell where many rows are, of like mass between.
+
+    Args:
+        places: The cells that training rows have, rising.
+        counts: How many rows have each.
+        size: How many cells the grid has.
+
+    Returns:
+        The first cell of each segment, and how many rows each has.
+    """
+    total = counts.sum()
+    repeats = len(places) <= ALL_HEAVY and total >= OFTEN * len(places)
+    heavy = np.ones(len(places), bool) if repeats else counts >= max(HEAVY * total, OFTEN)
+    per_piece = total / PIECES
+    starts: list[int] = []
+    edge, mass = 0, 0.0
+    for place, count, own in zip(places.tolist(), counts.tolist(), heavy.tolist()):
+        if own:
+            if edge < place:
+                starts.append(edge)  # what lies between, with rows or without
+            starts.append(place)
+            edge, mass = place + 1, 0.0
+        elif mass + count > per_piece and mass > 0:
+            starts.append(edge)
+            edge, mass = place, count
+        else:
+            mass += count
+    if edge < size:
+        starts.append(edge)
+    which = np.searchsorted(starts, places, side="right") - 1
+    return starts, np.bincount(which, counts, len(starts)).astype(np.float64)
+
+
+def unknown_category(value: str, name: str, known: Sequence[str], where: str) -> DataError:
+    """Make the error for a category that no training row had.
+
+    Args:
+        value: The category.
+        name: Name of the column.
+        known: Those that the model knows.
+        where: How the error names the data.
+
+    Returns:
+        The error.
+    """
+    what = f"column {name!r} holds {value[:40]!r}, which no training row had."
+    hint = nearest(value, known) if len(known) <= 1000 else ""
+    return DataError(what, where=where, fix=f"{hint} Or leave the cell empty: it then counts as missing.")

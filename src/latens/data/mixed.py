@@ -1,0 +1,235 @@
+"""Tables with columns of several kinds: their schema, and rows as it stores them."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from latens.data.columns import (
+    MOST_CATEGORIES,
+    ColumnType,
+    TextColumn,
+    category_type,
+    number_type,
+    unknown_category,
+)
+from latens.data.raw import Raw
+from latens.data.schema import Column, Schema
+from latens.errors import DataError, nearest
+
+
+def mixed_schema(
+    x: np.ndarray,
+    train_mask: np.ndarray,
+    names: Sequence[str],
+    observed: np.ndarray | None,
+    texts: Mapping[int, TextColumn],
+    where: str,
+) -> Schema:
+    """Give each column of a mixed table a type; ids and free text are left out.
+
+    Args:
+        x: The rows: numbers, and codes of text.
+        train_mask: True for training rows, shape (n,).
+        names: Names of the columns.
+        observed: True where a value was observed; None for everywhere.
+        texts: What the codes stand for, by position.
+        where: How an error names the data.
+
+    Returns:
+        The schema.
+
+    Raises:
+        DataError: No column can be modelled.
+    """
+    rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
+    columns, types, ignored = [], [], []
+    for i, name in enumerate(names):
+        seen = np.ones(len(x), bool) if observed is None else observed[:, i]
+        values, every = x[rows & seen, i].astype(np.float64), x[seen, i].astype(np.float64)
+        found = texts.get(i)
+        if leave_out(values, found) is not None:
+            ignored.append(name)
+            continue
+        if found is not None and found.values:
+            types.append(category_type(values, found))
+        else:
+            whole = bool(np.all(every == np.floor(every)) and np.all(np.abs(every) < 2**53))
+            types.append(number_type(values, every, found.written if found else "int" if whole else "float"))
+        columns.append(Column(name))
+    if not columns:
+        reasons = "; ".join(f"{name}: {leave_out(x[rows, i], texts.get(i))}" for i, name in enumerate(names[:5]))
+        raise DataError(f"has no column that can be modelled ({reasons}).", where=where, fix="Give other columns.")
+    return Schema((len(columns),), "mixed", columns=tuple(columns), types=tuple(types), ignored=tuple(ignored) or None)
+
+
+def leave_out(values: np.ndarray, found: TextColumn | None) -> str | None:
+    """Say why a column of a mixed table is not modelled.
+
+    Args:
+        values: The values of its training rows, without gaps.
+        found: What its codes stand for; None for numbers.
+
+    Returns:
+        The reason in a few words; None for a column that is modelled.
+    """
+    distinct = len(np.unique(values))
+    if distinct == 0:
+        return "no training row has a value"
+    if found is not None and found.values and distinct > 20 and distinct == len(values):
+        return "every row has another text, like an id"
+    if found is not None and len(found.values) > MOST_CATEGORIES:
+        return f"{len(found.values):,} different texts, more than {MOST_CATEGORIES:,}"
+    return None
+
+
+def stored_columns(
+    x: np.ndarray,
+    names: Sequence[str] | None,
+    observed: np.ndarray | None,
+    texts: Mapping[int, TextColumn] | None,
+    schema: Schema,
+    where: str,
+) -> tuple[np.ndarray, np.ndarray | None, int]:
+    """Turn the values of a mixed table into the cells that a schema stores, columns by name.
+
+    A number beyond those of the training rows counts as the outermost of them.
+
+    Args:
+        x: The rows: numbers, and codes of text.
+        names: Names of their columns, or None.
+        observed: True where a value was observed; None for everywhere.
+        texts: What the codes stand for, by position.
+        schema: The schema.
+        where: How an error names the data.
+
+    Returns:
+        Rows in the schema's order as codes and places on grids, `observed` likewise, and how many cells were beyond.
+
+    Raises:
+        DataError: A column is missing, of another kind, or holds a category that the schema does not have.
+    """
+    wanted = [column.name for column in schema.columns or ()]
+    given = (
+        list(names)
+        if names is not None
+        else wanted
+        if x.shape[1] == len(wanted)
+        else [f"x{i}" for i in range(x.shape[1])]
+    )
+    lacking = next((name for name in wanted if name not in given), None)
+    if lacking is not None:
+        hint = nearest(lacking, given) if len(given) <= 1000 else ""
+        raise DataError(f"lacks the column {lacking!r} the model was trained on.", where=where, fix=hint)
+    extra = [name for name in given if name not in wanted and name not in (schema.ignored or ())]
+    if extra:
+        what = f"has columns the model does not know: {', '.join(map(repr, extra[:5]))}."
+        raise DataError(what, where=where, fix="Leave them out, or name them with --label or --id.")
+    order = [given.index(name) for name in wanted]
+    shown = None if observed is None else observed[:, order]
+    cells, beyond = np.zeros((len(x), len(wanted)), np.float32), 0
+    for i, (name, place, kind) in enumerate(zip(wanted, order, schema.types or ())):
+        seen = np.ones(len(x), bool) if shown is None else shown[:, i]
+        values, found = x[seen, place].astype(np.float64), (texts or {}).get(place)
+        if not len(values):
+            continue
+        if kind.kind == "category":
+            cells[seen, i] = _codes(values, found, kind, name, where)
+            continue
+        if (None if found is None else found.written) != (kind.written if kind.kind == "date" else None):
+            holds = "numbers" if found is None else "text" if found.values else "dates"
+            what = f"column {name!r} holds {holds}; the model knows it as {kind.kind}s."
+            raise DataError(what, where=where, fix="Write it as it was written in the training data.")
+        placed = np.round((values - kind.low) / kind.step)
+        beyond += int(np.count_nonzero((placed < 0) | (placed > kind.size - 1)))
+        cells[seen, i] = np.clip(placed, 0, kind.size - 1)
+    return cells, shown, beyond
+
+
+def _codes(values: np.ndarray, found: TextColumn | None, kind: ColumnType, name: str, where: str) -> np.ndarray:
+    """Codes of a column in the order of a schema."""
+    own = found.values if found is not None else tuple(map(_as_written, np.unique(values)))
+    codes = values.astype(np.int64) if found is not None else np.searchsorted(np.unique(values), values)
+    known = {value: code for code, value in enumerate(kind.values)}
+    used = np.unique(codes)
+    unknown = next((own[code] for code in used.tolist() if own[code] not in known), None)
+    if unknown is not None:
+        raise unknown_category(unknown, name, kind.values, where)
+    return np.array([known.get(value, 0) for value in own], np.float32)[codes]
+
+
+def _as_written(value: float) -> str:
+    return str(int(value)) if value == int(value) else str(value)
+
+
+def refuse_text(raw: Raw, where: str) -> None:
+    """Refuse columns of text for a model of numbers.
+
+    Args:
+        raw: The rows.
+        where: How an error names the data.
+
+    Raises:
+        DataError: Naming the first such column.
+    """
+    if raw.texts:
+        place = min(raw.texts)
+        name = raw.columns[place] if raw.columns else f"x{place}"
+        fix = f"Leave it out, or name it with --label {name} or --id {name}."
+        raise DataError(f"column {name!r} holds text; the model was trained on numbers.", where=where, fix=fix)
+
+
+def mixed_notes(raw: Raw, schema: Schema, beyond: int, rows: np.ndarray) -> tuple[str, ...]:
+    """Say what of a mixed table is not as it was.
+
+    Args:
+        raw: The rows.
+        schema: Their schema.
+        beyond: How many cells lay beyond the numbers of the training rows.
+        rows: The positions of the training rows.
+
+    Returns:
+        A sentence each.
+    """
+    notes = []
+    for name in schema.ignored or ():
+        if raw.columns is None or name not in raw.columns:
+            continue
+        place = raw.columns.index(name)
+        values = raw.x[rows, place]
+        why = leave_out(values[~np.isnan(values)], (raw.texts or {}).get(place))
+        notes.append(f"Column {name!r} is not modelled: {why or 'nor was it in the training data'}.")
+    if beyond:
+        notes.append(f"{beyond} cells lie beyond the numbers of the training rows and count as the outermost of these.")
+    return tuple(notes)
+
+
+def as_columns(x: np.ndarray, schema: Schema) -> dict[str, np.ndarray]:
+    """Write stored rows of a mixed table as its columns were: names, whole numbers, decimals, dates.
+
+    Args:
+        x: The stored cells, of shape (n, columns).
+        schema: The schema of the table.
+
+    Returns:
+        A column of shape (n,) for each name.
+    """
+    pairs = zip(schema.columns or (), schema.types or ())
+    return {column.name: kind.decoded(x[:, i]) for i, (column, kind) in enumerate(pairs)}
+
+
+def point_of(draws: np.ndarray, types: Sequence[ColumnType]) -> np.ndarray:
+    """One value for each cell of draws of it: a category that is drawn most often, the mean of numbers and dates.
+
+    Args:
+        draws: Stored cells, of shape (n, M, columns).
+        types: The types of the columns.
+
+    Returns:
+        Shape (n, columns), stored cells; that of a number may lie between two cells.
+    """
+    found = draws.mean(axis=1)
+    for i, one in enumerate(types):
+        if one.kind == "category":
+            counts = np.stack([np.count_nonzero(draws[:, :, i] == code, axis=1) for code in range(one.count)], axis=1)
+            found[:, i] = counts.argmax(axis=1)
+    return found

@@ -1,0 +1,268 @@
+"""The likelihood of a mixed table, a probability for every column, and what an encoder sees of its cells."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from scipy.special import ndtri
+
+from latens.data.columns import ColumnType
+from latens.distributions import Blocks, Joined, Segments
+from latens.models.heads.base import AbstractHead, DataKind, Sees
+from latens.trees import Frozen
+from latens.typing import Array, Bool, Float
+
+FREE = 48
+"""Up to so many segments of a number each has a logit of its own; more share a smooth tilt along the grid."""
+HATS = 16
+"""Functions of the tilt that are not 0 around one place only."""
+ATOMS = 4
+"""Segments of one cell, at the most, that a number's tilt lets stand apart."""
+ATOM_SHARE = 0.02
+"""The share of the training rows from which a cell stands apart."""
+
+
+def _padded(rows: Sequence[Sequence[float]], fill: float = 0.0) -> np.ndarray:
+    wide = max(map(len, rows))
+    return np.array([[*row, *[fill] * (wide - len(row))] for row in rows], np.float32)
+
+
+def _bins(types: Sequence[ColumnType]) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    """Columns that are computed together, by how many segments they have (to a power of two) and of which kind."""
+    groups: dict[str, list[int]] = {}
+    for place, one in enumerate(types):
+        kind = "category" if one.kind == "category" else "free" if one.count <= FREE else "ordered"
+        groups.setdefault(f"{kind}-{1 << max(one.count - 1, 1).bit_length()}", []).append(place)
+    return tuple((name, tuple(places)) for name, places in sorted(groups.items()))
+
+
+class SegmentsHead(AbstractHead):
+    r"""Columns of which every segment has a logit of its own: $\log s_{ij} + r_{ij}$ of shares s and outputs r.
+
+    Outputs of 0 give the shares of the training rows.
+
+    Args:
+        types: The types of the columns, all of them categories, or none.
+    """
+
+    kinds: ClassVar[tuple[DataKind, ...]] = ("mixed",)
+    sees: ClassVar[Sees] = "whole"
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    log_shares: Frozen
+    starts: Frozen
+    widths: Frozen
+    ordered: bool = eqx.field(static=True)
+
+    def __init__(self, types: Sequence[ColumnType]) -> None:
+        self.shape, self.ordered = (len(types),), types[0].kind != "category"
+        self.log_shares = Frozen(jnp.asarray(_padded([np.log(one.shares).tolist() for one in types])))
+        self.starts = Frozen(jnp.asarray(_padded([one.firsts for one in types])))
+        self.widths = Frozen(jnp.asarray(_padded([one.widths for one in types])))
+
+    @property
+    def num_outputs(self) -> int:
+        """A logit for each column and segment."""
+        return self.log_shares.value.size
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Segments:
+        """The distribution with these logits beside the shares."""
+        logits = self.log_shares.value + outputs.reshape(self.log_shares.value.shape)
+        return Segments(logits, self.starts.value, self.widths.value, self.ordered)
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The outputs whose distribution has the shares of the training rows."""
+        return np.zeros(self.num_outputs)
+
+
+class OrderedSegmentsHead(AbstractHead):
+    r"""Columns of numbers of many segments: a smooth function along the grid tilts the shares of the segments.
+
+    $\log s_j + \sum_k r_k \phi_k(c_j)$, normalised over the segments j of a column, with the shares s, the outputs r
+    and the middle c of a segment on the scale of a standard Normal. The functions are c and its square (with which a
+    tilt is as narrow as a Normal can be), hats around places of like mass (with which it has several peaks), and one
+    for each of the few cells that many rows share. Outputs of 0 give the shares of the training rows.
+
+    Args:
+        types: The types of the columns.
+    """
+
+    kinds: ClassVar[tuple[DataKind, ...]] = ("mixed",)
+    sees: ClassVar[Sees] = "whole"
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    log_shares: Frozen
+    starts: Frozen
+    widths: Frozen
+    basis: Frozen
+
+    def __init__(self, types: Sequence[ColumnType]) -> None:
+        self.shape = (len(types),)
+        plain = SegmentsHead(types)
+        self.log_shares, self.starts, self.widths = plain.log_shares, plain.starts, plain.widths
+        basis = np.zeros((len(types), 2 + HATS + ATOMS, self.widths.value.shape[1]), np.float32)
+        for i, one in enumerate(types):
+            functions = basis_of(one)
+            basis[i, : len(functions), : one.count] = functions
+        self.basis = Frozen(jnp.asarray(basis))
+
+    @property
+    def num_outputs(self) -> int:
+        """One for each function of each column."""
+        return self.shape[0] * (2 + HATS + ATOMS)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Segments:
+        """The distribution that these outputs describe."""
+        tilt = jnp.einsum("mk,mks->ms", outputs.reshape(self.shape[0], -1), self.basis.value)
+        return Segments(self.log_shares.value + tilt, self.starts.value, self.widths.value)
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The outputs whose distribution has the shares of the training rows."""
+        return np.zeros(self.num_outputs)
+
+
+def middles_of(one: ColumnType) -> np.ndarray:
+    """The middle of each segment by its share, as a quantile of a standard Normal.
+
+    Args:
+        one: The type of a column.
+
+    Returns:
+        Shape (K,), within -4 and 4.
+    """
+    above = np.cumsum(one.shares) - 0.5 * np.asarray(one.shares)
+    return np.clip(ndtri(np.clip(above, 0.0, 1.0)), -4.0, 4.0)
+
+
+def basis_of(one: ColumnType) -> np.ndarray:
+    """The functions along a number's grid that tilt its shares, at the middle of each segment.
+
+    Args:
+        one: The type of the column.
+
+    Returns:
+        Shape (functions, K).
+    """
+    c = middles_of(one)
+    knots = ndtri((np.arange(HATS) + 0.5) / HATS)
+    hats = np.stack([np.interp(c, knots, row) for row in np.eye(HATS)])
+    apart = np.eye(one.count)[atoms_of(one)]
+    return np.concatenate([[0.5 * c, 0.125 * c**2], hats, apart])
+
+
+def atoms_of(one: ColumnType) -> list[int]:
+    """The segments of a number's column that stand apart: one cell that many rows share.
+
+    Args:
+        one: The type of the column.
+
+    Returns:
+        Their places, at most `ATOMS`, those with the most rows first.
+    """
+    alone = [j for j, (width, share) in enumerate(zip(one.widths, one.shares)) if width == 1 and share >= ATOM_SHARE]
+    return sorted(alone, key=lambda j: -one.shares[j])[:ATOMS]
+
+
+class TableHead(AbstractHead):
+    """A probability for every column of a mixed table; columns are independent given the latent.
+
+    Args:
+        types: The types of the columns.
+    """
+
+    kinds: ClassVar[tuple[DataKind, ...]] = ("mixed",)
+    sees: ClassVar[Sees] = "whole"
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    heads: dict[str, SegmentsHead | OrderedSegmentsHead]
+    blocks: Blocks
+
+    def __init__(self, types: Sequence[ColumnType]) -> None:
+        self.shape = (len(types),)
+        groups = _bins(types)
+        self.blocks = Blocks(tuple(name for name, _ in groups), tuple(places for _, places in groups))
+        kinds = {"category": SegmentsHead, "free": SegmentsHead, "ordered": OrderedSegmentsHead}
+        self.heads = {name: kinds[name.split("-")[0]]([types[place] for place in places]) for name, places in groups}
+
+    @property
+    def num_outputs(self) -> int:
+        """As many as those of all columns together."""
+        return sum(head.num_outputs for head in self.heads.values())
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Joined:
+        """The distribution of one row."""
+        parts, start = {}, 0
+        for name in self.blocks.names:
+            head = self.heads[name]
+            parts[name] = head(outputs[start : start + head.num_outputs])
+            start += head.num_outputs
+        return Joined(parts, self.blocks)
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The outputs whose columns have the shares of the training rows."""
+        return np.zeros(self.num_outputs)
+
+
+class TableInput(eqx.Module):
+    """What an encoder sees of a row of a mixed table: who is there, which category, where on the grid.
+
+    A category is one of its names as zeros and a one; a number is its segment's middle as a quantile of a standard
+    Normal, and whether it is one of the cells that stand apart; each column says whether it was observed.
+
+    Args:
+        types: The types of the columns.
+    """
+
+    sees_mask: ClassVar[bool] = True
+
+    starts: dict[str, Frozen]
+    widths: dict[str, Frozen]
+    scores: dict[str, Frozen]
+    atoms: dict[str, Frozen]
+    blocks: Blocks
+
+    def __init__(self, types: Sequence[ColumnType]) -> None:
+        groups = _bins(types)
+        self.blocks = Blocks(tuple(name for name, _ in groups), tuple(places for _, places in groups))
+        self.starts, self.widths, self.scores, self.atoms = {}, {}, {}, {}
+        for name, places in groups:
+            own = [types[place] for place in places]
+            free = SegmentsHead(own)
+            self.starts[name], self.widths[name] = free.starts, free.widths
+            if name.startswith("ordered"):
+                self.scores[name] = Frozen(jnp.asarray(_padded([middles_of(one).tolist() for one in own])))
+                self.atoms[name] = Frozen(OrderedSegmentsHead(own).basis.value[:, 2 + HATS :])
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """How many numbers an encoder sees of a row."""
+        sizes = [
+            self.starts[name].value.size if name not in self.scores else len(places) * (1 + ATOMS)
+            for name, places in zip(self.blocks.names, self.blocks.places)
+        ]
+        return (sum(sizes) + sum(map(len, self.blocks.places)),)
+
+    def __call__(self, x: Float[Array, " c"], mask: Bool[Array, " c"] | None = None) -> Float[Array, " n"]:
+        """What an encoder sees of one row.
+
+        Args:
+            x: The stored cells, of shape (c,).
+            mask: True where a cell is observed; None: everywhere.
+
+        Returns:
+            Numbers without a unit, of shape `shape`; 0 for what is missing.
+        """
+        seen = jnp.ones(x.shape, bool) if mask is None else mask
+        cells, shown = self.blocks.split(x), self.blocks.split(seen)
+        found = [seen.astype(jnp.float32) - 0.5]
+        for name in self.blocks.names:
+            place = cells[name][:, None] - self.starts[name].value
+            here = ((place >= 0) & (place < self.widths[name].value) & shown[name][:, None]).astype(jnp.float32)
+            if name not in self.scores:
+                found.append(here.reshape(-1))
+                continue
+            found.append(jnp.sum(here * self.scores[name].value, axis=1))
+            found.append(jnp.einsum("ms,mas->ma", here, self.atoms[name].value).reshape(-1))
+        return jnp.concatenate(found)

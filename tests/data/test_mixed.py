@@ -1,0 +1,225 @@
+"""Tables with columns of several kinds: what is read, how it is stored, and that it comes back as it was."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from latens.data import Schema, load
+from latens.data.columns import ColumnType, decimals_of, number_type, recorded_step, segments
+from latens.data.mixed import as_columns, point_of
+from latens.errors import DataError, ModelFileError
+
+N = 400
+
+
+def table(seed: int = 0, n: int = N) -> pd.DataFrame:
+    rng = np.random.default_rng(seed)
+    kind = rng.integers(0, 3, n)
+    return pd.DataFrame(
+        {
+            "city": np.array(["Paris", "Rome", "Köln"])[kind],
+            "income": np.round(np.exp(rng.normal(8 + kind, 0.3)), 2),
+            "children": rng.poisson(1 + kind),
+            "code": np.array(["007", "010", "99"])[rng.integers(0, 3, n)],
+            "joined": (pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 900, n), unit="D")).astype(str),
+            "seen": np.where(rng.random(n) < 0.1, "", np.round(rng.normal(kind, 1), 1).astype(str)),
+        }
+    )
+
+
+def read(tmp_path, frame, **options):
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    return load(tmp_path / "t.csv", **options)
+
+
+def test_a_table_comes_back_as_it_was(tmp_path):
+    frame = table()
+    data = read(tmp_path, frame)
+    assert data.schema.kind == "mixed"
+    assert [(one.kind, one.written) for one in data.schema.types] == [
+        ("category", "text"),
+        ("number", "float"),
+        ("number", "int"),
+        ("category", "text"),
+        ("date", "D"),
+        ("number", "float"),
+    ]
+    again = as_columns(data.x, data.schema)
+    train = data.split == 0  # other rows may lie beyond the numbers of these
+    for name in frame:
+        seen = train & (frame[name].to_numpy() != "")
+        was, now = frame[name].to_numpy()[seen], again[name][seen]
+        if name == "seen":
+            np.testing.assert_array_equal(now, was.astype(float))
+        else:
+            assert now.astype(str).tolist() == was.astype(str).tolist()
+    np.testing.assert_array_equal(data.mask[:, 5], frame["seen"] != "")
+    assert data.mask[:, :5].all()
+    assert Schema.from_json(json.loads(json.dumps(data.schema.to_json()))) == data.schema
+
+
+def test_a_frame_and_a_file_are_the_same_table(tmp_path):
+    frame = table()
+    frame["seen"] = pd.to_numeric(frame["seen"])
+    from_file, from_memory = read(tmp_path, frame), load(frame)
+    assert from_file.schema == from_memory.schema
+    np.testing.assert_array_equal(from_file.x, from_memory.x)
+    frame.to_parquet(tmp_path / "t.parquet")
+    parquet = load(tmp_path / "t.parquet")
+    assert parquet.schema == from_file.schema
+    np.testing.assert_array_equal(parquet.x, from_file.x)
+
+
+@pytest.mark.parametrize("factor", [1000, 10, 100_000])
+def test_the_unit_of_a_column_changes_no_probability(tmp_path, factor):
+    frame = table()
+    scaled = frame.assign(income=(frame["income"] * 100).round().astype(int) * factor)
+    plain, other = read(tmp_path, frame), read(tmp_path, scaled)
+    one, two = plain.schema.types[1], other.schema.types[1]
+    # The same cells in the same segments, once for each unit of the finer grid.
+    assert one.shares == two.shares
+    place = np.searchsorted(one.starts, plain.x[:, 1], side="right")
+    np.testing.assert_array_equal(place, np.searchsorted(two.starts, other.x[:, 1], side="right"))
+
+
+def test_names_of_categories_change_no_probability(tmp_path):
+    frame = table()
+    renamed = frame.assign(city=frame["city"].map({"Paris": "z", "Rome": "y", "Köln": "x"}))
+    plain, other = read(tmp_path, frame), read(tmp_path, renamed)
+    one = plain.schema.types[0].log_shares(plain.x[:, 0])
+    np.testing.assert_allclose(one, other.schema.types[0].log_shares(other.x[:, 0]), atol=1e-12)
+    counts = frame["city"][plain.split == 0].value_counts()
+    expected = np.log((counts + 0.5) / (counts.sum() + 1.5))
+    np.testing.assert_allclose(one, expected[frame["city"]].to_numpy(), atol=1e-12)
+
+
+@pytest.mark.parametrize("values", ["whole", "decimals", "few", "heavy", "continuous"])
+def test_the_cells_of_a_number_have_probabilities_that_sum_to_one(values):
+    rng = np.random.default_rng(3)
+    made = {
+        "whole": rng.integers(-50, 900, 500),
+        "decimals": np.round(rng.normal(size=300), 2),
+        "few": rng.integers(0, 4, 200),
+        "heavy": np.where(rng.random(2000) < 0.9, 0, rng.integers(1, 5000, 2000)),
+        "continuous": rng.normal(size=100),
+    }[values].astype(float)
+    one = number_type(made, made, "float" if values in ("decimals", "continuous") else "int")
+    if one.size < 20_000:
+        assert np.exp(one.log_shares(np.arange(one.size))).sum() == pytest.approx(1.0, abs=1e-9)
+    np.testing.assert_allclose(one.decoded(np.round((made - one.low) / one.step)), made, atol=one.step / 2)
+    assert sum(one.widths) == one.size
+    if values == "heavy":  # the value that most rows have stands alone
+        assert one.widths[0] == 1
+        assert one.shares[0] == pytest.approx(np.mean(made == 0), abs=0.001)
+
+
+def test_what_no_row_has_is_as_probable_as_what_one_row_has():
+    values = np.repeat([0, 1, 2, 10], [100, 60, 39, 1]).astype(float)
+    one = number_type(values, values, "int")
+    assert one.starts == (0, 1, 2, 3, 10)
+    np.testing.assert_allclose(one.shares, np.array([100, 60, 39, 1.5, 1]) / 201.5)
+
+
+def test_segments_of_numbers_that_hardly_repeat_have_like_mass():
+    places = np.unique(np.random.default_rng(0).integers(0, 10**6, 5000))
+    starts, masses = segments(places, np.ones(len(places), int), 10**6)
+    assert 60 <= len(starts) <= 66
+    assert masses[:-1].max() <= 1.05 * masses[:-1].min()
+
+
+@pytest.mark.parametrize(
+    ("values", "step"),
+    [([1.0, 2, 5], 1.0), ([0.1, 0.25], 0.01), ([1e-3, 0.5], 1e-3), ([np.pi, np.e, 1.0, 2.5], 1e-6)],
+)
+def test_the_precision_that_was_recorded(values, step):
+    assert recorded_step(np.array(values)) == pytest.approx(step)
+
+
+def test_decimals():
+    assert [decimals_of(step) for step in (1.0, 10.0, 0.1, 0.001, 1e-9)] == [0, 0, 1, 3, 9]
+
+
+def refusal(tmp_path, frame, **options) -> str:
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, frame, **options)
+    return str(caught.value)
+
+
+def test_tables_that_do_not_fit_are_refused_by_column(tmp_path):
+    frame = table()
+    known = read(tmp_path, frame).schema
+    assert "column 'city' holds 'Oslo', which no training row had" in refusal(
+        tmp_path, frame.assign(city="Oslo"), schema=known
+    )
+    assert "lacks the column 'income'" in refusal(tmp_path, frame.drop(columns="income"), schema=known)
+    assert "columns the model does not know: 'more'" in refusal(tmp_path, frame.assign(more=1), schema=known)
+    assert "column 'joined' holds numbers; the model knows it as dates" in refusal(
+        tmp_path, frame.assign(joined=3), schema=known
+    )
+    assert "column 'income' holds text; the model knows it as numbers" in refusal(
+        tmp_path, frame.assign(income="much"), schema=known
+    )
+    slip = frame["children"].astype(str)
+    slip[7] = "three"
+    assert "column 'children' holds numbers and, in row 7, the text 'three'" in refusal(
+        tmp_path, frame.assign(children=slip)
+    )
+    numbers = load(np.random.default_rng(0).normal(size=(50, 1))).schema
+    assert "the model was trained on numbers" in refusal(tmp_path, frame[["city"]], schema=numbers)
+
+
+def test_what_is_not_modelled_is_said(tmp_path):
+    frame = table().assign(who=[f"c{i}" for i in range(N)], empty="")
+    data = read(tmp_path, frame)
+    assert data.schema.ignored == ("who", "empty")
+    assert len(data.schema.columns) == 6
+    assert "Column 'who' is not modelled: every row has another text, like an id." in data.notes
+    assert "Column 'empty' is not modelled: no training row has a value." in data.notes
+    # They may be there again, or not.
+    read(tmp_path, table(), schema=data.schema)
+    read(tmp_path, frame, schema=data.schema)
+    many = table(n=3000).assign(word=[f"w{i // 2}" for i in range(3000)])
+    assert read(tmp_path, many).schema.ignored == ("word",)
+    assert "no column that can be modelled" in refusal(tmp_path, frame[["who", "empty"]])
+
+
+def test_text_that_comes_often_among_numbers_is_a_category(tmp_path):
+    kids = np.array(["0", "1", "2", "3+"])[np.random.default_rng(0).integers(0, 4, N)]
+    assert read(tmp_path, table().assign(kids=kids)).schema.types[-1].values == ("0", "1", "2", "3+")
+
+
+def test_numbers_beyond_the_training_rows_count_as_the_outermost(tmp_path):
+    known = read(tmp_path, table()).schema
+    data = read(tmp_path, table().assign(children=10**6), schema=known)
+    assert set(data.x[:, 2].tolist()) == {known.types[2].size - 1}
+    (note,) = [note for note in data.notes if "lie beyond" in note]
+    assert 400 <= int(note.split()[0]) < 420
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"types": None}, "are those of the columns"),
+        ({"kind": "real"}, "are those of the columns"),
+        ({"types": [{"kind": "category", "values": ["a", "a"], "shares": [0.5, 0.5]}]}, "no categories, or one twice"),
+        ({"types": [{"kind": "category", "values": ["a", "b"], "shares": [1.0]}]}, "other shares"),
+        ({"types": [{"kind": "number", "starts": [0, 5, 3], "size": 9, "shares": [0.2, 0.3, 0.5]}]}, "segments"),
+        ({"types": [{"kind": "number", "starts": [1], "size": 9, "shares": [1.0]}]}, "segments"),
+        ({"types": [{"kind": "number", "starts": [0], "size": 9, "shares": [1.0], "step": 0}]}, "step"),
+        ({"types": [{"kind": "number", "starts": [0], "size": 2**40, "shares": [1.0]}]}, "size"),
+    ],
+)
+def test_damaged_types_are_refused(change, words):
+    good = {"shape": [1], "kind": "mixed", "columns": [{"name": "a", "shift": 0.0, "scale": 1.0}]}
+    types = {"types": [{"kind": "category", "values": ["a", "b"], "shares": [0.5, 0.5]}]}
+    assert Schema.from_json(good | types).types[0] == ColumnType("category", ("a", "b"), shares=(0.5, 0.5))
+    with pytest.raises(ModelFileError, match=words):
+        Schema.from_json(good | types | change)
+
+
+def test_one_value_of_draws_is_the_most_frequent_name_and_the_mean_number():
+    types = (ColumnType("category", ("a", "b", "c"), shares=(0.2, 0.3, 0.5)), ColumnType("number", starts=(0,), size=9))
+    draws = np.array([[[2, 1], [2, 3], [0, 8]]], float)
+    assert point_of(draws, types).tolist() == [[2.0, 4.0]]

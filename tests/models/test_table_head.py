@@ -1,0 +1,145 @@
+"""The likelihood of a mixed table against enumeration, and what its encoder sees."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import special
+
+from latens.data.columns import ColumnType, number_type
+from latens.distributions import Segments, log_prob
+from latens.models.heads.table import ATOMS, FREE, HATS, SegmentsHead, TableHead, TableInput, basis_of
+
+rng = np.random.default_rng(0)
+CITY = ColumnType("category", ("a", "b", "c"), shares=(0.2, 0.3, 0.5))
+MEMBER = ColumnType("category", ("no", "yes"), shares=(0.9, 0.1), written="bool")
+AGE = number_type(v := rng.integers(0, 30, 300).astype(float), v, "int")
+GAIN = number_type(v := np.where(rng.random(3000) < 0.05, 0, rng.integers(1, 2000, 3000)).astype(float), v, "int")
+TYPES = (GAIN, CITY, AGE, MEMBER)
+
+
+def outputs(head, seed=0, scale=1.0):
+    return scale * jax.random.normal(jax.random.key(seed), (head.num_outputs,))
+
+
+def cells(one):
+    return range(one.size if one.kind == "number" else one.count)
+
+
+def test_gain_has_an_atom_and_more_segments_than_have_logits():
+    assert GAIN.count > FREE
+    assert basis_of(GAIN).shape == (2 + HATS + 1, GAIN.count)
+    head = TableHead(TYPES)
+    assert head.blocks.names == ("category-2", "category-4", "free-32", "ordered-64")
+    assert head.num_outputs == 2 + 3 + AGE.count + 2 + HATS + ATOMS
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 5.0])
+def test_the_cells_of_each_column_have_probabilities_that_sum_to_one(scale):
+    head = TableHead(TYPES)
+    made = head(outputs(head, scale=scale))
+    for i, one in enumerate(TYPES):
+        rows = np.zeros((len(cells(one)), len(TYPES)), np.float32)
+        rows[:, i] = np.arange(len(rows))
+        terms = jax.vmap(made.log_prob_terms)(jnp.asarray(rows))[:, i]
+        assert float(special.logsumexp(np.asarray(terms, np.float64))) == pytest.approx(0.0, abs=1e-5)
+        outside = made.log_prob_terms(jnp.full(len(TYPES), len(rows)).astype(jnp.float32))
+        assert outside[i] == -np.inf
+
+
+def test_outputs_of_zero_are_the_independent_columns():
+    head = TableHead(TYPES)
+    rows = np.stack([rng.integers(0, len(cells(one)), 50) for one in TYPES], axis=1).astype(np.float32)
+    expected = np.stack([one.log_shares(rows[:, i]) for i, one in enumerate(TYPES)], axis=1)
+    found = jax.vmap(head(jnp.zeros(head.num_outputs)).log_prob_terms)(jnp.asarray(rows))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_mixed_row_sums_to_one_over_a_whole_table():
+    """p(x) = sum over z of p(z) p(x | z), for a latent of three values, over all 3 * 30 * 2 rows."""
+    types = (CITY, AGE, MEMBER)
+    head = TableHead(types)
+    decoders = [head(outputs(head, seed)) for seed in range(3)]
+    prior = np.log([0.5, 0.3, 0.2])
+    rows = jnp.asarray(list(itertools.product(*map(cells, types))), jnp.float32)
+    joint = np.stack([p + np.asarray(jax.vmap(d.log_prob)(rows), np.float64) for p, d in zip(prior, decoders)])
+    assert special.logsumexp(joint) == pytest.approx(0.0, abs=1e-5)
+    # A missing cell contributes its marginal: summed over the cell's values, the rest is what a mask gives.
+    mask = jnp.array([True, False, True])
+    given = rows[(rows[:, 0] == 1) & (rows[:, 2] == 0)]
+    for decoder in decoders:
+        summed = special.logsumexp(np.asarray(jax.vmap(decoder.log_prob)(given), np.float64))
+        nan = given[0].at[1].set(jnp.nan)
+        assert float(log_prob(decoder, nan, mask)) == pytest.approx(summed, abs=1e-5)
+
+
+def test_samples_have_the_probabilities_of_their_cells():
+    head = TableHead(TYPES)
+    made = head(outputs(head))
+    drawn = np.asarray(jax.vmap(lambda key: made.sample(key=key))(jax.random.split(jax.random.key(1), 20_000)))
+    for i, one in enumerate(TYPES):
+        edges = [*one.firsts, len(cells(one))]
+        counts = np.histogram(drawn[:, i], edges)[0]
+        rows = np.zeros((one.count, len(TYPES)), np.float32)
+        rows[:, i] = one.firsts
+        p = np.exp(np.asarray(jax.vmap(made.log_prob_terms)(jnp.asarray(rows))[:, i], np.float64)) * one.widths
+        assert np.all(np.abs(counts / 20_000 - p) < 5 * np.sqrt(p / 20_000) + 1e-4)
+        assert np.all(drawn[:, i] == np.floor(drawn[:, i]))
+
+
+def test_the_mean_is_that_of_numbers_and_the_most_probable_name():
+    head = TableHead(TYPES)
+    made = head(outputs(head))
+    found = made.mean()
+    for i, one in enumerate(TYPES):
+        rows = np.zeros((len(cells(one)), len(TYPES)), np.float32)
+        rows[:, i] = np.arange(len(rows))
+        p = np.exp(np.asarray(jax.vmap(made.log_prob_terms)(jnp.asarray(rows))[:, i], np.float64))
+        expected = p.argmax() if one.kind == "category" else p @ np.arange(len(p))
+        assert float(found[i]) == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
+
+def test_a_permuted_order_of_names_changes_no_probability():
+    order = [2, 0, 1]
+    other = ColumnType("category", tuple(CITY.values[i] for i in order), shares=tuple(CITY.shares[i] for i in order))
+    one, two = SegmentsHead([CITY]), SegmentsHead([other])
+    given = outputs(one)
+    first, second = one(given), two(given[jnp.array(order)])
+    for place, code in enumerate(order):
+        a, b = first.log_prob(jnp.array([float(code)])), second.log_prob(jnp.array([float(place)]))
+        assert float(a) == pytest.approx(float(b), abs=1e-6)
+
+
+def test_gradients_are_finite_also_far_out():
+    head = TableHead(TYPES)
+    row = jnp.zeros(len(TYPES))
+    for scale in (0.0, 1.0, 100.0):
+        slope = jax.grad(lambda o: head(o).log_prob(row))(outputs(head, scale=scale))
+        assert np.all(np.isfinite(slope))
+        assert np.any(slope != 0)
+
+
+def test_an_encoder_sees_what_is_there_and_that_the_rest_is_missing():
+    seen = TableInput(TYPES)
+    row = jnp.array([0.0, 2.0, 5.0, 1.0])
+    whole = seen(row)
+    assert whole.shape == seen.shape
+    np.testing.assert_array_equal(whole[:4], 0.5)
+    for i in range(4):
+        mask = jnp.arange(4) != i
+        hidden = seen(row.at[i].set(jnp.nan), mask)
+        assert hidden[i] == -0.5
+        assert np.all(np.isfinite(hidden))
+        # What hides in the cell is not seen, and something of it was before.
+        np.testing.assert_array_equal(hidden, seen(row.at[i].set(1.0), mask))
+        assert np.any(hidden[4:] != whole[4:])
+
+
+def test_segments_are_ordinary_categoricals_where_each_has_one_cell():
+    logits = jnp.array([[0.3, -1.0, 2.0]])
+    one = Segments(logits, jnp.arange(3.0)[None], jnp.ones((1, 3)))
+    np.testing.assert_allclose(
+        [float(one.log_prob(jnp.array([float(i)]))) for i in range(3)], jax.nn.log_softmax(logits[0]), atol=1e-6
+    )
