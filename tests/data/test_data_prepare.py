@@ -1,5 +1,6 @@
 """What a model sees of a stored row."""
 
+import dataclasses
 import json
 
 import jax
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 from latens.data import Batch, Preparation, load, prepare_batch
+from latens.data.batches import as_batch
+from latens.data.preparation import hide_cells
 from latens.errors import ConfigError, ModelFileError
 
 ROW = np.array([0, 1, 127, 128, 254, 255], np.uint8)
@@ -158,3 +161,28 @@ def test_hostile_preparations(changes: dict) -> None:
         Preparation.from_json({**Preparation().to_json(), **changes})
     with pytest.raises(ModelFileError, match="must have the entries divide, binarize, threshold, dequantize, integer"):
         Preparation.from_json({"divide": 1.0})
+
+
+def test_cells_of_a_share_of_the_rows_are_hidden_each_row_by_itself() -> None:
+    """Of a quarter of the rows cells are hidden, of these half on average, uniformly from none to all."""
+    rows, cells = 8000, 20
+    batch = as_batch(np.zeros((rows, cells), np.float32), row_id=np.arange(rows, dtype=np.uint32))
+    key = jax.random.key(0)
+    assert hide_cells(Preparation(), batch, key=key) is batch
+    hidden = hide_cells(Preparation(hide=0.25), batch, key=key)
+    count = cells - np.asarray(hidden.mask).sum(axis=1)
+    assert np.mean(count > 0) == pytest.approx(0.25 * cells / (cells + 1), abs=0.02)
+    some = count[count > 0]
+    np.testing.assert_allclose(np.bincount(some, minlength=cells + 1)[1:] / len(some), 1 / cells, atol=0.025)
+    # A row's own, wherever it stands; what was missing stays missing.
+    order = np.random.default_rng(0).permutation(rows)
+    turned = dataclasses.replace(batch, row_id=batch.row_id[order])
+    np.testing.assert_array_equal(hide_cells(Preparation(hide=0.25), turned, key=key).mask, hidden.mask[order])
+    gone = np.ones((rows, cells), bool)
+    gone[:, 3] = False
+    both = hide_cells(Preparation(hide=0.25), dataclasses.replace(batch, mask=gone), key=key)
+    np.testing.assert_array_equal(both.mask, np.asarray(hidden.mask) & gone)
+    assert Preparation.from_json(Preparation(hide=0.25).to_json()).hide == 0.25
+    assert "hide" not in Preparation().to_json()
+    with pytest.raises(ModelFileError, match="hide"):
+        Preparation.from_json(Preparation().to_json() | {"hide": 2.0})

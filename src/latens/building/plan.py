@@ -88,7 +88,7 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
         )
     mixed = schema.kind == "mixed"
     if network.hidden is None:
-        network = replace(network, hidden=default_hidden(network.kind, (256,) if mixed else schema.shape))
+        network = replace(network, hidden=default_hidden(network.kind, (128,) if mixed else schema.shape))
         widths = ", ".join(map(str, network.hidden or ()))
         part = "decoder" if network.encoder else "encoder"
         which = f"a {network.kind} {part} of widths" if network.encoder or network.decoder else ""

@@ -21,10 +21,13 @@ def check(context: Context) -> int:
     shape = " x ".join(map(str, report["shape"]))
     kind = report["kind"] + (f" 0 to {report['levels'] - 1}" if report["levels"] else "")
     low, high = report["range"]
+    columns = report.get("columns")
     constant = report["constant_columns"]
     rows = [
         ("rows", f"{report['rows']} of shape {shape}, {report['dtype']}"),
-        ("cells", f"{kind}; from {low:g} to {high:g}; {report['zero_fraction']:.0%} are 0"),
+        ("cells", f"{kind}; from {low:g} to {high:g}; {report['zero_fraction']:.0%} are 0")
+        if columns is None
+        else ("cells", "of several kinds, by column"),
         ("missing", f"{report['nan_cells']} cells"),
         ("constant", f"{constant['count']} cells or columns never change"),
         ("duplicates", f"{report['duplicate_rows']} rows"),
@@ -32,7 +35,11 @@ def check(context: Context) -> int:
         ("labels", _labels(report["labels"])),
         ("likelihood", f"{report['likelihood']}. {report['reason']}"),
     ]
-    lines = [report["name"], table(rows, indent="  "), *(f"warning: {text}" for text in report["warnings"])]
+    lines = [report["name"], table(rows, indent="  ")]
+    if columns is not None:
+        entries = [(c["name"], c["kind"], c["written"], c["values"], str(c["missing"] or "")) for c in columns]
+        lines += [table([("column", "kind", "written", "values", "missing"), *entries], indent="  ")]
+    lines += [*(f"warning: {text}" for text in report["warnings"])]
     context.result(report, "\n".join(lines))
     return 0
 

@@ -100,8 +100,9 @@ def check(dataset: Dataset) -> dict[str, Any]:
 
     Returns:
         A dict of name, rows, shape, dtype, kind, levels, range, nan_cells, zero_fraction, constant_columns,
-        duplicate_rows, counts, labels, splits, likelihood, reason, warnings and fingerprint. Missing values enter no
-        entry but `nan_cells`.
+        duplicate_rows, counts, labels, splits, likelihood, reason, warnings and fingerprint; of a mixed table also
+        columns, with name, kind, written, values and missing of each. Missing values enter no other entry but
+        `nan_cells`.
     """
     x, mask, schema = dataset.x, dataset.mask, dataset.schema
     low, high = value_range(x, mask)
@@ -129,8 +130,34 @@ def check(dataset: Dataset) -> dict[str, Any]:
         "reason": reason,
         "fingerprint": dataset.fingerprint,
     }
+    if schema.types is not None:
+        report["columns"] = [_column(dataset, i) for i in range(len(schema.types))]
     report["warnings"] = _warnings(dataset, report)
     return report
+
+
+def _column(dataset: Dataset, place: int) -> dict[str, Any]:
+    """What one column of a mixed table holds: its kind, an example of its values, and how many are missing."""
+    schema, mask = dataset.schema, dataset.mask
+    assert schema.types is not None
+    assert schema.columns is not None
+    one = schema.types[place]
+    top = int(np.argmax(one.shares))
+    if one.kind == "category":
+        values = f"{one.count} names; {one.values[top]!r} in {one.shares[top]:.0%}"
+    else:
+        low, high = one.decoded(np.array([0, one.size - 1]))
+        values = f"{low} to {high}"
+        if one.widths[top] == 1:
+            values += f"; {one.decoded(np.array([one.starts[top]]))[0]} in {one.shares[top]:.0%}"
+    written = {"D": "days", "s": "seconds", "int": "whole", "bool": "yes or no", "text": "text"}
+    return {
+        "name": schema.columns[place].name,
+        "kind": one.kind,
+        "written": written.get(one.written, f"in steps of {one.step:g}"),
+        "values": values,
+        "missing": 0 if mask is None else int(np.sum(~mask[:, place])),
+    }
 
 
 def duplicate_rows(x: np.ndarray) -> int:

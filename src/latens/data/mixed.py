@@ -199,7 +199,8 @@ def mixed_notes(raw: Raw, schema: Schema, beyond: int, rows: np.ndarray) -> tupl
         why = leave_out(values[~np.isnan(values)], (raw.texts or {}).get(place))
         notes.append(f"Column {name!r} is not modelled: {why or 'nor was it in the training data'}.")
     if beyond:
-        notes.append(f"{beyond} cells lie beyond the numbers of the training rows and count as the outermost of these.")
+        lie = "1 cell lies" if beyond == 1 else f"{beyond} cells lie"
+        notes.append(f"{lie} beyond the numbers of the training rows, taken for the outermost of these.")
     return tuple(notes)
 
 
@@ -215,6 +216,23 @@ def as_columns(x: np.ndarray, schema: Schema) -> dict[str, np.ndarray]:
     """
     pairs = zip(schema.columns or (), schema.types or ())
     return {column.name: kind.decoded(x[:, i]) for i, (column, kind) in enumerate(pairs)}
+
+
+def in_units(x: np.ndarray, types: Sequence[ColumnType]) -> np.ndarray:
+    """Stored rows as numbers in the units of their columns; categories stay codes, dates become days since 1970.
+
+    Args:
+        x: The stored cells, of shape (n, columns); NaN stays.
+        types: The types of the columns.
+
+    Returns:
+        The same shape, float64.
+    """
+    made = np.array(x, np.float64)
+    for i, one in enumerate(types):
+        if one.kind != "category":
+            made[:, i] = (one.low + made[:, i] * one.step) / (86_400.0 if one.written == "s" else 1.0)
+    return made
 
 
 def point_of(draws: np.ndarray, types: Sequence[ColumnType]) -> np.ndarray:

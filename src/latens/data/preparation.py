@@ -2,21 +2,22 @@
 
 import dataclasses
 import math
-from typing import Any
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
-from msgspec import Struct
+from msgspec import Meta, Struct
 from msgspec.structs import asdict
 
 from latens.data.batches import Batch
 from latens.data.schema import DAMAGED, MAX_CLASSES
 from latens.errors import ConfigError, ModelFileError, nearest
+from latens.io import keys
 from latens.io.json import typed
 from latens.typing import AnyArray, Array, Key, Shaped
 
 BINARIZE = ("none", "threshold", "stochastic")
-_LATER = ("log1p", "classes")
+_LATER = ("log1p", "classes", "hide")
 
 
 class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True):
@@ -41,6 +42,8 @@ class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True)
         log1p: Whether the logarithm of 1 + x is taken.
         classes: Above 0 a batch also gets `cond["label"]`, the label of each row as a one-hot vector of so many
             numbers: what a conditional model reads.
+        hide: The share of the rows of a training batch of which some cells are hidden, so that the encoder learns to
+            do with the others (see `hide_cells`).
 
     Raises:
         ConfigError: For settings that contradict each other.
@@ -53,6 +56,7 @@ class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True)
     integer: bool = False
     log1p: bool = False
     classes: int = 0
+    hide: Annotated[float, Meta(ge=0, le=1)] = 0.0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.divide) and self.divide > 0):
@@ -154,3 +158,29 @@ def prepare_batch(preparation: Preparation, batch: Batch, *, key: Key | None) ->
         return dataclasses.replace(batch, x=x)
     label = jax.nn.one_hot(jnp.asarray(batch.label), preparation.classes, dtype=jnp.float32)
     return dataclasses.replace(batch, x=x, cond={**(batch.cond or {}), "label": label})
+
+
+def hide_cells(preparation: Preparation, batch: Batch, *, key: Key) -> Batch:
+    """Hide cells of some rows of a training batch at random: they count as missing in this step.
+
+    A row of which some cells are hidden hides each with one probability, which is uniform and its own: so every set of
+    cells is seen without the others, and the encoder learns q(z | any part of x).
+
+    Args:
+        preparation: Which has the share of these rows.
+        batch: The rows, B of them.
+        key: Random key of the step.
+
+    Returns:
+        The batch with fewer observed cells; the same one where nothing is hidden.
+    """
+    if preparation.hide == 0.0:
+        return batch
+
+    def one(row_id: Array) -> Array:
+        which, how_many, cells = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, keys.HIDDEN), row_id), 3)
+        left = jax.random.uniform(cells, batch.x.shape[1:]) >= jax.random.uniform(how_many)
+        return left | (jax.random.uniform(which) >= preparation.hide)
+
+    left = jax.vmap(one)(jnp.asarray(batch.row_id))
+    return dataclasses.replace(batch, mask=left if batch.mask is None else left & jnp.asarray(batch.mask))

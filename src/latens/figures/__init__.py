@@ -19,5 +19,6 @@ from .manifold import manifold_table as manifold_table
 from .style import save as save
 from .tables import marginals as marginals
 from .tables import marginals_table as marginals_table
+from .tables import name_values as name_values
 from .units import unit_kl_bars as unit_kl_bars
 from .units import unit_kl_table as unit_kl_table

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
@@ -119,6 +120,27 @@ def marginals_table(
         f"{kinds[0].replace(' ', '_')}_share": np.concatenate([h.data for h in found]),
         f"{kinds[1].replace(' ', '_')}_share": np.concatenate([h.samples for h in found]),
     }
+
+
+MOST_NAMES = 8
+"""Names of a category that stand below its histogram; of more only their number does."""
+
+
+def name_values(ax: Axes, names: Sequence[str]) -> None:
+    """Write the names of a category in the place of its codes.
+
+    Args:
+        ax: Axes whose x axis has codes from 0.
+        names: The names of the codes.
+    """
+    if len(names) > MOST_NAMES:
+        ax.set_xticks([])
+        ax.set_xlabel(f"{len(names)} names", fontsize=7)
+        return
+    words = [readable(name, 12) for name in names]
+    slanted = sum(map(len, words)) > 24
+    turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+    ax.set_xticks(range(len(words)), words, fontsize=7, **turned)
 
 
 def marginals(

@@ -2,8 +2,10 @@
 
 import jax
 import numpy as np
+from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
 from latens import evaluation, figures
+from latens.data.mixed import in_units
 from latens.data.rows import evenly_spaced
 from latens.figures import bands, columns
 from latens.figures.style import ThemeName
@@ -36,7 +38,17 @@ def draw_marginals(source: Source, theme: ThemeName, most: int = MOST_ROWS) -> D
     samples = source.samples(min(most, max(2000, len(rows))))
     named = source.schema.columns
     names = [f"column {i}" for i in range(data.shape[1])] if named is None else [column.name for column in named]
+    types = source.schema.types
+    if types is not None:
+        data, samples = in_units(data, types), in_units(samples, types)
     axes = figures.marginals(data, samples, names, theme=theme)
+    for ax, one in zip(np.ravel(axes), types or ()):
+        if one.kind == "category":
+            figures.name_values(ax, one.values)
+        elif one.kind == "date":
+            locator = AutoDateLocator(maxticks=5)
+            ax.xaxis.set_major_locator(locator)
+            ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     return [("marginals", axes, figures.marginals_table(data, samples, names))]
 
 
@@ -48,8 +60,11 @@ def draw_columns(source: Source, theme: ThemeName) -> Drawn:
         theme: "light" or "dark".
 
     Returns:
-        The pictures `column-errors` and, where there is a prior and more than one column, `correlations`.
+        The pictures `column-errors` and, where there is a prior and more than one column, `correlations`; none of a
+        mixed table, whose names have neither.
     """
+    if source.schema.types is not None:
+        return []
     batch = source.few.batch
     names = [column.name for column in source.schema.columns or ()]
     data = np.asarray(source.originals(batch), np.float64)

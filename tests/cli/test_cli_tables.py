@@ -1,0 +1,115 @@
+"""A table of several kinds through the command: from a file to samples, numbers and filled gaps."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from latens.cli.main import main
+from latens.runs.folder import RunFolder
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """Two columns that say the same, a number that hangs on both, and a date; a tenth of one column is missing."""
+    folder, rng = tmp_path_factory.mktemp("tables"), np.random.default_rng(0)
+    kind = rng.integers(0, 3, 1500)
+    rows = [("who", "city", "country", "income", "joined")]
+    for i, k in enumerate(kind):
+        country = "" if rng.random() < 0.1 else ("F", "N", "P")[k]
+        day = np.datetime64("2020-01-01") + rng.integers(0, 300)
+        rows.append((f"c{i}", ("Lyon", "Oslo", "Porto")[k], country, f"{rng.normal(100 * k, 10):.1f}", str(day)))
+    with (folder / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    with (folder / "holes.csv").open("w", newline="") as file:
+        holes = [(f"h{i}", city, "", "", "") for i, city in enumerate(("Lyon", "Oslo", "Porto"))]
+        csv.writer(file).writerows([rows[0], *holes])
+    made = ("--id", "who", "--steps", "1000", "--num-samples", "20", "--out", str(folder / "run"))
+    assert main(["fit", str(folder / "t.csv"), *made, "--quiet"]) == 0
+    return folder
+
+
+def test_the_columns_are_listed(places, capsys):
+    assert main(["check", str(places / "t.csv"), "--id", "who", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [(c["name"], c["kind"], c["written"]) for c in report["columns"]] == [
+        ("city", "category", "text"),
+        ("country", "category", "text"),
+        ("income", "number", "in steps of 0.1"),
+        ("joined", "date", "days"),
+    ]
+    assert report["likelihood"] == "table"
+    assert sum(c["missing"] for c in report["columns"]) == report["nan_cells"] > 30
+    assert main(["check", str(places / "t.csv"), "--id", "who"]) == 0
+    assert "city     category  text" in capsys.readouterr().out
+
+
+def test_the_model_beats_independent_columns_by_what_they_share(places):
+    """City and country tell each other, and income tells both: log 3 nats for each, and one of them in full."""
+    found = RunFolder.open(places / "run", lock=False).info["metrics"]["gain_over_independent"]
+    assert 2.0 * np.log(3) * 0.75 < found["value"] < 2.0 * np.log(3) + 0.3
+
+
+def test_samples_are_rows_of_the_same_table(places, capsys):
+    out = places / "new.csv"
+    assert main(["sample", str(places / "run"), "-n", "2000", "--out", str(out)]) == 0
+    capsys.readouterr()
+    with out.open() as file:
+        header, *rows = list(csv.reader(file))
+    assert header == ["city", "country", "income", "joined"]
+    city, country, income, joined = map(np.array, zip(*rows))
+    assert set(city) == {"Lyon", "Oslo", "Porto"}
+    same = np.mean([c[0].replace("L", "F").replace("O", "N") == k for c, k in zip(city, country)])
+    assert same > 0.9  # a third of independent columns
+    number = income.astype(float)
+    assert all(len(text.split(".")[1]) == 1 for text in income)
+    for name, centre in (("Lyon", 0), ("Oslo", 100), ("Porto", 200)):
+        assert abs(np.median(number[city == name]) - centre) < 10
+    days = joined.astype("datetime64[D]")
+    assert days.min() >= np.datetime64("2020-01-01")
+    assert days.max() <= np.datetime64("2020-10-27")
+    assert main(["sample", str(places / "run"), "--mean"]) == 2
+    assert "--mean" in capsys.readouterr().err
+
+
+def test_gaps_are_filled_from_the_rest_of_the_row(places, capsys):
+    out = places / "full.csv"
+    assert main(["impute", str(places / "run"), str(places / "holes.csv"), "--out", str(out)]) == 0
+    with out.open() as file:
+        header, *rows = list(csv.reader(file))
+    assert header == ["who", "city", "country", "income", "joined"]
+    assert [row[:3] for row in rows] == [["h0", "Lyon", "F"], ["h1", "Oslo", "N"], ["h2", "Porto", "P"]]
+    assert np.all(np.abs(np.array([float(row[3]) for row in rows]) - [0, 100, 200]) < 15)
+    assert all(np.datetime64("2020-03-01") < np.datetime64(row[4]) < np.datetime64("2020-08-15") for row in rows)
+    assert main(["impute", str(places / "run"), str(places / "holes.csv"), "--out", str(places / "full.npz")]) == 2
+    assert "names and dates" in capsys.readouterr().err
+
+
+def test_a_row_is_measured_alike_in_any_order_of_columns(places, capsys):
+    with (places / "t.csv").open() as file:
+        rows = list(csv.reader(file))
+    with (places / "turned.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([[row[i] for i in (0, 3, 1, 4, 2)] for row in rows])
+    values = []
+    for name in ("t.csv", "turned.csv"):
+        words = ["evaluate", str(places / "run"), str(places / name), "--num-samples", "20", "--json"]
+        assert main(words) == 0
+        values.append(json.loads(capsys.readouterr().out)["metrics"]["log_marginal"]["value"])
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
+
+
+def test_the_pictures_and_the_report_are_made(places, capsys):
+    assert main(["figures", str(places / "run"), "--only", "marginals"]) == 0
+    assert (places / "run" / "figures" / "marginals.png").stat().st_size > 5000
+    with (places / "run" / "figures" / "marginals.csv").open() as file:
+        assert {"city", "income"} <= {row["column"] for row in csv.DictReader(file)}
+
+
+def test_an_unknown_name_is_refused_and_the_nearest_is_said(places, capsys):
+    lines = ["who,city,country,income,joined", "x,Lion,F,3.0,2020-02-02", "y,Oslo,N,3.0,2020-02-02"]
+    (places / "other.csv").write_text("\n".join(lines))
+    assert main(["evaluate", str(places / "run"), str(places / "other.csv")]) == 3
+    error = capsys.readouterr().err
+    assert "column 'city' holds 'Lion'" in error
+    assert "Lyon" in error
