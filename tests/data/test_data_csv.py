@@ -101,8 +101,8 @@ def test_missing_words(tmp_path: Path, word: str) -> None:
     [
         ("a,b\n1,2\n3\n", "line 3: has 1 values, the first line has 2"),
         ("a,b\n1,2\n3,4,5\n", "line 3: has 3 values"),
-        ("a,b\n1,three\n2,3\n2,4\n", r"column 'b' holds numbers and, in row 0, the text 'three'.*leave it empty"),
-        ("a,b\n1_000,2\n", r"column 'a' holds the text '1_000'.*plain numbers"),
+        ("a,b\n1,three\n2,3\n2,4\n", r"line 2: column 'b' holds numbers and the text 'three'.*leave it empty"),
+        ("a,b\n1_000,2\n", r"line 2: column 'a' holds the text '1_000'.*plain numbers"),
         ("a;b\n1,5;2,5\n", "decimal points"),
         ("a,a\n1,2\n", "two columns are named 'a'"),
         ("a,,b\n1,2,3\n", "a column has no name"),

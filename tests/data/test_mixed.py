@@ -163,7 +163,7 @@ def test_tables_that_do_not_fit_are_refused_by_column(tmp_path):
     )
     slip = frame["children"].astype(str)
     slip[7] = "three"
-    assert "column 'children' holds numbers and, in row 7, the text 'three'" in refusal(
+    assert "line 9: column 'children' holds numbers and the text 'three'" in refusal(
         tmp_path, frame.assign(children=slip)
     )
     numbers = load(np.random.default_rng(0).normal(size=(50, 1))).schema

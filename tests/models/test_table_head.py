@@ -139,7 +139,7 @@ def test_an_encoder_sees_what_is_there_and_that_the_rest_is_missing():
 
 def test_segments_are_ordinary_categoricals_where_each_has_one_cell():
     logits = jnp.array([[0.3, -1.0, 2.0]])
-    one = Segments(logits, jnp.arange(3.0)[None], jnp.ones((1, 3)))
+    one = Segments(logits, jnp.arange(3)[None], jnp.ones((1, 3), int))
     np.testing.assert_allclose(
         [float(one.log_prob(jnp.array([float(i)]))) for i in range(3)], jax.nn.log_softmax(logits[0]), atol=1e-6
     )

@@ -36,6 +36,7 @@ from latens.distributions import (
     Product,
     RelaxedBernoulli,
     RelaxedOneHot,
+    Segments,
     StandardNormal,
     StraightThroughOneHot,
     StudentT,
@@ -192,6 +193,11 @@ def _categorical(x: np.ndarray, p: np.ndarray) -> np.ndarray:
     inside = (levels >= 0) & (levels < p.shape[1])
     chosen = np.take_along_axis(special.log_softmax(p, axis=1), np.where(inside, levels, 0)[:, None], axis=1)[:, 0]
     return np.where(inside, chosen, -np.inf)
+
+
+def _segments(x: np.ndarray, p: np.ndarray) -> np.ndarray:
+    inside = (x >= 0) & (x < 5)
+    return np.where(inside[:, 0], _categorical(np.minimum(x, 2), p) - np.log(3.0) * (x[:, 0] >= 2), -np.inf)
 
 
 def _between(low: np.ndarray, high: np.ndarray) -> np.ndarray:
@@ -356,6 +362,14 @@ EDGES: dict[str, Edge] = {
         discrete=True,
         kind=np.int32,
         mass=3,
+    ),
+    "Segments": Edge(
+        lambda p: Segments(p[None], jnp.array([[0, 1, 2]]), jnp.array([[1, 1, 3]])),
+        ((-1e4, 0.0, 20.0), (-1e4, -1.0, 1e4), (0.0, 3.9)),
+        ((-1, 0, 1, 2, 3, 4, 5, 2**30),),
+        _segments,
+        discrete=True,
+        mass=5,
     ),
     "Ordinal": Edge(
         lambda p: Ordinal(p[:1], p[1:]),

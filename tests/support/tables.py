@@ -18,6 +18,7 @@ from latens.distributions import (
     Categorical,
     ContinuousBernoulli,
     DiagonalNormal,
+    Segments,
     StandardNormal,
 )
 from latens.models import (
@@ -40,6 +41,7 @@ from latens.trees import Frozen
 LOC, LOG_SCALE = np.array([0.3, -1.2, 2.0]), np.array([-0.5, 0.0, 0.7])
 SHIFT, SCALE = np.array([1.0, -2.0, 0.5]), np.array([2.0, 0.5, 3.0])
 LOGITS = np.array([[-4.0, 0.05, 0.0], [1.5, 0.12, -0.11]])
+WIDTHS = np.array([1, 1, 2])
 LEVELS = np.array([[0.1, 1.0, -2.0, 0.5], [3.0, 0.0, 0.0, -1.0], [0.0, 0.0, 0.0, 0.0]])
 
 
@@ -53,6 +55,12 @@ def continuous_bernoulli_logpdf(x: np.ndarray, logits: np.ndarray) -> np.ndarray
 
 def _categorical_logpmf(x: np.ndarray) -> np.ndarray:
     return np.take_along_axis(special.log_softmax(LEVELS, axis=-1), x[..., None], axis=-1)[..., 0]
+
+
+def _log_shares(x: np.ndarray) -> np.ndarray:
+    """Of segments 0, 1 and 2 to 3."""
+    segment = np.minimum(x, 2)[..., None]
+    return np.take_along_axis(special.log_softmax(LEVELS[:, :3], axis=-1), segment, axis=-1)[..., 0]
 
 
 def _normal() -> DiagonalNormal:
@@ -83,6 +91,11 @@ DISTRIBUTIONS: dict[str, DistributionRow] = {
         interval=(0.0, 1.0),
     ),
     "Categorical": DistributionRow(lambda: Categorical(jnp.asarray(LEVELS)), _categorical_logpmf, levels=4),
+    "Segments": DistributionRow(
+        lambda: Segments(jnp.asarray(LEVELS[:, :3]), jnp.tile(jnp.arange(3), (3, 1)), jnp.tile(WIDTHS, (3, 1))),
+        lambda x: _log_shares(x) - np.log(WIDTHS[np.minimum(x, 2)]),
+        levels=4,
+    ),
     **FAMILY,
 }
 

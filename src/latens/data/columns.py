@@ -166,7 +166,7 @@ class TextColumn(Struct):
 
 
 def read_words(
-    words: Sequence[str], missing: frozenset[str], name: str, where: str
+    words: Sequence[str], missing: frozenset[str], name: str, where: str, lines: Sequence[int] | None = None
 ) -> tuple[np.ndarray, TextColumn | None]:
     """Numbers of a column of text: its own, those of its dates, or codes of its distinct values.
 
@@ -175,6 +175,7 @@ def read_words(
         missing: Words that stand for a missing value, in lower case.
         name: Name of the column.
         where: How an error names the table.
+        lines: The line of the file that each cell is in; None: rows are counted from 0.
 
     Returns:
         Numbers of shape (n,), NaN where a value is missing, and what they stand for; None for numbers.
@@ -191,18 +192,21 @@ def read_words(
     codes = sum(1 for cell in seen if _ZERO_LED.match(cell)) >= SLIPS and not any("." in cell for cell in numbers)
     if numbers == distinct and not codes:
         return np.array([np.nan if cell is None else float(cell) for cell in shown]), None
+
+    def refused(value: str, what: str, fix: str) -> DataError:
+        at = shown.index(value)
+        place = f"row {at}" if lines is None else f"line {lines[at]}"
+        return DataError(f"column {name!r} holds {what} {value[:40]!r}.", where=f"{where}, {place}", fix=fix)
+
     others = Counter(cell for cell in seen if cell not in numbers)
     if others and all(_GROUPED.match(cell) for cell in others):
         advice = "decimal points instead of decimal commas" if next(iter(others)).count(",") == 1 else "plain numbers"
-        value = next(iter(others))[:40]
-        raise DataError(f"column {name!r} holds the text {value!r}.", where=where, fix=f"Write {advice}.")
+        raise refused(next(iter(others)), "the text", f"Write {advice}.")
     slip = next((cell for cell, count in others.items() if count < SLIPS), None)
     if not codes and slip is not None and 2 * others.total() < len(seen):
-        raise DataError(
-            f"column {name!r} holds numbers and, in row {shown.index(slip)}, the text {slip[:40]!r}.",
-            where=where,
-            fix="Mend that cell, leave it empty (missing), or write the column as text throughout.",
-        )
+        roles = f"name it with --label {name} or --id {name}"
+        fix = f"Mend that cell or leave it empty, write the column as text, or {roles}."
+        raise refused(slip, "numbers and the text", fix)
     for pattern, unit in ((_DATE, "D"), (_TIME, "s")):
         if all(pattern.match(cell) for cell in distinct):
             try:

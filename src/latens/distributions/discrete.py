@@ -10,7 +10,7 @@ from jax.custom_derivatives import SymbolicZero
 
 from latens.distributions.base import AbstractFactorised
 from latens.distributions.special import log_sigmoid_difference
-from latens.typing import Array, Float, Int, Key, Nats
+from latens.typing import Array, Float, Int, Key, Nats, Shaped
 
 
 class Bernoulli(AbstractFactorised):
@@ -229,14 +229,14 @@ class Segments(AbstractFactorised):
         ordered: Whether the cells have an order, so that they have a mean; `mean` is else the most probable one.
 
     Examples:
-        >>> die = Segments(jnp.zeros((1, 3)), jnp.array([[0.0, 1.0, 2.0]]), jnp.array([[1.0, 1.0, 4.0]]))
+        >>> die = Segments(jnp.zeros((1, 3)), jnp.array([[0, 1, 2]]), jnp.array([[1, 1, 4]]))
         >>> [round(float(jnp.exp(die.log_prob(jnp.array([x])))), 4) for x in (0.0, 1.0, 2.0, 5.0)]
         [0.3333, 0.3333, 0.0833, 0.0833]
     """
 
     logits: Float[Array, "m S"]
-    starts: Float[Array, "m S"]
-    widths: Float[Array, "m S"]
+    starts: Int[Array, "m S"]
+    widths: Int[Array, "m S"]
     ordered: bool = eqx.field(static=True, default=True)
 
     def log_shares(self) -> Float[Array, "m S"]:
@@ -253,21 +253,22 @@ class Segments(AbstractFactorised):
         segment_key, cell_key = jax.random.split(key)
         chosen = jax.random.categorical(segment_key, self.log_shares())[:, None]
         start, width = (jnp.take_along_axis(array, chosen, axis=1)[:, 0] for array in (self.starts, self.widths))
-        u = jax.random.uniform(cell_key, start.shape)
+        u = jax.random.uniform(cell_key, start.shape, self.logits.dtype)
         return start + jnp.minimum(jnp.floor(u * width), width - 1.0)
 
-    def log_prob_terms(self, event: Float[Array, " m"]) -> Float[Array, " m"]:
+    def log_prob_terms(self, event: Shaped[Array, " m"]) -> Float[Array, " m"]:
         """The log probability of each variable's value, in nats; minus infinity outside its grid."""
         place = event[:, None] - self.starts
         here = (place >= 0) & (place < self.widths)
         # A comparison and a sum, as of a `Categorical`.
-        terms = jnp.where(here, self.log_shares() - jnp.log(jnp.maximum(self.widths, 1.0)), 0.0)
+        widths = jnp.maximum(self.widths, 1).astype(self.logits.dtype)
+        terms = jnp.where(here, self.log_shares() - jnp.log(widths), 0.0)
         return jnp.where(jnp.any(here, axis=1), jnp.sum(terms, axis=1), -jnp.inf)
 
     def mean(self) -> Float[Array, " m"]:
         """The expected cell of each variable, or without an order the most probable one."""
         if not self.ordered:
             best = jnp.argmax(self.log_shares(), axis=1)[:, None]
-            return jnp.take_along_axis(self.starts, best, axis=1)[:, 0]
-        middle = self.starts + 0.5 * (jnp.maximum(self.widths, 1.0) - 1.0)
+            return jnp.take_along_axis(self.starts, best, axis=1)[:, 0].astype(self.logits.dtype)
+        middle = self.starts + 0.5 * (jnp.maximum(self.widths, 1) - 1).astype(self.logits.dtype)
         return jnp.sum(jnp.exp(self.log_shares()) * middle, axis=1)

@@ -188,7 +188,7 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str,
     texts: dict[str, list[str]] = {role: [] for role in found}
     cells = array("d")
     words: list[list[str]] = [[] for _ in kept]
-    held = 0
+    held, lines = 0, array("q")
 
     def add(number: int, row: list[str]) -> None:
         if len(row) != len(names):
@@ -204,6 +204,7 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str,
             for column, i in zip(words, kept):
                 column.append(sys.intern(original_text(row[i].strip())))
             held += len(kept)
+            lines.append(number)
         else:
             _add_numbers(cells, [row[i] for i in kept] if found else row)
         if max(len(cells), held) * 8 > MAX_BYTES:
@@ -220,7 +221,7 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str,
     columns = tuple(names[i] for i in kept) if header else None
     if text:
         titles = [names[i] for i in kept]
-        x, texts_of = from_words(dict(zip(titles, words)), where)
+        x, texts_of = from_words(dict(zip(titles, words)), where, lines)
         columns = columns if header else tuple(titles)
     else:
         x, texts_of = np.frombuffer(cells, np.float64).reshape(-1, len(kept)), None

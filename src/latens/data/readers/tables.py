@@ -60,12 +60,15 @@ def check_column_names(names: Sequence[str], where: str, fix: str = "Give every 
         raise DataError(f"two columns are named {twice!r}.", where=where, fix=fix)
 
 
-def from_words(columns: dict[str, Any], where: str) -> tuple[np.ndarray, dict[int, TextColumn]]:
+def from_words(
+    columns: dict[str, Any], where: str, lines: Sequence[int] | None = None
+) -> tuple[np.ndarray, dict[int, TextColumn]]:
     """Make rows of columns of which some are text, dates or names: numbers, and what their codes stand for.
 
     Args:
         columns: Name -> a NumPy array of numbers, or the text of every cell.
         where: How an error names the table.
+        lines: The line of the file that each row is in; None: rows are counted from 0.
 
     Returns:
         Rows of shape (n, columns), NaN where a cell of text is missing; and by position what the codes of a column
@@ -88,7 +91,7 @@ def from_words(columns: dict[str, Any], where: str) -> tuple[np.ndarray, dict[in
             shown = str(values[0])[:40] if len(values) else ""
             fix = f"Leave the column out, or name it with --label {name} or --id {name}."
             raise DataError(f"column {name!r} holds {shown!r}, neither a number nor text.", where=where, fix=fix)
-        x[:, i], found = read_words(list(values), MISSING_WORDS, name, where)
+        x[:, i], found = read_words(list(values), MISSING_WORDS, name, where, lines)
         if found is not None:
             texts[i] = found
     return x, texts

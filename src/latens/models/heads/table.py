@@ -59,8 +59,8 @@ class SegmentsHead(AbstractHead):
     def __init__(self, types: Sequence[ColumnType]) -> None:
         self.shape, self.ordered = (len(types),), types[0].kind != "category"
         self.log_shares = Frozen(jnp.asarray(_padded([np.log(one.shares).tolist() for one in types])))
-        self.starts = Frozen(jnp.asarray(_padded([one.firsts for one in types])))
-        self.widths = Frozen(jnp.asarray(_padded([one.widths for one in types])))
+        self.starts = Frozen(jnp.asarray(_padded([one.firsts for one in types]), jnp.int32))
+        self.widths = Frozen(jnp.asarray(_padded([one.widths for one in types]), jnp.int32))
 
     @property
     def num_outputs(self) -> int:
