@@ -9,6 +9,8 @@ import pytest
 from latens.cli.main import main
 from latens.runs.folder import RunFolder
 
+pytestmark = pytest.mark.more
+
 
 @pytest.fixture(scope="module")
 def places(tmp_path_factory):

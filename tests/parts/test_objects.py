@@ -241,12 +241,13 @@ def call(*words):
 @pytest.mark.parametrize(
     ("file", "chosen", "number"),
     [
-        (
+        pytest.param(
             "energy_distance",
             ("--recipe", "autoencoder", "--set", "objective=energy-distance", "--set", "objective.power=1.5"),
             "log p(x | z)",
+            marks=pytest.mark.long,
         ),
-        ("three_levels", ("--recipe", "three-levels"), "log p(x)"),
+        pytest.param("three_levels", ("--recipe", "three-levels"), "log p(x)", marks=pytest.mark.long),
         ("transformer", ("--set", "encoder=transformer", "--set", "posterior.latent_dim=4"), "log p(x)"),
     ],
 )
