@@ -1,7 +1,8 @@
 """The moving picture that the README opens with: `python examples/gallery/first_sight.py RUN DATA --out FILE.gif`.
 
-RUN is a model with two latent dimensions of square pictures with labels. A point is dragged through the plane of
-latent codes, from one class to the next, and the picture that it decodes to is shown beside it.
+RUN is a run, a model file or `pretrained:mnist-2d`: a model with two latent dimensions of square pictures with labels.
+A point is dragged through the plane of latent codes, from one class to the next, and the picture that it decodes to is
+shown beside it.
 """
 
 import argparse
@@ -69,7 +70,7 @@ def main() -> None:
 
     data = latens.load_data(options.data)
     rows = data.subset("test")[: options.rows]
-    vae = latens.VAE.load(f"{options.run}/model.safetensors")
+    vae = latens.VAE.load(options.run)
     codes, labels = vae.transform(data.x[rows]), data.label[rows]
     low, high = np.quantile(codes, 0.004, axis=0), np.quantile(codes, 0.996, axis=0)
     margin = 0.06 * (high - low)
