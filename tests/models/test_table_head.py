@@ -2,6 +2,7 @@
 
 import itertools
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,6 +29,21 @@ def cells(one):
     return range(one.size if one.kind == "number" else one.count)
 
 
+LONGEST = max(len(cells(one)) for one in TYPES)
+
+
+@eqx.filter_jit
+def terms_of(made, rows):
+    return jax.vmap(made.log_prob_terms)(rows)
+
+
+def by_cell(made, place):
+    """The log probability of every cell of one column, and of one cell beyond; compiled once for all columns."""
+    rows = np.zeros((LONGEST + 1, len(TYPES)), np.float32)
+    rows[:, place] = np.arange(LONGEST + 1)
+    return np.asarray(terms_of(made, jnp.asarray(rows))[:, place], np.float64)
+
+
 def test_gain_has_an_atom_and_more_segments_than_have_logits():
     assert GAIN.count > FREE
     assert basis_of(GAIN).shape == (2 + HATS + 1, GAIN.count)
@@ -41,19 +57,16 @@ def test_the_cells_of_each_column_have_probabilities_that_sum_to_one(scale):
     head = TableHead(TYPES)
     made = head(outputs(head, scale=scale))
     for i, one in enumerate(TYPES):
-        rows = np.zeros((len(cells(one)), len(TYPES)), np.float32)
-        rows[:, i] = np.arange(len(rows))
-        terms = jax.vmap(made.log_prob_terms)(jnp.asarray(rows))[:, i]
-        assert float(special.logsumexp(np.asarray(terms, np.float64))) == pytest.approx(0.0, abs=1e-5)
-        outside = made.log_prob_terms(jnp.full(len(TYPES), len(rows)).astype(jnp.float32))
-        assert outside[i] == -np.inf
+        terms = by_cell(made, i)
+        assert special.logsumexp(terms[: len(cells(one))]) == pytest.approx(0.0, abs=1e-5)
+        assert np.all(terms[len(cells(one)) :] == -np.inf)
 
 
 def test_outputs_of_zero_are_the_independent_columns():
     head = TableHead(TYPES)
     rows = np.stack([rng.integers(0, len(cells(one)), 50) for one in TYPES], axis=1).astype(np.float32)
     expected = np.stack([one.log_shares(rows[:, i]) for i, one in enumerate(TYPES)], axis=1)
-    found = jax.vmap(head(jnp.zeros(head.num_outputs)).log_prob_terms)(jnp.asarray(rows))
+    found = terms_of(head(jnp.zeros(head.num_outputs)), jnp.asarray(rows))
     np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
@@ -64,27 +77,29 @@ def test_a_mixed_row_sums_to_one_over_a_whole_table():
     decoders = [head(outputs(head, seed)) for seed in range(3)]
     prior = np.log([0.5, 0.3, 0.2])
     rows = jnp.asarray(list(itertools.product(*map(cells, types))), jnp.float32)
-    joint = np.stack([p + np.asarray(jax.vmap(d.log_prob)(rows), np.float64) for p, d in zip(prior, decoders)])
+    joint = np.stack([p + np.asarray(terms_of(d, rows), np.float64).sum(axis=1) for p, d in zip(prior, decoders)])
     assert special.logsumexp(joint) == pytest.approx(0.0, abs=1e-5)
     # A missing cell contributes its marginal: summed over the cell's values, the rest is what a mask gives.
     mask = jnp.array([True, False, True])
     given = rows[(rows[:, 0] == 1) & (rows[:, 2] == 0)]
     for decoder in decoders:
-        summed = special.logsumexp(np.asarray(jax.vmap(decoder.log_prob)(given), np.float64))
+        summed = special.logsumexp(np.asarray(terms_of(decoder, given), np.float64).sum(axis=1))
         nan = given[0].at[1].set(jnp.nan)
         assert float(log_prob(decoder, nan, mask)) == pytest.approx(summed, abs=1e-5)
+
+
+def sampled(made, keys):
+    return jax.vmap(lambda key: made.sample(key=key))(keys)
 
 
 def test_samples_have_the_probabilities_of_their_cells():
     head = TableHead(TYPES)
     made = head(outputs(head))
-    drawn = np.asarray(jax.vmap(lambda key: made.sample(key=key))(jax.random.split(jax.random.key(1), 20_000)))
+    drawn = np.asarray(eqx.filter_jit(sampled)(made, jax.random.split(jax.random.key(1), 20_000)))
     for i, one in enumerate(TYPES):
         edges = [*one.firsts, len(cells(one))]
         counts = np.histogram(drawn[:, i], edges)[0]
-        rows = np.zeros((one.count, len(TYPES)), np.float32)
-        rows[:, i] = one.firsts
-        p = np.exp(np.asarray(jax.vmap(made.log_prob_terms)(jnp.asarray(rows))[:, i], np.float64)) * one.widths
+        p = np.exp(by_cell(made, i)[list(one.firsts)]) * one.widths
         assert np.all(np.abs(counts / 20_000 - p) < 5 * np.sqrt(p / 20_000) + 1e-4)
         assert np.all(drawn[:, i] == np.floor(drawn[:, i]))
 
@@ -94,9 +109,7 @@ def test_the_mean_is_that_of_numbers_and_the_most_probable_name():
     made = head(outputs(head))
     found = made.mean()
     for i, one in enumerate(TYPES):
-        rows = np.zeros((len(cells(one)), len(TYPES)), np.float32)
-        rows[:, i] = np.arange(len(rows))
-        p = np.exp(np.asarray(jax.vmap(made.log_prob_terms)(jnp.asarray(rows))[:, i], np.float64))
+        p = np.exp(by_cell(made, i)[: len(cells(one))])
         expected = p.argmax() if one.kind == "category" else p @ np.arange(len(p))
         assert float(found[i]) == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
@@ -115,8 +128,9 @@ def test_a_permuted_order_of_names_changes_no_probability():
 def test_gradients_are_finite_also_far_out():
     head = TableHead(TYPES)
     row = jnp.zeros(len(TYPES))
+    slope_of = jax.jit(jax.grad(lambda o: head(o).log_prob(row)))
     for scale in (0.0, 1.0, 100.0):
-        slope = jax.grad(lambda o: head(o).log_prob(row))(outputs(head, scale=scale))
+        slope = slope_of(outputs(head, scale=scale))
         assert np.all(np.isfinite(slope))
         assert np.any(slope != 0)
 
