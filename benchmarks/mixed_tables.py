@@ -1,6 +1,6 @@
 """A mixed table from a file to samples: how long it takes, and how like the rows of the table the samples are.
 
-    python benchmarks/tables.py TABLE.csv [--steps N] [--seed N]
+    python benchmarks/mixed_tables.py TABLE.csv [--steps N] [--seed N]
 
 Shape is the mean over columns of 1 - total variation (categories) or 1 - the Kolmogorov-Smirnov distance (numbers and
 dates). Trend is the mean over pairs of columns of 1 - half the difference of correlations (two numbers), else of 1 -
