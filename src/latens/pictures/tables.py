@@ -46,7 +46,7 @@ def draw_marginals(source: Source, theme: ThemeName, most: int = MOST_ROWS) -> D
         if one.kind == "category":
             figures.name_values(ax, one.values)
         elif one.kind == "date":
-            locator = AutoDateLocator(maxticks=5)
+            locator = AutoDateLocator(minticks=3, maxticks=7)
             ax.xaxis.set_major_locator(locator)
             ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
     return [("marginals", axes, figures.marginals_table(data, samples, names))]
