@@ -150,7 +150,7 @@ def _column(dataset: Dataset, place: int) -> dict[str, Any]:
         values = f"{low} to {high}"
         if one.widths[top] == 1:
             values += f"; {one.decoded(np.array([one.starts[top]]))[0]} in {one.shares[top]:.0%}"
-    written = {"D": "days", "s": "seconds", "int": "whole", "bool": "yes or no", "text": "text"}
+    written = {"D": "days", "s": "seconds", "int": "whole", "text": "text"}
     return {
         "name": schema.columns[place].name,
         "kind": one.kind,

@@ -49,7 +49,7 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
         starts: The first cell of each segment, from 0.
         size: How many cells the grid has.
         shares: The share of the training rows in each category or segment; they sum to 1.
-        written: How a value is written: "text", "bool", "int", "float"; a date's unit "D" or "s".
+        written: How a value is written: "text", "int", "float"; a date's unit "D" or "s".
     """
 
     kind: ColumnKind
@@ -59,7 +59,7 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     starts: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(max_length=1000)] = ()
     size: Annotated[int, Meta(ge=0, le=MOST_CELLS)] = 0
     shares: tuple[Annotated[float, Meta(ge=0, le=1)], ...] = ()
-    written: Literal["text", "bool", "int", "float", "D", "s"] = "text"
+    written: Literal["text", "int", "float", "D", "s"] = "text"
 
     @property
     def count(self) -> int:
@@ -97,14 +97,13 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
             stored: Codes or places on the grid, of shape (n,); between two they are taken to the nearest.
 
         Returns:
-            Shape (n,): text, booleans, whole numbers or fractions as the column had them, dates as datetime64.
+            Shape (n,): text, whole numbers or fractions as the column had them, dates as datetime64.
         """
         place = np.clip(
             np.round(np.asarray(stored, np.float64)), 0, max(self.count if self.values else self.size, 1) - 1
         )
         if self.kind == "category":
-            names = np.array(self.values)[place.astype(np.int64)]
-            return names == "True" if self.written == "bool" else names
+            return np.array(self.values)[place.astype(np.int64)]
         number = self.low + place * self.step
         if self.written in ("D", "s"):
             return np.round(number).astype(np.int64).astype(f"datetime64[{self.written}]")
@@ -141,7 +140,8 @@ def check_types(types: Sequence[ColumnType]) -> str:
         numbers_fit = bool(one.starts) and one.starts[0] == 0 and rising and one.starts[-1] < one.size
         if one.kind != "category" and (one.values or not numbers_fit):
             return f"column {i} has segments that are none"
-        if len(one.shares) != one.count or not all(share > 0 for share in one.shares):
+        positive = all(share > 0 for share in one.shares)
+        if len(one.shares) != one.count or not positive or abs(sum(one.shares) - 1.0) > 1e-6:
             return f"column {i} has other shares than values"
         if not (np.isfinite(one.low) and np.isfinite(one.step) and np.isfinite(one.low + one.step * one.size)):
             return f"column {i} has a grid that is not finite"
@@ -156,13 +156,11 @@ class TextColumn(Struct):
 
     Args:
         values: The distinct values.
-        written: "text", "bool", or the unit of dates ("D", "s"): the codes are then numbers of that unit.
-        ordered: Whether the values have an order of their own.
+        written: "text", or the unit of dates ("D", "s"): the codes are then numbers of that unit.
     """
 
     values: tuple[str, ...] = ()
     written: str = "text"
-    ordered: bool = False
 
 
 def read_words(
@@ -243,7 +241,7 @@ def category_type(codes: np.ndarray, found: TextColumn) -> ColumnType:
     """
     counts = np.bincount(codes.astype(np.int64), minlength=len(found.values)) + 0.5
     shares = tuple((counts / counts.sum()).tolist())
-    return ColumnType("category", found.values, shares=shares, written="bool" if found.written == "bool" else "text")
+    return ColumnType("category", found.values, shares=shares)
 
 
 def number_type(values: np.ndarray, every: np.ndarray, written: str) -> ColumnType:

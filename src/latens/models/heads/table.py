@@ -38,7 +38,18 @@ def _bins(types: Sequence[ColumnType]) -> tuple[tuple[str, tuple[int, ...]], ...
     return tuple((name, tuple(places)) for name, places in sorted(groups.items()))
 
 
-class SegmentsHead(AbstractHead):
+class AbstractTableHead(AbstractHead):
+    """Columns of a mixed table; outputs of 0 give the shares of the training rows."""
+
+    kinds: ClassVar[tuple[DataKind, ...]] = ("mixed",)
+    sees: ClassVar[Sees] = "whole"
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The outputs whose distribution has the shares of the training rows."""
+        return np.zeros(self.num_outputs)
+
+
+class SegmentsHead(AbstractTableHead):
     r"""Columns of which every segment has a logit of its own: $\log s_{ij} + r_{ij}$ of shares s and outputs r.
 
     Outputs of 0 give the shares of the training rows.
@@ -46,9 +57,6 @@ class SegmentsHead(AbstractHead):
     Args:
         types: The types of the columns, all of them categories, or none.
     """
-
-    kinds: ClassVar[tuple[DataKind, ...]] = ("mixed",)
-    sees: ClassVar[Sees] = "whole"
 
     shape: tuple[int, ...] = eqx.field(static=True)
     log_shares: Frozen
@@ -72,12 +80,8 @@ class SegmentsHead(AbstractHead):
         logits = self.log_shares.value + outputs.reshape(self.log_shares.value.shape)
         return Segments(logits, self.starts.value, self.widths.value, self.ordered)
 
-    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
-        """The outputs whose distribution has the shares of the training rows."""
-        return np.zeros(self.num_outputs)
 
-
-class OrderedSegmentsHead(AbstractHead):
+class OrderedSegmentsHead(AbstractTableHead):
     r"""Columns of numbers of many segments: a smooth function along the grid tilts the shares of the segments.
 
     $\log s_j + \sum_k r_k \phi_k(c_j)$, normalised over the segments j of a column, with the shares s, the outputs r
@@ -88,9 +92,6 @@ class OrderedSegmentsHead(AbstractHead):
     Args:
         types: The types of the columns.
     """
-
-    kinds: ClassVar[tuple[DataKind, ...]] = ("mixed",)
-    sees: ClassVar[Sees] = "whole"
 
     shape: tuple[int, ...] = eqx.field(static=True)
     log_shares: Frozen
@@ -117,10 +118,6 @@ class OrderedSegmentsHead(AbstractHead):
         """The distribution that these outputs describe."""
         tilt = jnp.einsum("mk,mks->ms", outputs.reshape(self.shape[0], -1), self.basis.value)
         return Segments(self.log_shares.value + tilt, self.starts.value, self.widths.value)
-
-    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
-        """The outputs whose distribution has the shares of the training rows."""
-        return np.zeros(self.num_outputs)
 
 
 def middles_of(one: ColumnType) -> np.ndarray:
@@ -165,15 +162,12 @@ def atoms_of(one: ColumnType) -> list[int]:
     return sorted(alone, key=lambda j: -one.shares[j])[:ATOMS]
 
 
-class TableHead(AbstractHead):
+class TableHead(AbstractTableHead):
     """A probability for every column of a mixed table; columns are independent given the latent.
 
     Args:
         types: The types of the columns.
     """
-
-    kinds: ClassVar[tuple[DataKind, ...]] = ("mixed",)
-    sees: ClassVar[Sees] = "whole"
 
     shape: tuple[int, ...] = eqx.field(static=True)
     heads: dict[str, SegmentsHead | OrderedSegmentsHead]
@@ -199,10 +193,6 @@ class TableHead(AbstractHead):
             parts[name] = head(outputs[start : start + head.num_outputs])
             start += head.num_outputs
         return Joined(parts, self.blocks)
-
-    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
-        """The outputs whose columns have the shares of the training rows."""
-        return np.zeros(self.num_outputs)
 
 
 class TableInput(eqx.Module):
