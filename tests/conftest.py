@@ -23,6 +23,9 @@ if (
 os.environ.setdefault("SCIPY_ARRAY_API", "1")  # or scikit-learn skips one of its checks of estimators
 CACHE = os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(ROOT / ".jax_cache"))
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # every worker has a core: scikit-learn's threads would wait for one another
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Most of a test's time is compiling, which takes half as long without XLA's optimisations. `make long` runs every test
 # with them, as users do.
 PLAIN = os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
@@ -59,6 +62,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.nodeid in left_out:
             item.add_marker(getattr(pytest.mark, left_out[item.nodeid]))
+    # The longest tests are pages of the documentation: at the end one worker would wait for the other.
+    items.sort(key=lambda item: not item.nodeid.startswith("tests/test_docs.py"))
 
 
 _done = itertools.count(1)

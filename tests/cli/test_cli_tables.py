@@ -6,7 +6,9 @@ import json
 import numpy as np
 import pytest
 
+from latens import load
 from latens.cli.main import main
+from latens.data.mixed import as_columns
 from latens.runs.folder import RunFolder
 
 pytestmark = pytest.mark.more
@@ -115,3 +117,25 @@ def test_an_unknown_name_is_refused_and_the_nearest_is_said(places, capsys):
     error = capsys.readouterr().err
     assert "column 'city' holds 'Lion'" in error
     assert "Lyon" in error
+
+
+def test_samples_under_conditions(places, capsys):
+    """Oslo's income is 100 ± 10 and its country N; the model has a third of its rows there."""
+    out = places / "oslo.csv"
+    words = ["sample", str(places / "run"), "-n", "1000", "--out", str(out)]
+    assert main([*words, "--where", "city=Oslo", "--where", "joined<2020-03-01", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["probability"] == pytest.approx(60 / 300 / 3, rel=0.3)
+    assert found["effective_sample_size"] > 1000
+    with out.open() as file:
+        city, country, income, joined = map(np.array, zip(*list(csv.reader(file))[1:]))
+    assert set(city) == {"Oslo"}
+    assert max(joined) < "2020-03-01"
+    # As often as in rows that were drawn without a condition and happen to fulfil it.
+    free = as_columns((trained := load(places / "run")).sample(50_000), trained.schema)
+    own = np.mean(free["country"][(free["city"] == "Oslo") & (free["joined"] < np.datetime64("2020-03-01"))] == "N")
+    assert own > 0.7
+    assert np.mean(country == "N") == pytest.approx(own, abs=4 * np.sqrt(own * (1 - own) * (1 / 1000 + 1 / 3500)))
+    assert abs(np.median(income.astype(float)) - 100) < 10
+    assert main([*words, "--where", "city=Olso", "--json"]) == 3
+    assert "Oslo" in capsys.readouterr().out

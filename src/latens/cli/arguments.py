@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "sample": "new rows from the model",
     "reconstruct": "rows to latents and back",
     "impute": "a table with its missing cells filled in",
+    "judge": "a synthetic table beside the real one: how like it is, and what it gives away",
     "augment": "more rows of each class: draws around labelled rows, or from p(x | class)",
     "translate": "rows of one class as another, or pictures as their pair, of models that know both",
     "refit": "another prior for a trained model, fitted to its latents",
@@ -216,6 +217,8 @@ def parser() -> Parser:
     made["decode"].add_argument("latents", metavar="Z", help="a file of latents, as `latens encode` writes it")
     made["sample"].add_argument("run", metavar="RUN")
     made["sample"].add_argument("-n", type=table_rows, default=16, metavar="N", help="how many (default 16)")
+    words = "only such rows of a mixed table, as sex=Female, 'age>=65' or age=20..30; may be given again"
+    made["sample"].add_argument("--where", action="append", metavar="CONDITION", help=words)
     made["encode"].add_argument("--num-samples", type=draws, default=16, metavar="K", help="draws a row (default 16)")
     for name, endings in (
         ("encode", "npz, csv, parquet"),
@@ -234,6 +237,7 @@ def parser() -> Parser:
         seed(made[name], "of the draws")
     _refitting(made["refit"])
     _imputing(made["impute"])
+    _judging(made["judge"])
     _augmenting(made["augment"])
     _translating(made["translate"])
     seeing(made)
@@ -295,6 +299,17 @@ def _imputing(command: argparse.ArgumentParser) -> None:
     command.add_argument("--num-samples", type=draws, default=1000, metavar="K", help="draws a row (default 1000)")
     command.add_argument("--draws", type=parts, metavar="M", help="also M random completions of each row (npz)")
     seed(command, "of the draws")
+    dry_run(command)
+
+
+def _judging(command: argparse.ArgumentParser) -> None:
+    command.add_argument("real", metavar="REAL", help="the table that the other one was made from")
+    command.add_argument("fake", metavar="FAKE", help="the synthetic table, whoever made it")
+    words = "real rows that did not make it: for attacks, utility, and what real rows reach"
+    command.add_argument("--test", metavar="REAL2", help=words)
+    command.add_argument("--target", metavar="COLUMN", help="what a classifier learns to predict from either table")
+    command.add_argument("--out", metavar="FILE.html", help="also write the numbers as a page")
+    seed(command, "of the classifiers and the rows that are chosen")
     dry_run(command)
 
 

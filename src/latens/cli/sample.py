@@ -10,9 +10,11 @@ from latens.cli.context import Context, output_path, would
 from latens.cli.files import write_npz, write_table
 from latens.cli.sources import open_vae
 from latens.config import ClassifierConfig
+from latens.data.conditions import parse_conditions
 from latens.data.mixed import as_columns
 from latens.data.schema import image_shape
 from latens.errors import ConfigError, UsageError
+from latens.evaluation.samples.conditional import sample_given
 from latens.measure.sample_sets import lacks_prior
 from latens.pictures.images import shown, write_image
 from latens.typing import Key
@@ -37,11 +39,18 @@ def sample(context: Context) -> int:
     if mixed and args.mean:
         what = "the columns of a mixed table have names and dates, which have no mean."
         raise UsageError(what, where="--mean", fix="Leave it out: samples are drawn.")
+    if args.where:
+        if args.label is not None or trained.preparation.classes:
+            what = "a model that reads labels is asked for a class by --label."
+            raise UsageError(what, where="--where", fix="Fit the table with --label none to ask for any column.")
+        parse_conditions(args.where, trained.schema)  # mistakes before anything is computed
     if lacks_prior(trained):
         fix = "Fit one with `latens refit RUN --prior mixture`, or use a VAE's recipe."
         raise ConfigError("an autoencoder has no prior to sample from.", where=args.run, fix=fix)
     if args.dry_run:
         return would(context, f"draw {args.n} samples", out)
+    if args.where:
+        return _conditional(context, trained, out)
     chosen = trained.in_turn(args.n) if args.label is None else np.full(args.n, _class_of(trained, args.label))
     arrays = _drawn(trained, args.n, args.mean, jax.random.key(args.seed), chosen)
     evaluation.finite(arrays["x"], "x", where=args.run)
@@ -58,6 +67,35 @@ def sample(context: Context) -> int:
     context.done(
         {"out": str(out), "rows": args.n, "shape": list(arrays["x"].shape)},
         f"{out}: {args.n} {'means of samples' if args.mean else 'samples'}",
+    )
+    return 0
+
+
+def _conditional(context: Context, trained: TrainedModel, out: Path) -> int:
+    """Rows of a mixed table under conditions."""
+    args = context.args
+    conditions = parse_conditions(args.where, trained.schema)
+    found = sample_given(trained.model, conditions, args.n, key=jax.random.key(args.seed))
+    write_table(out, as_columns(found.x, trained.schema))
+    share = np.exp(found.log_probability)
+    words = f"{out}: {args.n} samples where {' and '.join(args.where)}"
+    worth = f"{found.effective:,.0f} of {found.draws:,} draws of z"
+    text = f"{words}\nthe model holds that of {share:.3%} of the rows; effective sample size {worth}"
+    if found.effective < 0.1 * args.n:
+        text += (
+            "\nfewer than a tenth as many as the samples: they share latents, and are less varied than they should be"
+        )
+    context.done(
+        {
+            "out": str(out),
+            "rows": args.n,
+            "shape": list(found.x.shape),
+            "where": args.where,
+            "probability": float(share),
+            "effective_sample_size": found.effective,
+            "draws": found.draws,
+        },
+        text,
     )
     return 0
 

@@ -120,6 +120,23 @@ def load(
     )
 
 
+def read_columns(spec: Any) -> Raw:
+    """Read a table as it is: no column is a label or an id, and nothing is inferred of the cells.
+
+    Args:
+        spec: A file, or a frame.
+
+    Returns:
+        The rows, with codes where there is text.
+
+    Raises:
+        DataError: Saying why it cannot be read.
+    """
+    raw, where, _ = _read(spec, ColumnRoles(), None)
+    check_numeric(raw.x, where)
+    return raw
+
+
 def _numbered(labels: Any, names: tuple[str, ...], n: int, where: str) -> np.ndarray:
     """Codes of labels whose classes have names: the labels number them, or are these names themselves."""
     codes, words = encode_labels(labels, n, where)

@@ -1,6 +1,7 @@
 """One array as several named blocks: which features belong to which, and a family of its own for each."""
 
 import math
+from typing import Any, cast
 
 import equinox as eqx
 import jax
@@ -115,6 +116,21 @@ class Joined(AbstractFactorised):
     def mean(self) -> Float[Array, "*x"]:
         """The mean of each variable, by block."""
         return self.blocks.join({name: part.mean() for name, part in self.parts.items()})
+
+    def within(self, low: Float[Array, "*x"], high: Float[Array, "*x"]) -> tuple["Joined", Nats]:
+        """The same variables, given that each lies in a range, of parts that can say that.
+
+        Args:
+            low: The least value of each, of shape (*x).
+            high: The largest one, likewise.
+
+        Returns:
+            The distribution, and the log probability of the ranges under this one, in nats.
+        """
+        lows, highs = self.blocks.split(low), self.blocks.split(high)
+        found: Any = {name: cast(Any, part).within(lows[name], highs[name]) for name, part in self.parts.items()}
+        mass = sum((mass for _, mass in found.values()), start=jnp.zeros(()))
+        return Joined({name: part for name, (part, _) in found.items()}, self.blocks), mass
 
     def log_prob(self, event: Shaped[Array, "*x"]) -> Nats:
         """The log density of one event, in nats, added up by block."""

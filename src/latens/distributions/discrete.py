@@ -265,6 +265,27 @@ class Segments(AbstractFactorised):
         terms = jnp.where(here, self.log_shares() - jnp.log(widths), 0.0)
         return jnp.where(jnp.any(here, axis=1), jnp.sum(terms, axis=1), -jnp.inf)
 
+    def within(self, low: Float[Array, " m"], high: Float[Array, " m"]) -> tuple["Segments", Nats]:
+        r"""The same variables, given that each lies in a range.
+
+        $P(x \mid l \le x \le h)$: each segment keeps its cells in the range, and probability in proportion.
+
+        Args:
+            low: The first cell of each range, of shape (m,); minus infinity for none.
+            high: The last one, of shape (m,); infinity for none.
+
+        Returns:
+            The distribution, and the log probability of the ranges under this one, in nats.
+        """
+        first = jnp.maximum(self.starts.astype(low.dtype), low[:, None])
+        last = jnp.minimum((self.starts + self.widths - 1).astype(high.dtype), high[:, None])
+        kept = jnp.maximum(last - first + 1.0, 0.0)
+        left = jnp.log(kept) - jnp.log(jnp.maximum(self.widths, 1).astype(low.dtype))
+        mass = jnp.sum(jax.nn.logsumexp(self.log_shares() + left, axis=-1))
+        logits = jnp.where(kept > 0, self.logits + left, 0.0)
+        cut = lambda cells: jnp.where(kept > 0, cells, 0.0).astype(self.starts.dtype)  # noqa: E731
+        return Segments(logits, cut(first), cut(kept), self.ordered), mass
+
     def mean(self) -> Float[Array, " m"]:
         """The expected cell of each variable, or without an order the most probable one."""
         if not self.ordered:

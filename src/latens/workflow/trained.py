@@ -1,6 +1,6 @@
 """A trained model with all that belongs to it: what is saved, loaded, evaluated and shared as one file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from latens import evaluation, pretrained
 from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch, as_batch
+from latens.data.conditions import conditions_of
 from latens.data.labels import require_labels
 from latens.errors import ConfigError, DataError, LatensError, ModelFileError, RunFolderError, UsageError, nearest
 from latens.evaluation.finite import finite
+from latens.evaluation.samples.conditional import sample_given
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import write_atomic
 from latens.io.process import check_process
@@ -256,17 +258,31 @@ class TrainedModel:
         found = evaluation.decode(self.model, z, key=jax.random.key(0), mean=True, cond=self.condition(label))
         return self._rows(found, mean=True)
 
-    def sample(self, n: int, *, seed: int = 0, label: np.ndarray | None = None) -> np.ndarray:
+    def sample(
+        self,
+        n: int,
+        *,
+        seed: int = 0,
+        label: np.ndarray | None = None,
+        given: Mapping[str, Any] | None = None,
+    ) -> np.ndarray:
         """New rows: z from the prior, then x from p(x | z).
 
         Args:
             n: How many.
             seed: The seed.
             label: The codes of their labels, of shape (n,), for a model that reads labels; None: the classes in turn.
+            given: Only such rows of a mixed table: a value for a column, or a pair of the least and the largest.
 
         Returns:
             Shape (n, *x), float32, in the units of the stored rows.
+
+        Raises:
+            DataError: A condition is none of the table's, or no row can fulfil it.
         """
+        if given is not None:
+            conditions = conditions_of(given, self.schema)
+            return sample_given(self.model, conditions, n, key=jax.random.key(seed)).x
         z_key, x_key = jax.random.split(jax.random.key(seed))
         cond = self.condition(self.in_turn(n) if label is None else label)
         z = evaluation.sample_prior(self.model, n, key=z_key, cond=cond)

@@ -1,0 +1,166 @@
+"""Conditions on the columns of a mixed table: which cells a row may have."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from latens.data.columns import ColumnType, unknown_category
+from latens.data.schema import Schema
+from latens.errors import DataError, UsageError, nearest
+
+_OPERATOR = re.compile(r">=|<=|=|>|<")
+
+
+class Conditions(NamedTuple):
+    """The cells that rows of a mixed table may have: of each column a range of stored cells.
+
+    Args:
+        low: The first cell of each column, of shape (columns,).
+        high: The last one, likewise; infinite where nothing is asked.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+
+
+def conditions_of(given: Mapping[str, Any], schema: Schema, where: str = "given") -> Conditions:
+    """Turn values and ranges of columns into stored cells.
+
+    Args:
+        given: Of each column a value, or a pair of the least and the largest one; None in a pair has no bound.
+        schema: The schema of the table.
+        where: How an error names the conditions.
+
+    Returns:
+        The conditions.
+
+    Raises:
+        DataError: The data are no mixed table, a column or a name is not theirs, or no row can be so.
+    """
+    asked = []
+    for name, value in given.items():
+        kind = _kind_of(name, schema, where)
+        if not isinstance(value, tuple):
+            asked.append((name, _cell(value, kind, name, where), _cell(value, kind, name, where)))
+            continue
+        if kind.kind == "category" or len(value) != 2:
+            what = f"column {name!r} has no range {value!r}."
+            raise DataError(what, where=where, fix="Give one of its names; of a number or a date (least, largest).")
+        low, high = (_place(bound, kind, name, where) for bound in value)
+        first = 0.0 if value[0] is None else np.ceil(low - 1e-6)
+        last = kind.size - 1.0 if value[1] is None else np.floor(high + 1e-6)
+        asked.append((name, max(first, 0.0), min(last, kind.size - 1.0)))
+    return _joined(asked, schema, where)
+
+
+def parse_conditions(texts: Sequence[str], schema: Schema, where: str = "--where") -> Conditions:
+    """Read conditions as they are typed: COLUMN=VALUE, COLUMN=A..B, and COLUMN with >=, <=, > or < before a value.
+
+    Args:
+        texts: The conditions; all of them hold.
+        schema: The schema of the table.
+        where: How an error names them.
+
+    Returns:
+        The conditions.
+
+    Raises:
+        UsageError: A text is no condition.
+        DataError: As of `conditions_of`.
+    """
+    names = [column.name for column in schema.columns or ()]
+    asked = []
+    for text in texts:
+        own = max((name for name in names if text.startswith(name) and _OPERATOR.match(text, len(name))),
+                  key=len, default=None)  # fmt: skip
+        found = _OPERATOR.search(text) if own is None else _OPERATOR.match(text, len(own))
+        if found is None:
+            fix = "Write COLUMN=VALUE, COLUMN=A..B, or COLUMN>=VALUE (also <=, >, <), in quotes."
+            raise UsageError(f"{text!r} is no condition.", where=where, fix=fix)
+        name, value, sign = text[: found.start()], text[found.end() :], found[0]
+        kind = _kind_of(name, schema, where)
+        if sign == "=" and (kind.kind == "category" or ".." not in value):
+            cell = _cell(value, kind, name, where)
+            asked.append((name, cell, cell))
+            continue
+        if kind.kind == "category":
+            what = f"column {name!r} holds names, which have no order: {text!r}."
+            raise DataError(what, where=where, fix=f"Ask for one of them, as {name}={kind.values[0]}.")
+        if sign == "=":
+            given = tuple(part.strip() or None for part in value.split("..", 1))
+            one = conditions_of({name: given}, schema, where)
+            place = names.index(name)
+            asked.append((name, float(one.low[place]), float(one.high[place])))
+            continue
+        edge = _place(value, kind, name, where)
+        if sign[0] == ">":
+            first = np.ceil(edge - 1e-6) if sign == ">=" else np.floor(edge + 1e-6) + 1.0
+            asked.append((name, max(first, 0.0), kind.size - 1.0))
+        else:
+            last = np.floor(edge + 1e-6) if sign == "<=" else np.ceil(edge - 1e-6) - 1.0
+            asked.append((name, 0.0, min(last, kind.size - 1.0)))
+    return _joined(asked, schema, where)
+
+
+def _joined(asked: Sequence[tuple[str, float, float]], schema: Schema, where: str) -> Conditions:
+    """All of these at once."""
+    names = [column.name for column in schema.columns or ()]
+    low, high = np.full(len(names), -np.inf), np.full(len(names), np.inf)
+    for name, first, last in asked:
+        place = names.index(name)
+        low[place], high[place] = max(low[place], first), min(high[place], last)
+        if low[place] > high[place]:
+            what = f"no row can have column {name!r} so: the conditions exclude one another, or every training row."
+            kind = (schema.types or ())[place]
+            span = "" if kind.kind == "category" else " to ".join(map(str, kind.decoded(np.array([0, kind.size - 1]))))
+            raise DataError(what, where=where, fix=f"The training rows have {span}." if span else "Ask for one name.")
+    return Conditions(low, high)
+
+
+def _kind_of(name: str, schema: Schema, where: str) -> ColumnType:
+    if schema.types is None:
+        fix = "Conditions need a table with columns of several kinds: text or dates beside numbers."
+        raise DataError("the model knows no columns by kind.", where=where, fix=fix)
+    names = [column.name for column in schema.columns or ()]
+    if name not in names:
+        hint = nearest(name, names) if len(names) <= 1000 else ""
+        raise DataError(f"there is no column {name!r} in the model.", where=where, fix=hint)
+    return schema.types[names.index(name)]
+
+
+def _cell(value: Any, kind: ColumnType, name: str, where: str) -> float:
+    """The stored cell of one value, which a row can have."""
+    if kind.kind == "category":
+        if str(value) not in kind.values:
+            raise unknown_category(str(value), name, kind.values, where)
+        return float(kind.values.index(str(value)))
+    place = _place(value, kind, name, where)
+    if abs(place - round(place)) > 1e-3:
+        step = "whole days" if kind.written == "D" else "whole seconds" if kind.written == "s" else f"{kind.step:g}"
+        what = f"column {name!r} is recorded in steps of {step}, which {value} is not."
+        raise DataError(what, where=where, fix="Round it, or ask for a range.")
+    if not 0 <= round(place) < kind.size:
+        first, last = kind.decoded(np.array([0, kind.size - 1]))
+        what = f"column {name!r} cannot be {value}: its training rows lie between {first} and {last}."
+        raise DataError(what, where=where, fix="Ask for a value between them; beyond, the model gives probability 0.")
+    return float(round(place))
+
+
+def _place(value: Any, kind: ColumnType, name: str, where: str) -> float:
+    """Where a value lies on a column's grid; a fraction between two cells; NaN for None."""
+    if value is None:
+        return np.nan
+    try:
+        if kind.kind == "date":
+            number = float(np.datetime64(str(value), kind.written).astype(np.int64))
+        else:
+            number = float(value)
+        if not np.isfinite(number):
+            raise ValueError
+    except ValueError:
+        what = f"column {name!r} holds {kind.kind}s, which {str(value)[:40]!r} is not."
+        fix = "Write it as 2021-05-01." if kind.kind == "date" else "Write a plain number."
+        raise DataError(what, where=where, fix=fix) from None
+    return (number - kind.low) / kind.step

@@ -1,0 +1,112 @@
+"""Rows under conditions on their columns: drawn by weights, never by rejection."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from latens.data.conditions import Conditions
+from latens.evaluation.batched import BATCH_SIZES
+from latens.io.keys import check_generator
+from latens.io.process import check_process
+from latens.typing import Array, Float, Key, PyTree
+
+CHUNK, MOST_CHUNKS = 2**14, 16
+"""Draws of z at once; at most so many times, while they are worth fewer than the rows that are asked for."""
+
+
+class ConditionalSamples(NamedTuple):
+    r"""Rows that fulfil conditions, and what the draws behind them were worth.
+
+    Args:
+        x: The rows, of shape (n, columns), stored cells.
+        effective: The effective number $1/\sum_k w_k^2$ of the draws of z.
+        draws: How many draws of z there were.
+        log_probability: The log probability of the conditions under the model, in nats.
+    """
+
+    x: np.ndarray
+    effective: float
+    draws: int
+    log_probability: float
+
+
+def sample_given(model: Any, conditions: Conditions, n: int, *, key: Key) -> ConditionalSamples:
+    r"""Draw rows from $p(x \mid x \in C)$ of a mixed table.
+
+    Of K draws z of the mixture $\frac12 q(z \mid x_{obs}) + \frac12 p(z)$, with weights
+    $w \propto p(z)\,P(C \mid z)$ over its density, n are chosen by weight (systematic resampling); each gives a row of
+    p(x | z) within the conditions. The encoder sees the columns whose value is given; a range counts by weight alone.
+
+    Args:
+        model: A model with a likelihood of mixed tables.
+        conditions: What the rows fulfil.
+        n: How many rows.
+        key: Random key.
+
+    Returns:
+        The rows, with the effective sample size and the probability of the conditions.
+
+    Source: Owen & Zhou (2000) for the defensive mixture; Douc, Cappe & Moulines (2005) for the resampling.
+    """
+    check_process()
+    check_generator(key)
+    low, high = (jnp.asarray(bound, jnp.float32) for bound in conditions)
+    kept, weights, draws, effective = [], [], 0, 0.0
+    draw_key, choice_key, event_key = jax.random.split(key, 3)
+    total = np.zeros(0)
+    while draws < CHUNK * MOST_CHUNKS and effective < n:
+        z, log_weight = _weighed(model, low, high, jax.random.fold_in(draw_key, draws))
+        kept.append(jax.tree.map(np.asarray, z))
+        weights.append(np.asarray(log_weight, np.float64))
+        draws += CHUNK
+        total = np.concatenate(weights)
+        share = np.exp(total - total.max())
+        effective = float(share.sum() ** 2 / (share**2).sum())
+    largest = total.max()
+    share = np.exp(total - largest)
+    log_probability = float(largest + np.log(share.mean()))
+    offset = float(jax.random.uniform(choice_key))
+    edges = np.cumsum(share / share.sum())
+    chosen = np.minimum(np.searchsorted(edges, (np.arange(n) + offset) / n, side="right"), draws - 1)
+    every = jax.tree.map(lambda *leaves: np.concatenate(leaves)[chosen], *kept)
+    size = next((size for size in BATCH_SIZES if n <= size), BATCH_SIZES[-1])
+    rows = []
+    for start in range(0, n, size):
+        index = np.minimum(np.arange(start, start + size), n - 1)
+        part = jax.tree.map(lambda leaf, index=index: leaf[index], every)
+        rows.append(np.asarray(_events(model, part, low, high, jnp.asarray(index), event_key)))
+    order = np.random.default_rng(np.asarray(jax.random.key_data(choice_key))).permutation(n)
+    return ConditionalSamples(np.concatenate(rows)[:n][order], effective, draws, log_probability)
+
+
+@eqx.filter_jit
+def _weighed(
+    model: Any, low: Float[Array, " c"], high: Float[Array, " c"], key: Key
+) -> tuple[PyTree[Array], Float[Array, " K"]]:
+    """Draws of z, and their log weights."""
+    known = low == high
+    posterior = model.posterior(jnp.where(known, low, 0.0), cond=None, mask=known)
+    prior = model.prior(cond=None)
+    keys = jax.random.split(key, CHUNK)
+    of = lambda source, keys: jax.vmap(lambda k: source.sample(key=k))(keys)  # noqa: E731
+    halves = of(posterior, keys[: CHUNK // 2]), of(prior, keys[CHUNK // 2 :])
+    z = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *halves)
+    log_prior, log_posterior = jax.vmap(prior.log_prob)(z), jax.vmap(posterior.log_prob)(z)
+    log_density = jnp.logaddexp(log_prior, log_posterior) - jnp.log(2.0)
+    log_given = jax.vmap(lambda z: model.likelihood(z, cond=None).within(low, high)[1])(z)
+    return z, log_given + log_prior - log_density
+
+
+@eqx.filter_jit
+def _events(
+    model: Any, z: PyTree[Array], low: Float[Array, " c"], high: Float[Array, " c"], index: Array, key: Key
+) -> Float[Array, "n c"]:
+    """A row within the conditions for each z."""
+
+    def one(z: Any, i: Array) -> Array:
+        return model.likelihood(z, cond=None).within(low, high)[0].sample(key=jax.random.fold_in(key, i))
+
+    return jax.vmap(one)(z, index)

@@ -1,0 +1,135 @@
+"""Anyone's synthetic table beside the real one: every number that says how good it is, and what it gives away."""
+
+from typing import Any
+
+import numpy as np
+
+from latens.data.raw import Raw
+from latens.data.sources import read_columns
+from latens.errors import DataError, UsageError, nearest
+from latens.measure.tables import (
+    Table,
+    alike,
+    attacks,
+    copies,
+    detection,
+    jackknife,
+    nearest_distances,
+    shapes,
+    similarity,
+    trends,
+    utility,
+)
+
+WORST = 5
+"""Columns and pairs that are listed as the least alike."""
+LEAST = 50
+"""Rows of a table below which nothing is judged."""
+
+
+def judge(real: Any, fake: Any, *, test: Any = None, target: str | None = None, seed: int = 0) -> dict[str, Any]:
+    """Judge a synthetic table by the real one.
+
+    - `shape` and `trend`: how like columns and pairs of columns are (1: equal), with those of new real rows beside;
+    - `detection`: whether trees, or logistic regression, tell its rows from real ones (1: no better than by chance);
+    - `utility`: what trees learn of a column from it, beside what they learn from the real rows;
+    - `attacks`: how well rows that made it are told from rows that did not (areas of 0.5: not at all);
+    - `copies` and `near`: rows that are, or nearly are, rows of the real table, beside those of new real rows;
+    - `validity`: cells that the real table's columns could not have.
+
+    Args:
+        real: The rows that the synthetic table was made from: a file, or a frame.
+        fake: The synthetic rows, likewise.
+        test: Real rows that did not make it; without them there is neither utility nor an attack.
+        target: A column that is predicted, for the utility.
+        seed: The seed of what is random.
+
+    Returns:
+        The numbers by name, each with its error.
+
+    Raises:
+        DataError: The tables have different columns, text here and numbers there, or fewer than 50 rows.
+        UsageError: A target without test rows, or one that is no column.
+    """
+    given = {"REAL": real, "FAKE": fake} | ({} if test is None else {"--test": test})
+    read = {role: _read(value, role) for role, value in given.items()}
+    tables, left_out = alike(read)
+    truth, made = tables[0], tables[1]
+    new = tables[2] if test is not None else None
+    for table in tables:
+        if len(table.x) < LEAST:
+            what = f"has {len(table.x)} rows; too few to judge anything by."
+            raise DataError(what, where=table.name, fix=f"Give at least {LEAST}.")
+    if target is not None and new is None:
+        raise UsageError("a target is predicted on rows that made nothing.", where="--target", fix="Give --test, too.")
+    if target is not None and target not in truth.names:
+        raise UsageError(f"there is no column {target!r}.", where="--target", fix=nearest(target, truth.names))
+    found: dict[str, Any] = {
+        "rows": {table.name.strip("-").lower(): len(table.x) for table in tables},
+        "columns": list(truth.names),
+        "left_out": left_out,
+        "seed": seed,
+    }
+    mean_trend = lambda a, b: float(trends(a, b)[1].mean()) if len(truth.names) > 1 else 1.0  # noqa: E731
+    for name, statistic in (("shape", lambda a, b: float(shapes(a, b).mean())), ("trend", mean_trend)):
+        found[name] = _with_error(jackknife(statistic, truth, made, seed))
+        if new is not None:
+            found[name]["new_rows"] = _with_error(jackknife(statistic, truth, new, seed))
+    each = shapes(truth, made)
+    found["worst_columns"] = [{"column": truth.names[i], "shape": float(each[i])} for i in np.argsort(each)[:WORST]]
+    if len(truth.names) > 1:
+        pairs, values = trends(truth, made)
+        found["worst_pairs"] = [
+            {"columns": [truth.names[k] for k in pairs[i]], "trend": float(values[i])}
+            for i in np.argsort(values)[:WORST]
+        ]
+    beside = truth if new is None else new
+    found["detection"] = {
+        **{name: _detected(beside, made, trees=name == "trees", seed=seed) for name in ("trees", "logistic")},
+        "beside": "real rows" if new is None else "test rows",
+    }
+    if target is not None and new is not None:
+        scores = utility(made, truth, new, target, seed=seed)
+        found["utility"] = {"target": target} | {name: value.to_json() for name, value in scores.items()}
+    found["copies"] = {"fake": copies(made, truth)} | ({} if new is None else {"test": copies(new, truth)})
+    if new is not None:
+        some = [table.at_most(2000, seed) for table in (made, new)]
+        far, usual = (nearest_distances(rows, truth, truth) for rows in some)
+        found["near"] = {"share": float(np.mean(far < np.quantile(usual, 0.02))), "of_new_rows": 0.02}
+        found["attacks"] = attacks(truth, made, new, seed=seed)
+    found["validity"] = _validity(truth, made)
+    return found
+
+
+def _read(value: Any, role: str) -> tuple[tuple[str, ...], np.ndarray, dict[int, Any]]:
+    raw: Raw = read_columns(value)
+    where = f"{role} {value}" if isinstance(value, str) else role
+    if raw.x.ndim != 2 or raw.columns is None:
+        raise DataError("is no table with named columns.", where=where, fix="Give a .csv or .parquet file, or a frame.")
+    return raw.columns, raw.x, raw.texts or {}
+
+
+def _with_error(found: tuple[float, float]) -> dict[str, Any]:
+    return {"value": found[0], "standard_error": found[1]}
+
+
+def _detected(real: Table, fake: Table, *, trees: bool, seed: int) -> dict[str, float]:
+    auc, error = detection(real, fake, trees=trees, seed=seed)
+    return {"value": similarity(auc), "standard_error": 2.0 * error, "auc": auc}
+
+
+def _validity(real: Table, fake: Table) -> dict[str, Any]:
+    """Which share of the cells lies within what the real columns have, and what of it the other table lacks."""
+    lacking, inside, cells = [], 0, 0
+    for i, names in enumerate(real.category):
+        own, other = (table.x[~np.isnan(table.x[:, i]), i] for table in (real, fake))
+        cells += len(other)
+        if not len(own):
+            continue
+        inside += int(np.count_nonzero(np.isin(other, own) if names else (other >= own.min()) & (other <= own.max())))
+        if names:
+            values, counts = np.unique(own, return_counts=True)
+            missing = int(np.count_nonzero(~np.isin(values[counts >= 20], other)))
+            if missing:
+                lacking.append({"column": real.names[i], "names": missing})
+    return {"cells_inside": inside / max(cells, 1), "names_of_20_rows_that_are_lacking": lacking}

@@ -1,0 +1,146 @@
+"""Samples under conditions on columns against enumeration of a small table."""
+
+import itertools
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import special
+
+from latens.data.columns import ColumnType, number_type
+from latens.data.conditions import conditions_of, parse_conditions
+from latens.data.schema import Column, Schema
+from latens.distributions import Segments, StandardNormal
+from latens.errors import DataError, UsageError
+from latens.evaluation.samples.conditional import sample_given
+from latens.models import Conditional, LatentModel, NormalHead
+from latens.models.heads.table import TableHead, TableInput
+
+rng = np.random.default_rng(0)
+CITY = ColumnType("category", ("a", "b", "c"), shares=(0.2, 0.3, 0.5))
+AGE = number_type(v := rng.integers(0, 30, 300).astype(float), v, "int")
+MEMBER = ColumnType("category", ("no", "yes"), shares=(0.9, 0.1))
+DAY = number_type(v := 18_000.0 + rng.integers(0, 50, 300), v, "D")
+TYPES = (CITY, AGE, MEMBER)
+SCHEMA = Schema((3,), "mixed", columns=tuple(map(Column, ("city", "age", "city=b"))), types=TYPES)
+DATED = Schema((2,), "mixed", columns=(Column("city"), Column("day")), types=(CITY, DAY))
+
+
+class Tilt(eqx.Module):
+    """Outputs that are linear in z: all columns hang on it."""
+
+    weight: jax.Array
+
+    def __call__(self, z):
+        return self.weight @ z.reshape(-1)
+
+
+@pytest.fixture(scope="module")
+def model():
+    head = TableHead(TYPES)
+    weight = 1.5 * jax.random.normal(jax.random.key(3), (head.num_outputs, 1))
+    # An encoder that knows little: the weights make up for it.
+    encoder = Conditional(lambda x: jnp.array([0.4, 0.1]) + 0.0 * x[:2], NormalHead((1,)), TableInput(TYPES))
+    return LatentModel(StandardNormal((1,)), encoder, Conditional(Tilt(weight), head))
+
+
+@pytest.fixture(scope="module")
+def table(model):
+    """Every row of the table with its probability, by quadrature over z."""
+    rows = np.array(list(itertools.product(range(3), range(AGE.size), range(2))), np.float32)
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80)
+    log_p = jax.vmap(lambda z: jax.vmap(model.likelihood(z).log_prob)(jnp.asarray(rows)))(jnp.asarray(nodes[:, None]))
+    log_w = np.log(weights) - 0.5 * np.log(2 * np.pi)
+    return rows, np.exp(special.logsumexp(np.asarray(log_p, np.float64) + log_w[:, None], axis=0))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"city": "b"}, {"age": (10, 19)}, {"city": "c", "age": (25, None)}, {"city": "a", "age": 3, "city=b": "yes"}, {}],
+    ids=str,
+)
+def test_samples_have_the_enumerated_probabilities(model, table, given):
+    rows, p = table
+    assert p.sum() == pytest.approx(1.0, abs=1e-4)
+    conditions = conditions_of(given, SCHEMA)
+    inside = np.all((rows >= conditions.low) & (rows <= conditions.high), axis=1)
+    found = sample_given(model, conditions, 20_000, key=jax.random.key(0))
+    assert np.all((found.x >= conditions.low) & (found.x <= conditions.high))
+    assert found.effective > 1000
+    error = 5.0 / np.sqrt(found.effective)
+    assert found.log_probability == pytest.approx(np.log(p[inside].sum()), abs=error)
+    expected = np.where(inside, p, 0.0) / p[inside].sum()
+    for columns in ([0], [1], [2], [0, 1], [0, 2], [1, 2]):
+        sizes = [(3, AGE.size, 2)[c] for c in columns]
+        cell = np.ravel_multi_index(rows[:, columns].astype(int).T, sizes)
+        drawn = np.ravel_multi_index(found.x[:, columns].astype(int).T, sizes)
+        want = np.bincount(cell, expected, np.prod(sizes))
+        have = np.bincount(drawn, minlength=np.prod(sizes)) / 20_000
+        # Draws of z are shared by rows: the error is that of the effective number, at the worst.
+        assert np.all(np.abs(have - want) < 5 * np.sqrt(want / found.effective) + 5e-4), columns
+
+
+def test_within_is_the_share_of_the_cells():
+    one = Segments(jnp.array([[0.3, -1.0, 2.0]]), jnp.array([[0, 1, 5]]), jnp.array([[1, 4, 10]]))
+    p = np.exp([float(one.log_prob(jnp.array([float(x)]))) for x in range(15)])
+    for low, high in ((0, 0), (0, 14), (3, 3), (2, 7), (-np.inf, 4), (6, np.inf), (-np.inf, np.inf)):
+        inside = (np.arange(15) >= low) & (np.arange(15) <= high)
+        made, mass = one.within(jnp.array([float(low)]), jnp.array([float(high)]))
+        assert float(mass) == pytest.approx(np.log(p[inside].sum()), abs=1e-5)
+        found = np.exp([float(made.log_prob(jnp.array([float(x)]))) for x in range(15)])
+        np.testing.assert_allclose(found, np.where(inside, p, 0.0) / p[inside].sum(), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("texts", "low", "high"),
+    [
+        (["city=b"], [1, -np.inf, -np.inf], [1, np.inf, np.inf]),
+        (["city=b=yes"], [-np.inf, -np.inf, 1], [np.inf, np.inf, 1]),
+        (["age>=10", "age<20"], [-np.inf, 10, -np.inf], [np.inf, 19, np.inf]),
+        (["age=10..19"], [-np.inf, 10, -np.inf], [np.inf, 19, np.inf]),
+        (["age=10.."], [-np.inf, 10, -np.inf], [np.inf, 29, np.inf]),
+        (["age>9.5", "age<=19.5"], [-np.inf, 10, -np.inf], [np.inf, 19, np.inf]),
+        (["age>10"], [-np.inf, 11, -np.inf], [np.inf, 29, np.inf]),
+        (["age=7"], [-np.inf, 7, -np.inf], [np.inf, 7, np.inf]),
+        (["age<=1000"], [-np.inf, 0, -np.inf], [np.inf, 29, np.inf]),
+    ],
+    ids=str,
+)
+def test_conditions_as_they_are_typed(texts, low, high):
+    found = parse_conditions(texts, SCHEMA)
+    np.testing.assert_array_equal(found.low, low)
+    np.testing.assert_array_equal(found.high, high)
+
+
+def test_dates_are_conditions():
+    found = parse_conditions(["day>=2019-04-20"], DATED)
+    first = int(np.datetime64("2019-04-20").astype(int) - DAY.low)
+    assert (found.low[1], found.high[1]) == (first, DAY.size - 1)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "words"),
+    [
+        ("city=d", DataError, "no training row"),
+        ("town=a", DataError, "no column 'town'"),
+        ("city", UsageError, "is no condition"),
+        ("city>a", DataError, "no order"),
+        ("age=3.5", DataError, "steps of 1"),
+        ("age=99", DataError, "between 0 and 29"),
+        ("age>=99", DataError, "no row can have column 'age'"),
+        ("age=x", DataError, "holds numbers, which 'x' is not"),
+        ("age=nan", DataError, "holds numbers"),
+    ],
+)
+def test_what_no_row_can_fulfil_is_refused(text, kind, words):
+    with pytest.raises(kind, match=words):
+        parse_conditions([text], SCHEMA)
+
+
+def test_conditions_that_exclude_one_another_are_refused():
+    with pytest.raises(DataError, match="exclude one another"):
+        parse_conditions(["city=a", "city=b"], SCHEMA)
+    with pytest.raises(DataError, match="no columns by kind"):
+        parse_conditions(["x0=1"], Schema((1,), "real"))

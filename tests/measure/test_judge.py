@@ -1,0 +1,210 @@
+"""A synthetic table beside the real one: numbers that it must have, and attacks that find what is given away."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.stats import ks_2samp
+
+from latens.cli.main import main
+from latens.errors import DataError, UsageError
+from latens.measure.judge import judge
+from latens.measure.tables import Table, alike, area, copies, detection, jackknife, nearest_distances, shapes, trends
+
+
+def people(n, seed, *, shift=0.0, tied=True):
+    """Rows of a city, an income that hangs on it, an age, and whether someone is a member, which hangs on both."""
+    rng = np.random.default_rng(seed)
+    city = rng.integers(0, 3, n)
+    income = np.round(rng.normal(100 * city + shift, 30), 1)
+    age = rng.integers(18, 80, n).astype(float)
+    chance = 1 / (1 + np.exp(-(income - 100) / 60 - (age - 50) / 15))
+    member = (rng.random(n) < (chance if tied else 0.5)).astype(float)
+    return np.stack([city.astype(float), income, age, member], axis=1)
+
+
+NAMES, CATEGORY = ("city", "income", "age", "member"), np.array([True, False, False, True])
+
+
+def table(x, name="REAL"):
+    return Table(name, NAMES, x, CATEGORY)
+
+
+def written(x, path):
+    cells = [f"{('Lyon', 'Oslo', 'Porto')[int(c)]},{i:.1f},{int(a)},{('no', 'yes')[int(m)]}" for c, i, a, m in x]
+    path.write_text("\n".join([",".join(NAMES), *cells]))
+    return str(path)
+
+
+def test_columns_have_the_distances_of_their_samples():
+    real, fake = people(4000, 0), people(3000, 1, shift=20.0)
+    found = shapes(table(real), table(fake))
+    counts = [np.bincount(x[:, 0].astype(int), minlength=3) / len(x) for x in (real, fake)]
+    assert found[0] == pytest.approx(1 - 0.5 * np.abs(counts[0] - counts[1]).sum(), abs=1e-12)
+    assert found[1] == pytest.approx(1 - ks_2samp(real[:, 1], fake[:, 1]).statistic, abs=1e-12)
+    half = np.zeros((100, 4))
+    half[:50, 0] = 1.0
+    other = np.zeros((100, 4))
+    other[:20, 0] = 1.0
+    assert shapes(table(half), table(other))[0] == pytest.approx(0.7)
+
+
+def test_pairs_have_the_distances_of_their_joint_frequencies():
+    a = np.array([[0, 1.0, 10.0, 0], [0, 2, 20, 1], [1, 3, 30, 0], [1, 4, 40, 1]] * 25)
+    b = a.copy()
+    b[:, 2] = a[::-1, 2]  # the correlation of income and age from 1 to -1
+    pairs, found = trends(table(a), table(b))
+    assert found[pairs.index((1, 2))] == pytest.approx(0.0, abs=1e-12)
+    # City with member: (0,0), (0,1), (1,0), (1,1) a quarter each; in the other only (0,0) and (1,1).
+    c = a.copy()
+    c[:, 3] = c[:, 0]
+    pairs, found = trends(table(a), table(c))
+    assert found[pairs.index((0, 3))] == pytest.approx(0.5)
+    assert np.all(trends(table(a), table(a))[1] == 1.0)
+
+
+def test_units_and_the_order_of_rows_and_columns_change_nothing():
+    real, fake = people(1500, 0), people(1500, 1, shift=30.0)
+    one = shapes(table(real), table(fake)), trends(table(real), table(fake))[1]
+    scale = np.array([1.0, 1024.0, 0.25, 1.0])
+    shuffled = np.random.default_rng(0).permutation(1500)
+    two = [table(real * scale), table((fake * scale)[shuffled])]
+    np.testing.assert_allclose(shapes(*two), one[0], atol=1e-12)
+    np.testing.assert_allclose(trends(*two)[1], one[1], atol=1e-9)
+    turned = [Table("", NAMES[::-1], x[:, ::-1], CATEGORY[::-1]) for x in (real, fake)]
+    np.testing.assert_allclose(shapes(*turned), one[0][::-1], atol=1e-12)
+    assert trends(*turned)[1].mean() == pytest.approx(one[1].mean(), abs=1e-9)
+
+
+def test_the_error_is_that_of_other_rows():
+    """The spread of Shape over 40 pairs of tables of the same kind, beside the mean of their own errors."""
+    mean = lambda a, b: float(shapes(a, b).mean())  # noqa: E731
+    values, errors = [], []
+    for seed in range(40):
+        value, error = jackknife(mean, table(people(600, seed)), table(people(600, 1000 + seed, shift=20.0)), seed)
+        values.append(value)
+        errors.append(error)
+    assert 0.6 < np.mean(errors) / np.std(values) < 1.7
+
+
+def test_an_area_is_the_share_of_pairs_in_order():
+    high, low = np.array([3.0, 1.0, 2.0]), np.array([0.0, 2.0])
+    pairs = [1.0 if h > l else 0.5 if h == l else 0.0 for h in high for l in low]  # noqa: E741
+    assert area(high, low)[0] == pytest.approx(np.mean(pairs))
+
+
+@pytest.mark.parametrize("trees", [True, False])
+def test_detection_grows_with_the_distance(trees):
+    real = table(people(1500, 0))
+    found = [detection(real, table(people(1500, 1, shift=s)), trees=trees, seed=0)[0] for s in (0.0, 10.0, 40.0, 1000)]
+    assert abs(found[0] - 0.5) < 0.05
+    assert found[0] < found[1] + 0.05 < found[2] + 0.05
+    assert found[3] > 0.99 or not trees  # ranks of far numbers are all 1, which a line can see too
+    assert found[3] > 0.95
+
+
+def test_trees_see_what_hangs_together_where_a_line_does_not():
+    real, fake = table(people(3000, 0)), table(people(3000, 1, tied=False))
+    assert detection(real, fake, trees=True, seed=0)[0] > 0.6
+
+
+@pytest.mark.parametrize(("copied", "low", "high"), [(1.0, 0.95, 1.0), (0.5, 0.7, 0.8), (0.0, 0.44, 0.56)])
+def test_an_attack_finds_what_is_copied_and_only_that(copied, low, high):
+    real, fresh, test = people(1000, 0), people(1000, 1), people(2000, 2)
+    fake = np.where(np.random.default_rng(0).random(1000)[:, None] < copied, real, fresh)
+    found = judge_of(real, fake, test)
+    assert low <= found["attacks"]["distance"]["auc"] <= high
+    assert found["copies"]["fake"] == pytest.approx(copied, abs=0.05)
+    assert found["copies"]["test"] < 0.01
+    if copied == 0.0:
+        assert abs(found["near"]["share"] - 0.02) < 0.015
+        assert found["attacks"]["density"]["auc"] == pytest.approx(0.5, abs=0.06)
+        assert found["attacks"]["distance"]["caught"] < 0.03
+    if copied == 1.0:
+        assert found["attacks"]["distance"]["caught"] > 0.9
+
+
+def judge_of(real, fake, test, target=None):
+    import pandas as pd
+
+    def frame(x):
+        names = [np.array(["Lyon", "Oslo", "Porto"])[x[:, 0].astype(int)], np.array(["no", "yes"])[x[:, 3].astype(int)]]
+        return pd.DataFrame({"city": names[0], "income": x[:, 1], "age": x[:, 2], "member": names[1]})
+
+    return judge(frame(real), frame(fake), test=frame(test), target=target)
+
+
+def test_utility_is_what_is_learned():
+    real, test = people(2000, 0), people(2000, 2)
+    same = judge_of(real, real, test, "member")["utility"]
+    assert same["difference"]["value"] == 0.0
+    assert same["real"]["value"] > 0.75
+    fresh = judge_of(real, people(2000, 1), test, "member")["utility"]
+    assert abs(fresh["difference"]["value"]) < 4 * fresh["difference"]["standard_error"] + 0.01
+    untied = judge_of(real, people(2000, 1, tied=False), test, "member")["utility"]
+    assert untied["fake"]["value"] < 0.6
+    number = judge_of(real, real, test, "income")["utility"]
+    assert number["real"]["value"] == pytest.approx(0.9, abs=0.05)  # the city explains 6667 of 7567
+
+
+def test_distances_are_names_and_ranks():
+    like = table(np.array([[0, 0.0, 0.0, 0], [1, 10.0, 1.0, 1], [2, 20.0, 2.0, 0], [0, 30.0, 3.0, 1]]))
+    rows = like.rows(np.array([0]))
+    among = table(np.array([[0, 10.0, 0.0, 0], [1, 0.0, 0.0, 0], [0, np.nan, 0.0, 0]]))
+    # One rank of four apart, one name apart, or a gap that is beyond every rank.
+    assert nearest_distances(rows, among, like)[0] == pytest.approx(0.25)
+    assert nearest_distances(rows, among.rows(np.array([1])), like)[0] == pytest.approx(1.0)
+    assert nearest_distances(rows, among.rows(np.array([2])), like)[0] == pytest.approx(2.0 - 0.125)
+    assert copies(like, like) == 1.0
+
+
+def test_other_columns_are_refused_and_other_names_are_counted(tmp_path):
+    real = written(people(200, 0), tmp_path / "real.csv")
+    fake = tmp_path / "fake.csv"
+    fake.write_text((tmp_path / "real.csv").read_text().replace("age", "ages", 1))
+    with pytest.raises(DataError, match=r"lacks 'age'.*'ages'|lacks 'age'"):
+        judge(real, str(fake))
+    fake.write_text((tmp_path / "real.csv").read_text().replace("Oslo", "Olso"))
+    found = judge(real, str(fake))
+    assert found["validity"]["cells_inside"] < 0.95
+    assert found["validity"]["names_of_20_rows_that_are_lacking"] == [{"column": "city", "names": 1}]
+    assert "attacks" not in found
+    x = people(200, 0)
+    fake.write_text("\n".join(["city,income,age,member", *(f"Oslo,much,{int(r[2])},no" for r in x)]))
+    with pytest.raises(DataError, match="'income' holds text"):
+        judge(real, str(fake))
+    with pytest.raises(UsageError, match="--test"):
+        judge(real, real, target="member")
+    with pytest.raises(UsageError, match="no column 'members'"):
+        judge(real, real, test=real, target="members")
+    fake.write_text("\n".join((tmp_path / "real.csv").read_text().splitlines()[:20]))
+    with pytest.raises(DataError, match="has 19 rows"):
+        judge(real, str(fake))
+
+
+def test_a_column_of_ids_is_left_out():
+    x = np.arange(100.0)[:, None]
+    texts = {0: type("Text", (), {"values": tuple(map(str, range(100))), "written": "text"})()}
+    two = np.concatenate([x, x % 3], axis=1)
+    tables, left_out = alike({"a": (("id", "n"), two, texts), "b": (("n", "id"), two[:, ::-1], {1: texts[0]})})
+    assert left_out == ["id"]
+    assert tables[0].names == ("n",)
+    np.testing.assert_array_equal(tables[0].x, tables[1].x)
+
+
+def test_the_command_prints_a_table_and_writes_a_page(tmp_path, capsys):
+    names = [written(people(n, seed), tmp_path / f"{name}.csv") for n, seed, name in
+             ((600, 0, "real"), (500, 1, "fake"), (400, 2, "test"))]  # fmt: skip
+    words = ["judge", names[0], names[1], "--test", names[2], "--target", "member"]
+    assert main([*words, "--out", str(tmp_path / "j.html")]) == 0
+    out = capsys.readouterr().out
+    for word in ("Shape", "Trend", "detection, trees", "utility", "attack by distance", "copies"):
+        assert word in out
+    assert "The DCR Delusion" in (tmp_path / "j.html").read_text()
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["rows"] == {"real": 600, "fake": 500, "test": 400}
+    assert found["shape"]["value"] > 0.9
+    assert found["shape"]["standard_error"] > 0
+    assert main([*words, "--dry-run"]) == 0
+    assert "would judge" in capsys.readouterr().err
