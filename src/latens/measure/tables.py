@@ -67,9 +67,14 @@ def alike(tables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[int, Any]]])
         DataError: A column is missing, is one too many, or holds text here and numbers there.
     """
     first, *rest = tables
-    wanted = tables[first][0]
+    names, x, texts = tables[first]
+    ids = [name for i, name in enumerate(names) if i in texts and texts[i].values and _differ(x[:, i])]
+    # An id says nothing, so that a table may lack it.
+    wanted = [name for name in names if name not in ids]
+    if not wanted:
+        raise DataError("every column has another text in every row.", where=first, fix="Give a table with columns.")
     for other in rest:
-        have = tables[other][0]
+        have = tuple(name for name in tables[other][0] if name not in ids)
         lacking = [name for name in wanted if name not in have]
         extra = [name for name in have if name not in wanted]
         if lacking or extra:
@@ -77,7 +82,7 @@ def alike(tables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[int, Any]]])
             hint = nearest(lacking[0] if lacking else extra[0], have if lacking else wanted)
             raise DataError(f"{what}; the tables must have the same columns as {first}.", where=other, fix=hint)
     columns: dict[str, list[np.ndarray]] = {name: [] for name in tables}
-    category, kept, left_out = [], [], []
+    category = []
     for name in wanted:
         cells = {}
         for source, (names, x, texts) in tables.items():
@@ -85,10 +90,6 @@ def alike(tables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[int, Any]]])
             cells[source] = (x[:, place].astype(np.float64), texts.get(place))
         names_here = {source: found is not None and bool(found.values) for source, (_, found) in cells.items()}
         if names_here[first]:
-            values, found = cells[first]
-            if len(values) == len(np.unique(values)) > 20:
-                left_out.append(name)
-                continue
             words = {source: _words(*pair) for source, pair in cells.items()}
             order = sorted({word for column in words.values() for word in column if word is not None})
             code = {word: float(i) for i, word in enumerate(order)}
@@ -103,11 +104,13 @@ def alike(tables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[int, Any]]])
                 seconds = 86_400.0 if found is not None and found.written == "D" else 1.0
                 columns[source].append(values * seconds)
         category.append(names_here[first])
-        kept.append(name)
-    if not kept:
-        raise DataError("every column has another text in every row.", where=first, fix="Give a table with columns.")
-    made = [Table(s, tuple(kept), np.stack(c, axis=1), np.array(category)) for s, c in columns.items()]
-    return made, left_out
+    made = [Table(s, tuple(wanted), np.stack(c, axis=1), np.array(category)) for s, c in columns.items()]
+    return made, ids
+
+
+def _differ(values: np.ndarray) -> bool:
+    """Whether every row has another text."""
+    return len(values) == len(np.unique(values)) > 20
 
 
 def _words(values: np.ndarray, found: Any) -> list[str | None]:
