@@ -158,6 +158,16 @@ def test_the_server_decodes_where_the_page_cannot(browser: Browser, digits: Site
         np.testing.assert_allclose(
             shown(browser), np.clip(digits.decoded(state(browser, "z"))[0], 0, 16), atol=16 / 255
         )
+        # So it does under a pointer that hovers, and the cross stays.
+        z, axes = np.array(state(browser, "z")), plane(browser)
+        browser.mouse("mouseMoved", *pixel(browser, -0.8, 0.6))
+        browser.until("document.querySelector('.decoded').innerText.includes('at the pointer')")
+        settled(browser)
+        there = z.copy()
+        there[list(axes)] = [-0.8, 0.6]
+        browser.until("!latens.app.waiting")
+        np.testing.assert_allclose(shown(browser), np.clip(digits.decoded(there)[0], 0, 16), atol=0.5)
+        np.testing.assert_array_equal(state(browser, "z"), z)
         assert browser.errors() == []
 
 

@@ -99,9 +99,13 @@ def make_optimizer(
     try:
         inner = make(rate, **options)
     except TypeError as error:
-        what = f"{name} does not take these options: {error}"
         named = [taken for taken in takes if taken != "mask"]
-        raise ConfigError(what, where="optimizer.options", fix=f"It takes {', '.join(named)}.") from None
+        unknown = next((option for option in options if option not in takes), None)
+        what = f"{name} has no option {unknown!r}." if unknown else f"{name} does not take these options: {error}"
+        fix = f"It takes {', '.join(named)}."
+        if unknown == "weight_decay":
+            fix += " Weights decay under adamw, and objective.l2 adds their squares to the loss."
+        raise ConfigError(what, where="optimizer.options", fix=fix) from None
     clips = [] if clip_value is None else [optax.clip(clip_value)]
     clips += [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
     optimizer = from_optax(optax.chain(*clips, inner))
