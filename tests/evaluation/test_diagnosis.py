@@ -210,7 +210,8 @@ def test_a_planted_collapse_is_named():
 def test_planted_faults_are_named_for_every_seed(seed):
     assert collapsed(seed) == ["posterior-collapse"]
     assert mode_dropping(seed) == ["mode-dropping"]
-    assert memorising(seed) == ["memorisation", "overfitting"]
+    # Its posteriors are so narrow that log p(x) may hang on few draws, which is then said as well.
+    assert [name for name in memorising(seed) if name != "untrusted-evidence"] == ["memorisation", "overfitting"]
 
 
 @pytest.mark.long

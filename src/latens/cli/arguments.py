@@ -20,6 +20,7 @@ COMMANDS: dict[str, str] = {
     "sample": "new rows from the model",
     "reconstruct": "rows to latents and back",
     "impute": "a table with its missing cells filled in",
+    "detect": "rows that are unlike the training rows: surprise, p-values, flags",
     "judge": "a synthetic table beside the real one: how like it is, and what it gives away",
     "augment": "more rows of each class: draws around labelled rows, or from p(x | class)",
     "translate": "rows of one class as another, or pictures as their pair, of models that know both",
@@ -237,6 +238,7 @@ def parser() -> Parser:
         seed(made[name], "of the draws")
     _refitting(made["refit"])
     _imputing(made["impute"])
+    _detecting(made["detect"])
     _judging(made["judge"])
     _augmenting(made["augment"])
     _translating(made["translate"])
@@ -298,6 +300,20 @@ def _imputing(command: argparse.ArgumentParser) -> None:
     command.add_argument("--out", metavar="FILE", help="where the result goes: npz, csv, parquet")
     command.add_argument("--num-samples", type=draws, default=1000, metavar="K", help="draws a row (default 1000)")
     command.add_argument("--draws", type=parts, metavar="M", help="also M random completions of each row (npz)")
+    seed(command, "of the draws")
+    dry_run(command)
+
+
+def _detecting(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("data", metavar="DATA", help="the rows that are looked at")
+    _reading(command)
+    command.add_argument("--out", metavar="FILE", help="where the result goes: csv, parquet")
+    words = "the share of false alarms among flagged rows that is allowed (default 0.05)"
+    command.add_argument("--alpha", type=number(1e-6, 0.5), default=0.05, metavar="A", help=words)
+    words = "rows like the training rows that did not train the model (default: those that the run held out)"
+    command.add_argument("--held-out", metavar="DATA2", help=words)
+    command.add_argument("--num-samples", type=draws, default=100, metavar="K", help="draws a row (default 100)")
     seed(command, "of the draws")
     dry_run(command)
 

@@ -1,0 +1,84 @@
+"""`latens detect`: which rows are unlike the training rows."""
+
+import argparse
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from latens.cli.context import Context, output_path
+from latens.cli.files import write_table
+from latens.cli.measured import held_out_rows
+from latens.cli.sources import load_for, open_model, read_for
+from latens.config import VAEConfig
+from latens.data import Dataset
+from latens.errors import ConfigError, DataError
+from latens.measure.detect import detect as find
+
+
+def detect(context: Context) -> int:
+    """Write every row's surprise, p-value, q-value and whether it is flagged.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
+    args = context.args
+    out = output_path(args, (".csv", ".parquet"), args.data, args.run)
+    opened = open_model(args.run)
+    config = opened.trained.config
+    if not isinstance(config, VAEConfig) or opened.trained.is_point:
+        what = "only a model with log p(x) can say how surprising a row is."
+        raise ConfigError(what, where=args.run, fix="Train a VAE: `latens fit DATA`.")
+    new, _, _ = read_for(opened, context)
+    own = load_for(opened, replace(context, args=argparse.Namespace(**vars(args) | {"data": args.held_out})))
+    if args.held_out:
+        split, positions = "all", np.arange(len(own))
+    else:
+        split, positions = held_out_rows(own)
+    if split == "train":
+        what = "the run held no rows out, and training rows would make every new row look unusual."
+        raise DataError(what, where=args.run, fix="Name rows that did not train it: --held-out FILE.")
+    if args.dry_run:
+        context.say(
+            f"would compare {len(new)} rows with {len(positions)} held-out ones into {out}; nothing was written"
+        )
+        context.result({"dry_run": True, "out": str(out), "rows": len(new), "held_out": len(positions)})
+        return 0
+    found = find(
+        opened.trained, own, positions, new,
+        alpha=args.alpha, num_samples=args.num_samples, seed=args.seed,
+    )  # fmt: skip
+    names = {} if np.array_equal(new.names, np.arange(len(new))) else {"row_id": new.names}
+    arrays: dict[str, np.ndarray] = names or {"row": np.arange(len(new))}
+    arrays |= {"surprise": found.surprise, "p_value": found.p_value, "q_value": found.q_value}
+    arrays |= {"flagged": found.flagged.astype(int)}
+    write_table(out, arrays)
+    flagged = np.flatnonzero(found.flagged)
+    known = _training_rows(own, new) if not args.held_out else 0
+    if known:
+        context.warn(f"{known} of the rows are training rows of the model, which look less unusual than they are")
+    top = flagged[np.argsort(-found.surprise[flagged])][:5]
+    text = [f"{out}: {len(flagged)} of {len(new)} rows flagged at a share of {args.alpha:g} false alarms"]
+    text.append(f"compared with {found.calibration} rows that did not train the model ({split})")
+    least = 1.0 / (found.calibration + 1)
+    if least * len(new) > args.alpha:
+        few = int(np.ceil(least * len(new) / args.alpha))
+        text.append(
+            f"the smallest p-value that these can show is {least:.2g}: of {len(new)} rows at least {few} must have it "
+            "before any is flagged; give more held-out rows (--held-out)"
+        )
+    for row in top:
+        text.append(f"  row {new.names[row]}: surprise {found.surprise[row]:.1f} nats, p {found.p_value[row]:.2g}")
+    value: dict[str, Any] = {"out": str(out), "rows": len(new), "flagged": len(flagged), "alpha": args.alpha}
+    value |= {"held_out": found.calibration, "training_rows": known}
+    context.done(value, "\n".join(text))
+    return 0
+
+
+def _training_rows(own: Dataset, new: Dataset) -> int:
+    """How many of the rows are training rows, cell by cell."""
+    known = {row.tobytes() for row in own.x[own.subset("train")]}
+    return sum(row.tobytes() in known for row in new.x)

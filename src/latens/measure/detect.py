@@ -1,0 +1,127 @@
+"""Rows that are unlike the training rows: how surprising each is, and with which p-value."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from latens import evaluation
+from latens.data import Dataset
+from latens.data.batches import Batch
+from latens.errors import DataError
+from latens.workflow.trained import TrainedModel
+
+MOST_CALIBRATION = 5000
+"""Held-out rows that a row is compared with; of a pattern of gaps that few rows have, a tenth."""
+
+
+class Detection(NamedTuple):
+    r"""What is unusual about rows.
+
+    Args:
+        surprise: $-\log p(x)$ of the observed cells, nats, of shape (n,).
+        p_value: The share of held-out rows at least as surprising, of shape (n,).
+        q_value: The expected share of false alarms if this row and all more unusual ones are flagged, of shape (n,).
+        flagged: True where `q_value` is at most alpha.
+        calibration: How many held-out rows there were.
+    """
+
+    surprise: np.ndarray
+    p_value: np.ndarray
+    q_value: np.ndarray
+    flagged: np.ndarray
+    calibration: int
+
+
+def detect(
+    trained: TrainedModel,
+    held_out: Dataset,
+    positions: np.ndarray,
+    new: Dataset,
+    *,
+    alpha: float = 0.05,
+    num_samples: int = 100,
+    seed: int = 0,
+) -> Detection:
+    r"""Compare rows with held-out ones by their surprise under a model.
+
+    The conformal p-value of a row is $(1 + \#\{i : s_i \ge s\}) / (m + 1)$ over m held-out rows: for a row like
+    these it is at most a with a probability of at most a, whatever the model. Flagging where q is at most alpha
+    (Benjamini & Hochberg) keeps the expected share of false alarms among the flagged below alpha. A row with gaps is
+    compared with held-out rows that have the same gaps.
+
+    Args:
+        trained: A model with log p(x).
+        held_out: Data with rows that did not train the model.
+        positions: The positions of these rows; the first 5,000 of a random order are used.
+        new: The rows that are judged.
+        alpha: The share of false alarms that is allowed, in (0, 1).
+        num_samples: Draws a row for log p(x).
+        seed: The seed.
+
+    Returns:
+        What is unusual.
+
+    Raises:
+        DataError: There are fewer held-out rows than 1 / alpha, so that no row could ever be flagged.
+
+    Source: Vovk, Gammerman & Shafer (2005); Bates, Candes, Lei, Romano & Sesia (2023), for outliers; Benjamini &
+    Hochberg (1995).
+    """
+    if len(positions) + 1 < 1.0 / alpha:
+        what = f"{len(positions)} held-out rows cannot show a p-value of {alpha:g}: the smallest is 1 in all of them."
+        raise DataError(what, where=held_out.name, fix=f"Hold out at least {int(np.ceil(1 / alpha))} rows.")
+    order = np.random.default_rng(seed).permutation(positions)[:MOST_CALIBRATION]
+    options = {"num_samples": num_samples, "key": jax.random.key(seed), "preparation": trained.preparation}
+    surprise = -evaluation.log_marginal(trained.model, trained.batch(new), **options)
+    shown = np.ones(new.x.shape, bool) if new.mask is None else new.mask
+    patterns, which = np.unique(shown.reshape(len(new), -1), axis=0, return_inverse=True)
+    p_value = np.empty(len(new))
+    for k, pattern in enumerate(patterns):
+        rows = np.flatnonzero(which.ravel() == k)
+        own = order if len(patterns) <= 20 or pattern.all() else order[: max(MOST_CALIBRATION // 10, int(1 / alpha))]
+        scores = -evaluation.log_marginal(
+            trained.model, _shown(trained.batch(held_out, own), pattern.reshape(new.x.shape[1:])), **options
+        )
+        p_value[rows] = conformal(scores, surprise[rows])
+    q_value = adjusted(p_value)
+    return Detection(surprise, p_value, q_value, q_value <= alpha, len(order))
+
+
+def _shown(batch: Batch, pattern: np.ndarray) -> Batch:
+    """A batch of which only some cells are observed."""
+    if pattern.all():
+        return batch
+    own = np.ones(batch.x.shape, bool) if batch.mask is None else np.asarray(batch.mask)
+    return replace(batch, mask=own & pattern)
+
+
+def conformal(held_out: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """The share of held-out scores that are at least as high, each score counted among them.
+
+    Args:
+        held_out: Scores of held-out rows, of shape (m,).
+        scores: The scores, of shape (n,).
+
+    Returns:
+        Shape (n,), from 1 / (m + 1) to 1.
+    """
+    below = np.searchsorted(np.sort(held_out), scores, side="left")
+    return (1.0 + len(held_out) - below) / (len(held_out) + 1.0)
+
+
+def adjusted(p: np.ndarray) -> np.ndarray:
+    """P-values adjusted for how many there are, after Benjamini and Hochberg.
+
+    Args:
+        p: The p-values, of shape (n,).
+
+    Returns:
+        Shape (n,), at most 1.
+    """
+    order = np.argsort(p)
+    ratio = p[order] * len(p) / np.arange(1, len(p) + 1)
+    q = np.empty(len(p))
+    q[order] = np.minimum(np.minimum.accumulate(ratio[::-1])[::-1], 1.0)
+    return q

@@ -1,0 +1,123 @@
+"""Unusual rows: p-values that are what they say, false alarms that are kept."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from scipy import stats
+
+import latens
+from latens.cli.main import main
+from latens.config import override
+from latens.errors import DataError
+from latens.measure.detect import adjusted, conformal, detect
+from latens.recipes import get_recipe
+
+pytestmark = pytest.mark.more
+COLUMNS = 6
+
+
+def rows(n, seed):
+    """Six columns that hang on two numbers, with noise of a third of their spread."""
+    rng = np.random.default_rng(seed)
+    loading = np.random.default_rng(99).normal(size=(2, COLUMNS))
+    return (rng.normal(size=(n, 2)) @ loading + 0.4 * rng.normal(size=(n, COLUMNS))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    data = latens.load_data(rows(3000, 0))
+    settings = {"training.steps": 1500, "posterior.latent_dim": 2, "network.hidden": [64]}
+    return latens.train(latens.prepare(override(get_recipe("default").config, settings), data))[0]
+
+
+@pytest.fixture(scope="module")
+def held_out(trained):
+    return latens.load_data(rows(1000, 1), schema=trained.schema)
+
+
+def found_in(trained, held_out, x, **options):
+    new = latens.load_data(x, schema=trained.schema, missing="nan" if np.isnan(x).any() else None)
+    return detect(trained, held_out, np.arange(len(held_out)), new, num_samples=30, **options)
+
+
+def test_p_values_count_the_rows_that_are_as_surprising():
+    held, scores = np.array([1.0, 2.0, 2.0, 5.0]), np.array([0.0, 1.0, 2.0, 3.0, 5.0, 6.0])
+    np.testing.assert_allclose(conformal(held, scores), [(1 + np.sum(held >= s)) / 5 for s in scores])
+
+
+def test_q_values_are_those_of_benjamini_and_hochberg():
+    p = np.random.default_rng(0).random(200) ** 2
+    np.testing.assert_allclose(adjusted(p), stats.false_discovery_control(p), atol=1e-12)
+
+
+@pytest.mark.parametrize("gaps", [0.0, 0.3])
+def test_p_values_of_usual_rows_are_uniform(trained, held_out, gaps):
+    x = rows(2000, 2)
+    hidden = np.random.default_rng(0).random((20, COLUMNS)) < gaps  # twenty patterns of gaps
+    x[hidden[np.arange(2000) % 20]] = np.nan
+    x = x[~np.isnan(x).all(axis=1)]
+    found = found_in(trained, held_out, x)
+    for a in (0.01, 0.05, 0.1):
+        # Both the rows and the held-out ones that they are compared with are a sample.
+        band = stats.norm.ppf(0.995) * np.sqrt(a * (1 - a) * (1 / len(x) + 1 / found.calibration))
+        assert abs(np.mean(found.p_value <= a) - a) < band + 1 / found.calibration
+
+
+@pytest.mark.parametrize(("shift", "power"), [(0.0, None), (3.0, 0.3), (6.0, 0.95)])
+def test_false_alarms_are_kept_and_strong_faults_are_found(trained, held_out, shift, power):
+    x, rng = rows(1000, 3), np.random.default_rng(1)
+    planted = np.arange(1000) < 100
+    x[planted, rng.integers(0, COLUMNS, 100)] += shift
+    found = found_in(trained, held_out, x, alpha=0.1)
+    flagged = found.flagged
+    if power is None:
+        assert flagged.sum() <= 5
+        return
+    assert np.mean(flagged[planted]) > power
+    false = np.mean(~planted[flagged])
+    assert false <= 0.1 + 3 * np.sqrt(0.09 / max(flagged.sum(), 1))
+
+
+def test_the_same_rows_have_the_same_p_values(trained, held_out):
+    x = rows(50, 6)
+    x[:5] += 5.0
+    one = found_in(trained, held_out, x)
+    np.testing.assert_array_equal(one.p_value, found_in(trained, held_out, x).p_value)
+    assert one.p_value[:5].max() < 0.01
+
+
+def test_too_few_held_out_rows_are_refused(trained, held_out):
+    new = latens.load_data(rows(10, 7), schema=trained.schema)
+    with pytest.raises(DataError, match="at least 100"):
+        detect(trained, held_out, np.arange(50), new, alpha=0.01)
+
+
+def test_the_command_names_rows(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    city = rng.integers(0, 3, 6000)
+    lines = [f"{('Lyon', 'Oslo', 'Porto')[c]},{rng.normal(100 * c, 10):.1f},{'FNP'[c]}" for c in city]
+    (tmp_path / "t.csv").write_text("\n".join(["city,income,country", *lines]))
+    new = [*lines[:40], "Lyon,201.3,F", "Oslo,99.0,P", "Porto,203.1,P", "Lyon,,F"]
+    (tmp_path / "new.csv").write_text("\n".join(["city,income,country", *new]))
+    run = str(tmp_path / "run")
+    assert (
+        main(["fit", str(tmp_path / "t.csv"), "--steps", "1000", "--num-samples", "20", "--out", run, "--quiet"]) == 0
+    )
+    out = tmp_path / "found.csv"
+    words = ["detect", run, str(tmp_path / "new.csv"), "--out", str(out), "--alpha", "0.1"]
+    assert main([*words, "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["rows"] == 44
+    assert said["training_rows"] > 20
+    with out.open() as file:
+        table = list(csv.DictReader(file))
+    flagged = {int(row["row"]): row for row in table if row["flagged"] == "1"}
+    assert {40, 41} <= set(flagged)
+    assert set(flagged) & {42, 43} == set()
+    assert main(words) == 0
+    text = capsys.readouterr()
+    assert "row 40: surprise" in text.out + text.err
+    assert "training rows of the model" in text.err
+    assert main(["detect", run, str(tmp_path / "new.csv"), "--out", str(out), "--alpha", "0.0001"]) == 3
