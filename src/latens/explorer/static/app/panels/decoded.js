@@ -18,7 +18,7 @@ export function decodedBox(app) {
   });
   const element = h(
     "section",
-    { class: "decoded", "aria-label": "the decoded point" },
+    { class: "decoded", "aria-label": "what the cross decodes to" },
     pictures,
     h("div", { class: "words" }, meter, save),
   );
