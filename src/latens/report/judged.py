@@ -8,7 +8,7 @@ from latens.report.words import number, with_digits
 
 NEAR = (
     "That few rows are near real ones proves nothing about privacy: an attack can succeed all the same (The DCR "
-    "Delusion, arXiv 2505.01524). The attacks below are what counts."
+    "Delusion, arXiv 2505.01524). The attacks are what counts."
 )
 """What goes with the number of near rows."""
 
