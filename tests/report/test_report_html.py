@@ -263,8 +263,9 @@ def test_two_runs_side_by_side(runs, latens, few_pictures):
     assert "Both were trained on the same rows." in page.text
     # The difference of log p(x) is paired: its error is that of the differences, as `latens compare` has it.
     compared = latens("compare", runs / "one", runs / "two", "--num-samples", "100", "--json").json
-    gap = next(entry["difference"] for entry in compared["runs"] if entry["difference"])
-    assert " ± ".join(with_digits(gap["value"], gap["standard_error"])) in page.text
+    worse = next(entry for entry in compared["runs"] if entry["difference"])
+    gap, sign = worse["difference"], 1.0 if Path(worse["run"]).name == "two" else -1.0  # the page says two minus one
+    assert " ± ".join(with_digits(sign * gap["value"], gap["standard_error"])) in page.text
     assert f"paired over the same {gap['n']} rows" in page.text
     assert page.open == []
 
