@@ -154,7 +154,7 @@ def _place(value: Any, kind: ColumnType, name: str, where: str) -> float:
         return np.nan
     try:
         if kind.kind == "date":
-            number = float(np.datetime64(str(value), kind.written).astype(np.int64))
+            number = float(np.array(str(value), f"datetime64[{kind.written}]").astype(np.int64))
         else:
             number = float(value)
         if not np.isfinite(number):
