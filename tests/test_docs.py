@@ -18,8 +18,16 @@ BLOCK = re.compile(r"^```(python|console)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 RUN = [page for page in PAGES if BLOCK.search(page.read_text()) and page.stem not in ELSEWHERE]
 
 
+LENGTHY = ("tutorials",)
+"""Pages of many trainings: minutes, by `make long`."""
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("page", RUN, ids=lambda p: p.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.timeout(3600)) if page.stem in LENGTHY else page for page in RUN],
+    ids=lambda p: p.stem,
+)
 def test_snippets_run(page, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     namespace: dict = {}

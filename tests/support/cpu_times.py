@@ -55,6 +55,10 @@ NEVER_LONG = (
 """What continuous integration runs, whatever it costs."""
 
 
+ALWAYS_LONG = ("tests/test_docs.py::test_snippets_run?tutorials?",)
+"""What takes minutes, though all others like it are run by continuous integration."""
+
+
 def spent() -> float:
     """The processor seconds of this process and of those that it waited for."""
     times = os.times()
@@ -75,6 +79,8 @@ def mark_of(name: str, seconds: float) -> str:
     """What leaves a test out of the quick suite: "more", "long", or "" for a test that stays."""
     if any(fnmatch.fnmatchcase(name, pattern) for pattern in KEPT):
         return ""
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in ALWAYS_LONG):
+        return "long"
     if seconds > LONGEST and not any(fnmatch.fnmatchcase(name, pattern) for pattern in NEVER_LONG):
         return "long"
     return "more" if seconds > MOST else ""
