@@ -26,7 +26,7 @@ def detect(context: Context) -> int:
         The exit code.
     """
     args = context.args
-    out = output_path(args, (".csv", ".parquet"), args.data, args.run)
+    out = output_path(args, (".csv", ".parquet"), args.data, args.run, args.held_out)
     opened = open_model(args.run)
     config = opened.trained.config
     if not isinstance(config, VAEConfig) or opened.trained.is_point:

@@ -10,7 +10,7 @@ from latens.cli.context import Context, output_path, would
 from latens.cli.files import write_npz, write_table
 from latens.cli.sources import open_vae
 from latens.config import ClassifierConfig
-from latens.data.conditions import parse_conditions
+from latens.data.conditions import Conditions, parse_conditions
 from latens.data.mixed import as_columns
 from latens.data.schema import image_shape
 from latens.errors import ConfigError, UsageError
@@ -39,18 +39,19 @@ def sample(context: Context) -> int:
     if mixed and args.mean:
         what = "the columns of a mixed table have names and dates, which have no mean."
         raise UsageError(what, where="--mean", fix="Leave it out: samples are drawn.")
+    conditions = None
     if args.where:
         if args.label is not None or trained.preparation.classes:
             what = "a model that reads labels is asked for a class by --label."
             raise UsageError(what, where="--where", fix="Fit the table with --label none to ask for any column.")
-        parse_conditions(args.where, trained.schema)  # mistakes before anything is computed
+        conditions = parse_conditions(args.where, trained.schema)
     if lacks_prior(trained):
         fix = "Fit one with `latens refit RUN --prior mixture`, or use a VAE's recipe."
         raise ConfigError("an autoencoder has no prior to sample from.", where=args.run, fix=fix)
     if args.dry_run:
         return would(context, f"draw {args.n} samples", out)
-    if args.where:
-        return _conditional(context, trained, out)
+    if conditions is not None:
+        return _conditional(context, trained, conditions, out)
     chosen = trained.in_turn(args.n) if args.label is None else np.full(args.n, _class_of(trained, args.label))
     arrays = _drawn(trained, args.n, args.mean, jax.random.key(args.seed), chosen)
     evaluation.finite(arrays["x"], "x", where=args.run)
@@ -71,10 +72,9 @@ def sample(context: Context) -> int:
     return 0
 
 
-def _conditional(context: Context, trained: TrainedModel, out: Path) -> int:
+def _conditional(context: Context, trained: TrainedModel, conditions: Conditions, out: Path) -> int:
     """Rows of a mixed table under conditions."""
     args = context.args
-    conditions = parse_conditions(args.where, trained.schema)
     found = sample_given(trained.model, conditions, args.n, key=jax.random.key(args.seed))
     write_table(out, as_columns(found.x, trained.schema))
     share = np.exp(found.log_probability)
