@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from latens.estimators import VAE as VAE
     from latens.estimators import Autoencoder as Autoencoder
     from latens.estimators import GenerativeClassifier as GenerativeClassifier
+    from latens.estimators import VAEDetector as VAEDetector
+    from latens.estimators import VAEImputer as VAEImputer
     from latens.evaluation import Estimate as Estimate
     from latens.evaluation import elbo_parts as elbo_parts
     from latens.evaluation import log_marginal as log_marginal
@@ -70,6 +72,8 @@ __all__ = [
     "Stage",
     "StandardNormal",
     "TrainedModel",
+    "VAEDetector",
+    "VAEImputer",
     "augment",
     "elbo_parts",
     "enable_compilation_cache",
@@ -94,7 +98,7 @@ _HOMES = {
     "latens.data": ("Dataset", "Schema", "load_data"),
     "latens.distributions": ("StandardNormal",),
     "latens.errors": ("LatensError",),
-    "latens.estimators": ("VAE", "Autoencoder", "GenerativeClassifier"),
+    "latens.estimators": ("VAE", "Autoencoder", "GenerativeClassifier", "VAEDetector", "VAEImputer"),
     "latens.evaluation": ("Estimate", "elbo_parts", "log_marginal"),
     "latens.workflow.augment": ("augment",),
     "latens.workflow.experiment": ("prepare", "train"),

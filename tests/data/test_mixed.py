@@ -8,7 +8,7 @@ import pytest
 
 from latens.data import Schema, load
 from latens.data.columns import ColumnType, decimals_of, number_type, recorded_step, segments
-from latens.data.mixed import as_columns, point_of
+from latens.data.mixed import as_columns
 from latens.errors import DataError, ModelFileError
 
 N = 400
@@ -185,6 +185,37 @@ def test_what_is_not_modelled_is_said(tmp_path):
     assert "no column that can be modelled" in refusal(tmp_path, frame[["who", "empty"]])
 
 
+def test_times_of_a_frame_are_days_where_all_are_midnights():
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(300) % 90, "D")
+    frame = pd.DataFrame(
+        {"day": days, "time": days + pd.to_timedelta(np.arange(300), "min"), "name": ["a", "b", "c"] * 100}
+    )
+    frame.loc[3, "day"] = pd.NaT
+    data = load(frame)
+    assert [one.written for one in data.schema.types] == ["D", "s", "text"]
+    assert not data.mask[3, 0]
+    back = as_columns(data.x, data.schema)
+    assert np.array_equal(back["day"][4:], frame["day"].to_numpy("datetime64[D]")[4:])
+    assert np.array_equal(back["time"], frame["time"].to_numpy("datetime64[s]"))
+
+
+def test_columns_of_numbers_have_types_where_that_is_asked_for(tmp_path):
+    rng = np.random.default_rng(0)
+    x = np.round(rng.normal(size=(500, 3)), 1)
+    data = load(x, typed=True)
+    assert (data.schema.kind, [one.kind for one in data.schema.types]) == ("mixed", ["number"] * 3)
+    x[0, 1] = np.nan
+    holes = load(x, schema=data.schema)  # what it has learned is enough to read alike
+    assert not holes.mask[0, 1]
+    assert holes.mask.sum() == 1499
+    frame = pd.DataFrame(x, columns=list("abc"))
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    assert load(tmp_path / "t.csv", typed=True).schema.types == load(frame, typed=True).schema.types
+    assert load(x, missing="nan").schema.kind == "real"
+    with pytest.raises(DataError, match="--typed"):
+        load(np.zeros((4, 8, 8)), typed=True)
+
+
 def test_text_that_comes_often_among_numbers_is_a_category(tmp_path):
     kids = np.array(["0", "1", "2", "3+"])[np.random.default_rng(0).integers(0, 4, N)]
     assert read(tmp_path, table().assign(kids=kids)).schema.types[-1].values == ("0", "1", "2", "3+")
@@ -217,9 +248,3 @@ def test_damaged_types_are_refused(change, words):
     assert Schema.from_json(good | types).types[0] == ColumnType("category", ("a", "b"), shares=(0.5, 0.5))
     with pytest.raises(ModelFileError, match=words):
         Schema.from_json(good | types | change)
-
-
-def test_one_value_of_draws_is_the_most_frequent_name_and_the_mean_number():
-    types = (ColumnType("category", ("a", "b", "c"), shares=(0.2, 0.3, 0.5)), ColumnType("number", starts=(0,), size=9))
-    draws = np.array([[[2, 1], [2, 3], [0, 8]]], float)
-    assert point_of(draws, types).tolist() == [[2.0, 4.0]]

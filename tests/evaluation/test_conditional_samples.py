@@ -1,4 +1,4 @@
-"""Samples under conditions on columns against enumeration of a small table."""
+"""Samples under conditions on columns, and what single cells may be, against enumeration of a small table."""
 
 import itertools
 
@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from scipy import special
 
+from latens.data.batches import as_batch
 from latens.data.columns import ColumnType, number_type
 from latens.data.conditions import conditions_of, parse_conditions
 from latens.data.schema import Column, Schema
 from latens.distributions import Segments, StandardNormal
 from latens.errors import DataError, UsageError
+from latens.evaluation.conditionals import conditionals
 from latens.evaluation.samples.conditional import sample_given
 from latens.models import Conditional, LatentModel, NormalHead
 from latens.models.heads.table import TableHead, TableInput
@@ -80,6 +82,31 @@ def test_samples_have_the_enumerated_probabilities(model, table, given):
         have = np.bincount(drawn, minlength=np.prod(sizes)) / 20_000
         # Draws of z are shared by rows: the error is that of the effective number, at the worst.
         assert np.all(np.abs(have - want) < 5 * np.sqrt(want / found.effective) + 5e-4), columns
+
+
+def test_conditionals_are_the_enumerated_ones(model, table):
+    rows, p = table
+    seen = np.array([[True, False, True], [False, True, True], [False, False, False], [True, True, False]])
+    x = np.array([[1, 29, 0], [0, 3, 1], [2, 7, 1], [2, 0, 1]], np.float32)
+    shares, effective = conditionals(model, as_batch(x, mask=seen), TYPES, num_samples=20_000, key=jax.random.key(0))
+    for i, (row, mask) in enumerate(zip(x, seen)):
+        alike = np.where(np.all((rows == row) | ~mask, axis=1), p, 0.0)
+        assert effective[i] > 1000
+        for j in np.flatnonzero(~mask):
+            exact = np.array(
+                [
+                    np.sum(alike[(rows[:, j] >= first) & (rows[:, j] < first + width)])
+                    for first, width in zip(TYPES[j].firsts, TYPES[j].widths)
+                ]
+            )
+            exact /= exact.sum()
+            assert shares[j][i].sum() == pytest.approx(1.0, abs=1e-5)
+            np.testing.assert_allclose(shares[j][i], exact, atol=5 / np.sqrt(effective[i]) * np.sqrt(exact.max()))
+    # The same rows in another order have the same numbers.
+    again, _ = conditionals(model, as_batch(x[::-1], mask=seen[::-1]), TYPES, num_samples=500, key=jax.random.key(1))
+    first, _ = conditionals(model, as_batch(x, mask=seen), TYPES, num_samples=500, key=jax.random.key(1))
+    for one, other in zip(first, again):
+        np.testing.assert_allclose(one, other[::-1], atol=1e-6)
 
 
 def test_within_is_the_share_of_the_cells():

@@ -218,6 +218,11 @@ def test_the_command_completes_a_table(latens: Callable[..., Result], tmp_path: 
         assert np.array_equal(archive["mask"], ~hidden)
         assert archive["draws"].shape == (200, 3, 3)
         np.testing.assert_allclose(archive["x"], values, rtol=1e-5)  # another program: other last bits
-    assert latens("impute", run, table, "--out", tmp_path / "f.csv", "--draws", 3).code == 2
+    assert latens("impute", run, table, "--out", tmp_path / "f.csv", "--num-samples", 50, "--draws", 3).code == 0
+    tables = [(tmp_path / f"f-00{k}.csv").read_text().splitlines() for k in (1, 2, 3)]
+    drawn = np.array([[[float(cell) for cell in line.split(",")] for line in each[1:]] for each in tables])
+    assert np.array_equal(drawn[:, ~hidden], np.stack([rows[~hidden]] * 3))
+    assert np.all(drawn[0][hidden] != drawn[1][hidden])
+    assert latens("impute", run, table, "--out", tmp_path / "f.csv", "--interval", 0.9).code == 4  # no types
     assert latens("impute", run, table, "--dry-run", "--out", tmp_path / "no.csv").code == 0
     assert not (tmp_path / "no.csv").exists()

@@ -35,10 +35,7 @@ KEPT = (
     "tests/training/test_training.py::test_the_loop_takes_the_steps_of_plain_training",
     "tests/training/test_training.py::test_patience_counts*",
     "tests/data/test_data_prepare.py::test_[ads]*",
-    "tests/workflow/test_going_on.py::*chosen0*",
-    "tests/parts/test_objects.py::*objects0*",
     "tests/recipes/test_recipes_sweep.py::*?default?",
-    "tests/test_docs.py::*README*",
 )
 """Whole trips and oracles that stay, whatever they cost."""
 

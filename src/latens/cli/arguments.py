@@ -299,7 +299,13 @@ def _imputing(command: argparse.ArgumentParser) -> None:
     _reading(command)
     command.add_argument("--out", metavar="FILE", help="where the result goes: npz, csv, parquet")
     command.add_argument("--num-samples", type=draws, default=1000, metavar="K", help="draws a row (default 1000)")
-    command.add_argument("--draws", type=parts, metavar="M", help="also M random completions of each row (npz)")
+    command.add_argument(
+        "--draws", type=parts, metavar="M", help="also M random completions: tables beside FILE, or in the npz"
+    )
+    words = (
+        "beside each filled number of typed columns an interval of this probability, and of a name how probable it is"
+    )
+    command.add_argument("--interval", type=number(0.01, 0.999), metavar="P", help=words)
     seed(command, "of the draws")
     dry_run(command)
 
@@ -313,6 +319,8 @@ def _detecting(command: argparse.ArgumentParser) -> None:
     command.add_argument("--alpha", type=number(1e-6, 0.5), default=0.05, metavar="A", help=words)
     words = "rows like the training rows that did not train the model (default: those that the run held out)"
     command.add_argument("--held-out", metavar="DATA2", help=words)
+    words = "cells to name for each flagged row of typed columns (default 3; 0 for none)"
+    command.add_argument("--cells", type=whole(0, 100), metavar="N", help=words)
     command.add_argument("--num-samples", type=draws, default=100, metavar="K", help="draws a row (default 100)")
     seed(command, "of the draws")
     dry_run(command)
@@ -375,6 +383,8 @@ def _reading(command: argparse.ArgumentParser) -> None:
     group.add_argument("--weight", metavar="NAME", help="the column or .npz key that says how often a row counts")
     counts = "model whole numbers as log(1 + x), or never (default: where they have a long tail)"
     group.add_argument("--counts", action=argparse.BooleanOptionalAction, default=None, help=counts)
+    words = "columns of numbers, too, get a type and exact probabilities, as tables with text have them"
+    group.add_argument("--typed", action="store_const", const=True, help=words)
     group.add_argument("--missing", choices=("nan",), help="NaN cells are missing values (default: refuse them)")
     words = "pictures paired with those of DATA, by name or row: a row is then both, side by side"
     group.add_argument("--pair", metavar="DATA2", help=words)

@@ -13,7 +13,11 @@ from latens.cli.sources import load_for, open_model, read_for
 from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError
+from latens.measure.cells import blame, named_cells, typed_columns
 from latens.measure.detect import detect as find
+
+CELLS, MOST_BLAMED = 3, 1000
+"""Cells named for each flagged row of typed columns, and flagged rows of which they are named."""
 
 
 def detect(context: Context) -> int:
@@ -32,6 +36,8 @@ def detect(context: Context) -> int:
     if not isinstance(config, VAEConfig) or opened.trained.is_point:
         what = "only a model with log p(x) can say how surprising a row is."
         raise ConfigError(what, where=args.run, fix="Train a VAE: `latens fit DATA`.")
+    types = opened.trained.schema.types if args.cells is None else typed_columns(opened.trained, "--cells")
+    cells = 0 if types is None else min(CELLS if args.cells is None else args.cells, len(types))
     new, _, _ = read_for(opened, context)
     own = load_for(opened, replace(context, args=argparse.Namespace(**vars(args) | {"data": args.held_out})))
     if args.held_out:
@@ -55,12 +61,18 @@ def detect(context: Context) -> int:
     arrays: dict[str, np.ndarray] = names or {"row": np.arange(len(new))}
     arrays |= {"surprise": found.surprise, "p_value": found.p_value, "q_value": found.q_value}
     arrays |= {"flagged": found.flagged.astype(int)}
-    write_table(out, arrays)
     flagged = np.flatnonzero(found.flagged)
+    top = flagged[np.argsort(-found.surprise[flagged], kind="stable")][:MOST_BLAMED]
+    told: dict[int, str] = {}
+    if cells and len(top):
+        blamed = blame(opened.trained, new, top, cells=cells, seed=args.seed)
+        columns = named_cells(blamed, new, top)
+        arrays |= columns
+        told = {row: _told(columns, row) for row in top[:5].tolist()}
+    write_table(out, arrays)
     known = _training_rows(own, new) if not args.held_out else 0
     if known:
         context.warn(f"{known} of the rows are training rows of the model, which look less unusual than they are")
-    top = flagged[np.argsort(-found.surprise[flagged])][:5]
     text = [f"{out}: {len(flagged)} of {len(new)} rows flagged at a share of {args.alpha:g} false alarms"]
     text.append(f"compared with {found.calibration} rows that did not train the model ({split})")
     least = 1.0 / (found.calibration + 1)
@@ -70,12 +82,23 @@ def detect(context: Context) -> int:
             f"the smallest p-value that these can show is {least:.2g}: of {len(new)} rows at least {few} must have it "
             "before any is flagged; give more held-out rows (--held-out)"
         )
-    for row in top:
-        text.append(f"  row {new.names[row]}: surprise {found.surprise[row]:.1f} nats, p {found.p_value[row]:.2g}")
+    for row in top[:5].tolist():
+        line = f"  row {new.names[row]}: surprise {found.surprise[row]:.1f} nats, p {found.p_value[row]:.2g}"
+        text.append(line + told.get(row, ""))
+    if len(flagged) > len(top) and cells:
+        text.append(f"cells are named for the {len(top)} most surprising rows")
     value: dict[str, Any] = {"out": str(out), "rows": len(new), "flagged": len(flagged), "alpha": args.alpha}
     value |= {"held_out": found.calibration, "training_rows": known}
     context.done(value, "\n".join(text))
     return 0
+
+
+def _told(columns: dict[str, np.ndarray], row: int) -> str:
+    """The cell to blame of a row in words."""
+    if not columns["cell_1"][row]:
+        return ""
+    cell, value, expected, p = (columns[name][row] for name in ("cell_1", "value_1", "expected_1", "p_1"))
+    return f"; {cell} is {value}, expected {expected}, p {p}"
 
 
 def _training_rows(own: Dataset, new: Dataset) -> int:

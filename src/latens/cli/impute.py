@@ -12,18 +12,17 @@ from latens.cli.files import write_table
 from latens.cli.sources import open_model, read_for
 from latens.config import VAEConfig
 from latens.data import Dataset
-from latens.data.mixed import as_columns, point_of
+from latens.data.mixed import as_columns
 from latens.data.raw import ColumnRoles
 from latens.data.readers.csv import read_text
 from latens.data.readers.tables import role_positions
 from latens.errors import ConfigError, UsageError
-
-MIXED_DRAWS = 100
-"""Draws of each missing cell of a mixed table, of which a category is the most frequent one."""
+from latens.evaluation.conditionals import conditionals
+from latens.measure.cells import interval, point, typed_columns
 
 
 def impute(context: Context) -> int:
-    """Write every row with E[x_missing | x_observed] in its missing values; observed ones stay as they are.
+    """Write every row with E[x_missing | x_observed] in its missing values, or the likeliest name; others stay.
 
     Args:
         context: The call of the command.
@@ -33,12 +32,6 @@ def impute(context: Context) -> int:
     """
     args = context.args
     out = output_path(args, (".npz", ".csv", ".parquet"), args.data, args.run)
-    if args.draws and out.suffix.lower() != ".npz":
-        raise UsageError(
-            "a table holds one value for each cell, so --draws needs an array file.",
-            where="--draws",
-            fix="Use --out FILE.npz.",
-        )
     opened = open_model(args.run)
     config = opened.trained.config
     if not isinstance(config, VAEConfig) or opened.trained.is_point:
@@ -57,33 +50,51 @@ def impute(context: Context) -> int:
     if types is not None and out.suffix.lower() == ".npz":
         what = "a mixed table holds names and dates, which are no array of numbers."
         raise UsageError(what, where="--out", fix="Use --out FILE.csv or FILE.parquet.")
-    found = evaluation.impute(
-        trained.model,
-        trained.batch(data),
-        num_samples=args.num_samples,
-        num_draws=MIXED_DRAWS if types is not None else args.draws or 0,
-        key=jax.random.key(args.seed),
-        preparation=trained.preparation,
-    )
-    mean = found.mean if types is None else point_of(found.draws, types)
+    if args.interval is not None:
+        typed_columns(trained, "--interval")
+    batch, key = trained.batch(data), jax.random.key(args.seed)
+    settings = {"num_samples": args.num_samples, "key": key, "preparation": trained.preparation}
+    found = evaluation.impute(trained.model, batch, num_draws=args.draws or 0, **settings)
+    drawn = np.where(hidden[:, None], trained.data_units(found.draws, mean=False), data.x[:, None])
+    mean, shares = found.mean, []
+    if types is not None:
+        shares, _ = conditionals(trained.model, batch, types, **settings)
+        mean = np.stack([point(of, one) for of, one in zip(shares, types)], axis=1)
     x = np.where(hidden, trained.data_units(mean, mean=True), data.x)
     evaluation.finite(x, "x", where=args.run)
-    if types is not None:
-        arrays = _mixed(data, x, hidden, Path(spec), out)
-    elif out.suffix.lower() == ".npz":
-        arrays = {"x": x, "mask": ~hidden, **_beside(data)}
-    else:
+
+    def columns(x: np.ndarray) -> dict[str, np.ndarray]:
+        if types is not None:
+            return _mixed(data, x, hidden, Path(spec), out)
         flat, gaps = x.reshape(len(x), -1), hidden.reshape(len(x), -1)
         arrays = _as_it_was(data, flat, gaps, Path(spec), options) or _table(data, flat, gaps)
         if out.suffix.lower() == ".parquet":  # text of numbers is for .csv alone
             arrays |= {n: a for n, a in _table(data, flat, gaps).items() if n in arrays and arrays[n].dtype == object}
-    if args.draws:
-        drawn = trained.data_units(found.draws, mean=False)
-        arrays["draws"] = np.where(hidden[:, None], drawn, data.x[:, None])
-    write_table(out, arrays)
+        return arrays
+
+    tables = [out]
+    if out.suffix.lower() == ".npz":
+        arrays = {"x": x, "mask": ~hidden, **_beside(data)}
+        write_table(out, arrays if not args.draws else {**arrays, "draws": drawn})
+    else:
+        arrays = columns(x)
+        if args.interval is not None:
+            arrays |= _intervals(data, hidden, shares, args.interval)
+        write_table(out, arrays)
+        for k in range(args.draws or 0):
+            tables.append(out.with_name(f"{out.stem}-{k + 1:03d}{out.suffix}"))
+            write_table(tables[-1], columns(drawn[:, k]))
     few = int((found.effective[hidden.reshape(len(x), -1).any(axis=1)] < 10).sum())
     value = {"out": str(out), "rows": len(data), "missing": count, "num_samples": args.num_samples}
     text = f"{out}: {count} of {hidden.size} cells filled in, {len(data)} rows"
+    if not count:
+        text = f"{out}: nothing is missing; the rows are as they were, {len(data)} of them"
+    if len(tables) > 1:
+        value["draws"] = [str(path) for path in tables[1:]]
+        text += f"\n{tables[1]} to {tables[-1].name}: each with every gap drawn at random"
+    empty = int(hidden.reshape(len(x), -1).all(axis=1).sum())
+    if empty:
+        text += f"\n{empty} rows have no cell at all: they are filled by what the model holds of all rows"
     if few:
         text += f"\n{few} rows hang on fewer than 10 of the {args.num_samples} draws: a larger --num-samples is safer"
     context.done({**value, "rows_on_few_draws": few}, text)
@@ -104,6 +115,25 @@ def _mixed(data: Dataset, x: np.ndarray, hidden: np.ndarray, path: Path, out: Pa
             whole = out.suffix.lower() == ".csv" or values.dtype.kind in "UM"
             table[name] = np.array([str(v) for v in mixed]).astype(object) if whole else np.array(mixed, values.dtype)
     return table
+
+
+def _intervals(data: Dataset, hidden: np.ndarray, shares: list[np.ndarray], level: float) -> dict[str, np.ndarray]:
+    """Beside each column with gaps how sure it is: .low and .high of numbers and dates, .p of names."""
+    made: dict[str, np.ndarray] = {}
+    for i, (column, one) in enumerate(zip(data.schema.columns or (), data.schema.types or ())):
+        gone = hidden[:, i]
+        if not gone.any():
+            continue
+        if one.kind == "category":
+            made[f"{column.name}.p"] = np.where(gone, shares[i].max(axis=1), 1.0)
+            continue
+        for name, end in zip(("low", "high"), interval(shares[i], one, level)):
+            made[f"{column.name}.{name}"] = one.decoded(np.where(gone, end, data.x[:, i]))
+    taken = [column.name for column in data.schema.columns or () if column.name in made]
+    if taken:
+        what = f"the column {taken[0]!r} would be there twice."
+        raise UsageError(what, where="--interval", fix="Rename it, or leave --interval out.")
+    return made
 
 
 def _beside(data: Dataset) -> dict[str, np.ndarray]:

@@ -14,6 +14,7 @@ _FLAGS = {
     "weight": "weight",
     "missing": "missing",
     "counts": "counts",
+    "typed": "typed",
     "pair": "pair",
 }
 
@@ -59,7 +60,7 @@ def remembered(source: Any) -> dict[str, Any]:
     """
     if not isinstance(source, Mapping):
         return {}
-    kinds = {"label": str, "id": str, "weight": str, "missing": str, "counts": bool}
+    kinds = {"label": str, "id": str, "weight": str, "missing": str, "counts": bool, "typed": bool}
     found = {flag: source[flag] for flag, kind in kinds.items() if isinstance(source.get(flag), kind)}
     if found.get("label", "").endswith(".npy"):
         del found["label"]

@@ -63,7 +63,7 @@ def infer_schema(
 ) -> Schema:
     """Infer the schema of rows: the kind of their values, their levels and the scales of their columns.
 
-    - a table with columns of text or dates: "mixed", with a type for each column;
+    - a table with columns of text or dates, or one that is asked for it: "mixed", with a type for each column;
     - only 0 and 1 (or yes and no): "binary";
     - whole numbers 0..255 in uint8 or in arrays with more than one axis a row: "levels", 256 of them where the
       largest is above 16, else largest + 1;
@@ -80,7 +80,7 @@ def infer_schema(
         observed: True where a value was observed, shape of `x`; None for everywhere.
         where: How an error names the data.
         counts: None recognises counts, True asks for them, False never sees any.
-        texts: What the columns of text stand for, by position; None where all are of numbers.
+        texts: What the columns of text stand for, by position; None for a table whose columns are alike.
 
     Returns:
         The schema.
@@ -95,7 +95,7 @@ def infer_schema(
         )
     if names is not None and any(len(name) > MAX_NAME for name in names):
         raise DataError(f"a column name is longer than {MAX_NAME} characters.", where=where, fix="Shorten it.")
-    if texts:
+    if texts is not None:
         return mixed_schema(x, train_mask, names or [f"x{i}" for i in range(x.shape[1])], observed, texts, where)
     columns = tuple(Column(name) for name in names) if names is not None and len(shape) == 1 else None
     low, high = value_range(x, observed)

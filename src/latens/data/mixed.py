@@ -233,21 +233,3 @@ def in_units(x: np.ndarray, types: Sequence[ColumnType]) -> np.ndarray:
         if one.kind != "category":
             made[:, i] = (one.low + made[:, i] * one.step) / (86_400.0 if one.written == "s" else 1.0)
     return made
-
-
-def point_of(draws: np.ndarray, types: Sequence[ColumnType]) -> np.ndarray:
-    """One value for each cell of draws of it: a category that is drawn most often, the mean of numbers and dates.
-
-    Args:
-        draws: Stored cells, of shape (n, M, columns).
-        types: The types of the columns.
-
-    Returns:
-        Shape (n, columns), stored cells; that of a number may lie between two cells.
-    """
-    found = draws.mean(axis=1)
-    for i, one in enumerate(types):
-        if one.kind == "category":
-            counts = np.stack([np.count_nonzero(draws[:, :, i] == code, axis=1) for code in range(one.count)], axis=1)
-            found[:, i] = counts.argmax(axis=1)
-    return found

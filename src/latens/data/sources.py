@@ -28,6 +28,7 @@ def load(
     name: str | None = None,
     schema: Schema | None = None,
     counts: bool | None = None,
+    typed: bool = False,
     pair: Any = None,
 ) -> Dataset:
     """Load data of any kind and check them: a name, a path, an array or a frame becomes a data set.
@@ -46,6 +47,7 @@ def load(
         name: Name of the data set, else taken from the source.
         schema: The schema of a trained model, which the data must fit; None infers it.
         counts: Whether a table of whole numbers holds counts, which are modelled as log(1 + x); None looks at them.
+        typed: Whether columns of numbers get a type each and exact probabilities too, as those of tables with text do.
         pair: Pictures that are paired with those of `spec`, of any kind that `spec` may be: a row is then a picture
             of `spec` with its pair to the right. None: rows are as they are.
 
@@ -75,13 +77,23 @@ def load(
     check_numeric(raw.x, where)
     names = np.arange(n) if (ids := given.get("row_id", raw.names)) is None else row_names(ids, n, where)
     split = split_by_hash(names, raw.brought)
-    if raw.texts:
+    if typed and raw.x.ndim != 2:
+        what = f"has rows of shape {raw.x.shape[1:]}, which are no columns."
+        raise DataError(what, where=where, fix="Leave out --typed.")
+    typed = typed or bool(raw.texts) or (schema is not None and schema.kind == "mixed")
+    if typed:
         missing = "nan"  # a gap in a table of several kinds is a gap
     observed = find_missing(raw, names, missing, where)
     if schema is None:
         with np.errstate(over="ignore", invalid="ignore"):  # numbers that overflow are refused there in words
             found = infer_schema(
-                raw.x, split == TRAIN, raw.columns, observed=observed, where=where, counts=counts, texts=raw.texts
+                raw.x,
+                split == TRAIN,
+                raw.columns,
+                observed=observed,
+                where=where,
+                counts=counts,
+                texts=raw.texts or {} if typed else None,
             )
         x = raw.x
     else:

@@ -5,7 +5,7 @@ Batches are made with `jax.vmap`.
 
 from abc import abstractmethod
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import equinox as eqx
 import jax
@@ -20,7 +20,10 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
     """A density over one event.
 
     Subclasses write `sample` and `log_prob` for that one event, as in the paper; `jax.vmap` makes batches of it.
+    A subclass whose density is known along its own draws only sets `density_elsewhere` to False.
     """
+
+    density_elsewhere: ClassVar[bool] = True
 
     @abstractmethod
     def sample(self, *, key: Key) -> Event:

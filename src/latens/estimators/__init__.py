@@ -2,4 +2,6 @@
 
 from .autoencoder import Autoencoder as Autoencoder
 from .classifier import GenerativeClassifier as GenerativeClassifier
+from .detector import VAEDetector as VAEDetector
+from .imputer import VAEImputer as VAEImputer
 from .vae import VAE as VAE

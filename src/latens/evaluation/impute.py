@@ -1,5 +1,7 @@
 """What missing values may have been: imputation by self-normalised importance resampling."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -12,7 +14,6 @@ from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.evaluation.batched import map_rows
 from latens.io.keys import IMPUTED_EVENTS
-from latens.objectives.draws import draw
 from latens.typing import Array, Float, Key, PyTree
 
 
@@ -44,15 +45,17 @@ def impute(
 ) -> Imputed:
     r"""Impute missing values: their mean and samples of them, given what is observed of each row.
 
-    $E[x_{mis} \mid x_{obs}] \approx \sum_k w_k\, E[x_{mis} \mid z_k]$ with $z_k \sim q(z \mid x_{obs})$ and
-    $w_k \propto p(x_{obs} \mid z_k)\,p(z_k)/q(z_k \mid x_{obs})$, normalised over the K samples. A sample of the
-    missing values takes one of the $z_k$ with probability $w_k$, then x from $p(x \mid z_k)$ (of a model with a
-    `missingness`: from $p(x \mid z_k, \text{missing})$). K is streamed in chunks, so memory does not grow with it.
+    $E[x_{mis} \mid x_{obs}] \approx \sum_k w_k\, E[x_{mis} \mid z_k]$ with the $z_k$ in turn from
+    $q(z \mid x_{obs})$ and from $p(z)$, and $w_k \propto p(x_{obs} \mid z_k)\,p(z_k)/(\frac12 q(z_k \mid x_{obs}) +
+    \frac12 p(z_k))$, normalised over the K samples: an encoder that never saw such gaps may miss the posterior, the
+    prior does not. A sample of the missing values takes one of the $z_k$ with probability $w_k$, then x from
+    $p(x \mid z_k)$ (of a model with a `missingness`: from $p(x \mid z_k, \text{missing})$). K is streamed in chunks,
+    so memory does not grow with it.
 
     Args:
         model: The trained model.
         batch: The rows, with a `mask` that is True where a value is observed (without one nothing is imputed).
-        num_samples: K, posterior samples for each row.
+        num_samples: K, samples of z for each row.
         num_draws: M, samples of the missing values of each row.
         key: Random key.
         preparation: What turns a stored row into what the model sees.
@@ -63,7 +66,7 @@ def impute(
         Means and samples of all rows.
 
     Source: Mattei & Frellsen (2019), "MIWAE", arXiv 1812.02633, section 3.3, with the mean over x given z in closed
-    form.
+    form; Owen & Zhou (2000) for the defensive mixture.
     """
     sizes = {"num_samples": num_samples, "num_draws": num_draws}
     function = Partial(_impute, samples_per_chunk=min(samples_per_chunk, num_samples), **sizes)
@@ -73,54 +76,149 @@ def impute(
 def _impute(
     model: Any, batch: Batch, key: Key, num_samples: int, num_draws: int, samples_per_chunk: int
 ) -> tuple[Array, Array, Array]:
-    rows, (posterior_key, choice_key) = batch.row_id.shape[0], jax.random.split(key)
-    like = jax.eval_shape(lambda: draw(model, batch, num_samples=1, key=posterior_key, dropout=False).z)
-
-    def add(state: _State, first: Array | int, count: int) -> _State:
-        drawn = draw(model, batch, num_samples=count, first_sample=first, key=posterior_key, dropout=False)
-        means = jax.vmap(lambda z: _means(model, z, batch))(drawn.z)
-        return state.with_draws(drawn.log_weight, means, drawn.z, first, batch.row_id, choice_key)
-
-    state = _State(
-        jnp.full(rows, -jnp.inf),
-        jnp.full(rows, -jnp.inf),
-        jnp.zeros((rows, *batch.x.shape[1:])),
-        jnp.full((rows, num_draws), -jnp.inf),
-        jax.tree.map(lambda leaf: jnp.zeros((rows, num_draws, *leaf.shape[2:]), leaf.dtype), like),
-    )
-    full, rest = divmod(num_samples, samples_per_chunk)
-    state = jax.lax.fori_loop(0, full, lambda i, s: add(s, i * samples_per_chunk, samples_per_chunk), state)
-    if rest:
-        state = add(state, full * samples_per_chunk, rest)
+    sizes = {"num_samples": num_samples, "num_draws": num_draws, "samples_per_chunk": samples_per_chunk}
+    state, choice_key = given_observed(partial(_mean, model), model, batch, key, **sizes)
     mask = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
     event_key = jax.random.fold_in(choice_key, IMPUTED_EVENTS)
     events = _events(model, state.chosen, batch, num_draws, event_key)
     observed = batch.x.astype(state.mean.dtype)
     mean = jnp.where(mask, observed, state.mean)
     draws = jnp.where(mask[:, None], observed[:, None], events.astype(state.mean.dtype))
-    return mean, draws, jnp.exp(2.0 * state.total - state.squares)
+    return mean, draws, state.effective
 
 
-class _State(eqx.Module):
-    """What of the draws so far is kept: log sums of weights and of their squares, the mean, and the chosen z."""
+def given_observed(
+    of: Callable[[Any, Any], PyTree[Array]],
+    model: Any,
+    batch: Batch,
+    key: Key,
+    *,
+    num_samples: int,
+    num_draws: int,
+    samples_per_chunk: int,
+) -> tuple["WeighedDraws", Key]:
+    r"""Average a function of z over $p(z \mid x_{obs})$, and choose some z by their weights.
+
+    Args:
+        of: A function of one z and the conditions of its row, whose leaves are averaged.
+        model: The model.
+        batch: The rows, B of them.
+        key: Random key.
+        num_samples: K, samples of z for each row.
+        num_draws: M, how many of them are chosen.
+        samples_per_chunk: Samples that are decoded at once.
+
+    Returns:
+        The average with the chosen z, and a key for what is drawn from these.
+    """
+    rows, (posterior_key, choice_key) = batch.row_id.shape[0], jax.random.split(key)
+    like, _ = jax.eval_shape(lambda: weighed(model, batch, 1, first=0, key=posterior_key))
+    values = lambda z: jax.vmap(jax.vmap(of), (0, None))(z, batch.cond)  # noqa: E731
+
+    def add(state: WeighedDraws, first: Array | int, count: int) -> WeighedDraws:
+        z, log_weight = weighed(model, batch, count, first=first, key=posterior_key)
+        return state.with_draws(log_weight, values(z), z, first, batch.row_id, choice_key)
+
+    state = WeighedDraws(
+        jnp.full(rows, -jnp.inf),
+        jnp.full(rows, -jnp.inf),
+        jax.tree.map(lambda leaf: jnp.zeros(leaf.shape[1:]), jax.eval_shape(values, like)),
+        jnp.full((rows, num_draws), -jnp.inf),
+        jax.tree.map(lambda leaf: jnp.zeros((rows, num_draws, *leaf.shape[2:]), leaf.dtype), like),
+    )
+    full, rest = divmod(num_samples, samples_per_chunk)
+    state = jax.lax.fori_loop(0, full, lambda i, s: add(s, i * samples_per_chunk, samples_per_chunk), state)
+    return (add(state, full * samples_per_chunk, rest) if rest else state), choice_key
+
+
+def weighed(
+    model: Any, batch: Batch, count: int, *, first: Array | int, key: Key
+) -> tuple[PyTree[Array], Float[Array, "K B"]]:
+    r"""Draws of z given what is observed of each row, with their log weights.
+
+    Every second draw is one of the prior: $\log w = \log p(x_{obs} \mid z) + \log p(z) - \log(\frac12 q(z \mid
+    x_{obs}) + \frac12 p(z))$; all are of $q$ where its density is known along its own draws only.
+
+    Args:
+        model: The model.
+        batch: The rows, B of them.
+        count: K, draws for each row.
+        first: The number of the first draw, so that K can be drawn in parts.
+        key: Random key; row i uses `fold_in(key, row_id[i])`.
+
+    Returns:
+        Latents, every leaf with the leading axes (K, B), and log weights in nats.
+
+    Source: Owen & Zhou (2000), "Safe and effective importance sampling".
+    """
+
+    def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> tuple[PyTree[Array], Array]:
+        row_key = jax.random.fold_in(key, row_id)
+        posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
+
+        def one(index: Array) -> tuple[PyTree[Array], Array]:
+            own = jax.random.fold_in(row_key, index)
+            z, log_density = posterior.sample_and_log_prob(key=own)
+            if posterior.density_elsewhere:
+                other = prior.sample(key=own)
+                z = jax.tree.map(lambda a, b: jnp.where(index % 2 == 0, a, b), z, other)
+            log_prior, log_likelihood = model.log_joint(z, x, cond=cond, mask=mask)
+            if posterior.density_elsewhere:
+                log_density = jnp.logaddexp(posterior.log_prob(z), log_prior) - jnp.log(2.0)
+            return z, log_likelihood + log_prior - log_density
+
+        return jax.vmap(one)(first + jnp.arange(count))
+
+    return jax.vmap(one_row, out_axes=1)(batch.x, batch.row_id, batch.cond, batch.mask)
+
+
+class WeighedDraws(eqx.Module):
+    """What of the draws so far is kept.
+
+    Args:
+        total: The log sum of the weights, of shape (B,).
+        squares: The log sum of their squares, of shape (B,).
+        mean: The weighted mean of a function of z, every leaf with B as its leading axis.
+        best: The largest log weight with Gumbel noise, for each z that is chosen, of shape (B, M).
+        chosen: The z that are chosen, every leaf with the leading axes (B, M).
+    """
 
     total: Float[Array, " B"]
     squares: Float[Array, " B"]
-    mean: Float[Array, "B *x"]
+    mean: PyTree[Array]
     best: Float[Array, "B M"]
     chosen: PyTree[Array]
 
+    @property
+    def effective(self) -> Float[Array, " B"]:
+        """The effective number of draws of each row."""
+        return jnp.exp(2.0 * self.total - self.squares)
+
     def with_draws(
-        self, log_weight: Float[Array, "K B"], means: Float[Array, "K B *x"], z: Any, first: Any, ids: Any, key: Key
-    ) -> "_State":
+        self, log_weight: Float[Array, "K B"], values: PyTree[Array], z: Any, first: Any, ids: Any, key: Key
+    ) -> "WeighedDraws":
+        """Add some draws.
+
+        Args:
+            log_weight: Their log weights, of shape (K, B).
+            values: The function of z at each, every leaf with the leading axes (K, B).
+            z: The draws, every leaf with the leading axes (K, B).
+            first: The number of the first of them.
+            ids: The rows' ids, of shape (B,).
+            key: The key of the choice.
+
+        Returns:
+            What is kept of all draws so far.
+        """
         total = jnp.logaddexp(self.total, jax.nn.logsumexp(log_weight, axis=0))
         squares = jnp.logaddexp(self.squares, jax.nn.logsumexp(2.0 * log_weight, axis=0))
         share = jnp.exp(log_weight - total)
         kept = jnp.exp(self.total - total)
-        wide = lambda array: array.reshape(*array.shape, *(1,) * (self.mean.ndim - 1))  # noqa: E731
-        mean = wide(kept) * self.mean + jnp.sum(wide(share) * means, axis=0)
+        # An einsum, so that the product with the weights is never held.
+        add = lambda mean, leaf: jnp.einsum("b,b...->b...", kept, mean) + jnp.einsum("kb,kb...->b...", share, leaf)  # noqa: E731
+        mean = jax.tree.map(add, self.mean, values)
         if self.best.shape[1] == 0:
-            return _State(total, squares, mean, self.best, self.chosen)
+            return WeighedDraws(total, squares, mean, self.best, self.chosen)
         # The largest log weight + Gumbel noise is a draw by weight (Gumbel-max), also one chunk after the other.
         count = log_weight.shape[0]
 
@@ -138,18 +236,14 @@ class _State(eqx.Module):
             return jnp.where(better.reshape(*better.shape, *(1,) * (old.ndim - 2)), picked, old)
 
         chosen = jax.tree.map(choose, z, self.chosen)
-        return _State(total, squares, mean, jnp.where(better, best, self.best), chosen)
+        return WeighedDraws(total, squares, mean, jnp.where(better, best, self.best), chosen)
 
 
-def _means(model: Any, z: Any, batch: Batch) -> Float[Array, "B *x"]:
-    r"""$E[x \mid z]$ for each row; of missing values given that they are missing, where that says something."""
-
-    def one(z: Any, cond: Any) -> Array:
-        likelihood = model.likelihood(z, cond=cond)
-        missingness = getattr(model, "missingness", None)
-        return likelihood.mean() if missingness is None else missingness.missing_mean(likelihood)
-
-    return jax.vmap(one)(z, batch.cond)
+def _mean(model: Any, z: Any, cond: Any) -> Float[Array, "*x"]:
+    r"""$E[x \mid z]$; of missing values given that they are missing, where that says something."""
+    likelihood = model.likelihood(z, cond=cond)
+    missingness = getattr(model, "missingness", None)
+    return likelihood.mean() if missingness is None else missingness.missing_mean(likelihood)
 
 
 def _events(model: Any, z: Any, batch: Batch, num_draws: int, key: Key) -> Array:

@@ -1,7 +1,7 @@
 """A posterior that moves: leapfrog steps on the model's own joint density, from the encoder's sample and a momentum."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -93,6 +93,8 @@ class HamiltonianPosterior(AbstractDistribution[Array]):
 
     Source: Caterini, Doucet & Sejdinovic (2018), arXiv 1805.11328.
     """
+
+    density_elsewhere: ClassVar[bool] = False
 
     base: AbstractDistribution
     model: AbstractLatentModel

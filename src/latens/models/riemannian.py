@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -176,6 +176,8 @@ class RiemannianPosterior(AbstractDistribution[Array]):
 
     Source: Chadebec, Mantoux & Allassonniere (2020), arXiv 2010.11518.
     """
+
+    density_elsewhere: ClassVar[bool] = False
 
     base: AbstractDistribution
     model: AbstractLatentModel

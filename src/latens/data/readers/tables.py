@@ -185,6 +185,8 @@ def frame_column(series: Any) -> np.ndarray:
         return series.to_numpy()
     if types.is_numeric_dtype(series.dtype) and not types.is_complex_dtype(series.dtype):
         return series.to_numpy(dtype=np.float64, na_value=np.nan) if series.isna().any() else _plain(series.to_numpy())
+    if types.is_datetime64_dtype(series.dtype) and (series.isna() | (series == series.dt.normalize())).all():
+        series = series.dt.strftime("%Y-%m-%d")  # days, not seconds of which 86,399 in 86,400 never come
     return np.array(["" if missing else str(v) for v, missing in zip(series, series.isna())], dtype=str)
 
 

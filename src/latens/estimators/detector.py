@@ -1,0 +1,189 @@
+"""Outlier detection in scikit-learn's contract, with p-values that hold whatever the model."""
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from sklearn.base import OutlierMixin
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_is_fitted
+
+from latens.config import VAEConfig
+from latens.data.readers.tables import is_frame
+from latens.errors import ConfigError
+from latens.estimators.base import RandomState, seed_of, with_nan
+from latens.estimators.rows import RowsEstimator
+from latens.evaluation import log_marginal
+from latens.evaluation.finite import finite
+from latens.measure.cells import blame, named_cells
+from latens.measure.detect import conformal
+from latens.typing import checked_later
+
+BATCH = 128
+"""Rows of every batch, however few are scored: one program, so that a row's number is the same beside any others."""
+
+
+class VAEDetector(OutlierMixin, RowsEstimator):
+    r"""Rows that are unlike the training rows: those of a low log p(x), compared with rows that did not train.
+
+    A part of the rows is held out of training; the p-value of a row is $(1 + \#\{i : s_i \ge s\}) / (m + 1)$ of the
+    surprises $s = -\log p(x)$ of the m held-out rows. For rows like these it is at most a with a probability of at most
+    a, whatever the model.
+
+    Args:
+        alpha: A row is an outlier where its p-value is at most this, in (0, 1): the share of usual rows that are
+            called outliers.
+        held_out: The share of the rows of `fit` that is held out for the comparison, in (0, 1).
+        typed: Whether columns of numbers get types and exact probabilities as well (docs/tables.md); those of a frame
+            with text always do.
+        recipe: Name of a composition that `latens recipes` lists, or a configuration.
+        settings: Any options by name, such as {"training.steps": 2000}.
+        num_samples: Draws of z for each row, from 1.
+        random_state: Seed or generator; None takes numpy's global generator.
+
+    Attributes:
+        model_: The `TrainedModel`.
+        offset_: The log p(x) below which a row is an outlier.
+        calibration_: The surprises of the held-out rows, rising, of shape (m,).
+        n_features_in_: Number of columns that `fit` saw.
+        feature_names_in_: Names of these columns, where `X` had names.
+
+    Examples:
+        >>> X = np.random.default_rng(0).normal(size=(400, 3))
+        >>> detector = VAEDetector(settings={"training.steps": 50}, random_state=0).fit(X)
+        >>> detector.predict([[0.0, 0.0, 0.0], [9.0, -9.0, 9.0]]).tolist()
+        [1, -1]
+
+    Source: Vovk, Gammerman & Shafer (2005); Bates, Candes, Lei, Romano & Sesia (2023), arXiv 2104.08279.
+    """
+
+    @checked_later
+    def __init__(
+        self,
+        *,
+        alpha: float = 0.05,
+        held_out: float = 0.2,
+        typed: bool = False,
+        recipe: str | VAEConfig = "default",
+        settings: Mapping[str, Any] | None = None,
+        num_samples: int = 100,
+        random_state: RandomState = None,
+    ) -> None:
+        self.alpha = alpha
+        self.held_out = held_out
+        self.typed = typed
+        self.recipe = recipe
+        self.settings = settings
+        self.num_samples = num_samples
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> "VAEDetector":
+        """Train a model of the rows but those held out, and note how surprising these are.
+
+        Args:
+            X: Rows, shape (n, columns): an array of numbers, or a frame; NaN, None and NA are missing.
+            y: Ignored.
+
+        Returns:
+            The estimator itself, fitted.
+
+        Raises:
+            ConfigError: `alpha` or `held_out` is not within 0 and 1 (a ValueError that says the remedy).
+            DataError: No column can be modelled, or a column mixes kinds (likewise).
+
+        Warns:
+            UserWarning: Too few rows are held out for a p-value as small as alpha.
+        """
+        for name in ("alpha", "held_out"):
+            value = getattr(self, name)
+            if not isinstance(value, float | np.floating) or not 0.0 < value < 1.0:
+                raise ConfigError(
+                    f"must lie between 0 and 1, and is {value!r}.", where=name, fix="Give for example 0.1."
+                )
+        n = len(self._data(X, reset=True, typed=self.typed))
+        self.seed_ = seed_of(self.random_state)
+        count = min(max(int(np.ceil(self.held_out * n)), int(np.ceil(1.0 / self.alpha)) - 1), n // 2)
+        order = np.random.default_rng(self.seed_).permutation(n)
+        X = X if is_frame(X) else np.asarray(with_nan(X))
+        apart, kept = (_safe_indexing(X, np.sort(part)) for part in (order[:count], order[count:]))
+        data = self._data(kept, reset=False, typed=self.typed)  # its schema knows nothing of the rows held out
+        self.model_ = self._train(data, self.seed_)
+        surprise = -self.score_samples(apart) if count else np.zeros(0)
+        self.calibration_ = np.sort(surprise)
+        most = int(self.alpha * (count + 1) + 1e-9)  # so many of them may be as surprising as an outlier, it included
+        self.offset_ = float(-self.calibration_[-most]) if most else -np.inf
+        if not most:
+            least = int(np.ceil(1.0 / self.alpha)) - 1
+            words = f"no p-value is as small as {self.alpha:g} of {count} held-out rows, so no row is an outlier"
+            warnings.warn(f"{words}: give {2 * least} rows or more, or a larger alpha", UserWarning, stacklevel=2)
+        return self
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """Estimate log p(x) of the observed cells of every row; high is usual.
+
+        Args:
+            X: Rows of the columns that `fit` saw.
+
+        Returns:
+            Shape (n,), nats.
+        """
+        check_is_fitted(self)
+        data = self._data(X, reset=False, typed=self.typed, schema=self.model_.schema)
+        found = log_marginal(
+            self.model_.model, self.model_.batch(data), num_samples=self.num_samples, key=jax.random.key(self.seed_),
+            preparation=self.model_.preparation, batch_size=BATCH,
+        )  # fmt: skip
+        return np.asarray(finite(found, "log p(x)", minus_infinity=True), np.float64)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Tell by how much log p(x) is above the limit; below 0 is an outlier.
+
+        Args:
+            X: Rows of the columns that `fit` saw.
+
+        Returns:
+            Shape (n,), nats.
+        """
+        return self.score_samples(X) - self.offset_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Tell which rows are outliers.
+
+        Args:
+            X: Rows of the columns that `fit` saw.
+
+        Returns:
+            1 for usual rows and -1 for outliers, shape (n,).
+        """
+        return np.where(self.decision_function(X) >= 0, 1, -1)
+
+    def p_values(self, X: Any) -> np.ndarray:
+        """Compute the share of held-out rows that are at least as surprising, each row counted among them.
+
+        Args:
+            X: Rows of the columns that `fit` saw.
+
+        Returns:
+            Shape (n,), from 1 / (m + 1) to 1.
+        """
+        return conformal(self.calibration_, -self.score_samples(X))
+
+    def explain(self, X: Any, cells: int = 3) -> dict[str, np.ndarray]:
+        """Find the cells of each row that the rest of the row makes the least likely.
+
+        Args:
+            X: Rows of the columns that `fit` saw.
+            cells: How many cells of each row.
+
+        Returns:
+            For the k-th cell, from 1, `cell_k` (its column), `value_k`, `expected_k` (of a number with its interval)
+            and `p_k`: columns of text of shape (n,), as a frame takes them.
+
+        Raises:
+            ConfigError: The columns have no types: give `typed=True`.
+        """
+        check_is_fitted(self)
+        data, rows = self._data(X, reset=False, typed=self.typed, schema=self.model_.schema), np.arange(len(X))
+        return named_cells(blame(self.model_, data, rows, cells=cells, seed=self.seed_), data, rows)

@@ -1,0 +1,174 @@
+"""Missing cells filled in as a step of a scikit-learn pipeline."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from latens.config import VAEConfig
+from latens.data import Dataset
+from latens.data.mixed import in_units
+from latens.estimators.base import RandomState, seed_of
+from latens.estimators.rows import RowsEstimator, has_words
+from latens.evaluation.conditionals import conditionals
+from latens.evaluation.impute import impute
+from latens.measure.cells import interval, point
+from latens.typing import checked_later
+
+
+class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
+    r"""Fill in missing cells by $p(x_{mis} \mid x_{obs})$ of a VAE of columns of any kind.
+
+    Every column gets a type (docs/tables.md) and exact probabilities given the latent; a missing number becomes its
+    mean, a name the likeliest one. Observed cells stay as they came, and so do columns of ids and free text, which are
+    not modelled.
+
+    Args:
+        recipe: Name of a composition that `latens recipes` lists, or a configuration.
+        settings: Any options by name, such as {"training.steps": 2000}.
+        num_samples: Draws of z for each row, from 1.
+        random_state: Seed or generator; None takes numpy's global generator.
+
+    Attributes:
+        model_: The `TrainedModel`.
+        n_features_in_: Number of columns that `fit` saw.
+        feature_names_in_: Names of these columns, where `X` had names.
+
+    Examples:
+        >>> X = np.random.default_rng(0).normal(size=(200, 3)).round(2)
+        >>> X[:, 2] = X[:, 0]
+        >>> X[0, 0] = np.nan
+        >>> full = VAEImputer(settings={"training.steps": 50}, random_state=0).fit_transform(X)
+        >>> bool(np.isnan(full).any()), bool((full[1:] == X[1:]).all())
+        (False, True)
+
+    Source: Mattei & Frellsen (2019), "MIWAE", arXiv 1812.02633, with the mean over x given z in closed form.
+    """
+
+    @checked_later
+    def __init__(
+        self,
+        *,
+        recipe: str | VAEConfig = "default",
+        settings: Mapping[str, Any] | None = None,
+        num_samples: int = 300,
+        random_state: RandomState = None,
+    ) -> None:
+        self.recipe = recipe
+        self.settings = settings
+        self.num_samples = num_samples
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any = None) -> "VAEImputer":
+        """Train a model of the observed cells.
+
+        Args:
+            X: Rows, shape (n, columns): an array of numbers, or a frame; NaN, None and NA are missing.
+            y: Ignored.
+
+        Returns:
+            The estimator itself, fitted.
+
+        Raises:
+            DataError: No column can be modelled, or a column mixes kinds (a ValueError that says the remedy).
+        """
+        data = self._data(X, reset=True, typed=True)
+        self.seed_ = seed_of(self.random_state)
+        self.model_ = self._train(data, self.seed_)
+        return self
+
+    def transform(self, X: Any) -> Any:
+        """Fill in every missing cell.
+
+        Args:
+            X: Rows of the columns that `fit` saw.
+
+        Returns:
+            An array of floats for an array, or a frame of numbers; else a frame with the dtypes of `X`.
+
+        Raises:
+            DataError: A column lacks, or holds a name that `fit` did not see.
+        """
+        data, shares = self._shares(X)
+        filled = np.stack([point(of, one) for of, one in zip(shares, data.schema.types or ())], axis=1)
+        return self._with(X, data, filled)
+
+    def draws(self, X: Any, n: int = 20) -> list[Any]:
+        r"""Complete the rows several times at random, each by one draw of $p(x_{mis} \mid x_{obs})$ for every row.
+
+        Args:
+            X: Rows of the columns that `fit` saw.
+            n: How many times, from 1.
+
+        Returns:
+            n times what `transform` returns.
+        """
+        check_is_fitted(self)
+        data = self._data(X, reset=False, typed=True, schema=self.model_.schema)
+        found = impute(
+            self.model_.model, self.model_.batch(data), num_samples=self.num_samples, num_draws=n,
+            key=jax.random.key(self.seed_), preparation=self.model_.preparation,
+        )  # fmt: skip
+        return [self._with(X, data, found.draws[:, k]) for k in range(n)]
+
+    def intervals(self, X: Any, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
+        """Give the central interval of every missing number or date.
+
+        Args:
+            X: Rows of the columns that `fit` saw.
+            level: The probability inside, in (0, 1).
+
+        Returns:
+            The lower and the upper ends in the units of the columns (dates in days since 1970), of shape (n, modelled
+            columns); NaN for observed cells and names.
+        """
+        data, shares = self._shares(X)
+        ends = np.full((2, *data.x.shape), np.nan)
+        types = data.schema.types or ()
+        for j, (of, one) in enumerate(zip(shares, types)):
+            if one.kind != "category":
+                ends[:, :, j] = interval(of, one, level)
+        ends[:, self._shown(data)] = np.nan
+        return in_units(ends[0], types), in_units(ends[1], types)
+
+    def _shares(self, X: Any) -> tuple[Dataset, list[np.ndarray]]:
+        check_is_fitted(self)
+        data = self._data(X, reset=False, typed=True, schema=self.model_.schema)
+        shares, _ = conditionals(
+            self.model_.model, self.model_.batch(data), self.model_.schema.types or (), num_samples=self.num_samples,
+            key=jax.random.key(self.seed_), preparation=self.model_.preparation,
+        )  # fmt: skip
+        return data, shares
+
+    def _shown(self, data: Dataset) -> np.ndarray:
+        return np.ones(data.x.shape, bool) if data.mask is None else data.mask
+
+    def _with(self, X: Any, data: Dataset, filled: np.ndarray) -> Any:
+        """The rows as they came, with these stored cells in the gaps."""
+        gone, types = ~self._shown(data), data.schema.types or ()
+        names = [column.name for column in data.schema.columns or ()]
+        if not has_words(X):
+            made = np.array(X, np.float64)
+            own = getattr(self, "feature_names_in_", [f"x{i}" for i in range(made.shape[1])])
+            places = {str(name): i for i, name in enumerate(own)}
+            values = in_units(filled, types)
+            for j, name in enumerate(names):
+                made[gone[:, j], places[name]] = values[gone[:, j], j]
+            return made
+        made = X.copy() if hasattr(X, "isna") else X.to_pandas()
+        titles = {str(name): name for name in made.columns}
+        for j, (name, one) in enumerate(zip(names, types)):
+            if not gone[:, j].any():
+                continue
+            column = made[titles[name]]
+            values = one.decoded(filled[gone[:, j], j])
+            if one.kind == "category":  # True and 3 are no text in the frame
+                known = {str(value): value for value in column.dropna().unique()}
+                values = np.array([known.get(value, value) for value in values.tolist()], object)
+            column = column.copy()
+            column[gone[:, j]] = values
+            made[titles[name]] = column.infer_objects() if column.dtype == object else column
+        return made

@@ -1,0 +1,78 @@
+"""What each cell of a mixed table may be, given the observed cells of its row, as exact shares for every draw of z."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from latens.data import Preparation
+from latens.data.batches import Batch
+from latens.data.columns import ColumnType
+from latens.evaluation.batched import map_rows
+from latens.evaluation.impute import given_observed
+from latens.typing import Array, Key
+
+
+def conditionals(
+    model: Any,
+    batch: Batch,
+    types: Sequence[ColumnType],
+    *,
+    num_samples: int = 1000,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+    samples_per_chunk: int = 20,
+) -> tuple[list[np.ndarray], np.ndarray]:
+    r"""Compute the probability of every category, or segment of the grid, of every column of each row.
+
+    $P(x_j \in s \mid x_{obs}) \approx \sum_k w_k\, P(x_j \in s \mid z_k)$ with the draws and weights of `impute`. Of
+    an observed column it is the probability of another such cell, given the row with this one.
+
+    Args:
+        model: A model with a likelihood of mixed tables.
+        batch: The rows, B of them, with a `mask` that is True where a cell is observed.
+        types: The types of the columns.
+        num_samples: K, samples of z for each row.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        samples_per_chunk: Samples decoded at once.
+
+    Returns:
+        For each column an array of shape (B, segments); and the effective number of the draws, of shape (B,).
+
+    Source: Mattei & Frellsen (2019), arXiv 1812.02633, with the mean over x given z in closed form.
+    """
+    function = Partial(_shares, num_samples=num_samples, samples_per_chunk=min(samples_per_chunk, num_samples))
+    found, effective = map_rows(function, model, batch, preparation=preparation, key=key)
+    places = model_places(model)
+    columns = {i: found[name][:, k] for name, own in places.items() for k, i in enumerate(own)}
+    return [columns[i][:, : one.count].astype(np.float64) for i, one in enumerate(types)], effective
+
+
+def model_places(model: Any) -> dict[str, tuple[int, ...]]:
+    """The columns of a mixed table that are computed together.
+
+    Args:
+        model: A model with a likelihood of mixed tables.
+
+    Returns:
+        Their places, by the name of the block.
+    """
+    z = jax.eval_shape(lambda: model.prior(cond=None).sample(key=jax.random.key(0)))
+    blocks = jax.eval_shape(lambda z: model.likelihood(z, cond=None), z).blocks
+    return dict(zip(blocks.names, blocks.places))
+
+
+def _shares(
+    model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int
+) -> tuple[dict[str, Array], Array]:
+    def of(z: Any, cond: Any) -> dict[str, Array]:
+        joined = model.likelihood(z, cond=cond)
+        return {name: jnp.exp(part.log_shares()) for name, part in joined.parts.items()}
+
+    sizes = {"num_samples": num_samples, "num_draws": 0, "samples_per_chunk": samples_per_chunk}
+    state, _ = given_observed(of, model, batch, key, **sizes)
+    return state.mean, state.effective

@@ -1,0 +1,227 @@
+"""Single cells of a mixed table under a model: what each may be, how odd it is, and which of a row are to blame."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from latens.data import Dataset
+from latens.data.batches import Batch
+from latens.data.columns import ColumnType
+from latens.errors import ConfigError
+from latens.evaluation.conditionals import conditionals
+from latens.workflow.trained import TrainedModel
+
+
+class Blame(NamedTuple):
+    r"""The cells of rows that are the least likely given the rest of their row.
+
+    Args:
+        column: The places of these columns, the oddest first, of shape (n, cells); -1 where a row has fewer.
+        p_value: The probability of a cell that is no likelier, of shape (n, cells).
+        expected: What the cell would have been, stored, of shape (n, cells).
+        low: The least cell of the interval around it, likewise; of a category the expected one.
+        high: The largest one, likewise.
+    """
+
+    column: np.ndarray
+    p_value: np.ndarray
+    expected: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def typed_columns(trained: TrainedModel, flag: str) -> tuple[ColumnType, ...]:
+    """The types of the columns of a model's table.
+
+    Args:
+        trained: The model.
+        flag: The option that needs them, for the error.
+
+    Returns:
+        The types.
+
+    Raises:
+        ConfigError: The model's columns have no types.
+    """
+    if trained.schema.types is None:
+        what = "the columns of this model have no types of their own, of which a cell has an exact probability."
+        raise ConfigError(what, where=flag, fix="Train with `latens fit DATA --typed`, or leave it out.")
+    return trained.schema.types
+
+
+def point(shares: np.ndarray, one: ColumnType) -> np.ndarray:
+    """One value for a cell: the likeliest category, or the mean of a number or a date.
+
+    Args:
+        shares: The probability of each category or segment, of shape (n, segments).
+        one: The type of the column.
+
+    Returns:
+        Stored cells, of shape (n,); the mean may lie between two.
+    """
+    if one.kind == "category":
+        return shares.argmax(axis=1).astype(np.float64)
+    middles = np.asarray(one.firsts) + 0.5 * (np.asarray(one.widths) - 1)
+    return shares @ middles
+
+
+def interval(shares: np.ndarray, one: ColumnType, level: float) -> tuple[np.ndarray, np.ndarray]:
+    r"""The central interval of a number or a date: as much probability on either side beyond it.
+
+    Args:
+        shares: The probability of each segment, of shape (n, segments).
+        one: The type of the column.
+        level: The probability inside, in (0, 1).
+
+    Returns:
+        The first and the last stored cell of each interval, of shape (n,).
+    """
+    return tuple(_quantile(shares, one, q) for q in ((1.0 - level) / 2.0, (1.0 + level) / 2.0))  # pyright: ignore[reportReturnType]
+
+
+def _quantile(shares: np.ndarray, one: ColumnType, q: float) -> np.ndarray:
+    """The first cell up to which there is a probability of q; cells of a segment are alike."""
+    above = np.cumsum(shares, axis=1)
+    above /= above[:, -1:]
+    which = np.minimum((above < q - 1e-9).sum(axis=1), shares.shape[1] - 1)
+    rows = np.arange(len(shares))
+    before = np.where(which > 0, above[rows, np.maximum(which - 1, 0)], 0.0)
+    inside = (q - before) / np.maximum(above[rows, which] - before, 1e-300)
+    widths, firsts = np.asarray(one.widths)[which], np.asarray(one.firsts)[which]
+    return firsts + np.clip(np.ceil(inside * widths - 1e-6) - 1, 0, widths - 1)
+
+
+def p_values(shares: np.ndarray, one: ColumnType, stored: np.ndarray) -> np.ndarray:
+    r"""How odd cells are: the probability of a cell that is no likelier.
+
+    Of a category c that is $\sum_{k: P(k) \le P(c)} P(k)$; of a number x it is $\min(1, 2\min(P(X \le x), P(X \ge
+    x)))$.
+
+    Args:
+        shares: The probability of each category or segment, of shape (n, segments).
+        one: The type of the column.
+        stored: The cells, of shape (n,).
+
+    Returns:
+        Shape (n,), in (0, 1].
+    """
+    rows, which = np.arange(len(shares)), np.searchsorted(one.firsts, stored, side="right") - 1
+    own = shares[rows, which]
+    if one.kind == "category":
+        return np.where(shares <= own[:, None] * (1.0 + 1e-9), shares, 0.0).sum(axis=1)
+    inside = (stored - np.asarray(one.firsts)[which] + 1.0) / np.asarray(one.widths)[which]
+    below = np.cumsum(shares, axis=1)[rows, which] - own + own * inside
+    cell = own / np.asarray(one.widths)[which]
+    return np.minimum(1.0, 2.0 * np.minimum(below, 1.0 - below + cell))
+
+
+def given_rest(
+    trained: TrainedModel, data: Dataset, rows: np.ndarray, column: int, *, num_samples: int = 1000, seed: int = 0
+) -> np.ndarray:
+    """The probability of each category, or segment, of one column given the other cells of each row.
+
+    Args:
+        trained: A model of typed columns.
+        data: The table.
+        rows: The positions of the rows.
+        column: The place of the column.
+        num_samples: Draws of z for each row.
+        seed: The seed.
+
+    Returns:
+        Shape (rows, segments).
+
+    Raises:
+        ConfigError: The model's columns have no types.
+    """
+    types = typed_columns(trained, "given_rest")
+    batch = trained.batch(data, rows)
+    shares, _ = conditionals(
+        trained.model, _hidden(batch, column), types,
+        num_samples=num_samples, key=jax.random.key(seed), preparation=trained.preparation,
+    )  # fmt: skip
+    return shares[column]
+
+
+def _hidden(batch: Batch, column: int) -> Batch:
+    shown = np.ones(batch.x.shape, bool) if batch.mask is None else np.array(batch.mask)
+    shown[:, column] = False
+    return replace(batch, mask=shown)
+
+
+def blame(
+    trained: TrainedModel,
+    data: Dataset,
+    rows: np.ndarray,
+    *,
+    cells: int = 3,
+    level: float = 0.9,
+    num_samples: int = 1000,
+    seed: int = 0,
+) -> Blame:
+    r"""Find the cells of rows that the rest of the row makes the least likely.
+
+    Each observed cell is hidden in turn, and compared with $p(x_j \mid x_{-j})$ by `p_values`. These do not add up to
+    the surprise of the row: a wrong cell makes those that go with it look odd as well.
+
+    Args:
+        trained: A model of typed columns.
+        data: The table.
+        rows: The positions of the rows.
+        cells: How many cells of each row are named.
+        level: The probability of the interval around what a number would have been.
+        num_samples: Draws of z for each row and column.
+        seed: The seed.
+
+    Returns:
+        The cells, the oddest first.
+
+    Raises:
+        ConfigError: The model's columns have no types.
+    """
+    types = typed_columns(trained, "cells")
+    shown = np.ones(data.x.shape, bool) if data.mask is None else data.mask
+    p = np.full((len(rows), len(types)), np.inf)
+    found = np.zeros((3, len(rows), len(types)))
+    for j, one in enumerate(types):
+        own = np.flatnonzero(shown[rows, j])
+        if not len(own):
+            continue
+        shares = given_rest(trained, data, rows[own], j, num_samples=num_samples, seed=seed)
+        p[own, j] = p_values(shares, one, data.x[rows[own], j])
+        best = point(shares, one)
+        found[:, own, j] = best, *((best, best) if one.kind == "category" else interval(shares, one, level))
+    order = np.argsort(p, axis=1, kind="stable")[:, :cells]
+    least = np.take_along_axis(p, order, axis=1)
+    expected, low, high = (np.take_along_axis(each, order, axis=1) for each in found)
+    return Blame(np.where(np.isfinite(least), order, -1), np.where(np.isfinite(least), least, 1.0), expected, low, high)
+
+
+def named_cells(blamed: Blame, data: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """Write what `blame` found in the words of the table.
+
+    Args:
+        blamed: The cells of some rows.
+        data: The table.
+        rows: The positions of these rows.
+
+    Returns:
+        For the k-th cell of a row, from 1, the columns `cell_k` (its column), `value_k`, `expected_k` (of a number with
+        its interval) and `p_k`, each of shape (n,) of all rows, as text; empty for other rows.
+    """
+    types: list[ColumnType] = list(data.schema.types or ())
+    names = [column.name for column in data.schema.columns or ()]
+    made: dict[str, np.ndarray] = {}
+    for k in range(blamed.column.shape[1]):
+        texts = np.full((4, len(data)), "", object)
+        for i, (row, j) in enumerate(zip(rows.tolist(), blamed.column[:, k].tolist())):
+            if j < 0:
+                continue
+            stored = (data.x[row, j], blamed.expected[i, k], blamed.low[i, k], blamed.high[i, k])
+            value, expected, low, high = map(str, types[j].decoded(np.array(stored)))
+            about = expected if types[j].kind == "category" else f"{expected} ({low} to {high})"
+            texts[:, row] = names[j], value, about, f"{blamed.p_value[i, k]:.3g}"
+        made |= dict(zip((f"cell_{k + 1}", f"value_{k + 1}", f"expected_{k + 1}", f"p_{k + 1}"), texts))
+    return made

@@ -1,0 +1,154 @@
+"""Single cells of a mixed table: their intervals and p-values, and which of a row are to blame."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+import latens
+from latens.cli.main import main
+from latens.config import override
+from latens.data.columns import ColumnType, number_type
+from latens.errors import ConfigError
+from latens.measure.cells import blame, given_rest, interval, p_values, point, typed_columns
+from latens.recipes import get_recipe
+
+rng = np.random.default_rng(0)
+NAMES = ColumnType("category", ("a", "b", "c", "d"), shares=(0.1, 0.2, 0.3, 0.4))
+GRID = number_type(v := np.round(rng.gamma(2.0, 20.0, 500)), v, "int")
+COLUMNS = 6
+
+
+def cells_of(shares, one):
+    """The probability of every cell of the grid."""
+    return np.repeat(np.asarray(shares) / np.asarray(one.widths), one.widths)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_points_intervals_and_p_values_are_those_of_every_cell(seed):
+    shares = np.random.default_rng(seed).dirichlet(np.full(GRID.count, 0.5), size=3)
+    stored = np.random.default_rng(seed).integers(0, GRID.size, 3).astype(float)
+    low, high = interval(shares, GRID, 0.8)
+    for i in range(3):
+        p = cells_of(shares[i], GRID)
+        above = np.cumsum(p)
+        assert point(shares, GRID)[i] == pytest.approx(p @ np.arange(GRID.size))
+        assert low[i] == np.flatnonzero(above >= 0.1 - 1e-9)[0]
+        assert high[i] == np.flatnonzero(above >= 0.9 - 1e-9)[0]
+        tails = above[int(stored[i])], 1.0 - above[int(stored[i])] + p[int(stored[i])]
+        assert p_values(shares, GRID, stored)[i] == pytest.approx(min(1.0, 2.0 * min(tails)))
+    shares = np.array([[0.1, 0.2, 0.3, 0.4], [0.4, 0.4, 0.1, 0.1]])
+    assert point(shares, NAMES).tolist() == [3.0, 0.0]
+    np.testing.assert_allclose(p_values(shares, NAMES, np.array([1.0, 2.0])), [0.3, 0.2])
+    np.testing.assert_allclose(p_values(shares, NAMES, np.array([3.0, 0.0])), [1.0, 1.0])
+
+
+LOADING = np.random.default_rng(99).normal(size=(2, COLUMNS))
+COVARIANCE = LOADING.T @ LOADING + 0.16 * np.eye(COLUMNS)
+
+
+def rows(n, seed):
+    """Six columns that hang on two numbers, with noise of a third of their spread."""
+    rng = np.random.default_rng(seed)
+    return np.round(rng.normal(size=(n, 2)) @ LOADING + 0.4 * rng.normal(size=(n, COLUMNS)), 2)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    data = latens.load_data(rows(6000, 0), typed=True)
+    assert {one.kind for one in data.schema.types} == {"number"}
+    settings = {"training.steps": 4000}
+    return latens.train(latens.prepare(override(get_recipe("default").config, settings), data))[0]
+
+
+@pytest.mark.more
+def test_intervals_hold_their_share_and_are_as_wide_as_they_must_be(trained):
+    new = latens.load_data(rows(1000, 1), schema=trained.schema)
+    for j, one in enumerate(trained.schema.types):
+        shares = given_rest(trained, new, np.arange(1000), j, num_samples=500)
+        low, high = interval(shares, one, 0.9)
+        inside = np.mean((new.x[:, j] >= low) & (new.x[:, j] <= high))
+        assert 0.86 < inside < 0.94, j  # 0.9 within 4 standard errors
+        rest = np.delete(np.arange(COLUMNS), j)
+        gain = np.linalg.solve(COVARIANCE[np.ix_(rest, rest)], COVARIANCE[rest, j])
+        exact = 2 * 1.645 * np.sqrt(COVARIANCE[j, j] - COVARIANCE[j, rest] @ gain)
+        assert np.median((high - low) * one.step) == pytest.approx(exact, rel=0.15)
+        p = p_values(shares, one, new.x[:, j])
+        for a in (0.05, 0.2, 0.5):
+            assert np.mean(p <= a) == pytest.approx(a, abs=4 * np.sqrt(a * (1 - a) / 1000)), (j, a)
+
+
+@pytest.mark.more
+@pytest.mark.parametrize(("strength", "least"), [(0.0, 0.0), (2.0, 0.3), (4.0, 0.75), (6.0, 0.9)])
+def test_the_wrong_cell_is_named_the_more_often_the_wronger_it_is(trained, strength, least):
+    x = rows(300, 2)
+    wrong = np.random.default_rng(3).integers(0, COLUMNS, 300)
+    conditional = np.sqrt(1.0 / np.diag(np.linalg.inv(COVARIANCE)))
+    x[np.arange(300), wrong] += np.round(strength * conditional[wrong], 2)
+    found = blame(trained, latens.load_data(x, schema=trained.schema), np.arange(300), cells=2, num_samples=500)
+    right = np.mean(found.column[:, 0] == wrong)
+    if strength == 0.0:  # every cell is the oddest of its row alike
+        assert np.all(np.abs(np.bincount(found.column[:, 0], minlength=COLUMNS) / 300 - 1 / 6) < 0.12)
+    else:
+        assert right >= least
+    assert np.all(found.p_value[:, 0] <= found.p_value[:, 1])
+
+
+@pytest.mark.more
+def test_a_missing_cell_is_not_blamed(trained):
+    x = rows(20, 4)
+    x[:, 2] = np.nan
+    x[0, :] = np.nan
+    x[0, 1] = 0.5
+    found = blame(trained, latens.load_data(x, schema=trained.schema), np.arange(20), cells=6, num_samples=50)
+    assert not np.any(found.column == 2)
+    assert found.column[0].tolist() == [1, -1, -1, -1, -1, -1]
+
+
+@pytest.mark.more
+def test_the_commands_name_cells_and_write_intervals(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 3, 900)
+    size = np.round(10.0 * kind + rng.normal(0, 1, 900), 1)
+    lines = [f"{'abc'[k]},{s}" for k, s in zip(kind, size)]
+    (tmp_path / "t.csv").write_text("kind,size\n" + "\n".join(lines))
+    (tmp_path / "new.csv").write_text("kind,size\na,20.0\n" + lines[0])
+    (tmp_path / "holes.csv").write_text("kind,size\na,\n,20.0\nb,10.5\n,\n")
+    run, out = str(tmp_path / "run"), str(tmp_path / "out.csv")
+    assert main(["fit", str(tmp_path / "t.csv"), "--steps", "4000", "--out", run, "--quiet"]) == 0
+    assert main(["detect", run, str(tmp_path / "new.csv"), "--out", out, "--json", "--cells", "1"]) == 0
+    with open(out) as file:
+        found = list(csv.DictReader(file))
+    assert [row["flagged"] for row in found] == ["1", "0"]
+    assert found[0]["cell_1"] in ("kind", "size")
+    assert float(found[0]["p_1"]) < 0.05
+    assert found[1]["cell_1"] == ""
+    assert "cell_2" not in found[0]
+    capsys.readouterr()
+    argv = ["impute", run, str(tmp_path / "holes.csv"), "--out", out, "--interval", "0.9", "--draws", "2", "--json"]
+    assert main(argv) == 0
+    assert [path[-11:] for path in json.loads(capsys.readouterr().out)["draws"]] == ["out-001.csv", "out-002.csv"]
+    with open(out) as file:
+        found = list(csv.DictReader(file))
+    assert list(found[0]) == ["kind", "size", "kind.p", "size.low", "size.high"]
+    assert float(found[0]["size.low"]) < 0 < float(found[0]["size.high"]) < 12  # a is around 0, c around 20
+    assert found[1]["kind"] == "c"
+    assert float(found[1]["kind.p"]) > 0.9
+    assert (found[2]["size"], found[2]["size.low"], found[2]["size.high"], found[2]["kind.p"]) == ("10.5",) * 3 + (
+        "1.0",
+    )
+    assert float(found[3]["size.high"]) - float(found[3]["size.low"]) > 15
+    with open(tmp_path / "out-001.csv") as file:
+        drawn = list(csv.DictReader(file))
+    assert drawn[2] == {"kind": "b", "size": "10.5"}
+    assert all(row["kind"] in "abc" and row["size"] for row in drawn)
+
+
+@pytest.mark.more
+def test_cells_need_columns_of_types():
+    data = latens.load_data(rows(200, 0))
+    settings = {"training.steps": 10, "posterior.latent_dim": 2}
+    plain = latens.train(latens.prepare(override(get_recipe("default").config, settings), data))[0]
+    with pytest.raises(ConfigError, match="--typed"):
+        typed_columns(plain, "--cells")
