@@ -16,6 +16,7 @@ TINY = {"training.steps": 2, "network.hidden": [4], "posterior.latent_dim": 2}
 SMALL = {"training.steps": 800}
 
 
+@pytest.mark.long
 @parametrize_with_checks(
     [
         VAEImputer(settings=TINY, num_samples=5, random_state=0),
@@ -93,6 +94,7 @@ def test_draws_and_intervals_have_the_spread_of_what_is_missing(imputer):
     assert np.median(np.nanstd(np.where(own, drawn, np.nan), axis=0)) == pytest.approx(1.0, rel=0.25)
 
 
+@pytest.mark.long
 def test_an_imputer_stands_before_a_classifier():
     rng = np.random.default_rng(0)
     y = rng.integers(0, 2, 600)
@@ -117,6 +119,7 @@ def test_what_cannot_be_imputed_is_said(imputer):
     assert found["size"].isna().all()
 
 
+@pytest.mark.long
 def test_the_detector_keeps_its_false_alarms_and_names_the_wrong_cell():
     detector = VAEDetector(alpha=0.1, settings=SMALL, random_state=0).fit(frame(1500, 0))
     usual = frame(1000, 7)

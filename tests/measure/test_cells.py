@@ -62,7 +62,7 @@ def trained():
     return latens.train(latens.prepare(override(get_recipe("default").config, settings), data))[0]
 
 
-@pytest.mark.more
+@pytest.mark.long
 def test_intervals_hold_their_share_and_are_as_wide_as_they_must_be(trained):
     new = latens.load_data(rows(1000, 1), schema=trained.schema)
     for j, one in enumerate(trained.schema.types):
@@ -79,7 +79,7 @@ def test_intervals_hold_their_share_and_are_as_wide_as_they_must_be(trained):
             assert np.mean(p <= a) == pytest.approx(a, abs=4 * np.sqrt(a * (1 - a) / 1000)), (j, a)
 
 
-@pytest.mark.more
+@pytest.mark.long
 @pytest.mark.parametrize(("strength", "least"), [(0.0, 0.0), (2.0, 0.3), (4.0, 0.75), (6.0, 0.9)])
 def test_the_wrong_cell_is_named_the_more_often_the_wronger_it_is(trained, strength, least):
     x = rows(300, 2)
@@ -95,7 +95,7 @@ def test_the_wrong_cell_is_named_the_more_often_the_wronger_it_is(trained, stren
     assert np.all(found.p_value[:, 0] <= found.p_value[:, 1])
 
 
-@pytest.mark.more
+@pytest.mark.long
 def test_a_missing_cell_is_not_blamed(trained):
     x = rows(20, 4)
     x[:, 2] = np.nan
@@ -143,6 +143,9 @@ def test_the_commands_name_cells_and_write_intervals(tmp_path, capsys):
         drawn = list(csv.DictReader(file))
     assert drawn[2] == {"kind": "b", "size": "10.5"}
     assert all(row["kind"] in "abc" and row["size"] for row in drawn)
+    (tmp_path / "out-001.csv").write_text((tmp_path / "holes.csv").read_text())
+    assert main(["impute", run, str(tmp_path / "out-001.csv"), "--out", out, "--draws", "2"]) == 2
+    assert (tmp_path / "out-001.csv").read_text() == (tmp_path / "holes.csv").read_text()
 
 
 @pytest.mark.more

@@ -1,5 +1,6 @@
 """`latens impute`: a table with its missing cells filled in."""
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from latens.data.readers.tables import role_positions
 from latens.errors import ConfigError, UsageError
 from latens.evaluation.conditionals import conditionals
 from latens.measure.cells import interval, point, typed_columns
+from latens.workflow.trained import TrainedModel
 
 
 def impute(context: Context) -> int:
@@ -52,14 +54,12 @@ def impute(context: Context) -> int:
         raise UsageError(what, where="--out", fix="Use --out FILE.csv or FILE.parquet.")
     if args.interval is not None:
         typed_columns(trained, "--interval")
-    batch, key = trained.batch(data), jax.random.key(args.seed)
-    settings = {"num_samples": args.num_samples, "key": key, "preparation": trained.preparation}
-    found = evaluation.impute(trained.model, batch, num_draws=args.draws or 0, **settings)
-    drawn = np.where(hidden[:, None], trained.data_units(found.draws, mean=False), data.x[:, None])
-    mean, shares = found.mean, []
-    if types is not None:
-        shares, _ = conditionals(trained.model, batch, types, **settings)
-        mean = np.stack([point(of, one) for of, one in zip(shares, types)], axis=1)
+    beside = [out.with_name(f"{out.stem}-{k + 1:03d}{out.suffix}") for k in range(args.draws or 0)]
+    if out.suffix.lower() != ".npz" and Path(spec).resolve() in [path.resolve() for path in beside]:
+        what = f"--draws would write over {spec}."
+        raise UsageError(what, where=f"--out {out}", fix="Choose another name.")
+    mean, effective, draws, shares = _filled(trained, data, args)
+    drawn = np.where(hidden[:, None], trained.data_units(draws, mean=False), data.x[:, None])
     x = np.where(hidden, trained.data_units(mean, mean=True), data.x)
     evaluation.finite(x, "x", where=args.run)
 
@@ -81,10 +81,10 @@ def impute(context: Context) -> int:
         if args.interval is not None:
             arrays |= _intervals(data, hidden, shares, args.interval)
         write_table(out, arrays)
-        for k in range(args.draws or 0):
-            tables.append(out.with_name(f"{out.stem}-{k + 1:03d}{out.suffix}"))
-            write_table(tables[-1], columns(drawn[:, k]))
-    few = int((found.effective[hidden.reshape(len(x), -1).any(axis=1)] < 10).sum())
+        for k, path in enumerate(beside):
+            write_table(path, columns(drawn[:, k]))
+        tables += beside
+    few = int((effective[hidden.reshape(len(x), -1).any(axis=1)] < 10).sum())
     value = {"out": str(out), "rows": len(data), "missing": count, "num_samples": args.num_samples}
     text = f"{out}: {count} of {hidden.size} cells filled in, {len(data)} rows"
     if not count:
@@ -99,6 +99,22 @@ def impute(context: Context) -> int:
         text += f"\n{few} rows hang on fewer than 10 of the {args.num_samples} draws: a larger --num-samples is safer"
     context.done({**value, "rows_on_few_draws": few}, text)
     return 0
+
+
+def _filled(
+    trained: TrainedModel, data: Dataset, args: argparse.Namespace
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[np.ndarray]]:
+    """One value for each cell, the effective number of draws of each row, completions, and of types all shares."""
+    types, batch = trained.schema.types, trained.batch(data)
+    settings = {"num_samples": args.num_samples, "key": jax.random.key(args.seed), "preparation": trained.preparation}
+    draws = np.zeros((len(data), 0, *data.x.shape[1:]))
+    if types is None or args.draws:
+        found = evaluation.impute(trained.model, batch, num_draws=args.draws or 0, **settings)
+        if types is None:
+            return found.mean, found.effective, found.draws, []
+        draws = found.draws
+    shares, effective = conditionals(trained.model, batch, types, **settings)
+    return np.stack([point(of, one) for of, one in zip(shares, types)], axis=1), effective, draws, shares
 
 
 def _mixed(data: Dataset, x: np.ndarray, hidden: np.ndarray, path: Path, out: Path) -> dict[str, np.ndarray]:

@@ -117,6 +117,11 @@ class Summary:
         if "gain_over_independent" in self.metrics:
             gain = self.metrics["gain_over_independent"]
             lines.append(f"  {beats(gain, self.cells)}")
+        if "gain_over_mixture" in self.metrics:
+            gain = self.metrics["gain_over_mixture"]
+            verb = "beats" if gain.value > 0 else "falls short of"
+            size = f"{abs(gain.value):.2f} ± {gain.standard_error:.2f} {gain.unit}"
+            lines.append(f"  {verb} a mixture of independent columns by {size}")
         for name, what in (
             ("gain_over_mean_target", "mean target"),
             ("gain_over_nearest_target", "nearest source's target"),

@@ -21,6 +21,9 @@ DROPPED = 0.025
 LOST = 0.5
 """This part of what a model gains on its training rows over independent cells is lost on held-out rows."""
 
+MORE = 0.1
+"""Nats a row by which a simpler model must be better."""
+
 FAR = 0.02
 """Samples of which fewer than this share are nearer to the training rows than a held-out row is."""
 
@@ -80,6 +83,8 @@ def diagnose(metrics: Metrics, units: Units = (), *, rising: bool = False) -> tu
       0.02), and few near any row (`precision` below a tenth of what training rows reach, `precision_of_rows`).
     - `overfitting`: at least half of the gain over independent cells on the training rows is lost on held-out rows
       (`generalisation_gap`, 4 standard errors above that).
+    - `simpler-is-better`: a mixture of classes of independent columns has a log p(x) that is higher by 0.1 nats and 4
+      standard errors on the same rows (`gain_over_mixture`).
 
     Of a model none of whose units moves with x all samples are alike, so only the collapse is named.
 
@@ -248,6 +253,18 @@ def _overfitting(metrics: Metrics, units: Units) -> Finding | None:
     )
 
 
+def _simpler(metrics: Metrics, units: Units) -> Finding | None:
+    gain = metrics.get("gain_over_mixture")
+    if gain is None or not gain.value < -max(MORE, 4.0 * gain.standard_error):
+        return None
+    text = f"a mixture of independent columns is better by {-gain.value:.2f} nats a row on these rows"
+    return Finding(
+        "simpler-is-better",
+        f"{text}; train longer (--epochs, --steps or --minutes), raise the draws of its bound "
+        "(--set objective.num_samples=20), or give more rows",
+    )
+
+
 _RULES: tuple[Callable[[Metrics, Units], Finding | None], ...] = (
     _collapse,
     _untrusted,
@@ -258,4 +275,5 @@ _RULES: tuple[Callable[[Metrics, Units], Finding | None], ...] = (
     _overfitting,
     _mode_dropping,
     _off_support,
+    _simpler,
 )

@@ -19,6 +19,7 @@ _TITLES = {
     "memorisation": "Memorising",
     "off-support": "Samples off the data",
     "mode-dropping": "Kinds of rows that are never sampled",
+    "simpler-is-better": "A simpler model is better",
     "not-held-out": "Not held out",
     "cross-entropy": "A cross-entropy, not a likelihood",
     "skipped-steps": "Steps left out",

@@ -28,6 +28,7 @@ _METRICS = {
     "bits_per_dimension": "bits per dimension",
     "active_units": "active latent units",
     "gain_over_independent": "gain over independent cells",
+    "gain_over_mixture": "gain over a mixture of independent columns",
     "accuracy": "accuracy",
     "clustering_accuracy": "clustering accuracy",
     "normalised_mutual_information": "normalised mutual information with the classes",
