@@ -3,11 +3,13 @@
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from latens.config import override
 from latens.data import VALIDATION, Dataset, load
 from latens.evaluation import Estimate, diagnose
+from latens.measure.core import measure
 from latens.measure.groups import measure_all
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
@@ -65,6 +67,36 @@ def test_overfitting_is_half_of_the_gain_lost():
     assert found(12.0, 0.3, 10.0) == found(8.0, 0.1, 10.0) == []
     assert found(12.0, 0.1, -1.0) == ["overfitting"]
     assert found(1.0, 0.1, -5.0) == []  # nothing was gained that could be lost
+
+
+@pytest.mark.parametrize(
+    ("gain", "error", "named"),
+    [
+        (-1.0, 0.1, True),
+        (-0.2, 0.01, True),
+        (-0.2, 0.06, False),
+        (-0.09, 0.001, False),
+        (0.0, 0.1, False),
+        (2.0, 0.1, False),
+    ],
+)
+def test_a_simpler_model_is_better_by_a_tenth_of_a_nat_and_four_errors(gain, error, named):
+    assert names({"gain_over_mixture": number(gain, error)}) == ["simpler-is-better"] * named
+
+
+@pytest.mark.more
+@pytest.mark.parametrize(("steps", "named"), [(5, True), (50, True), (2000, False)])
+def test_too_short_a_training_of_a_mixed_table_falls_short_of_a_mixture(steps, named):
+    rng = np.random.default_rng(0)
+    kind = rng.integers(0, 3, 1500)
+    size = np.round(10.0 * kind + rng.normal(size=1500), 1)
+    frame = pd.DataFrame(
+        {"kind": np.array(["a", "b", "c"])[kind], "size": size, "first": np.where(kind == 0, "x", "y")}
+    )
+    data = load(frame)
+    trained, _ = train(prepare(override(get_recipe("default").config, {"training.steps": steps}), data))
+    found = measure(trained, data, data.subset("test"), num_samples=200)
+    assert ("simpler-is-better" in names(found)) == named, found["gain_over_mixture"]
 
 
 def test_modes_and_support():

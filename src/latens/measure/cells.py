@@ -78,7 +78,7 @@ def interval(shares: np.ndarray, one: ColumnType, level: float) -> tuple[np.ndar
     Returns:
         The first and the last stored cell of each interval, of shape (n,).
     """
-    return tuple(_quantile(shares, one, q) for q in ((1.0 - level) / 2.0, (1.0 + level) / 2.0))  # pyright: ignore[reportReturnType]
+    return _quantile(shares, one, (1.0 - level) / 2.0), _quantile(shares, one, (1.0 + level) / 2.0)
 
 
 def _quantile(shares: np.ndarray, one: ColumnType, q: float) -> np.ndarray:
