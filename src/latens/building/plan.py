@@ -131,7 +131,7 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
     if mixed and config.recipe == "default" and config.prior == PriorConfig() and prior.kind == "standard-normal":
         prior = PriorConfig("mixture", {"components": TABLE_COMPONENTS})
         reasons.append(f"prior: a mixture of {TABLE_COMPONENTS} Normals, as rows of tables come in kinds")
-    rows = len(data.subset("train"))
+    rows = data.count("train")
     if training.batch_size is None:
         usual = 128 if rows >= 1000 else 32
         training = replace(training, batch_size=min(usual, 2 ** int(math.log2(max(1, BATCH_CELLS // cells)))))

@@ -22,7 +22,7 @@ def about(experiment: Experiment) -> dict[str, Any]:
         Name, rows of each split, shape and fingerprint.
     """
     data = experiment.data
-    splits = {name: len(data.subset(name)) for name in ("train", "validation", "test")}
+    splits = {name: data.count(name) for name in ("train", "validation", "test")}
     return {"name": data.name, "rows": splits, "shape": list(data.schema.shape), "fingerprint": data.fingerprint}
 
 

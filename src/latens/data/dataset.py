@@ -132,6 +132,17 @@ class Dataset:
             )
         return positions
 
+    def count(self, which: str | int) -> int:
+        """Count the rows of one split, also where they are not in memory.
+
+        Args:
+            which: "train", "validation" or "test", or its code.
+
+        Returns:
+            How many there are.
+        """
+        return len(self.subset(which))
+
     def order(self, seed: int, epoch: int, *, block: int = BLOCK) -> np.ndarray:
         """Shuffle the training rows for one epoch: shuffled blocks with shuffled rows within.
 

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from latens.data.columns import TextColumn
 from latens.data.mixed import mixed_schema
 from latens.data.raw import Raw
-from latens.data.schema import MAX_CELLS, MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column, Schema
+from latens.data.schema import MAX_CELLS, MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column, Kind, Schema
 from latens.errors import DataError, nearest
 
 _CHUNK = 2**19
@@ -100,27 +100,62 @@ def infer_schema(
     columns = tuple(Column(name) for name in names) if names is not None and len(shape) == 1 else None
     low, high = value_range(x, observed)
     whole = x.dtype.kind in "biu" or _every(x, observed, lambda v: v == np.floor(v))
-    picture = len(shape) > 1
     titles = names if names is not None else [f"x{i}" for i in range(x.shape[1])]
+    kind, levels = kind_of(
+        shape, x.dtype, low, high, whole=whole, counts=counts, tail=lambda: long_tail(x, observed, high), where=where
+    )
+    if kind == "real" and len(shape) > 1:
+        shift, scale = _moments(x, train_mask, observed, where)
+        return Schema(shape, kind, shift=shift, scale=scale)
+    if kind in ("real", "counts"):
+        columns = _standardise(x, train_mask, titles, observed, where, log=kind == "counts")
+    return Schema(shape, kind, levels=levels, columns=columns)
+
+
+def kind_of(
+    shape: tuple[int, ...],
+    dtype: np.dtype,
+    low: float,
+    high: float,
+    *,
+    whole: bool,
+    counts: bool | None,
+    tail: Callable[[], bool],
+    where: str,
+) -> tuple[Kind, int | None]:
+    """Decide what cells hold from what is known of all of them, as `infer_schema` says.
+
+    Args:
+        shape: Shape of a row.
+        dtype: Type of a cell.
+        low: The smallest observed value.
+        high: The largest observed value.
+        whole: Whether every observed value is a whole number.
+        counts: None recognises counts, True asks for them, False never sees any.
+        tail: Says whether whole numbers of 0 or more look like counts; called only where that decides.
+        where: How an error names the data.
+
+    Returns:
+        The kind, and the levels of kind "levels".
+
+    Raises:
+        DataError: Where `counts` is True and the values are none.
+    """
+    picture = len(shape) > 1
     if counts:
         if picture or not whole or low < 0:
             what = (
                 f"rows of shape {shape}" if picture else f"{'cells' if whole else 'fractions'} from {low:g} to {high:g}"
             )
             raise DataError(f"holds {what}, not a table of counts.", where=where, fix="Leave out --counts.")
-        return Schema(shape, "counts", columns=_standardise(x, train_mask, titles, observed, where, log=True))
+        return "counts", None
     if whole and low >= 0 and high <= 1:
-        return Schema(shape, "binary", columns=columns)
-    if whole and (picture or x.dtype == np.uint8) and low >= 0 and high <= 255:
-        return Schema(shape, "levels", levels=256 if high > 16 else int(high) + 1, columns=columns)
+        return "binary", None
+    if whole and (picture or dtype == np.uint8) and low >= 0 and high <= 255:
+        return "levels", 256 if high > 16 else int(high) + 1
     if picture and low >= 0 and high <= 1:
-        return Schema(shape, "unit")
-    if picture:
-        shift, scale = _moments(x, train_mask, observed, where)
-        return Schema(shape, "real", shift=shift, scale=scale)
-    log = counts is None and whole and low >= 0 and long_tail(x, observed, high)
-    columns = _standardise(x, train_mask, titles, observed, where, log=log)
-    return Schema(shape, "counts" if log else "real", columns=columns)
+        return "unit", None
+    return "counts" if not picture and counts is None and whole and low >= 0 and tail() else "real", None
 
 
 def long_tail(x: np.ndarray, observed: np.ndarray | None, high: float) -> bool:
@@ -333,11 +368,30 @@ def _standardise(
             scale = float(values.std()) if values.size else 1.0
             # What float32 cannot tell apart does not vary: its rounding would be blown up to unit size.
             flat = values.size == 0 or np.float32(values.min()) == np.float32(values.max())
-        if not (abs(shift) <= MAX_SHIFT and scale <= MAX_SCALE):
-            fix = "Rescale this column."
-            raise DataError(f"column {name!r} is too large (mean {shift:g}, sd {scale:g}).", where=where, fix=fix)
-        columns.append(Column(name, shift, 1.0 if flat or scale < MIN_SCALE else scale))
+        columns.append(column_of(name, shift, scale, flat=bool(flat), where=where))
     return tuple(columns)
+
+
+def column_of(name: str, mean: float, deviation: float, *, flat: bool, where: str) -> Column:
+    """Make a column that is standardised by its mean and standard deviation.
+
+    Args:
+        name: Its name.
+        mean: The mean of its training values.
+        deviation: Their standard deviation.
+        flat: Whether they are all the same in float32.
+        where: How an error names the data.
+
+    Returns:
+        The column.
+
+    Raises:
+        DataError: For numbers too large for float32.
+    """
+    if not (abs(mean) <= MAX_SHIFT and deviation <= MAX_SCALE):
+        what = f"column {name!r} is too large (mean {mean:g}, sd {deviation:g})."
+        raise DataError(what, where=where, fix="Rescale this column.")
+    return Column(name, mean, 1.0 if flat or deviation < MIN_SCALE else deviation)
 
 
 def _observed(x: np.ndarray, observed: np.ndarray | None) -> Iterator[np.ndarray]:
@@ -366,10 +420,26 @@ def _moments(x: np.ndarray, train_mask: np.ndarray, observed: np.ndarray | None,
         total, squares, count = total + values.sum(), squares + (values**2).sum(), count + values.size
     mean = total / max(count, 1)
     spread = float(np.sqrt(max(squares / max(count, 1) - mean**2, 0.0)))
-    shift = pilot + float(mean)
-    if not abs(shift) <= MAX_SHIFT or spread > MAX_SCALE:
-        raise DataError(f"cells are too large (mean {shift:g}, sd {spread:g}).", where=where, fix="Rescale them.")
-    return shift, spread if spread >= MIN_SCALE else 1.0
+    return scaled_by(pilot + float(mean), spread, where)
+
+
+def scaled_by(mean: float, deviation: float, where: str) -> tuple[float, float]:
+    """Give the shift and scale of rows that are no table.
+
+    Args:
+        mean: The mean of all training cells.
+        deviation: Their standard deviation.
+        where: How an error names the data.
+
+    Returns:
+        Both.
+
+    Raises:
+        DataError: For numbers too large for float32.
+    """
+    if not abs(mean) <= MAX_SHIFT or deviation > MAX_SCALE:
+        raise DataError(f"cells are too large (mean {mean:g}, sd {deviation:g}).", where=where, fix="Rescale them.")
+    return mean, deviation if deviation >= MIN_SCALE else 1.0
 
 
 def with_classes(schema: Schema, classes: tuple[str, ...] | None) -> Schema:

@@ -174,14 +174,28 @@ def read_array(
         filled += got
     if stream.read(1):
         raise damaged(where, f"the file goes on after the {len(view)} bytes its header declares.")
-    if dtype == np.bool_ and flat.size and flat.view(np.uint8).max() > 1:
+    check_bytes(flat, where)
+    return flat.reshape(shape, order=order).astype(dtype.newbyteorder("="), copy=False)
+
+
+def check_bytes(array: np.ndarray, where: str) -> None:
+    """Refuse bytes that are no values of an array's type: a yes-or-no of 2, text of numbers that are no characters.
+
+    Args:
+        array: The array, as its bytes came.
+        where: How an error names it.
+
+    Raises:
+        DataError: For such bytes.
+    """
+    flat = array.reshape(-1)
+    if flat.dtype == np.bool_ and flat.size and flat.view(np.uint8).max() > 1:
         raise damaged(where, "a yes-or-no value is neither 0 nor 1.")
-    if dtype.kind == "U" and flat.size:
+    if flat.dtype.kind == "U" and flat.size:
         # NumPy makes text of any four bytes; Python's own functions break on numbers beyond Unicode.
-        points = flat.view(f"{dtype.str[0]}u4")
+        points = flat.view(f"{flat.dtype.str[0]}u4")
         if points.max() > 0x10FFFF or ((points >= 0xD800) & (points < 0xE000)).any():
             raise damaged(where, "a text holds a number that is no character.")
-    return flat.reshape(shape, order=order).astype(dtype.newbyteorder("="), copy=False)
 
 
 def join_parts(parts: dict[str, Raw], where: str) -> Raw:

@@ -19,10 +19,26 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?\Z")
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
 
 
-def row_keys(names: np.ndarray) -> np.ndarray:
-    """Make a 32-bit number of each row name, the same on every machine.
+def row_numbers(names: np.ndarray) -> np.ndarray:
+    """Make a 64-bit number of each row name, the same on every machine.
 
-    Whole numbers are mixed as they are; text by the first 8 bytes of its BLAKE2b hash (UTF-8).
+    Whole numbers stay what they are; of text it is the first 8 bytes of its BLAKE2b hash (UTF-8).
+
+    Args:
+        names: Whole numbers or text, shape (n,).
+
+    Returns:
+        uint64 of shape (n,).
+    """
+    names = np.asarray(names)
+    if names.dtype.kind in "iu":
+        return names.astype(np.int64).view(np.uint64) if names.dtype.kind == "i" else names.astype(np.uint64)
+    hashes = (hashlib.blake2b(str(n).encode("utf-8", "surrogatepass"), digest_size=8).digest() for n in names.tolist())
+    return np.frombuffer(b"".join(hashes), "<u8")
+
+
+def row_keys(names: np.ndarray) -> np.ndarray:
+    """Make a 32-bit number of each row name, mixed from that of `row_numbers`.
 
     Args:
         names: Whole numbers or text, shape (n,).
@@ -30,11 +46,7 @@ def row_keys(names: np.ndarray) -> np.ndarray:
     Returns:
         uint32 of shape (n,).
     """
-    names = np.asarray(names)
-    if names.dtype.kind in "iu":
-        return mix(names.astype(np.int64).view(np.uint64) if names.dtype.kind == "i" else names)
-    hashes = (hashlib.blake2b(str(n).encode("utf-8", "surrogatepass"), digest_size=8).digest() for n in names.tolist())
-    return mix(np.frombuffer(b"".join(hashes), "<u8"))
+    return mix(row_numbers(names))
 
 
 def split_by_hash(names: np.ndarray, brought: np.ndarray | None = None) -> np.ndarray:
@@ -50,14 +62,26 @@ def split_by_hash(names: np.ndarray, brought: np.ndarray | None = None) -> np.nd
     Returns:
         uint8 of shape (n,): 0 training, 1 validation, 2 test.
     """
-    tenth = (mix(row_keys(names)).astype(np.uint64) * np.uint64(10)) >> np.uint64(32)
-    split = np.array([TRAIN] * 8 + [VALIDATION, TEST], np.uint8)[tenth]
+    split = split_of(row_keys(names))
     if brought is not None:
         for kind in (VALIDATION, TEST):
             if (brought == kind).any():
                 split[split == kind] = TRAIN
         split = np.where(brought == TRAIN, split, brought).astype(np.uint8)
     return split
+
+
+def split_of(keys: np.ndarray) -> np.ndarray:
+    """Split rows 80/10/10 by what their random keys are made of.
+
+    Args:
+        keys: uint32 of shape (n,), as `row_keys` gives them.
+
+    Returns:
+        uint8 of shape (n,): 0 training, 1 validation, 2 test.
+    """
+    tenth = (mix(keys).astype(np.uint64) * np.uint64(10)) >> np.uint64(32)
+    return np.array([TRAIN] * 8 + [VALIDATION, TEST], np.uint8)[tenth]
 
 
 def row_names(values: Any, n: int, where: str) -> np.ndarray:
@@ -160,6 +184,35 @@ def encode_labels(values: Any, n: int, where: str, classes: tuple[str, ...] | No
     result = np.full(n, -1, np.int32)
     result[~missing] = codes
     return result, words
+
+
+def row_weights(values: Any, n: int, where: str) -> np.ndarray | None:
+    """Check the weights of rows.
+
+    Args:
+        values: One for each row, or None.
+        n: Number of rows.
+        where: How an error names the data.
+
+    Returns:
+        float32 of shape (n,), or None without weights.
+
+    Raises:
+        DataError: For what are no finite numbers of 0 or more, one for each row.
+    """
+    if values is None:
+        return None
+    try:
+        weights = np.asarray(values, np.float32)
+    except (ValueError, TypeError):
+        raise DataError("weights must be numbers.", where=where, fix="Give every row a weight of 0 or more.") from None
+    if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any():
+        raise DataError(
+            f"weights must be {n} finite numbers of 0 or more.",
+            where=where,
+            fix="Give every row a weight of 0 or more.",
+        )
+    return weights
 
 
 def _flat(values: Any, n: int, where: str, what: str) -> np.ndarray:

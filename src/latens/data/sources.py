@@ -1,5 +1,6 @@
 """One door for data of every kind: a name, a path, an array or a frame becomes a checked `Dataset`."""
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,15 @@ from latens.data.infer import conform, fill, find_missing, infer_schema, store, 
 from latens.data.known import KNOWN
 from latens.data.mixed import mixed_notes, refuse_text, stored_columns
 from latens.data.pairs import side_by_side
-from latens.data.raw import ColumnRoles, Raw
+from latens.data.raw import MAX_BYTES, ColumnRoles, Raw
+from latens.data.readers import idx
+from latens.data.readers.images import find_pictures
 from latens.data.readers.npz import read_npy
 from latens.data.readers.open import check_numeric, read_object, read_path
-from latens.data.rows import TRAIN, encode_labels, row_keys, row_names, split_by_hash, unmasked
+from latens.data.rows import TRAIN, encode_labels, row_keys, row_names, row_weights, split_by_hash, unmasked
 from latens.data.schema import Schema
+from latens.data.streams.blocks import AbstractSource, file_errors
+from latens.data.streams.find import find_source, is_glob, open_stream
 from latens.errors import DataError, UsageError, nearest
 
 
@@ -30,13 +35,16 @@ def load(
     counts: bool | None = None,
     typed: bool = False,
     pair: Any = None,
+    stream: bool | None = None,
+    index: Path | None = None,
 ) -> Dataset:
     """Load data of any kind and check them: a name, a path, an array or a frame becomes a data set.
 
     Args:
         spec: "digits", "shapes", "mnist", "fashion-mnist", "wine", "breast-cancer", "iris"; a path (.npy, .npz, IDX, a
-            folder with MNIST-named IDX files, .csv and the like, .parquet, .h5, .h5ad, a folder of images); an array of
-            shape (n, ...), a sparse matrix, a pandas or polars frame, an AnnData object.
+            folder with MNIST-named IDX files, .csv and the like, .parquet, .h5, .h5ad, a folder of images); a folder or
+            glob of .npy or .parquet files; an array of shape (n, ...), a sparse matrix, a pandas or polars frame, an
+            AnnData object.
         label: Name of a column, of a .npz or HDF5 key or of a column of `obs`, or an array with one value for each row;
             also a .npy file, or "none" to leave labels out.
         row_id: Name or array of the row ids, as for `label`.
@@ -50,9 +58,12 @@ def load(
         typed: Whether columns of numbers get a type each and exact probabilities too, as those of tables with text do.
         pair: Pictures that are paired with those of `spec`, of any kind that `spec` may be: a row is then a picture
             of `spec` with its pair to the right. None: rows are as they are.
+        stream: Whether the rows stay on disk and are read while a model trains; None does so above 8 GiB. For a folder,
+            a glob, or one file of .npy or .parquet.
+        index: A file in which an earlier pass over such files was kept; it is not read where it is absent.
 
     Returns:
-        The data set.
+        The data set; a `StreamDataset` where rows stay on disk.
 
     Raises:
         DataError: Saying where the data do not fit and how to mend it.
@@ -63,6 +74,18 @@ def load(
         raise UsageError(f"missing={missing!r} is unknown.", fix="Valid: None (refuse NaN) and 'nan' (NaN is missing).")
     words, given = _roles(label=label, row_id=row_id, weight=weight)
     given = {role: unmasked(values) for role, values in given.items()}
+    source = None if pair is not None and not stream else _files(spec, words, stream)
+    if source is not None:
+        refused = {**dict.fromkeys(given, "array"), **({"typed": "typed columns"} if typed else {})}
+        refused |= {} if pair is None else {"pair": "pairs"}
+        if refused:
+            role, what = min(refused.items())
+            fix = "Name a column, or write part.label.npy beside part.npy." if role in given else f"Leave {role} out."
+            raise DataError(f"rows in files that are read by blocks take no {what}.", where=f"{spec}, {role}", fix=fix)
+        options = {"schema": schema, "counts": counts, "missing": missing, "index": index}
+        title = name or Path(spec).resolve().name.split(".")[0] or str(spec)
+        in_memory = None if stream is None else not stream
+        return open_stream(source, where=str(spec), name=title, in_memory=in_memory, **options)
     if isinstance(spec, np.ma.MaskedArray) and np.ma.is_masked(spec):
         # A mask says what is missing; NaN beside it is refused as ever.
         seen = spec.compressed()
@@ -126,7 +149,7 @@ def load(
         name=name or title,
         label=codes,
         mask=observed,
-        weight=_weights(given.get("weight", raw.weight), n, where),
+        weight=row_weights(given.get("weight", raw.weight), n, where),
         notes=raw.notes,
         label_name=(None if "label" in given else raw.label_name) or "label",
     )
@@ -160,6 +183,26 @@ def _numbered(labels: Any, names: tuple[str, ...], n: int, where: str) -> np.nda
         raise DataError(what, where=where, fix="Give labels from 0 on with one name for each, or the names as labels.")
     places = np.array([known[word] for word in words], np.int32)
     return np.where(codes < 0, np.int32(-1), places[codes]) if len(words) else codes
+
+
+def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource | None:
+    """The files that are read by blocks, for a folder or glob of them, and for one file too large or asked for."""
+    if not isinstance(spec, str | Path) or (isinstance(spec, str) and spec in KNOWN):
+        if stream:
+            what = "is no file that could stay on disk."
+            raise UsageError(what, where="--stream", fix="Leave --stream out (stream=None), or give a folder of files.")
+        return None
+    path, blocks = Path(spec), False
+    with contextlib.suppress(OSError, ValueError):  # said in words where the path is read
+        folder = path.is_dir() and idx.idx_folder(path) is None and not find_pictures(path).pictures
+        large = path.is_file() and (stream or path.stat().st_size > MAX_BYTES)
+        blocks = folder or large or (is_glob(str(spec)) and not path.exists())
+    with file_errors(str(spec)):
+        found = find_source(str(spec), roles) if blocks else None
+    if found is None and stream:
+        fix = "Write it as .npy or .parquet files with `latens pack`, or leave --stream out."
+        raise DataError("is of a format that is read into memory as a whole.", where=str(spec), fix=fix)
+    return found
 
 
 def _roles(**choices: Any) -> tuple[ColumnRoles, dict[str, Any]]:
@@ -213,19 +256,3 @@ def _read(spec: Any, roles: ColumnRoles, name: str | None) -> tuple[Raw, str, st
     raw = read_path(path, roles)
     title = path.resolve().name if path.is_dir() else path.name.split(".")[0]
     return raw, str(path), title or str(path)
-
-
-def _weights(values: Any, n: int, where: str) -> np.ndarray | None:
-    if values is None:
-        return None
-    try:
-        weights = np.asarray(values, np.float32)
-    except (ValueError, TypeError):
-        raise DataError("weights must be numbers.", where=where, fix="Give every row a weight of 0 or more.") from None
-    if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any():
-        raise DataError(
-            f"weights must be {n} finite numbers of 0 or more.",
-            where=where,
-            fix="Give every row a weight of 0 or more.",
-        )
-    return weights

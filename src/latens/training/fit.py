@@ -33,7 +33,7 @@ from latens.training.plan import (
     Stage,
     snapshot_steps,
 )
-from latens.training.rows import blocks_of, pad_rows
+from latens.training.rows import ReadSteps, blocks_of, read_steps
 from latens.training.step import ChunkResult, Program, TrainState, make_program
 
 
@@ -149,7 +149,7 @@ class _StageRun:
         key = jax.random.fold_in(jax.random.key(settings.seed), loop.stage)
         self.state = self.program.init(key)
         self.best = eqx.combine(self.state.trainable, self.state.fixed)
-        self.train_rows = len(data.subset("train"))
+        self.train_rows = data.count("train")
         self.batch_size = min(settings.batch_size, self.train_rows)
         self.steps_per_epoch = settings.steps_per_epoch(self.train_rows)
         self.total_steps = stage.budget.total_steps(self.steps_per_epoch)
@@ -157,7 +157,7 @@ class _StageRun:
         self.round_steps = settings.validate_every * self.steps_per_epoch
         self.chunk_steps = min(settings.chunk_steps, self.total_steps or settings.chunk_steps, self.round_steps)
         self.validation = data.subset("validation") if settings.validate else np.zeros(0, np.int64)
-        self.order: tuple[int, np.ndarray] | None = None
+        self.reader: ReadSteps | None = None
         self.rows_per_second = 0.0
         self.asked: list[str] = []
 
@@ -331,17 +331,11 @@ class _StageRun:
 
         What an epoch lacks to fill its last batch is padded with weight 0.
         """
-        places = np.full((count, self.batch_size), -1)
-        step = 0
-        while step < count:
-            epoch, start = divmod(first + step, self.steps_per_epoch)
-            taken = min(count - step, self.steps_per_epoch - start)
-            if self.order is None or self.order[0] != epoch:
-                self.order = (epoch, self.data.order(self.settings.seed, epoch))
-            found = self.order[1][start * self.batch_size : (start + taken) * self.batch_size]
-            places[step : step + taken].reshape(-1)[: len(found)] = found
-            step += taken
-        return pad_rows(self.data, places.reshape(-1), self.chunk_steps, self.batch_size)
+        if self.reader is None:
+            self.reader = read_steps(
+                self.data, self.settings.seed, self.batch_size, self.steps_per_epoch, self.chunk_steps
+            )
+        return self.reader(first, count)
 
     def evaluate(self, positions: np.ndarray) -> dict[str, float]:
         """Mean metrics over rows, with a fixed key, in the batches that training validation uses."""

@@ -1,7 +1,8 @@
 """Rows on their way to a compiled program: with leading axes (steps, batch), padded to one shape."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
 
 import equinox as eqx
 import jax
@@ -9,10 +10,70 @@ import numpy as np
 
 from latens.data import Dataset
 from latens.data.batches import Batch
+from latens.data.streams.dataset import StreamDataset
+from latens.data.streams.steps import StepRows
 
 MOST_CELLS = 2**26
 """Features of the rows of a block at the most: 256 MB in single precision. Blocks of 8 batches of 500 rows fit up to
 16,777 features a row."""
+
+
+ReadSteps: TypeAlias = Callable[[int, int], Batch]
+"""From the first step of a chunk, counted over all epochs, and the number of its steps to their rows."""
+
+
+def read_steps(data: Dataset, seed: int, batch_size: int, steps_per_epoch: int, chunk_steps: int) -> ReadSteps:
+    """Make what gives the rows of a chunk of steps: from memory, or from files that are read in windows.
+
+    Args:
+        data: The data set.
+        seed: Seed of the order of the rows.
+        batch_size: Rows of a batch.
+        steps_per_epoch: Steps of an epoch.
+        chunk_steps: Steps of a chunk at the most; batches are padded to as many.
+
+    Returns:
+        A function that gives a `Batch` with the leading axes (chunk_steps, batch_size); what an epoch lacks to fill
+        its last batch has weight 0.
+    """
+    if isinstance(data, StreamDataset):
+        return _from_files(data, seed, batch_size, steps_per_epoch, chunk_steps)
+    orders: dict[int, np.ndarray] = {}  # of the epoch that was last needed
+
+    def rows(first: int, count: int) -> Batch:
+        places = np.full((count, batch_size), -1)
+        for at, epoch, start, taken in _by_epoch(first, count, steps_per_epoch):
+            if epoch not in orders:
+                orders.clear()
+                orders[epoch] = data.order(seed, epoch)
+            found = orders[epoch][start * batch_size : (start + taken) * batch_size]
+            places[at : at + taken].reshape(-1)[: len(found)] = found
+        return pad_rows(data, places.reshape(-1), chunk_steps, batch_size)
+
+    return rows
+
+
+def _by_epoch(first: int, count: int, steps_per_epoch: int) -> Iterator[tuple[int, int, int, int]]:
+    """The steps of a chunk by epoch: how many came before, the epoch, its first step, and how many there are."""
+    step = 0
+    while step < count:
+        epoch, start = divmod(first + step, steps_per_epoch)
+        taken = min(count - step, steps_per_epoch - start)
+        yield step, epoch, start, taken
+        step += taken
+
+
+def _from_files(data: StreamDataset, seed: int, batch_size: int, steps_per_epoch: int, chunk_steps: int) -> ReadSteps:
+    reader = StepRows(data, seed, batch_size)
+
+    def rows(first: int, count: int) -> Batch:
+        made = reader.empty(chunk_steps)
+        for at, epoch, start, taken in _by_epoch(first, count, steps_per_epoch):
+            reader.fill(made, at, epoch, start, taken)
+        batch = reader.batch(made)
+        return jax.tree.map(lambda leaf: leaf.reshape(chunk_steps, batch_size, *leaf.shape[1:]), batch)
+
+    return rows
 
 
 def pad_rows(data: Dataset, positions: np.ndarray, num_batches: int, batch_size: int) -> Batch:

@@ -89,7 +89,7 @@ class Experiment:
         Returns:
             The stages, in their order.
         """
-        rows = len(self.data.subset("train"))
+        rows = self.data.count("train")
         stages = self.recipe.plan(self.data.schema, self.config, Size(rows, self.settings.steps_per_epoch(rows)))
         if self.start is None:
             return stages
@@ -124,7 +124,7 @@ class Experiment:
         Returns:
             The model with its schema, preparation, configuration and facts.
         """
-        about = {"data": self.data.name, "rows": len(self.data.subset("train")), "fingerprint": self.data.fingerprint}
+        about = {"data": self.data.name, "rows": self.data.count("train"), "fingerprint": self.data.fingerprint}
         return TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **facts})
 
 
@@ -176,7 +176,7 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
 def _rows_at_once(experiment: Experiment) -> tuple[int, int, int]:
     """The rows of a batch, the bytes of one, and the rows of a chunk."""
     settings, data = experiment.settings, experiment.data
-    batch_size = min(settings.batch_size, len(data.subset("train")))
+    batch_size = min(settings.batch_size, data.count("train"))
     return batch_size, math.prod(data.schema.shape) * data.x.dtype.itemsize, settings.chunk_steps * batch_size
 
 

@@ -50,6 +50,24 @@ def read_npy_stream(stream: io.BufferedIOBase, size: int, where: str, *, exact: 
     Raises:
         DataError: For object, complex, date and structured arrays, and for headers that lie.
     """
+    dtype, fortran, shape, offset = read_npy_header(stream, where)
+    check_size(where, shape, dtype.itemsize, size - offset, exact=exact)
+    return read_array(stream, dtype, shape, where, order="F" if fortran else "C")
+
+
+def read_npy_header(stream: Any, where: str) -> tuple[np.dtype, bool, tuple[int, ...], int]:
+    """Read what precedes the data of an array.
+
+    Args:
+        stream: The stream, at its beginning.
+        where: How an error names it.
+
+    Returns:
+        The type, whether columns lie one after the other, the shape, and the bytes that were read.
+
+    Raises:
+        DataError: For object, complex, date and structured arrays, and for headers that lie.
+    """
     start = stream.read(8)
     if len(start) < 8 or start[:6] != MAGIC or start[6] not in (1, 2, 3):
         raise damaged(where, "does not begin like a .npy file of format 1 to 3.")
@@ -62,8 +80,7 @@ def read_npy_stream(stream: io.BufferedIOBase, size: int, where: str, *, exact: 
     dtype, fortran, shape = _parse_header(header, where)
     if dtype.itemsize == 0 or len(header) != length:
         raise damaged(where, "the header is cut off or declares an empty type.")
-    check_size(where, shape, dtype.itemsize, size - 8 - width - length, exact=exact)
-    return read_array(stream, dtype, shape, where, order="F" if fortran else "C")
+    return dtype, fortran, shape, 8 + width + length
 
 
 def _parse_header(header: bytes, where: str) -> tuple[np.dtype, bool, tuple[int, ...]]:

@@ -248,34 +248,49 @@ def _from_parquet(file: Any, roles: ColumnRoles, where: str) -> Raw:
     if not kept:
         raise DataError("has no column of numbers left.", where=where, fix="Name fewer columns as label, id or weight.")
     beside = [*found.values(), *([] if index is None else [index])]
-    texts = {word: _arrow_column(file.read(columns=[word])[word]) for word in beside}
+    texts = {word: arrow_column(file.read(columns=[word])[word]) for word in beside}
     rows = file.metadata.num_rows
     label, ids, weight = (texts.get(found.get(role, "")) for role in ("label", "row_id", "weight"))
     ids = ids if index is None else texts[index]
     types = dict(zip(file.schema_arrow.names, file.schema_arrow.types))
-    if not all(_is_plain(types[word]) for word in kept):
-        x, meant = from_words({word: _arrow_column(file.read(columns=[word])[word]) for word in kept}, where)
+    if not all(is_plain(types[word]) for word in kept):
+        x, meant = from_words({word: arrow_column(file.read(columns=[word])[word]) for word in kept}, where)
         return Raw(x, label, ids, weight, tuple(kept), label_name=found.get("label"), texts=meant)
     x = np.empty((rows, len(kept)), bool)
     step = max(1, _CELLS // max(1, rows))
     for start in range(0, len(kept), step):
         part = file.read(columns=kept[start : start + step])
         for i, word in enumerate(kept[start : start + step], start):
-            values = _arrow_column(part[word])
+            values = arrow_column(part[word])
             wanted = np.result_type(x.dtype, values.dtype) if i else values.dtype
             x = x if x.dtype == wanted else np.empty(x.shape, wanted) if not i else x.astype(wanted)
             x[:, i] = values
     return Raw(x, label, ids, weight, tuple(kept), label_name=found.get("label"))
 
 
-def _is_plain(kind: Any) -> bool:
-    """Whether a type of pyarrow is one of numbers or of yes and no."""
+def is_plain(kind: Any) -> bool:
+    """Say whether a type of pyarrow is one of numbers or of yes and no.
+
+    Args:
+        kind: The type.
+
+    Returns:
+        Whether it is.
+    """
     import pyarrow as pa
 
     return pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
-def _arrow_column(column: Any) -> np.ndarray:
-    if _is_plain(column.type):
+def arrow_column(column: Any) -> np.ndarray:
+    """Turn a column of pyarrow into numbers (NaN for what is missing), or into text ("" for it).
+
+    Args:
+        column: The column.
+
+    Returns:
+        The values, shape (n,).
+    """
+    if is_plain(column.type):
         return _plain(column.to_numpy())
     return np.array(["" if v is None else str(v) for v in column.to_pylist()], dtype=str)

@@ -1,0 +1,265 @@
+"""Where the rows of a stream lie: files in a place, and blocks of rows in files."""
+
+import abc
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import numpy as np
+
+from latens.data.raw import ColumnRoles, Raw
+from latens.data.rows import row_numbers
+from latens.errors import DataError, LatensError, ResourceError
+
+WINDOW = 2**27
+"""Bytes of stored rows that a window of training rows holds at most, and a block: 128 MB."""
+
+MOST_ROWS = 2**20
+"""Rows of a window of narrow rows."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a stream.
+
+    Args:
+        name: Its path relative to the place, with / between folders.
+        bytes: Its size.
+        digest: BLAKE2b of what says how it is laid out: a header, a footer.
+    """
+
+    name: str
+    bytes: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class BlockTable:
+    """The blocks of a stream, in the order of files and rows.
+
+    Args:
+        file: The number of each block's file, shape (blocks,).
+        first: The first row of each block in its file.
+        rows: How many rows each has.
+    """
+
+    file: np.ndarray
+    first: np.ndarray
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @classmethod
+    def of(cls, rows_by_file: list[list[int]]) -> "BlockTable":
+        """Make the table of files that are cut into blocks.
+
+        Args:
+            rows_by_file: The rows of the blocks of each file.
+
+        Returns:
+            The table.
+        """
+        counts = [np.array(rows, np.int64) for rows in rows_by_file]
+        firsts = [np.cumsum(rows) - rows for rows in counts]
+        file = np.repeat(np.arange(len(counts)), [len(rows) for rows in counts])
+        empty = [np.zeros(0, np.int64)]
+        return cls(file.astype(np.int64), np.concatenate(empty + firsts), np.concatenate(empty + counts))
+
+
+class Place:
+    """A folder of this machine's file system.
+
+    Args:
+        root: The folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def open(self, name: str) -> BinaryIO:
+        """Open a file for reading.
+
+        Args:
+            name: Its path relative to the place.
+
+        Returns:
+            The file, which can be sought.
+        """
+        return (self.root / name).open("rb")
+
+    def shown(self, name: str) -> str:
+        """Name a file for an error.
+
+        Args:
+            name: Its path relative to the place.
+
+        Returns:
+            Its whole path.
+        """
+        return str(self.root / name)
+
+
+class RemotePlace(Place):
+    """A folder of a file system of pyarrow: an object store, or what `file://` names.
+
+    Args:
+        system: The file system.
+        root: The folder in it.
+        scheme: What its addresses begin with, such as `s3://`.
+    """
+
+    def __init__(self, system: Any, root: str, scheme: str) -> None:
+        self.system, self.folder, self.scheme = system, root.rstrip("/"), scheme
+
+    def open(self, name: str) -> BinaryIO:
+        return cast(BinaryIO, self.system.open_input_file(f"{self.folder}/{name}"))
+
+    def shown(self, name: str) -> str:
+        return f"{self.scheme}{self.folder}/{name}"
+
+
+class AbstractSource(abc.ABC):
+    """Files of one format and their blocks.
+
+    Args:
+        place: Where the files are.
+        names: Their paths relative to the place, sorted.
+        roles: Which columns are the label, the row id and the weight.
+        single: Whether this is one file by itself, whose rows are named by their numbers alone.
+    """
+
+    files: tuple[File, ...]
+    table: BlockTable
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    columns: tuple[str, ...] | None = None
+    label_name: str | None = None
+
+    def __init__(self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> None:
+        self.place, self.names, self.roles, self.single = place, names, roles, single
+
+    @abc.abstractmethod
+    def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
+        """Read the rows of a block.
+
+        Args:
+            block: Its number in the table.
+
+        Returns:
+            The rows; and what their random keys are made of (uint64) where the files hold that, else None.
+        """
+
+    def rows(self, block: int) -> tuple[Raw, np.ndarray]:
+        """Read the rows of a block, with what their random keys are made of.
+
+        Args:
+            block: Its number in the table.
+
+        Returns:
+            The rows, and uint64 of shape (rows,): of the row's id where there is one, else of the path of the file and
+            the number of the row in it, so that further files move no other row's split or noise.
+        """
+        with file_errors(self.where(block)):
+            raw, numbers = self.read(block)
+        if numbers is None and raw.names is not None:
+            numbers = row_numbers(raw.names)
+        if numbers is None:
+            at = self.places(block).astype(np.uint64)
+            numbers = at if self.single else at + path_number(self.files[int(self.table.file[block])].name)
+        return raw, numbers
+
+    def places(self, block: int) -> np.ndarray:
+        """Number the rows of a block in their file.
+
+        Args:
+            block: Its number in the table.
+
+        Returns:
+            int64 of shape (rows,).
+        """
+        first = int(self.table.first[block])
+        return np.arange(first, first + int(self.table.rows[block]))
+
+    def row_names(self, block: int) -> np.ndarray:
+        """Name the rows of a block that has no ids: the file and the row in it.
+
+        Args:
+            block: Its number in the table.
+
+        Returns:
+            Text such as `part-00000.npy:17`; whole numbers of a file by itself.
+        """
+        at = self.places(block)
+        if self.single:
+            return at
+        name = self.files[int(self.table.file[block])].name
+        return np.array([f"{name}:{row}" for row in at.tolist()])
+
+    def where(self, block: int) -> str:
+        """Name a block for an error.
+
+        Args:
+            block: Its number in the table.
+
+        Returns:
+            The file and the rows.
+        """
+        first, rows = int(self.table.first[block]), int(self.table.rows[block])
+        shown = self.place.shown(self.files[int(self.table.file[block])].name)
+        return f"{shown}, rows {first} to {first + rows - 1}"
+
+
+@contextlib.contextmanager
+def file_errors(where: str) -> Iterator[None]:
+    """Say in words why a file could not be read.
+
+    Args:
+        where: The file, and which of its rows.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        DataError: It is not there.
+        ResourceError: The system did not let it be read.
+    """
+    try:
+        yield
+    except LatensError:
+        raise
+    except FileNotFoundError:
+        raise DataError("is not there (any more).", where=where, fix="Bring the file back.") from None
+    except MemoryError:
+        raise ResourceError("does not fit into memory.", where=where, fix="Use smaller blocks.") from None
+    except OSError as error:
+        raise ResourceError(f"cannot be read ({error.strerror or str(error)[:100]}).", where=where) from None
+
+
+def path_number(name: str) -> np.uint64:
+    """Make a number of a file's path.
+
+    Args:
+        name: The path relative to the place.
+
+    Returns:
+        The first 8 bytes of its BLAKE2b hash.
+    """
+    return np.uint64(
+        int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+    )
+
+
+def digest_of(*parts: bytes) -> str:
+    """Hash what says how a file is laid out.
+
+    Args:
+        *parts: Its bytes.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    return hashlib.blake2b(b"".join(parts), digest_size=16).hexdigest()

@@ -1,0 +1,284 @@
+"""What one pass over a stream finds: its schema, how many rows of each split a block has, and a sample of the rows.
+
+It is kept beside a run, so that going on with it needs no further pass.
+"""
+
+import dataclasses
+import hashlib
+import time
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec.structs import replace
+
+from latens.data.batches import mix
+from latens.data.dataset import Dataset
+from latens.data.rows import SPLITS, TRAIN, encode_labels, row_weights, split_of
+from latens.data.schema import Schema
+from latens.data.streams.blocks import AbstractSource
+from latens.data.streams.statistics import Statistics
+from latens.data.streams.stream import Form, cells, in_order, joined, names_of
+from latens.errors import DataError, LatensError, ModelFileError
+from latens.io.atomic import write_atomic
+from latens.io.safetensors import pack_chunks, read
+
+SAMPLE_ROWS, SAMPLE_BYTES = 16_384, 2**26
+"""Rows of each split that are kept in memory at most, and bytes of all of them: they validate and are measured."""
+
+FORMAT = 1
+_SHARES = (0.8, 0.1, 0.1)
+_MOST_COUNTS = 2**24  # numbers of rows by block and class
+
+
+@dataclass(frozen=True)
+class Index:
+    """What is known of a stream without reading it again.
+
+    Args:
+        form: How its cells become rows.
+        counts: How many rows of each split a block has, int64 of shape (blocks, 3).
+        sample: Rows of each split, in the order of the files: all of a small stream, else those with the smallest hash
+            of their names.
+        labels: How many training rows of each class a block has, shape (blocks, classes); None without labels, or
+            where that is too many numbers.
+        missing: How many cells are missing.
+        sortedness: The variance of block means over that of rows, as `Statistics.sortedness` has it.
+        seconds: How long the pass took.
+        digest: A hash of the sums of all cells.
+    """
+
+    form: Form
+    counts: np.ndarray
+    sample: Dataset
+    labels: np.ndarray | None
+    missing: int
+    sortedness: float
+    seconds: float
+    digest: str
+
+
+def build(
+    source: AbstractSource, *, schema: Schema | None, counts: bool | None, missing: str | None, name: str, where: str
+) -> Index:
+    """Go through a stream once.
+
+    Args:
+        source: The files.
+        schema: The schema of a trained model, which the rows must fit; None infers it.
+        counts: As for `infer_schema`.
+        missing: "nan" where NaN says that a value is missing; None refuses NaN.
+        name: Name of the data set.
+        where: How an error names the data.
+
+    Returns:
+        What was found.
+
+    Raises:
+        DataError: A block does not fit, or there are no rows.
+    """
+    began, table = time.perf_counter(), source.table
+    if not int(table.rows.sum()):
+        raise DataError("has no rows.", where=where, fix="Give at least one row.")
+    # Until the schema is known, cells stay as they are.
+    form = Form(schema or Schema((1,), "real"), missing, given=schema is not None)
+    found, total = Statistics(source.shape, source.dtype), int(table.rows.sum())
+    if schema is not None:
+        found = Statistics(schema.shape, source.dtype)
+    limits, most = _limits(total, found.shape, source.dtype)
+    rows_of, kept, words = np.zeros((len(table), len(SPLITS)), np.int64), [], []
+    for block in range(len(table)):
+        at = source.where(block)
+        raw, numbers = source.rows(block)
+        x, observed = cells(raw, form, at)
+        keys = mix(numbers)
+        split = split_of(keys)
+        rows_of[block] = np.bincount(split, minlength=len(SPLITS))
+        found.add(x, observed, split == TRAIN)
+        label = None
+        if raw.label is not None:
+            codes, own = encode_labels(raw.label, len(keys), at)
+            label = np.array([*own, ""])[codes]
+            words.append({**dict.fromkeys(own, 0), **Counter(label[(split == TRAIN) & (codes >= 0)].tolist())})
+        low = _hash(keys)
+        picked = np.flatnonzero(low <= limits[split])
+        if len(picked):
+            weight = row_weights(raw.weight, len(keys), at)
+            kept.append(
+                Dataset(
+                    x=x[picked],
+                    schema=form.schema,
+                    row_id=keys[picked],
+                    names=names_of(raw, source, block, at)[picked],
+                    split=split[picked],
+                    name=name,
+                    label=None if label is None else label[picked],
+                    mask=np.ones(x[picked].shape, bool) if observed is None else observed[picked],
+                    weight=None if weight is None else weight[picked],
+                    label_name=source.label_name or "label",
+                )
+            )
+    schema = schema or found.schema(source.columns, counts, where)
+    if words and schema.classes is None:
+        schema = replace(schema, classes=in_order({word for block in words for word in block}, where))
+    form = dataclasses.replace(form, schema=schema, centre=found.centre(schema) if found.missing else None)
+    sample = _sample(joined(kept), form, most, where)
+    digest = hashlib.sha256(repr((found.low, found.high, found.missing, found.whole)).encode())
+    for array in (rows_of, found.train.count, found.train.mean, found.train.squares):
+        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+    return Index(
+        form,
+        rows_of,
+        sample,
+        _by_class(words, schema.classes or ()),
+        found.missing,
+        found.sortedness(),
+        time.perf_counter() - began,
+        digest.hexdigest(),
+    )
+
+
+def _limits(total: int, shape: tuple[int, ...], dtype: np.dtype) -> tuple[np.ndarray, int]:
+    """The largest hash of a row of each split that may be in the sample, and how many rows of a split it has."""
+    row_bytes = max(1, int(np.prod(shape, dtype=np.int64)) * dtype.itemsize)
+    most = max(1, min(SAMPLE_ROWS, SAMPLE_BYTES // (len(SPLITS) * row_bytes)))
+    # A quarter more than are wanted; then the smallest are kept.
+    share = [1.25 * most / (total * share) if total > most else 1.0 for share in _SHARES]
+    return np.array([int(min(1.0, part) * (2**32 - 1)) for part in share], np.uint64), most
+
+
+def _hash(keys: np.ndarray) -> np.ndarray:
+    """A hash of the rows that neither their split nor their noise is made of."""
+    return mix(keys.astype(np.uint64) + np.uint64(0x53414D504C45)).astype(np.uint64)
+
+
+def _sample(rows: Dataset, form: Form, most: int, where: str) -> Dataset:
+    """The rows that are kept, in the order of the files and in their stored form."""
+    low, chosen = _hash(rows.row_id), np.zeros(len(rows), bool)
+    for code in range(len(SPLITS)):
+        own = np.flatnonzero(rows.split == code)
+        chosen[own[np.argsort(low[own], kind="stable")[:most]]] = True
+    at = np.flatnonzero(chosen)
+    assert rows.mask is not None
+    x, mask = form.stored(rows.x[at], rows.mask[at])
+    if not np.isfinite(x).all():
+        raise DataError("has cells too large for float32 (3.4e38).", where=where, fix="Rescale them.")
+    label = None
+    if rows.label is not None:
+        known = {word: code for code, word in enumerate(form.schema.classes or ())}
+        label = np.array([known.get(word, -1) for word in rows.label[at].tolist()], np.int32)
+    return dataclasses.replace(
+        rows,
+        x=x,
+        schema=form.schema,
+        row_id=rows.row_id[at],
+        names=rows.names[at],
+        split=rows.split[at],
+        label=label,
+        mask=mask,
+        weight=None if rows.weight is None else rows.weight[at],
+    )
+
+
+def _by_class(words: list[Any], classes: tuple[str, ...]) -> np.ndarray | None:
+    if not words or not classes or len(words) * len(classes) > _MOST_COUNTS:
+        return None
+    return np.array([[block.get(name, 0) for name in classes] for block in words], np.int64)
+
+
+# --- the file beside a run ---
+
+
+def write(path: Path, index: Index, about: dict[str, Any]) -> None:
+    """Write what was found, atomically.
+
+    Args:
+        path: The file.
+        index: What was found.
+        about: What it was found of, plain JSON values: `read_for` gives it back only for the same.
+
+    Raises:
+        ResourceError: The file cannot be written.
+    """
+    sample = index.sample
+    arrays = {"counts": index.counts, "x": sample.x, "row_id": sample.row_id, "split": sample.split}
+    beside = {"label": sample.label, "mask": sample.mask, "weight": sample.weight, "labels": index.labels}
+    beside["centre"] = index.form.centre
+    names = sample.names
+    if names.dtype.kind == "U":
+        text = np.char.encode(names, "utf-8")
+        arrays["text"] = np.frombuffer(text.tobytes(), np.uint8).reshape(len(text), -1)
+    else:
+        arrays["names"] = names.astype(np.int64)
+    arrays |= {key: array for key, array in beside.items() if array is not None}
+    found = {"missing": index.missing, "sortedness": index.sortedness, "seconds": index.seconds, "digest": index.digest}
+    found |= {"given": index.form.given, "schema": index.form.schema.to_json()}
+    metadata = {"format": FORMAT, "about": about, **found}
+    write_atomic(path, pack_chunks(arrays, metadata))
+
+
+def read_for(path: Path, about: dict[str, Any], name: str, label_name: str) -> Index:
+    """Read what an earlier pass found.
+
+    Args:
+        path: The file.
+        about: What it must have been found of.
+        name: Name of the data set.
+        label_name: What the label is called.
+
+    Returns:
+        What was found.
+
+    Raises:
+        DataError: A file has changed since, or the file is damaged.
+    """
+    fix = "Bring the old files back, or start a new run."
+    try:
+        arrays, metadata = read(path)
+        was = metadata["about"]
+        if metadata["format"] != FORMAT:
+            what = f"has the format {metadata['format']!r}; this version reads {FORMAT}."
+            raise DataError(what, where=str(path), fix="Start a new run.")
+        if was != about:
+            raise DataError(_changed(was, about), where=about["place"], fix=fix)
+        schema = Schema.from_json(metadata["schema"])
+        names = arrays.get("names")
+        if names is None:
+            text = np.ascontiguousarray(arrays["text"])
+            names = np.char.decode(text.view(f"S{text.shape[1]}")[:, 0], "utf-8")
+        form = Form(schema, about["missing"], arrays.get("centre"), given=metadata["given"])
+        sample = Dataset(
+            x=arrays["x"],
+            schema=schema,
+            row_id=arrays["row_id"],
+            names=names,
+            split=arrays["split"],
+            name=name,
+            label=arrays.get("label"),
+            mask=arrays.get("mask"),
+            weight=arrays.get("weight"),
+            label_name=label_name,
+        )
+        found = (metadata["missing"], metadata["sortedness"], metadata["seconds"], metadata["digest"])
+        return Index(form, arrays["counts"], sample, arrays.get("labels"), *found)
+    except (KeyError, TypeError, ModelFileError) as error:
+        said = error.message if isinstance(error, LatensError) else f"lacks {error}."
+        raise DataError(f"the table of blocks is damaged: {said}", where=str(path), fix="Start a new run.") from None
+
+
+def _changed(was: dict[str, Any], about: dict[str, Any]) -> str:
+    """What of a stream is no longer as it was, in a sentence."""
+    before = {name: (size, digest) for name, size, digest in was.get("files", [])}
+    now = {name: (size, digest) for name, size, digest in about["files"]}
+    for name, found in now.items():
+        if name not in before:
+            return f"the file {name} was not there when the run began."
+        if before[name] != found:
+            sizes = f"{before[name][0]} bytes, now {found[0]}"
+            return f"the file {name} has changed since the run began (it had {sizes})."
+    lacking = next((name for name in before if name not in now), None)
+    if lacking is not None:
+        return f"the file {lacking} is no longer there."
+    return "the data are read in another way than when the run began."

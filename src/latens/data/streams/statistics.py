@@ -1,0 +1,187 @@
+"""What is known of all cells of a stream: a reduction over blocks, in float64 and in the order of the blocks."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from latens.data.infer import column_of, kind_of, scaled_by
+from latens.data.schema import MAX_CELLS, MAX_NAME, Column, Schema
+from latens.errors import DataError
+
+
+class Moments:
+    """Count, mean and sum of squares around the mean of every cell, and of that the part within blocks.
+
+    Args:
+        cells: How many cells a row has.
+
+    Source: Chan, Golub & LeVeque (1983) for the sums of squares.
+    """
+
+    def __init__(self, cells: int) -> None:
+        self.count, self.mean, self.squares, self.within = (np.zeros(cells) for _ in range(4))
+
+    def add(self, x: np.ndarray, seen: np.ndarray | None) -> None:
+        """Add the rows of a block.
+
+        Args:
+            x: The rows, float64 of shape (n, cells).
+            seen: True where a value was observed, the same shape; None for everywhere.
+        """
+        more = np.full(x.shape[1], float(len(x))) if seen is None else seen.sum(0).astype(np.float64)
+        x = x if seen is None else np.where(seen, x, 0.0)
+        own = x.sum(0) / np.maximum(more, 1)
+        around = x - own
+        squares = np.sum(np.square(around, out=around) if seen is None else np.where(seen, around**2, 0.0), axis=0)
+        step, total = own - self.mean, np.maximum(self.count + more, 1)
+        self.squares += squares + step**2 * self.count * more / total
+        self.mean = self.mean + step * more / total
+        self.count += more
+        self.within += squares
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """The standard deviation of each cell."""
+        return np.sqrt(self.squares / np.maximum(self.count, 1))
+
+    def together(self) -> tuple[float, float]:
+        """Give the mean and the standard deviation of all cells as one.
+
+        Returns:
+            Both.
+        """
+        total = max(float(self.count.sum()), 1.0)
+        mean = float(np.sum(self.count * self.mean) / total)
+        squares = float(np.sum(self.squares + self.count * (self.mean - mean) ** 2))
+        return mean, float(np.sqrt(squares / total))
+
+
+class Statistics:
+    """What `infer_schema` needs to know of a stream.
+
+    Args:
+        shape: Shape of a row.
+        dtype: Type of a cell.
+    """
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        cells = int(np.prod(shape, dtype=np.int64))
+        self.shape, self.dtype = shape, dtype
+        self.low, self.high, self.whole, self.missing = np.inf, -np.inf, True, 0
+        self.total, self.above, self.top = 0.0, 0, 0
+        self.least, self.most = np.full(cells, np.inf), np.full(cells, -np.inf)
+        self.train = Moments(cells)
+        self.logs = Moments(cells) if len(shape) == 1 else None
+
+    def add(self, x: np.ndarray, observed: np.ndarray | None, train: np.ndarray) -> None:
+        """Add the rows of a block.
+
+        Args:
+            x: The rows, shape (n, *shape).
+            observed: True where a value was observed, shape of `x`; None for everywhere.
+            train: True for training rows, shape (n,).
+        """
+        x = x.reshape(len(x), -1)
+        seen = None if observed is None else observed.reshape(x.shape)
+        self.whole = self.whole and (x.dtype.kind in "biu" or _whole(x, seen))
+        values = x.reshape(-1) if seen is None else x[seen]
+        if values.size:
+            high = float(values.max())
+            self.low = min(self.low, float(values.min()))
+            # Of counts: how many cells are above 0, their sum, and how many are as large as the largest.
+            if high > self.high:
+                self.high, self.top = high, 0
+            self.top += int(np.count_nonzero(values == self.high))
+            self.total += float(values.sum(dtype=np.float64))
+            self.above += int(np.count_nonzero(values))
+        self.missing += x.size - values.size
+        own, mask = x[train].astype(np.float64), None if seen is None else seen[train]
+        if not len(own):
+            return
+        self.least = np.minimum(self.least, (own if mask is None else np.where(mask, own, np.inf)).min(0))
+        self.most = np.maximum(self.most, (own if mask is None else np.where(mask, own, -np.inf)).max(0))
+        self.train.add(own, mask)
+        if self.logs is not None and (self.low < 0 or not self.whole):
+            self.logs = None  # no counts
+        if self.logs is not None:
+            self.logs.add(np.log1p(own if mask is None else np.where(mask, own, 0.0)), mask)
+
+    def schema(self, names: Sequence[str] | None, counts: bool | None, where: str) -> Schema:
+        """Infer the schema, by the rules of `infer_schema`.
+
+        Args:
+            names: Names of the columns of a table.
+            counts: None recognises counts, True asks for them, False never sees any.
+            where: How an error names the data.
+
+        Returns:
+            The schema.
+
+        Raises:
+            DataError: Beyond the bounds of a schema, and where `counts` is True and the values are none.
+        """
+        if len(self.least) > MAX_CELLS:
+            what = f"a row of shape {self.shape} has more than {MAX_CELLS} cells."
+            raise DataError(what, where=where, fix="Use smaller rows.")
+        if names is not None and any(len(name) > MAX_NAME for name in names):
+            raise DataError(f"a column name is longer than {MAX_NAME} characters.", where=where, fix="Shorten it.")
+        low, high = (self.low, self.high) if self.low <= self.high else (0.0, 0.0)
+
+        def tail() -> bool:
+            return high > 16 and high * self.above > 5 * self.total and self.top <= max(1, self.above // 1000)
+
+        kind, levels = kind_of(
+            self.shape, self.dtype, low, high, whole=self.whole, counts=counts, tail=tail, where=where
+        )
+        if kind == "real" and len(self.shape) > 1:
+            shift, scale = scaled_by(*self.train.together(), where)
+            return Schema(self.shape, kind, shift=shift, scale=scale)
+        columns = None if names is None or len(self.shape) > 1 else tuple(map(Column, names))
+        if kind in ("real", "counts"):
+            columns = self._standardised(names, log=kind == "counts", where=where)
+        return Schema(self.shape, kind, levels=levels, columns=columns)
+
+    def _standardised(self, names: Sequence[str] | None, *, log: bool, where: str) -> tuple[Column, ...]:
+        found = self.logs if log else self.train
+        assert found is not None
+        ends = (np.log1p(self.least), np.log1p(self.most)) if log else (self.least, self.most)
+        with np.errstate(over="ignore"):
+            flat = (found.count == 0) | (ends[0].astype(np.float32) == ends[1].astype(np.float32))
+        titles = names if names is not None else [f"x{i}" for i in range(len(flat))]
+        deviation = np.where(found.count == 0, 1.0, found.deviation)
+        return tuple(
+            column_of(name, float(found.mean[i]), float(deviation[i]), flat=bool(flat[i]), where=where)
+            for i, name in enumerate(titles)
+        )
+
+    def centre(self, schema: Schema) -> np.ndarray:
+        """Give what stands in the place of missing values, as `fill` in `latens.data.infer` chooses it.
+
+        Args:
+            schema: The schema of the rows.
+
+        Returns:
+            float64 of the shape of a row.
+        """
+        if schema.standardised and schema.columns is not None:
+            centre = np.array([column.shift for column in schema.columns])
+            return np.round(np.expm1(centre)) if schema.kind == "counts" else centre
+        mean = self.train.mean.reshape(self.shape)
+        return np.round(mean) if schema.kind in ("binary", "levels") else mean
+
+    def sortedness(self) -> float:
+        """Give the variance of block means over that of rows, a mean over the cells that vary.
+
+        Returns:
+            Near one over the rows of a block where the blocks are alike, near 1 where each holds rows of its own kind.
+        """
+        varies = self.train.squares > 0
+        if not varies.any():
+            return 0.0
+        between = np.maximum(self.train.squares - self.train.within, 0.0)[varies]
+        return float(np.mean(between / self.train.squares[varies]))
+
+
+def _whole(x: np.ndarray, seen: np.ndarray | None) -> bool:
+    fits = x == np.floor(x)
+    return bool(fits.all() if seen is None else fits[seen].all())

@@ -1,0 +1,206 @@
+"""Blocks of a stream as checked rows: the form that training, encoding and measuring take them in."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from latens.data.batches import mix
+from latens.data.dataset import Dataset
+from latens.data.infer import conform, find_missing
+from latens.data.raw import Raw
+from latens.data.readers.open import check_numeric
+from latens.data.rows import encode_labels, row_names, row_weights, split_of
+from latens.data.schema import MAX_CLASSES, Schema
+from latens.data.streams.blocks import AbstractSource
+from latens.errors import DataError
+
+PART = 2**24
+"""Bytes of stored rows of a part of `Stream.parts`, unless a single block has more."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How the cells of a block become rows of the model.
+
+    Args:
+        schema: What a row is, with the names of the classes.
+        missing: "nan" where NaN says that a value is missing; None refuses NaN.
+        centre: What stands in the place of missing values, of the shape of a row; None where none is missing.
+        given: Whether the schema is that of a trained model, which every block must fit.
+    """
+
+    schema: Schema
+    missing: str | None = None
+    centre: np.ndarray | None = None
+    given: bool = False
+
+    @property
+    def dtype(self) -> np.dtype:
+        """The type of a stored cell, as `store` in `latens.data.infer` has it."""
+        if self.schema.kind in ("binary", "levels"):
+            return np.dtype(np.uint8 if (self.schema.levels or 2) <= 256 else np.uint16)
+        return np.dtype(np.float32)
+
+    def stored(self, x: np.ndarray, observed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Bring rows into the type they are kept in, with missing values filled.
+
+        Args:
+            x: The rows, shape (n, *shape), columns in the order of the schema.
+            observed: True where a value was observed; None for everywhere.
+
+        Returns:
+            The rows, and where they were observed: everywhere in a block without a gap, if other blocks have some.
+        """
+        if self.centre is None:
+            return np.ascontiguousarray(x, self.dtype), None
+        observed = np.ones(x.shape, bool) if observed is None else observed
+        return np.ascontiguousarray(np.where(observed, x, self.centre), self.dtype), observed
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A source and how its blocks become rows.
+
+    Args:
+        source: The files.
+        form: How their cells become rows.
+        name: Name of the data set.
+        has: Which of "label", "id" and "weight" the rows have.
+    """
+
+    source: AbstractSource
+    form: Form
+    name: str
+    has: frozenset[str]
+
+    def block(self, block: int, *, named: bool = True) -> Dataset:
+        """Read the rows of a block.
+
+        Args:
+            block: Its number in the table.
+            named: Whether rows without ids of their own get names; else numbers stand in their place.
+
+        Returns:
+            The rows as a data set in memory.
+
+        Raises:
+            DataError: The block does not fit, or its file has changed or is damaged.
+        """
+        where = self.source.where(block)
+        raw, numbers = self.source.rows(block)
+        n = len(numbers)
+        x, observed = cells(raw, self.form, where)
+        x, mask = self.form.stored(x, observed)
+        label = None
+        if "label" in self.has:
+            label = encode_labels(raw.label, n, where, self.form.schema.classes)[0]
+        names = names_of(raw, self.source, block, where) if named or raw.names is not None else numbers.view(np.int64)
+        keys = mix(numbers)
+        return Dataset(
+            x=x,
+            schema=self.form.schema,
+            row_id=keys,
+            names=names,
+            split=split_of(keys),
+            name=self.name,
+            label=label,
+            mask=mask,
+            weight=row_weights(raw.weight, n, where) if "weight" in self.has else None,
+            label_name=self.source.label_name or "label",
+        )
+
+    def parts(self) -> Iterator[Dataset]:
+        """Go through all rows in the order of the files, some blocks at a time.
+
+        Yields:
+            Rows in memory.
+        """
+        table = self.source.table
+        row_bytes = max(1, int(np.prod(self.form.schema.shape)) * self.form.dtype.itemsize)
+        waiting: list[Dataset] = []
+        for block in range(len(table)):
+            if waiting and (sum(map(len, waiting)) + int(table.rows[block])) * row_bytes > PART:
+                yield joined(waiting)
+                waiting = []
+            waiting.append(self.block(block))
+        if waiting:
+            yield joined(waiting)
+
+
+def cells(raw: Raw, form: Form, where: str) -> tuple[np.ndarray, np.ndarray | None]:
+    """Check the cells of a block, and put its columns into the order of the schema.
+
+    Args:
+        raw: The block.
+        form: How its cells become rows.
+        where: How an error names the block.
+
+    Returns:
+        The cells as they came, and where they were observed (None for everywhere).
+
+    Raises:
+        DataError: A cell is missing, infinite or no number, or does not fit the schema of a trained model.
+    """
+    check_numeric(raw.x, where)
+    observed = find_missing(raw, np.arange(len(raw.x)), form.missing, where)
+    return conform(raw.x, raw.columns, form.schema, observed, where) if form.given else (raw.x, observed)
+
+
+def names_of(raw: Raw, source: AbstractSource, block: int, where: str) -> np.ndarray:
+    """Name the rows of a block: by their ids, else by file and row.
+
+    Args:
+        raw: The block.
+        source: What it is of.
+        block: Its number in the table.
+        where: How an error names the block.
+
+    Returns:
+        Whole numbers or text, shape (n,).
+    """
+    return source.row_names(block) if raw.names is None else row_names(raw.names, len(raw.x), where)
+
+
+def joined(parts: list[Dataset]) -> Dataset:
+    """Put rows in memory after one another.
+
+    Args:
+        parts: Data sets of one form.
+
+    Returns:
+        All their rows.
+    """
+    if len(parts) == 1:
+        return parts[0]
+
+    def all_of(name: str) -> np.ndarray | None:
+        arrays = [getattr(part, name) for part in parts]
+        return None if arrays[0] is None else np.concatenate(arrays)
+
+    fields = ("x", "row_id", "names", "split", "label", "mask", "weight")
+    return replace(parts[0], **{name: all_of(name) for name in fields})
+
+
+_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
+
+
+def in_order(words: set[str], where: str) -> tuple[str, ...]:
+    """Sort the names of classes that were met in blocks, as `encode_labels` does: numbers by size, else by letters.
+
+    Args:
+        words: The names.
+        where: How an error names the data.
+
+    Returns:
+        The classes.
+
+    Raises:
+        DataError: There are more than a schema may have.
+    """
+    if len(words) > MAX_CLASSES:
+        what = f"there are {len(words)} different labels (at most {MAX_CLASSES})."
+        fix = "Choose another column with --label NAME, or --label none to leave labels out."
+        raise DataError(what, where=where, fix=fix)
+    return tuple(sorted(words, key=int) if all(map(_WHOLE.match, words)) else sorted(words))
