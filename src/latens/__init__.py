@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from latens.evaluation import log_marginal as log_marginal
     from latens.explorer.notebook import explore as explore
     from latens.io.compilation import enable_compilation_cache as enable_compilation_cache
+    from latens.measure.pool import pool as pool
     from latens.models import AbstractLatentModel as AbstractLatentModel
     from latens.models import BayesClassifier as BayesClassifier
     from latens.models import Conditional as Conditional
@@ -85,6 +86,7 @@ __all__ = [
     "log_marginal",
     "make_optimizer",
     "override",
+    "pool",
     "prepare",
     "register",
     "register_part",
@@ -102,6 +104,7 @@ _HOMES = {
     "latens.evaluation": ("Estimate", "elbo_parts", "log_marginal"),
     "latens.workflow.augment": ("augment",),
     "latens.workflow.experiment": ("prepare", "train"),
+    "latens.measure.pool": ("pool",),
     "latens.models": ("AbstractLatentModel", "BayesClassifier", "Conditional", "LatentModel"),
     "latens.io.compilation": ("enable_compilation_cache",),
     "latens.networks": ("Dense",),

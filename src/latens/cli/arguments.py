@@ -217,9 +217,12 @@ def parser() -> Parser:
     made["decode"].add_argument("run", metavar="RUN")
     made["decode"].add_argument("latents", metavar="Z", help="a file of latents, as `latens encode` writes it")
     made["sample"].add_argument("run", metavar="RUN")
-    made["sample"].add_argument("-n", type=table_rows, default=16, metavar="N", help="how many (default 16)")
+    words = "how many (default 16; with --complete one for each row of FILE)"
+    made["sample"].add_argument("-n", type=table_rows, metavar="N", help=words)
     words = "only such rows of a mixed table, as sex=Female, 'age>=65' or age=20..30; may be given again"
     made["sample"].add_argument("--where", action="append", metavar="CONDITION", help=words)
+    words = "rows of a mixed table with empty cells, or without some columns: the rest of each is drawn"
+    made["sample"].add_argument("--complete", metavar="FILE", help=words)
     made["encode"].add_argument("--num-samples", type=draws, default=16, metavar="K", help="draws a row (default 16)")
     for name, endings in (
         ("encode", "npz, csv, parquet"),

@@ -65,7 +65,7 @@ def impute(context: Context) -> int:
 
     def columns(x: np.ndarray) -> dict[str, np.ndarray]:
         if types is not None:
-            return _mixed(data, x, hidden, Path(spec), out)
+            return table_as_written(data, x, hidden, Path(spec), out)
         flat, gaps = x.reshape(len(x), -1), hidden.reshape(len(x), -1)
         arrays = _as_it_was(data, flat, gaps, Path(spec), options) or _table(data, flat, gaps)
         if out.suffix.lower() == ".parquet":  # text of numbers is for .csv alone
@@ -117,15 +117,28 @@ def _filled(
     return np.stack([point(of, one) for of, one in zip(shares, types)], axis=1), effective, draws, shares
 
 
-def _mixed(data: Dataset, x: np.ndarray, hidden: np.ndarray, path: Path, out: Path) -> dict[str, np.ndarray]:
-    """The columns of a mixed table as they were written, with what was filled in written alike."""
+def table_as_written(data: Dataset, x: np.ndarray, hidden: np.ndarray, path: Path, out: Path) -> dict[str, np.ndarray]:
+    """The columns of a mixed table as they were written, with what was filled in written alike.
+
+    Args:
+        data: The table with its gaps.
+        x: Its rows without gaps, of shape (n, columns), stored cells.
+        hidden: True where a cell was filled in, likewise.
+        path: The file that the table was read from.
+        out: The file that will hold it.
+
+    Returns:
+        Columns by name, each of shape (n,); those that the file lacks come last.
+    """
     filled = as_columns(x, data.schema)
     found = _table_columns(path)
     if found is None or any(len(column) != len(x) for column in found.values()):
         return {**{n: a for n, a in _beside(data).items() if n not in filled}, **filled}
     table = dict(found)
     for i, (name, values) in enumerate(filled.items()):
-        if hidden[:, i].any():
+        if name not in found:
+            table[name] = values
+        elif hidden[:, i].any():
             was = zip(hidden[:, i], values.tolist() if values.dtype.kind != "M" else values.astype(str), found[name])
             mixed = [new if gap else old for gap, new, old in was]
             whole = out.suffix.lower() == ".csv" or values.dtype.kind in "UM"

@@ -8,7 +8,8 @@ import numpy as np
 from latens import evaluation
 from latens.cli.context import Context, output_path, would
 from latens.cli.files import write_npz, write_table
-from latens.cli.sources import open_vae
+from latens.cli.impute import table_as_written
+from latens.cli.sources import Opened, load_partial, open_vae
 from latens.config import ClassifierConfig
 from latens.data.conditions import Conditions, parse_conditions
 from latens.data.mixed import as_columns
@@ -31,11 +32,15 @@ def sample(context: Context) -> int:
         The exit code.
     """
     args = context.args
-    trained = open_vae(args.run, "sample").trained
+    opened = open_vae(args.run, "sample")
+    trained = opened.trained
     mixed = trained.schema.kind == "mixed"
     ending = "csv" if mixed else "png" if image_shape(trained.schema) else "npz"
     args.out = args.out or _free_name(f"samples.{ending}")
-    out = output_path(args, (".csv", ".parquet", ".npz") if mixed else (".npz", ".png"), args.run)
+    out = output_path(args, (".csv", ".parquet", ".npz") if mixed else (".npz", ".png"), args.run, args.complete)
+    if args.complete is not None:
+        return _completed(context, opened, out)
+    args.n = 16 if args.n is None else args.n
     if mixed and args.mean:
         what = "the columns of a mixed table have names and dates, which have no mean."
         raise UsageError(what, where="--mean", fix="Leave it out: samples are drawn.")
@@ -97,6 +102,45 @@ def _conditional(context: Context, trained: TrainedModel, conditions: Conditions
         },
         text,
     )
+    return 0
+
+
+def _completed(context: Context, opened: Opened, out: Path) -> int:
+    """Rows of a mixed table with their empty cells drawn given the others."""
+    args, trained = context.args, opened.trained
+    for flag, given in (("--where", args.where), ("--label", args.label), ("--mean", args.mean)):
+        if given:
+            what = "every row of --complete says itself what is known of it, and the rest is drawn."
+            raise UsageError(what, where=flag, fix="Leave it out, or write a column into the file.")
+    if trained.schema.types is None or trained.is_point:
+        what = "only a VAE of a mixed table completes rows."
+        raise ConfigError(what, where="--complete", fix="Train with `latens fit DATA --typed`, or use `latens impute`.")
+    if out.suffix.lower() == ".npz":
+        what = "completed rows keep their text as it is written, which is no array."
+        raise UsageError(what, where=f"--out {out}", fix="Use --out FILE.csv or FILE.parquet.")
+    data = load_partial(opened, args.complete)
+    n = len(data) if args.n is None else args.n
+    if n < len(data):
+        what = f"{n} is fewer than the {len(data)} rows of {args.complete}."
+        raise UsageError(what, where="-n", fix="Leave it out for one row each, or give more: they are taken in turn.")
+    if args.dry_run:
+        return would(context, f"complete {len(data)} rows to {n}", out)
+    found = evaluation.impute(
+        trained.model, trained.batch(data), num_draws=-(-n // len(data)), key=jax.random.key(args.seed),
+        preparation=trained.preparation,
+    )  # fmt: skip
+    evaluation.finite(found.draws, "x", where=args.run)
+    row, turn = np.arange(n) % len(data), np.arange(n) // len(data)
+    hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
+    parts = [table_as_written(data, found.draws[:, k], hidden, Path(args.complete), out) for k in range(turn[-1] + 1)]
+    own = [column.name for column in trained.schema.columns or ()]
+    names = [*(name for name in parts[0] if name not in own), *own]
+    write_table(out, {name: np.concatenate([part[name] for part in parts])[:n] for name in names})
+    few = int((found.effective[hidden.any(axis=1)] < 10).sum())
+    text = f"{out}: {n} rows, {int(hidden[row].sum())} cells of which were drawn"
+    if few:
+        text += f"\n{few} of the {len(data)} rows hang on fewer than 10 draws of z: they vary too little"
+    context.done({"out": str(out), "rows": n, "drawn": int(hidden[row].sum()), "rows_on_few_draws": few}, text)
     return 0
 
 

@@ -134,6 +134,24 @@ def read_for(opened: Opened, context: Context, *, own_classes: bool = False) -> 
     return data, str(spec), options
 
 
+def load_partial(opened: Opened, spec: str) -> Dataset:
+    """Load rows of which whole columns may be missing, read as the training data were.
+
+    Args:
+        opened: A model of a mixed table.
+        spec: The file.
+
+    Returns:
+        The data.
+
+    Raises:
+        DataError: A column or a name is none of the model's.
+    """
+    source = {} if opened.run is None else opened.run.info["data"]
+    known = remembered(source or opened.trained.facts.get("read_with"))
+    return _load_alike(spec, opened.trained.schema, known, {"partial": True})[0]
+
+
 def _load_alike(
     spec: str, schema: Schema, known: dict[str, Any], given: dict[str, Any]
 ) -> tuple[Dataset, dict[str, Any]]:

@@ -145,6 +145,20 @@ def stored_columns(
     return cells, shown, beyond
 
 
+def with_absent(raw: Raw, schema: Schema) -> None:
+    """Add the columns that a mixed table lacks, in place, every cell of them missing.
+
+    Args:
+        raw: The rows; an array without names is left as it is.
+        schema: The schema that names the columns.
+    """
+    if raw.columns is None:
+        return
+    lacking = [column.name for column in schema.columns or () if column.name not in raw.columns]
+    raw.x = np.concatenate([raw.x, np.full((len(raw.x), len(lacking)), np.nan)], axis=1)
+    raw.columns = (*raw.columns, *lacking)
+
+
 def _codes(values: np.ndarray, found: TextColumn | None, kind: ColumnType, name: str, where: str) -> np.ndarray:
     """Codes of a column in the order of a schema."""
     own = found.values if found is not None else tuple(map(_as_written, np.unique(values)))

@@ -9,7 +9,7 @@ import numpy as np
 from latens.data.dataset import Dataset
 from latens.data.infer import conform, fill, find_missing, infer_schema, store, with_classes
 from latens.data.known import KNOWN
-from latens.data.mixed import mixed_notes, refuse_text, stored_columns
+from latens.data.mixed import mixed_notes, refuse_text, stored_columns, with_absent
 from latens.data.pairs import side_by_side
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw
 from latens.data.readers import idx
@@ -37,6 +37,7 @@ def load(
     pair: Any = None,
     stream: bool | None = None,
     index: Path | None = None,
+    partial: bool = False,
 ) -> Dataset:
     """Load data of any kind and check them: a name, a path, an array or a frame becomes a data set.
 
@@ -61,6 +62,7 @@ def load(
         stream: Whether the rows stay on disk and are read while a model trains; None does so above 8 GiB. For a folder,
             a glob, or one file of .npy or .parquet.
         index: A file in which an earlier pass over such files was kept; it is not read where it is absent.
+        partial: Whether a mixed table may lack columns of the schema, every cell of which is then missing.
 
     Returns:
         The data set; a `StreamDataset` where rows stay on disk.
@@ -104,6 +106,8 @@ def load(
         what = f"has rows of shape {raw.x.shape[1:]}, which are no columns."
         raise DataError(what, where=where, fix="Leave out --typed.")
     typed = typed or bool(raw.texts) or (schema is not None and schema.kind == "mixed")
+    if partial and schema is not None and schema.kind == "mixed":
+        with_absent(raw, schema)
     if typed:
         missing = "nan"  # a gap in a table of several kinds is a gap
     observed = find_missing(raw, names, missing, where)
