@@ -3,6 +3,7 @@
 import csv
 import json
 
+import jax
 import numpy as np
 import pytest
 
@@ -11,7 +12,8 @@ from latens.cli.main import main
 from latens.config import override
 from latens.data.columns import ColumnType, number_type
 from latens.errors import ConfigError
-from latens.measure.cells import blame, given_rest, interval, p_values, point, typed_columns
+from latens.measure.cells import blame, given_rest, interval, named_cells, p_values, point, tails, typed_columns
+from latens.measure.detect import surprises
 from latens.recipes import get_recipe
 
 rng = np.random.default_rng(0)
@@ -42,6 +44,52 @@ def test_points_intervals_and_p_values_are_those_of_every_cell(seed):
     assert point(shares, NAMES).tolist() == [3.0, 0.0]
     np.testing.assert_allclose(p_values(shares, NAMES, np.array([1.0, 2.0])), [0.3, 0.2])
     np.testing.assert_allclose(p_values(shares, NAMES, np.array([3.0, 0.0])), [1.0, 1.0])
+
+
+def test_numbers_beyond_the_training_rows_have_one_probability_in_all():
+    steps = np.arange(1, 200_001, dtype=float)
+    r = {side: max(1.0, q) for side, q in ((-1, np.quantile(v, 0.05) - v.min()), (1, v.max() - np.quantile(v, 0.95)))}
+    for side in (-1, 1):
+        log_p, farther = tails((side * steps)[:, None], [GRID], 99)
+        assert np.all(np.diff(log_p[:, 0]) < 0)
+        assert farther[0, 0] == pytest.approx(1 / 100)  # one of a hundred like these is the outermost
+        total = np.exp(log_p[:, 0])
+        np.testing.assert_allclose(total[:1000].sum(), farther[0, 0] - farther[1000, 0], rtol=1e-9)
+        half = np.searchsorted(-farther[:, 0], -1 / 200) + 1
+        assert half == pytest.approx(
+            r[side] + 1, abs=0.1 * r[side] + 2
+        )  # half of them within the reach of the outer 5 %
+    assert tails(np.zeros((2, 1)), [GRID], 99)[0].tolist() == [[0.0], [0.0]]
+    tenfold = number_type(10 * v, 10 * v, "int")  # the same numbers in another unit: the same grid, ten times as fine
+    near, far = tails(np.array([[2.0], [40.0]]), [GRID], 9)[1], tails(np.array([[20.0], [400.0]]), [tenfold], 9)[1]
+    np.testing.assert_allclose(near, far, rtol=0.1)
+
+
+def test_a_number_beyond_counts_as_missing_and_has_the_surprise_of_its_tail():
+    data = latens.load_data(rows(300, 0), typed=True)
+    settings = {"training.steps": 20, "network.hidden": [8]}
+    trained = latens.train(latens.prepare(override(get_recipe("default").config, settings), data))[0]
+    x = rows(4, 1)
+    x[:, 3] = [x[0, 3], 50.0, 5000.0, -5000.0]
+    options = {"others": 60, "num_samples": 20, "key": jax.random.key(0)}
+    found = surprises(trained, latens.load_data(x, schema=trained.schema), None, **options)
+    gaps = np.where(np.arange(COLUMNS) == 3, np.nan, x)
+    without = surprises(trained, latens.load_data(gaps, schema=trained.schema, missing="nan"), None, **options)
+    one = trained.schema.types[3]
+    top = one.low + (one.size - 1) * one.step
+    d = np.round(np.array([50.0 - top, 5000.0 - top, 5000.0 + one.low]) / one.step)
+    values = np.sort(data.x[data.subset("train"), 3])
+    for k, q in ((1, 0.95), (2, 0.95), (3, 0.05)):
+        r = abs(np.quantile(values, q) - (0 if k == 3 else one.size - 1))
+        expected = np.log(61.0) + np.log((r + d[k - 1] - 1) * (r + d[k - 1]) / r)
+        assert found[k] - without[k] == pytest.approx(expected, abs=0.1)  # r is known to a segment
+    assert found[0] < found[1] < found[2]
+    told = named_cells(
+        blame(trained, data_of := latens.load_data(x, schema=trained.schema), np.arange(4), others=60, num_samples=20),
+        data_of, np.arange(4),
+    )  # fmt: skip
+    assert told["cell_1"][2:].tolist() == ["x3", "x3"]
+    assert told["value_1"][1:].tolist() == ["50.0", "5000.0", "-5000.0"]
 
 
 LOADING = np.random.default_rng(99).normal(size=(2, COLUMNS))
@@ -86,7 +134,9 @@ def test_the_wrong_cell_is_named_the_more_often_the_wronger_it_is(trained, stren
     wrong = np.random.default_rng(3).integers(0, COLUMNS, 300)
     conditional = np.sqrt(1.0 / np.diag(np.linalg.inv(COVARIANCE)))
     x[np.arange(300), wrong] += np.round(strength * conditional[wrong], 2)
-    found = blame(trained, latens.load_data(x, schema=trained.schema), np.arange(300), cells=2, num_samples=500)
+    found = blame(
+        trained, latens.load_data(x, schema=trained.schema), np.arange(300), others=99, cells=2, num_samples=500
+    )
     right = np.mean(found.column[:, 0] == wrong)
     if strength == 0.0:  # every cell is the oddest of its row alike
         assert np.all(np.abs(np.bincount(found.column[:, 0], minlength=COLUMNS) / 300 - 1 / 6) < 0.12)
@@ -101,7 +151,9 @@ def test_a_missing_cell_is_not_blamed(trained):
     x[:, 2] = np.nan
     x[0, :] = np.nan
     x[0, 1] = 0.5
-    found = blame(trained, latens.load_data(x, schema=trained.schema), np.arange(20), cells=6, num_samples=50)
+    found = blame(
+        trained, latens.load_data(x, schema=trained.schema), np.arange(20), others=99, cells=6, num_samples=50
+    )
     assert not np.any(found.column == 2)
     assert found.column[0].tolist() == [1, -1, -1, -1, -1, -1]
 

@@ -65,7 +65,7 @@ def detect(context: Context) -> int:
     top = flagged[np.argsort(-found.surprise[flagged], kind="stable")][:MOST_BLAMED]
     told: dict[int, str] = {}
     if cells and len(top):
-        blamed = blame(opened.trained, new, top, cells=cells, seed=args.seed)
+        blamed = blame(opened.trained, new, top, others=found.calibration, cells=cells, seed=args.seed)
         columns = named_cells(blamed, new, top)
         arrays |= columns
         told = {row: _told(columns, row) for row in top[:5].tolist()}

@@ -31,6 +31,8 @@ class Dataset:
         name: Name of the data set.
         label: Codes into `schema.classes`, int32 of shape (n,); -1 for none.
         mask: True where a feature was observed, shape of `x`.
+        outside: By how many steps of its grid each number of a mixed table lies below (negative) or above those of the
+            training rows, shape of `x`; 0 within. None where no column has a grid.
         cond: Named conditions, each with n as its leading axis.
         weight: How often a row counts, float32 of shape (n,).
         held_out: False where the test rows serve as validation.
@@ -48,6 +50,7 @@ class Dataset:
     name: str
     label: np.ndarray | None = None
     mask: np.ndarray | None = None
+    outside: np.ndarray | None = None
     cond: dict[str, Any] | None = None
     weight: np.ndarray | None = None
     held_out: bool = True

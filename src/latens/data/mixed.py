@@ -89,10 +89,10 @@ def stored_columns(
     texts: Mapping[int, TextColumn] | None,
     schema: Schema,
     where: str,
-) -> tuple[np.ndarray, np.ndarray | None, int]:
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """Turn the values of a mixed table into the cells that a schema stores, columns by name.
 
-    A number beyond those of the training rows counts as the outermost of them.
+    A number beyond those of the training rows counts as the outermost of them, and how far it lies beyond is told.
 
     Args:
         x: The rows: numbers, and codes of text.
@@ -103,7 +103,8 @@ def stored_columns(
         where: How an error names the data.
 
     Returns:
-        Rows in the schema's order as codes and places on grids, `observed` likewise, and how many cells were beyond.
+        Rows in the schema's order as codes and places on grids, `observed` likewise, and by how many steps of its grid
+        each number is below (negative) or above those of the training rows, 0 within.
 
     Raises:
         DataError: A column is missing, of another kind, or holds a category that the schema does not have.
@@ -126,7 +127,7 @@ def stored_columns(
         raise DataError(what, where=where, fix="Leave them out, or name them with --label or --id.")
     order = [given.index(name) for name in wanted]
     shown = None if observed is None else observed[:, order]
-    cells, beyond = np.zeros((len(x), len(wanted)), np.float32), 0
+    cells, outside = np.zeros((len(x), len(wanted)), np.float32), np.zeros((len(x), len(wanted)), np.float32)
     for i, (name, place, kind) in enumerate(zip(wanted, order, schema.types or ())):
         seen = np.ones(len(x), bool) if shown is None else shown[:, i]
         values, found = x[seen, place].astype(np.float64), (texts or {}).get(place)
@@ -140,9 +141,9 @@ def stored_columns(
             what = f"column {name!r} holds {holds}; the model knows it as {kind.kind}s."
             raise DataError(what, where=where, fix="Write it as it was written in the training data.")
         placed = np.round((values - kind.low) / kind.step)
-        beyond += int(np.count_nonzero((placed < 0) | (placed > kind.size - 1)))
         cells[seen, i] = np.clip(placed, 0, kind.size - 1)
-    return cells, shown, beyond
+        outside[seen, i] = placed - np.clip(placed, 0, kind.size - 1)
+    return cells, shown, outside
 
 
 def with_absent(raw: Raw, schema: Schema) -> None:

@@ -129,8 +129,10 @@ def load(
             refuse_text(raw, where)
             x, observed = conform(raw.x, raw.columns, schema, observed, where)
     if found.kind == "mixed":
-        x, observed, beyond = stored_columns(raw.x, raw.columns, observed, raw.texts, found, where)
-        raw.notes += mixed_notes(raw, found, beyond, np.flatnonzero(split == TRAIN))
+        x, observed, outside = stored_columns(raw.x, raw.columns, observed, raw.texts, found, where)
+        raw.notes += mixed_notes(raw, found, int(np.count_nonzero(outside)), np.flatnonzero(split == TRAIN))
+    else:
+        outside = None
     raw.x = x = fill(x, observed, split == TRAIN, found)  # what was read is let go before the rows are stored
     x = store(x, found, where)
     codes = None
@@ -153,6 +155,7 @@ def load(
         name=name or title,
         label=codes,
         mask=observed,
+        outside=outside,
         weight=row_weights(given.get("weight", raw.weight), n, where),
         notes=raw.notes,
         label_name=(None if "label" in given else raw.label_name) or "label",

@@ -15,10 +15,9 @@ from latens.data.readers.tables import is_frame
 from latens.errors import ConfigError
 from latens.estimators.base import RandomState, seed_of, with_nan
 from latens.estimators.rows import RowsEstimator
-from latens.evaluation import log_marginal
 from latens.evaluation.finite import finite
 from latens.measure.cells import blame, named_cells
-from latens.measure.detect import conformal
+from latens.measure.detect import conformal, surprises
 from latens.typing import checked_later
 
 BATCH = 128
@@ -46,6 +45,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
     Attributes:
         model_: The `TrainedModel`.
         offset_: The log p(x) below which a row is an outlier.
+        others_: How many rows were held out.
         calibration_: The surprises of the held-out rows, rising, of shape (m,).
         n_features_in_: Number of columns that `fit` saw.
         feature_names_in_: Names of these columns, where `X` had names.
@@ -110,6 +110,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         apart, kept = (_safe_indexing(X, np.sort(part)) for part in (order[:count], order[count:]))
         data = self._data(kept, reset=False, typed=self.typed)  # its schema knows nothing of the rows held out
         self.model_ = self._train(data, self.seed_)
+        self.others_ = count
         surprise = -self.score_samples(apart) if count else np.zeros(0)
         self.calibration_ = np.sort(surprise)
         most = int(self.alpha * (count + 1) + 1e-9)  # so many of them may be as surprising as an outlier, it included
@@ -123,6 +124,9 @@ class VAEDetector(OutlierMixin, RowsEstimator):
     def score_samples(self, X: Any) -> np.ndarray:
         """Estimate log p(x) of the observed cells of every row; high is usual.
 
+        A number of typed columns beyond those of the training rows counts as missing, and the log probability of a
+        number so far beyond is added (`latens.measure.cells.tails`).
+
         Args:
             X: Rows of the columns that `fit` saw.
 
@@ -131,9 +135,9 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         """
         check_is_fitted(self)
         data = self._data(X, reset=False, typed=self.typed, schema=self.model_.schema)
-        found = log_marginal(
-            self.model_.model, self.model_.batch(data), num_samples=self.num_samples, key=jax.random.key(self.seed_),
-            preparation=self.model_.preparation, batch_size=BATCH,
+        found = -surprises(
+            self.model_, data, None, others=self.others_,
+            num_samples=self.num_samples, key=jax.random.key(self.seed_), batch_size=BATCH,
         )  # fmt: skip
         return np.asarray(finite(found, "log p(x)", minus_infinity=True), np.float64)
 
@@ -186,4 +190,6 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         """
         check_is_fitted(self)
         data, rows = self._data(X, reset=False, typed=self.typed, schema=self.model_.schema), np.arange(len(X))
-        return named_cells(blame(self.model_, data, rows, cells=cells, seed=self.seed_), data, rows)
+        return named_cells(
+            blame(self.model_, data, rows, others=self.others_, cells=cells, seed=self.seed_), data, rows
+        )

@@ -55,9 +55,9 @@ class RowsEstimator(BaseEstimator):
             split[row_keys(np.arange(len(x))).astype(np.float64) / 2**32 < 0.1] = VALIDATION
         if schema is None:
             schema = mixed_schema(x, split == TRAIN, names, observed, texts, "X")
-        cells, shown, _ = stored_columns(x, names, observed, texts, schema, "X")
+        cells, shown, outside = stored_columns(x, names, observed, texts, schema, "X")
         stored = np.ascontiguousarray(cells, np.float32)
-        return Dataset(stored, schema, hash_rows(stored), np.arange(len(x)), split, "X", mask=shown)
+        return Dataset(stored, schema, hash_rows(stored), np.arange(len(x)), split, "X", mask=shown, outside=outside)
 
     def _train(self, data: Dataset, seed: int) -> TrainedModel:
         config = self.recipe if isinstance(self.recipe, VAEConfig) else get_recipe(self.recipe).config

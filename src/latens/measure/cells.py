@@ -1,17 +1,21 @@
 """Single cells of a mixed table under a model: what each may be, how odd it is, and which of a row are to blame."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 import jax
 import numpy as np
+from msgspec import structs
 
 from latens.data import Dataset
-from latens.data.batches import Batch
 from latens.data.columns import ColumnType
 from latens.errors import ConfigError
 from latens.evaluation.conditionals import conditionals
 from latens.workflow.trained import TrainedModel
+
+OUTER = 0.05
+"""Share of the training rows on either side that says how far beyond them numbers may lie."""
 
 
 class Blame(NamedTuple):
@@ -78,11 +82,20 @@ def interval(shares: np.ndarray, one: ColumnType, level: float) -> tuple[np.ndar
     Returns:
         The first and the last stored cell of each interval, of shape (n,).
     """
-    return _quantile(shares, one, (1.0 - level) / 2.0), _quantile(shares, one, (1.0 + level) / 2.0)
+    return quantile(shares, one, (1.0 - level) / 2.0), quantile(shares, one, (1.0 + level) / 2.0)
 
 
-def _quantile(shares: np.ndarray, one: ColumnType, q: float) -> np.ndarray:
-    """The first cell up to which there is a probability of q; cells of a segment are alike."""
+def quantile(shares: np.ndarray, one: ColumnType, q: float) -> np.ndarray:
+    """The first cell up to which there is a probability of q; cells of a segment are alike.
+
+    Args:
+        shares: The probability of each segment, of shape (n, segments).
+        one: The type of the column.
+        q: The probability, in (0, 1).
+
+    Returns:
+        Stored cells, of shape (n,).
+    """
     above = np.cumsum(shares, axis=1)
     above /= above[:, -1:]
     which = np.minimum((above < q - 1e-9).sum(axis=1), shares.shape[1] - 1)
@@ -117,6 +130,36 @@ def p_values(shares: np.ndarray, one: ColumnType, stored: np.ndarray) -> np.ndar
     return np.minimum(1.0, 2.0 * np.minimum(below, 1.0 - below + cell))
 
 
+def tails(outside: np.ndarray, types: Sequence[ColumnType], others: int) -> tuple[np.ndarray, np.ndarray]:
+    r"""How probable numbers beyond those of the training rows are.
+
+    One more number lies beyond n others, on one side, with a probability of 1 / (n + 1) if all are alike; by d steps of
+    its grid or more with that times $r / (r + d - 1)$, where r is how far the outermost 5 % of the training rows reach.
+
+    Args:
+        outside: By how many steps each number lies below (negative) or above those of the training rows, 0 within, of
+            shape (n, columns).
+        types: The types of the columns.
+        others: How many others there are.
+
+    Returns:
+        The log probability of each of these numbers (0 within), and the probability of one so far beyond or farther
+        (1 within), each of shape (n, columns).
+    """
+    log_p, farther = np.zeros(outside.shape), np.ones(outside.shape)
+    for j, one in enumerate(types):
+        beyond = np.flatnonzero(outside[:, j])
+        if not len(beyond):
+            continue
+        shares = np.asarray(one.shares)[None]
+        reach = quantile(shares, one, OUTER), one.size - 1 - quantile(shares, one, 1.0 - OUTER)
+        d = np.abs(outside[beyond, j].astype(np.float64))
+        r = np.maximum(np.where(outside[beyond, j] < 0, *reach), 1.0)
+        log_p[beyond, j] = np.log(r) - np.log(r + d - 1.0) - np.log(r + d) - np.log(others + 1.0)
+        farther[beyond, j] = r / (r + d - 1.0) / (others + 1.0)
+    return log_p, farther
+
+
 def given_rest(
     trained: TrainedModel, data: Dataset, rows: np.ndarray, column: int, *, num_samples: int = 1000, seed: int = 0
 ) -> np.ndarray:
@@ -138,17 +181,15 @@ def given_rest(
     """
     types = typed_columns(trained, "given_rest")
     batch = trained.batch(data, rows)
+    shown = np.ones(batch.x.shape, bool) if batch.mask is None else np.array(batch.mask)
+    if data.outside is not None:
+        shown &= data.outside[rows] == 0
+    shown[:, column] = False
     shares, _ = conditionals(
-        trained.model, _hidden(batch, column), types,
+        trained.model, replace(batch, mask=shown), types,
         num_samples=num_samples, key=jax.random.key(seed), preparation=trained.preparation,
     )  # fmt: skip
     return shares[column]
-
-
-def _hidden(batch: Batch, column: int) -> Batch:
-    shown = np.ones(batch.x.shape, bool) if batch.mask is None else np.array(batch.mask)
-    shown[:, column] = False
-    return replace(batch, mask=shown)
 
 
 def blame(
@@ -156,6 +197,7 @@ def blame(
     data: Dataset,
     rows: np.ndarray,
     *,
+    others: int,
     cells: int = 3,
     level: float = 0.9,
     num_samples: int = 1000,
@@ -163,13 +205,16 @@ def blame(
 ) -> Blame:
     r"""Find the cells of rows that the rest of the row makes the least likely.
 
-    Each observed cell is hidden in turn, and compared with $p(x_j \mid x_{-j})$ by `p_values`. These do not add up to
-    the surprise of the row: a wrong cell makes those that go with it look odd as well.
+    Each observed cell is hidden in turn, and compared with $p(x_j \mid x_{-j})$ by `p_values`, in which numbers beyond
+    those of the training rows count as missing. These do not add up to the surprise of the row: a wrong cell makes
+    those that go with it look odd as well.
 
     Args:
         trained: A model of typed columns.
         data: The table.
         rows: The positions of the rows.
+        others: How many held-out rows the rows are compared with, for numbers beyond those of the training rows, as in
+            `tails`.
         cells: How many cells of each row are named.
         level: The probability of the interval around what a number would have been.
         num_samples: Draws of z for each row and column.
@@ -185,12 +230,16 @@ def blame(
     shown = np.ones(data.x.shape, bool) if data.mask is None else data.mask
     p = np.full((len(rows), len(types)), np.inf)
     found = np.zeros((3, len(rows), len(types)))
+    outside = np.zeros(p.shape) if data.outside is None else data.outside[rows]
+    farther = tails(outside, types, others)[1]
     for j, one in enumerate(types):
         own = np.flatnonzero(shown[rows, j])
         if not len(own):
             continue
         shares = given_rest(trained, data, rows[own], j, num_samples=num_samples, seed=seed)
-        p[own, j] = p_values(shares, one, data.x[rows[own], j])
+        p[own, j] = np.where(
+            outside[own, j] == 0, p_values(shares, one, data.x[rows[own], j]), 2.0 * farther[own, j]
+        ).clip(max=1.0)
         best = point(shares, one)
         found[:, own, j] = best, *((best, best) if one.kind == "category" else interval(shares, one, level))
     order = np.argsort(p, axis=1, kind="stable")[:, :cells]
@@ -219,8 +268,12 @@ def named_cells(blamed: Blame, data: Dataset, rows: np.ndarray) -> dict[str, np.
         for i, (row, j) in enumerate(zip(rows.tolist(), blamed.column[:, k].tolist())):
             if j < 0:
                 continue
-            stored = (data.x[row, j], blamed.expected[i, k], blamed.low[i, k], blamed.high[i, k])
-            value, expected, low, high = map(str, types[j].decoded(np.array(stored)))
+            stored = (blamed.expected[i, k], blamed.low[i, k], blamed.high[i, k])
+            expected, low, high = map(str, types[j].decoded(np.array(stored)))
+            own = types[j]
+            if data.outside is not None and data.outside[row, j]:
+                own = structs.replace(own, low=own.low + float(data.outside[row, j]) * own.step)
+            value = str(own.decoded(data.x[row : row + 1, j])[0])
             about = expected if types[j].kind == "category" else f"{expected} ({low} to {high})"
             texts[:, row] = names[j], value, about, f"{blamed.p_value[i, k]:.3g}"
         made |= dict(zip((f"cell_{k + 1}", f"value_{k + 1}", f"expected_{k + 1}", f"p_{k + 1}"), texts))

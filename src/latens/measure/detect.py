@@ -1,15 +1,15 @@
 """Rows that are unlike the training rows: how surprising each is, and with which p-value."""
 
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from latens import evaluation
 from latens.data import Dataset
-from latens.data.batches import Batch
 from latens.errors import DataError
+from latens.measure.cells import tails
 from latens.workflow.trained import TrainedModel
 
 MOST_CALIBRATION = 5000
@@ -20,7 +20,8 @@ class Detection(NamedTuple):
     r"""What is unusual about rows.
 
     Args:
-        surprise: $-\log p(x)$ of the observed cells, nats, of shape (n,).
+        surprise: $-\log p(x)$ of the observed cells, nats, of shape (n,); of numbers beyond those of the training rows
+            as `tails` has it.
         p_value: The share of held-out rows at least as surprising, of shape (n,).
         q_value: The expected share of false alarms if this row and all more unusual ones are flagged, of shape (n,).
         flagged: True where `q_value` is at most alpha.
@@ -73,28 +74,57 @@ def detect(
         what = f"{len(positions)} held-out rows cannot show a p-value of {alpha:g}: the smallest is 1 in all of them."
         raise DataError(what, where=held_out.name, fix=f"Hold out at least {int(np.ceil(1 / alpha))} rows.")
     order = np.random.default_rng(seed).permutation(positions)[:MOST_CALIBRATION]
-    options = {"num_samples": num_samples, "key": jax.random.key(seed), "preparation": trained.preparation}
-    surprise = -evaluation.log_marginal(trained.model, trained.batch(new), **options)
+    options: dict[str, Any] = {"num_samples": num_samples, "key": jax.random.key(seed)}
+    surprise = surprises(trained, new, None, others=len(order), **options)
     shown = np.ones(new.x.shape, bool) if new.mask is None else new.mask
     patterns, which = np.unique(shown.reshape(len(new), -1), axis=0, return_inverse=True)
     p_value = np.empty(len(new))
     for k, pattern in enumerate(patterns):
         rows = np.flatnonzero(which.ravel() == k)
         own = order if len(patterns) <= 20 or pattern.all() else order[: max(MOST_CALIBRATION // 10, int(1 / alpha))]
-        scores = -evaluation.log_marginal(
-            trained.model, _shown(trained.batch(held_out, own), pattern.reshape(new.x.shape[1:])), **options
-        )
+        seen = pattern.reshape(new.x.shape[1:])
+        scores = surprises(trained, held_out, own, shown=seen, others=len(order), **options)
         p_value[rows] = conformal(scores, surprise[rows])
     q_value = adjusted(p_value)
     return Detection(surprise, p_value, q_value, q_value <= alpha, len(order))
 
 
-def _shown(batch: Batch, pattern: np.ndarray) -> Batch:
-    """A batch of which only some cells are observed."""
-    if pattern.all():
-        return batch
-    own = np.ones(batch.x.shape, bool) if batch.mask is None else np.asarray(batch.mask)
-    return replace(batch, mask=own & pattern)
+def surprises(
+    trained: TrainedModel,
+    data: Dataset,
+    positions: np.ndarray | None,
+    *,
+    others: int,
+    shown: np.ndarray | None = None,
+    **options: Any,
+) -> np.ndarray:
+    r"""How surprising rows are: $-\log p(x)$ of their observed cells.
+
+    A number beyond those of the training rows tells the model nothing but that it is there: its cell counts as missing,
+    and what `tails` says is added.
+
+    Args:
+        trained: A model with log p(x).
+        data: The rows.
+        positions: Their positions; None takes all.
+        others: How many held-out rows they are compared with.
+        shown: True for the columns that are looked at; None looks at all.
+        options: What `evaluation.log_marginal` takes.
+
+    Returns:
+        Shape (n,), nats.
+    """
+    batch = trained.batch(data, positions)
+    mask = np.ones(batch.x.shape, bool) if batch.mask is None else np.array(batch.mask)
+    mask &= True if shown is None else shown
+    added = np.zeros(len(mask))
+    if data.outside is not None:
+        outside = data.outside if positions is None else data.outside[positions]
+        log_p, _ = tails(np.where(mask, outside, 0.0), data.schema.types or (), others)
+        added, mask = -log_p.sum(axis=1), mask & (outside == 0)
+    if not mask.all():
+        batch = replace(batch, mask=mask)
+    return added - evaluation.log_marginal(trained.model, batch, preparation=trained.preparation, **options)
 
 
 def conformal(held_out: np.ndarray, scores: np.ndarray) -> np.ndarray:
