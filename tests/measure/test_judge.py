@@ -5,11 +5,23 @@ import json
 import numpy as np
 import pytest
 from scipy.stats import ks_2samp
+from scipy.stats.contingency import association, crosstab
 
 from latens.cli.main import main
 from latens.errors import DataError, UsageError
 from latens.measure.judge import judge
-from latens.measure.tables import Table, alike, area, copies, detection, jackknife, nearest_distances, shapes, trends
+from latens.measure.tables import (
+    Table,
+    alike,
+    area,
+    copies,
+    detection,
+    jackknife,
+    nearest_distances,
+    pairs,
+    shapes,
+    trends,
+)
 
 
 def people(n, seed, *, shift=0.0, tied=True):
@@ -53,14 +65,47 @@ def test_pairs_have_the_distances_of_their_joint_frequencies():
     a = np.array([[0, 1.0, 10.0, 0], [0, 2, 20, 1], [1, 3, 30, 0], [1, 4, 40, 1]] * 25)
     b = a.copy()
     b[:, 2] = a[::-1, 2]  # the correlation of income and age from 1 to -1
-    pairs, found = trends(table(a), table(b))
-    assert found[pairs.index((1, 2))] == pytest.approx(0.0, abs=1e-12)
+    places, found = trends(table(a), table(b))
+    assert found[places.index((1, 2))] == pytest.approx(0.0, abs=1e-12)
     # City with member: (0,0), (0,1), (1,0), (1,1) a quarter each; in the other only (0,0) and (1,1).
     c = a.copy()
     c[:, 3] = c[:, 0]
-    pairs, found = trends(table(a), table(c))
-    assert found[pairs.index((0, 3))] == pytest.approx(0.5)
+    places, found = trends(table(a), table(c))
+    assert found[places.index((0, 3))] == pytest.approx(0.5)
     assert np.all(trends(table(a), table(a))[1] == 1.0)
+
+
+def test_pairs_have_the_strength_of_their_association():
+    # City with member: 30, 10, 20 and 40 of 100 rows, whose phi is (ad - bc) / sqrt of the product of the sums.
+    x = np.zeros((100, 4))
+    x[:, 0], x[:, 3] = np.repeat([0, 0, 1, 1], [30, 10, 20, 40]), np.repeat([0, 1, 0, 1], [30, 10, 20, 40])
+    x[:, 1], x[:, 2] = np.arange(100), np.arange(100) % 7
+    found = {pair.places: pair for pair in pairs(table(x), table(x[::-1]))}
+    phi = (30 * 40 - 10 * 20) / np.sqrt(40 * 60 * 50 * 50)
+    assert found[0, 3].strengths == pytest.approx((phi, phi))
+    r = np.corrcoef(x[:, 1], x[:, 2])[0, 1]
+    assert found[1, 2].strengths == pytest.approx((r, r))
+    # A column says all of itself, and a constant one nothing.
+    x[:, 3] = x[:, 0]
+    same, none = x.copy(), x.copy()
+    none[:, 3] = 1.0
+    assert {pair.places: pair for pair in pairs(table(same), table(none))}[0, 3].strengths == pytest.approx((1.0, 0.0))
+    # scipy's, of numbers in ten parts beside names.
+    rows = people(500, 3)
+    counts = crosstab(rows[:, 0], np.minimum((rows[:, 1] - rows[:, 1].min()) / np.ptp(rows[:, 1]) * 10, 9).astype(int))
+    pair = next(pair for pair in pairs(table(rows), table(rows)) if pair.places == (0, 1))
+    assert pair.strengths[0] == pytest.approx(association(counts.count, method="cramer"))
+
+
+def test_pairs_of_weighted_rows_are_those_of_repeated_rows():
+    real, fake = people(400, 0), people(300, 1, shift=20.0)
+    real[::7, 1], real[::5, 3] = np.nan, np.nan
+    times = np.random.default_rng(0).integers(0, 4, 400)
+    weighted = Table("REAL", NAMES, real, CATEGORY, times.astype(np.float32))
+    repeated = table(np.repeat(real, times, axis=0))
+    for one, other in zip(pairs(weighted, table(fake)), pairs(repeated, table(fake))):
+        assert one.strengths == pytest.approx(other.strengths, abs=1e-9)
+        assert one.similarity == pytest.approx(other.similarity, abs=1e-9)
 
 
 def test_units_and_the_order_of_rows_and_columns_change_nothing():

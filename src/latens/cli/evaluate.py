@@ -3,17 +3,23 @@
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from latens.cli.context import Context
+from latens.cli.context import Context, table
 from latens.cli.measured import held_out_rows, summary_of
 from latens.cli.sources import Opened, load_for, open_model
 from latens.data import Dataset
 from latens.errors import ResourceError
 from latens.io.atomic import write_atomic
 from latens.io.json import plain, to_json
+from latens.measure.columns import column_nats, has_columns
 from latens.measure.core import NUM_SAMPLES
+from latens.text import visible
+
+MOST_COLUMNS = 40
+"""Columns that are printed; --json has all."""
 
 
 def evaluate(context: Context) -> int:
@@ -57,6 +63,9 @@ def evaluate(context: Context) -> int:
         "units": list(found.units),
     }
     text = f"{args.run} on {data.name}\n{found.text()}"
+    if has_columns(opened.trained):
+        value["columns"] = column_nats(opened.trained, data, positions, seed=args.seed)
+        text += f"\n{_by_column(value['columns'])}"
     if args.all:
         value |= {"left_out": found.left_out, "seconds": time.perf_counter() - began}
         text += f"\nevery number\n{found.table_text()}"
@@ -70,6 +79,17 @@ def evaluate(context: Context) -> int:
     if found.warnings:
         context.say(found.warnings_text())
     return 0
+
+
+def _by_column(columns: list[dict[str, Any]]) -> str:
+    """What each column adds to log p(x), a line each: most nats first, the latents last."""
+    *own, latents = columns
+    rows = [("nats by column", "", "alone")]
+    for one in [*sorted(own, key=lambda one: one["nats"])[:MOST_COLUMNS], latents]:
+        alone = "" if one is latents else f"{one['independent']:.2f}"
+        rows.append((visible(one["name"]), f"{one['nats']:.2f} ± {one['standard_error']:.2f}", alone))
+    more = f"\n  and {len(own) - MOST_COLUMNS} more columns" if len(own) > MOST_COLUMNS else ""
+    return table(rows, indent="  ") + more
 
 
 def _report_file(opened: Opened, data: Dataset) -> Path | None:

@@ -17,8 +17,10 @@ from .latent import percentile_grid as percentile_grid
 from .manifold import manifold as manifold
 from .manifold import manifold_table as manifold_table
 from .style import save as save
+from .tables import MOST_NAMES as MOST_NAMES
 from .tables import marginals as marginals
 from .tables import marginals_table as marginals_table
 from .tables import name_values as name_values
+from .tables import show_tail as show_tail
 from .units import unit_kl_bars as unit_kl_bars
 from .units import unit_kl_table as unit_kl_table

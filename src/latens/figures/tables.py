@@ -33,7 +33,7 @@ class Histogram(NamedTuple):
     outside: float = 0.0
 
 
-def histogram(data: np.ndarray, samples: np.ndarray) -> Histogram:
+def histogram(data: np.ndarray, samples: np.ndarray, weight: np.ndarray | None = None) -> Histogram:
     """Compute the shares of data and samples in the same bins.
 
     Bins span data and samples, but reach beyond the data by at most the data's own span on either side: one wild sample
@@ -43,10 +43,14 @@ def histogram(data: np.ndarray, samples: np.ndarray) -> Histogram:
     Args:
         data: Values of one column, shape (n,); what is not finite is left out.
         samples: Samples of the column, shape (m,); what is not finite is left out.
+        weight: How often each value of the data counts, shape (n,); None for once. What counts 0 times is left out.
 
     Returns:
         The shares and the edges of the bins.
     """
+    if weight is not None:
+        kept = np.isfinite(data) & (weight > 0)
+        data, weight = data[kept], weight[kept].astype(float)
     data, samples = data[np.isfinite(data)].astype(float), samples[np.isfinite(samples)].astype(float)
     if not len(data) and not len(samples):
         return Histogram(np.array([0.0, 1.0]), np.zeros(1), np.zeros(1))
@@ -64,12 +68,18 @@ def histogram(data: np.ndarray, samples: np.ndarray) -> Histogram:
         edges = np.array([low - width, high + width])
     else:
         edges = np.linspace(low, high, _BINS + 1)
-    shares = [np.histogram(v, edges)[0] / len(v) if len(v) else np.zeros(len(edges) - 1) for v in (data, samples)]
-    return Histogram(edges, *shares, outside=float(1 - shares[1].sum()) if len(samples) else 0.0)
+    mass = len(data) if weight is None else weight.sum()
+    of_data = np.histogram(data, edges, weights=weight)[0] / mass if len(data) else np.zeros(len(edges) - 1)
+    of_samples = np.histogram(samples, edges)[0] / len(samples) if len(samples) else np.zeros(len(edges) - 1)
+    return Histogram(edges, of_data, of_samples, outside=float(1 - of_samples.sum()) if len(samples) else 0.0)
 
 
 def _histograms(
-    data: ArrayLike, samples: ArrayLike, names: Sequence[object], columns: Sequence[int] | None
+    data: ArrayLike,
+    samples: ArrayLike,
+    names: Sequence[object],
+    columns: Sequence[int] | None,
+    weight: np.ndarray | None = None,
 ) -> tuple[list[str], list[Histogram], int]:
     left = numbers(data, "data", ndim=2, finite=False)
     right = numbers(samples, "samples", ndim=2, finite=False)
@@ -85,7 +95,7 @@ def _histograms(
         raise DataError(
             f"columns {chosen} of {len(titles)}.", where="columns", fix=f"Choose 1 to {MOST} of them, counted from 0."
         )
-    return [titles[c] for c in chosen], [histogram(left[:, c], right[:, c]) for c in chosen], len(titles)
+    return [titles[c] for c in chosen], [histogram(left[:, c], right[:, c], weight) for c in chosen], len(titles)
 
 
 def marginals_table(
@@ -95,6 +105,7 @@ def marginals_table(
     *,
     columns: Sequence[int] | None = None,
     kinds: tuple[str, str] = ("data", "samples"),
+    weight: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Compute the numbers of `marginals`, one row for each bin.
 
@@ -104,6 +115,7 @@ def marginals_table(
         names: Names of the D columns.
         columns: Which to take, counted from 0; None takes the first 12.
         kinds: What the two are called.
+        weight: How often each row of data counts, shape (n,); None for once.
 
     Returns:
         `column`, `low`, `high`, `data_share` and `samples_share` (the two last named by `kinds`), as equally long
@@ -112,7 +124,7 @@ def marginals_table(
     Raises:
         DataError: Shapes do not fit, or something is empty.
     """
-    titles, found, _ = _histograms(data, samples, names, columns)
+    titles, found, _ = _histograms(data, samples, names, columns, weight)
     return {
         "column": np.concatenate([np.repeat(np.array([t], dtype=object), len(h.data)) for t, h in zip(titles, found)]),
         "low": np.concatenate([h.edges[:-1] for h in found]),
@@ -123,7 +135,9 @@ def marginals_table(
 
 
 MOST_NAMES = 8
-"""Names of a category that stand below its histogram; of more only their number does."""
+"""Bars of a category that have a name below them."""
+PEAK = 0.6
+"""From this share in one bar on, the other bars of a number are shown on a logarithmic axis."""
 
 
 def name_values(ax: Axes, names: Sequence[str]) -> None:
@@ -133,14 +147,22 @@ def name_values(ax: Axes, names: Sequence[str]) -> None:
         ax: Axes whose x axis has codes from 0.
         names: The names of the codes.
     """
-    if len(names) > MOST_NAMES:
-        ax.set_xticks([])
-        ax.set_xlabel(f"{len(names)} names", fontsize=7)
-        return
     words = [readable(name, 12) for name in names]
     slanted = sum(map(len, words)) > 24
     turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
     ax.set_xticks(range(len(words)), words, fontsize=7, **turned)
+
+
+def show_tail(ax: Axes, shares: np.ndarray) -> None:
+    """Make the share axis logarithmic where one bar of several would dwarf the others.
+
+    Args:
+        ax: Axes with a histogram.
+        shares: The shares of its bars.
+    """
+    if np.max(shares) >= PEAK and np.count_nonzero(shares) > 2:
+        ax.set_yscale("log")
+        ax.set_ylim(0.5 * float(np.min(shares[shares > 0])), 1.5)
 
 
 def marginals(
@@ -150,6 +172,7 @@ def marginals(
     *,
     columns: Sequence[int] | None = None,
     kinds: tuple[str, str] = ("data", "samples"),
+    weight: np.ndarray | None = None,
     theme: ThemeName = "light",
 ) -> np.ndarray:
     """Draw histograms of data (filled) against samples (line), one panel for each column.
@@ -160,6 +183,7 @@ def marginals(
         names: Names of the D columns.
         columns: Which to draw, counted from 0, at most 12; None takes the first 12 (the figure says so).
         kinds: What the two are called.
+        weight: How often each row of data counts, shape (n,); None for once.
         theme: "light" or "dark".
 
     Returns:
@@ -168,7 +192,7 @@ def marginals(
     Raises:
         DataError: Shapes do not fit, or something is empty.
     """
-    titles, found, total = _histograms(data, samples, names, columns)
+    titles, found, total = _histograms(data, samples, names, columns, weight)
     colours = theme_named(theme)
     across = min(4, len(found)) if len(found) != 5 and len(found) != 6 else 3
     down = -(-len(found) // across)

@@ -1,7 +1,7 @@
 """How like a synthetic table is to a real one: columns, pairs, detection, utility, and what it gives away."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,12 +23,14 @@ class Table(NamedTuple):
         names: Names of the columns.
         x: Codes of names and numbers, of shape (n, columns), float64; NaN where a cell is missing.
         category: True for columns of names, of shape (columns,).
+        weight: How often each row counts in pairs of columns, of shape (n,); None for once.
     """
 
     name: str
     names: tuple[str, ...]
     x: np.ndarray
     category: np.ndarray
+    weight: np.ndarray | None = None
 
     def rows(self, chosen: np.ndarray) -> "Table":
         """Some of the rows.
@@ -39,7 +41,7 @@ class Table(NamedTuple):
         Returns:
             The table of these.
         """
-        return self._replace(x=self.x[chosen])
+        return self._replace(x=self.x[chosen], weight=None if self.weight is None else self.weight[chosen])
 
     def at_most(self, n: int, seed: int) -> "Table":
         """At most so many rows, drawn without putting back.
@@ -145,6 +147,77 @@ def shapes(real: Table, fake: Table) -> np.ndarray:
     return np.array(found)
 
 
+class Pair(NamedTuple):
+    """What two columns have to do with each other in two tables.
+
+    Args:
+        places: The places of the columns.
+        numbers: Whether both hold numbers.
+        found: For either table the correlation of two columns of numbers; else how often cells come together, of shape
+            (cells of the first, cells of the second) with sum 1, or 0 where no row has both. Numbers lie in ten parts.
+    """
+
+    places: tuple[int, int]
+    numbers: bool
+    found: tuple[Any, Any]
+
+    @property
+    def similarity(self) -> float:
+        """1 - half the difference of correlations, or 1 - total variation of joint frequencies."""
+        one, other = self.found
+        if self.numbers:
+            return 1.0 - 0.5 * abs(one - other)
+        empty = one.sum() == 0, other.sum() == 0
+        return float(all(empty)) if any(empty) else 1.0 - 0.5 * float(np.abs(one - other).sum())
+
+    @property
+    def strengths(self) -> tuple[float, float]:
+        r"""How strong the association is in either table: the correlation of numbers, else Cramer's V, from 0 to 1.
+
+        $V = \sqrt{\chi^2 / \min(r - 1, c - 1)}$ with $\chi^2 = \sum_{ij} (p_{ij} - p_{i.} p_{.j})^2 / (p_{i.} p_{.j})$.
+
+        Returns:
+            A number for each table; NaN where no row has both cells, 0 where a column does not vary.
+
+        Source: Cramer (1946), Mathematical Methods of Statistics, section 21.9.
+        """
+        one, other = (each if self.numbers else _cramer(each) for each in self.found)
+        return one, other
+
+
+def pairs(real: Table, fake: Table) -> Iterator[Pair]:
+    """Go through the pairs of columns of two tables.
+
+    Args:
+        real: A table.
+        fake: Another one.
+
+    Yields:
+        The pairs, by the places of their columns; rows with a gap in either column are left out.
+    """
+    # A row that counts for nothing must not say where the parts of numbers end.
+    real, fake = (t if t.weight is None else t.rows(t.weight > 0) for t in (real, fake))
+    coded: list[tuple[list[np.ndarray], int]] = []
+    for i in range(len(real.names)):
+        cut = _parts(real, fake, i)
+        values = np.unique(np.concatenate(cut))
+        values = values[~np.isnan(values)]
+        coded.append(([np.where(np.isnan(c), -1, np.searchsorted(values, c)) for c in cut], len(values)))
+    for i, j in itertools.combinations(range(len(real.names)), 2):
+        if not real.category[i] and not real.category[j]:
+            one, other = (_correlation(table.x[:, [i, j]], table.weight) for table in (real, fake))
+            yield Pair((i, j), True, (one, other))
+            continue
+        (rows, down), (columns, across) = coded[i], coded[j]
+        found = []
+        for table, a, b in zip((real, fake), rows, columns):
+            seen = (a >= 0) & (b >= 0)
+            weight = None if table.weight is None else table.weight[seen]
+            counts = np.bincount(a[seen] * across + b[seen], weight, minlength=down * across)
+            found.append((counts / (counts.sum() or 1.0)).reshape(down, across))
+        yield Pair((i, j), False, (found[0], found[1]))
+
+
 def trends(real: Table, fake: Table) -> tuple[list[tuple[int, int]], np.ndarray]:
     """How like each pair of columns is.
 
@@ -160,21 +233,8 @@ def trends(real: Table, fake: Table) -> tuple[list[tuple[int, int]], np.ndarray]
 
     Source: SDMetrics, `CorrelationSimilarity` and `ContingencySimilarity`.
     """
-    cut = [_parts(real, fake, i) for i in range(len(real.names))]
-    pairs, found = list(itertools.combinations(range(len(real.names)), 2)), []
-    for i, j in pairs:
-        if not real.category[i] and not real.category[j]:
-            r = [_correlation(table.x[:, [i, j]]) for table in (real, fake)]
-            found.append(1.0 - 0.5 * abs(r[0] - r[1]))
-            continue
-        joint = []
-        for side in (0, 1):
-            a, b = cut[i][side], cut[j][side]
-            seen = ~(np.isnan(a) | np.isnan(b))
-            joint.append(a[seen] * 1e6 + b[seen])
-        both = all(map(len, joint))
-        found.append(1.0 - _variation(*joint) if both else float(len(joint[0]) == len(joint[1])))
-    return pairs, np.array(found)
+    found = [(pair.places, pair.similarity) for pair in pairs(real, fake)]
+    return [places for places, _ in found], np.array([value for _, value in found])
 
 
 def _parts(real: Table, fake: Table, i: int) -> tuple[np.ndarray, np.ndarray]:
@@ -189,10 +249,24 @@ def _parts(real: Table, fake: Table, i: int) -> tuple[np.ndarray, np.ndarray]:
     return place(real.x[:, i]), place(fake.x[:, i])
 
 
-def _correlation(x: np.ndarray) -> float:
-    x = x[~np.isnan(x).any(axis=1)]
-    spread = x.std(axis=0) if len(x) else np.zeros(2)
-    return float(np.corrcoef(x.T)[0, 1]) if np.all(spread > 0) else 0.0
+def _correlation(x: np.ndarray, weight: np.ndarray | None) -> float:
+    kept = ~np.isnan(x).any(axis=1)
+    x, weight = x[kept], None if weight is None else weight[kept]
+    if not len(x) or not np.all(x.std(axis=0) > 0):
+        return 0.0
+    if weight is None:
+        return float(np.corrcoef(x.T)[0, 1])
+    covariance = np.cov(x.T, aweights=weight, ddof=0)
+    return float(covariance[0, 1] / np.sqrt(covariance[0, 0] * covariance[1, 1]))
+
+
+def _cramer(joint: np.ndarray) -> float:
+    joint = joint[joint.sum(axis=1) > 0][:, joint.sum(axis=0) > 0]
+    if not joint.size:
+        return float("nan")
+    expected = np.outer(joint.sum(axis=1), joint.sum(axis=0))
+    freedom = min(joint.shape) - 1
+    return float(np.sqrt(((joint - expected) ** 2 / expected).sum() / freedom)) if freedom else 0.0
 
 
 def _kolmogorov(a: np.ndarray, b: np.ndarray) -> float:

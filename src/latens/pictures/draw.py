@@ -20,7 +20,7 @@ from latens.pictures.latent import (
 from latens.pictures.model_graph import draw_graph
 from latens.pictures.reconstructions import draw_extremes, draw_predictive, draw_reconstructions, draw_samples
 from latens.pictures.source import Drawn, Source
-from latens.pictures.tables import draw_columns, draw_marginals, draw_series
+from latens.pictures.tables import draw_columns, draw_marginals, draw_missing, draw_mixed, draw_series
 from latens.pictures.training import draw_rate, draw_training, draw_unit_kl, kept_step
 from latens.workflow.trained import TrainedModel
 
@@ -92,7 +92,8 @@ def draw_pictures(
     - `traversals`, `interpolations`, `walk`, `arithmetic` (of classes): what latents decode to (images);
     - `posterior-predictive`: data, means and samples; `extremes`: best and worst rows with error maps (images);
     - `aggregated-posterior`: q(z) over all rows against the prior, dimension by dimension;
-    - `correlations`, `column-errors` (tables), `bands` (series).
+    - `correlations`, `column-errors` (tables of numbers), `associations` and `column-nats` (mixed tables),
+      `missing-cells` (tables with gaps), `bands` (series).
 
     Rows are test rows where there are any, else validation, else training rows; titles say which.
 
@@ -139,6 +140,8 @@ def draw_pictures(
     add(compared, "aggregated-posterior", draw_aggregated, source, theme)
     add(rows, "unit-kl-over-training", _unit_kl, source, snapshots, theme)
     add(rows and flat and bool(source.schema.columns), "column-errors correlations", draw_columns, source, theme)
+    add(rows and flat and source.schema.types is not None, "associations column-nats", draw_mixed, source, theme)
+    add(rows and flat, "missing-cells", draw_missing, source, theme)
     add(rows and flat and not source.schema.columns, "bands", draw_series, source, theme)
     if only is not None and set(only) <= set().union(*(names for names, _, _ in wanted)):
         wanted = [entry for entry in wanted if entry[0] & set(only)]

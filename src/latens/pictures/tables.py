@@ -5,11 +5,15 @@ import numpy as np
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
 from latens import evaluation, figures
+from latens.data.columns import ColumnType
 from latens.data.mixed import in_units
 from latens.data.rows import evenly_spaced
-from latens.figures import bands, columns
+from latens.figures import associations, bands, columns, missing, nats
+from latens.figures.associations import MOST as MOST_ASSOCIATED
 from latens.figures.style import ThemeName
-from latens.pictures.source import Drawn, Source
+from latens.measure.columns import column_nats, has_columns
+from latens.measure.tables import Table, pairs
+from latens.pictures.source import FEW_ROWS, Drawn, Source
 
 MOST_ROWS = 50_000
 """Rows of a histogram."""
@@ -31,6 +35,47 @@ def draw_marginals(source: Source, theme: ThemeName, most: int = MOST_ROWS) -> D
     """
     if source.data is None or not source.has_prior:
         return []
+    data, samples, names, weight = _both(source, most)
+    types = source.schema.types or ()
+    values = {i: _by_frequency(data, samples, i, one, weight) for i, one in enumerate(types) if one.kind == "category"}
+    axes = figures.marginals(data, samples, names, weight=weight, theme=theme)
+    table = figures.marginals_table(data, samples, names, weight=weight)
+    for i, (ax, one) in enumerate(zip(np.ravel(axes), types)):
+        if one.kind == "category":
+            figures.name_values(ax, values[i])
+        elif one.kind == "date":
+            locator = AutoDateLocator(minticks=3, maxticks=7)
+            ax.xaxis.set_major_locator(locator)
+            ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+        else:
+            figures.show_tail(ax, table["data_share"][table["column"] == names[i]])
+    if values:
+        words = [values.get(names.index(name), ()) for name in table["column"]]
+        places = np.round(0.5 * (table["low"] + table["high"])).astype(int)
+        told = [own[place] if own else "" for own, place in zip(words, places.tolist())]
+        table = {"column": table["column"], "value": np.array(told, object)} | table
+    return [("marginals", axes, table)]
+
+
+def _by_frequency(
+    data: np.ndarray, samples: np.ndarray, place: int, one: ColumnType, weight: np.ndarray | None
+) -> tuple[str, ...]:
+    """Put ranks, the most frequent name of the data first, in the place of codes; the rarest of many share one."""
+    seen = ~np.isnan(data[:, place])
+    codes = data[seen, place].astype(np.int64)
+    order = np.argsort(-np.bincount(codes, None if weight is None else weight[seen], one.count), kind="stable")
+    kept = len(order) if len(order) <= figures.MOST_NAMES else figures.MOST_NAMES - 1
+    rank = np.minimum(np.argsort(order), kept)
+    for rows in (data, samples):
+        own = ~np.isnan(rows[:, place])
+        rows[own, place] = rank[rows[own, place].astype(np.int64)]
+    others = (f"{len(order) - kept} others",) if kept < len(order) else ()
+    return tuple(one.values[code] for code in order[:kept]) + others
+
+
+def _both(source: Source, most: int) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray | None]:
+    """Data, NaN where cells are missing, and samples in their units; names of the columns, and weights of the rows."""
+    assert source.data is not None
     rows = evenly_spaced(np.arange(len(source.data)), most)
     data = source.data.x[rows].astype(np.float32)
     if source.data.mask is not None:
@@ -38,18 +83,64 @@ def draw_marginals(source: Source, theme: ThemeName, most: int = MOST_ROWS) -> D
     samples = source.samples(min(most, max(2000, len(rows))))
     named = source.schema.columns
     names = [f"column {i}" for i in range(data.shape[1])] if named is None else [column.name for column in named]
+    if source.schema.types is not None:
+        data, samples = in_units(data, source.schema.types), in_units(samples, source.schema.types)
+    return data, samples, names, None if source.data.weight is None else source.data.weight[rows]
+
+
+def draw_mixed(source: Source, theme: ThemeName) -> Drawn:
+    """Draw what columns of a mixed table have to do with each other, and what each has to do with log p(x).
+
+    Args:
+        source: A model of typed columns and its data.
+        theme: "light" or "dark".
+
+    Returns:
+        The pictures `associations` (of more than one column; of more than 30 the first 30) and `column-nats`.
+    """
     types = source.schema.types
-    if types is not None:
-        data, samples = in_units(data, types), in_units(samples, types)
-    axes = figures.marginals(data, samples, names, theme=theme)
-    for ax, one in zip(np.ravel(axes), types or ()):
-        if one.kind == "category":
-            figures.name_values(ax, one.values)
-        elif one.kind == "date":
-            locator = AutoDateLocator(minticks=3, maxticks=7)
-            ax.xaxis.set_major_locator(locator)
-            ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
-    return [("marginals", axes, figures.marginals_table(data, samples, names))]
+    if types is None or not source.has_prior:
+        return []
+    assert source.data is not None
+    drawn: Drawn = []
+    data, samples, names, weight = _both(source, MOST_ROWS)
+    kept = min(MOST_ASSOCIATED, len(names))
+    if kept >= 2:
+        category = np.array([one.kind == "category" for one in types[:kept]])
+        tables = (
+            Table("data", tuple(names[:kept]), data[:, :kept], category, weight),
+            Table("samples", tuple(names[:kept]), samples[:, :kept].astype(np.float64), category),
+        )
+        found = np.full((3, kept, kept), np.nan)
+        for pair in pairs(*tables):
+            found[(slice(None), *pair.places)] = *pair.strengths, 1.0 - pair.similarity
+        arguments = (found[0], found[1], found[2], names[:kept])
+        axes = associations.associations(*arguments, of=len(names), theme=theme)
+        drawn.append(("associations", axes, associations.associations_table(*arguments)))
+    if has_columns(source.trained):
+        positions, _ = source.held_out(FEW_ROWS, "test", "validation")
+        *own, latents = column_nats(source.trained, source.data, positions)
+        parts = [one["nats"] for one in own], [one["independent"] for one in own], latents["nats"], names
+        drawn.append(("column-nats", nats.column_nats(*parts, theme=theme), nats.column_nats_table(*parts)))
+    return drawn
+
+
+def draw_missing(source: Source, theme: ThemeName) -> Drawn:
+    """Draw which cells are missing, and which are missing together.
+
+    Args:
+        source: A model of named columns and its data.
+        theme: "light" or "dark".
+
+    Returns:
+        The picture `missing-cells`; none without a gap.
+    """
+    data, named = source.data, source.schema.columns
+    if data is None or data.mask is None or named is None or data.mask.all():
+        return []
+    names = [column.name for column in named]
+    axes = missing.missing_cells(data.mask, names, weight=data.weight, theme=theme)
+    return [("missing-cells", axes, missing.missing_table(data.mask, names, weight=data.weight))]
 
 
 def draw_columns(source: Source, theme: ThemeName) -> Drawn:

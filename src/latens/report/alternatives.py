@@ -23,6 +23,9 @@ _CAPTIONS = {
     "aggregated-posterior": "Unit by unit: the codes of all rows together against the prior that samples start from.",
     "rate-distortion": "Nats that a code costs against nats that it leaves unsaid, over training.",
     "correlations": "How columns go together in the data and in samples from the model.",
+    "associations": "How strongly columns hang together in the data and in samples, and where the two differ.",
+    "column-nats": "What each column takes of -log p(x), given the latents, and what it would take alone.",
+    "missing-cells": "How many cells of each column are missing, and which are missing together.",
     "column-errors": "How well each column is given back, as a share of its own spread.",
     "bands": "Rows over the bands that hold half and nine tenths of what the model draws for them.",
 }
@@ -43,6 +46,9 @@ _HEADINGS = {
     "extremes": "The rows it gives back best and worst",
     "aggregated-posterior": "All codes together, against the prior",
     "correlations": "How columns go together",
+    "associations": "How columns hang together",
+    "column-nats": "What each column adds to log p(x)",
+    "missing-cells": "What is missing",
     "column-errors": "Which columns it gives back well",
     "bands": "Rows within what the model draws",
     "graph": "How the parts fit together",
@@ -240,6 +246,30 @@ def _correlations(table: Mapping[str, np.ndarray]) -> str:
     )
 
 
+def _associations(table: Mapping[str, np.ndarray]) -> str:
+    gap = np.asarray(table["difference"], float)
+    worst = int(np.nanargmax(gap))
+    return (
+        f"{len(gap)} pairs of columns; samples differ from data by {np.nanmean(gap):.3f} on average (0 to 1), most in "
+        f"{table['first'][worst]} and {table['second'][worst]} ({gap[worst]:.3f})."
+    )
+
+
+def _column_nats(table: Mapping[str, np.ndarray]) -> str:
+    own, alone = np.asarray(table["nats"], float), np.asarray(table["independent"], float)
+    order = np.argsort(alone - own)[:12]
+    parts = [f"{table['column'][i]} {number(-own[i])} ({number(-alone[i])} alone)" for i in order]
+    return f"log p(x) is {number(own.sum())} nats; nats of columns, most gained first: " + ", ".join(parts) + "."
+
+
+def _missing_cells(table: Mapping[str, np.ndarray]) -> str:
+    share = np.asarray(table["share"], float)
+    columns = [(name.removeprefix("missing "), np.asarray(gone) @ share) for name, gone in table.items()][1:]
+    most = sorted(columns, key=lambda pair: -pair[1])[:8]
+    parts = ", ".join(f"{name} in {gone:.1%}" for name, gone in most if gone > 0)
+    return f"Missing cells of {len(share)} patterns, which hold {share.sum():.1%} of the rows: {parts}."
+
+
 def _column_errors(table: Mapping[str, np.ndarray]) -> str:
     parts = [f"{c} {s:.2f}" for c, s in zip(table["column"][:12], table["share"][:12])]
     return "Root mean square error as a share of the standard deviation, largest first: " + ", ".join(parts) + "."
@@ -257,6 +287,9 @@ _ALTS = {
     "aggregated-posterior": _aggregated,
     "rate-distortion": _rate,
     "correlations": _correlations,
+    "associations": _associations,
+    "column-nats": _column_nats,
+    "missing-cells": _missing_cells,
     "column-errors": _column_errors,
     "bands": _bands,
     "two-views": _manifold_grid,

@@ -27,6 +27,8 @@ ORDER = (
     "latent",
     "classes",
     "marginals",
+    "associations",
+    "column-nats",
     "bands",
 )
 """The pictures that come first, in their order."""

@@ -1,0 +1,85 @@
+"""What each column has to do with log p(x): its log-likelihood given the latents of the row."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from latens.data import Preparation
+from latens.data.batches import Batch
+from latens.evaluation.batched import map_rows
+from latens.evaluation.impute import WeighedDraws, weighed
+from latens.typing import Array, Key
+
+
+class ByColumn(NamedTuple):
+    r"""log p(x) of rows, by column.
+
+    Args:
+        columns: $E_{p(z|x)} \log p(x_j \mid z)$ of each cell, 0 where it is missing, of shape (B, columns), nats.
+        latents: $-\text{KL}(p(z \mid x)\,\|\,p(z))$, with which the columns sum to log p(x), of shape (B,), nats.
+    """
+
+    columns: np.ndarray
+    latents: np.ndarray
+
+
+def nats_by_column(
+    model: Any,
+    batch: Batch,
+    *,
+    num_samples: int = 200,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+    samples_per_chunk: int = 20,
+) -> ByColumn:
+    r"""Split log p(x) of each row into the parts of its columns and of its latents.
+
+    $\log p(x) = \sum_j E_{p(z|x)} \log p(x_j \mid z) - \text{KL}(p(z \mid x)\,\|\,p(z))$, an identity for a likelihood
+    with independent columns; the averages over $p(z \mid x)$ are those of `impute`, by weighted draws.
+
+    Args:
+        model: A model whose likelihood has a term for each column.
+        batch: The stored rows, B of them.
+        num_samples: K, samples of z for each row.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        samples_per_chunk: Samples decoded at once.
+
+    Returns:
+        The parts of each row.
+    """
+    sizes = {"num_samples": num_samples, "samples_per_chunk": min(samples_per_chunk, num_samples)}
+    found, total = map_rows(Partial(_terms, **sizes), model, batch, preparation=preparation, key=key)
+    columns = found.reshape(len(found), -1).astype(np.float64)
+    return ByColumn(columns, total.astype(np.float64) - columns.sum(axis=1))
+
+
+def _terms(model: Any, batch: Batch, key: Key, num_samples: int, samples_per_chunk: int) -> tuple[Array, Array]:
+    mask = jnp.ones(batch.x.shape, bool) if batch.mask is None else batch.mask
+    rows = batch.row_id.shape[0]
+
+    def one(z: Any, x: Any, mask: Array, cond: Any) -> Array:
+        terms = model.likelihood(z, cond=cond).log_prob_terms(jnp.where(mask, x, jnp.zeros_like(x)))
+        return jnp.where(mask, terms, 0.0)
+
+    values = jax.vmap(jax.vmap(one), (0, None, None, None))
+
+    def add(state: WeighedDraws, first: Array | int, count: int) -> WeighedDraws:
+        z, log_weight = weighed(model, batch, count, first=first, key=key)
+        return state.with_draws(log_weight, values(z, batch.x, mask, batch.cond), z, first, batch.row_id, key)
+
+    like, _ = jax.eval_shape(lambda: weighed(model, batch, 1, first=0, key=key))
+    state = WeighedDraws(
+        jnp.full(rows, -jnp.inf),
+        jnp.full(rows, -jnp.inf),
+        jnp.zeros(batch.x.shape),
+        jnp.full((rows, 0), -jnp.inf),
+        jax.tree.map(lambda leaf: jnp.zeros((rows, 0, *leaf.shape[2:]), leaf.dtype), like),
+    )
+    full, rest = divmod(num_samples, samples_per_chunk)
+    state = jax.lax.fori_loop(0, full, lambda i, s: add(s, i * samples_per_chunk, samples_per_chunk), state)
+    state = add(state, full * samples_per_chunk, rest) if rest else state
+    return state.mean, state.total - jnp.log(float(num_samples))

@@ -1,0 +1,68 @@
+"""log p(x) of a mixed table column by column, beside columns that know nothing of each other."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from latens.data import Dataset
+from latens.evaluation.estimate import Estimate
+from latens.evaluation.evidence.by_column import nats_by_column
+from latens.measure.sample_sets import has_likelihood
+from latens.workflow.trained import TrainedModel
+
+DRAWS = 200
+"""Draws of z a row."""
+
+LATENTS = "latents"
+
+
+def has_columns(trained: TrainedModel) -> bool:
+    """Whether log p(x) of a model can be told by column.
+
+    Args:
+        trained: The model.
+
+    Returns:
+        True for columns with types under a prior and a posterior with densities.
+    """
+    return trained.schema.types is not None and has_likelihood(trained) and not trained.is_point
+
+
+def column_nats(
+    trained: TrainedModel, data: Dataset, positions: np.ndarray, *, num_samples: int = DRAWS, seed: int = 0
+) -> list[dict[str, Any]]:
+    r"""Split log p(x) into its columns and the latents, as means over rows that count as their weights say.
+
+    Args:
+        trained: A model of typed columns.
+        data: The table.
+        positions: The positions of the rows.
+        num_samples: Draws of z a row.
+        seed: The seed of the draws.
+
+    Returns:
+        For each column its `name`, `nats` ($E_{p(z|x)} \log p(x_j \mid z)$; a missing cell has 0), `standard_error`
+        over rows, and `independent`, the same by the shares of the training rows alone. The last is "latents": what
+        they cost, so that all `nats` sum to log p(x).
+    """
+    batch = trained.batch(data, positions)
+    options: dict[str, Any] = {"num_samples": num_samples, "key": jax.random.key(seed)}
+    found = nats_by_column(trained.model, batch, preparation=trained.preparation, **options)
+    weight = None if data.weight is None else data.weight[positions]
+    x, mask = data.x[positions], None if data.mask is None else data.mask[positions]
+    made = []
+    types, names = trained.schema.types or (), [column.name for column in trained.schema.columns or ()]
+    for i, (name, one) in enumerate(zip(names, types)):
+        alone = one.log_shares(x[:, i]) if mask is None else np.where(mask[:, i], one.log_shares(x[:, i]), 0.0)
+        made.append((name, found.columns[:, i], alone))
+    made.append((LATENTS, found.latents, np.zeros(len(positions))))
+    return [
+        {
+            "name": name,
+            "nats": (own := Estimate.of(nats, num_samples=num_samples, protocol="", weight=weight)).value,
+            "standard_error": own.standard_error,
+            "independent": Estimate.of(alone, num_samples=1, protocol="", weight=weight).value,
+        }
+        for name, nats, alone in made
+    ]
