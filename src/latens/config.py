@@ -231,6 +231,8 @@ class TrainingConfig(Part, frozen=True):
             the data where the budget and patience are.
         batch_size: Rows of a batch; None is decided from the data.
         drop_last: Whether the rows of an epoch that do not fill a batch are left out.
+        shards: Into how many shards a batch is cut, a power of two: any number of devices and processes that divides
+            it gives the same bits.
         seed: The seed of everything random.
         chunk_steps: Steps that are taken as one program; None is decided from the data.
         pretrain_epochs: The epochs of a first stage, in recipes that have one; None is the same budget as the last.
@@ -247,6 +249,7 @@ class TrainingConfig(Part, frozen=True):
     validate_every: Annotated[int, Meta(ge=1, le=100000)] | None = None
     batch_size: Annotated[int, Meta(ge=1, le=2**20)] | None = None
     drop_last: bool = False
+    shards: Annotated[int, Meta(ge=1, le=2**16)] = 1
     seed: Annotated[int, Meta(ge=0, lt=2**32)] = 0
     chunk_steps: Annotated[int, Meta(ge=1, le=100000)] | None = None
     pretrain_epochs: Positive | None = None

@@ -3,6 +3,7 @@
 import inspect
 
 import bound_checks
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -31,6 +32,7 @@ from latens.models import (
 )
 from latens.objectives import ELBO, AbstractObjective, Reconstruction
 from latens.objectives.base import run_objective, sum_of_squares, weighted
+from latens.trees import partition_trainable
 
 rows = pytest.mark.parametrize("name", OBJECTIVES)
 CHECKS = [value for name, value in vars(bound_checks).items() if name.startswith("check_")]
@@ -115,6 +117,49 @@ def test_order_padding_and_hidden_values_do_not_matter(name):
         batch([0, 1, 1, 2, -1], [1, 1, 1, 1, 0]),
         batch([0, 1, 2, -1, -1], [1, 2, 1, 0, 0], junk=np.nan, hidden=np.nan),
     )
+
+
+@pytest.mark.more
+@pytest.mark.parametrize("name", [n for n in OBJECTIVES if n != "ELBO, chi-square"])  # infinite for this model
+def test_an_objective_says_that_it_sees_a_batch_as_a_whole(name):
+    """The gradients of two halves, by their weight, are that of the batch; or the objective says why they are not."""
+    model, objective = model_for(name)[0], OBJECTIVES[name]()
+    x = jnp.concatenate([MODELS["binary pixels"]()[1].x] * 2)
+    weight, label = np.array([1, 2, 1, 1, 3, 1, 0, 1], np.float32), np.array([0, -1, -1, -1, 1, 0, 1, -1], np.int32)
+    batch = Batch(x, jnp.arange(8, dtype=jnp.uint32), weight=jnp.asarray(weight), label=jnp.asarray(label))
+    trainable, rest = partition_trainable((model, objective))
+
+    @jax.jit
+    def slope(batch):
+        def loss(t):
+            model, objective = eqx.combine(t, rest)
+            return run_objective(objective, model, batch, key=jax.random.key(0), step=STEP, training=True)[0]
+
+        value, gradient = jax.value_and_grad(loss)(trainable)
+        return ravel_pytree((value, gradient))[0]
+
+    cut = [jax.tree.map(lambda leaf, half=half: leaf[half], batch) for half in (slice(0, 4), slice(4, 8))]
+    shares = weight.reshape(2, 4).sum(1) / weight.sum()
+    whole, halves = np.asarray(slope(batch)), sum(s * np.asarray(slope(half)) for s, half in zip(shares, cut))
+    gap = np.abs(whole - halves).max() / np.abs(whole).max()
+    if isinstance(objective, ELBO) and objective.couples_rows():
+        return  # a bound, on one side of which both halves may be
+    assert (gap > 1e-3) if objective.couples_rows() else (gap < 1e-5)
+
+
+def test_a_capacity_is_of_the_whole_batch():
+    """At the mean KL as its capacity the penalty is 0; of halves, whose means lie about it, it is their distance."""
+    model, batch = MODELS["binary pixels"]()
+    value = lambda objective, rows: float(loss_of(objective, model, rows))  # noqa: E731
+    kl = np.asarray(jax.vmap(lambda x: kl_terms(model.posterior(x), model.prior()).sum())(batch.x))
+    tight, free = ELBO(capacity=float(kl.mean())), ELBO(beta=0.0)
+    halves = [jax.tree.map(lambda leaf, half=half: leaf[half], batch) for half in (slice(0, 2), slice(2, 4))]
+    close(value(tight, batch) - value(free, batch), 0.0, atol=1e-5)
+    apart = abs(kl[:2].mean() - kl[2:].mean()) / 2
+    assert apart > 0.01
+    close(np.mean([value(tight, half) - value(free, half) for half in halves]), apart, rtol=1e-3)
+    assert tight.couples_rows() == "objective.capacity bounds the mean KL of a whole batch"
+    assert free.couples_rows() == ""
 
 
 def test_options_that_do_nothing_change_nothing():

@@ -126,6 +126,10 @@ class FactorVAE(AbstractObjective):
         require_weight(self.weight)
         require_kl(self.kl)
 
+    def couples_rows(self) -> str:
+        """Units are shuffled over all rows."""
+        return "its critic sees units shuffled over a whole batch"
+
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:

@@ -74,6 +74,16 @@ class AbstractObjective(eqx.Module):
         """
         return []
 
+    def couples_rows(self) -> str:
+        """Say what of the number minimised is no mean over rows, so that a batch cannot be cut into shards.
+
+        Terms of the parameters alone are no reason: every shard has them.
+
+        Returns:
+            A clause such as "its distance is that of a whole batch"; "" where every row counts by itself.
+        """
+        return ""
+
     def in_validation(self) -> "AbstractObjective":
         """The objective that validation reports: itself, unless training changes the samples that it is made of.
 

@@ -89,6 +89,10 @@ class SigmaVAE(AbstractObjective):
     def __check_init__(self) -> None:
         require_kl(self.kl)
 
+    def couples_rows(self) -> str:
+        """The scale is found of the residuals of all rows."""
+        return "its scale is that of the residuals of a whole batch"
+
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:

@@ -88,6 +88,11 @@ class ELBO(AbstractObjective):
             "what training calls elbo is no bound of log p(x); validation and evaluation use the posterior itself"
         ]
 
+    def couples_rows(self) -> str:
+        """Free bits and a capacity are bounds on the mean KL of a batch."""
+        options = {"free_bits": self.free_bits > 0.0, "capacity": self.capacity is not None}
+        return next((f"objective.{name} bounds the mean KL of a whole batch" for name in options if options[name]), "")
+
     def in_validation(self) -> "ELBO":
         """The same objective with the noise of the posterior itself, so that what it reports is a bound."""
         return replace(self, noise_scale=1.0) if self.noise_scale != 1.0 else self

@@ -133,6 +133,10 @@ class BetaTC(AbstractObjective):
             self.num_rows is None or self.num_rows >= 1, f"num_rows must be 1 or more, not {self.num_rows}.", "num_rows"
         )
 
+    def couples_rows(self) -> str:
+        """Every row is held against the posteriors of the others."""
+        return "q(z) is estimated from a whole batch"
+
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
@@ -191,6 +195,10 @@ class DIP(AbstractObjective):
         require_kl(self.kl)
         for name in ("off_diagonal", "diagonal"):
             require(getattr(self, name) >= 0.0, f"{name} must be 0 or more, not {getattr(self, name)}.", name)
+
+    def couples_rows(self) -> str:
+        """The penalty is of the covariance of all rows."""
+        return "its covariance is that of a whole batch"
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]

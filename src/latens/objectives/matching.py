@@ -176,6 +176,10 @@ class InfoVAE(AbstractObjective):
             "weight",
         )
 
+    def couples_rows(self) -> str:
+        """The distance is one of sets of rows."""
+        return "its distance is that of a whole batch"
+
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
@@ -218,6 +222,10 @@ class WAE(AbstractObjective):
         _check_kernel(self.kernel, self.bandwidth, self.estimator)
         require_weight(self.weight)
 
+    def couples_rows(self) -> str:
+        """The distance is one of sets of rows."""
+        return "its distance is that of a whole batch"
+
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
@@ -256,6 +264,10 @@ class SlicedWasserstein(AbstractObjective):
         require_weight(self.weight)
         number = self.num_projections
         require(number >= 1, f"num_projections must be 1 or more, not {number}.", "num_projections")
+
+    def couples_rows(self) -> str:
+        """The distance is one of sets of rows."""
+        return "its distance is that of a whole batch"
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]

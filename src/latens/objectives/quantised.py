@@ -52,6 +52,10 @@ class Quantised(AbstractObjective):
         for name in ("codebook", "commitment", "entropy"):
             require(getattr(self, name) >= 0.0, f"{name} must be 0 or more, not {getattr(self, name)}.", name)
 
+    def couples_rows(self) -> str:
+        """Codes are counted, and move, by all rows."""
+        return "the use of codes is counted over a whole batch"
+
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:

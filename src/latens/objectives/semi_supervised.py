@@ -51,6 +51,10 @@ class SemiSupervisedELBO(AbstractObjective):
         require(self.num_samples >= 1, f"num_samples must be 1 or more, not {self.num_samples}.", "num_samples")
         require_kl(self.kl)
 
+    def couples_rows(self) -> str:
+        """Rows with a label are averaged on their own."""
+        return "the rows with a label are averaged by how many a batch has"
+
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
@@ -106,6 +110,10 @@ class OnLower(AbstractObjective):
 
     objective: AbstractObjective
 
+    def couples_rows(self) -> str:
+        """What the other objective says."""
+        return self.objective.couples_rows()
+
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
@@ -125,6 +133,10 @@ class OnUpper(AbstractObjective):
     monitor: ClassVar[str] = "elbo"
 
     objective: AbstractObjective
+
+    def couples_rows(self) -> str:
+        """What the other objective says."""
+        return self.objective.couples_rows()
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]

@@ -34,6 +34,7 @@ from latens.training.plan import (
     snapshot_steps,
 )
 from latens.training.rows import ReadSteps, blocks_of, read_steps
+from latens.training.shards import check_shards
 from latens.training.step import ChunkResult, Program, TrainState, make_program
 
 
@@ -145,12 +146,15 @@ class _StageRun:
         self.stage, self.data, self.settings, self.loop = stage, data, settings, loop
         self.callbacks, self.history = callbacks, history
         self.objective: AbstractObjective = stage.objective
-        self.program: Program = make_program(model, stage.objective, stage.optimizer, preparation)
+        self.train_rows = data.count("train")
+        self.batch_size = min(settings.batch_size, self.train_rows)
+        check_shards(settings.shards, self.batch_size, stage.objective)
+        self.program: Program = make_program(
+            model, stage.objective, stage.optimizer, preparation, shards=settings.shards
+        )
         key = jax.random.fold_in(jax.random.key(settings.seed), loop.stage)
         self.state = self.program.init(key)
         self.best = eqx.combine(self.state.trainable, self.state.fixed)
-        self.train_rows = data.count("train")
-        self.batch_size = min(settings.batch_size, self.train_rows)
         self.steps_per_epoch = settings.steps_per_epoch(self.train_rows)
         self.total_steps = stage.budget.total_steps(self.steps_per_epoch)
         self.stops = snapshot_steps(settings.snapshots, self.total_steps) if settings.snapshots else ()

@@ -74,6 +74,7 @@ class Settings:
     Args:
         batch_size: Rows in a batch.
         drop_last: Whether the rows that do not fill a batch are left out, other ones each epoch.
+        shards: Into how many shards a batch is cut, a power of two: part of what decides the bits.
         seed: Seed of the order of rows and of the noise.
         chunk_steps: The grid of steps on which everything between steps happens.
         stop_every: A chunk also ends at every multiple of so many steps; None for no such end.
@@ -88,6 +89,7 @@ class Settings:
 
     batch_size: int = 128
     drop_last: bool = False
+    shards: int = 1
     seed: int = 0
     chunk_steps: int = 100
     stop_every: int | None = None

@@ -15,6 +15,7 @@ from latens.io import keys
 from latens.io.reuse import Reused
 from latens.objectives import AbstractObjective, run_objective
 from latens.training.optimizer import Optimizer
+from latens.training.shards import Devices, alone, devices_of, summed
 from latens.trees import partition_trainable
 from latens.typing import Array, Bool, Float, Int, Key, PyTree
 
@@ -98,18 +99,20 @@ PROGRAMS = Reused(16)
 
 
 def make_program(
-    model: PyTree, objective: AbstractObjective, optimizer: Optimizer, preparation: Preparation
+    model: PyTree, objective: AbstractObjective, optimizer: Optimizer, preparation: Preparation, *, shards: int = 1
 ) -> Program:
     """Make the functions that train a model under an objective; nothing is compiled until one is called.
 
     A chunk takes rows with the leading axes (n, B) and how many of the n steps to take; one program serves every
     length. A second training of the same structure, whatever its data and weights, takes the programs of the first.
+    Where several processes have shards of a batch, B is the rows of this one's.
 
     Args:
         model: The model.
         objective: What is minimised.
         optimizer: What steps.
         preparation: What turns a stored row into what the model sees.
+        shards: S, into which a step cuts its batch, as `check_shards` allows them.
 
     Returns:
         The functions.
@@ -118,8 +121,10 @@ def make_program(
     # Arrays are arguments of the programs, never constants in them: so a checkpoint holds them all.
     fixed, static = eqx.partition(rest, eqx.is_array)
     moves = type(objective).after_update is not AbstractObjective.after_update
-    parts = (static, optimizer, preparation, moves)
-    functions = PROGRAMS.get(parts, lambda: _functions(*parts))
+    devices = devices_of(shards)
+    parts = (static, optimizer, preparation, moves, shards)
+    numbers = tuple(device.id for device in devices) if shards > 1 else ()
+    functions = PROGRAMS.get((*parts, numbers), lambda: _functions(*parts, devices))
 
     def init(key: Key) -> TrainState:
         opt_state = functions.start(trainable)
@@ -138,7 +143,9 @@ class _Functions(NamedTuple):
     averaged: Callable[[TrainState], PyTree]
 
 
-def _functions(static: PyTree, optimizer: Optimizer, preparation: Preparation, moves: bool) -> _Functions:
+def _functions(
+    static: PyTree, optimizer: Optimizer, preparation: Preparation, moves: bool, shards: int, devices: tuple[Any, ...]
+) -> _Functions:
     # One program for all of it: array by array they would be compiled one by one.
     start = jax.jit(optimizer.init)
 
@@ -152,25 +159,53 @@ def _functions(static: PyTree, optimizer: Optimizer, preparation: Preparation, m
         loss, metrics, aux = run_objective(objective, model, prepared, key=draw_key, step=state.step, training=True)
         return loss, (metrics, aux)
 
-    def step(state: TrainState, batch: Batch, check_gradients: bool) -> tuple[TrainState, StepInfo]:
+    def slope(state: TrainState, batch: Batch) -> tuple[tuple[Array, tuple[dict, Any]], PyTree, Key]:
         prepared, draw_key = ready(state, batch)
         of_trainable = jax.value_and_grad(lambda trainable: loss_of(trainable, state, prepared, draw_key), has_aux=True)
-        (loss, (metrics, aux)), gradients = of_trainable(state.trainable)
+        return *of_trainable(state.trainable), draw_key
+
+    def updated(state: TrainState, gradients: PyTree) -> tuple[PyTree, PyTree]:
         factor = once_known(gradients, state.learning_rate_factor)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.trainable, factor)
-        trainable, fixed = optax.apply_updates(state.trainable, updates), state.fixed
+        return optax.apply_updates(state.trainable, updates), opt_state
+
+    def step(state: TrainState, batch: Batch, check_gradients: bool) -> tuple[TrainState, StepInfo]:
+        (loss, (metrics, aux)), gradients, draw_key = slope(state, batch)
+        (trainable, opt_state), fixed = updated(state, gradients), state.fixed
         if moves:
             fixed = moved(trainable, fixed, aux, key=jax.random.fold_in(draw_key, keys.AFTER_UPDATE), step=state.step)
-        new = TrainState(
-            trainable,
-            fixed,
-            opt_state,
-            state.key,
-            state.step + 1,
-            state.learning_rate_factor,
-        )
-        finite = all_finite(gradients) if check_gradients else jnp.array(True)
-        return new, StepInfo(loss, metrics, finite)
+        return after(state, trainable, fixed, opt_state, loss, metrics, gradients if check_gradients else ())
+
+    def step_in_shards(state: TrainState, batch: Batch, check_gradients: bool) -> tuple[TrainState, StepInfo]:
+        """The same with the mean over shards by their weight: exact for means over rows and terms of parameters."""
+
+        def one(part: Batch) -> tuple[Array, Array, dict, PyTree]:
+            (loss, (metrics, _)), gradients, _ = slope(state, part)
+            weight = jnp.sum(part.weights)
+            counted = lambda leaf: jnp.where(weight > 0.0, weight * leaf, 0.0)  # noqa: E731 - of padding: no NaN either
+            return weight, counted(loss), metrics, jax.tree.map(counted, gradients)
+
+        once = 1 + jnp.minimum(state.step, 0)
+        vector, restored = summed(one, batch, shards // len(devices), len(devices), once)
+
+        def means(zero: Array) -> tuple[Array, dict, PyTree]:
+            weight, loss, metrics, gradients = restored(vector)
+            weight = jnp.where(weight > 0.0, weight, 1.0) + zero
+            return loss / weight, metrics, jax.tree.map(lambda leaf: leaf / weight, gradients)
+
+        def update(index: Array, trainable: PyTree, opt_state: PyTree) -> tuple[PyTree, PyTree]:
+            now = eqx.tree_at(lambda s: (s.trainable, s.opt_state), state, (trainable, opt_state))
+            return updated(now, means(index.astype(vector.dtype))[2])
+
+        trainable, opt_state = alone(update, once, state.trainable, state.opt_state)
+        loss, metrics, gradients = means(jnp.zeros((), vector.dtype))
+        return after(state, trainable, state.fixed, opt_state, loss, metrics, gradients if check_gradients else ())
+
+    def after(state, trainable, fixed, opt_state, loss, metrics, checked) -> tuple[TrainState, StepInfo]:
+        new = TrainState(trainable, fixed, opt_state, state.key, state.step + 1, state.learning_rate_factor)
+        return new, StepInfo(loss, metrics, all_finite(checked))
+
+    take = step if shards == 1 else step_in_shards
 
     def moved(trainable: PyTree, fixed: PyTree, aux: PyTree, *, key: Key, step: Array) -> PyTree:
         """The fixed arrays after the objective moved what has no gradient."""
@@ -194,11 +229,13 @@ def _functions(static: PyTree, optimizer: Optimizer, preparation: Preparation, m
         shapes = jax.eval_shape(first, state, rows)
         return jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes)
 
-    @jax.jit
+    compiled = jax.jit if len(devices) == 1 else Devices(devices).spread
+
+    @compiled
     def chunk(state: TrainState, rows: Batch, count: Array, loss_limit: Array) -> tuple[TrainState, ChunkResult]:
         def body(index: Array, carry: tuple) -> tuple:
             state, sums, total, good = carry
-            state, info = step(state, row(rows, index), False)
+            state, info = take(state, row(rows, index), False)
             good = good & (jnp.abs(info.loss) <= loss_limit)  # False for NaN too
             return state, jax.tree.map(jnp.add, sums, info.metrics), total + info.loss, good
 
@@ -208,7 +245,7 @@ def _functions(static: PyTree, optimizer: Optimizer, preparation: Preparation, m
         none = jnp.array(-1)
         return state, ChunkResult(sums, total, good, jnp.array(0), none, {})
 
-    @jax.jit
+    @compiled
     def guarded_chunk(
         state: TrainState, rows: Batch, count: Array, loss_limit: Array
     ) -> tuple[TrainState, ChunkResult]:
@@ -216,7 +253,7 @@ def _functions(static: PyTree, optimizer: Optimizer, preparation: Preparation, m
 
         def body(index: Array, carry: tuple) -> tuple:
             state, sums, total, skipped, first_bad, terms = carry
-            new, info = step(state, row(rows, index), True)
+            new, info = take(state, row(rows, index), True)
             checks = {name: jnp.isfinite(pair[0]) for name, pair in info.metrics.items()}
             checks["objective"] = jnp.abs(info.loss) <= loss_limit
             checks["gradient"] = info.gradients_finite

@@ -43,6 +43,7 @@ from latens.training import (
     fit,
 )
 from latens.training.checkpoint import latest_checkpoint, save_checkpoint
+from latens.training.shards import check_shards
 from latens.trees import partition_trainable
 from latens.typing import PyTree
 from latens.workflow.memory import memory_note, stage_memory
@@ -105,6 +106,7 @@ class Experiment:
         return Settings(
             batch_size=self.config.training.batch_size or len(self.data),
             drop_last=self.config.training.drop_last,
+            shards=self.config.training.shards,
             seed=training.seed,
             chunk_steps=self.config.training.chunk_steps or 100,
             validate_every=self.config.training.validate_every or 1,
@@ -164,6 +166,7 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
     row = data.rows(data.subset("train")[:1])
     needed = []
     for stage in experiment.stages():
+        check_shards(experiment.settings.shards, _rows_at_once(experiment)[0], stage.objective)
         if stage.objective is not None:
             prepared = eqx.filter_eval_shape(lambda b: prepare_batch(experiment.preparation, b, key=key), row)
             program = eqx.filter_make_jaxpr(_slope)(model, stage.objective, prepared, key)[0].jaxpr
@@ -301,7 +304,7 @@ def train(
         DivergedError: Training became non-finite and every way back was used up.
         ConfigError: The checkpoint does not fit this version or JAX's settings.
     """
-    recorder = None if run is None else Recorder(run)
+    recorder = None if run is None else Recorder(run, experiment.settings.shards)
     try:
         result = fit(
             experiment.new_model(),
@@ -368,10 +371,11 @@ class Recorder:
 
     Args:
         run: The run folder, held by this process.
+        shards: Into how many shards a batch is cut.
     """
 
-    def __init__(self, run: RunFolder) -> None:
-        self.run, self.last, self.at_end = run, time.monotonic(), False
+    def __init__(self, run: RunFolder, shards: int = 1) -> None:
+        self.run, self.shards, self.last, self.at_end = run, shards, time.monotonic(), False
         run.checkpoints.mkdir(exist_ok=True)
 
     def __call__(self, event: Event) -> str | None:
@@ -398,7 +402,7 @@ class Recorder:
         Args:
             snapshot: The state of training and the best model so far.
         """
-        loop = {**snapshot.loop.to_json(), "metrics_bytes": self.run.metrics_length()}
+        loop = {**snapshot.loop.to_json(), "metrics_bytes": self.run.metrics_length(), "shards": self.shards}
         tree = {"state": snapshot.state, "best": snapshot.best}
         save_checkpoint(self.run.checkpoints, snapshot.loop.total, tree, loop)
         self.last = time.monotonic()
@@ -410,7 +414,8 @@ class Recorder:
             The stage and a function that loads the state, or None where there is no checkpoint.
 
         Raises:
-            ConfigError: The checkpoint is of another version of latens, or of another random generator of JAX.
+            ConfigError: The checkpoint is of another version of latens, another random generator of JAX, or of other
+                shards.
         """
         found = latest_checkpoint(self.run.checkpoints)
         if found is None:
@@ -423,7 +428,10 @@ class Recorder:
             what = f"the run began with the random generator {began!r}, and JAX is set to {name!r}."
             raise ConfigError(what, where=_GENERATOR.upper(), fix=f"Resume with {_GENERATOR.upper()}={began}.")
         loop = dict(found.loop)
-        length = loop.pop("metrics_bytes", None)
+        length, shards = loop.pop("metrics_bytes", None), loop.pop("shards", 1)
+        if shards != self.shards:
+            what = f"the checkpoint is of a training in {shards} shards, and the configuration says {self.shards}."
+            raise ConfigError(what, where="training.shards", fix=f"Go on with training.shards={shards}.")
         if type(length) is not int or set(loop) != {entry.name for entry in fields(LoopState)}:
             raise ConfigError(
                 "the checkpoint was written by another version of latens.",

@@ -1,0 +1,210 @@
+"""A batch in a fixed number of shards, whose gradients are added in one order wherever each is computed.
+
+Every shard goes through the same loop body, and the sums are added by one binary tree: its lower levels on the device
+that has the shards, its upper ones by exchange with device `number ^ 2**level`, as a + b has the bits of b + a. So any
+number of devices that divides the number of shards, of one process or of many, gives the same bits.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from latens.errors import ConfigError
+from latens.objectives import AbstractObjective
+from latens.typing import Array, Float, Int, PyTree
+
+LEAST_ROWS = 8
+"""Rows of a shard at the least: below them a step is all overhead."""
+
+_AXIS = "shards"
+_WHERE = "training.shards"
+
+
+def check_shards(shards: int, batch_size: int, objective: AbstractObjective | None) -> None:
+    """Refuse a number of shards that a batch, an objective or this machine's devices cannot have.
+
+    Args:
+        shards: S.
+        batch_size: Rows of a batch.
+        objective: What is minimised; None where a stage minimises nothing.
+
+    Raises:
+        ConfigError: S is no power of two, does not divide the batch, leaves fewer than 8 rows a shard, is no multiple
+            of the devices, or the objective sees a batch as a whole.
+    """
+    if shards == 1:
+        return
+    if shards < 1 or shards & (shards - 1):
+        below = 1 << (max(shards, 1).bit_length() - 1)
+        what = f"the number of shards must be a power of two, not {shards}."
+        raise ConfigError(what, where=_WHERE, fix=f"Use {below} or {2 * below}.")
+    if batch_size % shards:
+        what = f"{shards} shards do not divide a batch of {batch_size} rows."
+        fix = f"Use --set training.batch_size={max(1, batch_size // shards) * shards}, or fewer shards."
+        raise ConfigError(what, where=_WHERE, fix=fix)
+    if batch_size // shards < LEAST_ROWS:
+        what = f"{shards} shards of a batch of {batch_size} rows have {batch_size // shards} each."
+        fix = f"Use --set training.batch_size={shards * LEAST_ROWS} or more, or fewer shards."
+        raise ConfigError(what, where=_WHERE, fix=fix)
+    if objective is not None and (because := _whole_batch(objective)):
+        what = f"{type(objective).__name__} cannot be trained in shards: {because}."
+        raise ConfigError(what, where=_WHERE, fix="Use --set training.shards=1, or another objective.")
+    count = len(devices_of(shards))
+    if shards % count:
+        what = f"{count} devices do not divide {shards} shards."
+        powers = 1 << (min(shards, count).bit_length() - 1)
+        fix = f"Use {powers} devices or processes (CUDA_VISIBLE_DEVICES says which GPUs JAX sees)."
+        raise ConfigError(what, where=_WHERE, fix=fix)
+
+
+def _whole_batch(objective: AbstractObjective) -> str:
+    if type(objective).after_update is not AbstractObjective.after_update:
+        return objective.couples_rows() or "what it moves after a step is moved by a whole batch"
+    return objective.couples_rows()
+
+
+def devices_of(shards: int) -> tuple[Any, ...]:
+    """The devices that share the work of a step: all that JAX sees, of every process, in the order of processes.
+
+    Args:
+        shards: S; with one shard it is one device of this process.
+
+    Returns:
+        The devices.
+    """
+    if shards == 1:
+        return tuple(jax.local_devices()[:1])
+    return tuple(sorted(jax.devices(), key=lambda device: (device.process_index, device.id)))
+
+
+def tree_sum(values: Array) -> Array:
+    """Add the entries of the first axis, a power of two of them: neighbours first, then neighbours of those sums.
+
+    Args:
+        values: The entries, shape (2**k, ...).
+
+    Returns:
+        Their sum, shape (...).
+
+    Examples:
+        >>> float(tree_sum(jnp.array([1.0, 2.0, 4.0, 8.0])))
+        15.0
+    """
+    while values.shape[0] > 1:
+        values = values[0::2] + values[1::2]
+    return values[0]
+
+
+class Summed(NamedTuple):
+    """What was added over all shards, as one vector.
+
+    Args:
+        vector: The sums, shape (n,).
+        restored: Gives the tree that the vector is of.
+    """
+
+    vector: Float[Array, " n"]
+    restored: Callable[[Array], PyTree]
+
+
+def summed(one: Callable[[PyTree], PyTree], batch: PyTree, own: int, devices: int, once: Int[Array, ""]) -> Summed:
+    """Add what a function gives for every shard of a batch.
+
+    Args:
+        one: A function of a shard, led by its rows, that gives floating-point arrays.
+        batch: This device's rows of the batch; every leaf is led by them.
+        own: The shards that they make.
+        devices: How many devices have as many; the call is under `Devices.spread` where it is not one.
+        once: The number 1, as `alone` takes it.
+
+    Returns:
+        The sum over all shards of all devices, on each of them.
+    """
+    parts = jax.tree.map(lambda leaf: leaf.reshape(own, -1, *leaf.shape[1:]), batch)
+    part = lambda index: jax.tree.map(lambda leaf: leaf[index], parts)  # noqa: E731
+    shapes = jax.eval_shape(lambda: one(part(0)))
+    flat, restored = ravel_pytree(jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes))
+
+    def shard(_: Array, rows: PyTree, value: Array) -> tuple[PyTree, Array]:
+        return jax.tree.map(jnp.zeros_like, rows), ravel_pytree(one(rows))[0]
+
+    def add(index: Array, sums: Array) -> Array:
+        return sums.at[index].set(alone(shard, once, part(index), jnp.zeros_like(flat))[1])
+
+    value = tree_sum(jax.lax.fori_loop(0, own * once, add, jnp.zeros((own, flat.size), flat.dtype)))
+    for level in range(devices.bit_length() - 1):
+        pairs = [(number, number ^ (1 << level)) for number in range(devices)]
+        value = value + jax.lax.ppermute(value, _AXIS, pairs)
+    return Summed(value, restored)
+
+
+def alone(body: Callable[..., tuple], once: Int[Array, ""], *carried: PyTree) -> tuple:
+    """Compute something where the compiler cannot fuse it with what stands around, which would change its last bits.
+
+    It is the body of a loop that is taken once. What is to be computed in it has to depend on what it is given: the
+    compiler may move the rest out of the loop.
+
+    Args:
+        body: A function of 0, as a number that the compiler does not know, and of `carried`, that gives what replaces
+            these.
+        once: The number 1, as a number that the compiler does not know.
+        *carried: Trees of arrays.
+
+    Returns:
+        What `body` gives.
+    """
+    return jax.lax.fori_loop(0, once, lambda index, trees: body(index, *trees), carried)
+
+
+class Devices:
+    """Several devices, of this process and of others, that go through the same program with shards of their own.
+
+    Args:
+        devices: The devices, as many of every process.
+    """
+
+    def __init__(self, devices: tuple[Any, ...]) -> None:
+        mesh = Mesh(np.asarray(devices), (_AXIS,))
+        self._local = [device for device in devices if device.process_index == jax.process_index()]
+        self._everywhere = NamedSharding(mesh, PartitionSpec())
+        self._by_rows = NamedSharding(mesh, PartitionSpec(None, _AXIS))
+        self._mesh, self._share = mesh, len(devices) // len(self._local)
+
+    def spread(self, chunk: Callable[..., PyTree]) -> Callable[..., PyTree]:
+        """Compile a function of (state, rows, count, limit) for these devices.
+
+        Every process calls it with the same state, count and limit, and with the rows of its own shards.
+
+        Args:
+            chunk: The function as one device computes it, whose results are the same on all.
+
+        Returns:
+            The function of arrays of this process; its results are arrays of one device of this process.
+        """
+        same, by_rows = PartitionSpec(), PartitionSpec(None, _AXIS)
+        program = jax.jit(
+            jax.shard_map(chunk, mesh=self._mesh, in_specs=(same, by_rows, same, same), out_specs=same, check_vma=False)
+        )
+
+        def run(state: PyTree, rows: PyTree, count: Any, limit: Any) -> PyTree:
+            given = jax.tree.map(self._on_all, (state, jnp.asarray(count), jnp.asarray(limit)))
+            result = program(given[0], jax.tree.map(self._cut, rows), *given[1:])
+            return jax.tree.map(lambda leaf: leaf.addressable_data(0), result)
+
+        return run
+
+    def _on_all(self, leaf: Array) -> Array:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.wrap_key_data(self._on_all(jax.random.key_data(leaf)), impl=jax.random.key_impl(leaf))
+        copies = [jax.device_put(leaf, device) for device in self._local]
+        return jax.make_array_from_single_device_arrays(leaf.shape, self._everywhere, copies)
+
+    def _cut(self, leaf: Any) -> Array:
+        leaf = np.asarray(leaf)
+        shape = (leaf.shape[0], leaf.shape[1] * self._share, *leaf.shape[2:])
+        return jax.make_array_from_process_local_data(self._by_rows, leaf, shape)
