@@ -76,15 +76,17 @@ def main() -> int:
     parser.add_argument("--sets", nargs="+", default=names, choices=names)
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--protocol", choices=("one-class", "contaminated"), default="one-class")
+    parser.add_argument("--robust", action="store_true", help="`VAEDetector(robust=True)`")
     parser.add_argument("--typed", action="store_true", help="columns of types, with exact probabilities")
     parser.add_argument("--set", action="append", default=[], metavar="PART.OPTION=VALUE", dest="settings")
     args = parser.parse_args()
     enable_compilation_cache()
     settings = {name: json.loads(value) for name, value in (line.split("=", 1) for line in args.settings)}
     rows = []
+    options = {"typed": args.typed, "robust": args.robust, "settings": settings}
     for name in args.sets:
         for seed in range(args.seeds):
-            rows.append(one(name, seed, args.protocol, {"typed": args.typed, "settings": settings}))
+            rows.append(one(name, seed, args.protocol, options))
             areas = "  ".join(f"{k} {100 * v:5.1f}" for k, v in rows[-1]["areas"].items())
             print(f"{name:12} {seed}  {areas}  {rows[-1]['seconds']} s", file=sys.stderr, flush=True)
     methods = list(rows[0]["areas"])
@@ -93,7 +95,7 @@ def main() -> int:
     for name in args.sets:
         print(f"{name:12} " + "  ".join(f"{100 * means[m][name]:8.1f}" for m in methods))
     print("mean         " + "  ".join(f"{100 * np.mean(list(means[m].values())):8.1f}" for m in methods))
-    print(json.dumps({"protocol": args.protocol, "settings": settings, "typed": args.typed, "runs": rows}))
+    print(json.dumps({"protocol": args.protocol, **options, "runs": rows}))
     return 0
 
 

@@ -138,6 +138,23 @@ def test_the_detector_keeps_its_false_alarms_and_names_the_wrong_cell():
     assert told["value_1"][told["cell_1"] == "size"][0] in ("20.0", "0.0")
 
 
+@pytest.mark.long
+@pytest.mark.parametrize(("share", "scattered"), [(0.0, True), (0.02, False), (0.02, True), (0.1, True)])
+def test_outliers_among_the_rows_of_fit_are_found_by_robust_training(share, scattered):
+    rng = np.random.default_rng(0)
+    n, odd = 2000, int(share * 2000)
+    x = rng.normal(size=(n, 2)) @ rng.normal(size=(2, 8)) + 0.3 * rng.normal(size=(n, 8))
+    # A tenth of the rows in a dense cloud would be a kind of rows; a fiftieth is what a large model learns by heart.
+    x[:odd] = (
+        2.5 * rng.normal(size=(odd, 8)) if scattered else rng.normal(size=8) * 3.0 + 0.1 * rng.normal(size=(odd, 8))
+    )
+    detector = VAEDetector(robust=True, settings={"training.steps": 1500}, random_state=0).fit(x)
+    scores = detector.score_samples(x)
+    assert np.mean(scores[odd:] < detector.offset_) < 0.08  # alpha is 0.05, and 400 held-out rows say where that is
+    if odd:
+        assert np.mean(scores[:odd, None] < scores[None, odd:]) > 0.99  # the area under the ROC curve
+
+
 def test_options_of_the_detector_are_checked():
     X = np.random.default_rng(0).normal(size=(100, 2))
     for options in ({"alpha": 0.0}, {"alpha": 1.5}, {"held_out": 1.0}, {"alpha": "much"}):

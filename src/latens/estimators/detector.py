@@ -20,6 +20,10 @@ from latens.measure.cells import blame, named_cells
 from latens.measure.detect import conformal, surprises
 from latens.typing import checked_later
 
+ROBUST = {"posterior.latent_dim": 2, "network.hidden": [32], "training.steps": 1500}
+"""Too small a model, and too short a training, to learn a few outliers by heart."""
+TRIMMED, TIMES = 0.1, 2
+"""Share of the training rows that robust training leaves out, and how often it looks for them."""
 BATCH = 128
 """Rows of every batch, however few are scored: one program, so that a row's number is the same beside any others."""
 
@@ -35,6 +39,9 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         alpha: A row is an outlier where its p-value is at most this, in (0, 1): the share of usual rows that are
             called outliers.
         held_out: The share of the rows of `fit` that is held out for the comparison, in (0, 1).
+        robust: Whether the rows of `fit` may hold outliers themselves: a small model is trained, and trained again,
+            twice, without the tenth of its rows that it finds the most surprising. The p-values are then cautious, as
+            outliers are among the held-out rows too. Many rows that are alike are a kind of rows, and no outliers.
         typed: Whether columns of numbers get types and exact probabilities as well (docs/tables.md); those of a frame
             with text always do.
         recipe: Name of a composition that `latens recipes` lists, or a configuration.
@@ -65,6 +72,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         *,
         alpha: float = 0.05,
         held_out: float = 0.2,
+        robust: bool = False,
         typed: bool = False,
         recipe: str | VAEConfig = "default",
         settings: Mapping[str, Any] | None = None,
@@ -73,6 +81,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
     ) -> None:
         self.alpha = alpha
         self.held_out = held_out
+        self.robust = robust
         self.typed = typed
         self.recipe = recipe
         self.settings = settings
@@ -109,8 +118,14 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         X = X if is_frame(X) else np.asarray(with_nan(X))
         apart, kept = (_safe_indexing(X, np.sort(part)) for part in (order[:count], order[count:]))
         data = self._data(kept, reset=False, typed=self.typed)  # its schema knows nothing of the rows held out
-        self.model_ = self._train(data, self.seed_)
         self.others_ = count
+        usual = ROBUST if self.robust else {}
+        self.model_ = self._train(data, self.seed_, usual)
+        for _ in range(TIMES if self.robust else 0):
+            scores = self.score_samples(kept)
+            usual_rows = np.flatnonzero(scores >= np.sort(scores)[int(TRIMMED * len(scores))])
+            left = self._data(_safe_indexing(kept, usual_rows), reset=False, typed=self.typed)
+            self.model_ = self._train(left, self.seed_, usual)
         surprise = -self.score_samples(apart) if count else np.zeros(0)
         self.calibration_ = np.sort(surprise)
         most = int(self.alpha * (count + 1) + 1e-9)  # so many of them may be as surprising as an outlier, it included

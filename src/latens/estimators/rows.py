@@ -59,11 +59,12 @@ class RowsEstimator(BaseEstimator):
         stored = np.ascontiguousarray(cells, np.float32)
         return Dataset(stored, schema, hash_rows(stored), np.arange(len(x)), split, "X", mask=shown, outside=outside)
 
-    def _train(self, data: Dataset, seed: int) -> TrainedModel:
+    def _train(self, data: Dataset, seed: int, usual: Mapping[str, Any] | None = None) -> TrainedModel:
+        """Train on rows; `settings` of the user come before the usual ones of a task."""
         config = self.recipe if isinstance(self.recipe, VAEConfig) else get_recipe(self.recipe).config
         if not isinstance(config, VAEConfig):
             raise ConfigError(f"the recipe {self.recipe!r} is a classifier.", where="recipe", fix="Use a VAE's recipe.")
-        config = override(config, {"training.seed": seed, **dict(self.settings or {})})
+        config = override(config, {"training.seed": seed, **(usual or {}), **dict(self.settings or {})})
         return train(prepare(config, data))[0]
 
     def __sklearn_tags__(self) -> Tags:
