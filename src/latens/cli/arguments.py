@@ -43,8 +43,8 @@ _EPILOG = """examples:
   latens evaluate runs/digits
   latens sample pretrained:digits-2d -n 16 --out samples.png
 
-DATA is digits, mnist, fashion-mnist, wine, breast-cancer, iris, or a file or folder (.npy, .npz, IDX, .csv, .parquet).
-RUN is a run folder, a .safetensors file, or pretrained:NAME."""
+DATA is digits, mnist, fashion-mnist, wine, breast-cancer, iris, or a file or folder (.npy, .npz, IDX, .csv, .parquet),
+a folder or glob of .npy or .parquet files. RUN is a run folder, a .safetensors file, or pretrained:NAME."""
 
 
 # --- the numbers that can be typed, and arguments of several commands ---
@@ -389,6 +389,8 @@ def _reading(command: argparse.ArgumentParser) -> None:
     words = "columns of numbers, too, get a type and exact probabilities, as tables with text have them"
     group.add_argument("--typed", action="store_const", const=True, help=words)
     group.add_argument("--missing", choices=("nan",), help="NaN cells are missing values (default: refuse them)")
+    words = "leave the rows of .npy or .parquet files on disk and read them while training (default: above 8 GiB)"
+    group.add_argument("--stream", action=argparse.BooleanOptionalAction, default=None, help=words)
     words = "pictures paired with those of DATA, by name or row: a row is then both, side by side"
     group.add_argument("--pair", metavar="DATA2", help=words)
 

@@ -38,7 +38,7 @@ def detect(context: Context) -> int:
         raise ConfigError(what, where=args.run, fix="Train a VAE: `latens fit DATA`.")
     types = opened.trained.schema.types if args.cells is None else typed_columns(opened.trained, "--cells")
     cells = 0 if types is None else min(CELLS if args.cells is None else args.cells, len(types))
-    new, _, _ = read_for(opened, context)
+    new, _, _ = read_for(opened, context, every=True)
     own = load_for(opened, replace(context, args=argparse.Namespace(**vars(args) | {"data": args.held_out})))
     if args.held_out:
         split, positions = "all", np.arange(len(own))

@@ -10,6 +10,9 @@ from latens.cli.context import Context, output_path, would
 from latens.cli.files import write_table
 from latens.cli.sources import load_for, open_vae
 from latens.data import Dataset
+from latens.data.streams.dataset import StreamDataset
+from latens.typing import Key
+from latens.workflow.trained import TrainedModel
 
 
 def encode(context: Context) -> int:
@@ -26,8 +29,22 @@ def encode(context: Context) -> int:
     opened = open_vae(args.run, "encode")
     data = load_for(opened, context)
     if args.dry_run:
-        return would(context, f"encode {len(data)} rows of {data.name}", out)
-    trained, batch, key = opened.trained, opened.trained.batch(data), jax.random.key(args.seed)
+        total = data.total if isinstance(data, StreamDataset) else len(data)
+        return would(context, f"encode {total} rows of {data.name}", out)
+    key = jax.random.key(args.seed)
+    parts = data.stream.parts() if isinstance(data, StreamDataset) else [data]
+    found = [_codes(opened.trained, part, args.num_samples, key) for part in parts]
+    arrays = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
+    rows = len(arrays["row_id"])
+    write_table(out, arrays)
+    shapes = {name: list(array.shape) for name, array in arrays.items()}
+    context.done({"out": str(out), "rows": rows, "arrays": shapes}, f"{out}: {_listed(arrays)}, {rows} rows")
+    return 0
+
+
+def _codes(trained: TrainedModel, data: Dataset, draws: int, key: Key) -> dict[str, np.ndarray]:
+    """What is written of rows in memory."""
+    batch = trained.batch(data)
     codes = evaluation.encode(trained.model, batch, preparation=trained.preparation, key=key)
     arrays: dict[str, np.ndarray] = {"row_id": data.names}
     if data.label is not None:
@@ -40,13 +57,9 @@ def encode(context: Context) -> int:
         found = evaluation.cluster_probabilities(trained.model, batch, preparation=trained.preparation, key=key)
         arrays |= {"cluster": found}
     if not trained.is_point:
-        draws = args.num_samples
         parts = evaluation.elbo_parts(trained.model, batch, num_samples=draws, key=key, preparation=trained.preparation)
         arrays |= {name: parts[name] for name in ("elbo", "log_likelihood", "kl")}
-    write_table(out, arrays)
-    shapes = {name: list(array.shape) for name, array in arrays.items()}
-    context.done({"out": str(out), "rows": len(data), "arrays": shapes}, f"{out}: {_listed(arrays)}, {len(data)} rows")
-    return 0
+    return arrays
 
 
 def label_names(data: Dataset) -> np.ndarray:

@@ -11,6 +11,7 @@ from latens.cli.context import Context, table
 from latens.cli.measured import held_out_rows, summary_of
 from latens.cli.sources import Opened, load_for, open_model
 from latens.data import Dataset
+from latens.data.streams.dataset import StreamDataset
 from latens.errors import ResourceError
 from latens.io.atomic import write_atomic
 from latens.io.json import plain, to_json
@@ -42,6 +43,9 @@ def evaluate(context: Context) -> int:
         context.say(text)
         context.result({"dry_run": True, "model": args.run, "data": source, "num_samples": draws})
         return 0
+    if isinstance(data, StreamDataset):
+        context.say(f"{data.name}: {data.described()}")
+        source["of"] = data.total if split == "all" else data.count(split)
     file = _report_file(opened, data) if args.all else None
     if args.all:
         context.say(f"measuring everything on {len(positions)} rows of {data.name} ({split})")

@@ -40,7 +40,7 @@ def impute(context: Context) -> int:
         what = "only a model with log p(x) can say what a missing cell may have been."
         raise ConfigError(what, where=args.run, fix="Train a VAE, best with --recipe miwae-missing.")
     args.missing = args.missing or "nan"  # what is missing is what this command is for
-    data, spec, options = read_for(opened, context)
+    data, spec, options = read_for(opened, context, every=True)
     hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
     count = int(hidden.sum())
     if args.dry_run:

@@ -16,6 +16,7 @@ _FLAGS = {
     "counts": "counts",
     "typed": "typed",
     "pair": "pair",
+    "stream": "stream",
 }
 
 
@@ -78,7 +79,7 @@ def read_with(source: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         What is kept.
     """
-    return {flag: value for flag, value in _given(source).items() if flag != "pair"}
+    return {flag: value for flag, value in _given(source).items() if flag not in ("pair", "stream")}
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def reconstruct(context: Context) -> int:
     args = context.args
     out = output_path(args, (".npz", ".png"), args.data, args.run)
     opened = open_vae(args.run, "reconstruct")
-    data = load_for(opened, context)
+    data = load_for(opened, context, every=True)
     picture = out.suffix.lower() == ".png"
     positions = pictured(len(data)) if picture else np.arange(len(data))
     most = len(positions)

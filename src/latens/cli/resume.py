@@ -76,7 +76,7 @@ def _stored_experiment(context: Context, run: RunFolder, config: Any) -> Experim
 
     source, start = run.info["data"], start_of(context.args)
     options = reading_options(source) | ({} if start is None else {"schema": start.schema})
-    experiment = prepare(config, load_new(original_source(source), options), start=start)
+    experiment = prepare(config, load_new(original_source(source), options, index=run.blocks_file), start=start)
     if source.get("fingerprint") not in (None, experiment.data.fingerprint):
         raise DataError(
             "the data have changed since the run began.",

@@ -10,6 +10,8 @@ from latens.cli.context import Context
 from latens.cli.reading import reading_options, remembered
 from latens.config import ClassifierConfig
 from latens.data import KNOWN, Dataset, Schema, load
+from latens.data.streams.dataset import StreamDataset
+from latens.data.streams.find import fixed_folder, is_glob
 from latens.errors import ConfigError, DataError, RunFolderError, UsageError
 from latens.io.compilation import enable_compilation_cache
 from latens.runs.folder import RunFolder
@@ -65,21 +67,22 @@ def open_model(spec: str) -> Opened:
     return Opened(spec, trained, RunFolder.open(path, lock=False) if path.is_dir() and not named else None)
 
 
-def load_new(spec: str, options: dict[str, Any]) -> Dataset:
+def load_new(spec: str, options: dict[str, Any], *, index: Path | None = None) -> Dataset:
     """Load data to train on, or only to look at.
 
     Args:
         spec: The path or name.
         options: Keywords of `latens.data.load`.
+        index: What a pass over rows that stay on disk found, where the run has that file.
 
     Returns:
         The data.
     """
     enable_compilation_cache()
-    return load(spec, **options)
+    return load(spec, index=index, **options)
 
 
-def load_for(opened: Opened, context: Context) -> Dataset:
+def load_for(opened: Opened, context: Context, *, every: bool = False) -> Dataset:
     """Load the rows that DATA names, in the form that the model was trained on; without DATA, its own data.
 
     They are read as the training data were (label, id, weight, missing values), as far as DATA has these columns and no
@@ -88,6 +91,7 @@ def load_for(opened: Opened, context: Context) -> Dataset:
     Args:
         opened: The model.
         context: The call of the command.
+        every: Whether the command takes every row at once, so that they cannot stay on disk.
 
     Returns:
         The data.
@@ -95,16 +99,19 @@ def load_for(opened: Opened, context: Context) -> Dataset:
     Raises:
         DataError: The rows are not the model's, or a run's own data are no longer those it was trained on.
     """
-    return read_for(opened, context)[0]
+    return read_for(opened, context, every=every)[0]
 
 
-def read_for(opened: Opened, context: Context, *, own_classes: bool = False) -> tuple[Dataset, str, dict[str, Any]]:
+def read_for(
+    opened: Opened, context: Context, *, own_classes: bool = False, every: bool = False
+) -> tuple[Dataset, str, dict[str, Any]]:
     """Load data as `load_for` does, and tell how.
 
     Args:
         opened: The model.
         context: The call of the command.
         own_classes: Whether the classes are those of the data; else a label that the model does not know is none.
+        every: As for `load_for`.
 
     Returns:
         The data, their name, and the keywords they were read with.
@@ -113,8 +120,10 @@ def read_for(opened: Opened, context: Context, *, own_classes: bool = False) -> 
     source = {} if opened.run is None else opened.run.info["data"]
     spec, given = getattr(args, "data", None), reading_options(vars(args))
     known = remembered(source or trained.facts.get("read_with"))
+    index = None
     if spec is None and source:
         spec, known = original_source(source), reading_options(source)
+        index = None if opened.run is None else opened.run.blocks_file
     elif spec is None and trained.facts.get("data") in KNOWN:
         spec = trained.facts["data"]
     elif spec is None:
@@ -122,7 +131,11 @@ def read_for(opened: Opened, context: Context, *, own_classes: bool = False) -> 
     elif spec == source.get("spec"):
         known = reading_options(source)
     schema = replace(trained.schema, classes=None) if own_classes else trained.schema
-    data, options = _load_alike(spec, schema, known, given)
+    data, options = _load_alike(spec, schema, known, given, index)
+    if every and isinstance(data, StreamDataset):
+        what = f"has {data.total:,} rows, which stay on disk, and this command takes all of them at once."
+        fix = "Give some of the files; or `latens encode`, which goes through them by blocks."
+        raise DataError(what, where=str(spec), fix=fix)
     if trained.config is not None and trained.config.data.validation == "test" and len(data.subset("test")):
         data = as_split(trained.config, data)
     if getattr(args, "data", None) is None and not opened.knows(data):
@@ -153,7 +166,7 @@ def load_partial(opened: Opened, spec: str) -> Dataset:
 
 
 def _load_alike(
-    spec: str, schema: Schema, known: dict[str, Any], given: dict[str, Any]
+    spec: str, schema: Schema, known: dict[str, Any], given: dict[str, Any], index: Path | None = None
 ) -> tuple[Dataset, dict[str, Any]]:
     """The data, read with what is known of the training data and what was given.
 
@@ -165,7 +178,7 @@ def _load_alike(
         if first is not None and not any(name in known and name not in given for name in left_out):
             continue
         try:
-            return load(spec, schema=schema, **options), options
+            return load(spec, schema=schema, index=index, **options), options
         except DataError as error:
             first = first or error
     assert first is not None
@@ -188,7 +201,8 @@ def original_source(source: dict[str, Any]) -> str:
     if spec is None:
         raise RunFolderError("its run.json names no data.", where="run.json", fix="Name the data, or start a new run.")
     moved = Path(source.get("folder", "")) / spec
-    return str(moved) if spec not in KNOWN and moved.exists() else spec
+    there = moved.exists() or (is_glob(spec) and fixed_folder(moved).is_dir())
+    return str(moved) if spec not in KNOWN and there else spec
 
 
 def open_vae(spec: str, verb: str) -> Opened:

@@ -36,7 +36,7 @@ def translate(context: Context) -> int:
     if args.num_samples is not None:
         what = "a class is decoded from one code a row."
         raise UsageError(what, where="--num-samples", fix="Leave it out; it is for models of pairs.")
-    data = load_for(opened, context)
+    data = load_for(opened, context, every=True)
     if args.dry_run:
         return would(context, f"decode the rows of class {args.start!r} of {data.name} as class {args.end!r}", out)
     trained = opened.trained

@@ -19,7 +19,7 @@ from latens.data.readers.open import check_numeric, read_object, read_path
 from latens.data.rows import TRAIN, encode_labels, row_keys, row_names, row_weights, split_by_hash, unmasked
 from latens.data.schema import Schema
 from latens.data.streams.blocks import AbstractSource, file_errors
-from latens.data.streams.find import find_source, is_glob, open_stream
+from latens.data.streams.find import find_source, fixed_folder, is_glob, open_stream
 from latens.errors import DataError, UsageError, nearest
 
 
@@ -85,7 +85,8 @@ def load(
             fix = "Name a column, or write part.label.npy beside part.npy." if role in given else f"Leave {role} out."
             raise DataError(f"rows in files that are read by blocks take no {what}.", where=f"{spec}, {role}", fix=fix)
         options = {"schema": schema, "counts": counts, "missing": missing, "index": index}
-        title = name or Path(spec).resolve().name.split(".")[0] or str(spec)
+        path = fixed_folder(Path(spec)) if is_glob(str(spec)) and not Path(spec).exists() else Path(spec)
+        title = name or path.resolve().name.split(".")[0] or str(spec)
         in_memory = None if stream is None else not stream
         return open_stream(source, where=str(spec), name=title, in_memory=in_memory, **options)
     if isinstance(spec, np.ma.MaskedArray) and np.ma.is_masked(spec):

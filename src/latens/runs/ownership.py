@@ -22,6 +22,7 @@ RUN_FORMAT = "latens-run"
 OWN_FILES = frozenset(
     (
         *("run.json", "config.json", "metrics.jsonl", "timings.jsonl", "model.safetensors", "log.txt", "lock"),
+        "blocks.safetensors",
         *("report.json", "report.html", "comparison.html"),
     )
 )

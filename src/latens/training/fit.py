@@ -337,7 +337,12 @@ class _StageRun:
         """
         if self.reader is None:
             self.reader = read_steps(
-                self.data, self.settings.seed, self.batch_size, self.steps_per_epoch, self.chunk_steps
+                self.data,
+                self.settings.seed,
+                self.batch_size,
+                self.steps_per_epoch,
+                self.chunk_steps,
+                shards=self.settings.shards,
             )
         return self.reader(first, count)
 

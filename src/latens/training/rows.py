@@ -22,7 +22,9 @@ ReadSteps: TypeAlias = Callable[[int, int], Batch]
 """From the first step of a chunk, counted over all epochs, and the number of its steps to their rows."""
 
 
-def read_steps(data: Dataset, seed: int, batch_size: int, steps_per_epoch: int, chunk_steps: int) -> ReadSteps:
+def read_steps(
+    data: Dataset, seed: int, batch_size: int, steps_per_epoch: int, chunk_steps: int, *, shards: int = 1
+) -> ReadSteps:
     """Make what gives the rows of a chunk of steps: from memory, or from files that are read in windows.
 
     Args:
@@ -31,13 +33,14 @@ def read_steps(data: Dataset, seed: int, batch_size: int, steps_per_epoch: int, 
         batch_size: Rows of a batch.
         steps_per_epoch: Steps of an epoch.
         chunk_steps: Steps of a chunk at the most; batches are padded to as many.
+        shards: How many shards a batch is cut into: rows on disk are dealt into as many lanes, one for each.
 
     Returns:
         A function that gives a `Batch` with the leading axes (chunk_steps, batch_size); what an epoch lacks to fill
         its last batch has weight 0.
     """
     if isinstance(data, StreamDataset):
-        return _from_files(data, seed, batch_size, steps_per_epoch, chunk_steps)
+        return _from_files(StepRows(data, seed, batch_size, shards), batch_size, steps_per_epoch, chunk_steps)
     orders: dict[int, np.ndarray] = {}  # of the epoch that was last needed
 
     def rows(first: int, count: int) -> Batch:
@@ -63,9 +66,7 @@ def _by_epoch(first: int, count: int, steps_per_epoch: int) -> Iterator[tuple[in
         step += taken
 
 
-def _from_files(data: StreamDataset, seed: int, batch_size: int, steps_per_epoch: int, chunk_steps: int) -> ReadSteps:
-    reader = StepRows(data, seed, batch_size)
-
+def _from_files(reader: StepRows, batch_size: int, steps_per_epoch: int, chunk_steps: int) -> ReadSteps:
     def rows(first: int, count: int) -> Batch:
         made = reader.empty(chunk_steps)
         for at, epoch, start, taken in _by_epoch(first, count, steps_per_epoch):

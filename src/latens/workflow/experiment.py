@@ -47,6 +47,7 @@ from latens.training.shards import check_shards
 from latens.trees import partition_trainable
 from latens.typing import PyTree
 from latens.workflow.memory import memory_note, stage_memory
+from latens.workflow.streamed import refuse_on_stream, refuse_stages, stream_note
 from latens.workflow.trained import TrainedModel
 
 SECONDS_BETWEEN_CHECKPOINTS = 10.0
@@ -149,6 +150,7 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
     """
     check_process()
     recipe = recipe_of(config)
+    refuse_on_stream(config, data)
     data = as_labelled(config, as_split(config, data))
     if not len(data.subset("train")):
         raise DataError(f"none of the {len(data)} rows is a training row.", where=data.name, fix="Give more rows.")
@@ -164,8 +166,10 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
     if start is not None:
         with_weights_of(start, model)
     row = data.rows(data.subset("train")[:1])
-    needed = []
-    for stage in experiment.stages():
+    needed, stages = [], experiment.stages()
+    refuse_stages(stages, data)
+    reasons += stream_note(data, experiment.settings.batch_size, experiment.settings.shards)
+    for stage in stages:
         check_shards(experiment.settings.shards, _rows_at_once(experiment)[0], stage.objective)
         if stage.objective is not None:
             prepared = eqx.filter_eval_shape(lambda b: prepare_batch(experiment.preparation, b, key=key), row)

@@ -117,8 +117,8 @@ class StreamDataset(Dataset):
             The hash in hexadecimal digits.
         """
         digest = hashlib.sha256(b"latens stream 1\n")
-        told = {name: value for name, value in self.about.items() if name != "place"}
-        digest.update(to_json({**told, "sums": self.index.digest, "trains": self.trains, "held_out": self.held_out}))
+        found = {"sums": self.index.digest, "trains": self.trains, "held_out": self.held_out}
+        digest.update(to_json({**self.about, **found}))
         return digest.hexdigest()
 
     def write_index(self, path: Path) -> None:

@@ -35,6 +35,19 @@ def is_glob(spec: str) -> bool:
     return bool(_WILD & set(spec))
 
 
+def fixed_folder(path: Path) -> Path:
+    """Find the folder that all files of a glob are in.
+
+    Args:
+        path: The glob.
+
+    Returns:
+        Its parts before the first with a `*`, `?` or `[`.
+    """
+    fixed = next(i for i, part in enumerate(path.parts) if is_glob(part))
+    return Path(*path.parts[:fixed])
+
+
 def find_source(spec: str, roles: ColumnRoles) -> AbstractSource | None:
     """Find the files that a path stands for.
 
@@ -55,10 +68,8 @@ def find_source(spec: str, roles: ColumnRoles) -> AbstractSource | None:
     if path.is_dir():
         root, found = path, (entry for entry in path.rglob("*") if entry.is_file())
     elif is_glob(spec):
-        parts = path.parts
-        fixed = next(i for i, part in enumerate(parts) if is_glob(part))
-        root = Path(*parts[:fixed])
-        found = (entry for entry in root.glob(str(Path(*parts[fixed:]))) if entry.is_file())
+        root = fixed_folder(path)
+        found = (entry for entry in root.glob(str(path.relative_to(root))) if entry.is_file())
     else:
         return None
     names = _streamed(entry.relative_to(root).as_posix() for entry in found)
@@ -117,9 +128,9 @@ def open_stream(
     if schema is not None and schema.kind == "mixed":
         what = "is a stream; a model of a table of several kinds takes its rows from memory."
         raise DataError(what, where=where, fix="Give a part of the rows.")
-    about = _about(source, counts, missing, where)
+    about = _about(source, counts, missing)
     label_name = source.label_name or "label"
-    found = read_for(index, about, name, label_name) if index is not None and index.exists() else None
+    found = read_for(index, about, name, label_name, where) if index is not None and index.exists() else None
     if found is None or (schema is not None and unlabelled(schema) != unlabelled(found.form.schema)):
         found = build(source, schema=schema, counts=counts, missing=missing, name=name, where=where)
     stream = Stream(source, found.form, name, _has(found))
@@ -152,10 +163,9 @@ def _has(index: Index) -> frozenset[str]:
     return frozenset(role for role in ("label", "weight") if getattr(sample, role) is not None)
 
 
-def _about(source: AbstractSource, counts: bool | None, missing: str | None, where: str) -> dict[str, Any]:
+def _about(source: AbstractSource, counts: bool | None, missing: str | None) -> dict[str, Any]:
     """What a pass over a stream is a function of."""
     return {
-        "place": where,
         "files": [[file.name, file.bytes, file.digest] for file in source.files],
         "roles": {role: name for role, name in vars(source.roles).items() if name is not None},
         "columns": None if source.columns is None else list(source.columns),

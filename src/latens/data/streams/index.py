@@ -29,6 +29,7 @@ SAMPLE_ROWS, SAMPLE_BYTES = 16_384, 2**26
 """Rows of each split that are kept in memory at most, and bytes of all of them: they validate and are measured."""
 
 FORMAT = 1
+_NUMBERS = ("unlabelled", "missing", "sortedness", "seconds", "digest")
 _SHARES = (0.8, 0.1, 0.1)
 _MOST_COUNTS = 2**24  # numbers of rows by block and class
 
@@ -44,6 +45,7 @@ class Index:
             of their names.
         labels: How many training rows of each class a block has, shape (blocks, classes); None without labels, or
             where that is too many numbers.
+        unlabelled: How many rows have no label.
         missing: How many cells are missing.
         sortedness: The variance of block means over that of rows, as `Statistics.sortedness` has it.
         seconds: How long the pass took.
@@ -54,6 +56,7 @@ class Index:
     counts: np.ndarray
     sample: Dataset
     labels: np.ndarray | None
+    unlabelled: int
     missing: int
     sortedness: float
     seconds: float
@@ -88,6 +91,7 @@ def build(
     if schema is not None:
         found = Statistics(schema.shape, source.dtype)
     limits, most = _limits(total, found.shape, source.dtype)
+    unlabelled = 0
     rows_of, kept, words = np.zeros((len(table), len(SPLITS)), np.int64), [], []
     for block in range(len(table)):
         at = source.where(block)
@@ -101,6 +105,7 @@ def build(
         if raw.label is not None:
             codes, own = encode_labels(raw.label, len(keys), at)
             label = np.array([*own, ""])[codes]
+            unlabelled += int(np.count_nonzero(codes < 0))
             words.append({**dict.fromkeys(own, 0), **Counter(label[(split == TRAIN) & (codes >= 0)].tolist())})
         low = _hash(keys)
         picked = np.flatnonzero(low <= limits[split])
@@ -133,6 +138,7 @@ def build(
         rows_of,
         sample,
         _by_class(words, schema.classes or ()),
+        unlabelled if words else total,
         found.missing,
         found.sortedness(),
         time.perf_counter() - began,
@@ -213,13 +219,13 @@ def write(path: Path, index: Index, about: dict[str, Any]) -> None:
     else:
         arrays["names"] = names.astype(np.int64)
     arrays |= {key: array for key, array in beside.items() if array is not None}
-    found = {"missing": index.missing, "sortedness": index.sortedness, "seconds": index.seconds, "digest": index.digest}
+    found = {name: getattr(index, name) for name in _NUMBERS}
     found |= {"given": index.form.given, "schema": index.form.schema.to_json()}
     metadata = {"format": FORMAT, "about": about, **found}
     write_atomic(path, pack_chunks(arrays, metadata))
 
 
-def read_for(path: Path, about: dict[str, Any], name: str, label_name: str) -> Index:
+def read_for(path: Path, about: dict[str, Any], name: str, label_name: str, where: str) -> Index:
     """Read what an earlier pass found.
 
     Args:
@@ -227,6 +233,7 @@ def read_for(path: Path, about: dict[str, Any], name: str, label_name: str) -> I
         about: What it must have been found of.
         name: Name of the data set.
         label_name: What the label is called.
+        where: How an error names the data.
 
     Returns:
         What was found.
@@ -242,7 +249,7 @@ def read_for(path: Path, about: dict[str, Any], name: str, label_name: str) -> I
             what = f"has the format {metadata['format']!r}; this version reads {FORMAT}."
             raise DataError(what, where=str(path), fix="Start a new run.")
         if was != about:
-            raise DataError(_changed(was, about), where=about["place"], fix=fix)
+            raise DataError(_changed(was, about), where=where, fix=fix)
         schema = Schema.from_json(metadata["schema"])
         names = arrays.get("names")
         if names is None:
@@ -261,7 +268,7 @@ def read_for(path: Path, about: dict[str, Any], name: str, label_name: str) -> I
             weight=arrays.get("weight"),
             label_name=label_name,
         )
-        found = (metadata["missing"], metadata["sortedness"], metadata["seconds"], metadata["digest"])
+        found = (metadata[name] for name in _NUMBERS)
         return Index(form, arrays["counts"], sample, arrays.get("labels"), *found)
     except (KeyError, TypeError, ModelFileError) as error:
         said = error.message if isinstance(error, LatensError) else f"lacks {error}."
