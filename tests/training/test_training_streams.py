@@ -1,6 +1,10 @@
 """Training from files that are read in windows: the bits of training on the same rows in memory, in the same order."""
 
 import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -62,3 +66,72 @@ def test_a_stream_trains_to_the_bits_of_the_rows_in_memory(folder):
     assert a.history == b.history
     c = run(memory, make_model((6,)), **options)
     assert c.history != b.history
+
+
+@pytest.mark.parametrize("folder", ["npy"], indirect=True)
+def test_lanes_of_a_stream_are_the_shards_of_a_batch(folder, monkeypatch):
+    monkeypatch.setattr(stream_dataset, "WINDOW", 2 * 240 * 6)
+    streamed, memory = load(folder, stream=True), load(folder)
+    table = streamed.stream.source.table
+    start = np.cumsum(table.rows) - table.rows
+    train = [start[b] + np.flatnonzero(memory.split[start[b] :][: table.rows[b]] == 0) for b in range(len(table))]
+
+    class Dealt(Dataset):
+        """Rows in memory, met in the order of the lanes of a stream: 8 rows of each make a batch of 16."""
+
+        def order(self, seed, epoch, **options):
+            order = streamed.epoch(seed, epoch, 2)
+            lanes = [
+                np.concatenate([
+                    np.concatenate([train[p.block][p.start : p.stop] for p in order.pieces(lane, w)])[
+                        order.within(lane, w)
+                    ]
+                    for w in range(order.windows(lane))
+                ])
+                for lane in range(2)
+            ]  # fmt: skip
+            whole = min(map(len, lanes)) // 8 * 8
+            return np.concatenate([lane[:whole].reshape(-1, 1, 8) for lane in lanes], axis=1).reshape(-1)
+
+    dealt = Dealt(**{field.name: getattr(memory, field.name) for field in dataclasses.fields(Dataset)})
+    steps = streamed.count("train") // 16  # the whole batches of an epoch
+    options = {"stages": [stage(Budget(steps=steps))], "chunk_steps": 7, "shards": 2}
+    a, b = run(streamed, make_model((6,)), **options), run(dealt, make_model((6,)), **options)
+    assert_same_bits(a.snapshot.state, b.snapshot.state)
+
+
+PEAK = """
+import resource, sys
+import jax
+import numpy as np
+from training_fixtures import run, stage, make_model
+from latens.data import load
+from latens.data.streams import dataset, index
+from latens.training import Budget
+
+dataset.WINDOW = int(sys.argv[2])
+index.SAMPLE_BYTES = dataset.WINDOW // 4
+data = load(sys.argv[1], stream=sys.argv[3] == "stream")
+run(data, make_model((784,)), stages=[stage(Budget(steps=600))], batch_size=128, chunk_steps=20, validate=False)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def test_memory_is_that_of_rows_in_memory_and_two_windows(tmp_path):
+    window = 2**24
+
+    def peak(rows, how):
+        path = tmp_path / f"{rows}.npy"
+        np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(rows, 784))  # a sparse file of zeros
+        words = [sys.executable, "-c", PEAK, str(path), str(window), how]
+        support = str(Path(__file__).parents[1] / "support")
+        paths = os.pathsep.join([support, *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+        done = subprocess.run(
+            words, capture_output=True, text=True, timeout=600, env={**os.environ, "PYTHONPATH": paths}
+        )
+        assert done.returncode == 0, done.stderr
+        return int(done.stdout)
+
+    small = peak(1000, "memory")
+    assert peak(10 * window // 784, "stream") - small < 2 * window
+    assert peak(100 * window // 784, "stream") - small < 2 * window

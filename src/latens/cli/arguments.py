@@ -11,6 +11,7 @@ from latens.errors import UsageError, nearest
 COMMANDS: dict[str, str] = {
     "demo": "train on the built-in digits, measure, draw pictures: a first look, in under a minute",
     "check": "what is in a data set, what would go wrong, which likelihood suits it",
+    "pack": "rows of any kind as shards of NumPy arrays, also shuffled: the fast form of data larger than memory",
     "fit": "train a model on data",
     "resume": "go on with a run that was stopped or killed, bit for bit",
     "evaluate": "held-out numbers with their standard errors",
@@ -195,6 +196,11 @@ def parser() -> Parser:
     _training(made["demo"])
     made["check"].add_argument("data", metavar="DATA")
     _reading(made["check"])
+    made["pack"].add_argument("data", metavar="DATA")
+    _reading(made["pack"])
+    made["pack"].add_argument("--out", metavar="FOLDER", help="where the shards go; a folder that is not there yet")
+    made["pack"].add_argument("--shuffle", action="store_true", help="in a random order, in two passes")
+    seed(made["pack"], "of the order")
     made["fit"].add_argument("data", metavar="DATA")
     _reading(made["fit"])
     _training(made["fit"])

@@ -1,5 +1,7 @@
 """`latens check`: what is in a data set."""
 
+from typing import Any
+
 from latens.cli.context import Context, table
 from latens.cli.reading import reading_options
 
@@ -15,9 +17,18 @@ def check(context: Context) -> int:
     """
     from latens.data import check as report_on
     from latens.data import load
+    from latens.data.rows import SPLITS
+    from latens.data.streams.dataset import StreamDataset
+    from latens.data.streams.sorted import stream_report
 
     data = load(context.args.data, **reading_options(vars(context.args)))
-    report = report_on(data)
+    report, lines = report_on(data), []
+    if isinstance(data, StreamDataset):
+        stream = stream_report(data)
+        report |= {"rows": data.total, "splits": {name: data.count(name) for name in SPLITS}, "stream": stream}
+        report["warnings"] = [data.described() + "; all below but rows and split is of these"] + report["warnings"]
+        report["warnings"] += [stream["advice"]] if stream["advice"] else []
+        lines = _blocks(stream)
     shape = " x ".join(map(str, report["shape"]))
     kind = report["kind"] + (f" 0 to {report['levels'] - 1}" if report["levels"] else "")
     low, high = report["range"]
@@ -25,6 +36,7 @@ def check(context: Context) -> int:
     constant = report["constant_columns"]
     rows = [
         ("rows", f"{report['rows']} of shape {shape}, {report['dtype']}"),
+        *lines,
         ("cells", f"{kind}; from {low:g} to {high:g}; {report['zero_fraction']:.0%} are 0")
         if columns is None
         else ("cells", "of several kinds, by column"),
@@ -49,3 +61,17 @@ def _labels(counts: dict[str, int] | None) -> str:
         return "none (--label NAME names them)"
     shown = [f"{name}: {n}" for name, n in list(counts.items())[:12]]
     return ", ".join(shown) + (f" and {len(counts) - 12} more" if len(counts) > 12 else "")
+
+
+def _blocks(stream: dict[str, Any]) -> list[tuple[str, str]]:
+    """The lines about rows that stay on disk."""
+    shown = f"{stream['blocks']:,} of {stream['rows_per_block']:,.0f} rows in {stream['files']:,} files"
+    mixed = f"{stream['between_blocks']:.2%} of the variance is between blocks"
+    if stream["label_entropy"] is not None:
+        mixed += f"; labels of a window have {stream['label_entropy']:.0%} of the entropy of all"
+    seconds = stream["seconds"]
+    return [
+        ("blocks", f"{shown}; an epoch is {stream['windows']:,} windows"),
+        ("sorted", mixed),
+        ("a pass", f"{stream['bytes'] / 2**20:,.0f} MB in {seconds:.1f} s, {stream['rows'] / seconds:,.0f} rows/s"),
+    ]

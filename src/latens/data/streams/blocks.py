@@ -10,8 +10,9 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from latens.data.batches import mix
 from latens.data.raw import ColumnRoles, Raw
-from latens.data.rows import row_numbers
+from latens.data.rows import row_keys, row_names
 from latens.errors import DataError, LatensError, ResourceError
 
 WINDOW = 2**27
@@ -150,27 +151,27 @@ class AbstractSource(abc.ABC):
             block: Its number in the table.
 
         Returns:
-            The rows; and what their random keys are made of (uint64) where the files hold that, else None.
+            The rows; and their random keys (uint32) where the files hold these, else None.
         """
 
     def rows(self, block: int) -> tuple[Raw, np.ndarray]:
-        """Read the rows of a block, with what their random keys are made of.
+        """Read the rows of a block, with their random keys.
 
         Args:
             block: Its number in the table.
 
         Returns:
-            The rows, and uint64 of shape (rows,): of the row's id where there is one, else of the path of the file and
-            the number of the row in it, so that further files move no other row's split or noise.
+            The rows, and uint32 of shape (rows,), made of the row's id where there is one, else of the path of the file
+            and the number of the row in it, so that further files move no other row's split or noise.
         """
         with file_errors(self.where(block)):
-            raw, numbers = self.read(block)
-        if numbers is None and raw.names is not None:
-            numbers = row_numbers(raw.names)
-        if numbers is None:
-            at = self.places(block).astype(np.uint64)
-            numbers = at if self.single else at + path_number(self.files[int(self.table.file[block])].name)
-        return raw, numbers
+            raw, keys = self.read(block)
+        if keys is not None:
+            return raw, keys
+        if raw.names is not None:
+            return raw, row_keys(row_names(raw.names, len(raw.x), self.where(block)))
+        at = self.places(block).astype(np.uint64)
+        return raw, mix(at if self.single else at + path_number(self.files[int(self.table.file[block])].name))
 
     def places(self, block: int) -> np.ndarray:
         """Number the rows of a block in their file.

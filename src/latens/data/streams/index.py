@@ -16,11 +16,11 @@ from msgspec.structs import replace
 
 from latens.data.batches import mix
 from latens.data.dataset import Dataset
-from latens.data.rows import SPLITS, TRAIN, encode_labels, row_weights, split_of
+from latens.data.rows import SPLITS, TRAIN, encode_labels, row_weights
 from latens.data.schema import Schema
 from latens.data.streams.blocks import AbstractSource
 from latens.data.streams.statistics import Statistics
-from latens.data.streams.stream import Form, cells, in_order, joined, names_of
+from latens.data.streams.stream import Form, cells, in_order, joined, names_of, splits
 from latens.errors import DataError, LatensError, ModelFileError
 from latens.io.atomic import write_atomic
 from latens.io.safetensors import pack_chunks, read
@@ -95,10 +95,9 @@ def build(
     rows_of, kept, words = np.zeros((len(table), len(SPLITS)), np.int64), [], []
     for block in range(len(table)):
         at = source.where(block)
-        raw, numbers = source.rows(block)
+        raw, keys = source.rows(block)
         x, observed = cells(raw, form, at)
-        keys = mix(numbers)
-        split = split_of(keys)
+        split = splits(raw, keys)
         rows_of[block] = np.bincount(split, minlength=len(SPLITS))
         found.add(x, observed, split == TRAIN)
         label = None

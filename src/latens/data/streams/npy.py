@@ -1,7 +1,8 @@
 """Shards of NumPy arrays as a stream: a block is some thousand rows of one `.npy` file.
 
-Beside `part.npy` may lie `part.label.npy`, `part.id.npy`, `part.weight.npy` and `part.key.npy` (what the rows' random
-keys are made of, as `latens pack` writes it), with a value for each row; and `columns.json`, the names of the columns.
+Beside `part.npy` may lie `part.label.npy`, `part.id.npy`, `part.weight.npy`, and as `latens pack` writes them
+`part.key.npy` (the rows' random keys) and `part.split.npy`, with a value for each row; and `columns.json`, the names of
+the columns.
 """
 
 import math
@@ -11,6 +12,7 @@ import numpy as np
 
 from latens.data.raw import ColumnRoles, Raw, check_bytes, damaged
 from latens.data.readers.npz import read_npy_header
+from latens.data.rows import TEST
 from latens.data.streams.blocks import AbstractSource, BlockTable, File, Place, digest_of
 from latens.errors import DataError, LatensError
 from latens.io.json import parse_json_strict
@@ -19,7 +21,7 @@ BLOCK_ROWS, BLOCK_BYTES = 8192, 2**22
 """A block has so many rows, or fewer where they take more bytes."""
 
 COLUMNS = "columns.json"
-_BESIDE = ("label", "id", "weight", "key")
+_BESIDE = ("label", "id", "weight", "key", "split")
 _ENDS = 4096  # bytes at the end of a file that its digest is also of
 
 
@@ -170,4 +172,13 @@ class NpySource(AbstractSource):
         raw = Raw(
             self.layouts[at].read(first, rows), label, beside.get("id"), beside.get("weight"), columns=self.columns
         )
-        return raw, beside["key"].astype(np.uint64, copy=False) if "key" in beside else None
+        if "split" in beside:
+            raw.brought = beside["split"]
+            if raw.brought.dtype != np.uint8 or (len(raw.brought) and raw.brought.max() > TEST):
+                fix = "Write 0 for training, 1 for validation and 2 for test as uint8."
+                raise DataError("holds another split than 0, 1 or 2.", where=self.beside[at]["split"].where, fix=fix)
+        keys = beside.get("key")
+        if keys is not None and keys.dtype != np.uint32:
+            what = f"holds {keys.dtype}, and keys of rows are uint32."
+            raise DataError(what, where=self.beside[at]["key"].where, fix="Remove it, or pack the data again.")
+        return raw, keys

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from latens.data.batches import mix
 from latens.data.dataset import Dataset
 from latens.data.infer import conform, find_missing
 from latens.data.raw import Raw
@@ -80,7 +79,7 @@ class Stream:
 
         Args:
             block: Its number in the table.
-            named: Whether rows without ids of their own get names; else numbers stand in their place.
+            named: Whether rows get their names; else their numbers in the file stand there.
 
         Returns:
             The rows as a data set in memory.
@@ -89,21 +88,20 @@ class Stream:
             DataError: The block does not fit, or its file has changed or is damaged.
         """
         where = self.source.where(block)
-        raw, numbers = self.source.rows(block)
-        n = len(numbers)
+        raw, keys = self.source.rows(block)
+        n = len(keys)
         x, observed = cells(raw, self.form, where)
         x, mask = self.form.stored(x, observed)
         label = None
         if "label" in self.has:
             label = encode_labels(raw.label, n, where, self.form.schema.classes)[0]
-        names = names_of(raw, self.source, block, where) if named or raw.names is not None else numbers.view(np.int64)
-        keys = mix(numbers)
+        names = names_of(raw, self.source, block, where) if named else self.source.places(block)
         return Dataset(
             x=x,
             schema=self.form.schema,
             row_id=keys,
             names=names,
-            split=split_of(keys),
+            split=splits(raw, keys),
             name=self.name,
             label=label,
             mask=mask,
@@ -146,6 +144,19 @@ def cells(raw: Raw, form: Form, where: str) -> tuple[np.ndarray, np.ndarray | No
     check_numeric(raw.x, where)
     observed = find_missing(raw, np.arange(len(raw.x)), form.missing, where)
     return conform(raw.x, raw.columns, form.schema, observed, where) if form.given else (raw.x, observed)
+
+
+def splits(raw: Raw, keys: np.ndarray) -> np.ndarray:
+    """Split the rows of a block: as its files say, else by their keys.
+
+    Args:
+        raw: The block.
+        keys: The keys of its rows.
+
+    Returns:
+        uint8 of shape (n,).
+    """
+    return split_of(keys) if raw.brought is None else raw.brought
 
 
 def names_of(raw: Raw, source: AbstractSource, block: int, where: str) -> np.ndarray:
