@@ -10,7 +10,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from latens.config import VAEConfig
 from latens.data import Dataset
+from latens.data.bootstrap import bootstrap
 from latens.data.mixed import in_units
+from latens.errors import ConfigError
 from latens.estimators.base import RandomState, seed_of
 from latens.estimators.rows import RowsEstimator, has_words
 from latens.evaluation.conditionals import conditionals
@@ -29,11 +31,15 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
     Args:
         recipe: Name of a composition that `latens recipes` lists, or a configuration.
         settings: Any options by name, such as {"training.steps": 2000}.
+        ensemble: How many models. From 2 on each is fitted to rows drawn anew with replacement: what they agree on is
+            filled in, each makes an equal part of the draws, and these then also know how unsure the weights are, which
+            is what `latens.pool` needs. Give `draws` as many tables as there are models, or fewer.
         num_samples: Draws of z for each row, from 1.
         random_state: Seed or generator; None takes numpy's global generator.
 
     Attributes:
-        model_: The `TrainedModel`.
+        models_: The `TrainedModel`s, as many as `ensemble`.
+        model_: The first of them.
         n_features_in_: Number of columns that `fit` saw.
         feature_names_in_: Names of these columns, where `X` had names.
 
@@ -45,7 +51,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         >>> bool(np.isnan(full).any()), bool((full[1:] == X[1:]).all())
         (False, True)
 
-    Source: Mattei & Frellsen (2019), "MIWAE", arXiv 1812.02633, with the mean over x given z in closed form.
+    Source: Mattei & Frellsen (2019), "MIWAE", arXiv 1812.02633, with the mean over x given z in closed form; Honaker,
+    King & Blackwell (2011), "Amelia II", for a bootstrap before each imputation.
     """
 
     @checked_later
@@ -54,16 +61,18 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         *,
         recipe: str | VAEConfig = "default",
         settings: Mapping[str, Any] | None = None,
+        ensemble: int = 1,
         num_samples: int = 300,
         random_state: RandomState = None,
     ) -> None:
         self.recipe = recipe
         self.settings = settings
+        self.ensemble = ensemble
         self.num_samples = num_samples
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any = None) -> "VAEImputer":
-        """Train a model of the observed cells.
+        """Train a model of the observed cells, or several.
 
         Args:
             X: Rows, shape (n, columns): an array of numbers, or a frame; NaN, None and NA are missing.
@@ -74,10 +83,17 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
 
         Raises:
             DataError: No column can be modelled, or a column mixes kinds (a ValueError that says the remedy).
+            ConfigError: `ensemble` is no whole number from 1 on (likewise).
         """
+        count = self.ensemble
+        if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
+            what = f"must be a whole number from 1 on, and is {count!r}."
+            raise ConfigError(what, where="ensemble", fix="Give 1 for one model, or for example 10.")
         data = self._data(X, reset=True, typed=True)
         self.seed_ = seed_of(self.random_state)
-        self.model_ = self._train(data, self.seed_)
+        several = [bootstrap(data, self.seed_ + k) for k in range(count)] if count > 1 else [data]
+        self.models_ = [self._train(one, self.seed_) for one in several]
+        self.model_ = self.models_[0]
         return self
 
     def transform(self, X: Any) -> Any:
@@ -107,12 +123,16 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             n times what `transform` returns.
         """
         check_is_fitted(self)
-        data = self._data(X, reset=False, typed=True, schema=self.model_.schema)
-        found = impute(
-            self.model_.model, self.model_.batch(data), num_samples=self.num_samples, num_draws=n,
-            key=jax.random.key(self.seed_), preparation=self.model_.preparation,
-        )  # fmt: skip
-        return [self._with(X, data, found.draws[:, k]) for k in range(n)]
+        data, of = self._data(X, reset=False, typed=True, schema=self.model_.schema), len(self.models_)
+        drawn: dict[int, np.ndarray] = {}
+        for b, (model, key) in enumerate(zip(self.models_, self._keys())):
+            if own := range(b, n, of):
+                found = impute(
+                    model.model, model.batch(data), num_samples=self.num_samples, num_draws=len(own), key=key,
+                    preparation=model.preparation,
+                )  # fmt: skip
+                drawn |= {k: found.draws[:, place] for place, k in enumerate(own)}
+        return [self._with(X, data, drawn[k]) for k in range(n)]
 
     def intervals(self, X: Any, level: float = 0.9) -> tuple[np.ndarray, np.ndarray]:
         """Give the central interval of every missing number or date.
@@ -137,11 +157,20 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
     def _shares(self, X: Any) -> tuple[Dataset, list[np.ndarray]]:
         check_is_fitted(self)
         data = self._data(X, reset=False, typed=True, schema=self.model_.schema)
-        shares, _ = conditionals(
-            self.model_.model, self.model_.batch(data), self.model_.schema.types or (), num_samples=self.num_samples,
-            key=jax.random.key(self.seed_), preparation=self.model_.preparation,
-        )  # fmt: skip
-        return data, shares
+        types = self.model_.schema.types or ()
+        found = [
+            conditionals(
+                model.model, model.batch(data), types, num_samples=self.num_samples, key=key,
+                preparation=model.preparation,
+            )[0]
+            for model, key in zip(self.models_, self._keys())
+        ]  # fmt: skip
+        return data, [np.mean(of, axis=0) for of in zip(*found)]
+
+    def _keys(self) -> list[Any]:
+        """A key for each model: draws of two models share nothing."""
+        key = jax.random.key(self.seed_)
+        return [key if b == 0 else jax.random.fold_in(key, b) for b in range(len(self.models_))]
 
     def _shown(self, data: Dataset) -> np.ndarray:
         return np.ones(data.x.shape, bool) if data.mask is None else data.mask

@@ -1,0 +1,72 @@
+"""Rows drawn anew from a table with replacement, for models that differ as those of another sample would."""
+
+from dataclasses import replace
+
+import msgspec
+import numpy as np
+
+from latens.data.columns import ColumnType
+from latens.data.dataset import Dataset
+from latens.data.rows import TRAIN, VALIDATION, row_keys
+
+
+def bootstrap(data: Dataset, seed: int) -> Dataset:
+    """Draw as many training rows as a data set has rows, with replacement; those that were not drawn validate.
+
+    The columns of a mixed table keep their grids, and begin at the shares that the drawn rows have, as they would of
+    another sample. A row that came twice is two rows.
+
+    Args:
+        data: The data set, of which every row is drawn alike, whatever its split.
+        seed: The seed.
+
+    Returns:
+        The drawn rows, and after them those that were not drawn; without these where no row of `data` validates.
+
+    Source: Efron (1979); Honaker, King & Blackwell (2011) for a bootstrap before each imputation.
+    """
+    drawn = np.sort(np.random.default_rng(seed).integers(0, len(data), len(data)))
+    apart = np.setdiff1d(np.arange(len(data)), drawn) if np.any(data.split == VALIDATION) else np.zeros(0, np.int64)
+    rows = np.concatenate([drawn, apart])
+    names = np.arange(len(rows))
+    found = {
+        name: None if (array := getattr(data, name)) is None else array[rows]
+        for name in ("x", "label", "mask", "weight", "hidden", "outside")
+    }
+    cond = None if data.cond is None else {name: array[rows] for name, array in data.cond.items()}
+    schema = data.schema
+    if schema.types is not None:
+        shown = np.ones(data.x.shape, bool) if data.mask is None else data.mask
+        counts = np.bincount(drawn, minlength=len(data))
+        pairs = zip(schema.types, data.x.T, shown.T)
+        types = tuple(with_shares_of(one, cells[seen], counts[seen]) for one, cells, seen in pairs)
+        schema = msgspec.structs.replace(schema, types=types)
+    split = np.where(np.arange(len(rows)) < len(drawn), TRAIN, VALIDATION).astype(np.uint8)
+    return replace(data, **found, cond=cond, schema=schema, row_id=row_keys(names), names=names, split=split)
+
+
+def with_shares_of(one: ColumnType, stored: np.ndarray, counts: np.ndarray | None = None) -> ColumnType:
+    """The type of a column with the shares that some cells have, on the same grid.
+
+    Args:
+        one: The type.
+        stored: Stored cells, of shape (n,), none of them missing.
+        counts: How often each of them came, likewise; None: once.
+
+    Returns:
+        The type. What has none of the cells keeps as much as when a type is made; segments whose cells all came 0 times
+        have half a row together.
+
+    Source: Good (1953) for the share of what no cell has.
+    """
+    which = np.searchsorted(one.firsts, stored, side="right") - 1
+    masses = np.bincount(which, counts, one.count).astype(np.float64)
+    if one.values:
+        masses += 0.5
+    else:
+        empty = np.bincount(which, minlength=one.count) == 0
+        single = np.count_nonzero(np.unique(stored, return_counts=True)[1] == 1)
+        left_out = ~empty & (masses == 0)
+        masses[empty] = (single + 0.5) / max(empty.sum(), 1)
+        masses[left_out] = 0.5 / max(left_out.sum(), 1)
+    return msgspec.structs.replace(one, shares=tuple((masses / masses.sum()).tolist()))
