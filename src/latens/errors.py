@@ -86,6 +86,12 @@ class DivergedError(LatensError, ArithmeticError):
     code, exit_code = "diverged", 8
 
 
+class PeerError(LatensError, ConnectionError):
+    """One of several processes that train a model together ended or fell silent, so that all end."""
+
+    code, exit_code = "process", 9
+
+
 def nearest(name: str, valid: Iterable[str]) -> str:
     """A sentence that names the nearest valid word, or all of them: "Did you mean 'beta'?".
 

@@ -204,10 +204,12 @@ def parser() -> Parser:
     made["fit"].add_argument("data", metavar="DATA")
     _reading(made["fit"])
     _training(made["fit"])
+    _processes(made["fit"])
     made["resume"].add_argument("run", metavar="RUN", help="a run folder")
     dry_run(made["resume"], "change nothing, say what would be done")
     _budget(made["resume"].add_argument_group("a larger budget than the run had"))
     _while_training(made["resume"])
+    _processes(made["resume"])
     _evaluation(made["resume"])
     made["evaluate"].add_argument("run", metavar="RUN")
     made["evaluate"].add_argument("data", metavar="DATA", nargs="?", help="default: the held-out rows of the run")
@@ -437,6 +439,15 @@ def _while_training(command: argparse.ArgumentParser) -> argparse._ArgumentGroup
     group.add_argument("--watch", action="store_true", help="show the explorer's page growing while it trains")
     group.add_argument("--port", type=port, metavar="N", help="where that page is served (default: a free port)")
     return group
+
+
+def _processes(command: argparse.ArgumentParser) -> None:
+    group = command.add_argument_group("several processes")
+    words = "train in N processes, which have to divide training.shards: started here, or N in all with --coordinator"
+    group.add_argument("--processes", type=whole(1, 1024), metavar="N", help=words)
+    words = "where the processes meet: process 0's host and a free port; give each --processes, too"
+    group.add_argument("--coordinator", metavar="HOST:PORT", help=words)
+    group.add_argument("--process", type=whole(0, 1023), metavar="I", help="this one's number, from 0")
 
 
 def _evaluation(command: argparse.ArgumentParser) -> None:

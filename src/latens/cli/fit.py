@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from latens.cli.context import Context
 from latens.cli.dry_run import would_fit
+from latens.cli.processes import begin, launch
 from latens.cli.reading import reading_options, source_of
-from latens.cli.training import REMEMBERED, close, logged, train_run
+from latens.cli.training import REMEMBERED, close, follow, logged, train_run
 from latens.errors import ConfigError, LatensError, UsageError
 from latens.io.atomic import resource_errors
 from latens.io.json import parse_json_strict
@@ -41,6 +42,11 @@ def fit(context: Context) -> int:
     folder = Path(args.out) if args.out else default_path(args.data, args.recipe)
     if args.dry_run:
         return would_fit(context, folder, _new_experiment(context, settings_of(args)))
+    group = begin(context)
+    if group is None and (args.processes or 1) > 1:
+        return launch(context)
+    if group is not None and not group.lead:
+        return follow(context, _new_experiment(context, settings_of(args)))
     fit_into(context, folder)
     assert context.log is not None
     close(context, RunFolder.open(context.log.parent, lock=False))

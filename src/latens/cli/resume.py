@@ -1,13 +1,17 @@
 """`latens resume`: go on with a run that was stopped or killed."""
 
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 from latens.cli.context import Context
 from latens.cli.dry_run import would_resume
 from latens.cli.fit import BUDGET, start_of
+from latens.cli.processes import begin, launch
 from latens.cli.reading import reading_options
-from latens.cli.training import REMEMBERED, close, logged, train_run
+from latens.cli.training import REMEMBERED, close, follow, logged, train_run
 from latens.errors import ConfigError, DataError, UsageError
+from latens.io.places import MOST, THREADS
 from latens.runs.folder import RunFolder
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
@@ -34,10 +38,16 @@ def resume(context: Context) -> int:
         return 0
     if context.args.dry_run:
         return would_resume(context, run)
+    _same_threads(run)
+    group = begin(context)
+    if group is None and (context.args.processes or 1) > 1:
+        return launch(context)
     for name in REMEMBERED:
         if getattr(context.args, name, None) is None:
             setattr(context.args, name, run.info.get("options", {}).get(name))
     config = _stored_config(context, run)  # a budget that is refused leaves the run as it is
+    if group is not None and not group.lead:
+        return follow(context, _stored_experiment(context, run, config), run)
     with RunFolder.open(path) as run, logged(context, run):
         if run.notice:
             context.say(run.notice)
@@ -50,6 +60,14 @@ def resume(context: Context) -> int:
     assert context.log is not None
     close(context, RunFolder.open(context.log.parent, lock=False))
     return 0
+
+
+def _same_threads(run: RunFolder) -> None:
+    """Let XLA cut its work as it did when a run in shards began, on whatever cores: its bits are promised."""
+    count, training = run.info["platform"].get("cpus"), run.config.get("training")
+    in_shards = isinstance(training, dict) and training.get("shards", 1) != 1
+    if in_shards and type(count) is int and 1 <= count <= MOST and "jax" not in sys.modules:
+        os.environ.setdefault(THREADS, str(count))
 
 
 def _stored_config(context: Context, run: RunFolder) -> Any:

@@ -3,8 +3,8 @@
 import contextlib
 import logging
 import shlex
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from latens.callbacks.snapshots import snapshots_of
 from latens.cli.context import Context
@@ -19,6 +19,8 @@ else:
     Experiment = Any
 
 log = logging.getLogger("latens.command")
+
+_SIGNAL = "signal "
 
 REMEMBERED = ("num_samples", "log", "start")
 """What a resume does as the first command said, unless told otherwise."""
@@ -35,7 +37,7 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
     """
     from latens.callbacks.progress import ActiveUnits, make_progress
     from latens.data.streams.dataset import StreamDataset
-    from latens.training import Event, Interrupted, Pause
+    from latens.training import Interrupted
     from latens.workflow.experiment import describe, train
 
     if isinstance(experiment.data, StreamDataset) and not run.blocks_file.exists():
@@ -46,11 +48,7 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
         context.say(f"  {reason}")
         log.info(reason)
 
-    def stop(event: Event) -> str | None:
-        received = context.signals.received
-        return Pause(f"signal {received}") if received is not None and event.kind == "boundary" else None
-
-    callbacks: list[Any] = [ActiveUnits(experiment), stop]
+    callbacks: list[Any] = [ActiveUnits(experiment), _stop(context)]
     with contextlib.ExitStack() as stack:
         if not context.quiet:
             every = getattr(experiment.config.training, "log_every", None)
@@ -63,10 +61,51 @@ def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resum
             step = interruption.snapshot.loop.total
             run.set_state("stopped", step=step)
             context.stopped = f" after step {step}; a checkpoint is written"
-            context.signals.check()
-            raise
+            _stopped(context, interruption)
     context.signals.check()
     _finish(context, run, experiment, trained, result.snapshot.loop)
+
+
+def follow(context: Context, experiment: Experiment, run: RunFolder | None = None) -> int:
+    """Train as one of several processes that is not their lead: nothing is written or said.
+
+    Args:
+        context: The call of the command.
+        experiment: What is trained.
+        run: The run that is resumed, only read; None where a new one begins.
+
+    Returns:
+        The exit code.
+    """
+    from latens.training import Interrupted
+    from latens.workflow.experiment import train
+
+    with context.signals.deferred():
+        try:
+            train(experiment, run=run, callbacks=[_stop(context)], resume=run is not None)
+        except Interrupted as interruption:
+            _stopped(context, interruption)
+    context.signals.check()
+    return 0
+
+
+def _stop(context: Context) -> Callable[[Any], str | None]:
+    """The callback that asks for a pause once a signal came."""
+    from latens.training import Pause
+
+    def stop(event: Any) -> str | None:
+        received = context.signals.received
+        return Pause(f"{_SIGNAL}{received}") if received is not None and event.kind == "boundary" else None
+
+    return stop
+
+
+def _stopped(context: Context, interruption: Any) -> NoReturn:
+    """End as a signal asks for, also where it reached another process."""
+    if interruption.reason.startswith(_SIGNAL):
+        context.signals.received = context.signals.received or int(interruption.reason.removeprefix(_SIGNAL))
+    context.signals.check()
+    raise interruption
 
 
 def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: contextlib.ExitStack) -> list[Any]:

@@ -42,6 +42,7 @@ class Signals:
 
     Attributes:
         received: The number of the first signal, or None.
+        more: Seconds that are waited beyond `PATIENCE`, where other processes end first.
         last_words: A function of a signal's number that gives what is written to stderr and to stdout before the
             process
             ends so.
@@ -49,6 +50,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self.more = 0.0
         self.last_words: Callable[[int], tuple[str, str]] = lambda number: ("", "")
         self._deferred = 0
         self._before: dict[int, Any] = {}
@@ -87,7 +89,7 @@ class Signals:
             # A shell starts background jobs with SIGINT ignored; that is to stay so.
             if signal.getsignal(number) is not signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._handle)
-        threading.Thread(target=_watch, args=(reading, self.last_words), daemon=True).start()
+        threading.Thread(target=_watch, args=(reading, self), daemon=True).start()
         return self
 
     def __exit__(
@@ -107,7 +109,7 @@ class Signals:
                 raise Stopped(number)
 
 
-def _watch(reading: socket.socket, last_words: Callable[[int], tuple[str, str]]) -> None:
+def _watch(reading: socket.socket, signals: Signals) -> None:
     """End the process where a signal waits too long, without Python's handlers.
 
     Python runs these between byte codes of the main thread, which a compilation may keep away for minutes; the
@@ -120,7 +122,7 @@ def _watch(reading: socket.socket, last_words: Callable[[int], tuple[str, str]])
             numbers = reading.recv(64)
         except TimeoutError:
             with contextlib.suppress(Exception):  # whatever it is, the process ends
-                for descriptor, text in zip((2, 1), last_words(first)):
+                for descriptor, text in zip((2, 1), signals.last_words(first)):
                     _write(descriptor, text)
             _exit(first)
         except OSError:
@@ -131,7 +133,7 @@ def _watch(reading: socket.socket, last_words: Callable[[int], tuple[str, str]])
             if number in HANDLED and first:
                 _exit(number)
             elif number in HANDLED:
-                first, deadline = number, time.monotonic() + PATIENCE
+                first, deadline = number, time.monotonic() + PATIENCE + signals.more
 
 
 def _exit(number: int) -> NoReturn:

@@ -29,6 +29,7 @@ from latens.io.compilation import jax_settings
 from latens.io.json import float_text, parse_json_strict, plain, to_json
 from latens.io.jsonlines import JsonLines
 from latens.io.lock import Lock, holder_of
+from latens.io.places import threads
 from latens.io.plain_files import open_plain
 from latens.runs.ownership import (
     RUN_FORMAT,
@@ -405,24 +406,32 @@ def _safe(word: str) -> str:
 
 
 def _describe(command: Sequence[str] | str, data: dict[str, Any], seed: int) -> dict[str, Any]:
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "format": RUN_FORMAT,
         "format_version": FORMAT_VERSION,
         "id": str(uuid.uuid4()),
         "state": "running",
         "command": plain(command if isinstance(command, str) else list(command)),
-        "versions": {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES},
+        "versions": versions(),
         "host": socket.gethostname(),
-        # The last bits of a sum depend on the number of cores, so a bit-equal resume needs the same.
+        # The last bits of a sum depend on the number of threads, so a bit-equal resume needs the same.
         "platform": {"system": platform.system(), "release": platform.release(), "machine": platform.machine()}
-        | {"cpus": cpus},
+        | {"cpus": threads()},
         "jax": jax_settings(),
         "seed": seed,
         "data": plain(data, nonfinite=float_text),
         "created": _now(),
         "ended": None,
     }
+
+
+def versions() -> dict[str, str | None]:
+    """The versions that decide the bits of a run.
+
+    Returns:
+        Those of Python and of the packages, by name; None where one is not installed as a package.
+    """
+    return {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES}
 
 
 def _version(package: str) -> str | None:

@@ -23,7 +23,14 @@ ReadSteps: TypeAlias = Callable[[int, int], Batch]
 
 
 def read_steps(
-    data: Dataset, seed: int, batch_size: int, steps_per_epoch: int, chunk_steps: int, *, shards: int = 1
+    data: Dataset,
+    seed: int,
+    batch_size: int,
+    steps_per_epoch: int,
+    chunk_steps: int,
+    *,
+    shards: int = 1,
+    part: slice = slice(None),
 ) -> ReadSteps:
     """Make what gives the rows of a chunk of steps: from memory, or from files that are read in windows.
 
@@ -34,13 +41,15 @@ def read_steps(
         steps_per_epoch: Steps of an epoch.
         chunk_steps: Steps of a chunk at the most; batches are padded to as many.
         shards: How many shards a batch is cut into: rows on disk are dealt into as many lanes, one for each.
+        part: Which rows of every batch are given: those of this process.
 
     Returns:
-        A function that gives a `Batch` with the leading axes (chunk_steps, batch_size); what an epoch lacks to fill
-        its last batch has weight 0.
+        A function that gives a `Batch` with the leading axes (chunk_steps, rows of the part); what an epoch lacks to
+        fill its last batch has weight 0.
     """
     if isinstance(data, StreamDataset):
-        return _from_files(StepRows(data, seed, batch_size, shards), batch_size, steps_per_epoch, chunk_steps)
+        whole = _from_files(StepRows(data, seed, batch_size, shards), batch_size, steps_per_epoch, chunk_steps)
+        return lambda first, count: jax.tree.map(lambda leaf: leaf[:, part], whole(first, count))
     orders: dict[int, np.ndarray] = {}  # of the epoch that was last needed
 
     def rows(first: int, count: int) -> Batch:
@@ -51,7 +60,7 @@ def read_steps(
                 orders[epoch] = data.order(seed, epoch)
             found = orders[epoch][start * batch_size : (start + taken) * batch_size]
             places[at : at + taken].reshape(-1)[: len(found)] = found
-        return pad_rows(data, places.reshape(-1), chunk_steps, batch_size)
+        return pad_rows(data, places[:, part].reshape(-1), chunk_steps, len(range(batch_size)[part]))
 
     return rows
 

@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from latens.errors import ConfigError
 from latens.objectives import AbstractObjective
+from latens.training.group import group
 from latens.typing import Array, Float, Int, PyTree
 
 LEAST_ROWS = 8
@@ -37,8 +38,16 @@ def check_shards(shards: int, batch_size: int, objective: AbstractObjective | No
         ConfigError: S is no power of two, does not divide the batch, leaves fewer than 8 rows a shard, is no multiple
             of the devices, or the objective sees a batch as a whole.
     """
-    if shards == 1:
+    if shards == 1 and group().count == 1:
         return
+    if group().count != jax.process_count():
+        what = f"JAX runs in {jax.process_count()} processes, and this training is one of {group().count}."
+        raise ConfigError(what, where=_WHERE, fix="Call latens.training.group.join() first, in all of them.")
+    if shards % group().count:
+        count = group().count
+        what = f"{count} processes do not divide {shards} shard{'s' * (shards > 1)}."
+        nearest = 1 << (count - 1).bit_length()
+        raise ConfigError(what, where=_WHERE, fix=f"Use --set training.shards={nearest}, or other processes.")
     if shards < 1 or shards & (shards - 1):
         below = 1 << (max(shards, 1).bit_length() - 1)
         what = f"the number of shards must be a power of two, not {shards}."

@@ -1,11 +1,15 @@
 """From a configuration and data to a trained model: the one path that the command and the estimators share."""
 
+import hashlib
+import json
 import logging
 import math
+import platform
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -28,7 +32,7 @@ from latens.models import SemiSupervised
 from latens.objectives import run_objective
 from latens.parts.networks import refuse_wrong_sizes
 from latens.recipes import Recipe, recipe_of
-from latens.runs.folder import RunFolder
+from latens.runs.folder import RunFolder, versions
 from latens.training import (
     Callback,
     Event,
@@ -43,6 +47,7 @@ from latens.training import (
     fit,
 )
 from latens.training.checkpoint import latest_checkpoint, save_checkpoint
+from latens.training.group import group
 from latens.training.shards import check_shards
 from latens.trees import partition_trainable
 from latens.typing import PyTree
@@ -296,7 +301,8 @@ def train(
 
     Args:
         experiment: What `prepare` gave.
-        run: The run folder, held by this process; None writes nothing.
+        run: The run folder, held by this process; None writes nothing. Of several processes the lead holds it, and the
+            others read it where training goes on.
         callbacks: Functions that are called at the events of training.
         resume: Whether training goes on from the run's latest checkpoint.
 
@@ -308,7 +314,15 @@ def train(
         DivergedError: Training became non-finite and every way back was used up.
         ConfigError: The checkpoint does not fit this version or JAX's settings.
     """
-    recorder = None if run is None else Recorder(run, experiment.settings.shards)
+    members, shards = group(), experiment.settings.shards
+    members.same(_facts(experiment))
+    recorder = None if run is None or not members.lead else Recorder(run, shards)
+    further = None
+    if recorder is not None:
+        members.rescue(recorder.rescue)
+        further = recorder.restore() if resume else None
+    elif resume and run is not None:
+        further = newest(run, shards).resume
     try:
         result = fit(
             experiment.new_model(),
@@ -318,12 +332,14 @@ def train(
             settings=experiment.settings,
             # Recorded last: other callbacks may add numbers to the record of an epoch.
             callbacks=[*callbacks, *([recorder] if recorder else [])],
-            resume=recorder.restore() if recorder and resume else None,
+            resume=further,
         )
     except Interrupted as stop:
         if recorder:
             recorder.checkpoint(stop.snapshot)
+        members.finish()
         raise
+    members.finish()
     loop = result.snapshot.loop
     trained = experiment.trained(
         result.model, steps=loop.total, best_step=loop.best_step, stopped_because=loop.stopped_because
@@ -380,9 +396,16 @@ class Recorder:
 
     def __init__(self, run: RunFolder, shards: int = 1) -> None:
         self.run, self.shards, self.last, self.at_end = run, shards, time.monotonic(), False
+        self._busy, self._whole, self._saved = threading.Lock(), None, -1
         run.checkpoints.mkdir(exist_ok=True)
 
-    def __call__(self, event: Event) -> str | None:
+    def __call__(self, event: Event) -> None:
+        with self._busy:
+            self._record(event)
+            if event.kind in ("start", "boundary") and group().count > 1:
+                self._whole = (event.snapshot, self.run.metrics_length())
+
+    def _record(self, event: Event) -> None:
         if event.kind in ("chunk", "epoch", "bad-chunk", "bad-validation") or (event.kind == "start" and event.record):
             self.run.append_metrics(event.record)
         if event.kind == "chunk":
@@ -398,18 +421,31 @@ class Recorder:
         if event.kind == "last" or ended or (event.kind == "boundary" and due and not event.snapshot.loop.finished):
             self.checkpoint(event.snapshot)
         self.at_end = event.kind == "last" or (self.at_end and event.kind != "stage-end")
-        return None
 
-    def checkpoint(self, snapshot: Snapshot) -> None:
+    def rescue(self, why: str) -> None:
+        """Write the last whole state, of a training that hangs because another process ended.
+
+        Args:
+            why: The sentence that says so.
+        """
+        if not self._busy.acquire(timeout=10.0):  # the disk hangs as well
+            return
+        if self._whole is not None and self._whole[0].loop.total > self._saved:
+            self.checkpoint(*self._whole)
+        self.run.set_state("stopped", error=why, step=max(self._saved, 0))
+
+    def checkpoint(self, snapshot: Snapshot, length: int | None = None) -> None:
         """Write the state, with the length of the metrics file that belongs to it.
 
         Args:
             snapshot: The state of training and the best model so far.
+            length: The length; None for what it is now.
         """
-        loop = {**snapshot.loop.to_json(), "metrics_bytes": self.run.metrics_length(), "shards": self.shards}
+        length = self.run.metrics_length() if length is None else length
+        loop = {**snapshot.loop.to_json(), "metrics_bytes": length, "shards": self.shards}
         tree = {"state": snapshot.state, "best": snapshot.best}
         save_checkpoint(self.run.checkpoints, snapshot.loop.total, tree, loop)
-        self.last = time.monotonic()
+        self.last, self._saved = time.monotonic(), snapshot.loop.total
 
     def restore(self) -> Resume | None:
         """The latest checkpoint; metrics written after it are cut off.
@@ -421,34 +457,78 @@ class Recorder:
             ConfigError: The checkpoint is of another version of latens, another random generator of JAX, or of other
                 shards.
         """
-        found = latest_checkpoint(self.run.checkpoints)
-        if found is None:
-            self.run.truncate_metrics(0)
-            return None
-        for warning in found.warnings:
-            _log.warning(warning)
-        began, name = self.run.info.get("jax", {}).get(_GENERATOR), jax_settings()[_GENERATOR]
-        if began not in (None, name):  # its keys are in the checkpoint
-            what = f"the run began with the random generator {began!r}, and JAX is set to {name!r}."
-            raise ConfigError(what, where=_GENERATOR.upper(), fix=f"Resume with {_GENERATOR.upper()}={began}.")
-        loop = dict(found.loop)
-        length, shards = loop.pop("metrics_bytes", None), loop.pop("shards", 1)
-        if shards != self.shards:
-            what = f"the checkpoint is of a training in {shards} shards, and the configuration says {self.shards}."
-            raise ConfigError(what, where="training.shards", fix=f"Go on with training.shards={shards}.")
-        if type(length) is not int or set(loop) != {entry.name for entry in fields(LoopState)}:
-            raise ConfigError(
-                "the checkpoint was written by another version of latens.",
-                where=str(found.path),
-                fix="Resume with the version named in run.json.",
-            )
-        self.run.truncate_metrics(length)
+        found = newest(self.run, self.shards)
+        self.run.truncate_metrics(found.length)
+        return found.resume
 
-        def load(state: TrainState, best: PyTree) -> Snapshot:
-            tree = found.read({"state": state, "best": best})
-            return Snapshot(LoopState(**loop), tree["state"], tree["best"])
 
-        return loop["stage"], load
+class Newest(NamedTuple):
+    """The newest checkpoint of a run.
+
+    Args:
+        resume: The stage and a function that loads the state; None where there is no checkpoint.
+        length: The length of the metrics file that belongs to it.
+    """
+
+    resume: Resume | None
+    length: int
+
+
+def newest(run: RunFolder, shards: int) -> Newest:
+    """Find the newest checkpoint of a run, the same one in all processes.
+
+    Args:
+        run: The run.
+        shards: Into how many shards a batch is cut.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        ConfigError: The checkpoint is of another version of latens, another random generator of JAX, or of other
+            shards; or another process sees another one.
+    """
+    found = latest_checkpoint(run.checkpoints)
+    group().same({"the newest checkpoint": None if found is None else found.path.name})
+    if found is None:
+        return Newest(None, 0)
+    for warning in found.warnings:
+        _log.warning(warning)
+    began, name = run.info.get("jax", {}).get(_GENERATOR), jax_settings()[_GENERATOR]
+    if began not in (None, name):  # its keys are in the checkpoint
+        what = f"the run began with the random generator {began!r}, and JAX is set to {name!r}."
+        raise ConfigError(what, where=_GENERATOR.upper(), fix=f"Resume with {_GENERATOR.upper()}={began}.")
+    loop = dict(found.loop)
+    length, other = loop.pop("metrics_bytes", None), loop.pop("shards", 1)
+    if other != shards:
+        what = f"the checkpoint is of a training in {other} shards, and the configuration says {shards}."
+        raise ConfigError(what, where="training.shards", fix=f"Go on with training.shards={other}.")
+    if type(length) is not int or set(loop) != {entry.name for entry in fields(LoopState)}:
+        raise ConfigError(
+            "the checkpoint was written by another version of latens.",
+            where=str(found.path),
+            fix="Resume with the version named in run.json.",
+        )
+
+    def load(state: TrainState, best: PyTree) -> Snapshot:
+        tree = found.read({"state": state, "best": best})
+        return Snapshot(LoopState(**loop), tree["state"], tree["best"])
+
+    return Newest((loop["stage"], load), length)
+
+
+def _facts(experiment: Experiment) -> dict[str, Any]:
+    """What has to be the same in all processes of a training, by name."""
+    config = json.dumps(describe(experiment), sort_keys=True)
+    return {
+        **{f"the version of {name}": version for name, version in versions().items()},
+        "the machine": platform.machine(),
+        "the kind of device": jax.local_devices()[0].device_kind,
+        "the number of devices": jax.local_device_count(),
+        **{f"JAX's setting {name}": value for name, value in jax_settings().items()},
+        "the fingerprint of the data": experiment.data.fingerprint,
+        "the digest of the configuration": hashlib.sha256(config.encode()).hexdigest()[:12],
+    }
 
 
 def describe(experiment: Experiment) -> dict[str, Any]:

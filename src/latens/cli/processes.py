@@ -1,0 +1,190 @@
+"""`--processes N`: the same command in N processes of this machine, or as one of those that something else started.
+
+This module starts them and looks after them; `latens.training.group` is what they do together.
+"""
+
+import contextlib
+import importlib.util
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from latens.cli.context import Context
+from latens.errors import LatensError, PeerError, UsageError
+from latens.io.places import COORDINATOR, CORES, PARENT, PROCESS, PROCESSES, THREADS, cores, place_of, threads
+from latens.io.terminal import print_json, say
+
+if TYPE_CHECKING:  # jax is imported only where there are several processes
+    from latens.training.group import Group
+else:
+    Group = Any
+
+GRACE = 10.0
+"""Seconds in which process 0 may end by itself where another one ended: it writes a checkpoint."""
+_POLL = 0.05
+_LAST = 3.0
+"""Seconds in which the others may, and process 0 after SIGTERM, before they are killed."""
+
+
+def begin(context: Context) -> "Group | None":
+    """Meet the other processes of this call, where something started it as one of several.
+
+    Args:
+        context: The call of the command; all but the lead say nothing from here on.
+
+    Returns:
+        The group; None where this process is one alone, or is to start the others.
+    """
+    args = context.args
+    place = place_of(args.coordinator, args.processes, args.process, os.environ)
+    if place is None:
+        return None
+    if CORES in os.environ and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {int(core) for core in os.environ[CORES].split(",")})
+    from latens.training.group import join
+
+    if place.number:
+        args.quiet, args.json, args.watch = True, False, False
+
+    def speak(error: LatensError) -> None:
+        say("\n".join((f"error: {f'{error.where}: ' if error.where else ''}{error.message}", error.fix)))
+        if context.json:
+            print_json({"error": error.as_dict()})
+
+    return join(place, speak)
+
+
+def launch(context: Context) -> int:
+    """Start this command in several processes of this machine, and end when they have ended.
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code: that of the process that failed first, else 0.
+
+    Raises:
+        UsageError: There are fewer cores or GPUs than processes.
+        PeerError: Process 0 was killed, and could not say why.
+    """
+    count = context.args.processes
+    shares = _shares(count)
+    place_of(f"127.0.0.1:{(port := _free_port())}", count, 0, {})  # refuses what cannot be
+    words = [sys.executable, "-m", "latens.cli.main", *context.argv]
+    common = {COORDINATOR: f"127.0.0.1:{port}", PROCESSES: str(count), PARENT: str(os.getpid())}
+    common[THREADS] = str(threads())  # in each as in one alone, which has all cores
+    with contextlib.ExitStack() as stack:
+        heard: list[IO[bytes] | None] = [None]
+        heard += [stack.enter_context(tempfile.TemporaryFile()) for _ in range(count - 1)]
+        stack.enter_context(context.signals.deferred())
+        context.signals.more = GRACE + _LAST
+        children: list[subprocess.Popen[Any]] = []
+        try:
+            for number in range(count):
+                own = {**os.environ, **common, PROCESS: str(number), **shares[number]}
+                # A session of its own: Ctrl-C reaches this process alone, which hands it on once.
+                quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": heard[number]} if number else {}
+                children.append(subprocess.Popen(words, env=own, start_new_session=True, **quiet))
+            first = _wait(context, children)
+        finally:
+            _end(children)
+        codes = [child.returncode for child in children]
+        if context.signals.received is not None:  # process 0 has said so
+            return 128 + context.signals.received
+        if first is None:
+            return 0
+        if (said := heard[first]) is not None and codes[0] == 0:
+            _repeat(said, first)
+        if codes[0] < 0:
+            what = f"process 0 was ended by {signal.Signals(-codes[0]).name}."
+            fix = "Go on with `latens resume`, with any number of processes."
+            error = PeerError(what, where="--processes", fix=fix)
+            error.exit_code = 128 - codes[0]
+            raise error
+        return codes[first] if codes[first] > 0 else 128 - codes[first]
+
+
+def _wait(context: Context, children: Sequence[subprocess.Popen[Any]]) -> int | None:
+    """The number of the process that failed first, when all have ended or had their time; None where none failed."""
+    first: int | None = None
+    handed, since = False, 0.0
+    while any(child.poll() is None for child in children):
+        if context.signals.received is not None and not handed:
+            handed = True
+            for child in children:
+                child.send_signal(context.signals.received)
+        failed = [number for number, child in enumerate(children) if child.poll() not in (None, 0)]
+        if first is None and failed:
+            # Those who end because another one did say so by their code.
+            first, since = _cause(children, failed), time.monotonic()
+        if first is not None and time.monotonic() - since > (GRACE if children[0].poll() is None else _LAST):
+            break
+        time.sleep(_POLL)
+    failed = [number for number, child in enumerate(children) if child.poll() not in (None, 0)]
+    return _cause(children, failed) if failed else None
+
+
+def _cause(children: Sequence[subprocess.Popen[Any]], failed: Sequence[int]) -> int:
+    own = [number for number in failed if children[number].returncode != PeerError.exit_code]
+    return own[0] if own else failed[0]
+
+
+def _end(children: Sequence[subprocess.Popen[Any]]) -> None:
+    """End what is still there, stopped processes too: those but the first write nothing."""
+    for number, child in enumerate(children):
+        if child.poll() is None and number:
+            child.kill()
+        elif child.poll() is None:
+            child.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_LAST)
+            child.kill()
+    for child in children:
+        child.wait()
+
+
+def _repeat(heard: IO[bytes], number: int) -> None:
+    """The last lines of a process whose words went nowhere."""
+    heard.seek(0)
+    lines = heard.read().decode(errors="replace").strip().splitlines()[-20:]
+    if lines:
+        say("\n".join((f"process {number}:", *lines)))
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def _shares(count: int) -> list[dict[str, str]]:
+    """The variables that give every process its own cores and GPU."""
+    mine, gpus = cores(), _gpus()
+    if count > len(mine):
+        what = f"{count} processes would share {len(mine)} cores."
+        raise UsageError(what, where="--processes", fix=f"Use {len(mine)} at the most on this machine.")
+    if gpus and count > len(gpus):
+        what = f"{count} processes would share {len(gpus)} GPUs."
+        raise UsageError(what, where="--processes", fix=f"Use {len(gpus)}, or JAX_PLATFORMS=cpu.")
+    size = len(mine) // count
+    shares = [{CORES: ",".join(map(str, mine[size * i : size * (i + 1)]))} for i in range(count)]
+    return [share | ({"CUDA_VISIBLE_DEVICES": gpus[i]} if gpus else {}) for i, share in enumerate(shares)]
+
+
+def _gpus() -> list[str]:
+    """The names of NVIDIA's GPUs that JAX would use here."""
+    if os.environ.get("JAX_PLATFORMS", "").startswith("cpu"):
+        return []
+    if not any(importlib.util.find_spec(f"jax_cuda{version}_plugin") for version in (12, 13)):
+        return []
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if seen is not None:
+        return [name for name in seen.split(",") if name]
+    return sorted(path.name[6:] for path in Path("/dev").glob("nvidia[0-9]*"))

@@ -1,0 +1,183 @@
+"""One training by several processes: the bits of one, whatever their number, and an end for all where one ends."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from cli_fixtures import Result
+from paths import ROOT, SOURCE
+
+from latens.cli import processes
+from latens.cli.main import main
+from latens.io.safetensors import read
+
+pytest_plugins = ("cli_fixtures",)
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is pinned and counted here is Linux's")
+
+SMALL = ("--set", "network.hidden=8", "--set", "posterior.latent_dim=2", "--set", "training.chunk_steps=3")
+SHARDS = ("--batch-size", "512", "--steps", "18", "--set", "training.shards=4", "--num-samples", "2")
+LIMITS = {"LATENS_PEER_SECONDS": "6", "LATENS_CHUNK_SECONDS": "6"}
+FAULTY = ROOT / "tests" / "support" / "faulty.py"
+
+
+def command(*words: object, **more: str) -> subprocess.Popen[str]:
+    """A process of the command."""
+    environ = {**os.environ, **LIMITS, "PYTHONPATH": str(SOURCE.parent), "JAX_PLATFORMS": "cpu", **more}
+    line = [sys.executable, "-m", "latens.cli.main", *map(str, words)]
+    return subprocess.Popen(line, env=environ, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, err = process.communicate(timeout=240)
+    return process.returncode, err
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of one process."""
+    folder = tmp_path_factory.mktemp("alone") / "run"
+    assert ended(command("fit", "digits", *SMALL, *SHARDS, "--out", folder))[0] == 0
+    return folder
+
+
+def same_run(one: Path, other: Path) -> None:
+    """Equal metrics byte for byte, equal models and last states bit for bit."""
+    assert (one / "metrics.jsonl").read_bytes() == (other / "metrics.jsonl").read_bytes()
+    for name in ("model.safetensors", "checkpoints/step-0000000018/state.safetensors"):
+        arrays, others = read(one / name)[0], read(other / name)[0]
+        assert {n: a.tobytes() for n, a in arrays.items()} == {n: a.tobytes() for n, a in others.items()}
+
+
+def test_two_processes_have_the_bits_of_one(alone: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    code, err = ended(command("fit", "digits", *SMALL, *SHARDS, "--out", folder, "--processes", 2))
+    assert code == 0, err
+    same_run(folder, alone)
+    assert err.count(f"next: latens figures {folder}") == 1  # one of them speaks
+
+
+def four(*words: object, **more: str) -> list[tuple[int, str]]:
+    """Four processes that something else started, all with the same line but for their number."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    meet = ("--coordinator", f"127.0.0.1:{port}", "--processes", 4)
+    return [ended(one) for one in [command(*words, *meet, "--process", number, **more) for number in range(4)]]
+
+
+def test_one_two_and_four_processes_in_turn_with_kills_between(alone: Path, tmp_path: Path) -> None:
+    """1 -> 2 -> 4 -> 1: the lead of each but the last is killed with kill -9 after a further checkpoint."""
+    folder, slow = tmp_path / "run", ("--import", FAULTY)
+    killed = command("fit", "digits", *SMALL, *SHARDS, "--out", folder, *slow, LATENS_TEST_STOP="3")
+    assert ended(killed)[0] == -signal.SIGKILL
+    assert steps(folder) == [3]
+    code, err = ended(command("resume", folder, "--processes", 2, *slow, LATENS_TEST_STOP="9"))
+    assert (code, "process 0 was ended by SIGKILL" in err) == (128 + signal.SIGKILL, True), err
+    assert steps(folder)[-1] == 9
+    codes = [code for code, _ in four("resume", folder, *slow, LATENS_TEST_STOP="15")]
+    assert codes[0] == -signal.SIGKILL
+    assert set(codes[1:]) <= {9, -signal.SIGABRT}  # JAX aborts who loses process 0, unless we see it first
+    assert steps(folder)[-1] == 15
+    assert ended(command("resume", folder))[0] == 0
+    same_run(folder, alone)
+
+
+def test_four_processes_have_the_bits_of_one(alone: Path, tmp_path: Path) -> None:
+    """Also of those without a share in the run folder: three of them write nothing."""
+    found = four("fit", "digits", *SMALL, *SHARDS, "--out", tmp_path / "run")
+    assert [code for code, _ in found] == [0, 0, 0, 0], found
+    assert [err.count("next: latens figures") for _, err in found] == [1, 0, 0, 0]
+    same_run(tmp_path / "run", alone)
+
+
+def steps(folder: Path) -> list[int]:
+    return sorted(int(path.name.partition("-")[2]) for path in (folder / "checkpoints").iterdir())
+
+
+FAULTS = {
+    "kill": (137, "process 1 has not answered"),
+    "raise": (1, "process 1 ended: RuntimeError: bad rows"),
+    "exit": (3, "process 1 ended: it exited with code 3"),
+    "term": (143, "stopped by SIGTERM after step 9; a checkpoint is written"),
+    "stop": (9, "process 1 has not answered"),
+    "hang": (9, "a chunk of steps has taken"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_where_one_process_ends_all_end(fault: str, alone: Path, tmp_path: Path) -> None:
+    """With one sentence, the documented exit code and a checkpoint, within 15 seconds; and the run goes on."""
+    folder, clock = tmp_path / "run", tmp_path / "clock"
+    faulty = {"LATENS_TEST_FAULT": fault, "LATENS_TEST_CLOCK": str(clock)}
+    words = ("fit", "digits", *SMALL, *SHARDS, "--out", folder, "--processes", 2, "--import", FAULTY)
+    code, err = ended(command(*words, **faulty))
+    took, (wanted, sentence) = time.time() - float(clock.read_text()), FAULTS[fault]
+    assert (code, took < 15.0) == (wanted, True), err
+    assert sum(line.startswith(("error: ", "stopped: ")) for line in err.splitlines()) == 1, err
+    assert sentence in err
+    assert steps(folder)[-1] == (9 if fault == "term" else 6)
+    assert json.loads((folder / "run.json").read_text())["state"] == "stopped"
+    assert ended(command("resume", folder))[0] == 0
+    same_run(folder, alone)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_command_stops_all(number: signal.Signals, tmp_path: Path) -> None:
+    """Handed on once: all finish their chunk, and one of them says so."""
+    folder = tmp_path / "run"
+    long = (*SHARDS[:2], "--steps", 100_000, *SHARDS[4:])
+    running = command("fit", "digits", *SMALL, *long, "--out", folder, "--processes", 2)
+    while not (folder / "metrics.jsonl").exists():
+        assert running.poll() is None
+        time.sleep(0.1)
+    running.send_signal(number)
+    began = time.monotonic()
+    code, err = ended(running)
+    assert (code, time.monotonic() - began < 15.0) == (128 + number, True), err
+    assert sum(line.startswith(("error: ", "stopped: ")) for line in err.splitlines()) == 1, err
+    assert "a checkpoint is written" in err
+    assert len(steps(folder)) >= 1
+
+
+# --- refused before anything starts ---
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "what"),
+    [
+        (("--processes", 1025), 2, "1025 is not within 1 and 1024"),
+        (("--processes", 1000), 2, "1000 processes would share"),
+        (("--process", 1), 2, "where do the processes meet?"),
+        (("--coordinator", "here:1", "--processes", 2), 2, "which of the processes is this one?"),
+    ],
+)
+def test_what_no_group_can_be_is_refused(
+    latens: Callable[..., Result], words: tuple, code: int, what: str, tmp_path: Path
+) -> None:
+    result = latens("fit", "digits", "--out", tmp_path / "run", *words)
+    assert (result.code, what in result.err) == (code, True)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_process_has_cores_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "cores", lambda: [2, 3, 5, 7, 11])
+    monkeypatch.setattr(processes, "_gpus", list)
+    assert [share["LATENS_CORES"] for share in processes._shares(2)] == ["2,3", "5,7"]
+    monkeypatch.setattr(processes, "_gpus", lambda: ["4", "6"])
+    assert [share["CUDA_VISIBLE_DEVICES"] for share in processes._shares(2)] == ["4", "6"]
+    with pytest.raises(processes.UsageError, match="3 processes would share 2 GPUs"):
+        processes._shares(3)
+
+
+def test_a_dry_run_starts_nothing(latens: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "launch", None)
+    result = latens("fit", "digits", *SMALL, *SHARDS, "--processes", 2, "--dry-run", "--json")
+    assert (result.code, result.json["config"]["training"]["shards"]) == (0, 4)
+    assert main(["fit", "digits", "--processes", "2", "--dry-run", "--set", "training.shards=3"]) == 4
