@@ -72,6 +72,13 @@ def test_a_shared_program_gives_the_bits_of_a_fresh_one() -> None:
     assert alone[0] != alone[1]
 
 
+def test_a_schedule_that_is_made_anew_for_a_second_fit_gives_the_bits_of_the_first() -> None:
+    def bits() -> bytes:
+        return new(0, settings={"objective.beta_warmup_epochs": 2.0}).fit(ROWS).model_.to_bytes()
+
+    assert bits() == bits()
+
+
 def test_fits_at_once_share_their_programs(caplog: pytest.LogCaptureFixture) -> None:
     with ThreadPoolExecutor(6) as pool:
         names = compiled(caplog, lambda: list(pool.map(lambda seed: new(seed).fit(ROWS), range(6))))

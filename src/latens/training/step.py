@@ -124,7 +124,9 @@ def make_program(
     devices = devices_of(shards)
     parts = (static, optimizer, preparation, moves, shards)
     numbers = tuple(device.id for device in devices) if shards > 1 else ()
-    functions = PROGRAMS.get((*parts, numbers), lambda: _functions(*parts, devices))
+    kept = PROGRAMS.get((*parts, numbers), lambda: (jax.tree.structure(static), _functions(*parts, devices)))
+    # Two schedules that say the same are two functions to JAX, which then takes the models for different ones.
+    functions = kept[1] if kept[0] == jax.tree.structure(static) else _functions(*parts, devices)
 
     def init(key: Key) -> TrainState:
         opt_state = functions.start(trainable)
