@@ -64,6 +64,32 @@ def test_signal_then_resume(
     assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
 
 
+def test_a_mixed_table_goes_on_bit_for_bit(
+    latens: Callable[..., Result], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hidden cells, gaps, kinds that were declared: all of them come again as in a run that never stopped."""
+    import signal
+
+    from golden.make import written
+    from latens.workflow.experiment import Recorder
+
+    record, words = Recorder.__call__, [*written("mixed", tmp_path), "--steps", "40", "--batch-size", "20", *SMALL]
+    assert latens("fit", *words, "--num-samples", "2", "--out", tmp_path / "whole", "--quiet").code == 0
+
+    def interrupted(self: Recorder, event: Any) -> str | None:
+        if event.kind == "chunk" and event.record["step"] >= 17:
+            os.kill(os.getpid(), signal.SIGINT)
+        return record(self, event)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Recorder, "__call__", interrupted)
+        patch.setattr("latens.io.signals.PATIENCE", 100.0)
+        result = latens("fit", *words, "--num-samples", "2", "--out", tmp_path / "run", "--json")
+    assert (result.code, result.json["error"]["code"]) == (130, "interrupted")
+    assert latens("resume", tmp_path / "run").code == 0
+    same_run(tmp_path / "run", tmp_path / "whole")
+
+
 KILLED = """
 import os, signal, sys
 import latens.workflow.experiment as experiment

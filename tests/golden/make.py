@@ -18,7 +18,7 @@ import numpy as np
 from latens import evaluation
 from latens.cli.main import main
 from latens.config import ClassifierConfig
-from latens.data import as_batch
+from latens.data import as_batch, load
 from latens.workflow.trained import FORMAT, TrainedModel
 
 FOLDER = Path(__file__).resolve().parent
@@ -29,6 +29,11 @@ RECIPES = {
     "pictures": (*TABLE, "--steps", "60", "--set", "likelihood.family=categorical"),
     "classifier": ("--recipe", "mlq-gaussian", "--label", "y"),
 }
+COLUMNS = {
+    "size": {"kind": "ordinal", "values": ["S", "M", "L", "XL"]},
+    "day": {"kind": "date", "zone": "Europe/Paris"},
+}
+"""What is said of the columns of the mixed table."""
 
 
 def rows(name: str) -> dict[str, np.ndarray]:
@@ -39,6 +44,30 @@ def rows(name: str) -> dict[str, np.ndarray]:
     label = random.integers(0, 2, 120)
     x = random.normal(size=(120, 3)) * [1.0, 5.0, 0.1] + label[:, None]
     return {"x": x.astype(np.float32), "y": label}
+
+
+def table() -> str:
+    """The mixed table: names, ordered names, whole numbers with an atom, decimals, days of a zone, gaps."""
+    random = np.random.default_rng(3)
+    kind = random.integers(0, 3, 150)
+    lines = ["city,size,visits,pay,day"]
+    for k in kind.tolist():
+        visits = "" if random.random() < 0.1 else str(int(random.poisson(k)))
+        day = np.datetime64("2021-03-26") + int(random.integers(0, 6))
+        offset = "+01:00" if day <= np.datetime64("2021-03-28") else "+02:00"
+        size = ("S", "M", "L")[min(k + int(random.integers(0, 2)), 2)]
+        lines.append(f"{('Lyon', 'Oslo', 'Porto')[k]},{size},{visits},{random.normal(k):.1f},{day} 00:00{offset}")
+    return "\n".join(lines) + "\n"
+
+
+def written(name: str, folder: Path) -> list[str]:
+    """Write the data of one golden model: their file, and the flags that say how it is read."""
+    if name != "mixed":
+        np.savez(folder / f"{name}.npz", **rows(name))  # type: ignore[arg-type]
+        return [str(folder / f"{name}.npz")]
+    (folder / "mixed.csv").write_text(table())
+    (folder / "columns.json").write_text(json.dumps(COLUMNS))
+    return [str(folder / "mixed.csv"), "--columns", str(folder / "columns.json")]
 
 
 def outputs(trained: TrainedModel, x: np.ndarray, z: np.ndarray) -> dict[str, Any]:
@@ -64,14 +93,14 @@ def _prepared(trained: TrainedModel, x: np.ndarray) -> jax.Array:
 def make(name: str) -> None:
     """Train one model and write its two files."""
     with tempfile.TemporaryDirectory() as folder:
-        source, run = Path(folder) / f"{name}.npz", Path(folder) / "run"
-        np.savez(source, **rows(name))  # type: ignore[arg-type]
-        if main(["fit", str(source), *RECIPES[name], "--out", str(run), "--quiet"]) != 0:
+        source, run = written(name, Path(folder)), Path(folder) / "run"
+        if main(["fit", *source, *RECIPES[name], "--out", str(run), "--quiet"]) != 0:
             sys.exit(f"{name} was not made")
         model = (run / "model.safetensors").read_bytes()
+        trained = TrainedModel.from_bytes(model)
+        x = load(source[0], schema=trained.schema).x[:5] if name == "mixed" else rows(name)["x"][:5]
     stem = FOLDER / f"format-{FORMAT}-{name}"
     stem.with_suffix(".safetensors").write_bytes(model)
-    trained, x = TrainedModel.from_bytes(model), rows(name)["x"][:5]
     z = np.random.default_rng(2).normal(size=(5, 2)).astype(np.float32)
     value = {"x": x.tolist(), "dtype": str(x.dtype), "z": z.tolist(), "outputs": outputs(trained, x, z)}
     stem.with_suffix(".json").write_text(json.dumps(value, indent=1) + "\n")

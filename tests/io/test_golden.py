@@ -13,6 +13,7 @@ import jax
 import numpy as np
 import pytest
 from paths import GOLDEN
+from scipy.special import expit
 from scipy.stats import multivariate_normal
 
 from golden.make import RECIPES, outputs
@@ -28,15 +29,15 @@ def expected(name: str) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
 
 
 def parse(raw: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays and metadata of a file of float32 arrays, after docs/file-format.md and without latens."""
+    """Arrays and metadata of a file of float32 and int32 arrays, after docs/file-format.md and without latens."""
     (length,) = struct.unpack("<Q", raw[:8])
     header, data = json.loads(raw[8 : 8 + length]), raw[8 + length :]
     text = header.pop("__metadata__")["latens"]
     arrays = {}
     for name, entry in header.items():
         begin, end = entry["data_offsets"]
-        assert entry["dtype"] == "F32"
-        arrays[name] = np.frombuffer(data[begin:end], "<f4").reshape(entry["shape"])
+        arrays[name] = np.frombuffer(data[begin:end], {"F32": "<f4", "I32": "<i4"}[entry["dtype"]])
+        arrays[name] = arrays[name].reshape(entry["shape"])
     return arrays, json.loads(text)
 
 
@@ -64,6 +65,8 @@ def by_hand(
             lower = cholesky.astype(np.float64)
             columns.append(prior + multivariate_normal(mean, lower @ lower.T).logpdf(x))
         return {"log_joint": np.stack(columns, axis=1)}
+    if metadata["schema"]["kind"] == "mixed":
+        return mixed_by_hand(arrays, metadata, x, z)
     shift, scale = arrays["encoder.standardise.shift.value"], arrays["encoder.standardise.scale.value"]
     mean, raw = np.split(dense(arrays, "encoder", ((x - shift) / scale).reshape(n, -1)), 2, axis=1)
     posterior = metadata["config"]["posterior"]
@@ -80,6 +83,57 @@ def by_hand(
     decoded = own + spread * out
     terms = -0.5 * ((x - decoded) / sigma) ** 2 - np.log(sigma) - 0.5 * np.log(2 * np.pi)
     return result | {"decoded": decoded, "log_likelihood": terms.sum(1)}
+
+
+def mixed_by_hand(
+    arrays: dict[str, np.ndarray], metadata: dict[str, Any], x: np.ndarray, z: np.ndarray
+) -> dict[str, np.ndarray]:
+    """The same of a mixed table: the columns in groups of one kind and of as many segments, to a power of two."""
+    groups: dict[str, list[int]] = {}
+    for i, one in enumerate(metadata["schema"]["types"]):
+        count = len(one["shares"])
+        kind = one["kind"] if one["kind"] in ("category", "ordinal") else "free" if count <= 48 else "ordered"
+        size = count if kind == "ordinal" else 2 ** int(np.ceil(np.log2(max(count, 2))))
+        groups.setdefault(f"{kind}-{size}", []).append(i)
+    n, out = len(x), dense(arrays, "decoder", z.astype(np.float64))
+    seen, likelihood, decoded, start = [np.full(x.shape, 0.5)], np.zeros(n), np.zeros(x.shape), 0
+    for name, places in sorted(groups.items()):
+        head = {
+            key: arrays.get(f"decoder.head.head.heads.{name}.{key}.value") for key in ("log_shares", "cuts", "basis")
+        }
+        starts, widths = (arrays[f"encoder.standardise.{key}.{name}.value"] for key in ("starts", "widths"))
+        place = x[:, places, None] - starts
+        here = (place >= 0) & (place < widths)
+        if name.startswith("ordered"):
+            scores, atoms = (arrays[f"encoder.standardise.{key}.{name}.value"] for key in ("scores", "atoms"))
+            seen += [(here * scores).sum(-1), np.einsum("nms,mas->nma", here, atoms).reshape(n, -1)]
+            size = head["basis"].shape[0] * head["basis"].shape[1]
+            tilt = np.einsum("nmk,mks->nms", out[:, start : start + size].reshape(n, len(places), -1), head["basis"])
+            logits = head["log_shares"] + tilt
+        elif name.startswith("ordinal"):
+            seen.append(here.reshape(n, -1))
+            size = head["cuts"].size
+            made = out[:, start : start + size].reshape(n, *head["cuts"].shape)
+            gaps = np.exp(head["cuts"][:, 1:] + made[:, :, 1:])
+            first = np.broadcast_to(head["cuts"][:, :1], made[:, :, :1].shape)
+            cuts = np.cumsum(np.concatenate([first, gaps], axis=-1), axis=-1) - made[:, :, :1]
+            edges = np.concatenate([np.zeros_like(first), expit(cuts), np.ones_like(first)], axis=-1)
+            logits = np.log(np.diff(edges, axis=-1))
+        else:
+            seen.append(here.reshape(n, -1))
+            size = head["log_shares"].size
+            logits = head["log_shares"] + out[:, start : start + size].reshape(n, *head["log_shares"].shape)
+        start += size
+        logits = np.where(widths > 0, logits, -np.inf)
+        logits -= np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+        likelihood += np.where(here, logits - np.log(np.maximum(widths, 1)), 0.0).sum((-1, -2))
+        middles = (np.exp(logits) * (starts + 0.5 * (np.maximum(widths, 1) - 1))).sum(-1)
+        best = np.take_along_axis(np.broadcast_to(starts, logits.shape), logits.argmax(-1)[..., None], -1)[..., 0]
+        decoded[:, places] = best if name.startswith("category") else middles
+    mean, raw = np.split(dense(arrays, "encoder", np.concatenate(seen, axis=1)), 2, axis=1)
+    posterior = metadata["config"]["posterior"]
+    log_scale = np.log(np.logaddexp(raw, 0) + posterior["scale_floor"]) if posterior["scale"] == "softplus" else raw
+    return {"mean": mean, "log_variance": 2 * log_scale, "decoded": decoded, "log_likelihood": likelihood}
 
 
 def test_there_is_a_file_of_every_kind_for_every_format() -> None:

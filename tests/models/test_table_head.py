@@ -157,3 +157,35 @@ def test_segments_are_ordinary_categoricals_where_each_has_one_cell():
     np.testing.assert_allclose(
         [float(one.log_prob(jnp.array([float(i)]))) for i in range(3)], jax.nn.log_softmax(logits[0]), atol=1e-6
     )
+
+
+SIZE = ColumnType("ordinal", ("S", "M", "L", "XL"), shares=(0.1, 0.4, 0.3, 0.2))
+GRADE = ColumnType("ordinal", ("1", "2", "3", "4"), shares=(0.7, 0.1, 0.1, 0.1))
+SOLE = ColumnType("ordinal", ("only",), shares=(1.0,))
+
+
+def test_an_ordinal_has_cuts_that_begin_at_the_shares_and_cells_that_sum_to_one():
+    types = (CITY, SIZE, SOLE, GRADE)
+    head = TableHead(types)
+    assert head.blocks.names == ("category-2", "category-4", "ordinal-4")
+    assert head.num_outputs == 1 + 3 + 2 * 3
+    found = np.exp(np.asarray(head(jnp.zeros(head.num_outputs)).parts["ordinal-4"].log_shares()))
+    np.testing.assert_allclose(found, [SIZE.shares, GRADE.shares], atol=1e-6)
+    made = np.array([[0.7, -0.3, 0.4], [-9.0, 1.5, -2.0]])
+    part = head(jnp.concatenate([jnp.zeros(4), jnp.asarray(made, jnp.float32).ravel()])).parts["ordinal-4"]
+    for i, one in enumerate((SIZE, GRADE)):
+        odds = special.logit(np.cumsum(one.shares)[:-1])
+        cuts = odds[0] + np.concatenate([[0.0], np.cumsum(np.diff(odds) * np.exp(made[i, 1:]))])
+        below = np.concatenate([[0.0], special.expit(cuts - made[i, 0]), [1.0]])
+        cells = jnp.zeros((4, 2)).at[:, i].set(jnp.arange(4.0))
+        terms = np.asarray(jax.vmap(part.log_prob_terms)(cells)[:, i], np.float64)
+        np.testing.assert_allclose(np.exp(terms), np.diff(below), rtol=2e-5)
+        assert np.exp(terms).sum() == pytest.approx(1.0, abs=1e-6)
+    assert part.ordered  # it has a mean, and tails
+
+
+def test_an_encoder_sees_which_of_its_names_an_ordinal_is():
+    seen = TableInput((SIZE, CITY))
+    found = seen(jnp.array([2.0, 1.0]))
+    np.testing.assert_array_equal(found, [0.5, 0.5, 0, 1, 0, 0, 0, 1, 0])
+    np.testing.assert_array_equal(seen(jnp.array([2.0, 1.0]), jnp.array([False, True]))[5:], [0, 0, 0, 0])

@@ -195,14 +195,14 @@ def parser() -> Parser:
         _common(made[name])
     _training(made["demo"])
     made["check"].add_argument("data", metavar="DATA")
-    _reading(made["check"])
+    _reading(made["check"], columns="write what the columns are to this file, which can be edited for `latens fit`")
     made["pack"].add_argument("data", metavar="DATA")
     _reading(made["pack"])
     made["pack"].add_argument("--out", metavar="FOLDER", help="where the shards go; a folder that is not there yet")
     made["pack"].add_argument("--shuffle", action="store_true", help="in a random order, in two passes")
     seed(made["pack"], "of the order")
     made["fit"].add_argument("data", metavar="DATA")
-    _reading(made["fit"])
+    _reading(made["fit"], columns="what the columns are: a file that `latens check --columns` wrote, edited or not")
     _training(made["fit"])
     _processes(made["fit"])
     made["resume"].add_argument("run", metavar="RUN", help="a run folder")
@@ -387,7 +387,7 @@ def _common(command: argparse.ArgumentParser) -> None:
     group.add_argument("--import", dest="imports", action="append", default=[], metavar="FILE.py", help=words)
 
 
-def _reading(command: argparse.ArgumentParser) -> None:
+def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     group = command.add_argument_group("reading the data")
     group.add_argument("--label", metavar="NAME", help="the column, .npz key or .npy file with the labels; 'none'")
     group.add_argument("--id", metavar="NAME", help="the column or .npz key with the row ids")
@@ -396,6 +396,8 @@ def _reading(command: argparse.ArgumentParser) -> None:
     group.add_argument("--counts", action=argparse.BooleanOptionalAction, default=None, help=counts)
     words = "columns of numbers, too, get a type and exact probabilities, as tables with text have them"
     group.add_argument("--typed", action="store_const", const=True, help=words)
+    if columns:
+        group.add_argument("--columns", metavar="FILE.json", help=columns)
     group.add_argument("--missing", choices=("nan",), help="NaN cells are missing values (default: refuse them)")
     words = "leave the rows of .npy or .parquet files on disk and read them while training (default: above 8 GiB)"
     group.add_argument("--stream", action=argparse.BooleanOptionalAction, default=None, help=words)

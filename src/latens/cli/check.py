@@ -1,9 +1,13 @@
 """`latens check`: what is in a data set."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 from latens.cli.context import Context, table
 from latens.cli.reading import reading_options
+from latens.errors import UsageError
+from latens.io.atomic import write_atomic
 
 
 def check(context: Context) -> int:
@@ -17,11 +21,19 @@ def check(context: Context) -> int:
     """
     from latens.data import check as report_on
     from latens.data import load
+    from latens.data.declared import as_declared
     from latens.data.rows import SPLITS
     from latens.data.streams.dataset import StreamDataset
     from latens.data.streams.sorted import stream_report
 
-    data = load(context.args.data, **reading_options(vars(context.args)))
+    options = reading_options(vars(context.args))
+    out = options.pop("columns", None)
+    if out is not None:
+        if Path(out).exists():
+            fix = "Choose another name, or remove it: edits in it would be lost."
+            raise UsageError("there is such a file already.", where=f"--columns {out}", fix=fix)
+        options["typed"] = True
+    data = load(context.args.data, **options)
     report, lines = report_on(data), []
     if isinstance(data, StreamDataset):
         stream = stream_report(data)
@@ -51,9 +63,29 @@ def check(context: Context) -> int:
     if columns is not None:
         entries = [(c["name"], c["kind"], c["written"], c["values"], str(c["missing"] or "")) for c in columns]
         lines += [table([("column", "kind", "written", "values", "missing"), *entries], indent="  ")]
+    if out is not None:
+        write_atomic(Path(out), columns_text(as_declared(data.schema)).encode())
+        report["columns_file"] = out
+        lines += [f"{out}: the kinds of {len(columns or ())} columns, to edit and give to latens fit --columns"]
     lines += [*(f"warning: {text}" for text in report["warnings"])]
     context.result(report, "\n".join(lines))
     return 0
+
+
+def columns_text(columns: dict[str, dict[str, Any]]) -> str:
+    """Write columns as JSON, a line for each.
+
+    Args:
+        columns: What `as_declared` gives.
+
+    Returns:
+        The text.
+    """
+    entries = (
+        f"  {json.dumps(name, ensure_ascii=False)}: {json.dumps(one, ensure_ascii=False)}"
+        for name, one in columns.items()
+    )
+    return "{\n" + ",\n".join(entries) + "\n}\n"
 
 
 def _labels(counts: dict[str, int] | None) -> str:

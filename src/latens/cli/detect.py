@@ -15,6 +15,7 @@ from latens.data import Dataset
 from latens.errors import ConfigError, DataError
 from latens.measure.cells import blame, named_cells, typed_columns
 from latens.measure.detect import detect as find
+from latens.measure.detect import strange_rows
 
 CELLS, MOST_BLAMED = 3, 1000
 """Cells named for each flagged row of typed columns, and flagged rows of which they are named."""
@@ -38,8 +39,9 @@ def detect(context: Context) -> int:
         raise ConfigError(what, where=args.run, fix="Train a VAE: `latens fit DATA`.")
     types = opened.trained.schema.types if args.cells is None else typed_columns(opened.trained, "--cells")
     cells = 0 if types is None else min(CELLS if args.cells is None else args.cells, len(types))
-    new, _, _ = read_for(opened, context, every=True)
-    own = load_for(opened, replace(context, args=argparse.Namespace(**vars(args) | {"data": args.held_out})))
+    new, _, _ = read_for(opened, context, every=True, unseen=True)
+    of_held_out = replace(context, args=argparse.Namespace(**vars(args) | {"data": args.held_out}))
+    own = load_for(opened, of_held_out, unseen=bool(args.held_out))
     if args.held_out:
         split, positions = "all", np.arange(len(own))
     else:
@@ -69,12 +71,15 @@ def detect(context: Context) -> int:
         columns = named_cells(blamed, new, top)
         arrays |= columns
         told = {row: _told(columns, row) for row in top[:5].tolist()}
-    write_table(out, arrays)
+    write_table(out, arrays, infinite=("surprise",))
     known = _training_rows(own, new) if not args.held_out else 0
     if known:
         context.warn(f"{known} of the rows are training rows of the model, which look less unusual than they are")
     text = [f"{out}: {len(flagged)} of {len(new)} rows flagged at a share of {args.alpha:g} false alarms"]
     text.append(f"compared with {found.calibration} rows that did not train the model ({split})")
+    strange = int(strange_rows(new).sum())
+    if strange:
+        text.append(f"{strange} rows hold a name that no training row had: they are flagged whatever their q-value")
     least = 1.0 / (found.calibration + 1)
     if least * len(new) > args.alpha:
         few = int(np.ceil(least * len(new) / args.alpha))
@@ -88,7 +93,7 @@ def detect(context: Context) -> int:
     if len(flagged) > len(top) and cells:
         text.append(f"cells are named for the {len(top)} most surprising rows")
     value: dict[str, Any] = {"out": str(out), "rows": len(new), "flagged": len(flagged), "alpha": args.alpha}
-    value |= {"held_out": found.calibration, "training_rows": known}
+    value |= {"held_out": found.calibration, "training_rows": known, "unseen": strange}
     context.done(value, "\n".join(text))
     return 0
 

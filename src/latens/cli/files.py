@@ -3,14 +3,18 @@
 import io
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from latens.data.columns import ColumnType
+from latens.data.frames import as_series
 from latens.data.raw import ColumnRoles
 from latens.data.readers.csv import read_csv
 from latens.data.readers.npz import Archive, read_npy
 from latens.data.readers.tables import read_parquet
 from latens.data.rows import row_names
+from latens.data.schema import Schema
 from latens.errors import ConfigError, DataError
 from latens.evaluation import finite
 from latens.io.atomic import resource_errors, write_atomic
@@ -19,7 +23,9 @@ from latens.text import csv_bytes, original_text
 LATENT_KEYS = ("mean", "z", "latents")
 
 
-def write_table(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def write_table(
+    path: Path, arrays: dict[str, np.ndarray], schema: Schema | None = None, infinite: tuple[str, ...] = ()
+) -> None:
     """Write arrays led by one axis of rows to a file, whole or absent; the ending chooses the format.
 
     In .npz every array keeps its name and shape. In a table, an array of more numbers a row becomes the columns NAME0,
@@ -28,6 +34,8 @@ def write_table(path: Path, arrays: dict[str, np.ndarray]) -> None:
     Args:
         path: Where to write; it ends in .npz, .csv or .parquet.
         arrays: Arrays by name.
+        schema: Of the columns of a mixed table, of which Parquet then has ordered categoricals and times with zones.
+        infinite: Names of arrays that may hold infinities.
 
     Raises:
         ConfigError: .parquet needs pyarrow, which is not installed.
@@ -37,11 +45,13 @@ def write_table(path: Path, arrays: dict[str, np.ndarray]) -> None:
     if path.suffix.lower() == ".npz":
         return write_npz(path, arrays)
     for name, array in arrays.items():
-        finite(array, name, where=str(path))
+        if name not in infinite:
+            finite(array, name, where=str(path))
     if path.suffix.lower() == ".csv":
         write_atomic(path, csv_bytes(flat_columns(arrays)))
     else:
-        write_atomic(path, _parquet(flat_columns(arrays)))
+        pairs = [] if schema is None else zip(schema.columns or (), schema.types or ())
+        write_atomic(path, _parquet(flat_columns(arrays), {column.name: one for column, one in pairs}))
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -81,7 +91,7 @@ def flat_columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return columns
 
 
-def _parquet(columns: dict[str, np.ndarray]) -> bytes:
+def _parquet(columns: dict[str, np.ndarray], types: dict[str, ColumnType]) -> bytes:
     try:
         import pyarrow
         import pyarrow.parquet
@@ -89,12 +99,14 @@ def _parquet(columns: dict[str, np.ndarray]) -> bytes:
         fix = "pip install 'latens[tables]', or use .csv or .npz."
         raise ConfigError("pyarrow is not installed.", where="--out FILE.parquet", fix=fix) from None
     sink = pyarrow.BufferOutputStream()
-    table = pyarrow.table(
-        {
-            name: pyarrow.array(column.tolist() if column.dtype.kind == "U" else column)
-            for name, column in columns.items()
-        }
-    )
+
+    def array(name: str, column: np.ndarray) -> Any:
+        one = types.get(name)
+        if one is not None and (one.kind == "ordinal" or one.zone):
+            return pyarrow.array(as_series(column, one))
+        return pyarrow.array(column.tolist() if column.dtype.kind == "U" else column)
+
+    table = pyarrow.table({name: array(name, column) for name, column in columns.items()})
     pyarrow.parquet.write_table(table, sink)
     return sink.getvalue().to_pybytes()
 
@@ -162,7 +174,7 @@ def _latents_in(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     if ending not in (".csv", ".parquet"):
         raise DataError(f"latents are not read from {ending!r}.", where=str(path), fix="Use .npz or .csv.")
     read = read_csv if ending == ".csv" else read_parquet
-    roles = {role: role for role in ("label", "row_id") if role in _header(path)}
+    roles: dict[str, Any] = {role: role for role in ("label", "row_id") if role in _header(path)}
     raw = read(path, ColumnRoles(**roles))
     names = list(raw.columns or ())
     for key in LATENT_KEYS:

@@ -10,9 +10,8 @@ from latens.cli.dry_run import would_fit
 from latens.cli.processes import begin, launch
 from latens.cli.reading import reading_options, source_of
 from latens.cli.training import REMEMBERED, close, follow, logged, train_run
-from latens.errors import ConfigError, LatensError, UsageError
-from latens.io.atomic import resource_errors
-from latens.io.json import parse_json_strict
+from latens.errors import ConfigError, DataError, LatensError, UsageError
+from latens.io.json import read_json
 from latens.runs.folder import RunFolder, default_path
 from latens.runs.ownership import remove_own
 
@@ -24,8 +23,6 @@ else:
 
 BUDGET = ("epochs", "steps", "minutes")
 """The options of a budget."""
-
-_MOST_BYTES = 8 << 20
 
 
 def fit(context: Context) -> int:
@@ -39,6 +36,10 @@ def fit(context: Context) -> int:
     """
     args = context.args
     stored_config(args)
+    if getattr(args, "columns", None) is not None:  # run.json holds what the file says, which may be edited later
+        fix = "`latens check DATA --columns FILE` writes one."
+        where = f"--columns {args.columns}"
+        args.columns = read_json(Path(args.columns), error=DataError, where=where, fix=fix)
     folder = Path(args.out) if args.out else default_path(args.data, args.recipe)
     if args.dry_run:
         return would_fit(context, folder, _new_experiment(context, settings_of(args)))
@@ -85,6 +86,8 @@ def fit_into(context: Context, folder: Path) -> Experiment:
             # Nothing has been trained: a mistyped name leaves no folder behind that is then in the way.
             _forget(run, fresh)
             raise
+        for note in experiment.data.notes:
+            context.say(note)
         train_run(context, run, experiment, resume=False)
     return experiment
 
@@ -132,12 +135,7 @@ def stored_config(args: Any) -> dict[str, Any] | None:
     if getattr(args, "config", None) is None:
         return None
     where, fix = f"--config {args.config}", "Give what `latens fit DATA --dry-run` prints, or RUN/config.json."
-    path = Path(args.config)
-    if not path.is_file():
-        raise ConfigError("there is no such file.", where=where, fix=fix)
-    with resource_errors(path), path.open("rb") as file:
-        text = file.read(_MOST_BYTES + 1)
-    value = parse_json_strict(text, max_bytes=_MOST_BYTES, error=ConfigError, where=where, fix=fix)
+    value = read_json(Path(args.config), error=ConfigError, where=where, fix=fix)
     value = value["config"] if isinstance(value, dict) and isinstance(value.get("config"), dict) else value
     if not isinstance(value, dict) or not isinstance(value.get("recipe"), str):
         raise ConfigError("the file holds no configuration.", where=where, fix=fix)

@@ -15,6 +15,7 @@ _FLAGS = {
     "missing": "missing",
     "counts": "counts",
     "typed": "typed",
+    "columns": "columns",
     "pair": "pair",
     "stream": "stream",
 }
@@ -79,7 +80,7 @@ def read_with(source: Mapping[str, Any]) -> dict[str, Any]:
     Returns:
         What is kept.
     """
-    return {flag: value for flag, value in _given(source).items() if flag not in ("pair", "stream")}
+    return {flag: value for flag, value in _given(source).items() if flag not in ("pair", "stream", "columns")}
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Any]:

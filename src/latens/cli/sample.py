@@ -62,7 +62,7 @@ def sample(context: Context) -> int:
     evaluation.finite(arrays["x"], "x", where=args.run)
     if mixed:
         beside = {} if chosen is None else {"label": arrays["label"]}
-        write_table(out, as_columns(arrays["x"], trained.schema) | beside)
+        write_table(out, as_columns(arrays["x"], trained.schema) | beside, trained.schema)
     elif out.suffix.lower() == ".npz":
         write_npz(out, arrays)
     elif chosen is not None and args.label is None:
@@ -81,7 +81,7 @@ def _conditional(context: Context, trained: TrainedModel, conditions: Conditions
     """Rows of a mixed table under conditions."""
     args = context.args
     found = sample_given(trained.model, conditions, args.n, key=jax.random.key(args.seed))
-    write_table(out, as_columns(found.x, trained.schema))
+    write_table(out, as_columns(found.x, trained.schema), trained.schema)
     share = np.exp(found.log_probability)
     words = f"{out}: {args.n} samples where {' and '.join(args.where)}"
     worth = f"{found.effective:,.0f} of {found.draws:,} draws of z"

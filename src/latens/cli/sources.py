@@ -82,7 +82,7 @@ def load_new(spec: str, options: dict[str, Any], *, index: Path | None = None) -
     return load(spec, index=index, **options)
 
 
-def load_for(opened: Opened, context: Context, *, every: bool = False) -> Dataset:
+def load_for(opened: Opened, context: Context, *, every: bool = False, unseen: bool = False) -> Dataset:
     """Load the rows that DATA names, in the form that the model was trained on; without DATA, its own data.
 
     They are read as the training data were (label, id, weight, missing values), as far as DATA has these columns and no
@@ -92,6 +92,7 @@ def load_for(opened: Opened, context: Context, *, every: bool = False) -> Datase
         opened: The model.
         context: The call of the command.
         every: Whether the command takes every row at once, so that they cannot stay on disk.
+        unseen: Whether names that no training row had are missing cells, which the data set lists; else an error.
 
     Returns:
         The data.
@@ -99,11 +100,11 @@ def load_for(opened: Opened, context: Context, *, every: bool = False) -> Datase
     Raises:
         DataError: The rows are not the model's, or a run's own data are no longer those it was trained on.
     """
-    return read_for(opened, context, every=every)[0]
+    return read_for(opened, context, every=every, unseen=unseen)[0]
 
 
 def read_for(
-    opened: Opened, context: Context, *, own_classes: bool = False, every: bool = False
+    opened: Opened, context: Context, *, own_classes: bool = False, every: bool = False, unseen: bool = False
 ) -> tuple[Dataset, str, dict[str, Any]]:
     """Load data as `load_for` does, and tell how.
 
@@ -112,6 +113,7 @@ def read_for(
         context: The call of the command.
         own_classes: Whether the classes are those of the data; else a label that the model does not know is none.
         every: As for `load_for`.
+        unseen: As for `load_for`.
 
     Returns:
         The data, their name, and the keywords they were read with.
@@ -130,8 +132,9 @@ def read_for(
         raise UsageError("DATA is missing.", where=opened.name, fix="A model file holds no rows: add DATA.")
     elif spec == source.get("spec"):
         known = reading_options(source)
+    known.pop("columns", None)  # the schema has them
     schema = replace(trained.schema, classes=None) if own_classes else trained.schema
-    data, options = _load_alike(spec, schema, known, given, index)
+    data, options = _load_alike(spec, schema, known, given | ({"unseen": True} if unseen else {}), index)
     if every and isinstance(data, StreamDataset):
         what = f"has {data.total:,} rows, which stay on disk, and this command takes all of them at once."
         fix = "Give some of the files; or `latens encode`, which goes through them by blocks."

@@ -8,6 +8,7 @@ from latens.data.batches import hash_rows
 from latens.data.dataset import Dataset
 from latens.data.infer import value_range, whole_columns
 from latens.data.rows import SPLITS
+from latens.data.suspects import suspicions
 
 _SHOWN = 10
 _ROWS = 4096
@@ -143,8 +144,9 @@ def _column(dataset: Dataset, place: int) -> dict[str, Any]:
     assert schema.columns is not None
     one = schema.types[place]
     top = int(np.argmax(one.shares))
-    if one.kind == "category":
-        values = f"{one.count} names; {one.values[top]!r} in {one.shares[top]:.0%}"
+    if one.named:
+        order = " in order" if one.kind == "ordinal" else ""
+        values = f"{one.count} names{order}; {one.values[top]!r} in {one.shares[top]:.0%}"
     else:
         low, high = one.decoded(np.array([0, one.size - 1]))
         values = f"{low} to {high}"
@@ -219,6 +221,7 @@ def _warnings(dataset: Dataset, report: dict[str, Any]) -> list[str]:
     if constant and table:
         shown = ", ".join(map(str, report["constant_columns"]["first"]))
         warnings.append(f"{constant} columns never change ({shown}): they carry nothing and may be left out.")
+    warnings += suspicions(dataset)
     if report["duplicate_rows"]:
         warnings.append(
             f"{report['duplicate_rows']} rows are copies of others: a copy of a training row may be tested."

@@ -1,17 +1,17 @@
 """Columns of a table by kind: what a cell of each may be, and which number it is stored as."""
 
-import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
 from msgspec import Meta, Struct
 
+from latens.data.dates import written_times
 from latens.errors import DataError, nearest
 
-ColumnKind: TypeAlias = Literal["category", "number", "date"]
-"""A category is one of some names; a number lies on a grid of its own; a date is a number of days or seconds."""
+ColumnKind: TypeAlias = Literal["category", "ordinal", "number", "date"]
+"""A category is one of some names, an ordinal one of names that have an order; a number lies on a grid of its own; a
+date is a number of days or seconds."""
 
 MOST_CATEGORIES = 1000
 """A text column with more distinct values is free text, or an id, and is left out."""
@@ -25,31 +25,28 @@ ALL_HEAVY = 256
 """Up to so many distinct values that each came `OFTEN` times on average, each has a segment of its own."""
 OFTEN = 20
 """A value has a segment of its own only where it came so often."""
-SLIPS = 3
-"""Where most cells of a column are numbers, a text that comes less often is taken for a slip of the pen and refused."""
-
-_DATE = re.compile(r"\d{4}-\d\d-\d\d\Z")
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?\Z")
-_ZERO_LED = re.compile(r"[-+]?0\d")
-_GROUPED = re.compile(r"[-+]?\d+([,_']\d+)+(\.\d*)?\Z")
+WHOLE = 2**53
+"""Beyond this float64 does not hold every whole number."""
 
 
 class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the cells of one column of a mixed table are.
 
-    A category is stored as its place among `values`. A number is stored as its place on a grid, (x - low) / step, and
-    the grid is cut into segments: values that many rows share have one of their own, the others share segments of like
-    mass. Both are probabilities, so that the nats of columns add up, and a change of units leaves them as they are.
+    A category or an ordinal is stored as its place among `values`. A number is stored as its place on a grid, (x - low)
+    / step, and the grid is cut into segments: values that many rows share have one of their own, the others share
+    segments of like mass. Both are probabilities, so that the nats of columns add up, and a change of units leaves them
+    as they are.
 
     Args:
-        kind: "category", "number" or "date".
-        values: The names of a category, in the order of their codes.
+        kind: "category", "ordinal", "number" or "date".
+        values: The names of a category or an ordinal, in the order of their codes.
         low: The number of the first cell of the grid, in the unit of the column.
         step: The distance of two cells of the grid, in the same unit.
         starts: The first cell of each segment, from 0.
         size: How many cells the grid has.
         shares: The share of the training rows in each category or segment; they sum to 1.
-        written: How a value is written: "text", "int", "float"; a date's unit "D" or "s".
+        written: How a value is written: "text", "bool", "int", "float"; a date's unit "D" or "s".
+        zone: The time zone of dates: days are of its calendar, seconds of UTC; empty for none.
     """
 
     kind: ColumnKind
@@ -59,24 +56,35 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     starts: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(max_length=1000)] = ()
     size: Annotated[int, Meta(ge=0, le=MOST_CELLS)] = 0
     shares: tuple[Annotated[float, Meta(ge=0, le=1)], ...] = ()
-    written: Literal["text", "int", "float", "D", "s"] = "text"
+    written: Literal["text", "bool", "int", "float", "D", "s"] = "text"
+    zone: Annotated[str, Meta(max_length=100)] = ""
+
+    @property
+    def named(self) -> bool:
+        """Whether the cells are names."""
+        return self.kind in ("category", "ordinal")
 
     @property
     def count(self) -> int:
         """How many categories or segments there are."""
-        return len(self.values) if self.kind == "category" else len(self.starts)
+        return len(self.values) if self.named else len(self.starts)
+
+    @property
+    def cells(self) -> int:
+        """How many cells there are: categories, or cells of the grid."""
+        return len(self.values) if self.named else self.size
 
     @property
     def widths(self) -> tuple[int, ...]:
         """How many cells each segment has; a category has one."""
-        if self.kind == "category":
+        if self.named:
             return (1,) * len(self.values)
         return tuple(np.diff([*self.starts, self.size]).tolist())
 
     @property
     def firsts(self) -> tuple[int, ...]:
         """The first cell of each segment; of a category its code."""
-        return tuple(range(len(self.values))) if self.kind == "category" else self.starts
+        return tuple(range(len(self.values))) if self.named else self.starts
 
     def log_shares(self, stored: np.ndarray) -> np.ndarray:
         """The log probability of stored cells by the shares of the training rows alone.
@@ -97,14 +105,16 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
             stored: Codes or places on the grid, of shape (n,); between two they are taken to the nearest.
 
         Returns:
-            Shape (n,): text, whole numbers or fractions as the column had them, dates as datetime64.
+            Shape (n,): text, truth values, whole numbers or fractions as the column had them; dates as datetime64, or
+            with a zone as text with its offset.
         """
-        place = np.clip(
-            np.round(np.asarray(stored, np.float64)), 0, max(self.count if self.values else self.size, 1) - 1
-        )
-        if self.kind == "category":
-            return np.array(self.values)[place.astype(np.int64)]
+        place = np.clip(np.round(np.asarray(stored, np.float64)), 0, max(self.cells, 1) - 1)
+        if self.named:
+            names = np.array(self.values)[place.astype(np.int64)]
+            return names == "True" if self.written == "bool" else names
         number = self.low + place * self.step
+        if self.zone:
+            return written_times(number, self.written, self.zone)
         if self.written in ("D", "s"):
             return np.round(number).astype(np.int64).astype(f"datetime64[{self.written}]")
         if self.written == "int":
@@ -135,10 +145,10 @@ def check_types(types: Sequence[ColumnType]) -> str:
     """
     for i, one in enumerate(types):
         rising = all(a < b for a, b in zip(one.starts, one.starts[1:]))
-        if one.kind == "category" and (not one.values or len(set(one.values)) != len(one.values) or one.starts):
+        if one.named and (not one.values or len(set(one.values)) != len(one.values) or one.starts):
             return f"column {i} has no categories, or one twice"
         numbers_fit = bool(one.starts) and one.starts[0] == 0 and rising and one.starts[-1] < one.size
-        if one.kind != "category" and (one.values or not numbers_fit):
+        if not one.named and (one.values or not numbers_fit):
             return f"column {i} has segments that are none"
         positive = all(share > 0 for share in one.shares)
         if len(one.shares) != one.count or not positive or abs(sum(one.shares) - 1.0) > 1e-6:
@@ -148,85 +158,20 @@ def check_types(types: Sequence[ColumnType]) -> str:
     return ""
 
 
-# --- from text ---
-
-
 class TextColumn(Struct):
     """A column of text, dates or categories as a reader found it: codes into its distinct values.
 
     Args:
-        values: The distinct values.
-        written: "text", or the unit of dates ("D", "s"): the codes are then numbers of that unit.
+        values: The distinct values; empty for dates, whose codes are numbers of their unit.
+        written: "text", "bool", or the unit of dates ("D", "s").
+        zone: The zone of dates; empty for none.
+        ordered: Whether the values have an order, which is theirs here.
     """
 
     values: tuple[str, ...] = ()
-    written: str = "text"
-
-
-def read_words(
-    words: Sequence[str], missing: frozenset[str], name: str, where: str, lines: Sequence[int] | None = None
-) -> tuple[np.ndarray, TextColumn | None]:
-    """Numbers of a column of text: its own, those of its dates, or codes of its distinct values.
-
-    Args:
-        words: The text of every cell.
-        missing: Words that stand for a missing value, in lower case.
-        name: Name of the column.
-        where: How an error names the table.
-        lines: The line of the file that each cell is in; None: rows are counted from 0.
-
-    Returns:
-        Numbers of shape (n,), NaN where a value is missing, and what they stand for; None for numbers.
-
-    Raises:
-        DataError: A few values are no numbers, where all others are.
-    """
-    cells = [word.strip() for word in words]
-    shown = [None if cell.lower() in missing else cell for cell in cells]
-    seen = [cell for cell in shown if cell is not None]
-    distinct = set(seen)
-    numbers = {cell for cell in distinct if _number(cell) is not None}
-    # 007 is a name, which as a number would lose its zeros.
-    codes = sum(1 for cell in seen if _ZERO_LED.match(cell)) >= SLIPS and not any("." in cell for cell in numbers)
-    if numbers == distinct and not codes:
-        return np.array([np.nan if cell is None else float(cell) for cell in shown]), None
-
-    def refused(value: str, what: str, fix: str) -> DataError:
-        at = shown.index(value)
-        place = f"row {at}" if lines is None else f"line {lines[at]}"
-        return DataError(f"column {name!r} holds {what} {value[:40]!r}.", where=f"{where}, {place}", fix=fix)
-
-    others = Counter(cell for cell in seen if cell not in numbers)
-    if others and all(_GROUPED.match(cell) for cell in others):
-        advice = "decimal points instead of decimal commas" if next(iter(others)).count(",") == 1 else "plain numbers"
-        raise refused(next(iter(others)), "the text", f"Write {advice}.")
-    slip = next((cell for cell, count in others.items() if count < SLIPS), None)
-    if not codes and slip is not None and 2 * others.total() < len(seen):
-        roles = f"name it with --label {name} or --id {name}"
-        fix = f"Mend that cell or leave it empty, write the column as text, or {roles}."
-        raise refused(slip, "numbers and the text", fix)
-    for pattern, unit in ((_DATE, "D"), (_TIME, "s")):
-        if all(pattern.match(cell) for cell in distinct):
-            try:
-                dates = np.array([cell or "NaT" for cell in shown], f"datetime64[{unit}]")
-            except ValueError:
-                break  # 2021-02-31 is no date: then they are names
-            numbers_of = dates.astype(np.int64).astype(np.float64)
-            return np.where(np.isnat(dates), np.nan, numbers_of), TextColumn(written=unit)
-    values = tuple(sorted(distinct))
-    place = {value: i for i, value in enumerate(values)}
-    return np.array([np.nan if cell is None else place[cell] for cell in shown]), TextColumn(values)
-
-
-def _number(cell: str) -> float | None:
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return value if "_" not in cell and np.isfinite(value) else None
-
-
-# --- from values ---
+    written: Literal["text", "bool", "D", "s"] = "text"
+    zone: str = ""
+    ordered: bool = False
 
 
 def category_type(codes: np.ndarray, found: TextColumn) -> ColumnType:
@@ -241,39 +186,62 @@ def category_type(codes: np.ndarray, found: TextColumn) -> ColumnType:
     """
     counts = np.bincount(codes.astype(np.int64), minlength=len(found.values)) + 0.5
     shares = tuple((counts / counts.sum()).tolist())
-    return ColumnType("category", found.values, shares=shares)
+    kind: ColumnKind = "ordinal" if found.ordered else "category"
+    return ColumnType(kind, found.values, shares=shares, written="bool" if found.written == "bool" else "text")
 
 
-def number_type(values: np.ndarray, every: np.ndarray, written: str) -> ColumnType:
+def number_type(
+    values: np.ndarray,
+    every: np.ndarray,
+    written: str,
+    *,
+    step: float | None = None,
+    bounds: tuple[float, float] | None = None,
+    zone: str = "",
+) -> ColumnType:
     """The grid and the segments of a column of numbers, of its training rows.
 
     Args:
         values: The numbers of the training rows, without gaps.
         every: Those of all rows, which say the precision that was recorded.
         written: "int", "float", "D" or "s".
+        step: The distance of two cells where it was declared; None finds the precision that was recorded.
+        bounds: The least and the largest value where they were declared; None takes those of the training rows.
+        zone: The time zone of dates.
 
     Returns:
         The type.
 
     Source: Good (1953) for the share of what no training row has.
     """
-    step = 1.0 if written in ("int", "D", "s") else recorded_step(every)
-    low, high = float(values.min()), float(values.max())
+    aligned = written == "float" or step is not None
+    if step is None:
+        step = 1.0 if written in ("int", "D", "s") else recorded_step(every)
+    low, high = (float(values.min()), float(values.max())) if bounds is None else bounds
     # A grid that float32 cannot count is made coarser, by powers of ten.
     while (high - low) / step >= MOST_CELLS:
         step *= 10.0
-    low = np.floor(low / step) * step if written == "float" else low
+    if aligned:
+        low = float(np.floor(low / step + (0.0 if bounds is None else 1e-9))) * step
     size = round((high - low) / step) + 1
     places, counts = np.unique(
         np.clip(np.round((values - low) / step), 0, size - 1).astype(np.int64), return_counts=True
     )
-    starts, masses = segments(places, counts, size)
+    # What declared bounds add beyond the rows are segments of their own.
+    first, last = int(places[0]) if places[0] > 1 else 0, int(places[-1])
+    starts, masses = segments(places - first, counts, last - first + 1)
+    starts = [start + first for start in starts]
+    if first:
+        starts, masses = [0, *starts], np.concatenate([[0.0], masses])
+    if last + 1 < size:
+        starts, masses = [*starts, last + 1], np.append(masses, 0.0)
     # What no row has is as probable as what one row has (Good & Turing).
     empty = masses == 0
     masses = np.where(empty, (np.count_nonzero(counts == 1) + 0.5) / max(empty.sum(), 1), masses)
-    shares = masses / masses.sum()
-    kind: ColumnKind = "date" if written in ("D", "s") else "number"
-    return ColumnType(kind, (), low, step, tuple(starts), size, tuple(shares.tolist()), written)  # type: ignore[arg-type]
+    shares = tuple((masses / masses.sum()).tolist())
+    if written in ("D", "s"):
+        return ColumnType("date", (), low, step, tuple(starts), size, shares, written, zone)  # type: ignore[arg-type]
+    return ColumnType("number", (), low, step, tuple(starts), size, shares, written)  # type: ignore[arg-type]
 
 
 def recorded_step(values: np.ndarray) -> float:
@@ -284,7 +252,7 @@ def recorded_step(values: np.ndarray) -> float:
 
     Returns:
         The largest of 1, 0.1, ... 1e-9 of which every number is a multiple; where there is none, a hundred-thousandth
-        of their interquartile range (or of their range), rounded down to a power of ten.
+        of their interquartile range (or of their range, or of the one number), rounded down to a power of ten.
     """
     for decimals in range(10):
         scaled = values * 10.0**decimals
@@ -292,7 +260,7 @@ def recorded_step(values: np.ndarray) -> float:
         if np.all(np.abs(scaled - np.round(scaled)) <= rounding) and np.all(np.abs(scaled) < 2**53):
             return float(f"1e-{decimals}")
     low, quarter, three, high = np.quantile(values, [0.0, 0.25, 0.75, 1.0])
-    spread = three - quarter if three > quarter else high - low
+    spread = three - quarter if three > quarter else high - low if high > low else abs(high)
     return float(10.0 ** np.floor(np.log10(max(spread, 1e-300) / 1e5)))
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from latens.data.columns import ColumnType, unknown_category
+from latens.data.dates import number_of
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
 
@@ -50,8 +51,8 @@ def conditions_of(given: Mapping[str, Any], schema: Schema, where: str = "given"
             raise DataError(what, where=where, fix="Give one of its names; of a number or a date (least, largest).")
         low, high = (_place(bound, kind, name, where) for bound in value)
         first = 0.0 if value[0] is None else np.ceil(low - 1e-6)
-        last = kind.size - 1.0 if value[1] is None else np.floor(high + 1e-6)
-        asked.append((name, max(first, 0.0), min(last, kind.size - 1.0)))
+        last = kind.cells - 1.0 if value[1] is None else np.floor(high + 1e-6)
+        asked.append((name, max(first, 0.0), min(last, kind.cells - 1.0)))
     return _joined(asked, schema, where)
 
 
@@ -81,7 +82,7 @@ def parse_conditions(texts: Sequence[str], schema: Schema, where: str = "--where
             raise UsageError(f"{text!r} is no condition.", where=where, fix=fix)
         name, value, sign = text[: found.start()], text[found.end() :], found[0]
         kind = _kind_of(name, schema, where)
-        if sign == "=" and (kind.kind == "category" or ".." not in value):
+        if sign == "=" and (kind.kind == "category" or value in kind.values or ".." not in value):
             cell = _cell(value, kind, name, where)
             asked.append((name, cell, cell))
             continue
@@ -97,10 +98,10 @@ def parse_conditions(texts: Sequence[str], schema: Schema, where: str = "--where
         edge = _place(value, kind, name, where)
         if sign[0] == ">":
             first = np.ceil(edge - 1e-6) if sign == ">=" else np.floor(edge + 1e-6) + 1.0
-            asked.append((name, max(first, 0.0), kind.size - 1.0))
+            asked.append((name, max(first, 0.0), kind.cells - 1.0))
         else:
             last = np.floor(edge + 1e-6) if sign == "<=" else np.ceil(edge - 1e-6) - 1.0
-            asked.append((name, 0.0, min(last, kind.size - 1.0)))
+            asked.append((name, 0.0, min(last, kind.cells - 1.0)))
     return _joined(asked, schema, where)
 
 
@@ -114,7 +115,7 @@ def _joined(asked: Sequence[tuple[str, float, float]], schema: Schema, where: st
         if low[place] > high[place]:
             what = f"no row can have column {name!r} so: the conditions exclude one another, or every training row."
             kind = (schema.types or ())[place]
-            span = "" if kind.kind == "category" else " to ".join(map(str, kind.decoded(np.array([0, kind.size - 1]))))
+            span = "" if kind.named else " to ".join(map(str, kind.decoded(np.array([0, kind.size - 1]))))
             raise DataError(what, where=where, fix=f"The training rows have {span}." if span else "Ask for one name.")
     return Conditions(low, high)
 
@@ -132,16 +133,14 @@ def _kind_of(name: str, schema: Schema, where: str) -> ColumnType:
 
 def _cell(value: Any, kind: ColumnType, name: str, where: str) -> float:
     """The stored cell of one value, which a row can have."""
-    if kind.kind == "category":
-        if str(value) not in kind.values:
-            raise unknown_category(str(value), name, kind.values, where)
-        return float(kind.values.index(str(value)))
+    if kind.named:
+        return _place(value, kind, name, where)
     place = _place(value, kind, name, where)
     if abs(place - round(place)) > 1e-3:
         step = "whole days" if kind.written == "D" else "whole seconds" if kind.written == "s" else f"{kind.step:g}"
         what = f"column {name!r} is recorded in steps of {step}, which {value} is not."
         raise DataError(what, where=where, fix="Round it, or ask for a range.")
-    if not 0 <= round(place) < kind.size:
+    if not 0 <= round(place) < kind.cells:
         first, last = kind.decoded(np.array([0, kind.size - 1]))
         what = f"column {name!r} cannot be {value}: its training rows lie between {first} and {last}."
         raise DataError(what, where=where, fix="Ask for a value between them; beyond, the model gives probability 0.")
@@ -152,11 +151,12 @@ def _place(value: Any, kind: ColumnType, name: str, where: str) -> float:
     """Where a value lies on a column's grid; a fraction between two cells; NaN for None."""
     if value is None:
         return np.nan
+    if kind.named:
+        if str(value) not in kind.values:
+            raise unknown_category(str(value), name, kind.values, where)
+        return float(kind.values.index(str(value)))
     try:
-        if kind.kind == "date":
-            number = float(np.array(str(value), f"datetime64[{kind.written}]").astype(np.int64))
-        else:
-            number = float(value)
+        number = number_of(str(value), kind.written, kind.zone) if kind.kind == "date" else float(value)
         if not np.isfinite(number):
             raise ValueError
     except ValueError:

@@ -40,6 +40,8 @@ class Dataset:
         hidden: True where training must not see the label, shape (n,).
         labelled_share: Share of the rows of an epoch that have a label; None for as they come.
         label_name: What the label is called, for readers.
+        unseen: Cells of names that the schema lacks, where these were allowed: the positions of row and column, and the
+            name; such a cell counts as missing.
     """
 
     x: np.ndarray
@@ -58,6 +60,7 @@ class Dataset:
     hidden: np.ndarray | None = None
     labelled_share: float | None = None
     label_name: str = "label"
+    unseen: tuple[tuple[int, int, str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.x)

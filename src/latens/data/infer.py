@@ -7,6 +7,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from latens.data.columns import TextColumn
+from latens.data.declared import Declared
 from latens.data.mixed import mixed_schema
 from latens.data.raw import Raw
 from latens.data.schema import MAX_CELLS, MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column, Kind, Schema
@@ -60,6 +61,7 @@ def infer_schema(
     where: str = "data",
     counts: bool | None = False,
     texts: Mapping[int, TextColumn] | None = None,
+    declared: Mapping[str, Declared] | None = None,
 ) -> Schema:
     """Infer the schema of rows: the kind of their values, their levels and the scales of their columns.
 
@@ -81,6 +83,7 @@ def infer_schema(
         where: How an error names the data.
         counts: None recognises counts, True asks for them, False never sees any.
         texts: What the columns of text stand for, by position; None for a table whose columns are alike.
+        declared: What is said of the columns of a table of several kinds, by name.
 
     Returns:
         The schema.
@@ -96,7 +99,8 @@ def infer_schema(
     if names is not None and any(len(name) > MAX_NAME for name in names):
         raise DataError(f"a column name is longer than {MAX_NAME} characters.", where=where, fix="Shorten it.")
     if texts is not None:
-        return mixed_schema(x, train_mask, names or [f"x{i}" for i in range(x.shape[1])], observed, texts, where)
+        names = names or [f"x{i}" for i in range(x.shape[1])]
+        return mixed_schema(x, train_mask, names, observed, texts, where, declared)
     columns = tuple(Column(name) for name in names) if names is not None and len(shape) == 1 else None
     low, high = value_range(x, observed)
     whole = x.dtype.kind in "biu" or _every(x, observed, lambda v: v == np.floor(v))

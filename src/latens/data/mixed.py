@@ -6,14 +6,18 @@ import numpy as np
 
 from latens.data.columns import (
     MOST_CATEGORIES,
+    WHOLE,
     ColumnType,
     TextColumn,
     category_type,
     number_type,
     unknown_category,
 )
+from latens.data.dates import DAY, zone_offsets
+from latens.data.declared import LEFT_OUT, Declared, bounds_of
 from latens.data.raw import Raw
 from latens.data.schema import Column, Schema
+from latens.data.words import written_number
 from latens.errors import DataError, nearest
 
 
@@ -24,8 +28,9 @@ def mixed_schema(
     observed: np.ndarray | None,
     texts: Mapping[int, TextColumn],
     where: str,
+    declared: Mapping[str, Declared] | None = None,
 ) -> Schema:
-    """Give each column of a mixed table a type; ids and free text are left out.
+    """Give each column of a mixed table a type; ids and free text are left out, and what was declared so.
 
     Args:
         x: The rows: numbers, and codes of text.
@@ -34,48 +39,64 @@ def mixed_schema(
         observed: True where a value was observed; None for everywhere.
         texts: What the codes stand for, by position.
         where: How an error names the data.
+        declared: What is said of columns, by name.
 
     Returns:
         The schema.
 
     Raises:
-        DataError: No column can be modelled.
+        DataError: No column can be modelled, or one is not what was declared.
     """
+    declared = declared or {}
     rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
     columns, types, ignored = [], [], []
     for i, name in enumerate(names):
         seen = np.ones(len(x), bool) if observed is None else observed[:, i]
         values, every = x[rows & seen, i].astype(np.float64), x[seen, i].astype(np.float64)
-        found = texts.get(i)
-        if leave_out(values, found) is not None:
+        found, said = texts.get(i), declared.get(name, Declared())
+        if leave_out(values, found, said) is not None:
+            if said.named and len(values):
+                what = (
+                    f"column {name!r} is declared as {said.kind} and has {len(found.values if found else ()):,} names."
+                )
+                fix = f'At most {MOST_CATEGORIES:,} are modelled: join rare ones, or declare it as "{LEFT_OUT}".'
+                raise DataError(what, where=where, fix=fix)
             ignored.append(name)
             continue
         if found is not None and found.values:
             types.append(category_type(values, found))
         else:
-            whole = bool(np.all(every == np.floor(every)) and np.all(np.abs(every) < 2**53))
-            types.append(number_type(values, every, found.written if found else "int" if whole else "float"))
+            step, zone = said.step, found.zone if found else ""
+            whole = np.all(every == np.floor(every)) and np.all(np.abs(every) < WHOLE) and float(step or 1).is_integer()
+            written = found.written if found else "int" if whole else "float"
+            bounds = bounds_of(said, name, values, written, zone, where)
+            types.append(number_type(values, every, written, step=step, bounds=bounds, zone=zone))
         columns.append(Column(name))
     if not columns:
-        reasons = "; ".join(f"{name}: {leave_out(x[rows, i], texts.get(i))}" for i, name in enumerate(names[:5]))
+        whys = [leave_out(x[rows, i], texts.get(i), declared.get(name)) for i, name in enumerate(names[:5])]
+        reasons = "; ".join(f"{name}: {why}" for name, why in zip(names, whys))
         raise DataError(f"has no column that can be modelled ({reasons}).", where=where, fix="Give other columns.")
     return Schema((len(columns),), "mixed", columns=tuple(columns), types=tuple(types), ignored=tuple(ignored) or None)
 
 
-def leave_out(values: np.ndarray, found: TextColumn | None) -> str | None:
+def leave_out(values: np.ndarray, found: TextColumn | None, said: Declared | None = None) -> str | None:
     """Say why a column of a mixed table is not modelled.
 
     Args:
         values: The values of its training rows, without gaps.
         found: What its codes stand for; None for numbers.
+        said: What is said of the column.
 
     Returns:
         The reason in a few words; None for a column that is modelled.
     """
+    if said is not None and said.kind == LEFT_OUT:
+        return "left out, as declared"
     distinct = len(np.unique(values))
     if distinct == 0:
         return "no training row has a value"
-    if found is not None and found.values and distinct > 20 and distinct == len(values):
+    named = said is not None and said.named
+    if found is not None and found.values and distinct > 20 and distinct == len(values) and not named:
         return "every row has another text, like an id"
     if found is not None and len(found.values) > MOST_CATEGORIES:
         return f"{len(found.values):,} different texts, more than {MOST_CATEGORIES:,}"
@@ -89,6 +110,7 @@ def stored_columns(
     texts: Mapping[int, TextColumn] | None,
     schema: Schema,
     where: str,
+    unseen: list[tuple[int, int, str]] | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """Turn the values of a mixed table into the cells that a schema stores, columns by name.
 
@@ -101,6 +123,7 @@ def stored_columns(
         texts: What the codes stand for, by position.
         schema: The schema.
         where: How an error names the data.
+        unseen: Where given, names that the schema lacks are missing cells, and are added here by row and column.
 
     Returns:
         Rows in the schema's order as codes and places on grids, `observed` likewise, and by how many steps of its grid
@@ -133,10 +156,23 @@ def stored_columns(
         values, found = x[seen, place].astype(np.float64), (texts or {}).get(place)
         if not len(values):
             continue
-        if kind.kind == "category":
-            cells[seen, i] = _codes(values, found, kind, name, where)
+        if kind.named:
+            codes, words = _codes(values, found, kind)
+            strange = np.flatnonzero(codes < 0)
+            if len(strange) and unseen is None:
+                raise unknown_category(str(words[strange[0]]), name, kind.values, where)
+            cells[seen, i] = np.maximum(codes, 0.0)
+            if len(strange):
+                rows = np.flatnonzero(seen)[strange]
+                unseen += [(row, i, words[at]) for row, at in zip(rows.tolist(), strange.tolist())]  # type: ignore[operator]
+                shown = np.ones(cells.shape, bool) if shown is None else shown
+                shown[rows, i] = False
             continue
-        if (None if found is None else found.written) != (kind.written if kind.kind == "date" else None):
+        if found is not None and found.written == "bool" and kind.kind == "number":
+            found = None  # truth values are 0 and 1
+        if kind.kind == "date" and found is not None and not found.values:
+            values = _as_dates(values, found, kind, name, where)
+        elif kind.kind == "date" or found is not None:
             holds = "numbers" if found is None else "text" if found.values else "dates"
             what = f"column {name!r} holds {holds}; the model knows it as {kind.kind}s."
             raise DataError(what, where=where, fix="Write it as it was written in the training data.")
@@ -160,20 +196,32 @@ def with_absent(raw: Raw, schema: Schema) -> None:
     raw.columns = (*raw.columns, *lacking)
 
 
-def _codes(values: np.ndarray, found: TextColumn | None, kind: ColumnType, name: str, where: str) -> np.ndarray:
-    """Codes of a column in the order of a schema."""
-    own = found.values if found is not None else tuple(map(_as_written, np.unique(values)))
+def _codes(values: np.ndarray, found: TextColumn | None, kind: ColumnType) -> tuple[np.ndarray, np.ndarray]:
+    """Codes of a column in the order of a schema, -1 for a name that it lacks; and the name of each cell."""
+    own = found.values if found is not None else tuple(map(written_number, np.unique(values).tolist()))
+    if kind.written == "bool":  # which may come as numbers
+        own = tuple({"0": "False", "1": "True"}.get(value, value) for value in own)
     codes = values.astype(np.int64) if found is not None else np.searchsorted(np.unique(values), values)
     known = {value: code for code, value in enumerate(kind.values)}
-    used = np.unique(codes)
-    unknown = next((own[code] for code in used.tolist() if own[code] not in known), None)
-    if unknown is not None:
-        raise unknown_category(unknown, name, kind.values, where)
-    return np.array([known.get(value, 0) for value in own], np.float32)[codes]
+    return np.array([known.get(value, -1) for value in own], np.float32)[codes], np.array(own, object)[codes]
 
 
-def _as_written(value: float) -> str:
-    return str(int(value)) if value == int(value) else str(value)
+def _as_dates(values: np.ndarray, found: TextColumn, kind: ColumnType, name: str, where: str) -> np.ndarray:
+    """Days or seconds in the unit and the zone of a schema."""
+    if bool(found.zone) != bool(kind.zone):
+        has = "a time zone" if found.zone else "no time zone"
+        what = f"column {name!r} holds times with {has}; the model knows them {'with' if kind.zone else 'without'} one."
+        raise DataError(what, where=where, fix="Write it as it was written in the training data.")
+    if found.written == kind.written and found.zone == kind.zone:
+        return values
+    if found.written == "D":
+        seconds = values * DAY
+        seconds = seconds - zone_offsets(seconds, found.zone, wall=True) if found.zone else seconds
+    else:
+        seconds = values
+    if kind.written == "s":
+        return seconds
+    return np.floor((seconds + (zone_offsets(seconds, kind.zone, wall=False) if kind.zone else 0)) / DAY)
 
 
 def refuse_text(raw: Raw, where: str) -> None:
@@ -193,7 +241,9 @@ def refuse_text(raw: Raw, where: str) -> None:
         raise DataError(f"column {name!r} holds text; the model was trained on numbers.", where=where, fix=fix)
 
 
-def mixed_notes(raw: Raw, schema: Schema, beyond: int, rows: np.ndarray) -> tuple[str, ...]:
+def mixed_notes(
+    raw: Raw, schema: Schema, beyond: int, rows: np.ndarray, declared: Mapping[str, Declared] | None = None
+) -> tuple[str, ...]:
     """Say what of a mixed table is not as it was.
 
     Args:
@@ -201,6 +251,7 @@ def mixed_notes(raw: Raw, schema: Schema, beyond: int, rows: np.ndarray) -> tupl
         schema: Their schema.
         beyond: How many cells lay beyond the numbers of the training rows.
         rows: The positions of the training rows.
+        declared: What is said of columns, by name.
 
     Returns:
         A sentence each.
@@ -211,7 +262,7 @@ def mixed_notes(raw: Raw, schema: Schema, beyond: int, rows: np.ndarray) -> tupl
             continue
         place = raw.columns.index(name)
         values = raw.x[rows, place]
-        why = leave_out(values[~np.isnan(values)], (raw.texts or {}).get(place))
+        why = leave_out(values[~np.isnan(values)], (raw.texts or {}).get(place), (declared or {}).get(name))
         notes.append(f"Column {name!r} is not modelled: {why or 'nor was it in the training data'}.")
     if beyond:
         lie = "1 cell lies" if beyond == 1 else f"{beyond} cells lie"

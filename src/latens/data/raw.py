@@ -2,12 +2,14 @@
 
 import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from latens.data.columns import TextColumn
+from latens.data.declared import Declared
 from latens.data.rows import TEST, TRAIN, VALIDATION
 from latens.errors import DataError, ResourceError
 
@@ -60,11 +62,13 @@ class ColumnRoles:
         label: Name of the label ("none" for no label at all).
         row_id: Name of the row id.
         weight: Name of the weight.
+        declared: What is said of the others, by name; None: columns that are all of numbers stay an array of one type.
     """
 
     label: str | None = None
     row_id: str | None = None
     weight: str | None = None
+    declared: Mapping[str, Declared] | None = None
 
     def asked(self) -> dict[str, str]:
         """Give the roles that were asked for by name.

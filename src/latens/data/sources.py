@@ -1,12 +1,15 @@
 """One door for data of every kind: a name, a path, an array or a frame becomes a checked `Dataset`."""
 
 import contextlib
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from latens.data.dataset import Dataset
+from latens.data.declared import LEFT_OUT, Declared, check_declared, declared_columns
 from latens.data.infer import conform, fill, find_missing, infer_schema, store, with_classes
 from latens.data.known import KNOWN
 from latens.data.mixed import mixed_notes, refuse_text, stored_columns, with_absent
@@ -16,6 +19,7 @@ from latens.data.readers import idx
 from latens.data.readers.images import find_pictures
 from latens.data.readers.npz import read_npy
 from latens.data.readers.open import check_numeric, read_object, read_path
+from latens.data.readers.tables import from_words
 from latens.data.rows import TRAIN, encode_labels, row_keys, row_names, row_weights, split_by_hash, unmasked
 from latens.data.schema import Schema
 from latens.data.streams.blocks import AbstractSource, file_errors
@@ -34,6 +38,8 @@ def load(
     schema: Schema | None = None,
     counts: bool | None = None,
     typed: bool = False,
+    columns: Any = None,
+    unseen: bool = False,
     pair: Any = None,
     stream: bool | None = None,
     index: Path | None = None,
@@ -57,6 +63,10 @@ def load(
         schema: The schema of a trained model, which the data must fit; None infers it.
         counts: Whether a table of whole numbers holds counts, which are modelled as log(1 + x); None looks at them.
         typed: Whether columns of numbers get a type each and exact probabilities too, as those of tables with text do.
+        columns: What columns of a table are, by name: a kind ("category", "ordinal", "number", "date", "leave out"),
+            or a kind with what may be chosen ({"kind": "number", "step": 0.1}; see docs/tables.md), or the path of a
+            JSON file with the same; columns then get types. None tells all of them from dtypes and cells.
+        unseen: Whether names that `schema` lacks are missing cells, which the data set lists; else they are an error.
         pair: Pictures that are paired with those of `spec`, of any kind that `spec` may be: a row is then a picture
             of `spec` with its pair to the right. None: rows are as they are.
         stream: Whether the rows stay on disk and are read while a model trains; None does so above 8 GiB. For a folder,
@@ -75,10 +85,22 @@ def load(
     if missing not in (None, "nan"):
         raise UsageError(f"missing={missing!r} is unknown.", fix="Valid: None (refuse NaN) and 'nan' (NaN is missing).")
     words, given = _roles(label=label, row_id=row_id, weight=weight)
+    declared = None
+    if columns is not None:
+        if schema is not None:
+            fix = "Leave out columns: a trained model knows the kinds of its own."
+            raise UsageError("the kinds of columns are given twice.", where="columns", fix=fix)
+        declared, typed = declared_columns(columns), True
+    if schema is not None and schema.types is not None:
+        declared = hints(schema)
+    words = replace(words, declared=(declared or {}) if typed or declared is not None else None)
     given = {role: unmasked(values) for role, values in given.items()}
     source = None if pair is not None and not stream else _files(spec, words, stream)
     if source is not None:
-        refused = {**dict.fromkeys(given, "array"), **({"typed": "typed columns"} if typed else {})}
+        refused = {
+            **dict.fromkeys(given, "array"),
+            **({"columns" if columns is not None else "typed": "typed columns"} if typed else {}),
+        }
         refused |= {} if pair is None else {"pair": "pairs"}
         if refused:
             role, what = min(refused.items())
@@ -105,7 +127,12 @@ def load(
     split = split_by_hash(names, raw.brought)
     if typed and raw.x.ndim != 2:
         what = f"has rows of shape {raw.x.shape[1:]}, which are no columns."
-        raise DataError(what, where=where, fix="Leave out --typed.")
+        raise DataError(what, where=where, fix="Leave out --typed." if columns is None else "Leave out --columns.")
+    if words.declared is not None and raw.texts is None and raw.x.ndim == 2:  # of a source that knows numbers alone
+        titles = raw.columns or tuple(f"x{i}" for i in range(raw.x.shape[1]))
+        raw.x, raw.texts = from_words({name: raw.x[:, i] for i, name in enumerate(titles)}, words.declared, where)
+    if columns is not None:
+        check_declared(raw.columns or tuple(f"x{i}" for i in range(raw.x.shape[1])), words.declared or {}, where)
     typed = typed or bool(raw.texts) or (schema is not None and schema.kind == "mixed")
     if partial and schema is not None and schema.kind == "mixed":
         with_absent(raw, schema)
@@ -122,6 +149,7 @@ def load(
                 where=where,
                 counts=counts,
                 texts=raw.texts or {} if typed else None,
+                declared=declared,
             )
         x = raw.x
     else:
@@ -129,9 +157,11 @@ def load(
         if schema.kind != "mixed":
             refuse_text(raw, where)
             x, observed = conform(raw.x, raw.columns, schema, observed, where)
+    strange: list[tuple[int, int, str]] | None = [] if unseen else None
+    said = declared if schema is None else None
     if found.kind == "mixed":
-        x, observed, outside = stored_columns(raw.x, raw.columns, observed, raw.texts, found, where)
-        raw.notes += mixed_notes(raw, found, int(np.count_nonzero(outside)), np.flatnonzero(split == TRAIN))
+        x, observed, outside = stored_columns(raw.x, raw.columns, observed, raw.texts, found, where, strange)
+        raw.notes += mixed_notes(raw, found, int(np.count_nonzero(outside)), np.flatnonzero(split == TRAIN), said)
     else:
         outside = None
     raw.x = x = fill(x, observed, split == TRAIN, found)  # what was read is let go before the rows are stored
@@ -159,15 +189,32 @@ def load(
         outside=outside,
         weight=row_weights(given.get("weight", raw.weight), n, where),
         notes=raw.notes,
+        unseen=tuple(strange or ()),
         label_name=(None if "label" in given else raw.label_name) or "label",
     )
 
 
-def read_columns(spec: Any) -> Raw:
+def hints(schema: Schema) -> dict[str, Declared]:
+    """Tell how to read columns as those of a model: a name that looks like a number is a name, a time is of a zone.
+
+    Args:
+        schema: The schema of a mixed table.
+
+    Returns:
+        What is said of columns, by name.
+    """
+    pairs = list(zip(schema.columns or (), schema.types or ()))
+    named = {column.name: Declared("category") for column, one in pairs if one.named}
+    zones = {column.name: Declared(zone=one.zone) for column, one in pairs if one.zone}
+    return named | zones | {name: Declared(LEFT_OUT) for name in schema.ignored or ()}
+
+
+def read_columns(spec: Any, declared: Mapping[str, Declared] | None = None) -> Raw:
     """Read a table as it is: no column is a label or an id, and nothing is inferred of the cells.
 
     Args:
         spec: A file, or a frame.
+        declared: What is said of columns, by name.
 
     Returns:
         The rows, with codes where there is text.
@@ -175,7 +222,7 @@ def read_columns(spec: Any) -> Raw:
     Raises:
         DataError: Saying why it cannot be read.
     """
-    raw, where, _ = _read(spec, ColumnRoles(), None)
+    raw, where, _ = _read(spec, ColumnRoles(declared=declared), None)
     check_numeric(raw.x, where)
     return raw
 
@@ -215,7 +262,9 @@ def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource
 
 def _roles(**choices: Any) -> tuple[ColumnRoles, dict[str, Any]]:
     """Names of columns, and arrays given outright."""
-    words = {role: str(v) for role, v in choices.items() if isinstance(v, str | int) and not isinstance(v, bool)}
+    words: dict[str, Any] = {
+        role: str(v) for role, v in choices.items() if isinstance(v, str | int) and not isinstance(v, bool)
+    }
     given = {role: v for role, v in choices.items() if v is not None and role not in words}
     if words.get("label", "").endswith(".npy"):
         given["label"] = array_file(Path(words.pop("label")))

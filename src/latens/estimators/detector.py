@@ -1,5 +1,6 @@
 """Outlier detection in scikit-learn's contract, with p-values that hold whatever the model."""
 
+import hashlib
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from latens.config import VAEConfig
+from latens.data import Dataset
 from latens.data.readers.tables import is_frame
 from latens.errors import ConfigError
 from latens.estimators.base import RandomState, seed_of, with_nan
@@ -33,7 +35,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
 
     A part of the rows is held out of training; the p-value of a row is $(1 + \#\{i : s_i \ge s\}) / (m + 1)$ of the
     surprises $s = -\log p(x)$ of the m held-out rows. For rows like these it is at most a with a probability of at most
-    a, whatever the model.
+    a, whatever the model. A row with a name that no training row had has the log p(x) minus infinity: it is an outlier.
 
     Args:
         alpha: A row is an outlier where its p-value is at most this, in (0, 1): the share of usual rows that are
@@ -44,6 +46,8 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             outliers are among the held-out rows too. Many rows that are alike are a kind of rows, and no outliers.
         typed: Whether columns of numbers get types and exact probabilities as well (docs/tables.md); those of a frame
             with text always do.
+        columns: What columns are, by name ({"city": "category"}, or a file of such kinds; see docs/tables.md); None
+            tells all of them from dtypes and cells.
         recipe: Name of a composition that `latens recipes` lists, or a configuration.
         settings: Any options by name, such as {"training.steps": 2000}.
         num_samples: Draws of z for each row, from 1.
@@ -74,6 +78,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         held_out: float = 0.2,
         robust: bool = False,
         typed: bool = False,
+        columns: Any = None,
         recipe: str | VAEConfig = "default",
         settings: Mapping[str, Any] | None = None,
         num_samples: int = 100,
@@ -83,6 +88,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         self.held_out = held_out
         self.robust = robust
         self.typed = typed
+        self.columns = columns
         self.recipe = recipe
         self.settings = settings
         self.num_samples = num_samples
@@ -126,7 +132,11 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             usual_rows = np.flatnonzero(scores >= np.sort(scores)[int(TRIMMED * len(scores))])
             left = self._data(_safe_indexing(kept, usual_rows), reset=False, typed=self.typed)
             self.model_ = self._train(left, self.seed_, usual)
-        surprise = -self.score_samples(apart) if count else np.zeros(0)
+        self._known = _row_ids(self._rows(kept).x)
+        surprise, self._copies = np.zeros(0), 0.0
+        if count:
+            held = self._rows(apart)
+            surprise, self._copies = -self._log_marginal(held), float(np.mean(np.isin(_row_ids(held.x), self._known)))
         self.calibration_ = np.sort(surprise)
         most = int(self.alpha * (count + 1) + 1e-9)  # so many of them may be as surprising as an outlier, it included
         self.offset_ = float(-self.calibration_[-most]) if most else -np.inf
@@ -148,8 +158,13 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         Returns:
             Shape (n,), nats.
         """
+        return self._log_marginal(self._rows(X))
+
+    def _rows(self, X: Any) -> Dataset:
         check_is_fitted(self)
-        data = self._data(X, reset=False, typed=self.typed, schema=self.model_.schema)
+        return self._data(X, reset=False, typed=self.typed, schema=self.model_.schema, unseen=True)
+
+    def _log_marginal(self, data: Dataset) -> np.ndarray:
         found = -surprises(
             self.model_, data, None, others=self.others_,
             num_samples=self.num_samples, key=jax.random.key(self.seed_), batch_size=BATCH,
@@ -165,7 +180,9 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         Returns:
             Shape (n,), nats.
         """
-        return self.score_samples(X) - self.offset_
+        found = self.score_samples(X)
+        certain = np.isneginf(found)
+        return np.where(certain, -np.inf, np.where(certain, 0.0, found) - self.offset_)
 
     def predict(self, X: Any) -> np.ndarray:
         """Tell which rows are outliers.
@@ -186,8 +203,16 @@ class VAEDetector(OutlierMixin, RowsEstimator):
 
         Returns:
             Shape (n,), from 1 / (m + 1) to 1.
+
+        Warns:
+            UserWarning: Most of the rows trained the model, so that they look less unusual than they are.
         """
-        return conformal(self.calibration_, -self.score_samples(X))
+        data = self._rows(X)
+        again = int(np.isin(_row_ids(data.x), self._known).sum())
+        if again > len(data) * (1.0 + self._copies) / 2.0:  # of rows that did not, the share `_copies` is like some
+            words = f"{again} of {len(data)} rows trained the model, which look less unusual than they are"
+            warnings.warn(f"{words}: give rows that fit did not see", UserWarning, stacklevel=2)
+        return conformal(self.calibration_, -self._log_marginal(data))
 
     def explain(self, X: Any, cells: int = 3) -> dict[str, np.ndarray]:
         """Find the cells of each row that the rest of the row makes the least likely.
@@ -203,8 +228,13 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         Raises:
             ConfigError: The columns have no types: give `typed=True`.
         """
-        check_is_fitted(self)
-        data, rows = self._data(X, reset=False, typed=self.typed, schema=self.model_.schema), np.arange(len(X))
+        data, rows = self._rows(X), np.arange(len(X))
         return named_cells(
             blame(self.model_, data, rows, others=self.others_, cells=cells, seed=self.seed_), data, rows
         )
+
+
+def _row_ids(x: np.ndarray) -> np.ndarray:
+    """A number of 64 bits for each row, that equal rows share."""
+    ids = (hashlib.blake2b(row.tobytes(), digest_size=8).digest() for row in np.ascontiguousarray(x))
+    return np.frombuffer(b"".join(ids), "<u8")

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.data.bootstrap import bootstrap
+from latens.data.frames import as_series
 from latens.data.mixed import in_units
 from latens.errors import ConfigError
 from latens.estimators.base import RandomState, seed_of
@@ -29,6 +30,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
     not modelled.
 
     Args:
+        columns: What columns are, by name ({"city": "category"}, or a file of such kinds; see docs/tables.md); None
+            tells all of them from dtypes and cells.
         recipe: Name of a composition that `latens recipes` lists, or a configuration.
         settings: Any options by name, such as {"training.steps": 2000}.
         ensemble: How many models. From 2 on each is fitted to rows drawn anew with replacement: what they agree on is
@@ -59,12 +62,14 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
     def __init__(
         self,
         *,
+        columns: Any = None,
         recipe: str | VAEConfig = "default",
         settings: Mapping[str, Any] | None = None,
         ensemble: int = 1,
         num_samples: int = 300,
         random_state: RandomState = None,
     ) -> None:
+        self.columns = columns
         self.recipe = recipe
         self.settings = settings
         self.ensemble = ensemble
@@ -149,7 +154,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         ends = np.full((2, *data.x.shape), np.nan)
         types = data.schema.types or ()
         for j, (of, one) in enumerate(zip(shares, types)):
-            if one.kind != "category":
+            if not one.named:
                 ends[:, :, j] = interval(of, one, level)
         ends[:, self._shown(data)] = np.nan
         return in_units(ends[0], types), in_units(ends[1], types)
@@ -184,8 +189,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             own = getattr(self, "feature_names_in_", [f"x{i}" for i in range(made.shape[1])])
             places = {str(name): i for i, name in enumerate(own)}
             values = in_units(filled, types)
-            for j, name in enumerate(names):
-                made[gone[:, j], places[name]] = values[gone[:, j], j]
+            for j, (name, one) in enumerate(zip(names, types)):
+                filling = one.decoded(filled[gone[:, j], j]).astype(float) if one.named else values[gone[:, j], j]
+                made[gone[:, j], places[name]] = filling
             return made
         made = X.copy() if hasattr(X, "isna") else X.to_pandas()
         titles = {str(name): name for name in made.columns}
@@ -193,8 +199,10 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             if not gone[:, j].any():
                 continue
             column = made[titles[name]]
-            values = one.decoded(filled[gone[:, j], j])
-            if one.kind == "category":  # True and 3 are no text in the frame
+            values: Any = one.decoded(filled[gone[:, j], j])
+            if one.zone:
+                values = as_series(values, one).to_numpy()
+            if one.named:  # True and 3 are no text in the frame
                 known = {str(value): value for value in column.dropna().unique()}
                 values = np.array([known.get(value, value) for value in values.tolist()], object)
             column = column.copy()

@@ -3,11 +3,13 @@
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
 from latens.errors import LatensError, ModelFileError
+from latens.io.atomic import resource_errors
 
 T = TypeVar("T")
 
@@ -62,6 +64,31 @@ def parse_json_strict(
     except ValueError as refusal:
         message = f"not valid JSON: {refusal}"
     raise error(f"{message}.", where=where, fix=fix)
+
+
+def read_json(
+    path: Path, *, max_bytes: int = 8 << 20, error: type[LatensError] = ModelFileError, where: str = "", fix: str = ""
+) -> Any:
+    """Read a JSON file as `parse_json_strict` reads its text.
+
+    Args:
+        path: The file.
+        max_bytes: The most bytes that are allowed.
+        error: The kind of `LatensError` that refuses.
+        where: What the error names.
+        fix: What the error says to do.
+
+    Returns:
+        The JSON value.
+
+    Raises:
+        LatensError: There is no such file, or its text is refused; it is of the kind `error`.
+    """
+    if not path.is_file():
+        raise error("there is no such file.", where=where, fix=fix)
+    with resource_errors(path), path.open("rb") as file:
+        text = file.read(max_bytes + 1)
+    return parse_json_strict(text, max_bytes=max_bytes, error=error, where=where, fix=fix)
 
 
 def typed(value: Any, kind: type[T], *, where: str, error: type[LatensError] = ModelFileError, fix: str = "") -> T:

@@ -206,8 +206,8 @@ def blame(
     r"""Find the cells of rows that the rest of the row makes the least likely.
 
     Each observed cell is hidden in turn, and compared with $p(x_j \mid x_{-j})$ by `p_values`, in which numbers beyond
-    those of the training rows count as missing. These do not add up to the surprise of the row: a wrong cell makes
-    those that go with it look odd as well.
+    those of the training rows count as missing; a name that no training row had has 0. These do not add up to the
+    surprise of the row: a wrong cell makes those that go with it look odd as well.
 
     Args:
         trained: A model of typed columns.
@@ -227,7 +227,10 @@ def blame(
         ConfigError: The model's columns have no types.
     """
     types = typed_columns(trained, "cells")
-    shown = np.ones(data.x.shape, bool) if data.mask is None else data.mask
+    strange = np.zeros(data.x.shape, bool)
+    for row, column, _ in data.unseen:
+        strange[row, column] = True
+    shown = strange | (np.ones(data.x.shape, bool) if data.mask is None else data.mask)
     p = np.full((len(rows), len(types)), np.inf)
     found = np.zeros((3, len(rows), len(types)))
     outside = np.zeros(p.shape) if data.outside is None else data.outside[rows]
@@ -240,6 +243,7 @@ def blame(
         p[own, j] = np.where(
             outside[own, j] == 0, p_values(shares, one, data.x[rows[own], j]), 2.0 * farther[own, j]
         ).clip(max=1.0)
+        p[own[strange[rows[own], j]], j] = 0.0
         best = point(shares, one)
         found[:, own, j] = best, *((best, best) if one.kind == "category" else interval(shares, one, level))
     order = np.argsort(p, axis=1, kind="stable")[:, :cells]
@@ -262,6 +266,7 @@ def named_cells(blamed: Blame, data: Dataset, rows: np.ndarray) -> dict[str, np.
     """
     types: list[ColumnType] = list(data.schema.types or ())
     names = [column.name for column in data.schema.columns or ()]
+    unseen = {(row, column): value for row, column, value in data.unseen}
     made: dict[str, np.ndarray] = {}
     for k in range(blamed.column.shape[1]):
         texts = np.full((4, len(data)), "", object)
@@ -273,7 +278,7 @@ def named_cells(blamed: Blame, data: Dataset, rows: np.ndarray) -> dict[str, np.
             own = types[j]
             if data.outside is not None and data.outside[row, j]:
                 own = structs.replace(own, low=own.low + float(data.outside[row, j]) * own.step)
-            value = str(own.decoded(data.x[row : row + 1, j])[0])
+            value = unseen.get((row, j)) or str(own.decoded(data.x[row : row + 1, j])[0])
             about = expected if types[j].kind == "category" else f"{expected} ({low} to {high})"
             texts[:, row] = names[j], value, about, f"{blamed.p_value[i, k]:.3g}"
         made |= dict(zip((f"cell_{k + 1}", f"value_{k + 1}", f"expected_{k + 1}", f"p_{k + 1}"), texts))

@@ -50,7 +50,9 @@ def detect(
     The conformal p-value of a row is $(1 + \#\{i : s_i \ge s\}) / (m + 1)$ over m held-out rows: for a row like
     these it is at most a with a probability of at most a, whatever the model. Flagging where q is at most alpha
     (Benjamini & Hochberg) keeps the expected share of false alarms among the flagged below alpha. A row with gaps is
-    compared with held-out rows that have the same gaps.
+    compared with held-out rows that have the same gaps. A row with a name that no training row had has the surprise
+    infinity, so that only held-out rows with such a name are as surprising, and is flagged whatever its q-value;
+    one without any cell has the surprise 0.
 
     Args:
         trained: A model with log p(x).
@@ -78,15 +80,35 @@ def detect(
     surprise = surprises(trained, new, None, others=len(order), **options)
     shown = np.ones(new.x.shape, bool) if new.mask is None else new.mask
     patterns, which = np.unique(shown.reshape(len(new), -1), axis=0, return_inverse=True)
-    p_value = np.empty(len(new))
+    strange = strange_rows(new)
+    empty = ~shown.reshape(len(new), -1).any(axis=1) & ~strange
+    surprise[empty] = 0.0  # p of no cell is 1, and so is that of the same of any row
+    p_value = np.full(len(new), (1.0 + np.count_nonzero(strange_rows(held_out)[order])) / (len(order) + 1.0))
     for k, pattern in enumerate(patterns):
-        rows = np.flatnonzero(which.ravel() == k)
+        rows = np.flatnonzero((which.ravel() == k) & ~strange & ~empty)
+        if not len(rows):
+            continue
         own = order if len(patterns) <= 20 or pattern.all() else order[: max(MOST_CALIBRATION // 10, int(1 / alpha))]
         seen = pattern.reshape(new.x.shape[1:])
         scores = surprises(trained, held_out, own, shown=seen, others=len(order), **options)
         p_value[rows] = conformal(scores, surprise[rows])
+    p_value[empty] = 1.0
     q_value = adjusted(p_value)
-    return Detection(surprise, p_value, q_value, q_value <= alpha, len(order))
+    return Detection(surprise, p_value, q_value, (q_value <= alpha) | strange, len(order))
+
+
+def strange_rows(data: Dataset) -> np.ndarray:
+    """Find the rows with a name that no training row of the model had.
+
+    Args:
+        data: The data set.
+
+    Returns:
+        Booleans of shape (n,).
+    """
+    found = np.zeros(len(data), bool)
+    found[[row for row, _, _ in data.unseen]] = True
+    return found
 
 
 def surprises(
@@ -101,7 +123,7 @@ def surprises(
     r"""How surprising rows are: $-\log p(x)$ of their observed cells.
 
     A number beyond those of the training rows tells the model nothing but that it is there: its cell counts as missing,
-    and what `tails` says is added.
+    and what `tails` says is added. A row with a name that no training row had has infinity.
 
     Args:
         trained: A model with log p(x).
@@ -124,7 +146,9 @@ def surprises(
         added, mask = -log_p.sum(axis=1), mask & (outside == 0)
     if not mask.all():
         batch = replace(batch, mask=mask)
-    return added - evaluation.log_marginal(trained.model, batch, preparation=trained.preparation, **options)
+    found = added - evaluation.log_marginal(trained.model, batch, preparation=trained.preparation, **options)
+    strange = strange_rows(data)
+    return np.where(strange if positions is None else strange[positions], np.inf, found)
 
 
 def conformal(held_out: np.ndarray, scores: np.ndarray) -> np.ndarray:

@@ -37,11 +37,11 @@ def draw_marginals(source: Source, theme: ThemeName, most: int = MOST_ROWS) -> D
         return []
     data, samples, names, weight = _both(source, most)
     types = source.schema.types or ()
-    values = {i: _by_frequency(data, samples, i, one, weight) for i, one in enumerate(types) if one.kind == "category"}
+    values = {i: _by_frequency(data, samples, i, one, weight) for i, one in enumerate(types) if one.named}
     axes = figures.marginals(data, samples, names, weight=weight, theme=theme)
     table = figures.marginals_table(data, samples, names, weight=weight)
     for i, (ax, one) in enumerate(zip(np.ravel(axes), types)):
-        if one.kind == "category":
+        if one.named:
             figures.name_values(ax, values[i])
         elif one.kind == "date":
             locator = AutoDateLocator(minticks=3, maxticks=7)
@@ -60,10 +60,14 @@ def draw_marginals(source: Source, theme: ThemeName, most: int = MOST_ROWS) -> D
 def _by_frequency(
     data: np.ndarray, samples: np.ndarray, place: int, one: ColumnType, weight: np.ndarray | None
 ) -> tuple[str, ...]:
-    """Put ranks, the most frequent name of the data first, in the place of codes; the rarest of many share one."""
+    """Put ranks, the most frequent name of the data first, in the place of codes; the rarest of many share one.
+
+    Names that have an order keep it.
+    """
     seen = ~np.isnan(data[:, place])
     codes = data[seen, place].astype(np.int64)
     order = np.argsort(-np.bincount(codes, None if weight is None else weight[seen], one.count), kind="stable")
+    order = np.arange(one.count) if one.kind == "ordinal" else order
     kept = len(order) if len(order) <= figures.MOST_NAMES else figures.MOST_NAMES - 1
     rank = np.minimum(np.argsort(order), kept)
     for rows in (data, samples):

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from latens.data.columns import WHOLE
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged
 from latens.data.readers.tables import check_column_names, from_words, role_positions
 from latens.data.rows import MISSING_WORDS
@@ -49,6 +50,8 @@ def read_csv(path: Path, roles: ColumnRoles) -> Raw:
         DataError: Naming the line of a ragged row, and the column and row of text in a column of numbers.
     """
     try:
+        if roles.declared:  # 007 is one name and 7 another
+            raise HasText
         with _opened(path) as rows:
             return _read(rows, roles, str(path))
     except HasText:
@@ -221,10 +224,12 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str,
     columns = tuple(names[i] for i in kept) if header else None
     if text:
         titles = [names[i] for i in kept]
-        x, texts_of = from_words(dict(zip(titles, words)), where, lines)
+        x, texts_of = from_words(dict(zip(titles, words)), roles.declared, where, lines)
         columns = columns if header else tuple(titles)
     else:
         x, texts_of = np.frombuffer(cells, np.float64).reshape(-1, len(kept)), None
+        if roles.declared is not None and np.any(np.abs(x) >= WHOLE):
+            raise HasText  # digits that float64 does not hold are seen in the text
     weight = _weights(texts["weight"], where) if "weight" in texts else None
     label, ids = (np.array(texts[role]) if role in texts else None for role in ("label", "row_id"))
     label_name = names[found["label"]] if header and "label" in found else None

@@ -1,14 +1,17 @@
 """Tables from memory (pandas, polars) and from Parquet: named columns, some of them labels, ids or weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from latens.data.columns import TextColumn, read_words
+from latens.data.columns import TextColumn
+from latens.data.dates import dated, zone_name
+from latens.data.declared import LEFT_OUT, Declared
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw
 from latens.data.rows import MISSING_WORDS
+from latens.data.words import Coded, only_gaps, read_column
 from latens.errors import DataError, LatensError, ResourceError, nearest
 
 _CELLS = 2**19
@@ -61,12 +64,16 @@ def check_column_names(names: Sequence[str], where: str, fix: str = "Give every 
 
 
 def from_words(
-    columns: dict[str, Any], where: str, lines: Sequence[int] | None = None
+    columns: dict[str, Any],
+    declared: Mapping[str, Declared] | None,
+    where: str,
+    lines: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, dict[int, TextColumn]]:
     """Make rows of columns of which some are text, dates or names: numbers, and what their codes stand for.
 
     Args:
-        columns: Name -> a NumPy array of numbers, or the text of every cell.
+        columns: Name -> a `Coded` column, a NumPy array of numbers, or the text of every cell.
+        declared: What is said of columns, by name; of a column that is left out only its gaps are read.
         where: How an error names the table.
         lines: The line of the file that each row is in; None: rows are counted from 0.
 
@@ -75,7 +82,8 @@ def from_words(
         stand for.
 
     Raises:
-        DataError: A few cells of a column of numbers hold text, or a column is neither numbers nor text.
+        DataError: A few cells of a column of numbers hold text, or a column is neither numbers nor text, or not what
+            was declared.
         ResourceError: For too many values.
     """
     texts: dict[int, TextColumn] = {}
@@ -84,21 +92,18 @@ def from_words(
         raise ResourceError(f"has more than {MAX_BYTES // 8} cells.", where=where, fix="Use fewer rows or columns.")
     x = np.empty((n, len(columns)))
     for i, (name, values) in enumerate(columns.items()):
-        if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
-            x[:, i] = values
+        said = (declared or {}).get(name, Declared())
+        if said.kind == LEFT_OUT:
+            x[:, i] = only_gaps(values)
             continue
-        if isinstance(values, np.ndarray) and values.dtype.kind != "U":
-            shown = str(values[0])[:40] if len(values) else ""
-            fix = f"Leave the column out, or name it with --label {name} or --id {name}."
-            raise DataError(f"column {name!r} holds {shown!r}, neither a number nor text.", where=where, fix=fix)
-        x[:, i], found = read_words(list(values), MISSING_WORDS, name, where, lines)
+        x[:, i], found = read_column(values, said, name, where, lines)
         if found is not None:
             texts[i] = found
     return x, texts
 
 
 def from_columns(columns: dict[str, Any], roles: ColumnRoles, where: str, names: np.ndarray | None = None) -> Raw:
-    """Make rows of named columns; each is a NumPy array or a list of text.
+    """Make rows of named columns; each is a `Coded` column, a NumPy array or a list of text.
 
     Args:
         columns: Name -> values.
@@ -115,24 +120,36 @@ def from_columns(columns: dict[str, Any], roles: ColumnRoles, where: str, names:
     """
     words = list(columns)
     found = role_positions(words, roles, where)
-    picked = {role: np.asarray(columns[words[i]]) for role, i in found.items()}
+    picked = {role: _plain_cells(columns[words[i]]) for role, i in found.items()}
     kept = [word for i, word in enumerate(words) if i not in found.values()]
     if not kept:
         raise DataError("has no column of numbers left.", where=where, fix="Name fewer columns as label, id or weight.")
-    arrays = [np.asarray(columns[word]) for word in kept]
+    arrays = [column if isinstance(column := columns[word], Coded) else np.asarray(column) for word in kept]
     label_name = words[found["label"]] if "label" in found else None
     ids = picked.get("row_id", names)
     beside = (picked.get("label"), ids, picked.get("weight"), tuple(kept))
-    if any(array.dtype.kind not in "biuf" for array in arrays):
-        x, texts = from_words(dict(zip(kept, arrays)), where)
+    plain = [numbers for array in arrays if (numbers := _as_numbers(array)) is not None]
+    if len(plain) < len(arrays) or roles.declared is not None:
+        x, texts = from_words(dict(zip(kept, arrays)), roles.declared, where)
         return Raw(x, *beside, label_name=label_name, texts=texts)
-    if len(arrays) * len(arrays[0]) * 8 > MAX_BYTES:
+    if len(plain) * len(plain[0]) * 8 > MAX_BYTES:
         raise ResourceError(f"has more than {MAX_BYTES // 8} cells.", where=where, fix="Use fewer rows or columns.")
-    dtype = np.result_type(*arrays)
-    x = np.empty((len(arrays[0]), len(arrays)), dtype)
-    for i, array in enumerate(arrays):
+    dtype = np.result_type(*plain)
+    x = np.empty((len(plain[0]), len(plain)), dtype)
+    for i, array in enumerate(plain):
         x[:, i] = array
     return Raw(x, *beside, label_name=label_name)
+
+
+def _as_numbers(column: np.ndarray | Coded) -> np.ndarray | None:
+    """A column of numbers or truth values as it stands in an array of one type; None for others."""
+    if isinstance(column, Coded):
+        return column.numbers if column.text.written == "bool" else None
+    return column if column.dtype.kind in "biuf" else None
+
+
+def _plain_cells(column: Any) -> np.ndarray:
+    return np.array(column.words(), dtype=str) if isinstance(column, Coded) else np.asarray(column)
 
 
 def is_frame(value: Any) -> bool:
@@ -158,6 +175,10 @@ def from_frame(frame: Any, roles: ColumnRoles, where: str) -> Raw:
     Returns:
         The rows.
     """
+    if getattr(frame.columns, "nlevels", 1) > 1:
+        what = f"has column names of {frame.columns.nlevels} levels, such as {frame.columns[0]!r}."
+        fix = "Join them: frame.columns = ['_'.join(map(str, c)) for c in frame.columns]."
+        raise DataError(what, where=where, fix=fix)
     words = [str(name) for name in frame.columns]
     check_column_names(words, where)
     if type(frame).__module__.split(".")[0] == "polars":
@@ -165,7 +186,70 @@ def from_frame(frame: Any, roles: ColumnRoles, where: str) -> Raw:
     index = frame.index
     counted = type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1
     names = None if counted else np.asarray([v if isinstance(v, int) else str(v) for v in index.tolist()])
-    return from_columns({word: frame_column(frame.iloc[:, i]) for i, word in enumerate(words)}, roles, where, names)
+    asides = {words[i] for i in role_positions(words, roles, where).values()}
+    left = {word for word, one in (roles.declared or {}).items() if one.kind == LEFT_OUT}
+    columns = {
+        word: frame_column(series) if word in asides | left else typed_column(series, word, where)
+        for word, series in zip(words, (frame.iloc[:, i] for i in range(len(words))))
+    }
+    return from_columns(columns, roles, where, names)
+
+
+def typed_column(series: Any, name: str, where: str) -> "np.ndarray | Coded":
+    """Turn a column of a pandas frame into what its dtype says: names, truth values, times; else as `frame_column`.
+
+    Args:
+        series: The column.
+        name: Its name.
+        where: How an error names the table.
+
+    Returns:
+        The values.
+
+    Raises:
+        DataError: The column holds spans of time.
+    """
+    from pandas.api import types
+
+    gone = series.isna().to_numpy()
+    if isinstance(series.dtype, _pandas().CategoricalDtype):
+        return _categories(series.cat.codes.to_numpy(), series.cat.categories.tolist(), bool(series.cat.ordered))
+    if types.is_bool_dtype(series.dtype) and gone.any():
+        values = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        return Coded(values, TextColumn(("False", "True"), "bool"))
+    if types.is_timedelta64_dtype(series.dtype):
+        what = f"column {name!r} holds spans of time ({series.dtype})."
+        fix = f"Write them as numbers: frame[{name!r}] = frame[{name!r}].dt.total_seconds()."
+        raise DataError(what, where=where, fix=fix)
+    if not types.is_datetime64_any_dtype(series.dtype):
+        return frame_column(series)
+    zone = "" if series.dt.tz is None else zone_name(series.dt.tz)
+    utc = series if series.dt.tz is None else series.dt.tz_convert("UTC").dt.tz_localize(None)
+    return _times(utc.to_numpy("datetime64[s]").astype(np.int64), gone, zone)
+
+
+def _pandas() -> Any:
+    import pandas
+
+    return pandas
+
+
+def _times(seconds: np.ndarray, gone: np.ndarray, zone: str) -> Coded:
+    """Days where all are midnights: not seconds of which 86,399 in 86,400 never come."""
+    numbers = np.full(len(seconds), np.nan)
+    numbers[~gone], unit = dated(seconds[~gone], zone)
+    return Coded(numbers, TextColumn((), unit, zone))
+
+
+def _categories(codes: np.ndarray, values: Sequence[Any], ordered: bool) -> Coded:
+    """Names that come as codes, -1 for missing ones: with an order all of them, else those that some row has."""
+    names = ["" if value is None else str(value).strip() for value in values]
+    used = range(len(names)) if ordered else np.unique(codes[codes >= 0]).tolist()
+    kept = [name for name in dict.fromkeys(names[code] for code in used) if name.lower() not in MISSING_WORDS]
+    kept = kept if ordered else sorted(kept)
+    place = {name: float(i) for i, name in enumerate(kept)}
+    of = np.array([place.get(name, np.nan) for name in names] + [np.nan])
+    return Coded(of[codes], TextColumn(tuple(kept), ordered=ordered))
 
 
 def frame_column(series: Any) -> np.ndarray:
@@ -253,8 +337,9 @@ def _from_parquet(file: Any, roles: ColumnRoles, where: str) -> Raw:
     label, ids, weight = (texts.get(found.get(role, "")) for role in ("label", "row_id", "weight"))
     ids = ids if index is None else texts[index]
     types = dict(zip(file.schema_arrow.names, file.schema_arrow.types))
-    if not all(is_plain(types[word]) for word in kept):
-        x, meant = from_words({word: arrow_column(file.read(columns=[word])[word]) for word in kept}, where)
+    if roles.declared is not None or not all(is_plain(types[word]) for word in kept):
+        columns = {word: _arrow_typed(file.read(columns=[word])[word]) for word in kept}
+        x, meant = from_words(columns, roles.declared, where)
         return Raw(x, label, ids, weight, tuple(kept), label_name=found.get("label"), texts=meant)
     x = np.empty((rows, len(kept)), bool)
     step = max(1, _CELLS // max(1, rows))
@@ -280,6 +365,28 @@ def is_plain(kind: Any) -> bool:
     import pyarrow as pa
 
     return pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
+
+
+def _arrow_typed(column: Any) -> "np.ndarray | Coded":
+    """A column of Arrow as what its type says: names, truth values, times; else numbers or text."""
+    import pyarrow as pa
+
+    gone = np.asarray(column.is_null().to_numpy(), bool)
+    if pa.types.is_boolean(column.type) and gone.any():
+        return Coded(arrow_column(column), TextColumn(("False", "True"), "bool"))
+    if pa.types.is_dictionary(column.type):
+        whole = column.unify_dictionaries().combine_chunks()
+        parts = whole.chunks if isinstance(whole, pa.ChunkedArray) else [whole]
+        codes = [np.asarray(part.indices.fill_null(-1).to_numpy(zero_copy_only=False)) for part in parts]
+        values = parts[0].dictionary.to_pylist() if parts else []
+        return _categories(np.concatenate([*codes, np.zeros(0)]).astype(np.int64), values, bool(column.type.ordered))
+    if not pa.types.is_timestamp(column.type):
+        return arrow_column(column)
+    seconds = (
+        column.cast(pa.int64()).fill_null(0).to_numpy()
+        // {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
+    )
+    return _times(seconds, gone, "" if column.type.tz is None else zone_name(column.type.tz))
 
 
 def arrow_column(column: Any) -> np.ndarray:

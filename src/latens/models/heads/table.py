@@ -9,7 +9,7 @@ import numpy as np
 from scipy.special import ndtri
 
 from latens.data.columns import ColumnType
-from latens.distributions import Blocks, Joined, Segments
+from latens.distributions import Blocks, Joined, Ordinal, Segments
 from latens.models.heads.base import AbstractHead, DataKind, Sees
 from latens.trees import Frozen
 from latens.typing import Array, Bool, Float
@@ -33,7 +33,10 @@ def _bins(types: Sequence[ColumnType]) -> tuple[tuple[str, tuple[int, ...]], ...
     """Columns that are computed together, by how many segments they have (to a power of two) and of which kind."""
     groups: dict[str, list[int]] = {}
     for place, one in enumerate(types):
-        kind = "category" if one.kind == "category" else "free" if one.count <= FREE else "ordered"
+        if one.kind == "ordinal" and one.count > 1:
+            groups.setdefault(f"ordinal-{one.count}", []).append(place)
+            continue
+        kind = "category" if one.named else "free" if one.count <= FREE else "ordered"
         groups.setdefault(f"{kind}-{1 << max(one.count - 1, 1).bit_length()}", []).append(place)
     return tuple((name, tuple(places)) for name, places in sorted(groups.items()))
 
@@ -65,7 +68,7 @@ class SegmentsHead(AbstractTableHead):
     ordered: bool = eqx.field(static=True)
 
     def __init__(self, types: Sequence[ColumnType]) -> None:
-        self.shape, self.ordered = (len(types),), types[0].kind != "category"
+        self.shape, self.ordered = (len(types),), not types[0].named
         self.log_shares = Frozen(jnp.asarray(_padded([np.log(one.shares).tolist() for one in types])))
         self.starts = Frozen(jnp.asarray(_padded([one.firsts for one in types]), jnp.int32))
         self.widths = Frozen(jnp.asarray(_padded([one.widths for one in types]), jnp.int32))
@@ -79,6 +82,46 @@ class SegmentsHead(AbstractTableHead):
         """The distribution with these logits beside the shares."""
         logits = self.log_shares.value + outputs.reshape(self.log_shares.value.shape)
         return Segments(logits, self.starts.value, self.widths.value, self.ordered)
+
+
+class OrdinalHead(AbstractTableHead):
+    r"""Ordered names: a logistic variable seen through cuts, $P(x \le j) = \sigma(c_j - \mu)$.
+
+    Of each column the outputs are the location $\mu$ and by how much each gap between two cuts is wider, in logs: $c_j
+    = c_{j-1} + (\bar c_j - \bar c_{j-1})\,e^{g_j}$ with $\bar c_j$ the log odds of the training rows up to j. Outputs
+    of 0 give the shares of the training rows.
+
+    Args:
+        types: The types of the columns, which all have the same number L > 1 of names.
+
+    Source: McCullagh (1980), "Regression models for ordinal data".
+    """
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    cuts: Frozen
+    starts: Frozen
+    widths: Frozen
+
+    def __init__(self, types: Sequence[ColumnType]) -> None:
+        self.shape = (len(types),)
+        plain = SegmentsHead(types)
+        self.starts, self.widths = plain.starts, plain.widths
+        shares = np.array([one.shares for one in types], np.float64)
+        odds = np.log(np.cumsum(shares, axis=1)[:, :-1]) - np.log(np.cumsum(shares[:, ::-1], axis=1)[:, -2::-1])
+        self.cuts = Frozen(
+            jnp.asarray(np.concatenate([odds[:, :1], np.log(np.diff(odds, axis=1))], axis=1), jnp.float32)
+        )
+
+    @property
+    def num_outputs(self) -> int:
+        """A location for each column, and the gaps between its cuts."""
+        return self.cuts.value.size
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Segments:
+        """The distribution that these outputs describe."""
+        made = outputs.reshape(self.cuts.value.shape)
+        cuts = self.cuts.value + made.at[:, 0].set(0.0)
+        return Segments(Ordinal(made[:, 0], cuts).log_probabilities(), self.starts.value, self.widths.value)
 
 
 class OrderedSegmentsHead(AbstractTableHead):
@@ -170,7 +213,7 @@ class TableHead(AbstractTableHead):
     """
 
     shape: tuple[int, ...] = eqx.field(static=True)
-    heads: dict[str, SegmentsHead | OrderedSegmentsHead]
+    heads: dict[str, SegmentsHead | OrderedSegmentsHead | OrdinalHead]
     blocks: Blocks
 
     def __init__(self, types: Sequence[ColumnType]) -> None:
@@ -178,6 +221,7 @@ class TableHead(AbstractTableHead):
         groups = _bins(types)
         self.blocks = Blocks(tuple(name for name, _ in groups), tuple(places for _, places in groups))
         kinds = {"category": SegmentsHead, "free": SegmentsHead, "ordered": OrderedSegmentsHead}
+        kinds["ordinal"] = OrdinalHead
         self.heads = {name: kinds[name.split("-")[0]]([types[place] for place in places]) for name, places in groups}
 
     @property

@@ -1,0 +1,211 @@
+"""What a user says of the columns of a table: their kinds, and what of a kind may be chosen."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from msgspec import Struct
+
+from latens.data.columns import MOST_CATEGORIES, ColumnType
+from latens.data.dates import number_of, zone_of
+from latens.data.schema import Schema
+from latens.errors import DataError, nearest
+from latens.io.json import read_json
+
+LEFT_OUT = "leave out"
+KINDS: dict[str, tuple[str, ...]] = {
+    "category": ("values",),
+    "ordinal": ("values",),
+    "number": ("step", "low", "high"),
+    "date": ("low", "high", "zone"),
+    LEFT_OUT: (),
+}
+"""What a column may be declared as, and what may be said beside it."""
+
+
+class Declared(Struct, frozen=True):
+    """What is said of one column; what is not said is told from its cells.
+
+    Args:
+        kind: One of `KINDS`; None: not said.
+        values: The names of a category or an ordinal, in the order of their codes; empty: not said.
+        step: The distance of two cells of a number's grid; None: not said.
+        low: The least value, a number or a date as text; None: not said.
+        high: The largest one, likewise.
+        zone: The time zone of dates; empty: not said.
+    """
+
+    kind: str | None = None
+    values: tuple[str, ...] = ()
+    step: float | None = None
+    low: float | str | None = None
+    high: float | str | None = None
+    zone: str = ""
+
+    @property
+    def named(self) -> bool:
+        """Whether the cells were said to be names."""
+        return self.kind in ("category", "ordinal")
+
+
+def declared_columns(given: Any, where: str = "columns") -> dict[str, Declared]:
+    """Check what is said of columns, as it is given in Python or in a file.
+
+    Args:
+        given: A kind, or a kind with what may be said beside it, by the name of each column; or the path of a JSON file
+            with the same.
+        where: How an error names it.
+
+    Returns:
+        What is said, by name.
+
+    Raises:
+        DataError: Naming the column, what is given and what is allowed.
+    """
+    if isinstance(given, str | Path):
+        where = f"{where} {given}"
+        fix = "`latens check DATA --columns FILE` writes one."
+        given = read_json(Path(given), error=DataError, where=where, fix=fix)
+    if not isinstance(given, Mapping):
+        fix = 'Give for example {"city": "category"}.'
+        raise DataError(f"holds {type(given).__name__}, not kinds by the names of columns.", where=where, fix=fix)
+    return {str(name): _declared(str(name), entry, where) for name, entry in given.items()}
+
+
+def _declared(name: str, entry: Any, where: str) -> Declared:
+    def wrong(what: str, fix: str) -> DataError:
+        return DataError(f"column {name!r} {what}.", where=where, fix=fix)
+
+    entry = {"kind": entry} if isinstance(entry, str) else entry
+    if not isinstance(entry, Mapping) or not isinstance(entry.get("kind"), str):
+        raise wrong(f"is given {str(entry)[:60]!r}, which is no kind", f"Allowed: {', '.join(KINDS)}.")
+    kind = entry["kind"]
+    if kind not in KINDS:
+        raise wrong(f"is given the unknown kind {kind[:60]!r}", f"Allowed: {', '.join(KINDS)}. {nearest(kind, KINDS)}")
+    for key in entry:
+        if key != "kind" and key not in KINDS[kind]:
+            allowed = ", ".join(KINDS[kind]) or "nothing else"
+            raise wrong(f"of the kind {kind!r} is given {str(key)[:60]!r}", f"Allowed beside the kind: {allowed}.")
+    values = entry.get("values", ())
+    if isinstance(values, str) or not isinstance(values, Sequence) or not all(isinstance(v, str) for v in values):
+        raise wrong(f"is given the values {str(values)[:60]!r}", "Give a list of texts, each once.")
+    if len(set(values)) != len(values) or len(values) > MOST_CATEGORIES:
+        twice = len(set(values)) != len(values)
+        what = "is given a value twice" if twice else f"is given {len(values):,} values"
+        raise wrong(what, f"Give a list of at most {MOST_CATEGORIES:,} texts, each once.")
+    step, low, high = (entry.get(key) for key in ("step", "low", "high"))
+    if step is not None and not (_is_number(step) and step > 0):
+        raise wrong(f"is given the step {step!r}", "Give a number above 0.")
+    zone = entry.get("zone", "")
+    if not isinstance(zone, str) or (zone and zone_of(zone) is None):
+        fix = 'Allowed: "UTC", an offset such as "+01:00", or a name such as "Europe/Paris".'
+        raise wrong(f"is given the unknown zone {str(zone)[:60]!r}", fix)
+    for key, bound in (("low", low), ("high", high)):
+        if bound is not None and not (_is_number(bound) if kind == "number" else isinstance(bound, str)):
+            fix = "Give a number." if kind == "number" else 'Give a date as text, such as "2021-05-01".'
+            raise wrong(f"is given {key} = {bound!r}", fix)
+    one = Declared(kind, tuple(values), step, low, high, zone)
+    first, last = (_bound(one, key, name, "s", zone, where) for key in ("low", "high"))
+    if first is not None and last is not None and first > last:
+        raise wrong(f"is given low = {low!r} and high = {high!r}", "Give a low that is not above high.")
+    return one
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(np.isfinite(value))
+
+
+def _bound(one: Declared, key: str, name: str, unit: str, zone: str, where: str) -> float | None:
+    """A bound as the number that the column stores."""
+    given = getattr(one, key)
+    if not isinstance(given, str):
+        return None if given is None else float(given)
+    try:
+        return number_of(given, unit, zone)
+    except ValueError:
+        what = f"column {name!r} is given {key} = {given[:40]!r}, which is no date."
+        raise DataError(what, where=where, fix="Write it as 2021-05-01.") from None
+
+
+def check_declared(names: Sequence[str], declared: Mapping[str, Declared], where: str) -> None:
+    """Refuse what is said of columns that are not there.
+
+    Args:
+        names: Names of the columns.
+        declared: What is said of columns, by name.
+        where: How an error names the table.
+
+    Raises:
+        DataError: Naming the nearest column.
+    """
+    unknown = next((name for name in declared if name not in names), None)
+    if unknown is not None:
+        hint = nearest(unknown, names) if len(names) <= 1000 else ""
+        what = f"has no column {unknown!r}, of which --columns (columns=) says a kind."
+        raise DataError(what, where=where, fix=hint)
+
+
+def bounds_of(
+    one: Declared, name: str, values: np.ndarray, written: str, zone: str, where: str
+) -> tuple[float, float] | None:
+    """The bounds that are declared for a column, in the numbers that it stores, after a look at its training rows.
+
+    Args:
+        one: What is said of the column.
+        name: Its name.
+        values: The numbers of its training rows, without gaps.
+        written: Of dates their unit, "D" or "s".
+        zone: The zone of dates.
+        where: How an error names the data.
+
+    Returns:
+        The least and the largest value; None where none is declared.
+
+    Raises:
+        DataError: A training row lies beyond them.
+    """
+    if one.low is None and one.high is None:
+        return None
+    low, high = (_bound(one, key, name, written, zone, where) for key in ("low", "high"))
+    low, high = float(values.min()) if low is None else low, float(values.max()) if high is None else high
+    slack = 1e-9 * max(abs(low), abs(high))
+    beyond = values[(values < low - slack) | (values > high + slack)]
+    if len(beyond):
+        kind: Any = ("date", written, zone) if written in ("D", "s") else ("number", "float", "")
+        worst = ColumnType(kind[0], low=float(beyond[0]), step=1e-9, size=1, written=kind[1], zone=kind[2])
+        value = worst.decoded(np.zeros(1))[0]
+        words = (
+            f"from {one.low}"
+            if one.high is None
+            else f"to {one.high}"
+            if one.low is None
+            else f"{one.low} to {one.high}"
+        )
+        what = f"column {name!r} holds {value}, beyond its declared bounds {words}; {len(beyond)} such training rows."
+        raise DataError(what, where=where, fix="Widen the bounds, or leave such cells empty.")
+    return low, high
+
+
+def as_declared(schema: Schema) -> dict[str, dict[str, Any]]:
+    """Write the columns of a table as a user may change them and give them back.
+
+    Args:
+        schema: The schema of a mixed table.
+
+    Returns:
+        By name the kind with what may be changed, in the order of the table; those that are left out at its end.
+    """
+    made: dict[str, dict[str, Any]] = {}
+    for column, one in zip(schema.columns or (), schema.types or ()):
+        entry: dict[str, Any] = {"kind": one.kind}
+        if one.named:
+            made[column.name] = entry | {"values": list(one.values)}
+            continue
+        low, high = one.decoded(np.array([0, one.size - 1])).tolist()
+        if one.kind == "date":
+            entry |= {"low": str(low), "high": str(high)} | ({"zone": one.zone} if one.zone else {})
+        else:
+            entry |= {"step": int(one.step) if one.written == "int" else one.step, "low": low, "high": high}
+        made[column.name] = entry
+    return made | {name: {"kind": LEFT_OUT} for name in schema.ignored or ()}

@@ -1,0 +1,93 @@
+"""What of a table may not mean what it says: marks of missing values, columns that tell the label, empty rows."""
+
+import numpy as np
+
+from latens.data.dataset import Dataset
+
+FEW_ROWS = 100
+"""Of fewer rows a network learns little."""
+MOST_COLUMNS = 1000
+"""Tables with more columns are not looked through."""
+MOST_ROWS = 100_000
+"""Of longer columns every k-th cell is looked at."""
+LEAST_SHARE, LEAST_ROWS = 1e-3, 3
+"""A mark of missing values is in at least this share of the cells of its column, and in so many rows."""
+FEWEST = 6
+"""A column with fewer distinct values has no value far from the others."""
+
+
+def suspicions(dataset: Dataset) -> list[str]:
+    """Say what of a table with named columns may not mean what it says.
+
+    Args:
+        dataset: The data set.
+
+    Returns:
+        A sentence each.
+    """
+    schema = dataset.schema
+    if schema.columns is None or len(schema.columns) > MOST_COLUMNS:
+        return []
+    found = []
+    empty = 0 if dataset.mask is None else int(np.count_nonzero(~dataset.mask.any(axis=1)))
+    if empty:
+        found.append(f"{empty} rows have no cell at all: they change nothing, and may be left out.")
+    if len(dataset) < FEW_ROWS:
+        found.append(
+            f"Only {len(dataset)} rows: a network learns little from so few; nearest neighbours or trees (KNNImputer, "
+            "IsolationForest and random forests of scikit-learn) are safer."
+        )
+    for i, column in enumerate(schema.columns):
+        one = None if schema.types is None else schema.types[i]
+        shown = slice(None) if dataset.mask is None else dataset.mask[:, i]
+        every = dataset.x[shown, i]
+        step = 1 + len(every) // MOST_ROWS
+        cells = every[::step].astype(np.float64)
+        if one is None or not one.named:
+            for value in far_values(cells):
+                words = f"{value:g}" if one is None else str(one.decoded(np.array([value]))[0])
+                count = int(np.count_nonzero(every == value))
+                found.append(
+                    f"Column {column.name!r} holds {words} in {count} rows, far from its other values: if it stands "
+                    "for a missing value, leave those cells empty."
+                )
+        if dataset.label is not None and tells_label(cells, dataset.label[shown][::step]):
+            found.append(
+                f"Column {column.name!r} tells the label of every row: leave it out if it is known only with the label."
+            )
+    return found
+
+
+def far_values(values: np.ndarray) -> list[float]:
+    """Find the least and the largest value of a column where they repeat and lie far from all others.
+
+    Args:
+        values: Numbers, of shape (n,).
+
+    Returns:
+        Those that at least a thousandth of the rows have, and that are further from the next value than all others are
+        from each other.
+    """
+    distinct, counts = np.unique(values, return_counts=True)
+    if len(distinct) < FEWEST:
+        return []
+    least = max(LEAST_ROWS, LEAST_SHARE * len(values))
+    low = counts[0] >= least and distinct[1] - distinct[0] > distinct[-1] - distinct[1]
+    high = counts[-1] >= least and distinct[-1] - distinct[-2] > distinct[-2] - distinct[0]
+    return [*([float(distinct[0])] if low else []), *([float(distinct[-1])] if high else [])]
+
+
+def tells_label(values: np.ndarray, label: np.ndarray) -> bool:
+    """Say whether each value of a column comes with one label only, of columns whose values repeat.
+
+    Args:
+        values: The cells, of shape (n,).
+        label: Codes of labels, -1 for none; likewise.
+
+    Returns:
+        Whether the column tells the label; False where a value comes fewer than 5 times on average.
+    """
+    values, label = values[label >= 0], label[label >= 0]
+    pairs = np.unique(np.stack([values, label.astype(np.float64)]), axis=1).shape[1]
+    distinct = len(np.unique(values))
+    return pairs == distinct and len(np.unique(label)) > 1 and len(values) >= 5 * distinct

@@ -1,0 +1,275 @@
+"""Columns as they are read: text becomes numbers, days and seconds, or codes of names."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from latens.data.columns import WHOLE, TextColumn
+from latens.data.dates import DATE, TIME, read_dates, written_times
+from latens.data.declared import Declared
+from latens.data.rows import MISSING_WORDS
+from latens.errors import DataError, nearest
+
+SLIPS = 3
+"""Where most cells of a column are numbers, a text that comes less often is taken for a slip of the pen and refused."""
+
+TRUTH = {"False", "True"}
+"""The names of truth values."""
+
+_ZERO_LED = re.compile(r"[-+]?0\d")
+_GROUPED = re.compile(r"[-+]?\d+([,_']\d+)+(\.\d*)?\Z")
+_WHOLE = re.compile(r"[-+]?\d{16,}\Z")
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A column of names or dates whose source says so by its type.
+
+    Args:
+        numbers: Codes of names, or days or seconds, NaN where a cell is missing; of shape (n,).
+        text: What they stand for.
+    """
+
+    numbers: np.ndarray
+    text: TextColumn
+
+    def __len__(self) -> int:
+        return len(self.numbers)
+
+    def words(self) -> list[str]:
+        """The text of every cell.
+
+        Returns:
+            Texts, "" where a cell is missing.
+        """
+        gone = np.isnan(self.numbers)
+        stored, text = np.where(gone, 0, self.numbers).astype(np.int64), self.text
+        if text.values:
+            shown = np.array(text.values)[stored]
+        elif text.zone:
+            shown = written_times(stored, text.written, text.zone)
+        else:
+            shown = stored.astype(f"datetime64[{text.written}]").astype(str)
+        return ["" if lacks else str(word) for word, lacks in zip(shown.tolist(), gone.tolist())]
+
+
+def read_column(
+    values: Any, declared: Declared, name: str, where: str, lines: Sequence[int] | None = None
+) -> tuple[np.ndarray, TextColumn | None]:
+    """Numbers of one column, and what they stand for: as it was declared, by its type, or by its cells.
+
+    Args:
+        values: A `Coded` column, a NumPy array of numbers, or the text of every cell.
+        declared: What was said of the column.
+        name: Name of the column.
+        where: How an error names the table.
+        lines: The line of the file that each cell is in; None: rows are counted from 0.
+
+    Returns:
+        Numbers of shape (n,), NaN where a value is missing, and what they stand for; None for numbers.
+
+    Raises:
+        DataError: The cells are not what was declared, or of several kinds.
+    """
+    if declared.kind in (None, "category") and set(declared.values) <= TRUTH and _is_truth(values):
+        numbers = values.numbers if isinstance(values, Coded) else np.asarray(values, np.float64)
+        return numbers, TextColumn(("False", "True"), "bool")
+    if isinstance(values, Coded):
+        own = "ordinal" if values.text.ordered else "category" if values.text.values else "date"
+        if declared.kind in (None, own) and not declared.values and declared.zone in ("", values.text.zone):
+            return values.numbers, values.text
+        values = values.words()
+    if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
+        return _read_numbers(values, declared, name, where)
+    if isinstance(values, np.ndarray) and values.dtype.kind != "U":
+        shown = str(values[0])[:40] if len(values) else ""
+        fix = f"Leave the column out, or name it with --label {name} or --id {name}."
+        raise DataError(f"column {name!r} holds {shown!r}, neither a number nor text.", where=where, fix=fix)
+    return read_words(list(values), name, where, lines, declared=declared)
+
+
+def only_gaps(values: Any) -> np.ndarray:
+    """Read of a column nothing but where its cells are missing.
+
+    Args:
+        values: A `Coded` column, a NumPy array of numbers, or the text of every cell.
+
+    Returns:
+        NaN where a cell is missing, else 0, of shape (n,).
+    """
+    if isinstance(values, Coded):
+        gone = np.isnan(values.numbers)
+    elif isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
+        gone = np.isnan(values)
+    else:
+        gone = np.array([str(word).strip().lower() in MISSING_WORDS for word in values], bool)
+    return np.where(gone, np.nan, 0.0)
+
+
+def _is_truth(values: Any) -> bool:
+    """Whether a column came as truth values."""
+    if isinstance(values, Coded):
+        return values.text.written == "bool"
+    return isinstance(values, np.ndarray) and values.dtype.kind == "b"
+
+
+def _read_numbers(
+    values: np.ndarray, declared: Declared, name: str, where: str
+) -> tuple[np.ndarray, TextColumn | None]:
+    """A column that came as numbers, or as truth values that were declared as something else."""
+    if declared.kind == "date":
+        what = f"column {name!r} is declared as a date and holds numbers, such as {values[0]!s}."
+        raise DataError(what, where=where, fix="Write its cells as 2021-05-01, or declare it as a number.")
+    if declared.named:
+        gone = np.isnan(values) if values.dtype.kind == "f" else np.zeros(len(values), bool)
+        known, which = np.unique(values[~gone], return_inverse=True)
+        codes = np.full(len(values), np.nan)
+        codes[~gone] = which
+        return _named(codes, tuple(map(written_number, known.tolist())), declared, name, where)
+    if values.dtype.kind in "iu" and (wide := (values > WHOLE) | (values < -WHOLE)).any():
+        raise _too_wide(str(values[wide][0]), name, f"{where}, row {int(wide.argmax())}")
+    return values.astype(np.float64), None
+
+
+def written_number(value: float) -> str:
+    """Write a number that stands for a name.
+
+    Args:
+        value: The number.
+
+    Returns:
+        Its text, without decimals where it has none.
+    """
+    return str(int(value)) if value == int(value) else str(value)
+
+
+def _too_wide(value: str, name: str, where: str) -> DataError:
+    fix = (
+        f'Leave the column out ("{name}": "leave out" in --columns), name it with --id {name}, or subtract a constant.'
+    )
+    what = f"column {name!r} holds {value[:40]}, beyond 2^53, where not every whole number has a float64 of its own."
+    return DataError(what, where=where, fix=fix)
+
+
+def _named(
+    codes: np.ndarray, values: tuple[str, ...], declared: Declared, name: str, where: str
+) -> tuple[np.ndarray, TextColumn]:
+    """Codes into the names that were declared, where some were; those of numbers have the order of these."""
+    order_of, ordered = declared.values, declared.kind == "ordinal"
+    if ordered and not order_of:
+        if not all(map(_is_number, values)):
+            what = f"column {name!r} is declared as ordinal, and the order of its names is not said."
+            shown = ", ".join(f'"{value[:40]}"' for value in values[:5]) + (", ..." if len(values) > 5 else "")
+            fix = f'Say it: "{name}": {{"kind": "ordinal", "values": [{shown}]}}, from the least to the largest.'
+            raise DataError(what, where=where, fix=fix)
+        order_of = tuple(sorted(values, key=float))
+    if not order_of:
+        return codes, TextColumn(values)
+    place = {value: i for i, value in enumerate(order_of)}
+    unknown = next((value for value in values if value not in place), None)
+    if unknown is not None:
+        what = f"column {name!r} holds {unknown[:40]!r}, which is none of its {len(place)} declared values."
+        raise DataError(what, where=where, fix=f"Add it to them. {nearest(unknown, order_of)}")
+    order = np.array([place[value] for value in values] + [0], np.float64)
+    gone = np.isnan(codes)
+    return np.where(gone, np.nan, order[np.where(gone, -1, codes).astype(np.int64)]), TextColumn(
+        order_of, ordered=ordered
+    )
+
+
+def read_words(
+    words: Sequence[str],
+    name: str,
+    where: str,
+    lines: Sequence[int] | None = None,
+    *,
+    declared: Declared = Declared(),  # noqa: B008 - immutable
+) -> tuple[np.ndarray, TextColumn | None]:
+    """Numbers of a column of text: its own, those of its dates, or codes of its distinct values.
+
+    Args:
+        words: The text of every cell.
+        name: Name of the column.
+        where: How an error names the table.
+        lines: The line of the file that each cell is in; None: rows are counted from 0.
+        declared: What was said of the column.
+
+    Returns:
+        Numbers of shape (n,), NaN where a value is missing, and what they stand for; None for numbers.
+
+    Raises:
+        DataError: The cells are not what was declared, or a few are no numbers or dates where all others are.
+    """
+    cells = [word.strip() for word in words]
+    shown = [None if cell.lower() in MISSING_WORDS else cell for cell in cells]
+    seen = [cell for cell in shown if cell is not None]
+    distinct = set(seen)
+    if not distinct:
+        return np.full(len(cells), np.nan), None
+
+    def refused(value: str, what: str, fix: str) -> DataError:
+        at = shown.index(value)
+        place = f"row {at}" if lines is None else f"line {lines[at]}"
+        return DataError(f"column {name!r} holds {what} {value[:40]!r}.", where=f"{where}, {place}", fix=fix)
+
+    def numbered(number: Mapping[str, float]) -> np.ndarray:
+        return np.array([np.nan if cell is None else number[cell] for cell in shown], np.float64)
+
+    if declared.named:
+        values = tuple(sorted(distinct))
+        return _named(numbered({value: i for i, value in enumerate(values)}), values, declared, name, where)
+    numbers = {cell: float(cell) for cell in distinct if _is_number(cell)}
+    others = Counter(cell for cell in seen if cell not in numbers)
+    # 007 is a name, which as a number would lose its zeros.
+    codes = sum(1 for cell in seen if _ZERO_LED.match(cell)) >= SLIPS and not any("." in cell for cell in numbers)
+    if (not others and not codes and declared.kind != "date") or (not others and declared.kind == "number"):
+        wide = next((cell for cell in distinct if _WHOLE.match(cell) and abs(int(cell)) > WHOLE), None)
+        if wide is not None:
+            at = shown.index(wide)
+            raise _too_wide(wide, name, f"{where}, {f'row {at}' if lines is None else f'line {lines[at]}'}")
+        return numbered(numbers), None
+    infinite = next((cell for cell in others if _is_infinite(cell)), None)
+    if infinite is not None and 2 * len(numbers) > len(distinct):
+        raise refused(infinite, "numbers and the infinite value", "Leave such cells empty, or write a number.")
+    if others and all(_GROUPED.match(cell) for cell in others) and declared.kind != "date":
+        advice = "decimal points instead of decimal commas" if next(iter(others)).count(",") == 1 else "plain numbers"
+        raise refused(next(iter(others)), "the text", f"Write {advice}.")
+    if declared.kind == "number":
+        fix = "Mend that cell or leave it empty, or declare the column as a category."
+        raise refused(next(iter(others)), "the text", f"It is declared as a number. {fix}")
+    slip = next((cell for cell, count in others.items() if count < SLIPS), None)
+    if not codes and slip is not None and 2 * others.total() < len(seen):
+        roles = f"name it with --label {name} or --id {name}"
+        fix = f"Mend that cell or leave it empty, write the column as text, or {roles}."
+        raise refused(slip, "numbers and the text", fix)
+    dated = {cell for cell in distinct if DATE.match(cell) or TIME.match(cell)}
+    undated = Counter(cell for cell in seen if cell not in dated)
+    slip = next((cell for cell, count in undated.items() if count < SLIPS), None)
+    if slip is not None and 2 * undated.total() < len(seen):
+        raise refused(slip, "dates and", "Mend that cell or leave it empty, or declare the column as a category.")
+    dates = read_dates(distinct, declared.zone, refused) if not undated else None
+    if dates is not None:
+        return numbered(dates[0]), TextColumn((), dates[1], dates[2])
+    if declared.kind == "date":
+        fix = "Write its cells as 2021-05-01 or 2021-05-01 12:30:00, or declare it as a category."
+        raise refused(next(iter(undated), seen[0]), "the text", f"It is declared as a date. {fix}")
+    values = tuple(sorted(distinct))
+    return numbered({value: i for i, value in enumerate(values)}), TextColumn(values)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        return "_" not in cell and bool(np.isfinite(float(cell)))
+    except ValueError:
+        return False
+
+
+def _is_infinite(cell: str) -> bool:
+    try:
+        return "_" not in cell and bool(np.isinf(float(cell)))
+    except ValueError:
+        return False

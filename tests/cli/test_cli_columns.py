@@ -1,0 +1,97 @@
+"""Kinds of columns through the command: declared, kept in the run, unknown names judged, dtypes written."""
+
+import csv
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from golden.make import written
+from latens import load, load_data
+from latens.cli.main import main
+from latens.data.frames import as_frame
+from latens.runs.folder import RunFolder
+
+pytestmark = pytest.mark.more
+TINY = ("--steps", "2", "--num-samples", "2", "--set", "network.hidden=4", "--set", "posterior.latent_dim=2")
+
+
+@pytest.fixture(scope="module")
+def places(tmp_path_factory):
+    """Two columns that say the same, a number that hangs on both, and a date; and a run on them."""
+    folder, rng = tmp_path_factory.mktemp("columns"), np.random.default_rng(0)
+    rows = [("who", "city", "country", "income", "joined")]
+    for i, k in enumerate(rng.integers(0, 3, 600)):
+        day = np.datetime64("2020-01-01") + rng.integers(0, 300)
+        rows.append(
+            (f"c{i}", ("Lyon", "Oslo", "Porto")[k], ("F", "N", "P")[k], f"{rng.normal(100 * k, 10):.1f}", str(day))
+        )
+    with (folder / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    made = ("--id", "who", "--steps", "300", "--num-samples", "20", "--out", str(folder / "run"))
+    assert main(["fit", str(folder / "t.csv"), *made, "--quiet"]) == 0
+    return folder
+
+
+def test_kinds_are_written_edited_and_kept_in_the_run(places, capsys):
+    columns, out = places / "columns.json", places / "declared"
+    words = [str(places / "t.csv"), "--columns", str(columns)]
+    assert main(["check", *words, "--id", "who", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["columns_file"] == str(columns)
+    found = json.loads(columns.read_text())
+    assert found["city"] == {"kind": "category", "values": ["Lyon", "Oslo", "Porto"]}
+    assert found["income"]["step"] == 0.1
+    assert main(["check", *words, "--id", "who"]) == 2  # its edits would be lost
+    assert "such a file already" in capsys.readouterr().err
+    found["income"] |= {"step": 5, "low": -100, "high": 500}
+    found["country"] = "leave out"
+    columns.write_text(json.dumps(found))
+    assert main(["fit", *words, "--id", "who", *TINY, "--out", str(out), "--quiet"]) == 0
+    schema = load(out).schema
+    assert [column.name for column in schema.columns] == ["city", "income", "joined"]
+    assert (schema.types[1].low, schema.types[1].step, schema.types[1].size) == (-100.0, 5.0, 121)
+    # The run holds what the file said: it may change, and the data are still those of the run.
+    columns.write_text("{}")
+    assert RunFolder.open(out, lock=False).info["data"]["columns"] == found
+    assert main(["evaluate", str(out), "--num-samples", "2", "--quiet"]) == 0
+    assert main(["resume", str(out), "--steps", "3", "--num-samples", "2", "--quiet"]) == 0
+    capsys.readouterr()
+    columns.write_text(json.dumps({"city": "town"}))
+    assert main(["fit", *words, "--out", str(places / "not")]) == 3
+    error = capsys.readouterr().err
+    assert "column 'city' is given the unknown kind 'town'" in error
+    assert "Allowed: category, ordinal, number, date, leave out" in error
+    assert not (places / "not").exists()
+
+
+def test_a_row_with_an_unknown_name_is_flagged_and_the_name_is_said(places, capsys):
+    lines = ["who,city,country,income,joined", "x,Lion,F,3.0,2020-02-02", "y,Oslo,N,103.0,2020-02-02"]
+    (places / "odd.csv").write_text("\n".join(lines))
+    out = places / "found.csv"
+    words = ["detect", str(places / "run"), str(places / "odd.csv"), "--out", str(out), "--num-samples", "20"]
+    assert main([*words, "--cells", "1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["rows"], found["flagged"], found["unseen"]) == (2, 1, 1)
+    with out.open() as file:
+        first, second = list(csv.DictReader(file))
+    assert (first["row_id"], first["surprise"], first["flagged"]) == ("x", "inf", "1")
+    assert float(first["p_value"]) == 1 / (found["held_out"] + 1)
+    assert (first["cell_1"], first["value_1"], first["p_1"]) == ("city", "Lion", "0")
+    assert (second["flagged"], second["cell_1"]) == ("0", "")
+    assert main(["impute", str(places / "run"), str(places / "odd.csv"), "--out", str(places / "no.csv")]) == 3
+    assert "'Lion', which no training row had" in capsys.readouterr().err
+
+
+def test_samples_in_parquet_have_ordered_names_and_zones(tmp_path):
+    assert main(["fit", *written("mixed", tmp_path), *TINY, "--out", str(tmp_path / "run"), "--quiet"]) == 0
+    out = tmp_path / "new.parquet"
+    assert main(["sample", str(tmp_path / "run"), "-n", "50", "--out", str(out), "--quiet"]) == 0
+    frame = pd.read_parquet(out)
+    assert frame["size"].dtype == pd.CategoricalDtype(["S", "M", "L", "XL"], ordered=True)
+    assert str(frame["day"].dt.tz) == "Europe/Paris"
+    assert (frame["day"] == frame["day"].dt.normalize()).all()
+    assert frame["day"].between("2021-03-26 00:00+01:00", "2021-03-31 00:00+02:00").all()
+    # It is read as it was written.
+    again = load_data(out, schema=load(tmp_path / "run").schema)
+    pd.testing.assert_frame_equal(as_frame(again.x, again.schema)[list(frame)], frame, check_dtype=False)

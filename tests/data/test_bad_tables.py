@@ -1,0 +1,154 @@
+"""Tables as they come: each thing that may be wrong is an error that names it, or a behaviour with a name."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from latens.data import check, load
+from latens.data.suspects import far_values, tells_label
+from latens.errors import DataError
+
+N = 300
+
+
+def table(**others) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    frame = {
+        "city": rng.choice(["Lyon", "Oslo"], N),
+        "age": rng.integers(18, 80, N),
+        "pay": rng.normal(size=N).round(2),
+    }
+    return pd.DataFrame(frame).assign(**others)
+
+
+def levels():
+    frame = table()
+    frame.columns = pd.MultiIndex.from_tuples([("a", "city"), ("a", "age"), ("b", "pay")])
+    return frame
+
+
+def repeated(values, n=N):
+    return np.resize(np.array(values, object), n)
+
+
+@pytest.mark.parametrize(
+    ("frame", "words"),
+    [
+        (table(n=repeated(["3"] * 299 + ["three"])), r"row 299: column 'n' holds numbers and the text 'three'.*Mend"),
+        (table(n=repeated([3] * 299 + ["three"])), r"row 299: column 'n' holds numbers and the text 'three'"),
+        (table(n=repeated(["2021-05-01"] * 299 + ["soon"])), r"row 299: column 'n' holds dates and 'soon'"),
+        (table(n=repeated(["1", "2", "inf"])), r"row 2: column 'n' holds numbers and the infinite value 'inf'"),
+        (table(n=np.where(np.arange(N) == 7, np.inf, 1.5)), r"row 7, column 'n': holds inf.*Replace infinite"),
+        (table(n=np.where(np.arange(N) == 7, -np.inf, 1.5)), r"row 7, column 'n': holds -inf"),
+        (table(n=np.full(N, 2**53 + 1)), r"row 0: column 'n' holds 9007199254740993, beyond 2\^53.*leave out"),
+        (table(n=repeated(["1", "-9007199254740993"])), r"row 1: column 'n' holds -9007199254740993, beyond 2\^53"),
+        (table(n=pd.to_timedelta(np.arange(N), "h")), r"'n' holds spans of time.*dt.total_seconds"),
+        (levels(), r"column names of 2 levels, such as \('a', 'city'\).*frame.columns = \['_'.join"),
+        (table().rename(columns={"pay": "age"}), "two columns are named 'age'"),
+        (table(city="")[["city"]], r"column 'city': holds NaN \(a missing value\); 300 such cells in all"),
+        (table()[:0], "nothing in it|no rows|holds no row"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_remedy(frame, words):
+    with pytest.raises(DataError, match=f"(?s){words}"):
+        load(frame)
+
+
+def test_wide_whole_numbers_of_files_are_seen(tmp_path):
+    table(n=np.full(N, 2**53 + 1)).to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(DataError, match=r"line 2: column 'n' holds 9007199254740993, beyond"):
+        load(tmp_path / "t.csv")
+    table(n=np.full(N, 2**53 + 1)).drop(columns="city").to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(DataError, match=r"line 2: column 'n' holds 9007199254740993, beyond"):
+        load(tmp_path / "t.csv", typed=True)
+    said = {"n": "leave out"}
+    assert load(tmp_path / "t.csv", columns=said).schema.ignored == ("n",)
+    assert load(tmp_path / "t.csv", columns={"n": "category"}).schema.types[2].values == ("9007199254740993",)
+
+
+@pytest.mark.more
+def test_a_hundred_thousand_names_are_left_out_and_it_is_said():
+    n = 200_000
+    frame = pd.DataFrame({"word": [f"w{i // 2}" for i in range(n)], "x": np.arange(n) % 7})
+    data = load(frame)
+    assert data.schema.ignored == ("word",)
+    assert "Column 'word' is not modelled: 100,000 different texts, more than 1,000." in data.notes
+    with pytest.raises(DataError, match=r"declared as category and has 100,000 names.*join rare ones"):
+        load(frame, columns={"word": "category"})
+
+
+def test_a_column_without_a_value_is_left_out_and_a_row_without_one_is_said():
+    frame = table(empty=np.nan, none=None)
+    frame.loc[[3, 9]] = None
+    data = load(frame)
+    assert data.schema.ignored == ("empty", "none")
+    assert "Column 'empty' is not modelled: no training row has a value." in data.notes
+    assert not data.mask[[3, 9]].any()
+    assert "2 rows have no cell at all: they change nothing, and may be left out." in check(data)["warnings"]
+
+
+def test_a_constant_column_is_a_column_of_one_cell():
+    data = load(table(one=5, name="x", fine=np.pi))
+    assert [one.cells for one in data.schema.types[3:]] == [1, 1, 1]
+    assert data.schema.types[5].decoded(np.zeros(1))[0] == pytest.approx(np.pi, rel=1e-4)
+    for place in (3, 4, 5):
+        np.testing.assert_allclose(data.schema.types[place].log_shares(data.x[:, place]), 0.0, atol=1e-12)
+    (told,) = [text for text in check(data)["warnings"] if "never change" in text]
+    assert "3 columns never change (one, name, fine)" in told
+
+
+def test_one_row_is_a_table_whose_cells_are_certain():
+    data = load(table()[:1])
+    assert len(data) == 1
+    assert [one.count for one in data.schema.types] == [1, 1, 1]
+    assert any(text.startswith("Only 1 rows") for text in check(data)["warnings"])
+
+
+def test_few_rows_are_said_and_other_methods_named():
+    said = [text for text in check(load(table()[:99]))["warnings"] if text.startswith("Only 99 rows")]
+    assert len(said) == 1
+    assert "KNNImputer" in said[0]
+    assert not any(text.startswith("Only") for text in check(load(table()))["warnings"])
+
+
+@pytest.mark.parametrize("typed", [False, True])
+def test_a_mark_of_missing_values_is_pointed_at(typed):
+    frame = table(typed=1.5) if typed else table().drop(columns="city")
+    frame.loc[frame.index[::30], "age"] = -999
+    frame.loc[frame.index[::25], "pay"] = 99.0
+    said = [
+        text for text in check(load(frame, counts=False))["warnings"] if "missing value" in text and "holds" in text
+    ]
+    assert said == [
+        f"Column {name!r} holds {value} in {count} rows, far from its other values: if it stands for a missing value, "
+        "leave those cells empty."
+        for name, value, count in (("age", -999, 10), ("pay", "99.0" if typed else 99, 12))
+    ]
+
+
+def test_marks_of_missing_values_repeat_and_lie_apart():
+    usual = np.arange(200.0) % 50
+    assert far_values(usual) == []
+    assert far_values(np.append(usual, [-999.0] * 2)) == []  # a slip, not a mark
+    assert far_values(np.append(usual, [-999.0] * 3)) == [-999.0]
+    assert far_values(np.append(usual, [-40.0] * 30)) == []  # no further than the others lie apart
+    assert far_values(np.append(usual, [99.0] * 3)) == [99.0]
+    assert far_values(np.repeat([0.0, 1.0, 2.0, 50.0], 9)) == []  # a few levels are no marks
+
+
+def test_a_column_that_tells_the_label_is_pointed_at():
+    y = np.arange(N) % 2
+    frame = table(y=y, after=np.where(y == 1, "paid", "open"))
+    said = [text for text in check(load(frame, label="y"))["warnings"] if "tells the label" in text]
+    assert said == ["Column 'after' tells the label of every row: leave it out if it is known only with the label."]
+    assert not tells_label(np.arange(20.0), np.arange(20) % 2)  # every value once: that says nothing
+    assert not tells_label(np.repeat([0.0, 1.0], 50), np.repeat([0, 1, 1, 1], 25))
+
+
+def test_names_of_missing_values_are_missing():
+    words = ["", "NA", "N/A", "nan", "null", "None", "?", "a", "b"]
+    data = load(table(word=repeated(words)))
+    assert data.schema.types[3].values == ("a", "b")
+    np.testing.assert_array_equal(data.mask[:9, 3], [False] * 7 + [True] * 2)
+    kinds = pd.Categorical(repeated(words), categories=words)
+    np.testing.assert_array_equal(load(table(word=kinds)).x, data.x)
