@@ -24,10 +24,12 @@ from latens.workflow.trained import FORMAT, TrainedModel
 FOLDER = Path(__file__).resolve().parent
 
 TABLE = ("--recipe", "default", "--set", "network.hidden=8", "--set", "posterior.latent_dim=2")
+PLAIN = ("--set", "prior=standard-normal", "--set", "objective.beta=1")
 RECIPES = {
     "table": (*TABLE, "--steps", "60"),
     "pictures": (*TABLE, "--steps", "60", "--set", "likelihood.family=categorical"),
     "classifier": ("--recipe", "mlq-gaussian", "--label", "y"),
+    "mixed": (*TABLE, *("--steps", "60", "--num-samples", "2"), *PLAIN),
 }
 COLUMNS = {
     "size": {"kind": "ordinal", "values": ["S", "M", "L", "XL"]},

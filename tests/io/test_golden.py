@@ -98,9 +98,7 @@ def mixed_by_hand(
     n, out = len(x), dense(arrays, "decoder", z.astype(np.float64))
     seen, likelihood, decoded, start = [np.full(x.shape, 0.5)], np.zeros(n), np.zeros(x.shape), 0
     for name, places in sorted(groups.items()):
-        head = {
-            key: arrays.get(f"decoder.head.head.heads.{name}.{key}.value") for key in ("log_shares", "cuts", "basis")
-        }
+        head = {key: arrays.get(f"decoder.head.heads.{name}.{key}.value") for key in ("log_shares", "cuts", "basis")}
         starts, widths = (arrays[f"encoder.standardise.{key}.{name}.value"] for key in ("starts", "widths"))
         place = x[:, places, None] - starts
         here = (place >= 0) & (place < widths)
