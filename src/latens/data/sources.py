@@ -23,7 +23,7 @@ from latens.data.readers.tables import from_words
 from latens.data.rows import TRAIN, encode_labels, row_keys, row_names, row_weights, split_by_hash, unmasked
 from latens.data.schema import Schema
 from latens.data.streams.blocks import AbstractSource, file_errors
-from latens.data.streams.find import find_source, fixed_folder, is_glob, open_stream
+from latens.data.streams.find import find_source, is_address, is_glob, open_stream, title_of
 from latens.errors import DataError, UsageError, nearest
 
 
@@ -50,8 +50,8 @@ def load(
     Args:
         spec: "digits", "shapes", "mnist", "fashion-mnist", "wine", "breast-cancer", "iris"; a path (.npy, .npz, IDX, a
             folder with MNIST-named IDX files, .csv and the like, .parquet, .h5, .h5ad, a folder of images); a folder or
-            glob of .npy or .parquet files; an array of shape (n, ...), a sparse matrix, a pandas or polars frame, an
-            AnnData object.
+            glob of .npy or .parquet files, also at an address (s3://, gs://, abfs://, file://); an array of shape
+            (n, ...), a sparse matrix, a pandas or polars frame, an AnnData object.
         label: Name of a column, of a .npz or HDF5 key or of a column of `obs`, or an array with one value for each row;
             also a .npy file, or "none" to leave labels out.
         row_id: Name or array of the row ids, as for `label`.
@@ -107,8 +107,7 @@ def load(
             fix = "Name a column, or write part.label.npy beside part.npy." if role in given else f"Leave {role} out."
             raise DataError(f"rows in files that are read by blocks take no {what}.", where=f"{spec}, {role}", fix=fix)
         options = {"schema": schema, "counts": counts, "missing": missing, "index": index}
-        path = fixed_folder(Path(spec)) if is_glob(str(spec)) and not Path(spec).exists() else Path(spec)
-        title = name or path.resolve().name.split(".")[0] or str(spec)
+        title = name or title_of(str(spec))
         in_memory = None if stream is None else not stream
         return open_stream(source, where=str(spec), name=title, in_memory=in_memory, **options)
     if isinstance(spec, np.ma.MaskedArray) and np.ma.is_masked(spec):
@@ -251,7 +250,7 @@ def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource
     with contextlib.suppress(OSError, ValueError):  # said in words where the path is read
         folder = path.is_dir() and idx.idx_folder(path) is None and not find_pictures(path).pictures
         large = path.is_file() and (stream or path.stat().st_size > MAX_BYTES)
-        blocks = folder or large or (is_glob(str(spec)) and not path.exists())
+        blocks = is_address(str(spec)) or folder or large or (is_glob(str(spec)) and not path.exists())
     with file_errors(str(spec)):
         found = find_source(str(spec), roles) if blocks else None
     if found is None and stream:

@@ -363,3 +363,37 @@ def test_what_cannot_stay_on_disk_is_refused(tmp_path):
         load(folder, typed=True)
     with pytest.raises(DataError, match="stands for no file of a stream"):
         load(f"{folder}/*.parquet")
+
+
+def test_files_of_an_object_store_are_those_of_the_folder(tmp_path, small_blocks):
+    x = np.random.default_rng(0).random((300, 2)).astype(np.float32)
+    shards = write_npy(tmp_path / "shards", x, np.arange(300) % 3)
+    tables = write_parquet(tmp_path / "tables", table_of().drop_columns(["kind"]))
+    for path, specs in (
+        (shards, (f"file://{shards}", f"file://{tmp_path}/sha*/part-*.npy")),
+        (tables, (f"file://{tables}/*.parquet",)),
+        (shards / "part-1.npy", (f"file://{shards}/part-1.npy",)),
+    ):
+        for spec in specs:
+            there, here = load(spec, stream=True), load(path, stream=True)
+            if "sha*" not in spec:  # whose files are named from the folder above
+                assert there.fingerprint == here.fingerprint
+                assert all(same(getattr(there, name), getattr(here, name)) for name in FIELDS)
+            assert same(there.x, here.x) or "sha*" in spec
+            assert same(there.stream.block(1).x, here.stream.block(1).x)
+            assert there.name == (here.name if "sha*" not in spec else tmp_path.name)
+
+
+def test_addresses_that_are_not_read_say_what_to_do(tmp_path):
+    for spec in ("https://example.org/rows.parquet", "hf://datasets/rows"):
+        with pytest.raises(DataError, match=r"are not read. Download the files first.*s3://, gs://"):
+            load(spec)
+    with pytest.raises(DataError, match="stands for no file of a stream"):
+        load(f"file://{tmp_path}/nothing/*.npy")
+    (shards := write_npy(tmp_path / "rows", np.random.default_rng(0).random((90, 2)))).joinpath("x.csv").write_text("a")
+    with pytest.raises(DataError, match="stands for no file of a stream"):
+        load(f"file://{shards}/x.csv")
+    data = load(f"file://{shards}/*.npy", stream=True)
+    (shards / "part-0.npy").unlink()
+    with pytest.raises(DataError, match=r"file://.*/rows/part-0.npy, rows 0 to 29: is not there"):
+        data.stream.block(0)

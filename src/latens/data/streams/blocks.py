@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import numpy as np
 
@@ -81,14 +81,14 @@ class Place:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def open(self, name: str) -> BinaryIO:
+    def open(self, name: str) -> Any:
         """Open a file for reading.
 
         Args:
             name: Its path relative to the place.
 
         Returns:
-            The file, which can be sought.
+            The file, of bytes, in which one can seek.
         """
         return (self.root / name).open("rb")
 
@@ -116,8 +116,8 @@ class RemotePlace(Place):
     def __init__(self, system: Any, root: str, scheme: str) -> None:
         self.system, self.folder, self.scheme = system, root.rstrip("/"), scheme
 
-    def open(self, name: str) -> BinaryIO:
-        return cast(BinaryIO, self.system.open_input_file(f"{self.folder}/{name}"))
+    def open(self, name: str) -> Any:
+        return self.system.open_input_file(f"{self.folder}/{name}")
 
     def shown(self, name: str) -> str:
         return f"{self.scheme}{self.folder}/{name}"

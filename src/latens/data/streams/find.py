@@ -1,5 +1,6 @@
 """From what a user types to a stream: a folder or a glob of files, a file, the address of an object store."""
 
+import fnmatch
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -9,7 +10,7 @@ from msgspec.structs import replace
 from latens.data.dataset import Dataset
 from latens.data.raw import MAX_BYTES, ColumnRoles
 from latens.data.schema import Schema
-from latens.data.streams.blocks import AbstractSource, Place
+from latens.data.streams.blocks import AbstractSource, Place, RemotePlace
 from latens.data.streams.dataset import StreamDataset
 from latens.data.streams.index import Index, build, read_for
 from latens.data.streams.npy import NpySource, is_beside
@@ -19,6 +20,9 @@ from latens.errors import DataError, ResourceError
 
 KINDS: dict[str, type[AbstractSource]] = {".npy": NpySource, ".parquet": ParquetSource}
 """The formats of a stream, by the end of a file's name."""
+
+REMOTE = ("s3", "gs", "abfs", "abfss", "file")
+"""What addresses of object stores begin with, by the file systems of pyarrow."""
 
 _WILD = frozenset("*?[")
 
@@ -52,7 +56,7 @@ def find_source(spec: str, roles: ColumnRoles) -> AbstractSource | None:
     """Find the files that a path stands for.
 
     Args:
-        spec: A folder, a glob or one file.
+        spec: A folder, a glob or one file; or the address of such, as `s3://bucket/cells/*.parquet`.
         roles: Which columns are the label, the row id and the weight.
 
     Returns:
@@ -61,6 +65,8 @@ def find_source(spec: str, roles: ColumnRoles) -> AbstractSource | None:
     Raises:
         DataError: No file, or files of two formats.
     """
+    if is_address(spec):
+        return _remote(spec, roles)
     path = Path(spec)
     if path.is_file():
         kind = KINDS.get(path.suffix.lower())
@@ -79,6 +85,75 @@ def find_source(spec: str, roles: ColumnRoles) -> AbstractSource | None:
         known = ", ".join(KINDS)
         raise DataError("stands for no file of a stream.", where=spec, fix=f"Check the path; known: {known}.")
     return _of(Place(root), names, roles, spec)
+
+
+def is_address(spec: str) -> bool:
+    """Say whether this is the address of an object store, or another one with a scheme.
+
+    Args:
+        spec: What was typed.
+
+    Returns:
+        Whether it has a `://`.
+    """
+    return "://" in spec
+
+
+def title_of(spec: str) -> str:
+    """Name a data set after its file or folder.
+
+    Args:
+        spec: A path, a glob or an address.
+
+    Returns:
+        The last part of it that stands for itself, without an ending.
+    """
+    parts = [part for part in PurePosixPath(spec).parts if not is_glob(part)] if is_address(spec) else []
+    path = fixed_folder(Path(spec)) if is_glob(spec) and not Path(spec).exists() else Path(spec)
+    return (parts[-1] if parts else path.resolve().name).split(".")[0] or spec
+
+
+def _remote(spec: str, roles: ColumnRoles) -> AbstractSource:
+    """The files of an address, by the file systems of pyarrow."""
+    scheme, _, rest = spec.partition("://")
+    if scheme not in REMOTE:
+        known = ", ".join(f"{one}://" for one in REMOTE)
+        fix = f"Download the files first, and give their folder. Read as they lie: {known}."
+        raise DataError(f"addresses that begin with {scheme}:// are not read.", where=spec, fix=fix)
+    try:
+        import pyarrow
+        from pyarrow import fs
+    except ImportError:
+        what = "reading from an object store needs pyarrow, which is not installed."
+        raise DataError(what, where=spec, fix="Install latens[tables], or copy the files.") from None
+    parts = rest.rstrip("/").split("/")
+    fixed = next((i for i, part in enumerate(parts) if is_glob(part)), len(parts))
+    try:
+        system, root = fs.FileSystem.from_uri(f"{scheme}://{'/'.join(parts[:fixed])}")
+        info = system.get_file_info(root)
+    except pyarrow.ArrowException as error:
+        raise DataError(f"is no address that can be read ({str(error)[:100]}).", where=spec, fix="Check it.") from None
+    if info.type == fs.FileType.File:
+        place = RemotePlace(system, str(PurePosixPath(root).parent), f"{scheme}://")
+        kind = KINDS.get(PurePosixPath(root).suffix.lower())
+        if kind is None:
+            raise DataError("stands for no file of a stream.", where=spec, fix=f"Known: {', '.join(KINDS)}.")
+        return kind(place, (PurePosixPath(root).name,), roles, single=True)
+    found: list[str] = []
+    if info.type == fs.FileType.Directory:
+        inside = system.get_file_info(fs.FileSelector(root, recursive=True))
+        start = len(root.rstrip("/")) + 1
+        found = [entry.path[start:] for entry in inside if entry.type == fs.FileType.File]
+    names = _streamed(name for name in found if fixed == len(parts) or _matches(name, parts[fixed:]))
+    if not names:
+        fix = f"Check the address; known: {', '.join(KINDS)}."
+        raise DataError("stands for no file of a stream.", where=spec, fix=fix)
+    return _of(RemotePlace(system, root, f"{scheme}://"), names, roles, spec)
+
+
+def _matches(name: str, wanted: list[str]) -> bool:
+    parts = name.split("/")
+    return len(parts) == len(wanted) and all(map(fnmatch.fnmatchcase, parts, wanted))
 
 
 def _streamed(names: Iterable[str]) -> tuple[str, ...]:

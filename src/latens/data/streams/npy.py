@@ -6,7 +6,7 @@ the columns.
 """
 
 import math
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
 
@@ -91,10 +91,10 @@ class Layout:
         return x.astype(self.dtype.newbyteorder("="), copy=False)
 
 
-def _fill(stream: BinaryIO, view: memoryview, where: str) -> None:
+def _fill(stream: Any, view: memoryview, where: str) -> None:
     filled = 0
     while filled < len(view):
-        got = stream.readinto(view[filled:])  # type: ignore[attr-defined]
+        got = stream.readinto(view[filled:])
         if not got:
             raise damaged(where, f"the data end after {filled} of {len(view)} bytes.")
         filled += got
