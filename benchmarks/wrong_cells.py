@@ -1,6 +1,6 @@
 """How well wrong cells of a mixed table are found: the p-values of `latens detect --cells` beside columns alone.
 
-    python benchmarks/cells.py RUN TEST [--rows 2000] [--share 0.02] [--seed 0]
+    python benchmarks/wrong_cells.py RUN TEST [--rows 2000] [--share 0.02] [--seed 0]
 
 RUN is a run of a mixed table, TEST a file of rows that did not train it. One cell of some rows gets the value of
 another row; all cells are then ranked by the probability of a cell that is no likelier, given the rest of the row, and
