@@ -1,7 +1,7 @@
 """What is decided from the data, and the stages of a variational autoencoder's training."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -375,22 +375,49 @@ def prepared_moments(data: Dataset, prepare: Preparation, levels: int) -> Moment
     """
     positions = data.subset("train")
     if prepare.integer:
-        rows, every = data.x[positions], np.arange(levels)
-        frequencies = np.stack([np.mean(rows == level, axis=0) for level in range(levels)], axis=-1)
+        every, counts = np.arange(levels), np.zeros((*data.schema.shape, levels))
+        for start in range(0, len(positions), 4096):
+            rows = data.x[positions[start : start + 4096]]
+            counts += np.stack([np.count_nonzero(rows == level, axis=0) for level in range(levels)], axis=-1)
+        frequencies = counts / len(positions)
         mean = frequencies @ every
         return Moments(mean, np.maximum(frequencies @ every**2 - mean**2, 0.0), frequencies)
     shape, key = data.schema.shape, jax.random.key(0)
     count, mean, squares = np.zeros(shape), np.zeros(shape), np.zeros(shape)
+
+    # Wide rows come a few at a time; the sums go on where they were, so the digits stay the same.
+    few = 4096 if math.prod(shape) <= 1024 else max(16, 2**20 // math.prod(shape))
+
+    def pieces(part: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        for start in range(0, len(part), few):
+            batch = prepare_batch(prepare, data.rows(part[start : start + few]), key=key)
+            yield np.asarray(batch.x, np.float64), None if batch.mask is None else np.asarray(batch.mask)
+
     for start in range(0, len(positions), 4096):
-        batch = prepare_batch(prepare, data.rows(positions[start : start + 4096]), key=key)
-        mask = np.ones(batch.x.shape) if batch.mask is None else np.asarray(batch.mask)
-        x, more = np.where(mask, np.asarray(batch.x, np.float64), 0.0), mask.sum(axis=0)
+        part = positions[start : start + 4096]
+        held = list(pieces(part)) if len(part) <= few else None
         # Chan, Golub & LeVeque (1983): sums of squares around the mean of each part, put together.
-        own = x.sum(axis=0) / np.maximum(more, 1)
+        sums, more = _added(held or pieces(part))
+        own = sums / np.maximum(more, 1)
         step, total = own - mean, np.maximum(count + more, 1)
-        squares += np.sum(np.where(mask, (x - own) ** 2, 0.0), axis=0) + step**2 * count * more / total
+        squares += _added(held or pieces(part), own)[0] + step**2 * count * more / total
         mean, count = mean + step * more / total, count + more
     return Moments(mean, squares / np.maximum(count, 1), None)
+
+
+def _added(
+    pieces: Iterable[tuple[np.ndarray, np.ndarray | None]], centre: np.ndarray | None = None
+) -> tuple[np.ndarray, Any]:
+    """The sum of observed cells over rows, or of their squared distances from a centre, and how many there are."""
+    found: np.ndarray | None = None
+    more: Any = 0.0
+    for x, mask in pieces:
+        values = x if centre is None else (x - centre) ** 2
+        values = values if mask is None else np.where(mask, values, 0.0)
+        more = more + (len(values) if mask is None else mask.sum(axis=0))
+        found = values.sum(axis=0) if found is None else np.concatenate([found[None], values]).sum(axis=0)
+    assert found is not None
+    return found, more
 
 
 def some_rows(data: Dataset, prepare: Preparation, mean: np.ndarray, count: int = 16) -> np.ndarray:

@@ -17,7 +17,8 @@ from latens.data.mixed import as_columns
 from latens.data.raw import ColumnRoles
 from latens.data.readers.csv import read_text
 from latens.data.readers.tables import role_positions
-from latens.errors import ConfigError, UsageError
+from latens.data.sparse import SparseRows
+from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.conditionals import conditionals
 from latens.measure.cells import interval, point, typed_columns
 from latens.workflow.trained import TrainedModel
@@ -41,6 +42,9 @@ def impute(context: Context) -> int:
         raise ConfigError(what, where=args.run, fix="Train a VAE, best with --recipe miwae-missing.")
     args.missing = args.missing or "nan"  # what is missing is what this command is for
     data, spec, options = read_for(opened, context, every=True)
+    if isinstance(data.x, SparseRows):
+        fix = "Give a dense table, whose gaps are NaN or empty."
+        raise DataError("is a sparse matrix, which has no missing cells.", where=str(spec), fix=fix)
     hidden = np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
     count = int(hidden.sum())
     if args.dry_run:

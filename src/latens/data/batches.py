@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
+from latens.data.sparse import SparseRows
 from latens.errors import DataError
 from latens.typing import AnyArray, Array, Bool, Float, Int, PyTree, Shaped, UInt32
 
@@ -16,7 +17,8 @@ class Batch(eqx.Module):
     """Rows of data with all that belongs to them; every leaf has B as its leading axis.
 
     Args:
-        x: The observations, an array of shape (B, *x) or a tree of arrays.
+        x: The observations, an array of shape (B, *x) or a tree of arrays; of many rows on their way to an evaluation,
+            which takes a few at a time, also `SparseRows`.
         row_id: What a row's random key is made of, shape (B,), so that permuting, chunking or padding a batch keeps
             every row's noise; None for the row's position, 0 to B - 1.
         mask: True where a feature of `x` is observed, in the tree of `x`; None where all are.
@@ -26,7 +28,7 @@ class Batch(eqx.Module):
         length: Length of each row, shape (B,); it is only passed on.
     """
 
-    x: PyTree[Shaped[AnyArray, "B ..."]]
+    x: PyTree[Shaped[AnyArray, "B ..."] | Shaped[SparseRows, "B D"]]
     row_id: UInt32[AnyArray, " B"] = None  # pyright: ignore[reportAssignmentType]
     mask: PyTree[Bool[AnyArray, "B ..."]] | None = None
     weight: Float[AnyArray, " B"] | None = None

@@ -8,10 +8,12 @@ from latens.data.batches import hash_rows
 from latens.data.dataset import Dataset
 from latens.data.infer import value_range, whole_columns
 from latens.data.rows import SPLITS
+from latens.data.sparse import SparseRows
 from latens.data.suspects import suspicions
 
 _SHOWN = 10
 _ROWS = 4096
+_HASHED = 2**20
 
 
 def suggest_likelihood(dataset: Dataset) -> tuple[str, str]:
@@ -87,7 +89,7 @@ def count_columns(dataset: Dataset) -> np.ndarray:
     x, mask = _training(dataset)
     if not dataset.schema.standardised or x.ndim != 2:
         return np.zeros(x.shape[1:], bool)
-    high = np.max(x if mask is None else np.where(mask, x, 0), axis=0)
+    high = (x if mask is None else np.where(mask, x, 0)).max(axis=0)
     whole = whole_columns(x, mask)
     # In a table of counts some columns stay small, or zero, by chance: there the whole table decides.
     return np.full(len(high), high.max() > 16) if whole.all() else whole & (high > 16)
@@ -108,7 +110,10 @@ def check(dataset: Dataset) -> dict[str, Any]:
     x, mask, schema = dataset.x, dataset.mask, dataset.schema
     low, high = value_range(x, mask)
     observed = x.size if mask is None else int(mask.sum())
-    zeros = int(np.count_nonzero(x == 0) if mask is None else np.count_nonzero((x == 0) & mask))
+    if isinstance(x, SparseRows):
+        zeros = x.size - int(np.count_nonzero(x.matrix.data))
+    else:
+        zeros = int(np.count_nonzero(x == 0) if mask is None else np.count_nonzero((x == 0) & mask))
     constant = _constant(x, mask)
     likelihood, reason = suggest_likelihood(dataset)
     counts = count_columns(dataset)
@@ -162,7 +167,7 @@ def _column(dataset: Dataset, place: int) -> dict[str, Any]:
     }
 
 
-def duplicate_rows(x: np.ndarray) -> int:
+def duplicate_rows(x: Any) -> int:
     """Count the rows that are exact copies of an earlier row.
 
     Args:
@@ -171,7 +176,8 @@ def duplicate_rows(x: np.ndarray) -> int:
     Returns:
         Their number.
     """
-    ids = hash_rows(x)
+    step = max(1, _HASHED // max(1, x.shape[1])) if isinstance(x, SparseRows) else len(x)
+    ids = np.concatenate([hash_rows(x[start : start + step]) for start in range(0, len(x), step)])
     order = np.argsort(ids, kind="stable")
     again = np.flatnonzero(ids[order][1:] == ids[order][:-1])
     # Equal ids are only candidates (32 bits collide); the bytes decide.
@@ -179,14 +185,14 @@ def duplicate_rows(x: np.ndarray) -> int:
     return len(candidates) - len({x[i].tobytes() for i in candidates})
 
 
-def _training(dataset: Dataset) -> tuple[np.ndarray, np.ndarray | None]:
+def _training(dataset: Dataset) -> tuple[Any, np.ndarray | None]:
     rows = dataset.subset("train")
     if len(rows) in (0, len(dataset)):
         return dataset.x, dataset.mask
-    return dataset.x[rows], None if dataset.mask is None else dataset.mask[rows]
+    return dataset.x.take(rows, axis=0), None if dataset.mask is None else dataset.mask[rows]
 
 
-def _constant(x: np.ndarray, mask: np.ndarray | None) -> np.ndarray:
+def _constant(x: Any, mask: np.ndarray | None) -> np.ndarray:
     if mask is None:
         return x.min(0) == x.max(0)
     low = np.where(mask, x, np.inf).min(0)

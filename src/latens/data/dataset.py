@@ -12,8 +12,10 @@ import numpy as np
 from latens.data.batches import Batch
 from latens.data.rows import SPLITS, TEST, TRAIN, VALIDATION, row_keys, split_by_hash, split_code
 from latens.data.schema import Schema
+from latens.data.sparse import SMALL, SparseRows
 from latens.errors import DataError
 
+_HASHED = 2**20
 BLOCK = 65536
 """Rows of one block of `order`. Data of up to this many training rows are shuffled as a whole."""
 
@@ -23,7 +25,7 @@ class Dataset:
     """A data set as `latens.data.load` gives it: rows in memory with all that belongs to them.
 
     Args:
-        x: The rows, shape (n, *shape), as stored (uint8 stays uint8).
+        x: The rows, shape (n, *shape), as stored (uint8 stays uint8); an array, or `SparseRows`.
         schema: What the columns or pixels are.
         row_id: What a row's random key is made of, uint32 of shape (n,).
         names: The user's row ids (int64 or text), shape (n,).
@@ -44,7 +46,7 @@ class Dataset:
             name; such a cell counts as missing.
     """
 
-    x: np.ndarray
+    x: Any
     schema: Schema
     row_id: np.ndarray
     names: np.ndarray
@@ -65,21 +67,23 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.x)
 
-    def rows(self, ids: np.ndarray) -> Batch:
+    def rows(self, ids: np.ndarray, *, sparse: bool = False) -> Batch:
         """Gather the rows at some positions with NumPy.
 
         Args:
             ids: Positions, shape (B,).
+            sparse: Whether rows of a sparse matrix stay sparse where there are many.
 
         Returns:
-            A batch, every leaf a NumPy array.
+            A batch, every leaf a NumPy array; with `sparse` its `x` may be `SparseRows`.
         """
+        many = sparse and isinstance(self.x, SparseRows) and len(ids) * self.x.shape[1] > SMALL
 
         def take(array: np.ndarray | None) -> Any:
             return None if array is None else array[ids]
 
         return Batch(
-            x=self.x[ids],
+            x=self.x.take(ids, axis=0) if many else self.x[ids],
             row_id=self.row_id[ids],
             mask=take(self.mask),
             weight=take(self.weight if self._factor is None else self._factor),
@@ -217,7 +221,14 @@ class Dataset:
         else:
             arrays["names"] = names
         for key, array in arrays.items():
-            if array is not None:
+            if isinstance(array, SparseRows):  # as the array would be
+                little = array.dtype.newbyteorder("<")
+                digest.update(f"\n{key} {little.str} {array.shape}\n".encode())
+                step = max(1, _HASHED // max(1, array.shape[1]))
+                for start in range(0, len(array), step):
+                    rows = np.ascontiguousarray(array[start : start + step], little)
+                    digest.update(rows.reshape(-1).view(np.uint8).data)
+            elif array is not None:
                 little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
                 digest.update(f"\n{key} {little.dtype.str} {little.shape}\n".encode())
                 digest.update(little.reshape(-1).view(np.uint8).data if little.size else b"")

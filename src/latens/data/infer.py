@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from msgspec.structs import replace
@@ -11,6 +12,7 @@ from latens.data.declared import Declared
 from latens.data.mixed import mixed_schema
 from latens.data.raw import Raw
 from latens.data.schema import MAX_CELLS, MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column, Kind, Schema
+from latens.data.sparse import SparseRows, columns_of
 from latens.errors import DataError, nearest
 
 _CHUNK = 2**19
@@ -33,6 +35,8 @@ def find_missing(raw: Raw, names: np.ndarray, missing: str | None, where: str) -
     """
     if raw.x.dtype.kind != "f":
         return None
+    if isinstance(raw.x, SparseRows):
+        return _all_stored(raw.x, raw.columns, where)
     finite = np.isfinite(raw.x)
     if finite.all():
         return None
@@ -52,8 +56,21 @@ def find_missing(raw: Raw, names: np.ndarray, missing: str | None, where: str) -
     return finite
 
 
+def _all_stored(x: SparseRows, columns: Sequence[str] | None, where: str) -> None:
+    """Refuse NaN and infinity among the cells that a sparse matrix stores; the others are 0."""
+    stored = x.matrix.data
+    bad = np.flatnonzero(~np.isfinite(stored))
+    if len(bad):
+        row, column = x.place(int(bad[0]))
+        raise DataError(
+            f"holds {stored[bad[0]]}; {len(bad)} such cell{'s' if len(bad) > 1 else ''} in all.",
+            where=f"{where}, row {row}, {cell_name((column,), columns)}",
+            fix="A sparse matrix has no missing cells: give finite numbers, or a dense table with --missing nan.",
+        )
+
+
 def infer_schema(
-    x: np.ndarray,
+    x: Any,
     train_mask: np.ndarray,
     names: Sequence[str] | None = None,
     *,
@@ -162,7 +179,7 @@ def kind_of(
     return "counts" if not picture and counts is None and whole and low >= 0 and tail() else "real", None
 
 
-def long_tail(x: np.ndarray, observed: np.ndarray | None, high: float) -> bool:
+def long_tail(x: np.ndarray | SparseRows, observed: np.ndarray | None, high: float) -> bool:
     """Say whether whole numbers of 0 or more look like counts, not like a scale that ends somewhere.
 
     The largest is above 16 and above 5 times the mean of those above 0, and at most one in 1000 of these is as large:
@@ -184,7 +201,7 @@ def long_tail(x: np.ndarray, observed: np.ndarray | None, high: float) -> bool:
     return high > 16 and high * above > 5 * total and top <= max(1, above // 1000)
 
 
-def fill(x: np.ndarray, observed: np.ndarray | None, train: np.ndarray, schema: Schema) -> np.ndarray:
+def fill(x: Any, observed: np.ndarray | None, train: np.ndarray, schema: Schema) -> Any:
     """Replace missing values by the mean of the column's observed training values (0 where there is none).
 
     Args:
@@ -211,7 +228,7 @@ def fill(x: np.ndarray, observed: np.ndarray | None, train: np.ndarray, schema: 
     return np.where(observed, x, mean)
 
 
-def store(x: np.ndarray, schema: Schema, where: str = "data") -> np.ndarray:
+def store(x: Any, schema: Schema, where: str = "data") -> Any:
     """Convert rows to the type they are kept in: uint8 (uint16 above 256 levels), else float32.
 
     float32 is for "unit", "real" and "counts".
@@ -230,11 +247,13 @@ def store(x: np.ndarray, schema: Schema, where: str = "data") -> np.ndarray:
     if schema.kind == "mixed":
         return np.ascontiguousarray(x, np.float32)
     if schema.kind in ("binary", "levels"):
-        return np.ascontiguousarray(x, np.uint8 if (schema.levels or 2) <= 256 else np.uint16)
+        return _as_type(x, np.uint8 if (schema.levels or 2) <= 256 else np.uint16)
     with np.errstate(over="ignore"):
-        stored = np.ascontiguousarray(x, np.float32)
-    if not np.isfinite(stored).all():
-        at = tuple(int(i) for i in np.argwhere(~np.isfinite(stored))[0])
+        stored = _as_type(x, np.float32)
+    finite = np.isfinite(stored.matrix.data if isinstance(stored, SparseRows) else stored)
+    if not finite.all():
+        at = tuple(int(i) for i in np.argwhere(~finite)[0])
+        at = x.place(at[0]) if isinstance(x, SparseRows) else at
         raise DataError(
             f"{x[at]!s} is too large for float32 (3.4e38).",
             where=f"{where}, row {at[0]}, {cell_name(at[1:], schema.columns)}",
@@ -243,9 +262,13 @@ def store(x: np.ndarray, schema: Schema, where: str = "data") -> np.ndarray:
     return stored
 
 
+def _as_type(x: Any, dtype: Any) -> Any:
+    return x.astype(dtype) if isinstance(x, SparseRows) else np.ascontiguousarray(x, dtype)
+
+
 def conform(
-    x: np.ndarray, names: Sequence[str] | None, schema: Schema, observed: np.ndarray | None = None, where: str = "data"
-) -> tuple[np.ndarray, np.ndarray | None]:
+    x: Any, names: Sequence[str] | None, schema: Schema, observed: np.ndarray | None = None, where: str = "data"
+) -> tuple[Any, np.ndarray | None]:
     """Bring rows into the order that a model's schema asks for, and check them against it.
 
     Named columns are put in the schema's order; every observed value must be of the schema's kind.
@@ -277,7 +300,8 @@ def conform(
                 fix="Leave them out, or name them with --label or --id.",
             )
         order = [list(names).index(name) for name in wanted]
-        x, observed = x[:, order], None if observed is None else observed[:, order]
+        x = x.columns_at(order) if isinstance(x, SparseRows) else x[:, order]
+        observed = None if observed is None else observed[:, order]
     if x.shape[1:] != schema.shape:
         raise DataError(
             f"has rows of shape {x.shape[1:]}, the model was trained on {schema.shape}.",
@@ -299,7 +323,7 @@ def conform(
     return x, observed
 
 
-def value_range(x: np.ndarray, observed: np.ndarray | None = None) -> tuple[float, float]:
+def value_range(x: np.ndarray | SparseRows, observed: np.ndarray | None = None) -> tuple[float, float]:
     """Find the smallest and the largest observed value.
 
     Args:
@@ -336,7 +360,7 @@ def cell_name(cell: Sequence[int], columns: Sequence[Column | str] | None) -> st
     return f"column {column.name if isinstance(column, Column) else column!r}"
 
 
-def whole_columns(x: np.ndarray, observed: np.ndarray | None = None) -> np.ndarray:
+def whole_columns(x: np.ndarray | SparseRows, observed: np.ndarray | None = None) -> np.ndarray:
     """Say for each feature whether every observed value is a whole number of 0 or more.
 
     Args:
@@ -356,13 +380,19 @@ def whole_columns(x: np.ndarray, observed: np.ndarray | None = None) -> np.ndarr
 
 
 def _standardise(
-    x: np.ndarray, train_mask: np.ndarray, names: Sequence[str], observed: np.ndarray | None, where: str, *, log: bool
+    x: np.ndarray | SparseRows,
+    train_mask: np.ndarray,
+    names: Sequence[str],
+    observed: np.ndarray | None,
+    where: str,
+    *,
+    log: bool,
 ) -> tuple[Column, ...]:
     # A data set without training rows (one row, say) is described by the rows it has.
     rows = np.flatnonzero(train_mask) if np.any(train_mask) else np.arange(len(x))
     columns = []
-    for i, name in enumerate(names):
-        values = x[rows, i]
+    for i, (name, column) in enumerate(zip(names, columns_of(x))):
+        values = column[rows]
         if observed is not None:
             values = values[observed[rows, i]]
         values = np.log1p(values.astype(np.float64)) if log else values.astype(np.float64)
@@ -398,19 +428,22 @@ def column_of(name: str, mean: float, deviation: float, *, flat: bool, where: st
     return Column(name, mean, 1.0 if flat or deviation < MIN_SCALE else deviation)
 
 
-def _observed(x: np.ndarray, observed: np.ndarray | None) -> Iterator[np.ndarray]:
+def _observed(x: np.ndarray | SparseRows, observed: np.ndarray | None) -> Iterator[np.ndarray]:
+    if isinstance(x, SparseRows):
+        yield from x.cells()
+        return
     step = max(1, _CHUNK // max(1, int(np.prod(x.shape[1:]))))
     for start in range(0, len(x), step):
         part = x[start : start + step]
         yield part if observed is None else part[observed[start : start + step]]
 
 
-def _every(x: np.ndarray, observed: np.ndarray | None, test: Callable[[np.ndarray], np.ndarray]) -> bool:
+def _every(x: np.ndarray | SparseRows, observed: np.ndarray | None, test: Callable[[np.ndarray], np.ndarray]) -> bool:
     """Whether the test holds for every observed cell; looks no further than the first chunk where it does not."""
     return all(bool(test(part).all()) for part in _observed(x, observed))
 
 
-def _moments(x: np.ndarray, train_mask: np.ndarray, observed: np.ndarray | None, where: str) -> tuple[float, float]:
+def _moments(x: Any, train_mask: np.ndarray, observed: np.ndarray | None, where: str) -> tuple[float, float]:
     """Mean and standard deviation of all observed training cells together, in chunks and float64."""
     rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
     total, squares, count = 0.0, 0.0, 0

@@ -29,7 +29,7 @@ class Raw:
     """Rows as they came, and where the source had them labels, row ids, weights and column names.
 
     Args:
-        x: The rows, with n as leading axis.
+        x: The rows, with n as leading axis: an array, or `SparseRows`.
         label: One label for each row.
         names: One id for each row.
         weight: One weight for each row.
@@ -42,7 +42,7 @@ class Raw:
             holds codes there, and NaN where a cell is missing. None: every column is of numbers.
     """
 
-    x: np.ndarray
+    x: Any
     label: np.ndarray | None = None
     names: np.ndarray | None = None
     weight: np.ndarray | None = None

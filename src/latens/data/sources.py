@@ -22,6 +22,7 @@ from latens.data.readers.open import check_numeric, read_object, read_path
 from latens.data.readers.tables import from_words
 from latens.data.rows import TRAIN, encode_labels, row_keys, row_names, row_weights, split_by_hash, unmasked
 from latens.data.schema import Schema
+from latens.data.sparse import SparseRows
 from latens.data.streams.blocks import AbstractSource, file_errors
 from latens.data.streams.find import find_source, is_address, is_glob, open_stream, title_of
 from latens.errors import DataError, UsageError, nearest
@@ -49,9 +50,10 @@ def load(
 
     Args:
         spec: "digits", "shapes", "mnist", "fashion-mnist", "wine", "breast-cancer", "iris"; a path (.npy, .npz, IDX, a
-            folder with MNIST-named IDX files, .csv and the like, .parquet, .h5, .h5ad, a folder of images); a folder or
-            glob of .npy or .parquet files, also at an address (s3://, gs://, abfs://, file://); an array of shape
-            (n, ...), a sparse matrix, a pandas or polars frame, an AnnData object.
+            folder with MNIST-named IDX files, .csv and the like, .parquet, .mtx, .h5, .h5ad, a folder of images); a
+            folder or glob of .npy or .parquet files, also at an address (s3://, gs://, abfs://, file://); an array of
+            shape (n, ...), a sparse matrix, a pandas or polars frame, an AnnData object. Sparse matrices of more than
+            2^24 cells stay sparse: `x` are then `latens.data.sparse.SparseRows`.
         label: Name of a column, of a .npz or HDF5 key or of a column of `obs`, or an array with one value for each row;
             also a .npy file, or "none" to leave labels out.
         row_id: Name or array of the row ids, as for `label`.
@@ -127,6 +129,10 @@ def load(
     if typed and raw.x.ndim != 2:
         what = f"has rows of shape {raw.x.shape[1:]}, which are no columns."
         raise DataError(what, where=where, fix="Leave out --typed." if columns is None else "Leave out --columns.")
+    of_kinds = typed or words.declared is not None or (schema is not None and schema.kind == "mixed")
+    if of_kinds and isinstance(raw.x, SparseRows):
+        what = f"is a sparse matrix of {raw.x.shape[0]} rows and {raw.x.shape[1]} columns, which get no types."
+        raise DataError(what, where=where, fix="Leave out --typed, or give fewer columns as a dense table.")
     if words.declared is not None and raw.texts is None and raw.x.ndim == 2:  # of a source that knows numbers alone
         titles = raw.columns or tuple(f"x{i}" for i in range(raw.x.shape[1]))
         raw.x, raw.texts = from_words({name: raw.x[:, i] for i, name in enumerate(titles)}, words.declared, where)

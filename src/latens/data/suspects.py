@@ -3,6 +3,7 @@
 import numpy as np
 
 from latens.data.dataset import Dataset
+from latens.data.sparse import columns_of
 
 FEW_ROWS = 100
 """Of fewer rows a network learns little."""
@@ -37,10 +38,10 @@ def suspicions(dataset: Dataset) -> list[str]:
             f"Only {len(dataset)} rows: a network learns little from so few; nearest neighbours or trees (KNNImputer, "
             "IsolationForest and random forests of scikit-learn) are safer."
         )
-    for i, column in enumerate(schema.columns):
+    for i, (column, stored) in enumerate(zip(schema.columns, columns_of(dataset.x))):
         one = None if schema.types is None else schema.types[i]
         shown = slice(None) if dataset.mask is None else dataset.mask[:, i]
-        every = dataset.x[shown, i]
+        every = stored[shown]
         step = 1 + len(every) // MOST_ROWS
         cells = every[::step].astype(np.float64)
         if one is None or not one.named:

@@ -14,6 +14,7 @@ from jax.tree_util import Partial
 
 from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
+from latens.data.sparse import SparseRows
 from latens.io.keys import check_generator
 from latens.io.process import check_process
 from latens.typing import Key, PyTree
@@ -56,7 +57,8 @@ def _cells(batch: Batch) -> int:
 def _padded(batch: Batch, start: int, size: int) -> tuple[Batch, int]:
     index = np.arange(start, min(start + size, len(batch.row_id)))
     padded = np.concatenate([index, np.full(size - len(index), index[0])])
-    return jax.tree.map(lambda leaf: np.asarray(leaf)[padded], batch), len(index)
+    take = lambda leaf: (leaf if isinstance(leaf, SparseRows) else np.asarray(leaf))[padded]  # noqa: E731
+    return jax.tree.map(take, batch), len(index)
 
 
 def rows_in_cache(batch: Batch, samples: int) -> int | None:

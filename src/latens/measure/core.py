@@ -12,6 +12,7 @@ import numpy as np
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset
 from latens.data.batches import Batch
+from latens.data.sparse import SparseRows
 from latens.distributions import log_prob
 from latens.errors import DataError, DivergedError
 from latens.evaluation import (
@@ -438,12 +439,12 @@ class Measurement:
             return self._gain(self.rows - mixture, what, "gain_over_mixture")
         if self.discrete and self.family != "bernoulli":
             kind = "counts" if self.counts else "levels"
-            rows, test, ours = data.x[train], np.asarray(self.batch.x), self._discrete()
+            rows, test, ours = data.x.take(train, axis=0), np.asarray(self.batch.x), self._discrete()
         else:
             kind, ours = "grey" if self.family == "bernoulli" else "real", self.rows
             # As the model sees them: a random binarisation is the same one as in `evidence`.
             test = prepared_rows(self.batch, preparation=self.trained.preparation, key=self.key)
-            rows, divide = self._expected(data.x[train])
+            rows, divide = self._expected(data.x.take(train, axis=0))
         independent = independent_baseline(
             rows,
             test,
@@ -466,13 +467,13 @@ class Measurement:
         estimate = Estimate.of(rows, num_samples=self.num_samples or 1, protocol=protocol, weight=self.weight)
         self.put(name, estimate)
 
-    def _expected(self, rows: np.ndarray) -> tuple[np.ndarray, float]:
+    def _expected(self, rows: Any) -> tuple[Any, float]:
         """Rows and a divisor: their quotient is what the model sees, or the mean of it where that is random."""
         preparation = self.trained.preparation
         if preparation.log1p:
-            return np.log1p(rows), 1.0
+            return rows.of_values(np.log1p) if isinstance(rows, SparseRows) else np.log1p(rows), 1.0
         if preparation.binarize == "threshold":
-            return (rows > preparation.threshold * preparation.divide).astype(np.uint8), 1.0
+            return (np.asarray(rows) > preparation.threshold * preparation.divide).astype(np.uint8), 1.0
         return rows, preparation.divide
 
     def autoencoder(self) -> None:

@@ -8,6 +8,7 @@ from latens import evaluation, figures
 from latens.data.columns import ColumnType
 from latens.data.mixed import in_units
 from latens.data.rows import evenly_spaced
+from latens.data.sparse import SMALL, SparseRows
 from latens.figures import associations, bands, columns, missing, nats
 from latens.figures.associations import MOST as MOST_ASSOCIATED
 from latens.figures.style import ThemeName
@@ -80,6 +81,8 @@ def _by_frequency(
 def _both(source: Source, most: int) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray | None]:
     """Data, NaN where cells are missing, and samples in their units; names of the columns, and weights of the rows."""
     assert source.data is not None
+    if isinstance(source.data.x, SparseRows):
+        most = min(most, max(100, SMALL // source.data.x.shape[1]))
     rows = evenly_spaced(np.arange(len(source.data)), most)
     data = source.data.x[rows].astype(np.float32)
     if source.data.mask is not None:

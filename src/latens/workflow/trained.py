@@ -89,7 +89,7 @@ class TrainedModel:
         """
         check_process()
         if isinstance(data, Dataset):
-            batch = data.rows(np.arange(len(data)) if positions is None else positions)
+            batch = data.rows(np.arange(len(data)) if positions is None else positions, sparse=True)
         else:
             if np.ma.is_masked(data):
                 what, fix = "rows with masked cells are no plain array.", "Give latens.load_data(rows, schema=...)."

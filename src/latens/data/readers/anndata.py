@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged
+from latens.data.raw import ColumnRoles, Raw, damaged
 from latens.data.readers.hdf5 import Store
 from latens.data.readers.tables import check_column_names, frame_column
 from latens.data.rows import unmasked
-from latens.errors import DataError, ResourceError, nearest
+from latens.data.sparse import compressed, is_sparse, sparse_rows
+from latens.errors import DataError, nearest
 
 _REWRITE = "Write it again with anndata 0.8 or newer: anndata.read_h5ad(path).write_h5ad(new)."
 
@@ -28,29 +29,6 @@ def is_annotated(value: Any) -> bool:
         Whether it is.
     """
     return type(value).__name__ == "AnnData" and type(value).__module__.split(".")[0] == "anndata"
-
-
-def dense(matrix: Any, where: str) -> np.ndarray:
-    """Turn a SciPy sparse matrix into an array.
-
-    Args:
-        matrix: The matrix, or an array.
-        where: How an error names it.
-
-    Returns:
-        The array.
-
-    Raises:
-        ResourceError: Where that takes more than 8 GiB.
-    """
-    size = int(matrix.shape[0]) * int(matrix.shape[1]) * matrix.dtype.itemsize
-    if size > MAX_BYTES:
-        raise ResourceError(
-            f"is sparse and would take {size} bytes once dense; {MAX_BYTES} are allowed.",
-            where=where,
-            fix="Use fewer rows or columns (of single cells: the most variable genes).",
-        )
-    return matrix.toarray()
 
 
 def from_annotated(value: Any, roles: ColumnRoles, where: str) -> Raw:
@@ -72,7 +50,7 @@ def from_annotated(value: Any, roles: ColumnRoles, where: str) -> Raw:
     if value.X is None:
         raise DataError("has no X.", where=where, fix="Set it: adata.X = adata.layers['counts'].")
     matrix = value.X
-    x = dense(matrix, where) if hasattr(matrix, "toarray") else np.asarray(unmasked(matrix))
+    x = sparse_rows(matrix, where) if is_sparse(matrix) else np.asarray(unmasked(matrix))
     columns = [str(name) for name in value.obs.columns]
     picked = {
         role: frame_column(value.obs.iloc[:, columns.index(name)]) for role, name in _asked(columns, roles, where)
@@ -92,7 +70,6 @@ def read_h5ad(store: Store, roles: ColumnRoles) -> Raw:
 
     Raises:
         DataError: For damaged files and those of anndata before 0.7.
-        ResourceError: Where X is too large once dense.
     """
     where = store.where
     for name in ("obs", "var", "X"):
@@ -116,9 +93,7 @@ def _asked(columns: Sequence[str], roles: ColumnRoles, where: str) -> list[tuple
     return list(roles.asked().items())
 
 
-def _raw(
-    x: np.ndarray, picked: dict[str, Any], names: Any, columns: Sequence[str], where: str, roles: ColumnRoles
-) -> Raw:
+def _raw(x: Any, picked: dict[str, Any], names: Any, columns: Sequence[str], where: str, roles: ColumnRoles) -> Raw:
     if x.ndim != 2 or x.shape != (len(names), len(columns)):
         raise damaged(where, f"X has shape {x.shape}, for {len(names)} names in obs and {len(columns)} in var.")
     check_column_names(columns, where, "Run adata.var_names_make_unique().")
@@ -169,32 +144,20 @@ def _decoded(codes: np.ndarray, categories: np.ndarray, where: str, path: str) -
     return words[np.where(codes < 0, len(categories), codes)]
 
 
-def _matrix(store: Store) -> np.ndarray:
+def _matrix(store: Store) -> Any:
     item, where = store.item("X"), f"{store.where}[X]"
     if not store.is_group(item):
         return store.array(item, "X")
-    import scipy.sparse
-
-    encoding = store.attribute(item, "encoding-type")
-    makers = {"csr_matrix": scipy.sparse.csr_matrix, "csc_matrix": scipy.sparse.csc_matrix}
-    shape = store.attribute(item, "shape")
+    encoding, shape = store.attribute(item, "encoding-type"), store.attribute(item, "shape")
     if (
-        encoding not in makers
+        encoding not in ("csr_matrix", "csc_matrix")
         or not isinstance(shape, np.ndarray)
         or shape.shape != (2,)
         or shape.dtype.kind not in "iu"
     ):
         raise DataError("is neither a dense nor a CSR or CSC matrix.", where=where, fix=_REWRITE)
-    rows, columns = (int(n) for n in shape)
     data, indices, indptr = (store[f"X/{name}"] for name in ("data", "indices", "indptr"))
-    lines, width = (rows, columns) if encoding == "csr_matrix" else (columns, rows)
-    fits = (
-        rows >= 0 and columns >= 0 and indptr.dtype.kind in "iu" and indices.dtype.kind in "iu"
-        and data.dtype.kind in "biuf" and data.ndim == indices.ndim == indptr.ndim == 1
-        and len(indptr) == lines + 1 and len(data) == len(indices)
-        and int(indptr[0]) == 0 and int(indptr[-1]) == len(data) and bool((indptr[1:] >= indptr[:-1]).all())
-        and (not len(indices) or (int(indices.min()) >= 0 and int(indices.max()) < width))
-    )  # fmt: skip
-    if not fits:
+    found = compressed(str(encoding)[:3], data, indices, indptr, (int(shape[0]), int(shape[1])))
+    if found is None:
         raise damaged(where, "its data, indices and indptr do not make a sparse matrix.")
-    return dense(makers[encoding]((data, indices, indptr), shape=(rows, columns)), where)
+    return sparse_rows(found, where)

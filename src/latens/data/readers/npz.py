@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from latens.data.raw import MAX_BYTES, MAX_RATIO, ColumnRoles, Raw, check_size, damaged, join_parts, read_array
+from latens.data.readers.sparse import holds_matrix, read_matrix
 from latens.errors import DataError, ResourceError, nearest
 
 MAGIC = b"\x93NUMPY"
@@ -202,7 +203,8 @@ def read_npz(path: Path, roles: ColumnRoles) -> Raw:
 
     Data keys: x, images or data; or train, valid and test parts (x_train, x_test, train, test ...). Labels: y, label
     or labels (y_train ... beside parts), or the key `roles.label`. Names of the classes: class_names, target_names or
-    label_names. Upper and lower case do not matter. A file with a single array needs no particular key.
+    label_names. Upper and lower case do not matter. A file with a single array needs no particular key, and one of
+    `scipy.sparse.save_npz` has its own.
 
     Args:
         path: The file.
@@ -216,12 +218,8 @@ def read_npz(path: Path, roles: ColumnRoles) -> Raw:
     """
     archive = Archive(path)
     try:
-        if {"indices", "indptr", "shape", "data"} <= set(archive.keys):
-            raise DataError(
-                "holds a sparse SciPy matrix, not rows.",
-                where=archive.where,
-                fix="Write it dense: np.savez(path, x=scipy.sparse.load_npz(old).toarray()).",
-            )
+        if holds_matrix(archive):
+            return read_matrix(archive)
         return from_archive(archive, roles)
     finally:
         archive.close()

@@ -12,12 +12,13 @@ import numpy as np
 
 from latens.data.raw import ColumnRoles, Raw, damaged, with_roles
 from latens.data.readers import anndata as annotated
-from latens.data.readers import hdf5, idx
+from latens.data.readers import hdf5, idx, sparse
 from latens.data.readers import images as image_folder
 from latens.data.readers import npz as arrays
 from latens.data.readers.csv import read_csv
 from latens.data.readers.tables import from_frame, is_frame, read_parquet
 from latens.data.rows import unmasked
+from latens.data.sparse import is_sparse, sparse_rows
 from latens.errors import DataError, ResourceError
 
 TEXT_NAMES = (".csv", ".tsv", ".txt", ".dat", ".data", ".csv.gz", ".tsv.gz", ".txt.gz", ".data.gz")
@@ -55,7 +56,8 @@ _DAMAGE = (
 def read_path(path: Path, roles: ColumnRoles) -> Raw:
     """Read the rows of a file or folder.
 
-    Known: .npy, .npz, IDX (gzipped or not), a folder with MNIST-named IDX files or with images, text tables (.csv,
+    Known: .npy, .npz (also of SciPy's sparse matrices), .mtx (also .gz), IDX (gzipped or not), a folder with
+    MNIST-named IDX files or with images, text tables (.csv,
     .tsv, .txt, also .gz), .parquet, HDF5 (.h5, .hdf5), AnnData (.h5ad).
 
     Args:
@@ -106,8 +108,8 @@ def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
         return from_frame(value, roles, where)
     if annotated.is_annotated(value):
         return annotated.from_annotated(value, roles, where)
-    if hasattr(value, "toarray") and hasattr(value, "nnz"):
-        value = annotated.dense(value, where)
+    if is_sparse(value):
+        return with_roles(Raw(sparse_rows(value, where)), roles, where)
     try:
         array = np.asarray(unmasked(value))
     except (ValueError, TypeError):
@@ -115,7 +117,7 @@ def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
     return with_roles(Raw(array), roles, where)
 
 
-def check_numeric(x: np.ndarray, where: str) -> None:
+def check_numeric(x: Any, where: str) -> None:
     """Refuse what cannot be rows of numbers: objects, text, complex numbers, dates; no rows; no columns.
 
     Args:
@@ -183,6 +185,8 @@ def _read_file(path: Path, roles: ColumnRoles) -> Raw:
         return Raw(arrays.read_npy(path))
     if start[:4] == b"PK\x03\x04" and not name.endswith((".xlsx", ".ods", ".zip", ".pt", ".pth")):
         return arrays.read_npz(path, roles)
+    if start == sparse.MARKET[:8]:
+        return sparse.read_market(path)
     if start[:4] == b"PAR1":
         return read_parquet(path, roles)
     if start == hdf5.MAGIC:
@@ -194,16 +198,18 @@ def _read_file(path: Path, roles: ColumnRoles) -> Raw:
             inner = stream.read(4)
         if idx.is_idx(inner):
             return Raw(idx.read_idx(path))
+        if inner == sparse.MARKET[:4]:
+            return sparse.read_market(path)
         name = name if name.endswith(TEXT_NAMES) or not name.endswith(".gz") else name.removesuffix(".gz")
     for endings, why in _OTHERS.items():
         if name.endswith(endings):
             raise DataError(f"{why[0].upper()}{why[1:]}", where=where, fix=_CONVERT)
-    for ending in (".npy", ".npz", ".parquet", ".h5", ".hdf5", ".h5ad"):
+    for ending in (".npy", ".npz", ".mtx", ".parquet", ".h5", ".hdf5", ".h5ad"):
         if name.endswith(ending):
             raise damaged(where, f"does not begin like a {ending} file.")
     if "idx" in name and "ubyte" in name:
         raise damaged(where, "does not begin like an IDX file.")
     if name.endswith(TEXT_NAMES):
         return read_csv(path, roles)
-    known = ".npy, .npz, IDX, .csv, .tsv, .txt (also .gz), .parquet, .h5 and .h5ad"
+    known = ".npy, .npz, .mtx, IDX, .csv, .tsv, .txt (also .gz), .parquet, .h5 and .h5ad"
     raise DataError(f"is of no known format. Known: {known}.", where=where, fix=_CONVERT)

@@ -11,6 +11,7 @@ from latens.data.dates import dated, zone_name
 from latens.data.declared import LEFT_OUT, Declared
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw
 from latens.data.rows import MISSING_WORDS
+from latens.data.sparse import sparse_rows
 from latens.data.words import Coded, only_gaps, read_column
 from latens.errors import DataError, LatensError, ResourceError, nearest
 
@@ -186,7 +187,15 @@ def from_frame(frame: Any, roles: ColumnRoles, where: str) -> Raw:
     index = frame.index
     counted = type(index).__name__ == "RangeIndex" and index.start == 0 and index.step == 1
     names = None if counted else np.asarray([v if isinstance(v, int) else str(v) for v in index.tolist()])
-    asides = {words[i] for i in role_positions(words, roles, where).values()}
+    found = role_positions(words, roles, where)
+    kept = [i for i in range(len(words)) if i not in found.values()]
+    if kept and not roles.declared and all(_is_sparse(frame.dtypes.iloc[i]) for i in kept):
+        picked = {role: frame_column(frame.iloc[:, i]) for role, i in found.items()}
+        x = sparse_rows(frame.iloc[:, kept].sparse.to_coo(), where)
+        ids, named = picked.get("row_id", names), tuple(words[i] for i in kept)
+        label_name = words[found["label"]] if "label" in found else None
+        return Raw(x, picked.get("label"), ids, picked.get("weight"), named, label_name=label_name)
+    asides = {words[i] for i in found.values()}
     left = {word for word, one in (roles.declared or {}).items() if one.kind == LEFT_OUT}
     columns = {
         word: frame_column(series) if word in asides | left else typed_column(series, word, where)
@@ -250,6 +259,11 @@ def _categories(codes: np.ndarray, values: Sequence[Any], ordered: bool) -> Code
     place = {name: float(i) for i, name in enumerate(kept)}
     of = np.array([place.get(name, np.nan) for name in names] + [np.nan])
     return Coded(of[codes], TextColumn(tuple(kept), ordered=ordered))
+
+
+def _is_sparse(dtype: Any) -> bool:
+    """Whether cells of a pandas column that are not stored are 0 (where they are NaN, they are missing)."""
+    return type(dtype).__name__ == "SparseDtype" and dtype.subtype.kind in "biuf" and dtype.fill_value == 0
 
 
 def frame_column(series: Any) -> np.ndarray:

@@ -1,11 +1,13 @@
 """How probable the rows are where every cell is independent of the others: what a model must beat."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 from scipy.special import betaln, digamma, gammaln
 
 from latens.data.schema import MIN_SCALE
+from latens.data.sparse import SparseRows, columns_of
 from latens.errors import DataError
 
 Terms = Callable[[np.ndarray], np.ndarray]
@@ -13,7 +15,7 @@ Terms = Callable[[np.ndarray], np.ndarray]
 
 
 def independent_baseline(
-    train: np.ndarray,
+    train: np.ndarray | SparseRows,
     test: np.ndarray,
     kind: str,
     levels: int | None = None,
@@ -77,13 +79,13 @@ def independent_baseline(
 class _Fit:
     """Training rows with what of them counts; every sum is in double precision and over observed cells."""
 
-    def __init__(self, rows: np.ndarray, mask: np.ndarray | None, weight: np.ndarray | None, divide: float) -> None:
+    def __init__(self, rows: Any, mask: np.ndarray | None, weight: np.ndarray | None, divide: float) -> None:
         self.rows, self.divide = rows, divide
         self.seen = None if mask is None else mask.reshape(rows.shape)
         self.weight = np.ones(len(rows)) if weight is None else np.asarray(weight, np.float64)
         if not np.all(self.weight > 0):
             kept = self.weight > 0
-            self.rows, self.weight = self.rows[kept], self.weight[kept]
+            self.rows, self.weight = self.rows.take(np.flatnonzero(kept), axis=0), self.weight[kept]
             self.seen = None if self.seen is None else self.seen[kept]
         if not len(self.rows):
             raise DataError("no training row has a weight above 0.", where="weight", fix="Give some row a weight.")
@@ -158,7 +160,9 @@ def _dispersion(fit: _Fit, n: np.ndarray, mean: np.ndarray) -> np.ndarray:
     if not len(over):
         return found
     # Zeros add nothing to the sum, and equal counts of a cell the same: few digammas are left.
-    column, value, weight = (np.concatenate(parts) for parts in zip(*(_distinct(fit, int(j)) for j in over)))
+    chosen = np.isin(np.arange(len(mean)), over)
+    every = ((j, cells) for j, cells in enumerate(columns_of(fit.rows)) if chosen[j])
+    column, value, weight = (np.concatenate(parts) for parts in zip(*(_distinct(fit, j, cells) for j, cells in every)))
     place = np.searchsorted(over, column)
     low, high = np.full(len(over), -18.0), np.full(len(over), 18.0)
     for _ in range(50):
@@ -171,15 +175,14 @@ def _dispersion(fit: _Fit, n: np.ndarray, mean: np.ndarray) -> np.ndarray:
     return found
 
 
-def _distinct(fit: _Fit, j: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _distinct(fit: _Fit, j: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The counts above 0 of a cell, each once, with the sum of their weights; and the cell's number as often."""
-    rows = fit.rows[:, j]
     kept = rows > 0 if fit.seen is None else (rows > 0) & fit.seen[:, j]
     value, inverse = np.unique(rows[kept].astype(np.float64), return_inverse=True)
     return np.full(len(value), j), value, np.bincount(inverse.ravel(), fit.weight[kept], minlength=len(value))
 
 
-def _blocks(rows: np.ndarray) -> Iterator[slice]:
+def _blocks(rows: Any) -> Iterator[slice]:
     """Parts of about two million cells, so that memory does not grow with the rows."""
     step = max(1, 2**21 // max(1, rows.shape[1]))
     return (slice(start, start + step) for start in range(0, len(rows), step))

@@ -1,0 +1,276 @@
+"""Rows of a sparse matrix, kept as they are: only the rows that are asked for become an array."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from latens.errors import DataError, ResourceError
+
+SMALL = 2**24
+"""A matrix with up to so many cells becomes an array at once: 64 MB in single precision."""
+
+MOST_DENSE = 2**28
+"""Cells of the rows that become an array at a time, at the most: 1 GB in single precision."""
+
+_GROUPS, _CELLS = 8, 2**19
+
+
+class SparseRows:
+    """The rows of a SciPy sparse matrix, as far as an array of shape (n, D) is asked of them.
+
+    Rows that are indexed become an array; all of them only where they have at most 2^28 cells.
+
+    Args:
+        matrix: A `scipy.sparse` CSR matrix without duplicates.
+    """
+
+    ndim = 2
+
+    def __init__(self, matrix: Any) -> None:
+        self.matrix = matrix
+        self.shape: tuple[int, int] = tuple(map(int, matrix.shape))  # type: ignore[assignment]
+        self.dtype: np.dtype = matrix.dtype
+        self.size = self.shape[0] * self.shape[1]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        """Some rows as an array, `x[rows]` and `x[row]`, or single cells, `x[rows, columns]`."""
+        if isinstance(key, tuple):
+            return np.asarray(self.matrix[key]).reshape(-1)
+        if np.ndim(key) == 0 and not isinstance(key, slice):
+            if not -len(self) <= int(key) < len(self):
+                raise IndexError(f"row {key} of {len(self)}")
+            return self._dense(self.matrix[[int(key) % len(self)]])[0]
+        return self._dense(self.matrix[key])
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        found = self._dense(self.matrix)
+        return found if dtype is None else found.astype(dtype, copy=False)
+
+    def _dense(self, matrix: Any) -> np.ndarray:
+        cells = int(matrix.shape[0]) * int(matrix.shape[1])
+        if cells > MOST_DENSE:
+            raise ResourceError(
+                f"{matrix.shape[0]} rows of {matrix.shape[1]} columns are sparse, and all at once as an array would "
+                f"take {cells * self.dtype.itemsize} bytes.",
+                where="data",
+                fix=f"Give at most {MOST_DENSE // max(1, self.shape[1])} rows, or fewer columns.",
+            )
+        return matrix.toarray()
+
+    def cells(self) -> Iterator[np.ndarray]:
+        """Go through the cells that are stored, some at a time, and one 0 where others are not.
+
+        Yields:
+            Cells, of shape (k,).
+        """
+        stored = self.matrix.data
+        yield from np.array_split(stored, max(1, -(-len(stored) // _CELLS))) if len(stored) else ()
+        if len(stored) < self.size:
+            yield np.zeros(1, self.dtype)
+
+    def place(self, stored: int) -> tuple[int, int]:
+        """The row and the column of a stored cell.
+
+        Args:
+            stored: Its place among them.
+
+        Returns:
+            Both, from 0.
+        """
+        row = int(np.searchsorted(self.matrix.indptr, stored, side="right")) - 1
+        return row, int(self.matrix.indices[stored])
+
+    def take(self, rows: np.ndarray, axis: int = 0) -> "SparseRows":
+        """Some of the rows, which stay sparse.
+
+        Args:
+            rows: Their positions.
+            axis: 0, as of an array.
+
+        Returns:
+            The rows.
+        """
+        assert axis == 0
+        return SparseRows(self.matrix[rows])
+
+    def columns_at(self, columns: list[int]) -> "SparseRows":
+        """All rows with some columns, in this order.
+
+        Args:
+            columns: Their positions.
+
+        Returns:
+            The rows.
+        """
+        return SparseRows(self.matrix[:, columns].tocsr())
+
+    def columns(self) -> Iterator[np.ndarray]:
+        """Go through the columns as arrays; beside the rows an eighth of them is held once more.
+
+        Yields:
+            The cells of a column, of shape (n,).
+        """
+        step = -(-self.shape[1] // _GROUPS)
+        for start in range(0, self.shape[1], step):
+            group = self.matrix[:, start : start + step].tocsc()
+            for j in range(group.shape[1]):
+                own = slice(group.indptr[j], group.indptr[j + 1])
+                column = np.zeros(len(self), self.dtype)
+                column[group.indices[own]] = group.data[own]
+                yield column
+
+    def of_values(self, function: Callable[[np.ndarray], np.ndarray]) -> "SparseRows":
+        """The rows after a function of each cell that leaves 0 as it is.
+
+        Args:
+            function: The function.
+
+        Returns:
+            The rows.
+        """
+        made = type(self.matrix)((function(self.matrix.data), self.matrix.indices, self.matrix.indptr), self.shape)
+        made.has_canonical_format = True
+        return SparseRows(made)
+
+    def astype(self, dtype: Any) -> "SparseRows":
+        """The rows with cells of another type.
+
+        Args:
+            dtype: The type.
+
+        Returns:
+            The rows.
+        """
+        return self if self.dtype == dtype else self.of_values(lambda values: values.astype(dtype))
+
+    def reshape(self, *shape: Any) -> "SparseRows":
+        """The rows as they are, which have one axis each.
+
+        Args:
+            *shape: (n, -1).
+
+        Returns:
+            The same rows.
+        """
+        assert shape == (len(self), -1)
+        return self
+
+    def min(self, axis: int | None = None) -> Any:
+        """The least cell.
+
+        Args:
+            axis: 0 for that of each column.
+
+        Returns:
+            A number, or shape (D,).
+        """
+        return (
+            min(part.min() for part in self.cells()) if axis is None else self.matrix.min(axis=0).toarray().reshape(-1)
+        )
+
+    def max(self, axis: int | None = None) -> Any:
+        """The largest cell.
+
+        Args:
+            axis: 0 for that of each column.
+
+        Returns:
+            A number, or shape (D,).
+        """
+        return (
+            max(part.max() for part in self.cells()) if axis is None else self.matrix.max(axis=0).toarray().reshape(-1)
+        )
+
+
+def columns_of(x: "np.ndarray | SparseRows") -> Iterator[np.ndarray]:
+    """Go through the columns of rows.
+
+    Args:
+        x: An array of shape (n, D), or rows of a sparse matrix.
+
+    Yields:
+        The cells of a column, of shape (n,).
+    """
+    yield from x.columns() if isinstance(x, SparseRows) else x.T
+
+
+def is_sparse(value: Any) -> bool:
+    """Say whether this is a SciPy sparse matrix or array, without importing SciPy.
+
+    Args:
+        value: Any object.
+
+    Returns:
+        Whether it is.
+    """
+    return hasattr(value, "toarray") and hasattr(value, "nnz") and hasattr(value, "format")
+
+
+def sparse_rows(matrix: Any, where: str) -> Any:
+    """Keep a sparse matrix as rows, with duplicate entries summed; a small one becomes an array.
+
+    Args:
+        matrix: A `scipy.sparse` matrix or array of any format; it is left as it is.
+        where: How an error names it.
+
+    Returns:
+        `SparseRows`, or an array where the matrix has at most 2^24 cells.
+
+    Raises:
+        DataError: For other than two axes.
+    """
+    import scipy.sparse
+
+    if len(matrix.shape) != 2:
+        fix = "Give a matrix of rows and columns."
+        raise DataError(f"is a sparse array of shape {tuple(matrix.shape)}.", where=where, fix=fix)
+    rows = scipy.sparse.csr_array(matrix)
+    if not rows.has_canonical_format:
+        rows = rows.copy()
+        rows.sum_duplicates()
+    kept = SparseRows(rows)
+    return rows.toarray() if kept.size <= SMALL else kept
+
+
+def most_rows(entries: int) -> int:
+    """How many rows a file may declare: empty ones take memory on its word alone.
+
+    Args:
+        entries: How many cells it stores.
+
+    Returns:
+        The number of rows.
+    """
+    return 2**20 + 1000 * entries
+
+
+def compressed(format: str, data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> Any:
+    """Put the arrays of a CSR or CSC matrix from a file together, where they make one.
+
+    Args:
+        format: "csr" or "csc".
+        data: The cells that are stored.
+        indices: Of each its column (of CSC its row).
+        indptr: Where each row (column) begins among them.
+        shape: Rows and columns.
+
+    Returns:
+        The SciPy matrix; None where they make none.
+    """
+    import scipy.sparse
+
+    rows, columns = shape
+    lines, width = (rows, columns) if format == "csr" else (columns, rows)
+    fits = (
+        0 <= rows <= most_rows(len(data)) and columns >= 0 and indptr.dtype.kind in "iu" and indices.dtype.kind in "iu"
+        and data.dtype.kind in "biufc" and data.ndim == indices.ndim == indptr.ndim == 1
+        and len(indptr) == lines + 1 and len(data) == len(indices)
+        and int(indptr[0]) == 0 and int(indptr[-1]) == len(data) and bool((indptr[1:] >= indptr[:-1]).all())
+        and (not len(indices) or (int(indices.min()) >= 0 and int(indices.max()) < width))
+    )  # fmt: skip
+    maker = scipy.sparse.csr_array if format == "csr" else scipy.sparse.csc_array
+    return maker((data, indices, indptr), shape=shape) if fits else None
