@@ -144,7 +144,8 @@ def test_an_objective_says_that_it_sees_a_batch_as_a_whole(name):
     gap = np.abs(whole - halves).max() / np.abs(whole).max()
     if isinstance(objective, ELBO) and objective.couples_rows():
         return  # a bound, on one side of which both halves may be
-    assert (gap > 1e-3) if objective.couples_rows() else (gap < 1e-5)
+    # Rounding is below 1e-5; the smallest coupling is the entropy of codes, a term of weight 0.1 in a gradient of others.
+    assert (gap > 1e-4) if objective.couples_rows() else (gap < 1e-5)
 
 
 def test_a_capacity_is_of_the_whole_batch():
