@@ -144,7 +144,7 @@ def test_an_objective_says_that_it_sees_a_batch_as_a_whole(name):
     gap = np.abs(whole - halves).max() / np.abs(whole).max()
     if isinstance(objective, ELBO) and objective.couples_rows():
         return  # a bound, on one side of which both halves may be
-    # Rounding is below 1e-5; the smallest coupling is the entropy of codes, a term of weight 0.1 in a gradient of others.
+    # Rounding is below 1e-5; the smallest coupling is the entropy of codes, of weight 0.1 in a gradient of others.
     assert (gap > 1e-4) if objective.couples_rows() else (gap < 1e-5)
 
 
