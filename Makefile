@@ -63,7 +63,9 @@ pretrained: $(STAMP)
 bench: $(DEV_STAMP)
 	for name in throughput evidence start memory optimisation watch; do $(BIN)/python benchmarks/$$name.py || exit 1; done
 
-# Without --no-compile pip would compile every module of every package, of which most are never imported.
+# Without --no-compile pip would compile every module of every package, of which most are never imported. Python then
+# keeps the bytecode of what it imports: where that is switched off, every process would compile all of JAX for 8 s.
+unexport PYTHONDONTWRITEBYTECODE
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
