@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from cli_fixtures import Result
 from paths import ROOT, SOURCE
@@ -95,6 +96,22 @@ def test_four_processes_have_the_bits_of_one(alone: Path, tmp_path: Path) -> Non
     assert [code for code, _ in found] == [0, 0, 0, 0], found
     assert [err.count("next: latens figures") for _, err in found] == [1, 0, 0, 0]
     same_run(tmp_path / "run", alone)
+
+
+def test_two_processes_on_a_stream_have_the_bits_of_one(tmp_path: Path) -> None:
+    """Each reads the blocks of its own shards; and a run of two, killed in an epoch, goes on as one."""
+    (tmp_path / "rows").mkdir()
+    x = (np.random.default_rng(0).random((40, 60, 8)) < 0.3).astype(np.uint8)
+    for number, rows in enumerate(x):  # a block each
+        np.save(tmp_path / "rows" / f"part-{number:02d}.npy", rows)
+    words = ("fit", tmp_path / "rows", "--stream", *SMALL, *SHARDS)
+    assert ended(command(*words, "--out", tmp_path / "one"))[0] == 0
+    slow = ("--processes", 2, "--import", FAULTY)
+    code, err = ended(command(*words, "--out", tmp_path / "two", *slow, LATENS_TEST_STOP="6"))
+    assert (code, steps(tmp_path / "two")[-1]) == (128 + signal.SIGKILL, 7), err  # an epoch has 4 steps
+    code, err = ended(command("resume", tmp_path / "two", "--processes", 2))
+    assert code == 0, err
+    same_run(tmp_path / "two", tmp_path / "one")
 
 
 def steps(folder: Path) -> list[int]:

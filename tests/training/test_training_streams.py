@@ -16,7 +16,9 @@ from latens.data import Dataset, load
 from latens.data.streams import dataset as stream_dataset
 from latens.data.streams import npy as npy_shards
 from latens.data.streams.dataset import StreamDataset
+from latens.data.streams.stream import Stream
 from latens.training import Budget
+from latens.training.rows import read_steps
 
 
 class Ordered(Dataset):
@@ -98,6 +100,33 @@ def test_lanes_of_a_stream_are_the_shards_of_a_batch(folder, monkeypatch):
     options = {"stages": [stage(Budget(steps=steps))], "chunk_steps": 7, "shards": 2}
     a, b = run(streamed, make_model((6,)), **options), run(dealt, make_model((6,)), **options)
     assert_same_bits(a.snapshot.state, b.snapshot.state)
+
+
+@pytest.mark.parametrize("folder", ["npy"], indirect=True)
+def test_a_process_reads_the_lanes_of_its_own_shards_and_no_others(folder, monkeypatch):
+    """Two processes of four shards: side by side their rows are those of a process that is alone."""
+    data = load(folder, stream=True)
+    order = data.epoch(3, 0, 4)
+    read, steps, most = set(), 8, 30
+    block = Stream.block
+    monkeypatch.setattr(Stream, "block", lambda self, at, **named: read.add(at) or block(self, at, **named))
+
+    def rows(part):
+        reader = read_steps(data, 3, 64, most, steps, shards=4, part=part)
+        return [reader(first, count) for first, count in ((0, 5), (5, steps))]
+
+    whole, parts = rows(slice(None)), []
+    for process in range(2):
+        read.clear()
+        parts.append(rows(slice(32 * process, 32 * process + 32)))
+        lanes = [order.pieces(lane, w) for lane in (2 * process, 2 * process + 1) for w in range(order.windows(lane))]
+        after = [data.epoch(3, 1, 4).pieces(lane, 0) for lane in (2 * process, 2 * process + 1)]  # is read ahead
+        assert read <= {piece.block for window in (*lanes, *after) for piece in window}
+        assert len(read) < len(data.stream.source.table)
+    for alone, *shared in zip(whole, *parts):
+        for name in ("x", "row_id", "weight"):
+            together = np.concatenate([getattr(batch, name) for batch in shared], axis=1)
+            np.testing.assert_array_equal(together, getattr(alone, name), strict=True)
 
 
 PEAK = """

@@ -41,15 +41,17 @@ def read_steps(
         steps_per_epoch: Steps of an epoch.
         chunk_steps: Steps of a chunk at the most; batches are padded to as many.
         shards: How many shards a batch is cut into: rows on disk are dealt into as many lanes, one for each.
-        part: Which rows of every batch are given: those of this process.
+        part: Which rows of every batch are given: those of this process, whole shards. Of rows on disk no others are
+            read.
 
     Returns:
         A function that gives a `Batch` with the leading axes (chunk_steps, rows of the part); what an epoch lacks to
         fill its last batch has weight 0.
     """
     if isinstance(data, StreamDataset):
-        whole = _from_files(StepRows(data, seed, batch_size, shards), batch_size, steps_per_epoch, chunk_steps)
-        return lambda first, count: jax.tree.map(lambda leaf: leaf[:, part], whole(first, count))
+        own = range(batch_size)[part]
+        lanes = range(own.start * shards // batch_size, own.stop * shards // batch_size)
+        return _from_files(StepRows(data, seed, batch_size, shards, lanes), steps_per_epoch, chunk_steps)
     orders: dict[int, np.ndarray] = {}  # of the epoch that was last needed
 
     def rows(first: int, count: int) -> Batch:
@@ -75,13 +77,13 @@ def _by_epoch(first: int, count: int, steps_per_epoch: int) -> Iterator[tuple[in
         step += taken
 
 
-def _from_files(reader: StepRows, batch_size: int, steps_per_epoch: int, chunk_steps: int) -> ReadSteps:
+def _from_files(reader: StepRows, steps_per_epoch: int, chunk_steps: int) -> ReadSteps:
     def rows(first: int, count: int) -> Batch:
         made = reader.empty(chunk_steps)
         for at, epoch, start, taken in _by_epoch(first, count, steps_per_epoch):
             reader.fill(made, at, epoch, start, taken)
         batch = reader.batch(made)
-        return jax.tree.map(lambda leaf: leaf.reshape(chunk_steps, batch_size, *leaf.shape[1:]), batch)
+        return jax.tree.map(lambda leaf: leaf.reshape(chunk_steps, reader.batch_size, *leaf.shape[1:]), batch)
 
     return rows
 

@@ -22,10 +22,16 @@ class StepRows:
         seed: Seed of the order.
         batch_size: Rows of a step.
         lanes: How many lanes there are; each gives as many rows of a batch.
+        own: Those that are read, one after the other; None for all. Of the others no row is read or given.
     """
 
-    def __init__(self, data: StreamDataset, seed: int, batch_size: int, lanes: int = 1) -> None:
-        self.data, self.seed, self.batch_size, self.lanes = data, seed, batch_size, lanes
+    def __init__(
+        self, data: StreamDataset, seed: int, batch_size: int, lanes: int = 1, own: range | None = None
+    ) -> None:
+        self.data, self.seed, self.lanes = data, seed, lanes
+        self.own = range(lanes) if own is None else own
+        self.each = batch_size // lanes
+        self.batch_size = self.each * len(self.own)
         self._orders: dict[int, Order] = {}
         self._windows: dict[tuple[int, int, int], Future[Rows]] = {}
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="latens-stream")
@@ -43,8 +49,8 @@ class StepRows:
         Raises:
             DataError: A block cannot be read as it was.
         """
-        order, each = self._order(epoch), self.batch_size // self.lanes
-        for lane in range(self.lanes):
+        order, each = self._order(epoch), self.each
+        for lane in self.own:
             low, high = first * each, (first + count) * each
             bounds = order.starts[lane]
             here = min(low, int(bounds[-1]))
@@ -59,11 +65,11 @@ class StepRows:
 
     def _copy(self, found: Rows, places: np.ndarray, out: Rows, at: int, lane: int, done: int) -> None:
         """Put rows of a window into the slots of a lane, after those that are done."""
-        each = self.batch_size // self.lanes
+        each, lane = self.each, lane - self.own.start
         for name, values in found.items():
             if name == "within":
                 continue
-            if self.lanes == 1:
+            if len(self.own) == 1:
                 start = at * each + done
                 np.take(values, places, axis=0, out=out[name][start : start + len(places)], mode="clip")
                 continue
