@@ -54,6 +54,30 @@ def ready():
 cli._run = globals()[sys.argv.pop(1)]
 entry()
 """
+AFTERWARDS = """
+import os, signal, time
+from latens.io import signals
+
+signals.PATIENCE = 0.5
+if hasattr(os, "sched_setaffinity"):
+    os.sched_setaffinity(0, list(os.sched_getaffinity(0))[:1])  # so that the watching thread wakes up late
+
+def command(interrupted):
+    try:
+        with (one := signals.Signals()), one.deferred():
+            if interrupted:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(0.02)
+    except KeyboardInterrupt:
+        pass
+
+for _ in range(20):
+    command(True)
+    command(False)
+with signals.Signals():
+    time.sleep(1.0)
+print("alive")
+"""
 GENTLE = ("parts", "unread")
 """Where the main thread hears of the signal; the others end after four seconds."""
 
@@ -163,3 +187,8 @@ def test_any_command_ends_at_any_instant(run_folder: Path, tmp_path: Path, name:
         # Before and after Python runs the command, the system's own handling ends it.
         assert child.returncode in ((0,) if over else (0, 128 + number, -number)), said
         assert seconds < LONGEST
+
+
+def test_a_signal_of_a_command_that_ended_does_not_end_the_next_one():
+    done = subprocess.run([sys.executable, "-c", AFTERWARDS], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "alive\n")

@@ -54,7 +54,7 @@ class Signals:
         self.last_words: Callable[[int], tuple[str, str]] = lambda number: ("", "")
         self._deferred = 0
         self._before: dict[int, Any] = {}
-        self._pipe: tuple[socket.socket, socket.socket] | None = None
+        self._writing: socket.socket | None = None
         self._old_fd = -1
 
     @contextlib.contextmanager
@@ -82,9 +82,9 @@ class Signals:
     def __enter__(self) -> "Signals":
         if threading.current_thread() is not threading.main_thread():
             return self
-        reading, writing = self._pipe = socket.socketpair()
-        writing.setblocking(False)
-        self._old_fd = signal.set_wakeup_fd(writing.fileno(), warn_on_full_buffer=False)
+        reading, self._writing = socket.socketpair()
+        self._writing.setblocking(False)
+        self._old_fd = signal.set_wakeup_fd(self._writing.fileno(), warn_on_full_buffer=False)
         for number in HANDLED:
             # A shell starts background jobs with SIGINT ignored; that is to stay so.
             if signal.getsignal(number) is not signal.SIG_IGN:
@@ -97,10 +97,9 @@ class Signals:
     ) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
-        if self._pipe is not None:
+        if self._writing is not None:
             signal.set_wakeup_fd(self._old_fd)
-            for end in reversed(self._pipe):
-                end.close()
+            self._writing.close()
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.received is None:
@@ -113,27 +112,30 @@ def _watch(reading: socket.socket, signals: Signals) -> None:
     """End the process where a signal waits too long, without Python's handlers.
 
     Python runs these between byte codes of the main thread, which a compilation may keep away for minutes; the
-    numbers of signals written to this socket by the interpreter itself arrive at once.
+    numbers of signals written to this socket by the interpreter itself arrive at once. Only this thread closes its end:
+    closed by another one, its number might already be that of a new socket when this thread wakes up, and it would wait
+    there until the time is over, and end a process that nobody interrupted.
     """
     first, deadline = 0, 0.0
-    while True:
-        try:
-            reading.settimeout(max(deadline - time.monotonic(), 0.001) if first else None)
-            numbers = reading.recv(64)
-        except TimeoutError:
-            with contextlib.suppress(Exception):  # whatever it is, the process ends
-                for descriptor, text in zip((2, 1), signals.last_words(first)):
-                    _write(descriptor, text)
-            _exit(first)
-        except OSError:
-            return
-        if not numbers:
-            return
-        for number in numbers:
-            if number in HANDLED and first:
-                _exit(number)
-            elif number in HANDLED:
-                first, deadline = number, time.monotonic() + PATIENCE + signals.more
+    with reading:
+        while True:
+            try:
+                reading.settimeout(max(deadline - time.monotonic(), 0.001) if first else None)
+                numbers = reading.recv(64)
+            except TimeoutError:
+                with contextlib.suppress(Exception):  # whatever it is, the process ends
+                    for descriptor, text in zip((2, 1), signals.last_words(first)):
+                        _write(descriptor, text)
+                _exit(first)
+            except OSError:
+                return
+            if not numbers:
+                return
+            for number in numbers:
+                if number in HANDLED and first:
+                    _exit(number)
+                elif number in HANDLED:
+                    first, deadline = number, time.monotonic() + PATIENCE + signals.more
 
 
 def _exit(number: int) -> NoReturn:
