@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from latens.training import fit as fit
     from latens.training import make_optimizer as make_optimizer
     from latens.workflow.augment import augment as augment
+    from latens.workflow.encoder import Encoder as Encoder
     from latens.workflow.experiment import prepare as prepare
     from latens.workflow.experiment import train as train
     from latens.workflow.trained import TrainedModel as TrainedModel
@@ -62,6 +63,7 @@ __all__ = [
     "Conditional",
     "Dataset",
     "Dense",
+    "Encoder",
     "Estimate",
     "GenerativeClassifier",
     "LatensError",
@@ -103,6 +105,7 @@ _HOMES = {
     "latens.estimators": ("VAE", "Autoencoder", "GenerativeClassifier", "VAEDetector", "VAEImputer"),
     "latens.evaluation": ("Estimate", "elbo_parts", "log_marginal"),
     "latens.workflow.augment": ("augment",),
+    "latens.workflow.encoder": ("Encoder",),
     "latens.workflow.experiment": ("prepare", "train"),
     "latens.measure.pool": ("pool",),
     "latens.models": ("AbstractLatentModel", "BayesClassifier", "Conditional", "LatentModel"),

@@ -87,7 +87,7 @@ class DivergedError(LatensError, ArithmeticError):
 
 
 class PeerError(LatensError, ConnectionError):
-    """One of several processes that train a model together ended or fell silent, so that all end."""
+    """One of several processes that work together ended or fell silent, so that all end."""
 
     code, exit_code = "process", 9
 

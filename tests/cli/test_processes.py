@@ -186,11 +186,11 @@ def test_what_no_group_can_be_is_refused(
 def test_every_process_has_cores_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(processes, "cores", lambda: [2, 3, 5, 7, 11])
     monkeypatch.setattr(processes, "_gpus", list)
-    assert [share["LATENS_CORES"] for share in processes._shares(2)] == ["2,3", "5,7"]
+    assert [share["LATENS_CORES"] for share in processes.shares(2, "--processes")] == ["2,3", "5,7"]
     monkeypatch.setattr(processes, "_gpus", lambda: ["4", "6"])
-    assert [share["CUDA_VISIBLE_DEVICES"] for share in processes._shares(2)] == ["4", "6"]
+    assert [share["CUDA_VISIBLE_DEVICES"] for share in processes.shares(2, "--processes")] == ["4", "6"]
     with pytest.raises(processes.UsageError, match="3 processes would share 2 GPUs"):
-        processes._shares(3)
+        processes.shares(3, "--processes")
 
 
 def test_a_dry_run_starts_nothing(latens: Callable[..., Result], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -222,6 +222,8 @@ def parser() -> Parser:
         made[name].add_argument("run", metavar="RUN")
         made[name].add_argument("data", metavar="DATA")
         _reading(made[name])
+    _workers(made["encode"], alone=True)
+    _workers(made["evaluate"])
     made["decode"].add_argument("run", metavar="RUN")
     made["decode"].add_argument("latents", metavar="Z", help="a file of latents, as `latens encode` writes it")
     made["sample"].add_argument("run", metavar="RUN")
@@ -237,7 +239,8 @@ def parser() -> Parser:
         ("decode", "npz, png"),
         ("sample", "npz, png, csv, parquet"),
     ):
-        made[name].add_argument("--out", metavar="FILE", help=f"where the result goes: {endings}")
+        more = "; with --workers a folder" if name == "encode" else ""
+        made[name].add_argument("--out", metavar="FILE", help=f"where the result goes: {endings}{more}")
     made["reconstruct"].add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
     for name in ("sample", "decode"):
         made[name].add_argument("--label", metavar="NAME", help="the class, of a model that has them")
@@ -450,6 +453,17 @@ def _processes(command: argparse.ArgumentParser) -> None:
     words = "where the processes meet: process 0's host and a free port; give each --processes, too"
     group.add_argument("--coordinator", metavar="HOST:PORT", help=words)
     group.add_argument("--process", type=whole(0, 1023), metavar="I", help="this one's number, from 0")
+
+
+def _workers(command: argparse.ArgumentParser, *, alone: bool = False) -> None:
+    group = command.add_argument_group("several workers")
+    words = "all rows of the split in parts, by N processes of this machine: sums that are the same for any N"
+    if alone:
+        words = "into a folder of Parquet files, by N processes of this machine: the same bytes for any N"
+    group.add_argument("--workers", type=whole(1, 1024), metavar="N", help=words)
+    if alone:
+        words = "do worker I's share of N alone; auto: as SLURM, MPI or Kubernetes numbers its jobs"
+        group.add_argument("--worker", metavar="I/N", help=words)
 
 
 def _evaluation(command: argparse.ArgumentParser) -> None:

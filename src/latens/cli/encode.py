@@ -1,18 +1,15 @@
-"""`latens encode`: rows to latents."""
+"""`latens encode`: rows to latents, into one file or, by any number of workers, into a folder of parts."""
 
+import os
+from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
+from latens.cli.context import Context
+from latens.cli.workers import begin_launcher, begin_worker
+from latens.errors import UsageError
+from latens.io.workers import worker_of
 
-from latens import evaluation
-from latens.cli.context import Context, output_path, would
-from latens.cli.files import write_table
-from latens.cli.sources import load_for, open_vae
-from latens.data import Dataset
-from latens.data.streams.dataset import StreamDataset
-from latens.typing import Key
-from latens.workflow.trained import TrainedModel
+ENDINGS = (".npz", ".csv", ".parquet")
 
 
 def encode(context: Context) -> int:
@@ -25,56 +22,26 @@ def encode(context: Context) -> int:
         The exit code.
     """
     args = context.args
-    out = output_path(args, (".npz", ".csv", ".parquet"), args.data, args.run)
-    opened = open_vae(args.run, "encode")
-    data = load_for(opened, context)
-    if args.dry_run:
-        total = data.total if isinstance(data, StreamDataset) else len(data)
-        return would(context, f"encode {total} rows of {data.name}", out)
-    key = jax.random.key(args.seed)
-    parts = data.stream.parts() if isinstance(data, StreamDataset) else [data]
-    found = [_codes(opened.trained, part, args.num_samples, key) for part in parts]
-    arrays = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
-    rows = len(arrays["row_id"])
-    write_table(out, arrays)
-    shapes = {name: list(array.shape) for name, array in arrays.items()}
-    context.done({"out": str(out), "rows": rows, "arrays": shapes}, f"{out}: {_listed(arrays)}, {rows} rows")
-    return 0
+    if not _in_parts(args):
+        from latens.cli.codes import encode_file
+
+        return encode_file(context, ENDINGS)
+    worker = worker_of(args.worker, args.workers, os.environ)
+    begin_launcher() if worker is None else begin_worker()
+    from latens.cli.codes import encode_parts  # it imports jax, whose threads are set by now
+
+    return encode_parts(context, worker)
 
 
-def _codes(trained: TrainedModel, data: Dataset, draws: int, key: Key) -> dict[str, np.ndarray]:
-    """What is written of rows in memory."""
-    batch = trained.batch(data)
-    codes = evaluation.encode(trained.model, batch, preparation=trained.preparation, key=key)
-    arrays: dict[str, np.ndarray] = {"row_id": data.names}
-    if data.label is not None:
-        arrays["label"] = label_names(data)
-    arrays |= {name: codes[name] for name in ("mean", "log_variance") if name in codes}
-    if evaluation.predicts_labels(trained.model):
-        found = evaluation.label_probabilities(trained.model, batch, preparation=trained.preparation, key=key)
-        arrays |= {"class_probability": found}
-    if evaluation.has_clusters(trained.model):
-        found = evaluation.cluster_probabilities(trained.model, batch, preparation=trained.preparation, key=key)
-        arrays |= {"cluster": found}
-    if not trained.is_point:
-        parts = evaluation.elbo_parts(trained.model, batch, num_samples=draws, key=key, preparation=trained.preparation)
-        arrays |= {name: parts[name] for name in ("elbo", "log_likelihood", "kl")}
-    return arrays
-
-
-def label_names(data: Dataset) -> np.ndarray:
-    """Give the label of every row as text, empty where there is none.
-
-    Args:
-        data: Data with labels.
-
-    Returns:
-        Names, shape (n,).
-    """
-    assert data.label is not None
-    words = np.array([*(data.schema.classes or ()), ""])
-    return words[data.label]
-
-
-def _listed(arrays: dict[str, Any]) -> str:
-    return ", ".join(f"{name} {tuple(array.shape[1:])}" if array.ndim > 1 else name for name, array in arrays.items())
+def _in_parts(args: Any) -> bool:
+    """Whether the result is a folder: several workers were asked for, or this is one of several tasks."""
+    if not args.out:
+        return False
+    asked, file = (args.workers, args.worker) != (None, None), Path(args.out).suffix.lower() in ENDINGS
+    if file or Path(args.out).is_file():
+        if asked:
+            fix = "Give the name of a folder, or leave out --workers and --worker."
+            raise UsageError("workers write parts into a folder, and this is a file.", where=f"--out {args.out}",
+                             fix=fix)  # fmt: skip
+        return False
+    return asked or worker_of(None, None, os.environ) is not None

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from latens.cli.context import Context, table
+from latens.cli.evaluate_parts import evaluate_parts
 from latens.cli.measured import held_out_rows, summary_of
 from latens.cli.sources import Opened, load_for, open_model
 from latens.data import Dataset
@@ -33,6 +34,8 @@ def evaluate(context: Context) -> int:
         The exit code.
     """
     args = context.args
+    if args.workers is not None:
+        return evaluate_parts(context)
     opened = open_model(args.run)
     data = load_for(opened, context)
     split, positions = held_out_rows(data) if opened.knows(data) else ("all", np.arange(len(data)))

@@ -2,7 +2,9 @@
 
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -51,7 +53,7 @@ def write_table(
         write_atomic(path, csv_bytes(flat_columns(arrays)))
     else:
         pairs = [] if schema is None else zip(schema.columns or (), schema.types or ())
-        write_atomic(path, _parquet(flat_columns(arrays), {column.name: one for column, one in pairs}))
+        write_atomic(path, parquet_bytes(flat_columns(arrays), {column.name: one for column, one in pairs}))
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
@@ -91,7 +93,22 @@ def flat_columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return columns
 
 
-def _parquet(columns: dict[str, np.ndarray], types: dict[str, ColumnType]) -> bytes:
+def parquet_bytes(
+    columns: dict[str, np.ndarray], types: Mapping[str, ColumnType] = MappingProxyType({}), about: bytes | None = None
+) -> bytes:
+    """Make a Parquet file of columns, the same bytes for the same columns.
+
+    Args:
+        columns: Columns by name, each of shape (n,).
+        types: Types of some of them.
+        about: What its footer says of how it was made.
+
+    Returns:
+        The bytes of the file.
+
+    Raises:
+        ConfigError: pyarrow is not installed.
+    """
     try:
         import pyarrow
         import pyarrow.parquet
@@ -107,6 +124,8 @@ def _parquet(columns: dict[str, np.ndarray], types: dict[str, ColumnType]) -> by
         return pyarrow.array(column.tolist() if column.dtype.kind == "U" else column)
 
     table = pyarrow.table({name: array(name, column) for name, column in columns.items()})
+    if about is not None:
+        table = table.replace_schema_metadata({"latens": about})
     pyarrow.parquet.write_table(table, sink)
     return sink.getvalue().to_pybytes()
 

@@ -258,6 +258,23 @@ def summary_of(
     else:
         metrics, units, grey = measured(trained, data, positions, num_samples=num_samples, seed=seed)
         findings = diagnose(metrics, units if "active_units" in metrics else [], rising=still_rising(trained.facts))
+    held_out, warnings = beware(split, data, grey=grey)
+    warnings += [(finding.name, finding.message) for finding in findings]
+    cells = "column" if data.schema.columns is not None else "pixel"
+    return Summary(metrics, split, held_out, tuple(warnings), tuple(units), cells, left_out, density_of(trained))
+
+
+def beware(split: str, data: Dataset, *, grey: bool) -> tuple[bool | None, list[tuple[str, str]]]:
+    """Say whether rows are held out, and what a reader must know about the numbers.
+
+    Args:
+        split: What the rows are called.
+        data: The data.
+        grey: Whether the pixels are grey under a Bernoulli.
+
+    Returns:
+        Whether training did not see the rows (None where nobody can know), and name and message of each warning.
+    """
     # Rows of other data may or may not have been trained on.
     held_out = None if split == "all" else split == "test" and data.held_out
     warnings = []
@@ -268,9 +285,7 @@ def summary_of(
     if grey:
         text = "grey cells under a Bernoulli: the numbers are cross-entropy, not log p(x)"
         warnings.append(("cross-entropy", f"{text} (--set data.binarize=stochastic makes them one)"))
-    warnings += [(finding.name, finding.message) for finding in findings]
-    cells = "column" if data.schema.columns is not None else "pixel"
-    return Summary(metrics, split, held_out, tuple(warnings), tuple(units), cells, left_out, density_of(trained))
+    return held_out, warnings
 
 
 def held_out_rows(data: Dataset) -> tuple[str, np.ndarray]:

@@ -46,8 +46,7 @@ def begin(context: Context) -> "Group | None":
     place = place_of(args.coordinator, args.processes, args.process, os.environ)
     if place is None:
         return None
-    if CORES in os.environ and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {int(core) for core in os.environ[CORES].split(",")})
+    stay()
     from latens.training.group import join
 
     if place.number:
@@ -59,6 +58,12 @@ def begin(context: Context) -> "Group | None":
             print_json({"error": error.as_dict()})
 
     return join(place, speak)
+
+
+def stay() -> None:
+    """Keep this process on the cores that the command which started it gave it."""
+    if CORES in os.environ and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {int(core) for core in os.environ[CORES].split(",")})
 
 
 def launch(context: Context) -> int:
@@ -75,7 +80,7 @@ def launch(context: Context) -> int:
         PeerError: Process 0 was killed, and could not say why.
     """
     count = context.args.processes
-    shares = _shares(count)
+    mine = shares(count, "--processes")
     place_of(f"127.0.0.1:{(port := _free_port())}", count, 0, {})  # refuses what cannot be
     words = [sys.executable, "-m", "latens.cli.main", *context.argv]
     common = {COORDINATOR: f"127.0.0.1:{port}", PROCESSES: str(count), PARENT: str(os.getpid())}
@@ -88,7 +93,7 @@ def launch(context: Context) -> int:
         children: list[subprocess.Popen[Any]] = []
         try:
             for number in range(count):
-                own = {**os.environ, **common, PROCESS: str(number), **shares[number]}
+                own = {**os.environ, **common, PROCESS: str(number), **mine[number]}
                 # A session of its own: Ctrl-C reaches this process alone, which hands it on once.
                 quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": heard[number]} if number else {}
                 children.append(subprocess.Popen(words, env=own, start_new_session=True, **quiet))
@@ -164,18 +169,29 @@ def _free_port() -> int:
         return found.getsockname()[1]
 
 
-def _shares(count: int) -> list[dict[str, str]]:
-    """The variables that give every process its own cores and GPU."""
+def shares(count: int, flag: str) -> list[dict[str, str]]:
+    """Find the variables that give every process its own cores and GPU.
+
+    Args:
+        count: How many processes there are.
+        flag: The flag that says so.
+
+    Returns:
+        Variables of the environment, of each process.
+
+    Raises:
+        UsageError: There are fewer cores or GPUs than processes.
+    """
     mine, gpus = cores(), _gpus()
     if count > len(mine):
-        what = f"{count} processes would share {len(mine)} cores."
-        raise UsageError(what, where="--processes", fix=f"Use {len(mine)} at the most on this machine.")
+        what = f"{count} {flag.lstrip('-')} would share {len(mine)} cores."
+        raise UsageError(what, where=flag, fix=f"Use {len(mine)} at the most on this machine.")
     if gpus and count > len(gpus):
-        what = f"{count} processes would share {len(gpus)} GPUs."
-        raise UsageError(what, where="--processes", fix=f"Use {len(gpus)}, or JAX_PLATFORMS=cpu.")
+        what = f"{count} {flag.lstrip('-')} would share {len(gpus)} GPUs."
+        raise UsageError(what, where=flag, fix=f"Use {len(gpus)}, or JAX_PLATFORMS=cpu.")
     size = len(mine) // count
-    shares = [{CORES: ",".join(map(str, mine[size * i : size * (i + 1)]))} for i in range(count)]
-    return [share | ({"CUDA_VISIBLE_DEVICES": gpus[i]} if gpus else {}) for i, share in enumerate(shares)]
+    found = [{CORES: ",".join(map(str, mine[size * i : size * (i + 1)]))} for i in range(count)]
+    return [share | ({"CUDA_VISIBLE_DEVICES": gpus[i]} if gpus else {}) for i, share in enumerate(found)]
 
 
 def _gpus() -> list[str]:

@@ -82,7 +82,9 @@ def load_new(spec: str, options: dict[str, Any], *, index: Path | None = None) -
     return load(spec, index=index, **options)
 
 
-def load_for(opened: Opened, context: Context, *, every: bool = False, unseen: bool = False) -> Dataset:
+def load_for(
+    opened: Opened, context: Context, *, every: bool = False, unseen: bool = False, index: Path | None = None
+) -> Dataset:
     """Load the rows that DATA names, in the form that the model was trained on; without DATA, its own data.
 
     They are read as the training data were (label, id, weight, missing values), as far as DATA has these columns and no
@@ -93,6 +95,7 @@ def load_for(opened: Opened, context: Context, *, every: bool = False, unseen: b
         context: The call of the command.
         every: Whether the command takes every row at once, so that they cannot stay on disk.
         unseen: Whether names that no training row had are missing cells, which the data set lists; else an error.
+        index: Where an earlier pass over rows that stay on disk may have been kept, where DATA is given.
 
     Returns:
         The data.
@@ -100,11 +103,17 @@ def load_for(opened: Opened, context: Context, *, every: bool = False, unseen: b
     Raises:
         DataError: The rows are not the model's, or a run's own data are no longer those it was trained on.
     """
-    return read_for(opened, context, every=every, unseen=unseen)[0]
+    return read_for(opened, context, every=every, unseen=unseen, index=index)[0]
 
 
 def read_for(
-    opened: Opened, context: Context, *, own_classes: bool = False, every: bool = False, unseen: bool = False
+    opened: Opened,
+    context: Context,
+    *,
+    own_classes: bool = False,
+    every: bool = False,
+    unseen: bool = False,
+    index: Path | None = None,
 ) -> tuple[Dataset, str, dict[str, Any]]:
     """Load data as `load_for` does, and tell how.
 
@@ -114,6 +123,7 @@ def read_for(
         own_classes: Whether the classes are those of the data; else a label that the model does not know is none.
         every: As for `load_for`.
         unseen: As for `load_for`.
+        index: As for `load_for`.
 
     Returns:
         The data, their name, and the keywords they were read with.
@@ -122,7 +132,6 @@ def read_for(
     source = {} if opened.run is None else opened.run.info["data"]
     spec, given = getattr(args, "data", None), reading_options(vars(args))
     known = remembered(source or trained.facts.get("read_with"))
-    index = None
     if spec is None and source:
         spec, known = original_source(source), reading_options(source)
         index = None if opened.run is None else opened.run.blocks_file

@@ -18,7 +18,7 @@ COORDINATOR, PROCESSES, PROCESS = "LATENS_COORDINATOR", "LATENS_PROCESSES", "LAT
 """Variables of the environment with what the three flags say."""
 
 PARENT, CORES = "LATENS_PARENT", "LATENS_CORES"
-"""What `latens fit --processes N` tells its children: its own number, and the cores of each."""
+"""What a command tells the processes that it starts: its own number, and the cores of each."""
 
 THREADS = "PJRT_NPROC"
 """XLA's variable with the number of its threads, by which it cuts its work: last bits depend on it, not on the cores
@@ -102,17 +102,26 @@ def _flags(
 
 
 def _number(environ: Mapping[str, str]) -> int | None:
-    found = (_whole(environ, name) for name in NUMBERS)
+    found = (whole(environ, name) for name in NUMBERS)
     return next((number for number in found if number is not None), None)
 
 
-def _whole(environ: Mapping[str, str], name: str) -> int | None:
+def whole(environ: Mapping[str, str], name: str) -> int | None:
+    """A variable of the environment as a whole number.
+
+    Args:
+        environ: The environment.
+        name: The variable.
+
+    Returns:
+        The number, 0 or more; None where there is none.
+    """
     text = environ.get(name, "")
     return int(text) if text.isascii() and text.isdigit() else None
 
 
 def _started(environ: Mapping[str, str]) -> Place | None:
-    count, number = _whole(environ, PROCESSES), _whole(environ, PROCESS)
+    count, number = whole(environ, PROCESSES), whole(environ, PROCESS)
     if COORDINATOR not in environ or count is None or number is None:
         return None
     return Place(environ[COORDINATOR], count, number)
@@ -120,12 +129,12 @@ def _started(environ: Mapping[str, str]) -> Place | None:
 
 def _slurm(environ: Mapping[str, str]) -> Place | None:
     """A task of `srun`; a batch script has no step's list of nodes."""
-    count, number = _whole(environ, "SLURM_STEP_NUM_TASKS"), _whole(environ, "SLURM_PROCID")
-    nodes, job = environ.get("SLURM_STEP_NODELIST", ""), _whole(environ, "SLURM_JOB_ID")
+    count, number = whole(environ, "SLURM_STEP_NUM_TASKS"), whole(environ, "SLURM_PROCID")
+    nodes, job = environ.get("SLURM_STEP_NODELIST", ""), whole(environ, "SLURM_JOB_ID")
     if not nodes or count is None or count < 2 or number is None or job is None:
         return None
     # Two steps of a job at a time must not meet at the same port.
-    port = _FIRST_PORT + (job + 97 * (_whole(environ, "SLURM_STEP_ID") or 0)) % _PORTS
+    port = _FIRST_PORT + (job + 97 * (whole(environ, "SLURM_STEP_ID") or 0)) % _PORTS
     return Place(f"{first_host(nodes)}:{port}", count, number)
 
 
@@ -147,13 +156,13 @@ def first_host(nodes: str) -> str:
 
 
 def _open_mpi(environ: Mapping[str, str]) -> Place | None:
-    count, number = _whole(environ, "OMPI_COMM_WORLD_SIZE"), _whole(environ, "OMPI_COMM_WORLD_RANK")
+    count, number = whole(environ, "OMPI_COMM_WORLD_SIZE"), whole(environ, "OMPI_COMM_WORLD_RANK")
     if count is None or count < 2 or number is None:
         return None
     daemon = environ.get("OMPI_MCA_orte_hnp_uri", "")  # of Open MPI 4: "3457875968.0;tcp://10.0.0.1,10.1.0.1:34911"
     host = re.search(r"tcp://([^,:/]+)", daemon)
     name = daemon or environ.get("PMIX_NAMESPACE", "")
-    if host is None and _whole(environ, "OMPI_COMM_WORLD_LOCAL_SIZE") != count:
+    if host is None and whole(environ, "OMPI_COMM_WORLD_LOCAL_SIZE") != count:
         what = f"mpirun started {count} processes on several machines, and does not say where they can meet."
         fix = "Add --coordinator HOST:PORT with the host of process 0, and --processes N."
         raise UsageError(what, where="Open MPI", fix=fix)
@@ -176,4 +185,4 @@ def threads() -> int:
     Returns:
         How many they are.
     """
-    return _whole(os.environ, THREADS) or len(cores())
+    return whole(os.environ, THREADS) or len(cores())

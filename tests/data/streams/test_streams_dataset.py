@@ -269,10 +269,10 @@ def test_files_that_changed_are_named(tmp_path, small_blocks):
             load(folder, stream=True, index=index)
 
     np.save(folder / "part-1.npy", x[:50])
-    refused(r"the file part-1.npy has changed since the run began \(it had 1728 bytes, now 928\)")
+    refused(r"the file part-1.npy has changed since the first pass \(it had 1728 bytes, now 928\)")
     np.save(folder / "part-1.npy", x[100:200])
     np.save(folder / "part-9.npy", x)
-    refused("the file part-9.npy was not there when the run began")
+    refused("the file part-9.npy was not there at the first pass")
     (folder / "part-9.npy").unlink()
     (folder / "part-2.npy").unlink()
     refused("the file part-2.npy is no longer there")

@@ -240,7 +240,7 @@ def read_for(path: Path, about: dict[str, Any], name: str, label_name: str, wher
     Raises:
         DataError: A file has changed since, or the file is damaged.
     """
-    fix = "Bring the old files back, or start a new run."
+    fix = "Bring the old files back, or start anew: another run, another folder of parts."
     try:
         arrays, metadata = read(path)
         was = metadata["about"]
@@ -280,11 +280,11 @@ def _changed(was: dict[str, Any], about: dict[str, Any]) -> str:
     now = {name: (size, digest) for name, size, digest in about["files"]}
     for name, found in now.items():
         if name not in before:
-            return f"the file {name} was not there when the run began."
+            return f"the file {name} was not there at the first pass."
         if before[name] != found:
             sizes = f"{before[name][0]} bytes, now {found[0]}"
-            return f"the file {name} has changed since the run began (it had {sizes})."
+            return f"the file {name} has changed since the first pass (it had {sizes})."
     lacking = next((name for name in before if name not in now), None)
     if lacking is not None:
         return f"the file {lacking} is no longer there."
-    return "the data are read in another way than when the run began."
+    return "the data are read in another way than at the first pass."

@@ -1,0 +1,165 @@
+"""One callable that encodes batches of rows, for engines that send functions to other processes."""
+
+import math
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from latens import evaluation
+from latens.data import Dataset
+from latens.data import load as load_data
+from latens.data.rows import encode_labels
+from latens.errors import ConfigError, DataError, nearest
+from latens.evaluation.finite import finite
+from latens.workflow.trained import TrainedModel, model_file
+
+_lock = threading.Lock()
+_models: dict[tuple[str, int, int], TrainedModel] = {}
+"""The models of this process, by path, time and size of the file: an engine may unpickle a callable for each batch."""
+
+
+class Encoder:
+    """Codes of batches of rows: what Ray Data, Dask, Spark and Hugging Face `map` call in processes of their own.
+
+    It pickles to the path of the model and its options; the model is loaded once in a process, when the first batch
+    comes. One batch is computed at a time.
+
+    Args:
+        path: A `.safetensors` file, a run folder, or `pretrained:NAME`; every process has to see it.
+        column: The column that holds whole rows, of shape (n, *shape) or flattened. None takes the columns of the
+            model's table by their names; else those that have no other use: one of whole rows, or one for each number.
+        label: The column with the classes, for a model that reads labels.
+        keep: Columns that are given back as they came, such as ids.
+
+    Examples:
+        >>> batch = {"pixels": np.zeros((3, 64), np.uint8), "id": np.arange(3)}
+        >>> found = Encoder("pretrained:digits-2d", keep=["id"])(batch)
+        >>> {name: values.shape for name, values in found.items()}
+        {'id': (3,), 'mean': (3, 2), 'log_variance': (3, 2)}
+    """
+
+    def __init__(
+        self, path: str | Path, *, column: str | None = None, label: str | None = None, keep: Sequence[str] = ()
+    ) -> None:
+        named = isinstance(path, str) and path.startswith("pretrained:")
+        self.path = str(path) if named else str(Path(path).resolve())
+        self.column, self.label, self.keep = column, label, tuple(keep)
+
+    def __call__(self, batch: Any) -> Any:
+        """Encode a batch.
+
+        Args:
+            batch: Columns by name, each led by n (arrays or lists); or a pandas frame, also of a table with names,
+                dates and gaps.
+
+        Returns:
+            As a dictionary the kept columns, `mean` of shape (n, latent_dim), the codes that `TrainedModel.encode`
+            gives, and `log_variance` where it exists, float32. For a frame a frame with its index, and columns `mean0`,
+            `mean1` and so on.
+
+        Raises:
+            DataError: A column is missing, or the rows are not the model's.
+        """
+        wanted = [*self.keep, *(name for name in (self.column, self.label) if name is not None)]
+        _check(wanted, batch)
+        with _lock:
+            trained = _model(self.path)
+            codes = self._codes(trained, batch)
+        if isinstance(batch, Mapping):
+            return {name: np.asarray(batch[name]) for name in self.keep} | codes
+        flat = {f"{name}{i}": values[:, i] for name, values in codes.items() for i in range(values.shape[1])}
+        return batch[list(self.keep)].assign(**flat)
+
+    def columns(self) -> list[str]:
+        """Name the numbers that a frame gets: for engines that ask for them beforehand.
+
+        Returns:
+            `mean0`, `mean1` and so on, and those of `log_variance` where it exists; all are float32.
+        """
+        with _lock:
+            codes = _example(_model(self.path))
+        return [f"{name}{i}" for name, values in codes.items() for i in range(values.shape[1])]
+
+    def _codes(self, trained: TrainedModel, batch: Any) -> dict[str, np.ndarray]:
+        rows = self._rows(trained, batch)
+        if not len(rows):  # of which a frame's columns are to be known all the same
+            return {name: values[:0] for name, values in _example(trained).items()}
+        label = None
+        if trained.preparation.classes and self.label is not None:
+            label = encode_labels(_array(batch[self.label]), len(rows), self.label, trained.schema.classes)[0]
+            if (label < 0).any():
+                what = f"row {int((label < 0).argmax())} has no label that the model knows."
+                raise DataError(what, where=self.label, fix=f"Valid: {', '.join(trained.classes)}.")
+        if isinstance(rows, Dataset):
+            return _encoded(trained, rows if label is None else replace(rows, label=label))
+        return _encoded(trained, rows, label=label)
+
+    def _rows(self, trained: TrainedModel, batch: Any) -> Dataset | np.ndarray:
+        """The rows of a batch, as `TrainedModel.batch` takes them."""
+        schema = trained.schema
+        names = [column.name for column in schema.columns or ()]
+        if self.column is None and (schema.types is not None or any(name in batch for name in names)):
+            _check(names, batch)
+        else:
+            rest = [name for name in batch if name not in (*self.keep, self.label)]
+            names = rest if self.column is None else [self.column]
+            if len(names) not in (1, math.prod(schema.shape)):
+                what = f"which of the columns {', '.join(map(repr, names[:20])) or '(none)'} holds the rows?"
+                raise DataError(what, where="column", fix="Name it: Encoder(path, column=...).")
+        if schema.types is not None and self.column is None:
+            frame = _frame({name: batch[name] for name in names})
+            return load_data(frame, schema=schema) if len(frame) else np.zeros((0, len(names)))
+        arrays = [_array(batch[name]) for name in names]
+        rows = arrays[0] if len(arrays) == 1 else np.stack(arrays, axis=1)
+        known = trained.facts.get("read_with")
+        gaps = isinstance(known, Mapping) and known.get("missing") == "nan"
+        return load_data(rows, schema=schema, missing="nan") if gaps and len(rows) else rows
+
+
+def _check(wanted: Sequence[str], batch: Any) -> None:
+    lacking = next((name for name in wanted if name not in batch), None)
+    if lacking is not None:
+        raise DataError(f"the batch has no column {lacking!r}.", where="batch", fix=nearest(lacking, map(str, batch)))
+
+
+def _array(values: Any) -> np.ndarray:
+    """A column as an array; one whose cells are vectors as an array of more axes."""
+    array = np.asarray(values)
+    vectors = array.dtype == object and len(array) and not isinstance(array[0], str)
+    return np.stack([np.asarray(cell) for cell in array]) if vectors else array
+
+
+def _frame(columns: Mapping[str, Any]) -> Any:
+    try:
+        import pandas
+    except ImportError:
+        what = "a table with names and dates needs pandas, which is not installed."
+        raise ConfigError(what, where="Encoder", fix="pip install 'latens[tables]'") from None
+    return pandas.DataFrame(dict(columns))
+
+
+def _model(path: str) -> TrainedModel:
+    file = model_file(path)
+    status = file.stat() if file.exists() else None  # what is not there is said in words where it is read
+    known = (path, 0, 0) if status is None else (path, status.st_mtime_ns, status.st_size)
+    if known not in _models:
+        _models[known] = TrainedModel.load(file)
+    return _models[known]
+
+
+def _example(trained: TrainedModel) -> dict[str, np.ndarray]:
+    """The codes of one row, for their shapes."""
+    label = np.zeros(1, np.int32) if trained.preparation.classes else None
+    return _encoded(trained, np.zeros((1, *trained.schema.shape), np.float32), label=label)
+
+
+def _encoded(trained: TrainedModel, rows: Any, label: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    batch, key = trained.batch(rows, label=label), jax.random.key(0)
+    found = evaluation.encode(trained.model, batch, preparation=trained.preparation, key=key)
+    codes = {name: finite(found[name], name) for name in ("mean", "log_variance") if name in found}
+    return {name: values.reshape(len(values), -1).astype(np.float32) for name, values in codes.items()}
