@@ -112,6 +112,27 @@ def test_after_kill_9_the_same_command_makes_the_rest(who: str, alone: Path, row
     assert list(out.glob(".part*")) == []
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_command_ends_its_workers(number: signal.Signals, rows: Path, tmp_path: Path) -> None:
+    pids = tmp_path / "pids"
+    pids.mkdir()
+    faulty = {"LATENS_TEST_KILL": "nobody", "LATENS_TEST_PIDS": str(pids), "PYTHONPATH": str(SOURCE.parent)}
+    words = [sys.executable, "-m", "latens.cli.main", "encode", MODEL, rows, "--stream", "--num-samples", 10**6]
+    line = [str(word) for word in (*words, "--workers", 2, "--import", KILLED, "--out", tmp_path / "codes")]
+    running = subprocess.Popen(line, env=os.environ | faulty, text=True, stderr=subprocess.PIPE)
+    while len([path for path in pids.iterdir() if path.read_text()]) < 2:
+        assert running.poll() is None
+        time.sleep(0.1)
+    time.sleep(1.0)
+    running.send_signal(number)
+    began = time.monotonic()
+    _, err = running.communicate(timeout=60)
+    assert (running.returncode, time.monotonic() - began < 15.0) == (128 + number, True), err
+    name = "Ctrl-C" if number == signal.SIGINT else "SIGTERM"
+    assert err.endswith(f"stopped: stopped by {name}; the parts that are written stay.\n"), err
+    assert not any(process_alive(int(path.read_text())) for path in pids.iterdir())
+
+
 def test_a_part_that_is_cut_off_is_made_again(
     alone: Path, rows: Path, tmp_path: Path, latens: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
 ) -> None:
