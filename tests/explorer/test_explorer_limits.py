@@ -240,7 +240,7 @@ def test_a_model_that_fails_says_so_and_no_more() -> None:
 
     with PageServer(FILES, decoder=Decoder(2, fails)) as page:
         response, body = ask(page, "/decode", "POST", np.ones(2, "<f4").tobytes())
-        assert (response.status, body) == (500, b"the model did not decode this\n")
+        assert (response.status, body) == (500, b"the model did not compute this\n")
         assert ask(page, "/app/main.js")[0].status == 200
 
 

@@ -102,11 +102,11 @@ def test_the_kernel_decodes_what_the_page_asks_for(trained: TrainedModel, rows: 
     z = np.array([[0.5, -1.0], [2.0, 0.1]], "<f4")
     widget._handle_custom_msg({"kind": "decode", "id": 7}, [memoryview(z.tobytes())])
     [(content, [body])] = sent
-    assert content == {"kind": "decoded", "id": 7}
+    assert content == {"kind": "computed", "id": 7}
     expected = trained.data_units(evaluation.decode(trained.model, z), mean=True).reshape(2, -1)
     np.testing.assert_array_equal(np.frombuffer(body, "<f4").reshape(2, -1), expected)
     widget._handle_custom_msg({"kind": "decode", "id": 8}, [memoryview(b"12345")])
-    assert sent[1] == ({"kind": "decoded", "id": 8, "error": "latents are n rows of 2 float32 numbers"}, None)
+    assert sent[1] == ({"kind": "computed", "id": 8, "error": "latents are n rows of 2 float32 numbers"}, None)
     widget._handle_custom_msg({"kind": "other"}, [memoryview(z.tobytes())])
     assert len(sent) == 2
 
@@ -141,7 +141,7 @@ const model = {
   send(content, callbacks, buffers) {
     asked.push(Array.from(new Float32Array(buffers[0].buffer)));
     const cells = new Float32Array(64).fill(asked.at(-1)[0]);
-    const answer = [{ kind: "decoded", id: content.id }, [new DataView(cells.buffer)]];
+    const answer = [{ kind: "computed", id: content.id }, [new DataView(cells.buffer)]];
     setTimeout(() => listeners.forEach((one) => one(...answer)), 5);
   },
 };

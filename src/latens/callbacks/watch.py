@@ -17,6 +17,7 @@ from latens.data.rows import evenly_spaced
 from latens.explorer import payload, static_files
 from latens.explorer.server import PageServer
 from latens.explorer.serving import decoder_of
+from latens.explorer.whatif import answers
 from latens.io.json import plain, to_json
 from latens.training import Event
 from latens.workflow.experiment import Experiment
@@ -140,7 +141,7 @@ class Watch:
         trained = self.experiment.trained(model(), steps=step)
         files = payload(trained, self._rows, live=True, serve=True, title=self._title)
         assert self.page is not None
-        self.page.decoder = decoder_of(trained, files)
+        self.page.decoder, self.page.given = decoder_of(trained, files), answers(trained)
         manifest = json.loads(files.pop("data/manifest.json"))
         self.page.publish(files)
         self.looks += 1

@@ -1,4 +1,4 @@
-"""How the local server answers one request: a file of a closed set, or rows decoded from latents."""
+"""How the local server answers one request: a file of a closed set, decoded latents, or columns given others."""
 
 import contextlib
 import gzip
@@ -12,14 +12,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
 from latens.errors import DivergedError
 from latens.explorer.guard import SECURITY_HEADERS, Bucket, Gate, Refused
+from latens.explorer.whatif import MOST_QUESTION, Answer
 
 log = logging.getLogger("latens.explorer")
+Result = TypeVar("Result")
 
 SECONDS_FOR_A_REQUEST = 10.0
 """How long a client may take to send one request, head and body, however it drips."""
@@ -97,9 +99,10 @@ class Page(Protocol):
     Args:
         gate: The checks of every request.
         requests: The limit of requests.
-        decodes: The limit of requests that decode.
+        decodes: The limit of requests that compute.
         decoder: What POST `decode` computes, or None.
-        decoding: A lock, so that one request decodes at a time.
+        given: What POST `given` computes, or None.
+        decoding: A lock, so that one request computes at a time.
         asked: When the last request was let in, by time.monotonic.
     """
 
@@ -107,6 +110,7 @@ class Page(Protocol):
     requests: Bucket
     decodes: Bucket
     decoder: Decoder | None
+    given: Answer | None
     decoding: threading.Lock
     asked: float
 
@@ -233,43 +237,64 @@ class Handler(BaseHTTPRequestHandler):
 
     def _post(self, path: str) -> None:
         page = self.page
-        if path != "/decode" or page.decoder is None:
+        decoder, given = page.decoder, page.given
+        if path == "/decode" and decoder is not None:
+            latents, codes = self._latents(decoder)
+            events = self._computed(lambda: np.asarray(decoder.function(latents, codes), "<f4"))
+            self._send(HTTPStatus.OK, np.ascontiguousarray(events).tobytes(), "application/octet-stream", {})
+        elif path == "/given" and given is not None:
+            question = self._body(self._length("application/json", MOST_QUESTION, "a question"))
+            self._send(HTTPStatus.OK, self._computed(lambda: given(question)), "application/json", {})
+        else:
             known = path == "/" or page.find(path[1:]) is not None
             status = HTTPStatus.METHOD_NOT_ALLOWED if known else HTTPStatus.NOT_FOUND
             raise Refused(status, "this can only be read" if known else "there is nothing of that name here")
-        latents, codes = self._latents(page.decoder)
-        if not page.decodes.take():
-            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "too many latents to decode; wait a moment")
-        with page.decoding:  # one at a time: the cores are the training's, too
+
+    def _computed(self, compute: Callable[[], Result]) -> Result:
+        """What the model gives, one request at a time: the cores are the training's, too."""
+        if not self.page.decodes.take():
+            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, "too much to compute; wait a moment")
+        with self.page.decoding:
             try:
-                events = np.asarray(page.decoder.function(latents, codes), "<f4")
+                return compute()
+            except Refused:
+                raise
             except DivergedError as error:
                 raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from None
             except Exception:
-                log.exception("decoding failed")
-                raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "the model did not decode this") from None
-        self._send(HTTPStatus.OK, np.ascontiguousarray(events).tobytes(), "application/octet-stream", {})
+                log.exception("computing failed")
+                raise Refused(HTTPStatus.INTERNAL_SERVER_ERROR, "the model did not compute this") from None
+
+    def _length(self, kind: str, most: int, what: str) -> int:
+        """How long the body is, of a request whose body is of this kind."""
+        if self.headers.get("Content-Type") != kind:
+            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"{what} comes as {kind}")
+        text = self.headers.get("Content-Length", "")
+        if not text.isascii() or not text.isdigit() or len(text) > 12:
+            raise Refused(HTTPStatus.LENGTH_REQUIRED, "say the length of the body")
+        length = int(text)
+        if length > most:
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"{what} has at most {most} bytes")
+        return length
+
+    def _body(self, length: int) -> bytes:
+        """The body, whole."""
+        self._raw.left = length
+        raw = self.rfile.read(length)
+        if len(raw) != length:
+            raise Refused(HTTPStatus.BAD_REQUEST, "the body ended early")
+        return raw
 
     def _latents(self, decoder: Decoder) -> tuple[np.ndarray, np.ndarray | None]:
         """The body of POST `decode`: little-endian float32 (n, size).
 
         Of a conditional model each row has one more number, the code of its class.
         """
-        if self.headers.get("Content-Type") != "application/octet-stream":
-            raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "latents come as application/octet-stream")
-        text, width = self.headers.get("Content-Length", ""), decoder.size + (decoder.classes > 0)
-        if not text.isascii() or not text.isdigit() or len(text) > 12:
-            raise Refused(HTTPStatus.LENGTH_REQUIRED, "say the length of the body")
-        length = int(text)
-        if length > MOST_BODY:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {MOST_BODY} bytes of latents at once")
+        width = decoder.size + (decoder.classes > 0)
+        length = self._length("application/octet-stream", MOST_BODY, "a body of latents")
         if length == 0 or length % (4 * width):
             raise Refused(HTTPStatus.BAD_REQUEST, f"latents are n rows of {width} float32 numbers")
-        self._raw.left = length
-        raw = self.rfile.read(length)
-        if len(raw) != length:
-            raise Refused(HTTPStatus.BAD_REQUEST, "the body ended early")
-        return latents_of(raw, decoder)
+        return latents_of(self._body(length), decoder)
 
     def _refuse(self, refusal: Refused) -> None:
         """Words, and the end of the connection: what follows might be the body of what was refused."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data import Dataset, encode_labels
+from latens.data import Dataset, encode_labels, load
 from latens.data.infer import conform, with_classes
 from latens.errors import ConfigError, DataError, UsageError
 from latens.estimators.base import LatensEstimator, as_dataset, observed_cells
@@ -14,6 +14,7 @@ from latens.explorer import payload, static_files
 from latens.explorer.export import bundled, package_text
 from latens.explorer.handler import Refused, latents_of
 from latens.explorer.serving import decoder_of
+from latens.explorer.whatif import answers
 from latens.workflow.trained import TrainedModel
 
 
@@ -80,6 +81,8 @@ def rows_of(model: Any, X: Any, y: Any) -> tuple[TrainedModel, Dataset]:
         raise UsageError(what, where="model", fix="Call fit first, or give latens.load(path).")
     if isinstance(X, Dataset):
         data = X
+    elif trained.schema.types is not None:
+        data = load(X, schema=trained.schema, name="X")
     else:
         rows = np.asarray(X) if estimator is None else estimator._table(X, reset=False)
         if rows.ndim < 2 or rows[0].size != np.prod(trained.schema.shape):
@@ -126,20 +129,22 @@ def widget_class() -> Any:
         height = traitlets.Int().tag(sync=True)
 
         def __init__(self, trained: TrainedModel, files: dict[str, bytes], height: int) -> None:
-            self._decoder = decoder_of(trained, files)
+            self._decoder, self._given = decoder_of(trained, files), answers(trained)
             super().__init__(files=bundled(files), height=height)
             self.on_msg(self._answer)
 
         def _answer(self, widget: Any, content: Any, buffers: Any) -> None:
-            """Decode what the page asks for, as the local server does."""
-            if self._decoder is None or not isinstance(content, dict) or content.get("kind") != "decode" or not buffers:
+            """Compute what the page asks for, as the local server does."""
+            if not isinstance(content, dict) or not buffers:
                 return
-            reply = {"kind": "decoded", "id": content.get("id")}
+            reply, body = {"kind": "computed", "id": content.get("id")}, bytes(buffers[0])
             try:
-                events = self._decoder.function(*latents_of(bytes(buffers[0]), self._decoder))
+                if content.get("kind") == "decode" and self._decoder is not None:
+                    events = self._decoder.function(*latents_of(body, self._decoder))
+                    self.send(reply, [np.ascontiguousarray(events, "<f4").tobytes()])
+                elif content.get("kind") == "given" and self._given is not None:
+                    self.send(reply, [self._given(body)])
             except Refused as refusal:
                 self.send({**reply, "error": str(refusal)})
-                return
-            self.send(reply, [np.ascontiguousarray(events, "<f4").tobytes()])
 
     return Explorer

@@ -15,6 +15,7 @@ from latens.explorer.columns import as_coordinates, event_of, ids_of, manifest_c
 from latens.explorer.decoder import decoder_arrays, dense_decoder, in_data_units, why_not_dense
 from latens.explorer.precomputed import precomputed
 from latens.explorer.projection import projected
+from latens.explorer.whatif import whatif_columns
 from latens.io.arrays import tree_to_arrays
 from latens.io.json import plain, to_json
 from latens.io.safetensors import pack
@@ -133,6 +134,8 @@ def payload(
             put.array("prior", prior.reshape(len(prior), -1).astype(np.float32), "draws of the prior")
         manifest["decoder"] = _decoder(trained, batch, codes, manifest["units"], files, serve)
         manifest["snapshots"] = _snapshots(snapshots, data, positions, files, manifest)
+        if serve and (asked := whatif_columns(trained)) is not None:
+            manifest["what_if"] = asked
     else:
         manifest["event"] = event_of(trained, data)
     if with_model and not serve:

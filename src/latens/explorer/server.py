@@ -1,4 +1,4 @@
-"""A small local server for the explorer's page: a closed set of files and one computation, for one user's browser only.
+"""A small local server for the explorer's page: a closed set of files, two computations, for one user's browser only.
 
 It listens on 127.0.0.1. Nothing in a request is ever joined to a path: names are looked up in a mapping. Who may ask is
 decided in `latens.explorer.guard`, what is answered in `latens.explorer.handler`.
@@ -18,6 +18,7 @@ from typing import Any
 from latens.errors import ResourceError
 from latens.explorer.guard import Bucket, Gate
 from latens.explorer.handler import Decoder, File, Handler
+from latens.explorer.whatif import Answer
 
 MOST_CONNECTIONS = 64
 SECONDS_FOR_ROOM = 1.0
@@ -37,14 +38,22 @@ class PageServer:
         files: Contents by name relative to the page's root, with `index.html`.
         port: The port; 0 takes any free one.
         decoder: What POST `decode` computes; None answers no such request.
+        given: What POST `given` computes, likewise.
 
     Raises:
         ResourceError: The port is taken.
         ValueError: A name is no plain relative one.
     """
 
-    def __init__(self, files: Mapping[str, Content], *, port: int = 0, decoder: Decoder | None = None) -> None:
-        self.decoder = decoder
+    def __init__(
+        self,
+        files: Mapping[str, Content],
+        *,
+        port: int = 0,
+        decoder: Decoder | None = None,
+        given: Answer | None = None,
+    ) -> None:
+        self.decoder, self.given = decoder, given
         self._files: dict[str, File | Callable[[], bytes]] = {}
         self._made: dict[str, File] = {}
         self.publish(files)

@@ -14,6 +14,7 @@ import numpy as np
 from latens import evaluation
 from latens.explorer.handler import Decoder
 from latens.explorer.server import PageServer
+from latens.explorer.whatif import answers
 
 
 def serve(context: Any, trained: Any, files: Mapping[str, bytes]) -> int:
@@ -28,7 +29,7 @@ def serve(context: Any, trained: Any, files: Mapping[str, bytes]) -> int:
         The exit code.
     """
     args = context.args
-    with PageServer(files, port=args.port or 0, decoder=decoder_of(trained, files)) as page:
+    with PageServer(files, port=args.port or 0, decoder=decoder_of(trained, files), given=answers(trained)) as page:
         try:
             announce(context, page.url, "Ctrl-C ends", browser=not args.no_browser)
             context.result({"url": page.url}, page.url if context.quiet else "")

@@ -18,14 +18,14 @@ addEventListener("message", async ({ data, ports: [port] }) => {
     waiting.delete(id);
     resolve(error ? new Response(error, { status: 500 }) : new Response(body));
   };
-  const decode = (body) => {
+  const compute = (name, body) => {
     const id = ++count;
     const answer = new Promise((resolve) => waiting.set(id, { resolve }));
-    port.postMessage({ id, body });
+    port.postMessage({ id, name, body });
     return answer;
   };
   history.replaceState = () => {}; // the address of a frame like this one cannot say what it shows
-  await openPage([...files.keys()], async (name) => files.get(name), decode, "");
+  await openPage([...files.keys()], async (name) => files.get(name), compute, "");
 }, { once: true });
 </script></body></html>`;
 
@@ -36,9 +36,9 @@ export default {
     frame.setAttribute("sandbox", "allow-scripts allow-downloads");
     Object.assign(frame.style, { width: "100%", height: `${model.get("height")}px`, border: "0", display: "block" });
     const { port1: port, port2: other } = new MessageChannel();
-    port.onmessage = ({ data: { id, body } }) => model.send({ kind: "decode", id }, undefined, [new DataView(body)]);
+    port.onmessage = ({ data: { id, name, body } }) => model.send({ kind: name, id }, undefined, [new DataView(body)]);
     const answer = (content, buffers) => {
-      if (content.kind !== "decoded") return;
+      if (content.kind !== "computed") return;
       const view = buffers?.[0];
       const body = view && view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
       port.postMessage({ id: content.id, body, error: content.error });

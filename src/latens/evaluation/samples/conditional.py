@@ -1,5 +1,6 @@
-"""Rows under conditions on their columns: drawn by weights, never by rejection."""
+"""Rows under conditions on their columns, and what a column then may be: by weights, never by rejection."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -7,14 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from latens.data.columns import ColumnType
 from latens.data.conditions import Conditions
 from latens.evaluation.batched import BATCH_SIZES
+from latens.evaluation.conditionals import model_places
 from latens.io.keys import check_generator
 from latens.io.process import check_process
 from latens.typing import Array, Float, Key, PyTree
 
 CHUNK, MOST_CHUNKS = 2**14, 16
 """Draws of z at once; at most so many times, while they are worth fewer than the rows that are asked for."""
+SHARES_CHUNK = 2**12
+"""Draws of z at once where every column's shares are computed at each, which is more to hold."""
 
 
 class ConditionalSamples(NamedTuple):
@@ -58,7 +63,7 @@ def sample_given(model: Any, conditions: Conditions, n: int, *, key: Key) -> Con
     draw_key, choice_key, event_key = jax.random.split(key, 3)
     total = np.zeros(0)
     while draws < CHUNK * MOST_CHUNKS and effective < n:
-        z, log_weight = _weighed(model, low, high, jax.random.fold_in(draw_key, draws))
+        z, log_weight = _weighed(model, low, high, jax.random.fold_in(draw_key, draws), CHUNK)
         kept.append(jax.tree.map(np.asarray, z))
         weights.append(np.asarray(log_weight, np.float64))
         draws += CHUNK
@@ -82,17 +87,92 @@ def sample_given(model: Any, conditions: Conditions, n: int, *, key: Key) -> Con
     return ConditionalSamples(np.concatenate(rows)[:n][order], effective, draws, log_probability)
 
 
+class GivenShares(NamedTuple):
+    r"""What each column may be under conditions, and what the draws behind it were worth.
+
+    Args:
+        columns: Of each column the probability of every category or segment, of shape (segments,).
+        effective: The effective number $1/\sum_k w_k^2$ of the draws of z.
+        draws: How many draws of z there were.
+        log_probability: The log probability of the conditions under the model, in nats.
+    """
+
+    columns: list[np.ndarray]
+    effective: float
+    draws: int
+    log_probability: float
+
+
+def shares_given(
+    model: Any, conditions: Conditions, types: Sequence[ColumnType], *, key: Key, enough: float = 1000.0
+) -> GivenShares:
+    r"""Compute what each column of a mixed table may be, given that its row fulfils conditions.
+
+    $P(x_j \in s \mid x \in C) \approx \sum_k w_k\, P(x_j \in s \mid z_k)$ with the draws and weights of
+    `sample_given`, from the same machinery without drawing a row. Of a column that has a condition itself it is the
+    probability of another such cell in a row with this one.
+
+    Args:
+        model: A model with a likelihood of mixed tables.
+        conditions: What the row fulfils.
+        types: The types of the columns.
+        key: Random key.
+        enough: The effective number of draws at which no more are taken.
+
+    Returns:
+        The probabilities, with the effective sample size and the probability of the conditions.
+
+    Source: Owen & Zhou (2000) for the defensive mixture, with the mean over x given z in closed form.
+    """
+    check_process()
+    check_generator(key)
+    low, high = (jnp.asarray(bound, jnp.float32) for bound in conditions)
+    parts: list[tuple[float, float, float, dict[str, np.ndarray]]] = []
+    draws, effective, top, total = 0, 0.0, -np.inf, 0.0
+    while draws < SHARES_CHUNK * MOST_CHUNKS and effective < enough:
+        largest, weight, squares, mean = _shares(model, low, high, jax.random.fold_in(key, draws))
+        parts.append((float(largest), float(weight), float(squares), jax.tree.map(np.asarray, mean)))
+        draws += SHARES_CHUNK
+        top = max(part[0] for part in parts)
+        total = sum(np.exp(part[0] - top) * part[1] for part in parts)
+        effective = total**2 / sum(np.exp(2.0 * (part[0] - top)) * part[2] for part in parts)
+    kept = [np.exp(part[0] - top) / total for part in parts]
+    found = {
+        name: np.sum([share * part[3][name].astype(np.float64) for share, part in zip(kept, parts)], axis=0)
+        for name in parts[0][3]
+    }
+    columns = {i: found[name][k] for name, own in model_places(model).items() for k, i in enumerate(own)}
+    log_probability = float(top + np.log(total / draws))
+    return GivenShares([columns[i][: one.count] for i, one in enumerate(types)], effective, draws, log_probability)
+
+
+@eqx.filter_jit
+def _shares(
+    model: Any, low: Float[Array, " c"], high: Float[Array, " c"], key: Key
+) -> tuple[Array, Array, Array, dict[str, Array]]:
+    """Of some draws of z the largest log weight, the sums of weights and squares beside it, and weighted shares."""
+    z, log_weight = _weighed(model, low, high, key, SHARES_CHUNK)
+    largest = jnp.max(log_weight)
+    weight = jnp.exp(log_weight - largest)
+
+    def of(z: Any) -> dict[str, Array]:
+        return {name: jnp.exp(part.log_shares()) for name, part in model.likelihood(z, cond=None).parts.items()}
+
+    shares = jax.tree.map(lambda leaf: jnp.einsum("k,k...->...", weight, leaf), jax.vmap(of)(z))
+    return largest, weight.sum(), (weight**2).sum(), shares
+
+
 @eqx.filter_jit
 def _weighed(
-    model: Any, low: Float[Array, " c"], high: Float[Array, " c"], key: Key
+    model: Any, low: Float[Array, " c"], high: Float[Array, " c"], key: Key, count: int
 ) -> tuple[PyTree[Array], Float[Array, " K"]]:
     """Draws of z, and their log weights."""
     known = low == high
     posterior = model.posterior(jnp.where(known, low, 0.0), cond=None, mask=known)
     prior = model.prior(cond=None)
-    keys = jax.random.split(key, CHUNK)
+    keys = jax.random.split(key, count)
     of = lambda source, keys: jax.vmap(lambda k: source.sample(key=k))(keys)  # noqa: E731
-    halves = of(posterior, keys[: CHUNK // 2]), of(prior, keys[CHUNK // 2 :])
+    halves = of(posterior, keys[: count // 2]), of(prior, keys[count // 2 :])
     z = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *halves)
     log_prior, log_posterior = jax.vmap(prior.log_prob)(z), jax.vmap(posterior.log_prob)(z)
     log_density = jnp.logaddexp(log_prior, log_posterior) - jnp.log(2.0)

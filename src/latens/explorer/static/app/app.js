@@ -24,6 +24,7 @@ const LINKED = [
   "picks",
   "filters",
   "search",
+  "given",
   "size",
   "opacity",
   "contours",
@@ -77,6 +78,7 @@ export class App {
       picks: [], // what was added to the selection or taken out of it, in this order
       filters: [], // ranges and classes of columns, which narrow the selection down
       search: "", // and what ids or classes hold
+      given: [], // columns that are fixed: {column, value}, the code of a name or a text
       size: 1, // of the points, times what suits their number
       opacity: 1,
       contours: false,
@@ -137,6 +139,7 @@ export class App {
         picks.every((one) =>
           one.polygon ? axis(one.x) && axis(one.y) : columns[one.column]?.levels?.[one.level] !== undefined,
         ),
+      given: (given) => given.every(({ column, value }) => this.canBe(column, value)),
       filters: (filters) =>
         filters.every(({ key, levels }) => {
           const named = key[0] === "c" ? columns[Number(key.slice(1))]?.levels : undefined;
@@ -148,6 +151,12 @@ export class App {
     );
     if (kept.z) kept.z = Float32Array.from(kept.z);
     return kept;
+  }
+
+  // Whether a column can be fixed so: to the code of a name, or to a text of a number or a date.
+  canBe(column, value) {
+    const one = this.model.manifest.what_if?.[column];
+    return Boolean(one) && (one.levels ? value < one.levels.length : typeof value === "string");
   }
 
   on(listener) {

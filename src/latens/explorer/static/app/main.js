@@ -14,6 +14,7 @@ import { copy, selectionPanel } from "./panels/selection.js";
 import { tablePanel } from "./panels/table.js";
 import { trainingPanel } from "./panels/training.js";
 import { unitsPanel } from "./panels/units.js";
+import { whatIfPanel } from "./panels/whatif.js";
 import { readLink } from "./permalink.js";
 import { Scatter } from "./scatter.js";
 import { chooseTheme, onTheme, themeName } from "./theme.js";
@@ -204,6 +205,7 @@ async function build(model) {
     tablePanel(app),
     selectionPanel(app),
     unitsPanel(app),
+    ...(model.manifest.what_if ? [whatIfPanel(app)] : []),
     training,
     aboutPanel(app),
   ];

@@ -4,6 +4,7 @@
 const AXIS = /^(u|c|p)(\d{1,6})$/; // a unit, a column, a principal axis
 const PICK = /^([+-])(?:c(\d{1,6})\.(\d{1,6})|([ucp]\d{1,6}),([ucp]\d{1,6}),(.*))$/; // a level of a column, or a lasso
 const FILTER = /^([cu]\d{1,6}|elbo|log_likelihood|kl)(?:((?:\.\d{1,6})+)|:([^,]+),([^,]+))$/; // levels, or a range
+const GIVEN = /^(\d{1,6})(?:\.(\d{1,6})|:([\w .:+-]{1,60}))$/; // a column and the code of a name, or a number or a date
 const MOST_PICKS = 64;
 const COLOUR = /^(none|elbo|log_likelihood|kl|(u|c)\d{1,6})$/;
 
@@ -48,6 +49,12 @@ function readFilter(text) {
   return low === undefined || high === undefined ? undefined : { key, low, high };
 }
 
+// "2.1": column 2 is fixed to its name 1; "3:2021-05-01": column 3 to that date.
+function readGiven(text) {
+  const [, column, code, words] = GIVEN.exec(text) ?? [];
+  return column && { column: Number(column), value: code === undefined ? words : Number(code) };
+}
+
 const listOf = (read, write) => ({
   read: (text) => {
     const found = text.split(";").slice(0, MOST_PICKS).map(read);
@@ -67,7 +74,7 @@ const FIELDS = {
   c: { read: whole, write: String },
   label: { read: whole, write: String },
   step: { read: whole, write: String },
-  tab: { read: one("point", "paths", "rows", "table", "selection", "units", "training", "about"), write: String },
+  tab: { read: one("point", "paths", "rows", "table", "selection", "units", "whatif", "training", "about"), write: String },
   mode: { read: one("decode", "lasso", "pan"), write: String },
   path: { read: one("linear", "spherical"), write: String },
   unit: { read: whole, write: String },
@@ -76,6 +83,7 @@ const FIELDS = {
   filters: listOf(readFilter, ({ key, levels, low, high }) =>
     levels ? `${key}.${levels.join(".")}` : `${key}:${short(low)},${short(high)}`,
   ),
+  given: listOf(readGiven, ({ column, value }) => `${column}${typeof value === "number" ? "." : ":"}${value}`),
   size: { read: positive, write: short },
   opacity: { read: positive, write: short },
   contours: { read: flag, write: Number },

@@ -1,4 +1,4 @@
-// Decoding by the server that gave this page, for decoders that a browser does not compute.
+// What the server that gave this page computes: decoders that a browser does not, and columns given other columns.
 
 const MOST_BYTES = 1 << 20; // what the server takes at once
 const TRIES = 4;
@@ -27,18 +27,18 @@ function floats(buffer) {
   return Float32Array.from({ length: buffer.byteLength / 4 }, (_, i) => view.getFloat32(4 * i, true));
 }
 
-async function post(body) {
+async function post(name, kind, body) {
   for (let attempt = 1; ; attempt++) {
     let response;
     try {
-      response = await fetch("decode", { method: "POST", headers: { "Content-Type": "application/octet-stream" }, body });
+      response = await fetch(name, { method: "POST", headers: { "Content-Type": kind }, body });
     } catch {
-      throw new Error("nothing was decoded: the server that gave this page does not answer any more.");
+      throw new Error("nothing was computed: the server that gave this page does not answer any more.");
     }
-    if (response.ok) return floats(await response.arrayBuffer());
+    if (response.ok) return response;
     // Too many at once: the server says how long to wait.
     if (response.status !== 429 || attempt === TRIES) {
-      throw new Error(`nothing was decoded: the server says ${response.status}, ${(await response.text()).trim().slice(0, 200)}.`);
+      throw new Error(`nothing was computed: the server says ${response.status}, ${(await response.text()).trim().slice(0, 200)}.`);
     }
     await new Promise((resolve) => setTimeout(resolve, 250 * attempt));
   }
@@ -51,7 +51,8 @@ export async function decodeOnServer(z, n = 1, codes = 0, classes = 0) {
   const most = Math.max(1, Math.floor(MOST_BYTES / (4 * (size + (classes ? 1 : 0)))));
   const parts = [];
   for (let from = 0; from < n; from += most) {
-    parts.push(await post(bodyOf(z, codes, from, Math.min(from + most, n), size, classes)));
+    const body = bodyOf(z, codes, from, Math.min(from + most, n), size, classes);
+    parts.push(floats(await (await post("decode", "application/octet-stream", body)).arrayBuffer()));
   }
   if (parts.length === 1) return parts[0];
   const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
@@ -61,4 +62,10 @@ export async function decodeOnServer(z, n = 1, codes = 0, classes = 0) {
     at += part.length;
   }
   return all;
+}
+
+// What the free columns may be; `given` is the JSON of pairs of a column and the value that it is fixed to.
+export async function askGiven(given) {
+  const body = new TextEncoder().encode(`{"given":${given}}`).buffer;
+  return (await post("given", "application/json", body)).json();
 }

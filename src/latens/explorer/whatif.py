@@ -1,0 +1,224 @@
+"""What columns of a mixed table may be where others are fixed: the page's questions, and the model's answers."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import equinox as eqx
+import jax
+import msgspec
+import numpy as np
+from msgspec import Meta, Struct
+
+from latens import evaluation
+from latens.data.columns import ColumnType
+from latens.data.conditions import Conditions, conditions_of
+from latens.data.schema import Schema
+from latens.errors import DataError
+from latens.evaluation.samples.conditional import shares_given
+from latens.explorer.guard import Refused
+from latens.io.json import plain, to_json
+from latens.measure.cells import quantile
+from latens.text import visible
+
+MOST_COLUMNS = 256
+"""Columns of a table that the page asks about, the first ones."""
+MOST_QUESTION = 64 * 1024
+"""Bytes of a question."""
+BINS = 24
+"""Bars of a number's histogram, at the most."""
+OUTER = 0.01
+"""Share of the training rows in the first bar, and in the last one, where a number has more cells than bars."""
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+Answer = Callable[[bytes], bytes]
+"""What POST `given` computes: JSON of JSON; a question that is none is `Refused`."""
+
+_Place = Annotated[int, Meta(ge=0, lt=MOST_COLUMNS)]
+_Value = Annotated[int, Meta(ge=0)] | Annotated[str, Meta(max_length=60)]
+
+
+class Question(Struct, forbid_unknown_fields=True):
+    """What is fixed: places of columns, each with the code of a name, or with a number or date as text.
+
+    Args:
+        given: Pairs of a place and a value.
+    """
+
+    given: Annotated[list[tuple[_Place, _Value]], Meta(max_length=MOST_COLUMNS)]
+
+
+def whatif_columns(trained: Any) -> list[dict[str, Any]] | None:
+    """Describe the columns that can be fixed, and what they are when nothing is.
+
+    Args:
+        trained: A model.
+
+    Returns:
+        An entry of the manifest for each column: its kind; of names these and their shares of the training rows; of
+        others the values to choose from, the first values of the bars of a histogram, and the training rows in each.
+        None where the model knows no such probabilities.
+    """
+    schema: Schema = trained.schema
+    if schema.types is None or trained.preparation.classes or trained.classes or trained.is_point:
+        return None
+    if not _has_density(trained.model, len(schema.types)):
+        return None
+    pairs = list(zip(schema.columns or (), schema.types))[:MOST_COLUMNS]
+    return [{"name": column.name, "kind": one.kind, **_described(one)} for column, one in pairs]
+
+
+def _has_density(model: Any, columns: int) -> bool:
+    """Whether q(z | x) has a density everywhere, as weights of draws of the prior need."""
+    row, mask = np.zeros(columns, np.float32), np.zeros(columns, bool)
+    posterior = eqx.filter_eval_shape(lambda x, m: model.posterior(x, cond=None, mask=m), row, mask)
+    return bool(getattr(posterior, "density_elsewhere", False))
+
+
+def _described(one: ColumnType) -> dict[str, Any]:
+    if one.named:
+        return {"levels": list(one.values), "training": list(one.shares)}
+    shares = np.asarray(one.shares)[None]
+    cells = [0.0, *(float(quantile(shares, one, k / 100)[0]) for k in range(1, 100)), one.size - 1.0]
+    edges = edges_of(one)
+    found = {
+        "written": one.written,
+        "step": one.step,
+        "choices": texts_of(one, np.unique(cells)),
+        "edges": texts_of(one, edges[:-1]),
+        "training": masses(np.asarray(one.shares), one, edges).tolist(),
+    }
+    return found | ({"zone": one.zone} if one.zone else {})
+
+
+def texts_of(one: ColumnType, cells: np.ndarray) -> list[str]:
+    """Write cells of a number or a date as they are typed: dates as in ISO 8601, times of the zone's own clocks.
+
+    Args:
+        one: The type of the column.
+        cells: Stored cells, of shape (n,).
+
+    Returns:
+        A text each.
+    """
+    values = [str(value) for value in one.decoded(np.asarray(cells, np.float64)).tolist()]
+    if one.kind != "date":
+        return values
+    days = one.written == "D"
+    return [value[:10] if days else value[:19].replace(" ", "T") for value in values]
+
+
+def edges_of(one: ColumnType) -> np.ndarray:
+    """Cut the grid of a number into the bars of a histogram: a cell each, or of one width between the outermost rows.
+
+    Args:
+        one: The type of the column.
+
+    Returns:
+        The first cell of each bar, and what follows the last one, of shape (bars + 1,).
+    """
+    if one.size <= BINS:
+        return np.arange(one.size + 1.0)
+    shares = np.asarray(one.shares)[None]
+    low, high = (float(quantile(shares, one, q)[0]) for q in (OUTER, 1.0 - OUTER))
+    return np.unique([0.0, *np.round(np.linspace(low, high + 1.0, BINS - 1)), float(one.size)])
+
+
+def masses(shares: np.ndarray, one: ColumnType, edges: np.ndarray) -> np.ndarray:
+    """The probability of each bar, where all cells of a segment are alike.
+
+    Args:
+        shares: The probability of each segment, of shape (segments,).
+        one: The type of the column.
+        edges: The first cells of the bars, and what follows the last one, of shape (bars + 1,).
+
+    Returns:
+        Shape (bars,).
+    """
+    return np.diff(np.interp(edges, [*one.starts, one.size], [0.0, *np.cumsum(shares)]))
+
+
+def answers(trained: Any) -> Answer | None:
+    """Make what POST `given` computes for a model: every free column's distribution given those that are fixed.
+
+    The answer holds `effective` of `draws` draws of z (as `latens sample --where` prints them), `probability` of what
+    is fixed, and `columns`: of each free one its place and `shares` of its names or bars; of a number or date also
+    `mean` (of a date as text) and `quantiles`, as text.
+
+    Args:
+        trained: A model.
+
+    Returns:
+        The function; None where `whatif_columns` has nothing.
+    """
+    if whatif_columns(trained) is None:
+        return None
+    schema: Schema = trained.schema
+
+    def answer(raw: bytes) -> bytes:
+        conditions = _conditions(raw, schema)
+        found = shares_given(trained.model, conditions, schema.types or (), key=jax.random.key(0))
+        free = np.isinf(conditions.low)
+        columns = [
+            {"column": i, **_distribution(shares, one)}
+            for i, (one, shares) in enumerate(zip((schema.types or ())[:MOST_COLUMNS], found.columns))
+            if free[i]
+        ]
+        value = {
+            "effective": found.effective,
+            "draws": found.draws,
+            "probability": float(np.exp(found.log_probability)),
+        }
+        return to_json(plain({**value, "columns": columns}))
+
+    return answer
+
+
+def _conditions(raw: bytes, schema: Schema) -> Conditions:
+    """The conditions that a question asks for; what it says does not come back in words."""
+    try:
+        given = msgspec.json.decode(raw, type=Question).given
+    except msgspec.DecodeError:
+        raise Refused(HTTPStatus.BAD_REQUEST, 'a question is JSON such as {"given": [[0, 2], [3, "1.5"]]}') from None
+    names, types = [column.name for column in schema.columns or ()], schema.types or ()
+    asked: dict[str, Any] = {}
+    for place, value in given:
+        if place >= len(types):
+            raise Refused(HTTPStatus.BAD_REQUEST, f"columns are numbered from 0 to {len(types) - 1}")
+        name, one = names[place], types[place]
+        if name in asked:
+            raise Refused(HTTPStatus.BAD_REQUEST, f"column {visible(name)!r} is fixed twice")
+        try:
+            asked[name] = _named(one, value)
+            conditions_of({name: asked[name]}, schema)
+        except DataError:
+            words = f"column {visible(name)!r} has no such value; it has {_span(one)}"
+            raise Refused(HTTPStatus.BAD_REQUEST, words) from None
+    return conditions_of(asked, schema)
+
+
+def _named(one: ColumnType, value: int | str) -> str:
+    """The name with a code, or the text of a number or a date as it came."""
+    if isinstance(value, int) != one.named or (isinstance(value, int) and value >= one.count):
+        raise DataError("no such value.")
+    return one.values[value] if isinstance(value, int) else value
+
+
+def _span(one: ColumnType) -> str:
+    """What a column may be fixed to, in words."""
+    if one.named:
+        return f"the names 0 to {one.count - 1}"
+    steps = {"D": "days", "s": "seconds"}.get(one.written, f"steps of {one.step:g}")
+    return f"{' to '.join(texts_of(one, np.array([0, one.size - 1])))} in {steps}"
+
+
+def _distribution(shares: np.ndarray, one: ColumnType) -> dict[str, Any]:
+    """What the page shows of a column."""
+    evaluation.finite(shares, "probabilities of a column")
+    if one.named:
+        return {"shares": shares.tolist()}
+    cells = np.array([quantile(shares[None], one, q)[0] for q in QUANTILES])
+    mean = float(shares @ (np.asarray(one.firsts) + 0.5 * (np.asarray(one.widths) - 1)) / shares.sum())
+    shown: Any = one.low + mean * one.step if one.kind == "number" else texts_of(one, np.array([mean]))[0]
+    bars = masses(shares, one, edges_of(one)).tolist()
+    return {"shares": bars, "mean": shown, "quantiles": texts_of(one, cells)}
