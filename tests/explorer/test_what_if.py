@@ -194,6 +194,26 @@ def test_the_manifest_says_what_can_be_chosen(trained: TrainedModel) -> None:
     assert income["choices"] == sorted(income["choices"], key=float)
 
 
+def test_columns_have_their_names_and_units(trained: TrainedModel) -> None:
+    frame = as_frame(trained.sample(60, seed=2), SCHEMA)
+    frame.loc[3, "city"] = None
+    files = payload(trained, load(frame, schema=SCHEMA), serve=True)
+    manifest = json.loads(files["data/manifest.json"])
+    city, income, day, size = (one for one in manifest["columns"] if one["role"] == "cell")
+    codes = np.frombuffer(files[city["file"]], "<i4")
+    assert (codes[3], city["levels"]) == (-1, list(CITY.values))
+    assert [CITY.values[code] for code in np.delete(codes, 3)] == frame["city"].drop(3).tolist()
+    assert np.frombuffer(files[size["file"]], "<i4").tolist() == frame["size"].cat.codes.tolist()
+    np.testing.assert_array_equal(np.frombuffer(files[income["file"]], "<f4"), frame["income"].astype(np.float32))
+    days = (frame["day"].to_numpy("datetime64[D]")).astype(np.int64)
+    assert (np.frombuffer(files[day["file"]], "<f4").tolist(), day["days"]) == (days.tolist(), True)
+    for column, one in zip(manifest["event"]["columns"], TYPES):
+        cell = np.concatenate([np.full(w, s / w) for s, w in zip(one.shares, one.widths)])
+        mean = cell @ np.arange(len(cell))
+        assert column["shift"] == pytest.approx(mean)
+        assert column["scale"] == pytest.approx(np.sqrt(cell @ np.square(np.arange(len(cell)) - mean)))
+
+
 def test_times_are_written_as_their_inputs_read_them() -> None:
     from latens.explorer.whatif import texts_of
 
@@ -322,4 +342,23 @@ def test_the_page_fixes_columns_and_shows_the_others(browser: Browser, trained: 
         browser.run("[...document.querySelectorAll('.panel button')].find((b) => b.textContent === 'Free all').click()")
         browser.until("document.querySelectorAll('.given .may svg').length === 4")
         settled(browser)
+        # The other panels speak of names and dates too.
+        browser.run("latens.app.set({ tab: 'table' })")
+        browser.until("document.querySelectorAll('.rows tbody tr').length === 100")
+        row = browser.run(
+            "return [...document.querySelectorAll('.rows tbody tr:first-child td')].map((c) => c.innerText)"
+        )
+        first = frame.iloc[0]
+        assert [row[1], float(row[2]), *row[3:5]] == [
+            first["city"], pytest.approx(first["income"], rel=1e-3), str(first["day"])[:10], first["size"],
+        ]  # fmt: skip
+        browser.run("latens.app.set({ tab: 'point', row: 0, z: latens.app.model.latent(0) })")
+        browser.until("document.querySelector('[role=tabpanel]:not([hidden]) .values tbody')")
+        settled(browser)
+        cells = browser.run(
+            "return [...document.querySelectorAll('[role=tabpanel]:not([hidden]) .values td')].map((c) => c.innerText)"
+        )
+        assert cells[0] in CITY.values
+        assert cells[2] in ("the same", "another")
+        assert np.datetime64(cells[6]) >= np.datetime64(int(DAY.low), "D")
         assert browser.errors() == []

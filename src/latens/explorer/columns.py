@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from latens.data import Dataset
+from latens.data.columns import ColumnType
+from latens.data.mixed import in_units
 from latens.data.rows import SPLITS
 from latens.data.schema import Schema, image_shape
 from latens.errors import DataError
@@ -51,8 +53,30 @@ def event_of(trained: Any, data: Dataset | None) -> dict[str, Any]:
     if image is not None:
         described["image"] = [*image, 1][:3]
     if kind == "table":
-        described["columns"] = [{"name": c.name, "shift": c.shift, "scale": c.scale} for c in schema.columns or ()]
+        types = schema.types or (None,) * len(schema.columns or ())
+        described["columns"] = [
+            {"name": c.name, "shift": c.shift, "scale": c.scale} if one is None else {"name": c.name, **typed(one)}
+            for c, one in zip(schema.columns or (), types)
+        ]
     return described
+
+
+def typed(one: ColumnType) -> dict[str, Any]:
+    """Describe a column of a mixed table: what its stored cells stand for, and their mean and standard deviation.
+
+    Args:
+        one: The type of the column.
+
+    Returns:
+        The entry of the manifest, but for the name.
+    """
+    shares, middles = np.asarray(one.shares), np.asarray(one.firsts) + 0.5 * (np.asarray(one.widths) - 1)
+    mean = float(shares @ middles)
+    spread = float(np.sqrt(shares @ (np.square(middles - mean) + (np.square(one.widths) - 1) / 12)))
+    found: dict[str, Any] = {"kind": one.kind, "shift": mean, "scale": spread or 1.0}
+    if one.named:
+        return found | {"levels": list(one.values)}
+    return found | {"low": one.low, "step": one.step, "written": one.written}
 
 
 def manifest_columns(
@@ -65,7 +89,7 @@ def manifest_columns(
 ) -> list[dict[str, Any]]:
     """Write the columns that points can be coloured by: labels, splits, columns of a table and coordinates.
 
-    Categories are written as codes with the names of their levels (-1: none).
+    Categories are written as codes with the names of their levels (-1: none), dates as `days` since 1970.
 
     Args:
         data: The data.
@@ -91,8 +115,15 @@ def manifest_columns(
     add("split", "category", data.split[positions].astype("<i4"), "split", levels=list(SPLITS))
     named = (data.schema.columns or ())[:MOST_COLUMNS] if cells else ()
     values = _cells(data, positions) if named else np.zeros((0, 0))
+    types = data.schema.types
+    values = values if types is None else in_units(values, types)
     for i, column in enumerate(named):
-        add(column.name, "number", values[:, i].astype("<f4"), "cell", cell=i)
+        if types is not None and types[i].named:
+            codes = np.where(np.isnan(values[:, i]), -1, values[:, i]).astype("<i4")
+            add(column.name, "category", codes, "cell", cell=i, levels=list(types[i].values))
+            continue
+        dated = {} if types is None or types[i].kind != "date" else {"days": True}
+        add(column.name, "number", values[:, i].astype("<f4"), "cell", cell=i, **dated)
     if data.weight is not None:
         add("weight", "number", data.weight[positions].astype("<f4"), "weight")
     for name, values in (coordinates or {}).items():

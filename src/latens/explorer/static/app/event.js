@@ -1,6 +1,6 @@
 // One event as a picture: an image, a curve, or the columns of a table as bars of their distance from the mean.
 
-import { h } from "./dom.js";
+import { format, h } from "./dom.js";
 import { css, ramp, signed, theme, themeName } from "./theme.js";
 
 // Standardised: how many standard deviations a column lies from its mean in training.
@@ -13,6 +13,30 @@ export function standardised(event, values) {
     return (v - shift) / (scale || 1);
   });
 }
+
+const dayOf = (days) => new Date(864e5 * days).toISOString();
+
+// A stored cell in words: of columns that have a type its name, its number in the unit of the column, its date.
+export function cellText(column, value) {
+  if (!column?.kind || !Number.isFinite(value)) return format(value);
+  const { levels, kind, low, step, written } = column;
+  if (levels) return levels[Math.min(Math.max(Math.round(value), 0), levels.length - 1)];
+  const number = low + step * value;
+  if (kind === "date") return written === "D" ? dayOf(number).slice(0, 10) : dayOf(number / 86400).slice(0, 19);
+  return kind === "duration" ? `${format(number)} ${written}` : format(number);
+}
+
+// The difference of two cells, likewise.
+export function differenceText(column, value) {
+  if (!column?.kind || !Number.isFinite(value)) return format(value);
+  if (column.levels) return Math.round(value) ? "another" : "the same";
+  const unit = column.kind === "date" ? (column.written === "D" ? " days" : " s") : "";
+  return `${format(column.step * value)}${column.kind === "duration" ? ` ${column.written}` : unit}`;
+}
+
+// A number of a column that can colour the points: dates are days since 1970.
+export const numberText = (column, value) =>
+  column?.days && Number.isFinite(value) ? dayOf(value).slice(0, Number.isInteger(value) ? 10 : 16) : format(value);
 
 // options: width in CSS pixels; error: the values are differences, shown around zero up to `most`.
 export function drawEvent(event, values, { width = 112, error = false, most = 1, label = "" } = {}) {

@@ -2,7 +2,7 @@
 
 import { levelColour } from "./colours.js";
 import { button, format, h, replace, s } from "./dom.js";
-import { drawEvent, rampCss, standardised } from "./event.js";
+import { cellText, drawEvent, rampCss, standardised } from "./event.js";
 import { howOf } from "./gestures.js";
 import { css, theme } from "./theme.js";
 
@@ -91,7 +91,7 @@ export async function fillCard(scatter, place) {
     const order = Array.from(away.keys())
       .filter((i) => Number.isFinite(away[i]))
       .sort((p, q) => Math.abs(away[q]) - Math.abs(away[p]));
-    for (const i of order.slice(0, 6)) shown.push([h("dt", {}, event.columns[i].name), h("dd", {}, format(values[i]))]);
+    for (const i of order.slice(0, 6)) shown.push([h("dt", {}, event.columns[i].name), h("dd", {}, cellText(event.columns[i], values[i]))]);
     if (order.length > 6) shown.push([h("dt", {}, `the 6 least usual of ${order.length}`), h("dd")]);
   }
   replace(scatter.card, event.kind === "table" ? null : drawEvent(event, values, { width: 112 }), h("dl", {}, shown));

@@ -1,6 +1,7 @@
 // What was trained on what, the columns of the data, the keys, and the command that made this page.
 
 import { count3, format, h } from "../dom.js";
+import { cellText, differenceText } from "../event.js";
 import { panel } from "./parts.js";
 
 const KEYS = [
@@ -75,8 +76,8 @@ export function aboutPanel(app) {
                 "tr",
                 {},
                 h("th", { scope: "row" }, column.name),
-                h("td", {}, format(column.shift)),
-                h("td", {}, format(column.scale)),
+                h("td", {}, column.levels ? "" : cellText(column, column.shift)),
+                h("td", {}, column.levels ? "" : differenceText(column, column.scale)),
               ),
             ),
           ),

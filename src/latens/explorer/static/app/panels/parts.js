@@ -1,7 +1,7 @@
 // Pieces that several panels are made of.
 
 import { button, format, h, replace } from "../dom.js";
-import { drawEvent, largest } from "../event.js";
+import { cellText, differenceText, drawEvent, largest } from "../event.js";
 import { saveButtons, sheet } from "../save.js";
 
 export const panel = (title, ...children) =>
@@ -88,11 +88,13 @@ export function compare(app, columns) {
         h(
           "td",
           {
-            title: error
-              ? `${format(values[i] / column.scale, 3)} standard deviations`
-              : `${format((values[i] - column.shift) / column.scale, 3)} standard deviations from the mean`,
+            title: column.levels
+              ? null
+              : error
+                ? `${format(values[i] / column.scale, 3)} standard deviations`
+                : `${format((values[i] - column.shift) / column.scale, 3)} standard deviations from the mean`,
           },
-          format(values[i]),
+          error ? differenceText(column, values[i]) : cellText(column, values[i]),
         ),
       ),
     ),
@@ -122,7 +124,13 @@ export function compareRows(app, columns) {
   if (!columns) return null;
   return [
     ["column", ...columns.map(({ title }) => title)],
-    ...cellNames(app.model).map((name, i) => [name, ...columns.map(({ values }) => values[i])]),
+    ...cellNames(app.model).map((name, i) => [
+      name,
+      ...columns.map(({ values, error }) => {
+        const column = app.model.event.columns?.[i];
+        return !column?.kind ? values[i] : error ? differenceText(column, values[i]) : cellText(column, values[i]);
+      }),
+    ]),
   ];
 }
 

@@ -4,6 +4,7 @@
 
 import { breathe, button, count3, format, h, latest, replace, s } from "../dom.js";
 import { levelColour, SPECIAL } from "../colours.js";
+import { numberText } from "../event.js";
 import { extent } from "../geometry.js";
 import { saveCsv } from "../save.js";
 import { css, theme, themeName } from "../theme.js";
@@ -46,6 +47,7 @@ export function tablePanel(app) {
     ...["elbo", "log_likelihood", "kl"].filter((name) => model.manifest.arrays[name]),
   ];
   const nameOf = (key) => (/^c\d+$/.test(key) ? columns[Number(key.slice(1))].name : SPECIAL[key]);
+  const columnOf = (key) => (/^c\d+$/.test(key) ? columns[Number(key.slice(1))] : undefined);
   const levelsOf = (key) => (/^c\d+$/.test(key) ? columns[Number(key.slice(1))].levels : undefined);
   const filterOf = (key) => app.state.filters.find((one) => one.key === key);
 
@@ -142,7 +144,9 @@ export function tablePanel(app) {
         type: "number",
         step: "any",
         value: filter ? String(Number(filter[which].toPrecision(5))) : "",
-        placeholder: format(which === "low" ? low : high, 3),
+        placeholder: columnOf(key)?.days
+          ? numberText({ days: true }, Math.round(which === "low" ? low : high))
+          : format(which === "low" ? low : high, 3),
         "aria-label": `${nameOf(key)} ${which === "low" ? "from" : "to"}`,
         onchange: (event) => {
           const ends = { low: filter?.low ?? -Infinity, high: filter?.high ?? Infinity };
@@ -196,7 +200,7 @@ export function tablePanel(app) {
   async function showRows() {
     listed = await first();
     const values = await Promise.all(shownKeys.map((key) => app.valuesOf(key)));
-    const text = (key, value) => (levelsOf(key) ? (levelsOf(key)[value] ?? "none") : format(value));
+    const text = (key, value) => (levelsOf(key) ? (levelsOf(key)[value] ?? "none") : numberText(columnOf(key), value));
     const head = (key, name) => {
       const now = order.key === key;
       const turn = () => {
