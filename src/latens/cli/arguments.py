@@ -3,9 +3,24 @@
 import argparse
 import difflib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
+from latens.cli.flags import (
+    count,
+    draws,
+    dry_run,
+    number,
+    parts,
+    port,
+    positive,
+    run_and_data,
+    seed,
+    table_rows,
+    theme,
+    whole,
+    width,
+)
 from latens.errors import UsageError, nearest
 
 COMMANDS: dict[str, str] = {
@@ -15,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "fit": "train a model on data",
     "resume": "go on with a run that was stopped or killed, bit for bit",
     "evaluate": "held-out numbers with their standard errors",
+    "sweep": "many settings and seeds in one folder: which is best on validation rows",
     "compare": "runs against each other on the same held-out rows, with intervals",
     "encode": "rows to latents: posterior means, log-variances, ELBO parts",
     "decode": "latents to rows: means of p(x | z)",
@@ -46,95 +62,6 @@ _EPILOG = """examples:
 
 DATA is digits, mnist, fashion-mnist, wine, breast-cancer, iris, or a file or folder (.npy, .npz, IDX, .csv, .parquet),
 a folder or glob of .npy or .parquet files. RUN is a run folder, a .safetensors file, or pretrained:NAME."""
-
-
-# --- the numbers that can be typed, and arguments of several commands ---
-
-
-def whole(low: int, high: int, words: str = "") -> Callable[[str], int]:
-    """Make what reads a whole number within limits.
-
-    Args:
-        low: Least number.
-        high: Largest number.
-        words: Words that say which numbers these are; "" for the limits.
-
-    Returns:
-        A function of text, for argparse.
-    """
-    return _within(int, low, high, words or f"within {low} and {high}", "whole number")
-
-
-def number(low: float, high: float, words: str = "") -> Callable[[str], float]:
-    """Make what reads a number within limits.
-
-    Args:
-        low: Least number.
-        high: Largest number.
-        words: Words that say which numbers these are; "" for the limits.
-
-    Returns:
-        A function of text, for argparse.
-    """
-    return _within(float, low, high, words or f"within {low:g} and {high:g}", "number")
-
-
-def _within(kind: Callable[[str], Any], low: float, high: float, words: str, name: str) -> Callable[[str], Any]:
-    def read(text: str) -> Any:
-        value = kind(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not {words}")
-        return value
-
-    read.__name__ = name  # what argparse calls it when the text is no number at all
-    return read
-
-
-count, port, seeds = whole(1, 2**40), whole(1024, 65535), whole(0, 2**32 - 1)
-"""`count` is of what takes time, not memory; what takes memory has its bound below."""
-
-draws, table_rows, parts, width = whole(1, 10**7), whole(1, 10**7), whole(1, 10**5), whole(1, 2**16)
-positive = number(5e-324, 1.7976931348623157e308, "a number above 0")
-
-
-def run_and_data(command: argparse.ArgumentParser) -> None:
-    """Add RUN and the optional DATA.
-
-    Args:
-        command: The parser that gets them.
-    """
-    command.add_argument("run", metavar="RUN")
-    command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
-
-
-def seed(command: Any, of: str, default: int | None = 0) -> None:
-    """Add --seed.
-
-    Args:
-        command: The parser that gets it.
-        of: What it is the seed of.
-        default: The seed where none is given.
-    """
-    command.add_argument("--seed", type=seeds, default=default, metavar="S", help=f"{of} (default 0)")
-
-
-def dry_run(command: Any, what: str = "write nothing, say what would be done") -> None:
-    """Add --dry-run.
-
-    Args:
-        command: The parser that gets it.
-        what: What the help says of it.
-    """
-    command.add_argument("--dry-run", action="store_true", help=what)
-
-
-def theme(command: argparse.ArgumentParser) -> None:
-    """Add --theme.
-
-    Args:
-        command: The parser that gets it.
-    """
-    command.add_argument("--theme", choices=("light", "dark"), default="light", help="colours (default light)")
 
 
 SNAPSHOTS = 24
@@ -205,6 +132,7 @@ def parser() -> Parser:
     _reading(made["fit"], columns="what the columns are: a file that `latens check --columns` wrote, edited or not")
     _training(made["fit"])
     _processes(made["fit"])
+    _sweeping(made["sweep"])
     made["resume"].add_argument("run", metavar="RUN", help="a run folder")
     dry_run(made["resume"], "change nothing, say what would be done")
     _budget(made["resume"].add_argument_group("a larger budget than the run had"))
@@ -409,6 +337,17 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
 
 
 def _training(command: argparse.ArgumentParser) -> None:
+    group = _model(command)
+    words = "any option; may be given again"
+    group.add_argument("--set", action="append", default=[], metavar="PART.OPTION=VALUE", help=words)
+    group.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/TIME-DATA-RECIPE)")
+    group.add_argument("--force", action="store_true", help="replace a former run in the folder")
+    dry_run(group, "write nothing, show the resolved configuration")
+    keeping(_while_training(command))
+    _evaluation(command)
+
+
+def _model(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = command.add_argument_group("the model and its training")
     group.add_argument("--recipe", default="default", metavar="NAME", help="see `latens recipes`")
     words = "a configuration: what --dry-run prints, or the config.json of a run; further flags change it"
@@ -418,13 +357,27 @@ def _training(command: argparse.ArgumentParser) -> None:
     _budget(group)
     group.add_argument("--batch-size", type=whole(1, 2**20), metavar="B", help="rows a step")
     seed(group, "of everything random", default=None)
-    group.add_argument(
-        "--set", action="append", default=[], metavar="PART.OPTION=VALUE", help="any option; may be given again"
-    )
-    group.add_argument("--out", metavar="FOLDER", help="the run folder (default: runs/TIME-DATA-RECIPE)")
-    group.add_argument("--force", action="store_true", help="replace a former run in the folder")
-    dry_run(group, "write nothing, show the resolved configuration")
-    keeping(_while_training(command))
+    return group
+
+
+def _sweeping(command: argparse.ArgumentParser) -> None:
+    words = "what is trained on; or the folder of a sweep, which then goes on, with --workers alone"
+    command.add_argument("data", metavar="DATA", help=words)
+    _reading(command, columns="what the columns are: a file that `latens check --columns` wrote, edited or not")
+    group = _model(command)
+    words = "an option, with commas between its values; every combination is trained; may be given again"
+    group.add_argument("--set", action="append", default=[], metavar="PART.OPTION=A,B,...", help=words)
+    group.add_argument("--out", metavar="FOLDER", help="the folder of the sweep (default: runs/TIME-DATA-sweep)")
+    dry_run(group, "write nothing, list the settings")
+    group = command.add_argument_group("the sweep")
+    words = "train each setting with N seeds, from --seed S on (default 1)"
+    group.add_argument("--seeds", type=whole(1, 10_000), default=1, metavar="N", help=words)
+    words = "N random settings instead of all: a value of --set, or a number within LOW:HIGH, log-uniform"
+    group.add_argument("--random", type=whole(1, 100_000), metavar="N", help=words)
+    words = "successive halving: begin with a part of --steps or --epochs, double it for the better half, and again"
+    group.add_argument("--halving", action="store_true", help=words)
+    words = "processes that share the runs, each on cores of its own (default 1: one run after the other)"
+    group.add_argument("--workers", type=whole(1, 1024), metavar="N", help=words)
     _evaluation(command)
 
 

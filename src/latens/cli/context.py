@@ -24,6 +24,7 @@ class Context:
         signals: What turns signals into an orderly stop.
         log: Log file of the run, as soon as there is one.
         stopped: What a signal left, in words.
+        again: The command that goes on with what a signal stopped, where that is not `latens resume`.
     """
 
     args: argparse.Namespace
@@ -31,6 +32,7 @@ class Context:
     signals: Signals = field(default_factory=Signals)
     log: Path | None = None
     stopped: str = ""
+    again: str = ""
 
     @property
     def json(self) -> bool:

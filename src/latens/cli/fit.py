@@ -16,10 +16,12 @@ from latens.runs.folder import RunFolder, default_path
 from latens.runs.ownership import remove_own
 
 if TYPE_CHECKING:  # jax is imported only after run.json is on disk
+    from latens.config import Config
+    from latens.data import Dataset
     from latens.workflow.experiment import Experiment
     from latens.workflow.trained import TrainedModel
 else:
-    Experiment = TrainedModel = Any
+    Config = Dataset = Experiment = TrainedModel = Any
 
 BUDGET = ("epochs", "steps", "minutes")
 """The options of a budget."""
@@ -35,31 +37,41 @@ def fit(context: Context) -> int:
         The exit code.
     """
     args = context.args
-    stored_config(args)
-    if getattr(args, "columns", None) is not None:  # run.json holds what the file says, which may be edited later
-        fix = "`latens check DATA --columns FILE` writes one."
-        where = f"--columns {args.columns}"
-        args.columns = read_json(Path(args.columns), error=DataError, where=where, fix=fix)
+    read_files(args)
     folder = Path(args.out) if args.out else default_path(args.data, args.recipe)
     if args.dry_run:
-        return would_fit(context, folder, _new_experiment(context, settings_of(args)))
+        return would_fit(context, folder, new_experiment(context, settings_of(args)))
     group = begin(context)
     if group is None and (args.processes or 1) > 1:
         return launch(context)
     if group is not None and not group.lead:
-        return follow(context, _new_experiment(context, settings_of(args)))
+        return follow(context, new_experiment(context, settings_of(args)))
     fit_into(context, folder)
     assert context.log is not None
     close(context, RunFolder.open(context.log.parent, lock=False))
     return 0
 
 
-def fit_into(context: Context, folder: Path) -> Experiment:
+def read_files(args: Any) -> None:
+    """Read the files that say what is trained, `--config` and `--columns`.
+
+    Args:
+        args: The arguments, which are changed: run.json holds what the files say, which may be edited later.
+    """
+    stored_config(args)
+    if getattr(args, "columns", None) is not None:
+        fix = "`latens check DATA --columns FILE` writes one."
+        where = f"--columns {args.columns}"
+        args.columns = read_json(Path(args.columns), error=DataError, where=where, fix=fix)
+
+
+def fit_into(context: Context, folder: Path, data: Dataset | None = None) -> Experiment:
     """Train into a new run folder; run.json and config.json are there before anything slow begins.
 
     Args:
         context: The call of the command.
         folder: The run folder.
+        data: The data that the command names, where they are in memory already.
 
     Returns:
         The experiment that was trained.
@@ -70,7 +82,7 @@ def fit_into(context: Context, folder: Path) -> Experiment:
         fix = "pip install 'latens[tensorboard]'"
         raise ConfigError("tensorboardX is not installed.", where="--log tensorboard", fix=fix)
     # What --force throws away is thrown away only for a run that can begin.
-    experiment = _new_experiment(context, settings) if args.force and folder.exists() else None
+    experiment = new_experiment(context, settings, data) if args.force and folder.exists() else None
     fresh = [path for path in (folder, folder.parent) if not path.exists()]
     command, stored = ["latens", *context.argv], stored_config(args)
     unresolved = {"resolved": False, "recipe": args.recipe, "settings": settings}
@@ -81,7 +93,7 @@ def fit_into(context: Context, folder: Path) -> Experiment:
     run = RunFolder.create(folder, command, unresolved, source, args.seed or 0, options=options, force=args.force)
     with run, logged(context, run):
         try:
-            experiment = experiment or _new_experiment(context, settings)
+            experiment = experiment or new_experiment(context, settings, data)
         except LatensError:
             # Nothing has been trained: a mistyped name leaves no folder behind that is then in the way.
             _forget(run, fresh)
@@ -146,20 +158,59 @@ def stored_config(args: Any) -> dict[str, Any] | None:
     return value
 
 
-def _new_experiment(context: Context, settings: dict[str, Any]) -> Experiment:
-    from latens.cli.sources import load_new
-    from latens.config import VAEConfig, to_json
-    from latens.recipes import config_of
+def new_experiment(context: Context, settings: dict[str, Any], data: Dataset | None = None) -> Experiment:
+    """Prepare what a command asks for.
+
+    Args:
+        context: The call of the command.
+        settings: Values by option.
+        data: The data that the command names, where they are in memory already.
+
+    Returns:
+        The experiment, ready to be trained.
+    """
+    from latens.config import VAEConfig
     from latens.workflow.experiment import prepare
 
     start = start_of(context.args)
-    stored = to_json(start.config) if start is not None and start.config is not None else stored_config(context.args)
-    config = config_of(context.args.recipe, settings, stored, where="--config")
+    config = config_typed(context.args, settings, start)
     if (context.args.log or context.args.watch) and not isinstance(config, VAEConfig):
         where, verb = (f"--log {context.args.log}", "log") if context.args.log else ("--watch", "watch")
         raise ConfigError(f"a closed-form fit has no steps to {verb}.", where=where, fix=f"Remove {where}.")
-    options = reading_options(vars(context.args)) | ({} if start is None else {"schema": start.schema})
-    return prepare(config, load_new(context.args.data, options), start=start)
+    return prepare(config, load_typed(context.args, start) if data is None else data, start=start)
+
+
+def config_typed(args: Any, settings: dict[str, Any], start: TrainedModel | None) -> Config:
+    """The configuration that a command asks for.
+
+    Args:
+        args: The arguments.
+        settings: Values by option.
+        start: The model that `--from` names; None without it.
+
+    Returns:
+        The configuration, not yet resolved on data.
+    """
+    from latens.config import to_json
+    from latens.recipes import config_of
+
+    stored = to_json(start.config) if start is not None and start.config is not None else stored_config(args)
+    return config_of(args.recipe, settings, stored, where="--config")
+
+
+def load_typed(args: Any, start: TrainedModel | None) -> Dataset:
+    """Load the data that a command names, to train on them.
+
+    Args:
+        args: The arguments.
+        start: The model that `--from` names; None without it.
+
+    Returns:
+        The data.
+    """
+    from latens.cli.sources import load_new
+
+    return load_new(args.data, reading_options(vars(args)) | ({} if start is None else {"schema": start.schema}))
 
 
 def start_of(args: Any) -> TrainedModel | None:

@@ -42,12 +42,23 @@ def resume(context: Context) -> int:
     group = begin(context)
     if group is None and (context.args.processes or 1) > 1:
         return launch(context)
-    for name in REMEMBERED:
-        if getattr(context.args, name, None) is None:
-            setattr(context.args, name, run.info.get("options", {}).get(name))
-    config = _stored_config(context, run)  # a budget that is refused leaves the run as it is
     if group is not None and not group.lead:
-        return follow(context, _stored_experiment(context, run, config), run)
+        return follow(context, _stored_experiment(context, run, _as_it_began(context, run)), run)
+    resume_into(context)
+    assert context.log is not None
+    close(context, RunFolder.open(context.log.parent, lock=False))
+    return 0
+
+
+def resume_into(context: Context) -> None:
+    """Go on with a run in this process.
+
+    Args:
+        context: The call of the command.
+    """
+    path = context.args.run
+    # A budget that is refused leaves the run as it is.
+    config = _as_it_began(context, RunFolder.open(path, lock=False))
     with RunFolder.open(path) as run, logged(context, run):
         if run.notice:
             context.say(run.notice)
@@ -57,9 +68,14 @@ def resume(context: Context) -> int:
         experiment = _stored_experiment(context, run, config)
         run.set_state("running")
         train_run(context, run, experiment, resume=True)
-    assert context.log is not None
-    close(context, RunFolder.open(context.log.parent, lock=False))
-    return 0
+
+
+def _as_it_began(context: Context, run: RunFolder) -> Any:
+    """The configuration of the run, where arguments that were not given become those that it began with."""
+    for name in REMEMBERED:
+        if getattr(context.args, name, None) is None:
+            setattr(context.args, name, run.info.get("options", {}).get(name))
+    return _stored_config(context, run)
 
 
 def _same_threads(run: RunFolder) -> None:

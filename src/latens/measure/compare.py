@@ -135,7 +135,7 @@ def compare(
         raise ConfigError("these are not two or more models with different names.", where="models", fix="Rename them.")
     found = [(name, trained, per_row(trained, data, positions, num_samples, seed)) for name, trained in models]
     _same(found)
-    weight = None if data.weight is None else data.weight[_scored(data, positions, found[0][2])]
+    weight = None if data.weight is None else data.weight[scored(data, positions, found[0][2])]
     mean = {name: _estimate(rows.rows, rows, weight, seed) for name, _, rows in found}
     ordered = sorted(found, key=lambda entry: -mean[entry[0]].value)
     best_name, _, best = ordered[0]
@@ -190,8 +190,17 @@ def per_row(trained: TrainedModel, data: Dataset, positions: np.ndarray, num_sam
     return Rows(name, work.rows.astype(np.float64), work.num_samples or 1, work.what, work.found[name].protocol)
 
 
-def _scored(data: Dataset, positions: np.ndarray, rows: Rows) -> np.ndarray:
-    """The positions of the rows that were scored: of a classifier those with a label."""
+def scored(data: Dataset, positions: np.ndarray, rows: Rows) -> np.ndarray:
+    """Find the rows that were scored: of a classifier those with a label.
+
+    Args:
+        data: The data.
+        positions: The positions of the rows that were to be measured, of shape (n,).
+        rows: What `per_row` gave for them.
+
+    Returns:
+        The positions of the rows that have a value, in the same order.
+    """
     if rows.name != "accuracy":
         return positions
     label = data.seen_label

@@ -1,0 +1,91 @@
+"""The numbers that can be typed, and flags of several commands. Imports nothing heavy: `--help` is instant."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+
+def whole(low: int, high: int, words: str = "") -> Callable[[str], int]:
+    """Make what reads a whole number within limits.
+
+    Args:
+        low: Least number.
+        high: Largest number.
+        words: Words that say which numbers these are; "" for the limits.
+
+    Returns:
+        A function of text, for argparse.
+    """
+    return _within(int, low, high, words or f"within {low} and {high}", "whole number")
+
+
+def number(low: float, high: float, words: str = "") -> Callable[[str], float]:
+    """Make what reads a number within limits.
+
+    Args:
+        low: Least number.
+        high: Largest number.
+        words: Words that say which numbers these are; "" for the limits.
+
+    Returns:
+        A function of text, for argparse.
+    """
+    return _within(float, low, high, words or f"within {low:g} and {high:g}", "number")
+
+
+def _within(kind: Callable[[str], Any], low: float, high: float, words: str, name: str) -> Callable[[str], Any]:
+    def read(text: str) -> Any:
+        value = kind(text)
+        if not low <= value <= high:
+            raise argparse.ArgumentTypeError(f"{text} is not {words}")
+        return value
+
+    read.__name__ = name  # what argparse calls it when the text is no number at all
+    return read
+
+
+count, port, seeds = whole(1, 2**40), whole(1024, 65535), whole(0, 2**32 - 1)
+"""`count` is of what takes time, not memory; what takes memory has its bound below."""
+
+draws, table_rows, parts, width = whole(1, 10**7), whole(1, 10**7), whole(1, 10**5), whole(1, 2**16)
+positive = number(5e-324, 1.7976931348623157e308, "a number above 0")
+
+
+def run_and_data(command: argparse.ArgumentParser) -> None:
+    """Add RUN and the optional DATA.
+
+    Args:
+        command: The parser that gets them.
+    """
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
+
+
+def seed(command: Any, of: str, default: int | None = 0) -> None:
+    """Add --seed.
+
+    Args:
+        command: The parser that gets it.
+        of: What it is the seed of.
+        default: The seed where none is given.
+    """
+    command.add_argument("--seed", type=seeds, default=default, metavar="S", help=f"{of} (default 0)")
+
+
+def dry_run(command: Any, what: str = "write nothing, say what would be done") -> None:
+    """Add --dry-run.
+
+    Args:
+        command: The parser that gets it.
+        what: What the help says of it.
+    """
+    command.add_argument("--dry-run", action="store_true", help=what)
+
+
+def theme(command: argparse.ArgumentParser) -> None:
+    """Add --theme.
+
+    Args:
+        command: The parser that gets it.
+    """
+    command.add_argument("--theme", choices=("light", "dark"), default="light", help="colours (default light)")

@@ -1,0 +1,123 @@
+"""The table of a sweep: in words, as CSV, as a figure."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latens.cli.context import table
+from latens.figures.settings import settings
+from latens.figures.style import save
+from latens.measure.sweep import Interval, Setting, Swept
+from latens.runs.sweep import Sweep, shown
+
+_WORDS = {
+    "log_marginal": "log p(x)",
+    "cross_entropy_bound": "cross-entropy bound",
+    "log_likelihood": "log p(x | z)",
+}
+
+
+def save_table(result: Swept, folder: Path) -> list[str]:
+    """Write the table as CSV, a line for each run, and the figure.
+
+    Args:
+        result: The settings, from the best on.
+        folder: The folder of the sweep.
+
+    Returns:
+        The names of the files.
+    """
+    lines = [(each, run) for each in result.settings for run in each.runs]
+    options = list(dict.fromkeys(name for each in result.settings for name in each.options))
+    columns: dict[str, list[Any]] = {"setting": [each.name for each, _ in lines]}
+    columns |= {name: [each.options.get(name, "") for each, _ in lines] for name in options}
+    columns["seed"] = [run.job.seed for _, run in lines]
+    if any(each.budget for each in result.settings):
+        columns["budget"] = [each.budget for each, _ in lines]
+    nan = float("nan")
+    columns[result.metric] = [nan if run.estimate is None else run.estimate.value for _, run in lines]
+    columns["standard_error"] = [nan if run.estimate is None else run.estimate.standard_error for _, run in lines]
+    for title, part in (("setting_mean", "mean"), ("minus_best", "difference")):
+        told = [getattr(each, part) for each, _ in lines]
+        for end, name in (("", "value"), ("_low", "low"), ("_high", "high")):
+            columns[title + end] = [nan if interval is None else getattr(interval, name) for interval in told]
+    values = [[run.estimate.value for run in each.runs if run.estimate is not None] for each in result.settings]
+    intervals = [None if each.mean is None else (each.mean.value, each.mean.low, each.mean.high)
+                 for each in result.settings]  # fmt: skip
+    names = [each.name + ("" if each.budget is None else f" ({each.budget:g})") for each in result.settings]
+    drawn = settings(values, intervals, names, unit=_axis(result))
+    arrays = {
+        name: np.asarray(values, object if isinstance(values[0], str) else None) for name, values in columns.items()
+    }
+    return [path.name for path in save(drawn, folder / "sweep", arrays)]
+
+
+def _axis(result: Swept) -> str:
+    words = _WORDS.get(result.metric, result.metric)
+    return words if result.unit == result.metric else f"{words}, {result.unit} a row"
+
+
+def words_of_table(result: Swept, found: Sweep) -> str:
+    """Write the table for people, best first, and what these seeds tell.
+
+    Args:
+        result: The settings, from the best on.
+        found: What sweep.json holds.
+
+    Returns:
+        The lines as one text.
+    """
+    seeds, halving = len(found.plan.seeds), bool(found.plan.budgets)
+    what = result.unit if result.unit == result.metric else f"in {result.unit} a row"
+    head = f"{_WORDS.get(result.metric, result.metric)} of {found.data['rows']} validation rows of {found.data['name']}"
+    over = f"means over {seeds} seeds" if seeds > 1 else "one seed"
+    options = list(dict.fromkeys(name for each in result.settings for name in each.options))
+    titles = [name.rpartition(".")[2] for name in options] or ["setting"]
+    titles += [found.plan.budget or ""] if halving else []
+    rows: list[tuple[str, ...]] = [
+        (*titles, "mean", "95 % interval", "error over rows", "minus the best", "95 % interval", "")
+    ]
+    for each in result.settings:
+        values = [shown(each.options[name]) for name in options] or [found.plan.fit[0]]
+        values += [f"{each.budget:g}"] if halving else []
+        rows.append((*values, *_figures(each, _places(result))))
+    lines = [f"{head}, {what}: {over}", table(rows, indent="  "), _verdict(result, seeds)]
+    return "\n".join(lines)
+
+
+def _figures(each: Setting, places: int) -> tuple[str, ...]:
+    gone = f"{each.diverged} of {len(each.runs)} diverged" if each.diverged else ""
+    if each.mean is None or each.estimate is None:
+        return ("", "", "", "", "", gone)
+    gap, mean = each.difference, f"{each.mean.value:.{places}f}"
+    error = f"± {each.estimate.standard_error:.{places}f}" if each.estimate.standard_error > 0 else ""
+    behind = ("best", "") if gap is None else (f"{gap.value:.{places}f}", _interval(gap, places))
+    return (mean, _interval(each.mean, places), error, *behind, gone)
+
+
+def _places(result: Swept) -> int:
+    """Digits after the point: two figures of the narrowest half of an interval, or of the least error over rows."""
+    told = [part for each in result.settings for part in (each.mean, each.difference) if part is not None]
+    halves = [(part.high - part.low) / 2 for part in told]
+    errors = [each.estimate.standard_error for each in result.settings if each.estimate is not None]
+    known = [size for size in halves if size > 0] or [size for size in errors if size > 0]
+    return min(6, max(0, 1 - math.floor(math.log10(min(known))))) if known else 2
+
+
+def _interval(found: Interval, places: int) -> str:
+    return "" if found.low != found.low else f"[{found.low:.{places}f}, {found.high:.{places}f}]"
+
+
+def _verdict(result: Swept, seeds: int) -> str:
+    """Which of the others cannot be told from the best."""
+    best, others = result.settings[0], [each for each in result.settings[1:] if each.difference is not None]
+    if len(result.settings) == 1:
+        return f"One setting; its best seed is {best.best_run.name}."
+    level = [each.name for each in others if each.difference is not None and not each.difference.high < 0]
+    what = "seeds like these" if seeds > 1 else "rows like these, of one seed"
+    if not level:
+        return f"{best.name} is ahead of every other setting on {what}."
+    told = "These seeds do" if seeds > 1 else "These rows do"
+    return f"{told} not tell {best.name} from {', '.join(level)}: their intervals hold 0."
