@@ -42,6 +42,8 @@ COMMANDS: dict[str, str] = {
     "augment": "more rows of each class: draws around labelled rows, or from p(x | class)",
     "translate": "rows of one class as another, or pictures as their pair, of models that know both",
     "refit": "another prior for a trained model, fitted to its latents",
+    "compress": "rows without loss in as many bits as the model's ELBO says",
+    "decompress": "the rows that `latens compress` coded",
     "figures": "every picture that applies to a run, with the numbers behind it",
     "animate": "moving pictures: morphs, random walks, and how the latent space came about in training",
     "report": "one self-contained HTML file about a run, or about two runs side by side",
@@ -178,6 +180,16 @@ def parser() -> Parser:
         dry_run(made[name])
     for name in ("encode", "sample", "reconstruct", "evaluate", "compare"):
         seed(made[name], "of the draws")
+    for name, given, words in (
+        ("compress", "data", "whole rows"),
+        ("decompress", "file", "what `latens compress` wrote"),
+    ):
+        made[name].add_argument("run", metavar="RUN")
+        made[name].add_argument(given, metavar=given.upper(), help=words)
+        ending = "bits" if name == "compress" else "npy"
+        made[name].add_argument("--out", metavar="FILE", help=f"where the result goes: {ending}")
+        dry_run(made[name])
+    _reading(made["compress"])
     _refitting(made["refit"])
     _imputing(made["impute"])
     _detecting(made["detect"])

@@ -231,7 +231,14 @@ def open_vae(spec: str, verb: str) -> Opened:
         ConfigError: The model is a classifier, and the command needs latents.
     """
     opened = open_model(spec)
-    if isinstance(opened.trained.config, ClassifierConfig) and verb in ("encode", "decode", "reconstruct", "translate"):
+    if isinstance(opened.trained.config, ClassifierConfig) and verb in (
+        "encode",
+        "decode",
+        "reconstruct",
+        "translate",
+        "compress",
+        "decompress",
+    ):
         fix = "It classifies and samples: `latens evaluate`, or GenerativeClassifier in Python."
         raise ConfigError(f"a Bayes classifier has no latents to {verb}.", where=spec, fix=fix)
     return opened
