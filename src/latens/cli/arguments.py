@@ -44,6 +44,7 @@ COMMANDS: dict[str, str] = {
     "refit": "another prior for a trained model, fitted to its latents",
     "compress": "rows without loss in as many bits as the model's ELBO says",
     "decompress": "the rows that `latens compress` coded",
+    "export": "the encoder and the decoder as ONNX files, checked",
     "figures": "every picture that applies to a run, with the numbers behind it",
     "animate": "moving pictures: morphs, random walks, and how the latent space came about in training",
     "report": "one self-contained HTML file about a run, or about two runs side by side",
@@ -190,6 +191,10 @@ def parser() -> Parser:
         made[name].add_argument("--out", metavar="FILE", help=f"where the result goes: {ending}")
         dry_run(made[name])
     _reading(made["compress"])
+    made["export"].add_argument("run", metavar="RUN")
+    made["export"].add_argument("--format", choices=("onnx",), default="onnx", help="of the files (default onnx)")
+    made["export"].add_argument("--out", metavar="FOLDER", help="where the files go")
+    dry_run(made["export"])
     _refitting(made["refit"])
     _imputing(made["impute"])
     _detecting(made["detect"])

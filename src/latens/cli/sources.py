@@ -238,6 +238,7 @@ def open_vae(spec: str, verb: str) -> Opened:
         "translate",
         "compress",
         "decompress",
+        "export",
     ):
         fix = "It classifies and samples: `latens evaluate`, or GenerativeClassifier in Python."
         raise ConfigError(f"a Bayes classifier has no latents to {verb}.", where=spec, fix=fix)

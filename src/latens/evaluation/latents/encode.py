@@ -21,10 +21,16 @@ from latens.models import as_code, mean_code
 from latens.typing import AnyArray, Array, Key
 
 
-def _levels(model: Any, z: Array, cond: Any) -> Any:
-    """The tuple (levels of a hierarchy, a label and a code) that `as_code` made an array of.
+def from_code(model: Any, z: Array, cond: Any = None) -> Any:
+    """The latent that `as_code` made an array of: levels of a hierarchy, or a label and a code, as their tuple.
 
-    Other codes are for the decoder to read.
+    Args:
+        model: A latent-variable model.
+        z: One code.
+        cond: The conditions of its row.
+
+    Returns:
+        What the decoder takes; codes that are no tuple are for the decoder to read.
     """
     like = jax.eval_shape(lambda key: model.prior(cond=cond).sample(key=key), jax.random.key(0))
     if not isinstance(like, tuple):
@@ -154,7 +160,7 @@ def active_units(means: np.ndarray, threshold: float = 0.01, weight: np.ndarray 
 @eqx.filter_jit
 def _decode(model: Any, z: Array, cond: Any, key: Key, mean: bool) -> Array:
     def one(z: Array, cond: Any, key: Key) -> Array:
-        likelihood = model.likelihood(_levels(model, z, cond), cond=cond)
+        likelihood = model.likelihood(from_code(model, z, cond), cond=cond)
         return likelihood.mean() if mean else likelihood.sample(key=key)
 
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(z.shape[0]))
@@ -239,7 +245,7 @@ def _reconstruct(
     def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> Array:
         posterior = model.posterior(x, cond=cond, mask=mask)
         latent_key, event_key = jax.random.split(jax.random.fold_in(key, row_id))
-        z = _levels(model, mean_code(posterior), cond) if of_mean else posterior.sample(key=latent_key)
+        z = from_code(model, mean_code(posterior), cond) if of_mean else posterior.sample(key=latent_key)
         likelihood = model.likelihood(z, cond=cond if into is None else {**(cond or {}), **into})
         return likelihood.mean() if mean else likelihood.sample(key=event_key)
 

@@ -1,0 +1,143 @@
+"""A model for other engines: its encoder and its decoder as ONNX files."""
+
+import contextlib
+import importlib
+import importlib.util
+import io
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from msgspec.structs import replace
+
+from latens.errors import UsageError
+from latens.evaluation.latents.encode import from_code
+from latens.io.atomic import write_atomic
+from latens.models.latent_arrays import mean_code
+from latens.typing import Array
+from latens.workflow.trained import TrainedModel
+
+TOLERANCE = 1e-4
+"""How far, as a share of the largest number, the files' numbers may lie from the model's own."""
+
+
+def export(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
+    r"""Write `encoder.onnx` and `decoder.onnx`, and check both against the model.
+
+    The encoder maps rows of shape (n, *x), float32, in the units of the data, to the means of $q(z \mid x)$, of shape
+    (n, latent_dim); the decoder maps latents of that shape to the means of $p(x \mid z)$, of shape (n, *x), in the
+    units of the data. Convolutions take one row at a time. Where the model sees rows with noise, the file takes its
+    middle: dequantised levels are x + 1/2, and pixels that are binarised at random are so at 1/2.
+
+    Args:
+        trained: The model.
+        folder: Where the files go; it is made where it is not there.
+
+    Returns:
+        For each file its `input` and `output` shapes and `difference`: the largest difference between its numbers,
+        found by onnxruntime, and those of the model on four random inputs, as a share of the largest number.
+
+    Raises:
+        UsageError: The packages are not installed, a part of the model has no counterpart in ONNX, or the files'
+            numbers are not the model's.
+    """
+    if trained.preparation.classes or trained.schema.types is not None:
+        what = "models that read labels, and models of typed columns, cannot be written as ONNX."
+        raise UsageError(what, where="--format onnx", fix="Use them in Python: latens.load(path).")
+    runtime, to_onnx = _packages()
+    latent = int(np.prod(trained.latent_shape))
+    rng = np.random.default_rng(0)
+    rows = trained.sample(4, seed=0)
+    told: dict[str, Any] = {}
+    made = {
+        "encoder": (_encoder(trained), np.asarray(rows, np.float32)),
+        "decoder": (_decoder(trained), rng.standard_normal((4, latent), np.float32)),
+    }
+    files = {}
+    for name, (function, example) in made.items():
+        raw, rows_at_once = _converted(name, function, example.shape[1:], to_onnx)
+        session = runtime.InferenceSession(raw)
+        key = session.get_inputs()[0].name
+        batches = [example] if rows_at_once == "n" else np.split(example, len(example))
+        found = np.concatenate([session.run(None, {key: part})[0] for part in batches])
+        own = np.asarray(jax.jit(function)(example))
+        difference = float(np.abs(found - own).max() / max(np.abs(own).max(), 1e-9))
+        if not difference <= TOLERANCE:
+            what = f"the numbers of the {name} lie {difference:.2g} of the largest from the model's own."
+            raise UsageError(what, where="--format onnx", fix="Use the model in Python: latens.load(path).")
+        files[name] = raw
+        told[f"{name}.onnx"] = {
+            "input": [rows_at_once, *example.shape[1:]],
+            "output": [rows_at_once, *own.shape[1:]],
+            "difference": difference,
+        }
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    for name, raw in files.items():
+        write_atomic(Path(folder) / f"{name}.onnx", raw)
+    return told
+
+
+def _converted(name: str, function: Any, shape: tuple[int, ...], to_onnx: Any) -> tuple[bytes, str | int]:
+    """The file for any number of rows ("n"), or for one row where the converter cannot leave it open."""
+    for n in ("n", 1):
+        try:
+            with _quiet():
+                return to_onnx(function, [(n, *shape)], model_name=name).SerializeToString(), n
+        except Exception as error:  # whatever another library says of an operation that it does not know
+            failed = error
+    words = str(failed).splitlines()[0][:300] if str(failed) else type(failed).__name__
+    what = f"the {name} cannot be written as ONNX: {words.rstrip('.')}."
+    raise UsageError(what, where="--format onnx", fix="Use the model in Python: latens.load(path).") from failed
+
+
+def _packages() -> tuple[Any, Any]:
+    for name in ("jax2onnx", "onnxruntime"):
+        if importlib.util.find_spec(name) is None:
+            fix = "Install them: pip install 'latens[onnx]'."
+            raise UsageError("ONNX files need jax2onnx and onnxruntime.", where="--format onnx", fix=fix)
+    with _quiet():
+        return importlib.import_module("onnxruntime"), importlib.import_module("jax2onnx").to_onnx
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    """Without what the converter says of its own inner steps."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _encoder(trained: TrainedModel) -> Any:
+    preparation = trained.preparation
+    if preparation.binarize == "stochastic":
+        preparation = replace(preparation, binarize="threshold", threshold=0.5)
+
+    def of_row(x: Array) -> Array:
+        seen = (x + 0.5) / preparation.divide if preparation.dequantize else preparation(x, key=None)
+        posterior: Any = trained.model.posterior(seen)
+        return mean_code(posterior).reshape(-1)
+
+    return lambda rows: jax.vmap(of_row)(rows)
+
+
+def _decoder(trained: TrainedModel) -> Any:
+    preparation = trained.preparation
+
+    def of_code(z: Array) -> Array:
+        likelihood: Any = trained.model.likelihood(from_code(trained.model, z.reshape(trained.latent_shape)))
+        mean = likelihood.mean()
+        if preparation.log1p:
+            return jnp.expm1(mean)
+        mean = mean * preparation.divide
+        return mean - 0.5 if preparation.dequantize else mean
+
+    return lambda codes: jax.vmap(of_code)(codes)
