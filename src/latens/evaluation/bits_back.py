@@ -280,7 +280,7 @@ def _shares_of(prior: Mixture) -> np.ndarray:
 
 def _likelihood(model: Any, z: tuple[Array, ...], levels: int) -> Array:
     """The probability of 1 for each variable, (n,), or of every value, (n, levels)."""
-    found: Any = model.likelihood(z if len(z) > 1 else z[0])
+    found: Any = model.likelihood(z[0] if len(z) == 1 else z)
     if isinstance(found, Bernoulli):
         return found.mean().reshape(-1)
     inner = found.components if isinstance(found, VariableMixture) else found

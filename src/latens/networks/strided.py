@@ -50,7 +50,8 @@ def unfold(image: Float[Array, "h w c"], kernel_size: int) -> Float[Array, "m p 
     """
     height, width, channels = image.shape
     m, p = half(height), half(width)
-    padded = jnp.pad(image, ((1, 2 * m + 1 - height), (1, 2 * p + 1 - width), (0, 0)))
+    padding = ((1, 2 * m + 1 - height, 0), (1, 2 * p + 1 - width, 0), (0, 0, 0))
+    padded = jax.lax.pad(image, jnp.zeros((), image.dtype), padding)
     # Two neighbouring columns are one run of memory: first patches one row high, then k such rows.
     pairs = padded.reshape(2 * m + 2, p + 1, 2 * channels)
     rows = jnp.concatenate([pairs[:, :p], pairs[:, 1:, : (kernel_size - 2) * channels]], axis=-1)

@@ -59,7 +59,7 @@ def compress(trained: TrainedModel, data: Dataset) -> tuple[bytes, dict[str, Any
         "levels": levels,
         "reach": reach,
         "dtype": data.x.dtype.str,
-        "rows_sha256": hashlib.sha256(np.ascontiguousarray(symbols, np.int32)).hexdigest(),
+        "rows_sha256": hashlib.sha256(symbols.tobytes()).hexdigest(),
         "model": arrays_sha256(tree_to_arrays(trained.model)),
         "machine": _machine(),
     }
@@ -105,7 +105,7 @@ def decompress(trained: TrainedModel, path: str | Path) -> np.ndarray:
     for i in reversed(range(len(rows))):
         rows[i] = coder.decode(stack)
         stack.scramble(i, coder.words_before)
-    if hashlib.sha256(rows).hexdigest() != facts["rows_sha256"]:
+    if hashlib.sha256(rows.tobytes()).hexdigest() != facts["rows_sha256"]:
         raise ModelFileError(
             "the decoded rows are not those that were coded.",
             where=str(path),
@@ -116,7 +116,7 @@ def decompress(trained: TrainedModel, path: str | Path) -> np.ndarray:
 
 def _symbols(trained: TrainedModel, data: Dataset) -> tuple[np.ndarray, int]:
     """The rows as whole numbers from 0 on, and how many of them there are."""
-    preparation, what = trained.preparation, ""
+    preparation, what, fix = trained.preparation, "", ""
     if isinstance(data, StreamDataset):
         what, fix = "rows that stay on disk are not coded.", "Give some of the files."
     elif data.mask is not None:
