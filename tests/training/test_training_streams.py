@@ -12,13 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 from training_fixtures import assert_same_bits, make_model, run, stage
 
+from latens.config import override
 from latens.data import Dataset, load
 from latens.data.streams import dataset as stream_dataset
 from latens.data.streams import npy as npy_shards
 from latens.data.streams.dataset import StreamDataset
 from latens.data.streams.stream import Stream
+from latens.recipes import get_recipe
 from latens.training import Budget
 from latens.training.rows import read_steps
+from latens.workflow.experiment import prepare, train
 
 
 class Ordered(Dataset):
@@ -68,6 +71,42 @@ def test_a_stream_trains_to_the_bits_of_the_rows_in_memory(folder):
     assert a.history == b.history
     c = run(memory, make_model((6,)), **options)
     assert c.history != b.history
+
+
+def test_a_mixed_table_trains_to_the_bits_of_its_rows_in_memory(tmp_path, monkeypatch):
+    """Names, whole numbers with gaps, decimals and dates, in three files and by the reader of one."""
+    monkeypatch.setattr(stream_dataset, "WINDOW", 2 * 150 * 4 * 4)
+    rng = np.random.default_rng(0)
+    columns = {
+        "id": np.arange(600),
+        "kind": rng.choice(["a", "b", "c"], 600),
+        "count": pa.array(np.where(gone := rng.random(600) < 0.1, 0, rng.poisson(3.0, 600)), mask=gone),
+        "size": np.round(rng.gamma(2.0, 5.0, 600), 1),
+        "day": np.datetime64("2024-01-01") + rng.integers(0, 99, 600),
+    }
+    table = pa.table(columns)
+    pq.write_table(table, tmp_path / "whole.parquet")
+    (tmp_path / "rows").mkdir()
+    for i in range(3):
+        pq.write_table(table.slice(200 * i, 200), tmp_path / "rows" / f"{i}.parquet", row_group_size=50)
+    streamed, memory = load(tmp_path / "rows", stream=True, row_id="id"), load(tmp_path / "whole.parquet", row_id="id")
+    assert streamed.epoch(0, 0).windows(0) >= 4
+
+    class Dealt(Ordered):
+        like = streamed
+
+    dealt = Dealt(**{field.name: getattr(memory, field.name) for field in dataclasses.fields(Dataset)})
+    small = {"network.hidden": 8, "posterior.latent_dim": 2, "training.steps": 20, "training.batch_size": 64}
+    config = override(get_recipe("default").config, small)
+
+    def trained(data):
+        result = train(prepare(config, data))[1]
+        return result.snapshot.state, result.history
+
+    (a, history), (b, expected) = trained(streamed), trained(dealt)
+    assert_same_bits(a, b)
+    assert history == expected
+    assert trained(memory)[1] != history
 
 
 @pytest.mark.parametrize("folder", ["npy"], indirect=True)

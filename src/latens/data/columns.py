@@ -25,6 +25,8 @@ ALL_HEAVY = 256
 """Up to so many distinct values that each came `OFTEN` times on average, each has a segment of its own."""
 OFTEN = 20
 """A value has a segment of its own only where it came so often."""
+MOST_DECIMALS = 9
+"""Decimals that are looked for in numbers."""
 WHOLE = 2**53
 """Beyond this float64 does not hold every whole number."""
 
@@ -174,17 +176,18 @@ class TextColumn(Struct):
     ordered: bool = False
 
 
-def category_type(codes: np.ndarray, found: TextColumn) -> ColumnType:
+def category_type(codes: np.ndarray, found: TextColumn, of: np.ndarray | None = None) -> ColumnType:
     """The type of a column of names.
 
     Args:
         codes: Codes of the training rows that have a value, whole numbers.
         found: The names.
+        of: How often each of `codes` comes; None: once.
 
     Returns:
         The type; names that no training row has keep half a row.
     """
-    counts = np.bincount(codes.astype(np.int64), minlength=len(found.values)) + 0.5
+    counts = np.bincount(codes.astype(np.int64), of, minlength=len(found.values)) + 0.5
     shares = tuple((counts / counts.sum()).tolist())
     kind: ColumnKind = "ordinal" if found.ordered else "category"
     return ColumnType(kind, found.values, shares=shares, written="bool" if found.written == "bool" else "text")
@@ -198,6 +201,8 @@ def number_type(
     step: float | None = None,
     bounds: tuple[float, float] | None = None,
     zone: str = "",
+    of: np.ndarray | None = None,
+    of_every: np.ndarray | None = None,
 ) -> ColumnType:
     """The grid and the segments of a column of numbers, of its training rows.
 
@@ -208,6 +213,8 @@ def number_type(
         step: The distance of two cells where it was declared; None finds the precision that was recorded.
         bounds: The least and the largest value where they were declared; None takes those of the training rows.
         zone: The time zone of dates.
+        of: How often each of `values` comes; None: once.
+        of_every: How often each of `every` comes, where these rise; None: once.
 
     Returns:
         The type.
@@ -216,7 +223,7 @@ def number_type(
     """
     aligned = written == "float" or step is not None
     if step is None:
-        step = 1.0 if written in ("int", "D", "s") else recorded_step(every)
+        step = 1.0 if written in ("int", "D", "s") else recorded_step(every, of_every)
     low, high = (float(values.min()), float(values.max())) if bounds is None else bounds
     # A grid that float32 cannot count is made coarser, by powers of ten.
     while (high - low) / step >= MOST_CELLS:
@@ -224,9 +231,10 @@ def number_type(
     if aligned:
         low = float(np.floor(low / step + (0.0 if bounds is None else 1e-9))) * step
     size = round((high - low) / step) + 1
-    places, counts = np.unique(
-        np.clip(np.round((values - low) / step), 0, size - 1).astype(np.int64), return_counts=True
-    )
+    placed = np.clip(np.round((values - low) / step), 0, size - 1).astype(np.int64)
+    places, which, counts = np.unique(placed, return_inverse=True, return_counts=True)
+    if of is not None:
+        counts = np.bincount(which, of).astype(np.int64)
     # What declared bounds add beyond the rows are segments of their own.
     first, last = int(places[0]) if places[0] > 1 else 0, int(places[-1])
     starts, masses = segments(places - first, counts, last - first + 1)
@@ -244,24 +252,52 @@ def number_type(
     return ColumnType("number", (), low, step, tuple(starts), size, shares, written)  # type: ignore[arg-type]
 
 
-def recorded_step(values: np.ndarray) -> float:
+def recorded_step(values: np.ndarray, of: np.ndarray | None = None) -> float:
     """The precision that numbers were recorded with: a power of ten that divides them all.
 
     Args:
         values: The numbers.
+        of: How often each of them comes, where they rise; None: once.
 
     Returns:
         The largest of 1, 0.1, ... 1e-9 of which every number is a multiple; where there is none, a hundred-thousandth
         of their interquartile range (or of their range, or of the one number), rounded down to a power of ten.
     """
-    for decimals in range(10):
-        scaled = values * 10.0**decimals
-        rounding = np.maximum(1e-9, 1e-15 * np.abs(scaled))
-        if np.all(np.abs(scaled - np.round(scaled)) <= rounding) and np.all(np.abs(scaled) < 2**53):
+    for decimals in range(MOST_DECIMALS + 1):
+        if fits_decimals(values, decimals):
             return float(f"1e-{decimals}")
-    low, quarter, three, high = np.quantile(values, [0.0, 0.25, 0.75, 1.0])
+    low, quarter, three, high = _quantiles(values, of)
     spread = three - quarter if three > quarter else high - low if high > low else abs(high)
     return float(10.0 ** np.floor(np.log10(max(spread, 1e-300) / 1e5)))
+
+
+def fits_decimals(values: np.ndarray, decimals: int) -> bool:
+    """Say whether numbers were recorded with so many decimals at the most.
+
+    Args:
+        values: The numbers.
+        decimals: How many decimals.
+
+    Returns:
+        Whether each is a multiple of 10 to the power of -decimals.
+    """
+    scaled = values * 10.0**decimals
+    rounding = np.maximum(1e-9, 1e-15 * np.abs(scaled))
+    return bool(np.all(np.abs(scaled - np.round(scaled)) <= rounding) and np.all(np.abs(scaled) < 2**53))
+
+
+def _quantiles(values: np.ndarray, of: np.ndarray | None) -> np.ndarray:
+    """The least value, the quartiles and the largest; where each comes several times, of as many."""
+    shares = np.array([0.0, 0.25, 0.75, 1.0])
+    if of is None:
+        return np.quantile(values, shares)
+    ends = np.cumsum(of)
+    at = shares * (ends[-1] - 1)
+    below = np.floor(at).astype(np.int64)
+    pairs = [values[np.searchsorted(ends, below + i, side="right").clip(max=len(values) - 1)] for i in (0, 1)]
+    # Between two neighbours numpy goes from the nearer one.
+    part, step = at - below, pairs[1] - pairs[0]
+    return np.where(part < 0.5, pairs[0] + step * part, pairs[1] - step * (1 - part))
 
 
 def segments(places: np.ndarray, counts: np.ndarray, size: int) -> tuple[list[int], np.ndarray]:

@@ -147,7 +147,13 @@ def check_declared(names: Sequence[str], declared: Mapping[str, Declared], where
 
 
 def bounds_of(
-    one: Declared, name: str, values: np.ndarray, written: str, zone: str, where: str
+    one: Declared,
+    name: str,
+    values: np.ndarray,
+    written: str,
+    zone: str,
+    where: str,
+    of: np.ndarray | None = None,
 ) -> tuple[float, float] | None:
     """The bounds that are declared for a column, in the numbers that it stores, after a look at its training rows.
 
@@ -158,6 +164,7 @@ def bounds_of(
         written: Of dates their unit, "D" or "s".
         zone: The zone of dates.
         where: How an error names the data.
+        of: How often each of `values` comes; None: once.
 
     Returns:
         The least and the largest value; None where none is declared.
@@ -170,8 +177,10 @@ def bounds_of(
     low, high = (_bound(one, key, name, written, zone, where) for key in ("low", "high"))
     low, high = float(values.min()) if low is None else low, float(values.max()) if high is None else high
     slack = 1e-9 * max(abs(low), abs(high))
-    beyond = values[(values < low - slack) | (values > high + slack)]
+    outer = (values < low - slack) | (values > high + slack)
+    beyond = values[outer]
     if len(beyond):
+        rows = len(beyond) if of is None else int(of[outer].sum())
         kind: Any = ("date", written, zone) if written in ("D", "s") else ("number", "float", "")
         worst = ColumnType(kind[0], low=float(beyond[0]), step=1e-9, size=1, written=kind[1], zone=kind[2])
         value = worst.decoded(np.zeros(1))[0]
@@ -182,7 +191,7 @@ def bounds_of(
             if one.low is None
             else f"{one.low} to {one.high}"
         )
-        what = f"column {name!r} holds {value}, beyond its declared bounds {words}; {len(beyond)} such training rows."
+        what = f"column {name!r} holds {value}, beyond its declared bounds {words}; {rows} such training rows."
         raise DataError(what, where=where, fix="Widen the bounds, or leave such cells empty.")
     return low, high
 

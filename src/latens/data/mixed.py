@@ -1,6 +1,7 @@
 """Tables with columns of several kinds: their schema, and rows as it stores them."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -47,14 +48,56 @@ def mixed_schema(
     Raises:
         DataError: No column can be modelled, or one is not what was declared.
     """
-    declared = declared or {}
     rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
-    columns, types, ignored = [], [], []
+    found = []
     for i, name in enumerate(names):
         seen = np.ones(len(x), bool) if observed is None else observed[:, i]
         values, every = x[rows & seen, i].astype(np.float64), x[seen, i].astype(np.float64)
-        found, said = texts.get(i), declared.get(name, Declared())
-        if leave_out(values, found, said) is not None:
+        found.append(Values(name, values, every, texts.get(i)))
+    return typed_schema(found, where, declared or {})
+
+
+class Values(NamedTuple):
+    """What the type of a column follows from.
+
+    Args:
+        name: Name of the column.
+        values: The numbers or codes of its training rows, without gaps.
+        every: Those of all rows.
+        found: What codes stand for; None for numbers.
+        of: How often each of `values` comes; None: once.
+        of_every: How often each of `every` comes, where these rise; None: once.
+        step: The precision that numbers were recorded with where `every` lacks some; 0 where no decimals fit, and None
+            where `every` has all.
+    """
+
+    name: str
+    values: np.ndarray
+    every: np.ndarray
+    found: TextColumn | None
+    of: np.ndarray | None = None
+    of_every: np.ndarray | None = None
+    step: float | None = None
+
+
+def typed_schema(given: Sequence[Values], where: str, declared: Mapping[str, Declared]) -> Schema:
+    """Give each column a type, of its values or of how often each comes.
+
+    Args:
+        given: The columns.
+        where: How an error names the data.
+        declared: What is said of columns, by name.
+
+    Returns:
+        The schema.
+
+    Raises:
+        DataError: No column can be modelled, or one is not what was declared.
+    """
+    columns, types, ignored = [], [], []
+    for name, values, every, found, of, of_every, recorded in given:
+        said = declared.get(name, Declared())
+        if leave_out(values, found, said, of) is not None:
             if said.named and len(values):
                 what = (
                     f"column {name!r} is declared as {said.kind} and has {len(found.values if found else ()):,} names."
@@ -64,39 +107,45 @@ def mixed_schema(
             ignored.append(name)
             continue
         if found is not None and found.values:
-            types.append(category_type(values, found))
+            types.append(category_type(values, found, of))
         else:
             step, zone = said.step, found.zone if found else ""
-            whole = np.all(every == np.floor(every)) and np.all(np.abs(every) < WHOLE) and float(step or 1).is_integer()
+            whole = np.all(every == np.floor(every)) and np.all(np.abs(every) < WHOLE) and recorded in (None, 1.0)
+            whole = whole and float(step or 1).is_integer()
             written = found.written if found else "int" if whole else "float"
-            bounds = bounds_of(said, name, values, written, zone, where)
-            types.append(number_type(values, every, written, step=step, bounds=bounds, zone=zone))
+            bounds = bounds_of(said, name, values, written, zone, where, of)
+            step = recorded or step if step is None and written == "float" else step
+            options = {"step": step, "bounds": bounds, "zone": zone, "of": of, "of_every": of_every}
+            types.append(number_type(values, every, written, **options))
         columns.append(Column(name))
     if not columns:
-        whys = [leave_out(x[rows, i], texts.get(i), declared.get(name)) for i, name in enumerate(names[:5])]
-        reasons = "; ".join(f"{name}: {why}" for name, why in zip(names, whys))
+        whys = [leave_out(one.values, one.found, declared.get(one.name), one.of) for one in given[:5]]
+        reasons = "; ".join(f"{one.name}: {why}" for one, why in zip(given, whys))
         raise DataError(f"has no column that can be modelled ({reasons}).", where=where, fix="Give other columns.")
     return Schema((len(columns),), "mixed", columns=tuple(columns), types=tuple(types), ignored=tuple(ignored) or None)
 
 
-def leave_out(values: np.ndarray, found: TextColumn | None, said: Declared | None = None) -> str | None:
+def leave_out(
+    values: np.ndarray, found: TextColumn | None, said: Declared | None = None, of: np.ndarray | None = None
+) -> str | None:
     """Say why a column of a mixed table is not modelled.
 
     Args:
         values: The values of its training rows, without gaps.
         found: What its codes stand for; None for numbers.
         said: What is said of the column.
+        of: How often each of `values` comes; None: once.
 
     Returns:
         The reason in a few words; None for a column that is modelled.
     """
     if said is not None and said.kind == LEFT_OUT:
         return "left out, as declared"
-    distinct = len(np.unique(values))
+    distinct, rows = len(np.unique(values)), len(values) if of is None else int(of.sum())
     if distinct == 0:
         return "no training row has a value"
     named = said is not None and said.named
-    if found is not None and found.values and distinct > 20 and distinct == len(values) and not named:
+    if found is not None and found.values and distinct > 20 and distinct == rows and not named:
         return "every row has another text, like an id"
     if found is not None and len(found.values) > MOST_CATEGORIES:
         return f"{len(found.values):,} different texts, more than {MOST_CATEGORIES:,}"
@@ -256,14 +305,29 @@ def mixed_notes(
     Returns:
         A sentence each.
     """
-    notes = []
+    whys = {}
     for name in schema.ignored or ():
         if raw.columns is None or name not in raw.columns:
             continue
         place = raw.columns.index(name)
         values = raw.x[rows, place]
-        why = leave_out(values[~np.isnan(values)], (raw.texts or {}).get(place), (declared or {}).get(name))
-        notes.append(f"Column {name!r} is not modelled: {why or 'nor was it in the training data'}.")
+        whys[name] = leave_out(values[~np.isnan(values)], (raw.texts or {}).get(place), (declared or {}).get(name))
+    return notes_of(whys, beyond)
+
+
+def notes_of(whys: Mapping[str, str | None], beyond: int) -> tuple[str, ...]:
+    """Say which columns are left out, and how many cells lie beyond the numbers of the training rows.
+
+    Args:
+        whys: By the name of each column that is left out why it is; None: the training data lacked it too.
+        beyond: How many cells.
+
+    Returns:
+        A sentence each.
+    """
+    notes = [
+        f"Column {name!r} is not modelled: {why or 'nor was it in the training data'}." for name, why in whys.items()
+    ]
     if beyond:
         lie = "1 cell lies" if beyond == 1 else f"{beyond} cells lie"
         notes.append(f"{lie} beyond the numbers of the training rows, taken for the outermost of these.")

@@ -101,7 +101,7 @@ def load(
     if source is not None:
         refused = {
             **dict.fromkeys(given, "array"),
-            **({"columns" if columns is not None else "typed": "typed columns"} if typed else {}),
+            **({"columns" if columns is not None else "typed": "typed columns"} if typed and not source.typed else {}),
         }
         refused |= {} if pair is None else {"pair": "pairs"}
         if refused:

@@ -57,13 +57,40 @@ class Coded:
         return ["" if lacks else str(word) for word, lacks in zip(shown.tolist(), gone.tolist())]
 
 
+@dataclass(frozen=True)
+class Words:
+    """A column of text as its distinct cells.
+
+    Args:
+        words: The distinct texts, as they were written.
+        codes: Which of them each cell is, of shape (n,).
+        counts: How often each of `words` comes; None counts `codes`.
+    """
+
+    words: list[str]
+    codes: np.ndarray
+    counts: Sequence[int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def often(self) -> list[int]:
+        """How often each of the words comes.
+
+        Returns:
+            Numbers of cells, one for each word.
+        """
+        own = np.bincount(self.codes, minlength=len(self.words)).tolist()
+        return own if self.counts is None else list(self.counts)
+
+
 def read_column(
     values: Any, declared: Declared, name: str, where: str, lines: Sequence[int] | None = None
 ) -> tuple[np.ndarray, TextColumn | None]:
     """Numbers of one column, and what they stand for: as it was declared, by its type, or by its cells.
 
     Args:
-        values: A `Coded` column, a NumPy array of numbers, or the text of every cell.
+        values: A `Coded` column, `Words`, a NumPy array of numbers, or the text of every cell.
         declared: What was said of the column.
         name: Name of the column.
         where: How an error names the table.
@@ -75,6 +102,9 @@ def read_column(
     Raises:
         DataError: The cells are not what was declared, or of several kinds.
     """
+    if isinstance(values, Words):
+        numbers, found = read_words(values.words, name, where, lines, declared=declared, counts=values.often())
+        return numbers[values.codes], found
     if declared.kind in (None, "category") and set(declared.values) <= TRUTH and _is_truth(values):
         numbers = values.numbers if isinstance(values, Coded) else np.asarray(values, np.float64)
         return numbers, TextColumn(("False", "True"), "bool")
@@ -96,11 +126,13 @@ def only_gaps(values: Any) -> np.ndarray:
     """Read of a column nothing but where its cells are missing.
 
     Args:
-        values: A `Coded` column, a NumPy array of numbers, or the text of every cell.
+        values: A `Coded` column, `Words`, a NumPy array of numbers, or the text of every cell.
 
     Returns:
         NaN where a cell is missing, else 0, of shape (n,).
     """
+    if isinstance(values, Words):
+        return only_gaps(values.words)[values.codes]
     if isinstance(values, Coded):
         gone = np.isnan(values.numbers)
     elif isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
@@ -188,6 +220,7 @@ def read_words(
     lines: Sequence[int] | None = None,
     *,
     declared: Declared = Declared(),  # noqa: B008 - immutable
+    counts: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, TextColumn | None]:
     """Numbers of a column of text: its own, those of its dates, or codes of its distinct values.
 
@@ -197,6 +230,7 @@ def read_words(
         where: How an error names the table.
         lines: The line of the file that each cell is in; None: rows are counted from 0.
         declared: What was said of the column.
+        counts: How often each of `words` comes, where these are distinct cells; None: once.
 
     Returns:
         Numbers of shape (n,), NaN where a value is missing, and what they stand for; None for numbers.
@@ -206,15 +240,20 @@ def read_words(
     """
     cells = [word.strip() for word in words]
     shown = [None if cell.lower() in MISSING_WORDS else cell for cell in cells]
-    seen = [cell for cell in shown if cell is not None]
+    seen: Counter[str] = Counter()  # in the order in which they come
+    for cell, count in zip(shown, [1] * len(shown) if counts is None else counts):
+        if cell is not None and count:
+            seen[cell] += count
     distinct = set(seen)
     if not distinct:
         return np.full(len(cells), np.nan), None
 
-    def refused(value: str, what: str, fix: str) -> DataError:
+    def place_of(value: str) -> str:
         at = shown.index(value)
-        place = f"row {at}" if lines is None else f"line {lines[at]}"
-        return DataError(f"column {name!r} holds {what} {value[:40]!r}.", where=f"{where}, {place}", fix=fix)
+        return where if counts is not None else f"{where}, {f'row {at}' if lines is None else f'line {lines[at]}'}"
+
+    def refused(value: str, what: str, fix: str) -> DataError:
+        return DataError(f"column {name!r} holds {what} {value[:40]!r}.", where=place_of(value), fix=fix)
 
     def numbered(number: Mapping[str, float]) -> np.ndarray:
         return np.array([np.nan if cell is None else number[cell] for cell in shown], np.float64)
@@ -223,14 +262,14 @@ def read_words(
         values = tuple(sorted(distinct))
         return _named(numbered({value: i for i, value in enumerate(values)}), values, declared, name, where)
     numbers = {cell: float(cell) for cell in distinct if _is_number(cell)}
-    others = Counter(cell for cell in seen if cell not in numbers)
+    others = Counter({cell: count for cell, count in seen.items() if cell not in numbers})
     # 007 is a name, which as a number would lose its zeros.
-    codes = sum(1 for cell in seen if _ZERO_LED.match(cell)) >= SLIPS and not any("." in cell for cell in numbers)
+    zero_led = sum(count for cell, count in seen.items() if _ZERO_LED.match(cell))
+    codes = zero_led >= SLIPS and not any("." in cell for cell in numbers)
     if (not others and not codes and declared.kind != "date") or (not others and declared.kind == "number"):
         wide = next((cell for cell in distinct if _WHOLE.match(cell) and abs(int(cell)) > WHOLE), None)
         if wide is not None:
-            at = shown.index(wide)
-            raise _too_wide(wide, name, f"{where}, {f'row {at}' if lines is None else f'line {lines[at]}'}")
+            raise _too_wide(wide, name, place_of(wide))
         return numbered(numbers), None
     infinite = next((cell for cell in others if _is_infinite(cell)), None)
     if infinite is not None and 2 * len(numbers) > len(distinct):
@@ -242,21 +281,21 @@ def read_words(
         fix = "Mend that cell or leave it empty, or declare the column as a category."
         raise refused(next(iter(others)), "the text", f"It is declared as a number. {fix}")
     slip = next((cell for cell, count in others.items() if count < SLIPS), None)
-    if not codes and slip is not None and 2 * others.total() < len(seen):
+    if not codes and slip is not None and 2 * others.total() < seen.total():
         roles = f"name it with --label {name} or --id {name}"
         fix = f"Mend that cell or leave it empty, write the column as text, or {roles}."
         raise refused(slip, "numbers and the text", fix)
     dated = {cell for cell in distinct if DATE.match(cell) or TIME.match(cell)}
-    undated = Counter(cell for cell in seen if cell not in dated)
+    undated = Counter({cell: count for cell, count in seen.items() if cell not in dated})
     slip = next((cell for cell, count in undated.items() if count < SLIPS), None)
-    if slip is not None and 2 * undated.total() < len(seen):
+    if slip is not None and 2 * undated.total() < seen.total():
         raise refused(slip, "dates and", "Mend that cell or leave it empty, or declare the column as a category.")
     dates = read_dates(distinct, declared.zone, refused) if not undated else None
     if dates is not None:
         return numbered(dates[0]), TextColumn((), dates[1], dates[2])
     if declared.kind == "date":
         fix = "Write its cells as 2021-05-01 or 2021-05-01 12:30:00, or declare it as a category."
-        raise refused(next(iter(undated), seen[0]), "the text", f"It is declared as a date. {fix}")
+        raise refused(next(iter(undated or seen)), "the text", f"It is declared as a date. {fix}")
     values = tuple(sorted(distinct))
     return numbered({value: i for i, value in enumerate(values)}), TextColumn(values)
 

@@ -339,10 +339,7 @@ def test_parquet_files_that_do_not_go_together_are_refused(tmp_path, monkeypatch
     wider = plain.set_column(0, "c0", plain["c0"].cast(pa.float64()))
     refused("rows-1.parquet: column 'c0' is double, in rows-0.parquet it is float", wider)
     refused("rows-1.parquet: has its columns in another order", plain.select(["c1", "c0", "c2", "count"]))
-    folder = write_parquet(tmp_path / "text", table)
-    with pytest.raises(DataError, match=r"column 'kind' holds string, .*--label kind"):
-        load(folder)
-    monkeypatch.setattr("latens.data.streams.parquet.WINDOW", 100 * 16)
+    monkeypatch.setattr("latens.data.streams.tables.WINDOW", 100 * 16)
     with pytest.raises(DataError, match=r"rows-0.parquet, rows 0 to 149: is one row group .*`latens pack` it"):
         load(write_parquet(tmp_path / "large", table_of(600).drop_columns(["kind"])))
     (tmp_path / "large" / "rows-0.parquet").write_bytes(b"PAR1 nothing else")

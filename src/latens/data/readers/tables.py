@@ -352,7 +352,7 @@ def _from_parquet(file: Any, roles: ColumnRoles, where: str) -> Raw:
     ids = ids if index is None else texts[index]
     types = dict(zip(file.schema_arrow.names, file.schema_arrow.types))
     if roles.declared is not None or not all(is_plain(types[word]) for word in kept):
-        columns = {word: _arrow_typed(file.read(columns=[word])[word]) for word in kept}
+        columns = {word: arrow_typed(file.read(columns=[word])[word]) for word in kept}
         x, meant = from_words(columns, roles.declared, where)
         return Raw(x, label, ids, weight, tuple(kept), label_name=found.get("label"), texts=meant)
     x = np.empty((rows, len(kept)), bool)
@@ -381,8 +381,15 @@ def is_plain(kind: Any) -> bool:
     return pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
-def _arrow_typed(column: Any) -> "np.ndarray | Coded":
-    """A column of Arrow as what its type says: names, truth values, times; else numbers or text."""
+def arrow_typed(column: Any) -> "np.ndarray | Coded":
+    """Turn a column of pyarrow into what its type says: names, truth values, times; else numbers or text.
+
+    Args:
+        column: The column.
+
+    Returns:
+        The values.
+    """
     import pyarrow as pa
 
     gone = np.asarray(column.is_null().to_numpy(), bool)

@@ -139,6 +139,8 @@ class AbstractSource(abc.ABC):
     dtype: np.dtype
     columns: tuple[str, ...] | None = None
     label_name: str | None = None
+    typed: bool = False
+    """Whether rows are `Cells` of a table with columns of several kinds."""
 
     def __init__(self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> None:
         self.place, self.names, self.roles, self.single = place, names, roles, single

@@ -2,12 +2,14 @@
 
 import fnmatch
 from collections.abc import Iterable
+from dataclasses import replace as replace_fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from msgspec.structs import replace
 
 from latens.data.dataset import Dataset
+from latens.data.declared import check_declared
 from latens.data.raw import MAX_BYTES, ColumnRoles
 from latens.data.schema import Schema
 from latens.data.streams.blocks import AbstractSource, Place, RemotePlace
@@ -200,9 +202,15 @@ def open_stream(
         DataError: A block does not fit, or a file has changed since the earlier pass.
         ResourceError: The rows do not fit into memory.
     """
-    if schema is not None and schema.kind == "mixed":
-        what = "is a stream; a model of a table of several kinds takes its rows from memory."
-        raise DataError(what, where=where, fix="Give a part of the rows.")
+    if schema is not None and schema.kind == "mixed" and not source.typed:
+        what = "has rows of numbers without types; the model was trained on a table of several kinds."
+        raise DataError(what, where=where, fix="Give Parquet files with the columns of the training data.")
+    if schema is not None and schema.kind != "mixed" and source.typed:
+        what = "has columns of text or dates; the model was trained on numbers."
+        raise DataError(what, where=where, fix="Leave them out, or name them with --label or --id.")
+    if source.typed:
+        missing = "nan"  # a gap in a table of several kinds is a gap
+        check_declared(source.columns or (), {} if schema is not None else source.roles.declared or {}, where)
     about = _about(source, counts, missing)
     label_name = source.label_name or "label"
     found = read_for(index, about, name, label_name, where) if index is not None and index.exists() else None
@@ -213,9 +221,9 @@ def open_stream(
     if in_memory is None:
         in_memory = size <= MAX_BYTES
     if not in_memory:
-        return StreamDataset.of(stream, found, about)
+        return StreamDataset.of(stream, found, about, found.notes)
     try:
-        return joined(list(stream.parts()))
+        return replace_fields(joined(list(stream.parts())), notes=found.notes)
     except MemoryError:
         fix = "Leave the rows on disk: --stream (stream=True in Python)."
         raise ResourceError("does not fit into memory.", where=where, fix=fix) from None
@@ -242,9 +250,9 @@ def _about(source: AbstractSource, counts: bool | None, missing: str | None) -> 
     """What a pass over a stream is a function of."""
     return {
         "files": [[file.name, file.bytes, file.digest] for file in source.files],
-        "roles": {role: name for role, name in vars(source.roles).items() if name is not None},
+        "roles": {role: name for role, name in vars(source.roles).items() if role != "declared" and name is not None},
         "columns": None if source.columns is None else list(source.columns),
         "single": source.single,
         "counts": counts,
         "missing": missing,
-    }
+    } | ({"typed": True} if source.typed else {})

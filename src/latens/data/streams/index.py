@@ -4,7 +4,6 @@ It is kept beside a run, so that going on with it needs no further pass.
 """
 
 import dataclasses
-import hashlib
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -21,6 +20,8 @@ from latens.data.schema import Schema
 from latens.data.streams.blocks import AbstractSource
 from latens.data.streams.statistics import Statistics
 from latens.data.streams.stream import Form, cells, in_order, joined, names_of, splits
+from latens.data.streams.tally import TypedStatistics
+from latens.data.streams.typed import Cells, typed_cells
 from latens.errors import DataError, LatensError, ModelFileError
 from latens.io.atomic import write_atomic
 from latens.io.safetensors import pack_chunks, read
@@ -50,6 +51,7 @@ class Index:
         sortedness: The variance of block means over that of rows, as `Statistics.sortedness` has it.
         seconds: How long the pass took.
         digest: A hash of the sums of all cells.
+        notes: What is not as it was in the files, a sentence each.
     """
 
     form: Form
@@ -61,6 +63,7 @@ class Index:
     sortedness: float
     seconds: float
     digest: str
+    notes: tuple[str, ...] = ()
 
 
 def build(
@@ -87,19 +90,22 @@ def build(
         raise DataError("has no rows.", where=where, fix="Give at least one row.")
     # Until the schema is known, cells stay as they are.
     form = Form(schema or Schema((1,), "real"), missing, given=schema is not None)
-    found, total = Statistics(source.shape, source.dtype), int(table.rows.sum())
-    if schema is not None:
-        found = Statistics(schema.shape, source.dtype)
-    limits, most = _limits(total, found.shape, source.dtype)
+    shape, total = source.shape if schema is None else schema.shape, int(table.rows.sum())
+    found = TypedStatistics(source.roles.declared or {}, where) if source.typed else Statistics(shape, source.dtype)
+    limits, most = _limits(total, shape, source.dtype)
     unlabelled = 0
     rows_of, kept, words = np.zeros((len(table), len(SPLITS)), np.int64), [], []
     for block in range(len(table)):
         at = source.where(block)
         raw, keys = source.rows(block)
-        x, observed = cells(raw, form, at)
         split = splits(raw, keys)
         rows_of[block] = np.bincount(split, minlength=len(SPLITS))
-        found.add(x, observed, split == TRAIN)
+        if isinstance(found, TypedStatistics):
+            x, observed = raw.x, None
+            found.add(x, split == TRAIN, at)
+        else:
+            x, observed, _ = cells(raw, form, at)
+            found.add(x, observed, split == TRAIN)
         label = None
         if raw.label is not None:
             codes, own = encode_labels(raw.label, len(keys), at)
@@ -111,27 +117,30 @@ def build(
         if len(picked):
             weight = row_weights(raw.weight, len(keys), at)
             kept.append(
-                Dataset(
-                    x=x[picked],
-                    schema=form.schema,
-                    row_id=keys[picked],
-                    names=names_of(raw, source, block, at)[picked],
-                    split=split[picked],
-                    name=name,
-                    label=None if label is None else label[picked],
-                    mask=np.ones(x[picked].shape, bool) if observed is None else observed[picked],
-                    weight=None if weight is None else weight[picked],
-                    label_name=source.label_name or "label",
+                (
+                    at,
+                    Dataset(
+                        x=x[picked],
+                        schema=form.schema,
+                        row_id=keys[picked],
+                        names=names_of(raw, source, block, at)[picked],
+                        split=split[picked],
+                        name=name,
+                        label=None if label is None else label[picked],
+                        mask=None if observed is None else observed[picked],
+                        weight=None if weight is None else weight[picked],
+                        label_name=source.label_name or "label",
+                    ),
                 )
             )
-    schema = schema or found.schema(source.columns, counts, where)
+    schema = schema or (
+        found.schema() if isinstance(found, TypedStatistics) else found.schema(source.columns, counts, where)
+    )
     if words and schema.classes is None:
         schema = replace(schema, classes=in_order({word for block in words for word in block}, where))
-    form = dataclasses.replace(form, schema=schema, centre=found.centre(schema) if found.missing else None)
-    sample = _sample(joined(kept), form, most, where)
-    digest = hashlib.sha256(repr((found.low, found.high, found.missing, found.whole)).encode())
-    for array in (rows_of, found.train.count, found.train.mean, found.train.squares):
-        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+    centre = np.zeros(schema.shape) if isinstance(found, TypedStatistics) else found.centre(schema)
+    form = dataclasses.replace(form, schema=schema, centre=centre if found.missing else None)
+    sample = _sample(joined([_filled(part, form, at) for at, part in kept]), form, most, where)
     return Index(
         form,
         rows_of,
@@ -141,8 +150,16 @@ def build(
         found.missing,
         found.sortedness(),
         time.perf_counter() - began,
-        digest.hexdigest(),
+        found.digest(rows_of),
+        found.notes if isinstance(found, TypedStatistics) else (),
     )
+
+
+def _filled(part: Dataset, form: Form, where: str) -> Dataset:
+    """Rows of the sample as numbers, with a mask."""
+    found = typed_cells(part.x, form.schema, where) if isinstance(part.x, Cells) else (part.x, part.mask, None)
+    x, mask, outside = found
+    return dataclasses.replace(part, x=x, mask=np.ones(x.shape, bool) if mask is None else mask, outside=outside)
 
 
 def _limits(total: int, shape: tuple[int, ...], dtype: np.dtype) -> tuple[np.ndarray, int]:
@@ -183,6 +200,7 @@ def _sample(rows: Dataset, form: Form, most: int, where: str) -> Dataset:
         split=rows.split[at],
         label=label,
         mask=mask,
+        outside=None if rows.outside is None else rows.outside[at],
         weight=None if rows.weight is None else rows.weight[at],
     )
 
@@ -210,7 +228,7 @@ def write(path: Path, index: Index, about: dict[str, Any]) -> None:
     sample = index.sample
     arrays = {"counts": index.counts, "x": sample.x, "row_id": sample.row_id, "split": sample.split}
     beside = {"label": sample.label, "mask": sample.mask, "weight": sample.weight, "labels": index.labels}
-    beside["centre"] = index.form.centre
+    beside |= {"centre": index.form.centre, "outside": sample.outside}
     names = sample.names
     if names.dtype.kind == "U":
         text = np.char.encode(names, "utf-8")
@@ -219,7 +237,7 @@ def write(path: Path, index: Index, about: dict[str, Any]) -> None:
         arrays["names"] = names.astype(np.int64)
     arrays |= {key: array for key, array in beside.items() if array is not None}
     found = {name: getattr(index, name) for name in _NUMBERS}
-    found |= {"given": index.form.given, "schema": index.form.schema.to_json()}
+    found |= {"given": index.form.given, "schema": index.form.schema.to_json(), "notes": list(index.notes)}
     metadata = {"format": FORMAT, "about": about, **found}
     write_atomic(path, pack_chunks(arrays, metadata))
 
@@ -264,11 +282,13 @@ def read_for(path: Path, about: dict[str, Any], name: str, label_name: str, wher
             name=name,
             label=arrays.get("label"),
             mask=arrays.get("mask"),
+            outside=arrays.get("outside"),
             weight=arrays.get("weight"),
             label_name=label_name,
         )
         found = (metadata[name] for name in _NUMBERS)
-        return Index(form, arrays["counts"], sample, arrays.get("labels"), *found)
+        notes = tuple(metadata.get("notes", ()))
+        return Index(form, arrays["counts"], sample, arrays.get("labels"), *found, notes=notes)
     except (KeyError, TypeError, ModelFileError) as error:
         said = error.message if isinstance(error, LatensError) else f"lacks {error}."
         raise DataError(f"the table of blocks is damaged: {said}", where=str(path), fix="Start a new run.") from None

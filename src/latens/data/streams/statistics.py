@@ -1,5 +1,6 @@
 """What is known of all cells of a stream: a reduction over blocks, in float64 and in the order of the blocks."""
 
+import hashlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -43,6 +44,18 @@ class Moments:
     def deviation(self) -> np.ndarray:
         """The standard deviation of each cell."""
         return np.sqrt(self.squares / np.maximum(self.count, 1))
+
+    def sortedness(self) -> float:
+        """Give the variance of block means over that of rows, a mean over the cells that vary.
+
+        Returns:
+            Near one over the rows of a block where the blocks are alike, near 1 where each holds rows of its own kind.
+        """
+        varies = self.squares > 0
+        if not varies.any():
+            return 0.0
+        between = np.maximum(self.squares - self.within, 0.0)[varies]
+        return float(np.mean(between / self.squares[varies]))
 
     def together(self) -> tuple[float, float]:
         """Give the mean and the standard deviation of all cells as one.
@@ -170,16 +183,42 @@ class Statistics:
         return np.round(mean) if schema.kind in ("binary", "levels") else mean
 
     def sortedness(self) -> float:
-        """Give the variance of block means over that of rows, a mean over the cells that vary.
+        """Give how sorted the blocks are.
 
         Returns:
-            Near one over the rows of a block where the blocks are alike, near 1 where each holds rows of its own kind.
+            As `Moments.sortedness` has it, of training rows.
         """
-        varies = self.train.squares > 0
-        if not varies.any():
-            return 0.0
-        between = np.maximum(self.train.squares - self.train.within, 0.0)[varies]
-        return float(np.mean(between / self.train.squares[varies]))
+        return self.train.sortedness()
+
+    def digest(self, rows_of: np.ndarray) -> str:
+        """Hash what was found of all cells.
+
+        Args:
+            rows_of: How many rows of each split a block has.
+
+        Returns:
+            The SHA-256 hash in hexadecimal digits.
+        """
+        return digest_of_arrays(
+            repr((self.low, self.high, self.missing, self.whole)),
+            [rows_of, self.train.count, self.train.mean, self.train.squares],
+        )
+
+
+def digest_of_arrays(text: str, arrays: Sequence[np.ndarray]) -> str:
+    """Hash a text and arrays.
+
+    Args:
+        text: The text.
+        arrays: The arrays.
+
+    Returns:
+        The SHA-256 hash in hexadecimal digits, the same on every machine.
+    """
+    digest = hashlib.sha256(text.encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+    return digest.hexdigest()
 
 
 def _whole(x: np.ndarray, seen: np.ndarray | None) -> bool:

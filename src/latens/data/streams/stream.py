@@ -13,6 +13,7 @@ from latens.data.readers.open import check_numeric
 from latens.data.rows import encode_labels, row_names, row_weights, split_of
 from latens.data.schema import MAX_CLASSES, Schema
 from latens.data.streams.blocks import AbstractSource
+from latens.data.streams.typed import Cells, typed_cells
 from latens.errors import DataError
 
 PART = 2**24
@@ -37,7 +38,7 @@ class Form:
 
     @property
     def dtype(self) -> np.dtype:
-        """The type of a stored cell, as `store` in `latens.data.infer` has it."""
+        """The type of a stored cell, as `store` in `latens.data.infer` has it; of a mixed table float32."""
         if self.schema.kind in ("binary", "levels"):
             return np.dtype(np.uint8 if (self.schema.levels or 2) <= 256 else np.uint16)
         return np.dtype(np.float32)
@@ -90,7 +91,7 @@ class Stream:
         where = self.source.where(block)
         raw, keys = self.source.rows(block)
         n = len(keys)
-        x, observed = cells(raw, self.form, where)
+        x, observed, outside = cells(raw, self.form, where)
         x, mask = self.form.stored(x, observed)
         label = None
         if "label" in self.has:
@@ -105,6 +106,7 @@ class Stream:
             name=self.name,
             label=label,
             mask=mask,
+            outside=outside,
             weight=row_weights(raw.weight, n, where) if "weight" in self.has else None,
             label_name=self.source.label_name or "label",
         )
@@ -127,7 +129,7 @@ class Stream:
             yield joined(waiting)
 
 
-def cells(raw: Raw, form: Form, where: str) -> tuple[np.ndarray, np.ndarray | None]:
+def cells(raw: Raw, form: Form, where: str) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
     """Check the cells of a block, and put its columns into the order of the schema.
 
     Args:
@@ -136,14 +138,17 @@ def cells(raw: Raw, form: Form, where: str) -> tuple[np.ndarray, np.ndarray | No
         where: How an error names the block.
 
     Returns:
-        The cells as they came, and where they were observed (None for everywhere).
+        The cells as they came, where they were observed (None for everywhere), and None; of a mixed table the cells as
+        they are stored, and how far numbers lie beyond those of the training rows.
 
     Raises:
         DataError: A cell is missing, infinite or no number, or does not fit the schema of a trained model.
     """
+    if isinstance(raw.x, Cells):
+        return typed_cells(raw.x, form.schema, where)
     check_numeric(raw.x, where)
     observed = find_missing(raw, np.arange(len(raw.x)), form.missing, where)
-    return conform(raw.x, raw.columns, form.schema, observed, where) if form.given else (raw.x, observed)
+    return (*(conform(raw.x, raw.columns, form.schema, observed, where) if form.given else (raw.x, observed)), None)
 
 
 def splits(raw: Raw, keys: np.ndarray) -> np.ndarray:
@@ -190,7 +195,7 @@ def joined(parts: list[Dataset]) -> Dataset:
         arrays = [getattr(part, name) for part in parts]
         return None if arrays[0] is None else np.concatenate(arrays)
 
-    fields = ("x", "row_id", "names", "split", "label", "mask", "weight")
+    fields = ("x", "row_id", "names", "split", "label", "mask", "outside", "weight")
     return replace(parts[0], **{name: all_of(name) for name in fields})
 
 
