@@ -347,7 +347,7 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     if columns:
         group.add_argument("--columns", metavar="FILE.json", help=columns)
     group.add_argument("--missing", choices=("nan",), help="NaN cells are missing values (default: refuse them)")
-    words = "leave the rows of .npy or .parquet files on disk and read them while training (default: above 8 GiB)"
+    words = "leave the rows of files on disk and read them while training (default: above 8 GiB)"
     group.add_argument("--stream", action=argparse.BooleanOptionalAction, default=None, help=words)
     words = "pictures paired with those of DATA, by name or row: a row is then both, side by side"
     group.add_argument("--pair", metavar="DATA2", help=words)

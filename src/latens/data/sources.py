@@ -24,7 +24,7 @@ from latens.data.rows import TRAIN, encode_labels, row_keys, row_names, row_weig
 from latens.data.schema import Schema
 from latens.data.sparse import SparseRows
 from latens.data.streams.blocks import AbstractSource, file_errors
-from latens.data.streams.find import find_source, is_address, is_glob, open_stream, title_of
+from latens.data.streams.find import BLOCKS_ONLY, INSIDE, find_source, is_address, is_glob, open_stream, title_of
 from latens.errors import DataError, UsageError, nearest
 
 
@@ -51,7 +51,8 @@ def load(
     Args:
         spec: "digits", "shapes", "mnist", "fashion-mnist", "wine", "breast-cancer", "iris"; a path (.npy, .npz, IDX, a
             folder with MNIST-named IDX files, .csv and the like, .parquet, .mtx, .h5, .h5ad, a folder of images); a
-            folder or glob of .npy or .parquet files, also at an address (s3://, gs://, abfs://, file://); an array of
+            folder or glob of .npy, .parquet, .arrow, .h5, .h5ad or .tar files, also at an address (s3://, gs://, abfs://,
+            file://); one array of an HDF5 file ("file.h5:/path"); an array of
             shape (n, ...), a sparse matrix, a pandas or polars frame, an AnnData object. Sparse matrices of more than
             2^24 cells stay sparse: `x` are then `latens.data.sparse.SparseRows`.
         label: Name of a column, of a .npz or HDF5 key or of a column of `obs`, or an array with one value for each row;
@@ -72,7 +73,7 @@ def load(
         pair: Pictures that are paired with those of `spec`, of any kind that `spec` may be: a row is then a picture
             of `spec` with its pair to the right. None: rows are as they are.
         stream: Whether the rows stay on disk and are read while a model trains; None does so above 8 GiB. For a folder,
-            a glob, or one file of .npy or .parquet.
+            a glob, or one such file.
         index: A file in which an earlier pass over such files was kept; it is not read where it is absent.
         partial: Whether a mixed table may lack columns of the schema, every cell of which is then missing.
 
@@ -254,9 +255,11 @@ def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource
         return None
     path, blocks = Path(spec), False
     with contextlib.suppress(OSError, ValueError):  # said in words where the path is read
-        folder = path.is_dir() and idx.idx_folder(path) is None and not find_pictures(path).pictures
-        large = path.is_file() and (stream or path.stat().st_size > MAX_BYTES)
-        blocks = is_address(str(spec)) or folder or large or (is_glob(str(spec)) and not path.exists())
+        folder = path.is_dir() and idx.idx_folder(path) is None and (stream or not find_pictures(path).pictures)
+        own = stream or path.suffix.lower() in BLOCKS_ONLY
+        large = path.is_file() and (own or path.stat().st_size > MAX_BYTES)
+        inside = INSIDE.match(str(spec)) is not None and not path.exists()
+        blocks = is_address(str(spec)) or folder or large or inside or (is_glob(str(spec)) and not path.exists())
     with file_errors(str(spec)):
         found = find_source(str(spec), roles) if blocks else None
     if found is None and stream:

@@ -4,7 +4,7 @@ The file is read with h5py alone, by the documented format (https://anndata.read
 X dense or as CSR or CSC, `obs` and `var` as columns with an index.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,12 +58,13 @@ def from_annotated(value: Any, roles: ColumnRoles, where: str) -> Raw:
     return _raw(x, picked, [str(v) for v in value.obs_names], [str(v) for v in value.var_names], where, roles)
 
 
-def read_h5ad(store: Store, roles: ColumnRoles) -> Raw:
+def read_h5ad(store: Store, roles: ColumnRoles, matrix: Callable[[Store], Any] | None = None) -> Raw:
     """Read the rows of an open .h5ad file.
 
     Args:
         store: The open file.
         roles: Which columns of obs are labels, ids and weights.
+        matrix: Gives what stands for X; None reads it.
 
     Returns:
         The rows.
@@ -82,7 +83,7 @@ def read_h5ad(store: Store, roles: ColumnRoles) -> Raw:
     columns = [name for name in obs if name not in skipped]
     picked = {role: _column(store, obs, f"obs/{name}") for role, name in _asked(columns, roles, where)}
     names, genes = _index(store, obs, "obs"), _index(store, var, "var")
-    return _raw(_matrix(store), picked, names, genes, where, roles)
+    return _raw((matrix or _matrix)(store), picked, names, genes, where, roles)
 
 
 def _asked(columns: Sequence[str], roles: ColumnRoles, where: str) -> list[tuple[str, str]]:

@@ -199,8 +199,7 @@ class Store(AbstractArrays):
         where = f"{self.where}[{key}]"
         if not isinstance(item, self._h5py.Dataset) or item.shape is None:
             raise DataError("is a group or empty, not an array.", where=where, fix="Name a dataset.")
-        if item.is_virtual or item.external:
-            raise damaged(where, "keeps its values in other files, which are not opened.", _HARMFUL)
+        self.check_inside(item, where)
         text = self._h5py.check_string_dtype(item.dtype)
         if text is not None:
             self._check_packing(item, where, item.dtype.itemsize)
@@ -218,10 +217,37 @@ class Store(AbstractArrays):
             raise damaged(where, f"cannot be read ({str(error)[:80]}).") from None
         return np.asarray(values).astype(kind.newbyteorder("="), copy=False)
 
+    def check_inside(self, item: Any, where: str) -> None:
+        """Refuse values in other files.
+
+        Args:
+            item: The dataset.
+            where: How an error names it.
+
+        Raises:
+            DataError: It has such.
+        """
+        if item.is_virtual or item.external:
+            raise damaged(where, "keeps its values in other files, which are not opened.", _HARMFUL)
+
     def _check_packing(self, item: Any, where: str, itemsize: int) -> None:
         """Sizes that the stored bytes can fill, by filters that are known, in chunks that cannot explode."""
         stored = min(item.id.get_storage_size(), self._size)
         check_size(where, item.shape, itemsize, stored if item.chunks is None else stored * MAX_RATIO, exact=False)
+        self.check_chunks(item, where, itemsize)
+
+    def check_chunks(self, item: Any, where: str, itemsize: int) -> None:
+        """Refuse chunks that are packed in unknown ways, or unpack to more than they say.
+
+        Args:
+            item: The dataset.
+            where: How an error names it.
+            itemsize: Bytes of a value.
+
+        Raises:
+            DataError: For such chunks.
+            ResourceError: For chunks above 8 GiB.
+        """
         if item.chunks is None:
             return
         plist = item.id.get_create_plist()

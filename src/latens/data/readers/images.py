@@ -21,8 +21,8 @@ _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
 _SHOWN = 5
 # Pillow's mode -> what a row becomes. Palettes become the colours they stand for; alpha must be opaque.
 _KINDS = {"1": "black and white", "L": "grey", "LA": "grey", "RGB": "RGB", "RGBA": "RGB", "P": "RGB", "PA": "RGB"}
-_TARGET = {"black and white": "1", "grey": "L", "RGB": "RGB"}
-_ADVICE = "Remove or convert them, so that all have one size and are 8-bit grey or RGB without transparency."
+TARGET = {"black and white": "1", "grey": "L", "RGB": "RGB"}
+ADVICE = "Remove or convert them, so that all have one size and are 8-bit grey or RGB without transparency."
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def read_pictures(folder: Path, found: Found) -> Raw:
         if head == (size, kind):
             good.append(name)
         else:
-            problems[name] = f"{_shown(*head)}, most are {_shown(size, kind)}"
+            problems[name] = f"{shown(*head)}, most are {shown(size, kind)}"
     shape = (size[1], size[0], 3) if kind == "RGB" else (size[1], size[0])
     cells = math.prod(shape)
     if cells > MAX_CELLS or cells * len(good) > MAX_BYTES:
@@ -119,10 +119,10 @@ def read_pictures(folder: Path, found: Found) -> Raw:
     moving = 0
     for i, name in enumerate(good):
         try:
-            x[i], frames = _pixels(folder / name, _TARGET[kind])
+            x[i], frames = pixels_of(folder / name, TARGET[kind])
             moving += frames > 1
-        except _unreadable() as error:
-            problems[name] = _reason(error)
+        except unreadable() as error:
+            problems[name] = reason(error)
     if problems:
         raise _refusal(folder, problems, len(found.pictures))
     notes = []
@@ -140,19 +140,32 @@ def _heads(folder: Path, names: tuple[str, ...]) -> tuple[dict[str, tuple[tuple[
     problems: dict[str, str] = {}
     for name in names:
         try:
-            with _opened(folder / name) as picture:
-                kind = _KINDS.get(picture.mode)
-                if kind is None:
-                    problems[name] = f"has pixels of mode {picture.mode}"
-                else:
-                    heads[name] = (picture.size, kind)
-        except _unreadable() as error:
-            problems[name] = _reason(error)
+            heads[name] = head_of(folder / name)
+        except unreadable() as error:
+            problems[name] = reason(error)
     return heads, problems
 
 
+def head_of(file: Any) -> tuple[tuple[int, int], str]:
+    """Read the size and the kind of a picture, from its header alone.
+
+    Args:
+        file: Its path, or the open file.
+
+    Returns:
+        Width and height, and "grey", "RGB" or "black and white".
+
+    Raises:
+        ValueError: It is of no such kind; and what `unreadable` names.
+    """
+    with _opened(file) as picture:
+        if picture.mode not in _KINDS:
+            raise ValueError(f"has pixels of mode {picture.mode}")
+        return picture.size, _KINDS[picture.mode]
+
+
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def _opened(path: Any) -> Iterator[Any]:
     from PIL import Image
 
     with warnings.catch_warnings():
@@ -164,7 +177,19 @@ def _opened(path: Path) -> Iterator[Any]:
             yield picture
 
 
-def _pixels(path: Path, target: str) -> tuple[np.ndarray, int]:
+def pixels_of(path: Any, target: str) -> tuple[np.ndarray, int]:
+    """Decode a picture.
+
+    Args:
+        path: Its path, or the open file.
+        target: Pillow's mode of the pixels.
+
+    Returns:
+        uint8 of shape (h, w) or (h, w, 3), and how many frames the file has.
+
+    Raises:
+        ValueError: It has transparent pixels; and what `unreadable` names.
+    """
     with _opened(path) as picture:
         picture.load()
         layered = picture.mode in ("LA", "RGBA", "PA") or "transparency" in picture.info
@@ -175,29 +200,51 @@ def _pixels(path: Path, target: str) -> tuple[np.ndarray, int]:
         return pixels, getattr(picture, "n_frames", 1)  # asked for last: counting moves to other frames
 
 
-def _unreadable() -> tuple[type[BaseException], ...]:
-    """What Pillow raises for files that are cut off, damaged, too large or none of its formats."""
+def unreadable() -> tuple[type[BaseException], ...]:
+    """List what Pillow raises for files that are cut off, damaged, too large or none of its formats.
+
+    Returns:
+        The kinds of errors.
+    """
     from PIL import Image
 
     bombs = (Image.DecompressionBombWarning, Image.DecompressionBombError)
     return (OSError, ValueError, SyntaxError, TypeError, KeyError, IndexError, EOFError, OverflowError, *bombs)
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """Say in a few words why a picture cannot be read.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        The words.
+    """
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
         return "is no picture"
     if isinstance(error, Image.DecompressionBombWarning | Image.DecompressionBombError):
         return "claims more pixels than a picture may have"
-    return "has transparent pixels" if str(error) == "has transparent pixels" else "cannot be read"
+    own = type(error) is ValueError and str(error).startswith(("has transparent pixels", "has pixels of mode "))
+    return str(error) if own else "cannot be read"
 
 
-def _shown(size: tuple[int, int], kind: str) -> str:
+def shown(size: tuple[int, int], kind: str) -> str:
+    """Write the size and the kind of a picture.
+
+    Args:
+        size: Width and height.
+        kind: As `head_of` gives it.
+
+    Returns:
+        Such as "28 x 28 grey".
+    """
     return f"{size[0]} x {size[1]} {kind}"
 
 
 def _refusal(folder: Path, problems: dict[str, str], total: int) -> DataError:
     first = "; ".join(f"{name}: {problems[name]}" for name in sorted(problems)[:_SHOWN])
     more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
-    return DataError(f"{len(problems)} of {total} pictures do not fit: {first}{more}.", where=str(folder), fix=_ADVICE)
+    return DataError(f"{len(problems)} of {total} pictures do not fit: {first}{more}.", where=str(folder), fix=ADVICE)

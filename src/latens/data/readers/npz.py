@@ -29,11 +29,12 @@ _TYPE = re.compile(r"[<>|](b1|[iuf][1248]|[SU][0-9]{1,4})\Z")
 _DATA_KEYS = ("x", "images", "data")
 _LABEL_KEYS = ("y", "label", "labels")
 _CLASS_KEYS = ("class_names", "target_names", "label_names")
-_PART_KEYS = {
+PART_KEYS = {
     "train": ("x_train", "train_x", "train", "train_images"),
     "validation": ("x_valid", "x_val", "x_validation", "valid", "val", "validation", "valid_images"),
     "test": ("x_test", "test_x", "test", "test_images"),
 }
+"""Names of rows that come apart."""
 
 
 def read_npy_stream(stream: io.BufferedIOBase, size: int, where: str, *, exact: bool = True) -> np.ndarray:
@@ -124,6 +125,8 @@ class AbstractArrays(abc.ABC):
 
     where: str
     data_keys: tuple[str, ...] = _DATA_KEYS
+    only: str | None = None
+    """The name of the rows, where it is known."""
 
     @property
     @abc.abstractmethod
@@ -247,8 +250,11 @@ def from_archive(archive: AbstractArrays, roles: ColumnRoles) -> Raw:
         if name not in keys:
             raise DataError(f"has no key {name!r}.", where=where, fix=nearest(name, keys) if keys else "")
         chosen[role] = name
-    parts = {part: [lower[k] for k in names if k in lower] for part, names in _PART_KEYS.items()}
-    whole = [lower[k] for k in archive.data_keys if lower.get(k) in candidates]
+    known = archive.only is not None
+    parts = {part: [lower[k] for k in names if k in lower and not known] for part, names in PART_KEYS.items()}
+    whole = (
+        [lower[k] for k in archive.data_keys if lower.get(k) in candidates] if archive.only is None else [archive.only]
+    )
     if parts["train"] and len(parts["train"]) == 1 and not whole:
         if chosen:
             raise DataError(

@@ -139,6 +139,8 @@ class AbstractSource(abc.ABC):
     dtype: np.dtype
     columns: tuple[str, ...] | None = None
     label_name: str | None = None
+    slow: str = ""
+    """Why rows cannot be read in another order than that of the files without great cost; "" where they can."""
     typed: bool = False
     """Whether rows are `Cells` of a table with columns of several kinds."""
 

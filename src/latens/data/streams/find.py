@@ -1,6 +1,7 @@
 """From what a user types to a stream: a folder or a glob of files, a file, the address of an object store."""
 
 import fnmatch
+import re
 from collections.abc import Iterable
 from dataclasses import replace as replace_fields
 from pathlib import Path, PurePosixPath
@@ -11,20 +12,38 @@ from msgspec.structs import replace
 from latens.data.dataset import Dataset
 from latens.data.declared import check_declared
 from latens.data.raw import MAX_BYTES, ColumnRoles
+from latens.data.readers.images import find_pictures
 from latens.data.schema import Schema
+from latens.data.streams.arrow import ArrowSource
 from latens.data.streams.blocks import AbstractSource, Place, RemotePlace
 from latens.data.streams.dataset import StreamDataset
+from latens.data.streams.hdf5 import Hdf5Source
 from latens.data.streams.index import Index, build, read_for
 from latens.data.streams.npy import NpySource, is_beside
 from latens.data.streams.parquet import ParquetSource
+from latens.data.streams.pictures import FolderSource, TarSource
 from latens.data.streams.stream import Stream, joined
 from latens.errors import DataError, ResourceError
 
-KINDS: dict[str, type[AbstractSource]] = {".npy": NpySource, ".parquet": ParquetSource}
+KINDS: dict[str, type[AbstractSource]] = {
+    ".npy": NpySource,
+    ".parquet": ParquetSource,
+    ".arrow": ArrowSource,
+    ".h5": Hdf5Source,
+    ".hdf5": Hdf5Source,
+    ".h5ad": Hdf5Source,
+    ".tar": TarSource,
+}
 """The formats of a stream, by the end of a file's name."""
+
+BLOCKS_ONLY = frozenset({".arrow", ".tar"})
+"""Formats that are read by blocks also where all rows are taken into memory."""
 
 REMOTE = ("s3", "gs", "abfs", "abfss", "file")
 """What addresses of object stores begin with, by the file systems of pyarrow."""
+
+INSIDE = re.compile(r"(.+\.(?:h5|hdf5)):/(.+)\Z", re.IGNORECASE)
+"""An array of rows in a file: `file.h5:/path`."""
 
 _WILD = frozenset("*?[")
 
@@ -70,9 +89,14 @@ def find_source(spec: str, roles: ColumnRoles) -> AbstractSource | None:
     if is_address(spec):
         return _remote(spec, roles)
     path = Path(spec)
+    if within := INSIDE.match(spec):
+        path = Path(within[1])
+        return Hdf5Source(Place(path.parent), (path.name,), roles, single=True, only=within[2])
     if path.is_file():
         kind = KINDS.get(path.suffix.lower())
         return None if kind is None else kind(Place(path.parent), (path.name,), roles, single=True)
+    if path.is_dir() and find_pictures(path).pictures:
+        return FolderSource(path, roles)
     if path.is_dir():
         root, found = path, (entry for entry in path.rglob("*") if entry.is_file())
     elif is_glob(spec):
