@@ -145,6 +145,53 @@ def test_where_one_process_ends_all_end(fault: str, alone: Path, tmp_path: Path)
     same_run(folder, alone)
 
 
+DISKS = {
+    "full": (7, "would be larger than the system allows"),
+    "gone": (6, "run: the folder was removed, or moved to another disk"),
+}
+
+
+@pytest.mark.parametrize("fault", DISKS)
+def test_a_disk_that_fails_the_lead_ends_all(fault: str, alone: Path, tmp_path: Path) -> None:
+    """With one sentence and the documented code within 15 seconds; what was written before is whole."""
+    folder, clock = tmp_path / "run", tmp_path / "clock"
+    words = ("fit", "digits", *SMALL, *SHARDS, "--out", folder, "--processes", 2, "--import", FAULTY)
+    code, err = ended(command(*words, LATENS_TEST_FAULT=fault, LATENS_TEST_CLOCK=str(clock)))
+    took = time.time() - float(clock.read_text())
+    assert (code, took < 15.0, DISKS[fault][1] in err) == (DISKS[fault][0], True, True), err
+    assert sum(line.startswith(("error: ", "stopped: ")) for line in err.splitlines()) == 1, err
+    if fault == "gone":
+        assert not folder.exists() or not list(folder.rglob("*.safetensors"))
+        return
+    assert steps(folder)[-1] == 6
+    assert ended(command("resume", folder, "--processes", 2))[0] == 0
+    same_run(folder, alone)
+
+
+def test_processes_that_differ_refuse_to_train(tmp_path: Path) -> None:
+    """Another version, or other data under the same name: all say what differs, and leave with the code of it."""
+    words = ("fit", "digits", *SMALL, *SHARDS, "--out", tmp_path / "run", "--processes", 2, "--import", FAULTY)
+    code, err = ended(command(*words, LATENS_TEST_FAULT="version"))
+    assert code == 4, err
+    assert sum(line.startswith("error: ") for line in err.splitlines()) == 1, err
+    assert "the version of latens is " in err
+    assert "in process 0 and 0.0.1 in process 1. Start all processes alike" in err.replace("\n", " ")
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    started = []
+    for number in range(2):
+        (place := tmp_path / str(number)).mkdir()
+        np.save(place / "rows.npy", np.random.default_rng(number).random((900, 4)) < 0.5)
+        meet = ("--coordinator", f"127.0.0.1:{port}", "--processes", 2, "--process", number)
+        data = ("fit", place / "rows.npy", *SMALL, *SHARDS, "--out", tmp_path / "other", *meet)
+        started.append(command(*data))
+    for code, err in map(ended, started):
+        assert code == 4, err
+    assert "the fingerprint of the data is " in err
+    assert "in process 1. Start all processes alike" in err.replace("\n", " ")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_the_command_stops_all(number: signal.Signals, tmp_path: Path) -> None:
     """Handed on once: all finish their chunk, and one of them says so."""
