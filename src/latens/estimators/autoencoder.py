@@ -1,5 +1,6 @@
 """A plain autoencoder as a scikit-learn transformer, and the training of both autoencoders."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
@@ -9,11 +10,12 @@ import optax
 from msgspec.structs import replace
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_array
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latens import evaluation
 from latens.config import VAEConfig, override
-from latens.data import Batch, Schema
+from latens.data import Batch, Dataset, Schema
+from latens.data.readers.tables import is_frame
 from latens.distributions import log_prob
 from latens.errors import ConfigError, DataError, ModelFileError
 from latens.estimators.base import (
@@ -25,9 +27,12 @@ from latens.estimators.base import (
     plain_value,
     print_epochs,
     seed_of,
+    with_nan,
 )
+from latens.estimators.columns import as_fitted, mixed_dataset, read_mixed, rows_like
 from latens.estimators.labels import codes_of, label_units, labelled
 from latens.evaluation.batched import map_rows
+from latens.evaluation.finite import finite
 from latens.io.safetensors import unpack
 from latens.models import AbstractHead, LatentModel
 from latens.objectives import AbstractObjective
@@ -159,7 +164,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         """Train on rows.
 
         Args:
-            X: Rows, shape (n, columns), or (n, ...) for pictures: an array or a DataFrame.
+            X: Rows, shape (n, columns), or (n, ...) for pictures: an array or a DataFrame, also with text and dates.
             y: Labels, shape (n,), where the recipe uses labels; -1, NaN, None or "" is a missing one. Ignored
                 elsewhere.
 
@@ -206,21 +211,25 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         once: Mapping[str, Any] | None = None,
     ) -> Coder:
         """`fit`, on rows of a larger table with this `schema`, or from a trained model, with settings of this call."""
-        x = self._table(X, reset=start is None)
+        mixed = self._mixed(X, start is None, schema if start is None else start.schema)
+        x: Any = self._table(X, reset=start is None) if mixed is None else None
         if start is None:
             self.seed_ = seed_of(self.random_state)
         else:
             schema = start.schema
         config = override(self._configure(self.seed_), dict(once or {}))
-        names = getattr(self, "feature_names_in_", None)
-        data = as_dataset(
-            x,
-            self._event_shape,
-            family=config.likelihood.family,
-            names=None if names is None else [str(name) for name in names],
-            validation_fraction=self.validation_fraction,
-            schema=schema,
-        )
+        if mixed is None:
+            names = getattr(self, "feature_names_in_", None)
+            data = as_dataset(
+                x,
+                self._event_shape,
+                family=config.likelihood.family,
+                names=None if names is None else [str(name) for name in names],
+                validation_fraction=self.validation_fraction,
+                schema=schema,
+            )
+        else:
+            data = mixed
         experiment = prepare(config, labelled(data, y, config), start=start)
         callbacks = [*self._checked_callbacks(), *([print_epochs] if self.verbose else [])]
         trained, result = train(experiment, callbacks=callbacks)
@@ -228,6 +237,46 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         self.history_ = history_lists(result.history)
         self._count_latents(experiment.config)
         return self
+
+    def _mixed(self, X: Any, reset: bool, schema: Schema | None) -> Dataset | None:
+        """Rows of a frame with columns of several kinds as a data set; None for numbers alone."""
+        typed = schema is not None and schema.types is not None
+        raw = read_mixed(X) if schema is None else None
+        if raw is None and not typed:
+            return None
+        if typed and not is_frame(X):
+            numbers: Any = {"dtype": np.float64, "ensure_all_finite": "allow-nan", "input_name": "X"}
+            X = check_array(with_nan(X), **numbers)
+        validate_data(self, X, reset=reset, skip_check_array=True)
+        if raw is None:
+            assert schema is not None
+            own = getattr(self, "feature_names_in_", [column.name for column in schema.columns or ()])
+            raw = rows_like(X, schema, [str(name) for name in own])
+        if reset:
+            self._event_shape = None
+            self._dtypes = {str(name): dtype for name, dtype in X.dtypes.items()} if hasattr(X, "isna") else {}
+        fraction = self.validation_fraction or 0.0
+        data = mixed_dataset(raw.x, raw.columns or (), raw.texts or {}, schema=schema, validation_fraction=fraction)
+        if not self._takes_nan and data.mask is not None and not data.mask.all():
+            row, column = map(int, np.argwhere(~data.mask)[0])
+            name = (data.schema.columns or ())[column].name
+            where = f"X, row {row}, column {name!r}"
+            raise DataError("a cell is missing, which an autoencoder does not take.", where=where, fix="Use VAE.")
+        return data
+
+    def _batch(self, X: Any, y: Any = None) -> Batch:
+        check_is_fitted(self)
+        mixed = self._mixed(X, False, self.model_.schema)
+        if mixed is None:
+            return super()._batch(X, y)
+        return self.model_.batch(dataclasses.replace(mixed, label=codes_of(self.model_, y, len(mixed))))
+
+    def _in_units(self, values: np.ndarray, *, draws: bool) -> Any:
+        """As of all estimators; of columns of several kinds a frame with the dtypes of the one that `fit` saw."""
+        if self.model_.schema.types is None:
+            return super()._in_units(values, draws=draws)
+        rows = finite(self.model_.data_units(values, mean=not draws), "rows of the model")
+        return as_fitted(rows.reshape(len(rows), -1), self.model_.schema, getattr(self, "_dtypes", {}))
 
     def _checked_callbacks(self) -> Sequence[Callback]:
         given: Any = () if self.callbacks is None else self.callbacks
@@ -342,7 +391,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             raise ConfigError(what, where="posterior", fix="Use transform for the means alone.")
         return mean, np.exp(0.5 * codes["log_variance"]).reshape(mean.shape).astype(np.float32)
 
-    def inverse_transform(self, Z: Any, y: Any = None) -> np.ndarray:
+    def inverse_transform(self, Z: Any, y: Any = None) -> Any:
         """Decode every code to the mean of p(x | z).
 
         Args:
@@ -350,7 +399,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             y: Labels, shape (n,), or one for all codes, where the recipe is conditional; ignored elsewhere.
 
         Returns:
-            Means, float32, in the units and the shape of the rows that `fit` saw.
+            Means, float32, in the units and the shape of the rows that `fit` saw; of a frame with columns of several
+            kinds a frame with its dtypes, and the likeliest names.
 
         Raises:
             DataError: `Z` has another number of columns than the model has latent dimensions.
@@ -363,11 +413,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             )
         return self._decode(z, jax.random.key(self.seed_), y, mean=True)
 
-    def _decode(self, z: np.ndarray, key: Key, y: Any = None, *, mean: bool) -> np.ndarray:
+    def _decode(self, z: np.ndarray, key: Key, y: Any = None, *, mean: bool) -> Any:
         cond = self.model_.condition(codes_of(self.model_, y, len(z)))
         return self._in_units(evaluation.decode(self.model_.model, z, key=key, mean=mean, cond=cond), draws=not mean)
 
-    def reconstruct(self, X: Any, y: Any = None, *, noise: np.ndarray | None = None) -> np.ndarray:
+    def reconstruct(self, X: Any, y: Any = None, *, noise: np.ndarray | None = None) -> Any:
         """Reconstruct every row: the mean of p(x | z) at its posterior mean, or at the sample of given noise.
 
         It is `inverse_transform(transform(X, noise=noise))`.
@@ -378,7 +428,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             noise: As for `transform`.
 
         Returns:
-            Reconstructions, float32, in the units and the shape of `X`.
+            Reconstructions, float32, in the units and the shape of `X`; of a frame with columns of several kinds a
+            frame with its dtypes.
         """
         return self.inverse_transform(self.transform(X, y, noise=noise), y)
 

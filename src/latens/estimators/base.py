@@ -180,7 +180,7 @@ class LatensEstimator(BaseEstimator):
         params = params if isinstance(params, dict) else {} if config is None else {"recipe": config.recipe}
         known = self._plain_params()
         self.set_params(**{k: _tuples(v) for k, v in params.items() if k in known})
-        self.model_, self.n_features_in_ = trained, int(np.prod(schema.shape))
+        self.model_, self.n_features_in_ = trained, int(np.prod(schema.shape)) + len(schema.ignored or ())
         names = facts.get("feature_names")
         if isinstance(names, list) and len(names) == self.n_features_in_ and all(isinstance(n, str) for n in names):
             self.feature_names_in_ = np.array(names, object)

@@ -11,11 +11,11 @@ from sklearn.utils.validation import check_is_fitted
 from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.data.bootstrap import bootstrap
-from latens.data.frames import as_series
 from latens.data.mixed import in_units
 from latens.errors import ConfigError
 from latens.estimators.base import RandomState, seed_of
-from latens.estimators.rows import RowsEstimator, has_words
+from latens.estimators.columns import has_words, hidden_cells, with_filled
+from latens.estimators.rows import RowsEstimator
 from latens.evaluation.conditionals import conditionals
 from latens.evaluation.impute import impute
 from latens.measure.cells import interval, point
@@ -156,7 +156,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         for j, (of, one) in enumerate(zip(shares, types)):
             if not one.named:
                 ends[:, :, j] = interval(of, one, level)
-        ends[:, self._shown(data)] = np.nan
+        ends[:, ~hidden_cells(data)] = np.nan
         return in_units(ends[0], types), in_units(ends[1], types)
 
     def _shares(self, X: Any) -> tuple[Dataset, list[np.ndarray]]:
@@ -177,35 +177,16 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         key = jax.random.key(self.seed_)
         return [key if b == 0 else jax.random.fold_in(key, b) for b in range(len(self.models_))]
 
-    def _shown(self, data: Dataset) -> np.ndarray:
-        return np.ones(data.x.shape, bool) if data.mask is None else data.mask
-
     def _with(self, X: Any, data: Dataset, filled: np.ndarray) -> Any:
         """The rows as they came, with these stored cells in the gaps."""
-        gone, types = ~self._shown(data), data.schema.types or ()
-        names = [column.name for column in data.schema.columns or ()]
-        if not has_words(X):
-            made = np.array(X, np.float64)
-            own = getattr(self, "feature_names_in_", [f"x{i}" for i in range(made.shape[1])])
-            places = {str(name): i for i, name in enumerate(own)}
-            values = in_units(filled, types)
-            for j, (name, one) in enumerate(zip(names, types)):
-                filling = one.decoded(filled[gone[:, j], j]).astype(float) if one.named else values[gone[:, j], j]
-                made[gone[:, j], places[name]] = filling
-            return made
-        made = X.copy() if hasattr(X, "isna") else X.to_pandas()
-        titles = {str(name): name for name in made.columns}
-        for j, (name, one) in enumerate(zip(names, types)):
-            if not gone[:, j].any():
-                continue
-            column = made[titles[name]]
-            values: Any = one.decoded(filled[gone[:, j], j])
-            if one.zone:
-                values = as_series(values, one).to_numpy()
-            if one.named:  # True and 3 are no text in the frame
-                known = {str(value): value for value in column.dropna().unique()}
-                values = np.array([known.get(value, value) for value in values.tolist()], object)
-            column = column.copy()
-            column[gone[:, j]] = values
-            made[titles[name]] = column.infer_objects() if column.dtype == object else column
+        if has_words(X):
+            return with_filled(X, data, filled)
+        gone, types = hidden_cells(data), data.schema.types or ()
+        made = np.array(X, np.float64)
+        own = getattr(self, "feature_names_in_", [f"x{i}" for i in range(made.shape[1])])
+        places = {str(name): i for i, name in enumerate(own)}
+        values = in_units(filled, types)
+        for j, (column, one) in enumerate(zip(data.schema.columns or (), types)):
+            filling = one.decoded(filled[gone[:, j], j]).astype(float) if one.named else values[gone[:, j], j]
+            made[gone[:, j], places[column.name]] = filling
         return made

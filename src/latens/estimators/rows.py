@@ -9,17 +9,13 @@ from sklearn.utils import Tags
 from sklearn.utils.validation import validate_data
 
 from latens.config import VAEConfig, override
-from latens.data import TRAIN, VALIDATION, Dataset, Schema
-from latens.data.batches import hash_rows
+from latens.data import Dataset, Schema
 from latens.data.declared import check_declared, declared_columns
-from latens.data.infer import find_missing
-from latens.data.mixed import mixed_schema, stored_columns
-from latens.data.raw import Raw
-from latens.data.readers.tables import from_words, is_frame
-from latens.data.rows import row_keys
+from latens.data.readers.tables import from_words
 from latens.data.sources import hints, read_columns
 from latens.errors import ConfigError
-from latens.estimators.base import LEAST_ROWS_TO_VALIDATE, as_dataset, with_nan
+from latens.estimators.base import as_dataset, with_nan
+from latens.estimators.columns import has_words, mixed_dataset
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
@@ -61,18 +57,7 @@ class RowsEstimator(BaseEstimator):
             x, texts = from_words({name: x[:, i] for i, name in enumerate(names)}, said, "X")
         if schema is None:
             check_declared(names, said, "X")
-        find_missing(Raw(x, columns=tuple(names)), np.arange(len(x)), "nan", "X")  # infinities are refused
-        observed = ~np.isnan(x)
-        split = np.full(len(x), TRAIN, np.uint8)
-        if len(x) >= LEAST_ROWS_TO_VALIDATE:
-            split[row_keys(np.arange(len(x))).astype(np.float64) / 2**32 < 0.1] = VALIDATION
-        if schema is None:
-            schema = mixed_schema(x, split == TRAIN, names, observed, texts, "X", said)
-        strange: list[tuple[int, int, str]] | None = [] if unseen else None
-        cells, shown, outside = stored_columns(x, names, observed, texts, schema, "X", strange)
-        stored = np.ascontiguousarray(cells, np.float32)
-        beside = {"mask": shown, "outside": outside, "unseen": tuple(strange or ())}
-        return Dataset(stored, schema, hash_rows(stored), np.arange(len(x)), split, "X", **beside)
+        return mixed_dataset(x, names, texts, schema=schema, said=said, unseen=unseen)
 
     def _train(self, data: Dataset, seed: int, usual: Mapping[str, Any] | None = None) -> TrainedModel:
         """Train on rows; `settings` of the user come before the usual ones of a task."""
@@ -86,21 +71,3 @@ class RowsEstimator(BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
         return tags
-
-
-def has_words(X: Any) -> bool:
-    """Say whether rows are a frame of which a column holds text, names or dates.
-
-    Args:
-        X: Rows.
-
-    Returns:
-        Whether one does; False for arrays.
-    """
-    if not is_frame(X):
-        return False
-    if not hasattr(X, "isna"):  # of polars
-        return not all(dtype.is_numeric() for dtype in X.dtypes)
-    from pandas.api.types import is_bool_dtype, is_numeric_dtype
-
-    return not all(is_numeric_dtype(dtype) and not is_bool_dtype(dtype) for dtype in X.dtypes)

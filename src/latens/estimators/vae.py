@@ -14,10 +14,13 @@ from latens.config import VAEConfig
 from latens.distributions import AbstractDistribution
 from latens.estimators.autoencoder import Autoencoder, Likelihood, Model, Objective, Optimizing
 from latens.estimators.base import RandomState, as_dataset, check_count, seed_of, with_nan
+from latens.estimators.columns import with_filled
 from latens.estimators.labels import classes_of, codes_of
 from latens.evaluation import Estimate
+from latens.evaluation.conditionals import conditionals
 from latens.io import keys
 from latens.io.process import check_process
+from latens.measure.cells import point
 from latens.models import AbstractHead, AbstractModelPrior
 from latens.parts.networks import Network
 from latens.parts.objects import PartName
@@ -46,7 +49,9 @@ class VAE(Autoencoder):
     Maximises the evidence lower bound, E[log p(x | z)] - beta KL(q(z | x) || p(z)) with z from q(z | x), in nats,
     summed over the features of a row and averaged over rows. Kingma & Welling (2014), equation 3.
 
-    NaN in `X` are missing values: training and log p(x) are of the observed ones, and `impute` fills them in.
+    NaN in `X` are missing values: training and log p(x) are of the observed ones, and `impute` fills them in. A frame
+    may have columns of text, names, dates and truth values: each then has a type and exact probabilities
+    (docs/tables.md).
 
     Args:
         latent_dim: Number of latent dimensions, from 1. None: the recipe's; the default recipe takes a quarter of the
@@ -225,7 +230,7 @@ class VAE(Autoencoder):
         """
         return float(np.mean(self.score_samples(X, y), dtype=np.float64))
 
-    def sample(self, n_samples: int = 1, *, label: Any = None, random_state: Any = None) -> np.ndarray:
+    def sample(self, n_samples: int = 1, *, label: Any = None, random_state: Any = None) -> Any:
         """Sample rows from the model: z from the prior, then x from p(x | z).
 
         Args:
@@ -234,7 +239,8 @@ class VAE(Autoencoder):
             random_state: Seed or generator; None takes the estimator's `random_state`.
 
         Returns:
-            Rows, float32, in the units and the shape of the rows that `fit` saw.
+            Rows, float32, in the units and the shape of the rows that `fit` saw; of a frame with columns of several
+            kinds a frame with its dtypes.
 
         Raises:
             UsageError: The number of rows is below 1, or the class is missing or unknown.
@@ -266,9 +272,7 @@ class VAE(Autoencoder):
         self.score_samples(x, y)
         return self
 
-    def prior_predictive(
-        self, n: int = 1, mean: bool = False, *, label: Any = None, random_state: Any = None
-    ) -> np.ndarray:
+    def prior_predictive(self, n: int = 1, mean: bool = False, *, label: Any = None, random_state: Any = None) -> Any:
         """Sample rows from the prior predictive, or their means.
 
         Args:
@@ -278,7 +282,8 @@ class VAE(Autoencoder):
             random_state: Seed or generator; None takes the estimator's `random_state`.
 
         Returns:
-            Rows, float32, in the units and the shape of the rows that `fit` saw.
+            Rows, float32, in the units and the shape of the rows that `fit` saw; of a frame with columns of several
+            kinds a frame with its dtypes.
 
         Raises:
             UsageError: The number of rows is below 1, or the class is missing or unknown.
@@ -290,9 +295,7 @@ class VAE(Autoencoder):
         z = evaluation.sample_prior(self.model_.model, n, key=z_key, cond=cond)
         return self._decode(z, x_key, label, mean=mean)
 
-    def posterior_predictive(
-        self, X: Any, mean: bool = False, *, y: Any = None, random_state: Any = None
-    ) -> np.ndarray:
+    def posterior_predictive(self, X: Any, mean: bool = False, *, y: Any = None, random_state: Any = None) -> Any:
         """Sample one row from the posterior predictive of every row, or compute its reconstruction.
 
         Args:
@@ -302,7 +305,8 @@ class VAE(Autoencoder):
             random_state: Seed or generator; None takes the estimator's `random_state`.
 
         Returns:
-            Rows, float32, in the units and the shape of `X`.
+            Rows, float32, in the units and the shape of `X`; of a frame with columns of several kinds a frame with its
+            dtypes.
         """
         batch = self._batch(X, y)
         values = evaluation.reconstruct(
@@ -318,7 +322,7 @@ class VAE(Autoencoder):
 
     def impute(
         self, X: Any, *, n_draws: int = 0, num_samples: int = 1000, y: Any = None, random_state: Any = None
-    ) -> np.ndarray:
+    ) -> Any:
         r"""Fill in missing values by their posterior mean, or sample completions.
 
         The mean is $E[x_{mis} \mid x_{obs}]$, estimated by importance resampling. Observed values stay as they came.
@@ -331,19 +335,24 @@ class VAE(Autoencoder):
             random_state: Seed or generator; None takes the estimator's `random_state`.
 
         Returns:
-            The completed rows, of the shape and type of `X`; with `n_draws` M of shape (M, *X.shape).
+            The completed rows, of the shape and type of `X`; with `n_draws` M of shape (M, *X.shape). Of a frame with
+            columns of several kinds a frame, or with `n_draws` a list of M; a missing name becomes the likeliest one.
 
         Source: Mattei & Frellsen (2019), arXiv 1812.02633.
         """
-        batch, given = self._batch(X, y), np.asarray(with_nan(X))
-        found = evaluation.impute(
-            self.model_.model,
-            batch,
-            num_samples=num_samples,
-            num_draws=n_draws,
-            key=self._sampling_key(random_state),
-            preparation=self.model_.preparation,
-        )
+        batch = self._batch(X, y)
+        options = {"num_samples": num_samples, "key": self._sampling_key(random_state)}
+        options["preparation"] = self.model_.preparation
+        if (types := self.model_.schema.types) is not None:
+            data = self._mixed(X, False, self.model_.schema)
+            assert data is not None
+            if n_draws:
+                drawn = evaluation.impute(self.model_.model, batch, num_draws=n_draws, **options).draws
+                return [with_filled(X, data, drawn[:, k]) for k in range(n_draws)]
+            shares, _ = conditionals(self.model_.model, batch, types, **options)
+            return with_filled(X, data, np.stack([point(of, one) for of, one in zip(shares, types)], axis=1))
+        given = np.asarray(with_nan(X))
+        found = evaluation.impute(self.model_.model, batch, num_draws=n_draws, **options)
         values = np.moveaxis(found.draws, 1, 0) if n_draws else found.mean[None]
         filled = [self.model_.data_units(rows, mean=not n_draws).reshape(given.shape) for rows in values]
         if given.dtype.kind != "f":
@@ -373,8 +382,10 @@ class VAE(Autoencoder):
         """
         check_is_fitted(self)
         shape, schema = self._event_shape, self.model_.schema
-        fraction = self.validation_fraction
-        data = as_dataset(self._table(X, reset=False), shape, schema=schema, validation_fraction=fraction)
+        data = self._mixed(X, False, schema)
+        if data is None:
+            fraction = self.validation_fraction
+            data = as_dataset(self._table(X, reset=False), shape, schema=schema, validation_fraction=fraction)
         found = refit_prior(self.model_, data, kind, options=options, steps=steps, seed=self.seed_)
         self.model_ = found.trained
         return found.gain

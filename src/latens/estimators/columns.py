@@ -1,0 +1,189 @@
+"""Frames with columns of several kinds: as rows of a model, and back with the dtypes that they had."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from latens.data import TRAIN, VALIDATION, Dataset, Schema
+from latens.data.batches import hash_rows
+from latens.data.columns import ColumnType, TextColumn
+from latens.data.declared import Declared
+from latens.data.frames import as_frame, as_series
+from latens.data.infer import find_missing
+from latens.data.mixed import mixed_schema, stored_columns
+from latens.data.raw import Raw
+from latens.data.readers.tables import from_words, is_frame
+from latens.data.rows import row_keys
+from latens.data.sources import hints, read_columns
+from latens.estimators.base import LEAST_ROWS_TO_VALIDATE
+
+
+def has_words(X: Any) -> bool:
+    """Say whether rows are a frame of which a column holds text, names, truth values or dates.
+
+    Args:
+        X: Rows.
+
+    Returns:
+        Whether one does; False for arrays.
+    """
+    return _is_other(X, truth=False)
+
+
+def read_mixed(X: Any) -> Raw | None:
+    """Read a frame whose columns are of several kinds, by their dtypes and then by their cells.
+
+    Args:
+        X: Rows.
+
+    Returns:
+        The rows; None for an array, and for a frame whose cells are all numbers or truth values.
+    """
+    if not _is_other(X, truth=True):
+        return None
+    raw = read_columns(X)
+    return raw if any(found.written != "bool" for found in (raw.texts or {}).values()) else None
+
+
+def _is_other(X: Any, *, truth: bool) -> bool:
+    """Whether a dtype of a frame is not of numbers; `truth`: nor of truth values."""
+    if not is_frame(X):
+        return False
+    if not hasattr(X, "isna"):  # of polars
+        return not all(dtype.is_numeric() or (truth and str(dtype) == "Boolean") for dtype in X.dtypes)
+    from pandas.api.types import is_bool_dtype, is_numeric_dtype
+
+    return not all(is_numeric_dtype(dtype) and (truth or not is_bool_dtype(dtype)) for dtype in X.dtypes)
+
+
+def rows_like(X: Any, schema: Schema, names: Sequence[str]) -> Raw:
+    """Read rows for a model of typed columns.
+
+    Args:
+        X: A frame, or an array of numbers.
+        schema: The schema of the model.
+        names: Names of the columns of an array.
+
+    Returns:
+        The rows.
+    """
+    said = hints(schema)
+    if is_frame(X):
+        return read_columns(X, said)
+    array = np.asarray(X, np.float64)
+    x, texts = from_words({name: array[:, i] for i, name in enumerate(names)}, said, "X")
+    return Raw(x, columns=tuple(names), texts=texts)
+
+
+def mixed_dataset(
+    x: np.ndarray,
+    names: Sequence[str],
+    texts: Mapping[int, TextColumn],
+    *,
+    schema: Schema | None = None,
+    said: Mapping[str, Declared] | None = None,
+    validation_fraction: float = 0.1,
+    unseen: bool = False,
+) -> Dataset:
+    """Turn rows into a data set of typed columns.
+
+    Args:
+        x: The rows: numbers, and codes of text; NaN where a cell is missing, of shape (n, columns).
+        names: Names of the columns.
+        texts: What the codes stand for, by position.
+        schema: The schema of a trained model; None tells it from the rows.
+        said: What is said of columns, by name.
+        validation_fraction: Share of the rows that validates, chosen by a hash of their position; none of fewer than
+            50.
+        unseen: Whether names that `schema` lacks are missing cells, which the data set lists; else they are an error.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: No column can be modelled, or one does not fit the schema.
+    """
+    find_missing(Raw(x, columns=tuple(names)), np.arange(len(x)), "nan", "X")  # infinities are refused
+    observed = ~np.isnan(x)
+    split = np.full(len(x), TRAIN, np.uint8)
+    if len(x) >= LEAST_ROWS_TO_VALIDATE:
+        split[row_keys(np.arange(len(x))).astype(np.float64) / 2**32 < validation_fraction] = VALIDATION
+    if schema is None:
+        schema = mixed_schema(x, split == TRAIN, names, observed, texts, "X", said)
+    strange: list[tuple[int, int, str]] | None = [] if unseen else None
+    cells, shown, outside = stored_columns(x, names, observed, texts, schema, "X", strange)
+    stored = np.ascontiguousarray(cells, np.float32)
+    beside = {"mask": shown, "outside": outside, "unseen": tuple(strange or ())}
+    return Dataset(stored, schema, hash_rows(stored), np.arange(len(x)), split, "X", **beside)
+
+
+def hidden_cells(data: Dataset) -> np.ndarray:
+    """Find the missing cells.
+
+    Args:
+        data: Rows of typed columns.
+
+    Returns:
+        True where a cell is missing, of shape (n, columns).
+    """
+    return np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
+
+
+def with_filled(X: Any, data: Dataset, filled: np.ndarray) -> Any:
+    """Fill in the gaps of a frame, whose other cells and dtypes stay.
+
+    Args:
+        X: The frame, of pandas or polars.
+        data: Its rows.
+        filled: Stored cells, of shape (n, columns), of which those in the gaps are taken.
+
+    Returns:
+        A frame of pandas.
+    """
+    gone = hidden_cells(data)
+    made = X.copy() if hasattr(X, "isna") else X.to_pandas()
+    titles = {str(name): name for name in made.columns}
+    for j, (own, one) in enumerate(zip(data.schema.columns or (), data.schema.types or ())):
+        if not gone[:, j].any():
+            continue
+        column = made[titles[own.name]]
+        values: Any = one.decoded(filled[gone[:, j], j])
+        if one.zone:
+            values = as_series(values, one).to_numpy()
+        if one.named:  # True and 3 are no text in the frame
+            known = {str(value): value for value in column.dropna().unique()}
+            values = np.array([known.get(value, value) for value in values.tolist()], object)
+        column = column.copy()
+        column[gone[:, j]] = values
+        made[titles[own.name]] = column.infer_objects() if column.dtype == object else column
+    return made
+
+
+def as_fitted(x: np.ndarray, schema: Schema, dtypes: Mapping[str, Any]) -> Any:
+    """Write stored rows as a frame with the dtypes of the frame that a model was fitted to.
+
+    Args:
+        x: The stored cells, of shape (n, columns).
+        schema: The schema of the table.
+        dtypes: The dtypes of that frame of pandas by the name of each column; where it is empty each column has the
+            dtype of its kind.
+
+    Returns:
+        A frame of pandas with the columns that are modelled.
+    """
+    made = as_frame(x, schema)
+    for column, one in zip(schema.columns or (), schema.types or ()):
+        if column.name in dtypes:
+            made[column.name] = _as_dtype(made[column.name], one, dtypes[column.name])
+    return made
+
+
+def _as_dtype(values: Any, one: ColumnType, dtype: Any) -> Any:
+    """A column in another dtype; names as the objects that they are of in categories."""
+    if hasattr(dtype, "categories"):
+        known = {str(value).strip(): value for value in dtype.categories}
+        values = values.astype(object).map(lambda name: known.get(name, name))
+    if isinstance(dtype, np.dtype) and dtype.kind == "O" and one.written != "text":
+        return values  # truth values and numbers that came as objects
+    return values.astype(dtype)

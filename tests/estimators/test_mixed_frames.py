@@ -1,0 +1,185 @@
+"""Frames with columns of several kinds in all estimators of rows, as they are: dtypes decide, then the cells."""
+
+import dataclasses
+import itertools
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from latens import VAE, Autoencoder, VAEDetector, VAEImputer
+from latens.data import load
+from latens.errors import DataError
+from latens.explorer.notebook import rows_of
+
+SIZES = ["S", "M", "L"]
+TINY = {"hidden": 8, "latent_dim": 2, "steps": 20, "random_state": 0}
+
+
+def frame(n, seed):
+    """Columns of every kind: all but the last two hang on the city; every row has a key of its own."""
+    rng = np.random.default_rng(seed)
+    city = rng.integers(0, 3, n)
+    columns = {
+        "city": np.array(["Lyon", "Oslo", "Porto"], object)[city],
+        "class": pd.Categorical(city + 1, categories=[1, 2, 3]),
+        "size": pd.Categorical(np.array(SIZES)[city], categories=SIZES, ordered=True),
+        "member": city == 1,
+        "sure": pd.array(np.where(rng.random(n) < 0.2, None, city == 2), dtype="boolean"),
+        "children": pd.array(np.where(rng.random(n) < 0.2, None, rng.integers(0, 4, n)), dtype="Int64"),
+        "income": np.round(100.0 * city + rng.normal(size=n), 1),
+        "joined": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(0, 300, n), "D"),
+        "key": [f"k{seed}-{i}" for i in range(n)],
+    }
+    made = pd.DataFrame(columns)
+    made.loc[rng.random(n) < 0.1, ["income", "city"]] = None
+    return made
+
+
+@pytest.fixture(scope="module")
+def vae():
+    return VAE(**TINY).fit(frame(300, 0))
+
+
+def test_dtypes_decide_as_they_do_for_the_command(vae):
+    schema, told = vae.model_.schema, load(frame(300, 0)).schema
+    kinds = ["category", "category", "ordinal", "category", "category", "number", "number", "date"]
+    assert [one.kind for one in schema.types] == kinds
+    assert [(one.kind, one.values, one.written) for one in schema.types] == [
+        (one.kind, one.values, one.written) for one in told.types
+    ]
+    assert (schema.ignored, vae.n_features_in_) == (("key",), 9)
+    assert list(vae.feature_names_in_) == list(frame(2, 0).columns)
+
+
+def test_samples_and_reconstructions_have_the_dtypes_of_the_frame(vae):
+    full, modelled = frame(300, 0), frame(300, 0).drop(columns="key")
+    for made in (
+        vae.sample(50),
+        vae.reconstruct(full),
+        vae.posterior_predictive(full),
+        vae.prior_predictive(5, mean=True),
+    ):
+        pd.testing.assert_series_equal(made.dtypes, modelled.dtypes)
+        assert not made.isna().any().any()
+        assert set(made["city"]) <= {"Lyon", "Oslo", "Porto"}
+        assert made["income"].between(modelled["income"].min(), modelled["income"].max()).all()
+        assert (made["joined"] == made["joined"].dt.normalize()).all()
+    codes = vae.transform(full)
+    assert codes.shape == (300, 2)
+    pd.testing.assert_frame_equal(vae.inverse_transform(codes), vae.reconstruct(full))
+
+
+def test_gaps_alone_are_filled(vae):
+    holes = frame(60, 1)
+    drawn = vae.impute(holes, n_draws=2, num_samples=50)
+    for made in (vae.impute(holes, num_samples=50), *drawn):
+        pd.testing.assert_series_equal(made.dtypes, holes.dtypes)
+        assert not made.isna().any().any()
+        for name in holes.columns:
+            seen = holes[name].notna()
+            assert (made.loc[seen, name] == holes.loc[seen, name]).all(), name
+    assert not drawn[0].equals(drawn[1])
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A model of two columns, of which all rows can be written down."""
+    rng = np.random.default_rng(0)
+    city = rng.integers(0, 3, 400)
+    table = pd.DataFrame(
+        {"city": np.array(["a", "b", "c"])[city], "size": pd.Categorical(np.array(SIZES)[city], SIZES)}
+    )
+    return VAE(num_samples=4000, **(TINY | {"steps": 200})).fit(table)
+
+
+def test_log_p_sums_to_one_over_all_rows(small):
+    every = pd.DataFrame(itertools.product("abc", SIZES), columns=["city", "size"])
+    log_p = small.score_samples(every.astype({"size": pd.CategoricalDtype(SIZES)}))
+    assert np.exp(log_p).sum() == pytest.approx(1.0, abs=5e-3)
+
+
+@pytest.mark.parametrize("number", ["numbers", "truth", "objects"])
+def test_frames_of_numbers_are_what_their_arrays_are(number):
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(120, 3)), columns=list("abc"))
+    if number == "truth":
+        X["c"] = X["c"] > 0
+    plain = X.to_numpy(np.float64)
+    if number == "objects":
+        X = X.astype(object)
+    found, expected = VAE(**TINY).fit(X), VAE(**TINY).fit(plain)
+    assert found.model_.schema.types is None
+    np.testing.assert_array_equal(found.score_samples(X), expected.score_samples(plain))
+    np.testing.assert_array_equal(found.sample(5), expected.sample(5))
+
+
+def test_files_and_pickles_take_the_same_frames(vae, tmp_path):
+    X = frame(30, 2)
+    expected = vae.score_samples(X)
+    again = pickle.loads(pickle.dumps(vae))
+    np.testing.assert_array_equal(again.score_samples(X), expected)
+    pd.testing.assert_frame_equal(again.sample(20), vae.sample(20))
+    loaded = VAE.load(vae.save(tmp_path / "vae.safetensors"))
+    assert loaded.n_features_in_ == 9
+    assert list(loaded.feature_names_in_) == list(X.columns)
+    np.testing.assert_array_equal(loaded.score_samples(X), expected)
+    made = loaded.sample(20)  # a file keeps kinds, and no dtypes of pandas
+    assert list(made["size"].cat.categories) == SIZES
+    pd.testing.assert_frame_equal(made[["member", "income"]], vae.sample(20)[["member", "income"]])
+
+
+def test_what_does_not_fit_is_refused_in_words(vae):
+    X = frame(10, 3)
+    with pytest.raises(DataError, match="column 'city' holds 'Nowhere', which no training row had"):
+        vae.score_samples(X.assign(city="Nowhere"))
+    with pytest.raises(DataError, match="column 'income' holds text"):
+        vae.transform(X.assign(income="much"))
+    with pytest.raises(ValueError, match="feature names should match"):
+        vae.transform(X.drop(columns="city"))
+    with (
+        pytest.warns(UserWarning, match="feature names"),
+        pytest.raises(DataError, match="holds '1', which no training"),
+    ):
+        vae.transform(np.ones((4, 9)))
+    with pytest.raises(DataError, match="a cell is missing, which an autoencoder does not take"):
+        Autoencoder(**TINY).fit(frame(100, 0))
+
+
+def test_training_goes_on_with_the_columns_that_it_began_with():
+    begun = VAE(**TINY).partial_fit(frame(200, 0))
+    schema = begun.model_.schema
+    begun.partial_fit(frame(100, 0).iloc[:50])
+    assert begun.model_.schema == schema
+    with pytest.raises(DataError, match="which no training row had"):
+        begun.partial_fit(frame(60, 0).assign(city="Nowhere"))
+    change = begun.refit_prior(frame(200, 0), "mixture", steps=20)
+    assert np.isfinite(change.value)
+
+
+def test_an_autoencoder_reconstructs_columns():
+    X = frame(300, 0)[["class", "size", "member", "income"]].ffill().bfill()
+    coder = Autoencoder(hidden=16, latent_dim=2, steps=400, random_state=0).fit(X)
+    made = coder.reconstruct(X)
+    pd.testing.assert_series_equal(made.dtypes, X.dtypes)
+    assert np.mean(made["class"].astype(int) == X["class"].astype(int)) > 0.95
+    assert coder.score(X) < 0.0
+
+
+def test_imputer_and_detector_take_the_same_frame():
+    X = frame(300, 0)
+    settings = {"training.steps": 20, "network.hidden": [8], "posterior.latent_dim": 2}
+    full = VAEImputer(settings=settings, num_samples=20, random_state=0).fit(X).transform(X)
+    pd.testing.assert_series_equal(full.dtypes, X.dtypes)
+    assert not full.isna().any().any()
+    detector = VAEDetector(settings=settings, num_samples=20, random_state=0).fit(X)
+    assert np.isneginf(detector.score_samples(X.head(2).assign(city="Nowhere"))).all()
+    assert set(detector.explain(X.head(3), cells=1)["cell_1"]) <= set(X.columns)
+
+
+def test_the_explorer_takes_estimator_and_frame(vae):
+    X = frame(40, 4)
+    trained, data = rows_of(vae, X, None)
+    np.testing.assert_array_equal(trained.encode(data), vae.transform(X))
+    assert dataclasses.asdict(data)["name"] == "X"
