@@ -260,8 +260,8 @@ def _simpler(metrics: Metrics, units: Units) -> Finding | None:
     text = f"a mixture of independent columns is better by {-gain.value:.2f} nats a row on these rows"
     return Finding(
         "simpler-is-better",
-        f"{text}; train longer (--epochs, --steps or --minutes), raise the draws of its bound "
-        "(--set objective.num_samples=20), or give more rows",
+        f"{text}; take that mixture (--recipe table-mixture), train longer (--epochs, --steps or --minutes), raise the "
+        "draws of the bound (--set objective.num_samples=20), or give more rows",
     )
 
 

@@ -14,6 +14,7 @@ from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.evaluation.batched import map_rows
 from latens.io.keys import IMPUTED_EVENTS
+from latens.models import every_latent
 from latens.typing import Array, Float, Key, PyTree
 
 
@@ -99,6 +100,9 @@ def given_observed(
 ) -> tuple["WeighedDraws", Key]:
     r"""Average a function of z over $p(z \mid x_{obs})$, and choose some z by their weights.
 
+    Of a model whose latents can be counted, each is one draw: average and choice are exact, and count as `num_samples`
+    draws.
+
     Args:
         of: A function of one z and the conditions of its row, whose leaves are averaged.
         model: The model.
@@ -112,6 +116,8 @@ def given_observed(
         The average with the chosen z, and a key for what is drawn from these.
     """
     rows, (posterior_key, choice_key) = batch.row_id.shape[0], jax.random.split(key)
+    every = every_latent(model)
+    worth, num_samples = num_samples, num_samples if every is None else len(every)
     like, _ = jax.eval_shape(lambda: weighed(model, batch, 1, first=0, key=posterior_key))
     values = lambda z: jax.vmap(jax.vmap(of), (0, None))(z, batch.cond)  # noqa: E731
 
@@ -128,7 +134,9 @@ def given_observed(
     )
     full, rest = divmod(num_samples, samples_per_chunk)
     state = jax.lax.fori_loop(0, full, lambda i, s: add(s, i * samples_per_chunk, samples_per_chunk), state)
-    return (add(state, full * samples_per_chunk, rest) if rest else state), choice_key
+    state = add(state, full * samples_per_chunk, rest) if rest else state
+    exact = lambda s: eqx.tree_at(lambda s: s.squares, s, 2.0 * s.total - jnp.log(float(worth)))  # noqa: E731
+    return (state if every is None else exact(state)), choice_key
 
 
 def weighed(
@@ -137,7 +145,8 @@ def weighed(
     r"""Draws of z given what is observed of each row, with their log weights.
 
     Every second draw is one of the prior: $\log w = \log p(x_{obs} \mid z) + \log p(z) - \log(\frac12 q(z \mid
-    x_{obs}) + \frac12 p(z))$; all are of $q$ where its density is known along its own draws only.
+    x_{obs}) + \frac12 p(z))$; all are of $q$ where its density is known along its own draws only. Of a model whose
+    latents can be counted, draw k is latent k, once for each latent, with $\log w = \log p(x_{obs}, z)$.
 
     Args:
         model: The model.
@@ -151,8 +160,13 @@ def weighed(
 
     Source: Owen & Zhou (2000), "Safe and effective importance sampling".
     """
+    every = every_latent(model)
 
     def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> tuple[PyTree[Array], Array]:
+        if every is not None:
+            which = every[(first + jnp.arange(count)) % len(every)]
+            log_prior, log_likelihood = jax.vmap(lambda z: model.log_joint(z, x, cond=cond, mask=mask))(which)
+            return which, log_prior + log_likelihood
         row_key = jax.random.fold_in(key, row_id)
         posterior, prior = model.posterior(x, cond=cond, mask=mask), model.prior(cond=cond)
 

@@ -35,7 +35,7 @@ from latens.evaluation.evidence.importance import BLIND_DRAWS, RowNumbers, as_lo
 from latens.evaluation.evidence.mixture_baseline import mixture_baseline
 from latens.measure.pairs import of_pairs
 from latens.measure.sample_sets import SampleSets, compared, has_likelihood, not_its_own
-from latens.models import CodeHead
+from latens.models import CodeHead, every_latent
 from latens.parts.likelihoods import LIKELIHOODS
 from latens.typing import Array, Key
 from latens.workflow.trained import TrainedModel
@@ -155,7 +155,8 @@ def measured(
         table = unit_table(trained, batch, weight)
     else:
         table = unit_table(trained, batch, weight, work.evidence().codes)
-        work.units(table)
+        if every_latent(trained.model) is None:  # a class that few rows are of is no unit that nothing uses
+            work.units(table)
         work.classes()
         if work.family and data.fingerprint == trained.facts.get("fingerprint"):
             work.gain(data)

@@ -41,6 +41,8 @@ from .conditional import Conditional as Conditional
 from .conditional import Standardise as Standardise
 from .conditional import constant_at_first as constant_at_first
 from .conditional import widths_between as widths_between
+from .finite import ExactChoices as ExactChoices
+from .finite import every_latent as every_latent
 from .flat import LatentModel as LatentModel
 from .flow import FlowHead as FlowHead
 from .flow import flow_head as flow_head

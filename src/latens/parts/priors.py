@@ -241,6 +241,9 @@ PRIORS: dict[str, Prior] = {
         "relaxed coins",
     ),
     "uniform-choices": Prior("equally likely choices", _fixed(lambda s: Categorical(jnp.zeros(s))), support="choices"),
+    "choices": Prior(
+        "choices of trained probabilities", lambda latent, x, *, key: Categorical(jnp.zeros(latent)), support="choices"
+    ),
     "autoregressive-codes": Prior(
         "codes that depend on those before them", AutoregressiveCodePrior.create, AutoregressiveOptions, "codes"
     ),

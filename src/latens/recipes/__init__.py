@@ -30,6 +30,7 @@ from . import (
     representations,
     spaces,
     structure,
+    tables,
     tutorials,
 )
 
@@ -49,6 +50,7 @@ _THEMES = (
     quantised,
     moving,
     missing,
+    tables,
     multimodal,
 )
 RECIPES: dict[str, Recipe] = {recipe.name: recipe for theme in _THEMES for recipe in theme.RECIPES}

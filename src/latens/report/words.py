@@ -8,6 +8,7 @@ from typing import Any
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Schema
 from latens.measure.core import density_of, what_density
+from latens.models import every_latent
 from latens.parts.options import OBJECTIVES
 from latens.recipes import RECIPES
 from latens.workflow.trained import TrainedModel
@@ -84,10 +85,12 @@ def model_facts(trained: TrainedModel) -> list[tuple[str, str]]:
         facts += [
             ("Latents", f"{posterior.kind} posterior, {units}{levels}; prior: {config.prior.kind}"),
             ("Likelihood", likelihood(trained)),
+        ]
+        facts += [
             ("Networks", f"{config.network.kind}, widths {hidden}, {config.network.activation}"),
             ("Optimiser", f"{optimizer.name}, learning rate {optimizer.learning_rate:g}, {optimizer.schedule}"),
             ("Batch", f"{config.training.batch_size or 'all'} rows a step"),
-        ]
+        ] * (every_latent(trained.model) is None)
     elif isinstance(config, ClassifierConfig):
         facts.append(("Densities", f"one {config.density.kind} for each class, fitted in closed form or by inference"))
     facts.append(("Trained numbers", f"{trained.num_parameters:,}"))
@@ -145,6 +148,11 @@ def objective(trained: TrainedModel) -> list[str]:
         return [
             "Nothing was minimised step by step: for every class a density of its rows was fitted, and a row belongs "
             "to the class under which p(x | class) p(class) is largest."
+        ]
+    if every_latent(trained.model) is not None:
+        return [
+            "Maximised: log p(x) of the training rows, summed over all classes, by the EM algorithm, under a Dirichlet "
+            "prior of the shares of each class."
         ]
     name, options = config.objective.name, dict(config.objective.options)
     size, units = math.prod(trained.schema.shape), config.posterior.latent_dim

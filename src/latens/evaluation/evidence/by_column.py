@@ -11,6 +11,7 @@ from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.evaluation.batched import map_rows
 from latens.evaluation.impute import WeighedDraws, weighed
+from latens.models import every_latent
 from latens.typing import Array, Key
 
 
@@ -51,9 +52,12 @@ def nats_by_column(
     Returns:
         The parts of each row.
     """
+    every = every_latent(model)
+    num_samples = num_samples if every is None else len(every)
     sizes = {"num_samples": num_samples, "samples_per_chunk": min(samples_per_chunk, num_samples)}
     found, total = map_rows(Partial(_terms, **sizes), model, batch, preparation=preparation, key=key)
     columns = found.reshape(len(found), -1).astype(np.float64)
+    total = total if every is None else total + np.log(num_samples)  # a sum over latents, no mean of draws
     return ByColumn(columns, total.astype(np.float64) - columns.sum(axis=1))
 
 

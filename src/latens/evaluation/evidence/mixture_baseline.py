@@ -14,7 +14,8 @@ CLASSES = (4, 16, 64)
 PSEUDO_ROWS = 5.0
 """Rows with the shares of all training rows that every class has beside its own."""
 MOST_ROWS, STEPS, ENOUGH = 2**15, 100, 1e-4
-"""Rows that are fitted to, steps of the fit at the most, and the rise of log p(x) a row below which it ends."""
+"""Rows that a baseline is fitted to (and that are held at once), steps of the fit at the most, and the rise of log p(x)
+a row below which it ends."""
 FIRST_STEPS = 20
 """Steps after which the number of classes is chosen."""
 
@@ -71,7 +72,8 @@ def fit_mixture(
     r"""Fit a mixture to rows by the EM algorithm.
 
     Every class has `PSEUDO_ROWS` rows with the shares of all rows: the maximum of the posterior under a Dirichlet
-    prior. The first classes are around rows at equal distances in the order in which these come.
+    prior. The first classes are around rows at equal distances in the order in which these come, by weight, so that a
+    row of weight 2 is the row twice.
 
     Args:
         x: Stored rows, of shape (n, c).
@@ -87,7 +89,9 @@ def fit_mixture(
 
     Source: Dempster, Laird & Rubin (1977).
     """
-    rows, weight = _segments(x, mask, types), np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
+    weight = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
+    every = [slice(start, start + MOST_ROWS) for start in range(0, len(x), MOST_ROWS)]
+    blocks = [(_segments(x[part], None if mask is None else mask[part], types), weight[part]) for part in every]
     ends = np.cumsum([one.count for one in types])[:-1]
     shares = np.concatenate([np.asarray(one.shares, np.float64) for one in types])
     shares = np.concatenate([part / part.sum() for part in np.split(shares, ends)])
@@ -97,23 +101,52 @@ def fit_mixture(
         parts = np.split(counts, ends, axis=1)
         return np.log(np.concatenate([part / part.sum(axis=1, keepdims=True) for part in parts], axis=1))
 
-    begun = rows[np.linspace(0, len(x) - 1, classes).astype(np.int64)].toarray()
+    edges = np.cumsum(weight)
+    begin = np.searchsorted(edges, np.linspace(0, max(edges[-1] - 1, 0.5 * edges[-1]), classes), side="right")
+    begun = _segments(x[begin], None if mask is None else mask[begin], types).toarray()
     log_shares = normalised(PSEUDO_ROWS * begun + prior)
     log_weights, former = np.full(classes, -np.log(classes)), -np.inf
     for _ in range(steps):
-        joint = rows @ log_shares.T + log_weights
-        total = np.asarray(logsumexp(joint, axis=1))
-        value = float(weight @ total + (prior * log_shares).sum() + log_weights.sum())
+        evidence, counts, members = 0.0, 0.0, 0.0
+        for rows, each in blocks:
+            joint = rows @ log_shares.T + log_weights
+            total = np.asarray(logsumexp(joint, axis=1))
+            held = np.exp(joint - np.expand_dims(total, 1)) * each[:, None]
+            evidence += each @ total
+            counts, members = counts + (rows.T @ held).T, members + held.sum(axis=0)
+        value = float(evidence + (prior * log_shares).sum() + log_weights.sum())
         if history is not None:
             history.append(value)
         if value - former < ENOUGH * weight.sum():
             break
         former = value
-        held = np.exp(joint - np.expand_dims(total, 1)) * weight[:, None]
-        log_shares = normalised((rows.T @ held).T + prior)
-        log_weights = np.log((held.sum(axis=0) + 1.0) / (weight.sum() + classes))
+        log_shares = normalised(counts + prior)
+        log_weights = np.log((members + 1.0) / (weight.sum() + classes))
     log_widths = np.log(np.concatenate([np.asarray(one.widths, np.float64) for one in types]))
     return Mixture(log_weights, log_shares, log_widths, tuple(types))
+
+
+def best_classes(x: np.ndarray, mask: np.ndarray | None, types: Sequence[ColumnType], weight: np.ndarray) -> int:
+    """The number of classes of a mixture that makes a tenth of the rows, which its fit does not see, most probable.
+
+    Args:
+        x: Stored rows in a random order, of shape (n, c).
+        mask: True where a cell is observed, likewise; None: everywhere.
+        types: The types of the columns.
+        weight: How often each row counts, of shape (n,).
+
+    Returns:
+        One of `CLASSES` of which each has five rows or more; 1 where there are too few.
+    """
+    part = lambda which: (x[which], None if mask is None else mask[which])  # noqa: E731
+    choose = np.arange(len(x)) % 10 == 9
+    found: dict[int, float] = {}
+    for classes in CLASSES:
+        if classes * 5 > len(x):
+            continue
+        made = fit_mixture(*part(~choose), types, classes, weight=weight[~choose], steps=FIRST_STEPS)
+        found[classes] = float(weight[choose] @ made.log_prob(*part(choose)))
+    return max(found, key=lambda classes: found[classes], default=1)
 
 
 def mixture_baseline(
@@ -128,8 +161,7 @@ def mixture_baseline(
 ) -> tuple[np.ndarray, int]:
     """The log probability of test rows under the best of a few mixtures of independent columns.
 
-    A tenth of the training rows, which the fits do not see, chooses the number of classes; that mixture is then fitted
-    to all of them.
+    `best_classes` chooses the number of classes; that mixture is then fitted to all of the training rows.
 
     Args:
         train: Stored training rows, of shape (n, c).
@@ -146,13 +178,5 @@ def mixture_baseline(
     kept = np.argsort(order, kind="stable")[:MOST_ROWS]
     x, weight = train[kept], np.ones(len(kept)) if train_weight is None else train_weight[kept]
     mask = None if train_mask is None else train_mask[kept]
-    part = lambda which: (x[which], None if mask is None else mask[which])  # noqa: E731
-    choose = np.arange(len(kept)) % 10 == 9
-    found: dict[int, float] = {}
-    for classes in CLASSES:
-        if classes * 5 > len(kept):
-            continue
-        made = fit_mixture(*part(~choose), types, classes, weight=weight[~choose], steps=FIRST_STEPS)
-        found[classes] = float(weight[choose] @ made.log_prob(*part(choose)))
-    best = max(found, key=lambda classes: found[classes], default=1)
+    best = best_classes(x, mask, types, weight)
     return fit_mixture(x, mask, types, best, weight=weight).log_prob(test, test_mask), best

@@ -68,7 +68,7 @@ class SegmentsHead(AbstractTableHead):
     ordered: bool = eqx.field(static=True)
 
     def __init__(self, types: Sequence[ColumnType]) -> None:
-        self.shape, self.ordered = (len(types),), not types[0].named
+        self.shape, self.ordered = (len(types),), all(one.kind != "category" for one in types)
         self.log_shares = Frozen(jnp.asarray(_padded([np.log(one.shares).tolist() for one in types])))
         self.starts = Frozen(jnp.asarray(_padded([one.firsts for one in types]), jnp.int32))
         self.widths = Frozen(jnp.asarray(_padded([one.widths for one in types]), jnp.int32))
@@ -210,19 +210,21 @@ class TableHead(AbstractTableHead):
 
     Args:
         types: The types of the columns.
+        free: Whether every segment of every column has a logit of its own.
     """
 
     shape: tuple[int, ...] = eqx.field(static=True)
     heads: dict[str, SegmentsHead | OrderedSegmentsHead | OrdinalHead]
     blocks: Blocks
 
-    def __init__(self, types: Sequence[ColumnType]) -> None:
+    def __init__(self, types: Sequence[ColumnType], free: bool = False) -> None:
         self.shape = (len(types),)
         groups = _bins(types)
         self.blocks = Blocks(tuple(name for name, _ in groups), tuple(places for _, places in groups))
         kinds = {"category": SegmentsHead, "free": SegmentsHead, "ordered": OrderedSegmentsHead}
         kinds["ordinal"] = OrdinalHead
-        self.heads = {name: kinds[name.split("-")[0]]([types[place] for place in places]) for name, places in groups}
+        made = {name: SegmentsHead if free else kinds[name.split("-")[0]] for name, _ in groups}
+        self.heads = {name: made[name]([types[place] for place in places]) for name, places in groups}
 
     @property
     def num_outputs(self) -> int:

@@ -1,0 +1,167 @@
+"""Mixed tables without networks: a mixture of independent columns, fitted by EM and summed exactly."""
+
+from typing import Any
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+from msgspec.structs import replace
+
+from latens.building.recipe import Recipe, Size
+from latens.config import NetworkConfig, PosteriorConfig, PriorConfig, VAEConfig
+from latens.data import Dataset, Schema
+from latens.data.streams.dataset import StreamDataset
+from latens.errors import ConfigError
+from latens.evaluation.evidence.mixture_baseline import MOST_ROWS, STEPS, Mixture, best_classes, fit_mixture
+from latens.models import Conditional, ExactChoices, LatentModel, SideBySide
+from latens.models.heads.table import TableHead
+from latens.networks import Dense
+from latens.parts.conditions import preparation
+from latens.parts.options import read_options
+from latens.parts.posteriors import posterior_of
+from latens.parts.priors import prior_part
+from latens.training import Stage
+from latens.typing import Key
+
+CONFIG = VAEConfig(
+    recipe="table-mixture",
+    network=NetworkConfig(hidden=()),
+    posterior=PosteriorConfig(kind="categorical", latent_dim=1),
+    prior=PriorConfig(kind="choices"),
+)
+_FREE = {"recipe", "data", "likelihood.family", "posterior.options", "training.epochs", "training.seed"}
+"""What a configuration may say otherwise than the recipe does."""
+
+
+def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
+    """Choose the number of classes by training rows that its fit does not see.
+
+    Args:
+        config: The configuration.
+        data: The data.
+
+    Returns:
+        The resolved configuration, and the reasons.
+
+    Raises:
+        ConfigError: The data have no typed columns, or an option of a gradient's training was set.
+    """
+    _refuse(config, data)
+    reasons = []
+    if "choices" not in config.posterior.options:
+        x, mask, weight = _rows(data, MOST_ROWS)
+        classes = max(2, best_classes(x, mask, data.schema.types or (), weight))
+        config = replace(config, posterior=replace(config.posterior, options={"choices": classes}))
+        reasons.append(f"{classes} classes, by a tenth of the training rows (--set posterior.choices={classes})")
+    if config.training.epochs is None:
+        config = replace(config, training=replace(config.training, epochs=float(STEPS)))
+        reasons.append(f"at most {STEPS} steps of EM, each of which sees all training rows")
+    return replace(config, likelihood=replace(config.likelihood, family="table")), reasons
+
+
+def _refuse(config: VAEConfig, data: Dataset) -> None:
+    if isinstance(data, StreamDataset):
+        what = "a mixture of independent columns is fitted to all rows at once, and these stay on disk."
+        raise ConfigError(what, where="recipe", fix="Use --recipe default, or give so many rows as fit into memory.")
+    if data.schema.types is None:
+        what = f"a mixture of independent columns needs typed columns, and these data are {data.schema.kind}."
+        raise ConfigError(what, where="recipe", fix="Use `latens fit DATA --typed`, or --recipe default.")
+    if config.likelihood.family not in ("auto", "table"):
+        what = f"the columns of a mixed table have a likelihood of their own, not {config.likelihood.family}."
+        raise ConfigError(what, where="likelihood.family", fix="Leave it out.")
+    for part in config.__struct_fields__:
+        ours, given = getattr(CONFIG, part), getattr(config, part)
+        for name in getattr(given, "__struct_fields__", ()):
+            option = f"{part}.{name}"
+            if part not in _FREE and option not in _FREE and getattr(ours, name) != getattr(given, name):
+                what = "a mixture of independent columns is fitted by EM, where this option has no effect."
+                fix = "Remove it; --epochs says how many steps of EM, --set posterior.choices how many classes."
+                raise ConfigError(what, where=option, fix=fix)
+
+
+def _rows(data: Dataset, most: int | None = None) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+    """Training rows in the order of their ids, with masks and weights."""
+    train = data.subset("train")
+    kept = train[np.argsort(data.row_id[train], kind="stable")][:most]
+    weight = np.ones(len(kept)) if data.weight is None else data.weight[kept].astype(np.float64)
+    return np.asarray(data.x[kept]), None if data.mask is None else data.mask[kept], weight
+
+
+def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
+    """A mixture whose classes are all alike; the fit tells them apart.
+
+    Args:
+        schema: The schema of the data.
+        config: The resolved configuration.
+        key: A JAX random key, for arrays that the fit replaces.
+
+    Returns:
+        The model.
+    """
+    posterior = posterior_of(config.posterior)
+    choices = read_options(posterior.options, config.posterior.options, "posterior").choices  # type: ignore[attr-defined]
+    head = TableHead(schema.types or (), free=True)
+    network: Any = Dense([choices, head.num_outputs], key=key)
+    network = eqx.tree_at(lambda n: n.layers[0].weight, network, jnp.zeros((choices, head.num_outputs)))
+    prior = prior_part(schema, config, (1, choices), key=key)
+    return LatentModel(prior, ExactChoices(), Conditional(network, head, SideBySide(choices)))
+
+
+def with_mixture(model: LatentModel, mixture: Mixture) -> LatentModel:
+    """The model with the shares of a mixture.
+
+    Args:
+        model: A model that `build` made, of the same columns and as many classes.
+        mixture: The mixture.
+
+    Returns:
+        A new model, whose log p(x) is that of the mixture.
+    """
+    decoder: Any = model.decoder
+    begins = np.concatenate([[0], np.cumsum([one.count for one in mixture.types])])
+    outputs = []
+    for name, places in zip(decoder.head.blocks.names, decoder.head.blocks.places):
+        size = decoder.head.heads[name].log_shares.value.shape[1]
+        for place in places:
+            own = mixture.log_shares[:, begins[place] : begins[place + 1]] - np.log(mixture.types[place].shares)
+            outputs.append(np.pad(own, ((0, 0), (0, size - own.shape[1]))))
+    logits = jnp.asarray(mixture.log_weights, jnp.float32)[None]
+    weight = jnp.asarray(np.concatenate(outputs, axis=1), jnp.float32)
+    where = lambda m: (m.prior_part.logits, m.decoder.network.layers[0].weight)  # noqa: E731
+    return eqx.tree_at(where, model, (logits, weight))
+
+
+def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
+    """One stage without steps: its start is the fit.
+
+    Args:
+        schema: The schema of the data.
+        config: The resolved configuration.
+        size: How much there is to train on; EM sees all rows in each step.
+
+    Returns:
+        The stage, in a tuple.
+    """
+
+    def start(model: LatentModel, data: Dataset) -> LatentModel:
+        x, mask, weight = _rows(data)
+        prior: Any = model.prior()
+        classes, steps = prior.logits.shape[-1], round(config.training.epochs or STEPS)
+        return with_mixture(model, fit_mixture(x, mask, schema.types or (), classes, weight=weight, steps=steps))
+
+    return (Stage(None, None, start=start),)
+
+
+RECIPES = (
+    Recipe(
+        CONFIG.recipe,
+        "a mixture of classes with independent typed columns, by EM, log p(x) summed exactly",
+        "Dempster, Laird & Rubin (1977), 'Maximum likelihood from incomplete data via the EM algorithm'",
+        "a mixed table is small, or `fit` says that a mixture is better",
+        CONFIG,
+        resolve,
+        preparation,
+        build,
+        plan,
+    ),
+)
