@@ -61,10 +61,13 @@ def detect(context: Context) -> int:
     )  # fmt: skip
     names = {} if np.array_equal(new.names, np.arange(len(new))) else {"row_id": new.names}
     arrays: dict[str, np.ndarray] = names or {"row": np.arange(len(new))}
-    arrays |= {"surprise": found.surprise, "p_value": found.p_value, "q_value": found.q_value}
+    arrays |= {"surprise": found.surprise}
+    if found.code_length is not None:
+        arrays |= {"code_length": found.code_length, "excess": found.score}
+    arrays |= {"p_value": found.p_value, "q_value": found.q_value}
     arrays |= {"flagged": found.flagged.astype(int)}
     flagged = np.flatnonzero(found.flagged)
-    top = flagged[np.argsort(-found.surprise[flagged], kind="stable")][:MOST_BLAMED]
+    top = flagged[np.argsort(-found.score[flagged], kind="stable")][:MOST_BLAMED]
     told: dict[int, str] = {}
     if cells and len(top):
         blamed = blame(opened.trained, new, top, others=found.calibration, cells=cells, seed=args.seed)
@@ -77,6 +80,11 @@ def detect(context: Context) -> int:
         context.warn(f"{known} of the rows are training rows of the model, which look less unusual than they are")
     text = [f"{out}: {len(flagged)} of {len(new)} rows flagged at a share of {args.alpha:g} false alarms"]
     text.append(f"compared with {found.calibration} rows that did not train the model ({split})")
+    if found.code_length is not None:
+        text.append(
+            "pictures are compared by how much their surprise, -log p(x), exceeds the length of their code under PNG's "
+            "filters and DEFLATE: log p(x) alone favours simple pictures"
+        )
     strange = int(strange_rows(new).sum())
     if strange:
         text.append(f"{strange} rows hold a name that no training row had: they are flagged whatever their q-value")
@@ -88,12 +96,16 @@ def detect(context: Context) -> int:
             "before any is flagged; give more held-out rows (--held-out)"
         )
     for row in top[:5].tolist():
-        line = f"  row {new.names[row]}: surprise {found.surprise[row]:.1f} nats, p {found.p_value[row]:.2g}"
+        line = f"  row {new.names[row]}: surprise {found.surprise[row]:.1f} nats, "
+        if found.code_length is not None:
+            line += f"{found.score[row]:.1f} more than its code, "
+        line += f"p {found.p_value[row]:.2g}"
         text.append(line + told.get(row, ""))
     if len(flagged) > len(top) and cells:
         text.append(f"cells are named for the {len(top)} most surprising rows")
     value: dict[str, Any] = {"out": str(out), "rows": len(new), "flagged": len(flagged), "alpha": args.alpha}
     value |= {"held_out": found.calibration, "training_rows": known, "unseen": strange}
+    value |= {"score": "surprise" if found.code_length is None else "excess"}
     context.done(value, "\n".join(text))
     return 0
 

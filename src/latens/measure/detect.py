@@ -10,6 +10,7 @@ from latens import evaluation
 from latens.data import Dataset
 from latens.errors import DataError
 from latens.measure.cells import tails
+from latens.measure.complexity import are_pictures, detail
 from latens.workflow.trained import TrainedModel
 
 MOST_CALIBRATION = 5000
@@ -26,6 +27,8 @@ class Detection(NamedTuple):
         q_value: The expected share of false alarms if this row and all more unusual ones are flagged, of shape (n,).
         flagged: True where `q_value` is at most alpha.
         calibration: How many held-out rows there were.
+        code_length: Of pictures the length of each one's code under a fixed lossless coder, nats, of shape (n,); the
+            p-value is then that of the excess, `surprise` - `code_length`. None: rows are no pictures.
     """
 
     surprise: np.ndarray
@@ -33,6 +36,12 @@ class Detection(NamedTuple):
     q_value: np.ndarray
     flagged: np.ndarray
     calibration: int
+    code_length: np.ndarray | None = None
+
+    @property
+    def score(self) -> np.ndarray:
+        """What is compared with held-out rows: the surprise, of pictures its excess over the length of their code."""
+        return self.surprise if self.code_length is None else self.surprise - self.code_length
 
 
 def detect(
@@ -54,6 +63,9 @@ def detect(
     infinity, so that only held-out rows with such a name are as surprising, and is flagged whatever its q-value;
     one without any cell has the surprise 0.
 
+    Simple pictures of another kind can be more probable than those of the training: of pictures without gaps the score
+    s is the surprise minus the length of the picture's code (`latens.measure.complexity.code_lengths`).
+
     Args:
         trained: A model with log p(x).
         held_out: Data with rows that did not train the model.
@@ -70,7 +82,7 @@ def detect(
         DataError: There are fewer held-out rows than 1 / alpha, so that no row could ever be flagged.
 
     Source: Vovk, Gammerman & Shafer (2005); Bates, Candes, Lei, Romano & Sesia (2023), for outliers; Benjamini &
-    Hochberg (1995).
+    Hochberg (1995); Serra, Alvarez, Gomez, Slizovskaia, Nunez & Luque (2020), arXiv 1909.11480, for pictures.
     """
     if len(positions) + 1 < 1.0 / alpha:
         what = f"{len(positions)} held-out rows cannot show a p-value of {alpha:g}: the smallest is 1 in all of them."
@@ -78,6 +90,8 @@ def detect(
     order = np.random.default_rng(seed).permutation(positions)[:MOST_CALIBRATION]
     options: dict[str, Any] = {"num_samples": num_samples, "key": jax.random.key(seed)}
     surprise = surprises(trained, new, None, others=len(order), **options)
+    pictures = are_pictures(new) and are_pictures(held_out)
+    length = detail(trained, new, None, seed=seed) if pictures else None
     shown = np.ones(new.x.shape, bool) if new.mask is None else new.mask
     patterns, which = np.unique(shown.reshape(len(new), -1), axis=0, return_inverse=True)
     strange = strange_rows(new)
@@ -91,10 +105,12 @@ def detect(
         own = order if len(patterns) <= 20 or pattern.all() else order[: max(MOST_CALIBRATION // 10, int(1 / alpha))]
         seen = pattern.reshape(new.x.shape[1:])
         scores = surprises(trained, held_out, own, shown=seen, others=len(order), **options)
-        p_value[rows] = conformal(scores, surprise[rows])
+        if length is not None:
+            scores = scores - detail(trained, held_out, own, seed=seed)
+        p_value[rows] = conformal(scores, surprise[rows] - (0.0 if length is None else length[rows]))
     p_value[empty] = 1.0
     q_value = adjusted(p_value)
-    return Detection(surprise, p_value, q_value, (q_value <= alpha) | strange, len(order))
+    return Detection(surprise, p_value, q_value, (q_value <= alpha) | strange, len(order), length)
 
 
 def strange_rows(data: Dataset) -> np.ndarray:
