@@ -17,6 +17,8 @@ if TYPE_CHECKING:  # errors are told before anything heavy is imported
 # Marks that change the direction of the text after them; the joiners that Persian or emoji need are no such marks.
 _DIRECTIONS = frozenset((0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF))
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_SPAN = re.compile(r"-\d+ days \+\d\d:\d\d:\d\d(\.\d{1,9})?", re.ASCII)
+_PARTS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
@@ -44,9 +46,8 @@ def _steers(character: str) -> bool:
 def spreadsheet_text(text: str) -> str:
     """A text as it is written into a CSV file, with an apostrophe before what a spreadsheet would run as a formula.
 
-    Numbers never get one. It is the remedy for "CSV injection" of the Open Worldwide Application Security Project: for
-    text
-    that begins with `=`, `+`, `-`, `@`, a tab or a carriage return.
+    Numbers and spans of time never get one. It is the remedy for "CSV injection" of the Open Worldwide Application
+    Security Project: for text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return.
 
     Args:
         text: The text of one entry of the table.
@@ -54,7 +55,8 @@ def spreadsheet_text(text: str) -> str:
     Returns:
         The text, with an apostrophe before it where it needs one.
     """
-    return f"'{text}" if text.startswith(_FORMULA) and _NUMBER.fullmatch(text) is None else text
+    plain = _NUMBER.fullmatch(text) is not None or _SPAN.fullmatch(text) is not None
+    return f"'{text}" if text.startswith(_FORMULA) and not plain else text
 
 
 def original_text(cell: str) -> str:
@@ -89,7 +91,28 @@ def csv_bytes(columns: "Mapping[str, np.ndarray]") -> bytes:
     return stream.getvalue().encode("utf-8", "backslashreplace")
 
 
+def span_texts(spans: "np.ndarray") -> list[str]:
+    """Spans of time as pandas writes them: "1 days 02:30:00", "-1 days +23:59:59.5"; fractions without closing zeros.
+
+    Args:
+        spans: timedelta64 of shape (n,), in seconds or a part of them.
+
+    Returns:
+        A text each; "" where one is missing.
+    """
+    made, parts = [], _PARTS[spans.dtype.str[4:-1]]
+    for gone, span in zip((spans != spans).tolist(), spans.astype("int64").tolist()):
+        days, rest = divmod(span, 86_400 * parts)
+        seconds, part = divmod(rest, parts)
+        fraction = f".{part:0{len(str(parts)) - 1}d}".rstrip("0") if part else ""
+        clock = f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}{fraction}"
+        made.append("" if gone else f"{days} days {'+' if days < 0 else ''}{clock}")
+    return made
+
+
 def _cells(column: Any) -> list[str]:
+    if column.dtype.kind == "m":
+        return span_texts(column)
     if column.dtype.kind == "b":
         column = column.astype("uint8")
     texts = [str(value) for value in column]

@@ -42,7 +42,6 @@ def repeated(values, n=N):
         (table(n=np.where(np.arange(N) == 7, -np.inf, 1.5)), r"row 7, column 'n': holds -inf"),
         (table(n=np.full(N, 2**53 + 1)), r"row 0: column 'n' holds 9007199254740993, beyond 2\^53.*leave out"),
         (table(n=repeated(["1", "-9007199254740993"])), r"row 1: column 'n' holds -9007199254740993, beyond 2\^53"),
-        (table(n=pd.to_timedelta(np.arange(N), "h")), r"'n' holds spans of time.*dt.total_seconds"),
         (levels(), r"column names of 2 levels, such as \('a', 'city'\).*frame.columns = \['_'.join"),
         (table().rename(columns={"pay": "age"}), "two columns are named 'age'"),
         (table(city="")[["city"]], r"column 'city': holds NaN \(a missing value\); 300 such cells in all"),

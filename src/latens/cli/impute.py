@@ -21,6 +21,7 @@ from latens.data.sparse import SparseRows
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.conditionals import conditionals
 from latens.measure.cells import interval, point, typed_columns
+from latens.text import span_texts
 from latens.workflow.trained import TrainedModel
 
 
@@ -142,7 +143,10 @@ def table_as_written(data: Dataset, x: np.ndarray, hidden: np.ndarray, path: Pat
     for i, (name, values) in enumerate(filled.items()):
         if name not in found:
             table[name] = values
+        elif values.dtype.kind == "m" and found[name].dtype.kind == "m":
+            table[name] = np.where(hidden[:, i], values, found[name].astype(values.dtype))
         elif hidden[:, i].any():
+            values = np.array(span_texts(values)) if values.dtype.kind == "m" else values
             was = zip(hidden[:, i], values.tolist() if values.dtype.kind != "M" else values.astype(str), found[name])
             mixed = [new if gap else old for gap, new, old in was]
             whole = out.suffix.lower() == ".csv" or values.dtype.kind in "UM"

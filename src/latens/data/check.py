@@ -153,15 +153,17 @@ def _column(dataset: Dataset, place: int) -> dict[str, Any]:
         order = " in order" if one.kind == "ordinal" else ""
         values = f"{one.count} names{order}; {one.values[top]!r} in {one.shares[top]:.0%}"
     else:
-        low, high = one.decoded(np.array([0, one.size - 1]))
+        low, high = one.texts(np.array([0, one.size - 1]))
         values = f"{low} to {high}"
         if one.widths[top] == 1:
-            values += f"; {one.decoded(np.array([one.starts[top]]))[0]} in {one.shares[top]:.0%}"
+            values += f"; {one.texts(np.array([one.starts[top]]))[0]} in {one.shares[top]:.0%}"
     written = {"D": "days", "s": "seconds", "int": "whole", "text": "text"}
     return {
         "name": schema.columns[place].name,
         "kind": one.kind,
-        "written": written.get(one.written, f"in steps of {one.step:g}"),
+        "written": one.written
+        if one.kind == "duration" and one.step == 1
+        else written.get(one.written, f"in steps of {one.step:g}{f' {one.written}' if one.kind == 'duration' else ''}"),
         "values": values,
         "missing": 0 if mask is None else int(np.sum(~mask[:, place])),
     }

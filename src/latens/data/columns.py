@@ -7,11 +7,16 @@ import numpy as np
 from msgspec import Meta, Struct
 
 from latens.data.dates import written_times
+from latens.data.durations import CODES, as_spans
 from latens.errors import DataError, nearest
+from latens.text import span_texts
 
-ColumnKind: TypeAlias = Literal["category", "ordinal", "number", "date"]
+ColumnKind: TypeAlias = Literal["category", "ordinal", "number", "date", "duration"]
 """A category is one of some names, an ordinal one of names that have an order; a number lies on a grid of its own; a
-date is a number of days or seconds."""
+date is a number of days or seconds, a duration one of the coarsest unit in which it is whole."""
+
+Unit: TypeAlias = Literal["days", "hours", "minutes", "seconds", "milliseconds", "microseconds", "nanoseconds"]
+"""What a duration is counted in."""
 
 MOST_CATEGORIES = 1000
 """A text column with more distinct values is free text, or an id, and is left out."""
@@ -40,15 +45,16 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     as they are.
 
     Args:
-        kind: "category", "ordinal", "number" or "date".
+        kind: "category", "ordinal", "number", "date" or "duration".
         values: The names of a category or an ordinal, in the order of their codes.
         low: The number of the first cell of the grid, in the unit of the column.
         step: The distance of two cells of the grid, in the same unit.
         starts: The first cell of each segment, from 0.
         size: How many cells the grid has.
         shares: The share of the training rows in each category or segment; they sum to 1.
-        written: How a value is written: "text", "bool", "int", "float"; a date's unit "D" or "s".
+        written: How a value is written: "text", "bool", "int", "float"; a date's unit "D" or "s"; a duration's `Unit`.
         zone: The time zone of dates: days are of its calendar, seconds of UTC; empty for none.
+        resolution: The unit of the dtype that durations have in a frame, "s", "ms", "us" or "ns"; empty for others.
     """
 
     kind: ColumnKind
@@ -58,8 +64,9 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     starts: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(max_length=1000)] = ()
     size: Annotated[int, Meta(ge=0, le=MOST_CELLS)] = 0
     shares: tuple[Annotated[float, Meta(ge=0, le=1)], ...] = ()
-    written: Literal["text", "bool", "int", "float", "D", "s"] = "text"
+    written: Literal["text", "bool", "int", "float", "D", "s"] | Unit = "text"
     zone: Annotated[str, Meta(max_length=100)] = ""
+    resolution: Literal["", "s", "ms", "us", "ns"] = ""
 
     @property
     def named(self) -> bool:
@@ -108,13 +115,15 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
 
         Returns:
             Shape (n,): text, truth values, whole numbers or fractions as the column had them; dates as datetime64, or
-            with a zone as text with its offset.
+            with a zone as text with its offset; durations as timedelta64.
         """
         place = np.clip(np.round(np.asarray(stored, np.float64)), 0, max(self.cells, 1) - 1)
         if self.named:
             names = np.array(self.values)[place.astype(np.int64)]
             return names == "True" if self.written == "bool" else names
         number = self.low + place * self.step
+        if self.resolution:
+            return as_spans(number, self.written, self.resolution)
         if self.zone:
             return written_times(number, self.written, self.zone)
         if self.written in ("D", "s"):
@@ -122,6 +131,18 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
         if self.written == "int":
             return np.round(number).astype(np.int64)
         return np.round(number, decimals_of(self.step))
+
+    def texts(self, stored: np.ndarray) -> list[str]:
+        """The values of stored cells in words.
+
+        Args:
+            stored: Codes or places on the grid, of shape (n,).
+
+        Returns:
+            A text each, durations such as "1 days 02:30:00".
+        """
+        values = self.decoded(stored)
+        return span_texts(values) if self.resolution else [str(value) for value in values]
 
 
 def decimals_of(step: float) -> int:
@@ -157,6 +178,8 @@ def check_types(types: Sequence[ColumnType]) -> str:
             return f"column {i} has other shares than values"
         if not (np.isfinite(one.low) and np.isfinite(one.step) and np.isfinite(one.low + one.step * one.size)):
             return f"column {i} has a grid that is not finite"
+        if (one.kind == "duration") != (one.written in CODES) or (one.kind == "duration") != bool(one.resolution):
+            return f"column {i} has a unit that is none of its kind"
     return ""
 
 
@@ -164,16 +187,23 @@ class TextColumn(Struct):
     """A column of text, dates or categories as a reader found it: codes into its distinct values.
 
     Args:
-        values: The distinct values; empty for dates, whose codes are numbers of their unit.
-        written: "text", "bool", or the unit of dates ("D", "s").
+        values: The distinct values; empty for dates and durations, whose codes are numbers of their unit.
+        written: "text", "bool", the unit of dates ("D", "s"), or that of durations.
         zone: The zone of dates; empty for none.
         ordered: Whether the values have an order, which is theirs here.
+        resolution: The unit of the dtype of durations; empty for others.
     """
 
     values: tuple[str, ...] = ()
-    written: Literal["text", "bool", "D", "s"] = "text"
+    written: Literal["text", "bool", "D", "s"] | Unit = "text"
     zone: str = ""
     ordered: bool = False
+    resolution: Literal["", "s", "ms", "us", "ns"] = ""
+
+    @property
+    def kind(self) -> ColumnKind:
+        """What the column is told to be."""
+        return "ordinal" if self.ordered else "category" if self.values else "duration" if self.resolution else "date"
 
 
 def category_type(codes: np.ndarray, found: TextColumn, of: np.ndarray | None = None) -> ColumnType:
@@ -203,18 +233,20 @@ def number_type(
     zone: str = "",
     of: np.ndarray | None = None,
     of_every: np.ndarray | None = None,
+    resolution: str = "",
 ) -> ColumnType:
     """The grid and the segments of a column of numbers, of its training rows.
 
     Args:
         values: The numbers of the training rows, without gaps.
         every: Those of all rows, which say the precision that was recorded.
-        written: "int", "float", "D" or "s".
+        written: "int", "float", the unit of dates "D" or "s", or that of durations.
         step: The distance of two cells where it was declared; None finds the precision that was recorded.
         bounds: The least and the largest value where they were declared; None takes those of the training rows.
         zone: The time zone of dates.
         of: How often each of `values` comes; None: once.
         of_every: How often each of `every` comes, where these rise; None: once.
+        resolution: The unit of the dtype of durations; empty for others.
 
     Returns:
         The type.
@@ -223,7 +255,7 @@ def number_type(
     """
     aligned = written == "float" or step is not None
     if step is None:
-        step = 1.0 if written in ("int", "D", "s") else recorded_step(every, of_every)
+        step = 1.0 if written != "float" else recorded_step(every, of_every)
     low, high = (float(values.min()), float(values.max())) if bounds is None else bounds
     # A grid that float32 cannot count is made coarser, by powers of ten.
     while (high - low) / step >= MOST_CELLS:
@@ -247,9 +279,8 @@ def number_type(
     empty = masses == 0
     masses = np.where(empty, (np.count_nonzero(counts == 1) + 0.5) / max(empty.sum(), 1), masses)
     shares = tuple((masses / masses.sum()).tolist())
-    if written in ("D", "s"):
-        return ColumnType("date", (), low, step, tuple(starts), size, shares, written, zone)  # type: ignore[arg-type]
-    return ColumnType("number", (), low, step, tuple(starts), size, shares, written)  # type: ignore[arg-type]
+    kind: ColumnKind = "duration" if resolution else "date" if written in ("D", "s") else "number"
+    return ColumnType(kind, (), low, step, tuple(starts), size, shares, written, zone, resolution)  # type: ignore[arg-type]
 
 
 def recorded_step(values: np.ndarray, of: np.ndarray | None = None) -> float:

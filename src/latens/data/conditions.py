@@ -8,6 +8,7 @@ import numpy as np
 
 from latens.data.columns import ColumnType, unknown_category
 from latens.data.dates import number_of
+from latens.data.durations import span_number
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
 
@@ -115,7 +116,7 @@ def _joined(asked: Sequence[tuple[str, float, float]], schema: Schema, where: st
         if low[place] > high[place]:
             what = f"no row can have column {name!r} so: the conditions exclude one another, or every training row."
             kind = (schema.types or ())[place]
-            span = "" if kind.named else " to ".join(map(str, kind.decoded(np.array([0, kind.size - 1]))))
+            span = "" if kind.named else " to ".join(kind.texts(np.array([0, kind.size - 1])))
             raise DataError(what, where=where, fix=f"The training rows have {span}." if span else "Ask for one name.")
     return Conditions(low, high)
 
@@ -137,11 +138,12 @@ def _cell(value: Any, kind: ColumnType, name: str, where: str) -> float:
         return _place(value, kind, name, where)
     place = _place(value, kind, name, where)
     if abs(place - round(place)) > 1e-3:
-        step = "whole days" if kind.written == "D" else "whole seconds" if kind.written == "s" else f"{kind.step:g}"
+        step = {"D": "whole days", "s": "whole seconds"}.get(kind.written, f"{kind.step:g}")
+        step += f" {kind.written}" if kind.kind == "duration" else ""
         what = f"column {name!r} is recorded in steps of {step}, which {value} is not."
         raise DataError(what, where=where, fix="Round it, or ask for a range.")
     if not 0 <= round(place) < kind.cells:
-        first, last = kind.decoded(np.array([0, kind.size - 1]))
+        first, last = kind.texts(np.array([0, kind.size - 1]))
         what = f"column {name!r} cannot be {value}: its training rows lie between {first} and {last}."
         raise DataError(what, where=where, fix="Ask for a value between them; beyond, the model gives probability 0.")
     return float(round(place))
@@ -156,11 +158,19 @@ def _place(value: Any, kind: ColumnType, name: str, where: str) -> float:
             raise unknown_category(str(value), name, kind.values, where)
         return float(kind.values.index(str(value)))
     try:
-        number = number_of(str(value), kind.written, kind.zone) if kind.kind == "date" else float(value)
+        text = str(value)
+        number = (
+            number_of(text, kind.written, kind.zone)
+            if kind.kind == "date"
+            else span_number(text, kind.written)
+            if kind.kind == "duration"
+            else float(value)
+        )
         if not np.isfinite(number):
             raise ValueError
     except ValueError:
         what = f"column {name!r} holds {kind.kind}s, which {str(value)[:40]!r} is not."
-        fix = "Write it as 2021-05-01." if kind.kind == "date" else "Write a plain number."
+        examples = {"date": "it as 2021-05-01", "duration": 'it as "26.5 hours" or "1 days 02:30:00"'}
+        fix = f"Write {examples.get(kind.kind, 'a plain number')}."
         raise DataError(what, where=where, fix=fix) from None
     return (number - kind.low) / kind.step

@@ -9,16 +9,19 @@ from msgspec import Struct
 
 from latens.data.columns import MOST_CATEGORIES, ColumnType
 from latens.data.dates import number_of, zone_of
+from latens.data.durations import span_number
 from latens.data.schema import Schema
 from latens.errors import DataError, nearest
 from latens.io.json import read_json
 
 LEFT_OUT = "leave out"
+_EXAMPLE = {"date": "2021-05-01", "duration": "1 days 02:30:00"}
 KINDS: dict[str, tuple[str, ...]] = {
     "category": ("values",),
     "ordinal": ("values",),
     "number": ("step", "low", "high"),
     "date": ("low", "high", "zone"),
+    "duration": ("low", "high"),
     LEFT_OUT: (),
 }
 """What a column may be declared as, and what may be said beside it."""
@@ -31,7 +34,7 @@ class Declared(Struct, frozen=True):
         kind: One of `KINDS`; None: not said.
         values: The names of a category or an ordinal, in the order of their codes; empty: not said.
         step: The distance of two cells of a number's grid; None: not said.
-        low: The least value, a number or a date as text; None: not said.
+        low: The least value, a number, or a date or duration as text; None: not said.
         high: The largest one, likewise.
         zone: The time zone of dates; empty: not said.
     """
@@ -103,10 +106,11 @@ def _declared(name: str, entry: Any, where: str) -> Declared:
         raise wrong(f"is given the unknown zone {str(zone)[:60]!r}", fix)
     for key, bound in (("low", low), ("high", high)):
         if bound is not None and not (_is_number(bound) if kind == "number" else isinstance(bound, str)):
-            fix = "Give a number." if kind == "number" else 'Give a date as text, such as "2021-05-01".'
+            fix = "Give a number." if kind == "number" else f'Give a {kind} as text, such as "{_EXAMPLE[kind]}".'
             raise wrong(f"is given {key} = {bound!r}", fix)
     one = Declared(kind, tuple(values), step, low, high, zone)
-    first, last = (_bound(one, key, name, "s", zone, where) for key in ("low", "high"))
+    unit = "seconds" if kind == "duration" else "s"
+    first, last = (_bound(one, key, name, unit, zone, where) for key in ("low", "high"))
     if first is not None and last is not None and first > last:
         raise wrong(f"is given low = {low!r} and high = {high!r}", "Give a low that is not above high.")
     return one
@@ -122,10 +126,10 @@ def _bound(one: Declared, key: str, name: str, unit: str, zone: str, where: str)
     if not isinstance(given, str):
         return None if given is None else float(given)
     try:
-        return number_of(given, unit, zone)
+        return span_number(given, unit) if one.kind == "duration" else number_of(given, unit, zone)
     except ValueError:
-        what = f"column {name!r} is given {key} = {given[:40]!r}, which is no date."
-        raise DataError(what, where=where, fix="Write it as 2021-05-01.") from None
+        what = f"column {name!r} is given {key} = {given[:40]!r}, which is no {one.kind}."
+        raise DataError(what, where=where, fix=f"Write it as {_EXAMPLE.get(one.kind or '')}.") from None
 
 
 def check_declared(names: Sequence[str], declared: Mapping[str, Declared], where: str) -> None:
@@ -152,6 +156,7 @@ def bounds_of(
     values: np.ndarray,
     written: str,
     zone: str,
+    resolution: str,
     where: str,
     of: np.ndarray | None = None,
 ) -> tuple[float, float] | None:
@@ -161,8 +166,9 @@ def bounds_of(
         one: What is said of the column.
         name: Its name.
         values: The numbers of its training rows, without gaps.
-        written: Of dates their unit, "D" or "s".
+        written: Of dates and durations their unit.
         zone: The zone of dates.
+        resolution: The unit of the dtype of durations; empty for others.
         where: How an error names the data.
         of: How often each of `values` comes; None: once.
 
@@ -181,9 +187,10 @@ def bounds_of(
     beyond = values[outer]
     if len(beyond):
         rows = len(beyond) if of is None else int(of[outer].sum())
-        kind: Any = ("date", written, zone) if written in ("D", "s") else ("number", "float", "")
-        worst = ColumnType(kind[0], low=float(beyond[0]), step=1e-9, size=1, written=kind[1], zone=kind[2])
-        value = worst.decoded(np.zeros(1))[0]
+        dated: Any = written if resolution or written in ("D", "s") else "float"
+        more: Any = {"zone": zone, "resolution": resolution}
+        worst = ColumnType("number", low=float(beyond[0]), step=1e-9, size=1, written=dated, **more)
+        value = worst.texts(np.zeros(1))[0]
         words = (
             f"from {one.low}"
             if one.high is None
@@ -212,7 +219,9 @@ def as_declared(schema: Schema) -> dict[str, dict[str, Any]]:
             made[column.name] = entry | {"values": list(one.values)}
             continue
         low, high = one.decoded(np.array([0, one.size - 1])).tolist()
-        if one.kind == "date":
+        if one.kind == "duration":
+            entry |= dict(zip(("low", "high"), one.texts(np.array([0, one.size - 1]))))
+        elif one.kind == "date":
             entry |= {"low": str(low), "high": str(high)} | ({"zone": one.zone} if one.zone else {})
         else:
             entry |= {"step": int(one.step) if one.written == "int" else one.step, "low": low, "high": high}

@@ -16,6 +16,7 @@ from latens.data.columns import (
 )
 from latens.data.dates import DAY, zone_offsets
 from latens.data.declared import LEFT_OUT, Declared, bounds_of
+from latens.data.durations import UNITS
 from latens.data.raw import Raw
 from latens.data.schema import Column, Schema
 from latens.data.words import written_number
@@ -113,10 +114,11 @@ def typed_schema(given: Sequence[Values], where: str, declared: Mapping[str, Dec
             whole = np.all(every == np.floor(every)) and np.all(np.abs(every) < WHOLE) and recorded in (None, 1.0)
             whole = whole and float(step or 1).is_integer()
             written = found.written if found else "int" if whole else "float"
-            bounds = bounds_of(said, name, values, written, zone, where, of)
+            resolution = found.resolution if found else ""
+            bounds = bounds_of(said, name, values, written, zone, resolution, where, of)
             step = recorded or step if step is None and written == "float" else step
             options = {"step": step, "bounds": bounds, "zone": zone, "of": of, "of_every": of_every}
-            types.append(number_type(values, every, written, **options))
+            types.append(number_type(values, every, written, **options, resolution=resolution))
         columns.append(Column(name))
     if not columns:
         whys = [leave_out(one.values, one.found, declared.get(one.name), one.of) for one in given[:5]]
@@ -219,10 +221,12 @@ def stored_columns(
             continue
         if found is not None and found.written == "bool" and kind.kind == "number":
             found = None  # truth values are 0 and 1
-        if kind.kind == "date" and found is not None and not found.values:
+        if kind.kind == "date" and found is not None and found.kind == "date":
             values = _as_dates(values, found, kind, name, where)
-        elif kind.kind == "date" or found is not None:
-            holds = "numbers" if found is None else "text" if found.values else "dates"
+        elif kind.kind == "duration" and found is not None and found.kind == "duration":
+            values = values * (UNITS[found.written] / UNITS[kind.written])
+        elif kind.kind in ("date", "duration") or found is not None:
+            holds = "numbers" if found is None else "text" if found.values else f"{found.kind}s"
             what = f"column {name!r} holds {holds}; the model knows it as {kind.kind}s."
             raise DataError(what, where=where, fix="Write it as it was written in the training data.")
         placed = np.round((values - kind.low) / kind.step)
@@ -349,7 +353,9 @@ def as_columns(x: np.ndarray, schema: Schema) -> dict[str, np.ndarray]:
 
 
 def in_units(x: np.ndarray, types: Sequence[ColumnType]) -> np.ndarray:
-    """Stored rows as numbers in the units of their columns; categories stay codes, dates become days since 1970.
+    """Stored rows as numbers in the units of their columns.
+
+    Categories stay codes, dates become days since 1970, durations are counted in the unit that they were recorded in.
 
     Args:
         x: The stored cells, of shape (n, columns); NaN stays.

@@ -66,7 +66,8 @@ def load(
         schema: The schema of a trained model, which the data must fit; None infers it.
         counts: Whether a table of whole numbers holds counts, which are modelled as log(1 + x); None looks at them.
         typed: Whether columns of numbers get a type each and exact probabilities too, as those of tables with text do.
-        columns: What columns of a table are, by name: a kind ("category", "ordinal", "number", "date", "leave out"),
+        columns: What columns of a table are, by name: a kind ("category", "ordinal", "number", "date", "duration",
+            "leave out"),
             or a kind with what may be chosen ({"kind": "number", "step": 0.1}; see docs/tables.md), or the path of a
             JSON file with the same; columns then get types. None tells all of them from dtypes and cells.
         unseen: Whether names that `schema` lacks are missing cells, which the data set lists; else they are an error.
@@ -212,7 +213,8 @@ def hints(schema: Schema) -> dict[str, Declared]:
     pairs = list(zip(schema.columns or (), schema.types or ()))
     named = {column.name: Declared("category") for column, one in pairs if one.named}
     zones = {column.name: Declared(zone=one.zone) for column, one in pairs if one.zone}
-    return named | zones | {name: Declared(LEFT_OUT) for name in schema.ignored or ()}
+    spans = {column.name: Declared("duration") for column, one in pairs if one.kind == "duration"}
+    return named | zones | spans | {name: Declared(LEFT_OUT) for name in schema.ignored or ()}
 
 
 def read_columns(spec: Any, declared: Mapping[str, Declared] | None = None) -> Raw:

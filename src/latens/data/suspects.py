@@ -46,7 +46,7 @@ def suspicions(dataset: Dataset) -> list[str]:
         cells = every[::step].astype(np.float64)
         if one is None or not one.named:
             for value in far_values(cells):
-                words = f"{value:g}" if one is None else str(one.decoded(np.array([value]))[0])
+                words = f"{value:g}" if one is None else one.texts(np.array([value]))[0]
                 count = int(np.count_nonzero(every == value))
                 found.append(
                     f"Column {column.name!r} holds {words} in {count} rows, far from its other values: if it stands "

@@ -11,8 +11,10 @@ import numpy as np
 from latens.data.columns import WHOLE, TextColumn
 from latens.data.dates import DATE, TIME, read_dates, written_times
 from latens.data.declared import Declared
+from latens.data.durations import as_spans, read_spans
 from latens.data.rows import MISSING_WORDS
 from latens.errors import DataError, nearest
+from latens.text import span_texts
 
 SLIPS = 3
 """Where most cells of a column are numbers, a text that comes less often is taken for a slip of the pen and refused."""
@@ -50,6 +52,8 @@ class Coded:
         stored, text = np.where(gone, 0, self.numbers).astype(np.int64), self.text
         if text.values:
             shown = np.array(text.values)[stored]
+        elif text.resolution:
+            shown = np.array(span_texts(as_spans(stored, text.written, text.resolution)))
         elif text.zone:
             shown = written_times(stored, text.written, text.zone)
         else:
@@ -109,8 +113,11 @@ def read_column(
         numbers = values.numbers if isinstance(values, Coded) else np.asarray(values, np.float64)
         return numbers, TextColumn(("False", "True"), "bool")
     if isinstance(values, Coded):
-        own = "ordinal" if values.text.ordered else "category" if values.text.values else "date"
-        if declared.kind in (None, own) and not declared.values and declared.zone in ("", values.text.zone):
+        if (
+            declared.kind in (None, values.text.kind)
+            and not declared.values
+            and declared.zone in ("", values.text.zone)
+        ):
             return values.numbers, values.text
         values = values.words()
     if isinstance(values, np.ndarray) and values.dtype.kind in "biuf":
@@ -153,6 +160,9 @@ def _read_numbers(
     values: np.ndarray, declared: Declared, name: str, where: str
 ) -> tuple[np.ndarray, TextColumn | None]:
     """A column that came as numbers, or as truth values that were declared as something else."""
+    if declared.kind == "duration" and not np.isnan(values).all():
+        what = f"column {name!r} is to hold spans of time and holds numbers, such as {values[0]!s}."
+        raise DataError(what, where=where, fix="Write its cells as 1 days 02:30:00 or 26.5 hours.")
     if declared.kind == "date":
         what = f"column {name!r} is declared as a date and holds numbers, such as {values[0]!s}."
         raise DataError(what, where=where, fix="Write its cells as 2021-05-01, or declare it as a number.")
@@ -261,6 +271,9 @@ def read_words(
     if declared.named:
         values = tuple(sorted(distinct))
         return _named(numbered({value: i for i, value in enumerate(values)}), values, declared, name, where)
+    spans = declared.kind == "duration"
+    if declared.kind in (None, "duration") and (found := read_spans(distinct, spans, refused)) is not None:
+        return numbered(found[0]), TextColumn((), found[1], resolution="ns")  # type: ignore[arg-type]
     numbers = {cell: float(cell) for cell in distinct if _is_number(cell)}
     others = Counter({cell: count for cell, count in seen.items() if cell not in numbers})
     # 007 is a name, which as a number would lose its zeros.

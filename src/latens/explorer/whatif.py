@@ -101,7 +101,7 @@ def texts_of(one: ColumnType, cells: np.ndarray) -> list[str]:
     Returns:
         A text each.
     """
-    values = [str(value) for value in one.decoded(np.asarray(cells, np.float64)).tolist()]
+    values = one.texts(np.asarray(cells, np.float64))
     if one.kind != "date":
         return values
     days = one.written == "D"
@@ -208,7 +208,8 @@ def _span(one: ColumnType) -> str:
     """What a column may be fixed to, in words."""
     if one.named:
         return f"the names 0 to {one.count - 1}"
-    steps = {"D": "days", "s": "seconds"}.get(one.written, f"steps of {one.step:g}")
+    unit = f" {one.written}" if one.kind == "duration" else ""
+    steps = {"D": "days", "s": "seconds"}.get(one.written, f"steps of {one.step:g}{unit}")
     return f"{' to '.join(texts_of(one, np.array([0, one.size - 1])))} in {steps}"
 
 

@@ -274,11 +274,11 @@ def named_cells(blamed: Blame, data: Dataset, rows: np.ndarray) -> dict[str, np.
             if j < 0:
                 continue
             stored = (blamed.expected[i, k], blamed.low[i, k], blamed.high[i, k])
-            expected, low, high = map(str, types[j].decoded(np.array(stored)))
+            expected, low, high = types[j].texts(np.array(stored))
             own = types[j]
             if data.outside is not None and data.outside[row, j]:
                 own = structs.replace(own, low=own.low + float(data.outside[row, j]) * own.step)
-            value = unseen.get((row, j)) or str(own.decoded(data.x[row : row + 1, j])[0])
+            value = unseen.get((row, j)) or own.texts(data.x[row : row + 1, j])[0]
             about = expected if types[j].kind == "category" else f"{expected} ({low} to {high})"
             texts[:, row] = names[j], value, about, f"{blamed.p_value[i, k]:.3g}"
         made |= dict(zip((f"cell_{k + 1}", f"value_{k + 1}", f"expected_{k + 1}", f"p_{k + 1}"), texts))

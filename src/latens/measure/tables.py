@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from latens.data.durations import UNITS
 from latens.errors import DataError, nearest
 from latens.evaluation import Estimate
 
@@ -103,11 +104,17 @@ def alike(tables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[int, Any]]])
                 what = f"column {name!r} holds text; in {first} it holds numbers or dates."
                 raise DataError(what, where=other, fix="Write the same columns alike in both tables.")
             for source, (values, found) in cells.items():
-                seconds = 86_400.0 if found is not None and found.written == "D" else 1.0
-                columns[source].append(values * seconds)
+                columns[source].append(values * _seconds(found))
         category.append(names_here[first])
     made = [Table(s, tuple(wanted), np.stack(c, axis=1), np.array(category)) for s, c in columns.items()]
     return made, ids
+
+
+def _seconds(found: Any) -> float:
+    """What makes seconds of dates and durations; 1 of other numbers."""
+    if found is None or not found.resolution:
+        return 86_400.0 if found is not None and found.written == "D" else 1.0
+    return UNITS[found.written] / 1e9
 
 
 def _differ(values: np.ndarray) -> bool:

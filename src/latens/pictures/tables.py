@@ -50,6 +50,8 @@ def draw_marginals(source: Source, theme: ThemeName, most: int = MOST_ROWS) -> D
             ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         else:
             figures.show_tail(ax, table["data_share"][table["column"] == names[i]])
+            if one.kind == "duration":
+                ax.set_xlabel(", ".join(filter(None, (one.written, ax.get_xlabel()))), fontsize=7)
     if values:
         words = [values.get(names.index(name), ()) for name in table["column"]]
         places = np.round(0.5 * (table["low"] + table["high"])).astype(int)

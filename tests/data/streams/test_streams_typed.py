@@ -46,6 +46,7 @@ def mixed_table(n=900, seed=0):
         "kind": pa.array(rng.choice(["b", "a", "c"], n).tolist()).dictionary_encode(),
         "code": [f"{v:03d}" for v in rng.integers(0, 40, n)],
         "written": [f"{v:.1f}" for v in rng.normal(10, 3, n)],
+        "took": gaps([f"{v // 24} days {v % 24:02d}:00:00" for v in np.random.default_rng(1).integers(0, 90, n)], rng),
         "note": [f"text {v}" for v in rng.permutation(n)],
         "empty": pa.array([None] * n, pa.float64()),
         "y": rng.choice(["yes", "no"], n),
@@ -201,6 +202,9 @@ def test_cells_that_do_not_fit_name_the_column_and_the_block(tmp_path):
     numbers = load(folder_of(tmp_path / "numbers", table.select(["price"])), stream=True)
     with pytest.raises(DataError, match="has columns of text or dates; the model was trained on numbers"):
         load(tmp_path / "good", stream=True, schema=numbers.schema)
+    spans = pa.array(np.arange(100).astype("timedelta64[s]"), pa.duration("s"))
+    with pytest.raises(DataError, match="column 'took' has durations, which rows that stay on disk cannot have"):
+        load(folder_of(tmp_path / "spans", pa.table({"took": spans, "kind": ["a", "b"] * 50})), stream=True)
     nested = pa.table({"at": [[1, 2], [3]] * 50, "kind": ["a", "b"] * 50})
     with pytest.raises(DataError, match=r"column 'at' holds list<.*a stream takes columns of single cells"):
         load(folder_of(tmp_path / "nested", nested), stream=True)

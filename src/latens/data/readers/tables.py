@@ -9,6 +9,7 @@ import numpy as np
 from latens.data.columns import TextColumn
 from latens.data.dates import dated, zone_name
 from latens.data.declared import LEFT_OUT, Declared
+from latens.data.durations import recorded
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw
 from latens.data.rows import MISSING_WORDS
 from latens.data.sparse import sparse_rows
@@ -198,25 +199,20 @@ def from_frame(frame: Any, roles: ColumnRoles, where: str) -> Raw:
     asides = {words[i] for i in found.values()}
     left = {word for word, one in (roles.declared or {}).items() if one.kind == LEFT_OUT}
     columns = {
-        word: frame_column(series) if word in asides | left else typed_column(series, word, where)
+        word: frame_column(series) if word in asides | left else typed_column(series)
         for word, series in zip(words, (frame.iloc[:, i] for i in range(len(words))))
     }
     return from_columns(columns, roles, where, names)
 
 
-def typed_column(series: Any, name: str, where: str) -> "np.ndarray | Coded":
+def typed_column(series: Any) -> "np.ndarray | Coded":
     """Turn a column of a pandas frame into what its dtype says: names, truth values, times; else as `frame_column`.
 
     Args:
         series: The column.
-        name: Its name.
-        where: How an error names the table.
 
     Returns:
         The values.
-
-    Raises:
-        DataError: The column holds spans of time.
     """
     from pandas.api import types
 
@@ -226,10 +222,9 @@ def typed_column(series: Any, name: str, where: str) -> "np.ndarray | Coded":
     if types.is_bool_dtype(series.dtype) and gone.any():
         values = series.to_numpy(dtype=np.float64, na_value=np.nan)
         return Coded(values, TextColumn(("False", "True"), "bool"))
-    if types.is_timedelta64_dtype(series.dtype):
-        what = f"column {name!r} holds spans of time ({series.dtype})."
-        fix = f"Write them as numbers: frame[{name!r}] = frame[{name!r}].dt.total_seconds()."
-        raise DataError(what, where=where, fix=fix)
+    if getattr(series.dtype, "kind", "") == "m":
+        unit = getattr(getattr(series.dtype, "pyarrow_dtype", None), "unit", None) or np.datetime_data(series.dtype)[0]
+        return _spans(series.to_numpy(f"timedelta64[{unit}]").astype(np.int64), gone, unit)
     if not types.is_datetime64_any_dtype(series.dtype):
         return frame_column(series)
     zone = "" if series.dt.tz is None else zone_name(series.dt.tz)
@@ -248,6 +243,13 @@ def _times(seconds: np.ndarray, gone: np.ndarray, zone: str) -> Coded:
     numbers = np.full(len(seconds), np.nan)
     numbers[~gone], unit = dated(seconds[~gone], zone)
     return Coded(numbers, TextColumn((), unit, zone))
+
+
+def _spans(whole: np.ndarray, gone: np.ndarray, resolution: str) -> Coded:
+    """Durations, in the coarsest unit in which all of them are whole."""
+    numbers = np.full(len(whole), np.nan)
+    numbers[~gone], unit = recorded(whole[~gone], resolution)
+    return Coded(numbers, TextColumn((), unit, resolution=resolution))  # type: ignore[arg-type]
 
 
 def _categories(codes: np.ndarray, values: Sequence[Any], ordered: bool) -> Coded:
@@ -288,9 +290,12 @@ def frame_column(series: Any) -> np.ndarray:
     return np.array(["" if missing else str(v) for v, missing in zip(series, series.isna())], dtype=str)
 
 
-def _polars(series: Any) -> np.ndarray:
+def _polars(series: Any) -> "np.ndarray | Coded":
     if series.dtype.is_numeric() or str(series.dtype) == "Boolean":
         return _plain(series.to_numpy())
+    if str(series.dtype).startswith("Duration"):
+        whole = series.to_physical()
+        return _spans(whole.fill_null(0).to_numpy(), whole.is_null().to_numpy(), series.dtype.time_unit)
     return np.array(["" if v is None else str(v) for v in series.to_list()], dtype=str)
 
 
@@ -401,6 +406,8 @@ def arrow_typed(column: Any) -> "np.ndarray | Coded":
         codes = [np.asarray(part.indices.fill_null(-1).to_numpy(zero_copy_only=False)) for part in parts]
         values = parts[0].dictionary.to_pylist() if parts else []
         return _categories(np.concatenate([*codes, np.zeros(0)]).astype(np.int64), values, bool(column.type.ordered))
+    if pa.types.is_duration(column.type):
+        return _spans(column.cast(pa.int64()).fill_null(0).to_numpy(), gone, column.type.unit)
     if not pa.types.is_timestamp(column.type):
         return arrow_column(column)
     seconds = (

@@ -178,6 +178,10 @@ class Column:
             return None
         if isinstance(values, Coded):
             self.kind, numbers = values.text.written, values.numbers
+            if values.text.resolution:
+                what = f"column {self.name!r} has durations, which rows that stay on disk cannot have."
+                fix = f'Write them as numbers or as text ("90 min"), or declare the column as "{LEFT_OUT}".'
+                raise DataError(what, where=where, fix=fix)
             if values.text.values and self.kind == "text":
                 if values.text.ordered:
                     self.order = (self.order or {}) | dict.fromkeys(values.text.values)
