@@ -71,7 +71,7 @@ def test_a_hundred_thousand_names_are_left_out_and_it_is_said():
     frame = pd.DataFrame({"word": [f"w{i // 2}" for i in range(n)], "x": np.arange(n) % 7})
     data = load(frame)
     assert data.schema.ignored == ("word",)
-    assert "Column 'word' is not modelled: 100,000 different texts, more than 1,000." in data.notes
+    assert "Column 'word' is not modelled: 100,000 different texts, more than 65,536." in data.notes
     with pytest.raises(DataError, match=r"declared as category and has 100,000 names.*join rare ones"):
         load(frame, columns={"word": "category"})
 

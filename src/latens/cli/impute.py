@@ -162,7 +162,7 @@ def _intervals(data: Dataset, hidden: np.ndarray, shares: list[np.ndarray], leve
         if not gone.any():
             continue
         if one.kind == "category":
-            made[f"{column.name}.p"] = np.where(gone, shares[i].max(axis=1), 1.0)
+            made[f"{column.name}.p"] = np.where(gone, (shares[i] / np.asarray(one.widths)).max(axis=1), 1.0)
             continue
         for name, end in zip(("low", "high"), interval(shares[i], one, level)):
             made[f"{column.name}.{name}"] = one.decoded(np.where(gone, end, data.x[:, i]))

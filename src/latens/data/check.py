@@ -151,7 +151,11 @@ def _column(dataset: Dataset, place: int) -> dict[str, Any]:
     top = int(np.argmax(one.shares))
     if one.named:
         order = " in order" if one.kind == "ordinal" else ""
-        values = f"{one.count} names{order}; {one.values[top]!r} in {one.shares[top]:.0%}"
+        values = f"{one.cells} names{order}"
+        if one.widths[top] == 1:
+            values += f"; {one.values[one.firsts[top]]!r} in {one.shares[top]:.0%}"
+        rare = sum(width for width in one.widths if width > 1)
+        values += f"; {rare} rare ones share a probability" if rare else ""
     else:
         low, high = one.texts(np.array([0, one.size - 1]))
         values = f"{low} to {high}"

@@ -19,7 +19,10 @@ Unit: TypeAlias = Literal["days", "hours", "minutes", "seconds", "milliseconds",
 """What a duration is counted in."""
 
 MOST_CATEGORIES = 1000
-"""A text column with more distinct values is free text, or an id, and is left out."""
+"""Of a column with more names the rare ones share a probability, by how often each came."""
+MOST_NAMES, MOST_TEXT, MOST_OWN = 2**16, 2**21, 900
+"""Names of a column at the most, their letters in all, and how many have a probability of their own where others
+share."""
 MOST_CELLS = 2**24
 """Steps of a number's grid at the most: what float32 counts exactly."""
 PIECES = 64
@@ -32,6 +35,8 @@ OFTEN = 20
 """A value has a segment of its own only where it came so often."""
 MOST_DECIMALS = 9
 """Decimals that are looked for in numbers."""
+SELDOM = 5
+"""A column of many names is free text where most rows have one that came fewer times."""
 WHOLE = 2**53
 """Beyond this float64 does not hold every whole number."""
 
@@ -39,17 +44,18 @@ WHOLE = 2**53
 class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """What the cells of one column of a mixed table are.
 
-    A category or an ordinal is stored as its place among `values`. A number is stored as its place on a grid, (x - low)
-    / step, and the grid is cut into segments: values that many rows share have one of their own, the others share
-    segments of like mass. Both are probabilities, so that the nats of columns add up, and a change of units leaves them
-    as they are.
+    A category or an ordinal is stored as its place among `values`; where there are many names the rare ones are in
+    segments, as numbers are, of names that came equally often, and are alike within each. A number is stored as its
+    place on a grid, (x - low) / step, and the grid is cut into segments: values that many rows share have one of their
+    own, the others share segments of like mass. Both are probabilities, so that the nats of columns add up, and a
+    change of units leaves them as they are.
 
     Args:
         kind: "category", "ordinal", "number", "date" or "duration".
         values: The names of a category or an ordinal, in the order of their codes.
         low: The number of the first cell of the grid, in the unit of the column.
         step: The distance of two cells of the grid, in the same unit.
-        starts: The first cell of each segment, from 0.
+        starts: The first cell of each segment, from 0; of names only where some of them share a segment.
         size: How many cells the grid has.
         shares: The share of the training rows in each category or segment; they sum to 1.
         written: How a value is written: "text", "bool", "int", "float"; a date's unit "D" or "s"; a duration's `Unit`.
@@ -58,7 +64,7 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     """
 
     kind: ColumnKind
-    values: Annotated[tuple[Annotated[str, Meta(max_length=1000)], ...], Meta(max_length=MOST_CATEGORIES)] = ()
+    values: Annotated[tuple[Annotated[str, Meta(max_length=1000)], ...], Meta(max_length=MOST_NAMES)] = ()
     low: float = 0.0
     step: Annotated[float, Meta(gt=0)] = 1.0
     starts: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(max_length=1000)] = ()
@@ -76,7 +82,7 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
     @property
     def count(self) -> int:
         """How many categories or segments there are."""
-        return len(self.values) if self.named else len(self.starts)
+        return len(self.starts) or len(self.values)
 
     @property
     def cells(self) -> int:
@@ -85,15 +91,15 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
 
     @property
     def widths(self) -> tuple[int, ...]:
-        """How many cells each segment has; a category has one."""
-        if self.named:
+        """How many cells each segment has; a category has one where none is shared."""
+        if self.named and not self.starts:
             return (1,) * len(self.values)
-        return tuple(np.diff([*self.starts, self.size]).tolist())
+        return tuple(np.diff([*self.starts, self.cells]).tolist())
 
     @property
     def firsts(self) -> tuple[int, ...]:
         """The first cell of each segment; of a category its code."""
-        return tuple(range(len(self.values))) if self.named else self.starts
+        return self.starts or tuple(range(len(self.values)))
 
     def log_shares(self, stored: np.ndarray) -> np.ndarray:
         """The log probability of stored cells by the shares of the training rows alone.
@@ -168,10 +174,12 @@ def check_types(types: Sequence[ColumnType]) -> str:
     """
     for i, one in enumerate(types):
         rising = all(a < b for a, b in zip(one.starts, one.starts[1:]))
-        if one.named and (not one.values or len(set(one.values)) != len(one.values) or one.starts):
+        if one.named and (not one.values or len(set(one.values)) != len(one.values) or one.size):
             return f"column {i} has no categories, or one twice"
-        numbers_fit = bool(one.starts) and one.starts[0] == 0 and rising and one.starts[-1] < one.size
-        if not one.named and (one.values or not numbers_fit):
+        segments_fit = bool(one.starts) and one.starts[0] == 0 and rising and one.starts[-1] < one.cells
+        if one.kind == "ordinal" and one.starts:
+            return f"column {i} has segments, which names in an order have not"
+        if (not one.named and one.values) or not (segments_fit or (one.named and not one.starts)):
             return f"column {i} has segments that are none"
         positive = all(share > 0 for share in one.shares)
         if len(one.shares) != one.count or not positive or abs(sum(one.shares) - 1.0) > 1e-6:
@@ -215,12 +223,29 @@ def category_type(codes: np.ndarray, found: TextColumn, of: np.ndarray | None = 
         of: How often each of `codes` comes; None: once.
 
     Returns:
-        The type; names that no training row has keep half a row.
+        The type; names that no training row has keep half a row. Of more than 1,000 names those that came 20 times or
+        more have a probability each (the 900 most frequent); the others come last, share one with all that came as
+        often, and are those of the training rows alone.
     """
     counts = np.bincount(codes.astype(np.int64), of, minlength=len(found.values)) + 0.5
+    if len(found.values) > MOST_CATEGORIES:
+        return _with_tail(counts.astype(np.int64), found)
     shares = tuple((counts / counts.sum()).tolist())
     kind: ColumnKind = "ordinal" if found.ordered else "category"
     return ColumnType(kind, found.values, shares=shares, written="bool" if found.written == "bool" else "text")
+
+
+def _with_tail(counts: np.ndarray, found: TextColumn) -> ColumnType:
+    """The type of a column of many names, the most frequent first."""
+    order = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
+    own = counts[order]
+    apart = (own >= OFTEN) & (np.arange(len(own)) < MOST_OWN)
+    # Where more names come often than have a place of their own, those share one that came nearly as often.
+    level = np.where(own < OFTEN, own, OFTEN + np.floor(2.0 * np.log2(own / OFTEN)))
+    starts = np.flatnonzero(apart | np.append(True, apart[:-1]) | (np.diff(level, prepend=level[0]) != 0))
+    masses = np.add.reduceat(own, starts)
+    names, shares = tuple(found.values[i] for i in order.tolist()), tuple((masses / masses.sum()).tolist())
+    return ColumnType("category", names, starts=tuple(starts.tolist()), shares=shares)
 
 
 def number_type(

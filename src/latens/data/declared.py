@@ -216,7 +216,7 @@ def as_declared(schema: Schema) -> dict[str, dict[str, Any]]:
     for column, one in zip(schema.columns or (), schema.types or ()):
         entry: dict[str, Any] = {"kind": one.kind}
         if one.named:
-            made[column.name] = entry | {"values": list(one.values)}
+            made[column.name] = entry | ({} if one.starts else {"values": list(one.values)})
             continue
         low, high = one.decoded(np.array([0, one.size - 1])).tolist()
         if one.kind == "duration":

@@ -7,6 +7,9 @@ import numpy as np
 
 from latens.data.columns import (
     MOST_CATEGORIES,
+    MOST_NAMES,
+    MOST_TEXT,
+    SELDOM,
     WHOLE,
     ColumnType,
     TextColumn,
@@ -103,7 +106,8 @@ def typed_schema(given: Sequence[Values], where: str, declared: Mapping[str, Dec
                 what = (
                     f"column {name!r} is declared as {said.kind} and has {len(found.values if found else ()):,} names."
                 )
-                fix = f'At most {MOST_CATEGORIES:,} are modelled: join rare ones, or declare it as "{LEFT_OUT}".'
+                most = MOST_NAMES if said.kind == "category" else MOST_CATEGORIES
+                fix = f'At most {most:,} are modelled: join rare ones, or declare it as "{LEFT_OUT}".'
                 raise DataError(what, where=where, fix=fix)
             ignored.append(name)
             continue
@@ -149,8 +153,16 @@ def leave_out(
     named = said is not None and said.named
     if found is not None and found.values and distinct > 20 and distinct == rows and not named:
         return "every row has another text, like an id"
-    if found is not None and len(found.values) > MOST_CATEGORIES:
-        return f"{len(found.values):,} different texts, more than {MOST_CATEGORIES:,}"
+    if found is None or len(found.values) <= MOST_CATEGORIES:
+        return None
+    most = MOST_CATEGORIES if found.ordered else MOST_NAMES
+    if len(found.values) > most:
+        return f"{len(found.values):,} different texts, more than {most:,}"
+    if sum(map(len, found.values)) > MOST_TEXT:
+        return f"{len(found.values):,} different texts, of more than {MOST_TEXT:,} letters in all"
+    counts = np.bincount(np.unique(values, return_inverse=True)[1], of)
+    if 2 * counts[counts < SELDOM].sum() > rows and not named:
+        return f"{distinct:,} different texts, most rows with one that came fewer than {SELDOM} times, like free text"
     return None
 
 
@@ -165,7 +177,9 @@ def stored_columns(
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """Turn the values of a mixed table into the cells that a schema stores, columns by name.
 
-    A number beyond those of the training rows counts as the outermost of them, and how far it lies beyond is told.
+    A number beyond those of the training rows counts as the outermost of them, and how far it lies beyond is told. A
+    name that no training row had counts as one of those that came least often, in a column where rare names share a
+    probability.
 
     Args:
         x: The rows: numbers, and codes of text.
@@ -174,7 +188,8 @@ def stored_columns(
         texts: What the codes stand for, by position.
         schema: The schema.
         where: How an error names the data.
-        unseen: Where given, names that the schema lacks are missing cells, and are added here by row and column.
+        unseen: Where given, names that the schema lacks are missing cells (but where rare names share a probability),
+            and are added here by row and column.
 
     Returns:
         Rows in the schema's order as codes and places on grids, `observed` likewise, and by how many steps of its grid
@@ -210,12 +225,13 @@ def stored_columns(
         if kind.named:
             codes, words = _codes(values, found, kind)
             strange = np.flatnonzero(codes < 0)
-            if len(strange) and unseen is None:
+            if len(strange) and unseen is None and not kind.starts:
                 raise unknown_category(str(words[strange[0]]), name, kind.values, where)
-            cells[seen, i] = np.maximum(codes, 0.0)
-            if len(strange):
-                rows = np.flatnonzero(seen)[strange]
-                unseen += [(row, i, words[at]) for row, at in zip(rows.tolist(), strange.tolist())]  # type: ignore[operator]
+            cells[seen, i] = np.where(codes < 0, len(kind.values) - 1.0 if kind.starts else 0.0, codes)
+            rows = np.flatnonzero(seen)[strange]
+            if unseen is not None:
+                unseen += [(row, i, words[at]) for row, at in zip(rows.tolist(), strange.tolist())]
+            if len(strange) and not kind.starts:
                 shown = np.ones(cells.shape, bool) if shown is None else shown
                 shown[rows, i] = False
             continue

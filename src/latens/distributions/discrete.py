@@ -289,7 +289,9 @@ class Segments(AbstractFactorised):
     def mean(self) -> Float[Array, " m"]:
         """The expected cell of each variable, or without an order the most probable one."""
         if not self.ordered:
-            best = jnp.argmax(self.log_shares(), axis=1)[:, None]
+            # Of a segment of several cells each has its part; one cell has all of it.
+            widths = jnp.maximum(self.widths, 1).astype(self.logits.dtype)
+            best = jnp.argmax(self.log_shares() - jnp.log(widths), axis=1)[:, None]
             return jnp.take_along_axis(self.starts, best, axis=1)[:, 0].astype(self.logits.dtype)
         middle = self.starts + 0.5 * (jnp.maximum(self.widths, 1) - 1).astype(self.logits.dtype)
         return jnp.sum(jnp.exp(self.log_shares()) * middle, axis=1)

@@ -77,7 +77,7 @@ def _has_density(model: Any, columns: int) -> bool:
 
 def _described(one: ColumnType) -> dict[str, Any]:
     if one.named:
-        return {"levels": list(one.values), "training": list(one.shares)}
+        return {"levels": list(one.values), "training": _by_name(np.asarray(one.shares), one)}
     shares = np.asarray(one.shares)[None]
     cells = [0.0, *(float(quantile(shares, one, k / 100)[0]) for k in range(1, 100)), one.size - 1.0]
     edges = edges_of(one)
@@ -89,6 +89,11 @@ def _described(one: ColumnType) -> dict[str, Any]:
         "training": masses(np.asarray(one.shares), one, edges).tolist(),
     }
     return found | ({"zone": one.zone} if one.zone else {})
+
+
+def _by_name(shares: np.ndarray, one: ColumnType) -> list[float]:
+    """The probability of each name; those of a segment are alike."""
+    return np.repeat(shares / np.asarray(one.widths), one.widths).tolist()
 
 
 def texts_of(one: ColumnType, cells: np.ndarray) -> list[str]:
@@ -199,7 +204,7 @@ def _conditions(raw: bytes, schema: Schema) -> Conditions:
 
 def _named(one: ColumnType, value: int | str) -> str:
     """The name with a code, or the text of a number or a date as it came."""
-    if isinstance(value, int) != one.named or (isinstance(value, int) and value >= one.count):
+    if isinstance(value, int) != one.named or (isinstance(value, int) and value >= one.cells):
         raise DataError("no such value.")
     return one.values[value] if isinstance(value, int) else value
 
@@ -207,7 +212,7 @@ def _named(one: ColumnType, value: int | str) -> str:
 def _span(one: ColumnType) -> str:
     """What a column may be fixed to, in words."""
     if one.named:
-        return f"the names 0 to {one.count - 1}"
+        return f"the names 0 to {one.cells - 1}"
     unit = f" {one.written}" if one.kind == "duration" else ""
     steps = {"D": "days", "s": "seconds"}.get(one.written, f"steps of {one.step:g}{unit}")
     return f"{' to '.join(texts_of(one, np.array([0, one.size - 1])))} in {steps}"
@@ -217,7 +222,7 @@ def _distribution(shares: np.ndarray, one: ColumnType) -> dict[str, Any]:
     """What the page shows of a column."""
     evaluation.finite(shares, "probabilities of a column")
     if one.named:
-        return {"shares": shares.tolist()}
+        return {"shares": _by_name(shares, one)}
     cells = np.array([quantile(shares[None], one, q)[0] for q in QUANTILES])
     mean = float(shares @ (np.asarray(one.firsts) + 0.5 * (np.asarray(one.widths) - 1)) / shares.sum())
     shown: Any = one.low + mean * one.step if one.kind == "number" else texts_of(one, np.array([mean]))[0]

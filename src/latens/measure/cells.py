@@ -66,7 +66,7 @@ def point(shares: np.ndarray, one: ColumnType) -> np.ndarray:
         Stored cells, of shape (n,); the mean may lie between two.
     """
     if one.kind == "category":
-        return shares.argmax(axis=1).astype(np.float64)
+        return np.asarray(one.firsts, np.float64)[(shares / np.asarray(one.widths)).argmax(axis=1)]
     middles = np.asarray(one.firsts) + 0.5 * (np.asarray(one.widths) - 1)
     return shares @ middles
 
@@ -123,7 +123,8 @@ def p_values(shares: np.ndarray, one: ColumnType, stored: np.ndarray) -> np.ndar
     rows, which = np.arange(len(shares)), np.searchsorted(one.firsts, stored, side="right") - 1
     own = shares[rows, which]
     if one.kind == "category":
-        return np.where(shares <= own[:, None] * (1.0 + 1e-9), shares, 0.0).sum(axis=1)
+        each = shares / np.asarray(one.widths)
+        return np.where(each <= each[rows, which][:, None] * (1.0 + 1e-9), shares, 0.0).sum(axis=1)
     inside = (stored - np.asarray(one.firsts)[which] + 1.0) / np.asarray(one.widths)[which]
     below = np.cumsum(shares, axis=1)[rows, which] - own + own * inside
     cell = own / np.asarray(one.widths)[which]
@@ -192,6 +193,19 @@ def given_rest(
     return shares[column]
 
 
+def strange_cells(data: Dataset) -> list[tuple[int, int]]:
+    """Find the cells with a name that no training row of the model had, and that is no rare one among many.
+
+    Args:
+        data: The data set.
+
+    Returns:
+        Row and column of each.
+    """
+    types = data.schema.types or ()
+    return [(row, column) for row, column, _ in data.unseen if not types[column].starts]
+
+
 def blame(
     trained: TrainedModel,
     data: Dataset,
@@ -228,7 +242,7 @@ def blame(
     """
     types = typed_columns(trained, "cells")
     strange = np.zeros(data.x.shape, bool)
-    for row, column, _ in data.unseen:
+    for row, column in strange_cells(data):
         strange[row, column] = True
     shown = strange | (np.ones(data.x.shape, bool) if data.mask is None else data.mask)
     p = np.full((len(rows), len(types)), np.inf)

@@ -9,7 +9,7 @@ import numpy as np
 from latens import evaluation
 from latens.data import Dataset
 from latens.errors import DataError
-from latens.measure.cells import tails
+from latens.measure.cells import strange_cells, tails
 from latens.measure.complexity import are_pictures, detail
 from latens.workflow.trained import TrainedModel
 
@@ -114,7 +114,7 @@ def detect(
 
 
 def strange_rows(data: Dataset) -> np.ndarray:
-    """Find the rows with a name that no training row of the model had.
+    """Find the rows with a name that no training row of the model had, of columns without a tail of rare names.
 
     Args:
         data: The data set.
@@ -123,7 +123,7 @@ def strange_rows(data: Dataset) -> np.ndarray:
         Booleans of shape (n,).
     """
     found = np.zeros(len(data), bool)
-    found[[row for row, _, _ in data.unseen]] = True
+    found[[row for row, _ in strange_cells(data)]] = True
     return found
 
 

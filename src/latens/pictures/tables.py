@@ -69,8 +69,8 @@ def _by_frequency(
     """
     seen = ~np.isnan(data[:, place])
     codes = data[seen, place].astype(np.int64)
-    order = np.argsort(-np.bincount(codes, None if weight is None else weight[seen], one.count), kind="stable")
-    order = np.arange(one.count) if one.kind == "ordinal" else order
+    order = np.argsort(-np.bincount(codes, None if weight is None else weight[seen], one.cells), kind="stable")
+    order = np.arange(one.cells) if one.kind == "ordinal" else order
     kept = len(order) if len(order) <= figures.MOST_NAMES else figures.MOST_NAMES - 1
     rank = np.minimum(np.argsort(order), kept)
     for rows in (data, samples):
@@ -78,6 +78,12 @@ def _by_frequency(
         rows[own, place] = rank[rows[own, place].astype(np.int64)]
     others = (f"{len(order) - kept} others",) if kept < len(order) else ()
     return tuple(one.values[code] for code in order[:kept]) + others
+
+
+def _segments(codes: np.ndarray, one: ColumnType) -> np.ndarray:
+    """The segment of each name; NaN stays."""
+    found = np.searchsorted(one.firsts, np.nan_to_num(codes), side="right") - 1.0
+    return np.where(np.isnan(codes), np.nan, found)
 
 
 def _both(source: Source, most: int) -> tuple[np.ndarray, np.ndarray, list[str], np.ndarray | None]:
@@ -116,6 +122,9 @@ def draw_mixed(source: Source, theme: ThemeName) -> Drawn:
     kept = min(MOST_ASSOCIATED, len(names))
     if kept >= 2:
         category = np.array([one.kind == "category" for one in types[:kept]])
+        for i, one in enumerate(types[:kept]):
+            if one.named and one.starts:  # rare names that share a probability count as one
+                data[:, i], samples[:, i] = _segments(data[:, i], one), _segments(samples[:, i], one)
         tables = (
             Table("data", tuple(names[:kept]), data[:, :kept], category, weight),
             Table("samples", tuple(names[:kept]), samples[:, :kept].astype(np.float64), category),
