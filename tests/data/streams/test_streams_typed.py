@@ -101,6 +101,7 @@ def test_the_schema_and_the_rows_are_those_of_the_table_in_memory(tmp_path, colu
             "height": "number/float", "share": "number/float", "many": "number/int", "owner": "category/bool",
             "married": "category/bool", "day": "date/D", "seen": "date/s", "noon": "date/s", "midnight": "date/D",
             "grade": "ordinal/text", "kind": "category/text", "code": "category/text", "written": "number/float",
+            "took": "duration/hours",
         }  # fmt: skip
     assert all(same(getattr(streamed, name), getattr(memory, name)) for name in FIELDS)
     assert streamed.notes == memory.notes

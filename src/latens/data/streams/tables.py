@@ -154,7 +154,7 @@ class AbstractTables(AbstractSource):
     def _cells(self, column: Any) -> Any:
         """A column of a mixed table; of text only the distinct cells become Python's."""
         types, kind = self._arrow.types, column.type
-        if is_plain(kind) or types.is_timestamp(kind) or types.is_dictionary(kind):
+        if is_plain(kind) or types.is_timestamp(kind) or types.is_duration(kind) or types.is_dictionary(kind):
             return arrow_typed(column)
         if types.is_null(kind):
             return Words([""], np.zeros(len(column), np.int64))

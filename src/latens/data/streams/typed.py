@@ -49,9 +49,8 @@ def reading(schema: Schema) -> dict[str, Declared]:
     Returns:
         What is said of columns, by name.
     """
-    kinds = {"category": "category", "ordinal": "category", "number": "number", "date": "date"}
     pairs = zip(schema.columns or (), schema.types or ())
-    said = {column.name: Declared(kinds[one.kind], zone=one.zone) for column, one in pairs}
+    said = {column.name: Declared("category" if one.named else one.kind, zone=one.zone) for column, one in pairs}
     return said | {name: Declared(LEFT_OUT) for name in schema.ignored or ()}
 
 
