@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 LIST = Path(__file__).parents[1] / "left_out.txt"
-MOST, LONGEST = 0.15, 1.3
+MOST, LONGEST = 0.15, 0.8
 """Processor seconds of a test from which on it is left to `make test-more`, and from which on to `make long`."""
 
 KEPT = (
@@ -48,7 +48,10 @@ NEVER_LONG = (
     "tests/workflow/test_going_on.py::*",
     "tests/parts/test_objects.py::*",
     "tests/cli/test_cli_resume.py::*",
-    "tests/cli/test_processes.py::*",
+    "tests/cli/test_processes.py::test_[ot]*",
+    "tests/cli/test_processes.py::test_where_one_process_ends_all_end?[krs]*",
+    "tests/cli/test_cli_sweep.py::*",
+    "tests/cli/test_cli_workers.py::test_[at]*",
 )
 """What continuous integration runs, whatever it costs."""
 
