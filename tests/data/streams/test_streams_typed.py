@@ -217,7 +217,7 @@ def test_days_among_blocks_of_times_are_times(tmp_path):
     """A block whose times all are midnights is of seconds where another one is."""
     day = np.datetime64("2020-01-01") + np.arange(300) % 9
     times = day.astype("datetime64[s]")
-    times[-1] += 30
+    times[-1] += np.timedelta64(30, "s")
     for zone in (None, "Europe/Paris"):
         table = pa.table({"at": pa.array(times, pa.timestamp("s", zone)), "id": np.arange(300)})
         folder = tmp_path / str(zone)
