@@ -11,6 +11,7 @@ from latens.errors import DataError, ModelFileError, UsageError
 constriction = pytest.importorskip("constriction")
 
 from latens.evaluation import elbo_parts  # noqa: E402
+from latens.io.safetensors import pack, read  # noqa: E402
 from latens.workflow.compress import compress, decompress  # noqa: E402
 
 
@@ -90,6 +91,29 @@ def test_wrong_files_and_rows_are_refused(digits, tmp_path):
     (tmp_path / "b.bits").write_bytes(bytes(raw))
     with pytest.raises(ModelFileError):
         decompress(digits, tmp_path / "b.bits")
+
+
+def test_what_a_strangers_file_says_is_not_believed(digits, tmp_path):
+    data = latens.load_data(np.asarray(load("digits").x)[:5], schema=digits.schema)
+    coded(digits, data, tmp_path / "a.bits")
+    arrays, facts = read(tmp_path / "a.bits")
+    np.testing.assert_array_equal(decompress(digits, tmp_path / "a.bits"), data.x)
+    words = arrays["words"]
+    hostile = [
+        ({"rows": 10**15}, words),
+        ({"rows": -1}, words),
+        ({"levels": 2**40}, words),
+        ({"reach": 1e12}, words),
+        ({"dtype": "O"}, words),
+        ({"more": 1}, words),
+        ({}, words[:0]),
+        ({}, words.astype(np.float32)),
+        ({}, np.append(words, np.int32(0))),
+    ]
+    for change, what in hostile:
+        (tmp_path / "b.bits").write_bytes(pack({"words": what}, {**facts, **change}))
+        with pytest.raises(ModelFileError, match=r"Expected|unknown field|no coded rows"):
+            decompress(digits, tmp_path / "b.bits")
 
 
 def test_another_machine_is_refused_by_name(digits, tmp_path, monkeypatch):

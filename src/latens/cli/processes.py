@@ -155,6 +155,24 @@ def _end(children: Sequence[subprocess.Popen[Any]]) -> None:
         child.wait()
 
 
+def end_children(children: Sequence[subprocess.Popen[Any]], seconds: float) -> None:
+    """End processes that are still there: they may write checkpoints first.
+
+    Args:
+        children: The processes.
+        seconds: How long all of them may take before they are killed.
+    """
+    running = [child for child in children if child.poll() is None]
+    for child in running:
+        child.terminate()
+    last = time.monotonic() + seconds
+    for child in running:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            child.wait(max(0.0, last - time.monotonic()))
+        child.kill()
+        child.wait()
+
+
 def _repeat(heard: IO[bytes], number: int) -> None:
     """The last lines of a process whose words went nowhere."""
     heard.seek(0)

@@ -3,7 +3,6 @@
 They need no word from one another: a run that is left is trained by who gets its lock first.
 """
 
-import contextlib
 import os
 import subprocess
 import sys
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from latens.cli.context import Context
-from latens.cli.processes import shares
+from latens.cli.processes import end_children, shares
 from latens.cli.sweep_runs import announce
 from latens.errors import PeerError
 from latens.io.places import THREADS, threads
@@ -54,7 +53,7 @@ def run_workers(context: Context, folder: Path, plan: Plan) -> None:
                 children.append(subprocess.Popen(words, env=own, start_new_session=True, stdout=subprocess.DEVNULL))
             _wait(context, children, folder, plan)
         finally:
-            _end(children)
+            end_children(children, _GRACE)
     context.signals.check()
     failed = [number for number, child in enumerate(children) if child.returncode != 0]
     if failed:
@@ -90,19 +89,6 @@ def _wait(context: Context, children: list[subprocess.Popen[Any]], folder: Path,
         tell()
         time.sleep(_POLL)
     tell()
-
-
-def _end(children: list[subprocess.Popen[Any]]) -> None:
-    """End what is still there: it writes checkpoints first."""
-    for child in children:
-        if child.poll() is None:
-            child.terminate()
-    until = time.monotonic() + _GRACE
-    for child in children:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(max(0.0, until - time.monotonic()))
-        child.kill()
-        child.wait()
 
 
 def stop_with_parent() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from latens.cli.context import Context
-from latens.cli.processes import shares, stay
+from latens.cli.processes import end_children, shares, stay
 from latens.errors import LatensError, PeerError
 from latens.io.places import PARENT, THREADS, threads, whole
 from latens.io.terminal import say
@@ -65,7 +65,7 @@ def launch_workers(context: Context, count: int, folder: Path | None = None) -> 
                 children.append(subprocess.Popen(words, env=environ, start_new_session=True, stdout=out, stderr=err))
             failed = _wait(context, children)
         finally:
-            _end(children)
+            end_children(children, _LAST)
         if context.signals.received is not None:
             context.stopped = "; the parts that are written stay"
             context.signals.check()
@@ -84,18 +84,6 @@ def _wait(context: Context, children: list[subprocess.Popen[Any]]) -> int | None
             return None
         time.sleep(_POLL)
     return None
-
-
-def _end(children: list[subprocess.Popen[Any]]) -> None:
-    running = [child for child in children if child.poll() is None]
-    for child in running:
-        child.terminate()
-    last = time.monotonic() + _LAST
-    for child in running:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            child.wait(max(0.0, last - time.monotonic()))
-        child.kill()
-        child.wait()
 
 
 def _error(code: int, out: IO[bytes], err: IO[bytes], number: int) -> LatensError:

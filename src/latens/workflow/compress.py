@@ -5,9 +5,10 @@ import math
 import platform
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jax
+import msgspec
 import numpy as np
 
 from latens import evaluation
@@ -17,11 +18,30 @@ from latens.errors import DataError, ModelFileError, UsageError
 from latens.evaluation.bits_back import BitsBack, Stack, is_binary
 from latens.io.arrays import tree_to_arrays
 from latens.io.compilation import jax_settings
+from latens.io.json import typed
 from latens.io.places import threads
 from latens.io.safetensors import arrays_sha256, pack, read
 from latens.workflow.trained import TrainedModel
 
 FORMAT = 1
+MOST_REACH = 4096
+"""How far from 0 a latent is coded at most: the coder holds a table of all intervals."""
+
+ROWS_A_WORD = 64
+"""Rows that a word of 32 bits may hold at most: a file that says more is refused before work is done for it."""
+
+
+class Facts(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """What a file of coded rows says of them."""
+
+    format: Annotated[int, msgspec.Meta(ge=FORMAT, le=FORMAT)]
+    rows: Annotated[int, msgspec.Meta(ge=0)]
+    levels: Annotated[int, msgspec.Meta(ge=2, le=65536)]
+    reach: Annotated[float, msgspec.Meta(gt=0, le=MOST_REACH)]
+    dtype: Annotated[str, msgspec.Meta(pattern=r"^[<>|=](b1|[iuf][1248])$")]
+    rows_sha256: str
+    model: str
+    machine: dict[str, Any]
 
 
 def compress(trained: TrainedModel, data: Dataset) -> tuple[bytes, dict[str, Any]]:
@@ -47,22 +67,28 @@ def compress(trained: TrainedModel, data: Dataset) -> tuple[bytes, dict[str, Any
     codes = evaluation.encode(trained.model, batch, preparation=trained.preparation, key=key)
     spread = np.exp(codes["log_variance"] / 2).max() if "log_variance" in codes else 1.0
     reach = max(16.0, float(np.abs(codes["mean"]).max() + 8 * spread))
+    if not reach <= MOST_REACH:
+        what = f"a row has a latent {reach:.3g} away from 0; up to {MOST_REACH} can be coded."
+        raise DataError(what, where=data.name, fix="`latens detect` names rows that the model has not seen the like of.")
     coder = _bits_back(trained, levels, reach)
     stack = Stack(np.ones(coder.words_before, np.uint32))
     for number, row in enumerate(symbols):
         stack.scramble(number, coder.words_before)
         coder.encode(stack, row)
     coded = stack.words
-    facts = {
-        "format": FORMAT,
-        "rows": len(symbols),
-        "levels": levels,
-        "reach": reach,
-        "dtype": data.x.dtype.str,
-        "rows_sha256": hashlib.sha256(symbols.tobytes()).hexdigest(),
-        "model": arrays_sha256(tree_to_arrays(trained.model)),
-        "machine": _machine(),
-    }
+    if len(symbols) > ROWS_A_WORD * len(coded):
+        what = "the rows take less than half a bit each: there is next to nothing to code."
+        raise DataError(what, where=data.name, fix="Keep one of the rows, and how many there are.")
+    facts = Facts(
+        format=FORMAT,
+        rows=len(symbols),
+        levels=levels,
+        reach=reach,
+        dtype=data.x.dtype.str,
+        rows_sha256=hashlib.sha256(symbols.tobytes()).hexdigest(),
+        model=arrays_sha256(tree_to_arrays(trained.model)),
+        machine=_machine(),
+    )
     elbo = evaluation.elbo_parts(trained.model, batch, num_samples=4, key=key, preparation=trained.preparation)["elbo"]
     bits = 32 * len(coded)
     told = {
@@ -72,7 +98,7 @@ def compress(trained: TrainedModel, data: Dataset) -> tuple[bytes, dict[str, Any
         "bits_per_dimension": bits / symbols.size,
         "negative_elbo_bits": -float(np.sum(elbo, dtype=np.float64)) / math.log(2.0),
     }
-    return pack({"words": coded.view(np.int32)}, facts), told
+    return pack({"words": coded.view(np.int32)}, msgspec.structs.asdict(facts)), told
 
 
 def decompress(trained: TrainedModel, path: str | Path) -> np.ndarray:
@@ -89,29 +115,35 @@ def decompress(trained: TrainedModel, path: str | Path) -> np.ndarray:
         ModelFileError: The file is damaged or no file of coded rows.
         UsageError: Another model or machine coded them, or other versions; the message names what differs.
     """
-    arrays, facts = read(path)
-    if facts.get("format") != FORMAT or "words" not in arrays or not isinstance(facts.get("machine"), dict):
-        raise ModelFileError("this is no file of coded rows.", where=str(path), fix="Give a file of `latens compress`.")
-    if facts["model"] != arrays_sha256(tree_to_arrays(trained.model)):
+    arrays, metadata = read(path)
+    fix = "Give a file of `latens compress`."
+    if "rows_sha256" not in metadata or "words" not in arrays:
+        raise ModelFileError("this is no file of coded rows.", where=str(path), fix=fix)
+    facts, words = typed(metadata, Facts, where=f"{path}, ", fix=fix), arrays["words"]
+    # The highest bit marks the end, so that the last word is not 0.
+    if words.dtype != np.int32 or words.ndim != 1 or not words.size or not words[-1] or facts.rows > ROWS_A_WORD * words.size:
+        raise ModelFileError("the words are no coded rows.", where=str(path), fix=fix)
+    if facts.model != arrays_sha256(tree_to_arrays(trained.model)):
         raise UsageError("another model coded these rows.", where=str(path), fix="Give the run that coded them.")
     for name, value in _machine().items():
-        if facts["machine"].get(name) != value:
+        if facts.machine.get(name) != value:
             what = f"{name} was {facts['machine'].get(name)!r} where the rows were coded, and is {value!r} here."
             fix = "Last bits of networks differ between kinds of machines: decompress where the file was made."
             raise UsageError(what, where=str(path), fix=fix)
-    coder = _bits_back(trained, facts["levels"], facts["reach"])
-    stack = Stack(np.ascontiguousarray(arrays["words"]).view(np.uint32))
-    rows = np.zeros((facts["rows"], *trained.schema.shape), np.int32)
-    for i in reversed(range(len(rows))):
-        rows[i] = coder.decode(stack)
-        stack.scramble(i, coder.words_before)
-    if hashlib.sha256(rows.tobytes()).hexdigest() != facts["rows_sha256"]:
+    coder = _bits_back(trained, facts.levels, facts.reach)
+    stack = Stack(np.ascontiguousarray(words).view(np.uint32))
+    found: list[np.ndarray] = []  # grows with the rows that are there: a file may say that it has more
+    for number in reversed(range(facts.rows)):
+        found.append(coder.decode(stack))
+        stack.scramble(number, coder.words_before)
+    rows = np.array(found[::-1], np.int32).reshape(-1, *trained.schema.shape)
+    if hashlib.sha256(rows.tobytes()).hexdigest() != facts.rows_sha256:
         raise ModelFileError(
             "the decoded rows are not those that were coded.",
             where=str(path),
             fix="The networks gave other last bits here than there: decompress where the file was made.",
         )
-    return (rows * _unit(trained)).astype(np.dtype(facts["dtype"]))
+    return (rows * _unit(trained)).astype(np.dtype(facts.dtype))
 
 
 def _symbols(trained: TrainedModel, data: Dataset) -> tuple[np.ndarray, int]:
