@@ -27,10 +27,12 @@ class NetworkConfig(Part, frozen=True):
     """Encoder and decoder networks of one kind.
 
     Args:
-        kind: The kind of both networks: dense, conv, residual or recurrent.
+        kind: The kind of both networks: dense, conv, residual or recurrent; "auto" is decided from the data.
         hidden: Widths of the encoder's hidden layers; None is decided from the kind and the shape of a row.
         decoder_hidden: Widths of the decoder's hidden layers; None is `hidden` mirrored.
         level_hidden: Hidden widths of the networks between the levels of a hierarchy.
+        kernel_size: The size of the kernels of convolutions of stride 2: 3, or 4 for twice the work.
+        blocks: How many residual blocks convolutional networks have at each size of the picture.
         activation: The name of the activation of hidden layers.
         initializer: The name of the initialisation of weight matrices.
         encoder_output_activation: The activation of what the encoder gives.
@@ -42,10 +44,12 @@ class NetworkConfig(Part, frozen=True):
         decoder: The name of a registered network that is the decoder; None is one of `kind`.
     """
 
-    kind: Literal["dense", "conv", "residual", "recurrent"] = "dense"
+    kind: Literal["auto", "dense", "conv", "residual", "recurrent"] = "dense"
     hidden: Widths | None = None
     decoder_hidden: Widths | None = None
     level_hidden: Widths = (100, 100)
+    kernel_size: Literal[3, 4] = 3
+    blocks: Annotated[int, Meta(ge=0, le=100)] = 0
     activation: str = "relu"
     initializer: str = "he-normal"
     encoder_output_activation: str = "identity"
@@ -103,7 +107,7 @@ class LikelihoodConfig(Part, frozen=True):
         squash: Whether the means of the decoder are squashed into (0, 1) by a sigmoid, for data within it and a
             likelihood with a location, such as a Normal.
         missing: Whether a feature may be missing because of its own value ("self-masking"), which is then modelled.
-        options: The options of a likelihood that was registered, by name.
+        options: The options of that likelihood, by name (`latens recipes --parts`).
     """
 
     family: str = "auto"

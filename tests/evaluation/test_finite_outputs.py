@@ -104,12 +104,15 @@ def test_no_label_is_predicted_from_what_is_not_finite(tmp_path: Path) -> None:
 
 
 def test_no_classifier_returns_what_is_not_finite(tmp_path: Path) -> None:
-    """A Gaussian a class, with means of 3e38 and correlated columns: infinity minus infinity in the whitened row."""
+    """A Gaussian a class, of which the whitened row is infinite, then minus infinite, then the sum of both."""
     arrays, metadata = read(FOLDER / "format-1-classifier.safetensors")
     rows = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
     name = next(name for name in arrays if name.startswith("mean"))
     far = np.sign(arrays[name]) * np.float32(3e38)
-    (tmp_path / "m.safetensors").write_bytes(pack({**arrays, name: far}, metadata))
+    # By forward substitution (3e38 / 0.1, then minus that, then both): NaN in whatever order a machine adds them.
+    factor = np.broadcast_to(np.tril(np.ones((3, 3), np.float32), -1) + 0.1 * np.eye(3, dtype=np.float32), (2, 1, 3, 3))
+    wrong = {name: far, next(name for name in arrays if name.startswith("cholesky")): np.ascontiguousarray(factor)}
+    (tmp_path / "m.safetensors").write_bytes(pack({**arrays, **wrong}, metadata))
     made = GenerativeClassifier.load(tmp_path / "m.safetensors")
     for call in (made.log_joint, made.predict, made.predict_proba, made.predict_log_proba, made.score_samples):
         with pytest.raises(DivergedError, match=r"log p\(x, c\): 6 of 6 rows hold NaN or infinity"):

@@ -45,8 +45,13 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
         ConfigError: The configuration leaves something open, or its parts do not go together.
     """
     network, posterior = config.network, config.posterior
-    if network.hidden is None or posterior.latent_dim is None or config.likelihood.family == "auto":
-        what = "the configuration leaves the likelihood, the hidden widths or the latent size open."
+    if (
+        network.kind == "auto"
+        or network.hidden is None
+        or posterior.latent_dim is None
+        or config.likelihood.family == "auto"
+    ):
+        what = "the configuration leaves the likelihood, the networks or the latent size open."
         raise ConfigError(what, where=config.recipe, fix="Build it from data, with latens.prepare.")
     if config.prior.kind == "auto":  # a file of before priors were written down
         config = replace(config, prior=replace(config.prior, kind=posterior_of(posterior).prior))
@@ -63,6 +68,10 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
     likelihood = likelihood_head(schema, config.likelihood)
     back = network.hidden[::-1] if network.decoder_hidden is None else network.decoder_hidden
     entry = encoder_input(schema, config.likelihood)
+    convolutions = {} if network.kind != "conv" else {"kernel_size": network.kernel_size, "num_blocks": network.blocks}
+    if not convolutions and (network.kernel_size, network.blocks) != (3, 0):
+        what = f"kernel_size and blocks are of convolutional networks, and these are {network.kind}."
+        raise ConfigError(what, where="network.kind", fix="Use --set network=conv, or leave them out.")
     up = encoder_network(
         network.kind,
         getattr(entry, "shape", schema.shape),
@@ -72,6 +81,7 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
         key=encoder_key,
         extra=extra,
         **network_options(network),
+        **convolutions,
     )
     down = decoder_network(
         network.kind,
@@ -83,6 +93,7 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
         output_activation=network.decoder_output_activation,
         key=decoder_key,
         **network_options(network),
+        **convolutions,
     )
     if network.spectral_norm:
         if not can_normalise(down):

@@ -12,9 +12,11 @@ from msgspec.structs import replace
 
 from latens.building.model import build
 from latens.building.optimizer import optimizer_of
+from latens.building.pictures import for_pictures, work
 from latens.building.recipe import Recipe, Size
 from latens.config import NetworkConfig, ObjectiveConfig, OptimizerConfig, PriorConfig, TrainingConfig, VAEConfig
 from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_likelihood
+from latens.data.schema import image_shape
 from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractModelPrior, LatentModel
@@ -90,6 +92,8 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
         The resolved configuration, and the reasons.
     """
     reasons: list[str] = []
+    if config.network.kind == "auto":
+        config, reasons = for_pictures(config, data)
     schema, cells = data.schema, math.prod(data.schema.shape)
     likelihood, network, posterior, training = config.likelihood, config.network, config.posterior, config.training
     if likelihood.family == "auto":
@@ -163,7 +167,7 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
         stop = "not stopped early (training.patience=none)" if training.patience is None else stop
         reasons.append(f"at most {' or '.join(limits) or f'{epochs:g} epochs'}, {stop}")
     if training.chunk_steps is None:
-        training = replace(training, chunk_steps=_chunk_steps(cells, network.hidden or (), training))
+        training = replace(training, chunk_steps=_chunk_steps(schema, network, training))
     config = replace(
         config,
         likelihood=likelihood,
@@ -198,10 +202,12 @@ def _epochs_a_round(rows: int, batch_size: int) -> int:
     return max(1, round(100 / -(-rows // min(rows, batch_size))))
 
 
-def _chunk_steps(cells: int, hidden: tuple[int, ...], training: TrainingConfig) -> int:
+def _chunk_steps(schema: Schema, network: NetworkConfig, training: TrainingConfig) -> int:
     """About half a second of steps at 100 GF/s, at most 32 MB of rows."""
+    cells, hidden, batch_size = math.prod(schema.shape), network.hidden or (), training.batch_size or 128
     weights = 2 * sum(a * b for a, b in zip((cells, *hidden), (*hidden, 1)))
-    batch_size = training.batch_size or 128
+    if network.kind == "conv" and (shape := image_shape(schema)) is not None:
+        weights = 2 * work(network, shape)
     seconds = 6 * weights * batch_size / 1e11 + 2e-4
     by_memory = 2**25 / (batch_size * cells * 4)
     return int(max(1, min(500, 0.5 / seconds, by_memory, training.plots_every or 500, training.log_every or 500)))

@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "sample": "new rows from the model",
     "reconstruct": "rows to latents and back",
     "impute": "a table with its missing cells filled in",
+    "complete": "pictures of which a part is hidden: several answers for it",
     "detect": "rows that are unlike the training rows: surprise, p-values, flags",
     "judge": "a synthetic table beside the real one: how like it is, and what it gives away",
     "augment": "more rows of each class: draws around labelled rows, or from p(x | class)",
@@ -197,6 +198,7 @@ def parser() -> Parser:
     dry_run(made["export"])
     _refitting(made["refit"])
     _imputing(made["impute"])
+    _completing(made["complete"])
     _detecting(made["detect"])
     _judging(made["judge"])
     _augmenting(made["augment"])
@@ -265,6 +267,22 @@ def _imputing(command: argparse.ArgumentParser) -> None:
         "beside each filled number of typed columns an interval of this probability, and of a name how probable it is"
     )
     command.add_argument("--interval", type=number(0.01, 0.999), metavar="P", help=words)
+    seed(command, "of the draws")
+    dry_run(command)
+
+
+def _completing(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run", metavar="RUN")
+    command.add_argument("data", metavar="DATA", help="pictures")
+    _reading(command)
+    words = "pixels that are hidden, counted from 0: --region 14:,: for the lower half of 28 rows"
+    command.add_argument("--region", metavar="ROWS,COLUMNS", help=words)
+    command.add_argument("--mask", metavar="FILE", help="a picture or .npy file: hidden where it is above 0")
+    command.add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
+    command.add_argument("--draws", type=parts, default=8, metavar="M", help="answers for each picture (default 8)")
+    command.add_argument("--num-samples", type=draws, default=1000, metavar="K", help="draws of z (default 1000)")
+    words = "gradient steps on the posterior of each picture (default 100; 0 takes the encoder's)"
+    command.add_argument("--steps", type=whole(0, 10_000), default=100, metavar="N", help=words)
     seed(command, "of the draws")
     dry_run(command)
 

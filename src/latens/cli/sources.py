@@ -235,6 +235,7 @@ def open_vae(spec: str, verb: str) -> Opened:
         "encode",
         "decode",
         "reconstruct",
+        "complete",
         "translate",
         "compress",
         "decompress",

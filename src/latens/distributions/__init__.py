@@ -34,6 +34,7 @@ from .location_scale import StudentT as StudentT
 from .mixtures import DiscretisedLogistic as DiscretisedLogistic
 from .mixtures import Mixture as Mixture
 from .mixtures import VariableMixture as VariableMixture
+from .pixels import ColourLogistics as ColourLogistics
 from .positive import Beta as Beta
 from .positive import Dirichlet as Dirichlet
 from .positive import Gamma as Gamma

@@ -1,4 +1,4 @@
-"""Convolutional networks of stride 2 for images of any size: an encoder, and a decoder that mirrors it."""
+"""Convolutional networks for images of any size: an encoder of stride 2, and a decoder that mirrors it."""
 
 import math
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from latens.networks.parts import (
     to_outputs,
     with_drawn_weight,
 )
-from latens.networks.strided import convolve, convolve_transposed, half
+from latens.networks.strided import convolve, convolve_same, convolve_transposed, half
 from latens.trees import AbstractRandomWeights
 from latens.typing import Array, Float, Key, Shaped
 
@@ -101,6 +101,92 @@ class TransposedConvolution(AbstractRandomWeights):
         return with_drawn_weight(self, key=key)
 
 
+class SameConvolution(AbstractRandomWeights):
+    """A convolution of stride 1 with one bias for each channel.
+
+    (h, w, c) -> (h, w, o).
+
+    Args:
+        weight: The kernel, of shape (o, 3, 3, c).
+        bias: Shape (o,).
+        drop_probability: The probability of dropping a single weight in a training step, in [0, 1).
+    """
+
+    weight: Float[Array, "o 3 3 c"]
+    bias: Float[Array, " o"]
+    drop_probability: float = eqx.field(static=True, default=0.0)
+
+    def __call__(self, image: Float[Array, "h w c"]) -> Float[Array, "h w o"]:
+        """Convolve one image.
+
+        Args:
+            image: Shape (h, w, c).
+
+        Returns:
+            Shape (h, w, o).
+        """
+        return convolve_same(image, self.weight) + self.bias
+
+    def realise(self, *, key: Key) -> "SameConvolution":
+        """The layer with this step's weights, some of them dropped.
+
+        Args:
+            key: A JAX random key.
+
+        Returns:
+            The layer with plain weights.
+        """
+        return with_drawn_weight(self, key=key)
+
+
+class ConvBlock(eqx.Module):
+    r"""A residual block whose activation comes first, without normalisation: $h + W_2\,a(W_1\,a(h))$.
+
+    Args:
+        first: The convolution $W_1$.
+        second: The convolution $W_2$.
+        activation: The name of the activation $a$.
+
+    Source: He et al. (2016), "Identity Mappings in Deep Residual Networks".
+    """
+
+    first: SameConvolution
+    second: SameConvolution
+    activation: str = eqx.field(static=True)
+
+    def __call__(self, image: Float[Array, "h w c"]) -> Float[Array, "h w c"]:
+        """Apply the block to one image.
+
+        Args:
+            image: Shape (h, w, c).
+
+        Returns:
+            The same shape.
+        """
+        act = ACTIVATIONS[self.activation]
+        return image + self.second(act(self.first(act(image))))
+
+
+def _blocks(
+    channels: int, count: int, all_blocks: int, activation: str, initializer: str, drop: float, *, key: Key
+) -> tuple[ConvBlock, ...]:
+    """Blocks of one size of an image; their branches' variances add up to that of one."""
+
+    def one(key: Key) -> ConvBlock:
+        first, second = (
+            SameConvolution(
+                first_weights(initializer, (channels, 3, 3, channels), 9 * channels, 9 * channels, key=k),
+                jnp.zeros(channels, jnp.float32),
+                drop,
+            )
+            for k in jax.random.split(key)
+        )
+        second = eqx.tree_at(lambda layer: layer.weight, second, second.weight / math.sqrt(all_blocks))
+        return ConvBlock(first, second, activation)
+
+    return tuple(one(jax.random.fold_in(key, index)) for index in range(count))
+
+
 class ConvEncoder(eqx.Module):
     """Convolutions of stride 2 with an activation after each, then one dense layer.
 
@@ -109,6 +195,7 @@ class ConvEncoder(eqx.Module):
         widths: The channels, one entry for each halving of the image.
         num_outputs: How many outputs the dense layer has.
         kernel_size: 3, or 4: about twice the work, but every pixel of a decoder is then made of equally many terms.
+        num_blocks: How many residual blocks follow each convolution, before its activation.
         extra: How many numbers (conditions) follow the image: they go straight to the dense layer.
         activation: The name of the activation between layers.
         output_activation: The name of the activation after the last layer.
@@ -119,6 +206,7 @@ class ConvEncoder(eqx.Module):
 
     Attributes:
         layers: The convolutions, one for each entry of `widths`.
+        blocks: The residual blocks after each of them.
         output: The dense layer.
         hidden: Activation and dropout after each convolution.
         shape: The image as (h, w, c).
@@ -135,6 +223,7 @@ class ConvEncoder(eqx.Module):
     """
 
     layers: tuple[Convolution, ...]
+    blocks: tuple[tuple[ConvBlock, ...], ...]
     output: Linear
     hidden: Hidden
     shape: tuple[int, int, int] = eqx.field(static=True)
@@ -148,6 +237,7 @@ class ConvEncoder(eqx.Module):
         num_outputs: int,
         *,
         kernel_size: int = 3,
+        num_blocks: int = 0,
         extra: int = 0,
         activation: str = "relu",
         output_activation: str = "identity",
@@ -160,7 +250,7 @@ class ConvEncoder(eqx.Module):
         check_widths(tuple(widths), num_outputs)
         self.shape = _image(shape, kernel_size)
         *keys, last = jax.random.split(key, len(widths) + 1)
-        layers, (height, width, n_in) = [], self.shape
+        layers, blocks, (height, width, n_in) = [], [], self.shape
         for layer_key, n_out in zip(keys, widths):
             taps = kernel_size**2
             weight = first_weights(
@@ -171,8 +261,10 @@ class ConvEncoder(eqx.Module):
                 key=layer_key,
             )
             layers.append(Convolution(weight, jnp.zeros(n_out, jnp.float32), weight_drop_probability))
+            of_blocks = (num_blocks * len(widths), activation, initializer, weight_drop_probability)
+            blocks.append(_blocks(n_out, num_blocks, *of_blocks, key=layer_key))
             height, width, n_in = half(height), half(width), n_out
-        self.layers = tuple(layers)
+        self.layers, self.blocks = tuple(layers), tuple(blocks)
         features = height * width * n_in + extra
         self.output = make_linear(features, num_outputs, initializer, weight_drop_probability, key=last)
         self.hidden = Hidden(activation, drop_probability)
@@ -190,8 +282,11 @@ class ConvEncoder(eqx.Module):
         """
         image, extra = split_event(x, math.prod(self.shape), self.extra, self.output.weight.dtype)
         image = image.reshape(self.shape)
-        for index, layer in enumerate(self.layers):
-            image = self.hidden(layer(image), key=key, index=index)
+        for index, (layer, blocks) in enumerate(zip(self.layers, self.blocks)):
+            image = layer(image)
+            for block in blocks:
+                image = block(image)
+            image = self.hidden(image, key=key, index=index)
         features = jnp.concatenate([image.reshape(-1), extra]) if self.extra else image.reshape(-1)
         return ACTIVATIONS[self.output_activation](self.output(features))
 
@@ -220,6 +315,7 @@ class ConvDecoder(eqx.Module):
         blocks: How many events the outputs hold one after another (2: means, then scales); may be left out where there
             is one output for each pixel and channel.
         kernel_size: 3 or 4, as in `ConvEncoder`.
+        num_blocks: How many residual blocks there are at each size of the image but the last, before its activation.
         activation: The name of the activation between layers.
         output_activation: The name of the activation after the last layer.
         initializer: The name of the law of the initial weights; biases start at 0.
@@ -230,6 +326,7 @@ class ConvDecoder(eqx.Module):
     Attributes:
         start: The dense layer.
         layers: The transposed convolutions.
+        residual: The residual blocks before each of them.
         hidden: Activation and dropout between layers.
         start_shape: The smallest image as (h, w, c).
         blocks: How many events the outputs hold.
@@ -247,6 +344,7 @@ class ConvDecoder(eqx.Module):
 
     start: Linear
     layers: tuple[TransposedConvolution, ...]
+    residual: tuple[tuple[ConvBlock, ...], ...]
     hidden: Hidden
     start_shape: tuple[int, int, int] = eqx.field(static=True)
     blocks: int = eqx.field(static=True)
@@ -261,6 +359,7 @@ class ConvDecoder(eqx.Module):
         *,
         blocks: int | None = None,
         kernel_size: int = 3,
+        num_blocks: int = 0,
         activation: str = "relu",
         output_activation: str = "identity",
         initializer: str = "he-normal",
@@ -280,7 +379,7 @@ class ConvDecoder(eqx.Module):
         self.start_shape = (*sizes[0], int(widths[0]))
         cells = math.prod(self.start_shape)
         self.start = make_linear(latent_dim, cells, initializer, weight_drop_probability, key=first)
-        layers, taps = [], kernel_size**2
+        layers, residual, taps = [], [], kernel_size**2
         for layer_key, n_in, n_out, size in zip(keys, widths, (*widths[1:], last), sizes[1:]):
             weight = first_weights(
                 initializer,
@@ -291,7 +390,9 @@ class ConvDecoder(eqx.Module):
             )
             bias = jnp.zeros((*(size if len(layers) == len(widths) - 1 else (1, 1)), n_out), jnp.float32)
             layers.append(TransposedConvolution(weight, bias, size, weight_drop_probability))
-        self.layers = tuple(layers)
+            of_blocks = (num_blocks * len(widths), activation, initializer, weight_drop_probability)
+            residual.append(_blocks(n_in, num_blocks, *of_blocks, key=layer_key))
+        self.layers, self.residual = tuple(layers), tuple(residual)
         self.hidden = Hidden(activation, drop_probability)
         self.output_activation = output_activation
 
@@ -306,10 +407,12 @@ class ConvDecoder(eqx.Module):
             Shape (n_out,).
         """
         flat = self.start(z.reshape(-1).astype(self.start.weight.dtype))
-        image = self.hidden(flat, key=key, index=0).reshape(self.start_shape)
-        for index, layer in enumerate(self.layers[:-1]):
-            image = self.hidden(layer(image), key=key, index=index + 1)
-        return ACTIVATIONS[self.output_activation](to_outputs(self.layers[-1](image), self.blocks))
+        image = flat.reshape(self.start_shape)
+        for index, (layer, blocks) in enumerate(zip(self.layers, self.residual)):
+            for block in blocks:
+                image = block(image)
+            image = layer(self.hidden(image, key=key, index=index))
+        return ACTIVATIONS[self.output_activation](to_outputs(image, self.blocks))
 
     def with_output_weights_times(self, factor: float) -> "ConvDecoder":
         """The same network with the weights of its last layer multiplied by a factor.

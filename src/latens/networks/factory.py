@@ -157,7 +157,7 @@ def _check(kind: str, options: dict[str, Any]) -> None:
         raise ConfigError(
             f"there is no network {str(kind)!r}.", where="network", fix=nearest(str(kind), get_args(NetworkKind))
         )
-    known = (*OPTIONS, "kernel_size") if kind == "conv" else OPTIONS
+    known = (*OPTIONS, "kernel_size", "num_blocks") if kind == "conv" else OPTIONS
     for name in options:
         if name not in known:
             raise ConfigError(f"a {kind} network has no option {name!r}.", where="network", fix=nearest(name, known))

@@ -1,4 +1,4 @@
-"""Convolution of stride 2 and its adjoint for one image, by patches and a matrix product or by XLA's convolution.
+"""Convolutions for one image, of stride 2 with its adjoint and of stride 1, by patches or by XLA's convolution.
 
 An image (h, w, c) becomes (ceil(h/2), ceil(w/2), o): pixel (i, j) of the result sees the pixels from (2i - 1, 2j - 1)
 on, as far as the kernel of 3 or 4 goes, with zeros outside. For even sizes that is padding 1 of other libraries.
@@ -131,3 +131,29 @@ def convolve_transposed(
     return jax.lax.conv_general_dilated(
         image[None], turned, (1, 1), padding, lhs_dilation=(2, 2), dimension_numbers=axes
     )[0]
+
+
+def convolve_same(
+    image: Float[Array, "h w c"], weight: Float[Array, "o 3 3 c"], method: Method | None = None
+) -> Float[Array, "h w o"]:
+    r"""Convolve one image with stride 1 and a kernel of 3, with zeros outside the image.
+
+    $y_{ijo} = \sum_{abc} x_{i-1+a,\,j-1+b,\,c}\, w_{oabc}$.
+
+    Args:
+        image: Shape (h, w, c).
+        weight: The kernel, of shape (o, 3, 3, c).
+        method: `patches` or `conv`; None: the faster one on this device.
+
+    Returns:
+        Shape (h, w, o).
+    """
+    if (method or best_method()) == "patches":
+        height, width, channels = image.shape
+        padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)))
+        rows = jnp.concatenate([padded[:, j : j + width] for j in range(3)], axis=-1)
+        patches = jnp.concatenate([rows[i : i + height] for i in range(3)], axis=-1)
+        flat = patches.reshape(-1, 9 * channels) @ weight.reshape(weight.shape[0], -1).T
+        return flat.reshape(height, width, -1)
+    axes = ("NHWC", "OHWI", "NHWC")
+    return jax.lax.conv_general_dilated(image[None], weight, (1, 1), "SAME", dimension_numbers=axes)[0]

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import jax.numpy as jnp
+from msgspec import Meta
 
 from latens.config import LikelihoodConfig, Part, VAEConfig
 from latens.data import Preparation, Schema
@@ -18,6 +19,7 @@ from latens.models import (
     CategoricalHead,
     ContinuousBernoulliHead,
     NormalHead,
+    PixelHead,
     SelfMasking,
     SharedScaleNormalHead,
     SquashedHead,
@@ -75,6 +77,16 @@ On 32,561 rows of Adult it costs 0.05 nats of log p(x), where a half would cost 
 """
 
 
+class ComponentsOptions(Part, frozen=True):
+    """A mixture of logistics for each pixel.
+
+    Args:
+        components: The number of components.
+    """
+
+    components: Annotated[int, Meta(ge=1, le=100)] = 3
+
+
 def _row(head: type[AbstractHead], make: Callable[[Schema, LikelihoodConfig], AbstractHead]) -> Likelihood:
     return Likelihood(lambda schema, config, options: make(schema, config), head.kinds, head.sees)
 
@@ -121,6 +133,12 @@ LIKELIHOODS: dict[str, Likelihood] = {
     "hyperbolic-secant": _row(HyperbolicSecantHead, _heavy(HyperbolicSecantHead)),
     "laplace": _row(LaplaceHead, _heavy(LaplaceHead)),
     "logistic": _row(LogisticHead, _heavy(LogisticHead)),
+    "logistic-mixture": Likelihood(
+        lambda s, c, options: PixelHead(s.shape, _levels(s), options.components),
+        PixelHead.kinds,
+        PixelHead.sees,
+        ComponentsOptions,
+    ),
     "negative-binomial": _row(NegativeBinomialHead, lambda s, c: _counts(s)),
     "normal": _row(NormalHead, _normal),
     "poisson": _row(PoissonHead, lambda s, c: PoissonHead(s.shape)),

@@ -2,7 +2,9 @@
 
 import math
 
-from latens.building.plan import recipe
+from msgspec.structs import replace
+
+from latens.building.plan import NETWORK, recipe
 from latens.building.recipe import Recipe
 from latens.config import (
     DataConfig,
@@ -51,6 +53,7 @@ RECIPES = (
         "likelihood and sizes from the data, SiLU, output bias at the data's mean, schedule-free AdamW, early stopping",
         "Kingma & Welling (2014), arXiv 1312.6114; Defazio et al. (2024), arXiv 2405.15682",
         "you have data and want a good model without choosing anything",
+        network=replace(NETWORK, kind="auto"),
     ),
     _fast_forward("fast-forward", 50, 65_536),
     _fast_forward("fast-forward-2d", 2, 131_072),

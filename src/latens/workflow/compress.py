@@ -69,7 +69,9 @@ def compress(trained: TrainedModel, data: Dataset) -> tuple[bytes, dict[str, Any
     reach = max(16.0, float(np.abs(codes["mean"]).max() + 8 * spread))
     if not reach <= MOST_REACH:
         what = f"a row has a latent {reach:.3g} away from 0; up to {MOST_REACH} can be coded."
-        raise DataError(what, where=data.name, fix="`latens detect` names rows that the model has not seen the like of.")
+        raise DataError(
+            what, where=data.name, fix="`latens detect` names rows that the model has not seen the like of."
+        )
     coder = _bits_back(trained, levels, reach)
     stack = Stack(np.ones(coder.words_before, np.uint32))
     for number, row in enumerate(symbols):
@@ -121,13 +123,14 @@ def decompress(trained: TrainedModel, path: str | Path) -> np.ndarray:
         raise ModelFileError("this is no file of coded rows.", where=str(path), fix=fix)
     facts, words = typed(metadata, Facts, where=f"{path}, ", fix=fix), arrays["words"]
     # The highest bit marks the end, so that the last word is not 0.
-    if words.dtype != np.int32 or words.ndim != 1 or not words.size or not words[-1] or facts.rows > ROWS_A_WORD * words.size:
+    whole = words.dtype == np.int32 and words.ndim == 1 and words.size and words[-1]
+    if not whole or facts.rows > ROWS_A_WORD * words.size:
         raise ModelFileError("the words are no coded rows.", where=str(path), fix=fix)
     if facts.model != arrays_sha256(tree_to_arrays(trained.model)):
         raise UsageError("another model coded these rows.", where=str(path), fix="Give the run that coded them.")
     for name, value in _machine().items():
         if facts.machine.get(name) != value:
-            what = f"{name} was {facts['machine'].get(name)!r} where the rows were coded, and is {value!r} here."
+            what = f"{name} was {facts.machine.get(name)!r} where the rows were coded, and is {value!r} here."
             fix = "Last bits of networks differ between kinds of machines: decompress where the file was made."
             raise UsageError(what, where=str(path), fix=fix)
     coder = _bits_back(trained, facts.levels, facts.reach)

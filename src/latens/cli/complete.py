@@ -1,0 +1,168 @@
+"""`latens complete`: pictures of which a part is hidden, with several answers for it."""
+
+import dataclasses
+import re
+
+import jax
+import numpy as np
+
+from latens import evaluation
+from latens.cli.context import Context, output_path, would
+from latens.cli.files import write_npz
+from latens.cli.reconstruct import pictured
+from latens.cli.sources import load_for, open_vae
+from latens.config import VAEConfig
+from latens.data import Dataset
+from latens.data.batches import Batch
+from latens.data.schema import image_shape
+from latens.errors import ConfigError, DataError, UsageError
+from latens.evaluation.complete import complete as completions
+from latens.pictures.images import shown, write_image
+from latens.workflow.trained import TrainedModel
+
+MOST_IMAGES = 16
+"""Rows that a picture of completions shows."""
+
+_SPAN = re.compile(r"(-?\d+)?:(-?\d+)?\Z")
+
+
+def complete(context: Context) -> int:
+    """Write every picture with its hidden part filled in: the mean, and draws from p(hidden | seen).
+
+    Args:
+        context: The call of the command.
+
+    Returns:
+        The exit code.
+    """
+    args = context.args
+    out = output_path(args, (".npz", ".png"), args.data, args.run)
+    opened = open_vae(args.run, "complete")
+    trained = opened.trained
+    if not isinstance(trained.config, VAEConfig) or trained.is_point:
+        what = "only a model with log p(x) can say what a hidden part may have been."
+        raise ConfigError(what, where=args.run, fix="Train a VAE.")
+    hidden = hidden_part(trained, args.region, args.mask)
+    if hidden is None:
+        args.missing = args.missing or "nan"
+    data = load_for(opened, context, every=True)
+    picture = out.suffix.lower() == ".png"
+    positions = (
+        pictured(len(data))[:: max(1, -(-min(len(data), 64) // MOST_IMAGES))] if picture else np.arange(len(data))
+    )
+    if args.dry_run:
+        return would(context, f"complete {len(positions)} rows of {data.name}", out)
+    seen = _seen(data, positions, hidden)
+    batch = trained.batch(data, positions)
+    options = {"num_samples": args.num_samples, "steps": args.steps, "preparation": trained.preparation}
+    key = jax.random.key(args.seed)
+    at = completions(trained.model, _with(batch, seen), num_draws=args.draws, key=key, **options)
+    x = np.asarray(data.x[positions])
+    mean = evaluation.finite(np.where(seen, x, trained.data_units(at.mean, mean=True)), "mean", where=args.run)
+    draws = np.where(seen[:, None], x[:, None], trained.data_units(at.draws, mean=False))
+    told: dict[str, object] = {"out": str(out), "rows": len(positions), "hidden": float(1 - seen.mean())}
+    line = f"{out}: {len(positions)} rows of {data.name}, {100 * (1 - seen.mean()):.0f} % hidden"
+    known = data.mask is None or bool(data.mask[positions].all())
+    if known and not seen.all():
+        whole = completions(trained.model, _with(batch, np.ones_like(seen)), num_draws=0, key=key, **options)
+        log_hidden = evaluation.finite(whole.log_seen - at.log_seen, "log p(hidden | seen)", where=args.run)
+        error = float(log_hidden.std(ddof=1) / np.sqrt(len(log_hidden))) if len(log_hidden) > 1 else None
+        told |= {"log_hidden_given_seen": float(log_hidden.mean()), "standard_error": error}
+        line += f"\nlog p(hidden | seen): {log_hidden.mean():.2f}" + ("" if error is None else f" ± {1.96 * error:.2f}")
+        line += " nats a row, of what is hidden as it was"
+    few = int((at.effective < 10).sum())
+    if few:
+        line += f"\n{few} rows hang on fewer than 10 of the {args.num_samples} draws of z: --num-samples, --steps"
+    if picture:
+        scale = (float(min(x.min(), draws.min())), float(max(x.max(), draws.max())))
+        columns = [_hatched(shown(trained.schema, x, scale), seen), shown(trained.schema, mean, scale)]
+        columns += [shown(trained.schema, draws[:, k], scale) for k in range(args.draws)]
+        columns += [shown(trained.schema, x, scale)] if known else []
+        write_image(out, np.stack(columns, axis=1).reshape(-1, *columns[0].shape[1:]), columns=len(columns))
+        line += f"\nfrom left to right: what is seen, the mean, {args.draws} draws" + (
+            ", the original" if known else ""
+        )
+    else:
+        write_npz(out, {"row_id": data.names[positions], "x": mean, "draws": draws, "mask": seen})
+    context.done({**told, "rows_on_few_draws": few}, line)
+    return 0
+
+
+def hidden_part(trained: TrainedModel, region: str | None, mask: str | None) -> np.ndarray | None:
+    """The part of every picture that is hidden.
+
+    Args:
+        trained: The model.
+        region: Rows and columns of pixels, as `14:,:`; None for none.
+        mask: A picture or .npy file, hidden where it is above 0 (or True); None for none.
+
+    Returns:
+        True where a value is hidden, of the shape of a row; None where neither is given, and missing cells are meant.
+
+    Raises:
+        UsageError: Both are given, the rows are no pictures, or the region or the mask is none of theirs.
+    """
+    if region is None and mask is None:
+        return None
+    shape = image_shape(trained.schema)
+    if region is not None and mask is not None:
+        raise UsageError("--region and --mask both say what is hidden.", where="--mask", fix="Give one of them.")
+    if shape is None:
+        fix = "Leave --region and --mask out, and give rows with missing cells; or use `latens impute`."
+        raise UsageError(f"rows of shape {trained.schema.shape} are no pictures.", where="--region", fix=fix)
+    hidden = np.zeros(shape[:2], bool)
+    if region is not None:
+        spans = [_SPAN.match(part.strip()) for part in region.split(",")]
+        if len(spans) != 2 or not all(spans):
+            what = f"{region!r} is no region of pixels."
+            raise UsageError(
+                what, where="--region", fix="Give rows and columns: --region 14:,: hides the lower half of 28."
+            )
+        rows, columns = (slice(*(None if end is None else int(end) for end in span.groups())) for span in spans if span)
+        hidden[rows, columns] = True
+        if not hidden.any():
+            what = f"{region!r} holds no pixel of {shape[0]} x {shape[1]}."
+            raise UsageError(what, where="--region", fix="Rows and columns count from 0; the end is left out.")
+    else:
+        assert mask is not None
+        hidden = _mask_file(mask, hidden.shape)
+    return np.broadcast_to(hidden[..., None], (*shape[:2], shape[2] if len(shape) == 3 else 1)).reshape(
+        trained.schema.shape
+    )
+
+
+def _mask_file(path: str, shape: tuple[int, ...]) -> np.ndarray:
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        if path.lower().endswith(".npy"):
+            found = np.load(path, allow_pickle=False)
+        else:
+            with Image.open(path) as image:
+                found = np.asarray(image.convert("L"))
+    except (OSError, ValueError, UnidentifiedImageError) as error:
+        fix = "Give a .npy file or a picture: hidden where it is above 0."
+        raise DataError(f"cannot be read as a mask ({str(error)[:80]}).", where=f"--mask {path}", fix=fix) from None
+    if found.shape != shape:
+        fix = f"Give one of {shape[0]} x {shape[1]} pixels."
+        raise DataError(
+            f"the mask is of shape {found.shape}, the pictures of {shape}.", where=f"--mask {path}", fix=fix
+        )
+    return found > 0
+
+
+def _seen(data: Dataset, positions: np.ndarray, hidden: np.ndarray | None) -> np.ndarray:
+    seen = np.ones((len(positions), *data.x.shape[1:]), bool) if data.mask is None else np.asarray(data.mask[positions])
+    return seen if hidden is None else seen & ~hidden
+
+
+def _with(batch: Batch, seen: np.ndarray) -> Batch:
+    return dataclasses.replace(batch, mask=seen)
+
+
+def _hatched(images: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """The pictures with a pattern of squares where they are hidden."""
+    rows, columns = np.indices(images.shape[1:3])
+    pattern = 0.35 + 0.2 * ((rows + columns) % 2)
+    pattern = np.broadcast_to(pattern if images.ndim == 3 else pattern[..., None], images.shape[1:])
+    return np.where(seen.reshape(images.shape), images, pattern)

@@ -1,0 +1,157 @@
+"""What the hidden part of a picture may have been: posteriors refined for each picture, from several starts."""
+
+from typing import Any, NamedTuple
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.tree_util import Partial
+
+from latens.data import Preparation
+from latens.data.batches import Batch
+from latens.distributions import DiagonalNormal
+from latens.evaluation.batched import map_rows
+from latens.evaluation.evidence.refine import ascend, has_own_parameters
+from latens.io.keys import IMPUTED_EVENTS
+from latens.typing import Array, Float, Key
+
+_AT_ONCE = 50
+"""Draws of z that are decoded at once."""
+
+_ROWS = 16
+"""Rows in one compiled batch: each holds all parameters of its starts, and their moments in Adam."""
+
+
+class Completed(NamedTuple):
+    r"""What a model makes of the hidden part of rows, in the unit of its likelihood.
+
+    Args:
+        mean: $E[x \mid x_{seen}]$ where a value is hidden and the value itself where it is seen, shape (B, *x).
+        draws: M samples from $p(x_{hidden} \mid x_{seen})$, seen values likewise, shape (B, M, *x).
+        log_seen: $\log p(x_{seen})$ in nats, shape (B,); of rows of which everything is seen $\log p(x)$.
+        effective: The effective number of the draws of z, shape (B,): near 1, everything hangs on one of them.
+    """
+
+    mean: np.ndarray
+    draws: np.ndarray
+    log_seen: np.ndarray
+    effective: np.ndarray
+
+
+def complete(
+    model: Any,
+    batch: Batch,
+    *,
+    num_draws: int = 8,
+    num_samples: int = 1000,
+    steps: int = 100,
+    starts: int = 4,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+) -> Completed:
+    r"""Complete rows of which a part is hidden: its mean, samples of it, and log p of what is seen.
+
+    An encoder that never saw such gaps gives a poor $q(z \mid x_{seen})$, and one Normal holds one of several answers.
+    So S Normals are refined for each row, by gradient steps on $E_q[\log p(x_{seen}, z) - \log q(z)]$ from the
+    encoder's posterior and from S - 1 draws of the prior. The proposal is their mixture: $\log p(x_{seen}) \approx
+    \log \frac1K \sum_k w_k$ with $w_k = p(x_{seen}, z_k) / \frac1S \sum_s q_s(z_k)$ and as many draws of each $q_s$;
+    samples take one of the $z_k$ by weight, then x from $p(x \mid z)$. Posteriors that share arrays among rows (flows,
+    hierarchies) are taken as they are.
+
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them, with a `mask` that is True where a value is seen (without one all are).
+        num_draws: M, samples of the hidden part of each row.
+        num_samples: K, samples of z for each row; a multiple of `starts` is best.
+        steps: Gradient steps; 0 takes the encoder's posterior as it is.
+        starts: S.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+
+    Returns:
+        Means, samples, log p of what is seen, and what the draws are worth.
+
+    Source: semi-amortised inference: Kim et al. (2018), arXiv 1802.02550; mixtures as proposals: Owen & Zhou (2000).
+    """
+    options = {"num_draws": num_draws, "num_samples": num_samples, "steps": steps, "starts": starts}
+    function = Partial(_complete, **options)
+    return Completed(*map_rows(function, model, batch, preparation=preparation, key=key, batch_size=_ROWS))
+
+
+def _complete(
+    model: Any, batch: Batch, key: Key, num_draws: int, num_samples: int, steps: int, starts: int
+) -> tuple[Array, Array, Array, Array]:
+    def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> tuple[Array, Array, Array, Array]:
+        own = jax.random.fold_in(key, row_id)
+        first_key, ascent_key, draw_key, choice_key = jax.random.split(own, 4)
+        log_joint = lambda z: sum(model.log_joint(z, x, cond=cond, mask=mask), start=jnp.zeros(()))  # noqa: E731
+        found = model.posterior(x, cond=cond, mask=mask)
+        if steps and has_own_parameters(found):
+            firsts = _starts(found, model.prior(cond=cond), starts, first_key)
+            options = {"steps": steps, "learning_rate": 0.05, "num_samples": 4}
+            climb = lambda q, k: ascend(log_joint, q, key=k, **options)  # noqa: E731
+            found = jax.vmap(climb)(firsts, jax.random.split(ascent_key, _count(firsts)))
+            z, log_q = _of_mixture(found, num_samples, draw_key)
+        else:
+            keys = jax.random.split(draw_key, num_samples)
+            z, log_q = jax.lax.map(lambda k: found.sample_and_log_prob(key=k), keys, batch_size=_AT_ONCE)
+        log_weight = jax.lax.map(log_joint, z, batch_size=_AT_ONCE) - log_q
+        log_sum = jax.nn.logsumexp(log_weight)
+        effective = jnp.exp(2.0 * log_sum - jax.nn.logsumexp(2.0 * log_weight))
+        mean = _mean(model, z, jnp.exp(log_weight - log_sum), cond)
+        which, events = jax.random.split(jax.random.fold_in(choice_key, IMPUTED_EVENTS))
+        chosen = jax.random.categorical(which, log_weight, shape=(num_draws,))
+
+        def event(index: Array, key: Key) -> Array:
+            at = jax.tree.map(lambda leaf: leaf[index], z)
+            return model.likelihood(at, cond=cond).sample(key=key)
+
+        draws = jax.lax.map(
+            lambda pair: event(*pair), (chosen, jax.random.split(events, num_draws)), batch_size=_AT_ONCE
+        )
+        if mask is not None:
+            mean, draws = jnp.where(mask, x, mean), jnp.where(mask, x, draws)
+        else:
+            mean, draws = x.astype(mean.dtype), jnp.broadcast_to(x, draws.shape).astype(draws.dtype)
+        return mean, draws, log_sum - jnp.log(log_weight.size), effective
+
+    return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
+
+
+def _mean(model: Any, z: Any, share: Float[Array, " K"], cond: Any) -> Array:
+    """The mean of x over draws of z with these weights, of which some are decoded at once."""
+    parts = -(-share.size // _AT_ONCE)
+    in_parts = lambda leaf: jnp.resize(leaf, (parts, _AT_ONCE, *leaf.shape[1:]))  # noqa: E731
+    weight = jnp.where(jnp.arange(parts * _AT_ONCE) < share.size, jnp.resize(share, parts * _AT_ONCE), 0.0)
+    decoded = jax.vmap(lambda one: model.likelihood(one, cond=cond).mean())
+
+    def add(total: Array, part: tuple[Any, Array]) -> tuple[Array, None]:
+        return total + jnp.tensordot(part[1], decoded(part[0]), axes=1), None
+
+    like = jax.eval_shape(decoded, z).shape[1:]
+    return jax.lax.scan(add, jnp.zeros(like), (jax.tree.map(in_parts, z), weight.reshape(parts, _AT_ONCE)))[0]
+
+
+def _starts(found: Any, prior: Any, starts: int, key: Key) -> Any:
+    """The encoder's posterior and copies of it at draws of the prior, led by their number."""
+    firsts = [found]
+    if isinstance(found, DiagonalNormal):
+        for own in jax.random.split(key, max(starts - 1, 1))[: starts - 1]:
+            firsts.append(eqx.tree_at(lambda q: q.loc, found, prior.sample(key=own).astype(found.loc.dtype)))
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *firsts)
+
+
+def _count(several: Any) -> int:
+    return jax.tree.leaves(several)[0].shape[0]
+
+
+def _of_mixture(several: Any, num_samples: int, key: Key) -> tuple[Array, Float[Array, " K"]]:
+    """As many draws of each distribution, and their log density under the mixture of all in equal parts."""
+    count = _count(several)
+    each = -(-num_samples // count)
+    keys = jax.random.split(key, (count, each))
+    z = jax.vmap(lambda q, own: jax.vmap(lambda k: q.sample(key=k))(own))(several, keys)
+    z = z.reshape(count * each, *z.shape[2:])
+    density = jax.vmap(lambda q: jax.vmap(q.log_prob)(z))(several)
+    return z, jax.nn.logsumexp(density, axis=0) - jnp.log(count)

@@ -1,0 +1,89 @@
+"""The head of pixels: mixtures of discretised logistics, of which colours depend on one another."""
+
+import math
+from typing import ClassVar
+
+import equinox as eqx
+import jax.numpy as jnp
+import numpy as np
+
+from latens.distributions import AbstractDistribution, ColourLogistics, DiscretisedLogistic, VariableMixture
+from latens.errors import ConfigError
+from latens.models.heads.base import AbstractHead, DataKind, Sees
+from latens.models.heads.likelihoods import DiscretisedLogisticHead
+from latens.typing import Array, Float
+
+LOWEST = -6.0
+"""The least logarithm of a scale: a third of a level of 256, below which a bin takes all of a logistic."""
+
+
+class PixelHead(AbstractHead):
+    """Mixtures of discretised logistics for the levels of pixels; two or three channels of a pixel are coupled.
+
+    Args:
+        shape: The shape of one event: (height, width, channels) with two or three channels, or any without channels.
+        levels: How many levels, from 0 on, a channel has.
+        components: How many logistics make the mixture of a pixel.
+    """
+
+    kinds: ClassVar[tuple[DataKind, ...]] = ("levels",)
+    sees: ClassVar[Sees] = "whole"
+
+    shape: tuple[int, ...] = eqx.field(static=True)
+    levels: int = eqx.field(static=True, default=256)
+    components: int = eqx.field(static=True, default=3)
+
+    def __check_init__(self) -> None:
+        if len(self.shape) == 3 and self.shape[2] > 3:
+            what = f"a mixture of logistics is of pixels with up to three channels, not {self.shape[2]}."
+            raise ConfigError(what, where="likelihood.family", fix="Use --set likelihood=discretised-logistic.")
+
+    @property
+    def _coupled(self) -> bool:
+        return len(self.shape) == 3 and self.shape[2] > 1
+
+    @property
+    def _a_cell(self) -> int:
+        """Outputs for each cell: of each component a location and a scale, a weight but for the first, a coupling."""
+        return (3 + self._coupled) * self.components - 1
+
+    @property
+    def num_outputs(self) -> int:
+        """So many outputs of every cell, one event after another."""
+        return self._a_cell * math.prod(self.shape)
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> AbstractDistribution:
+        """The distribution with these locations, scales, weights and couplings."""
+        k = self.components
+        values = jnp.moveaxis(outputs.reshape(self._a_cell, *self.shape), 0, -1)
+        loc, raw, weights = values[..., :k], values[..., k : 2 * k], values[..., 2 * k : 3 * k - 1]
+        log_scale = jnp.logaddexp(raw, LOWEST)
+        logits = jnp.concatenate([jnp.zeros_like(loc[..., :1]), weights], axis=-1)
+        if not self._coupled:
+            one = DiscretisedLogistic(loc, log_scale, self.levels)
+            return (
+                VariableMixture(logits, one)
+                if k > 1
+                else DiscretisedLogistic(loc[..., 0], log_scale[..., 0], self.levels)
+            )
+        pairs = self.shape[2] * (self.shape[2] - 1) // 2
+        coupling = values[..., :pairs, 3 * k - 1 :]
+        return ColourLogistics(jnp.sum(logits, axis=2), loc, log_scale, coupling, self.levels)
+
+    def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
+        """The outputs of pixels at the mean level of the data."""
+        return self.started(mean)[1]
+
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        """The head and the outputs of pixels at the mean and variance of the levels, components apart."""
+        one = DiscretisedLogisticHead(self.shape, self.levels, "log-scale", 0.0)
+        loc, log_scale = one.started(mean, frequencies, variance)[1].reshape(2, -1)
+        # Components at even quantiles of the logistic that has the moments, each as narrow as its share.
+        k, cells = self.components, loc.size
+        share = (np.arange(k) + 0.5) / k
+        apart = np.exp(log_scale) * np.log(share / (1.0 - share))[:, None]
+        found = np.zeros((self._a_cell, cells))
+        found[:k], found[k : 2 * k] = loc + apart, np.maximum(log_scale - math.log(k), LOWEST + 1.0)
+        return self, found.reshape(-1)

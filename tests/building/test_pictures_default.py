@@ -1,0 +1,54 @@
+"""What the default takes for pictures, what it leaves alone, and how many products a step costs."""
+
+import numpy as np
+import pytest
+
+import latens
+from latens.building.pictures import convolution_widths, work
+from latens.config import NetworkConfig, VAEConfig, override
+from latens.recipes import get_recipe
+
+
+def resolved(x: np.ndarray, **settings: object) -> tuple[VAEConfig, str]:
+    config = override(get_recipe("default").config, {k.replace("__", "."): v for k, v in settings.items()})
+    experiment = latens.prepare(config, latens.load_data(x))
+    assert isinstance(experiment.config, VAEConfig)
+    return experiment.config, "\n".join(experiment.reasons)
+
+
+def pixels(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("shape", "widths"),
+    [((16, 16), (32, 64)), ((20, 33, 3), (32, 64, 128)), ((28, 28), (32, 64, 128)), ((64, 64, 3), (32, 64, 128, 128))],
+)
+def test_pictures_get_convolutions_and_a_mixture_of_logistics(shape: tuple[int, ...], widths: tuple[int, ...]) -> None:
+    config, reasons = resolved(pixels(60, *shape))
+    assert (config.network.kind, config.network.hidden) == ("conv", widths)
+    assert config.likelihood.family == "logistic-mixture"
+    assert "training pictures are few" in reasons
+    assert "for pictures of " + " x ".join(map(str, shape)) in reasons
+    assert convolution_widths(shape) == widths
+
+
+def test_what_was_chosen_and_what_is_no_picture_stays() -> None:
+    config, _ = resolved(pixels(60, 20, 20), network="dense")
+    assert (config.network.kind, config.likelihood.family) == ("dense", "normal")
+    config, _ = resolved(pixels(60, 20, 20), network__hidden=[8])
+    assert (config.network.kind, config.network.hidden) == ("dense", (8,))
+    config, _ = resolved(pixels(60, 20, 20), likelihood="discretised-logistic")
+    assert (config.network.kind, config.likelihood.family) == ("conv", "discretised-logistic")
+    config, _ = resolved(pixels(60, 8, 8))
+    assert (config.network.kind, config.likelihood.family) == ("dense", "normal")
+    config, _ = resolved(np.random.default_rng(0).normal(size=(60, 20, 20)))
+    assert (config.network.kind, config.likelihood.family) == ("dense", "normal")
+
+
+def test_products_are_counted_by_hand() -> None:
+    # 4 x 4 becomes 2 x 2 with 16 taps of 1 channel to 2; a block is two kernels of 9 taps of 2 channels to 2.
+    assert work(NetworkConfig(kind="conv", hidden=(2,), kernel_size=4), (4, 4)) == 4 * 16 * 2
+    assert work(NetworkConfig(kind="conv", hidden=(2,), kernel_size=4, blocks=1), (4, 4)) == 4 * (
+        16 * 2 + 2 * 9 * 2 * 2
+    )

@@ -1,0 +1,115 @@
+"""Colour pixels: masses that sum to 1, a reference by SciPy, samples of the density, and the head that starts them."""
+
+import itertools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.stats import logistic
+
+from latens.distributions import ColourLogistics, DiscretisedLogistic, VariableMixture
+from latens.errors import ConfigError
+from latens.models import PixelHead
+
+LEVELS = 5
+
+
+def colours(seed=0, shape=(1, 1, 3), components=2, spread=0.5):
+    generator = np.random.default_rng(seed)
+    h, w, c = shape
+    draw = lambda *size: jnp.asarray(generator.normal(size=size), jnp.float32)  # noqa: E731
+    k = components
+    pairs = c * (c - 1) // 2
+    return ColourLogistics(
+        draw(h, w, k), spread * draw(h, w, c, k), 0.5 * draw(h, w, c, k) - 1.0, draw(h, w, pairs, k), LEVELS
+    )
+
+
+def by_scipy(d, event):
+    """The log probability of one pixel, in double precision, from its definition."""
+    logits, loc, scale, a = (np.asarray(v, np.float64)[0, 0] for v in (d.logits, d.loc, d.log_scale, d.coupling))
+    weights, total = np.exp(logits) / np.exp(logits).sum(), 0.0
+    place = {pair: i for i, pair in enumerate([(0, 1), (0, 2), (1, 2)])}
+    v = 2.0 * np.asarray(event) / (LEVELS - 1) - 1.0
+    for k, weight in enumerate(weights):
+        mass = weight
+        for c in range(len(event)):
+            mu = loc[c, k] + sum(a[place[b, c], k] * (v[b] - loc[b, k]) for b in range(c))
+            low = -np.inf if event[c] == 0 else v[c] - 1 / (LEVELS - 1)
+            high = np.inf if event[c] == LEVELS - 1 else v[c] + 1 / (LEVELS - 1)
+            mass *= np.diff(logistic.cdf([low, high], mu, np.exp(scale[c, k])))[0]
+        total += mass
+    return np.log(total)
+
+
+EVENTS = np.array(list(itertools.product(range(LEVELS), repeat=3)))
+
+
+@pytest.mark.parametrize("channels", [2, 3])
+def test_masses_of_a_pixel_sum_to_one(channels):
+    d = colours(shape=(1, 1, channels))
+    events = jnp.asarray(list(itertools.product(range(LEVELS), repeat=channels)))[:, None, None]
+    assert abs(float(jnp.exp(jax.vmap(d.log_prob)(events)).sum()) - 1.0) < 1e-5
+
+
+def test_every_mass_is_that_of_the_definition():
+    d = colours(1)
+    ours = jax.vmap(d.log_prob)(jnp.asarray(EVENTS)[:, None, None])
+    np.testing.assert_allclose(ours, [by_scipy(d, event) for event in EVENTS], rtol=2e-4, atol=2e-5)
+
+
+def test_samples_come_as_often_as_their_mass_says():
+    d, count = colours(2), 40_000
+    drawn = np.asarray(jax.vmap(lambda key: d.sample(key=key))(jax.random.split(jax.random.key(0), count)))
+    found = np.bincount(drawn.reshape(count, 3) @ [LEVELS**2, LEVELS, 1], minlength=LEVELS**3)
+    mass = np.exp(np.asarray(jax.vmap(d.log_prob)(jnp.asarray(EVENTS)[:, None, None]), np.float64))
+    assert np.all(np.abs(found - count * mass) < 5 * np.sqrt(count * mass) + 5)
+
+
+def test_without_coupling_channels_are_independent_and_components_have_no_order():
+    d = colours(3, components=1)
+    free = ColourLogistics(d.logits, d.loc, d.log_scale, 0.0 * d.coupling, LEVELS)
+    event = jnp.asarray(EVENTS[77])[None, None]
+    alone = DiscretisedLogistic(d.loc[..., 0], d.log_scale[..., 0], LEVELS)
+    np.testing.assert_allclose(free.log_prob(event), alone.log_prob(event), rtol=1e-5)
+    np.testing.assert_allclose(free.mean(), alone.mean(), rtol=1e-5)
+    two = colours(4)
+    turned = ColourLogistics(*(v[..., ::-1] for v in (two.logits, two.loc, two.log_scale, two.coupling)), LEVELS)
+    np.testing.assert_allclose(turned.log_prob(event), two.log_prob(event), rtol=1e-5)
+
+
+def test_a_pixel_counts_where_all_its_channels_are_seen():
+    d = colours(5, shape=(2, 2, 3))
+    event = d.sample(key=jax.random.key(1))
+    mask = jnp.ones((2, 2, 3), bool).at[0, 1].set(False).at[1, 0, 2].set(False)
+    hidden = jnp.where(mask, event, -(2**30))
+    terms = d.pixel_terms(event)
+    at = lambda loc: ColourLogistics(d.logits, loc, d.log_scale, d.coupling, LEVELS)  # noqa: E731
+    value, slope = jax.value_and_grad(lambda loc: at(loc).log_prob_observed(hidden, mask))(d.loc)
+    np.testing.assert_allclose(value, terms[0, 0] + terms[1, 1], rtol=1e-5)
+    assert np.isfinite(slope).all()
+    assert not np.any(np.asarray(slope)[0, 1])
+
+
+def test_the_head_starts_at_the_moments_of_the_pixels():
+    generator = np.random.default_rng(0)
+    mean, spread = generator.uniform(40, 200, (3, 2, 3)), generator.uniform(10, 60, (3, 2, 3))
+    for components in (1, 3):
+        head = PixelHead((3, 2, 3), components=components)
+        _, outputs = head.started(mean, None, spread**2)
+        assert outputs.shape == (head.num_outputs,)
+        d = head(jnp.asarray(outputs, jnp.float32))
+        np.testing.assert_allclose(d.mean(), mean, atol=4)
+        drawn = jax.vmap(lambda key, d=d: d.sample(key=key))(jax.random.split(jax.random.key(0), 2000))
+        np.testing.assert_allclose(np.asarray(drawn).std(axis=0), spread, rtol=0.25)
+
+
+def test_grey_pixels_are_mixtures_cell_by_cell_and_four_channels_are_refused():
+    head = PixelHead((4, 4), 16, 2)
+    d = head(jnp.zeros(head.num_outputs))
+    assert isinstance(d, VariableMixture)
+    assert d.logits.shape == (4, 4, 2)
+    assert isinstance(PixelHead((4, 4, 1), 16, 1)(jnp.zeros(32)), DiscretisedLogistic)
+    with pytest.raises(ConfigError, match="up to three channels, not 4"):
+        PixelHead((4, 4, 4))

@@ -1,0 +1,133 @@
+"""Completed pictures against exact conditionals, several answers where there are several, and the command."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cli_fixtures import Result
+from scipy import stats
+from tables import MU, SIGMA, W, linear_gaussian
+
+from latens.data import load
+from latens.data.batches import Batch, as_batch
+from latens.distributions import DiagonalNormal, StandardNormal
+from latens.evaluation.complete import complete
+from latens.models import Conditional, LatentModel, NormalHead, SharedScaleNormalHead
+from latens.trees import Frozen
+
+SEEN = np.array([[True, False, True], [False, True, False], [True, True, True]])
+X = np.array([[0.4, -0.3, 1.1], [1.5, 0.2, -0.6], [-0.2, 0.9, 0.3]], np.float32)
+COVARIANCE = W @ W.T + SIGMA**2 * np.eye(3)
+
+
+def masked(rows: np.ndarray = X, seen: np.ndarray = SEEN) -> Batch:
+    found = as_batch(np.where(seen, rows, np.nan).astype(np.float32))
+    return Batch(found.x, found.row_id, mask=jnp.asarray(seen))
+
+
+def conditional(x: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and covariance of the hidden cells of a Normal row."""
+    inner = COVARIANCE[np.ix_(seen, seen)]
+    cross = COVARIANCE[np.ix_(~seen, seen)] @ np.linalg.inv(inner)
+    return MU[~seen] + cross @ (x - MU)[seen], COVARIANCE[np.ix_(~seen, ~seen)] - cross @ COVARIANCE[
+        np.ix_(seen, ~seen)
+    ]
+
+
+@pytest.mark.parametrize("encoder", ["best", "prior"])
+def test_a_linear_gaussian_row_is_completed_exactly(encoder: str) -> None:
+    """Also from an encoder that knows nothing of gaps, or nothing at all."""
+    found = complete(linear_gaussian(encoder), masked(), num_draws=4000, num_samples=8000, key=jax.random.key(0))
+    for i, (x, seen) in enumerate(zip(X, SEEN)):
+        exact = stats.multivariate_normal(MU[seen], COVARIANCE[np.ix_(seen, seen)]).logpdf(x[seen])
+        assert abs(found.log_seen[i] - exact) < 0.02
+        np.testing.assert_array_equal(found.mean[i][seen], x[seen])
+        assert np.all(found.draws[i][:, seen] == x[seen])
+        mean, covariance = conditional(x, seen)
+        error = np.sqrt(np.diag(covariance))
+        np.testing.assert_allclose(found.mean[i][~seen], mean, atol=0.05 * error.max(initial=1e-6) + 1e-6)
+        drawn = found.draws[i][:, ~seen]
+        assert np.all(np.abs(drawn.mean(axis=0) - mean) < 0.1 * error)
+        near = 0.1 * (error**2).max(initial=0) + 1e-6
+        np.testing.assert_allclose(np.cov(drawn.T).reshape(covariance.shape), covariance, atol=near)
+    assert np.all(found.effective > 2000)
+
+
+def test_a_row_keeps_its_answers_wherever_it_stands() -> None:
+    model, options = linear_gaussian(), {"num_samples": 200, "key": jax.random.key(1)}
+    batch, order = masked(), np.array([2, 0, 1])
+    turned = Batch(np.asarray(batch.x)[order], np.asarray(batch.row_id)[order], mask=np.asarray(batch.mask)[order])
+    one, other = complete(model, batch, **options), complete(model, turned, **options)
+    for a, b in zip(one, other):
+        np.testing.assert_allclose(a[order], b, rtol=1e-4, atol=1e-5)
+
+
+def test_both_answers_are_found_where_there_are_two() -> None:
+    """The seen value is the square of z, the hidden one z itself: either sign is as probable."""
+    decode = lambda z: jnp.concatenate([z**2, z])  # noqa: E731
+    model = LatentModel(
+        StandardNormal((1,)),
+        Conditional(lambda x: jnp.array([0.5, -1.0]) + 0.0 * jnp.sum(x), NormalHead((1,))),
+        Conditional(decode, SharedScaleNormalHead((2,), Frozen(jnp.log(jnp.asarray(0.1))))),
+    )
+    assert isinstance(model.posterior(jnp.zeros(2)), DiagonalNormal)
+    rows, seen = np.full((1, 2), 1.44, np.float32), np.array([[True, False]])
+    found = complete(model, masked(rows, seen), num_draws=400, starts=8, key=jax.random.key(2))
+    hidden = found.draws[0][:, 1]
+    assert np.all(np.abs(np.abs(hidden) - 1.2) < 0.6)
+    assert 0.4 < np.mean(hidden > 0) < 0.6
+    grid = np.linspace(-6, 6, 200_001)
+    joint = stats.norm.pdf(grid) * stats.norm.pdf(1.44, grid**2, 0.1)
+    assert abs(found.log_seen[0] - np.log(joint.sum() * (grid[1] - grid[0]))) < 0.05
+    alone = complete(model, masked(rows, seen), num_draws=400, starts=1, key=jax.random.key(2))
+    assert np.mean(alone.draws[0][:, 1] > 0) > 0.99  # one Normal holds one of them
+
+
+def test_the_command_completes_pictures(latens: Callable[..., Result], tmp_path: Path) -> None:
+    x = np.asarray(load("digits").x)[:6]
+    np.save(tmp_path / "x.npy", x)
+    words = ("complete", "pretrained:digits-16d", str(tmp_path / "x.npy"), "--region", "4:,:", "--num-samples", "100")
+    told = latens(*words, "--draws", "3", "--out", str(tmp_path / "a.npz"), "--json").json
+    with np.load(tmp_path / "a.npz") as made:
+        assert made["draws"].shape == (6, 3, 8, 8)
+        np.testing.assert_array_equal(made["draws"][:, :, :4], np.repeat(x[:, None, :4], 3, axis=1))
+        np.testing.assert_array_equal(made["x"][:, :4], x[:, :4])
+        assert not made["mask"][:, 4:].any()
+        assert made["mask"][:, :4].all()
+        assert np.abs(made["x"][:, 4:] - x[:, 4:]).mean() < np.abs(x[:, 4:].mean(axis=0) - x[:, 4:]).mean()
+    assert told["hidden"] == 0.5
+    everywhere = np.asarray(load("digits").x)[:, 4:]
+    counts = np.stack([(everywhere == level).sum(axis=0) + 0.1 for level in range(17)])
+    shares = np.log(counts / counts.sum(axis=0))
+    alone = np.mean([np.take_along_axis(shares, row[None].astype(int), axis=0).sum() for row in x[:, 4:]])
+    assert told["log_hidden_given_seen"] > alone  # what is seen says something of what is hidden
+    mask = np.zeros((8, 8), bool)
+    mask[4:] = True
+    np.save(tmp_path / "m.npy", mask)
+    by_file = (*words[:3], "--mask", str(tmp_path / "m.npy"), *words[5:], "--draws", "3")
+    again = latens(*by_file, "--out", str(tmp_path / "b.npz"), "--json").json
+    assert again["log_hidden_given_seen"] == told["log_hidden_given_seen"]
+    picture = latens(*words, "--draws", "2", "--out", str(tmp_path / "a.png"))
+    assert "from left to right" in picture.out + picture.err
+    assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--region", "9:,:"], "holds no pixel of 8 x 8"),
+        (["--region", "top"], "is no region of pixels"),
+        (["--region", "4:,:", "--mask", "x.png"], "both say what is hidden"),
+        (["--mask", "absent.png"], "cannot be read as a mask"),
+    ],
+)
+def test_a_wrong_region_is_refused(
+    latens: Callable[..., Result], flags: list[str], message: str, tmp_path: Path
+) -> None:
+    found = latens("complete", "pretrained:digits-2d", "digits", *flags, "--out", str(tmp_path / "a.png"))
+    assert found.code
+    assert message in found.err
+    assert not list(tmp_path.iterdir())
