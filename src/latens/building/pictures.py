@@ -50,7 +50,7 @@ def for_pictures(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]
     if network.hidden is not None or network.encoder or network.decoder or shape is None or not is_picture(data.schema):
         return replace(config, network=replace(network, kind="dense")), reasons
     widths = convolution_widths(shape)
-    network = replace(network, kind="conv", hidden=widths, kernel_size=4, blocks=max(1, network.blocks))
+    network = replace(network, kind="conv", hidden=widths, kernel_size=4, blocks=network.blocks)
     sizes = " x ".join(map(str, shape))
     reasons.append(
         f"convolutions of {', '.join(map(str, widths))} channels with residual blocks, for pictures of {sizes} "

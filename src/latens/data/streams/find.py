@@ -23,6 +23,7 @@ from latens.data.streams.npy import NpySource, is_beside
 from latens.data.streams.parquet import ParquetSource
 from latens.data.streams.pictures import FolderSource, TarSource
 from latens.data.streams.stream import Stream, joined
+from latens.data.streams.zarr import ZarrSource
 from latens.errors import DataError, ResourceError
 
 KINDS: dict[str, type[AbstractSource]] = {
@@ -42,8 +43,8 @@ BLOCKS_ONLY = frozenset({".arrow", ".tar"})
 REMOTE = ("s3", "gs", "abfs", "abfss", "file")
 """What addresses of object stores begin with, by the file systems of pyarrow."""
 
-INSIDE = re.compile(r"(.+\.(?:h5|hdf5)):/(.+)\Z", re.IGNORECASE)
-"""An array of rows in a file: `file.h5:/path`."""
+INSIDE = re.compile(r"(.+\.(?:h5|hdf5|zarr)):/(.+)\Z", re.IGNORECASE)
+"""An array of rows in a file: `file.h5:/path`, `store.zarr:/path`."""
 
 _WILD = frozenset("*?[")
 
@@ -91,7 +92,10 @@ def find_source(spec: str, roles: ColumnRoles) -> AbstractSource | None:
     path = Path(spec)
     if within := INSIDE.match(spec):
         path = Path(within[1])
-        return Hdf5Source(Place(path.parent), (path.name,), roles, single=True, only=within[2])
+        kind = ZarrSource if path.suffix.lower() == ".zarr" else Hdf5Source
+        return kind(Place(path.parent), (path.name,), roles, single=True, only=within[2])
+    if path.is_dir() and path.suffix.lower() == ".zarr":
+        return ZarrSource(Place(path.parent), (path.name,), roles, single=True)
     if path.is_file():
         kind = KINDS.get(path.suffix.lower())
         return None if kind is None else kind(Place(path.parent), (path.name,), roles, single=True)

@@ -154,16 +154,18 @@ class Hdf5Source(AbstractSource):
         only: The path of the array of rows in the files; None finds it by its name.
     """
 
+    what = "HDF5 files"
+
     def __init__(
         self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool, only: str | None = None
     ) -> None:
         super().__init__(place, names, roles, single=single)
         if isinstance(place, RemotePlace):
-            what = "HDF5 files are read from this machine's own file systems alone."
+            what = f"{self.what} are read from this machine's own file systems alone."
             raise DataError(what, where=place.shown(names[0]), fix="Copy them, or write them as Parquet.")
         self._raws, files, cut = [], [], []
         for name in names:
-            store = RowsStore(place.root / name, only)
+            store = self.opened(name, only)
             parts = [key for key in store.keys if key.lower() in PART_KEYS["train"]]
             if parts and only is None and not store.is_annotated:
                 fix = f"Name one array: '{place.shown(name)}:/{parts[0]}'."
@@ -186,13 +188,40 @@ class Hdf5Source(AbstractSource):
             row_bytes = math.prod(raw.x.shape[1:]) * raw.x.dtype.itemsize
             rows = max(1, min(BLOCK_ROWS, BLOCK_BYTES // max(1, row_bytes)) // raw.x.chunk_rows) * raw.x.chunk_rows
             cut.append([min(rows, raw.x.shape[0] - at) for at in range(0, raw.x.shape[0], rows)])
-            files.append(_file(place, name))
+            files.append(self.file(name))
             if raw.x.packed and raw.x.chunk_rows < 8 and raw.x.shape[0] > raw.x.chunk_rows:
                 self.slow = f"{raw.x.where} is packed in chunks of {raw.x.chunk_rows} rows"
         first = self._raws[0]
         self.files, self.table = tuple(files), BlockTable.of(cut)
         self.shape, self.dtype, self.columns = tuple(first.x.shape[1:]), first.x.dtype, first.columns
         self.label_name = first.label_name
+
+    def opened(self, name: str, only: str | None) -> Any:
+        """Open a file.
+
+        Args:
+            name: Its path relative to the place.
+            only: The path of the array of rows in it; None finds it by its name.
+
+        Returns:
+            Its arrays by name, of which those of rows stay on disk.
+        """
+        return RowsStore(self.place.root / name, only)
+
+    def file(self, name: str) -> File:
+        """Describe a file, so that a changed one is known.
+
+        Args:
+            name: Its path relative to the place.
+
+        Returns:
+            Its name, size and digest.
+        """
+        with self.place.open(name) as stream:
+            head = stream.read(_ENDS)
+            size = stream.seek(0, 2)
+            stream.seek(max(0, size - _ENDS))
+            return File(name, size, digest_of(head, stream.read(_ENDS)))
 
     def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
         raw, first, rows = (
@@ -217,11 +246,3 @@ def _matrix(store: Store) -> Any:
 
 def _beside(raw: Raw) -> tuple[bool, ...]:
     return tuple(one is not None for one in (raw.label, raw.names, raw.weight))
-
-
-def _file(place: Place, name: str) -> File:
-    with place.open(name) as stream:
-        head = stream.read(_ENDS)
-        size = stream.seek(0, 2)
-        stream.seek(max(0, size - _ENDS))
-        return File(name, size, digest_of(head, stream.read(_ENDS)))

@@ -85,5 +85,13 @@ class PixelHead(AbstractHead):
         share = (np.arange(k) + 0.5) / k
         apart = np.exp(log_scale) * np.log(share / (1.0 - share))[:, None]
         found = np.zeros((self._a_cell, cells))
-        found[:k], found[k : 2 * k] = loc + apart, np.maximum(log_scale - math.log(k), LOWEST + 1.0)
+        log_scale = log_scale - math.log(k)
+        if self._coupled:
+            # Channels of colour pictures are alike: each starts as 0.9 of the deviation of the one before it, and
+            # half a scale of its own, which together have the variance of the channel.
+            of_channel = np.arange(cells) % self.shape[2]
+            log_scale = np.where(of_channel > 0, log_scale + math.log(0.5), log_scale)
+            pairs = {2: (0,), 3: (0, 2)}[self.shape[2]]
+            found[3 * k - 1 :] = np.where(np.isin(of_channel, pairs), 0.9, 0.0)
+        found[:k], found[k : 2 * k] = loc + apart, np.maximum(log_scale, LOWEST + 1.0)
         return self, found.reshape(-1)

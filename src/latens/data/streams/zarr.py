@@ -1,0 +1,110 @@
+"""Zarr stores as a stream: one array of rows of a store on disk, read by whole chunks."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from latens.data.raw import damaged
+from latens.data.readers.npz import AbstractArrays
+from latens.data.streams.blocks import WINDOW, File, digest_of
+from latens.data.streams.hdf5 import DenseRows, Hdf5Source
+from latens.errors import DataError
+
+_METADATA = ("zarr.json", ".zarray", ".zgroup", ".zmetadata")
+_ARRAY = "x"
+"""What the rows are called where the store is one array and has no names."""
+
+
+class ZarrStore(AbstractArrays):
+    """An open store: its arrays by path; those with two axes or more stay on disk.
+
+    Args:
+        path: The folder of the store.
+        only: The path of the array of rows; None finds it by its name.
+
+    Raises:
+        DataError: zarr is not installed, or this is no store that it reads.
+    """
+
+    is_annotated = False
+    advice = "Name it x: group.create_array('x', data=rows), and its labels y."
+
+    def __init__(self, path: Path, only: str | None) -> None:
+        self.where, self.only = str(path), only
+        try:
+            import zarr
+        except ImportError:
+            fix = "Install latens[zarr], or write the rows as .npy files."
+            raise DataError("reading Zarr needs zarr, which is not installed.", where=self.where, fix=fix) from None
+        try:
+            found = zarr.open(self.where, mode="r")
+            whole = isinstance(found, zarr.Array)
+            self._arrays: dict[str, Any] = {_ARRAY: found} if whole else dict(_below(found, zarr))
+        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+            raise damaged(self.where, f"is no Zarr store that can be read ({str(error)[:80]}).") from None
+        if only is not None and only not in self._arrays:
+            known = ", ".join(list(self._arrays)[:20]) or "none"
+            raise DataError(f"has no array {only[:80]!r}.", where=self.where, fix=f"There are: {known}.")
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The paths of the arrays."""
+        return tuple(self._arrays)
+
+    @property
+    def candidates(self) -> tuple[str, ...]:
+        """Arrays of numbers with two axes or more."""
+        return tuple(name for name, item in self._arrays.items() if item.dtype.kind in "biuf" and item.ndim > 1)
+
+    def __getitem__(self, key: str) -> Any:
+        item, where = self._arrays[key], f"{self.where}[{key}]"
+        if item.dtype.kind not in "biufUT":
+            fix = "Store plain numbers, or text for labels."
+            raise DataError(f"holds values of type {str(item.dtype)[:80]}.", where=where, fix=fix)
+        size = math.prod(getattr(item, "shards", None) or item.chunks) * max(1, item.dtype.itemsize)
+        if size > WINDOW:
+            what = f"is stored in chunks of {size / 2**20:.0f} MB; a window holds {WINDOW // 2**20} MB."
+            raise DataError(what, where=where, fix="Write it with smaller chunks: chunks=(256, ...).")
+        if item.ndim > 1 and item.dtype.kind in "biuf":
+            return _Rows(item, where)
+        values = np.asarray(item[...])
+        return np.array(values.tolist(), str) if values.dtype.kind == "T" else values
+
+
+class _Rows(DenseRows):
+    """An array of a store; its chunks are always whole pieces of the file system."""
+
+    def __init__(self, item: Any, where: str) -> None:
+        self.item, self.where = item, where
+        self.shape, self.ndim, self.dtype = tuple(item.shape), item.ndim, np.dtype(item.dtype).newbyteorder("=")
+        self.chunk_rows = (getattr(item, "shards", None) or item.chunks)[0]
+        self.packed = True
+
+
+class ZarrSource(Hdf5Source):
+    """A Zarr store; the arguments are those of `Hdf5Source`."""
+
+    what = "Zarr stores"
+
+    def opened(self, name: str, only: str | None) -> Any:
+        return ZarrStore(self.place.root / name, only)
+
+    def file(self, name: str) -> File:
+        root = self.place.root / name
+        found = sorted((path.relative_to(root).as_posix(), path) for path in root.rglob("*") if path.is_file())
+        sizes = [(inside, path.stat().st_size) for inside, path in found]
+        parts = [path.read_bytes() for _, path in found if path.name in _METADATA]
+        return File(name, sum(size for _, size in sizes), digest_of(repr(sizes).encode(), *parts))
+
+
+def _below(group: Any, zarr: Any, before: str = "", depth: int = 0) -> list[tuple[str, Any]]:
+    """The arrays of a group by path, those of groups in it too."""
+    found: list[tuple[str, Any]] = []
+    for name, item in sorted(group.members()):
+        if isinstance(item, zarr.Array):
+            found.append((before + name, item))
+        elif depth < 8:
+            found += _below(item, zarr, f"{before}{name}/", depth + 1)
+    return found
