@@ -3,36 +3,20 @@
 from msgspec.structs import replace
 
 from latens.config import LikelihoodConfig, NetworkConfig, VAEConfig
-from latens.data import Dataset, Schema
+from latens.data import Dataset, suggest_likelihood
+from latens.data.check import is_picture
 from latens.data.schema import image_shape
 from latens.networks.strided import half
-
-SMALLEST, FEW_LEVELS = 16, 32
-"""The shortest side of a picture that is taken for one, in pixels; up to so many levels have a probability each."""
 
 WIDTHS = (32, 64, 128)
 """Channels after each halving; further halvings keep the last."""
 
+BATCH = 32
+"""Pictures in a batch. Of JPEG-decoded CIFAR after the same time on validation pictures: 6.88 bits a value with 32, 7.06
+with 128 and residual blocks."""
+
 FEW_ROWS = 2000
 """Training pictures below which it is said that they are few."""
-
-
-def is_picture(schema: Schema) -> bool:
-    """Say whether rows are pictures for which convolutions are the default.
-
-    Args:
-        schema: The schema of the rows.
-
-    Returns:
-        True for grey or colour pictures of many levels, from 16 x 16 pixels up.
-    """
-    shape = image_shape(schema)
-    return (
-        shape is not None
-        and min(shape[:2]) >= SMALLEST
-        and schema.kind == "levels"
-        and (schema.levels or 0) > FEW_LEVELS
-    )
 
 
 def for_pictures(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
@@ -53,17 +37,22 @@ def for_pictures(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]
     network = replace(network, kind="conv", hidden=widths, kernel_size=4, blocks=network.blocks)
     sizes = " x ".join(map(str, shape))
     reasons.append(
-        f"convolutions of {', '.join(map(str, widths))} channels with residual blocks, for pictures of {sizes} "
+        f"convolutions of {', '.join(map(str, widths))} channels, for pictures of {sizes} "
         "(--set network=dense for dense networks)"
     )
     likelihood = config.likelihood
     if likelihood.family == "auto":
-        likelihood = LikelihoodConfig(family="logistic-mixture")
-        reasons.append("likelihood: logistic-mixture, because it has a probability for each of many levels")
+        family, reason = suggest_likelihood(data, convolutions=True)
+        likelihood = LikelihoodConfig(family=family, options={"components": 1})
+        reasons.append(f"likelihood: {family}, because {reason[0].lower()}{reason[1:].rstrip('.')}")
+    training = config.training
+    if training.batch_size is None:
+        training = replace(training, batch_size=BATCH)
+        reasons.append(f"batches of {BATCH}: many small steps suit convolutions on a processor")
     rows = data.count("train")
     if rows < FEW_ROWS:
         reasons.append(f"{rows:,} training pictures are few: expect new pictures that look alike or blurred")
-    return replace(config, network=network, likelihood=likelihood), reasons
+    return replace(config, network=network, likelihood=likelihood, training=training), reasons
 
 
 def convolution_widths(shape: tuple[int, ...]) -> tuple[int, ...]:

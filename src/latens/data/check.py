@@ -8,6 +8,7 @@ from latens.data.batches import hash_rows
 from latens.data.dataset import Dataset
 from latens.data.infer import value_range, whole_columns
 from latens.data.rows import SPLITS
+from latens.data.schema import Schema, image_shape
 from latens.data.sparse import SparseRows
 from latens.data.suspects import suspicions
 
@@ -16,7 +17,24 @@ _ROWS = 4096
 _HASHED = 2**20
 
 
-def suggest_likelihood(dataset: Dataset) -> tuple[str, str]:
+SMALLEST, FEW_LEVELS = 16, 32
+"""The shortest side of a picture that is taken for one, in pixels; up to so many levels have a probability each."""
+
+
+def is_picture(schema: Schema) -> bool:
+    """Say whether rows are pictures for which convolutions are the default.
+
+    Args:
+        schema: The schema of the rows.
+
+    Returns:
+        True for grey or colour pictures of many levels, from 16 x 16 pixels up.
+    """
+    shape, many = image_shape(schema), schema.kind == "levels" and (schema.levels or 0) > FEW_LEVELS
+    return shape is not None and many and min(shape[:2]) >= SMALLEST
+
+
+def suggest_likelihood(dataset: Dataset, *, convolutions: bool = False) -> tuple[str, str]:
     """Choose the likelihood that the default recipe uses for these data, and say why.
 
     Binary features: bernoulli. Up to 32 levels: categorical. More levels, or fractions: continuous-bernoulli where more
@@ -25,6 +43,7 @@ def suggest_likelihood(dataset: Dataset) -> tuple[str, str]:
 
     Args:
         dataset: The data set.
+        convolutions: Whether pictures get convolutional networks, which give a probability for each level.
 
     Returns:
         The name of the likelihood, and the reason in one sentence.
@@ -34,8 +53,11 @@ def suggest_likelihood(dataset: Dataset) -> tuple[str, str]:
         return "table", "Columns are of several kinds: each has a probability of its own, of its names or of its grid."
     if schema.kind == "binary":
         return "bernoulli", "Every cell is 0 or 1."
-    if schema.kind == "levels" and (schema.levels or 0) <= 32:
+    if schema.kind == "levels" and (schema.levels or 0) <= FEW_LEVELS:
         return "categorical", f"Every cell is one of {schema.levels} levels, few enough for a probability each."
+    if convolutions and is_picture(schema):
+        colours = "; the colours of a pixel depend on one another" if schema.shape[2:] == (3,) else ""
+        return "logistic-mixture", f"A logistic has a probability for each of {schema.levels} levels{colours}."
     if schema.kind == "counts":
         return "normal", (
             "Cells are counts (whole numbers of 0 or more with a long tail): a normal of log(1 + x), a density of that "
@@ -115,7 +137,7 @@ def check(dataset: Dataset) -> dict[str, Any]:
     else:
         zeros = int(np.count_nonzero(x == 0) if mask is None else np.count_nonzero((x == 0) & mask))
     constant = _constant(x, mask)
-    likelihood, reason = suggest_likelihood(dataset)
+    likelihood, reason = suggest_likelihood(dataset, convolutions=True)
     counts = count_columns(dataset)
     report: dict[str, Any] = {
         "name": dataset.name,

@@ -21,15 +21,16 @@ class ColourLogistics(AbstractDistribution[Array]):
     All channels of a pixel come from one component.
 
     Args:
-        logits: Any real numbers of shape (h, w, k), whose softmax over the last axis is the weights w.
-        loc: The locations $\mu$, of shape (h, w, c, k), on the scale of [-1, 1].
-        log_scale: The logarithms $\log s$, of shape (h, w, c, k).
-        coupling: The coefficients a, of shape (h, w, c (c - 1) / 2, k): of three channels the first's and the second's,
+        logits: Any real numbers of shape (k, h, w), whose softmax over the first axis is the weights w.
+        loc: The locations $\mu$, of shape (c, k, h, w), on the scale of [-1, 1]. Pixels come last in all of these, so
+            that a processor computes neighbours at once.
+        log_scale: The logarithms $\log s$, of shape (c, k, h, w).
+        coupling: The coefficients a, of shape (c (c - 1) / 2, k, h, w): of three channels the first's and the second's,
             the first's and the third's, the second's and the third's.
         levels: How many levels there are.
 
     Examples:
-        >>> zero = jnp.zeros((1, 1, 3, 1))
+        >>> zero = jnp.zeros((3, 1, 1, 1))
         >>> one = ColourLogistics(jnp.zeros((1, 1, 1)), zero, zero - 2.302585, zero)
         >>> round(float(one.log_prob(jnp.full((1, 1, 3), 128))), 4)  # three times that of one channel
         -11.797
@@ -38,34 +39,34 @@ class ColourLogistics(AbstractDistribution[Array]):
     locations of earlier channels, so that every location is that of its own channel.
     """
 
-    logits: Float[Array, "h w k"]
-    loc: Float[Array, "h w c k"]
-    log_scale: Float[Array, "h w c k"]
-    coupling: Float[Array, "h w p k"]
+    logits: Float[Array, "k h w"]
+    loc: Float[Array, "c k h w"]
+    log_scale: Float[Array, "c k h w"]
+    coupling: Float[Array, "p k h w"]
     levels: int = eqx.field(static=True, default=256)
 
     def _given(self, values: list[Array]) -> DiscretisedLogistic:
-        """The next channel under every component, given the earlier ones on the scale of [-1, 1], each (h, w, 1)."""
+        """The next channel under every component, given the earlier ones on the scale of [-1, 1], each (h, w)."""
         channel = len(values)
-        loc = self.loc[:, :, channel]
-        for pair, (earlier, later) in enumerate(_PAIRS[self.loc.shape[2] - 1]):
+        loc = self.loc[channel]
+        for pair, (earlier, later) in enumerate(_PAIRS[len(self.loc) - 1]):
             if later == channel:
-                loc = loc + self.coupling[:, :, pair] * (values[earlier] - self.loc[:, :, earlier])
-        return DiscretisedLogistic(loc, self.log_scale[:, :, channel], self.levels)
+                loc = loc + self.coupling[pair] * (values[earlier] - self.loc[earlier])
+        return DiscretisedLogistic(loc, self.log_scale[channel], self.levels)
 
     def _scaled(self, level: Array) -> Array:
         return 2.0 * level.astype(self.loc.dtype) / (self.levels - 1) - 1.0
 
     def sample(self, *, key: Key) -> Int[Array, "h w c"]:
         """Draw a component of each pixel, then its channels one after another."""
-        which, *inside = jax.random.split(key, 1 + self.loc.shape[2])
-        chosen = jax.random.categorical(which, self.logits)[..., None]
+        which, *inside = jax.random.split(key, 1 + len(self.loc))
+        chosen = jax.random.categorical(which, self.logits, axis=0)[None]
         values, drawn = [], []
         for own in inside:
-            level = jnp.take_along_axis(self._given(values).sample(key=own), chosen, axis=-1)
+            level = jnp.take_along_axis(self._given(values).sample(key=own), chosen, axis=0)[0]
             values.append(self._scaled(level))
             drawn.append(level)
-        return jnp.concatenate(drawn, axis=-1)
+        return jnp.stack(drawn, axis=-1)
 
     def pixel_terms(self, event: Shaped[Array, "h w c"]) -> Float[Array, "h w"]:
         """The log probability of each pixel.
@@ -76,12 +77,12 @@ class ColourLogistics(AbstractDistribution[Array]):
         Returns:
             Shape (h, w), in nats.
         """
-        joint, values = jax.nn.log_softmax(self.logits), []
-        for channel in range(self.loc.shape[2]):
-            level = event[:, :, channel, None]
+        joint, values = jax.nn.log_softmax(self.logits, axis=0), []
+        for channel in range(len(self.loc)):
+            level = event[..., channel]
             joint = joint + self._given(values).log_prob_terms(jnp.broadcast_to(level, self.logits.shape))
             values.append(self._scaled(level))
-        return log_sum_of_parts(joint)
+        return joint[0] if len(joint) == 1 else log_sum_of_parts(jnp.moveaxis(joint, 0, -1))
 
     def log_prob(self, event: Shaped[Array, "h w c"]) -> Nats:
         """The log probability of one event: the sum over its pixels, in nats."""
@@ -98,5 +99,5 @@ class ColourLogistics(AbstractDistribution[Array]):
 
     def mean(self) -> Float[Array, "h w c"]:
         """The expected level of each channel, with earlier channels at their locations; of shape (h, w, c)."""
-        weights = jax.nn.softmax(self.logits)[:, :, None]
-        return jnp.sum(weights * DiscretisedLogistic(self.loc, self.log_scale, self.levels).mean(), axis=-1)
+        means = DiscretisedLogistic(self.loc, self.log_scale, self.levels).mean()
+        return jnp.moveaxis(jnp.sum(jax.nn.softmax(self.logits, axis=0) * means, axis=1), 0, -1)

@@ -55,20 +55,21 @@ class PixelHead(AbstractHead):
     def __call__(self, outputs: Float[Array, " n_out"]) -> AbstractDistribution:
         """The distribution with these locations, scales, weights and couplings."""
         k = self.components
-        values = jnp.moveaxis(outputs.reshape(self._a_cell, *self.shape), 0, -1)
-        loc, raw, weights = values[..., :k], values[..., k : 2 * k], values[..., 2 * k : 3 * k - 1]
-        log_scale = jnp.logaddexp(raw, LOWEST)
-        logits = jnp.concatenate([jnp.zeros_like(loc[..., :1]), weights], axis=-1)
-        if not self._coupled:
-            one = DiscretisedLogistic(loc, log_scale, self.levels)
-            return (
-                VariableMixture(logits, one)
-                if k > 1
-                else DiscretisedLogistic(loc[..., 0], log_scale[..., 0], self.levels)
-            )
-        pairs = self.shape[2] * (self.shape[2] - 1) // 2
-        coupling = values[..., :pairs, 3 * k - 1 :]
-        return ColourLogistics(jnp.sum(logits, axis=2), loc, log_scale, coupling, self.levels)
+        values = outputs.reshape(self._a_cell, *self.shape)
+        if self._coupled:
+            values = jnp.moveaxis(values, -1, 0)  # channels, then numbers of a cell, then pixels
+            loc, log_scale, logits = values[:, :k], self._log_scale(values[:, k : 2 * k]), values[:, 2 * k : 3 * k - 1]
+            pairs = self.shape[2] * (self.shape[2] - 1) // 2
+            weights = jnp.concatenate([jnp.zeros_like(loc[0, :1]), jnp.sum(logits, axis=0)])
+            return ColourLogistics(weights, loc, log_scale, values[:pairs, 3 * k - 1 :], self.levels)
+        loc, log_scale = jnp.moveaxis(values[:k], 0, -1), self._log_scale(jnp.moveaxis(values[k : 2 * k], 0, -1))
+        if k == 1:
+            return DiscretisedLogistic(loc[..., 0], log_scale[..., 0], self.levels)
+        logits = jnp.concatenate([jnp.zeros_like(values[:1]), values[2 * k :]])
+        return VariableMixture(jnp.moveaxis(logits, 0, -1), DiscretisedLogistic(loc, log_scale, self.levels))
+
+    def _log_scale(self, raw: Array) -> Array:
+        return jnp.logaddexp(raw, LOWEST)
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
         """The outputs of pixels at the mean level of the data."""
