@@ -163,6 +163,6 @@ def _with(batch: Batch, seen: np.ndarray) -> Batch:
 def _hatched(images: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """The pictures with a pattern of squares where they are hidden."""
     rows, columns = np.indices(images.shape[1:3])
-    pattern = 0.35 + 0.2 * ((rows + columns) % 2)
+    pattern = np.where((rows + columns) % 2, 0.55, 0.35)
     pattern = np.broadcast_to(pattern if images.ndim == 3 else pattern[..., None], images.shape[1:])
     return np.where(seen.reshape(images.shape), images, pattern)

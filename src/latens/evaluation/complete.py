@@ -123,7 +123,7 @@ def _mean(model: Any, z: Any, share: Float[Array, " K"], cond: Any) -> Array:
     """The mean of x over draws of z with these weights, of which some are decoded at once."""
     parts = -(-share.size // _AT_ONCE)
     in_parts = lambda leaf: jnp.resize(leaf, (parts, _AT_ONCE, *leaf.shape[1:]))  # noqa: E731
-    weight = jnp.where(jnp.arange(parts * _AT_ONCE) < share.size, jnp.resize(share, parts * _AT_ONCE), 0.0)
+    weight = jnp.where(jnp.arange(parts * _AT_ONCE) < share.size, jnp.resize(share, (parts * _AT_ONCE,)), 0.0)
     decoded = jax.vmap(lambda one: model.likelihood(one, cond=cond).mean())
 
     def add(total: Array, part: tuple[Any, Array]) -> tuple[Array, None]:

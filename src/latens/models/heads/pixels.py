@@ -79,7 +79,7 @@ class PixelHead(AbstractHead):
         self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
     ) -> tuple[AbstractHead, np.ndarray]:
         """The head and the outputs of pixels at the mean and variance of the levels, components apart."""
-        one = DiscretisedLogisticHead(self.shape, self.levels, "log-scale", 0.0)
+        one = DiscretisedLogisticHead(shape=self.shape, levels=self.levels, scale="log-scale", scale_floor=0.0)
         loc, log_scale = one.started(mean, frequencies, variance)[1].reshape(2, -1)
         # Components at even quantiles of the logistic that has the moments, each as narrow as its share.
         k, cells = self.components, loc.size
