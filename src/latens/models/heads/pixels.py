@@ -88,11 +88,13 @@ class PixelHead(AbstractHead):
         found = np.zeros((self._a_cell, cells))
         log_scale = log_scale - math.log(k)
         if self._coupled:
-            # Channels of colour pictures are alike: each starts as 0.9 of the deviation of the one before it, and
-            # half a scale of its own, which together have the variance of the channel.
-            of_channel = np.arange(cells) % self.shape[2]
-            log_scale = np.where(of_channel > 0, log_scale + math.log(0.5), log_scale)
-            pairs = {2: (0,), 3: (0, 2)}[self.shape[2]]
-            found[3 * k - 1 :] = np.where(np.isin(of_channel, pairs), 0.9, 0.0)
+            # Channels of colour pictures are alike: each starts with a correlation of 0.9 to the one before it, and
+            # with its own variance.
+            scales = np.exp(log_scale).reshape(-1, self.shape[2])
+            start = np.zeros_like(scales)
+            start[:, {2: [0], 3: [0, 2]}[self.shape[2]]] = 0.9 * np.clip(scales[:, 1:] / scales[:, :-1], 0.1, 10.0)
+            found[3 * k - 1 :] = start.reshape(-1)
+            own = np.where(np.arange(cells) % self.shape[2] > 0, math.sqrt(1.0 - 0.9**2), 1.0)
+            log_scale = log_scale + np.log(own)
         found[:k], found[k : 2 * k] = loc + apart, np.maximum(log_scale, LOWEST + 1.0)
         return self, found.reshape(-1)
