@@ -107,5 +107,5 @@ def test_mnist(shared_data: Path) -> None:
     if not folder.is_dir():
         pytest.skip("no MNIST beside the checkout")
     report = check(load(folder))
-    assert (report["rows"], report["duplicate_rows"], report["likelihood"]) == (70000, 0, "continuous-bernoulli")
+    assert (report["rows"], report["duplicate_rows"], report["likelihood"]) == (70000, 0, "logistic-mixture")
     assert report["splits"] == {"train": 54072, "validation": 5928, "test": 10000}

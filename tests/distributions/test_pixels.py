@@ -92,6 +92,19 @@ def test_a_pixel_counts_where_all_its_channels_are_seen():
     assert not np.any(np.asarray(slope)[..., 0, 1])
 
 
+def test_values_and_slopes_are_finite_far_from_every_location():
+    event = jnp.asarray([[[0, 255, 128]]])
+    for far, narrow in ((0.0, -6.0), (50.0, -6.0), (-50.0, -6.0), (1e4, 3.0), (0.0, 20.0)):
+        d = ColourLogistics(
+            jnp.zeros((2, 1, 1)), jnp.full((3, 2, 1, 1), far), jnp.full((3, 2, 1, 1), narrow), jnp.ones((3, 2, 1, 1))
+        )
+        value, slopes = jax.value_and_grad(lambda d: d.log_prob(event))(d)
+        assert np.isfinite(value)
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(slopes))
+    wrong = jnp.asarray([[[256, 0, 0]]])
+    assert float(d.log_prob(wrong)) == -np.inf
+
+
 def test_the_head_starts_at_the_moments_of_the_pixels():
     generator = np.random.default_rng(0)
     # No deeper in the dark or the light: what is cut off there moves the mean of one channel, and so the next.

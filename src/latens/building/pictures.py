@@ -50,10 +50,6 @@ def for_pictures(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]
         family, reason = suggest_likelihood(data, convolutions=True)
         likelihood = LikelihoodConfig(family=family, options={"components": 1})
         reasons.append(f"likelihood: {family}, because {reason[0].lower()}{reason[1:].rstrip('.')}")
-    training = config.training
-    if training.batch_size is None:
-        training = replace(training, batch_size=BATCH)
-        reasons.append(f"batches of {BATCH}: many small steps suit convolutions on a processor")
     optimizer, posterior = config.optimizer, config.posterior
     if optimizer.name == "adamw" and optimizer.clip_norm is None:
         optimizer = replace(optimizer, clip_norm=CLIP)
@@ -63,7 +59,7 @@ def for_pictures(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]
     rows = data.count("train")
     if rows < FEW_ROWS:
         reasons.append(f"{rows:,} training pictures are few: expect new pictures that look alike or blurred")
-    made = {"likelihood": likelihood, "training": training, "optimizer": optimizer, "posterior": posterior}
+    made = {"likelihood": likelihood, "optimizer": optimizer, "posterior": posterior}
     return replace(config, network=network, **made), reasons
 
 
