@@ -18,6 +18,8 @@ from latens.evaluation.complete import complete
 from latens.models import Conditional, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.trees import Frozen
 
+pytest_plugins = ("cli_fixtures",)
+
 SEEN = np.array([[True, False, True], [False, True, False], [True, True, True]])
 X = np.array([[0.4, -0.3, 1.1], [1.5, 0.2, -0.6], [-0.2, 0.9, 0.3]], np.float32)
 COVARIANCE = W @ W.T + SIGMA**2 * np.eye(3)

@@ -101,7 +101,9 @@ def _complete(
         effective = jnp.exp(2.0 * log_sum - jax.nn.logsumexp(2.0 * log_weight))
         mean = _mean(model, z, jnp.exp(log_weight - log_sum), cond)
         which, events = jax.random.split(jax.random.fold_in(choice_key, IMPUTED_EVENTS))
-        chosen = jax.random.categorical(which, log_weight, shape=(num_draws,))
+        up_to = jnp.cumsum(jnp.exp(log_weight - log_sum))
+        at = jax.random.uniform(which, (num_draws,)) * up_to[-1]
+        chosen = jnp.minimum(jnp.searchsorted(up_to, at, side="right"), log_weight.size - 1)
 
         def event(index: Array, key: Key) -> Array:
             at = jax.tree.map(lambda leaf: leaf[index], z)
