@@ -112,6 +112,12 @@ def test_the_command_completes_pictures(latens: Callable[..., Result], tmp_path:
     by_file = (*words[:3], "--mask", str(tmp_path / "m.npy"), *words[5:], "--draws", "3")
     again = latens(*by_file, "--out", str(tmp_path / "b.npz"), "--json").json
     assert again["log_hidden_given_seen"] == told["log_hidden_given_seen"]
+    smooth = latens(*words, "--draws", "3", "--mean", "--out", str(tmp_path / "c.npz"), "--json").json
+    assert smooth["log_hidden_given_seen"] == told["log_hidden_given_seen"]
+    with np.load(tmp_path / "a.npz") as noisy, np.load(tmp_path / "c.npz") as calm:
+        np.testing.assert_array_equal(noisy["x"], calm["x"])
+        apart = [np.abs(made["draws"] - x[:, None]).mean() for made in (calm, noisy)]
+        assert apart[0] < apart[1]  # a mean is nearer to the truth than a draw
     picture = latens(*words, "--draws", "2", "--out", str(tmp_path / "a.png"))
     assert "from left to right" in picture.out + picture.err
     assert (tmp_path / "a.png").stat().st_size > 1000

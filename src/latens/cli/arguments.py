@@ -280,6 +280,7 @@ def _completing(command: argparse.ArgumentParser) -> None:
     command.add_argument("--mask", metavar="FILE", help="a picture or .npy file: hidden where it is above 0")
     command.add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
     command.add_argument("--draws", type=parts, default=8, metavar="M", help="answers for each picture (default 8)")
+    command.add_argument("--mean", action="store_true", help="answers are means of p(x | z), without noise; z is drawn")
     command.add_argument("--num-samples", type=draws, default=1000, metavar="K", help="draws of z (default 1000)")
     words = "gradient steps on the posterior of each picture (default 100; 0 takes the encoder's)"
     command.add_argument("--steps", type=whole(0, 10_000), default=100, metavar="N", help=words)

@@ -56,10 +56,11 @@ def complete(context: Context) -> int:
     batch = trained.batch(data, positions)
     options = {"num_samples": args.num_samples, "steps": args.steps, "preparation": trained.preparation}
     key = jax.random.key(args.seed)
-    at = completions(trained.model, _with(batch, seen), num_draws=args.draws, key=key, **options)
+    seen_batch = _with(batch, seen)
+    at = completions(trained.model, seen_batch, num_draws=args.draws, mean=args.mean, key=key, **options)
     x = np.asarray(data.x[positions])
     mean = evaluation.finite(np.where(seen, x, trained.data_units(at.mean, mean=True)), "mean", where=args.run)
-    draws = np.where(seen[:, None], x[:, None], trained.data_units(at.draws, mean=False))
+    draws = np.where(seen[:, None], x[:, None], trained.data_units(at.draws, mean=args.mean))
     told: dict[str, object] = {"out": str(out), "rows": len(positions), "hidden": float(1 - seen.mean())}
     line = f"{out}: {len(positions)} rows of {data.name}, {100 * (1 - seen.mean()):.0f} % hidden"
     known = data.mask is None or bool(data.mask[positions].all())

@@ -47,6 +47,7 @@ def complete(
     num_samples: int = 1000,
     steps: int = 100,
     starts: int = 4,
+    mean: bool = False,
     key: Key,
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
 ) -> Completed:
@@ -66,6 +67,7 @@ def complete(
         num_samples: K, samples of z for each row; a multiple of `starts` is best.
         steps: Gradient steps; 0 takes the encoder's posterior as it is.
         starts: S.
+        mean: Whether the samples are means of $p(x \mid z)$ at the z that are drawn, without the noise of every pixel.
         key: Random key.
         preparation: What turns a stored row into what the model sees.
 
@@ -74,13 +76,13 @@ def complete(
 
     Source: semi-amortised inference: Kim et al. (2018), arXiv 1802.02550; mixtures as proposals: Owen & Zhou (2000).
     """
-    options = {"num_draws": num_draws, "num_samples": num_samples, "steps": steps, "starts": starts}
+    options = {"num_draws": num_draws, "num_samples": num_samples, "steps": steps, "starts": starts, "means": mean}
     function = Partial(_complete, **options)
     return Completed(*map_rows(function, model, batch, preparation=preparation, key=key, batch_size=_ROWS))
 
 
 def _complete(
-    model: Any, batch: Batch, key: Key, num_draws: int, num_samples: int, steps: int, starts: int
+    model: Any, batch: Batch, key: Key, num_draws: int, num_samples: int, steps: int, starts: int, means: bool
 ) -> tuple[Array, Array, Array, Array]:
     def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> tuple[Array, Array, Array, Array]:
         own = jax.random.fold_in(key, row_id)
@@ -106,8 +108,8 @@ def _complete(
         chosen = jnp.minimum(jnp.searchsorted(up_to, at, side="right"), log_weight.size - 1)
 
         def event(index: Array, key: Key) -> Array:
-            at = jax.tree.map(lambda leaf: leaf[index], z)
-            return model.likelihood(at, cond=cond).sample(key=key)
+            found = model.likelihood(jax.tree.map(lambda leaf: leaf[index], z), cond=cond)
+            return found.mean() if means else found.sample(key=key)
 
         draws = jax.lax.map(
             lambda pair: event(*pair), (chosen, jax.random.split(events, num_draws)), batch_size=_AT_ONCE
