@@ -40,6 +40,9 @@ def test_what_was_chosen_and_what_is_no_picture_stays() -> None:
     assert (config.network.kind, config.network.hidden) == ("dense", (8,))
     config, _ = resolved(pixels(60, 20, 20), likelihood="discretised-logistic")
     assert (config.network.kind, config.likelihood.family) == ("conv", "discretised-logistic")
+    config, _ = resolved(pixels(60, 20, 20), likelihood__options={"components": 3}, likelihood__output_bias="zero")
+    assert config.likelihood.options == {"components": 3}
+    assert (config.likelihood.family, config.likelihood.output_bias) == ("logistic-mixture", "zero")
     config, _ = resolved(pixels(60, 8, 8))
     assert (config.network.kind, config.likelihood.family) == ("dense", "normal")
     config, _ = resolved(np.random.default_rng(0).normal(size=(60, 20, 20)))

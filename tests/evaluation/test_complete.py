@@ -130,6 +130,7 @@ def test_the_command_completes_pictures(latens: Callable[..., Result], tmp_path:
         (["--region", "top"], "is no region of pixels"),
         (["--region", "4:,:", "--mask", "x.png"], "both say what is hidden"),
         (["--mask", "absent.png"], "cannot be read as a mask"),
+        ([], "nothing is hidden in the 16 rows of digits"),
     ],
 )
 def test_a_wrong_region_is_refused(

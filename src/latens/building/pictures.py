@@ -2,7 +2,7 @@
 
 from msgspec.structs import replace
 
-from latens.config import LikelihoodConfig, NetworkConfig, VAEConfig
+from latens.config import NetworkConfig, VAEConfig
 from latens.data import Dataset, suggest_likelihood
 from latens.data.check import is_picture
 from latens.data.schema import image_shape
@@ -39,7 +39,7 @@ def for_pictures(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]
     if network.hidden is not None or network.encoder or network.decoder or shape is None or not is_picture(data.schema):
         return replace(config, network=replace(network, kind="dense")), reasons
     widths = convolution_widths(shape)
-    network = replace(network, kind="conv", hidden=widths, kernel_size=4, blocks=network.blocks)
+    network = replace(network, kind="conv", hidden=widths, kernel_size=4)
     sizes = " x ".join(map(str, shape))
     reasons.append(
         f"convolutions of {', '.join(map(str, widths))} channels, for pictures of {sizes} "
@@ -48,7 +48,7 @@ def for_pictures(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]
     likelihood = config.likelihood
     if likelihood.family == "auto":
         family, reason = suggest_likelihood(data, convolutions=True)
-        likelihood = LikelihoodConfig(family=family, options={"components": 1})
+        likelihood = replace(likelihood, family=family, options={"components": 1} | likelihood.options)
         reasons.append(f"likelihood: {family}, because {reason[0].lower()}{reason[1:].rstrip('.')}")
     optimizer, posterior = config.optimizer, config.posterior
     if optimizer.name == "adamw" and optimizer.clip_norm is None:

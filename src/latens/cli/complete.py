@@ -53,18 +53,21 @@ def complete(context: Context) -> int:
     if args.dry_run:
         return would(context, f"complete {len(positions)} rows of {data.name}", out)
     seen = _seen(data, positions, hidden)
+    if seen.all():
+        fix = "Give --region ROWS,COLUMNS or --mask FILE, or rows with missing cells."
+        raise UsageError(f"nothing is hidden in the {len(positions)} rows of {data.name}.", where="--region", fix=fix)
     batch = trained.batch(data, positions)
     options = {"num_samples": args.num_samples, "steps": args.steps, "preparation": trained.preparation}
     key = jax.random.key(args.seed)
-    seen_batch = _with(batch, seen)
-    at = completions(trained.model, seen_batch, num_draws=args.draws, mean=args.mean, key=key, **options)
+    given = {"num_draws": args.draws, "mean": args.mean, **options}
+    at = completions(trained.model, _with(batch, seen), key=key, **given)
     x = np.asarray(data.x[positions])
     mean = evaluation.finite(np.where(seen, x, trained.data_units(at.mean, mean=True)), "mean", where=args.run)
     draws = np.where(seen[:, None], x[:, None], trained.data_units(at.draws, mean=args.mean))
     told: dict[str, object] = {"out": str(out), "rows": len(positions), "hidden": float(1 - seen.mean())}
     line = f"{out}: {len(positions)} rows of {data.name}, {100 * (1 - seen.mean()):.0f} % hidden"
     known = data.mask is None or bool(data.mask[positions].all())
-    if known and not seen.all():
+    if known:
         whole = completions(trained.model, _with(batch, np.ones_like(seen)), num_draws=0, key=key, **options)
         log_hidden = evaluation.finite(whole.log_seen - at.log_seen, "log p(hidden | seen)", where=args.run)
         error = float(log_hidden.std(ddof=1) / np.sqrt(len(log_hidden))) if len(log_hidden) > 1 else None
