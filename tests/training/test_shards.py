@@ -20,7 +20,7 @@ from latens.objectives import ELBO, AbstractObjective
 from latens.recipes import get_recipe
 from latens.training import Budget
 from latens.training.rows import pad_rows
-from latens.training.shards import check_shards, tree_sum
+from latens.training.shards import check_shards, summed
 from latens.training.step import make_program
 from latens.workflow.experiment import Recorder, prepare, train
 
@@ -49,9 +49,15 @@ def test_one_two_and_four_devices_have_the_same_bits(recipe: str) -> None:
 
 def test_the_order_of_a_sum_is_that_of_a_tree() -> None:
     """In single precision 1e8 + 1 is 1e8: from left to right the sum would be 1, and in the order of a tree it is 0."""
-    assert float(tree_sum(jnp.array([1e8, 1.0, -1e8, 1.0], jnp.float32))) == 0.0
-    assert float(tree_sum(jnp.array([1e8, -1e8, 1.0, 1.0], jnp.float32))) == 2.0
-    assert float(tree_sum(jnp.array([3.0]))) == 3.0
+
+    def added(*values: float) -> float:
+        rows = jnp.array(values, jnp.float32)
+        return float(summed(lambda part: part[0], rows, len(values), 1, jnp.ones((), jnp.int32)))
+
+    assert added(1e8, 1.0, -1e8, 1.0) == 0.0
+    assert added(1e8, -1e8, 1.0, 1.0) == 2.0
+    assert added(1e8, 1.0, -1e8, 1.0, 1e8, -1e8, 1.0, 1.0) == 2.0
+    assert added(3.0) == 3.0
 
 
 def one_step(shards: int, *, rows: int = 32, weight: np.ndarray | None = None) -> list[np.ndarray]:

@@ -75,6 +75,8 @@ def detect(context: Context) -> int:
         arrays |= columns
         told = {row: _told(columns, row) for row in top[:5].tolist()}
     write_table(out, arrays, infinite=("surprise",))
+    if found.drift.words:
+        context.warn(f"{found.drift.words}; compare them with usual rows of their own time or place (--held-out FILE)")
     known = _training_rows(own, new) if not args.held_out else 0
     if known:
         context.warn(f"{known} of the rows are training rows of the model, which look less unusual than they are")
@@ -105,6 +107,7 @@ def detect(context: Context) -> int:
         text.append(f"cells are named for the {len(top)} most surprising rows")
     value: dict[str, Any] = {"out": str(out), "rows": len(new), "flagged": len(flagged), "alpha": args.alpha}
     value |= {"held_out": found.calibration, "training_rows": known, "unseen": strange}
+    value |= {"drift": {"distance": found.drift.distance, "p_value": found.drift.p_value}}
     value |= {"score": "surprise" if found.code_length is None else "excess"}
     context.done(value, "\n".join(text))
     return 0

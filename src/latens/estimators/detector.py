@@ -19,7 +19,7 @@ from latens.estimators.base import RandomState, seed_of, with_nan
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.finite import finite
 from latens.measure.cells import blame, named_cells
-from latens.measure.detect import conformal, surprises
+from latens.measure.detect import conformal, drift, more_surprising, surprises
 from latens.typing import checked_later
 
 ROBUST = {"posterior.latent_dim": 2, "network.hidden": [32], "training.steps": 1500}
@@ -205,14 +205,20 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             Shape (n,), from 1 / (m + 1) to 1.
 
         Warns:
-            UserWarning: Most of the rows trained the model, so that they look less unusual than they are.
+            UserWarning: Most of the rows trained the model, so that they look less unusual than they are; or all
+                of them together are not like those held out, beyond a tenth of outliers.
         """
         data = self._rows(X)
         again = int(np.isin(_row_ids(data.x), self._known).sum())
         if again > len(data) * (1.0 + self._copies) / 2.0:  # of rows that did not, the share `_copies` is like some
             words = f"{again} of {len(data)} rows trained the model, which look less unusual than they are"
             warnings.warn(f"{words}: give rows that fit did not see", UserWarning, stacklevel=2)
-        return conformal(self.calibration_, -self._log_marginal(data))
+        scores = -self._log_marginal(data)
+        found = conformal(self.calibration_, scores)
+        moved = drift(found, more_surprising(self.calibration_, scores), self.others_).words
+        if moved and not again:
+            warnings.warn(f"{moved}; fit rows of their own time or place", UserWarning, stacklevel=2)
+        return found
 
     def explain(self, X: Any, cells: int = 3) -> dict[str, np.ndarray]:
         """Find the cells of each row that the rest of the row makes the least likely.

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from scipy.stats import kstwobign
 
 from latens import evaluation
 from latens.data import Dataset
@@ -17,6 +18,34 @@ MOST_CALIBRATION = 5000
 """Held-out rows that a row is compared with; of a pattern of gaps that few rows have, a tenth."""
 
 
+OUTLIERS, ALARM = 0.1, 1e-3
+"""The share of new rows that may be outliers before all of them are said to have drifted, and how rarely that is said
+of rows that have not."""
+
+
+class Drift(NamedTuple):
+    """Whether new rows as a whole are other rows than the held-out ones.
+
+    Args:
+        distance: How far the distribution of the p-values lies from that of usual rows of which a tenth are outliers of
+            any kind, from 0 to 1; 0 where it is such a one.
+        p_value: The probability of so large a distance by chance, at the most.
+    """
+
+    distance: float
+    p_value: float
+
+    @property
+    def words(self) -> str:
+        """The warning; empty where there is none."""
+        if self.p_value > ALARM:
+            return ""
+        return (
+            f"the new rows as a whole are not like the held-out ones, beyond a tenth of outliers (Kolmogorov-Smirnov "
+            f"distance {self.distance:.2f}, p {self.p_value:.1g}): p-values and false alarms do not hold for them"
+        )
+
+
 class Detection(NamedTuple):
     r"""What is unusual about rows.
 
@@ -27,6 +56,7 @@ class Detection(NamedTuple):
         q_value: The expected share of false alarms if this row and all more unusual ones are flagged, of shape (n,).
         flagged: True where `q_value` is at most alpha.
         calibration: How many held-out rows there were.
+        drift: Whether the rows as a whole are other ones than those held out.
         code_length: Of pictures the length of each one's code under a fixed lossless coder, nats, of shape (n,); the
             p-value is then that of the excess, `surprise` - `code_length`. None: rows are no pictures.
     """
@@ -36,6 +66,7 @@ class Detection(NamedTuple):
     q_value: np.ndarray
     flagged: np.ndarray
     calibration: int
+    drift: Drift
     code_length: np.ndarray | None = None
 
     @property
@@ -98,6 +129,7 @@ def detect(
     empty = ~shown.reshape(len(new), -1).any(axis=1) & ~strange
     surprise[empty] = 0.0  # p of no cell is 1, and so is that of the same of any row
     p_value = np.full(len(new), (1.0 + np.count_nonzero(strange_rows(held_out)[order])) / (len(order) + 1.0))
+    above, least = np.zeros(len(new)), len(order)
     for k, pattern in enumerate(patterns):
         rows = np.flatnonzero((which.ravel() == k) & ~strange & ~empty)
         if not len(rows):
@@ -107,10 +139,13 @@ def detect(
         scores = surprises(trained, held_out, own, shown=seen, others=len(order), **options)
         if length is not None:
             scores = scores - detail(trained, held_out, own, seed=seed)
-        p_value[rows] = conformal(scores, surprise[rows] - (0.0 if length is None else length[rows]))
+        own_scores = surprise[rows] - (0.0 if length is None else length[rows])
+        p_value[rows], above[rows] = conformal(scores, own_scores), more_surprising(scores, own_scores)
+        least = min(least, len(own))
     p_value[empty] = 1.0
     q_value = adjusted(p_value)
-    return Detection(surprise, p_value, q_value, (q_value <= alpha) | strange, len(order), length)
+    moved = drift(p_value[~empty], above[~empty], least)
+    return Detection(surprise, p_value, q_value, (q_value <= alpha) | strange, len(order), moved, length)
 
 
 def strange_rows(data: Dataset) -> np.ndarray:
@@ -179,6 +214,46 @@ def conformal(held_out: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """
     below = np.searchsorted(np.sort(held_out), scores, side="left")
     return (1.0 + len(held_out) - below) / (len(held_out) + 1.0)
+
+
+def more_surprising(held_out: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """The share of held-out scores that are higher; with `conformal` it holds the place of a score among ties.
+
+    Args:
+        held_out: Scores of held-out rows, of shape (m,).
+        scores: The scores, of shape (n,).
+
+    Returns:
+        Shape (n,), from 0 to m / (m + 1).
+    """
+    return (len(held_out) - np.searchsorted(np.sort(held_out), scores, side="right")) / (len(held_out) + 1.0)
+
+
+def drift(p_value: np.ndarray, above: np.ndarray, held_out: int) -> Drift:
+    r"""Ask whether rows are like the held-out ones but for a tenth of them, by a Kolmogorov-Smirnov test.
+
+    If a share of at most e = 0.1 of the rows are outliers of any kind, the share F(p) of rows whose p-value is at most
+    p lies from (1 - e) p to (1 - e) p + e. The distance is how far F leaves these bounds at most, and its probability
+    that of a distance between two samples of n and of m rows. Of ties the place is taken that speaks for usual rows.
+
+    Args:
+        p_value: The share of held-out rows at least as surprising as each row, of shape (n,).
+        above: The share that is more surprising, of shape (n,).
+        held_out: How many held-out rows they are compared with, m.
+
+    Returns:
+        The distance and its probability.
+
+    Source: Kolmogorov (1933) and Smirnov (1939); the bounds are those of a contaminated distribution, Huber (1964).
+    """
+    n = len(p_value)
+    if not n or not held_out:
+        return Drift(0.0, 1.0)
+    low, high, ranks = np.sort(p_value), np.sort(above), np.arange(n)
+    over = (ranks + 1) / n - (1.0 - OUTLIERS) * low - OUTLIERS
+    under = (1.0 - OUTLIERS) * high - ranks / n
+    distance = float(max(over.max(), under.max(), 0.0))
+    return Drift(distance, float(kstwobign.sf(distance * np.sqrt(n * held_out / (n + held_out)))))
 
 
 def adjusted(p: np.ndarray) -> np.ndarray:

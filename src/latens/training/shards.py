@@ -6,7 +6,7 @@ number of devices that divides the number of shards, of one process or of many, 
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from latens.errors import ConfigError
 from latens.objectives import AbstractObjective
 from latens.training.group import group
-from latens.typing import Array, Float, Int, PyTree
+from latens.typing import Array, Int, PyTree
 
 LEAST_ROWS = 8
 """Rows of a shard at the least: below them a step is all overhead."""
@@ -91,65 +91,46 @@ def devices_of(shards: int) -> tuple[Any, ...]:
     return tuple(sorted(jax.devices(), key=lambda device: (device.process_index, device.id)))
 
 
-def tree_sum(values: Array) -> Array:
-    """Add the entries of the first axis, a power of two of them: neighbours first, then neighbours of those sums.
-
-    Args:
-        values: The entries, shape (2**k, ...).
-
-    Returns:
-        Their sum, shape (...).
-
-    Examples:
-        >>> float(tree_sum(jnp.array([1.0, 2.0, 4.0, 8.0])))
-        15.0
-    """
-    while values.shape[0] > 1:
-        values = values[0::2] + values[1::2]
-    return values[0]
-
-
-class Summed(NamedTuple):
-    """What was added over all shards, as one vector.
-
-    Args:
-        vector: The sums, shape (n,).
-        restored: Gives the tree that the vector is of.
-    """
-
-    vector: Float[Array, " n"]
-    restored: Callable[[Array], PyTree]
-
-
-def summed(one: Callable[[PyTree], PyTree], batch: PyTree, own: int, devices: int, once: Int[Array, ""]) -> Summed:
+def summed(one: Callable[[PyTree], PyTree], batch: PyTree, own: int, devices: int, once: Int[Array, ""]) -> PyTree:
     """Add what a function gives for every shard of a batch.
 
     Args:
         one: A function of a shard, led by its rows, that gives floating-point arrays.
         batch: This device's rows of the batch; every leaf is led by them.
-        own: The shards that they make.
+        own: The shards that they make, a power of two.
         devices: How many devices have as many; the call is under `Devices.spread` where it is not one.
         once: The number 1, as `alone` takes it.
 
     Returns:
-        The sum over all shards of all devices, on each of them.
+        The sum over all shards of all devices, on each of them, in the shape of what `one` gives.
     """
     parts = jax.tree.map(lambda leaf: leaf.reshape(own, -1, *leaf.shape[1:]), batch)
     part = lambda index: jax.tree.map(lambda leaf: leaf[index], parts)  # noqa: E731
     shapes = jax.eval_shape(lambda: one(part(0)))
-    flat, restored = ravel_pytree(jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes))
+    zeros = jax.tree.map(lambda shape: jnp.zeros(shape.shape, shape.dtype), shapes)
 
-    def shard(_: Array, rows: PyTree, value: Array) -> tuple[PyTree, Array]:
-        return jax.tree.map(jnp.zeros_like, rows), ravel_pytree(one(rows))[0]
+    def shard(_: Array, rows: PyTree, value: PyTree) -> tuple[PyTree, PyTree]:
+        return jax.tree.map(jnp.zeros_like, rows), one(rows)
 
-    def add(index: Array, sums: Array) -> Array:
-        return sums.at[index].set(alone(shard, once, part(index), jnp.zeros_like(flat))[1])
+    def below(level: int, first: Array) -> PyTree:
+        """The sum of 2**level shards: that of the first half of them and that of the second."""
+        if level == 0:
+            return alone(shard, once, part(first), zeros)[1]
 
-    value = tree_sum(jax.lax.fori_loop(0, own * once, add, jnp.zeros((own, flat.size), flat.dtype)))
+        def add(half: Array, value: PyTree) -> PyTree:
+            new = below(level - 1, first + half * (1 << (level - 1)))
+            return jax.tree.map(lambda old, leaf: jnp.where(half == 0, leaf, old + leaf), value, new)
+
+        return jax.lax.fori_loop(0, 2 * once, add, zeros)
+
+    value = below(own.bit_length() - 1, jnp.zeros((), jnp.int32))
+    if devices == 1:
+        return value
+    vector, restored = ravel_pytree(value)
     for level in range(devices.bit_length() - 1):
         pairs = [(number, number ^ (1 << level)) for number in range(devices)]
-        value = value + jax.lax.ppermute(value, _AXIS, pairs)
-    return Summed(value, restored)
+        vector = vector + jax.lax.ppermute(vector, _AXIS, pairs)
+    return restored(vector)
 
 
 def alone(body: Callable[..., tuple], once: Int[Array, ""], *carried: PyTree) -> tuple:

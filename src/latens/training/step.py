@@ -188,19 +188,19 @@ def _functions(
             return weight, counted(loss), metrics, jax.tree.map(counted, gradients)
 
         once = 1 + jnp.minimum(state.step, 0)
-        vector, restored = summed(one, batch, shards // len(devices), len(devices), once)
+        sums = summed(one, batch, shards // len(devices), len(devices), once)
 
         def means(zero: Array) -> tuple[Array, dict, PyTree]:
-            weight, loss, metrics, gradients = restored(vector)
+            weight, loss, metrics, gradients = sums
             weight = jnp.where(weight > 0.0, weight, 1.0) + zero
             return loss / weight, metrics, jax.tree.map(lambda leaf: leaf / weight, gradients)
 
         def update(index: Array, trainable: PyTree, opt_state: PyTree) -> tuple[PyTree, PyTree]:
             now = eqx.tree_at(lambda s: (s.trainable, s.opt_state), state, (trainable, opt_state))
-            return updated(now, means(index.astype(vector.dtype))[2])
+            return updated(now, means(index.astype(sums[0].dtype))[2])
 
         trainable, opt_state = alone(update, once, state.trainable, state.opt_state)
-        loss, metrics, gradients = means(jnp.zeros((), vector.dtype))
+        loss, metrics, gradients = means(jnp.zeros((), sums[0].dtype))
         return after(state, trainable, state.fixed, opt_state, loss, metrics, gradients if check_gradients else ())
 
     def after(state, trainable, fixed, opt_state, loss, metrics, checked) -> tuple[TrainState, StepInfo]:
