@@ -278,6 +278,9 @@ def _completing(command: argparse.ArgumentParser) -> None:
     words = "pixels that are hidden, counted from 0: --region 14:,: for the lower half of 28 rows"
     command.add_argument("--region", metavar="ROWS,COLUMNS", help=words)
     command.add_argument("--mask", metavar="FILE", help="a picture or .npy file: hidden where it is above 0")
+    command.add_argument("--grey", action="store_true", help="colours are hidden; DATA may be grey or in colour")
+    words = "details are hidden: the mean of each N x N block is seen; DATA may be small or whole"
+    command.add_argument("--scale", type=whole(2, 64), metavar="N", help=words)
     command.add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
     command.add_argument("--draws", type=parts, default=8, metavar="M", help="answers for each picture (default 8)")
     command.add_argument("--mean", action="store_true", help="answers are means of p(x | z), without noise; z is drawn")

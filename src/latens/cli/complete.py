@@ -1,7 +1,8 @@
-"""`latens complete`: pictures of which a part is hidden, with several answers for it."""
+"""`latens complete`: pictures of which a part is hidden, or their colours or details, with several answers for it."""
 
 import dataclasses
 import re
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -10,13 +11,15 @@ from latens import evaluation
 from latens.cli.context import Context, output_path, would
 from latens.cli.files import write_npz
 from latens.cli.reconstruct import pictured
+from latens.cli.reduced import reduced_rows, reduction_of, rows_to_reduce
 from latens.cli.sources import load_for, open_vae
 from latens.config import VAEConfig
-from latens.data import Dataset
+from latens.data import Dataset, Preparation
 from latens.data.batches import Batch
 from latens.data.schema import image_shape
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.complete import complete as completions
+from latens.evaluation.reductions import Reduction
 from latens.pictures.images import shown, write_image
 from latens.workflow.trained import TrainedModel
 
@@ -42,19 +45,71 @@ def complete(context: Context) -> int:
     if not isinstance(trained.config, VAEConfig) or trained.is_point:
         what = "only a model with log p(x) can say what a hidden part may have been."
         raise ConfigError(what, where=args.run, fix="Train a VAE.")
+    ways = {"--region": args.region, "--mask": args.mask, "--grey": args.grey or None, "--scale": args.scale}
+    given = [flag for flag, value in ways.items() if value is not None]
+    if len(given) > 1:
+        raise UsageError(f"{given[0]} and {given[1]} both say what is hidden.", where=given[1], fix="Give one of them.")
+    reduction = reduction_of(trained, args.grey, args.scale)
     hidden = hidden_part(trained, args.region, args.mask)
-    if hidden is None:
+    if not given:
         args.missing = args.missing or "nan"
-    data = load_for(opened, context, every=True)
+    data, whole = (
+        (load_for(opened, context, every=True), True)
+        if reduction is None
+        else rows_to_reduce(opened, context, reduction)
+    )
     picture = out.suffix.lower() == ".png"
     positions = (
         pictured(len(data))[:: max(1, -(-min(len(data), 64) // MOST_IMAGES))] if picture else np.arange(len(data))
     )
     if args.dry_run:
         return would(context, f"complete {len(positions)} rows of {data.name}", out)
+    filled = (
+        _part(context, trained, data, positions, hidden)
+        if reduction is None
+        else _whole(context, trained, data, positions, reduction, whole)
+    )
+    line, few = filled.line, int((filled.effective < 10).sum())
+    if few:
+        line += f"\n{few} rows hang on fewer than 10 of the {args.num_samples} draws of z: --num-samples, --steps"
+    if picture:
+        x, draws, original = filled.seen, filled.draws, filled.original
+        scale = (float(min(x.min(), draws.min())), float(max(x.max(), draws.max())))
+        images = [shown(trained.schema, rows, scale) for rows in (x, filled.mean, *np.moveaxis(draws, 1, 0))]
+        images += [] if original is None else [shown(trained.schema, original, scale)]
+        if "mask" in filled.entries:
+            images[0] = _hatched(images[0], filled.entries["mask"])
+        write_image(out, np.stack(images, axis=1).reshape(-1, *images[0].shape[1:]), columns=len(images))
+        last = "" if original is None else ", the original"
+        line += f"\nfrom left to right: what is seen, the mean, {args.draws} draws{last}"
+    else:
+        rows = {"row_id": data.names[positions], "x": filled.mean, "draws": filled.draws}
+        write_npz(out, rows | filled.entries)
+    told = {"out": str(out), "rows": len(positions), **filled.told, "rows_on_few_draws": few}
+    context.done(told, f"{out}: {len(positions)} rows of {data.name}, {line}")
+    return 0
+
+
+class _Filled(NamedTuple):
+    """Pictures that are whole again, in the unit of the stored rows, and what is said of them."""
+
+    seen: np.ndarray
+    mean: np.ndarray
+    draws: np.ndarray
+    original: np.ndarray | None
+    effective: np.ndarray
+    entries: dict[str, np.ndarray]
+    told: dict[str, Any]
+    line: str
+
+
+def _part(
+    context: Context, trained: TrainedModel, data: Dataset, positions: np.ndarray, hidden: np.ndarray | None
+) -> _Filled:
+    args = context.args
     seen = _seen(data, positions, hidden)
     if seen.all():
-        fix = "Give --region ROWS,COLUMNS or --mask FILE, or rows with missing cells."
+        fix = "Give --region ROWS,COLUMNS, --mask FILE, --grey or --scale N, or rows with missing cells."
         raise UsageError(f"nothing is hidden in the {len(positions)} rows of {data.name}.", where="--region", fix=fix)
     batch = trained.batch(data, positions)
     options = {"num_samples": args.num_samples, "steps": args.steps, "preparation": trained.preparation}
@@ -64,8 +119,8 @@ def complete(context: Context) -> int:
     x = np.asarray(data.x[positions])
     mean = evaluation.finite(np.where(seen, x, trained.data_units(at.mean, mean=True)), "mean", where=args.run)
     draws = np.where(seen[:, None], x[:, None], trained.data_units(at.draws, mean=args.mean))
-    told: dict[str, object] = {"out": str(out), "rows": len(positions), "hidden": float(1 - seen.mean())}
-    line = f"{out}: {len(positions)} rows of {data.name}, {100 * (1 - seen.mean()):.0f} % hidden"
+    told: dict[str, Any] = {"hidden": float(1 - seen.mean())}
+    line = f"{100 * (1 - seen.mean()):.0f} % hidden"
     known = data.mask is None or bool(data.mask[positions].all())
     if known:
         whole = completions(trained.model, _with(batch, np.ones_like(seen)), num_draws=0, key=key, **options)
@@ -74,22 +129,30 @@ def complete(context: Context) -> int:
         told |= {"log_hidden_given_seen": float(log_hidden.mean()), "standard_error": error}
         line += f"\nlog p(hidden | seen): {log_hidden.mean():.2f}" + ("" if error is None else f" ± {1.96 * error:.2f}")
         line += " nats a row, of what is hidden as it was"
-    few = int((at.effective < 10).sum())
-    if few:
-        line += f"\n{few} rows hang on fewer than 10 of the {args.num_samples} draws of z: --num-samples, --steps"
-    if picture:
-        scale = (float(min(x.min(), draws.min())), float(max(x.max(), draws.max())))
-        columns = [_hatched(shown(trained.schema, x, scale), seen), shown(trained.schema, mean, scale)]
-        columns += [shown(trained.schema, draws[:, k], scale) for k in range(args.draws)]
-        columns += [shown(trained.schema, x, scale)] if known else []
-        write_image(out, np.stack(columns, axis=1).reshape(-1, *columns[0].shape[1:]), columns=len(columns))
-        line += f"\nfrom left to right: what is seen, the mean, {args.draws} draws" + (
-            ", the original" if known else ""
-        )
-    else:
-        write_npz(out, {"row_id": data.names[positions], "x": mean, "draws": draws, "mask": seen})
-    context.done({**told, "rows_on_few_draws": few}, line)
-    return 0
+    return _Filled(x, mean, draws, x if known else None, at.effective, {"mask": seen}, told, line)
+
+
+def _whole(
+    context: Context,
+    trained: TrainedModel,
+    data: Dataset,
+    positions: np.ndarray,
+    reduction: Reduction,
+    whole: bool,
+) -> _Filled:
+    args = context.args
+    stored, batch = reduced_rows(trained, data, positions, reduction)
+    options = {"num_samples": args.num_samples, "steps": args.steps, "num_draws": args.draws, "mean": args.mean}
+    preparation = Preparation(classes=trained.preparation.classes)
+    given = {"reduction": reduction, "preparation": preparation, "key": jax.random.key(args.seed)}
+    at = completions(trained.model, batch, **options, **given)
+    mean = evaluation.finite(trained.data_units(at.mean, mean=True), "mean", where=args.run)
+    seen = np.stack([np.asarray(reduction.spread(row)) for row in stored]).reshape(mean.shape)
+    hidden = 1 - stored[0].size / mean[0].size
+    original = np.asarray(data.x[positions]) if whole else None
+    draws = trained.data_units(at.draws, mean=args.mean)
+    line = "of the colours the grey is seen" if args.grey else f"of {args.scale} x {args.scale} pixels the mean is seen"
+    return _Filled(seen, mean, draws, original, at.effective, {"seen": stored}, {"hidden": hidden}, line)
 
 
 def hidden_part(trained: TrainedModel, region: str | None, mask: str | None) -> np.ndarray | None:
@@ -104,13 +167,11 @@ def hidden_part(trained: TrainedModel, region: str | None, mask: str | None) -> 
         True where a value is hidden, of the shape of a row; None where neither is given, and missing cells are meant.
 
     Raises:
-        UsageError: Both are given, the rows are no pictures, or the region or the mask is none of theirs.
+        UsageError: The rows are no pictures, or the region or the mask is none of theirs.
     """
     if region is None and mask is None:
         return None
     shape = image_shape(trained.schema)
-    if region is not None and mask is not None:
-        raise UsageError("--region and --mask both say what is hidden.", where="--mask", fix="Give one of them.")
     if shape is None:
         fix = "Leave --region and --mask out, and give rows with missing cells; or use `latens impute`."
         raise UsageError(f"rows of shape {trained.schema.shape} are no pictures.", where="--region", fix=fix)

@@ -110,6 +110,17 @@ class AbstractFactorised(AbstractDistribution[Array]):
             Shape (*x), in the unit of the event.
         """
 
+    def moments(self) -> tuple[Float[Array, "*x"], Float[Array, "*x"]]:
+        """The mean and the variance of each variable, of families that have both in closed form.
+
+        Returns:
+            Two arrays of shape (*x), in the unit of the event and in its square.
+
+        Raises:
+            TypeError: The family gives no variance.
+        """
+        raise TypeError(f"{type(self).__name__} gives no variance")
+
     def log_prob(self, event: Shaped[Array, "*x"]) -> Nats:
         """The log density of one event: the sum of `log_prob_terms`, in nats."""
         return jnp.sum(self.log_prob_terms(event))

@@ -102,6 +102,10 @@ class DiagonalNormal(AbstractReparameterised[Array], AbstractFactorised):
         """The mean of each variable, `loc`."""
         return self.loc
 
+    def moments(self) -> tuple[Float[Array, "*x"], Float[Array, "*x"]]:
+        """The mean and the variance of each variable."""
+        return self.loc, jnp.exp(2.0 * self.log_scale_array())
+
     def log_scale_array(self) -> Float[Array, "*x"]:
         """The logarithm of each standard deviation, broadcast to the event's shape."""
         return jnp.broadcast_to(self.log_scale, self.loc.shape)
@@ -170,3 +174,8 @@ class Affine(AbstractFactorised):
     def mean(self) -> Float[Array, "*x"]:
         """The mean of each variable in the data's units."""
         return self.shift + self.scale * self.base.mean()
+
+    def moments(self) -> tuple[Float[Array, "*x"], Float[Array, "*x"]]:
+        """The mean and the variance of each variable in the data's units."""
+        mean, variance = self.base.moments()
+        return self.shift + self.scale * mean, self.scale**2 * variance

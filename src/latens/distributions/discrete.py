@@ -46,6 +46,11 @@ class Bernoulli(AbstractFactorised):
         """The probability of 1 for each variable."""
         return jax.nn.sigmoid(self.logits)
 
+    def moments(self) -> tuple[Float[Array, "*x"], Float[Array, "*x"]]:
+        """The mean p and the variance p (1 - p) of each variable."""
+        mean = self.mean()
+        return mean, mean * (1.0 - mean)
+
 
 @jax.custom_jvp
 def _cross_entropy(logits: Float[Array, " n"], event: Float[Array, " n"]) -> Nats:
@@ -119,6 +124,10 @@ class ContinuousBernoulli(AbstractFactorised):
         series = 0.5 + logits / 12.0 - logits**3 / 720.0
         return jnp.where(near, series, jnp.where(logits < 0, lower, 1.0 - lower))
 
+    def moments(self) -> tuple[Float[Array, "*x"], Float[Array, "*x"]]:
+        """The mean and the variance of each variable: of an exponential family, the mean's slope in the logit."""
+        return jax.jvp(lambda logits: ContinuousBernoulli(logits).mean(), (self.logits,), (jnp.ones_like(self.logits),))
+
 
 class Categorical(AbstractFactorised):
     r"""Independent categorical variables; an event holds integers, never one-hot vectors.
@@ -155,6 +164,11 @@ class Categorical(AbstractFactorised):
     def mean(self) -> Float[Array, "*x"]:
         """The expected level of each variable."""
         return self.probabilities() @ np.arange(self.logits.shape[-1], dtype=np.float32)
+
+    def moments(self) -> tuple[Float[Array, "*x"], Float[Array, "*x"]]:
+        """The mean and the variance of each variable's level."""
+        mean, levels = self.mean(), np.arange(self.logits.shape[-1], dtype=np.float32)
+        return mean, jnp.sum(self.probabilities() * (levels - mean[..., None]) ** 2, axis=-1)
 
 
 class Ordinal(AbstractFactorised):

@@ -46,6 +46,10 @@ class Laplace(AbstractReparameterised[Array], AbstractFactorised):
         """The mean of each variable, `loc`."""
         return self.loc
 
+    def moments(self) -> tuple[Float[Array, "*x"], Float[Array, "*x"]]:
+        """The mean and the variance of each variable, $2 b^2$."""
+        return self.loc, jnp.broadcast_to(2.0 * jnp.exp(2.0 * self.log_scale), self.loc.shape)
+
 
 class Logistic(AbstractReparameterised[Array], AbstractFactorised):
     r"""Independent logistic variables.
@@ -81,6 +85,10 @@ class Logistic(AbstractReparameterised[Array], AbstractFactorised):
     def mean(self) -> Float[Array, "*x"]:
         """The mean of each variable, `loc`."""
         return self.loc
+
+    def moments(self) -> tuple[Float[Array, "*x"], Float[Array, "*x"]]:
+        r"""The mean and the variance of each variable, $\pi^2 s^2 / 3$."""
+        return self.loc, jnp.broadcast_to(math.pi**2 / 3.0 * jnp.exp(2.0 * self.log_scale), self.loc.shape)
 
 
 class HyperbolicSecant(AbstractReparameterised[Array], AbstractFactorised):

@@ -119,6 +119,12 @@ class VariableMixture(AbstractFactorised):
         """The mean of each variable over its components."""
         return jnp.sum(jax.nn.softmax(self.logits) * self.components.mean(), axis=-1)
 
+    def moments(self) -> tuple[Float[Array, "*x"], Float[Array, "*x"]]:
+        """The mean and the variance of each variable over its components."""
+        weights, (means, variances) = jax.nn.softmax(self.logits), self.components.moments()
+        mean = jnp.sum(weights * means, axis=-1)
+        return mean, jnp.sum(weights * (variances + (means - mean[..., None]) ** 2), axis=-1)
+
 
 class DiscretisedLogistic(AbstractFactorised):
     r"""Levels of pixels: a logistic over [-1, 1] seen through bins, whose outermost bins hold the tails.
@@ -170,3 +176,38 @@ class DiscretisedLogistic(AbstractFactorised):
         edges = jnp.asarray(edges, self.loc.dtype).reshape(*(1,) * self.loc.ndim, -1)
         above = (self.loc[..., None] - edges) * jnp.exp(-self.log_scale)[..., None]
         return jnp.sum(jax.nn.sigmoid(above), axis=-1)
+
+    def moments(self) -> tuple[Float[Array, "*x"], Float[Array, "*x"]]:
+        r"""The mean and the variance of each pixel's level, without a sum over levels.
+
+        They are those of the logistic clipped to $[0, L - 1]$, in closed form, and the variance has 1/12 more for the
+        rounding of what is inside (Sheppard's correction): sums over levels become integrals. At scales of a level or
+        more the mean is off by less than 0.02 of a level, at a third of a level by up to 0.05.
+        """
+        last = float(self.levels - 1)
+        loc, scale = 0.5 * last * (self.loc + 1.0), 0.5 * last * jnp.exp(self.log_scale)
+        near = jnp.clip(loc, 0.0, last)
+        (up, up_square), (down, down_square) = (
+            _beyond(sign * (loc - near) / scale, sign * (loc - end) / scale) for sign, end in ((1.0, last), (-1.0, 0.0))
+        )
+        inside = self.inside()
+        first = up - down
+        return near + scale * first, scale**2 * (up_square + down_square - first**2) + inside / 12.0
+
+    def inside(self) -> Float[Array, "*x"]:
+        """The probability that the logistic lies between the lowest and the highest level."""
+        low, high = ((self.loc - end) * jnp.exp(-self.log_scale) for end in (-1.0, 1.0))
+        return jax.nn.sigmoid(low) - jax.nn.sigmoid(high)
+
+
+def _beyond(start: Array, end: Array) -> tuple[Array, Array]:
+    r"""$E[(Y - c)_+]$ and $E[(Y - c)_+^2]$ of a standard logistic Y clipped above, c in the middle or where it is cut.
+
+    With the location seen from c, `start`, and from where Y is clipped, `end`, of which none is above 0 where Y reaches
+    beyond c: $\int_{end}^{start} \sigma$ and $2 \int_{end}^{start} (start - u)\,\sigma(u)\,du$.
+    """
+    start, end = jnp.minimum(start, 0.0), jnp.minimum(end, 0.0)
+    first, last = jax.nn.softplus(start), jax.nn.softplus(end)
+    # The integral of softplus up to u is -Li2(-e^u): a series in softplus(u) <= log 2, to 1e-6.
+    above, below = (s + s**2 / 4.0 + s**3 / 36.0 - s**5 / 3600.0 for s in (first, last))
+    return first - last, 2.0 * (above - below - (start - end) * last)

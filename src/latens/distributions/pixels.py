@@ -101,3 +101,31 @@ class ColourLogistics(AbstractDistribution[Array]):
         """The expected level of each channel, with earlier channels at their locations; of shape (h, w, c)."""
         means = DiscretisedLogistic(self.loc, self.log_scale, self.levels).mean()
         return jnp.moveaxis(jnp.sum(jax.nn.softmax(self.logits, axis=0) * means, axis=1), 0, -1)
+
+    def moments(self) -> tuple[Float[Array, "h w c"], Float[Array, "h w c c"]]:
+        r"""The mean of each channel, and the covariance of the channels of each pixel, in levels.
+
+        The channels of a component are taken as linear: the deviation of a channel is its own, as if earlier channels
+        were at their locations, and $g_c \sum_{b<c} a_{bc}$ times the deviations of earlier ones, with $g_c$ the
+        probability of being neither the lowest nor the highest level. Components then add what their means differ by.
+
+        Returns:
+            The means, of shape (h, w, c), and the covariances, of shape (h, w, c, c).
+        """
+        own = DiscretisedLogistic(self.loc, self.log_scale, self.levels)
+        means, variances = own.moments()
+        inside, weights, count = own.inside(), jax.nn.softmax(self.logits, axis=0), len(self.loc)
+        # Deviations as combinations of the channels' own ones: a unit lower triangle, row by row.
+        rows = [[jnp.ones_like(self.logits)] for _ in range(count)]
+        for later in range(1, count):
+            pairs = [(pair, b) for pair, (b, c) in enumerate(_PAIRS[count - 1]) if c == later]
+            of = [sum(self.coupling[p] * rows[b][k] for p, b in pairs if b >= k) for k in range(later)]
+            rows[later] = [inside[later] * slope for slope in of] + rows[later]
+        within = [
+            [sum(rows[i][k] * rows[j][k] * variances[k] for k in range(min(i, j) + 1)) for j in range(count)]
+            for i in range(count)
+        ]
+        mean = jnp.sum(weights * means, axis=1)
+        apart = means - mean[:, None]
+        covariance = jnp.sum(weights * (jnp.asarray(within) + apart[:, None] * apart[None]), axis=2)
+        return jnp.moveaxis(mean, 0, -1), jnp.moveaxis(covariance, (0, 1), (-2, -1))

@@ -1,5 +1,6 @@
-"""What the hidden part of a picture may have been: posteriors refined for each picture, from several starts."""
+"""What the hidden part of a picture may have been, or its colours and details: posteriors refined for each picture."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -13,8 +14,9 @@ from latens.data.batches import Batch
 from latens.distributions import DiagonalNormal
 from latens.evaluation.batched import map_rows
 from latens.evaluation.evidence.refine import ascend, has_own_parameters
+from latens.evaluation.reductions import Reduction
 from latens.io.keys import IMPUTED_EVENTS
-from latens.typing import Array, Float, Key
+from latens.typing import Array, Float, Key, Nats
 
 _AT_ONCE = 50
 """Draws of z that are decoded at once."""
@@ -48,6 +50,7 @@ def complete(
     steps: int = 100,
     starts: int = 4,
     mean: bool = False,
+    reduction: Reduction | None = None,
     key: Key,
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
 ) -> Completed:
@@ -68,6 +71,9 @@ def complete(
         steps: Gradient steps; 0 takes the encoder's posterior as it is.
         starts: S.
         mean: Whether the samples are means of $p(x \mid z)$ at the z that are drawn, without the noise of every pixel.
+        reduction: What is seen instead of a part: the rows are then reduced pictures $y = A x$ of shape (m, p, r), in
+            the unit of the likelihood. The density of y given z is that of a Normal with the moments of A x, and
+            samples and means of x given z are moved to where A x is y (`Reduction.given`).
         key: Random key.
         preparation: What turns a stored row into what the model sees.
 
@@ -77,18 +83,39 @@ def complete(
     Source: semi-amortised inference: Kim et al. (2018), arXiv 1802.02550; mixtures as proposals: Owen & Zhou (2000).
     """
     options = {"num_draws": num_draws, "num_samples": num_samples, "steps": steps, "starts": starts, "means": mean}
-    function = Partial(_complete, **options)
+    function = Partial(_complete, reduction=reduction, **options)
     return Completed(*map_rows(function, model, batch, preparation=preparation, key=key, batch_size=_ROWS))
 
 
 def _complete(
-    model: Any, batch: Batch, key: Key, num_draws: int, num_samples: int, steps: int, starts: int, means: bool
+    model: Any,
+    batch: Batch,
+    key: Key,
+    num_draws: int,
+    num_samples: int,
+    steps: int,
+    starts: int,
+    means: bool,
+    reduction: Reduction | None,
 ) -> tuple[Array, Array, Array, Array]:
     def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> tuple[Array, Array, Array, Array]:
         own = jax.random.fold_in(key, row_id)
         first_key, ascent_key, draw_key, choice_key = jax.random.split(own, 4)
-        log_joint = lambda z: sum(model.log_joint(z, x, cond=cond, mask=mask), start=jnp.zeros(()))  # noqa: E731
-        found = model.posterior(x, cond=cond, mask=mask)
+
+        def log_joint(z: Any) -> Nats:
+            if reduction is None:
+                return sum(model.log_joint(z, x, cond=cond, mask=mask), start=jnp.zeros(()))
+            likelihood = model.likelihood(z, cond=cond)
+            return model.prior(cond=cond).log_prob(z) + reduction.log_prob(likelihood, x)
+
+        def finished(likelihood: Any, event: Array) -> Array:
+            return event if reduction is None else reduction.given(likelihood, event, x)
+
+        if reduction is None:
+            found = model.posterior(x, cond=cond, mask=mask)
+        else:
+            shape = jax.eval_shape(lambda: model.likelihood(model.prior(cond=cond).sample(key=own), cond=cond).mean())
+            found = model.posterior(reduction.spread(x).reshape(shape.shape), cond=cond)
         if steps and has_own_parameters(found):
             firsts = _starts(found, model.prior(cond=cond), starts, first_key)
             options = {"steps": steps, "learning_rate": 0.05, "num_samples": 4}
@@ -101,34 +128,35 @@ def _complete(
         log_weight = jax.lax.map(log_joint, z, batch_size=_AT_ONCE) - log_q
         log_sum = jax.nn.logsumexp(log_weight)
         effective = jnp.exp(2.0 * log_sum - jax.nn.logsumexp(2.0 * log_weight))
-        mean = _mean(model, z, jnp.exp(log_weight - log_sum), cond)
+        decode = lambda one: model.likelihood(one, cond=cond)  # noqa: E731
+        mean = _mean(lambda one: finished(decode(one), decode(one).mean()), z, jnp.exp(log_weight - log_sum))
         which, events = jax.random.split(jax.random.fold_in(choice_key, IMPUTED_EVENTS))
         up_to = jnp.cumsum(jnp.exp(log_weight - log_sum))
         at = jax.random.uniform(which, (num_draws,)) * up_to[-1]
         chosen = jnp.minimum(jnp.searchsorted(up_to, at, side="right"), log_weight.size - 1)
 
         def event(index: Array, key: Key) -> Array:
-            found = model.likelihood(jax.tree.map(lambda leaf: leaf[index], z), cond=cond)
-            return found.mean() if means else found.sample(key=key)
+            found = decode(jax.tree.map(lambda leaf: leaf[index], z))
+            return finished(found, found.mean() if means else found.sample(key=key))
 
         draws = jax.lax.map(
             lambda pair: event(*pair), (chosen, jax.random.split(events, num_draws)), batch_size=_AT_ONCE
         )
         if mask is not None:
             mean, draws = jnp.where(mask, x, mean), jnp.where(mask, x, draws)
-        else:
+        elif reduction is None:
             mean, draws = x.astype(mean.dtype), jnp.broadcast_to(x, draws.shape).astype(draws.dtype)
         return mean, draws, log_sum - jnp.log(log_weight.size), effective
 
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
-def _mean(model: Any, z: Any, share: Float[Array, " K"], cond: Any) -> Array:
-    """The mean of x over draws of z with these weights, of which some are decoded at once."""
+def _mean(decode: Callable[[Any], Array], z: Any, share: Float[Array, " K"]) -> Array:
+    """The mean of what draws of z are decoded to, some of them at once, with these weights."""
     parts = -(-share.size // _AT_ONCE)
     in_parts = lambda leaf: jnp.resize(leaf, (parts, _AT_ONCE, *leaf.shape[1:]))  # noqa: E731
     weight = jnp.where(jnp.arange(parts * _AT_ONCE) < share.size, jnp.resize(share, (parts * _AT_ONCE,)), 0.0)
-    decoded = jax.vmap(lambda one: model.likelihood(one, cond=cond).mean())
+    decoded = jax.vmap(decode)
 
     def add(total: Array, part: tuple[Any, Array]) -> tuple[Array, None]:
         return total + jnp.tensordot(part[1], decoded(part[0]), axes=1), None

@@ -1,0 +1,117 @@
+"""Grey or small pictures for `latens complete`: which part of the model's pictures they are, and rows of them."""
+
+import dataclasses
+import math
+
+import numpy as np
+from msgspec.structs import replace
+
+from latens.cli.context import Context
+from latens.cli.sources import Opened, load_for
+from latens.config import VAEConfig
+from latens.data import Dataset
+from latens.data.batches import Batch
+from latens.data.schema import image_shape
+from latens.errors import DataError, UsageError
+from latens.evaluation.reductions import LUMA, Reduction
+from latens.workflow.trained import TrainedModel
+
+
+def reduction_of(trained: TrainedModel, grey: bool, scale: int | None) -> Reduction | None:
+    """Say what is seen of a model's pictures.
+
+    Args:
+        trained: The model.
+        grey: Whether colours are hidden.
+        scale: The side of the blocks of which the mean is seen, in pixels; None for none.
+
+    Returns:
+        What is seen, in the unit of the model's likelihood; None where neither was asked for.
+
+    Raises:
+        UsageError: The model's rows are no pictures with a mean, or have no colours, or the blocks do not fit.
+    """
+    if not grey and scale is None:
+        return None
+    where, shape, schema = "--grey" if grey else "--scale", image_shape(trained.schema), trained.schema
+    binarised = isinstance(trained.config, VAEConfig) and trained.config.data.binarize != "none"
+    if shape is None or binarised or schema.kind not in ("levels", "unit", "real"):
+        what = f"rows of shape {schema.shape} are no pictures" if shape is None else "pixels are black or white"
+        fix = "Use --region or --mask." if shape else "Give rows with missing cells; or use `latens impute`."
+        raise UsageError(f"{what}: their means say nothing.", where=where, fix=fix)
+    height, width, *channels = shape
+    count = channels[0] if channels else 1
+    if grey and count != 3:
+        what = f"the model's pictures are of shape {shape}, which have no colours."
+        raise UsageError(what, where=where, fix="Use --scale N, --region or --mask.")
+    if scale is not None and (height % scale or width % scale):
+        common = math.gcd(height, width)
+        fits = [str(n) for n in range(2, common + 1) if common % n == 0]
+        fix = f"Use --scale {' or '.join(fits)}." if fits else "Train on pictures of other sides."
+        raise UsageError(f"{scale} does not divide the sides {height} and {width}.", where=where, fix=fix)
+    preparation, levels = trained.preparation, schema.kind == "levels"
+    top = (schema.levels or 2) - (0.0 if preparation.dequantize else 1.0)
+    low, high = (-math.inf, math.inf) if schema.kind == "real" else (0.0, top / preparation.divide if levels else 1.0)
+    step = 1.0 / preparation.divide if levels else 0.0
+    return Reduction((height, width, count), LUMA if grey else None, scale or 1, step, low, high)
+
+
+def rows_to_reduce(opened: Opened, context: Context, reduction: Reduction) -> tuple[Dataset, bool]:
+    """Load pictures that are whole, or were reduced before.
+
+    Args:
+        opened: The model.
+        context: The call of the command.
+        reduction: What is seen of a whole one.
+
+    Returns:
+        The pictures, and whether they are whole.
+
+    Raises:
+        DataError: They are neither.
+    """
+    schema = opened.trained.schema
+    rows, columns, count = reduction.seen_shape
+    shape = (rows, columns, count) if len(schema.shape) == 3 and count > 1 else (rows, columns)
+    small = replace(schema, shape=(math.prod(shape),) if len(schema.shape) == 1 else shape)
+    errors = []
+    for whole in (True, False):
+        trained = opened.trained if whole else dataclasses.replace(opened.trained, schema=small)
+        try:
+            return load_for(dataclasses.replace(opened, trained=trained), context, every=True), whole
+        except DataError as error:
+            errors.append(error)
+            if "rows of shape" not in error.message:
+                raise
+    fix = f"Give whole pictures of shape {schema.shape}, or reduced ones of {small.shape}."
+    raise DataError(errors[0].message, where=errors[0].where, fix=fix)
+
+
+def reduced_rows(
+    trained: TrainedModel, data: Dataset, positions: np.ndarray, reduction: Reduction
+) -> tuple[np.ndarray, Batch]:
+    """Reduce the rows of a data set that are whole, and take the others as they are.
+
+    Args:
+        trained: The model.
+        data: The pictures.
+        positions: Which of them, n.
+        reduction: What is seen of them.
+
+    Returns:
+        What is seen in the unit of the stored rows, rounded as a file would hold it, of shape (n, m, p, r); and a batch
+        of it in the unit of the model's likelihood.
+
+    Raises:
+        UsageError: A pixel is missing.
+    """
+    batch = data.rows(positions)
+    if batch.mask is not None and not np.all(batch.mask):
+        fix = "Give whole pictures, or leave --grey and --scale out."
+        raise UsageError("a pixel is missing, and means of what is left are others.", where=data.name, fix=fix)
+    x, step = np.asarray(batch.x, np.float32), reduction.step
+    seen = np.stack([reduction(row) for row in x]) if x[0].size == math.prod(reduction.shape) else x
+    seen = seen.reshape(len(x), *reduction.seen_shape)
+    seen = np.round(seen) if step else seen
+    shift = 0.5 if trained.preparation.dequantize else 0.0
+    return seen, dataclasses.replace(batch, x=(seen + shift) / np.float32(trained.preparation.divide), mask=None)

@@ -1,0 +1,173 @@
+"""What is seen of a picture that was made grey or smaller, and what the picture may have been."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from latens.errors import ConfigError
+from latens.typing import AnyArray, Array, Float, Nats
+
+LUMA = (0.299, 0.587, 0.114)
+"""The shares of red, green and blue in a grey pixel (ITU-R BT.601), as picture programs take them."""
+
+_ROUNDS = 10
+"""How often what clipping took away is spread over the cells of a block that are not at the end of the range."""
+
+
+@dataclass(frozen=True)
+class Reduction:
+    r"""What is seen of a picture: the mean of each block of pixels, of each channel or of their weighted sum.
+
+    The linear map $y = A x$. Blocks do not overlap, and the weights of a sum are 1 together, so $A A^+ y = y$ where
+    $A^+$ gives every pixel of a block what is seen of it.
+
+    Args:
+        shape: Height, width and channels (h, w, c) of the whole picture.
+        weights: The share of each of the c channels; None keeps the channels apart.
+        side: Height and width n of a block in pixels; it divides h and w.
+        step: The width to which what is seen was rounded, in the unit of the likelihood; 0 where it was not.
+        low: The least value of a pixel, in the same unit.
+        high: The largest.
+
+    Examples:
+        >>> half = Reduction((2, 2, 1), None, 2)
+        >>> half(np.array([[0.0, 4.0], [8.0, 4.0]])).tolist()
+        [[[4.0]]]
+    """
+
+    shape: tuple[int, int, int]
+    weights: tuple[float, ...] | None = None
+    side: int = 1
+    step: float = 0.0
+    low: float = -math.inf
+    high: float = math.inf
+
+    @property
+    def seen_shape(self) -> tuple[int, int, int]:
+        """Height and width in blocks (m, p) and the numbers r that are seen of a block."""
+        height, width, channels = self.shape
+        return height // self.side, width // self.side, channels if self.weights is None else 1
+
+    def __call__(self, x: AnyArray) -> AnyArray:
+        """Reduce one picture.
+
+        Args:
+            x: The picture, of shape (h, w, c), also without its last axis or flat.
+
+        Returns:
+            What is seen of it, of shape (m, p, r).
+        """
+        return self._sums(x.reshape(self.shape)) / self.side**2
+
+    def spread(self, seen: Float[Array, "m p r"]) -> Float[Array, "h w c"]:
+        """Give every pixel what is seen of its block, the same in all channels of a sum.
+
+        Args:
+            seen: What is seen, of shape (m, p, r).
+
+        Returns:
+            The flattest picture that it is seen of, of shape (h, w, c).
+        """
+        tall = jnp.repeat(jnp.repeat(seen, self.side, axis=0), self.side, axis=1)
+        return jnp.broadcast_to(tall, self.shape)
+
+    def log_prob(self, likelihood: Any, seen: Float[Array, "m p r"]) -> Nats:
+        r"""The log density of what is seen, given the latent that the likelihood is of.
+
+        $\log N(y;\ A m,\ A \Sigma A^T + \frac{step^2}{12} I)$ with the mean m and the covariance $\Sigma$ of
+        $p(x \mid z)$. It is exact for Normal pixels; a sum of many others is nearly Normal, of few it need not be.
+
+        Args:
+            likelihood: $p(x \mid z)$ over one picture, with `moments`.
+            seen: What is seen, of shape (m, p, r).
+
+        Returns:
+            The log density in nats, with the rounding spread as if it were uniform noise.
+
+        Raises:
+            ConfigError: The likelihood gives no variances.
+        """
+        mean, covariance = self._moments(likelihood)
+        residual = seen - self(mean)
+        solved, log_det = _solve(self._of_blocks(covariance), residual)
+        return -0.5 * (jnp.sum(residual * solved) + log_det + residual.size * math.log(2.0 * math.pi))
+
+    def given(self, likelihood: Any, x: Any, seen: Float[Array, "m p r"]) -> Any:
+        r"""Move a draw from $p(x \mid z)$, or its mean, to where it is seen as it was.
+
+        $x + K (y - A x)$ with $K = \Sigma A^T (A \Sigma A^T + \frac{step^2}{12} I)^{-1}$: for Normal pixels and nothing
+        rounded, exactly a draw from $p(x \mid z, A x = y)$, or its mean. The result is then clipped to the range of
+        pixels, and what is then missing of y is spread evenly over the cells of a block that are not at its end.
+
+        Args:
+            likelihood: $p(x \mid z)$ over one picture, with `moments`.
+            x: The draw or the mean. Of whole numbers the result is rounded to them.
+            seen: What is seen, y, of shape (m, p, r).
+
+        Returns:
+            The picture, of the shape of x, as floating-point numbers.
+
+        Raises:
+            ConfigError: The likelihood gives no variances.
+        """
+        _, covariance = self._moments(likelihood)
+        found = jnp.asarray(x, seen.dtype).reshape(self.shape)
+        solved, _ = _solve(self._of_blocks(covariance), seen - self(found))
+        moved = self.spread(solved) if self.weights is None else self.spread(solved) * jnp.asarray(self.weights)
+        found = found + jnp.einsum("hwij,hwj->hwi", covariance, moved) / self.side**2
+        if math.isfinite(self.high - self.low):
+            for _ in range(_ROUNDS):
+                found = jnp.clip(found, self.low, self.high)
+                left = seen - self(found)
+                up = self.spread(left) > 0.0
+                free = jnp.where(up, found < self.high, found > self.low).astype(found.dtype)
+                found = found + free * self.spread(left / jnp.maximum(self(free), 1e-6))
+            found = jnp.clip(found, self.low, self.high)
+        return (jnp.round(found) if jnp.issubdtype(x.dtype, jnp.integer) else found).reshape(x.shape)
+
+    def _sums(self, x: AnyArray) -> AnyArray:
+        """The sums over the pixels of each block, of the channels or of their weighted sum."""
+        rows, columns, _ = self.seen_shape
+        found = x.reshape(rows, self.side, columns, self.side, self.shape[2]).sum(axis=(1, 3))
+        if self.weights is None:
+            return found
+        return (found * np.asarray(self.weights, found.dtype)).sum(axis=-1, keepdims=True)
+
+    def _moments(self, likelihood: Any) -> tuple[Array, Array]:
+        """The mean (h, w, c), and the covariance of the channels of each pixel (h, w, c, c)."""
+        try:
+            mean, covariance = likelihood.moments()
+        except (AttributeError, TypeError):
+            what = f"a {type(likelihood).__name__} gives no variances, which a sum of pixels needs."
+            fix = "Train with --set likelihood=logistic-mixture or normal; --region and --mask take every likelihood."
+            raise ConfigError(what, where="--grey, --scale", fix=fix) from None
+        if covariance.ndim == mean.ndim:
+            covariance = covariance.reshape(self.shape)[..., None] * jnp.eye(self.shape[2])
+        return mean.reshape(self.shape), covariance
+
+    def _of_blocks(self, covariance: Float[Array, "h w c c"]) -> Float[Array, "m p r r"]:
+        rows, columns, count = self.seen_shape
+        if self.weights is not None:
+            weights = jnp.asarray(self.weights)
+            covariance = jnp.einsum("hwij,i,j->hw", covariance, weights, weights)[..., None, None]
+        blocks = covariance.reshape(rows, self.side, columns, self.side, count, count).sum(axis=(1, 3))
+        return blocks / self.side**4 + self.step**2 / 12.0 * jnp.eye(count)
+
+
+def _solve(matrix: Float[Array, "m p r r"], vector: Float[Array, "m p r"]) -> tuple[Float[Array, "m p r"], Array]:
+    """Solve for each block, and sum the log determinants: Gauss's way written out, as r is 3 at most."""
+    count, log_det = vector.shape[-1], jnp.zeros(())
+    rows = [[*(matrix[..., i, j] for j in range(count)), vector[..., i]] for i in range(count)]
+    for i in range(count):
+        log_det = log_det + jnp.sum(jnp.log(rows[i][i]))
+        for k in range(i + 1, count):
+            share = rows[k][i] / rows[i][i]
+            rows[k] = [a - share * b for a, b in zip(rows[k], rows[i])]
+    solved: list[Array] = [jnp.zeros(())] * count
+    for i in reversed(range(count)):
+        known = sum((rows[i][j] * solved[j] for j in range(i + 1, count)), start=jnp.zeros(()))
+        solved[i] = (rows[i][count] - known) / rows[i][i]
+    return jnp.stack(solved, axis=-1), log_det
