@@ -130,6 +130,9 @@ def test_the_command_completes_pictures(latens: Callable[..., Result], tmp_path:
         (["--region", "top"], "is no region of pixels"),
         (["--region", "4:,:", "--mask", "x.png"], "both say what is hidden"),
         (["--mask", "absent.png"], "cannot be read as a mask"),
+        (["--mask", "absent.png", "--scale", "2"], "--mask and --scale both say what is hidden"),
+        (["--grey"], "which have no colours."),
+        (["--scale", "3"], "Use --scale 2 or 4 or 8."),
         ([], "nothing is hidden in the 16 rows of digits"),
     ],
 )
@@ -140,3 +143,31 @@ def test_a_wrong_region_is_refused(
     assert found.code
     assert message in found.err
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_completes_small_pictures(latens: Callable[..., Result], tmp_path: Path) -> None:
+    """Whole pictures, and files of their rounded block means, give the same answers, which are seen as they were."""
+    x = np.asarray(load("digits").x)[:3]
+    small = np.round(x.reshape(3, 4, 2, 4, 2).mean(axis=(2, 4))).astype(np.uint8)
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "small.npy", small)
+    words = ("--scale", "2", "--num-samples", "40", "--steps", "20", "--draws", "3", "--json")
+    for name in ("x", "small"):
+        out = str(tmp_path / f"{name}.npz")
+        told = latens("complete", "pretrained:digits-16d", str(tmp_path / f"{name}.npy"), *words, "--out", out).json
+        assert told.get("hidden") == 0.75, told
+    with np.load(tmp_path / "x.npz") as made, np.load(tmp_path / "small.npz") as again:
+        np.testing.assert_array_equal(made["seen"][..., 0], small)
+        np.testing.assert_array_equal(made["draws"], again["draws"])
+        assert made["draws"].min() >= 0
+        assert made["draws"].max() <= 16
+        blocks = made["draws"].reshape(3, 3, 4, 2, 4, 2).mean(axis=(3, 5))
+        assert np.abs(blocks - small[:, None]).max() <= 0.5
+        np.testing.assert_allclose(made["x"].reshape(3, 4, 2, 4, 2).mean(axis=(2, 4)), small, atol=0.01)
+        flat = small.repeat(2, axis=1).repeat(2, axis=2)
+        assert np.abs(made["x"] - x).mean() < np.abs(flat - x).mean()  # better than the means themselves
+    picture = latens(
+        "complete", "pretrained:digits-16d", str(tmp_path / "x.npy"), *words[:-1], "--out", str(tmp_path / "a.png")
+    )
+    assert "of 2 x 2 pixels the mean is seen" in picture.out + picture.err
+    assert (tmp_path / "a.png").stat().st_size > 1000

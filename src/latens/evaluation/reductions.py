@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -62,7 +63,7 @@ class Reduction:
         """
         return self._sums(x.reshape(self.shape)) / self.side**2
 
-    def spread(self, seen: Float[Array, "m p r"]) -> Float[Array, "h w c"]:
+    def spread(self, seen: Float[AnyArray, "m p r"]) -> Float[Array, "h w c"]:
         """Give every pixel what is seen of its block, the same in all channels of a sum.
 
         Args:
@@ -119,14 +120,16 @@ class Reduction:
         moved = self.spread(solved) if self.weights is None else self.spread(solved) * jnp.asarray(self.weights)
         found = found + jnp.einsum("hwij,hwj->hwi", covariance, moved) / self.side**2
         if math.isfinite(self.high - self.low):
-            for _ in range(_ROUNDS):
-                found = jnp.clip(found, self.low, self.high)
-                left = seen - self(found)
-                up = self.spread(left) > 0.0
-                free = jnp.where(up, found < self.high, found > self.low).astype(found.dtype)
-                found = found + free * self.spread(left / jnp.maximum(self(free), 1e-6))
+            found = jax.lax.fori_loop(0, _ROUNDS, lambda _, at: self._nearer(at, seen), found)
             found = jnp.clip(found, self.low, self.high)
         return (jnp.round(found) if jnp.issubdtype(x.dtype, jnp.integer) else found).reshape(x.shape)
+
+    def _nearer(self, found: Float[Array, "h w c"], seen: Float[Array, "m p r"]) -> Float[Array, "h w c"]:
+        """Clip a picture, and spread what is then missing of y over the cells of a block that can still move."""
+        found = jnp.clip(found, self.low, self.high)
+        left = seen - self(found)
+        free = jnp.where(self.spread(left) > 0.0, found < self.high, found > self.low).astype(found.dtype)
+        return found + free * self.spread(left / jnp.maximum(self(free), 1e-6))
 
     def _sums(self, x: AnyArray) -> AnyArray:
         """The sums over the pixels of each block, of the channels or of their weighted sum."""
