@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cli_fixtures import Result
-from scipy import stats
+from scipy import special, stats
 from tables import MU, SIGMA, W, linear_gaussian
 
 from latens.data import load
 from latens.data.batches import Batch, as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
-from latens.evaluation.complete import complete
+from latens.evaluation.complete import _evened, complete
 from latens.models import Conditional, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.trees import Frozen
 
@@ -86,6 +86,23 @@ def test_both_answers_are_found_where_there_are_two() -> None:
     assert abs(found.log_seen[0] - np.log(joint.sum() * (grid[1] - grid[0]))) < 0.05
     alone = complete(model, masked(rows, seen), num_draws=400, starts=1, key=jax.random.key(2))
     assert np.mean(alone.draws[0][:, 1] > 0) > 0.99  # one Normal holds one of them
+
+
+def test_weights_of_few_draws_are_evened_and_others_stay() -> None:
+    """To the power at which they are worth ten draws, and exactly as they were where they are worth more."""
+    plain = np.random.default_rng(0).normal(size=200)
+    for log_weight in (plain, 40 * plain, np.where(np.arange(200) == 7, 0.0, -500.0)):
+        weights, given = np.asarray(_evened(jnp.asarray(log_weight)), float), special.softmax(log_weight)
+        np.testing.assert_allclose(weights.sum(), 1.0, rtol=1e-5)
+        worth = 1 / (given**2).sum()
+        np.testing.assert_allclose(1 / (weights**2).sum(), max(worth, 10.0), rtol=1e-3)
+        if worth > 10:
+            np.testing.assert_allclose(weights, given, rtol=1e-4)
+        else:  # a power of them
+            power = np.ptp(np.log(weights)) / np.ptp(log_weight)
+            np.testing.assert_allclose(
+                np.log(weights / weights.max()), power * (log_weight - log_weight.max()), atol=1e-3
+            )
 
 
 def test_the_command_completes_pictures(latens: Callable[..., Result], tmp_path: Path) -> None:
