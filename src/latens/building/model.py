@@ -64,6 +64,9 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
         several = row.by_part(build, schema, config, key=encoder_key)
         prior = class_prior(config, latent, extra) or prior_part(schema, config, latent, key=prior_key)
         return LatentModel(prior, *several)
+    if row.whole is not None:
+        given = likelihood_head(schema, config.likelihood), encoder_input(schema, config.likelihood)
+        return row.whole(schema, config, *given, network_options(network), key=key)
     head = posterior_head(posterior, latent, key=posterior_key)
     likelihood = likelihood_head(schema, config.likelihood)
     back = network.hidden[::-1] if network.decoder_hidden is None else network.decoder_hidden

@@ -1,5 +1,6 @@
 """Several levels of latents, each drawn given the one before it; and a distribution pushed through a bijection."""
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,27 @@ from latens.distributions.base import AbstractDistribution, AbstractReparameteri
 from latens.typing import Array, Float, Key, Nats, Shaped
 
 
-class Chain(AbstractReparameterised[tuple[Any, ...]]):
+class AbstractLevels(AbstractReparameterised[tuple[Any, ...]]):
+    """Several levels of latents: an event is a tuple, one entry a level."""
+
+    @abstractmethod
+    def log_prob_by_level(self, event: tuple[Any, ...]) -> list[Nats]:
+        """The log density of every level, given those drawn before it.
+
+        Args:
+            event: One event.
+
+        Returns:
+            A number of shape () for each level, in the order of the event, in nats.
+        """
+
+    def log_prob(self, event: tuple[Any, ...]) -> Nats:
+        """The log density of all levels together, in nats, added up in the order of the event."""
+        first, *others = self.log_prob_by_level(event)
+        return sum(others, start=first)
+
+
+class Chain(AbstractLevels):
     r"""Several levels of latents, each drawn given the one before it.
 
     $p(z_1, \dots, z_L) = p(z_1) \prod_{l>1} p(z_l \mid z_{l-1})$: an event is a tuple, one entry a level.
@@ -59,12 +80,15 @@ class Chain(AbstractReparameterised[tuple[Any, ...]]):
         return self._ordered(levels)
 
     def log_prob(self, event: tuple[Any, ...]) -> Nats:
-        """The log density of all levels together, in nats."""
+        """The log density of all levels together, in nats, added up in the order of drawing."""
+        first, *others = self._ordered(self.log_prob_by_level(event))
+        return sum(others, start=first)
+
+    def log_prob_by_level(self, event: tuple[Any, ...]) -> list[Nats]:
+        """The log density of every level given the one before it, in the order of the event, in nats."""
         levels = self._ordered(list(event))
-        total = self.first.log_prob(levels[0])
-        for part, given, level in zip(self.parts, levels[:-1], levels[1:]):
-            total = total + part(given).log_prob(level)
-        return total
+        parts = [self.first, *(part(given) for part, given in zip(self.parts, levels[:-1]))]
+        return list(self._ordered([part.log_prob(level) for part, level in zip(parts, levels)]))
 
     def mean(self) -> tuple[Any, ...]:
         """The mean of the first level, and of each next one given that: where the chain goes without noise.

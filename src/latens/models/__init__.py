@@ -37,6 +37,7 @@ from .autoregressive_codes import AutoregressiveCodePrior as AutoregressiveCodeP
 from .autoregressive_codes import AutoregressiveCodes as AutoregressiveCodes
 from .base import AbstractLatentModel as AbstractLatentModel
 from .base import AbstractModelEncoder as AbstractModelEncoder
+from .base import Joint as Joint
 from .bayes import BayesClassifier as BayesClassifier
 from .conditional import Conditional as Conditional
 from .conditional import Standardise as Standardise
@@ -88,3 +89,11 @@ from .semi_supervised import ClassPrior as ClassPrior
 from .semi_supervised import LabelAndCode as LabelAndCode
 from .semi_supervised import SemiSupervised as SemiSupervised
 from .semi_supervised import Stacked as Stacked
+from .top_down import Block as Block
+from .top_down import Meet as Meet
+from .top_down import TopDownDecoder as TopDownDecoder
+from .top_down import TopDownEncoder as TopDownEncoder
+from .top_down import TopDownModel as TopDownModel
+from .top_down import TopDownNormals as TopDownNormals
+from .top_down import TopDownPrior as TopDownPrior
+from .top_down import Walk as Walk

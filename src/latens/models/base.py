@@ -1,12 +1,31 @@
 """What a latent-variable model is: three methods, each returning a distribution over one event."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 import equinox as eqx
 
 from latens.distributions import AbstractDistribution, log_prob
-from latens.typing import Key, Nats
+from latens.typing import Array, Float, Key, Nats
+
+
+class Joint(NamedTuple):
+    r"""A draw of one row's posterior with its log densities.
+
+    Args:
+        z: The draw, an event of posterior and prior.
+        log_likelihood: $\log p(x \mid z)$, of shape (), in nats.
+        log_prior: $\log p(z)$, likewise.
+        log_posterior: $\log q(z \mid x)$, likewise.
+        kl: The KL of each level from its prior by formula, given the draws of the levels before it, of shape (L,), in
+            nats; None where the model gives none.
+    """
+
+    z: Any
+    log_likelihood: Nats
+    log_prior: Nats
+    log_posterior: Nats
+    kl: Float[Array, " L"] | None = None
 
 
 class AbstractLatentModel(eqx.Module):

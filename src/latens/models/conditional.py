@@ -53,6 +53,28 @@ class Standardise(eqx.Module):
         return (x - self.shift.value) / self.scale.value
 
 
+def as_seen(inputs: Any, standardise: Callable[..., Array] | None, mask: Bool[Array, "..."] | None) -> Array:
+    """An input as a network sees it: standardised, with 0 for what is missing.
+
+    Args:
+        inputs: One event or latent.
+        standardise: What is applied to it; one with `sees_mask` is given the mask too. None: it stays as it is.
+        mask: True where the input is observed; None: everywhere.
+
+    Returns:
+        The array for the network.
+    """
+    if mask is not None:
+        # Before and after: a NaN in a missing cell must reach neither the value nor a gradient.
+        inputs = jnp.where(mask, inputs, jnp.zeros_like(inputs))
+    if standardise is None:
+        return inputs
+    if getattr(standardise, "sees_mask", False):
+        return standardise(inputs, mask)
+    inputs = standardise(inputs)
+    return inputs if mask is None else jnp.where(mask, inputs, jnp.zeros_like(inputs))
+
+
 class Conditional(eqx.Module):
     """A distribution given one event: `head(network(inputs))`.
 
@@ -92,14 +114,7 @@ class Conditional(eqx.Module):
             ConfigError: A condition in `reads` is not given, or the network does not give as many outputs as the head
                 needs.
         """
-        if mask is not None:
-            # Before and after: a NaN in a missing cell must reach neither the value nor a gradient.
-            inputs = jnp.where(mask, inputs, jnp.zeros_like(inputs))
-        if getattr(self.standardise, "sees_mask", False):
-            inputs = self.standardise(inputs, mask)  # type: ignore[misc]
-        else:
-            inputs = inputs if self.standardise is None else self.standardise(inputs)
-            inputs = inputs if mask is None else jnp.where(mask, inputs, jnp.zeros_like(inputs))
+        inputs = as_seen(inputs, self.standardise, mask)
         if self.reads:
             inputs = jnp.concatenate([inputs.reshape(-1), *(self._condition(name, cond) for name in self.reads)])
         # Without a key there is no dropout, in networks of the user's own neither.

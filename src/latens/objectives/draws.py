@@ -24,7 +24,7 @@ from latens.distributions import (
 from latens.distributions.chain import Chain, Transformed
 from latens.errors import ConfigError
 from latens.io import keys
-from latens.models import AbstractLatentModel, LabelAndCode
+from latens.models import AbstractLatentModel, LabelAndCode, TopDownModel
 from latens.typing import AnyArray, Array, Float, Int, Key, PyTree, Shaped
 
 Statistic = Callable[[AbstractDistribution, AbstractDistribution, Any, Any], PyTree]
@@ -42,6 +42,8 @@ class Draws(eqx.Module):
         log_prior: $\log p(z)$, shape (K, B), nats.
         log_posterior: $\log q(z \mid x)$, shape (K, B), nats.
         statistics: What the named functions given to `draw` returned, every leaf with B as its leading axis.
+        kl: The KL of each level from its prior by formula, given the draws of the levels before it, of shape (K, B, L),
+            nats; None where the model gives none (`TopDownModel` does).
     """
 
     z: PyTree[Shaped[Array, "K B ..."]]
@@ -49,6 +51,7 @@ class Draws(eqx.Module):
     log_prior: Float[Array, "K B"]
     log_posterior: Float[Array, "K B"]
     statistics: dict[str, PyTree[Shaped[Array, "B ..."]]]
+    kl: Float[Array, "K B L"] | None = None
 
     @property
     def log_weight(self) -> Float[Array, "K B"]:
@@ -190,12 +193,14 @@ def draw(
                     z = posterior.sample(key=sample_key)
                 z = path_to(posterior, z) if reparameterised else jax.lax.stop_gradient(z)
                 log_posterior = density.log_prob(z)
+            elif isinstance(model, TopDownModel):
+                return tuple(model.draw_joint(posterior, x, mask=mask, key=sample_key))
             else:
                 z, log_posterior = posterior.sample_and_log_prob(key=sample_key)
                 z = path_to(posterior, z)
             decoder_key = None if network_key is None else jax.random.fold_in(network_key, index)
             log_prior, log_likelihood = model.log_joint(z, x, cond=cond, mask=mask, key=decoder_key)
-            return z, log_likelihood, log_prior, log_posterior
+            return z, log_likelihood, log_prior, log_posterior, None
 
         if num_samples == 1:
             # The same numbers without an axis of length 1, which costs a tenth of a training step on CPU.
@@ -210,5 +215,5 @@ def draw(
 
     given = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), noise)
     rows = (batch.x, batch.row_id, batch.cond, batch.mask, given)
-    (z, log_likelihood, log_prior, log_posterior), values = jax.vmap(one_row, out_axes=((1, 1, 1, 1), 0))(*rows)
-    return Draws(z, log_likelihood, log_prior, log_posterior, values)
+    (*drawn, kl), values = jax.vmap(one_row, out_axes=((1, 1, 1, 1, 1), 0))(*rows)
+    return Draws(*drawn, values, kl)

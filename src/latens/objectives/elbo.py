@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from latens.data.batches import Batch
 from latens.distributions import AbstractFactorised, Divergence, divergence_terms, kl_terms
-from latens.models import AbstractLatentModel
+from latens.models import AbstractLatentModel, TopDownNormals
 from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted
 from latens.objectives.draws import Statistic, draw
 from latens.objectives.roles import KL, by_formula, require, require_kl
@@ -114,6 +114,8 @@ class ELBO(AbstractObjective):
         )
         log_likelihood = jnp.mean(draws.log_likelihood, axis=0)
         units = draws.statistics.get("kl")
+        if draws.kl is not None and self.kl != "sampled":
+            units = jnp.mean(draws.kl, axis=0)
         if units is not None:
             units = units.reshape(batch.row_id.shape[0], -1)
             divergence = jnp.sum(units, axis=1)
@@ -139,6 +141,8 @@ class ELBO(AbstractObjective):
         return loss, metrics
 
     def _kl_by_unit(self, q: Any, p: Any, z: Any, x: Any) -> Float[Array, "*z"] | None:
+        if isinstance(q, TopDownNormals) and self.kl != "sampled" and self.noise_scale == 1.0:
+            return None  # `draw` gives it by level
         if by_formula(self.kl, q, p):
             return kl_terms(q, p)
         if self.free_bits == 0.0:

@@ -23,6 +23,7 @@ from latens.models import (
 )
 from latens.networks import Dense
 from latens.parts.posterior_row import Posterior
+from latens.parts.top_down import top_down_model
 from latens.typing import Key
 
 
@@ -164,5 +165,12 @@ def model_posteriors(normal: Callable[..., NormalHead]) -> dict[str, Posterior]:
             scaled=True,
             stacks=True,
             hierarchy=ladder_model,
+        ),
+        "top-down": Posterior(
+            "levels of pictures at every size, from the top down, in networks that prior and likelihood share; "
+            "posterior.latent_dim is the channels of each",
+            lambda s, c, o, key: normal(s, c),
+            "standard-normal",
+            whole=top_down_model,
         ),
     }

@@ -55,6 +55,8 @@ class Posterior:
         around: Makes the posterior from the encoder, the options and a key, where it is not the encoder itself.
         own_density: Whether its density is known everywhere, not along its own samples only.
         hierarchy: Builds a model of several levels, where those are not stacked one on the other; else None.
+        whole: Builds the whole model from schema, configuration, head of the likelihood, what is done to a row first,
+            options of the networks and key, where encoder and decoder are one; else None.
         by_part: Makes encoder and decoder of a row that is several modalities; else None.
         group: What the number of latent dimensions is a multiple of, from the options.
         is_point: Whether it is a point, of a plain autoencoder.
@@ -73,6 +75,7 @@ class Posterior:
     around: Callable[[Any, Any, Key], Any] = lambda encoder, options, key: encoder
     own_density: bool = True
     hierarchy: Callable[..., Any] | None = None
+    whole: Callable[..., Any] | None = None
     by_part: Callable[..., tuple[Any, Any]] | None = None
     group: Callable[[Any], int] = lambda options: 1
     is_point: bool = False

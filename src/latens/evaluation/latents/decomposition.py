@@ -12,7 +12,7 @@ from jax.tree_util import Partial
 from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.distributions import AbstractFactorised, Deterministic, DiagonalNormal, FullNormal, LowRankNormal
-from latens.distributions.chain import Chain
+from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError
 from latens.evaluation.batched import map_rows, padded_batches, prepared_with, weights_of
 from latens.evaluation.estimate import Estimate
@@ -164,12 +164,7 @@ def level_kl(
 
 def _density_terms(distribution: Any, z: Any) -> list[Float[Array, ""]]:
     """log density of every level, in the order of the event."""
-    if not isinstance(distribution, Chain):
-        return [distribution.log_prob(z)]
-    ordered = z[::-1] if distribution.backwards else z
-    parts = [distribution.first, *(part(given) for part, given in zip(distribution.parts, ordered[:-1]))]
-    terms = [part.log_prob(level) for part, level in zip(parts, ordered)]
-    return terms[::-1] if distribution.backwards else terms
+    return distribution.log_prob_by_level(z) if isinstance(distribution, AbstractLevels) else [distribution.log_prob(z)]
 
 
 def _levels(model: Any, batch: Batch, key: Key, num_samples: int) -> Float[Array, "B L"]:

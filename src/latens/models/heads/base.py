@@ -129,6 +129,22 @@ def raw_scale(scale: np.ndarray, form: ScaleForm, floor: float) -> np.ndarray:
             return np.where(above > 30.0, above, np.log(np.expm1(np.minimum(above, 30.0))))
 
 
+MOST_LOG_SCALE = 5.0
+"""The largest size of a log scale, and of a change of one, in a deep hierarchy (Vahdat & Kautz, 2020)."""
+
+
+def bounded(log_scale: Float[Array, "*z"]) -> Float[Array, "*z"]:
+    r"""A log scale from any numbers: $5 \tanh(r / 5)$, so that no level is without noise or has no bound.
+
+    Args:
+        log_scale: The numbers r of a network, of any shape.
+
+    Returns:
+        The same shape, between -5 and 5.
+    """
+    return MOST_LOG_SCALE * jnp.tanh(log_scale / MOST_LOG_SCALE)
+
+
 class NormalHead(AbstractHead):
     r"""A diagonal Normal with mean and scale from the network: the first half of the outputs are means.
 
