@@ -1,5 +1,6 @@
 """Deep hierarchies of pictures: prior, posterior and likelihood are one way down through residual networks."""
 
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latens.distributions import AbstractDistribution, DiagonalNormal, kl, log_prob
+from latens.distributions import AbstractDistribution, DiagonalNormal, StandardNormal, kl, log_prob
 from latens.distributions.chain import AbstractLevels
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder, Joint
 from latens.models.conditional import Conditional, as_seen
@@ -107,7 +108,7 @@ class TopDownNormals(AbstractLevels):
 
     decoder: "TopDownDecoder"
     meetings: tuple[Meet, ...] = ()
-    features: tuple[Float[Array, "h w c"], ...] = ()
+    features: tuple[Float[Array, "..."], ...] = ()
 
     def walk(self, choose: Callable[[int, DiagonalNormal], Array]) -> Walk:
         """Go down through all blocks.
@@ -130,15 +131,23 @@ class TopDownNormals(AbstractLevels):
 
     def sample_and_log_prob(self, *, key: Key) -> tuple[tuple[Array, ...], Nats]:
         """Draw every level in turn; the log density is the sum over the levels, in nats."""
-        densities = []
+        walk, density = self.drawn(key=key)
+        return tuple(reversed(walk.levels)), density
 
-        def choose(number: int, own: DiagonalNormal) -> Array:
-            z, density = own.sample_and_log_prob(key=jax.random.fold_in(key, number))
-            densities.append(density)
-            return z
+    def drawn(self, *, key: Key) -> tuple[Walk, Nats]:
+        """Go down through all blocks with a draw of every level.
 
-        levels = self.walk(choose).levels
-        return tuple(reversed(levels)), sum(densities[1:], start=densities[0])
+        Args:
+            key: A JAX random key.
+
+        Returns:
+            What was met, and the log density of the draw in nats, of shape ().
+        """
+        noise = self.sample_noise(key=key)
+        walk = self.walk(lambda number, own: own.from_noise(noise[-1 - number]))
+        # By the noise, as `DiagonalNormal` does: exact where a scale is very small.
+        logs = [StandardNormal(n.shape).log_prob(n) - jnp.sum(own.log_scale) for n, own in zip(reversed(noise), walk.own)]
+        return walk, sum(logs[1:], start=logs[0])
 
     def sample(self, *, key: Key) -> tuple[Array, ...]:
         """Draw every level in turn."""
@@ -146,9 +155,11 @@ class TopDownNormals(AbstractLevels):
 
     def sample_noise(self, *, key: Key) -> tuple[Array, ...]:
         """Draw the noise of every level: a tuple in the order of an event."""
-        shapes = jax.eval_shape(lambda: self.walk(lambda number, own: own.loc).levels)
-        noises = [jax.random.normal(jax.random.fold_in(key, i), s.shape, s.dtype) for i, s in enumerate(shapes)]
-        return tuple(reversed(noises))
+        levels = jax.eval_shape(lambda: self.walk(lambda number, own: own.loc).levels)
+        ends = list(itertools.accumulate(level.size for level in levels))
+        # All at once: a program of many draws takes long to compile.
+        parts = jnp.split(jax.random.normal(key, (ends[-1],), levels[0].dtype), ends[:-1])
+        return tuple(part.reshape(level.shape) for part, level in zip(reversed(parts), reversed(levels)))
 
     def from_noise(self, noise: tuple[Array, ...]) -> tuple[Array, ...]:
         """The levels that belong to this noise, each given those before it."""
@@ -299,14 +310,7 @@ class TopDownModel(LatentModel):
         Returns:
             The draw, its log densities, and the KL of each level given the draws above it.
         """
-        densities = []
-
-        def choose(number: int, own: DiagonalNormal) -> Array:
-            z, density = own.sample_and_log_prob(key=jax.random.fold_in(key, number))
-            densities.append(density)
-            return z
-
-        walk = posterior.walk(choose)
+        walk, log_posterior = posterior.drawn(key=key)
         log_prior = [prior.log_prob(z) for prior, z in zip(walk.priors, walk.levels)]
         by_level = [kl(own, prior) for own, prior in zip(reversed(walk.own), reversed(walk.priors))]
         decoder: Any = self.decoder
@@ -314,7 +318,7 @@ class TopDownModel(LatentModel):
             z=tuple(reversed(walk.levels)),
             log_likelihood=log_prob(decoder.of_state(walk.state), x, mask),
             log_prior=sum(log_prior[1:], start=log_prior[0]),
-            log_posterior=sum(densities[1:], start=densities[0]),
+            log_posterior=log_posterior,
             kl=jnp.stack(by_level),
         )
 

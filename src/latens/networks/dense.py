@@ -64,14 +64,14 @@ class Linear(AbstractRandomWeights):
     bias: Float[Array, " n_out"]
     drop_probability: float = eqx.field(static=True, default=0.0)
 
-    def __call__(self, x: Float[Array, " n_in"]) -> Float[Array, " n_out"]:
-        """Apply the layer to one vector.
+    def __call__(self, x: Float[Array, "*places n_in"]) -> Float[Array, "*places n_out"]:
+        """Apply the layer to one vector, or to each of several.
 
         Args:
-            x: Shape (n_in,).
+            x: Shape (*places, n_in).
 
         Returns:
-            Shape (n_out,).
+            Shape (*places, n_out).
         """
         return x @ self.weight + self.bias
 

@@ -43,9 +43,9 @@ def sizes_of(shape: Sequence[int], widths: Sequence[int]) -> tuple[Size, ...]:
 
 
 class Bottleneck(eqx.Module):
-    r"""Activation and convolution three times, through fewer channels: of 1, of 3 and of 1 pixels.
+    r"""Three convolutions through fewer channels, of 1, of 3 and of 1 pixels, with activations between them.
 
-    $W_3\,a(W_2\,a(W_1\,a(h)))$; on one point $W_2$ is of 1 pixel too.
+    $W_3\,a(W_2\,a(W_1 h))$; on one point $W_2$ is of 1 pixel too.
 
     Args:
         first: The layer $W_1$ to fewer channels.
@@ -53,7 +53,8 @@ class Bottleneck(eqx.Module):
         last: The layer $W_3$ to the channels of the result.
         activation: The name of the activation $a$.
 
-    Source: Child (2021), "Very Deep VAEs", figure 3, with one convolution of 3 pixels in the place of two.
+    Source: Child (2021), "Very Deep VAEs", figure 3, with one convolution of 3 pixels in the place of two, and without
+    the activation before the first, which is of the most channels.
     """
 
     first: Linear
@@ -100,7 +101,7 @@ class Bottleneck(eqx.Module):
             Shape (h, w, o).
         """
         act = ACTIVATIONS[self.activation]
-        return self.last(act(self.middle(act(self.first(act(image))))))
+        return self.last(act(self.middle(act(self.first(image)))))
 
 
 class Shrink(eqx.Module):
@@ -193,7 +194,7 @@ class Features(eqx.Module):
     blocks: tuple[tuple[Callable[[Array], Array], ...], ...]
     shape: Size = eqx.field(static=True)
 
-    def __call__(self, image: Float[Array, "..."]) -> tuple[Float[Array, "h w c"], ...]:
+    def __call__(self, image: Float[Array, "..."]) -> tuple[Float[Array, "..."], ...]:
         """Apply the network to one image.
 
         Args:
