@@ -12,7 +12,7 @@ from latens.parts.posteriors import posterior_of
 WIDTHS = (32, 64, 128)
 """Channels after each halving; further halvings keep the last."""
 
-HIERARCHY_WIDTHS = (32, 64, 128)
+HIERARCHY_WIDTHS = (16, 32, 64)
 """The same in a deep hierarchy, whose residual blocks go through half as many."""
 
 BATCH = 32

@@ -146,7 +146,9 @@ class TopDownNormals(AbstractLevels):
         noise = self.sample_noise(key=key)
         walk = self.walk(lambda number, own: own.from_noise(noise[-1 - number]))
         # By the noise, as `DiagonalNormal` does: exact where a scale is very small.
-        logs = [StandardNormal(n.shape).log_prob(n) - jnp.sum(own.log_scale) for n, own in zip(reversed(noise), walk.own)]
+        logs = [
+            StandardNormal(n.shape).log_prob(n) - jnp.sum(own.log_scale) for n, own in zip(reversed(noise), walk.own)
+        ]
         return walk, sum(logs[1:], start=logs[0])
 
     def sample(self, *, key: Key) -> tuple[Array, ...]:

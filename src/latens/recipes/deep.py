@@ -26,7 +26,7 @@ def _deep(name: str, summary: str, source: str, use_when: str, blocks: int, **pa
         clip_norm=200.0,
         options={"b1": 0.0, "b2": 0.99},
     )
-    posterior = PosteriorConfig(kind="top-down", latent_dim=8)
+    posterior = PosteriorConfig(kind="top-down", latent_dim=4)
     made = recipe(name, summary, source, use_when, network=network, optimizer=optimizer, posterior=posterior, **parts)
     return replace(made, resolve=_resolve)
 
@@ -36,14 +36,14 @@ RECIPES = (
         "ladder-conv",
         "a convolutional ladder: one level of latents at each size of a picture, from the top down",
         "Sonderby et al. (2016), arXiv 1602.02282; Vahdat & Kautz (2020), arXiv 2007.03898",
-        "the data are pictures and a hierarchy should be trained in minutes",
+        "the data are pictures and you want a hierarchy",
         1,
     ),
     _deep(
         "very-deep-vae",
         "three levels of latents at each size of a picture, from the top down",
         "Child (2021), arXiv 2011.10650; Vahdat & Kautz (2020), arXiv 2007.03898",
-        "the data are pictures, there is time, and log p(x) should be high",
+        "the data are pictures, and there are hours or an accelerator",
         3,
     ),
 )

@@ -28,8 +28,8 @@ from latens.io import keys
 from latens.io.arrays import arrays_to_tree, path_name, tree_to_arrays
 from latens.io.compilation import jax_settings
 from latens.io.process import check_process
-from latens.models import SemiSupervised
-from latens.objectives import run_objective
+from latens.models import SemiSupervised, TopDownModel
+from latens.objectives import ELBO, run_objective
 from latens.parts.networks import refuse_wrong_sizes
 from latens.recipes import Recipe, recipe_of
 from latens.runs.folder import RunFolder, versions
@@ -196,6 +196,8 @@ def _sampled_kl(model: Any, objective: Any, batch: Any) -> list[str]:
     """The sentence for `reasons` where an objective that takes KL(q || p) as it can has to draw it."""
     if getattr(objective, "kl", "") != "auto" or isinstance(model, SemiSupervised):
         return []
+    if isinstance(model, TopDownModel) and isinstance(objective, ELBO):
+        return []  # by formula at every level
     found: list[str] = []
 
     def one_row(model: Any, x: Any, cond: Any, mask: Any) -> Any:
