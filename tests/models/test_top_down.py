@@ -15,7 +15,7 @@ from latens.data import load
 from latens.data.batches import Batch
 from latens.distributions import kl
 from latens.evaluation.latents.decomposition import level_kl
-from latens.models import TopDownModel
+from latens.models import Block, Meet, TopDownDecoder, TopDownModel, TopDownNormals
 from latens.objectives import ELBO, draw
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
@@ -61,6 +61,47 @@ def gaussian_kl(mean, factor, other_mean, other_factor) -> float:
     whitened = np.linalg.solve(other_factor, np.column_stack([factor, mean - other_mean]))
     logs = np.linalg.slogdet(other_factor)[1] - np.linalg.slogdet(factor)[1]
     return 0.5 * ((whitened**2).sum() - len(mean)) + logs
+
+
+class Map(eqx.Module):
+    """A linear map of the channels of one point."""
+
+    weight: np.ndarray = eqx.field(converter=np.asarray)
+    bias: np.ndarray = eqx.field(converter=np.asarray)
+
+    def __call__(self, point):
+        return point @ self.weight + self.bias
+
+
+def test_two_levels_of_one_number_by_hand(float64):
+    """p: z2 ~ N(0.3, e^-0.4), z1 ~ N(0.1 + 0.8 s, e^0.2) with the state s = 0.5 + 1.5 z2; q is moved by the feature 2."""
+    scales = [float(5 * np.tanh(raw / 5)) for raw in (-0.2, 0.1, -0.7, -0.5)]
+    top = Block(Map([[0.0, 0.0, 0.0]], [0.3, -0.2, 0.5]), Map([[1.5]], [0.0]), None, 1)
+    low = Block(Map([[0.8, 0.0, 0.0]], [0.1, 0.1, 0.0]), Map([[1.0]], [0.0]), None, 1)
+    meetings = (
+        Meet(Map([[0.0, 0.0], [0.2, 0.0]], [0.1, -0.7]), 0),
+        Meet(Map([[0.25, 0.0], [-0.3, 0.0]], [0.0, -0.5]), 0),
+    )
+    decoder = TopDownDecoder(jnp.zeros((1, 1, 1)), (top, low), lambda state: 0.0 * state, None)
+    p, q = TopDownNormals(decoder), TopDownNormals(decoder, meetings, (jnp.full((1, 1, 1), 2.0),))
+
+    def joint(mean, scale, offset, slope, own):
+        """Mean and factor of (z2, z1) from z2 and z1 given it."""
+        return np.array([mean, offset + slope * mean]), np.array([[scale, 0.0], [slope * scale, own]])
+
+    p_joint = joint(0.3, np.exp(scales[0]), 0.1 + 0.8 * 0.5, 0.8 * 1.5, np.exp(scales[1]))
+    moved = 0.1 + 0.8 * 0.5 + 0.25 * 0.5 - 0.6
+    q_joint = joint(0.8, np.exp(scales[0] + scales[2]), moved, 1.05 * 1.5, np.exp(scales[1] + scales[3]))
+    z = (jnp.full((1, 1, 1), -0.4), jnp.full((1, 1, 1), 0.9))
+    for own, (mean, factor) in ((p, p_joint), (q, q_joint)):
+        close(own.log_prob(z), stats.multivariate_normal.logpdf([0.9, -0.4], mean, factor @ factor.T))
+    nodes, weights = np.polynomial.hermite_e.hermegauss(3)  # exact: each level's KL is quadratic in z2
+    total = 0.0
+    for node, weight in zip(nodes, weights / weights.sum()):
+        z2 = 0.8 + np.exp(scales[0] + scales[2]) * node
+        walk = q.walk(lambda number, own, z2=z2: own.loc if number else jnp.full((1, 1, 1), z2))
+        total += weight * sum(float(kl(own, prior)) for own, prior in zip(walk.own, walk.priors))
+    close(total, gaussian_kl(*q_joint, *p_joint))
 
 
 def test_the_levels_kl_adds_up_to_that_of_the_joint(float64):

@@ -1,7 +1,9 @@
 """Several levels of latents, each drawn given the one before it; and a distribution pushed through a bijection."""
 
+import functools
+import operator
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import equinox as eqx
@@ -27,8 +29,19 @@ class AbstractLevels(AbstractReparameterised[tuple[Any, ...]]):
 
     def log_prob(self, event: tuple[Any, ...]) -> Nats:
         """The log density of all levels together, in nats, added up in the order of the event."""
-        first, *others = self.log_prob_by_level(event)
-        return sum(others, start=first)
+        return added(self.log_prob_by_level(event))
+
+
+def added(terms: Iterable[Nats]) -> Nats:
+    """Log densities added up in their order, from the first.
+
+    Args:
+        terms: Numbers of shape (), in nats, one at least.
+
+    Returns:
+        Their sum, of shape (), in nats.
+    """
+    return functools.reduce(operator.add, terms)
 
 
 class Chain(AbstractLevels):
@@ -81,8 +94,7 @@ class Chain(AbstractLevels):
 
     def log_prob(self, event: tuple[Any, ...]) -> Nats:
         """The log density of all levels together, in nats, added up in the order of drawing."""
-        first, *others = self._ordered(self.log_prob_by_level(event))
-        return sum(others, start=first)
+        return added(self._ordered(self.log_prob_by_level(event)))
 
     def log_prob_by_level(self, event: tuple[Any, ...]) -> list[Nats]:
         """The log density of every level given the one before it, in the order of the event, in nats."""

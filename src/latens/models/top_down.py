@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens.distributions import AbstractDistribution, DiagonalNormal, StandardNormal, kl, log_prob
-from latens.distributions.chain import AbstractLevels
+from latens.distributions.chain import AbstractLevels, added
 from latens.models.base import AbstractLatentModel, AbstractModelEncoder, Joint
 from latens.models.conditional import Conditional, as_seen
 from latens.models.flat import LatentModel
@@ -125,8 +125,9 @@ class TopDownNormals(AbstractLevels):
             own = self.meetings[number](state, self.features, prior) if self.meetings else prior
             z = choose(number, own)
             state = state + block.take(z)
-            for found, new in zip(walk[:3], (z, own, prior)):
-                found.append(new)
+            walk.levels.append(z)
+            walk.own.append(own)
+            walk.priors.append(prior)
         return walk._replace(state=state)
 
     def sample_and_log_prob(self, *, key: Key) -> tuple[tuple[Array, ...], Nats]:
@@ -149,7 +150,7 @@ class TopDownNormals(AbstractLevels):
         logs = [
             StandardNormal(n.shape).log_prob(n) - jnp.sum(own.log_scale) for n, own in zip(reversed(noise), walk.own)
         ]
-        return walk, sum(logs[1:], start=logs[0])
+        return walk, added(logs)
 
     def sample(self, *, key: Key) -> tuple[Array, ...]:
         """Draw every level in turn."""
@@ -319,7 +320,7 @@ class TopDownModel(LatentModel):
         return Joint(
             z=tuple(reversed(walk.levels)),
             log_likelihood=log_prob(decoder.of_state(walk.state), x, mask),
-            log_prior=sum(log_prior[1:], start=log_prior[0]),
+            log_prior=added(log_prior),
             log_posterior=log_posterior,
             kl=jnp.stack(by_level),
         )
@@ -331,4 +332,4 @@ class TopDownModel(LatentModel):
         decoder: Any = self.decoder
         walk = TopDownNormals(decoder).walk(lambda number, own: z[-1 - number])
         log_prior = [prior.log_prob(level) for prior, level in zip(walk.priors, walk.levels)]
-        return sum(log_prior[1:], start=log_prior[0]), log_prob(decoder.of_state(walk.state), x, mask)
+        return added(log_prior), log_prob(decoder.of_state(walk.state), x, mask)

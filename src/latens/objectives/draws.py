@@ -215,5 +215,6 @@ def draw(
 
     given = jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), noise)
     rows = (batch.x, batch.row_id, batch.cond, batch.mask, given)
-    (*drawn, kl), values = jax.vmap(one_row, out_axes=((1, 1, 1, 1, 1), 0))(*rows)
-    return Draws(*drawn, values, kl)
+    drawn, values = jax.vmap(one_row, out_axes=((1, 1, 1, 1, 1), 0))(*rows)
+    z, log_likelihood, log_prior, log_posterior, kl = drawn
+    return Draws(z, log_likelihood, log_prior, log_posterior, values, kl)

@@ -141,8 +141,9 @@ class ELBO(AbstractObjective):
         return loss, metrics
 
     def _kl_by_unit(self, q: Any, p: Any, z: Any, x: Any) -> Float[Array, "*z"] | None:
-        if isinstance(q, TopDownNormals) and self.kl != "sampled" and self.noise_scale == 1.0:
-            return None  # `draw` gives it by level
+        by_level = isinstance(q, TopDownNormals) and self.kl != "sampled" and self.noise_scale == 1.0
+        if by_level:
+            return None  # `draw` gives it
         if by_formula(self.kl, q, p):
             return kl_terms(q, p)
         if self.free_bits == 0.0:

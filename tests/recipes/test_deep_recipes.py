@@ -1,0 +1,80 @@
+"""Deep hierarchies of pictures from a configuration: sizes, likelihoods, and what is refused with its remedy."""
+
+import jax
+import numpy as np
+import pytest
+
+from latens.building.model import build
+from latens.config import override
+from latens.data import load
+from latens.errors import ConfigError
+from latens.networks.dense import Linear
+from latens.networks.pyramid import Grow, Shrink, sizes_of
+from latens.recipes import get_recipe
+from latens.trees import count_parameters
+from latens.workflow.experiment import prepare
+
+
+def resolved(rows: np.ndarray, **settings: object):
+    return prepare(override(get_recipe("ladder-conv").config, {"training.steps": 1, **settings}), load(rows))
+
+
+def pictures(*shape: int, levels: int = 256) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, levels, (60, *shape)).astype(np.uint8)
+
+
+def test_sizes_are_halved_and_end_in_a_point():
+    assert sizes_of((28, 20), (8, 16, 32)) == ((14, 10, 8), (7, 5, 16), (4, 3, 32), (1, 1, 32))
+
+
+def test_growing_is_the_adjoint_of_shrinking():
+    """<y, shrink x> = <grow y, x> with one weight and its transpose, for odd sizes."""
+    random = np.random.default_rng(1)
+    for shape, small, whole in (((5, 7, 3), (3, 4, 2), False), ((3, 2, 3), (1, 1, 2), True)):
+        weight = random.normal(size=(18 if whole else 12, 2)).astype(np.float32)
+        zero = lambda n: np.zeros(n, np.float32)  # noqa: E731
+        shrink, grow = Shrink(Linear(weight, zero(2)), whole), Grow(Linear(weight.T, zero(len(weight))), shape)
+        x, y = (random.normal(size=s).astype(np.float32) for s in (shape, small))
+        left = np.sum(y * np.asarray(shrink(jax.numpy.asarray(x))))
+        np.testing.assert_allclose(left, np.sum(np.asarray(grow(jax.numpy.asarray(y))) * x), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("rows", "family"),
+    [
+        (pictures(16, 18), "logistic-mixture"),
+        (pictures(17, 16, 3), "logistic-mixture"),
+        (pictures(9, 8, levels=2), "bernoulli"),
+        (pictures(8, 8, levels=17), "categorical"),
+    ],
+)
+def test_the_likelihood_is_what_the_pictures_ask_for(rows, family):
+    made = resolved(rows)
+    assert made.config.likelihood.family == family
+    assert made.config.network.hidden == ((16, 32) if rows.shape[1] > 9 else (16, 32)[: 1 + (min(rows.shape[1:3]) > 8)])
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "where"),
+    [
+        (np.random.default_rng(0).normal(size=(60, 5)), {}, "posterior.kind"),
+        (pictures(8, 8, 4), {}, "posterior.kind"),
+        (pictures(8, 8), {"network.kind": "dense"}, "network.kind"),
+        (pictures(8, 8), {"network.drop_probability": 0.1}, "network.drop_probability"),
+        (pictures(8, 8), {"prior": "mixture"}, "prior.kind"),
+        (pictures(8, 8), {"posterior.levels": "4"}, "posterior.levels"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(rows, settings, where):
+    with pytest.raises(ConfigError) as error:
+        resolved(rows, **settings)
+    assert error.value.where == where
+    assert error.value.fix
+
+
+def test_blocks_are_levels_at_each_size():
+    made = resolved(pictures(8, 8, levels=2), **{"network.blocks": 2, "network.hidden": [4], "posterior.latent_dim": 3})
+    new = jax.eval_shape(lambda key: build(made.data.schema, made.config, key=key), jax.random.key(0))
+    assert [block.grow is None for block in new.decoder.blocks] == [True, True, False, True]
+    assert [meeting.size for meeting in new.encoder.meetings] == [1, 1, 0, 0]
+    assert count_parameters(new) > 0
