@@ -15,9 +15,18 @@ from latens.data import load
 from latens.data.batches import Batch
 from latens.distributions import kl
 from latens.evaluation.latents.decomposition import level_kl
-from latens.models import Block, Meet, TopDownDecoder, TopDownModel, TopDownNormals
+from latens.models import (
+    Block,
+    Conditional,
+    Meet,
+    SharedScaleNormalHead,
+    TopDownDecoder,
+    TopDownModel,
+    TopDownNormals,
+)
 from latens.objectives import ELBO, draw
 from latens.recipes import get_recipe
+from latens.trees import Frozen
 from latens.workflow.experiment import prepare
 
 SHAPE = (3, 2)
@@ -74,7 +83,7 @@ class Map(eqx.Module):
 
 
 def test_two_levels_of_one_number_by_hand(float64):
-    """p: z2 ~ N(0.3, e^-0.4), z1 ~ N(0.1 + 0.8 s, e^0.2) with the state s = 0.5 + 1.5 z2; q is moved by the feature 2."""
+    """p: z2 ~ N(0.3, e^-0.4), z1 ~ N(0.1 + 0.8 s, e^0.2) with the state s = 0.5 + 1.5 z2; a feature moves q."""
     scales = [float(5 * np.tanh(raw / 5)) for raw in (-0.2, 0.1, -0.7, -0.5)]
     top = Block(Map([[0.0, 0.0, 0.0]], [0.3, -0.2, 0.5]), Map([[1.5]], [0.0]), None, 1)
     low = Block(Map([[0.8, 0.0, 0.0]], [0.1, 0.1, 0.0]), Map([[1.0]], [0.0]), None, 1)
@@ -82,7 +91,8 @@ def test_two_levels_of_one_number_by_hand(float64):
         Meet(Map([[0.0, 0.0], [0.2, 0.0]], [0.1, -0.7]), 0),
         Meet(Map([[0.25, 0.0], [-0.3, 0.0]], [0.0, -0.5]), 0),
     )
-    decoder = TopDownDecoder(jnp.zeros((1, 1, 1)), (top, low), lambda state: 0.0 * state, None)
+    part = Conditional(Map([[1.0]], [0.0]), SharedScaleNormalHead((1,), Frozen(jnp.zeros(()))))
+    decoder = TopDownDecoder(jnp.zeros((1, 1, 1)), (top, low), lambda state: 0.0 * state, part)
     p, q = TopDownNormals(decoder), TopDownNormals(decoder, meetings, (jnp.full((1, 1, 1), 2.0),))
 
     def joint(mean, scale, offset, slope, own):
