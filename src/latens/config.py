@@ -33,6 +33,8 @@ class NetworkConfig(Part, frozen=True):
         level_hidden: Hidden widths of the networks between the levels of a hierarchy.
         kernel_size: The size of the kernels of convolutions of stride 2: 3, or 4 for twice the work.
         blocks: How many residual blocks convolutional networks have at each size of the picture.
+        map: Whether the latent lies on the smallest picture of convolutional networks, with no dense layer; None:
+            where it is made of codes.
         activation: The name of the activation of hidden layers.
         initializer: The name of the initialisation of weight matrices.
         encoder_output_activation: The activation of what the encoder gives.
@@ -50,6 +52,7 @@ class NetworkConfig(Part, frozen=True):
     level_hidden: Widths = (100, 100)
     kernel_size: Literal[3, 4] = 3
     blocks: Annotated[int, Meta(ge=0, le=100)] = 0
+    map: bool | None = None
     activation: str = "relu"
     initializer: str = "he-normal"
     encoder_output_activation: str = "identity"

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 from msgspec.structs import replace
 
+from latens.building.pictures import map_of
 from latens.config import NetworkConfig, VAEConfig
 from latens.data import Schema
 from latens.errors import ConfigError
@@ -71,7 +72,16 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
     likelihood = likelihood_head(schema, config.likelihood)
     back = network.hidden[::-1] if network.decoder_hidden is None else network.decoder_hidden
     entry = encoder_input(schema, config.likelihood)
-    convolutions = {} if network.kind != "conv" else {"kernel_size": network.kernel_size, "num_blocks": network.blocks}
+    convolutions: dict[str, Any] = {}
+    if network.kind == "conv":
+        convolutions = {"kernel_size": network.kernel_size, "num_blocks": network.blocks}
+    if network.map:
+        height, width = map_of(config, schema)
+        each = height * width * row.group_size(posterior)
+        if latent_size % each:
+            what = f"{latent_size} latent units are no whole number of codes at each of {height} x {width} places."
+            raise ConfigError(what, where="posterior.latent_dim", fix=f"Use {each}, or --set network.map=false.")
+        convolutions["on_map"] = True
     if not convolutions and (network.kernel_size, network.blocks) != (3, 0):
         what = f"kernel_size and blocks are of convolutional networks, and these are {network.kind}."
         raise ConfigError(what, where="network.kind", fix="Use --set network=conv, or leave them out.")

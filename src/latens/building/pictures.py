@@ -3,9 +3,11 @@
 from msgspec.structs import replace
 
 from latens.config import NetworkConfig, VAEConfig
-from latens.data import Dataset, suggest_likelihood
+from latens.data import Dataset, Schema, suggest_likelihood
 from latens.data.check import is_picture
 from latens.data.schema import image_shape
+from latens.errors import ConfigError
+from latens.networks.factory import as_image_shape
 from latens.networks.strided import half
 from latens.parts.posteriors import posterior_of
 
@@ -14,6 +16,9 @@ WIDTHS = (32, 64, 128)
 
 HIERARCHY_WIDTHS = (16, 32, 64)
 """The same in a deep hierarchy, whose residual blocks go through half as many."""
+
+SMALLEST, SMALLEST_MAP = 4, 8
+"""Pixels of the shorter side at which halving ends; where codes lie on the smallest picture, 7 x 7 of 28 x 28."""
 
 BATCH = 32
 """Pictures in a batch. Validation pictures of JPEG-decoded CIFAR, after the same time: 6.88 bits a value with 32, 7.06
@@ -41,7 +46,7 @@ def for_pictures(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]
     shape = image_shape(data.schema)
     if network.hidden is not None or network.encoder or network.decoder or shape is None or not is_picture(data.schema):
         return replace(config, network=replace(network, kind="dense")), reasons
-    widths = convolution_widths(shape)
+    widths = convolution_widths(shape, SMALLEST_MAP if of_codes(config) else SMALLEST)
     network = replace(network, kind="conv", hidden=widths, kernel_size=4)
     sizes = " x ".join(map(str, shape))
     reasons.append(
@@ -92,18 +97,60 @@ def for_hierarchy(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str
     return replace(config, network=network, likelihood=likelihood), reasons
 
 
-def convolution_widths(shape: tuple[int, ...], channels: tuple[int, ...] = WIDTHS) -> tuple[int, ...]:
-    """Choose the channels of convolutions that halve a picture until its shorter side is 4 pixels or less.
+def of_codes(config: VAEConfig) -> bool:
+    """Whether the latents are codes, and networks without conditions are free to give them places.
+
+    Args:
+        config: A configuration.
+
+    Returns:
+        True where a map is the default of convolutional networks.
+    """
+    own = config.network.encoder or config.network.decoder or config.network.decoder_hidden
+    return posterior_of(config.posterior).support == "codes" and config.label.kind == "none" and not own
+
+
+def map_of(config: VAEConfig, schema: Schema) -> tuple[int, int]:
+    """The height and width of the smallest picture of convolutional networks, on which codes lie.
+
+    Args:
+        config: A configuration with widths of its networks.
+        schema: The schema of the data.
+
+    Returns:
+        How many places there are downwards and across.
+
+    Raises:
+        ConfigError: The networks or the latents have no such map.
+    """
+    network = config.network
+    if network.kind != "conv" or posterior_of(config.posterior).support != "codes":
+        what = f"a map is of codes and convolutions, and these are {config.posterior.kind} latents of {network.kind} "
+        raise ConfigError(what + "networks.", where="network.map", fix="Remove --set network.map=...")
+    if network.decoder_hidden is not None and len(network.decoder_hidden) != len(network.hidden or ()):
+        what = "encoder and decoder halve the picture differently often, and have no map in common."
+        raise ConfigError(what, where="network.decoder_hidden", fix="Give as many widths as network.hidden has.")
+    height, width = as_image_shape(schema.shape)[:2]
+    for _ in network.hidden or ():
+        height, width = half(height), half(width)
+    return height, width
+
+
+def convolution_widths(
+    shape: tuple[int, ...], channels: tuple[int, ...] = WIDTHS, smallest: int = SMALLEST
+) -> tuple[int, ...]:
+    """Choose the channels of convolutions that halve a picture until its shorter side is `smallest` pixels or less.
 
     Args:
         shape: The shape of the picture, (height, width) or with channels.
         channels: The channels after each halving; further halvings keep the last.
+        smallest: A number of pixels.
 
     Returns:
         One width for each halving.
     """
     side, widths = min(shape[:2]), []
-    while side > 4:
+    while side > smallest:
         side = half(side)
         widths.append(channels[min(len(widths), len(channels) - 1)])
     return tuple(widths)

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from latens.building.model import build
 from latens.building.optimizer import optimizer_of
 from latens.building.pictures import BATCH as PICTURE_BATCH
-from latens.building.pictures import for_pictures, work
+from latens.building.pictures import for_pictures, map_of, of_codes, work
 from latens.building.recipe import Recipe, Size
 from latens.config import NetworkConfig, ObjectiveConfig, OptimizerConfig, PriorConfig, TrainingConfig, VAEConfig
 from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_likelihood
@@ -127,9 +127,16 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
         if not (network.encoder and network.decoder):
             which = which or f"{network.kind} networks of widths"
             reasons.append(f"{which} {widths}, for {cells} values a row")
+    if network.map is None and network.kind == "conv" and of_codes(config):
+        network = replace(network, map=True)
+    if posterior.latent_dim is None and network.map:
+        height, width = map_of(replace(config, network=network), schema)
+        group = posterior_of(posterior).group_size(posterior)
+        posterior = replace(posterior, latent_dim=height * width * group)
+        reasons.append(f"a map of {height} x {width} codes, of {group} latent units each")
     if posterior.latent_dim is None:
-        of_codes = posterior_of(posterior).group_size(posterior)
-        latent_dim = whole_groups(min(32, max(2, cells if mixed else cells // 4)), of_codes)
+        group = posterior_of(posterior).group_size(posterior)
+        latent_dim = whole_groups(min(32, max(2, cells if mixed else cells // 4)), group)
         posterior = replace(posterior, latent_dim=latent_dim)
         of_values = "one for each column" if mixed else "a quarter of the values"
         reasons.append(f"{latent_dim} latent units, {of_values}, at most 32")

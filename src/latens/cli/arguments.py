@@ -218,13 +218,10 @@ def parser() -> Parser:
 def _refitting(command: argparse.ArgumentParser) -> None:
     run_and_data(command)
     _reading(command)
-    command.add_argument(
-        "--prior",
-        choices=("normal", "mixture", "full-mixture", "flow", "autoregressive-codes", "vae", "aggregate"),
-        default="mixture",
-    )
+    kinds = ["normal", "mixture", "full-mixture", "flow", "autoregressive-codes", "transformer", "vae", "aggregate"]
+    command.add_argument("--prior", choices=kinds, default="mixture")
     command.add_argument("--components", type=parts, metavar="N", help="of a mixture, or rows of aggregate")
-    command.add_argument("--layers", type=whole(1, 1000), metavar="N", help="of a flow")
+    command.add_argument("--layers", type=whole(1, 1000), metavar="N", help="of a flow, or blocks of a transformer")
     command.add_argument("--width", type=width, metavar="N", help="of a flow's networks, or of the network over codes")
     command.add_argument("--latent-dim", type=width, metavar="N", help="of a second VAE")
     command.add_argument("--steps", type=count, default=2000, metavar="N", help="of whatever is trained")

@@ -35,6 +35,8 @@ from latens.models.heads.posteriors import WrappedNormalHead as WrappedNormalHea
 
 from .autoregressive_codes import AutoregressiveCodePrior as AutoregressiveCodePrior
 from .autoregressive_codes import AutoregressiveCodes as AutoregressiveCodes
+from .autoregressive_codes import TransformerCodePrior as TransformerCodePrior
+from .autoregressive_codes import TransformerCodes as TransformerCodes
 from .base import AbstractLatentModel as AbstractLatentModel
 from .base import AbstractModelEncoder as AbstractModelEncoder
 from .base import Joint as Joint

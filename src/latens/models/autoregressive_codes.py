@@ -1,6 +1,7 @@
-"""An autoregressive prior of codes: what PixelCNN is for the codes of images, for any order of groups."""
+"""Autoregressive priors of codes, by a recurrent network or a transformer: each code given those before it."""
 
 import math
+from abc import abstractmethod
 from typing import Any
 
 import equinox as eqx
@@ -13,17 +14,74 @@ from latens.models.priors import AbstractModelPrior
 from latens.models.quantised import CodeHead
 from latens.models.quantisers import AbstractQuantiser
 from latens.networks.recurrent import GRU, StepOutput
+from latens.networks.transformer import CausalTransformer
 from latens.typing import Array, Float, Int, Key, Nats
 
 MOST_LOGITS = 2**22
 """Groups of an event times codes of each: a density computes as many logits a row, a draw as many steps as groups."""
 
 
-class AutoregressiveCodes(AbstractDistribution):
+class AbstractCodeSequence(AbstractDistribution):
     r"""A distribution of the codes of n groups, each given those before it; events are codes.
 
-    $\log p(k) = \sum_t \log p(k_t \mid k_1, \dots, k_{t-1})$ nats. A recurrent network reads the codes so far; a
-    position has logits of its own beside it. No gradient reaches the event: codes have a probability, and no density.
+    $\log p(k) = \sum_t \log p(k_t \mid k_1, \dots, k_{t-1})$ nats. No gradient reaches the event: codes have a
+    probability, and no density. Groups are in the order of the latent: of codes on a map row by row.
+
+    Args:
+        quantiser: Maps codes to the vectors that the event holds, and back.
+        shape: The shape of an event.
+    """
+
+    quantiser: AbstractQuantiser
+    shape: tuple[int, ...] = eqx.field(static=True)  # pyright: ignore[reportIncompatibleVariableOverride]
+
+    @abstractmethod
+    def logits(self, codes: Int[Array, " n"]) -> Float[Array, "n K"]:
+        """The logits of every code, given those before it.
+
+        Args:
+            codes: The numbers of the codes, of shape (n,), from 0.
+
+        Returns:
+            Shape (n, K).
+        """
+
+    @abstractmethod
+    def draw(self, *, key: Key) -> Int[Array, " n"]:
+        """Draw the codes of one event, one at a time.
+
+        Args:
+            key: A JAX random key.
+
+        Returns:
+            The numbers of the codes, of shape (n,).
+        """
+
+    def sample(self, *, key: Key) -> Float[Array, "*z"]:
+        """Draw one event, a code at a time."""
+        return self.quantiser.decode(self.draw(key=key)[:, None]).reshape(self.shape)
+
+    def log_prob(self, event: Float[Array, "*z"]) -> Nats:
+        """The log probability of one event's codes, in nats."""
+        codes = self.codes(event)
+        return jnp.sum(jax.nn.one_hot(codes, self.quantiser.num_codes) * jax.nn.log_softmax(self.logits(codes)))
+
+    def codes(self, event: Float[Array, "*z"]) -> Int[Array, " n"]:
+        """The number of each group's code: an event is exactly one of them, so the nearest.
+
+        Args:
+            event: One event.
+
+        Returns:
+            Shape (n,), from 0.
+        """
+        groups = jax.lax.stop_gradient(event).reshape(-1, self.quantiser.code_dim)
+        every = self.quantiser.decode(jnp.arange(self.quantiser.num_codes)[:, None])
+        return jnp.argmin(0.5 * jnp.sum(every**2, axis=1)[None] - groups @ every.T, axis=1)
+
+
+class AutoregressiveCodes(AbstractCodeSequence):
+    """Codes whose logits come from a recurrent network that has read those before; each place has a bias of its own.
 
     Args:
         quantiser: Maps codes to the vectors that the event holds, and back.
@@ -32,13 +90,11 @@ class AutoregressiveCodes(AbstractDistribution):
         output: The layer from its states to the logits of the next code, of shape (n, K).
     """
 
-    quantiser: AbstractQuantiser
-    shape: tuple[int, ...] = eqx.field(static=True)  # pyright: ignore[reportIncompatibleVariableOverride]
     cell: GRU
     output: StepOutput
 
-    def sample(self, *, key: Key) -> Float[Array, "*z"]:
-        """Draw one event, a code at a time."""
+    def draw(self, *, key: Key) -> Int[Array, " n"]:
+        """Draw the codes of one event, one at a time."""
         n, num_codes = self.output.bias.shape
 
         def step(carry: tuple[Array, Array], position: tuple[Array, Key]) -> tuple[tuple[Array, Array], Array]:
@@ -49,21 +105,42 @@ class AutoregressiveCodes(AbstractDistribution):
             return (state, jax.nn.one_hot(code, num_codes)), code
 
         start = (jnp.zeros(len(self.cell.state.weight)), jnp.zeros(num_codes))
-        codes = jax.lax.scan(step, start, (self.output.bias, jax.random.split(key, n)))[1]
-        return self.quantiser.decode(codes[:, None]).reshape(self.shape)
+        return jax.lax.scan(step, start, (self.output.bias, jax.random.split(key, n)))[1]
 
-    def log_prob(self, event: Float[Array, "*z"]) -> Nats:
-        """The log probability of one event's codes, in nats."""
-        chosen = jax.nn.one_hot(self._codes(event), self.output.bias.shape[1])
+    def logits(self, codes: Int[Array, " n"]) -> Float[Array, "n K"]:
+        """The logits of every code, given those before it."""
+        chosen = jax.nn.one_hot(codes, self.output.bias.shape[1])
         before = jnp.concatenate([jnp.zeros_like(chosen[:1]), chosen[:-1]])
-        states = self.cell(jax.vmap(self.cell.inputs)(before), jnp.zeros(len(self.cell.state.weight)))
-        return jnp.sum(chosen * jax.nn.log_softmax(self.output(states)))
+        return self.output(self.cell(jax.vmap(self.cell.inputs)(before), jnp.zeros(len(self.cell.state.weight))))
 
-    def _codes(self, event: Float[Array, "*z"]) -> Int[Array, " n"]:
-        """The number of each group's code: an event is exactly one of them, so the nearest."""
-        groups = jax.lax.stop_gradient(event).reshape(-1, self.quantiser.code_dim)
-        every = self.quantiser.decode(jnp.arange(self.quantiser.num_codes)[:, None])
-        return jnp.argmin(0.5 * jnp.sum(every**2, axis=1)[None] - groups @ every.T, axis=1)
+
+class TransformerCodes(AbstractCodeSequence):
+    """Codes whose logits come from a causal transformer.
+
+    Args:
+        quantiser: Maps codes to the vectors that the event holds, and back.
+        shape: The shape of an event.
+        network: The transformer.
+    """
+
+    network: CausalTransformer
+
+    def draw(self, *, key: Key) -> Int[Array, " n"]:
+        """Draw the codes of one event, one at a time; what the places before were computed to be is kept."""
+        n = len(self.network.positions)
+
+        def step(carry: tuple[Array, Any], position: tuple[Array, Key]) -> tuple[tuple[Array, Any], Array]:
+            place, step_key = position
+            logits, memory = self.network.step(carry[0], place, carry[1])
+            code = jax.random.categorical(step_key, logits)
+            return (code, memory), code
+
+        start = (jnp.zeros((), jnp.int32), self.network.memory())
+        return jax.lax.scan(step, start, (jnp.arange(n), jax.random.split(key, n)))[1]
+
+    def logits(self, codes: Int[Array, " n"]) -> Float[Array, "n K"]:
+        """The logits of every code, given those before it."""
+        return self.network(codes)
 
 
 class AutoregressiveCodePrior(AbstractModelPrior):
@@ -71,7 +148,7 @@ class AutoregressiveCodePrior(AbstractModelPrior):
 
     $p(k) = \prod_t p(k_t \mid k_{<t})$, for the codes of a quantised posterior, beside its training or after it
     (`latens refit`). In the paper the network is a PixelCNN over a plane of codes; here it is one recurrent network,
-    since codes of dense and recurrent encoders have no plane.
+    for which the codes of dense and recurrent encoders need no plane.
 
     Args:
         cell: The recurrent unit that reads the codes so far.
@@ -100,14 +177,7 @@ class AutoregressiveCodePrior(AbstractModelPrior):
             ConfigError: Codes come in several stages, whose sum does not say which they were, or there are more than
                 `MOST_LOGITS` logits.
         """
-        quantiser = head.quantiser
-        if quantiser.num_stages > 1:
-            what = f"{quantiser.num_stages} stages of codes: from their sum they cannot be told."
-            raise ConfigError(what, where="prior.kind", fix="Use --set prior=uniform-codes, or --set posterior=vq.")
-        n, num_codes = math.prod(head.shape) // quantiser.code_dim, quantiser.num_codes
-        if n * num_codes > MOST_LOGITS:
-            what = f"{n} groups of {num_codes} codes: {n * num_codes} logits a row."
-            raise ConfigError(what, where="prior.kind", fix="Use fewer codes a group, or larger groups.")
+        n, num_codes = _sizes(head)
         cell = GRU.create(num_codes, width, key=key)
         return cls(cell, StepOutput(jnp.zeros((width, num_codes)), jnp.zeros((n, num_codes))))
 
@@ -117,3 +187,60 @@ class AutoregressiveCodePrior(AbstractModelPrior):
         """The distribution of codes under the quantiser of the model's encoder."""
         head: CodeHead = model.encoder.head
         return AutoregressiveCodes(head.quantiser, head.shape, self.cell, self.output)
+
+
+class TransformerCodePrior(AbstractModelPrior):
+    r"""A prior of codes that depend on all before them, by a causal transformer: uniform before it is trained.
+
+    $p(k) = \prod_t p(k_t \mid k_{<t})$, for the codes of a quantised posterior, beside its training or after it
+    (`latens refit`). Every place looks at all places before it, so that on a map of codes the place above is as near as
+    the one to the left.
+
+    Args:
+        network: The transformer over the codes.
+
+    Source: Esser, Rombach & Ommer (2021), arXiv 2012.09841, section 3.2; Vaswani et al. (2017), arXiv 1706.03762.
+    """
+
+    network: CausalTransformer
+
+    @classmethod
+    def create(
+        cls, head: CodeHead, x: tuple[int, ...], *, layers: int = 3, width: int = 128, heads: int = 4, key: Key
+    ) -> "TransformerCodePrior":
+        """Initialise the prior so that all codes are equally likely.
+
+        Args:
+            head: The head of the quantised posterior whose codes these are.
+            x: The shape of one event of the data.
+            layers: The number of blocks.
+            width: The number of units of each place, a multiple of `heads`.
+            heads: The number of attentions in a block.
+            key: A JAX random key for the initialisation.
+
+        Returns:
+            The prior.
+
+        Raises:
+            ConfigError: Codes come in several stages, whose sum does not say which they were, there are more than
+                `MOST_LOGITS` logits, or the width is no multiple of the heads.
+        """
+        return cls(CausalTransformer.create(*_sizes(head), layers=layers, width=width, heads=heads, key=key))
+
+    def __call__(self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> TransformerCodes:
+        """The distribution of codes under the quantiser of the model's encoder."""
+        head: CodeHead = model.encoder.head
+        return TransformerCodes(head.quantiser, head.shape, self.network)
+
+
+def _sizes(head: CodeHead) -> tuple[int, int]:
+    """How many groups there are, and how many codes of each; ConfigError where no sequence of them can be modelled."""
+    quantiser = head.quantiser
+    if quantiser.num_stages > 1:
+        what = f"{quantiser.num_stages} stages of codes: from their sum they cannot be told."
+        raise ConfigError(what, where="prior.kind", fix="Use --set prior=uniform-codes, or --set posterior=vq.")
+    n, num_codes = math.prod(head.shape) // quantiser.code_dim, quantiser.num_codes
+    if n * num_codes > MOST_LOGITS:
+        what = f"{n} groups of {num_codes} codes: {n * num_codes} logits a row."
+        raise ConfigError(what, where="prior.kind", fix="Use fewer codes a group, or larger groups.")
+    return n, num_codes

@@ -188,7 +188,7 @@ def _blocks(
 
 
 class ConvEncoder(eqx.Module):
-    """Convolutions of stride 2 with an activation after each, then one dense layer.
+    """Convolutions of stride 2 with an activation after each, then one dense layer: over all places, or at each alike.
 
     Args:
         shape: (h, w) or (h, w, c) of one image, which may come flattened.
@@ -197,6 +197,8 @@ class ConvEncoder(eqx.Module):
         kernel_size: 3, or 4: about twice the work, but every pixel of a decoder is then made of equally many terms.
         num_blocks: How many residual blocks follow each convolution, before its activation.
         extra: How many numbers (conditions) follow the image: they go straight to the dense layer.
+        on_map: Whether the outputs lie on the smallest image: as many at each of its places, place after place, by a
+            dense layer that sees that place alone.
         activation: The name of the activation between layers.
         output_activation: The name of the activation after the last layer.
         initializer: The name of the law of the initial weights; biases start at 0.
@@ -211,6 +213,7 @@ class ConvEncoder(eqx.Module):
         hidden: Activation and dropout after each convolution.
         shape: The image as (h, w, c).
         extra: As given.
+        on_map: As given.
         output_activation: As given.
 
     Raises:
@@ -228,6 +231,7 @@ class ConvEncoder(eqx.Module):
     hidden: Hidden
     shape: tuple[int, int, int] = eqx.field(static=True)
     extra: int = eqx.field(static=True)
+    on_map: bool = eqx.field(static=True)
     output_activation: str = eqx.field(static=True)
 
     def __init__(
@@ -239,6 +243,7 @@ class ConvEncoder(eqx.Module):
         kernel_size: int = 3,
         num_blocks: int = 0,
         extra: int = 0,
+        on_map: bool = False,
         activation: str = "relu",
         output_activation: str = "identity",
         initializer: str = "he-normal",
@@ -265,10 +270,11 @@ class ConvEncoder(eqx.Module):
             blocks.append(_blocks(n_out, num_blocks, *of_blocks, key=layer_key))
             height, width, n_in = half(height), half(width), n_out
         self.layers, self.blocks = tuple(layers), tuple(blocks)
-        features = height * width * n_in + extra
-        self.output = make_linear(features, num_outputs, initializer, weight_drop_probability, key=last)
+        places = height * width
+        n_in, n_out = (n_in, _at_each(num_outputs, places, extra)) if on_map else (places * n_in + extra, num_outputs)
+        self.output = make_linear(n_in, n_out, initializer, weight_drop_probability, key=last)
         self.hidden = Hidden(activation, drop_probability)
-        self.extra, self.output_activation = extra, output_activation
+        self.extra, self.on_map, self.output_activation = extra, on_map, output_activation
 
     def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
         """Apply the network to one image.
@@ -287,6 +293,8 @@ class ConvEncoder(eqx.Module):
             for block in blocks:
                 image = block(image)
             image = self.hidden(image, key=key, index=index)
+        if self.on_map:
+            return ACTIVATIONS[self.output_activation](self.output(image)).reshape(-1)
         features = jnp.concatenate([image.reshape(-1), extra]) if self.extra else image.reshape(-1)
         return ACTIVATIONS[self.output_activation](self.output(features))
 
@@ -303,7 +311,7 @@ class ConvEncoder(eqx.Module):
 
 
 class ConvDecoder(eqx.Module):
-    """A dense layer to a small image, then transposed convolutions of stride 2 to the exact size.
+    """A dense layer (on a map a convolution) to a small image, then transposed convolutions to the exact size.
 
     The last layer has a bias for each output, not one for each channel, so that it can start at the data's mean.
 
@@ -316,6 +324,7 @@ class ConvDecoder(eqx.Module):
             is one output for each pixel and channel.
         kernel_size: 3 or 4, as in `ConvEncoder`.
         num_blocks: How many residual blocks there are at each size of the image but the last, before its activation.
+        on_map: Whether the latent lies on the smallest image, as many numbers at each of its places, place after place.
         activation: The name of the activation between layers.
         output_activation: The name of the activation after the last layer.
         initializer: The name of the law of the initial weights; biases start at 0.
@@ -324,11 +333,12 @@ class ConvDecoder(eqx.Module):
         key: A JAX random key for the initialisation.
 
     Attributes:
-        start: The dense layer.
+        start: The dense layer, or the convolution of 3 x 3 places.
         layers: The transposed convolutions.
         residual: The residual blocks before each of them.
         hidden: Activation and dropout between layers.
         start_shape: The smallest image as (h, w, c).
+        on_map: As given.
         blocks: How many events the outputs hold.
         output_activation: As given.
 
@@ -342,11 +352,12 @@ class ConvDecoder(eqx.Module):
         (273,)
     """
 
-    start: Linear
+    start: Linear | SameConvolution
     layers: tuple[TransposedConvolution, ...]
     residual: tuple[tuple[ConvBlock, ...], ...]
     hidden: Hidden
     start_shape: tuple[int, int, int] = eqx.field(static=True)
+    on_map: bool = eqx.field(static=True)
     blocks: int = eqx.field(static=True)
     output_activation: str = eqx.field(static=True)
 
@@ -360,6 +371,7 @@ class ConvDecoder(eqx.Module):
         blocks: int | None = None,
         kernel_size: int = 3,
         num_blocks: int = 0,
+        on_map: bool = False,
         activation: str = "relu",
         output_activation: str = "identity",
         initializer: str = "he-normal",
@@ -377,8 +389,14 @@ class ConvDecoder(eqx.Module):
         sizes.reverse()
         first, *keys = jax.random.split(key, len(widths) + 1)
         self.start_shape = (*sizes[0], int(widths[0]))
-        cells = math.prod(self.start_shape)
-        self.start = make_linear(latent_dim, cells, initializer, weight_drop_probability, key=first)
+        self.on_map = on_map
+        if on_map:
+            n_in, n_out = _at_each(latent_dim, math.prod(sizes[0])), int(widths[0])
+            weight = first_weights(initializer, (n_out, 3, 3, n_in), 9 * n_in, 9 * n_out, key=first)
+            self.start = SameConvolution(weight, jnp.zeros(n_out, jnp.float32), weight_drop_probability)
+        else:
+            cells = math.prod(self.start_shape)
+            self.start = make_linear(latent_dim, cells, initializer, weight_drop_probability, key=first)
         layers, residual, taps = [], [], kernel_size**2
         for layer_key, n_in, n_out, size in zip(keys, widths, (*widths[1:], last), sizes[1:]):
             weight = first_weights(
@@ -406,7 +424,8 @@ class ConvDecoder(eqx.Module):
         Returns:
             Shape (n_out,).
         """
-        flat = self.start(z.reshape(-1).astype(self.start.weight.dtype))
+        z = z.astype(self.start.weight.dtype)
+        flat = self.start(z.reshape(*self.start_shape[:2], -1) if self.on_map else z.reshape(-1))
         image = flat.reshape(self.start_shape)
         for index, (layer, blocks) in enumerate(zip(self.layers, self.residual)):
             for block in blocks:
@@ -452,3 +471,11 @@ def _image(shape: Sequence[int], kernel_size: int) -> tuple[int, int, int]:
         )
     height, width, *channels = (int(n) for n in shape)
     return height, width, channels[0] if channels else 1
+
+
+def _at_each(numbers: int, places: int, extra: int = 0) -> int:
+    """How many of these numbers lie at each place of a map."""
+    if numbers % places or extra:
+        what = "conditions have no place on a map." if extra else f"{numbers} numbers do not lie on {places} places."
+        raise ConfigError(what, where="network.map", fix="Use --set network.map=false, or a multiple of the places.")
+    return numbers // places

@@ -41,6 +41,7 @@ from latens.models import (
     FixedPrior,
     FullMixturePrior,
     MixturePrior,
+    TransformerCodePrior,
     VampPrior,
 )
 from latens.parts.options import lookup, read_options
@@ -132,6 +133,20 @@ class AutoregressiveOptions(Part, frozen=True):
     """
 
     width: Width = 128
+
+
+class TransformerOptions(Part, frozen=True):
+    """A causal transformer over codes that depend on all before them.
+
+    Args:
+        layers: The number of blocks.
+        width: The number of units of each place, a multiple of `heads`.
+        heads: The number of attentions in a block.
+    """
+
+    layers: Annotated[int, Meta(ge=1, le=64)] = 3
+    width: Width = 128
+    heads: Annotated[int, Meta(ge=1, le=64)] = 4
 
 
 class FlowPriorOptions(Part, frozen=True):
@@ -246,6 +261,9 @@ PRIORS: dict[str, Prior] = {
     ),
     "autoregressive-codes": Prior(
         "codes that depend on those before them", AutoregressiveCodePrior.create, AutoregressiveOptions, "codes"
+    ),
+    "transformer": Prior(
+        "codes that depend on all before them, by attention", TransformerCodePrior.create, TransformerOptions, "codes"
     ),
     "uniform-codes": Prior("every code alike", lambda latent, x, *, key: CodePrior(), support="codes"),
     "uniform-one-hot": Prior("equally likely one-hot choices", _fixed(_one_hot), support="one-hot"),

@@ -121,6 +121,9 @@ KINDS: dict[str, Kind] = {
     "autoregressive-codes": Kind(
         "codes that depend on those before them, by maximum likelihood", "autoregressive-codes", _codes, ("width",)
     ),
+    "transformer": Kind(
+        "codes that depend on all before them, by a causal transformer", "transformer", _codes, ("layers", "width")
+    ),
     "vae": Kind("a second VAE on the codes of the first: one level more", "", None, ("latent_dim",)),
     "aggregate": Kind(
         "the posteriors of training rows themselves", "vamp", _aggregate, ("components",), (("learned", False),)
@@ -150,7 +153,7 @@ def refit_prior(
         trained: The trained model, which stays as it is.
         data: The data that the model was trained on.
         kind: One of `KINDS`.
-        options: The options of the new prior: `components`, `layers` and `width` of a flow, `width` of a network over
+        options: The options of the new prior: `components`, `layers` and `width` of a flow or of a network over
             codes, `latent_dim` of a second VAE (by default as many latent dimensions as the codes have).
         steps: The steps of training, where something is trained.
         num_samples: Samples for each row, for the change in log p(x).
@@ -178,14 +181,10 @@ def refit_prior(
         what = "the prior of a model that reads or predicts labels is not one for all rows."
         raise ConfigError(what, where="label.kind", fix="Refit a model without labels.")
     of_codes = posterior_of(config.posterior).support == "codes"
-    if of_codes != (kind == "autoregressive-codes"):
+    if of_codes != (KINDS[kind].fit is _codes):
         what = f"{KINDS[kind].what}: no prior for the latents of a {config.posterior.kind} posterior."
-        fix = (
-            "Use autoregressive-codes."
-            if of_codes
-            else f"Use one of {', '.join(set(KINDS) - {'autoregressive-codes'})}."
-        )
-        raise ConfigError(what, where="prior", fix=fix)
+        fits = ", ".join(name for name, row in KINDS.items() if (row.fit is _codes) == of_codes)
+        raise ConfigError(what, where="prior", fix=f"Use one of {fits}.")
     new = _configured(config, KINDS[kind], options or {})
     key = jax.random.fold_in(jax.random.key(seed), keys.INITIAL_PRIOR)
     skeleton = build_new(recipe_of(new), trained.schema, new, key=key)

@@ -17,7 +17,6 @@ from latens.evaluation.latents.aggregate import Moments, aggregated_moments, top
 from latens.models import (
     AbstractLatentModel,
     AbstractModelPrior,
-    AutoregressiveCodePrior,
     Conditional,
     Downwards,
     FromLowest,
@@ -148,14 +147,14 @@ def fit_flow(
 
 
 def fit_codes(
-    prior: AutoregressiveCodePrior,
+    prior: AbstractModelPrior,
     model: Any,
     data: Dataset,
     *,
     preparation: Preparation,
     steps: int = 2000,
     seed: int = 0,
-) -> AutoregressiveCodePrior:
+) -> AbstractModelPrior:
     """Train a prior of codes under which those of the training rows are as probable as it gets.
 
     Args:

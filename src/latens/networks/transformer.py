@@ -1,0 +1,168 @@
+"""A causal transformer over a sequence of codes: the logits of each code, given those before it."""
+
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+
+from latens.errors import ConfigError
+from latens.networks.dense import Linear
+from latens.networks.initial import first_weights
+from latens.networks.parts import make_linear
+from latens.networks.recurrent import StepOutput
+from latens.typing import Array, Float, Int, Key
+
+LAW = "glorot-uniform"
+"""Of the initial weights, as in the paper's own code."""
+
+
+class TransformerBlock(eqx.Module):
+    r"""Attention to the places so far, then two dense layers, each added to its input and normalised before.
+
+    $h \leftarrow h + W_o A(\mathrm{norm}(h))$, then $h \leftarrow h + W_2\,\mathrm{gelu}(W_1\,\mathrm{norm}(h))$.
+
+    Args:
+        norms: The two layers that normalise.
+        inwards: From a place to its query, key and value side by side, from w to 3 w numbers.
+        outwards: The layer $W_o$, from w to w numbers.
+        up: The layer $W_1$, from w to 4 w numbers.
+        down: The layer $W_2$, from 4 w to w numbers.
+        heads: How many parts, each with an attention of its own, the w numbers are cut into.
+
+    Source: Vaswani et al. (2017), arXiv 1706.03762; normalised before: Xiong et al. (2020), arXiv 2002.04745.
+    """
+
+    norms: tuple[eqx.nn.LayerNorm, eqx.nn.LayerNorm]
+    inwards: Linear
+    outwards: Linear
+    up: Linear
+    down: Linear
+    heads: int = eqx.field(static=True)
+
+    def __call__(
+        self, h: Float[Array, "r w"], memory: Float[Array, "n two_w"], start: int | Int[Array, ""]
+    ) -> tuple[Float[Array, "r w"], Float[Array, "n two_w"]]:
+        """Apply the block to a run of places.
+
+        Args:
+            h: Places `start` to `start` + r - 1, of shape (r, w).
+            memory: The keys and values of the places before them, of shape (n, 2 w); the others are not read.
+            start: The number of the first place, from 0.
+
+        Returns:
+            The same places after the block, and the memory with their keys and values.
+        """
+        each = lambda a: a.reshape(len(a), self.heads, -1)  # noqa: E731
+        query, key_and_value = jnp.split(self.inwards(jax.vmap(self.norms[0])(h)), [h.shape[1]], axis=1)
+        memory = jax.lax.dynamic_update_slice(memory, key_and_value, (start, 0))
+        query, keys, values = each(query), *map(each, jnp.split(memory, 2, axis=1))
+        scores = jnp.einsum("rhd,nhd->hrn", query, keys) / math.sqrt(query.shape[-1])
+        seen = jnp.arange(len(memory))[None] <= start + jnp.arange(len(h))[:, None]
+        shares = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), axis=-1)
+        h = h + self.outwards(jnp.einsum("hrn,nhd->rhd", shares, values).reshape(h.shape))
+        return h + self.down(jax.nn.gelu(self.up(jax.vmap(self.norms[1])(h)))), memory
+
+
+class CausalTransformer(eqx.Module):
+    """The logits of each of n codes from those before it: 0 before it is trained.
+
+    Args:
+        embedding: A vector for each code, of shape (K, w).
+        positions: A vector for each place, of shape (n, w).
+        blocks: The blocks, one after the other.
+        norm: What normalises after them.
+        output: The layer to the logits of the code at each place, of shape (n, K).
+    """
+
+    embedding: Float[Array, "K w"]
+    positions: Float[Array, "n w"]
+    blocks: tuple[TransformerBlock, ...]
+    norm: eqx.nn.LayerNorm
+    output: StepOutput
+
+    @classmethod
+    def create(
+        cls, places: int, num_codes: int, *, layers: int, width: int, heads: int, key: Key
+    ) -> "CausalTransformer":
+        """Initialise the network.
+
+        Args:
+            places: How many codes n there are.
+            num_codes: How many values K a code has.
+            layers: How many blocks there are.
+            width: How many numbers w a place has, a multiple of `heads`.
+            heads: How many attentions a block has.
+            key: A JAX random key for the initialisation.
+
+        Returns:
+            The network.
+
+        Raises:
+            ConfigError: The width is no multiple of the number of heads.
+        """
+        if width % heads:
+            what = f"a width of {width} cannot be cut into {heads} heads."
+            raise ConfigError(what, where="prior.width", fix=f"Use {-(-width // heads) * heads}.")
+        code_key, place_key, *keys = jax.random.split(key, 2 + layers)
+
+        def linear(n_in: int, n_out: int, key: Key, factor: float = 1.0) -> Linear:
+            made = make_linear(n_in, n_out, LAW, 0.0, key=key)
+            return Linear(factor * made.weight, made.bias)
+
+        def block(key: Key) -> TransformerBlock:
+            k, small = jax.random.split(key, 4), 1.0 / math.sqrt(2 * layers)  # all branches have the variance of one
+            attention = linear(width, 3 * width, k[0]), linear(width, width, k[1], small)
+            dense = linear(width, 4 * width, k[2]), linear(4 * width, width, k[3], small)
+            norms = eqx.nn.LayerNorm(width), eqx.nn.LayerNorm(width)
+            return TransformerBlock(norms, *attention, *dense, heads)
+
+        vectors = [
+            first_weights("lecun-normal", (count, width), 2.0, 2.0, key=k)
+            for count, k in ((num_codes, code_key), (places, place_key))
+        ]
+        output = StepOutput(jnp.zeros((width, num_codes)), jnp.zeros((places, num_codes)))
+        return cls(vectors[0], vectors[1], tuple(map(block, keys)), eqx.nn.LayerNorm(width), output)
+
+    def __call__(self, codes: Int[Array, " n"]) -> Float[Array, "n K"]:
+        """The logits of every code, given those before it.
+
+        Args:
+            codes: The numbers of the codes, of shape (n,), from 0.
+
+        Returns:
+            Shape (n, K).
+        """
+        # A product: a gather would differentiate to a scatter, which is slow on CPU.
+        vectors = jax.nn.one_hot(codes[:-1], len(self.embedding), dtype=self.embedding.dtype) @ self.embedding
+        before = jnp.concatenate([jnp.zeros_like(self.positions[:1]), vectors])
+        return self.output(self._through(before + self.positions, self.memory(), 0)[0])
+
+    def memory(self) -> tuple[Float[Array, "n two_w"], ...]:
+        """What `step` starts with: an empty memory for each block, of shape (n, 2 w)."""
+        places, width = self.positions.shape
+        return tuple(jnp.zeros((places, 2 * width), self.positions.dtype) for _ in self.blocks)
+
+    def step(
+        self, previous: Int[Array, ""], place: Int[Array, ""], memory: tuple[Float[Array, "n two_w"], ...]
+    ) -> tuple[Float[Array, " K"], tuple[Float[Array, "n two_w"], ...]]:
+        """The logits of one code, where those of the places before it have been computed.
+
+        Args:
+            previous: The code before it; at place 0 any number.
+            place: The number of its place, from 0.
+            memory: What the step before gave.
+
+        Returns:
+            Logits of shape (K,), and the memory for the next step.
+        """
+        vector = jnp.where(place > 0, self.embedding[previous], 0.0) + self.positions[place]
+        h, memory = self._through(vector[None], memory, place)
+        return h[0] @ self.output.weight + self.output.bias[place], memory
+
+    def _through(self, h: Array, memory: tuple[Array, ...], start: int | Array) -> tuple[Array, tuple[Array, ...]]:
+        after = []
+        for block, kept in zip(self.blocks, memory):
+            h, kept = block(h, kept, start)
+            after.append(kept)
+        return jax.vmap(self.norm)(h), tuple(after)
