@@ -100,7 +100,7 @@ def test_codes_of_every_quantiser_are_found_again(quantiser) -> None:
     p = prior(model_of(quantiser, 2 * PLACES))
     for codes in ([0, 1, 2], [3, 3, quantiser.num_codes - 1]):
         event = quantiser.decode(jnp.array(codes)[:, None]).reshape(-1)
-        np.testing.assert_array_equal(p._codes(event), codes)
+        np.testing.assert_array_equal(p.codes(event), codes)
 
 
 def test_a_fit_reaches_the_entropy_of_a_chain():

@@ -46,7 +46,7 @@ def for_pictures(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]
     shape = image_shape(data.schema)
     if network.hidden is not None or network.encoder or network.decoder or shape is None or not is_picture(data.schema):
         return replace(config, network=replace(network, kind="dense")), reasons
-    widths = convolution_widths(shape, SMALLEST_MAP if of_codes(config) else SMALLEST)
+    widths = convolution_widths(shape, smallest=SMALLEST_MAP if of_codes(config) else SMALLEST)
     network = replace(network, kind="conv", hidden=widths, kernel_size=4)
     sizes = " x ".join(map(str, shape))
     reasons.append(

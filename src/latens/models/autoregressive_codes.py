@@ -206,7 +206,7 @@ class TransformerCodePrior(AbstractModelPrior):
 
     @classmethod
     def create(
-        cls, head: CodeHead, x: tuple[int, ...], *, layers: int = 3, width: int = 128, heads: int = 4, key: Key
+        cls, head: CodeHead, x: tuple[int, ...], *, layers: int = 2, width: int = 128, heads: int = 4, key: Key
     ) -> "TransformerCodePrior":
         """Initialise the prior so that all codes are equally likely.
 

@@ -294,7 +294,7 @@ class ConvEncoder(eqx.Module):
                 image = block(image)
             image = self.hidden(image, key=key, index=index)
         if self.on_map:
-            return ACTIVATIONS[self.output_activation](self.output(image)).reshape(-1)
+            return ACTIVATIONS[self.output_activation](jax.vmap(jax.vmap(self.output))(image)).reshape(-1)
         features = jnp.concatenate([image.reshape(-1), extra]) if self.extra else image.reshape(-1)
         return ACTIVATIONS[self.output_activation](self.output(features))
 

@@ -54,14 +54,15 @@ class TransformerBlock(eqx.Module):
             The same places after the block, and the memory with their keys and values.
         """
         each = lambda a: a.reshape(len(a), self.heads, -1)  # noqa: E731
-        query, key_and_value = jnp.split(self.inwards(jax.vmap(self.norms[0])(h)), [h.shape[1]], axis=1)
+        inwards = jax.vmap(lambda one: self.inwards(self.norms[0](one)))(h)
+        query, key_and_value = jnp.split(inwards, [h.shape[1]], axis=1)
         memory = jax.lax.dynamic_update_slice(memory, key_and_value, (start, 0))
         query, keys, values = each(query), *map(each, jnp.split(memory, 2, axis=1))
         scores = jnp.einsum("rhd,nhd->hrn", query, keys) / math.sqrt(query.shape[-1])
         seen = jnp.arange(len(memory))[None] <= start + jnp.arange(len(h))[:, None]
         shares = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), axis=-1)
-        h = h + self.outwards(jnp.einsum("hrn,nhd->rhd", shares, values).reshape(h.shape))
-        return h + self.down(jax.nn.gelu(self.up(jax.vmap(self.norms[1])(h)))), memory
+        h = h + jax.vmap(self.outwards)(jnp.einsum("hrn,nhd->rhd", shares, values).reshape(h.shape))
+        return h + jax.vmap(lambda one: self.down(jax.nn.gelu(self.up(self.norms[1](one)))))(h), memory
 
 
 class CausalTransformer(eqx.Module):

@@ -144,7 +144,7 @@ class TransformerOptions(Part, frozen=True):
         heads: The number of attentions in a block.
     """
 
-    layers: Annotated[int, Meta(ge=1, le=64)] = 3
+    layers: Annotated[int, Meta(ge=1, le=64)] = 2
     width: Width = 128
     heads: Annotated[int, Meta(ge=1, le=64)] = 4
 

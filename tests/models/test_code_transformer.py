@@ -1,0 +1,168 @@
+"""A transformer over codes: probabilities by enumeration, causality, draws, a chain whose entropy is known, the bound."""
+
+import itertools
+import math
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import close
+from quantised_fixtures import BOOKS, KEY, X, model_of, vectors
+from scipy import special, stats
+from tables import batch_of
+
+from latens.data import Dataset, Preparation, Schema
+from latens.data.schema import Column
+from latens.errors import ConfigError
+from latens.evaluation import fit_codes, log_marginal
+from latens.models import (
+    CodeHead,
+    Conditional,
+    LatentModel,
+    SignQuantiser,
+    TransformerCodePrior,
+    TransformerCodes,
+)
+from latens.networks import Dense
+
+PLACES = 3
+HEAD = CodeHead((2 * PLACES,), vectors(np.array([[[0.0, 1.0], [2.0, 0.0], [-1.0, -1.0]]])))
+EVERY = np.array(list(itertools.product(range(3), repeat=PLACES)))
+
+
+def uneven_prior(head: CodeHead, scale: float = 1.5, **sizes: int) -> TransformerCodePrior:
+    """A prior whose last weights, at 0 when it is new, are anything but uniform."""
+    prior = TransformerCodePrior.create(head, (6,), **{"layers": 2, "width": 8, "heads": 2, **sizes}, key=KEY)
+    keys = iter(jax.random.split(jax.random.key(1), 2))
+    arrays = lambda p: (p.network.output.weight, p.network.output.bias)  # noqa: E731
+    made = [scale * jax.random.normal(next(keys), a.shape, jnp.float32) for a in arrays(prior)]
+    return eqx.tree_at(arrays, prior, made)
+
+
+def uneven() -> TransformerCodes:
+    return uneven_prior(HEAD)(model_of(HEAD.quantiser, HEAD.shape[0]))
+
+
+def probabilities(p: TransformerCodes) -> np.ndarray:
+    events = [HEAD.quantiser.decode(jnp.asarray(codes)[:, None]).reshape(-1) for codes in EVERY]
+    return np.exp(np.asarray(jax.vmap(p.log_prob)(jnp.stack(events)), np.float64))
+
+
+def test_probabilities_of_all_codes_sum_to_one():
+    found = probabilities(uneven())
+    assert abs(found.sum() - 1.0) < 1e-5
+    assert found.max() > 5 * found.min()
+
+
+def test_a_code_depends_on_all_before_it_and_on_no_later_one():
+    """The logits at a place are those of the codes before it to the last bit, whatever comes at it and after it."""
+    network = uneven_prior(CodeHead((12,), HEAD.quantiser)).network
+    codes = np.array([2, 0, 1, 1, 0, 2])
+    logits = np.asarray(network(jnp.asarray(codes)))
+    for place in range(6):
+        other = codes.copy()
+        other[place:] = (other[place:] + 1) % 3
+        found = np.asarray(network(jnp.asarray(other)))
+        np.testing.assert_array_equal(found[: place + 1], logits[: place + 1])
+        assert np.all(np.abs(found[place + 1 :] - logits[place + 1 :]).max(axis=1) > 1e-3)
+    # The last place sees the first code, which no place between them has.
+    other = np.array([0, *codes[1:]])
+    assert np.abs(np.asarray(network(jnp.asarray(other)))[-1] - logits[-1]).max() > 1e-3
+
+
+def test_one_place_at_a_time_is_all_places_at_once():
+    network = uneven_prior(CodeHead((12,), HEAD.quantiser)).network
+    codes = jnp.array([2, 0, 1, 1, 0, 2])
+    logits, memory, step = network(codes), network.memory(), eqx.filter_jit(network.step)
+    for place in range(6):
+        found, memory = step(codes[place - 1], jnp.asarray(place), memory)
+        close(found, logits[place], atol=1e-5)
+
+
+def test_attention_is_the_one_by_hand(float64):
+    """One block of one head against plain sums over the places so far."""
+    network = uneven_prior(HEAD, layers=1, width=4, heads=1).network
+    network = jax.tree.map(lambda a: np.asarray(a, np.float64) if eqx.is_array(a) else a, network)
+    (block,), codes = network.blocks, np.array([1, 2, 0])
+    norm = lambda h: (h - h.mean(-1, keepdims=True)) / np.sqrt(h.var(-1, keepdims=True) + 1e-5)  # noqa: E731
+    layer = lambda linear, h: h @ linear.weight + linear.bias  # noqa: E731
+    h = network.positions + np.concatenate([np.zeros((1, 4)), network.embedding[codes[:-1]]])
+    query, key, value = np.split(layer(block.inwards, norm(h)), 3, axis=1)
+    mixed = [special.softmax(key[: t + 1] @ query[t] / 2.0) @ value[: t + 1] for t in range(3)]
+    h = h + layer(block.outwards, np.stack(mixed))
+    h = h + layer(block.down, np.asarray(jax.nn.gelu(layer(block.up, norm(h)))))
+    close(jax.tree.map(jnp.asarray, network)(jnp.asarray(codes)), norm(h) @ network.output.weight + network.output.bias)
+
+
+def test_draws_have_these_probabilities():
+    p = uneven()
+    draws = np.asarray(jax.jit(jax.vmap(lambda k: p.draw(key=k)))(jax.random.split(jax.random.key(2), 20_000)))
+    counts, expected = np.bincount(draws @ [9, 3, 1], minlength=27), probabilities(p)
+    assert stats.chisquare(counts, 20_000 * expected / expected.sum()).pvalue > 1e-4
+    # An event is the vectors of these codes, from which they are found again.
+    event = p.sample(key=KEY)
+    np.testing.assert_array_equal(p.codes(event), p.draw(key=KEY))
+
+
+def test_it_starts_uniform():
+    p = TransformerCodePrior.create(HEAD, (6,), key=KEY)(model_of(HEAD.quantiser, HEAD.shape[0]))
+    event = HEAD.quantiser.decode(jnp.array([[2], [0], [1]])).reshape(-1)
+    close(p.log_prob(event), -PLACES * math.log(3))
+    np.testing.assert_array_equal(jax.grad(uneven().log_prob)(event), 0.0)
+
+
+def test_the_bound_is_the_one_by_enumeration():
+    """log p(x | c(x)) + log p(c(x)) by hand, and below log p(x): the sum over all 25 pairs of codes."""
+    model = model_of(vectors(BOOKS[:1]), 6)
+    prior = uneven_prior(model.encoder.head)
+    model = eqx.tree_at(lambda m: m.prior_part, model, prior)
+    pairs = list(itertools.product(range(5), repeat=2))
+    decode = lambda pair: vectors(BOOKS[:1]).decode(jnp.asarray(pair)[:, None]).reshape(-1)  # noqa: E731
+    log_prior = {}
+    for pair in pairs:
+        rows = special.log_softmax(np.asarray(prior.network(jnp.asarray(pair)), np.float64), axis=1)
+        log_prior[pair] = rows[0, pair[0]] + rows[1, pair[1]]
+    bound, exact = [], []
+    for x in jnp.asarray(X, jnp.float32):
+        joint = {pair: float(model.likelihood(decode(pair)).log_prob(x)) + log_prior[pair] for pair in pairs}
+        bound.append(joint[tuple(np.asarray(model.posterior(x).assignment.codes)[:, 0].tolist())])
+        exact.append(special.logsumexp(list(joint.values())))
+    found = log_marginal(model, batch_of(X), num_samples=1, key=KEY)
+    close(found, bound, atol=1e-4)
+    assert np.all(found < np.asarray(exact))
+
+
+def chain(turn: float, n: int = 4000) -> tuple[Dataset, np.ndarray]:
+    """Signs that turn with this probability, and log p of the test rows under it."""
+    rng = np.random.default_rng(0)
+    signs = rng.choice([-1.0, 1.0], (n, 1)) * np.cumprod(1 - 2.0 * (rng.random((n, 6)) < turn), axis=1)
+    split = np.where(np.arange(n) < 3000, 0, np.where(np.arange(n) < 3500, 1, 2)).astype(np.uint8)
+    schema, ids = Schema((6,), "real", columns=tuple(Column(f"x{i}") for i in range(6))), np.arange(n)
+    data = Dataset(signs.astype(np.float32), schema, ids.astype(np.uint32), ids, split, "chain")
+    turns = np.sum(signs[3500:, 1:] != signs[3500:, :-1], axis=1)
+    return data, -math.log(2) + turns * math.log(turn) + (5 - turns) * math.log(1 - turn)
+
+
+def test_a_fit_reaches_the_entropy_of_a_chain():
+    """Signs that turn with probability 0.1: log 2 + 5 H(0.1) = 2.319 nats of six, 6 log 2 = 4.159 of uniform ones."""
+    data, truth = chain(0.1)
+    network = eqx.tree_at(lambda d: d.layers[0].weight, Dense([6, 6], key=KEY), jnp.eye(6))
+    head = CodeHead((6,), SignQuantiser(1))
+    prior = TransformerCodePrior.create(head, (6,), layers=1, width=16, heads=2, key=jax.random.key(1))
+    model = LatentModel(prior, Conditional(network, head), Conditional(network, head))
+    fitted = fit_codes(prior, model, data, preparation=Preparation(), steps=600)
+    values = np.asarray(jax.vmap(fitted(model).log_prob)(jnp.asarray(data.x[data.subset("test")])), np.float64)
+    entropy = math.log(2) - 5 * (0.1 * math.log(0.1) + 0.9 * math.log(0.9))
+    assert abs(truth.mean() + entropy) < 5 * truth.std() / np.sqrt(500)
+    # The same 500 rows: the loss against the true chain is a Kullback-Leibler divergence of 0.02 nats at the most.
+    assert abs(values.mean() - truth.mean()) < 0.02
+
+
+def test_widths_that_do_not_fit_are_refused():
+    with pytest.raises(ConfigError, match="cannot be cut into 4 heads") as caught:
+        TransformerCodePrior.create(HEAD, (6,), width=30, key=KEY)
+    assert caught.value.fix == "Use 32."
+    with pytest.raises(ConfigError, match="stages"):
+        TransformerCodePrior.create(CodeHead((6,), vectors()), (6,), key=KEY)
