@@ -49,7 +49,7 @@ def test_codes_move_with_the_picture() -> None:
 
 
 def test_a_latent_is_seen_by_the_pixels_around_its_place() -> None:
-    """Of kernels of 3 at the start and two of 4: place (3, 2) reaches rows 12 - 7 to 15 + 7, columns 8 - 7 to 11 + 7."""
+    """By a kernel of 3 and two of 4: place (3, 2) reaches rows 12 - 7 to 15 + 7 and columns 8 - 7 to 11 + 7."""
     network = ConvDecoder(7 * 7 * 3, (6, 4), (28, 28), 784, kernel_size=4, on_map=True, key=KEY)
     z = jax.random.normal(KEY, (7, 7, 3))
     changed = np.abs(np.asarray(network(z) - network(z.at[3, 2].add(1.0)))).reshape(28, 28) > 0
@@ -102,6 +102,7 @@ def test_codes_are_those_of_the_places_in_rows() -> None:
     ],
 )
 def test_what_has_no_map_is_refused(recipe: str, settings: dict, words: str) -> None:
+    data = latens.load_data(np.random.default_rng(0).integers(0, 256, (60, 20, 20)).astype(np.uint8))
+    config = override(get_recipe(recipe).config, settings)
     with pytest.raises(ConfigError, match=words):
-        x = np.random.default_rng(0).integers(0, 256, (60, 20, 20)).astype(np.uint8)
-        latens.prepare(override(get_recipe(recipe).config, settings), latens.load_data(x)).new_model()
+        latens.prepare(config, data).new_model()

@@ -133,15 +133,29 @@ def test_codes_in_stages_are_refused():
 
 
 @pytest.mark.slow
-def test_the_command_fits_it_to_codes_of_digits(latens: Callable[..., Result], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("prior", "networks"), [("autoregressive-codes", ["network.hidden=32"]), ("transformer", ["network=conv"])]
+)
+def test_the_command_fits_it_to_codes_of_digits(
+    latens: Callable[..., Result], tmp_path: Path, prior: str, networks: list[str]
+) -> None:
     run = tmp_path / "vq"
-    chosen = ["--set", "network.hidden=32", "--set", "posterior.codes=8", "--num-samples", "5", "--epochs", "20"]
-    assert latens("fit", "digits", "--recipe", "vq-vae", *chosen, "--out", run, "--quiet").code == 0
-    found = latens("refit", run, "digits", "--prior", "autoregressive-codes", "--steps", "300", "--json").json
+    settings = [*networks, *(["network.hidden=16"] if prior == "transformer" else []), "posterior.codes=8"]
+    chosen = [word for setting in settings for word in ("--set", setting)]
+    fitted = latens("fit", "digits", "--recipe", "vq-vae", *chosen, "--epochs", "20", "--out", run, "--json")
+    assert fitted.code == 0, fitted.err
+    found = latens("refit", run, "digits", "--prior", prior, "--steps", "300", "--width", "32", "--json").json
     assert found["gain"]["value"] > 5 * found["gain"]["standard_error"]
     assert found["gain"]["protocol"].startswith("the bound on log p(x) with the refitted prior")
+    old, new = (latens("evaluate", folder, "--json").json["metrics"]["log_marginal"] for folder in (run, found["out"]))
+    assert new["protocol"].startswith("a lower bound")
+    assert new["value"] - old["value"] == pytest.approx(found["gain"]["value"], abs=1e-3)
+    # What is drawn are codes: every group of a latent is one of the eight vectors.
     kept = latens("sample", found["out"], "-n", "4", "--out", tmp_path / "x.npz", "--json")
     assert kept.code == 0
+    (book,) = TrainedModel.load(run / "model.safetensors").model.encoder.head.quantiser.books
+    groups = np.load(tmp_path / "x.npz")["z"].reshape(-1, 1, book.shape[1])
+    assert np.abs(groups - np.asarray(book)).max(axis=-1).min(axis=-1).max() < 1e-5
 
 
 @pytest.mark.slow
@@ -157,7 +171,11 @@ def test_it_is_trained_beside_the_codes_and_loads_back(latens: Callable[..., Res
 
 @pytest.mark.parametrize(
     ("recipe", "kind", "words"),
-    [("vq-vae", "mixture", "autoregressive-codes"), ("default", "autoregressive-codes", "mixture")],
+    [
+        ("vq-vae", "mixture", "autoregressive-codes, transformer"),
+        ("default", "autoregressive-codes", "mixture"),
+        ("default", "transformer", "mixture"),
+    ],
 )
 def test_priors_of_other_latents_are_refused_with_those_that_fit(recipe: str, kind: str, words: str) -> None:
     data = load("digits")

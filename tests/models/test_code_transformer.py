@@ -1,4 +1,4 @@
-"""A transformer over codes: probabilities by enumeration, causality, draws, a chain whose entropy is known, the bound."""
+"""A transformer over codes: probabilities by enumeration, causality, draws, the entropy of a chain, and the bound."""
 
 import itertools
 import math

@@ -44,6 +44,11 @@ def _hidden(config: VAEConfig) -> str:
     return "" if config.network.hidden or config.network.decoder_hidden else "without hidden layers"
 
 
+def _map(config: VAEConfig) -> str:
+    on_map = config.network.kind == "conv" and posterior_of(config.posterior).support == "codes"
+    return "" if on_map else f"beside {config.posterior.kind} latents and {config.network.kind} networks"
+
+
 def _label(*kinds: str) -> Callable[[VAEConfig], str]:
     return lambda c: "" if c.label.kind in kinds else f"where label.kind={c.label.kind}"
 
@@ -63,6 +68,7 @@ _IDLE: dict[str, Callable[[VAEConfig], str]] = {
     "label.share": _label("predict", "predict-codes"),
     "label.hidden": _label("predict-codes"),
     "label.latent_dim": _label("predict-codes"),
+    "network.map": _map,
     "network.activation": _hidden,
     "network.drop_probability": _hidden,
 }
