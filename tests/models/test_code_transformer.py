@@ -47,7 +47,7 @@ def uneven() -> TransformerCodes:
 
 def probabilities(p: TransformerCodes) -> np.ndarray:
     events = [HEAD.quantiser.decode(jnp.asarray(codes)[:, None]).reshape(-1) for codes in EVERY]
-    return np.exp(np.asarray(jax.vmap(p.log_prob)(jnp.stack(events)), np.float64))
+    return np.exp(np.asarray(eqx.filter_jit(jax.vmap(p.log_prob))(jnp.stack(events)), np.float64))
 
 
 def test_probabilities_of_all_codes_sum_to_one():
@@ -151,7 +151,8 @@ def test_a_fit_reaches_the_entropy_of_a_chain():
     network = eqx.tree_at(lambda d: d.layers[0].weight, Dense([6, 6], key=KEY), jnp.eye(6))
     head = CodeHead((6,), SignQuantiser(1))
     prior = TransformerCodePrior.create(head, (6,), layers=1, width=16, heads=2, key=jax.random.key(1))
-    model = LatentModel(prior, Conditional(network, head), Conditional(network, head))
+    part = Conditional(network, head)
+    model = LatentModel(prior, part, part)
     fitted = fit_codes(prior, model, data, preparation=Preparation(), steps=600)
     values = np.asarray(jax.vmap(fitted(model).log_prob)(jnp.asarray(data.x[data.subset("test")])), np.float64)
     entropy = math.log(2) - 5 * (0.1 * math.log(0.1) + 0.9 * math.log(0.9))
