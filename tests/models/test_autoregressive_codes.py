@@ -144,7 +144,9 @@ def test_the_command_fits_it_to_codes_of_digits(
     chosen = [word for setting in settings for word in ("--set", setting)]
     fitted = latens("fit", "digits", "--recipe", "vq-vae", *chosen, "--epochs", "20", "--out", run, "--json")
     assert fitted.code == 0, fitted.err
-    found = latens("refit", run, "digits", "--prior", prior, "--steps", "300", "--width", "32", "--json").json
+    refitted = latens("refit", run, "digits", "--prior", prior, "--steps", "300", "--width", "32", "--json")
+    assert refitted.code == 0, refitted.err
+    found = refitted.json
     assert found["gain"]["value"] > 5 * found["gain"]["standard_error"]
     assert found["gain"]["protocol"].startswith("the bound on log p(x) with the refitted prior")
     old, new = (latens("evaluate", folder, "--json").json["metrics"]["log_marginal"] for folder in (run, found["out"]))
