@@ -47,7 +47,7 @@ def uneven() -> TransformerCodes:
 
 def probabilities(p: TransformerCodes) -> np.ndarray:
     events = [HEAD.quantiser.decode(jnp.asarray(codes)[:, None]).reshape(-1) for codes in EVERY]
-    return np.exp(np.asarray(eqx.filter_jit(jax.vmap(p.log_prob))(jnp.stack(events)), np.float64))
+    return np.exp(np.asarray(jax.jit(jax.vmap(lambda e: p.log_prob(e)))(jnp.stack(events)), np.float64))
 
 
 def test_probabilities_of_all_codes_sum_to_one():
