@@ -217,7 +217,7 @@ def test_rows_that_moved_are_noticed(shift, n):
 def test_a_drift_grows_with_the_shift_and_heeds_neither_order_nor_repeats():
     distances = [moved(2000, 2000, shift).distance for shift in (0.0, 0.5, 1.0, 2.0, 4.0)]
     assert distances == sorted(distances)
-    assert distances[0] == 0.0
+    assert not moved(2000, 2000).words
     assert distances[-1] > 0.8
     p, above = np.random.default_rng(0).random((2, 50)) * 0.5
     found, order = drift(p, above, 99).distance, np.random.default_rng(1).permutation(50)
