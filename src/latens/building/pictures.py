@@ -66,7 +66,10 @@ def for_pictures(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]
         posterior = replace(posterior, scale="softplus")
     rows = data.count("train")
     if rows < FEW_ROWS:
-        reasons.append(f"{rows:,} training pictures are few: expect new pictures that look alike or blurred")
+        reasons.append(
+            f"{rows:,} training pictures are few: expect new pictures that look alike or blurred, "
+            "and compare with --set network=dense"
+        )
     made = {"likelihood": likelihood, "optimizer": optimizer, "posterior": posterior}
     return replace(config, network=network, **made), reasons
 
