@@ -167,7 +167,8 @@ def _symbols(trained: TrainedModel, data: Dataset) -> tuple[np.ndarray, int]:
     levels = 2 if is_binary(trained.model) else trained.schema.levels or 2
     if not np.array_equal(scaled, np.clip(np.round(scaled), 0, levels - 1)):
         what = f"the likelihood has probabilities of {levels} values, and these rows have others."
-        fix = "Binarise them first, or use --set likelihood.family=discretised-logistic."
+        fix = "or use --set likelihood.family=discretised-logistic."
+        fix = f"Binarise them first, to 0 and {_unit(trained):g}, {fix}" if levels == 2 else f"Give such values, {fix}"
         raise DataError(what, where=data.name, fix=fix)
     return scaled.astype(np.int32), levels
 
