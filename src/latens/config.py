@@ -136,6 +136,11 @@ class DataConfig(Part, frozen=True):
             out, and reports say so), or none ("none": they train).
         labelled: How many labels of training rows are kept, as many of each class, and the others hidden; None keeps
             all.
+        hide: The share of training rows of which some values count as missing in a step, in pictures also whole
+            regions, so that the encoder learns q(z | any part of x); None: 0.25 of mixed tables, 0 of others.
+        shift: How many pixels training pictures are moved at the most, at random in every step; None: 0, but of few
+            pictures under `default` a 32nd of their shorter side.
+        flip: Whether every other training picture is mirrored, left for right, at random in every step.
     """
 
     binarize: Literal["none", "threshold", "stochastic"] = "none"
@@ -143,6 +148,9 @@ class DataConfig(Part, frozen=True):
     dequantize: bool = True
     validation: Literal["split", "test", "none"] = "split"
     labelled: Count | None = None
+    hide: Annotated[float, Meta(ge=0.0, le=1.0)] | None = None
+    shift: Annotated[int, Meta(ge=0, le=64)] | None = None
+    flip: bool = False
 
 
 class LabelConfig(Part, frozen=True):

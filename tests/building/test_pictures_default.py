@@ -31,6 +31,18 @@ def test_pictures_get_convolutions_and_a_mixture_of_logistics(shape: tuple[int, 
     assert "training pictures are few" in reasons
     assert "for pictures of " + " x ".join(map(str, shape)) in reasons
     assert convolution_widths(shape) == widths
+    # Few pictures are moved, by a 32nd of the shorter side; many are not, and what was given stays.
+    assert config.data.shift == (2 if min(shape[:2]) == 64 else 1)
+    assert "at random (--set data.shift=0 leaves them" in reasons
+    assert resolved(pixels(60, *shape), data__shift=0)[0].data.shift == 0
+
+
+def test_many_pictures_are_not_moved() -> None:
+    config, reasons = resolved(pixels(2600, 16, 16))
+    assert (config.network.kind, config.data.shift) == ("conv", None)
+    assert "data.shift" not in reasons
+    config, _ = resolved(pixels(60, 8, 8))  # dense networks
+    assert config.data.shift is None
 
 
 def test_what_was_chosen_and_what_is_no_picture_stays() -> None:
@@ -47,6 +59,13 @@ def test_what_was_chosen_and_what_is_no_picture_stays() -> None:
     assert (config.network.kind, config.likelihood.family) == ("dense", "normal")
     config, _ = resolved(np.random.default_rng(0).normal(size=(60, 20, 20)))
     assert (config.network.kind, config.likelihood.family) == ("dense", "normal")
+
+
+@pytest.mark.parametrize("shape", [(16, 16), (8, 8), (9,)])
+def test_pixels_that_are_binarised_get_a_bernoulli(shape: tuple[int, ...]) -> None:
+    config, reasons = resolved(pixels(60, *shape), data__binarize="stochastic")
+    assert config.likelihood.family == "bernoulli"
+    assert "likelihood: bernoulli, for data.binarize=stochastic" in reasons
 
 
 def test_products_are_counted_by_hand() -> None:

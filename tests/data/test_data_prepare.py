@@ -10,7 +10,7 @@ import pytest
 
 from latens.data import Batch, Preparation, load, prepare_batch
 from latens.data.batches import as_batch
-from latens.data.preparation import hide_cells
+from latens.data.preparation import hide_cells, move_pictures
 from latens.errors import ConfigError, ModelFileError
 
 ROW = np.array([0, 1, 127, 128, 254, 255], np.uint8)
@@ -186,3 +186,50 @@ def test_cells_of_a_share_of_the_rows_are_hidden_each_row_by_itself() -> None:
     assert "hide" not in Preparation().to_json()
     with pytest.raises(ModelFileError, match="hide"):
         Preparation.from_json(Preparation().to_json() | {"hide": 2.0})
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (5, 4, 3)])
+def test_training_pictures_are_moved_and_mirrored(shape: tuple[int, ...]) -> None:
+    """Every offset up to one pixel, mirrored or not, equally often: 18 pictures by np.pad."""
+    rows = 9000
+    picture = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    batch = as_batch(np.broadcast_to(picture, (rows, *shape)).copy(), row_id=np.arange(rows, dtype=np.uint32))
+    key = jax.random.key(1)
+    assert move_pictures(Preparation(), batch, key=key) is batch
+    wide = np.pad(picture, ((1, 1), (1, 1), *((0, 0),) * (len(shape) - 2)), mode="edge")
+    every = [wide[i : i + 5, j : j + 4][:, ::side] for i in range(3) for j in range(3) for side in (1, -1)]
+    found = np.asarray(move_pictures(Preparation(shift=1, flip=True), batch, key=key).x)
+    assert found.dtype == np.uint8
+    count = np.array([np.all(found == one, axis=tuple(range(1, found.ndim))).sum() for one in every])
+    assert count.sum() == rows
+    np.testing.assert_allclose(count / rows, 1 / 18, atol=0.01)
+    # A row's own, wherever it stands; without moves only mirrored, without mirrors only moved; masks go along.
+    order = np.random.default_rng(0).permutation(rows)
+    turned = dataclasses.replace(batch, row_id=batch.row_id[order])
+    np.testing.assert_array_equal(move_pictures(Preparation(shift=1, flip=True), turned, key=key).x, found[order])
+    only = np.asarray(move_pictures(Preparation(flip=True), batch, key=key).x)
+    half = np.mean(np.all(only == picture, axis=tuple(range(1, only.ndim))))
+    assert half == pytest.approx(0.5, abs=0.03)
+    seen = np.broadcast_to(picture > 100, (rows, *shape)).copy()
+    both = move_pictures(Preparation(shift=1, flip=True), dataclasses.replace(batch, mask=seen), key=key)
+    np.testing.assert_array_equal(both.mask, np.asarray(both.x) > 100)
+    assert Preparation.from_json(Preparation(shift=2, flip=True).to_json()) == Preparation(shift=2, flip=True)
+    assert not {"shift", "flip"} & set(Preparation().to_json())
+
+
+def test_regions_of_pictures_are_hidden() -> None:
+    """Half of the hidden ones by scattered values, a quarter each lacks a rectangle or all but one."""
+    rows, shape = 4000, (6, 5, 2)
+    batch = as_batch(np.zeros((rows, *shape), np.float32), row_id=np.arange(rows, dtype=np.uint32))
+    seen = np.asarray(hide_cells(Preparation(hide=1.0), batch, key=jax.random.key(0)).mask)
+    whole = (seen == seen[..., :1]).all(axis=(1, 2, 3))
+
+    def rectangle(inside: np.ndarray) -> bool:
+        return bool(inside.any()) and np.array_equal(inside, np.outer(inside.any(axis=1), inside.any(axis=0)))
+
+    # A whole edge-to-edge band is a rectangle both ways, and a rectangle may be empty: shares of those that are clear.
+    kinds = [(rectangle(~one[..., 0]), rectangle(one[..., 0])) for one in seen[whole]]
+    lacking, only = (np.mean([kind == wanted for kind in kinds]) for wanted in ((True, False), (False, True)))
+    assert whole.mean() == pytest.approx(0.5 + 0.5 / 31 * 2, abs=0.03)
+    assert lacking == pytest.approx(only, abs=0.05)
+    assert min(lacking, only) > 0.25

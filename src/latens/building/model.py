@@ -60,16 +60,16 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
     row = posterior_of(posterior)
     latent, latent_size = row.latent(posterior), row.size(posterior)
     encoder_key, decoder_key = jax.random.split(key)
-    posterior_key, prior_key = jax.random.fold_in(key, 1), jax.random.fold_in(key, 2)
+    posterior_key, prior_key, likelihood_key = (jax.random.fold_in(key, number) for number in (1, 2, 3))
     if row.by_part is not None:
         several = row.by_part(build, schema, config, key=encoder_key)
         prior = class_prior(config, latent, extra) or prior_part(schema, config, latent, key=prior_key)
         return LatentModel(prior, *several)
     if row.whole is not None:
-        given = likelihood_head(schema, config.likelihood), encoder_input(schema, config.likelihood)
+        given = likelihood_head(schema, config.likelihood, key=likelihood_key), encoder_input(schema, config.likelihood)
         return row.whole(schema, config, *given, network_options(network), key=key)
     head = posterior_head(posterior, latent, key=posterior_key)
-    likelihood = likelihood_head(schema, config.likelihood)
+    likelihood = likelihood_head(schema, config.likelihood, key=likelihood_key)
     back = network.hidden[::-1] if network.decoder_hidden is None else network.decoder_hidden
     entry = encoder_input(schema, config.likelihood)
     convolutions: dict[str, Any] = {}

@@ -29,7 +29,11 @@ CLIP = 100.0
 on JPEG-decoded CIFAR was not finite after 115 steps; with both two seeds reach 6.15 bits a value after 300 steps."""
 
 FEW_ROWS = 2000
-"""Training pictures below which it is said that they are few."""
+"""Training pictures below which it is said that they are few, and they are moved."""
+
+SHIFT = 32
+"""The part of the shorter side by which few pictures are moved at the most. After two minutes on 320 faces, persons
+that did not train: 7.15 bits a value as they are, 6.48 moved, 6.25 moved and mirrored; dense networks 6.78."""
 
 
 def for_pictures(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
@@ -58,7 +62,7 @@ def for_pictures(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]
         family, reason = suggest_likelihood(data, convolutions=True)
         likelihood = replace(likelihood, family=family, options={"components": 1} | likelihood.options)
         reasons.append(f"likelihood: {family}, because {reason[0].lower()}{reason[1:].rstrip('.')}")
-    optimizer, posterior = config.optimizer, config.posterior
+    optimizer, posterior, prepared = config.optimizer, config.posterior, config.data
     if optimizer.name == "adamw" and optimizer.clip_norm is None:
         optimizer = replace(optimizer, clip_norm=CLIP)
         reasons.append(f"gradients of a norm above {CLIP:g} are clipped")
@@ -70,8 +74,30 @@ def for_pictures(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]
             f"{rows:,} training pictures are few: expect new pictures that look alike or blurred, "
             "and compare with --set network=dense"
         )
-    made = {"likelihood": likelihood, "optimizer": optimizer, "posterior": posterior}
+        if prepared.shift is None and len(data.schema.shape) > 1:
+            prepared = replace(prepared, shift=max(1, min(shape[:2]) // SHIFT))
+            pixels = "1 pixel" if prepared.shift == 1 else f"{prepared.shift} pixels"
+            reasons.append(
+                f"they are moved by up to {pixels} at random (--set data.shift=0 leaves them; "
+                "--set data.flip=true mirrors them too, where left and right mean the same)"
+            )
+    made = {"likelihood": likelihood, "optimizer": optimizer, "posterior": posterior, "data": prepared}
     return replace(config, network=network, **made), reasons
+
+
+def of_binarised(config: VAEConfig) -> tuple[VAEConfig, list[str]]:
+    """Decide the likelihood of pixels that are made 0 or 1, where it was not chosen.
+
+    Args:
+        config: A configuration.
+
+    Returns:
+        The configuration, and the reason where something was decided.
+    """
+    if config.likelihood.family != "auto" or config.data.binarize == "none":
+        return config, []
+    chosen = replace(config.likelihood, family="bernoulli")
+    return replace(config, likelihood=chosen), [f"likelihood: bernoulli, for data.binarize={config.data.binarize}"]
 
 
 def for_hierarchy(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
@@ -84,7 +110,8 @@ def for_hierarchy(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str
     Returns:
         The configuration, and the reasons.
     """
-    reasons, shape = [], image_shape(data.schema)
+    shape = image_shape(data.schema)
+    config, reasons = of_binarised(config)
     if shape is None or posterior_of(config.posterior).whole is None:
         return config, reasons  # refused when the model is built
     network, likelihood = config.network, config.likelihood

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from latens.building.model import build
 from latens.building.optimizer import optimizer_of
 from latens.building.pictures import BATCH as PICTURE_BATCH
-from latens.building.pictures import for_pictures, map_of, of_codes, work
+from latens.building.pictures import for_pictures, map_of, of_binarised, of_codes, work
 from latens.building.recipe import Recipe, Size
 from latens.config import NetworkConfig, ObjectiveConfig, OptimizerConfig, PriorConfig, TrainingConfig, VAEConfig
 from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_likelihood
@@ -95,10 +95,11 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
     Returns:
         The resolved configuration, and the reasons.
     """
-    reasons: list[str] = []
     pictures = False
+    config, reasons = of_binarised(config)
     if config.network.kind == "auto":
-        config, reasons = for_pictures(config, data)
+        config, others = for_pictures(config, data)
+        reasons += others
         pictures = config.network.kind == "conv"
     schema, cells = data.schema, math.prod(data.schema.shape)
     likelihood, network, posterior, training = config.likelihood, config.network, config.posterior, config.training

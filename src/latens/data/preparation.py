@@ -16,8 +16,11 @@ from latens.io import keys
 from latens.io.json import typed
 from latens.typing import AnyArray, Array, Key, Shaped
 
+MOST_SHIFT = 64
+"""Pixels that a picture can be moved at the most."""
+
 BINARIZE = ("none", "threshold", "stochastic")
-_LATER = ("log1p", "classes", "hide")
+_LATER = ("log1p", "classes", "hide", "shift", "flip")
 
 
 class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True):
@@ -44,6 +47,8 @@ class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True)
             numbers: what a conditional model reads.
         hide: The share of the rows of a training batch of which some cells are hidden, so that the encoder learns to
             do with the others (see `hide_cells`).
+        shift: How many pixels a picture is moved at the most, down or up and to the right or left, in a training batch.
+        flip: Whether every other picture of a training batch is mirrored, left for right.
 
     Raises:
         ConfigError: For settings that contradict each other.
@@ -57,6 +62,8 @@ class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True)
     log1p: bool = False
     classes: int = 0
     hide: Annotated[float, Meta(ge=0, le=1)] = 0.0
+    shift: Annotated[int, Meta(ge=0, le=MOST_SHIFT)] = 0
+    flip: bool = False
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.divide) and self.divide > 0):
@@ -160,11 +167,47 @@ def prepare_batch(preparation: Preparation, batch: Batch, *, key: Key | None) ->
     return dataclasses.replace(batch, x=x, cond={**(batch.cond or {}), "label": label})
 
 
+def move_pictures(preparation: Preparation, batch: Batch, *, key: Key) -> Batch:
+    """Move and mirror the pictures of a training batch at random, each by itself.
+
+    A picture is moved by whole pixels, each offset as likely as the others; what comes in repeats its edge.
+
+    Args:
+        preparation: Which says how far, and whether they are mirrored.
+        batch: The stored rows, B of them, of shape (B, h, w) or (B, h, w, c).
+        key: Random key of the step.
+
+    Returns:
+        The batch with other pictures, what is observed moved with them; the same one where nothing is done.
+    """
+    most = preparation.shift
+    if not (most or preparation.flip):
+        return batch
+
+    def one(row_id: Array, parts: tuple[Array, ...]) -> tuple[Array, ...]:
+        offsets, side = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, keys.MOVED), row_id))
+        down, right = jax.random.randint(offsets, (2,), 0, 2 * most + 1)
+        mirrored = preparation.flip & jax.random.bernoulli(side)
+
+        def move(x: Array) -> Array:
+            rest = ((0, 0),) * (x.ndim - 2)
+            wide = jnp.pad(x, ((most, most), (most, most), *rest), mode="edge") if most else x
+            found = jax.lax.dynamic_slice(wide, (down, right, *(0 for _ in rest)), x.shape)
+            return jnp.where(mirrored, found[:, ::-1], found)
+
+        return tuple(move(part) for part in parts)
+
+    parts = (jnp.asarray(batch.x),) if batch.mask is None else (jnp.asarray(batch.x), jnp.asarray(batch.mask))
+    x, *mask = jax.vmap(one)(jnp.asarray(batch.row_id), parts)
+    return dataclasses.replace(batch, x=x, mask=mask[0] if mask else None)
+
+
 def hide_cells(preparation: Preparation, batch: Batch, *, key: Key) -> Batch:
     """Hide cells of some rows of a training batch at random: they count as missing in this step.
 
     A row of which some cells are hidden hides each with one probability, which is uniform and its own: so every set of
-    cells is seen without the others, and the encoder learns q(z | any part of x).
+    cells is seen without the others, and the encoder learns q(z | any part of x). Of every other picture it is a
+    rectangle of pixels that is hidden instead, or, as often, all but one; its edges are uniform.
 
     Args:
         preparation: Which has the share of these rows.
@@ -180,7 +223,22 @@ def hide_cells(preparation: Preparation, batch: Batch, *, key: Key) -> Batch:
     def one(row_id: Array) -> Array:
         which, how_many, cells = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, keys.HIDDEN), row_id), 3)
         left = jax.random.uniform(cells, batch.x.shape[1:]) >= jax.random.uniform(how_many)
+        if len(batch.x.shape) > 2:
+            left = _region(batch.x.shape[1:], left, key=jax.random.fold_in(cells, 1))
         return left | (jax.random.uniform(which) >= preparation.hide)
 
     left = jax.vmap(one)(jnp.asarray(batch.row_id))
     return dataclasses.replace(batch, mask=left if batch.mask is None else left & jnp.asarray(batch.mask))
+
+
+def _region(shape: tuple[int, ...], scattered: Array, *, key: Key) -> Array:
+    """What is seen of one picture: all but a rectangle, a rectangle, or as often as both the scattered values."""
+    which, *sides = jax.random.split(key, 3)
+    inside = jnp.ones(shape[:2], bool)
+    for axis, side in enumerate(sides):
+        low, high = jnp.sort(jax.random.randint(side, (2,), 0, shape[axis] + 1))
+        place = jnp.arange(shape[axis])
+        inside = inside & jnp.expand_dims((place >= low) & (place < high), 1 - axis)
+    inside = inside.reshape(*shape[:2], *(1 for _ in shape[2:]))
+    kind = jax.random.randint(which, (), 0, 4)
+    return jnp.where(kind < 2, scattered, jnp.where(kind == 2, ~inside, inside) & jnp.ones(shape, bool))

@@ -33,6 +33,7 @@ INITIAL_CRITIC = 0xC217  # the initial arrays of an objective's critic
 INITIAL_PRIOR = 0x2EF1  # the initial arrays of a prior that is fitted after training
 INITIAL_NETWORKS = 0x4E37  # the initial arrays of networks that are given to an estimator
 HIDDEN = 0x41DE  # the cells of a training row that are hidden
+MOVED = 0x30FE  # where a training picture is moved
 VAE_SAMPLES = 0x5A3B  # samples drawn by an estimator
 CLASSIFIER_SAMPLES = 0xC1A5  # samples drawn by a generative classifier
 

@@ -10,7 +10,7 @@ import optax
 
 from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
-from latens.data.preparation import hide_cells
+from latens.data.preparation import hide_cells, move_pictures
 from latens.io import keys
 from latens.io.reuse import Reused
 from latens.objectives import AbstractObjective, run_objective
@@ -154,7 +154,8 @@ def _functions(
     def ready(state: TrainState, batch: Batch) -> tuple[Batch, Key]:
         """The prepared batch of a step, and the key of its draws."""
         data_key, draw_key = jax.random.split(jax.random.fold_in(state.key, state.step))
-        return hide_cells(preparation, prepare_batch(preparation, batch, key=data_key), key=data_key), draw_key
+        batch = prepare_batch(preparation, move_pictures(preparation, batch, key=data_key), key=data_key)
+        return hide_cells(preparation, batch, key=data_key), draw_key
 
     def loss_of(trainable: PyTree, state: TrainState, prepared: Batch, draw_key: Key) -> tuple[Array, tuple[dict, Any]]:
         model, objective = eqx.combine(trainable, state.fixed, static)
