@@ -1,5 +1,7 @@
 """Deep hierarchies of pictures from a configuration: sizes, likelihoods, and what is refused with its remedy."""
 
+import itertools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -8,12 +10,12 @@ import pytest
 
 from latens.building.model import build
 from latens.config import override
-from latens.data import load
+from latens.data import load, prepare_batch
 from latens.errors import ConfigError
 from latens.networks.dense import Linear
 from latens.networks.pyramid import Grow, Shrink, sizes_of
 from latens.recipes import get_recipe
-from latens.workflow.experiment import prepare
+from latens.workflow.experiment import prepare, train
 
 
 def resolved(rows: np.ndarray, **settings: object):
@@ -77,3 +79,68 @@ def test_blocks_are_levels_at_each_size():
     new = eqx.filter_eval_shape(lambda key: build(made.data.schema, made.config, key=key), jax.random.key(0))
     assert [block.grow is None for block in new.decoder.blocks] == [True, True, False, True]
     assert [meeting.size for meeting in new.encoder.meetings] == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "settings", "family", "network"),
+    [
+        (pictures(8, 8, levels=2), {}, "autoregressive-bernoulli", "dense"),
+        (pictures(16, 16), {"data.binarize": "stochastic"}, "autoregressive-bernoulli", "dense"),
+        (pictures(16, 16), {}, "autoregressive-logistics", "conv"),
+        (pictures(16, 16, 3), {"network.kind": "dense"}, "autoregressive-logistics", "dense"),
+        (pictures(8, 8, levels=17), {}, "autoregressive-logistics", "dense"),
+    ],
+)
+def test_pixels_given_their_neighbours(rows, settings, family, network):
+    made = prepare(override(get_recipe("pixel-vae").config, {"training.steps": 1, **settings}), load(rows))
+    assert (made.config.likelihood.family, made.config.network.kind) == (family, network)
+    # Of one row the outputs that the decoder gives are those that the head reads, and seeds draw other weights.
+    heads = [build(made.data.schema, made.config, key=jax.random.key(seed)).decoder.head for seed in (0, 1)]
+    assert not np.array_equal(heads[0].context.of_values, heads[1].context.of_values)
+
+
+def test_pixels_given_their_neighbours_are_refused_where_they_have_no_meaning():
+    recipe = get_recipe("pixel-vae").config
+    with pytest.raises(ConfigError) as error:
+        prepare(override(recipe, {"training.steps": 1}), load(np.random.default_rng(0).normal(size=(60, 5))))
+    assert error.value.where == "likelihood.family"
+    with pytest.raises(ConfigError) as error:
+        prepare(override(recipe, {"training.steps": 1, "likelihood": "autoregressive-bernoulli"}), load(pictures(8, 8)))
+    assert error.value.where == "likelihood.family"
+    assert "data.binarize=stochastic" in str(error.value)
+
+
+def test_all_pictures_have_probability_one_under_a_trained_pixel_vae():
+    """By quadrature over one latent, of pictures of 2 x 3 pixels of which the second row repeats the first."""
+    rows = np.random.default_rng(0).integers(0, 2, (200, 1, 3))
+    config = override(get_recipe("pixel-vae").config, {"training.steps": 60, "posterior.latent_dim": 1})
+    model = train(prepare(config, load(np.concatenate([rows, rows], axis=1).astype(np.uint8))))[0].model
+    every = jnp.asarray(list(itertools.product((0.0, 1.0), repeat=6))).reshape(64, 2, 3)
+    z, weight = np.polynomial.hermite_e.hermegauss(61)
+    of_code = jax.vmap(lambda one: jax.vmap(model.likelihood(one[None]).log_prob)(every))(jnp.asarray(z, jnp.float32))
+    mass = (weight / weight.sum()) @ np.exp(np.asarray(of_code, np.float64))
+    assert abs(mass.sum() - 1.0) < 1e-4
+    repeats = [np.array_equal(x[0], x[1]) for x in np.asarray(every)]
+    assert mass[repeats].sum() > 0.5  # 1 / 8 without dependence
+
+
+def test_training_pictures_may_be_moved_and_partly_hidden():
+    """The program of training changes and that of validation does not; rows that are no pictures are refused."""
+    rows, found = pictures(8, 8, levels=17), {}
+    for name, settings in {"": {}, "moved": {"data.shift": 1, "data.flip": True}, "hidden": {"data.hide": 0.5}}.items():
+        config = override(get_recipe("default").config, {"training.steps": 4, "network.hidden": [4], **settings})
+        experiment = prepare(config, load(rows))
+        trained, _ = train(experiment)
+        batch = trained.batch(load(rows), np.arange(5))
+        found[name] = [
+            np.asarray(jax.tree.leaves(trained.model)[0]).tobytes(),
+            np.asarray(prepare_batch(trained.preparation, batch, key=jax.random.key(0)).x).tobytes(),
+        ]
+    assert len({first for first, _ in found.values()}) == 3
+    assert len({second for _, second in found.values()}) == 1
+    with pytest.raises(ConfigError) as error:
+        prepare(
+            override(get_recipe("default").config, {"training.steps": 1, "data.shift": 1}),
+            load(np.random.default_rng(0).normal(size=(60, 5))),
+        )
+    assert error.value.where == "data.shift"

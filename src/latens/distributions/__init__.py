@@ -1,5 +1,7 @@
 """Densities over one event, in nats, with every constant."""
 
+from .autoregressive import Autoregressive as Autoregressive
+from .autoregressive import Context as Context
 from .base import AbstractDistribution as AbstractDistribution
 from .base import AbstractFactorised as AbstractFactorised
 from .base import AbstractReparameterised as AbstractReparameterised

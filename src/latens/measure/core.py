@@ -270,6 +270,7 @@ class Measurement:
         kind, preparation = data.schema.kind, trained.preparation
         self.grey = self.family == "bernoulli" and kind in ("levels", "unit") and preparation.binarize == "none"
         whole = self.family in LIKELIHOODS and LIKELIHOODS[self.family].discrete
+        self.yes_no = whole and LIKELIHOODS[self.family].sees == "yes-no"
         self.discrete = preparation.dequantize or (whole and not self.grey and kind != "mixed")
         self.counts = whole and kind == "counts"
         self.cells = math.prod(data.schema.shape)
@@ -438,11 +439,11 @@ class Measurement:
             )
             what = f"log p(x) minus that of a mixture of {classes} classes of independent columns fitted to"
             return self._gain(self.rows - mixture, what, "gain_over_mixture")
-        if self.discrete and self.family != "bernoulli":
+        if self.discrete and not self.yes_no:
             kind = "counts" if self.counts else "levels"
             rows, test, ours = data.x.take(train, axis=0), np.asarray(self.batch.x), self._discrete()
         else:
-            kind, ours = "grey" if self.family == "bernoulli" else "real", self.rows
+            kind, ours = "grey" if self.yes_no else "real", self.rows
             # As the model sees them: a random binarisation is the same one as in `evidence`.
             test = prepared_rows(self.batch, preparation=self.trained.preparation, key=self.key)
             rows, divide = self._expected(data.x.take(train, axis=0))

@@ -20,6 +20,7 @@ from latens.models.heads.likelihoods import NegativeBinomialHead as NegativeBino
 from latens.models.heads.likelihoods import PoissonHead as PoissonHead
 from latens.models.heads.likelihoods import StudentTHead as StudentTHead
 from latens.models.heads.likelihoods import ZeroInflatedHead as ZeroInflatedHead
+from latens.models.heads.pixels import AutoregressiveHead as AutoregressiveHead
 from latens.models.heads.pixels import PixelHead as PixelHead
 from latens.models.heads.posteriors import ConcreteHead as ConcreteHead
 from latens.models.heads.posteriors import DirichletHead as DirichletHead

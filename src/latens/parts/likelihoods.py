@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import jax.numpy as jnp
@@ -15,6 +16,7 @@ from latens.errors import ConfigError
 from latens.models import (
     AbstractHead,
     AffineHead,
+    AutoregressiveHead,
     BernoulliHead,
     CategoricalHead,
     ContinuousBernoulliHead,
@@ -41,6 +43,7 @@ from latens.models.heads.table import TableHead, TableInput
 from latens.parts.options import lookup, read_options
 from latens.parts.posterior_row import NoOptions
 from latens.trees import Frozen
+from latens.typing import Key
 
 
 @dataclass(frozen=True)
@@ -87,6 +90,36 @@ class ComponentsOptions(Part, frozen=True):
     components: Annotated[int, Meta(ge=1, le=100)] = 3
 
 
+class ContextOptions(Part, frozen=True):
+    """Pixels that depend on the pixels before them, row by row, within a window.
+
+    Args:
+        features: How many features of each value of a pixel the decoder adds to its outputs, for the window's network.
+        width: Hidden units of that network.
+        rows: How many rows above a pixel it depends on.
+        sides: How many columns to either side of it.
+    """
+
+    features: Annotated[int, Meta(ge=1, le=64)] = 3
+    width: Annotated[int, Meta(ge=1, le=512)] = 32
+    rows: Annotated[int, Meta(ge=0, le=16)] = 3
+    sides: Annotated[int, Meta(ge=1, le=16)] = 4
+
+
+class PixelContextOptions(ContextOptions, frozen=True):
+    """The same for levels.
+
+    Args:
+        features: How many features of each value of a pixel the decoder adds to its outputs, for the window's network.
+        width: Hidden units of that network.
+        rows: How many rows above a pixel it depends on.
+        sides: How many columns to either side of it.
+        components: The number of logistics in the mixture of a pixel.
+    """
+
+    components: Annotated[int, Meta(ge=1, le=100)] = 1
+
+
 def _row(head: type[AbstractHead], make: Callable[[Schema, LikelihoodConfig], AbstractHead]) -> Likelihood:
     return Likelihood(lambda schema, config, options: make(schema, config), head.kinds, head.sees)
 
@@ -121,7 +154,24 @@ def _levels(schema: Schema) -> int:
     return schema.levels or 2
 
 
+def _autoregressive(head: BernoulliHead | PixelHead, options: ContextOptions) -> AbstractHead:
+    sizes = {name: getattr(options, name) for name in ("features", "width", "rows", "sides")}
+    return AutoregressiveHead(head=head, **sizes)  # pyright: ignore[reportCallIssue]
+
+
 LIKELIHOODS: dict[str, Likelihood] = {
+    "autoregressive-bernoulli": Likelihood(
+        lambda s, c, options: _autoregressive(BernoulliHead(s.shape), options),
+        AutoregressiveHead.kinds,
+        BernoulliHead.sees,
+        ContextOptions,
+    ),
+    "autoregressive-logistics": Likelihood(
+        lambda s, c, options: _autoregressive(PixelHead(s.shape, _levels(s), options.components), options),
+        AutoregressiveHead.kinds,
+        AutoregressiveHead.sees,
+        PixelContextOptions,
+    ),
     "bernoulli": _row(BernoulliHead, lambda s, c: BernoulliHead(s.shape, c.probability_floor)),
     "beta": _row(BetaHead, lambda s, c: BetaHead(s.shape)),
     "categorical": _row(CategoricalHead, lambda s, c: CategoricalHead(s.shape, _levels(s))),
@@ -154,7 +204,7 @@ LIKELIHOODS: dict[str, Likelihood] = {
 
 
 def preparation(schema: Schema, config: VAEConfig) -> Preparation:
-    """What the model sees of a stored row.
+    """What the model sees of a stored row, and what becomes of it in a training batch.
 
     Args:
         schema: The schema of the data.
@@ -168,9 +218,14 @@ def preparation(schema: Schema, config: VAEConfig) -> Preparation:
     """
     family, data = config.likelihood.family, config.data
     likelihood = lookup(LIKELIHOODS, family, "likelihood.family")
+    for name in ("shift", "flip"):
+        if getattr(data, name) and len(schema.shape) not in (2, 3):
+            what = f"only pictures can be moved and mirrored, and these are rows of shape {schema.shape}."
+            fix = "Give an array of shape (n, height, width), or leave it out."
+            raise ConfigError(what, where=f"data.{name}", fix=fix)
     if schema.kind not in likelihood.kinds:
         raise ConfigError(
-            f"a {family} likelihood needs {' or '.join(likelihood.kinds)} data; these are {schema.kind}.",
+            f"the likelihood {family} needs {' or '.join(likelihood.kinds)} data; these are {schema.kind}.",
             where="likelihood.family",
             fix="Use --set likelihood.family=table."
             if schema.kind == "mixed"
@@ -180,24 +235,30 @@ def preparation(schema: Schema, config: VAEConfig) -> Preparation:
         raise ConfigError(
             f"binarised data need a bernoulli likelihood, not {family}.", where="data.binarize", fix="Use bernoulli."
         )
+    if family == "autoregressive-bernoulli" and schema.kind == "levels" and data.binarize == "none":
+        what = f"pixels of {schema.levels} levels are not yes or no, and each is given to those after it."
+        fix = "Use --set data.binarize=stochastic, or --set likelihood=autoregressive-logistics."
+        raise ConfigError(what, where="likelihood.family", fix=fix)
+    hide = data.hide if data.hide is not None else HIDE if schema.kind == "mixed" else 0.0
+    found = partial(Preparation, hide=hide, shift=data.shift or 0, flip=data.flip)
     if schema.kind == "mixed":
-        return Preparation(hide=HIDE)
+        return found()
     match likelihood.sees:
         case "index":
-            return Preparation(integer=True)
+            return found(integer=True)
         case "whole":
-            return Preparation()
+            return found()
     if schema.kind == "counts":
-        return Preparation(log1p=True)
+        return found(log1p=True)
     if schema.kind != "levels":
-        return Preparation(binarize=data.binarize, threshold=data.threshold)
+        return found(binarize=data.binarize, threshold=data.threshold)
     assert schema.levels is not None
     if likelihood.sees == "yes-no" or not data.dequantize:
-        return Preparation(divide=schema.levels - 1.0, binarize=data.binarize, threshold=data.threshold)
-    return Preparation(divide=float(schema.levels), dequantize=True)
+        return found(divide=schema.levels - 1.0, binarize=data.binarize, threshold=data.threshold)
+    return found(divide=float(schema.levels), dequantize=True)
 
 
-def likelihood_head(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
+def likelihood_head(schema: Schema, config: LikelihoodConfig, *, key: Key | None = None) -> AbstractHead:
     """The decoder's head; real columns are modelled standardised and given in their own units.
 
     For count data standardisation and likelihood are both applied to log(1 + x), where that is what the model sees.
@@ -205,6 +266,7 @@ def likelihood_head(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
     Args:
         schema: The schema of the data.
         config: The resolved configuration of the likelihood.
+        key: A JAX random key for the weights of heads that have a network; None: they are not drawn.
 
     Returns:
         The head that makes a distribution over one row of the decoder's outputs.
@@ -214,6 +276,7 @@ def likelihood_head(schema: Schema, config: LikelihoodConfig) -> AbstractHead:
     """
     likelihood = lookup(LIKELIHOODS, config.family, "likelihood.family")
     head = likelihood.make(schema, config, read_options(likelihood.options, config.options, "likelihood"))
+    head = head if key is None else head.initialised(key=key)
     if head.shape != schema.shape:
         what = f"the head {type(head).__name__} is of rows of shape {head.shape}, and the data have {schema.shape}."
         raise ConfigError(what, where="likelihood", fix="Give the class, or a function of the shape of a row.")

@@ -1,13 +1,17 @@
-"""Deep hierarchies of pictures: levels at every size, from the top down."""
+"""Deep models of pictures: levels at every size from the top down, and pixels that depend on one another."""
 
 from dataclasses import replace
 from typing import Any
 
+from msgspec.structs import replace as replace_struct
+
 from latens.building.pictures import for_hierarchy
-from latens.building.plan import recipe, resolve
+from latens.building.plan import NETWORK, recipe, resolve
 from latens.building.recipe import Recipe
-from latens.config import NetworkConfig, OptimizerConfig, PosteriorConfig, VAEConfig
+from latens.config import LikelihoodConfig, NetworkConfig, OptimizerConfig, PosteriorConfig, VAEConfig
 from latens.data import Dataset
+
+PIXELS = LikelihoodConfig(family="autoregressive-logistics")
 
 
 def _resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
@@ -31,7 +35,35 @@ def _deep(name: str, summary: str, source: str, use_when: str, blocks: int, **pa
     return replace(made, resolve=_resolve)
 
 
+def _resolve_pixels(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
+    family = config.likelihood.family
+    if data.schema.kind == "binary" or config.data.binarize != "none":
+        # The same head for two levels; networks of pictures with many levels are no default for these.
+        family = "autoregressive-bernoulli" if family == PIXELS.family else family
+        kind = "dense" if config.network.kind == "auto" else config.network.kind
+        config = replace_struct(
+            config,
+            likelihood=replace_struct(config.likelihood, family=family),
+            network=replace_struct(config.network, kind=kind),
+        )
+    config, reasons = resolve(config, data)
+    if family.startswith("autoregressive-"):
+        reasons = [f"likelihood: {family}, of each pixel given the latents and those before it that are near", *reasons]
+    return config, reasons
+
+
 RECIPES = (
+    replace(
+        recipe(
+            "pixel-vae",
+            "pixels that depend on their neighbours before them, and latents for the rest",
+            "Gulrajani et al. (2017), arXiv 1611.05013; Chen et al. (2017), arXiv 1611.02731",
+            "the data are pictures, and log p(x) and sharp samples count for more than the time of one sample",
+            network=replace_struct(NETWORK, kind="auto"),
+            likelihood=PIXELS,
+        ),
+        resolve=_resolve_pixels,
+    ),
     _deep(
         "ladder-conv",
         "a convolutional ladder: one level of latents at each size of a picture, from the top down",

@@ -22,7 +22,7 @@ from latens.distributions import (
     DiagonalNormal,
 )
 from latens.trees import Frozen
-from latens.typing import AnyArray, Array, Float
+from latens.typing import AnyArray, Array, Float, Key
 
 ScaleForm = Literal["log-scale", "log-variance", "softplus"]
 
@@ -55,6 +55,17 @@ class AbstractHead(eqx.Module):
     def num_outputs(self) -> int:
         """How many outputs of a network the head reads."""
         return math.prod(self.shape)
+
+    def initialised(self, *, key: Key) -> "AbstractHead":
+        """The head with its initial weights, of heads that have a network of their own.
+
+        Args:
+            key: A JAX random key.
+
+        Returns:
+            A head; the same one where nothing is drawn.
+        """
+        return self
 
     @abstractmethod
     def __call__(self, outputs: Float[Array, " n_out"]) -> AbstractDistribution:

@@ -1,17 +1,25 @@
-"""The head of pixels: mixtures of discretised logistics, of which colours depend on one another."""
+"""Heads of pixels: mixtures of logistics with colours that depend on one another, and pixels given earlier ones."""
 
 import math
+from dataclasses import replace
 from typing import ClassVar
 
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from latens.distributions import AbstractDistribution, ColourLogistics, DiscretisedLogistic, VariableMixture
+from latens.distributions import (
+    AbstractDistribution,
+    Autoregressive,
+    ColourLogistics,
+    Context,
+    DiscretisedLogistic,
+    VariableMixture,
+)
 from latens.errors import ConfigError
-from latens.models.heads.base import AbstractHead, DataKind, Sees
+from latens.models.heads.base import AbstractHead, BernoulliHead, DataKind, Sees
 from latens.models.heads.likelihoods import DiscretisedLogisticHead
-from latens.typing import Array, Float
+from latens.typing import Array, Float, Key
 
 LOWEST = -6.0
 """The least logarithm of a scale: a third of a level of 256, below which a bin takes all of a logistic."""
@@ -98,3 +106,79 @@ class PixelHead(AbstractHead):
             log_scale = log_scale + np.log(own)
         found[:k], found[k : 2 * k] = loc + apart, np.maximum(log_scale, LOWEST + 1.0)
         return self, found.reshape(-1)
+
+
+class AutoregressiveHead(AbstractHead):
+    """Pixels of another head that also depend on the pixels before them, by a network with weights of its own.
+
+    Args:
+        head: The head of the pixels: yes or no, or mixtures of logistics.
+        context: The network; None: its weights are not drawn yet.
+        features: How many features of its own the decoder gives for each value of a pixel.
+        width: Hidden units of the network.
+        rows: How many rows above a pixel it depends on.
+        sides: How many columns to either side of it.
+
+    Raises:
+        ConfigError: Rows are no pictures.
+    """
+
+    kinds: ClassVar[tuple[DataKind, ...]] = ("binary", "levels")
+    sees: ClassVar[Sees] = "whole"
+
+    head: BernoulliHead | PixelHead
+    context: Context | None = None
+    features: int = eqx.field(static=True, default=3)
+    width: int = eqx.field(static=True, default=32)
+    rows: int = eqx.field(static=True, default=3)
+    sides: int = eqx.field(static=True, default=4)
+
+    def __check_init__(self) -> None:
+        if len(self.shape) not in (2, 3):
+            what = f"pixels before others are those of pictures, and these are rows of shape {self.shape}."
+            fix = "Use --set likelihood=bernoulli, or data of shape (n, height, width)."
+            raise ConfigError(what, where="likelihood.family", fix=fix)
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The shape of one event, the inner head's."""
+        return self.head.shape
+
+    @property
+    def _channels(self) -> int:
+        return math.prod(self.shape[2:])
+
+    @property
+    def num_outputs(self) -> int:
+        """Those of the inner head, then the features."""
+        return self.head.num_outputs + self.features * math.prod(self.shape)
+
+    def initialised(self, *, key: Key) -> "AutoregressiveHead":
+        """The head with the first weights of its network: at first pixels depend on no others."""
+        pixels, channels = math.prod(self.shape[:2]), self._channels
+        sizes = {"width": self.width, "rows": self.rows, "sides": self.sides}
+        outputs = self.head.num_outputs // pixels
+        return replace(self, context=Context.drawn(channels, self.features * channels, outputs, **sizes, key=key))
+
+    def __call__(self, outputs: Float[Array, " n_out"]) -> Autoregressive:
+        """The distribution with these outputs and features."""
+        if self.context is None:
+            raise ConfigError("this head has no weights yet.", where="likelihood", fix="head.initialised(key=...)")
+        own, pixels = self.head.num_outputs, math.prod(self.shape[:2])
+        features = jnp.moveaxis(outputs[own:].reshape(self.features, pixels, -1), 0, -1).reshape(pixels, -1)
+        return Autoregressive(
+            outputs[:own].reshape(-1, pixels, self._channels),
+            features,
+            self.context,
+            self.head,
+            replace(self.head, shape=(1, 1, *self.shape[2:])),
+            self.shape,
+            getattr(self.head, "levels", 2),
+        )
+
+    def started(
+        self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
+    ) -> tuple[AbstractHead, np.ndarray]:
+        """The head and the outputs of pixels at the moments of the data, with features of 0."""
+        head, found = self.head.started(mean, frequencies, variance)
+        return replace(self, head=head), np.concatenate([found, np.zeros(self.features * math.prod(self.shape))])
