@@ -11,6 +11,7 @@ from latens.errors import DataError, ModelFileError, UsageError
 constriction = pytest.importorskip("constriction")
 
 from latens.evaluation import elbo_parts  # noqa: E402
+from latens.evaluation.bits_back import Stack  # noqa: E402
 from latens.io.safetensors import pack, read  # noqa: E402
 from latens.workflow.compress import compress, decompress  # noqa: E402
 
@@ -122,3 +123,22 @@ def test_another_machine_is_refused_by_name(digits, tmp_path, monkeypatch):
     monkeypatch.setenv("PJRT_NPROC", "7")
     with pytest.raises(UsageError, match=r"threads was .* where the rows were coded, and is 7 here"):
         decompress(digits, tmp_path / "a.bits")
+
+
+@pytest.mark.parametrize("symbols", [10, 200])
+def test_rows_of_many_bits_come_back_from_a_long_stack(symbols):
+    """A row may take more words than the part of the stack that is at hand: of 200 symbols of a byte, 50 of 12."""
+    kind = constriction.stream.model.Categorical(perfect=False)
+    generator = np.random.default_rng(0)
+    rows = generator.integers(0, 256, (60, symbols)).astype(np.int32)
+    shares = generator.dirichlet(np.ones(256), symbols).astype(np.float32)
+    first = generator.integers(1, 2**31, 20).astype(np.uint32)
+    stack = Stack(first)
+    for number, row in enumerate(rows):
+        stack.scramble(number, 5)
+        stack.push(row, kind, shares)
+    other = Stack(stack.words)
+    for number, row in reversed(list(enumerate(rows))):
+        np.testing.assert_array_equal(other.pop(kind, shares), row)
+        other.scramble(number, 5)
+    np.testing.assert_array_equal(other.words, first)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latens.distributions import Bernoulli, DiagonalNormal, StandardNormal, VariableMixture
+from latens.distributions import Autoregressive, Bernoulli, DiagonalNormal, StandardNormal, VariableMixture
 from latens.distributions.chain import Chain
 from latens.distributions.discrete import Categorical, Ordinal
 from latens.distributions.mixtures import DiscretisedLogistic, Mixture
@@ -71,7 +71,17 @@ class Stack:
         Returns:
             Whole numbers, of shape (n,).
         """
+        most = len(parameters[0]) + 2  # a symbol takes 24 bits at the most
+        if self._below and self._coder.num_words() < most:
+            self._coder = self._make(self._top(most))
         return np.asarray(self._coder.decode(kind, *parameters))
+
+    def _top(self, count: int) -> np.ndarray:
+        """The topmost words, at least so many where there are."""
+        words = np.array(self._coder.get_compressed(), np.uint32)
+        while self._below and len(words) < count:
+            words = np.concatenate([self._below.pop(), words])
+        return words
 
     def scramble(self, number: int, count: int) -> None:
         """Flip the topmost words by a pattern of random bits; the same call once more undoes it.
@@ -83,9 +93,7 @@ class Stack:
             number: Which pattern, from 0.
             count: How many words.
         """
-        words = np.array(self._coder.get_compressed(), np.uint32)
-        while self._below and len(words) < 2 * count + 2:
-            words = np.concatenate([self._below.pop(), words])
+        words = self._top(2 * count + 2)
         if len(words) > 64 * count + 2:  # or every row would copy all of them
             self._below.append(words[: -2 * count - 2])
             words = words[-2 * count - 2 :]
@@ -285,6 +293,9 @@ def _likelihood(model: Any, z: tuple[Array, ...], levels: int) -> Array:
         return found.mean().reshape(-1)
     inner = found.components if isinstance(found, VariableMixture) else found
     if not isinstance(inner, Categorical | Ordinal | DiscretisedLogistic):
+        if isinstance(found, Autoregressive):
+            what = "pixels that depend on one another would be decoded one after another, which is not done."
+            raise UsageError(what, where="compress", fix="Use a likelihood without autoregressive- in its name.")
         what = f"a likelihood of {type(found).__name__} gives no probabilities of a bounded number of values."
         raise UsageError(what, where="compress", fix=_FIX)
     one = lambda value: found.log_prob_terms(jnp.full(found.mean().shape, value, jnp.int32)).reshape(-1)  # noqa: E731
