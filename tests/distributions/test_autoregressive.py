@@ -121,13 +121,14 @@ def test_a_decoder_starts_at_the_mean_of_the_data():
     np.testing.assert_allclose(started(jnp.asarray(outputs, jnp.float32)).mean(), mean, rtol=1e-5)
 
 
-def test_windows_are_those_of_a_loop():
+@pytest.mark.parametrize("width", [4, 64, 70])  # one tile of 32 columns, two, and a part of a third
+def test_windows_are_those_of_a_loop(width):
     context = Context.drawn(2, 1, 1, width=1, rows=2, sides=1, key=jax.random.key(0))
-    picture = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32)
-    found = np.asarray(context.before(jnp.asarray(picture))).reshape(3, 4, 7, 2)
-    for i, j in itertools.product(range(3), range(4)):
+    picture = np.random.default_rng(0).normal(size=(3, width, 2)).astype(np.float32)
+    found = np.asarray(context.before(jnp.asarray(picture))).reshape(3, width, 7, 2)
+    for i, j in itertools.product(range(3), range(width)):
         places = [(i + a, j + b) for a in (-2, -1) for b in (-1, 0, 1)] + [(i, j - 1)]
-        want = [picture[p] if p[0] >= 0 and 0 <= p[1] < 4 else np.zeros(2) for p in places]
+        want = [picture[p] if p[0] >= 0 and 0 <= p[1] < width else np.zeros(2) for p in places]
         np.testing.assert_array_equal(found[i, j], want)
 
 

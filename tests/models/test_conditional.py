@@ -147,7 +147,7 @@ def test_options_of_labels_that_do_nothing_are_refused() -> None:
             prepare(override(get_recipe("default").config, {**SMALL, **settings}), rows())
         assert error.value.where == where
     mixed = {**SMALL, "label.prior": "class", "prior": "mixture", "objective.kl": "sampled"}
-    with pytest.raises(ConfigError, match="takes the place of a mixture prior"):
+    with pytest.raises(ConfigError, match="no mixture prior of each class"):
         prepare(override(get_recipe("conditional-vae").config, mixed), rows())
 
 

@@ -13,6 +13,7 @@ from latens.config import NetworkConfig, VAEConfig
 from latens.data import Schema
 from latens.errors import ConfigError
 from latens.models import (
+    ClassPrior,
     CodeHead,
     Conditional,
     Downwards,
@@ -23,7 +24,7 @@ from latens.models import (
     widths_between,
 )
 from latens.networks import Dense, SpectrallyNormalised, can_normalise, decoder_network, encoder_network
-from latens.parts.conditions import class_prior, conditions
+from latens.parts.conditions import conditions
 from latens.parts.likelihoods import encoder_input, likelihood_head, missingness
 from latens.parts.options import read_options
 from latens.parts.posteriors import POSTERIORS, posterior_head, posterior_of
@@ -63,7 +64,7 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
     posterior_key, prior_key, likelihood_key = (jax.random.fold_in(key, number) for number in (1, 2, 3))
     if row.by_part is not None:
         several = row.by_part(build, schema, config, key=encoder_key)
-        prior = class_prior(config, latent, extra) or prior_part(schema, config, latent, key=prior_key)
+        prior = prior_part(schema, config, latent, classes=extra, key=prior_key)
         return LatentModel(prior, *several)
     if row.whole is not None:
         given = likelihood_head(schema, config.likelihood, key=likelihood_key), encoder_input(schema, config.likelihood)
@@ -122,7 +123,7 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
         what = f"a {posterior.kind} posterior needs two latent levels or more, and posterior.levels is empty."
         raise ConfigError(what, where="posterior.levels", fix="Add --set posterior.levels=16.")
     of = head if isinstance(head, CodeHead) else latent
-    prior = class_prior(config, latent, extra) or prior_part(schema, config, of, key=prior_key)
+    prior = prior_part(schema, config, of, classes=extra, key=prior_key)
     return LatentModel(prior, row.wrapped(encoder, posterior, key=posterior_key), decoder, missingness(schema, config))
 
 
@@ -154,6 +155,7 @@ def _hierarchy(
             # Random weights put narrow Normals where no posterior is: hundreds of nats, and log-scales that overflow.
             parts.append(part if parts is up else constant_at_first(part))
     top = prior_part(schema, config, sizes[-1], key=key)
+    assert not isinstance(top, ClassPrior)  # no classes were given
     return LatentModel(Downwards(top, tuple(reversed(down))), Upwards(tuple(up)), FromLowest(decoder))
 
 

@@ -223,6 +223,8 @@ def _refitting(command: argparse.ArgumentParser) -> None:
     command.add_argument("--components", type=parts, metavar="N", help="of a mixture, or rows of aggregate")
     command.add_argument("--layers", type=whole(1, 1000), metavar="N", help="of a flow, or blocks of a transformer")
     command.add_argument("--width", type=width, metavar="N", help="of a flow's networks, or of the network over codes")
+    words = "codes that a transformer draws at once, a divisor of their number (default 1)"
+    command.add_argument("--together", type=width, metavar="N", help=words)
     command.add_argument("--latent-dim", type=width, metavar="N", help="of a second VAE")
     command.add_argument("--steps", type=count, default=2000, metavar="N", help="of whatever is trained")
     command.add_argument("--num-samples", type=draws, metavar="K", help="draws a row for log p(x) (default 100)")

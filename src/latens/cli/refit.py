@@ -15,7 +15,7 @@ from latens.evaluation import Estimate
 from latens.runs.folder import RunFolder
 from latens.workflow.refit import Refitted, refit_prior
 
-_OPTIONS = ("components", "layers", "width", "latent_dim")
+_OPTIONS = ("components", "layers", "width", "together", "latent_dim")
 
 
 def refit(context: Context) -> int:

@@ -13,6 +13,9 @@ from latens.distributions.base import AbstractDistribution
 from latens.errors import ConfigError
 from latens.typing import Array, Bool, Float, Key, Nats, Shaped
 
+TILE = 32
+"""Columns whose windows are taken by one product."""
+
 MEAN_DRAWS = 8
 """Samples of which a mean is made."""
 
@@ -99,9 +102,14 @@ class Context(eqx.Module):
         """
         height, width, channels = picture.shape
         across = 2 * self.sides + 1
-        padded = self.padded(picture).reshape(self.rows + height, -1)
-        # By a product with zeros and ones: slices of single numbers take several times as long on a CPU.
-        runs = (padded @ _runs(width, across, channels)).reshape(-1, width, across * channels)
+        # By products with zeros and ones: slices of single numbers take several times as long on a CPU. The columns go
+        # in tiles, or the work would grow with the square of the width.
+        tile = min(width, TILE)
+        tiles = -(-width // tile)
+        padded = jnp.pad(self.padded(picture), ((0, 0), (0, tiles * tile - width), (0, 0)))
+        pieces = [padded[:, i * tile : (i + 1) * tile + across - 1].reshape(len(padded), -1) for i in range(tiles)]
+        runs = jnp.stack(pieces, axis=1) @ _runs(tile, across, channels)
+        runs = runs.reshape(-1, tiles * tile, across * channels)[:, :width]
         above = [runs[i : i + height] for i in range(self.rows)]
         return jnp.concatenate([*above, runs[self.rows :, :, : self.sides * channels]], axis=-1)
 

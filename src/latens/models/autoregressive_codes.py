@@ -7,12 +7,14 @@ from typing import Any
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError
 from latens.models.priors import AbstractModelPrior
 from latens.models.quantised import CodeHead
 from latens.models.quantisers import AbstractQuantiser
+from latens.models.semi_supervised import LABEL
 from latens.networks.recurrent import GRU, StepOutput
 from latens.networks.transformer import CausalTransformer
 from latens.typing import Array, Float, Int, Key, Nats
@@ -117,30 +119,41 @@ class AutoregressiveCodes(AbstractCodeSequence):
 class TransformerCodes(AbstractCodeSequence):
     """Codes whose logits come from a causal transformer.
 
+    Where several are drawn together, they come in an order that scatters them: neighbours depend on one another most.
+
     Args:
         quantiser: Maps codes to the vectors that the event holds, and back.
         shape: The shape of an event.
         network: The transformer.
+        label: The class as a one-hot vector, where the network reads one.
     """
 
     network: CausalTransformer
+    label: Float[Array, " C"] | None = None
+
+    @property
+    def order(self) -> np.ndarray:
+        """The group that comes first, the one that comes second, ..., of shape (n,)."""
+        n = len(self.network.positions)
+        return np.arange(n) if self.network.together == 1 else np.random.default_rng(0).permutation(n)
 
     def draw(self, *, key: Key) -> Int[Array, " n"]:
-        """Draw the codes of one event, one at a time; what the places before were computed to be is kept."""
-        n = len(self.network.positions)
+        """Draw the codes of one event, as many at a time as are drawn together; what was computed before is kept."""
+        starts = jnp.arange(0, len(self.network.positions), self.network.together)
 
         def step(carry: tuple[Array, Any], position: tuple[Array, Key]) -> tuple[tuple[Array, Any], Array]:
-            place, step_key = position
-            logits, memory = self.network.step(carry[0], place, carry[1])
-            code = jax.random.categorical(step_key, logits)
-            return (code, memory), code
+            start, step_key = position
+            logits, memory = self.network.step(carry[0], start, carry[1], self.label)
+            codes = jax.random.categorical(step_key, logits)
+            return (codes, memory), codes
 
-        start = (jnp.zeros((), jnp.int32), self.network.memory())
-        return jax.lax.scan(step, start, (jnp.arange(n), jax.random.split(key, n)))[1]
+        first = (jnp.zeros(self.network.together, jnp.int32), self.network.memory())
+        codes = jax.lax.scan(step, first, (starts, jax.random.split(key, len(starts))))[1]
+        return codes.reshape(-1)[np.argsort(self.order)]
 
     def logits(self, codes: Int[Array, " n"]) -> Float[Array, "n K"]:
         """The logits of every code, given those before it."""
-        return self.network(codes)
+        return self.network(codes[self.order], self.label)[np.argsort(self.order)]
 
 
 class AutoregressiveCodePrior(AbstractModelPrior):
@@ -194,19 +207,31 @@ class TransformerCodePrior(AbstractModelPrior):
 
     $p(k) = \prod_t p(k_t \mid k_{<t})$, for the codes of a quantised posterior, beside its training or after it
     (`latens refit`). Every place looks at all places before it, so that on a map of codes the place above is as near as
-    the one to the left.
+    the one to the left. With several codes `together` a draw takes fewer steps: those of one step are scattered over
+    the map and depend on all codes of the steps before, not on one another. The probability stays exact.
 
     Args:
-        network: The transformer over the codes.
+        network: The transformer over the codes; where it has classes, the prior reads the condition `label`.
 
-    Source: Esser, Rombach & Ommer (2021), arXiv 2012.09841, section 3.2; Vaswani et al. (2017), arXiv 1706.03762.
+    Source: Esser, Rombach & Ommer (2021), arXiv 2012.09841, section 3.2; Vaswani et al. (2017), arXiv 1706.03762. Steps
+    of several codes are after MaskGIT (Chang et al., 2022, arXiv 2202.04200), whose order depends on what was drawn, so
+    that it gives no probability.
     """
 
     network: CausalTransformer
 
     @classmethod
     def create(
-        cls, head: CodeHead, x: tuple[int, ...], *, layers: int = 2, width: int = 128, heads: int = 4, key: Key
+        cls,
+        head: CodeHead,
+        x: tuple[int, ...],
+        *,
+        layers: int = 2,
+        width: int = 128,
+        heads: int = 4,
+        together: int = 1,
+        classes: int = 0,
+        key: Key,
     ) -> "TransformerCodePrior":
         """Initialise the prior so that all codes are equally likely.
 
@@ -216,6 +241,8 @@ class TransformerCodePrior(AbstractModelPrior):
             layers: The number of blocks.
             width: The number of units of each place, a multiple of `heads`.
             heads: The number of attentions in a block.
+            together: The number of codes that are drawn at once, a divisor of the number of codes.
+            classes: The number of classes of a label that is read; 0: none is.
             key: A JAX random key for the initialisation.
 
         Returns:
@@ -223,14 +250,19 @@ class TransformerCodePrior(AbstractModelPrior):
 
         Raises:
             ConfigError: Codes come in several stages, whose sum does not say which they were, there are more than
-                `MOST_LOGITS` logits, or the width is no multiple of the heads.
+                `MOST_LOGITS` logits, the width is no multiple of the heads, or the number of codes none of `together`.
         """
-        return cls(CausalTransformer.create(*_sizes(head), layers=layers, width=width, heads=heads, key=key))
+        sizes = {"layers": layers, "width": width, "heads": heads, "together": together, "classes": classes}
+        return cls(CausalTransformer.create(*_sizes(head), **sizes, key=key))
 
     def __call__(self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> TransformerCodes:
-        """The distribution of codes under the quantiser of the model's encoder."""
+        """The distribution of codes under the quantiser of the model's encoder, of the class where it reads one."""
         head: CodeHead = model.encoder.head
-        return TransformerCodes(head.quantiser, head.shape, self.network)
+        if self.network.classes is None:
+            return TransformerCodes(head.quantiser, head.shape, self.network)
+        if cond is None or LABEL not in cond:
+            raise ConfigError("the prior reads the condition 'label', which was not given", where="cond")
+        return TransformerCodes(head.quantiser, head.shape, self.network, cond[LABEL])
 
 
 def _sizes(head: CodeHead) -> tuple[int, int]:

@@ -41,7 +41,11 @@ class TransformerBlock(eqx.Module):
     heads: int = eqx.field(static=True)
 
     def __call__(
-        self, h: Float[Array, "r w"], memory: Float[Array, "n two_w"], start: int | Int[Array, ""]
+        self,
+        h: Float[Array, "r w"],
+        memory: Float[Array, "n two_w"],
+        start: int | Int[Array, ""],
+        together: int = 1,
     ) -> tuple[Float[Array, "r w"], Float[Array, "n two_w"]]:
         """Apply the block to a run of places.
 
@@ -49,6 +53,7 @@ class TransformerBlock(eqx.Module):
             h: Places `start` to `start` + r - 1, of shape (r, w).
             memory: The keys and values of the places before them, of shape (n, 2 w); the others are not read.
             start: The number of the first place, from 0.
+            together: How many places in turn see the same ones, each other among them.
 
         Returns:
             The same places after the block, and the memory with their keys and values.
@@ -59,7 +64,7 @@ class TransformerBlock(eqx.Module):
         memory = jax.lax.dynamic_update_slice(memory, key_and_value, (start, 0))
         query, keys, values = each(query), *map(each, jnp.split(memory, 2, axis=1))
         scores = jnp.einsum("rhd,nhd->hrn", query, keys) / math.sqrt(query.shape[-1])
-        seen = jnp.arange(len(memory))[None] <= start + jnp.arange(len(h))[:, None]
+        seen = jnp.arange(len(memory))[None] // together <= (start + jnp.arange(len(h))[:, None]) // together
         shares = jax.nn.softmax(jnp.where(seen, scores, -jnp.inf), axis=-1)
         h = h + jax.vmap(self.outwards)(jnp.einsum("hrn,nhd->rhd", shares, values).reshape(h.shape))
         return h + jax.vmap(lambda one: self.down(jax.nn.gelu(self.up(self.norms[1](one)))))(h), memory
@@ -68,12 +73,17 @@ class TransformerBlock(eqx.Module):
 class CausalTransformer(eqx.Module):
     """The logits of each of n codes from those before it: 0 before it is trained.
 
+    With several codes `together`, s of them in turn are given all codes before the first of them and not each other:
+    what comes in at a place is the code s places before it.
+
     Args:
         embedding: A vector for each code, of shape (K, w).
         positions: A vector for each place, of shape (n, w).
         blocks: The blocks, one after the other.
         norm: What normalises after them.
         output: The layer to the logits of the code at each place, of shape (n, K).
+        classes: A vector for each class, of shape (C, w), which is added at every place; None: no label is read.
+        together: How many codes s in turn do not depend on one another.
     """
 
     embedding: Float[Array, "K w"]
@@ -81,10 +91,21 @@ class CausalTransformer(eqx.Module):
     blocks: tuple[TransformerBlock, ...]
     norm: eqx.nn.LayerNorm
     output: StepOutput
+    classes: Float[Array, "C w"] | None = None
+    together: int = eqx.field(static=True, default=1)
 
     @classmethod
     def create(
-        cls, places: int, num_codes: int, *, layers: int, width: int, heads: int, key: Key
+        cls,
+        places: int,
+        num_codes: int,
+        *,
+        layers: int,
+        width: int,
+        heads: int,
+        together: int = 1,
+        classes: int = 0,
+        key: Key,
     ) -> "CausalTransformer":
         """Initialise the network.
 
@@ -94,14 +115,20 @@ class CausalTransformer(eqx.Module):
             layers: How many blocks there are.
             width: How many numbers w a place has, a multiple of `heads`.
             heads: How many attentions a block has.
+            together: How many codes in turn do not depend on one another, a divisor of `places`.
+            classes: How many classes a label has that is read; 0: none is.
             key: A JAX random key for the initialisation.
 
         Returns:
             The network.
 
         Raises:
-            ConfigError: The width is no multiple of the number of heads.
+            ConfigError: The width is no multiple of the number of heads, or the places none of those together.
         """
+        if places % together:
+            what = f"{places} codes cannot be cut into groups of {together}."
+            fits = ", ".join(str(size) for size in range(1, places + 1) if places % size == 0)
+            raise ConfigError(what, where="prior.together", fix=f"Use one of {fits}.")
         if width % heads:
             what = f"a width of {width} cannot be cut into {heads} heads."
             raise ConfigError(what, where="prior.width", fix=f"Use {-(-width // heads) * heads}.")
@@ -123,21 +150,31 @@ class CausalTransformer(eqx.Module):
             for count, k in ((num_codes, code_key), (places, place_key))
         ]
         output = StepOutput(jnp.zeros((width, num_codes)), jnp.zeros((places, num_codes)))
-        return cls(vectors[0], vectors[1], tuple(map(block, keys)), eqx.nn.LayerNorm(width), output)
+        of_class = None
+        if classes:
+            label_key = jax.random.fold_in(key, classes)
+            of_class = first_weights("lecun-normal", (classes, width), 2.0, 2.0, key=label_key)
+        blocks = tuple(map(block, keys))
+        return cls(vectors[0], vectors[1], blocks, eqx.nn.LayerNorm(width), output, of_class, together)
 
-    def __call__(self, codes: Int[Array, " n"]) -> Float[Array, "n K"]:
+    def __call__(self, codes: Int[Array, " n"], label: Float[Array, " C"] | None = None) -> Float[Array, "n K"]:
         """The logits of every code, given those before it.
 
         Args:
             codes: The numbers of the codes, of shape (n,), from 0.
+            label: The class as a one-hot vector, where one is read.
 
         Returns:
             Shape (n, K).
         """
         # A product: a gather would differentiate to a scatter, which is slow on CPU.
-        vectors = jax.nn.one_hot(codes[:-1], len(self.embedding), dtype=self.embedding.dtype) @ self.embedding
-        before = jnp.concatenate([jnp.zeros_like(self.positions[:1]), vectors])
-        return self.output(self._through(before + self.positions, self.memory(), 0)[0])
+        s = self.together
+        vectors = jax.nn.one_hot(codes[:-s], len(self.embedding), dtype=self.embedding.dtype) @ self.embedding
+        before = jnp.concatenate([jnp.zeros_like(self.positions[:s]), vectors])
+        return self.output(self._through(before + self._at(self.positions, label), self.memory(), 0)[0])
+
+    def _at(self, positions: Array, label: Array | None) -> Array:
+        return positions if self.classes is None else positions + jnp.asarray(label, positions.dtype) @ self.classes
 
     def memory(self) -> tuple[Float[Array, "n two_w"], ...]:
         """What `step` starts with: an empty memory for each block, of shape (n, 2 w)."""
@@ -145,25 +182,33 @@ class CausalTransformer(eqx.Module):
         return tuple(jnp.zeros((places, 2 * width), self.positions.dtype) for _ in self.blocks)
 
     def step(
-        self, previous: Int[Array, ""], place: Int[Array, ""], memory: tuple[Float[Array, "n two_w"], ...]
-    ) -> tuple[Float[Array, " K"], tuple[Float[Array, "n two_w"], ...]]:
-        """The logits of one code, where those of the places before it have been computed.
+        self,
+        previous: Int[Array, " s"],
+        start: Int[Array, ""],
+        memory: tuple[Float[Array, "n two_w"], ...],
+        label: Float[Array, " C"] | None = None,
+    ) -> tuple[Float[Array, "s K"], tuple[Float[Array, "n two_w"], ...]]:
+        """The logits of the next s codes, where those of the places before them have been computed.
 
         Args:
-            previous: The code before it; at place 0 any number.
-            place: The number of its place, from 0.
+            previous: The s codes before them; at place 0 any numbers.
+            start: The number of the first place, from 0, a multiple of s.
             memory: What the step before gave.
+            label: The class as a one-hot vector, where one is read.
 
         Returns:
-            Logits of shape (K,), and the memory for the next step.
+            Logits of shape (s, K), and the memory for the next step.
         """
-        vector = jnp.where(place > 0, self.embedding[previous], 0.0) + self.positions[place]
-        h, memory = self._through(vector[None], memory, place)
-        return h[0] @ self.output.weight + self.output.bias[place], memory
+        positions, bias = (
+            jax.lax.dynamic_slice_in_dim(a, start, self.together) for a in (self.positions, self.output.bias)
+        )
+        vectors = jnp.where(start > 0, self.embedding[previous], 0.0) + self._at(positions, label)
+        h, memory = self._through(vectors, memory, start)
+        return h @ self.output.weight + bias, memory
 
     def _through(self, h: Array, memory: tuple[Array, ...], start: int | Array) -> tuple[Array, tuple[Array, ...]]:
         after = []
         for block, kept in zip(self.blocks, memory):
-            h, kept = block(h, kept, start)
+            h, kept = block(h, kept, start, self.together)
             after.append(kept)
         return jax.vmap(self.norm)(h), tuple(after)

@@ -1,14 +1,12 @@
-"""A label as a condition: what the model sees of it, what its parts read, and a prior for each class."""
+"""A label as a condition: what the model sees of it, and what its parts read."""
 
 from msgspec.structs import replace
 
 from latens.config import VAEConfig
 from latens.data import Preparation, Schema
 from latens.errors import ConfigError
-from latens.models import ClassPrior
 from latens.models.semi_supervised import LABEL
 from latens.parts import likelihoods
-from latens.parts.posterior_row import Shape
 
 
 def preparation(schema: Schema, config: VAEConfig) -> Preparation:
@@ -72,29 +70,3 @@ def conditions(schema: Schema, config: VAEConfig) -> tuple[tuple[str, ...], int]
     if config.label.kind == "none":
         return (), 0
     return (LABEL,), num_classes(schema, config)
-
-
-def class_prior(config: VAEConfig, latent: Shape, classes: int) -> ClassPrior | None:
-    """A Normal for each class as prior, where the configuration asks for one.
-
-    Args:
-        config: A resolved configuration.
-        latent: The shape of one latent.
-        classes: The number of classes; 0 for models that read no labels.
-
-    Returns:
-        The prior, or None where all classes share one.
-
-    Raises:
-        ConfigError: There is another prior than a standard Normal to replace, or more than one level.
-    """
-    if not classes or config.label.prior == "shared":
-        return None
-    if config.prior.kind != "standard-normal" or config.posterior.levels:
-        raise ConfigError(
-            f"a Normal for each class takes the place of a {config.prior.kind} prior.",
-            where="label.prior",
-            fix="Leave prior.kind as it is and use one level, or --set label.prior=shared.",
-        )
-    assert isinstance(latent, tuple)  # only then the prior was a standard Normal
-    return ClassPrior.create(classes, latent)

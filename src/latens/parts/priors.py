@@ -36,6 +36,7 @@ from latens.errors import ConfigError
 from latens.models import (
     AbstractModelPrior,
     AutoregressiveCodePrior,
+    ClassPrior,
     CodeHead,
     CodePrior,
     FixedPrior,
@@ -142,11 +143,13 @@ class TransformerOptions(Part, frozen=True):
         layers: The number of blocks.
         width: The number of units of each place, a multiple of `heads`.
         heads: The number of attentions in a block.
+        together: The number of codes that are drawn at once, a divisor of the number of codes.
     """
 
     layers: Annotated[int, Meta(ge=1, le=64)] = 2
     width: Width = 128
     heads: Annotated[int, Meta(ge=1, le=64)] = 4
+    together: Annotated[int, Meta(ge=1)] = 1
 
 
 class FlowPriorOptions(Part, frozen=True):
@@ -173,12 +176,14 @@ class Prior:
         options: The class of its options: their types, bounds and defaults.
         support: Where its latents lie; "any" where it takes the support of the posterior; "given" where it is an object
             of the user's, which knows.
+        by_class: Makes one that reads the label, from the number of classes and what `make` takes; None: no such prior.
     """
 
     what: str
     make: Callable[..., AbstractDistribution | AbstractModelPrior]
     options: type[Part] = NoOptions
     support: Support | str = "vector"
+    by_class: Callable[..., AbstractModelPrior | ClassPrior] | None = None
 
 
 def _fixed(make: Callable[..., AbstractDistribution]) -> Callable[..., FixedPrior]:
@@ -221,7 +226,11 @@ def _flow(latent: tuple[int, ...], x: Any, *, layers: int, width: int, key: Key)
 
 
 PRIORS: dict[str, Prior] = {
-    "standard-normal": Prior("a standard Normal", lambda latent, x, *, key: StandardNormal(latent)),
+    "standard-normal": Prior(
+        "a standard Normal",
+        lambda latent, x, *, key: StandardNormal(latent),
+        by_class=lambda classes, latent, x, *, key: ClassPrior.create(classes, latent),
+    ),
     "full-normal": Prior(
         "a trained Normal with all correlations",
         lambda latent, x, *, key: FullNormal(jnp.zeros(latent), jnp.zeros(latent * 2)),
@@ -263,7 +272,11 @@ PRIORS: dict[str, Prior] = {
         "codes that depend on those before them", AutoregressiveCodePrior.create, AutoregressiveOptions, "codes"
     ),
     "transformer": Prior(
-        "codes that depend on all before them, by attention", TransformerCodePrior.create, TransformerOptions, "codes"
+        "codes that depend on all before them, by attention",
+        TransformerCodePrior.create,
+        TransformerOptions,
+        "codes",
+        lambda classes, head, x, **given: TransformerCodePrior.create(head, x, classes=classes, **given),
     ),
     "uniform-codes": Prior("every code alike", lambda latent, x, *, key: CodePrior(), support="codes"),
     "uniform-one-hot": Prior("equally likely one-hot choices", _fixed(_one_hot), support="one-hot"),
@@ -283,21 +296,23 @@ PRIORS: dict[str, Prior] = {
 
 
 def prior_part(
-    schema: Schema, config: VAEConfig, latent: Shape | CodeHead, *, key: Key
-) -> AbstractDistribution | AbstractModelPrior:
+    schema: Schema, config: VAEConfig, latent: Shape | CodeHead, *, classes: int = 0, key: Key
+) -> AbstractDistribution | AbstractModelPrior | ClassPrior:
     """The prior of latents of this shape (of codes: of this head), without arrays, with trained or with fixed ones.
 
     Args:
         schema: The schema of the data.
         config: A resolved configuration.
         latent: The shape of one latent, the shapes of named parts, or the head of codes.
+        classes: The number of classes of a label that the model reads; 0 for models that read none.
         key: A JAX random key, for the initialisation.
 
     Returns:
-        A distribution over latents, or a prior that looks at the model.
+        A distribution over latents, or a prior that looks at the model or reads the label.
 
     Raises:
-        ConfigError: The prior and the posterior do not live in the same place, or an option does not fit.
+        ConfigError: The prior and the posterior do not live in the same place, an option does not fit, or one of each
+            class is asked for where there is no such prior.
     """
     row, posterior = lookup(PRIORS, config.prior.kind, "prior.kind"), posterior_of(config.posterior)
     if row.support not in ("any", "given", posterior.support):
@@ -317,6 +332,12 @@ def prior_part(
             fix=f"Use --set prior={posterior.prior}.",
         )
     options = read_options(row.options, config.prior.options, "prior")
-    return row.make(
-        latent, schema.shape, key=key, **{name: getattr(options, name) for name in row.options.__struct_fields__}
-    )
+    given = {name: getattr(options, name) for name in row.options.__struct_fields__}
+    if not classes or config.label.prior == "shared":
+        return row.make(latent, schema.shape, key=key, **given)
+    if row.by_class is None or config.posterior.levels:
+        fits = ", ".join(name for name, other in PRIORS.items() if other.by_class is not None)
+        what = f"there is no {config.prior.kind} prior of each class" + " with levels" * bool(config.posterior.levels)
+        fix = f"Use one level and one of {fits} as prior.kind, or --set label.prior=shared."
+        raise ConfigError(f"{what}.", where="label.prior", fix=fix)
+    return row.by_class(classes, latent, schema.shape, key=key, **given)

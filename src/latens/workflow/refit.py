@@ -122,7 +122,10 @@ KINDS: dict[str, Kind] = {
         "codes that depend on those before them, by maximum likelihood", "autoregressive-codes", _codes, ("width",)
     ),
     "transformer": Kind(
-        "codes that depend on all before them, by a causal transformer", "transformer", _codes, ("layers", "width")
+        "codes that depend on all before them, by a causal transformer",
+        "transformer",
+        _codes,
+        ("layers", "width", "together"),
     ),
     "vae": Kind("a second VAE on the codes of the first: one level more", "", None, ("latent_dim",)),
     "aggregate": Kind(
@@ -146,15 +149,15 @@ def refit_prior(
 
     It is $\bar q(z) = \frac1N\sum_i q(z \mid x_i)$: the ELBO of a row is largest, over all priors, where p(z) is that
     aggregated posterior. A plain autoencoder gets a prior this way: then it can be sampled. Of a hierarchy the prior of
-    the
-    highest level is replaced.
+    the highest level is replaced. Of codes that read a label the new prior reads it too: one of each class.
 
     Args:
         trained: The trained model, which stays as it is.
         data: The data that the model was trained on.
         kind: One of `KINDS`.
         options: The options of the new prior: `components`, `layers` and `width` of a flow or of a network over
-            codes, `latent_dim` of a second VAE (by default as many latent dimensions as the codes have).
+            codes, `together` of a transformer, `latent_dim` of a second VAE (by default as many latent dimensions as
+            the codes have).
         steps: The steps of training, where something is trained.
         num_samples: Samples for each row, for the change in log p(x).
         seed: The seed of everything random.
@@ -177,10 +180,12 @@ def refit_prior(
     if not isinstance(config, VAEConfig) or not isinstance(trained.model, LatentModel):
         what = "only the prior of a latent-variable model that a recipe builds can be fitted again."
         raise ConfigError(what, where="model", fix="In Python: latens.evaluation.latents.aggregate fits to any model.")
-    if config.label.kind != "none":
-        what = "the prior of a model that reads or predicts labels is not one for all rows."
-        raise ConfigError(what, where="label.kind", fix="Refit a model without labels.")
     of_codes = posterior_of(config.posterior).support == "codes"
+    if config.label.kind != "none" and not (of_codes and config.label.kind == "condition"):
+        what = "the prior of a model that reads or predicts labels is not one for all rows."
+        raise ConfigError(
+            what, where="label.kind", fix="Refit a model without labels, or one of codes that reads them."
+        )
     if of_codes != (KINDS[kind].fit is _codes):
         what = f"{KINDS[kind].what}: no prior for the latents of a {config.posterior.kind} posterior."
         fits = ", ".join(name for name, row in KINDS.items() if (row.fit is _codes) == of_codes)
@@ -212,7 +217,9 @@ def _configured(config: VAEConfig, kind: Kind, options: dict[str, Any]) -> VAECo
             known = nearest(name, kind.options) if kind.options else f"Remove prior.{name}."
             raise ConfigError(f"{kind.what}: there is no option {name!r}.", where=f"prior.{name}", fix=known)
     if kind.fit is not None:
-        return structs.replace(config, prior=PriorConfig(kind=kind.prior, options={**options, **dict(kind.fixed)}))
+        label = structs.replace(config.label, prior="class") if config.label.kind == "condition" else config.label
+        prior = PriorConfig(kind=kind.prior, options={**options, **dict(kind.fixed)})
+        return structs.replace(config, prior=prior, label=label)
     posterior = config.posterior
     top = posterior.levels[-1] if posterior.levels else posterior.latent_dim
     levels = (*posterior.levels, options.get("latent_dim") or top or 1)

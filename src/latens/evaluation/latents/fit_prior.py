@@ -80,8 +80,10 @@ class AggregatedFit(AbstractObjective):
             values = draw(model, of_codes, num_samples=1, key=draw_key).log_weight[0]
         else:
             prior = _any(model).prior_part
-            p = prior(self.model.value) if isinstance(prior, AbstractModelPrior) else prior
-            values = jax.vmap(p.log_prob)(codes)
+            if isinstance(prior, AbstractModelPrior):
+                values = jax.vmap(lambda z, cond: prior(self.model.value, cond=cond).log_prob(z))(codes, batch.cond)
+            else:
+                values = jax.vmap(prior.log_prob)(codes)
         pair = weighted(values - jnp.sum(jnp.log(self.scale.value)), batch)
         return -mean(pair), {"log_prior": pair}
 
