@@ -10,7 +10,7 @@ from latens.networks.convolutional import ConvDecoder, ConvEncoder
 from latens.networks.strided import convolve_same
 
 
-@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 4, 3), (8, 8, 2)])
+@pytest.mark.parametrize("shape", [(1, 1, 1), (5, 4, 3), (8, 8, 2), (4, 5, 8)])
 def test_both_ways_are_the_sum_over_the_neighbours(shape: tuple[int, int, int]) -> None:
     generator = np.random.default_rng(0)
     image, weight = generator.normal(size=shape), generator.normal(size=(4, 3, 3, shape[2]))
@@ -18,7 +18,7 @@ def test_both_ways_are_the_sum_over_the_neighbours(shape: tuple[int, int, int]) 
     exact = np.zeros((*shape[:2], 4))
     for i, j in np.ndindex(*shape[:2]):
         exact[i, j] = np.einsum("abc,oabc->o", padded[i : i + 3, j : j + 3], weight)
-    for method in ("patches", "conv"):
+    for method in ("canonical", "conv"):
         found = convolve_same(jnp.asarray(image, jnp.float32), jnp.asarray(weight, jnp.float32), method)
         np.testing.assert_allclose(found, exact, rtol=1e-4, atol=1e-4)
 

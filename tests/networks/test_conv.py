@@ -13,15 +13,15 @@ from scipy import signal
 
 from latens.errors import ConfigError
 from latens.models import BernoulliHead, CategoricalHead, Conditional, NormalHead
-from latens.networks import ConvDecoder, ConvEncoder, decoder_network, encoder_network
+from latens.networks import ConvDecoder, ConvEncoder, canonical, decoder_network, encoder_network
 from latens.networks.factory import as_image_shape
 from latens.networks.initial import LAWS, first_weights
 from latens.networks.parts import from_outputs, to_outputs
-from latens.networks.strided import convolve, convolve_transposed, fold, unfold
+from latens.networks.strided import convolve, convolve_same, convolve_transposed, plain_convolutions
 from latens.trees import realise
 
-SIZES = [(28, 28, 1), (13, 7, 3), (6, 1, 2), (9, 8, 2)]
-KERNELS, METHODS = (3, 4), ("patches", "conv")
+SIZES = [(28, 28, 1), (13, 7, 3), (6, 1, 2), (9, 8, 2), (7, 6, 9)]
+KERNELS, METHODS = (3, 4), ("canonical", "conv")
 
 
 def by_scipy(image, weight):
@@ -86,29 +86,74 @@ def test_the_transposed_convolution_is_the_adjoint(k, float64):
     close(*gradients, rtol=1e-10, atol=1e-11)
 
 
+SETTINGS = [((13, 7, 3), 4), ((8, 8, 9), 10), ((5, 4, 1), 8), ((1, 1, 2), 3)]
+
+
+@pytest.mark.parametrize(("size", "outputs"), SETTINGS, ids=str)
+@pytest.mark.parametrize("k", KERNELS)
+def test_derivatives_are_those_of_xla_s_convolution(k, size, outputs, float64, monkeypatch):
+    """By images and weights, of first and second order, forwards and backwards, of few channels and of many."""
+    monkeypatch.setattr(canonical, "PATCH_BYTES", 64)  # the gradient of the weights in parts
+    h, w, c = size
+    small = (4, math.ceil(h / 2), math.ceil(w / 2), outputs)
+    x, weight, y, ones = numbers(2, (4, *size), (outputs, k, k, c), small, (outputs, 3, 3, c))
+    given = [jnp.asarray(a) for a in (x, weight, y, ones)]
+
+    def number(method, x, weight, y, one):
+        down = jax.vmap(lambda row: convolve(row, weight, method))(x)
+        up = jax.vmap(lambda row: convolve_transposed(row, weight, h, w, method))(y)
+        same = jax.vmap(lambda row: convolve_same(row, one, method))(x)
+        return jnp.sum(jnp.sin(down) * y) + jnp.sum(jnp.cos(up) * x) + jnp.sum(jnp.tanh(same) ** 3)
+
+    def derivatives(method):
+        slope = jax.grad(lambda *operands: number(method, *operands), argnums=(0, 1, 2, 3))
+        return slope(*given), jax.jvp(slope, tuple(given), tuple(jnp.sin(a) for a in given))[1]
+
+    for found, expected in zip(*map(jax.tree.leaves, (jax.jit(derivatives, static_argnums=0)(m) for m in METHODS))):
+        close(found, expected, rtol=1e-9, atol=1e-10 * max(1.0, float(jnp.abs(expected).max())))
+
+
+def test_weights_of_each_row_are_its_own(float64):
+    """An ensemble: rows with weights of their own, and one row with many weights, as one after another."""
+    x, weights, y = (jnp.asarray(a) for a in numbers(3, (3, 6, 5, 2), (3, 9, 3, 3, 2), (3, 3, 3, 9)))
+    of = {
+        "down": lambda x, w: convolve(x, w, "canonical"),
+        "same": lambda x, w: convolve_same(x, w, "canonical"),
+        "up": lambda x, w: convolve_transposed(y[0] * x[0, 0, 0], w, 6, 5, "canonical"),
+    }
+    for one in of.values():
+        close(jax.vmap(one)(x, weights), jnp.stack([one(*pair) for pair in zip(x, weights)]), rtol=1e-12)
+        close(jax.vmap(one, (None, 0))(x[0], weights), jnp.stack([one(x[0], w) for w in weights]), rtol=1e-12)
+        slope = lambda w: jnp.sum(jnp.sin(jax.vmap(one)(x, w)))  # noqa: B023, E731
+        close(jax.grad(slope)(weights)[1], jax.grad(lambda w: jnp.sum(jnp.sin(one(x[1], w))))(weights[1]), rtol=1e-10)  # noqa: B023
+
+
 def test_patches_hold_row_column_channel():
     image = np.arange(1.0, 5 * 4 * 2 + 1).reshape(5, 4, 2)
-    patches = np.asarray(unfold(jnp.asarray(image), 3)).reshape(3, 2, 3, 3, 2)
+    patches = np.asarray(canonical.unfolded(jnp.asarray(image)[None], 3, 2)).reshape(3, 2, 3, 3, 2)
     close(patches[1, 0], np.pad(image, ((1, 1), (1, 1), (0, 0)))[2:5, 0:3], rtol=0, atol=0)
-    # Every cell is put back once for each patch that holds it: at stride 2 and kernel 3 that is 1, 2 or 4 times.
-    counts = np.asarray(fold(jnp.ones((3, 2, 18)), 3, 5, 4))[..., 0]
-    close(counts, np.outer([1, 2, 1, 2, 1], [1, 2, 1, 1]), rtol=0, atol=0)
 
 
-def test_no_convolution_reaches_the_compiler_on_a_cpu():
-    """Its gradient inside a loop takes 20 times as long as the products."""
+def test_only_quick_convolutions_reach_the_compiler_on_a_cpu():
+    """Those of another layout, with dilation or turned around take some 50 times as long inside a loop."""
     if jax.default_backend() != "cpu":
         pytest.skip("other devices use XLA's convolution")
-    encoder, decoder = filled(ConvEncoder, (8, 8), (2, 3), 4), filled(ConvDecoder, 4, (3, 2), (8, 8), 64)
+    encoder, decoder = filled(ConvEncoder, (8, 8), (9, 8), 4), filled(ConvDecoder, 4, (8, 9), (8, 8), 64)
     arrays, static = eqx.partition((encoder, decoder), eqx.is_inexact_array)
 
     def loss(arrays, x):
         encoder, decoder = eqx.combine(arrays, static)
         return jax.vmap(lambda row: decoder(encoder(row)).sum())(x).sum()
 
-    program = str(jax.make_jaxpr(jax.grad(loss))(arrays, jnp.ones((2, 8, 8))))
-    assert "conv_general_dilated" not in program
-    assert program.count("dot_general") == 3 * 6 - 1  # all but the gradient by the image
+    lowered = jax.jit(jax.grad(loss)).lower(arrays, jnp.ones((2, 8, 8))).as_text()
+    lines = [line for line in lowered.splitlines() if "stablehlo.convolution" in line]
+    # The second layer down, its adjoint for the first one's gradient, the first layer up and its gradient.
+    assert len(lines) >= 4
+    for line in lines:
+        assert "[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]" in line
+        assert "lhs_dilate = [1, 1], rhs_dilate = [1, 1], reverse = [false, false]" in line
+    with plain_convolutions():
+        assert "convolve_by" not in str(jax.make_jaxpr(loss)(arrays, jnp.ones((2, 8, 8))))
 
 
 @pytest.mark.parametrize(("shape", "small"), [((28, 28), 49), ((32, 32, 3), 64), ((13, 7, 3), 8), ((1, 5), 2)], ids=str)

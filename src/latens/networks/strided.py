@@ -1,20 +1,23 @@
-"""Convolutions for one image, of stride 2 with its adjoint and of stride 1, by patches or by XLA's convolution.
+"""Convolutions for one image, of stride 2 with its adjoint and of stride 1.
 
 An image (h, w, c) becomes (ceil(h/2), ceil(w/2), o): pixel (i, j) of the result sees the pixels from (2i - 1, 2j - 1)
 on, as far as the kernel of 3 or 4 goes, with zeros outside. For even sizes that is padding 1 of other libraries.
 
-On a CPU, XLA's gradient of a convolution inside a loop is some 20 times slower than the products it stands for. Patches
-by plain slices cost little, and under `vmap` their weight gradient is one large product. Elsewhere XLA's is faster.
+On a CPU XLA is slow at most convolutions and at the derivatives of all: there those of `canonical` are taken.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Literal
 
 import jax
 import jax.numpy as jnp
 
+from latens.networks.canonical import AXES, DOWN, SAME, UP
 from latens.typing import Array, Float
 
-Method = Literal["patches", "conv"]
+Method = Literal["canonical", "conv"]
 
 
 def half(size: int) -> int:
@@ -29,51 +32,26 @@ def half(size: int) -> int:
     return -(-size // 2)
 
 
+_PLAIN: ContextVar[bool] = ContextVar("plain", default=False)
+
+
+@contextmanager
+def plain_convolutions() -> Iterator[None]:
+    """Only operations of JAX itself within, for a converter that knows no others."""
+    token = _PLAIN.set(True)
+    try:
+        yield
+    finally:
+        _PLAIN.reset(token)
+
+
 def best_method() -> Method:
     """The faster way to convolve on JAX's default device, asked while tracing.
 
     Returns:
-        `patches` on a CPU, `conv` elsewhere.
+        `canonical` on a CPU, `conv` elsewhere.
     """
-    return "patches" if jax.default_backend() == "cpu" else "conv"
-
-
-def unfold(image: Float[Array, "h w c"], kernel_size: int) -> Float[Array, "m p n"]:
-    """The patch of the image under every pixel of the result.
-
-    Args:
-        image: Shape (h, w, c).
-        kernel_size: The size k of the kernel, 3 or 4.
-
-    Returns:
-        Shape (ceil(h/2), ceil(w/2), k k c), each patch in the order (row, column, channel).
-    """
-    height, width, channels = image.shape
-    m, p = half(height), half(width)
-    padding = ((1, 2 * m + 1 - height, 0), (1, 2 * p + 1 - width, 0), (0, 0, 0))
-    padded = jax.lax.pad(image, jnp.zeros((), image.dtype), padding)
-    # Two neighbouring columns are one run of memory: first patches one row high, then k such rows.
-    pairs = padded.reshape(2 * m + 2, p + 1, 2 * channels)
-    rows = jnp.concatenate([pairs[:, :p], pairs[:, 1:, : (kernel_size - 2) * channels]], axis=-1)
-    phases = rows.reshape(m + 1, 2, p, kernel_size * channels)
-    return jnp.concatenate([phases[i // 2 : i // 2 + m, i % 2] for i in range(kernel_size)], axis=-1)
-
-
-def fold(patches: Float[Array, "m p n"], kernel_size: int, height: int, width: int) -> Float[Array, "h w c"]:
-    """The adjoint of `unfold`: every patch is added where it was taken from.
-
-    Args:
-        patches: Shape (ceil(h/2), ceil(w/2), k k c).
-        kernel_size: The size k of the kernel, 3 or 4.
-        height: The height h of the image in pixels.
-        width: The width w of the image in pixels.
-
-    Returns:
-        An image of shape (h, w, c).
-    """
-    channels = patches.shape[-1] // kernel_size**2
-    image = jax.ShapeDtypeStruct((height, width, channels), patches.dtype)
-    return jax.linear_transpose(lambda x: unfold(x, kernel_size), image)(patches)[0]
+    return "canonical" if jax.default_backend() == "cpu" and not _PLAIN.get() else "conv"
 
 
 def convolve(
@@ -86,20 +64,19 @@ def convolve(
     Args:
         image: Shape (h, w, c).
         weight: The kernel, of shape (o, k, k, c).
-        method: `patches` or `conv`; None: the faster one on this device.
+        method: `canonical` or `conv`; None: the faster one on this device.
 
     Returns:
         Shape (ceil(h/2), ceil(w/2), o).
     """
-    channels, kernel_size = weight.shape[:2]
-    if (method or best_method()) == "patches":
-        patches = unfold(image, kernel_size)
-        # The weight's gradient is then outputs' x patches, up to 4 times as fast on a CPU as patches' x outputs.
-        flat = patches.reshape(-1, patches.shape[-1]) @ weight.reshape(channels, -1).T
-        return flat.reshape(*patches.shape[:2], channels)
+    kernel_size = weight.shape[1]
+    if (method or best_method()) == "canonical":
+        height, width = image.shape[:2]
+        return DOWN.bind(image[None], weight, height=height, width=width, size=kernel_size)[0]
     padding = [(1, 2 * half(n) + kernel_size - 3 - n) for n in image.shape[:2]]
-    axes = ("NHWC", "OHWI", "NHWC")
-    return jax.lax.conv_general_dilated(image[None], weight, (2, 2), padding, dimension_numbers=axes)[0]
+    return jax.lax.conv_general_dilated(
+        image[None], jnp.transpose(weight, (1, 2, 3, 0)), (2, 2), padding, dimension_numbers=AXES
+    )[0]
 
 
 def convolve_transposed(
@@ -116,20 +93,19 @@ def convolve_transposed(
         weight: The kernel, of shape (o, k, k, c).
         height: The height h of the result in pixels.
         width: The width w of the result in pixels.
-        method: `patches` or `conv`; None: the faster one on this device.
+        method: `canonical` or `conv`; None: the faster one on this device.
 
     Returns:
         Shape (h, w, c).
     """
-    channels, kernel_size = weight.shape[:2]
-    if (method or best_method()) == "patches":
-        flat = image.reshape(-1, channels) @ weight.reshape(channels, -1)
-        return fold(flat.reshape(*image.shape[:2], -1), kernel_size, height, width)
+    kernel_size = weight.shape[1]
+    if (method or best_method()) == "canonical":
+        return UP.bind(image[None], weight, height=height, width=width, size=kernel_size)[0]
     # A convolution of the image with zeros between its cells, the kernel turned around.
-    turned, axes = jnp.flip(weight, (1, 2)), ("NHWC", "IHWO", "NHWC")
+    turned = jnp.transpose(jnp.flip(weight, (1, 2)), (1, 2, 0, 3))
     padding = [(kernel_size - 2, n - 2 * half(n) + 2) for n in (height, width)]
     return jax.lax.conv_general_dilated(
-        image[None], turned, (1, 1), padding, lhs_dilation=(2, 2), dimension_numbers=axes
+        image[None], turned, (1, 1), padding, lhs_dilation=(2, 2), dimension_numbers=AXES
     )[0]
 
 
@@ -143,17 +119,12 @@ def convolve_same(
     Args:
         image: Shape (h, w, c).
         weight: The kernel, of shape (o, 3, 3, c).
-        method: `patches` or `conv`; None: the faster one on this device.
+        method: `canonical` or `conv`; None: the faster one on this device.
 
     Returns:
         Shape (h, w, o).
     """
-    if (method or best_method()) == "patches":
-        height, width, channels = image.shape
-        padded = jnp.pad(image, ((1, 1), (1, 1), (0, 0)))
-        rows = jnp.concatenate([padded[:, j : j + width] for j in range(3)], axis=-1)
-        patches = jnp.concatenate([rows[i : i + height] for i in range(3)], axis=-1)
-        flat = patches.reshape(-1, 9 * channels) @ weight.reshape(weight.shape[0], -1).T
-        return flat.reshape(height, width, -1)
-    axes = ("NHWC", "OHWI", "NHWC")
-    return jax.lax.conv_general_dilated(image[None], weight, (1, 1), "SAME", dimension_numbers=axes)[0]
+    if (method or best_method()) == "canonical":
+        return SAME.bind(image[None], weight)[0]
+    kernel = jnp.transpose(weight, (1, 2, 3, 0))
+    return jax.lax.conv_general_dilated(image[None], kernel, (1, 1), "SAME", dimension_numbers=AXES)[0]

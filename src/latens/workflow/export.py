@@ -18,6 +18,7 @@ from latens.errors import UsageError
 from latens.evaluation.latents.encode import from_code
 from latens.io.atomic import write_atomic
 from latens.models.latent_arrays import mean_code
+from latens.networks.strided import plain_convolutions
 from latens.typing import Array
 from latens.workflow.trained import TrainedModel
 
@@ -85,7 +86,7 @@ def _converted(name: str, function: Any, shape: tuple[int, ...], to_onnx: Any) -
     """The file for any number of rows ("n"), or for one row where the converter cannot leave it open."""
     for n in ("n", 1):
         try:
-            with _quiet():
+            with _quiet(), plain_convolutions():
                 return to_onnx(function, [(n, *shape)], model_name=name).SerializeToString(), n
         except Exception as error:  # whatever another library says of an operation that it does not know
             failed = error
