@@ -128,6 +128,14 @@ def test_weights_of_each_row_are_its_own(float64):
         close(jax.grad(slope)(weights)[1], jax.grad(lambda w: jnp.sum(jnp.sin(one(x[1], w))))(weights[1]), rtol=1e-10)  # noqa: B023
 
 
+def test_no_rows_give_no_rows():
+    x, weight, y = (jnp.asarray(a) for a in numbers(3, (0, 6, 5, 8), (9, 3, 3, 8), (0, 3, 3, 9)))
+    assert jax.vmap(lambda row: convolve(row, weight))(x).shape == (0, 3, 3, 9)
+    assert jax.vmap(lambda row: convolve_same(row, weight))(x).shape == (0, 6, 5, 9)
+    assert jax.vmap(lambda row: convolve_transposed(row, weight, 6, 5))(y).shape == (0, 6, 5, 8)
+    close(jax.grad(lambda w: jnp.sum(jax.vmap(lambda row: convolve(row, w))(x)))(weight), jnp.zeros_like(weight))
+
+
 def test_patches_hold_row_column_channel():
     image = np.arange(1.0, 5 * 4 * 2 + 1).reshape(5, 4, 2)
     patches = np.asarray(canonical.unfolded(jnp.asarray(image)[None], 3, 2)).reshape(3, 2, 3, 3, 2)

@@ -8,6 +8,7 @@ of which has another of them as its derivative by the images, and products with 
 """
 
 import functools
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -63,7 +64,9 @@ def _up(images: Array, weight: Array, *, height: int, width: int) -> Array:
     kernel = jnp.transpose(blocks, (1, 3, 0, 2, 4, 5)).reshape(2, 2, outputs, 4 * channels)
     fours = _convolved(images, kernel, 1, [(1, 1), (1, 1)])
     n, m, p = fours.shape[:3]
-    pixels = jnp.transpose(fours.reshape(n, m, p, 2, 2, channels), (0, 1, 3, 2, 4, 5)).reshape(n, 2 * m, 2 * p, -1)
+    pixels = jnp.transpose(fours.reshape(n, m, p, 2, 2, channels), (0, 1, 3, 2, 4, 5)).reshape(
+        n, 2 * m, 2 * p, channels
+    )
     return pixels[:, 1 : height + 1, 1 : width + 1]
 
 
@@ -101,7 +104,7 @@ def unfolded(images: Array, size: int, stride: int) -> Array:
 def _of_weight(large: Array, small: Array, size: int, stride: int) -> Array:
     """The sum over images and places of each patch of the large images times the pixel of the small ones."""
     n, outputs, channels = len(large), small.shape[-1], large.shape[-1]
-    bytes_each = small[0].size // outputs * size**2 * channels * large.dtype.itemsize
+    bytes_each = math.prod(small.shape[1:3]) * size**2 * channels * large.dtype.itemsize
     parts = 1
     while n % (2 * parts) == 0 and n // parts * bytes_each > PATCH_BYTES:
         parts *= 2

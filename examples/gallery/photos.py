@@ -1,0 +1,62 @@
+"""The gallery's pictures in colour: `python examples/gallery/photos.py`, about five minutes.
+
+A model of patches of 32 x 32 pixels of the two photographs that scikit-learn brings (china.jpg by danielbuechele,
+flower.jpg by vultilion, CC BY 2.0): trained on the left three quarters of each, shown on patches of the right quarter.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_sample_images
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from digits import type_
+from shrink import shrink
+
+SIDE, SHOWN = 32, 6
+HIDDEN = {"hole": ("--region", "8:24,8:24"), "colours": ("--grey",), "details": ("--scale", "2")}
+
+
+def patches(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Patches to train on, anywhere in the left three quarters, and some of the right quarter that do not overlap."""
+    rng, train, test = np.random.default_rng(0), [], []
+    for photo in load_sample_images().images:
+        height, width = photo.shape[:2]
+        cut = width * 3 // 4
+        corners = rng.integers((height - SIDE, cut - SIDE), size=(count // 2, 2))
+        train += [photo[i : i + SIDE, j : j + SIDE] for i, j in corners]
+        grid = [(i, j) for i in range(0, height - SIDE, 2 * SIDE) for j in range(cut, width - SIDE, 2 * SIDE)]
+        test += [photo[i : i + SIDE, j : j + SIDE] for i, j in (grid[k] for k in rng.permutation(len(grid))[:SHOWN])]
+    return np.stack(train), np.stack(test)
+
+
+def main(argv: Sequence[str] | None = None) -> list[Path]:
+    """Train, sample, reconstruct, complete, and copy small pictures into the gallery; returns their paths."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("docs/gallery"))
+    parser.add_argument("--minutes", default="5")
+    parser.add_argument("--count", type=int, default=8000, help="patches to train on")
+    parser.add_argument("--draws", default="300", help="draws of latents for each completion")
+    args = parser.parse_args(argv)
+    written = []
+    with tempfile.TemporaryDirectory() as folder:
+        at = Path(folder)
+        run, data, shown = (str(at / name) for name in ("run", "train.npy", "test.npy"))
+        for path, rows in zip((data, shown), patches(args.count)):
+            np.save(path, rows)
+        type_("fit", data, "--minutes", args.minutes, "--num-samples", "5", "--out", run)
+        type_("sample", run, "-n", "36", "--mean", "--out", str(at / "photos-samples.png"))
+        for name, words in HIDDEN.items():
+            answers = (*words, "--draws", "4", "--num-samples", args.draws, "--mean")
+            type_("complete", run, shown, *answers, "--out", str(at / f"photos-{name}.png"))
+        written = [shrink(path, args.out / path.name) for path in sorted(at.glob("photos-*.png"))]
+    return written
+
+
+if __name__ == "__main__":
+    for path in main():
+        print(path)
