@@ -278,3 +278,29 @@ def test_an_autoencoder_can_be_sampled_with_a_prior(latens: Callable[..., Result
     model = TrainedModel.load(out).model
     mixture = model.prior()
     agrees(z, np.asarray(mixture.mean(), np.float64))
+
+
+def test_codes_that_read_a_label_get_a_prior_of_each_class():
+    rng, n = np.random.default_rng(0), 120
+    label, ids = rng.integers(0, 2, n).astype(np.int32), np.arange(n)
+    x = (np.where(label, 3.0, -3.0)[:, None] + rng.normal(size=(n, 4))).astype(np.float32)
+    split = np.where(np.arange(n) < 20, 2, 0).astype(np.uint8)
+    schema = Schema((4,), "real", columns=tuple(Column(f"x{i}") for i in range(4)), classes=("a", "b"))
+    data = Dataset(x, schema, ids.astype(np.uint32), ids, split, "made", label)
+    small = {"label": "condition", "network.hidden": 8, "posterior.codes": 3, "posterior.latent_dim": 8}
+    config = override(get_recipe("vq-vae").config, {**small, "training.steps": 1})
+    experiment = prepare(config, data)
+    trained = experiment.trained(experiment.new_model())
+    found, gain = refit_prior(trained, data, "transformer", options={"layers": 1, "width": 8, "together": 2}, steps=3)
+    assert found.config.label.prior == "class"
+    prior = found.model.prior_part
+    assert prior.network.classes.shape == (2, 8)
+    assert prior.network.together == 2
+    assert gain.n == 20
+    again = TrainedModel.from_bytes(found.to_bytes())
+    of = lambda m: jax.vmap(lambda y: m.prior(cond={"label": y}).log_prob(jnp.zeros(8)))(jnp.eye(2))  # noqa: E731
+    np.testing.assert_array_equal(of(found.model), of(again.model))
+    assert of(found.model)[0] != of(found.model)[1]
+    with pytest.raises(ConfigError, match="no autoregressive-codes prior of each class") as caught:
+        refit_prior(trained, data, "autoregressive-codes", steps=1)
+    assert caught.value.fix == "Use prior=transformer, or --set label.prior=shared."

@@ -336,8 +336,10 @@ def prior_part(
     if not classes or config.label.prior == "shared":
         return row.make(latent, schema.shape, key=key, **given)
     if row.by_class is None or config.posterior.levels:
-        fits = ", ".join(name for name, other in PRIORS.items() if other.by_class is not None)
-        what = f"there is no {config.prior.kind} prior of each class" + " with levels" * bool(config.posterior.levels)
-        fix = f"Use one level and one of {fits} as prior.kind, or --set label.prior=shared."
+        fits = [name for name, other in PRIORS.items() if other.by_class is not None and other.support == row.support]
+        levels = bool(config.posterior.levels)
+        what = f"there is no {config.prior.kind} prior of each class" + " with levels" * levels
+        ways = ["one level"] * levels + [f"prior={' or '.join(fits)}"] * bool(fits and row.by_class is None)
+        fix = f"Use {', or '.join((*ways, '--set label.prior=shared'))}."
         raise ConfigError(f"{what}.", where="label.prior", fix=fix)
     return row.by_class(classes, latent, schema.shape, key=key, **given)
