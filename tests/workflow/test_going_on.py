@@ -182,3 +182,26 @@ def test_a_model_is_loaded_by_the_name_of_its_run(tmp_path, rows):
     (run / "model.safetensors").unlink()
     with pytest.raises(latens.LatensError, match="no model yet"):
         latens.load(run)
+
+
+PICTURES = {
+    "default": ("--set", "network.hidden=8,8", "--set", "posterior.latent_dim=2"),
+    "ladder-conv": ("--set", "network.hidden=8,8", "--set", "posterior.latent_dim=2"),
+    "pixel-vae": ("--set", "likelihood.width=4", "--set", "network.hidden=8", "--set", "posterior.latent_dim=2"),
+    "vq-vae-ema": ("--set", "network=auto", "--set", "network.hidden=8,8", "--set", "posterior.codes=8"),
+}
+
+
+@pytest.mark.parametrize("recipe", PICTURES)
+def test_models_of_pictures_go_on_bit_for_bit(tmp_path, recipe):
+    """Moved pictures, levels, pixels after pixels and averaged codes: 7 steps at once, and 3 and then the others."""
+    rows = tmp_path / "x.npy"
+    np.save(rows, np.random.default_rng(0).integers(0, 256, (60, 16, 16)).astype(np.uint8))
+    still = ("--set", "optimizer.schedule=constant", "--set", "optimizer.warmup_steps=0", "--batch-size", "16")
+    words = ("fit", str(rows), "--recipe", recipe, *PICTURES[recipe], *still, "--num-samples", "2", "--quiet")
+    assert main([*words, "--steps", "7", "--out", str(tmp_path / "whole")]) == 0
+    assert main([*words, "--steps", "3", "--out", str(tmp_path / "parts")]) == 0
+    assert main(["resume", str(tmp_path / "parts"), "--steps", "7", "--quiet"]) == 0
+    expected, found = latens.load(tmp_path / "whole"), latens.load(tmp_path / "parts")
+    assert found.facts["steps"] == expected.facts["steps"] == 7
+    assert [a.tobytes() for a in arrays(found)] == [a.tobytes() for a in arrays(expected)]
