@@ -1,4 +1,4 @@
-"""The gallery's pictures in colour: `python examples/gallery/photos.py`, about five minutes.
+"""The gallery's pictures in colour: `python examples/gallery/photos.py`, about ten minutes.
 
 A model of patches of 32 x 32 pixels of the two photographs that scikit-learn brings (china.jpg by danielbuechele,
 flower.jpg by vultilion, CC BY 2.0): trained on the left three quarters of each, shown on patches of the right quarter.
@@ -17,44 +17,42 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from digits import type_
 from shrink import shrink
 
-SIDE, SHOWN = 32, 6
-HIDDEN = {"hole": ("--region", "8:24,8:24"), "colours": ("--grey",), "details": ("--scale", "2")}
+SIDE, SHOWN = 32, 3
 
 
 def patches(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Patches to train on, anywhere in the left three quarters, and some of the right quarter that do not overlap."""
+    """Patches to train on, anywhere in the left three quarters, and those of the right quarter with most in them."""
     rng, train, test = np.random.default_rng(0), [], []
     for photo in load_sample_images().images:
         height, width = photo.shape[:2]
         cut = width * 3 // 4
         corners = rng.integers((height - SIDE, cut - SIDE), size=(count // 2, 2))
         train += [photo[i : i + SIDE, j : j + SIDE] for i, j in corners]
-        grid = [(i, j) for i in range(0, height - SIDE, 2 * SIDE) for j in range(cut, width - SIDE, 2 * SIDE)]
-        test += [photo[i : i + SIDE, j : j + SIDE] for i, j in (grid[k] for k in rng.permutation(len(grid))[:SHOWN])]
+        places = [(i, j) for i in range(0, height - SIDE, SIDE) for j in range(cut, width - SIDE, SIDE)]
+        right = [photo[i : i + SIDE, j : j + SIDE] for i, j in places]
+        test += sorted(right, key=lambda patch: -float(patch.astype(float).std(axis=(0, 1)).mean()))[:SHOWN]
     return np.stack(train), np.stack(test)
 
 
 def main(argv: Sequence[str] | None = None) -> list[Path]:
-    """Train, sample, reconstruct, complete, and copy small pictures into the gallery; returns their paths."""
+    """Train, reconstruct, colour, and copy small pictures into the gallery; returns their paths."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("docs/gallery"))
-    parser.add_argument("--minutes", default="5")
+    parser.add_argument("--minutes", default="7")
     parser.add_argument("--count", type=int, default=8000, help="patches to train on")
-    parser.add_argument("--draws", default="300", help="draws of latents for each completion")
+    parser.add_argument("--draws", default="100", help="draws of latents of which the answers are taken")
+    parser.add_argument("--steps", default="60", help="gradient steps on the posterior of each grey patch")
     args = parser.parse_args(argv)
-    written = []
     with tempfile.TemporaryDirectory() as folder:
         at = Path(folder)
         run, data, shown = (str(at / name) for name in ("run", "train.npy", "test.npy"))
         for path, rows in zip((data, shown), patches(args.count)):
             np.save(path, rows)
         type_("fit", data, "--minutes", args.minutes, "--num-samples", "5", "--out", run)
-        type_("sample", run, "-n", "36", "--mean", "--out", str(at / "photos-samples.png"))
-        for name, words in HIDDEN.items():
-            answers = (*words, "--draws", "4", "--num-samples", args.draws, "--mean")
-            type_("complete", run, shown, *answers, "--out", str(at / f"photos-{name}.png"))
-        written = [shrink(path, args.out / path.name) for path in sorted(at.glob("photos-*.png"))]
-    return written
+        type_("reconstruct", run, shown, "--mean", "--out", str(at / "photos-reconstructions.png"))
+        answers = ("--grey", "--draws", "4", "--num-samples", args.draws, "--steps", args.steps, "--mean")
+        type_("complete", run, shown, *answers, "--out", str(at / "photos-colours.png"))
+        return [shrink(path, args.out / path.name) for path in sorted(at.glob("photos-*.png"))]
 
 
 if __name__ == "__main__":

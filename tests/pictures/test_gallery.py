@@ -81,13 +81,22 @@ def test_the_scripts_make_the_pictures_of_the_page(tmp_path, monkeypatch):
     monkeypatch.setattr(style, "_METADATA", {"png": style._METADATA["png"]})
     made = script("digits").main(["--out", str(tmp_path), "--epochs", "2", "--frames", "3"])
     made += script("others").main(["--out", str(tmp_path), "--epochs", "4"])
-    expected = {name for _, name in shown() if not name.startswith("mnist/")}
+    expected = {name for _, name in shown() if not name.startswith(("mnist/", "photos-"))}
     assert {path.name for path in made} == {path.name for path in tmp_path.iterdir()} == expected
     for path in made:
         with Image.open(path) as image:
             most = 720 if path.suffix == ".gif" else 1440
             assert 150 <= image.width <= (2000 if "manifold" in path.name else most), path.name
             assert image.format == path.suffix[1:].upper()
+
+
+@pytest.mark.long
+def test_the_script_of_photographs_makes_its_pictures(tmp_path):
+    few = ("--minutes", "0.05", "--count", "200", "--draws", "10", "--steps", "2")
+    made = script("photos").main(["--out", str(tmp_path), *few])
+    assert {path.name for path in made} == {name for _, name in shown() if name.startswith("photos-")}
+    train, test = script("photos").patches(50)
+    assert (train.shape, test.shape) == ((50, 32, 32, 3), (6, 32, 32, 3))
 
 
 def test_the_mnist_script_types_one_command_after_another(tmp_path, monkeypatch):
