@@ -139,7 +139,7 @@ class DataConfig(Part, frozen=True):
         hide: The share of training rows of which some values count as missing in a step, in pictures also whole
             regions, so that the encoder learns q(z | any part of x); None: 0.25 of mixed tables, 0 of others.
         shift: How many pixels training pictures are moved at the most, at random in every step; None: 0, but of few
-            pictures under `default` a 32nd of their shorter side.
+            pictures under `default` an eighth of their shorter side.
         flip: Whether every other training picture is mirrored, left for right, at random in every step.
     """
 

@@ -31,8 +31,8 @@ def test_pictures_get_convolutions_and_a_mixture_of_logistics(shape: tuple[int, 
     assert "training pictures are few" in reasons
     assert "for pictures of " + " x ".join(map(str, shape)) in reasons
     assert convolution_widths(shape) == widths
-    # Few pictures are moved, by a 32nd of the shorter side; many are not, and what was given stays.
-    assert config.data.shift == (2 if min(shape[:2]) == 64 else 1)
+    # Few pictures are moved, by an eighth of the shorter side; many are not, and what was given stays.
+    assert config.data.shift == min(shape[:2]) // 8
     assert "at random (--set data.shift=0 leaves them" in reasons
     assert resolved(pixels(60, *shape), data__shift=0)[0].data.shift == 0
 
