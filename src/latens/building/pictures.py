@@ -7,8 +7,8 @@ from latens.data import Dataset, Schema, suggest_likelihood
 from latens.data.check import is_picture
 from latens.data.schema import image_shape
 from latens.errors import ConfigError
+from latens.networks.canonical import half
 from latens.networks.factory import as_image_shape
-from latens.networks.strided import half
 from latens.parts.posteriors import posterior_of
 
 WIDTHS = (32, 64, 128)

@@ -34,13 +34,21 @@ def _convolved(images: Array, kernel: Array, stride: int, padding: Sequence[tupl
     return jax.lax.conv_general_dilated(images, kernel, (stride, stride), padding, dimension_numbers=AXES)
 
 
-def _half(size: int) -> int:
+def half(size: int) -> int:
+    """Half a size, rounded up.
+
+    Args:
+        size: A height or width in pixels.
+
+    Returns:
+        ceil(size / 2).
+    """
     return -(-size // 2)
 
 
 def _framed(images: Array) -> Array:
     """With a row and a column of zeros before, and behind as many as make the sizes even."""
-    after = [2 * _half(n) + 1 - n for n in images.shape[1:3]]
+    after = [2 * half(n) + 1 - n for n in images.shape[1:3]]
     return jnp.pad(images, ((0, 0), (1, after[0]), (1, after[1]), (0, 0)))
 
 
@@ -48,7 +56,7 @@ def _down(images: Array, weight: Array) -> Array:
     if images.shape[-1] < FEW_CHANNELS:
         patches = unfolded(images, weight.shape[1], 2)
         return patches @ weight.reshape(len(weight), -1).T
-    padding = [(1, 2 * _half(n) + weight.shape[1] - 3 - n) for n in images.shape[1:3]]
+    padding = [(1, 2 * half(n) + weight.shape[1] - 3 - n) for n in images.shape[1:3]]
     return _convolved(images, jnp.transpose(weight, (1, 2, 3, 0)), 2, padding)
 
 
@@ -93,7 +101,7 @@ def unfolded(images: Array, size: int, stride: int) -> Array:
         padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
         rows = jnp.concatenate([padded[:, :, j : j + width] for j in range(size)], axis=-1)
         return jnp.concatenate([rows[:, i : i + height] for i in range(size)], axis=-1)
-    m, p = _half(height), _half(width)
+    m, p = half(height), half(width)
     # Two neighbouring columns are one run of memory: first patches one row high, then k such rows.
     pairs = _framed(images).reshape(n, 2 * m + 2, p + 1, 2 * channels)
     rows = jnp.concatenate([pairs[:, :, :p], pairs[:, :, 1:, : (size - 2) * channels]], axis=-1)

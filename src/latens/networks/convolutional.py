@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from latens.errors import ConfigError
+from latens.networks.canonical import half
 from latens.networks.dense import ACTIVATIONS, Linear, check_options
 from latens.networks.initial import first_weights
 from latens.networks.parts import (
@@ -20,7 +21,7 @@ from latens.networks.parts import (
     to_outputs,
     with_drawn_weight,
 )
-from latens.networks.strided import convolve, convolve_same, convolve_transposed, half
+from latens.networks.strided import convolve, convolve_same, convolve_transposed
 from latens.trees import AbstractRandomWeights
 from latens.typing import Array, Float, Key, Shaped
 

@@ -14,23 +14,10 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from latens.networks.canonical import AXES, DOWN, SAME, UP
+from latens.networks.canonical import AXES, DOWN, SAME, UP, half
 from latens.typing import Array, Float
 
 Method = Literal["canonical", "conv"]
-
-
-def half(size: int) -> int:
-    """Half a size, rounded up.
-
-    Args:
-        size: A height or width in pixels.
-
-    Returns:
-        ceil(size / 2).
-    """
-    return -(-size // 2)
-
 
 _PLAIN: ContextVar[bool] = ContextVar("plain", default=False)
 
