@@ -40,6 +40,10 @@ CASES = [
     ((2, 2), 5, {"components": 2}),
     ((1, 2, 3), 3, {"components": 2}),
     ((2, 2, 2), 2, {}),
+    ((3, 3), 2, {"block": 2}),  # blocks that the edges cut
+    ((1, 2, 3), 3, {"block": 2}),
+    ((3, 3), 2, {"neighbour_units": 3}),
+    ((2, 2), 5, {"neighbour_units": 9, "components": 2}),  # all five there are
 ]
 
 
@@ -51,28 +55,35 @@ def test_masses_of_all_pictures_sum_to_one(shape, levels, options):
     assert float(masses.max()) < 0.9  # not a sum of one term
 
 
-def test_the_probability_is_that_of_the_definition():
-    """By loops in double precision: windows row by row, a residual layer, a logit each."""
-    head = head_of((4, 5), rows=2, sides=1)
+@pytest.mark.parametrize(("block", "units"), [(1, 0), (2, 0), (3, 0), (1, 2), (2, 5)])
+def test_the_probability_is_that_of_the_definition(block, units):
+    """By loops in double precision: windows row by row, features of a block, a residual layer, a logit each."""
+    head = head_of((4, 5), rows=2, sides=1, block=block, neighbour_units=units)
     outputs = np.asarray(outputs_of(head), np.float64)
     own, features = outputs[:20].reshape(4, 5), outputs[20:].reshape(2, 4, 5)
     c = jax.tree.map(lambda a: np.asarray(a, np.float64), head.context)
     x = np.random.default_rng(2).integers(0, 2, (4, 5))
-    total = 0.0
+    total, passed = 0.0, {}
     for i, j in itertools.product(range(4), range(5)):
         places = [(i + a, j + b) for a in (-2, -1) for b in (-1, 0, 1)] + [(i, j - 1)]
         inside = lambda p: 0 <= p[0] < 4 and 0 <= p[1] < 5  # noqa: E731
         v = np.array([2.0 * x[p] - 1.0 if inside(p) else 0.0 for p in places])
-        h = c.of_values @ v + c.of_features @ features[:, i, j] + c.bias
-        h = h + c.hidden @ np.maximum(h, 0) + c.hidden_bias
+        corner, place = (i // block * block, j // block * block), (i % block * block + j % block) * 5
+        shown = [(corner[0] + a, corner[1] + b) for a, b in itertools.product(range(block), repeat=2)]
+        f = np.concatenate([features[:, *p] if inside(p) else np.zeros(2) for p in shown])
+        h = c.of_values @ v + c.of_features[place : place + 5] @ f + c.bias
+        passed[i, j] = np.maximum(h, 0)[:units]
+        k = [passed.get(p, np.zeros(units)) for p in [(i - 1, j - 1), (i - 1, j), (i - 1, j + 1), (i, j - 1)]]
+        h = h + c.hidden @ np.maximum(h, 0) + c.hidden_bias + (c.near @ np.concatenate(k) if units else 0.0)
         p = expit(own[i, j] + (c.output @ np.maximum(h, 0))[0])
         total += np.log(p if x[i, j] else 1 - p)
     found = head(jnp.asarray(outputs, jnp.float32)).log_prob(jnp.asarray(x, jnp.float32))
     np.testing.assert_allclose(float(found), total, rtol=1e-5)
 
 
-def test_no_pixel_depends_on_itself_or_on_later_ones():
-    head = head_of((4, 4), rows=2, sides=2)
+@pytest.mark.parametrize("units", [0, 3])
+def test_no_pixel_depends_on_itself_or_on_later_ones(units):
+    head = head_of((4, 4), rows=2, sides=2, neighbour_units=units)
     made, x = head(outputs_of(head)), jnp.zeros((4, 4))
     before = np.asarray(made.given(x).logits).reshape(-1)
     for index in range(16):
@@ -81,9 +92,17 @@ def test_no_pixel_depends_on_itself_or_on_later_ones():
         assert index == 15 or np.any(after[index + 1 :] != before[index + 1 :])
 
 
-@pytest.mark.parametrize(("shape", "levels"), [((2, 3), 2), ((2, 2), 3), ((1, 2, 2), 3)])
-def test_samples_come_as_often_as_their_mass_says(shape, levels):
-    head, count = head_of(shape, levels, seed=3), 40_000
+@pytest.mark.parametrize(
+    ("shape", "levels", "options"),
+    [
+        ((2, 3), 2, {"block": 2}),
+        ((2, 3), 2, {"neighbour_units": 4}),
+        ((2, 2), 3, {}),
+        ((1, 2, 2), 3, {"neighbour_units": 4}),
+    ],
+)
+def test_samples_come_as_often_as_their_mass_says(shape, levels, options):
+    head, count = head_of(shape, levels, seed=3, **options), 40_000
     made, events = head(outputs_of(head)), events_of(shape, levels)
     drawn = np.asarray(jax.vmap(lambda k: made.sample(key=k))(jax.random.split(jax.random.key(0), count)))
     cells = int(np.prod(shape))

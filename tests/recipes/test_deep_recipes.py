@@ -99,6 +99,15 @@ def test_pixels_given_their_neighbours(rows, settings, family, network):
     assert not np.array_equal(heads[0].context.of_values, heads[1].context.of_values)
 
 
+def test_pixels_of_two_levels_have_options_of_their_own_and_those_that_were_set():
+    """Runs of before, whose family is stored, keep the defaults that they were trained with."""
+    recipe, data = override(get_recipe("pixel-vae").config, {"training.steps": 1}), load(pictures(8, 8, levels=2))
+    made = prepare(override(recipe, {"likelihood.width": 4}), data).config.likelihood
+    assert made.options == {"features": 8, "block": 2, "neighbour_units": 16, "rows": 4, "sides": 5, "width": 4}
+    again = prepare(override(recipe, {"likelihood": "autoregressive-bernoulli"}), data).config.likelihood
+    assert again.options == {}
+
+
 def test_pixels_given_their_neighbours_are_refused_where_they_have_no_meaning():
     recipe = get_recipe("pixel-vae").config
     with pytest.raises(ConfigError) as error:

@@ -23,36 +23,55 @@ MEAN_DRAWS = 8
 class Context(eqx.Module):
     r"""What the pixels before a pixel and near it add to its outputs: a residual network, the same at every pixel.
 
-    $c(v, f) = W_o\,a(h + W_h\,a(h) + b_h)$ with $h = W_v v + W_f f + b$ and a the rectifier. v are the values, on the
-    scale of [-1, 1] and 0 outside the picture, of the `rows` rows above within `sides` columns to either side, then of
-    the `sides` pixels to the left. f are the features of the pixel, which the decoder gives.
+    $c(v, f, k) = W_o\,a(h + W_h\,a(h) + W_k k + b_h)$ with $h = W_v v + W_f f + b$ and a the rectifier. v are the
+    values, on the scale of [-1, 1] and 0 outside the picture, of the `rows` rows above within `sides` columns to either
+    side, then of the `sides` pixels to the left. f are the features, which the decoder gives, of all pixels of the
+    block around the pixel, a square of `block` pixels a side; each place in a block has a $W_f$ of its own. k are the
+    first `neighbour_units` of the units a(h) of the pixels at the upper left, above, at the upper right and at the
+    left, 0 outside the picture: through them a pixel sees what its neighbours see.
 
     Args:
         of_values: The weight $W_v$, of shape (n, v).
-        of_features: The weight $W_f$, of shape (n, f).
+        of_features: The weights $W_f$ of all places in a block, one under the other, of shape (block^2 n, block^2 f).
         bias: The bias b, of shape (n,).
         hidden: The weight $W_h$, of shape (n, n).
         hidden_bias: The bias $b_h$, of shape (n,).
         output: The weight $W_o$, of shape (o, n).
+        near: The weight $W_k$, of shape (n, 4 neighbour_units); None: no units of other pixels are seen.
         rows: How many rows above a pixel it depends on.
         sides: How many columns to either side of it.
+        block: The side of the blocks of pixels that see the features of one another.
+        neighbour_units: How many hidden units of each of its four neighbours before it a pixel sees.
 
-    Source: van den Oord et al. (2016), "Conditional image generation with PixelCNN decoders", without its deeper
-    layers; a window of a few pixels is that of Chen et al. (2017), "Variational lossy autoencoder".
+    Source: van den Oord et al. (2016), "Conditional image generation with PixelCNN decoders", of two layers; a window
+    of a few pixels is that of Chen et al. (2017), "Variational lossy autoencoder".
     """
 
     of_values: Float[Array, "n v"]
-    of_features: Float[Array, "n f"]
+    of_features: Float[Array, "bn bf"]
     bias: Float[Array, " n"]
     hidden: Float[Array, "n n"]
     hidden_bias: Float[Array, " n"]
     output: Float[Array, "o n"]
+    near: Float[Array, "n k"] | None
     rows: int = eqx.field(static=True)
     sides: int = eqx.field(static=True)
+    block: int = eqx.field(static=True, default=1)
+    neighbour_units: int = eqx.field(static=True, default=0)
 
     @classmethod
     def drawn(
-        cls, channels: int, features: int, outputs: int, *, width: int, rows: int, sides: int, key: Key
+        cls,
+        channels: int,
+        features: int,
+        outputs: int,
+        *,
+        width: int,
+        rows: int,
+        sides: int,
+        block: int = 1,
+        neighbour_units: int = 0,
+        key: Key,
     ) -> "Context":
         """Draw the initial weights; the last ones are 0, so that pixels depend on no others at first.
 
@@ -63,33 +82,82 @@ class Context(eqx.Module):
             width: How many hidden units n there are.
             rows: How many rows above a pixel it depends on.
             sides: How many columns to either side of it.
+            block: The side of the blocks of pixels that see the features of one another.
+            neighbour_units: How many hidden units of each of its four neighbours before it a pixel sees, at most all.
             key: A JAX random key.
 
         Returns:
             The network.
         """
         seen = channels * (rows * (2 * sides + 1) + sides)
-        keys = jax.random.split(key, 3)
-        sizes = ((width, seen), (width, features), (width, width))
+        keys, places, units = jax.random.split(key, 3), block**2, min(neighbour_units, width)
+        sizes = ((width, seen), (places * width, places * features), (width, width))
         values, of_features, hidden = (
             jax.random.normal(k, size) * math.sqrt(1.0 / max(size[1], 1)) for k, size in zip(keys, sizes)
         )
-        zero = jnp.zeros(width)
-        return cls(values, of_features, zero, math.sqrt(2) * hidden, zero, jnp.zeros((outputs, width)), rows, sides)
+        zero, last, near = jnp.zeros(width), jnp.zeros((outputs, width)), None
+        if units:
+            near = jax.random.normal(jax.random.fold_in(key, 3), (width, 4 * units)) / math.sqrt(2 * units)
+        hidden = math.sqrt(2) * hidden
+        return cls(values, of_features, zero, hidden, zero, last, near, rows, sides, block, units)
 
-    def __call__(self, values: Float[Array, "*p v"], features: Float[Array, "*p f"]) -> Float[Array, "*p o"]:
-        """What is added to the outputs of each pixel.
+    def first(self, values: Float[Array, "*p v"], conditioning: Float[Array, "*p n"]) -> Float[Array, "*p n"]:
+        """The hidden units h of each pixel.
 
         Args:
             values: The values before each pixel, as `before` gives them.
-            features: The features of each pixel.
+            conditioning: What the features add to them, as `conditioning` gives it.
+
+        Returns:
+            Shape (*p, n).
+        """
+        return values @ self.of_values.T + conditioning + self.bias
+
+    def second(self, hidden: Float[Array, "*p n"], near: Float[Array, "*p k"]) -> Float[Array, "*p o"]:
+        """What is added to the outputs of each pixel.
+
+        Args:
+            hidden: The hidden units h of each pixel.
+            near: The units k of its neighbours, as `neighbours` gives them.
 
         Returns:
             Shape (*p, o).
         """
-        h = values @ self.of_values.T + features @ self.of_features.T + self.bias
-        h = h + jax.nn.relu(h) @ self.hidden.T + self.hidden_bias
+        h = hidden + jax.nn.relu(hidden) @ self.hidden.T + self.hidden_bias
+        if self.near is not None:
+            h = h + near @ self.near.T
         return jax.nn.relu(h) @ self.output.T
+
+    def neighbours(self, hidden: Float[Array, "h w n"]) -> Float[Array, "h w k"]:
+        """The units k of the four neighbours before every pixel.
+
+        Args:
+            hidden: The hidden units h of each pixel, of shape (h, w, n).
+
+        Returns:
+            Shape (h, w, 4 neighbour_units).
+        """
+        height, width, _ = hidden.shape
+        units = jax.nn.relu(hidden[..., : self.neighbour_units])
+        padded = jnp.pad(units, ((1, 0), (1, 1), (0, 0)))
+        above = [padded[:height, j : j + width] for j in range(3)]
+        return jnp.concatenate([*above, padded[1:, :width]], axis=-1)
+
+    def conditioning(self, features: Float[Array, "h w f"]) -> Float[Array, "h w n"]:
+        """What the features of its block, which ends with the picture, add to the hidden units of every pixel.
+
+        Args:
+            features: The features of each pixel, of shape (h, w, f).
+
+        Returns:
+            $W_f f$ for each pixel, of shape (h, w, n).
+        """
+        (height, width, _), side = features.shape, self.block
+        down, across = -(-height // side), -(-width // side)
+        padded = jnp.pad(features, ((0, side * down - height), (0, side * across - width), (0, 0)))
+        blocks = jnp.swapaxes(padded.reshape(down, side, across, side, -1), 1, 2).reshape(down, across, -1)
+        found = (blocks @ self.of_features.T).reshape(down, across, side, side, -1)
+        return jnp.swapaxes(found, 1, 2).reshape(side * down, side * across, -1)[:height, :width]
 
     def before(self, picture: Float[Array, "h w c"]) -> Float[Array, "h w v"]:
         """The values before every pixel.
@@ -163,6 +231,9 @@ class Autoregressive(AbstractDistribution[Array]):
     def _scaled(self, event: Shaped[Array, "..."]) -> Float[Array, "..."]:
         return 2.0 * event.astype(self.outputs.dtype) / (self.levels - 1) - 1.0
 
+    def _conditioning(self) -> Float[Array, "h w n"]:
+        return self.context.conditioning(self.features.reshape(*self.size[:2], -1))
+
     def given(self, event: Shaped[Array, "..."]) -> Any:
         """The distribution of every pixel given the pixels of this event before it.
 
@@ -173,8 +244,9 @@ class Autoregressive(AbstractDistribution[Array]):
             The distribution of the family.
         """
         picture = self._scaled(event).reshape(*self.size[:2], -1)
-        values = self.context.before(picture).reshape(self.features.shape[0], -1)
-        added = self.context(values, self.features).reshape(-1, self.outputs.shape[0], self.outputs.shape[2])
+        hidden = self.context.first(self.context.before(picture), self._conditioning())
+        added = self.context.second(hidden, self.context.neighbours(hidden))
+        added = added.reshape(-1, self.outputs.shape[0], self.outputs.shape[2])
         return self.family((self.outputs + jnp.moveaxis(added, 1, 0)).reshape(-1))
 
     def log_prob(self, event: Shaped[Array, "..."]) -> Nats:
@@ -196,19 +268,25 @@ class Autoregressive(AbstractDistribution[Array]):
     def sample(self, *, key: Key) -> Array:
         """Draw one event, pixel after pixel."""
         height, width, channels = self.size[0], self.size[1], self.outputs.shape[2]
-        rows, sides = self.context.rows, self.context.sides
+        context, conditioning = self.context, self._conditioning()
+        rows, sides, units = context.rows, context.sides, context.neighbour_units
 
-        def step(padded: Array, index: Array) -> tuple[Array, Array]:
-            row, column = index // width, index % width
+        def step(state: tuple[Array, Array], index: Array) -> tuple[tuple[Array, Array], Array]:
+            (padded, known), row, column = state, index // width, index % width
             window = jax.lax.dynamic_slice(padded, (row, column, 0), (rows + 1, 2 * sides + 1, channels))
             seen = jnp.concatenate([window[:rows].reshape(-1), window[rows, :sides].reshape(-1)])
-            added = self.context(seen, self.features[index]).reshape(-1, channels)
+            hidden = context.first(seen, conditioning[row, column])
+            around = jax.lax.dynamic_slice(known, (row, column, 0), (2, 3, units)).reshape(6, units)
+            added = context.second(hidden, around[:4].reshape(-1)).reshape(-1, channels)
             pixel = self.pixel((self.outputs[:, index] + added).reshape(-1))
             value = pixel.sample(key=jax.random.fold_in(key, index)).reshape(1, 1, channels)
-            return jax.lax.dynamic_update_slice(padded, self._scaled(value), (row + rows, column + sides, 0)), value
+            padded = jax.lax.dynamic_update_slice(padded, self._scaled(value), (row + rows, column + sides, 0))
+            own = jax.nn.relu(hidden[:units]).reshape(1, 1, units)
+            return (padded, jax.lax.dynamic_update_slice(known, own, (row + 1, column + 1, 0))), value
 
-        padded = self.context.padded(jnp.zeros((height, width, channels), self.outputs.dtype))
-        values = jax.lax.scan(step, padded, jnp.arange(height * width))[1]
+        empty = jnp.zeros((height, width, channels), self.outputs.dtype)
+        state = context.padded(empty), jnp.zeros((height + 1, width + 2, units), self.outputs.dtype)
+        values = jax.lax.scan(step, state, jnp.arange(height * width))[1]
         return values.reshape(self.size)
 
     def expected(self, draws: int, *, key: Key) -> Float[Array, "..."]:

@@ -95,13 +95,17 @@ class ContextOptions(Part, frozen=True):
 
     Args:
         features: How many features of each value of a pixel the decoder adds to its outputs, for the window's network.
+        block: The side of the blocks of pixels, each of which sees the features of all pixels of its block.
         width: Hidden units of that network.
+        neighbour_units: How many hidden units of each of its four neighbours before it a pixel sees, at most all.
         rows: How many rows above a pixel it depends on.
         sides: How many columns to either side of it.
     """
 
     features: Annotated[int, Meta(ge=1, le=64)] = 3
+    block: Annotated[int, Meta(ge=1, le=8)] = 1
     width: Annotated[int, Meta(ge=1, le=512)] = 32
+    neighbour_units: Annotated[int, Meta(ge=0, le=512)] = 0
     rows: Annotated[int, Meta(ge=0, le=16)] = 3
     sides: Annotated[int, Meta(ge=1, le=16)] = 4
 
@@ -111,7 +115,9 @@ class PixelContextOptions(ContextOptions, frozen=True):
 
     Args:
         features: How many features of each value of a pixel the decoder adds to its outputs, for the window's network.
+        block: The side of the blocks of pixels, each of which sees the features of all pixels of its block.
         width: Hidden units of that network.
+        neighbour_units: How many hidden units of each of its four neighbours before it a pixel sees, at most all.
         rows: How many rows above a pixel it depends on.
         sides: How many columns to either side of it.
         components: The number of logistics in the mixture of a pixel.
@@ -155,7 +161,9 @@ def _levels(schema: Schema) -> int:
 
 
 def _autoregressive(head: BernoulliHead | PixelHead, options: ContextOptions) -> AbstractHead:
-    sizes = {name: getattr(options, name) for name in ("features", "width", "rows", "sides")}
+    sizes = {
+        name: getattr(options, name) for name in ("features", "block", "width", "neighbour_units", "rows", "sides")
+    }
     return AutoregressiveHead(head=head, **sizes)  # pyright: ignore[reportCallIssue]
 
 

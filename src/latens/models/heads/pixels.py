@@ -118,6 +118,8 @@ class AutoregressiveHead(AbstractHead):
         width: Hidden units of the network.
         rows: How many rows above a pixel it depends on.
         sides: How many columns to either side of it.
+        block: The side of the blocks of pixels that see the features of one another.
+        neighbour_units: How many hidden units of each of its four neighbours before it a pixel sees, at most all.
 
     Raises:
         ConfigError: Rows are no pictures.
@@ -132,6 +134,8 @@ class AutoregressiveHead(AbstractHead):
     width: int = eqx.field(static=True, default=32)
     rows: int = eqx.field(static=True, default=3)
     sides: int = eqx.field(static=True, default=4)
+    block: int = eqx.field(static=True, default=1)
+    neighbour_units: int = eqx.field(static=True, default=0)
 
     def __check_init__(self) -> None:
         if len(self.shape) not in (2, 3):
@@ -156,7 +160,7 @@ class AutoregressiveHead(AbstractHead):
     def initialised(self, *, key: Key) -> "AutoregressiveHead":
         """The head with the first weights of its network: at first pixels depend on no others."""
         pixels, channels = math.prod(self.shape[:2]), self._channels
-        sizes = {"width": self.width, "rows": self.rows, "sides": self.sides}
+        sizes = {name: getattr(self, name) for name in ("width", "rows", "sides", "block", "neighbour_units")}
         outputs = self.head.num_outputs // pixels
         return replace(self, context=Context.drawn(channels, self.features * channels, outputs, **sizes, key=key))
 
