@@ -150,6 +150,8 @@ def test_the_command_completes_pictures(latens: Callable[..., Result], tmp_path:
         (["--mask", "absent.png", "--scale", "2"], "--mask and --scale both say what is hidden"),
         (["--grey"], "which have no colours."),
         (["--scale", "3"], "Use --scale 2 or 4 or 8."),
+        (["--scale", "2", "--noise", "3"], "--scale and --noise both say what is hidden"),
+        (["--noise", "0"], "--noise"),
         ([], "nothing is hidden in the 16 rows of digits"),
     ],
 )
@@ -188,3 +190,29 @@ def test_the_command_completes_small_pictures(latens: Callable[..., Result], tmp
     )
     assert "of 2 x 2 pixels the mean is seen" in picture.out + picture.err
     assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("spread", [1.0, 3.0, 8.0])
+def test_the_command_takes_noise_away(latens: Callable[..., Result], tmp_path: Path, spread: float) -> None:
+    """Of whole numbers and of others, over a range of strengths: nearer than what is seen and than a flat guess."""
+    data = load("digits")
+    x = np.asarray(data.x)[data.subset("test")][:6].astype(float)
+    noisy = (x + spread * np.random.default_rng(0).normal(size=x.shape)).astype(np.float32)
+    np.save(tmp_path / "noisy.npy", noisy)
+    words = ("--noise", str(spread), "--num-samples", "100", "--steps", "50", "--draws", "20", "--json")
+    told = latens(
+        "complete", "pretrained:digits-16d", str(tmp_path / "noisy.npy"), *words, "--out", str(tmp_path / "a.npz")
+    ).json
+    assert told["noise"] == spread, told
+    with np.load(tmp_path / "a.npz") as made:
+        np.testing.assert_allclose(made["seen"][..., 0], noisy, rtol=1e-6)
+        assert made["draws"].min() >= 0
+        assert made["draws"].max() <= 16
+        mean, draws = made["x"], made["draws"]
+    error = np.sqrt(((mean - x) ** 2).mean())
+    mixed = np.asarray(data.x)[data.subset("train")]
+    prior = mixed.var(axis=0)
+    alone = mixed.mean(axis=0) + prior / (prior + spread**2) * (noisy - mixed.mean(axis=0))
+    assert error < 0.95 * np.sqrt(((alone - x) ** 2).mean())  # pixels know of one another
+    low, high = np.quantile(draws, [0.05, 0.95], axis=1)
+    assert ((x >= low - 0.5) & (x <= high + 0.5)).mean() > 0.8

@@ -1,4 +1,4 @@
-"""Pictures from their grey values or from small ones: exact conditionals of Normal pixels, and what is seen is kept."""
+"""Pictures from their grey values, from small or from noisy ones: exact conditionals of Normal pixels."""
 
 from itertools import product
 
@@ -68,6 +68,29 @@ def test_a_linear_gaussian_picture_given_what_is_seen_of_it_is_exact(kind: str) 
     left = np.diag(given[2] ** 2) - np.diag(given[2] ** 2) @ gain @ a @ np.diag(given[2] ** 2)
     between = np.cov(calm.draws[0].reshape(4000, -1).T)
     np.testing.assert_allclose(between, covariance - left, atol=0.1 * scale.max() ** 2)
+
+
+@pytest.mark.parametrize(("side", "noise"), [(1, 0.05), (1, 0.4), (1, 3.0), (2, 0.3)])
+def test_a_linear_gaussian_picture_under_noise_is_exact(side: int, noise: float) -> None:
+    """Over a range of strengths, of whole pictures and of block means: log p(y), the mean and the covariance."""
+    a = np.eye(16) if side == 1 else BLOCKS
+    y = a @ MU16 + np.linspace(-0.6, 0.8, len(a))
+    covariance = W16 @ W16.T + np.diag(SIGMA16**2)
+    inner = a @ covariance @ a.T + noise**2 * np.eye(len(a))
+    gain = covariance @ a.T @ np.linalg.inv(inner)
+    mean, left = MU16 + gain @ (y - a @ MU16), covariance - gain @ a @ covariance
+    reduction = Reduction((4, 4, 1), None, side, noise=noise)
+    batch = as_batch(y.reshape(1, *reduction.seen_shape).astype(np.float32))
+    options = {"num_draws": 4000, "num_samples": 8000, "reduction": reduction, "key": jax.random.key(0)}
+    found = complete(picture_model(), batch, **options)
+    assert abs(found.log_seen[0] - stats.multivariate_normal(a @ MU16, inner).logpdf(y)) < 0.02
+    scale = np.sqrt(np.diag(left).max())
+    np.testing.assert_allclose(found.mean[0].reshape(-1), mean, atol=0.05 * scale)
+    drawn = found.draws[0].reshape(4000, -1)
+    np.testing.assert_allclose(drawn.mean(axis=0), mean, atol=0.07 * scale)
+    np.testing.assert_allclose(np.cov(drawn.T), left, atol=0.1 * scale**2)
+    calm = complete(picture_model(), batch, mean=True, **options)
+    np.testing.assert_allclose(calm.mean, found.mean, rtol=1e-5)
 
 
 def test_colours_and_blocks_are_conditioned_on_together() -> None:

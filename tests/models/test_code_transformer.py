@@ -243,3 +243,23 @@ def test_widths_that_do_not_fit_are_refused():
     assert caught.value.fix == "Use 32."
     with pytest.raises(ConfigError, match="stages"):
         TransformerCodePrior.create(CodeHead((6,), vectors()), (6,), key=KEY)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0, 2.0])
+def test_codes_at_a_temperature_are_drawn_from_powers_of_each_step(temperature):
+    """All 27 sequences: the product over places of p(k | before)^(1/t), each normalised; at 0 the most probable one."""
+    p, draws = uneven(), 20_000
+    steps = np.stack([np.asarray(jax.nn.log_softmax(p.logits(jnp.asarray(codes)))) for codes in EVERY])
+    logs = steps / max(temperature, 1e-6)
+    logs = logs - special.logsumexp(logs, axis=-1, keepdims=True)
+    expected = np.exp(np.take_along_axis(logs, EVERY[..., None], axis=-1).sum(axis=(1, 2)))
+    assert abs(expected.sum() - 1.0) < 1e-5
+    keys = jax.random.split(jax.random.key(5), draws)
+    events = jax.jit(jax.vmap(lambda key: p.sample_at(temperature, key=key)))(keys)
+    found = np.asarray(jax.vmap(p.codes)(events))
+    counts = np.bincount(found @ np.array([9, 3, 1]), minlength=27)
+    kept = expected * draws > 5
+    share = expected[kept].sum()
+    assert abs(counts[kept].sum() - draws * share) <= 5 * np.sqrt(draws * share * max(1 - share, 0.0))
+    apart = ((counts - draws * expected)[kept] ** 2 / (draws * expected[kept])).sum()
+    assert stats.chi2.sf(apart, kept.sum()) > 1e-3

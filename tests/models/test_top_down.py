@@ -211,3 +211,14 @@ def test_free_bits_are_those_of_a_level(float64):
     loss, metrics = ELBO(free_bits=1e4)(made, batch, key=jax.random.key(0), step=jnp.asarray(0))
     expected = 2e4 - metrics["log_likelihood"][0] / metrics["log_likelihood"][1]
     close(loss, expected)
+
+
+@pytest.mark.parametrize("temperature", [0.0, 0.4, 1.0, 1.3])
+def test_a_temperature_scales_the_joint_of_a_linear_hierarchy(float64, temperature):
+    """Every level's noise times t: deviations from the mean of the joint are t times those of an ordinary draw."""
+    prior = linear().prior(cond=None)
+    key = jax.random.key(3)
+    mean, ordinary = (ravel_pytree(event)[0] for event in (prior.mean(), prior.sample(key=key)))
+    found = ravel_pytree(prior.sample_at(temperature, key=key))[0]
+    close(found, mean + temperature * (ordinary - mean))
+    assert np.abs(ordinary - mean).max() > 0.1

@@ -161,6 +161,8 @@ def parser() -> Parser:
     made["sample"].add_argument("run", metavar="RUN")
     words = "how many (default 16; with --complete one for each row of FILE)"
     made["sample"].add_argument("-n", type=table_rows, metavar="N", help=words)
+    words = "of z, below 1: samples nearer to the usual ones and less varied (default 1)"
+    made["sample"].add_argument("--temperature", type=number(0.0, 100.0), default=1.0, metavar="T", help=words)
     words = "only such rows of a mixed table, as sex=Female, 'age>=65' or age=20..30; may be given again"
     made["sample"].add_argument("--where", action="append", metavar="CONDITION", help=words)
     words = "rows of a mixed table with empty cells, or without some columns: the rest of each is drawn"
@@ -280,6 +282,8 @@ def _completing(command: argparse.ArgumentParser) -> None:
     command.add_argument("--grey", action="store_true", help="colours are hidden; DATA may be grey or in colour")
     words = "details are hidden: the mean of each N x N block is seen; DATA may be small or whole"
     command.add_argument("--scale", type=whole(2, 64), metavar="N", help=words)
+    words = "DATA are noisy: Normal noise of this standard deviation, in levels, lies over every pixel"
+    command.add_argument("--noise", type=number(1e-6, 1e6), metavar="SD", help=words)
     command.add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
     command.add_argument("--draws", type=parts, default=8, metavar="M", help="answers for each picture (default 8)")
     command.add_argument("--mean", action="store_true", help="answers are means of p(x | z), without noise; z is drawn")

@@ -1,4 +1,4 @@
-"""`latens complete`: pictures of which a part is hidden, or their colours or details, with several answers for it."""
+"""`latens complete`: pictures of which a part is hidden, their colours or details, or all by noise; several answers."""
 
 import dataclasses
 import re
@@ -45,11 +45,17 @@ def complete(context: Context) -> int:
     if not isinstance(trained.config, VAEConfig) or trained.is_point:
         what = "only a model with log p(x) can say what a hidden part may have been."
         raise ConfigError(what, where=args.run, fix="Train a VAE.")
-    ways = {"--region": args.region, "--mask": args.mask, "--grey": args.grey or None, "--scale": args.scale}
+    ways = {
+        "--region": args.region,
+        "--mask": args.mask,
+        "--grey": args.grey or None,
+        "--scale": args.scale,
+        "--noise": args.noise,
+    }
     given = [flag for flag, value in ways.items() if value is not None]
     if len(given) > 1:
         raise UsageError(f"{given[0]} and {given[1]} both say what is hidden.", where=given[1], fix="Give one of them.")
-    reduction = reduction_of(trained, args.grey, args.scale)
+    reduction = reduction_of(trained, args.grey, args.scale, args.noise)
     hidden = hidden_part(trained, args.region, args.mask)
     if not given:
         args.missing = args.missing or "nan"
@@ -109,7 +115,7 @@ def _part(
     args = context.args
     seen = _seen(data, positions, hidden)
     if seen.all():
-        fix = "Give --region ROWS,COLUMNS, --mask FILE, --grey or --scale N, or rows with missing cells."
+        fix = "Give --region ROWS,COLUMNS, --mask FILE, --grey, --scale N or --noise SD, or rows with missing cells."
         raise UsageError(f"nothing is hidden in the {len(positions)} rows of {data.name}.", where="--region", fix=fix)
     batch = trained.batch(data, positions)
     options = {"num_samples": args.num_samples, "steps": args.steps, "preparation": trained.preparation}
@@ -152,7 +158,10 @@ def _whole(
     original = np.asarray(data.x[positions]) if whole else None
     draws = trained.data_units(at.draws, mean=args.mean)
     line = "of the colours the grey is seen" if args.grey else f"of {args.scale} x {args.scale} pixels the mean is seen"
-    return _Filled(seen, mean, draws, original, at.effective, {"seen": stored}, {"hidden": hidden}, line)
+    told: dict[str, Any] = {"hidden": hidden}
+    if args.noise is not None:
+        line, told = f"seen through noise of standard deviation {args.noise:g}", {"noise": args.noise}
+    return _Filled(seen, mean, draws, original, at.effective, {"seen": stored}, told, line)
 
 
 def hidden_part(trained: TrainedModel, region: str | None, mask: str | None) -> np.ndarray | None:

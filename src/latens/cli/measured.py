@@ -96,6 +96,7 @@ class Summary:
             if name in self.metrics and name != best:
                 grey = name == "log_likelihood" and best == "cross_entropy_bound"
                 rows.append(("-cross-entropy" if grey else names[name], f"{self.metrics[name]}", ""))
+        rows += _levels(self.metrics)
         several = ("precision", "recall") if best == "two_sample_accuracy" else ("accuracy", "clustering_accuracy")
         for name in several:
             if name in self.metrics and name != best:
@@ -166,6 +167,13 @@ class Summary:
             if name == "posterior-collapse" and any(unit["active"] for unit in self.units):
                 lines.append(units_text(self.units))
         return "\n".join(lines)
+
+
+def _levels(metrics: dict[str, Estimate]) -> list[tuple[str, str, str]]:
+    """The KL of each level of a hierarchy, from the highest, which is drawn first."""
+    of = [(name, estimate) for name, estimate in metrics.items() if name.startswith("kl_level_")]
+    size = lambda estimate: estimate.protocol.rpartition(": ")[2]  # noqa: E731
+    return [(f"  level {name[9:]}", f"{estimate}", f"of {size(estimate)} latents") for name, estimate in reversed(of)]
 
 
 def figures(estimate: Estimate) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Grey or small pictures for `latens complete`: which part of the model's pictures they are, and rows of them."""
+"""Grey, small or noisy pictures for `latens complete`: what of the model's pictures they are, and rows of them."""
 
 import dataclasses
 import math
@@ -17,28 +17,31 @@ from latens.evaluation.reductions import LUMA, Reduction
 from latens.workflow.trained import TrainedModel
 
 
-def reduction_of(trained: TrainedModel, grey: bool, scale: int | None) -> Reduction | None:
+def reduction_of(trained: TrainedModel, grey: bool, scale: int | None, noise: float | None) -> Reduction | None:
     """Say what is seen of a model's pictures.
 
     Args:
         trained: The model.
         grey: Whether colours are hidden.
         scale: The side of the blocks of which the mean is seen, in pixels; None for none.
+        noise: The standard deviation of the noise in what is seen, in the unit of the stored rows; None for none.
 
     Returns:
-        What is seen, in the unit of the model's likelihood; None where neither was asked for.
+        What is seen, in the unit of the model's likelihood; None where nothing of it was asked for.
 
     Raises:
         UsageError: The model's rows are no pictures with a mean, or have no colours, or the blocks do not fit.
     """
-    if not grey and scale is None:
+    if not grey and scale is None and noise is None:
         return None
-    where, shape, schema = "--grey" if grey else "--scale", image_shape(trained.schema), trained.schema
+    where = "--grey" if grey else "--noise" if scale is None else "--scale"
+    shape, schema = image_shape(trained.schema), trained.schema
     binarised = isinstance(trained.config, VAEConfig) and trained.config.data.binarize != "none"
     if shape is None or binarised or schema.kind not in ("levels", "unit", "real"):
         what = f"rows of shape {schema.shape} are no pictures" if shape is None else "pixels are black or white"
         fix = "Use --region or --mask." if shape else "Give rows with missing cells; or use `latens impute`."
-        raise UsageError(f"{what}: their means say nothing.", where=where, fix=fix)
+        why = "their noise is not of standard deviations" if where == "--noise" else "their means say nothing"
+        raise UsageError(f"{what}: {why}.", where=where, fix=fix)
     height, width, *channels = shape
     count = channels[0] if channels else 1
     if grey and count != 3:
@@ -52,12 +55,14 @@ def reduction_of(trained: TrainedModel, grey: bool, scale: int | None) -> Reduct
     preparation, levels = trained.preparation, schema.kind == "levels"
     top = (schema.levels or 2) - (0.0 if preparation.dequantize else 1.0)
     low, high = (-math.inf, math.inf) if schema.kind == "real" else (0.0, top / preparation.divide if levels else 1.0)
-    step = 1.0 / preparation.divide if levels else 0.0
-    return Reduction((height, width, count), LUMA if grey else None, scale or 1, step, low, high)
+    # Noisy values are as they come: rounding, if any, is part of their noise.
+    step = 1.0 / preparation.divide if levels and noise is None else 0.0
+    spread = (noise or 0.0) / preparation.divide
+    return Reduction((height, width, count), LUMA if grey else None, scale or 1, step, low, high, spread)
 
 
 def rows_to_reduce(opened: Opened, context: Context, reduction: Reduction) -> tuple[Dataset, bool]:
-    """Load pictures that are whole, or were reduced before.
+    """Load pictures that are whole, or were reduced before; noisy ones, which may leave the range, as they come.
 
     Args:
         opened: The model.
@@ -71,6 +76,9 @@ def rows_to_reduce(opened: Opened, context: Context, reduction: Reduction) -> tu
         DataError: They are neither.
     """
     schema = opened.trained.schema
+    if reduction.noise:
+        loose = dataclasses.replace(opened.trained, schema=replace(schema, kind="real", levels=None))
+        return load_for(dataclasses.replace(opened, trained=loose), context, every=True), False
     rows, columns, count = reduction.seen_shape
     shape = (rows, columns, count) if len(schema.shape) == 3 and count > 1 else (rows, columns)
     small = replace(schema, shape=(math.prod(shape),) if len(schema.shape) == 1 else shape)
@@ -107,7 +115,7 @@ def reduced_rows(
     """
     batch = data.rows(positions)
     if batch.mask is not None and not np.all(batch.mask):
-        fix = "Give whole pictures, or leave --grey and --scale out."
+        fix = "Give whole pictures, or leave --grey, --scale and --noise out."
         raise UsageError("a pixel is missing, and means of what is left are others.", where=data.name, fix=fix)
     x, step = np.asarray(batch.x, np.float32), reduction.step
     seen = np.stack([reduction(row) for row in x]) if x[0].size == math.prod(reduction.shape) else x

@@ -1,6 +1,7 @@
 """`latens sample`: new rows from a model."""
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -38,6 +39,7 @@ def sample(context: Context) -> int:
     ending = "csv" if mixed else "png" if image_shape(trained.schema) else "npz"
     args.out = args.out or _free_name(f"samples.{ending}")
     out = output_path(args, (".csv", ".parquet", ".npz") if mixed else (".npz", ".png"), args.run, args.complete)
+    _refuse_temperature(args, trained)
     if args.complete is not None:
         return _completed(context, opened, out)
     args.n = 16 if args.n is None else args.n
@@ -58,7 +60,7 @@ def sample(context: Context) -> int:
     if conditions is not None:
         return _conditional(context, trained, conditions, out)
     chosen = trained.in_turn(args.n) if args.label is None else np.full(args.n, _class_of(trained, args.label))
-    arrays = _drawn(trained, args.n, args.mean, jax.random.key(args.seed), chosen)
+    arrays = _drawn(trained, args.n, args.mean, jax.random.key(args.seed), chosen, args.temperature)
     evaluation.finite(arrays["x"], "x", where=args.run)
     if mixed:
         beside = {} if chosen is None else {"label": arrays["label"]}
@@ -75,6 +77,16 @@ def sample(context: Context) -> int:
         f"{out}: {args.n} {'means of samples' if args.mean else 'samples'}",
     )
     return 0
+
+
+def _refuse_temperature(args: Any, trained: TrainedModel) -> None:
+    """A UsageError where another temperature than 1 would change nothing."""
+    if args.temperature == 1.0:
+        return
+    asked = "--where" if args.where else "--complete" if args.complete else None
+    if asked or isinstance(trained.config, ClassifierConfig):
+        what = f"with {asked} z is drawn given a row" if asked else "a Bayes classifier has no z"
+        raise UsageError(f"{what}.", where="--temperature", fix="Leave it out.")
 
 
 def _conditional(context: Context, trained: TrainedModel, conditions: Conditions, out: Path) -> int:
@@ -169,7 +181,7 @@ def _by_class(images: np.ndarray, codes: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def _drawn(
-    trained: TrainedModel, n: int, mean: bool, key: Key, codes: np.ndarray | None = None
+    trained: TrainedModel, n: int, mean: bool, key: Key, codes: np.ndarray | None = None, temperature: float = 1.0
 ) -> dict[str, np.ndarray]:
     """New rows in the units of the data, with what they were made from: z and the label, or class and component."""
     if isinstance(trained.config, ClassifierConfig):
@@ -179,7 +191,7 @@ def _drawn(
         return {"x": x, "label": names[drawn.label], "component": drawn.component}
     prior_key, event_key = jax.random.split(key)
     cond = trained.condition(codes)
-    z = evaluation.sample_prior(trained.model, n, key=prior_key, cond=cond)
+    z = evaluation.sample_prior(trained.model, n, key=prior_key, cond=cond, temperature=temperature)
     values = evaluation.decode(trained.model, z, key=event_key, mean=mean, cond=cond)
     label = {} if codes is None else {"label": np.array(trained.classes)[codes]}
     return {"x": trained.data_units(values, mean=mean), "z": z, **label}

@@ -70,6 +70,24 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
         event = self.sample(key=key)
         return event, self.log_prob(event)
 
+    def sample_at(self, temperature: float, *, key: Key) -> Event:
+        """Draw one event at a temperature: 1 draws as `sample` does, below 1 events are nearer to the usual ones.
+
+        Of samples that are a function of noise, the noise is multiplied by it (Kingma & Dhariwal, 2018, arXiv
+        1807.03039); a mixture draws its component as ever; logits of codes are divided by it.
+
+        Args:
+            temperature: From 0, where the noise is none and of codes the most probable one is taken.
+            key: A JAX random key.
+
+        Returns:
+            One event, as `sample` gives it.
+
+        Raises:
+            TypeError: The family has no temperature.
+        """
+        raise TypeError(f"a {type(self).__name__} has no samples at a temperature")
+
     def log_prob_observed(self, event: Event, mask: Any) -> Nats:
         """The log density of the observed part of one event.
 
@@ -167,6 +185,11 @@ class AbstractReparameterised(AbstractDistribution[Event]):
     def sample(self, *, key: Key) -> Event:
         """Draw one event: noise first, then the event that belongs to it."""
         return self.from_noise(self.sample_noise(key=key))
+
+    def sample_at(self, temperature: float, *, key: Key) -> Event:
+        """Draw one event with its noise multiplied by the temperature."""
+        noise = self.sample_noise(key=key)
+        return self.from_noise(jax.tree.map(lambda leaf: temperature * leaf, noise))
 
 
 def as_reparameterised(distribution: AbstractDistribution) -> AbstractReparameterised:

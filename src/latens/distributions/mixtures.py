@@ -47,6 +47,11 @@ class Mixture(AbstractDistribution[Any]):
         which, inside = jax.random.split(key)
         return self.component(jax.random.categorical(which, self.logits)).sample(key=inside)
 
+    def sample_at(self, temperature: float, *, key: Key) -> Any:
+        """Draw a component by its weight, then one event of it at the temperature."""
+        which, inside = jax.random.split(key)
+        return self.component(jax.random.categorical(which, self.logits)).sample_at(temperature, key=inside)
+
     def log_responsibilities(self, event: Any) -> Float[Array, " k"]:
         r"""How likely it is that an event came from each component.
 

@@ -230,12 +230,15 @@ class VAE(Autoencoder):
         """
         return float(np.mean(self.score_samples(X, y), dtype=np.float64))
 
-    def sample(self, n_samples: int = 1, *, label: Any = None, random_state: Any = None) -> Any:
+    def sample(
+        self, n_samples: int = 1, *, label: Any = None, temperature: float = 1.0, random_state: Any = None
+    ) -> Any:
         """Sample rows from the model: z from the prior, then x from p(x | z).
 
         Args:
             n_samples: Number of rows, from 1.
             label: Class of all rows, or one for each, which a conditional model needs; ignored elsewhere.
+            temperature: Of z, from 0: below 1 rows are nearer to the usual ones, and less varied.
             random_state: Seed or generator; None takes the estimator's `random_state`.
 
         Returns:
@@ -243,9 +246,10 @@ class VAE(Autoencoder):
             kinds a frame with its dtypes.
 
         Raises:
-            UsageError: The number of rows is below 1, or the class is missing or unknown.
+            ConfigError: The prior has no temperature, and another than 1 is asked for.
+            UsageError: The number of rows is below 1, the class is missing or unknown, or the temperature below 0.
         """
-        return self.prior_predictive(n_samples, label=label, random_state=random_state)
+        return self.prior_predictive(n_samples, label=label, temperature=temperature, random_state=random_state)
 
     def warm_up(self, n_rows: int = 1, *, label: Any = None) -> "VAE":
         """Compile what requests of `n_rows` rows need, so that the first request does not wait for the compiler.
@@ -272,13 +276,16 @@ class VAE(Autoencoder):
         self.score_samples(x, y)
         return self
 
-    def prior_predictive(self, n: int = 1, mean: bool = False, *, label: Any = None, random_state: Any = None) -> Any:
+    def prior_predictive(
+        self, n: int = 1, mean: bool = False, *, label: Any = None, temperature: float = 1.0, random_state: Any = None
+    ) -> Any:
         """Sample rows from the prior predictive, or their means.
 
         Args:
             n: Number of rows, from 1.
             mean: Whether to return the means of p(x | z), at the same samples of z, instead of samples of x.
             label: Class of all rows, or one for each, which a conditional model needs; ignored elsewhere.
+            temperature: Of z, from 0: below 1 rows are nearer to the usual ones, and less varied.
             random_state: Seed or generator; None takes the estimator's `random_state`.
 
         Returns:
@@ -286,13 +293,14 @@ class VAE(Autoencoder):
             kinds a frame with its dtypes.
 
         Raises:
-            UsageError: The number of rows is below 1, or the class is missing or unknown.
+            ConfigError: The prior has no temperature, and another than 1 is asked for.
+            UsageError: The number of rows is below 1, the class is missing or unknown, or the temperature below 0.
         """
         check_is_fitted(self)
         n = check_count(n, "n")
         z_key, x_key = jax.random.split(self._sampling_key(random_state))
         cond = self.model_.condition(codes_of(self.model_, label, n))
-        z = evaluation.sample_prior(self.model_.model, n, key=z_key, cond=cond)
+        z = evaluation.sample_prior(self.model_.model, n, key=z_key, cond=cond, temperature=temperature)
         return self._decode(z, x_key, label, mean=mean)
 
     def posterior_predictive(self, X: Any, mean: bool = False, *, y: Any = None, random_state: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""What the hidden part of a picture may have been, or its colours and details: posteriors refined for each picture."""
+"""What the hidden part of a picture may have been, its colours, its details, or what lies under noise."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -81,7 +81,7 @@ def complete(
         mean: Whether the samples are means of $p(x \mid z)$ at the z that are drawn, without the noise of every pixel.
         reduction: What is seen instead of a part: the rows are then reduced pictures $y = A x$ of shape (m, p, r), in
             the unit of the likelihood. The density of y given z is that of a Normal with the moments of A x, and
-            samples and means of x given z are moved to where A x is y (`Reduction.given`).
+            samples and means of x given z are moved to where A x is y, or y less its noise (`Reduction.given`).
         key: Random key.
         preparation: What turns a stored row into what the model sees.
 
@@ -117,8 +117,8 @@ def _complete(
             likelihood = model.likelihood(z, cond=cond)
             return model.prior(cond=cond).log_prob(z) + reduction.log_prob(likelihood, x)
 
-        def finished(likelihood: Any, event: Array) -> Array:
-            return event if reduction is None else reduction.given(likelihood, event, x)
+        def finished(likelihood: Any, event: Array, key: Key | None = None) -> Array:
+            return event if reduction is None else reduction.given(likelihood, event, x, key)
 
         if reduction is None:
             found = model.posterior(x, cond=cond, mask=mask)
@@ -146,7 +146,9 @@ def _complete(
 
         def event(index: Array, key: Key) -> Array:
             found = decode(jax.tree.map(lambda leaf: leaf[index], z))
-            return finished(found, found.mean() if means else found.sample(key=key))
+            if means:
+                return finished(found, found.mean())
+            return finished(found, found.sample(key=key), jax.random.fold_in(key, 1))
 
         draws = jax.lax.map(
             lambda pair: event(*pair), (chosen, jax.random.split(events, num_draws)), batch_size=_AT_ONCE

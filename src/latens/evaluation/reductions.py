@@ -1,4 +1,4 @@
-"""What is seen of a picture that was made grey or smaller, and what the picture may have been."""
+"""What is seen of a picture that was made grey, smaller or noisy, and what the picture may have been."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens.errors import ConfigError
-from latens.typing import AnyArray, Array, Float, Nats
+from latens.typing import AnyArray, Array, Float, Key, Nats
 
 LUMA = (0.299, 0.587, 0.114)
 """The shares of red, green and blue in a grey pixel (ITU-R BT.601), as picture programs take them."""
@@ -20,10 +20,10 @@ _ROUNDS = 10
 
 @dataclass(frozen=True)
 class Reduction:
-    r"""What is seen of a picture: the mean of each block of pixels, of each channel or of their weighted sum.
+    r"""What is seen of a picture: the mean of each block of pixels, of each channel or their weighted sum, under noise.
 
-    The linear map $y = A x$. Blocks do not overlap, and the weights of a sum are 1 together, so $A A^+ y = y$ where
-    $A^+$ gives every pixel of a block what is seen of it.
+    $y = A x + \epsilon$ with $\epsilon \sim N(0, noise^2 I)$. Blocks do not overlap, and the weights of a sum are 1
+    together, so $A A^+ y = y$ where $A^+$ gives every pixel of a block what is seen of it.
 
     Args:
         shape: Height, width and channels (h, w, c) of the whole picture.
@@ -32,6 +32,7 @@ class Reduction:
         step: The width to which what is seen was rounded, in the unit of the likelihood; 0 where it was not.
         low: The least value of a pixel, in the same unit.
         high: The largest.
+        noise: The standard deviation of the noise in what is seen, in the same unit; 0 for none.
 
     Examples:
         >>> half = Reduction((2, 2, 1), None, 2)
@@ -45,6 +46,12 @@ class Reduction:
     step: float = 0.0
     low: float = -math.inf
     high: float = math.inf
+    noise: float = 0.0
+
+    @property
+    def variance(self) -> float:
+        r"""What is added to the variances of what is seen: $\frac{step^2}{12} + noise^2$."""
+        return self.step**2 / 12.0 + self.noise**2
 
     @property
     def seen_shape(self) -> tuple[int, int, int]:
@@ -78,8 +85,8 @@ class Reduction:
     def log_prob(self, likelihood: Any, seen: Float[Array, "m p r"]) -> Nats:
         r"""The log density of what is seen, given the latent that the likelihood is of.
 
-        $\log N(y;\ A m,\ A \Sigma A^T + \frac{step^2}{12} I)$ with the mean m and the covariance $\Sigma$ of
-        $p(x \mid z)$. It is exact for Normal pixels; a sum of many others is nearly Normal, of few it need not be.
+        $\log N(y;\ A m,\ A \Sigma A^T + s^2 I)$ with the mean m and the covariance $\Sigma$ of $p(x \mid z)$, and s²
+        the `variance`. It is exact for Normal pixels; a sum of many others is nearly Normal, of few it need not be.
 
         Args:
             likelihood: $p(x \mid z)$ over one picture, with `moments`.
@@ -96,17 +103,19 @@ class Reduction:
         solved, log_det = _solve(self._of_blocks(covariance), residual)
         return -0.5 * (jnp.sum(residual * solved) + log_det + residual.size * math.log(2.0 * math.pi))
 
-    def given(self, likelihood: Any, x: Any, seen: Float[Array, "m p r"]) -> Any:
+    def given(self, likelihood: Any, x: Any, seen: Float[Array, "m p r"], key: Key | None = None) -> Any:
         r"""Move a draw from $p(x \mid z)$, or its mean, to where it is seen as it was.
 
-        $x + K (y - A x)$ with $K = \Sigma A^T (A \Sigma A^T + \frac{step^2}{12} I)^{-1}$: for Normal pixels and nothing
-        rounded, exactly a draw from $p(x \mid z, A x = y)$, or its mean. The result is then clipped to the range of
-        pixels, and what is then missing of y is spread evenly over the cells of a block that are not at its end.
+        $x + K (y - A x - e)$ with $K = \Sigma A^T (A \Sigma A^T + s^2 I)^{-1}$, s² the `variance`, and e drawn as the
+        noise is, 0 for the mean: for Normal pixels and nothing rounded, exactly a draw from $p(x \mid z, y)$, or
+        its mean. The result is then clipped to the range of pixels; without noise, what is then missing of y is spread
+        evenly over the cells of a block that are not at its end.
 
         Args:
             likelihood: $p(x \mid z)$ over one picture, with `moments`.
             x: The draw or the mean. Of whole numbers the result is rounded to them.
             seen: What is seen, y, of shape (m, p, r).
+            key: A JAX random key for e; None where x is the mean.
 
         Returns:
             The picture, of the shape of x, as floating-point numbers.
@@ -116,11 +125,15 @@ class Reduction:
         """
         _, covariance = self._moments(likelihood)
         found = jnp.asarray(x, seen.dtype).reshape(self.shape)
-        solved, _ = _solve(self._of_blocks(covariance), seen - self(found))
+        left = seen - self(found)
+        if self.noise and key is not None:
+            left = left - self.noise * jax.random.normal(key, left.shape, left.dtype)
+        solved, _ = _solve(self._of_blocks(covariance), left)
         moved = self.spread(solved) if self.weights is None else self.spread(solved) * jnp.asarray(self.weights)
         found = found + jnp.einsum("hwij,hwj->hwi", covariance, moved) / self.side**2
         if math.isfinite(self.high - self.low):
-            found = jax.lax.fori_loop(0, _ROUNDS, lambda _, at: self._nearer(at, seen), found)
+            if not self.noise:
+                found = jax.lax.fori_loop(0, _ROUNDS, lambda _, at: self._nearer(at, seen), found)
             found = jnp.clip(found, self.low, self.high)
         return (jnp.round(found) if jnp.issubdtype(x.dtype, jnp.integer) else found).reshape(x.shape)
 
@@ -146,7 +159,7 @@ class Reduction:
         except (AttributeError, TypeError):
             what = f"a {type(likelihood).__name__} gives no variances, which a sum of pixels needs."
             fix = "Train with --set likelihood=logistic-mixture or normal; --region and --mask take every likelihood."
-            raise ConfigError(what, where="--grey, --scale", fix=fix) from None
+            raise ConfigError(what, where="--grey, --scale, --noise", fix=fix) from None
         if covariance.ndim == mean.ndim:
             covariance = covariance.reshape(self.shape)[..., None] * jnp.eye(self.shape[2])
         return mean.reshape(self.shape), covariance
@@ -157,7 +170,7 @@ class Reduction:
             weights = jnp.asarray(self.weights)
             covariance = jnp.einsum("hwij,i,j->hw", covariance, weights, weights)[..., None, None]
         blocks = covariance.reshape(rows, self.side, columns, self.side, count, count).sum(axis=(1, 3))
-        return blocks / self.side**4 + self.step**2 / 12.0 * jnp.eye(count)
+        return blocks / self.side**4 + self.variance * jnp.eye(count)
 
 
 def _solve(matrix: Float[Array, "m p r r"], vector: Float[Array, "m p r"]) -> tuple[Float[Array, "m p r"], Array]:

@@ -33,6 +33,7 @@ _NAMES = {
     "log_likelihood": "log p(x | z)",
     "kl": "KL",
 }
+LEVEL_ROWS = 1000  # rows of which the KL of each level of a hierarchy is the mean
 DECODED_ROWS = 100  # rows of an autoencoder whose decoding is looked at before a page is made
 SNAPSHOT_BYTES = 32 << 20  # of all snapshots' arrays together; more rows than that are thinned out
 SNAPSHOT_SAMPLES = 1  # draws a row of its ELBO at an earlier step
@@ -107,6 +108,7 @@ def payload(
         "columns": [],
         "arrays": {},
         "units": [],
+        "levels": [],
         "snapshots": [],
         "elbo_samples": ELBO_SAMPLES,
     }
@@ -118,6 +120,7 @@ def payload(
         codes = _codes(trained, batch, key)
         means = put.codes(codes)
         manifest["units"] = units_of(means, codes.get("unit_kl"))
+        manifest["levels"] = _levels(trained, trained.batch(data, evenly_spaced(positions, LEVEL_ROWS)), key)
         manifest["latent"] = {"size": means.shape[1], "shape": list(codes["mean"].shape[1:])}
         manifest["far"] = far_scale(means, manifest["units"], seed)
         label = None if data.label is None else data.label[positions]
@@ -278,6 +281,18 @@ def _codes(trained: Any, batch: Batch, key: Any, num_samples: int = ELBO_SAMPLES
     if not _point(trained):
         codes |= evaluation.elbo_parts(model, batch, num_samples=num_samples, **options)
     return codes
+
+
+def _levels(trained: Any, batch: Batch, key: Any) -> list[dict[str, Any]]:
+    """The levels of a hierarchy, lowest first as its units stand: shape, and mean KL of the rows in nats."""
+    shapes = evaluation.level_shapes(trained.model, cond=trained.one_condition)
+    if len(shapes) < 2:
+        return []
+    options: dict[str, Any] = {"num_samples": ELBO_SAMPLES, "key": key, "preparation": trained.preparation}
+    found = evaluation.level_kl(trained.model, batch, **options)
+    if len(found) < len(shapes):
+        return []
+    return [{"shape": list(shape), "kl": level.value} for shape, level in zip(shapes, found, strict=True)]
 
 
 def _readable(value: Any) -> Any:

@@ -25,6 +25,8 @@ from latens.evaluation import (
     has_clusters,
     independent_baseline,
     label_probabilities,
+    level_kl,
+    level_shapes,
     matched,
     normalised_mutual_information,
     predicts_labels,
@@ -46,6 +48,9 @@ NUM_SAMPLES = 1000
 
 PAIR_SAMPLES = 100
 """Draws a row at the most, for the target of a source."""
+
+LEVEL_SAMPLES = 16
+"""Draws a row for the KL of each level."""
 
 MOST_DOUBLINGS, MOST_DECODED = 3, 10_000_000
 """Draws a row are doubled so often at most, and to so many draws of all rows together."""
@@ -74,6 +79,8 @@ def measure(
     - `log_likelihood_gain`: log p(x | z) of the row's own codes minus that of codes drawn from the prior, in nats: what
       the codes buy for the nats of `kl`.
     - `bits_per_dimension` of discrete data; where whole numbers were dequantised it is an upper bound.
+    - `kl_level_1`, `kl_level_2`, ... of a hierarchy: the KL of each level given those above it, in nats, from the
+      lowest, which is drawn last.
     - `active_units`: how many latent dimensions move with x.
     - `gain_over_independent`: log p(x) minus that of independent features fitted to the training rows, a paired
       difference over the same rows; only where `data` are the data the model was trained on. Of a mixed table
@@ -157,6 +164,7 @@ def measured(
         table = unit_table(trained, batch, weight, work.evidence().codes)
         if every_latent(trained.model) is None:  # a class that few rows are of is no unit that nothing uses
             work.units(table)
+        work.by_level()
         work.classes()
         if work.family and data.fingerprint == trained.facts.get("fingerprint"):
             work.gain(data)
@@ -391,6 +399,20 @@ class Measurement:
         active = sum(unit["active"] for unit in table)
         protocol = f"of {len(table)} latent units, those whose posterior mean varies by more than 0.01 over the rows"
         self.put("active_units", Estimate(float(active), float("nan"), 0, len(self.rows), "units", protocol))
+
+    def by_level(self) -> None:
+        """Add the KL of every level of a hierarchy."""
+        shapes = level_shapes(self.trained.model, cond=self.trained.one_condition)
+        if len(shapes) < 2:
+            return
+        options: dict[str, Any] = {"key": self.key, "preparation": self.trained.preparation}
+        found = level_kl(self.trained.model, self.batch, num_samples=LEVEL_SAMPLES, **options)
+        if len(found) < len(shapes):
+            return  # a posterior of one piece under a prior of several
+        for level, (estimate, shape) in enumerate(zip(found, shapes, strict=True), start=1):
+            size = " x ".join(map(str, shape))
+            protocol = f"{self.what}{estimate.protocol}, level {level} of {len(shapes)}: {size}"
+            self.put(f"kl_level_{level}", replace(estimate, protocol=protocol))
 
     def classes(self) -> None:
         """Add how predicted labels, or clusters, meet the labels of the rows that have one."""

@@ -22,6 +22,9 @@ from latens.typing import Array, Float, Int, Key, Nats
 MOST_LOGITS = 2**22
 """Groups of an event times codes of each: a density computes as many logits a row, a draw as many steps as groups."""
 
+_COLDEST = 1e-6
+"""The temperature that stands for 0: the most probable code has all the probability."""
+
 
 class AbstractCodeSequence(AbstractDistribution):
     r"""A distribution of the codes of n groups, each given those before it; events are codes.
@@ -49,10 +52,11 @@ class AbstractCodeSequence(AbstractDistribution):
         """
 
     @abstractmethod
-    def draw(self, *, key: Key) -> Int[Array, " n"]:
+    def draw(self, temperature: float = 1.0, *, key: Key) -> Int[Array, " n"]:
         """Draw the codes of one event, one at a time.
 
         Args:
+            temperature: What the logits are divided by, above 0.
             key: A JAX random key.
 
         Returns:
@@ -61,7 +65,12 @@ class AbstractCodeSequence(AbstractDistribution):
 
     def sample(self, *, key: Key) -> Float[Array, "*z"]:
         """Draw one event, a code at a time."""
-        return self.quantiser.decode(self.draw(key=key)[:, None]).reshape(self.shape)
+        return self.sample_at(1.0, key=key)
+
+    def sample_at(self, temperature: float, *, key: Key) -> Float[Array, "*z"]:
+        """Draw one event, a code at a time, with logits divided by the temperature."""
+        codes = self.draw(max(temperature, _COLDEST), key=key)
+        return self.quantiser.decode(codes[:, None]).reshape(self.shape)
 
     def log_prob(self, event: Float[Array, "*z"]) -> Nats:
         """The log probability of one event's codes, in nats."""
@@ -95,7 +104,7 @@ class AutoregressiveCodes(AbstractCodeSequence):
     cell: GRU
     output: StepOutput
 
-    def draw(self, *, key: Key) -> Int[Array, " n"]:
+    def draw(self, temperature: float = 1.0, *, key: Key) -> Int[Array, " n"]:
         """Draw the codes of one event, one at a time."""
         n, num_codes = self.output.bias.shape
 
@@ -103,7 +112,7 @@ class AutoregressiveCodes(AbstractCodeSequence):
             state, previous = carry
             (state,) = self.cell(self.cell.inputs(previous)[None], state)
             bias, step_key = position
-            code = jax.random.categorical(step_key, state @ self.output.weight + bias)
+            code = jax.random.categorical(step_key, (state @ self.output.weight + bias) / temperature)
             return (state, jax.nn.one_hot(code, num_codes)), code
 
         start = (jnp.zeros(len(self.cell.state.weight)), jnp.zeros(num_codes))
@@ -137,14 +146,14 @@ class TransformerCodes(AbstractCodeSequence):
         n = len(self.network.positions)
         return np.arange(n) if self.network.together == 1 else np.random.default_rng(0).permutation(n)
 
-    def draw(self, *, key: Key) -> Int[Array, " n"]:
+    def draw(self, temperature: float = 1.0, *, key: Key) -> Int[Array, " n"]:
         """Draw the codes of one event, as many at a time as are drawn together; what was computed before is kept."""
         starts = jnp.arange(0, len(self.network.positions), self.network.together)
 
         def step(carry: tuple[Array, Any], position: tuple[Array, Key]) -> tuple[tuple[Array, Any], Array]:
             start, step_key = position
             logits, memory = self.network.step(carry[0], start, carry[1], self.label)
-            codes = jax.random.categorical(step_key, logits)
+            codes = jax.random.categorical(step_key, logits / temperature)
             return (codes, memory), codes
 
         first = (jnp.zeros(self.network.together, jnp.int32), self.network.memory())

@@ -12,6 +12,7 @@ from latens.pictures.latent import (
     Plane,
     draw_aggregated,
     draw_latent,
+    draw_levels,
     draw_manifolds,
     draw_paths,
     draw_planes,
@@ -24,7 +25,7 @@ from latens.pictures.tables import draw_columns, draw_marginals, draw_missing, d
 from latens.pictures.training import draw_rate, draw_training, draw_unit_kl, kept_step
 from latens.workflow.trained import TrainedModel
 
-FIRST = ("training", "classes", "reconstructions", "samples", "manifold", "latent", "units", "marginals")
+FIRST = ("training", "classes", "reconstructions", "samples", "manifold", "latent", "units", "levels", "marginals")
 """The pictures for a first look: those of `latens demo`."""
 
 
@@ -84,7 +85,8 @@ def draw_pictures(
       conditional model one `manifold-C` for each of the first classes;
     - `latent`: posterior means of held-out rows (of all, where these are few) by label; of more than two latent
       dimensions, the two with the most KL (not of discrete latents);
-    - `units`: the KL of every latent dimension; `marginals`: data and samples, column by column (tables);
+    - `units`: the KL of every latent dimension; `levels`: that of every level of a hierarchy;
+    - `marginals`: data and samples, column by column (tables);
     - `graph`: the parts of the model with shapes and trained parameters;
     - `rate-distortion`: KL against -log p(x|z) over training; `unit-kl-over-training` (from snapshots);
     - `latent-density`: contours and posteriors of the two dimensions with most KL;
@@ -129,6 +131,7 @@ def draw_pictures(
     add(image and has_latents, "samples", draw_samples, source, theme)
     add(image and has_latents, "manifold", draw_manifolds, source, theme, plane)
     add(has_latents, "latent units", draw_latent, source, theme)
+    add(rows and not source.trained.is_point, "levels", draw_levels, source, theme)
     add(flat, "marginals", draw_marginals, source, theme)
     add(True, "graph", _graph, trained, theme)
     add(True, "rate-distortion", draw_rate, history, theme)

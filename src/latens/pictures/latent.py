@@ -75,6 +75,28 @@ def draw_latent(source: Source, theme: ThemeName) -> Drawn:
     return drawn
 
 
+def draw_levels(source: Source, theme: ThemeName) -> Drawn:
+    """Draw the KL of every level of a hierarchy.
+
+    Args:
+        source: A model and its data.
+        theme: "light" or "dark".
+
+    Returns:
+        The picture `levels`; none of a model of one level.
+    """
+    trained = source.trained
+    shapes = evaluation.level_shapes(trained.model, cond=trained.one_condition)
+    if len(shapes) < 2:
+        return []
+    options: dict[str, Any] = {"preparation": trained.preparation, "key": source.row_key}
+    found = evaluation.level_kl(trained.model, source.few.batch, **options)
+    if len(found) < len(shapes):
+        return []
+    shown = [level.value for level in found], [level.standard_error for level in found], shapes
+    return [("levels", figures.level_kl_bars(*shown, theme=theme), figures.level_kl_table(*shown))]
+
+
 def draw_planes(source: Source, theme: ThemeName) -> Drawn:
     """Draw contours and posteriors of two dimensions; encoder and decoder on the same axes.
 

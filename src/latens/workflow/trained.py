@@ -170,12 +170,17 @@ class TrainedModel:
         return np.arange(n) % (classes if most is None else min(classes, most)) if classes else None
 
     @property
+    def one_condition(self) -> dict[str, np.ndarray] | None:
+        """The condition of one row of a conditional model, of its first class; None for others."""
+        cond = self.condition(self.in_turn(1))
+        return None if cond is None else {"label": cond["label"][0]}
+
+    @property
     def latent_shape(self) -> tuple[int, ...]:
         """The shape of one latent, as the functions of `latens.evaluation` give and take it."""
         from latens.evaluation import latent_shape  # a model is loaded without its measures
 
-        cond = self.condition(self.in_turn(1))
-        return latent_shape(self.model, cond=None if cond is None else {"label": cond["label"][0]})
+        return latent_shape(self.model, cond=self.one_condition)
 
     # --- events out ---
 
@@ -265,6 +270,7 @@ class TrainedModel:
         seed: int = 0,
         label: np.ndarray | None = None,
         given: Mapping[str, Any] | None = None,
+        temperature: float = 1.0,
     ) -> np.ndarray:
         """New rows: z from the prior, then x from p(x | z).
 
@@ -273,19 +279,25 @@ class TrainedModel:
             seed: The seed.
             label: The codes of their labels, of shape (n,), for a model that reads labels; None: the classes in turn.
             given: Only such rows of a mixed table: a value for a column, or a pair of the least and the largest.
+            temperature: Of z, from 0: below 1 rows are nearer to the usual ones. Not with `given`.
 
         Returns:
             Shape (n, *x), float32, in the units of the stored rows.
 
         Raises:
+            ConfigError: The prior has no temperature, and another than 1 is asked for.
             DataError: A condition is none of the table's, or no row can fulfil it.
+            UsageError: The temperature is negative or not finite, or is asked for beside `given`.
         """
         if given is not None:
+            if temperature != 1.0:
+                what = f"{temperature:g} is given beside conditions, of whose latents the posterior is sampled."
+                raise UsageError(what, where="temperature", fix="Leave one of them out.")
             conditions = conditions_of(given, self.schema)
             return sample_given(self.model, conditions, n, key=jax.random.key(seed)).x
         z_key, x_key = jax.random.split(jax.random.key(seed))
         cond = self.condition(self.in_turn(n) if label is None else label)
-        z = evaluation.sample_prior(self.model, n, key=z_key, cond=cond)
+        z = evaluation.sample_prior(self.model, n, key=z_key, cond=cond, temperature=temperature)
         return self._rows(evaluation.decode(self.model, z, key=x_key, mean=False, cond=cond), mean=False)
 
     def reconstruct(

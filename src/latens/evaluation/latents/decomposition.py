@@ -162,6 +162,20 @@ def level_kl(
     return [Estimate.of(part, num_samples=num_samples, protocol=words, weight=weight) for part in found.T]
 
 
+def level_shapes(model: Any, *, cond: Any = None) -> tuple[tuple[int, ...], ...]:
+    """The shapes of the levels of a hierarchy's latents, lowest first; nothing is computed.
+
+    Args:
+        model: The trained model.
+        cond: Conditions of one row, of a model whose prior reads some.
+
+    Returns:
+        A shape for each level; none for a model of one level.
+    """
+    prior = model.prior(cond=cond)
+    return tuple(prior.shape) if isinstance(prior, AbstractLevels) else ()
+
+
 def _density_terms(distribution: Any, z: Any) -> list[Float[Array, ""]]:
     """log density of every level, in the order of the event."""
     return distribution.log_prob_by_level(z) if isinstance(distribution, AbstractLevels) else [distribution.log_prob(z)]
@@ -288,4 +302,4 @@ def _finite(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return found
 
 
-__all__ = ["kl_split", "level_kl", "unit_split"]
+__all__ = ["kl_split", "level_kl", "level_shapes", "unit_split"]

@@ -1,5 +1,6 @@
 """What the latent dimensions do: codes, KL by dimension, which of them are active."""
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +13,7 @@ from jax.tree_util import Partial
 from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.distributions import DiagonalNormal, as_reparameterised, has_closed_form, kl_terms
-from latens.errors import DataError
+from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.batched import BATCH_SIZES, map_rows
 from latens.evaluation.estimate import shares
 from latens.io.keys import check_generator
@@ -202,7 +203,7 @@ def decode(
     return np.concatenate(parts)
 
 
-def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None) -> np.ndarray:
+def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None, temperature: float = 1.0) -> np.ndarray:
     """Sample latents from the prior; levels and groups one after the other, categorical latents one-hot.
 
     Args:
@@ -210,15 +211,32 @@ def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None) -> np.ndarra
         n: Number of samples.
         key: Random key.
         cond: Conditions with n as leading axis, of a model whose prior reads some.
+        temperature: From 0: below 1 samples are nearer to the usual ones; see `AbstractDistribution.sample_at`.
 
     Returns:
         A NumPy array of shape (n, *z).
+
+    Raises:
+        ConfigError: The prior has no temperature, and another than 1 is asked for.
+        UsageError: The temperature is negative or not finite.
     """
     check_process()
     check_generator(key)
+    if not 0.0 <= temperature < math.inf:
+        what = f"{temperature:g} is no temperature."
+        raise UsageError(what, where="temperature", fix="Give a number from 0; 1 samples from the prior as it is.")
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
+    try:
+        return np.asarray(jax.vmap(lambda key, cond: _prior_code(model, key, cond, temperature))(keys, cond))
+    except TypeError as error:
+        if temperature == 1.0 or not any(words in str(error) for words in _NO_TEMPERATURE):
+            raise
+        fix = "Leave it out, or use a prior of Normals, a mixture of them, a flow, or one of codes."
+        raise ConfigError(f"the prior is of a kind without one: {error}.", where="temperature", fix=fix) from None
 
-    return np.asarray(jax.vmap(lambda key, cond: _prior_code(model, key, cond))(keys, cond))
+
+_NO_TEMPERATURE = ("samples at a temperature", "is not a function of noise")
+"""What the distribution of a prior says where it has no temperature."""
 
 
 def latent_shape(model: Any, *, cond: Any = None) -> tuple[int, ...]:
@@ -234,9 +252,9 @@ def latent_shape(model: Any, *, cond: Any = None) -> tuple[int, ...]:
     return jax.eval_shape(lambda key, cond: _prior_code(model, key, cond), jax.random.key(0), cond).shape
 
 
-def _prior_code(model: Any, key: Key, cond: Any) -> Array:
+def _prior_code(model: Any, key: Key, cond: Any, temperature: float = 1.0) -> Array:
     prior = model.prior(cond=cond)
-    return as_code(prior, prior.sample(key=key))
+    return as_code(prior, prior.sample(key=key) if temperature == 1.0 else prior.sample_at(temperature, key=key))
 
 
 def _reconstruct(

@@ -20,8 +20,28 @@ export function unitsPanel(app) {
   const value = (u) => u.kl ?? u.spread ** 2;
   const what = app.shown.units.some((u) => u.kl !== null) ? "KL (nats)" : "variance of the posterior mean";
 
+  const levels = model.manifest.levels ?? [];
+  const byLevel = h("div", {});
+  const size = (level) => level.shape.join(" x ");
+
   const show = latest(async () => {
     const t = theme();
+    if (levels.length) {
+      replace(
+        byLevel,
+        bars(
+          levels
+            .map((level, i) => ({
+              name: `level ${i + 1}: ${size(level)}`,
+              short: String(i + 1),
+              value: level.kl,
+              colour: t.first,
+            }))
+            .reverse(),
+          { title: "KL (nats) by level, in the order of drawing; level 1 is drawn last" },
+        ),
+      );
+    }
     const ordered = model.order.slice(0, 64).map((unit) => app.shown.units[unit]);
     replace(
       kl,
@@ -99,9 +119,14 @@ export function unitsPanel(app) {
       ...app.shown.units.map((u) => [u.index, u.kl ?? Number.NaN, u.spread, u.active ? 1 : 0]),
     ],
   });
+  const saveLevels = saveButtons("levels", {
+    svg: () => byLevel.querySelector("svg"),
+    csv: () => [["level", "shape", "kl_nats"], ...levels.map((level, i) => [i + 1, size(level), level.kl])],
+  });
   const saveAgainst = saveButtons("prior-and-posterior", { svg: () => drawn, csv: () => table });
   const element = panel(
     "Units",
+    ...(levels.length ? [heading("How much each level says", saveLevels), byLevel] : []),
     heading("How much each unit says", saveKl),
     kl,
     heading("Aggregated posterior and prior", saveAgainst),

@@ -1,0 +1,89 @@
+"""The KL of each level of a hierarchy: exact where q is the prior, adding up, and alike wherever it is told."""
+
+import json
+
+import numpy as np
+import pytest
+from checks import close
+
+import latens
+from latens.config import override
+from latens.data import load
+from latens.errors import DataError
+from latens.evaluation import level_shapes
+from latens.explorer.payload import payload
+from latens.figures import level_kl_bars, level_kl_table
+from latens.measure.core import measure
+from latens.pictures.draw import draw_pictures
+from latens.recipes import get_recipe
+
+SETTINGS = {"training.steps": 40, "network.level_hidden": [16], "network.hidden": [16], "posterior.latent_dim": 4}
+
+
+def trained(recipe="ladder-vae", **settings):
+    given = override(get_recipe(recipe).config, {**SETTINGS, **settings})
+    made = latens.prepare(given, load("digits"))
+    return latens.train(made)[0], made.data
+
+
+@pytest.mark.parametrize("label", ["none", "condition"])
+def test_levels_add_up_to_the_kl(label):
+    model, data = trained(**{"label.kind": label})
+    rows = data.subset("test")
+    found = measure(model, data, rows, num_samples=200)
+    levels = [found[name] for name in ("kl_level_1", "kl_level_2")]
+    assert "kl_level_3" not in found
+    # Both means are of the same rows and of other draws, of which each row has 16.
+    draws = 5 * found["kl"].standard_error / np.sqrt(16)
+    assert abs(sum(level.value for level in levels) - found["kl"].value) < draws
+    assert levels[0].protocol.endswith("level 1 of 2: 4")
+    assert found["kl"].value > 0.3
+    page = json.loads(payload(model, data)["data/manifest.json"])["levels"]
+    assert [level["shape"] for level in page] == [[4], [16]]
+    assert all(abs(level["kl"] - one.value) < 1.0 for level, one in zip(page, levels, strict=True))
+    drawn = {name: table for name, _, table in draw_pictures(model, data, only=["levels"])}
+    assert drawn["levels"]["level"].tolist() == [2, 1]
+    for value, one in zip(drawn["levels"]["kl"][::-1], levels, strict=True):
+        assert abs(value - one.value) < 3 * one.standard_error
+
+
+def test_rows_in_another_order_have_the_same_levels():
+    model, data = trained()
+    rows = data.subset("test")[:50]
+    found, again = (measure(model, data, some, num_samples=5) for some in (rows, rows[::-1]))
+    for name in ("kl_level_1", "kl_level_2"):
+        close(found[name].value, again[name].value)
+
+
+def test_a_model_of_one_level_has_none():
+    model, data = trained("default", **{"network.kind": "dense"})
+    assert level_shapes(model.model) == ()
+    found = measure(model, data, data.subset("test"), num_samples=5)
+    assert not [name for name in found if name.startswith("kl_level")]
+    assert draw_pictures(model, data, only=["levels"]) == []
+    assert json.loads(payload(model, data)["data/manifest.json"])["levels"] == []
+
+
+def test_an_untrained_deep_hierarchy_is_its_prior():
+    """Every level of a new one starts with q at p: all its KL are exactly 0, at every size from the point on."""
+    pictures = np.random.default_rng(0).integers(0, 256, size=(60, 16, 16)).astype(np.uint8)
+    given = {"training.steps": 1, "optimizer.learning_rate": 1e-12, "network.hidden": [4, 4], "posterior.latent_dim": 2}
+    made = latens.prepare(override(get_recipe("ladder-conv").config, given), load(pictures))
+    model = latens.train(made)[0]
+    found = measure(model, made.data, made.data.subset("test"), num_samples=5)
+    levels = {name: one for name, one in found.items() if name.startswith("kl_level")}
+    assert [one.protocol.rpartition(": ")[2] for one in levels.values()] == ["8 x 8 x 2", "4 x 4 x 2", "1 x 1 x 2"]
+    assert all(abs(one.value) < 1e-5 for one in levels.values())
+
+
+def test_bars_stand_in_the_order_of_drawing():
+    table = level_kl_table([0.5, 2.0, 1.0], [0.1, 0.2, 0.3], [(8, 8, 2), (4, 4, 2), (3,)])
+    assert table["level"].tolist() == [3, 2, 1]
+    assert table["shape"].tolist() == ["3", "4 x 4 x 2", "8 x 8 x 2"]
+    assert table["kl"].tolist() == [1.0, 2.0, 0.5]
+    axes = level_kl_bars([0.5, 2.0, 1.0], [0.1, 0.2, 0.3], [(8, 8, 2), (4, 4, 2), (3,)])
+    assert [bar.get_width() for bar in axes.patches] == [1.0, 2.0, 0.5]
+    assert axes.get_title(loc="left") == "KL of 3 levels, 3.50 nats in all"
+    for wrong in (([1.0], [0.1, 0.2], [(1,)]), ([], [], []), ([np.nan], [0.1], [(1,)])):
+        with pytest.raises(DataError):
+            level_kl_bars(*wrong)
