@@ -8,6 +8,10 @@ too few, of the second too many. The continuous ranked probability score (CRPS) 
 the Gaussian of its Normals: it is proper and supposes no model. Coverage is the share of hidden values that lie within
 the central 90 % of the draws. The last two are of values that change among the training pictures.
 `python benchmarks/completing.py --sets mnist fashion olivetti` prints a line for each and one JSON object.
+
+With `--noise 10 25` Normal noise of these standard deviations is taken away from whole test pictures instead
+(`latens complete --noise`): the peak signal-to-noise ratio of the mean in decibels, beside that of the noisy picture
+itself and of the mean of the same Gaussian of all pixels given it.
 """
 
 import argparse
@@ -25,6 +29,7 @@ import latens
 from latens.config import override
 from latens.evaluation.complete import complete
 from latens.evaluation.impute import impute
+from latens.evaluation.reductions import Reduction
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
 from pictures import SETS
@@ -59,6 +64,14 @@ def gaussian(train: np.ndarray, test: np.ndarray, hidden: np.ndarray) -> tuple[n
     return told(rows, apart, best)
 
 
+def wiener(train: np.ndarray, noisy: np.ndarray, spread: float) -> np.ndarray:
+    """Give the mean of each picture given the noisy one, under a Gaussian of all pixels; the noise is its shrinkage."""
+    rows = train[:GAUSSIAN].reshape(min(GAUSSIAN, len(train)), -1).astype(float)
+    mean, covariance = rows.mean(axis=0), np.cov(rows.T)
+    inner = cho_factor(covariance + spread**2 * np.eye(len(covariance)))
+    return (mean + (noisy.reshape(len(noisy), -1) - mean) @ cho_solve(inner, covariance)).reshape(noisy.shape)
+
+
 def crps(draws: np.ndarray, x: np.ndarray) -> np.ndarray:
     """Give E|X - x| - E|X - X'| / 2 of M draws, led by (B, M), without the draws' own distance 0."""
     count = draws.shape[1]
@@ -68,12 +81,52 @@ def crps(draws: np.ndarray, x: np.ndarray) -> np.ndarray:
     return np.abs(draws - x[:, None]).mean(axis=1) - between
 
 
-def one(name: str, minutes: float, pictures: int, settings: dict[str, Any]) -> dict[str, Any]:
-    """Train on a set and complete the lower halves of its test pictures."""
+def fitted(name: str, minutes: float, pictures: int, settings: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, Any]:
+    """Train on a set; give its training pictures, some test pictures and the model."""
     x, test = SETS[name]()
     test = test[np.random.default_rng(1).permutation(len(test))[:pictures]]
     config = override(get_recipe("default").config, {"training.minutes": minutes} | settings)
-    trained, _ = latens.train(latens.prepare(config, latens.load_data(x)))
+    return x, test, latens.train(latens.prepare(config, latens.load_data(x)))[0]
+
+
+def denoised(
+    name: str, minutes: float, pictures: int, settings: dict[str, Any], spreads: list[float]
+) -> dict[str, Any]:
+    """Train on a set and take noise away from its test pictures."""
+    x, test, trained = fitted(name, minutes, pictures, settings)
+    batch, divide = trained.batch(latens.load_data(test, schema=trained.schema)), trained.preparation.divide
+    shape = (*test.shape[1:3], test.shape[3] if test.ndim == 4 else 1)
+    varied, found = x.std(axis=0) > 1, {}
+    for spread in spreads:
+        noisy = test + spread * np.random.default_rng(2).normal(size=test.shape)
+        seen = (noisy.reshape(len(noisy), *shape) + 0.5 * trained.preparation.dequantize) / divide
+        reduction = Reduction(shape, high=255.0 / divide, low=0.0, noise=spread / divide)
+        rows = dataclasses.replace(batch, x=seen.astype(np.float32), mask=None)
+        filled = complete(trained.model, rows, num_draws=DRAWS, reduction=reduction, key=jax.random.key(0))
+        low, high = np.quantile(trained.data_units(filled.draws, mean=False), [0.05, 0.95], axis=1)
+        guesses = {"noisy": noisy, "gaussian": wiener(x, noisy, spread)}
+        guesses = {way: np.clip(guess, 0, 255) for way, guess in guesses.items()}
+        guesses["complete"] = trained.data_units(filled.mean, mean=True)
+        told = {way: decibels(guess, test) for way, guess in guesses.items()}
+        told["complete - gaussian"] = told["complete"] - told["gaussian"]
+        told["coverage"] = ((test >= low) & (test <= high))[:, varied].mean(axis=1)
+        found[f"{spread:g}"] = {way: mean_and_error(values) for way, values in told.items()}
+    return found
+
+
+def decibels(guess: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Give the peak signal-to-noise ratio of each picture of 256 levels."""
+    return 10 * np.log10(255.0**2 / np.square(guess.reshape(x.shape) - x).reshape(len(x), -1).mean(axis=1))
+
+
+def mean_and_error(values: np.ndarray) -> list[float]:
+    """Give the mean over pictures and its standard error."""
+    return [float(np.mean(values)), float(np.std(values, ddof=1) / np.sqrt(len(values)))]
+
+
+def one(name: str, minutes: float, pictures: int, settings: dict[str, Any]) -> dict[str, Any]:
+    """Train on a set and complete the lower halves of its test pictures."""
+    x, test, trained = fitted(name, minutes, pictures, settings)
     hidden = np.zeros(x.shape[1:], bool)
     hidden[x.shape[1] // 2 :] = True
     batch = trained.batch(latens.load_data(test, schema=trained.schema))
@@ -99,8 +152,7 @@ def one(name: str, minutes: float, pictures: int, settings: dict[str, Any]) -> d
     found["complete - gaussian, bits"] = found["complete, bits"] - bits
     for other in ("impute", "gaussian"):
         found[f"complete - {other}, CRPS"] = found["complete, CRPS"] - found[f"{other}, CRPS"]
-    told = lambda v: [float(np.mean(v)), float(np.std(v, ddof=1) / np.sqrt(len(v)))]  # noqa: E731
-    return {key: told(value) for key, value in found.items()}
+    return {key: mean_and_error(value) for key, value in found.items()}
 
 
 def normal_crps(residual: np.ndarray) -> np.ndarray:
@@ -115,11 +167,13 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--pictures", type=int, default=96)
     parser.add_argument("--set", action="append", default=[], metavar="PART.OPTION=VALUE")
+    parser.add_argument("--noise", type=float, nargs="+", default=[], metavar="SD", help="take away such noise instead")
     args = parser.parse_args()
     enable_compilation_cache()
     results = {}
     for name in args.sets:
-        results[name] = one(name, args.minutes, args.pictures, dict(pair.split("=", 1) for pair in args.set))
+        given = (name, args.minutes, args.pictures, dict(pair.split("=", 1) for pair in args.set))
+        results[name] = denoised(*given, args.noise) if args.noise else one(*given)
         print(name, json.dumps(results[name]), file=sys.stderr, flush=True)
     print(json.dumps({"minutes": args.minutes, "pictures": args.pictures, "results": results}))
 

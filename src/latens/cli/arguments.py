@@ -161,7 +161,7 @@ def parser() -> Parser:
     made["sample"].add_argument("run", metavar="RUN")
     words = "how many (default 16; with --complete one for each row of FILE)"
     made["sample"].add_argument("-n", type=table_rows, metavar="N", help=words)
-    words = "of z, below 1: samples nearer to the usual ones and less varied (default 1)"
+    words = "of z, below 1: nearer to the centre of the prior, and less varied (default 1)"
     made["sample"].add_argument("--temperature", type=number(0.0, 100.0), default=1.0, metavar="T", help=words)
     words = "only such rows of a mixed table, as sex=Female, 'age>=65' or age=20..30; may be given again"
     made["sample"].add_argument("--where", action="append", metavar="CONDITION", help=words)

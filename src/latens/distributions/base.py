@@ -71,7 +71,7 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
         return event, self.log_prob(event)
 
     def sample_at(self, temperature: float, *, key: Key) -> Event:
-        """Draw one event at a temperature: 1 draws as `sample` does, below 1 events are nearer to the usual ones.
+        """Draw one event at a temperature: 1 draws as `sample` does, below 1 nearer to the centre.
 
         Of samples that are a function of noise, the noise is multiplied by it (Kingma & Dhariwal, 2018, arXiv
         1807.03039); a mixture draws its component as ever; logits of codes are divided by it.

@@ -238,7 +238,7 @@ class VAE(Autoencoder):
         Args:
             n_samples: Number of rows, from 1.
             label: Class of all rows, or one for each, which a conditional model needs; ignored elsewhere.
-            temperature: Of z, from 0: below 1 rows are nearer to the usual ones, and less varied.
+            temperature: Of z, from 0: below 1 nearer to the centre of the prior, and less varied.
             random_state: Seed or generator; None takes the estimator's `random_state`.
 
         Returns:
@@ -285,7 +285,7 @@ class VAE(Autoencoder):
             n: Number of rows, from 1.
             mean: Whether to return the means of p(x | z), at the same samples of z, instead of samples of x.
             label: Class of all rows, or one for each, which a conditional model needs; ignored elsewhere.
-            temperature: Of z, from 0: below 1 rows are nearer to the usual ones, and less varied.
+            temperature: Of z, from 0: below 1 nearer to the centre of the prior, and less varied.
             random_state: Seed or generator; None takes the estimator's `random_state`.
 
         Returns:

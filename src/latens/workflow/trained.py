@@ -279,7 +279,7 @@ class TrainedModel:
             seed: The seed.
             label: The codes of their labels, of shape (n,), for a model that reads labels; None: the classes in turn.
             given: Only such rows of a mixed table: a value for a column, or a pair of the least and the largest.
-            temperature: Of z, from 0: below 1 rows are nearer to the usual ones. Not with `given`.
+            temperature: Of z, from 0: below 1 nearer to the centre of the prior. Not with `given`.
 
         Returns:
             Shape (n, *x), float32, in the units of the stored rows.
