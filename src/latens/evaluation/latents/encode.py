@@ -211,7 +211,7 @@ def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None, temperature:
         n: Number of samples.
         key: Random key.
         cond: Conditions with n as leading axis, of a model whose prior reads some.
-        temperature: From 0: below 1 samples are nearer to the centre of the prior; see `AbstractDistribution.sample_at`.
+        temperature: From 0: below 1 samples are nearer to the centre of the prior; see `sample_at`.
 
     Returns:
         A NumPy array of shape (n, *z).
