@@ -11,12 +11,15 @@ from cli_fixtures import Result
 from scipy import special, stats
 from tables import MU, SIGMA, W, linear_gaussian
 
+from latens import pretrained
 from latens.data import load
 from latens.data.batches import Batch, as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
 from latens.evaluation.complete import _evened, complete
+from latens.evaluation.reductions import Reduction
 from latens.models import Conditional, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.trees import Frozen
+from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)
 
@@ -190,6 +193,27 @@ def test_the_command_completes_small_pictures(latens: Callable[..., Result], tmp
     )
     assert "of 2 x 2 pixels the mean is seen" in picture.out + picture.err
     assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("spread", [16.0, 64.0, 1000.0])
+def test_much_noise_leaves_the_model(spread: float) -> None:
+    """log p(y) is that of 40,000 draws of the prior; beyond all levels the mean is the mean picture."""
+    data = load("digits")
+    trained = TrainedModel.load(pretrained.path("digits-16d"))
+    x = np.asarray(data.x)[data.subset("test")][:3].astype(float)
+    noisy = (x + spread * np.random.default_rng(1).normal(size=x.shape)).astype(np.float32)[..., None]
+    reduction = Reduction((8, 8, 1), low=0.0, high=16.0, noise=spread)
+    options = {"num_draws": 200, "num_samples": 400, "reduction": reduction, "key": jax.random.key(0)}
+    found = complete(trained.model, as_batch(noisy), **options)
+    z = jax.random.normal(jax.random.key(7), (40_000, 16))
+    density = lambda one: jax.vmap(lambda y: reduction.log_prob(trained.model.likelihood(one), y))(noisy)  # noqa: E731
+    weights = np.asarray(jax.jit(lambda z: jax.lax.map(density, z, batch_size=500))(z), np.float64)
+    reference = np.logaddexp.reduce(weights, axis=0) - np.log(len(z))
+    np.testing.assert_allclose(found.log_seen, reference, atol=0.4)
+    assert np.isfinite(found.draws).all()
+    if spread >= 1000:
+        assert np.abs(found.mean - np.asarray(data.x).mean(axis=0)).mean() < 0.5
+        assert abs(found.draws.std(axis=1).mean() / np.asarray(data.x).std(axis=0).mean() - 1.0) < 0.15
 
 
 @pytest.mark.parametrize("spread", [1.0, 3.0, 8.0])

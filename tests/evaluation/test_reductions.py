@@ -1,16 +1,24 @@
 """Pictures from their grey values, from small or from noisy ones: exact conditionals of Normal pixels."""
 
 from itertools import product
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import stats
+from scipy import special, stats
 from tables import MU, SIGMA, W, linear, linear_gaussian
 
 from latens.data.batches import Batch, as_batch
-from latens.distributions import Beta, ColourLogistics, DiagonalNormal, DiscretisedLogistic, StandardNormal
+from latens.distributions import (
+    Beta,
+    ColourLogistics,
+    DiagonalNormal,
+    DiscretisedLogistic,
+    StandardNormal,
+    VariableMixture,
+)
 from latens.errors import ConfigError
 from latens.evaluation.complete import complete
 from latens.evaluation.reductions import LUMA, Reduction
@@ -70,7 +78,7 @@ def test_a_linear_gaussian_picture_given_what_is_seen_of_it_is_exact(kind: str) 
     np.testing.assert_allclose(between, covariance - left, atol=0.1 * scale.max() ** 2)
 
 
-@pytest.mark.parametrize(("side", "noise"), [(1, 0.05), (1, 0.4), (1, 3.0), (2, 0.3)])
+@pytest.mark.parametrize(("side", "noise"), [(1, 0.05), (1, 0.4), (1, 3.0), (1, 1000.0), (2, 0.3)])
 def test_a_linear_gaussian_picture_under_noise_is_exact(side: int, noise: float) -> None:
     """Over a range of strengths, of whole pictures and of block means: log p(y), the mean and the covariance."""
     a = np.eye(16) if side == 1 else BLOCKS
@@ -91,6 +99,76 @@ def test_a_linear_gaussian_picture_under_noise_is_exact(side: int, noise: float)
     np.testing.assert_allclose(np.cov(drawn.T), left, atol=0.1 * scale**2)
     calm = complete(picture_model(), batch, mean=True, **options)
     np.testing.assert_allclose(calm.mean, found.mean, rtol=1e-5)
+
+
+PIXELS = {
+    "unimodal": ((0.0, 0.0), (0.0, 0.0)),
+    "bimodal": ((-0.84, 0.84), (0.0, 0.0)),
+    "nearly-black": ((-1.0, 0.9), (4.0, 0.0)),
+}
+
+
+@pytest.mark.parametrize("name", PIXELS)
+@pytest.mark.parametrize(("noise", "y"), [(1.0, 225.0), (25.0, 100.0), (25.0, 225.0), (60.0, -40.0), (3000.0, 9000.0)])
+def test_levels_under_noise_are_summed_over_all_of_them(name: str, noise: float, y: float) -> None:
+    """A pixel of 256 levels by enumeration: log p(y | z), the mean, and how often a draw is each level."""
+    locs, weights = (jnp.asarray(pair).reshape(1, 1, 2) for pair in PIXELS[name])
+    pixel = VariableMixture(weights, DiscretisedLogistic(locs, jnp.full((1, 1, 2), -3.5)))
+    levels = np.arange(256)
+    shares = np.asarray(jax.vmap(lambda k: pixel.log_prob(jnp.full((1, 1), k)))(jnp.asarray(levels)), float)
+    joint = shares + stats.norm.logpdf(y, levels, noise)
+    log_p = special.logsumexp(joint)
+    posterior = np.exp(joint - log_p)
+    reduction = Reduction((1, 1, 1), noise=noise, low=0.0, high=255.0)
+    seen = jnp.full((1, 1, 1), y)
+    np.testing.assert_allclose(float(reduction.log_prob(pixel, seen)), log_p, rtol=1e-4, atol=1e-3)
+    mean = float(reduction.given(pixel, pixel.mean(), seen)[0, 0])
+    np.testing.assert_allclose(mean, posterior @ levels, rtol=2e-3, atol=0.02)
+    draw = lambda key: reduction.given(pixel, pixel.sample(key=key), seen, key)  # noqa: E731
+    drawn = np.asarray(jax.jit(jax.vmap(draw))(jax.random.split(jax.random.key(0), 20_000))).reshape(-1)
+    often = posterior > 5 / 20_000
+    counts = np.bincount(drawn.astype(int), minlength=256)
+    expected = 20_000 * posterior
+    assert stats.chi2.sf(((counts - expected)[often] ** 2 / expected[often]).sum(), often.sum()) > 1e-4
+    assert abs(counts[~often].sum() - expected[~often].sum()) < 6 * np.sqrt(expected[~often].sum() + 1)
+
+
+@pytest.mark.parametrize("components", [1, 3])
+def test_noise_is_independent_of_the_draw_that_it_is_added_to(components: int) -> None:
+    """Colours far from the ends, z fixed: the covariance of the answers is that of the formula, cell by cell."""
+    keys = jax.random.split(jax.random.key(4), 4)
+    sizes = (3, components, 4, 4)
+    loc = 0.1 * jax.random.normal(keys[0], sizes)
+    likelihood = ColourLogistics(
+        jnp.zeros((components, 4, 4)), loc, jnp.full(sizes, -3.5), 0.3 * jax.random.normal(keys[1], sizes)
+    )
+    mean, covariance = (np.asarray(one, float) for one in likelihood.moments())
+    reduction = Reduction((4, 4, 3), low=0.0, high=255.0, noise=12.0)
+    seen = jnp.asarray(mean + 3.0, jnp.float32)
+
+    class Fixed:
+        """A model whose latent says nothing."""
+
+        def prior(self, *, cond: Any = None) -> StandardNormal:
+            return StandardNormal((1,))
+
+        def likelihood(self, z: Any, *, cond: Any = None) -> ColourLogistics:
+            return likelihood
+
+        def posterior(self, x: Any, *, cond: Any = None, mask: Any = None) -> StandardNormal:
+            return StandardNormal((1,))
+
+    options = {"num_draws": 6000, "num_samples": 40, "steps": 0, "reduction": reduction, "key": jax.random.key(0)}
+    found = complete(Fixed(), as_batch(np.asarray(seen)[None]), **options)
+    drawn = found.draws[0].reshape(6000, 16, 3)
+    for pixel in range(16):
+        own = covariance.reshape(16, 3, 3)[pixel]
+        left = own - own @ np.linalg.inv(own + 144 * np.eye(3)) @ own
+        apart = np.cov(drawn[:, pixel].T) - left - np.eye(3) / 12  # answers are whole numbers
+        assert np.abs(apart).max() < 0.12 * left.max()
+    correlations = np.corrcoef(drawn.reshape(6000, 48).T)
+    between = correlations[np.arange(48)[:, None] // 3 != np.arange(48)[None] // 3]
+    assert np.abs(between).max() < 6 / np.sqrt(6000)
 
 
 def test_colours_and_blocks_are_conditioned_on_together() -> None:

@@ -14,6 +14,7 @@ from latens.evaluation import level_shapes
 from latens.explorer.payload import payload
 from latens.figures import level_kl_bars, level_kl_table
 from latens.measure.core import measure
+from latens.measure.sums import combined, part_sums
 from latens.pictures.draw import draw_pictures
 from latens.recipes import get_recipe
 
@@ -87,3 +88,15 @@ def test_bars_stand_in_the_order_of_drawing():
     for wrong in (([1.0], [0.1, 0.2], [(1,)]), ([], [], []), ([np.nan], [0.1], [(1,)])):
         with pytest.raises(DataError):
             level_kl_bars(*wrong)
+
+
+def test_one_row_is_drawn_without_errors_and_parts_have_the_same_levels():
+    model, data = trained()
+    row = load(np.asarray(data.x)[data.subset("test")][:1], schema=model.schema)
+    drawn = {name for name, _, _ in draw_pictures(model, row)}
+    assert {"levels", "samples"} <= drawn
+    rows = data.subset("test")[:20]
+    whole, parts = measure(model, data, rows, num_samples=5), combined([part_sums(model, data, rows, num_samples=5)])
+    for name in ("kl_level_1", "kl_level_2"):
+        close(parts[name].value, whole[name].value)
+        close(parts[name].standard_error, whole[name].standard_error)

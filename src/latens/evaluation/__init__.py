@@ -38,6 +38,7 @@ from latens.evaluation.latents.clusters import normalised_mutual_information as 
 from latens.evaluation.latents.clusters import predicts_labels as predicts_labels
 from latens.evaluation.latents.decomposition import kl_split as kl_split
 from latens.evaluation.latents.decomposition import level_kl as level_kl
+from latens.evaluation.latents.decomposition import level_kl_rows as level_kl_rows
 from latens.evaluation.latents.decomposition import level_shapes as level_shapes
 from latens.evaluation.latents.decomposition import unit_split as unit_split
 from latens.evaluation.latents.disentanglement import information_matrix as information_matrix

@@ -15,7 +15,7 @@ from latens.distributions import DiagonalNormal
 from latens.evaluation.batched import map_rows
 from latens.evaluation.evidence.refine import ascend, has_own_parameters
 from latens.evaluation.reductions import Reduction
-from latens.io.keys import IMPUTED_EVENTS
+from latens.io.keys import IMPUTED_EVENTS, PRIOR_SAMPLES
 from latens.typing import Array, Float, Key, Nats
 
 _AT_ONCE = 50
@@ -24,6 +24,12 @@ _AT_ONCE = 50
 _ROWS = (1, 4, 16)
 """Rows in one compiled batch, the fewest that do: each takes its time, also where it only fills the batch."""
 
+
+_GUESSES = 64
+"""Draws of the prior from which the encoder's first guess at a noisy picture is made."""
+
+_OF_PRIOR = 4
+"""The part of the draws of z, one in so many, that come from the prior where a picture is noisy."""
 
 _FEWEST = 10.0
 """The effective number of draws of z below which their weights are evened: all draws of x would be of one or two z.
@@ -67,7 +73,9 @@ def complete(
     So S Normals are refined for each row, by gradient steps on $E_q[\log p(x_{seen}, z) - \log q(z)]$ from the
     encoder's posterior and from S - 1 draws of the prior. The proposal is their mixture: $\log p(x_{seen}) \approx
     \log \frac1K \sum_k w_k$ with $w_k = p(x_{seen}, z_k) / \frac1S \sum_s q_s(z_k)$ and as many draws of each $q_s$;
-    samples take one of the $z_k$ by weight, then x from $p(x \mid z)$. Where the weights are
+    samples take one of the $z_k$ by weight, then x from $p(x \mid z)$. Of noisy pictures the encoder is given a first
+    guess, the mean of x given y over draws of the prior by weight, and a quarter of the draws come from the prior: of
+    much noise it is the best proposal. Where the weights are
     worth fewer than ten draws, samples and mean take them to the power at which they are worth ten. Posteriors that
     share arrays among rows (flows, hierarchies) are taken as they are.
 
@@ -111,33 +119,38 @@ def _complete(
         own = jax.random.fold_in(key, row_id)
         first_key, ascent_key, draw_key, choice_key = jax.random.split(own, 4)
 
-        def log_joint(z: Any) -> Nats:
+        def log_joint(z: Any, by_moments: bool = False) -> Nats:
             if reduction is None:
                 return sum(model.log_joint(z, x, cond=cond, mask=mask), start=jnp.zeros(()))
-            likelihood = model.likelihood(z, cond=cond)
-            return model.prior(cond=cond).log_prob(z) + reduction.log_prob(likelihood, x)
+            log_seen = reduction.log_prob(model.likelihood(z, cond=cond), x, by_moments=by_moments)
+            return model.prior(cond=cond).log_prob(z) + log_seen
 
         def finished(likelihood: Any, event: Array, key: Key | None = None) -> Array:
             return event if reduction is None else reduction.given(likelihood, event, x, key)
 
+        prior, decode = model.prior(cond=cond), lambda one: model.likelihood(one, cond=cond)
         if reduction is None:
             found = model.posterior(x, cond=cond, mask=mask)
         else:
-            shape = jax.eval_shape(lambda: model.likelihood(model.prior(cond=cond).sample(key=own), cond=cond).mean())
-            found = model.posterior(reduction.spread(x).reshape(shape.shape), cond=cond)
+            found = model.posterior(_guess(prior, decode, reduction, x, first_key), cond=cond)
+        noisy = reduction is not None and reduction.noise > 0 and found.density_elsewhere
+        of_prior = num_samples // _OF_PRIOR if noisy else 0
         if steps and has_own_parameters(found):
-            firsts = _starts(found, model.prior(cond=cond), starts, first_key)
+            firsts = _starts(found, prior, starts, first_key)
             options = {"steps": steps, "learning_rate": 0.05, "num_samples": 4}
-            climb = lambda q, k: ascend(log_joint, q, key=k, **options)  # noqa: E731
+            climb = lambda q, k: ascend(Partial(log_joint, by_moments=True), q, key=k, **options)  # noqa: E731
             found = jax.vmap(climb)(firsts, jax.random.split(ascent_key, _count(firsts)))
-            z, log_q = _of_mixture(found, num_samples, draw_key)
+            z, log_q = _of_mixture(found, num_samples - of_prior, draw_key)
+            density = lambda one: _mixture_log_prob(found, one)  # noqa: E731
         else:
-            keys = jax.random.split(draw_key, num_samples)
+            keys = jax.random.split(draw_key, num_samples - of_prior)
             z, log_q = jax.lax.map(lambda k: found.sample_and_log_prob(key=k), keys, batch_size=_AT_ONCE)
+            density = found.log_prob
+        if of_prior:
+            z, log_q = _with_prior(prior, z, log_q, density, of_prior, jax.random.fold_in(own, PRIOR_SAMPLES))
         log_weight = jax.lax.map(log_joint, z, batch_size=_AT_ONCE) - log_q
         log_sum = jax.nn.logsumexp(log_weight)
         effective = jnp.exp(2.0 * log_sum - jax.nn.logsumexp(2.0 * log_weight))
-        decode = lambda one: model.likelihood(one, cond=cond)  # noqa: E731
         up_to = jnp.cumsum(share := _evened(log_weight))
         mean = _mean(lambda one: finished(decode(one), decode(one).mean()), z, share)
         which, events = jax.random.split(jax.random.fold_in(choice_key, IMPUTED_EVENTS))
@@ -148,7 +161,11 @@ def _complete(
             found = decode(jax.tree.map(lambda leaf: leaf[index], z))
             if means:
                 return finished(found, found.mean())
-            return finished(found, found.sample(key=key), jax.random.fold_in(key, 1))
+            if reduction is None or not reduction.noise:
+                return finished(found, found.sample(key=key))
+            # Halves of a split: `sample` may fold small numbers into its own.
+            event_key, noise_key = jax.random.split(key)
+            return finished(found, found.sample(key=event_key), noise_key)
 
         draws = jax.lax.map(
             lambda pair: event(*pair), (chosen, jax.random.split(events, num_draws)), batch_size=_AT_ONCE
@@ -211,5 +228,33 @@ def _of_mixture(several: Any, num_samples: int, key: Key) -> tuple[Array, Float[
     keys = jax.random.split(key, (count, each))
     z = jax.vmap(lambda q, own: jax.vmap(lambda k: q.sample(key=k))(own))(several, keys)
     z = z.reshape(count * each, *z.shape[2:])
-    density = jax.vmap(lambda q: jax.vmap(q.log_prob)(z))(several)
-    return z, jax.nn.logsumexp(density, axis=0) - jnp.log(count)
+    return z, jax.vmap(lambda one: _mixture_log_prob(several, one))(z)
+
+
+def _mixture_log_prob(several: Any, z: Array) -> Nats:
+    """The log density of one latent under the mixture of several distributions in equal parts."""
+    density = jax.vmap(lambda q: q.log_prob(z))(several)
+    return jax.nn.logsumexp(density) - jnp.log(density.size)
+
+
+def _with_prior(
+    prior: Any, z: Any, log_q: Float[Array, " K"], density: Callable[[Any], Nats], count: int, key: Key
+) -> tuple[Any, Float[Array, " L"]]:
+    """Draws of q and of the prior together, and the log density of each under the mixture of both by their numbers."""
+    more = jax.vmap(lambda k: prior.sample(key=k))(jax.random.split(key, count))
+    both = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), z, more)
+    log_q = jnp.concatenate([log_q, jax.lax.map(density, more, batch_size=_AT_ONCE)])
+    log_p = jax.lax.map(prior.log_prob, both, batch_size=_AT_ONCE)
+    share = count / log_q.size
+    return both, jnp.logaddexp(log_q + np.log1p(-share), log_p + np.log(share))
+
+
+def _guess(prior: Any, decode: Callable[[Any], Any], reduction: Reduction, seen: Array, key: Key) -> Array:
+    """What the encoder is given for what is seen of a picture: the flattest one, or of a noisy one a first guess."""
+    shape = jax.eval_shape(lambda: decode(prior.sample(key=key)).mean()).shape
+    if not reduction.noise:
+        return reduction.spread(seen).reshape(shape)
+    z = jax.vmap(lambda k: prior.sample(key=k))(jax.random.split(key, _GUESSES))
+    log_seen = lambda one: reduction.log_prob(decode(one), seen, by_moments=True)  # noqa: E731
+    share = _evened(jax.lax.map(log_seen, z, batch_size=_AT_ONCE))
+    return _mean(lambda one: reduction.moved(decode(one), decode(one).mean(), seen), z, share)

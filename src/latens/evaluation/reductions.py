@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from latens.distributions.base import AbstractFactorised
 from latens.errors import ConfigError
 from latens.typing import AnyArray, Array, Float, Key, Nats
 
@@ -82,15 +83,18 @@ class Reduction:
         tall = jnp.repeat(jnp.repeat(seen, self.side, axis=0), self.side, axis=1)
         return jnp.broadcast_to(tall, self.shape)
 
-    def log_prob(self, likelihood: Any, seen: Float[Array, "m p r"]) -> Nats:
+    def log_prob(self, likelihood: Any, seen: Float[Array, "m p r"], *, by_moments: bool = False) -> Nats:
         r"""The log density of what is seen, given the latent that the likelihood is of.
 
         $\log N(y;\ A m,\ A \Sigma A^T + s^2 I)$ with the mean m and the covariance $\Sigma$ of $p(x \mid z)$, and s²
         the `variance`. It is exact for Normal pixels; a sum of many others is nearly Normal, of few it need not be.
+        Independent whole numbers under noise alone are summed over their levels: $\sum_i \log \sum_k p(x_i = k \mid z)
+        N(y_i; k, s^2)$, which is exact.
 
         Args:
             likelihood: $p(x \mid z)$ over one picture, with `moments`.
             seen: What is seen, of shape (m, p, r).
+            by_moments: Whether the first formula is taken for whole numbers too, which takes less time.
 
         Returns:
             The log density in nats, with the rounding spread as if it were uniform noise.
@@ -98,6 +102,8 @@ class Reduction:
         Raises:
             ConfigError: The likelihood gives no variances.
         """
+        if not by_moments and (levels := self._levels(likelihood)):
+            return self._by_level(likelihood, levels, seen)[0]
         mean, covariance = self._moments(likelihood)
         residual = seen - self(mean)
         solved, log_det = _solve(self._of_blocks(covariance), residual)
@@ -109,7 +115,8 @@ class Reduction:
         $x + K (y - A x - e)$ with $K = \Sigma A^T (A \Sigma A^T + s^2 I)^{-1}$, s² the `variance`, and e drawn as the
         noise is, 0 for the mean: for Normal pixels and nothing rounded, exactly a draw from $p(x \mid z, y)$, or
         its mean. The result is then clipped to the range of pixels; without noise, what is then missing of y is spread
-        evenly over the cells of a block that are not at its end.
+        evenly over the cells of a block that are not at its end. Of independent whole numbers under noise alone it is a
+        draw from $p(x \mid z, y)$ by their levels, or its mean, whatever x was.
 
         Args:
             likelihood: $p(x \mid z)$ over one picture, with `moments`.
@@ -123,11 +130,30 @@ class Reduction:
         Raises:
             ConfigError: The likelihood gives no variances.
         """
+        if levels := self._levels(likelihood):
+            return self._by_level(likelihood, levels, seen, key)[1].reshape(x.shape)
+        return self.moved(likelihood, x, seen, key)
+
+    def moved(self, likelihood: Any, x: Any, seen: Float[Array, "m p r"], key: Key | None = None) -> Any:
+        """Do as `given` does by moments alone, also for independent whole numbers.
+
+        Args:
+            likelihood: As for `given`.
+            x: As for `given`.
+            seen: As for `given`.
+            key: As for `given`.
+
+        Returns:
+            The picture, of the shape of x, as floating-point numbers.
+
+        Raises:
+            ConfigError: The likelihood gives no variances.
+        """
         _, covariance = self._moments(likelihood)
         found = jnp.asarray(x, seen.dtype).reshape(self.shape)
         left = seen - self(found)
         if self.noise and key is not None:
-            left = left - self.noise * jax.random.normal(key, left.shape, left.dtype)
+            left = left - math.sqrt(self.variance) * jax.random.normal(key, left.shape, left.dtype)
         solved, _ = _solve(self._of_blocks(covariance), left)
         moved = self.spread(solved) if self.weights is None else self.spread(solved) * jnp.asarray(self.weights)
         found = found + jnp.einsum("hwij,hwj->hwi", covariance, moved) / self.side**2
@@ -136,6 +162,37 @@ class Reduction:
                 found = jax.lax.fori_loop(0, _ROUNDS, lambda _, at: self._nearer(at, seen), found)
             found = jnp.clip(found, self.low, self.high)
         return (jnp.round(found) if jnp.issubdtype(x.dtype, jnp.integer) else found).reshape(x.shape)
+
+    def _levels(self, likelihood: Any) -> int:
+        """How many levels independent whole numbers may have, all of them seen through noise alone; 0 elsewhere."""
+        if self.side > 1 or self.weights is not None or not self.noise:
+            return 0
+        if not isinstance(likelihood, AbstractFactorised) or self.low != 0.0 or not math.isfinite(self.high):
+            return 0
+        event = jax.eval_shape(lambda: likelihood.sample(key=jax.random.key(0)))
+        return round(self.high) + 1 if jnp.issubdtype(event.dtype, jnp.integer) else 0
+
+    def _by_level(
+        self, likelihood: AbstractFactorised, levels: int, seen: Float[Array, "m p r"], key: Key | None = None
+    ) -> tuple[Nats, Float[Array, "*x"]]:
+        """The log density of y, and a draw from p(x | z, y) or without a key its mean, one level after another."""
+        shape = jax.eval_shape(lambda: likelihood.sample(key=jax.random.key(0))).shape
+        y = seen.reshape(shape)
+
+        def step(carry: tuple[Array, Array, Array], level: Array) -> tuple[tuple[Array, Array, Array], None]:
+            total, found, best = carry
+            term = likelihood.log_prob_terms(jnp.full(shape, level)) - 0.5 * (y - level) ** 2 / self.variance
+            total = jnp.logaddexp(total, term)
+            if key is None:
+                found = found + jnp.where(jnp.isneginf(total), 0.0, jnp.exp(term - total)) * (level - found)
+            else:  # the largest of the terms, each with noise of Gumbel, is at a level with its probability
+                noisy = term + jax.random.gumbel(jax.random.fold_in(key, level), shape)
+                found, best = jnp.where(noisy > best, level, found), jnp.maximum(noisy, best)
+            return (total, found, best), None
+
+        none = jnp.full(shape, -jnp.inf, y.dtype)
+        (total, found, _), _ = jax.lax.scan(step, (none, jnp.zeros(shape, y.dtype), none), jnp.arange(levels))
+        return jnp.sum(total) - 0.5 * y.size * math.log(2.0 * math.pi * self.variance), found
 
     def _nearer(self, found: Float[Array, "h w c"], seen: Float[Array, "m p r"]) -> Float[Array, "h w c"]:
         """Clip a picture, and spread what is then missing of y over the cells of a block that can still move."""

@@ -288,7 +288,7 @@ def _levels(trained: Any, batch: Batch, key: Any) -> list[dict[str, Any]]:
     shapes = evaluation.level_shapes(trained.model, cond=trained.one_condition)
     if len(shapes) < 2:
         return []
-    options: dict[str, Any] = {"num_samples": ELBO_SAMPLES, "key": key, "preparation": trained.preparation}
+    options: dict[str, Any] = {"key": key, "preparation": trained.preparation}
     found = evaluation.level_kl(trained.model, batch, **options)
     if len(found) < len(shapes):
         return []

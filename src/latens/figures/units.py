@@ -101,7 +101,7 @@ def level_kl_table(kl: ArrayLike, error: ArrayLike, shapes: Sequence[Sequence[in
 
     Args:
         kl: KL of each level in nats, lowest first, shape (levels,), finite.
-        error: Its standard error, shape (levels,), finite.
+        error: Its standard error, shape (levels,); NaN where there is none, as of one row.
         shapes: The shape of each level's latents.
 
     Returns:
@@ -110,7 +110,7 @@ def level_kl_table(kl: ArrayLike, error: ArrayLike, shapes: Sequence[Sequence[in
     Raises:
         DataError: The numbers are empty, not finite, or differ in length.
     """
-    values, errors = numbers(kl, "kl", ndim=1), numbers(error, "error", ndim=1)
+    values, errors = numbers(kl, "kl", ndim=1), numbers(error, "error", ndim=1, finite=False)
     if not len(values) == len(errors) == len(shapes):
         what = f"{len(values)} levels with {len(errors)} errors and {len(shapes)} shapes."
         raise DataError(what, where="kl", fix="Give one of each for every level.")
@@ -131,7 +131,7 @@ def level_kl_bars(
 
     Args:
         kl: KL of each level in nats, lowest first, shape (levels,), finite.
-        error: Its standard error, shape (levels,), finite.
+        error: Its standard error, shape (levels,); NaN where there is none, as of one row.
         shapes: The shape of each level's latents.
         theme: "light" or "dark".
         ax: Axes to draw into; None makes a figure.
@@ -149,7 +149,14 @@ def level_kl_bars(
     title = f"KL of {count} levels, {table['kl'].sum(dtype=float):.2f} nats in all"
     dress(ax, theme=theme, title=title, x="KL (nats)", y="level, in the order of drawing")
     place = np.arange(count)
-    ax.barh(place, table["kl"], height=0.7, color=colours.first, xerr=table["standard_error"], ecolor=colours.muted)
+    ax.barh(
+        place,
+        table["kl"],
+        height=0.7,
+        color=colours.first,
+        xerr=np.nan_to_num(table["standard_error"]),
+        ecolor=colours.muted,
+    )
     ax.set_yticks(place, [f"{level}: {shape}" for level, shape in zip(table["level"], table["shape"], strict=True)])
     ax.set_ylim(count - 0.4, -0.6)
     ax.axvline(0.0, color=colours.muted, linewidth=0.8)

@@ -25,7 +25,7 @@ from latens.evaluation import (
     has_clusters,
     independent_baseline,
     label_probabilities,
-    level_kl,
+    level_kl_rows,
     level_shapes,
     matched,
     normalised_mutual_information,
@@ -406,13 +406,13 @@ class Measurement:
         if len(shapes) < 2:
             return
         options: dict[str, Any] = {"key": self.key, "preparation": self.trained.preparation}
-        found = level_kl(self.trained.model, self.batch, num_samples=LEVEL_SAMPLES, **options)
-        if len(found) < len(shapes):
+        found = level_kl_rows(self.trained.model, self.batch, num_samples=LEVEL_SAMPLES, **options)
+        if found.shape[1] < len(shapes):
             return  # a posterior of one piece under a prior of several
-        for level, (estimate, shape) in enumerate(zip(found, shapes, strict=True), start=1):
-            size = " x ".join(map(str, shape))
-            protocol = f"{self.what}{estimate.protocol}, level {level} of {len(shapes)}: {size}"
-            self.put(f"kl_level_{level}", replace(estimate, protocol=protocol))
+        for level, (rows, shape) in enumerate(zip(found.T, shapes, strict=True), start=1):
+            size, words = " x ".join(map(str, shape)), f"mean over {LEVEL_SAMPLES} draws from the posterior"
+            protocol = f"{self.what}{words}, level {level} of {len(shapes)}: {size}"
+            self.add(f"kl_level_{level}", np.asarray(rows, np.float64), LEVEL_SAMPLES, protocol)
 
     def classes(self) -> None:
         """Add how predicted labels, or clusters, meet the labels of the rows that have one."""

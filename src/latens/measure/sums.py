@@ -67,6 +67,7 @@ def part_sums(
         work.autoencoder()
     else:
         work.evidence()
+        work.by_level()
     weight = np.ones(len(positions)) if data.weight is None else data.weight[positions].astype(np.float64)
     found = {}
     for name, (rows, estimate) in work.kept.items():

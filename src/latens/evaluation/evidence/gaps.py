@@ -21,6 +21,7 @@ from latens.evaluation.evidence.diagnostics import log_mean_error, summarise
 from latens.evaluation.evidence.log_marginals import LogMarginals
 from latens.evaluation.evidence.moves import check_numbers, path_of
 from latens.evaluation.evidence.refine import LogJoint, ascend, log_weights
+from latens.io.keys import CURVATURE
 from latens.typing import Array, Float, Key
 
 Family = Literal["own", "diagonal", "full", "flow"]
@@ -170,7 +171,7 @@ def _gaps(
         own = weights(best)
         if not isinstance(best, DiagonalNormal) or path.size > MOST_FULL:
             return own, own, weights(posterior)
-        full = curved(log_joint, best, key=jax.random.fold_in(draw_key, 1))
+        full = curved(log_joint, best, key=jax.random.fold_in(draw_key, CURVATURE))
         both, half = _Both(best, full), num_samples // 2
         mixed = jnp.concatenate([weights(best, both)[: num_samples - half], weights(full, both)[:half]])
         return mixed, own, weights(posterior)

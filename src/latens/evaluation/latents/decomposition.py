@@ -155,11 +155,37 @@ def level_kl(
     Returns:
         One estimate for each level, in nats for each row.
     """
-    function = Partial(_levels, num_samples=num_samples)
-    found = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)
+    options: dict[str, Any] = {"num_samples": num_samples, "key": key, "preparation": preparation}
+    found = level_kl_rows(model, batch, batch_size=batch_size, **options)
     words = f"mean over {num_samples} draws from the posterior"
     weight = weights_of(batch)
     return [Estimate.of(part, num_samples=num_samples, protocol=words, weight=weight) for part in found.T]
+
+
+def level_kl_rows(
+    model: Any,
+    batch: Batch,
+    *,
+    num_samples: int = 16,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+    batch_size: int | None = None,
+) -> np.ndarray:
+    """The KL of every level of a hierarchy for each row, of which `level_kl` is the mean.
+
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        num_samples: K, posterior samples for each row.
+        key: Random key.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+
+    Returns:
+        Nats, lowest level first, shape (B, levels).
+    """
+    function = Partial(_levels, num_samples=num_samples)
+    return map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)
 
 
 def level_shapes(model: Any, *, cond: Any = None) -> tuple[tuple[int, ...], ...]:
@@ -302,4 +328,4 @@ def _finite(found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return found
 
 
-__all__ = ["kl_split", "level_kl", "level_shapes", "unit_split"]
+__all__ = ["kl_split", "level_kl", "level_kl_rows", "level_shapes", "unit_split"]

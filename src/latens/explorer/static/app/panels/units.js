@@ -22,6 +22,7 @@ export function unitsPanel(app) {
 
   const levels = model.manifest.levels ?? [];
   const byLevel = h("div", {});
+  const final = model.manifest.snapshots.length ? "final " : ""; // also where an earlier step is shown
   const size = (level) => level.shape.join(" x ");
 
   const show = latest(async () => {
@@ -38,7 +39,7 @@ export function unitsPanel(app) {
               colour: t.first,
             }))
             .reverse(),
-          { title: "KL (nats) by level, in the order of drawing; level 1 is drawn last" },
+          { title: `KL (nats) by level of the ${final}model, in the order of drawing; level 1 is drawn last` },
         ),
       );
     }
