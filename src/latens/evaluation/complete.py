@@ -15,7 +15,7 @@ from latens.distributions import DiagonalNormal
 from latens.evaluation.batched import map_rows
 from latens.evaluation.evidence.refine import ascend, has_own_parameters
 from latens.evaluation.reductions import Reduction
-from latens.io.keys import IMPUTED_EVENTS, PRIOR_SAMPLES
+from latens.io.keys import IMPUTED_EVENTS, PRIOR_SAMPLES, RESAMPLED
 from latens.typing import Array, Float, Key, Nats
 
 _AT_ONCE = 50
@@ -27,6 +27,9 @@ _ROWS = (1, 4, 16)
 
 _GUESSES = 64
 """Draws of the prior from which the encoder's first guess at a noisy picture is made."""
+
+_MEANS = 100
+"""Draws of z over which the mean of a picture is taken where every level of a pixel is summed over."""
 
 _OF_PRIOR = 4
 """The part of the draws of z, one in so many, that come from the prior where a picture is noisy."""
@@ -152,7 +155,8 @@ def _complete(
         log_sum = jax.nn.logsumexp(log_weight)
         effective = jnp.exp(2.0 * log_sum - jax.nn.logsumexp(2.0 * log_weight))
         up_to = jnp.cumsum(share := _evened(log_weight))
-        mean = _mean(lambda one: finished(decode(one), decode(one).mean()), z, share)
+        some = _resampled(z, share, choice_key) if _sums_levels(reduction, decode, z) else (z, share)
+        mean = _mean(lambda one: finished(decode(one), decode(one).mean()), *some)
         which, events = jax.random.split(jax.random.fold_in(choice_key, IMPUTED_EVENTS))
         at = jax.random.uniform(which, (num_draws,)) * up_to[-1]
         chosen = jnp.minimum(jnp.searchsorted(up_to, at, side="right"), log_weight.size - 1)
@@ -192,6 +196,20 @@ def _evened(log_weight: Float[Array, " K"]) -> Float[Array, " K"]:
 
     low, _ = jax.lax.fori_loop(0, 20, halved, (jnp.zeros(()), jnp.ones(())))
     return power(jnp.where(jnp.sum(power(jnp.ones(())) ** 2) * fewest <= 1.0, 1.0, low))
+
+
+def _sums_levels(reduction: Reduction | None, decode: Callable[[Any], Any], z: Any) -> bool:
+    """Whether what is seen is summed over all levels of a pixel, which takes as many times as long."""
+    return reduction is not None and reduction.num_levels(decode(jax.tree.map(lambda leaf: leaf[0], z))) > 0
+
+
+def _resampled(z: Any, share: Float[Array, " K"], key: Key) -> tuple[Any, Float[Array, " L"]]:
+    """At most `_MEANS` of the draws, each as often as its share says (systematic resampling), all of one share."""
+    count = min(_MEANS, share.size)
+    up_to = jnp.cumsum(share)
+    at = (jnp.arange(count) + jax.random.uniform(jax.random.fold_in(key, RESAMPLED))) / count * up_to[-1]
+    chosen = jnp.minimum(jnp.searchsorted(up_to, at, side="right"), share.size - 1)
+    return jax.tree.map(lambda leaf: leaf[chosen], z), jnp.full(count, 1.0 / count)
 
 
 def _mean(decode: Callable[[Any], Array], z: Any, share: Float[Array, " K"]) -> Array:

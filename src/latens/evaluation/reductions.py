@@ -83,6 +83,22 @@ class Reduction:
         tall = jnp.repeat(jnp.repeat(seen, self.side, axis=0), self.side, axis=1)
         return jnp.broadcast_to(tall, self.shape)
 
+    def num_levels(self, likelihood: Any) -> int:
+        r"""How many levels independent whole numbers may have, all of them seen through noise alone.
+
+        Args:
+            likelihood: $p(x \mid z)$ over one picture.
+
+        Returns:
+            The number of levels, over all of which `log_prob` and `given` then sum; 0 elsewhere.
+        """
+        if self.side > 1 or self.weights is not None or not self.noise:
+            return 0
+        if not isinstance(likelihood, AbstractFactorised) or self.low != 0.0 or not math.isfinite(self.high):
+            return 0
+        event = jax.eval_shape(lambda: likelihood.sample(key=jax.random.key(0)))
+        return round(self.high) + 1 if jnp.issubdtype(event.dtype, jnp.integer) else 0
+
     def log_prob(self, likelihood: Any, seen: Float[Array, "m p r"], *, by_moments: bool = False) -> Nats:
         r"""The log density of what is seen, given the latent that the likelihood is of.
 
@@ -102,7 +118,7 @@ class Reduction:
         Raises:
             ConfigError: The likelihood gives no variances.
         """
-        if not by_moments and (levels := self._levels(likelihood)):
+        if not by_moments and (levels := self.num_levels(likelihood)):
             return self._by_level(likelihood, levels, seen)[0]
         mean, covariance = self._moments(likelihood)
         residual = seen - self(mean)
@@ -130,7 +146,7 @@ class Reduction:
         Raises:
             ConfigError: The likelihood gives no variances.
         """
-        if levels := self._levels(likelihood):
+        if levels := self.num_levels(likelihood):
             return self._by_level(likelihood, levels, seen, key)[1].reshape(x.shape)
         return self.moved(likelihood, x, seen, key)
 
@@ -162,15 +178,6 @@ class Reduction:
                 found = jax.lax.fori_loop(0, _ROUNDS, lambda _, at: self._nearer(at, seen), found)
             found = jnp.clip(found, self.low, self.high)
         return (jnp.round(found) if jnp.issubdtype(x.dtype, jnp.integer) else found).reshape(x.shape)
-
-    def _levels(self, likelihood: Any) -> int:
-        """How many levels independent whole numbers may have, all of them seen through noise alone; 0 elsewhere."""
-        if self.side > 1 or self.weights is not None or not self.noise:
-            return 0
-        if not isinstance(likelihood, AbstractFactorised) or self.low != 0.0 or not math.isfinite(self.high):
-            return 0
-        event = jax.eval_shape(lambda: likelihood.sample(key=jax.random.key(0)))
-        return round(self.high) + 1 if jnp.issubdtype(event.dtype, jnp.integer) else 0
 
     def _by_level(
         self, likelihood: AbstractFactorised, levels: int, seen: Float[Array, "m p r"], key: Key | None = None

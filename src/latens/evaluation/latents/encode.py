@@ -231,7 +231,7 @@ def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None, temperature:
     except TypeError as error:
         if temperature == 1.0 or not any(words in str(error) for words in _NO_TEMPERATURE):
             raise
-        fix = "Leave it out, or use a prior of Normals, a mixture of them, a flow, or one of codes."
+        fix = "Leave it out, or use a prior of Normals, mixtures of them, flows or codes (`latens refit RUN --prior`)."
         raise ConfigError(f"the prior is of a kind without one: {error}.", where="temperature", fix=fix) from None
 
 
