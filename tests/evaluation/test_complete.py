@@ -238,5 +238,10 @@ def test_the_command_takes_noise_away(latens: Callable[..., Result], tmp_path: P
     prior = mixed.var(axis=0)
     alone = mixed.mean(axis=0) + prior / (prior + spread**2) * (noisy - mixed.mean(axis=0))
     assert error < 0.95 * np.sqrt(((alone - x) ** 2).mean())  # pixels know of one another
+    np.save(tmp_path / "cut.npy", np.clip(np.round(noisy), 0, 16).astype(np.uint8))
+    found = latens(
+        "complete", "pretrained:digits-16d", str(tmp_path / "cut.npy"), *words[:-1], "--out", str(tmp_path / "c.npz")
+    )
+    assert "lie at an end of the range" in found.out + found.err
     low, high = np.quantile(draws, [0.05, 0.95], axis=1)
     assert ((x >= low - 0.5) & (x <= high + 0.5)).mean() > 0.8

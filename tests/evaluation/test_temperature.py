@@ -76,9 +76,9 @@ def test_what_has_no_temperature_is_refused():
     choice = Prior(Categorical(jnp.zeros((2, 3))))
     assert sample_prior(choice, 3, key=KEY).shape[0] == 3
     for one in (choice, Prior(Chain(NORMAL, (lambda z: Categorical(jnp.zeros((2, 3))),)))):
-        with pytest.raises(ConfigError, match="the prior is of a kind without one"):
+        with pytest.raises(ConfigError, match="the prior of this model has no temperature"):
             sample_prior(one, 3, key=KEY, temperature=0.5)
-    for wrong in (-0.1, float("nan"), float("inf")):
+    for wrong in (-0.1, float("nan"), float("inf"), "warm", None, [0.5], True):
         with pytest.raises(UsageError, match="is no temperature"):
             sample_prior(Prior(NORMAL), 3, key=KEY, temperature=wrong)
 

@@ -26,6 +26,9 @@ from latens.workflow.trained import TrainedModel
 MOST_IMAGES = 16
 """Rows that a picture of completions shows."""
 
+MOST_CUT = 0.02
+"""The share of noisy values at the ends of the range above which it is said that noise was cut off."""
+
 _SPAN = re.compile(r"(-?\d+)?:(-?\d+)?\Z")
 
 
@@ -77,7 +80,10 @@ def complete(context: Context) -> int:
     )
     line, few = filled.line, int((filled.effective < 10).sum())
     if few:
-        line += f"\n{few} rows hang on fewer than 10 of the {args.num_samples} draws of z: --num-samples, --steps"
+        line += (
+            f"\n{few} of {len(positions)} rows hang on fewer than 10 of the {args.num_samples} draws of z: answers "
+            "vary too little; raise --steps first, then --num-samples"
+        )
     if picture:
         x, draws, original = filled.seen, filled.draws, filled.original
         scale = (float(min(x.min(), draws.min())), float(max(x.max(), draws.max())))
@@ -89,7 +95,7 @@ def complete(context: Context) -> int:
         last = "" if original is None else ", the original"
         line += f"\nfrom left to right: what is seen, the mean, {args.draws} draws{last}"
     else:
-        rows = {"row_id": data.names[positions], "x": filled.mean, "draws": filled.draws}
+        rows = {"row_id": data.names[positions], "x": filled.mean, "draws": filled.draws, "effective": filled.effective}
         write_npz(out, rows | filled.entries)
     told = {"out": str(out), "rows": len(positions), **filled.told, "rows_on_few_draws": few}
     context.done(told, f"{out}: {len(positions)} rows of {data.name}, {line}")
@@ -161,6 +167,12 @@ def _whole(
     told: dict[str, Any] = {"hidden": hidden}
     if args.noise is not None:
         line, told = f"seen through noise of standard deviation {args.noise:g}", {"noise": args.noise}
+        cut = float(np.mean((stored <= 0) | (stored >= (trained.schema.levels or 2) - 1)))
+        if trained.schema.kind == "levels" and stored.min() >= 0 and cut > MOST_CUT:
+            line += (
+                f"\n{cut:.0%} of the noisy values lie at an end of the range: cut-off noise makes dark pixels too "
+                "bright and bright ones too dark; give the values before they were cut, where you have them (.npy)"
+            )
     return _Filled(seen, mean, draws, original, at.effective, {"seen": stored}, told, line)
 
 

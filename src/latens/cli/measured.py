@@ -173,7 +173,11 @@ def _levels(metrics: dict[str, Estimate]) -> list[tuple[str, str, str]]:
     """The KL of each level of a hierarchy, from the highest, which is drawn first."""
     of = [(name, estimate) for name, estimate in metrics.items() if name.startswith("kl_level_")]
     size = lambda estimate: estimate.protocol.rpartition(": ")[2]  # noqa: E731
-    return [(f"  level {name[9:]}", f"{estimate}", f"of {size(estimate)} latents") for name, estimate in reversed(of)]
+    last = {of[0][0]: ", drawn last"} if of else {}
+    return [
+        (f"  level {name[9:]}", f"{estimate}", f"of {size(estimate)} latents{last.get(name, '')}")
+        for name, estimate in reversed(of)
+    ]
 
 
 def figures(estimate: Estimate) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.data.batches import Batch
 from latens.data.schema import image_shape
-from latens.errors import DataError, UsageError
+from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.reductions import LUMA, Reduction
 from latens.workflow.trained import TrainedModel
 
@@ -30,17 +30,25 @@ def reduction_of(trained: TrainedModel, grey: bool, scale: int | None, noise: fl
         What is seen, in the unit of the model's likelihood; None where nothing of it was asked for.
 
     Raises:
+        ConfigError: The model's pixels depend on one another.
         UsageError: The model's rows are no pictures with a mean, or have no colours, or the blocks do not fit.
     """
     if not grey and scale is None and noise is None:
         return None
     where = "--grey" if grey else "--noise" if scale is None else "--scale"
     shape, schema = image_shape(trained.schema), trained.schema
-    binarised = isinstance(trained.config, VAEConfig) and trained.config.data.binarize != "none"
+    config = trained.config if isinstance(trained.config, VAEConfig) else None
+    if config is not None and config.likelihood.family.startswith("autoregressive-"):
+        what = "pixels that depend on one another have no variances in closed form."
+        raise ConfigError(what, where=where, fix="Train with another likelihood, such as logistic-mixture.")
+    binarised = config is not None and config.data.binarize != "none"
     if shape is None or binarised or schema.kind not in ("levels", "unit", "real"):
-        what = f"rows of shape {schema.shape} are no pictures" if shape is None else "pixels are black or white"
+        what = f"the model's rows of shape {schema.shape} are no pictures"
+        what = what if shape is None else "the model's pixels are black or white"
         fix = "Use --region or --mask." if shape else "Give rows with missing cells; or use `latens impute`."
-        why = "their noise is not of standard deviations" if where == "--noise" else "their means say nothing"
+        why = "Normal noise is not what lies over them" if where == "--noise" else "their means say nothing"
+        if where == "--noise":
+            fix = "Use a model of pictures with grey levels or colours."
         raise UsageError(f"{what}: {why}.", where=where, fix=fix)
     height, width, *channels = shape
     count = channels[0] if channels else 1
@@ -115,8 +123,9 @@ def reduced_rows(
     """
     batch = data.rows(positions)
     if batch.mask is not None and not np.all(batch.mask):
-        fix = "Give whole pictures, or leave --grey, --scale and --noise out."
-        raise UsageError("a pixel is missing, and means of what is left are others.", where=data.name, fix=fix)
+        what = "a pixel is missing" + ("." if reduction.noise else ", and means of what is left are others.")
+        fix = "Give whole pictures: fill the pixel in, or leave the row out."
+        raise UsageError(what, where=data.name, fix=fix)
     x, step = np.asarray(batch.x, np.float32), reduction.step
     seen = np.stack([reduction(row) for row in x]) if x[0].size == math.prod(reduction.shape) else x
     seen = seen.reshape(len(x), *reduction.seen_shape)

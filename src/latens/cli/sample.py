@@ -72,10 +72,11 @@ def sample(context: Context) -> int:
         write_image(out, images, columns=columns)
     else:
         write_image(out, shown(trained.schema, arrays["x"]))
-    context.done(
-        {"out": str(out), "rows": args.n, "shape": list(arrays["x"].shape)},
-        f"{out}: {args.n} {'means of samples' if args.mean else 'samples'}",
-    )
+    told: dict[str, Any] = {"out": str(out), "rows": args.n, "shape": list(arrays["x"].shape)}
+    text = f"{out}: {args.n} {'means of samples' if args.mean else 'samples'}"
+    if args.temperature != 1.0:
+        told["temperature"], text = args.temperature, f"{text} at a temperature of {args.temperature:g}"
+    context.done(told, text)
     return 0
 
 

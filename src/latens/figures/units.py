@@ -147,7 +147,7 @@ def level_kl_bars(
     if ax is None:
         ax = one_axes((5.2, float(np.clip(1.4 + 0.3 * count, 2.4, 12.0))), theme)
     title = f"KL of {count} levels, {table['kl'].sum(dtype=float):.2f} nats in all"
-    dress(ax, theme=theme, title=title, x="KL (nats)", y="level, in the order of drawing")
+    dress(ax, theme=theme, title=title, x="KL (nats)", y="level: its latents\n(in the order of drawing)")
     place = np.arange(count)
     ax.barh(
         place,

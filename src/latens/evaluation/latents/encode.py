@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from numbers import Real
 from typing import Any
 
 import equinox as eqx
@@ -203,7 +204,7 @@ def decode(
     return np.concatenate(parts)
 
 
-def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None, temperature: float = 1.0) -> np.ndarray:
+def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None, temperature: Any = 1.0) -> np.ndarray:
     """Sample latents from the prior; levels and groups one after the other, categorical latents one-hot.
 
     Args:
@@ -222,8 +223,9 @@ def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None, temperature:
     """
     check_process()
     check_generator(key)
-    if not 0.0 <= temperature < math.inf:
-        what = f"{temperature:g} is no temperature."
+    number = isinstance(temperature, Real) and not isinstance(temperature, bool)
+    if not number or not 0.0 <= temperature < math.inf:
+        what = f"{temperature!r} is no temperature."
         raise UsageError(what, where="temperature", fix="Give a number from 0; 1 samples from the prior as it is.")
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
     try:
@@ -232,7 +234,9 @@ def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None, temperature:
         if temperature == 1.0 or not any(words in str(error) for words in _NO_TEMPERATURE):
             raise
         fix = "Leave it out, or use a prior of Normals, mixtures of them, flows or codes (`latens refit RUN --prior`)."
-        raise ConfigError(f"the prior is of a kind without one: {error}.", where="temperature", fix=fix) from None
+        raise ConfigError(
+            f"the prior of this model has no temperature ({error}).", where="temperature", fix=fix
+        ) from None
 
 
 _NO_TEMPERATURE = ("samples at a temperature", "is not a function of noise")
