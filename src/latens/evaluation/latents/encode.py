@@ -222,8 +222,8 @@ def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None, temperature:
     """
     check_process()
     check_generator(key)
-    number = isinstance(temperature, int | float | np.number) and not isinstance(temperature, bool)
-    if not number or not 0.0 <= float(temperature) < math.inf:
+    allowed = np.isscalar(temperature) and np.asarray(temperature).dtype.kind in "iuf"
+    if not allowed or not 0.0 <= temperature < math.inf:
         what = f"{temperature!r} is no temperature."
         raise UsageError(what, where="temperature", fix="Give a number from 0; 1 samples from the prior as it is.")
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))
