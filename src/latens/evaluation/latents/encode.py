@@ -222,7 +222,8 @@ def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None, temperature:
     """
     check_process()
     check_generator(key)
-    allowed = np.isscalar(temperature) and np.asarray(temperature).dtype.kind in "iuf"
+    given = np.asarray(temperature)
+    allowed = given.shape == () and given.dtype.kind in "iuf"
     if not allowed or not 0.0 <= temperature < math.inf:
         what = f"{temperature!r} is no temperature."
         raise UsageError(what, where="temperature", fix="Give a number from 0; 1 samples from the prior as it is.")
