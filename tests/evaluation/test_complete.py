@@ -195,7 +195,9 @@ def test_the_command_completes_small_pictures(latens: Callable[..., Result], tmp
     assert (tmp_path / "a.png").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("spread", [16.0, 64.0, 1000.0])
+@pytest.mark.parametrize(
+    "spread", [pytest.param(16.0, marks=pytest.mark.more), pytest.param(64.0, marks=pytest.mark.more), 1000.0]
+)
 def test_much_noise_leaves_the_model(spread: float) -> None:
     """log p(y) is that of 40,000 draws of the prior; beyond all levels the mean is the mean picture."""
     data = load("digits")
@@ -216,7 +218,9 @@ def test_much_noise_leaves_the_model(spread: float) -> None:
         assert abs(found.draws.std(axis=1).mean() / np.asarray(data.x).std(axis=0).mean() - 1.0) < 0.15
 
 
-@pytest.mark.parametrize("spread", [1.0, 3.0, 8.0])
+@pytest.mark.parametrize(
+    "spread", [pytest.param(1.0, marks=pytest.mark.more), 3.0, pytest.param(8.0, marks=pytest.mark.more)]
+)
 def test_the_command_takes_noise_away(latens: Callable[..., Result], tmp_path: Path, spread: float) -> None:
     """Of whole numbers and of others, over a range of strengths: nearer than what is seen and than a flat guess."""
     data = load("digits")

@@ -27,7 +27,7 @@ def trained(recipe="ladder-vae", **settings):
     return latens.train(made)[0], made.data
 
 
-@pytest.mark.parametrize("label", ["none", "condition"])
+@pytest.mark.parametrize("label", ["none", pytest.param("condition", marks=pytest.mark.more)])
 def test_levels_add_up_to_the_kl(label):
     model, data = trained(**{"label.kind": label})
     rows = data.subset("test")
@@ -48,6 +48,7 @@ def test_levels_add_up_to_the_kl(label):
         assert abs(value - one.value) < 3 * one.standard_error
 
 
+@pytest.mark.more
 def test_rows_in_another_order_have_the_same_levels():
     model, data = trained()
     rows = data.subset("test")[:50]
@@ -65,6 +66,7 @@ def test_a_model_of_one_level_has_none():
     assert json.loads(payload(model, data)["data/manifest.json"])["levels"] == []
 
 
+@pytest.mark.more
 def test_an_untrained_deep_hierarchy_is_its_prior():
     """Every level of a new one starts with q at p: all its KL are exactly 0, at every size from the point on."""
     pictures = np.random.default_rng(0).integers(0, 256, size=(60, 16, 16)).astype(np.uint8)

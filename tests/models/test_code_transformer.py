@@ -245,7 +245,9 @@ def test_widths_that_do_not_fit_are_refused():
         TransformerCodePrior.create(CodeHead((6,), vectors()), (6,), key=KEY)
 
 
-@pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize(
+    "temperature", [0.0, 0.5, pytest.param(1.0, marks=pytest.mark.more), pytest.param(2.0, marks=pytest.mark.more)]
+)
 def test_codes_at_a_temperature_are_drawn_from_powers_of_each_step(temperature):
     """All 27 sequences: the product over places of p(k | before)^(1/t), each normalised; at 0 the most probable one."""
     p, draws = uneven(), 20_000
