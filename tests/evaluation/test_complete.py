@@ -148,12 +148,12 @@ def test_the_command_completes_pictures(latens: Callable[..., Result], tmp_path:
     [
         (["--region", "9:,:"], "holds no pixel of 8 x 8"),
         (["--region", "top"], "is no region of pixels"),
-        (["--region", "4:,:", "--mask", "x.png"], "both say what is hidden"),
+        (["--region", "4:,:", "--mask", "x.png"], "both say what is seen"),
         (["--mask", "absent.png"], "cannot be read as a mask"),
-        (["--mask", "absent.png", "--scale", "2"], "--mask and --scale both say what is hidden"),
+        (["--mask", "absent.png", "--scale", "2"], "--mask and --scale both say what is seen"),
         (["--grey"], "which have no colours."),
         (["--scale", "3"], "Use --scale 2 or 4 or 8."),
-        (["--scale", "2", "--noise", "3"], "--scale and --noise both say what is hidden"),
+        (["--scale", "2", "--noise", "3"], "--scale and --noise both say what is seen"),
         (["--noise", "0"], "--noise"),
         ([], "nothing is hidden in the 16 rows of digits"),
     ],
@@ -247,5 +247,12 @@ def test_the_command_takes_noise_away(latens: Callable[..., Result], tmp_path: P
         "complete", "pretrained:digits-16d", str(tmp_path / "cut.npy"), *words[:-1], "--out", str(tmp_path / "c.npz")
     )
     assert "lie at an end of the range" in found.out + found.err
+    np.save(tmp_path / "within.npy", np.clip(np.round(noisy), 1, 15).astype(np.uint8))
+    for name in ("noisy.npy", "within.npy"):  # nothing was cut off, or not at the ends
+        silent = latens(
+            "complete", "pretrained:digits-16d", str(tmp_path / name), *words[:-1], "--out", str(tmp_path / "d.npz")
+        )
+        assert not silent.code
+        assert "at an end of the range" not in silent.out + silent.err
     low, high = np.quantile(draws, [0.05, 0.95], axis=1)
     assert ((x >= low - 0.5) & (x <= high + 0.5)).mean() > 0.8

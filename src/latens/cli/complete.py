@@ -57,7 +57,9 @@ def complete(context: Context) -> int:
     }
     given = [flag for flag, value in ways.items() if value is not None]
     if len(given) > 1:
-        raise UsageError(f"{given[0]} and {given[1]} both say what is hidden.", where=given[1], fix="Give one of them.")
+        raise UsageError(
+            f"{given[0]} and {given[1]} both say what is seen of a picture.", where=given[1], fix="Give one of them."
+        )
     reduction = reduction_of(trained, args.grey, args.scale, args.noise)
     hidden = hidden_part(trained, args.region, args.mask)
     if not given:
