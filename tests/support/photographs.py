@@ -1,0 +1,264 @@
+"""What every command says and writes, on small data: `tests/cli/test_photographs.py` holds it against what is stored.
+
+    python tests/support/photographs.py            # store what is seen now, after a change that is wanted
+    python tests/support/photographs.py --bytes F  # write a checksum of every file that is made, to compare two trees
+
+Numbers with a decimal point differ in last bits from processor to processor: in texts they are a "#", and of files
+names, types and shapes are kept. `--bytes` is exact, for two trees on one machine.
+"""
+
+import argparse
+import contextlib
+import hashlib
+import inspect
+import io
+import json
+import re
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+GOLDEN = Path(__file__).resolve().parents[1] / "golden"
+STORED = GOLDEN / "photographs.json"
+MIXED, PICTURES = GOLDEN / "format-1-mixed.safetensors", GOLDEN / "format-1-convolutions.safetensors"
+SMALL = ("--set", "network.hidden=8", "--set", "posterior.latent_dim=2")
+
+# A line of words for each call, in this order: later ones use the files of earlier ones.
+CALLS: dict[str, str] = {
+    "check": "check plain.csv",
+    "check-zones": "check table.csv",
+    "check-columns": "check plain.csv --columns columns.json",
+    "check-digits": "check digits",
+    "pack": "pack numbers.csv --out packed",
+    "pack-again": "pack numbers.csv --out packed",
+    "fit": f"fit plain.csv --out run --steps 12 --num-samples 2 {' '.join(SMALL)}",
+    "fit-dry": "fit plain.csv --out run2 --dry-run",
+    "fit-again": "fit plain.csv --out run --steps 12",
+    "fit-wrong": "fit plain.csv --out run3 --set posterior.kind=iff",
+    "fit-digits": f"fit digits --set label=condition --out digits --steps 4 --num-samples 2 {' '.join(SMALL)}",
+    "fit-classes": "fit wine --out classes --recipe mlq-gaussian",
+    "resume-dry": "resume run --steps 14 --dry-run",
+    "resume": "resume run --steps 14 --num-samples 2",
+    "evaluate": "evaluate run --num-samples 4",
+    "evaluate-data": "evaluate run plain.csv --num-samples 4",
+    "evaluate-all": "evaluate run --num-samples 4 --all",
+    "evaluate-dry": "evaluate run --dry-run",
+    "sweep-dry": "sweep numbers.csv --out sweep --seeds 2 --set objective.beta=1,2 --steps 4 --dry-run",
+    "sweep": "sweep numbers.csv --out sweep --seeds 1 --set objective.beta=1,2 --steps 4 --num-samples 2",
+    "encode": "encode MIXED table.csv --out z.npz --num-samples 2",
+    "encode-csv": "encode MIXED table.csv --out z.csv --num-samples 2",
+    "encode-dry": "encode MIXED table.csv --out z2.npz --dry-run",
+    "encode-pictures": "encode PICTURES pictures.npy --out pz.npz --num-samples 2",
+    "decode": "decode PICTURES pz.npz --out decoded.npz",
+    "decode-png": "decode PICTURES pz.npz --out decoded.png",
+    "decode-mixed": "decode MIXED z.npz --out decoded-mixed.npz",
+    "decode-dry": "decode PICTURES pz.npz --out decoded2.npz --dry-run",
+    "sample": "sample MIXED -n 5 --out samples.csv",
+    "sample-npz": "sample PICTURES -n 5 --out samples.npz --temperature 0.5",
+    "sample-png": "sample PICTURES -n 5 --out samples.png --mean",
+    "sample-where": "sample MIXED -n 5 --where city=Oslo --out where.csv",
+    "sample-complete": "sample MIXED --complete gaps.csv --out completed.csv",
+    "sample-dry": "sample MIXED -n 5 --out samples2.csv --dry-run",
+    "reconstruct": "reconstruct MIXED table.csv --out reconstructed.npz",
+    "reconstruct-png": "reconstruct PICTURES pictures.npy --out reconstructed.png --mean",
+    "reconstruct-dry": "reconstruct MIXED table.csv --out reconstructed2.npz --dry-run",
+    "impute": "impute MIXED gaps.csv --out full.csv --num-samples 8 --interval 0.9",
+    "impute-draws": "impute MIXED gaps.csv --out drawn.csv --num-samples 8 --draws 2",
+    "impute-dry": "impute MIXED gaps.csv --out full2.csv --dry-run",
+    "complete": "complete PICTURES pictures.npy --region 4:,: --out answers.npz --draws 2 --num-samples 8 --steps 2",
+    "complete-png": "complete PICTURES pictures.npy --region 4:,: --out answers.png --draws 2 --num-samples 8",
+    "complete-dry": "complete PICTURES pictures.npy --region 4:,: --out answers2.npz --dry-run",
+    "detect": "detect run plain.csv --out flags.csv --num-samples 4",
+    "detect-held-out": "detect run plaingaps.csv --held-out plain.csv --out flags2.csv --num-samples 4",
+    "detect-dry": "detect run plain.csv --out flags3.csv --dry-run",
+    "judge": "judge plain.csv plain60.csv --out judged.html",
+    "judge-target": "judge plain.csv plain60.csv --test plain.csv --target city",
+    "judge-dry": "judge plain.csv plain60.csv --dry-run",
+    "augment": "augment wine --model classes --per-class 2 --out augmented.csv",
+    "augment-dry": "augment wine --model classes --per-class 2 --out augmented2.csv --dry-run",
+    "translate": "translate digits digits --from 2 --to 3 --out translated.npz",
+    "refit": "refit run --prior normal --out refitted --num-samples 2",
+    "refit-dry": "refit run --prior mixture --dry-run",
+    "compare": "compare run refitted --num-samples 2",
+    "compare-dry": "compare run refitted --dry-run",
+    "compress": "compress bits.safetensors bits.npy --out rows.bits",
+    "compress-dry": "compress bits.safetensors bits.npy --out rows2.bits --dry-run",
+    "decompress": "decompress bits.safetensors rows.bits --out back.npy",
+    "export-dry": "export run --out onnx --dry-run",
+    "figures": "figures run --only training,marginals",
+    "figures-dry": "figures run --dry-run",
+    "figures-wrong": "figures run --only manifolt",
+    "animate": "animate PICTURES walk --out walk.gif --frames 3",
+    "animate-wrong": "animate run latent --out latent.gif",
+    "report": "report run",
+    "report-dry": "report run --dry-run",
+    "report-two": "report run refitted --out two.html",
+    "explore": "explore run --export page",
+    "explore-dry": "explore run --export page2 --dry-run",
+    "info": "info run",
+    "info-file": "info MIXED",
+    "recipes": "recipes",
+    "recipes-parts": "recipes --parts",
+    "help": "help",
+    "completion": "completion bash",
+}
+COMMANDS_REFUSED = ("--zzz", "--seed -1", "missing-run nothing.csv --out x.npz", "MIXED table.csv --out x.xyz", "")
+
+
+def data(folder: Path) -> None:
+    """Write the files that the calls name: tables, pictures, bits, and a model of bits."""
+    sys.path.insert(0, str(GOLDEN))
+    import make  # pyright: ignore[reportMissingImports]
+
+    text = make.table()
+    (folder / "table.csv").write_text(text)
+    rows = [line.split(",") for line in text.splitlines()]
+    gaps = [rows[0]] + [
+        ["" if (i + j) % 4 == 0 else cell for j, cell in enumerate(row)] for i, row in enumerate(rows[1:9])
+    ]
+    (folder / "gaps.csv").write_text("\n".join(",".join(row) for row in gaps) + "\n")
+    # The same without a clock: the golden model knows the zone of its days, a new fit would have to be told.
+    for name, lines in (("plain", rows), ("plain60", rows[:61]), ("plaingaps", gaps)):
+        plain = [",".join([*row[:-1], row[-1][:10]]) for row in lines]
+        (folder / f"{name}.csv").write_text("\n".join(plain) + "\n")
+    random = np.random.default_rng(5)
+    values = random.normal(size=(60, 3)).round(3)
+    (folder / "numbers.csv").write_text(
+        "a,b,c\n" + "\n".join(",".join(map(str, row)) for row in values.tolist()) + "\n"
+    )
+    np.save(folder / "pictures.npy", make.rows("convolutions")["x"][:6])
+    np.save(folder / "bits.npy", random.integers(0, 2, (40, 16)).astype(np.uint8))
+
+
+def words(line: str) -> list[str]:
+    """The words of a call, with the golden files' paths."""
+    named = {"MIXED": str(MIXED), "PICTURES": str(PICTURES)}
+    return [named.get(word, word) for word in line.split()]
+
+
+def call(main: Callable[[list[str]], int], argv: list[str]) -> tuple[int, str, str]:
+    """Run the command in this process: exit code, stdout, stderr."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(argv)
+    return code, out.getvalue(), err.getvalue()
+
+
+def masked(text: str, folder: Path) -> list[str]:
+    """A text without what differs from machine to machine: paths, decimals, times, sizes."""
+    for path, name in ((str(folder), "HERE"), (str(GOLDEN), "GOLDEN")):
+        text = text.replace(path, name)
+    text = re.sub(r"[-+]?\d[\d,]*\.\d+(e[-+]?\d+)?|\b\d+e[-+]?\d+|\bnan\b|[-+]?\binf\b", "#", text)
+    text = re.sub(r"[\d,#]+ rows/s", "# rows/s", text)
+    text = re.sub(r"\b[\d#]+ (min|m|s|h|ms)\b", "# s", text)
+    text = re.sub(r"\d{4}-\d\d-\d\dT?[ \d:+.#Z]*", "DATE", text)
+    return [re.sub(r"\s+", " ", line).strip() for line in text.splitlines() if line.strip()]
+
+
+def shape_of(value: Any) -> Any:
+    """The keys and types of a JSON value; a list is its first entry."""
+    if isinstance(value, dict):
+        return {key: shape_of(one) for key, one in sorted(value.items())}
+    if isinstance(value, list):
+        return [shape_of(value[0])] if value else []
+    return "number" if type(value) in (int, float) else type(value).__name__
+
+
+def seen_file(path: Path) -> Any:
+    """What is kept of a file: the header and number of lines of a table, names, types and shapes of arrays."""
+    if path.suffix == ".csv":
+        lines = path.read_text().splitlines()
+        return [lines[0], len(lines)]
+    if path.suffix == ".npz":
+        with np.load(path) as arrays:
+            return {name: [str(arrays[name].dtype), list(arrays[name].shape)] for name in sorted(arrays)}
+    if path.suffix == ".npy":
+        array = np.load(path)
+        return [str(array.dtype), list(array.shape)]
+    return "made"
+
+
+def files(folder: Path) -> dict[Path, float]:
+    """Every file below a folder, with the time of its last change."""
+    return {path: path.stat().st_mtime_ns for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def photographs() -> Iterator[tuple[str, Any, dict[str, str]]]:
+    """Name, what is kept, and the checksums of the files that were made, call by call, in the present folder."""
+    from latens.cli.arguments import COMMANDS
+    from latens.cli.main import main
+
+    here = Path.cwd()
+    data(here)
+    quiet = ["fit", "bits.npy", "--out", "bits.safetensors", "--steps", "4", "--num-samples", "2", *SMALL, "--quiet"]
+    main([*quiet[:3], "bitsrun", *quiet[4:], "--set", "likelihood=bernoulli"])
+    shutil.copy(here / "bitsrun" / "model.safetensors", here / "bits.safetensors")
+    for name in COMMANDS:
+        for end in COMMANDS_REFUSED:
+            if end or name not in ("demo", "doctor", "recipes", "help"):
+                code, out, err = call(main, [name, *words(end), "--json", "--dry-run"])
+                kept = {"code": code, "err": masked(err, here)[:2]}
+                if code and out.strip():
+                    kept["json"] = shape_of(json.loads(out))
+                yield f"refused {name} {end}".strip(), kept, {}
+    assert {line.split()[0] for line in CALLS.values()} | {"demo", "doctor"} == set(COMMANDS)
+    for name, line in CALLS.items():
+        before = files(here)
+        code, out, err = call(main, words(line))
+        made = [path for path, time in files(here).items() if before.get(path) != time]
+        kept = {"code": code, "out": masked(out, here)[:60], "err": masked(err, here)[:60]}
+        kept["files"] = {str(path.relative_to(here)): seen_file(path) for path in made}
+        hashed = {str(p.relative_to(here)): hashlib.sha256(p.read_bytes()).hexdigest() for p in made}
+        yield name, kept, hashed
+        once = ("check-columns", "pack", "fit", "fit-digits", "fit-classes", "sweep", "resume", "refit", "explore")
+        if code == 0 and name not in once:
+            code, out, _ = call(main, [*words(line), "--json", "--quiet"])
+            yield f"--json {name}", shape_of(json.loads(out)), {}
+
+
+def helps() -> dict[str, str]:
+    """What `--help` prints of every command, in one line each."""
+    from latens.cli.arguments import subparsers
+
+    return {name: " ".join(parser.format_help().split()) for name, parser in subparsers().items()}
+
+
+def signatures() -> dict[str, str]:
+    """The signature of every public class and function, and of the classes' methods."""
+    import latens
+
+    found = {}
+    for name in sorted(latens.__all__):
+        value = getattr(latens, name)
+        for path, one in [
+            (name, value),
+            *((f"{name}.{m}", getattr(value, m)) for m in dir(value) if not m.startswith("_")),
+        ]:
+            if callable(one) and (path == name or inspect.isclass(value)):
+                with contextlib.suppress(ValueError):
+                    found[path] = re.sub(r"0x[0-9a-f]+", "0x", str(inspect.signature(one)))
+    return found
+
+
+def main() -> None:
+    """Store what is seen, or the checksums of what is made."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--bytes", type=Path, metavar="FILE")
+    arguments = parser.parse_args()
+    target = (arguments.bytes or STORED).resolve()
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        seen = list(photographs())
+    if arguments.bytes is not None:
+        kept: dict[str, Any] = {name: hashed for name, _, hashed in seen if hashed}
+    else:
+        kept = {name: one for name, one, _ in seen} | {"--help": helps(), "signatures": signatures()}
+    target.write_text(json.dumps(kept, indent=1, sort_keys=True) + "\n")
+
+
+if __name__ == "__main__":
+    main()
