@@ -346,7 +346,7 @@ def test_noise_of_flows_and_levels(options, values):
 
 
 def test_uniform_noise_of_relaxed_codes():
-    """Gumbel-softmax: softmax((log p + g) / temperature) with g = -log(-log u); zeros are not its mean, and 1.5 not u."""
+    """Gumbel-softmax: softmax((log p + g) / temperature) with g = -log(-log u); 1.5 is not a u."""
     x = (np.random.default_rng(0).random((20, 4)) < 0.5).astype(np.float32)
     u = np.random.default_rng(1).uniform(size=(20, 2 * 3)).astype(np.float32)
     u[0, 0], u[1, 1] = 0.0, 1.0  # both ends give a code, as rounded uniform numbers may reach them
