@@ -296,6 +296,7 @@ def test_further_pictures_show_the_numbers_of_the_model():
         "interpolations",
         "walk",
         "arithmetic",
+        "reach",
         "posterior-predictive",
         "extremes",
         "aggregated-posterior",

@@ -16,6 +16,7 @@ from latens.pictures.latent import (
     draw_manifolds,
     draw_paths,
     draw_planes,
+    draw_reach,
     draw_traversals,
 )
 from latens.pictures.model_graph import draw_graph
@@ -92,6 +93,7 @@ def draw_pictures(
     - `latent-density`: contours and posteriors of the two dimensions with most KL;
     - `two-views`: encoder and decoder on the same axes (images, two latent dimensions);
     - `traversals`, `interpolations`, `walk`, `arithmetic` (of classes): what latents decode to (images);
+    - `reach`: how far codes move until the picture, or its class, changes (images);
     - `posterior-predictive`: data, means and samples; `extremes`: best and worst rows with error maps (images);
     - `aggregated-posterior`: q(z) over all rows against the prior, dimension by dimension;
     - `correlations`, `column-errors` (tables of numbers), `associations` and `column-nats` (mixed tables),
@@ -138,6 +140,7 @@ def draw_pictures(
     add(vector, "latent-density two-views", draw_planes, source, theme)
     add(vector and image, "traversals", draw_traversals, source, theme)
     add(vector and image, "interpolations walk arithmetic", draw_paths, source, theme)
+    add(compared and image, "reach", draw_reach, source, theme)
     add(rows and image, "posterior-predictive", draw_predictive, source, theme)
     add(rows and image, "extremes", draw_extremes, source, theme)
     add(compared, "aggregated-posterior", draw_aggregated, source, theme)
