@@ -4,6 +4,7 @@ The models of digits take a minute on two cores, those of MNIST a quarter of an 
 LATENS_DATA/mnist.
 """
 
+import json
 import sys
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,9 @@ import jax
 from latens import evaluation
 from latens.config import override
 from latens.data import Dataset, load
+from latens.data.rows import evenly_spaced
 from latens.evaluation import Estimate
+from latens.figures.paths import medoid
 from latens.io.compilation import enable_compilation_cache
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
@@ -69,6 +72,24 @@ def measured(trained: TrainedModel, data: Dataset, rows: Any) -> Estimate:
     return Estimate.of(found, num_samples=1000, protocol="importance sampling, test rows")
 
 
+def class_codes(trained: TrainedModel, data: Dataset, most: int = 200) -> dict[str, list[float]]:
+    """Find a code of each class, for a morph without rows: the medoid of the means of its training rows.
+
+    Args:
+        trained: The model.
+        data: The data, with labels.
+        most: Rows of each class that are looked at.
+
+    Returns:
+        Codes by the name of the class, with three decimals.
+    """
+    train, found = data.subset("train"), {}
+    for code, name in enumerate(data.schema.classes or ()):
+        means = trained.encode(data.x[evenly_spaced(train[data.label[train] == code], most)])
+        found[name] = [round(float(value), 3) for value in medoid(means)]
+    return found
+
+
 def make(shipped: Shipped) -> tuple[TrainedModel, Dataset]:
     """Train one model, and note what it makes of test rows in its facts.
 
@@ -101,6 +122,7 @@ def main(folder: Path, names: list[str]) -> None:
         words = [f"{file.stat().st_size:,} bytes", f"test {found['value']:.2f} ± {found['standard_error']:.2f} nats"]
         if shipped.half:
             again = measured(TrainedModel.load(file), data, data.subset("test")[:ROWS])
+            (folder / f"{name}.json").write_text(json.dumps(class_codes(trained, data)) + "\n")
             words.append(f"half precision {again.value - found['value']:+.4f} nats")
         print(f"{file}: {', '.join(words)}", flush=True)
 

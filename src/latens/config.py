@@ -107,8 +107,8 @@ class LikelihoodConfig(Part, frozen=True):
         scale_floor: The floor of a learned scale.
         probability_floor: The floor of a Bernoulli's probabilities, and of their complements.
         output_bias: Whether the decoder's output bias starts at the moments of the data, or at zero.
-        squash: Whether the means of the decoder are squashed into (0, 1) by a sigmoid, for data within it and a
-            likelihood with a location, such as a Normal.
+        squash: Whether and how the means of the decoder are squashed into (0, 1), for data within it and a likelihood
+            with a location, such as a Normal; or what the probabilities of a Bernoulli have in the sigmoid's place.
         missing: Whether a feature may be missing because of its own value ("self-masking"), which is then modelled.
         options: The options of that likelihood, by name (`latens recipes --parts`).
     """
@@ -119,7 +119,7 @@ class LikelihoodConfig(Part, frozen=True):
     scale_floor: NotNegative = 1e-3
     probability_floor: Probability = 0.0
     output_bias: Literal["data", "zero"] = "data"
-    squash: Literal["none", "sigmoid"] = "none"
+    squash: Literal["none", "sigmoid", "probit", "cauchit", "softsign"] = "none"
     missing: Literal["at-random", "self-masking"] = "at-random"
     options: Options = {}
 

@@ -180,6 +180,20 @@ def test_small_shapes_stay_inside():
             agrees(events, distribution.mean())
 
 
+def test_relaxed_variables_are_functions_of_uniform_noise():
+    """Over an even grid of noise: the mean of a relaxed coin, and each choice as often as its probability."""
+    u = (jnp.arange(200) + 0.5) / 200
+    coin = RelaxedBernoulli(jnp.array([0.8]), jnp.log(jnp.array(0.7)))
+    close(jnp.mean(jax.vmap(lambda v: coin.from_uniform(v[None]))(u)), coin.mean()[0], rtol=0, atol=1e-5)
+    pairs = jnp.stack(jnp.meshgrid(u, u), axis=-1).reshape(-1, 2)
+    logits, temperature = jnp.log(jnp.array([0.7, 0.3])), jnp.log(jnp.array(0.5))
+    hard = jax.vmap(StraightThroughOneHot(logits, temperature).from_uniform)(pairs)
+    close(hard.mean(0), [0.7, 0.3], rtol=0, atol=2e-3)
+    soft = jax.vmap(RelaxedOneHot(logits, temperature).from_uniform)(pairs)
+    close(soft.sum(-1), jnp.ones(len(pairs)), rtol=1e-6)
+    assert np.array_equal(soft.argmax(-1), hard.argmax(-1))
+
+
 def test_the_mean_of_a_relaxed_coin_at_any_temperature(float64):
     """E sigma((l + e)/t) by quadrature over e, for temperatures from 1/20 to 20."""
     for temperature in (0.05, 0.3, 1.0, 4.0, 20.0):

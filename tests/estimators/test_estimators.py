@@ -345,6 +345,37 @@ def test_noise_of_flows_and_levels(options, values):
     assert np.all(np.abs(moved - means).max(axis=1) > 1e-3)
 
 
+def test_uniform_noise_of_relaxed_codes():
+    """Gumbel-softmax: softmax((log p + g) / temperature) with g = -log(-log u); 1.5 is not a u."""
+    x = (np.random.default_rng(0).random((20, 4)) < 0.5).astype(np.float32)
+    u = np.random.default_rng(1).uniform(size=(20, 2 * 3)).astype(np.float32)
+    u[0, 0], u[1, 1] = 0.0, 1.0  # both ends give a code, as rounded uniform numbers may reach them
+    options = {"posterior.options": {"choices": 3, "temperature": 0.5}, "posterior.latent_dim": 2}
+    vae = VAE(hidden=8, steps=2, recipe="gumbel-softmax", random_state=0, settings=options).fit(x)
+    probability = vae.transform(x).reshape(20, 2, 3)
+    inside = np.clip(u.astype(np.float64).reshape(20, 2, 3), np.finfo(np.float32).tiny, 1.0 - 2.0**-24)
+    scores = (np.log(probability) - np.log(-np.log(inside))) / 0.5
+    expected = np.exp(scores - scores.max(-1, keepdims=True))
+    codes = vae.transform(x, noise=u).reshape(20, 2, 3)
+    np.testing.assert_allclose(codes, expected / expected.sum(-1, keepdims=True), rtol=2e-4, atol=1e-30)
+    with pytest.raises(DataError, match=r"noise goes from 0 to 1\.5, and this posterior takes uniform noise"):
+        vae.transform(x, noise=np.where(u == 1.0, 1.5, u))
+    with pytest.raises(DataError, match="each row has 2 values of noise, and a RelaxedOneHot takes 6"):
+        vae.transform(x, noise=u[:, :2])
+
+
+def test_noise_of_a_normal_beside_a_choice():
+    """Columns of a code by their names: the choice of uniform noise, then the Normal of Normal noise."""
+    x = (np.random.default_rng(0).random((20, 4)) < 0.5).astype(np.float32)
+    options = {"posterior.options": {"choices": 3, "temperature": 0.5}}
+    vae = VAE(2, hidden=8, steps=2, recipe="joint-vae", random_state=0, settings=options).fit(x)
+    means, u = vae.transform(x), np.full((20, 3), 0.5)
+    still = vae.transform(x, noise=np.hstack([u, np.zeros((20, 2))]))
+    np.testing.assert_allclose(still[:, 3:], means[:, 3:], rtol=1e-6, atol=1e-6)
+    scores = means[:, :3].astype(np.float64) ** 2  # equal Gumbel noise, at a temperature of a half
+    np.testing.assert_allclose(still[:, :3], scores / scores.sum(1, keepdims=True), rtol=1e-5)
+
+
 def test_discrete_codes_are_no_function_of_noise():
     x = (np.random.default_rng(0).random((20, 4)) < 0.5).astype(np.float32)
     vae = VAE(2, hidden=8, steps=2, recipe="nvil", random_state=0).fit(x)

@@ -8,10 +8,11 @@ import pytest
 from checks import close
 from scipy import stats
 
+import latens
 from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import as_batch
 from latens.distributions import Deterministic, DiagonalNormal, FullNormal, StandardNormal
-from latens.errors import ConfigError
+from latens.errors import ConfigError, DataError
 from latens.evaluation import refine
 from latens.models import AbstractLatentModel, LatentModel, PerRow
 from latens.objectives import IWAE
@@ -97,6 +98,61 @@ def test_posteriors_for_each_row_reach_the_exact_ones() -> None:
 
 
 def test_a_row_without_a_posterior_says_so() -> None:
-    model = LatentModel(StandardNormal((2,)), PerRow.create(6, (2,)), decoder)
-    with pytest.raises(ConfigError, match="position"):
+    """The error's advice is code that works; a position beyond the rows is not another row's posterior."""
+    model = LatentModel(StandardNormal((2,)), PerRow(jnp.asarray(X[:, :2]), jnp.zeros((6, 2))), decoder)
+    with pytest.raises(ConfigError, match="position") as caught:
         model.posterior(jnp.asarray(X[0]))
+    advice = str(caught.value).rpartition("condition: ")[2].rstrip(".")
+    data = eval(advice, {"latens": latens, "np": np, "X": X})
+    batch = data.rows(np.array([4, 1]))
+    found = jax.vmap(lambda x, cond: model.posterior(x, cond=cond).loc)(batch.x, batch.cond)
+    assert np.array_equal(found, X[[4, 1], :2])
+    for beyond in (-1, 6):
+        assert np.isnan(model.posterior(X[0], cond={"row": jnp.asarray(beyond)}).loc).all()
+
+
+def test_conditions_of_rows_are_checked() -> None:
+    data = latens.load_data(X, cond={"time": np.arange(12.0).reshape(6, 2), "row": np.arange(6)})
+    assert {name: (array.dtype.name, array.shape) for name, array in (data.cond or {}).items()} == {
+        "time": ("float32", (6, 2)),
+        "row": ("int32", (6,)),
+    }
+    for cond, what in (
+        ({"row": np.arange(5)}, r"condition 'row' is of shape \(5,\)"),
+        ({"dose": ["a"] * 6}, "condition 'dose' is of shape"),
+        ({"dose": np.full(6, np.nan)}, "condition 'dose' has values that are not finite"),
+        ({"row": np.full(6, 2**40)}, "beyond 32 bits"),
+        ({"label": np.arange(6)}, "labels are no condition here"),
+    ):
+        with pytest.raises(DataError, match=what):
+            latens.load_data(X, cond=cond)
+
+
+class LastLayer(AbstractLatentModel):
+    """Bayesian linear regression: the targets of a whole data set are one row, the weights its latents."""
+
+    features: jax.Array
+
+    def prior(self, *, cond=None, key=None):
+        return StandardNormal((3,))
+
+    def posterior(self, x, *, cond=None, mask=None, key=None):
+        return FullNormal(jnp.zeros(3) + 0.0 * x[:3], jnp.zeros((3, 3)))
+
+    def likelihood(self, z, *, cond=None, key=None):
+        return DiagonalNormal(self.features @ z, jnp.log(0.5))
+
+
+def test_a_posterior_over_weights_is_that_of_bayesian_regression() -> None:
+    """Correlated features: mean, covariance and evidence against their closed forms."""
+    rng = np.random.default_rng(3)
+    features = np.c_[np.ones(20), rng.standard_normal((20, 2)) @ [[1.0, 0.8], [0.0, 0.6]]].astype(np.float32)
+    target = (features @ [0.5, -1.0, 2.0] + 0.5 * rng.standard_normal(20)).astype(np.float32)
+    covariance = np.linalg.inv(features.T @ features / 0.25 + np.eye(3))
+    steps = {"steps": 2000, "learning_rate": 0.1, "num_samples": 4, "num_evaluation_samples": 4}
+    found = refine(LastLayer(jnp.asarray(features)), as_batch(target[None]), **steps, key=jax.random.key(0))
+    posterior = jax.tree.map(lambda leaf: leaf[0], found.posterior)
+    close(posterior.loc, covariance @ features.T @ target / 0.25, rtol=0, atol=5e-3)
+    close(posterior.covariance(), covariance, rtol=0, atol=1e-3)
+    evidence = stats.multivariate_normal(np.zeros(20), features @ features.T + 0.25 * np.eye(20)).logpdf(target)
+    close(found.elbo[0], evidence, rtol=0, atol=5e-3)

@@ -29,7 +29,7 @@ from latens.figures.style import THEMES
 from latens.figures.tables import marginals_table
 from latens.pictures.draw import FIRST, draw_pictures
 from latens.pictures.latent import Plane
-from latens.pictures.model_graph import graph_of
+from latens.pictures.model_graph import graph_of, side_of
 from latens.pictures.source import Source
 from latens.trees import count_parameters
 
@@ -264,6 +264,21 @@ def test_the_boxes_of_a_model_hold_all_its_trained_numbers():
         model_diagram([PartBox("nowhere", "x", "", (1,), 0)])
 
 
+def test_a_side_of_the_graph_stands_alone():
+    """The encoder from x to the numbers of q(z|x), the decoder from z to the likelihood."""
+    trained = trained_bits()
+    drawn = draw_pictures(trained, None, only=["graph-encoder", "graph-decoder"])
+    sides = {name: table["part"].tolist() for name, _, table in drawn}
+    assert sides == {
+        "graph-encoder": ["x", "layer 1", "layer 2", "mean", "log-scale"],
+        "graph-decoder": ["sample", "layer 1", "layer 2", "likelihood"],
+    }
+    assert sum(int(table["trained"].sum()) for _, _, table in drawn) == count_parameters(trained.model)
+    assert [axes.get_title(loc="left").partition(":")[0] for _, axes, _ in drawn] == ["The encoder", "The decoder"]
+    ways = side_of(*graph_of(trained), "encoder")[1], side_of(*graph_of(trained), "decoder")[1]
+    assert [sorted(arrows) for arrows in ways] == [[(0, 1), (1, 2), (2, 3), (2, 4)], [(0, 1), (1, 2), (2, 3)]]
+
+
 @pytest.mark.parametrize("layers", [1, 2, 7])
 def test_arrows_meet_the_boxes_that_they_join(layers):
     parts, arrows = graph_of(trained_bits())
@@ -296,6 +311,7 @@ def test_further_pictures_show_the_numbers_of_the_model():
         "interpolations",
         "walk",
         "arithmetic",
+        "reach",
         "posterior-predictive",
         "extremes",
         "aggregated-posterior",

@@ -17,6 +17,8 @@ from latens.data import Dataset, load
 from latens.errors import ConfigError, DataError, ModelFileError, UsageError
 from latens.estimators import GenerativeClassifier
 from latens.io.arrays import pack, tree_to_arrays
+from latens.measure.compare import per_row
+from latens.measure.core import measure
 from latens.models import BayesClassifier
 from latens.recipes import get_recipe
 from latens.recipes.classifiers import mixture_rows
@@ -235,11 +237,34 @@ def test_rows_are_left_out_only_where_a_mixture_would_take_too_long():
     assert everything.config.density.rows_per_class is None
 
 
+@pytest.mark.parametrize("recipe", ["mlq-gaussian", "mlq-mixture"])
+def test_without_labels_one_density_of_all_rows(recipe):
+    """No classifier but a density, as scikit-learn and SciPy have it; `evaluate` and `compare` say its log p(x)."""
+    x = np.random.default_rng(0).normal(size=(60, 2)) * [0.2, 1.0] + np.repeat([[-2.0], [2.0]], 30, axis=0)
+    data = load(x)
+    options = {"density.components": 2, "density.inference": "em"} if recipe == "mlq-mixture" else {}
+    experiment = prepare(override(get_recipe(recipe).config, options), data)
+    assert experiment.reasons[0].startswith(f"one {recipe[4:]} for all rows, which have no labels")
+    trained, rows = train(experiment)[0], data.subset("train")
+    if recipe == "mlq-mixture":
+        expected = GaussianMixture(2, reg_covar=1e-3, random_state=0).fit(x[rows]).score_samples(x)
+    else:
+        covariance = np.cov(x[rows].T, bias=True) + 1e-3 * np.eye(2)
+        expected = multivariate_normal(x[rows].mean(0), covariance).logpdf(x)
+    everything = np.arange(60)
+    found = measure(trained, data, everything)
+    assert list(found) == ["log_marginal"]
+    assert found["log_marginal"].value == pytest.approx(expected.mean(), rel=1e-4)
+    assert found["log_marginal"].unit == "nats"
+    np.testing.assert_allclose(per_row(trained, data, everything, 1, 0).rows, expected, rtol=1e-3, atol=1e-3)
+
+
 def test_refusals_name_the_remedy():
     x, y = np.random.default_rng(0).normal(size=(60, 3)), np.repeat([0, 1], 30)
     config = get_recipe("mlq-gaussian").config
-    with pytest.raises(DataError, match="--label"):
-        prepare(config, load(x))
+    trained, data = train(prepare(config, load(x, label=y)))[0], load(x)
+    with pytest.raises(DataError, match="--label"):  # a classifier is judged by labels
+        measure(trained, data, np.arange(60))
     holes = np.where(np.eye(60, 3) > 0, np.nan, x)
     with pytest.raises(DataError, match="missing cells"):
         prepare(config, load(holes, label=y, missing="nan"))

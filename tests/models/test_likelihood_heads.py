@@ -7,9 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from checks import close, linear_dense
+from scipy import special
 from tables_heads import LIKELIHOOD_HEADS
 
-from latens.models import Conditional, SquashedHead
+from latens.config import LikelihoodConfig
+from latens.data import Schema
+from latens.errors import ConfigError
+from latens.models import BernoulliHead, Conditional, NormalHead, SquashedHead
+from latens.parts.likelihoods import likelihood_head
 from latens.trees import Frozen, count_parameters
 
 MEAN = np.array([0.1, 0.5, 0.97])
@@ -36,6 +41,44 @@ def test_squashed_locations(name):
     plain, other = inner.started(MEAN, variance=np.full(3, 0.04))
     close(head(jnp.asarray(bias, jnp.float32)).mean(), MEAN)
     close(head(jnp.asarray(bias, jnp.float32)).log_scale, plain(jnp.asarray(other, jnp.float32)).log_scale)
+
+
+SQUASHINGS = {
+    "sigmoid": special.expit,
+    "probit": special.ndtr,
+    "cauchit": lambda r: 0.5 + np.arctan(r) / np.pi,
+    "softsign": lambda r: (1 + r / (1 + np.abs(r))) / 2,
+}
+
+
+@pytest.mark.parametrize("squash", SQUASHINGS)
+def test_squashings_of_means_and_of_probabilities(squash, float64):
+    """Every squashing as its formula, of a Normal's means and a Bernoulli's probabilities, and with digits far out."""
+    outputs = np.array([0.0, -0.7, 2.5])
+    expected = SQUASHINGS[squash](outputs)
+    for inner in (NormalHead((3,)), BernoulliHead((3,))):
+        head = SquashedHead(inner, squash)
+        close(head(jnp.asarray([*outputs, 0.1, 0.2, 0.3][: head.num_outputs])).mean(), expected, rtol=1e-12)
+        started, bias = head.started(MEAN, variance=np.full(3, 0.04))
+        close(started(jnp.asarray(bias)).mean(), MEAN, rtol=1e-9)
+    far = {"sigmoid": 1e3, "probit": 40.0, "cauchit": 1e9, "softsign": 1e9}[squash]
+    chance = SquashedHead(BernoulliHead((1,)), squash)
+    low = float(chance(jnp.asarray([-far])).log_prob(jnp.ones(1)))
+    tail = {"sigmoid": -1e3, "probit": special.log_ndtr(-40.0), "cauchit": -np.log(np.pi * 1e9)}
+    assert low == pytest.approx(tail.get(squash, -np.log(2e9 + 2)), rel=1e-9)
+    slope = jax.grad(lambda r: chance(r).mean()[0])(jnp.zeros(1))
+    middle = {"sigmoid": 0.25, "probit": 1 / np.sqrt(2 * np.pi), "cauchit": 1 / np.pi, "softsign": 0.5}
+    close(slope, [middle[squash]], rtol=1e-9)
+
+
+def test_a_squashing_that_does_nothing_is_refused():
+    schema = Schema((3,), "binary")
+    made = likelihood_head(schema, LikelihoodConfig(family="bernoulli", probability_floor=1e-7, squash="probit"))
+    close(made(jnp.asarray([-1.0, 0.0, 9.0])).mean(), [special.ndtr(-1.0), 0.5, 1 - 1e-7])  # the floor still holds
+    with pytest.raises(ConfigError, match="squashed by the sigmoid already"):
+        likelihood_head(schema, LikelihoodConfig(family="bernoulli", squash="sigmoid"))
+    with pytest.raises(ConfigError, match="a beta likelihood of unit data has no means in"):
+        likelihood_head(Schema((3,), "unit"), LikelihoodConfig(family="beta", squash="cauchit"))
 
 
 @pytest.mark.parametrize("name", [n for n in LIKELIHOOD_HEADS if "Discretised" not in n and "ZeroInflated" not in n])

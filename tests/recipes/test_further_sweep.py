@@ -14,12 +14,12 @@ from latens.workflow.experiment import prepare
 EVERY = "graph posterior-predictive extremes"
 NORMAL = "graph latent-density traversals interpolations walk arithmetic posterior-predictive extremes"
 KINDS = {
-    "default": f"{NORMAL} aggregated-posterior",
+    "default": NORMAL.replace("arithmetic", "arithmetic reach") + " aggregated-posterior",
     "conditional-vae": NORMAL.replace(" arithmetic", ""),
     "vq-vae": EVERY,
     "sigmoid-belief-network": EVERY,
-    "tiao": "graph latent-density two-views traversals interpolations walk arithmetic posterior-predictive extremes "
-    "aggregated-posterior",
+    "tiao": "graph latent-density two-views traversals interpolations walk arithmetic reach posterior-predictive "
+    "extremes aggregated-posterior",
     "mlq-autoencoder": "graph traversals interpolations arithmetic posterior-predictive extremes",
     "mlq-gaussian": "graph",
 }

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 from latens import evaluation, pretrained
+from latens.cli.main import main
 from latens.data import load
 from latens.errors import ModelFileError, UsageError
 from latens.io.arrays import tree_to_arrays
+from latens.pictures.animate import morph
 from latens.workflow.trained import TrainedModel
 
 MODELS = {"digits-2d": 2, "digits-16d": 16}
@@ -83,6 +85,36 @@ def test_the_models_of_mnist(name):
     ink = trained.decode(z).mean() / 255
     assert 0.10 < ink < 0.16
     assert sum(pretrained.path(each).stat().st_size for each in MNIST) < 6_000_000
+
+
+@pytest.mark.parametrize("name", MNIST)
+def test_a_morph_of_classes_needs_no_rows(name, tmp_path, monkeypatch):
+    """The codes of ten digits come with the model; their pictures differ, and a strange class names the nearest."""
+    codes = pretrained.class_codes(name)
+    assert list(codes) == [str(digit) for digit in range(10)]
+    assert pretrained.class_codes("digits-2d") == {}
+    trained = TrainedModel.load(pretrained.path(name))
+    pictures = trained.decode(np.array(list(codes.values()), np.float32)).reshape(10, -1)
+    apart = np.linalg.norm(pictures[:, None] - pictures, axis=-1)[np.triu_indices(10, 1)]
+    assert apart.min() > {"mnist-2d": 200.0, "mnist-50d": 1000.0}[name]  # of 255 a pixel; a plane confuses 4 and 9
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LATENS_DATA", raising=False)
+    moving = morph(trained, None, codes=codes, frames=2)
+    assert moving.says.startswith("a spherical morph through 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and back")
+    assert len(moving.hold) == 20
+    assert main(["animate", f"pretrained:{name}", "morph", "--between", "3,8", "--frames", "1", "--out", "m.gif"]) == 0
+    with pytest.raises(UsageError, match="no class 'nine'"):
+        morph(trained, None, between=["3", "nine"], codes=codes)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", MNIST)
+def test_the_codes_of_classes_are_those_of_rows(name, shared_data):
+    trained, data = TrainedModel.load(pretrained.path(name)), load(str(shared_data / "data" / "mnist"))
+    train = data.subset("train")
+    for digit, code in pretrained.class_codes(name).items():
+        means = trained.encode(data.x[train[data.label[train] == int(digit)]])
+        assert np.abs(means - np.array(code)).max(1).min() < 2e-3
 
 
 @pytest.mark.long

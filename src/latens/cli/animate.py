@@ -6,6 +6,7 @@ from latens.cli.context import Context, output_path
 from latens.cli.sources import load_for, open_model
 from latens.data import KNOWN
 from latens.errors import UsageError
+from latens.pretrained import class_codes
 
 
 def animate(context: Context) -> int:
@@ -52,15 +53,21 @@ def animate(context: Context) -> int:
     alone = (
         args.kind == "walk" and not args.data and opened.run is None and opened.trained.facts.get("data") not in KNOWN
     )
+    # The codes of classes that came with a model: its data need not be at hand.
+    shipped = args.kind == "morph" and args.run.startswith("pretrained:") and not args.data
+    codes = class_codes(args.run.removeprefix("pretrained:")) if shipped else {}
+    alone = alone or bool(codes)
     data = None if alone else load_for(opened, context)
     given = {} if args.frames is None else {"frames": args.frames}
     if args.kind == "walk":
         made = animations.walk(opened.trained, data, seed=args.seed, theme=args.theme, **given)
-    elif data is None:
+    elif data is None and not codes:
         raise UsageError("DATA is missing.", where=args.run, fix="A model file holds no rows: add DATA.")
     elif args.kind == "morph":
         between = [word.strip() for word in (args.between or "").split(",") if word.strip()]
-        made = animations.morph(opened.trained, data, between=between, path=args.path, theme=args.theme, **given)
+        made = animations.morph(
+            opened.trained, data, between=between, path=args.path, theme=args.theme, codes=codes, **given
+        )
     elif args.kind == "latent":
         made = animations.latent_over_training(kept, data, theme=args.theme, **given)
     else:

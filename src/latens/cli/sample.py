@@ -188,8 +188,8 @@ def _drawn(
     if isinstance(trained.config, ClassifierConfig):
         drawn = evaluation.sample_classes(trained.model, n, key=key, label=None if codes is None else int(codes[0]))
         x = trained.data_units(drawn.component_mean if mean else drawn.x, mean=mean)
-        names = np.array(trained.schema.classes or [str(c) for c in range(trained.model.num_classes)])
-        return {"x": x, "label": names[drawn.label], "component": drawn.component}
+        label = {"label": np.array(trained.schema.classes)[drawn.label]} if trained.schema.classes else {}
+        return {"x": x, **label, "component": drawn.component}
     prior_key, event_key = jax.random.split(key)
     cond = trained.condition(codes)
     z = evaluation.sample_prior(trained.model, n, key=prior_key, cond=cond, temperature=temperature)

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -213,6 +214,27 @@ def row_weights(values: Any, n: int, where: str) -> np.ndarray | None:
             fix="Give every row a weight of 0 or more.",
         )
     return weights
+
+
+def row_conditions(given: Mapping[str, Any] | None, n: int, where: str) -> dict[str, np.ndarray] | None:
+    """Check the conditions of rows: of each name an array of n finite values, whole numbers kept as such."""
+    if not given:
+        return None
+    found = {}
+    for name, values in given.items():
+        array = np.asarray(values)
+        whole = array.dtype.kind in "iub"
+        what = None
+        if array.dtype.kind not in "iubf" or np.ma.is_masked(values) or array.shape[:1] != (n,):
+            what = f"condition {name!r} is of shape {array.shape} and type {array.dtype}."
+        elif not np.isfinite(array).all() or (whole and array.size and np.abs(array.astype(float)).max() >= 2**31):
+            what = f"condition {name!r} has values that are not finite, or beyond 32 bits."
+        elif name == "label":
+            raise DataError("labels are no condition here.", where=f"{where}, cond", fix="Give them as label=.")
+        if what is not None:
+            raise DataError(what, where=f"{where}, cond", fix=f"Give an array of numbers, led by {n} rows.")
+        found[str(name)] = array.astype(np.int32 if whole else np.float32)
+    return found
 
 
 def _flat(values: Any, n: int, where: str, what: str) -> np.ndarray:

@@ -20,7 +20,16 @@ from latens.data.readers.images import find_pictures
 from latens.data.readers.npz import read_npy
 from latens.data.readers.open import check_numeric, read_object, read_path
 from latens.data.readers.tables import from_words
-from latens.data.rows import TRAIN, encode_labels, row_keys, row_names, row_weights, split_by_hash, unmasked
+from latens.data.rows import (
+    TRAIN,
+    encode_labels,
+    row_conditions,
+    row_keys,
+    row_names,
+    row_weights,
+    split_by_hash,
+    unmasked,
+)
 from latens.data.schema import Schema
 from latens.data.sparse import SparseRows
 from latens.data.streams.blocks import AbstractSource, file_errors
@@ -34,6 +43,7 @@ def load(
     label: Any = None,
     row_id: Any = None,
     weight: Any = None,
+    cond: Mapping[str, Any] | None = None,
     missing: str | None = None,
     name: str | None = None,
     schema: Schema | None = None,
@@ -59,6 +69,7 @@ def load(
             also a .npy file, or "none" to leave labels out.
         row_id: Name or array of the row ids, as for `label`.
         weight: Name or array of the rows' weights, as for `label`.
+        cond: Arrays by name, each led by the rows, that parts of your own read as `cond`: positions, times, doses.
         missing: None refuses NaN; "nan" makes NaN values missing, as those are that a masked array masks: they form the
             mask, and `x` holds the mean of the column's observed training values there (rounded for whole numbers; of
             counts the mean of log(1 + x), undone).
@@ -106,6 +117,7 @@ def load(
             **({"columns" if columns is not None else "typed": "typed columns"} if typed and not source.typed else {}),
         }
         refused |= {} if pair is None else {"pair": "pairs"}
+        refused |= {} if cond is None else {"cond": "conditions"}
         if refused:
             role, what = min(refused.items())
             fix = "Name a column, or write part.label.npy beside part.npy." if role in given else f"Leave {role} out."
@@ -194,6 +206,7 @@ def load(
         label=codes,
         mask=observed,
         outside=outside,
+        cond=row_conditions(cond, n, where),
         weight=row_weights(given.get("weight", raw.weight), n, where),
         notes=raw.notes,
         unseen=tuple(strange or ()),

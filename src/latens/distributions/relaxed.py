@@ -14,6 +14,11 @@ from latens.distributions.positive import above_zero, inside_unit
 from latens.distributions.special import logistic_term
 from latens.typing import Array, Float, Key, Nats
 
+
+def _gumbel(uniform: Float[Array, "*x"]) -> Float[Array, "*x"]:
+    return -jnp.log(-jnp.log(inside_unit(uniform)))
+
+
 _NODES = np.arange(-40.0, 40.25, 0.5)
 _WEIGHTS = 0.5 / (2.0 * np.cosh(0.5 * _NODES)) ** 2
 """The trapezoid rule for the expectation under a logistic: its error falls as exp(-2 pi^2 / step), here 1e-17."""
@@ -41,7 +46,14 @@ class RelaxedBernoulli(AbstractFactorised):
 
     def sample(self, *, key: Key) -> Float[Array, "*x"]:
         """Draw one event between 0 and 1, differentiable in both parameters."""
-        noise = jax.random.logistic(key, self.logits.shape, self.logits.dtype)
+        return self._at(jax.random.logistic(key, self.logits.shape, self.logits.dtype))
+
+    def from_uniform(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
+        """The event that belongs to uniform noise between 0 and 1, differentiable in both parameters."""
+        inside = inside_unit(noise)
+        return self._at(jnp.log(inside) - jnp.log1p(-inside))
+
+    def _at(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
         return inside_unit(jax.nn.sigmoid((self.logits + noise) * jnp.exp(-self.log_temperature)))
 
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
@@ -89,7 +101,13 @@ class RelaxedOneHot(AbstractDistribution[Array]):
 
     def sample(self, *, key: Key) -> Float[Array, "*k n"]:
         """Draw one event on the simplex, differentiable in both parameters."""
-        noise = jax.random.gumbel(key, self.logits.shape, self.logits.dtype)
+        return self._at(jax.random.gumbel(key, self.logits.shape, self.logits.dtype))
+
+    def from_uniform(self, noise: Float[Array, "*k n"]) -> Float[Array, "*k n"]:
+        """The event that belongs to uniform noise between 0 and 1, differentiable in both parameters."""
+        return self._at(_gumbel(noise))
+
+    def _at(self, noise: Float[Array, "*k n"]) -> Float[Array, "*k n"]:
         return above_zero(jax.nn.softmax((self.logits + noise) * jnp.exp(-self.log_temperature)))
 
     def log_prob(self, event: Float[Array, "*k n"]) -> Nats:
@@ -127,7 +145,14 @@ class StraightThroughOneHot(AbstractDistribution[Array]):
 
     def sample(self, *, key: Key) -> Float[Array, "*k n"]:
         """Draw one event of one-hot vectors, with the gradient of the relaxed choice."""
-        scores = self.logits + jax.random.gumbel(key, self.logits.shape, self.logits.dtype)
+        return self._at(jax.random.gumbel(key, self.logits.shape, self.logits.dtype))
+
+    def from_uniform(self, noise: Float[Array, "*k n"]) -> Float[Array, "*k n"]:
+        """The event that belongs to uniform noise between 0 and 1, with the gradient of the relaxed choice."""
+        return self._at(_gumbel(noise))
+
+    def _at(self, noise: Float[Array, "*k n"]) -> Float[Array, "*k n"]:
+        scores = self.logits + noise
         soft = jax.nn.softmax(scores * jnp.exp(-self.log_temperature))
         hard = jax.nn.one_hot(jnp.argmax(scores, axis=-1), scores.shape[-1], dtype=scores.dtype)
         # soft - stop(soft) is exactly 0, so the value stays exactly one-hot.

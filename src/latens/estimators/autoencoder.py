@@ -356,7 +356,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
             y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
             noise: Of shape (n, latent_dim_), in the place of the posterior's own noise: for a Normal posterior the code
-                is mean + scale * noise. None and zeros give the means.
+                is mean + scale * noise. None gives the means, and so do zeros; relaxed discrete
+                codes take uniform noise between 0 and 1.
 
         Returns:
             Posterior means or samples, float32 of shape (n, latent_dim_).

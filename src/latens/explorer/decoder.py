@@ -124,6 +124,8 @@ def _head(head: Any, path: str) -> dict[str, Any] | None:
     if kind is BernoulliHead:
         floor = head.probability_floor
         return {"kind": "sigmoid", "bound": math.log1p(-floor) - math.log(floor) if floor > 0.0 else None}
+    if kind is SquashedHead and head.squash != "sigmoid":
+        return None
     if kind is BetaHead or (kind is SquashedHead and _head(head.head, path) == {"kind": "first"}):
         return {"kind": "sigmoid", "bound": None}
     if kind is ContinuousBernoulliHead:

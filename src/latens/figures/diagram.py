@@ -123,13 +123,19 @@ def arrow_paths(places: np.ndarray, arrows: Sequence[Arrow]) -> list[np.ndarray]
 
 
 def model_diagram(
-    parts: Sequence[PartBox], arrows: Sequence[Arrow] = (), *, theme: ThemeName = "light", ax: Axes | None = None
+    parts: Sequence[PartBox],
+    arrows: Sequence[Arrow] = (),
+    *,
+    of: str = "model",
+    theme: ThemeName = "light",
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw the parts of a model as boxes, and what passes from one to another as arrows.
 
     Args:
         parts: The parts, in the order in which numbers pass through them.
         arrows: From which part to which.
+        of: What they are the parts of, for the title.
         theme: "light" or "dark".
         ax: Axes to draw into; None makes a figure.
 
@@ -145,7 +151,7 @@ def model_diagram(
     bottom = places[:, 1].min() - 1.0
     ax = one_axes((0.86 * (right - 0.8), 0.4 + 0.8 * (top - bottom)), theme) if ax is None else ax
     total = sum(part.trained for part in parts)
-    dress(ax, theme=theme, title=f"The model: {total:,} trained numbers", grid=None)
+    dress(ax, theme=theme, title=f"The {of}: {total:,} trained numbers", grid=None)
     ax.set_xticks([])
     ax.set_yticks([])
     for spine in ax.spines.values():

@@ -11,7 +11,7 @@ from latens.config import ClassifierConfig
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError
 from latens.evaluation import Estimate, class_log_joint
-from latens.measure.core import Measurement, headline
+from latens.measure.core import Measurement, headline, of_one_class, what_density
 from latens.measure.sample_sets import has_likelihood
 from latens.workflow.trained import TrainedModel
 
@@ -164,6 +164,10 @@ def per_row(trained: TrainedModel, data: Dataset, positions: np.ndarray, num_sam
         DivergedError: A value is not finite.
     """
     batch = trained.batch(data, positions)
+    if isinstance(trained.config, ClassifierConfig) and not trained.schema.classes:
+        rows, protocol = of_one_class(trained, batch)
+        kind = what_density(trained, trained.schema.kind, False)
+        return Rows("log_marginal", rows.astype(np.float64), 1, kind, protocol)
     if isinstance(trained.config, ClassifierConfig):
         label = np.full(len(positions), -1) if batch.label is None else np.asarray(batch.label)
         if not np.any(label >= 0):

@@ -20,6 +20,7 @@ from latens.evaluation import (
     LogMarginals,
     accuracy,
     active_units,
+    class_log_joint,
     cluster_probabilities,
     encode,
     has_clusters,
@@ -152,8 +153,12 @@ def measured(
     weight = None if data.weight is None else data.weight[positions]
     if isinstance(trained.config, ClassifierConfig):
         began = time.perf_counter()
-        estimate = accuracy(trained.model, batch, preparation=trained.preparation)
-        return Measured({"accuracy": replace(estimate, seed=seed, seconds=time.perf_counter() - began)}, [])
+        if trained.schema.classes:
+            name, estimate = "accuracy", accuracy(trained.model, batch, preparation=trained.preparation)
+        else:
+            rows, protocol = of_one_class(trained, batch)
+            name, estimate = "log_marginal", Estimate.of(rows, num_samples=1, protocol=protocol, weight=weight)
+        return Measured({name: replace(estimate, seed=seed, seconds=time.perf_counter() - began)}, [])
     if not has_likelihood(trained):
         return Measured(_of_samples(trained, data, positions, seed), [])
     work = Measurement(trained, data, batch, weight, num_samples, jax.random.key(seed))
@@ -173,6 +178,12 @@ def measured(
             for name, estimate in of_pairs(trained, data, positions, num_samples=draws, seed=seed).items():
                 work.put(name, estimate)
     return Measured({name: replace(estimate, seed=seed) for name, estimate in work.found.items()}, table, work.grey)
+
+
+def of_one_class(trained: TrainedModel, batch: Batch) -> tuple[np.ndarray, str]:
+    """The log density of every row under a classifier that was fitted without labels, and its protocol in words."""
+    rows = class_log_joint(trained.model, batch, preparation=trained.preparation)[:, 0]
+    return rows, f"{what_density(trained, trained.schema.kind, False)}exact, one density of all rows"
 
 
 def _of_samples(trained: TrainedModel, data: Dataset, positions: np.ndarray, seed: int) -> dict[str, Estimate]:

@@ -12,9 +12,10 @@ import jax
 import numpy as np
 
 from latens import evaluation
-from latens.config import ClassifierConfig
+from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset
 from latens.data.batches import Batch
+from latens.data.schema import image_shape
 from latens.data.shapes import FACTORS, known_factors
 from latens.errors import LatensError
 from latens.evaluation import Estimate, Finding, diagnose
@@ -25,7 +26,9 @@ from latens.evaluation.latents.disentanglement_classifiers import disentanglemen
 from latens.evaluation.latents.latent_fit import latent_fit
 from latens.evaluation.latents.representations import representation, trustworthiness
 from latens.measure.core import NUM_SAMPLES, headline, measure, measured, still_rising
+from latens.measure.reach import MOST, reach_of
 from latens.measure.sample_sets import OTHER_DATA, SampleSets, compared, in_one_unit, not_its_own, noted, some
+from latens.parts.posteriors import posterior_of
 from latens.workflow.trained import TrainedModel
 
 MOST_ROWS = 1000
@@ -226,6 +229,28 @@ def _picture(work: Work) -> dict[str, Estimate]:
     return {"trustworthiness": trustworthiness(rows, _codes(work), seed=work.seed)}
 
 
+def _needs_moves(work: Work) -> str:
+    config = work.trained.config
+    if image_shape(work.trained.schema) is None or len(work.positions) < 2:
+        return "the rows are not two or more pictures"
+    if work.trained.preparation.classes:
+        return "the pictures of a conditional model have one class by condition"
+    vector = not isinstance(config, VAEConfig) or posterior_of(config.posterior).support == "vector"
+    return "" if vector else "the codes are not vectors that could move in any direction"
+
+
+def _reach(work: Work) -> dict[str, Estimate]:
+    found, made = reach_of(work.trained, work.data, work.positions, work.seed), {}
+    for name, what, far in (("picture_reach", "picture", found.picture), ("class_reach", "class", found.label)):
+        if far is not None:
+            rows = np.median(np.minimum(far, MOST), axis=1)
+            how = f"length of a move in z after which the decoded {what} is another, median of {far.shape[1]} random "
+            how += f"directions; {np.isinf(far).mean():.1%} of the moves go {MOST:g} far without, and count as that"
+            made[name] = Estimate.of(rows, num_samples=1, protocol=how)
+            made[name] = replace(made[name], unit="units of z")
+    return made
+
+
 def _samples(work: Work) -> dict[str, Estimate]:
     return compared(work.sets)
 
@@ -304,6 +329,12 @@ GROUPS: tuple[Group, ...] = (
         _factors,
     ),
     Group(("trustworthiness",), _needs_picture, _picture),
+    Group(
+        ("picture_reach", "class_reach"),
+        lambda work: _needs_posterior(work) or _needs_moves(work),
+        _reach,
+        "the rows have no labels of two classes",
+    ),
     Group(
         ("precision", "recall", "density", "coverage", "frechet_distance", "kernel_distance", "two_sample_accuracy"),
         _needs_samples,

@@ -15,7 +15,7 @@ class PerRow(eqx.Module):
 
     $q_i(z) = N(\mu_i, \sigma_i^2)$. It stands where an encoder would, in `LatentModel(prior, PerRow.create(n, latent),
     decoder)`; each row brings its position as the condition "row". There is no posterior for rows that were not trained
-    on: see `latens.evaluation.evidence.refine`.
+    on (NaN beyond the rows): see `latens.evaluation.evidence.refine`.
 
     Args:
         loc: The means, of shape (N, *z).
@@ -64,6 +64,9 @@ class PerRow(eqx.Module):
             raise ConfigError(
                 "a posterior for each row needs the row's position.",
                 where="cond",
-                fix='Give the data a condition: cond={"row": np.arange(n)}.',
+                fix='Give the data a condition: latens.load_data(X, cond={"row": np.arange(len(X))}).',
             )
-        return DiagonalNormal(self.loc[cond["row"]], self.log_scale[cond["row"]])
+        # NaN beyond the rows: a clamped position would be the posterior of another row, without a word.
+        row = jnp.where(cond["row"] < 0, len(self.loc), cond["row"])
+        loc, log_scale = (of.at[row].get(mode="fill", fill_value=jnp.nan) for of in (self.loc, self.log_scale))
+        return DiagonalNormal(loc, log_scale)

@@ -23,7 +23,8 @@ class ELBO(AbstractObjective):
     $\mathcal L = E_{q(z|x)}[\log p(x \mid z)] - \mathrm{KL}(q(z \mid x) \| p(z)) \le \log p(x)$, in nats for each row.
 
     Minimises $-E_q[\log p(x|z)] + \beta\,\mathrm{KL} + \lambda \frac12\sum w^2$, summed over the event and averaged
-    over the batch; reports the bound itself (beta 1, no penalty) as `elbo`, with `log_likelihood` and `kl`.
+    over the batch; reports the bound itself (beta 1, no penalty) as `elbo`, with `log_likelihood` and `kl`. The paper
+    calls this estimator SGVB: its form B where the KL is in closed form, its form A where it is sampled.
 
     Args:
         kl: "auto" (in closed form where there is one, else sampled), "analytic" (an error where there is none) or

@@ -289,11 +289,15 @@ def likelihood_head(schema: Schema, config: LikelihoodConfig, *, key: Key | None
         what = f"the head {type(head).__name__} is of rows of shape {head.shape}, and the data have {schema.shape}."
         raise ConfigError(what, where="likelihood", fix="Give the class, or a function of the shape of a row.")
     if config.squash != "none":
-        if not head.location_first or schema.kind not in ("binary", "levels", "unit"):
+        reads_logits = isinstance(head, BernoulliHead | ContinuousBernoulliHead)
+        if reads_logits and config.squash == "sigmoid":
+            what = f"the probabilities of a {config.family} likelihood are squashed by the sigmoid already."
+            raise ConfigError(what, where="likelihood.squash", fix="Use probit, cauchit or softsign, or leave it out.")
+        if not (head.location_first or reads_logits) or schema.kind not in ("binary", "levels", "unit"):
             what = f"a {config.family} likelihood of {schema.kind} data has no means in (0, 1) that could be squashed."
-            fix = "Use it with pixels or other data in [0, 1], and normal, laplace, logistic or student-t."
+            fix = "Use it with pixels or other data in [0, 1], and normal, laplace, logistic, student-t or bernoulli."
             raise ConfigError(what, where="likelihood.squash", fix=fix)
-        return SquashedHead(head)
+        return SquashedHead(head, config.squash)
     return AffineHead(head, *scaling(schema)) if schema.standardised and likelihood.sees == "numbers" else head
 
 

@@ -1,6 +1,6 @@
 """Animations of a trained model (GIF or MP4), built from the snapshots that were saved during training."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -74,12 +74,13 @@ def _conditions(source: Source, codes: np.ndarray | None, num: int) -> np.ndarra
 
 def morph(
     trained: TrainedModel,
-    data: Dataset,
+    data: Dataset | None,
     *,
     between: Sequence[str] = (),
     path: PathKind = "spherical",
     frames: int = 12,
     theme: ThemeName = "light",
+    codes: Mapping[str, Sequence[float]] | None = None,
 ) -> Moving:
     """Move through classes or rows and back to the first, decoded on the way.
 
@@ -88,11 +89,12 @@ def morph(
 
     Args:
         trained: The model, of images.
-        data: Its data.
+        data: Its data; None takes the classes of `codes`.
         between: Names of classes or ids of rows; none takes every class (at most ten), else six rows.
         path: "linear" or "spherical".
         frames: Frames of each stretch.
         theme: "light" or "dark".
+        codes: Without data, the latent of each class by its name.
 
     Returns:
         The moving picture.
@@ -102,15 +104,24 @@ def morph(
     """
     source = Source(trained, data, 0)
     _images_only(source, "morph")
-    names, stops, codes = _stops(source, list(between))
+    names, stops, labels = _given(list(between), codes or {}) if data is None else _stops(source, list(between))
     z = path_between(stops, frames, path, closed=True)
-    images = source.decoded_images(z, _conditions(source, codes, frames))
+    images = source.decoded_images(z, _conditions(source, labels, frames))
     ways = [f"{a} → {b}" for a, b in zip(names, [*names[1:], names[0]])]
     captions = [way for way in ways for _ in range(frames)]
     plane = _plane(source, z)
     hold = tuple(4.0 if i % frames == 0 else 1.0 for i in range(len(z)))
     says = f"a {path} morph through {', '.join(names)} and back, means of p(x|z)"
     return Moving(moving.moving_image(images, captions, whole=True, theme=theme, **plane), says, hold)
+
+
+def _given(between: list[str], codes: Mapping[str, Sequence[float]]) -> tuple[list[str], np.ndarray, None]:
+    """The stops of classes whose latents are given."""
+    names = between or list(codes)
+    strange = next((name for name in names if name not in codes), None)
+    if strange is not None:
+        raise UsageError(f"there is no class {strange!r}.", where="--between", fix=nearest(strange, list(codes)))
+    return names, np.array([codes[name] for name in names]), None
 
 
 def _stops(source: Source, between: list[str]) -> tuple[list[str], np.ndarray, np.ndarray | None]:

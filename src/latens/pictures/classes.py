@@ -57,14 +57,18 @@ def draw_classes(
     """
     found, weight = class_samples(trained, EACH, key=key), np.exp(np.asarray(trained.model.log_weight, np.float64))
     kept = found.label < MOST_CLASSES
-    classes = trained.schema.classes or tuple(str(c) for c in range(trained.model.num_classes))
+    classes = trained.schema.classes or ("all rows",)
     rows, several = min(len(classes), MOST_CLASSES), trained.model.num_components > 1
     mean = np.einsum("cm,cmd->cd", weight, np.asarray(trained.model.mean, np.float64)).reshape(-1, *trained.model.shape)
     panels = {
         "class mean": shown(trained.schema, trained.data_units(mean.astype(np.float32), mean=True), limits)[:rows]
     }
     panels["sample"] = shown(trained.schema, found.x, limits)[kept]
-    titles = {"class mean": "Mean", "sample": "Samples of every class", "component mean": "Means of their components"}
+    titles = {
+        "class mean": "Mean",
+        "sample": "Samples of every class" if len(classes) > 1 else "Samples",
+        "component mean": "Means of their components",
+    }
     if rows < len(classes):
         titles["sample"] = f"Samples of the first {rows} of {len(classes)} classes"
     if several:

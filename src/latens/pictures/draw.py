@@ -16,6 +16,7 @@ from latens.pictures.latent import (
     draw_manifolds,
     draw_paths,
     draw_planes,
+    draw_reach,
     draw_traversals,
 )
 from latens.pictures.model_graph import draw_graph
@@ -87,11 +88,13 @@ def draw_pictures(
       dimensions, the two with the most KL (not of discrete latents);
     - `units`: the KL of every latent dimension; `levels`: that of every level of a hierarchy;
     - `marginals`: data and samples, column by column (tables);
-    - `graph`: the parts of the model with shapes and trained parameters;
+    - `graph`: the parts of the model with shapes and trained parameters; `graph-encoder` and `graph-decoder`, asked for
+      by name, are one side of it;
     - `rate-distortion`: KL against -log p(x|z) over training; `unit-kl-over-training` (from snapshots);
     - `latent-density`: contours and posteriors of the two dimensions with most KL;
     - `two-views`: encoder and decoder on the same axes (images, two latent dimensions);
     - `traversals`, `interpolations`, `walk`, `arithmetic` (of classes): what latents decode to (images);
+    - `reach`: how far codes move until the picture, or its class, changes (images);
     - `posterior-predictive`: data, means and samples; `extremes`: best and worst rows with error maps (images);
     - `aggregated-posterior`: q(z) over all rows against the prior, dimension by dimension;
     - `correlations`, `column-errors` (tables of numbers), `associations` and `column-nats` (mixed tables),
@@ -134,10 +137,14 @@ def draw_pictures(
     add(rows and not source.trained.is_point, "levels", draw_levels, source, theme)
     add(flat, "marginals", draw_marginals, source, theme)
     add(True, "graph", _graph, trained, theme)
+    for side in ("encoder", "decoder"):  # drawn where they are asked for by name
+        alone = hasattr(trained.model, "encoder") and f"graph-{side}" in (only or ())
+        add(alone, f"graph-{side}", _graph, trained, theme, side)
     add(True, "rate-distortion", draw_rate, history, theme)
     add(vector, "latent-density two-views", draw_planes, source, theme)
     add(vector and image, "traversals", draw_traversals, source, theme)
     add(vector and image, "interpolations walk arithmetic", draw_paths, source, theme)
+    add(compared and image, "reach", draw_reach, source, theme)
     add(rows and image, "posterior-predictive", draw_predictive, source, theme)
     add(rows and image, "extremes", draw_extremes, source, theme)
     add(compared, "aggregated-posterior", draw_aggregated, source, theme)
@@ -160,8 +167,8 @@ def _classes(source: Source, theme: ThemeName) -> Drawn:
     return [("classes", *draw_classes(source.trained, key=source.prior_key, limits=source.limits, theme=theme))]
 
 
-def _graph(trained: TrainedModel, theme: ThemeName) -> Drawn:
-    return [("graph", *draw_graph(trained, theme=theme))]
+def _graph(trained: TrainedModel, theme: ThemeName, side: str | None = None) -> Drawn:
+    return [("graph" if side is None else f"graph-{side}", *draw_graph(trained, side=side, theme=theme))]
 
 
 def _unit_kl(source: Source, snapshots: Sequence[tuple[int, TrainedModel]], theme: ThemeName) -> Drawn:

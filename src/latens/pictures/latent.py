@@ -10,8 +10,10 @@ from latens.errors import ConfigError
 from latens.figures import density, planes
 from latens.figures.manifold import framed
 from latens.figures.paths import linear_path, random_walk, spherical_path
+from latens.figures.reach import reach_curves, reach_table
 from latens.figures.style import ThemeName
 from latens.figures.tables import marginals, marginals_table
+from latens.measure.reach import MOST, reach_of
 from latens.pictures.classes import each_class
 from latens.pictures.images import draw_strips
 from latens.pictures.source import Drawn, Posteriors, Source
@@ -148,6 +150,14 @@ def draw_aggregated(source: Source, theme: ThemeName) -> Drawn:
     kinds = ("aggregated posterior", "prior")
     axes = marginals(z[:, kept], prior[:, kept], names, kinds=kinds, theme=theme)
     return [("aggregated-posterior", axes, marginals_table(z[:, kept], prior[:, kept], names, kinds=kinds))]
+
+
+def draw_reach(source: Source, theme: ThemeName) -> Drawn:
+    """Draw how far codes move until their picture, or its class, changes."""
+    assert source.data is not None
+    found = reach_of(source.trained, source.data, source.held_out(10**9, "test", "validation")[0], 0)
+    far = {"picture": found.picture} | ({} if found.label is None else {"class": found.label})
+    return [("reach", reach_curves(far, MOST, theme=theme), reach_table(far, MOST))]
 
 
 # --- what points decode to ---

@@ -67,18 +67,35 @@ def graph_of(trained: TrainedModel) -> tuple[list[PartBox], list[Arrow]]:
     return boxes, arrows
 
 
-def draw_graph(trained: TrainedModel, *, theme: ThemeName = "light") -> tuple[Any, dict[str, np.ndarray]]:
+def side_of(boxes: list[PartBox], arrows: list[Arrow], side: str) -> tuple[list[PartBox], list[Arrow]]:
+    """The encoder alone, from x to the numbers of q(z|x), or the decoder alone, from z to the likelihood."""
+    beside = [box.side == "posterior" and box.name != "prior" for box in boxes]
+    if side == "decoder":  # from the sample; of an autoencoder, which has none, from the code
+        first = "sample" if any(box.name == "sample" for box in boxes) else "code"
+        beside = [box.name == first for box in boxes]
+    kept = [place for place, box in enumerate(boxes) if box.side == side or beside[place]]
+    places = {place: new for new, place in enumerate(kept)}
+    ways = [(places[a], places[b]) for a, b in arrows if a in places and b in places]
+    return [boxes[place] for place in kept], ways
+
+
+def draw_graph(
+    trained: TrainedModel, *, side: str | None = None, theme: ThemeName = "light"
+) -> tuple[Any, dict[str, np.ndarray]]:
     """Draw the diagram of a model.
 
     Args:
         trained: The model.
+        side: "encoder" or "decoder" for that alone; None for the whole.
         theme: "light" or "dark".
 
     Returns:
         The Axes, and the table of its numbers.
     """
     parts, arrows = graph_of(trained)
-    return model_diagram(parts, arrows, theme=theme), model_diagram_table(parts)
+    if side is not None:
+        parts, arrows = side_of(parts, arrows, side)
+    return model_diagram(parts, arrows, of=side or "model", theme=theme), model_diagram_table(parts)
 
 
 def _count(part: Any) -> int:

@@ -7,6 +7,7 @@ MNIST (Y. LeCun, C. Cortes and C. J. C. Burges), of which only the trained numbe
 pretrained` makes them again, by `examples/pretrained.py`.
 """
 
+import json
 from pathlib import Path
 
 from latens.errors import UsageError, nearest
@@ -40,3 +41,16 @@ def path(name: str) -> Path:
             f"no model {name!r} ships with latens.", where=f"pretrained:{name}", fix=nearest(name, names())
         )
     return _FOLDER / f"{name}.safetensors"
+
+
+def class_codes(name: str) -> dict[str, list[float]]:
+    """The code of a row of each class, of models whose data do not ship with them.
+
+    Args:
+        name: The name of the model.
+
+    Returns:
+        Codes by class; none of models without them.
+    """
+    file = _FOLDER / f"{name}.json"
+    return json.loads(file.read_text()) if file.is_file() else {}

@@ -36,21 +36,21 @@ _log = logging.getLogger(__name__)
 
 
 def resolve(config: ClassifierConfig, data: Dataset) -> tuple[ClassifierConfig, list[str]]:
-    """Check the labels, decide how many rows of a class a mixture may see, and say why.
+    """Check the labels, decide how many rows of a class a mixture may see, and say why; without labels, of all rows.
 
     Args:
         config: The configuration.
-        data: The data, with labels.
+        data: The data.
 
     Returns:
         The resolved configuration, and the reasons.
 
     Raises:
-        DataError: There are no labels, too few training rows of a class, missing values, or weights beside a mixture.
+        DataError: There are too few training rows of a class, missing values, or weights beside a mixture.
         ConfigError: The data would be drawn anew at every step.
     """
     density, counts = config.density, class_counts(data)
-    classes = data.schema.classes or ()
+    classes = _classes(data.schema)
     if data.mask is not None:
         raise DataError("has missing cells, which a Gaussian with full covariance here does not take.", where=data.name,
                         fix="Fill them in, or use a variational autoencoder.")  # fmt: skip
@@ -71,6 +71,8 @@ def resolve(config: ClassifierConfig, data: Dataset) -> tuple[ClassifierConfig, 
                 else "Give training rows of this class, or leave it out.",
             )
     reasons = ["class priors are the frequencies of the training rows"]
+    if data.label is None:
+        reasons = [f"one {density.kind} for all rows, which have no labels: a density, and no classifier"]
     cells = math.prod(data.schema.shape)
     if density.kind == "mixture" and density.rows_per_class is None:
         total = mixture_rows(cells, density.components)
@@ -99,24 +101,19 @@ def mixture_rows(cells: int, components: int) -> int:
     return int(MIXTURE_OPERATIONS / (4.0 * components * cells**2 * TYPICAL_ITERATIONS))
 
 
+def _classes(schema: Schema) -> tuple[str, ...]:
+    """The names of the classes; without labels all rows are one."""
+    return schema.classes or ("all rows",)
+
+
+def _labels(data: Dataset) -> np.ndarray:
+    return np.zeros(len(data), np.int32) if data.label is None else data.label
+
+
 def class_counts(data: Dataset) -> np.ndarray:
-    """The number of training rows of every class.
-
-    Args:
-        data: The data.
-
-    Returns:
-        Counts of shape (C,); rows without a label do not count.
-
-    Raises:
-        DataError: There are no labels.
-    """
-    classes = data.schema.classes or ()
-    if data.label is None or not classes:
-        raise DataError("has no labels, and a classifier learns from them.", where=data.name,
-                        fix="Name their column with --label NAME.")  # fmt: skip
-    labels = data.label[data.subset("train")]
-    return np.bincount(labels[labels >= 0], minlength=len(classes))
+    """The number of training rows of every class, of shape (C,); those without a label do not count."""
+    labels = _labels(data)[data.subset("train")]
+    return np.bincount(labels[labels >= 0], minlength=len(_classes(data.schema)))
 
 
 def preparation(schema: Schema, config: ClassifierConfig) -> Preparation:
@@ -151,7 +148,7 @@ def build(schema: Schema, config: ClassifierConfig, *, key: Key) -> BayesClassif
     Raises:
         ConfigError: The model would be larger than `MAX_BYTES`.
     """
-    classes, cells = len(schema.classes or ()), math.prod(schema.shape)
+    classes, cells = len(_classes(schema)), math.prod(schema.shape)
     components = config.density.components if config.density.kind == "mixture" else 1
     size = 4 * classes * components * cells**2
     if size > MAX_BYTES:
@@ -191,11 +188,11 @@ def plan(schema: Schema, config: ClassifierConfig, size: Size) -> tuple[Stage, .
 def fit_classes(
     model: BayesClassifier, data: Dataset, prepare: Preparation, density: DensityConfig, seed: int
 ) -> BayesClassifier:
-    """The classifier fitted to the labelled training rows, in float64, stored as float32.
+    """The classifier fitted to the labelled training rows (all, where none has a label), in float64, stored as float32.
 
     Args:
         model: A classifier in its sizes, as `build` makes it.
-        data: The data, with labels.
+        data: The data.
         prepare: What the classifier sees of a row.
         density: The density of every class.
         seed: The seed of the rows that are drawn and of the mixtures' starts.
@@ -207,7 +204,7 @@ def fit_classes(
         DataError: The weights of all rows of a class are 0.
     """
     rows = data.subset("train")
-    labels = np.asarray(data.label)[rows]
+    labels = _labels(data)[rows]
     log_weight = np.zeros(model.log_weight.shape, np.float32)
     mean = np.zeros(model.mean.shape, np.float32)
     cholesky = np.zeros(model.cholesky.shape, np.float32)

@@ -219,7 +219,8 @@ class TrainedModel:
             data: A data set, or an array of rows of shape (n, *x).
             label: The codes of the labels of an array's rows, of shape (n,), for a model that reads labels.
             noise: Of shape (n, latent_dim), in the place of the posterior's own noise: for a Normal posterior the code
-                is mean + scale * noise. None and zeros give the means.
+                is mean + scale * noise. None gives the means, and so do zeros; relaxed discrete
+                codes take uniform noise between 0 and 1.
 
         Returns:
             Shape (n, latent_dim), float32.

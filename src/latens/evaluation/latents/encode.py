@@ -12,7 +12,16 @@ from jax.tree_util import Partial
 
 from latens.data import Preparation
 from latens.data.batches import Batch
-from latens.distributions import DiagonalNormal, as_reparameterised, has_closed_form, kl_terms
+from latens.distributions import (
+    DiagonalNormal,
+    Product,
+    RelaxedBernoulli,
+    RelaxedOneHot,
+    StraightThroughOneHot,
+    as_reparameterised,
+    has_closed_form,
+    kl_terms,
+)
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.batched import BATCH_SIZES, map_rows
 from latens.evaluation.estimate import shares
@@ -89,8 +98,8 @@ def _with_noise(model: Any, batch: Batch, key: Key) -> Array:
     noise = cond.pop(NOISE)
 
     def one_row(x: Any, cond: Any, mask: Any, noise: Array) -> Array:
-        posterior = as_reparameterised(model.posterior(x, cond=cond or None, mask=mask))
-        like = jax.eval_shape(lambda key: posterior.sample_noise(key=key), jax.random.key(0))
+        posterior = model.posterior(x, cond=cond or None, mask=mask)
+        like = jax.eval_shape(lambda: _noise_like(posterior))
         leaves, structure = jax.tree.flatten(like)
         sizes = [leaf.size for leaf in leaves]
         if noise.size != sum(sizes):
@@ -98,9 +107,30 @@ def _with_noise(model: Any, batch: Batch, key: Key) -> Array:
             raise DataError(what, where="noise", fix=f"Give an array of shape (rows, {sum(sizes)}).")
         parts = jnp.split(noise, np.cumsum(sizes[:-1]).tolist())
         given = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves)]
-        return as_code(posterior, posterior.from_noise(jax.tree.unflatten(structure, given)))
+        return as_code(posterior, _from_noise(posterior, jax.tree.unflatten(structure, given)))
 
     return jax.vmap(one_row)(batch.x, cond, batch.mask, noise)
+
+
+_OF_UNIFORM = (RelaxedBernoulli, RelaxedOneHot, StraightThroughOneHot)
+"""Families whose noise is uniform: zeros are not their mean, so they are not among the reparameterised ones."""
+
+
+def _noise_like(posterior: Any) -> Any:
+    if isinstance(posterior, Product):
+        return {name: _noise_like(part) for name, part in posterior.parts.items()}
+    if isinstance(posterior, _OF_UNIFORM):
+        return posterior.logits
+    return as_reparameterised(posterior).sample_noise(key=jax.random.key(0))
+
+
+def _from_noise(posterior: Any, noise: Any) -> Any:
+    if isinstance(posterior, Product):
+        return {name: _from_noise(part, noise[name]) for name, part in posterior.parts.items()}
+    if isinstance(posterior, _OF_UNIFORM):
+        # Told from the codes afterwards: noise has no values yet while a program is compiled.
+        return jnp.where(jnp.all((noise >= 0.0) & (noise <= 1.0)), posterior.from_uniform(noise), jnp.nan)
+    return as_reparameterised(posterior).from_noise(noise)
 
 
 NOISE = "noise of the posterior"
@@ -114,7 +144,8 @@ def encode_with_noise(model: Any, batch: Batch, noise: np.ndarray, *, preparatio
         model: The trained model, with a reparameterised posterior.
         batch: The stored rows, B of them.
         noise: As many values for each row as the posterior takes, shape (B, n): zeros give the mean, standard Normal
-            ones samples of a Normal posterior. Those of several levels stand one after the other.
+            ones samples of a Normal posterior. Those of several levels stand one after the other. Relaxed discrete
+            posteriors take uniform noise between 0 and 1.
         preparation: What turns a stored row into what the model sees.
         key: Random key, of the preparation alone.
 
@@ -122,7 +153,7 @@ def encode_with_noise(model: Any, batch: Batch, noise: np.ndarray, *, preparatio
         A NumPy array of shape (B, *z).
 
     Raises:
-        DataError: The noise has another shape, or the posterior is not a function of noise.
+        DataError: The noise has another shape or range, or the posterior is not a function of noise.
     """
     noise = np.asarray(noise, np.float32)
     if noise.shape[:1] != batch.row_id.shape or not np.isfinite(noise).all():
@@ -131,11 +162,15 @@ def encode_with_noise(model: Any, batch: Batch, noise: np.ndarray, *, preparatio
         raise DataError(what, where="noise", fix="Give one row of finite values for each row of the data.")
     given = replace(batch, cond={**(batch.cond or {}), NOISE: noise.reshape(len(noise), -1)})
     try:
-        return map_rows(_with_noise, model, given, preparation=preparation, key=key)
+        codes = map_rows(_with_noise, model, given, preparation=preparation, key=key)
     except TypeError as error:
         if "is not a function of noise" not in str(error):
             raise
         raise DataError(f"{error}.", where="noise", fix="Leave the noise out.") from None
+    if np.isnan(codes).any() and (noise.min() < 0.0 or noise.max() > 1.0):
+        what = f"the noise goes from {noise.min():.3g} to {noise.max():.3g}, and this posterior takes uniform noise."
+        raise DataError(what, where="noise", fix="Give numbers between 0 and 1: rng.uniform(size=...).")
+    return codes
 
 
 def active_units(means: np.ndarray, threshold: float = 0.01, weight: np.ndarray | None = None) -> np.ndarray:

@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.special import ndtri
 
 from latens.distributions import (
     AbstractDistribution,
@@ -389,13 +390,45 @@ class AffineHead(AbstractHead):
         return AffineHead(head, self.shift.value, self.scale.value), bias
 
 
-class SquashedHead(AbstractHead):
-    r"""A head whose locations are squashed into (0, 1) by a logistic sigmoid, as pixels are.
+Squashing = Literal["sigmoid", "probit", "cauchit", "softsign"]
 
-    $\mu = 1 / (1 + e^{-r})$ of each output r that is a location; the other outputs stay as they are.
+
+def _logit(squash: Squashing, outputs: Float[Array, " n"]) -> Float[Array, " n"]:
+    """The logits of squashed outputs, without the digits that a probability near 0 or 1 loses."""
+    match squash:
+        case "sigmoid":
+            return outputs
+        case "probit":
+            return jax.scipy.special.log_ndtr(outputs) - jax.scipy.special.log_ndtr(-outputs)
+        case "cauchit":  # arctan2(1, -r) / pi is 1/2 + arctan(r) / pi, with all digits where that is near 0
+            return jnp.log(jnp.arctan2(1.0, -outputs)) - jnp.log(jnp.arctan2(1.0, outputs))
+        case "softsign":
+            return jnp.log1p(2.0 * jnp.maximum(outputs, 0.0)) - jnp.log1p(2.0 * jnp.maximum(-outputs, 0.0))
+
+
+def _unsquashed(squash: Squashing, share: np.ndarray) -> np.ndarray:
+    """The outputs that are squashed to these numbers between 0 and 1."""
+    match squash:
+        case "sigmoid":
+            return np.log(share) - np.log1p(-share)
+        case "probit":
+            return ndtri(share)
+        case "cauchit":
+            return np.tan(np.pi * (share - 0.5))
+        case "softsign":
+            return (2.0 * share - 1.0) / (2.0 * np.minimum(share, 1.0 - share))
+
+
+class SquashedHead(AbstractHead):
+    r"""A head whose locations are squashed into (0, 1), as pixels are.
+
+    Of each output $r$ that is a location, `sigmoid` is $1 / (1 + e^{-r})$, `probit` $\Phi(r)$, `cauchit`
+    $1/2 + \arctan(r) / \pi$ and `softsign` $(1 + r / (1 + |r|)) / 2$; the other outputs stay as they are. An inner head
+    that reads logits is given those of the squashed numbers: they are the probabilities of a Bernoulli.
 
     Args:
-        head: The inner head, whose first outputs are locations.
+        head: The inner head, whose first outputs are locations, or which reads logits.
+        squash: How they are squashed.
 
     Attributes:
         shape: The shape of one event, the inner head's.
@@ -403,9 +436,10 @@ class SquashedHead(AbstractHead):
 
     head: AbstractHead
     shape: tuple[int, ...] = eqx.field(static=True)
+    squash: Squashing = eqx.field(static=True)
 
-    def __init__(self, head: AbstractHead) -> None:
-        self.head, self.shape = head, head.shape
+    def __init__(self, head: AbstractHead, squash: Squashing = "sigmoid") -> None:
+        self.head, self.shape, self.squash = head, head.shape, squash
 
     @property
     def num_outputs(self) -> int:
@@ -415,7 +449,9 @@ class SquashedHead(AbstractHead):
     def __call__(self, outputs: Float[Array, " n_out"]) -> AbstractDistribution:
         """The inner head's distribution with squashed locations."""
         count = math.prod(self.shape)
-        return self.head(jnp.concatenate([jax.nn.sigmoid(outputs[:count]), outputs[count:]]))
+        logits = _logit(self.squash, outputs[:count])
+        locations = jax.nn.sigmoid(logits) if self.head.location_first else logits
+        return self.head(jnp.concatenate([locations, outputs[count:]]))
 
     def started(
         self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
@@ -423,8 +459,9 @@ class SquashedHead(AbstractHead):
         """The head and the outputs of the data's moments, with means that are moved off 0 and 1."""
         head, outputs = self.head.started(mean, frequencies, variance)
         count = math.prod(self.shape)
-        share = np.clip(outputs[:count], 1e-3, 1 - 1e-3)
-        return SquashedHead(head), np.concatenate([np.log(share) - np.log1p(-share), outputs[count:]])
+        share = outputs[:count] if self.head.location_first else 1.0 / (1.0 + np.exp(-outputs[:count]))
+        inside = _unsquashed(self.squash, np.clip(share, 1e-3, 1 - 1e-3))
+        return SquashedHead(head, self.squash), np.concatenate([inside, outputs[count:]])
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
         """The outputs whose squashed locations are the data's mean."""
