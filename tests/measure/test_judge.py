@@ -245,7 +245,9 @@ def test_the_command_prints_a_table_and_writes_a_page(tmp_path, capsys):
     out = capsys.readouterr().out
     for word in ("Shape", "Trend", "detection, trees", "utility", "attack by distance", "copies"):
         assert word in out
-    assert "The DCR Delusion" in (tmp_path / "j.html").read_text()
+    page = (tmp_path / "j.html").read_text()
+    assert "The DCR Delusion" in page
+    assert str(tmp_path) not in page
     assert main([*words, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["rows"] == {"real": 600, "fake": 500, "test": 400}
