@@ -99,7 +99,7 @@ def _histograms(
 
 
 def drawn_columns(count: int) -> list[int]:
-    """The columns that have a panel: all, of more than 24 the first 23 and the last, which often is the one asked for."""
+    """The columns that have a panel: all; of more than 24 the first 23 and the last, which often is the target."""
     return list(range(count)) if count <= MOST else [*range(MOST - 1), count - 1]
 
 
