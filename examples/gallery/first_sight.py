@@ -24,6 +24,13 @@ PICTURE = (548, 66, 308)
 
 GREYS = 12
 
+COMMANDS = (
+    "$ latens fit mnist --out runs/mnist \\",
+    "      --set posterior.latent_dim=2",
+    "$ latens explore runs/mnist",
+)
+"""What makes the same of MNIST, which the first command downloads where there is no copy."""
+
 
 def path(codes: np.ndarray, labels: np.ndarray, frames: int) -> np.ndarray:
     """A closed smooth path of `frames` points through the middle of every class, the nearest class next."""
@@ -84,10 +91,8 @@ def main() -> None:
     left, top, side = PICTURE
     pen.text((left, 28), "drag the code, see what it decodes to", fill=THEMES["light"].text, font=small)
     pen.rectangle((left - 1, top - 1, left + side, top + side), outline=THEMES["light"].grid)
-    pen.text(
-        (left, top + side + 22), "$ latens fit mnist --set posterior.latent_dim=2", fill=THEMES["light"].text, font=font
-    )
-    pen.text((left, top + side + 46), "$ latens explore runs/mnist", fill=THEMES["light"].text, font=font)
+    for line, command in enumerate(COMMANDS):
+        pen.text((left, top + side + 22 + 20 * line), command, fill=THEMES["light"].text, font=font)
 
     points = path(codes, labels, options.frames)
     pictures = np.asarray(vae.inverse_transform(points)).reshape(len(points), *data.x.shape[1:3])
