@@ -11,6 +11,7 @@ from unittest.mock import MagicMock
 import pytest
 from paths import ROOT
 
+from latens.cli.arguments import parse
 from latens.cli.main import main
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -96,3 +97,12 @@ def test_classes_in_capitals_are_in_the_reference(monkeypatch):
     assert "VAE" in names("latens")
     assert {"ELBO", "IWAE", "MIWAE", "PIWAE", "CIWAE", "DIP", "VIMCO"} <= set(names("latens.objectives"))
     assert "SPLITS" not in names("latens.data")
+
+
+def test_the_first_sight_shows_commands_that_go_together():
+    """What is explored is where the model was written, and both commands parse."""
+    commands = runpy.run_path(str(ROOT / "examples" / "gallery" / "first_sight.py"))["COMMANDS"]
+    fit, explore = (shlex.split(part)[1:] for part in "".join(commands).replace("\\", " ").split("$ ")[1:])
+    assert fit[fit.index("--out") + 1] == explore[1]
+    for words in (fit, explore):
+        parse(words)
