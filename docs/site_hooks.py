@@ -6,10 +6,12 @@ Formulas are converted when the site is built, so that a page loads nothing from
 import ast
 import html
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from latex2mathml.converter import convert
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 from nbconvert import MarkdownExporter
 
@@ -48,17 +50,26 @@ REFERENCE = {
 
 REPOSITORY = re.compile(r"\[([^\]]+)\]\(\.\./([^)#\s]+)(?:#[^)\s]*)?\)")
 NOTEBOOK = re.compile(r"\]\(\.\./examples/notebooks/([a-z-]+)\.ipynb\)")
+ELSEWHERE = re.compile(r"""<(?:script|link|img|iframe)\b[^>]*\b(?:src|href)=["']?(?:https?:)?//[^>]*>""")
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
 
 
 def public_names(package: str) -> list[str]:
-    """The names that a package hands on (`from x import Y as Y`), or none for a plain module."""
+    """The classes and functions that a package hands on (`from x import Y as Y`), or none for a plain module."""
     path = SOURCE.joinpath(*package.split("."), "__init__.py")
     if not path.exists():
         return []
     imports = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
     names = [alias.asname for node in imports for alias in node.names if alias.asname == alias.name]
-    return [name for name in names if name and not name.isupper()]
+    # VAE and ELBO are classes; other names in capitals are constants.
+    return [name for name in names if name and (not name.isupper() or name in _classes())]
+
+
+@cache
+def _classes() -> set[str]:
+    """Every class of the source."""
+    nodes = (node for path in SOURCE.rglob("*.py") for node in ast.parse(path.read_text()).body)
+    return {node.name for node in nodes if isinstance(node, ast.ClassDef)}
 
 
 def on_files(files: Any, config: Any) -> Any:
@@ -91,3 +102,10 @@ def on_page_content(content: str, **_: Any) -> str:
         return convert(html.unescape(match.group(2)), display="block" if match.group(1) == "div" else "inline")
 
     return FORMULA.sub(mathml, content)
+
+
+def on_post_page(output: str, page: Any, **_: Any) -> str:
+    """Refuse a page that loads something from another host."""
+    if found := ELSEWHERE.search(output):
+        raise PluginError(f"{page.file.src_uri} loads something from elsewhere: {found.group()}")
+    return output

@@ -5,10 +5,13 @@ import os
 import re
 import runpy
 import shlex
+import sys
+from unittest.mock import MagicMock
 
 import pytest
 from paths import ROOT
 
+from latens.cli.arguments import parse
 from latens.cli.main import main
 
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -77,3 +80,29 @@ def test_the_one_file_example_reaches_its_number(capsys):
     value = float(re.search(r"held-out log p\(x\): (-\d+\.\d+)", capsys.readouterr().out).group(1))
     # An independent-pixel model reaches about -31.7; 100 epochs reach -20.6 within half a nat over seeds.
     assert -21.5 < value < -19.5
+
+
+def test_the_site_loads_nothing_from_elsewhere():
+    """The search from disk needs a script that its plugin else asks of another host, on every page."""
+    told = (ROOT / "mkdocs.yml").read_text()
+    (script,) = re.findall(r"^  polyfills: \[(\S+iframe-worker\S*)\]", told, re.MULTILINE)
+    assert "//" not in re.sub(r"^\s*//.*", "", (ROOT / "docs" / script).read_text(), flags=re.MULTILINE)
+
+
+def test_classes_in_capitals_are_in_the_reference(monkeypatch):
+    """VAE, ELBO and their like; constants are not."""
+    for name in ("latex2mathml.converter", "mkdocs.exceptions", "mkdocs.structure.files", "nbconvert"):
+        monkeypatch.setitem(sys.modules, name, MagicMock())
+    names = runpy.run_path(str(ROOT / "docs" / "site_hooks.py"))["public_names"]
+    assert "VAE" in names("latens")
+    assert {"ELBO", "IWAE", "MIWAE", "PIWAE", "CIWAE", "DIP", "VIMCO"} <= set(names("latens.objectives"))
+    assert "SPLITS" not in names("latens.data")
+
+
+def test_the_first_sight_shows_commands_that_go_together():
+    """What is explored is where the model was written, and both commands parse."""
+    commands = runpy.run_path(str(ROOT / "examples" / "gallery" / "first_sight.py"))["COMMANDS"]
+    fit, explore = (shlex.split(part)[1:] for part in "".join(commands).replace("\\", " ").split("$ ")[1:])
+    assert fit[fit.index("--out") + 1] == explore[1]
+    for words in (fit, explore):
+        parse(words)

@@ -7,6 +7,7 @@ shown beside it.
 
 import argparse
 import io
+import itertools
 
 import numpy as np
 from matplotlib import font_manager
@@ -23,6 +24,13 @@ PICTURE = (548, 66, 308)
 """Left, top and side of the decoded picture."""
 
 GREYS = 12
+
+COMMANDS = (
+    "$ latens fit mnist --out runs/mnist \\",
+    "      --set posterior.latent_dim=2",
+    "$ latens explore runs/mnist",
+)
+"""What makes the same of MNIST, which the first command downloads where there is no copy."""
 
 
 def path(codes: np.ndarray, labels: np.ndarray, frames: int) -> np.ndarray:
@@ -45,10 +53,17 @@ def plane(codes: np.ndarray, labels: np.ndarray, low: np.ndarray, high: np.ndarr
     theme = THEMES["light"]
     figure = Figure(figsize=(PLANE / 100, PLANE / 100), dpi=100, facecolor=theme.background)
     axes = figure.add_axes((0, 0, 1, 1))
-    for i, c in enumerate(np.unique(labels)):
-        own = codes[labels == c]
+    names, least = np.unique(labels), 0.05 * (high - low)
+    middles = np.stack([np.median(codes[labels == c], axis=0) for c in names])
+    for _ in range(50):  # names over each other part, each by half of what is lacking
+        for i, j in itertools.combinations(range(len(names)), 2):
+            away = (middles[j] - middles[i]) / least
+            if (far := float(np.linalg.norm(away))) < 1.0:
+                step = 0.5 * (1.0 - far) * least * (away / far if far else np.array([1.0, 0.0]))
+                middles[i], middles[j] = middles[i] - step, middles[j] + step
+    for i, c in enumerate(names):
+        own, (x, y) = codes[labels == c], middles[i]
         axes.scatter(*own.T, s=5, linewidths=0, alpha=0.8, color=theme.classes[i % len(theme.classes)])
-        x, y = np.median(own, axis=0)
         box = {"boxstyle": "circle,pad=0.15", "facecolor": "white", "edgecolor": "none", "alpha": 0.85}
         axes.text(x, y, str(c), ha="center", va="center", fontsize=12, fontweight="bold", color=theme.text, bbox=box)
     axes.set_xlim(low[0], high[0])
@@ -84,10 +99,8 @@ def main() -> None:
     left, top, side = PICTURE
     pen.text((left, 28), "drag the code, see what it decodes to", fill=THEMES["light"].text, font=small)
     pen.rectangle((left - 1, top - 1, left + side, top + side), outline=THEMES["light"].grid)
-    pen.text(
-        (left, top + side + 22), "$ latens fit mnist --set posterior.latent_dim=2", fill=THEMES["light"].text, font=font
-    )
-    pen.text((left, top + side + 46), "$ latens explore runs/mnist", fill=THEMES["light"].text, font=font)
+    for line, command in enumerate(COMMANDS):
+        pen.text((left, top + side + 22 + 20 * line), command, fill=THEMES["light"].text, font=font)
 
     points = path(codes, labels, options.frames)
     pictures = np.asarray(vae.inverse_transform(points)).reshape(len(points), *data.x.shape[1:3])

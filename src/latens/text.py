@@ -8,7 +8,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # errors are told before anything heavy is imported
@@ -72,7 +72,7 @@ def original_text(cell: str) -> str:
     return rest if cell.startswith("'") and rest != cell and spreadsheet_text(rest) == cell else cell
 
 
-def csv_bytes(columns: "Mapping[str, np.ndarray]") -> bytes:
+def csv_bytes(columns: "Mapping[str, np.ndarray]", known: "Collection[str]" = ()) -> bytes:
     """Equally long columns as a CSV file in UTF-8: a header, then a line for each row.
 
     A number is its shortest text that reads back as the same number in its own precision, a truth value 0 or 1, text
@@ -80,14 +80,15 @@ def csv_bytes(columns: "Mapping[str, np.ndarray]") -> bytes:
 
     Args:
         columns: Arrays of shape (n,) by the names of the columns.
+        known: Texts that get no apostrophe, since they stand so in the data that the table is like.
 
     Returns:
         The bytes of the file.
     """
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(map(spreadsheet_text, columns))
-    writer.writerows(zip(*map(_cells, columns.values())))
+    writer.writerow(name if name in known else spreadsheet_text(name) for name in columns)
+    writer.writerows(zip(*(_cells(column, known) for column in columns.values())))
     return stream.getvalue().encode("utf-8", "backslashreplace")
 
 
@@ -110,7 +111,7 @@ def span_texts(spans: "np.ndarray") -> list[str]:
     return made
 
 
-def _cells(column: Any) -> list[str]:
+def _cells(column: Any, known: "Collection[str]") -> list[str]:
     if column.dtype.kind == "m":
         return span_texts(column)
     if column.dtype.kind == "b":
@@ -118,4 +119,5 @@ def _cells(column: Any) -> list[str]:
     texts = [str(value) for value in column]
     if column.dtype.kind in "iuf":
         return texts
-    return [text if isinstance(v, int | float) else spreadsheet_text(text) for v, text in zip(column, texts)]
+    plain = lambda value, text: isinstance(value, int | float) or text in known  # noqa: E731
+    return [text if plain(value, text) else spreadsheet_text(text) for value, text in zip(column, texts)]

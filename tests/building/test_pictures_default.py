@@ -74,3 +74,13 @@ def test_products_are_counted_by_hand() -> None:
     assert work(NetworkConfig(kind="conv", hidden=(2,), kernel_size=4, blocks=1), (4, 4)) == 4 * (
         16 * 2 + 2 * 9 * 2 * 2
     )
+
+
+def test_what_is_said_of_units_and_epochs_can_be_true():
+    """32 units are not a quarter of 3,072 values, and 3 epochs do not end after 45 without a gain."""
+    _, reasons = resolved(pixels(60, 32, 32, 3))
+    assert "32 latent units, the most that are taken unasked" in reasons
+    _, reasons = resolved(pixels(60, 10, 10))
+    assert "25 latent units, a quarter of the values" in reasons
+    _, reasons = resolved(pixels(60, 10, 10), training__epochs=3.0)
+    assert "at most 3 epochs, not stopped early: that takes" in reasons

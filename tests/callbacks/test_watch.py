@@ -188,6 +188,24 @@ def test_the_curve_so_far_ends_where_the_epoch_does(experiment: Experiment) -> N
         assert partial == {**trained, "event": "epoch"}
 
 
+def test_a_long_epoch_has_a_curve(experiment: Experiment, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each chunk adds a point, thinned where they are many; the epoch's own record takes their place."""
+    monkeypatch.setattr(watch, "MOST_WITHIN", 2)
+    seen = Watch(experiment)
+    seen.page = SimpleNamespace(asked=-1e9)  # pyright: ignore[reportAttributeAccessIssue]
+    told: list[tuple[str, list[int]]] = []
+
+    def note(event: Event) -> None:
+        seen(event)
+        told.append((event.kind, [record["step"] for record in json.loads(seen.manifest())["history"]]))
+
+    _, result = train(experiment, callbacks=[note])
+    first = [steps for kind, steps in told[: [kind for kind, _ in told].index("epoch")] if kind == "chunk"]
+    assert [len(steps) for steps in first[:3]] == [1, 2, 2]
+    assert all(steps == sorted(set(steps)) for _, steps in told)
+    assert told[-1][1] == [record["step"] for record in result.history]
+
+
 def test_some_rows_are_a_data_set_of_their_own() -> None:
     data = load("digits")
     few = some_rows(data, 100)

@@ -2,23 +2,46 @@
 
 from itertools import product
 
+import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
+from scipy.special import expit
 
 from latens.distributions import (
     Affine,
     Bernoulli,
+    Beta,
+    Blocks,
     Categorical,
     ColourLogistics,
     ContinuousBernoulli,
     DiagonalNormal,
+    Dirichlet,
     DiscretisedLogistic,
+    FullNormal,
+    Gamma,
+    HyperbolicSecant,
+    Joined,
+    Kumaraswamy,
     Laplace,
     Logistic,
+    LogNormal,
+    LowRankNormal,
+    Mixture,
+    NegativeBinomial,
+    Ordinal,
+    Poisson,
+    PowerSpherical,
+    RelaxedBernoulli,
+    Segments,
+    StandardNormal,
     StudentT,
     VariableMixture,
+    VonMisesFisher,
+    ZeroInflated,
 )
 
 LOC, SCALE = np.array([0.3, -2.0]), np.array([0.5, 3.0])
@@ -98,3 +121,157 @@ def test_channels_have_the_covariance_of_a_sum_over_colours() -> None:
     found = one.moments()
     np.testing.assert_allclose(found[0][0, 0], mean, atol=0.05)
     np.testing.assert_allclose(found[1][0, 0], covariance, atol=0.03 * covariance.max())
+
+
+COUPLED = {
+    "logits": jnp.zeros((1, 1, 1)),
+    "loc": jnp.array([-1.2, -0.8, -1.1]).reshape(3, 1, 1, 1),
+    "log_scale": jnp.array([-1.2, -2.5, -2.0]).reshape(3, 1, 1, 1),
+    "coupling": jnp.array([1.5, -0.7, 1.2]).reshape(3, 1, 1, 1),
+}
+"""Dark pixels whose channels are clipped, so that what an earlier one adds to a later one is not what it loses."""
+
+
+def every_colour(levels: int) -> tuple[np.ndarray, np.ndarray]:
+    """All colours of three coupled channels with their probabilities."""
+    colours = np.array(list(product(range(levels), repeat=3)))
+    grid = {name: jnp.broadcast_to(a, (*a.shape[:-2], levels, levels**2)) for name, a in COUPLED.items()}
+    one = ColourLogistics(**grid, levels=levels)
+    terms = eqx.filter_jit(one.pixel_terms)(jnp.asarray(colours.reshape(levels, -1, 3)))
+    return colours, np.exp(np.asarray(terms, float).reshape(-1))
+
+
+@pytest.mark.parametrize("levels", [2, 20])
+def test_the_mean_of_coupled_channels_is_the_sum_over_colours(levels: int) -> None:
+    colours, share = every_colour(levels)
+    one = ColourLogistics(**COUPLED, levels=levels)
+    np.testing.assert_allclose(eqx.filter_jit(one.mean)()[0, 0], share @ colours, rtol=1e-5)
+
+
+def test_the_mean_of_256_levels_is_that_of_draws() -> None:
+    """In clipped channels too, and of a mixture of two components."""
+    double = {name: jnp.concatenate([a, a * 0.6], axis=-3) for name, a in COUPLED.items()}
+    one = ColourLogistics(**double)
+    wide = ColourLogistics(**{name: jnp.broadcast_to(a, (*a.shape[:-2], 250, 400)) for name, a in double.items()})
+    drawn = np.asarray(eqx.filter_jit(wide.sample)(key=jax.random.key(0)), float).reshape(-1, 3)
+    error = drawn.std(axis=0) / np.sqrt(len(drawn))
+    assert np.all(np.abs(np.asarray(eqx.filter_jit(one.mean)())[0, 0] - drawn.mean(axis=0)) < 3.5 * error)
+
+
+@pytest.mark.parametrize("log_scale", [-5.7, -4.2, -3.0])
+def test_the_mean_of_256_levels_is_within_a_tenth_of_a_level(log_scale: float) -> None:
+    """Against a sum over all pairs of earlier levels, from the narrowest scale of a head on."""
+    levels, places = np.arange(256), np.linspace(-1, 1, 256)
+    edges = (2 * levels[1:] - 1) / 255 - 1
+    loc, slope, scale = (-0.9, 0.4, 0.1), (0.8, 1.1, -0.9), np.exp(log_scale)
+    above = [
+        expit((where[..., None] - edges) / scale) for where in (np.array(loc[0]), loc[1] + slope[0] * (places + 0.9))
+    ]
+    first, second = (-np.diff(each, axis=-1, prepend=1.0, append=0.0) for each in above)
+    third = loc[2] + slope[1] * (places[:, None] + 0.9) + slope[2] * (places - 0.4)
+    kept = first[:, None] * second > 1e-9
+    of_third = expit((third[kept][:, None] - edges) / scale).sum(axis=1)
+    wanted = first @ levels, first @ above[1].sum(axis=1), (first[:, None] * second)[kept] @ of_third
+    shaped = [jnp.asarray(each, jnp.float32).reshape(3, 1, 1, 1) for each in (loc, [log_scale] * 3, slope)]
+    found = np.asarray(eqx.filter_jit(ColourLogistics(jnp.zeros((1, 1, 1)), *shaped).mean)())[0, 0]
+    assert np.abs(found - wanted).max() < 0.1
+    assert abs(found[0] - wanted[0]) < 1e-3
+
+
+def test_moments_of_clipped_channels_are_near_those_of_all_colours() -> None:
+    colours, share = every_colour(20)
+    mean = share @ colours
+    covariance = (share[:, None] * (colours - mean)).T @ (colours - mean)
+    found = eqx.filter_jit(ColourLogistics(**COUPLED, levels=20).moments)()
+    np.testing.assert_allclose(found[0][0, 0], mean, atol=0.35)
+    np.testing.assert_allclose(found[1][0, 0], covariance, atol=0.12 * covariance.max())
+    assert np.linalg.eigvalsh(found[1][0, 0]).min() > 0
+
+
+TWO = (jnp.array([0.3, -1.2]), jnp.array([-0.4, 0.2]))
+REAL, UNIT = np.linspace(-40, 40, 20_001), (np.arange(20_000) + 0.5) / 20_000
+COUNTS = np.arange(400.0)
+DIE = Segments(
+    jnp.log(jnp.array([[1.0, 2, 5], [1, 1, 0.1]])), jnp.array([[0, 1, 4], [2, 3, 9]]), jnp.array([[1, 3, 6], [1, 6, 1]])
+)
+PAIR = VariableMixture(
+    jnp.array([[0.0, 1.0], [0.5, -1.0]]), Laplace(jnp.array([[1.0, -2.0], [0.0, 4.0]]), jnp.zeros((2, 2)))
+)
+
+
+@pytest.mark.parametrize(
+    ("made", "values"),
+    [
+        (DiagonalNormal(*TWO), REAL),
+        (StandardNormal((2,)), REAL),
+        (Laplace(*TWO), REAL),
+        (Logistic(*TWO), REAL),
+        (HyperbolicSecant(*TWO), REAL),
+        (StudentT(*TWO, jnp.log(jnp.array([30.0, 9.0]))), REAL),
+        (LogNormal(0.3 * TWO[0], TWO[1] - 1), np.linspace(0, 60, 20_001)[1:]),
+        (Gamma(TWO[0] + 2.0, TWO[1]), np.linspace(0, 60, 60_001)[1:]),
+        (Beta(jnp.log(jnp.array([2.0, 3.5])), jnp.log(jnp.array([4.0, 1.5]))), UNIT),
+        (Kumaraswamy(jnp.log(jnp.array([2.0, 3.5])), jnp.log(jnp.array([4.0, 1.5]))), UNIT),
+        (ContinuousBernoulli(jnp.array([-3.0, 0.05])), UNIT),
+        (RelaxedBernoulli(TWO[0], jnp.log(jnp.array([0.8, 0.7]))), UNIT),
+        (Bernoulli(TWO[0]), np.arange(2.0)),
+        (Categorical(jnp.log(jnp.asarray(SHARES))), np.arange(3)),
+        (Ordinal(TWO[0], jnp.array([[-1.0, 0.2, 0.1], [0.3, -1.0, 0.5]])), np.arange(4)),
+        (DIE, np.arange(12.0)),
+        (DIE.within(jnp.array([1.0, 4.0]), jnp.array([7.0, 9.0]))[0], np.arange(12.0)),
+        (DiscretisedLogistic(TWO[0], TWO[1] - 2, 11), np.arange(11)),
+        (VariableMixture(jnp.zeros((2, 1)), DiscretisedLogistic(TWO[0][:, None], TWO[1][:, None], 11)), np.arange(11)),
+        (Poisson(TWO[0] + 2), COUNTS),
+        (NegativeBinomial(TWO[0] + 2, TWO[1]), COUNTS),
+        (ZeroInflated(Poisson(TWO[0] + 2), TWO[1]), COUNTS),
+        (PAIR, REAL),
+        (Affine(Logistic(*TWO), jnp.array([1.0, -2.0]), jnp.array([0.5, 2.0])), REAL),
+        (
+            Joined(
+                {"a": Laplace(TWO[0][:1], TWO[1][:1]), "b": Logistic(TWO[0][1:], TWO[1][1:])},
+                Blocks(("a", "b"), ((1,), (0,))),
+            ),
+            REAL,
+        ),
+        (Mixture(jnp.array([0.2, 1.0]), jax.vmap(Logistic)(jnp.array([[1.0], [-3.0]]), jnp.zeros((2, 1)))), REAL),
+    ],
+    ids=lambda made: type(made).__name__,
+)
+def test_every_mean_and_variance_is_that_of_the_density(made, values) -> None:
+    """Of each variable a sum over its values, or a quadrature."""
+    size = made.shape[0]
+    events = jnp.broadcast_to(jnp.asarray(values)[:, None], (len(values), size))
+    terms = getattr(made, "log_prob_terms", lambda event: made.log_prob(event)[None])
+    density = np.exp(np.asarray(jax.jit(jax.vmap(terms))(events), float))
+    share = density / density.sum(axis=0)
+    mean = (values[:, None] * share).sum(axis=0)
+    np.testing.assert_allclose(made.mean(), mean, rtol=2e-4, atol=2e-4)
+    try:
+        found = made.moments()
+    except (AttributeError, TypeError):
+        return
+    if not isinstance(made, DiscretisedLogistic) and not isinstance(
+        getattr(made, "components", None), DiscretisedLogistic
+    ):
+        np.testing.assert_allclose(found[0], mean, rtol=2e-4, atol=2e-4)
+        np.testing.assert_allclose(found[1], (values[:, None] ** 2 * share).sum(axis=0) - mean**2, rtol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        FullNormal(TWO[0], jnp.array([[0.1, 9.0], [0.7, -0.2]])),
+        LowRankNormal(TWO[0], jnp.ones((2, 1)), TWO[1]),
+        Dirichlet(jnp.array([0.2, 1.0, -0.3])),
+        VonMisesFisher(jnp.array([1.0, 0.5, -0.2]), jnp.log(jnp.asarray(4.0))),
+        PowerSpherical(jnp.array([1.0, 0.5, -0.2]), jnp.log(jnp.asarray(4.0))),
+        ColourLogistics(**COUPLED, levels=20),
+    ],
+    ids=lambda made: type(made).__name__,
+)
+def test_every_mean_of_a_whole_event_is_that_of_draws(made) -> None:
+    drawn = jax.jit(jax.vmap(lambda key: made.sample(key=key)))(jax.random.split(jax.random.key(1), 4000))
+    for found, events in zip(jax.tree.leaves(made.mean()), jax.tree.leaves(drawn)):
+        events = np.asarray(events, float)
+        error = events.std(axis=0) / np.sqrt(len(events))
+        assert np.all(np.abs(np.asarray(found) - events.mean(axis=0)) < 4 * error + 1e-6)

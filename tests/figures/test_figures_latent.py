@@ -48,6 +48,17 @@ def test_grids_that_cannot_be_are_refused(make):
     assert caught.value.fix
 
 
+def test_a_legend_counts_as_a_reader_does():
+    """Classes of text are coded in the order of their letters: kind 10 before kind 2."""
+    names = sorted(f"kind {i}" for i in range(1, 13))
+    ax = latent_scatter(points(24), np.arange(24) % 12, names)
+    assert legend_names(ax) == [f"kind {i}" for i in range(1, 13)]
+    handles = dict(zip(legend_names(ax), ax.get_legend().legend_handles))
+    assert to_hex(handles["kind 2"].get_color()) == THEMES["light"].classes[names.index("kind 2")]
+    own = ["low", "middle", "high"]
+    assert legend_names(latent_scatter(points(6), np.arange(6) % 3, own)) == own
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("n", [1, 300, 2500])
 def test_points_lie_where_they_were_given_in_their_class_colour(theme, n):

@@ -73,6 +73,26 @@ def test_a_spreadsheet_runs_no_text_of_ours_and_numbers_stay_numbers() -> None:
         assert (spreadsheet_text(harmless), original_text(harmless)) == (harmless, harmless)
 
 
+def test_names_of_the_training_data_are_written_as_they_stood() -> None:
+    """A class `+` reads back as `+` for every reader; what is new still gets its apostrophe."""
+    columns = {"=class": np.array(["+", "-A1", "plain"], object), "-x": np.array([1.0, -2.0, 3.0])}
+    assert csv_bytes(columns, known=("+", "=class")).decode().splitlines()[:3] == ["=class,'-x", "+,1.0", "'-A1,-2.0"]
+
+
+def test_samples_hold_the_names_of_the_data_and_say_so(tmp_path, capsys) -> None:
+    from latens.cli.main import main
+
+    signs = ["+", "-", "=1"] * 20
+    (tmp_path / "t.csv").write_text("sign,size\n" + "\n".join(f"{sign},{i % 7}" for i, sign in enumerate(signs)) + "\n")
+    run, out = str(tmp_path / "run"), tmp_path / "s.csv"
+    steps = ("--steps", "2", "--set", "network.hidden=4", "--num-samples", "2", "--quiet")
+    assert main(["fit", str(tmp_path / "t.csv"), "--out", run, *steps]) == 0
+    capsys.readouterr()
+    assert main(["sample", run, "-n", "30", "--out", str(out)]) == 0
+    assert {line.split(",")[0] for line in out.read_text().splitlines()[1:]} <= {"+", "-", "=1"}
+    assert "'+', '-', '=1' stand" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("write", [csv_bytes, figure_csv])
 def test_every_table_of_ours_marks_text_and_only_text(write: Callable[..., bytes]) -> None:
     columns = {

@@ -339,6 +339,11 @@ def test_every_kind_is_animated(snapshots_run, latens, tmp_path, words, frames):
         assert image.n_frames <= frames  # equal neighbours become one
 
 
+def test_a_run_has_a_place_for_its_animations(snapshots_run, latens):
+    told = latens("animate", snapshots_run, "latent", "--dry-run", "--json")
+    assert told.json["out"] == str(snapshots_run / "figures" / "latent.gif"), told.err
+
+
 def test_mistakes_name_their_remedy(snapshots_run, run_without, latens, tmp_path):
     out = tmp_path / "x.gif"
     mistakes = {

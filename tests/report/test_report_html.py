@@ -8,12 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_fixtures import SMALL
+from paths import ROOT
 
 from latens.errors import RunFolderError
 from latens.pictures.draw import FIRST
-from latens.report.alternatives import alt
+from latens.report.alternatives import alt, caption, heading
 from latens.report.html import VOID, Html, joined, table, tag, text
-from latens.report.told import read_evaluation
+from latens.report.page import ORDER
+from latens.report.told import SHOWN, read_evaluation
 from latens.report.warnings import not_measured, validation_turned, warnings_of
 from latens.report.words import number, with_digits
 
@@ -201,6 +203,22 @@ def runs(tmp_path_factory):
     warnings = [{"name": "memorisation", "message": "about 43% of the samples are copies; use more rows"}]
     (folder / "one" / "report.json").write_text(json.dumps({"metrics": metrics, "warnings": warnings}))
     return folder
+
+
+def test_every_picture_has_a_caption_and_a_heading_of_its_own():
+    drawn = (ROOT / "src/latens/pictures/draw.py").read_text()
+    names = " ".join(re.findall(r'^    add\(.*?, "([a-z- ]+)", ', drawn, re.MULTILINE)).split()
+    assert len(names) > 25
+    for name in names:
+        plain = name.replace("-", " ").capitalize()
+        kinds = ("manifold-linear", "manifold-percentile") if name == "manifold" else (name,)
+        assert all(caption(kind) != f"{plain}." and heading(kind) != plain for kind in kinds), name
+
+
+def test_a_report_of_a_table_shows_what_its_columns_say():
+    of_tables = {"marginals", "associations", "column-nats", "missing-cells"}
+    assert of_tables <= set(SHOWN)
+    assert of_tables <= set(ORDER)
 
 
 @pytest.fixture

@@ -85,6 +85,12 @@ const ANSWERS = {
     const { progressWords } = await load("live.js");
     return manifests.map(progressWords);
   },
+  async inOrder({ names }) {
+    return (await load("dom.js")).inOrder(names);
+  },
+  async fixed({ value }) {
+    return (await load("dom.js")).fixed(value);
+  },
   async order({ n }) {
     const { mixedOrder } = await load("points.js");
     return Array.from(await mixedOrder(n));

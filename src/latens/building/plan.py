@@ -140,7 +140,8 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
         latent_dim = whole_groups(min(32, max(2, cells if mixed else cells // 4)), group)
         posterior = replace(posterior, latent_dim=latent_dim)
         of_values = "one for each column" if mixed else "a quarter of the values"
-        reasons.append(f"{latent_dim} latent units, {of_values}, at most 32")
+        of_values = "the most that are taken unasked" if (cells if mixed else cells // 4) > 32 else of_values
+        reasons.append(f"{latent_dim} latent units, {of_values}")
     row = posterior_of(posterior)
     if posterior.scale == "auto" and row.scaled:
         # An exponential runs away where a column lies many standard deviations out; pixels do so where they are many:
@@ -178,6 +179,8 @@ def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
         training = training if limits else replace(training, epochs=epochs)
         training = replace(training, patience=patience) if training.patience == "auto" else training
         stop = f"stopped early after {training.patience} epochs without a gain on validation rows"
+        if training.epochs is not None and isinstance(training.patience, int) and training.patience >= training.epochs:
+            stop = f"not stopped early: that takes {training.patience} epochs without a gain on validation rows"
         if not len(data.subset("validation")):
             stop = "not stopped early, as no rows validate"
         stop = "not stopped early (training.patience=none)" if training.patience is None else stop

@@ -145,7 +145,7 @@ class PlainProgress:
     def _text(self, event: Event) -> str:
         record, parts = event.record, [_line(event, event.record, objective_so_far(event))]
         if "validation_elbo" in record:
-            parts.append(f"validation ELBO {record['validation_elbo']:.3f}")
+            parts.append(f"-ELBO on validation {-record['validation_elbo']:.3f}")  # minimised, as the objective
         if self._active is not None:
             parts.append(f"active units {self._active}")
         if event.rows_per_second:
@@ -164,14 +164,18 @@ class TerminalProgress:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+        console = Console(file=sys.stderr)
+        bar = 20 if console.width > 100 else 10
+        # What the spinner, the epoch, the bar, both times and the blanks between them leave for the terms.
+        self._room = console.width - bar - 34
         self._bar = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            BarColumn(bar_width=20),
+            BarColumn(bar_width=bar),
             TextColumn("{task.fields[terms]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=Console(file=sys.stderr),
+            console=console,
             refresh_per_second=4,
             transient=True,
         )
@@ -204,10 +208,13 @@ class TerminalProgress:
             if "validation_elbo" in record:
                 self._validation = f"validation {record['validation_elbo']:.2f}"
         if event.kind == "chunk":
-            terms = [f"{name} {record[key]:.2f}" for name, key in _TERMS if key in record]
-            terms += [self._validation] if self._validation else []
+            terms = [self._validation] if self._validation else []
+            terms += [f"{name} {record[key]:.2f}" for name, key in _TERMS if key in record]
             terms += [f"{self._active} units"] if self._active is not None else []
             terms.append(f"{event.rows_per_second:,.0f} rows/s")
+            # A line that is too long would squeeze every column, the epoch first.
+            while len(terms) > 1 and len("  ".join(terms)) > self._room:
+                terms.pop()
             self._bar.update(
                 self._task,
                 description=f"epoch {record['epoch']:.1f}",

@@ -32,6 +32,8 @@ SHARE = 0.015
 LOOKING = 8.0
 """Seconds after its last request in which somebody is taken to be looking; a page asks every two."""
 MOST_FAILURES, SECONDS_AFTER_FAILURE = 3, 10.0
+MOST_WITHIN = 200
+"""Points of a curve within one epoch."""
 GOODBYE = 3.0
 """Seconds in which a page that somebody looks at may fetch the end."""
 
@@ -64,7 +66,7 @@ class Watch:
         self._rows = some_rows(experiment.data, ROWS)
         self._title = f"{getattr(experiment.config, 'recipe', 'model')} on {experiment.data.name}"
         self._history = [dict(record) for record in history if record.get("event") == "epoch"]
-        self._now: dict[str, Any] | None = None
+        self._within: list[dict[str, Any]] = []  # of the epoch that goes on
         self._progress: dict[str, Any] = {}
         self._manifest: dict[str, Any] = {}
         self._live, self._changes, self._sent = True, 0, (-1, b"")
@@ -86,10 +88,12 @@ class Watch:
         self._last = event
         if event.kind == "epoch":
             self._history.append({"event": "epoch", **event.record})
-            self._now = None
-        elif event.kind == "chunk":
-            self._now = so_far(event)
-        elif event.kind not in ("boundary", "stage-end"):
+            self._within = []
+        elif event.kind == "chunk" and (record := so_far(event)) is not None:
+            # Every other one goes where they are many, so that a long epoch has a curve and the page stays small.
+            kept = self._within if len(self._within) < MOST_WITHIN else self._within[::2]
+            self._within = [*kept, record]
+        elif event.kind not in ("chunk", "boundary", "stage-end"):
             return
         loop = event.snapshot.loop
         self._progress = {
@@ -162,7 +166,7 @@ class Watch:
         if changes == self._changes:
             return sent
         changes = self._changes
-        history = [*self._history, *([self._now] if self._now else [])]
+        history = [*self._history, *self._within]
         now = {"live": self._live, "history": history, "progress": self._progress}
         body = to_json(plain({"version": 0, **self._manifest, **now}, nonfinite=lambda number: None))
         self._sent = (changes, body)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from latens.cli.context import Context, output_path
+from latens.cli.context import Context, free_name, output_path
 from latens.cli.sources import load_for, open_model
 from latens.data import KNOWN
 from latens.errors import UsageError
@@ -19,6 +19,8 @@ def animate(context: Context) -> int:
         The exit code.
     """
     args = context.args
+    name = f"{args.kind}.gif"
+    args.out = args.out or str(Path(args.run) / "figures" / name if Path(args.run).is_dir() else free_name(name))
     out = output_path(args, (".gif", ".mp4"), args.run)
     plane = {"cells": args.manifold_cells, "spacing": args.manifold_range, "percentiles": args.percentiles}
     plane = {name: value for name, value in plane.items() if value is not None}

@@ -517,7 +517,9 @@ def _animate(command: argparse.ArgumentParser) -> None:
     command.add_argument("kind", choices=("morph", "walk", "manifold", "latent"), metavar="KIND",
                          help=f"morph, walk, manifold or latent: {what}")  # fmt: skip
     command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
-    command.add_argument("--out", metavar="FILE", help="where it goes: gif, mp4 (where ffmpeg is installed)")
+    command.add_argument(
+        "--out", metavar="FILE", help="gif, or mp4 where ffmpeg is installed (default: RUN/figures/KIND.gif)"
+    )
     words = "classes or row ids to go through (default: every class, else rows of the data)"
     command.add_argument("--between", metavar="A,B,...", help=words)
     command.add_argument("--path", choices=("spherical", "linear"), default="spherical", help="default spherical")

@@ -123,6 +123,14 @@ def output_path(args: argparse.Namespace, endings: Sequence[str], *inputs: str |
     return path
 
 
+def free_name(name: str) -> str:
+    """The name, or with a number where there is such a file: nothing is written over that was not named."""
+    path, number = Path(name), 2
+    while path.exists():
+        path, number = Path(name).with_stem(f"{Path(name).stem}-{number}"), number + 1
+    return str(path)
+
+
 def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
     """Lay out rows of text in columns, two blanks apart.
 

@@ -2,7 +2,7 @@
 
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -20,13 +20,17 @@ from latens.data.schema import Schema
 from latens.errors import ConfigError, DataError
 from latens.evaluation import finite
 from latens.io.atomic import resource_errors, write_atomic
-from latens.text import csv_bytes, original_text
+from latens.text import csv_bytes, original_text, spreadsheet_text, visible
 
 LATENT_KEYS = ("mean", "z", "latents")
 
 
 def write_table(
-    path: Path, arrays: dict[str, np.ndarray], schema: Schema | None = None, infinite: tuple[str, ...] = ()
+    path: Path,
+    arrays: dict[str, np.ndarray],
+    schema: Schema | None = None,
+    infinite: tuple[str, ...] = (),
+    known: Collection[str] = (),
 ) -> None:
     """Write arrays led by one axis of rows to a file, whole or absent; the ending chooses the format.
 
@@ -38,6 +42,7 @@ def write_table(
         arrays: Arrays by name.
         schema: Of the columns of a mixed table, of which Parquet then has ordered categoricals and times with zones.
         infinite: Names of arrays that may hold infinities.
+        known: Texts that .csv writes as they are, though a spreadsheet would run them.
 
     Raises:
         ConfigError: .parquet needs pyarrow, which is not installed.
@@ -50,10 +55,25 @@ def write_table(
         if name not in infinite:
             finite(array, name, where=str(path))
     if path.suffix.lower() == ".csv":
-        write_atomic(path, csv_bytes(flat_columns(arrays)))
+        write_atomic(path, csv_bytes(flat_columns(arrays), known))
     else:
         pairs = [] if schema is None else zip(schema.columns or (), schema.types or ())
         write_atomic(path, parquet_bytes(flat_columns(arrays), {column.name: one for column, one in pairs}))
+
+
+def formulas(schema: Schema) -> tuple[str, ...]:
+    """The names of columns, cells and classes of the training data that a spreadsheet would run as formulas."""
+    cells = [value for one in schema.types or () for value in one.values]
+    every = [*(column.name for column in schema.columns or ()), *cells, *(schema.classes or ())]
+    return tuple(text for text in dict.fromkeys(every) if spreadsheet_text(text) != text)
+
+
+def formula_note(known: Collection[str], out: Path) -> str:
+    """The sentence that a .csv holds such names as they stood in the training data; "" where it holds none."""
+    some = ", ".join(repr(visible(one)) for one in list(known)[:3]) + (", ..." if len(known) > 3 else "")
+    verb = "stand" if len(known) > 1 else "stands"
+    said = f"\n{some} {verb} as in the training data; a spreadsheet may run that as a formula: import it as text"
+    return said if known and out.suffix.lower() == ".csv" else ""
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from latens import evaluation
 from latens.cli.context import Context, output_path
-from latens.cli.files import write_table
+from latens.cli.files import formula_note, formulas, write_table
 from latens.cli.sources import open_model, read_for
 from latens.config import VAEConfig
 from latens.data import Dataset
@@ -85,9 +85,10 @@ def impute(context: Context) -> int:
         arrays = columns(x)
         if args.interval is not None:
             arrays |= _intervals(data, hidden, shares, args.interval)
-        write_table(out, arrays)
+        known = formulas(trained.schema)
+        write_table(out, arrays, known=known)
         for k, path in enumerate(beside):
-            write_table(path, columns(drawn[:, k]))
+            write_table(path, columns(drawn[:, k]), known=known)
         tables += beside
     few = int((effective[hidden.reshape(len(x), -1).any(axis=1)] < 10).sum())
     value = {"out": str(out), "rows": len(data), "missing": count, "num_samples": args.num_samples}
@@ -102,6 +103,7 @@ def impute(context: Context) -> int:
         text += f"\n{empty} rows have no cell at all: they are filled by what the model holds of all rows"
     if few:
         text += f"\n{few} rows hang on fewer than 10 of the {args.num_samples} draws: a larger --num-samples is safer"
+    text += formula_note(formulas(trained.schema), out)
     context.done({**value, "rows_on_few_draws": few}, text)
     return 0
 

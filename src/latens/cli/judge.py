@@ -1,5 +1,6 @@
 """`latens judge`: a synthetic table, whoever made it, beside the real one."""
 
+from pathlib import Path
 from typing import Any
 
 from latens.cli.context import Context, output_path, table
@@ -27,7 +28,7 @@ def judge(context: Context) -> int:
     if out is not None:
         from latens.report.judged import judgement_page
 
-        write_atomic(out, judgement_page(found, args.real, args.fake).encode("utf-8"))
+        write_atomic(out, judgement_page(found, Path(args.real).name, Path(args.fake).name).encode("utf-8"))
         found = {**found, "out": str(out)}
     context.result(found, "\n".join(lines(found, args.real, args.fake)))
     if out is not None:

@@ -7,8 +7,8 @@ import jax
 import numpy as np
 
 from latens import evaluation
-from latens.cli.context import Context, output_path, would
-from latens.cli.files import write_npz, write_table
+from latens.cli.context import Context, free_name, output_path, would
+from latens.cli.files import formula_note, formulas, write_npz, write_table
 from latens.cli.impute import table_as_written
 from latens.cli.sources import Opened, load_partial, open_vae
 from latens.config import ClassifierConfig
@@ -37,7 +37,7 @@ def sample(context: Context) -> int:
     trained = opened.trained
     mixed = trained.schema.kind == "mixed"
     ending = "csv" if mixed else "png" if image_shape(trained.schema) else "npz"
-    args.out = args.out or _free_name(f"samples.{ending}")
+    args.out = args.out or free_name(f"samples.{ending}")
     out = output_path(args, (".csv", ".parquet", ".npz") if mixed else (".npz", ".png"), args.run, args.complete)
     _refuse_temperature(args, trained)
     if args.complete is not None:
@@ -60,11 +60,12 @@ def sample(context: Context) -> int:
     if conditions is not None:
         return _conditional(context, trained, conditions, out)
     chosen = trained.in_turn(args.n) if args.label is None else np.full(args.n, _class_of(trained, args.label))
+    known = formulas(trained.schema) if mixed else ()
     arrays = _drawn(trained, args.n, args.mean, jax.random.key(args.seed), chosen, args.temperature)
     evaluation.finite(arrays["x"], "x", where=args.run)
     if mixed:
         beside = {} if chosen is None else {"label": arrays["label"]}
-        write_table(out, as_columns(arrays["x"], trained.schema) | beside, trained.schema)
+        write_table(out, as_columns(arrays["x"], trained.schema) | beside, trained.schema, known=known)
     elif out.suffix.lower() == ".npz":
         write_npz(out, arrays)
     elif chosen is not None and args.label is None:
@@ -76,7 +77,7 @@ def sample(context: Context) -> int:
     text = f"{out}: {args.n} {'means of samples' if args.mean else 'samples'}"
     if args.temperature != 1.0:
         told["temperature"], text = args.temperature, f"{text} at a temperature of {args.temperature:g}"
-    context.done(told, text)
+    context.done(told, text + formula_note(known, out))
     return 0
 
 
@@ -94,7 +95,8 @@ def _conditional(context: Context, trained: TrainedModel, conditions: Conditions
     """Rows of a mixed table under conditions."""
     args = context.args
     found = sample_given(trained.model, conditions, args.n, key=jax.random.key(args.seed))
-    write_table(out, as_columns(found.x, trained.schema), trained.schema)
+    known = formulas(trained.schema)
+    write_table(out, as_columns(found.x, trained.schema), trained.schema, known=known)
     share = np.exp(found.log_probability)
     words = f"{out}: {args.n} samples where {' and '.join(args.where)}"
     worth = f"{found.effective:,.0f} of {found.draws:,} draws of z"
@@ -113,7 +115,7 @@ def _conditional(context: Context, trained: TrainedModel, conditions: Conditions
             "effective_sample_size": found.effective,
             "draws": found.draws,
         },
-        text,
+        text + formula_note(known, out),
     )
     return 0
 
@@ -148,21 +150,15 @@ def _completed(context: Context, opened: Opened, out: Path) -> int:
     parts = [table_as_written(data, found.draws[:, k], hidden, Path(args.complete), out) for k in range(turn[-1] + 1)]
     own = [column.name for column in trained.schema.columns or ()]
     names = [*(name for name in parts[0] if name not in own), *own]
-    write_table(out, {name: np.concatenate([part[name] for part in parts])[:n] for name in names})
+    known = formulas(trained.schema)
+    write_table(out, {name: np.concatenate([part[name] for part in parts])[:n] for name in names}, known=known)
     few = int((found.effective[hidden.any(axis=1)] < 10).sum())
     text = f"{out}: {n} rows, {int(hidden[row].sum())} cells of which were drawn"
     if few:
         text += f"\n{few} of the {len(data)} rows hang on fewer than 10 draws of z: they vary too little"
+    text += formula_note(known, out)
     context.done({"out": str(out), "rows": n, "drawn": int(hidden[row].sum()), "rows_on_few_draws": few}, text)
     return 0
-
-
-def _free_name(name: str) -> str:
-    """The name, or with a number where there is such a file: nothing is written over that was not named."""
-    path, number = Path(name), 2
-    while path.exists():
-        path, number = Path(name).with_stem(f"{Path(name).stem}-{number}"), number + 1
-    return str(path)
 
 
 def _class_of(trained: TrainedModel, name: str) -> int:

@@ -9,6 +9,9 @@ from latens.distributions.mixtures import DiscretisedLogistic
 from latens.distributions.special import log_sum_of_parts
 from latens.typing import Array, Bool, Float, Int, Key, Nats, Shaped
 
+FEW_LEVELS, BLOCKS = 32, 64
+"""Up to so many levels a mean is a sum over all of them; beyond, over so many blocks of neighbouring levels."""
+
 _PAIRS = ((), ((0, 1),), ((0, 1), (0, 2), (1, 2)))
 """The pairs (earlier, later) of 1, 2 and 3 channels, in the order of the couplings."""
 
@@ -98,34 +101,107 @@ class ColourLogistics(AbstractDistribution[Array]):
         return jnp.sum(jnp.where(whole, terms, 0.0))
 
     def mean(self) -> Float[Array, "h w c"]:
-        """The expected level of each channel, with earlier channels at their locations; of shape (h, w, c)."""
-        means = DiscretisedLogistic(self.loc, self.log_scale, self.levels).mean()
+        """The expected level of each channel, of shape (h, w, c): a sum over the levels of the channels before it.
+
+        Up to 32 levels it is exact; of 256 it is within 0.1 of a level, and mostly within 0.01. The first is always.
+        """
+        exact = self.levels <= FEW_LEVELS
+        split, middle = (_every_level, DiscretisedLogistic.mean) if exact else (_in_blocks, _nearly_mean)
+
+        def expected(values: list[Array]) -> list[Array]:
+            """The mean of the next channel and of all after it, given earlier ones; each of shape (k, h, w)."""
+            one = self._given(values)
+            if len(values) == len(self.loc) - 1:
+                return [middle(one)]
+            levels, shares = split(one)
+
+            # Given two channels all levels go at once; given one they go one by one, or memory would grow with both.
+            def of(level: Array, share: Array) -> list[Array]:
+                return [share * later for later in expected([*values, self._scaled(level)])]
+
+            if len(values) == len(self.loc) - 2:
+                return [middle(one), *(jnp.sum(later, axis=0) for later in jax.vmap(of)(levels, shares))]
+            none = [jnp.zeros_like(self.logits) for _ in self.loc[len(values) + 1 :]]
+            add = jax.checkpoint(lambda found, own: (jax.tree.map(jnp.add, found, of(*own)), None))
+            return [middle(one), *jax.lax.scan(add, none, (levels, shares))[0]]
+
+        means = jnp.stack([self._given([]).mean(), *expected([])[1:]])
         return jnp.moveaxis(jnp.sum(jax.nn.softmax(self.logits, axis=0) * means, axis=1), 0, -1)
 
     def moments(self) -> tuple[Float[Array, "h w c"], Float[Array, "h w c c"]]:
-        r"""The mean of each channel, and the covariance of the channels of each pixel, in levels.
+        r"""The mean of each channel, and the covariance of the channels of each pixel, in levels; cheap and nearly so.
 
-        The channels of a component are taken as linear: the deviation of a channel is its own, as if earlier channels
-        were at their locations, and $g_c \sum_{b<c} a_{bc}$ times the deviations of earlier ones, with $g_c$ the
-        probability of being neither the lowest nor the highest level. Components then add what their means differ by.
+        Of a component, a channel is taken as one logistic whose variance is its own and that of what it is moved by,
+        $\sum_{b<c} a_{bc} v_b$, with $v_b$ as clipped. Its covariance with an earlier channel is that of these terms,
+        times the probability of being neither the lowest nor the highest level. Components then add what their means
+        differ by. `mean` is the exact one.
 
         Returns:
             The means, of shape (h, w, c), and the covariances, of shape (h, w, c, c).
         """
-        own = DiscretisedLogistic(self.loc, self.log_scale, self.levels)
-        means, variances = own.moments()
-        inside, weights, count = own.inside(), jax.nn.softmax(self.logits, axis=0), len(self.loc)
-        # Deviations as combinations of the channels' own ones: a unit lower triangle, row by row.
-        rows = [[jnp.ones_like(self.logits)] for _ in range(count)]
-        for later in range(1, count):
-            pairs = [(pair, b) for pair, (b, c) in enumerate(_PAIRS[count - 1]) if c == later]
-            of = [sum(self.coupling[p] * rows[b][k] for p, b in pairs if b >= k) for k in range(later)]
-            rows[later] = [inside[later] * slope for slope in of] + rows[later]
-        within = [
-            [sum(rows[i][k] * rows[j][k] * variances[k] for k in range(min(i, j) + 1)) for j in range(count)]
-            for i in range(count)
-        ]
-        mean = jnp.sum(weights * means, axis=1)
-        apart = means - mean[:, None]
+        weights, half = jax.nn.softmax(self.logits, axis=0), 0.5 * (self.levels - 1)
+        means: list[Array] = []
+        within: list[list[Array]] = []
+        for channel in range(len(self.loc)):
+            given = self._given([mean / half - 1.0 for mean in means])
+            slopes = [self.coupling[p] for p, (_, later) in enumerate(_PAIRS[len(self.loc) - 1]) if later == channel]
+            moved = [sum(a * within[i][j] for i, a in enumerate(slopes)) for j in range(channel)]
+            spread = sum(a * shared for a, shared in zip(slopes, moved)) + jnp.zeros_like(self.logits)
+            # pi^2 / 3 is the variance of a standard logistic.
+            log_scale = 0.5 * jnp.logaddexp(2.0 * given.log_scale, jnp.log(3.0 * spread / (jnp.pi * half) ** 2 + 1e-30))
+            one = DiscretisedLogistic(given.loc, log_scale, self.levels)
+            (mean, variance), inside = one.moments(), one.inside()
+            shared = [inside * each for each in moved]
+            for row, each in zip(within, shared):
+                row.append(each)
+            # Never less than what is explained, or the matrix would not be positive.
+            within.append([*shared, jnp.maximum(variance, 1.001 * inside**2 * spread)])
+            means.append(mean)
+        every = jnp.asarray(means)
+        mean = jnp.sum(weights * every, axis=1)
+        apart = every - mean[:, None]
         covariance = jnp.sum(weights * (jnp.asarray(within) + apart[:, None] * apart[None]), axis=2)
         return jnp.moveaxis(mean, 0, -1), jnp.moveaxis(covariance, (0, 1), (-2, -1))
+
+
+def _every_level(one: DiscretisedLogistic) -> tuple[Array, Array]:
+    """Every level and its probability, led by the levels."""
+    levels = jnp.broadcast_to(jnp.arange(one.levels).reshape(-1, *(1,) * one.loc.ndim), (one.levels, *one.loc.shape))
+    return levels, jnp.exp(jax.vmap(one.log_prob_terms)(levels))
+
+
+def _in_levels(one: DiscretisedLogistic) -> tuple[Array, Array]:
+    """The location and the scale in levels."""
+    half = 0.5 * (one.levels - 1)
+    return half * (one.loc + 1.0), half * jnp.exp(one.log_scale)
+
+
+def _in_blocks(one: DiscretisedLogistic) -> tuple[Array, Array]:
+    """The lowest and the highest level, the middles of blocks of levels between them, and the probability of each.
+
+    The blocks lie around the location, as narrow as lets them reach 12 scales to either side or both ends.
+    """
+    last = one.levels - 1
+    loc, scale = _in_levels(one)
+    width = jax.lax.stop_gradient(jnp.clip(jnp.ceil(24.0 * scale / BLOCKS), 1.0, -(-(last - 1) // BLOCKS)))
+    first = jnp.round(jax.lax.stop_gradient(loc) - 0.5 * BLOCKS * width)
+    first = jnp.clip(first, 1.0, jnp.maximum(last - BLOCKS * width, 1.0))
+    place = jnp.arange(BLOCKS, dtype=loc.dtype).reshape(-1, *(1,) * loc.ndim)
+    middles = jnp.clip(first + place * width + 0.5 * (width - 1.0), 1.0, last - 1.0)
+    # The outermost blocks take what is left up to the end levels.
+    end = jnp.ones_like(loc)[None]
+    edges = jnp.concatenate([0.5 * end, jnp.minimum(first + place[1:] * width, last) - 0.5, (last - 0.5) * end])
+    below = jax.nn.sigmoid((edges - loc) / scale)
+    shares = jnp.diff(below, axis=0, prepend=jnp.zeros_like(end), append=end)
+    return jnp.concatenate([0.0 * end, middles, last * end]), shares
+
+
+def _nearly_mean(one: DiscretisedLogistic) -> Array:
+    """The expected level without a sum over levels: an integral with the correction of Euler and Maclaurin.
+
+    From a third of a level on, the least scale of a head for 256 levels, it is off by less than 0.01 of a level.
+    """
+    loc, scale = _in_levels(one)
+    low, high = loc / scale, (loc - (one.levels - 1)) / scale
+    slope = lambda u: jax.nn.sigmoid(u) * jax.nn.sigmoid(-u)  # noqa: E731
+    return scale * (jax.nn.softplus(low) - jax.nn.softplus(high)) + (slope(high) - slope(low)) / (24.0 * scale)

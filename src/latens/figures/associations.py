@@ -73,6 +73,8 @@ def associations(
     colours, size = theme_named(theme), 8 if count <= 16 else 6
     side = 4.2 if count <= 16 else 5.6
     axes = new_axes(1, 2, size=(2 * side + 1.6, side), theme=theme)[0]
+    # The usual layout lets square panels with long names leave the figure.
+    figure_of(axes).set_layout_engine("compressed")
     i, j = np.triu_indices(count, 1)
     both, apart = np.full((count, count), np.nan), np.full((count, count), np.nan)
     both[j, i], both[i, j] = np.asarray(data, float)[i, j], np.asarray(samples, float)[i, j]

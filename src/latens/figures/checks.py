@@ -1,7 +1,8 @@
 """What every figure asks of its input: arrays of the right rank, not empty, finite; names that can be drawn."""
 
+import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 
 import numpy as np
@@ -124,6 +125,15 @@ def _spelled(character: str) -> str:
     # What only joins or varies its neighbours is nothing to see.
     unseen = unicodedata.category(character) == "Cf" or 0xFE00 <= ord(character) <= 0xFE0F
     return "" if unseen else f"U+{ord(character):04X}"
+
+
+def counted(names: Sequence[str]) -> list[int]:
+    """The places of names as a reader counts, kind 2 before kind 10; names that are not sorted keep their own order."""
+    if list(names) != sorted(names):
+        return list(range(len(names)))
+    # A text splits into words at even places and whole numbers at odd ones.
+    parts = [[int(part) if i % 2 else part for i, part in enumerate(re.split(r"([0-9]+)", name))] for name in names]
+    return sorted(range(len(names)), key=parts.__getitem__)
 
 
 def class_names(classes: Iterable[object]) -> list[str]:

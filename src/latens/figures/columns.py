@@ -93,6 +93,7 @@ def correlations(
     left, right, titles = _both(data, samples, names)
     colours, count = theme_named(theme), len(titles)
     axes = new_axes(1, 3, size=(11.0, 4.9 if count <= 16 else 4.1), theme=theme)[0]
+    figure_of(axes).set_layout_engine("compressed")  # as of `associations`
     far = float(np.nanmax(np.abs(right - left))) if np.isfinite(right - left).any() else 0.0
     panels = (("Data", left), ("Samples", right), (f"Samples − data, at most {far:.2f}", right - left))
     drawn: Any = None

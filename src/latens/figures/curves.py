@@ -90,7 +90,10 @@ def training_curves(
     elif not 0 <= best < len(x):
         raise DataError(f"there is no row {best}, only 0 to {len(x) - 1}.", where="best", fix="Pass a row of history.")
     terms = [term for term in PANELS if any(f"{split}_{term}" in table for split in SPLITS)]
-    axes = new_axes(1, len(terms), size=(0.9 + 3.6 * len(terms), 3.2), theme=theme)[0]
+    notes = {term: "" if best is None else _best(table, axis, best, term, mark) for term in terms}
+    # A title and a note with long numbers stand beside each other: inches of their letters, and of the axis.
+    width = max(3.6, *(0.9 + 0.085 * len(PANELS[term]) + 0.065 * len(notes[term]) for term in terms))
+    axes = new_axes(1, len(terms), size=(0.9 + width * len(terms), 3.2), theme=theme)[0]
     both = len({name.split("_", 1)[0] for name in table if name != axis}) > 1
     for ax, term in zip(axes, terms):
         ending = "" if partial is None else f" (the last is {partial:.2g} of one)"
@@ -110,7 +113,7 @@ def training_curves(
                     ax.plot(x[-1], y[-1], "o", color=colour, **look)
         if best is not None:
             ax.axvline(float(x[best]), color=colours.muted, linewidth=0.9, linestyle=":", zorder=1)
-            ax.set_title(_best(table, axis, best, term, mark), loc="right", fontsize=8, color=colours.muted, pad=8)
+            ax.set_title(notes[term], loc="right", fontsize=8, color=colours.muted, pad=8)
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if x.min() == x.max():
             ax.set_xlim(x[0] - 1, x[0] + 1)

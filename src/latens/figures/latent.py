@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError, UsageError
-from latens.figures.checks import class_names, numbers
+from latens.figures.checks import class_names, counted, numbers
 from latens.figures.style import ThemeName, dress, figure_of, legend, one_axes, ramp, theme_named
 
 MARKERS = ("o", "s", "^", "D", "v")
@@ -174,7 +174,9 @@ def _draw_classes(
             fill = palette[np.where(codes[kept] < 0, 10, codes[kept] % 10)]
             ax.scatter(points[kept, 0], points[kept, 1], c=fill.tolist(), marker=marker, **look)
     present = [int(code) for code in np.unique(codes)]
-    present = [code for code in present if code >= 0] + [code for code in present if code < 0]
+    shown = [code for code in present if code >= 0]
+    shown = [shown[place] for place in counted([names[code] for code in shown])]
+    present = shown + [code for code in present if code < 0]
     handles = [
         Line2D([], [], linestyle="", marker=MARKERS[max(code, 0) // 10], color=palette[10 if code < 0 else code % 10])
         for code in present

@@ -9,7 +9,10 @@ from numpy.typing import ArrayLike
 
 from latens.errors import DataError
 from latens.figures.checks import class_names, numbers, readable
-from latens.figures.style import ThemeName, dress, one_axes, theme_named
+from latens.figures.style import ThemeName, dress, figure_of, one_axes, theme_named
+
+SHARES = np.linspace(0.0, 1.0, 40)
+"""Places on a piece of a line that a word may hide."""
 
 
 def rate_distortion_table(rate: ArrayLike, distortion: ArrayLike, names: Sequence[object]) -> dict[str, np.ndarray]:
@@ -74,18 +77,44 @@ def rate_distortion(
     limits = ax.get_xlim(), ax.get_ylim()
     left = np.array(limits[0])
     best = int(np.argmin(r + d))
+    words: list[tuple[str, list[tuple[float, float]], str]] = []
+    for i in range(len(r)) if len(r) <= 4 else sorted({0, best, len(r) - 1}):
+        words.append((readable(table["name"][i], 20), [(r[i], d[i])], colours.text))
     for total in sorted({float((r + d)[best]), float((r + d)[-1])}):
         ax.plot(left, total - left, ":", color=colours.muted, linewidth=1.0, zorder=1)
-        # The best one is named where its line leaves the picture, the last one where it enters: they may lie close.
-        at_end = len(r) > 1 and total == float((r + d)[best]) < float((r + d)[-1])
-        x = left[1] if at_end else max(left[0], total - limits[1][1])
-        place: dict[str, Any] = {"ha": "right", "va": "top"} if at_end else {"ha": "left", "va": "bottom"}
+        along = np.linspace(max(left[0], total - limits[1][1]), min(left[1], total - limits[1][0]), 9)
         word = f"ELBO {-total:.1f}".replace("-", "\N{MINUS SIGN}")
-        ax.annotate(word, (x, total - x), xytext=(-4 if at_end else 5, -4 if at_end else 4), fontsize=8,
-                    textcoords="offset points", color=colours.muted, **place)  # fmt: skip
+        words.append((word, [(x, total - x) for x in along[[0, 8, 1, 7, 2, 6, 3, 5, 4]]], colours.muted))
     ax.set_xlim(limits[0])
     ax.set_ylim(limits[1])
-    for i in range(len(r)) if len(r) <= 4 else sorted({0, best, len(r) - 1}):
-        ax.annotate(readable(table["name"][i], 20), (r[i], d[i]), xytext=(6, 6), textcoords="offset points",
-                    fontsize=8, color=colours.text)  # fmt: skip
+    _write(ax, words)
     return ax
+
+
+def _write(ax: Axes, words: list[tuple[str, list[tuple[float, float]], str]]) -> None:
+    """Write words beside their places, each where it covers no other word and little of a line, inside the picture."""
+    figure = figure_of(ax)
+    figure.draw_without_rendering()  # where the axes lie once laid out
+    dot = figure.dpi / 72.0
+    inside, taken = ax.get_window_extent(), []
+    ends = [ax.transData.transform(line.get_xydata()) for line in ax.lines]
+    drawn = np.concatenate([a + t * (b - a) for pair in ends for a, b in [(pair[:-1], pair[1:])] for t in SHARES])
+    for word, places, colour in words:
+        text = ax.annotate(word, places[0], xytext=(0, 0), textcoords="offset points", fontsize=8, color=colour)
+        found = []
+
+        def put(place: tuple[float, float], side: int, rise: int, away: int, text: Any = text) -> Any:
+            text.xy = place
+            text.set_position((side * away, rise * away))
+            text.set_ha({1: "left", -1: "right", 0: "center"}[side])
+            text.set_va({1: "bottom", -1: "top", 0: "center"}[rise])
+            return text.get_window_extent().padded(2 * dot)
+
+        for place in places:
+            for away in (6, 14, 24):
+                for side, rise in ((1, 1), (-1, 1), (1, -1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1)):
+                    box = put(place, side, rise, away)
+                    outside = box.x0 < inside.x0 or box.x1 > inside.x1 or box.y0 < inside.y0 or box.y1 > inside.y1
+                    over = outside + sum(box.overlaps(other) for other in taken)
+                    found.append((over, box.count_contains(drawn), len(found), (place, side, rise, away)))
+        taken.append(put(*min(found)[3]))

@@ -12,7 +12,7 @@ from latens.errors import DataError
 from latens.figures.checks import class_names, numbers, readable
 from latens.figures.style import ThemeName, dress, figure_of, legend, new_axes, theme_named
 
-MOST = 12
+MOST = 24
 _BINS = 30
 _LEVELS = 20  # whole numbers with at most this many values from lowest to highest get one bar each
 
@@ -90,12 +90,17 @@ def _histograms(
             where="names",
             fix="Pass one name for each column, and samples with the columns of the data.",
         )
-    chosen = list(range(min(MOST, len(titles)))) if columns is None else [int(column) for column in columns]
+    chosen = drawn_columns(len(titles)) if columns is None else [int(column) for column in columns]
     if not 1 <= len(chosen) <= MOST or any(not 0 <= column < len(titles) for column in chosen):
         raise DataError(
             f"columns {chosen} of {len(titles)}.", where="columns", fix=f"Choose 1 to {MOST} of them, counted from 0."
         )
     return [titles[c] for c in chosen], [histogram(left[:, c], right[:, c], weight) for c in chosen], len(titles)
+
+
+def drawn_columns(count: int) -> list[int]:
+    """The columns that have a panel: all; of more than 24 the first 23 and the last, which often is the target."""
+    return list(range(count)) if count <= MOST else [*range(MOST - 1), count - 1]
 
 
 def marginals_table(
@@ -113,7 +118,7 @@ def marginals_table(
         data: Rows of data, shape (n, D), NaN where missing.
         samples: Samples, shape (m, D), in the units of the data, NaN where missing.
         names: Names of the D columns.
-        columns: Which to take, counted from 0; None takes the first 12.
+        columns: Which to take, counted from 0; None takes all, of more than 24 the first 23 and the last.
         kinds: What the two are called.
         weight: How often each row of data counts, shape (n,); None for once.
 
@@ -181,7 +186,8 @@ def marginals(
         data: Rows of data, shape (n, D), NaN where missing.
         samples: Samples, shape (m, D), in the units of the data, NaN where missing.
         names: Names of the D columns.
-        columns: Which to draw, counted from 0, at most 12; None takes the first 12 (the figure says so).
+        columns: Which to draw, counted from 0, at most 24; None takes all, of more than 24 the first 23 and the last
+            (the figure says so).
         kinds: What the two are called.
         weight: How often each row of data counts, shape (n,); None for once.
         theme: "light" or "dark".
@@ -218,7 +224,7 @@ def marginals(
             ax.set_xlabel(f"{one.outside:.1%} of {kinds[1]} outside", fontsize=7, color=colours.muted)
     figure = figure_of(grid)
     heading = f"{kinds[0].capitalize()} and {kinds[1]}" + (
-        f", first {MOST} of {total} columns" if columns is None and total > MOST else ""
+        f", the first {MOST - 1} columns and the last of {total}" if columns is None and total > MOST else ""
     )
     figure.suptitle(heading, x=0.01, ha="left", fontsize=11, color=colours.text)
     legend(figure, handles, kinds, theme=theme, loc="upper right", ncols=2, borderaxespad=0.2)

@@ -13,12 +13,12 @@ from latens.measure.tables import (
     attacks,
     copies,
     detection,
-    jackknife,
     nearest_distances,
     shapes,
     similarity,
     trends,
     utility,
+    with_error,
 )
 
 WORST = 5
@@ -72,9 +72,9 @@ def judge(real: Any, fake: Any, *, test: Any = None, target: str | None = None, 
     }
     mean_trend = lambda a, b: float(trends(a, b)[1].mean()) if len(truth.names) > 1 else 1.0  # noqa: E731
     for name, statistic in (("shape", lambda a, b: float(shapes(a, b).mean())), ("trend", mean_trend)):
-        found[name] = _with_error(jackknife(statistic, truth, made, seed))
+        found[name] = _with_error(with_error(statistic, truth, made, seed))
         if new is not None:
-            found[name]["new_rows"] = _with_error(jackknife(statistic, truth, new, seed))
+            found[name]["new_rows"] = _with_error(with_error(statistic, truth, new, seed))
     each = shapes(truth, made)
     found["worst_columns"] = [{"column": truth.names[i], "shape": float(each[i])} for i in np.argsort(each)[:WORST]]
     if len(truth.names) > 1:

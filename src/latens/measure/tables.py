@@ -10,8 +10,10 @@ from latens.data.durations import UNITS
 from latens.errors import DataError, nearest
 from latens.evaluation import Estimate
 
-GROUPS, PARTS = 10, 10
-"""Groups of rows of the jackknife, and parts into which numbers are cut beside names."""
+PARTS = 10
+"""Parts into which numbers are cut beside names."""
+SHUFFLES, DRAWS = 5, 20
+"""Pairs of tables of mixed rows, and pairs of drawn rows, from which an error is found."""
 MOST_SHOWN, MOST_ATTACKED = 10_000, 2000
 """Rows of each table that a classifier tells apart; members, and rows that are none, of an attack."""
 
@@ -290,26 +292,44 @@ def _variation(a: np.ndarray, b: np.ndarray) -> float:
     return 0.5 * float(np.abs(shares[0] - shares[1]).sum())
 
 
-def jackknife(statistic: Callable[[Table, Table], float], real: Table, fake: Table, seed: int) -> tuple[float, float]:
-    """A number of two tables with its standard error, by leaving out a tenth of the rows of both.
+def with_error(likeness: Callable[[Table, Table], float], real: Table, fake: Table, seed: int) -> tuple[float, float]:
+    r"""How like two tables are, with its standard error by a bootstrap of tables that are as unlike as these.
+
+    A distance is never below 0, and of tables that are alike it is made of chance: their difference is that of two
+    samples of all rows, and varies less than its slope says (a jackknife's error is up to 1.5 times too large). So
+    rows are drawn with the probability p from their own table, and else from both, with $p^2 = 1 - (d_0 / d)^2$: d is
+    the distance, and $d_0$ that of rows in random order, by which the distance of drawn tables is d again.
 
     Args:
-        statistic: The function.
+        likeness: The function, 1 for tables that do not differ.
         real: A table.
         fake: Another one.
-        seed: The seed of the groups.
+        seed: The seed of the draws.
 
     Returns:
         The number, and its standard error.
 
-    Source: Efron & Tibshirani (1993), chapter 11: the delete-d jackknife.
+    Source: Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 16, for draws from both tables.
     """
-    generator, values = np.random.default_rng(seed), []
-    groups = [generator.permutation(len(table.x)) % GROUPS for table in (real, fake)]
-    for g in range(GROUPS):
-        values.append(statistic(real.rows(groups[0] != g), fake.rows(groups[1] != g)))
-    spread = np.array(values) - np.mean(values)
-    return statistic(real, fake), float(np.sqrt((GROUPS - 1) / GROUPS * np.sum(spread**2)))
+    generator, n = np.random.default_rng(seed), (len(real.x), len(fake.x))
+    both = real._replace(x=np.concatenate([real.x, fake.x]), weight=None)
+    if real.weight is not None or fake.weight is not None:
+        weights = [np.ones(len(t.x)) if t.weight is None else t.weight for t in (real, fake)]
+        both = both._replace(weight=np.concatenate(weights))
+    found = likeness(real, fake)
+    orders = [np.split(generator.permutation(sum(n)), [n[0]]) for _ in range(SHUFFLES)]
+    by_chance = float(np.mean([1.0 - likeness(both.rows(a), both.rows(b)) for a, b in orders]))
+    own = np.sqrt(1.0 - min(1.0, by_chance / max(1.0 - found, 1e-12)) ** 2)
+    values = []
+    for _ in range(DRAWS):
+        drawn = []
+        for first, size in ((0, n[0]), (n[0], n[1])):
+            stays = generator.random(size) < own
+            drawn.append(
+                np.where(stays, first + generator.integers(0, size, size), generator.integers(0, sum(n), size))
+            )
+        values.append(likeness(both.rows(drawn[0]), both.rows(drawn[1])))
+    return found, float(np.std(values, ddof=1))
 
 
 # --- what classifiers see ---

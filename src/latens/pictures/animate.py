@@ -39,8 +39,8 @@ class Moving:
 
 def _images_only(source: Source, what: str) -> None:
     if not source.is_image:
-        raise ConfigError(f"rows of shape {source.schema.shape} are no images to {what}.", where="animate",
-                          fix="`latens animate RUN latent` works for all rows.")  # fmt: skip
+        fix = "`latens figures RUN` draws all rows; `latens animate RUN latent` does of a run with --snapshots."
+        raise ConfigError(f"rows of shape {source.schema.shape} are no images to {what}.", where="animate", fix=fix)
     if source.is_classifier or source.support != "vector":
         raise ConfigError("this animation needs continuous latents; this model has discrete ones.", where="animate",
                           fix="Use a model with a Normal posterior.")  # fmt: skip

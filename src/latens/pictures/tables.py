@@ -12,6 +12,7 @@ from latens.data.sparse import SMALL, SparseRows
 from latens.figures import associations, bands, columns, missing, nats
 from latens.figures.associations import MOST as MOST_ASSOCIATED
 from latens.figures.style import ThemeName
+from latens.figures.tables import drawn_columns
 from latens.measure.columns import column_nats, has_columns
 from latens.measure.tables import Table, pairs
 from latens.pictures.source import FEW_ROWS, Drawn, Source
@@ -41,7 +42,8 @@ def draw_marginals(source: Source, theme: ThemeName, most: int = MOST_ROWS) -> D
     values = {i: _by_frequency(data, samples, i, one, weight) for i, one in enumerate(types) if one.named}
     axes = figures.marginals(data, samples, names, weight=weight, theme=theme)
     table = figures.marginals_table(data, samples, names, weight=weight)
-    for i, (ax, one) in enumerate(zip(np.ravel(axes), types)):
+    for ax, i in zip(np.ravel(axes), drawn_columns(len(names)) if types else ()):
+        one = types[i]
         if one.named:
             figures.name_values(ax, values[i])
         elif one.kind == "date":

@@ -29,6 +29,7 @@ ORDER = (
     "marginals",
     "associations",
     "column-nats",
+    "missing-cells",
     "bands",
 )
 """The pictures that come first, in their order."""

@@ -19,7 +19,7 @@ from latens.workflow.trained import TrainedModel
 _MOST_BYTES = 16 << 20
 SHOWN = ("training", "classes", "reconstructions", "samples", "manifold", "latent", "units", "marginals", "graph",
          "two-views", "traversals", "extremes", "aggregated-posterior", "rate-distortion", "correlations",
-         "column-errors", "bands")  # fmt: skip
+         "column-errors", "associations", "column-nats", "missing-cells", "bands")  # fmt: skip
 """The pictures that a report shows."""
 
 

@@ -420,7 +420,7 @@ export class App {
     if (share <= 1) return { share, words: distance <= median ? "in the midst of the data" : "within the data" };
     return {
       share,
-      words: `far from the data: ${format(share, 2)} times as far as 99 % of the rows are from each other`,
+      words: `far from the data: ${format(share, 2)} times as far from the nearest row as most rows are from theirs`,
     };
   }
 

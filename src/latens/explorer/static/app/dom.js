@@ -98,4 +98,14 @@ export function format(value, digits = 4) {
   return text.replace("-", "−");
 }
 
+// With the same decimals in every line of a list, so that 2.30 stands above 2.29.
+export const fixed = (value, digits = 2) => (Number.isFinite(value) ? value.toFixed(digits).replace("-", "−") : format(value));
+
+// The places of names as a reader counts, kind 2 before kind 10. Names that are not sorted have an order of their own.
+export function inOrder(names) {
+  const { compare } = new Intl.Collator("en", { numeric: true });
+  if (names.some((name, i) => i && name < names[i - 1])) return names.map((_, i) => i);
+  return names.map((_, i) => i).sort((i, j) => compare(names[i], names[j]) || i - j);
+}
+
 export const count3 = (n) => n.toLocaleString("en-US");

@@ -1,12 +1,15 @@
 // Below and above the points: what the colours say, and the card of the row under the pointer.
 
 import { levelColour } from "./colours.js";
-import { button, format, h, replace, s } from "./dom.js";
+import { button, format, h, inOrder, replace, s } from "./dom.js";
 import { cellText, drawEvent, rampCss, standardised } from "./event.js";
 import { howOf } from "./gestures.js";
 import { css, theme } from "./theme.js";
 
 const MOST = 300; // classes that are named
+
+// The places of the classes that are named.
+const shownLevels = ({ levels }) => inOrder(levels).slice(0, MOST);
 
 export function legend(scatter) {
   const { found, app } = scatter;
@@ -23,7 +26,8 @@ export function legend(scatter) {
       h("span", {}, format(high)),
     );
   }
-  const entries = found.levels.slice(0, MOST).map((level, i) => {
+  const entries = shownLevels(found).map((i) => {
+    const level = found.levels[i];
     const dot = h("span", { class: "dot" });
     dot.style.background = css(levelColour(i));
     const choose = (event) => {
@@ -66,10 +70,11 @@ export function drawnLegend(scatter) {
     return { width: 100, items };
   }
   const rows = Math.max(1, Math.floor((height - 30) / line));
-  const shown = found.levels.slice(0, MOST);
-  const wide = 30 + 6.5 * Math.max(...shown.map((level) => cut(level).length), 4);
-  shown.forEach((level, i) => {
-    const [cx, cy] = [x + 5 + Math.floor(i / rows) * wide, 32 + (i % rows) * line];
+  const shown = shownLevels(found);
+  const wide = 30 + 6.5 * Math.max(...shown.map((i) => cut(found.levels[i]).length), 4);
+  shown.forEach((i, k) => {
+    const level = found.levels[i];
+    const [cx, cy] = [x + 5 + Math.floor(k / rows) * wide, 32 + (k % rows) * line];
     items.push(s("circle", { cx, cy, r: 4.5, fill: css(levelColour(i)), stroke: t.muted, "stroke-width": 0.5 }));
     items.push(s("text", { ...words, x: cx + 10, y: cy + 4 }, level === "" ? "(empty)" : cut(level)));
   });

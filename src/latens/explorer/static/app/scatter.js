@@ -46,6 +46,7 @@ export class Scatter {
       this.redo.disabled = !app.future.length;
     };
     this.note = h("p", { class: "note", "aria-live": "polite" });
+    this.away = h("p", { class: "away", role: "status" });
     this.snapshots = h("div", { class: "snapshots" });
     this.options = viewOptions(app);
     this.element = h(
@@ -54,6 +55,7 @@ export class Scatter {
       this.tools,
       this.options,
       this.stage,
+      this.away,
       this.selected,
       this.snapshots,
       this.legend,
@@ -263,10 +265,22 @@ export class Scatter {
     if (!this.view || !this.width) return;
     this.points.draw(this.view, this.pointSize(), moving && this.x.length > 120000);
     replace(this.over, overlay(this));
+    if (!moving) this.sayEmpty();
     if (moving && this.x.length > 120000) {
       clearTimeout(this.later);
       this.later = setTimeout(() => this.draw(), 150);
     }
+  }
+
+  // Words under a view of a small part in which no row lies.
+  sayEmpty() {
+    const [x0, x1, y0, y1] = this.view;
+    const all = this.whole();
+    const near = (x1 - x0) * (y1 - y0) < 0.05 * (all[1] - all[0]) * (all[3] - all[2]);
+    const empty = near && this.tree && !this.tree.range(x0, y0, x1, y1).length;
+    if (empty === Boolean(this.away.firstChild)) return;
+    const all0 = button("Show all", () => this.app.set({ view: null }), { title: "key 0" });
+    replace(this.away, empty ? ["No row lies in this part of the plane. ", all0] : null);
   }
 
   // Where the decoded point lies in this plane; null on axes that are no function of the latent.

@@ -20,7 +20,8 @@ export function decodedBox(app) {
     "section",
     { class: "decoded", "aria-label": "what the cross decodes to" },
     pictures,
-    h("div", { class: "words" }, meter, save),
+    meter,
+    h("div", { class: "words" }, save),
   );
 
   const show = latest(async () => {

@@ -1,6 +1,6 @@
 // The decoded point: where it goes, and a slider for each unit.
 
-import { button, format, h, replace, select } from "../dom.js";
+import { button, fixed, h, replace, select } from "../dom.js";
 import { compare, panel } from "./parts.js";
 
 // Of a decoder that the page does not compute: why, and what is shown instead.
@@ -39,7 +39,7 @@ export function pointPanel(app) {
       },
     });
     inputs.push({ unit, input, value });
-    const size = kl === null ? `spread ${format(spread, 3)}` : `KL ${format(kl, 3)}`;
+    const size = kl === null ? `spread ${fixed(spread)}` : `KL ${fixed(kl)}`;
     return h(
       "label",
       { class: active ? "unit" : "unit dead" },
@@ -94,7 +94,7 @@ export function pointPanel(app) {
     why,
     actions,
     table,
-    h("h3", {}, "Latent units, most KL first"),
+    h("h3", {}, `Latent units, most ${app.shown.units.some((unit) => unit.kl !== null) ? "KL" : "spread"} first`),
     sliders,
   );
   return {

@@ -12,7 +12,7 @@ import { panel } from "./parts.js";
 
 const [WIDE, TALL, BINS] = [210, 54, 30];
 const MOST_BARS = 40; // classes of a histogram
-const MOST_CELLS = 12; // columns of a table that have a histogram and stand in the rows
+const MOST_CELLS = 40; // columns of a table that have a histogram and stand in the rows, until more are asked for
 const STEP = 100; // rows shown at a time
 const MANY = 100000; // rows from which on the page answers between two histograms
 
@@ -22,6 +22,7 @@ export function tablePanel(app) {
   const charts = h("div", { class: "histograms" });
   const box = h("div", { class: "tablebox rows", tabindex: 0, role: "region", "aria-label": "rows" });
   const count = h("p", { role: "status" });
+  const wider = h("div", { class: "actions" });
   let order = { key: "row", down: false };
   let most = STEP;
   let listed = [];
@@ -38,14 +39,26 @@ export function tablePanel(app) {
     },
   });
 
-  const keys = [
-    ...columns
-      .map((column, i) => [`c${i}`, column])
-      .filter(([, { kind, levels }]) => kind === "number" || (levels.length > 1 && levels.length <= MOST_BARS))
-      .slice(0, MOST_CELLS)
-      .map(([key]) => key),
-    ...["elbo", "log_likelihood", "kl"].filter((name) => model.manifest.arrays[name]),
-  ];
+  let cells = MOST_CELLS;
+  let keys = [];
+  let shownKeys = [];
+  const special = (...names) => names.filter((name) => model.manifest.arrays[name]);
+
+  // The columns that are shown: as many as were asked for.
+  function chooseKeys() {
+    const first = columns.slice(0, cells).map((column, i) => [`c${i}`, column]);
+    const few = ({ kind, levels }) => kind === "number" || (levels.length > 1 && levels.length <= MOST_BARS);
+    keys = [...first.filter(([, column]) => few(column)).map(([key]) => key), ...special("elbo", "log_likelihood", "kl")];
+    shownKeys = [...first.map(([key]) => key), ...special("elbo", "kl")];
+    const left = Math.min(columns.length - cells, MOST_CELLS);
+    const further = () => {
+      cells += MOST_CELLS;
+      chooseKeys();
+      drawn = [];
+      show();
+    };
+    replace(wider, left > 0 ? button(`${left} more columns`, further) : null);
+  }
   const nameOf = (key) => (/^c\d+$/.test(key) ? columns[Number(key.slice(1))].name : SPECIAL[key]);
   const columnOf = (key) => (/^c\d+$/.test(key) ? columns[Number(key.slice(1))] : undefined);
   const levelsOf = (key) => (/^c\d+$/.test(key) ? columns[Number(key.slice(1))].levels : undefined);
@@ -173,9 +186,6 @@ export function tablePanel(app) {
     return h("figure", { class: "histogram", "data-key": key }, h("figcaption", {}, nameOf(key)), svg, choose);
   }
 
-  const shownKeys = [...columns.keys()].slice(0, MOST_CELLS).map((i) => `c${i}`);
-  for (const name of ["elbo", "kl"]) if (model.manifest.arrays[name]) shownKeys.push(name);
-
   // The first rows in this order without sorting all of a million: those up to the value that so many are below.
   async function first() {
     const { selection } = app.state;
@@ -275,6 +285,7 @@ export function tablePanel(app) {
     await showRows();
   });
 
+  chooseKeys();
   const element = panel(
     "Table",
     h(
@@ -285,6 +296,7 @@ export function tablePanel(app) {
       button("CSV", () => save().catch(app.errors), { title: "save these rows" }),
     ),
     charts,
+    wider,
     count,
     box,
   );

@@ -62,7 +62,13 @@ export function trainingPanel(app) {
       charts,
       drawn.length
         ? drawn
-        : h("p", { class: "muted" }, "There is no history here: a model file has none, a run folder has."),
+        : h(
+            "p",
+            { class: "muted" },
+            model.manifest.live
+              ? "Training begins: the curves come with its first steps."
+              : "There is no history here: a model file has none, a run folder has.",
+          ),
     );
   }
 

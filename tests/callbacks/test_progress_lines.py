@@ -1,0 +1,48 @@
+"""The bar of training on a terminal of 80 columns, and its plain lines elsewhere."""
+
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+
+from latens.callbacks.progress import PlainProgress, TerminalProgress
+from latens.training import Event
+
+RECORD = {
+    "step": 4242,
+    "epoch": 123.5,
+    "objective": 12063.9,
+    "elbo": -12063.949,
+    "log_likelihood": -11997.08,
+    "kl": 66.9,
+}
+
+
+def event(kind: str, **record: Any) -> Any:
+    running = {"steps": 1, "objective": 12063.9}
+    loop = SimpleNamespace(total=4242, running=running, seconds=1.0, stopped_because="epochs")
+    fields = {"record": RECORD | record, "snapshot": SimpleNamespace(loop=loop), "total_steps": 9999}
+    return MagicMock(spec=Event, kind=kind, rows_per_second=12345.0, **fields)
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_the_bar_fits_its_terminal(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    shown = TerminalProgress()
+    shown._task = shown._bar.add_task("compiling", total=None, terms="")
+    for kind in ("epoch", "chunk"):
+        shown(event(kind, validation_elbo=-11997.08, active_units=32))
+    with shown._bar.console.capture() as kept:
+        shown._bar.console.print(shown._bar.get_renderable())
+    (line,) = kept.get().splitlines()
+    assert "epoch 123.5" in line
+    assert "validation -11997.08" in line
+    assert ("rows/s" in line) == (width == 160)
+    assert line.rstrip().endswith(":--")  # the time left
+
+
+def test_a_plain_line_has_numbers_of_one_sign(capsys: pytest.CaptureFixture[str]) -> None:
+    PlainProgress()(event("epoch", validation_elbo=-11997.08))
+    told = capsys.readouterr().err
+    assert "objective 12063.900  -ELBO on validation 11997.080" in told

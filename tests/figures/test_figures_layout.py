@@ -1,0 +1,71 @@
+"""Every word of a figure lies inside it, and no two lie over each other."""
+
+import itertools
+
+import numpy as np
+import pytest
+from matplotlib.text import Text
+
+from latens.figures import training_curves
+from latens.figures.associations import associations
+from latens.figures.columns import correlations
+from latens.figures.rate import rate_distortion
+from latens.figures.style import figure_of, laid_out
+
+CREDIT = ["AccountStatus", "Duration", "CreditHistory", "Purpose", "CreditAmount", "Savings", "EmploymentSince"]
+CREDIT += ["InstallmentRate", "PersonalStatus", "OtherDebtors", "ResidenceSince", "Property", "Age"]
+CREDIT += ["OtherInstallments", "Housing", "ExistingCredits", "Job", "Dependents", "Telephone", "Foreign", "Class"]
+
+
+def faults(axes) -> list[str]:
+    """Words that leave the figure, and pairs of words that lie over each other."""
+    figure, beyond = figure_of(axes), set()
+    with laid_out(figure):
+        for ax in figure.axes:
+            for axis, limits in ((ax.xaxis, ax.get_xlim()), (ax.yaxis, ax.get_ylim())):
+                for tick in axis.get_major_ticks() + axis.get_minor_ticks():
+                    if not min(limits) <= tick.get_loc() <= max(limits):  # not drawn
+                        beyond |= {tick.label1, tick.label2}
+        words = [text for text in figure.findobj(Text) if text.get_text().strip() and text not in beyond]
+        boxes = [(text.get_text(), text.get_window_extent()) for text in words]
+        whole = figure.bbox.padded(1)
+        found = [
+            f"{word} leaves" for word, box in boxes if not all(whole.contains(*corner) for corner in box.corners())
+        ]
+        for (word, box), (other, beside) in itertools.combinations(boxes, 2):
+            across = min(box.x1, beside.x1) - max(box.x0, beside.x0)
+            if across > 2 and min(box.y1, beside.y1) - max(box.y0, beside.y0) > 2:
+                found.append(f"{word} over {other}")
+    return found
+
+
+def test_names_of_21_columns_lie_inside() -> None:
+    strength = np.random.default_rng(0).uniform(0, 0.5, (21, 21))
+    assert faults(associations(strength, strength, strength, CREDIT)) == []
+    rows = np.random.default_rng(0).normal(size=(50, 14))
+    assert faults(correlations(rows, rows, CREDIT[:14])) == []
+
+
+@pytest.mark.parametrize("name", ["best near the last", "one line", "two points"])
+def test_steps_and_bounds_of_rate_against_distortion_lie_apart(name: str) -> None:
+    step = np.unique(np.geomspace(11, 330, 24).astype(int))
+    line = np.linspace(0.2, 6, 20)
+    rate, distortion, steps = {
+        "best near the last": (
+            np.linspace(1, 8, len(step)) - np.exp(-step / 50),
+            130 - 30 * (1 - np.exp(-step / 60)),
+            step,
+        ),
+        "one line": (line, 40 - line - 2 * (1 - np.exp(-line)), np.arange(40, 840, 40)),
+        "two points": ([1, 1.02], [30, 29.98], [3, 4]),
+    }[name]
+    assert faults(rate_distortion(rate, distortion, [f"step {one}" for one in steps], of="validation rows")) == []
+
+
+def test_titles_of_curves_stand_beside_notes_with_long_numbers() -> None:
+    epoch = np.append(np.arange(1.0, 45), 44.74)
+    values = {"elbo": -12063.949, "log_likelihood": -11997.08, "kl": 66.87}
+    history = {
+        f"{split}_{term}": value + np.sin(epoch) for split in ("train", "validation") for term, value in values.items()
+    }
+    assert faults(training_curves({"epoch": epoch} | history, best=44, mark="kept", partial=0.74)) == []
