@@ -19,6 +19,7 @@ from latens.data.rows import row_keys, unmasked
 from latens.errors import ModelFileError, UsageError
 from latens.estimators.labels import codes_of
 from latens.evaluation.finite import finite
+from latens.io.process import check_process, is_fork
 from latens.io.safetensors import read_bytes
 from latens.training import Event
 from latens.workflow.trained import TrainedModel, model_file
@@ -131,12 +132,16 @@ class LatensEstimator(BaseEstimator):
         state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[arg-type]
         if isinstance(state.get("model_"), TrainedModel):
             state["model_"] = state["model_"].to_bytes()
+        elif isinstance(state.get("model_"), _Unopened):
+            state["model_"] = state["model_"]._raw
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         raw = self.__dict__.get("model_")
-        if isinstance(raw, bytes):
+        if isinstance(raw, bytes) and is_fork():
+            self.model_ = _Unopened(raw)  # type: ignore[assignment]
+        elif isinstance(raw, bytes):
             self.model_ = self._open(raw, "the pickle")
 
     def _open(self, raw: bytes, where: str) -> TrainedModel:
@@ -189,6 +194,17 @@ class LatensEstimator(BaseEstimator):
         seed = params.get("random_state")
         self.seed_ = seed if type(seed) is int and 0 <= seed < 2**32 else 0
         return facts
+
+
+class _Unopened:
+    """A model that came into a fork: a pool waits for ever for a task that fails while it is unpickled."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+
+    def __getattr__(self, name: str) -> Any:
+        check_process()
+        raise AttributeError(name)
 
 
 def with_nan(X: Any) -> Any:

@@ -18,12 +18,17 @@ from latens.estimators import densities
 from latens.estimators.base import LatensEstimator, RandomState, as_dataset, check_count, seed_of
 from latens.evaluation.classes import ClassSamples, normalise
 from latens.io import keys
+from latens.io.process import check_process
 from latens.recipes import get_recipe
 from latens.typing import checked_later
 from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
 
 _RECIPES = {"gaussian": "mlq-gaussian", "mixture": "mlq-mixture"}
+
+
+class _NoComponentsError(UsageError, AttributeError):
+    """An AttributeError as well, so that `hasattr` and `inspect.getmembers` do not end."""
 
 
 class GenerativeClassifier(ClassifierMixin, LatensEstimator):
@@ -294,9 +299,10 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         return np.asarray(self._named().model.effective_components())
 
     def _named(self) -> TrainedModel:
+        check_process()
         check_is_fitted(self)
         if not hasattr(self, "model_"):
-            raise UsageError("only a Gaussian or a mixture has components.", fix='Use density="mixture".')
+            raise _NoComponentsError("only a Gaussian or a mixture has components.", fix='Use density="mixture".')
         return self.model_
 
     def _code(self, label: Any) -> int:
