@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias, TypeVar
@@ -13,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latens.data import TRAIN, VALIDATION, Batch, Dataset, Schema, infer_schema
 from latens.data.batches import hash_rows
+from latens.data.check import lost_digits
 from latens.data.infer import conform, fill, store
 from latens.data.readers.tables import is_frame
 from latens.data.rows import row_keys, unmasked
@@ -315,6 +317,8 @@ def as_dataset(
     if schema is None:
         titles = None if shape is not None else names
         schema = infer_schema(rows, split == TRAIN, titles, observed=observed, where="X")
+        for sentence in lost_digits(schema):
+            warnings.warn(sentence, UserWarning, stacklevel=4)
         if family in ("bernoulli", "continuous-bernoulli") and schema.kind == "real" and low >= 0 and high <= 1:
             schema = Schema(schema.shape, "unit")
     stored = store(fill(rows, observed, split == TRAIN, schema), schema, "X")

@@ -46,7 +46,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         n_components: Components of a mixture, from 1.
         inference: How a mixture is fitted: "variational", or "em" (maximum likelihood).
         max_iterations: At most so many iterations of a mixture's fit, from 1.
-        reg_covar: Added to every variance of "gaussian" and "mixture", from 0, in squared units of `X` (uint8 pixels
+        reg_covar: Added to every variance of "gaussian" and "mixture", above 0, in squared units of `X` (uint8 pixels
             are divided by 255 first); it keeps columns that never change from making a covariance singular.
         random_state: Seed (0 to 2**32 - 1) of a mixture's start, of samples, and of densities of your own whose
             `random_state` is None; or a generator that gives one; None: numpy's global generator gives one.
