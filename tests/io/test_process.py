@@ -94,12 +94,43 @@ def test_a_fork_of_a_process_that_computed_is_refused() -> None:
         "assert child(lambda: check_process()) == 0\n"  # nothing computed before this fork
         "vae = new().fit(x)\n"
         "raw = vae.model_.to_bytes()\n"
-        "calls = [lambda: new().fit(x), lambda: vae.transform(x), lambda: vae.score_samples(x),\n"
+        "import latens\n"
+        "y = np.arange(40) % 2\n"
+        "gauss = latens.GenerativeClassifier().fit(x, y)\n"
+        "data = latens.load_data(x, label=y)\n"
+        "calls = [lambda: gauss.sample(3), lambda: gauss.effective_components_, lambda: vae.model_.sample(3),\n"
+        "    lambda: latens.augment(gauss.model_, data, 2), lambda: latens.Encoder('pretrained:digits-2d')({}),\n"
+        "    lambda: new().fit(x), lambda: vae.transform(x), lambda: vae.score_samples(x),\n"
         "    lambda: vae.sample(3), lambda: vae.inverse_transform(np.zeros((2, 2))), lambda: vae.impute(x),\n"
         "    lambda: vae.refit_prior(x), lambda: type(vae.model_).from_bytes(raw)]\n"
         "assert [child(call) for call in calls] == [7] * len(calls)\n"
         "assert child(lambda: sum(range(9))) == 0\n"
         "vae.transform(x)"  # the parent goes on
+    )
+    done = process(code)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no fork")
+def test_a_pool_of_forks_gets_the_sentence_and_does_not_wait() -> None:
+    # A pool never ends where a task cannot be unpickled: so the refusal comes when the estimator is used.
+    code = (
+        "import multiprocessing, pickle, warnings\n"
+        "import numpy as np\n"
+        "from latens import VAE\n"
+        "warnings.simplefilter('ignore')\n"
+        "x = np.random.default_rng(0).normal(size=(40, 3))\n"
+        "vae = VAE(2, hidden=(8,), steps=3, num_samples=5, random_state=0).fit(x)\n"
+        "with multiprocessing.get_context('fork').Pool(1) as pool:\n"
+        "    for call in (vae.score_samples, vae.transform):\n"
+        "        try:\n"
+        "            pool.apply_async(call, (x,)).get(timeout=60)\n"
+        "        except ValueError as error:\n"
+        "            assert 'spawn' in str(error) and 'fork' in str(error), error\n"
+        "        else:\n"
+        "            raise SystemExit('not refused')\n"
+        "    back = pool.apply_async(pickle.loads, (pickle.dumps(vae),))\n"
+        "    assert (back.get(timeout=60).score_samples(x) == vae.score_samples(x)).all()"  # whole on its way back
     )
     done = process(code)
     assert done.returncode == 0, done.stderr

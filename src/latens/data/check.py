@@ -271,10 +271,14 @@ def _warnings(dataset: Dataset, report: dict[str, Any]) -> list[str]:
         warnings.append("The cells are whole numbers: if they count something, --counts models log(1 + x).")
     if dataset.schema.kind == "unit":
         warnings.append("Bernoulli cross-entropy on grey cells is no log p(x): latens names it a cross-entropy.")
-    for column in dataset.schema.columns or ():
-        if abs(column.shift) > 1e5 * column.scale:
-            warnings.append(
-                f"Column {column.name!r} varies by {column.scale:g} around {column.shift:g}: float32 keeps few of its "
-                "digits; subtract a constant first."
-            )
-    return warnings
+    return warnings + lost_digits(dataset.schema)
+
+
+def lost_digits(schema: Schema) -> list[str]:
+    """A sentence for each column of numbers that varies too little around too large a number for single precision."""
+    return [
+        f"Column {column.name!r} varies by {column.scale:g} around {column.shift:g}: float32 keeps few of its "
+        "digits; subtract a constant first."
+        for column in schema.columns or ()
+        if abs(column.shift) > 1e5 * column.scale
+    ]

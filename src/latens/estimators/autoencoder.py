@@ -33,6 +33,7 @@ from latens.estimators.columns import as_fitted, mixed_dataset, read_mixed, rows
 from latens.estimators.labels import codes_of, label_units, labelled
 from latens.evaluation.batched import map_rows
 from latens.evaluation.finite import finite
+from latens.io.process import check_process
 from latens.io.safetensors import unpack
 from latens.models import AbstractHead, LatentModel
 from latens.objectives import AbstractObjective
@@ -197,6 +198,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         """
         budget = {"training.epochs": 1.0, "training.steps": None, "training.minutes": None}
         once: dict[str, Any] = {**budget, "data.validation": "none", "training.patience": None}
+        check_process()
         start = getattr(self, "model_", None)
         if start is not None:  # or every call would end within its warm-up
             once["optimizer.warmup_steps"] = 0

@@ -2,6 +2,7 @@
 
 import dataclasses
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeAlias, TypeVar
@@ -13,12 +14,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from latens.data import TRAIN, VALIDATION, Batch, Dataset, Schema, infer_schema
 from latens.data.batches import hash_rows
+from latens.data.check import lost_digits
 from latens.data.infer import conform, fill, store
 from latens.data.readers.tables import is_frame
 from latens.data.rows import row_keys, unmasked
 from latens.errors import ModelFileError, UsageError
 from latens.estimators.labels import codes_of
 from latens.evaluation.finite import finite
+from latens.io.process import check_process, is_fork
 from latens.io.safetensors import read_bytes
 from latens.training import Event
 from latens.workflow.trained import TrainedModel, model_file
@@ -131,12 +134,16 @@ class LatensEstimator(BaseEstimator):
         state: dict[str, Any] = dict(super().__getstate__())  # type: ignore[arg-type]
         if isinstance(state.get("model_"), TrainedModel):
             state["model_"] = state["model_"].to_bytes()
+        elif isinstance(state.get("model_"), _Unopened):
+            state["model_"] = state["model_"]._raw
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         raw = self.__dict__.get("model_")
-        if isinstance(raw, bytes):
+        if isinstance(raw, bytes) and is_fork():
+            self.model_ = _Unopened(raw)  # type: ignore[assignment]
+        elif isinstance(raw, bytes):
             self.model_ = self._open(raw, "the pickle")
 
     def _open(self, raw: bytes, where: str) -> TrainedModel:
@@ -189,6 +196,17 @@ class LatensEstimator(BaseEstimator):
         seed = params.get("random_state")
         self.seed_ = seed if type(seed) is int and 0 <= seed < 2**32 else 0
         return facts
+
+
+class _Unopened:
+    """A model that came into a fork: a pool waits for ever for a task that fails while it is unpickled."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+
+    def __getattr__(self, name: str) -> Any:
+        check_process()
+        raise AttributeError(name)
 
 
 def with_nan(X: Any) -> Any:
@@ -299,6 +317,8 @@ def as_dataset(
     if schema is None:
         titles = None if shape is not None else names
         schema = infer_schema(rows, split == TRAIN, titles, observed=observed, where="X")
+        for sentence in lost_digits(schema):
+            warnings.warn(sentence, UserWarning, stacklevel=4)
         if family in ("bernoulli", "continuous-bernoulli") and schema.kind == "real" and low >= 0 and high <= 1:
             schema = Schema(schema.shape, "unit")
     stored = store(fill(rows, observed, split == TRAIN, schema), schema, "X")

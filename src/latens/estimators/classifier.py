@@ -18,12 +18,17 @@ from latens.estimators import densities
 from latens.estimators.base import LatensEstimator, RandomState, as_dataset, check_count, seed_of
 from latens.evaluation.classes import ClassSamples, normalise
 from latens.io import keys
+from latens.io.process import check_process
 from latens.recipes import get_recipe
 from latens.typing import checked_later
 from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
 
 _RECIPES = {"gaussian": "mlq-gaussian", "mixture": "mlq-mixture"}
+
+
+class _NoComponentsError(UsageError, AttributeError):
+    """An AttributeError as well, so that `hasattr` and `inspect.getmembers` do not end."""
 
 
 class GenerativeClassifier(ClassifierMixin, LatensEstimator):
@@ -41,7 +46,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         n_components: Components of a mixture, from 1.
         inference: How a mixture is fitted: "variational", or "em" (maximum likelihood).
         max_iterations: At most so many iterations of a mixture's fit, from 1.
-        reg_covar: Added to every variance of "gaussian" and "mixture", from 0, in squared units of `X` (uint8 pixels
+        reg_covar: Added to every variance of "gaussian" and "mixture", above 0, in squared units of `X` (uint8 pixels
             are divided by 255 first); it keeps columns that never change from making a covariance singular.
         random_state: Seed (0 to 2**32 - 1) of a mixture's start, of samples, and of densities of your own whose
             `random_state` is None; or a generator that gives one; None: numpy's global generator gives one.
@@ -294,9 +299,10 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         return np.asarray(self._named().model.effective_components())
 
     def _named(self) -> TrainedModel:
+        check_process()
         check_is_fitted(self)
         if not hasattr(self, "model_"):
-            raise UsageError("only a Gaussian or a mixture has components.", fix='Use density="mixture".')
+            raise _NoComponentsError("only a Gaussian or a mixture has components.", fix='Use density="mixture".')
         return self.model_
 
     def _code(self, label: Any) -> int:

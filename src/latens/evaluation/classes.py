@@ -12,6 +12,7 @@ from latens.data.batches import Batch
 from latens.errors import DataError, UsageError
 from latens.evaluation.batched import map_rows
 from latens.evaluation.estimate import Estimate
+from latens.io.process import check_process
 from latens.models import BayesClassifier
 from latens.typing import Array, Int, Key
 
@@ -150,6 +151,7 @@ def sample_classes(model: BayesClassifier, n: int, *, key: Key, label: int | Non
     Raises:
         UsageError: For a class that does not exist.
     """
+    check_process()
     if label is not None and not 0 <= label < model.num_classes:
         raise UsageError(f"there is no class {label}; the classes are numbered 0 to {model.num_classes - 1}.")
     keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(jnp.arange(n))

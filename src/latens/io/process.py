@@ -19,13 +19,18 @@ def check_process() -> None:
     global _computing
     if _computing is None:
         _computing = os.getpid()
-    elif _computing != os.getpid():
+    elif is_fork():
         raise UsageError(
             "this process was forked from one that had computed with JAX, whose threads a fork does not copy.",
             where=f"process {os.getpid()}",
             fix='Start workers afresh: multiprocessing.get_context("spawn"), or joblib, which does so by itself; or '
             "fork before the first fit, load or call of a model.",
         )
+
+
+def is_fork() -> bool:
+    """Whether this process was forked from one that computed."""
+    return _computing not in (None, os.getpid())
 
 
 def free_memory() -> int | None:

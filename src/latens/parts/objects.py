@@ -142,12 +142,14 @@ def adopt(config: Any, given: Mapping[str, Any]) -> None:
         given: The objects by part.
 
     Raises:
-        ConfigError: The file names a part of latens's own, or none, where an object was given.
+        ConfigError: The file names no part, or another one of latens's own, where an object was given.
     """
     for part, what in given.items():
         choice, table = _table(part)
         name = _named(config, choice)
         if name is None or (name in table and (part, name) not in OWN):
+            if name is not None and _recorded(table, what) == (name, _options_in(config, part)):
+                continue
             has = "no such part" if name is None else f"{name!r}, which is known"
             raise ConfigError(f"the file has {has}.", where=part, fix=f"Load it without {part}=.")
         table[name] = _row(part, name, what)
@@ -185,6 +187,11 @@ def _table(part: str) -> tuple[str, dict[str, Any]]:
     if part not in TABLES:
         raise ConfigError(f"there is no part {part!r}.", where="part", fix=nearest(str(part), TABLES))
     return TABLES[part]
+
+
+def _options_in(config: Any, part: str) -> dict[str, Any]:
+    named = config.get(part)
+    return (named.get("options") or {}) if isinstance(named, dict) else {}
 
 
 def _named(config: Any, choice: str) -> str | None:

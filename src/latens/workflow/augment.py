@@ -11,6 +11,7 @@ from latens import evaluation
 from latens.config import ClassifierConfig
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError, UsageError
+from latens.io.process import check_process
 from latens.typing import Key
 from latens.workflow.trained import TrainedModel
 
@@ -70,6 +71,7 @@ def augment(
         >>> new.x.shape, new.label[:3].tolist()
         ((20, 8, 8), ['0', '0', '1'])
     """
+    check_process()
     if per_class < 1:
         raise UsageError(f"{per_class} new rows of each class.", where="per_class", fix="Give 1 or more.")
     positions = np.arange(len(data)) if positions is None else positions

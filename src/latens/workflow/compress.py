@@ -20,6 +20,7 @@ from latens.io.arrays import tree_to_arrays
 from latens.io.compilation import jax_settings
 from latens.io.json import typed
 from latens.io.places import threads
+from latens.io.process import check_process
 from latens.io.safetensors import arrays_sha256, pack, read
 from latens.workflow.trained import TrainedModel
 
@@ -117,6 +118,7 @@ def decompress(trained: TrainedModel, path: str | Path) -> np.ndarray:
         ModelFileError: The file is damaged or no file of coded rows.
         UsageError: Another model or machine coded them, or other versions; the message names what differs.
     """
+    check_process()
     arrays, metadata = read(path)
     fix = "Give a file of `latens compress`."
     if "rows_sha256" not in metadata or "words" not in arrays:

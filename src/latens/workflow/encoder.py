@@ -16,6 +16,7 @@ from latens.data import load as load_data
 from latens.data.rows import encode_labels
 from latens.errors import ConfigError, DataError, nearest
 from latens.evaluation.finite import finite
+from latens.io.process import check_process
 from latens.workflow.trained import TrainedModel, model_file
 
 _lock = threading.Lock()
@@ -66,6 +67,7 @@ class Encoder:
             DataError: A column is missing, or the rows are not the model's.
         """
         wanted = [*self.keep, *(name for name in (self.column, self.label) if name is not None)]
+        check_process()  # before the lock, which another thread may have held at the fork
         _check(wanted, batch)
         with _lock:
             trained = _model(self.path)
@@ -81,6 +83,7 @@ class Encoder:
         Returns:
             `mean0`, `mean1` and so on, and those of `log_variance` where it exists; all are float32.
         """
+        check_process()
         with _lock:
             codes = _example(_model(self.path))
         return [f"{name}{i}" for name, values in codes.items() for i in range(values.shape[1])]

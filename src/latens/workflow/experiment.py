@@ -21,6 +21,7 @@ from latens.building.recipe import Size, build_new
 from latens.building.validate import refuse_idle
 from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, prepare_batch
+from latens.data.check import lost_digits
 from latens.data.labels import keep_labels, require_labels
 from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError
@@ -173,6 +174,7 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
     row = data.rows(data.subset("train")[:1])
     needed, stages = [], experiment.stages()
     refuse_stages(stages, data)
+    reasons += lost_digits(data.schema)
     reasons += stream_note(data, experiment.settings.batch_size, experiment.settings.shards)
     for stage in stages:
         check_shards(experiment.settings.shards, _rows_at_once(experiment)[0], stage.objective)

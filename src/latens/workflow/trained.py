@@ -288,8 +288,10 @@ class TrainedModel:
         Raises:
             ConfigError: The prior has no temperature, and another than 1 is asked for.
             DataError: A condition is none of the table's, or no row can fulfil it.
-            UsageError: The temperature is negative or not finite, or is asked for beside `given`.
+            UsageError: The temperature is negative or not finite, or is asked for beside `given`; or this process was
+                forked from one that computed.
         """
+        check_process()
         if given is not None:
             if temperature != 1.0:
                 what = f"{temperature:g} is given beside conditions, of whose latents the posterior is sampled."
