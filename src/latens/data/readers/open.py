@@ -32,7 +32,8 @@ _OTHERS = {
         ".pth",
         ".joblib",
     ): "a pickle can run code when it is opened, so latens never reads one.",
-    (".mat", ".zarr"): "this format is not read.",
+    (".mat",): "this format is not read.",
+    (".zarr",): "a Zarr store is a folder, and this is a file.",
     (".xls", ".xlsx", ".ods"): "spreadsheets are not read.",
     (
         ".png",

@@ -147,6 +147,11 @@ class AbstractSource(abc.ABC):
     def __init__(self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> None:
         self.place, self.names, self.roles, self.single = place, names, roles, single
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the blocks read so far changed of their files, a sentence each."""
+        return ()
+
     @abc.abstractmethod
     def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
         """Read the rows of a block.
