@@ -246,7 +246,8 @@ def file_errors(where: str) -> Iterator[None]:
     except MemoryError:
         raise ResourceError("does not fit into memory.", where=where, fix="Use smaller blocks.") from None
     except OSError as error:
-        raise ResourceError(f"cannot be read ({error.strerror or str(error)[:100]}).", where=where) from None
+        fix = "Check the disk or the network that it lies on, or copy it to another place."
+        raise ResourceError(f"cannot be read ({error.strerror or str(error)[:100]}).", where=where, fix=fix) from None
 
 
 def path_number(name: str) -> np.uint64:

@@ -166,8 +166,8 @@ class TarSource(AbstractPictures):
                         each = self.first(f"{key}{self._picture}", _member(stream, *members[self._picture]))
             files.append(File(name, size, digest_of(headers)))
             found = list(samples.items())
-            self._samples += [found[at : at + each] for at in range(0, len(found), each)]
-            cut.append([min(each, len(found) - at) for at in range(0, len(found), each)])
+            self._samples += [found[at : at + each] for at in range(0, len(found), each or 1)]
+            cut.append([min(each, len(found) - at) for at in range(0, len(found), each or 1)])
         if like is None:
             raise DataError("has no members.", where=place.shown(names[0]), fix="Give tars of pictures.")
         self._labelled = ".cls" in like and roles.label != "none"
