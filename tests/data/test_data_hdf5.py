@@ -131,6 +131,15 @@ def test_a_shape_that_the_file_cannot_fill_is_refused(tmp_path: Path) -> None:
     assert (message, where) == ("the header declares 4294967296 bytes of data, the file can hold 0 at most.", "[x]")
 
 
+@pytest.mark.parametrize("stream", [None, True])
+def test_rows_that_were_never_stored_are_not_gone_through(tmp_path: Path, stream: bool | None) -> None:
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("x", shape=(10**15, 4), dtype="f4", chunks=(64, 4))
+    message, _, fix = refusal(tmp_path / "a.h5", stream=stream)
+    assert "declares 1" in message
+    assert fix
+
+
 def test_a_chunk_that_explodes_is_found_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.h5"
     with h5py.File(path, "w") as file:

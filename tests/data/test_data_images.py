@@ -1,6 +1,7 @@
 """A folder of pictures: labels, ids, sizes and modes, and one error that lists everything that does not fit."""
 
 import struct
+import tarfile
 import zlib
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,40 @@ def test_the_first_frame_is_taken_and_told(tmp_path: Path) -> None:
     data = load(tmp_path)
     assert np.array_equal(data.x[0], np.stack([GREY] * 3, -1))  # a palette, so colours
     assert data.notes == ("1 files hold several frames; the first of each was taken.",)
+
+
+# What a picture is by each of the eight orientations, where the camera stored GREY (EXIF 2.3, table 6).
+UPRIGHT = {
+    1: GREY, 2: GREY[:, ::-1], 3: GREY[::-1, ::-1], 4: GREY[::-1], 5: GREY.T, 6: GREY.T[:, ::-1], 7: GREY.T[::-1, ::-1],
+    8: GREY.T[::-1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "webp", "tar"])
+@pytest.mark.parametrize("orientation", UPRIGHT)
+def test_pictures_are_turned_upright_and_told(tmp_path: Path, orientation: int, ending: str) -> None:
+    tags = Image.Exif()
+    tags[0x0112] = orientation
+    kind = "png" if ending == "tar" else ending
+    options: dict[str, Any] = {"lossless": True} if ending == "webp" else {}
+    for name, pixels in (("d/a", GREY), ("d/b", GREY + np.uint8(1))):
+        save(tmp_path, f"{name}.{kind}", pixels, exif=tags, **options)
+    folder = tmp_path / "d"
+    if ending == "tar":
+        with tarfile.open(tmp_path / "d.tar", "w") as tar:
+            for name in ("a", "b"):
+                tar.add(folder / f"{name}.png", f"{name}.png")
+        folder = tmp_path / "d.tar"
+    for stream in (None, True):
+        data = load(folder, stream=stream)
+        assert np.array_equal(data.x[0][..., 0] if ending == "webp" else data.x[0], UPRIGHT[orientation])
+        said = [note for note in check(data)["warnings"] if "EXIF" in note]
+        assert said == ["2 pictures were turned upright, as their EXIF orientation says."] * (orientation > 1)
+
+
+def test_a_damaged_note_of_a_camera_turns_nothing(tmp_path: Path) -> None:
+    save(tmp_path, "a.png", GREY, exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x05\x01\x12\0")
+    assert np.array_equal(load(tmp_path).x[0], GREY)
 
 
 def test_other_files_are_left_out_and_counted(tmp_path: Path) -> None:

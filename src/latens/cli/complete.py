@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -16,10 +17,13 @@ from latens.cli.sources import load_for, open_vae
 from latens.config import VAEConfig
 from latens.data import Dataset, Preparation
 from latens.data.batches import Batch
+from latens.data.readers.images import pixels_of, reason, unreadable
+from latens.data.readers.npz import read_npy
 from latens.data.schema import image_shape
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.complete import complete as completions
 from latens.evaluation.reductions import Reduction
+from latens.io.plain_files import kind_of
 from latens.pictures.images import shown, write_image
 from latens.workflow.trained import TrainedModel
 
@@ -220,17 +224,17 @@ def hidden_part(trained: TrainedModel, region: str | None, mask: str | None) -> 
 
 
 def _mask_file(path: str, shape: tuple[int, ...]) -> np.ndarray:
-    from PIL import Image, UnidentifiedImageError
-
+    where, fix = f"--mask {path}", "Give a .npy file or a picture: hidden where it is above 0."
+    if not Path(path).is_file():
+        raise DataError("is no file." if kind_of(Path(path)) else "there is no such file.", where=where, fix=fix)
     try:
-        if path.lower().endswith(".npy"):
-            found = np.load(path, allow_pickle=False)
-        else:
-            with Image.open(path) as image:
-                found = np.asarray(image.convert("L"))
-    except (OSError, ValueError, UnidentifiedImageError) as error:
-        fix = "Give a .npy file or a picture: hidden where it is above 0."
-        raise DataError(f"cannot be read as a mask ({str(error)[:80]}).", where=f"--mask {path}", fix=fix) from None
+        found = read_npy(Path(path)) if path.lower().endswith(".npy") else pixels_of(path, "L")[0]
+    except DataError as error:
+        raise DataError(f"cannot be read as a mask: {error.message}", where=where, fix=fix) from None
+    except unreadable() as error:
+        raise DataError(f"cannot be read as a mask: it {reason(error)}.", where=where, fix=fix) from None
+    if found.dtype.kind not in "biuf" or not np.isfinite(found).all():
+        raise DataError("a mask is of finite numbers, or of True and False.", where=where, fix=fix)
     if found.shape != shape:
         fix = f"Give one of {shape[0]} x {shape[1]} pixels."
         raise DataError(

@@ -127,6 +127,8 @@ def settings_of(args: Any) -> dict[str, Any]:
         if not equals or not name.strip():
             fix = "Write for example --set posterior.latent_dim=8."
             raise UsageError(f"{text!r} is not PART.OPTION=VALUE.", where="--set", fix=fix)
+        if name.strip() in settings:
+            raise UsageError(f"{name.strip()} is given twice.", where=f"--set {text}", fix="Give it one value.")
         settings[name.strip()] = value.strip()
     return settings
 

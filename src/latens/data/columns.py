@@ -37,6 +37,8 @@ MOST_DECIMALS = 9
 """Decimals that are looked for in numbers."""
 SELDOM = 5
 """A column of many names is free text where most rows have one that came fewer times."""
+FURTHEST = 1e300
+"""How far from 0 a number of a table may lie, so that the width of its range and of its grid is finite too."""
 WHOLE = 2**53
 """Beyond this float64 does not hold every whole number."""
 

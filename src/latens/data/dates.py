@@ -15,6 +15,9 @@ TIME = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?)(?:\.\d+)?\s?(Z|[+-]
 DAY = 86_400
 """Seconds of a day."""
 
+BEYOND = "Leave such cells empty, or write the column as numbers."
+"""What to do with a date that no calendar of Python has."""
+
 _OFFSET = re.compile(r"(?:UTC)?([+-])(\d\d):?(\d\d)\Z")
 _EPOCH = datetime(1970, 1, 1)
 
@@ -39,22 +42,36 @@ def zone_of(name: str) -> tzinfo | None:
         return None
 
 
-def zone_name(zone: Any) -> str:
+def zone_name(zone: Any, where: str = "dates") -> str:
     """Name a time zone so that `zone_of` finds it.
 
     Args:
         zone: A zone of a frame, or the text of an offset ("Z", "+0100").
+        where: How an error names the dates.
 
     Returns:
         "UTC", an offset such as "+01:00", or a name such as "Europe/Paris".
+
+    Raises:
+        DataError: There is no such zone.
     """
     name = "UTC" if str(zone) == "Z" else str(zone)
     if (found := _OFFSET.match(name)) is None and zone_of(name) is None:
-        minutes = int(zone.utcoffset(None).total_seconds() // 60)
+        offset = zone.utcoffset(None) if isinstance(zone, tzinfo) else None
+        if offset is None:
+            raise _no_zone(name, where)
+        minutes = int(offset.total_seconds() // 60)
         name = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02d}:{abs(minutes) % 60:02d}"
     elif found is not None:
         name = f"{found[1]}{found[2]}:{found[3]}"
+        if zone_of(name) is None:
+            raise _no_zone(name, where)
     return "UTC" if name in ("+00:00", "-00:00") else name
+
+
+def _no_zone(name: str, where: str) -> DataError:
+    fix = 'Use "UTC", an offset such as "+01:00", or a name such as "Europe/Paris".'
+    return DataError(f"there is no time zone {name[:60]!r} on this machine.", where=where, fix=fix)
 
 
 def zone_offsets(seconds: np.ndarray, zone: str, *, wall: bool) -> np.ndarray:
@@ -69,17 +86,20 @@ def zone_offsets(seconds: np.ndarray, zone: str, *, wall: bool) -> np.ndarray:
         Shape (n,).
 
     Raises:
-        DataError: There is no such zone.
+        DataError: There is no such zone, or a time is beyond the years that it knows.
     """
     own = zone_of(zone)
     if own is None:
-        fix = 'Use "UTC", an offset such as "+01:00", or a name such as "Europe/Paris".'
-        raise DataError(f"there is no time zone {zone!r} on this machine.", where="dates", fix=fix)
+        raise _no_zone(zone, "dates")
     values, which = np.unique(seconds.astype(np.int64), return_inverse=True)
     found = np.empty(len(values), np.int64)
     for i, value in enumerate(values.tolist()):
-        moment = _EPOCH + timedelta(seconds=value)
-        at = moment.replace(tzinfo=own) if wall else moment.replace(tzinfo=UTC).astimezone(own)
+        try:
+            moment = _EPOCH + timedelta(seconds=value)
+            at = moment.replace(tzinfo=own) if wall else moment.replace(tzinfo=UTC).astimezone(own)
+        except OverflowError:
+            what = f"a time {value} seconds after 1970 lies beyond the years 1 to 9999."
+            raise DataError(what, where="dates", fix=BEYOND) from None
         found[i] = int((at.utcoffset() or timedelta()).total_seconds())
     return found[which]
 

@@ -1,5 +1,6 @@
 """What a user says of the columns of a table: their kinds, and what of a kind may be chosen."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def _declared(name: str, entry: Any, where: str) -> Declared:
         raise wrong(what, f"Give a list of at most {MOST_CATEGORIES:,} texts, each once.")
     step, low, high = (entry.get(key) for key in ("step", "low", "high"))
     if step is not None and not (_is_number(step) and step > 0):
-        raise wrong(f"is given the step {step!r}", "Give a number above 0.")
+        raise wrong(f"is given the step {repr(step)[:60]}", "Give a number above 0.")
     zone = entry.get("zone", "")
     if not isinstance(zone, str) or (zone and zone_of(zone) is None):
         fix = 'Allowed: "UTC", an offset such as "+01:00", or a name such as "Europe/Paris".'
@@ -107,7 +108,7 @@ def _declared(name: str, entry: Any, where: str) -> Declared:
     for key, bound in (("low", low), ("high", high)):
         if bound is not None and not (_is_number(bound) if kind == "number" else isinstance(bound, str)):
             fix = "Give a number." if kind == "number" else f'Give a {kind} as text, such as "{_EXAMPLE[kind]}".'
-            raise wrong(f"is given {key} = {bound!r}", fix)
+            raise wrong(f"is given {key} = {repr(bound)[:60]}", fix)
     one = Declared(kind, tuple(values), step, low, high, zone)
     unit = "seconds" if kind == "duration" else "s"
     first, last = (_bound(one, key, name, unit, zone, where) for key in ("low", "high"))
@@ -117,7 +118,10 @@ def _declared(name: str, entry: Any, where: str) -> Declared:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float | np.number) and not isinstance(value, bool) and bool(np.isfinite(value))
+    try:
+        return isinstance(value, int | float | np.number) and not isinstance(value, bool) and math.isfinite(value)
+    except (OverflowError, TypeError):  # whole numbers that no float64 holds; complex numbers
+        return False
 
 
 def _bound(one: Declared, key: str, name: str, unit: str, zone: str, where: str) -> float | None:

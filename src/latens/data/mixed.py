@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from latens.data.columns import (
+    FURTHEST,
     MOST_CATEGORIES,
     MOST_NAMES,
     MOST_TEXT,
@@ -120,6 +121,10 @@ def typed_schema(given: Sequence[Values], where: str, declared: Mapping[str, Dec
             written = found.written if found else "int" if whole else "float"
             resolution = found.resolution if found else ""
             bounds = bounds_of(said, name, values, written, zone, resolution, where, of)
+            low, high = (float(values.min()), float(values.max())) if bounds is None else bounds
+            if max(-low, high) > FURTHEST:
+                what = f"column {name!r} reaches from {low:g} to {high:g}; numbers of a table lie within {FURTHEST:g}."
+                raise DataError(what, where=where, fix=f'Rescale it, or say "{name}": "{LEFT_OUT}" in --columns.')
             step = recorded or step if step is None and written == "float" else step
             options = {"step": step, "bounds": bounds, "zone": zone, "of": of, "of_every": of_every}
             types.append(number_type(values, every, written, **options, resolution=resolution))

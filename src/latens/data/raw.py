@@ -19,6 +19,9 @@ MAX_BYTES = 8 * 2**30
 MAX_RATIO = 1032
 """DEFLATE cannot expand further than this, so a member that claims more lies about its size."""
 
+HOLLOW_BYTES = 2**30
+"""How much an array may declare beyond what its stored bytes can hold: a chunk of one value need not be stored."""
+
 MAX_DIMENSIONS = 8
 
 _STEP = 2**20  # a stream that unpacks holds as much again, twice
@@ -148,6 +151,13 @@ def check_size(where: str, shape: tuple[int, ...], itemsize: int, available: int
             f"holds {size} bytes; one file may hold {MAX_BYTES}.", where=where, fix="Use fewer rows, or a smaller type."
         )
     return size
+
+
+def check_stored(where: str, declared: int, stored: int) -> None:
+    """Refuse an array whose chunks are not there: what is declared costs nothing, and going through it never ends."""
+    if declared > HOLLOW_BYTES + MAX_RATIO * stored:
+        what = f"its shape declares {declared / 2**30:.3g} GiB, of which {stored} bytes are stored."
+        raise damaged(where, what)
 
 
 def read_array(

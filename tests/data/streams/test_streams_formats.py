@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import tarfile
 
 import numpy as np
@@ -10,9 +11,9 @@ import pytest
 from PIL import Image
 
 from latens.data import load
-from latens.data.streams import arrow, hdf5, pictures
+from latens.data.streams import arrow, find, hdf5, pictures
 from latens.data.streams.dataset import StreamDataset
-from latens.errors import DataError
+from latens.errors import DataError, ResourceError
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
 
@@ -263,3 +264,31 @@ def test_tars_of_pictures_are_their_pixels_and_labels(tmp_path, monkeypatch):
     (tmp_path / "shard-1.tar").write_bytes(b"no tar" * 200)
     with pytest.raises(DataError, match=r"shard-1.tar: is no readable tar"):
         load(tmp_path, stream=True)
+
+
+ANSWERS = {
+    "none": ("import time; time.sleep(60)", ResourceError, r"the object store gave no answer in 0\.5 seconds"),
+    "an end": ("import os; os.abort()", ResourceError, "its reader ended with -6"),
+    "no network": ("raise OSError('NETWORK_CONNECTION')", ResourceError, r"cannot be read \(NETWORK_CONNECTION\)"),
+    "no address": ("class ArrowInvalid(Exception): 0\nraise ArrowInvalid('no bucket')", DataError, r"\(no bucket\)"),
+}
+
+
+@pytest.mark.parametrize("answer", ANSWERS)
+@pytest.mark.parametrize("scheme", ["gs", "abfs", "s3"])
+def test_an_object_store_that_gives_no_answer(answer: str, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, kind, message = ANSWERS[answer]
+    monkeypatch.setattr(find, "_REACH", code)
+    monkeypatch.setattr(find, "PATIENCE", 0.5 if answer == "none" else 60.0)
+    with pytest.raises(kind, match=message) as caught:
+        load(f"{scheme}://bucket/rows/*.parquet")
+    assert "the network and your credentials" in caught.value.fix
+    assert caught.value.where == f"{scheme}://bucket/rows/*.parquet"
+
+
+@pytest.mark.parametrize("spec", ["s3://b/*.npy", "s3://b/a/part-[0-9].npy", "s3://b/a/b.npy", "s3://b/a/?/x.npy"])
+def test_what_of_an_address_is_asked_for_first(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find, "_REACH", "import sys; raise OSError(sys.argv[1])")
+    fixed = {"s3://b/*.npy": "s3://b", "s3://b/a/b.npy": spec}.get(spec, "s3://b/a")
+    with pytest.raises(ResourceError, match=re.escape(f"cannot be read ({fixed})")):
+        load(spec)

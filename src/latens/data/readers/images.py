@@ -87,7 +87,7 @@ def _add(pictures: list[str], path: Path, name: str) -> bool:
 def read_pictures(folder: Path, found: Found) -> Raw:
     """Read images as rows of uint8: (n, h, w) for grey or black and white (0 and 1), else (n, h, w, 3).
 
-    The first frame of a moving image is taken, the orientation that a camera noted is not applied.
+    The first frame of a moving image is taken, and pictures are turned upright as their EXIF orientation says.
 
     Args:
         folder: The folder.
@@ -116,11 +116,11 @@ def read_pictures(folder: Path, found: Found) -> Raw:
         what = f"holds {len(good)} pictures of {size[0]} x {size[1]} pixels, more than {MAX_BYTES} bytes in all."
         raise ResourceError(what, where=str(folder), fix="Use smaller pictures, or fewer.")
     x = np.empty((len(good), *shape), np.uint8)
-    moving = 0
+    moving = turned = 0
     for i, name in enumerate(good):
         try:
-            x[i], frames = pixels_of(folder / name, TARGET[kind])
-            moving += frames > 1
+            x[i], frames, upright = pixels_of(folder / name, TARGET[kind])
+            moving, turned = moving + (frames > 1), turned + (not upright)
         except unreadable() as error:
             problems[name] = reason(error)
     if problems:
@@ -130,6 +130,7 @@ def read_pictures(folder: Path, found: Found) -> Raw:
         notes.append(f"{found.ignored} hidden files and files that are no pictures were left out.")
     if moving:
         notes.append(f"{moving} files hold several frames; the first of each was taken.")
+    notes += turned_notes(turned)
     labels = [name.split("/")[0] if "/" in name else "" for name in good]
     return Raw(x, np.array(labels) if any(labels) else None, np.array(good), notes=tuple(notes))
 
@@ -161,7 +162,27 @@ def head_of(file: Any) -> tuple[tuple[int, int], str]:
     with _opened(file) as picture:
         if picture.mode not in _KINDS:
             raise ValueError(f"has pixels of mode {picture.mode}")
-        return picture.size, _KINDS[picture.mode]
+        width, height = picture.size
+        # Pillow itself turns a TIFF, its size already in the header.
+        sideways = _orientation(picture) >= 5 and picture.format != "TIFF"
+        return (height, width) if sideways else (width, height), _KINDS[picture.mode]
+
+
+def turned_notes(count: int) -> list[str]:
+    """The sentence that says how many pictures were turned upright, if any were."""
+    return [f"{count} pictures were turned upright, as their EXIF orientation says."] if count else []
+
+
+def _orientation(picture: Any) -> int:
+    """The EXIF orientation, 1 to 8; 1 is upright, and what there is where no camera noted any."""
+    # Pillow would decode a whole PNG to look for a note behind its pixels.
+    if picture.format == "PNG" and "exif" not in picture.info:
+        return 1
+    try:
+        found = picture.getexif().get(0x0112, 1)
+    except Exception:  # a damaged note, of which Pillow raises nearly anything, turns no picture
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
 
 
 @contextlib.contextmanager
@@ -173,11 +194,13 @@ def _opened(path: Any) -> Iterator[Any]:
         # a file's other tags has no influence on the pixels.
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
-        with Image.open(path, formats=_FORMATS) as picture:
+        # As an open file, not by its path: Pillow maps a TIFF on its side into memory with width and height exchanged.
+        opened = contextlib.nullcontext(path) if hasattr(path, "read") else open(path, "rb")  # noqa: SIM115
+        with opened as file, Image.open(file, formats=_FORMATS) as picture:
             yield picture
 
 
-def pixels_of(path: Any, target: str) -> tuple[np.ndarray, int]:
+def pixels_of(path: Any, target: str) -> tuple[np.ndarray, int, bool]:
     """Decode a picture.
 
     Args:
@@ -185,19 +208,29 @@ def pixels_of(path: Any, target: str) -> tuple[np.ndarray, int]:
         target: Pillow's mode of the pixels.
 
     Returns:
-        uint8 of shape (h, w) or (h, w, 3), and how many frames the file has.
+        uint8 of shape (h, w) or (h, w, 3), how many frames the file has, and whether it lay upright.
 
     Raises:
         ValueError: It has transparent pixels; and what `unreadable` names.
     """
+    from PIL import ImageOps
+
     with _opened(path) as picture:
+        orientation = _orientation(picture)
         picture.load()
         layered = picture.mode in ("LA", "RGBA", "PA") or "transparency" in picture.info
         if layered and picture.convert("RGBA").getchannel("A").getextrema()[0] < 255:
             raise ValueError("has transparent pixels")
-        flat = picture if picture.mode == target else picture.convert(target)
+        # Pillow has turned a TIFF by now.
+        as_is = orientation == 1 or picture.format == "TIFF"
+        upright = picture if as_is else ImageOps.exif_transpose(picture)
+        flat = upright if upright.mode == target else upright.convert(target)
         pixels = np.asarray(flat).astype(np.uint8)
-        return pixels, getattr(picture, "n_frames", 1)  # asked for last: counting moves to other frames
+        return (
+            pixels,
+            getattr(picture, "n_frames", 1),
+            orientation == 1,
+        )  # counted last: that moves to other frames
 
 
 def unreadable() -> tuple[type[BaseException], ...]:

@@ -32,7 +32,8 @@ _OTHERS = {
         ".pth",
         ".joblib",
     ): "a pickle can run code when it is opened, so latens never reads one.",
-    (".mat", ".zarr"): "this format is not read.",
+    (".mat",): "this format is not read.",
+    (".zarr",): "a Zarr store is a folder, and this is a file.",
     (".xls", ".xlsx", ".ods"): "spreadsheets are not read.",
     (
         ".png",
@@ -87,7 +88,8 @@ def read_path(path: Path, roles: ColumnRoles) -> Raw:
     except OSError as error:
         if error.errno in (None, errno.EINVAL):  # an archive that points before its own start
             raise damaged(where, "cannot be read: its parts are not where it says.") from None
-        raise ResourceError(f"cannot be read ({error.strerror or str(error)[:100]}).", where=where) from None
+        fix = "Check the disk or the network that it lies on, or copy it to another place."
+        raise ResourceError(f"cannot be read ({error.strerror or str(error)[:100]}).", where=where, fix=fix) from None
 
 
 def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:

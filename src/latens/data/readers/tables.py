@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from latens.data.columns import TextColumn
-from latens.data.dates import dated, zone_name
+from latens.data.dates import BEYOND, dated, zone_name
 from latens.data.declared import LEFT_OUT, Declared
 from latens.data.durations import recorded
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw
@@ -351,13 +351,13 @@ def _from_parquet(file: Any, roles: ColumnRoles, where: str) -> Raw:
     if not kept:
         raise DataError("has no column of numbers left.", where=where, fix="Name fewer columns as label, id or weight.")
     beside = [*found.values(), *([] if index is None else [index])]
-    texts = {word: arrow_column(file.read(columns=[word])[word]) for word in beside}
+    texts = {word: arrow_column(file.read(columns=[word])[word], where) for word in beside}
     rows = file.metadata.num_rows
     label, ids, weight = (texts.get(found.get(role, "")) for role in ("label", "row_id", "weight"))
     ids = ids if index is None else texts[index]
     types = dict(zip(file.schema_arrow.names, file.schema_arrow.types))
     if roles.declared is not None or not all(is_plain(types[word]) for word in kept):
-        columns = {word: arrow_typed(file.read(columns=[word])[word]) for word in kept}
+        columns = {word: arrow_typed(file.read(columns=[word])[word], f"{where}, column {word!r}") for word in kept}
         x, meant = from_words(columns, roles.declared, where)
         return Raw(x, label, ids, weight, tuple(kept), label_name=found.get("label"), texts=meant)
     x = np.empty((rows, len(kept)), bool)
@@ -365,7 +365,7 @@ def _from_parquet(file: Any, roles: ColumnRoles, where: str) -> Raw:
     for start in range(0, len(kept), step):
         part = file.read(columns=kept[start : start + step])
         for i, word in enumerate(kept[start : start + step], start):
-            values = arrow_column(part[word])
+            values = arrow_column(part[word], where)
             wanted = np.result_type(x.dtype, values.dtype) if i else values.dtype
             x = x if x.dtype == wanted else np.empty(x.shape, wanted) if not i else x.astype(wanted)
             x[:, i] = values
@@ -386,46 +386,65 @@ def is_plain(kind: Any) -> bool:
     return pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
-def arrow_typed(column: Any) -> "np.ndarray | Coded":
+def arrow_typed(column: Any, where: str) -> "np.ndarray | Coded":
     """Turn a column of pyarrow into what its type says: names, truth values, times; else numbers or text.
 
     Args:
         column: The column.
+        where: How an error names it.
 
     Returns:
         The values.
+
+    Raises:
+        DataError: A cell is no value of Python.
     """
     import pyarrow as pa
 
     gone = np.asarray(column.is_null().to_numpy(), bool)
     if pa.types.is_boolean(column.type) and gone.any():
-        return Coded(arrow_column(column), TextColumn(("False", "True"), "bool"))
+        return Coded(arrow_column(column, where), TextColumn(("False", "True"), "bool"))
     if pa.types.is_dictionary(column.type):
         whole = column.unify_dictionaries().combine_chunks()
         parts = whole.chunks if isinstance(whole, pa.ChunkedArray) else [whole]
         codes = [np.asarray(part.indices.fill_null(-1).to_numpy(zero_copy_only=False)) for part in parts]
-        values = parts[0].dictionary.to_pylist() if parts else []
+        values = python_cells(parts[0].dictionary, where) if parts else []
         return _categories(np.concatenate([*codes, np.zeros(0)]).astype(np.int64), values, bool(column.type.ordered))
     if pa.types.is_duration(column.type):
         return _spans(column.cast(pa.int64()).fill_null(0).to_numpy(), gone, column.type.unit)
     if not pa.types.is_timestamp(column.type):
-        return arrow_column(column)
+        return arrow_column(column, where)
     seconds = (
         column.cast(pa.int64()).fill_null(0).to_numpy()
         // {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
     )
-    return _times(seconds, gone, "" if column.type.tz is None else zone_name(column.type.tz))
+    return _times(seconds, gone, "" if column.type.tz is None else zone_name(column.type.tz, where))
 
 
-def arrow_column(column: Any) -> np.ndarray:
+def python_cells(column: Any, where: str) -> list[Any]:
+    """The cells of a column of pyarrow as Python's values, which has fewer of them than Arrow has."""
+    try:
+        return column.to_pylist()
+    except UnicodeDecodeError:
+        raise DataError("holds text that is not UTF-8.", where=where, fix="Write it again as UTF-8.") from None
+    except (OverflowError, ValueError) as error:
+        what = f"holds a {column.type} that Python has no value for ({str(error)[:60]})."
+        raise DataError(what, where=where, fix=BEYOND) from None
+
+
+def arrow_column(column: Any, where: str) -> np.ndarray:
     """Turn a column of pyarrow into numbers (NaN for what is missing), or into text ("" for it).
 
     Args:
         column: The column.
+        where: How an error names it.
 
     Returns:
         The values, shape (n,).
+
+    Raises:
+        DataError: A cell is no value of Python.
     """
     if is_plain(column.type):
         return _plain(column.to_numpy())
-    return np.array(["" if v is None else str(v) for v in column.to_pylist()], dtype=str)
+    return np.array(["" if v is None else str(v) for v in python_cells(column, where)], dtype=str)

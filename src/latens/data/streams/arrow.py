@@ -110,4 +110,6 @@ class ArrowSource(AbstractTables):
                 if batch.num_rows != rows:
                     raise damaged(self.where(block), f"holds {batch.num_rows} rows.")
                 found.append(batch)
-        return self._arrow.Table.from_batches(found).select(columns)
+        table = self._arrow.Table.from_batches(found).select(columns)
+        table.validate(full=True)  # Arrow takes offsets and codes on the word of a file, and would read elsewhere
+        return table

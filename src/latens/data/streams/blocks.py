@@ -147,6 +147,11 @@ class AbstractSource(abc.ABC):
     def __init__(self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> None:
         self.place, self.names, self.roles, self.single = place, names, roles, single
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the blocks read so far changed of their files, a sentence each."""
+        return ()
+
     @abc.abstractmethod
     def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
         """Read the rows of a block.
@@ -241,7 +246,8 @@ def file_errors(where: str) -> Iterator[None]:
     except MemoryError:
         raise ResourceError("does not fit into memory.", where=where, fix="Use smaller blocks.") from None
     except OSError as error:
-        raise ResourceError(f"cannot be read ({error.strerror or str(error)[:100]}).", where=where) from None
+        fix = "Check the disk or the network that it lies on, or copy it to another place."
+        raise ResourceError(f"cannot be read ({error.strerror or str(error)[:100]}).", where=where, fix=fix) from None
 
 
 def path_number(name: str) -> np.uint64:

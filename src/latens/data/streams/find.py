@@ -2,6 +2,8 @@
 
 import fnmatch
 import re
+import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import replace as replace_fields
 from pathlib import Path, PurePosixPath
@@ -42,6 +44,9 @@ BLOCKS_ONLY = frozenset({".arrow", ".tar"})
 
 REMOTE = ("s3", "gs", "abfs", "abfss", "file")
 """What addresses of object stores begin with, by the file systems of pyarrow."""
+
+PATIENCE = 30.0
+"""Seconds that an object store has for its first answer."""
 
 INSIDE = re.compile(r"(.+\.(?:h5|hdf5|zarr)):/(.+)\Z", re.IGNORECASE)
 """An array of rows in a file: `file.h5:/path`, `store.zarr:/path`."""
@@ -156,6 +161,8 @@ def _remote(spec: str, roles: ColumnRoles) -> AbstractSource:
     except ImportError:
         what = "reading from an object store needs pyarrow, which is not installed."
         raise DataError(what, where=spec, fix="Install latens[tables], or copy the files.") from None
+    if scheme != "file":
+        _check_reached(spec)
     parts = rest.rstrip("/").split("/")
     fixed = next((i for i, part in enumerate(parts) if is_glob(part)), len(parts))
     try:
@@ -179,6 +186,33 @@ def _remote(spec: str, roles: ColumnRoles) -> AbstractSource:
         fix = f"Check the address; known: {', '.join(KINDS)}."
         raise DataError("stands for no file of a stream.", where=spec, fix=fix)
     return _of(RemotePlace(system, root, f"{scheme}://"), names, roles, spec)
+
+
+# In a process of its own: some stores wait without an end where there is no network, and some end the process.
+_REACH = """
+import sys
+from pyarrow import fs
+system, root = fs.FileSystem.from_uri(sys.argv[1])
+system.get_file_info(root)
+"""
+
+
+def _check_reached(spec: str) -> None:
+    """Refuse an object store that gives no answer, before anything waits for it."""
+    fixed = re.split(r"[*?\[]", spec)[0]
+    fixed = fixed if fixed == spec else fixed.rpartition("/")[0]
+    fix = "Check the address, the network and your credentials for this store; or copy the files and give their folder."
+    try:
+        said = subprocess.run([sys.executable, "-c", _REACH, fixed], capture_output=True, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        what = f"the object store gave no answer in {PATIENCE:g} seconds."
+        raise ResourceError(what, where=spec, fix=fix) from None
+    if said.returncode:
+        kind, _, why = said.stderr.decode("utf-8", "replace").strip().rpartition("\n")[2].partition(": ")
+        if kind.endswith("ArrowInvalid"):
+            raise DataError(f"is no address that can be read ({why[:100]}).", where=spec, fix=fix)
+        what = f"the object store cannot be read ({why[:100] or f'its reader ended with {said.returncode}'})."
+        raise ResourceError(what, where=spec, fix=fix)
 
 
 def _matches(name: str, wanted: list[str]) -> bool:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.raw import ColumnRoles, Raw, damaged
+from latens.data.raw import ColumnRoles, Raw, check_stored, damaged
 from latens.data.readers.anndata import read_h5ad
 from latens.data.readers.hdf5 import Store
 from latens.data.readers.npz import PART_KEYS, from_archive
@@ -26,6 +26,9 @@ class DenseRows:
         item: The dataset.
         where: How an error names it.
     """
+
+    errors: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError, KeyError)
+    """What reading a damaged file raises."""
 
     def __init__(self, item: Any, where: str) -> None:
         self.item, self.where = item, where
@@ -48,7 +51,7 @@ class DenseRows:
         """
         try:
             return np.asarray(self.item[first : first + rows]).astype(self.dtype, copy=False)
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        except self.errors as error:
             raise damaged(self.where, f"cannot be read ({str(error)[:80]}).") from None
 
 
@@ -138,6 +141,7 @@ class RowsStore(Store):
             raise DataError("is no array of numbers.", where=where, fix="Name another dataset.")
         self.check_inside(item, where)
         self.check_chunks(item, where, item.dtype.itemsize)
+        check_stored(where, math.prod(item.shape) * item.dtype.itemsize, item.id.get_storage_size())
         size = math.prod(item.chunks or (1,)) * item.dtype.itemsize
         if size > WINDOW:
             what = f"is stored in chunks of {size / 2**20:.0f} MB; a window holds {WINDOW // 2**20} MB."

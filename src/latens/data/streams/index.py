@@ -151,7 +151,7 @@ def build(
         found.sortedness(),
         time.perf_counter() - began,
         found.digest(rows_of),
-        found.notes if isinstance(found, TypedStatistics) else (),
+        found.notes if isinstance(found, TypedStatistics) else source.notes,
     )
 
 

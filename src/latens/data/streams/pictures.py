@@ -20,6 +20,7 @@ from latens.data.readers.images import (
     pixels_of,
     reason,
     shown,
+    turned_notes,
     unreadable,
 )
 from latens.data.streams.blocks import AbstractSource, BlockTable, File, Place, digest_of
@@ -33,6 +34,11 @@ class AbstractPictures(AbstractSource):
     """Pictures of one size and kind, decoded when their block is read; the arguments are those of `AbstractSource`."""
 
     dtype = np.dtype(np.uint8)
+    _turned = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(turned_notes(self._turned))
 
     @abc.abstractmethod
     def packed(self, block: int) -> Iterator[tuple[str, Any]]:
@@ -86,7 +92,8 @@ class AbstractPictures(AbstractSource):
                 size, kind = head_of(file)
                 if (size, kind) == (self._size, self._kind):
                     file.seek(0)
-                    x[i] = pixels_of(file, TARGET[kind])[0]
+                    x[i], _, upright = pixels_of(file, TARGET[kind])
+                    self._turned += not upright
                 else:
                     problem = f"{shown(size, kind)}, {self._like} is {shown(self._size, self._kind)}"
             except unreadable() as error:
@@ -159,8 +166,8 @@ class TarSource(AbstractPictures):
                         each = self.first(f"{key}{self._picture}", _member(stream, *members[self._picture]))
             files.append(File(name, size, digest_of(headers)))
             found = list(samples.items())
-            self._samples += [found[at : at + each] for at in range(0, len(found), each)]
-            cut.append([min(each, len(found) - at) for at in range(0, len(found), each)])
+            self._samples += [found[at : at + each] for at in range(0, len(found), each or 1)]
+            cut.append([min(each, len(found) - at) for at in range(0, len(found), each or 1)])
         if like is None:
             raise DataError("has no members.", where=place.shown(names[0]), fix="Give tars of pictures.")
         self._labelled = ".cls" in like and roles.label != "none"

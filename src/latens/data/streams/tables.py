@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from latens.data.raw import ColumnRoles, Raw, damaged
-from latens.data.readers.tables import arrow_column, arrow_typed, check_column_names, is_plain, role_positions
+from latens.data.readers.tables import (
+    arrow_column,
+    arrow_typed,
+    check_column_names,
+    is_plain,
+    python_cells,
+    role_positions,
+)
 from latens.data.streams.blocks import WINDOW, AbstractSource, Place
 from latens.data.streams.typed import Cells
 from latens.data.words import Words
@@ -85,7 +92,8 @@ class AbstractTables(AbstractSource):
         Raises:
             DataError: A column is not there, or holds no cells.
         """
-        types, words = self._arrow.types, list(schema.names)
+        with self.errors(where):
+            types, words = self._arrow.types, list(schema.names)
         check_column_names(words, where)
         index = "__index_level_0__"
         self._ids = index if roles.row_id is None and index in words else None
@@ -129,38 +137,41 @@ class AbstractTables(AbstractSource):
         return _ArrowErrors(self._arrow.ArrowException, self.format, where)
 
     def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
+        with self.errors(self.where(block)):
+            return self._read(block)
+
+    def _read(self, block: int) -> tuple[Raw, np.ndarray | None]:
         rows, where = int(self.table.rows[block]), self.where(block)
         others: set[str] = {*self._found.values(), *([self._ids] if self._ids else [])}
         wanted = [*self._kept, *sorted(others)]
-        with self.errors(where):
-            part = self.part(block, wanted)
+        part = self.part(block, wanted)
         if part.num_rows != rows:
             raise damaged(where, f"holds {part.num_rows} rows.")
         if self._vector is not None:
             x: Any = self._vectors(part[self._kept[0]], where)
         elif self.typed:
-            x = Cells({word: self._cells(part[word]) for word in self._kept})
+            x = Cells({word: self._cells(part[word], f"{where}, column {word!r}") for word in self._kept})
         else:
-            arrays = [arrow_column(part[word]) for word in self._kept]
+            arrays = [arrow_column(part[word], where) for word in self._kept]
             x = np.empty((rows, len(arrays)), np.result_type(*arrays))
             for i, array in enumerate(arrays):
                 x[:, i] = array
-        beside = {role: arrow_column(part[word]) for role, word in self._found.items() if role != "row_id"}
-        ids = arrow_column(part[self._ids]) if self._ids else None
+        beside = {role: arrow_column(part[word], where) for role, word in self._found.items() if role != "row_id"}
+        ids = arrow_column(part[self._ids], where) if self._ids else None
         label_name = self.label_name
         raw = Raw(x, beside.get("label"), ids, beside.get("weight"), columns=self.columns, label_name=label_name)
         return raw, None
 
-    def _cells(self, column: Any) -> Any:
+    def _cells(self, column: Any, where: str) -> Any:
         """A column of a mixed table; of text only the distinct cells become Python's."""
         types, kind = self._arrow.types, column.type
         if is_plain(kind) or types.is_timestamp(kind) or types.is_duration(kind) or types.is_dictionary(kind):
-            return arrow_typed(column)
+            return arrow_typed(column, where)
         if types.is_null(kind):
             return Words([""], np.zeros(len(column), np.int64))
         coded = column.dictionary_encode().unify_dictionaries().combine_chunks()
         coded = coded.chunk(0) if isinstance(coded, self._arrow.ChunkedArray) and coded.num_chunks else coded
-        words = ["" if word is None else str(word) for word in coded.dictionary.to_pylist()] + [""]
+        words = ["" if word is None else str(word) for word in python_cells(coded.dictionary, where)] + [""]
         codes = coded.indices.fill_null(len(words) - 1).to_numpy(zero_copy_only=False)
         return Words(words, codes.astype(np.int64))
 
@@ -184,7 +195,7 @@ class _ArrowErrors:
     """What pyarrow raises for a damaged file, as a DataError that names it."""
 
     def __init__(self, kind: type[Exception], form: str, where: str) -> None:
-        self.kinds, self.form, self.where = (kind, struct.error), form, where
+        self.kinds, self.form, self.where = (kind, struct.error, EOFError, UnicodeDecodeError), form, where
 
     def __enter__(self) -> None:
         return None

@@ -1,20 +1,29 @@
 """Zarr stores as a stream: one array of rows of a store on disk, read by whole chunks."""
 
 import math
+import os
+import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from latens.data.raw import damaged
+from latens.data.raw import check_stored, damaged
 from latens.data.readers.npz import AbstractArrays
 from latens.data.streams.blocks import WINDOW, File, digest_of
 from latens.data.streams.hdf5 import DenseRows, Hdf5Source
 from latens.errors import DataError
+from latens.io.plain_files import kind_of
 
 _METADATA = ("zarr.json", ".zarray", ".zgroup", ".zmetadata")
 _ARRAY = "x"
 """What the rows are called where the store is one array and has no names."""
+
+# What zarr meets in metadata and chunks that lie is raised as it comes: it checks little of them itself.
+_LIES = (
+    ArithmeticError, AssertionError, AttributeError, ImportError, LookupError, OSError, RuntimeError, TypeError,
+    ValueError, zlib.error,
+)  # fmt: skip
 
 
 class ZarrStore(AbstractArrays):
@@ -37,11 +46,12 @@ class ZarrStore(AbstractArrays):
         except ImportError:
             fix = "Install latens[zarr], or write the rows as .npy files."
             raise DataError("reading Zarr needs zarr, which is not installed.", where=self.where, fix=fix) from None
+        self._stored = _plain_bytes(path)
         try:
             found = zarr.open(self.where, mode="r")
             whole = isinstance(found, zarr.Array)
             self._arrays: dict[str, Any] = {_ARRAY: found} if whole else dict(_below(found, zarr))
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        except _LIES as error:
             raise damaged(self.where, f"is no Zarr store that can be read ({str(error)[:80]}).") from None
         if only is not None and only not in self._arrays:
             known = ", ".join(list(self._arrays)[:20]) or "none"
@@ -67,18 +77,27 @@ class ZarrStore(AbstractArrays):
         if item.dtype.kind not in "biufUT":
             fix = "Store plain numbers, or text for labels."
             raise DataError(f"holds values of type {str(item.dtype)[:80]}.", where=where, fix=fix)
-        size = math.prod(getattr(item, "shards", None) or item.chunks) * max(1, item.dtype.itemsize)
+        chunks = getattr(item, "shards", None) or item.chunks
+        if min(chunks, default=1) < 1:
+            raise damaged(where, f"is stored in chunks of shape {str(chunks)[:80]}.")
+        check_stored(where, math.prod(item.shape) * item.dtype.itemsize, self._stored)
+        size = math.prod(chunks) * max(1, item.dtype.itemsize)
         if size > WINDOW:
             what = f"is stored in chunks of {size / 2**20:.0f} MB; a window holds {WINDOW // 2**20} MB."
             raise DataError(what, where=where, fix="Write it with smaller chunks: chunks=(256, ...).")
         if item.ndim > 1 and item.dtype.kind in "biuf":
             return _Rows(item, where)
-        values = np.asarray(item[...])
+        try:
+            values = np.asarray(item[...])
+        except _LIES as error:
+            raise damaged(where, f"cannot be read ({str(error)[:80]}).") from None
         return np.array(values.tolist(), str) if values.dtype.kind == "T" else values
 
 
 class _Rows(DenseRows):
     """An array of a store; its chunks are always whole pieces of the file system."""
+
+    errors = _LIES
 
     def __init__(self, item: Any, where: str) -> None:
         self.item, self.where = item, where
@@ -101,6 +120,27 @@ class ZarrSource(Hdf5Source):
         sizes = [(inside, path.stat().st_size) for inside, path in found]
         parts = [path.read_bytes() for _, path in found if path.name in _METADATA]
         return File(name, sum(size for _, size in sizes), digest_of(repr(sizes).encode(), *parts))
+
+
+def _plain_bytes(store: Path) -> int:
+    """How many bytes the files of a store hold: plain files alone, none of them larger than two windows."""
+    total, folders = 0, [os.fspath(store)]
+    while folders:
+        with os.scandir(folders.pop()) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                    continue
+                if kind := kind_of(Path(entry.path)):
+                    fix = "Copy what it leads to into the store (`cp -RL` does so for links), or remove it."
+                    raise DataError(f"is {kind}; a store holds plain files and folders.", where=entry.path, fix=fix)
+                size = entry.stat(follow_symlinks=False).st_size
+                if size > 2 * WINDOW:
+                    what = f"is a file of {size / 2**20:.0f} MB; a chunk may take {2 * WINDOW // 2**20} MB."
+                    fix = "Write the store with smaller chunks: chunks=(256, ...)."
+                    raise DataError(what, where=entry.path, fix=fix)
+                total += size
+    return total
 
 
 def _below(group: Any, zarr: Any, before: str = "", depth: int = 0) -> list[tuple[str, Any]]:

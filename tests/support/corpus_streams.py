@@ -1,0 +1,178 @@
+"""Bad files of the formats that are read by blocks, addresses that give no answer, and flags typed twice."""
+
+import json
+import os
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from corpus_data import TABLE, Case, check, text
+
+ROWS = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+HALVES = np.arange(60) * 0.5
+
+
+def zarr(change: Callable[[Path], Any], version: Any = 3) -> Callable[[], Any]:
+    """A store d.zarr with an array x of one chunk of rows, and what is done to it."""
+
+    def make() -> None:
+        group = pytest.importorskip("zarr").open_group("d.zarr", mode="w", zarr_format=version)
+        group.create_array("x", data=ROWS, chunks=(60, 4))
+        change(Path("d.zarr"))
+
+    return make
+
+
+def says(**entries: Any) -> Callable[[Path], Any]:
+    """Other entries in the metadata of x, of either version."""
+
+    def change(store: Path) -> None:
+        file = next(store / "x" / name for name in ("zarr.json", ".zarray") if (store / "x" / name).exists())
+        file.write_text(json.dumps(json.loads(file.read_bytes()) | entries))
+
+    return change
+
+
+def instead(name: str, make: Callable[[Path], Any]) -> Callable[[Path], Any]:
+    """Something else in the place of a file of the store."""
+    return lambda store: ((store / name).unlink(missing_ok=True), make(store / name))
+
+
+def columns(ending: str, **made: Callable[[Any], Any]) -> Callable[[], Any]:
+    """A table d.parquet or d.arrow, of columns that are made with pyarrow."""
+
+    def make() -> None:
+        arrow = pytest.importorskip("pyarrow")
+        table = arrow.table({name: one(arrow) for name, one in made.items()})
+        if ending == "parquet":
+            pytest.importorskip("pyarrow.parquet").write_table(table, "d.parquet")
+            return
+        with arrow.ipc.new_file("d.arrow", table.schema) as file:
+            file.write_table(table)
+
+    return make
+
+
+def broken_text(arrow: Any) -> Any:
+    """Text of which one cell is the byte 0xff."""
+    ends = np.arange(61, dtype=np.int32)
+    return arrow.Array.from_buffers(
+        arrow.string(), 60, [None, arrow.py_buffer(ends), arrow.py_buffer(b"x" * 59 + b"\xff")]
+    )
+
+
+def far_offsets() -> None:
+    """A file whose cells of text lie where it has none: Arrow would read there."""
+    columns("arrow", a=numbers, b=lambda arrow: arrow.array(["x"] * 60))()
+    found, ends = Path("d.arrow").read_bytes(), np.arange(61, dtype=np.int32)
+    assert ends.tobytes() in found
+    Path("d.arrow").write_bytes(found.replace(ends.tobytes(), (ends << 24).tobytes()))
+
+
+def numbers(arrow: Any) -> Any:
+    return arrow.array(HALVES)
+
+
+def zone(name: str) -> Callable[[Any], Any]:
+    return lambda arrow: arrow.array(np.arange(60) * 10**9).cast(arrow.timestamp("s", tz=name))
+
+
+def day(number: int) -> Callable[[Any], Any]:
+    return lambda arrow: arrow.array(np.full(60, number, np.int32)).cast(arrow.date32())
+
+
+def declared(content: str) -> Callable[[], Any]:
+    return lambda: (text("a,b\n" + "".join(f"{i / 2},{'xy'[i % 2]}\n" for i in range(60)))(), text(content, "c.json")())
+
+
+def tar(*members: str) -> Callable[[], Any]:
+    def make() -> None:
+        with tarfile.open("d.tar", "w") as file:
+            for name in members:
+                Path(name).write_bytes(b"1")
+                file.add(name)
+
+    return make
+
+
+def bounds(said: str, *words: str) -> Case:
+    """Bounds of the column a that are said in c.json."""
+    argv = ("fit", "d.csv", "--columns", "c.json", "--dry-run")
+    return Case(declared(f'{{"a": {{"kind": "number", {said}}}}}'), argv, 3, "data", words)
+
+
+def twice(*argv: str, words: tuple[str, ...]) -> Case:
+    return Case(text(TABLE), argv, 2, "usage", words)
+
+
+FLAT = "".join(f"{1.7e308 * (-1) ** i},{'xy'[i % 2]}\n" for i in range(60))
+
+CASES: dict[str, Case] = {
+    # --- Zarr ---
+    "zarr of 10^15 rows": check(zarr(says(shape=[10**15, 4])), "d.zarr", "1.49e+07 GiB", "are stored"),
+    "zarr 2 of 10^15 rows": check(zarr(says(shape=[10**15, 4]), 2), "d.zarr", "1.49e+07 GiB"),
+    "zarr shape of text": check(zarr(says(shape="ab")), "d.zarr", "no Zarr store"),
+    "zarr 2 chunks of 0": check(zarr(says(chunks=[0, 4]), 2), "d.zarr", "chunks of shape (0, 4)"),
+    "zarr chunk is a link": check(
+        zarr(instead("x/c/0/0", lambda path: path.symlink_to("/dev/zero"))), "d.zarr", "a symbolic link", "cp -RL"
+    ),
+    "zarr chunk is a pipe": check(zarr(instead("x/c/0/0", os.mkfifo)), "d.zarr", "a named pipe"),
+    "zarr metadata are a pipe": check(zarr(instead("x/zarr.json", os.mkfifo)), "d.zarr", "a named pipe"),
+    "zarr of a list": check(zarr(lambda store: (store / "zarr.json").write_text("[]")), "d.zarr", "no Zarr store"),
+    "zarr of a number": check(zarr(lambda store: (store / "zarr.json").write_text("7")), "d.zarr", "no Zarr store"),
+    "zarr as a file": check(text("x", "d.zarr"), "d.zarr", "A Zarr store is a folder, and this is a file."),
+    # --- columns ---
+    **{
+        f"{what} in {ending}{' by blocks' * bool(also)}": check(
+            columns(ending, a=numbers, b=made), f"d.{ending}", *words, also=also
+        )
+        for ending in ("parquet", "arrow")
+        for also in ((), ("--stream",))
+        for what, made, words in (
+            ("text that is not UTF-8", broken_text, ("UTF",)),
+            ("the last day of date32", day(2**31 - 1), ("column 'b'", "date32", "as numbers")),
+            ("the first day of date32", day(-(2**31)), ("column 'b'", "date32", "as numbers")),
+            ("a zone of no place", zone("Mars/Olympus"), ("column 'b'", "no time zone 'Mars/Olympus'")),
+            ("a zone that is a path", zone("../../etc/passwd"), ("column 'b'", "no time zone")),
+            ("a zone of 99 hours", zone("+99:99"), ("column 'b'", "no time zone '+99:99'")),
+        )
+    },
+    "arrow of 0 bytes": check(text("", "d.arrow"), "d.arrow", "no"),
+    "arrow with offsets beyond its text": check(far_offsets, "d.arrow", "not readable Arrow"),
+    # --- numbers that no grid counts ---
+    "from -1.7e308 to 1.7e308": check(text("a,b\n" + FLAT), "d.csv", "column 'a' reaches from -1.7e+308", "Rescale"),
+    "the same, typed": check(text(FLAT.replace("x", "1").replace("y", "2")), "d.csv", "1e+300", also=("--typed",)),
+    "bounds of 1e308": bounds('"low": -1e308, "high": 1e308', "column 'a' reaches from -1e+308"),
+    "bounds of 10^400": bounds(f'"high": {10**400}', "64 bits"),
+    "bounds of 1e400": bounds('"high": 1e400', "too large"),
+    # --- tars ---
+    "tar of nothing": check(tar(), "d.tar", "no members"),
+    "tar of nothing by blocks": check(tar(), "d.tar", "no members", also=("--stream",)),
+    "tar of 0 bytes": check(text("", "d.tar"), "d.tar", "no readable tar"),
+    # --- addresses ---
+    "an address without a bucket": check(
+        lambda: pytest.importorskip("pyarrow"), "s3:///x", "Missing bucket", "credentials"
+    ),
+    # --- flags typed twice ---
+    "a flag twice": twice("fit", "d.csv", "--label", "a", "--label", "b", words=("--label is given twice",)),
+    "a flag twice, with =": twice("fit", "d.csv", "--seed=1", "--seed", "2", words=("--seed is given twice",)),
+    "flags that contradict": twice(
+        "check", "d.csv", "--counts", "--no-counts", words=("--counts and --no-counts contradict",)
+    ),
+    "an option twice": twice(
+        "fit",
+        "d.csv",
+        "--set",
+        "network.hidden=8",
+        "--set",
+        "network.hidden=9",
+        words=("network.hidden is given twice",),
+    ),
+    "a flag and its option": twice(
+        "fit", "d.csv", "--steps", "3", "--set", "training.steps=9", words=("training.steps is given twice",)
+    ),
+    "a switch twice": Case(text(TABLE), ("fit", "d.csv", "--dry-run", "--dry-run"), 0, "", ('"dry_run": true',)),
+}
