@@ -1,5 +1,6 @@
 """What numbers say is wrong with a model, by name: what it means, and what to do."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -141,13 +142,16 @@ def _untrusted(metrics: Metrics, units: Units) -> Finding | None:
     k = metrics.get("pareto_k")
     if found is None or found.draws_error is None:
         return None
-    error = found.standard_error
-    unsettled = found.draws_error >= BEHIND and not found.draws_error <= error
+    error, lacks = found.standard_error, found.draws_error
+    more = math.isinf(lacks) and found.at_least is not None
+    lacks = found.at_least if more and found.at_least is not None else lacks
+    unsettled = lacks >= BEHIND and not lacks <= error
     heavy = k is not None and k.value > TRUSTED_K
     if not (unsettled or heavy):
         return None
     reasons = [f"half of the rows have a Pareto k above {k.value:.2f}"] if heavy and k is not None else []
-    reasons += [f"it may lack {found.draws_error:.1f} nats by its draws alone"] if unsettled else []
+    told = f"it lacks about {lacks:.1f} nats or more" if more else f"it may lack {lacks:.1f} nats by its draws alone"
+    reasons += [told] if unsettled else []
     text = f"log p(x) from {found.num_samples} draws a row is no more than a lower bound: {', and '.join(reasons)}"
     return Finding(
         "untrusted-evidence",

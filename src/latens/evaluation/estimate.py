@@ -1,9 +1,12 @@
 """A number with its error: what every evaluation returns."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+
+UNKNOWN = ("a lower bound, by an unknown amount", "an upper bound, by an unknown amount")
+"""What is said of a mean whose draws do not tell by how much it is too low, or too high."""
 
 
 def shares(weight: np.ndarray | None, n: int) -> np.ndarray:
@@ -54,7 +57,9 @@ class Estimate:
         seed: Seed of the samples.
         seconds: How long it took.
         draws_error: What a limited number of samples may be wrong by beside the standard error, in `unit`; None where
-            it was not measured.
+            it was not measured, infinite where the value is a lower bound by an unknown amount, and minus infinity
+            where it is such an upper bound.
+        at_least: Of an infinite `draws_error`, what the draws do tell: about so much is lacking, or more.
     """
 
     value: float
@@ -66,6 +71,7 @@ class Estimate:
     seed: int | None = None
     seconds: float | None = None
     draws_error: float | None = None
+    at_least: float | None = None
 
     @classmethod
     def of(cls, rows: np.ndarray, *, num_samples: int, protocol: str, weight: np.ndarray | None = None) -> "Estimate":
@@ -89,6 +95,19 @@ class Estimate:
         spread = float(np.sqrt(np.sum(share**2 * (rows - value) ** 2) * n / (n - 1))) if n > 1 else float("nan")
         return cls(value, spread, num_samples, n, protocol=protocol)
 
+    def with_draws_error(self, error: float, at_least: float | None = None) -> "Estimate":
+        """The same estimate with the error of its samples; the protocol says where that is not known.
+
+        Args:
+            error: The error, in `unit`; plus or minus infinity where it is not known, as in `draws_error`.
+            at_least: What is lacking at least, where the error is not known.
+
+        Returns:
+            The estimate.
+        """
+        words = f"{self.protocol}; {UNKNOWN[error < 0]}" if np.isinf(error) else self.protocol
+        return replace(self, draws_error=error, at_least=at_least, protocol=words)
+
     def to_json(self) -> dict[str, Any]:
         """Give the fields as plain values that JSON can hold.
 
@@ -99,7 +118,7 @@ class Estimate:
         return {
             "value": self.value,
             "standard_error": error,
-            "draws_error": None if self.draws_error is None or np.isnan(self.draws_error) else self.draws_error,
+            "draws_error": None if self.draws_error is None or not np.isfinite(self.draws_error) else self.draws_error,
             "num_samples": self.num_samples,
             "n": self.n,
             "unit": self.unit,
@@ -109,10 +128,14 @@ class Estimate:
         }
 
     def __str__(self) -> str:
+        draws = 0.0 if self.draws_error is None else self.draws_error
+        bound = f", {UNKNOWN[draws < 0]}" if np.isinf(draws) else ""
         if np.isnan(self.standard_error):
             why = "one row: no" if self.n == 1 else "no"
-            return f"{self.value:.2f} {self.unit} ({why} standard error)"
-        if self.draws_error is not None and self.draws_error >= 0.005:
-            errors = f"± {self.standard_error:.2f} (rows) ± {self.draws_error:.2f} (draws)"
-            return f"{self.value:.2f} {errors} {self.unit}"
-        return f"{self.value:.2f} ± {self.standard_error:.2f} {self.unit}"
+            return f"{self.value:.2f} {self.unit} ({why} standard error){bound}"
+        errors = f"± {self.standard_error:.2f}"
+        if bound:
+            errors += " (rows)"
+        elif draws >= 0.005:
+            errors += f" (rows) ± {draws:.2f} (draws)"
+        return f"{self.value:.2f} {errors} {self.unit}{bound}"

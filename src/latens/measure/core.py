@@ -355,7 +355,9 @@ class Measurement:
         self.add(name, self.rows, draws, self.what + how)
         if draws > 1:
             found = self._marginals(numbers, draws).estimates(name)
-            self.found[name] = replace(self.found[name], draws_error=found[name].draws_error)
+            draws_error = found[name].draws_error
+            assert draws_error is not None
+            self.found[name] = self.found[name].with_draws_error(draws_error, found[name].at_least)
             for other in (f"{name}_smoothed", "effective_sample_size", "pareto_k"):
                 if other in found:
                     self.put(other, found[other])

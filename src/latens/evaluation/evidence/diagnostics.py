@@ -1,15 +1,23 @@
 """Can importance weights be trusted? How many draws they are worth, and how heavy their tail is."""
 
+import itertools
 import math
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from latens.typing import Array, Float, Nats
+from latens.typing import Array, Bool, Float, Nats
 
 TRUSTED_K = 0.7
 """Above this Pareto k an importance sampling estimate is not to be trusted (Vehtari et al. 2024)."""
+
+BLOCKS = 8
+"""Parts of the draws from which it is seen how the estimate rises with their number."""
+
+_TIED = 0.25
+"""Where this share of the tail are weights equal to their neighbour, the tail is one of steps, not of a density."""
 
 
 def effective_sample_size(log_weights: Float[Array, " K"]) -> Float[Array, ""]:
@@ -85,7 +93,9 @@ def tail_fit(tail: Float[Array, " M_and_1"]) -> tuple[Float[Array, ""], Nats]:
     """Fit a generalised Pareto distribution to the tail of the weights, and smooth their sum by it.
 
     Smoothed weights are the quantiles $(j - 1/2)/M$ of the fitted distribution in the place of the weights, none of
-    them above the largest weight.
+    them above the largest weight. A density does not fit weights that are tied, as those of discrete latents: their k
+    is that of the power law $(M/j)^k$ from the cut to the j-th largest weight, the steepest of those in the upper
+    third, drawn towards 0.5 as if by 5 draws more, and nothing is smoothed.
 
     Args:
         tail: The M + 1 largest log weights in falling order, in nats; the last one is where the tail begins.
@@ -97,7 +107,8 @@ def tail_fit(tail: Float[Array, " M_and_1"]) -> tuple[Float[Array, ""], Nats]:
     """
     n = tail.shape[0] - 1
     # w_i - w_cut relative to the largest weight, exact also for weights that are nearly equal.
-    excess = jnp.flip(jnp.exp(tail[:-1] - tail[0]) * -jnp.expm1(tail[-1] - tail[:-1]))
+    excess = jnp.exp(tail[:-1] - tail[0]) * -jnp.expm1(tail[-1] - tail[:-1])
+    excess = jnp.flip(jnp.where(tail[:-1] > tail[-1], excess, 0.0))
     quartile = jnp.maximum(excess[math.floor(n / 4 + 0.5) - 1], jnp.finfo(tail.dtype).tiny * 1e6)
     size = 30 + math.floor(math.sqrt(n))
     grid = 1.0 - jnp.sqrt(size / (jnp.arange(1, size + 1, dtype=tail.dtype) - 0.5))
@@ -115,8 +126,22 @@ def tail_fit(tail: Float[Array, " M_and_1"]) -> tuple[Float[Array, ""], Nats]:
     smoothed = jnp.minimum(quantile + jnp.exp(tail[-1] - tail[0]), 1.0)
     # Equal weights have no tail.
     flat = ~(excess[-1] > 0.0)
-    log_sum = jnp.where(flat, jax.nn.logsumexp(tail[:-1]), jnp.log(jnp.sum(smoothed)) + tail[0])
-    return jnp.where(flat, 0.0, k), log_sum
+    steps, k_of_steps = _steps(tail)
+    log_sum = jnp.where(flat | steps, jax.nn.logsumexp(tail[:-1]), jnp.log(jnp.sum(smoothed)) + tail[0])
+    return jnp.where(flat, 0.0, jnp.where(steps, k_of_steps, k)), log_sum
+
+
+def _steps(tail: Float[Array, " M_and_1"]) -> tuple[Bool[Array, ""], Float[Array, ""]]:
+    """Whether a tail is one of ties, and the k of the power law that its highest steps lie on."""
+    n = tail.shape[0] - 1
+    rounding = 16 * jnp.finfo(tail.dtype).eps * jnp.maximum(jnp.abs(tail[0]), 1.0)
+    # Two weights of 0 are tied: -inf - -inf is not above anything.
+    steps = jnp.sum(~(tail[:-1] - tail[1:] > rounding)) >= _TIED * n
+    above = tail[:-1] - jnp.min(jnp.where(jnp.isfinite(tail), tail, tail[0]))
+    count = jnp.sum(above > rounding)
+    upper = max(n // 3, 1)
+    slope = jnp.max(above[:upper] / jnp.log(n / jnp.arange(1, upper + 1)))
+    return steps, jnp.where(count > 0, (slope * count + 2.5) / (count + 5), 0.0)
 
 
 class WeightSums(NamedTuple):
@@ -126,11 +151,15 @@ class WeightSums(NamedTuple):
         log_sums: Log of the sum of the weights w over each of the two halves of the samples, shape (2, B).
         log_sum_squares: Log of the sum of w^2, shape (B,).
         tail: The M + 1 largest log weights of each row in falling order, shape (B, M + 1).
+        log_blocks: Log of the sum of the weights over each of 8 blocks of the samples, shape (8, B).
+        counts: Samples in each of these blocks, shape (8,).
     """
 
     log_sums: Float[Array, "2 B"]
     log_sum_squares: Float[Array, " B"]
     tail: Float[Array, "B M_and_1"]
+    log_blocks: Float[Array, "8 B"]
+    counts: Float[Array, " 8"]
 
     @classmethod
     def start(cls, rows: int, num_samples: int) -> "WeightSums":
@@ -145,7 +174,8 @@ class WeightSums(NamedTuple):
         """
         nothing = jnp.full(rows, -jnp.inf)
         tail = jnp.full((rows, tail_length(num_samples) + 1), -jnp.inf)
-        return cls(jnp.full((2, rows), -jnp.inf), nothing, tail)
+        blocks = jnp.full((BLOCKS, rows), -jnp.inf)
+        return cls(jnp.full((2, rows), -jnp.inf), nothing, tail, blocks, jnp.zeros(BLOCKS))
 
     def summed(self, log_weights: Float[Array, "n B"], half: Array | int) -> "WeightSums":
         """Add samples to the sum of one half; squares and tail wait for `sorted_in`.
@@ -162,17 +192,25 @@ class WeightSums(NamedTuple):
         return self._replace(log_sums=jnp.logaddexp(self.log_sums, jnp.where(own, more, -jnp.inf)))
 
     def sorted_in(self, log_weights: Float[Array, "n B"]) -> "WeightSums":
-        """Add samples to the squares and the tail.
+        """Add samples to the squares, the tail and the blocks, which share them evenly.
 
         Args:
-            log_weights: Log weights in nats, shape (n, B); -inf stands for no sample.
+            log_weights: Log weights in nats, shape (n, B).
 
         Returns:
             The new sums.
         """
         squares = jnp.logaddexp(self.log_sum_squares, jax.nn.logsumexp(2.0 * log_weights, axis=0))
         largest = jnp.concatenate([self.tail, log_weights.T], axis=1)
-        return WeightSums(self.log_sums, squares, jax.lax.top_k(largest, self.tail.shape[1])[0])
+        ends = np.arange(BLOCKS + 1) * log_weights.shape[0] // BLOCKS
+        parts = [log_weights[first:last] for first, last in itertools.pairwise(ends)]
+        blocks = jnp.stack([_sum_of(part) for part in parts])
+        return self._replace(
+            log_sum_squares=squares,
+            tail=jax.lax.top_k(largest, self.tail.shape[1])[0],
+            log_blocks=jnp.logaddexp(self.log_blocks, blocks),
+            counts=self.counts + np.diff(ends),
+        )
 
     def summary(self, halves: tuple[int, int]) -> "WeightSummary":
         """Compute the summary of all samples.
@@ -192,16 +230,34 @@ class WeightSums(NamedTuple):
             parts = (n / count * (one - math.log(n)) for n, one in zip(halves, self.log_sums))
             # Not below 0 by Jensen's inequality, but for rounding; nan - nan of rows without any weight stays.
             rise = jnp.maximum(log_mean - sum(parts), 0.0)
+        error, rises = log_mean_error(size, count), self._rises()
         if self.tail.shape[1] <= 5:
-            return WeightSummary(
-                log_mean, log_mean_error(size, count), size, jnp.full(size.shape, jnp.nan), rise, log_mean
-            )
+            return WeightSummary(log_mean, error, size, jnp.full(size.shape, jnp.nan), rise, log_mean, rises)
         k, smooth = jax.vmap(tail_fit)(self.tail)
         # The rest is the sum without the tail: 1 - tail / sum, of which nothing may be left.
         tail = jax.nn.logsumexp(self.tail[:, :-1], axis=1)
         body = log_sum + jnp.log(jnp.maximum(-jnp.expm1(jnp.minimum(tail - log_sum, 0.0)), 0.0))
         smoothed = jnp.logaddexp(body, smooth) - math.log(count)
-        return WeightSummary(log_mean, log_mean_error(size, count), size, k, rise, smoothed)
+        return WeightSummary(log_mean, error, size, k, rise, smoothed, rises)
+
+    def _rises(self) -> Float[Array, "B 3"]:
+        """By how much the log mean rises from an eighth to a quarter, to a half, to all samples; NaN below 8."""
+        top = jnp.max(self.log_blocks, axis=0)
+        sums = jnp.exp(self.log_blocks - jnp.where(jnp.isfinite(top), top, 0.0))
+        levels = []
+        for size in (1, 2, 4, BLOCKS):
+            # The mean over all choices of so many blocks: a fraction of the noise of one choice.
+            chosen = [[i in own for i in range(BLOCKS)] for own in itertools.combinations(range(BLOCKS), size)]
+            means = jnp.asarray(chosen, sums.dtype) @ sums / (jnp.asarray(chosen, sums.dtype) @ self.counts)[:, None]
+            levels.append(jnp.mean(jnp.log(jnp.maximum(means, jnp.finfo(means.dtype).tiny)), axis=0))
+        rises = jnp.maximum(jnp.diff(jnp.stack(levels, axis=1), axis=1), 0.0)
+        return jnp.where(jnp.min(self.counts) > 0, rises, jnp.nan)
+
+
+def _sum_of(log_weights: Float[Array, "n B"]) -> Float[Array, " B"]:
+    if not len(log_weights):
+        return jnp.full(log_weights.shape[1], -jnp.inf)
+    return jax.nn.logsumexp(log_weights, axis=0)
 
 
 class WeightSummary(NamedTuple):
@@ -215,6 +271,8 @@ class WeightSummary(NamedTuple):
         rise: By how much the log mean of all samples lies above the mean of those of two halves, shape (B,), nats, not
             negative: half of the samples fall that much shorter.
         smoothed: The log mean with a Pareto-smoothed tail, shape (B,), nats.
+        rises: By how much the log mean rises from an eighth to a quarter, from there to a half and from there to all
+            of the samples, shape (B, 3), nats; NaN for fewer than 8 samples.
     """
 
     log_mean: Float[Array, " B"]
@@ -223,6 +281,7 @@ class WeightSummary(NamedTuple):
     pareto_k: Float[Array, " B"]
     rise: Float[Array, " B"]
     smoothed: Float[Array, " B"]
+    rises: Float[Array, "B 3"]
 
 
 def log_mean_error(size: Float[Array, "..."], num_samples: int) -> Float[Array, "..."]:

@@ -74,8 +74,8 @@ def gap_rows(
 
     Returns:
         Name -> shape (B,): `log_marginal`, `elbo` (of the encoder), `refined_elbo`, `approximation_gap`,
-        `amortisation_gap` in nats, and `effective_sample_size`, `pareto_k` and `rise` (over half of the samples) of the
-        weights of log p(x).
+        `amortisation_gap` in nats, and `effective_sample_size`, `pareto_k`, `rise` (over half of the samples) and
+        `rises` (shape (B, 3), as in `LogMarginals`) of the weights of log p(x).
 
     Raises:
         ConfigError: For latents that are not free vectors, and for an "own" family that is none of the above.
@@ -131,13 +131,15 @@ def inference_gaps(
     size, k = rows["effective_sample_size"], rows["pareto_k"]
     error = np.asarray(log_mean_error(jnp.asarray(size), num_samples))
     degrees = num_samples - 1
-    value = LogMarginals(rows["log_marginal"], error, num_samples, words, size, k, degrees, weight, rows["rise"])
+    known = {"rise": rows["rise"], "rises": rows["rises"]}
+    value = LogMarginals(rows["log_marginal"], error, num_samples, words, size, k, degrees, weight, **known)
     found = value.estimates()
     for name in ("elbo", "approximation_gap", "amortisation_gap"):
         found[name] = Estimate.of(rows[name], num_samples=num_samples, protocol=words, weight=weight)
     # It is log p(x) minus a number of little noise: what the draws leave unsaid of the one they do of the other.
     note = f"{words}; a lower bound, short by about the error of the draws"
-    found["approximation_gap"] = replace(found["approximation_gap"], draws_error=value.draws_error, protocol=note)
+    gap = replace(found["approximation_gap"], protocol=note)
+    found["approximation_gap"] = gap.with_draws_error(value.draws_error, value.lacks)
     return found
 
 
@@ -190,6 +192,7 @@ def _gaps(
         "effective_sample_size": summary.effective_sample_size,
         "pareto_k": summary.pareto_k,
         "rise": summary.rise,
+        "rises": summary.rises,
     }
 
 

@@ -162,7 +162,7 @@ def chi_upper_bound(
     options = {"samples_per_chunk": samples_per_chunk, "batch_size": batch_size, "preparation": preparation, "key": key}
     power = float(order)
     found: WeightSummary = map_draws(Partial(_summary, num_samples=num_samples, power=power), model, batch, **options)
-    parts = ("log_mean", "error", "rise", "smoothed")
+    parts = ("log_mean", "error", "rise", "smoothed", "rises")
     found = found._replace(**{name: getattr(found, name) / order for name in parts})
     protocol = f"chi bound from above of order {order:g}, {num_samples} draws a row"
     return as_log_marginals(found, num_samples, protocol, batch)
@@ -300,9 +300,9 @@ def as_log_marginals(found: WeightSummary, num_samples: int, protocol: str, batc
     Returns:
         One estimate a row, in nats.
     """
-    value, error, size, k, rise, smoothed = (np.asarray(part, np.float64) for part in found)
+    value, error, size, k, rise, smoothed, rises = (np.asarray(part, np.float64) for part in found)
     weight = weights_of(batch)
-    return LogMarginals(value, error, num_samples, protocol, size, k, num_samples - 1, weight, rise, smoothed)
+    return LogMarginals(value, error, num_samples, protocol, size, k, num_samples - 1, weight, rise, smoothed, rises)
 
 
 def log_weight_rows(
@@ -377,7 +377,7 @@ def stream(
     start = (WeightSums.start(rows, num_samples), jnp.zeros((2, rows)), jnp.full((chunks * size, rows), -jnp.inf))
     sums, means, kept = jax.lax.fori_loop(0, full, step, start)
     if full % chunks:
-        sums = sums.sorted_in(kept)
+        sums = sums.sorted_in(kept[: full % chunks * size])
     if rest:
         made, other = draws(full * size, rest)
         sums, means = sums.summed(made, 1).sorted_in(made), add(means, made, other)

@@ -1,11 +1,33 @@
 """log p(x) of many rows, each with the error of its own draws."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from latens.evaluation.estimate import Estimate, median
-from latens.evaluation.evidence.diagnostics import TRUSTED_K
+from latens.evaluation.evidence.diagnostics import TRUSTED_K, tail_length
+
+MARGIN = 1.4
+"""What errors of draws are multiplied with: 1.96 of them then cover 93 % and more (`benchmarks/coverage.py`)."""
+
+SLOW = 0.75
+"""Where a doubling of the draws leaves this part of the rise of the one before, what is lacking is not known."""
+
+HEAVY = 0.75
+"""So is it where Pareto k is above this, averaged over rows by the variance of their weights."""
+
+_PRIOR_RATIO, _PRIOR_ROWS, _ENOUGH = 0.85, 40, 20
+"""The ratio of rises is drawn to this one, as if by so many rows more; a row counts in full from this tail on."""
+
+_FEW, _WIDE = 10, 0.2
+"""Nor is it known where fewer rows speak than this, and their errors are above this (nats)."""
+
+_ROW_MARGIN = 1.1
+"""What the error of a single row is multiplied with, for the same coverage."""
+
+_UNSEEN = 0.005
+"""An error below this is not printed (nats), and so never unknown."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +45,7 @@ class LogMarginals:
         weight: How often each row counts, shape (B,).
         rise: By how much the estimate lies above that of half of the samples, shape (B,), nats.
         smoothed: The estimate with Pareto-smoothed weights, shape (B,), nats.
+        rises: The rises from an eighth of the samples to a quarter, to a half, to all, shape (B, 3), nats.
     """
 
     rows: np.ndarray
@@ -35,12 +58,15 @@ class LogMarginals:
     weight: np.ndarray | None = None
     rise: np.ndarray | None = None
     smoothed: np.ndarray | None = None
+    rises: np.ndarray | None = None
 
     def interval(self, level: float = 0.99) -> tuple[np.ndarray, np.ndarray]:
-        """A confidence interval of each row: Student's t times the row's own error.
+        """A confidence interval of log p(x) of each row, by the row's own error and what all rows say of their tails.
 
-        It speaks of the samples alone: the mean over many runs, not log p(x), where the estimator is a bound that is
-        not yet tight.
+        The lower end is Student's t times 1.1 times the error below the estimate. The upper end lies further away, by
+        how slowly the bound still rises and by the row's own Pareto k, and is infinite where the row is a lower bound
+        by an unknown amount: where that is so of the mean over rows, where its k is above 0.7, or where its error is
+        as large as the weight itself. Without `rises` the interval is Student's t times the error to both sides.
 
         Args:
             level: Confidence level, in (0, 1).
@@ -51,7 +77,14 @@ class LogMarginals:
         from scipy import stats
 
         wide = stats.t.ppf(0.5 + level / 2, self.degrees) * self.row_errors
-        return self.rows - wide, self.rows + wide
+        if self.rises is None:
+            return self.rows - wide, self.rows + wide
+        ratio, open_ended = self._decay
+        k = np.nan_to_num(np.asarray(self.pareto_k, np.float64), nan=0.0)
+        share = _ROW_MARGIN * wide * np.maximum(2.0 * ratio, 1.0 / (1.0 - np.clip(k - 0.4, 0.0, 0.5)))
+        unknown = (open_ended & (self.row_errors >= _UNSEEN)) | (k > TRUSTED_K) | (share > 0.95)
+        upper = np.where(unknown, np.inf, self.rows - np.log1p(-np.minimum(share, 0.95)))
+        return self.rows - _ROW_MARGIN * wide, upper
 
     @property
     def monte_carlo_error(self) -> float:
@@ -67,16 +100,47 @@ class LogMarginals:
     def draws_error(self) -> float:
         r"""What the samples may be wrong by, in nats: their Monte Carlo error together with what they still lack.
 
-        $\sqrt{e^2 + b^2}$, e the `monte_carlo_error`, b the `mean_rise`. A bound from K samples falls short by about
-        $\mathrm{Var}(w)/(2 K \bar w^2)$ in every row, and from K/2 samples by twice as much: what it has risen by is
-        about what it still lacks, as long as the weights have a variance. This part does not become less with more
-        rows.
+        $1.4\sqrt{(2\rho e)^2 + b^2}$, e the `monte_carlo_error` and b what the mean over rows still lacks. A bound from
+        K samples has risen by r over that from K/2, and every doubling is taken to leave the part $\rho$ of the rise of
+        the one before: $b = r\rho/(1 - \rho)$. With weights of finite variance $\rho$ falls to 1/2. It is measured over
+        all rows, and drawn to 0.85 as if by 40 rows more: where few samples or few rows speak, errors are rather too
+        large. b does not become less with more rows.
+
+        What is lacking is not known where $\rho$ is above 0.75, where Pareto k is (averaged over rows by the variance
+        of their weights), or where fewer than ten rows speak and their errors are above 0.2. The error is then
+        infinite, and the number a lower bound by an unknown amount. An error below 0.005, which is not printed, is
+        never unknown.
 
         Returns:
-            The error in nats.
+            The error in nats; infinite where it is not known.
         """
-        rise = self.mean_rise
-        return self.monte_carlo_error if np.isnan(rise) else float(np.hypot(self.monte_carlo_error, rise))
+        unknown = self._decay[1] and self.lacks >= _UNSEEN
+        return float("inf") if unknown else self.lacks
+
+    @cached_property
+    def lacks(self) -> float:
+        """The `draws_error` as far as the samples tell, in nats: where that is infinite, about so much or more."""
+        ratio = self._decay[0]
+        last = 0.0 if self.rises is None else float(self._share @ np.asarray(self.rises, np.float64)[:, -1])
+        if np.isnan(last) or self.rises is None:
+            last = float(np.nan_to_num(self.mean_rise))
+        return MARGIN * float(np.hypot(2.0 * ratio * self.monte_carlo_error, last * ratio / (1.0 - ratio)))
+
+    @cached_property
+    def _decay(self) -> tuple[float, bool]:
+        """Which part of a rise the next doubling of the samples leaves, and whether what is lacking is not known."""
+        variance = self._share * np.asarray(self.row_errors, np.float64) ** 2
+        total = variance.sum()
+        if not np.isfinite(total) or total <= 0:
+            return (0.5, False) if total == 0 else (_PRIOR_RATIO, True)
+        k = np.asarray(self.pareto_k, np.float64)
+        heavy = bool(np.nansum(variance * k) > HEAVY * variance[~np.isnan(k)].sum())
+        if self.rises is None or np.isnan(rises := self._share @ np.asarray(self.rises, np.float64)).any():
+            return _PRIOR_RATIO, bool(heavy or total > _WIDE**2)
+        ratio = float(np.clip((rises[1] + rises[2]) / max(rises[0] + rises[1], 1e-30), 0.5, 0.95))
+        rows = total**2 / np.sum(variance**2) * min(tail_length(self.degrees + 1) / _ENOUGH, 1.0)
+        drawn = (ratio * rows + _PRIOR_RATIO * _PRIOR_ROWS) / (rows + _PRIOR_ROWS)
+        return float(drawn), bool(heavy or ratio > SLOW or (rows < _FEW and total > _WIDE**2))
 
     @property
     def _share(self) -> np.ndarray:
@@ -90,7 +154,7 @@ class LogMarginals:
             The mean in nats: `standard_error` is of the choice of rows, `draws_error` of the samples.
         """
         found = Estimate.of(self.rows, num_samples=self.num_samples, protocol=self.protocol, weight=self.weight)
-        return replace(found, draws_error=self.draws_error)
+        return found.with_draws_error(self.draws_error, self.lacks)
 
     def estimates(self, name: str = "log_marginal") -> dict[str, Estimate]:
         """Give the means over rows by name, with what the weights say of them.

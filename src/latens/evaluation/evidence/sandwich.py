@@ -1,7 +1,7 @@
 """log p(x) from below and from above on rows that the model itself made: how far off an estimator can be."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -48,10 +48,12 @@ class Sandwich:
         Returns:
             `log_marginal_lower`, `log_marginal_upper` and `log_marginal_gap`, in nats.
         """
+        upper = replace(self.upper.estimate(), protocol=self.upper.protocol)
+        error = self.upper.draws_error
         words = f"upper minus lower bound, paired over rows simulated from the model; {self.lower.protocol}"
         return {
             "log_marginal_lower": self.lower.estimate(),
-            "log_marginal_upper": self.upper.estimate(),
+            "log_marginal_upper": upper.with_draws_error(-error if math.isinf(error) else error),
             "log_marginal_gap": Estimate.of(self.gap, num_samples=self.lower.num_samples, protocol=words),
         }
 
@@ -188,6 +190,7 @@ def _importance_sandwich(
         smoothed=value,
         error=share * lower.error,
         rise=share * lower.rise,
+        rises=share[:, None] * lower.rises,
         effective_sample_size=jnp.exp(2.0 * both - squares),
     )
     return x, z, lower, upper

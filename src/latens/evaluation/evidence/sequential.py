@@ -12,7 +12,7 @@ from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.evaluation.batched import map_rows
-from latens.evaluation.evidence.diagnostics import WeightSummary, effective_sample_size, log_mean, log_mean_error
+from latens.evaluation.evidence.diagnostics import WeightSummary, effective_sample_size, log_mean, summarise
 from latens.evaluation.evidence.importance import as_log_marginals
 from latens.evaluation.evidence.log_marginals import LogMarginals
 from latens.evaluation.evidence.moves import (
@@ -144,9 +144,10 @@ def _sequential(
         return log_z, jnp.min(jnp.sum(sizes, axis=0)), plan.length, jnp.mean(acceptance)
 
     log_z, sizes, count, acceptance = jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
-    error = log_mean_error(jax.vmap(effective_sample_size)(log_z), num_runs)
-    value, unknown = jax.vmap(log_mean)(log_z), jnp.full(error.shape, jnp.nan)
-    summary = WeightSummary(value, error, sizes, unknown, unknown, value)
+    # The runs are the weights; what is effective and what smooth is said of the particles.
+    summary = summarise(log_z)
+    value, unknown = jax.vmap(log_mean)(log_z), jnp.full(sizes.shape, jnp.nan)
+    summary = summary._replace(log_mean=value, effective_sample_size=sizes, pareto_k=unknown, smoothed=value)
     return summary, count, acceptance
 
 
