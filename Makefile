@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 DEV_STAMP := $(VENV)/.installed-dev
 DOCS_STAMP := $(VENV)/.installed-docs
 
-.PHONY: demo test test-more lint unit docs package long notebooks pretrained bench clean
+.PHONY: demo test test-more mutants lint unit docs package long notebooks pretrained bench clean
 
 demo: $(STAMP)
 	$(BIN)/latens demo
@@ -31,6 +31,12 @@ unit: $(DEV_STAMP)
 # What the quick suite leaves out: the same oracles on more cases, and longer trips through the command.
 test-more: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n auto --dist worksteal -m "more and not long"
+
+# Do the tests notice a wrong line? A sample of small slips, another one for each SEED; all options are those of
+# `tests/mutants.py --help`. The first run writes which lines each test runs, which takes as long as the tests.
+SEED ?= 0
+mutants: $(DEV_STAMP)
+	$(BIN)/python tests/mutants.py --count 45 --seed $(SEED)
 
 # Every test, those of the quick suite too, with the optimisations of XLA that those leave out.
 long: $(DEV_STAMP)
@@ -80,4 +86,4 @@ $(DOCS_STAMP): $(STAMP)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) .jax_cache .pytest_cache .ruff_cache .mutants

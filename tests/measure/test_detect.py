@@ -17,7 +17,6 @@ from latens.measure.cells import blame, named_cells
 from latens.measure.detect import adjusted, conformal, detect, drift, more_surprising
 from latens.recipes import get_recipe
 
-pytestmark = pytest.mark.more
 COLUMNS = 6
 
 

@@ -1,0 +1,108 @@
+"""Types of columns and the counts of a streamed column, of a few numbers, by hand."""
+
+import numpy as np
+import pytest
+
+from latens.data.columns import ColumnType, TextColumn, category_type, number_type, recorded_step, segments
+from latens.data.streams import tally
+
+
+def test_what_no_row_has_is_shared_among_the_empty_segments():
+    """Rows 3 and 5 of 0..9 once each, 4 twice; two segments below and above are empty, the grid declared."""
+    made = number_type(np.array([3.0, 4.0, 4.0, 5.0]), np.arange(10.0), "int", bounds=(0.0, 9.0))
+    empty = (2 + 0.5) / 2  # two values came once: Good and Turing, half a row more; two empty segments
+    full = [2.0, 1.0, 1.0]
+    assert (made.low, made.step, made.size) == (0.0, 1.0, 10)
+    assert made.starts[0] == 0
+    assert made.starts[-1] == 6
+    masses = np.array(made.shares) / made.shares[0] * empty
+    assert masses[-1] == pytest.approx(empty)
+    assert masses[1:-1].sum() == pytest.approx(sum(full))
+    assert sum(made.shares) == pytest.approx(1.0)
+    assert sum(made.widths) == 10
+
+
+def test_a_name_that_came_more_often_has_more_of_the_shares():
+    made = category_type(np.array([0.0, 2.0, 2.0]), TextColumn(("a", "b", "c")))
+    np.testing.assert_allclose(made.shares, np.array([1.5, 0.5, 2.5]) / 4.5)
+    again = category_type(np.array([0.0, 2.0]), TextColumn(("a", "b", "c"), ordered=True), np.array([1, 2]))
+    np.testing.assert_allclose(again.shares, made.shares)
+    assert (made.kind, again.kind) == ("category", "ordinal")
+
+
+def test_stored_cells_have_their_values_and_shares():
+    one = ColumnType("number", (), 10.0, 0.5, (0, 1, 3), 5, (0.5, 0.3, 0.2), "float")
+    assert one.widths == (1, 2, 2)
+    assert (one.count, one.cells) == (3, 5)
+    np.testing.assert_allclose(np.exp(one.log_shares(np.arange(5))), [0.5, 0.15, 0.15, 0.1, 0.1])
+    assert one.decoded(np.array([-1.0, 0.0, 1.2, 4.0, 9.0])).tolist() == [10.0, 10.0, 10.5, 12.0, 12.0]
+    names = ColumnType("category", ("a", "b"), shares=(0.4, 0.6))
+    assert names.decoded(np.array([0.0, 1.0, 5.0])).tolist() == ["a", "b", "b"]
+    assert (names.cells, names.widths, names.firsts) == (2, (1, 1), (0, 1))
+
+
+@pytest.mark.parametrize(
+    ("values", "step"),
+    [([1.0, 2.0], 1.0), ([0.5, 2.0], 0.1), ([0.25, 1.0], 0.01), ([0.1 + 2e-10, 1 / 3, 0.7, 1.1], 1e-6)],
+)
+def test_the_recorded_precision_divides_every_number(values, step):
+    assert recorded_step(np.array(values)) == pytest.approx(step)
+    often = recorded_step(np.sort(values), np.arange(1, len(values) + 1))
+    assert often == pytest.approx(recorded_step(np.repeat(np.sort(values), np.arange(1, len(values) + 1))))
+
+
+def test_a_grid_is_cut_around_cells_that_many_rows_share():
+    places, counts = np.array([0, 2, 3, 7]), np.array([30, 25, 40, 30])
+    starts, masses = segments(places, counts, 10)
+    assert starts == [0, 1, 2, 3, 4, 7, 8]
+    assert masses.tolist() == [30, 0, 25, 40, 0, 30, 0]
+
+
+def counted(values, train, trains=True):
+    numbers = tally.Numbers()
+    for part in np.split(np.arange(len(values)), 3):
+        numbers.add(values[part], train[part])
+    found, (every, of) = numbers.counted(trains=trains)
+    return numbers, found, every, of
+
+
+def test_numbers_are_counted_each_by_itself():
+    values = np.array([2.0, 1.0, 2.0, 5.0, 5.0, 2.0])
+    train = np.array([True, False, True, True, False, False])
+    numbers, found, every, of = counted(values, train)
+    assert found.tolist() == [1.0, 2.0, 5.0]
+    assert every.tolist() == [1, 3, 2]
+    assert of.tolist() == [0, 2, 1]
+    assert (numbers.least, numbers.most, numbers.step()) == (2.0, 5.0, None)
+    assert counted(values, train, trains=False)[3].tolist() == [1, 3, 2]
+
+
+def test_numbers_in_bins_keep_the_ends_of_the_training_rows(monkeypatch):
+    """At most 4 values: bins of 8 for 0 to 29, the least and the largest of training rows as they are."""
+    monkeypatch.setattr(tally, "MOST_VALUES", 4)
+    values, train = np.arange(30.0), np.arange(30) % 10 == 1  # 1, 11 and 21 train
+    numbers, found, every, of = counted(values, train)
+    assert numbers.width == 8.0
+    assert found.tolist() == [1.0, 8.0, 16.0, 21.0, 24.0]
+    assert every.tolist() == [8, 8, 7, 1, 6]  # 21 apart from its bin, whose rows are one fewer
+    assert of.tolist() == [1, 1, 0, 1, 0]
+    assert numbers.step() == 1.0
+    assert counted(values, np.arange(30) % 8 == 0)[1].tolist() == [0.0, 8.0, 16.0, 24.0]  # 24 begins its bin
+    halves = tally.Numbers()
+    halves.add(values / 2, np.zeros(30, bool))
+    halves._join()
+    assert halves.step() == 0.1
+    assert not halves.whole
+    assert halves.counted(trains=False)[0].tolist() == [0.0, 4.0, 8.0, 12.0]
+
+
+def test_texts_are_counted_in_the_order_in_which_they_came(monkeypatch):
+    texts = tally.Texts()
+    texts.add(["b", "a"], np.array([2, 1]), np.array([1, 0]))
+    texts.add(["a", "c"], np.array([3, 1]), np.array([2, 1]))
+    assert texts.counts == {"b": [2, 1], "a": [4, 2], "c": [1, 1]}
+    monkeypatch.setattr(tally, "MOST_WORDS", 3)
+    texts.add(["c"], np.array([1]), np.array([0]))
+    assert not texts.many
+    texts.add(["d"], np.array([1]), np.array([0]))
+    assert texts.many

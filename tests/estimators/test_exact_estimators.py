@@ -1,0 +1,136 @@
+"""What the estimators of rows make of the numbers that models give, with models that say what they are told."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from latens import VAEDetector, VAEImputer
+from latens.estimators import detector as detectors
+from latens.estimators import imputer as imputers
+
+
+class ToldDetector(VAEDetector):
+    """Every training is noted in `trained_on`; the surprise of a row is its first column."""
+
+    trained_on: list
+
+    def _train(self, data, seed, usual=None):
+        self.__dict__.setdefault("trained_on", []).append((np.array(data.x[:, 0]), dict(usual or {})))
+        return SimpleNamespace(schema=data.schema)
+
+
+@pytest.fixture
+def told(monkeypatch):
+    def surprises(trained, data, positions, **options):
+        assert positions is None
+        return np.asarray(data.x[:, 0], np.float64)
+
+    monkeypatch.setattr(detectors, "surprises", surprises)
+
+
+def rows(n):
+    return np.random.default_rng(0).permutation(np.stack([np.arange(n), np.arange(n) % 7], axis=1)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("alpha", "n", "held_out"), [(0.1, 95, 19), (0.1, 90, 18), (0.25, 60, 12), (0.05, 60, 19)])
+def test_an_outlier_is_a_row_whose_p_value_is_at_most_alpha(told, alpha, n, held_out):
+    detector = ToldDetector(alpha=alpha, random_state=0).fit(rows(n))
+    held = detector.calibration_
+    assert len(held) == detector.others_ == held_out
+    assert sorted([*held, *detector.trained_on[0][0]]) == list(range(n))  # each row trains, or is held out
+    every = np.concatenate([held - 0.5, held, held + 0.5, [-9.0, 1e6]])
+    X = np.stack([every, np.full(len(every), 0.25)], axis=1)
+    p = (1 + (held >= every[:, None]).sum(axis=1)) / (len(held) + 1)
+    found = detector.p_values(X)
+    np.testing.assert_allclose(found, p)
+    np.testing.assert_array_equal(detector.predict(X), np.where(p <= alpha + 1e-12, -1, 1))
+    np.testing.assert_allclose(detector.score_samples(X), -every)
+    np.testing.assert_allclose(detector.decision_function(X), -every - detector.offset_)
+
+
+def test_robust_training_leaves_out_the_most_surprising_tenth_twice(told):
+    detector = ToldDetector(robust=True, random_state=0).fit(rows(100))
+    first, *others = [np.sort(x) for x, _ in detector.trained_on]
+    assert len(first) == 80
+    assert len(others) == 2
+    for left in others:  # of all 80 rows, each time
+        np.testing.assert_array_equal(left, first[:72])
+    assert all(usual == detectors.ROBUST for _, usual in detector.trained_on)
+    assert [usual for _, usual in ToldDetector(random_state=0).fit(rows(100)).trained_on] == [{}]
+
+
+def test_rows_that_trained_are_noticed(told):
+    detector = ToldDetector(random_state=0).fit(rows(100))
+    trained = np.isin(np.arange(100), detector.trained_on[0][0])
+    X = np.stack([np.arange(100), np.arange(100) % 7], axis=1).astype(np.float32)
+    with pytest.warns(UserWarning, match="80 of 80 rows trained the model"):
+        detector.p_values(X[trained])
+    with pytest.warns(UserWarning, match="11 of 21 rows trained the model"):
+        detector.p_values(np.concatenate([X[trained][:11], X[~trained][:10]]))
+    detector.p_values(np.concatenate([X[trained][:10], X[~trained][:10]]))  # as many others: nothing is said
+
+
+class ToldImputer(VAEImputer):
+    """The k-th model says that it is the k-th, of the rows that it was given."""
+
+    def _train(self, data, seed, usual=None):
+        number = getattr(self, "count", 0)
+        self.count = number + 1
+        return SimpleNamespace(schema=data.schema, model=number, rows=len(data), batch=lambda d: d, preparation=None)
+
+
+@pytest.fixture
+def imputes(monkeypatch):
+    calls = []
+
+    def conditionals(model, data, types, *, num_samples, key, preparation):
+        at = np.zeros((len(data), types[0].count))
+        at[:, [0, -1][model % 2]] = 1.0  # even models say the least value, odd ones the largest
+        return [at, np.full((len(data), types[1].count), 1.0 / types[1].count)], None
+
+    def impute(model, data, *, num_samples, num_draws, key, preparation):
+        calls.append((model, num_draws))
+        places = np.arange(num_draws)[None, :, None] % 2
+        return SimpleNamespace(draws=np.broadcast_to(10.0 * model + places, (len(data), num_draws, 2)))
+
+    monkeypatch.setattr(imputers, "conditionals", conditionals)
+    monkeypatch.setattr(imputers, "impute", impute)
+    return calls
+
+
+X = np.array([[0.0, 5.0], [1.0, 6.0], [2.0, 7.0], [3.0, 8.0], [np.nan, 5.0], [np.nan, 8.0]] * 10)
+
+
+def test_every_model_of_an_ensemble_has_its_part_of_what_is_filled_in(imputes):
+    one = ToldImputer(random_state=0).fit(X)
+    filled = one.transform(X)
+    np.testing.assert_array_equal(filled[:4], X[:4])
+    assert filled[[4, 5], 0].tolist() == [0.0, 0.0]
+    three = ToldImputer(ensemble=3, random_state=0).fit(X)
+    assert [model.model for model in three.models_] == [0, 1, 2]
+    assert three.model_ is three.models_[0]
+    np.testing.assert_allclose(three.transform(X)[[4, 5], 0], [1.0, 1.0])  # a third of the largest, 3
+    low, high = three.intervals(X, 0.5)
+    assert (low[4, 0], high[4, 0]) == (0.0, 3.0)
+    assert np.isnan(low[:4]).all()
+    assert np.isnan(high[:, 1]).all()
+
+
+def test_draws_come_from_the_models_in_turn(imputes):
+    three = ToldImputer(ensemble=3, random_state=0).fit(X)
+    tables = three.draws(X, 7)
+    assert imputes == [(0, 3), (1, 2), (2, 2)]
+    grid = three.model_.schema.types[0]
+    of = [10.0 * (k % 3) + k // 3 % 2 for k in range(7)]
+    for table, stored in zip(tables, of, strict=True):
+        np.testing.assert_array_equal(table[4, 0], grid.low + grid.step * stored)
+        np.testing.assert_array_equal(table[:4], X[:4])
+    keys = three._keys()
+    assert len({tuple(np.asarray(key_data(key)).tolist()) for key in keys}) == 3
+
+
+def key_data(key):
+    import jax
+
+    return jax.random.key_data(key)

@@ -1,0 +1,60 @@
+"""What the evidence of a few rows is, by hand."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from checks import close
+
+from latens.data.columns import ColumnType
+from latens.evaluation.evidence import mixture_baseline
+from latens.evaluation.evidence.diagnostics import log_mean_error, summarise
+
+WEIGHTS = np.array([[1.0, 2.0, 3.0, 6.0], [1.0, 1.0, 1.0, 1.0]])
+
+
+def test_the_error_of_a_log_mean_is_that_of_the_mean():
+    """The standard error of the mean weight, over n - 1, in parts of the mean."""
+    size = WEIGHTS.sum(axis=1) ** 2 / (WEIGHTS**2).sum(axis=1)
+    error = WEIGHTS.std(axis=1, ddof=1) / 2.0 / WEIGHTS.mean(axis=1)
+    close(log_mean_error(jnp.asarray(size), 4), error)
+    assert np.isnan(log_mean_error(jnp.asarray([1.0]), 1)).all()
+
+
+def test_a_summary_of_four_weights():
+    found = summarise(jnp.log(jnp.asarray(WEIGHTS)))
+    close(found.log_mean, np.log(WEIGHTS.mean(axis=1)))
+    close(found.effective_sample_size, WEIGHTS.sum(axis=1) ** 2 / (WEIGHTS**2).sum(axis=1))
+    close(found.error, WEIGHTS.std(axis=1, ddof=1) / 2.0 / WEIGHTS.mean(axis=1))
+    halves = 0.5 * np.log(WEIGHTS[:, :2].mean(axis=1)) + 0.5 * np.log(WEIGHTS[:, 2:].mean(axis=1))
+    close(found.rise, np.log(WEIGHTS.mean(axis=1)) - halves, atol=1e-6)
+    one = summarise(jnp.log(jnp.asarray(WEIGHTS[:, :1])))
+    close(one.log_mean, [0.0, 0.0])
+    assert np.isnan(one.rise).all()
+
+
+NAMES = (ColumnType("category", ("a", "b"), shares=(0.5, 0.5)), ColumnType("category", ("u", "v"), shares=(0.25, 0.75)))
+
+
+@pytest.mark.parametrize("classes", [1, 4])
+def test_a_row_of_weight_two_of_the_baseline_is_the_row_twice(classes, monkeypatch):
+    monkeypatch.setattr(mixture_baseline, "CLASSES", (classes,))
+    x = np.array([[0, 0], [1, 1], [0, 1], [1, 0]] * 6, np.float32)
+    weight = np.array([3.0, 1.0, 2.0, 0.0] * 6)
+    order = np.arange(24)
+    found, chosen = mixture_baseline.mixture_baseline(x, x[:4], NAMES, order=order, train_weight=weight)
+    assert chosen == (1 if classes == 1 else 4)
+    fitted = mixture_baseline.fit_mixture(np.repeat(x, weight.astype(int), axis=0), None, NAMES, chosen)
+    np.testing.assert_allclose(found, fitted.log_prob(x[:4]), atol=1e-9)
+    if classes == 1:
+        shares = [np.array([(5 * 6 + 2.5) / 41, (6 + 2.5) / 41]), np.array([(3 * 6 + 1.25) / 41, (3 * 6 + 3.75) / 41])]
+        np.testing.assert_allclose(np.exp(found), [shares[0][int(a)] * shares[1][int(b)] for a, b in x[:4]])
+
+
+def test_the_rows_of_the_lowest_numbers_are_those_of_the_baseline(monkeypatch):
+    monkeypatch.setattr(mixture_baseline, "MOST_ROWS", 3)
+    x = np.array([[0, 0], [0, 1], [1, 1], [0, 0], [1, 1]], np.float32)
+    order = np.array([40, 3, 2, 1, 50])
+    found, classes = mixture_baseline.mixture_baseline(x, x, NAMES, order=order)
+    assert classes == 1
+    of_three = mixture_baseline.fit_mixture(x[[1, 2, 3]], None, NAMES, 1)
+    np.testing.assert_allclose(found, of_three.log_prob(x))

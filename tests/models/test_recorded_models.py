@@ -1,0 +1,176 @@
+"""Heads, priors and posteriors on one input each: as recorded when the slow oracles agreed."""
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import test_autoregressive_codes
+import test_code_transformer
+from multimodal_fixtures import X as PARTS
+from multimodal_fixtures import exact
+from quantised_fixtures import BOOKS, GROUPS, vectors
+from records import meets_record
+from tables import MODELS, X, linear_gaussian
+from tables_heads import LIKELIHOOD_HEADS, POSTERIOR_HEADS
+from test_hamiltonian import moving
+from test_ladder import ladder
+from test_riemannian import curved
+
+from latens.distributions import DiagonalNormal
+from latens.models import (
+    AffineHead,
+    BernoulliHead,
+    CategoricalHead,
+    ContinuousBernoulliHead,
+    LatentModel,
+    MixturePrior,
+    NormalHead,
+    ScalarQuantiser,
+    SelfMasking,
+    SignQuantiser,
+    Standardise,
+    VampPrior,
+)
+from latens.models.heads.pixels import PixelHead
+from latens.models.latent_arrays import as_code, mean_code
+
+KEY = jax.random.key(0)
+MEAN, VARIANCE = np.array([0.3, 0.5, 0.6]), np.array([0.1, 0.2, 0.15])
+MORE_HEADS = {
+    "BernoulliHead": lambda: BernoulliHead((3,)),
+    "ContinuousBernoulliHead": lambda: ContinuousBernoulliHead((3,)),
+    "CategoricalHead": lambda: CategoricalHead((3,), 4),
+    "NormalHead, softplus": lambda: NormalHead((3,), "softplus"),
+    "AffineHead": lambda: AffineHead(NormalHead((3,), "softplus"), MEAN, np.sqrt(VARIANCE)),
+}
+
+
+def outputs_of(head):
+    return 0.7 * jnp.sin(1.0 + jnp.arange(head.num_outputs))
+
+
+def test_heads_give_the_recorded_distributions():
+    heads = {name: make() for name, make in {**LIKELIHOOD_HEADS, **POSTERIOR_HEADS, **MORE_HEADS}.items()}
+    heads |= {f"PixelHead of {n} channels": PixelHead((1, 1, n), 16, 2) for n in (1, 3)}
+    sizes = {name: (head.num_outputs, head(outputs_of(head))) for name, head in heads.items()}
+    for name, (size, one) in sizes.items():
+        arrays = [leaf for leaf in jax.tree.leaves(one) if eqx.is_array(leaf)]
+        meets_record(f"head {name}", [np.array(size), *arrays])
+
+
+def test_heads_start_where_they_were_recorded():
+    frequencies = np.tile([0.4, 0.3, 0.2, 0.1], (3, 1))
+    for name, make in {**LIKELIHOOD_HEADS, **MORE_HEADS}.items():
+        of = frequencies if name == "CategoricalHead" else None
+        for spread in (VARIANCE, None):
+            started, bias = make().started(MEAN, of, spread)
+            arrays = [leaf for leaf in jax.tree.leaves(started) if eqx.is_array(leaf)]
+            meets_record(f"start of {name}, variance {spread is not None}", [bias, *arrays])
+        meets_record(f"bias of {name}", make().output_bias(MEAN, of))
+    for channels in (1, 3):
+        bias = PixelHead((1, 1, channels), 16, 2).started(np.full((1, 1, channels), 7.0), None, None)[1]
+        meets_record(f"start of pixels, {channels}", bias)
+
+
+def latents(q):
+    z, density = q.sample_and_log_prob(key=KEY)
+    return z, density, q.sample(key=KEY)
+
+
+def test_posteriors_draw_the_recorded_latents():
+    x = jnp.asarray(X, jnp.float32)
+    binary, batch = MODELS["binary pixels"]()
+    options = {"steps": 3, "step_size": 0.15, "temperature": 0.5}
+
+    def every():
+        found = {}
+        found["riemannian"] = latents(curved(linear_gaussian("prior"), **options).posterior(x))
+        moved = moving(linear_gaussian("prior"), **options).posterior(x)
+        found["hamiltonian"] = latents(moved), moved.mean()
+        both = ladder()
+        found["ladder"] = latents(both.posterior(jnp.array([0.7]))), latents(both.prior())
+        mixture = MixturePrior.create((2,), (2, 3), components=3, key=KEY)
+        vamp = VampPrior.create((2,), (2, 3), components=4, key=KEY)
+        for name, prior in (("mixture", mixture), ("vamp", vamp)):
+            model = LatentModel(prior, binary.encoder, binary.decoder)
+            found[name] = latents(model.prior()), model.posterior(batch.x[0]).log_prob(jnp.array([0.4, -0.3]))
+        return found
+
+    for name, tree in jax.jit(every)().items():
+        meets_record(f"posterior {name}", tree)
+
+
+def test_experts_are_joined_as_recorded():
+    full = {name: jnp.asarray(value, jnp.float32) for name, value in PARTS.items()}
+
+    def every():
+        found = {}
+        for rule in ("product", "product-of-encoders", "mixture", "mixture-of-products"):
+            model = exact("abc", rule)
+            for members in ("abc", "b"):
+                mask = {name: jnp.asarray(name in members) for name in "abc"}
+                q = model.posterior(full, mask=mask)
+                z = q.sample(key=KEY)
+                found[f"{rule} of {members}"] = z, q.log_prob(z), q.log_prob(jnp.array([0.1, -0.4]))
+                found[f"decoded {rule} {members}"] = model.likelihood(z).log_prob(full)
+        return found
+
+    for name, tree in jax.jit(every)().items():
+        meets_record(f"experts {name}", tree)
+
+
+def test_codes_are_the_recorded_ones():
+    averaged = vectors(BOOKS, True, np.full((2, 5), 0.5), decay=0.8, reset_below=0.9)
+    groups = jnp.asarray(GROUPS, jnp.float32)
+    weights = jnp.asarray(np.arange(len(GROUPS)) % 3, jnp.float32)
+
+    def every():
+        found = {}
+        for name, one in (
+            ("books", vectors(BOOKS)),
+            ("scalars", ScalarQuantiser((5, 4, 3))),
+            ("signs", SignQuantiser(3)),
+        ):
+            met = one(groups)
+            found[name] = met.inputs, met.chosen, met.codes, one.decode(met.codes), one.num_codes
+            if name != "scalars":
+                found[name] += (one.soft_signs(met.inputs) if name == "signs" else one.books,)
+        met = averaged(groups)
+        moved = averaged.moved(met.inputs, met.codes, weights, key=KEY)
+        found["averages"] = moved.books, moved.counts.value
+        for name, codes in (
+            ("one after the other", test_autoregressive_codes.uneven()),
+            ("transformer", test_code_transformer.uneven()),
+        ):
+            event = codes.sample(key=KEY)
+            cold = codes.sample_at(0.5, key=KEY)
+            found[name] = event, codes.log_prob(event), codes.codes(event), cold, codes.logits(codes.codes(event))
+        return found
+
+    for name, tree in jax.jit(every)().items():
+        meets_record(f"codes {name}", tree)
+
+
+def test_a_mask_that_hides_itself_is_as_recorded():
+    masking = SelfMasking(jnp.array([2.0, -1.0]), jnp.array([-0.5, 0.3]), Standardise(np.ones(2), np.full(2, 2.0)))
+    likelihood = DiagonalNormal(jnp.array([0.3, -0.4]), jnp.log(jnp.array([0.8, 0.5])))
+
+    def every():
+        x, mask = jnp.array([0.7, 9.0]), jnp.array([True, False])
+        value = masking(likelihood, x, mask), masking(likelihood, x, None)
+        return value, masking.missing_mean(likelihood), masking.missing_sample(likelihood, key=KEY)
+
+    meets_record("self-masking", jax.jit(every)())
+
+
+def test_latents_are_flat_arrays_as_recorded():
+    def every():
+        found = {}
+        for name in ("ConcreteHead", "DirichletHead", "JointHead", "WrappedNormalHead", "VonMisesFisherHead"):
+            head = POSTERIOR_HEADS[name]()
+            q = head(outputs_of(head))
+            found[name] = as_code(q, q.sample(key=KEY)), mean_code(q)
+        return found
+
+    for name, tree in jax.jit(every)().items():
+        meets_record(f"array of {name}", tree)
