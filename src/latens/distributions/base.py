@@ -21,8 +21,14 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
 
     Subclasses write `sample` and `log_prob` for that one event, as in the paper; `jax.vmap` makes batches of it.
     A subclass whose density is known along its own draws only sets `density_elsewhere` to False.
+
+    Attributes:
+        has_path: Whether samples are a smooth function of all parameters, so that a gradient through them is whole.
+            There is no default: a gradient through samples of a class that does not say it is refused.
+        density_elsewhere: Whether the density is known elsewhere than along its own draws.
     """
 
+    has_path: ClassVar[bool]
     density_elsewhere: ClassVar[bool] = True
 
     @abstractmethod
@@ -69,6 +75,23 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
         """
         event = self.sample(key=key)
         return event, self.log_prob(event)
+
+    def without_path(self, event: Any) -> "AbstractDistribution | None":
+        """The part whose samples are not a smooth function of all its parameters; None where there is none.
+
+        Args:
+            event: One event, of which a chain of levels reads what its parts are; nothing is computed.
+        """
+        return None if self.path_said() else self
+
+    def path_said(self) -> bool | None:
+        """`has_path`, if the class says it that writes `sample`, or one derived from that; else None."""
+        for kind in type(self).__mro__:
+            if "has_path" in vars(kind):
+                return self.has_path
+            if "sample" in vars(kind):  # what a class above says is of other samples
+                return None
+        return None
 
     def sample_at(self, temperature: float, *, key: Key) -> Event:
         """Draw one event at a temperature: 1 draws as `sample` does, below 1 nearer to the centre.
@@ -152,6 +175,8 @@ class AbstractFactorised(AbstractDistribution[Array]):
 
 class AbstractReparameterised(AbstractDistribution[Event]):
     """A distribution whose samples are a smooth function of its parameters and of noise without parameters."""
+
+    has_path: ClassVar[bool] = True
 
     @abstractmethod
     def sample_noise(self, *, key: Key) -> Any:

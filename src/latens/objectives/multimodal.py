@@ -13,6 +13,7 @@ from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractLatentModel, Experts, LatentModel, subsets_of
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted
+from latens.objectives.draws import path_to
 from latens.objectives.roles import require
 from latens.typing import AnyArray, Array, Bool, Float, Int, Key, Nats
 
@@ -83,6 +84,7 @@ def _draws(
 
         def one_sample(component: Any, index: Array) -> tuple[Array, Array, Array]:
             z, own = component.sample_and_log_prob(key=jax.random.fold_in(row_key, index))
+            z = path_to(component, z)
             decoder_key = jax.random.fold_in(network_key, index)
             likelihood = model.likelihood(z, cond=cond, key=decoder_key)
             assert isinstance(likelihood, Product | Joined)
