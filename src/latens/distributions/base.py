@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from latens.trees import said
 from latens.typing import Array, Bool, Float, Key, Nats, Shaped
 
 Event = TypeVar("Event")
@@ -82,16 +83,7 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
         Args:
             event: One event, of which a chain of levels reads what its parts are; nothing is computed.
         """
-        return None if self.path_said() else self
-
-    def path_said(self) -> bool | None:
-        """`has_path`, if the class says it that writes `sample`, or one derived from that; else None."""
-        for kind in type(self).__mro__:
-            if "has_path" in vars(kind):
-                return self.has_path
-            if "sample" in vars(kind):  # what a class above says is of other samples
-                return None
-        return None
+        return None if said(self, "has_path", of=("sample",)) else self
 
     def sample_at(self, temperature: float, *, key: Key) -> Event:
         """Draw one event at a temperature: 1 draws as `sample` does, below 1 nearer to the centre.

@@ -10,7 +10,7 @@ from latens.data.batches import Batch
 from latens.distributions import Affine, DiagonalNormal, kl, log_prob
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted
+from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, value_with_gradient, weighted
 from latens.objectives.draws import path_to
 from latens.objectives.roles import KL, by_formula, evidence, require, require_kl
 from latens.typing import AnyArray, Array, Float, Int, Key, Nats
@@ -37,6 +37,7 @@ class GECO(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "elbo"
+    couples_rows = by_row
 
     bound: float = eqx.field(static=True)
     log_multiplier: Float[Array, ""] = eqx.field(default_factory=lambda: jnp.zeros(()))

@@ -12,6 +12,7 @@ from latens.distributions import AbstractDistribution, AbstractReparameterised, 
 from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractLatentModel, TopDownModel
+from latens.trees import said
 from latens.typing import AnyArray, Array, Float, Int, Key, PyTree, Shaped
 
 Statistic = Callable[[AbstractDistribution, AbstractDistribution, Any, Any], PyTree]
@@ -67,7 +68,7 @@ def path_to(posterior: AbstractDistribution, z: PyTree) -> PyTree:
     part = posterior.without_path(z)
     if part is None:
         return z
-    name, said = type(part).__name__, part.path_said()
+    name, has_path = type(part).__name__, said(part, "has_path", of=("sample",))
 
     @jax.custom_jvp
     def guarded(z: PyTree, parameters: list[Array]) -> PyTree:
@@ -75,7 +76,7 @@ def path_to(posterior: AbstractDistribution, z: PyTree) -> PyTree:
 
     @guarded.defjvp
     def _refuse(primals: tuple, tangents: tuple) -> tuple:
-        if said is None:
+        if has_path is None:
             raise ConfigError(
                 f"{name} does not say whether its samples have a gradient by its parameters.",
                 where="objective",

@@ -178,7 +178,8 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
         check_shards(experiment.settings.shards, _rows_at_once(experiment)[0], stage.objective)
         if stage.objective is not None:
             prepared = eqx.filter_eval_shape(lambda b: prepare_batch(experiment.preparation, b, key=key), row)
-            program = eqx.filter_make_jaxpr(_slope)(model, stage.objective, prepared, key)[0].jaxpr
+            shards = experiment.settings.shards
+            program = eqx.filter_make_jaxpr(_slope)(model, stage.objective, prepared, key, shards)[0].jaxpr
             needed.append(stage_memory(stage, model, program, *_rows_at_once(experiment)))
             reasons += [*_sampled_kl(model, stage.objective, prepared), *stage.objective.remarks()]
     reasons += memory_note(*max(needed, key=sum)) if needed else []
@@ -230,14 +231,15 @@ def _something_counts(data: Dataset) -> None:
         raise DataError(f"every cell of the {len(rows)} training rows is missing.", where=data.name, fix=fix)
 
 
-def _slope(model: Any, objective: Any, batch: Any, key: Any) -> Any:
+def _slope(model: Any, objective: Any, batch: Any, key: Any, shards: int = 1) -> Any:
     """The gradient of an objective: what has none is found without computing anything."""
     trained, rest = partition_trainable((model, objective))
 
     def value(trained: PyTree) -> Any:
         model, objective = eqx.combine(trained, rest)
         step = jnp.zeros((), jnp.int32)
-        return run_objective(objective, model, batch, key=key, step=step, training=True)[0]
+        options = {"key": key, "step": step, "training": True, "in_shards": shards > 1}
+        return run_objective(objective, model, batch, **options)[0]
 
     return jax.grad(value)(trained)
 
