@@ -186,6 +186,7 @@ class Dirichlet(AbstractDistribution[Array]):
     """
 
     has_path: ClassVar[bool] = True
+    by_volume: ClassVar[bool] = False
 
     log_concentration: Float[Array, " n"]
 

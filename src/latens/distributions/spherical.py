@@ -46,6 +46,7 @@ class UniformSphere(AbstractDistribution[Array]):
     """
 
     has_path: ClassVar[bool] = True
+    by_volume: ClassVar[bool] = False
 
     dimension: int = eqx.field(static=True)
 
@@ -108,6 +109,7 @@ class VonMisesFisher(AbstractDistribution[Array]):
     """
 
     has_path: ClassVar[bool] = True
+    by_volume: ClassVar[bool] = False
 
     direction: Float[Array, " m"]
     log_concentration: Float[Array, ""]
@@ -186,6 +188,7 @@ class PowerSpherical(AbstractDistribution[Array]):
     """
 
     has_path: ClassVar[bool] = True
+    by_volume: ClassVar[bool] = False
 
     direction: Float[Array, " m"]
     log_concentration: Float[Array, ""]

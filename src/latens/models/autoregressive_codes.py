@@ -38,6 +38,7 @@ class AbstractCodeSequence(AbstractDistribution):
     """
 
     has_path: ClassVar[bool] = False
+    by_volume: ClassVar[bool] = False
 
     quantiser: AbstractQuantiser
     shape: tuple[int, ...] = eqx.field(static=True)  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -33,6 +33,7 @@ class CodePosterior(AbstractDistribution):
     """
 
     has_path: ClassVar[bool] = True
+    by_volume: ClassVar[bool] = False
 
     assignment: Assignment
     quantiser: AbstractQuantiser
@@ -74,6 +75,7 @@ class UniformCodes(AbstractDistribution):
     """
 
     has_path: ClassVar[bool] = False
+    by_volume: ClassVar[bool] = False
 
     quantiser: AbstractQuantiser
     shape: tuple[int, ...] = eqx.field(static=True)  # pyright: ignore[reportIncompatibleVariableOverride]
