@@ -51,7 +51,7 @@ from latens.training.group import group
 from latens.training.shards import check_shards
 from latens.trees import partition_trainable
 from latens.typing import PyTree
-from latens.workflow.memory import memory_note, stage_memory
+from latens.workflow.memory import draws_of, memory_note, stage_memory
 from latens.workflow.streamed import refuse_on_stream, refuse_stages, stream_note
 from latens.workflow.trained import TrainedModel
 
@@ -171,7 +171,7 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
     if start is not None:
         with_weights_of(start, model)
     row = data.rows(data.subset("train")[:1])
-    needed, stages = [], experiment.stages()
+    needed, stages, counts = [], experiment.stages(), {"training.batch_size": _rows_at_once(experiment)[0]}
     refuse_stages(stages, data)
     reasons += stream_note(data, experiment.settings.batch_size, experiment.settings.shards)
     for stage in stages:
@@ -180,9 +180,10 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
             prepared = eqx.filter_eval_shape(lambda b: prepare_batch(experiment.preparation, b, key=key), row)
             shards = experiment.settings.shards
             program = eqx.filter_make_jaxpr(_slope)(model, stage.objective, prepared, key, shards)[0].jaxpr
+            counts |= draws_of(stage.objective)
             needed.append(stage_memory(stage, model, program, *_rows_at_once(experiment)))
             reasons += [*_sampled_kl(model, stage.objective, prepared), *stage.objective.remarks()]
-    reasons += memory_note(*max(needed, key=sum)) if needed else []
+    reasons += memory_note(*max(needed, key=sum), counts) if needed else []
     return replace(experiment, reasons=tuple(dict.fromkeys(reasons)))
 
 
