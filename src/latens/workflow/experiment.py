@@ -31,6 +31,7 @@ from latens.io.process import check_process
 from latens.models import SemiSupervised, TopDownModel
 from latens.objectives import ELBO, run_objective
 from latens.parts.networks import refuse_wrong_sizes
+from latens.parts.objects import told_of
 from latens.recipes import Recipe, recipe_of
 from latens.runs.folder import RunFolder, versions
 from latens.training import (
@@ -133,6 +134,8 @@ class Experiment:
             The model with its schema, preparation, configuration and facts.
         """
         about = {"data": self.data.name, "rows": self.data.count("train"), "fingerprint": self.data.fingerprint}
+        if (told := told_of(self.config, facts.get("steps"))) is not None:
+            about["objective"] = told
         return TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **facts})
 
 
