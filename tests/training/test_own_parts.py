@@ -14,6 +14,7 @@ from training_fixtures import run, stage
 
 import latens
 from latens import VAE
+from latens.cli.main import main
 from latens.distributions import AbstractDistribution, AbstractFactorised, StandardNormal
 from latens.errors import ConfigError
 from latens.models import AbstractHead
@@ -148,6 +149,36 @@ def test_a_training_says_it_before_it_starts(what, caplog):
     (told,) = [record.message for record in caplog.records if "does not fit its samples" in record.message]
     assert told.startswith(f"{what}: the density of a WithoutConstant does not fit its samples: over all values it")
     assert "adds up to 2.5" in told  # the square root of 2 pi
+
+
+PARTS = """
+import equinox as eqx, jax, jax.numpy as jnp, latens
+from latens.distributions import AbstractFactorised
+from latens.models import AbstractHead
+
+class Peak(AbstractFactorised):
+    loc: jax.Array
+    def sample(self, *, key): return self.loc + jax.random.laplace(key, self.loc.shape)
+    def log_prob_terms(self, event): return -jnp.abs(event - self.loc)
+    def mean(self): return self.loc
+
+class PeakHead(AbstractHead):
+    shape: tuple[int, ...] = eqx.field(static=True)
+    def __call__(self, outputs): return Peak(outputs.reshape(self.shape))
+
+latens.register_part("likelihood", "peak", PeakHead)
+"""
+
+
+@pytest.mark.more
+def test_the_command_says_it_on_the_terminal(tmp_path, capfd):
+    (tmp_path / "parts.py").write_text(PARTS)
+    np.savetxt(tmp_path / "t.csv", X, delimiter=",", header="a,b,c,d", comments="")
+    words = ["fit", tmp_path / "t.csv", "--import", tmp_path / "parts.py", "--set", "likelihood=peak", "--steps", 1]
+    assert main([str(word) for word in [*words, "--num-samples", 2, "--quiet", "--out", tmp_path / "run"]]) == 0
+    told = "likelihood: the density of a Peak does not fit its samples: over all values it adds up to 2, not to 1"
+    assert f"warning: {told}" in capfd.readouterr().err
+    assert told in (tmp_path / "run" / "log.txt").read_text()
 
 
 def test_the_sum_in_the_place_of_terms_is_refused_before_training():
