@@ -19,6 +19,19 @@ class Frozen(eqx.Module):
     value: Any
 
 
+def said(part: Any, fact: str, of: tuple[str, ...]) -> Any:
+    """A fact that the class of a part states, of the methods that it has; None where it does not.
+
+    What a class says does not hold for one derived from it that writes one of these methods anew.
+    """
+    for kind in type(part).__mro__:
+        if fact in vars(kind):
+            return getattr(part, fact)
+        if any(name in vars(kind) for name in of):
+            return None
+    return None
+
+
 class AbstractRandomWeights(eqx.Module):
     """A module whose weights are random during training (weight dropout); resolved once a step, before any vmap."""
 

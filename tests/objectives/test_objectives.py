@@ -31,7 +31,7 @@ from latens.models import (
     Standardise,
 )
 from latens.objectives import ELBO, AbstractObjective, Reconstruction
-from latens.objectives.base import run_objective, sum_of_squares, weighted
+from latens.objectives.base import coupling, run_objective, sum_of_squares, weighted
 from latens.trees import partition_trainable
 
 rows = pytest.mark.parametrize("name", OBJECTIVES)
@@ -117,6 +117,11 @@ def test_order_padding_and_hidden_values_do_not_matter(name):
         batch([0, 1, 1, 2, -1], [1, 1, 1, 1, 0]),
         batch([0, 1, 2, -1, -1], [1, 2, 1, 0, 0], junk=np.nan, hidden=np.nan),
     )
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_says_whether_it_couples_rows(name):
+    assert coupling(OBJECTIVES[name]()) is not None
 
 
 @pytest.mark.more

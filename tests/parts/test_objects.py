@@ -19,6 +19,7 @@ import latens
 from latens import VAE, Autoencoder
 from latens.distributions import StandardNormal, StudentT
 from latens.errors import ConfigError, ModelFileError
+from latens.measure.sample_sets import has_likelihood, lacks_prior
 from latens.models import (
     AbstractHead,
     Conditional,
@@ -34,6 +35,7 @@ from latens.networks import Dense
 from latens.objectives import ELBO, AbstractObjective
 from latens.parts.objects import OWN, TABLES, adopt, register_part
 from latens.training import Budget, Stage
+from latens.workflow.experiment import prepare
 from latens.workflow.trained import TrainedModel
 
 X = np.random.default_rng(0).normal(size=(120, 4)).astype(np.float32) * 2 + 1
@@ -163,6 +165,51 @@ def test_parts_of_ones_own_are_asked_for_by_name(tmp_path, monkeypatch):
         other = {"prior": StandardNormal} if part != "prior" else {"likelihood": CauchyHead}
         with pytest.raises(ModelFileError, match="Load it without"):
             VAE.load(path, **given, **other)
+
+
+def forget(monkeypatch, part):
+    """Make this process one that has not seen the user's own objects."""
+    table = TABLES[part][1]
+    for name in [name for name in table if (part, name) in OWN]:
+        monkeypatch.delitem(table, name)
+
+
+class Absolute(Needy):
+    """The mean absolute error of one draw."""
+
+    uses_prior: ClassVar[bool] = False
+
+
+def test_a_model_is_used_without_its_objective_and_trained_with_it(tmp_path, monkeypatch):
+    vae = VAE(**FEW, objective=Absolute(power=1.5)).fit(X)
+    path, rows = vae.save(tmp_path / "vae.safetensors"), vae.transform(X)
+    name = vae.model_.config.objective.name
+    with monkeypatch.context() as patch:
+        forget(patch, "objective")
+        again, trained = VAE.load(path), latens.load(path)
+        assert same(again, vae)
+        assert np.array_equal(trained.encode(X), rows)
+        assert trained.sample(3).shape == (3, 4)
+        assert lacks_prior(trained)
+        assert has_likelihood(trained)
+        told = trained.facts["objective"]
+        assert (told["class"], told["options"]) == ("Absolute", {"power": 1.5})
+        for more in (again, clone(again).set_params(warm_start=True)):
+            with pytest.raises(ConfigError, match=f"there is no objective '{name}' here.*give it.*--import"):
+                more.fit(X)
+        config = trained.config
+        with pytest.raises(ConfigError, match=f"there is no objective '{name}' here"):
+            prepare(config, latens.load_data(X, schema=trained.schema), start=trained)
+    assert same(VAE.load(path, objective=Absolute(power=1.5)), vae)
+
+
+def test_a_file_tells_a_schedule_by_its_values(tmp_path):
+    rise = optax.linear_schedule(0.0, 1.0, 4)
+    vae = VAE(**{**FEW, "steps": 5}, objective=ELBO(beta=rise, free_bits=0.5)).fit(X)
+    told = latens.load(vae.save(tmp_path / "vae.safetensors")).facts["objective"]
+    assert told["class"] == "ELBO"
+    assert told["options"]["free_bits"] == 0.5
+    assert told["options"]["beta"] == {"steps": [0, 1, 2, 3, 4, 5], "values": [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]}
 
 
 def test_a_file_of_an_estimator_is_clone_and_pickle_proof():

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from training_fixtures import leaves, make_data, make_model, run, stage
 from latens.config import override
 from latens.data import Preparation
 from latens.errors import ConfigError
-from latens.objectives import ELBO, AbstractObjective
+from latens.objectives import ELBO, AbstractObjective, by_row, draw
 from latens.recipes import get_recipe
 from latens.training import Budget
 from latens.training.rows import pad_rows
@@ -106,6 +106,56 @@ class Moves(ELBO):
 
     def after_update(self, model: Any, aux: Any, *, key: Any, step: Any) -> Any:
         return model, self
+
+
+class Spread(AbstractObjective):
+    """A number of a whole batch, of a class that does not say so."""
+
+    monitor: ClassVar[str] = "elbo"
+
+    def __call__(self, model: Any, batch: Any, *, key: Any, step: Any) -> Any:
+        elbo = draw(model, batch, num_samples=1, key=key).log_weight[0]
+        return jnp.std(elbo) - jnp.mean(elbo), {"elbo": elbo}
+
+
+class Mean(Spread):
+    couples_rows = by_row
+
+
+class ByRow(AbstractObjective):
+    monitor: ClassVar[str] = "elbo"
+
+    def __call__(self, model: Any, batch: Any, *, key: Any, step: Any) -> Any:
+        elbo = draw(model, batch, num_samples=1, key=key).log_weight[0]
+        return -elbo, {"elbo": elbo}
+
+
+class OfELBO(ELBO):
+    """What ELBO says of rows does not hold for a number of its own."""
+
+    def __call__(self, model: Any, batch: Any, *, key: Any, step: Any) -> Any:
+        loss, metrics = super().__call__(model, batch, key=key, step=step)
+        return loss**2, metrics
+
+
+@pytest.mark.parametrize("objective", [Spread(), OfELBO()])
+def test_a_number_of_a_whole_batch_has_to_say_so_before_it_is_cut(objective: AbstractObjective) -> None:
+    """Each shard would have a standard deviation of its own, and nothing would tell."""
+    few = {"stages": [stage(Budget(steps=1), objective)], "batch_size": 32}
+    run(**few)
+    with pytest.raises(ConfigError) as refused:
+        run(**few, shards=2)
+    name = type(objective).__name__
+    assert refused.value.message == (
+        f"{name} gives one number for a whole batch, and does not say whether it is a mean over rows."
+    )
+    assert refused.value.where == "training.shards"
+    assert "`couples_rows`" in refused.value.fix
+
+
+@pytest.mark.parametrize("objective", [Mean(), ByRow()])
+def test_what_says_so_and_values_of_rows_are_cut(objective: AbstractObjective) -> None:
+    run(stages=[stage(Budget(steps=1), objective)], batch_size=32, shards=2)
 
 
 REFUSED: dict[str, tuple[tuple[int, int, AbstractObjective], str, str]] = {

@@ -73,6 +73,27 @@ def test_what_the_machine_lacks_is_refused(monkeypatch):
     assert not any("memory" in reason for reason in reasons)
 
 
+@pytest.mark.parametrize("objective", ["iwae", "elbo", "wae"])
+def test_the_remedy_names_the_number_that_takes_the_memory(monkeypatch, objective):
+    """A hundred million draws were answered by --batch-size 8."""
+    monkeypatch.setattr(memory, "free_memory", lambda: 2**32)
+    data = load(np.eye(64, dtype=np.uint8).repeat(4, axis=0), name="small")
+    option, config = "objective.num_samples", get_recipe("default").config
+    config = override(config, {"objective": objective, "training.batch_size": 64})
+    if objective == "wae":  # of which a batch is large, and nothing else
+        option, config = "--batch-size", override(config, {"training.batch_size": 256, "network.hidden": 8})
+        monkeypatch.setattr(memory, "free_memory", lambda: 1000)
+        monkeypatch.setattr(memory, "NOTED", 1000)
+    else:
+        config = override(config, {option: 10**8})
+    with pytest.raises(ResourceError) as refused:
+        prepare(config, data)
+    assert option in refused.value.fix
+    if objective != "wae":
+        few = int(refused.value.fix.split("=")[1].split()[0])
+        prepare(override(config, {option: few}), data)
+
+
 @pytest.mark.parametrize(
     ("rows", "side", "size"), [(1250, 16, 128), (1250, 256, 32), (200, 256, 32), (200, 512, 8), (1250, 512, 8)]
 )

@@ -18,13 +18,13 @@ from latens.building.recipe import Recipe, Size
 from latens.config import NetworkConfig, ObjectiveConfig, OptimizerConfig, PriorConfig, TrainingConfig, VAEConfig
 from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_likelihood
 from latens.data.schema import image_shape
-from latens.errors import ConfigError
+from latens.errors import ConfigError, nearest
 from latens.io import keys
 from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
 from latens.parts.conditions import preparation
-from latens.parts.options import OBJECTIVES, fields_of, lookup, make, needs, replace_field
+from latens.parts.options import OBJECTIVES, fields_of, make, needs, replace_field
 from latens.parts.posteriors import posterior_of
 from latens.parts.quantised_posteriors import whole_groups
 from latens.training import Budget, Stage
@@ -314,7 +314,11 @@ def make_objective(config: VAEConfig, size: Size, cells: int) -> AbstractObjecti
         ConfigError: The objective and the posterior do not go together, or an option does not fit.
     """
     chosen, posterior = config.objective, posterior_of(config.posterior)
-    kind = lookup(OBJECTIVES, chosen.name, "objective.name")
+    if chosen.name not in OBJECTIVES:
+        own = "If it is your own, give it (objective=...) or register it; the command takes --import FILE.py."
+        what = f"there is no objective {chosen.name!r} here."
+        raise ConfigError(what, where="objective.name", fix=f"{nearest(chosen.name, OBJECTIVES)} {own}")
+    kind = OBJECTIVES[chosen.name]
     if posterior.is_point and kind.needs_density:
         raise ConfigError(
             f"a deterministic encoder has no density, which {chosen.name} needs.",

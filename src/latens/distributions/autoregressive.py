@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -219,6 +219,8 @@ class Autoregressive(AbstractDistribution[Array]):
 
     Source: Gulrajani et al. (2017), "PixelVAE: a latent variable model for natural images".
     """
+
+    has_path: ClassVar[bool] = False
 
     outputs: Float[Array, "a p c"]
     features: Float[Array, "p f"]

@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
+from latens.trees import said
 from latens.typing import Array, Bool, Float, Key, Nats, Shaped
 
 Event = TypeVar("Event")
@@ -21,9 +22,18 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
 
     Subclasses write `sample` and `log_prob` for that one event, as in the paper; `jax.vmap` makes batches of it.
     A subclass whose density is known along its own draws only sets `density_elsewhere` to False.
+
+    Attributes:
+        has_path: Whether samples are a smooth function of all parameters, so that a gradient through them is whole.
+            There is no default: a gradient through samples of a class that does not say it is refused.
+        density_elsewhere: Whether the density is known elsewhere than along its own draws.
+        by_volume: Whether the density is by the volume of an event's numbers, or a probability of whole ones; not on
+            spheres, for example, whose densities are by area.
     """
 
+    has_path: ClassVar[bool]
     density_elsewhere: ClassVar[bool] = True
+    by_volume: ClassVar[bool] = True
 
     @abstractmethod
     def sample(self, *, key: Key) -> Event:
@@ -69,6 +79,14 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
         """
         event = self.sample(key=key)
         return event, self.log_prob(event)
+
+    def without_path(self, event: Any) -> "AbstractDistribution | None":
+        """The part whose samples are not a smooth function of all its parameters; None where there is none.
+
+        Args:
+            event: One event, of which a chain of levels reads what its parts are; nothing is computed.
+        """
+        return None if said(self, "has_path", of=("sample",)) else self
 
     def sample_at(self, temperature: float, *, key: Key) -> Event:
         """Draw one event at a temperature: 1 draws as `sample` does, below 1 nearer to the centre.
@@ -152,6 +170,8 @@ class AbstractFactorised(AbstractDistribution[Array]):
 
 class AbstractReparameterised(AbstractDistribution[Event]):
     """A distribution whose samples are a smooth function of its parameters and of noise without parameters."""
+
+    has_path: ClassVar[bool] = True
 
     @abstractmethod
     def sample_noise(self, *, key: Key) -> Any:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from latens.distributions.base import AbstractFactorised
+from latens.distributions.base import AbstractDistribution, AbstractFactorised
 from latens.typing import AnyArray, Array, Bool, Float, Key, Nats, Shaped
 
 
@@ -107,6 +107,12 @@ class Joined(AbstractFactorised):
         # Sorted names: a dict written in another order draws the same numbers.
         keys = dict(zip(sorted(self.parts), jax.random.split(key, len(self.parts))))
         return self.blocks.join({name: part.sample(key=keys[name]) for name, part in self.parts.items()})
+
+    def without_path(self, event: Shaped[Array, "*x"]) -> AbstractDistribution | None:
+        """What the blocks say of themselves."""
+        split = self.blocks.split(event)
+        found = (part.without_path(split[name]) for name, part in self.parts.items())
+        return next((part for part in found if part is not None), None)
 
     def log_prob_terms(self, event: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
         """The log density of each variable under its block's family, in nats."""

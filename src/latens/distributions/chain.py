@@ -75,6 +75,14 @@ class Chain(AbstractLevels):
         """Draw every level in turn."""
         return self.sample_and_log_prob(key=key)[0]
 
+    def without_path(self, event: tuple[Any, ...]) -> AbstractDistribution | None:
+        """What the levels say of themselves."""
+        levels = self._ordered(list(event))
+        # Only what kind of distribution each level has, nothing is computed.
+        parts = [self.first, *(jax.eval_shape(part, given) for part, given in zip(self.parts, levels[:-1]))]
+        found = (part.without_path(level) for part, level in zip(parts, levels))
+        return next((part for part in found if part is not None), None)
+
     def sample_noise(self, *, key: Key) -> tuple[Any, ...]:
         """Draw the noise of every level: a tuple in the order of an event."""
         noises, levels = [], []
@@ -144,6 +152,10 @@ class Transformed(AbstractReparameterised[Array]):
         x, density = self.base.sample_and_log_prob(key=key)
         y, log_det = self.bijection.transform_and_log_det(x, self.context)
         return y, density - log_det
+
+    def without_path(self, event: Shaped[Array, " n"]) -> AbstractDistribution | None:
+        """What the base says of itself."""
+        return self.base.without_path(event)
 
     def sample_noise(self, *, key: Key) -> Any:
         """Draw the noise of the base."""

@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 
-from latens.distributions.base import AbstractFactorised, AbstractReparameterised
+from latens.distributions.base import AbstractDistribution, AbstractFactorised, AbstractReparameterised
 from latens.typing import Array, Float, Key
 
 LOG_2PI = math.log(2 * math.pi)
@@ -165,6 +165,10 @@ class Affine(AbstractFactorised):
     def sample(self, *, key: Key) -> Float[Array, "*x"]:
         """Draw one event in the data's units."""
         return self.shift + self.scale * self.base.sample(key=key)
+
+    def without_path(self, event: Float[Array, "*x"]) -> AbstractDistribution | None:
+        """What the base says of itself."""
+        return self.base.without_path(event)
 
     def log_prob_terms(self, event: Float[Array, "*x"]) -> Float[Array, "*x"]:
         """The log density of each variable in the data's units, in nats."""

@@ -4,6 +4,8 @@ A count is a whole number held as a float (integers are accepted), because netwo
 probability 0. Rates and dispersions are logarithms.
 """
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 
@@ -31,6 +33,8 @@ class Poisson(AbstractFactorised):
         >>> round(float(Poisson(jnp.log(jnp.array([3.0]))).log_prob(jnp.array([0.0]))), 5)
         -3.0
     """
+
+    has_path: ClassVar[bool] = False
 
     log_rate: Float[Array, "*x"]
 
@@ -68,6 +72,8 @@ class NegativeBinomial(AbstractFactorised):
         >>> round(float(density.log_prob(jnp.array([4.0]))), 5)
         -2.26645
     """
+
+    has_path: ClassVar[bool] = False
 
     log_mean: Float[Array, "*x"]
     log_dispersion: Float[Array, "..."]
@@ -117,6 +123,8 @@ class ZeroInflated(AbstractFactorised):
         inner: The distribution of counts, over events of shape (*x).
         logits: The logits of $\pi$, of shape (*x).
     """
+
+    has_path: ClassVar[bool] = False
 
     inner: AbstractFactorised
     logits: Float[Array, "*x"]

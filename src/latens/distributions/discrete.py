@@ -1,6 +1,6 @@
 """Distributions of pixels, classes and grades: Bernoulli, continuous Bernoulli, Categorical, Ordinal."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -27,6 +27,8 @@ class Bernoulli(AbstractFactorised):
         >>> round(float(Bernoulli(jnp.zeros(784)).log_prob(jnp.ones(784))), 2)  # -784 log 2
         -543.43
     """
+
+    has_path: ClassVar[bool] = False
 
     logits: Float[Array, "*x"]
 
@@ -91,6 +93,8 @@ class ContinuousBernoulli(AbstractFactorised):
     and 8.
     """
 
+    has_path: ClassVar[bool] = True
+
     logits: Float[Array, "*x"]
 
     def sample(self, *, key: Key) -> Float[Array, "*x"]:
@@ -138,6 +142,8 @@ class Categorical(AbstractFactorised):
     Args:
         logits: Any real numbers $l$, of shape (*x, L).
     """
+
+    has_path: ClassVar[bool] = False
 
     logits: Float[Array, "*x L"]
 
@@ -187,6 +193,8 @@ class Ordinal(AbstractFactorised):
 
     Source: McCullagh (1980), "Regression models for ordinal data".
     """
+
+    has_path: ClassVar[bool] = False
 
     loc: Float[Array, "*x"]
     cuts: Float[Array, "..."]
@@ -247,6 +255,8 @@ class Segments(AbstractFactorised):
         >>> [round(float(jnp.exp(die.log_prob(jnp.array([x])))), 4) for x in (0.0, 1.0, 2.0, 5.0)]
         [0.3333, 0.3333, 0.0833, 0.0833]
     """
+
+    has_path: ClassVar[bool] = False
 
     logits: Float[Array, "m S"]
     starts: Int[Array, "m S"]

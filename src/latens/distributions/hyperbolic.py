@@ -3,6 +3,8 @@
 Densities are with respect to the ball's own (Riemannian) volume. A point has length below 1.
 """
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 
@@ -101,6 +103,9 @@ class WrappedNormal(AbstractDistribution[Array]):
     Source: Nagano et al. (2019), "A wrapped normal distribution on hyperbolic space for gradient-based learning";
     Mathieu et al. (2019), arXiv 1901.06033.
     """
+
+    has_path: ClassVar[bool] = True
+    by_volume: ClassVar[bool] = False
 
     loc: Float[Array, " n"]
     log_scale: Float[Array, " n"]

@@ -1,6 +1,7 @@
 """Families with a location and a scale: Laplace, logistic, hyperbolic secant, Student's t, and e to a Normal."""
 
 import math
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -145,6 +146,8 @@ class StudentT(AbstractFactorised):
         -1.1447
     """
 
+    has_path: ClassVar[bool] = True
+
     loc: Float[Array, "*x"]
     log_scale: Float[Array, "..."]
     log_df: Float[Array, "..."]
@@ -192,6 +195,8 @@ class LogNormal(AbstractFactorised):
         >>> round(float(LogNormal(jnp.zeros(1), jnp.zeros(1)).log_prob(jnp.ones(1))), 6)  # -log(2 pi) / 2
         -0.918939
     """
+
+    has_path: ClassVar[bool] = True
 
     loc: Float[Array, "*x"]
     log_scale: Float[Array, "..."]

@@ -1,6 +1,6 @@
 """Mixtures: of whole events, or of each variable by itself; and the logistic over the levels of a pixel."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -27,6 +27,8 @@ class Mixture(AbstractDistribution[Any]):
         >>> round(float(pair.log_prob(jnp.ones(1))), 6)  # log(1/2)
         -0.693147
     """
+
+    has_path: ClassVar[bool] = False
 
     logits: Float[Array, " k"]
     components: AbstractDistribution
@@ -104,6 +106,8 @@ class VariableMixture(AbstractFactorised):
         -0.693147
     """
 
+    has_path: ClassVar[bool] = False
+
     logits: Float[Array, "*x k"]
     components: AbstractFactorised
 
@@ -150,6 +154,8 @@ class DiscretisedLogistic(AbstractFactorised):
 
     Source: Salimans, Karpathy, Chen & Kingma (2017), "PixelCNN++", section 2.1.
     """
+
+    has_path: ClassVar[bool] = False
 
     loc: Float[Array, "*x"]
     log_scale: Float[Array, "*x"]

@@ -1,5 +1,7 @@
 """Colour pixels: mixtures of discretised logistics whose channels depend on one another."""
 
+from typing import ClassVar
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -41,6 +43,8 @@ class ColourLogistics(AbstractDistribution[Array]):
     Source: Salimans, Karpathy, Chen & Kingma (2017), "PixelCNN++", section 2.2, here with deviations from the
     locations of earlier channels, so that every location is that of its own channel.
     """
+
+    has_path: ClassVar[bool] = False
 
     logits: Float[Array, "k h w"]
     loc: Float[Array, "c k h w"]

@@ -4,6 +4,8 @@ Outside its support a density is minus infinity, with a gradient of zero. A samp
 support is the nearest number inside it.
 """
 
+from typing import ClassVar
+
 import jax
 import jax.numpy as jnp
 from jax.scipy.special import betaln
@@ -53,6 +55,8 @@ class Gamma(AbstractFactorised):
         -1.0
     """
 
+    has_path: ClassVar[bool] = True
+
     log_concentration: Float[Array, "*x"]
     log_rate: Float[Array, "..."]
 
@@ -91,6 +95,8 @@ class Beta(AbstractFactorised):
         >>> round(float(Beta(jnp.log(jnp.array([2.0])), jnp.log(jnp.array([2.0]))).log_prob(jnp.array([0.5]))), 4)
         0.4055
     """
+
+    has_path: ClassVar[bool] = True
 
     log_alpha: Float[Array, "*x"]
     log_beta: Float[Array, "*x"]
@@ -138,6 +144,8 @@ class Kumaraswamy(AbstractFactorised):
     Source: Nalisnick & Smyth (2017), "Stick-breaking variational autoencoders", who use it for stick lengths.
     """
 
+    has_path: ClassVar[bool] = True
+
     log_a: Float[Array, "*x"]
     log_b: Float[Array, "*x"]
 
@@ -176,6 +184,9 @@ class Dirichlet(AbstractDistribution[Array]):
         >>> round(float(Dirichlet(jnp.zeros(3)).log_prob(jnp.full(3, 1 / 3))), 5)  # uniform: log 2!
         0.69315
     """
+
+    has_path: ClassVar[bool] = True
+    by_volume: ClassVar[bool] = False
 
     log_concentration: Float[Array, " n"]
 

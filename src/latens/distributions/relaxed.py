@@ -4,6 +4,7 @@ The temperature is given as a logarithm; a sample that would round onto a corner
 """
 
 import math
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -40,6 +41,8 @@ class RelaxedBernoulli(AbstractFactorised):
 
     Source: Maddison, Mnih & Teh (2017), "The Concrete distribution", appendix B.
     """
+
+    has_path: ClassVar[bool] = True
 
     logits: Float[Array, "*x"]
     log_temperature: Float[Array, "..."]
@@ -96,6 +99,9 @@ class RelaxedOneHot(AbstractDistribution[Array]):
     reparameterization with Gumbel-softmax".
     """
 
+    has_path: ClassVar[bool] = True
+    by_volume: ClassVar[bool] = False
+
     logits: Float[Array, "*k n"]
     log_temperature: Float[Array, ""]
 
@@ -139,6 +145,8 @@ class StraightThroughOneHot(AbstractDistribution[Array]):
 
     Source: Jang, Gu & Poole (2017), "Categorical reparameterization with Gumbel-softmax", section 2.2.
     """
+
+    has_path: ClassVar[bool] = True
 
     logits: Float[Array, "*k n"]
     log_temperature: Float[Array, ""]

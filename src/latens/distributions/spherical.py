@@ -4,7 +4,7 @@ Densities are with respect to the area of the sphere. An event has length 1; oth
 """
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -44,6 +44,9 @@ class UniformSphere(AbstractDistribution[Array]):
         >>> round(float(UniformSphere(3).log_prob(jnp.array([0.0, 0.0, 1.0]))), 5)  # -log(4 pi)
         -2.53102
     """
+
+    has_path: ClassVar[bool] = True
+    by_volume: ClassVar[bool] = False
 
     dimension: int = eqx.field(static=True)
 
@@ -104,6 +107,9 @@ class VonMisesFisher(AbstractDistribution[Array]):
 
     Source: Wood (1994), "Simulation of the von Mises Fisher distribution".
     """
+
+    has_path: ClassVar[bool] = True
+    by_volume: ClassVar[bool] = False
 
     direction: Float[Array, " m"]
     log_concentration: Float[Array, ""]
@@ -180,6 +186,9 @@ class PowerSpherical(AbstractDistribution[Array]):
 
     Source: De Cao & Aziz (2020), "The power spherical distribution".
     """
+
+    has_path: ClassVar[bool] = True
+    by_volume: ClassVar[bool] = False
 
     direction: Float[Array, " m"]
     log_concentration: Float[Array, ""]

@@ -195,6 +195,11 @@ class Product(AbstractReparameterised[dict[str, Any]]):
         """The event that belongs to this noise, column by column."""
         return {name: as_reparameterised(part).from_noise(noise[name]) for name, part in self.parts.items()}
 
+    def without_path(self, event: dict[str, Any]) -> AbstractDistribution | None:
+        """What the columns say of themselves."""
+        found = (part.without_path(event[name]) for name, part in self.parts.items())
+        return next((part for part in found if part is not None), None)
+
     def log_prob_by_part(self, event: dict[str, Any], mask: dict[str, Any] | None = None) -> dict[str, Nats]:
         """The log density of each column; their sum is `log_prob`.
 

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from latens.config import to_json
 from latens.data import TRAIN, VALIDATION, Batch, Dataset, Schema, infer_schema
 from latens.data.batches import hash_rows
 from latens.data.check import lost_digits
@@ -23,6 +24,7 @@ from latens.estimators.labels import codes_of
 from latens.evaluation.finite import finite
 from latens.io.process import check_process, is_fork
 from latens.io.safetensors import read_bytes
+from latens.parts.objects import unknown_parts
 from latens.training import Event
 from latens.workflow.trained import TrainedModel, model_file
 
@@ -187,6 +189,8 @@ class LatensEstimator(BaseEstimator):
         params = params if isinstance(params, dict) else {} if config is None else {"recipe": config.recipe}
         known = self._plain_params()
         self.set_params(**{k: _tuples(v) for k, v in params.items() if k in known})
+        if config is not None and "objective" in known and "objective" in unknown_parts(to_json(config)):
+            self.set_params(objective=config.objective.name)  # pyright: ignore - a further fit says what is missing
         self.model_, self.n_features_in_ = trained, int(np.prod(schema.shape)) + len(schema.ignored or ())
         names = facts.get("feature_names")
         if isinstance(names, list) and len(names) == self.n_features_in_ and all(isinstance(n, str) for n in names):

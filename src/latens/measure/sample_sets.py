@@ -45,6 +45,12 @@ def why_not(trained: TrainedModel, data: Dataset) -> str:
     return ""
 
 
+def _objective_says(trained: TrainedModel, fact: str) -> bool:
+    """What the class of the objective says, or the file where the class is not known here."""
+    kind, told = OBJECTIVES.get(trained.config.objective.name), trained.facts.get("objective")  # pyright: ignore
+    return getattr(kind, fact) if kind is not None else not (isinstance(told, dict) and told.get(fact) is False)
+
+
 def lacks_prior(trained: TrainedModel) -> bool:
     """Whether this is an autoencoder to which no prior was fitted after its training.
 
@@ -57,7 +63,7 @@ def lacks_prior(trained: TrainedModel) -> bool:
     config = trained.config
     return (
         isinstance(config, VAEConfig)
-        and not OBJECTIVES[config.objective.name].uses_prior
+        and not _objective_says(trained, "uses_prior")
         and config.prior.kind == "standard-normal"
         and not config.posterior.levels
     )
@@ -73,7 +79,7 @@ def has_likelihood(trained: TrainedModel) -> bool:
         False where no density of the model says anything.
     """
     config = trained.config
-    return not isinstance(config, VAEConfig) or OBJECTIVES[config.objective.name].has_likelihood
+    return not isinstance(config, VAEConfig) or _objective_says(trained, "has_likelihood")
 
 
 OTHER_DATA = "these are not the data that the model was trained on"

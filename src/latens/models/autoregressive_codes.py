@@ -2,7 +2,7 @@
 
 import math
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -36,6 +36,9 @@ class AbstractCodeSequence(AbstractDistribution):
         quantiser: Maps codes to the vectors that the event holds, and back.
         shape: The shape of an event.
     """
+
+    has_path: ClassVar[bool] = False
+    by_volume: ClassVar[bool] = False
 
     quantiser: AbstractQuantiser
     shape: tuple[int, ...] = eqx.field(static=True)  # pyright: ignore[reportIncompatibleVariableOverride]

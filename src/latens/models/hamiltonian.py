@@ -94,6 +94,8 @@ class HamiltonianPosterior(AbstractDistribution[Array]):
     Source: Caterini, Doucet & Sejdinovic (2018), arXiv 1805.11328.
     """
 
+    has_path: ClassVar[bool] = True
+
     density_elsewhere: ClassVar[bool] = False
 
     base: AbstractDistribution

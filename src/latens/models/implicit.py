@@ -1,7 +1,7 @@
 """Decoders that can only be sampled from: a simulator, or a network that is given noise."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -22,6 +22,8 @@ class Implicit(AbstractDistribution[Array]):
         z: One latent.
         noise_size: How many numbers the noise has.
     """
+
+    has_path: ClassVar[bool] = True
 
     simulator: Callable[[Any, Array], Array]
     z: Any

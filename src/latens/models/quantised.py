@@ -1,7 +1,7 @@
 """Quantised latents: a posterior with all its mass on one code, and a prior that has every code alike."""
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -31,6 +31,9 @@ class CodePosterior(AbstractDistribution):
 
     Source: van den Oord, Vinyals & Kavukcuoglu (2017), arXiv 1711.00937, section 3.2.
     """
+
+    has_path: ClassVar[bool] = True
+    by_volume: ClassVar[bool] = False
 
     assignment: Assignment
     quantiser: AbstractQuantiser
@@ -70,6 +73,9 @@ class UniformCodes(AbstractDistribution):
         quantiser: The quantiser of the codes.
         shape: The shape of one latent.
     """
+
+    has_path: ClassVar[bool] = False
+    by_volume: ClassVar[bool] = False
 
     quantiser: AbstractQuantiser
     shape: tuple[int, ...] = eqx.field(static=True)  # pyright: ignore[reportIncompatibleVariableOverride]

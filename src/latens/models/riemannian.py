@@ -177,6 +177,8 @@ class RiemannianPosterior(AbstractDistribution[Array]):
     Source: Chadebec, Mantoux & Allassonniere (2020), arXiv 2010.11518.
     """
 
+    has_path: ClassVar[bool] = True
+
     density_elsewhere: ClassVar[bool] = False
 
     base: AbstractDistribution

@@ -1,7 +1,7 @@
 """Models with labels: a prior for each class, a label that is a latent where it is missing (M2), and M2 on codes."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -90,6 +90,8 @@ class LabelAndCode(AbstractDistribution[tuple[Array, Array]]):
         logits: The logits of y, any real numbers, of shape (C,).
         code: Maps a label to the distribution of z.
     """
+
+    has_path: ClassVar[bool] = False
 
     logits: Float[Array, " C"]
     code: Callable[[Array], AbstractDistribution]

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -105,6 +105,8 @@ class TopDownNormals(AbstractLevels):
         meetings: The posterior of every block; empty for the prior.
         features: The features of x of every size; empty for the prior.
     """
+
+    has_path: ClassVar[bool] = True
 
     decoder: "TopDownDecoder"
     meetings: tuple[Meet, ...] = ()

@@ -6,6 +6,7 @@ from .adversarial import AdversarialBayes as AdversarialBayes
 from .adversarial import FactorVAE as FactorVAE
 from .base import AbstractObjective as AbstractObjective
 from .base import Metrics as Metrics
+from .base import by_row as by_row
 from .base import mean as mean
 from .base import run_objective as run_objective
 from .base import value_with_gradient as value_with_gradient

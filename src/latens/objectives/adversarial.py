@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.io import keys
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted
+from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, value_with_gradient, weighted
 from latens.objectives.draws import path_to
 from latens.objectives.feature_matching import decoded, flat_rows
 from latens.objectives.reconstruction import reconstruct
@@ -167,6 +167,7 @@ class AAE(AbstractObjective):
 
     monitor: ClassVar[str] = "log_likelihood"
     needs_density: ClassVar[bool] = False
+    couples_rows = by_row
 
     critic: Critic
     weight: float = eqx.field(static=True, default=1.0)
@@ -213,6 +214,7 @@ class GAN(AbstractObjective):
     needs_density: ClassVar[bool] = False
     has_likelihood: ClassVar[bool] = False
     critic_sees: ClassVar[tuple[Literal["codes", "row"], ...]] = ("row",)
+    couples_rows = by_row
 
     critic: Critic
 
@@ -261,6 +263,7 @@ class AdversarialBayes(AbstractObjective):
 
     monitor: ClassVar[str] = "critic_elbo"
     critic_sees: ClassVar[tuple[Literal["codes", "row"], ...]] = ("codes", "row")
+    couples_rows = by_row
 
     critic: Critic
 

@@ -12,7 +12,7 @@ from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractLatentModel
-from latens.trees import partition_trainable, realise, trained_weights
+from latens.trees import partition_trainable, realise, said, trained_weights
 from latens.typing import Array, Float, Int, Key, Nats, PyTree
 
 Metrics = dict[str, tuple[Nats, Float[Array, ""]]]
@@ -74,15 +74,16 @@ class AbstractObjective(eqx.Module):
         """
         return []
 
-    def couples_rows(self) -> str:
-        """Say what of the number minimised is no mean over rows, so that a batch cannot be cut into shards.
+    def couples_rows(self) -> str | None:
+        """Say what of the number minimised is not a mean over rows, so that a batch cannot be cut into shards.
 
         Terms of the parameters alone are no reason: every shard has them.
 
         Returns:
-            A clause such as "its distance is that of a whole batch"; "" where every row counts by itself.
+            A clause such as "its distance is that of a whole batch"; "" where every row counts by itself, as for
+            `by_row`; None where the class does not say it, and a single number is then not cut into shards.
         """
-        return ""
+        return None
 
     def in_validation(self) -> "AbstractObjective":
         """The objective that validation reports: itself, unless training changes the samples that it is made of.
@@ -138,6 +139,7 @@ def run_objective(
     key: Key,
     step: Int[Array, ""],
     training: bool,
+    in_shards: bool = False,
 ) -> tuple[Nats, Metrics, PyTree]:
     """Compute an objective as a training step or a validation does: what no objective has to think of is done here.
 
@@ -150,12 +152,14 @@ def run_objective(
         key: Random key of this step.
         step: Number of the training step, from 0; shape ().
         training: Whether weights and activations are dropped.
+        in_shards: Whether the batch is a part of a larger one, over whose parts the mean is taken.
 
     Returns:
         The number to minimise (nats, averaged over the batch), the metrics, and what `after_update` needs, or None.
 
     Raises:
-        ConfigError: The objective gives something that is neither a number nor one number for each row.
+        ConfigError: The objective gives something that is neither a number nor one number for each row; or it gives
+            one number in shards, and does not say whether it couples rows.
     """
     if training:
         model = realise(model, key=jax.random.fold_in(key, keys.WEIGHT_DROPOUT))
@@ -164,8 +168,27 @@ def run_objective(
     batch = without_padding(batch)
     loss, metrics, aux = objective.with_aux(model, batch, key=key, step=step)
     pairs = {name: v if isinstance(v, tuple) else _by_row(objective, name, v, batch) for name, v in metrics.items()}
+    if in_shards and jnp.shape(loss) == () and coupling(objective) is None:
+        name = type(objective).__name__
+        raise ConfigError(
+            f"{name} gives one number for a whole batch, and does not say whether it is a mean over rows.",
+            where="training.shards",
+            fix="Give one value for each row; or write `couples_rows` in the class, which gives an empty text for a "
+            "mean over rows and else the reason; or use --set training.shards=1.",
+        )
     loss = loss if jnp.shape(loss) == () else mean(_by_row(objective, "what to minimise", loss, batch))
     return loss, pairs, aux
+
+
+def coupling(objective: AbstractObjective) -> str | None:
+    """What `couples_rows` says of the number that this class computes; None where it does not say it."""
+    told = said(objective, "couples_rows", of=("__call__", "with_aux"))
+    return None if told is None else told()
+
+
+def by_row(objective: AbstractObjective) -> str:
+    """What `couples_rows` gives where every row counts by itself: `couples_rows = by_row` in the class."""
+    return ""
 
 
 def _by_row(objective: AbstractObjective, name: str, values: Array, batch: Batch) -> tuple[Nats, Float[Array, ""]]:

@@ -10,7 +10,8 @@ from latens.data.batches import Batch
 from latens.distributions import Affine, DiagonalNormal, kl, log_prob
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted
+from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, value_with_gradient, weighted
+from latens.objectives.draws import path_to
 from latens.objectives.roles import KL, by_formula, evidence, require, require_kl
 from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
@@ -36,6 +37,7 @@ class GECO(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "elbo"
+    couples_rows = by_row
 
     bound: float = eqx.field(static=True)
     log_multiplier: Float[Array, ""] = eqx.field(default_factory=lambda: jnp.zeros(()))
@@ -102,6 +104,7 @@ class SigmaVAE(AbstractObjective):
             q = model.posterior(x, cond=cond, mask=mask, key=encoder_key)
             p = model.prior(cond=cond)
             z, log_q = q.sample_and_log_prob(key=sample_key)
+            z = path_to(q, z)
             divergence = kl(q, p) if by_formula(self.kl, q, p) else log_q - p.log_prob(z)
             return {"kl": divergence, **_normal_terms(model.likelihood(z, cond=cond, key=decoder_key), x, mask)}
 

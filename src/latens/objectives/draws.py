@@ -8,23 +8,11 @@ import jax
 import jax.numpy as jnp
 
 from latens.data.batches import Batch
-from latens.distributions import (
-    AbstractDistribution,
-    AbstractReparameterised,
-    Bernoulli,
-    Categorical,
-    Mixture,
-    NegativeBinomial,
-    Ordinal,
-    Poisson,
-    Product,
-    ZeroInflated,
-    as_reparameterised,
-)
-from latens.distributions.chain import Chain, Transformed
+from latens.distributions import AbstractDistribution, AbstractReparameterised, as_reparameterised
 from latens.errors import ConfigError
 from latens.io import keys
-from latens.models import AbstractLatentModel, LabelAndCode, TopDownModel
+from latens.models import AbstractLatentModel, TopDownModel
+from latens.trees import said
 from latens.typing import AnyArray, Array, Float, Int, Key, PyTree, Shaped
 
 Statistic = Callable[[AbstractDistribution, AbstractDistribution, Any, Any], PyTree]
@@ -62,26 +50,6 @@ class Draws(eqx.Module):
         return self.log_likelihood + self.log_prior - self.log_posterior
 
 
-_WITHOUT_PATH = (Bernoulli, Categorical, LabelAndCode, Mixture, NegativeBinomial, Ordinal, Poisson, ZeroInflated)
-"""Distributions whose samples are no smooth function of all their parameters."""
-
-
-def _without_path(posterior: AbstractDistribution, z: PyTree) -> str:
-    """The name of a family in this posterior whose samples have no gradient; "" where there is none."""
-    if isinstance(posterior, Product):
-        found = (_without_path(part, z[name]) for name, part in posterior.parts.items())
-        return next(filter(None, found), "")
-    if isinstance(posterior, Chain):
-        levels = z[::-1] if posterior.backwards else z
-        # Only what kind of distribution each level has, nothing is computed.
-        parts = [jax.eval_shape(part, given) for part, given in zip(posterior.parts, levels[:-1])]
-        found = (_without_path(part, level) for part, level in zip((posterior.first, *parts), levels))
-        return next(filter(None, found), "")
-    if isinstance(posterior, Transformed):
-        return _without_path(posterior.base, z)
-    return type(posterior).__name__ if isinstance(posterior, _WITHOUT_PATH) else ""
-
-
 def path_to(posterior: AbstractDistribution, z: PyTree) -> PyTree:
     """Return a sample unchanged, and refuse a gradient through it where it is no smooth function of the parameters.
 
@@ -97,9 +65,10 @@ def path_to(posterior: AbstractDistribution, z: PyTree) -> PyTree:
     Raises:
         ConfigError: When differentiated, for a posterior that is not reparameterised.
     """
-    kind = _without_path(posterior, z)
-    if not kind:
+    part = posterior.without_path(z)
+    if part is None:
         return z
+    name, has_path = type(part).__name__, said(part, "has_path", of=("sample",))
 
     @jax.custom_jvp
     def guarded(z: PyTree, parameters: list[Array]) -> PyTree:
@@ -107,13 +76,20 @@ def path_to(posterior: AbstractDistribution, z: PyTree) -> PyTree:
 
     @guarded.defjvp
     def _refuse(primals: tuple, tangents: tuple) -> tuple:
+        if has_path is None:
+            raise ConfigError(
+                f"{name} does not say whether its samples have a gradient by its parameters.",
+                where="objective",
+                fix="Write `has_path: ClassVar[bool] = True` in the class where `sample` is a smooth function of all "
+                "parameters, else False.",
+            )
         raise ConfigError(
-            f"samples of a {kind} posterior have no gradient by its parameters.",
+            f"samples of a {name} posterior have no gradient by its parameters.",
             where="objective",
             fix="Use ScoreFunction, VIMCO, ReweightedWakeSleep or WakeSleep, "
             + (
                 "or StratifiedELBO (objective=stratified-elbo) for experts."
-                if kind == "Mixture"
+                if name == "Mixture"
                 else "or a relaxed posterior."
             ),
         )

@@ -11,7 +11,7 @@ from latens.distributions import AbstractFactorised
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.networks import ACTIVATIONS, Dense
-from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted
+from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, value_with_gradient, weighted
 from latens.objectives.roles import (
     KL,
     Evidence,
@@ -109,6 +109,7 @@ class VAEGAN(AbstractObjective):
 
     monitor: ClassVar[str] = "elbo"
     critic_sees: ClassVar[tuple[Literal["codes", "row"], ...]] = ("row",)
+    couples_rows = by_row
 
     critic: FeatureCritic = eqx.field(converter=FeatureCritic.of)
     weight: float = eqx.field(static=True, default=1.0)

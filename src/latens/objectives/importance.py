@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from latens.data.batches import Batch
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted
+from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, value_with_gradient, weighted
 from latens.objectives.draws import Draws, draw
 from latens.objectives.roles import generative_part, recognition_part, require, sampled_metrics
 from latens.typing import Array, Float, Int, Key, Nats
@@ -99,6 +99,7 @@ class IWAE(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "iwae"
+    couples_rows = by_row
 
     num_samples: int = eqx.field(static=True, default=50)
     gradient: GradientForm = eqx.field(static=True, default="plain")
@@ -131,6 +132,7 @@ class MIWAE(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "miwae"
+    couples_rows = by_row
 
     num_samples: int = eqx.field(static=True, default=8)
     num_averages: int = eqx.field(static=True, default=8)
@@ -164,6 +166,7 @@ class PIWAE(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "iwae"
+    couples_rows = by_row
 
     num_samples: int = eqx.field(static=True, default=8)
     num_averages: int = eqx.field(static=True, default=8)
@@ -200,6 +203,7 @@ class CIWAE(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "ciwae"
+    couples_rows = by_row
 
     num_samples: int = eqx.field(static=True, default=50)
     beta: float = eqx.field(static=True, default=0.5)
@@ -236,6 +240,7 @@ class Renyi(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "renyi"
+    couples_rows = by_row
 
     alpha: float = eqx.field(static=True, default=0.5)
     num_samples: int = eqx.field(static=True, default=5)
@@ -273,6 +278,7 @@ class ChiUpperBound(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "iwae"
+    couples_rows = by_row
 
     order: float = eqx.field(static=True, default=2.0)
     num_samples: int = eqx.field(static=True, default=50)

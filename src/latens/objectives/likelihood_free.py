@@ -9,7 +9,7 @@ from latens.data.batches import Batch
 from latens.io import keys
 from latens.models import AbstractLatentModel
 from latens.objectives.adversarial import Critic, critic_loss, critic_metrics, logits
-from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted
+from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, value_with_gradient, weighted
 from latens.objectives.draws import path_to
 from latens.objectives.roles import flat_codes, prior_samples, stopped
 from latens.typing import AnyArray, Array, Float, Int, Key, Nats
@@ -37,6 +37,7 @@ class LikelihoodFree(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "critic_bound"
+    couples_rows = by_row
 
     critic: Critic
 

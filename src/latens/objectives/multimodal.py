@@ -12,7 +12,8 @@ from latens.distributions import Joined, Mixture, Product, has_closed_form, kl_t
 from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractLatentModel, Experts, LatentModel, subsets_of
-from latens.objectives.base import AbstractObjective, Metrics, mean, weighted
+from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, weighted
+from latens.objectives.draws import path_to
 from latens.objectives.roles import require
 from latens.typing import AnyArray, Array, Bool, Float, Int, Key, Nats
 
@@ -83,6 +84,7 @@ def _draws(
 
         def one_sample(component: Any, index: Array) -> tuple[Array, Array, Array]:
             z, own = component.sample_and_log_prob(key=jax.random.fold_in(row_key, index))
+            z = path_to(component, z)
             decoder_key = jax.random.fold_in(network_key, index)
             likelihood = model.likelihood(z, cond=cond, key=decoder_key)
             assert isinstance(likelihood, Product | Joined)
@@ -174,6 +176,7 @@ class StratifiedELBO(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "elbo"
+    couples_rows = by_row
 
     bound: Literal["elbo", "components", "iwae"] = eqx.field(static=True, default="elbo")
     num_samples: int = eqx.field(static=True, default=1)
@@ -223,6 +226,7 @@ class SubsetELBO(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "elbo"
+    couples_rows = by_row
 
     random_subsets: int = eqx.field(static=True, default=1)
     num_samples: int = eqx.field(static=True, default=1)
@@ -293,6 +297,7 @@ class AlignedELBO(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "elbo"
+    couples_rows = by_row
 
     form: Literal["joint", "total-correlation"] = eqx.field(static=True, default="joint")
     alpha: float = eqx.field(static=True, default=0.1)

@@ -11,7 +11,7 @@ import numpy as np
 from latens.data.batches import Batch
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, weighted
+from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, weighted
 from latens.objectives.feature_matching import decoded
 from latens.objectives.roles import KL, evidence, require, require_kl
 from latens.typing import Array, Float, Int, Key, Nats, Shaped
@@ -134,6 +134,7 @@ class PerceptualSimilarity(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "score"
+    couples_rows = by_row
 
     weight: float = eqx.field(static=True, default=100.0)
     value_range: float = eqx.field(static=True, default=1.0)

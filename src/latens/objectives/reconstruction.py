@@ -8,7 +8,7 @@ import jax
 from latens.data.batches import Batch
 from latens.distributions import log_prob
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted
+from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, sum_of_squares, weighted
 from latens.objectives.draws import path_to
 from latens.typing import AnyArray, Array, Float, Int, Key, Nats, PyTree, Shaped
 
@@ -48,6 +48,7 @@ class Reconstruction(AbstractObjective):
     monitor: ClassVar[str] = "log_likelihood"
     needs_density: ClassVar[bool] = False
     uses_prior: ClassVar[bool] = False
+    couples_rows = by_row
 
     l2: float = eqx.field(static=True, default=0.0)
 

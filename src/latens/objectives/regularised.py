@@ -10,7 +10,7 @@ from jax.flatten_util import ravel_pytree
 from latens.data.batches import Batch
 from latens.io import keys
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted
+from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, sum_of_squares, weighted
 from latens.objectives.reconstruction import reconstruct
 from latens.objectives.roles import flat_codes, require
 from latens.typing import AnyArray, Array, Float, Int, Key, Nats
@@ -42,6 +42,7 @@ class RegularisedAutoencoder(AbstractObjective):
     monitor: ClassVar[str] = "log_likelihood"
     needs_density: ClassVar[bool] = False
     uses_prior: ClassVar[bool] = False
+    couples_rows = by_row
 
     embedding: float = eqx.field(static=True, default=0.1)
     gradient_penalty: float = eqx.field(static=True, default=0.0)

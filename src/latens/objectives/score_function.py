@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.distributions import kl
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted
+from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, value_with_gradient, weighted
 from latens.objectives.draws import Statistic, draw
 from latens.objectives.importance import importance_bound
 from latens.objectives.roles import KL, by_formula, require, require_kl, sampled_metrics
@@ -54,6 +54,7 @@ class ScoreFunction(AbstractObjective):
 
     monitor: ClassVar[str] = "elbo"
     critic_sees: ClassVar[tuple[Literal["codes", "row"], ...]] = ("row",)
+    couples_rows = by_row
 
     num_samples: int = eqx.field(static=True, default=5)
     baseline: Literal["none", "leave-one-out", "learned"] = eqx.field(static=True, default="leave-one-out")
@@ -146,6 +147,7 @@ class VIMCO(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "iwae"
+    couples_rows = by_row
 
     num_samples: int = eqx.field(static=True, default=5)
     signal: Literal["geometric", "arithmetic"] = eqx.field(static=True, default="geometric")

@@ -12,7 +12,7 @@ from latens.errors import ConfigError
 from latens.io import keys
 from latens.models import AbstractLatentModel, SemiSupervised, Stacked
 from latens.models.semi_supervised import with_label
-from latens.objectives.base import AbstractObjective, Metrics, mean, weighted
+from latens.objectives.base import AbstractObjective, Metrics, coupling, mean, weighted
 from latens.objectives.roles import KL, evidence, require, require_kl
 from latens.trees import trained_weights
 from latens.typing import AnyArray, Array, Float, Int, Key, Nats
@@ -110,9 +110,9 @@ class OnLower(AbstractObjective):
 
     objective: AbstractObjective
 
-    def couples_rows(self) -> str:
+    def couples_rows(self) -> str | None:
         """What the other objective says."""
-        return self.objective.couples_rows()
+        return coupling(self.objective)
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
@@ -134,9 +134,9 @@ class OnUpper(AbstractObjective):
 
     objective: AbstractObjective
 
-    def couples_rows(self) -> str:
+    def couples_rows(self) -> str | None:
         """What the other objective says."""
-        return self.objective.couples_rows()
+        return coupling(self.objective)
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from latens.data.batches import Batch
 from latens.io import keys
 from latens.models import AbstractLatentModel
-from latens.objectives.base import AbstractObjective, Metrics, mean, value_with_gradient, weighted
+from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, value_with_gradient, weighted
 from latens.objectives.draws import draw
 from latens.objectives.importance import importance_bound
 from latens.objectives.roles import require, sampled_metrics
@@ -59,6 +59,7 @@ class WakeSleep(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "elbo"
+    couples_rows = by_row
 
     num_samples: int = eqx.field(static=True, default=1)
 
@@ -96,6 +97,7 @@ class ReweightedWakeSleep(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "iwae"
+    couples_rows = by_row
 
     num_samples: int = eqx.field(static=True, default=10)
     wake: float = eqx.field(static=True, default=1.0)

@@ -169,6 +169,28 @@ def unknown_parts(config: Any) -> dict[str, str]:
     return {part: n for part, n in named.items() if n is not None and n != "auto" and n not in TABLES[part][1]}
 
 
+def told_of(config: Any, steps: int | None) -> dict[str, Any] | None:
+    """What a file says of an objective that is not latens's own: facts of its class and its fields, as plain values.
+
+    A schedule is told by its values at eleven steps of the training.
+    """
+    name = config.objective.name if isinstance(config, VAEConfig) else None
+    if name is None or ("objective", name) not in OWN:
+        return None
+    what = OBJECTIVES[name]
+    told: dict[str, Any] = {"class": getattr(what, "__name__", type(what).__name__), "what": _first_line(what)}
+    told |= {fact: getattr(what, fact) for fact in ("uses_prior", "has_likelihood")}
+    fields = () if isinstance(what, type) else [(f.name, getattr(what, f.name)) for f in dataclasses.fields(what)]
+    at = sorted({round(step * (steps or 0) / 10) for step in range(11)})
+    for field, value in fields:
+        if isinstance(value, bool | int | float | str | None):
+            told.setdefault("options", {})[field] = value
+        elif callable(value) and not isinstance(value, eqx.Module):
+            values = [float(value(jnp.asarray(step))) for step in at]
+            told.setdefault("options", {})[field] = {"steps": at, "values": values}
+    return told
+
+
 def has_own(config: Any) -> bool:
     """Whether a configuration names a part that is not latens's own, and may be replaced by another of that name.
 
@@ -402,7 +424,9 @@ def config_of_file(
     except ConfigError as error:
         where = f"{where}, {error.where}" if error.where else where
         raise ModelFileError(error.message, where=where, fix=error.fix) from None
-    if lacking := unknown_parts(written):
+    lacking = unknown_parts(written)
+    lacking.pop("objective", None)  # nothing of a trained model asks for it
+    if lacking:
         what, fix = _not_registered(lacking, how)
         raise ModelFileError(what, where=where, fix=fix)
     return written

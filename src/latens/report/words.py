@@ -11,6 +11,7 @@ from latens.measure.core import density_of, what_density
 from latens.models import every_latent
 from latens.parts.options import OBJECTIVES
 from latens.recipes import RECIPES
+from latens.text import visible
 from latens.workflow.trained import TrainedModel
 
 _KINDS = {
@@ -173,7 +174,10 @@ def objective(trained: TrainedModel) -> list[str]:
     else:
         kind = OBJECTIVES.get(name)
         first = " ".join((kind.__doc__ or "").split("\n\n")[0].split()) if kind is not None else ""
-        said.append(f"Minimised: {name}. {first}".strip())
+        told = trained.facts.get("objective")
+        told = told if isinstance(told, dict) and kind is None else {}
+        first = first or visible(str(told.get("what", "An objective that is not known here"))[:200]) + "."
+        said.append(f"Minimised: {visible(str(told.get('class', name))[:80])}. {first}".strip())
     over = f"{size} {what}" + (f" and {units} latent units" if units else "")
     said.append(
         f"Unit: nats, natural logarithms of probabilities (1 nat = 1.443 bits), summed over the {over} of a row and "

@@ -20,6 +20,7 @@ from latens.objectives import ELBO, AbstractObjective
 from latens.training.group import group
 from latens.training.optimizer import Optimizer
 from latens.training.optimizers import make_optimizer
+from latens.training.own_parts import check_own_parts
 from latens.training.plan import (
     Budget,
     Callback,
@@ -96,6 +97,8 @@ def fit(
             continue
         if stage.objective is None:
             raise ValueError("a stage with an optimizer needs an objective")
+        if resume is None:
+            check_own_parts(model, stage.objective, data, preparation, shards=settings.shards)
         run = _StageRun(LoopState(index, steps), model, stage, data, preparation, settings, callbacks, history)
         if resume is not None and index == resume[0]:
             run.restore(resume[1](run.state, run.best))

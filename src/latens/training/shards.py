@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from latens.errors import ConfigError
 from latens.objectives import AbstractObjective
+from latens.objectives.base import coupling
 from latens.training.group import group
 from latens.typing import Array, Int, PyTree
 
@@ -73,8 +74,8 @@ def check_shards(shards: int, batch_size: int, objective: AbstractObjective | No
 
 def _whole_batch(objective: AbstractObjective) -> str:
     if type(objective).after_update is not AbstractObjective.after_update:
-        return objective.couples_rows() or "what it moves after a step is moved by a whole batch"
-    return objective.couples_rows()
+        return coupling(objective) or "what it moves after a step is moved by a whole batch"
+    return coupling(objective) or ""  # what is not said is looked for where the number is computed
 
 
 def devices_of(shards: int) -> tuple[Any, ...]:

@@ -159,7 +159,9 @@ def _functions(
 
     def loss_of(trainable: PyTree, state: TrainState, prepared: Batch, draw_key: Key) -> tuple[Array, tuple[dict, Any]]:
         model, objective = eqx.combine(trainable, state.fixed, static)
-        loss, metrics, aux = run_objective(objective, model, prepared, key=draw_key, step=state.step, training=True)
+        loss, metrics, aux = run_objective(
+            objective, model, prepared, key=draw_key, step=state.step, training=True, in_shards=shards > 1
+        )
         return loss, (metrics, aux)
 
     def slope(state: TrainState, batch: Batch) -> tuple[tuple[Array, tuple[dict, Any]], PyTree, Key]:

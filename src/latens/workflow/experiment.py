@@ -32,6 +32,7 @@ from latens.io.process import check_process
 from latens.models import SemiSupervised, TopDownModel
 from latens.objectives import ELBO, run_objective
 from latens.parts.networks import refuse_wrong_sizes
+from latens.parts.objects import told_of
 from latens.recipes import Recipe, recipe_of
 from latens.runs.folder import RunFolder, versions
 from latens.training import (
@@ -52,7 +53,7 @@ from latens.training.group import group
 from latens.training.shards import check_shards
 from latens.trees import partition_trainable
 from latens.typing import PyTree
-from latens.workflow.memory import memory_note, stage_memory
+from latens.workflow.memory import draws_of, memory_note, stage_memory
 from latens.workflow.streamed import refuse_on_stream, refuse_stages, stream_note
 from latens.workflow.trained import TrainedModel
 
@@ -134,6 +135,8 @@ class Experiment:
             The model with its schema, preparation, configuration and facts.
         """
         about = {"data": self.data.name, "rows": self.data.count("train"), "fingerprint": self.data.fingerprint}
+        if (told := told_of(self.config, facts.get("steps"))) is not None:
+            about["objective"] = told
         return TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **facts})
 
 
@@ -172,7 +175,7 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
     if start is not None:
         with_weights_of(start, model)
     row = data.rows(data.subset("train")[:1])
-    needed, stages = [], experiment.stages()
+    needed, stages, counts = [], experiment.stages(), {"training.batch_size": _rows_at_once(experiment)[0]}
     refuse_stages(stages, data)
     reasons += lost_digits(data.schema)
     reasons += stream_note(data, experiment.settings.batch_size, experiment.settings.shards)
@@ -180,10 +183,12 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
         check_shards(experiment.settings.shards, _rows_at_once(experiment)[0], stage.objective)
         if stage.objective is not None:
             prepared = eqx.filter_eval_shape(lambda b: prepare_batch(experiment.preparation, b, key=key), row)
-            program = eqx.filter_make_jaxpr(_slope)(model, stage.objective, prepared, key)[0].jaxpr
+            shards = experiment.settings.shards
+            program = eqx.filter_make_jaxpr(_slope)(model, stage.objective, prepared, key, shards)[0].jaxpr
+            counts |= draws_of(stage.objective)
             needed.append(stage_memory(stage, model, program, *_rows_at_once(experiment)))
             reasons += [*_sampled_kl(model, stage.objective, prepared), *stage.objective.remarks()]
-    reasons += memory_note(*max(needed, key=sum)) if needed else []
+    reasons += memory_note(*max(needed, key=sum), counts) if needed else []
     return replace(experiment, reasons=tuple(dict.fromkeys(reasons)))
 
 
@@ -232,14 +237,15 @@ def _something_counts(data: Dataset) -> None:
         raise DataError(f"every cell of the {len(rows)} training rows is missing.", where=data.name, fix=fix)
 
 
-def _slope(model: Any, objective: Any, batch: Any, key: Any) -> Any:
+def _slope(model: Any, objective: Any, batch: Any, key: Any, shards: int = 1) -> Any:
     """The gradient of an objective: what has none is found without computing anything."""
     trained, rest = partition_trainable((model, objective))
 
     def value(trained: PyTree) -> Any:
         model, objective = eqx.combine(trained, rest)
         step = jnp.zeros((), jnp.int32)
-        return run_objective(objective, model, batch, key=key, step=step, training=True)[0]
+        options = {"key": key, "step": step, "training": True, "in_shards": shards > 1}
+        return run_objective(objective, model, batch, **options)[0]
 
     return jax.grad(value)(trained)
 

@@ -1,6 +1,8 @@
 """The memory that a training will take, told before it starts."""
 
+import dataclasses
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import equinox as eqx
@@ -80,12 +82,20 @@ def _peak(jaxpr: Any, shared: set[tuple[int, ...]]) -> int:
     return most
 
 
-def memory_note(fixed: int, of_rows: int) -> list[str]:
+def draws_of(objective: Any) -> dict[str, int]:
+    """What an objective computes several of for each row, by the option that says how many."""
+    values = {field.name: getattr(objective, field.name) for field in dataclasses.fields(objective)}
+    counts = {f"objective.{name}": value for name, value in values.items() if name.startswith("num_")}
+    return {name: value for name, value in counts.items() if type(value) is int and name != "objective.num_rows"}
+
+
+def memory_note(fixed: int, of_rows: int, counts: Mapping[str, int] | None = None) -> list[str]:
     """The sentence about a training's memory, where it is worth one.
 
     Args:
         fixed: Bytes that do not depend on the rows.
         of_rows: Bytes that do.
+        counts: What these bytes grow with, by the option that says how many: rows of a batch, draws of a row.
 
     Returns:
         One sentence, or none below `NOTED` bytes.
@@ -102,7 +112,10 @@ def memory_note(fixed: int, of_rows: int) -> list[str]:
     told += f"{of_rows / 2**30:.1f} for a batch and the rows of a chunk, {OF_PROGRAM / 2**30:.1f} for the program)"
     if free is not None and jax.default_backend() == "cpu" and needed > FAR_ABOVE * free:
         what = f"training would take {told}, and {free / 2**30:.1f} GB are free."
+        option, many = max((counts or {}).items(), key=lambda pair: pair[1], default=("training.batch_size", 0))
         options = "--batch-size 8" if of_rows > fixed else "--set network.hidden=64,64"
         fix = f"Try {options}, smaller pictures, or a convolutional network (--recipe conv-vae)."
+        if of_rows > fixed and option != "training.batch_size":
+            fix = f"Try --set {option}={max(1, int(many * max(free - fixed, 0) / (2 * of_rows)))} or fewer."
         raise ResourceError(what, where="memory", fix=fix)
     return [told]

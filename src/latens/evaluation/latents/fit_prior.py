@@ -24,7 +24,7 @@ from latens.models import (
     NormalHead,
     Upwards,
 )
-from latens.objectives import AbstractObjective
+from latens.objectives import AbstractObjective, by_row
 from latens.objectives.base import Metrics, mean, weighted
 from latens.objectives.draws import draw
 from latens.training import Budget, Settings, Stage, fit, make_optimizer
@@ -47,6 +47,7 @@ class AggregatedFit(AbstractObjective):
     """
 
     monitor: ClassVar[str] = "log_prior"
+    couples_rows = by_row
 
     model: Frozen
     shift: Frozen
