@@ -41,6 +41,9 @@ def conditions_of(given: Mapping[str, Any], schema: Schema, where: str = "given"
     Raises:
         DataError: The data are no mixed table, a column or a name is not theirs, or no row can be so.
     """
+    if not isinstance(given, Mapping):
+        what = f"{given!r:.100} is not a mapping of columns to values."
+        raise DataError(what, where=where, fix='Give for example {"city": "Lyon", "age": (30, 40)}.')
     asked = []
     for name, value in given.items():
         kind = _kind_of(name, schema, where)
@@ -127,7 +130,7 @@ def _kind_of(name: str, schema: Schema, where: str) -> ColumnType:
         raise DataError("the model knows no columns by kind.", where=where, fix=fix)
     names = [column.name for column in schema.columns or ()]
     if name not in names:
-        hint = nearest(name, names) if len(names) <= 1000 else ""
+        hint = nearest(str(name), names) if len(names) <= 1000 else ""
         raise DataError(f"there is no column {name!r} in the model.", where=where, fix=hint)
     return schema.types[names.index(name)]
 

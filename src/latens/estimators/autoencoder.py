@@ -10,12 +10,13 @@ import optax
 from msgspec.structs import replace
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from latens import evaluation
 from latens.config import VAEConfig, override
 from latens.data import Batch, Dataset, Schema
 from latens.data.readers.tables import is_frame
+from latens.data.rows import refuse_masked, refuse_other_cells
 from latens.distributions import log_prob
 from latens.errors import ConfigError, DataError, ModelFileError
 from latens.estimators.base import (
@@ -26,7 +27,9 @@ from latens.estimators.base import (
     history_lists,
     plain_value,
     print_epochs,
+    refuse_twins,
     seed_of,
+    validated,
     with_nan,
 )
 from latens.estimators.columns import as_fitted, mixed_dataset, read_mixed, rows_like
@@ -240,6 +243,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
 
     def _mixed(self, X: Any, reset: bool, schema: Schema | None) -> Dataset | None:
         """Rows of a frame with columns of several kinds as a data set; None for numbers alone."""
+        refuse_twins(X)
         typed = schema is not None and schema.types is not None
         raw = read_mixed(X) if schema is None else None
         if raw is None and not typed:
@@ -247,7 +251,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         if typed and not is_frame(X):
             numbers: Any = {"dtype": np.float64, "ensure_all_finite": "allow-nan", "input_name": "X"}
             X = check_array(with_nan(X), **numbers)
-        validate_data(self, X, reset=reset, skip_check_array=True)
+        validated(self, X, reset=reset, skip_check_array=True)
         if raw is None:
             assert schema is not None
             own = getattr(self, "feature_names_in_", [column.name for column in schema.columns or ()])
@@ -406,6 +410,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             DataError: `Z` has another number of columns than the model has latent dimensions.
         """
         check_is_fitted(self)
+        refuse_masked(Z, "Z")
+        refuse_other_cells(Z, "Z")
         z = check_array(Z, dtype="float32", input_name="Z")
         if z.shape[1] != self.latent_dim_:
             raise DataError(

@@ -13,11 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 from latens import evaluation
 from latens.config import ClassifierConfig, override
 from latens.data.infer import with_classes
+from latens.data.rows import refuse_masked
 from latens.errors import UsageError
 from latens.estimators import densities
-from latens.estimators.base import LatensEstimator, RandomState, as_dataset, check_count, seed_of
+from latens.estimators.base import LatensEstimator, RandomState, as_dataset, seed_of
 from latens.evaluation.classes import ClassSamples, normalise
 from latens.io import keys
+from latens.io.process import check_count
 from latens.recipes import get_recipe
 from latens.typing import checked_later
 from latens.workflow.experiment import prepare, train
@@ -98,6 +100,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
             DataError: A class has too few rows (a ValueError).
             UsageError: The density is not known, or lacks a method.
         """
+        refuse_masked(y, "y")
         x, y = self._table(X, reset=True, y=y)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
@@ -229,7 +232,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
             UsageError: Training did not have the class, or the number of rows is below 1.
         """
         check_is_fitted(self)
-        n_samples = check_count(n_samples, "n_samples")
+        n_samples = check_count(n_samples, "n_samples", cells=self.n_features_in_)
         if hasattr(self, "model_"):
             drawn = self.sample_components(n_samples, label, random_state=random_state)
             return drawn.x, self.classes_[drawn.label]
@@ -261,6 +264,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
             UsageError: The densities are not given by name, or training did not have the class.
         """
         trained = self._named()
+        n_samples = check_count(n_samples, "n_samples", cells=2 * self.n_features_in_)
         seed = seed_of(self.random_state if random_state is None else random_state)
         key = jax.random.fold_in(jax.random.key(seed), keys.CLASSIFIER_SAMPLES)
         code = None if label is None else self._code(label)

@@ -12,12 +12,13 @@ from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.data.bootstrap import bootstrap
 from latens.data.mixed import in_units
-from latens.errors import ConfigError
+from latens.errors import ConfigError, UsageError
 from latens.estimators.base import RandomState, seed_of
 from latens.estimators.columns import has_words, hidden_cells, with_filled
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.conditionals import conditionals
 from latens.evaluation.impute import impute
+from latens.io.process import check_count
 from latens.measure.cells import interval, point
 from latens.typing import checked_later
 
@@ -128,6 +129,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             n times what `transform` returns.
         """
         check_is_fitted(self)
+        n = check_count(n, "n", cells=np.size(X))
         data, of = self._data(X, reset=False, typed=True, schema=self.model_.schema), len(self.models_)
         drawn: dict[int, np.ndarray] = {}
         for b, (model, key) in enumerate(zip(self.models_, self._keys())):
@@ -150,6 +152,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             The lower and the upper ends in the units of the columns (dates in days since 1970), of shape (n, modelled
             columns); NaN for observed cells and names.
         """
+        if not isinstance(level, float | np.floating) or not 0.0 < level < 1.0:
+            raise UsageError(f"must lie between 0 and 1, and is {level!r}.", where="level", fix="Give for example 0.9.")
         data, shares = self._shares(X)
         ends = np.full((2, *data.x.shape), np.nan)
         types = data.schema.types or ()

@@ -13,13 +13,13 @@ from latens import evaluation
 from latens.config import VAEConfig
 from latens.distributions import AbstractDistribution
 from latens.estimators.autoencoder import Autoencoder, Likelihood, Model, Objective, Optimizing
-from latens.estimators.base import RandomState, as_dataset, check_count, seed_of, with_nan
+from latens.estimators.base import RandomState, as_dataset, seed_of, with_nan
 from latens.estimators.columns import with_filled
 from latens.estimators.labels import classes_of, codes_of
 from latens.evaluation import Estimate
 from latens.evaluation.conditionals import conditionals
 from latens.io import keys
-from latens.io.process import check_process
+from latens.io.process import check_count, check_process
 from latens.measure.cells import point
 from latens.models import AbstractHead, AbstractModelPrior
 from latens.parts.networks import Network
@@ -208,11 +208,11 @@ class VAE(Autoencoder):
 
         Source: Burda, Grosse & Salakhutdinov (2016), equation 8.
         """
-        batch = self._batch(X, y)
+        count, batch = check_count(self.num_samples, "num_samples"), self._batch(X, y)
         found = evaluation.log_marginal(
             self.model_.model,
             batch,
-            num_samples=self.num_samples,
+            num_samples=count,
             key=jax.random.key(self.seed_),
             preparation=self.model_.preparation,
         )
@@ -297,7 +297,7 @@ class VAE(Autoencoder):
             UsageError: The number of rows is below 1, the class is missing or unknown, or the temperature below 0.
         """
         check_is_fitted(self)
-        n = check_count(n, "n")
+        n = check_count(n, "n", cells=int(np.prod(self.model_.schema.shape)))
         z_key, x_key = jax.random.split(self._sampling_key(random_state))
         cond = self.model_.condition(codes_of(self.model_, label, n))
         z = evaluation.sample_prior(self.model_.model, n, key=z_key, cond=cond, temperature=temperature)
@@ -348,6 +348,8 @@ class VAE(Autoencoder):
 
         Source: Mattei & Frellsen (2019), arXiv 1812.02633.
         """
+        num_samples = check_count(num_samples, "num_samples")
+        n_draws = 0 if n_draws == 0 else check_count(n_draws, "n_draws", cells=np.size(X))
         batch = self._batch(X, y)
         options = {"num_samples": num_samples, "key": self._sampling_key(random_state)}
         options["preparation"] = self.model_.preparation

@@ -16,12 +16,14 @@ from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch, as_batch
 from latens.data.conditions import conditions_of
 from latens.data.labels import require_labels
+from latens.data.readers.tables import is_frame
+from latens.data.rows import plain_numbers
 from latens.errors import ConfigError, DataError, LatensError, ModelFileError, RunFolderError, UsageError, nearest
 from latens.evaluation.finite import finite
 from latens.evaluation.samples.conditional import sample_given
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import write_atomic
-from latens.io.process import check_process
+from latens.io.process import check_count, check_process
 from latens.io.safetensors import pack_chunks, read, unpack
 from latens.parts.objects import config_of_file
 from latens.parts.posteriors import posterior_of
@@ -44,6 +46,12 @@ def _refuse_what_is_not_finite(rows: np.ndarray) -> None:
         row, cell = int(bad[0][0]), ", ".join(map(str, bad[0][1:].tolist()))
         fix = 'For missing cells: latens.load_data(rows, missing="nan", schema=model.schema). Infinity is never taken.'
         raise DataError(f"cell [{cell}] of row {row} is {rows[tuple(bad[0])]}.", where="data", fix=fix)
+
+
+def _key(seed: Any) -> Key:
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not -(2**63) <= seed < 2**63:
+        raise UsageError(f"{seed!r:.100} is not a seed.", where="seed", fix="Give a whole number of at most 63 bits.")
+    return jax.random.key(int(seed))
 
 
 @dataclass(frozen=True)
@@ -94,7 +102,12 @@ class TrainedModel:
             if np.ma.is_masked(data):
                 what, fix = "rows with masked cells are no plain array.", "Give latens.load_data(rows, schema=...)."
                 raise DataError(what, where="data", fix=fix)
-            rows = np.asarray(data) if positions is None else np.asarray(data)[positions]
+            if is_frame(data):  # whose columns have names, which an array of it would lose
+                fix = "Give latens.load_data(frame, schema=model.schema)."
+                raise DataError("a frame is not an array of rows.", where="data", fix=fix)
+            rows = plain_numbers(data, "data") if positions is None else plain_numbers(data, "data")[positions]
+            if rows.ndim == 0 or rows.size == 0:
+                raise DataError(f"has shape {rows.shape}: no rows.", where="data", fix="Give at least one row.")
             if rows.ndim >= 1 and rows.shape[1:] != self.schema.shape and rows[0].size == np.prod(self.schema.shape):
                 rows = rows.reshape(len(rows), *self.schema.shape)
             _refuse_what_is_not_finite(rows)
@@ -153,8 +166,17 @@ class TrainedModel:
 
         Returns:
             One-hot vectors (n, C) under the name "label", or None.
+
+        Raises:
+            UsageError: A number is not the code of a class.
         """
-        return None if codes is None else {"label": np.eye(len(self.classes), dtype=np.float32)[codes]}
+        if codes is None:
+            return None
+        found, count = np.asarray(codes), len(self.classes)
+        if found.dtype.kind not in "iu" or not ((found >= 0) & (found < count)).all():
+            fix = f"Give codes from 0 to {count - 1}; `code_of` has them by name." if count else "Leave it out."
+            raise UsageError(f"{codes!r:.100} holds no codes of the {count} classes.", where="label", fix=fix)
+        return {"label": np.eye(count, dtype=np.float32)[found]}
 
     def in_turn(self, n: int, *, most: int | None = None) -> np.ndarray | None:
         """The codes of n rows of a conditional model, its classes in turn.
@@ -259,7 +281,18 @@ class TrainedModel:
 
         Returns:
             Shape (n, *x), float32, in the units of the stored rows.
+
+        Raises:
+            DataError: The latents are not finite numbers of the model's shape.
+            UsageError: A label is not the code of a class.
         """
+        z, shape = plain_numbers(z, "z"), self.latent_shape
+        if z.shape[1:] != shape and z.shape[1:] == (int(np.prod(shape)),):
+            z = z.reshape(len(z), *shape)
+        if z.ndim == 0 or z.shape[1:] != shape or not len(z) or not np.isfinite(z).all():
+            found = f"of shape {z.shape}" if z.shape[1:] != shape or not z.size else "that are not finite"
+            what = f"there are latents {found}."
+            raise DataError(what, where="z", fix=f"Give finite numbers of shape (n, {', '.join(map(str, shape))}).")
         found = evaluation.decode(self.model, z, key=jax.random.key(0), mean=True, cond=self.condition(label))
         return self._rows(found, mean=True)
 
@@ -287,15 +320,18 @@ class TrainedModel:
         Raises:
             ConfigError: The prior has no temperature, and another than 1 is asked for.
             DataError: A condition is none of the table's, or no row can fulfil it.
-            UsageError: The temperature is negative or not finite, or is asked for beside `given`.
+            ResourceError: So many rows do not fit into memory.
+            UsageError: The number of rows is below 1; the temperature is negative or not finite, or is asked for beside
+                `given`.
         """
+        n = check_count(n, "n", cells=int(np.prod(self.schema.shape)))
         if given is not None:
             if temperature != 1.0:
                 what = f"{temperature:g} is given beside conditions, of whose latents the posterior is sampled."
                 raise UsageError(what, where="temperature", fix="Leave one of them out.")
             conditions = conditions_of(given, self.schema)
-            return sample_given(self.model, conditions, n, key=jax.random.key(seed)).x
-        z_key, x_key = jax.random.split(jax.random.key(seed))
+            return sample_given(self.model, conditions, n, key=_key(seed)).x
+        z_key, x_key = jax.random.split(_key(seed))
         cond = self.condition(self.in_turn(n) if label is None else label)
         z = evaluation.sample_prior(self.model, n, key=z_key, cond=cond, temperature=temperature)
         return self._rows(evaluation.decode(self.model, z, key=x_key, mean=False, cond=cond), mean=False)
@@ -347,7 +383,8 @@ class TrainedModel:
         Raises:
             DataError: The rows are not the model's, or a label is missing.
         """
-        batch, key = self.batch(data, label=label), jax.random.key(seed)
+        num_samples = check_count(num_samples, "num_samples")
+        batch, key = self.batch(data, label=label), _key(seed)
         found = evaluation.log_marginal(
             self.model, batch, num_samples=num_samples, key=key, preparation=self.preparation
         )
@@ -367,9 +404,9 @@ class TrainedModel:
         Raises:
             DataError: The rows are not the model's, or a label is missing.
         """
-        batch = self.batch(data)
+        num_samples, batch = check_count(num_samples, "num_samples"), self.batch(data)
         found = evaluation.impute(
-            self.model, batch, num_samples=num_samples, key=jax.random.key(seed), preparation=self.preparation
+            self.model, batch, num_samples=num_samples, key=_key(seed), preparation=self.preparation
         )
         filled, rows = self._rows(found.mean, mean=True), np.asarray(batch.x, np.float32)
         return filled if batch.mask is None else np.where(batch.mask, rows, filled)

@@ -12,6 +12,7 @@ from jax.tree_util import Partial
 
 from latens.data import Preparation
 from latens.data.batches import Batch
+from latens.data.rows import plain_numbers
 from latens.distributions import DiagonalNormal, as_reparameterised, has_closed_form, kl_terms
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.batched import BATCH_SIZES, map_rows
@@ -124,7 +125,7 @@ def encode_with_noise(model: Any, batch: Batch, noise: np.ndarray, *, preparatio
     Raises:
         DataError: The noise has another shape, or the posterior is not a function of noise.
     """
-    noise = np.asarray(noise, np.float32)
+    noise = plain_numbers(noise, "noise").astype(np.float32)
     if noise.shape[:1] != batch.row_id.shape or not np.isfinite(noise).all():
         found = f"of shape {noise.shape}" if noise.shape[:1] != batch.row_id.shape else "that is not finite"
         what = f"there is noise {found} for {len(batch.row_id)} rows."
