@@ -11,6 +11,7 @@ from latens.data.dates import number_of
 from latens.data.durations import span_number
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
+from latens.typing import checked_later
 
 _OPERATOR = re.compile(r">=|<=|=|>|<")
 
@@ -27,6 +28,7 @@ class Conditions(NamedTuple):
     high: np.ndarray
 
 
+@checked_later
 def conditions_of(given: Mapping[str, Any], schema: Schema, where: str = "given") -> Conditions:
     """Turn values and ranges of columns into stored cells.
 
@@ -124,6 +126,7 @@ def _joined(asked: Sequence[tuple[str, float, float]], schema: Schema, where: st
     return Conditions(low, high)
 
 
+@checked_later
 def _kind_of(name: str, schema: Schema, where: str) -> ColumnType:
     if schema.types is None:
         fix = "Conditions need a table with columns of several kinds: text or dates beside numbers."

@@ -276,7 +276,7 @@ def unmasked(values: Any) -> Any:
 
 
 def refuse_other_cells(values: Any, where: str) -> None:
-    """Refuse an array, or lists, of unequal rows, text, dates, records or None; other objects are left to the caller."""
+    """Refuse an array, or lists, of unequal rows, text, dates, records or None; other objects pass."""
     if not isinstance(values, np.ndarray | list | tuple):
         return
     frame = "Give numbers; columns of several kinds go into a frame: pandas.DataFrame."
@@ -322,7 +322,7 @@ def plain_numbers(values: Any, where: str) -> np.ndarray:
 
 def refuse_masked(values: Any, where: str) -> None:
     """Refuse a masked array where nothing may be missing."""
-    if np.ma.is_masked(values):
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         at = list(map(int, np.argwhere(np.ma.getmaskarray(values))[0]))
         raise DataError(f"cell {at} is masked.", where=where, fix="Give a plain array: every cell is used here.")
 

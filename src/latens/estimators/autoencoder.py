@@ -30,6 +30,8 @@ from latens.estimators.base import (
     refuse_twins,
     seed_of,
     validated,
+    weighed,
+    weighted_mean,
     with_nan,
 )
 from latens.estimators.columns import as_fitted, mixed_dataset, read_mixed, rows_like
@@ -163,13 +165,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
 
     # --- fit ---
 
-    def fit(self: Coder, X: Any, y: Any = None) -> Coder:
+    def fit(self: Coder, X: Any, y: Any = None, sample_weight: Any = None) -> Coder:
         """Train on rows.
 
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures: an array or a DataFrame, also with text and dates.
             y: Labels, shape (n,), where the recipe uses labels; -1, NaN, None or "" is a missing one. Ignored
                 elsewhere.
+            sample_weight: How often each row counts, from 0, shape (n,): a weight of 2 is the row twice. None: once.
 
         Returns:
             The estimator itself, fitted.
@@ -179,9 +182,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             DataError: The rows cannot be used (a ValueError that says the remedy).
             UsageError: The recipe needs `y` and none is given.
         """
-        return self._fit(X, y=y, start=getattr(self, "model_", None) if self.warm_start else None)
+        start = getattr(self, "model_", None) if self.warm_start else None
+        return self._fit(X, y=y, start=start, sample_weight=sample_weight)
 
-    def partial_fit(self: Coder, X: Any, y: Any = None) -> Coder:
+    def partial_fit(self: Coder, X: Any, y: Any = None, sample_weight: Any = None) -> Coder:
         """Train one epoch on these rows, from the weights as they are; the first call starts with new ones.
 
         The schema, and with it the scale of the columns, is that of the first call's rows. The optimiser starts anew
@@ -190,6 +194,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures, with the columns of the first call.
             y: Labels, shape (n,), where the recipe uses labels.
+            sample_weight: How often each row counts, from 0, shape (n,): a weight of 2 is the row twice. None: once.
 
         Returns:
             The estimator itself, fitted.
@@ -203,7 +208,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         start = getattr(self, "model_", None)
         if start is not None:  # or every call would end within its warm-up
             once["optimizer.warmup_steps"] = 0
-        return self._fit(X, y=y, start=start, once=once)
+        return self._fit(X, y=y, start=start, once=once, sample_weight=sample_weight)
 
     def _fit(
         self: Coder,
@@ -212,8 +217,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         y: Any = None,
         start: TrainedModel | None = None,
         once: Mapping[str, Any] | None = None,
+        sample_weight: Any = None,
     ) -> Coder:
         """`fit`, on rows of a larger table with this `schema`, or from a trained model, with settings of this call."""
+        X, y, weight = weighed(X, y, sample_weight)
         mixed = self._mixed(X, start is None, schema if start is None else start.schema)
         x: Any = self._table(X, reset=start is None) if mixed is None else None
         if start is None:
@@ -233,7 +240,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             )
         else:
             data = mixed
-        experiment = prepare(config, labelled(data, y, config), start=start)
+        experiment = prepare(config, labelled(dataclasses.replace(data, weight=weight), y, config), start=start)
         callbacks = [*self._checked_callbacks(), *([print_epochs] if self.verbose else [])]
         trained, result = train(experiment, callbacks=callbacks)
         self.model_, self.reasons_ = trained, list(experiment.reasons)
@@ -439,12 +446,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         """
         return self.inverse_transform(self.transform(X, y, noise=noise), y)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Compute the mean over rows of log p(x | z) at their codes; higher is better.
 
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
             y: Ignored; scikit-learn passes it.
+            sample_weight: How often each row counts in the mean, from 0, shape (n,). None: once.
 
         Returns:
             A number in nats a row, summed over the features of a row.
@@ -457,7 +465,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             preparation=self.model_.preparation,
             key=jax.random.key(self.seed_),
         )
-        return float(np.mean(rows, dtype=np.float64))
+        return weighted_mean(rows, sample_weight)
 
     # --- files ---
 

@@ -5,18 +5,18 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from latens.data import TRAIN, VALIDATION, Batch, Dataset, Schema, infer_schema
 from latens.data.batches import hash_rows
 from latens.data.infer import conform, fill, store
 from latens.data.readers.tables import is_frame
-from latens.data.rows import refuse_other_cells, row_keys, unmasked
+from latens.data.rows import refuse_masked, refuse_other_cells, row_keys, row_weights, unmasked
 from latens.errors import DataError, ModelFileError, UsageError, nearest
 from latens.estimators.labels import codes_of
 from latens.evaluation.finite import finite
@@ -238,8 +238,50 @@ def validated(estimator: Any, X: Any, *, reset: bool, **options: Any) -> Any:
         what = "has its columns in another order"
         if lacking or extra:
             what = f"lacks the column {lacking[0]!r}" if lacking else f"has a column {extra[0]!r} that fit did not see"
-        fix = nearest(lacking[0], extra) if lacking and len(extra) == 1 else "Give the columns that fit saw, in their order."
+        fix = (
+            nearest(lacking[0], extra)
+            if lacking and len(extra) == 1
+            else "Give the columns that fit saw, in their order."
+        )
         raise _OtherColumns(f"{what}. {error}".rstrip(), where="X", fix=fix) from None
+
+
+class Weighed(NamedTuple):
+    """Rows that count, with their weights."""
+
+    X: Any
+    y: Any
+    weight: np.ndarray | None
+
+
+def weighed(X: Any, y: Any, sample_weight: Any) -> Weighed:
+    """Leave out the rows of weight 0, as if they had not been given; the others have float32 weights."""
+    if sample_weight is None:
+        return Weighed(X, y, None)
+    refuse_masked(sample_weight, "sample_weight")
+    n = _num_samples(X)
+    weight = row_weights(sample_weight, n, "sample_weight")
+    assert weight is not None
+    kept = np.flatnonzero(weight > 0)
+    if not len(kept):
+        raise DataError(
+            f"the weights of all {n} rows are 0.", where="sample_weight", fix="Give some a weight above zero."
+        )
+    if len(kept) < n:
+        X, y = (None if values is None else _safe_indexing(values, kept) for values in (X, y))
+    return Weighed(X, y, weight[kept])
+
+
+def weighted_mean(values: np.ndarray, sample_weight: Any) -> float:
+    """The mean of one value for each row, by weight."""
+    refuse_masked(sample_weight, "sample_weight")
+    weight = row_weights(sample_weight, len(values), "sample_weight")
+    if weight is not None and not weight.any():
+        raise DataError("all weights are 0.", where="sample_weight", fix="Give some a weight above zero.")
+    values = np.asarray(values, np.float64)
+    if weight is not None:  # what a row of weight 0 has does not matter, infinite as it may be
+        values, weight = values[weight > 0], weight[weight > 0].astype(np.float64)
+    return float(np.average(values, weights=weight))
 
 
 def refuse_twins(X: Any) -> None:

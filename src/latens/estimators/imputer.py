@@ -1,6 +1,7 @@
 """Missing cells filled in as a step of a scikit-learn pipeline."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -13,7 +14,7 @@ from latens.data import Dataset
 from latens.data.bootstrap import bootstrap
 from latens.data.mixed import in_units
 from latens.errors import ConfigError, UsageError
-from latens.estimators.base import RandomState, seed_of
+from latens.estimators.base import RandomState, seed_of, weighed
 from latens.estimators.columns import has_words, hidden_cells, with_filled
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.conditionals import conditionals
@@ -77,12 +78,13 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         self.num_samples = num_samples
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> "VAEImputer":
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "VAEImputer":
         """Train a model of the observed cells, or several.
 
         Args:
             X: Rows, shape (n, columns): an array of numbers, or a frame; NaN, None and NA are missing.
             y: Ignored.
+            sample_weight: How often each row counts, from 0, shape (n,): a weight of 2 is the row twice. None: once.
 
         Returns:
             The estimator itself, fitted.
@@ -95,7 +97,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
             what = f"must be a whole number from 1 on, and is {count!r}."
             raise ConfigError(what, where="ensemble", fix="Give 1 for one model, or for example 10.")
-        data = self._data(X, reset=True, typed=True)
+        X, _, weight = weighed(X, None, sample_weight)
+        data = replace(self._data(X, reset=True, typed=True), weight=weight)
         self.seed_ = seed_of(self.random_state)
         several = [bootstrap(data, self.seed_ + k) for k in range(count)] if count > 1 else [data]
         self.models_ = [self._train(one, self.seed_) for one in several]

@@ -13,7 +13,7 @@ from latens import evaluation
 from latens.config import VAEConfig
 from latens.distributions import AbstractDistribution
 from latens.estimators.autoencoder import Autoencoder, Likelihood, Model, Objective, Optimizing
-from latens.estimators.base import RandomState, as_dataset, seed_of, with_nan
+from latens.estimators.base import RandomState, as_dataset, seed_of, weighted_mean, with_nan
 from latens.estimators.columns import with_filled
 from latens.estimators.labels import classes_of, codes_of
 from latens.evaluation import Estimate
@@ -218,18 +218,20 @@ class VAE(Autoencoder):
         )
         return evaluation.finite(found, "log p(x)", minus_infinity=True)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Compute the mean of `score_samples`; higher is better, so a grid search maximises log p(x).
 
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
             y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
+            sample_weight: How often each row counts in the mean, from 0, shape (n,). None: once.
 
         Returns:
             A number in nats a row.
         """
-        return float(np.mean(self.score_samples(X, y), dtype=np.float64))
+        return weighted_mean(self.score_samples(X, y), sample_weight)
 
+    @checked_later
     def sample(
         self, n_samples: int = 1, *, label: Any = None, temperature: float = 1.0, random_state: Any = None
     ) -> Any:
@@ -276,6 +278,7 @@ class VAE(Autoencoder):
         self.score_samples(x, y)
         return self
 
+    @checked_later
     def prior_predictive(
         self, n: int = 1, mean: bool = False, *, label: Any = None, temperature: float = 1.0, random_state: Any = None
     ) -> Any:
@@ -328,6 +331,7 @@ class VAE(Autoencoder):
 
     # --- missing cells, and the prior, after training ---
 
+    @checked_later
     def impute(
         self, X: Any, *, n_draws: int = 0, num_samples: int = 1000, y: Any = None, random_state: Any = None
     ) -> Any:

@@ -47,7 +47,7 @@ def free_memory() -> int | None:
 
 
 def check_count(n: Any, where: str, *, cells: int = 1) -> int:
-    """Check a number of rows that is asked for: a whole number from 1 on, whose `cells` numbers each fit into memory."""
+    """Check a number of rows that is asked for: a whole number from 1 on, of which `cells` times it fit into memory."""
     if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
         raise UsageError(f"must be a whole number of 1 or more, not {n!r}.", where=where, fix="Ask for 1 row or more.")
     free = free_memory()

@@ -7,6 +7,7 @@ from scipy.stats import t
 
 from latens.data.rows import refuse_masked
 from latens.errors import LatensError, UsageError
+from latens.typing import checked_later
 
 
 class Pooled(NamedTuple):
@@ -33,6 +34,7 @@ class Pooled(NamedTuple):
     high: np.ndarray
 
 
+@checked_later
 def pool(estimates: Any, variances: Any, *, level: float = 0.95, degrees: float = np.inf) -> Pooled:
     r"""Pool the estimates of M completed tables by Rubin's rules.
 
@@ -103,7 +105,9 @@ def _numbers(values: Any, where: str, shape: tuple[int, ...] | None = None) -> n
     except (TypeError, ValueError) as error:
         if isinstance(error, LatensError):
             raise
-        raise UsageError(f"{values!r:.100} holds no numbers, or rows of unequal length.", where=where, fix=_PLAIN) from None
+        raise UsageError(
+            f"{values!r:.100} holds no numbers, or rows of unequal length.", where=where, fix=_PLAIN
+        ) from None
     if shape is not None and found.shape != shape:
         raise UsageError(f"{values!r:.100} is not one number.", where=where, fix=_PLAIN)
     return found

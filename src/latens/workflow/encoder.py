@@ -91,7 +91,9 @@ class Encoder:
             return {name: values[:0] for name, values in _example(trained).items()}
         label = None
         if trained.preparation.classes and self.label is not None:
-            label = encode_labels(_array(batch[self.label], self.label), len(rows), self.label, trained.schema.classes)[0]
+            label = encode_labels(_array(batch[self.label], self.label), len(rows), self.label, trained.schema.classes)[
+                0
+            ]
             if (label < 0).any():
                 what = f"row {int((label < 0).argmax())} has no label that the model knows."
                 raise DataError(what, where=self.label, fix=f"Valid: {', '.join(trained.classes)}.")

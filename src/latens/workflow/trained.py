@@ -30,7 +30,7 @@ from latens.parts.posteriors import posterior_of
 from latens.recipes import recipe_of
 from latens.runs.folder import RunFolder
 from latens.trees import count_parameters
-from latens.typing import Key
+from latens.typing import Key, checked_later
 
 FORMAT = 1
 
@@ -48,6 +48,7 @@ def _refuse_what_is_not_finite(rows: np.ndarray) -> None:
         raise DataError(f"cell [{cell}] of row {row} is {rows[tuple(bad[0])]}.", where="data", fix=fix)
 
 
+@checked_later
 def _key(seed: Any) -> Key:
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not -(2**63) <= seed < 2**63:
         raise UsageError(f"{seed!r:.100} is not a seed.", where="seed", fix="Give a whole number of at most 63 bits.")
@@ -76,6 +77,7 @@ class TrainedModel:
 
     # --- rows in ---
 
+    @checked_later
     def batch(
         self, data: Dataset | np.ndarray, positions: np.ndarray | None = None, *, label: np.ndarray | None = None
     ) -> Batch:
@@ -158,6 +160,7 @@ class TrainedModel:
             raise UsageError(f"this model has no class {name!r}.", where="label", fix=fix)
         return self.classes.index(name)
 
+    @checked_later
     def condition(self, codes: np.ndarray | None) -> dict[str, np.ndarray] | None:
         """The conditions of rows of these classes.
 
@@ -232,6 +235,7 @@ class TrainedModel:
 
     # --- what a model is for ---
 
+    @checked_later
     def encode(
         self, data: Dataset | np.ndarray, *, label: np.ndarray | None = None, noise: np.ndarray | None = None
     ) -> np.ndarray:
@@ -251,6 +255,7 @@ class TrainedModel:
         """
         return self.encode_batch(self.batch(data, label=label), noise, key=jax.random.key(0))
 
+    @checked_later
     def encode_batch(self, batch: Batch, noise: np.ndarray | None = None, *, key: Key) -> np.ndarray:
         """Encode rows that `batch` made, as `encode` does.
 
@@ -272,6 +277,7 @@ class TrainedModel:
         codes = finite(found, "posterior means" if noise is None else "codes")
         return codes.reshape(len(codes), -1).astype(np.float32)
 
+    @checked_later
     def decode(self, z: np.ndarray, *, label: np.ndarray | None = None) -> np.ndarray:
         """The means of p(x | z).
 
@@ -296,6 +302,7 @@ class TrainedModel:
         found = evaluation.decode(self.model, z, key=jax.random.key(0), mean=True, cond=self.condition(label))
         return self._rows(found, mean=True)
 
+    @checked_later
     def sample(
         self,
         n: int,
@@ -361,6 +368,7 @@ class TrainedModel:
             found = evaluation.decode(self.model, z, key=key, mean=True, cond=self.condition(codes))
         return self._rows(found, mean=True)
 
+    @checked_later
     def log_marginal(
         self,
         data: Dataset | np.ndarray,
@@ -390,6 +398,7 @@ class TrainedModel:
         )
         return finite(found, "log p(x)", minus_infinity=True)
 
+    @checked_later
     def impute(self, data: Dataset, *, num_samples: int = 1000, seed: int = 0) -> np.ndarray:
         r"""Rows whose missing cells hold their posterior mean, $E[x_{mis} \mid x_{obs}]$; observed ones stay.
 

@@ -20,7 +20,7 @@ from latens.evaluation.estimate import shares
 from latens.io.keys import check_generator
 from latens.io.process import check_process
 from latens.models import as_code, mean_code
-from latens.typing import AnyArray, Array, Key
+from latens.typing import AnyArray, Array, Key, checked_later
 
 
 def from_code(model: Any, z: Array, cond: Any = None) -> Any:
@@ -108,6 +108,7 @@ NOISE = "noise of the posterior"
 """The name under which noise travels among the conditions of a batch."""
 
 
+@checked_later
 def encode_with_noise(model: Any, batch: Batch, noise: np.ndarray, *, preparation: Preparation, key: Key) -> np.ndarray:
     r"""Encode each row with noise that is given: for a Normal posterior $z = \mu + \sigma \odot \epsilon$.
 
