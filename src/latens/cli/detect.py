@@ -39,9 +39,9 @@ def detect(context: Context) -> int:
         raise ConfigError(what, where=args.run, fix="Train a VAE: `latens fit DATA`.")
     types = opened.trained.schema.types if args.cells is None else typed_columns(opened.trained, "--cells")
     cells = 0 if types is None else min(CELLS if args.cells is None else args.cells, len(types))
-    new, _, _ = read_for(opened, context, every=True, unseen=True)
+    new, _, _ = read_for(opened, context, every=True, unknown="missing")
     of_held_out = replace(context, args=argparse.Namespace(**vars(args) | {"data": args.held_out}))
-    own = load_for(opened, of_held_out, unseen=bool(args.held_out))
+    own = load_for(opened, of_held_out, unknown="missing" if args.held_out else None)
     if args.held_out:
         split, positions = "all", np.arange(len(own))
     else:

@@ -248,7 +248,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         self._count_latents(experiment.config)
         return self
 
-    def _mixed(self, X: Any, reset: bool, schema: Schema | None) -> Dataset | None:
+    def _mixed(self, X: Any, reset: bool, schema: Schema | None, unknown: str = "error") -> Dataset | None:
         """Rows of a frame with columns of several kinds as a data set; None for numbers alone."""
         refuse_twins(X)
         typed = schema is not None and schema.types is not None
@@ -267,7 +267,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             self._event_shape = None
             self._dtypes = {str(name): dtype for name, dtype in X.dtypes.items()} if hasattr(X, "isna") else {}
         fraction = self.validation_fraction or 0.0
-        data = mixed_dataset(raw.x, raw.columns or (), raw.texts or {}, schema=schema, validation_fraction=fraction)
+        options = {"schema": schema, "validation_fraction": fraction, "unknown": unknown}
+        data = mixed_dataset(raw.x, raw.columns or (), raw.texts or {}, **options)
         if not self._takes_nan and data.mask is not None and not data.mask.all():
             row, column = map(int, np.argwhere(~data.mask)[0])
             name = (data.schema.columns or ())[column].name
@@ -275,12 +276,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             raise DataError("a cell is missing, which an autoencoder does not take.", where=where, fix="Use VAE.")
         return data
 
-    def _batch(self, X: Any, y: Any = None) -> Batch:
+    def _batch(self, X: Any, y: Any = None, unknown: str = "error") -> Batch:
         check_is_fitted(self)
-        mixed = self._mixed(X, False, self.model_.schema)
+        mixed = self._mixed(X, False, self.model_.schema, unknown)
         if mixed is None:
             return super()._batch(X, y)
-        return self.model_.batch(dataclasses.replace(mixed, label=codes_of(self.model_, y, len(mixed))))
+        codes = codes_of(self.model_, y, len(X))
+        codes = codes if codes is None or mixed.kept is None else codes[mixed.kept]
+        return self.model_.batch(dataclasses.replace(mixed, label=codes))
 
     def _in_units(self, values: np.ndarray, *, draws: bool) -> Any:
         """As of all estimators; of columns of several kinds a frame with the dtypes of the one that `fit` saw."""
@@ -360,7 +363,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
 
     # --- rows to codes and back ---
 
-    def transform(self, X: Any, y: Any = None, *, noise: np.ndarray | None = None) -> np.ndarray:
+    @checked_later
+    def transform(
+        self, X: Any, y: Any = None, *, noise: np.ndarray | None = None, unknown: str = "error"
+    ) -> np.ndarray:
         """Encode every row as the mean of its posterior q(z | x), or as the sample that belongs to given noise.
 
         Args:
@@ -368,22 +374,26 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
             noise: Of shape (n, latent_dim_), in the place of the posterior's own noise: for a Normal posterior the code
                 is mean + scale * noise. None and zeros give the means.
+            unknown: Names in columns of a frame that `fit` did not see: "error" names the rows; "missing" takes the
+                cells as missing; "skip" leaves the rows out of the result, with a warning that names them.
 
         Returns:
             Posterior means or samples, float32 of shape (n, latent_dim_).
 
         Raises:
-            DataError: The noise does not fit the posterior.
+            DataError: The noise does not fit the posterior, or the rows do not fit the model.
         """
-        batch = self._batch(X, y)
+        batch = self._batch(X, y, unknown)
         return self.model_.encode_batch(batch, noise, key=jax.random.key(self.seed_))
 
-    def encode(self, X: Any, y: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    def encode(self, X: Any, y: Any = None, *, unknown: str = "error") -> tuple[np.ndarray, np.ndarray]:
         """Encode every row as the mean and the standard deviation of its posterior q(z | x).
 
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
             y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
+            unknown: Names in columns of a frame that `fit` did not see: "error" names the rows; "missing" takes the
+                cells as missing; "skip" leaves the rows out of the result, with a warning that names them.
 
         Returns:
             Posterior means and standard deviations, each float32 of shape (n, latent_dim_); those of a plain
@@ -392,7 +402,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         Raises:
             ConfigError: The posterior is not a Normal with independent latent dimensions.
         """
-        batch, key = self._batch(X, y), jax.random.key(self.seed_)
+        batch, key = self._batch(X, y, unknown), jax.random.key(self.seed_)
         codes = evaluation.encode(self.model_.model, batch, preparation=self.model_.preparation, key=key)
         mean = evaluation.finite(codes["mean"], "posterior means").reshape(len(codes["mean"]), -1).astype(np.float32)
         if self.model_.is_point:

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from latens.config import VAEConfig
@@ -105,11 +106,13 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         self.model_ = self.models_[0]
         return self
 
-    def transform(self, X: Any) -> Any:
+    def transform(self, X: Any, *, unknown: str = "error") -> Any:
         """Fill in every missing cell.
 
         Args:
             X: Rows of the columns that `fit` saw.
+            unknown: Names in columns of a frame that `fit` did not see: "error" names the rows; "missing" fills them in
+                too; "skip" leaves the rows out of the result, with a warning that names them.
 
         Returns:
             An array of floats for an array, or a frame of numbers; else a frame with the dtypes of `X`.
@@ -117,7 +120,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         Raises:
             DataError: A column lacks, or holds a name that `fit` did not see.
         """
-        data, shares = self._shares(X)
+        data, shares = self._shares(X, unknown)
+        X = X if data.kept is None else _safe_indexing(X, data.kept)
         filled = np.stack([point(of, one) for of, one in zip(shares, data.schema.types or ())], axis=1)
         return self._with(X, data, filled)
 
@@ -166,9 +170,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         ends[:, ~hidden_cells(data)] = np.nan
         return in_units(ends[0], types), in_units(ends[1], types)
 
-    def _shares(self, X: Any) -> tuple[Dataset, list[np.ndarray]]:
+    def _shares(self, X: Any, unknown: str = "error") -> tuple[Dataset, list[np.ndarray]]:
         check_is_fitted(self)
-        data = self._data(X, reset=False, typed=True, schema=self.model_.schema)
+        data = self._data(X, reset=False, typed=True, schema=self.model_.schema, unknown=unknown)
         types = self.model_.schema.types or ()
         found = [
             conditionals(

@@ -33,7 +33,9 @@ class RowsEstimator(BaseEstimator):
         """Whether a fit has come to its end."""
         return hasattr(self, "model_")
 
-    def _data(self, X: Any, *, reset: bool, typed: bool, schema: Schema | None = None, unseen: bool = False) -> Dataset:
+    def _data(
+        self, X: Any, *, reset: bool, typed: bool, schema: Schema | None = None, unknown: str = "error"
+    ) -> Dataset:
         """Rows as a data set: columns of types, or of numbers where `typed` is False and there is no text."""
         refuse_twins(X)
         typed = typed or self.columns is not None
@@ -57,7 +59,7 @@ class RowsEstimator(BaseEstimator):
             x, texts = from_words({name: x[:, i] for i, name in enumerate(names)}, said, "X")
         if schema is None:
             check_declared(names, said, "X")
-        return mixed_dataset(x, names, texts, schema=schema, said=said, unseen=unseen)
+        return mixed_dataset(x, names, texts, schema=schema, said=said, unknown=unknown)
 
     def _train(self, data: Dataset, seed: int, usual: Mapping[str, Any] | None = None) -> TrainedModel:
         """Train on rows; `settings` of the user come before the usual ones of a task."""

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import jax
 import numpy as np
-from sklearn.utils import Tags
+from sklearn.utils import Tags, _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -176,7 +176,7 @@ class VAE(Autoencoder):
         own: dict[PartName, Any] = {"prior": self.prior, "posterior": self.posterior}
         return {**super()._parts(), **{part: what for part, what in own.items() if what is not None}}
 
-    def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
+    def score_samples(self, X: Any, y: Any = None, *, unknown: str = "error") -> np.ndarray:
         r"""Estimate log p(x) of every row by importance sampling, from below.
 
         The estimate is $\log\frac1K\sum_k p(x|z_k)\,p(z_k)/q(z_k|x)$ with K = `num_samples` samples of q(z | x). In
@@ -199,6 +199,8 @@ class VAE(Autoencoder):
             X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them; NaN is a missing value, and log
                 p(x) is then of the observed ones.
             y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
+            unknown: Names in columns of a frame that `fit` did not see: "error" names the rows; "missing" takes the
+                cells as missing; "skip" leaves the rows out of the result, with a warning that names them.
 
         Returns:
             One estimate a row in nats, float32 of shape (n,).
@@ -208,7 +210,7 @@ class VAE(Autoencoder):
 
         Source: Burda, Grosse & Salakhutdinov (2016), equation 8.
         """
-        count, batch = check_count(self.num_samples, "num_samples"), self._batch(X, y)
+        count, batch = check_count(self.num_samples, "num_samples"), self._batch(X, y, unknown)
         found = evaluation.log_marginal(
             self.model_.model,
             batch,
@@ -333,7 +335,14 @@ class VAE(Autoencoder):
 
     @checked_later
     def impute(
-        self, X: Any, *, n_draws: int = 0, num_samples: int = 1000, y: Any = None, random_state: Any = None
+        self,
+        X: Any,
+        *,
+        n_draws: int = 0,
+        num_samples: int = 1000,
+        y: Any = None,
+        random_state: Any = None,
+        unknown: str = "error",
     ) -> Any:
         r"""Fill in missing values by their posterior mean, or sample completions.
 
@@ -345,6 +354,8 @@ class VAE(Autoencoder):
             num_samples: Importance samples of z for each row, from 1.
             y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
             random_state: Seed or generator; None takes the estimator's `random_state`.
+            unknown: Names in columns of a frame that `fit` did not see: "error" names the rows; "missing" fills them in
+                too; "skip" leaves the rows out of the result, with a warning that names them.
 
         Returns:
             The completed rows, of the shape and type of `X`; with `n_draws` M of shape (M, *X.shape). Of a frame with
@@ -354,12 +365,13 @@ class VAE(Autoencoder):
         """
         num_samples = check_count(num_samples, "num_samples")
         n_draws = 0 if n_draws == 0 else check_count(n_draws, "n_draws", cells=np.size(X))
-        batch = self._batch(X, y)
+        batch = self._batch(X, y, unknown)
         options = {"num_samples": num_samples, "key": self._sampling_key(random_state)}
         options["preparation"] = self.model_.preparation
         if (types := self.model_.schema.types) is not None:
-            data = self._mixed(X, False, self.model_.schema)
+            data = self._mixed(X, False, self.model_.schema, unknown)
             assert data is not None
+            X = X if data.kept is None else _safe_indexing(X, data.kept)
             if n_draws:
                 drawn = evaluation.impute(self.model_.model, batch, num_draws=n_draws, **options).draws
                 return [with_filled(X, data, drawn[:, k]) for k in range(n_draws)]

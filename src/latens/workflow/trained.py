@@ -16,8 +16,6 @@ from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch, as_batch
 from latens.data.conditions import conditions_of
 from latens.data.labels import require_labels
-from latens.data.readers.tables import is_frame
-from latens.data.rows import plain_numbers
 from latens.errors import ConfigError, DataError, LatensError, ModelFileError, RunFolderError, UsageError, nearest
 from latens.evaluation.finite import finite
 from latens.evaluation.samples.conditional import sample_given
@@ -31,6 +29,7 @@ from latens.recipes import recipe_of
 from latens.runs.folder import RunFolder
 from latens.trees import count_parameters
 from latens.typing import Key, checked_later
+from latens.workflow.inputs import latents_of, one_hot, rows_of, seed_key
 
 FORMAT = 1
 
@@ -38,21 +37,6 @@ HALF_MOST = 65_504.0
 """The largest number in half precision."""
 
 _FIX = "The file was changed or damaged, or another version of latens wrote it: use an intact copy."
-
-
-def _refuse_what_is_not_finite(rows: np.ndarray) -> None:
-    bad = np.argwhere(~np.isfinite(rows)) if rows.dtype.kind == "f" else np.zeros((0, 0))
-    if len(bad):
-        row, cell = int(bad[0][0]), ", ".join(map(str, bad[0][1:].tolist()))
-        fix = 'For missing cells: latens.load_data(rows, missing="nan", schema=model.schema). Infinity is never taken.'
-        raise DataError(f"cell [{cell}] of row {row} is {rows[tuple(bad[0])]}.", where="data", fix=fix)
-
-
-@checked_later
-def _key(seed: Any) -> Key:
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not -(2**63) <= seed < 2**63:
-        raise UsageError(f"{seed!r:.100} is not a seed.", where="seed", fix="Give a whole number of at most 63 bits.")
-    return jax.random.key(int(seed))
 
 
 @dataclass(frozen=True)
@@ -64,8 +48,7 @@ class TrainedModel:
         schema: The schema of the data that it was trained on.
         preparation: What the model sees of a row.
         config: The configuration; None for a model whose parts no recipe builds: its file holds arrays only, and is
-            loaded
-            with `into=` an object built by the caller.
+            loaded with `into=` an object built by the caller.
         facts: Facts about its training, plain JSON values by name.
     """
 
@@ -93,27 +76,14 @@ class TrainedModel:
 
         Raises:
             DataError: The shape of the rows is not the model's, a value of an array is masked, NaN or infinite, or a
-                label
-                that the model reads is missing.
+                label that the model reads is missing.
             UsageError: This process was forked from one that computed.
         """
         check_process()
         if isinstance(data, Dataset):
             batch = data.rows(np.arange(len(data)) if positions is None else positions, sparse=True)
         else:
-            if np.ma.is_masked(data):
-                what, fix = "rows with masked cells are no plain array.", "Give latens.load_data(rows, schema=...)."
-                raise DataError(what, where="data", fix=fix)
-            if is_frame(data):  # whose columns have names, which an array of it would lose
-                fix = "Give latens.load_data(frame, schema=model.schema)."
-                raise DataError("a frame is not an array of rows.", where="data", fix=fix)
-            rows = plain_numbers(data, "data") if positions is None else plain_numbers(data, "data")[positions]
-            if rows.ndim == 0 or rows.size == 0:
-                raise DataError(f"has shape {rows.shape}: no rows.", where="data", fix="Give at least one row.")
-            if rows.ndim >= 1 and rows.shape[1:] != self.schema.shape and rows[0].size == np.prod(self.schema.shape):
-                rows = rows.reshape(len(rows), *self.schema.shape)
-            _refuse_what_is_not_finite(rows)
-            batch = as_batch(rows if rows.dtype == np.uint8 else rows.astype(np.float32), label=label)
+            batch = as_batch(rows_of(data, positions, self.schema.shape), label=label)
         found = tuple(batch.x.shape[1:])
         if found != self.schema.shape:
             raise DataError(
@@ -160,7 +130,6 @@ class TrainedModel:
             raise UsageError(f"this model has no class {name!r}.", where="label", fix=fix)
         return self.classes.index(name)
 
-    @checked_later
     def condition(self, codes: np.ndarray | None) -> dict[str, np.ndarray] | None:
         """The conditions of rows of these classes.
 
@@ -173,13 +142,7 @@ class TrainedModel:
         Raises:
             UsageError: A number is not the code of a class.
         """
-        if codes is None:
-            return None
-        found, count = np.asarray(codes), len(self.classes)
-        if found.dtype.kind not in "iu" or not ((found >= 0) & (found < count)).all():
-            fix = f"Give codes from 0 to {count - 1}; `code_of` has them by name." if count else "Leave it out."
-            raise UsageError(f"{codes!r:.100} holds no codes of the {count} classes.", where="label", fix=fix)
-        return {"label": np.eye(count, dtype=np.float32)[found]}
+        return None if codes is None else {"label": one_hot(codes, len(self.classes))}
 
     def in_turn(self, n: int, *, most: int | None = None) -> np.ndarray | None:
         """The codes of n rows of a conditional model, its classes in turn.
@@ -292,13 +255,7 @@ class TrainedModel:
             DataError: The latents are not finite numbers of the model's shape.
             UsageError: A label is not the code of a class.
         """
-        z, shape = plain_numbers(z, "z"), self.latent_shape
-        if z.shape[1:] != shape and z.shape[1:] == (int(np.prod(shape)),):
-            z = z.reshape(len(z), *shape)
-        if z.ndim == 0 or z.shape[1:] != shape or not len(z) or not np.isfinite(z).all():
-            found = f"of shape {z.shape}" if z.shape[1:] != shape or not z.size else "that are not finite"
-            what = f"there are latents {found}."
-            raise DataError(what, where="z", fix=f"Give finite numbers of shape (n, {', '.join(map(str, shape))}).")
+        z = latents_of(z, self.latent_shape)
         found = evaluation.decode(self.model, z, key=jax.random.key(0), mean=True, cond=self.condition(label))
         return self._rows(found, mean=True)
 
@@ -337,8 +294,8 @@ class TrainedModel:
                 what = f"{temperature:g} is given beside conditions, of whose latents the posterior is sampled."
                 raise UsageError(what, where="temperature", fix="Leave one of them out.")
             conditions = conditions_of(given, self.schema)
-            return sample_given(self.model, conditions, n, key=_key(seed)).x
-        z_key, x_key = jax.random.split(_key(seed))
+            return sample_given(self.model, conditions, n, key=seed_key(seed)).x
+        z_key, x_key = jax.random.split(seed_key(seed))
         cond = self.condition(self.in_turn(n) if label is None else label)
         z = evaluation.sample_prior(self.model, n, key=z_key, cond=cond, temperature=temperature)
         return self._rows(evaluation.decode(self.model, z, key=x_key, mean=False, cond=cond), mean=False)
@@ -392,13 +349,12 @@ class TrainedModel:
             DataError: The rows are not the model's, or a label is missing.
         """
         num_samples = check_count(num_samples, "num_samples")
-        batch, key = self.batch(data, label=label), _key(seed)
+        batch, key = self.batch(data, label=label), seed_key(seed)
         found = evaluation.log_marginal(
             self.model, batch, num_samples=num_samples, key=key, preparation=self.preparation
         )
         return finite(found, "log p(x)", minus_infinity=True)
 
-    @checked_later
     def impute(self, data: Dataset, *, num_samples: int = 1000, seed: int = 0) -> np.ndarray:
         r"""Rows whose missing cells hold their posterior mean, $E[x_{mis} \mid x_{obs}]$; observed ones stay.
 
@@ -415,7 +371,7 @@ class TrainedModel:
         """
         num_samples, batch = check_count(num_samples, "num_samples"), self.batch(data)
         found = evaluation.impute(
-            self.model, batch, num_samples=num_samples, key=_key(seed), preparation=self.preparation
+            self.model, batch, num_samples=num_samples, key=seed_key(seed), preparation=self.preparation
         )
         filled, rows = self._rows(found.mean, mean=True), np.asarray(batch.x, np.float32)
         return filled if batch.mask is None else np.where(batch.mask, rows, filled)
