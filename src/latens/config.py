@@ -1,6 +1,8 @@
 """Typed, frozen configuration: what a run is made of, as plain values that fit into JSON."""
 
+import difflib
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -498,7 +500,8 @@ def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
         if head not in values[part] and "options" in values[part] and head.isidentifier() and not rest:
             head, rest = "options", head
         if head not in values[part]:
-            raise ConfigError(f"{part} has no option {option!r}.", where=name, fix=nearest(head, values[part]))
+            last = rest if head == "options" else head
+            raise ConfigError(f"{part} has no option {option!r}.", where=name, fix=nearest(last, values[part]))
         if rest:
             if not isinstance(values[part][head], dict):
                 raise ConfigError(f"{part}.{head} has no options of its own.", where=name, fix=f"Leave out .{rest}.")
@@ -528,6 +531,15 @@ def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
                 hint = get_args(hint)[1]
             raise unfit(value, error, hint, where=name) from None
     return msgspec.convert(values, type(config))
+
+
+def option_hint(part: str, name: str, known: Iterable[str]) -> str:
+    """The nearest of a choice's own options and of the other options of its part; else what the choice takes."""
+    own, parts = list(known), get_type_hints(VAEConfig)
+    beside = [field for field in getattr(parts.get(part), "__struct_fields__", ()) if field != "options"]
+    if difflib.get_close_matches(name, [*own, *beside], n=1):
+        return nearest(name, [*own, *beside])
+    return f"It takes {', '.join(own)}." if own else f"Remove {part}.{name}."
 
 
 def _chooses(name: str) -> bool:

@@ -154,14 +154,15 @@ def test_a_name_never_seen_counts_as_one_that_came_once(trained):
     new = pd.DataFrame({"shop": ["never seen", trained.schema.types[0].values[-1]], "kind": ["x", "x"]})
     log_p = trained.log_marginal(load(new, schema=trained.schema), num_samples=2)
     assert log_p[0] == log_p[1]
-    asked = load(new, schema=trained.schema, unseen=True)
+    asked = load(new, schema=trained.schema, unknown="missing")
     assert asked.unseen == ((0, 0, "never seen"),)
     assert not strange_rows(asked).any()
     told = named_cells(blame(trained, asked, np.arange(2), others=100, cells=2), asked, np.arange(2))
     assert "never seen" in {told["value_1"][0], told["value_2"][0]}
     with pytest.raises(DataError, match="holds 'z', which no training row had"):
         load(new.assign(kind="z"), schema=trained.schema)
-    assert strange_rows(load(new.assign(kind=["z", "x"]), schema=trained.schema, unseen=True)).tolist() == [True, False]
+    found = load(new.assign(kind=["z", "x"]), schema=trained.schema, unknown="missing")
+    assert strange_rows(found).tolist() == [True, False]
 
 
 def test_neither_the_order_of_rows_nor_the_spelling_of_names_changes_a_probability(frame, data, trained):

@@ -29,13 +29,23 @@ TINY = {"hidden": (4,), "steps": 2, "batch_size": 16}
 ADAM = {"optimizer.name": "adam", "optimizer.schedule": "cosine", "optimizer.options": {}}
 
 
+BY_BATCHES = "a few steps on shuffled batches: other rows meet, and other noise is drawn, where rows are repeated"
+"""Why only the gradient is that of repeated rows (tests/estimators/test_sample_weight.py), not every trained number."""
+
+
+def _not_exact(estimator: object) -> dict[str, str]:
+    by_batches = not isinstance(estimator, GenerativeClassifier)
+    return {"check_sample_weight_equivalence_on_dense_data": BY_BATCHES} if by_batches else {}
+
+
 @pytest.mark.slow
 @parametrize_with_checks(
     [
         VAE(2, num_samples=5, random_state=0, **TINY),
         Autoencoder(2, random_state=0, **TINY),
         GenerativeClassifier(random_state=0),
-    ]
+    ],
+    expected_failed_checks=_not_exact,
 )
 def test_scikit_learn_check(estimator, check):
     check(estimator)

@@ -147,7 +147,7 @@ def test_a_name_that_nobody_had_is_a_certain_anomaly(of_towns):
     strange.loc[7, "city"] = "Atlantis"
     with pytest.raises(DataError, match="column 'city' holds 'Atlantis', which no training row had"):
         latens.load_data(strange, schema=of_towns.schema)
-    new = latens.load_data(strange, schema=of_towns.schema, unseen=True)
+    new = latens.load_data(strange, schema=of_towns.schema, unknown="missing")
     assert new.unseen == ((7, 0, "Atlantis"),)
     assert np.argwhere(~new.mask).tolist() == [[7, 0]]
     held = latens.load_data(towns(300, 2), schema=of_towns.schema)
@@ -164,7 +164,7 @@ def test_a_name_that_nobody_had_is_a_certain_anomaly(of_towns):
     # A held-out row with such a name is as surprising, so that p-values stay what they say.
     odd = towns(300, 2)
     odd.loc[[5, 6], "country"] = "X"
-    held = latens.load_data(odd, schema=of_towns.schema, unseen=True)
+    held = latens.load_data(odd, schema=of_towns.schema, unknown="missing")
     assert detect(of_towns, held, np.arange(300), new, **options).p_value[7] == 3 / 301
     blamed = blame(of_towns, new, np.array([7]), others=300, cells=2, num_samples=100)
     told = named_cells(blamed, new, np.array([7]))

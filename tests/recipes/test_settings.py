@@ -52,6 +52,28 @@ def test_what_is_no_setting_is_refused(settings: dict, where: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("optimizer.lerning_rate", "Did you mean 'learning_rate'?"),
+        ("optimizer.options.wieght_decay", "Did you mean 'weight_decay'?"),
+        ("optimizer.zzz", "It takes b1, b2, eps, eps_root, weight_decay."),
+        ("optimizer.critic.lerning_rate", "Did you mean 'learning_rate'?"),
+        ("objective.nmae", "Did you mean 'name'?"),
+        ("posterior.latnt_dim", "Did you mean 'latent_dim'?"),
+        ("likelihood.famly", "Did you mean 'family'?"),
+        ("network.options.kernel_siz", "Did you mean 'kernel_size'?"),
+        ("prior.zzz", "Remove prior.zzz."),
+    ],
+)
+def test_the_nearest_option_is_named_whatever_holds_it(name: str, hint: str) -> None:
+    data = load("iris")
+    with pytest.raises(ConfigError) as caught:
+        prepare(settings_of(**{name: 1}), data)
+    assert caught.value.fix == hint
+    assert caught.value.where.replace(".options.", ".") == name.replace(".options.", ".")
+
+
+@pytest.mark.parametrize(
     ("settings", "words"),
     [
         ({"network.hidden": "abc"}, "a list of whole numbers or none, not 'abc'. Give {}, such as [256,256]."),

@@ -146,6 +146,7 @@ def parser() -> Parser:
     made["evaluate"].add_argument("run", metavar="RUN")
     made["evaluate"].add_argument("data", metavar="DATA", nargs="?", help="default: the held-out rows of the run")
     _reading(made["evaluate"])
+    _unknown(made["evaluate"])
     _evaluation(made["evaluate"])
     made["evaluate"].add_argument("--all", action="store_true", help="every number that applies; also RUN/report.json")
     made["compare"].add_argument("runs", metavar="RUN", nargs="+", help="two or more runs or model files")
@@ -153,6 +154,7 @@ def parser() -> Parser:
     for name in ("encode", "reconstruct"):
         made[name].add_argument("run", metavar="RUN")
         made[name].add_argument("data", metavar="DATA")
+        _unknown(made[name])
         _reading(made[name])
     _workers(made["encode"], alone=True)
     _workers(made["evaluate"])
@@ -259,6 +261,7 @@ def _imputing(command: argparse.ArgumentParser) -> None:
     command.add_argument("run", metavar="RUN")
     command.add_argument("data", metavar="DATA", help="a table in which empty cells are missing")
     _reading(command)
+    _unknown(command)
     command.add_argument("--out", metavar="FILE", help="where the result goes: npz, csv, parquet")
     command.add_argument("--num-samples", type=draws, default=1000, metavar="K", help="draws a row (default 1000)")
     command.add_argument(
@@ -376,6 +379,11 @@ def _reading(command: argparse.ArgumentParser, columns: str = "") -> None:
     group.add_argument("--stream", action=argparse.BooleanOptionalAction, default=None, help=words)
     words = "pictures paired with those of DATA, by name or row: a row is then both, side by side"
     group.add_argument("--pair", metavar="DATA2", help=words)
+
+
+def _unknown(command: argparse.ArgumentParser) -> None:
+    words = "of a name that no training row had: an error (default), a missing cell, or the row is left out"
+    command.add_argument("--unknown", choices=("error", "missing", "skip"), default="error", help=words)
 
 
 def _training(command: argparse.ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 from latens import evaluation
 from latens.cli.context import Context, output_path, would
 from latens.cli.files import read_labels, read_latents, write_npz
+from latens.cli.reconstruct import drawn_words, pictured
 from latens.cli.sources import open_vae
 from latens.errors import UsageError
 from latens.pictures.images import shown, write_image
@@ -32,14 +33,19 @@ def decode(context: Context) -> int:
         raise UsageError("the latents of this model hold the label.", where="--label", fix="Remove --label.")
     if args.dry_run:
         return would(context, f"decode {len(z)} latents", out)
+    rows, picture = len(z), out.suffix.lower() == ".png"
+    if picture:
+        positions = pictured(rows)
+        z, codes = z[positions], None if codes is None else codes[positions]
     values = evaluation.decode(trained.model, z, cond=trained.condition(codes))
     arrays = {"x": trained.data_units(values, mean=True)} | ({} if ids is None else {"row_id": ids})
-    if out.suffix.lower() == ".npz":
-        write_npz(out, arrays)
-    else:
+    if picture:
         evaluation.finite(arrays["x"], "x", where=args.run)
         write_image(out, shown(trained.schema, arrays["x"]))
-    context.done({"out": str(out), "rows": len(z), "shape": list(arrays["x"].shape)}, f"{out}: {len(z)} rows")
+    else:
+        write_npz(out, arrays)
+    value = {"out": str(out), "rows": len(z), "shape": list(arrays["x"].shape)}
+    context.done(value, f"{out}: {drawn_words(len(z), rows)}")
     return 0
 
 

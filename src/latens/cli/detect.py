@@ -1,6 +1,7 @@
 """`latens detect`: which rows are unlike the training rows."""
 
 import argparse
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +10,11 @@ import numpy as np
 from latens.cli.context import Context, output_path
 from latens.cli.files import write_table
 from latens.cli.measured import held_out_rows
-from latens.cli.sources import load_for, open_model, read_for
+from latens.cli.sources import Opened, load_for, open_model, read_for
 from latens.config import VAEConfig
 from latens.data import Dataset
-from latens.errors import ConfigError, DataError
+from latens.data.streams.dataset import StreamDataset
+from latens.errors import ConfigError, DataError, LatensError
 from latens.measure.cells import blame, named_cells, typed_columns
 from latens.measure.detect import detect as find
 from latens.measure.detect import strange_rows
@@ -39,13 +41,24 @@ def detect(context: Context) -> int:
         raise ConfigError(what, where=args.run, fix="Train a VAE: `latens fit DATA`.")
     types = opened.trained.schema.types if args.cells is None else typed_columns(opened.trained, "--cells")
     cells = 0 if types is None else min(CELLS if args.cells is None else args.cells, len(types))
-    new, _, _ = read_for(opened, context, every=True, unseen=True)
+    new, _, _ = read_for(opened, context, every=True, unknown="missing")
     of_held_out = replace(context, args=argparse.Namespace(**vars(args) | {"data": args.held_out}))
-    own = load_for(opened, of_held_out, unseen=bool(args.held_out))
-    if args.held_out:
-        split, positions = "all", np.arange(len(own))
-    else:
+    own = load_for(opened, of_held_out, unknown="missing" if args.held_out else None)
+    trained_on = own if opened.knows(own) else _own_data(opened, context)
+    told_of_rows = "that did not train the model"
+    if opened.knows(own):  # also where --held-out names the run's own data: its split says which rows trained
         split, positions = held_out_rows(own)
+    else:
+        split, positions = args.held_out, np.arange(len(own))
+        if trained_on is None:
+            told_of_rows = "(whether they trained the model is not known: its own data cannot be read)"
+        elif again := _again(trained_on, own):
+            positions = np.array([at for at in range(len(own)) if at not in again], np.int64)
+            words = f"{len(again)} of {len(own)} rows of {args.held_out} trained the model, and are left out"
+            if not len(positions):
+                fix = "Name other rows, or leave --held-out out: the run's own held-out rows are then used."
+                raise DataError(f"all {len(own)} rows trained the model.", where=f"--held-out {args.held_out}", fix=fix)
+            context.warn(words)
     if split == "train":
         what = "the run held no rows out, and training rows would make every new row look unusual."
         raise DataError(what, where=args.run, fix="Name rows that did not train it: --held-out FILE.")
@@ -77,11 +90,11 @@ def detect(context: Context) -> int:
     write_table(out, arrays, infinite=("surprise",))
     if found.drift.words:
         context.warn(f"{found.drift.words}; compare them with usual rows of their own time or place (--held-out FILE)")
-    known = _training_rows(own, new) if not args.held_out else 0
+    known = 0 if trained_on is None else len(_again(trained_on, new))
     if known:
         context.warn(f"{known} of the rows are training rows of the model, which look less unusual than they are")
     text = [f"{out}: {len(flagged)} of {len(new)} rows flagged at a share of {args.alpha:g} false alarms"]
-    text.append(f"compared with {found.calibration} rows that did not train the model ({split})")
+    text.append(f"compared with {found.calibration} rows {told_of_rows} ({split})")
     if found.code_length is not None:
         text.append(
             "pictures are compared by how much their surprise, -log p(x), exceeds the length of their code under PNG's "
@@ -121,7 +134,24 @@ def _told(columns: dict[str, np.ndarray], row: int) -> str:
     return f"; {cell} is {value}, expected {expected}, p {p}"
 
 
-def _training_rows(own: Dataset, new: Dataset) -> int:
-    """How many of the rows are training rows, cell by cell."""
-    known = {row.tobytes() for row in own.x.take(own.subset("train"), axis=0)}
-    return sum(row.tobytes() in known for row in new.x)
+def _own_data(opened: Opened, context: Context) -> Dataset | None:
+    """The data that the model was trained on; None where they cannot be read."""
+    try:
+        return load_for(opened, replace(context, args=argparse.Namespace(**vars(context.args) | {"data": None})))
+    except LatensError:
+        return None
+
+
+def _again(own: Dataset, rows: Dataset) -> set[int]:
+    """The positions of rows that are training rows, cell by cell; none where rows that are alike explain as many."""
+    known: Counter[bytes] = Counter()
+    for part in own.stream.parts() if isinstance(own, StreamDataset) else [own]:
+        known.update(_bytes(part, part.subset("train")))
+    found = {at for at, row in enumerate(_bytes(rows, np.arange(len(rows)))) if row in known}
+    twins = sum(n for n in known.values() if n > 1) / max(sum(known.values()), 1)  # as a new row of their kind has
+    expected = twins * len(rows)
+    return found if len(found) > expected + 4.0 * np.sqrt(expected * (1.0 - twins)) else set()
+
+
+def _bytes(data: Dataset, positions: np.ndarray) -> list[bytes]:
+    return [row.tobytes() for row in np.asarray(data.rows(positions).x)]

@@ -68,7 +68,7 @@ def evaluate_parts(context: Context) -> int:
         launch_workers(context, args.workers, Path(name))
         parts = [json.loads(_file(Path(name), part).read_bytes()) for part in range(len(Parts(data)))]
     metrics = combined([part for part in parts if part], args.seed)
-    held_out, warnings = beware(split, data, grey="cross_entropy_bound" in metrics)
+    held_out, warnings = beware(split, data, grey="cross_entropy_bound" in metrics, config=opened.trained.config)
     cells = "column" if data.schema.columns is not None else "pixel"
     found = Summary(metrics, split, held_out, tuple(warnings), (), cells, of=density_of(opened.trained))
     config = opened.trained.config

@@ -139,6 +139,8 @@ def table_as_written(data: Dataset, x: np.ndarray, hidden: np.ndarray, path: Pat
     """
     filled = as_columns(x, data.schema)
     found = _table_columns(path)
+    if found is not None and data.kept is not None:
+        found = {name: column[data.kept] for name, column in found.items()}
     if found is None or any(len(column) != len(x) for column in found.values()):
         return {**{n: a for n, a in _beside(data).items() if n not in filled}, **filled}
     table = dict(found)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from latens.cli.context import table
+from latens.config import Config, VAEConfig
 from latens.data import Dataset
 from latens.evaluation import Estimate, diagnose
 from latens.measure.core import density_of, headline, measured, still_rising
@@ -270,19 +271,22 @@ def summary_of(
     else:
         metrics, units, grey = measured(trained, data, positions, num_samples=num_samples, seed=seed)
         findings = diagnose(metrics, units if "active_units" in metrics else [], rising=still_rising(trained.facts))
-    held_out, warnings = beware(split, data, grey=grey)
+    held_out, warnings = beware(split, data, grey=grey, config=trained.config)
     warnings += [(finding.name, finding.message) for finding in findings]
     cells = "column" if data.schema.columns is not None else "pixel"
     return Summary(metrics, split, held_out, tuple(warnings), tuple(units), cells, left_out, density_of(trained))
 
 
-def beware(split: str, data: Dataset, *, grey: bool) -> tuple[bool | None, list[tuple[str, str]]]:
+def beware(
+    split: str, data: Dataset, *, grey: bool, config: Config | None = None
+) -> tuple[bool | None, list[tuple[str, str]]]:
     """Say whether rows are held out, and what a reader must know about the numbers.
 
     Args:
         split: What the rows are called.
         data: The data.
         grey: Whether the pixels are grey under a Bernoulli.
+        config: The configuration of the model, which says what its validation rows chose.
 
     Returns:
         Whether training did not see the rows (None where nobody can know), and name and message of each warning.
@@ -293,11 +297,21 @@ def beware(split: str, data: Dataset, *, grey: bool) -> tuple[bool | None, list[
     if split == "train":
         warnings.append(("not-held-out", "there are no other rows than those the model was trained on"))
     elif held_out is False:
-        warnings.append(("not-held-out", f"the {split} rows also chose the epoch that is kept"))
+        warnings.append(("not-held-out", f"the {split} rows {_what_they_chose(config)}"))
     if grey:
         text = "grey cells under a Bernoulli: the numbers are cross-entropy, not log p(x)"
         warnings.append(("cross-entropy", f"{text} (--set data.binarize=stochastic makes them one)"))
     return held_out, warnings
+
+
+def _what_they_chose(config: Config | None) -> str:
+    """What rows that training validated on did to the model."""
+    training = None if not isinstance(config, VAEConfig) else config.training
+    if training is None or training.keep == "best":
+        return "also chose the epoch that is kept"
+    if training.patience is not None:
+        return "also chose when training ended"
+    return "were validated on in training; they chose nothing, as the last step is kept, but its curves show them"
 
 
 def held_out_rows(data: Dataset) -> tuple[str, np.ndarray]:

@@ -44,7 +44,9 @@ def reconstruct(context: Context) -> int:
         write_pairs(out, trained.schema, data.x[positions], x)
     else:
         write_npz(out, {"row_id": data.names, "x": x})
-    context.done({"out": str(out), "rows": most, "shape": list(x.shape)}, f"{out}: {most} rows of {data.name}")
+    context.done(
+        {"out": str(out), "rows": most, "shape": list(x.shape)}, f"{out}: {drawn_words(most, len(data))} of {data.name}"
+    )
     return 0
 
 
@@ -58,6 +60,13 @@ def pictured(count: int) -> np.ndarray:
         Their positions, at most `MOST_IMAGES`.
     """
     return np.linspace(0, count - 1, min(count, MOST_IMAGES)).round().astype(np.int64)
+
+
+def drawn_words(drawn: int, rows: int) -> str:
+    """Say how many rows a file holds, where a picture cannot show all."""
+    if drawn == rows:
+        return f"{rows} rows"
+    return f"a grid of {drawn} rows, evenly chosen among all {rows:,} (a .npz file holds all)"
 
 
 def write_pairs(out: Path, schema: Schema, rows: np.ndarray, x: np.ndarray) -> None:

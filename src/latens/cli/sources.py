@@ -83,7 +83,7 @@ def load_new(spec: str, options: dict[str, Any], *, index: Path | None = None) -
 
 
 def load_for(
-    opened: Opened, context: Context, *, every: bool = False, unseen: bool = False, index: Path | None = None
+    opened: Opened, context: Context, *, every: bool = False, unknown: str | None = None, index: Path | None = None
 ) -> Dataset:
     """Load the rows that DATA names, in the form that the model was trained on; without DATA, its own data.
 
@@ -94,7 +94,7 @@ def load_for(
         opened: The model.
         context: The call of the command.
         every: Whether the command takes every row at once, so that they cannot stay on disk.
-        unseen: Whether names that no training row had are missing cells, which the data set lists; else an error.
+        unknown: What becomes of names that no training row had, as for `latens.data.load`; None: what --unknown says.
         index: Where an earlier pass over rows that stay on disk may have been kept, where DATA is given.
 
     Returns:
@@ -103,7 +103,7 @@ def load_for(
     Raises:
         DataError: The rows are not the model's, or a run's own data are no longer those it was trained on.
     """
-    return read_for(opened, context, every=every, unseen=unseen, index=index)[0]
+    return read_for(opened, context, every=every, unknown=unknown, index=index)[0]
 
 
 def read_for(
@@ -112,7 +112,7 @@ def read_for(
     *,
     own_classes: bool = False,
     every: bool = False,
-    unseen: bool = False,
+    unknown: str | None = None,
     index: Path | None = None,
 ) -> tuple[Dataset, str, dict[str, Any]]:
     """Load data as `load_for` does, and tell how.
@@ -122,7 +122,7 @@ def read_for(
         context: The call of the command.
         own_classes: Whether the classes are those of the data; else a label that the model does not know is none.
         every: As for `load_for`.
-        unseen: As for `load_for`.
+        unknown: As for `load_for`.
         index: As for `load_for`.
 
     Returns:
@@ -142,8 +142,15 @@ def read_for(
     elif spec == source.get("spec"):
         known = reading_options(source)
     known.pop("columns", None)  # the schema has them
+    wanted = unknown or getattr(args, "unknown", None) or "error"
     schema = replace(trained.schema, classes=None) if own_classes else trained.schema
-    data, options = _load_alike(spec, schema, known, given | ({"unseen": True} if unseen else {}), index)
+    data, options = _load_alike(spec, schema, known, given | ({} if wanted == "error" else {"unknown": wanted}), index)
+    if data.kept is not None:
+        context.warn(f"{data.name}: {data.notes[-1]}")
+    elif data.unseen and unknown is None:
+        context.warn(
+            f"{data.name}: {len(data.unseen):,} cells hold names that no training row had, and count as missing"
+        )
     if every and isinstance(data, StreamDataset):
         what = f"has {data.total:,} rows, which stay on disk, and this command takes all of them at once."
         fix = "Give some of the files; or `latens encode`, which goes through them by blocks."

@@ -11,6 +11,7 @@ from latens.data.dates import number_of
 from latens.data.durations import span_number
 from latens.data.schema import Schema
 from latens.errors import DataError, UsageError, nearest
+from latens.typing import checked_later
 
 _OPERATOR = re.compile(r">=|<=|=|>|<")
 
@@ -27,6 +28,7 @@ class Conditions(NamedTuple):
     high: np.ndarray
 
 
+@checked_later
 def conditions_of(given: Mapping[str, Any], schema: Schema, where: str = "given") -> Conditions:
     """Turn values and ranges of columns into stored cells.
 
@@ -41,6 +43,9 @@ def conditions_of(given: Mapping[str, Any], schema: Schema, where: str = "given"
     Raises:
         DataError: The data are no mixed table, a column or a name is not theirs, or no row can be so.
     """
+    if not isinstance(given, Mapping):
+        what = f"{given!r:.100} is not a mapping of columns to values."
+        raise DataError(what, where=where, fix='Give for example {"city": "Lyon", "age": (30, 40)}.')
     asked = []
     for name, value in given.items():
         kind = _kind_of(name, schema, where)
@@ -121,13 +126,14 @@ def _joined(asked: Sequence[tuple[str, float, float]], schema: Schema, where: st
     return Conditions(low, high)
 
 
+@checked_later
 def _kind_of(name: str, schema: Schema, where: str) -> ColumnType:
     if schema.types is None:
         fix = "Conditions need a table with columns of several kinds: text or dates beside numbers."
         raise DataError("the model knows no columns by kind.", where=where, fix=fix)
     names = [column.name for column in schema.columns or ()]
     if name not in names:
-        hint = nearest(name, names) if len(names) <= 1000 else ""
+        hint = nearest(str(name), names) if len(names) <= 1000 else ""
         raise DataError(f"there is no column {name!r} in the model.", where=where, fix=hint)
     return schema.types[names.index(name)]
 

@@ -44,6 +44,7 @@ class Dataset:
         label_name: What the label is called, for readers.
         unseen: Cells of names that the schema lacks, where these were allowed: the positions of row and column, and the
             name; such a cell counts as missing.
+        kept: The positions of these rows among those that were read, where some were left out; None: all were kept.
     """
 
     x: Any
@@ -63,6 +64,7 @@ class Dataset:
     labelled_share: float | None = None
     label_name: str = "label"
     unseen: tuple[tuple[int, int, str], ...] = ()
+    kept: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)

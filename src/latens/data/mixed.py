@@ -1,7 +1,7 @@
 """Tables with columns of several kinds: their schema, and rows as it stores them."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -179,6 +179,7 @@ def stored_columns(
     schema: Schema,
     where: str,
     unseen: list[tuple[int, int, str]] | None = None,
+    row_names: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """Turn the values of a mixed table into the cells that a schema stores, columns by name.
 
@@ -195,6 +196,7 @@ def stored_columns(
         where: How an error names the data.
         unseen: Where given, names that the schema lacks are missing cells (but where rare names share a probability),
             and are added here by row and column.
+        row_names: What an error calls the rows; None: their positions.
 
     Returns:
         Rows in the schema's order as codes and places on grids, `observed` likewise, and by how many steps of its grid
@@ -222,6 +224,7 @@ def stored_columns(
     order = [given.index(name) for name in wanted]
     shown = None if observed is None else observed[:, order]
     cells, outside = np.zeros((len(x), len(wanted)), np.float32), np.zeros((len(x), len(wanted)), np.float32)
+    refused: list[tuple[int, int, str]] = []
     for i, (name, place, kind) in enumerate(zip(wanted, order, schema.types or ())):
         seen = np.ones(len(x), bool) if shown is None else shown[:, i]
         values, found = x[seen, place].astype(np.float64), (texts or {}).get(place)
@@ -230,12 +233,13 @@ def stored_columns(
         if kind.named:
             codes, words = _codes(values, found, kind)
             strange = np.flatnonzero(codes < 0)
-            if len(strange) and unseen is None and not kind.starts:
-                raise unknown_category(str(words[strange[0]]), name, kind.values, where)
             cells[seen, i] = np.where(codes < 0, len(kind.values) - 1.0 if kind.starts else 0.0, codes)
             rows = np.flatnonzero(seen)[strange]
+            found_here = [(row, i, words[at]) for row, at in zip(rows.tolist(), strange.tolist())]
             if unseen is not None:
-                unseen += [(row, i, words[at]) for row, at in zip(rows.tolist(), strange.tolist())]
+                unseen += found_here
+            elif not kind.starts:
+                refused += found_here
             if len(strange) and not kind.starts:
                 shown = np.ones(cells.shape, bool) if shown is None else shown
                 shown[rows, i] = False
@@ -247,13 +251,38 @@ def stored_columns(
         elif kind.kind == "duration" and found is not None and found.kind == "duration":
             values = values * (UNITS[found.written] / UNITS[kind.written])
         elif kind.kind in ("date", "duration") or found is not None:
+            if refused:
+                break  # told below, by row
             holds = "numbers" if found is None else "text" if found.values else f"{found.kind}s"
             what = f"column {name!r} holds {holds}; the model knows it as {kind.kind}s."
             raise DataError(what, where=where, fix="Write it as it was written in the training data.")
         placed = np.round((values - kind.low) / kind.step)
         cells[seen, i] = np.clip(placed, 0, kind.size - 1)
         outside[seen, i] = placed - np.clip(placed, 0, kind.size - 1)
+    if refused:
+        known = {name: kind.values for name, kind in zip(wanted, schema.types or ())}
+        named = np.arange(len(x)) if row_names is None else row_names
+        raise _unknown_names([(named[row], wanted[i], str(value)) for row, i, value in refused], known, where)
     return cells, shown, outside
+
+
+MOST_NAMED = 5
+"""Rows that an error or a note names."""
+
+
+def _unknown_names(cells: Sequence[tuple[Any, str, str]], known: Mapping[str, Sequence[str]], where: str) -> DataError:
+    """The error for names that no training row had: by row, column and name."""
+    _, column, value = cells[0]
+    error = unknown_category(value, column, known[column], where)
+    rows = dict.fromkeys(str(row) for row, _, _ in cells)
+    one = {str(row): f"row {row} ({column} {value[:40]!r})" for row, column, value in reversed(cells)}
+    listed = ", ".join(one[row] for row in list(rows)[:MOST_NAMED])
+    more = f" and {len(rows) - MOST_NAMED:,} more" if len(rows) > MOST_NAMED else ""
+    what = f"{error.message} {len(rows):,} {'row has' if len(rows) == 1 else 'rows have'} such a name: {listed}{more}."
+    choice = (
+        'Or --unknown missing takes such cells as missing, and --unknown skip leaves the rows out (unknown="missing").'
+    )
+    return DataError(what, where=where, fix=f"{error.fix} {choice}")
 
 
 def with_absent(raw: Raw, schema: Schema) -> None:

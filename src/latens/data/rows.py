@@ -1,5 +1,7 @@
 """What belongs to a row beside its features: its name, its random key, its split and its label."""
 
+import contextlib
+import datetime
 import hashlib
 import re
 from collections.abc import Mapping
@@ -293,6 +295,58 @@ def unmasked(values: Any) -> Any:
     floats = np.array(np.ma.getdata(values), values.dtype if values.dtype.kind == "f" else np.float64)
     floats[np.ma.getmaskarray(values)] = np.nan
     return floats
+
+
+def refuse_other_cells(values: Any, where: str) -> None:
+    """Refuse an array, or lists, of unequal rows, text, dates, records or None; other objects pass."""
+    if not isinstance(values, np.ndarray | list | tuple):
+        return
+    frame = "Give numbers; columns of several kinds go into a frame: pandas.DataFrame."
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        lengths = sorted({np.size(row) if np.ndim(row) == 0 else len(row) for row in values})
+        what = f"rows are of unequal length ({', '.join(map(str, lengths[:5]))} cells)."
+        raise DataError(what, where=where, fix="Give every row the same number of cells.") from None
+    kinds = {"M": "dates", "m": "durations", "U": "text", "S": "text", "V": "records"}
+    if array.dtype.kind in kinds:
+        raise DataError(f"holds {kinds[array.dtype.kind]}, not numbers.", where=where, fix=frame)
+    if array.dtype.kind != "O" or isinstance(values, np.ma.MaskedArray):
+        return
+    others = datetime.date | datetime.timedelta | np.datetime64 | np.timedelta64
+    for place in np.ndindex(array.shape):
+        cell = array[place]
+        if cell is None or isinstance(cell, others) or (isinstance(cell, str) and not _is_number(cell)):
+            what = f"cell {list(place)} is {cell!r:.100}, not a number."
+            raise DataError(what, where=where, fix="Write np.nan for a missing cell." if cell is None else frame)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def plain_numbers(values: Any, where: str) -> np.ndarray:
+    """An array of real numbers none of which is masked: what models take beside data sets."""
+    refuse_masked(values, where)
+    refuse_other_cells(values, where)
+    found = np.asarray(values)
+    if found.dtype.kind not in "biuf":
+        with contextlib.suppress(TypeError, ValueError):
+            if found.dtype.kind == "O":
+                return found.astype(np.float64)
+        raise DataError(f"holds {found.dtype} values, not real numbers.", where=where, fix="Give an array of numbers.")
+    return found
+
+
+def refuse_masked(values: Any, where: str) -> None:
+    """Refuse a masked array where nothing may be missing."""
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        at = list(map(int, np.argwhere(np.ma.getmaskarray(values))[0]))
+        raise DataError(f"cell {at} is masked.", where=where, fix="Give a plain array: every cell is used here.")
 
 
 MEASURED = 10_000

@@ -12,7 +12,7 @@ from latens.data.dataset import Dataset
 from latens.data.declared import LEFT_OUT, Declared, check_declared, declared_columns
 from latens.data.infer import conform, fill, find_missing, infer_schema, store, with_classes
 from latens.data.known import KNOWN
-from latens.data.mixed import mixed_notes, refuse_text, stored_columns, with_absent
+from latens.data.mixed import MOST_NAMED, mixed_notes, refuse_text, stored_columns, with_absent
 from latens.data.pairs import side_by_side
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw
 from latens.data.readers import idx
@@ -50,7 +50,7 @@ def load(
     counts: bool | None = None,
     typed: bool = False,
     columns: Any = None,
-    unseen: bool = False,
+    unknown: str = "error",
     pair: Any = None,
     stream: bool | None = None,
     index: Path | None = None,
@@ -81,7 +81,8 @@ def load(
             "leave out"),
             or a kind with what may be chosen ({"kind": "number", "step": 0.1}; see docs/tables.md), or the path of a
             JSON file with the same; columns then get types. None tells all of them from dtypes and cells.
-        unseen: Whether names that `schema` lacks are missing cells, which the data set lists; else they are an error.
+        unknown: What becomes of names in columns of a table that `schema` lacks: "error" refuses them by row; "missing"
+            takes the cells as missing, and the data set lists them; "skip" leaves the rows out, and a note counts them.
         pair: Pictures that are paired with those of `spec`, of any kind that `spec` may be: a row is then a picture
             of `spec` with its pair to the right. None: rows are as they are.
         stream: Whether the rows stay on disk and are read while a model trains; None does so above 8 GiB. For a folder,
@@ -97,6 +98,8 @@ def load(
         ResourceError: Beyond memory or permissions.
         UsageError: For an unknown `missing`.
     """
+    if unknown not in ("error", "missing", "skip"):
+        raise UsageError(f"{unknown!r} is not known.", where="unknown", fix="Valid: error, missing, skip.")
     if missing not in (None, "nan"):
         raise UsageError(f"missing={missing!r} is unknown.", fix="Valid: None (refuse NaN) and 'nan' (NaN is missing).")
     words, given = _roles(label=label, row_id=row_id, weight=weight)
@@ -118,6 +121,7 @@ def load(
         }
         refused |= {} if pair is None else {"pair": "pairs"}
         refused |= {} if cond is None else {"cond": "conditions"}
+        refused |= {} if unknown == "error" else {"unknown": f"unknown={unknown!r}"}
         if refused:
             role, what = min(refused.items())
             fix = "Name a column, or write part.label.npy beside part.npy." if role in given else f"Leave {role} out."
@@ -176,10 +180,10 @@ def load(
         if schema.kind != "mixed":
             refuse_text(raw, where)
             x, observed = conform(raw.x, raw.columns, schema, observed, where)
-    strange: list[tuple[int, int, str]] | None = [] if unseen else None
+    strange: list[tuple[int, int, str]] | None = None if unknown == "error" else []
     said = declared if schema is None else None
     if found.kind == "mixed":
-        x, observed, outside = stored_columns(raw.x, raw.columns, observed, raw.texts, found, where, strange)
+        x, observed, outside = stored_columns(raw.x, raw.columns, observed, raw.texts, found, where, strange, names)
         raw.notes += mixed_notes(raw, found, int(np.count_nonzero(outside)), np.flatnonzero(split == TRAIN), said)
     else:
         outside = None
@@ -196,7 +200,7 @@ def load(
             codes, classes = _numbered(labels, named, n, where), named
         if found.classes is None:
             found = with_classes(found, classes)
-    return Dataset(
+    made = Dataset(
         x=x,
         schema=found,
         row_id=row_keys(names),
@@ -212,6 +216,30 @@ def load(
         unseen=tuple(strange or ()),
         label_name=(None if "label" in given else raw.label_name) or "label",
     )
+    return without_unknown(made) if unknown == "skip" else made
+
+
+def without_unknown(data: Dataset) -> Dataset:
+    """Leave out the rows with names that the schema lacks, but where rare names share a probability."""
+    types = data.schema.types or ()
+    bad = sorted({row for row, column, _ in data.unseen if not types[column].starts})
+    kept = np.setdiff1d(np.arange(len(data)), np.array(bad, np.int64))
+    if not bad:
+        return data
+    named = ", ".join(str(name) for name in data.names[bad[:MOST_NAMED]].tolist())
+    more = "" if len(bad) <= MOST_NAMED else f" and {len(bad) - MOST_NAMED:,} more"
+    what = f"{len(bad):,} of {len(data):,} rows hold names that no training row had, and are left out: {named}{more}."
+    if not len(kept):
+        raise DataError("every row holds a name that no training row had.", where=data.name, fix=_AS_MISSING)
+    place = {row: at for at, row in enumerate(kept.tolist())}
+    fields = ("x", "row_id", "names", "split", "label", "mask", "outside", "weight", "hidden")
+    taken = {name: None if (array := getattr(data, name)) is None else array[kept] for name in fields}
+    cond = None if data.cond is None else {name: array[kept] for name, array in data.cond.items()}
+    unseen = tuple((place[row], column, name) for row, column, name in data.unseen if row in place)
+    return replace(data, **taken, cond=cond, unseen=unseen, notes=(*data.notes, what), kept=kept)
+
+
+_AS_MISSING = "Take the cells as missing: --unknown missing."
 
 
 def hints(schema: Schema) -> dict[str, Declared]:

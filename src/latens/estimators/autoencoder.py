@@ -10,12 +10,13 @@ import optax
 from msgspec.structs import replace
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import Tags, check_array
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from latens import evaluation
 from latens.config import VAEConfig, override
 from latens.data import Batch, Dataset, Schema
 from latens.data.readers.tables import is_frame
+from latens.data.rows import refuse_masked, refuse_other_cells
 from latens.distributions import log_prob
 from latens.errors import ConfigError, DataError, ModelFileError
 from latens.estimators.base import (
@@ -26,7 +27,11 @@ from latens.estimators.base import (
     history_lists,
     plain_value,
     print_epochs,
+    refuse_twins,
     seed_of,
+    validated,
+    weighed,
+    weighted_mean,
     with_nan,
 )
 from latens.estimators.columns import as_fitted, mixed_dataset, read_mixed, rows_like
@@ -161,13 +166,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
 
     # --- fit ---
 
-    def fit(self: Coder, X: Any, y: Any = None) -> Coder:
+    def fit(self: Coder, X: Any, y: Any = None, sample_weight: Any = None) -> Coder:
         """Train on rows.
 
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures: an array or a DataFrame, also with text and dates.
             y: Labels, shape (n,), where the recipe uses labels; -1, NaN, None or "" is a missing one. Ignored
                 elsewhere.
+            sample_weight: How often each row counts, from 0, shape (n,): a weight of 2 is the row twice. None: once.
 
         Returns:
             The estimator itself, fitted.
@@ -177,9 +183,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             DataError: The rows cannot be used (a ValueError that says the remedy).
             UsageError: The recipe needs `y` and none is given.
         """
-        return self._fit(X, y=y, start=getattr(self, "model_", None) if self.warm_start else None)
+        start = getattr(self, "model_", None) if self.warm_start else None
+        return self._fit(X, y=y, start=start, sample_weight=sample_weight)
 
-    def partial_fit(self: Coder, X: Any, y: Any = None) -> Coder:
+    def partial_fit(self: Coder, X: Any, y: Any = None, sample_weight: Any = None) -> Coder:
         """Train one epoch on these rows, from the weights as they are; the first call starts with new ones.
 
         The schema, and with it the scale of the columns, is that of the first call's rows. The optimiser starts anew
@@ -188,6 +195,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures, with the columns of the first call.
             y: Labels, shape (n,), where the recipe uses labels.
+            sample_weight: How often each row counts, from 0, shape (n,): a weight of 2 is the row twice. None: once.
 
         Returns:
             The estimator itself, fitted.
@@ -202,7 +210,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         start = getattr(self, "model_", None)
         if start is not None:  # or every call would end within its warm-up
             once["optimizer.warmup_steps"] = 0
-        return self._fit(X, y=y, start=start, once=once)
+        return self._fit(X, y=y, start=start, once=once, sample_weight=sample_weight)
 
     def _fit(
         self: Coder,
@@ -211,8 +219,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         y: Any = None,
         start: TrainedModel | None = None,
         once: Mapping[str, Any] | None = None,
+        sample_weight: Any = None,
     ) -> Coder:
         """`fit`, on rows of a larger table with this `schema`, or from a trained model, with settings of this call."""
+        X, y, weight = weighed(X, y, sample_weight)
         mixed = self._mixed(X, start is None, schema if start is None else start.schema)
         x: Any = self._table(X, reset=start is None) if mixed is None else None
         if start is None:
@@ -232,7 +242,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             )
         else:
             data = mixed
-        experiment = prepare(config, labelled(data, y, config), start=start)
+        experiment = prepare(config, labelled(dataclasses.replace(data, weight=weight), y, config), start=start)
         callbacks = [*self._checked_callbacks(), *([print_epochs] if self.verbose else [])]
         trained, result = train(experiment, callbacks=callbacks)
         self.model_, self.reasons_ = trained, list(experiment.reasons)
@@ -240,8 +250,9 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         self._count_latents(experiment.config)
         return self
 
-    def _mixed(self, X: Any, reset: bool, schema: Schema | None) -> Dataset | None:
+    def _mixed(self, X: Any, reset: bool, schema: Schema | None, unknown: str = "error") -> Dataset | None:
         """Rows of a frame with columns of several kinds as a data set; None for numbers alone."""
+        refuse_twins(X)
         typed = schema is not None and schema.types is not None
         raw = read_mixed(X) if schema is None else None
         if raw is None and not typed:
@@ -249,7 +260,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         if typed and not is_frame(X):
             numbers: Any = {"dtype": np.float64, "ensure_all_finite": "allow-nan", "input_name": "X"}
             X = check_array(with_nan(X), **numbers)
-        validate_data(self, X, reset=reset, skip_check_array=True)
+        validated(self, X, reset=reset, skip_check_array=True)
         if raw is None:
             assert schema is not None
             own = getattr(self, "feature_names_in_", [column.name for column in schema.columns or ()])
@@ -258,7 +269,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             self._event_shape = None
             self._dtypes = {str(name): dtype for name, dtype in X.dtypes.items()} if hasattr(X, "isna") else {}
         fraction = self.validation_fraction or 0.0
-        data = mixed_dataset(raw.x, raw.columns or (), raw.texts or {}, schema=schema, validation_fraction=fraction)
+        options = {"schema": schema, "validation_fraction": fraction, "unknown": unknown}
+        data = mixed_dataset(raw.x, raw.columns or (), raw.texts or {}, **options)
         if not self._takes_nan and data.mask is not None and not data.mask.all():
             row, column = map(int, np.argwhere(~data.mask)[0])
             name = (data.schema.columns or ())[column].name
@@ -266,12 +278,14 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             raise DataError("a cell is missing, which an autoencoder does not take.", where=where, fix="Use VAE.")
         return data
 
-    def _batch(self, X: Any, y: Any = None) -> Batch:
+    def _batch(self, X: Any, y: Any = None, unknown: str = "error") -> Batch:
         check_is_fitted(self)
-        mixed = self._mixed(X, False, self.model_.schema)
+        mixed = self._mixed(X, False, self.model_.schema, unknown)
         if mixed is None:
             return super()._batch(X, y)
-        return self.model_.batch(dataclasses.replace(mixed, label=codes_of(self.model_, y, len(mixed))))
+        codes = codes_of(self.model_, y, len(X))
+        codes = codes if codes is None or mixed.kept is None else codes[mixed.kept]
+        return self.model_.batch(dataclasses.replace(mixed, label=codes))
 
     def _in_units(self, values: np.ndarray, *, draws: bool) -> Any:
         """As of all estimators; of columns of several kinds a frame with the dtypes of the one that `fit` saw."""
@@ -351,7 +365,10 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
 
     # --- rows to codes and back ---
 
-    def transform(self, X: Any, y: Any = None, *, noise: np.ndarray | None = None) -> np.ndarray:
+    @checked_later
+    def transform(
+        self, X: Any, y: Any = None, *, noise: np.ndarray | None = None, unknown: str = "error"
+    ) -> np.ndarray:
         """Encode every row as the mean of its posterior q(z | x), or as the sample that belongs to given noise.
 
         Args:
@@ -360,22 +377,26 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             noise: Of shape (n, latent_dim_), in the place of the posterior's own noise: for a Normal posterior the code
                 is mean + scale * noise. None gives the means, and so do zeros; relaxed discrete
                 codes take uniform noise between 0 and 1.
+            unknown: Names in columns of a frame that `fit` did not see: "error" names the rows; "missing" takes the
+                cells as missing; "skip" leaves the rows out of the result, with a warning that names them.
 
         Returns:
             Posterior means or samples, float32 of shape (n, latent_dim_).
 
         Raises:
-            DataError: The noise does not fit the posterior.
+            DataError: The noise does not fit the posterior, or the rows do not fit the model.
         """
-        batch = self._batch(X, y)
+        batch = self._batch(X, y, unknown)
         return self.model_.encode_batch(batch, noise, key=jax.random.key(self.seed_))
 
-    def encode(self, X: Any, y: Any = None) -> tuple[np.ndarray, np.ndarray]:
+    def encode(self, X: Any, y: Any = None, *, unknown: str = "error") -> tuple[np.ndarray, np.ndarray]:
         """Encode every row as the mean and the standard deviation of its posterior q(z | x).
 
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
             y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
+            unknown: Names in columns of a frame that `fit` did not see: "error" names the rows; "missing" takes the
+                cells as missing; "skip" leaves the rows out of the result, with a warning that names them.
 
         Returns:
             Posterior means and standard deviations, each float32 of shape (n, latent_dim_); those of a plain
@@ -384,7 +405,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         Raises:
             ConfigError: The posterior is not a Normal with independent latent dimensions.
         """
-        batch, key = self._batch(X, y), jax.random.key(self.seed_)
+        batch, key = self._batch(X, y, unknown), jax.random.key(self.seed_)
         codes = evaluation.encode(self.model_.model, batch, preparation=self.model_.preparation, key=key)
         mean = evaluation.finite(codes["mean"], "posterior means").reshape(len(codes["mean"]), -1).astype(np.float32)
         if self.model_.is_point:
@@ -409,6 +430,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             DataError: `Z` has another number of columns than the model has latent dimensions.
         """
         check_is_fitted(self)
+        refuse_masked(Z, "Z")
+        refuse_other_cells(Z, "Z")
         z = check_array(Z, dtype="float32", input_name="Z")
         if z.shape[1] != self.latent_dim_:
             raise DataError(
@@ -436,12 +459,13 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         """
         return self.inverse_transform(self.transform(X, y, noise=noise), y)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Compute the mean over rows of log p(x | z) at their codes; higher is better.
 
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
             y: Ignored; scikit-learn passes it.
+            sample_weight: How often each row counts in the mean, from 0, shape (n,). None: once.
 
         Returns:
             A number in nats a row, summed over the features of a row.
@@ -454,7 +478,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             preparation=self.model_.preparation,
             key=jax.random.key(self.seed_),
         )
-        return float(np.mean(rows, dtype=np.float64))
+        return weighted_mean(rows, sample_weight)
 
     # --- files ---
 

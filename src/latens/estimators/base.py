@@ -3,14 +3,15 @@
 import dataclasses
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from latens.config import to_json
 from latens.data import TRAIN, VALIDATION, Batch, Dataset, Schema, infer_schema
@@ -18,13 +19,14 @@ from latens.data.batches import hash_rows
 from latens.data.check import lost_digits
 from latens.data.infer import conform, fill, store
 from latens.data.readers.tables import is_frame
-from latens.data.rows import row_keys, unmasked
-from latens.errors import ModelFileError, UsageError
+from latens.data.rows import refuse_masked, refuse_other_cells, row_keys, row_weights, unmasked
+from latens.errors import DataError, ModelFileError, UsageError, nearest
 from latens.estimators.labels import codes_of
 from latens.evaluation.finite import finite
 from latens.io.process import check_process, is_fork
 from latens.io.safetensors import read_bytes
 from latens.parts.objects import unknown_parts
+from latens.text import visible
 from latens.training import Event
 from latens.workflow.trained import TrainedModel, model_file
 
@@ -66,7 +68,8 @@ class LatensEstimator(BaseEstimator):
             self._event_shape = tuple(int(n) for n in shape[1:]) if pictures else None
         if pictures:
             X = np.asarray(X).reshape(shape[0], -1)
-        return validate_data(self, X, y, reset=reset, ensure_all_finite="allow-nan" if self._takes_nan else True)
+        finite_cells = "allow-nan" if self._takes_nan else True
+        return validated(self, X, reset=reset, y=y, ensure_all_finite=finite_cells)
 
     def _batch(self, X: Any, y: Any = None) -> Batch:
         """Rows as the model takes them, each with a random key made from its own bytes; `y` where it reads labels."""
@@ -214,18 +217,19 @@ class _Unopened:
 
 
 def with_nan(X: Any) -> Any:
-    """Mark missing values as NaN.
-
-    Missing are the entries that a masked array masks, and pandas' NA in columns of numbers or of objects.
-
-    Args:
-        X: Rows as an array, a masked array or a DataFrame.
-
-    Returns:
-        The same rows with NaN where a value is missing; other kinds of input come back as they are.
-    """
-    if not is_frame(X) or not hasattr(X, "isna"):
+    """Refuse what holds no numbers, and mark as NaN what a masked array masks and pandas' NA."""
+    if not is_frame(X):
+        refuse_other_cells(X, "X")
         return unmasked(X)
+    refuse_twins(X)
+    if not hasattr(X, "isna"):
+        return X
+    for name, dtype in zip(X.columns, X.dtypes):
+        if getattr(dtype, "kind", "") in "mM":
+            what = f"column {str(name)!r} holds {'dates' if dtype.kind == 'M' else 'durations'}, not numbers."
+            raise DataError(what, where="X", fix="Leave it out, or turn it into numbers.")
+        if getattr(dtype, "kind", "") == "O" or str(dtype) in ("str", "string"):
+            refuse_other_cells(X[name].dropna().to_numpy(), f"X, column {str(name)!r}")
     lacking = [dtype.kind == "O" or not isinstance(dtype, np.dtype) for dtype in X.dtypes]
     if not any(lacking) or not X.isna().to_numpy().any():
         return X
@@ -234,6 +238,78 @@ def with_nan(X: Any) -> Any:
         for i, name in enumerate(X.columns)
     }
     return type(X)(plain, index=X.index, columns=X.columns)
+
+
+class _OtherColumns(DataError):
+    """scikit-learn's own words, lines and all, which its contract asks for."""
+
+    def __str__(self) -> str:
+        return visible(f"{self.where}: {self.message} {self.fix}", keep="\n")
+
+
+def validated(estimator: Any, X: Any, *, reset: bool, **options: Any) -> Any:
+    """scikit-learn's `validate_data`, with an error that names the column that lacks, or is not known."""
+    try:
+        return validate_data(estimator, X, reset=reset, **options)
+    except ValueError as error:
+        own = list(map(str, getattr(estimator, "feature_names_in_", ())))
+        if reset or not own or not is_frame(X) or "feature names should match" not in str(error):
+            raise
+        given = list(map(str, X.columns))
+        lacking, extra = [name for name in own if name not in given], [name for name in given if name not in own]
+        what = "has its columns in another order"
+        if lacking or extra:
+            what = f"lacks the column {lacking[0]!r}" if lacking else f"has a column {extra[0]!r} that fit did not see"
+        fix = (
+            nearest(lacking[0], extra)
+            if lacking and len(extra) == 1
+            else "Give the columns that fit saw, in their order."
+        )
+        raise _OtherColumns(f"{what}. {error}".rstrip(), where="X", fix=fix) from None
+
+
+class Weighed(NamedTuple):
+    """Rows that count, with their weights."""
+
+    X: Any
+    y: Any
+    weight: np.ndarray | None
+
+
+def weighed(X: Any, y: Any, sample_weight: Any) -> Weighed:
+    """Leave out the rows of weight 0, as if they had not been given; the others have float32 weights."""
+    if sample_weight is None:
+        return Weighed(X, y, None)
+    refuse_masked(sample_weight, "sample_weight")
+    n = _num_samples(X)
+    weight = row_weights(sample_weight, n, "sample_weight")
+    assert weight is not None
+    kept = np.flatnonzero(weight > 0)
+    if not len(kept):
+        raise DataError(
+            f"the weights of all {n} rows are 0.", where="sample_weight", fix="Give some a weight above zero."
+        )
+    if len(kept) < n:
+        X, y = (None if values is None else _safe_indexing(values, kept) for values in (X, y))
+    return Weighed(X, y, weight[kept])
+
+
+def weighted_mean(values: np.ndarray, sample_weight: Any) -> float:
+    """The mean of one value for each row, by weight."""
+    refuse_masked(sample_weight, "sample_weight")
+    weight = row_weights(sample_weight, len(values), "sample_weight")
+    if weight is not None and not weight.any():
+        raise DataError("all weights are 0.", where="sample_weight", fix="Give some a weight above zero.")
+    values = np.asarray(values, np.float64)
+    if weight is not None:  # what a row of weight 0 has does not matter, infinite as it may be
+        values, weight = values[weight > 0], weight[weight > 0].astype(np.float64)
+    return float(np.average(values, weights=weight))
+
+
+def refuse_twins(X: Any) -> None:
+    """Refuse a frame with two columns of one name, which scikit-learn does not read."""
+    if is_frame(X) and (twins := [name for name, n in Counter(map(str, X.columns)).items() if n > 1]):
+        raise DataError(f"two columns are named {twins[0]!r}.", where="X", fix="Give every column a name of its own.")
 
 
 def plain_value(value: Any) -> Any:
@@ -367,24 +443,6 @@ def are_columns(value: Any) -> bool:
     if not isinstance(value, dict) or not all(isinstance(column, list) for column in value.values()):
         return False
     return len({len(column) for column in value.values()}) <= 1
-
-
-def check_count(n: Any, where: str) -> int:
-    """Check a number of rows to sample.
-
-    Args:
-        n: What the user gave.
-        where: Name of the option, for the error.
-
-    Returns:
-        The number as an int.
-
-    Raises:
-        UsageError: It is not a whole number of 1 or more.
-    """
-    if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
-        raise UsageError(f"must be a whole number of 1 or more, not {n!r}.", where=where, fix="Ask for 1 row or more.")
-    return int(n)
 
 
 def print_epochs(event: Event) -> None:

@@ -13,12 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 from latens import evaluation
 from latens.config import ClassifierConfig, override
 from latens.data.infer import with_classes
+from latens.data.rows import refuse_masked
 from latens.errors import UsageError
 from latens.estimators import densities
-from latens.estimators.base import LatensEstimator, RandomState, as_dataset, check_count, seed_of
+from latens.estimators.base import LatensEstimator, RandomState, as_dataset, seed_of, weighed
 from latens.evaluation.classes import ClassSamples, normalise
 from latens.io import keys
-from latens.io.process import check_process
+from latens.io.process import check_count, check_process
 from latens.recipes import get_recipe
 from latens.typing import checked_later
 from latens.workflow.experiment import prepare, train
@@ -89,27 +90,30 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         self.reg_covar = reg_covar
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any) -> "GenerativeClassifier":
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> "GenerativeClassifier":
         """Fit one density to the rows of each class.
 
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures: an array or a DataFrame.
             y: Class of every row, shape (n,).
+            sample_weight: How often each row counts, from 0, shape (n,): a weight of 2 is the row twice. None: once.
 
         Returns:
             The classifier itself, fitted.
 
         Raises:
-            DataError: A class has too few rows (a ValueError).
-            UsageError: The density is not known, or lacks a method.
+            DataError: A class has too few rows, or mixtures are to weigh rows (a ValueError).
+            UsageError: The density is not known, or lacks a method, or takes no weights.
         """
+        refuse_masked(y, "y")
+        X, y, weight = weighed(X, y, sample_weight)
         x, y = self._table(X, reset=True, y=y)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         self.seed_ = seed_of(self.random_state)
         if not isinstance(self.density, str):
-            return self._fit_densities(x, codes)
+            return self._fit_densities(x, codes, weight)
         if self.density not in _RECIPES:
             raise UsageError(
                 f"there is no density {self.density!r}.", where="density", fix=f"Valid: {', '.join(_RECIPES)}."
@@ -126,19 +130,20 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         }
         config = get_recipe(_RECIPES[self.density]).config
         assert isinstance(config, ClassifierConfig)
-        labelled = dataclasses.replace(data, schema=schema, label=codes.astype(np.int32))
+        labelled = dataclasses.replace(data, schema=schema, label=codes.astype(np.int32), weight=weight)
         experiment = prepare(override(config, settings), labelled)
         self.model_, _ = train(experiment)
         self.reasons_ = list(experiment.reasons)
         self.log_prior_ = np.asarray(self.model_.model.log_prior)
         return self
 
-    def _fit_densities(self, x: np.ndarray, codes: np.ndarray) -> "GenerativeClassifier":
+    def _fit_densities(self, x: np.ndarray, codes: np.ndarray, weight: np.ndarray | None) -> "GenerativeClassifier":
         densities.check(self.density)
         vars(self).pop("model_", None)
         seed = None if self.random_state is None else self.seed_
-        self.densities_ = densities.fit_each(self.density, x, codes, shape=self._event_shape, seed=seed)
-        self.log_prior_ = np.log(np.bincount(codes, minlength=len(self.classes_)) / len(codes))
+        self.densities_ = densities.fit_each(self.density, x, codes, shape=self._event_shape, seed=seed, weight=weight)
+        counts = np.bincount(codes, weight, minlength=len(self.classes_))
+        self.log_prior_ = np.log(counts / counts.sum())
         self.reasons_ = ["class priors are the frequencies of the training rows"]
         return self
 
@@ -234,7 +239,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
             UsageError: Training did not have the class, or the number of rows is below 1.
         """
         check_is_fitted(self)
-        n_samples = check_count(n_samples, "n_samples")
+        n_samples = check_count(n_samples, "n_samples", cells=self.n_features_in_)
         if hasattr(self, "model_"):
             drawn = self.sample_components(n_samples, label, random_state=random_state)
             return drawn.x, self.classes_[drawn.label]
@@ -266,6 +271,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
             UsageError: The densities are not given by name, or training did not have the class.
         """
         trained = self._named()
+        n_samples = check_count(n_samples, "n_samples", cells=2 * self.n_features_in_)
         seed = seed_of(self.random_state if random_state is None else random_state)
         key = jax.random.fold_in(jax.random.key(seed), keys.CLASSIFIER_SAMPLES)
         code = None if label is None else self._code(label)

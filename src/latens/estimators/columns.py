@@ -1,5 +1,6 @@
 """Frames with columns of several kinds: as rows of a model, and back with the dtypes that they had."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,8 @@ from latens.data.mixed import mixed_schema, stored_columns
 from latens.data.raw import Raw
 from latens.data.readers.tables import from_words, is_frame
 from latens.data.rows import row_keys
-from latens.data.sources import hints, read_columns
+from latens.data.sources import hints, read_columns, without_unknown
+from latens.errors import UsageError
 from latens.estimators.base import LEAST_ROWS_TO_VALIDATE
 
 
@@ -84,7 +86,7 @@ def mixed_dataset(
     schema: Schema | None = None,
     said: Mapping[str, Declared] | None = None,
     validation_fraction: float = 0.1,
-    unseen: bool = False,
+    unknown: str = "error",
 ) -> Dataset:
     """Turn rows into a data set of typed columns.
 
@@ -96,7 +98,7 @@ def mixed_dataset(
         said: What is said of columns, by name.
         validation_fraction: Share of the rows that validates, chosen by a hash of their position; none of fewer than
             50.
-        unseen: Whether names that `schema` lacks are missing cells, which the data set lists; else they are an error.
+        unknown: What becomes of names that `schema` lacks, as for `latens.load_data`.
 
     Returns:
         The data set.
@@ -111,11 +113,16 @@ def mixed_dataset(
         split[row_keys(np.arange(len(x))).astype(np.float64) / 2**32 < validation_fraction] = VALIDATION
     if schema is None:
         schema = mixed_schema(x, split == TRAIN, names, observed, texts, "X", said)
-    strange: list[tuple[int, int, str]] | None = [] if unseen else None
+    if unknown not in ("error", "missing", "skip"):
+        raise UsageError(f"{unknown!r} is not known.", where="unknown", fix="Valid: error, missing, skip.")
+    strange: list[tuple[int, int, str]] | None = None if unknown == "error" else []
     cells, shown, outside = stored_columns(x, names, observed, texts, schema, "X", strange)
     stored = np.ascontiguousarray(cells, np.float32)
     beside = {"mask": shown, "outside": outside, "unseen": tuple(strange or ())}
-    return Dataset(stored, schema, hash_rows(stored), np.arange(len(x)), split, "X", **beside)
+    made = Dataset(stored, schema, hash_rows(stored), np.arange(len(x)), split, "X", **beside)
+    if unknown == "skip" and (made := without_unknown(made)).kept is not None:
+        warnings.warn(made.notes[-1], UserWarning, stacklevel=2)
+    return made
 
 
 def hidden_cells(data: Dataset) -> np.ndarray:

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from msgspec.structs import replace
 from sklearn.base import clone
+from sklearn.utils.validation import has_fit_parameter
 
 from latens import config as configuration
 from latens.config import VAEConfig
@@ -44,7 +45,13 @@ def check(density: Any) -> None:
 
 
 def fit_each(
-    density: Any, x: np.ndarray, codes: np.ndarray, *, shape: tuple[int, ...] | None, seed: int | None
+    density: Any,
+    x: np.ndarray,
+    codes: np.ndarray,
+    *,
+    shape: tuple[int, ...] | None,
+    seed: int | None,
+    weight: np.ndarray | None = None,
 ) -> list[Any]:
     """Fit a copy of a density to the rows of every class.
 
@@ -57,10 +64,17 @@ def fit_each(
         codes: Classes of the rows, shape (n,), from 0 to C - 1.
         shape: Shape of one picture, or None for a table.
         seed: Seed of densities whose `random_state` is None; None leaves them without one.
+        weight: How often each row counts, shape (n,); None: once.
 
     Returns:
         One fitted density for each class.
+
+    Raises:
+        UsageError: There are weights, and the density's `fit` takes none.
     """
+    if weight is not None and not has_fit_parameter(density, "sample_weight"):
+        what = f"{type(density).__name__}.fit takes no weights of rows."
+        raise UsageError(what, where="sample_weight", fix="Leave them out, or use a density whose fit takes them.")
     fitted = [copy_of(density) for _ in range(int(codes.max()) + 1)]
     schema: Schema | None = None
     if isinstance(density, VAE):
@@ -69,11 +83,11 @@ def fit_each(
     for code, one in enumerate(fitted):
         if seed is not None and getattr(one, "random_state", 0) is None:
             one.random_state = seed
-        rows = x[codes == code]
+        rows, own = x[codes == code], None if weight is None else weight[codes == code]
         if schema is None:
-            one.fit(rows)  # what fit returns is the object's own affair
+            one.fit(rows, **({} if own is None else {"sample_weight": own}))  # what it returns is its own affair
         else:
-            one._fit(rows, schema)
+            one._fit(rows, schema, sample_weight=own)
     return fitted
 
 

@@ -162,7 +162,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
 
     def _rows(self, X: Any) -> Dataset:
         check_is_fitted(self)
-        return self._data(X, reset=False, typed=self.typed, schema=self.model_.schema, unseen=True)
+        return self._data(X, reset=False, typed=self.typed, schema=self.model_.schema, unknown="missing")
 
     def _log_marginal(self, data: Dataset) -> np.ndarray:
         found = -surprises(

@@ -1,23 +1,26 @@
 """Missing cells filled in as a step of a scikit-learn pipeline."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
 import numpy as np
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.data.bootstrap import bootstrap
 from latens.data.mixed import in_units
-from latens.errors import ConfigError
-from latens.estimators.base import RandomState, seed_of
+from latens.errors import ConfigError, UsageError
+from latens.estimators.base import RandomState, seed_of, weighed
 from latens.estimators.columns import has_words, hidden_cells, with_filled
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.conditionals import conditionals
 from latens.evaluation.impute import impute
+from latens.io.process import check_count
 from latens.measure.cells import interval, point
 from latens.typing import checked_later
 
@@ -76,12 +79,13 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         self.num_samples = num_samples
         self.random_state = random_state
 
-    def fit(self, X: Any, y: Any = None) -> "VAEImputer":
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "VAEImputer":
         """Train a model of the observed cells, or several.
 
         Args:
             X: Rows, shape (n, columns): an array of numbers, or a frame; NaN, None and NA are missing.
             y: Ignored.
+            sample_weight: How often each row counts, from 0, shape (n,): a weight of 2 is the row twice. None: once.
 
         Returns:
             The estimator itself, fitted.
@@ -94,18 +98,21 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
             what = f"must be a whole number from 1 on, and is {count!r}."
             raise ConfigError(what, where="ensemble", fix="Give 1 for one model, or for example 10.")
-        data = self._data(X, reset=True, typed=True)
+        X, _, weight = weighed(X, None, sample_weight)
+        data = replace(self._data(X, reset=True, typed=True), weight=weight)
         self.seed_ = seed_of(self.random_state)
         several = [bootstrap(data, self.seed_ + k) for k in range(count)] if count > 1 else [data]
         self.models_ = [self._train(one, self.seed_) for one in several]
         self.model_ = self.models_[0]
         return self
 
-    def transform(self, X: Any) -> Any:
+    def transform(self, X: Any, *, unknown: str = "error") -> Any:
         """Fill in every missing cell.
 
         Args:
             X: Rows of the columns that `fit` saw.
+            unknown: Names in columns of a frame that `fit` did not see: "error" names the rows; "missing" fills them in
+                too; "skip" leaves the rows out of the result, with a warning that names them.
 
         Returns:
             An array of floats for an array, or a frame of numbers; else a frame with the dtypes of `X`.
@@ -113,7 +120,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         Raises:
             DataError: A column lacks, or holds a name that `fit` did not see.
         """
-        data, shares = self._shares(X)
+        data, shares = self._shares(X, unknown)
+        X = X if data.kept is None else _safe_indexing(X, data.kept)
         filled = np.stack([point(of, one) for of, one in zip(shares, data.schema.types or ())], axis=1)
         return self._with(X, data, filled)
 
@@ -128,6 +136,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             n times what `transform` returns.
         """
         check_is_fitted(self)
+        n = check_count(n, "n", cells=np.size(X))
         data, of = self._data(X, reset=False, typed=True, schema=self.model_.schema), len(self.models_)
         drawn: dict[int, np.ndarray] = {}
         for b, (model, key) in enumerate(zip(self.models_, self._keys())):
@@ -150,6 +159,8 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
             The lower and the upper ends in the units of the columns (dates in days since 1970), of shape (n, modelled
             columns); NaN for observed cells and names.
         """
+        if not isinstance(level, float | np.floating) or not 0.0 < level < 1.0:
+            raise UsageError(f"must lie between 0 and 1, and is {level!r}.", where="level", fix="Give for example 0.9.")
         data, shares = self._shares(X)
         ends = np.full((2, *data.x.shape), np.nan)
         types = data.schema.types or ()
@@ -159,9 +170,9 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         ends[:, ~hidden_cells(data)] = np.nan
         return in_units(ends[0], types), in_units(ends[1], types)
 
-    def _shares(self, X: Any) -> tuple[Dataset, list[np.ndarray]]:
+    def _shares(self, X: Any, unknown: str = "error") -> tuple[Dataset, list[np.ndarray]]:
         check_is_fitted(self)
-        data = self._data(X, reset=False, typed=True, schema=self.model_.schema)
+        data = self._data(X, reset=False, typed=True, schema=self.model_.schema, unknown=unknown)
         types = self.model_.schema.types or ()
         found = [
             conditionals(

@@ -8,6 +8,7 @@ import numpy as np
 from latens.config import VAEConfig
 from latens.data import Dataset, encode_labels
 from latens.data.infer import with_classes
+from latens.data.rows import refuse_masked, unmasked
 from latens.errors import UsageError
 from latens.workflow.trained import TrainedModel
 
@@ -30,7 +31,7 @@ def labelled(data: Dataset, y: Any, config: VAEConfig) -> Dataset:
         return data
     if y is None:
         raise UsageError(f"the recipe {config.recipe!r} needs y.", where="y", fix="Call fit(X, y).")
-    values = np.asarray(y)
+    values = np.asarray(unmasked(y))
     if values.dtype.kind in "if":
         values = np.where(values == -1, np.nan, values.astype(np.float64))
     codes, classes = encode_labels(values, len(data), "y")
@@ -73,6 +74,11 @@ def codes_of(trained: TrainedModel, y: Any, n: int) -> np.ndarray | None:
         return None
     if y is None:
         raise UsageError("a conditional model needs y.", where="y", fix="Give the label of every row.")
+    refuse_masked(y, "y")
+    try:
+        np.shape(y)
+    except ValueError:
+        raise UsageError("labels are of unequal length.", where="y", fix="Give one for each row.") from None
     values = np.broadcast_to(np.asarray(y), (n,)) if np.ndim(y) == 0 else np.asarray(y)
     if values.shape != (n,):
         raise UsageError(f"labels of shape {values.shape} for {n} rows.", where="y", fix="Give one for each row.")

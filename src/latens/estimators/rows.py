@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import Tags
-from sklearn.utils.validation import validate_data
 
 from latens.config import VAEConfig, override
 from latens.data import Dataset, Schema
@@ -14,7 +13,7 @@ from latens.data.declared import check_declared, declared_columns
 from latens.data.readers.tables import from_words
 from latens.data.sources import hints, read_columns
 from latens.errors import ConfigError
-from latens.estimators.base import as_dataset, with_nan
+from latens.estimators.base import as_dataset, refuse_twins, validated, with_nan
 from latens.estimators.columns import has_words, mixed_dataset
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
@@ -34,21 +33,24 @@ class RowsEstimator(BaseEstimator):
         """Whether a fit has come to its end."""
         return hasattr(self, "model_")
 
-    def _data(self, X: Any, *, reset: bool, typed: bool, schema: Schema | None = None, unseen: bool = False) -> Dataset:
+    def _data(
+        self, X: Any, *, reset: bool, typed: bool, schema: Schema | None = None, unknown: str = "error"
+    ) -> Dataset:
         """Rows as a data set: columns of types, or of numbers where `typed` is False and there is no text."""
+        refuse_twins(X)
         typed = typed or self.columns is not None
         x: Any
         said = declared_columns(self.columns) if schema is None and self.columns is not None else {}
         if schema is not None and schema.types is not None:
             said = hints(schema)
         if has_words(X):
-            validate_data(self, X, reset=reset, skip_check_array=True)
+            validated(self, X, reset=reset, skip_check_array=True)
             raw = read_columns(X, said)
             x, texts = raw.x, raw.texts or {}
             names = list(raw.columns or ())
         else:
             least = {"ensure_all_finite": "allow-nan", "dtype": np.float64, "ensure_min_samples": 2 if reset else 1}
-            x = validate_data(self, with_nan(X), reset=reset, **least)
+            x = validated(self, with_nan(X), reset=reset, **least)
             own = getattr(self, "feature_names_in_", None)
             if not typed:
                 named = None if own is None else [str(name) for name in own]
@@ -57,7 +59,7 @@ class RowsEstimator(BaseEstimator):
             x, texts = from_words({name: x[:, i] for i, name in enumerate(names)}, said, "X")
         if schema is None:
             check_declared(names, said, "X")
-        return mixed_dataset(x, names, texts, schema=schema, said=said, unseen=unseen)
+        return mixed_dataset(x, names, texts, schema=schema, said=said, unknown=unknown)
 
     def _train(self, data: Dataset, seed: int, usual: Mapping[str, Any] | None = None) -> TrainedModel:
         """Train on rows; `settings` of the user come before the usual ones of a task."""

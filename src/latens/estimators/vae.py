@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import jax
 import numpy as np
-from sklearn.utils import Tags
+from sklearn.utils import Tags, _safe_indexing
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
@@ -13,13 +13,13 @@ from latens import evaluation
 from latens.config import VAEConfig
 from latens.distributions import AbstractDistribution
 from latens.estimators.autoencoder import Autoencoder, Likelihood, Model, Objective, Optimizing
-from latens.estimators.base import RandomState, as_dataset, check_count, seed_of, with_nan
+from latens.estimators.base import RandomState, as_dataset, seed_of, weighted_mean, with_nan
 from latens.estimators.columns import with_filled
 from latens.estimators.labels import classes_of, codes_of
 from latens.evaluation import Estimate
 from latens.evaluation.conditionals import conditionals
 from latens.io import keys
-from latens.io.process import check_process
+from latens.io.process import check_count, check_process
 from latens.measure.cells import point
 from latens.models import AbstractHead, AbstractModelPrior
 from latens.parts.networks import Network
@@ -176,7 +176,7 @@ class VAE(Autoencoder):
         own: dict[PartName, Any] = {"prior": self.prior, "posterior": self.posterior}
         return {**super()._parts(), **{part: what for part, what in own.items() if what is not None}}
 
-    def score_samples(self, X: Any, y: Any = None) -> np.ndarray:
+    def score_samples(self, X: Any, y: Any = None, *, unknown: str = "error") -> np.ndarray:
         r"""Estimate log p(x) of every row by importance sampling, from below.
 
         The estimate is $\log\frac1K\sum_k p(x|z_k)\,p(z_k)/q(z_k|x)$ with K = `num_samples` samples of q(z | x). In
@@ -199,6 +199,8 @@ class VAE(Autoencoder):
             X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them; NaN is a missing value, and log
                 p(x) is then of the observed ones.
             y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
+            unknown: Names in columns of a frame that `fit` did not see: "error" names the rows; "missing" takes the
+                cells as missing; "skip" leaves the rows out of the result, with a warning that names them.
 
         Returns:
             One estimate a row in nats, float32 of shape (n,).
@@ -208,28 +210,30 @@ class VAE(Autoencoder):
 
         Source: Burda, Grosse & Salakhutdinov (2016), equation 8.
         """
-        batch = self._batch(X, y)
+        count, batch = check_count(self.num_samples, "num_samples"), self._batch(X, y, unknown)
         found = evaluation.log_marginal(
             self.model_.model,
             batch,
-            num_samples=self.num_samples,
+            num_samples=count,
             key=jax.random.key(self.seed_),
             preparation=self.model_.preparation,
         )
         return evaluation.finite(found, "log p(x)", minus_infinity=True)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:
         """Compute the mean of `score_samples`; higher is better, so a grid search maximises log p(x).
 
         Args:
             X: Rows, shape (n, columns), or (n, ...) for pictures, as `fit` saw them.
             y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
+            sample_weight: How often each row counts in the mean, from 0, shape (n,). None: once.
 
         Returns:
             A number in nats a row.
         """
-        return float(np.mean(self.score_samples(X, y), dtype=np.float64))
+        return weighted_mean(self.score_samples(X, y), sample_weight)
 
+    @checked_later
     def sample(
         self, n_samples: int = 1, *, label: Any = None, temperature: float = 1.0, random_state: Any = None
     ) -> Any:
@@ -276,6 +280,7 @@ class VAE(Autoencoder):
         self.score_samples(x, y)
         return self
 
+    @checked_later
     def prior_predictive(
         self, n: int = 1, mean: bool = False, *, label: Any = None, temperature: float = 1.0, random_state: Any = None
     ) -> Any:
@@ -297,7 +302,7 @@ class VAE(Autoencoder):
             UsageError: The number of rows is below 1, the class is missing or unknown, or the temperature below 0.
         """
         check_is_fitted(self)
-        n = check_count(n, "n")
+        n = check_count(n, "n", cells=int(np.prod(self.model_.schema.shape)))
         z_key, x_key = jax.random.split(self._sampling_key(random_state))
         cond = self.model_.condition(codes_of(self.model_, label, n))
         z = evaluation.sample_prior(self.model_.model, n, key=z_key, cond=cond, temperature=temperature)
@@ -328,8 +333,16 @@ class VAE(Autoencoder):
 
     # --- missing cells, and the prior, after training ---
 
+    @checked_later
     def impute(
-        self, X: Any, *, n_draws: int = 0, num_samples: int = 1000, y: Any = None, random_state: Any = None
+        self,
+        X: Any,
+        *,
+        n_draws: int = 0,
+        num_samples: int = 1000,
+        y: Any = None,
+        random_state: Any = None,
+        unknown: str = "error",
     ) -> Any:
         r"""Fill in missing values by their posterior mean, or sample completions.
 
@@ -341,6 +354,8 @@ class VAE(Autoencoder):
             num_samples: Importance samples of z for each row, from 1.
             y: Labels, shape (n,), or one for all rows, where the recipe is conditional; ignored elsewhere.
             random_state: Seed or generator; None takes the estimator's `random_state`.
+            unknown: Names in columns of a frame that `fit` did not see: "error" names the rows; "missing" fills them in
+                too; "skip" leaves the rows out of the result, with a warning that names them.
 
         Returns:
             The completed rows, of the shape and type of `X`; with `n_draws` M of shape (M, *X.shape). Of a frame with
@@ -348,12 +363,15 @@ class VAE(Autoencoder):
 
         Source: Mattei & Frellsen (2019), arXiv 1812.02633.
         """
-        batch = self._batch(X, y)
+        num_samples = check_count(num_samples, "num_samples")
+        n_draws = 0 if n_draws == 0 else check_count(n_draws, "n_draws", cells=np.size(X))
+        batch = self._batch(X, y, unknown)
         options = {"num_samples": num_samples, "key": self._sampling_key(random_state)}
         options["preparation"] = self.model_.preparation
         if (types := self.model_.schema.types) is not None:
-            data = self._mixed(X, False, self.model_.schema)
+            data = self._mixed(X, False, self.model_.schema, unknown)
             assert data is not None
+            X = X if data.kept is None else _safe_indexing(X, data.kept)
             if n_draws:
                 drawn = evaluation.impute(self.model_.model, batch, num_draws=n_draws, **options).draws
                 return [with_filled(X, data, drawn[:, k]) for k in range(n_draws)]

@@ -2,8 +2,11 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
-from latens.errors import UsageError
+import numpy as np
+
+from latens.errors import ResourceError, UsageError
 
 _computing: int | None = None
 
@@ -46,3 +49,16 @@ def free_memory() -> int | None:
     except (OSError, ValueError, IndexError):
         pass
     return None
+
+
+def check_count(n: Any, where: str, *, cells: int = 1) -> int:
+    """Check a number of rows that is asked for: a whole number from 1 on, of which `cells` times it fit into memory."""
+    if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < 1:
+        raise UsageError(f"must be a whole number of 1 or more, not {n!r}.", where=where, fix="Ask for 1 row or more.")
+    free = free_memory()
+    needed = 4 * int(n) * (cells + 2)  # float32, and a random key for each row
+    if needed > (2**50 if free is None else free):
+        what = f"{int(n):,} rows take {needed / 2**30:,.0f} GB"
+        what += "." if free is None else f", and {free / 2**30:.1f} GB are free."
+        raise ResourceError(what, where=where, fix="Ask for fewer rows, several times with seeds of their own.")
+    return int(n)

@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.stats import t
 
-from latens.errors import UsageError
+from latens.data.rows import refuse_masked
+from latens.errors import LatensError, UsageError
+from latens.typing import checked_later
 
 
 class Pooled(NamedTuple):
@@ -32,6 +34,7 @@ class Pooled(NamedTuple):
     high: np.ndarray
 
 
+@checked_later
 def pool(estimates: Any, variances: Any, *, level: float = 0.95, degrees: float = np.inf) -> Pooled:
     r"""Pool the estimates of M completed tables by Rubin's rules.
 
@@ -61,7 +64,8 @@ def pool(estimates: Any, variances: Any, *, level: float = 0.95, degrees: float 
     Source: Rubin (1987), "Multiple Imputation for Nonresponse in Surveys", section 3.1; Barnard & Rubin (1999) for the
     degrees of freedom.
     """
-    found, errors = (np.asarray(values, np.float64) for values in (estimates, variances))
+    found, errors = _numbers(estimates, "estimates"), _numbers(variances, "variances")
+    level, degrees = float(_numbers(level, "level", ())), float(_numbers(degrees, "degrees", ()))
     if found.ndim == 0 or len(found) < 2:
         what = f"the estimates of {0 if found.ndim == 0 else len(found)} tables do not show how far they differ."
         raise UsageError(what, where="estimates", fix="Give those of 2 completed tables or more, along the first axis.")
@@ -92,3 +96,21 @@ def pool(estimates: Any, variances: Any, *, level: float = 0.95, degrees: float 
     quantile = t.ppf(0.5 + 0.5 * level, np.where(freedom > 0, freedom, 1.0))
     half = np.where(freedom > 0, quantile, np.inf) * np.sqrt(variance)
     return Pooled(estimate, variance, within, between, freedom, missing, estimate - half, estimate + half)
+
+
+def _numbers(values: Any, where: str, shape: tuple[int, ...] | None = None) -> np.ndarray:
+    try:
+        refuse_masked(values, where)
+        found = np.asarray(values, np.float64)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, LatensError):
+            raise
+        raise UsageError(
+            f"{values!r:.100} holds no numbers, or rows of unequal length.", where=where, fix=_PLAIN
+        ) from None
+    if shape is not None and found.shape != shape:
+        raise UsageError(f"{values!r:.100} is not one number.", where=where, fix=_PLAIN)
+    return found
+
+
+_PLAIN = "Give plain numbers, for example np.asarray(values, float)."

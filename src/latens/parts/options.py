@@ -11,7 +11,7 @@ import msgspec
 import msgspec.structs
 
 from latens import objectives
-from latens.config import Part, unfit
+from latens.config import Part, option_hint, unfit
 from latens.errors import ConfigError, nearest
 from latens.objectives import AbstractObjective
 
@@ -147,7 +147,7 @@ def checked(kind: type, options: Mapping[str, Any], where: str) -> dict[str, Any
     for name, value in options.items():
         if name not in fields:
             raise ConfigError(f"{kind.__name__} has no option {name!r}.", where=f"{where}.{name}",
-                              fix=nearest(name, fields) if fields else f"Remove {where}.{name}.")  # fmt: skip
+                              fix=option_hint(where, name, fields))  # fmt: skip
         try:
             values[name] = msgspec.convert(value, fields[name])
         except msgspec.ValidationError as error:
@@ -203,7 +203,7 @@ def read_options(kind: type[PartType], options: Mapping[str, Any], where: str) -
     for name, value in options.items():
         if name not in known:
             raise ConfigError(f"{where} has no option {name!r}.", where=f"{where}.{name}",
-                              fix=nearest(name, known) if known else f"Remove {where}.{name}.")  # fmt: skip
+                              fix=option_hint(where, name, known))  # fmt: skip
         try:
             msgspec.convert({name: value}, kind)
         except msgspec.ValidationError as error:

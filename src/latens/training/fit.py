@@ -143,6 +143,12 @@ def _preparation(data: Dataset) -> Preparation:
     return Preparation()
 
 
+def _mean_weight(data: Dataset) -> float | None:
+    """The mean weight of the training rows that have one above 0; None where no weights are in memory."""
+    weight = None if data.weight is None else np.asarray(data.weight)[data.subset("train")]
+    return None if weight is None or not (weight > 0).any() else float(np.mean(weight[weight > 0], dtype=np.float64))
+
+
 class _StageRun:
     """One stage while it runs."""
 
@@ -154,9 +160,8 @@ class _StageRun:
         self.train_rows = data.count("train")
         self.batch_size = min(settings.batch_size, self.train_rows)
         check_shards(settings.shards, self.batch_size, stage.objective)
-        self.program: Program = make_program(
-            model, stage.objective, stage.optimizer, preparation, shards=settings.shards
-        )
+        options = {"shards": settings.shards, "mean_weight": _mean_weight(data)}
+        self.program: Program = make_program(model, stage.objective, stage.optimizer, preparation, **options)
         key = jax.random.fold_in(jax.random.key(settings.seed), loop.stage)
         self.state = self.program.init(key)
         self.best = eqx.combine(self.state.trainable, self.state.fixed)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from latens.config import option_hint
 from latens.errors import ConfigError, nearest
 from latens.training.adam import adam, adamw
 from latens.training.optimizer import Optimizer, from_optax
@@ -102,10 +103,10 @@ def make_optimizer(
         named = [taken for taken in takes if taken != "mask"]
         unknown = next((option for option in options if option not in takes), None)
         what = f"{name} has no option {unknown!r}." if unknown else f"{name} does not take these options: {error}"
-        fix = f"It takes {', '.join(named)}."
+        fix = option_hint("optimizer", unknown, named) if unknown else f"It takes {', '.join(named)}."
         if unknown == "weight_decay":
             fix += " Weights decay under adamw, and objective.l2 adds their squares to the loss."
-        raise ConfigError(what, where="optimizer.options", fix=fix) from None
+        raise ConfigError(what, where=f"optimizer.{unknown or 'options'}", fix=fix) from None
     clips = [] if clip_value is None else [optax.clip(clip_value)]
     clips += [] if clip_norm is None else [optax.clip_by_global_norm(clip_norm)]
     optimizer = from_optax(optax.chain(*clips, inner))

@@ -99,7 +99,13 @@ PROGRAMS = Reused(16)
 
 
 def make_program(
-    model: PyTree, objective: AbstractObjective, optimizer: Optimizer, preparation: Preparation, *, shards: int = 1
+    model: PyTree,
+    objective: AbstractObjective,
+    optimizer: Optimizer,
+    preparation: Preparation,
+    *,
+    shards: int = 1,
+    mean_weight: float | None = None,
 ) -> Program:
     """Make the functions that train a model under an objective; nothing is compiled until one is called.
 
@@ -113,6 +119,8 @@ def make_program(
         optimizer: What steps.
         preparation: What turns a stored row into what the model sees.
         shards: S, into which a step cuts its batch, as `check_shards` allows them.
+        mean_weight: The mean weight of the training rows, by which a batch is divided: over an epoch a row then counts
+            as often as its weight says, whatever rows it meets. None divides by the weight of the batch itself.
 
     Returns:
         The functions.
@@ -122,7 +130,7 @@ def make_program(
     fixed, static = eqx.partition(rest, eqx.is_array)
     moves = type(objective).after_update is not AbstractObjective.after_update
     devices = devices_of(shards)
-    parts = (static, optimizer, preparation, moves, shards)
+    parts = (static, optimizer, preparation, moves, shards, mean_weight)
     numbers = tuple(device.id for device in devices) if shards > 1 else ()
     kept = PROGRAMS.get((*parts, numbers), lambda: (jax.tree.structure(static), _functions(*parts, devices)))
     # Two schedules that say the same are two functions to JAX, which then takes the models for different ones.
@@ -146,7 +154,13 @@ class _Functions(NamedTuple):
 
 
 def _functions(
-    static: PyTree, optimizer: Optimizer, preparation: Preparation, moves: bool, shards: int, devices: tuple[Any, ...]
+    static: PyTree,
+    optimizer: Optimizer,
+    preparation: Preparation,
+    moves: bool,
+    shards: int,
+    mean_weight: float | None,
+    devices: tuple[Any, ...],
 ) -> _Functions:
     # One program for all of it: array by array they would be compiled one by one.
     start = jax.jit(optimizer.init)
@@ -174,8 +188,15 @@ def _functions(
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.trainable, factor)
         return optax.apply_updates(state.trainable, updates), opt_state
 
+    def expected(batch: Batch) -> Array:
+        """What the rows of a batch that count would weigh together if each had the mean weight."""
+        return jnp.sum(batch.weights > 0.0) * jnp.float32(mean_weight)
+
     def step(state: TrainState, batch: Batch, check_gradients: bool) -> tuple[TrainState, StepInfo]:
         (loss, (metrics, aux)), gradients, draw_key = slope(state, batch)
+        if mean_weight is not None:
+            share = jnp.sum(batch.weights) / jnp.maximum(expected(batch), 1e-30)
+            loss, gradients = loss * share, jax.tree.map(lambda leaf: leaf * share, gradients)
         (trainable, opt_state), fixed = updated(state, gradients), state.fixed
         if moves:
             fixed = moved(trainable, fixed, aux, key=jax.random.fold_in(draw_key, keys.AFTER_UPDATE), step=state.step)
@@ -188,7 +209,8 @@ def _functions(
             (loss, (metrics, _)), gradients, _ = slope(state, part)
             weight = jnp.sum(part.weights)
             counted = lambda leaf: jnp.where(weight > 0.0, weight * leaf, 0.0)  # noqa: E731 - of padding: no NaN either
-            return weight, counted(loss), metrics, jax.tree.map(counted, gradients)
+            of = weight if mean_weight is None else expected(part)
+            return of, counted(loss), metrics, jax.tree.map(counted, gradients)
 
         once = 1 + jnp.minimum(state.step, 0)
         sums = summed(one, batch, shards // len(devices), len(devices), once)

@@ -13,7 +13,7 @@ import numpy as np
 from latens import evaluation
 from latens.data import Dataset
 from latens.data import load as load_data
-from latens.data.rows import encode_labels
+from latens.data.rows import encode_labels, plain_numbers, refuse_masked
 from latens.errors import ConfigError, DataError, nearest
 from latens.evaluation.finite import finite
 from latens.io.process import check_process
@@ -94,7 +94,9 @@ class Encoder:
             return {name: values[:0] for name, values in _example(trained).items()}
         label = None
         if trained.preparation.classes and self.label is not None:
-            label = encode_labels(_array(batch[self.label]), len(rows), self.label, trained.schema.classes)[0]
+            label = encode_labels(_array(batch[self.label], self.label), len(rows), self.label, trained.schema.classes)[
+                0
+            ]
             if (label < 0).any():
                 what = f"row {int((label < 0).argmax())} has no label that the model knows."
                 raise DataError(what, where=self.label, fix=f"Valid: {', '.join(trained.classes)}.")
@@ -114,10 +116,14 @@ class Encoder:
             if len(names) not in (1, math.prod(schema.shape)):
                 what = f"which of the columns {', '.join(map(repr, names[:20])) or '(none)'} holds the rows?"
                 raise DataError(what, where="column", fix="Name it: Encoder(path, column=...).")
+        counts = [len(batch[name]) if hasattr(batch[name], "__len__") else 1 for name in names]
+        if odd := [at for at, n in enumerate(counts) if n != counts[0]]:
+            what = f"column {names[0]!r} has {counts[0]} rows, and column {names[odd[0]]!r} {counts[odd[0]]}."
+            raise DataError(what, where="batch", fix="Give every column the same number of rows.")
         if schema.types is not None and self.column is None:
             frame = _frame({name: batch[name] for name in names})
             return load_data(frame, schema=schema) if len(frame) else np.zeros((0, len(names)))
-        arrays = [_array(batch[name]) for name in names]
+        arrays = [plain_numbers(_array(batch[name], name), f"column {name!r}") for name in names]
         rows = arrays[0] if len(arrays) == 1 else np.stack(arrays, axis=1)
         known = trained.facts.get("read_with")
         gaps = isinstance(known, Mapping) and known.get("missing") == "nan"
@@ -125,16 +131,24 @@ class Encoder:
 
 
 def _check(wanted: Sequence[str], batch: Any) -> None:
+    if not hasattr(batch, "__getitem__") or not hasattr(batch, "keys"):
+        what = f"a batch is not a {type(batch).__name__}."
+        raise DataError(what, where="batch", fix="Give columns by name, as a dictionary or a frame.")
     lacking = next((name for name in wanted if name not in batch), None)
     if lacking is not None:
         raise DataError(f"the batch has no column {lacking!r}.", where="batch", fix=nearest(lacking, map(str, batch)))
 
 
-def _array(values: Any) -> np.ndarray:
+def _array(values: Any, name: str) -> np.ndarray:
     """A column as an array; one whose cells are vectors as an array of more axes."""
-    array = np.asarray(values)
-    vectors = array.dtype == object and len(array) and not isinstance(array[0], str)
-    return np.stack([np.asarray(cell) for cell in array]) if vectors else array
+    refuse_masked(values, f"column {name!r}")
+    try:
+        array = np.asarray(values)
+        vectors = array.dtype == object and len(array) and not isinstance(array[0], str)
+        return np.stack([np.asarray(cell) for cell in array]) if vectors else array
+    except ValueError:
+        fix = "Give every row the same number of cells."
+        raise DataError("its rows are of unequal length.", where=f"column {name!r}", fix=fix) from None
 
 
 def _frame(columns: Mapping[str, Any]) -> Any:

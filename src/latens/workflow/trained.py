@@ -21,14 +21,15 @@ from latens.evaluation.finite import finite
 from latens.evaluation.samples.conditional import sample_given
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import write_atomic
-from latens.io.process import check_process
+from latens.io.process import check_count, check_process
 from latens.io.safetensors import pack_chunks, read, unpack
 from latens.parts.objects import config_of_file
 from latens.parts.posteriors import posterior_of
 from latens.recipes import recipe_of
 from latens.runs.folder import RunFolder
 from latens.trees import count_parameters
-from latens.typing import Key
+from latens.typing import Key, checked_later
+from latens.workflow.inputs import latents_of, one_hot, rows_of, seed_key
 
 FORMAT = 1
 
@@ -36,14 +37,6 @@ HALF_MOST = 65_504.0
 """The largest number in half precision."""
 
 _FIX = "The file was changed or damaged, or another version of latens wrote it: use an intact copy."
-
-
-def _refuse_what_is_not_finite(rows: np.ndarray) -> None:
-    bad = np.argwhere(~np.isfinite(rows)) if rows.dtype.kind == "f" else np.zeros((0, 0))
-    if len(bad):
-        row, cell = int(bad[0][0]), ", ".join(map(str, bad[0][1:].tolist()))
-        fix = 'For missing cells: latens.load_data(rows, missing="nan", schema=model.schema). Infinity is never taken.'
-        raise DataError(f"cell [{cell}] of row {row} is {rows[tuple(bad[0])]}.", where="data", fix=fix)
 
 
 @dataclass(frozen=True)
@@ -55,8 +48,7 @@ class TrainedModel:
         schema: The schema of the data that it was trained on.
         preparation: What the model sees of a row.
         config: The configuration; None for a model whose parts no recipe builds: its file holds arrays only, and is
-            loaded
-            with `into=` an object built by the caller.
+            loaded with `into=` an object built by the caller.
         facts: Facts about its training, plain JSON values by name.
     """
 
@@ -68,6 +60,7 @@ class TrainedModel:
 
     # --- rows in ---
 
+    @checked_later
     def batch(
         self, data: Dataset | np.ndarray, positions: np.ndarray | None = None, *, label: np.ndarray | None = None
     ) -> Batch:
@@ -83,22 +76,14 @@ class TrainedModel:
 
         Raises:
             DataError: The shape of the rows is not the model's, a value of an array is masked, NaN or infinite, or a
-                label
-                that the model reads is missing.
+                label that the model reads is missing.
             UsageError: This process was forked from one that computed.
         """
         check_process()
         if isinstance(data, Dataset):
             batch = data.rows(np.arange(len(data)) if positions is None else positions, sparse=True)
         else:
-            if np.ma.is_masked(data):
-                what, fix = "rows with masked cells are no plain array.", "Give latens.load_data(rows, schema=...)."
-                raise DataError(what, where="data", fix=fix)
-            rows = np.asarray(data) if positions is None else np.asarray(data)[positions]
-            if rows.ndim >= 1 and rows.shape[1:] != self.schema.shape and rows[0].size == np.prod(self.schema.shape):
-                rows = rows.reshape(len(rows), *self.schema.shape)
-            _refuse_what_is_not_finite(rows)
-            batch = as_batch(rows if rows.dtype == np.uint8 else rows.astype(np.float32), label=label)
+            batch = as_batch(rows_of(data, positions, self.schema.shape), label=label)
         found = tuple(batch.x.shape[1:])
         if found != self.schema.shape:
             raise DataError(
@@ -153,8 +138,11 @@ class TrainedModel:
 
         Returns:
             One-hot vectors (n, C) under the name "label", or None.
+
+        Raises:
+            UsageError: A number is not the code of a class.
         """
-        return None if codes is None else {"label": np.eye(len(self.classes), dtype=np.float32)[codes]}
+        return None if codes is None else {"label": one_hot(codes, len(self.classes))}
 
     def in_turn(self, n: int, *, most: int | None = None) -> np.ndarray | None:
         """The codes of n rows of a conditional model, its classes in turn.
@@ -210,6 +198,7 @@ class TrainedModel:
 
     # --- what a model is for ---
 
+    @checked_later
     def encode(
         self, data: Dataset | np.ndarray, *, label: np.ndarray | None = None, noise: np.ndarray | None = None
     ) -> np.ndarray:
@@ -230,6 +219,7 @@ class TrainedModel:
         """
         return self.encode_batch(self.batch(data, label=label), noise, key=jax.random.key(0))
 
+    @checked_later
     def encode_batch(self, batch: Batch, noise: np.ndarray | None = None, *, key: Key) -> np.ndarray:
         """Encode rows that `batch` made, as `encode` does.
 
@@ -251,6 +241,7 @@ class TrainedModel:
         codes = finite(found, "posterior means" if noise is None else "codes")
         return codes.reshape(len(codes), -1).astype(np.float32)
 
+    @checked_later
     def decode(self, z: np.ndarray, *, label: np.ndarray | None = None) -> np.ndarray:
         """The means of p(x | z).
 
@@ -260,10 +251,16 @@ class TrainedModel:
 
         Returns:
             Shape (n, *x), float32, in the units of the stored rows.
+
+        Raises:
+            DataError: The latents are not finite numbers of the model's shape.
+            UsageError: A label is not the code of a class.
         """
+        z = latents_of(z, self.latent_shape)
         found = evaluation.decode(self.model, z, key=jax.random.key(0), mean=True, cond=self.condition(label))
         return self._rows(found, mean=True)
 
+    @checked_later
     def sample(
         self,
         n: int,
@@ -288,17 +285,19 @@ class TrainedModel:
         Raises:
             ConfigError: The prior has no temperature, and another than 1 is asked for.
             DataError: A condition is none of the table's, or no row can fulfil it.
-            UsageError: The temperature is negative or not finite, or is asked for beside `given`; or this process was
-                forked from one that computed.
+            ResourceError: So many rows do not fit into memory.
+            UsageError: The number of rows is below 1; the temperature is negative or not finite, or is asked for beside
+                `given`; or this process was forked from one that computed.
         """
         check_process()
+        n = check_count(n, "n", cells=int(np.prod(self.schema.shape)))
         if given is not None:
             if temperature != 1.0:
                 what = f"{temperature:g} is given beside conditions, of whose latents the posterior is sampled."
                 raise UsageError(what, where="temperature", fix="Leave one of them out.")
             conditions = conditions_of(given, self.schema)
-            return sample_given(self.model, conditions, n, key=jax.random.key(seed)).x
-        z_key, x_key = jax.random.split(jax.random.key(seed))
+            return sample_given(self.model, conditions, n, key=seed_key(seed)).x
+        z_key, x_key = jax.random.split(seed_key(seed))
         cond = self.condition(self.in_turn(n) if label is None else label)
         z = evaluation.sample_prior(self.model, n, key=z_key, cond=cond, temperature=temperature)
         return self._rows(evaluation.decode(self.model, z, key=x_key, mean=False, cond=cond), mean=False)
@@ -328,6 +327,7 @@ class TrainedModel:
             found = evaluation.decode(self.model, z, key=key, mean=True, cond=self.condition(codes))
         return self._rows(found, mean=True)
 
+    @checked_later
     def log_marginal(
         self,
         data: Dataset | np.ndarray,
@@ -350,7 +350,8 @@ class TrainedModel:
         Raises:
             DataError: The rows are not the model's, or a label is missing.
         """
-        batch, key = self.batch(data, label=label), jax.random.key(seed)
+        num_samples = check_count(num_samples, "num_samples")
+        batch, key = self.batch(data, label=label), seed_key(seed)
         found = evaluation.log_marginal(
             self.model, batch, num_samples=num_samples, key=key, preparation=self.preparation
         )
@@ -370,9 +371,9 @@ class TrainedModel:
         Raises:
             DataError: The rows are not the model's, or a label is missing.
         """
-        batch = self.batch(data)
+        num_samples, batch = check_count(num_samples, "num_samples"), self.batch(data)
         found = evaluation.impute(
-            self.model, batch, num_samples=num_samples, key=jax.random.key(seed), preparation=self.preparation
+            self.model, batch, num_samples=num_samples, key=seed_key(seed), preparation=self.preparation
         )
         filled, rows = self._rows(found.mean, mean=True), np.asarray(batch.x, np.float32)
         return filled if batch.mask is None else np.where(batch.mask, rows, filled)

@@ -12,6 +12,7 @@ from jax.tree_util import Partial
 
 from latens.data import Preparation
 from latens.data.batches import Batch
+from latens.data.rows import plain_numbers
 from latens.distributions import (
     DiagonalNormal,
     Product,
@@ -28,7 +29,7 @@ from latens.evaluation.estimate import shares
 from latens.io.keys import check_generator
 from latens.io.process import check_process
 from latens.models import as_code, mean_code
-from latens.typing import AnyArray, Array, Key
+from latens.typing import AnyArray, Array, Key, checked_later
 
 
 def from_code(model: Any, z: Array, cond: Any = None) -> Any:
@@ -137,6 +138,7 @@ NOISE = "noise of the posterior"
 """The name under which noise travels among the conditions of a batch."""
 
 
+@checked_later
 def encode_with_noise(model: Any, batch: Batch, noise: np.ndarray, *, preparation: Preparation, key: Key) -> np.ndarray:
     r"""Encode each row with noise that is given: for a Normal posterior $z = \mu + \sigma \odot \epsilon$.
 
@@ -155,7 +157,7 @@ def encode_with_noise(model: Any, batch: Batch, noise: np.ndarray, *, preparatio
     Raises:
         DataError: The noise has another shape or range, or the posterior is not a function of noise.
     """
-    noise = np.asarray(noise, np.float32)
+    noise = plain_numbers(noise, "noise").astype(np.float32)
     if noise.shape[:1] != batch.row_id.shape or not np.isfinite(noise).all():
         found = f"of shape {noise.shape}" if noise.shape[:1] != batch.row_id.shape else "that is not finite"
         what = f"there is noise {found} for {len(batch.row_id)} rows."

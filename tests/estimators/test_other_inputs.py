@@ -1,0 +1,192 @@
+"""What is not a table of numbers, counts that cannot be, and codes of nothing: latens's own errors, none in silence."""
+
+import datetime
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import latens
+from latens.data.conditions import conditions_of
+from latens.data.frames import as_frame
+from latens.errors import DataError, LatensError, ResourceError, UsageError
+from latens.estimators import VAE, Autoencoder, GenerativeClassifier
+from latens.estimators.base import with_nan
+from latens.io.process import check_count
+from latens.measure.pool import pool
+
+DATES = np.full((3, 4), np.datetime64("2020-01-01"))
+NONE, TWINS = np.full((5, 4), 1.0, object), pd.DataFrame(np.ones((3, 2)), columns=["a", "a"])
+NONE[0, 2] = None
+MASKED = np.ma.array(np.zeros((2, 2)), mask=np.eye(2))
+
+
+@pytest.fixture(scope="module")
+def vae() -> VAE:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(40, 4)), columns=list("abcd"))
+    return VAE(2, hidden=(4,), steps=1, num_samples=2, random_state=0).fit(frame)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([[None] * 4] * 3, "cell [0, 0] is None, not a number"),
+        (NONE, "cell [0, 2] is None, not a number"),
+        (DATES, "holds dates, not numbers"),
+        (DATES - DATES, "holds durations, not numbers"),
+        ([[datetime.datetime(2020, 1, 1)] * 4], "cell [0, 0] is datetime.datetime(2020, 1, 1, 0, 0), not a number"),
+        ([["a"] * 4], "holds text, not numbers"),
+        ([["a", 1.0, 2.0, None]], "cell [0, 0] is 'a', not a number"),
+        ([[1, 2, 3, 4], [1, 2, 3]], "rows are of unequal length (3, 4 cells)"),
+        (np.zeros(3, [("a", float), ("b", float)]), "holds records, not numbers"),
+        (TWINS, "two columns are named 'a'"),
+        (pd.DataFrame({"a": [pd.Timestamp("2020-01-01")], "b": [1.0]}), "column 'a' holds dates, not numbers"),
+        (pd.DataFrame({"a": ["x"], "b": [1.0]}), "cell [0] is 'x', not a number"),
+    ],
+)
+def test_what_holds_no_numbers_is_named(given: Any, words: str) -> None:
+    with pytest.raises(DataError) as error:
+        with_nan(given)
+    assert words in error.value.message
+    assert error.value.where.startswith("X")
+    assert error.value.fix
+
+
+def test_numbers_of_every_kind_are_taken_as_they_were() -> None:
+    numbers = np.array([[1, 2.5, "3", np.nan]], object)
+    for given in (numbers, numbers[:, :2].tolist(), np.zeros((1, 2)), pd.DataFrame({"a": [1.0]})):
+        assert with_nan(given) is given
+    assert np.isnan(with_nan(np.ma.array([[1.0, 2.0]], mask=[[True, False]]))).tolist() == [[True, False]]
+
+
+@pytest.mark.parametrize("made", [VAE, Autoencoder, GenerativeClassifier])
+def test_every_estimator_names_them_in_fit(made: Any) -> None:
+    for given in ([[None] * 4] * 40, np.resize(DATES, (40, 4)), pd.concat([TWINS] * 20)):
+        with pytest.raises(DataError):
+            made().fit(given, np.arange(len(given)) % 2)
+
+
+def test_a_frame_that_lacks_a_column_is_told_which(vae: VAE) -> None:
+    frame = pd.DataFrame(np.ones((2, 4)), columns=list("abcd"))
+    for given, words in (
+        (frame[["a", "b", "c"]], "X: lacks the column 'd'. The feature names should match"),
+        (frame.rename(columns={"d": "dd"}), "X: lacks the column 'd'. The feature names should match"),
+        (frame.assign(z=1.0), "X: has a column 'z' that fit did not see. The feature names should match"),
+        (frame[["b", "a", "c", "d"]], "X: has its columns in another order. The feature names should match"),
+    ):
+        with pytest.raises(DataError) as error:
+            vae.transform(given)
+        assert str(error.value).startswith(words)
+    with pytest.raises(DataError, match="Did you mean 'dd'"):
+        vae.transform(frame.rename(columns={"d": "dd"}))
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.5, "3", None, True])
+def test_counts_that_are_none(vae: VAE, count: Any) -> None:
+    calls: list[Callable[[], Any]] = [
+        lambda: vae.sample(count),
+        lambda: vae.model_.sample(count),
+        lambda: vae.model_.log_marginal(np.zeros((2, 4)), num_samples=count),
+        lambda: vae.impute(np.zeros((2, 4)), num_samples=count),
+        lambda: vae.impute(np.zeros((2, 4)), n_draws=-1 if count == 0 else count),
+    ]
+    for call in calls:
+        with pytest.raises(UsageError, match="must be a whole number of 1 or more"):
+            call()
+
+
+@pytest.mark.parametrize("count", [10**12, 10**30])
+def test_more_rows_than_memory_are_refused_before_anything_is_made(
+    vae: VAE, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for call in (vae.sample, vae.model_.sample):
+        with pytest.raises(ResourceError, match=r"rows take .* GB"):
+            call(count)
+    monkeypatch.setattr("latens.io.process.free_memory", lambda: 4 * 10 * (6 + 2))
+    assert check_count(np.int64(10), "n", cells=6) == 10
+    with pytest.raises(ResourceError, match="11 rows take"):
+        check_count(11, "n", cells=6)
+    monkeypatch.setattr("latens.io.process.free_memory", lambda: None)
+    with pytest.raises(ResourceError):
+        check_count(10**15, "n")
+
+
+def test_conditions_that_are_none() -> None:
+    schema = latens.load_data(pd.DataFrame({"c": ["u", "v"] * 20, "n": np.arange(40.0) % 7})).schema
+    for given in ([], "c", [("c", "u")]):
+        with pytest.raises(DataError, match="is not a mapping of columns to values"):
+            conditions_of(given, schema)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"there is no column 1 in the model. Valid: c, n\."):
+        conditions_of({1: 2}, schema)  # type: ignore[dict-item]
+    assert as_frame(np.zeros((1, 2), np.float32), schema).shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("estimates", "variances", "options", "where"),
+    [
+        (["a"], ["b"], {}, "estimates"),
+        ([1.0, 2.0], ["b", "c"], {}, "variances"),
+        ([[1.0, 2.0], [1.0]], [[1.0, 2.0], [1.0]], {}, "estimates"),
+        (np.ma.array([1.0, 2.0], mask=[0, 1]), [1.0, 1.0], {}, "estimates"),
+        ([1.0, 2.0], [1.0, 1.0], {"level": "x"}, "level"),
+        ([1.0, 2.0], [1.0, 1.0], {"level": [0.9, 0.8]}, "level"),
+        ([1.0, 2.0], [1.0, 1.0], {"degrees": "x"}, "degrees"),
+    ],
+)
+def test_what_cannot_be_pooled(estimates: Any, variances: Any, options: dict[str, Any], where: str) -> None:
+    with pytest.raises(LatensError) as error:
+        pool(estimates, variances, **options)
+    assert error.value.where == where
+
+
+def test_batches_of_an_encoder(vae: VAE, tmp_path: Any) -> None:
+    encoder = latens.Encoder(vae.save(tmp_path / "model.safetensors"))
+    own = {name: [1.0, 2.0] for name in "abcd"}
+    for batch, words in (
+        ({"x": [np.zeros(4), np.zeros(3)]}, "column 'x': its rows are of unequal length"),
+        (own | {"b": [1.0]}, "batch: column 'a' has 2 rows, and column 'b' 1"),
+        (own | {"b": [None, None]}, "column 'b': cell [0] is None"),
+        (own | {"b": np.ma.array([1.0, 2.0], mask=[0, 1])}, "column 'b': cell [1] is masked"),
+        (own | {"b": ["u", "v"]}, "column 'b': holds text"),
+        (own | {"b": DATES[0, :2]}, "column 'b': holds dates"),
+        ([1, 2], "batch: a batch is not a list"),
+        (None, "batch: a batch is not a NoneType"),
+    ):
+        with pytest.raises(DataError) as error:
+            encoder(batch)
+        assert words in str(error.value)
+
+
+def test_arrays_beside_the_rows(vae: VAE) -> None:
+    trained, rows = vae.model_, np.zeros((2, 4))
+    frame = pd.DataFrame(rows[:, ::-1], columns=list("dcba"))
+    for call, words in (
+        (lambda: vae.inverse_transform(MASKED), "Z: cell [0, 0] is masked"),
+        (lambda: vae.inverse_transform(DATES), "Z: holds dates"),
+        (lambda: vae.inverse_transform([[1, 2], [1]]), "Z: rows are of unequal length"),
+        (lambda: trained.encode(rows, noise=MASKED), "noise: cell [0, 0] is masked"),
+        (lambda: trained.encode(rows, noise=[["a", "b"]] * 2), "noise: holds text"),
+        (lambda: trained.decode(MASKED), "z: cell [0, 0] is masked"),
+        (lambda: trained.decode(np.zeros((2, 3))), "z: there are latents of shape (2, 3)"),
+        (lambda: trained.decode(np.full((2, 2), np.nan)), "z: there are latents that are not finite"),
+        (lambda: trained.encode(NONE), "data: cell [0, 2] is None"),
+        (lambda: trained.encode(DATES), "data: holds dates"),
+        (lambda: trained.encode(rows.astype(complex)), "data: holds complex128 values"),
+        (lambda: trained.encode(frame), "data: a frame is not an array of rows"),
+        (lambda: trained.encode(rows[:0]), "data: has shape (0, 4): no rows"),
+        (lambda: trained.sample(2, label=np.array([0, 1])), "label: array([0, 1]) holds no codes of the 0 classes"),
+        (lambda: trained.sample(2, seed="a"), "seed: 'a' is not a seed"),
+        (lambda: trained.sample(2, seed=2**80), "is not a seed"),
+    ):
+        with pytest.raises(LatensError) as error:
+            call()
+        assert words in str(error.value)
+    np.testing.assert_array_equal(trained.decode([[0.0, 0.5]]), trained.decode(np.array([[0.0, 0.5]])))
+
+
+def test_labels_that_are_masked_are_missing_or_refused(vae: VAE) -> None:
+    y = np.ma.array([0, 1] * 20, mask=np.arange(40) == 3)
+    with pytest.raises(DataError, match=r"y: cell \[3\] is masked"):
+        GenerativeClassifier().fit(np.ones((40, 2)), y)
