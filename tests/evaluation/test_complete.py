@@ -1,5 +1,6 @@
 """Completed pictures against exact conditionals, several answers where there are several, and the command."""
 
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,9 +16,9 @@ from latens import pretrained
 from latens.data import load
 from latens.data.batches import Batch, as_batch
 from latens.distributions import DiagonalNormal, StandardNormal
-from latens.evaluation.complete import _evened, complete
+from latens.evaluation.complete import _evened, complete, log_hidden
 from latens.evaluation.reductions import Reduction
-from latens.models import Conditional, LatentModel, NormalHead, SharedScaleNormalHead
+from latens.models import BernoulliHead, Conditional, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.trees import Frozen
 from latens.workflow.trained import TrainedModel
 
@@ -59,6 +60,56 @@ def test_a_linear_gaussian_row_is_completed_exactly(encoder: str) -> None:
         near = 0.1 * (error**2).max(initial=0) + 1e-6
         np.testing.assert_allclose(np.cov(drawn.T).reshape(covariance.shape), covariance, atol=near)
     assert np.all(found.effective > 2000)
+
+
+@pytest.mark.parametrize("encoder", ["best", "prior"])
+def test_what_is_hidden_has_the_density_of_the_conditional(encoder: str) -> None:
+    """Each row within 5 errors of its draws, and the mean within 1.96 of the error that is printed."""
+    for seed in range(3):
+        options = {"num_samples": 800, "steps": 100, "key": jax.random.key(seed)}
+        found = log_hidden(linear_gaussian(encoder), masked_as_known(), **options)
+        exact = []
+        for x, seen in zip(X, SEEN):
+            mean, covariance = conditional(x, seen)
+            exact.append(stats.multivariate_normal(mean, covariance).logpdf(x[~seen]) if (~seen).any() else 0.0)
+        off = np.abs(found.rows - exact)
+        assert np.all(off < 5 * (found.whole.row_errors + found.seen.row_errors) + 1e-4)
+        assert abs(found.rows.mean() - np.mean(exact)) < 1.96 * found.draws_error < 0.3
+
+
+def masked_as_known() -> Batch:
+    found = as_batch(X)
+    return Batch(found.x, found.row_id, mask=jnp.asarray(SEEN))
+
+
+def far_pixels() -> LatentModel:
+    """Eight yes-no pixels of one latent, whose encoder looks at a single pixel: where that is hidden, it is far off."""
+    weights = jnp.asarray([3.0, -3.0, 2.0, 4.0, 3.0, -4.0, 3.0, 2.0])
+    return LatentModel(
+        StandardNormal((1,)),
+        Conditional(lambda x: jnp.array([6.0, -1.4]) - jnp.array([6.6, 0.0]) * x[5], NormalHead((1,))),
+        Conditional(lambda z: weights * z, BernoulliHead((8,))),
+    )
+
+
+@pytest.mark.parametrize("steps", [0, pytest.param(100, marks=pytest.mark.more)])
+def test_a_log_probability_of_hidden_pixels_is_never_above_0(steps: int) -> None:
+    """Against a sum over a grid of z; the difference of two estimates of log p is above +10 nats without steps."""
+    model, weights = far_pixels(), np.array([3.0, -3.0, 2.0, 4.0, 3.0, -4.0, 3.0, 2.0])
+    x = np.tile(np.array([0, 1, 0, 0, 0, 1, 0, 0], np.float32), (16, 1))
+    seen = np.broadcast_to(np.arange(8) < 4, x.shape)
+    grid = np.linspace(-8, 8, 8001)
+    terms, prior = stats.bernoulli.logpmf(x[0], special.expit(grid[:, None] * weights)), stats.norm.logpdf(grid)
+    exact = special.logsumexp(terms.sum(1) + prior) - special.logsumexp(terms[:, :4].sum(1) + prior)
+    batch = Batch(jnp.asarray(x), np.arange(16, dtype=np.uint32), mask=jnp.asarray(seen))
+    if not steps:
+        both = (dataclasses.replace(batch, mask=jnp.asarray(mask)) for mask in (np.ones_like(seen), seen))
+        whole, part = (complete(model, one, num_samples=400, steps=0, key=jax.random.key(0)) for one in both)
+        assert np.min(whole.log_seen - part.log_seen) > 10.0  # what was printed
+    found = log_hidden(model, batch, num_samples=400, steps=steps, key=jax.random.key(0))
+    assert np.all(found.rows <= 1e-4)
+    assert np.abs(found.rows - exact).max() < 0.5
+    assert abs(found.rows.mean() - exact) < 1.96 * found.draws_error
 
 
 def test_a_row_keeps_its_answers_wherever_it_stands() -> None:

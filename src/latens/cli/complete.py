@@ -22,6 +22,7 @@ from latens.data.readers.npz import read_npy
 from latens.data.schema import image_shape
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.complete import complete as completions
+from latens.evaluation.complete import log_hidden
 from latens.evaluation.reductions import Reduction
 from latens.io.plain_files import kind_of
 from latens.pictures.images import shown, write_image
@@ -141,12 +142,19 @@ def _part(
     line = f"{100 * (1 - seen.mean()):.0f} % hidden"
     known = data.mask is None or bool(data.mask[positions].all())
     if known:
-        whole = completions(trained.model, _with(batch, np.ones_like(seen)), num_draws=0, key=key, **options)
-        log_hidden = evaluation.finite(whole.log_seen - at.log_seen, "log p(hidden | seen)", where=args.run)
-        error = float(log_hidden.std(ddof=1) / np.sqrt(len(log_hidden))) if len(log_hidden) > 1 else None
-        told |= {"log_hidden_given_seen": float(log_hidden.mean()), "standard_error": error}
-        line += f"\nlog p(hidden | seen): {log_hidden.mean():.2f}" + ("" if error is None else f" ± {1.96 * error:.2f}")
+        hidden_rows = log_hidden(trained.model, _with(batch, seen), key=key, **options)
+        rows = evaluation.finite(hidden_rows.rows, "log p(hidden | seen)", where=args.run)
+        error = float(rows.std(ddof=1) / np.sqrt(len(rows))) if len(rows) > 1 else None
+        draws_error = hidden_rows.draws_error
+        told |= {"log_hidden_given_seen": float(rows.mean()), "standard_error": error}
+        told |= {"draws_error": draws_error if np.isfinite(draws_error) else None}
+        line += f"\nlog p(hidden | seen): {rows.mean():.2f}" + (
+            "" if error is None else f" ± {1.96 * error:.2f} (rows)"
+        )
+        line += f" ± {1.96 * draws_error:.2f} (draws)" if np.isfinite(draws_error) else ""
         line += " nats a row, of what is hidden as it was"
+        if not np.isfinite(draws_error):
+            line += "; by how much the draws of z make it wrong is not known: raise --steps, then --num-samples"
     return _Filled(x, mean, draws, x if known else None, at.effective, {"mask": seen}, told, line)
 
 

@@ -13,6 +13,9 @@ from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.distributions import DiagonalNormal
 from latens.evaluation.batched import map_rows
+from latens.evaluation.evidence.diagnostics import WeightSummary, summarise
+from latens.evaluation.evidence.importance import as_log_marginals
+from latens.evaluation.evidence.log_marginals import LogMarginals
 from latens.evaluation.evidence.refine import ascend, has_own_parameters
 from latens.evaluation.reductions import Reduction
 from latens.io.keys import IMPUTED_EVENTS, PRIOR_SAMPLES, RESAMPLED
@@ -105,6 +108,82 @@ def complete(
     function = Partial(_complete, reduction=reduction, **options)
     size = next((size for size in _ROWS if len(batch.row_id) <= size), _ROWS[-1])
     return Completed(*map_rows(function, model, batch, preparation=preparation, key=key, batch_size=size))
+
+
+class Hidden(NamedTuple):
+    r"""$\log p(x_{hidden} \mid x_{seen})$ of each row, in nats, and the two estimates it is the difference of."""
+
+    whole: LogMarginals
+    seen: LogMarginals
+
+    @property
+    def rows(self) -> np.ndarray:
+        """The difference for each row, shape (B,), in nats."""
+        return self.whole.rows - self.seen.rows
+
+    @property
+    def draws_error(self) -> float:
+        """What the draws of z may make the mean wrong by, in nats; infinite where they do not tell."""
+        return float(np.hypot(self.whole.draws_error, self.seen.draws_error))
+
+
+def log_hidden(
+    model: Any,
+    batch: Batch,
+    *,
+    num_samples: int = 1000,
+    steps: int = 100,
+    starts: int = 4,
+    key: Key,
+    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
+) -> Hidden:
+    r"""Estimate $\log p(x_{hidden} \mid x_{seen})$ of rows whose values are all known; `mask` says what counts as seen.
+
+    Both are sums over the same z, half of them from Normals refined for what is seen, half from such for all of x, and
+    weighed by the mixture: $\log\sum_k w_k\,p(x_{hidden} \mid z_k) - \log\sum_k w_k$. So a log probability is never
+    above 0, and a z that explains the whole row also counts in what is seen of it.
+    """
+    function = Partial(_log_hidden, num_samples=num_samples, steps=steps, starts=starts)
+    size = next((size for size in _ROWS if len(batch.row_id) <= size), _ROWS[-1])
+    found = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=size)
+    words = ("all of x", "what is seen")
+    both = [as_log_marginals(one, num_samples, f"log p of {name}", batch) for one, name in zip(found, words)]
+    return Hidden(*both)
+
+
+def _log_hidden(
+    model: Any, batch: Batch, key: Key, num_samples: int, steps: int, starts: int
+) -> tuple[WeightSummary, WeightSummary]:
+    def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> tuple[Array, Array]:
+        start_key, ascent_key, draw_key = jax.random.split(jax.random.fold_in(key, row_id), 3)
+        masks = (jnp.ones_like(mask), mask)
+
+        def log_joint(z: Any, mask: Any) -> Nats:
+            return sum(model.log_joint(z, x, cond=cond, mask=mask), start=jnp.zeros(()))
+
+        found = [model.posterior(x, cond=cond, mask=one) for one in masks]
+        if has_own_parameters(found[0]):
+            options = {"steps": steps, "learning_rate": 0.05, "num_samples": 4}
+            prior, refined = model.prior(cond=cond), []
+            for own, one in zip(found, masks):
+                firsts = _starts(own, prior, starts if steps else 1, start_key)
+                climb = lambda q, k, one=one: ascend(Partial(log_joint, mask=one), q, key=k, **options)  # noqa: E731
+                refined.append(jax.vmap(climb)(firsts, jax.random.split(ascent_key, _count(firsts))))
+            several = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *refined)
+            z, log_q = _of_mixture(several, num_samples, draw_key)
+            # In turn, so that every block of the draws has as many of each Normal.
+            order = np.arange(log_q.size).reshape(_count(several), -1).T.reshape(-1)[:num_samples]
+            z, log_q = jax.tree.map(lambda leaf: leaf[order], z), log_q[order]
+        else:
+            keys = jax.random.split(draw_key, num_samples)
+            z, log_q = jax.lax.map(lambda k: found[1].sample_and_log_prob(key=k), keys, batch_size=_AT_ONCE)
+        whole, seen = (
+            jax.lax.map(lambda one, own=own: log_joint(one, own), z, batch_size=_AT_ONCE) - log_q for own in masks
+        )
+        return whole, seen
+
+    whole, seen = jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
+    return summarise(whole), summarise(seen)
 
 
 def _complete(
