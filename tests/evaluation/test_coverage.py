@@ -55,7 +55,6 @@ MARKED = [pytest.param(*each, marks=[pytest.mark.more] if each[1] == 1000 else [
 
 @pytest.mark.parametrize(("name", "count"), MARKED)
 def test_an_error_that_is_printed_covers_log_p(name: str, count: int) -> None:
-    """Before: 88, 96, 94, 93 and 0 of 100 at 100 draws, each with an error of 0.01 to 0.06 nats."""
     found = repeated(name, count, 100)
     miss = np.array([abs(one.rows.mean()) for one in found])
     error = np.array([one.draws_error for one in found])
@@ -73,7 +72,6 @@ def test_an_error_that_is_printed_covers_log_p(name: str, count: int) -> None:
 
 @pytest.mark.parametrize(("name", "count"), MARKED)
 def test_intervals_of_single_rows_cover_log_p(name: str, count: int) -> None:
-    """Before: 91, 95, 93, 94 and 31 of 100 at 100 draws."""
     low, high = (np.concatenate(ends) for ends in zip(*(one.interval(0.95) for one in repeated(name, count, 100))))
     covered, both = (low <= 0) & (high >= 0), np.isfinite(high)
     assert covered.mean() >= 0.93
