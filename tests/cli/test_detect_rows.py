@@ -22,6 +22,8 @@ def test_training_rows_are_found_by_position_and_twins_are_no_evidence() -> None
     few = np.random.default_rng(2).integers(0, 3, (200, 2)).astype(float)  # of nine kinds of row all have a twin
     table = load(few)
     assert _again(table, load(few[:50], schema=table.schema)) == set()
+    twice = load(np.repeat(x, 2, axis=0))
+    assert _again(twice, load(x, schema=twice.schema)) == set()  # four of five training rows have one twin
 
 
 def test_the_rows_that_trained_the_run_are_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -190,3 +190,8 @@ def test_labels_that_are_masked_are_missing_or_refused(vae: VAE) -> None:
     y = np.ma.array([0, 1] * 20, mask=np.arange(40) == 3)
     with pytest.raises(DataError, match=r"y: cell \[3\] is masked"):
         GenerativeClassifier().fit(np.ones((40, 2)), y)
+
+
+def test_masked_rows_are_missing_and_said() -> None:
+    x = np.ma.array(np.random.default_rng(0).normal(size=(40, 2)), mask=np.arange(80).reshape(40, 2) % 10 == 0)
+    assert VAE(1, hidden=(4,), steps=1, random_state=0).fit(x).reasons_[0] == "8 masked cells of X count as missing"

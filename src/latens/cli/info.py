@@ -79,6 +79,9 @@ def _model_lines(model: dict[str, Any]) -> list[str]:
     lines.append(f"  recipe {config.get('recipe', '(built by hand)')}, rows of shape {shape}, {schema.get('kind')}")
     if facts.get("data"):
         lines.append(f"  trained on {facts.get('rows')} rows of {facts['data']}, {facts.get('steps')} steps")
+    made = facts.get("made")
+    if isinstance(made, dict):
+        lines.append(f"  made on {made.get('date')} by latens {made.get('latens')}: {made.get('command')}")
     words = {True: "trained", False: "fixed", None: ""}
     rows = [("array", "shape", "dtype", "")]
     for array in model["arrays"]:

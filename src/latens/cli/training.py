@@ -140,9 +140,10 @@ def _watchers(context: Context, run: RunFolder, experiment: Experiment, stack: c
 
 def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: Any, loop: Any) -> None:
     from latens.cli.measured import held_out_rows, summary_of
+    from latens.cli.remade import made
     from latens.data.rows import MEASURED, every_nth
 
-    trained = trained.with_facts(read_with=read_with(run.info["data"]))
+    trained = trained.with_facts(read_with=read_with(run.info["data"]), made=made(run.info, experiment.config))
     # The model first: whatever goes wrong in measuring it, it is not lost.
     trained.save(run.model_file)
     split, positions = held_out_rows(experiment.data)

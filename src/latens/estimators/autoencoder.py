@@ -245,7 +245,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         experiment = prepare(config, labelled(dataclasses.replace(data, weight=weight), y, config), start=start)
         callbacks = [*self._checked_callbacks(), *([print_epochs] if self.verbose else [])]
         trained, result = train(experiment, callbacks=callbacks)
-        self.model_, self.reasons_ = trained, list(experiment.reasons)
+        masked = [f"{np.ma.count_masked(X):,} masked cells of X count as missing"] if np.ma.is_masked(X) else []
+        self.model_, self.reasons_ = trained, [*masked, *experiment.reasons]
         self.history_ = history_lists(result.history)
         self._count_latents(experiment.config)
         return self
