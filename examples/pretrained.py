@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from latens import evaluation
 from latens.config import override
@@ -83,9 +84,9 @@ def class_codes(trained: TrainedModel, data: Dataset, most: int = 200) -> dict[s
     Returns:
         Codes by the name of the class, with three decimals.
     """
-    train, found = data.subset("train"), {}
+    train, found, labels = data.subset("train"), {}, np.asarray(data.label)
     for code, name in enumerate(data.schema.classes or ()):
-        means = trained.encode(data.x[evenly_spaced(train[data.label[train] == code], most)])
+        means = trained.encode(data.x[evenly_spaced(train[labels[train] == code], most)])
         found[name] = [round(float(value), 3) for value in medoid(means)]
     return found
 

@@ -63,13 +63,13 @@ def animate(context: Context) -> int:
     given = {} if args.frames is None else {"frames": args.frames}
     if args.kind == "walk":
         made = animations.walk(opened.trained, data, seed=args.seed, theme=args.theme, **given)
-    elif data is None and not codes:
-        raise UsageError("DATA is missing.", where=args.run, fix="A model file holds no rows: add DATA.")
-    elif args.kind == "morph":
+    elif args.kind == "morph" and (codes or data is not None):
         between = [word.strip() for word in (args.between or "").split(",") if word.strip()]
         made = animations.morph(
             opened.trained, data, between=between, path=args.path, theme=args.theme, codes=codes, **given
         )
+    elif data is None:
+        raise UsageError("DATA is missing.", where=args.run, fix="A model file holds no rows: add DATA.")
     elif args.kind == "latent":
         made = animations.latent_over_training(kept, data, theme=args.theme, **given)
     else:
