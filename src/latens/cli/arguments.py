@@ -315,7 +315,9 @@ def _judging(command: argparse.ArgumentParser) -> None:
     command.add_argument("fake", metavar="FAKE", help="the synthetic table, whoever made it")
     words = "real rows that did not make it: for attacks, utility, and what real rows reach"
     command.add_argument("--test", metavar="REAL2", help=words)
-    command.add_argument("--target", metavar="COLUMN", help="what a classifier learns to predict from either table")
+    command.add_argument(
+        "--target", metavar="COLUMN", help="what a classifier learns to predict from either table (needs --test)"
+    )
     command.add_argument("--out", metavar="FILE.html", help="also write the numbers as a page")
     seed(command, "of the classifiers and the rows that are chosen")
     dry_run(command)
