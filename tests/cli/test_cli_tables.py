@@ -1,7 +1,9 @@
 """A table of several kinds through the command: from a file to samples, numbers and filled gaps."""
 
 import csv
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from latens import load
 from latens.cli.main import main
 from latens.data.mixed import as_columns
+from latens.io import atomic
 from latens.runs.folder import RunFolder
 
 pytestmark = pytest.mark.more
@@ -200,3 +203,20 @@ def test_what_cannot_be_completed_is_said(places, capsys):
     assert main(["sample", "pretrained:digits-2d", *words[2:-1], str(places / "no.png")]) == 4
     assert "--typed" in capsys.readouterr().err
     assert not (places / "no.csv").exists()
+
+
+def test_imputed_tables_are_all_written_or_none(places, tmp_path, monkeypatch, capsys):
+    """The disk is full at the third of ten tables."""
+    words = ["impute", str(places / "run"), str(places / "holes.csv"), "--draws", "9", "--num-samples", "9"]
+    real, calls = atomic.os.fsync, []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) == 3:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    monkeypatch.setattr(atomic.os, "fsync", full)
+    assert main([*words, "--out", str(tmp_path / "x.csv")]) == 7
+    assert "x-002.csv: the disk is full" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -6,9 +6,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -16,8 +20,10 @@ from cli_fixtures import Result
 from paths import ROOT, SOURCE
 
 from latens.cli import processes
+from latens.cli.context import Context
 from latens.cli.main import main
 from latens.io.safetensors import read
+from latens.training.group import Joined
 
 pytest_plugins = ("cli_fixtures",)
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="what is pinned and counted here is Linux's")
@@ -228,6 +234,35 @@ def test_what_no_group_can_be_is_refused(
     result = latens("fit", "digits", "--out", tmp_path / "run", *words)
     assert (result.code, what in result.err) == (code, True)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_process_that_ended_first_is_named() -> None:
+    """Process 1 is killed; process 0, which lost it, ends by a signal of its own some time later."""
+    later = [sys.executable, "-c", "import os, time; time.sleep(1); os.abort()"]
+    killed = [sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"]
+    context = Mock(spec=Context, signals=SimpleNamespace(received=None))
+    assert processes._wait(context, [subprocess.Popen(later), subprocess.Popen(killed)]) == 1
+    nine = [sys.executable, "-c", "raise SystemExit(9)"]
+    assert processes._wait(context, [subprocess.Popen(nine), subprocess.Popen(later)]) == 1
+
+
+@pytest.mark.parametrize("trouble", [False, True])
+def test_a_process_names_the_one_that_is_silent_longest(trouble: bool) -> None:
+    group: Any = Joined.__new__(Joined)
+    group.number, group._limit, group._chunk, group._since, group._usual, group._parent = (
+        0,
+        20.0,
+        600.0,
+        None,
+        None,
+        None,
+    )
+    group._trouble = threading.Event()
+    assert group._fault({0: 99.0, 1: 0.1, 2: 0.0}, 0.0) == ""
+    if trouble:
+        group._trouble.set()
+    silences = {0: 99.0, 1: 21.0, 2: 22.0} if not trouble else {0: 9.0, 1: 8.0, 2: 10.0}
+    assert group._fault(silences, 0.0).startswith("process 2 has not answered for")
 
 
 def test_every_process_has_cores_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:

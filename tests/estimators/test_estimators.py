@@ -15,9 +15,9 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import latens
 from latens import evaluation
 from latens.data import load
-from latens.errors import ConfigError, DataError, ModelFileError, UsageError
+from latens.errors import ConfigError, DataError, DivergedError, ModelFileError, UsageError
 from latens.estimators import VAE, Autoencoder, GenerativeClassifier
-from latens.estimators.base import are_columns, as_dataset, history_lists
+from latens.estimators.base import are_columns, as_dataset, history_lists, seed_of
 from latens.measure.core import measure
 from latens.networks import Dense
 from latens.parts.objects import OWN, TABLES
@@ -89,6 +89,14 @@ def _posterior_spread(mixing: np.ndarray, eigenvalues: np.ndarray, noise: float)
     return float(np.sum((eigenvalues[:2] - noise) * noise / eigenvalues[:2]) / 4)
 
 
+@pytest.mark.parametrize("seed", [2**64, 2**32, -1, 1.5, "a"])
+def test_a_seed_that_is_none_has_a_remedy(seed):
+    with pytest.raises(UsageError) as caught:
+        seed_of(seed)
+    assert caught.value.where == "random_state"
+    assert "from 0 to 4294967295" in caught.value.fix
+
+
 def test_score_samples_and_codes_belong_to_the_row():
     x, _ = _blobs()
     vae = VAE(2, random_state=1, num_samples=7, **TINY).fit(x)
@@ -99,6 +107,13 @@ def test_score_samples_and_codes_belong_to_the_row():
     assert vae.transform(x).dtype == np.float32
     np.testing.assert_array_equal(vae.inverse_transform(vae.transform(x)), vae.reconstruct(x))
     np.testing.assert_array_equal(vae.sample(3), vae.prior_predictive(3))
+    with pytest.raises(
+        DataError, match=r"codes have 5 columns; the model has 2 latent units\. Give codes of shape \(n, 2\)"
+    ):
+        vae.inverse_transform(np.zeros((3, 5)))
+    for found in (vae.score_samples, vae.model_.log_marginal):  # what the command refuses
+        with pytest.raises(DivergedError, match=r"log p\(x\): 4 of 4 rows hold NaN or infinity"):
+            found(x[:4] * np.float32(1e25))
 
 
 UNITS = {

@@ -12,7 +12,7 @@ import pytest
 from latens.errors import ResourceError
 from latens.io import atomic
 from latens.io.arrays import clean_orphans, write_atomic
-from latens.io.atomic import process_alive, temporary_beside
+from latens.io.atomic import process_alive, temporary_beside, write_together
 
 
 def test_write_atomic_replaces_follows_the_umask_and_leaves_nothing_behind(tmp_path):
@@ -81,3 +81,25 @@ def test_orphans_of_the_dead_go_and_those_of_the_living_stay(tmp_path):
     assert sorted(clean_orphans(tmp_path)) == sorted((dead, old))
     assert {path.name for path in tmp_path.iterdir()} == {mine.name, elsewhere.name, "user.latens-tmp-1", ".user"}
     assert clean_orphans(tmp_path / "absent") == []
+
+
+@pytest.mark.parametrize("full_at", [1, 2, 3])
+def test_files_that_belong_together_are_all_written_or_none(full_at, tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"old")
+    real, calls = os.fsync, []
+
+    def full(descriptor):
+        calls.append(descriptor)
+        if len(calls) == full_at:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(descriptor)
+
+    files = [(tmp_path / name, name.encode()) for name in "abc"]
+    monkeypatch.setattr(atomic.os, "fsync", full)
+    with pytest.raises(ResourceError, match="the disk is full") as caught:
+        write_together(files)
+    assert caught.value.where == str(files[full_at - 1][0])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"old"}
+    monkeypatch.setattr(atomic.os, "fsync", real)
+    write_together(iter(files))
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"a": b"a", "b": b"b", "c": b"c"}

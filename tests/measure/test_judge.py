@@ -218,7 +218,9 @@ def test_other_columns_are_refused_and_other_names_are_counted(tmp_path):
     fake.write_text("\n".join(["city,income,age,member", *(f"Oslo,much,{int(r[2])},no" for r in x)]))
     with pytest.raises(DataError, match="'income' holds text"):
         judge(real, str(fake))
-    with pytest.raises(UsageError, match="--test"):
+    with pytest.raises(
+        UsageError, match=r"the target 'member' is predicted on real rows .* Give them with --test REAL2"
+    ):
         judge(real, real, target="member")
     with pytest.raises(UsageError, match="no column 'members'"):
         judge(real, real, test=real, target="members")

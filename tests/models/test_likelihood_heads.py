@@ -13,7 +13,7 @@ from tables_heads import LIKELIHOOD_HEADS
 from latens.config import LikelihoodConfig
 from latens.data import Schema
 from latens.errors import ConfigError
-from latens.models import BernoulliHead, Conditional, NormalHead, SquashedHead
+from latens.models import AffineHead, BernoulliHead, Conditional, NormalHead, SquashedHead
 from latens.parts.likelihoods import likelihood_head
 from latens.trees import Frozen, count_parameters
 
@@ -138,3 +138,14 @@ def test_means_of_gamma_and_beta_are_the_first_outputs():
     beta = LIKELIHOOD_HEADS["BetaHead"]()(jnp.asarray([0.0, 1.0, -1.0, 3.0, 0.0, -2.0]))
     close(jnp.exp(beta.log_alpha) + jnp.exp(beta.log_beta), np.exp([3.0, 0.0, -2.0]))
     close(beta.mean(), 1 / (1 + np.exp([0.0, -1.0, 1.0])))
+
+
+def test_a_start_in_large_units_is_that_of_small_ones():
+    """float32 cannot hold the square of a scale of 1e30; the standardised start has no unit."""
+    mean, variance = np.array([2.0, -1.0]), np.array([8.0, 3.0])
+    found = []
+    for unit in (1.0, 1e30):
+        head = AffineHead(NormalHead((2,)), np.array([1.0, 1.0]) * unit, np.array([2.0, 3.0]) * unit)
+        found.append(head.started(mean * unit, None, variance * unit**2)[1])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
+    assert not np.array_equal(found[0][2:], head.head.started(np.zeros(2), None, np.zeros(2))[1][2:])

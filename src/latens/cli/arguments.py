@@ -14,6 +14,7 @@ from latens.cli.flags import (
     parts,
     port,
     positive,
+    refuse_twice,
     run_and_data,
     seed,
     table_rows,
@@ -318,7 +319,9 @@ def _judging(command: argparse.ArgumentParser) -> None:
     command.add_argument("fake", metavar="FAKE", help="the synthetic table, whoever made it")
     words = "real rows that did not make it: for attacks, utility, and what real rows reach"
     command.add_argument("--test", metavar="REAL2", help=words)
-    command.add_argument("--target", metavar="COLUMN", help="what a classifier learns to predict from either table")
+    command.add_argument(
+        "--target", metavar="COLUMN", help="what a classifier learns to predict from either table (needs --test)"
+    )
     command.add_argument("--out", metavar="FILE.html", help="also write the numbers as a page")
     seed(command, "of the classifiers and the rows that are chosen")
     dry_run(command)
@@ -578,26 +581,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             raise UsageError(f"there is no flag {flag}.", where=where, fix=nearest(flag, _flags(top, args.command)))
         shown = " ".join(unknown)[:200]
         raise UsageError(f"too many arguments: {shown!r}.", where=where, fix=f"`{where} --help` shows what it takes.")
-    _refuse_twice(argv, subparsers(top).get(args.command, top))
+    refuse_twice(argv, subparsers(top).get(args.command, top))
     if getattr(args, "watch", None) is False and args.port is not None:
         raise UsageError("no page is served.", where="--port", fix="Add --watch, or leave it out.")
     return args
-
-
-def _refuse_twice(argv: Sequence[str], command: argparse.ArgumentParser) -> None:
-    """Refuse a flag that is typed twice, of which argparse keeps the last, unless it collects them or has no value."""
-    typed: dict[str, str] = {}
-    for word in argv[: argv.index("--") if "--" in argv else None]:
-        flag = word.split("=")[0]
-        action = command._option_string_actions.get(flag)
-        if action is None or isinstance(action, argparse._AppendAction):
-            continue
-        former = typed.setdefault(action.dest, "")
-        if former and (former != flag or action.nargs != 0):
-            same = f"{flag} is given twice, and takes one value."
-            what = same if former == flag else f"{former} and {flag} contradict each other."
-            raise UsageError(what, where=flag, fix="Leave one of them out.")
-        typed[action.dest] = flag
 
 
 def subparsers(top: Parser | None = None) -> dict[str, argparse.ArgumentParser]:

@@ -51,14 +51,24 @@ def write_table(
     """
     if path.suffix.lower() == ".npz":
         return write_npz(path, arrays)
+    write_atomic(path, table_bytes(path, arrays, schema, infinite, known))
+
+
+def table_bytes(
+    path: Path,
+    arrays: dict[str, np.ndarray],
+    schema: Schema | None = None,
+    infinite: tuple[str, ...] = (),
+    known: Collection[str] = (),
+) -> bytes:
+    """The bytes that `write_table` writes to a .csv or .parquet file."""
     for name, array in arrays.items():
         if name not in infinite:
             finite(array, name, where=str(path))
     if path.suffix.lower() == ".csv":
-        write_atomic(path, csv_bytes(flat_columns(arrays), known))
-    else:
-        pairs = [] if schema is None else zip(schema.columns or (), schema.types or ())
-        write_atomic(path, parquet_bytes(flat_columns(arrays), {column.name: one for column, one in pairs}))
+        return csv_bytes(flat_columns(arrays), known)
+    pairs = [] if schema is None else zip(schema.columns or (), schema.types or ())
+    return parquet_bytes(flat_columns(arrays), {column.name: one for column, one in pairs})
 
 
 def formulas(schema: Schema) -> tuple[str, ...]:

@@ -1,8 +1,10 @@
 """The numbers that can be typed, and flags of several commands. Imports nothing heavy: `--help` is instant."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
+
+from latens.errors import UsageError
 
 
 def whole(low: int, high: int, words: str = "") -> Callable[[str], int]:
@@ -89,3 +91,19 @@ def theme(command: argparse.ArgumentParser) -> None:
         command: The parser that gets it.
     """
     command.add_argument("--theme", choices=("light", "dark"), default="light", help="colours (default light)")
+
+
+def refuse_twice(argv: Sequence[str], command: argparse.ArgumentParser) -> None:
+    """Refuse a flag that is typed twice, of which argparse keeps the last, unless it collects them or has no value."""
+    typed: dict[str, str] = {}
+    for word in argv[: argv.index("--") if "--" in argv else None]:
+        flag = word.split("=")[0]
+        action = command._option_string_actions.get(flag)
+        if action is None or isinstance(action, argparse._AppendAction):
+            continue
+        former = typed.setdefault(action.dest, "")
+        if former and (former != flag or action.nargs != 0):
+            same = f"{flag} is given twice, and takes one value."
+            what = same if former == flag else f"{former} and {flag} contradict each other."
+            raise UsageError(what, where=flag, fix="Leave one of them out.")
+        typed[action.dest] = flag

@@ -1,6 +1,7 @@
 """`latens impute`: a table with its missing cells filled in."""
 
 import argparse
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from latens import evaluation
 from latens.cli.context import Context, output_path
-from latens.cli.files import formula_note, formulas, write_table
+from latens.cli.files import formula_note, formulas, table_bytes, write_table
 from latens.cli.sources import open_model, read_for
 from latens.config import VAEConfig
 from latens.data import Dataset
@@ -20,6 +21,7 @@ from latens.data.readers.tables import role_positions
 from latens.data.sparse import SparseRows
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.conditionals import conditionals
+from latens.io.atomic import write_together
 from latens.measure.cells import interval, point, typed_columns
 from latens.text import span_texts
 from latens.workflow.trained import TrainedModel
@@ -86,9 +88,8 @@ def impute(context: Context) -> int:
         if args.interval is not None:
             arrays |= _intervals(data, hidden, shares, args.interval)
         known = formulas(trained.schema)
-        write_table(out, arrays, known=known)
-        for k, path in enumerate(beside):
-            write_table(path, columns(drawn[:, k]), known=known)
+        more = ((path, table_bytes(path, columns(drawn[:, k]), known=known)) for k, path in enumerate(beside))
+        write_together(itertools.chain([(out, table_bytes(out, arrays, known=known))], more))
         tables += beside
     few = int((effective[hidden.reshape(len(x), -1).any(axis=1)] < 10).sum())
     value = {"out": str(out), "rows": len(data), "missing": count, "num_samples": args.num_samples}

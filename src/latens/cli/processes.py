@@ -105,15 +105,16 @@ def launch(context: Context) -> int:
             return 128 + context.signals.received
         if first is None:
             return 0
-        if (said := heard[first]) is not None and codes[0] == 0:
+        code = codes[first] if codes[first] > 0 else 128 - codes[first]
+        if (said := heard[first]) is not None and codes[0] <= 0:
             _repeat(said, first)
-        if codes[0] < 0:
-            what = f"process 0 was ended by {signal.Signals(-codes[0]).name}."
+        if codes[0] < 0:  # process 0 says why all ended, unless it was ended itself
+            how = f"was ended by {signal.Signals(-codes[first]).name}" if codes[first] < 0 else f"ended with {code}"
             fix = "Go on with `latens resume`, with any number of processes."
-            error = PeerError(what, where="--processes", fix=fix)
-            error.exit_code = 128 - codes[0]
+            error = PeerError(f"process {first} {how}.", where="--processes", fix=fix)
+            error.exit_code = code
             raise error
-        return codes[first] if codes[first] > 0 else 128 - codes[first]
+        return code
 
 
 def _wait(context: Context, children: Sequence[subprocess.Popen[Any]]) -> int | None:
@@ -133,7 +134,9 @@ def _wait(context: Context, children: Sequence[subprocess.Popen[Any]]) -> int | 
             break
         time.sleep(_POLL)
     failed = [number for number, child in enumerate(children) if child.poll() not in (None, 0)]
-    return _cause(children, failed) if failed else None
+    # A process that another one's end took with it may end by a signal as well: the one seen first is the cause.
+    own = first is not None and children[first].returncode != PeerError.exit_code
+    return first if own else _cause(children, failed) if failed else None
 
 
 def _cause(children: Sequence[subprocess.Popen[Any]], failed: Sequence[int]) -> int:

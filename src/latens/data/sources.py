@@ -34,6 +34,7 @@ from latens.data.schema import Schema
 from latens.data.sparse import SparseRows
 from latens.data.streams.blocks import AbstractSource, file_errors
 from latens.data.streams.find import BLOCKS_ONLY, INSIDE, find_source, is_address, is_glob, open_stream, title_of
+from latens.data.suspects import overlapping
 from latens.errors import DataError, UsageError, nearest
 
 
@@ -187,6 +188,8 @@ def load(
         raw.notes += mixed_notes(raw, found, int(np.count_nonzero(outside)), np.flatnonzero(split == TRAIN), said)
     else:
         outside = None
+    if schema is None and raw.brought is None and found.kind != "mixed":
+        raw.notes += overlapping(x)
     raw.x = x = fill(x, observed, split == TRAIN, found)  # what was read is let go before the rows are stored
     x = store(x, found, where)
     codes = None

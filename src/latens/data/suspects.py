@@ -1,5 +1,7 @@
 """What of a table may not mean what it says: marks of missing values, columns that tell the label, empty rows."""
 
+from typing import Any
+
 import numpy as np
 
 from latens.data.dataset import Dataset
@@ -15,6 +17,9 @@ LEAST_SHARE, LEAST_ROWS = 1e-3, 3
 """A mark of missing values is in at least this share of the cells of its column, and in so many rows."""
 FEWEST = 6
 """A column with fewer distinct values has no value far from the others."""
+
+LEAST_WINDOWS, LONGEST_WINDOW, MOST_PAIRS = 20, 4096, 200
+"""From how many rows on and up to which length windows are looked for, and in how many pairs of rows."""
 
 
 def suspicions(dataset: Dataset) -> list[str]:
@@ -92,3 +97,20 @@ def tells_label(values: np.ndarray, label: np.ndarray) -> bool:
     pairs = np.unique(np.stack([values, label.astype(np.float64)]), axis=1).shape[1]
     distinct = len(np.unique(values))
     return pairs == distinct and len(np.unique(label)) > 1 and len(values) >= 5 * distinct
+
+
+def overlapping(x: Any) -> tuple[str, ...]:
+    """The sentence that says that rows are windows of one series which overlap by half or more, if they do."""
+    length = x.shape[1] if isinstance(x, np.ndarray) and x.ndim > 1 else 0
+    if len(x) < LEAST_WINDOWS or not 4 <= length <= LONGEST_WINDOW:
+        return ()
+    first = np.unique(np.linspace(0, len(x) - 2, MOST_PAIRS).astype(np.int64))
+    one, next_one = x[first], x[first + 1]
+    for step in range(1, length // 2 + 1):
+        here, there = one[:, step:].reshape(len(first), -1), next_one[:, : length - step].reshape(len(first), -1)
+        moved = (here == there).all(axis=1) & (here.max(axis=1) > here.min(axis=1))
+        if moved.mean() > 0.9:
+            what = f"Rows are overlapping windows of one series: each is the one before moved by {step}."
+            why = "Training and held-out rows share cells, so held-out numbers are too good."
+            return (f"{what} {why} Cut the series into blocks first, as x_train and x_test of an .npz.",)
+    return ()

@@ -435,9 +435,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         refuse_other_cells(Z, "Z")
         z = check_array(Z, dtype="float32", input_name="Z")
         if z.shape[1] != self.latent_dim_:
-            raise DataError(
-                f"codes have {z.shape[1]} columns; the model has {self.latent_dim_} latent units", where="Z"
-            )
+            what = f"codes have {z.shape[1]} columns; the model has {self.latent_dim_} latent units."
+            raise DataError(what, where="Z", fix=f"Give codes of shape (n, {self.latent_dim_}), as transform does.")
         return self._decode(z, jax.random.key(self.seed_), y, mean=True)
 
     def _decode(self, z: np.ndarray, key: Key, y: Any = None, *, mean: bool) -> Any:

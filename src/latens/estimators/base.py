@@ -336,6 +336,9 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
+_SEEDS = "Give a whole number from 0 to 4294967295, a numpy.random.RandomState, or None."
+
+
 def seed_of(random_state: Any) -> int:
     """Turn a `random_state` of scikit-learn into a whole number.
 
@@ -347,14 +350,17 @@ def seed_of(random_state: Any) -> int:
         The seed.
 
     Raises:
-        UsageError: The seed lies outside of 0 to 2**32 - 1.
+        UsageError: The seed lies outside of 0 to 2**32 - 1, or is none of these.
     """
     if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
         if not 0 <= random_state < 2**32:
             what = f"random_state must lie between 0 and 2**32 - 1, and is {random_state}."
-            raise UsageError(what, where="random_state")
+            raise UsageError(what, where="random_state", fix=_SEEDS)
         return int(random_state)
-    return int(check_random_state(random_state).randint(2**31 - 1))
+    try:
+        return int(check_random_state(random_state).randint(2**31 - 1))
+    except ValueError as error:
+        raise UsageError(f"{error}.", where="random_state", fix=_SEEDS) from None
 
 
 def as_dataset(

@@ -110,18 +110,29 @@ def write_atomic(path: str | os.PathLike[str], data: bytes | Iterable[bytes | me
         ResourceError: The disk is full or read-only, the name too long, or permission is missing; the temporary file is
             removed.
     """
-    path = Path(path)
-    with resource_errors(path):
-        clean_orphans(path.parent, of=path.name)
-        temporary = temporary_beside(path)
-        try:
-            write_synced(temporary, data)
-            os.replace(temporary, path)
-        except BaseException:
+    write_together([(Path(path), data)])
+
+
+def write_together(files: Iterable[tuple[Path, bytes | Iterable[bytes | memoryview]]]) -> None:
+    """Write several files, each as `write_atomic` does: none takes its name before all are on disk."""
+    made: list[tuple[Path, Path]] = []
+    try:
+        for path, data in files:
+            with resource_errors(path):
+                clean_orphans(path.parent, of=path.name)
+                made.append((temporary_beside(path), path))
+                write_synced(made[-1][0], data)
+        for temporary, path in made:
+            with resource_errors(path):
+                os.replace(temporary, path)
+    except BaseException:
+        for temporary, _ in made:
             with contextlib.suppress(OSError):
                 temporary.unlink()
-            raise
-        sync_folder(path.parent)
+        raise
+    for folder in dict.fromkeys(path.parent for _, path in made):
+        with resource_errors(made[-1][1]):
+            sync_folder(folder)
 
 
 def write_synced(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:

@@ -41,7 +41,7 @@ def judge(real: Any, fake: Any, *, test: Any = None, target: str | None = None, 
         real: The rows that the synthetic table was made from: a file, or a frame.
         fake: The synthetic rows, likewise.
         test: Real rows that did not make it; without them there is neither utility nor an attack.
-        target: A column that is predicted, for the utility.
+        target: A column that is predicted, for the utility; it needs `test`.
         seed: The seed of what is random.
 
     Returns:
@@ -61,7 +61,8 @@ def judge(real: Any, fake: Any, *, test: Any = None, target: str | None = None, 
             what = f"has {len(table.x)} rows; too few to judge anything by."
             raise DataError(what, where=table.name, fix=f"Give at least {LEAST}.")
     if target is not None and new is None:
-        raise UsageError("a target is predicted on rows that made nothing.", where="--target", fix="Give --test, too.")
+        what = f"the target {target!r} is predicted on real rows that did not make the other table; there are none."
+        raise UsageError(what, where="--target", fix="Give them with --test REAL2 (test=), or leave --target out.")
     if target is not None and target not in truth.names:
         raise UsageError(f"there is no column {target!r}.", where="--target", fix=nearest(target, truth.names))
     found: dict[str, Any] = {

@@ -268,7 +268,7 @@ class Joined(Group):
         count, last, silent = 0, began, 0
         while not self._parted.wait(_POLL):
             now, count = time.monotonic(), count + 1
-            if now - last > self._limit / 2:  # it was this process that slept
+            if now - last > min(self._limit / 2, 2 * _POLL):  # it was this process that slept, as while it compiles
                 beats = {number: (beat, now) for number, (beat, _) in beats.items()}
             last = now
             try:
@@ -294,8 +294,10 @@ class Joined(Group):
     def _fault(self, silences: dict[int, float], now: float) -> str:
         """Why all have to end: a process is silent or hangs, or the command that started it is gone; or ""."""
         allowed = 4 * _POLL if self._trouble.is_set() else self._limit
-        for number, silence in silences.items():
-            if silence > allowed:
+        others = {number: silence for number, silence in silences.items() if number != self.number}
+        if others:
+            number = max(others, key=lambda one: others[one])
+            if (silence := others[number]) > allowed:
                 return f"process {number} has not answered for {silence:.0f} seconds (was it killed?)"
         chunk, usual = self._since, self._usual
         most = max(self._chunk, 20.0 * usual) if usual is not None else 6.0 * self._chunk

@@ -355,7 +355,7 @@ class TrainedModel:
         found = evaluation.log_marginal(
             self.model, batch, num_samples=num_samples, key=key, preparation=self.preparation
         )
-        return finite(found, "log p(x)", minus_infinity=True)
+        return finite(found, "log p(x)", minus_infinity=self.schema.kind != "real")
 
     def impute(self, data: Dataset, *, num_samples: int = 1000, seed: int = 0) -> np.ndarray:
         r"""Rows whose missing cells hold their posterior mean, $E[x_{mis} \mid x_{obs}]$; observed ones stay.

@@ -383,7 +383,7 @@ class AffineHead(AbstractHead):
         self, mean: np.ndarray, frequencies: np.ndarray | None = None, variance: np.ndarray | None = None
     ) -> tuple[AbstractHead, np.ndarray]:
         """The head and the inner head's outputs for the standardised moments."""
-        scale = np.asarray(self.scale.value)
+        scale = np.asarray(self.scale.value, np.float64)  # its square is beyond float32 from 2e19 on
         standardised = (np.asarray(mean) - np.asarray(self.shift.value)) / scale
         inside = None if variance is None else np.asarray(variance) / scale**2
         head, bias = self.head.started(standardised, frequencies, inside)

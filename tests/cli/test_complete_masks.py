@@ -1,0 +1,57 @@
+"""Masks of `latens complete`: which files are read, and what is refused in words."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from latens.cli.complete import _mask_file
+from latens.errors import DataError
+
+MASK = np.array([[0, 1, 0], [1, 0, 0]], bool)
+
+
+@pytest.mark.parametrize("kind", [np.bool_, np.uint8, np.float64])
+def test_a_mask_hides_where_it_is_above_0(kind: Any, tmp_path: Path) -> None:
+    np.save(tmp_path / "m.npy", MASK.astype(kind))
+    np.testing.assert_array_equal(_mask_file(str(tmp_path / "m.npy"), (2, 3)), MASK)
+    Image.fromarray(MASK.astype(np.uint8) * 9).save(tmp_path / "m.png")
+    np.testing.assert_array_equal(_mask_file(str(tmp_path / "m.png"), (2, 3)), MASK)
+
+
+def _saved(array: Any) -> Callable[[Path], Any]:
+    return lambda path: np.save(path.with_suffix(".npy"), array)
+
+
+BAD: dict[str, tuple[str, Callable[[Path], Any], str]] = {
+    "text": ("m.npy", _saved(np.array([["a", "b", "c"]] * 2)), "a mask is of finite numbers, or of True and False"),
+    "NaN": ("m.npy", _saved(np.full((2, 3), np.nan)), "a mask is of finite numbers"),
+    "complex numbers": ("m.npy", _saved(MASK + 1j), "cannot be read as a mask: "),
+    "objects": (
+        "m.npy",
+        lambda path: np.save(path, MASK.astype(object), allow_pickle=True),
+        "cannot be read as a mask",
+    ),
+    "another shape": ("m.npy", _saved(MASK.T), r"the mask is of shape \(3, 2\), the pictures of \(2, 3\)"),
+    "text as a picture": ("m.png", lambda path: path.write_text("no"), "cannot be read as a mask: it is no picture"),
+    "a cut file": ("m.npy", lambda path: path.write_bytes(b"\x93NUMPY"), "cannot be read as a mask"),
+    "nothing": ("m.png", lambda path: None, "there is no such file"),
+    "a folder": ("m.png", lambda path: path.mkdir(), "is no file"),
+    "a pipe": ("m.npy", lambda path: os.mkfifo(path), "is no file"),
+    "a pipe as a picture": ("m.png", lambda path: os.mkfifo(path), "is no file"),
+    "a device": ("m.png", lambda path: path.symlink_to("/dev/zero"), "is no file"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_mask_that_is_none_is_refused(case: str, tmp_path: Path) -> None:
+    name, make, message = BAD[case]
+    make(tmp_path / name)
+    with pytest.raises(DataError, match=message) as caught:
+        _mask_file(str(tmp_path / name), (2, 3))
+    assert caught.value.where == f"--mask {tmp_path / name}"
+    assert caught.value.fix
