@@ -1,10 +1,10 @@
 """How often warnings of an evaluation come, by how strong what they warn of is: their power, and false alarms.
 
 Each fault is made by one setting, from none to strong, on the small digits (1,797 pictures of 8 x 8) or on a table
-drawn from a mixture of three classes of independent columns. Every strength is trained with several seeds; a row tells how
-many of these runs were named, and the number that the rule reads. Runs without a fault, of ten seeds, tell false alarms
-of all rules. `python benchmarks/alarms.py` prints the table of docs/reliability.md and one JSON object; `--only` takes
-one fault, `--seeds` and `--healthy` other numbers of runs.
+drawn from a mixture of three classes of independent columns. Every strength is trained with several seeds; a row tells
+how many of these runs were named, and the number that the rule reads. Runs without a fault, of ten seeds, tell false
+alarms of all rules. `python benchmarks/alarms.py` prints the table of docs/reliability.md and one JSON object; `--only`
+takes one fault, `--seeds` and `--healthy` other numbers of runs.
 """
 
 import argparse

@@ -286,3 +286,29 @@ def test_the_page_is_small_and_says_where_its_scripts_come_from() -> None:
     assert not re.search(
         r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function|setTimeout\(['\"]", text
     )
+
+
+def test_hostile_names_never_stand_in_the_page_as_they_are() -> None:
+    names = ("</script><script>alert(1)</script>", "evil\u202egpj.exe", "q\"uo'te", "<!--", "L" * 900)
+    rows = np.random.default_rng(0).normal(size=(60, len(names))).astype(np.float32)
+    schema = Schema(
+        (len(names),),
+        "real",
+        columns=tuple(Column(name, 0.0, 1.0) for name in names),
+        classes=("</script>", "b\u202ex"),
+    )
+    rest = {"label": np.arange(60, dtype=np.int32) % 2}
+    data = Dataset(
+        rows, schema, np.arange(60, dtype=np.uint32), np.arange(60), np.zeros(60, np.uint8), names[0], **rest
+    )
+    experiment = prepare(get_recipe("default").config, data)
+    files = static_files() | payload(experiment.trained(experiment.new_model()), data, with_model=False)
+    page = single_file(files).decode()
+    blocks = sum(name.startswith("data/") for name in files)
+    assert page.count("</script") == single_file(static_files()).decode().count("</script") + blocks
+    assert not [name for name in names if name in page]
+    assert files["index.html"] == static_files()["index.html"]
+    # As data the names are whole; what would turn the text around is spelled out.
+    manifest = files["data/manifest.json"].decode()
+    assert "\u202e" not in page + manifest
+    assert "</script><script>alert(1)</script>" in json.dumps(json.loads(manifest))
