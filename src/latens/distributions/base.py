@@ -85,6 +85,9 @@ class AbstractDistribution(eqx.Module, Generic[Event]):
 
         Args:
             event: One event, of which a chain of levels reads what its parts are; nothing is computed.
+
+        Returns:
+            The distribution itself, or a part of it, whose class says `has_path = False` or nothing.
         """
         return None if said(self, "has_path", of=("sample",)) else self
 

@@ -186,8 +186,15 @@ def coupling(objective: AbstractObjective) -> str | None:
     return None if told is None else told()
 
 
-def by_row(objective: AbstractObjective) -> str:
-    """What `couples_rows` gives where every row counts by itself: `couples_rows = by_row` in the class."""
+def by_row(self: AbstractObjective) -> str:
+    """What `couples_rows` gives where every row counts by itself: `couples_rows = by_row` in the class.
+
+    Args:
+        self: The objective.
+
+    Returns:
+        The empty text.
+    """
     return ""
 
 

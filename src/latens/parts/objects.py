@@ -180,13 +180,14 @@ def told_of(config: Any, steps: int | None) -> dict[str, Any] | None:
     what = OBJECTIVES[name]
     told: dict[str, Any] = {"class": getattr(what, "__name__", type(what).__name__), "what": _first_line(what)}
     told |= {fact: getattr(what, fact) for fact in ("uses_prior", "has_likelihood")}
-    fields = () if isinstance(what, type) else [(f.name, getattr(what, f.name)) for f in dataclasses.fields(what)]
+    fields: Any = () if isinstance(what, type) else [(f.name, getattr(what, f.name)) for f in dataclasses.fields(what)]
     at = sorted({round(step * (steps or 0) / 10) for step in range(11)})
     for field, value in fields:
         if isinstance(value, bool | int | float | str | None):
             told.setdefault("options", {})[field] = value
         elif callable(value) and not isinstance(value, eqx.Module):
-            values = [float(value(jnp.asarray(step))) for step in at]
+            schedule: Any = value
+            values = [float(schedule(jnp.asarray(step))) for step in at]
             told.setdefault("options", {})[field] = {"steps": at, "values": values}
     return told
 

@@ -220,11 +220,11 @@ def _check_sums(distribution: Any, name: str, part: str, density: Any, terms: An
             a, b = flat[0].sum(), density[0]
             what = f"log_prob_terms of a {name} add up to {a:.4g}, and log_prob is {b:.4g}."
             _refuse(part, what, "Leave log_prob out: it is then the sum.")
-        if apart(*observed, size):
+        if apart(observed[0], observed[1], size):
             a, b = (value[0] for value in observed)
             what = f"log_prob_observed of a {name} gives {a:.4g}, and the terms of the observed variables {b:.4g}."
             _refuse(part, what, "Leave log_prob_observed out: it is then their sum.")
-    if along is not None and distribution.density_elsewhere and apart(*along, np.abs(along[1])):
+    if along is not None and distribution.density_elsewhere and apart(along[0], along[1], np.abs(along[1])):
         a, b = (value[0] for value in along)
         what = f"sample_and_log_prob of a {name} gives {a:.4g}, and log_prob of the same event {b:.4g}."
         _refuse(part, what, "Leave sample_and_log_prob out, or set density_elsewhere to False.")

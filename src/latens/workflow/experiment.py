@@ -188,7 +188,7 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
             counts |= draws_of(stage.objective)
             needed.append(stage_memory(stage, model, program, *_rows_at_once(experiment)))
             reasons += [*_sampled_kl(model, stage.objective, prepared), *stage.objective.remarks()]
-    reasons += memory_note(*max(needed, key=sum), counts) if needed else []
+    reasons += memory_note(*max(needed, key=sum), counts=counts) if needed else []
     return replace(experiment, reasons=tuple(dict.fromkeys(reasons)))
 
 
