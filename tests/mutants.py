@@ -31,6 +31,9 @@ from pathlib import Path
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
+import pytest
+from jaxtyping._import_hook import _JaxtypingFinder, _JaxtypingLoader
+
 TESTS = Path(__file__).resolve().parent
 sys.path[:0] = [str(TESTS), str(TESTS / "support")]
 from line_map import PACKAGE, line_names  # noqa: E402
@@ -230,27 +233,29 @@ class Map:
         return chosen
 
 
-def plant(mutant: Mutant) -> bool:
-    """Put the mutant in this process: into the live function where it is in one, else by loading latens anew."""
-    path = PACKAGE / mutant.file
-    name = "latens." + mutant.file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-    loader: Any = sys.modules[name].__spec__.loader  # type: ignore[union-attr]
-    code = loader.source_to_code(mutant.source.encode(), str(path))
-    tree = ast.parse((PACKAGE / mutant.file).read_text(encoding="utf-8"))
-    owner = _function_at(tree.body, mutant.line, "")
-    if owner:
-        new = _code_named(code, owner)
-        live = [f for f in gc.get_objects() if isinstance(f, FunctionType) and f.__code__.co_filename == str(path)]
-        live = [f for f in live if f.__code__.co_qualname == owner]
-        if new and live and all(f.__code__.co_freevars == new.co_freevars for f in live):
-            for function in live:
-                function.__code__ = new
-            return True
-    for module in [module for module in sys.modules if module.partition(".")[0] == "latens"]:
-        del sys.modules[module]
-    usual = type(loader).get_code
-    type(loader).get_code = lambda self, name: code if self.path == str(path) else usual(self, name)
-    return False
+def plant(mutant: Mutant) -> None:
+    """Put the mutant in this process: into the live function that holds it, or into the module that is yet to load."""
+    path = str(PACKAGE / mutant.file)
+    usual = _JaxtypingLoader.get_code
+    checker = next(finder for finder in sys.meta_path if isinstance(finder, _JaxtypingFinder))._typechecker
+    code = _JaxtypingLoader("mutant", path, typechecker=checker).source_to_code(mutant.source.encode(), path)
+    if not LIVE:
+        _JaxtypingLoader.get_code = lambda self, name: code if self.path == path else usual(self, name)
+        return
+    owner = function_of(mutant)
+    new, live = _code_named(code, owner), LIVE[path, owner]
+    assert new is not None, mutant[:4]
+    for function in live:
+        function.__code__ = new
+
+
+LIVE: dict[tuple[str, str], list[FunctionType]] = {}
+"""The functions of latens by file and name, once it is loaded."""
+
+
+def function_of(mutant: Mutant) -> str:
+    """The name of the outermost function whose body holds a mutant; none for one that loading runs."""
+    return _function_at(ast.parse((PACKAGE / mutant.file).read_text(encoding="utf-8")).body, mutant.line, "")
 
 
 def _function_at(body: list[ast.stmt], line: int, scope: str) -> str:
@@ -274,7 +279,7 @@ def _code_named(code: CodeType, name: str) -> CodeType | None:
 
 
 def judge(mutant: Mutant | None, tests: list[str], seconds: float, keep_on: bool = False) -> list[str]:
-    """The tests that fail, in a fork; the first one only, or all. A mutant that hangs or crashes fails "-"."""
+    """The tests that fail, in a fork; the first one only, or all. A mutant that hangs or cannot be loaded fails "-"."""
     read, write = os.pipe()
     child = os.fork()
     if not child:
@@ -291,12 +296,15 @@ def judge(mutant: Mutant | None, tests: list[str], seconds: float, keep_on: bool
     with os.fdopen(read, "rb") as file:
         failed = file.read()
     names = failed.decode().splitlines()
-    return names or ([] if status == 0 else ["-"])
+    if names or status == 0:
+        return names
+    if os.WIFEXITED(status) and os.WEXITSTATUS(status) != pytest.ExitCode.INTERRUPTED:
+        raise SystemExit(f"pytest ended with {os.WEXITSTATUS(status)} for {mutant and mutant[:4]}: {' '.join(tests)}")
+    return ["-"]
 
 
 def _judge_here(mutant: Mutant | None, tests: list[str], seconds: float, keep_on: bool, write: int) -> None:
     import hypothesis
-    import pytest
 
     class Reporter:
         def pytest_runtest_logreport(self, report: Any) -> None:
@@ -315,6 +323,7 @@ def _judge_here(mutant: Mutant | None, tests: list[str], seconds: float, keep_on
         if mutant:
             plant(mutant)
         options = ["-q", "-p", "no:cacheprovider", "-m", "not long", "--tb=no", *([] if keep_on else ["-x"])]
+        options += ["-W", "ignore:Module already imported"]
         status = int(pytest.main([*options, *tests], plugins=[Reporter()]))
     finally:
         os._exit(status)
@@ -322,13 +331,13 @@ def _judge_here(mutant: Mutant | None, tests: list[str], seconds: float, keep_on
 
 def load() -> None:
     """Load latens as the tests do, without starting a device: forks go on from here."""
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.chdir(TESTS.parent)
-    importlib.import_module("conftest")
     package = importlib.import_module("latens")
     for module in pkgutil.walk_packages(package.__path__, "latens."):
         if not module.name.startswith(("latens.cli.main", "latens.callbacks.tensorboard")):
             importlib.import_module(module.name)
+    for one in gc.get_objects():
+        if isinstance(one, FunctionType) and one.__code__.co_filename.startswith(str(PACKAGE)):
+            LIVE.setdefault((one.__code__.co_filename, one.__code__.co_qualname), []).append(one)
     warnings.simplefilter("ignore")
     gc.freeze()
 
@@ -353,7 +362,7 @@ def main() -> int:
         subprocess.run(command, cwd=TESTS.parent, env={**os.environ, "LATENS_LINE_MAP": str(options.map)}, check=False)
     known = tomllib.loads((TESTS / "mutants.toml").read_text(encoding="utf-8"))
     equivalent = {(entry["file"], entry["right"], entry["wrong"]) for entry in known.get("equivalent", [])}
-    lines, load_began = Map(options.map), time.monotonic()
+    lines = Map(options.map)
     chosen = planted(known["planted"]) if options.planted else drawn(options.count, options.seed)
     if options.room:
         chosen = [one for one in chosen if one.file.startswith(tuple(options.room))]
@@ -361,11 +370,15 @@ def main() -> int:
         told = [json.loads(line) for line in options.again.read_text().splitlines()]
         alive = {(one["file"], one["line"], one["wrong"]) for one in told if one["by"] == ""}
         chosen = [one for one in chosen if (one.file, one.line, one.wrong) in alive]
-    load()
-    print(f"{len(chosen)} mutants; latens loaded in {time.monotonic() - load_began:.0f} s", flush=True)
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.chdir(TESTS.parent)
+    importlib.import_module("conftest")
+    print(f"{len(chosen)} mutants", flush=True)
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     killers: dict[str, list[Mutant]] = defaultdict(list)
-    for number, one in enumerate(chosen):
+    for number, one in enumerate(sorted(chosen, key=lambda one: bool(function_of(one)))):
+        if function_of(one) and not LIVE:
+            load()
         room = next((room for room in ROOMS if one.file.startswith(room)), one.file.split("/")[0])
         text = one.source.splitlines()[one.line - 1].strip()
         if (one.file, one.right, one.wrong) in equivalent:

@@ -1,0 +1,127 @@
+"""Every metric on a few rows, with its error: as recorded when the slow oracles agreed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from records import meets_record
+from tables import MU, X, batch_of, linear_gaussian
+
+from latens import evaluation
+from latens.evaluation.evidence.by_column import nats_by_column
+from latens.evaluation.evidence.sequential import resampled
+from latens.evaluation.latents.latent_fit import latent_fit
+from latens.evaluation.samples.resampling import jackknife, subsample
+
+KEY = jax.random.key(0)
+rng = np.random.default_rng(0)
+ROWS, SAMPLES, HELD = rng.normal(size=(40, 3)), rng.normal(size=(36, 3)) * 1.2 + 0.1, rng.normal(size=(30, 3))
+FACTORS = np.stack([np.arange(60) % 3, np.arange(60) // 20], axis=1)
+CODES = np.stack([FACTORS[:, 0], FACTORS[:, 1] ** 1.5, FACTORS.sum(axis=1), np.zeros(60)], axis=1)
+CODES = CODES + 0.3 * rng.normal(size=(60, 4)) * [1, 1, 1, 0]
+LABEL = FACTORS[:, 0]
+
+
+def numbers(found):
+    """An estimate as its value, its error and its number of rows, wherever it stands in a tree."""
+    if isinstance(found, evaluation.Estimate):
+        error = found.standard_error
+        return [float(found.value), -1.0 if error is None else float(error), float(found.n)]
+    if isinstance(found, dict):
+        return {name: numbers(one) for name, one in found.items()}
+    if hasattr(found, "_fields"):
+        return {name: numbers(getattr(found, name)) for name in found._fields}
+    if isinstance(found, list | tuple):
+        return [numbers(one) for one in found]
+    return found if isinstance(found, bool | int | float | np.ndarray | np.generic | jax.Array) else 0
+
+
+def test_metrics_of_samples_are_as_recorded():
+    principal = evaluation.principal_features(ROWS, most=2)
+    found = {
+        "frechet": evaluation.frechet_distance(ROWS, SAMPLES),
+        "kernel": evaluation.kernel_distance(ROWS, SAMPLES),
+        "memorised": evaluation.memorisation(SAMPLES, ROWS, HELD, permutations=49),
+        "modes": evaluation.dropped_modes(ROWS, SAMPLES[:20] + np.array([3.0, 0.0, 0.0]), num_clusters=4),
+        "checks": evaluation.predictive_checks(ROWS, [np.roll(ROWS, 1, axis=1) * s for s in (0.7, 0.9, 1.0, 1.1)]),
+        "quality": evaluation.precision_recall_density_coverage(ROWS, SAMPLES, num_neighbours=3, repeats=5),
+        "expected": evaluation.expected_coverage(40, 36, 3),
+        "features": [principal(SAMPLES), principal(ROWS)],
+        "two samples": evaluation.classifier_two_sample_test(ROWS, SAMPLES),
+        "jackknife": jackknife(lambda a, b: {"d": float(a.mean() - b.std())}, ROWS, SAMPLES, groups=5),
+        "subsample": subsample(lambda a: {"d": float(a.max())}, ROWS, repeats=6),
+    }
+    for name, one in found.items():
+        meets_record(f"metric {name}", numbers(one))
+
+
+def test_metrics_of_codes_are_as_recorded():
+    weight = np.arange(60) % 4 * 1.0
+    found = {
+        "matrix": evaluation.information_matrix(CODES, FACTORS, bins=5),
+        "mig": evaluation.mig(CODES, FACTORS, bins=5, seed=0),
+        "modularity": evaluation.modularity(CODES, FACTORS, bins=5, seed=0),
+        "sap": evaluation.sap(CODES, FACTORS, seed=0),
+        "irs": evaluation.irs(CODES, FACTORS, seed=0),
+        "factor vae": evaluation.factor_vae_score(CODES, FACTORS, votes=60, rows=16, seed=0),
+        "explicitness": evaluation.explicitness(CODES, FACTORS, folds=3, seed=0),
+        "mmd": evaluation.maximum_mean_discrepancy(ROWS, SAMPLES, permutations=40, seed=0),
+        "holes": evaluation.hole_share(ROWS, HELD, SAMPLES, percentile=90.0),
+        "probe": evaluation.linear_probe_accuracy(CODES, LABEL, folds=3, seed=0),
+        "neighbours": evaluation.nearest_neighbour_accuracy(CODES, LABEL, folds=3, seed=0),
+        "clusters": evaluation.cluster_agreement(CODES, LABEL, restarts=2, seed=0),
+        "trust": evaluation.trustworthiness(CODES, CODES[:, :2], neighbours=4, seed=0),
+        "active": evaluation.active_units(CODES, weight=weight),
+        "matched": evaluation.matched(LABEL, FACTORS[:, 1], weight=weight),
+        "information": evaluation.normalised_mutual_information(LABEL, np.arange(60) % 6 // 2, weight=weight),
+    }
+    for name, one in found.items():
+        meets_record(f"metric {name}", numbers(one))
+
+
+BATCH = batch_of(np.stack([X, -X, MU]))
+MANY = batch_of(np.random.default_rng(1).normal(size=(18, 3)))
+FEW = {"num_temperatures": 6, "num_leapfrog": 2, "num_samples": 4}
+EVIDENCE = {
+    "annealed": lambda m: evaluation.annealed_importance_sampling(m, BATCH, **FEW, chains_at_once=3, key=KEY),
+    "sandwich": lambda m: evaluation.sandwich(m, 3, **FEW, num_moves=2, key=KEY, chains_at_once=3),
+    "importance sandwich": lambda m: evaluation.importance_sandwich(m, 3, num_samples=20, key=KEY),
+    "sequential": lambda m: evaluation.sequential_monte_carlo(
+        m, BATCH, num_samples=16, num_runs=3, num_temperatures=5, num_moves=1, num_leapfrog=2, key=KEY
+    ),
+    "refined": lambda m: evaluation.refine(m, BATCH, steps=4, num_samples=3, num_evaluation_samples=16, key=KEY),
+    "gaps": lambda m: evaluation.inference_gaps(m, BATCH, num_samples=20, steps=4, draws_per_step=3, key=KEY),
+    "gaps of full Normals": lambda m: evaluation.inference_gaps(
+        m, BATCH, family="full", num_samples=20, steps=4, draws_per_step=3, key=KEY
+    ),
+    "rate and distortion": lambda m: [
+        [point.rate, point.distortion, point.elbo]
+        for point in evaluation.rate_distortion_curve(m, BATCH, [0.5, 2.0], steps=3, num_samples=5, key=KEY)
+    ],
+    "by column": lambda m: nats_by_column(m, BATCH, num_samples=30, key=KEY, samples_per_chunk=7),
+    "importance": lambda m: [
+        evaluation.importance_sampling(m, BATCH, num_samples=30, key=KEY),
+        evaluation.importance_sampling(m, BATCH, num_samples=33, samples_per_chunk=10, key=KEY),
+    ],
+    "bounds": lambda m: [
+        evaluation.elbo_parts(m, BATCH, num_samples=5, key=KEY),
+        evaluation.chi_upper_bound(m, BATCH, num_samples=30, key=KEY),
+    ],
+    "imputed": lambda m: evaluation.impute(
+        m, batch_of(np.stack([X, -X]), mask=jnp.asarray([[True, False, True], [False, True, True]])),
+        num_samples=21, num_draws=2, samples_per_chunk=8, key=KEY,
+    ),
+    "split": lambda m: [
+        evaluation.kl_split(m, BATCH, num_samples=3, key=KEY),
+        evaluation.unit_split(m, BATCH, num_samples=3, key=KEY),
+    ],
+    "moments": lambda m: evaluation.aggregated_moments(m, BATCH, num_draws=3, key=KEY),
+    "calibration": lambda m: evaluation.simulation_based_calibration(m, num_rows=100, num_draws=19, key=KEY),
+    "latent fit": lambda m: latent_fit(m, MANY, permutations=5, key=KEY),
+    "resampled": lambda m: resampled(jnp.arange(8), jnp.log(1.0 + jnp.arange(8)), key=KEY),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", EVIDENCE)
+def test_evidence_of_a_linear_model_is_as_recorded(name):
+    meets_record(f"evidence {name}", numbers(EVIDENCE[name](linear_gaussian("prior"))))
