@@ -9,7 +9,6 @@ import numpy as np
 
 from latens import evaluation
 from latens.cli.context import Context, output_path
-from latens.cli.files import write_table
 from latens.cli.sources import open_model, read_for
 from latens.config import VAEConfig
 from latens.data import Dataset
@@ -22,6 +21,7 @@ from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.conditionals import conditionals
 from latens.measure.cells import interval, point, typed_columns
 from latens.text import span_texts
+from latens.verbs.files import write_table
 from latens.workflow.trained import TrainedModel
 
 
