@@ -18,7 +18,7 @@ from latens.data.streams.dataset import StreamDataset
 from latens.io.atomic import resource_errors
 from latens.io.workers import Worker
 from latens.typing import Key
-from latens.verbs.files import write_table
+from latens.verbs._files import write_table
 from latens.workflow.trained import TrainedModel, model_file
 
 INDEX = "_blocks.safetensors"

@@ -19,7 +19,7 @@ from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.complete import complete as completions
 from latens.evaluation.reductions import Reduction
 from latens.pictures.images import shown, write_image
-from latens.verbs.files import pictured, write_npz
+from latens.verbs._files import pictured, write_npz
 from latens.workflow.trained import TrainedModel
 
 MOST_IMAGES = 16

@@ -15,7 +15,7 @@ from latens.errors import ConfigError, DataError
 from latens.measure.cells import blame, named_cells, typed_columns
 from latens.measure.detect import detect as find
 from latens.measure.detect import strange_rows
-from latens.verbs.files import write_table
+from latens.verbs._files import write_table
 
 CELLS, MOST_BLAMED = 3, 1000
 """Cells named for each flagged row of typed columns, and flagged rows of which they are named."""

@@ -21,7 +21,7 @@ from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.conditionals import conditionals
 from latens.measure.cells import interval, point, typed_columns
 from latens.text import span_texts
-from latens.verbs.files import write_table
+from latens.verbs._files import write_table
 from latens.workflow.trained import TrainedModel
 
 

@@ -19,7 +19,7 @@ from latens.evaluation.samples.conditional import sample_given
 from latens.measure.sample_sets import lacks_prior
 from latens.pictures.images import shown, write_image
 from latens.typing import Key
-from latens.verbs.files import write_npz, write_table
+from latens.verbs._files import write_npz, write_table
 from latens.workflow.trained import TrainedModel
 
 

@@ -22,7 +22,7 @@ class Decode(Verb):
 
     def __call__(self, at: At) -> Work:
         from latens import evaluation
-        from latens.verbs.files import read_latents
+        from latens.verbs._files import read_latents
 
         trained, path = at.trained, Path(self.latents)
         z, ids = read_latents(path, trained.latent_shape)
@@ -46,7 +46,7 @@ def _codes_of(trained: "TrainedModel", path: Path, n: int, name: str | None) -> 
     """The class of every latent: the one named, else those that stand beside the latents in their file."""
     import numpy as np
 
-    from latens.verbs.files import read_labels
+    from latens.verbs._files import read_labels
 
     if name is not None:
         return np.full(n, trained.code_of(name))

@@ -100,7 +100,7 @@ class Made(Struct, kw_only=True):
         """Write the file that the ending asks for, whole or not at all."""
         from latens.io.atomic import write_atomic
         from latens.pictures.images import shown, write_image
-        from latens.verbs.files import write_pairs, write_table
+        from latens.verbs._files import write_pairs, write_table
 
         path = Path(path)
         if self.raw is not None:
@@ -137,7 +137,7 @@ class At:
         """Every row, or in a picture as many as can be looked at."""
         import numpy as np
 
-        from latens.verbs.files import pictured
+        from latens.verbs._files import pictured
 
         return pictured(count) if self.picture else np.arange(count)
 
@@ -191,10 +191,10 @@ def arguments_of(verb: type[Verb]) -> Iterator[tuple[str, Any, Any, Meta]]:
 
 @cache
 def verbs() -> dict[str, type[Verb]]:
-    """Every verb by its name: the classes of the files of this folder."""
+    """Every verb by its name: the classes of the files of this folder that do not begin with an underscore."""
     found: dict[str, type[Verb]] = {}
     package = importlib.import_module("latens.verbs")
-    for module in sorted(one.name for one in pkgutil.iter_modules(package.__path__)):
+    for module in sorted(one.name for one in pkgutil.iter_modules(package.__path__) if not one.name.startswith("_")):
         for one in vars(importlib.import_module(f"latens.verbs.{module}")).values():
             if isinstance(one, type) and issubclass(one, Verb) and one is not Verb:
                 found[name_of(one)] = one
