@@ -47,7 +47,7 @@ _COMMANDS: dict[str, str] = {
     "refit": "another prior for a trained model, fitted to its latents",
     "compress": "",
     "decompress": "",
-    "export": "the encoder and the decoder as ONNX files, checked",
+    "export": "",
     "figures": "every picture that applies to a run, with the numbers behind it",
     "animate": "moving pictures: morphs, random walks, and how the latent space came about in training",
     "report": "one self-contained HTML file about a run, or about two runs side by side",
@@ -185,10 +185,6 @@ def parser() -> Parser:
     for name in ("encode", "sample", "evaluate", "compare"):
         dry_run(made[name])
         seed(made[name], "of the draws")
-    made["export"].add_argument("run", metavar="RUN")
-    made["export"].add_argument("--format", choices=("onnx",), default="onnx", help="of the files (default onnx)")
-    made["export"].add_argument("--out", metavar="FOLDER", help="where the files go")
-    dry_run(made["export"])
     _refitting(made["refit"])
     _imputing(made["impute"])
     _completing(made["complete"])

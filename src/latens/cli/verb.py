@@ -2,12 +2,14 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from msgspec import NODEFAULT
 
 from latens.cli.context import Context, output_path, would
 from latens.cli.flags import dry_run
+from latens.errors import UsageError
 from latens.verbs.kernel import Arg, At, Verb, arguments_of, finished, name_of, refuse_classifier
 
 
@@ -27,8 +29,11 @@ def add_arguments(verb: type[Verb], command: argparse.ArgumentParser, reading: C
         given |= {"required": True} if default is NODEFAULT else {"default": default}
         given |= {"choices": asked.choices} if asked.choices else {"metavar": asked.metavar, "type": asked.kind}
         command.add_argument(flag, **given)
-    endings = ", ".join(one.removeprefix(".") for one in verb.endings)
-    command.add_argument("--out", metavar="FILE", help=f"where the result goes: {endings}")
+    if verb.endings:
+        endings = ", ".join(one.removeprefix(".") for one in verb.endings)
+        command.add_argument("--out", metavar="FILE", help=f"where the result goes: {endings}")
+    else:
+        command.add_argument("--out", metavar="FOLDER", help="where the files go")
     dry_run(command)
     if any(name == "data" for name, *_ in arguments_of(verb)):
         reading(command)
@@ -41,26 +46,34 @@ def run_verb(verb: type[Verb], context: Context) -> int:
     args = context.args
     taken = {name: getattr(args, name) for name, *_ in arguments_of(verb)}
     inputs = [taken[name] for name, _, _, meta in arguments_of(verb) if (meta.extra or {})["arg"].reads]
-    out = output_path(args, verb.endings, *inputs)
+    out = output_path(args, verb.endings, *inputs) if verb.endings else output_folder(args)
     opened = open_model(taken["run"])
     if verb.needs_latents:
         refuse_classifier(opened.trained, name_of(verb), taken["run"])
-    work = verb(**taken)(Typed(context, opened, picture=out.suffix.lower() == ".png"))
+    work = verb(**taken)(Typed(context, opened, out))
     what = next(work)
     if args.dry_run:
         return would(context, what, out)
     made = finished(work)
-    made.write(out)
-    context.done({"out": str(out), **made.value}, f"{out}: {made.text}")
+    if verb.endings:
+        made.write(out)
+    context.done({"out": str(out), **made.value}, f"{out}: {made.text}" if verb.endings else made.text)
     return 0
+
+
+def output_folder(args: argparse.Namespace) -> Path:
+    """The folder that `--out` names."""
+    if not args.out:
+        raise UsageError("--out is missing: it says where the files go.", where="--out", fix="Add --out FOLDER.")
+    return Path(args.out)
 
 
 class Typed(At):
     """A verb called on the command line, whose flags say how rows are read."""
 
-    def __init__(self, context: Context, opened: Any, *, picture: bool) -> None:
-        super().__init__(opened.trained, opened.name)
-        self.context, self.opened, self.picture = context, opened, picture
+    def __init__(self, context: Context, opened: Any, out: Path) -> None:
+        super().__init__(opened.trained, opened.name, out)
+        self.context, self.opened, self.picture = context, opened, out.suffix.lower() == ".png"
 
     def load(self, *, own_classes: bool = False, every: bool = True) -> Any:
         from latens.cli.sources import read_for

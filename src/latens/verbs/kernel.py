@@ -117,12 +117,12 @@ class Made(Struct, kw_only=True):
 
 
 class At:
-    """Where a verb works: the model, its name in errors, how rows are loaded, and whether a picture is wanted."""
+    """Where a verb works: the model, its name in errors, how rows are loaded, and where the result goes."""
 
-    picture: bool = False
+    picture: bool = False  # whether the result is a picture
 
-    def __init__(self, trained: "TrainedModel", name: str) -> None:
-        self.trained, self.name = trained, name
+    def __init__(self, trained: "TrainedModel", name: str, out: Path = Path()) -> None:
+        self.trained, self.name, self.out = trained, name, out  # `out` is for verbs that fill a folder
         self.options: dict[str, Any] = {}  # how the rows were read, once they are
 
     def load(self, *, own_classes: bool = False, every: bool = True) -> "Dataset":
@@ -145,8 +145,8 @@ class At:
 class Given(At):
     """A verb called in Python, with rows that are in memory or named by a path."""
 
-    def __init__(self, trained: "TrainedModel", data: Any) -> None:
-        super().__init__(trained, "the model")
+    def __init__(self, trained: "TrainedModel", data: Any, out: str | Path = "") -> None:
+        super().__init__(trained, "the model", Path(out))
         self.data = data
 
     def load(self, *, own_classes: bool = False, every: bool = True) -> "Dataset":
@@ -164,7 +164,7 @@ class Given(At):
 class Verb(Struct, kw_only=True):
     """A command, and the method of `TrainedModel` of the same name. Calling it does its work."""
 
-    endings: ClassVar[tuple[str, ...]] = (".npz",)
+    endings: ClassVar[tuple[str, ...]] = (".npz",)  # of --out; none where the verb itself fills a folder
     needs_latents: ClassVar[bool] = True  # refuses a Bayes classifier, which has none
 
     __call__: ClassVar[Callable[[Any, At], Work]]
@@ -222,6 +222,8 @@ def finished(work: Work) -> Made:
 def method(verb: type[Verb]) -> Callable[..., Made]:
     """The verb as a method of a trained model: the fields but the run, the first of them by position."""
     given = [one for one in arguments_of(verb) if one[0] != "run"]
+    if not verb.endings:
+        given.insert(0, ("out", str, NODEFAULT, arg("where the files go")))
     names = [name for name, _, _, _ in given]
 
     def call(trained: "TrainedModel", *values: Any, **options: Any) -> Made:
@@ -244,7 +246,8 @@ def method(verb: type[Verb]) -> Callable[..., Made]:
                 raise UsageError(f"there is no {name} {options[name]!r}.", where=name, fix=fix)
         if verb.needs_latents:
             refuse_classifier(trained, name_of(verb), "the model")
-        work = verb(run="", **options)(Given(trained, options.get("data")))
+        at = Given(trained, options.get("data"), options.pop("out", ""))
+        work = verb(run="", **options)(at)
         next(work)
         return finished(work)
 
