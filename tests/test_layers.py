@@ -23,6 +23,7 @@ ROOMS = (
     {"explorer"},
     {"callbacks"},
     {"report"},
+    {"verbs"},
     {"latens"},
     {"cli"},
 )

@@ -124,10 +124,13 @@ _RENAMED = {"load_data": "load"}
 
 def __getattr__(name: str) -> object:
     from importlib import import_module
+    from sys import modules
 
     if name not in _HOME:
         raise AttributeError(f"module 'latens' has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), _RENAMED.get(name, name))
+    if (trained := modules.get("latens.workflow.trained")) is not None:
+        import_module("latens.verbs.kernel").attach(trained.TrainedModel)
     globals()[name] = value
     return value
 

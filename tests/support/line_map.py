@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from coverage import Coverage
 from cpu_times import spent
+
+from coverage import Coverage
 
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "latens"
 COVER = pytest.StashKey[Coverage]()

@@ -22,9 +22,11 @@ from latens.cli.flags import (
     whole,
     width,
 )
+from latens.cli.verb import add_arguments
 from latens.errors import UsageError, nearest
+from latens.verbs.kernel import summary_of, verbs
 
-COMMANDS: dict[str, str] = {
+_COMMANDS: dict[str, str] = {
     "demo": "train on the built-in digits, measure, draw pictures: a first look, in under a minute",
     "check": "what is in a data set, what would go wrong, which likelihood suits it",
     "pack": "rows of any kind as shards of NumPy arrays, also shuffled: the fast form of data larger than memory",
@@ -34,19 +36,19 @@ COMMANDS: dict[str, str] = {
     "sweep": "many settings and seeds in one folder: which is best on validation rows",
     "compare": "runs against each other on the same held-out rows, with intervals",
     "encode": "rows to latents: posterior means, log-variances, ELBO parts",
-    "decode": "latents to rows: means of p(x | z)",
+    "decode": "",
     "sample": "new rows from the model",
-    "reconstruct": "rows to latents and back",
+    "reconstruct": "",
     "impute": "a table with its missing cells filled in",
     "complete": "pictures of which a part is hidden: several answers for it",
     "detect": "rows that are unlike the training rows: surprise, p-values, flags",
     "judge": "a synthetic table beside the real one: how like it is, and what it gives away",
-    "augment": "more rows of each class: draws around labelled rows, or from p(x | class)",
-    "translate": "rows of one class as another, or pictures as their pair, of models that know both",
+    "augment": "",
+    "translate": "",
     "refit": "another prior for a trained model, fitted to its latents",
-    "compress": "rows without loss in as many bits as the model's ELBO says",
-    "decompress": "the rows that `latens compress` coded",
-    "export": "the encoder and the decoder as ONNX files, checked",
+    "compress": "",
+    "decompress": "",
+    "export": "",
     "figures": "every picture that applies to a run, with the numbers behind it",
     "animate": "moving pictures: morphs, random walks, and how the latent space came about in training",
     "report": "one self-contained HTML file about a run, or about two runs side by side",
@@ -57,7 +59,12 @@ COMMANDS: dict[str, str] = {
     "completion": "tab completion for bash, zsh or fish",
     "help": "pages of the documentation: errors, data, how to choose",
 }
-"""Name -> what it does; each is a function of that name in the module `latens.cli.NAME`."""
+"""Name -> what it does; each is a function of that name in `latens.cli.NAME`, or a verb, which says it itself."""
+
+COMMANDS = {name: words or summary_of(verbs()[name]) for name, words in _COMMANDS.items()} | {
+    name: summary_of(verb) for name, verb in verbs().items()
+}
+"""Every command and what it does; verbs that are not named above come last."""
 
 _EPILOG = """examples:
   latens demo
@@ -152,15 +159,14 @@ def parser() -> Parser:
     made["evaluate"].add_argument("--all", action="store_true", help="every number that applies; also RUN/report.json")
     made["compare"].add_argument("runs", metavar="RUN", nargs="+", help="two or more runs or model files")
     _evaluation(made["compare"])
-    for name in ("encode", "reconstruct"):
-        made[name].add_argument("run", metavar="RUN")
-        made[name].add_argument("data", metavar="DATA")
-        _unknown(made[name])
-        _reading(made[name])
+    for name, verb in verbs().items():
+        add_arguments(verb, made[name], _reading)
+    made["encode"].add_argument("run", metavar="RUN")
+    made["encode"].add_argument("data", metavar="DATA")
+    _unknown(made["encode"])
+    _reading(made["encode"])
     _workers(made["encode"], alone=True)
     _workers(made["evaluate"])
-    made["decode"].add_argument("run", metavar="RUN")
-    made["decode"].add_argument("latents", metavar="Z", help="a file of latents, as `latens encode` writes it")
     made["sample"].add_argument("run", metavar="RUN")
     words = "how many (default 16; with --complete one for each row of FILE)"
     made["sample"].add_argument("-n", type=table_rows, metavar="N", help=words)
@@ -173,41 +179,20 @@ def parser() -> Parser:
     made["encode"].add_argument("--num-samples", type=draws, default=16, metavar="K", help="draws a row (default 16)")
     for name, endings in (
         ("encode", "npz, csv, parquet"),
-        ("decode", "npz, png"),
         ("sample", "npz, png, csv, parquet"),
     ):
         more = "; with --workers a folder" if name == "encode" else ""
         made[name].add_argument("--out", metavar="FILE", help=f"where the result goes: {endings}{more}")
-    made["reconstruct"].add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
-    for name in ("sample", "decode"):
-        made[name].add_argument("--label", metavar="NAME", help="the class, of a model that has them")
-    for name in ("sample", "reconstruct"):
-        made[name].add_argument("--mean", action="store_true", help="means of p(x | z) instead of draws")
-    for name in ("encode", "decode", "sample", "reconstruct", "evaluate", "compare"):
+    made["sample"].add_argument("--label", metavar="NAME", help="the class, of a model that has them")
+    made["sample"].add_argument("--mean", action="store_true", help="means of p(x | z) instead of draws")
+    for name in ("encode", "sample", "evaluate", "compare"):
         dry_run(made[name])
-    for name in ("encode", "sample", "reconstruct", "evaluate", "compare"):
         seed(made[name], "of the draws")
-    for name, given, words in (
-        ("compress", "data", "whole rows"),
-        ("decompress", "file", "what `latens compress` wrote"),
-    ):
-        made[name].add_argument("run", metavar="RUN")
-        made[name].add_argument(given, metavar=given.upper(), help=words)
-        ending = "bits" if name == "compress" else "npy"
-        made[name].add_argument("--out", metavar="FILE", help=f"where the result goes: {ending}")
-        dry_run(made[name])
-    _reading(made["compress"])
-    made["export"].add_argument("run", metavar="RUN")
-    made["export"].add_argument("--format", choices=("onnx",), default="onnx", help="of the files (default onnx)")
-    made["export"].add_argument("--out", metavar="FOLDER", help="where the files go")
-    dry_run(made["export"])
     _refitting(made["refit"])
     _imputing(made["impute"])
     _completing(made["complete"])
     _detecting(made["detect"])
     _judging(made["judge"])
-    _augmenting(made["augment"])
-    _translating(made["translate"])
     seeing(made)
     _reading(made["figures"])
     _reading(made["animate"])
@@ -324,35 +309,6 @@ def _judging(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--out", metavar="FILE.html", help="also write the numbers as a page")
     seed(command, "of the classifiers and the rows that are chosen")
-    dry_run(command)
-
-
-def _augmenting(command: argparse.ArgumentParser) -> None:
-    command.add_argument("data", metavar="DATA", help="rows with labels")
-    command.add_argument("--model", dest="run", metavar="RUN", required=True, help="the model that draws")
-    command.add_argument("--per-class", type=table_rows, metavar="N", required=True, help="new rows of each class")
-    words = "around rows of the class, or from p(x | class), which is the default of models that have it"
-    command.add_argument("--draw", choices=("rows", "class"), help=words)
-    command.add_argument("--mean", action="store_true", help="means of p(x | z) instead of draws; z is drawn")
-    command.add_argument("--out", metavar="FILE", help="where the new rows go: npz, csv, parquet")
-    _reading(command)
-    seed(command, "of the draws")
-    dry_run(command)
-
-
-def _translating(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run", metavar="RUN")
-    command.add_argument("data", metavar="DATA", help="rows with labels; of a model of pairs, pictures of one side")
-    words = "the class of the rows; of a model of pairs their side, source (default) or target"
-    command.add_argument("--from", dest="start", metavar="A", help=words)
-    words = "the class that they are decoded as; of a model of pairs the other side"
-    command.add_argument("--to", dest="end", metavar="B", help=words)
-    command.add_argument("--mean", action="store_true", help="means of p(x | z) instead of draws")
-    words = "draws a row, of a model of pairs (default 100)"
-    command.add_argument("--num-samples", type=draws, metavar="K", help=words)
-    command.add_argument("--out", metavar="FILE", help="where the result goes: npz, png")
-    _reading(command)
-    seed(command, "of the draws")
     dry_run(command)
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from latens import __version__, evaluation
 from latens.cli.context import Context, output_path, would
-from latens.cli.files import write_table
 from latens.cli.parts import PartFolder
 from latens.cli.sources import load_for, open_vae
 from latens.cli.workers import launch_workers, own_parts, threads_of
@@ -19,6 +18,7 @@ from latens.data.streams.dataset import StreamDataset
 from latens.io.atomic import resource_errors
 from latens.io.workers import Worker
 from latens.typing import Key
+from latens.verbs._files import write_table
 from latens.workflow.trained import TrainedModel, model_file
 
 INDEX = "_blocks.safetensors"

@@ -10,8 +10,6 @@ import numpy as np
 
 from latens import evaluation
 from latens.cli.context import Context, output_path, would
-from latens.cli.files import write_npz
-from latens.cli.reconstruct import pictured
 from latens.cli.reduced import reduced_rows, reduction_of, rows_to_reduce
 from latens.cli.sources import load_for, open_vae
 from latens.config import VAEConfig
@@ -26,6 +24,7 @@ from latens.evaluation.complete import log_hidden
 from latens.evaluation.reductions import Reduction
 from latens.io.plain_files import kind_of
 from latens.pictures.images import shown, write_image
+from latens.verbs._files import pictured, write_npz
 from latens.workflow.trained import TrainedModel
 
 MOST_IMAGES = 16

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from latens.cli.context import Context, output_path
-from latens.cli.files import write_table
 from latens.cli.measured import held_out_rows
 from latens.cli.sources import Opened, load_for, open_model, read_for
 from latens.config import VAEConfig
@@ -18,6 +17,7 @@ from latens.errors import ConfigError, DataError, LatensError
 from latens.measure.cells import blame, named_cells, typed_columns
 from latens.measure.detect import detect as find
 from latens.measure.detect import strange_rows
+from latens.verbs._files import write_table
 
 CELLS, MOST_BLAMED = 3, 1000
 """Cells named for each flagged row of typed columns, and flagged rows of which they are named."""

@@ -1,50 +1,11 @@
 """The numbers that can be typed, and flags of several commands. Imports nothing heavy: `--help` is instant."""
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from latens.errors import UsageError
-
-
-def whole(low: int, high: int, words: str = "") -> Callable[[str], int]:
-    """Make what reads a whole number within limits.
-
-    Args:
-        low: Least number.
-        high: Largest number.
-        words: Words that say which numbers these are; "" for the limits.
-
-    Returns:
-        A function of text, for argparse.
-    """
-    return _within(int, low, high, words or f"within {low} and {high}", "whole number")
-
-
-def number(low: float, high: float, words: str = "") -> Callable[[str], float]:
-    """Make what reads a number within limits.
-
-    Args:
-        low: Least number.
-        high: Largest number.
-        words: Words that say which numbers these are; "" for the limits.
-
-    Returns:
-        A function of text, for argparse.
-    """
-    return _within(float, low, high, words or f"within {low:g} and {high:g}", "number")
-
-
-def _within(kind: Callable[[str], Any], low: float, high: float, words: str, name: str) -> Callable[[str], Any]:
-    def read(text: str) -> Any:
-        value = kind(text)
-        if not low <= value <= high:
-            raise argparse.ArgumentTypeError(f"{text} is not {words}")
-        return value
-
-    read.__name__ = name  # what argparse calls it when the text is no number at all
-    return read
-
+from latens.verbs.kernel import number, whole
 
 count, port, seeds = whole(1, 2**40), whole(1024, 65535), whole(0, 2**32 - 1)
 """`count` is of what takes time, not memory; what takes memory has its bound below."""

@@ -10,7 +10,6 @@ import numpy as np
 
 from latens import evaluation
 from latens.cli.context import Context, output_path
-from latens.cli.files import formula_note, formulas, table_bytes, write_table
 from latens.cli.sources import open_model, read_for
 from latens.config import VAEConfig
 from latens.data import Dataset
@@ -24,6 +23,7 @@ from latens.evaluation.conditionals import conditionals
 from latens.io.atomic import write_together
 from latens.measure.cells import interval, point, typed_columns
 from latens.text import span_texts
+from latens.verbs._files import formula_note, formulas, table_bytes, write_table
 from latens.workflow.trained import TrainedModel
 
 

@@ -18,12 +18,14 @@ from typing import Any, NoReturn
 
 from latens.cli.arguments import parse, parser
 from latens.cli.context import Context
+from latens.cli.verb import run_verb
 from latens.errors import LatensError, ResourceError, UsageError
 from latens.io.atomic import as_resource_error
 from latens.io.compilation import jax_settings
 from latens.io.signals import PATIENCE, Stopped
 from latens.io.terminal import json_text, print_json, put, say
 from latens.text import visible
+from latens.verbs.kernel import verbs
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,6 +85,9 @@ def _run(context: Context) -> int:
         return 0
     for number, path in enumerate(context.args.imports):
         _import(path, number)
+    verb = verbs().get(context.args.command)
+    if verb is not None:
+        return run_verb(verb, context)
     module = importlib.import_module(f"latens.cli.{context.args.command}")
     return getattr(module, context.args.command)(context) or 0
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from latens.cli.files import flat_columns, parquet_bytes
 from latens.errors import ConfigError, RunFolderError
 from latens.evaluation import finite
 from latens.io.atomic import resource_errors, write_atomic
 from latens.io.json import to_json
+from latens.verbs._files import flat_columns, parquet_bytes
 
 _WORDS = {"model": "with another model", "data": "of other rows"}
 """What a value that is a digest says to a reader."""

@@ -8,7 +8,6 @@ import numpy as np
 
 from latens import evaluation
 from latens.cli.context import Context, free_name, output_path, would
-from latens.cli.files import formula_note, formulas, write_npz, write_table
 from latens.cli.impute import table_as_written
 from latens.cli.sources import Opened, load_partial, open_vae
 from latens.config import ClassifierConfig
@@ -20,6 +19,7 @@ from latens.evaluation.samples.conditional import sample_given
 from latens.measure.sample_sets import lacks_prior
 from latens.pictures.images import shown, write_image
 from latens.typing import Key
+from latens.verbs._files import formula_note, formulas, write_npz, write_table
 from latens.workflow.trained import TrainedModel
 
 

@@ -1,4 +1,4 @@
-"""Tables of results to .npz, .csv or .parquet, and latents back from them."""
+"""Results to .npz, .csv, .parquet or .png, and latents back from them."""
 
 import io
 import zipfile
@@ -20,9 +20,12 @@ from latens.data.schema import Schema
 from latens.errors import ConfigError, DataError
 from latens.evaluation import finite
 from latens.io.atomic import resource_errors, write_atomic
+from latens.pictures.images import shown, write_image
 from latens.text import csv_bytes, original_text, spreadsheet_text, visible
 
 LATENT_KEYS = ("mean", "z", "latents")
+
+MOST_IMAGES = 64  # rows that a picture of reconstructions shows
 
 
 def write_table(
@@ -158,6 +161,46 @@ def parquet_bytes(
         table = table.replace_schema_metadata({"latens": about})
     pyarrow.parquet.write_table(table, sink)
     return sink.getvalue().to_pybytes()
+
+
+def pictured(count: int) -> np.ndarray:
+    """Choose the rows of a picture: more could not be looked at. Evenly, because sorted data start with one class.
+
+    Args:
+        count: Number of rows, from 1.
+
+    Returns:
+        Their positions, at most `MOST_IMAGES`.
+    """
+    return np.linspace(0, count - 1, min(count, MOST_IMAGES)).round().astype(np.int64)
+
+
+def drawn_words(drawn: int, rows: int) -> str:
+    """Say how many rows a file holds, where a picture cannot show all."""
+    if drawn == rows:
+        return f"{rows} rows"
+    return f"a grid of {drawn} rows, evenly chosen among all {rows:,} (a .npz file holds all)"
+
+
+def write_pairs(out: Path, schema: Schema, rows: np.ndarray, x: np.ndarray) -> None:
+    """Write lines of originals, each with the line of what became of them below it.
+
+    Args:
+        out: The file.
+        schema: The schema of the rows.
+        rows: The originals, shape (n, *x).
+        x: What became of each, shape (n, *x).
+    """
+    limits = (float(min(rows.min(), x.min())), float(max(rows.max(), x.max())))  # one scale for both
+    originals, found = shown(schema, rows, limits), shown(schema, x, limits)
+    columns = min(8, len(rows))
+    blank = np.zeros((-len(rows) % columns, *originals.shape[1:]), originals.dtype)
+    lines = []
+    for start in range(0, len(rows), columns):
+        part = slice(start, start + columns)
+        lines += [originals[part], blank[: columns - len(originals[part])]]
+        lines += [found[part], blank[: columns - len(found[part])]]
+    write_image(out, np.concatenate(lines), columns=columns)
 
 
 def read_latents(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray | None]:

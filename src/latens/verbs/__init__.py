@@ -1,0 +1,1 @@
+"""What can be done with a trained model, one file a verb: a command of `latens`, and a method of `TrainedModel`."""

@@ -1,0 +1,38 @@
+"""`latens reconstruct`: rows to latents and back."""
+
+from typing import ClassVar
+
+from latens.verbs.kernel import At, Data, Made, Mean, Run, Seed, Unknown, Verb, Work
+
+
+class Reconstruct(Verb):
+    """Rows to latents and back."""
+
+    endings: ClassVar = (".npz", ".png")
+    run: Run
+    data: Data
+    mean: Mean = False
+    unknown: Unknown = "error"
+    seed: Seed = 0
+
+    def __call__(self, at: At) -> Work:
+        import jax
+
+        from latens import evaluation
+        from latens.verbs._files import drawn_words
+
+        data, trained = at.load(), at.trained
+        chosen = at.positions(len(data))
+        yield f"reconstruct {len(chosen)} rows of {data.name}"
+        batch, key = trained.batch(data, chosen), jax.random.key(self.seed)
+        given = {"preparation": trained.preparation, "key": key, "mean": self.mean}
+        values = evaluation.reconstruct(trained.model, batch, **given)
+        x = evaluation.finite(trained.data_units(values, mean=self.mean), "x", where=at.name)
+        return Made(
+            arrays={"row_id": data.names[chosen], "x": x},
+            value={"rows": len(x), "shape": list(x.shape)},
+            text=f"{drawn_words(len(x), len(data))} of {data.name}",
+            image=x,
+            beside=data.x[chosen],
+            schema=trained.schema,
+        )
