@@ -1,11 +1,14 @@
-"""Every public function and method says in its docstring what it does and what each argument is."""
+"""A name of the API says what each argument is; any other has one sentence, and comments where there is a reason."""
 
 import ast
+import re
 
+import api
 import pytest
 from paths import SOURCE
 
 FILES = sorted(SOURCE.rglob("*.py"))
+SECTION = re.compile(r"^(Args|Returns|Raises|Yields|Attributes):$", re.MULTILINE)
 
 
 def public(body):
@@ -14,17 +17,28 @@ def public(body):
     return [node for node in body if isinstance(node, kinds) and not node.name.startswith("_")]
 
 
+def definitions(body, of_api, inside=False):
+    """Every definition with its owner, and whether it is part of the API."""
+    for node in body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            known = inside and not node.name.startswith("_") if of_api is None else node.name in of_api
+            yield node, known
+            below = node.body if isinstance(node, ast.ClassDef) else []
+            yield from definitions(below, None, known)
+
+
 def inherited(trees):
     """Names of the methods that a base class or a protocol of the package describes."""
     classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
     return {f.name for c in classes for f in public(c.body) if "Args:" in (ast.get_docstring(f) or "")}
 
 
-def faults(tree, described=frozenset()):
-    """Lines and names of the definitions whose docstring lacks a first line of prose or an argument."""
-    methods = [(f, c) for c in public(tree.body) if isinstance(c, ast.ClassDef) for f in public(c.body)]
+def faults(tree, described=frozenset(), of_api=None):
+    """Lines and names of the API's definitions whose docstring lacks a first line of prose or an argument."""
+    top = [node for node in public(tree.body) if of_api is None or node.name in of_api]
+    methods = [(f, c) for c in top if isinstance(c, ast.ClassDef) for f in public(c.body)]
     found = []
-    for node, owner in [*((f, None) for f in public(tree.body)), *methods]:
+    for node, owner in [*((f, None) for f in top), *methods]:
         text = ast.get_docstring(node) or ""
         overrides = owner is not None and bool(owner.bases) and node.name in described
         if not text.split("\n")[0].strip() and not overrides:
@@ -41,11 +55,34 @@ def faults(tree, described=frozenset()):
     return found
 
 
-def test_docstrings_name_every_argument():
-    trees = {path: ast.parse(path.read_text()) for path in FILES}
+def wordy(tree, of_api=frozenset()):
+    """Lines and names of the other definitions whose docstring is more than a sentence."""
+    found = []
+    for node, known in definitions(tree.body, of_api):
+        text = ast.get_docstring(node) or ""
+        if not known and ">>>" not in text and (SECTION.search(text) or "\n\n" in text):
+            found.append((node.lineno, node.name, "more than a sentence"))
+    return found
+
+
+def test_docstrings_of_the_api_name_every_argument():
+    trees = {path: api.tree(path) for path in FILES}
     described = inherited(trees.values())
-    found = {str(path.relative_to(SOURCE)): bad for path, tree in trees.items() if (bad := faults(tree, described))}
+    named = {path: {name for file, name in api.definitions() if file == path} for path in FILES}
+    found = {str(p.relative_to(SOURCE)): bad for p, tree in trees.items() if (bad := faults(tree, described, named[p]))}
     assert found == {}
+
+
+def test_other_docstrings_are_a_sentence():
+    named = {path: {name for file, name in api.definitions() if file == path} for path in FILES}
+    found = {str(path.relative_to(SOURCE)): bad for path in FILES if (bad := wordy(api.tree(path), named[path]))}
+    assert found == {}
+
+
+def test_the_api_is_what_users_are_shown():
+    names = {name for _, name in api.definitions()}
+    assert {"VAE", "ELBO", "IWAE", "DiagonalNormal", "load", "importance_sampling", "AbstractHead"} <= names
+    assert not {"read_for", "output_path", "PartFolder", "Archive"} & names
 
 
 @pytest.mark.parametrize(
@@ -60,3 +97,18 @@ def test_docstrings_name_every_argument():
 )
 def test_the_rule_bites(planted, expected):
     assert faults(ast.parse(planted)) == expected
+
+
+@pytest.mark.parametrize(
+    ("planted", "expected"),
+    [
+        ('def f(a):\n    """Add.\n\n    Args:\n        a: One.\n    """', [(1, "f", "more than a sentence")]),
+        ('def f(a):\n    """Add.\n\n    It is so, because it is.\n    """', [(1, "f", "more than a sentence")]),
+        ('class C:\n    def m(self):\n        """M.\n\n        Returns:\n            1.\n        """',
+         [(2, "m", "more than a sentence")]),
+        ('def f(a):\n    """Add."""\n    # Since it is so.', []),
+        ('def g(a):\n    """Add.\n\n    Args:\n        a: One.\n    """', []),
+    ],
+)  # fmt: skip
+def test_the_other_rule_bites(planted, expected):
+    assert wordy(ast.parse(planted), {"g"}) == expected

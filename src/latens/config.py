@@ -534,7 +534,16 @@ def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
 
 
 def option_hint(part: str, name: str, known: Iterable[str]) -> str:
-    """The nearest of a choice's own options and of the other options of its part; else what the choice takes."""
+    """The nearest of a choice's own options and of the other options of its part; else what the choice takes.
+
+    Args:
+        part: The part of the configuration, such as "prior".
+        name: The option that it does not have.
+        known: The names of the choice's own options.
+
+    Returns:
+        A sentence for the `fix` of an error.
+    """
     own, parts = list(known), get_type_hints(VAEConfig)
     beside = [field for field in getattr(parts.get(part), "__struct_fields__", ()) if field != "options"]
     if difflib.get_close_matches(name, [*own, *beside], n=1):

@@ -93,15 +93,7 @@ class PeerError(LatensError, ConnectionError):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """A sentence that names the nearest valid word, or all of them: "Did you mean 'beta'?".
-
-    Args:
-        name: The word that was given.
-        valid: The words that are allowed.
-
-    Returns:
-        The sentence, for the `fix` of an error.
-    """
+    """A sentence that names the nearest valid word, or all of them: "Did you mean 'beta'?"."""
     choices = sorted(valid)
     close = difflib.get_close_matches(name, choices, n=1)
     return f"Did you mean {close[0]!r}?" if close else f"Valid: {', '.join(choices)}."

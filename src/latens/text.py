@@ -23,15 +23,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def visible(text: object, *, keep: str = "") -> str:
-    r"""Text whose control characters, line ends and marks of direction are spelled out, `\x1b` or `\u202e`.
-
-    Args:
-        text: Any value; its `str` is taken.
-        keep: Characters that stay, such as a line end in a message of several lines.
-
-    Returns:
-        The text, safe to show on a terminal.
-    """
+    r"""Text whose control characters, line ends and marks of direction are spelled out, `\x1b` or `\u202e`."""
     words = str(text)
     # A printable text may still hold a mark of direction, but only among characters beyond ASCII.
     if words.isprintable() and words.isascii():
@@ -44,47 +36,23 @@ def _steers(character: str) -> bool:
 
 
 def spreadsheet_text(text: str) -> str:
-    """A text as it is written into a CSV file, with an apostrophe before what a spreadsheet would run as a formula.
-
-    Numbers and spans of time never get one. It is the remedy for "CSV injection" of the Open Worldwide Application
-    Security Project: for text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return.
-
-    Args:
-        text: The text of one entry of the table.
-
-    Returns:
-        The text, with an apostrophe before it where it needs one.
-    """
+    """A text as it is written into a CSV file, with an apostrophe before what a spreadsheet would run as a formula."""
+    # Numbers and spans of time never get one. It is the remedy for "CSV injection" of the Open Worldwide Application
+    # Security Project: for text that begins with `=`, `+`, `-`, `@`, a tab or a carriage return.
     plain = _NUMBER.fullmatch(text) is not None or _SPAN.fullmatch(text) is not None
     return f"'{text}" if text.startswith(_FORMULA) and not plain else text
 
 
 def original_text(cell: str) -> str:
-    """The text that `spreadsheet_text` was given, without the apostrophe that it added.
-
-    Args:
-        cell: The text of one entry, as it stands in a CSV file.
-
-    Returns:
-        The text without the apostrophe, where that was added.
-    """
+    """The text that `spreadsheet_text` was given, without the apostrophe that it added."""
     rest = cell[1:]
     return rest if cell.startswith("'") and rest != cell and spreadsheet_text(rest) == cell else cell
 
 
 def csv_bytes(columns: "Mapping[str, np.ndarray]", known: "Collection[str]" = ()) -> bytes:
-    """Equally long columns as a CSV file in UTF-8: a header, then a line for each row.
-
-    A number is its shortest text that reads back as the same number in its own precision, a truth value 0 or 1, text
-    as `spreadsheet_text` writes it.
-
-    Args:
-        columns: Arrays of shape (n,) by the names of the columns.
-        known: Texts that get no apostrophe, since they stand so in the data that the table is like.
-
-    Returns:
-        The bytes of the file.
-    """
+    """Equally long columns as a CSV file in UTF-8: a header, then a line for each row."""
+    # A number is its shortest text that reads back as the same number in its own precision, a truth value 0 or 1, text
+    # as `spreadsheet_text` writes it.
     stream = io.StringIO(newline="")
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(name if name in known else spreadsheet_text(name) for name in columns)
@@ -93,14 +61,7 @@ def csv_bytes(columns: "Mapping[str, np.ndarray]", known: "Collection[str]" = ()
 
 
 def span_texts(spans: "np.ndarray") -> list[str]:
-    """Spans of time as pandas writes them: "1 days 02:30:00", "-1 days +23:59:59.5"; fractions without closing zeros.
-
-    Args:
-        spans: timedelta64 of shape (n,), in seconds or a part of them.
-
-    Returns:
-        A text each; "" where one is missing.
-    """
+    """Spans of time as pandas writes them: "1 days 02:30:00", "-1 days +23:59:59.5", without closing zeros."""
     made, parts = [], _PARTS[spans.dtype.str[4:-1]]
     for gone, span in zip((spans != spans).tolist(), spans.astype("int64").tolist()):
         days, rest = divmod(span, 86_400 * parts)

@@ -20,10 +20,8 @@ class Frozen(eqx.Module):
 
 
 def said(part: Any, fact: str, of: tuple[str, ...]) -> Any:
-    """A fact that the class of a part states, of the methods that it has; None where it does not.
-
-    What a class says does not hold for one derived from it that writes one of these methods anew.
-    """
+    """A fact that the class of a part states, of the methods that it has; None where it does not."""
+    # What a class says does not hold for one derived from it that writes one of these methods anew.
     for kind in type(part).__mro__:
         if fact in vars(kind):
             return getattr(part, fact)
@@ -51,17 +49,12 @@ class AbstractRandomWeights(eqx.Module):
 
 
 class Realised(eqx.Module):
-    """A module with the weights that one training step uses, beside the module that is trained.
+    """A module with the weights that one training step uses, beside the module that is trained."""
 
-    It is called, and its attributes are read, as those of the first.
+    # It is called, and its attributes are read, as those of the first.
 
-    Args:
-        module: The module with this step's weights.
-        trained: The module whose arrays are trained.
-    """
-
-    module: Any
-    trained: AbstractRandomWeights
+    module: Any  # the module with this step's weights
+    trained: AbstractRandomWeights  # the module whose arrays are trained
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.module(*args, **kwargs)
@@ -73,14 +66,7 @@ class Realised(eqx.Module):
 
 
 def is_frozen(node: Any) -> bool:
-    """Whether a node of a pytree is `Frozen`.
-
-    Args:
-        node: Any node.
-
-    Returns:
-        True for a `Frozen` one.
-    """
+    """Whether a node of a pytree is `Frozen`."""
     return isinstance(node, Frozen)
 
 
@@ -100,15 +86,7 @@ def partition_trainable(tree: PyTree) -> tuple[PyTree, PyTree]:
 
 
 def realise(tree: PyTree, *, key: Key) -> PyTree:
-    """Draw the random weights of every module that has some, each with its own key.
-
-    Args:
-        tree: Any pytree.
-        key: A JAX random key.
-
-    Returns:
-        The same tree with the weights of this step; `trained_weights` undoes it.
-    """
+    """Draw the random weights of every module that has some, each with its own key."""
     is_random = lambda node: isinstance(node, AbstractRandomWeights | Realised)  # noqa: E731
     nodes, structure = jtu.tree_flatten(tree, is_leaf=is_random)
 
@@ -122,26 +100,12 @@ def realise(tree: PyTree, *, key: Key) -> PyTree:
 
 
 def trained_weights(tree: PyTree) -> PyTree:
-    """Give every module its trained weights in the place of those that a training step drew.
-
-    Args:
-        tree: Any pytree, such as a model from `realise`.
-
-    Returns:
-        The same tree with the weights that are trained.
-    """
+    """Give every module its trained weights in the place of those that a training step drew."""
     is_realised = lambda node: isinstance(node, Realised)  # noqa: E731
     return jax.tree.map(lambda node: node.trained if is_realised(node) else node, tree, is_leaf=is_realised)
 
 
 def count_parameters(tree: PyTree) -> int:
-    """The number of trained scalars.
-
-    Args:
-        tree: Any pytree.
-
-    Returns:
-        The number of entries of all arrays that are trained.
-    """
+    """The number of trained scalars."""
     trainable, _ = partition_trainable(tree)
     return sum(leaf.size for leaf in jax.tree.leaves(trainable))

@@ -30,16 +30,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 def checked_later(function: Function) -> Function:
-    """A function whose annotations are for readers, editors and static checkers; it looks at its arguments itself.
-
-    `typing.no_type_check` would hide them from static checkers too.
-
-    Args:
-        function: The function to mark.
-
-    Returns:
-        The same function.
-    """
+    """A function whose annotations are for readers, editors and static checkers; it looks at its arguments itself."""
+    # `typing.no_type_check` would hide them from static checkers too.
     function.__no_type_check__ = True  # pyright: ignore[reportFunctionMemberAccess]
     return function
 

@@ -33,19 +33,7 @@ from latens.typing import Key
 
 
 def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
-    """The model that a resolved configuration describes, with its initialisation.
-
-    Args:
-        schema: The schema of the data.
-        config: A resolved configuration.
-        key: A JAX random key, for the initialisation.
-
-    Returns:
-        The untrained model.
-
-    Raises:
-        ConfigError: The configuration leaves something open, or its parts do not go together.
-    """
+    """The model that a resolved configuration describes, with its initialisation."""
     network, posterior = config.network, config.posterior
     if (
         network.kind == "auto"
@@ -177,14 +165,7 @@ def _of_its_own(
 
 
 def network_options(config: NetworkConfig) -> dict[str, Any]:
-    """What networks of every kind take.
-
-    Args:
-        config: The configuration of the networks.
-
-    Returns:
-        Keyword arguments of a network, by name.
-    """
+    """What networks of every kind take."""
     return {
         "activation": config.activation,
         "initializer": config.initializer,

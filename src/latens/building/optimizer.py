@@ -15,21 +15,9 @@ _OWN = {"name", "learning_rate", "schedule", "warmup_steps", "total_steps", "cli
 
 
 def optimizer_of(config: OptimizerConfig, objective: AbstractObjective, total_steps: int | None) -> Optimizer:
-    """The optimiser of (model, objective).
-
-    A critic, a multiplier or a learned baseline is never averaged, and warms up with the model.
-
-    Args:
-        config: The configuration of both optimisers.
-        objective: The objective; where it trains nothing, there is one optimiser, that of the model.
-        total_steps: The most steps of the stage, for schedules; None where the budget does not say.
-
-    Returns:
-        The optimiser.
-
-    Raises:
-        ConfigError: A name or option is unknown.
-    """
+    """The optimiser of (model, objective)."""
+    # A critic, a multiplier or a learned baseline is never averaged, and warms up with the model.
+    # total_steps: the most steps of the stage, for schedules; None where the budget does not say.
     shared: dict[str, Any] = {"warmup_steps": config.warmup_steps, "total_steps": total_steps}
     model = _made(config, "optimizer", config.learning_rate, schedule=config.schedule, **shared)
     if not count_parameters(objective):

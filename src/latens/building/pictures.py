@@ -36,15 +36,7 @@ SHIFT = 8
 
 
 def for_pictures(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
-    """Decide networks and likelihood of the default recipe where rows are pictures and neither was chosen.
-
-    Args:
-        config: A configuration whose `network.kind` is "auto".
-        data: The data.
-
-    Returns:
-        The configuration with a kind of network, and the reasons.
-    """
+    """Decide networks and likelihood of the default recipe where rows are pictures and neither was chosen."""
     network, reasons = config.network, []
     shape = image_shape(data.schema)
     if network.hidden is not None or network.encoder or network.decoder or shape is None or not is_picture(data.schema):
@@ -85,14 +77,7 @@ def for_pictures(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]
 
 
 def of_binarised(config: VAEConfig) -> tuple[VAEConfig, list[str]]:
-    """Decide the likelihood of pixels that are made 0 or 1, where it was not chosen.
-
-    Args:
-        config: A configuration.
-
-    Returns:
-        The configuration, and the reason where something was decided.
-    """
+    """Decide the likelihood of pixels that are made 0 or 1, where it was not chosen."""
     if config.likelihood.family != "auto" or config.data.binarize == "none":
         return config, []
     chosen = replace(config.likelihood, family="bernoulli")
@@ -100,15 +85,7 @@ def of_binarised(config: VAEConfig) -> tuple[VAEConfig, list[str]]:
 
 
 def for_hierarchy(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
-    """Decide the channels and the likelihood of a deep hierarchy of pictures, where they were not chosen.
-
-    Args:
-        config: A configuration with a top-down posterior.
-        data: The data.
-
-    Returns:
-        The configuration, and the reasons.
-    """
+    """Decide the channels and the likelihood of a deep hierarchy of pictures, where they were not chosen."""
     shape = image_shape(data.schema)
     config, reasons = of_binarised(config)
     if shape is None or posterior_of(config.posterior).whole is None:
@@ -127,31 +104,13 @@ def for_hierarchy(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str
 
 
 def of_codes(config: VAEConfig) -> bool:
-    """Whether the latents are codes, and networks without conditions are free to give them places.
-
-    Args:
-        config: A configuration.
-
-    Returns:
-        True where a map is the default of convolutional networks.
-    """
+    """Whether the latents are codes, and networks without conditions are free to give them places."""
     own = config.network.encoder or config.network.decoder or config.network.decoder_hidden
     return posterior_of(config.posterior).support == "codes" and config.label.kind == "none" and not own
 
 
 def map_of(config: VAEConfig, schema: Schema) -> tuple[int, int]:
-    """The height and width of the smallest picture of convolutional networks, on which codes lie.
-
-    Args:
-        config: A configuration with widths of its networks.
-        schema: The schema of the data.
-
-    Returns:
-        How many places there are downwards and across.
-
-    Raises:
-        ConfigError: The networks or the latents have no such map.
-    """
+    """The height and width of the smallest picture of convolutional networks, on which codes lie."""
     network = config.network
     if network.kind != "conv" or posterior_of(config.posterior).support != "codes":
         what = f"a map is of codes and convolutions, and these are {config.posterior.kind} latents of {network.kind} "
@@ -168,16 +127,7 @@ def map_of(config: VAEConfig, schema: Schema) -> tuple[int, int]:
 def convolution_widths(
     shape: tuple[int, ...], channels: tuple[int, ...] = WIDTHS, smallest: int = SMALLEST
 ) -> tuple[int, ...]:
-    """Choose the channels of convolutions that halve a picture until its shorter side is `smallest` pixels or less.
-
-    Args:
-        shape: The shape of the picture, (height, width) or with channels.
-        channels: The channels after each halving; further halvings keep the last.
-        smallest: A number of pixels.
-
-    Returns:
-        One width for each halving.
-    """
+    """Choose the channels of convolutions that halve a picture until its shorter side is `smallest` pixels or less."""
     side, widths = min(shape[:2]), []
     while side > smallest:
         side = half(side)
@@ -186,15 +136,7 @@ def convolution_widths(
 
 
 def work(network: NetworkConfig, shape: tuple[int, ...]) -> int:
-    """Count the products of one picture's way through a convolutional encoder.
-
-    Args:
-        network: The configuration, with widths.
-        shape: The shape of the picture.
-
-    Returns:
-        How many.
-    """
+    """Count the products of one picture's way through a convolutional encoder."""
     height, width, before = shape[0], shape[1], shape[2] if len(shape) == 3 else 1
     products = 0
     for channels in network.hidden or ():

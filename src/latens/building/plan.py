@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import numpy as np
 import optax
+from jaxtyping import Shaped
 from msgspec.structs import replace
 
 from latens.building.model import build
@@ -69,32 +70,14 @@ POISSON_CLIP = 100.0
 
 
 def recipe(name: str, summary: str, source: str, use_when: str, **parts: Any) -> Recipe:
-    """A recipe from the parts of its configuration; network and optimiser are those of `default` unless given.
-
-    Args:
-        name: The name that the command and model files know it by.
-        summary: What it is, in a few words.
-        source: The paper that it follows.
-        use_when: When to take it, from the user's point of view.
-        **parts: Parts of `VAEConfig`, by name.
-
-    Returns:
-        The recipe.
-    """
+    """A recipe from the parts of its configuration; network and optimiser are those of `default` unless given."""
     parts = {"network": NETWORK, "optimizer": OPTIMIZER, **parts}
     return Recipe(name, summary, source, use_when, VAEConfig(recipe=name, **parts), resolve, preparation, build, plan)
 
 
 def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
-    """Decide what the configuration leaves open, from the data, and say why in a sentence each.
-
-    Args:
-        config: A configuration with options that are None or "auto".
-        data: The data.
-
-    Returns:
-        The resolved configuration, and the reasons.
-    """
+    """Decide what the configuration leaves open, from the data, and say why in a sentence each."""
+    # config: a configuration with options that are None or "auto".
     pictures = False
     config, reasons = of_binarised(config)
     if config.network.kind == "auto":
@@ -204,11 +187,9 @@ _LIMITS = ("epochs", "steps", "minutes")
 
 
 def _budget(rows: int, batch_size: int, validated: bool) -> tuple[float, int]:
-    """At most 20,000 steps (and 30 epochs at least); patience is a fortieth of them, and 10 epochs at least.
-
-    Where no rows validate, nothing tells when to stop, and few rows are soon known by heart: 10 steps a row (measured
-    on 40 rows of four data sets: held-out log p(x) is best after 200 to 600 steps; later it falls by hundreds).
-    """
+    """At most 20,000 steps (and 30 epochs at least); patience is a fortieth of them, and 10 epochs at least."""
+    # Where no rows validate, nothing tells when to stop, and few rows are soon known by heart: 10 steps a row (measured
+    # on 40 rows of four data sets: held-out log p(x) is best after 200 to 600 steps; later it falls by hundreds).
     steps_per_epoch = -(-rows // min(rows, batch_size))
     if not validated and 10 * rows < 20_000:
         return float(math.ceil(max(200, 10 * rows) / steps_per_epoch)), 10
@@ -233,32 +214,13 @@ def _chunk_steps(schema: Schema, network: NetworkConfig, training: TrainingConfi
 
 
 def budget_of(training: TrainingConfig) -> Budget:
-    """The budget of a stage that a resolved configuration asks for.
-
-    Args:
-        training: The resolved configuration of training.
-
-    Returns:
-        The budget in epochs, steps and minutes, with the patience.
-    """
+    """The budget of a stage that a resolved configuration asks for."""
     assert training.patience != "auto"
     return Budget(training.epochs, training.steps, training.minutes, training.patience)
 
 
 def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
-    """One stage: start the output bias from the data, then train.
-
-    Args:
-        schema: The schema of the data.
-        config: A resolved configuration.
-        size: How much there is to train on.
-
-    Returns:
-        The stage, in a tuple.
-
-    Raises:
-        ConfigError: The objective does not fit the model, or a first stage is asked for.
-    """
+    """One stage: start the output bias from the data, then train."""
     training, optimizer = config.training, config.optimizer
     budget = budget_of(training)
     objective = make_objective(config, size, math.prod(schema.shape))
@@ -270,18 +232,8 @@ def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
 
 
 def starting(schema: Schema, config: VAEConfig) -> Callable[[LatentModel, Dataset], LatentModel]:
-    """What a stage starts with: the decoder at the data's moments, pseudo-inputs at rows.
-
-    Args:
-        schema: The schema of the data.
-        config: A resolved configuration.
-
-    Returns:
-        A function of an untrained model and the data that gives the model at its start.
-
-    Raises:
-        ConfigError: Likelihood or labels do not fit the data.
-    """
+    """What a stage starts with: the decoder at the data's moments, pseudo-inputs at rows."""
+    # returns: a function of an untrained model and the data that gives the model at its start.
     prepare = preparation(schema, config)
 
     def start(model: LatentModel, data: Dataset) -> LatentModel:
@@ -300,19 +252,7 @@ def starting(schema: Schema, config: VAEConfig) -> Callable[[LatentModel, Datase
 
 
 def make_objective(config: VAEConfig, size: Size, cells: int) -> AbstractObjective:
-    """The objective that a configuration names.
-
-    Args:
-        config: A resolved configuration.
-        size: How much there is to train on.
-        cells: The number of values in a row, for a critic of rows.
-
-    Returns:
-        The objective, with a critic of its own where it needs one.
-
-    Raises:
-        ConfigError: The objective and the posterior do not go together, or an option does not fit.
-    """
+    """The objective that a configuration names."""
     chosen, posterior = config.objective, posterior_of(config.posterior)
     if chosen.name not in OBJECTIVES:
         own = "If it is your own, give it (objective=...) or register it; the command takes --import FILE.py."
@@ -376,32 +316,16 @@ def _as_given(objective: AbstractObjective, config: ObjectiveConfig) -> Abstract
 
 
 class Moments(NamedTuple):
-    """Moments of the prepared training rows.
+    """Moments of the prepared training rows."""
 
-    Args:
-        mean: The mean of each feature, of shape (*x).
-        variance: The variance of each feature, of shape (*x).
-        frequencies: Of integers the frequency of every level, of shape (*x, L); else None.
-    """
-
-    mean: np.ndarray
-    variance: np.ndarray
-    frequencies: np.ndarray | None
+    mean: np.ndarray  # the mean of each feature, of shape (*x)
+    variance: np.ndarray  # the variance of each feature, of shape (*x)
+    frequencies: np.ndarray | None  # of integers the frequency of every level, of shape (*x, L); else None
 
 
 def prepared_moments(data: Dataset, prepare: Preparation, levels: int) -> Moments:
-    """The moments of the training rows as the likelihood sees them; missing values do not count.
-
-    Args:
-        data: The data.
-        prepare: What the model sees of a row.
-        levels: The number of levels L, of integers.
-
-    Returns:
-        Mean, variance and frequencies of each feature.
-
-    Source: Chan, Golub & LeVeque (1983) for the sums of squares.
-    """
+    """The moments of the training rows as the likelihood sees them; missing values do not count."""
+    # Source: Chan, Golub & LeVeque (1983) for the sums of squares.
     positions = data.subset("train")
     if prepare.integer:
         every, counts = np.arange(levels), np.zeros((*data.schema.shape, levels))
@@ -449,18 +373,10 @@ def _added(
     return found, more
 
 
-def some_rows(data: Dataset, prepare: Preparation, mean: np.ndarray, count: int = 16) -> np.ndarray:
-    """Some training rows as the likelihood sees them, with the mean in the place of missing values.
-
-    Args:
-        data: The data.
-        prepare: What the model sees of a row.
-        mean: The mean of each feature, of shape (*x).
-        count: The most rows.
-
-    Returns:
-        Rows of shape (n, *x), evenly spaced among the training rows; n is at most `count`.
-    """
+def some_rows(
+    data: Dataset, prepare: Preparation, mean: Shaped[np.ndarray, "*x"], count: int = 16
+) -> Shaped[np.ndarray, "n *x"]:
+    """Some training rows as the likelihood sees them, with the mean in the place of missing values."""
     positions = data.subset("train")
     chosen = positions[np.unique(np.linspace(0, len(positions) - 1, count).astype(int))]
     batch = prepare_batch(prepare, data.rows(chosen), key=jax.random.key(0))

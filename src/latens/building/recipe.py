@@ -21,15 +21,10 @@ from latens.typing import Key
 
 
 class Size(NamedTuple):
-    """How much there is to train on.
+    """How much there is to train on."""
 
-    Args:
-        rows: The number of training rows.
-        steps_per_epoch: The number of steps of an epoch.
-    """
-
-    rows: int
-    steps_per_epoch: int
+    rows: int  # the number of training rows
+    steps_per_epoch: int  # the number of steps of an epoch
 
 
 @dataclass(frozen=True)
@@ -85,21 +80,9 @@ BUILDERS = Reused(16)
 
 
 def build_new(recipe: Recipe, schema: Schema, config: Any, *, key: Key) -> Any:
-    """`recipe.model` as one program: the weights, drawn one by one, would be compiled one by one.
-
-    Schemas that differ in their numbers alone, and configurations that differ in their seed, share it. The model does
-    not
-    depend on JAX's settings.
-
-    Args:
-        recipe: The recipe.
-        schema: The schema of the data.
-        config: A resolved configuration.
-        key: A JAX random key of Threefry, for the initialisation.
-
-    Returns:
-        The untrained model.
-    """
+    """`recipe.model` as one program: the weights, drawn one by one, would be compiled one by one."""
+    # Schemas that differ in their numbers alone, and configurations that differ in their seed, share it. The model does
+    # not depend on JAX's settings.
     with jax.threefry_partitionable(True), jax.enable_x64(False):
         return _build_new(recipe, schema, config, key=key)
 

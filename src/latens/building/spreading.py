@@ -23,27 +23,14 @@ MOST_ROWS = 60_000
 def spread_labels(
     codes: Float[np.ndarray, "n d"], label: Int[np.ndarray, " n"], classes: int, *, seed: int = 0
 ) -> Int[np.ndarray, " n"]:
-    r"""The label of every row that a chain of neighbours joins to a labelled one, else -1.
-
-    $F \leftarrow a S F + (1 - a) Y$ with $S = D^{-1/2} W D^{-1/2}$ over the 5 nearest neighbours,
-    $W_{ij} = e^{-d_{ij}^2 / (s_i s_j)}$ with $s_i$ the distance of the farthest of them; each class is divided by its
-    mass before the largest is taken, without which one class can swallow the others.
-
-    More than `MOST_ROWS` rows are not all in the graph: those with a label are, and others drawn at random; a row
-    outside has the label of the nearest row inside.
-
-    Args:
-        codes: The codes of n rows, of shape (n, d).
-        label: The class of each row, of shape (n,); -1 where there is none.
-        classes: The number of classes.
-        seed: The seed of the rows that are drawn.
-
-    Returns:
-        The class of each row, of shape (n,); a label that was given stays.
-
-    Source: Zhou et al. (2004) for the iteration; Zelnik-Manor & Perona (2004) for the
-    weights; Zhu, Ghahramani & Lafferty (2003) for the mass of a class.
-    """
+    r"""The label of every row that a chain of neighbours joins to a labelled one, else -1."""
+    # $F \leftarrow a S F + (1 - a) Y$ with $S = D^{-1/2} W D^{-1/2}$ over the 5 nearest neighbours, $W_{ij} =
+    # e^{-d_{ij}^2 / (s_i s_j)}$ with $s_i$ the distance of the farthest of them; each class is divided by its mass
+    # before the largest is taken, without which one class can swallow the others.
+    # More than `MOST_ROWS` rows are not all in the graph: those with a label are, and others drawn at random; a row
+    # outside has the label of the nearest row inside.
+    # Source: Zhou et al. (2004) for the iteration; Zelnik-Manor & Perona (2004) for the weights; Zhu, Ghahramani &
+    # Lafferty (2003) for the mass of a class.
     from sklearn.neighbors import NearestNeighbors
 
     if len(codes) <= MOST_ROWS:
@@ -84,18 +71,7 @@ def _over_graph(codes: np.ndarray, label: np.ndarray, classes: int) -> np.ndarra
 
 
 def with_spread_labels(model: Any, data: Dataset, preparation: Preparation, *, classes: int, seed: int) -> Dataset:
-    """The data with labels for its training rows, spread over the means of their codes under a model.
-
-    Args:
-        model: The model whose posterior means are the codes.
-        data: The data, with labels for some training rows.
-        preparation: What the model sees of a row.
-        classes: The number of classes.
-        seed: The seed of everything random.
-
-    Returns:
-        The data with spread labels for training rows, and none for others.
-    """
+    """The data with labels for its training rows, spread over the means of their codes under a model."""
     rows = data.subset("train")
     batch = dataclasses.replace(data.rows(rows), weight=None)
     codes = encode(model, batch, preparation=preparation, key=jax.random.key(seed))["mean"]

@@ -76,15 +76,7 @@ _IDLE: dict[str, Callable[[VAEConfig], str]] = {
 
 
 def refuse_idle(config: Config, defaults: Config) -> None:
-    """Refuse an option that was set to something else than the recipe's own and has no effect.
-
-    Args:
-        config: The resolved configuration.
-        defaults: The recipe's configuration.
-
-    Raises:
-        ConfigError: An option has no effect; the message names what it stands beside.
-    """
+    """Refuse an option that was set to something else than the recipe's own and has no effect."""
     if not isinstance(config, VAEConfig):
         return
     for name, beside in _IDLE.items():

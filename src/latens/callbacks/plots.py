@@ -24,23 +24,15 @@ MOST_ROWS = 2000
 
 
 class PlotsCallback:
-    """A callback that shows training as it goes on: every so many steps a picture of what the model makes now.
+    """A callback that shows training as it goes on: every so many steps a picture of what the model makes now."""
 
-    The first are made before the first step. For images, `FOLDER/samples-0000001000.png` holds the means of p(x|z) at
-    16 samples from the prior (the same ones each time) and `reconstructions-0000001000.png` eight validation rows above
-    their reconstructions. For tables, `samples-...png` shows the marginals of data and samples. Each picture is whole
-    or absent.
-
-    Args:
-        folder: Where to write, or a function that says where it is now.
-        data: The data of the training.
-        every: Steps between pictures, from 1, a multiple of which ends a chunk (`Settings.stop_every`).
-        seed: Seed of the samples.
-        preparation: What the model sees of a row.
-
-    Raises:
-        UsageError: `every` is below 1.
-    """
+    # The first are made before the first step. For images, `FOLDER/samples-0000001000.png` holds the means of p(x|z) at
+    # 16 samples from the prior (the same ones each time) and `reconstructions-0000001000.png` eight validation rows
+    # above their reconstructions. For tables, `samples-...png` shows the marginals of data and samples. Each picture is
+    # whole or absent.
+    # `folder`: Where to write, or a function that says where it is now.
+    # `every`: Steps between pictures, from 1, a multiple of which ends a chunk (`Settings.stop_every`).
+    # `preparation`: What the model sees of a row.
 
     def __init__(
         self, folder: Path | Callable[[], Path], data: Dataset, every: int, seed: int, *, preparation: Preparation
@@ -52,25 +44,13 @@ class PlotsCallback:
         self.written: list[Path] = []
 
     def __call__(self, event: Event) -> None:
-        """Write pictures where the event is the start or ends a multiple of `every` steps.
-
-        Args:
-            event: An event of the training.
-        """
+        """Write pictures where the event is the start or ends a multiple of `every` steps."""
         step = event.snapshot.loop.total
         if falls_due(event, self.every):
             self.written += self.write(TrainedModel(event.model(), self.data.schema, self.preparation), step)
 
     def write(self, trained: TrainedModel, step: int) -> list[Path]:
-        """Write the pictures of a model, named by the step.
-
-        Args:
-            trained: The model.
-            step: The step.
-
-        Returns:
-            The paths written.
-        """
+        """Write the pictures of a model, named by the step."""
         source = Source(trained, self.data, self.seed)
         folder = self.folder()
         with resource_errors(folder):

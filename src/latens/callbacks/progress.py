@@ -20,13 +20,9 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class ActiveUnits:
-    """A callback that adds `active_units` to the record of each epoch.
+    """A callback that adds `active_units` to the record of each epoch."""
 
-    It is how many latent dimensions move with x, of up to 500 validation rows; only of a posterior of kind "normal".
-
-    Args:
-        experiment: The experiment that trains.
-    """
+    # It is how many latent dimensions move with x, of up to 500 validation rows; only of a posterior of kind "normal".
 
     def __init__(self, experiment: Experiment) -> None:
         data = experiment.data
@@ -37,25 +33,14 @@ class ActiveUnits:
         self.batch = data.rows(positions) if applies else None
 
     def __call__(self, event: Event) -> None:
-        """Add `active_units` to the record of an event that ends an epoch.
-
-        Args:
-            event: An event of the training.
-        """
+        """Add `active_units` to the record of an event that ends an epoch."""
         if event.kind == "epoch" and self.batch is not None:
             codes = encode(event.model(), self.batch, preparation=self.preparation, key=jax.random.key(0))
             event.record["active_units"] = int(np.sum(active_units(codes["mean"])))
 
 
 def objective_so_far(event: Event) -> float:
-    """Compute the mean of the objective that is minimised, since the epoch began.
-
-    Args:
-        event: An event of the training.
-
-    Returns:
-        The mean; NaN where there is none.
-    """
+    """Compute the mean of the objective that is minimised, since the epoch began."""
     running = event.snapshot.loop.running
     if event.kind == "epoch" or not running.get("steps"):
         return event.record.get("train_objective", event.record.get("objective", math.nan))
@@ -63,25 +48,16 @@ def objective_so_far(event: Event) -> float:
 
 
 class StepLines:
-    """A line before the first step, and one at every multiple of so many steps: the mean objective since the last one.
+    """A line before the first step and at every multiple of so many: the mean objective since the last one."""
 
-    Args:
-        every: Steps from one line to the next, where chunks end.
-    """
+    # `every`: Steps from one line to the next, where chunks end.
 
     def __init__(self, every: int) -> None:
         self.every, self._step = every, -1
         self._means: list[tuple[float, int]] = []
 
     def __call__(self, event: Event) -> str | None:
-        """Write a line where one is due.
-
-        Args:
-            event: An event of the training.
-
-        Returns:
-            The line, or None.
-        """
+        """Write a line where one is due."""
         record = event.record
         if event.kind == "start":
             self._step = event.snapshot.loop.total
@@ -104,11 +80,9 @@ def _line(event: Event, record: dict[str, Any], objective: float) -> str:
 
 
 class PlainProgress:
-    """A line at the first epoch, one every few seconds, and a closing one: step, epoch, running mean objective.
+    """A line at the first epoch, one every few seconds, and a closing one: step, epoch, running mean objective."""
 
-    Args:
-        every: Steps from one line to the next in the place of seconds, or None.
-    """
+    # `every`: Steps from one line to the next in the place of seconds, or None.
 
     def __init__(self, every: int | None = None) -> None:
         self._last = -math.inf
@@ -123,11 +97,7 @@ class PlainProgress:
         pass
 
     def __call__(self, event: Event) -> None:
-        """Write a line where one is due.
-
-        Args:
-            event: An event of the training.
-        """
+        """Write a line where one is due."""
         if event.kind == "bad-chunk":
             say(_bad_chunk(event))
         if self._by_count is not None and (line := self._by_count(event)) is not None:
@@ -154,11 +124,9 @@ class PlainProgress:
 
 
 class TerminalProgress:
-    """A bar with the ELBO, its two terms, active units, rows a second and the time left.
+    """A bar with the ELBO, its two terms, active units, rows a second and the time left."""
 
-    Args:
-        every: Steps from one line above the bar to the next, or None for no such lines.
-    """
+    # `every`: Steps from one line above the bar to the next, or None for no such lines.
 
     def __init__(self, every: int | None = None) -> None:
         from rich.console import Console
@@ -193,11 +161,7 @@ class TerminalProgress:
         self._bar.stop()
 
     def __call__(self, event: Event) -> None:
-        """Bring the bar up to date.
-
-        Args:
-            event: An event of the training.
-        """
+        """Bring the bar up to date."""
         record = event.record
         if event.kind == "bad-chunk":
             self._bar.console.print(_bad_chunk(event), markup=False, highlight=False)
@@ -238,15 +202,8 @@ def _bad_chunk(event: Event) -> str:
 
 
 def make_progress(terminal: bool, every: int | None = None) -> "PlainProgress | TerminalProgress":
-    """Make the callback that shows progress: on a terminal a bar, else plain lines.
-
-    Args:
-        terminal: Whether there is a terminal.
-        every: Steps from one line to the next, from before the first step on; None writes lines by time.
-
-    Returns:
-        The callback; it is used as a `with` block.
-    """
+    """Make the callback that shows progress: on a terminal a bar, else plain lines."""
+    # every: steps from one line to the next, from before the first step on; None writes lines by time.
     return TerminalProgress(every) if terminal else PlainProgress(every)
 
 

@@ -25,16 +25,13 @@ _NAME = re.compile(r"^(\d{9,})\.safetensors$")
 
 
 class Snapshots:
-    """A callback that writes the model as it would be evaluated now at every step of `snapshot_steps`.
+    """A callback that writes the model as it would be evaluated now at every step of `snapshot_steps`."""
 
-    The loop cuts its chunks at these steps, which changes no bit of a training. A resumed run writes the same files
-    again: what was kept after its checkpoint is what it comes to once more. Each stage of a training has its own grid,
-    from its first step; the last model of a stage is kept too.
-
-    Args:
-        folder: Folder of the files, or a function that says where it is now (a run can be moved while it trains).
-        experiment: The experiment that trains, whose configuration says how many.
-    """
+    # The loop cuts its chunks at these steps, which changes no bit of a training. A resumed run writes the same files
+    # again: what was kept after its checkpoint is what it comes to once more. Each stage of a training has its own
+    # grid, from its first step; the last model of a stage is kept too.
+    # `folder`: Folder of the files, or a function that says where it is now (a run can be moved while it trains).
+    # `experiment`: The experiment that trains, whose configuration says how many.
 
     def __init__(self, folder: Path | Callable[[], Path], experiment: Experiment) -> None:
         self.folder, self.experiment = folder if callable(folder) else lambda: folder, experiment
@@ -42,11 +39,7 @@ class Snapshots:
         self.written: list[Path] = []
 
     def __call__(self, event: Event) -> None:
-        """Write the model where the event lies at a step of the grid.
-
-        Args:
-            event: An event of the training.
-        """
+        """Write the model where the event lies at a step of the grid."""
         from latens.training.plan import snapshot_steps
 
         if event.kind not in ("start", "boundary", "stage-end"):
@@ -59,12 +52,7 @@ class Snapshots:
             self.write(event, loop.total)
 
     def write(self, event: Event, step: int) -> None:
-        """Write the model of this moment; the file is whole or absent.
-
-        Args:
-            event: An event of the training.
-            step: The step that names the file.
-        """
+        """Write the model of this moment; the file is whole or absent."""
         folder = self.folder()
         with resource_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -74,40 +62,18 @@ class Snapshots:
 
 
 def name_of(step: int) -> str:
-    """Name the file of a step.
-
-    Args:
-        step: The step.
-
-    Returns:
-        The name.
-    """
+    """Name the file of a step."""
     return f"{step:09d}.safetensors"
 
 
 def snapshots_of(run: RunFolder, experiment: Experiment) -> list[Snapshots]:
-    """Make the callback that keeps models in a run's folder, where its configuration asks for it.
-
-    Args:
-        run: The run.
-        experiment: Its experiment.
-
-    Returns:
-        The callback, or an empty list.
-    """
+    """Make the callback that keeps models in a run's folder, where its configuration asks for it."""
     asked = getattr(experiment.config.training, "snapshots", None)
     return [] if asked is None else [Snapshots(lambda: run.path / FOLDER, experiment)]
 
 
 def kept_steps(run: Path) -> list[tuple[int, Path]]:
-    """List the models that a run kept, in order.
-
-    Args:
-        run: Folder of the run.
-
-    Returns:
-        Step and file of each.
-    """
+    """List the models that a run kept, in order."""
     folder = Path(run) / FOLDER
     names = ((_NAME.match(path.name), path) for path in (folder.iterdir() if folder.is_dir() else ()))
     return sorted((int(match[1]), path) for match, path in names if match is not None)

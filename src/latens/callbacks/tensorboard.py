@@ -23,14 +23,7 @@ PICTURES = 16
 
 
 def writer_class() -> Any:
-    """Import tensorboardX's writer.
-
-    Returns:
-        The class.
-
-    Raises:
-        ConfigError: tensorboardX is not installed; the message says how to install it.
-    """
+    """Import tensorboardX's writer."""
     try:
         from tensorboardX import SummaryWriter
     except ImportError:
@@ -41,20 +34,12 @@ def writer_class() -> Any:
 
 
 class TensorBoard:
-    """A callback that writes event files of TensorBoard.
+    """A callback that writes event files of TensorBoard."""
 
-    They hold the metrics of every chunk and epoch, the model's graph at the start, and of images pictures of samples
-    and reconstructions after an epoch.
-
-    Args:
-        folder: Where to write.
-        experiment: The experiment that trains.
-        every: Steps from one picture to the next, from before the first step on; None makes one after about every
-            twentieth of all steps.
-
-    Raises:
-        ConfigError: tensorboardX is not installed.
-    """
+    # They hold the metrics of every chunk and epoch, the model's graph at the start, and of images pictures of samples
+    # and reconstructions after an epoch.
+    # `every`: Steps from one picture to the next, from before the first step on; None makes one after about every
+    # twentieth of all steps.
 
     def __init__(self, folder: Path, experiment: Experiment, every: int | None = None) -> None:
         self._writer = writer_class()(str(folder))
@@ -67,11 +52,7 @@ class TensorBoard:
         self._writer.close()
 
     def __call__(self, event: Event) -> None:
-        """Write the metrics of an event, and pictures where they are due.
-
-        Args:
-            event: An event of the training.
-        """
+        """Write the metrics of an event, and pictures where they are due."""
         step = event.snapshot.loop.total
         if event.kind == "start":
             graph = model_graph(self._experiment.trained(event.model()))
@@ -114,16 +95,8 @@ def _tag(kind: str, name: str) -> str:
 
 
 def model_graph(trained: TrainedModel) -> Any:
-    """Describe a model as TensorBoard draws it: the nodes and arrows of the picture `graph`.
-
-    Each node says what it is, the shape of what comes out of it, and how many parameters it trains.
-
-    Args:
-        trained: The model.
-
-    Returns:
-        The graph as a message of TensorBoard.
-    """
+    """Describe a model as TensorBoard draws it: the nodes and arrows of the picture `graph`."""
+    # Each node says what it is, the shape of what comes out of it, and how many parameters it trains.
     parts, arrows = graph_of(trained)
     ends = ("x", "likelihood")
     names = [

@@ -39,17 +39,13 @@ GOODBYE = 3.0
 
 
 class Watch:
-    """A callback that serves the page of a training on 127.0.0.1 while it goes on; a `with` block ends it.
+    """A callback that serves the page of a training on 127.0.0.1 while it goes on; a `with` block ends it."""
 
-    Inside the loop it only notes numbers. Models are looked at in a thread of its own, only while somebody has the page
-    open, and so seldom that it takes about `SHARE` of the time; the first look compiles, which is not counted.
-
-    Args:
-        experiment: The experiment that trains.
-        opened: Function of the address, called once, when the page is there.
-        port: The port; 0 takes any free one.
-        history: The "epoch" records of a run that is resumed.
-    """
+    # Inside the loop it only notes numbers. Models are looked at in a thread of its own, only while somebody has the
+    # page open, and so seldom that it takes about `SHARE` of the time; the first look compiles, which is not counted.
+    # `opened`: Function of the address, called once, when the page is there.
+    # `port`: The port; 0 takes any free one.
+    # `history`: The "epoch" records of a run that is resumed.
 
     def __init__(
         self,
@@ -78,11 +74,7 @@ class Watch:
     # --- in the loop ---
 
     def __call__(self, event: Event) -> None:
-        """Note the metrics of an event, and let the page be brought up to date.
-
-        Args:
-            event: An event of the training.
-        """
+        """Note the metrics of an event, and let the page be brought up to date."""
         if self.page is None:
             self._open(event)
         self._last = event
@@ -135,12 +127,7 @@ class Watch:
             self._idle.set()
 
     def look(self, model: Callable[[], Any], step: int) -> None:
-        """Bring the page up to date with a model.
-
-        Args:
-            model: Function that gives the model.
-            step: The step after which the model is as it is; training may have gone on since.
-        """
+        """Bring the page up to date with a model."""
         began = time.perf_counter()
         trained = self.experiment.trained(model(), steps=step)
         files = payload(trained, self._rows, live=True, serve=True, title=self._title)
@@ -157,11 +144,7 @@ class Watch:
         self._next = time.monotonic() + max(LEAST_SECONDS, wait)
 
     def manifest(self) -> bytes:
-        """Give the manifest with the history and the progress of this moment.
-
-        Returns:
-            Its JSON as bytes.
-        """
+        """Give the manifest with the history and the progress of this moment."""
         changes, sent = self._sent
         if changes == self._changes:
             return sent
@@ -196,14 +179,7 @@ class Watch:
 
 
 def so_far(event: Event) -> dict[str, Any] | None:
-    """Compute the means since the epoch began, as an "epoch" record that is not complete.
-
-    Args:
-        event: An event of the training.
-
-    Returns:
-        The record; None where the epoch has no steps yet.
-    """
+    """Compute the means since the epoch began, as an "epoch" record that is not complete."""
     running, record = event.snapshot.loop.running, event.record
     if not running.get("steps"):
         return None
@@ -217,15 +193,7 @@ def so_far(event: Event) -> dict[str, Any] | None:
 
 
 def some_rows(data: Dataset, most: int) -> Dataset:
-    """Choose rows of a data set, evenly spaced.
-
-    Args:
-        data: The data set.
-        most: At most so many rows are kept.
-
-    Returns:
-        The rows as a data set of their own.
-    """
+    """Choose rows of a data set, evenly spaced."""
     rows = evenly_spaced(np.arange(len(data)), most)
     if len(rows) == len(data):
         return data

@@ -10,14 +10,7 @@ from latens.pretrained import class_codes
 
 
 def animate(context: Context) -> int:
-    """Write one moving picture.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Write one moving picture."""
     args = context.args
     name = f"{args.kind}.gif"
     args.out = args.out or str(Path(args.run) / "figures" / name if Path(args.run).is_dir() else free_name(name))

@@ -91,36 +91,20 @@ class _Help(argparse.RawDescriptionHelpFormatter):
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser whose mistakes are `UsageError`s that name the nearest valid word.
-
-    Args:
-        *args: As argparse takes them.
-        **options: As argparse takes them.
-    """
+    """An argument parser whose mistakes are `UsageError`s that name the nearest valid word."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, formatter_class=_Help, allow_abbrev=False, **options)
 
     def error(self, message: str) -> NoReturn:
-        """Refuse what was typed.
-
-        Args:
-            message: What argparse says of it.
-
-        Raises:
-            UsageError: Always; it names the flag.
-        """
+        """Refuse what was typed."""
         flag = re.match(r"argument ([^:]+): (.*)", message, re.DOTALL)
         where, what = (flag[1], flag[2]) if flag else ("", message)
         raise UsageError(f"{what}.", where=where or self.prog, fix=f"`{self.prog} --help` shows what is possible.")
 
 
 def parser() -> Parser:
-    """Make the parser of the whole command line.
-
-    Returns:
-        The parser.
-    """
+    """Make the parser of the whole command line."""
     top = Parser(
         prog="latens",
         description="Variational autoencoders: from a file of data to a trained, measured, saved model.",
@@ -434,11 +418,7 @@ def _evaluation(command: argparse.ArgumentParser) -> None:
 
 
 def seeing(made: Mapping[str, argparse.ArgumentParser]) -> None:
-    """Add the arguments of `figures`, `animate` and `report`, but for those that say how to read data.
-
-    Args:
-        made: Parsers by command.
-    """
+    """Add the arguments of `figures`, `animate` and `report`, but for those that say how to read data."""
     _figures(made["figures"])
     _animate(made["animate"])
     report = made["report"]
@@ -449,11 +429,7 @@ def seeing(made: Mapping[str, argparse.ArgumentParser]) -> None:
 
 
 def keeping(group: Any) -> None:
-    """Add the flag by which a training keeps models on its way.
-
-    Args:
-        group: The parser or group that gets it.
-    """
+    """Add the flag by which a training keeps models on its way."""
     words = f"keep about N models of this training, evenly in log time, for `latens animate` (default {SNAPSHOTS})"
     group.add_argument("--snapshots", type=whole(2, 1000), nargs="?", const=SNAPSHOTS, metavar="N", help=words)
 
@@ -512,17 +488,7 @@ def _percentiles(text: str) -> tuple[float, float]:
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Parse the words of a command.
-
-    Args:
-        argv: The words after `latens`.
-
-    Returns:
-        The arguments by name.
-
-    Raises:
-        UsageError: A word is not valid; the message names the nearest valid command or flag.
-    """
+    """Parse the words of a command."""
     top = parser()
     word = next((word for word in argv if not word.startswith("-")), None)
     if word is not None and word not in COMMANDS:
@@ -544,14 +510,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
 
 
 def subparsers(top: Parser | None = None) -> dict[str, argparse.ArgumentParser]:
-    """Find the parser of every command.
-
-    Args:
-        top: The parser of the whole command line; None makes it.
-
-    Returns:
-        Parsers by command.
-    """
+    """Find the parser of every command."""
+    # top: the parser of the whole command line; None makes it.
     actions = (parser() if top is None else top)._actions
     return next(dict(action.choices) for action in actions if isinstance(action, argparse._SubParsersAction))
 

@@ -11,14 +11,7 @@ from latens.io.atomic import write_atomic
 
 
 def check(context: Context) -> int:
-    """Report on data: shape, types, range, what would go wrong, which likelihood suits them.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Report on data: shape, types, range, what would go wrong, which likelihood suits them."""
     from latens.data import check as report_on
     from latens.data import load
     from latens.data.declared import as_declared
@@ -73,14 +66,7 @@ def check(context: Context) -> int:
 
 
 def columns_text(columns: dict[str, dict[str, Any]]) -> str:
-    """Write columns as JSON, a line for each.
-
-    Args:
-        columns: What `as_declared` gives.
-
-    Returns:
-        The text.
-    """
+    """Write columns as JSON, a line for each."""
     entries = (
         f"  {json.dumps(name, ensure_ascii=False)}: {json.dumps(one, ensure_ascii=False)}"
         for name, one in columns.items()

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Shaped
 
 from latens import __version__, evaluation
 from latens.cli.context import Context, output_path, would
@@ -26,15 +27,7 @@ INDEX = "_blocks.safetensors"
 
 
 def encode_file(context: Context, endings: tuple[str, ...]) -> int:
-    """Write the codes of all rows into one file.
-
-    Args:
-        context: The call of the command.
-        endings: Endings that can be written.
-
-    Returns:
-        The exit code.
-    """
+    """Write the codes of all rows into one file."""
     args = context.args
     out = output_path(args, endings, args.data, args.run)
     opened = open_vae(args.run, "encode")
@@ -53,18 +46,8 @@ def encode_file(context: Context, endings: tuple[str, ...]) -> int:
 
 
 def encode_parts(context: Context, worker: Worker | None) -> int:
-    """Write the codes of rows as Parquet files, each of them whole or absent; those that are there stay.
-
-    Args:
-        context: The call of the command.
-        worker: Which of several workers this is; None starts them.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        RunFolderError: A part that is there is of another model, other rows or other options.
-    """
+    """Write the codes of rows as Parquet files, each of them whole or absent; those that are there stay."""
+    # worker: which of several workers this is; None starts them.
     args, out = context.args, Path(context.args.out)
     opened = open_vae(args.run, "encode")
     data = load_for(opened, context, index=out / INDEX)
@@ -108,20 +91,9 @@ def _total(data: Dataset) -> int:
 
 
 def codes_of(
-    trained: TrainedModel, data: Dataset, positions: np.ndarray, draws: int, key: Key
+    trained: TrainedModel, data: Dataset, positions: Shaped[np.ndarray, " n"], draws: int, key: Key
 ) -> dict[str, np.ndarray]:
-    """Encode rows in memory.
-
-    Args:
-        trained: The model.
-        data: The data.
-        positions: The positions of the rows, shape (n,).
-        draws: Draws a row, of the ELBO.
-        key: Random key of the draws.
-
-    Returns:
-        What is written of them, by name, each led by n.
-    """
+    """Encode rows in memory."""
     batch = trained.batch(data, positions)
     codes = evaluation.encode(trained.model, batch, preparation=trained.preparation, key=key)
     arrays: dict[str, np.ndarray] = {"row_id": data.names[positions]}

@@ -21,14 +21,7 @@ _WORDS = {
 
 
 def compare(context: Context) -> int:
-    """Paired differences to the best run, each with its interval: best first.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Paired differences to the best run, each with its interval: best first."""
     args = context.args
     if len(set(args.runs)) < 2:
         raise UsageError(

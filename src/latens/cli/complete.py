@@ -37,14 +37,7 @@ _SPAN = re.compile(r"(-?\d+)?:(-?\d+)?\Z")
 
 
 def complete(context: Context) -> int:
-    """Write every picture with its hidden part filled in: the mean, and draws from p(hidden | seen).
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Write every picture with its hidden part filled in: the mean, and draws from p(hidden | seen)."""
     args = context.args
     out = output_path(args, (".npz", ".png"), args.data, args.run)
     opened = open_vae(args.run, "complete")
@@ -190,19 +183,11 @@ def _whole(
 
 
 def hidden_part(trained: TrainedModel, region: str | None, mask: str | None) -> np.ndarray | None:
-    """The part of every picture that is hidden.
-
-    Args:
-        trained: The model.
-        region: Rows and columns of pixels, as `14:,:`; None for none.
-        mask: A picture or .npy file, hidden where it is above 0 (or True); None for none.
-
-    Returns:
-        True where a value is hidden, of the shape of a row; None where neither is given, and missing cells are meant.
-
-    Raises:
-        UsageError: The rows are no pictures, or the region or the mask is none of theirs.
-    """
+    """The part of every picture that is hidden."""
+    # region: rows and columns of pixels, as `14:,:`; None for none.
+    # mask: a picture or .npy file, hidden where it is above 0 (or True); None for none.
+    # returns: true where a value is hidden, of the shape of a row; None where neither is given, and missing cells are
+    # meant.
     if region is None and mask is None:
         return None
     shape = image_shape(trained.schema)

@@ -11,14 +11,7 @@ _INSTALL = {
 
 
 def completion(context: Context) -> int:
-    """Print the completion script of a shell.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Print the completion script of a shell."""
     shell = context.args.shell
     flags = commands()
     script = _fish(flags) if shell == "fish" else _bash(flags)
@@ -30,11 +23,7 @@ def completion(context: Context) -> int:
 
 
 def commands() -> dict[str, list[str]]:
-    """List every command with its flags.
-
-    Returns:
-        Flags by command.
-    """
+    """List every command with its flags."""
     return {
         name: [flag for action in sub._actions for flag in action.option_strings if flag.startswith("--")]
         for name, sub in subparsers().items()

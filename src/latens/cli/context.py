@@ -16,23 +16,14 @@ from latens.text import visible
 
 @dataclass
 class Context:
-    """One call of the command.
-
-    Args:
-        args: The arguments.
-        argv: The words as typed.
-        signals: What turns signals into an orderly stop.
-        log: Log file of the run, as soon as there is one.
-        stopped: What a signal left, in words.
-        again: The command that goes on with what a signal stopped, where that is not `latens resume`.
-    """
+    """One call of the command."""
 
     args: argparse.Namespace
-    argv: Sequence[str]
-    signals: Signals = field(default_factory=Signals)
-    log: Path | None = None
-    stopped: str = ""
-    again: str = ""
+    argv: Sequence[str]  # the words as typed
+    signals: Signals = field(default_factory=Signals)  # what turns signals into an orderly stop
+    log: Path | None = None  # log file of the run, as soon as there is one
+    stopped: str = ""  # what a signal left, in words
+    again: str = ""  # the command that goes on with what a signal stopped, where that is not `latens resume`
 
     @property
     def json(self) -> bool:
@@ -45,41 +36,23 @@ class Context:
         return bool(getattr(self.args, "quiet", False))
 
     def say(self, text: str = "") -> None:
-        """Write words to stderr; `--quiet` silences them.
-
-        Args:
-            text: The words.
-        """
+        """Write words to stderr; `--quiet` silences them."""
         if not self.quiet:
             say(text)
 
     def warn(self, text: str) -> None:
-        """Write a warning to stderr that `--quiet` does not silence.
-
-        Args:
-            text: The words.
-        """
+        """Write a warning to stderr that `--quiet` does not silence."""
         say(f"warning: {text}")
 
     def result(self, value: dict[str, Any], text: str = "") -> None:
-        """Write what the command was asked for to stdout, once a call.
-
-        Args:
-            value: The one JSON object that `--json` prints.
-            text: The text that is printed otherwise.
-        """
+        """Write what the command was asked for to stdout, once a call."""
         if self.json:
             print_json(value)
         elif text:
             put(visible(text, keep="\n\t"))
 
     def done(self, value: dict[str, Any], text: str) -> None:
-        """End a command whose result is a file: words to stderr, and with `--json` one object on stdout.
-
-        Args:
-            value: The JSON object.
-            text: The words.
-        """
+        """End a command whose result is a file: words to stderr, and with `--json` one object on stdout."""
         self.say(text)
         if self.json:
             print_json(value)
@@ -91,19 +64,8 @@ class Context:
 
 
 def output_path(args: argparse.Namespace, endings: Sequence[str], *inputs: str | None) -> Path:
-    """Find where `--out` points.
-
-    Args:
-        args: The arguments.
-        endings: Endings that can be written.
-        *inputs: Paths that must not be written over; None is none.
-
-    Returns:
-        The path.
-
-    Raises:
-        UsageError: `--out` is missing, has an ending that is not written, or is one of the inputs.
-    """
+    """Find where `--out` points."""
+    # inputs: paths that must not be written over; None is none.
     listed = ", ".join(endings)
     if not args.out:
         raise UsageError(
@@ -132,15 +94,7 @@ def free_name(name: str) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
-    """Lay out rows of text in columns, two blanks apart.
-
-    Args:
-        rows: The rows.
-        indent: What every line begins with.
-
-    Returns:
-        The lines as one text.
-    """
+    """Lay out rows of text in columns, two blanks apart."""
     rows = [[str(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows), default=0))]
     lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths)) for row in rows)
@@ -148,16 +102,7 @@ def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> str:
 
 
 def would(context: Context, what: str, out: Path) -> int:
-    """Say what a command that writes one file would do (`--dry-run`).
-
-    Args:
-        context: The call of the command.
-        what: What would be done, in words.
-        out: The file.
-
-    Returns:
-        The exit code 0.
-    """
+    """Say what a command that writes one file would do (`--dry-run`)."""
     context.say(f"would {what} into {out}; nothing was written")
     context.result({"dry_run": True, "out": str(out), "would": what})
     return 0

@@ -10,14 +10,7 @@ from latens.runs.folder import RunFolder
 
 
 def demo(context: Context) -> int:
-    """Train on the digits, measure, compare with independent pixels, and draw the pictures.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Train on the digits, measure, compare with independent pixels, and draw the pictures."""
     args = context.args
     args.data, args.label, args.id, args.missing = "digits", None, None, None
     if args.dry_run:

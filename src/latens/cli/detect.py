@@ -24,14 +24,7 @@ CELLS, MOST_BLAMED = 3, 1000
 
 
 def detect(context: Context) -> int:
-    """Write every row's surprise, p-value, q-value and whether it is flagged.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Write every row's surprise, p-value, q-value and whether it is flagged."""
     args = context.args
     out = output_path(args, (".csv", ".parquet"), args.data, args.run, args.held_out)
     opened = open_model(args.run)

@@ -20,14 +20,7 @@ MALLOC = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_MAX_")
 
 
 def doctor(context: Context) -> int:
-    """Whether this machine can do what latens asks of it.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Whether this machine can do what latens asks of it."""
     findings = examine()
     rows = [(("ok  " if f["ok"] else "LOOK"), f["name"], f["found"]) for f in findings]
     lines = [table(rows)]
@@ -37,11 +30,8 @@ def doctor(context: Context) -> int:
 
 
 def examine() -> list[dict[str, Any]]:
-    """Look at this machine.
-
-    Returns:
-        One entry for each thing looked at: `name`, `ok`, `found`, and `fix` where something can be done.
-    """
+    """Look at this machine."""
+    # returns: one entry for each thing looked at: `name`, `ok`, `found`, and `fix` where something can be done.
     cache = enable_compilation_cache()
     found = [_versions(), _optional(), _devices(), _threads(), _memory(), _disk(), _writable(), _cache(cache)]
     found += [_compiled_step(), *_allocator()]

@@ -13,30 +13,14 @@ else:
 
 
 def about(experiment: Experiment) -> dict[str, Any]:
-    """Describe data as run.json does.
-
-    Args:
-        experiment: The experiment.
-
-    Returns:
-        Name, rows of each split, shape and fingerprint.
-    """
+    """Describe data as run.json does."""
     data = experiment.data
     splits = {name: data.count(name) for name in ("train", "validation", "test")}
     return {"name": data.name, "rows": splits, "shape": list(data.schema.shape), "fingerprint": data.fingerprint}
 
 
 def would_fit(context: Context, folder: Path, experiment: Experiment) -> int:
-    """Say what a training would be, after everything that can be checked without it was.
-
-    Args:
-        context: The call of the command.
-        folder: Where the run would be.
-        experiment: What would be trained.
-
-    Returns:
-        The exit code.
-    """
+    """Say what a training would be, after everything that can be checked without it was."""
     from latens.io.json import to_json
     from latens.workflow.experiment import describe
 
@@ -49,15 +33,7 @@ def would_fit(context: Context, folder: Path, experiment: Experiment) -> int:
 
 
 def would_resume(context: Context, run: RunFolder) -> int:
-    """Say where a run would go on.
-
-    Args:
-        context: The call of the command.
-        run: The run.
-
-    Returns:
-        The exit code.
-    """
+    """Say where a run would go on."""
     from latens.training.checkpoint import latest_checkpoint
 
     found = latest_checkpoint(run.checkpoints)

@@ -13,14 +13,7 @@ ENDINGS = (".npz", ".csv", ".parquet")
 
 
 def encode(context: Context) -> int:
-    """Write the posterior of every row: mean, log-variance, and the row's ELBO and its two terms.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Write the posterior of every row: mean, log-variance, and the row's ELBO and its two terms."""
     args = context.args
     if not _in_parts(args):
         from latens.cli.codes import encode_file

@@ -25,14 +25,7 @@ MOST_COLUMNS = 40
 
 
 def evaluate(context: Context) -> int:
-    """Measure a model on its own held-out rows, or on every row of other data; `--all` also writes RUN/report.json.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Measure a model on its own held-out rows, or on every row of other data; `--all` also writes RUN/report.json."""
     args = context.args
     if args.workers is not None:
         return evaluate_parts(context)

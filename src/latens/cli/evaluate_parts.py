@@ -26,18 +26,7 @@ from latens.workflow.trained import TrainedModel
 
 
 def evaluate_parts(context: Context) -> int:
-    """Measure what is a mean over rows, on all rows of the split, by several workers.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-
-    Raises:
-        UsageError: Every metric is asked for.
-        ConfigError: The model has no log p(x) that is a sum over rows.
-    """
+    """Measure what is a mean over rows, on all rows of the split, by several workers."""
     args = context.args
     worker = worker_of(None, None, os.environ) if FOLDER in os.environ else None
     begin_launcher() if worker is None else begin_worker()

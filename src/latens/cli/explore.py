@@ -19,14 +19,7 @@ MOST_SNAPSHOTS = 24
 
 
 def explore(context: Context) -> int:
-    """Write the page of a run, or of a model file with DATA, or serve it until Ctrl-C.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Write the page of a run, or of a model file with DATA, or serve it until Ctrl-C."""
     args = context.args
     if args.export is not None and (args.port or args.no_browser):
         flag = "--port" if args.port else "--no-browser"
@@ -61,19 +54,7 @@ def explore(context: Context) -> int:
 
 
 def page_files(opened: Opened, context: Context, *, serve: bool) -> dict[str, bytes]:
-    """Make the page of a model with its data.
-
-    Args:
-        opened: The model.
-        context: The call of the command.
-        serve: Whether a server decodes where the page cannot.
-
-    Returns:
-        Contents by name.
-
-    Raises:
-        UsageError: A model file is given without DATA.
-    """
+    """Make the page of a model with its data."""
     from latens.explorer import payload, static_files
 
     args, run = context.args, opened.run
@@ -101,14 +82,7 @@ def page_files(opened: Opened, context: Context, *, serve: bool) -> dict[str, by
 
 
 def snapshots_of(run: Path) -> list[tuple[int, Any]]:
-    """Load the models kept while a run was training; at most 24 of them, evenly chosen.
-
-    Args:
-        run: Folder of the run.
-
-    Returns:
-        Step and model of each.
-    """
+    """Load the models kept while a run was training; at most 24 of them, evenly chosen."""
     found = kept_steps(run)
     chosen = [found[i] for i in evenly_spaced(np.arange(len(found)), MOST_SNAPSHOTS)]
     return [(step, TrainedModel.load(path)) for step, path in chosen]

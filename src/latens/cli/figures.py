@@ -10,14 +10,7 @@ from latens.io.atomic import resource_errors
 
 
 def figures(context: Context) -> int:
-    """Write the pictures of a run, or of a model file with DATA.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Write the pictures of a run, or of a model file with DATA."""
     args = context.args
     opened = open_model(args.run)
     if args.out is None and opened.run is None:

@@ -28,14 +28,7 @@ BUDGET = ("epochs", "steps", "minutes")
 
 
 def fit(context: Context) -> int:
-    """Train a model on data.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Train a model on data."""
     args = context.args
     read_files(args)
     folder = Path(args.out) if args.out else default_path(args.data, args.recipe)
@@ -53,11 +46,7 @@ def fit(context: Context) -> int:
 
 
 def read_files(args: Any) -> None:
-    """Read the files that say what is trained, `--config` and `--columns`.
-
-    Args:
-        args: The arguments, which are changed: run.json holds what the files say, which may be edited later.
-    """
+    """Read the files that say what is trained, `--config` and `--columns`."""
     stored_config(args)
     if getattr(args, "columns", None) is not None:
         fix = "`latens check DATA --columns FILE` writes one."
@@ -66,16 +55,7 @@ def read_files(args: Any) -> None:
 
 
 def fit_into(context: Context, folder: Path, data: Dataset | None = None) -> Experiment:
-    """Train into a new run folder; run.json and config.json are there before anything slow begins.
-
-    Args:
-        context: The call of the command.
-        folder: The run folder.
-        data: The data that the command names, where they are in memory already.
-
-    Returns:
-        The experiment that was trained.
-    """
+    """Train into a new run folder; run.json and config.json are there before anything slow begins."""
     args = context.args
     settings = settings_of(args)
     if args.log == "tensorboard" and importlib.util.find_spec("tensorboardX") is None:
@@ -105,17 +85,7 @@ def fit_into(context: Context, folder: Path, data: Dataset | None = None) -> Exp
 
 
 def settings_of(args: Any) -> dict[str, Any]:
-    """Turn the flags into `part.option` settings; a budget that is given replaces the recipe's own.
-
-    Args:
-        args: The arguments.
-
-    Returns:
-        Values by option.
-
-    Raises:
-        UsageError: A --set has no value.
-    """
+    """Turn the flags into `part.option` settings; a budget that is given replaces the recipe's own."""
     settings: dict[str, Any] = {}
     if any(getattr(args, name) is not None for name in BUDGET):
         settings |= {f"training.{name}": getattr(args, name) for name in BUDGET}
@@ -134,18 +104,7 @@ def settings_of(args: Any) -> dict[str, Any]:
 
 
 def stored_config(args: Any) -> dict[str, Any] | None:
-    """Read the file of `--config`: a configuration, on its own or as `--dry-run --json` prints it.
-
-    Args:
-        args: The arguments.
-
-    Returns:
-        The configuration as plain values; None without `--config`.
-
-    Raises:
-        UsageError: Another `--recipe` is given as well.
-        ConfigError: The file holds no configuration.
-    """
+    """Read the file of `--config`: a configuration, on its own or as `--dry-run --json` prints it."""
     if getattr(args, "config", None) is None:
         return None
     where, fix = f"--config {args.config}", "Give what `latens fit DATA --dry-run` prints, or RUN/config.json."
@@ -161,16 +120,7 @@ def stored_config(args: Any) -> dict[str, Any] | None:
 
 
 def new_experiment(context: Context, settings: dict[str, Any], data: Dataset | None = None) -> Experiment:
-    """Prepare what a command asks for.
-
-    Args:
-        context: The call of the command.
-        settings: Values by option.
-        data: The data that the command names, where they are in memory already.
-
-    Returns:
-        The experiment, ready to be trained.
-    """
+    """Prepare what a command asks for."""
     from latens.config import VAEConfig
     from latens.workflow.experiment import prepare
 
@@ -183,16 +133,7 @@ def new_experiment(context: Context, settings: dict[str, Any], data: Dataset | N
 
 
 def config_typed(args: Any, settings: dict[str, Any], start: TrainedModel | None) -> Config:
-    """The configuration that a command asks for.
-
-    Args:
-        args: The arguments.
-        settings: Values by option.
-        start: The model that `--from` names; None without it.
-
-    Returns:
-        The configuration, not yet resolved on data.
-    """
+    """The configuration that a command asks for."""
     from latens.config import to_json
     from latens.recipes import config_of
 
@@ -201,33 +142,14 @@ def config_typed(args: Any, settings: dict[str, Any], start: TrainedModel | None
 
 
 def load_typed(args: Any, start: TrainedModel | None) -> Dataset:
-    """Load the data that a command names, to train on them.
-
-    Args:
-        args: The arguments.
-        start: The model that `--from` names; None without it.
-
-    Returns:
-        The data.
-    """
+    """Load the data that a command names, to train on them."""
     from latens.cli.sources import load_new
 
     return load_new(args.data, reading_options(vars(args)) | ({} if start is None else {"schema": start.schema}))
 
 
 def start_of(args: Any) -> TrainedModel | None:
-    """The model that `--from` names.
-
-    Args:
-        args: The arguments.
-
-    Returns:
-        The model; None without `--from`.
-
-    Raises:
-        UsageError: A recipe or a configuration is given as well.
-        ConfigError: The model is one that no recipe of networks builds.
-    """
+    """The model that `--from` names."""
     if getattr(args, "start", None) is None:
         return None
     from latens.cli.sources import open_model

@@ -15,42 +15,23 @@ positive = number(5e-324, 1.7976931348623157e308, "a number above 0")
 
 
 def run_and_data(command: argparse.ArgumentParser) -> None:
-    """Add RUN and the optional DATA.
-
-    Args:
-        command: The parser that gets them.
-    """
+    """Add RUN and the optional DATA."""
     command.add_argument("run", metavar="RUN")
     command.add_argument("data", metavar="DATA", nargs="?", help="default: the data of the run")
 
 
 def seed(command: Any, of: str, default: int | None = 0) -> None:
-    """Add --seed.
-
-    Args:
-        command: The parser that gets it.
-        of: What it is the seed of.
-        default: The seed where none is given.
-    """
+    """Add --seed."""
     command.add_argument("--seed", type=seeds, default=default, metavar="S", help=f"{of} (default 0)")
 
 
 def dry_run(command: Any, what: str = "write nothing, say what would be done") -> None:
-    """Add --dry-run.
-
-    Args:
-        command: The parser that gets it.
-        what: What the help says of it.
-    """
+    """Add --dry-run."""
     command.add_argument("--dry-run", action="store_true", help=what)
 
 
 def theme(command: argparse.ArgumentParser) -> None:
-    """Add --theme.
-
-    Args:
-        command: The parser that gets it.
-    """
+    """Add --theme."""
     command.add_argument("--theme", choices=("light", "dark"), default="light", help="colours (default light)")
 
 

@@ -21,20 +21,7 @@ _NOT_SHARED = ("help", "out", "force", "dry_run", "seed", "set", "json", "quiet"
 
 
 def plan_of(args: argparse.Namespace, words: Sequence[str], config: Config) -> Plan:
-    """Make the plan of a sweep from its arguments.
-
-    Args:
-        args: The arguments.
-        words: What `words_of` made of them.
-        config: The configuration that `--recipe` or `--config` names, without the settings.
-
-    Returns:
-        The plan.
-
-    Raises:
-        UsageError: Something is written wrongly, or nothing differs between the runs.
-        ConfigError: An option is not known, or a value is not allowed.
-    """
+    """Make the plan of a sweep from its arguments."""
     fixed, options = _typed(args, config)
     budget, budgets = None, []
     settings = math.prod(map(len, options.values())) if args.random is None else args.random
@@ -61,14 +48,7 @@ def plan_of(args: argparse.Namespace, words: Sequence[str], config: Config) -> P
 
 
 def words_of(args: argparse.Namespace) -> list[str]:
-    """Write the arguments that `latens fit` takes too, but for settings, seed and folder, as words of it.
-
-    Args:
-        args: The arguments of a sweep.
-
-    Returns:
-        The words after `latens fit`, in the order of its parser.
-    """
+    """Write the arguments that `latens fit` takes too, but for settings, seed and folder, as words of it."""
     words: list[str] = []
     for action in subparsers()["fit"]._actions:
         value = getattr(args, action.dest, action.default)

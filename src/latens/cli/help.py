@@ -22,14 +22,7 @@ TOPICS = {
 
 
 def help(context: Context) -> int:
-    """Print a page, the flags of a command, or the list of topics.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Print a page, the flags of a command, or the list of topics."""
     topic = context.args.topic
     if topic is None:
         end = "`latens help TOPIC` prints a page, `latens help COMMAND` the flags of a command."
@@ -43,14 +36,7 @@ def help(context: Context) -> int:
 
 
 def page(topic: str) -> str:
-    """Read a page: part of an installed package, and in docs/ of a source tree.
-
-    Args:
-        topic: Name of the page.
-
-    Returns:
-        Its text.
-    """
+    """Read a page: part of an installed package, and in docs/ of a source tree."""
     package = Path(latens.__file__).parent
     for folder in (package / "help", package.parents[1] / "docs"):
         path = folder / f"{topic}.md"

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Shaped
 
 from latens import evaluation
 from latens.cli.context import Context, output_path
@@ -28,14 +29,7 @@ from latens.workflow.trained import TrainedModel
 
 
 def impute(context: Context) -> int:
-    """Write every row with E[x_missing | x_observed] in its missing values, or the likeliest name; others stay.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Write every row with E[x_missing | x_observed] in its missing values, or the likeliest name; others stay."""
     args = context.args
     out = output_path(args, (".npz", ".csv", ".parquet"), args.data, args.run)
     opened = open_model(args.run)
@@ -125,19 +119,10 @@ def _filled(
     return np.stack([point(of, one) for of, one in zip(shares, types)], axis=1), effective, draws, shares
 
 
-def table_as_written(data: Dataset, x: np.ndarray, hidden: np.ndarray, path: Path, out: Path) -> dict[str, np.ndarray]:
-    """The columns of a mixed table as they were written, with what was filled in written alike.
-
-    Args:
-        data: The table with its gaps.
-        x: Its rows without gaps, of shape (n, columns), stored cells.
-        hidden: True where a cell was filled in, likewise.
-        path: The file that the table was read from.
-        out: The file that will hold it.
-
-    Returns:
-        Columns by name, each of shape (n,); those that the file lacks come last.
-    """
+def table_as_written(
+    data: Dataset, x: Shaped[np.ndarray, "n columns"], hidden: np.ndarray, path: Path, out: Path
+) -> dict[str, np.ndarray]:
+    """The columns of a mixed table as they were written, with what was filled in written alike."""
     filled = as_columns(x, data.schema)
     found = _table_columns(path)
     if found is not None and data.kept is not None:

@@ -8,14 +8,7 @@ from latens.errors import ModelFileError
 
 
 def info(context: Context) -> int:
-    """What a run folder or a model file holds.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """What a run folder or a model file holds."""
     from latens import pretrained
     from latens.runs.folder import RunFolder
 
@@ -48,7 +41,8 @@ def info(context: Context) -> int:
 
 
 def _model(path: Path) -> dict[str, Any]:
-    """What a model file says of itself. Everything is parsed and checked, nothing executed."""
+    """What a model file says of itself."""
+    # Everything is parsed and checked, nothing executed.
     from latens.io.arrays import tree_to_arrays
     from latens.io.safetensors import read
     from latens.trees import partition_trainable

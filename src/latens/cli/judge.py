@@ -8,14 +8,7 @@ from latens.io.atomic import write_atomic
 
 
 def judge(context: Context) -> int:
-    """Print how like a synthetic table is to a real one, and what it gives away.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Print how like a synthetic table is to a real one, and what it gives away."""
     args = context.args
     out = output_path(args, (".html",), args.real, args.fake, args.test) if args.out else None
     if args.dry_run:
@@ -37,16 +30,7 @@ def judge(context: Context) -> int:
 
 
 def lines(found: dict[str, Any], real: str, fake: str) -> list[str]:
-    """Write a judgement for a terminal.
-
-    Args:
-        found: What `latens.measure.judge.judge` returned.
-        real: Name of the real table.
-        fake: Name of the synthetic one.
-
-    Returns:
-        The lines.
-    """
+    """Write a judgement for a terminal."""
     from latens.report.judged import NEAR, rows
 
     shown = [("", fake, "what real rows reach", ""), *rows(found)]

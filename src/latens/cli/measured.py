@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.cli.context import table
 from latens.config import Config, VAEConfig
@@ -35,56 +36,31 @@ _MOST_UNITS = 32
 
 @dataclass(frozen=True)
 class Summary:
-    """What was measured, on which rows, and what a reader must know about it.
-
-    Args:
-        metrics: Estimates by name.
-        split: What the rows are called.
-        held_out: Whether training did not see the rows; None where nobody can know.
-        warnings: Name and message of each warning.
-        units: One entry for each latent dimension.
-        cells: What the features of a row are called.
-        left_out: Why metrics are not there that were asked for, by name.
-        of: What of a row x the densities are of.
-    """
+    """What was measured, on which rows, and what a reader must know about it."""
 
     metrics: dict[str, Estimate]
-    split: str
-    held_out: bool | None
-    warnings: tuple[tuple[str, str], ...]
-    units: tuple[dict[str, Any], ...]
-    cells: str
-    left_out: dict[str, str] = field(default_factory=dict)
-    of: str = "x"
+    split: str  # what the rows are called
+    held_out: bool | None  # whether training did not see the rows; None where nobody can know
+    warnings: tuple[tuple[str, str], ...]  # name and message of each warning
+    units: tuple[dict[str, Any], ...]  # one entry for each latent dimension
+    cells: str  # what the features of a row are called
+    left_out: dict[str, str] = field(default_factory=dict)  # why metrics are not there that were asked for, by name
+    of: str = "x"  # what of a row x the densities are of
 
     def to_json(self, *, seconds: bool = True) -> dict[str, Any]:
-        """Give the metrics as plain values.
-
-        Args:
-            seconds: Whether to keep the seconds; without them equal runs give equal values.
-
-        Returns:
-            Values by metric.
-        """
+        """Give the metrics as plain values."""
+        # seconds: whether to keep the seconds; without them equal runs give equal values.
         metrics = {name: estimate.to_json() for name, estimate in self.metrics.items()}
         if not seconds:
             metrics = {name: {k: v for k, v in m.items() if k != "seconds"} for name, m in metrics.items()}
         return metrics
 
     def warnings_json(self) -> list[dict[str, str]]:
-        """Give the warnings as plain values.
-
-        Returns:
-            `name` and `message` of each.
-        """
+        """Give the warnings as plain values."""
         return [{"name": name, "message": message} for name, message in self.warnings]
 
     def text(self) -> str:
-        """Write the metrics for people, a line each.
-
-        Returns:
-            The lines as one text.
-        """
+        """Write the metrics for people, a line each."""
         best = headline(self.metrics)
         main = self.metrics[best]
         draws = f", {main.num_samples} draws a row" if main.num_samples > 1 else ""
@@ -135,33 +111,21 @@ class Summary:
         return "\n".join(lines)
 
     def table_text(self) -> str:
-        """Write every metric under the name that it has in the JSON, with its error, unit and rows.
-
-        Returns:
-            The lines as one text.
-        """
+        """Write every metric under the name that it has in the JSON, with its error, unit and rows."""
         rows = [
             (name, *figures(estimate), estimate.unit, f"{estimate.n} rows") for name, estimate in self.metrics.items()
         ]
         return table(rows, indent="  ")
 
     def left_out_text(self) -> str:
-        """Write a line for every reason why metrics are not there.
-
-        Returns:
-            The lines as one text.
-        """
+        """Write a line for every reason why metrics are not there."""
         reasons: dict[str, list[str]] = {}
         for name, reason in self.left_out.items():
             reasons.setdefault(reason, []).append(name)
         return "\n".join(f"left out: {', '.join(names)}: {reason}" for reason, names in reasons.items())
 
     def warnings_text(self) -> str:
-        """Write the warnings for people.
-
-        Returns:
-            The lines as one text.
-        """
+        """Write the warnings for people."""
         lines = []
         for name, message in self.warnings:
             lines.append(f"warning ({name}): {message}")
@@ -182,14 +146,7 @@ def _levels(metrics: dict[str, Estimate]) -> list[tuple[str, str, str]]:
 
 
 def figures(estimate: Estimate) -> tuple[str, str]:
-    """Write a value and its error with two figures of the error; a value without one with three figures.
-
-    Args:
-        estimate: The estimate.
-
-    Returns:
-        The value and the error as text; "" for no error.
-    """
+    """Write a value and its error with two figures of the error; a value without one with three figures."""
     error = estimate.standard_error
     if math.isnan(error) or error <= 0:
         return f"{estimate.value:.3g}", ""
@@ -198,15 +155,7 @@ def figures(estimate: Estimate) -> tuple[str, str]:
 
 
 def beats(gain: Estimate, cells: str) -> str:
-    """Write the comparison with independent features as a sentence.
-
-    Args:
-        gain: By how much the model is better, with its error.
-        cells: What the features of a row are called.
-
-    Returns:
-        The end of a sentence.
-    """
+    """Write the comparison with independent features as a sentence."""
     verb = "beats" if gain.value > 0 else "falls short of"
     if not gain.standard_error > 0:
         return f"{verb} an independent-{cells} model by {abs(gain.value):.2f} {gain.unit} (one row: no standard error)"
@@ -216,14 +165,7 @@ def beats(gain: Estimate, cells: str) -> str:
 
 
 def units_text(units: tuple[dict[str, Any], ...]) -> str:
-    """Write the table of the latent dimensions in use, those with the most KL first, and how many others there are.
-
-    Args:
-        units: One entry for each dimension.
-
-    Returns:
-        The lines as one text.
-    """
+    """Write the table of the latent dimensions in use, those with the most KL first, and how many others there are."""
     used = [unit for unit in units if unit["active"]]
     ordered = sorted(used, key=lambda unit: -(unit["kl"] if unit["kl"] is not None else unit["variance"]))
     rows = [("unit", "KL (nats)", "variance of the mean")]
@@ -241,26 +183,14 @@ def summary_of(
     trained: TrainedModel,
     data: Dataset,
     split: str,
-    positions: np.ndarray,
+    positions: Shaped[np.ndarray, " n"],
     *,
     num_samples: int | None,
     seed: int = 0,
     everything: bool = False,
 ) -> Summary:
-    """Measure a model.
-
-    Args:
-        trained: The model.
-        data: The data.
-        split: What the rows are called.
-        positions: Positions of the rows in the data, shape (n,).
-        num_samples: Importance samples of each row; None takes the default.
-        seed: Seed of the samples.
-        everything: Whether to measure all that applies to the model.
-
-    Returns:
-        What was measured.
-    """
+    """Measure a model."""
+    # num_samples: importance samples of each row; None takes the default.
     left_out: dict[str, str] = {}
     if everything:
         from latens.measure.groups import measure_all
@@ -280,17 +210,8 @@ def summary_of(
 def beware(
     split: str, data: Dataset, *, grey: bool, config: Config | None = None
 ) -> tuple[bool | None, list[tuple[str, str]]]:
-    """Say whether rows are held out, and what a reader must know about the numbers.
-
-    Args:
-        split: What the rows are called.
-        data: The data.
-        grey: Whether the pixels are grey under a Bernoulli.
-        config: The configuration of the model, which says what its validation rows chose.
-
-    Returns:
-        Whether training did not see the rows (None where nobody can know), and name and message of each warning.
-    """
+    """Say whether rows are held out, and what a reader must know about the numbers."""
+    # returns: whether training did not see the rows (None where nobody can know), and name and message of each warning.
     # Rows of other data may or may not have been trained on.
     held_out = None if split == "all" else split == "test" and data.held_out
     warnings = []
@@ -315,14 +236,7 @@ def _what_they_chose(config: Config | None) -> str:
 
 
 def held_out_rows(data: Dataset) -> tuple[str, np.ndarray]:
-    """Choose the rows to measure on: test rows where there are any, else validation, else training rows.
-
-    Args:
-        data: The data.
-
-    Returns:
-        Name of the split, and positions of its rows.
-    """
+    """Choose the rows to measure on: test rows where there are any, else validation, else training rows."""
     for split in ("test", "validation", "train"):
         positions = data.subset(split)
         if len(positions):

@@ -9,14 +9,7 @@ from latens.errors import UsageError
 
 
 def pack(context: Context) -> int:
-    """Write rows as `.npy` shards, in their order or shuffled.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Write rows as `.npy` shards, in their order or shuffled."""
     from latens.data import load
     from latens.data.streams.dataset import StreamDataset
     from latens.data.streams.pack import pack as write

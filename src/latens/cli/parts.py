@@ -17,15 +17,9 @@ _WORDS = {"model": "with another model", "data": "of other rows"}
 
 
 class PartFolder:
-    """The parts of one result.
+    """The parts of one result."""
 
-    Args:
-        path: The folder, which need not exist.
-        made_of: What the bytes of a part depend on, JSON values by name; the footer of each part keeps them.
-
-    Raises:
-        ConfigError: pyarrow is not installed.
-    """
+    # `made_of`: What the bytes of a part depend on, JSON values by name; the footer of each part keeps them.
 
     def __init__(self, path: Path, made_of: dict[str, Any]) -> None:
         try:
@@ -36,28 +30,11 @@ class PartFolder:
         self.path, self.made_of, self._parquet = path, made_of, parquet
 
     def file(self, part: int) -> Path:
-        """Name the file of a part.
-
-        Args:
-            part: Its number, from 0.
-
-        Returns:
-            The path.
-        """
+        """Name the file of a part."""
         return self.path / f"part-{part:06d}.parquet"
 
     def has(self, part: int) -> bool:
-        """Say whether a part is there, as this model, these rows and these options make it.
-
-        Args:
-            part: Its number.
-
-        Returns:
-            False where it is absent, or cut off.
-
-        Raises:
-            RunFolderError: It was made of something else.
-        """
+        """Say whether a part is there, as this model, these rows and these options make it."""
         import pyarrow
 
         file = self.file(part)
@@ -79,16 +56,7 @@ class PartFolder:
         return True
 
     def write(self, part: int, arrays: dict[str, np.ndarray]) -> None:
-        """Write a part.
-
-        Args:
-            part: Its number.
-            arrays: Arrays by name, led by its rows.
-
-        Raises:
-            DivergedError: A number is NaN or infinite.
-            ResourceError: The disk refuses.
-        """
+        """Write a part."""
         file = self.file(part)
         for name, array in arrays.items():
             finite(array, name, where=str(file))

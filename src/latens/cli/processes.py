@@ -34,14 +34,8 @@ _LAST = 3.0
 
 
 def begin(context: Context) -> "Group | None":
-    """Meet the other processes of this call, where something started it as one of several.
-
-    Args:
-        context: The call of the command; all but the lead say nothing from here on.
-
-    Returns:
-        The group; None where this process is one alone, or is to start the others.
-    """
+    """Meet the other processes of this call, where something started it as one of several."""
+    # returns: the group; None where this process is one alone, or is to start the others.
     args = context.args
     place = place_of(args.coordinator, args.processes, args.process, os.environ)
     if place is None:
@@ -67,18 +61,7 @@ def stay() -> None:
 
 
 def launch(context: Context) -> int:
-    """Start this command in several processes of this machine, and end when they have ended.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code: that of the process that failed first, else 0.
-
-    Raises:
-        UsageError: There are fewer cores or GPUs than processes.
-        PeerError: Process 0 was killed, and could not say why.
-    """
+    """Start this command in several processes of this machine, and end when they have ended."""
     count = context.args.processes
     mine = shares(count, "--processes")
     place_of(f"127.0.0.1:{(port := _free_port())}", count, 0, {})  # refuses what cannot be
@@ -159,12 +142,7 @@ def _end(children: Sequence[subprocess.Popen[Any]]) -> None:
 
 
 def end_children(children: Sequence[subprocess.Popen[Any]], seconds: float) -> None:
-    """End processes that are still there: they may write checkpoints first.
-
-    Args:
-        children: The processes.
-        seconds: How long all of them may take before they are killed.
-    """
+    """End processes that are still there: they may write checkpoints first."""
     running = [child for child in children if child.poll() is None]
     for child in running:
         child.terminate()
@@ -191,18 +169,7 @@ def _free_port() -> int:
 
 
 def shares(count: int, flag: str) -> list[dict[str, str]]:
-    """Find the variables that give every process its own cores and GPU.
-
-    Args:
-        count: How many processes there are.
-        flag: The flag that says so.
-
-    Returns:
-        Variables of the environment, of each process.
-
-    Raises:
-        UsageError: There are fewer cores or GPUs than processes.
-    """
+    """Find the variables that give every process its own cores and GPU."""
     mine, gpus = cores(), _gpus()
     if count > len(mine):
         what = f"{count} {flag.lstrip('-')} would share {len(mine)} cores."

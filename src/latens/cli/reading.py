@@ -22,14 +22,7 @@ _FLAGS = {
 
 
 def source_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Note DATA and the flags that say how to read it, with the folder in which the command was typed.
-
-    Args:
-        arguments: The arguments by name.
-
-    Returns:
-        What run.json stores.
-    """
+    """Note DATA and the flags that say how to read it, with the folder in which the command was typed."""
     given = _given(arguments)
     if "pair" in given and Path(given["pair"]).exists():  # the folder beside it is that of DATA
         given["pair"] = str(Path(given["pair"]).resolve())
@@ -37,29 +30,14 @@ def source_of(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def reading_options(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn arguments, or what `source_of` stored, into the keywords of `latens.data.load`.
-
-    Args:
-        arguments: The arguments by name.
-
-    Returns:
-        The keywords.
-    """
+    """Turn arguments, or what `source_of` stored, into the keywords of `latens.data.load`."""
     return {_FLAGS[flag]: value for flag, value in _given(arguments).items()}
 
 
 def remembered(source: Any) -> dict[str, Any]:
-    """Turn what `source_of` or a model file stored into the keywords for a file of the same form.
-
-    A stranger may have written that, so only names of columns and keys count, and never a file with labels of other
-    rows.
-
-    Args:
-        source: What was stored.
-
-    Returns:
-        The keywords.
-    """
+    """Turn what `source_of` or a model file stored into the keywords for a file of the same form."""
+    # A stranger may have written that, so only names of columns and keys count, and never a file with labels of other
+    # rows.
     if not isinstance(source, Mapping):
         return {}
     kinds = {"label": str, "id": str, "weight": str, "missing": str, "counts": bool, "typed": bool}
@@ -72,14 +50,7 @@ def remembered(source: Any) -> dict[str, Any]:
 
 
 def read_with(source: Mapping[str, Any]) -> dict[str, Any]:
-    """Pick what a model file keeps of `source_of`: how the rows were read, without where they lay.
-
-    Args:
-        source: What `source_of` gave.
-
-    Returns:
-        What is kept.
-    """
+    """Pick what a model file keeps of `source_of`: how the rows were read, without where they lay."""
     return {flag: value for flag, value in _given(source).items() if flag not in ("pair", "stream", "columns")}
 
 

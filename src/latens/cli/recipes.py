@@ -6,14 +6,7 @@ from latens.cli.context import Context
 
 
 def recipes(context: Context) -> int:
-    """The recipes with their sources, or with `--parts` the parts they are made of and the options of each.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """The recipes with their sources, or with `--parts` the parts they are made of and the options of each."""
     from latens.config import to_json
     from latens.recipes import RECIPES
 

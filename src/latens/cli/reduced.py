@@ -18,21 +18,10 @@ from latens.workflow.trained import TrainedModel
 
 
 def reduction_of(trained: TrainedModel, grey: bool, scale: int | None, noise: float | None) -> Reduction | None:
-    """Say what is seen of a model's pictures.
-
-    Args:
-        trained: The model.
-        grey: Whether colours are hidden.
-        scale: The side of the blocks of which the mean is seen, in pixels; None for none.
-        noise: The standard deviation of the noise in what is seen, in the unit of the stored rows; None for none.
-
-    Returns:
-        What is seen, in the unit of the model's likelihood; None where nothing of it was asked for.
-
-    Raises:
-        ConfigError: The model's pixels depend on one another.
-        UsageError: The model's rows are no pictures with a mean, or have no colours, or the blocks do not fit.
-    """
+    """Say what is seen of a model's pictures."""
+    # scale: the side of the blocks of which the mean is seen, in pixels; None for none.
+    # noise: the standard deviation of the noise in what is seen, in the unit of the stored rows; None for none.
+    # returns: what is seen, in the unit of the model's likelihood; None where nothing of it was asked for.
     if not grey and scale is None and noise is None:
         return None
     where = "--grey" if grey else "--noise" if scale is None else "--scale"
@@ -70,19 +59,7 @@ def reduction_of(trained: TrainedModel, grey: bool, scale: int | None, noise: fl
 
 
 def rows_to_reduce(opened: Opened, context: Context, reduction: Reduction) -> tuple[Dataset, bool]:
-    """Load pictures that are whole, or were reduced before; noisy ones, which may leave the range, as they come.
-
-    Args:
-        opened: The model.
-        context: The call of the command.
-        reduction: What is seen of a whole one.
-
-    Returns:
-        The pictures, and whether they are whole.
-
-    Raises:
-        DataError: They are neither.
-    """
+    """Load pictures that are whole, or were reduced before; noisy ones, which may leave the range, as they come."""
     schema = opened.trained.schema
     if reduction.noise:
         loose = dataclasses.replace(opened.trained, schema=replace(schema, kind="real", levels=None))
@@ -106,21 +83,9 @@ def rows_to_reduce(opened: Opened, context: Context, reduction: Reduction) -> tu
 def reduced_rows(
     trained: TrainedModel, data: Dataset, positions: np.ndarray, reduction: Reduction
 ) -> tuple[np.ndarray, Batch]:
-    """Reduce the rows of a data set that are whole, and take the others as they are.
-
-    Args:
-        trained: The model.
-        data: The pictures.
-        positions: Which of them, n.
-        reduction: What is seen of them.
-
-    Returns:
-        What is seen in the unit of the stored rows, rounded as a file would hold it, of shape (n, m, p, r); and a batch
-        of it in the unit of the model's likelihood.
-
-    Raises:
-        UsageError: A pixel is missing.
-    """
+    """Reduce the rows of a data set that are whole, and take the others as they are."""
+    # returns: what is seen in the unit of the stored rows, rounded as a file would hold itand a batch of it in the unit
+    # of the model's likelihood.
     batch = data.rows(positions)
     if batch.mask is not None and not np.all(batch.mask):
         what = "a pixel is missing" + ("." if reduction.noise else ", and means of what is left are others.")

@@ -19,14 +19,7 @@ _OPTIONS = ("components", "layers", "width", "together", "latent_dim")
 
 
 def refit(context: Context) -> int:
-    """Fit a new prior to the aggregated posterior of the training rows; encoder and decoder stay as they are.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Fit a new prior to the aggregated posterior of the training rows; encoder and decoder stay as they are."""
     args = context.args
     opened = open_model(args.run)
     data = load_for(opened, context)

@@ -17,14 +17,7 @@ DRAWS = 100
 
 
 def report(context: Context) -> int:
-    """Write RUN/report.html, or with two runs a comparison.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Write RUN/report.html, or with two runs a comparison."""
     args = context.args
     names = [args.run, *([args.other] if args.other else [])]
     for name in names:

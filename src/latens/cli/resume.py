@@ -21,14 +21,7 @@ else:
 
 
 def resume(context: Context) -> int:
-    """Go on with a run that was stopped or killed.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Go on with a run that was stopped or killed."""
     path = context.args.run
     run = RunFolder.open(path, lock=False)
     longer = any(getattr(context.args, name) is not None for name in BUDGET)
@@ -51,11 +44,7 @@ def resume(context: Context) -> int:
 
 
 def resume_into(context: Context) -> None:
-    """Go on with a run in this process.
-
-    Args:
-        context: The call of the command.
-    """
+    """Go on with a run in this process."""
     path = context.args.run
     # A budget that is refused leaves the run as it is.
     config = _as_it_began(context, RunFolder.open(path, lock=False))

@@ -24,14 +24,7 @@ from latens.workflow.trained import TrainedModel
 
 
 def sample(context: Context) -> int:
-    """Write new rows: z from the prior, then a draw from p(x | z), or its mean.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Write new rows: z from the prior, then a draw from p(x | z), or its mean."""
     args = context.args
     opened = open_vae(args.run, "sample")
     trained = opened.trained

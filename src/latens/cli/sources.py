@@ -21,43 +21,19 @@ from latens.workflow.trained import TrainedModel, model_file
 
 @dataclass(frozen=True)
 class Opened:
-    """A model that was named on the command line.
+    """A model that was named on the command line."""
 
-    Args:
-        name: As it was typed.
-        trained: The model.
-        run: Its folder, where it came from one; else None.
-    """
-
-    name: str
+    name: str  # as it was typed
     trained: TrainedModel
-    run: RunFolder | None
+    run: RunFolder | None  # its folder, where it came from one; else None
 
     def knows(self, data: Dataset) -> bool:
-        """Whether these are the data the model was trained on.
-
-        Args:
-            data: Data.
-
-        Returns:
-            True where the fingerprints are the same.
-        """
+        """Whether these are the data the model was trained on."""
         return data.fingerprint == self.trained.facts.get("fingerprint")
 
 
 def open_model(spec: str) -> Opened:
-    """Open the model of a run folder, of a .safetensors file, or one that ships with latens (`pretrained:NAME`).
-
-    Args:
-        spec: The path or name.
-
-    Returns:
-        The model.
-
-    Raises:
-        RunFolderError: The run has no model yet.
-        ModelFileError: The file holds none.
-    """
+    """Open the model of a run folder, of a .safetensors file, or one that ships with latens (`pretrained:NAME`)."""
     enable_compilation_cache()
     path, named = Path(spec), spec.startswith("pretrained:")
     if not named and not path.exists() and path.suffix != ".safetensors":
@@ -68,16 +44,7 @@ def open_model(spec: str) -> Opened:
 
 
 def load_new(spec: str, options: dict[str, Any], *, index: Path | None = None) -> Dataset:
-    """Load data to train on, or only to look at.
-
-    Args:
-        spec: The path or name.
-        options: Keywords of `latens.data.load`.
-        index: What a pass over rows that stay on disk found, where the run has that file.
-
-    Returns:
-        The data.
-    """
+    """Load data to train on, or only to look at."""
     enable_compilation_cache()
     return load(spec, index=index, **options)
 
@@ -85,24 +52,11 @@ def load_new(spec: str, options: dict[str, Any], *, index: Path | None = None) -
 def load_for(
     opened: Opened, context: Context, *, every: bool = False, unknown: str | None = None, index: Path | None = None
 ) -> Dataset:
-    """Load the rows that DATA names, in the form that the model was trained on; without DATA, its own data.
-
-    They are read as the training data were (label, id, weight, missing values), as far as DATA has these columns and no
-    flag says otherwise.
-
-    Args:
-        opened: The model.
-        context: The call of the command.
-        every: Whether the command takes every row at once, so that they cannot stay on disk.
-        unknown: What becomes of names that no training row had, as for `latens.data.load`; None: what --unknown says.
-        index: Where an earlier pass over rows that stay on disk may have been kept, where DATA is given.
-
-    Returns:
-        The data.
-
-    Raises:
-        DataError: The rows are not the model's, or a run's own data are no longer those it was trained on.
-    """
+    """Load the rows that DATA names, in the form that the model was trained on; without DATA, its own data."""
+    # They are read as the training data were (label, id, weight, missing values), as far as DATA has these columns and
+    # no flag says otherwise.
+    # every: whether the command takes every row at once, so that they cannot stay on disk.
+    # unknown: what becomes of names that no training row had, as for `latens.data.load`; None: what --unknown says.
     return read_for(opened, context, every=every, unknown=unknown, index=index)[0]
 
 
@@ -115,19 +69,7 @@ def read_for(
     unknown: str | None = None,
     index: Path | None = None,
 ) -> tuple[Dataset, str, dict[str, Any]]:
-    """Load data as `load_for` does, and tell how.
-
-    Args:
-        opened: The model.
-        context: The call of the command.
-        own_classes: Whether the classes are those of the data; else a label that the model does not know is none.
-        every: As for `load_for`.
-        unknown: As for `load_for`.
-        index: As for `load_for`.
-
-    Returns:
-        The data, their name, and the keywords they were read with.
-    """
+    """Load data as `load_for` does, and tell how."""
     args, trained = context.args, opened.trained
     source = {} if opened.run is None else opened.run.info["data"]
     spec, given = getattr(args, "data", None), reading_options(vars(args))
@@ -167,18 +109,7 @@ def read_for(
 
 
 def load_partial(opened: Opened, spec: str) -> Dataset:
-    """Load rows of which whole columns may be missing, read as the training data were.
-
-    Args:
-        opened: A model of a mixed table.
-        spec: The file.
-
-    Returns:
-        The data.
-
-    Raises:
-        DataError: A column or a name is none of the model's.
-    """
+    """Load rows of which whole columns may be missing, read as the training data were."""
     source = {} if opened.run is None else opened.run.info["data"]
     known = remembered(source or opened.trained.facts.get("read_with"))
     return _load_alike(spec, opened.trained.schema, known, {"partial": True})[0]
@@ -187,10 +118,8 @@ def load_partial(opened: Opened, spec: str) -> Dataset:
 def _load_alike(
     spec: str, schema: Schema, known: dict[str, Any], given: dict[str, Any], index: Path | None = None
 ) -> tuple[Dataset, dict[str, Any]]:
-    """The data, read with what is known of the training data and what was given.
-
-    Another file may lack the label, or every such column; the DataError is that of the first attempt.
-    """
+    """The data, read with what is known of the training data and what was given."""
+    # Another file may lack the label, or every such column; the DataError is that of the first attempt.
     first: DataError | None = None
     for left_out in ((), ("label",), ("label", "row_id", "weight")):
         options = {name: value for name, value in known.items() if name not in left_out} | given
@@ -205,17 +134,7 @@ def _load_alike(
 
 
 def original_source(source: dict[str, Any]) -> str:
-    """Find the name or path of a run's data, from wherever the command is typed.
-
-    Args:
-        source: What run.json says of the data.
-
-    Returns:
-        The name or path.
-
-    Raises:
-        RunFolderError: run.json names no data.
-    """
+    """Find the name or path of a run's data, from wherever the command is typed."""
     spec = source.get("spec")
     if spec is None:
         raise RunFolderError("its run.json names no data.", where="run.json", fix="Name the data, or start a new run.")
@@ -225,18 +144,7 @@ def original_source(source: dict[str, Any]) -> str:
 
 
 def open_vae(spec: str, verb: str) -> Opened:
-    """Open a model as `open_model` does, with latents where the command needs them.
-
-    Args:
-        spec: The path or name.
-        verb: The command.
-
-    Returns:
-        The model.
-
-    Raises:
-        ConfigError: The model is a classifier, and the command needs latents.
-    """
+    """Open a model as `open_model` does, with latents where the command needs them."""
     opened = open_model(spec)
     if isinstance(opened.trained.config, ClassifierConfig) and verb in (
         "encode",

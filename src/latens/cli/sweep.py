@@ -43,14 +43,7 @@ _FREE = ("workers", "json", "quiet", "debug", "imports", "data", "command", "ver
 
 
 def sweep(context: Context) -> int:
-    """Train every setting with every seed, and say which setting is best on validation rows.
-
-    Args:
-        context: The call of the command.
-
-    Returns:
-        The exit code.
-    """
+    """Train every setting with every seed, and say which setting is best on validation rows."""
     args = context.args
     if is_sweep(Path(args.data)):
         return _go_on(context, Path(args.data))

@@ -25,14 +25,9 @@ _POLL = 0.3
 
 
 class Runs:
-    """The runs of a sweep, as far as no other process has them.
+    """The runs of a sweep, as far as no other process has them."""
 
-    Args:
-        context: The call of the command.
-        folder: The folder of the sweep.
-        sweep: What its sweep.json holds.
-        data: The data, where they are in memory already.
-    """
+    # `data`: The data, where they are in memory already.
 
     def __init__(self, context: Context, folder: Path, sweep: Sweep, data: Dataset | None) -> None:
         self.context, self.folder, self.sweep, self.plan = context, folder, sweep, sweep.plan
@@ -105,11 +100,7 @@ class Runs:
 
     @property
     def data(self) -> Dataset:
-        """The data of all runs, loaded once.
-
-        Raises:
-            DataError: They are not those that the sweep began with.
-        """
+        """The data of all runs, loaded once."""
         if self._data is None:
             args = command_within(self.context, ["fit", *self.plan.fit]).args
             self._data = load_typed(args, start_of(args))
@@ -137,18 +128,7 @@ class Runs:
 
 
 def fit_words(plan: Plan, setting: Mapping[str, str], seed: int, out: Path | None, budget: float | None) -> list[str]:
-    """Write the `latens fit` that a run of a sweep is.
-
-    Args:
-        plan: The plan.
-        setting: The values of its setting by option.
-        seed: Its seed.
-        out: Its folder; None leaves that out.
-        budget: Its budget under successive halving; None without it.
-
-    Returns:
-        The words after `latens`.
-    """
+    """Write the `latens fit` that a run of a sweep is."""
     words = ["fit", *plan.fit]
     for name, value in setting.items():
         words += ["--set", f"{name}={value}"]
@@ -157,28 +137,12 @@ def fit_words(plan: Plan, setting: Mapping[str, str], seed: int, out: Path | Non
 
 
 def budget_words(plan: Plan, budget: float | None) -> list[str]:
-    """Write a budget as a flag.
-
-    Args:
-        plan: The plan.
-        budget: The budget; None without successive halving.
-
-    Returns:
-        The flag and its value, or nothing.
-    """
+    """Write a budget as a flag."""
     return [] if budget is None else [f"--{plan.budget}", str(int(budget) if budget == int(budget) else budget)]
 
 
 def command_within(context: Context, words: list[str]) -> Context:
-    """Make the call of another command within this one, which says nothing but warnings.
-
-    Args:
-        context: The call of this command.
-        words: The words of the other after `latens`.
-
-    Returns:
-        The call.
-    """
+    """Make the call of another command within this one, which says nothing but warnings."""
     argv = [*words, *(word for path in context.args.imports for word in ("--import", path))]
     child = Context(parse([*argv, "--quiet"]), argv, signals=context.signals)
     if child.args.command == "fit":
@@ -187,15 +151,8 @@ def command_within(context: Context, words: list[str]) -> Context:
 
 
 def announce(context: Context, folder: Path, plan: Plan, job: Job, seconds: float | None = None) -> None:
-    """Say that a run is done, which it is, with its number.
-
-    Args:
-        context: The call of the command.
-        folder: The folder of the sweep.
-        plan: The plan.
-        job: The run.
-        seconds: How long it took; None where that is not known.
-    """
+    """Say that a run is done, which it is, with its number."""
+    # seconds: how long it took; None where that is not known.
     from latens.measure.sweep import read_run
 
     run: SweptRun = read_run(job)

@@ -20,15 +20,7 @@ _WORDS = {
 
 
 def save_table(result: Swept, folder: Path) -> list[str]:
-    """Write the table as CSV, a line for each run, and the figure.
-
-    Args:
-        result: The settings, from the best on.
-        folder: The folder of the sweep.
-
-    Returns:
-        The names of the files.
-    """
+    """Write the table as CSV, a line for each run, and the figure."""
     lines = [(each, run) for each in result.settings for run in each.runs]
     options = list(dict.fromkeys(name for each in result.settings for name in each.options))
     columns: dict[str, list[Any]] = {"setting": [each.name for each, _ in lines]}
@@ -60,15 +52,7 @@ def _axis(result: Swept) -> str:
 
 
 def words_of_table(result: Swept, found: Sweep) -> str:
-    """Write the table for people, best first, and what these seeds tell.
-
-    Args:
-        result: The settings, from the best on.
-        found: What sweep.json holds.
-
-    Returns:
-        The lines as one text.
-    """
+    """Write the table for people, best first, and what these seeds tell."""
     seeds, halving = len(found.plan.seeds), bool(found.plan.budgets)
     what = result.unit if result.unit == result.metric else f"in {result.unit} a row"
     head = f"{_WORDS.get(result.metric, result.metric)} of {found.data['rows']} validation rows of {found.data['name']}"

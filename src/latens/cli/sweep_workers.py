@@ -27,18 +27,7 @@ _POLL, _GRACE = 0.1, 8.0
 
 
 def run_workers(context: Context, folder: Path, plan: Plan) -> None:
-    """Start the workers, tell what they have done, and end when they have ended.
-
-    Args:
-        context: The call of the command.
-        folder: The folder of the sweep.
-        plan: The plan.
-
-    Raises:
-        UsageError: There are fewer cores or GPUs than workers.
-        PeerError: A worker ended with an error, which it has told; its exit code is the worker's.
-        Stopped: A signal came; the workers have ended.
-    """
+    """Start the workers, tell what they have done, and end when they have ended."""
     given = shares(context.args.workers, "--workers")
     imports = [word for path in context.args.imports for word in ("--import", path)]
     words = [sys.executable, "-m", "latens.cli.main", "sweep", str(folder), "--quiet", *imports]

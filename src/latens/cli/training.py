@@ -27,14 +27,7 @@ REMEMBERED = ("num_samples", "log", "start")
 
 
 def train_run(context: Context, run: RunFolder, experiment: Experiment, *, resume: bool) -> None:
-    """Train, measure and save the model of a run.
-
-    Args:
-        context: The call of the command.
-        run: The run.
-        experiment: What is trained.
-        resume: Whether to go on from the last checkpoint.
-    """
+    """Train, measure and save the model of a run."""
     from latens.callbacks.progress import ActiveUnits, make_progress
     from latens.data.streams.dataset import StreamDataset
     from latens.training import Interrupted
@@ -81,16 +74,8 @@ def _told(context: Context) -> Iterator[None]:
 
 
 def follow(context: Context, experiment: Experiment, run: RunFolder | None = None) -> int:
-    """Train as one of several processes that is not their lead: nothing is written or said.
-
-    Args:
-        context: The call of the command.
-        experiment: What is trained.
-        run: The run that is resumed, only read; None where a new one begins.
-
-    Returns:
-        The exit code.
-    """
+    """Train as one of several processes that is not their lead: nothing is written or said."""
+    # run: the run that is resumed, only read; None where a new one begins.
     from latens.training import Interrupted
     from latens.workflow.experiment import train
 
@@ -173,12 +158,7 @@ def _finish(context: Context, run: RunFolder, experiment: Experiment, trained: A
 
 
 def close(context: Context, run: RunFolder) -> None:
-    """Write the last lines of a run: its folder, its metrics, its warnings, and what to type next.
-
-    Args:
-        context: The call of the command.
-        run: The run.
-    """
+    """Write the last lines of a run: its folder, its metrics, its warnings, and what to type next."""
     info = run.info
     following = f"latens figures {shlex.quote(str(run.path))}"
     lines = [steps_text(run), info.get("summary", "")]
@@ -196,14 +176,7 @@ _ENDS = {
 
 
 def steps_text(run: RunFolder) -> str:
-    """Say where a run is that is done, and how long it trained.
-
-    Args:
-        run: The run.
-
-    Returns:
-        The words.
-    """
+    """Say where a run is that is done, and how long it trained."""
     best, steps = run.info.get("best_step"), run.info.get("step", 0)
     if not steps:
         return f"{run.path}: fitted in closed form"
@@ -215,15 +188,7 @@ def steps_text(run: RunFolder) -> str:
 
 @contextlib.contextmanager
 def logged(context: Context, run: RunFolder) -> Iterator[None]:
-    """Write whatever goes wrong inside to the run's log with its traceback.
-
-    Args:
-        context: The call of the command.
-        run: The run.
-
-    Yields:
-        Nothing.
-    """
+    """Write whatever goes wrong inside to the run's log with its traceback."""
     context.log = run.path / "log.txt"
     log.info("latens %s", shlex.join(context.argv))
     if run.notice:

@@ -33,19 +33,8 @@ _LAST = 6.0
 
 
 def launch_workers(context: Context, count: int, folder: Path | None = None) -> None:
-    """Start this command in several workers of this machine, and wait until all parts are made.
-
-    Args:
-        context: The call of the command.
-        count: How many workers.
-        folder: What they are told as the folder of their results; None where `--out` says it.
-
-    Raises:
-        UsageError: There are fewer cores or GPUs than workers.
-        PeerError: A worker was killed.
-        LatensError: What a worker ended with.
-        Stopped: A signal came.
-    """
+    """Start this command in several workers of this machine, and wait until all parts are made."""
+    # folder: what they are told as the folder of their results; None where `--out` says it.
     given = shares(count, "--workers")
     words = [sys.executable, "-m", "latens.cli.main", *context.argv, "--json", "--quiet"]
     # One thread each, whatever the cores: XLA cuts its work by the number of threads, and last bits depend on that.
@@ -122,30 +111,12 @@ def begin_worker() -> None:
 
 
 def threads_of(worker: Worker | None) -> int:
-    """Count the threads of XLA that compute a part.
-
-    Args:
-        worker: This worker; None where this process starts them.
-
-    Returns:
-        How many they are.
-    """
+    """Count the threads of XLA that compute a part."""
     return (whole(os.environ, THREADS) or 1) if worker is None else threads()
 
 
 def own_parts(worker: Worker, total: int) -> Iterator[int]:
-    """Go through the parts of a worker, for as long as the command that started it lives.
-
-    Args:
-        worker: The worker.
-        total: How many parts there are in all.
-
-    Yields:
-        The numbers of its parts.
-
-    Raises:
-        PeerError: That command has ended.
-    """
+    """Go through the parts of a worker, for as long as the command that started it lives."""
     for part in worker.parts(total):
         if WORKER in os.environ and str(os.getppid()) != os.environ.get(PARENT):
             raise PeerError("the command that started the workers ended.", where="--workers", fix=AGAIN)

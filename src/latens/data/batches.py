@@ -71,16 +71,8 @@ def hash_rows(x: np.ndarray) -> np.ndarray:
 
 
 def mix(values: np.ndarray) -> np.ndarray:
-    """Mix 64-bit integers to evenly spread 32-bit ones.
-
-    Args:
-        values: Integers, any shape.
-
-    Returns:
-        uint32 of the same shape.
-
-    Source: the finaliser of SplitMix64, Steele, Lea & Flood (2014).
-    """
+    """Mix 64-bit integers to evenly spread 32-bit ones."""
+    # Source: the finaliser of SplitMix64, Steele, Lea & Flood (2014).
     with np.errstate(over="ignore"):
         v = np.asarray(values).astype(np.uint64) + np.uint64(0x9E3779B97F4A7C15)
         v = (v ^ (v >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import msgspec
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.columns import ColumnType
 from latens.data.dataset import Dataset
@@ -11,20 +12,11 @@ from latens.data.rows import TRAIN, VALIDATION, row_keys
 
 
 def bootstrap(data: Dataset, seed: int) -> Dataset:
-    """Draw as many training rows as a data set has rows, with replacement; those that were not drawn validate.
-
-    The columns of a mixed table keep their grids, and begin at the shares that the drawn rows have, as they would of
-    another sample. A row that came twice is two rows.
-
-    Args:
-        data: The data set, of which every row is drawn alike, whatever its split.
-        seed: The seed.
-
-    Returns:
-        The drawn rows, and after them those that were not drawn; without these where no row of `data` validates.
-
-    Source: Efron (1979); Honaker, King & Blackwell (2011) for a bootstrap before each imputation.
-    """
+    """Draw as many training rows as a data set has rows, with replacement; those that were not drawn validate."""
+    # The columns of a mixed table keep their grids, and begin at the shares that the drawn rows have, as they would of
+    # another sample. A row that came twice is two rows.
+    # Source: Efron (1979); Honaker, King & Blackwell (2011) for a bootstrap before each imputation.
+    # returns: the drawn rows, and after them those that were not drawn; without these where no row of `data` validates.
     drawn = np.sort(np.random.default_rng(seed).integers(0, len(data), len(data)))
     apart = np.setdiff1d(np.arange(len(data)), drawn) if np.any(data.split == VALIDATION) else np.zeros(0, np.int64)
     rows = np.concatenate([drawn, apart])
@@ -45,20 +37,10 @@ def bootstrap(data: Dataset, seed: int) -> Dataset:
     return replace(data, **found, cond=cond, schema=schema, row_id=row_keys(names), names=names, split=split)
 
 
-def with_shares_of(one: ColumnType, stored: np.ndarray, counts: np.ndarray | None = None) -> ColumnType:
-    """The type of a column with the shares that some cells have, on the same grid.
-
-    Args:
-        one: The type.
-        stored: Stored cells, of shape (n,), none of them missing.
-        counts: How often each of them came, likewise; None: once.
-
-    Returns:
-        The type. What has none of the cells keeps as much as when a type is made; segments whose cells all came 0 times
-        have half a row together.
-
-    Source: Good (1953) for the share of what no cell has.
-    """
+def with_shares_of(one: ColumnType, stored: Shaped[np.ndarray, " n"], counts: np.ndarray | None = None) -> ColumnType:
+    """The type of a column with the shares that some cells have, on the same grid."""
+    # Source: Good (1953) for the share of what no cell has.
+    # counts: how often each of them came, likewise; None: once.
     which = np.searchsorted(one.firsts, stored, side="right") - 1
     masses = np.bincount(which, counts, one.count).astype(np.float64)
     if one.values:

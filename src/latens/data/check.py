@@ -22,14 +22,8 @@ SMALLEST, FEW_LEVELS = 16, 32
 
 
 def is_picture(schema: Schema) -> bool:
-    """Say whether rows are pictures for which convolutions are the default.
-
-    Args:
-        schema: The schema of the rows.
-
-    Returns:
-        True for grey or colour pictures of many levels, from 16 x 16 pixels up.
-    """
+    """Say whether rows are pictures for which convolutions are the default."""
+    # returns: true for grey or colour pictures of many levels, from 16 x 16 pixels up.
     shape, many = image_shape(schema), schema.kind == "levels" and (schema.levels or 0) > FEW_LEVELS
     return shape is not None and many and min(shape[:2]) >= SMALLEST
 
@@ -76,14 +70,7 @@ def suggest_likelihood(dataset: Dataset, *, convolutions: bool = False) -> tuple
 
 
 def extreme_share(dataset: Dataset) -> float:
-    """The share of observed training values in the lowest or highest 5 % of the range (0..levels-1, or 0..1).
-
-    Args:
-        dataset: A data set of levels or fractions.
-
-    Returns:
-        The share, from 0 to 1.
-    """
+    """The share of observed training values in the lowest or highest 5 % of the range (0..levels-1, or 0..1)."""
     rows = dataset.subset("train")
     rows = rows if len(rows) else np.arange(len(dataset))
     top = float((dataset.schema.levels or 2) - 1)
@@ -100,14 +87,7 @@ def extreme_share(dataset: Dataset) -> float:
 
 
 def count_columns(dataset: Dataset) -> np.ndarray:
-    """Say for each column of a table of real numbers or counts whether it holds counts: whole, 0 or more, above 16.
-
-    Args:
-        dataset: A table.
-
-    Returns:
-        Booleans, one for each column.
-    """
+    """Say for each column of a table of real numbers or counts whether it holds counts: whole, 0 or more, above 16."""
     x, mask = _training(dataset)
     if not dataset.schema.standardised or x.ndim != 2:
         return np.zeros(x.shape[1:], bool)
@@ -196,14 +176,7 @@ def _column(dataset: Dataset, place: int) -> dict[str, Any]:
 
 
 def duplicate_rows(x: Any) -> int:
-    """Count the rows that are exact copies of an earlier row.
-
-    Args:
-        x: The rows, shape (n, *x).
-
-    Returns:
-        Their number.
-    """
+    """Count the rows that are exact copies of an earlier row."""
     step = max(1, _HASHED // max(1, x.shape[1])) if isinstance(x, SparseRows) else len(x)
     ids = np.concatenate([hash_rows(x[start : start + step]) for start in range(0, len(x), step)])
     order = np.argsort(ids, kind="stable")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
+from jaxtyping import Shaped
 from msgspec import Meta, Struct
 
 from latens.data.dates import written_times
@@ -44,36 +45,29 @@ WHOLE = 2**53
 
 
 class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """What the cells of one column of a mixed table are.
+    """What the cells of one column of a mixed table are."""
 
-    A category or an ordinal is stored as its place among `values`; where there are many names the rare ones are in
-    segments, as numbers are, of names that came equally often, and are alike within each. A number is stored as its
-    place on a grid, (x - low) / step, and the grid is cut into segments: values that many rows share have one of their
-    own, the others share segments of like mass. Both are probabilities, so that the nats of columns add up, and a
-    change of units leaves them as they are.
+    # A category or an ordinal is stored as its place among `values`; where there are many names the rare ones are in
+    # segments, as numbers are, of names that came equally often, and are alike within each. A number is stored as its
+    # place on a grid, (x - low) / step, and the grid is cut into segments: values that many rows share have one of
+    # their own, the others share segments of like mass. Both are probabilities, so that the nats of columns add up, and
+    # a change of units leaves them as they are.
 
-    Args:
-        kind: "category", "ordinal", "number", "date" or "duration".
-        values: The names of a category or an ordinal, in the order of their codes.
-        low: The number of the first cell of the grid, in the unit of the column.
-        step: The distance of two cells of the grid, in the same unit.
-        starts: The first cell of each segment, from 0; of names only where some of them share a segment.
-        size: How many cells the grid has.
-        shares: The share of the training rows in each category or segment; they sum to 1.
-        written: How a value is written: "text", "bool", "int", "float"; a date's unit "D" or "s"; a duration's `Unit`.
-        zone: The time zone of dates: days are of its calendar, seconds of UTC; empty for none.
-        resolution: The unit of the dtype that durations have in a frame, "s", "ms", "us" or "ns"; empty for others.
-    """
-
-    kind: ColumnKind
+    kind: ColumnKind  # "category", "ordinal", "number", "date" or "duration"
+    # the names of a category or an ordinal, in the order of their codes
     values: Annotated[tuple[Annotated[str, Meta(max_length=1000)], ...], Meta(max_length=MOST_NAMES)] = ()
-    low: float = 0.0
-    step: Annotated[float, Meta(gt=0)] = 1.0
+    low: float = 0.0  # the number of the first cell of the grid, in the unit of the column
+    step: Annotated[float, Meta(gt=0)] = 1.0  # the distance of two cells of the grid, in the same unit
+    # the first cell of each segment, from 0; of names only where some of them share a segment
     starts: Annotated[tuple[Annotated[int, Meta(ge=0)], ...], Meta(max_length=1000)] = ()
-    size: Annotated[int, Meta(ge=0, le=MOST_CELLS)] = 0
+    size: Annotated[int, Meta(ge=0, le=MOST_CELLS)] = 0  # how many cells the grid has
+    # the share of the training rows in each category or segment; they sum to 1
     shares: tuple[Annotated[float, Meta(ge=0, le=1)], ...] = ()
+    # how a value is written: "text", "bool", "int", "float"; a date's unit "D" or "s"; a duration's `Unit`
     written: Literal["text", "bool", "int", "float", "D", "s"] | Unit = "text"
+    # the time zone of dates: days are of its calendar, seconds of UTC; empty for none
     zone: Annotated[str, Meta(max_length=100)] = ""
+    # the unit of the dtype that durations have in a frame, "s", "ms", "us" or "ns"; empty for others
     resolution: Literal["", "s", "ms", "us", "ns"] = ""
 
     @property
@@ -103,28 +97,15 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
         """The first cell of each segment; of a category its code."""
         return self.starts or tuple(range(len(self.values)))
 
-    def log_shares(self, stored: np.ndarray) -> np.ndarray:
-        """The log probability of stored cells by the shares of the training rows alone.
-
-        Args:
-            stored: Codes or places on the grid, of shape (n,).
-
-        Returns:
-            Shape (n,), nats.
-        """
+    def log_shares(self, stored: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
+        """The log probability of stored cells by the shares of the training rows alone."""
         which = np.searchsorted(self.firsts, stored, side="right") - 1
         return (np.log(self.shares) - np.log(self.widths))[which]
 
-    def decoded(self, stored: np.ndarray) -> np.ndarray:
-        """The values of stored cells.
-
-        Args:
-            stored: Codes or places on the grid, of shape (n,); between two they are taken to the nearest.
-
-        Returns:
-            Shape (n,): text, truth values, whole numbers or fractions as the column had them; dates as datetime64, or
-            with a zone as text with its offset; durations as timedelta64.
-        """
+    def decoded(self, stored: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
+        """The values of stored cells."""
+        # returns: text, truth values, whole numbers or fractions as the column had them; dates as datetime64, or with a
+        # zone as text with its offset; durations as timedelta64.
         place = np.clip(np.round(np.asarray(stored, np.float64)), 0, max(self.cells, 1) - 1)
         if self.named:
             names = np.array(self.values)[place.astype(np.int64)]
@@ -140,40 +121,19 @@ class ColumnType(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=
             return np.round(number).astype(np.int64)
         return np.round(number, decimals_of(self.step))
 
-    def texts(self, stored: np.ndarray) -> list[str]:
-        """The values of stored cells in words.
-
-        Args:
-            stored: Codes or places on the grid, of shape (n,).
-
-        Returns:
-            A text each, durations such as "1 days 02:30:00".
-        """
+    def texts(self, stored: Shaped[np.ndarray, " n"]) -> list[str]:
+        """The values of stored cells in words."""
         values = self.decoded(stored)
         return span_texts(values) if self.resolution else [str(value) for value in values]
 
 
 def decimals_of(step: float) -> int:
-    """How many decimals the numbers of a grid have.
-
-    Args:
-        step: The distance of two cells.
-
-    Returns:
-        From 0 on.
-    """
+    """How many decimals the numbers of a grid have."""
     return next((d for d in range(16) if round(step, d) == step and step * 10**d > 0.999), 15)
 
 
 def check_types(types: Sequence[ColumnType]) -> str:
-    """What is wrong with the types of a file's columns.
-
-    Args:
-        types: The types.
-
-    Returns:
-        The words; empty where nothing is.
-    """
+    """What is wrong with the types of a file's columns."""
     for i, one in enumerate(types):
         rising = all(a < b for a, b in zip(one.starts, one.starts[1:]))
         if one.named and (not one.values or len(set(one.values)) != len(one.values) or one.size):
@@ -194,21 +154,15 @@ def check_types(types: Sequence[ColumnType]) -> str:
 
 
 class TextColumn(Struct):
-    """A column of text, dates or categories as a reader found it: codes into its distinct values.
+    """A column of text, dates or categories as a reader found it: codes into its distinct values."""
 
-    Args:
-        values: The distinct values; empty for dates and durations, whose codes are numbers of their unit.
-        written: "text", "bool", the unit of dates ("D", "s"), or that of durations.
-        zone: The zone of dates; empty for none.
-        ordered: Whether the values have an order, which is theirs here.
-        resolution: The unit of the dtype of durations; empty for others.
-    """
-
+    # the distinct values; empty for dates and durations, whose codes are numbers of their unit
     values: tuple[str, ...] = ()
+    # "text", "bool", the unit of dates ("D", "s"), or that of durations
     written: Literal["text", "bool", "D", "s"] | Unit = "text"
-    zone: str = ""
-    ordered: bool = False
-    resolution: Literal["", "s", "ms", "us", "ns"] = ""
+    zone: str = ""  # the zone of dates; empty for none
+    ordered: bool = False  # whether the values have an order, which is theirs here
+    resolution: Literal["", "s", "ms", "us", "ns"] = ""  # the unit of the dtype of durations; empty for others
 
     @property
     def kind(self) -> ColumnKind:
@@ -217,18 +171,7 @@ class TextColumn(Struct):
 
 
 def category_type(codes: np.ndarray, found: TextColumn, of: np.ndarray | None = None) -> ColumnType:
-    """The type of a column of names.
-
-    Args:
-        codes: Codes of the training rows that have a value, whole numbers.
-        found: The names.
-        of: How often each of `codes` comes; None: once.
-
-    Returns:
-        The type; names that no training row has keep half a row. Of more than 1,000 names those that came 20 times or
-        more have a probability each (the 900 most frequent); the others come last, share one with all that came as
-        often, and are those of the training rows alone.
-    """
+    """The type of a column of names."""
     counts = np.bincount(codes.astype(np.int64), of, minlength=len(found.values)) + 0.5
     if len(found.values) > MOST_CATEGORIES:
         return _with_tail(counts.astype(np.int64), found)
@@ -262,24 +205,11 @@ def number_type(
     of_every: np.ndarray | None = None,
     resolution: str = "",
 ) -> ColumnType:
-    """The grid and the segments of a column of numbers, of its training rows.
-
-    Args:
-        values: The numbers of the training rows, without gaps.
-        every: Those of all rows, which say the precision that was recorded.
-        written: "int", "float", the unit of dates "D" or "s", or that of durations.
-        step: The distance of two cells where it was declared; None finds the precision that was recorded.
-        bounds: The least and the largest value where they were declared; None takes those of the training rows.
-        zone: The time zone of dates.
-        of: How often each of `values` comes; None: once.
-        of_every: How often each of `every` comes, where these rise; None: once.
-        resolution: The unit of the dtype of durations; empty for others.
-
-    Returns:
-        The type.
-
-    Source: Good (1953) for the share of what no training row has.
-    """
+    """The grid and the segments of a column of numbers, of its training rows."""
+    # Source: Good (1953) for the share of what no training row has.
+    # step: the distance of two cells where it was declared; None finds the precision that was recorded.
+    # bounds: the least and the largest value where they were declared; None takes those of the training rows.
+    # of_every: how often each of `every` comes, where these rise; None: once.
     aligned = written == "float" or step is not None
     if step is None:
         step = 1.0 if written != "float" else recorded_step(every, of_every)
@@ -311,16 +241,8 @@ def number_type(
 
 
 def recorded_step(values: np.ndarray, of: np.ndarray | None = None) -> float:
-    """The precision that numbers were recorded with: a power of ten that divides them all.
-
-    Args:
-        values: The numbers.
-        of: How often each of them comes, where they rise; None: once.
-
-    Returns:
-        The largest of 1, 0.1, ... 1e-9 of which every number is a multiple; where there is none, a hundred-thousandth
-        of their interquartile range (or of their range, or of the one number), rounded down to a power of ten.
-    """
+    """The precision that numbers were recorded with: a power of ten that divides them all."""
+    # of: how often each of them comes, where they rise; None: once.
     for decimals in range(MOST_DECIMALS + 1):
         if fits_decimals(values, decimals):
             return float(f"1e-{decimals}")
@@ -330,15 +252,7 @@ def recorded_step(values: np.ndarray, of: np.ndarray | None = None) -> float:
 
 
 def fits_decimals(values: np.ndarray, decimals: int) -> bool:
-    """Say whether numbers were recorded with so many decimals at the most.
-
-    Args:
-        values: The numbers.
-        decimals: How many decimals.
-
-    Returns:
-        Whether each is a multiple of 10 to the power of -decimals.
-    """
+    """Say whether numbers were recorded with so many decimals at the most."""
     scaled = values * 10.0**decimals
     rounding = np.maximum(1e-9, 1e-15 * np.abs(scaled))
     return bool(np.all(np.abs(scaled - np.round(scaled)) <= rounding) and np.all(np.abs(scaled) < 2**53))
@@ -359,16 +273,7 @@ def _quantiles(values: np.ndarray, of: np.ndarray | None) -> np.ndarray:
 
 
 def segments(places: np.ndarray, counts: np.ndarray, size: int) -> tuple[list[int], np.ndarray]:
-    """Cut a grid into segments: of one cell where many rows are, of like mass between.
-
-    Args:
-        places: The cells that training rows have, rising.
-        counts: How many rows have each.
-        size: How many cells the grid has.
-
-    Returns:
-        The first cell of each segment, and how many rows each has.
-    """
+    """Cut a grid into segments: of one cell where many rows are, of like mass between."""
     total = counts.sum()
     repeats = len(places) <= ALL_HEAVY and total >= OFTEN * len(places)
     heavy = np.ones(len(places), bool) if repeats else counts >= max(HEAVY * total, OFTEN)
@@ -393,17 +298,7 @@ def segments(places: np.ndarray, counts: np.ndarray, size: int) -> tuple[list[in
 
 
 def unknown_category(value: str, name: str, known: Sequence[str], where: str) -> DataError:
-    """Make the error for a category that no training row had.
-
-    Args:
-        value: The category.
-        name: Name of the column.
-        known: Those that the model knows.
-        where: How the error names the data.
-
-    Returns:
-        The error.
-    """
+    """Make the error for a category that no training row had."""
     what = f"column {name!r} holds {value[:40]!r}, which no training row had."
     hint = nearest(value, known) if len(known) <= 1000 else ""
     return DataError(what, where=where, fix=f"{hint} Or leave the cell empty: it then counts as missing.")

@@ -17,32 +17,16 @@ _OPERATOR = re.compile(r">=|<=|=|>|<")
 
 
 class Conditions(NamedTuple):
-    """The cells that rows of a mixed table may have: of each column a range of stored cells.
+    """The cells that rows of a mixed table may have: of each column a range of stored cells."""
 
-    Args:
-        low: The first cell of each column, of shape (columns,).
-        high: The last one, likewise; infinite where nothing is asked.
-    """
-
-    low: np.ndarray
-    high: np.ndarray
+    low: np.ndarray  # the first cell of each column, of shape (columns,)
+    high: np.ndarray  # the last one, likewise; infinite where nothing is asked
 
 
 @checked_later
 def conditions_of(given: Mapping[str, Any], schema: Schema, where: str = "given") -> Conditions:
-    """Turn values and ranges of columns into stored cells.
-
-    Args:
-        given: Of each column a value, or a pair of the least and the largest one; None in a pair has no bound.
-        schema: The schema of the table.
-        where: How an error names the conditions.
-
-    Returns:
-        The conditions.
-
-    Raises:
-        DataError: The data are no mixed table, a column or a name is not theirs, or no row can be so.
-    """
+    """Turn values and ranges of columns into stored cells."""
+    # given: of each column a value, or a pair of the least and the largest one; None in a pair has no bound.
     if not isinstance(given, Mapping):
         what = f"{given!r:.100} is not a mapping of columns to values."
         raise DataError(what, where=where, fix='Give for example {"city": "Lyon", "age": (30, 40)}.')
@@ -63,20 +47,7 @@ def conditions_of(given: Mapping[str, Any], schema: Schema, where: str = "given"
 
 
 def parse_conditions(texts: Sequence[str], schema: Schema, where: str = "--where") -> Conditions:
-    """Read conditions as they are typed: COLUMN=VALUE, COLUMN=A..B, and COLUMN with >=, <=, > or < before a value.
-
-    Args:
-        texts: The conditions; all of them hold.
-        schema: The schema of the table.
-        where: How an error names them.
-
-    Returns:
-        The conditions.
-
-    Raises:
-        UsageError: A text is no condition.
-        DataError: As of `conditions_of`.
-    """
+    """Read conditions as they are typed: COLUMN=VALUE, COLUMN=A..B, and COLUMN with >=, <=, > or < before a value."""
     names = [column.name for column in schema.columns or ()]
     asked = []
     for text in texts:

@@ -238,16 +238,7 @@ class Dataset:
 
 
 def labelled_rows(rows: int, labelled: int, share: float) -> int:
-    """Count the rows of an epoch that have a label: the share asked for, and never fewer than there are.
-
-    Args:
-        rows: Training rows.
-        labelled: Training rows that have a label.
-        share: Share asked for, from 0 to 1.
-
-    Returns:
-        The number of rows with a label.
-    """
+    """Count the rows of an epoch that have a label: the share asked for, and never fewer than there are."""
     return labelled if labelled in (0, rows) else max(labelled, min(round(share * rows), rows - 1))
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.errors import DataError
 
@@ -23,14 +24,7 @@ _EPOCH = datetime(1970, 1, 1)
 
 
 def zone_of(name: str) -> tzinfo | None:
-    """Find a time zone by its name.
-
-    Args:
-        name: "UTC", an offset such as "+01:00", or a name of the IANA database such as "Europe/Paris".
-
-    Returns:
-        The zone; None where there is none of this name.
-    """
+    """Find a time zone by its name."""
     if name == "UTC":
         return UTC
     if found := _OFFSET.match(name):
@@ -43,18 +37,7 @@ def zone_of(name: str) -> tzinfo | None:
 
 
 def zone_name(zone: Any, where: str = "dates") -> str:
-    """Name a time zone so that `zone_of` finds it.
-
-    Args:
-        zone: A zone of a frame, or the text of an offset ("Z", "+0100").
-        where: How an error names the dates.
-
-    Returns:
-        "UTC", an offset such as "+01:00", or a name such as "Europe/Paris".
-
-    Raises:
-        DataError: There is no such zone.
-    """
+    """Name a time zone so that `zone_of` finds it."""
     name = "UTC" if str(zone) == "Z" else str(zone)
     if (found := _OFFSET.match(name)) is None and zone_of(name) is None:
         offset = zone.utcoffset(None) if isinstance(zone, tzinfo) else None
@@ -74,20 +57,8 @@ def _no_zone(name: str, where: str) -> DataError:
     return DataError(f"there is no time zone {name[:60]!r} on this machine.", where=where, fix=fix)
 
 
-def zone_offsets(seconds: np.ndarray, zone: str, *, wall: bool) -> np.ndarray:
-    """Find by how many seconds the clocks of a zone are ahead of UTC.
-
-    Args:
-        seconds: Seconds since 1970, of shape (n,).
-        zone: The zone.
-        wall: Whether these are times of the zone's own clocks; else of UTC.
-
-    Returns:
-        Shape (n,).
-
-    Raises:
-        DataError: There is no such zone, or a time is beyond the years that it knows.
-    """
+def zone_offsets(seconds: Shaped[np.ndarray, " n"], zone: str, *, wall: bool) -> Shaped[np.ndarray, " n"]:
+    """Find by how many seconds the clocks of a zone are ahead of UTC."""
     own = zone_of(zone)
     if own is None:
         raise _no_zone(zone, "dates")
@@ -104,16 +75,10 @@ def zone_offsets(seconds: np.ndarray, zone: str, *, wall: bool) -> np.ndarray:
     return found[which]
 
 
-def dated(seconds: np.ndarray, zone: str) -> tuple[np.ndarray, Literal["D", "s"]]:
-    """Count times in days where all are midnights of their zone, else in seconds.
-
-    Args:
-        seconds: Whole seconds since 1970 in UTC, or of a clock without a zone, of shape (n,).
-        zone: The zone; empty for none.
-
-    Returns:
-        Days of the zone's own calendar, or the seconds as they came, of shape (n,); and "D" or "s".
-    """
+def dated(seconds: Shaped[np.ndarray, " n"], zone: str) -> tuple[np.ndarray, Literal["D", "s"]]:
+    """Count times in days where all are midnights of their zone, else in seconds."""
+    # seconds: whole seconds since 1970 in UTC, or of a clock without a zone.
+    # returns: days of the zone's own calendar, or the seconds as they cameand "D" or "s".
     seconds = seconds.astype(np.int64)
     whole = zone and not np.any(seconds % 60)  # else there is no midnight among them, wherever the zone is
     wall = seconds + zone_offsets(seconds, zone, wall=False) if whole else seconds
@@ -122,17 +87,9 @@ def dated(seconds: np.ndarray, zone: str) -> tuple[np.ndarray, Literal["D", "s"]
     return seconds, "s"
 
 
-def written_times(numbers: np.ndarray, written: str, zone: str) -> np.ndarray:
-    """Write days or seconds of a zone as text with its offset.
-
-    Args:
-        numbers: Days of the zone's calendar, or seconds since 1970 in UTC, of shape (n,).
-        written: "D" or "s".
-        zone: The zone.
-
-    Returns:
-        Text such as "2020-07-01 12:00:00+02:00", of shape (n,).
-    """
+def written_times(numbers: Shaped[np.ndarray, " n"], written: str, zone: str) -> Shaped[np.ndarray, " n"]:
+    """Write days or seconds of a zone as text with its offset."""
+    # numbers: days of the zone's calendar, or seconds since 1970 in UTC.
     seconds = np.round(np.asarray(numbers, np.float64)).astype(np.int64) * (DAY if written == "D" else 1)
     offset = zone_offsets(seconds, zone, wall=written == "D")
     wall = (seconds if written == "D" else seconds + offset).astype("datetime64[s]").astype(str)
@@ -141,20 +98,7 @@ def written_times(numbers: np.ndarray, written: str, zone: str) -> np.ndarray:
 
 
 def number_of(text: str, written: str, zone: str) -> float:
-    """Turn a date or a time into the number that a column stores.
-
-    Args:
-        text: Such as "2020-07-01", "2020-07-01 12:00" or, of a column with a zone, "2020-07-01 12:00+02:00"; without
-            an offset it is a time of the zone's own clocks.
-        written: "D" or "s".
-        zone: The zone of the column; empty for none.
-
-    Returns:
-        Days or seconds.
-
-    Raises:
-        ValueError: The text is no date.
-    """
+    """Turn a date or a time into the number that a column stores."""
     found = TIME.match(text)
     if found is None or not zone:
         if found is not None and found[2]:
@@ -187,19 +131,8 @@ def _instants(words: list[str], zone: str) -> np.ndarray:
 def read_dates(
     distinct: Iterable[str], zone: str, refused: Callable[[str, str, str], DataError]
 ) -> tuple[dict[str, int], Literal["D", "s"], str] | None:
-    """Read the distinct texts of a column as dates or times.
-
-    Args:
-        distinct: The texts.
-        zone: The zone of the column where it is known: times then may have any offsets; empty for unknown.
-        refused: Makes an error of a text, words for what it is among, and a remedy.
-
-    Returns:
-        The number of each text, "D" or "s", and the zone (empty for none); None where they are no dates.
-
-    Raises:
-        DataError: They are of several zones, some have a zone and others none, or a few are no days of the calendar.
-    """
+    """Read the distinct texts of a column as dates or times."""
+    # returns: the number of each text, "D" or "s", and the zone (empty for none); None where they are no dates.
     words = sorted(distinct)
     days = {word for word in words if DATE.match(word)}
     times = {word: match for word in words if word not in days and (match := TIME.match(word))}

@@ -29,23 +29,14 @@ KINDS: dict[str, tuple[str, ...]] = {
 
 
 class Declared(Struct, frozen=True):
-    """What is said of one column; what is not said is told from its cells.
+    """What is said of one column; what is not said is told from its cells."""
 
-    Args:
-        kind: One of `KINDS`; None: not said.
-        values: The names of a category or an ordinal, in the order of their codes; empty: not said.
-        step: The distance of two cells of a number's grid; None: not said.
-        low: The least value, a number, or a date or duration as text; None: not said.
-        high: The largest one, likewise.
-        zone: The time zone of dates; empty: not said.
-    """
-
-    kind: str | None = None
-    values: tuple[str, ...] = ()
-    step: float | None = None
-    low: float | str | None = None
-    high: float | str | None = None
-    zone: str = ""
+    kind: str | None = None  # one of `KINDS`; None: not said
+    values: tuple[str, ...] = ()  # the names of a category or an ordinal, in the order of their codes; empty: not said
+    step: float | None = None  # the distance of two cells of a number's grid; None: not said
+    low: float | str | None = None  # the least value, a number, or a date or duration as text; None: not said
+    high: float | str | None = None  # the largest one, likewise
+    zone: str = ""  # the time zone of dates; empty: not said
 
     @property
     def named(self) -> bool:
@@ -54,19 +45,7 @@ class Declared(Struct, frozen=True):
 
 
 def declared_columns(given: Any, where: str = "columns") -> dict[str, Declared]:
-    """Check what is said of columns, as it is given in Python or in a file.
-
-    Args:
-        given: A kind, or a kind with what may be said beside it, by the name of each column; or the path of a JSON file
-            with the same.
-        where: How an error names it.
-
-    Returns:
-        What is said, by name.
-
-    Raises:
-        DataError: Naming the column, what is given and what is allowed.
-    """
+    """Check what is said of columns, as it is given in Python or in a file."""
     if isinstance(given, str | Path):
         where = f"{where} {given}"
         fix = "`latens check DATA --columns FILE` writes one."
@@ -137,16 +116,7 @@ def _bound(one: Declared, key: str, name: str, unit: str, zone: str, where: str)
 
 
 def check_declared(names: Sequence[str], declared: Mapping[str, Declared], where: str) -> None:
-    """Refuse what is said of columns that are not there.
-
-    Args:
-        names: Names of the columns.
-        declared: What is said of columns, by name.
-        where: How an error names the table.
-
-    Raises:
-        DataError: Naming the nearest column.
-    """
+    """Refuse what is said of columns that are not there."""
     unknown = next((name for name in declared if name not in names), None)
     if unknown is not None:
         hint = nearest(unknown, names) if len(names) <= 1000 else ""
@@ -164,24 +134,7 @@ def bounds_of(
     where: str,
     of: np.ndarray | None = None,
 ) -> tuple[float, float] | None:
-    """The bounds that are declared for a column, in the numbers that it stores, after a look at its training rows.
-
-    Args:
-        one: What is said of the column.
-        name: Its name.
-        values: The numbers of its training rows, without gaps.
-        written: Of dates and durations their unit.
-        zone: The zone of dates.
-        resolution: The unit of the dtype of durations; empty for others.
-        where: How an error names the data.
-        of: How often each of `values` comes; None: once.
-
-    Returns:
-        The least and the largest value; None where none is declared.
-
-    Raises:
-        DataError: A training row lies beyond them.
-    """
+    """The bounds that are declared for a column, in the numbers that it stores, after a look at its training rows."""
     if one.low is None and one.high is None:
         return None
     low, high = (_bound(one, key, name, written, zone, where) for key in ("low", "high"))
@@ -208,14 +161,8 @@ def bounds_of(
 
 
 def as_declared(schema: Schema) -> dict[str, dict[str, Any]]:
-    """Write the columns of a table as a user may change them and give them back.
-
-    Args:
-        schema: The schema of a mixed table.
-
-    Returns:
-        By name the kind with what may be changed, in the order of the table; those that are left out at its end.
-    """
+    """Write the columns of a table as a user may change them and give them back."""
+    # returns: by name the kind with what may be changed, in the order of the table; those that are left out at its end.
     made: dict[str, dict[str, Any]] = {}
     for column, one in zip(schema.columns or (), schema.types or ()):
         entry: dict[str, Any] = {"kind": one.kind}

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.errors import DataError
 
@@ -36,17 +37,7 @@ _OF_WORD = {word: UNITS[unit] for unit, words in _WORDS.items() for word in (uni
 
 
 def nanoseconds(text: str) -> int:
-    """Read a span of time.
-
-    Args:
-        text: Such as "1 days 02:30:00" (as pandas writes it), "1 day, 2:30:00" (Python), "26.5 hours" or "90min".
-
-    Returns:
-        Its nanoseconds.
-
-    Raises:
-        ValueError: The text is no span of time.
-    """
+    """Read a span of time."""
     if found := _CLOCK.match(text):
         days, sign, hours, minutes, seconds, fraction = found.groups()
         clock = 3600 * int(hours) + 60 * int(minutes) + int(seconds)
@@ -59,31 +50,12 @@ def nanoseconds(text: str) -> int:
 
 
 def span_number(text: str, unit: str) -> float:
-    """Turn a span of time into the number that a column stores.
-
-    Args:
-        text: As of `nanoseconds`.
-        unit: The unit of the column, of `UNITS`.
-
-    Returns:
-        How many of these units.
-
-    Raises:
-        ValueError: The text is no span of time.
-    """
+    """Turn a span of time into the number that a column stores."""
     return float(Decimal(nanoseconds(text)) / UNITS[unit])
 
 
-def recorded(whole: np.ndarray, resolution: str) -> tuple[np.ndarray, str]:
-    """Count spans of time in the coarsest unit of which all are multiples.
-
-    Args:
-        whole: Spans in the unit of their dtype, whole numbers of shape (n,).
-        resolution: This unit: "s", "ms", "us" or "ns".
-
-    Returns:
-        Float64 of shape (n,), and the name of the unit.
-    """
+def recorded(whole: Shaped[np.ndarray, " n"], resolution: str) -> tuple[np.ndarray, str]:
+    """Count spans of time in the coarsest unit of which all are multiples."""
     own = next(UNITS[name] for name, code in CODES.items() if code == resolution)
     for name, size in UNITS.items():
         if size >= own and not np.any(whole % (size // own)):
@@ -91,17 +63,8 @@ def recorded(whole: np.ndarray, resolution: str) -> tuple[np.ndarray, str]:
     raise AssertionError(resolution)  # every whole number is a multiple of its own unit
 
 
-def as_spans(numbers: np.ndarray, unit: str, resolution: str) -> np.ndarray:
-    """Write numbers of a unit as spans of time.
-
-    Args:
-        numbers: How many of the unit, of shape (n,); rounded to whole ones.
-        unit: The name of the unit.
-        resolution: The unit of the dtype, "s", "ms", "us" or "ns".
-
-    Returns:
-        timedelta64 of that unit, of shape (n,).
-    """
+def as_spans(numbers: Shaped[np.ndarray, " n"], unit: str, resolution: str) -> Shaped[np.ndarray, " n"]:
+    """Write numbers of a unit as spans of time."""
     whole = np.round(np.asarray(numbers, np.float64)).astype(np.int64)
     return whole.astype(f"timedelta64[{CODES[unit]}]").astype(f"timedelta64[{resolution}]")
 
@@ -109,20 +72,7 @@ def as_spans(numbers: np.ndarray, unit: str, resolution: str) -> np.ndarray:
 def read_spans(
     distinct: Iterable[str], declared: bool, refused: Callable[[str, str, str], DataError]
 ) -> tuple[dict[str, float], str] | None:
-    """Read the distinct texts of a column as spans of time.
-
-    Args:
-        distinct: The texts.
-        declared: Whether they were said to be spans; else they are taken for such where all are written with days and
-            a clock, as pandas writes them.
-        refused: Makes an error of a text, words for what it is among, and a remedy.
-
-    Returns:
-        The number of each text, and the unit; None where they are no spans.
-
-    Raises:
-        DataError: One that was said to be a span is none.
-    """
+    """Read the distinct texts of a column as spans of time."""
     words = sorted(distinct)
     if not declared and not (all(_CLOCK.match(word) for word in words) and any(" day" in word for word in words)):
         return None

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.columns import ColumnType
 from latens.data.dates import zone_of
@@ -40,19 +41,8 @@ def as_frame(x: np.ndarray, schema: Schema) -> Any:
     return _pandas().DataFrame(made)
 
 
-def as_series(values: np.ndarray, one: ColumnType) -> Any:
-    """Give the values of a column the dtype that a frame has for them.
-
-    Args:
-        values: What `ColumnType.decoded` gives, of shape (n,).
-        one: The type of the column.
-
-    Returns:
-        A pandas series.
-
-    Raises:
-        ConfigError: pandas is not installed.
-    """
+def as_series(values: Shaped[np.ndarray, " n"], one: ColumnType) -> Any:
+    """Give the values of a column the dtype that a frame has for them."""
     pandas = _pandas()
     if one.kind == "ordinal":
         return pandas.Series(pandas.Categorical(values, categories=list(one.values), ordered=True))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 from msgspec.structs import replace
 
 from latens.data.columns import TextColumn
@@ -18,21 +19,11 @@ from latens.errors import DataError, nearest
 _CHUNK = 2**19
 
 
-def find_missing(raw: Raw, names: np.ndarray, missing: str | None, where: str) -> np.ndarray | None:
-    """Find which cells were observed; infinities are refused, and so is NaN unless `missing` is "nan".
-
-    Args:
-        raw: The rows.
-        names: Names of the rows, shape (n,).
-        missing: "nan" where NaN says that a value is missing; None refuses NaN.
-        where: How an error names the data.
-
-    Returns:
-        True where a cell is observed, shape (n, *x); None where all are.
-
-    Raises:
-        DataError: Naming the first cell that holds no number.
-    """
+def find_missing(
+    raw: Raw, names: Shaped[np.ndarray, " n"], missing: str | None, where: str
+) -> Shaped[np.ndarray, "n *x"] | None:
+    """Find which cells were observed; infinities are refused, and so is NaN unless `missing` is "nan"."""
+    # missing: "nan" where NaN says that a value is missing; None refuses NaN.
     if raw.x.dtype.kind != "f":
         return None
     if isinstance(raw.x, SparseRows):
@@ -144,24 +135,8 @@ def kind_of(
     tail: Callable[[], bool],
     where: str,
 ) -> tuple[Kind, int | None]:
-    """Decide what cells hold from what is known of all of them, as `infer_schema` says.
-
-    Args:
-        shape: Shape of a row.
-        dtype: Type of a cell.
-        low: The smallest observed value.
-        high: The largest observed value.
-        whole: Whether every observed value is a whole number.
-        counts: None recognises counts, True asks for them, False never sees any.
-        tail: Says whether whole numbers of 0 or more look like counts; called only where that decides.
-        where: How an error names the data.
-
-    Returns:
-        The kind, and the levels of kind "levels".
-
-    Raises:
-        DataError: Where `counts` is True and the values are none.
-    """
+    """Decide what cells hold from what is known of all of them, as `infer_schema` says."""
+    # counts: none recognises counts, True asks for them, False never sees any.
     picture = len(shape) > 1
     if counts:
         if picture or not whole or low < 0:
@@ -180,19 +155,10 @@ def kind_of(
 
 
 def long_tail(x: np.ndarray | SparseRows, observed: np.ndarray | None, high: float) -> bool:
-    """Say whether whole numbers of 0 or more look like counts, not like a scale that ends somewhere.
-
-    The largest is above 16 and above 5 times the mean of those above 0, and at most one in 1000 of these is as large:
-    grey pixels, ages and percentages have no such tail, and scales that end (255) pile up there.
-
-    Args:
-        x: The rows.
-        observed: True where a value was observed; None for everywhere.
-        high: The largest value.
-
-    Returns:
-        Whether they look like counts.
-    """
+    """Say whether whole numbers of 0 or more look like counts, not like a scale that ends somewhere."""
+    # The largest is above 16 and above 5 times the mean of those above 0, and at most one in 1000 of these is as large:
+    # grey pixels, ages and percentages have no such tail, and scales that end (255) pile up there.
+    # observed: true where a value was observed; None for everywhere.
     total, above, top = 0.0, 0, 0
     for part in _observed(x, observed):
         total += float(part.sum(dtype=np.float64))
@@ -201,18 +167,9 @@ def long_tail(x: np.ndarray | SparseRows, observed: np.ndarray | None, high: flo
     return high > 16 and high * above > 5 * total and top <= max(1, above // 1000)
 
 
-def fill(x: Any, observed: np.ndarray | None, train: np.ndarray, schema: Schema) -> Any:
-    """Replace missing values by the mean of the column's observed training values (0 where there is none).
-
-    Args:
-        x: The rows, shape (n, *x).
-        observed: True where a value was observed; None for everywhere.
-        train: True for training rows, shape (n,).
-        schema: The schema of the rows.
-
-    Returns:
-        The rows without missing values.
-    """
+def fill(x: Any, observed: np.ndarray | None, train: Shaped[np.ndarray, " n"], schema: Schema) -> Any:
+    """Replace missing values by the mean of the column's observed training values (0 where there is none)."""
+    # observed: true where a value was observed; None for everywhere.
     if observed is None or schema.kind == "mixed":  # whose gaps hold the first cell
         return x
     if schema.standardised and schema.columns is not None:
@@ -229,21 +186,8 @@ def fill(x: Any, observed: np.ndarray | None, train: np.ndarray, schema: Schema)
 
 
 def store(x: Any, schema: Schema, where: str = "data") -> Any:
-    """Convert rows to the type they are kept in: uint8 (uint16 above 256 levels), else float32.
-
-    float32 is for "unit", "real" and "counts".
-
-    Args:
-        x: The rows, shape (n, *x).
-        schema: Their schema.
-        where: How an error names the data.
-
-    Returns:
-        The rows in that type.
-
-    Raises:
-        DataError: For numbers that float32 cannot hold.
-    """
+    """Convert rows to the type they are kept in: uint8 (uint16 above 256 levels), else float32."""
+    # float32 is for "unit", "real" and "counts".
     if schema.kind == "mixed":
         return np.ascontiguousarray(x, np.float32)
     if schema.kind in ("binary", "levels"):
@@ -269,23 +213,9 @@ def _as_type(x: Any, dtype: Any) -> Any:
 def conform(
     x: Any, names: Sequence[str] | None, schema: Schema, observed: np.ndarray | None = None, where: str = "data"
 ) -> tuple[Any, np.ndarray | None]:
-    """Bring rows into the order that a model's schema asks for, and check them against it.
-
-    Named columns are put in the schema's order; every observed value must be of the schema's kind.
-
-    Args:
-        x: The rows, shape (n, *x).
-        names: Names of their columns, or None.
-        schema: The schema of the model.
-        observed: True where a value was observed; None for everywhere.
-        where: How an error names the data.
-
-    Returns:
-        The rows and `observed` in the schema's order.
-
-    Raises:
-        DataError: Naming the column or value that does not fit.
-    """
+    """Bring rows into the order that a model's schema asks for, and check them against it."""
+    # Named columns are put in the schema's order; every observed value must be of the schema's kind.
+    # observed: true where a value was observed; None for everywhere.
     wanted = None if schema.columns is None else [column.name for column in schema.columns]
     if names is not None and wanted is not None and list(names) != wanted:
         lacking = next((name for name in wanted if name not in names), None)
@@ -324,15 +254,8 @@ def conform(
 
 
 def value_range(x: np.ndarray | SparseRows, observed: np.ndarray | None = None) -> tuple[float, float]:
-    """Find the smallest and the largest observed value.
-
-    Args:
-        x: The rows.
-        observed: True where a value was observed; None for everywhere.
-
-    Returns:
-        Both, (0, 0) where none was observed.
-    """
+    """Find the smallest and the largest observed value."""
+    # observed: true where a value was observed; None for everywhere.
     if x.size == 0 or (observed is not None and not observed.any()):
         return 0.0, 0.0
     if observed is None:
@@ -343,15 +266,7 @@ def value_range(x: np.ndarray | SparseRows, observed: np.ndarray | None = None) 
 
 
 def cell_name(cell: Sequence[int], columns: Sequence[Column | str] | None) -> str:
-    """Name a feature or pixel of a row for an error: "column 'age'", "column 3" or "pixel (3, 4)".
-
-    Args:
-        cell: Its position in the row.
-        columns: The columns or their names, if there are any.
-
-    Returns:
-        The words.
-    """
+    """Name a feature or pixel of a row for an error: "column 'age'", "column 3" or "pixel (3, 4)"."""
     if len(cell) > 1:
         return f"cell {tuple(cell)}"
     if columns is None:
@@ -361,15 +276,8 @@ def cell_name(cell: Sequence[int], columns: Sequence[Column | str] | None) -> st
 
 
 def whole_columns(x: np.ndarray | SparseRows, observed: np.ndarray | None = None) -> np.ndarray:
-    """Say for each feature whether every observed value is a whole number of 0 or more.
-
-    Args:
-        x: The rows, shape (n, *x).
-        observed: True where a value was observed; None for everywhere.
-
-    Returns:
-        Booleans of the shape of one row.
-    """
+    """Say for each feature whether every observed value is a whole number of 0 or more."""
+    # observed: true where a value was observed; None for everywhere.
     good = np.ones(x.shape[1:], bool)
     step = max(1, _CHUNK // max(1, good.size))
     for start in range(0, len(x), step):
@@ -407,21 +315,7 @@ def _standardise(
 
 
 def column_of(name: str, mean: float, deviation: float, *, flat: bool, where: str) -> Column:
-    """Make a column that is standardised by its mean and standard deviation.
-
-    Args:
-        name: Its name.
-        mean: The mean of its training values.
-        deviation: Their standard deviation.
-        flat: Whether they are all the same in float32.
-        where: How an error names the data.
-
-    Returns:
-        The column.
-
-    Raises:
-        DataError: For numbers too large for float32.
-    """
+    """Make a column that is standardised by its mean and standard deviation."""
     if not (abs(mean) <= MAX_SHIFT and deviation <= MAX_SCALE):
         what = f"column {name!r} is too large (mean {mean:g}, sd {deviation:g})."
         raise DataError(what, where=where, fix="Rescale this column.")
@@ -461,32 +355,12 @@ def _moments(x: Any, train_mask: np.ndarray, observed: np.ndarray | None, where:
 
 
 def scaled_by(mean: float, deviation: float, where: str) -> tuple[float, float]:
-    """Give the shift and scale of rows that are no table.
-
-    Args:
-        mean: The mean of all training cells.
-        deviation: Their standard deviation.
-        where: How an error names the data.
-
-    Returns:
-        Both.
-
-    Raises:
-        DataError: For numbers too large for float32.
-    """
+    """Give the shift and scale of rows that are no table."""
     if not abs(mean) <= MAX_SHIFT or deviation > MAX_SCALE:
         raise DataError(f"cells are too large (mean {mean:g}, sd {deviation:g}).", where=where, fix="Rescale them.")
     return mean, deviation if deviation >= MIN_SCALE else 1.0
 
 
 def with_classes(schema: Schema, classes: tuple[str, ...] | None) -> Schema:
-    """Give a schema the names of its classes.
-
-    Args:
-        schema: The schema.
-        classes: Names of the labels, or None.
-
-    Returns:
-        The schema with them.
-    """
+    """Give a schema the names of its classes."""
     return schema if classes is None else replace(schema, classes=classes)

@@ -47,11 +47,7 @@ _FASHION = (
 
 
 def digits() -> Raw:
-    """Read scikit-learn's 1797 handwritten digits: 8x8 whole numbers 0..16, labels 0..9.
-
-    Returns:
-        The rows with their labels.
-    """
+    """Read scikit-learn's 1797 handwritten digits: 8x8 whole numbers 0..16, labels 0..9."""
     spec = importlib.util.find_spec("sklearn")
     table = Path(spec.origin or "").parent / "datasets" / "data" / "digits.csv.gz" if spec else None
     if table is not None and table.is_file():
@@ -81,14 +77,7 @@ def _table(loader: str) -> Callable[[], Raw]:
 
 
 def find_local(name: str) -> Path | None:
-    """Find the folder of a local copy: LATENS_DATA/NAME, then ./data/NAME (also with _ for -).
-
-    Args:
-        name: Name of the data set.
-
-    Returns:
-        The folder, or None without one.
-    """
+    """Find the folder of a local copy: LATENS_DATA/NAME, then ./data/NAME (also with _ for -)."""
     homes = [Path(os.environ["LATENS_DATA"])] if os.environ.get("LATENS_DATA") else []
     for home in [*homes, Path("data")]:
         for spelling in (name, name.replace("-", "_")):
@@ -99,17 +88,7 @@ def find_local(name: str) -> Path | None:
 
 
 def download(name: str) -> Path:
-    """Fetch what is missing of a data set's four original files, and check it by SHA-256.
-
-    Args:
-        name: Name of the data set.
-
-    Returns:
-        The folder of the files in pooch's cache.
-
-    Raises:
-        DataError: Where that fails, saying where a local copy may lie.
-    """
+    """Fetch what is missing of a data set's four original files, and check it by SHA-256."""
     import pooch
 
     url, hashes = _DOWNLOADS[name]

@@ -10,21 +10,8 @@ from latens.errors import DataError
 
 
 def keep_labels(data: Dataset, count: int, seed: int) -> Dataset:
-    """Hide all labels of training rows but some: as many of each class, chosen at random.
-
-    Labels of validation and test rows stay; so does the fingerprint, because the data are the same.
-
-    Args:
-        data: The data set.
-        count: How many labels stay.
-        seed: Seed of the choice.
-
-    Returns:
-        The data set with labels hidden.
-
-    Raises:
-        DataError: Where there are no labels, or a class has too few rows.
-    """
+    """Hide all labels of training rows but some: as many of each class, chosen at random."""
+    # Labels of validation and test rows stay; so does the fingerprint, because the data are the same.
     classes = data.schema.classes or ()
     if data.label is None or not classes:
         raise DataError("there are no labels to keep.", where=data.name, fix="Name their column: --label NAME.")
@@ -47,16 +34,7 @@ def keep_labels(data: Dataset, count: int, seed: int) -> Dataset:
 
 
 def require_labels(data: Dataset, positions: np.ndarray, where: str) -> None:
-    """Refuse rows without a label.
-
-    Args:
-        data: The data set.
-        positions: Positions of the rows.
-        where: How an error names them.
-
-    Raises:
-        DataError: Where one of the rows has no label.
-    """
+    """Refuse rows without a label."""
     label = data.seen_label
     missing = len(positions) if label is None else int(np.sum(label[positions] < 0))
     if missing:

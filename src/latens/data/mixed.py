@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.columns import (
     FURTHEST,
@@ -29,30 +30,15 @@ from latens.errors import DataError, nearest
 
 def mixed_schema(
     x: np.ndarray,
-    train_mask: np.ndarray,
+    train_mask: Shaped[np.ndarray, " n"],
     names: Sequence[str],
     observed: np.ndarray | None,
     texts: Mapping[int, TextColumn],
     where: str,
     declared: Mapping[str, Declared] | None = None,
 ) -> Schema:
-    """Give each column of a mixed table a type; ids and free text are left out, and what was declared so.
-
-    Args:
-        x: The rows: numbers, and codes of text.
-        train_mask: True for training rows, shape (n,).
-        names: Names of the columns.
-        observed: True where a value was observed; None for everywhere.
-        texts: What the codes stand for, by position.
-        where: How an error names the data.
-        declared: What is said of columns, by name.
-
-    Returns:
-        The schema.
-
-    Raises:
-        DataError: No column can be modelled, or one is not what was declared.
-    """
+    """Give each column of a mixed table a type; ids and free text are left out, and what was declared so."""
+    # observed: true where a value was observed; None for everywhere.
     rows = train_mask if np.any(train_mask) else np.ones(len(x), bool)
     found = []
     for i, name in enumerate(names):
@@ -63,42 +49,21 @@ def mixed_schema(
 
 
 class Values(NamedTuple):
-    """What the type of a column follows from.
+    """What the type of a column follows from."""
 
-    Args:
-        name: Name of the column.
-        values: The numbers or codes of its training rows, without gaps.
-        every: Those of all rows.
-        found: What codes stand for; None for numbers.
-        of: How often each of `values` comes; None: once.
-        of_every: How often each of `every` comes, where these rise; None: once.
-        step: The precision that numbers were recorded with where `every` lacks some; 0 where no decimals fit, and None
-            where `every` has all.
-    """
-
-    name: str
-    values: np.ndarray
-    every: np.ndarray
-    found: TextColumn | None
-    of: np.ndarray | None = None
-    of_every: np.ndarray | None = None
+    name: str  # name of the column
+    values: np.ndarray  # the numbers or codes of its training rows, without gaps
+    every: np.ndarray  # those of all rows
+    found: TextColumn | None  # what codes stand for; None for numbers
+    of: np.ndarray | None = None  # how often each of `values` comes; None: once
+    of_every: np.ndarray | None = None  # how often each of `every` comes, where these rise; None: once
+    # the precision that numbers were recorded with where `every` lacks some; 0 where no decimals fit, and None where
+    # `every` has all
     step: float | None = None
 
 
 def typed_schema(given: Sequence[Values], where: str, declared: Mapping[str, Declared]) -> Schema:
-    """Give each column a type, of its values or of how often each comes.
-
-    Args:
-        given: The columns.
-        where: How an error names the data.
-        declared: What is said of columns, by name.
-
-    Returns:
-        The schema.
-
-    Raises:
-        DataError: No column can be modelled, or one is not what was declared.
-    """
+    """Give each column a type, of its values or of how often each comes."""
     columns, types, ignored = [], [], []
     for name, values, every, found, of, of_every, recorded in given:
         said = declared.get(name, Declared())
@@ -139,17 +104,7 @@ def typed_schema(given: Sequence[Values], where: str, declared: Mapping[str, Dec
 def leave_out(
     values: np.ndarray, found: TextColumn | None, said: Declared | None = None, of: np.ndarray | None = None
 ) -> str | None:
-    """Say why a column of a mixed table is not modelled.
-
-    Args:
-        values: The values of its training rows, without gaps.
-        found: What its codes stand for; None for numbers.
-        said: What is said of the column.
-        of: How often each of `values` comes; None: once.
-
-    Returns:
-        The reason in a few words; None for a column that is modelled.
-    """
+    """Say why a column of a mixed table is not modelled."""
     if said is not None and said.kind == LEFT_OUT:
         return "left out, as declared"
     distinct, rows = len(np.unique(values)), len(values) if of is None else int(of.sum())
@@ -181,30 +136,14 @@ def stored_columns(
     unseen: list[tuple[int, int, str]] | None = None,
     row_names: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """Turn the values of a mixed table into the cells that a schema stores, columns by name.
-
-    A number beyond those of the training rows counts as the outermost of them, and how far it lies beyond is told. A
-    name that no training row had counts as one of those that came least often, in a column where rare names share a
-    probability.
-
-    Args:
-        x: The rows: numbers, and codes of text.
-        names: Names of their columns, or None.
-        observed: True where a value was observed; None for everywhere.
-        texts: What the codes stand for, by position.
-        schema: The schema.
-        where: How an error names the data.
-        unseen: Where given, names that the schema lacks are missing cells (but where rare names share a probability),
-            and are added here by row and column.
-        row_names: What an error calls the rows; None: their positions.
-
-    Returns:
-        Rows in the schema's order as codes and places on grids, `observed` likewise, and by how many steps of its grid
-        each number is below (negative) or above those of the training rows, 0 within.
-
-    Raises:
-        DataError: A column is missing, of another kind, or holds a category that the schema does not have.
-    """
+    """Turn the values of a mixed table into the cells that a schema stores, columns by name."""
+    # A number beyond those of the training rows counts as the outermost of them, and how far it lies beyond is told. A
+    # name that no training row had counts as one of those that came least often, in a column where rare names share a
+    # probability.
+    # observed: true where a value was observed; None for everywhere.
+    # row_names: what an error calls the rows; None: their positions.
+    # returns: rows in the schema's order as codes and places on grids, `observed` likewise, and by how many steps of
+    # its grid each number is below (negative) or above those of the training rows, 0 within.
     wanted = [column.name for column in schema.columns or ()]
     given = (
         list(names)
@@ -286,12 +225,7 @@ def _unknown_names(cells: Sequence[tuple[Any, str, str]], known: Mapping[str, Se
 
 
 def with_absent(raw: Raw, schema: Schema) -> None:
-    """Add the columns that a mixed table lacks, in place, every cell of them missing.
-
-    Args:
-        raw: The rows; an array without names is left as it is.
-        schema: The schema that names the columns.
-    """
+    """Add the columns that a mixed table lacks, in place, every cell of them missing."""
     if raw.columns is None:
         return
     lacking = [column.name for column in schema.columns or () if column.name not in raw.columns]
@@ -328,15 +262,7 @@ def _as_dates(values: np.ndarray, found: TextColumn, kind: ColumnType, name: str
 
 
 def refuse_text(raw: Raw, where: str) -> None:
-    """Refuse columns of text for a model of numbers.
-
-    Args:
-        raw: The rows.
-        where: How an error names the data.
-
-    Raises:
-        DataError: Naming the first such column.
-    """
+    """Refuse columns of text for a model of numbers."""
     if raw.texts:
         place = min(raw.texts)
         name = raw.columns[place] if raw.columns else f"x{place}"
@@ -347,18 +273,7 @@ def refuse_text(raw: Raw, where: str) -> None:
 def mixed_notes(
     raw: Raw, schema: Schema, beyond: int, rows: np.ndarray, declared: Mapping[str, Declared] | None = None
 ) -> tuple[str, ...]:
-    """Say what of a mixed table is not as it was.
-
-    Args:
-        raw: The rows.
-        schema: Their schema.
-        beyond: How many cells lay beyond the numbers of the training rows.
-        rows: The positions of the training rows.
-        declared: What is said of columns, by name.
-
-    Returns:
-        A sentence each.
-    """
+    """Say what of a mixed table is not as it was."""
     whys = {}
     for name in schema.ignored or ():
         if raw.columns is None or name not in raw.columns:
@@ -370,15 +285,8 @@ def mixed_notes(
 
 
 def notes_of(whys: Mapping[str, str | None], beyond: int) -> tuple[str, ...]:
-    """Say which columns are left out, and how many cells lie beyond the numbers of the training rows.
-
-    Args:
-        whys: By the name of each column that is left out why it is; None: the training data lacked it too.
-        beyond: How many cells.
-
-    Returns:
-        A sentence each.
-    """
+    """Say which columns are left out, and how many cells lie beyond the numbers of the training rows."""
+    # whys: by the name of each column that is left out why it is; None: the training data lacked it too.
     notes = [
         f"Column {name!r} is not modelled: {why or 'nor was it in the training data'}." for name, why in whys.items()
     ]
@@ -402,18 +310,9 @@ def as_columns(x: np.ndarray, schema: Schema) -> dict[str, np.ndarray]:
     return {column.name: kind.decoded(x[:, i]) for i, (column, kind) in enumerate(pairs)}
 
 
-def in_units(x: np.ndarray, types: Sequence[ColumnType]) -> np.ndarray:
-    """Stored rows as numbers in the units of their columns.
-
-    Categories stay codes, dates become days since 1970, durations are counted in the unit that they were recorded in.
-
-    Args:
-        x: The stored cells, of shape (n, columns); NaN stays.
-        types: The types of the columns.
-
-    Returns:
-        The same shape, float64.
-    """
+def in_units(x: Shaped[np.ndarray, "n columns"], types: Sequence[ColumnType]) -> np.ndarray:
+    """Stored rows as numbers in the units of their columns."""
+    # Categories stay codes, dates become days since 1970, durations are counted in the unit that they were recorded in.
     made = np.array(x, np.float64)
     for i, one in enumerate(types):
         if one.kind != "category":

@@ -3,28 +3,15 @@
 from pathlib import PurePath
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.raw import Raw
 from latens.errors import DataError
 
 
 def side_by_side(source: Raw, target: Raw, where: str, other: str) -> Raw:
-    """Put every picture beside the one that it is paired with, by name where both have names, else by position.
-
-    Grey pictures beside colours get three equal channels. Names are compared without their endings.
-
-    Args:
-        source: The pictures on the left, whose names, split and labels the pairs have.
-        target: The pictures on the right, whose labels the pairs have where the source has none.
-        where: How an error names the source.
-        other: How an error names the target.
-
-    Returns:
-        Pictures of the same height and twice the width.
-
-    Raises:
-        DataError: The numbers, names, sizes or ranges of the two differ; it names both sides.
-    """
+    """Put every picture beside the one that it is paired with, by name where both have names, else by position."""
+    # Grey pictures beside colours get three equal channels. Names are compared without their endings.
     both = f"{where} and {other}"
     if len(source.x) != len(target.x):
         what = f"{where} has {len(source.x)} rows, and {other} has {len(target.x)}."
@@ -54,15 +41,8 @@ def side_by_side(source: Raw, target: Raw, where: str, other: str) -> Raw:
     return Raw(x, label, source.names, source.weight, None, split, classes, notes)
 
 
-def as_colours(x: np.ndarray) -> np.ndarray:
-    """Give grey pictures three equal channels.
-
-    Args:
-        x: Pictures, shape (n, h, w).
-
-    Returns:
-        The pictures, shape (n, h, w, 3).
-    """
+def as_colours(x: Shaped[np.ndarray, "n h w"]) -> Shaped[np.ndarray, "n h w 3"]:
+    """Give grey pictures three equal channels."""
     return np.repeat(x[..., None], 3, axis=-1)
 
 

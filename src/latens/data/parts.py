@@ -1,6 +1,7 @@
 """Rows in numbered parts that are always the same: what several workers share out, each by itself."""
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.dataset import Dataset
 from latens.data.streams.dataset import StreamDataset
@@ -16,7 +17,7 @@ BYTES = 2**26
 """Bytes of stored rows of a part of rows that stay on disk."""
 
 
-def borders(blocks: np.ndarray, most: int) -> np.ndarray:
+def borders(blocks: Shaped[np.ndarray, " blocks"], most: int) -> np.ndarray:
     """Cut rows into parts: whole blocks that lie together, or pieces of a block that is larger than a part.
 
     Args:
@@ -40,11 +41,7 @@ def borders(blocks: np.ndarray, most: int) -> np.ndarray:
 
 
 class Parts:
-    """The rows of a data set, in memory or on disk, in parts that depend on the data alone.
-
-    Args:
-        data: The data set.
-    """
+    """The rows of a data set, in memory or on disk, in parts that depend on the data alone."""
 
     def __init__(self, data: Dataset) -> None:
         self.data = data
@@ -63,17 +60,7 @@ class Parts:
         return len(self.borders) - 1
 
     def part(self, number: int) -> tuple[Dataset, np.ndarray]:
-        """Give the rows of a part.
-
-        Args:
-            number: Its number, from 0.
-
-        Returns:
-            A data set in memory, and the positions of the part's rows in it.
-
-        Raises:
-            DataError: A block does not fit, or its file has changed or is damaged.
-        """
+        """Give the rows of a part."""
         low, high = self.borders[number], self.borders[number + 1]
         if not isinstance(self.data, StreamDataset):
             return self.data, np.arange(low, high)

@@ -90,7 +90,8 @@ class Preparation(Struct, frozen=True, forbid_unknown_fields=True, weakref=True)
         return self.dequantize or self.binarize == "stochastic"
 
     def __call__(self, x: Shaped[AnyArray, "*x"], *, key: Key | None) -> Shaped[Array, "*x"]:
-        """Prepare one row. `key` may be None where `is_random` is False."""
+        """Prepare one row."""
+        # `key` may be None where `is_random` is False.
         if self.integer:
             return jnp.asarray(x).astype(jnp.int32)
         values = jnp.asarray(x).astype(jnp.float32)
@@ -168,18 +169,9 @@ def prepare_batch(preparation: Preparation, batch: Batch, *, key: Key | None) ->
 
 
 def move_pictures(preparation: Preparation, batch: Batch, *, key: Key) -> Batch:
-    """Move and mirror the pictures of a training batch at random, each by itself.
-
-    A picture is moved by whole pixels, each offset as likely as the others; what comes in repeats its edge.
-
-    Args:
-        preparation: Which says how far, and whether they are mirrored.
-        batch: The stored rows, B of them, of shape (B, h, w) or (B, h, w, c).
-        key: Random key of the step.
-
-    Returns:
-        The batch with other pictures, what is observed moved with them; the same one where nothing is done.
-    """
+    """Move and mirror the pictures of a training batch at random, each by itself."""
+    # A picture is moved by whole pixels, each offset as likely as the others; what comes in repeats its edge.
+    # returns: the batch with other pictures, what is observed moved with them; the same one where nothing is done.
     most = preparation.shift
     if not (most or preparation.flip):
         return batch
@@ -203,20 +195,10 @@ def move_pictures(preparation: Preparation, batch: Batch, *, key: Key) -> Batch:
 
 
 def hide_cells(preparation: Preparation, batch: Batch, *, key: Key) -> Batch:
-    """Hide cells of some rows of a training batch at random: they count as missing in this step.
-
-    A row of which some cells are hidden hides each with one probability, which is uniform and its own: so every set of
-    cells is seen without the others, and the encoder learns q(z | any part of x). Of every other picture it is a
-    rectangle of pixels that is hidden instead, or, as often, all but one; its edges are uniform.
-
-    Args:
-        preparation: Which has the share of these rows.
-        batch: The rows, B of them.
-        key: Random key of the step.
-
-    Returns:
-        The batch with fewer observed cells; the same one where nothing is hidden.
-    """
+    """Hide cells of some rows of a training batch at random: they count as missing in this step."""
+    # A row of which some cells are hidden hides each with one probability, which is uniform and its own: so every set
+    # of cells is seen without the others, and the encoder learns q(z | any part of x). Of every other picture it is a
+    # rectangle of pixels that is hidden instead, or, as often, all but one; its edges are uniform.
     if preparation.hide == 0.0:
         return batch
 

@@ -29,74 +29,41 @@ _STEP = 2**20  # a stream that unpacks holds as much again, twice
 
 @dataclass
 class Raw:
-    """Rows as they came, and where the source had them labels, row ids, weights and column names.
+    """Rows as they came, and where the source had them labels, row ids, weights and column names."""
 
-    Args:
-        x: The rows, with n as leading axis: an array, or `SparseRows`.
-        label: One label for each row.
-        names: One id for each row.
-        weight: One weight for each row.
-        columns: Names of the columns.
-        brought: The split that came with the data (uint8: 0 training, 1 validation, 2 test); None without one.
-        classes: Names of the labels.
-        notes: What was left out or changed, a sentence each.
-        label_name: What the source calls the label; None where it has no name for it.
-        texts: Of a table with columns of text, dates or names what each of these stands for, by position; `x` then
-            holds codes there, and NaN where a cell is missing. None: every column is of numbers.
-    """
-
-    x: Any
-    label: np.ndarray | None = None
-    names: np.ndarray | None = None
-    weight: np.ndarray | None = None
-    columns: tuple[str, ...] | None = None
+    x: Any  # the rows, with n as leading axis: an array, or `SparseRows`
+    label: np.ndarray | None = None  # one label for each row
+    names: np.ndarray | None = None  # one id for each row
+    weight: np.ndarray | None = None  # one weight for each row
+    columns: tuple[str, ...] | None = None  # names of the columns
+    # the split that came with the data (uint8: 0 training, 1 validation, 2 test); None without one
     brought: np.ndarray | None = None
-    classes: tuple[str, ...] | None = None
-    notes: tuple[str, ...] = ()
-    label_name: str | None = None
+    classes: tuple[str, ...] | None = None  # names of the labels
+    notes: tuple[str, ...] = ()  # what was left out or changed, a sentence each
+    label_name: str | None = None  # what the source calls the label; None where it has no name for it
+    # of a table with columns of text, dates or names what each of these stands for, by position; `x` then holds codes
+    # there, and NaN where a cell is missing. None: every column is of numbers
     texts: dict[int, TextColumn] | None = None
 
 
 @dataclass(frozen=True)
 class ColumnRoles:
-    """Which named columns or keys are not data.
+    """Which named columns or keys are not data."""
 
-    Args:
-        label: Name of the label ("none" for no label at all).
-        row_id: Name of the row id.
-        weight: Name of the weight.
-        declared: What is said of the others, by name; None: columns that are all of numbers stay an array of one type.
-    """
-
-    label: str | None = None
-    row_id: str | None = None
-    weight: str | None = None
+    label: str | None = None  # name of the label ("none" for no label at all)
+    row_id: str | None = None  # name of the row id
+    weight: str | None = None  # name of the weight
+    # what is said of the others, by name; None: columns that are all of numbers stay an array of one type
     declared: Mapping[str, Declared] | None = None
 
     def asked(self) -> dict[str, str]:
-        """Give the roles that were asked for by name.
-
-        Returns:
-            Role -> name.
-        """
+        """Give the roles that were asked for by name."""
         roles = {"label": self.label, "row_id": self.row_id, "weight": self.weight}
         return {role: name for role, name in roles.items() if name is not None and (role, name) != ("label", "none")}
 
 
 def with_roles(raw: Raw, roles: ColumnRoles, where: str) -> Raw:
-    """Refuse a label, id or weight that was asked for by name where the source has no names; drop unwanted labels.
-
-    Args:
-        raw: The rows; unwanted labels are dropped in place.
-        roles: Which columns are the label, the row id and the weight.
-        where: How an error names the data.
-
-    Returns:
-        The rows.
-
-    Raises:
-        DataError: For a name that the source lacks.
-    """
+    """Refuse a label, id or weight that was asked for by name where the source has no names; drop unwanted labels."""
     have = {"label": raw.label, "row_id": raw.names, "weight": raw.weight}
     for role, name in roles.asked().items():
         if have[role] is None:
@@ -110,36 +77,12 @@ def with_roles(raw: Raw, roles: ColumnRoles, where: str) -> Raw:
 
 
 def damaged(where: str, message: str, fix: str = "") -> DataError:
-    """Make the error for a file that is damaged.
-
-    Args:
-        where: The file.
-        message: What is wrong with it.
-        fix: What to do; empty for the usual advice.
-
-    Returns:
-        The error.
-    """
+    """Make the error for a file that is damaged."""
     return DataError(message, where=where, fix=fix or "The file is cut off, damaged or not what its name says.")
 
 
 def check_size(where: str, shape: tuple[int, ...], itemsize: int, available: int, *, exact: bool = True) -> int:
-    """Count the bytes of an array, after checking them against what the file can hold.
-
-    Args:
-        where: How an error names the array.
-        shape: The shape that the header declares.
-        itemsize: Bytes of an entry.
-        available: Bytes there are (`exact`), or can be at most after decompression.
-        exact: Whether the array must take all of the available bytes.
-
-    Returns:
-        The number of bytes.
-
-    Raises:
-        DataError: For a header that lies.
-        ResourceError: Above 8 GiB.
-    """
+    """Count the bytes of an array, after checking them against what the file can hold."""
     if len(shape) > MAX_DIMENSIONS or any(n < 0 for n in shape):
         raise damaged(where, f"the header declares the shape {str(shape)[:80]}.")
     size = math.prod(shape) * itemsize
@@ -163,21 +106,7 @@ def check_stored(where: str, declared: int, stored: int) -> None:
 def read_array(
     stream: io.BufferedIOBase, dtype: np.dtype, shape: tuple[int, ...], where: str, *, order: Any = "C"
 ) -> np.ndarray:
-    """Read exactly one array from a stream, which must end there.
-
-    Args:
-        stream: The stream.
-        dtype: Type of an entry.
-        shape: Shape of the array; `check_size` has allowed its size.
-        where: How an error names the array.
-        order: "C" or "F", the order in which entries lie.
-
-    Returns:
-        The array.
-
-    Raises:
-        DataError: For data that end early, go on, or are not of the type.
-    """
+    """Read exactly one array from a stream, which must end there."""
     flat = np.empty(math.prod(shape), dtype)
     view = flat.view(np.uint8).data if flat.size else memoryview(bytearray())
     filled = 0
@@ -193,15 +122,7 @@ def read_array(
 
 
 def check_bytes(array: np.ndarray, where: str) -> None:
-    """Refuse bytes that are no values of an array's type: a yes-or-no of 2, text of numbers that are no characters.
-
-    Args:
-        array: The array, as its bytes came.
-        where: How an error names it.
-
-    Raises:
-        DataError: For such bytes.
-    """
+    """Refuse bytes that are no values of an array's type: a yes-or-no of 2, text of numbers that are no characters."""
     flat = array.reshape(-1)
     if flat.dtype == np.bool_ and flat.size and flat.view(np.uint8).max() > 1:
         raise damaged(where, "a yes-or-no value is neither 0 nor 1.")
@@ -213,18 +134,7 @@ def check_bytes(array: np.ndarray, where: str) -> None:
 
 
 def join_parts(parts: dict[str, Raw], where: str) -> Raw:
-    """Join training, validation and test rows that came apart, and keep the split.
-
-    Args:
-        parts: The parts "train", "validation" and "test" (those that exist).
-        where: How an error names the data.
-
-    Returns:
-        The rows in this order.
-
-    Raises:
-        DataError: Where rows have different shapes, or some have no label.
-    """
+    """Join training, validation and test rows that came apart, and keep the split."""
     codes = {"train": TRAIN, "validation": VALIDATION, "test": TEST}
     present = [(code, parts[name]) for name, code in codes.items() if name in parts]
     shapes = [part.x.shape[1:] for _, part in present]

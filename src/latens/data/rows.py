@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.batches import mix
 from latens.data.schema import MAX_CLASSES, MAX_NAME
@@ -22,17 +23,9 @@ _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?\Z")
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
 
 
-def row_numbers(names: np.ndarray) -> np.ndarray:
-    """Make a 64-bit number of each row name, the same on every machine.
-
-    Whole numbers stay what they are; of text it is the first 8 bytes of its BLAKE2b hash (UTF-8).
-
-    Args:
-        names: Whole numbers or text, shape (n,).
-
-    Returns:
-        uint64 of shape (n,).
-    """
+def row_numbers(names: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
+    """Make a 64-bit number of each row name, the same on every machine."""
+    # Whole numbers stay what they are; of text it is the first 8 bytes of its BLAKE2b hash (UTF-8).
     names = np.asarray(names)
     if names.dtype.kind in "iu":
         return names.astype(np.int64).view(np.uint64) if names.dtype.kind == "i" else names.astype(np.uint64)
@@ -74,33 +67,14 @@ def split_by_hash(names: np.ndarray, brought: np.ndarray | None = None) -> np.nd
     return split
 
 
-def split_of(keys: np.ndarray) -> np.ndarray:
-    """Split rows 80/10/10 by what their random keys are made of.
-
-    Args:
-        keys: uint32 of shape (n,), as `row_keys` gives them.
-
-    Returns:
-        uint8 of shape (n,): 0 training, 1 validation, 2 test.
-    """
+def split_of(keys: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
+    """Split rows 80/10/10 by what their random keys are made of."""
     tenth = (mix(keys).astype(np.uint64) * np.uint64(10)) >> np.uint64(32)
     return np.array([TRAIN] * 8 + [VALIDATION, TEST], np.uint8)[tenth]
 
 
-def row_names(values: Any, n: int, where: str) -> np.ndarray:
-    """Check the user's row ids: one for each row, none missing, none twice.
-
-    Args:
-        values: Whole numbers or text.
-        n: Number of rows.
-        where: How an error names the data.
-
-    Returns:
-        The ids as int64 or text, shape (n,).
-
-    Raises:
-        DataError: For ids that do not fit.
-    """
+def row_names(values: Any, n: int, where: str) -> Shaped[np.ndarray, " n"]:
+    """Check the user's row ids: one for each row, none missing, none twice."""
     array = _flat(values, n, where, "row ids")
     if array.dtype.kind == "f" and _whole(array):
         array = array.astype(np.int64)
@@ -189,20 +163,8 @@ def encode_labels(values: Any, n: int, where: str, classes: tuple[str, ...] | No
     return result, words
 
 
-def row_weights(values: Any, n: int, where: str) -> np.ndarray | None:
-    """Check the weights of rows.
-
-    Args:
-        values: One for each row, or None.
-        n: Number of rows.
-        where: How an error names the data.
-
-    Returns:
-        float32 of shape (n,), or None without weights.
-
-    Raises:
-        DataError: For what are no finite numbers of 0 or more, one for each row.
-    """
+def row_weights(values: Any, n: int, where: str) -> Shaped[np.ndarray, " n"] | None:
+    """Check the weights of rows."""
     if values is None:
         return None
     try:
@@ -261,17 +223,7 @@ def _text(value: Any) -> str:
 
 
 def split_code(which: str | int) -> int:
-    """Give the code of a split: 0, 1 or 2 for "train", "validation" or "test".
-
-    Args:
-        which: The name, or the code itself.
-
-    Returns:
-        The code.
-
-    Raises:
-        UsageError: For another name.
-    """
+    """Give the code of a split: 0, 1 or 2 for "train", "validation" or "test"."""
     if which in SPLITS:
         return SPLITS.index(str(which))
     if which in (TRAIN, VALIDATION, TEST):
@@ -280,14 +232,7 @@ def split_code(which: str | int) -> int:
 
 
 def unmasked(values: Any) -> Any:
-    """Turn NumPy's masked arrays into plain ones whose masked values are NaN, and leave anything else as it is.
-
-    Args:
-        values: Any object.
-
-    Returns:
-        The plain array, or the object.
-    """
+    """Turn NumPy's masked arrays into plain ones whose masked values are NaN, and leave anything else as it is."""
     if not isinstance(values, np.ma.MaskedArray):
         return values
     if not np.ma.is_masked(values) or values.dtype.kind not in "biuf":
@@ -353,33 +298,15 @@ MEASURED = 10_000
 """Held-out rows that a run's numbers and pictures are of."""
 
 
-def every_nth(positions: np.ndarray, most: int) -> np.ndarray:
-    """Keep every n-th position, with the least n that keeps no more than `most`: the rows that a run is measured on.
-
-    Every gap is the same, so fewer than `most` may be kept and the last may be left out, unlike by `evenly_spaced`.
-
-    Args:
-        positions: Positions, shape (n,).
-        most: At most so many are kept.
-
-    Returns:
-        The positions kept.
-    """
+def every_nth(positions: Shaped[np.ndarray, " n"], most: int) -> np.ndarray:
+    """Keep every n-th position, with the least n that keeps no more than `most`: the rows that a run is measured on."""
+    # Every gap is the same, so fewer than `most` may be kept and the last may be left out, unlike by `evenly_spaced`.
     return positions[:: max(1, -(-len(positions) // most))]
 
 
-def evenly_spaced(positions: np.ndarray, most: int) -> np.ndarray:
-    """Choose positions evenly spaced, in order: sorted data must not show one class only.
-
-    Where there are more than `most`, just as many are kept, from the first to the last, unlike by `every_nth`.
-
-    Args:
-        positions: Positions, shape (n,).
-        most: At most so many are kept.
-
-    Returns:
-        The positions kept.
-    """
+def evenly_spaced(positions: Shaped[np.ndarray, " n"], most: int) -> np.ndarray:
+    """Choose positions evenly spaced, in order: sorted data must not show one class only."""
+    # Where there are more than `most`, just as many are kept, from the first to the last, unlike by `every_nth`.
     if len(positions) <= most:
         return positions
     return positions[np.linspace(0, len(positions) - 1, most).round().astype(np.int64)]

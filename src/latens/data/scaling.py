@@ -11,37 +11,18 @@ from latens.typing import AnyArray
 
 
 class ScaledLater(Schema, frozen=True):
-    """A schema whose shifts and scales are arrays that a program is given; its columns hold NaN instead.
+    """A schema whose shifts and scales are arrays that a program is given; its columns hold NaN instead."""
 
-    Args:
-        numbers: The pair of shifts and scales; the other fields are those of `Schema`.
-    """
-
-    numbers: tuple[Any, Any] = (None, None)
+    numbers: tuple[Any, Any] = (None, None)  # the pair of shifts and scales; the other fields are those of `Schema`
 
     @classmethod
     def of(cls, blank: Schema, numbers: tuple[Any, Any]) -> "ScaledLater":
-        """Put arrays in the place of a schema's shifts and scales.
-
-        Args:
-            blank: The schema.
-            numbers: The pair of shifts and scales.
-
-        Returns:
-            The schema with these arrays.
-        """
+        """Put arrays in the place of a schema's shifts and scales."""
         return cls(**asdict(blank), numbers=numbers)
 
 
 def scaling(schema: Schema) -> tuple[AnyArray, AnyArray]:
-    """Give the shifts and scales that standardise a row.
-
-    Args:
-        schema: The schema of the row.
-
-    Returns:
-        Shifts and scales, each of the shape of a row.
-    """
+    """Give the shifts and scales that standardise a row."""
     if isinstance(schema, ScaledLater):
         shift, scale = schema.numbers
         return jnp.broadcast_to(shift, schema.shape), jnp.broadcast_to(scale, schema.shape)
@@ -52,16 +33,7 @@ def scaling(schema: Schema) -> tuple[AnyArray, AnyArray]:
 
 
 def restricted(schema: Schema, shape: tuple[int, ...], places: tuple[int, ...]) -> Schema:
-    """Give the schema of some columns, or of a part of an image.
-
-    Args:
-        schema: The schema of whole rows.
-        shape: Shape of the part.
-        places: Positions of the columns that are kept, for tables.
-
-    Returns:
-        The schema of the part.
-    """
+    """Give the schema of some columns, or of a part of an image."""
     if schema.columns is None:
         return replace(schema, shape=shape)
     schema = replace(schema, shape=shape, columns=tuple(schema.columns[place] for place in places))

@@ -127,17 +127,9 @@ def _wrong(entry: str, what: str) -> ModelFileError:
 
 
 def image_shape(schema: Schema) -> tuple[int, ...] | None:
-    """Give the shape of rows that are images.
-
-    Images are rows with two axes, or three of which the last has length 1 or 3; and unnamed rows of one axis whose
-    values are binary, levels or in [0, 1] and whose length is a square, 8 by 8 or more (784 is 28 by 28).
-
-    Args:
-        schema: The schema of a row.
-
-    Returns:
-        (H, W) or (H, W, C), or None for rows that are no images.
-    """
+    """Give the shape of rows that are images."""
+    # Images are rows with two axes, or three of which the last has length 1 or 3; and unnamed rows of one axis whose
+    # values are binary, levels or in [0, 1] and whose length is a square, 8 by 8 or more (784 is 28 by 28).
     shape = schema.shape
     if len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3)):
         return shape

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.dataset import Dataset
 from latens.data.raw import Raw
@@ -43,16 +44,11 @@ _POINTS = 2**22
 
 
 class Shapes(NamedTuple):
-    """Images and the factors that they show.
+    """Images and the factors that they show."""
 
-    Args:
-        x: Pixels, uint8 of shape (n, resolution, resolution), with colours (n, resolution, resolution, 3).
-        factors: Number of each factor's value, int64 of shape (n, 6), columns as in `FACTORS`.
-        row_id: Number of the combination, int64 of shape (n,), from which `factors_of` tells the factors again.
-    """
-
-    x: np.ndarray
-    factors: np.ndarray
+    x: np.ndarray  # pixels, uint8 of shape (n, resolution, resolution), with colours (n, resolution, resolution, 3)
+    factors: np.ndarray  # number of each factor's value, int64 of shape (n, 6), columns as in `FACTORS`
+    # number of the combination, int64 of shape (n,), from which `factors_of` tells the factors again
     row_id: np.ndarray
 
 
@@ -126,19 +122,8 @@ def shapes(
 
 def level_counts(
     levels: Mapping[str, int] | None = None, colours: Sequence[tuple[float, float, float]] | None = None
-) -> np.ndarray:
-    """Count the values that each factor takes.
-
-    Args:
-        levels: How many values factors take, where not as in `LEVELS`.
-        colours: The colours, or None.
-
-    Returns:
-        int64 of shape (6,), in the order of `FACTORS`.
-
-    Raises:
-        UsageError: For unknown or impossible ones.
-    """
+) -> Shaped[np.ndarray, "6"]:
+    """Count the values that each factor takes."""
     counts = {**LEVELS, "colour": len(colours) if colours else 1, **(levels or {})}
     most = {"form": len(FORMS), "colour": len(colours) if colours else 1}
     for name, count in counts.items():
@@ -149,11 +134,11 @@ def level_counts(
 
 
 def factors_of(
-    row_id: np.ndarray,
+    row_id: Shaped[np.ndarray, " n"],
     *,
     colours: Sequence[tuple[float, float, float]] | None = None,
     levels: Mapping[str, int] | None = None,
-) -> np.ndarray:
+) -> Shaped[np.ndarray, "n 6"]:
     """Tell the factors of images by the number of their combination: of the data set `shapes`, by its `names`.
 
     Args:
@@ -179,14 +164,9 @@ def factors_of(
 
 
 def known_shapes() -> Raw:
-    """Draw the data set `shapes`: 10 000 different images of 32 x 32 pixels, 0 or 1; the form is the label.
-
-    A pixel is 1 where more than half of it is covered, as dSprites has no grey either: log p(x) is then a probability.
-    Angles go over a quarter turn, so that every angle of every form looks different.
-
-    Returns:
-        The rows with their labels.
-    """
+    """Draw the data set `shapes`: 10 000 different images of 32 x 32 pixels, 0 or 1; the form is the label."""
+    # A pixel is 1 where more than half of it is covered, as dSprites has no grey either: log p(x) is then a
+    # probability. Angles go over a quarter turn, so that every angle of every form looks different.
     found = shapes(KNOWN_ROWS + 200, resolution=KNOWN_RESOLUTION, turn=KNOWN_TURN, seed=0)
     lit = (found.x > 127).astype(np.uint8)
     # Without grey a few neighbours of 40 angles are the same picture; of those the first one stays.
@@ -195,15 +175,8 @@ def known_shapes() -> Raw:
     return Raw(lit[kept], found.factors[kept, 0], names=found.row_id[kept], classes=FORMS)
 
 
-def known_factors(data: Dataset) -> np.ndarray | None:
-    """Tell the factors of the rows of the data set `shapes`.
-
-    Args:
-        data: A data set.
-
-    Returns:
-        The factors, shape (n, 6), or None for any other data.
-    """
+def known_factors(data: Dataset) -> Shaped[np.ndarray, "n 6"] | None:
+    """Tell the factors of the rows of the data set `shapes`."""
     if data.name != "shapes" or data.label is None or data.names.dtype.kind != "i":
         return None
     if data.names.min() < 0 or data.names.max() >= level_counts().prod():

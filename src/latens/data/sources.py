@@ -246,14 +246,7 @@ _AS_MISSING = "Take the cells as missing: --unknown missing."
 
 
 def hints(schema: Schema) -> dict[str, Declared]:
-    """Tell how to read columns as those of a model: a name that looks like a number is a name, a time is of a zone.
-
-    Args:
-        schema: The schema of a mixed table.
-
-    Returns:
-        What is said of columns, by name.
-    """
+    """Tell how to read columns as those of a model: a name that looks like a number is a name, a time is of a zone."""
     pairs = list(zip(schema.columns or (), schema.types or ()))
     named = {column.name: Declared("category") for column, one in pairs if one.named}
     zones = {column.name: Declared(zone=one.zone) for column, one in pairs if one.zone}
@@ -262,18 +255,7 @@ def hints(schema: Schema) -> dict[str, Declared]:
 
 
 def read_columns(spec: Any, declared: Mapping[str, Declared] | None = None) -> Raw:
-    """Read a table as it is: no column is a label or an id, and nothing is inferred of the cells.
-
-    Args:
-        spec: A file, or a frame.
-        declared: What is said of columns, by name.
-
-    Returns:
-        The rows, with codes where there is text.
-
-    Raises:
-        DataError: Saying why it cannot be read.
-    """
+    """Read a table as it is: no column is a label or an id, and nothing is inferred of the cells."""
     raw, where, _ = _read(spec, ColumnRoles(declared=declared), None)
     check_numeric(raw.x, where)
     return raw
@@ -326,17 +308,7 @@ def _roles(**choices: Any) -> tuple[ColumnRoles, dict[str, Any]]:
 
 
 def array_file(path: Path) -> np.ndarray:
-    """Read the array of a .npy file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The array.
-
-    Raises:
-        DataError: Where it cannot be read.
-    """
+    """Read the array of a .npy file."""
     try:
         return read_npy(path)
     except OSError as error:

@@ -17,13 +17,9 @@ _GROUPS, _CELLS = 8, 2**19
 
 
 class SparseRows:
-    """The rows of a SciPy sparse matrix, as far as an array of shape (n, D) is asked of them.
+    """The rows of a SciPy sparse matrix, as far as an array of shape (n, D) is asked of them."""
 
-    Rows that are indexed become an array; all of them only where they have at most 2^28 cells.
-
-    Args:
-        matrix: A `scipy.sparse` CSR matrix without duplicates.
-    """
+    # Rows that are indexed become an array; all of them only where they have at most 2^28 cells.
 
     ndim = 2
 
@@ -62,58 +58,28 @@ class SparseRows:
         return matrix.toarray()
 
     def cells(self) -> Iterator[np.ndarray]:
-        """Go through the cells that are stored, some at a time, and one 0 where others are not.
-
-        Yields:
-            Cells, of shape (k,).
-        """
+        """Go through the cells that are stored, some at a time, and one 0 where others are not."""
         stored = self.matrix.data
         yield from np.array_split(stored, max(1, -(-len(stored) // _CELLS))) if len(stored) else ()
         if len(stored) < self.size:
             yield np.zeros(1, self.dtype)
 
     def place(self, stored: int) -> tuple[int, int]:
-        """The row and the column of a stored cell.
-
-        Args:
-            stored: Its place among them.
-
-        Returns:
-            Both, from 0.
-        """
+        """The row and the column of a stored cell."""
         row = int(np.searchsorted(self.matrix.indptr, stored, side="right")) - 1
         return row, int(self.matrix.indices[stored])
 
     def take(self, rows: np.ndarray, axis: int = 0) -> "SparseRows":
-        """Some of the rows, which stay sparse.
-
-        Args:
-            rows: Their positions.
-            axis: 0, as of an array.
-
-        Returns:
-            The rows.
-        """
+        """Some of the rows, which stay sparse."""
         assert axis == 0
         return SparseRows(self.matrix[rows])
 
     def columns_at(self, columns: list[int]) -> "SparseRows":
-        """All rows with some columns, in this order.
-
-        Args:
-            columns: Their positions.
-
-        Returns:
-            The rows.
-        """
+        """All rows with some columns, in this order."""
         return SparseRows(self.matrix[:, columns].tocsr())
 
     def columns(self) -> Iterator[np.ndarray]:
-        """Go through the columns as arrays; beside the rows an eighth of them is held once more.
-
-        Yields:
-            The cells of a column, of shape (n,).
-        """
+        """Go through the columns as arrays; beside the rows an eighth of them is held once more."""
         step = -(-self.shape[1] // _GROUPS)
         for start in range(0, self.shape[1], step):
             group = self.matrix[:, start : start + step].tocsc()
@@ -124,105 +90,45 @@ class SparseRows:
                 yield column
 
     def of_values(self, function: Callable[[np.ndarray], np.ndarray]) -> "SparseRows":
-        """The rows after a function of each cell that leaves 0 as it is.
-
-        Args:
-            function: The function.
-
-        Returns:
-            The rows.
-        """
+        """The rows after a function of each cell that leaves 0 as it is."""
         made = type(self.matrix)((function(self.matrix.data), self.matrix.indices, self.matrix.indptr), self.shape)
         made.has_canonical_format = True
         return SparseRows(made)
 
     def astype(self, dtype: Any) -> "SparseRows":
-        """The rows with cells of another type.
-
-        Args:
-            dtype: The type.
-
-        Returns:
-            The rows.
-        """
+        """The rows with cells of another type."""
         return self if self.dtype == dtype else self.of_values(lambda values: values.astype(dtype))
 
     def reshape(self, *shape: Any) -> "SparseRows":
-        """The rows as they are, which have one axis each.
-
-        Args:
-            *shape: (n, -1).
-
-        Returns:
-            The same rows.
-        """
+        """The rows as they are, which have one axis each."""
         assert shape == (len(self), -1)
         return self
 
     def min(self, axis: int | None = None) -> Any:
-        """The least cell.
-
-        Args:
-            axis: 0 for that of each column.
-
-        Returns:
-            A number, or shape (D,).
-        """
+        """The least cell."""
         return (
             min(part.min() for part in self.cells()) if axis is None else self.matrix.min(axis=0).toarray().reshape(-1)
         )
 
     def max(self, axis: int | None = None) -> Any:
-        """The largest cell.
-
-        Args:
-            axis: 0 for that of each column.
-
-        Returns:
-            A number, or shape (D,).
-        """
+        """The largest cell."""
         return (
             max(part.max() for part in self.cells()) if axis is None else self.matrix.max(axis=0).toarray().reshape(-1)
         )
 
 
 def columns_of(x: "np.ndarray | SparseRows") -> Iterator[np.ndarray]:
-    """Go through the columns of rows.
-
-    Args:
-        x: An array of shape (n, D), or rows of a sparse matrix.
-
-    Yields:
-        The cells of a column, of shape (n,).
-    """
+    """Go through the columns of rows."""
     yield from x.columns() if isinstance(x, SparseRows) else x.T
 
 
 def is_sparse(value: Any) -> bool:
-    """Say whether this is a SciPy sparse matrix or array, without importing SciPy.
-
-    Args:
-        value: Any object.
-
-    Returns:
-        Whether it is.
-    """
+    """Say whether this is a SciPy sparse matrix or array, without importing SciPy."""
     return hasattr(value, "toarray") and hasattr(value, "nnz") and hasattr(value, "format")
 
 
 def sparse_rows(matrix: Any, where: str) -> Any:
-    """Keep a sparse matrix as rows, with duplicate entries summed; a small one becomes an array.
-
-    Args:
-        matrix: A `scipy.sparse` matrix or array of any format; it is left as it is.
-        where: How an error names it.
-
-    Returns:
-        `SparseRows`, or an array where the matrix has at most 2^24 cells.
-
-    Raises:
-        DataError: For other than two axes.
-    """
+    """Keep a sparse matrix as rows, with duplicate entries summed; a small one becomes an array."""
     import scipy.sparse
 
     if len(matrix.shape) != 2:
@@ -237,30 +143,12 @@ def sparse_rows(matrix: Any, where: str) -> Any:
 
 
 def most_rows(entries: int) -> int:
-    """How many rows a file may declare: empty ones take memory on its word alone.
-
-    Args:
-        entries: How many cells it stores.
-
-    Returns:
-        The number of rows.
-    """
+    """How many rows a file may declare: empty ones take memory on its word alone."""
     return 2**20 + 1000 * entries
 
 
 def compressed(format: str, data: np.ndarray, indices: np.ndarray, indptr: np.ndarray, shape: tuple[int, int]) -> Any:
-    """Put the arrays of a CSR or CSC matrix from a file together, where they make one.
-
-    Args:
-        format: "csr" or "csc".
-        data: The cells that are stored.
-        indices: Of each its column (of CSC its row).
-        indptr: Where each row (column) begins among them.
-        shape: Rows and columns.
-
-    Returns:
-        The SciPy matrix; None where they make none.
-    """
+    """Put the arrays of a CSR or CSC matrix from a file together, where they make one."""
     import scipy.sparse
 
     rows, columns = shape

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.dataset import Dataset
 from latens.data.sparse import columns_of
@@ -23,14 +24,7 @@ LEAST_WINDOWS, LONGEST_WINDOW, MOST_PAIRS = 20, 4096, 200
 
 
 def suspicions(dataset: Dataset) -> list[str]:
-    """Say what of a table with named columns may not mean what it says.
-
-    Args:
-        dataset: The data set.
-
-    Returns:
-        A sentence each.
-    """
+    """Say what of a table with named columns may not mean what it says."""
     schema = dataset.schema
     if schema.columns is None or len(schema.columns) > MOST_COLUMNS:
         return []
@@ -64,16 +58,10 @@ def suspicions(dataset: Dataset) -> list[str]:
     return found
 
 
-def far_values(values: np.ndarray) -> list[float]:
-    """Find the least and the largest value of a column where they repeat and lie far from all others.
-
-    Args:
-        values: Numbers, of shape (n,).
-
-    Returns:
-        Those that at least a thousandth of the rows have, and that are further from the next value than all others are
-        from each other.
-    """
+def far_values(values: Shaped[np.ndarray, " n"]) -> list[float]:
+    """Find the least and the largest value of a column where they repeat and lie far from all others."""
+    # returns: those that at least a thousandth of the rows have, and that are further from the next value than all
+    # others are from each other.
     distinct, counts = np.unique(values, return_counts=True)
     if len(distinct) < FEWEST:
         return []
@@ -83,16 +71,9 @@ def far_values(values: np.ndarray) -> list[float]:
     return [*([float(distinct[0])] if low else []), *([float(distinct[-1])] if high else [])]
 
 
-def tells_label(values: np.ndarray, label: np.ndarray) -> bool:
-    """Say whether each value of a column comes with one label only, of columns whose values repeat.
-
-    Args:
-        values: The cells, of shape (n,).
-        label: Codes of labels, -1 for none; likewise.
-
-    Returns:
-        Whether the column tells the label; False where a value comes fewer than 5 times on average.
-    """
+def tells_label(values: Shaped[np.ndarray, " n"], label: np.ndarray) -> bool:
+    """Say whether each value of a column comes with one label only, of columns whose values repeat."""
+    # returns: whether the column tells the label; False where a value comes fewer than 5 times on average.
     values, label = values[label >= 0], label[label >= 0]
     pairs = np.unique(np.stack([values, label.astype(np.float64)]), axis=1).shape[1]
     distinct = len(np.unique(values))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.columns import WHOLE, TextColumn
 from latens.data.dates import DATE, TIME, read_dates, written_times
@@ -29,25 +30,16 @@ _WHOLE = re.compile(r"[-+]?\d{16,}\Z")
 
 @dataclass(frozen=True)
 class Coded:
-    """A column of names or dates whose source says so by its type.
+    """A column of names or dates whose source says so by its type."""
 
-    Args:
-        numbers: Codes of names, or days or seconds, NaN where a cell is missing; of shape (n,).
-        text: What they stand for.
-    """
-
-    numbers: np.ndarray
-    text: TextColumn
+    numbers: np.ndarray  # codes of names, or days or seconds, NaN where a cell is missing; of shape (n,)
+    text: TextColumn  # what they stand for
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def words(self) -> list[str]:
-        """The text of every cell.
-
-        Returns:
-            Texts, "" where a cell is missing.
-        """
+        """The text of every cell."""
         gone = np.isnan(self.numbers)
         stored, text = np.where(gone, 0, self.numbers).astype(np.int64), self.text
         if text.values:
@@ -63,27 +55,17 @@ class Coded:
 
 @dataclass(frozen=True)
 class Words:
-    """A column of text as its distinct cells.
+    """A column of text as its distinct cells."""
 
-    Args:
-        words: The distinct texts, as they were written.
-        codes: Which of them each cell is, of shape (n,).
-        counts: How often each of `words` comes; None counts `codes`.
-    """
-
-    words: list[str]
-    codes: np.ndarray
-    counts: Sequence[int] | None = None
+    words: list[str]  # the distinct texts, as they were written
+    codes: np.ndarray  # which of them each cell is, of shape (n,)
+    counts: Sequence[int] | None = None  # how often each of `words` comes; None counts `codes`
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def often(self) -> list[int]:
-        """How often each of the words comes.
-
-        Returns:
-            Numbers of cells, one for each word.
-        """
+        """How often each of the words comes."""
         own = np.bincount(self.codes, minlength=len(self.words)).tolist()
         return own if self.counts is None else list(self.counts)
 
@@ -91,21 +73,8 @@ class Words:
 def read_column(
     values: Any, declared: Declared, name: str, where: str, lines: Sequence[int] | None = None
 ) -> tuple[np.ndarray, TextColumn | None]:
-    """Numbers of one column, and what they stand for: as it was declared, by its type, or by its cells.
-
-    Args:
-        values: A `Coded` column, `Words`, a NumPy array of numbers, or the text of every cell.
-        declared: What was said of the column.
-        name: Name of the column.
-        where: How an error names the table.
-        lines: The line of the file that each cell is in; None: rows are counted from 0.
-
-    Returns:
-        Numbers of shape (n,), NaN where a value is missing, and what they stand for; None for numbers.
-
-    Raises:
-        DataError: The cells are not what was declared, or of several kinds.
-    """
+    """Numbers of one column, and what they stand for: as it was declared, by its type, or by its cells."""
+    # lines: the line of the file that each cell is in; None: rows are counted from 0.
     if isinstance(values, Words):
         numbers, found = read_words(values.words, name, where, lines, declared=declared, counts=values.often())
         return numbers[values.codes], found
@@ -129,15 +98,8 @@ def read_column(
     return read_words(list(values), name, where, lines, declared=declared)
 
 
-def only_gaps(values: Any) -> np.ndarray:
-    """Read of a column nothing but where its cells are missing.
-
-    Args:
-        values: A `Coded` column, `Words`, a NumPy array of numbers, or the text of every cell.
-
-    Returns:
-        NaN where a cell is missing, else 0, of shape (n,).
-    """
+def only_gaps(values: Any) -> Shaped[np.ndarray, " n"]:
+    """Read of a column nothing but where its cells are missing."""
     if isinstance(values, Words):
         return only_gaps(values.words)[values.codes]
     if isinstance(values, Coded):
@@ -178,14 +140,7 @@ def _read_numbers(
 
 
 def written_number(value: float) -> str:
-    """Write a number that stands for a name.
-
-    Args:
-        value: The number.
-
-    Returns:
-        Its text, without decimals where it has none.
-    """
+    """Write a number that stands for a name."""
     return str(int(value)) if value == int(value) else str(value)
 
 
@@ -232,22 +187,9 @@ def read_words(
     declared: Declared = Declared(),  # noqa: B008 - immutable
     counts: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, TextColumn | None]:
-    """Numbers of a column of text: its own, those of its dates, or codes of its distinct values.
-
-    Args:
-        words: The text of every cell.
-        name: Name of the column.
-        where: How an error names the table.
-        lines: The line of the file that each cell is in; None: rows are counted from 0.
-        declared: What was said of the column.
-        counts: How often each of `words` comes, where these are distinct cells; None: once.
-
-    Returns:
-        Numbers of shape (n,), NaN where a value is missing, and what they stand for; None for numbers.
-
-    Raises:
-        DataError: The cells are not what was declared, or a few are no numbers or dates where all others are.
-    """
+    """Numbers of a column of text: its own, those of its dates, or codes of its distinct values."""
+    # lines: the line of the file that each cell is in; None: rows are counted from 0.
+    # counts: how often each of `words` comes, where these are distinct cells; None: once.
     cells = [word.strip() for word in words]
     shown = [None if cell.lower() in MISSING_WORDS else cell for cell in cells]
     seen: Counter[str] = Counter()  # in the order in which they come

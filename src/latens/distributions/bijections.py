@@ -18,41 +18,17 @@ class AbstractBijection(eqx.Module):
 
     @abstractmethod
     def transform_and_log_det(self, x: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
-        r"""The image of an event, and how much the map stretches volume there.
-
-        $f(x)$ and $\log\lvert\det \partial f/\partial x\rvert$.
-
-        Args:
-            x: The event, of shape (n,).
-            context: What the map depends on, of shape (c,); None where it depends on nothing.
-
-        Returns:
-            The image of shape (n,), and the log-determinant in nats, of shape ().
-        """
+        r"""The image of an event, and how much the map stretches volume there."""
 
     @abstractmethod
     def inverse_and_log_det(self, y: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
-        r"""The event that the map sends to a given image, and how much the inverse stretches volume there.
-
-        $f^{-1}(y)$ and $\log\lvert\det \partial f^{-1}/\partial y\rvert$.
-
-        Args:
-            y: The image, of shape (n,).
-            context: What the map depends on, of shape (c,); None where it depends on nothing.
-
-        Returns:
-            The event of shape (n,), and the log-determinant in nats, of shape ().
-        """
+        r"""The event that the map sends to a given image, and how much the inverse stretches volume there."""
 
 
 class Stack(AbstractBijection):
-    """Bijections one after the other, with the order of the variables reversed between them.
+    """Bijections one after the other, with the order of the variables reversed between them."""
 
-    Args:
-        parts: The bijections, the one that sees the event first at the front.
-    """
-
-    parts: tuple[AbstractBijection, ...]
+    parts: tuple[AbstractBijection, ...]  # the bijections, the one that sees the event first at the front
 
     def transform_and_log_det(self, x: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
         """Apply every part in order, and add up the log-determinants."""
@@ -72,15 +48,11 @@ class Stack(AbstractBijection):
 
 
 class Inverse(AbstractBijection):
-    """A bijection the other way round.
+    """A bijection the other way round."""
 
-    What was one pass backwards is one pass forwards, and the reverse.
+    # What was one pass backwards is one pass forwards, and the reverse.
 
-    Args:
-        inner: The bijection whose inverse this is.
-    """
-
-    inner: AbstractBijection
+    inner: AbstractBijection  # the bijection whose inverse this is
 
     def transform_and_log_det(self, x: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
         """The inverse of the inner bijection, with its log-determinant."""
@@ -92,19 +64,13 @@ class Inverse(AbstractBijection):
 
 
 class Scaled(AbstractBijection):
-    """Another bijection, then a shift and a scale for each variable.
+    """Another bijection, then a shift and a scale for each variable."""
 
-    $y = s + e^{l} f(x)$.
+    # $y = s + e^{l} f(x)$.
 
-    Args:
-        inner: The bijection $f$ of shape (n,).
-        shift: The shift $s$, of shape (n,).
-        log_scale: The logarithm $l$ of the scale, of shape (n,).
-    """
-
-    inner: AbstractBijection
-    shift: Float[Array, " n"]
-    log_scale: Float[Array, " n"]
+    inner: AbstractBijection  # the bijection $f$ of shape (n,)
+    shift: Float[Array, " n"]  # the shift $s$, of shape (n,)
+    log_scale: Float[Array, " n"]  # the logarithm $l$ of the scale, of shape (n,)
 
     def transform_and_log_det(self, x: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
         """The scaled and shifted image under the inner bijection, with the log-determinant."""
@@ -118,42 +84,22 @@ class Scaled(AbstractBijection):
 
 
 class Autoregressive(AbstractBijection):
-    r"""An inverse autoregressive flow: each variable is mixed with a mean that only sees the variables before it.
+    r"""An inverse autoregressive flow: each variable is mixed with a mean that only sees the variables before it."""
 
-    $y_i = \sigma_i x_i + (1 - \sigma_i)\, m_i$ where $m_i$ and $\sigma_i \in (0, 1)$ see $x_{<i}$ and the context. One
-    masked network with a hidden layer gives all of them at once, so that forwards is one pass and backwards n.
+    # $y_i = \sigma_i x_i + (1 - \sigma_i)\, m_i$ where $m_i$ and $\sigma_i \in (0, 1)$ see $x_{<i}$ and the context.
+    # One masked network with a hidden layer gives all of them at once, so that forwards is one pass and backwards n.
+    # Source: Kingma et al. (2016), arXiv 1606.04934, algorithm 1; masks: Germain et al. (2015).
 
-    Args:
-        weight: From the event to the hidden layer, of shape (n, width).
-        bias: Of the hidden layer, of shape (width,).
-        context_weight: From the context to the hidden layer, of shape (c, width).
-        output_weight: From the hidden layer to means and gates, of shape (width, 2 n).
-        output_bias: Of means and gates, of shape (2 n,).
-
-    Source: Kingma et al. (2016), arXiv 1606.04934, algorithm 1; masks: Germain et al. (2015).
-    """
-
-    weight: Float[Array, "n width"]
-    bias: Float[Array, " width"]
-    context_weight: Float[Array, "c width"]
-    output_weight: Float[Array, "width two_n"]
-    output_bias: Float[Array, " two_n"]
+    weight: Float[Array, "n width"]  # from the event to the hidden layer, of shape (n, width)
+    bias: Float[Array, " width"]  # of the hidden layer, of shape (width,)
+    context_weight: Float[Array, "c width"]  # from the context to the hidden layer, of shape (c, width)
+    output_weight: Float[Array, "width two_n"]  # from the hidden layer to means and gates, of shape (width, 2 n)
+    output_bias: Float[Array, " two_n"]  # of means and gates, of shape (2 n,)
 
     @classmethod
     def create(cls, n: int, context_size: int, width: int, *, key: Key) -> "Autoregressive":
-        """Initialise a flow close to the identity.
-
-        He-normal first layer, a small last one, gates at sigmoid(2).
-
-        Args:
-            n: How many variables an event has.
-            context_size: How many entries the context has; 0 for none.
-            width: How many hidden units the network has.
-            key: A JAX random key for the initialisation.
-
-        Returns:
-            The bijection.
-        """
+        """Initialise a flow close to the identity."""
+        # He-normal first layer, a small last one, gates at sigmoid(2).
         first, second, third = jax.random.split(key, 3)
         return cls(
             jax.random.normal(first, (n, width)) * (2.0 / n) ** 0.5,
@@ -196,19 +142,14 @@ class Autoregressive(AbstractBijection):
 
 
 class Planar(AbstractBijection):
-    r"""A planar flow whose parameters are read off the context.
+    r"""A planar flow whose parameters are read off the context."""
 
-    $y = x + \hat u \tanh(w \cdot x + b)$ with $w$, $u$ and $b$ in the context from `offset` on, $2 n + 1$ numbers.
-    $\hat u$ is $u$ moved along $w$ so that $w \cdot \hat u > -1$, which makes the map invertible; its inverse has no
-    formula.
+    # $y = x + \hat u \tanh(w \cdot x + b)$ with $w$, $u$ and $b$ in the context from `offset` on, $2 n + 1$ numbers.
+    # $\hat u$ is $u$ moved along $w$ so that $w \cdot \hat u > -1$, which makes the map invertible; its inverse has no
+    # formula.
+    # Source: Rezende & Mohamed (2015), arXiv 1505.05770, equations 10-12 and appendix A.1.
 
-    Args:
-        offset: Where in the context the parameters begin, from 0.
-
-    Source: Rezende & Mohamed (2015), arXiv 1505.05770, equations 10-12 and appendix A.1.
-    """
-
-    offset: int = eqx.field(static=True)
+    offset: int = eqx.field(static=True)  # where in the context the parameters begin, from 0
 
     def transform_and_log_det(self, x: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
         """The image and the log-determinant, in closed form."""
@@ -222,15 +163,7 @@ class Planar(AbstractBijection):
         return x + moved * bent, jnp.log1p((1.0 - bent**2) * jnp.dot(w, moved))
 
     def inverse_and_log_det(self, y: Float[Array, " n"], context: Float[Array, " c"] | None) -> tuple[Array, Nats]:
-        """Refuse: the inverse has no closed form.
-
-        Args:
-            y: The image, of shape (n,).
-            context: The parameters, of shape (c,).
-
-        Raises:
-            ConfigError: Always.
-        """
+        """Refuse: the inverse has no closed form."""
         raise ConfigError(
             "a planar flow has no inverse in closed form: its density is known for its own draws only.",
             where="posterior.kind",

@@ -33,31 +33,20 @@ class AbstractLevels(AbstractReparameterised[tuple[Any, ...]]):
 
 
 def added(terms: Iterable[Nats]) -> Nats:
-    """Log densities added up in their order, from the first.
-
-    Args:
-        terms: Numbers of shape (), in nats, one at least.
-
-    Returns:
-        Their sum, of shape (), in nats.
-    """
+    """Log densities added up in their order, from the first."""
     return functools.reduce(operator.add, terms)
 
 
 class Chain(AbstractLevels):
-    r"""Several levels of latents, each drawn given the one before it.
+    r"""Several levels of latents, each drawn given the one before it."""
 
-    $p(z_1, \dots, z_L) = p(z_1) \prod_{l>1} p(z_l \mid z_{l-1})$: an event is a tuple, one entry a level.
+    # $p(z_1, \dots, z_L) = p(z_1) \prod_{l>1} p(z_l \mid z_{l-1})$: an event is a tuple, one entry a level.
 
-    Args:
-        first: The distribution of the level that is drawn first.
-        parts: For each next level a function that maps an event of the level before it to the distribution of this one.
-        backwards: Whether the level drawn first stands last in the tuple, so that a prior from the top down has the
-            same order of levels as a posterior from the bottom up.
-    """
-
-    first: AbstractDistribution
+    first: AbstractDistribution  # the distribution of the level that is drawn first
+    # for each next level a function that maps an event of the level before it to the distribution of this one
     parts: tuple[Callable[[Any], AbstractDistribution], ...]
+    # whether the level drawn first stands last in the tuple, so that a prior from the top down has the same order of
+    # levels as a posterior from the bottom up
     backwards: bool = eqx.field(static=True, default=False)
 
     def sample_and_log_prob(self, *, key: Key) -> tuple[tuple[Any, ...], Nats]:
@@ -111,11 +100,7 @@ class Chain(AbstractLevels):
         return list(self._ordered([part.log_prob(level) for part, level in zip(parts, levels)]))
 
     def mean(self) -> tuple[Any, ...]:
-        """The mean of the first level, and of each next one given that: where the chain goes without noise.
-
-        Returns:
-            A tuple, one entry a level, in the order of an event.
-        """
+        """The mean of the first level, and of each next one given that: where the chain goes without noise."""
         first: Any = self.first
         levels = [first.mean()]
         for part in self.parts:
@@ -128,20 +113,14 @@ class Chain(AbstractLevels):
 
 
 class Transformed(AbstractReparameterised[Array]):
-    r"""A distribution pushed through a bijection.
+    r"""A distribution pushed through a bijection."""
 
-    $y = f(x)$ with $x$ from `base`: $\log p(y) = \log p(x) - \log\lvert\det \partial f / \partial x\rvert$.
-    `sample_and_log_prob` goes forwards only; `log_prob` inverts, which is slow for inverse autoregressive flows.
+    # $y = f(x)$ with $x$ from `base`: $\log p(y) = \log p(x) - \log\lvert\det \partial f / \partial x\rvert$.
+    # `sample_and_log_prob` goes forwards only; `log_prob` inverts, which is slow for inverse autoregressive flows.
 
-    Args:
-        base: The distribution of $x$, over events of shape (n,).
-        bijection: The map $f$: any of flowjax's, or one with the same two methods.
-        context: What the map is conditioned on, of shape (c,); None for nothing.
-    """
-
-    base: AbstractDistribution
-    bijection: Any
-    context: Float[Array, " c"] | None = None
+    base: AbstractDistribution  # the distribution of $x$, over events of shape (n,)
+    bijection: Any  # the map $f$: any of flowjax's, or one with the same two methods
+    context: Float[Array, " c"] | None = None  # what the map is conditioned on, of shape (c,); None for nothing
 
     def sample(self, *, key: Key) -> Float[Array, " n"]:
         """Draw an event of the base, and map it forwards."""
@@ -171,10 +150,6 @@ class Transformed(AbstractReparameterised[Array]):
         return self.base.log_prob(x) + log_det
 
     def mean(self) -> Float[Array, " n"]:
-        """The image of the base's mean: the middle of the distribution, not its expectation.
-
-        Returns:
-            Shape (n,).
-        """
+        """The image of the base's mean: the middle of the distribution, not its expectation."""
         base: Any = self.base
         return self.bijection.transform_and_log_det(base.mean(), self.context)[0]

@@ -56,11 +56,9 @@ class Bernoulli(AbstractFactorised):
 
 @jax.custom_jvp
 def _cross_entropy(logits: Float[Array, " n"], event: Float[Array, " n"]) -> Nats:
-    r"""The Bernoulli log probability with one logarithm for every sixteen terms.
-
-    $\sum_i x_i l_i - \log(1 + e^{l_i})$, where $\log(1+e^{l}) = \max(l, 0) + \log(1 + e^{-|l|})$, and a product of
-    sixteen factors in (1, 2] stays below $2^{16}$.
-    """
+    r"""The Bernoulli log probability with one logarithm for every sixteen terms."""
+    # $\sum_i x_i l_i - \log(1 + e^{l_i})$, where $\log(1+e^{l}) = \max(l, 0) + \log(1 + e^{-|l|})$, and a product of
+    # sixteen factors in (1, 2] stays below $2^{16}$.
     padded = jnp.pad(jnp.exp(-jnp.abs(logits)), (0, -logits.size % 16))
     logarithms = jnp.log(jnp.prod(1.0 + padded.reshape(-1, 16), axis=1))
     return jnp.sum(event * logits - jax.nn.relu(logits)) - jnp.sum(logarithms)

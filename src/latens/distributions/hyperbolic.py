@@ -42,42 +42,23 @@ def from_tangent(vector: Float[Array, " n"]) -> Float[Array, " n"]:
 
 
 def to_tangent(point: Float[Array, " n"]) -> Float[Array, " n"]:
-    r"""The tangent vector at the centre that `from_tangent` maps to a point.
-
-    $2\,\mathrm{artanh}(\|z\|)\,z/\|z\|$.
-
-    Args:
-        point: The point $z$ of length below 1, of shape (n,).
-
-    Returns:
-        Shape (n,); its length is the hyperbolic distance of the point from the centre.
-    """
+    r"""The tangent vector at the centre that `from_tangent` maps to a point."""
+    # $2\,\mathrm{artanh}(\|z\|)\,z/\|z\|$.
     length = _length(point)
     return 2.0 * jnp.arctanh(jnp.minimum(length, _MOST)) / length * point
 
 
 def moebius_add(a: Float[Array, " n"], b: Float[Array, " n"]) -> Float[Array, " n"]:
-    r"""The Moebius sum: one point carried along the geodesic from the centre to another.
-
-    $a \oplus b$, for which $(-a) \oplus (a \oplus b) = b$.
-
-    Args:
-        a: The point to whose place the centre is carried, of length below 1 and shape (n,).
-        b: The point that is carried along, of length below 1 and shape (n,).
-
-    Returns:
-        A point of length below 1, of shape (n,).
-    """
+    r"""The Moebius sum: one point carried along the geodesic from the centre to another."""
+    # $a \oplus b$, for which $(-a) \oplus (a \oplus b) = b$.
     inner, aa, bb = jnp.sum(a * b), jnp.sum(a * a), jnp.sum(b * b)
     point = ((1.0 + 2.0 * inner + bb) * a + (1.0 - aa) * b) / (1.0 + 2.0 * inner + aa * bb)
     return point * jnp.minimum(1.0, _MOST / _length(point))
 
 
 def _log_shrinkage(distance: Float[Array, ""]) -> Float[Array, ""]:
-    r"""The log ratio of flat to hyperbolic length, by its series near 0.
-
-    $\log(r / \sinh r)$.
-    """
+    r"""The log ratio of flat to hyperbolic length, by its series near 0."""
+    # $\log(r / \sinh r)$.
     near = distance < 0.1
     r = jnp.where(near, 1.0, distance)
     far = jnp.log(r) + LOG_2 - r - jnp.log1p(-jnp.exp(-2.0 * r))

@@ -212,11 +212,9 @@ class DiscretisedLogistic(AbstractFactorised):
 
 
 def _beyond(start: Array, end: Array) -> tuple[Array, Array]:
-    r"""$E[(Y - c)_+]$ and $E[(Y - c)_+^2]$ of a standard logistic Y clipped above, c in the middle or where it is cut.
-
-    With the location seen from c, `start`, and from where Y is clipped, `end`, of which none is above 0 where Y reaches
-    beyond c: $\int_{end}^{start} \sigma$ and $2 \int_{end}^{start} (start - u)\,\sigma(u)\,du$.
-    """
+    r"""$E[(Y - c)_+]$ and $E[(Y - c)_+^2]$ of a standard logistic Y clipped above."""
+    # With the location seen from c, `start`, and from where Y is clipped, `end`, of which none is above 0 where Y
+    # reaches beyond c: $\int_{end}^{start} \sigma$ and $2 \int_{end}^{start} (start - u)\,\sigma(u)\,du$.
     start, end = jnp.minimum(start, 0.0), jnp.minimum(end, 0.0)
     first, last = jax.nn.softplus(start), jax.nn.softplus(end)
     # The integral of softplus up to u is -Li2(-e^u): a series in softplus(u) <= log 2, to 1e-6.

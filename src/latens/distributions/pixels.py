@@ -181,10 +181,8 @@ def _in_levels(one: DiscretisedLogistic) -> tuple[Array, Array]:
 
 
 def _in_blocks(one: DiscretisedLogistic) -> tuple[Array, Array]:
-    """The lowest and the highest level, the middles of blocks of levels between them, and the probability of each.
-
-    The blocks lie around the location, as narrow as lets them reach 12 scales to either side or both ends.
-    """
+    """The lowest and the highest level, the middles of blocks of levels between them, and the probability of each."""
+    # The blocks lie around the location, as narrow as lets them reach 12 scales to either side or both ends.
     last = one.levels - 1
     loc, scale = _in_levels(one)
     width = jax.lax.stop_gradient(jnp.clip(jnp.ceil(24.0 * scale / BLOCKS), 1.0, -(-(last - 1) // BLOCKS)))
@@ -201,10 +199,8 @@ def _in_blocks(one: DiscretisedLogistic) -> tuple[Array, Array]:
 
 
 def _nearly_mean(one: DiscretisedLogistic) -> Array:
-    """The expected level without a sum over levels: an integral with the correction of Euler and Maclaurin.
-
-    From a third of a level on, the least scale of a head for 256 levels, it is off by less than 0.01 of a level.
-    """
+    """The expected level without a sum over levels: an integral with the correction of Euler and Maclaurin."""
+    # From a third of a level on, the least scale of a head for 256 levels, it is off by less than 0.01 of a level.
     loc, scale = _in_levels(one)
     low, high = loc / scale, (loc - (one.levels - 1)) / scale
     slope = lambda u: jax.nn.sigmoid(u) * jax.nn.sigmoid(-u)  # noqa: E731

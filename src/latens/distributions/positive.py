@@ -16,26 +16,12 @@ from latens.typing import Array, Float, Key, Nats
 
 
 def above_zero(event: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    """Raise numbers to at least the smallest normal number of their precision, whose logarithm is finite.
-
-    Args:
-        event: Numbers from 0 up, of shape (*x).
-
-    Returns:
-        The same shape, all above 0.
-    """
+    """Raise numbers to at least the smallest normal number of their precision, whose logarithm is finite."""
     return jnp.maximum(event, float(jnp.finfo(event.dtype).tiny))
 
 
 def inside_unit(event: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    """Move numbers strictly between 0 and 1 in their precision.
-
-    Args:
-        event: Numbers from 0 to 1, of shape (*x).
-
-    Returns:
-        The same shape, all above 0 and below 1.
-    """
+    """Move numbers strictly between 0 and 1 in their precision."""
     kind = jnp.finfo(event.dtype)
     return jnp.clip(event, float(kind.tiny), 1.0 - float(kind.epsneg))
 

@@ -15,16 +15,8 @@ _EXCESS = [1.0 / math.factorial(k) for k in range(12, 1, -1)]
 
 
 def excess(t: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    r"""What an exponential family loses for a given log ratio, by its series near 0.
-
-    $e^t - 1 - t \ge 0$.
-
-    Args:
-        t: The log ratio, of shape (*x).
-
-    Returns:
-        Shape (*x).
-    """
+    r"""What an exponential family loses for a given log ratio, by its series near 0."""
+    # $e^t - 1 - t \ge 0$.
     near = jnp.abs(t) < 0.25
     small, large = jnp.where(near, t, 0.0), jnp.where(near, 1.0, t)
     series = small**2 * jnp.polyval(jnp.asarray(_EXCESS, t.dtype), small)
@@ -32,81 +24,39 @@ def excess(t: Float[Array, "*x"]) -> Float[Array, "*x"]:
 
 
 def weighted_excess(weight: Float[Array, "*x"], t: Float[Array, "*x"], grown: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    r"""The loss `excess` times a weight, where the exponential alone may overflow.
-
-    $c\,(e^t - 1 - t)$ for a weight $c$.
-
-    Args:
-        weight: The weight $c$, of shape (*x).
-        t: The log ratio, of shape (*x).
-        grown: The product $c\,e^t$, of shape (*x).
-
-    Returns:
-        Shape (*x).
-    """
+    r"""The loss `excess` times a weight, where the exponential alone may overflow."""
+    # $c\,(e^t - 1 - t)$ for a weight $c$.
     far = t > 1.0
     return jnp.where(far, grown - weight * (1.0 + t), weight * excess(jnp.where(far, 0.0, t)))
 
 
 def log_one_minus_exp(t: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    r"""The logarithm of one minus an exponential, exact for small and for large arguments.
-
-    $\log(1 - e^{-t})$.
-
-    Args:
-        t: Numbers above 0, of shape (*x).
-
-    Returns:
-        Shape (*x), in nats.
-    """
+    r"""The logarithm of one minus an exponential, exact for small and for large arguments."""
+    # $\log(1 - e^{-t})$.
     near = t < LOG_2
     small, large = jnp.where(near, t, 1.0), jnp.where(near, 1.0, t)
     return jnp.where(near, jnp.log(-jnp.expm1(-small)), jnp.log1p(-jnp.exp(-large)))
 
 
 def logistic_term(residual: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    r"""The log density of the standard logistic distribution, without a difference of large numbers far out.
-
-    $\log\frac{e^{-r}}{(1 + e^{-r})^2}$, which is symmetric in $r$.
-
-    Args:
-        residual: The standardised residual $r$, of shape (*x).
-
-    Returns:
-        Shape (*x), in nats.
-    """
+    r"""The log density of the standard logistic distribution, without a difference of large numbers far out."""
+    # $\log\frac{e^{-r}}{(1 + e^{-r})^2}$, which is symmetric in $r$.
     size = jnp.abs(residual)
     return -size - 2.0 * jnp.log1p(jnp.exp(-size))
 
 
 def log_sum_of_parts(terms: Float[Array, "*x k"]) -> Float[Array, "*x"]:
-    """The logarithm of the sum of probabilities over the last axis; an impossible event passes no gradient.
-
-    Args:
-        terms: Log probabilities of shape (*x, k), in nats; minus infinity is allowed.
-
-    Returns:
-        Shape (*x), in nats.
-    """
+    """The logarithm of the sum of probabilities over the last axis; an impossible event passes no gradient."""
     possible = jnp.max(terms, axis=-1, keepdims=True) > -jnp.inf
     total = jax.nn.logsumexp(jnp.where(possible, terms, 0.0), axis=-1)
     return jnp.where(possible[..., 0], total, -jnp.inf)
 
 
 def stirling_error(z: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    r"""The error of Stirling's formula for the log gamma function.
-
-    $\delta(z) = \log\Gamma(z) - [(z - \frac12)\log z - z + \frac12\log 2\pi]$, near $1/(12 z)$. Densities written with
-    $\delta$ hold no difference of large log gammas.
-
-    Args:
-        z: Numbers above 0, of shape (*x).
-
-    Returns:
-        Shape (*x).
-
-    Source: Loader (2000), "Fast and accurate computation of binomial probabilities", which does the same for counts.
-    """
+    r"""The error of Stirling's formula for the log gamma function."""
+    # $\delta(z) = \log\Gamma(z) - [(z - \frac12)\log z - z + \frac12\log 2\pi]$, near $1/(12 z)$. Densities written
+    # with $\delta$ hold no difference of large log gammas.
+    # Source: Loader (2000), "Fast and accurate computation of binomial probabilities", which does the same for counts.
     is_small = z < 8.0
     small, large = jnp.where(is_small, z, 8.0), jnp.where(is_small, 8.0, z)
     exact = gammaln(small) - (small - 0.5) * jnp.log(small) + small - HALF_LOG_2PI
@@ -116,16 +66,8 @@ def stirling_error(z: Float[Array, "*x"]) -> Float[Array, "*x"]:
 
 
 def log_minus_digamma(z: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    r"""The logarithm minus the digamma function.
-
-    $\log z - \psi(z) > 0$, near $1/(2 z)$.
-
-    Args:
-        z: Numbers above 0, of shape (*x).
-
-    Returns:
-        Shape (*x).
-    """
+    r"""The logarithm minus the digamma function."""
+    # $\log z - \psi(z) > 0$, near $1/(2 z)$.
     is_small = z < 8.0
     small, large = jnp.where(is_small, z, 8.0), jnp.where(is_small, 8.0, z)
     u = 1.0 / large**2
@@ -134,34 +76,17 @@ def log_minus_digamma(z: Float[Array, "*x"]) -> Float[Array, "*x"]:
 
 
 def log_gamma_ratio(a: Float[Array, "*x"], step: Float[Array, "*x"] | float) -> Float[Array, "*x"]:
-    r"""The logarithm of a ratio of gamma functions, exact also where their argument is large.
-
-    $\log\Gamma(a + s) - \log\Gamma(a)$.
-
-    Args:
-        a: Numbers above 0, of shape (*x).
-        step: The difference $s$ of the arguments, with $a + s > 0$, of shape (*x) or one number.
-
-    Returns:
-        Shape (*x).
-    """
+    r"""The logarithm of a ratio of gamma functions, exact also where their argument is large."""
+    # $\log\Gamma(a + s) - \log\Gamma(a)$.
     total = a + step
     change = (a - 0.5) * jnp.log1p(step / a) + step * jnp.log(total) - step
     return change + stirling_error(total) - stirling_error(a)
 
 
 def log_count_remainder(count: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    r"""What the log factorial has beside its largest terms.
-
-    $\log x! - x\log x + x = \frac12\log 2\pi x + \delta(x)$ for $x > 0$ (see `stirling_error`), and its limit 0 at $x =
-    0$.
-
-    Args:
-        count: Numbers from 0 up, of shape (*x).
-
-    Returns:
-        Shape (*x).
-    """
+    r"""What the log factorial has beside its largest terms."""
+    # $\log x! - x\log x + x = \frac12\log 2\pi x + \delta(x)$ for $x > 0$ (see `stirling_error`), and its limit 0 at $x
+    # = 0$.
     safe = jnp.where(count > 0, count, 1.0)
     return jnp.where(count > 0, HALF_LOG_2PI + 0.5 * jnp.log(safe) + stirling_error(safe), 0.0)
 
@@ -169,33 +94,20 @@ def log_count_remainder(count: Float[Array, "*x"]) -> Float[Array, "*x"]:
 def log_sigmoid_difference(
     low: Float[Array, "*x"], high: Float[Array, "*x"], width: Float[Array, "*x"]
 ) -> Float[Array, "*x"]:
-    r"""The log probability of a bin under a standard logistic distribution.
-
-    $\log[\sigma(b) - \sigma(a)] = -\log(1 + e^{-b}) - \log(1 + e^{a}) + \log(1 - e^{-w})$ for $w = b - a > 0$. The edge
-    that two neighbouring bins share is given to both, so that their masses together are those of one bin; the width is
-    given besides, because the difference of rounded edges has no digits where it is small.
-
-    Args:
-        low: The lower edges $a$, of shape (*x).
-        high: The upper edges $b$, of shape (*x).
-        width: The widths $w$, of shape (*x).
-
-    Returns:
-        Shape (*x), in nats.
-    """
+    r"""The log probability of a bin under a standard logistic distribution."""
+    # $\log[\sigma(b) - \sigma(a)] = -\log(1 + e^{-b}) - \log(1 + e^{a}) + \log(1 - e^{-w})$ for $w = b - a > 0$. The
+    # edge that two neighbouring bins share is given to both, so that their masses together are those of one bin; the
+    # width is given besides, because the difference of rounded edges has no digits where it is small.
     narrow = width < 1.0
     between = log_one_minus_exp(jnp.where(narrow, width, jnp.maximum(high - low, 0.5)))
     return -jax.nn.softplus(-high) - jax.nn.softplus(low) + between
 
 
 def _debye_polynomials(count: int) -> np.ndarray:
-    r"""Coefficients of the polynomials in the expansion of the Bessel function for large order.
-
-    By powers of $t^2$, of $u_k(t) / t^k$ in the expansion of $I_\nu$: $u_{k+1} = \frac12 t^2 (1 - t^2) u_k' + \frac18
-    \int_0^t (1 - 5 s^2) u_k(s)\,ds$, $u_0 = 1$.
-
-    Source: NIST Digital Library of Mathematical Functions, 10.41.9.
-    """
+    r"""Coefficients of the polynomials in the expansion of the Bessel function for large order."""
+    # By powers of $t^2$, of $u_k(t) / t^k$ in the expansion of $I_\nu$: $u_{k+1} = \frac12 t^2 (1 - t^2) u_k' + \frac18
+    # \int_0^t (1 - 5 s^2) u_k(s)\,ds$, $u_0 = 1$.
+    # Source: NIST Digital Library of Mathematical Functions, 10.41.9.
     polynomial = np.polynomial.Polynomial
     u, rows = polynomial([1.0]), np.zeros((count, count))
     for k in range(count):
@@ -211,21 +123,12 @@ _SERIES = np.arange(72.0)
 
 
 def log_bessel_scaled(order: float, x: Float[Array, ""]) -> Float[Array, ""]:
-    r"""The logarithm of a modified Bessel function with its growth and its zero taken out, smooth down to 0.
-
-    $G_\nu(x) = x + \nu\log x - \log I_\nu(x)$. The power series where $\nu^2 + x^2 < 25^2$, else the uniform expansion
-    for large order with nine terms, in which $x$ cancels exactly: with $p = \sqrt{\nu^2 + x^2}$, $t = \nu / p$, $\log
-    I_\nu = p - \nu\log\frac{\nu + p}{x} - \frac12\log 2\pi p + \log\sum_k u_k(t)/\nu^k$. Both are within 1e-11.
-
-    Args:
-        order: The order $\nu \ge 0$.
-        x: The argument, from 0 up, of shape ().
-
-    Returns:
-        Shape ().
-
-    Source: NIST Digital Library of Mathematical Functions, 10.25.2 and 10.41.3.
-    """
+    r"""The logarithm of a modified Bessel function with its growth and its zero taken out, smooth down to 0."""
+    # $G_\nu(x) = x + \nu\log x - \log I_\nu(x)$. The power series where $\nu^2 + x^2 < 25^2$, else the uniform
+    # expansion for large order with nine terms, in which $x$ cancels exactly: with $p = \sqrt{\nu^2 + x^2}$, $t = \nu /
+    # p$, $\log I_\nu = p - \nu\log\frac{\nu + p}{x} - \frac12\log 2\pi p + \log\sum_k u_k(t)/\nu^k$. Both are within
+    # 1e-11.
+    # Source: NIST Digital Library of Mathematical Functions, 10.25.2 and 10.41.3.
     near = x * x + order * order < 25.0**2
     # By series: I(x) = (x/2)^order sum_k (x^2/4)^k / (k! Gamma(order + k + 1)), terms all positive.
     small = jnp.where(near, x, 1.0)
@@ -248,14 +151,6 @@ def log_bessel_scaled(order: float, x: Float[Array, ""]) -> Float[Array, ""]:
 
 
 def log_sphere_area(dimension: int) -> float:
-    r"""The log area of the unit sphere.
-
-    $\log\frac{2\pi^{m/2}}{\Gamma(m/2)}$.
-
-    Args:
-        dimension: The number $m$ of dimensions of the space around the sphere.
-
-    Returns:
-        One number, in nats.
-    """
+    r"""The log area of the unit sphere."""
+    # $\log\frac{2\pi^{m/2}}{\Gamma(m/2)}$.
     return LOG_2 + 0.5 * dimension * math.log(math.pi) - math.lgamma(0.5 * dimension)

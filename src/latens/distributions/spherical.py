@@ -281,10 +281,8 @@ def _propose(m: int, concentration: Array, key: Key) -> tuple[Array, Array]:
 
 @partial(jax.custom_jvp, nondiff_argnums=(0,))
 def _draw_gap(m: int, key: Key, concentration: Float[Array, ""]) -> Float[Array, ""]:
-    r"""Draw one minus the cosine of the angle to the direction.
-
-    $1 - w$ for the cosine $w$ with density proportional to $e^{\kappa w}(1 - w^2)^{(m-3)/2}$.
-    """
+    r"""Draw one minus the cosine of the angle to the direction."""
+    # $1 - w$ for the cosine $w$ with density proportional to $e^{\kappa w}(1 - w^2)^{(m-3)/2}$.
 
     def again(state: tuple) -> tuple:
         key, _, _ = state
@@ -307,12 +305,10 @@ _NODES, _NODE_WEIGHTS = np.polynomial.legendre.leggauss(48)
 
 
 def _gap_slope(m: int, concentration: Float[Array, ""], gap: Float[Array, ""]) -> Float[Array, ""]:
-    r"""The derivative of the gap by the concentration at a fixed quantile.
-
-    $\partial_\kappa(1 - w)$. In the angle $\theta = \arccos w$, with density $h \propto
-    e^{\kappa\cos\theta}\sin^{m-2}\theta$, it is $\sin\theta\int_\theta^{end}(\cos s - E\cos)\,h(s)/h(\theta)\,ds$ to
-    either end, 0 or $\pi$: the nearer tail, cut after ten standard deviations of the peak.
-    """
+    r"""The derivative of the gap by the concentration at a fixed quantile."""
+    # $\partial_\kappa(1 - w)$. In the angle $\theta = \arccos w$, with density $h \propto
+    # e^{\kappa\cos\theta}\sin^{m-2}\theta$, it is $\sin\theta\int_\theta^{end}(\cos s - E\cos)\,h(s)/h(\theta)\,ds$ to
+    # either end, 0 or $\pi$: the nearer tail, cut after ten standard deviations of the peak.
     angle = 2.0 * jnp.arcsin(jnp.sqrt(jnp.clip(0.5 * gap, 0.0, 1.0)))
     mean_gap = _mean_gap(m, concentration)
     # The curvature of log h at its peak, where kappa sin^2 = (m - 2) cos.

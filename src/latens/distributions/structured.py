@@ -101,10 +101,8 @@ class LowRankNormal(AbstractReparameterised[Array]):
     log_scale: Float[Array, " n"]
 
     def _whitened(self) -> tuple[Float[Array, "n r"], Float[Array, "r r"]]:
-        r"""The factor standardised by rows, and the Cholesky factor of the inner matrix.
-
-        $F/\sigma$ by rows, and the Cholesky factor of $I + F^\top \mathrm{diag}(\sigma^{-2}) F$.
-        """
+        r"""The factor standardised by rows, and the Cholesky factor of the inner matrix."""
+        # $F/\sigma$ by rows, and the Cholesky factor of $I + F^\top \mathrm{diag}(\sigma^{-2}) F$.
         scaled = self.factor * jnp.exp(-self.log_scale)[:, None]
         gram = scaled.T @ scaled
         return scaled, cholesky(gram + jnp.eye(gram.shape[0], dtype=gram.dtype))

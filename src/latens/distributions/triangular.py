@@ -73,17 +73,8 @@ def _backward(factor: Float[Array, "n n"], right: Float[Array, " n"]) -> Float[A
 
 
 def solve_columns(factor: Float[Array, "n n"], right: Float[Array, "n m"]) -> Float[Array, "n m"]:
-    """Solve a lower triangular system for several right sides; see `solve_lower`.
-
-    $L^{-1} B$, a column of `right` at a time.
-
-    Args:
-        factor: The lower triangular $L$, of shape (n, n): what is above its diagonal must be 0.
-        right: The right sides $B$ as columns, of shape (n, m).
-
-    Returns:
-        The solutions as columns, of shape (n, m).
-    """
+    """Solve a lower triangular system for several right sides; see `solve_lower`."""
+    # $L^{-1} B$, a column of `right` at a time.
     return jax.vmap(solve_lower, (None, 1), 1)(factor, right)
 
 

@@ -503,11 +503,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         return TrainedModel.from_bytes(raw, where=where, **self._objects())
 
     def _objects(self) -> dict[str, Any]:
-        """The parts that were given as objects, not by name.
-
-        Returns:
-            The objects by part.
-        """
+        """The parts that were given as objects, not by name."""
         return {part: what for part, what in self._parts().items() if not isinstance(what, str)}
 
     def __sklearn_tags__(self) -> Tags:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
+from jaxtyping import Shaped
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
@@ -313,14 +314,7 @@ def refuse_twins(X: Any) -> None:
 
 
 def plain_value(value: Any) -> Any:
-    """Turn NumPy scalars and arrays into Python's own numbers and lists.
-
-    Args:
-        value: Anything.
-
-    Returns:
-        The plain value; what is not of NumPy comes back as it is.
-    """
+    """Turn NumPy scalars and arrays into Python's own numbers and lists."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
@@ -340,18 +334,9 @@ _SEEDS = "Give a whole number from 0 to 4294967295, a numpy.random.RandomState, 
 
 
 def seed_of(random_state: Any) -> int:
-    """Turn a `random_state` of scikit-learn into a whole number.
-
-    Args:
-        random_state: A seed from 0 to 2**32 - 1, which is returned; a generator, from which one is drawn; or None for
-            numpy's global generator.
-
-    Returns:
-        The seed.
-
-    Raises:
-        UsageError: The seed lies outside of 0 to 2**32 - 1, or is none of these.
-    """
+    """Turn a `random_state` of scikit-learn into a whole number."""
+    # random_state: a seed from 0 to 2**32 - 1, which is returned; a generator, from which one is drawn; or None for
+    # numpy's global generator.
     if isinstance(random_state, int | np.integer) and not isinstance(random_state, bool):
         if not 0 <= random_state < 2**32:
             what = f"random_state must lie between 0 and 2**32 - 1, and is {random_state}."
@@ -364,7 +349,7 @@ def seed_of(random_state: Any) -> int:
 
 
 def as_dataset(
-    x: np.ndarray,
+    x: Shaped[np.ndarray, "n D"],
     shape: Sequence[int] | None,
     *,
     family: str = "auto",
@@ -372,23 +357,13 @@ def as_dataset(
     validation_fraction: float | None = None,
     schema: Schema | None = None,
 ) -> Dataset:
-    """Turn the rows of a table into a data set whose kind of feature suits the likelihood.
-
-    Args:
-        x: Rows, shape (n, D); NaN where a value is missing.
-        shape: Shape of one picture, or None for a table.
-        family: Likelihood that the rows are for; "auto" decides by the rows alone.
-        names: Names of the columns of a table, or None.
-        validation_fraction: Share of the rows that validates, chosen by a hash of their position. With fewer than 50
-            rows, or with None or 0, all rows train.
-        schema: Schema of a larger table that these rows are from; None infers it from the rows.
-
-    Returns:
-        The data set, with True in its mask where a value is observed (no mask where all are).
-
-    Raises:
-        DataError: The rows do not suit the schema.
-    """
+    """Turn the rows of a table into a data set whose kind of feature suits the likelihood."""
+    # shape: shape of one picture, or None for a table.
+    # names: names of the columns of a table, or None.
+    # validation_fraction: share of the rows that validates, chosen by a hash of their position. With fewer than 50
+    # rows, or with None or 0, all rows train.
+    # schema: schema of a larger table that these rows are from; None infers it from the rows.
+    # returns: the data set, with True in its mask where a value is observed (no mask where all are).
     n = len(x)
     picked = row_keys(np.arange(n)).astype(np.float64) / 2**32
     fraction = validation_fraction if validation_fraction and n >= LEAST_ROWS_TO_VALIDATE else 0.0
@@ -412,51 +387,28 @@ def as_dataset(
 
 
 def observed_cells(x: np.ndarray) -> np.ndarray | None:
-    """Find the values that are observed.
-
-    Args:
-        x: Rows of any shape.
-
-    Returns:
-        True where a value is not NaN, of the shape of `x`; None where every value is observed.
-    """
+    """Find the values that are observed."""
+    # returns: true where a value is not NaN, of the shape of `x`; None where every value is observed.
     missing = np.isnan(x) if x.dtype.kind == "f" else np.zeros(0, bool)
     return ~missing if missing.any() else None
 
 
 def history_lists(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:
-    """Turn records into columns of equal length.
-
-    Args:
-        records: Dicts, of which the entry "event" is left out.
-
-    Returns:
-        Dict of lists in the order in which names first appear; None where a record lacks the name.
-    """
+    """Turn records into columns of equal length."""
+    # returns: dict of lists in the order in which names first appear; None where a record lacks the name.
     names = dict.fromkeys(name for record in records for name in record if name != "event")
     return {name: [record.get(name) for record in records] for name in names}
 
 
 def are_columns(value: Any) -> bool:
-    """Whether a value is a dict of lists of equal length, as `history_lists` makes.
-
-    Args:
-        value: Anything, for example what a file holds.
-
-    Returns:
-        True for such a dict, also for an empty one.
-    """
+    """Whether a value is a dict of lists of equal length, as `history_lists` makes."""
     if not isinstance(value, dict) or not all(isinstance(column, list) for column in value.values()):
         return False
     return len({len(column) for column in value.values()}) <= 1
 
 
 def print_epochs(event: Event) -> None:
-    """Write one line an epoch to stderr: a callback of a training.
-
-    Args:
-        event: An event of the training; only those of kind "epoch" are written.
-    """
+    """Write one line an epoch to stderr: a callback of a training."""
     if event.kind == "epoch":
         numbers = [f"{name} {value:.6g}" for name, value in event.record.items() if isinstance(value, int | float)]
         print(", ".join(numbers), file=sys.stderr)

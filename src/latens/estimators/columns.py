@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data import TRAIN, VALIDATION, Dataset, Schema
 from latens.data.batches import hash_rows
@@ -22,26 +23,13 @@ from latens.estimators.base import LEAST_ROWS_TO_VALIDATE
 
 
 def has_words(X: Any) -> bool:
-    """Say whether rows are a frame of which a column holds text, names, truth values or dates.
-
-    Args:
-        X: Rows.
-
-    Returns:
-        Whether one does; False for arrays.
-    """
+    """Say whether rows are a frame of which a column holds text, names, truth values or dates."""
     return _is_other(X, truth=False)
 
 
 def read_mixed(X: Any) -> Raw | None:
-    """Read a frame whose columns are of several kinds, by their dtypes and then by their cells.
-
-    Args:
-        X: Rows.
-
-    Returns:
-        The rows; None for an array, and for a frame whose cells are all numbers or truth values.
-    """
+    """Read a frame whose columns are of several kinds, by their dtypes and then by their cells."""
+    # returns: the rows; None for an array, and for a frame whose cells are all numbers or truth values.
     if not _is_other(X, truth=True):
         return None
     raw = read_columns(X)
@@ -60,16 +48,7 @@ def _is_other(X: Any, *, truth: bool) -> bool:
 
 
 def rows_like(X: Any, schema: Schema, names: Sequence[str]) -> Raw:
-    """Read rows for a model of typed columns.
-
-    Args:
-        X: A frame, or an array of numbers.
-        schema: The schema of the model.
-        names: Names of the columns of an array.
-
-    Returns:
-        The rows.
-    """
+    """Read rows for a model of typed columns."""
     said = hints(schema)
     if is_frame(X):
         return read_columns(X, said)
@@ -79,7 +58,7 @@ def rows_like(X: Any, schema: Schema, names: Sequence[str]) -> Raw:
 
 
 def mixed_dataset(
-    x: np.ndarray,
+    x: Shaped[np.ndarray, "n columns"],
     names: Sequence[str],
     texts: Mapping[int, TextColumn],
     *,
@@ -88,24 +67,8 @@ def mixed_dataset(
     validation_fraction: float = 0.1,
     unknown: str = "error",
 ) -> Dataset:
-    """Turn rows into a data set of typed columns.
-
-    Args:
-        x: The rows: numbers, and codes of text; NaN where a cell is missing, of shape (n, columns).
-        names: Names of the columns.
-        texts: What the codes stand for, by position.
-        schema: The schema of a trained model; None tells it from the rows.
-        said: What is said of columns, by name.
-        validation_fraction: Share of the rows that validates, chosen by a hash of their position; none of fewer than
-            50.
-        unknown: What becomes of names that `schema` lacks, as for `latens.load_data`.
-
-    Returns:
-        The data set.
-
-    Raises:
-        DataError: No column can be modelled, or one does not fit the schema.
-    """
+    """Turn rows into a data set of typed columns."""
+    # schema: the schema of a trained model; None tells it from the rows.
     find_missing(Raw(x, columns=tuple(names)), np.arange(len(x)), "nan", "X")  # infinities are refused
     observed = ~np.isnan(x)
     split = np.full(len(x), TRAIN, np.uint8)
@@ -125,29 +88,13 @@ def mixed_dataset(
     return made
 
 
-def hidden_cells(data: Dataset) -> np.ndarray:
-    """Find the missing cells.
-
-    Args:
-        data: Rows of typed columns.
-
-    Returns:
-        True where a cell is missing, of shape (n, columns).
-    """
+def hidden_cells(data: Dataset) -> Shaped[np.ndarray, "n columns"]:
+    """Find the missing cells."""
     return np.zeros(data.x.shape, bool) if data.mask is None else ~data.mask
 
 
-def with_filled(X: Any, data: Dataset, filled: np.ndarray) -> Any:
-    """Fill in the gaps of a frame, whose other cells and dtypes stay.
-
-    Args:
-        X: The frame, of pandas or polars.
-        data: Its rows.
-        filled: Stored cells, of shape (n, columns), of which those in the gaps are taken.
-
-    Returns:
-        A frame of pandas.
-    """
+def with_filled(X: Any, data: Dataset, filled: Shaped[np.ndarray, "n columns"]) -> Any:
+    """Fill in the gaps of a frame, whose other cells and dtypes stay."""
     gone = hidden_cells(data)
     made = X.copy() if hasattr(X, "isna") else X.to_pandas()
     titles = {str(name): name for name in made.columns}
@@ -167,18 +114,8 @@ def with_filled(X: Any, data: Dataset, filled: np.ndarray) -> Any:
     return made
 
 
-def as_fitted(x: np.ndarray, schema: Schema, dtypes: Mapping[str, Any]) -> Any:
-    """Write stored rows as a frame with the dtypes of the frame that a model was fitted to.
-
-    Args:
-        x: The stored cells, of shape (n, columns).
-        schema: The schema of the table.
-        dtypes: The dtypes of that frame of pandas by the name of each column; where it is empty each column has the
-            dtype of its kind.
-
-    Returns:
-        A frame of pandas with the columns that are modelled.
-    """
+def as_fitted(x: Shaped[np.ndarray, "n columns"], schema: Schema, dtypes: Mapping[str, Any]) -> Any:
+    """Write stored rows as a frame with the dtypes of the frame that a model was fitted to."""
     made = as_frame(x, schema)
     for column, one in zip(schema.columns or (), schema.types or ()):
         if column.name in dtypes:

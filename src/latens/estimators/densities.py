@@ -8,6 +8,7 @@ from typing import Any
 import equinox as eqx
 import jax
 import numpy as np
+from jaxtyping import Shaped
 from msgspec.structs import replace
 from sklearn.base import clone
 from sklearn.utils.validation import has_fit_parameter
@@ -29,14 +30,7 @@ METHODS = ("fit", "score_samples", "sample")
 
 
 def check(density: Any) -> None:
-    """Check that an object can be the density of a class.
-
-    Args:
-        density: An object with the methods `fit`, `score_samples` and `sample`.
-
-    Raises:
-        UsageError: The object lacks one of these methods, which the message names, or is a class.
-    """
+    """Check that an object can be the density of a class."""
     lacking = [name for name in METHODS if not callable(getattr(density, name, None))]
     if lacking or isinstance(density, type):
         what = f"the density has no {lacking[0]}." if lacking else f"{density.__name__} is a class, not an object."
@@ -46,32 +40,18 @@ def check(density: Any) -> None:
 
 def fit_each(
     density: Any,
-    x: np.ndarray,
-    codes: np.ndarray,
+    x: Shaped[np.ndarray, "n D"],
+    codes: Shaped[np.ndarray, " n"],
     *,
     shape: tuple[int, ...] | None,
     seed: int | None,
-    weight: np.ndarray | None = None,
+    weight: Shaped[np.ndarray, " n"] | None = None,
 ) -> list[Any]:
-    """Fit a copy of a density to the rows of every class.
-
-    VAEs share what all rows say about the features (their kind, levels and scaling): densities can be compared only in
-    the same units.
-
-    Args:
-        density: The density that is copied.
-        x: Rows, shape (n, D).
-        codes: Classes of the rows, shape (n,), from 0 to C - 1.
-        shape: Shape of one picture, or None for a table.
-        seed: Seed of densities whose `random_state` is None; None leaves them without one.
-        weight: How often each row counts, shape (n,); None: once.
-
-    Returns:
-        One fitted density for each class.
-
-    Raises:
-        UsageError: There are weights, and the density's `fit` takes none.
-    """
+    """Fit a copy of a density to the rows of every class."""
+    # VAEs share what all rows say about the features (their kind, levels and scaling): densities can be compared only
+    # in the same units.
+    # shape: shape of one picture, or None for a table.
+    # seed: seed of densities whose `random_state` is None; None leaves them without one.
     if weight is not None and not has_fit_parameter(density, "sample_weight"):
         what = f"{type(density).__name__}.fit takes no weights of rows."
         raise UsageError(what, where="sample_weight", fix="Leave them out, or use a density whose fit takes them.")
@@ -92,30 +72,12 @@ def fit_each(
 
 
 def copy_of(density: Any) -> Any:
-    """Make an unfitted copy of a density; objects that are not scikit-learn's are copied as they are.
-
-    Args:
-        density: The density.
-
-    Returns:
-        The copy.
-    """
+    """Make an unfitted copy of a density; objects that are not scikit-learn's are copied as they are."""
     return clone(density, safe=False)
 
 
-def score_each(fitted: Sequence[Any], x: np.ndarray) -> np.ndarray:
-    """Compute log p(x | class) of every row under every density.
-
-    Args:
-        fitted: One density for each class.
-        x: Rows, shape (n, D).
-
-    Returns:
-        Log densities in nats, shape (n, C).
-
-    Raises:
-        UsageError: A density gives not one number for each row.
-    """
+def score_each(fitted: Sequence[Any], x: Shaped[np.ndarray, "n D"]) -> Shaped[np.ndarray, "n C"]:
+    """Compute log p(x | class) of every row under every density."""
     columns = [np.asarray(density.score_samples(x), np.float64) for density in fitted]
     for density, column in zip(fitted, columns):
         if column.shape != (len(x),):
@@ -124,24 +86,10 @@ def score_each(fitted: Sequence[Any], x: np.ndarray) -> np.ndarray:
     return np.stack(columns, axis=1)
 
 
-def draw(density: Any, n: int, cells: int, *, seed: int) -> np.ndarray:
-    """Sample rows from a fitted density, the same ones for the same seed.
-
-    The seed goes to `sample(n, random_state=...)`, or for scikit-learn's mixtures, which take none, into the attribute;
-    an object that knows neither samples as it likes.
-
-    Args:
-        density: The fitted density.
-        n: Number of rows.
-        cells: Number of features in a row.
-        seed: The seed.
-
-    Returns:
-        Rows, shape (n, cells).
-
-    Raises:
-        UsageError: The density gives another number of rows or features.
-    """
+def draw(density: Any, n: int, cells: int, *, seed: int) -> Shaped[np.ndarray, "n cells"]:
+    """Sample rows from a fitted density, the same ones for the same seed."""
+    # The seed goes to `sample(n, random_state=...)`, or for scikit-learn's mixtures, which take none, into the
+    # attribute; an object that knows neither samples as it likes.
     if "random_state" in inspect.signature(density.sample).parameters:
         drawn = density.sample(n, random_state=seed)
     elif hasattr(density, "random_state"):
@@ -161,20 +109,8 @@ def draw(density: Any, n: int, cells: int, *, seed: int) -> np.ndarray:
 # --- several VAEs in one file: {"densities": {"0": model, ...}, "log_prior": (C,)} ---
 
 
-def join(fitted: Sequence[Any], log_prior: np.ndarray, names: tuple[str, ...]) -> TrainedModel:
-    """Join the models of all classes into one that a file can hold, each with its configuration and facts.
-
-    Args:
-        fitted: One fitted VAE for each class.
-        log_prior: Log probability of each class in nats, shape (C,).
-        names: Names of the classes.
-
-    Returns:
-        The joined model.
-
-    Raises:
-        UsageError: A density is not a VAE.
-    """
+def join(fitted: Sequence[Any], log_prior: Shaped[np.ndarray, " C"], names: tuple[str, ...]) -> TrainedModel:
+    """Join the models of all classes into one that a file can hold, each with its configuration and facts."""
     if not all(isinstance(density, VAE) for density in fitted):
         raise UsageError(
             f"a {type(fitted[0]).__name__} has no file that could carry no code.",
@@ -190,31 +126,12 @@ def join(fitted: Sequence[Any], log_prior: np.ndarray, names: tuple[str, ...]) -
 
 
 def are_joined(trained: TrainedModel) -> bool:
-    """Whether a model is one that `join` made.
-
-    Args:
-        trained: A trained model.
-
-    Returns:
-        True for several models in one.
-    """
+    """Whether a model is one that `join` made."""
     return isinstance(trained.model, dict)
 
 
 def open_file(raw: bytes, where: str, *, like: Any) -> TrainedModel:
-    """Read the model of a classifier, of densities given by name or of VAEs, from the bytes of its file.
-
-    Args:
-        raw: The bytes.
-        where: What an error calls the file.
-        like: A VAE that holds the user's own networks, if the file needs them; otherwise anything.
-
-    Returns:
-        The model.
-
-    Raises:
-        ModelFileError: The file is damaged, or its densities are not alike or not one for each class.
-    """
+    """Read the model of a classifier, of densities given by name or of VAEs, from the bytes of its file."""
     _, metadata = unpack(raw, where=where)
     facts = metadata.get("facts")
     about = facts.get("densities") if isinstance(facts, dict) else None
@@ -256,16 +173,7 @@ def _config_of(about: dict[str, Any], vae: VAE, where: str) -> Any:
 
 
 def split(trained: TrainedModel, where: str, *, like: Any) -> list[VAE]:
-    """Split a joined model into the fitted VAE of every class.
-
-    Args:
-        trained: A model that `join` made.
-        where: What an error calls the file.
-        like: A VAE that holds the user's own networks, if the models have such; otherwise anything.
-
-    Returns:
-        One fitted VAE for each class.
-    """
+    """Split a joined model into the fitted VAE of every class."""
     schema = replace(trained.schema, classes=None)
     vae = like if isinstance(like, VAE) else VAE()
     fitted = []

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.config import VAEConfig
 from latens.data import Dataset, encode_labels
@@ -14,19 +15,8 @@ from latens.workflow.trained import TrainedModel
 
 
 def labelled(data: Dataset, y: Any, config: VAEConfig) -> Dataset:
-    """Add labels to a data set where the recipe uses some.
-
-    Args:
-        data: The data set.
-        y: Labels, shape (n,); -1 (of numbers), NaN, None or "" is a missing one.
-        config: Configuration, which says whether and how labels are used.
-
-    Returns:
-        The data set with labels and their classes; unchanged where the recipe uses none.
-
-    Raises:
-        UsageError: The recipe needs `y` and none is given.
-    """
+    """Add labels to a data set where the recipe uses some."""
+    # y: labels; -1 (of numbers), NaN, None or "" is a missing one.
     if config.label.kind == "none":
         return data
     if y is None:
@@ -38,15 +28,8 @@ def labelled(data: Dataset, y: Any, config: VAEConfig) -> Dataset:
     return dataclasses.replace(data, label=codes, schema=with_classes(data.schema, classes))
 
 
-def classes_of(trained: TrainedModel) -> np.ndarray:
-    """Give the classes of a model in the order of their codes, numbers as numbers.
-
-    Args:
-        trained: A trained model.
-
-    Returns:
-        Classes, shape (C,): whole numbers, real numbers or strings.
-    """
+def classes_of(trained: TrainedModel) -> Shaped[np.ndarray, " C"]:
+    """Give the classes of a model in the order of their codes, numbers as numbers."""
     names = np.array(trained.classes)
     try:
         numbers = names.astype(np.float64)
@@ -56,20 +39,8 @@ def classes_of(trained: TrainedModel) -> np.ndarray:
     return numbers.astype(kind)
 
 
-def codes_of(trained: TrainedModel, y: Any, n: int) -> np.ndarray | None:
-    """Turn the labels of n rows into the codes of a model's classes.
-
-    Args:
-        trained: A trained model.
-        y: One class for all rows, or one for each, shape (n,).
-        n: Number of rows.
-
-    Returns:
-        Codes, int32 of shape (n,); None for models without conditions.
-
-    Raises:
-        UsageError: `y` is missing, has another length, or names a class that the model does not have.
-    """
+def codes_of(trained: TrainedModel, y: Any, n: int) -> Shaped[np.ndarray, " n"] | None:
+    """Turn the labels of n rows into the codes of a model's classes."""
     if not trained.preparation.classes:
         return None
     if y is None:
@@ -86,17 +57,8 @@ def codes_of(trained: TrainedModel, y: Any, n: int) -> np.ndarray | None:
 
 
 def label_units(config: VAEConfig, trained: TrainedModel) -> int:
-    """Count the numbers that a latent has beside its code.
-
-    These are a predicted label, and for "predict-codes" the latent dimensions of the second model as well.
-
-    Args:
-        config: Configuration of the model.
-        trained: The trained model, for its classes.
-
-    Returns:
-        The number of columns; 0 where no label is predicted.
-    """
+    """Count the numbers that a latent has beside its code."""
+    # These are a predicted label, and for "predict-codes" the latent dimensions of the second model as well.
     match config.label.kind:
         case "predict":
             return len(trained.classes)

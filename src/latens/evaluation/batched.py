@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
+from jaxtyping import Shaped
 
 from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
@@ -31,15 +32,7 @@ MOST_AT_ONCE = 4
 
 
 def padded_batches(batch: Batch, batch_size: int | None = None) -> Iterator[tuple[Batch, int]]:
-    """Go through a batch of any length in parts, each padded to one size.
-
-    Args:
-        batch: The rows.
-        batch_size: Rows in a part; None chooses.
-
-    Yields:
-        A part, and the number of its rows that count.
-    """
+    """Go through a batch of any length in parts, each padded to one size."""
     size = batch_size or _usual_size(batch)
     for start in range(0, len(batch.row_id), size):
         yield _padded(batch, start, size)
@@ -62,15 +55,7 @@ def _padded(batch: Batch, start: int, size: int) -> tuple[Batch, int]:
 
 
 def rows_in_cache(batch: Batch, samples: int) -> int | None:
-    """Count the rows whose decoded samples stay in a processor's cache: 4 MB, twice as fast as 80 MB.
-
-    Args:
-        batch: The rows.
-        samples: Samples of each row that are decoded at once.
-
-    Returns:
-        The number of rows; None (the usual sizes) where there is another device.
-    """
+    """Count the rows whose decoded samples stay in a processor's cache: 4 MB, twice as fast as 80 MB."""
     if jax.default_backend() != "cpu":
         return None
     cells = _cells(batch) * samples
@@ -80,15 +65,8 @@ def rows_in_cache(batch: Batch, samples: int) -> int | None:
     return next((size for size in BATCH_SIZES if len(batch.row_id) <= size <= most), most)
 
 
-def weights_of(batch: Batch) -> np.ndarray | None:
-    """Give the weights of the rows in double precision.
-
-    Args:
-        batch: The rows.
-
-    Returns:
-        The weights, shape (B,), or None where they have none.
-    """
+def weights_of(batch: Batch) -> Shaped[np.ndarray, " B"] | None:
+    """Give the weights of the rows in double precision."""
     return None if batch.weight is None else np.asarray(batch.weight, np.float64)
 
 
@@ -101,22 +79,9 @@ def map_rows(
     key: Key,
     batch_size: int | None = None,
 ) -> PyTree:
-    """Apply a function of a model to all rows, in batches of one shape and one compiled program.
-
-    The model is switched to inference (no dropout). Every row's randomness comes from its id, so the result does not
-    depend on order or chunking, up to rounding.
-
-    Args:
-        function: `function(model, prepared_batch, key)`; its leaves have B as leading axis.
-        model: The trained model.
-        batch: The stored rows.
-        preparation: What turns a stored row into what the model sees.
-        key: Random key.
-        batch_size: Rows in one compiled batch; None chooses.
-
-    Returns:
-        The function's leaves for all rows, as NumPy arrays.
-    """
+    """Apply a function of a model to all rows, in batches of one shape and one compiled program."""
+    # The model is switched to inference (no dropout). Every row's randomness comes from its id, so the result does not
+    # depend on order or chunking, up to rounding.
     check_process()
     check_generator(key)
     model, size = eqx.nn.inference_mode(model), batch_size or _usual_size(batch)
@@ -148,19 +113,7 @@ def map_draws(
     batch_size: int | None = None,
     **options: Any,
 ) -> PyTree:
-    """Apply a function that decodes draws of each row, to as many rows at once as stay in a processor's cache.
-
-    Args:
-        function: As for `map_rows`; it also takes `samples_per_chunk`.
-        model: The trained model.
-        batch: The stored rows.
-        samples_per_chunk: Samples of each row that are decoded at once.
-        batch_size: Rows in one compiled batch; None chooses.
-        **options: `preparation` and `key`, as for `map_rows`.
-
-    Returns:
-        The function's leaves for all rows, as NumPy arrays.
-    """
+    """Apply a function that decodes draws of each row, to as many rows at once as stay in a processor's cache."""
     batch_size = batch_size or rows_in_cache(batch, samples_per_chunk)
     known = function if isinstance(function, Partial) else Partial(function)
     # One Partial, not one around another: a program is known again by its parts, and the inner one is never the same.
@@ -169,22 +122,15 @@ def map_draws(
 
 
 def may_hold_pool(program: str) -> bool:
-    """Whether a program holds an operation that may wait for XLA's threads inside of one of them.
-
-    Calls of LAPACK and Fourier transforms do, on a CPU: two programs with such an operation, running at the same time
-    on two cores, wait for each other for ever. A call that nobody here knows counts as one of them.
-
-    Args:
-        program: The program as StableHLO text.
-
-    Returns:
-        True where such programs must run one after the other.
-    """
+    """Whether a program holds an operation that may wait for XLA's threads inside of one of them."""
+    # Calls of LAPACK and Fourier transforms do, on a CPU: two programs with such an operation, running at the same time
+    # on two cores, wait for each other for ever. A call that nobody here knows counts as one of them.
     return "custom_call" in program or "stablehlo.fft" in program
 
 
 def _at_once(part: Callable[[int], PyTree], starts: range) -> list[PyTree]:
-    """`part` of every start, in a few threads. An error or Ctrl-C leaves at once and drops what has not begun."""
+    """`part` of every start, in a few threads."""
+    # An error or Ctrl-C leaves at once and drops what has not begun.
     pool = ThreadPoolExecutor(min(MOST_AT_ONCE, os.cpu_count() or 1))
     try:
         return list(pool.map(part, starts))
@@ -196,17 +142,8 @@ def _joined(parts: list[PyTree]) -> PyTree:
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
-def prepared_rows(batch: Batch, *, preparation: Preparation, key: Key) -> np.ndarray:
-    """Prepare the rows as every other evaluation with this key sees them: random binarisations are the same ones.
-
-    Args:
-        batch: The stored rows.
-        preparation: What turns a stored row into what the model sees.
-        key: Random key.
-
-    Returns:
-        The rows, shape (B, *x).
-    """
+def prepared_rows(batch: Batch, *, preparation: Preparation, key: Key) -> Shaped[np.ndarray, "B *x"]:
+    """Prepare the rows as every other evaluation with this key sees them: random binarisations are the same ones."""
     return map_rows(_rows, None, batch, preparation=preparation, key=key)
 
 
@@ -221,15 +158,7 @@ def _run(function: Callable[..., PyTree], model: Any, batch: Batch, preparation:
 
 
 def prepared_with(batch: Batch, preparation: Preparation, key: Key) -> tuple[Batch, Key]:
-    """Prepare rows as every evaluation with this key does, so that random binarisations agree.
-
-    Args:
-        batch: The stored rows.
-        preparation: What turns a stored row into what the model sees.
-        key: Random key of the evaluation.
-
-    Returns:
-        The rows as the model sees them, and the key of what is drawn for them.
-    """
+    """Prepare rows as every evaluation with this key does, so that random binarisations agree."""
+    # returns: the rows as the model sees them, and the key of what is drawn for them.
     data_key, draw_key = jax.random.split(key)
     return prepare_batch(preparation, batch, key=data_key), draw_key

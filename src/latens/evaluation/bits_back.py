@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.distributions import Autoregressive, Bernoulli, DiagonalNormal, StandardNormal, VariableMixture
 from latens.distributions.chain import Chain
@@ -24,14 +25,7 @@ _FIX = "Models with Normal posteriors, priors of Normals or mixtures of them, an
 
 
 def constriction() -> Any:
-    """The library whose entropy coder is used.
-
-    Returns:
-        The module.
-
-    Raises:
-        UsageError: It is not installed.
-    """
+    """The library whose entropy coder is used."""
     try:
         return importlib.import_module("constriction")
     except ImportError:
@@ -40,37 +34,21 @@ def constriction() -> Any:
 
 
 class Stack:
-    """A stack of bits: what is encoded last is decoded first.
+    """A stack of bits: what is encoded last is decoded first."""
 
-    Args:
-        words: What lies on it, as `words` gives it: uint32, of shape (n,).
-    """
+    # `words`: What lies on it, as `words` gives it: uint32, of shape (n,).
 
     def __init__(self, words: np.ndarray) -> None:
         self._make = constriction().stream.stack.AnsCoder
         self._below: list[np.ndarray] = []
         self._coder = self._make(np.ascontiguousarray(words))
 
-    def push(self, symbols: np.ndarray, kind: Any, *parameters: np.ndarray) -> None:
-        """Encode symbols.
-
-        Args:
-            symbols: Whole numbers, int32, of shape (n,).
-            kind: The family of their distributions.
-            *parameters: The parameters of each symbol's distribution, led by n.
-        """
+    def push(self, symbols: Shaped[np.ndarray, " n"], kind: Any, *parameters: np.ndarray) -> None:
+        """Encode symbols."""
         self._coder.encode_reverse(symbols, kind, *parameters)
 
-    def pop(self, kind: Any, *parameters: np.ndarray) -> np.ndarray:
-        """Decode symbols.
-
-        Args:
-            kind: The family of their distributions.
-            *parameters: The parameters of each symbol's distribution, led by n.
-
-        Returns:
-            Whole numbers, of shape (n,).
-        """
+    def pop(self, kind: Any, *parameters: np.ndarray) -> Shaped[np.ndarray, " n"]:
+        """Decode symbols."""
         most = len(parameters[0]) + 2  # a symbol takes 24 bits at the most
         if self._below and self._coder.num_words() < most:
             self._coder = self._make(self._top(most))
@@ -84,15 +62,9 @@ class Stack:
         return words
 
     def scramble(self, number: int, count: int) -> None:
-        """Flip the topmost words by a pattern of random bits; the same call once more undoes it.
-
-        The bits on top are those of the last row's latent. Read as they are, they would give the next row a latent of
-        nearly the same quantiles, and no sample of q.
-
-        Args:
-            number: Which pattern, from 0.
-            count: How many words.
-        """
+        """Flip the topmost words by a pattern of random bits; the same call once more undoes it."""
+        # The bits on top are those of the last row's latent. Read as they are, they would give the next row a latent of
+        # nearly the same quantiles, and no sample of q.
         words = self._top(2 * count + 2)
         if len(words) > 64 * count + 2:  # or every row would copy all of them
             self._below.append(words[: -2 * count - 2])
@@ -109,27 +81,18 @@ class Stack:
 
 
 class BitsBack:
-    r"""Rows to bits and back, at a cost of the negative ELBO.
+    r"""Rows to bits and back, at a cost of the negative ELBO."""
 
-    A row is encoded in three steps: its latent z is *decoded* from the bits that are there, with $q(z \mid x)$, which
-    frees $-\log q(z \mid x)$; then x is encoded with $p(x \mid z)$ and z with $p(z)$. On average that costs
-    $E_q[\log q(z \mid x) - \log p(x \mid z) - \log p(z)]$, the negative ELBO. Latents are rounded to a grid, whose
-    cells cancel in the ratio of q and p. Levels of a hierarchy are coded one after the other. A component of a mixture
-    prior is one more latent, whose posterior $p(k \mid z)$ is exact, so that a mixture costs $-\log p(z)$.
-
-    Args:
-        model: A latent-variable model.
-        shape: The shape of a row, (*x).
-        levels: How many values a variable of a row has, from 0 on.
-        reach: How far from 0 a latent can be coded.
-        dtype: What the model takes a row as.
-
-    Raises:
-        UsageError: A part of the model cannot be coded, or the package constriction is missing.
-
-    Source: Townsend, Bird & Barber (2019), "Practical lossless compression with latent variables using bits back
-    coding"; Kingma, Abbeel & Ho (2019), "Bit-Swap", for levels.
-    """
+    # A row is encoded in three steps: its latent z is *decoded* from the bits that are there, with $q(z \mid x)$, which
+    # frees $-\log q(z \mid x)$; then x is encoded with $p(x \mid z)$ and z with $p(z)$. On average that costs $E_q[\log
+    # q(z \mid x) - \log p(x \mid z) - \log p(z)]$, the negative ELBO. Latents are rounded to a grid, whose cells cancel
+    # in the ratio of q and p. Levels of a hierarchy are coded one after the other. A component of a mixture prior is
+    # one more latent, whose posterior $p(k \mid z)$ is exact, so that a mixture costs $-\log p(z)$.
+    # Source: Townsend, Bird & Barber (2019), "Practical lossless compression with latent variables using bits back
+    # coding"; Kingma, Abbeel & Ho (2019), "Bit-Swap", for levels.
+    # `levels`: How many values a variable of a row has, from 0 on.
+    # `reach`: How far from 0 a latent can be coded.
+    # `dtype`: What the model takes a row as.
 
     def __init__(
         self, model: Any, shape: tuple[int, ...], *, levels: int, reach: float, dtype: Any = np.float32
@@ -164,13 +127,9 @@ class BitsBack:
         """A number of words that suffices for the latent of one row: so many must be there before the first one."""
         return 2 * sum(self._sizes) + len(self._sizes) + 4
 
-    def encode(self, stack: Stack, x: np.ndarray) -> None:
-        """Push one row.
-
-        Args:
-            stack: The stack, with enough bits on it for a latent.
-            x: The row as the likelihood sees it, of shape (*x), of whole numbers.
-        """
+    def encode(self, stack: Stack, x: Shaped[np.ndarray, "*x"]) -> None:
+        """Push one row."""
+        # stack: the stack, with enough bits on it for a latent.
         z: tuple[Array, ...] = ()
         for _ in self._sizes:
             z = (*z, self._popped(stack, self._q(self.model, x.astype(self.dtype), z)))
@@ -186,15 +145,8 @@ class BitsBack:
             else:
                 self._push(stack, z[level], prior)
 
-    def decode(self, stack: Stack) -> np.ndarray:
-        """Pop one row.
-
-        Args:
-            stack: The stack.
-
-        Returns:
-            The row, int32, of shape (*x).
-        """
+    def decode(self, stack: Stack) -> Shaped[np.ndarray, "*x"]:
+        """Pop one row."""
         z: tuple[Array, ...] = ()
         for _ in self._sizes:
             prior = self._prior(z)
@@ -303,13 +255,6 @@ def _likelihood(model: Any, z: tuple[Array, ...], levels: int) -> Array:
 
 
 def is_binary(model: Any) -> bool:
-    """Whether the likelihood of a model is one of zeros and ones.
-
-    Args:
-        model: A latent-variable model.
-
-    Returns:
-        True for independent Bernoulli variables.
-    """
+    """Whether the likelihood of a model is one of zeros and ones."""
     found = eqx.filter_eval_shape(lambda m, key: m.likelihood(m.prior().sample(key=key)), model, jax.random.key(0))
     return isinstance(found, Bernoulli)

@@ -6,6 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data import Preparation
 from latens.data.batches import Batch
@@ -65,15 +66,8 @@ def class_probabilities(model: BayesClassifier, batch: Batch, *, preparation: Pr
     return normalise(class_log_joint(model, batch, preparation=preparation))
 
 
-def normalise(log_joint: np.ndarray) -> np.ndarray:
-    """Turn log p(x, c) into p(c | x): Bayes' rule without overflow.
-
-    Args:
-        log_joint: log p(x, c), shape (B, C), nats.
-
-    Returns:
-        p(c | x), shape (B, C).
-    """
+def normalise(log_joint: Shaped[np.ndarray, "B C"]) -> Shaped[np.ndarray, "B C"]:
+    """Turn log p(x, c) into p(c | x): Bayes' rule without overflow."""
     weights = np.exp(log_joint - log_joint.max(axis=1, keepdims=True))
     return weights / weights.sum(axis=1, keepdims=True)
 

@@ -45,19 +45,13 @@ _FEWEST = 10.0
 
 
 class Completed(NamedTuple):
-    r"""What a model makes of the hidden part of rows, in the unit of its likelihood.
+    r"""What a model makes of the hidden part of rows, in the unit of its likelihood."""
 
-    Args:
-        mean: $E[x \mid x_{seen}]$ where a value is hidden and the value itself where it is seen, shape (B, *x).
-        draws: M samples from $p(x_{hidden} \mid x_{seen})$, seen values likewise, shape (B, M, *x).
-        log_seen: $\log p(x_{seen})$ in nats, shape (B,); of rows of which everything is seen $\log p(x)$.
-        effective: The effective number of the draws of z, shape (B,): near 1, everything hangs on one of them.
-    """
-
+    # $E[x \mid x_{seen}]$ where a value is hidden and the value itself where it is seen, shape (B, *x)
     mean: np.ndarray
-    draws: np.ndarray
-    log_seen: np.ndarray
-    effective: np.ndarray
+    draws: np.ndarray  # m samples from $p(x_{hidden} \mid x_{seen})$, seen values likewise, shape (B, M, *x)
+    log_seen: np.ndarray  # $\log p(x_{seen})$ in nats, shape (B,); of rows of which everything is seen $\log p(x)$
+    effective: np.ndarray  # the effective number of the draws of z, shape (B,): near 1, everything hangs on one of them
 
 
 def complete(
@@ -73,37 +67,17 @@ def complete(
     key: Key,
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
 ) -> Completed:
-    r"""Complete rows of which a part is hidden: its mean, samples of it, and log p of what is seen.
-
-    An encoder that never saw such gaps gives a poor $q(z \mid x_{seen})$, and one Normal holds one of several answers.
-    So S Normals are refined for each row, by gradient steps on $E_q[\log p(x_{seen}, z) - \log q(z)]$ from the
-    encoder's posterior and from S - 1 draws of the prior. The proposal is their mixture: $\log p(x_{seen}) \approx
-    \log \frac1K \sum_k w_k$ with $w_k = p(x_{seen}, z_k) / \frac1S \sum_s q_s(z_k)$ and as many draws of each $q_s$;
-    samples take one of the $z_k$ by weight, then x from $p(x \mid z)$. Of noisy pictures the encoder is given a first
-    guess, the mean of x given y over draws of the prior by weight, and a quarter of the draws come from the prior: of
-    much noise it is the best proposal. Where the weights are
-    worth fewer than ten draws, samples and mean take them to the power at which they are worth ten. Posteriors that
-    share arrays among rows (flows, hierarchies) are taken as they are.
-
-    Args:
-        model: The trained model.
-        batch: The stored rows, B of them, with a `mask` that is True where a value is seen (without one all are).
-        num_draws: M, samples of the hidden part of each row.
-        num_samples: K, samples of z for each row; a multiple of `starts` is best.
-        steps: Gradient steps; 0 takes the encoder's posterior as it is.
-        starts: S.
-        mean: Whether the samples are means of $p(x \mid z)$ at the z that are drawn, without the noise of every pixel.
-        reduction: What is seen instead of a part: the rows are then reduced pictures $y = A x$ of shape (m, p, r), in
-            the unit of the likelihood. The density of y given z is that of a Normal with the moments of A x, and
-            samples and means of x given z are moved to where A x is y, or y less its noise (`Reduction.given`).
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-
-    Returns:
-        Means, samples, log p of what is seen, and what the draws are worth.
-
-    Source: semi-amortised inference: Kim et al. (2018), arXiv 1802.02550; mixtures as proposals: Owen & Zhou (2000).
-    """
+    r"""Complete rows of which a part is hidden: its mean, samples of it, and log p of what is seen."""
+    # An encoder that never saw such gaps gives a poor $q(z \mid x_{seen})$, and one Normal holds one of several
+    # answers. So S Normals are refined for each row, by gradient steps on $E_q[\log p(x_{seen}, z) - \log q(z)]$ from
+    # the encoder's posterior and from S - 1 draws of the prior. The proposal is their mixture: $\log p(x_{seen})
+    # \approx \log \frac1K \sum_k w_k$ with $w_k = p(x_{seen}, z_k) / \frac1S \sum_s q_s(z_k)$ and as many draws of each
+    # $q_s$; samples take one of the $z_k$ by weight, then x from $p(x \mid z)$. Of noisy pictures the encoder is given
+    # a first guess, the mean of x given y over draws of the prior by weight, and a quarter of the draws come from the
+    # prior: of much noise it is the best proposal. Where the weights are worth fewer than ten draws, samples and mean
+    # take them to the power at which they are worth ten. Posteriors that share arrays among rows (flows, hierarchies)
+    # are taken as they are.
+    # Source: semi-amortised inference: Kim et al. (2018), arXiv 1802.02550; mixtures as proposals: Owen & Zhou (2000).
     options = {"num_draws": num_draws, "num_samples": num_samples, "steps": steps, "starts": starts, "means": mean}
     function = Partial(_complete, reduction=reduction, **options)
     size = next((size for size in _ROWS if len(batch.row_id) <= size), _ROWS[-1])
@@ -137,12 +111,12 @@ def log_hidden(
     key: Key,
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
 ) -> Hidden:
-    r"""Estimate $\log p(x_{hidden} \mid x_{seen})$ of rows whose values are all known; `mask` says what counts as seen.
-
-    Both are sums over the same z, half of them from Normals refined for what is seen, half from such for all of x, and
-    weighed by the mixture: $\log\sum_k w_k\,p(x_{hidden} \mid z_k) - \log\sum_k w_k$. So a log probability is never
-    above 0, and a z that explains the whole row also counts in what is seen of it.
+    r"""Estimate $\log p(x_{hidden} \mid x_{seen})$ of rows whose values are all known; `mask` says what counts as
+    seen.
     """
+    # Both are sums over the same z, half of them from Normals refined for what is seen, half from such for all of x,
+    # and weighed by the mixture: $\log\sum_k w_k\,p(x_{hidden} \mid z_k) - \log\sum_k w_k$. So a log probability is
+    # never above 0, and a z that explains the whole row also counts in what is seen of it.
     function = Partial(_log_hidden, num_samples=num_samples, steps=steps, starts=starts)
     size = next((size for size in _ROWS if len(batch.row_id) <= size), _ROWS[-1])
     found = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=size)

@@ -26,25 +26,10 @@ def conditionals(
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
     samples_per_chunk: int = 20,
 ) -> tuple[list[np.ndarray], np.ndarray]:
-    r"""Compute the probability of every category, or segment of the grid, of every column of each row.
-
-    $P(x_j \in s \mid x_{obs}) \approx \sum_k w_k\, P(x_j \in s \mid z_k)$ with the draws and weights of `impute`. Of
-    an observed column it is the probability of another such cell, given the row with this one.
-
-    Args:
-        model: A model with a likelihood of mixed tables.
-        batch: The rows, B of them, with a `mask` that is True where a cell is observed.
-        types: The types of the columns.
-        num_samples: K, samples of z for each row.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        samples_per_chunk: Samples decoded at once.
-
-    Returns:
-        For each column an array of shape (B, segments); and the effective number of the draws, of shape (B,).
-
-    Source: Mattei & Frellsen (2019), arXiv 1812.02633, with the mean over x given z in closed form.
-    """
+    r"""Compute the probability of every category, or segment of the grid, of every column of each row."""
+    # $P(x_j \in s \mid x_{obs}) \approx \sum_k w_k\, P(x_j \in s \mid z_k)$ with the draws and weights of `impute`. Of
+    # an observed column it is the probability of another such cell, given the row with this one.
+    # Source: Mattei & Frellsen (2019), arXiv 1812.02633, with the mean over x given z in closed form.
     function = Partial(_shares, num_samples=num_samples, samples_per_chunk=min(samples_per_chunk, num_samples))
     found, effective = map_rows(function, model, batch, preparation=preparation, key=key)
     places = model_places(model)
@@ -53,14 +38,7 @@ def conditionals(
 
 
 def model_places(model: Any) -> dict[str, tuple[int, ...]]:
-    """The columns of a mixed table that are computed together.
-
-    Args:
-        model: A model with a likelihood of mixed tables.
-
-    Returns:
-        Their places, by the name of the block.
-    """
+    """The columns of a mixed table that are computed together."""
     z = jax.eval_shape(lambda: model.prior(cond=None).sample(key=jax.random.key(0)))
     blocks = jax.eval_shape(lambda z: model.likelihood(z, cond=None), z).blocks
     return dict(zip(blocks.names, blocks.places))

@@ -4,35 +4,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 UNKNOWN = ("a lower bound, by an unknown amount", "an upper bound, by an unknown amount")
 """What is said of a mean whose draws do not tell by how much it is too low, or too high."""
 
 
-def shares(weight: np.ndarray | None, n: int) -> np.ndarray:
-    """Turn the weights of rows into shares that sum to 1, in double precision.
-
-    Args:
-        weight: Weights, shape (n,); None for all alike.
-        n: Number of rows.
-
-    Returns:
-        The shares, shape (n,).
-    """
+def shares(weight: Shaped[np.ndarray, " n"] | None, n: int) -> Shaped[np.ndarray, " n"]:
+    """Turn the weights of rows into shares that sum to 1, in double precision."""
     weight = np.ones(n) if weight is None else np.asarray(weight, np.float64)
     return weight / weight.sum()
 
 
-def median(values: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """The median of values that count as often as their weights say; NaN where one of them is NaN.
-
-    Args:
-        values: Values, shape (n,).
-        weight: Weights, shape (n,); None for all alike.
-
-    Returns:
-        The median, in the unit of the values.
-    """
+def median(values: Shaped[np.ndarray, " n"], weight: Shaped[np.ndarray, " n"] | None = None) -> float:
+    """The median of values that count as often as their weights say; NaN where one of them is NaN."""
     values = np.asarray(values, np.float64)
     if weight is None or np.isnan(values).any():
         return float(np.median(values))

@@ -98,23 +98,10 @@ def given_observed(
     num_draws: int,
     samples_per_chunk: int,
 ) -> tuple["WeighedDraws", Key]:
-    r"""Average a function of z over $p(z \mid x_{obs})$, and choose some z by their weights.
-
-    Of a model whose latents can be counted, each is one draw: average and choice are exact, and count as `num_samples`
-    draws.
-
-    Args:
-        of: A function of one z and the conditions of its row, whose leaves are averaged.
-        model: The model.
-        batch: The rows, B of them.
-        key: Random key.
-        num_samples: K, samples of z for each row.
-        num_draws: M, how many of them are chosen.
-        samples_per_chunk: Samples that are decoded at once.
-
-    Returns:
-        The average with the chosen z, and a key for what is drawn from these.
-    """
+    r"""Average a function of z over $p(z \mid x_{obs})$, and choose some z by their weights."""
+    # Of a model whose latents can be counted, each is one draw: average and choice are exact, and count as
+    # `num_samples` draws.
+    # returns: the average with the chosen z, and a key for what is drawn from these.
     rows, (posterior_key, choice_key) = batch.row_id.shape[0], jax.random.split(key)
     every = every_latent(model)
     worth, num_samples = num_samples, num_samples if every is None else len(every)
@@ -142,24 +129,12 @@ def given_observed(
 def weighed(
     model: Any, batch: Batch, count: int, *, first: Array | int, key: Key
 ) -> tuple[PyTree[Array], Float[Array, "K B"]]:
-    r"""Draws of z given what is observed of each row, with their log weights.
-
-    Every second draw is one of the prior: $\log w = \log p(x_{obs} \mid z) + \log p(z) - \log(\frac12 q(z \mid
-    x_{obs}) + \frac12 p(z))$; all are of $q$ where its density is known along its own draws only. Of a model whose
-    latents can be counted, draw k is latent k, once for each latent, with $\log w = \log p(x_{obs}, z)$.
-
-    Args:
-        model: The model.
-        batch: The rows, B of them.
-        count: K, draws for each row.
-        first: The number of the first draw, so that K can be drawn in parts.
-        key: Random key; row i uses `fold_in(key, row_id[i])`.
-
-    Returns:
-        Latents, every leaf with the leading axes (K, B), and log weights in nats.
-
-    Source: Owen & Zhou (2000), "Safe and effective importance sampling".
-    """
+    r"""Draws of z given what is observed of each row, with their log weights."""
+    # Every second draw is one of the prior: $\log w = \log p(x_{obs} \mid z) + \log p(z) - \log(\frac12 q(z \mid
+    # x_{obs}) + \frac12 p(z))$; all are of $q$ where its density is known along its own draws only. Of a model whose
+    # latents can be counted, draw k is latent k, once for each latent, with $\log w = \log p(x_{obs}, z)$.
+    # Source: Owen & Zhou (2000), "Safe and effective importance sampling".
+    # first: the number of the first draw, so that K can be drawn in parts.
     every = every_latent(model)
 
     def one_row(x: Any, row_id: Any, cond: Any, mask: Any) -> tuple[PyTree[Array], Array]:
@@ -187,21 +162,13 @@ def weighed(
 
 
 class WeighedDraws(eqx.Module):
-    """What of the draws so far is kept.
+    """What of the draws so far is kept."""
 
-    Args:
-        total: The log sum of the weights, of shape (B,).
-        squares: The log sum of their squares, of shape (B,).
-        mean: The weighted mean of a function of z, every leaf with B as its leading axis.
-        best: The largest log weight with Gumbel noise, for each z that is chosen, of shape (B, M).
-        chosen: The z that are chosen, every leaf with the leading axes (B, M).
-    """
-
-    total: Float[Array, " B"]
-    squares: Float[Array, " B"]
-    mean: PyTree[Array]
-    best: Float[Array, "B M"]
-    chosen: PyTree[Array]
+    total: Float[Array, " B"]  # the log sum of the weights, of shape (B,)
+    squares: Float[Array, " B"]  # the log sum of their squares, of shape (B,)
+    mean: PyTree[Array]  # the weighted mean of a function of z, every leaf with B as its leading axis
+    best: Float[Array, "B M"]  # the largest log weight with Gumbel noise, for each z that is chosen, of shape (B, M)
+    chosen: PyTree[Array]  # the z that are chosen, every leaf with the leading axes (B, M)
 
     @property
     def effective(self) -> Float[Array, " B"]:
@@ -211,19 +178,7 @@ class WeighedDraws(eqx.Module):
     def with_draws(
         self, log_weight: Float[Array, "K B"], values: PyTree[Array], z: Any, first: Any, ids: Any, key: Key
     ) -> "WeighedDraws":
-        """Add some draws.
-
-        Args:
-            log_weight: Their log weights, of shape (K, B).
-            values: The function of z at each, every leaf with the leading axes (K, B).
-            z: The draws, every leaf with the leading axes (K, B).
-            first: The number of the first of them.
-            ids: The rows' ids, of shape (B,).
-            key: The key of the choice.
-
-        Returns:
-            What is kept of all draws so far.
-        """
+        """Add some draws."""
         total = jnp.logaddexp(self.total, jax.nn.logsumexp(log_weight, axis=0))
         squares = jnp.logaddexp(self.squares, jax.nn.logsumexp(2.0 * log_weight, axis=0))
         share = jnp.exp(log_weight - total)

@@ -61,37 +61,17 @@ class Reduction:
         return height // self.side, width // self.side, channels if self.weights is None else 1
 
     def __call__(self, x: AnyArray) -> AnyArray:
-        """Reduce one picture.
-
-        Args:
-            x: The picture, of shape (h, w, c), also without its last axis or flat.
-
-        Returns:
-            What is seen of it, of shape (m, p, r).
-        """
+        """Reduce one picture."""
         return self._sums(x.reshape(self.shape)) / self.side**2
 
     def spread(self, seen: Float[AnyArray, "m p r"]) -> Float[Array, "h w c"]:
-        """Give every pixel what is seen of its block, the same in all channels of a sum.
-
-        Args:
-            seen: What is seen, of shape (m, p, r).
-
-        Returns:
-            The flattest picture that it is seen of, of shape (h, w, c).
-        """
+        """Give every pixel what is seen of its block, the same in all channels of a sum."""
         tall = jnp.repeat(jnp.repeat(seen, self.side, axis=0), self.side, axis=1)
         return jnp.broadcast_to(tall, self.shape)
 
     def num_levels(self, likelihood: Any) -> int:
-        r"""How many levels independent whole numbers may have, all of them seen through noise alone.
-
-        Args:
-            likelihood: $p(x \mid z)$ over one picture.
-
-        Returns:
-            The number of levels, over all of which `log_prob` and `given` then sum; 0 elsewhere.
-        """
+        r"""How many levels independent whole numbers may have, all of them seen through noise alone."""
+        # returns: the number of levels, over all of which `log_prob` and `given` then sum; 0 elsewhere.
         if self.side > 1 or self.weights is not None or not self.noise:
             return 0
         if not isinstance(likelihood, AbstractFactorised) or self.low != 0.0 or not math.isfinite(self.high):
@@ -100,24 +80,12 @@ class Reduction:
         return round(self.high) + 1 if jnp.issubdtype(event.dtype, jnp.integer) else 0
 
     def log_prob(self, likelihood: Any, seen: Float[Array, "m p r"], *, by_moments: bool = False) -> Nats:
-        r"""The log density of what is seen, given the latent that the likelihood is of.
-
-        $\log N(y;\ A m,\ A \Sigma A^T + s^2 I)$ with the mean m and the covariance $\Sigma$ of $p(x \mid z)$, and s²
-        the `variance`. It is exact for Normal pixels; a sum of many others is nearly Normal, of few it need not be.
-        Independent whole numbers under noise alone are summed over their levels: $\sum_i \log \sum_k p(x_i = k \mid z)
-        N(y_i; k, s^2)$, which is exact.
-
-        Args:
-            likelihood: $p(x \mid z)$ over one picture, with `moments`.
-            seen: What is seen, of shape (m, p, r).
-            by_moments: Whether the first formula is taken for whole numbers too, which takes less time.
-
-        Returns:
-            The log density in nats, with the rounding spread as if it were uniform noise.
-
-        Raises:
-            ConfigError: The likelihood gives no variances.
-        """
+        r"""The log density of what is seen, given the latent that the likelihood is of."""
+        # $\log N(y;\ A m,\ A \Sigma A^T + s^2 I)$ with the mean m and the covariance $\Sigma$ of $p(x \mid z)$, and s²
+        # the `variance`. It is exact for Normal pixels; a sum of many others is nearly Normal, of few it need not be.
+        # Independent whole numbers under noise alone are summed over their levels: $\sum_i \log \sum_k p(x_i = k \mid
+        # z) N(y_i; k, s^2)$, which is exact.
+        # returns: the log density in nats, with the rounding spread as if it were uniform noise.
         if not by_moments and (levels := self.num_levels(likelihood)):
             return self._by_level(likelihood, levels, seen)[0]
         mean, covariance = self._moments(likelihood)
@@ -126,45 +94,19 @@ class Reduction:
         return -0.5 * (jnp.sum(residual * solved) + log_det + residual.size * math.log(2.0 * math.pi))
 
     def given(self, likelihood: Any, x: Any, seen: Float[Array, "m p r"], key: Key | None = None) -> Any:
-        r"""Move a draw from $p(x \mid z)$, or its mean, to where it is seen as it was.
-
-        $x + K (y - A x - e)$ with $K = \Sigma A^T (A \Sigma A^T + s^2 I)^{-1}$, s² the `variance`, and e drawn as the
-        noise is, 0 for the mean: for Normal pixels and nothing rounded, exactly a draw from $p(x \mid z, y)$, or
-        its mean. The result is then clipped to the range of pixels; without noise, what is then missing of y is spread
-        evenly over the cells of a block that are not at its end. Of independent whole numbers under noise alone it is a
-        draw from $p(x \mid z, y)$ by their levels, or its mean, whatever x was.
-
-        Args:
-            likelihood: $p(x \mid z)$ over one picture, with `moments`.
-            x: The draw or the mean. Of whole numbers the result is rounded to them.
-            seen: What is seen, y, of shape (m, p, r).
-            key: A JAX random key for e; None where x is the mean.
-
-        Returns:
-            The picture, of the shape of x, as floating-point numbers.
-
-        Raises:
-            ConfigError: The likelihood gives no variances.
-        """
+        r"""Move a draw from $p(x \mid z)$, or its mean, to where it is seen as it was."""
+        # $x + K (y - A x - e)$ with $K = \Sigma A^T (A \Sigma A^T + s^2 I)^{-1}$, s² the `variance`, and e drawn as the
+        # noise is, 0 for the mean: for Normal pixels and nothing rounded, exactly a draw from $p(x \mid z, y)$, or its
+        # mean. The result is then clipped to the range of pixels; without noise, what is then missing of y is spread
+        # evenly over the cells of a block that are not at its end. Of independent whole numbers under noise alone it is
+        # a draw from $p(x \mid z, y)$ by their levels, or its mean, whatever x was.
+        # key: a JAX random key for e; None where x is the mean.
         if levels := self.num_levels(likelihood):
             return self._by_level(likelihood, levels, seen, key)[1].reshape(x.shape)
         return self.moved(likelihood, x, seen, key)
 
     def moved(self, likelihood: Any, x: Any, seen: Float[Array, "m p r"], key: Key | None = None) -> Any:
-        """Do as `given` does by moments alone, also for independent whole numbers.
-
-        Args:
-            likelihood: As for `given`.
-            x: As for `given`.
-            seen: As for `given`.
-            key: As for `given`.
-
-        Returns:
-            The picture, of the shape of x, as floating-point numbers.
-
-        Raises:
-            ConfigError: The likelihood gives no variances.
-        """
+        """Do as `given` does by moments alone, also for independent whole numbers."""
         _, covariance = self._moments(likelihood)
         found = jnp.asarray(x, seen.dtype).reshape(self.shape)
         left = seen - self(found)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data import Dataset
 from latens.data.columns import ColumnType
@@ -28,15 +29,8 @@ FEWEST_IN_A_CURVE = 16
 
 
 def event_of(trained: Any, data: Dataset | None) -> dict[str, Any]:
-    """Describe what one row is and how the page draws it: an image, a curve or a row of named columns.
-
-    Args:
-        trained: The model.
-        data: Its data, for the range of the values; or None.
-
-    Returns:
-        The entry of the manifest.
-    """
+    """Describe what one row is and how the page draws it: an image, a curve or a row of named columns."""
+    # data: its data, for the range of the values; or None.
     schema: Schema = trained.schema
     series = is_series(trained)
     image = None if series else image_shape(schema)
@@ -62,14 +56,7 @@ def event_of(trained: Any, data: Dataset | None) -> dict[str, Any]:
 
 
 def typed(one: ColumnType) -> dict[str, Any]:
-    """Describe a column of a mixed table: what its stored cells stand for, and their mean and standard deviation.
-
-    Args:
-        one: The type of the column.
-
-    Returns:
-        The entry of the manifest, but for the name.
-    """
+    """Describe a column of a mixed table: what its stored cells stand for, and their mean and standard deviation."""
     shares, middles = np.asarray(one.shares), np.asarray(one.firsts) + 0.5 * (np.asarray(one.widths) - 1)
     mean = float(shares @ middles)
     spread = float(np.sqrt(shares @ (np.square(middles - mean) + (np.square(one.widths) - 1) / 12)))
@@ -81,26 +68,15 @@ def typed(one: ColumnType) -> dict[str, Any]:
 
 def manifest_columns(
     data: Dataset,
-    positions: np.ndarray,
+    positions: Shaped[np.ndarray, " n"],
     files: dict[str, bytes],
     *,
     cells: bool = True,
     coordinates: Mapping[str, np.ndarray] | None = None,
 ) -> list[dict[str, Any]]:
-    """Write the columns that points can be coloured by: labels, splits, columns of a table and coordinates.
-
-    Categories are written as codes with the names of their levels (-1: none), dates as `days` since 1970.
-
-    Args:
-        data: The data.
-        positions: Positions of the rows that are shown, shape (n,).
-        files: Files of the page by name, to which those of the columns are added.
-        cells: Whether to write the columns of a table.
-        coordinates: Numbers of the rows shown by the name of each axis, shape (n,); or None.
-
-    Returns:
-        One entry of the manifest for each column.
-    """
+    """Write the columns that points can be coloured by: labels, splits, columns of a table and coordinates."""
+    # Categories are written as codes with the names of their levels (-1: none), dates as `days` since 1970.
+    # coordinates: numbers of the rows shown by the name of each axis; or None.
     columns: list[dict[str, Any]] = []
 
     def add(name: str, kind: str, values: np.ndarray, role: str, **more: Any) -> None:
@@ -132,19 +108,7 @@ def manifest_columns(
 
 
 def as_coordinates(values: Any, n: int, where: str) -> Float[np.ndarray, "n k"]:
-    """Check one or more numbers for each row.
-
-    Args:
-        values: What the user gave, shape (n,) or (n, k).
-        n: Number of rows.
-        where: What an error calls them.
-
-    Returns:
-        Coordinates in single precision, shape (n, k).
-
-    Raises:
-        DataError: They are no such numbers.
-    """
+    """Check one or more numbers for each row."""
     array: np.ndarray
     try:
         array = np.asarray(values)
@@ -165,17 +129,8 @@ def as_coordinates(values: Any, n: int, where: str) -> Float[np.ndarray, "n k"]:
     return array
 
 
-def rows_of(data: Dataset, positions: np.ndarray, files: dict[str, bytes]) -> dict[str, Any]:
-    """Write the rows as stored, uint8 where they are, in chunks; missing values are NaN.
-
-    Args:
-        data: The data.
-        positions: Positions of the rows that are shown, shape (n,).
-        files: Files of the page by name, to which the chunks are added.
-
-    Returns:
-        The entry of the manifest.
-    """
+def rows_of(data: Dataset, positions: Shaped[np.ndarray, " n"], files: dict[str, bytes]) -> dict[str, Any]:
+    """Write the rows as stored, uint8 where they are, in chunks; missing values are NaN."""
     rows = _cells(data, positions)
     kept = rows if rows.dtype == np.uint8 else rows.astype("<f4")
     per_chunk = max(1, CHUNK_BYTES // max(1, kept[0].nbytes))
@@ -187,17 +142,8 @@ def rows_of(data: Dataset, positions: np.ndarray, files: dict[str, bytes]) -> di
     return {"dtype": dtype, "shape": list(kept.shape), "files": names, "rows_per_file": per_chunk}
 
 
-def ids_of(data: Dataset, positions: np.ndarray, files: dict[str, bytes]) -> dict[str, Any]:
-    """Write the user's ids of the rows: numbers in one array, or a JSON list of text.
-
-    Args:
-        data: The data.
-        positions: Positions of the rows that are shown, shape (n,).
-        files: Files of the page by name, to which the ids are added.
-
-    Returns:
-        The entry of the manifest.
-    """
+def ids_of(data: Dataset, positions: Shaped[np.ndarray, " n"], files: dict[str, bytes]) -> dict[str, Any]:
+    """Write the user's ids of the rows: numbers in one array, or a JSON list of text."""
     names = data.names[positions]
     if names.dtype.kind in "iu" and int(np.abs(names).max(initial=0)) < 2**31:
         files["data/ids.bin"] = names.astype("<i4").tobytes()
@@ -224,17 +170,9 @@ def _range(schema: Schema, data: Dataset | None) -> tuple[float, float]:
 
 
 def is_series(trained: Any) -> bool:
-    """Whether rows are curves.
-
-    A recurrent network reads them so, or their 16 or more columns are numbered, not named (x0, x1 ...; t0, t1 ...; 0, 1
-    ...; or from 1 on).
-
-    Args:
-        trained: The model.
-
-    Returns:
-        True for curves.
-    """
+    """Whether rows are curves."""
+    # A recurrent network reads them so, or their 16 or more columns are numbered, not named (x0, x1 ...; t0, t1 ...; 0,
+    # 1 ...; or from 1 on).
     if getattr(getattr(trained.config, "network", None), "kind", "") == "recurrent":
         return True
     names = [column.name for column in trained.schema.columns or ()]

@@ -38,17 +38,10 @@ _FIRST = (NormalHead, SharedScaleNormalHead, DeterministicHead, LaplaceHead, Log
 
 
 def dense_decoder(model: Any) -> dict[str, Any] | None:
-    """Describe a decoder as the page reads it.
-
-    `layers` name the arrays of each layer in the model file and its activation; `head` says how the mean of p(x | z) is
-    made of the outputs; `classes` how many numbers of a one-hot label are appended to the latent.
-
-    Args:
-        model: The model.
-
-    Returns:
-        The description; None where the decoder is not a dense network of the latent alone.
-    """
+    """Describe a decoder as the page reads it."""
+    # `layers` name the arrays of each layer in the model file and its activation; `head` says how the mean of p(x | z)
+    # is made of the outputs; `classes` how many numbers of a one-hot label are appended to the latent.
+    # returns: the description; None where the decoder is not a dense network of the latent alone.
     if not isinstance(model, LatentModel) or type(model).likelihood is not LatentModel.likelihood:
         return None
     decoder = model.decoder
@@ -72,14 +65,7 @@ def dense_decoder(model: Any) -> dict[str, Any] | None:
 
 
 def in_data_units(preparation: Preparation) -> dict[str, Any]:
-    """Describe what turns a mean of p(x | z) back into the units of the stored rows (see `TrainedModel.data_units`).
-
-    Args:
-        preparation: What the model sees of a row.
-
-    Returns:
-        The steps by name, and how many classes a conditional model has.
-    """
+    """Describe what turns a mean of p(x | z) back into the units of the stored rows (see `TrainedModel.data_units`)."""
     units = {
         "expm1": preparation.log1p,
         "multiply": 1.0 if preparation.log1p else preparation.divide,
@@ -89,14 +75,7 @@ def in_data_units(preparation: Preparation) -> dict[str, Any]:
 
 
 def why_not_dense(model: Any) -> str:
-    """Say, for the reader of the page, what about a decoder a browser does not compute.
-
-    Args:
-        model: The model.
-
-    Returns:
-        A sentence.
-    """
+    """Say, for the reader of the page, what about a decoder a browser does not compute."""
     network = getattr(getattr(model, "decoder", None), "network", None)
     if network is not None and type(network) is not Dense:
         return f"This decoder is a {type(network).__name__} network, which the page itself does not compute."
@@ -104,14 +83,7 @@ def why_not_dense(model: Any) -> str:
 
 
 def decoder_arrays(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Pick those arrays of a model file that decoding needs.
-
-    Args:
-        arrays: Arrays by their names in the file.
-
-    Returns:
-        Those of the decoder.
-    """
+    """Pick those arrays of a model file that decoding needs."""
     return {name: array for name, array in arrays.items() if name.startswith("decoder.")}
 
 

@@ -54,16 +54,8 @@ def _collect(folder: Traversable, prefix: str, found: dict[str, bytes]) -> None:
 
 
 def bundled(files: dict[str, bytes]) -> dict[str, bytes]:
-    """Write the imports of modules by name from the root ("latens/app/dom.js").
-
-    Without a server modules have no addresses that a relative import could start from.
-
-    Args:
-        files: Contents of the page by name.
-
-    Returns:
-        The same files with such imports.
-    """
+    """Write the imports of modules by name from the root ("latens/app/dom.js")."""
+    # Without a server modules have no addresses that a relative import could start from.
     return {name: _named(name, body) if name.endswith(".js") else body for name, body in files.items()}
 
 
@@ -81,28 +73,13 @@ def _named(name: str, body: bytes) -> bytes:
 
 
 def package_text(name: str) -> str:
-    """Read a text file that stands beside this module.
-
-    Args:
-        name: Its name.
-
-    Returns:
-        Its content.
-    """
+    """Read a text file that stands beside this module."""
     return (package_files("latens.explorer") / name).read_text(encoding="utf-8")
 
 
 def single_file(files: Mapping[str, bytes]) -> bytes:
-    """Make one HTML file of the page, which opens from a disk without a server.
-
-    Every file of the page is in it, compressed by gzip and written in base64; it is unpacked when the page reads it.
-
-    Args:
-        files: Contents by name relative to the page's root, as for `write_folder`.
-
-    Returns:
-        The file.
-    """
+    """Make one HTML file of the page, which opens from a disk without a server."""
+    # Every file of the page is in it, compressed by gzip and written in base64; it is unpacked when the page reads it.
     needed = {name: body for name, body in files.items() if name.startswith("data/") or name.endswith((".js", ".css"))}
     needed = bundled({name: body for name, body in needed.items() if name not in _LEFT_OUT})
     packed = {name: base64.b64encode(gzip.compress(body, 9, mtime=0)).decode() for name, body in needed.items()}
@@ -115,20 +92,7 @@ def single_file(files: Mapping[str, bytes]) -> bytes:
 
 
 def write_file(path: str | os.PathLike[str], body: bytes, *, force: bool = False) -> Path:
-    """Write the page as one file, whole or not at all.
-
-    Args:
-        path: The file.
-        body: Its content, as `single_file` gives it.
-        force: Whether to replace a former export; a file that latens did not write is never replaced.
-
-    Returns:
-        The file.
-
-    Raises:
-        RunFolderError: There is such a file already.
-        ResourceError: The disk refuses.
-    """
+    """Write the page as one file, whole or not at all."""
     path = Path(path)
     with resource_errors(path):
         if path.exists() or path.is_symlink():
@@ -149,20 +113,7 @@ def _begins(path: Path, start: bytes) -> bool:
 
 
 def write_folder(path: str | os.PathLike[str], files: Mapping[str, bytes], *, force: bool = False) -> Path:
-    """Write files so that the folder is the old one or the new one, never a half.
-
-    Args:
-        path: The folder.
-        files: Contents by name relative to the folder.
-        force: Whether to replace a former export in the folder; files that latens did not write are never replaced.
-
-    Returns:
-        The folder.
-
-    Raises:
-        RunFolderError: The folder is not empty.
-        ResourceError: The disk refuses.
-    """
+    """Write files so that the folder is the old one or the new one, never a half."""
     path = Path(path)
     with resource_errors(path):
         _refuse_others(path, force)

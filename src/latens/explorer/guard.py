@@ -41,12 +41,9 @@ SECURITY_HEADERS = {
 
 
 class Refused(Exception):
-    """A request that is not answered as asked.
+    """A request that is not answered as asked."""
 
-    Args:
-        status: Status of the answer.
-        message: Words without anything of the request in them.
-    """
+    # `message`: Words without anything of the request in them.
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
         super().__init__(message)
@@ -54,11 +51,7 @@ class Refused(Exception):
 
 
 class Bucket:
-    """A limit of so many takings a second, twice as many at once after a rest.
-
-    Args:
-        rate: Takings a second, above 0.
-    """
+    """A limit of so many takings a second, twice as many at once after a rest."""
 
     def __init__(self, rate: float) -> None:
         self._rate, self._most = rate, 2.0 * rate
@@ -66,11 +59,7 @@ class Bucket:
         self._lock = threading.Lock()
 
     def take(self) -> bool:
-        """Take one.
-
-        Returns:
-            False where the limit is reached.
-        """
+        """Take one."""
         with self._lock:
             now = time.monotonic()
             self._level = min(self._most, self._level + self._rate * (now - self._last))
@@ -82,14 +71,10 @@ class Bucket:
 
 
 class Gate:
-    """The checks of one server.
+    """The checks of one server."""
 
-    `token` is in the address that is printed; the cookie it is turned into is another secret, so neither the history of
-    a browser nor a look at the address bar gives it away.
-
-    Args:
-        port: Port of the server.
-    """
+    # `token` is in the address that is printed; the cookie it is turned into is another secret, so neither the history
+    # of a browser nor a look at the address bar gives it away.
 
     def __init__(self, port: int) -> None:
         self.token, self._secret = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
@@ -98,20 +83,7 @@ class Gate:
         self._hosts = (f"127.0.0.1:{port}", f"localhost:{port}")
 
     def check(self, method: str, path: str, query: str, headers: Message) -> str | None:
-        """Let a request pass, or refuse it.
-
-        Args:
-            method: Method of the request, such as GET.
-            path: Its path.
-            query: Its query, which holds the token on a first visit.
-            headers: Its headers.
-
-        Returns:
-            None, or on a first visit with the token the cookie to set.
-
-        Raises:
-            Refused: The request is from a stranger (403), or is not well formed (400).
-        """
+        """Let a request pass, or refuse it."""
         host = self._one(headers, "Host")
         if host not in self._hosts:
             raise Refused(HTTPStatus.FORBIDDEN, "this server answers to 127.0.0.1 and localhost only")

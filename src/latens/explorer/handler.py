@@ -46,47 +46,27 @@ _TEXT = ("html", "js", "css", "json", "svg", "txt", "md", "csv")
 
 @dataclass(frozen=True)
 class Decoder:
-    """What POST `decode` computes: rows led by n, in the units of the data.
+    """What POST `decode` computes: rows led by n, in the units of the data."""
 
-    Args:
-        size: Numbers of one latent.
-        function: Function of float32 latents (n, size) and, of a conditional model, whole-number codes of their classes
-            (n,), else None.
-        classes: How many classes a conditional model has; 0 for others.
-    """
-
-    size: int
+    size: int  # numbers of one latent
+    # function of float32 latents (n, size) and, of a conditional model, whole-number codes of their classes (n,), else
+    # None
     function: Callable[[np.ndarray, np.ndarray | None], np.ndarray]
-    classes: int = 0
+    classes: int = 0  # how many classes a conditional model has; 0 for others
 
 
 @dataclass(frozen=True)
 class File:
-    """One file of the page, ready to be sent.
-
-    Args:
-        body: Its bytes.
-        kind: Its media type.
-        version: Hash of the bytes, for the browser's cache.
-        packed: The bytes compressed by gzip; None where that is not worth it.
-    """
+    """One file of the page, ready to be sent."""
 
     body: bytes
     kind: str
-    version: str
-    packed: bytes | None
+    version: str  # hash of the bytes, for the browser's cache
+    packed: bytes | None  # the bytes compressed by gzip; None where that is not worth it
 
     @staticmethod
     def of(name: str, body: bytes) -> "File":
-        """Make a file ready to be sent.
-
-        Args:
-            name: Its name, whose ending says the media type.
-            body: Its bytes.
-
-        Returns:
-            The file.
-        """
+        """Make a file ready to be sent."""
         ending = name.rpartition(".")[2]
         packed = gzip.compress(body, 6, mtime=0) if ending in _TEXT and len(body) > 500 else None
         kind = _TYPES.get(ending, "application/octet-stream")
@@ -94,37 +74,23 @@ class File:
 
 
 class Page(Protocol):
-    """What answers are made of.
+    """What answers are made of."""
 
-    Args:
-        gate: The checks of every request.
-        requests: The limit of requests.
-        decodes: The limit of requests that compute.
-        decoder: What POST `decode` computes, or None.
-        given: What POST `given` computes, or None.
-        decoding: A lock, so that one request computes at a time.
-        asked: When the last request was let in, by time.monotonic.
-    """
-
-    gate: Gate
-    requests: Bucket
-    decodes: Bucket
-    decoder: Decoder | None
-    given: Answer | None
-    decoding: threading.Lock
-    asked: float
+    gate: Gate  # the checks of every request
+    requests: Bucket  # the limit of requests
+    decodes: Bucket  # the limit of requests that compute
+    decoder: Decoder | None  # what POST `decode` computes, or None
+    given: Answer | None  # what POST `given` computes, or None
+    decoding: threading.Lock  # a lock, so that one request computes at a time
+    asked: float  # when the last request was let in, by time.monotonic
 
     def find(self, name: str) -> File | None: ...
 
 
 class Patience(io.RawIOBase):
-    """A reader of a socket until a deadline and a number of bytes that one request may take.
+    """A reader of a socket until a deadline and a number of bytes that one request may take."""
 
-    Both are set anew for each request.
-
-    Args:
-        connection: The socket.
-    """
+    # Both are set anew for each request.
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -139,18 +105,7 @@ class Patience(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read what has come, until the deadline and within the size of a request.
-
-        Args:
-            buffer: Where the bytes go.
-
-        Returns:
-            Their number.
-
-        Raises:
-            TimeoutError: The deadline is over.
-            Refused: The request is too long.
-        """
+        """Read what has come, until the deadline and within the size of a request."""
         seconds = self.deadline - time.monotonic()
         if seconds <= 0:
             raise TimeoutError
@@ -163,16 +118,11 @@ class Patience(io.RawIOBase):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers the requests of one connection; a subclass says of which page.
-
-    Args:
-        page: The page.
-        let_in: Called with the socket of every request that is let in.
-    """
+    """Answers the requests of one connection; a subclass says of which page."""
 
     protocol_version = "HTTP/1.1"
     page: Page
-    let_in: Callable[[socket.socket], None]
+    let_in: Callable[[socket.socket], None]  # called with the socket of every request that is let in
     disable_nagle_algorithm = True
 
     def setup(self) -> None:
@@ -286,10 +236,8 @@ class Handler(BaseHTTPRequestHandler):
         return raw
 
     def _latents(self, decoder: Decoder) -> tuple[np.ndarray, np.ndarray | None]:
-        """The body of POST `decode`: little-endian float32 (n, size).
-
-        Of a conditional model each row has one more number, the code of its class.
-        """
+        """The body of POST `decode`: little-endian float32 (n, size)."""
+        # Of a conditional model each row has one more number, the code of its class.
         width = decoder.size + (decoder.classes > 0)
         length = self._length("application/octet-stream", MOST_BODY, "a body of latents")
         if length == 0 or length % (4 * width):
@@ -327,13 +275,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Refuse what the standard library refuses, in the same words as ours: nothing of the request comes back.
-
-        Args:
-            code: Status of the answer.
-            message: Unused.
-            explain: Unused.
-        """
+        """Refuse what the standard library refuses, in the same words as ours: nothing of the request comes back."""
         self._refuse(Refused(HTTPStatus(code), HTTPStatus(code).phrase.lower()))
 
     def version_string(self) -> str:
@@ -341,27 +283,11 @@ class Handler(BaseHTTPRequestHandler):
         return "latens"
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Write nothing: requests are not news.
-
-        Args:
-            format: Unused.
-            *args: Unused.
-        """
+        """Write nothing: requests are not news."""
 
 
 def latents_of(raw: bytes, decoder: Decoder) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read latents, and of a conditional model codes of classes, from little-endian float32 bytes.
-
-    Args:
-        raw: The bytes: n rows, each a latent and, of a conditional model, a code.
-        decoder: What they are for.
-
-    Returns:
-        Latents (n, size), and codes (n,) or None.
-
-    Raises:
-        Refused: The bytes are no such rows, or not finite.
-    """
+    """Read latents, and of a conditional model codes of classes, from little-endian float32 bytes."""
     width = decoder.size + (decoder.classes > 0)
     if not raw or len(raw) % (4 * width):
         raise Refused(HTTPStatus.BAD_REQUEST, f"latents are n rows of {width} float32 numbers")

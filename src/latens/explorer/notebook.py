@@ -61,19 +61,7 @@ def explore(
 
 
 def rows_of(model: Any, X: Any, y: Any) -> tuple[TrainedModel, Dataset]:
-    """Take the model out of an estimator, and rows as a data set that it takes.
-
-    Args:
-        model: A fitted estimator, or a `TrainedModel`.
-        X: Rows, or a `Dataset`.
-        y: Labels, or None.
-
-    Returns:
-        The model and the data set.
-
-    Raises:
-        UsageError: The model is neither.
-    """
+    """Take the model out of an estimator, and rows as a data set that it takes."""
     estimator = model if isinstance(model, LatensEstimator) else None
     trained = getattr(model, "model_", model)
     if not isinstance(trained, TrainedModel):
@@ -106,14 +94,7 @@ def rows_of(model: Any, X: Any, y: Any) -> tuple[TrainedModel, Dataset]:
 
 @functools.cache
 def widget_class() -> Any:
-    """Make the class of the widget.
-
-    Returns:
-        The class.
-
-    Raises:
-        ConfigError: anywidget is not installed.
-    """
+    """Make the class of the widget."""
     try:
         import anywidget
         import traitlets

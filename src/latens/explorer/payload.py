@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Shaped
 
 from latens import evaluation
 from latens.data import Dataset
@@ -149,16 +150,9 @@ def payload(
     return files
 
 
-def units_of(means: np.ndarray, kl: np.ndarray | None) -> list[dict[str, Any]]:
-    """Describe every latent dimension: its mean KL, its place and spread, and whether it is active.
-
-    Args:
-        means: Posterior means, shape (n, d).
-        kl: Mean KL of each dimension in nats, shape (d,); None where a row has one number for all.
-
-    Returns:
-        One entry of the manifest for each dimension.
-    """
+def units_of(means: Shaped[np.ndarray, "n d"], kl: Shaped[np.ndarray, " d"] | None) -> list[dict[str, Any]]:
+    """Describe every latent dimension: its mean KL, its place and spread, and whether it is active."""
+    # kl: mean KL of each dimension in nats; None where a row has one number for all.
     centre, spread = means.mean(0, dtype=np.float64), means.std(0, dtype=np.float64)
     active = evaluation.active_units(means)
     low, high = np.quantile(means, [0.005, 0.995], axis=0)
@@ -176,19 +170,10 @@ def units_of(means: np.ndarray, kl: np.ndarray | None) -> list[dict[str, Any]]:
     ]
 
 
-def far_scale(means: np.ndarray, units: list[dict[str, Any]], seed: int) -> dict[str, Any]:
-    """Measure how far rows are from their nearest neighbour, in active latent dimensions each divided by its spread.
-
-    A point further from every row than the 99th percentile is called far from the data.
-
-    Args:
-        means: Posterior means, shape (n, d).
-        units: What `units_of` says of the dimensions.
-        seed: Seed of the rows that are looked at.
-
-    Returns:
-        The dimensions, their weights, the median and the 99th percentile (`far`); None for one row.
-    """
+def far_scale(means: Shaped[np.ndarray, "n d"], units: list[dict[str, Any]], seed: int) -> dict[str, Any]:
+    """Measure how far rows are from their nearest neighbour, in active latent dimensions each divided by its spread."""
+    # A point further from every row than the 99th percentile is called far from the data.
+    # returns: the dimensions, their weights, the median and the 99th percentile (`far`); None for one row.
     chosen = [u["index"] for u in units if u["active"] and u["spread"] > 0] or [0]
     weight = np.array([1.0 / max(units[i]["spread"], 1e-12) for i in chosen], np.float32)
     scaled = means[:, chosen] * weight
@@ -202,21 +187,18 @@ def far_scale(means: np.ndarray, units: list[dict[str, Any]], seed: int) -> dict
     return {"units": chosen, "weight": weight.tolist(), "median": float(median), "far": float(far)}
 
 
-def clear_row(means: np.ndarray, units: list[dict[str, Any]], label: np.ndarray | None, elbo: np.ndarray | None) -> int:
-    """Choose the row that the page begins with, one that is easy to recognise.
-
-    With labels: of each class the row that lies nearest to the centre of the class; of these the one furthest from the
-    centres of all other classes. Without: the row whose ELBO nine in ten do not reach, or the one nearest to the mean.
-
-    Args:
-        means: Posterior means, shape (n, d).
-        units: What `units_of` says of the latent dimensions.
-        label: Code of each row's class, shape (n,), -1 for none; or None.
-        elbo: ELBO of each row in nats, n numbers; or None.
-
-    Returns:
-        Position of the row.
-    """
+def clear_row(
+    means: Shaped[np.ndarray, "n d"],
+    units: list[dict[str, Any]],
+    label: Shaped[np.ndarray, " n"] | None,
+    elbo: np.ndarray | None,
+) -> int:
+    """Choose the row that the page begins with, one that is easy to recognise."""
+    # With labels: of each class the row that lies nearest to the centre of the class; of these the one furthest from
+    # the centres of all other classes. Without: the row whose ELBO nine in ten do not reach, or the one nearest to the
+    # mean.
+    # label: code of each row's class, -1 for none; or None.
+    # elbo: eLBO of each row in nats, n numbers; or None.
     scaled = means / np.array([max(unit["spread"], 1e-12) for unit in units])
     known, counts = np.unique(label[label >= 0], return_counts=True) if label is not None else (np.zeros(0), [])
     if label is None or len(known) < 2:

@@ -22,22 +22,10 @@ def precomputed(
     units: list[dict[str, Any]],
     files: dict[str, bytes],
 ) -> dict[str, Any]:
-    """Decode means of p(x | z) where a reader is likely to look, in the units of the data.
-
-    On a grid over the two latent dimensions with the most KL, the others at their mean over the rows; along each of the
-    first sixteen dimensions; and the reconstructions of as many rows as fit into 32 MB, those reconstructed worst among
-    them.
-
-    Args:
-        trained: The model.
-        batch: The rows that are shown.
-        codes: What `latens.evaluation.encode` gives of them.
-        units: What `units_of` says of the latent dimensions.
-        files: Files of the page by name, to which those of the means are added.
-
-    Returns:
-        The entry of the manifest.
-    """
+    """Decode means of p(x | z) where a reader is likely to look, in the units of the data."""
+    # On a grid over the two latent dimensions with the most KL, the others at their mean over the rows; along each of
+    # the first sixteen dimensions; and the reconstructions of as many rows as fit into 32 MB, those reconstructed worst
+    # among them.
     means, shape = codes["mean"].reshape(len(codes["mean"]), -1), codes["mean"].shape[1:]
     order = sorted(range(len(units)), key=lambda i: -(units[i]["kl"] or units[i]["spread"] ** 2))
     base = means.mean(0)

@@ -15,25 +15,9 @@ _FEWEST = 5
 
 
 def projected(means: Float[np.ndarray, "n d"], kind: str, seed: int) -> dict[str, np.ndarray]:
-    """Lay rows out in a plane so that neighbours in latent space stay neighbours.
-
-    Distances between groups and the sizes of groups say nothing in such a plane.
-
-    Args:
-        means: Posterior means.
-        kind: "t-sne" (scikit-learn, minutes from ten thousand rows on) or "umap" (needs umap-learn).
-        seed: Seed of the layout.
-
-    Returns:
-        The two coordinates by name, float32 of shape (n,).
-
-    Raises:
-        UsageError: There is no such projection, or there are too few rows.
-        ConfigError: umap-learn is not installed.
-
-    Source:
-        van der Maaten and Hinton, "Visualizing data using t-SNE", JMLR 2008; McInnes et al., arXiv 1802.03426.
-    """
+    """Lay rows out in a plane so that neighbours in latent space stay neighbours."""
+    # Distances between groups and the sizes of groups say nothing in such a plane.
+    # Source: van der Maaten and Hinton, "Visualizing data using t-SNE", JMLR 2008; McInnes et al., arXiv 1802.03426.
     if kind not in TITLES:
         fix = f"Valid: {', '.join(TITLES)}."
         raise UsageError(f"projection={kind!r} is unknown.", where="projection", fix=fix)

@@ -32,18 +32,11 @@ Content = bytes | Callable[[], bytes]
 
 
 class PageServer:
-    """A server of the page on 127.0.0.1 for whoever has opened `url`; a `with` block, or `start()` and `close()`.
+    """A server of the page on 127.0.0.1 for whoever has opened `url`; a `with` block, or `start()` and `close()`."""
 
-    Args:
-        files: Contents by name relative to the page's root, with `index.html`.
-        port: The port; 0 takes any free one.
-        decoder: What POST `decode` computes; None answers no such request.
-        given: What POST `given` computes, likewise.
-
-    Raises:
-        ResourceError: The port is taken.
-        ValueError: A name is no plain relative one.
-    """
+    # `files`: Contents by name relative to the page's root, with `index.html`.
+    # `port`: The port; 0 takes any free one.
+    # `decoder`: What POST `decode` computes; None answers no such request.
 
     def __init__(
         self,
@@ -75,14 +68,7 @@ class PageServer:
         return f"http://127.0.0.1:{self.port}/?token={self.gate.token}"
 
     def publish(self, files: Mapping[str, Content]) -> None:
-        """Add files, or replace those of the same names, all at once.
-
-        Args:
-            files: Contents by name.
-
-        Raises:
-            ValueError: A name is no plain relative one.
-        """
+        """Add files, or replace those of the same names, all at once."""
         for name in files:
             if not _NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is no name of a file of the page")
@@ -90,14 +76,7 @@ class PageServer:
         self._files = {**self._files, **made}
 
     def find(self, name: str) -> File | None:
-        """Find the file of that very name.
-
-        Args:
-            name: The name.
-
-        Returns:
-            The file, or None.
-        """
+        """Find the file of that very name."""
         found = self._files.get(name)
         if not callable(found):
             return found
@@ -107,11 +86,7 @@ class PageServer:
         return last
 
     def start(self) -> "PageServer":
-        """Begin to answer.
-
-        Returns:
-            The server itself.
-        """
+        """Begin to answer."""
         self._thread.start()
         return self
 

@@ -18,16 +18,7 @@ from latens.explorer.whatif import answers
 
 
 def serve(context: Any, trained: Any, files: Mapping[str, bytes]) -> int:
-    """Serve the page, say where, open a browser, and wait for Ctrl-C.
-
-    Args:
-        context: The call of the command, with the flags `--port` and `--no-browser`.
-        trained: The model whose page it is.
-        files: Contents by name.
-
-    Returns:
-        The exit code.
-    """
+    """Serve the page, say where, open a browser, and wait for Ctrl-C."""
     args = context.args
     with PageServer(files, port=args.port or 0, decoder=decoder_of(trained, files), given=answers(trained)) as page:
         try:
@@ -42,14 +33,7 @@ def serve(context: Any, trained: Any, files: Mapping[str, bytes]) -> int:
 
 
 def announce(context: Any, url: str, words: str, *, browser: bool) -> None:
-    """Write one line with the address, and open a browser where there is a screen.
-
-    Args:
-        context: The call of the command.
-        url: The address.
-        words: What else the line says.
-        browser: Whether a browser is wanted.
-    """
+    """Write one line with the address, and open a browser where there is a screen."""
     opened = browser and has_screen() and not context.json
     context.say(f"{url}  ({'opening a browser; ' if opened else ''}{words})")
     if opened:
@@ -58,24 +42,12 @@ def announce(context: Any, url: str, words: str, *, browser: bool) -> None:
 
 
 def has_screen() -> bool:
-    """Whether a browser has somewhere to show itself: a text browser would take over the terminal.
-
-    Returns:
-        True where there is a screen.
-    """
+    """Whether a browser has somewhere to show itself: a text browser would take over the terminal."""
     return sys.platform in ("win32", "darwin") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
 def decoder_of(trained: Any, files: Mapping[str, bytes]) -> Decoder | None:
-    """Make what POST `decode` computes for a page: means of p(x | z) in the units of the data.
-
-    Args:
-        trained: The model.
-        files: Files of the page, with the manifest.
-
-    Returns:
-        The decoder; None without latents.
-    """
+    """Make what POST `decode` computes for a page: means of p(x | z) in the units of the data."""
     latent = json.loads(files["data/manifest.json"]).get("latent")
     if not latent:
         return None

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import msgspec
 import numpy as np
+from jaxtyping import Shaped
 from msgspec import Meta, Struct
 
 from latens import evaluation
@@ -39,26 +40,13 @@ _Value = Annotated[int, Meta(ge=0)] | Annotated[str, Meta(max_length=60)]
 
 
 class Question(Struct, forbid_unknown_fields=True):
-    """What is fixed: places of columns, each with the code of a name, or with a number or date as text.
+    """What is fixed: places of columns, each with the code of a name, or with a number or date as text."""
 
-    Args:
-        given: Pairs of a place and a value.
-    """
-
-    given: Annotated[list[tuple[_Place, _Value]], Meta(max_length=MOST_COLUMNS)]
+    given: Annotated[list[tuple[_Place, _Value]], Meta(max_length=MOST_COLUMNS)]  # pairs of a place and a value
 
 
 def whatif_columns(trained: Any) -> list[dict[str, Any]] | None:
-    """Describe the columns that can be fixed, and what they are when nothing is.
-
-    Args:
-        trained: A model.
-
-    Returns:
-        An entry of the manifest for each column: its kind; of names these and their shares of the training rows; of
-        others the values to choose from, the first values of the bars of a histogram, and the training rows in each.
-        None where the model knows no such probabilities.
-    """
+    """Describe the columns that can be fixed, and what they are when nothing is."""
     schema: Schema = trained.schema
     if schema.types is None or trained.preparation.classes or trained.classes or trained.is_point:
         return None
@@ -96,16 +84,8 @@ def _by_name(shares: np.ndarray, one: ColumnType) -> list[float]:
     return np.repeat(shares / np.asarray(one.widths), one.widths).tolist()
 
 
-def texts_of(one: ColumnType, cells: np.ndarray) -> list[str]:
-    """Write cells of a number or a date as they are typed: dates as in ISO 8601, times of the zone's own clocks.
-
-    Args:
-        one: The type of the column.
-        cells: Stored cells, of shape (n,).
-
-    Returns:
-        A text each.
-    """
+def texts_of(one: ColumnType, cells: Shaped[np.ndarray, " n"]) -> list[str]:
+    """Write cells of a number or a date as they are typed: dates as in ISO 8601, times of the zone's own clocks."""
     values = one.texts(np.asarray(cells, np.float64))
     if one.kind != "date":
         return values
@@ -114,14 +94,7 @@ def texts_of(one: ColumnType, cells: np.ndarray) -> list[str]:
 
 
 def edges_of(one: ColumnType) -> np.ndarray:
-    """Cut the grid of a number into the bars of a histogram: a cell each, or of one width between the outermost rows.
-
-    Args:
-        one: The type of the column.
-
-    Returns:
-        The first cell of each bar, and what follows the last one, of shape (bars + 1,).
-    """
+    """Cut the grid of a number into the bars of a histogram: a cell each, or all of one width."""
     if one.size <= BINS:
         return np.arange(one.size + 1.0)
     shares = np.asarray(one.shares)[None]
@@ -129,33 +102,16 @@ def edges_of(one: ColumnType) -> np.ndarray:
     return np.unique([0.0, *np.round(np.linspace(low, high + 1.0, BINS - 1)), float(one.size)])
 
 
-def masses(shares: np.ndarray, one: ColumnType, edges: np.ndarray) -> np.ndarray:
-    """The probability of each bar, where all cells of a segment are alike.
-
-    Args:
-        shares: The probability of each segment, of shape (segments,).
-        one: The type of the column.
-        edges: The first cells of the bars, and what follows the last one, of shape (bars + 1,).
-
-    Returns:
-        Shape (bars,).
-    """
+def masses(shares: Shaped[np.ndarray, " segments"], one: ColumnType, edges: np.ndarray) -> Shaped[np.ndarray, " bars"]:
+    """The probability of each bar, where all cells of a segment are alike."""
     return np.diff(np.interp(edges, [*one.starts, one.size], [0.0, *np.cumsum(shares)]))
 
 
 def answers(trained: Any) -> Answer | None:
-    """Make what POST `given` computes for a model: every free column's distribution given those that are fixed.
-
-    The answer holds `effective` of `draws` draws of z (as `latens sample --where` prints them), `probability` of what
-    is fixed, and `columns`: of each free one its place and `shares` of its names or bars; of a number or date also
-    `mean` (of a date as text) and `quantiles`, as text.
-
-    Args:
-        trained: A model.
-
-    Returns:
-        The function; None where `whatif_columns` has nothing.
-    """
+    """Make what POST `given` computes for a model: every free column's distribution given those that are fixed."""
+    # The answer holds `effective` of `draws` draws of z (as `latens sample --where` prints them), `probability` of what
+    # is fixed, and `columns`: of each free one its place and `shares` of its names or bars; of a number or date also
+    # `mean` (of a date as text) and `quantiles`, as text.
     if whatif_columns(trained) is None:
         return None
     schema: Schema = trained.schema

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
@@ -20,16 +21,8 @@ FRAME_DPI = 112
 _CANDIDATES = 20_000  # colours among which a palette is chosen
 
 
-def frame(drawn: Any, *, dpi: float = FRAME_DPI) -> np.ndarray:
-    """Render a figure as pixels.
-
-    Args:
-        drawn: A figure, or the Axes of one.
-        dpi: Pixels in an inch.
-
-    Returns:
-        Pixels, uint8 of shape (H, W, 3).
-    """
+def frame(drawn: Any, *, dpi: float = FRAME_DPI) -> Shaped[np.ndarray, "H W 3"]:
+    """Render a figure as pixels."""
     figure = figure_of(drawn)
     spell(figure)
     figure.set_dpi(dpi)
@@ -39,18 +32,7 @@ def frame(drawn: Any, *, dpi: float = FRAME_DPI) -> np.ndarray:
 
 
 def check_ending(path: str | Path) -> Path:
-    """Check that a moving picture can be written to a path.
-
-    Args:
-        path: The path; it ends in .gif or .mp4.
-
-    Returns:
-        The path.
-
-    Raises:
-        UsageError: The path has another ending.
-        ResourceError: It ends in .mp4, and ffmpeg is not installed.
-    """
+    """Check that a moving picture can be written to a path."""
     path = Path(path)
     if path.suffix.lower() not in ENDINGS:
         fix = f"Use one of: {', '.join(ENDINGS)}."

@@ -17,20 +17,7 @@ MOST = 30
 def associations_table(
     data: ArrayLike, samples: ArrayLike, difference: ArrayLike, names: Sequence[object]
 ) -> dict[str, np.ndarray]:
-    """Compute the numbers of `associations`, a row for each pair of columns.
-
-    Args:
-        data: The strength of each pair in the data, shape (D, D), of which the part above the diagonal counts.
-        samples: The same of samples.
-        difference: How far the two tables differ in each pair, from 0 to 1, likewise.
-        names: Names of the columns.
-
-    Returns:
-        `first`, `second`, `data`, `samples` and `difference`, as equally long columns.
-
-    Raises:
-        DataError: Shapes do not fit.
-    """
+    """Compute the numbers of `associations`, a row for each pair of columns."""
     words = np.array(class_names(names), object)
     found = {"data": data, "samples": samples, "difference": difference}
     matrices = {key: numbers(value, key, ndim=2, finite=False) for key, value in found.items()}
@@ -51,22 +38,8 @@ def associations(
     of: int | None = None,
     theme: ThemeName = "light",
 ) -> np.ndarray:
-    """Draw how strongly columns hang together: data below the diagonal, samples above it, and the difference.
-
-    Args:
-        data: The strength of each pair in the data, shape (D, D), of which the part above the diagonal counts.
-        samples: The same of samples.
-        difference: How far the two tables differ in each pair, from 0 to 1, likewise.
-        names: Names of the columns, of which the first 30 are drawn.
-        of: How many columns there are in all; None for these.
-        theme: "light" or "dark".
-
-    Returns:
-        An array (2,) of Axes.
-
-    Raises:
-        DataError: Shapes do not fit.
-    """
+    """Draw how strongly columns hang together: data below the diagonal, samples above it, and the difference."""
+    # of: how many columns there are in all; None for these.
     table = associations_table(data, samples, difference, names)
     count, every = min(MOST, len(names)), np.asarray(difference, float)
     words = [readable(name, 16) for name in class_names(names)[:count]]

@@ -13,19 +13,9 @@ INNER, OUTER = 0.5, 0.9
 
 
 def bands_table(data: ArrayLike, draws: ArrayLike) -> dict[str, np.ndarray]:
-    """Compute the numbers of `bands`.
-
-    Args:
-        data: Rows, shape (n, T), NaN where missing.
-        draws: Samples of them, shape (K, n, T), in the same unit.
-
-    Returns:
-        `row`, `place`, `data`, and of the samples the `mean` and the quantiles that bound the bands (`q05`, `q25`,
-        `q75`, `q95`), as equally long columns.
-
-    Raises:
-        DataError: Shapes do not fit, or something is empty.
-    """
+    """Compute the numbers of `bands`."""
+    # returns: `row`, `place`, `data`, and of the samples the `mean` and the quantiles that bound the bands (`q05`,
+    # `q25`, `q75`, `q95`), as equally long columns.
     x, drawn = numbers(data, "data", ndim=2, finite=False), numbers(draws, "draws", ndim=3)
     if drawn.shape[1:] != x.shape:
         raise DataError(
@@ -51,20 +41,7 @@ def bands_table(data: ArrayLike, draws: ArrayLike) -> dict[str, np.ndarray]:
 def bands(
     data: ArrayLike, draws: ArrayLike, *, title: str = "Rows and what the model expects", theme: ThemeName = "light"
 ) -> np.ndarray:
-    """Draw each row as a line over the bands that hold 50 % and 90 % of samples of p(x|z), z from q(z|x).
-
-    Args:
-        data: Rows, shape (n, T) with n up to 12, NaN where missing.
-        draws: Samples of them, shape (K, n, T), in the same unit.
-        title: Title of the figure.
-        theme: "light" or "dark".
-
-    Returns:
-        n Axes.
-
-    Raises:
-        DataError: Shapes do not fit, or there are more than 12 rows.
-    """
+    """Draw each row as a line over the bands that hold 50 % and 90 % of samples of p(x|z), z from q(z|x)."""
     table = bands_table(data, draws)
     count, length = np.asarray(data).shape
     if count > 12:

@@ -14,20 +14,7 @@ from latens.text import visible
 
 
 def numbers(value: ArrayLike, name: str, *, ndim: int | tuple[int, ...], finite: bool = True) -> np.ndarray:
-    """Check that a value is an array of numbers.
-
-    Args:
-        value: What the caller gave.
-        name: What an error calls it.
-        ndim: The allowed number of axes, or several of them.
-        finite: Whether to refuse NaN and infinity.
-
-    Returns:
-        The array.
-
-    Raises:
-        DataError: It is empty, has another number of axes, is not numeric, or is not finite where it has to be.
-    """
+    """Check that a value is an array of numbers."""
     array = np.asarray(value)
     allowed = (ndim,) if isinstance(ndim, int) else ndim
     if array.dtype.kind not in "biuf":
@@ -48,17 +35,7 @@ def numbers(value: ArrayLike, name: str, *, ndim: int | tuple[int, ...], finite:
 
 
 def same_length(columns: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
-    """Check that the columns of a table are one-dimensional and equally long.
-
-    Args:
-        columns: Columns by name.
-
-    Returns:
-        The columns as arrays, in the same order.
-
-    Raises:
-        DataError: They differ in length, have more than one axis, or are none.
-    """
+    """Check that the columns of a table are one-dimensional and equally long."""
     arrays = {name: np.asarray(values) for name, values in columns.items()}
     if not arrays:
         raise DataError("the table has no columns.", where="table", fix="Pass at least one named array.")
@@ -86,33 +63,18 @@ def _families() -> tuple[tuple[str, str], ...]:
 
 @cache
 def family_of(character: str) -> str | None:
-    """Find a font that can draw a character.
-
-    Args:
-        character: The character.
-
-    Returns:
-        "" for matplotlib's own font, else the name of an installed one; None where none has it.
-    """
+    """Find a font that can draw a character."""
+    # returns: "" for matplotlib's own font, else the name of an installed one; None where none has it.
     if ord(character) in _glyphs(findfont(FontProperties())):
         return ""
     return next((name for name, file in _families() if ord(character) in _glyphs(file)), None)
 
 
 def readable(name: object, limit: int = 40) -> str:
-    """Turn a name into text that matplotlib draws letter by letter.
-
-    Dollar signs are escaped (no mathtext), characters that no installed font has become their number (U+4E2D), so that
-    names stay different, those that turn text around are spelled out, white space becomes one space, and long names
-    lose their middle. Tables keep the name as it is.
-
-    Args:
-        name: The name.
-        limit: Largest number of characters.
-
-    Returns:
-        The text.
-    """
+    """Turn a name into text that matplotlib draws letter by letter."""
+    # Dollar signs are escaped (no mathtext), characters that no installed font has become their number (U+4E2D), so
+    # that names stay different, those that turn text around are spelled out, white space becomes one space, and long
+    # names lose their middle. Tables keep the name as it is.
     text = visible(" ".join(str(name).split()))
     text = "".join(c if family_of(c) is not None else _spelled(c) for c in text)
     if len(text) > limit:
@@ -137,12 +99,5 @@ def counted(names: Sequence[str]) -> list[int]:
 
 
 def class_names(classes: Iterable[object]) -> list[str]:
-    """Give the names of classes as strings, in order.
-
-    Args:
-        classes: The classes.
-
-    Returns:
-        Their names.
-    """
+    """Give the names of classes as strings, in order."""
     return [str(name) for name in classes]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
@@ -14,18 +15,8 @@ from latens.figures.style import ThemeName, dress, figure_of, new_axes, one_axes
 MOST = 30  # columns whose correlations can be read side by side
 
 
-def correlation(rows: ArrayLike) -> np.ndarray:
-    """Compute Pearson correlations of columns, for each pair over the rows that have both.
-
-    Args:
-        rows: Rows, shape (n, D), NaN where missing.
-
-    Returns:
-        Correlations, shape (D, D); NaN where a column does not vary over these rows, also on the diagonal.
-
-    Raises:
-        DataError: The rows are empty or not numeric.
-    """
+def correlation(rows: ArrayLike) -> Shaped[np.ndarray, "D D"]:
+    """Compute Pearson correlations of columns, for each pair over the rows that have both."""
     x = numbers(rows, "rows", ndim=2, finite=False).astype(float)
     seen = np.isfinite(x).astype(float)
     # Sums of a column over the rows that have it and the other one too. Shifted first, or large means eat the digits.
@@ -54,19 +45,7 @@ def _both(data: ArrayLike, samples: ArrayLike, names: Sequence[object]) -> tuple
 
 
 def correlations_table(data: ArrayLike, samples: ArrayLike, names: Sequence[object]) -> dict[str, np.ndarray]:
-    """Compute the numbers of `correlations`, a row for each pair of different columns.
-
-    Args:
-        data: Rows of data, shape (n, D), NaN where missing.
-        samples: Samples, shape (m, D), NaN where missing.
-        names: Names of the columns.
-
-    Returns:
-        `first`, `second`, `data` and `samples`, as equally long columns.
-
-    Raises:
-        DataError: Shapes do not fit.
-    """
+    """Compute the numbers of `correlations`, a row for each pair of different columns."""
     left, right, titles = _both(data, samples, names)
     i, j = np.triu_indices(len(titles), 1)
     words = np.array(titles, object)
@@ -76,20 +55,7 @@ def correlations_table(data: ArrayLike, samples: ArrayLike, names: Sequence[obje
 def correlations(
     data: ArrayLike, samples: ArrayLike, names: Sequence[object], *, theme: ThemeName = "light"
 ) -> np.ndarray:
-    """Draw the correlations of columns in the data, in samples, and the difference of the two.
-
-    Args:
-        data: Rows of data, shape (n, D), NaN where missing.
-        samples: Samples, shape (m, D), NaN where missing.
-        names: Names of the columns, of which the first 30 are drawn.
-        theme: "light" or "dark".
-
-    Returns:
-        An array (3,) of Axes.
-
-    Raises:
-        DataError: Shapes do not fit.
-    """
+    """Draw the correlations of columns in the data, in samples, and the difference of the two."""
     left, right, titles = _both(data, samples, names)
     colours, count = theme_named(theme), len(titles)
     axes = new_axes(1, 3, size=(11.0, 4.9 if count <= 16 else 4.1), theme=theme)[0]
@@ -118,23 +84,8 @@ def correlations(
 
 
 def column_errors_table(data: ArrayLike, reconstruction: ArrayLike, names: Sequence[object]) -> dict[str, np.ndarray]:
-    """Compute the numbers of `column_errors`, largest share first.
-
-    NaN values count for neither number.
-
-    Args:
-        data: Rows, shape (n, D), in the units of the data, NaN where missing.
-        reconstruction: Their reconstructions, shape (n, D).
-        names: Names of the columns.
-
-    Returns:
-        `column`, `root_mean_square` of the error in the column's own unit, `standard_deviation` of the data, and
-        `share` of the first in the second (0: reconstructed exactly; 1: no better than the mean). A column that never
-        varies has share 0 where it is exact, else 1.
-
-    Raises:
-        DataError: Shapes do not fit.
-    """
+    """Compute the numbers of `column_errors`, largest share first."""
+    # NaN values count for neither number.
     x, made = (numbers(v, n, ndim=2, finite=False).astype(float) for v, n in ((data, "data"), (reconstruction, "made")))
     if x.shape != made.shape or x.shape[1] != len(names):
         raise DataError(
@@ -164,21 +115,7 @@ def column_errors(
     theme: ThemeName = "light",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw, column by column, the root mean square error of reconstructions as a share of the data's spread.
-
-    Args:
-        data: Rows, shape (n, D), in the units of the data, NaN where missing.
-        reconstruction: Their reconstructions, shape (n, D).
-        names: Names of the columns, of which the 30 with the largest share are drawn.
-        theme: "light" or "dark".
-        ax: Axes to draw into; None makes a figure.
-
-    Returns:
-        The Axes.
-
-    Raises:
-        DataError: Shapes do not fit.
-    """
+    """Draw, column by column, the root mean square error of reconstructions as a share of the data's spread."""
     table = column_errors_table(data, reconstruction, names)
     share, words, colours = table["share"][:MOST], table["column"][:MOST], theme_named(theme)
     ax = one_axes((6.4, 0.9 + 0.24 * len(share)), theme) if ax is None else ax

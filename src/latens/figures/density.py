@@ -19,20 +19,9 @@ _CELLS, _MOST = 80, 2000
 
 
 def density_levels(z: ArrayLike, shares: Sequence[float] = LEVELS) -> tuple[np.ndarray, np.ndarray, np.ndarray, list]:
-    """Estimate the density of points in a plane, and the heights of its contours.
-
-    It is a Gaussian kernel estimate with Scott's width; the contours hold given shares of its whole.
-
-    Args:
-        z: Points, shape (n, 2) with n from 3.
-        shares: Shares of the density that lie above the heights, each between 0 and 1.
-
-    Returns:
-        x (m,), y (m,), the density (m, m) with y along rows, and the heights.
-
-    Raises:
-        DataError: The points lie on a line, and so have no density.
-    """
+    """Estimate the density of points in a plane, and the heights of its contours."""
+    # It is a Gaussian kernel estimate with Scott's width; the contours hold given shares of its whole.
+    # returns: x (m,), y (m,), the density (m, m) with y along rows, and the heights.
     from scipy.stats import gaussian_kde
 
     points = numbers(z, "z", ndim=2).astype(float)
@@ -53,18 +42,7 @@ def density_levels(z: ArrayLike, shares: Sequence[float] = LEVELS) -> tuple[np.n
 
 
 def latent_density_table(z: ArrayLike, log_variance: ArrayLike) -> dict[str, np.ndarray]:
-    """Compute the numbers of `latent_density`: centre and the two standard deviations of every posterior.
-
-    Args:
-        z: Posterior means, shape (n, 2).
-        log_variance: Log variances of the posteriors, shape (n, 2).
-
-    Returns:
-        `latent_0`, `latent_1`, `scale_0` and `scale_1`, as equally long columns.
-
-    Raises:
-        DataError: Shapes do not fit.
-    """
+    """Compute the numbers of `latent_density`: centre and the two standard deviations of every posterior."""
     points, spread = numbers(z, "z", ndim=2), numbers(log_variance, "log_variance", ndim=2)
     if points.shape != spread.shape or points.shape[1] != 2:
         raise DataError(f"shapes {points.shape} and {spread.shape}.", where="log_variance", fix="Give (n, 2) of both.")
@@ -84,28 +62,9 @@ def latent_density(
     theme: ThemeName = "light",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw points of the latent plane with contours of their density and ellipses of posteriors.
-
-    The contours hold 50 % and 90 % of the density; an ellipse has two standard deviations of a posterior and holds 86 %
-    of it.
-
-    Args:
-        z: Posterior means, shape (n, 2).
-        log_variance: Log variances of the posteriors, shape (n, 2).
-        label: Classes of the points, as for `latent_scatter`.
-        classes: Names of the classes, as for `latent_scatter`.
-        units: The two latent dimensions that are shown, counted from 0.
-        ellipses: At most so many, evenly taken.
-        title: Title of the Axes, or None.
-        theme: "light" or "dark".
-        ax: Axes to draw into; None makes a figure.
-
-    Returns:
-        The Axes; its patches are the ellipses.
-
-    Raises:
-        DataError: Shapes do not fit, or the points lie on a line.
-    """
+    """Draw points of the latent plane with contours of their density and ellipses of posteriors."""
+    # The contours hold 50 % and 90 % of the density; an ellipse has two standard deviations of a posterior and holds 86
+    # % of it.
     table = latent_density_table(z, log_variance)
     points, colours = np.asarray(z, float), theme_named(theme)
     x, y, height, levels = density_levels(points)

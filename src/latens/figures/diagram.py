@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Shaped
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
@@ -20,38 +21,20 @@ WIDE, HIGH = 2.7, 0.56
 
 
 class PartBox(NamedTuple):
-    """One part of a model.
+    """One part of a model."""
 
-    Args:
-        side: In which column it stands: "encoder", "posterior", "latent" or "decoder".
-        name: Its name.
-        what: What it is, in words.
-        out: Shape of what comes out of it.
-        trained: How many trained parameters it holds.
-    """
-
-    side: str
+    side: str  # in which column it stands: "encoder", "posterior", "latent" or "decoder"
     name: str
-    what: str
-    out: tuple[int, ...]
-    trained: int = 0
+    what: str  # what it is, in words
+    out: tuple[int, ...]  # shape of what comes out of it
+    trained: int = 0  # how many trained parameters it holds
 
 
 SIDES = ("encoder", "posterior", "latent", "decoder")
 
 
 def model_diagram_table(parts: Sequence[PartBox]) -> dict[str, np.ndarray]:
-    """Compute the numbers of `model_diagram`, a row for each part.
-
-    Args:
-        parts: The parts, in the order in which numbers pass through them.
-
-    Returns:
-        `side`, `part`, `what`, `shape` and `trained`, as equally long columns.
-
-    Raises:
-        DataError: There are no parts, or a side is unknown.
-    """
+    """Compute the numbers of `model_diagram`, a row for each part."""
     strange = [part.side for part in parts if part.side not in SIDES]
     if not parts or strange:
         fix = f"Use {', '.join(SIDES)}."
@@ -65,15 +48,8 @@ def model_diagram_table(parts: Sequence[PartBox]) -> dict[str, np.ndarray]:
     }
 
 
-def places_of(parts: Sequence[PartBox]) -> np.ndarray:
-    """Lay the parts out: the encoder from x upwards, the latent from the top down, the decoder down to the bottom.
-
-    Args:
-        parts: The parts, in the order in which numbers pass through them.
-
-    Returns:
-        The middles of their boxes, shape (n, 2).
-    """
+def places_of(parts: Sequence[PartBox]) -> Shaped[np.ndarray, "n 2"]:
+    """Lay the parts out: the encoder from x upwards, the latent from the top down, the decoder down to the bottom."""
     count: dict[str, int] = {side: sum(part.side == side for part in parts) for side in SIDES}
     used = [side for side in SIDES if count[side]]
     top = max(count["encoder"], count["decoder"], 4.6 if count["latent"] else 1) - 1.0
@@ -90,16 +66,9 @@ def places_of(parts: Sequence[PartBox]) -> np.ndarray:
     return np.array(places)
 
 
-def arrow_paths(places: np.ndarray, arrows: Sequence[Arrow]) -> list[np.ndarray]:
-    """Find the ways of the arrows, from the edge of one box to the edge of another.
-
-    Args:
-        places: The middles of the boxes, shape (n, 2).
-        arrows: From which box to which.
-
-    Returns:
-        The corners of each way, shape (k, 2): one straight line, or one below all boxes where others lie between.
-    """
+def arrow_paths(places: Shaped[np.ndarray, "n 2"], arrows: Sequence[Arrow]) -> list[np.ndarray]:
+    """Find the ways of the arrows, from the edge of one box to the edge of another."""
+    # returns: the corners of each wayone straight line, or one below all boxes where others lie between.
     half, low = np.array([WIDE, HIGH]) / 2, places[:, 1].min() - 0.75
     paths = []
     for start, end in arrows:
@@ -130,21 +99,7 @@ def model_diagram(
     theme: ThemeName = "light",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the parts of a model as boxes, and what passes from one to another as arrows.
-
-    Args:
-        parts: The parts, in the order in which numbers pass through them.
-        arrows: From which part to which.
-        of: What they are the parts of, for the title.
-        theme: "light" or "dark".
-        ax: Axes to draw into; None makes a figure.
-
-    Returns:
-        The Axes.
-
-    Raises:
-        DataError: There are no parts, or a side is unknown.
-    """
+    """Draw the parts of a model as boxes, and what passes from one to another as arrows."""
     model_diagram_table(parts)
     colours, places = theme_named(theme), places_of(parts)
     right, top = places.max(0) + 0.2 + np.array([WIDE, HIGH]) / 2

@@ -13,18 +13,8 @@ from latens.figures.style import ThemeName, dress, figure_of, new_axes, theme_na
 
 
 def extreme_rows(score: ArrayLike, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the rows with the highest and the lowest scores.
-
-    Args:
-        score: Scores, shape (n,); higher is better.
-        count: How many of each, from 1; at most half of the rows are taken.
-
-    Returns:
-        The positions of the highest, best first, and of the lowest, worst first; equal ones in order.
-
-    Raises:
-        DataError: `count` is below 1, or scores are not finite.
-    """
+    """Find the rows with the highest and the lowest scores."""
+    # returns: the positions of the highest, best first, and of the lowest, worst first; equal ones in order.
     values = numbers(score, "score", ndim=1).astype(float)
     if count < 1:
         raise DataError(f"count must be 1 or more, not {count}.", where="count", fix="Ask for 1 or more.")
@@ -35,21 +25,9 @@ def extreme_rows(score: ArrayLike, count: int) -> tuple[np.ndarray, np.ndarray]:
 def extreme_reconstructions_table(
     original: ArrayLike, reconstruction: ArrayLike, score: ArrayLike, *, count: int = 8
 ) -> dict[str, np.ndarray]:
-    """Compute the numbers of `extreme_reconstructions`.
-
-    Args:
-        original: Images, shape (n, H, W[, C]), on the scale 0 to 1.
-        reconstruction: Their reconstructions, of the same shape.
-        score: Scores, shape (n,); higher is better.
-        count: How many of the best and of the worst rows.
-
-    Returns:
-        `kind` (best, worst), `row` (its position in what was given), `score`, and the `mean_error` and `largest_error`
-        of its pixels, as equally long columns.
-
-    Raises:
-        DataError: Shapes do not fit.
-    """
+    """Compute the numbers of `extreme_reconstructions`."""
+    # returns: `kind` (best, worst), `row` (its position in what was given), `score`, and the `mean_error` and
+    # `largest_error` of its pixels, as equally long columns.
     data, made = as_images(original, "original"), as_images(reconstruction, "reconstruction")
     values = numbers(score, "score", ndim=1)
     if data.shape != made.shape or len(values) != len(data):
@@ -79,24 +57,8 @@ def extreme_reconstructions(
     score_name: str = "log p(x|z)",
     theme: ThemeName = "light",
 ) -> np.ndarray:
-    """Draw the rows with the highest and lowest scores: data, reconstruction, and where they differ.
-
-    Red is too dark and blue too bright, by the mean over channels, as the key says; the score stands below.
-
-    Args:
-        original: Images, shape (n, H, W[, C]), on the scale 0 to 1.
-        reconstruction: Their reconstructions, of the same shape.
-        score: Scores, shape (n,); higher is better.
-        count: How many of the best and of the worst rows.
-        score_name: What the score is called in the title.
-        theme: "light" or "dark".
-
-    Returns:
-        An array (6, count) of Axes, best rows in the upper three.
-
-    Raises:
-        DataError: Shapes do not fit, or `count` is below 1.
-    """
+    """Draw the rows with the highest and lowest scores: data, reconstruction, and where they differ."""
+    # Red is too dark and blue too bright, by the mean over channels, as the key says; the score stands below.
     table = extreme_reconstructions_table(original, reconstruction, score, count=count)
     data, made = (
         as_images(original, "original").astype(float),
@@ -138,14 +100,7 @@ def extreme_reconstructions(
 
 
 def error_map(theme: ThemeName) -> LinearSegmentedColormap:
-    """Make the colour map of errors: red (too dark), the background (right), blue (too bright).
-
-    Args:
-        theme: "light" or "dark".
-
-    Returns:
-        The colour map.
-    """
+    """Make the colour map of errors: red (too dark), the background (right), blue (too bright)."""
     ends = colormaps["RdBu"]([0.05, 0.95])
     middle = theme_named(theme).grid
     return LinearSegmentedColormap.from_list(f"latens-error-{theme}", [tuple(ends[0]), middle, tuple(ends[1])])

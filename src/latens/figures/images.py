@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Shaped
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
@@ -15,20 +16,8 @@ _CELL = 0.62  # inches for one image
 _WIDEST = 11.0
 
 
-def as_images(images: ArrayLike, name: str, *, lead: int = 1) -> np.ndarray:
-    """Check images and give them a channel axis.
-
-    Args:
-        images: Images with `lead` leading axes, then H, W (grey) or H, W, C.
-        name: What an error calls them.
-        lead: Number of leading axes.
-
-    Returns:
-        Images, shape (..., H, W, C) with C 1 or 3.
-
-    Raises:
-        DataError: The shape or the number of channels is another, there is nothing, or values are not finite.
-    """
+def as_images(images: ArrayLike, name: str, *, lead: int = 1) -> Shaped[np.ndarray, "... H W C"]:
+    """Check images and give them a channel axis."""
     array = numbers(images, name, ndim=(lead + 2, lead + 3))
     if array.ndim == lead + 2:
         array = array[..., None]
@@ -41,29 +30,15 @@ def as_images(images: ArrayLike, name: str, *, lead: int = 1) -> np.ndarray:
     return array
 
 
-def displayed(images: np.ndarray) -> np.ndarray:
-    """Turn images into colours for the screen.
-
-    Args:
-        images: Images, shape (..., H, W, C) with C 1 or 3, on the scale 0 to 1; values outside are clipped.
-
-    Returns:
-        RGBA, float32 of shape (..., H, W, 4).
-    """
+def displayed(images: Shaped[np.ndarray, "... H W C"]) -> Shaped[np.ndarray, "... H W 4"]:
+    """Turn images into colours for the screen."""
     colour = np.clip(images.astype(np.float32), 0.0, 1.0)
     colour = np.broadcast_to(colour, (*colour.shape[:-1], 3))
     return np.concatenate([colour, np.ones((*colour.shape[:-1], 1), np.float32)], axis=-1)
 
 
-def pixel_columns(images: np.ndarray) -> dict[str, np.ndarray]:
-    """Give one column for each pixel of images, values as given.
-
-    Args:
-        images: Images, shape (n, H, W, C).
-
-    Returns:
-        Columns `y0_x0`, or `y0_x0_c0` in colour, each of shape (n,).
-    """
+def pixel_columns(images: Shaped[np.ndarray, "n H W C"]) -> dict[str, np.ndarray]:
+    """Give one column for each pixel of images, values as given."""
     _, height, width, channels = images.shape
     return {
         f"y{i}_x{j}" if channels == 1 else f"y{i}_x{j}_c{c}": images[:, i, j, c]
@@ -75,42 +50,21 @@ def pixel_columns(images: np.ndarray) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Mosaic:
-    """A picture made of rows of images.
+    """A picture made of rows of images."""
 
-    Args:
-        pixels: RGBA, transparent between the images.
-        tops: The first line of pixels of each row.
-        gap: Pixels between neighbouring images.
-    """
-
-    pixels: np.ndarray
-    tops: tuple[int, ...]
-    gap: int
+    pixels: np.ndarray  # RGBA, transparent between the images
+    tops: tuple[int, ...]  # the first line of pixels of each row
+    gap: int  # pixels between neighbouring images
 
 
 def gap_of(height: int, width: int) -> int:
-    """Choose how many pixels lie between neighbouring images.
-
-    Args:
-        height: Height of an image in pixels.
-        width: Its width.
-
-    Returns:
-        The number, from 1.
-    """
+    """Choose how many pixels lie between neighbouring images."""
     return max(1, round(0.08 * max(height, width)))
 
 
 def mosaic(rows: Sequence[np.ndarray], *, group: int | None = None) -> Mosaic:
-    """Lay rows of images below each other.
-
-    Args:
-        rows: Rows of images, each of shape (n_i, H, W, C).
-        group: After every so many rows, a wider gap; None for equal gaps.
-
-    Returns:
-        The whole picture.
-    """
+    """Lay rows of images below each other."""
+    # group: after every so many rows, a wider gap; None for equal gaps.
     height, width = rows[0].shape[1:3]
     gap = gap_of(height, width)
     columns = max(len(row) for row in rows)
@@ -266,19 +220,7 @@ def reconstructions(
 def show_mosaic(
     whole: Mosaic, title: str | None, theme: ThemeName, ax: Axes | None, image_width: int, *, beside: float = 0.0
 ) -> Axes:
-    """Draw a mosaic.
-
-    Args:
-        whole: The mosaic.
-        title: Title of the Axes, or None.
-        theme: "light" or "dark".
-        ax: Axes to draw into; None makes a figure.
-        image_width: Width of one image in pixels.
-        beside: Room for the names of rows, in inches.
-
-    Returns:
-        The Axes.
-    """
+    """Draw a mosaic."""
     height, width = whole.pixels.shape[:2]
     if ax is None:
         cell = _CELL * max(1.0, min(2.5, image_width / 64))

@@ -36,14 +36,7 @@ def _checked(images: ArrayLike, latents: ArrayLike) -> tuple[np.ndarray, np.ndar
 
 
 def framed(images: np.ndarray) -> np.ndarray:
-    """Put images into thin black frames: pictures that touch cannot be told apart.
-
-    Args:
-        images: Images, shape (rows, columns, H, W[, C]).
-
-    Returns:
-        The images with frames, larger by the frame on every side.
-    """
+    """Put images into thin black frames: pictures that touch cannot be told apart."""
     edge = (max(1, round(max(images.shape[2:4]) / 28)),) * 2
     return np.pad(images, ((0, 0), (0, 0), edge, edge, *((0, 0),) * (images.ndim - 4)))
 

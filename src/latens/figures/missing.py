@@ -16,20 +16,9 @@ MOST_PATTERNS, MOST_COLUMNS = 20, 30
 def missing_table(
     observed: ArrayLike, names: Sequence[object], *, weight: ArrayLike | None = None
 ) -> dict[str, np.ndarray]:
-    """Compute the patterns of gaps, the most frequent first.
-
-    Args:
-        observed: True where a cell has a value, shape (n, D).
-        names: Names of the D columns.
-        weight: How often each row counts, shape (n,); None for once.
-
-    Returns:
-        `share` of the rows with exactly this pattern, and then for each column whether it is missing in the pattern; of
-        more than 20 patterns the 20 most frequent ones.
-
-    Raises:
-        DataError: Shapes do not fit.
-    """
+    """Compute the patterns of gaps, the most frequent first."""
+    # returns: `share` of the rows with exactly this pattern, and then for each column whether it is missing in the
+    # pattern; of more than 20 patterns the 20 most frequent ones.
     seen = numbers(observed, "observed", ndim=2).astype(bool)
     titles, rows = class_names(names), np.ones(len(seen)) if weight is None else np.asarray(weight, float)
     if seen.shape[1] != len(titles) or rows.shape != (len(seen),):
@@ -45,20 +34,7 @@ def missing_table(
 def missing_cells(
     observed: ArrayLike, names: Sequence[object], *, weight: ArrayLike | None = None, theme: ThemeName = "light"
 ) -> np.ndarray:
-    """Draw the share of gaps in each column that has some, and which columns are missing together in how many rows.
-
-    Args:
-        observed: True where a cell has a value, shape (n, D).
-        names: Names of the D columns.
-        weight: How often each row counts, shape (n,); None for once.
-        theme: "light" or "dark".
-
-    Returns:
-        An array (2,) of Axes.
-
-    Raises:
-        DataError: Shapes do not fit.
-    """
+    """Draw the share of gaps in each column that has some, and which columns are missing together in how many rows."""
     table = missing_table(observed, names, weight=weight)
     gaps = ~np.asarray(observed, bool)
     rows = np.ones(len(gaps)) if weight is None else np.asarray(weight, float)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from jaxtyping import Shaped
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import to_rgb
@@ -26,17 +27,10 @@ def _captions(captions: Sequence[str], count: int) -> list[str]:
     return [readable(text, 60) for text in captions]
 
 
-def trail(path: np.ndarray, place: int) -> tuple[np.ndarray, np.ndarray]:
-    """Find the last steps before a place on a path, and how strongly each is drawn.
-
-    Args:
-        path: Points, shape (F, 2).
-        place: The place, from 0 to F - 1.
-
-    Returns:
-        Steps from point to point, shape (k, 2, 2) with k at most 18, the last one to the place; and their strengths
-        above 0 to 1, shape (k,), which rise evenly.
-    """
+def trail(path: Shaped[np.ndarray, "F 2"], place: int) -> tuple[np.ndarray, np.ndarray]:
+    """Find the last steps before a place on a path, and how strongly each is drawn."""
+    # returns: steps from point to pointwith k at most 18, the last one to the place; and their strengths above 0 to
+    # 1which rise evenly.
     kept = path[max(0, place - TRAIL) : place + 1]
     count = len(kept) - 1
     return np.stack([kept[:-1], kept[1:]], axis=1), 1.0 - np.arange(count)[::-1] / TRAIL
@@ -53,26 +47,8 @@ def moving_image(
     whole: bool = False,
     theme: ThemeName = "light",
 ) -> Iterator[np.ndarray]:
-    """Draw an image that changes, and beside it, where the latent space is a plane, the point it is decoded from.
-
-    The point draws its last steps after it, in a line that fades.
-
-    Args:
-        images: Images, shape (F, H, W[, C]), on the scale 0 to 1.
-        captions: A caption for each of the F frames.
-        path: The points decoded, shape (F, 2); None for no plane.
-        points: The rows behind them, shape (n, 2); None for no plane.
-        label: Classes of these rows, as for `latent_scatter`.
-        classes: Names of the classes, as for `latent_scatter`.
-        whole: Whether the whole path is drawn too, as a broken line: of few stops, not of a random walk.
-        theme: "light" or "dark".
-
-    Returns:
-        F frames of pixels.
-
-    Raises:
-        DataError: Shapes do not fit.
-    """
+    """Draw an image that changes, and beside it, where the latent space is a plane, the point it is decoded from."""
+    # The point draws its last steps after it, in a line that fades.
     pictures = displayed(as_images(images, "images"))
     words = _captions(captions, len(pictures))
     colours = theme_named(theme)
@@ -121,20 +97,7 @@ def moving_image(
 def moving_manifold(
     images: Sequence[np.ndarray], latents: ArrayLike, captions: Sequence[str], *, theme: ThemeName = "light"
 ) -> Iterator[np.ndarray]:
-    """Draw a decoded grid of the latent plane that changes.
-
-    Args:
-        images: For each frame images of shape (rows, columns, H, W[, C]), on the scale 0 to 1.
-        latents: The points they were decoded from, shape (rows, columns, 2), as for `manifold`.
-        captions: A caption for each frame.
-        theme: "light" or "dark".
-
-    Returns:
-        One frame of pixels for each entry of `images`.
-
-    Raises:
-        DataError: Shapes do not fit.
-    """
+    """Draw a decoded grid of the latent plane that changes."""
     words = _captions(captions, len(images))
     ax = manifold(images[0], latents, title=words[0], theme=theme, dpi=FRAME_DPI)
     (shown,), colours, figure = ax.images, theme_named(theme), figure_of(ax)
@@ -155,22 +118,7 @@ def moving_scatter(
     units: tuple[int, int] = (0, 1),
     theme: ThemeName = "light",
 ) -> Iterator[np.ndarray]:
-    """Draw a scatter of the latent plane that changes, on axes that stay.
-
-    Args:
-        points: Points of every frame, shape (F, n, 2).
-        captions: A caption for each of the F frames.
-        label: Classes of the points, as for `latent_scatter`.
-        classes: Names of the classes, as for `latent_scatter`.
-        units: The two latent dimensions that are shown, counted from 0.
-        theme: "light" or "dark".
-
-    Returns:
-        F frames of pixels.
-
-    Raises:
-        DataError: Shapes do not fit.
-    """
+    """Draw a scatter of the latent plane that changes, on axes that stay."""
     moments = numbers(points, "points", ndim=3)
     words = _captions(captions, len(moments))
     ax = latent_scatter(moments[-1], label, classes, units=units, title=words[0], theme=theme)

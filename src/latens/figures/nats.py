@@ -20,20 +20,10 @@ LATENTS = "(latents)"
 def column_nats_table(
     nats: ArrayLike, independent: ArrayLike, latents: float, names: Sequence[object]
 ) -> dict[str, np.ndarray]:
-    """Give the numbers of `column_nats`, columns in their order, the latents last.
-
-    Args:
-        nats: The part of each column in log p(x), shape (D,), nats a row.
-        independent: log p of each column by the shares of the training rows alone, shape (D,), nats a row.
-        latents: The part of the latents in log p(x), nats a row; 0 or less.
-        names: Names of the D columns.
-
-    Returns:
-        `column`, `nats` (they sum to log p(x)) and `independent` (0 for the latents).
-
-    Raises:
-        DataError: Shapes do not fit.
-    """
+    """Give the numbers of `column_nats`, columns in their order, the latents last."""
+    # nats: the part of each column in log p(x), nats a row.
+    # independent: log p of each column by the shares of the training rows alone, nats a row.
+    # latents: the part of the latents in log p(x), nats a row; 0 or less.
     own, alone = (numbers(v, n, ndim=1).astype(float) for v, n in ((nats, "nats"), (independent, "independent")))
     words = class_names(names)
     if not len(own) == len(alone) == len(words):
@@ -55,22 +45,10 @@ def column_nats(
     theme: ThemeName = "light",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw how many nats each column takes in -log p(x), beside those that it would take alone.
-
-    Args:
-        nats: The part of each column in log p(x), shape (D,), nats a row.
-        independent: log p of each column by the shares of the training rows alone, shape (D,), nats a row.
-        latents: The part of the latents in log p(x), nats a row; 0 or less.
-        names: Names of the D columns, of which the 40 that would take the most alone are drawn.
-        theme: "light" or "dark".
-        ax: Axes to draw into; None makes a figure.
-
-    Returns:
-        The Axes.
-
-    Raises:
-        DataError: Shapes do not fit.
-    """
+    """Draw how many nats each column takes in -log p(x), beside those that it would take alone."""
+    # nats: the part of each column in log p(x), nats a row.
+    # independent: log p of each column by the shares of the training rows alone, nats a row.
+    # latents: the part of the latents in log p(x), nats a row; 0 or less.
     table = column_nats_table(nats, independent, latents, names)
     colours = theme_named(theme)
     order = np.argsort(table["independent"][:-1], kind="stable")[:MOST]

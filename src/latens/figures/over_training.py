@@ -1,6 +1,7 @@
 """What became of the latent dimensions while a model was trained."""
 
 import numpy as np
+from jaxtyping import Shaped
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
@@ -14,18 +15,8 @@ _LINE, _INSIDE = 9.0, 0.7  # points that a line of small text takes; the share o
 
 
 def unit_kl_history_table(steps: ArrayLike, kl: ArrayLike) -> dict[str, np.ndarray]:
-    """Compute the numbers of `unit_kl_history`, step by step.
-
-    Args:
-        steps: Steps, shape (F,).
-        kl: KL of every latent dimension (or level) in nats, shape (F, units).
-
-    Returns:
-        `step`, `unit` and `kl` in nats, as equally long columns.
-
-    Raises:
-        DataError: The lengths differ.
-    """
+    """Compute the numbers of `unit_kl_history`, step by step."""
+    # kl: kL of every latent dimension (or level) in nats.
     at, values = numbers(steps, "steps", ndim=1), numbers(kl, "kl", ndim=2)
     if len(at) != len(values):
         raise DataError(f"{len(at)} steps for {len(values)} rows.", where="kl", fix="Give one row for each step.")
@@ -33,16 +24,9 @@ def unit_kl_history_table(steps: ArrayLike, kl: ArrayLike) -> dict[str, np.ndarr
     return {"step": np.repeat(at, count), "unit": np.tile(np.arange(count), len(at)), "kl": values.ravel()}
 
 
-def spread(falling: np.ndarray, gap: float) -> np.ndarray:
-    """Move numbers apart until neighbours differ by a gap, and none further than it must.
-
-    Args:
-        falling: Numbers, shape (n,), largest first.
-        gap: Least difference of neighbours.
-
-    Returns:
-        The numbers after the move, shape (n,): those closest to the given ones by the sum of squares.
-    """
+def spread(falling: Shaped[np.ndarray, " n"], gap: float) -> Shaped[np.ndarray, " n"]:
+    """Move numbers apart until neighbours differ by a gap, and none further than it must."""
+    # returns: the numbers after the movethose closest to the given ones by the sum of squares.
     # With the gaps taken out it is monotone regression: neighbours out of order are replaced by their mean.
     blocks: list[list[float]] = []
     for place, value in enumerate(falling.astype(float)):
@@ -62,24 +46,9 @@ def unit_kl_history(
     theme: ThemeName = "light",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the KL of every latent dimension (or level) over training, in logarithmic time.
-
-    Up to ten are lines, more of them a map, the one with the most KL at the end on top.
-
-    Args:
-        steps: Steps, shape (F,), rising, 0 allowed.
-        kl: KL in nats, shape (F, units).
-        what: What one of them is called.
-        kept: The step of `steps` whose model is kept: it is marked, and the total is of it; None for the last.
-        theme: "light" or "dark".
-        ax: Axes to draw into; None makes a figure.
-
-    Returns:
-        The Axes.
-
-    Raises:
-        DataError: The lengths differ.
-    """
+    """Draw the KL of every latent dimension (or level) over training, in logarithmic time."""
+    # Up to ten are lines, more of them a map, the one with the most KL at the end on top.
+    # kept: the step of `steps` whose model is kept: it is marked, and the total is of it; None for the last.
     table = unit_kl_history_table(steps, kl)
     at, values, colours = np.asarray(steps, float), np.asarray(kl, float), theme_named(theme)
     count = values.shape[1]

@@ -4,6 +4,7 @@ from itertools import pairwise
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Shaped
 from numpy.typing import ArrayLike
 
 from latens.errors import DataError
@@ -21,50 +22,22 @@ def _ends(start: ArrayLike, end: ArrayLike, num: int) -> tuple[np.ndarray, np.nd
     return a, b
 
 
-def linear_path(start: ArrayLike, end: ArrayLike, num: int) -> np.ndarray:
-    """Make a straight path between two points; both ends exactly.
-
-    $z_t = (1 - t) z_0 + t z_1$ at even t from 0 to 1.
-
-    Args:
-        start: First point, shape (n,).
-        end: Last point, shape (n,).
-        num: Number of points, from 2.
-
-    Returns:
-        Points, shape (num, n).
-
-    Raises:
-        DataError: The points are of different spaces, or fewer than 2 are asked for.
-    """
+def linear_path(start: ArrayLike, end: ArrayLike, num: int) -> Shaped[np.ndarray, "num n"]:
+    """Make a straight path between two points; both ends exactly."""
+    # $z_t = (1 - t) z_0 + t z_1$ at even t from 0 to 1.
     a, b = _ends(start, end, num)
     t = np.linspace(0.0, 1.0, num)[:, None]
     return np.where(t < 1.0, (1.0 - t) * a + t * b, b)
 
 
-def spherical_path(start: ArrayLike, end: ArrayLike, num: int) -> np.ndarray:
-    r"""Make a path between two points along an arc.
-
-    $z_t = r_t \frac{\sin((1-t)\omega)\, u_0 + \sin(t\omega)\, u_1}{\sin\omega}$ with unit vectors $u_0, u_1$ at the
-    angle $\omega$, and lengths $r_t = (1 - t)|z_0| + t|z_1|$.
-
-    It keeps to the lengths that a Normal prior gives in many dimensions, where a straight line passes close to 0.
-    Straight where an end is 0 or both point the same way; opposite ends have no one shortest arc, and the one through
-    the dimension that the start uses least is taken.
-
-    Args:
-        start: First point, shape (n,).
-        end: Last point, shape (n,).
-        num: Number of points, from 2.
-
-    Returns:
-        Points, shape (num, n).
-
-    Raises:
-        DataError: The points are of different spaces, or fewer than 2 are asked for.
-
-    Source: White, Sampling generative networks, 2016.
-    """
+def spherical_path(start: ArrayLike, end: ArrayLike, num: int) -> Shaped[np.ndarray, "num n"]:
+    r"""Make a path between two points along an arc."""
+    # $z_t = r_t \frac{\sin((1-t)\omega)\, u_0 + \sin(t\omega)\, u_1}{\sin\omega}$ with unit vectors $u_0, u_1$ at the
+    # angle $\omega$, and lengths $r_t = (1 - t)|z_0| + t|z_1|$.
+    # It keeps to the lengths that a Normal prior gives in many dimensions, where a straight line passes close to 0.
+    # Straight where an end is 0 or both point the same way; opposite ends have no one shortest arc, and the one through
+    # the dimension that the start uses least is taken.
+    # Source: White, Sampling generative networks, 2016.
     a, b = _ends(start, end, num)
     long, short = np.linalg.norm(a), np.linalg.norm(b)
     if long == 0 or short == 0:
@@ -90,21 +63,8 @@ def spherical_path(start: ArrayLike, end: ArrayLike, num: int) -> np.ndarray:
     return path
 
 
-def path_between(points: ArrayLike, num: int, kind: PathKind, *, closed: bool = False) -> np.ndarray:
-    """Make a path through all points in order; every stop once.
-
-    Args:
-        points: Stops, shape (m, n) with m from 2.
-        num: Steps between two stops.
-        kind: "linear" or "spherical".
-        closed: Whether to go back to the first point, without repeating it.
-
-    Returns:
-        Points, shape (steps, n).
-
-    Raises:
-        DataError: There are fewer than 2 points.
-    """
+def path_between(points: ArrayLike, num: int, kind: PathKind, *, closed: bool = False) -> Shaped[np.ndarray, "steps n"]:
+    """Make a path through all points in order; every stop once."""
     stops = numbers(points, "points", ndim=2).astype(float)
     if len(stops) < 2:
         raise DataError("a path needs two points or more, and one was given.", where="points", fix="Give two or more.")
@@ -114,40 +74,18 @@ def path_between(points: ArrayLike, num: int, kind: PathKind, *, closed: bool = 
     return np.concatenate(legs if closed else [*legs, stops[-1:]])
 
 
-def medoid(points: ArrayLike) -> np.ndarray:
-    """Find the point with the least sum of distances to all others; of several such points the first.
-
-    Args:
-        points: Points, shape (m, n).
-
-    Returns:
-        The point, shape (n,).
-
-    Raises:
-        DataError: There are no points.
-    """
+def medoid(points: ArrayLike) -> Shaped[np.ndarray, " n"]:
+    """Find the point with the least sum of distances to all others; of several such points the first."""
     given = numbers(points, "points", ndim=2).astype(float)
     return given[int(np.argmin(np.linalg.norm(given[:, None] - given, axis=-1).sum(1)))]
 
 
-def random_walk(start: ArrayLike, num: int, *, rng: np.random.Generator, step: float = 0.25) -> np.ndarray:
-    r"""Make a random walk that never leaves a standard Normal prior.
-
-    $z_{t+1} = \sqrt{1 - s^2}\, z_t + s\, \epsilon_t$ with $\epsilon \sim N(0, I)$. Each point of a walk that starts in
-    a standard Normal is a sample of it.
-
-    Args:
-        start: First point, shape (n,).
-        num: Number of points, from 1.
-        rng: NumPy generator of the noise.
-        step: Size s of a step, 0 < s <= 1.
-
-    Returns:
-        Points, shape (num, n), from `start` on.
-
-    Raises:
-        DataError: The step is another, or no points are asked for.
-    """
+def random_walk(
+    start: ArrayLike, num: int, *, rng: np.random.Generator, step: float = 0.25
+) -> Shaped[np.ndarray, "num n"]:
+    r"""Make a random walk that never leaves a standard Normal prior."""
+    # $z_{t+1} = \sqrt{1 - s^2}\, z_t + s\, \epsilon_t$ with $\epsilon \sim N(0, I)$. Each point of a walk that starts
+    # in a standard Normal is a sample of it.
     z = numbers(start, "start", ndim=1).astype(float)
     if not 0.0 < step <= 1.0 or num < 1:
         raise DataError(
@@ -161,23 +99,10 @@ def random_walk(start: ArrayLike, num: int, *, rng: np.random.Generator, step: f
 
 
 def align(points: ArrayLike, reference: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-    r"""Rotate or mirror points about 0 so that they come as close to reference points as they can.
-
-    $\min_R \sum_i |z_i R - w_i|^2$ over orthogonal R (Procrustes). Nothing is moved or stretched, and a standard Normal
-    prior looks the same from every side, so a latent space that was rotated tells the same.
-
-    Args:
-        points: Points, shape (n, d).
-        reference: The points to come close to, shape (n, d), row by row.
-
-    Returns:
-        The rotated points, shape (n, d), and R, shape (d, d).
-
-    Raises:
-        DataError: The shapes differ.
-
-    Source: Schonemann, A generalized solution of the orthogonal Procrustes problem, Psychometrika, 1966.
-    """
+    r"""Rotate or mirror points about 0 so that they come as close to reference points as they can."""
+    # $\min_R \sum_i |z_i R - w_i|^2$ over orthogonal R (Procrustes). Nothing is moved or stretched, and a standard
+    # Normal prior looks the same from every side, so a latent space that was rotated tells the same.
+    # Source: Schonemann, A generalized solution of the orthogonal Procrustes problem, Psychometrika, 1966.
     from scipy.linalg import orthogonal_procrustes
 
     z, w = numbers(points, "points", ndim=2).astype(float), numbers(reference, "reference", ndim=2).astype(float)
@@ -188,19 +113,8 @@ def align(points: ArrayLike, reference: ArrayLike) -> tuple[np.ndarray, np.ndarr
 
 
 def in_log_time(steps: ArrayLike, num: int) -> tuple[np.ndarray, np.ndarray]:
-    """Place frames between snapshots of a training, even in log(1 + step).
-
-    Args:
-        steps: Steps of the snapshots, rising, at least 2.
-        num: Number of frames, from 2.
-
-    Returns:
-        For each frame the snapshot that it lies behind, shape (num,), and how far on to the next it is, from 0 to 1,
-        shape (num,).
-
-    Raises:
-        DataError: The steps do not rise, or there are too few steps or frames.
-    """
+    """Place frames between snapshots of a training, even in log(1 + step)."""
+    # returns: for each frame the snapshot that it lies behindand how far on to the next it is, from 0 to 1
     known = numbers(steps, "steps", ndim=1).astype(float)
     if len(known) < 2 or (np.diff(known) <= 0).any() or num < 2:
         raise DataError("the steps must rise, and be 2 or more.", where="steps", fix="Sort them, each once.")

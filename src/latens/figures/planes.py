@@ -15,19 +15,7 @@ from latens.figures.style import ThemeName, new_axes
 def two_views_table(
     z: ArrayLike, label: ArrayLike | None = None, classes: Sequence[object] | None = None
 ) -> dict[str, np.ndarray]:
-    """Compute the numbers of the left side of `two_views`; those of the right are `manifold_table`'s.
-
-    Args:
-        z: Points, shape (n, 2).
-        label: Classes of the points, as for `latent_scatter`.
-        classes: Names of the classes, as for `latent_scatter`.
-
-    Returns:
-        Columns, as `latent_scatter_table` gives them.
-
-    Raises:
-        DataError: Shapes do not fit, or numbers are not finite.
-    """
+    """Compute the numbers of the left side of `two_views`; those of the right are `manifold_table`'s."""
     return latent_scatter_table(z, label, classes)
 
 
@@ -41,23 +29,7 @@ def two_views(
     titles: tuple[str, str] = ("Encoder: means of q(z|x)", "Decoder: means of p(x|z)"),
     theme: ThemeName = "light",
 ) -> np.ndarray:
-    """Draw the encoder's view (a scatter) beside the decoder's (images on an even grid), on identical axes.
-
-    Args:
-        z: Posterior means, shape (n, 2).
-        images: Decoded images, shape (rows, columns, H, W[, C]), as for `manifold`.
-        latents: The points they were decoded from, shape (rows, columns, 2), evenly spaced and as high as wide.
-        label: Classes of the points, as for `latent_scatter`.
-        classes: Names of the classes, as for `latent_scatter`.
-        titles: Titles of the two Axes.
-        theme: "light" or "dark".
-
-    Returns:
-        Both Axes, with the same limits.
-
-    Raises:
-        DataError: The grid is not even, or shapes do not fit.
-    """
+    """Draw the encoder's view (a scatter) beside the decoder's (images on an even grid), on identical axes."""
     grid = np.asarray(latents, float)
     gaps = np.diff(grid[0, :, 0]) if grid.ndim == 3 else np.zeros(0)
     if len(gaps) < 1 or not np.allclose(gaps, gaps[0], rtol=1e-4, atol=0):

@@ -16,19 +16,7 @@ SHARES = np.linspace(0.0, 1.0, 40)
 
 
 def rate_distortion_table(rate: ArrayLike, distortion: ArrayLike, names: Sequence[object]) -> dict[str, np.ndarray]:
-    """Compute the numbers of `rate_distortion`.
-
-    Args:
-        rate: KL(q(z|x) || p(z)) in nats per row, shape (n,).
-        distortion: -E_q log p(x|z) in nats per row, shape (n,).
-        names: A name for each point.
-
-    Returns:
-        `name`, `rate`, `distortion` and `elbo`, which is minus their sum, as equally long columns.
-
-    Raises:
-        DataError: The lengths differ.
-    """
+    """Compute the numbers of `rate_distortion`."""
     r, d = numbers(rate, "rate", ndim=1), numbers(distortion, "distortion", ndim=1)
     if not len(r) == len(d) == len(names):
         raise DataError(
@@ -47,25 +35,8 @@ def rate_distortion(
     theme: ThemeName = "light",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw KL(q(z|x) || p(z)) against -E_q log p(x|z), in nats per row; on a dotted line the ELBO is one number.
-
-    Args:
-        rate: KL(q(z|x) || p(z)) in nats per row, shape (n,).
-        distortion: -E_q log p(x|z) in nats per row, shape (n,).
-        names: A name for each point (a step, a beta, a run).
-        joined: Whether a line joins the points, in order.
-        of: Which rows these are, for the title.
-        theme: "light" or "dark".
-        ax: Axes to draw into; None makes a figure.
-
-    Returns:
-        The Axes.
-
-    Raises:
-        DataError: The lengths differ.
-
-    Source: Alemi et al., Fixing a broken ELBO, 2018.
-    """
+    """Draw KL(q(z|x) || p(z)) against -E_q log p(x|z), in nats per row; on a dotted line the ELBO is one number."""
+    # Source: Alemi et al., Fixing a broken ELBO, 2018.
     table = rate_distortion_table(rate, distortion, names)
     r, d, colours = table["rate"].astype(float), table["distortion"].astype(float), theme_named(theme)
     ax = one_axes((5.6, 4.2), theme) if ax is None else ax

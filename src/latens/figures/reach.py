@@ -13,18 +13,8 @@ _POINTS = 121
 
 
 def reach_table(distances: Mapping[str, ArrayLike], most: float) -> dict[str, np.ndarray]:
-    """Compute the numbers of `reach_curves`: the `distance`, and for each name the share that is still the same there.
-
-    Args:
-        distances: Of each name (a picture, a class) the distance of every move at which it is another; infinite for
-            never.
-        most: The farthest that a code was moved, above 0.
-
-    Returns:
-        `distance`, and `same_NAME` for each name.
-
-    Raises:
-        DataError: There are no distances, or one is not a number.
+    """Compute the numbers of `reach_curves`: the `distance`, and for each name the share that is still the same
+    there.
     """
     found = {name: np.asarray(values, float).reshape(-1) for name, values in distances.items()}
     if not found or any(not len(values) or np.isnan(values).any() for values in found.values()):
@@ -36,20 +26,7 @@ def reach_table(distances: Mapping[str, ArrayLike], most: float) -> dict[str, np
 def reach_curves(
     distances: Mapping[str, ArrayLike], most: float, *, theme: ThemeName = "light", ax: Axes | None = None
 ) -> Axes:
-    """Draw the share of moves after which a picture, or its class, is still the same, over their length in z.
-
-    Args:
-        distances: As for `reach_table`.
-        most: The farthest that a code was moved, above 0.
-        theme: "light" or "dark".
-        ax: Axes to draw into; None makes a figure.
-
-    Returns:
-        The Axes.
-
-    Raises:
-        DataError: There are no distances, or one is not a number.
-    """
+    """Draw the share of moves after which a picture, or its class, is still the same, over their length in z."""
     table, colours = reach_table(distances, most), theme_named(theme)
     ax = one_axes((5.6, 3.6), theme) if ax is None else ax
     dress(ax, theme=theme, title="How far z moves until what it decodes to changes", x="distance in z",

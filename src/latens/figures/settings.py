@@ -14,18 +14,7 @@ MOST = 40
 
 
 def settings_table(values: Sequence[Sequence[float]], names: Sequence[object]) -> dict[str, np.ndarray]:
-    """Give the numbers of `settings`, a line for each run.
-
-    Args:
-        values: The value of each seed, for each setting; those of a setting may be fewer, or none.
-        names: Names of the settings.
-
-    Returns:
-        `setting`, and `value` of each of its runs.
-
-    Raises:
-        DataError: There are not as many names as settings, or there is no value at all.
-    """
+    """Give the numbers of `settings`, a line for each run."""
     words = class_names(names)
     if len(values) != len(words):
         what = f"{len(values)} settings and {len(words)} names."
@@ -46,23 +35,9 @@ def settings(
     theme: ThemeName = "light",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw each setting as a line of dots, one for each seed, with the mean and its interval; the best at the top.
-
-    Args:
-        values: The value of each seed, for each setting, from the best on.
-        intervals: Mean, lower and upper end for each setting; NaN for ends that one seed does not tell, None without a
-            value.
-        names: Names of the settings, of which the first 40 are drawn.
-        unit: What the values are, for the axis.
-        theme: "light" or "dark".
-        ax: Axes to draw into; None makes a figure.
-
-    Returns:
-        The Axes.
-
-    Raises:
-        DataError: Lengths do not fit, or there is no value at all.
-    """
+    """Draw each setting as a line of dots, one for each seed, with the mean and its interval; the best at the top."""
+    # intervals: mean, lower and upper end for each setting; NaN for ends that one seed does not tell, None without a
+    # value.
     settings_table(values, names)
     if len(intervals) != len(values):
         what = f"{len(values)} settings and {len(intervals)} intervals."

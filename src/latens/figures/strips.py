@@ -25,18 +25,7 @@ def _checked(rows: Sequence[np.ndarray], names: Sequence[object]) -> list[np.nda
 
 
 def image_strips_table(rows: Sequence[np.ndarray], names: Sequence[object]) -> dict[str, np.ndarray]:
-    """Compute the numbers of `image_strips`, not clipped.
-
-    Args:
-        rows: Rows of images, each of shape (n, H, W[, C]).
-        names: A name for each row.
-
-    Returns:
-        `strip` (the name), `image` (its place in it), and a column for each pixel.
-
-    Raises:
-        DataError: There are no rows, images of several shapes, or names that do not fit.
-    """
+    """Compute the numbers of `image_strips`, not clipped."""
     images = _checked(rows, names)
     strip = np.concatenate([np.repeat(np.array([str(n)], object), len(row)) for n, row in zip(names, images)])
     place = np.concatenate([np.arange(len(row)) for row in images])
@@ -52,22 +41,8 @@ def image_strips(
     theme: ThemeName = "light",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw rows of images below each other, the name of each beside it.
-
-    Args:
-        rows: Rows of images, each of shape (n, H, W) or (n, H, W, C), on the scale 0 to 1; they may differ in n.
-        names: A name for each row.
-        group: After every so many rows, a wider gap; None for equal gaps.
-        title: Title of the Axes, or None.
-        theme: "light" or "dark".
-        ax: Axes to draw into; None makes a figure.
-
-    Returns:
-        The Axes; its one image is the whole as RGBA.
-
-    Raises:
-        DataError: There are no rows, images of several shapes, or names that do not fit.
-    """
+    """Draw rows of images below each other, the name of each beside it."""
+    # group: after every so many rows, a wider gap; None for equal gaps.
     images = _checked(rows, names)
     whole = mosaic(images, group=group)
     words = [readable(name, 34) for name in names]

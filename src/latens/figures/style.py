@@ -37,27 +37,16 @@ _SALT_LOCK = threading.Lock()
 
 @dataclass(frozen=True)
 class Theme:
-    """The colours of one theme.
-
-    Args:
-        background: Colour behind everything.
-        text: Colour of text.
-        muted: Colour of axes and notes.
-        grid: Colour of grid lines.
-        first: Colour of the first kind of data.
-        second: Colour of the second kind of data.
-        classes: Ten colours of classes, which colour-blind readers can tell apart.
-        ramp: The part of viridis, from 0 to 1, that shows continuous numbers.
-    """
+    """The colours of one theme."""
 
     background: str
     text: str
-    muted: str
-    grid: str
-    first: str
-    second: str
-    classes: tuple[str, ...]
-    ramp: tuple[float, float]
+    muted: str  # colour of axes and notes
+    grid: str  # colour of grid lines
+    first: str  # colour of the first kind of data
+    second: str  # colour of the second kind of data
+    classes: tuple[str, ...]  # ten colours of classes, which colour-blind readers can tell apart
+    ramp: tuple[float, float]  # the part of viridis, from 0 to 1, that shows continuous numbers
 
 
 # Beside two colours of Okabe & Ito (Color Universal Design) ten of classes, found by a search from these that holds
@@ -93,31 +82,14 @@ THEMES: dict[str, Theme] = {
 
 
 def theme_named(theme: str) -> Theme:
-    """Look up the colours of a theme.
-
-    Args:
-        theme: "light" or "dark".
-
-    Returns:
-        Its colours.
-
-    Raises:
-        UsageError: There is no such theme.
-    """
+    """Look up the colours of a theme."""
     if theme not in THEMES:
         raise UsageError(f"there is no theme {theme!r}.", where="theme", fix=nearest(theme, THEMES))
     return THEMES[theme]
 
 
 def ramp(theme: ThemeName) -> Colormap:
-    """Make the colour map of continuous numbers: viridis without the end that fades into the background.
-
-    Args:
-        theme: "light" or "dark".
-
-    Returns:
-        The colour map.
-    """
+    """Make the colour map of continuous numbers: viridis without the end that fades into the background."""
     low, high = theme_named(theme).ramp
     colours = matplotlib.colormaps["viridis"](np.linspace(low, high, 256))
     return LinearSegmentedColormap.from_list(f"latens-{theme}", colours)
@@ -131,33 +103,15 @@ def new_axes(
     widths: Sequence[float] | None = None,
     theme: ThemeName = "light",
 ) -> np.ndarray:
-    """Make Axes on a new figure; `axes[0, 0].figure` is the figure.
-
-    Args:
-        rows: Rows of Axes.
-        columns: Columns of Axes.
-        size: Width and height in inches.
-        widths: How wide the columns are beside each other; None makes them equal.
-        theme: "light" or "dark".
-
-    Returns:
-        An array (rows, columns) of Axes.
-    """
+    """Make Axes on a new figure; `axes[0, 0].figure` is the figure."""
+    # widths: how wide the columns are beside each other; None makes them equal.
     figure = Figure(figsize=size, dpi=DPI, facecolor=theme_named(theme).background, layout="constrained")
     FigureCanvasAgg(figure)
     return figure.subplots(rows, columns, squeeze=False, width_ratios=widths)
 
 
 def one_axes(size: tuple[float, float], theme: ThemeName) -> Axes:
-    """Make a single Axes on a new figure.
-
-    Args:
-        size: Width and height in inches.
-        theme: "light" or "dark".
-
-    Returns:
-        The Axes.
-    """
+    """Make a single Axes on a new figure."""
     return new_axes(size=size, theme=theme)[0, 0]
 
 
@@ -170,19 +124,7 @@ def dress(
     y: str = "",
     grid: Literal["x", "y", "both"] | None = "y",
 ) -> Axes:
-    """Give Axes the house style: title on the left, quiet axes with their unit, a faint grid behind the data.
-
-    Args:
-        ax: The Axes.
-        theme: "light" or "dark".
-        title: Title, or None.
-        x: Name and unit of the x axis.
-        y: Name and unit of the y axis.
-        grid: Which axis has grid lines; None for none.
-
-    Returns:
-        The same Axes.
-    """
+    """Give Axes the house style: title on the left, quiet axes with their unit, a faint grid behind the data."""
     colours = theme_named(theme)
     ax.set_facecolor(colours.background)
     if title:
@@ -209,19 +151,7 @@ def legend(
     limit: int = 40,
     **options: Any,
 ) -> Legend:
-    """Add a legend without a frame; names that begin with an underscore are shown like any other.
-
-    Args:
-        ax: Axes or figure that gets it.
-        handles: What was drawn, as matplotlib gives it.
-        names: A name for each.
-        theme: "light" or "dark".
-        limit: Largest number of characters of a name.
-        **options: Further options of matplotlib's `legend`.
-
-    Returns:
-        The legend.
-    """
+    """Add a legend without a frame; names that begin with an underscore are shown like any other."""
     # Placeholders first: matplotlib drops entries whose label begins with an underscore.
     drawn = ax.legend(handles, ["-"] * len(names), frameon=False, fontsize=8, **options)
     for text, name in zip(drawn.get_texts(), names):
@@ -233,25 +163,14 @@ def legend(
 
 
 def figure_of(drawn: Any) -> Figure:
-    """Find the figure of what was drawn.
-
-    Args:
-        drawn: An Axes, an array of Axes, or a figure.
-
-    Returns:
-        The figure.
-    """
+    """Find the figure of what was drawn."""
     if isinstance(drawn, np.ndarray):
         drawn = drawn.flat[0]
     return drawn if isinstance(drawn, Figure) else drawn.get_figure(root=True)
 
 
 def spell(drawn: Any) -> None:
-    """Let text in scripts that matplotlib's own font lacks be drawn by an installed font that has them.
-
-    Args:
-        drawn: A figure, or the Axes of one.
-    """
+    """Let text in scripts that matplotlib's own font lacks be drawn by an installed font that has them."""
     for text in figure_of(drawn).findobj(Text):
         families = {family for c in text.get_text() if not c.isascii() and (family := family_of(c))}
         if families:
@@ -287,15 +206,7 @@ def save(
 
 @contextmanager
 def laid_out(figure: Figure, *, dpi: float = DPI) -> Iterator[None]:
-    """Find the places of a figure's parts once for every picture of it made inside; a savefig finds them twice.
-
-    Args:
-        figure: The figure.
-        dpi: Pixels in an inch.
-
-    Yields:
-        Nothing; afterwards the figure is as it was.
-    """
+    """Find the places of a figure's parts once for every picture of it made inside; a savefig finds them twice."""
     spell(figure)
     engine, before = figure.get_layout_engine(), figure.get_dpi()
     if engine is None:
@@ -312,16 +223,7 @@ def laid_out(figure: Figure, *, dpi: float = DPI) -> Iterator[None]:
 
 
 def rendered(figure: Figure | Axes | np.ndarray, kind: str, *, dpi: float = DPI) -> bytes:
-    """Render a picture to bytes; the same figure gives the same bytes.
-
-    Args:
-        figure: The figure, or its Axes.
-        kind: "png" or "svg".
-        dpi: Pixels in an inch.
-
-    Returns:
-        The bytes of the file.
-    """
+    """Render a picture to bytes; the same figure gives the same bytes."""
     drawn, stream = figure_of(figure), io.BytesIO()
     spell(drawn)
     with _SALT_LOCK:
@@ -335,17 +237,7 @@ def rendered(figure: Figure | Axes | np.ndarray, kind: str, *, dpi: float = DPI)
 
 
 def csv_bytes(table: Mapping[str, ArrayLike]) -> bytes:
-    """Write a table as UTF-8 CSV: a header, then one line a row.
-
-    Args:
-        table: Equally long columns by name.
-
-    Returns:
-        The bytes of the file.
-
-    Raises:
-        DataError: The columns do not fit.
-    """
+    """Write a table as UTF-8 CSV: a header, then one line a row."""
     return texts.csv_bytes(same_length(table))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Shaped
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
@@ -18,36 +19,22 @@ _LEVELS = 20  # whole numbers with at most this many values from lowest to highe
 
 
 class Histogram(NamedTuple):
-    """Histograms of one column of data and of samples, in the same bins.
+    """Histograms of one column of data and of samples, in the same bins."""
 
-    Args:
-        edges: Edges of the bins, shape (bins + 1,).
-        data: Share of the finite data in each bin, shape (bins,).
-        samples: Share of the finite samples in each bin, shape (bins,).
-        outside: Share of the samples in no bin.
-    """
-
-    edges: np.ndarray
-    data: np.ndarray
-    samples: np.ndarray
-    outside: float = 0.0
+    edges: np.ndarray  # edges of the bins, shape (bins + 1,)
+    data: np.ndarray  # share of the finite data in each bin, shape (bins,)
+    samples: np.ndarray  # share of the finite samples in each bin, shape (bins,)
+    outside: float = 0.0  # share of the samples in no bin
 
 
-def histogram(data: np.ndarray, samples: np.ndarray, weight: np.ndarray | None = None) -> Histogram:
-    """Compute the shares of data and samples in the same bins.
-
-    Bins span data and samples, but reach beyond the data by at most the data's own span on either side: one wild sample
-    must not squeeze everything into one bar. Shares are of all finite values, so what lies outside is missing from
-    their sum. Whole numbers get one bin each; values that are all equal get one bin.
-
-    Args:
-        data: Values of one column, shape (n,); what is not finite is left out.
-        samples: Samples of the column, shape (m,); what is not finite is left out.
-        weight: How often each value of the data counts, shape (n,); None for once. What counts 0 times is left out.
-
-    Returns:
-        The shares and the edges of the bins.
-    """
+def histogram(
+    data: Shaped[np.ndarray, " n"], samples: Shaped[np.ndarray, " m"], weight: Shaped[np.ndarray, " n"] | None = None
+) -> Histogram:
+    """Compute the shares of data and samples in the same bins."""
+    # Bins span data and samples, but reach beyond the data by at most the data's own span on either side: one wild
+    # sample must not squeeze everything into one bar. Shares are of all finite values, so what lies outside is missing
+    # from their sum. Whole numbers get one bin each; values that are all equal get one bin.
+    # weight: how often each value of the data counts; None for once. What counts 0 times is left out.
     if weight is not None:
         kept = np.isfinite(data) & (weight > 0)
         data, weight = data[kept], weight[kept].astype(float)

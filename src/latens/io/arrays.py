@@ -24,22 +24,10 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 
 
 def tree_to_arrays(tree: Any) -> dict[str, np.ndarray]:
-    """The array leaves of a pytree by readable path, e.g. `encoder.layers.0.weight`.
-
-    Fields, indices and dict keys are joined by dots; other characters of a key are percent-escaped. A typed random key
-    becomes its data, with the generator after an `@`: `key@threefry2x32`. Leaves that are no arrays (Python numbers,
-    functions, None) are left out: they belong to the code that builds the tree.
-
-    Args:
-        tree: Any pytree.
-
-    Returns:
-        NumPy arrays by name.
-
-    Raises:
-        ModelFileError: Two leaves would have one name, e.g. under the dict keys 1 and "1", or a key's generator is not
-            one of `KEY_KINDS`.
-    """
+    """The array leaves of a pytree by readable path, e.g. `encoder.layers.0.weight`."""
+    # Fields, indices and dict keys are joined by dots; other characters of a key are percent-escaped. A typed random
+    # key becomes its data, with the generator after an `@`: `key@threefry2x32`. Leaves that are no arrays (Python
+    # numbers, functions, None) are left out: they belong to the code that builds the tree.
     arrays: dict[str, np.ndarray] = {}
     for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
         if not _is_array(leaf):
@@ -59,22 +47,7 @@ def tree_to_arrays(tree: Any) -> dict[str, np.ndarray]:
 def arrays_to_tree(
     arrays: Mapping[str, np.ndarray], like: Tree, *, finite: bool = False, half: bool = False, where: str = ""
 ) -> Tree:
-    """A tree as `like`, its array leaves replaced by the stored ones of the same path.
-
-    Args:
-        arrays: What `tree_to_arrays` gave, by name.
-        like: A tree that holds arrays or `jax.ShapeDtypeStruct` (as `eqx.filter_eval_shape` gives); a numpy leaf stays
-            numpy, the others become jax arrays; leaves that are no arrays are kept.
-        finite: Whether NaN and infinity are refused.
-        half: Whether half precision is taken in the place of single precision, and widened.
-        where: The file that an error names.
-
-    Returns:
-        A tree of the structure of `like`.
-
-    Raises:
-        ModelFileError: A tensor is missing, unknown, of another shape or dtype, or not finite; the message names it.
-    """
+    """A tree as `like`, its array leaves replaced by the stored ones of the same path."""
     leaves, structure = jax.tree_util.tree_flatten_with_path(like)
     wanted = {path_name(path): leaf for path, leaf in leaves if _is_array(leaf)}
     stored = {_bare(name) if _is_key(wanted.get(_bare(name))) else name: name for name in arrays}
@@ -108,14 +81,7 @@ def arrays_to_tree(
 
 
 def path_name(path: Iterable[Any]) -> str:
-    """The name of a leaf from its jax key path; `.` for a tree that is one leaf.
-
-    Args:
-        path: The key path, as `jax.tree_util.tree_flatten_with_path` gives it.
-
-    Returns:
-        The escaped parts of the path, joined by dots.
-    """
+    """The name of a leaf from its jax key path; `.` for a tree that is one leaf."""
     return ".".join(_escape(_part(entry)) for entry in path) or "."
 
 

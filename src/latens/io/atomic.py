@@ -39,17 +39,7 @@ _REASONS: dict[int, tuple[str, str]] = {
 
 @contextlib.contextmanager
 def resource_errors(where: str | os.PathLike[str]) -> Iterator[None]:
-    """Turn an `OSError` into a `ResourceError` that says where and what to do; errors of latens pass through.
-
-    Args:
-        where: The file or folder that the error names.
-
-    Returns:
-        A context manager.
-
-    Raises:
-        ResourceError: An `OSError` was raised inside the `with` block.
-    """
+    """Turn an `OSError` into a `ResourceError` that says where and what to do; errors of latens pass through."""
     try:
         yield
     except LatensError:
@@ -60,14 +50,8 @@ def resource_errors(where: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def reason_of(error: OSError) -> tuple[str, str]:
-    """What an operating system's error means, and what to do.
-
-    Args:
-        error: The error.
-
-    Returns:
-        What went wrong, without a full stop, and a full sentence that says what to do.
-    """
+    """What an operating system's error means, and what to do."""
+    # returns: what went wrong, without a full stop, and a full sentence that says what to do.
     return _REASONS.get(error.errno or 0, (error.strerror or str(error), "Choose another place."))
 
 
@@ -75,16 +59,9 @@ _LACKS_MEMORY = ("RESOURCE_EXHAUSTED", "Cannot allocate memory", "failed to map 
 
 
 def as_resource_error(error: Exception) -> ResourceError | None:
-    """The `ResourceError` for what the machine lacks, wherever in the program it was found; None for anything else.
-
-    What JAX, the loader of libraries and the maker of threads say of memory are errors of other types.
-
-    Args:
-        error: Any error.
-
-    Returns:
-        The error to show instead, or None where no disk, memory or permission is missing.
-    """
+    """The `ResourceError` for what the machine lacks, wherever in the program it was found; None for anything else."""
+    # What JAX, the loader of libraries and the maker of threads say of memory are errors of other types.
+    # returns: the error to show instead, or None where no disk, memory or permission is missing.
     if isinstance(error, MemoryError) or any(words in str(error) for words in _LACKS_MEMORY):
         fix = "Use fewer rows or draws, a smaller batch or model, or raise the limit (`ulimit -v`)."
         return ResourceError("the memory is used up.", where="memory", fix=fix)
@@ -97,19 +74,9 @@ def as_resource_error(error: Exception) -> ResourceError | None:
 
 
 def write_atomic(path: str | os.PathLike[str], data: bytes | Iterable[bytes | memoryview]) -> None:
-    """Write a file so that at any instant, also after a kill or power cut, it is the old one or the new one.
-
-    The bytes go to `.NAME.latens-tmp-PID-RANDOM` in the same folder, are flushed to disk, renamed over `path`, and the
-    folder is flushed. The mode follows the umask. What a killed process left of the same file is removed.
-
-    Args:
-        path: The file, whose folder exists.
-        data: The bytes, or chunks of them.
-
-    Raises:
-        ResourceError: The disk is full or read-only, the name too long, or permission is missing; the temporary file is
-            removed.
-    """
+    """Write a file so that at any instant, also after a kill or power cut, it is the old one or the new one."""
+    # The bytes go to `.NAME.latens-tmp-PID-RANDOM` in the same folder, are flushed to disk, renamed over `path`, and
+    # the folder is flushed. The mode follows the umask. What a killed process left of the same file is removed.
     write_together([(Path(path), data)])
 
 
@@ -136,15 +103,7 @@ def write_together(files: Iterable[tuple[Path, bytes | Iterable[bytes | memoryvi
 
 
 def write_synced(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None:
-    """Write a new file and flush it to disk.
-
-    Args:
-        path: The file, which does not exist yet.
-        data: The bytes, or chunks of them.
-
-    Raises:
-        FileExistsError: The file exists already.
-    """
+    """Write a new file and flush it to disk."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags, 0o666), "wb") as file:
         for chunk in (data,) if isinstance(data, bytes | bytearray | memoryview) else data:
@@ -154,14 +113,7 @@ def write_synced(path: Path, data: bytes | Iterable[bytes | memoryview]) -> None
 
 
 def sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to disk (Windows has no such call and needs none).
-
-    Args:
-        folder: The folder.
-
-    Raises:
-        OSError: The folder cannot be opened, or flushed on a file system that can do so.
-    """
+    """Flush a folder's entries to disk (Windows has no such call and needs none)."""
     if sys.platform == "win32":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -175,14 +127,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def temporary_beside(path: Path) -> Path:
-    """A fresh name in the same folder that tells who writes it: process id, host tag and eight random digits.
-
-    Args:
-        path: The final name.
-
-    Returns:
-        The temporary name.
-    """
+    """A fresh name in the same folder that tells who writes it: process id, host tag and eight random digits."""
     return path.with_name(f"{_before_mark(path.name)}{os.getpid()}-{_host_tag()}{secrets.token_hex(4)}")
 
 
@@ -192,27 +137,12 @@ def _before_mark(name: str) -> str:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file of this name is one of ours that never got its final name.
-
-    Args:
-        name: The name without its folder.
-
-    Returns:
-        True for a name as `temporary_beside` makes it.
-    """
+    """Whether a file of this name is one of ours that never got its final name."""
     return _TEMPORARY.match(name) is not None
 
 
 def clean_orphans(folder: str | os.PathLike[str], *, of: str = "") -> list[Path]:
-    """Remove temporary files and folders of ours whose process is dead (on this host) or that are older than a day.
-
-    Args:
-        folder: The folder that is looked through, without the folders in it.
-        of: The final name, where only what was to become that file or folder is meant; "" means all.
-
-    Returns:
-        What was removed. What cannot be removed is left for the next time.
-    """
+    """Remove temporary files and folders of ours whose process is dead (on this host) or that are older than a day."""
     removed = []
     try:
         names = os.listdir(folder)
@@ -236,14 +166,7 @@ def clean_orphans(folder: str | os.PathLike[str], *, of: str = "") -> list[Path]
 
 
 def process_alive(pid: int) -> bool:
-    """Whether a process of this host runs; one that ended but was not yet collected by its parent does not.
-
-    Args:
-        pid: The process id.
-
-    Returns:
-        True where it runs, also where it belongs to another user.
-    """
+    """Whether a process of this host runs; one that ended but was not yet collected by its parent does not."""
     if pid <= 0 or pid > 2**31 - 1:
         return False
     if sys.platform == "win32":

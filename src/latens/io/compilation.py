@@ -19,13 +19,8 @@ _YES = ("y", "yes", "t", "true", "on", "1")
 
 
 def jax_settings() -> dict[str, Any]:
-    """JAX's settings of precision and random numbers, by name.
-
-    Where JAX is not imported yet, they are as its environment variables will set them.
-
-    Returns:
-        The values by the names of the settings.
-    """
+    """JAX's settings of precision and random numbers, by name."""
+    # Where JAX is not imported yet, they are as its environment variables will set them.
     if "jax" in sys.modules:
         config = sys.modules["jax"].config
         return {name: getattr(config, name) for name in _DEFAULTS}
@@ -40,11 +35,7 @@ def _from_environment(name: str, default: bool | str | None) -> bool | str | Non
 
 
 def cache_folder() -> Path:
-    """Where compiled programs are kept: JAX_COMPILATION_CACHE_DIR, else the user's cache folder.
-
-    Returns:
-        The folder, which need not exist.
-    """
+    """Where compiled programs are kept: JAX_COMPILATION_CACHE_DIR, else the user's cache folder."""
     chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     if chosen:
         return Path(chosen)

@@ -30,25 +30,9 @@ def parse_json_strict(
     where: str = "",
     fix: str = "",
 ) -> Any:
-    """Parse JSON, refusing all that JSON does not say or that could hurt.
-
-    Refused are: more than `max_bytes`, lists and objects nested deeper than `max_depth`, duplicate keys, `NaN` and
-    `Infinity`, numbers that overflow float64 or (integers) 64 bits, invalid UTF-8 and unpaired surrogates.
-
-    Args:
-        text: The JSON, as bytes in UTF-8 or as text.
-        max_depth: The deepest nesting that is allowed.
-        max_bytes: The most bytes (of a text, characters) that are allowed.
-        error: The kind of `LatensError` that refuses.
-        where: The file or option that the error names.
-        fix: What the error says to do.
-
-    Returns:
-        The JSON value.
-
-    Raises:
-        LatensError: The text is refused; it is of the kind `error`.
-    """
+    """Parse JSON, refusing all that JSON does not say or that could hurt."""
+    # Refused are: more than `max_bytes`, lists and objects nested deeper than `max_depth`, duplicate keys, `NaN` and
+    # `Infinity`, numbers that overflow float64 or (integers) 64 bits, invalid UTF-8 and unpaired surrogates.
     try:
         if len(text) > max_bytes:
             raise _Refused(f"the JSON is larger than {max_bytes} bytes")
@@ -69,21 +53,7 @@ def parse_json_strict(
 def read_json(
     path: Path, *, max_bytes: int = 8 << 20, error: type[LatensError] = ModelFileError, where: str = "", fix: str = ""
 ) -> Any:
-    """Read a JSON file as `parse_json_strict` reads its text.
-
-    Args:
-        path: The file.
-        max_bytes: The most bytes that are allowed.
-        error: The kind of `LatensError` that refuses.
-        where: What the error names.
-        fix: What the error says to do.
-
-    Returns:
-        The JSON value.
-
-    Raises:
-        LatensError: There is no such file, or its text is refused; it is of the kind `error`.
-    """
+    """Read a JSON file as `parse_json_strict` reads its text."""
     if not path.is_file():
         raise error("there is no such file.", where=where, fix=fix)
     with resource_errors(path), path.open("rb") as file:
@@ -92,21 +62,7 @@ def read_json(
 
 
 def typed(value: Any, kind: type[T], *, where: str, error: type[LatensError] = ModelFileError, fix: str = "") -> T:
-    """Parsed JSON as an object of a type: nothing is made unless every entry is of its type and within its bounds.
-
-    Args:
-        value: What `parse_json_strict` gave.
-        kind: The type, as msgspec takes it; a `Struct` with `forbid_unknown_fields` refuses entries that it lacks.
-        where: What the error names, ending in the sign that stands before the name of an entry: `"schema."`.
-        error: The kind of `LatensError` that refuses.
-        fix: What the error says to do.
-
-    Returns:
-        The object.
-
-    Raises:
-        LatensError: An entry does not fit; it is of the kind `error`, and its `where` is the entry.
-    """
+    """Parsed JSON as an object of a type: nothing is made unless every entry is of its type and within its bounds."""
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as refusal:
@@ -118,39 +74,16 @@ def typed(value: Any, kind: type[T], *, where: str, error: type[LatensError] = M
 
 
 def to_json(value: Any, *, indent: int | None = None) -> bytes:
-    """The canonical bytes of a JSON value: sorted keys, no spaces, ASCII, floats in their shortest exact form.
-
-    Args:
-        value: A JSON value (see `plain`).
-        indent: Spaces by which lines are indented; None is one line without spaces.
-
-    Returns:
-        The bytes, without a line end.
-
-    Raises:
-        ValueError: A number is not finite.
-        TypeError: Something is not JSON.
-    """
+    """The canonical bytes of a JSON value: sorted keys, no spaces, ASCII, floats in their shortest exact form."""
+    # indent: spaces by which lines are indented; None is one line without spaces.
     separators = (",", ":") if indent is None else (",", ": ")
     return json.dumps(value, sort_keys=True, separators=separators, allow_nan=False, indent=indent).encode("ascii")
 
 
 def plain(value: Any, *, nonfinite: Callable[[float], Any] | None = None) -> Any:
-    r"""A JSON value from Python and numpy ones: tuples become lists, array scalars numbers, arrays lists.
-
-    Bytes of a path that are no UTF-8 are spelled out (`\udcff`), because no JSON reader need accept them.
-
-    Args:
-        value: The value.
-        nonfinite: What becomes of NaN and infinity, as a function of the number; without it they are refused.
-
-    Returns:
-        None, a truth value, a number, a text, a list or a dictionary of these.
-
-    Raises:
-        ValueError: A number is not finite or too large.
-        TypeError: A key is no string, or a value is of no JSON kind.
-    """
+    r"""A JSON value from Python and numpy ones: tuples become lists, array scalars numbers, arrays lists."""
+    # Bytes of a path that are no UTF-8 are spelled out (`\udcff`), because no JSON reader need accept them.
+    # returns: none, a truth value, a number, a text, a list or a dictionary of these.
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
@@ -178,14 +111,7 @@ def plain(value: Any, *, nonfinite: Callable[[float], Any] | None = None) -> Any
 
 
 def float_text(value: float) -> str:
-    """How a number that is not finite is written where JSON has no word for it: `"nan"`, `"inf"` or `"-inf"`.
-
-    Args:
-        value: NaN or an infinity.
-
-    Returns:
-        The word.
-    """
+    """How a number that is not finite is written where JSON has no word for it: `"nan"`, `"inf"` or `"-inf"`."""
     return "nan" if math.isnan(value) else ("inf" if value > 0 else "-inf")
 
 

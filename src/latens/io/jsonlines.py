@@ -16,29 +16,18 @@ _BLOCK = 1 << 16
 
 
 class JsonLines:
-    """A file of records, opened at the first append.
+    """A file of records, opened at the first append."""
 
-    Floats are written in their shortest exact form and come back bit for bit; NaN and infinity, for which JSON has no
-    word, are the strings "nan", "inf" and "-inf" in the file and floats again after `read`.
-
-    Args:
-        path: The file, which need not exist yet.
-    """
+    # Floats are written in their shortest exact form and come back bit for bit; NaN and infinity, for which JSON has no
+    # word, are the strings "nan", "inf" and "-inf" in the file and floats again after `read`.
+    # `path`: The file, which need not exist yet.
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: Any = None
 
     def append(self, record: dict[str, Any]) -> None:
-        """Add one line and hand it to the system at once, so that a kill loses nothing that was appended.
-
-        Args:
-            record: The record, of values that `plain` takes.
-
-        Raises:
-            ResourceError: The file cannot be written.
-            TypeError: A value is not JSON.
-        """
+        """Add one line and hand it to the system at once, so that a kill loses nothing that was appended."""
         line = to_json(plain(record, nonfinite=float_text)) + b"\n"
         with resource_errors(self.path):
             if self._file is None:
@@ -55,28 +44,14 @@ class JsonLines:
                 raise
 
     def length(self) -> int:
-        """The length of the file, all of it flushed to disk first: a checkpoint may rely on it.
-
-        Returns:
-            The number of bytes; 0 where there is no file.
-
-        Raises:
-            ResourceError: The file cannot be flushed or looked at.
-        """
+        """The length of the file, all of it flushed to disk first: a checkpoint may rely on it."""
         with resource_errors(self.path):
             if self._file is not None:
                 os.fsync(self._file.fileno())
             return self.path.stat().st_size if self.path.exists() else 0
 
     def truncate(self, length: int) -> None:
-        """Cut the file back to `length` bytes, which must end a line.
-
-        Args:
-            length: The number of bytes that stay.
-
-        Raises:
-            RunFolderError: The file is shorter, or `length` falls into the middle of a line.
-        """
+        """Cut the file back to `length` bytes, which must end a line."""
         self.close()
         with resource_errors(self.path):
             size = self.path.stat().st_size if self.path.exists() else 0
@@ -95,14 +70,8 @@ class JsonLines:
                 os.fsync(file.fileno())
 
     def read(self) -> list[dict[str, Any]]:
-        """Every complete record; a torn last line is ignored.
-
-        Returns:
-            The records in the order in which they were appended; none where there is no file.
-
-        Raises:
-            RunFolderError: A line is no JSON object; the message names it.
-        """
+        """Every complete record; a torn last line is ignored."""
+        # returns: the records in the order in which they were appended; none where there is no file.
         with resource_errors(self.path):
             if not self.path.exists():
                 return []

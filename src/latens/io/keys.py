@@ -41,17 +41,9 @@ CLASSIFIER_SAMPLES = 0xC1A5  # samples drawn by a generative classifier
 
 
 def check_generator(key: Key) -> None:
-    """Refuse a key whose noise would not be that of its row, or not the noise of every other machine.
-
-    The other generators of JAX draw the numbers of many keys at once from the first of them: the noise of a row would
-    depend on its place in the batch.
-
-    Args:
-        key: Random key.
-
-    Raises:
-        ConfigError: The key is not of Threefry, or JAX is set to its older form.
-    """
+    """Refuse a key whose noise would not be that of its row, or not the noise of every other machine."""
+    # The other generators of JAX draw the numbers of many keys at once from the first of them: the noise of a row would
+    # depend on its place in the batch.
     kind = str(jax.random.key_impl(key))
     if kind != "threefry2x32":
         raise ConfigError(

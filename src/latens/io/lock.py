@@ -27,18 +27,11 @@ _WITHOUT = "This file system has no locks: nothing keeps a second process out of
 
 
 class Lock:
-    """The file `lock` of a folder, open and locked until `release` or the end of this process.
+    """The file `lock` of a folder, open and locked until `release` or the end of this process."""
 
-    A folder that another process holds is refused. What a process that died left in the file is replaced, and
-    `notice` is a sentence that says whose it was. Children made by `fork` do not hold the lock.
-
-    Args:
-        path: The lock file; its folder is the one that is held.
-
-    Raises:
-        RunFolderError: The folder is held, or the lock is no plain file.
-        ResourceError: The lock cannot be written.
-    """
+    # A folder that another process holds is refused. What a process that died left in the file is replaced, and
+    # `notice` is a sentence that says whose it was. Children made by `fork` do not hold the lock.
+    # `path`: The lock file; its folder is the one that is held.
 
     def __init__(self, path: Path) -> None:
         self.path, self.notice = path, ""
@@ -62,11 +55,7 @@ class Lock:
         _HELD.add(self)
 
     def folder(self) -> Path | None:
-        """Where the folder lies now: it may have been moved.
-
-        Returns:
-            The folder; None where it was removed, or where its place is not known.
-        """
+        """Where the folder lies now: it may have been moved."""
         if _is(self.path.parent, self._folder):
             return self.path.parent
         moved = _path_of(self._folder)
@@ -141,17 +130,9 @@ if hasattr(os, "register_at_fork"):
 
 
 def holder_of(path: Path) -> dict[str, Any] | None:
-    """What the lock file says of the process that holds it.
-
-    Args:
-        path: The lock file.
-
-    Returns:
-        `pid`, `host` and `created` of the holder, "?" where they cannot be read; None where nobody holds the folder.
-
-    Raises:
-        RunFolderError: The lock is no plain file.
-    """
+    """What the lock file says of the process that holds it."""
+    # returns: `pid`, `host` and `created` of the holder, "?" where they cannot be read; None where nobody holds the
+    # folder.
     try:
         file = open_plain(path, os.O_RDONLY)
     except OSError as error:
@@ -170,29 +151,16 @@ def holder_of(path: Path) -> dict[str, Any] | None:
 
 
 def in_use(folder: Path, holder: dict[str, Any] | None) -> RunFolderError:
-    """The error that says who holds a folder.
-
-    Args:
-        folder: The folder.
-        holder: What `holder_of` or `read_lock` gave; None where it is not known.
-
-    Returns:
-        The error, to be raised by the caller.
-    """
+    """The error that says who holds a folder."""
+    # holder: what `holder_of` or `read_lock` gave; None where it is not known.
     who = f"process {holder['pid']} on {holder['host']} since {holder['created']}" if holder else "another process"
     fix = "Wait for it, stop it, or choose another --out."
     return RunFolderError(f"in use by {who}.", where=str(folder), fix=fix)
 
 
 def read_lock(path: Path) -> dict[str, Any] | None:
-    """The content of a lock file, whether or not it is locked.
-
-    Args:
-        path: The lock file.
-
-    Returns:
-        `pid`, `host` and `created`; None where the file is absent or not one of ours in full.
-    """
+    """The content of a lock file, whether or not it is locked."""
+    # returns: `pid`, `host` and `created`; None where the file is absent or not one of ours in full.
     try:
         file = open_plain(path, os.O_RDONLY)
     except OSError:

@@ -34,37 +34,18 @@ _FIRST_PORT, _PORTS = 61440, 4096
 
 
 class Place(NamedTuple):
-    """Where a process stands.
+    """Where a process stands."""
 
-    Args:
-        coordinator: "HOST:PORT" of process 0.
-        processes: How many there are, 2 or more.
-        number: This one's number, from 0.
-    """
-
-    coordinator: str
-    processes: int
-    number: int
+    coordinator: str  # "HOST:PORT" of process 0
+    processes: int  # how many there are, 2 or more
+    number: int  # this one's number, from 0
 
 
 def place_of(
     coordinator: str | None, processes: int | None, process: int | None, environ: Mapping[str, str]
 ) -> Place | None:
-    """Find where this process stands.
-
-    Args:
-        coordinator: What `--coordinator` says.
-        processes: What `--processes` says.
-        process: What `--process` says.
-        environ: The environment.
-
-    Returns:
-        The place; None where the process is one alone, or is to start the others (`--processes` alone).
-
-    Raises:
-        UsageError: The flags contradict each other or what the environment says, or are not all there.
-        ResourceError: This system has no way for processes to add their sums.
-    """
+    """Find where this process stands."""
+    # returns: the place; None where the process is one alone, or is to start the others (`--processes` alone).
     found = _flags(coordinator, processes, process, environ)
     if found is None and coordinator is None and process is None:
         found = _started(environ) or _slurm(environ) or _open_mpi(environ)
@@ -107,15 +88,7 @@ def _number(environ: Mapping[str, str]) -> int | None:
 
 
 def whole(environ: Mapping[str, str], name: str) -> int | None:
-    """A variable of the environment as a whole number.
-
-    Args:
-        environ: The environment.
-        name: The variable.
-
-    Returns:
-        The number, 0 or more; None where there is none.
-    """
+    """A variable of the environment as a whole number."""
     text = environ.get(name, "")
     return int(text) if text.isascii() and text.isdigit() else None
 
@@ -171,18 +144,10 @@ def _open_mpi(environ: Mapping[str, str]) -> Place | None:
 
 
 def cores() -> list[int]:
-    """The cores that this process may use.
-
-    Returns:
-        Their numbers, in order.
-    """
+    """The cores that this process may use."""
     return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 def threads() -> int:
-    """The threads that XLA has in this process: one for each core, unless the environment says otherwise.
-
-    Returns:
-        How many they are.
-    """
+    """The threads that XLA has in this process: one for each core, unless the environment says otherwise."""
     return whole(os.environ, THREADS) or len(cores())

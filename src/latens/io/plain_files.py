@@ -21,23 +21,9 @@ _LINK_ERRORS = (errno.ELOOP, errno.EMLINK)
 
 
 def open_plain(path: Path, flags: int, *, error: type[LatensError] = RunFolderError) -> int:
-    """A descriptor of a plain file: what `os.open` gives, but never of a link, folder, pipe, socket or device.
-
-    A file that is opened for writing may have no second name (hard link) either: what is appended to it would be
-    appended to the other one too. A file that is only read, or replaced as a whole, may.
-
-    Args:
-        path: The file.
-        flags: The flags of `os.open`.
-        error: The kind of error that refuses.
-
-    Returns:
-        The open descriptor, which the caller closes.
-
-    Raises:
-        LatensError: The file is not plain, or is written and has a second name; it is of the kind `error`.
-        OSError: The file cannot be opened, as `os.open` says it.
-    """
+    """A descriptor of a plain file: what `os.open` gives, but never of a link, folder, pipe, socket or device."""
+    # A file that is opened for writing may have no second name (hard link) either: what is appended to it would be
+    # appended to the other one too. A file that is only read, or replaced as a whole, may.
     if sys.platform == "win32" and path.is_symlink():
         raise error(_what("a symbolic link"), where=str(path), fix=_FIX)
     for name in _FLAGS:
@@ -65,35 +51,13 @@ def open_plain(path: Path, flags: int, *, error: type[LatensError] = RunFolderEr
 
 
 def read_plain(path: Path, *, most: int, error: type[LatensError] = RunFolderError) -> bytes:
-    """The bytes of a plain file, of a larger one the first `most` and one more, so that a caller's bound refuses it.
-
-    Args:
-        path: The file.
-        most: The most bytes that the caller takes.
-        error: The kind of error that refuses.
-
-    Returns:
-        At most `most` + 1 bytes.
-
-    Raises:
-        LatensError: It is anything but a plain file; the error is of the kind `error`.
-        OSError: The file cannot be read.
-    """
+    """The bytes of a plain file, of a larger one the first `most` and one more, so that a caller's bound refuses it."""
     with os.fdopen(open_plain(path, os.O_RDONLY, error=error), "rb") as file:
         return file.read(most + 1)
 
 
 def refuse_unplain(folder: Path, files: Iterable[str], folders: Iterable[str]) -> None:
-    """Refuse a folder in which one of these entries is no plain file or folder, or anything below one of the folders.
-
-    Args:
-        folder: The folder; one that does not exist is not refused.
-        files: Names of entries that are to be plain files, where they exist.
-        folders: Names of entries that are to be folders of plain files and folders, where they exist.
-
-    Raises:
-        RunFolderError: An entry is something else; the message names it.
-    """
+    """Refuse a folder in which an entry is not a plain file or folder, or anything below one of the folders."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError):
         wanted = dict.fromkeys(files, stat.S_IFREG) | dict.fromkeys(folders, stat.S_IFDIR)
         with os.scandir(folder) as entries:
@@ -125,14 +89,8 @@ def _scanned(folder: str) -> Iterator[os.DirEntry[str]]:
 
 
 def kind_of(path: Path) -> str:
-    """What a path is, in words, where it is no plain file.
-
-    Args:
-        path: The path; a link is not followed.
-
-    Returns:
-        Words like "a named pipe"; "" for a plain file and where there is nothing.
-    """
+    """What a path is, in words, where it is no plain file."""
+    # returns: words like "a named pipe"; "" for a plain file and where there is nothing.
     try:
         mode = path.lstat().st_mode
     except OSError:

@@ -12,13 +12,8 @@ _computing: int | None = None
 
 
 def check_process() -> None:
-    """Note that this process computes, or refuse where it is a fork of one that did.
-
-    A fork has none of the threads of its parent, and would wait for them for ever.
-
-    Raises:
-        UsageError: This is a child of `os.fork`, such as a worker of `multiprocessing` with the method "fork".
-    """
+    """Note that this process computes, or refuse where it is a fork of one that did."""
+    # A fork has none of the threads of its parent, and would wait for them for ever.
     global _computing
     if _computing is None:
         _computing = os.getpid()
@@ -37,11 +32,7 @@ def is_fork() -> bool:
 
 
 def free_memory() -> int | None:
-    """The memory that a process can have without swapping.
-
-    Returns:
-        Bytes; None where the system does not tell.
-    """
+    """The memory that a process can have without swapping."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):

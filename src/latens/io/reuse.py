@@ -25,16 +25,9 @@ _PLAIN = (bool, int, str, bytes, complex, type(None), type(Ellipsis))
 
 
 class Reused:
-    """At most `size` things by their fingerprint; what was not used for longest goes first.
+    """At most `size` things by their fingerprint; what was not used for longest goes first."""
 
-    Args:
-        size: How many things are kept.
-
-    Attributes:
-        all: Every object of the class in this process.
-    """
-
-    all: ClassVar[list["Reused"]] = []
+    all: ClassVar[list["Reused"]] = []  # every object of the class in this process
 
     def __init__(self, size: int) -> None:
         Reused.all.append(self)
@@ -42,15 +35,7 @@ class Reused:
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
 
     def get(self, parts: Any, make: Callable[[], Made]) -> Made:
-        """What `make` made for parts of this structure before, else what it makes now.
-
-        Args:
-            parts: The values that decide what is made; without a fingerprint, it is made anew and not kept.
-            make: Makes the thing.
-
-        Returns:
-            The thing.
-        """
+        """What `make` made for parts of this structure before, else what it makes now."""
         key = fingerprint((*parts, jax.default_backend(), jax.config.read("jax_disable_most_optimizations")))
         if key is None:
             return make()

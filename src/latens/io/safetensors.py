@@ -37,36 +37,13 @@ _Entry: TypeAlias = tuple[str, tuple[int, ...], int]
 
 
 def pack(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> bytes:
-    """The bytes of a file with these arrays and this JSON: equal input gives equal bytes.
-
-    Args:
-        arrays: Arrays by name (float16, bfloat16, float32, float64, integers of 8 to 64 bits, bool).
-        metadata: A JSON object without the keys `sha256` and `metadata_sha256`.
-
-    Returns:
-        The bytes of the file.
-
-    Raises:
-        ModelFileError: The format has no place for a dtype or name.
-        ValueError: The metadata hold a reserved key or a number that is not finite.
-        TypeError: The metadata are not JSON.
-    """
+    """The bytes of a file with these arrays and this JSON: equal input gives equal bytes."""
+    # arrays: arrays by name (float16, bfloat16, float32, float64, integers of 8 to 64 bits, bool).
     return b"".join(pack_chunks(arrays, metadata))
 
 
 def pack_chunks(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> Iterator[bytes | memoryview]:
-    """Give the bytes of `pack` piece by piece, so that a large model needs no second copy in memory.
-
-    Args:
-        arrays: Arrays by name, as for `pack`.
-        metadata: A JSON object, as for `pack`.
-
-    Returns:
-        The pieces, for `write_atomic`.
-
-    Raises:
-        ModelFileError: The format has no place for a dtype or name, or for so much metadata.
-    """
+    """Give the bytes of `pack` piece by piece, so that a large model needs no second copy in memory."""
     ordered = {name: _little_endian(np.asarray(array)) for name, array in arrays.items()}
     kinds = {name: _dtype_name(name, array) for name, array in ordered.items()}
     # Wide types first keep every array aligned to its own size, as other readers of the format expect.
@@ -91,22 +68,9 @@ def pack_chunks(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -
 def read(
     path: str | os.PathLike[str], *, max_bytes: int = MAX_FILE_BYTES
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The arrays and the metadata of a file, after checking every claim it makes.
-
-    The header is bounded, parsed strictly and held against the file's true length before any array is allocated, so
-    memory never exceeds the file's size; then both checksums are compared. Nothing in the file is executed.
-
-    Args:
-        path: The file.
-        max_bytes: The largest file that is read.
-
-    Returns:
-        The arrays by name, and the JSON object that was stored with them.
-
-    Raises:
-        ModelFileError: Something is wrong with the file.
-        ResourceError: The file cannot be read.
-    """
+    """The arrays and the metadata of a file, after checking every claim it makes."""
+    # The header is bounded, parsed strictly and held against the file's true length before any array is allocated, so
+    # memory never exceeds the file's size; then both checksums are compared. Nothing in the file is executed.
     where = str(path)
     with resource_errors(where), _opened(path, max_bytes) as (file, size):
         tensors, text = _read_header(file, size, where)
@@ -118,26 +82,15 @@ def read(
 
 
 def read_bytes(path: str | os.PathLike[str], *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
-    """The bytes of an ordinary file, for `unpack`.
-
-    Args:
-        path: The file.
-        max_bytes: The largest file that is read.
-
-    Returns:
-        The bytes, not yet checked.
-
-    Raises:
-        ModelFileError: The file does not exist, is no ordinary one, or is larger than `max_bytes`.
-        ResourceError: The file cannot be read.
-    """
+    """The bytes of an ordinary file, for `unpack`."""
     with resource_errors(path), _opened(path, max_bytes) as (file, size):
         return file.read(size)
 
 
 @contextlib.contextmanager
 def _opened(path: str | os.PathLike[str], max_bytes: int) -> Iterator[tuple[io.BufferedReader, int]]:
-    """The file, open, and its size. A link is followed: a user may name a model so, and it is only read."""
+    """The file, open, and its size."""
+    # A link is followed: a user may name a model so, and it is only read.
     where = str(path)
     if not Path(path).exists():
         raise ModelFileError("there is no such file.", where=where, fix="Check the path.")
@@ -153,18 +106,7 @@ def _opened(path: str | os.PathLike[str], max_bytes: int) -> Iterator[tuple[io.B
 
 
 def unpack(raw: bytes, *, where: str = "the bytes") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Do what `read` does for the bytes of a file that are in memory.
-
-    Args:
-        raw: The bytes of the file.
-        where: The name that an error gives the bytes.
-
-    Returns:
-        The arrays by name, and the JSON object that was stored with them.
-
-    Raises:
-        ModelFileError: Something is wrong with the bytes.
-    """
+    """Do what `read` does for the bytes of a file that are in memory."""
     file = io.BytesIO(raw)
     tensors, text = _read_header(file, len(raw), where)
     arrays = {name: _read_array(file, name, entry, where) for name, entry in tensors.items()}
@@ -172,16 +114,8 @@ def unpack(raw: bytes, *, where: str = "the bytes") -> tuple[dict[str, np.ndarra
 
 
 def arrays_sha256(arrays: Mapping[str, np.ndarray]) -> str:
-    """The SHA-256 of arrays, in the order of their names.
-
-    It is over the JSON line `[name, dtype, shape]` of each, a newline, and its bytes (little-endian, row-major).
-
-    Args:
-        arrays: Arrays by name, as for `pack`.
-
-    Returns:
-        64 hexadecimal digits.
-    """
+    """The SHA-256 of arrays, in the order of their names."""
+    # It is over the JSON line `[name, dtype, shape]` of each, a newline, and its bytes (little-endian, row-major).
     digest = hashlib.sha256()
     for name in sorted(arrays):
         array = _little_endian(np.asarray(arrays[name]))

@@ -22,11 +22,7 @@ PATIENCE = 4.0
 
 
 class Stopped(KeyboardInterrupt):
-    """A signal asked the process to stop; `exit_code` is 130 for SIGINT, 143 for SIGTERM.
-
-    Args:
-        number: The number of the signal.
-    """
+    """A signal asked the process to stop; `exit_code` is 130 for SIGINT, 143 for SIGTERM."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal.Signals(number).name)
@@ -34,19 +30,14 @@ class Stopped(KeyboardInterrupt):
 
 
 class Signals:
-    """While the `with` block lasts, a signal raises `Stopped`, or waits inside `deferred()`; a second one ends at once.
+    """A signal within the block raises `Stopped`, or waits inside `deferred()`; a second one ends the process."""
 
-    Where the block has not been left `PATIENCE` seconds after the first signal, the process ends too. Outside of the
-    main
-    thread, where Python delivers no signals, nothing is installed.
-
-    Attributes:
-        received: The number of the first signal, or None.
-        more: Seconds that are waited beyond `PATIENCE`, where other processes end first.
-        last_words: A function of a signal's number that gives what is written to stderr and to stdout before the
-            process
-            ends so.
-    """
+    # Where the block has not been left `PATIENCE` seconds after the first signal, the process ends too. Outside of the
+    # main thread, where Python delivers no signals, nothing is installed.
+    # `received`: The number of the first signal, or None.
+    # `more`: Seconds that are waited beyond `PATIENCE`, where other processes end first.
+    # `last_words`: A function of a signal's number that gives what is written to stderr and to stdout before the
+    # process ends so.
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -59,11 +50,7 @@ class Signals:
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
-        """Let a first signal wait: whoever works inside looks at `received` between two pieces of work.
-
-        Returns:
-            A context manager.
-        """
+        """Let a first signal wait: whoever works inside looks at `received` between two pieces of work."""
         self._deferred += 1
         try:
             yield
@@ -71,11 +58,7 @@ class Signals:
             self._deferred -= 1
 
     def check(self) -> None:
-        """Raise what a signal asked for while it had to wait.
-
-        Raises:
-            Stopped: A signal came.
-        """
+        """Raise what a signal asked for while it had to wait."""
         if self.received is not None:
             raise Stopped(self.received)
 
@@ -109,13 +92,11 @@ class Signals:
 
 
 def _watch(reading: socket.socket, signals: Signals) -> None:
-    """End the process where a signal waits too long, without Python's handlers.
-
-    Python runs these between byte codes of the main thread, which a compilation may keep away for minutes; the
-    numbers of signals written to this socket by the interpreter itself arrive at once. Only this thread closes its end:
-    closed by another one, its number might already be that of a new socket when this thread wakes up, and it would wait
-    there until the time is over, and end a process that nobody interrupted.
-    """
+    """End the process where a signal waits too long, without Python's handlers."""
+    # Python runs these between byte codes of the main thread, which a compilation may keep away for minutes; the
+    # numbers of signals written to this socket by the interpreter itself arrive at once. Only this thread closes its
+    # end: closed by another one, its number might already be that of a new socket when this thread wakes up, and it
+    # would wait there until the time is over, and end a process that nobody interrupted.
     first, deadline = 0, 0.0
     with reading:
         while True:

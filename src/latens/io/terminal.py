@@ -11,26 +11,13 @@ from latens.text import visible
 
 
 def say(text: str) -> None:
-    """Write a line on stderr; that nobody listens is no reason to stop.
-
-    Args:
-        text: The line, or several.
-    """
+    """Write a line on stderr; that nobody listens is no reason to stop."""
     with contextlib.suppress(OSError, ValueError):
         print(visible(text, keep="\n\t"), file=sys.stderr, flush=True)
 
 
 def put(text: str, end: str = "\n") -> None:
-    """Write a result on stdout.
-
-    Args:
-        text: The result.
-        end: What is written after it.
-
-    Raises:
-        ResourceError: Stdout is closed or full.
-        BrokenPipeError: The reader at the other end is gone.
-    """
+    """Write a result on stdout."""
     if sys.stdout is None:
         raise ResourceError("it is closed, and the result goes there.", where="standard output", fix="Leave it open.")
     try:
@@ -43,21 +30,10 @@ def put(text: str, end: str = "\n") -> None:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """Write one JSON object on stdout.
-
-    Args:
-        value: The object, as for `json_text`.
-    """
+    """Write one JSON object on stdout."""
     put(json_text(value))
 
 
 def json_text(value: dict[str, Any]) -> str:
-    """A JSON object as text; a number that is not finite, for which JSON has no word, is null.
-
-    Args:
-        value: A dictionary of values that `plain` takes.
-
-    Returns:
-        The text, indented.
-    """
+    """A JSON object as text; a number that is not finite, for which JSON has no word, is null."""
     return to_json(plain(value, nonfinite=lambda number: None), indent=2).decode("ascii")

@@ -18,42 +18,19 @@ AUTO = "auto"
 
 @dataclass(frozen=True)
 class Worker:
-    """One of several workers.
+    """One of several workers."""
 
-    Args:
-        number: This one's number, from 0.
-        count: How many there are.
-    """
-
-    number: int
-    count: int
+    number: int  # this one's number, from 0
+    count: int  # how many there are
 
     def parts(self, total: int) -> Iterator[int]:
-        """Give the parts of this worker: every `count`-th.
-
-        Args:
-            total: How many parts there are in all.
-
-        Yields:
-            Their numbers, from 0.
-        """
+        """Give the parts of this worker: every `count`-th."""
         yield from range(self.number, total, self.count)
 
 
 def worker_of(worker: str | None, workers: int | None, environ: Mapping[str, str]) -> Worker | None:
-    """Find which worker this process is.
-
-    Args:
-        worker: What `--worker` says: "I/N", or "auto" for what the environment says.
-        workers: What `--workers` says.
-        environ: The environment.
-
-    Returns:
-        The worker; None where this process is one alone, or is to start the others.
-
-    Raises:
-        UsageError: The flags contradict each other or the environment, or say nothing that is one.
-    """
+    """Find which worker this process is."""
+    # returns: the worker; None where this process is one alone, or is to start the others.
     if WORKER in environ:
         return _read(environ[WORKER])
     found = _task(environ) if worker is None else _job(environ, workers) if worker == AUTO else _read(worker)

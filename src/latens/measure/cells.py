@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Shaped
 from msgspec import structs
 
 from latens.data import Dataset
@@ -19,83 +20,38 @@ OUTER = 0.05
 
 
 class Blame(NamedTuple):
-    r"""The cells of rows that are the least likely given the rest of their row.
+    r"""The cells of rows that are the least likely given the rest of their row."""
 
-    Args:
-        column: The places of these columns, the oddest first, of shape (n, cells); -1 where a row has fewer.
-        p_value: The probability of a cell that is no likelier, of shape (n, cells).
-        expected: What the cell would have been, stored, of shape (n, cells).
-        low: The least cell of the interval around it, likewise; of a category the expected one.
-        high: The largest one, likewise.
-    """
-
-    column: np.ndarray
-    p_value: np.ndarray
-    expected: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
+    column: np.ndarray  # the places of these columns, the oddest first, of shape (n, cells); -1 where a row has fewer
+    p_value: np.ndarray  # the probability of a cell that is no likelier, of shape (n, cells)
+    expected: np.ndarray  # what the cell would have been, stored, of shape (n, cells)
+    low: np.ndarray  # the least cell of the interval around it, likewise; of a category the expected one
+    high: np.ndarray  # the largest one, likewise
 
 
 def typed_columns(trained: TrainedModel, flag: str) -> tuple[ColumnType, ...]:
-    """The types of the columns of a model's table.
-
-    Args:
-        trained: The model.
-        flag: The option that needs them, for the error.
-
-    Returns:
-        The types.
-
-    Raises:
-        ConfigError: The model's columns have no types.
-    """
+    """The types of the columns of a model's table."""
     if trained.schema.types is None:
         what = "the columns of this model have no types of their own, of which a cell has an exact probability."
         raise ConfigError(what, where=flag, fix="Train with `latens fit DATA --typed`, or leave it out.")
     return trained.schema.types
 
 
-def point(shares: np.ndarray, one: ColumnType) -> np.ndarray:
-    """One value for a cell: the likeliest category, or the mean of a number or a date.
-
-    Args:
-        shares: The probability of each category or segment, of shape (n, segments).
-        one: The type of the column.
-
-    Returns:
-        Stored cells, of shape (n,); the mean may lie between two.
-    """
+def point(shares: Shaped[np.ndarray, "n segments"], one: ColumnType) -> Shaped[np.ndarray, " n"]:
+    """One value for a cell: the likeliest category, or the mean of a number or a date."""
     if one.kind == "category":
         return np.asarray(one.firsts, np.float64)[(shares / np.asarray(one.widths)).argmax(axis=1)]
     middles = np.asarray(one.firsts) + 0.5 * (np.asarray(one.widths) - 1)
     return shares @ middles
 
 
-def interval(shares: np.ndarray, one: ColumnType, level: float) -> tuple[np.ndarray, np.ndarray]:
-    r"""The central interval of a number or a date: as much probability on either side beyond it.
-
-    Args:
-        shares: The probability of each segment, of shape (n, segments).
-        one: The type of the column.
-        level: The probability inside, in (0, 1).
-
-    Returns:
-        The first and the last stored cell of each interval, of shape (n,).
-    """
+def interval(shares: Shaped[np.ndarray, "n segments"], one: ColumnType, level: float) -> tuple[np.ndarray, np.ndarray]:
+    r"""The central interval of a number or a date: as much probability on either side beyond it."""
     return quantile(shares, one, (1.0 - level) / 2.0), quantile(shares, one, (1.0 + level) / 2.0)
 
 
-def quantile(shares: np.ndarray, one: ColumnType, q: float) -> np.ndarray:
-    """The first cell up to which there is a probability of q; cells of a segment are alike.
-
-    Args:
-        shares: The probability of each segment, of shape (n, segments).
-        one: The type of the column.
-        q: The probability, in (0, 1).
-
-    Returns:
-        Stored cells, of shape (n,).
-    """
+def quantile(shares: Shaped[np.ndarray, "n segments"], one: ColumnType, q: float) -> Shaped[np.ndarray, " n"]:
+    """The first cell up to which there is a probability of q; cells of a segment are alike."""
     above = np.cumsum(shares, axis=1)
     above /= above[:, -1:]
     which = np.minimum((above < q - 1e-9).sum(axis=1), shares.shape[1] - 1)
@@ -106,20 +62,12 @@ def quantile(shares: np.ndarray, one: ColumnType, q: float) -> np.ndarray:
     return firsts + np.clip(np.ceil(inside * widths - 1e-6) - 1, 0, widths - 1)
 
 
-def p_values(shares: np.ndarray, one: ColumnType, stored: np.ndarray) -> np.ndarray:
-    r"""How odd cells are: the probability of a cell that is no likelier.
-
-    Of a category c that is $\sum_{k: P(k) \le P(c)} P(k)$; of a number x it is $\min(1, 2\min(P(X \le x), P(X \ge
-    x)))$.
-
-    Args:
-        shares: The probability of each category or segment, of shape (n, segments).
-        one: The type of the column.
-        stored: The cells, of shape (n,).
-
-    Returns:
-        Shape (n,), in (0, 1].
-    """
+def p_values(
+    shares: Shaped[np.ndarray, "n segments"], one: ColumnType, stored: Shaped[np.ndarray, " n"]
+) -> Shaped[np.ndarray, " n"]:
+    r"""How odd cells are: the probability of a cell that is no likelier."""
+    # Of a category c that is $\sum_{k: P(k) \le P(c)} P(k)$; of a number x it is $\min(1, 2\min(P(X \le x), P(X \ge
+    # x)))$.
     rows, which = np.arange(len(shares)), np.searchsorted(one.firsts, stored, side="right") - 1
     own = shares[rows, which]
     if one.kind == "category":
@@ -131,22 +79,15 @@ def p_values(shares: np.ndarray, one: ColumnType, stored: np.ndarray) -> np.ndar
     return np.minimum(1.0, 2.0 * np.minimum(below, 1.0 - below + cell))
 
 
-def tails(outside: np.ndarray, types: Sequence[ColumnType], others: int) -> tuple[np.ndarray, np.ndarray]:
-    r"""How probable numbers beyond those of the training rows are.
-
-    One more number lies beyond n others, on one side, with a probability of 1 / (n + 1) if all are alike; by d steps of
-    its grid or more with that times $r / (r + d - 1)$, where r is how far the outermost 5 % of the training rows reach.
-
-    Args:
-        outside: By how many steps each number lies below (negative) or above those of the training rows, 0 within, of
-            shape (n, columns).
-        types: The types of the columns.
-        others: How many others there are.
-
-    Returns:
-        The log probability of each of these numbers (0 within), and the probability of one so far beyond or farther
-        (1 within), each of shape (n, columns).
-    """
+def tails(
+    outside: Shaped[np.ndarray, "n columns"], types: Sequence[ColumnType], others: int
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""How probable numbers beyond those of the training rows are."""
+    # One more number lies beyond n others, on one side, with a probability of 1 / (n + 1) if all are alike; by d steps
+    # of its grid or more with that times $r / (r + d - 1)$, where r is how far the outermost 5 % of the training rows
+    # reach.
+    # returns: the log probability of each of these numbers (0 within), and the probability of one so far beyond or
+    # farther (1 within), each
     log_p, farther = np.zeros(outside.shape), np.ones(outside.shape)
     for j, one in enumerate(types):
         beyond = np.flatnonzero(outside[:, j])
@@ -163,23 +104,8 @@ def tails(outside: np.ndarray, types: Sequence[ColumnType], others: int) -> tupl
 
 def given_rest(
     trained: TrainedModel, data: Dataset, rows: np.ndarray, column: int, *, num_samples: int = 1000, seed: int = 0
-) -> np.ndarray:
-    """The probability of each category, or segment, of one column given the other cells of each row.
-
-    Args:
-        trained: A model of typed columns.
-        data: The table.
-        rows: The positions of the rows.
-        column: The place of the column.
-        num_samples: Draws of z for each row.
-        seed: The seed.
-
-    Returns:
-        Shape (rows, segments).
-
-    Raises:
-        ConfigError: The model's columns have no types.
-    """
+) -> Shaped[np.ndarray, "rows segments"]:
+    """The probability of each category, or segment, of one column given the other cells of each row."""
     types = typed_columns(trained, "given_rest")
     batch = trained.batch(data, rows)
     shown = np.ones(batch.x.shape, bool) if batch.mask is None else np.array(batch.mask)
@@ -194,14 +120,7 @@ def given_rest(
 
 
 def strange_cells(data: Dataset) -> list[tuple[int, int]]:
-    """Find the cells with a name that no training row of the model had, and that is no rare one among many.
-
-    Args:
-        data: The data set.
-
-    Returns:
-        Row and column of each.
-    """
+    """Find the cells with a name that no training row of the model had, and that is no rare one among many."""
     types = data.schema.types or ()
     return [(row, column) for row, column, _ in data.unseen if not types[column].starts]
 
@@ -217,29 +136,10 @@ def blame(
     num_samples: int = 1000,
     seed: int = 0,
 ) -> Blame:
-    r"""Find the cells of rows that the rest of the row makes the least likely.
-
-    Each observed cell is hidden in turn, and compared with $p(x_j \mid x_{-j})$ by `p_values`, in which numbers beyond
-    those of the training rows count as missing; a name that no training row had has 0. These do not add up to the
-    surprise of the row: a wrong cell makes those that go with it look odd as well.
-
-    Args:
-        trained: A model of typed columns.
-        data: The table.
-        rows: The positions of the rows.
-        others: How many held-out rows the rows are compared with, for numbers beyond those of the training rows, as in
-            `tails`.
-        cells: How many cells of each row are named.
-        level: The probability of the interval around what a number would have been.
-        num_samples: Draws of z for each row and column.
-        seed: The seed.
-
-    Returns:
-        The cells, the oddest first.
-
-    Raises:
-        ConfigError: The model's columns have no types.
-    """
+    r"""Find the cells of rows that the rest of the row makes the least likely."""
+    # Each observed cell is hidden in turn, and compared with $p(x_j \mid x_{-j})$ by `p_values`, in which numbers
+    # beyond those of the training rows count as missing; a name that no training row had has 0. These do not add up to
+    # the surprise of the row: a wrong cell makes those that go with it look odd as well.
     types = typed_columns(trained, "cells")
     strange = np.zeros(data.x.shape, bool)
     for row, column in strange_cells(data):
@@ -267,17 +167,9 @@ def blame(
 
 
 def named_cells(blamed: Blame, data: Dataset, rows: np.ndarray) -> dict[str, np.ndarray]:
-    """Write what `blame` found in the words of the table.
-
-    Args:
-        blamed: The cells of some rows.
-        data: The table.
-        rows: The positions of these rows.
-
-    Returns:
-        For the k-th cell of a row, from 1, the columns `cell_k` (its column), `value_k`, `expected_k` (of a number with
-        its interval) and `p_k`, each of shape (n,) of all rows, as text; empty for other rows.
-    """
+    """Write what `blame` found in the words of the table."""
+    # returns: for the k-th cell of a row, from 1, the columns `cell_k` (its column), `value_k`, `expected_k` (of a
+    # number with its interval) and `p_k`, eachof all rows, as text; empty for other rows.
     types: list[ColumnType] = list(data.schema.types or ())
     names = [column.name for column in data.schema.columns or ()]
     unseen = {(row, column): value for row, column, value in data.unseen}

@@ -18,34 +18,14 @@ LATENTS = "latents"
 
 
 def has_columns(trained: TrainedModel) -> bool:
-    """Whether log p(x) of a model can be told by column.
-
-    Args:
-        trained: The model.
-
-    Returns:
-        True for columns with types under a prior and a posterior with densities.
-    """
+    """Whether log p(x) of a model can be told by column."""
     return trained.schema.types is not None and has_likelihood(trained) and not trained.is_point
 
 
 def column_nats(
     trained: TrainedModel, data: Dataset, positions: np.ndarray, *, num_samples: int = DRAWS, seed: int = 0
 ) -> list[dict[str, Any]]:
-    r"""Split log p(x) into its columns and the latents, as means over rows that count as their weights say.
-
-    Args:
-        trained: A model of typed columns.
-        data: The table.
-        positions: The positions of the rows.
-        num_samples: Draws of z a row.
-        seed: The seed of the draws.
-
-    Returns:
-        For each column its `name`, `nats` ($E_{p(z|x)} \log p(x_j \mid z)$; a missing cell has 0), `standard_error`
-        over rows, and `independent`, the same by the shares of the training rows alone. The last is "latents": what
-        they cost, so that all `nats` sum to log p(x).
-    """
+    r"""Split log p(x) into its columns and the latents, as means over rows that count as their weights say."""
     batch = trained.batch(data, positions)
     options: dict[str, Any] = {"num_samples": num_samples, "key": jax.random.key(seed)}
     found = nats_by_column(trained.model, batch, preparation=trained.preparation, **options)

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.config import ClassifierConfig
 from latens.data import Dataset
@@ -20,37 +21,22 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Rows:
-    """One figure for every row, which stands for a model.
+    """One figure for every row, which stands for a model."""
 
-    Args:
-        name: The name of the metric.
-        rows: Its value for each row, of shape (n,), in `unit`.
-        num_samples: Samples for each row.
-        what: What it is a density of; "" where that is plain.
-        protocol: How it was made, in words.
-        unit: The unit.
-    """
-
-    name: str
-    rows: np.ndarray
-    num_samples: int
-    what: str
-    protocol: str
+    name: str  # the name of the metric
+    rows: np.ndarray  # its value for each row, of shape (n,), in `unit`
+    num_samples: int  # samples for each row
+    what: str  # what it is a density of; "" where that is plain
+    protocol: str  # how it was made, in words
     unit: str = "nats"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """A paired difference with its two-sided interval (Student's t, n - 1 degrees of freedom).
+    """A paired difference with its two-sided interval (Student's t, n - 1 degrees of freedom)."""
 
-    Args:
-        estimate: The mean difference, with its standard error.
-        low: The lower end of the interval at `LEVEL`, in the unit of the estimate.
-        high: The upper end.
-    """
-
-    estimate: Estimate
-    low: float
+    estimate: Estimate  # the mean difference, with its standard error
+    low: float  # the lower end of the interval at `LEVEL`, in the unit of the estimate
     high: float
 
     @property
@@ -60,77 +46,43 @@ class Difference:
         return self.estimate.value / error if error > 0 else float("nan")
 
     def to_json(self) -> dict[str, Any]:
-        """The difference as plain values: the estimate, and its interval with the level.
-
-        Returns:
-            A JSON object.
-        """
+        """The difference as plain values: the estimate, and its interval with the level."""
         interval = {"level": LEVEL, "low": self.low, "high": self.high, "standard_errors": self.standard_errors}
         return {**self.estimate.to_json(), **interval}
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One model of a comparison.
+    """One model of a comparison."""
 
-    Args:
-        name: The name of the model.
-        trained: The model.
-        estimate: Its own metric.
-        difference: That metric minus the best model's over the same rows; None for the best itself.
-    """
-
-    name: str
+    name: str  # the name of the model
     trained: TrainedModel
     estimate: Estimate
-    difference: Difference | None
+    difference: Difference | None  # that metric minus the best model's over the same rows; None for the best itself
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Models against each other, from the best on.
+    """Models against each other, from the best on."""
 
-    Args:
-        metric: The name of the metric.
-        unit: Its unit.
-        protocol: How it was made, in words.
-        models: The models, from the best on.
-    """
-
-    metric: str
+    metric: str  # the name of the metric
     unit: str
-    protocol: str
-    models: tuple[Compared, ...]
+    protocol: str  # how it was made, in words
+    models: tuple[Compared, ...]  # the models, from the best on
 
 
 def compare(
     models: Sequence[tuple[str, TrainedModel]],
     data: Dataset,
-    positions: np.ndarray,
+    positions: Shaped[np.ndarray, " n"],
     *,
     num_samples: int = 1000,
     seed: int = 0,
 ) -> Comparison:
-    """Every model on the rows at `positions`, and each minus the best over these rows.
-
-    The metric is the first that a model has of log p(x), a cross-entropy bound, accuracy and (autoencoders)
-    log p(x | z). All models see the same rows with the same keys, so that what is hard for all of them cancels. The
-    intervals hold for other rows of the same kind, and for these trained models: not for other seeds of training.
-
-    Args:
-        models: Names and models, two or more.
-        data: The data.
-        positions: The positions of the rows that are measured, of shape (n,).
-        num_samples: Samples for each row.
-        seed: The seed of the samples.
-
-    Returns:
-        The models from the best on, with their differences.
-
-    Raises:
-        ConfigError: The metrics of two models are not of one kind, or of different representations of the data.
-        DataError: The rows do not fit a model.
-    """
+    """Every model on the rows at `positions`, and each minus the best over these rows."""
+    # The metric is the first that a model has of log p(x), a cross-entropy bound, accuracy and (autoencoders) log p(x |
+    # z). All models see the same rows with the same keys, so that what is hard for all of them cancels. The intervals
+    # hold for other rows of the same kind, and for these trained models: not for other seeds of training.
     if len({name for name, _ in models}) < max(2, len(models)):
         raise ConfigError("these are not two or more models with different names.", where="models", fix="Rename them.")
     found = [(name, trained, per_row(trained, data, positions, num_samples, seed)) for name, trained in models]
@@ -146,23 +98,10 @@ def compare(
     return Comparison(best.name, best.unit, best.protocol, tuple(compared))
 
 
-def per_row(trained: TrainedModel, data: Dataset, positions: np.ndarray, num_samples: int, seed: int) -> Rows:
-    """The metric that stands for a model, for every row.
-
-    Args:
-        trained: The trained model.
-        data: The data.
-        positions: The positions of the rows that are measured, of shape (n,).
-        num_samples: Samples for each row.
-        seed: The seed of the samples.
-
-    Returns:
-        The values; of a classifier those of the rows that have a label.
-
-    Raises:
-        DataError: The rows do not fit the model, or a classifier has no labels to compare with.
-        DivergedError: A value is not finite.
-    """
+def per_row(
+    trained: TrainedModel, data: Dataset, positions: Shaped[np.ndarray, " n"], num_samples: int, seed: int
+) -> Rows:
+    """The metric that stands for a model, for every row."""
     batch = trained.batch(data, positions)
     if isinstance(trained.config, ClassifierConfig) and not trained.schema.classes:
         rows, protocol = of_one_class(trained, batch)
@@ -194,17 +133,8 @@ def per_row(trained: TrainedModel, data: Dataset, positions: np.ndarray, num_sam
     return Rows(name, work.rows.astype(np.float64), work.num_samples or 1, work.what, work.found[name].protocol)
 
 
-def scored(data: Dataset, positions: np.ndarray, rows: Rows) -> np.ndarray:
-    """Find the rows that were scored: of a classifier those with a label.
-
-    Args:
-        data: The data.
-        positions: The positions of the rows that were to be measured, of shape (n,).
-        rows: What `per_row` gave for them.
-
-    Returns:
-        The positions of the rows that have a value, in the same order.
-    """
+def scored(data: Dataset, positions: Shaped[np.ndarray, " n"], rows: Rows) -> np.ndarray:
+    """Find the rows that were scored: of a classifier those with a label."""
     if rows.name != "accuracy":
         return positions
     label = data.seen_label
@@ -236,19 +166,11 @@ def _estimate(values: np.ndarray, rows: Rows, weight: np.ndarray | None, seed: i
     return Estimate(found.value, found.standard_error, found.num_samples, found.n, rows.unit, rows.protocol, seed)
 
 
-def interval_of(rows: Rows, best: Rows, weight: np.ndarray | None, seed: int, best_name: str) -> Difference:
-    """The values of one model minus those of the best, over the same rows, with an interval.
-
-    Args:
-        rows: The values of the model.
-        best: The values of the best model.
-        weight: How often each row counts, of shape (n,); None for all alike.
-        seed: The seed of the samples, which the estimate notes.
-        best_name: The name of the best model, for the protocol.
-
-    Returns:
-        The paired difference.
-    """
+def interval_of(
+    rows: Rows, best: Rows, weight: Shaped[np.ndarray, " n"] | None, seed: int, best_name: str
+) -> Difference:
+    """The values of one model minus those of the best, over the same rows, with an interval."""
+    # weight: how often each row counts; None for all alike.
     from scipy.stats import t
 
     found = _estimate(rows.rows - best.rows, rows, weight, seed)

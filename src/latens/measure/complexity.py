@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data import Dataset
 from latens.data.schema import image_shape
@@ -13,21 +14,11 @@ from latens.evaluation.batched import prepared_rows
 from latens.workflow.trained import TrainedModel
 
 
-def code_lengths(pictures: np.ndarray, levels: int = 256) -> np.ndarray:
-    r"""The length of each picture's code: PNG's five filters and DEFLATE, the shortest of the five.
-
-    Each filter is applied to all lines of a picture, and its residuals are compressed by zlib at level 9 without a
-    header; a picture of two levels is packed into bits instead. More than 256 levels are two bytes each.
-
-    Args:
-        pictures: Whole numbers from 0 to levels - 1, of shape (n, H, W) or (n, H, W, C).
-        levels: How many levels there are, up to 65,536.
-
-    Returns:
-        Shape (n,), nats: 8 log 2 for each byte.
-
-    Source: ISO/IEC 15948 (PNG), section 9; RFC 1951 (DEFLATE).
-    """
+def code_lengths(pictures: np.ndarray, levels: int = 256) -> Shaped[np.ndarray, " n"]:
+    r"""The length of each picture's code: PNG's five filters and DEFLATE, the shortest of the five."""
+    # Each filter is applied to all lines of a picture, and its residuals are compressed by zlib at level 9 without a
+    # header; a picture of two levels is packed into bits instead. More than 256 levels are two bytes each.
+    # Source: ISO/IEC 15948 (PNG), section 9; RFC 1951 (DEFLATE).
     x = np.asarray(pictures).reshape(*pictures.shape[:3], -1)
     if levels == 2:
         every = [np.packbits(x.astype(np.uint8), axis=2)]
@@ -57,30 +48,15 @@ def _length(picture: np.ndarray) -> int:
 
 
 def are_pictures(data: Dataset) -> bool:
-    """Whether rows are pictures whose code has a length: whole ones, of levels, of two colours or of shares.
-
-    Args:
-        data: The data set.
-
-    Returns:
-        True for such rows.
-    """
+    """Whether rows are pictures whose code has a length: whole ones, of levels, of two colours or of shares."""
     kinds = ("binary", "levels", "unit")
     return image_shape(data.schema) is not None and data.schema.kind in kinds and data.mask is None
 
 
-def detail(trained: TrainedModel, data: Dataset, positions: np.ndarray | None, *, seed: int = 0) -> np.ndarray:
-    """The length of the code of each row of pictures, as the model sees them where it sees black and white.
-
-    Args:
-        trained: The model.
-        data: Pictures.
-        positions: Their positions; None takes all.
-        seed: The seed of a random binarisation, as of log p(x).
-
-    Returns:
-        Shape (n,), nats.
-    """
+def detail(
+    trained: TrainedModel, data: Dataset, positions: np.ndarray | None, *, seed: int = 0
+) -> Shaped[np.ndarray, " n"]:
+    """The length of the code of each row of pictures, as the model sees them where it sees black and white."""
     preparation: Any = trained.preparation
     batch, levels = trained.batch(data, positions), data.schema.levels or 256
     if preparation.binarize != "none":

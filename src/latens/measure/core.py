@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset
@@ -63,92 +64,64 @@ HEADLINES = ("log_marginal", "cross_entropy_bound", "accuracy", "log_likelihood"
 def measure(
     trained: TrainedModel,
     data: Dataset,
-    positions: np.ndarray,
+    positions: Shaped[np.ndarray, " n"],
     *,
     num_samples: int | None = None,
     seed: int = 0,
 ) -> dict[str, Estimate]:
-    """The metrics of a model on the rows at `positions`.
-
-    - `log_marginal`: log p(x) by importance sampling with `num_samples` samples for each row, in nats; a lower bound in
-      expectation, whose `draws_error` is what it may still lack. On grey pixels under a Bernoulli, where no log p(x)
-      exists, it is called `cross_entropy_bound`.
-      Of a quantised model it is the bound at the one code of x, and its protocol says so.
-    - `log_marginal_smoothed`: the same from Pareto-smoothed weights, which are no bound; `effective_sample_size` and
-      `pareto_k` of the weights, medians over rows.
-    - `elbo`, `log_likelihood`, `kl`: means over the same samples, in nats.
-    - `log_likelihood_gain`: log p(x | z) of the row's own codes minus that of codes drawn from the prior, in nats: what
-      the codes buy for the nats of `kl`.
-    - `bits_per_dimension` of discrete data; where whole numbers were dequantised it is an upper bound.
-    - `kl_level_1`, `kl_level_2`, ... of a hierarchy: the KL of each level given those above it, in nats, from the
-      lowest, which is drawn last.
-    - `active_units`: how many latent dimensions move with x.
-    - `gain_over_independent`: log p(x) minus that of independent features fitted to the training rows, a paired
-      difference over the same rows; only where `data` are the data the model was trained on. Of a mixed table
-      `gain_over_mixture` too: the same beside a mixture of up to 64 classes of independent columns, summed exactly.
-    - `accuracy` alone for a Bayes classifier, and besides of the most probable label of a model that predicts them;
-      `clustering_accuracy` and `normalised_mutual_information` of the components of a mixture prior; all of rows with
-      a label. `log_likelihood` alone for an autoencoder, which has no p(x).
-    - of pairs of pictures the error of the target given the source, beside two guesses (`measure.pairs.of_pairs`).
-    - of a GAN, which has no likelihood, samples against rows alone, of the data that it was trained on:
-      `two_sample_accuracy` (one half where no classifier tells them apart), `precision`, `recall`, `density`,
-      `coverage`, `frechet_distance` and `kernel_distance`.
-    - of a conditional model every log p(x) is log p(x | label), and its protocol says so.
-
-    Args:
-        trained: The trained model.
-        data: The data.
-        positions: The positions of the rows that are measured, of shape (n,).
-        num_samples: Samples for each row; None for 1000, doubled up to three times where log p(x) still rises with them
-            by
-            more than half of its error.
-        seed: The seed of the samples.
-
-    Returns:
-        The estimates by name.
-
-    Raises:
-        DataError: The rows are not such as the model was trained on.
-        DivergedError: A value is not finite.
-    """
+    """The metrics of a model on the rows at `positions`."""
+    # - `log_marginal`: log p(x) by importance sampling with `num_samples` samples for each row, in nats; a lower bound
+    #   in
+    #     expectation, whose `draws_error` is what it may still lack. On grey pixels under a Bernoulli, where no log
+    #   p(x)
+    #     exists, it is called `cross_entropy_bound`.
+    #     Of a quantised model it is the bound at the one code of x, and its protocol says so.
+    # - `log_marginal_smoothed`: the same from Pareto-smoothed weights, which are no bound; `effective_sample_size` and
+    #     `pareto_k` of the weights, medians over rows.
+    # - `elbo`, `log_likelihood`, `kl`: means over the same samples, in nats.
+    # - `log_likelihood_gain`: log p(x | z) of the row's own codes minus that of codes drawn from the prior, in nats:
+    #   what
+    #     the codes buy for the nats of `kl`.
+    # - `bits_per_dimension` of discrete data; where whole numbers were dequantised it is an upper bound.
+    # - `kl_level_1`, `kl_level_2`, ... of a hierarchy: the KL of each level given those above it, in nats, from the
+    #     lowest, which is drawn last.
+    # - `active_units`: how many latent dimensions move with x.
+    # - `gain_over_independent`: log p(x) minus that of independent features fitted to the training rows, a paired
+    #     difference over the same rows; only where `data` are the data the model was trained on. Of a mixed table
+    #     `gain_over_mixture` too: the same beside a mixture of up to 64 classes of independent columns, summed exactly.
+    # - `accuracy` alone for a Bayes classifier, and besides of the most probable label of a model that predicts them;
+    #     `clustering_accuracy` and `normalised_mutual_information` of the components of a mixture prior; all of rows
+    #   with
+    #     a label. `log_likelihood` alone for an autoencoder, which has no p(x).
+    # - of pairs of pictures the error of the target given the source, beside two guesses (`measure.pairs.of_pairs`).
+    # - of a GAN, which has no likelihood, samples against rows alone, of the data that it was trained on:
+    #     `two_sample_accuracy` (one half where no classifier tells them apart), `precision`, `recall`, `density`,
+    #     `coverage`, `frechet_distance` and `kernel_distance`.
+    # - of a conditional model every log p(x) is log p(x | label), and its protocol says so.
+    # num_samples: samples for each row; None for 1000, doubled up to three times where log p(x) still rises with them
+    # by more than half of its error.
     return measured(trained, data, positions, num_samples=num_samples, seed=seed).metrics
 
 
 class Measured(NamedTuple):
-    """What one measurement gives.
+    """What one measurement gives."""
 
-    Args:
-        metrics: The estimates by name.
-        units: The table of latent dimensions, as `unit_table` gives it.
-        grey: Whether the pixels are grey under a Bernoulli, so that the headline is a cross-entropy.
-    """
-
-    metrics: dict[str, Estimate]
-    units: list[dict[str, Any]]
-    grey: bool = False
+    metrics: dict[str, Estimate]  # the estimates by name
+    units: list[dict[str, Any]]  # the table of latent dimensions, as `unit_table` gives it
+    grey: bool = False  # whether the pixels are grey under a Bernoulli, so that the headline is a cross-entropy
 
 
 def measured(
-    trained: TrainedModel, data: Dataset, positions: np.ndarray, *, num_samples: int | None = None, seed: int = 0
+    trained: TrainedModel,
+    data: Dataset,
+    positions: Shaped[np.ndarray, " n"],
+    *,
+    num_samples: int | None = None,
+    seed: int = 0,
 ) -> Measured:
-    """Do what `measure` does, and give what else was found on the way.
-
-    Rows are gathered once and go through the encoder once.
-
-    Args:
-        trained: The trained model.
-        data: The data.
-        positions: The positions of the rows that are measured, of shape (n,).
-        num_samples: Samples for each row; None as in `measure`.
-        seed: The seed of the samples.
-
-    Returns:
-        The metrics, the table of latent dimensions, and whether the pixels are grey under a Bernoulli.
-
-    Raises:
-        DataError: The rows are not such as the model was trained on.
-        DivergedError: A value is not finite.
-    """
+    """Do what `measure` does, and give what else was found on the way."""
+    # Rows are gathered once and go through the encoder once.
+    # returns: the metrics, the table of latent dimensions, and whether the pixels are grey under a Bernoulli.
     batch = trained.batch(data, positions)
     weight = None if data.weight is None else data.weight[positions]
     if isinstance(trained.config, ClassifierConfig):
@@ -198,26 +171,12 @@ def _of_samples(trained: TrainedModel, data: Dataset, positions: np.ndarray, see
 
 
 def headline(metrics: dict[str, Estimate]) -> str:
-    """The name of the metric that stands for the model.
-
-    Args:
-        metrics: The estimates by name.
-
-    Returns:
-        The first of `HEADLINES` that was measured.
-    """
+    """The name of the metric that stands for the model."""
     return next(name for name in HEADLINES if name in metrics)
 
 
 def still_rising(facts: Mapping[str, Any]) -> bool:
-    """Whether training ended with its budget while its last validation was its best, by the facts in a model file.
-
-    Args:
-        facts: The facts of a trained model.
-
-    Returns:
-        False also where the facts do not say.
-    """
+    """Whether training ended with its budget while its last validation was its best, by the facts in a model file."""
     steps = facts.get("steps")
     return (
         facts.get("stopped_because") in ("budget", "minutes") and steps is not None and steps == facts.get("best_step")
@@ -227,21 +186,13 @@ def still_rising(facts: Mapping[str, Any]) -> bool:
 def unit_table(
     trained: TrainedModel,
     batch: Batch,
-    weight: np.ndarray | None = None,
+    weight: Shaped[np.ndarray, " B"] | None = None,
     codes: Mapping[str, np.ndarray] | None = None,
 ) -> list[dict[str, Any]]:
-    """Every latent dimension with its mean KL, the variance of its posterior mean, and whether it is active.
-
-    Args:
-        trained: The trained model.
-        batch: The rows, not yet prepared.
-        weight: How often each row counts, of shape (B,); None for all alike.
-        codes: What `encode` gives of these rows, where it is there already.
-
-    Returns:
-        A dictionary for each latent dimension with `unit`, `kl` in nats (None where it has none of its own), `variance`
-        and `active`; none for models without latents.
-    """
+    """Every latent dimension with its mean KL, the variance of its posterior mean, and whether it is active."""
+    # weight: how often each row counts; None for all alike.
+    # returns: a dictionary for each latent dimension with `unit`, `kl` in nats (None where it has none of its own),
+    # `variance` and `active`; none for models without latents.
     if not hasattr(trained.model, "posterior"):
         return []
     if codes is None:
@@ -259,19 +210,11 @@ def unit_table(
 
 
 class Measurement:
-    """One measurement while it runs; `found` holds its metrics, `rows` what the headline is the mean of.
+    """One measurement while it runs; `found` holds its metrics, `rows` what the headline is the mean of."""
 
-    Args:
-        trained: The trained model.
-        data: The data that the rows are of.
-        batch: The rows, not yet prepared.
-        weight: How often each row counts, of shape (B,); None for all alike.
-        num_samples: Samples for each row; None as in `measure`.
-        key: A JAX random key.
-
-    Raises:
-        DataError: The weights of all rows are 0.
-    """
+    # `data`: The data that the rows are of.
+    # `weight`: How often each row counts, of shape (B,); None for all alike.
+    # `num_samples`: Samples for each row; None as in `measure`.
 
     def __init__(
         self, trained: TrainedModel, data: Dataset, batch: Batch, weight: Any, num_samples: int | None, key: Key
@@ -298,19 +241,10 @@ class Measurement:
         self.rows: np.ndarray = np.zeros(0)
         self._began = time.perf_counter()
 
-    def add(self, name: str, rows: np.ndarray, num_samples: int, protocol: str, unit: str = "nats") -> None:
-        """Add a metric that is a mean over rows.
-
-        Args:
-            name: The name of the metric.
-            rows: Its value for each row, of shape (B,), in `unit`.
-            num_samples: Samples for each row.
-            protocol: How it was made, in words.
-            unit: The unit.
-
-        Raises:
-            DivergedError: A value is not finite.
-        """
+    def add(
+        self, name: str, rows: Shaped[np.ndarray, " B"], num_samples: int, protocol: str, unit: str = "nats"
+    ) -> None:
+        """Add a metric that is a mean over rows."""
         if not np.all(np.isfinite(rows)):
             bad = np.flatnonzero(~np.isfinite(rows))
             raise DivergedError(
@@ -323,25 +257,13 @@ class Measurement:
         self.put(name, replace(estimate, unit=unit))
 
     def put(self, name: str, estimate: Estimate) -> None:
-        """Add a metric, and note the seconds since the one before it.
-
-        Args:
-            name: The name of the metric.
-            estimate: Its value, with its error.
-        """
+        """Add a metric, and note the seconds since the one before it."""
         now = time.perf_counter()
         self.found[name] = replace(estimate, seconds=now - self._began)
         self._began = now
 
     def evidence(self) -> RowNumbers:
-        """Add log p(x) and the parts of the ELBO, from the same samples.
-
-        Returns:
-            What was found for every row.
-
-        Raises:
-            DivergedError: A value is not finite.
-        """
+        """Add log p(x) and the parts of the ELBO, from the same samples."""
         numbers = self._numbers(self.num_samples or NUM_SAMPLES)
         if self.num_samples is None:
             draws = self._enough(self._marginals(numbers, NUM_SAMPLES))
@@ -404,11 +326,7 @@ class Measurement:
         return self.rows - observed * math.log(self.trained.preparation.divide)
 
     def units(self, table: list[dict[str, Any]]) -> None:
-        """Add the number of active latent dimensions.
-
-        Args:
-            table: What `unit_table` gave.
-        """
+        """Add the number of active latent dimensions."""
         active = sum(unit["active"] for unit in table)
         protocol = f"of {len(table)} latent units, those whose posterior mean varies by more than 0.01 over the rows"
         self.put("active_units", Estimate(float(active), float("nan"), 0, len(self.rows), "units", protocol))
@@ -452,11 +370,7 @@ class Measurement:
             self.put("normalised_mutual_information", Estimate(nmi, nan, 1, len(label), "NMI", words))
 
     def gain(self, data: Dataset) -> None:
-        """Add log p(x) minus that of independent features fitted to the training rows.
-
-        Args:
-            data: The data that the model was trained on.
-        """
+        """Add log p(x) minus that of independent features fitted to the training rows."""
         train, divide = data.subset("train"), 1.0
         if data.schema.types is not None:
             x, mask = np.asarray(self.batch.x), self.batch.mask
@@ -521,16 +435,7 @@ class Measurement:
 
 
 def what_density(trained: TrainedModel, kind: str, grey: bool) -> str:
-    """What the density is of, where that is not plain.
-
-    Args:
-        trained: The trained model.
-        kind: The kind of the data.
-        grey: Whether the pixels are grey under a Bernoulli.
-
-    Returns:
-        Words for a protocol that end with "; ", or "".
-    """
+    """What the density is of, where that is not plain."""
     preparation = trained.preparation
     if grey:
         return "grey cells under a Bernoulli: a cross-entropy, not log p(x); "
@@ -550,14 +455,7 @@ def what_density(trained: TrainedModel, kind: str, grey: bool) -> str:
 
 
 def density_of(trained: TrainedModel) -> str:
-    """What of a row x the density is of, as p( ) is written: "x" where it is of the row as it is stored.
-
-    Args:
-        trained: The trained model.
-
-    Returns:
-        A term in x, such as "log(1 + x)".
-    """
+    """What of a row x the density is of, as p( ) is written: "x" where it is of the row as it is stored."""
     preparation = trained.preparation
     if preparation.log1p:
         return "log(1 + x)"

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jaxtyping import Shaped
 from scipy.stats import kstwobign
 
 from latens import evaluation
@@ -24,16 +25,12 @@ of rows that have not."""
 
 
 class Drift(NamedTuple):
-    """Whether new rows as a whole are other rows than the held-out ones.
+    """Whether new rows as a whole are other rows than the held-out ones."""
 
-    Args:
-        distance: How far the distribution of the p-values lies from that of usual rows of which a tenth are outliers of
-            any kind, from 0 to 1; 0 where it is such a one.
-        p_value: The probability of so large a distance by chance, at the most.
-    """
-
+    # how far the distribution of the p-values lies from that of usual rows of which a tenth are outliers of any kind,
+    # from 0 to 1; 0 where it is such a one
     distance: float
-    p_value: float
+    p_value: float  # the probability of so large a distance by chance, at the most
 
     @property
     def words(self) -> str:
@@ -47,26 +44,19 @@ class Drift(NamedTuple):
 
 
 class Detection(NamedTuple):
-    r"""What is unusual about rows.
+    r"""What is unusual about rows."""
 
-    Args:
-        surprise: $-\log p(x)$ of the observed cells, nats, of shape (n,); of numbers beyond those of the training rows
-            as `tails` has it.
-        p_value: The share of held-out rows at least as surprising, of shape (n,).
-        q_value: The expected share of false alarms if this row and all more unusual ones are flagged, of shape (n,).
-        flagged: True where `q_value` is at most alpha.
-        calibration: How many held-out rows there were.
-        drift: Whether the rows as a whole are other ones than those held out.
-        code_length: Of pictures the length of each one's code under a fixed lossless coder, nats, of shape (n,); the
-            p-value is then that of the excess, `surprise` - `code_length`. None: rows are no pictures.
-    """
-
+    # $-\log p(x)$ of the observed cells, nats, of shape (n,); of numbers beyond those of the training rows as `tails`
+    # has it
     surprise: np.ndarray
-    p_value: np.ndarray
+    p_value: np.ndarray  # the share of held-out rows at least as surprising, of shape (n,)
+    # the expected share of false alarms if this row and all more unusual ones are flagged, of shape (n,)
     q_value: np.ndarray
-    flagged: np.ndarray
-    calibration: int
-    drift: Drift
+    flagged: np.ndarray  # true where `q_value` is at most alpha
+    calibration: int  # how many held-out rows there were
+    drift: Drift  # whether the rows as a whole are other ones than those held out
+    # of pictures the length of each one's code under a fixed lossless coder, nats, of shape (n,); the p-value is then
+    # that of the excess, `surprise` - `code_length`. None: rows are no pictures
     code_length: np.ndarray | None = None
 
     @property
@@ -85,36 +75,17 @@ def detect(
     num_samples: int = 100,
     seed: int = 0,
 ) -> Detection:
-    r"""Compare rows with held-out ones by their surprise under a model.
-
-    The conformal p-value of a row is $(1 + \#\{i : s_i \ge s\}) / (m + 1)$ over m held-out rows: for a row like
-    these it is at most a with a probability of at most a, whatever the model. Flagging where q is at most alpha
-    (Benjamini & Hochberg) keeps the expected share of false alarms among the flagged below alpha. A row with gaps is
-    compared with held-out rows that have the same gaps. A row with a name that no training row had has the surprise
-    infinity, so that only held-out rows with such a name are as surprising, and is flagged whatever its q-value;
-    one without any cell has the surprise 0.
-
-    Simple pictures of another kind can be more probable than those of the training: of pictures without gaps the score
-    s is the surprise minus the length of the picture's code (`latens.measure.complexity.code_lengths`).
-
-    Args:
-        trained: A model with log p(x).
-        held_out: Data with rows that did not train the model.
-        positions: The positions of these rows; the first 5,000 of a random order are used.
-        new: The rows that are judged.
-        alpha: The share of false alarms that is allowed, in (0, 1).
-        num_samples: Draws a row for log p(x).
-        seed: The seed.
-
-    Returns:
-        What is unusual.
-
-    Raises:
-        DataError: There are fewer held-out rows than 1 / alpha, so that no row could ever be flagged.
-
-    Source: Vovk, Gammerman & Shafer (2005); Bates, Candes, Lei, Romano & Sesia (2023), for outliers; Benjamini &
-    Hochberg (1995); Serra, Alvarez, Gomez, Slizovskaia, Nunez & Luque (2020), arXiv 1909.11480, for pictures.
-    """
+    r"""Compare rows with held-out ones by their surprise under a model."""
+    # The conformal p-value of a row is $(1 + \#\{i : s_i \ge s\}) / (m + 1)$ over m held-out rows: for a row like these
+    # it is at most a with a probability of at most a, whatever the model. Flagging where q is at most alpha (Benjamini
+    # & Hochberg) keeps the expected share of false alarms among the flagged below alpha. A row with gaps is compared
+    # with held-out rows that have the same gaps. A row with a name that no training row had has the surprise infinity,
+    # so that only held-out rows with such a name are as surprising, and is flagged whatever its q-value; one without
+    # any cell has the surprise 0.
+    # Simple pictures of another kind can be more probable than those of the training: of pictures without gaps the
+    # score s is the surprise minus the length of the picture's code (`latens.measure.complexity.code_lengths`).
+    # Source: Vovk, Gammerman & Shafer (2005); Bates, Candes, Lei, Romano & Sesia (2023), for outliers; Benjamini &
+    # Hochberg (1995); Serra, Alvarez, Gomez, Slizovskaia, Nunez & Luque (2020), arXiv 1909.11480, for pictures.
     if len(positions) + 1 < 1.0 / alpha:
         what = f"{len(positions)} held-out rows cannot show a p-value of {alpha:g}: the smallest is 1 in all of them."
         raise DataError(what, where=held_out.name, fix=f"Hold out at least {int(np.ceil(1 / alpha))} rows.")
@@ -148,15 +119,8 @@ def detect(
     return Detection(surprise, p_value, q_value, (q_value <= alpha) | strange, len(order), moved, length)
 
 
-def strange_rows(data: Dataset) -> np.ndarray:
-    """Find the rows with a name that no training row of the model had, of columns without a tail of rare names.
-
-    Args:
-        data: The data set.
-
-    Returns:
-        Booleans of shape (n,).
-    """
+def strange_rows(data: Dataset) -> Shaped[np.ndarray, " n"]:
+    """Find the rows with a name that no training row of the model had, of columns without a tail of rare names."""
     found = np.zeros(len(data), bool)
     found[[row for row, _ in strange_cells(data)]] = True
     return found
@@ -170,23 +134,11 @@ def surprises(
     others: int,
     shown: np.ndarray | None = None,
     **options: Any,
-) -> np.ndarray:
-    r"""How surprising rows are: $-\log p(x)$ of their observed cells.
-
-    A number beyond those of the training rows tells the model nothing but that it is there: its cell counts as missing,
-    and what `tails` says is added. A row with a name that no training row had has infinity.
-
-    Args:
-        trained: A model with log p(x).
-        data: The rows.
-        positions: Their positions; None takes all.
-        others: How many held-out rows they are compared with.
-        shown: True for the columns that are looked at; None looks at all.
-        options: What `evaluation.log_marginal` takes.
-
-    Returns:
-        Shape (n,), nats.
-    """
+) -> Shaped[np.ndarray, " n"]:
+    r"""How surprising rows are: $-\log p(x)$ of their observed cells."""
+    # A number beyond those of the training rows tells the model nothing but that it is there: its cell counts as
+    # missing, and what `tails` says is added. A row with a name that no training row had has infinity.
+    # shown: true for the columns that are looked at; None looks at all.
     batch = trained.batch(data, positions)
     mask = np.ones(batch.x.shape, bool) if batch.mask is None else np.array(batch.mask)
     mask &= True if shown is None else shown
@@ -202,50 +154,24 @@ def surprises(
     return np.where(strange if positions is None else strange[positions], np.inf, found)
 
 
-def conformal(held_out: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """The share of held-out scores that are at least as high, each score counted among them.
-
-    Args:
-        held_out: Scores of held-out rows, of shape (m,).
-        scores: The scores, of shape (n,).
-
-    Returns:
-        Shape (n,), from 1 / (m + 1) to 1.
-    """
+def conformal(held_out: Shaped[np.ndarray, " m"], scores: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
+    """The share of held-out scores that are at least as high, each score counted among them."""
     below = np.searchsorted(np.sort(held_out), scores, side="left")
     return (1.0 + len(held_out) - below) / (len(held_out) + 1.0)
 
 
-def more_surprising(held_out: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """The share of held-out scores that are higher; with `conformal` it holds the place of a score among ties.
-
-    Args:
-        held_out: Scores of held-out rows, of shape (m,).
-        scores: The scores, of shape (n,).
-
-    Returns:
-        Shape (n,), from 0 to m / (m + 1).
-    """
+def more_surprising(held_out: Shaped[np.ndarray, " m"], scores: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
+    """The share of held-out scores that are higher; with `conformal` it holds the place of a score among ties."""
     return (len(held_out) - np.searchsorted(np.sort(held_out), scores, side="right")) / (len(held_out) + 1.0)
 
 
-def drift(p_value: np.ndarray, above: np.ndarray, held_out: int) -> Drift:
-    r"""Ask whether rows are like the held-out ones but for a tenth of them, by a Kolmogorov-Smirnov test.
-
-    If a share of at most e = 0.1 of the rows are outliers of any kind, the share F(p) of rows whose p-value is at most
-    p lies from (1 - e) p to (1 - e) p + e. The distance is how far F leaves these bounds at most, and its probability
-    that of a distance between two samples of n and of m rows. Of ties the place is taken that speaks for usual rows.
-
-    Args:
-        p_value: The share of held-out rows at least as surprising as each row, of shape (n,).
-        above: The share that is more surprising, of shape (n,).
-        held_out: How many held-out rows they are compared with, m.
-
-    Returns:
-        The distance and its probability.
-
-    Source: Kolmogorov (1933) and Smirnov (1939); the bounds are those of a contaminated distribution, Huber (1964).
-    """
+def drift(p_value: Shaped[np.ndarray, " n"], above: Shaped[np.ndarray, " n"], held_out: int) -> Drift:
+    r"""Ask whether rows are like the held-out ones but for a tenth of them, by a Kolmogorov-Smirnov test."""
+    # If a share of at most e = 0.1 of the rows are outliers of any kind, the share F(p) of rows whose p-value is at
+    # most p lies from (1 - e) p to (1 - e) p + e. The distance is how far F leaves these bounds at most, and its
+    # probability that of a distance between two samples of n and of m rows. Of ties the place is taken that speaks for
+    # usual rows.
+    # Source: Kolmogorov (1933) and Smirnov (1939); the bounds are those of a contaminated distribution, Huber (1964).
     n = len(p_value)
     if not n or not held_out:
         return Drift(0.0, 1.0)
@@ -256,15 +182,8 @@ def drift(p_value: np.ndarray, above: np.ndarray, held_out: int) -> Drift:
     return Drift(distance, float(kstwobign.sf(distance * np.sqrt(n * held_out / (n + held_out)))))
 
 
-def adjusted(p: np.ndarray) -> np.ndarray:
-    """P-values adjusted for how many there are, after Benjamini and Hochberg.
-
-    Args:
-        p: The p-values, of shape (n,).
-
-    Returns:
-        Shape (n,), at most 1.
-    """
+def adjusted(p: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, " n"]:
+    """P-values adjusted for how many there are, after Benjamini and Hochberg."""
     order = np.argsort(p)
     ratio = p[order] * len(p) / np.arange(1, len(p) + 1)
     q = np.empty(len(p))

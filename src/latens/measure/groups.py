@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Shaped
 
 from latens import evaluation
 from latens.config import ClassifierConfig, VAEConfig
@@ -48,23 +49,14 @@ SANDWICHED_ROWS = 50
 
 @dataclass
 class Work:
-    """One measurement: the model, the rows, and what several groups share.
-
-    Args:
-        trained: The trained model.
-        data: The data.
-        positions: The positions of the rows that are measured, of shape (n,).
-        num_samples: Samples for each row.
-        seed: The seed of everything random.
-        metrics: The estimates that are there already, by name.
-    """
+    """One measurement: the model, the rows, and what several groups share."""
 
     trained: TrainedModel
     data: Dataset
-    positions: np.ndarray
-    num_samples: int
-    seed: int
-    metrics: dict[str, Estimate] = field(default_factory=dict)
+    positions: np.ndarray  # the positions of the rows that are measured, of shape (n,)
+    num_samples: int  # samples for each row
+    seed: int  # the seed of everything random
+    metrics: dict[str, Estimate] = field(default_factory=dict)  # the estimates that are there already, by name
 
     def __post_init__(self) -> None:
         self.sets = SampleSets(self.trained, self.data, self.positions, self.seed)
@@ -72,44 +64,23 @@ class Work:
         self.autoencoder = self.trained.is_point
 
     def batch(self, most: int) -> Batch:
-        """Some of the rows as the model takes them.
-
-        Args:
-            most: The most rows.
-
-        Returns:
-            A batch, not yet prepared.
-        """
+        """Some of the rows as the model takes them."""
         return self.trained.batch(self.data, some(self.positions, most, self.seed))
 
     def common(self, number: int) -> dict[str, Any]:
-        """The preparation and a key; every group has a key of its own.
-
-        Args:
-            number: The number of the group.
-
-        Returns:
-            Keyword arguments of the functions of `latens.evaluation`.
-        """
+        """The preparation and a key; every group has a key of its own."""
         key = jax.random.fold_in(jax.random.key(self.seed), 100 + number)
         return {"preparation": self.trained.preparation, "key": key}
 
 
 @dataclass(frozen=True)
 class Group:
-    """Metrics that are made together.
+    """Metrics that are made together."""
 
-    Args:
-        names: The names of the metrics.
-        why_not: Says why this model or these rows have none of them; "" where they have.
-        run: Makes the estimates, by name.
-        partly: Why some of the names may be missing.
-    """
-
-    names: tuple[str, ...]
-    why_not: Callable[[Work], str]
-    run: Callable[[Work], dict[str, Estimate]]
-    partly: str = ""
+    names: tuple[str, ...]  # the names of the metrics
+    why_not: Callable[[Work], str]  # says why this model or these rows have none of them; "" where they have
+    run: Callable[[Work], dict[str, Estimate]]  # makes the estimates, by name
+    partly: str = ""  # why some of the names may be missing
 
 
 _GREY = "draws of grey cells under a Bernoulli are black and white, unlike the rows"
@@ -350,53 +321,32 @@ GROUPS: tuple[Group, ...] = (
 
 @dataclass
 class Everything:
-    """All that `measure_all` found.
+    """All that `measure_all` found."""
 
-    Args:
-        metrics: The estimates by name.
-        left_out: Why other metrics were left out, by name.
-        findings: What the metrics say is wrong.
-        units: The table of latent dimensions, as `unit_table` gives it.
-        grey: Whether the pixels are grey under a Bernoulli, so that log p(x) is a cross-entropy.
-    """
-
-    metrics: dict[str, Estimate] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
-    findings: tuple[Finding, ...] = ()
+    metrics: dict[str, Estimate] = field(default_factory=dict)  # the estimates by name
+    left_out: dict[str, str] = field(default_factory=dict)  # why other metrics were left out, by name
+    findings: tuple[Finding, ...] = ()  # what the metrics say is wrong
+    # the table of latent dimensions, as `unit_table` gives it
     units: list[dict[str, Any]] = field(default_factory=list)
-    grey: bool = False
+    grey: bool = False  # whether the pixels are grey under a Bernoulli, so that log p(x) is a cross-entropy
 
 
 def measure_all(
     trained: TrainedModel,
     data: Dataset,
-    positions: np.ndarray,
+    positions: Shaped[np.ndarray, " n"],
     *,
     num_samples: int | None = None,
     seed: int = 0,
     only: Collection[str] | None = None,
 ) -> Everything:
-    """Measure what `measure` does and, in the order of `GROUPS`, all else that applies to the rows at `positions`.
-
-    That is: where the KL goes, gaps of inference, the aggregated posterior against the prior, calibration, codes
-    against labels, samples against rows, predictive checks, copies and dropped modes, and training rows against
-    held-out rows. Large data are subsampled, as each protocol says.
-
-    Args:
-        trained: The trained model.
-        data: The data.
-        positions: The positions of the rows that are measured, of shape (n,).
-        num_samples: Samples for each row for log p(x); None as in `measure`.
-        seed: The seed of everything random.
-        only: Names of metrics: these, and those that are made together with them, beside what `measure` gives; None is
-            all.
-
-    Returns:
-        The metrics, why others were left out, and what they say is wrong.
-
-    Raises:
-        DataError: The rows are not such as the model was trained on.
-    """
+    """Measure what `measure` does and, in the order of `GROUPS`, all else that applies to the rows at `positions`."""
+    # That is: where the KL goes, gaps of inference, the aggregated posterior against the prior, calibration, codes
+    # against labels, samples against rows, predictive checks, copies and dropped modes, and training rows against
+    # held-out rows. Large data are subsampled, as each protocol says.
+    # num_samples: samples for each row for log p(x); None as in `measure`.
+    # only: names of metrics: these, and those that are made together with them, beside what `measure` gives; None is
+    # all.
     work = Work(trained, data, positions, num_samples or NUM_SAMPLES, seed)
     first = measured(trained, data, positions, num_samples=num_samples, seed=seed)
     found = Everything(metrics=first.metrics, units=first.units, grey=first.grey)

@@ -28,29 +28,13 @@ LEAST = 50
 
 
 def judge(real: Any, fake: Any, *, test: Any = None, target: str | None = None, seed: int = 0) -> dict[str, Any]:
-    """Judge a synthetic table by the real one.
-
-    - `shape` and `trend`: how like columns and pairs of columns are (1: equal), with those of new real rows beside;
-    - `detection`: whether trees, or logistic regression, tell its rows from real ones (1: no better than by chance);
-    - `utility`: what trees learn of a column from it, beside what they learn from the real rows;
-    - `attacks`: how well rows that made it are told from rows that did not (areas of 0.5: not at all);
-    - `copies` and `near`: rows that are, or nearly are, rows of the real table, beside those of new real rows;
-    - `validity`: cells that the real table's columns could not have.
-
-    Args:
-        real: The rows that the synthetic table was made from: a file, or a frame.
-        fake: The synthetic rows, likewise.
-        test: Real rows that did not make it; without them there is neither utility nor an attack.
-        target: A column that is predicted, for the utility; it needs `test`.
-        seed: The seed of what is random.
-
-    Returns:
-        The numbers by name, each with its error.
-
-    Raises:
-        DataError: The tables have different columns, text here and numbers there, or fewer than 50 rows.
-        UsageError: A target without test rows, or one that is no column.
-    """
+    """Judge a synthetic table by the real one."""
+    # - `shape` and `trend`: how like columns and pairs of columns are (1: equal), with those of new real rows beside;
+    # - `detection`: whether trees, or logistic regression, tell its rows from real ones (1: no better than by chance);
+    # - `utility`: what trees learn of a column from it, beside what they learn from the real rows;
+    # - `attacks`: how well rows that made it are told from rows that did not (areas of 0.5: not at all);
+    # - `copies` and `near`: rows that are, or nearly are, rows of the real table, beside those of new real rows;
+    # - `validity`: cells that the real table's columns could not have.
     given = {"REAL": real, "FAKE": fake} | ({} if test is None else {"--test": test})
     read = {role: _read(value, role) for role, value in given.items()}
     tables, left_out = alike(read)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data import Dataset
 from latens.evaluation import Estimate
@@ -15,24 +16,12 @@ NAMES = ("target_squared_error", "gain_over_mean_target", "gain_over_nearest_tar
 
 
 def of_pairs(
-    trained: TrainedModel, data: Dataset, positions: np.ndarray, *, num_samples: int = 100, seed: int = 0
+    trained: TrainedModel, data: Dataset, positions: Shaped[np.ndarray, " n"], *, num_samples: int = 100, seed: int = 0
 ) -> dict[str, Estimate]:
-    """The squared error of E[target | source], a cell, and how much smaller it is than that of two guesses.
-
-    - `target_squared_error`: the mean over the cells of a row of (target - E[target | source]) squared;
-    - `gain_over_mean_target`: the error of the mean target of the training rows minus it, paired over rows;
-    - `gain_over_nearest_target`: the error of the target of the training row with the nearest source minus it.
-
-    Args:
-        trained: A trained model of pairs.
-        data: The pairs that it was trained on.
-        positions: The positions of the rows that are measured, of shape (n,); at most 1000 are.
-        num_samples: Draws of z for each row.
-        seed: The seed.
-
-    Returns:
-        The estimates by name, in squared units of a cell.
-    """
+    """The squared error of E[target | source], a cell, and how much smaller it is than that of two guesses."""
+    # - `target_squared_error`: the mean over the cells of a row of (target - E[target | source]) squared;
+    # - `gain_over_mean_target`: the error of the mean target of the training rows minus it, paired over rows;
+    # - `gain_over_nearest_target`: the error of the target of the training row with the nearest source minus it.
     width = data.schema.shape[1] // 2
     rows, train = data.x[some(positions, MOST_ROWS, seed)], data.x[some(data.subset("train"), 10 * MOST_ROWS, seed)]
     source, target = (part.astype(np.float64) for part in (rows[:, :, :width], rows[:, :, width:]))
@@ -57,15 +46,7 @@ def of_pairs(
     return {name: replace(value, unit="squared units a cell") for name, value in found.items()}
 
 
-def nearest_rows(rows: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Find the nearest row of another set by the sum of squared differences.
-
-    Args:
-        rows: Rows, shape (n, *x).
-        among: The rows to choose from, shape (m, *x).
-
-    Returns:
-        A position in `among` for each row, shape (n,).
-    """
+def nearest_rows(rows: Shaped[np.ndarray, "n *x"], among: Shaped[np.ndarray, "m *x"]) -> Shaped[np.ndarray, " n"]:
+    """Find the nearest row of another set by the sum of squared differences."""
     flat, other = rows.reshape(len(rows), -1), among.reshape(len(among), -1)
     return np.argmin(np.sum(other**2, axis=1)[None] - 2.0 * flat @ other.T, axis=1)

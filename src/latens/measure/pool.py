@@ -11,26 +11,15 @@ from latens.typing import checked_later
 
 
 class Pooled(NamedTuple):
-    r"""An estimate from M completed tables, every field of the shape of one estimate.
+    r"""An estimate from M completed tables, every field of the shape of one estimate."""
 
-    Args:
-        estimate: The mean of the M estimates, in their unit.
-        variance: Its total variance $T = \bar U + (1 + 1/M) B$, in the unit squared.
-        within: The mean $\bar U$ of the M variances: what the error would be without gaps.
-        between: The variance B of the M estimates: what the gaps leave open.
-        degrees: The degrees of freedom of Student's t; infinite where nothing limits them.
-        missing: The share $(1 + 1/M) B / T$ of the variance that is due to the gaps, in [0, 1].
-        low: The lower end of the confidence interval, in the unit of the estimates.
-        high: The upper one.
-    """
-
-    estimate: np.ndarray
-    variance: np.ndarray
-    within: np.ndarray
-    between: np.ndarray
-    degrees: np.ndarray
-    missing: np.ndarray
-    low: np.ndarray
+    estimate: np.ndarray  # the mean of the M estimates, in their unit
+    variance: np.ndarray  # its total variance $T = \bar U + (1 + 1/M) B$, in the unit squared
+    within: np.ndarray  # the mean $\bar U$ of the M variances: what the error would be without gaps
+    between: np.ndarray  # the variance B of the M estimates: what the gaps leave open
+    degrees: np.ndarray  # the degrees of freedom of Student's t; infinite where nothing limits them
+    missing: np.ndarray  # the share $(1 + 1/M) B / T$ of the variance that is due to the gaps, in [0, 1]
+    low: np.ndarray  # the lower end of the confidence interval, in the unit of the estimates
     high: np.ndarray
 
 

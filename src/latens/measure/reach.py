@@ -33,11 +33,9 @@ def reach(
     rows: int = _ROWS,
     steps: int = _STEPS,
 ) -> Reach:
-    """Move the first codes along unit vectors, up to the first change of what they decode to.
-
-    A picture is another once it is half as far from its start as two rows' pictures typically are; its class is that
-    of the nearest mean of the pictures of a class.
-    """
+    """Move the first codes along unit vectors, up to the first change of what they decode to."""
+    # A picture is another once it is half as far from its start as two rows' pictures typically are; its class is that
+    # of the nearest mean of the pictures of a class.
     start = decode(codes)
     pairs = np.sqrt(((start[:rows, None] - start[None, :rows]) ** 2).sum(-1))
     # Above 0, so that a decoder whose picture never changes has no reach that ends.

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Shaped
 
 from latens import evaluation
 from latens.config import ClassifierConfig, VAEConfig
@@ -27,15 +28,7 @@ _CELLS = 2**26
 
 
 def why_not(trained: TrainedModel, data: Dataset) -> str:
-    """Why samples of this model cannot be compared with these rows.
-
-    Args:
-        trained: The trained model.
-        data: The data that the rows are of.
-
-    Returns:
-        The reason, or "" where they can.
-    """
+    """Why samples of this model cannot be compared with these rows."""
     if lacks_prior(trained):
         return "an autoencoder has no prior to sample from (`latens refit` fits one)"
     if data.mask is not None and not np.all(data.mask):
@@ -52,14 +45,7 @@ def _objective_says(trained: TrainedModel, fact: str) -> bool:
 
 
 def lacks_prior(trained: TrainedModel) -> bool:
-    """Whether this is an autoencoder to which no prior was fitted after its training.
-
-    Args:
-        trained: The trained model.
-
-    Returns:
-        True where there is nothing to sample from.
-    """
+    """Whether this is an autoencoder to which no prior was fitted after its training."""
     config = trained.config
     return (
         isinstance(config, VAEConfig)
@@ -70,14 +56,7 @@ def lacks_prior(trained: TrainedModel) -> bool:
 
 
 def has_likelihood(trained: TrainedModel) -> bool:
-    """Whether a model was trained by, or for, a likelihood; of a GAN only samples are measured.
-
-    Args:
-        trained: The trained model.
-
-    Returns:
-        False where no density of the model says anything.
-    """
+    """Whether a model was trained by, or for, a likelihood; of a GAN only samples are measured."""
     config = trained.config
     return not isinstance(config, VAEConfig) or _objective_says(trained, "has_likelihood")
 
@@ -86,15 +65,7 @@ OTHER_DATA = "these are not the data that the model was trained on"
 
 
 def not_its_own(trained: TrainedModel, data: Dataset) -> str:
-    """Why samples of this model cannot be compared with these rows in features of its training rows.
-
-    Args:
-        trained: The trained model.
-        data: The data that the rows are of.
-
-    Returns:
-        The reason, or "" where they can.
-    """
+    """Why samples of this model cannot be compared with these rows in features of its training rows."""
     if not len(data.subset("train")) or data.fingerprint != trained.facts.get("fingerprint"):
         return OTHER_DATA
     return why_not(trained, data)
@@ -102,22 +73,15 @@ def not_its_own(trained: TrainedModel, data: Dataset) -> str:
 
 @dataclass(frozen=True)
 class SampleSets:
-    """What is compared: at most 1000 of the rows at `positions`, 10,000 training rows, and samples.
+    """What is compared: at most 1000 of the rows at `positions`, 10,000 training rows, and samples."""
 
-    Everything is in the units of the stored rows, binarised as the model sees them. Of grey pixels under a Bernoulli,
-    whose samples are black and white, the means of p(x | z) stand for samples.
-
-    Args:
-        trained: The trained model.
-        data: The data.
-        positions: The positions of the rows to compare with, of shape (n,).
-        seed: The seed of everything random.
-    """
+    # Everything is in the units of the stored rows, binarised as the model sees them. Of grey pixels under a Bernoulli,
+    # whose samples are black and white, the means of p(x | z) stand for samples.
 
     trained: TrainedModel
     data: Dataset
-    positions: np.ndarray
-    seed: int
+    positions: np.ndarray  # the positions of the rows to compare with, of shape (n,)
+    seed: int  # the seed of everything random
 
     @property
     def grey(self) -> bool:
@@ -162,12 +126,8 @@ class SampleSets:
         cells = "standardised columns" if self.data.schema.columns is not None else "cells"
         return f"{self.what}features: {count} principal components of the training rows' {cells}{rest}"
 
-    def replicates(self) -> np.ndarray:
-        """Replicated data sets of as many rows as `checked`.
-
-        Returns:
-            Samples of shape (R, n, *x), with R = `NUM_REPLICATES`.
-        """
+    def replicates(self) -> Shaped[np.ndarray, "R n *x"]:
+        """Replicated data sets of as many rows as `checked`."""
         n, key = len(self.checked), jax.random.fold_in(jax.random.key(self.seed), 2)
         return self.draw(NUM_REPLICATES * n, key).reshape(NUM_REPLICATES, n, *self.checked.shape[1:])
 
@@ -177,16 +137,8 @@ class SampleSets:
         cells = int(np.prod(self.data.schema.shape))
         return self.rows[: max(20, min(200, _CELLS // (NUM_REPLICATES * cells)))]
 
-    def draw(self, n: int, key: Any) -> np.ndarray:
-        """Draw samples; a conditional model is asked for the labels of the rows, as often as they occur.
-
-        Args:
-            n: The number of samples.
-            key: A JAX random key.
-
-        Returns:
-            Samples of shape (n, *x), in the units of the stored rows.
-        """
+    def draw(self, n: int, key: Any) -> Shaped[np.ndarray, "n *x"]:
+        """Draw samples; a conditional model is asked for the labels of the rows, as often as they occur."""
         trained, (prior_key, event_key) = self.trained, jax.random.split(key)
         if isinstance(trained.config, ClassifierConfig):
             return trained.data_units(evaluation.sample_classes(trained.model, n, key=prior_key).x, mean=False)
@@ -196,14 +148,7 @@ class SampleSets:
         return trained.data_units(values, mean=self.grey)
 
     def conditions(self, n: int) -> dict[str, np.ndarray] | None:
-        """The conditions of simulated rows.
-
-        Args:
-            n: The number of rows.
-
-        Returns:
-            Conditions by name, or None for models that read none.
-        """
+        """The conditions of simulated rows."""
         return self.trained.condition(self._codes(n))
 
     def _codes(self, n: int) -> np.ndarray | None:
@@ -221,14 +166,7 @@ class SampleSets:
 
 
 def compared(sets: SampleSets) -> dict[str, Estimate]:
-    """The metrics of samples against rows: precision and recall, distances, and a classifier that tells them apart.
-
-    Args:
-        sets: Rows and samples.
-
-    Returns:
-        The estimates by name.
-    """
+    """The metrics of samples against rows: precision and recall, distances, and a classifier that tells them apart."""
     n, options = min(len(sets.rows), len(sets.samples)), {"features": sets.features, "seed": sets.seed}
     found = evaluation.precision_recall_density_coverage(sets.rows, sets.samples[:n], **options)
     # What rows that the model has seen would score in the place of samples: how near rows of the data lie to others.
@@ -243,33 +181,16 @@ def compared(sets: SampleSets) -> dict[str, Estimate]:
 
 
 def noted(sets: SampleSets, found: dict[str, Estimate]) -> dict[str, Estimate]:
-    """The same estimates with the features in their protocols.
-
-    Args:
-        sets: Rows and samples.
-        found: The estimates by name.
-
-    Returns:
-        The estimates by name.
-    """
+    """The same estimates with the features in their protocols."""
     return {
         name: dataclasses.replace(value, protocol=f"{value.protocol}; {sets.described}")
         for name, value in found.items()
     }
 
 
-def in_one_unit(schema: Schema, rows: np.ndarray) -> np.ndarray:
-    """Rows with the columns of a table standardised as its model does it, so that they can be put together.
-
-    Of counts the logarithms of 1 + x are taken. Features of one unit, as pixels are, stay as they are.
-
-    Args:
-        schema: The schema of the data.
-        rows: Rows of shape (n, *x), in the units of the stored rows.
-
-    Returns:
-        Rows of shape (n, *x).
-    """
+def in_one_unit(schema: Schema, rows: Shaped[np.ndarray, "n *x"]) -> Shaped[np.ndarray, "n *x"]:
+    """Rows with the columns of a table standardised as its model does it, so that they can be put together."""
+    # Of counts the logarithms of 1 + x are taken. Features of one unit, as pixels are, stay as they are.
     if schema.columns is None or not schema.standardised:
         return rows
     shift, scale = (np.array([getattr(column, name) for column in schema.columns]) for name in ("shift", "scale"))
@@ -279,17 +200,8 @@ def in_one_unit(schema: Schema, rows: np.ndarray) -> np.ndarray:
     return (values - shift) / scale
 
 
-def some(positions: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """At most so many of the positions, drawn at random, in order.
-
-    Args:
-        positions: Positions of shape (n,).
-        most: The most that are kept.
-        seed: The seed.
-
-    Returns:
-        Positions; all of them where there are no more than `most`.
-    """
+def some(positions: Shaped[np.ndarray, " n"], most: int, seed: int) -> np.ndarray:
+    """At most so many of the positions, drawn at random, in order."""
     if len(positions) <= most:
         return positions
     return np.sort(np.random.default_rng(seed).permutation(positions)[:most])

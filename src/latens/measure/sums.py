@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.config import ClassifierConfig
 from latens.data import Dataset
@@ -29,38 +30,23 @@ class _Rows(Measurement):
 
 
 def refuse_sums(trained: TrainedModel) -> None:
-    """Refuse a model none of whose metrics is a mean over rows by themselves.
-
-    Args:
-        trained: The trained model.
-
-    Raises:
-        ConfigError: It is a classifier, or has no likelihood.
-    """
+    """Refuse a model none of whose metrics is a mean over rows by themselves."""
     if isinstance(trained.config, ClassifierConfig) or not has_likelihood(trained):
         what = "no log p(x) of this model is a sum over rows."
         raise ConfigError(what, where="--workers", fix="Leave --workers out.")
 
 
 def part_sums(
-    trained: TrainedModel, data: Dataset, positions: np.ndarray, *, num_samples: int | None = None, seed: int = 0
+    trained: TrainedModel,
+    data: Dataset,
+    positions: Shaped[np.ndarray, " n"],
+    *,
+    num_samples: int | None = None,
+    seed: int = 0,
 ) -> dict[str, dict[str, Any]]:
-    """Sum log p(x), the parts of the ELBO, and what else is a mean over rows, over the rows of a part.
-
-    Args:
-        trained: The trained model.
-        data: The data.
-        positions: The positions of the rows, of shape (n,), n of 1 or more.
-        num_samples: Samples for each row; None for 1000.
-        seed: The seed of the samples.
-
-    Returns:
-        JSON values by metric: n, the sums of w, w^2, w r, w^2 r and w^2 r^2 over rows of the value r and the weight w,
-        each rounded once, and how r was made.
-
-    Raises:
-        DivergedError: A value is not finite.
-    """
+    """Sum log p(x), the parts of the ELBO, and what else is a mean over rows, over the rows of a part."""
+    # returns: jSON values by metric: n, the sums of w, w^2, w r, w^2 r and w^2 r^2 over rows of the value r and the
+    # weight w, each rounded once, and how r was made.
     batch = trained.batch(data, positions)
     work = _Rows(trained, data, batch, None, num_samples or NUM_SAMPLES, jax.random.key(seed))
     if trained.is_point:
@@ -80,18 +66,7 @@ def part_sums(
 
 
 def combined(parts: Sequence[Mapping[str, Mapping[str, Any]]], seed: int = 0) -> dict[str, Estimate]:
-    """Put the sums of parts together, in their order: each total is that of the parts, rounded once.
-
-    Args:
-        parts: What `part_sums` gave of each part.
-        seed: The seed of the samples.
-
-    Returns:
-        The estimates by name, as `Estimate.of` defines value and standard error.
-
-    Raises:
-        DataError: The weights of all rows are 0.
-    """
+    """Put the sums of parts together, in their order: each total is that of the parts, rounded once."""
     found = {}
     for name, first in parts[0].items():
         mine = [part[name] for part in parts if name in part]

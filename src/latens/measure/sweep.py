@@ -15,70 +15,41 @@ from latens.runs.sweep import Job, Plan, job_of, names_of, read_rows, shown
 
 @dataclass(frozen=True)
 class Interval:
-    """A number with its two-sided interval at `LEVEL` (Student's t).
+    """A number with its two-sided interval at `LEVEL` (Student's t)."""
 
-    Args:
-        value: The number, in the unit of the metric.
-        low: The lower end; NaN where one seed tells nothing.
-        high: The upper end.
-        over: What it is an interval over: "seeds" or "rows".
-    """
-
-    value: float
-    low: float
+    value: float  # the number, in the unit of the metric
+    low: float  # the lower end; NaN where one seed tells nothing
     high: float
-    over: str = "seeds"
+    over: str = "seeds"  # what it is an interval over: "seeds" or "rows"
 
     def to_json(self) -> dict[str, Any]:
-        """The interval as plain values.
-
-        Returns:
-            A JSON object.
-        """
+        """The interval as plain values."""
         low, high = (None if np.isnan(end) else end for end in (self.low, self.high))
         return {"value": self.value, "low": low, "high": high, "level": LEVEL, "over": self.over}
 
 
 @dataclass(frozen=True)
 class SweptRun:
-    """One run of a sweep.
-
-    Args:
-        job: Where it lies.
-        estimate: Its number with its standard error over rows; None where training diverged.
-        rows: Its number for every row; None where training diverged.
-        weight: How often each row counts, shape (n,); None for all alike.
-        diverged: Why it has none.
-    """
+    """One run of a sweep."""
 
     job: Job
-    estimate: Estimate | None
-    rows: Rows | None
-    weight: np.ndarray | None = None
-    diverged: str = ""
+    estimate: Estimate | None  # its number with its standard error over rows; None where training diverged
+    rows: Rows | None  # its number for every row; None where training diverged
+    weight: np.ndarray | None = None  # how often each row counts, shape (n,); None for all alike
+    diverged: str = ""  # why it has none
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting of a sweep.
+    """One setting of a sweep."""
 
-    Args:
-        name: Its name, which is that of its folder.
-        options: Its values by option, as typed.
-        budget: The budget that it reached under successive halving; None without it.
-        runs: Its runs, in the order of their seeds.
-        mean: The mean over seeds with its interval over seeds; None where every run diverged.
-        estimate: The same mean with its standard error over rows.
-        difference: That mean minus the best setting's, paired; None for the best.
-    """
-
-    name: str
-    options: Mapping[str, str]
-    budget: float | None
-    runs: tuple[SweptRun, ...]
-    mean: Interval | None
-    estimate: Estimate | None
-    difference: Interval | None
+    name: str  # its name, which is that of its folder
+    options: Mapping[str, str]  # its values by option, as typed
+    budget: float | None  # the budget that it reached under successive halving; None without it
+    runs: tuple[SweptRun, ...]  # its runs, in the order of their seeds
+    mean: Interval | None  # the mean over seeds with its interval over seeds; None where every run diverged
+    estimate: Estimate | None  # the same mean with its standard error over rows
+    difference: Interval | None  # that mean minus the best setting's, paired; None for the best
 
     @property
     def diverged(self) -> int:
@@ -91,14 +62,7 @@ class Setting:
         return max(self.runs, key=lambda run: -np.inf if run.estimate is None else run.estimate.value).job.run
 
     def to_json(self, folder: Path) -> dict[str, Any]:
-        """The setting as plain values.
-
-        Args:
-            folder: The folder of the sweep, below which runs are named.
-
-        Returns:
-            A JSON object.
-        """
+        """The setting as plain values."""
         return {
             "name": self.name,
             "options": dict(self.options),
@@ -120,31 +84,16 @@ class Setting:
 
 @dataclass(frozen=True)
 class Swept:
-    """A sweep whose runs are all there.
+    """A sweep whose runs are all there."""
 
-    Args:
-        metric: The name of the metric.
-        unit: Its unit.
-        protocol: How it was made, in words.
-        what: What it is a density of.
-        settings: The settings, from the best on.
-    """
-
-    metric: str
+    metric: str  # the name of the metric
     unit: str
-    protocol: str
-    what: str
-    settings: tuple[Setting, ...]
+    protocol: str  # how it was made, in words
+    what: str  # what it is a density of
+    settings: tuple[Setting, ...]  # the settings, from the best on
 
     def to_json(self, folder: Path) -> dict[str, Any]:
-        """The table as plain values.
-
-        Args:
-            folder: The folder of the sweep.
-
-        Returns:
-            A JSON object.
-        """
+        """The table as plain values."""
         about = {"metric": self.metric, "unit": self.unit, "protocol": self.protocol, "split": "validation"}
         return {**about, "best": self.settings[0].name, "settings": [each.to_json(folder) for each in self.settings]}
 
@@ -174,15 +123,7 @@ def over_seeds(values: Sequence[float] | np.ndarray) -> Interval:
 
 
 def pending(plan: Plan, folder: Path) -> list[Job]:
-    """List what is to be trained next: all that is left, or under successive halving all that is left at this budget.
-
-    Args:
-        plan: The plan.
-        folder: The folder of the sweep.
-
-    Returns:
-        The runs without numbers; none where the sweep is done.
-    """
+    """List what is to be trained next: all that is left, under successive halving at this budget."""
     for jobs in rounds(plan, folder):
         left = [job for job in jobs if not job.rows.exists()]
         if left:
@@ -191,22 +132,10 @@ def pending(plan: Plan, folder: Path) -> list[Job]:
 
 
 def swept(plan: Plan, folder: Path) -> Swept:
-    """Put the settings of a sweep against each other, once every run is there.
-
-    The best has the highest mean over seeds on validation rows; a setting of which a run diverged comes after all
-    others, and under successive halving who was dropped earlier comes after who was kept. Differences are paired by
-    seed and have intervals over seeds; with one seed, over rows.
-
-    Args:
-        plan: The plan.
-        folder: The folder of the sweep.
-
-    Returns:
-        The settings, from the best on.
-
-    Raises:
-        ConfigError: Every run diverged, or the numbers of two settings are not of one kind.
-    """
+    """Put the settings of a sweep against each other, once every run is there."""
+    # The best has the highest mean over seeds on validation rows; a setting of which a run diverged comes after all
+    # others, and under successive halving who was dropped earlier comes after who was kept. Differences are paired by
+    # seed and have intervals over seeds; with one seed, over rows.
     found: dict[int, dict[float | None, list[SweptRun]]] = {}
     for jobs in rounds(plan, folder):
         for job in jobs:
@@ -235,15 +164,7 @@ def swept(plan: Plan, folder: Path) -> Swept:
 
 
 def rounds(plan: Plan, folder: Path) -> Iterator[list[Job]]:
-    """List the runs at each budget, as far as those before are there: then the better half of the settings goes on.
-
-    Args:
-        plan: The plan.
-        folder: The folder of the sweep.
-
-    Yields:
-        The runs at one budget; all runs where there is no successive halving.
-    """
+    """List the runs at each budget, as far as those before are there: then the better half of the settings goes on."""
     alive = list(range(len(plan.chosen)))
     for budget in plan.budgets or [None]:
         jobs = [job_of(plan, folder, setting, seed, budget) for setting in alive for seed in plan.seeds]
@@ -263,14 +184,7 @@ def _rank(plan: Plan, setting: int, runs: Sequence[SweptRun]) -> tuple[int, floa
 
 
 def read_run(job: Job) -> SweptRun:
-    """Read a run whose numbers are there.
-
-    Args:
-        job: Where it lies.
-
-    Returns:
-        The run.
-    """
+    """Read a run whose numbers are there."""
     found = read_rows(job)
     if "diverged" in found:
         return SweptRun(job, None, None, None, found["diverged"])

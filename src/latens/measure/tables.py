@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.durations import UNITS
 from latens.errors import DataError, nearest
@@ -19,58 +20,26 @@ MOST_SHOWN, MOST_ATTACKED = 10_000, 2000
 
 
 class Table(NamedTuple):
-    """A table with columns of names and of numbers.
+    """A table with columns of names and of numbers."""
 
-    Args:
-        name: What errors call it.
-        names: Names of the columns.
-        x: Codes of names and numbers, of shape (n, columns), float64; NaN where a cell is missing.
-        category: True for columns of names, of shape (columns,).
-        weight: How often each row counts in pairs of columns, of shape (n,); None for once.
-    """
-
-    name: str
-    names: tuple[str, ...]
-    x: np.ndarray
-    category: np.ndarray
-    weight: np.ndarray | None = None
+    name: str  # what errors call it
+    names: tuple[str, ...]  # names of the columns
+    x: np.ndarray  # codes of names and numbers, of shape (n, columns), float64; NaN where a cell is missing
+    category: np.ndarray  # true for columns of names, of shape (columns,)
+    weight: np.ndarray | None = None  # how often each row counts in pairs of columns, of shape (n,); None for once
 
     def rows(self, chosen: np.ndarray) -> "Table":
-        """Some of the rows.
-
-        Args:
-            chosen: Their positions, or True for each.
-
-        Returns:
-            The table of these.
-        """
+        """Some of the rows."""
         return self._replace(x=self.x[chosen], weight=None if self.weight is None else self.weight[chosen])
 
     def at_most(self, n: int, seed: int) -> "Table":
-        """At most so many rows, drawn without putting back.
-
-        Args:
-            n: How many.
-            seed: The seed.
-
-        Returns:
-            The table of these.
-        """
+        """At most so many rows, drawn without putting back."""
         return self if len(self.x) <= n else self.rows(np.random.default_rng(seed).permutation(len(self.x))[:n])
 
 
 def alike(tables: dict[str, tuple[tuple[str, ...], np.ndarray, dict[int, Any]]]) -> tuple[list[Table], list[str]]:
-    """Bring tables to the same columns in the order of the first, with the same codes.
-
-    Args:
-        tables: By name the names of columns, the rows (codes where there is text), and what the codes stand for.
-
-    Returns:
-        The tables, and the names of columns that are left out since every row has another text.
-
-    Raises:
-        DataError: A column is missing, is one too many, or holds text here and numbers there.
-    """
+    """Bring tables to the same columns in the order of the first, with the same codes."""
+    # returns: the tables, and the names of columns that are left out since every row has another text.
     first, *rest = tables
     names, x, texts = tables[first]
     ids = [name for i, name in enumerate(names) if i in texts and texts[i].values and _differ(x[:, i])]
@@ -134,18 +103,9 @@ def _words(values: np.ndarray, found: Any) -> list[str | None]:
 # --- columns and pairs ---
 
 
-def shapes(real: Table, fake: Table) -> np.ndarray:
-    """How like each column is: 1 - total variation of names, 1 - the Kolmogorov-Smirnov distance of numbers.
-
-    Args:
-        real: A table.
-        fake: Another one.
-
-    Returns:
-        Shape (columns,), from 0 to 1; missing cells are left out.
-
-    Source: SDMetrics, `TVComplement` and `KSComplement`.
-    """
+def shapes(real: Table, fake: Table) -> Shaped[np.ndarray, " columns"]:
+    """How like each column is: 1 - total variation of names, 1 - the Kolmogorov-Smirnov distance of numbers."""
+    # Source: SDMetrics, `TVComplement` and `KSComplement`.
     found = []
     for i, names in enumerate(real.category):
         a, b = (table.x[~np.isnan(table.x[:, i]), i] for table in (real, fake))
@@ -157,17 +117,12 @@ def shapes(real: Table, fake: Table) -> np.ndarray:
 
 
 class Pair(NamedTuple):
-    """What two columns have to do with each other in two tables.
+    """What two columns have to do with each other in two tables."""
 
-    Args:
-        places: The places of the columns.
-        numbers: Whether both hold numbers.
-        found: For either table the correlation of two columns of numbers; else how often cells come together, of shape
-            (cells of the first, cells of the second) with sum 1, or 0 where no row has both. Numbers lie in ten parts.
-    """
-
-    places: tuple[int, int]
-    numbers: bool
+    places: tuple[int, int]  # the places of the columns
+    numbers: bool  # whether both hold numbers
+    # for either table the correlation of two columns of numbers; else how often cells come together, of shape (cells of
+    # the first, cells of the second) with sum 1, or 0 where no row has both. Numbers lie in ten parts
     found: tuple[Any, Any]
 
     @property
@@ -181,29 +136,17 @@ class Pair(NamedTuple):
 
     @property
     def strengths(self) -> tuple[float, float]:
-        r"""How strong the association is in either table: the correlation of numbers, else Cramer's V, from 0 to 1.
-
-        $V = \sqrt{\chi^2 / \min(r - 1, c - 1)}$ with $\chi^2 = \sum_{ij} (p_{ij} - p_{i.} p_{.j})^2 / (p_{i.} p_{.j})$.
-
-        Returns:
-            A number for each table; NaN where no row has both cells, 0 where a column does not vary.
-
-        Source: Cramer (1946), Mathematical Methods of Statistics, section 21.9.
-        """
+        r"""How strong the association is in either table: the correlation of numbers, else Cramer's V, from 0 to 1."""
+        # $V = \sqrt{\chi^2 / \min(r - 1, c - 1)}$ with $\chi^2 = \sum_{ij} (p_{ij} - p_{i.} p_{.j})^2 / (p_{i.}
+        # p_{.j})$.
+        # Source: Cramer (1946), Mathematical Methods of Statistics, section 21.9.
+        # returns: a number for each table; NaN where no row has both cells, 0 where a column does not vary.
         one, other = (each if self.numbers else _cramer(each) for each in self.found)
         return one, other
 
 
 def pairs(real: Table, fake: Table) -> Iterator[Pair]:
-    """Go through the pairs of columns of two tables.
-
-    Args:
-        real: A table.
-        fake: Another one.
-
-    Yields:
-        The pairs, by the places of their columns; rows with a gap in either column are left out.
-    """
+    """Go through the pairs of columns of two tables."""
     # A row that counts for nothing must not say where the parts of numbers end.
     real, fake = (t if t.weight is None else t.rows(t.weight > 0) for t in (real, fake))
     coded: list[tuple[list[np.ndarray], int]] = []
@@ -228,20 +171,11 @@ def pairs(real: Table, fake: Table) -> Iterator[Pair]:
 
 
 def trends(real: Table, fake: Table) -> tuple[list[tuple[int, int]], np.ndarray]:
-    """How like each pair of columns is.
-
-    Two columns of numbers: 1 - half the difference of their correlations; else 1 - total variation of their joint
-    frequencies, numbers in ten parts of the same width.
-
-    Args:
-        real: A table.
-        fake: Another one.
-
-    Returns:
-        The pairs, and a number from 0 to 1 for each; rows with a gap in either column are left out.
-
-    Source: SDMetrics, `CorrelationSimilarity` and `ContingencySimilarity`.
-    """
+    """How like each pair of columns is."""
+    # Two columns of numbers: 1 - half the difference of their correlations; else 1 - total variation of their joint
+    # frequencies, numbers in ten parts of the same width.
+    # Source: SDMetrics, `CorrelationSimilarity` and `ContingencySimilarity`.
+    # returns: the pairs, and a number from 0 to 1 for each; rows with a gap in either column are left out.
     found = [(pair.places, pair.similarity) for pair in pairs(real, fake)]
     return [places for places, _ in found], np.array([value for _, value in found])
 
@@ -293,24 +227,12 @@ def _variation(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def with_error(likeness: Callable[[Table, Table], float], real: Table, fake: Table, seed: int) -> tuple[float, float]:
-    r"""How like two tables are, with its standard error by a bootstrap of tables that are as unlike as these.
-
-    A distance is never below 0, and of tables that are alike it is made of chance: their difference is that of two
-    samples of all rows, and varies less than its slope says (a jackknife's error is up to 1.5 times too large). So
-    rows are drawn with the probability p from their own table, and else from both, with $p^2 = 1 - (d_0 / d)^2$: d is
-    the distance, and $d_0$ that of rows in random order, by which the distance of drawn tables is d again.
-
-    Args:
-        likeness: The function, 1 for tables that do not differ.
-        real: A table.
-        fake: Another one.
-        seed: The seed of the draws.
-
-    Returns:
-        The number, and its standard error.
-
-    Source: Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 16, for draws from both tables.
-    """
+    r"""How like two tables are, with its standard error by a bootstrap of tables that are as unlike as these."""
+    # A distance is never below 0, and of tables that are alike it is made of chance: their difference is that of two
+    # samples of all rows, and varies less than its slope says (a jackknife's error is up to 1.5 times too large). So
+    # rows are drawn with the probability p from their own table, and else from both, with $p^2 = 1 - (d_0 / d)^2$: d is
+    # the distance, and $d_0$ that of rows in random order, by which the distance of drawn tables is d again.
+    # Source: Efron & Tibshirani (1993), An Introduction to the Bootstrap, chapter 16, for draws from both tables.
     generator, n = np.random.default_rng(seed), (len(real.x), len(fake.x))
     both = real._replace(x=np.concatenate([real.x, fake.x]), weight=None)
     if real.weight is not None or fake.weight is not None:
@@ -335,16 +257,8 @@ def with_error(likeness: Callable[[Table, Table], float], real: Table, fake: Tab
 # --- what classifiers see ---
 
 
-def features(table: Table, like: Table) -> np.ndarray:
-    """Numbers for a linear classifier: ranks among the rows of a table, each name as a column, gaps as a column.
-
-    Args:
-        table: The rows.
-        like: The table whose ranks and names are meant.
-
-    Returns:
-        Shape (n, features), float32.
-    """
+def features(table: Table, like: Table) -> Shaped[np.ndarray, "n features"]:
+    """Numbers for a linear classifier: ranks among the rows of a table, each name as a column, gaps as a column."""
     columns = []
     for i, names in enumerate(like.category):
         own, values = like.x[:, i], table.x[:, i]
@@ -371,17 +285,8 @@ def _trees(table: Table, seed: int, *, regression: bool = False) -> Any:
 
 
 def area(positive: np.ndarray, negative: np.ndarray) -> tuple[float, float]:
-    """The area under the ROC curve with its standard error.
-
-    Args:
-        positive: Scores of what should score high.
-        negative: Scores of the others.
-
-    Returns:
-        The area and its error.
-
-    Source: Hanley & McNeil (1982).
-    """
+    """The area under the ROC curve with its standard error."""
+    # Source: Hanley & McNeil (1982).
     from scipy.stats import rankdata
 
     m, n = len(positive), len(negative)
@@ -393,19 +298,8 @@ def area(positive: np.ndarray, negative: np.ndarray) -> tuple[float, float]:
 
 
 def detection(real: Table, fake: Table, *, trees: bool, seed: int) -> tuple[float, float]:
-    """The area under the ROC curve of a classifier that tells the tables apart, on rows it did not see (three folds).
-
-    Args:
-        real: A table.
-        fake: Another one; of both at most 10,000 rows are taken.
-        trees: Gradient-boosted trees; else logistic regression.
-        seed: The seed.
-
-    Returns:
-        The area and its error; 0.5 where they cannot be told apart.
-
-    Source: Lopez-Paz & Oquab (2017).
-    """
+    """The area under the ROC curve of a classifier that tells the tables apart, in three folds."""
+    # Source: Lopez-Paz & Oquab (2017).
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedKFold
 
@@ -421,31 +315,14 @@ def detection(real: Table, fake: Table, *, trees: bool, seed: int) -> tuple[floa
 
 
 def similarity(auc: float) -> float:
-    """Turn an area under the ROC curve into 1 where two tables cannot be told apart, and 0 where every row can.
-
-    Args:
-        auc: The area.
-
-    Returns:
-        1 - (2 max(auc, 1/2) - 1).
-    """
+    """Turn an area under the ROC curve into 1 where two tables cannot be told apart, and 0 where every row can."""
     return 2.0 - 2.0 * max(auc, 0.5)
 
 
 def utility(fake: Table, real: Table, test: Table, target: str, *, seed: int) -> dict[str, Estimate]:
-    """What gradient-boosted trees learn of a column from each table, on test rows.
-
-    Args:
-        fake: The synthetic table.
-        real: The real one.
-        test: Real rows that neither has.
-        target: The column that is predicted.
-        seed: The seed.
-
-    Returns:
-        `fake`, `real` and `difference` (paired over test rows): the area under the ROC curve of a name (several:
-        the mean over each against the rest), the R squared of a number.
-    """
+    """What gradient-boosted trees learn of a column from each table, on test rows."""
+    # returns: `fake`, `real` and `difference` (paired over test rows): the area under the ROC curve of a name (several:
+    # the mean over each against the rest), the R squared of a number.
     place = real.names.index(target)
     rest = [i for i in range(len(real.names)) if i != place]
     names = bool(real.category[place])
@@ -490,19 +367,9 @@ def utility(fake: Table, real: Table, test: Table, target: str, *, seed: int) ->
 # --- what it gives away ---
 
 
-def nearest_distances(rows: Table, among: Table, like: Table) -> np.ndarray:
-    """The distance of each row to the nearest one of a table: unequal names, and differences of ranks, added up.
-
-    Args:
-        rows: The rows, of shape (n, columns).
-        among: The table that is searched.
-        like: The table whose ranks are meant.
-
-    Returns:
-        Shape (n,), from 0 to the number of columns.
-
-    Source: Gower (1971).
-    """
+def nearest_distances(rows: Table, among: Table, like: Table) -> Shaped[np.ndarray, " n"]:
+    """The distance of each row to the nearest one of a table: unequal names, and differences of ranks, added up."""
+    # Source: Gower (1971).
     one, two = _places(rows, like), _places(among, like)
     found = np.empty(len(one), np.float32)
     size = max(1, 2**24 // max(len(two), 1))
@@ -532,39 +399,19 @@ def _places(table: Table, like: Table) -> np.ndarray:
 
 
 def copies(fake: Table, real: Table) -> float:
-    """The share of rows that are a row of another table, cell by cell.
-
-    Args:
-        fake: The rows.
-        real: The other table.
-
-    Returns:
-        From 0 to 1.
-    """
+    """The share of rows that are a row of another table, cell by cell."""
     known = {row.tobytes() for row in np.nan_to_num(real.x, nan=-np.inf)}
     return float(np.mean([row.tobytes() in known for row in np.nan_to_num(fake.x, nan=-np.inf)]))
 
 
 def attacks(real: Table, fake: Table, test: Table, *, seed: int) -> dict[str, dict[str, float]]:
-    """How well rows that made a synthetic table are told from rows that did not.
-
-    - `distance`: how much nearer the synthetic table has a row than other real rows have;
-    - `density`: how much denser the synthetic rows are around it than real ones (a classifier of the two).
-
-    Half of the test rows are the ones to tell apart, the others are what the attacker knows.
-
-    Args:
-        real: The rows that made the table.
-        fake: The table.
-        test: Real rows that did not.
-        seed: The seed.
-
-    Returns:
-        For each attack `auc`, `standard_error`, and `caught` (the share of members found at 1 % false alarms) with its
-        95 % interval `low` to `high`; 0.5 and 0.01 where nothing is given away.
-
-    Source: van Breugel, Sun, Qian & van der Schaar (2023) for the densities; Carlini et al. (2022) for the 1 %.
-    """
+    """How well rows that made a synthetic table are told from rows that did not."""
+    # - `distance`: how much nearer the synthetic table has a row than other real rows have;
+    # - `density`: how much denser the synthetic rows are around it than real ones (a classifier of the two).
+    # Half of the test rows are the ones to tell apart, the others are what the attacker knows.
+    # Source: van Breugel, Sun, Qian & van der Schaar (2023) for the densities; Carlini et al. (2022) for the 1 %.
+    # returns: for each attack `auc`, `standard_error`, and `caught` (the share of members found at 1 % false alarms)
+    # with its 95 % interval `low` to `high`; 0.5 and 0.01 where nothing is given away.
     order = np.random.default_rng(seed).permutation(len(test.x))
     others, known = test.rows(order[: len(order) // 2]), test.rows(order[len(order) // 2 :])
     n = min(MOST_ATTACKED, len(others.x), len(real.x))

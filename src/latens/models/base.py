@@ -117,17 +117,4 @@ class AbstractModelEncoder(eqx.Module):
         mask: Any = None,
         key: Key | None = None,
     ) -> AbstractDistribution:
-        r"""The approximate posterior of the latent of one row.
-
-        $q(z \mid x)$.
-
-        Args:
-            model: The model that the encoder belongs to.
-            x: One row.
-            cond: Named arrays that the model is conditioned on.
-            mask: True where x is observed; None: everywhere.
-            key: A JAX random key for dropout; None: no dropout.
-
-        Returns:
-            A distribution over one latent.
-        """
+        r"""The approximate posterior of the latent of one row."""

@@ -41,29 +41,14 @@ class Standardise(eqx.Module):
         self.log1p = log1p
 
     def __call__(self, x: Shaped[Array, "*x"]) -> Float[Array, "*x"]:
-        """Standardise one input.
-
-        Args:
-            x: Shape (*x), in the data's unit.
-
-        Returns:
-            The same shape, without a unit.
-        """
+        """Standardise one input."""
         x = jnp.log1p(x) if self.log1p else x
         return (x - self.shift.value) / self.scale.value
 
 
 def as_seen(inputs: Any, standardise: Callable[..., Array] | None, mask: Bool[Array, "..."] | None) -> Array:
-    """An input as a network sees it: standardised, with 0 for what is missing.
-
-    Args:
-        inputs: One event or latent.
-        standardise: What is applied to it; one with `sees_mask` is given the mask too. None: it stays as it is.
-        mask: True where the input is observed; None: everywhere.
-
-    Returns:
-        The array for the network.
-    """
+    """An input as a network sees it: standardised, with 0 for what is missing."""
+    # standardise: what is applied to it; one with `sees_mask` is given the mask too. None: it stays as it is.
     if mask is not None:
         # Before and after: a NaN in a missing cell must reach neither the value nor a gradient.
         inputs = jnp.where(mask, inputs, jnp.zeros_like(inputs))
@@ -99,21 +84,8 @@ class Conditional(eqx.Module):
         mask: Bool[Array, "..."] | None = None,
         key: Key | None = None,
     ) -> AbstractDistribution:
-        """The distribution given one input.
-
-        Args:
-            inputs: One event or latent.
-            cond: Named arrays, of which those in `reads` are appended to the input.
-            mask: True where the input is observed; None: everywhere.
-            key: A JAX random key for dropout; None: no dropout.
-
-        Returns:
-            The distribution that the head makes.
-
-        Raises:
-            ConfigError: A condition in `reads` is not given, or the network does not give as many outputs as the head
-                needs.
-        """
+        """The distribution given one input."""
+        # key: a JAX random key for dropout; None: no dropout.
         inputs = as_seen(inputs, self.standardise, mask)
         if self.reads:
             inputs = jnp.concatenate([inputs.reshape(-1), *(self._condition(name, cond) for name in self.reads)])
@@ -168,20 +140,10 @@ class Conditional(eqx.Module):
         return eqx.tree_at(lambda part: (part.network, part.head), self, (network, head))
 
 
-def cost_of_noise(head: AbstractHead, outputs: np.ndarray, rows: AnyArray) -> float:
-    """How much log likelihood outputs lose, for each feature, with noise of variance one.
-
-    By the curvature at the outputs, so that it does not matter what the rows are nearer to. The mean over features
-    weighs each by its own cost: genes that are never seen cost nothing, and say nothing of the others.
-
-    Args:
-        head: The head that makes a distribution of outputs.
-        outputs: The outputs without noise, of shape (n_out,).
-        rows: A few rows of the data, of shape (n, *x).
-
-    Returns:
-        Nats a feature; 0 where that is not finite.
-    """
+def cost_of_noise(head: AbstractHead, outputs: Shaped[np.ndarray, " n_out"], rows: AnyArray) -> float:
+    """How much log likelihood outputs lose, for each feature, with noise of variance one."""
+    # By the curvature at the outputs, so that it does not matter what the rows are nearer to. The mean over features
+    # weighs each by its own cost: genes that are never seen cost nothing, and say nothing of the others.
     size, signs = 0.1, np.random.default_rng(0).choice([-1.0, 1.0], (len(rows), outputs.size))
     # With the noise of both signs, the slope cancels.
     steps = size * np.stack([np.zeros_like(signs), signs, -signs])

@@ -18,17 +18,8 @@ LARGEST_STEP = 0.5
 
 
 def temperings(log_temperature: Float[Array, ""], num_steps: int) -> Float[Array, " K"]:
-    r"""What each leapfrog step multiplies the momentum by.
-
-    $\sqrt{\beta_{k-1}/\beta_k}$; together $\sqrt{\beta_0}$.
-
-    Args:
-        log_temperature: $\log\beta_0 \le 0$, of shape ().
-        num_steps: The number K of steps.
-
-    Returns:
-        Shape (K,).
-    """
+    r"""What each leapfrog step multiplies the momentum by."""
+    # $\sqrt{\beta_{k-1}/\beta_k}$; together $\sqrt{\beta_0}$.
     start = jnp.exp(-0.5 * log_temperature)
     share = (jnp.arange(num_steps + 1, dtype=start.dtype) / num_steps) ** 2
     roots = (1.0 - start) * share + start
@@ -36,14 +27,7 @@ def temperings(log_temperature: Float[Array, ""], num_steps: int) -> Float[Array
 
 
 def along_draws_only(kind: str) -> ConfigError:
-    """The error that says why the density of an event from elsewhere is refused.
-
-    Args:
-        kind: The name of the posterior in the message.
-
-    Returns:
-        The error, to be raised.
-    """
+    """The error that says why the density of an event from elsewhere is refused."""
     return ConfigError(
         f"the density of a {kind} posterior is known along its own draws only.",
         where="posterior.kind",
@@ -52,17 +36,8 @@ def along_draws_only(kind: str) -> ConfigError:
 
 
 def log_joint(q: Any, z: Float[Array, "*z"]) -> Nats:
-    r"""The log joint density of a latent and the row that a posterior was made for.
-
-    $\log p(x, z)$.
-
-    Args:
-        q: A posterior that holds its model, row, conditions and mask.
-        z: One latent of shape (*z).
-
-    Returns:
-        A number of shape (), in nats.
-    """
+    r"""The log joint density of a latent and the row that a posterior was made for."""
+    # $\log p(x, z)$.
     log_prior, log_likelihood = q.model.log_joint(z, q.x, cond=q.cond, mask=q.mask, key=q.key)
     return log_prior + log_likelihood
 

@@ -27,17 +27,8 @@ class Upwards(eqx.Module):
     def __call__(
         self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
     ) -> Chain:
-        """The distribution of all levels for one row.
-
-        Args:
-            x: One row.
-            cond: Named arrays that the parts are conditioned on.
-            mask: True where x is observed; None: everywhere.
-            key: A JAX random key for dropout; None: no dropout.
-
-        Returns:
-            A chain of the levels, the lowest first.
-        """
+        """The distribution of all levels for one row."""
+        # key: a JAX random key for dropout; None: no dropout.
         first = self.parts[0](x, cond=cond, mask=mask, key=key)
         return Chain(first, tuple(_given(part, cond, key) for part in self.parts[1:]))
 
@@ -56,15 +47,8 @@ class Downwards(eqx.Module):
     parts: tuple[Conditional, ...]
 
     def __call__(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Chain:
-        """The distribution of all levels.
-
-        Args:
-            cond: Named arrays that the parts are conditioned on.
-            key: A JAX random key for dropout; None: no dropout.
-
-        Returns:
-            A chain whose events have the lowest level first.
-        """
+        """The distribution of all levels."""
+        # key: a JAX random key for dropout; None: no dropout.
         top = self.top(None, cond=cond, key=key) if isinstance(self.top, AbstractModelPrior) else self.top
         return Chain(top, tuple(_given(part, cond, key) for part in self.parts), backwards=True)
 
@@ -83,16 +67,8 @@ class FromLowest(eqx.Module):
     def __call__(
         self, z: tuple[Array, ...], *, cond: dict[str, Any] | None = None, key: Key | None = None
     ) -> AbstractDistribution:
-        """The distribution of a row, given the latents of all levels.
-
-        Args:
-            z: The latents, the lowest level first.
-            cond: Named arrays that the decoder is conditioned on.
-            key: A JAX random key for dropout; None: no dropout.
-
-        Returns:
-            The distribution of one row.
-        """
+        """The distribution of a row, given the latents of all levels."""
+        # key: a JAX random key for dropout; None: no dropout.
         return self.part(z[0], cond=cond, key=key)
 
     def with_output_bias(

@@ -69,14 +69,5 @@ class Simulator(eqx.Module):
     noise_size: int = eqx.field(static=True)
 
     def __call__(self, z: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Implicit:
-        """The distribution of the simulator's results for one latent.
-
-        Args:
-            z: One latent.
-            cond: Not read.
-            key: Not read.
-
-        Returns:
-            A distribution that can be sampled from, and has no density.
-        """
+        """The distribution of the simulator's results for one latent."""
         return Implicit(self.function, z, self.noise_size)

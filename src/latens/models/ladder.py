@@ -40,27 +40,15 @@ def combined(one: DiagonalNormal, two: DiagonalNormal | StandardNormal) -> Diago
 
 
 class Meeting(eqx.Module):
-    r"""The posterior of one level: what came up from x, and the prior given the level above, by precision.
+    r"""The posterior of one level: what came up from x, and the prior given the level above, by precision."""
 
-    $q(z_l \mid z_{l+1}, x)$.
+    # $q(z_l \mid z_{l+1}, x)$.
 
-    Args:
-        from_below: The Normal that came up from x.
-        from_above: Maps the level above to the prior of this one.
-    """
-
-    from_below: DiagonalNormal
-    from_above: Callable[[Array], AbstractDistribution]
+    from_below: DiagonalNormal  # the Normal that came up from x
+    from_above: Callable[[Array], AbstractDistribution]  # maps the level above to the prior of this one
 
     def __call__(self, z: Array) -> DiagonalNormal:
-        """The posterior of this level, given the level above.
-
-        Args:
-            z: The latent of the level above.
-
-        Returns:
-            A diagonal Normal.
-        """
+        """The posterior of this level, given the level above."""
         return combined(self.from_below, _normal(self.from_above(z)))
 
 
@@ -94,21 +82,8 @@ class Ladder(AbstractModelEncoder):
         mask: Any = None,
         key: Key | None = None,
     ) -> Chain:
-        """The posterior of all levels for one row.
-
-        Args:
-            model: The model that the encoder belongs to.
-            x: One row.
-            cond: Named arrays that the model is conditioned on.
-            mask: True where x is observed; None: everywhere.
-            key: A JAX random key for dropout; None: no dropout.
-
-        Returns:
-            A chain whose events have the lowest level first.
-
-        Raises:
-            ConfigError: The model's prior has another number of levels, or a level is no diagonal Normal.
-        """
+        """The posterior of all levels for one row."""
+        # key: a JAX random key for dropout; None: no dropout.
         prior = model.prior(cond=cond, key=key)
         if not isinstance(prior, Chain) or len(prior.parts) + 1 != len(self.readouts):
             message = f"a ladder of {len(self.readouts)} levels needs a prior of as many, from the top down."

@@ -23,14 +23,7 @@ class SideBySide(eqx.Module):
     choices: int = eqx.field(static=True, default=0)
 
     def __call__(self, z: Any) -> Float[Array, " n"]:
-        """Make one vector of a latent.
-
-        Args:
-            z: One latent: an array, or any structure of arrays.
-
-        Returns:
-            Shape (n,).
-        """
+        """Make one vector of a latent."""
         leaves = [
             leaf if eqx.is_inexact_array(leaf) else jax.nn.one_hot(leaf, self.choices) for leaf in jax.tree.leaves(z)
         ]
@@ -44,14 +37,7 @@ class Direction(eqx.Module):
     """
 
     def __call__(self, z: Float[Array, " n"]) -> Float[Array, " n"]:
-        """Divide a vector by its length.
-
-        Args:
-            z: Shape (n,).
-
-        Returns:
-            A vector of length 1, of shape (n,).
-        """
+        """Divide a vector by its length."""
         return z / jnp.sqrt(jnp.sum(z**2) + 1e-12)
 
 
@@ -59,14 +45,7 @@ class Tangent(eqx.Module):
     """The tangent coordinates of a point of the Poincare ball, as long as it is far from the centre."""
 
     def __call__(self, z: Float[Array, " n"]) -> Float[Array, " n"]:
-        """Map a point of the ball to the tangent space at the centre.
-
-        Args:
-            z: A point of length below 1, of shape (n,).
-
-        Returns:
-            Shape (n,), in hyperbolic distance.
-        """
+        """Map a point of the ball to the tangent space at the centre."""
         return to_tangent(z)
 
 
@@ -74,14 +53,7 @@ class Shares(eqx.Module):
     """Proportions from any numbers, by softmax: the topics of a document."""
 
     def __call__(self, z: Float[Array, " n"]) -> Float[Array, " n"]:
-        """Map a vector to the simplex.
-
-        Args:
-            z: Any real numbers of shape (n,).
-
-        Returns:
-            Proportions of shape (n,), summing to 1.
-        """
+        """Map a vector to the simplex."""
         return jax.nn.softmax(z)
 
 

@@ -48,21 +48,8 @@ class SelfMasking(eqx.Module):
         return jnp.asarray(self.slope * (x if self.standardise is None else self.standardise(x)) + self.bias)
 
     def __call__(self, likelihood: AbstractFactorised, x: Shaped[Array, "*x"], mask: Bool[Array, "*x"] | None) -> Nats:
-        r"""The log probability of a mask, given the latent and what is observed.
-
-        $\log p(s \mid z, x_{obs})$.
-
-        Args:
-            likelihood: $p(x \mid z)$, a diagonal Normal, shifted and scaled or not.
-            x: One row of shape (*x); where the mask is False its value has no influence.
-            mask: True where x is observed; None: everywhere.
-
-        Returns:
-            A number of shape (), in nats.
-
-        Raises:
-            ConfigError: The likelihood is no diagonal Normal.
-        """
+        r"""The log probability of a mask, given the latent and what is observed."""
+        # $\log p(s \mid z, x_{obs})$.
         if mask is None:
             return jnp.sum(jax.nn.log_sigmoid(-self.logits(x)))
         # A value inside the data's range before, `where` after: a NaN must reach neither the value nor a gradient.

@@ -147,20 +147,9 @@ class Experts(eqx.Module):
     def __call__(
         self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
     ) -> DiagonalNormal | Mixture:
-        """The posterior of one event, of whichever modalities are observed.
-
-        Args:
-            x: One event.
-            cond: Named arrays that the encoders are conditioned on.
-            mask: True where x is observed, as an event is; None: everywhere.
-            key: A JAX random key for dropout; None: no dropout.
-
-        Returns:
-            A diagonal Normal or a mixture of them, by the rule.
-
-        Raises:
-            ConfigError: The event has none of the modalities, or an encoder gives no diagonal Normal.
-        """
+        """The posterior of one event, of whichever modalities are observed."""
+        # mask: true where x is observed, as an event is; None: everywhere.
+        # key: a JAX random key for dropout; None: no dropout.
         normals, observed = self.unimodal(x, cond=cond, mask=mask, key=key)
         match self.rule:
             case "product" | "product-of-encoders":
@@ -201,16 +190,8 @@ class ByModality(eqx.Module):
     blocks: Blocks | None = None
 
     def __call__(self, z: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> Product | Joined:
-        """The distribution of all modalities for one latent.
-
-        Args:
-            z: One latent.
-            cond: Named arrays that the decoders are conditioned on.
-            key: A JAX random key for dropout; None: no dropout.
-
-        Returns:
-            A distribution over one event: of an array with `blocks`, else of a dict.
-        """
+        """The distribution of all modalities for one latent."""
+        # key: a JAX random key for dropout; None: no dropout.
         keys = {n: None if key is None else jax.random.fold_in(key, i) for i, n in enumerate(sorted(self.decoders))}
         made: dict[str, Any] = {name: part(z, cond=cond, key=keys[name]) for name, part in self.decoders.items()}
         return Product(made) if self.blocks is None else Joined(made, self.blocks)

@@ -46,20 +46,7 @@ class PerRow(eqx.Module):
     def __call__(
         self, x: Any, *, cond: dict[str, Any] | None = None, mask: Any = None, key: Key | None = None
     ) -> DiagonalNormal:
-        """The posterior of the row at the position that the condition "row" says.
-
-        Args:
-            x: One row; not read.
-            cond: Named arrays, with the position of the row as "row".
-            mask: Not read.
-            key: Not read.
-
-        Returns:
-            A diagonal Normal over one latent.
-
-        Raises:
-            ConfigError: There is no condition "row".
-        """
+        """The posterior of the row at the position that the condition "row" says."""
         if cond is None or "row" not in cond:
             raise ConfigError(
                 "a posterior for each row needs the row's position.",

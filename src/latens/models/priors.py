@@ -22,18 +22,7 @@ class AbstractModelPrior(eqx.Module):
     def __call__(
         self, model: Any, *, cond: dict[str, Any] | None = None, key: Key | None = None
     ) -> AbstractDistribution:
-        """The prior of one latent.
-
-        $p(z)$.
-
-        Args:
-            model: The model that the prior belongs to.
-            cond: Named arrays that the prior is conditioned on.
-            key: A JAX random key for dropout; None: no dropout.
-
-        Returns:
-            A distribution over one latent.
-        """
+        """The prior of one latent."""
 
     def started(self, data: Dataset, preparation: Preparation) -> "AbstractModelPrior":
         """The same prior, where it starts from the training rows.

@@ -15,17 +15,11 @@ from latens.typing import Array, Float, Int, Key
 
 
 class Assignment(eqx.Module):
-    """The codes of n groups in S stages.
+    """The codes of n groups in S stages."""
 
-    Args:
-        inputs: The numbers that met the codes, of shape (n, S, d).
-        chosen: The codes that they met, with their gradient, of shape (n, S, d).
-        codes: The numbers of these codes, of shape (n, S), from 0.
-    """
-
-    inputs: Float[Array, "n S d"]
-    chosen: Float[Array, "n S d"]
-    codes: Int[Array, "n S"]
+    inputs: Float[Array, "n S d"]  # the numbers that met the codes, of shape (n, S, d)
+    chosen: Float[Array, "n S d"]  # the codes that they met, with their gradient, of shape (n, S, d)
+    codes: Int[Array, "n S"]  # the numbers of these codes, of shape (n, S), from 0
 
 
 class AbstractQuantiser(eqx.Module):
@@ -48,14 +42,7 @@ class AbstractQuantiser(eqx.Module):
 
     @abstractmethod
     def __call__(self, inputs: Float[Array, "n d"]) -> Assignment:
-        """Assign groups to codes.
-
-        Args:
-            inputs: The groups, of shape (n, d).
-
-        Returns:
-            The codes of the n groups.
-        """
+        """Assign groups to codes."""
 
     @abstractmethod
     def decode(self, codes: Int[Array, "n S"]) -> Float[Array, "n d"]:

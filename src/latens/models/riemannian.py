@@ -131,17 +131,9 @@ class Metric(eqx.Module):
 
 
 def eliminated(matrix: Float[Array, "n n"]) -> tuple[Float[Array, "n n"], Float[Array, " n"]]:
-    """Gaussian elimination without exchanges.
-
-    Right for positive definite matrices and those near the identity. Written out, because a batch of rows is then one
-    program, where LAPACK is called for each small matrix.
-
-    Args:
-        matrix: Shape (n, n).
-
-    Returns:
-        The columns below the pivots with a unit diagonal, of shape (n, n), and the pivots, of shape (n,).
-    """
+    """Gaussian elimination without exchanges."""
+    # Right for positive definite matrices and those near the identity. Written out, because a batch of rows is then one
+    # program, where LAPACK is called for each small matrix.
 
     def step(rest: Array, column: Array) -> tuple[Array, tuple[Array, Array]]:
         pivot = rest[column, column]

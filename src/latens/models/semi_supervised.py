@@ -22,15 +22,7 @@ _NEVER = -1e30  # the log odds of a class that is not meant; -inf would make a N
 
 
 def with_label(cond: dict[str, Any] | None, label: Float[Array, "... C"]) -> dict[str, Any]:
-    """The conditions with a label among them.
-
-    Args:
-        cond: Named arrays, or None.
-        label: One-hot labels of shape (C,), or (..., C) for many rows.
-
-    Returns:
-        A new dict.
-    """
+    """The conditions with a label among them."""
     return {**(cond or {}), LABEL: label}
 
 
@@ -62,18 +54,7 @@ class ClassPrior(eqx.Module):
         return cls(jnp.zeros((classes, *latent)), jnp.zeros((classes, *latent)))
 
     def __call__(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> DiagonalNormal:
-        """The prior of the class that the condition `label` says.
-
-        Args:
-            cond: Named arrays, with the one-hot label.
-            key: Not read.
-
-        Returns:
-            A diagonal Normal over one latent.
-
-        Raises:
-            ConfigError: There is no condition `label`.
-        """
+        """The prior of the class that the condition `label` says."""
         if cond is None or LABEL not in cond:
             raise ConfigError("the prior reads the condition 'label', which was not given", where="cond")
         label = jnp.asarray(cond[LABEL], self.loc.dtype)
@@ -125,60 +106,32 @@ class LabelAndCode(AbstractDistribution[tuple[Array, Array]]):
 
 
 class PriorOfLabel(eqx.Module):
-    r"""The prior of a model as a function of the label.
+    r"""The prior of a model as a function of the label."""
 
-    $p(z \mid y)$.
+    # $p(z \mid y)$.
 
-    Args:
-        model: The model whose prior reads the label.
-        cond: Further named arrays that it is conditioned on, or None.
-        key: A JAX random key for dropout, or None.
-    """
-
-    model: LatentModel
-    cond: dict[str, Any] | None
-    key: Key | None
+    model: LatentModel  # the model whose prior reads the label
+    cond: dict[str, Any] | None  # further named arrays that it is conditioned on, or None
+    key: Key | None  # a JAX random key for dropout, or None
 
     def __call__(self, label: Float[Array, " C"]) -> AbstractDistribution:
-        """The prior given a label.
-
-        Args:
-            label: A one-hot vector of shape (C,).
-
-        Returns:
-            A distribution over one latent.
-        """
+        """The prior given a label."""
         return self.model.prior(cond=with_label(self.cond, label), key=self.key)
 
 
 class PosteriorOfLabel(eqx.Module):
-    r"""The posterior of a model for one row as a function of the label.
+    r"""The posterior of a model for one row as a function of the label."""
 
-    $q(z \mid x, y)$.
+    # $q(z \mid x, y)$.
 
-    Args:
-        model: The model whose encoder reads the label.
-        x: The row.
-        cond: Further named arrays that it is conditioned on, or None.
-        mask: True where x is observed, or None.
-        key: A JAX random key for dropout, or None.
-    """
-
-    model: LatentModel
+    model: LatentModel  # the model whose encoder reads the label
     x: Any
-    cond: dict[str, Any] | None
-    mask: Any
-    key: Key | None
+    cond: dict[str, Any] | None  # further named arrays that it is conditioned on, or None
+    mask: Any  # true where x is observed, or None
+    key: Key | None  # a JAX random key for dropout, or None
 
     def __call__(self, label: Float[Array, " C"]) -> AbstractDistribution:
-        """The posterior given a label.
-
-        Args:
-            label: A one-hot vector of shape (C,).
-
-        Returns:
-            A distribution over one latent.
-        """
+        """The posterior given a label."""
         return self.model.posterior(self.x, cond=with_label(self.cond, label), mask=self.mask, key=self.key)
 
 

@@ -64,16 +64,7 @@ class Meet(eqx.Module):
     size: int = eqx.field(static=True)
 
     def __call__(self, state: Array, features: tuple[Array, ...], prior: DiagonalNormal) -> DiagonalNormal:
-        """The posterior of the level.
-
-        Args:
-            state: The state after the block's network, of shape (h, w, c).
-            features: The features of x of every size.
-            prior: The prior of the level, given the state.
-
-        Returns:
-            A Normal of the prior's shape.
-        """
+        """The posterior of the level."""
         moved, wider = jnp.split(self.network(jnp.concatenate([state, features[self.size]], axis=-1)), 2, axis=-1)
         return DiagonalNormal(prior.loc + moved, prior.log_scale + bounded(wider))
 
@@ -201,16 +192,7 @@ class TopDownDecoder(eqx.Module):
     def __call__(
         self, z: tuple[Array, ...], *, cond: dict[str, Any] | None = None, key: Key | None = None
     ) -> AbstractDistribution:
-        """The distribution of a row, given the latents of all levels.
-
-        Args:
-            z: The latents, the lowest level first.
-            cond: Named arrays, which are not looked at.
-            key: A JAX random key, which is not used: nothing is dropped.
-
-        Returns:
-            The distribution of one row.
-        """
+        """The distribution of a row, given the latents of all levels."""
         return self.of_state(TopDownNormals(self).walk(lambda number, own: z[-1 - number]).state)
 
     def of_state(self, state: Float[Array, "h w c"]) -> AbstractDistribution:
@@ -278,18 +260,7 @@ class TopDownEncoder(AbstractModelEncoder):
         mask: Any = None,
         key: Key | None = None,
     ) -> TopDownNormals:
-        """The posterior of all levels for one row.
-
-        Args:
-            model: The model that the encoder belongs to.
-            x: One row.
-            cond: Named arrays, which are not looked at.
-            mask: True where x is observed; None: everywhere.
-            key: A JAX random key, which is not used: nothing is dropped.
-
-        Returns:
-            A distribution whose events have the lowest level first.
-        """
+        """The posterior of all levels for one row."""
         decoder: Any = getattr(model, "decoder")  # noqa: B009
         return TopDownNormals(decoder, self.meetings, self.features(as_seen(x, self.standardise, mask)))
 

@@ -35,14 +35,7 @@ def _convolved(images: Array, kernel: Array, stride: int, padding: Sequence[tupl
 
 
 def half(size: int) -> int:
-    """Half a size, rounded up.
-
-    Args:
-        size: A height or width in pixels.
-
-    Returns:
-        ceil(size / 2).
-    """
+    """Half a size, rounded up."""
     return -(-size // 2)
 
 
@@ -85,17 +78,8 @@ def _same(images: Array, weight: Array) -> Array:
 
 
 def unfolded(images: Array, size: int, stride: int) -> Array:
-    """The patch under every pixel of the result.
-
-    Args:
-        images: Shape (n, h, w, c).
-        size: The size k of the kernel: 3, with stride 2 also 4.
-        stride: 1 or 2.
-
-    Returns:
-        Shape (n, h, w, k k c), of stride 2 (n, ceil(h/2), ceil(w/2), k k c), each patch in the order (row, column,
-        channel).
-    """
+    """The patch under every pixel of the result."""
+    # returns: of stride 2 (n, ceil(h/2), ceil(w/2), k k c), each patch in the order (row, column, channel).
     n, height, width, channels = images.shape
     if stride == 1:
         padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))

@@ -27,143 +27,72 @@ from latens.typing import Array, Float, Key, Shaped
 
 
 class Convolution(AbstractRandomWeights):
-    """A convolution of stride 2 with one bias for each channel.
+    """A convolution of stride 2 with one bias for each channel."""
 
-    (h, w, c) -> (ceil(h/2), ceil(w/2), o).
+    # (h, w, c) -> (ceil(h/2), ceil(w/2), o).
 
-    Args:
-        weight: The kernel, of shape (o, k, k, c).
-        bias: Shape (o,).
-        drop_probability: The probability of dropping a single weight in a training step, in [0, 1).
-    """
-
-    weight: Float[Array, "o k k c"]
+    weight: Float[Array, "o k k c"]  # the kernel, of shape (o, k, k, c)
     bias: Float[Array, " o"]
+    # the probability of dropping a single weight in a training step, in [0, 1)
     drop_probability: float = eqx.field(static=True, default=0.0)
 
     def __call__(self, image: Float[Array, "h w c"]) -> Float[Array, "m p o"]:
-        """Convolve one image.
-
-        Args:
-            image: Shape (h, w, c).
-
-        Returns:
-            Shape (ceil(h/2), ceil(w/2), o).
-        """
+        """Convolve one image."""
         return convolve(image, self.weight) + self.bias[None, None]
 
     def realise(self, *, key: Key) -> "Convolution":
-        """The layer with this step's weights, some of them dropped.
-
-        Args:
-            key: A JAX random key.
-
-        Returns:
-            The layer with plain weights.
-        """
+        """The layer with this step's weights, some of them dropped."""
         return with_drawn_weight(self, key=key)
 
 
 class TransposedConvolution(AbstractRandomWeights):
-    """The adjoint of a convolution of stride 2, to an image of a given size.
+    """The adjoint of a convolution of stride 2, to an image of a given size."""
 
-    Args:
-        weight: The kernel of the convolution whose adjoint this is, of shape (c, k, k, o).
-        bias: One bias for each channel, of shape (1, 1, o), or one for each output, of shape (h, w, o).
-        size: The height and width (h, w) of the result, in pixels.
-        drop_probability: The probability of dropping a single weight in a training step, in [0, 1).
-    """
-
-    weight: Float[Array, "c k k o"]
+    weight: Float[Array, "c k k o"]  # the kernel of the convolution whose adjoint this is, of shape (c, k, k, o)
     bias: Float[Array, "#h #w o"]
-    size: tuple[int, int] = eqx.field(static=True)
+    size: tuple[int, int] = eqx.field(static=True)  # the height and width (h, w) of the result, in pixels
+    # the probability of dropping a single weight in a training step, in [0, 1)
     drop_probability: float = eqx.field(static=True, default=0.0)
 
     def __call__(self, image: Float[Array, "m p c"]) -> Float[Array, "h w o"]:
-        """Apply the adjoint of the convolution to one image.
-
-        Args:
-            image: Shape (m, p, c), half of `size` rounded up.
-
-        Returns:
-            Shape (h, w, o).
-        """
+        """Apply the adjoint of the convolution to one image."""
         return convolve_transposed(image, self.weight, *self.size) + self.bias
 
     def realise(self, *, key: Key) -> "TransposedConvolution":
-        """The layer with this step's weights, some of them dropped.
-
-        Args:
-            key: A JAX random key.
-
-        Returns:
-            The layer with plain weights.
-        """
+        """The layer with this step's weights, some of them dropped."""
         return with_drawn_weight(self, key=key)
 
 
 class SameConvolution(AbstractRandomWeights):
-    """A convolution of stride 1 with one bias for each channel.
+    """A convolution of stride 1 with one bias for each channel."""
 
-    (h, w, c) -> (h, w, o).
+    # (h, w, c) -> (h, w, o).
 
-    Args:
-        weight: The kernel, of shape (o, 3, 3, c).
-        bias: Shape (o,).
-        drop_probability: The probability of dropping a single weight in a training step, in [0, 1).
-    """
-
-    weight: Float[Array, "o 3 3 c"]
+    weight: Float[Array, "o 3 3 c"]  # the kernel, of shape (o, 3, 3, c)
     bias: Float[Array, " o"]
+    # the probability of dropping a single weight in a training step, in [0, 1)
     drop_probability: float = eqx.field(static=True, default=0.0)
 
     def __call__(self, image: Float[Array, "h w c"]) -> Float[Array, "h w o"]:
-        """Convolve one image.
-
-        Args:
-            image: Shape (h, w, c).
-
-        Returns:
-            Shape (h, w, o).
-        """
+        """Convolve one image."""
         return convolve_same(image, self.weight) + self.bias
 
     def realise(self, *, key: Key) -> "SameConvolution":
-        """The layer with this step's weights, some of them dropped.
-
-        Args:
-            key: A JAX random key.
-
-        Returns:
-            The layer with plain weights.
-        """
+        """The layer with this step's weights, some of them dropped."""
         return with_drawn_weight(self, key=key)
 
 
 class ConvBlock(eqx.Module):
-    r"""A residual block whose activation comes first, without normalisation: $h + W_2\,a(W_1\,a(h))$.
+    r"""A residual block whose activation comes first, without normalisation: $h + W_2\,a(W_1\,a(h))$."""
 
-    Args:
-        first: The convolution $W_1$.
-        second: The convolution $W_2$.
-        activation: The name of the activation $a$.
-
-    Source: He et al. (2016), "Identity Mappings in Deep Residual Networks".
-    """
+    # Source: He et al. (2016), "Identity Mappings in Deep Residual Networks".
 
     first: SameConvolution
     second: SameConvolution
-    activation: str = eqx.field(static=True)
+    activation: str = eqx.field(static=True)  # the name of the activation $a$
 
     def __call__(self, image: Float[Array, "h w c"]) -> Float[Array, "h w c"]:
-        """Apply the block to one image.
-
-        Args:
-            image: Shape (h, w, c).
-
-        Returns:
-            The same shape.
-        """
+        """Apply the block to one image."""
         act = ACTIVATIONS[self.activation]
         return image + self.second(act(self.first(act(image))))
 
@@ -278,15 +207,8 @@ class ConvEncoder(eqx.Module):
         self.extra, self.on_map, self.output_activation = extra, on_map, output_activation
 
     def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
-        """Apply the network to one image.
-
-        Args:
-            x: The image, with any conditions after it; it may come flattened.
-            key: A JAX random key for dropout; None: no dropout.
-
-        Returns:
-            Shape (n_out,).
-        """
+        """Apply the network to one image."""
+        # key: a JAX random key for dropout; None: no dropout.
         image, extra = split_event(x, math.prod(self.shape), self.extra, self.output.weight.dtype)
         image = image.reshape(self.shape)
         for index, (layer, blocks) in enumerate(zip(self.layers, self.blocks)):
@@ -416,15 +338,8 @@ class ConvDecoder(eqx.Module):
         self.output_activation = output_activation
 
     def __call__(self, z: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
-        """Apply the network to one latent.
-
-        Args:
-            z: The latent, with any conditions after it, of any shape.
-            key: A JAX random key for dropout; None: no dropout.
-
-        Returns:
-            Shape (n_out,).
-        """
+        """Apply the network to one latent."""
+        # key: a JAX random key for dropout; None: no dropout.
         z = z.astype(self.start.weight.dtype)
         flat = self.start(z.reshape(*self.start_shape[:2], -1) if self.on_map else z.reshape(-1))
         image = flat.reshape(self.start_shape)

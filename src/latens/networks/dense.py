@@ -14,18 +14,9 @@ from latens.typing import Array, Float, Key, Shaped
 
 @jax.custom_jvp
 def elu(x: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The exponential linear unit, whose derivative is read off its value.
-
-    x where positive, exp(x) - 1 elsewhere.
-
-    Args:
-        x: Any shape.
-
-    Returns:
-        The same shape, above -1.
-
-    Source: Clevert et al. (2016).
-    """
+    """The exponential linear unit, whose derivative is read off its value."""
+    # x where positive, exp(x) - 1 elsewhere.
+    # Source: Clevert et al. (2016).
     # Not expm1, which takes twice as long: the difference is below one unit in the last place of the 1.
     return jnp.where(x > 0, x, jnp.exp(jnp.minimum(x, 0.0)) - 1.0)
 
@@ -65,14 +56,7 @@ class Linear(AbstractRandomWeights):
     drop_probability: float = eqx.field(static=True, default=0.0)
 
     def __call__(self, x: Float[Array, "*places n_in"]) -> Float[Array, "*places n_out"]:
-        """Apply the layer to one vector, or to each of several.
-
-        Args:
-            x: Shape (*places, n_in).
-
-        Returns:
-            Shape (*places, n_out).
-        """
+        """Apply the layer to one vector, or to each of several."""
         return x @ self.weight + self.bias
 
     def realise(self, *, key: Key) -> "Linear":
@@ -92,18 +76,7 @@ class Linear(AbstractRandomWeights):
 def check_options(
     activation: str, output_activation: str, initializer: str, drop_probability: float, weight_drop_probability: float
 ) -> None:
-    """Refuse names that are in no table and probabilities outside [0, 1).
-
-    Args:
-        activation: The name of the activation between layers.
-        output_activation: The name of the activation after the last layer.
-        initializer: The name of the law of the initial weights.
-        drop_probability: The probability of dropping a hidden activation.
-        weight_drop_probability: The probability of dropping a single weight.
-
-    Raises:
-        ConfigError: A name is unknown, or a probability is out of range.
-    """
+    """Refuse names that are in no table and probabilities outside [0, 1)."""
     for name, table in ((activation, ACTIVATIONS), (output_activation, ACTIVATIONS), (initializer, INITIALIZERS)):
         if name not in table:
             raise ConfigError(f"there is no {name!r}.", where="network", fix=nearest(name, table))
@@ -181,15 +154,8 @@ class Dense(eqx.Module):
         self.inference = False
 
     def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
-        """Apply the network to one example.
-
-        Args:
-            x: One example of any shape, as many numbers as the first width.
-            key: A JAX random key for dropout; None: no dropout.
-
-        Returns:
-            Shape (n_out,).
-        """
+        """Apply the network to one example."""
+        # key: a JAX random key for dropout; None: no dropout.
         hidden = x.reshape(-1).astype(self.layers[0].weight.dtype)
         for index, layer in enumerate(self.layers[:-1]):
             hidden = ACTIVATIONS[self.activation](layer(hidden))

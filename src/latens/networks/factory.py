@@ -129,17 +129,8 @@ def default_hidden(kind: str, shape: Sequence[int]) -> tuple[int, ...]:
 
 
 def as_image_shape(shape: Sequence[int]) -> tuple[int, ...]:
-    """The image that a row of a given shape is.
-
-    Args:
-        shape: The shape of one event.
-
-    Returns:
-        The shape itself for two or three axes, a square for n n flat pixels.
-
-    Raises:
-        ConfigError: A row of this shape is no image.
-    """
+    """The image that a row of a given shape is."""
+    # returns: the shape itself for two or three axes, a square for n n flat pixels.
     if len(shape) in (2, 3):
         return tuple(shape)
     side = math.isqrt(math.prod(shape))

@@ -29,20 +29,8 @@ _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
 
 
 def first_weights(name: str, shape: tuple[int, ...], fan_in: float, fan_out: float, *, key: Key) -> Float[Array, "..."]:
-    """Draw initial weights by a law with the fans said outright, for layers whose shape does not tell them.
-
-    A pixel of a convolution of stride 2 sees k k c inputs and reaches k k o / 4 outputs; transposed, the reverse.
-
-    Args:
-        name: A key of `LAWS`.
-        shape: The shape of the weights.
-        fan_in: How many inputs an output sees.
-        fan_out: How many outputs an input reaches.
-        key: A JAX random key.
-
-    Returns:
-        Weights of that shape.
-    """
+    """Draw initial weights by a law with the fans said outright, for layers whose shape does not tell them."""
+    # A pixel of a convolution of stride 2 sees k k c inputs and reaches k k o / 4 outputs; transposed, the reverse.
     scale, mode, family = LAWS[name]
     fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[mode]
     spread = math.sqrt((scale if family == "normal" else 3 * scale) / fan)
@@ -68,21 +56,10 @@ The normal laws are not truncated. Glorot & Bengio (2010); He et al. (2015); LeC
 
 
 def host_draws(words: np.ndarray | jax.Array, *, shape: tuple[int, ...], family: str) -> np.ndarray:
-    """Draw by NumPy, to a rounding, what JAX draws for a key of two words.
-
-    `jax.random.normal`, or `uniform` on [-1, 1), by Threefry of 20 rounds in counter mode, whatever the generator of
-    the key is.
-
-    Args:
-        words: The words of the key, of which the first two count: shape (2,) or (4,).
-        shape: The shape of the result.
-        family: "normal" or "uniform".
-
-    Returns:
-        Samples of that shape, in single precision.
-
-    Source: Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3".
-    """
+    """Draw by NumPy, to a rounding, what JAX draws for a key of two words."""
+    # `jax.random.normal`, or `uniform` on [-1, 1), by Threefry of 20 rounds in counter mode, whatever the generator of
+    # the key is.
+    # Source: Salmon et al. (2011), "Parallel random numbers: as easy as 1, 2, 3".
     bits = _threefry(np.asarray(words, np.uint32)[:2], math.prod(shape))
     unit = ((bits >> np.uint32(9)) | np.uint32(0x3F800000)).view(np.float32) - np.float32(1.0)
     low = np.nextafter(np.float32(-1.0), np.float32(0.0)) if family == "normal" else np.float32(-1.0)

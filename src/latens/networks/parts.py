@@ -17,32 +17,13 @@ Layer = TypeVar("Layer", bound=eqx.Module)
 
 
 def make_linear(n_in: int, n_out: int, initializer: str, weight_drop_probability: float, *, key: Key) -> Linear:
-    """Initialise a linear layer, with biases of 0.
-
-    Args:
-        n_in: How many inputs the layer has.
-        n_out: How many outputs the layer has.
-        initializer: The name of the law of the initial weights.
-        weight_drop_probability: The probability of dropping a single weight in training, in [0, 1).
-        key: A JAX random key for the initialisation.
-
-    Returns:
-        The layer.
-    """
+    """Initialise a linear layer, with biases of 0."""
     weight = INITIALIZERS[initializer](key, (n_in, n_out))
     return Linear(weight, jnp.zeros(n_out, jnp.float32), weight_drop_probability)
 
 
 def with_drawn_weight(layer: Layer, *, key: Key) -> Layer:
-    """The layer with this step's weights: each is 0 with its drop probability.
-
-    Args:
-        layer: A layer with a weight and a drop probability.
-        key: A JAX random key.
-
-    Returns:
-        A new layer with plain weights, or the same one where nothing is dropped.
-    """
+    """The layer with this step's weights: each is 0 with its drop probability."""
     if layer.drop_probability == 0.0:  # pyright: ignore[reportAttributeAccessIssue]
         return layer
     weight = _dropout(layer.weight, layer.drop_probability, key)  # pyright: ignore[reportAttributeAccessIssue]
@@ -50,29 +31,16 @@ def with_drawn_weight(layer: Layer, *, key: Key) -> Layer:
 
 
 class Hidden(eqx.Module):
-    """An activation by name, then dropout of its values where a key is given.
+    """An activation by name, then dropout of its values where a key is given."""
 
-    Args:
-        activation: The name of the activation.
-        drop_probability: The probability of dropping an activation in training, in [0, 1).
-        inference: Whether dropout is switched off.
-    """
-
-    activation: str = eqx.field(static=True)
-    drop_probability: float = eqx.field(static=True)
-    inference: bool = False
+    activation: str = eqx.field(static=True)  # the name of the activation
+    drop_probability: float = eqx.field(static=True)  # the probability of dropping an activation in training, in [0, 1)
+    inference: bool = False  # whether dropout is switched off
 
     def __call__(self, x: Float[Array, "*x"], *, key: Key | None, index: int) -> Float[Array, "*x"]:
-        """Apply the activation, then dropout.
-
-        Args:
-            x: Any shape.
-            key: A JAX random key for dropout; None: no dropout.
-            index: The number of the layer, so that layers with one key drop independently.
-
-        Returns:
-            The same shape.
-        """
+        """Apply the activation, then dropout."""
+        # key: a JAX random key for dropout; None: no dropout.
+        # index: the number of the layer, so that layers with one key drop independently.
         x = ACTIVATIONS[self.activation](x)
         if key is None or self.drop_probability == 0.0 or self.inference:
             return x
@@ -80,15 +48,7 @@ class Hidden(eqx.Module):
 
 
 def check_widths(widths: tuple[int, ...], num_outputs: int) -> None:
-    """Refuse an empty list of widths, and widths and outputs below 1.
-
-    Args:
-        widths: The hidden widths.
-        num_outputs: How many outputs the network has.
-
-    Raises:
-        ConfigError: There is no width, or a number is below 1.
-    """
+    """Refuse an empty list of widths, and widths and outputs below 1."""
     if not widths or any(int(n) < 1 for n in (*widths, num_outputs)):
         raise ConfigError(
             f"hidden widths {list(widths)} and {num_outputs} outputs: at least one width, all positive.",
@@ -98,20 +58,7 @@ def check_widths(widths: tuple[int, ...], num_outputs: int) -> None:
 
 
 def split_event(x: Array, cells: int, extra: int, dtype: jnp.dtype) -> tuple[Array, Array]:
-    """Divide a row into the event and the numbers appended to it, both flat.
-
-    Args:
-        x: One event with the appended numbers, of any shape.
-        cells: How many features the event has.
-        extra: How many numbers are appended to it.
-        dtype: The type that both become.
-
-    Returns:
-        The event of shape (cells,), and the appended numbers of shape (extra,).
-
-    Raises:
-        ConfigError: The row has another size.
-    """
+    """Divide a row into the event and the numbers appended to it, both flat."""
     flat = x.reshape(-1).astype(dtype)
     if flat.size != cells + extra:
         raise ConfigError(
@@ -123,23 +70,10 @@ def split_event(x: Array, cells: int, extra: int, dtype: jnp.dtype) -> tuple[Arr
 
 
 def channels_of(num_outputs: int, cells: int, positions: int, blocks: int | None) -> tuple[int, int]:
-    """How many outputs each position has, and how many blocks.
-
-    A head reads its outputs as `blocks` events one after another (means, then scales) or as several numbers for each
-    feature (logits of levels): a network that shares weights between positions has to know which.
-
-    Args:
-        num_outputs: How many outputs the network has.
-        cells: How many features one event has.
-        positions: How many positions (pixels or steps) one event has.
-        blocks: How many events the outputs hold; None where there is one output for each feature.
-
-    Returns:
-        Outputs at each position, and the number of blocks.
-
-    Raises:
-        ConfigError: The numbers do not divide evenly, or the order of the outputs is not known.
-    """
+    """How many outputs each position has, and how many blocks."""
+    # A head reads its outputs as `blocks` events one after another (means, then scales) or as several numbers for each
+    # feature (logits of levels): a network that shares weights between positions has to know which.
+    # blocks: how many events the outputs hold; None where there is one output for each feature.
     if blocks is None and num_outputs == cells:
         blocks = 1
     if blocks is None:
@@ -154,15 +88,7 @@ def channels_of(num_outputs: int, cells: int, positions: int, blocks: int | None
 
 
 def to_outputs(values: Float[Array, "*positions n"], blocks: int) -> Float[Array, " n_out"]:
-    """Put numbers by position into the order in which a head reads them: `blocks` events one after another.
-
-    Args:
-        values: Shape (*positions, n).
-        blocks: How many events the outputs hold.
-
-    Returns:
-        Shape (n_out,).
-    """
+    """Put numbers by position into the order in which a head reads them: `blocks` events one after another."""
     if blocks == 1:
         return values.reshape(-1)
     return jnp.moveaxis(values.reshape(-1, blocks, values.shape[-1] // blocks), 1, 0).reshape(-1)
@@ -171,14 +97,5 @@ def to_outputs(values: Float[Array, "*positions n"], blocks: int) -> Float[Array
 def from_outputs(
     outputs: Float[Array, " n_out"], positions: tuple[int, ...], blocks: int
 ) -> Float[Array, "*positions n"]:
-    """Put outputs in the order of a head back by position; the inverse of `to_outputs`.
-
-    Args:
-        outputs: Shape (n_out,).
-        positions: The shape of the positions.
-        blocks: How many events the outputs hold.
-
-    Returns:
-        Shape (*positions, n).
-    """
+    """Put outputs in the order of a head back by position; the inverse of `to_outputs`."""
     return jnp.moveaxis(outputs.reshape(blocks, math.prod(positions), -1), 0, 1).reshape(*positions, -1)

@@ -43,43 +43,22 @@ def sizes_of(shape: Sequence[int], widths: Sequence[int]) -> tuple[Size, ...]:
 
 
 class Bottleneck(eqx.Module):
-    r"""Three convolutions through fewer channels, of 1, of 3 and of 1 pixels, with activations between them.
+    r"""Three convolutions through fewer channels, of 1, of 3 and of 1 pixels, with activations between them."""
 
-    $W_3\,a(W_2\,a(W_1 h))$; on one point $W_2$ is of 1 pixel too.
+    # $W_3\,a(W_2\,a(W_1 h))$; on one point $W_2$ is of 1 pixel too.
+    # Source: Child (2021), "Very Deep VAEs", figure 3, with one convolution of 3 pixels in the place of two, and
+    # without the activation before the first, which is of the most channels.
 
-    Args:
-        first: The layer $W_1$ to fewer channels.
-        middle: The layer $W_2$ between them.
-        last: The layer $W_3$ to the channels of the result.
-        activation: The name of the activation $a$.
-
-    Source: Child (2021), "Very Deep VAEs", figure 3, with one convolution of 3 pixels in the place of two, and without
-    the activation before the first, which is of the most channels.
-    """
-
-    first: Linear
-    middle: SameConvolution | Linear
-    last: Linear
-    activation: str = eqx.field(static=True)
+    first: Linear  # the layer $W_1$ to fewer channels
+    middle: SameConvolution | Linear  # the layer $W_2$ between them
+    last: Linear  # the layer $W_3$ to the channels of the result
+    activation: str = eqx.field(static=True)  # the name of the activation $a$
 
     @classmethod
     def create(
         cls, size: Size, num_outputs: int, *, more: int = 0, activation: str, initializer: str, scale: float, key: Key
     ) -> "Bottleneck":
-        """Initialise a block, through half as many channels.
-
-        Args:
-            size: The size (h, w, c) of the image.
-            num_outputs: The channels of the result.
-            more: How many channels come in beside c.
-            activation: The name of the activation.
-            initializer: The name of the law of the initial weights.
-            scale: What the weights of the last layer are multiplied by.
-            key: A JAX random key for the initialisation.
-
-        Returns:
-            The block.
-        """
+        """Initialise a block, through half as many channels."""
         keys, (height, width, channels) = jax.random.split(key, 3), size
         inner = max(1, channels // 2)
         if height * width > 1:
@@ -92,38 +71,19 @@ class Bottleneck(eqx.Module):
         return cls(first, middle, eqx.tree_at(lambda layer: layer.weight, last, scale * last.weight), activation)
 
     def __call__(self, image: Float[Array, "h w c"]) -> Float[Array, "h w o"]:
-        """Apply the layers to one image.
-
-        Args:
-            image: Shape (h, w, c).
-
-        Returns:
-            Shape (h, w, o).
-        """
+        """Apply the layers to one image."""
         act = ACTIVATIONS[self.activation]
         return self.last(act(self.middle(act(self.first(image)))))
 
 
 class Shrink(eqx.Module):
-    """A linear layer from every 2 x 2 pixels to one, or from all pixels to one point.
-
-    Args:
-        layer: The linear layer.
-        whole: Whether it reads all pixels.
-    """
+    """A linear layer from every 2 x 2 pixels to one, or from all pixels to one point."""
 
     layer: Linear
-    whole: bool = eqx.field(static=True)
+    whole: bool = eqx.field(static=True)  # whether it reads all pixels
 
     def __call__(self, image: Float[Array, "h w c"]) -> Float[Array, "m p o"]:
-        """Make one image smaller.
-
-        Args:
-            image: Shape (h, w, c).
-
-        Returns:
-            Half the size rounded up, zeros standing outside, or one point.
-        """
+        """Make one image smaller."""
         if self.whole:
             return self.layer(image.reshape(1, 1, -1))
         height, width, channels = image.shape
@@ -133,25 +93,13 @@ class Shrink(eqx.Module):
 
 
 class Grow(eqx.Module):
-    """The adjoint of `Shrink` to an image of a given size.
-
-    Args:
-        layer: The linear layer.
-        size: The size (h, w, c) of the result.
-    """
+    """The adjoint of `Shrink` to an image of a given size."""
 
     layer: Linear
-    size: Size = eqx.field(static=True)
+    size: Size = eqx.field(static=True)  # the size (h, w, c) of the result
 
     def __call__(self, image: Float[Array, "m p c"]) -> Float[Array, "h w o"]:
-        """Make one image larger.
-
-        Args:
-            image: Half the size rounded up, or one point.
-
-        Returns:
-            Shape `size`.
-        """
+        """Make one image larger."""
         (height, width, channels), cells = self.size, self.layer(image)
         if cells.size == height * width * channels and image.shape[:2] == (1, 1):
             return cells.reshape(self.size)
@@ -160,16 +108,8 @@ class Grow(eqx.Module):
 
 
 def steps_between(sizes: Sequence[Size], initializer: str, *, key: Key) -> tuple[tuple[Shrink, ...], tuple[Grow, ...]]:
-    """The steps up and down a pyramid.
-
-    Args:
-        sizes: The sizes from the largest to the point.
-        initializer: The name of the law of the initial weights.
-        key: A JAX random key for the initialisation.
-
-    Returns:
-        The steps to each next smaller size, and those to each next larger one, both from the largest on.
-    """
+    """The steps up and down a pyramid."""
+    # returns: the steps to each next smaller size, and those to each next larger one, both from the largest on.
     shrink, grow = [], []
     for number, (large, small) in enumerate(itertools.pairwise(sizes)):
         cells = math.prod(large[:2]) if small[:2] == (1, 1) else 4
@@ -180,29 +120,15 @@ def steps_between(sizes: Sequence[Size], initializer: str, *, key: Key) -> tuple
 
 
 class Features(eqx.Module):
-    """From an image up a pyramid: the features of every size.
+    """From an image up a pyramid: the features of every size."""
 
-    Args:
-        first: The convolution to the largest size.
-        shrink: The steps to each smaller size.
-        blocks: The residual blocks at each size.
-        shape: The image as (h, w, c).
-    """
-
-    first: Convolution
-    shrink: tuple[Shrink, ...]
-    blocks: tuple[tuple[Callable[[Array], Array], ...], ...]
-    shape: Size = eqx.field(static=True)
+    first: Convolution  # the convolution to the largest size
+    shrink: tuple[Shrink, ...]  # the steps to each smaller size
+    blocks: tuple[tuple[Callable[[Array], Array], ...], ...]  # the residual blocks at each size
+    shape: Size = eqx.field(static=True)  # the image as (h, w, c)
 
     def __call__(self, image: Float[Array, "..."]) -> tuple[Float[Array, "..."], ...]:
-        """Apply the network to one image.
-
-        Args:
-            image: The image of `shape`, which may come flattened.
-
-        Returns:
-            The features of every size, the largest first.
-        """
+        """Apply the network to one image."""
         state, found = self.first(image.astype(self.first.weight.dtype).reshape(self.shape)), []
         for step, blocks in zip((None, *self.shrink), self.blocks):
             state = state if step is None else step(state)
@@ -213,48 +139,21 @@ class Features(eqx.Module):
 
 
 class ToPixels(eqx.Module):
-    """From the largest size of a pyramid to the numbers that a head reads: activation and transposed convolution.
+    """From the largest size of a pyramid to the numbers that a head reads: activation and transposed convolution."""
 
-    Args:
-        layer: The transposed convolution, with a bias for each output.
-        activation: The name of the activation.
-        blocks: How many events the outputs hold one after another.
-    """
-
-    layer: TransposedConvolution
-    activation: str = eqx.field(static=True)
-    blocks: int = eqx.field(static=True)
+    layer: TransposedConvolution  # the transposed convolution, with a bias for each output
+    activation: str = eqx.field(static=True)  # the name of the activation
+    blocks: int = eqx.field(static=True)  # how many events the outputs hold one after another
 
     def __call__(self, state: Float[Array, "h w c"]) -> Float[Array, " n_out"]:
-        """The outputs of one state.
-
-        Args:
-            state: An image of half the size.
-
-        Returns:
-            Shape (n_out,).
-        """
+        """The outputs of one state."""
         return to_outputs(self.layer(ACTIVATIONS[self.activation](state)), self.blocks)
 
     def with_output_weights_times(self, factor: float) -> "ToPixels":
-        """The same network with the weights of its last layer multiplied by a factor.
-
-        Args:
-            factor: Any number.
-
-        Returns:
-            A new network.
-        """
+        """The same network with the weights of its last layer multiplied by a factor."""
         return eqx.tree_at(lambda n: n.layer.weight, self, factor * self.layer.weight)
 
     def with_output_bias(self, bias: Float[Array, " n_out"]) -> "ToPixels":
-        """The same network with another bias in its last layer, one entry for each output.
-
-        Args:
-            bias: Shape (n_out,).
-
-        Returns:
-            A new network.
-        """
+        """The same network with another bias in its last layer, one entry for each output."""
         last = from_outputs(jnp.asarray(bias, jnp.float32), self.layer.size, self.blocks)
         return eqx.tree_at(lambda n: n.layer.bias, self, last)

@@ -26,37 +26,20 @@ from latens.typing import Array, Float, Key, Shaped
 
 
 class GRU(eqx.Module):
-    r"""A gated recurrent unit, in the form in which the reset gate acts after the product.
+    r"""A gated recurrent unit, in the form in which the reset gate acts after the product."""
 
-    $r = \sigma(x W_r + b_r + h U_r + c_r)$, $u = \sigma(x W_u + b_u + h U_u + c_u)$, $n = \tanh(x W_n + b_n + r \odot
-    (h U_n + c_n))$, and the next state is $(1 - u) \odot n + u \odot h$.
+    # $r = \sigma(x W_r + b_r + h U_r + c_r)$, $u = \sigma(x W_u + b_u + h U_u + c_u)$, $n = \tanh(x W_n + b_n + r \odot
+    # (h U_n + c_n))$, and the next state is $(1 - u) \odot n + u \odot h$.
+    # Source: Cho et al. (2014); this form is the one of `torch.nn.GRU`.
 
-    Args:
-        inputs: The linear layer of $W$ and $b$, to 3 n outputs: r, u and n side by side.
-        state: The linear layer of $U$ and $c$, from n to 3 n, in the same order.
-
-    Source: Cho et al. (2014); this form is the one of `torch.nn.GRU`.
-    """
-
-    inputs: Linear
-    state: Linear
+    inputs: Linear  # the linear layer of $W$ and $b$, to 3 n outputs: r, u and n side by side
+    state: Linear  # the linear layer of $U$ and $c$, from n to 3 n, in the same order
 
     @classmethod
     def create(
         cls, n_in: int, n: int, *, initializer: str = "glorot-uniform", drop_probability: float = 0.0, key: Key
     ) -> "GRU":
-        """Initialise a unit; every gate's weights are drawn by the law on their own.
-
-        Args:
-            n_in: How many numbers come in at each step.
-            n: How many numbers the state has.
-            initializer: The name of the law of the initial weights.
-            drop_probability: The probability of dropping a single weight in training, in [0, 1).
-            key: A JAX random key for the initialisation.
-
-        Returns:
-            The unit.
-        """
+        """Initialise a unit; every gate's weights are drawn by the law on their own."""
 
         def gates(size: int, layer_key: Key) -> Linear:
             parts = [INITIALIZERS[initializer](k, (size, n)) for k in jax.random.split(layer_key, 3)]
@@ -65,15 +48,7 @@ class GRU(eqx.Module):
         return cls(*(gates(size, k) for size, k in zip((n_in, n), jax.random.split(key, 2))))
 
     def __call__(self, gates: Float[Array, "t three_n"], start: Float[Array, " n"]) -> Float[Array, "t n"]:
-        """The state after every step.
-
-        Args:
-            gates: `inputs(x)` of every step, of shape (t, 3 n).
-            start: The state before the first step, of shape (n,).
-
-        Returns:
-            Shape (t, n).
-        """
+        """The state after every step."""
 
         def step(h: Array, gate: Array) -> tuple[Array, Array]:
             of_input, of_state = jnp.split(gate, 3), jnp.split(self.state(h), 3)
@@ -86,40 +61,21 @@ class GRU(eqx.Module):
 
 
 class StepOutput(AbstractRandomWeights):
-    """A linear layer that is the same at all steps but for its bias.
+    """A linear layer that is the same at all steps but for its bias."""
 
-    `states @ weight + bias`.
-
-    Args:
-        weight: Shape (n_in, n_out).
-        bias: A bias for each step, of shape (t, n_out).
-        drop_probability: The probability of dropping a single weight in a training step, in [0, 1).
-    """
+    # `states @ weight + bias`.
 
     weight: Float[Array, "n_in n_out"]
-    bias: Float[Array, "t n_out"]
+    bias: Float[Array, "t n_out"]  # a bias for each step, of shape (t, n_out)
+    # the probability of dropping a single weight in a training step, in [0, 1)
     drop_probability: float = eqx.field(static=True, default=0.0)
 
     def __call__(self, states: Float[Array, "t n_in"]) -> Float[Array, "t n_out"]:
-        """Apply the layer to the states of all steps.
-
-        Args:
-            states: Shape (t, n_in).
-
-        Returns:
-            Shape (t, n_out).
-        """
+        """Apply the layer to the states of all steps."""
         return states @ self.weight + self.bias
 
     def realise(self, *, key: Key) -> "StepOutput":
-        """The layer with this step's weights, some of them dropped.
-
-        Args:
-            key: A JAX random key.
-
-        Returns:
-            The layer with plain weights.
-        """
+        """The layer with this step's weights, some of them dropped."""
         return with_drawn_weight(self, key=key)
 
 
@@ -188,15 +144,8 @@ class RecurrentEncoder(eqx.Module):
         )
 
     def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
-        """Apply the network to one event.
-
-        Args:
-            x: The event, with any conditions after it; it may come flattened.
-            key: A JAX random key for dropout; None: no dropout.
-
-        Returns:
-            Shape (n_out,).
-        """
+        """Apply the network to one event."""
+        # key: a JAX random key for dropout; None: no dropout.
         dtype = self.readout.layers[0].weight.dtype
         event, extra = split_event(x, math.prod(self.shape), self.extra, dtype)
         states = event.reshape(self.shape)
@@ -295,15 +244,8 @@ class RecurrentDecoder(eqx.Module):
         self.output_activation = output_activation
 
     def __call__(self, z: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
-        """Apply the network to one latent.
-
-        Args:
-            z: The latent, with any conditions after it, of any shape.
-            key: A JAX random key for dropout; None: no dropout.
-
-        Returns:
-            Shape (n_out,).
-        """
+        """Apply the network to one latent."""
+        # key: a JAX random key for dropout; None: no dropout.
         z = z.reshape(-1).astype(self.start.weight.dtype)
         widths = [cell.state.weight.shape[0] for cell in self.cells]
         ends = [sum(widths[: i + 1]) for i in range(len(widths) - 1)]

@@ -14,34 +14,19 @@ from latens.typing import Array, Float, Key, Shaped
 
 
 class ResidualBlock(eqx.Module):
-    r"""A residual block whose activation comes first, without normalisation.
+    r"""A residual block whose activation comes first, without normalisation."""
 
-    $h + W_2\,a(W_1\,a(h))$, or $W_s\,a(h)$ for $h$ where the width changes.
+    # $h + W_2\,a(W_1\,a(h))$, or $W_s\,a(h)$ for $h$ where the width changes.
+    # Source: He et al. (2016), "Identity Mappings in Deep Residual Networks".
 
-    Args:
-        first: The linear layer $W_1$.
-        second: The linear layer $W_2$.
-        shortcut: The linear layer $W_s$, or None where the width stays.
-        hidden: The activation $a$, with dropout.
-
-    Source: He et al. (2016), "Identity Mappings in Deep Residual Networks".
-    """
-
-    first: Linear
-    second: Linear
-    shortcut: Linear | None
-    hidden: Hidden
+    first: Linear  # the linear layer $W_1$
+    second: Linear  # the linear layer $W_2$
+    shortcut: Linear | None  # the linear layer $W_s$, or None where the width stays
+    hidden: Hidden  # the activation $a$, with dropout
 
     def __call__(self, h: Float[Array, " n"], *, key: Key | None = None) -> Float[Array, " m"]:
-        """Apply the block to one vector.
-
-        Args:
-            h: Shape (n_in,).
-            key: A JAX random key for dropout; None: no dropout.
-
-        Returns:
-            Shape (n_out,).
-        """
+        """Apply the block to one vector."""
+        # key: a JAX random key for dropout; None: no dropout.
         active = ACTIVATIONS[self.hidden.activation](h)
         branch = self.second(self.hidden(self.first(active), key=key, index=0))
         return branch + (h if self.shortcut is None else self.shortcut(active))
@@ -123,15 +108,8 @@ class ResidualDense(eqx.Module):
         self.output_activation = output_activation
 
     def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
-        """Apply the network to one example.
-
-        Args:
-            x: One example of any shape, as many numbers as the first width.
-            key: A JAX random key for dropout; None: no dropout.
-
-        Returns:
-            Shape (n_out,).
-        """
+        """Apply the network to one example."""
+        # key: a JAX random key for dropout; None: no dropout.
         h = self.stem(x.reshape(-1).astype(self.stem.weight.dtype))
         for index, block in enumerate(self.blocks):
             h = block(h, key=None if key is None else jax.random.fold_in(key, index))

@@ -58,15 +58,8 @@ class SpectrallyNormalised(AbstractRandomWeights):
     network: Callable[..., Array]
 
     def __call__(self, x: Shaped[Array, "..."], *, key: Key | None = None) -> Float[Array, " n_out"]:
-        """Apply the normalised network to one example.
-
-        Args:
-            x: One example of any shape.
-            key: A JAX random key for dropout; None: no dropout.
-
-        Returns:
-            Shape (n_out,).
-        """
+        """Apply the normalised network to one example."""
+        # key: a JAX random key for dropout; None: no dropout.
         return self._normalised()(x, key=key)
 
     def realise(self, *, key: Key) -> Any:

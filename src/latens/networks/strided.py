@@ -33,29 +33,16 @@ def plain_convolutions() -> Iterator[None]:
 
 
 def best_method() -> Method:
-    """The faster way to convolve on JAX's default device, asked while tracing.
-
-    Returns:
-        `canonical` on a CPU, `conv` elsewhere.
-    """
+    """The faster way to convolve on JAX's default device, asked while tracing."""
     return "canonical" if jax.default_backend() == "cpu" and not _PLAIN.get() else "conv"
 
 
 def convolve(
     image: Float[Array, "h w c"], weight: Float[Array, "o k k c"], method: Method | None = None
 ) -> Float[Array, "m p o"]:
-    r"""Convolve one image with stride 2, with zeros outside the image.
-
-    $y_{ijo} = \sum_{abc} x_{2i-1+a,\,2j-1+b,\,c}\, w_{oabc}$.
-
-    Args:
-        image: Shape (h, w, c).
-        weight: The kernel, of shape (o, k, k, c).
-        method: `canonical` or `conv`; None: the faster one on this device.
-
-    Returns:
-        Shape (ceil(h/2), ceil(w/2), o).
-    """
+    r"""Convolve one image with stride 2, with zeros outside the image."""
+    # $y_{ijo} = \sum_{abc} x_{2i-1+a,\,2j-1+b,\,c}\, w_{oabc}$.
+    # method: `canonical` or `conv`; None: the faster one on this device.
     kernel_size = weight.shape[1]
     if (method or best_method()) == "canonical":
         height, width = image.shape[:2]
@@ -73,18 +60,8 @@ def convolve_transposed(
     width: int,
     method: Method | None = None,
 ) -> Float[Array, "h w c"]:
-    """The adjoint of `convolve` with the same weight.
-
-    Args:
-        image: Shape (ceil(h/2), ceil(w/2), o).
-        weight: The kernel, of shape (o, k, k, c).
-        height: The height h of the result in pixels.
-        width: The width w of the result in pixels.
-        method: `canonical` or `conv`; None: the faster one on this device.
-
-    Returns:
-        Shape (h, w, c).
-    """
+    """The adjoint of `convolve` with the same weight."""
+    # method: `canonical` or `conv`; None: the faster one on this device.
     kernel_size = weight.shape[1]
     if (method or best_method()) == "canonical":
         return UP.bind(image[None], weight, height=height, width=width, size=kernel_size)[0]
@@ -99,18 +76,9 @@ def convolve_transposed(
 def convolve_same(
     image: Float[Array, "h w c"], weight: Float[Array, "o 3 3 c"], method: Method | None = None
 ) -> Float[Array, "h w o"]:
-    r"""Convolve one image with stride 1 and a kernel of 3, with zeros outside the image.
-
-    $y_{ijo} = \sum_{abc} x_{i-1+a,\,j-1+b,\,c}\, w_{oabc}$.
-
-    Args:
-        image: Shape (h, w, c).
-        weight: The kernel, of shape (o, 3, 3, c).
-        method: `canonical` or `conv`; None: the faster one on this device.
-
-    Returns:
-        Shape (h, w, o).
-    """
+    r"""Convolve one image with stride 1 and a kernel of 3, with zeros outside the image."""
+    # $y_{ijo} = \sum_{abc} x_{i-1+a,\,j-1+b,\,c}\, w_{oabc}$.
+    # method: `canonical` or `conv`; None: the faster one on this device.
     if (method or best_method()) == "canonical":
         return SAME.bind(image[None], weight)[0]
     kernel = jnp.transpose(weight, (1, 2, 3, 0))

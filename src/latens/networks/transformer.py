@@ -18,27 +18,17 @@ LAW = "glorot-uniform"
 
 
 class TransformerBlock(eqx.Module):
-    r"""Attention to the places so far, then two dense layers, each added to its input and normalised before.
+    r"""Attention to the places so far, then two dense layers, each added to its input and normalised before."""
 
-    $h \leftarrow h + W_o A(\mathrm{norm}(h))$, then $h \leftarrow h + W_2\,\mathrm{gelu}(W_1\,\mathrm{norm}(h))$.
+    # $h \leftarrow h + W_o A(\mathrm{norm}(h))$, then $h \leftarrow h + W_2\,\mathrm{gelu}(W_1\,\mathrm{norm}(h))$.
+    # Source: Vaswani et al. (2017), arXiv 1706.03762; normalised before: Xiong et al. (2020), arXiv 2002.04745.
 
-    Args:
-        norms: The two layers that normalise.
-        inwards: From a place to its query, key and value side by side, from w to 3 w numbers.
-        outwards: The layer $W_o$, from w to w numbers.
-        up: The layer $W_1$, from w to 4 w numbers.
-        down: The layer $W_2$, from 4 w to w numbers.
-        heads: How many parts, each with an attention of its own, the w numbers are cut into.
-
-    Source: Vaswani et al. (2017), arXiv 1706.03762; normalised before: Xiong et al. (2020), arXiv 2002.04745.
-    """
-
-    norms: tuple[eqx.nn.LayerNorm, eqx.nn.LayerNorm]
-    inwards: Linear
-    outwards: Linear
-    up: Linear
-    down: Linear
-    heads: int = eqx.field(static=True)
+    norms: tuple[eqx.nn.LayerNorm, eqx.nn.LayerNorm]  # the two layers that normalise
+    inwards: Linear  # from a place to its query, key and value side by side, from w to 3 w numbers
+    outwards: Linear  # the layer $W_o$, from w to w numbers
+    up: Linear  # the layer $W_1$, from w to 4 w numbers
+    down: Linear  # the layer $W_2$, from 4 w to w numbers
+    heads: int = eqx.field(static=True)  # how many parts, each with an attention of its own, the w numbers are cut into
 
     def __call__(
         self,
@@ -47,17 +37,7 @@ class TransformerBlock(eqx.Module):
         start: int | Int[Array, ""],
         together: int = 1,
     ) -> tuple[Float[Array, "r w"], Float[Array, "n two_w"]]:
-        """Apply the block to a run of places.
-
-        Args:
-            h: Places `start` to `start` + r - 1, of shape (r, w).
-            memory: The keys and values of the places before them, of shape (n, 2 w); the others are not read.
-            start: The number of the first place, from 0.
-            together: How many places in turn see the same ones, each other among them.
-
-        Returns:
-            The same places after the block, and the memory with their keys and values.
-        """
+        """Apply the block to a run of places."""
         each = lambda a: a.reshape(len(a), self.heads, -1)  # noqa: E731
         inwards = jax.vmap(lambda one: self.inwards(self.norms[0](one)))(h)
         query, key_and_value = jnp.split(inwards, [h.shape[1]], axis=1)
@@ -71,28 +51,19 @@ class TransformerBlock(eqx.Module):
 
 
 class CausalTransformer(eqx.Module):
-    """The logits of each of n codes from those before it: 0 before it is trained.
+    """The logits of each of n codes from those before it: 0 before it is trained."""
 
-    With several codes `together`, s of them in turn are given all codes before the first of them and not each other:
-    what comes in at a place is the code s places before it.
+    # With several codes `together`, s of them in turn are given all codes before the first of them and not each other:
+    # what comes in at a place is the code s places before it.
 
-    Args:
-        embedding: A vector for each code, of shape (K, w).
-        positions: A vector for each place, of shape (n, w).
-        blocks: The blocks, one after the other.
-        norm: What normalises after them.
-        output: The layer to the logits of the code at each place, of shape (n, K).
-        classes: A vector for each class, of shape (C, w), which is added at every place; None: no label is read.
-        together: How many codes s in turn do not depend on one another.
-    """
-
-    embedding: Float[Array, "K w"]
-    positions: Float[Array, "n w"]
-    blocks: tuple[TransformerBlock, ...]
-    norm: eqx.nn.LayerNorm
-    output: StepOutput
+    embedding: Float[Array, "K w"]  # a vector for each code, of shape (K, w)
+    positions: Float[Array, "n w"]  # a vector for each place, of shape (n, w)
+    blocks: tuple[TransformerBlock, ...]  # the blocks, one after the other
+    norm: eqx.nn.LayerNorm  # what normalises after them
+    output: StepOutput  # the layer to the logits of the code at each place, of shape (n, K)
+    # a vector for each class, of shape (C, w), which is added at every place; None: no label is read
     classes: Float[Array, "C w"] | None = None
-    together: int = eqx.field(static=True, default=1)
+    together: int = eqx.field(static=True, default=1)  # how many codes s in turn do not depend on one another
 
     @classmethod
     def create(
@@ -107,24 +78,7 @@ class CausalTransformer(eqx.Module):
         classes: int = 0,
         key: Key,
     ) -> "CausalTransformer":
-        """Initialise the network.
-
-        Args:
-            places: How many codes n there are.
-            num_codes: How many values K a code has.
-            layers: How many blocks there are.
-            width: How many numbers w a place has, a multiple of `heads`.
-            heads: How many attentions a block has.
-            together: How many codes in turn do not depend on one another, a divisor of `places`.
-            classes: How many classes a label has that is read; 0: none is.
-            key: A JAX random key for the initialisation.
-
-        Returns:
-            The network.
-
-        Raises:
-            ConfigError: The width is no multiple of the number of heads, or the places none of those together.
-        """
+        """Initialise the network."""
         if places % together:
             what = f"{places} codes cannot be cut into groups of {together}."
             fits = ", ".join(str(size) for size in range(1, places + 1) if places % size == 0)
@@ -158,15 +112,7 @@ class CausalTransformer(eqx.Module):
         return cls(vectors[0], vectors[1], blocks, eqx.nn.LayerNorm(width), output, of_class, together)
 
     def __call__(self, codes: Int[Array, " n"], label: Float[Array, " C"] | None = None) -> Float[Array, "n K"]:
-        """The logits of every code, given those before it.
-
-        Args:
-            codes: The numbers of the codes, of shape (n,), from 0.
-            label: The class as a one-hot vector, where one is read.
-
-        Returns:
-            Shape (n, K).
-        """
+        """The logits of every code, given those before it."""
         # A product: a gather would differentiate to a scatter, which is slow on CPU.
         s = self.together
         vectors = jax.nn.one_hot(codes[:-s], len(self.embedding), dtype=self.embedding.dtype) @ self.embedding
@@ -188,17 +134,7 @@ class CausalTransformer(eqx.Module):
         memory: tuple[Float[Array, "n two_w"], ...],
         label: Float[Array, " C"] | None = None,
     ) -> tuple[Float[Array, "s K"], tuple[Float[Array, "n two_w"], ...]]:
-        """The logits of the next s codes, where those of the places before them have been computed.
-
-        Args:
-            previous: The s codes before them; at place 0 any numbers.
-            start: The number of the first place, from 0, a multiple of s.
-            memory: What the step before gave.
-            label: The class as a one-hot vector, where one is read.
-
-        Returns:
-            Logits of shape (s, K), and the memory for the next step.
-        """
+        """The logits of the next s codes, where those of the places before them have been computed."""
         positions, bias = (
             jax.lax.dynamic_slice_in_dim(a, start, self.together) for a in (self.positions, self.output.bias)
         )

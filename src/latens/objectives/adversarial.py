@@ -26,69 +26,31 @@ Critic = Callable[..., Array]
 
 
 def logits(critic: Critic, codes: Float[Array, "B n"]) -> Float[Array, " B"]:
-    """Evaluate the critic's logit of each row.
-
-    Args:
-        critic: A network from a flat code to one logit.
-        codes: The rows that the critic judges, shape (B, n).
-
-    Returns:
-        The logits, shape (B,).
-    """
+    """Evaluate the critic's logit of each row."""
     return jax.vmap(lambda z: critic(z).reshape(()))(codes)
 
 
 def critic_loss(
     critic: Critic, positive: Float[Array, "B n"], negative: Float[Array, "B n"], batch: Batch
 ) -> Float[Array, ""]:
-    r"""Average the critic's binary cross-entropy over two sets of rows that it is to tell apart.
-
-    $\frac12 E_+[\log(1 + e^{-l})] + \frac12 E_-[\log(1 + e^{l})]$ with the logit $l$. Its minimum is at
-    $l = \log p_+ / p_-$; the codes are stopped, so only the critic is trained.
-
-    Args:
-        critic: A network from a flat code to one logit.
-        positive: Rows for which the logit should be above 0, shape (B, n).
-        negative: Rows for which the logit should be below 0, shape (B, n).
-        batch: The rows, with their weights.
-
-    Returns:
-        The loss, shape (), nats.
-    """
+    r"""Average the critic's binary cross-entropy over two sets of rows that it is to tell apart."""
+    # $\frac12 E_+[\log(1 + e^{-l})] + \frac12 E_-[\log(1 + e^{l})]$ with the logit $l$. Its minimum is at $l = \log p_+
+    # / p_-$; the codes are stopped, so only the critic is trained.
     positive, negative = jax.lax.stop_gradient(positive), jax.lax.stop_gradient(negative)
     rows = jax.nn.softplus(-logits(critic, positive)) + jax.nn.softplus(logits(critic, negative))
     return 0.5 * mean(weighted(rows, batch))
 
 
 def critic_accuracy(critic: Critic, positive: Float[Array, "B n"], negative: Float[Array, "B n"]) -> Float[Array, " B"]:
-    """Find which share of its two rows the critic tells right: one half where it cannot tell them apart.
-
-    Args:
-        critic: A network from a flat code to one logit.
-        positive: Rows for which the logit should be above 0, shape (B, n).
-        negative: Rows for which the logit should be below 0, shape (B, n).
-
-    Returns:
-        The share for each row, shape (B,), from 0 to 1.
-    """
+    """Find which share of its two rows the critic tells right: one half where it cannot tell them apart."""
     right = [logits(critic, positive) > 0.0, logits(critic, negative) < 0.0]
     return 0.5 * (right[0].astype(positive.dtype) + right[1].astype(positive.dtype))
 
 
 def shuffled_units(codes: Float[Array, "B n"], batch: Batch, *, key: Key) -> Float[Array, "B n"]:
-    r"""Shuffle every latent dimension over the rows on its own, which makes samples of the product of marginals.
-
-    Rows from $\prod_d q(z_d)$: every dimension of every row is taken from a row of its own, drawn by weight. They are
-    drawn with replacement and by row id, so that the order and the padding of a batch do not matter.
-
-    Args:
-        codes: Flat latent events, shape (B, n).
-        batch: The rows, with their ids and weights.
-        key: Random key of this step.
-
-    Returns:
-        The shuffled codes, shape (B, n).
-    """
+    r"""Shuffle every latent dimension over the rows on its own, which makes samples of the product of marginals."""
+    # Rows from $\prod_d q(z_d)$: every dimension of every row is taken from a row of its own, drawn by weight. They are
+    # drawn with replacement and by row id, so that the order and the padding of a batch do not matter.
     order = jnp.argsort(batch.row_id)
     ends = jnp.cumsum(batch.weights[order])
     base = jax.random.fold_in(key, keys.SHUFFLED_UNITS)
@@ -294,18 +256,7 @@ def _observed(x: Array, mask: Array) -> Array:
 def critic_metrics(
     critic: Critic, loss: Nats, positive: Float[Array, "B n"], negative: Float[Array, "B n"], batch: Batch
 ) -> Metrics:
-    """Report how well a critic tells two sets of rows apart.
-
-    Args:
-        critic: A network from a flat code to one logit.
-        loss: The critic's cross-entropy on this batch, nats.
-        positive: Rows for which the logit should be above 0, shape (B, n).
-        negative: Rows for which the logit should be below 0, shape (B, n).
-        batch: The rows, with their weights.
-
-    Returns:
-        The metrics `critic_loss` (nats) and `critic_accuracy` (a share).
-    """
+    """Report how well a critic tells two sets of rows apart."""
     return {
         "critic_loss": weighted(loss * jnp.ones_like(batch.weights), batch),
         "critic_accuracy": weighted(critic_accuracy(critic, positive, negative), batch),

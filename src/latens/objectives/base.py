@@ -54,17 +54,7 @@ class AbstractObjective(eqx.Module):
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats | Float[Array, " B"], Reported]:
-        """Compute what to minimise and the metrics to report.
-
-        Args:
-            model: The model that is trained, in the mode of training or of validation.
-            batch: The rows, B of them, with their ids, weights, conditions and mask; padding holds zeros.
-            key: Random key of this step.
-            step: Number of the training step, from 0; shape ().
-
-        Returns:
-            What to minimise (nats), one value for each row or their mean over the weights, and the metrics.
-        """
+        """Compute what to minimise and the metrics to report."""
 
     def remarks(self) -> list[str]:
         """Say what a reader of this objective's numbers has to know: nothing, for most.
@@ -210,14 +200,8 @@ def _by_row(objective: AbstractObjective, name: str, values: Array, batch: Batch
 
 
 def without_padding(batch: Batch) -> Batch:
-    """Put zeros into the rows of weight 0, because a NaN there would reach the gradient even through `where`.
-
-    Args:
-        batch: The rows; those of weight 0 are padding.
-
-    Returns:
-        The batch with x and the conditions of its padding set to 0; the same batch where it has no weights.
-    """
+    """Put zeros into the rows of weight 0, because a NaN there would reach the gradient even through `where`."""
+    # returns: the batch with x and the conditions of its padding set to 0; the same batch where it has no weights.
     if batch.weight is None:
         return batch
     counts = batch.weight > 0
@@ -256,18 +240,9 @@ def mean(pair: tuple[Nats, Float[Array, ""]]) -> Nats:
 
 
 def sum_of_squares(tree: PyTree, form: Literal["weights", "all"] = "weights") -> Nats:
-    r"""Half the sum of squared parameters, which is the penalty called L2 or weight decay.
-
-    $\frac12\sum w^2$ over the chosen arrays that are trained: all of them, also those that weight dropout leaves out in
-    this step.
-
-    Args:
-        tree: A model, or a part of one.
-        form: "weights" takes the arrays named `weight`, "all" takes every floating-point array.
-
-    Returns:
-        The penalty, shape (), without a factor.
-    """
+    r"""Half the sum of squared parameters, which is the penalty called L2 or weight decay."""
+    # $\frac12\sum w^2$ over the chosen arrays that are trained: all of them, also those that weight dropout leaves out
+    # in this step.
     trained = partition_trainable(trained_weights(tree))[0]
     leaves = jax.tree_util.tree_leaves_with_path(trained)
     name = lambda entry: getattr(entry, "name", getattr(entry, "key", ""))  # noqa: E731

@@ -51,20 +51,8 @@ class Draws(eqx.Module):
 
 
 def path_to(posterior: AbstractDistribution, z: PyTree) -> PyTree:
-    """Return a sample unchanged, and refuse a gradient through it where it is no smooth function of the parameters.
-
-    Such a gradient would silently lack a term.
-
-    Args:
-        posterior: The distribution that the sample is from.
-        z: The sample.
-
-    Returns:
-        `z`.
-
-    Raises:
-        ConfigError: When differentiated, for a posterior that is not reparameterised.
-    """
+    """Return a sample unchanged, and refuse a gradient through it where it is no smooth function of the parameters."""
+    # Such a gradient would silently lack a term.
     part = posterior.without_path(z)
     if part is None:
         return z

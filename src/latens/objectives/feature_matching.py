@@ -158,19 +158,7 @@ class VAEGAN(AbstractObjective):
 
 
 def decoded(model: AbstractLatentModel, z: PyTree, batch: Batch) -> Float[Array, "B n"]:
-    """Compute the decoder's mean of each row, flat, with zeros where x is missing.
-
-    Args:
-        model: The model.
-        z: Latent events, every leaf with B as its leading axis.
-        batch: The rows, with their conditions and mask.
-
-    Returns:
-        The mean of p(x | z), shape (B, n), in the unit of x.
-
-    Raises:
-        ConfigError: For a likelihood without a mean for each variable.
-    """
+    """Compute the decoder's mean of each row, flat, with zeros where x is missing."""
 
     def one_row(z: Any, cond: Any) -> AnyArray:
         likelihood = model.likelihood(z, cond=cond)
@@ -187,15 +175,7 @@ def decoded(model: AbstractLatentModel, z: PyTree, batch: Batch) -> Float[Array,
 
 
 def flat_rows(x: PyTree, mask: PyTree | None, dtype: Any) -> Float[Array, "B n"]:
-    """Lay rows out as a critic sees them, with zeros where they are missing.
-
-    Args:
-        x: Rows, every leaf with B as its leading axis.
-        mask: True where a row is observed, as a row is; None for everywhere.
-        dtype: The type of the result.
-
-    Returns:
-        Shape (B, n).
-    """
+    """Lay rows out as a critic sees them, with zeros where they are missing."""
+    # mask: true where a row is observed, as a row is; None for everywhere.
     x = x if mask is None else jax.tree.map(lambda leaf, m: jnp.where(m, leaf, jnp.zeros_like(leaf)), x, mask)
     return flat_codes(x).astype(dtype)

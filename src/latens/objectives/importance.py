@@ -18,32 +18,15 @@ GradientForm = Literal["plain", "stl", "dreg"]
 
 
 def importance_bound(log_weight: Float[Array, "K *B"]) -> Float[Array, "*B"]:
-    r"""The K-sample importance-weighted bound of the evidence from log weights.
-
-    $\log \frac1K \sum_k w_k$; its mean is at most $\log p(x)$.
-
-    Args:
-        log_weight: Logarithms of the importance weights, shape (K, *B), nats.
-
-    Returns:
-        The bound, shape (*B), nats.
-    """
+    r"""The K-sample importance-weighted bound of the evidence from log weights."""
+    # $\log \frac1K \sum_k w_k$; its mean is at most $\log p(x)$.
     return jax.nn.logsumexp(log_weight, axis=0) - math.log(log_weight.shape[0])
 
 
 def renyi_bound(log_weight: Float[Array, "K *B"], alpha: float) -> Float[Array, "*B"]:
-    r"""The variational Renyi bound of the evidence from log weights.
-
-    $\frac{1}{1-\alpha}\log\frac1K\sum_k w_k^{1-\alpha}$; the mean of $\log w$ at $\alpha = 1$, the largest at minus
-    infinity.
-
-    Args:
-        log_weight: Logarithms of the importance weights, shape (K, *B), nats.
-        alpha: Order $\alpha$, any number or `-inf`.
-
-    Returns:
-        The bound, shape (*B), nats.
-    """
+    r"""The variational Renyi bound of the evidence from log weights."""
+    # $\frac{1}{1-\alpha}\log\frac1K\sum_k w_k^{1-\alpha}$; the mean of $\log w$ at $\alpha = 1$, the largest at minus
+    # infinity.
     power = 1.0 - alpha
     if math.isinf(power):
         return jnp.max(log_weight, axis=0)

@@ -21,20 +21,11 @@ NOTHING = -1e30
 def mixture_log_weights(
     weight: Float[AnyArray, " B"], row_id: UInt32[AnyArray, " B"], num_rows: int | None = None
 ) -> Float[Array, "B B"]:
-    r"""The log weights with which the rows of a batch make up an estimate of the aggregated posterior.
-
-    $\log v_{ij}$ with which row j counts in $q(z_i) \approx \sum_j v_{ij}\,q(z_i \mid x_j)$; each row sums to 1.
-    Without `num_rows` $v_{ij} = 1/M$ for M rows in the batch; with N rows in the data set $v_{ii} = 1/N$ and the other
-    rows of the batch share the rest evenly.
-
-    Args:
-        weight: Weight of each row, shape (B,); 0 for padding.
-        row_id: Id of each row, shape (B,); rows of the same id are one row.
-        num_rows: N, rows in the data set; None for the mean over the batch.
-
-    Returns:
-        The log weights, shape (B, B).
-    """
+    r"""The log weights with which the rows of a batch make up an estimate of the aggregated posterior."""
+    # $\log v_{ij}$ with which row j counts in $q(z_i) \approx \sum_j v_{ij}\,q(z_i \mid x_j)$; each row sums to 1.
+    # Without `num_rows` $v_{ij} = 1/M$ for M rows in the batch; with N rows in the data set $v_{ii} = 1/N$ and the
+    # other rows of the batch share the rest evenly.
+    # num_rows: n, rows in the data set; None for the mean over the batch.
     own = row_id[:, None] == row_id[None, :]
     counts = jnp.broadcast_to(jnp.asarray(weight)[None], own.shape)
 
@@ -57,17 +48,8 @@ def _positive(total: Float[Array, "..."]) -> Float[Array, "..."]:
 
 
 def pairwise_log_posterior(posterior: AbstractFactorised, z: Float[Array, "B *z"]) -> Float[Array, "B B n"]:
-    r"""Evaluate the posterior of every row at the sample of every row, one latent dimension at a time.
-
-    $\log q(z_{i,d} \mid x_j)$ for all i, j and latent dimensions d.
-
-    Args:
-        posterior: Factorised posteriors, every leaf with B as its leading axis.
-        z: One sample for each row, shape (B, *z).
-
-    Returns:
-        The log densities, shape (B, B, n), nats.
-    """
+    r"""Evaluate the posterior of every row at the sample of every row, one latent dimension at a time."""
+    # $\log q(z_{i,d} \mid x_j)$ for all i, j and latent dimensions d.
     terms = jax.vmap(lambda q: jax.vmap(q.log_prob_terms)(z))(posterior)
     return jnp.swapaxes(terms, 0, 1).reshape(z.shape[0], z.shape[0], -1)
 

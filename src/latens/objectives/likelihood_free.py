@@ -59,16 +59,7 @@ class LikelihoodFree(AbstractObjective):
 
 
 def inferred_pairs(model: AbstractLatentModel, batch: Batch, *, key: Key) -> Float[Array, "B n"]:
-    """Put x of the data and z of the posterior side by side.
-
-    Args:
-        model: The model.
-        batch: The rows, B of them; features that are missing become 0.
-        key: Random key of this step.
-
-    Returns:
-        The pairs, shape (B, n).
-    """
+    """Put x of the data and z of the posterior side by side."""
 
     def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> Any:
         encoder_key, sample_key = jax.random.split(jax.random.fold_in(key, row_id))
@@ -80,16 +71,7 @@ def inferred_pairs(model: AbstractLatentModel, batch: Batch, *, key: Key) -> Flo
 
 
 def simulated_pairs(model: AbstractLatentModel, batch: Batch, *, key: Key) -> Float[Array, "B n"]:
-    """Put x and z of the model side by side, one pair for each row.
-
-    Args:
-        model: The model.
-        batch: The rows, B of them; what is missing in a row is 0 in its pair too.
-        key: Random key of this step.
-
-    Returns:
-        The pairs, shape (B, n).
-    """
+    """Put x and z of the model side by side, one pair for each row."""
     base = jax.random.fold_in(key, keys.SIMULATED_ROWS)
 
     def one_row(z: Any, row_id: AnyArray, cond: Any) -> Any:

@@ -22,20 +22,9 @@ IMQ_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 def kernel(
     a: Float[Array, "A n"], b: Float[Array, "B n"], form: KernelForm, bandwidth: float = 1.0
 ) -> Float[Array, "A B"]:
-    r"""Evaluate the kernel of the maximum mean discrepancy between all pairs of codes.
-
-    With $C = 2 n s^2$ and squared distance $r$: "rbf" $e^{-r/C}$; "imq" $\sum_c \frac{cC}{cC + r}$. The seven c from
-    0.1 to 10 are those of the WAE authors' code.
-
-    Args:
-        a: Codes, shape (A, n).
-        b: Codes, shape (B, n).
-        form: "imq" (inverse multiquadric) or "rbf" (Gaussian).
-        bandwidth: s, the prior's scale; above 0.
-
-    Returns:
-        The kernel's values, shape (A, B), without unit.
-    """
+    r"""Evaluate the kernel of the maximum mean discrepancy between all pairs of codes."""
+    # With $C = 2 n s^2$ and squared distance $r$: "rbf" $e^{-r/C}$; "imq" $\sum_c \frac{cC}{cC + r}$. The seven c from
+    # 0.1 to 10 are those of the WAE authors' code.
     squared = jnp.sum((a[:, None] - b[None, :]) ** 2, axis=2)
     base = 2.0 * a.shape[1] * bandwidth**2
     if form == "rbf":
@@ -52,22 +41,10 @@ def mmd(
     bandwidth: float = 1.0,
     estimator: Estimator = "unbiased",
 ) -> Nats:
-    r"""Estimate the squared maximum mean discrepancy between codes and samples of the prior.
-
-    $\mathrm{MMD}^2 = E\,k(z, z') + E\,k(y, y') - 2 E\,k(z, y)$.
-
-    Args:
-        codes: Samples of the aggregated posterior, shape (B, n).
-        prior: Samples of the prior, shape (B, n).
-        batch: The rows, with their ids and weights.
-        form: "imq" (inverse multiquadric) or "rbf" (Gaussian), see `kernel`.
-        bandwidth: The prior's scale, above 0.
-        estimator: "unbiased" leaves out the pairs of a row with itself (rows of the same id are one row), so that the
-            value can be below 0; "biased" keeps them and is never below 0.
-
-    Returns:
-        The estimate, shape (), without unit.
-    """
+    r"""Estimate the squared maximum mean discrepancy between codes and samples of the prior."""
+    # $\mathrm{MMD}^2 = E\,k(z, z') + E\,k(y, y') - 2 E\,k(z, y)$.
+    # estimator: "unbiased" leaves out the pairs of a row with itself (rows of the same id are one row), so that the
+    # value can be below 0; "biased" keeps them and is never below 0.
     pairs = batch.weights[:, None] * batch.weights[None, :]
     different = batch.row_id[:, None] != batch.row_id[None, :]
     within = jnp.ones_like(different) if estimator == "biased" else different
@@ -85,20 +62,9 @@ def _average(values: Float[Array, "B B"], pairs: Float[Array, "B B"], chosen: Bo
 def sliced_wasserstein(
     a: Float[Array, "B n"], b: Float[Array, "B n"], batch: Batch, directions: Float[Array, "L n"]
 ) -> Float[Array, ""]:
-    r"""The sliced Wasserstein distance: the mean over directions of the distance between projected codes.
-
-    $\frac1L\sum_l W_2^2$ of the codes projected on L unit vectors, exact for rows of any weight. In one dimension
-    $W_2^2 = \int_0^1 (F_a^{-1}(u) - F_b^{-1}(u))^2 du$, a sum over the steps of both.
-
-    Args:
-        a: Codes, shape (B, n).
-        b: Codes to compare with, shape (B, n).
-        batch: The rows, with their weights.
-        directions: Unit vectors, shape (L, n).
-
-    Returns:
-        The squared distance, shape (), in the squared unit of the codes.
-    """
+    r"""The sliced Wasserstein distance: the mean over directions of the distance between projected codes."""
+    # $\frac1L\sum_l W_2^2$ of the codes projected on L unit vectors, exact for rows of any weight. In one dimension
+    # $W_2^2 = \int_0^1 (F_a^{-1}(u) - F_b^{-1}(u))^2 du$, a sum over the steps of both.
     total = jnp.sum(batch.weights)
     share = batch.weights / jnp.where(total > 0.0, total, 1.0)
 

@@ -23,7 +23,9 @@ have fewer cells; or these numbers, in the order of the sorted names."""
 
 
 class _ByComponent(NamedTuple):
-    """K draws of each of C components of q(z | x) by row; nats. `share` (B, C) of a component without a share is 0."""
+    """K draws of each of C components of q(z | x) by row; nats."""
+
+    # `share` (B, C) of a component without a share is 0.
 
     share: Float[Array, "B C"]
     log_likelihood: Float[Array, "B C K M"]
@@ -64,11 +66,9 @@ def _draws(
     chosen: Bool[Array, "B M"] | None = None,
     apart: bool = False,
 ) -> _ByComponent:
-    """The terms of every component.
-
-    `chosen` says which modalities a row shows, of those observed (None: all); `apart` asks for `expert_kl` and
-    `num_observed`, which are 0 without.
-    """
+    """The terms of every component."""
+    # `chosen` says which modalities a row shows, of those observed (None: all); `apart` asks for `expert_kl` and
+    # `num_observed`, which are 0 without.
     experts = _experts(model)
     chosen = jnp.ones((batch.row_id.shape[0], len(experts.names)), bool) if chosen is None else chosen
 

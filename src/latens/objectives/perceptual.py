@@ -56,14 +56,7 @@ def ms_ssim(one: Float[Array, "h w c"], two: Float[Array, "h w c"], *, value_ran
 
 
 def num_scales(sides: tuple[int, ...]) -> int:
-    """How many of the five scales leave an image of `COARSEST` pixels a side, at least 1.
-
-    Args:
-        sides: Height and width in pixels.
-
-    Returns:
-        The number of scales, from 1 to 5.
-    """
+    """How many of the five scales leave an image of `COARSEST` pixels a side, at least 1."""
     halvings = int(math.log2(max(min(sides) / COARSEST, 1.0)))
     return min(len(WEIGHTS), 1 + halvings)
 
@@ -71,16 +64,7 @@ def num_scales(sides: tuple[int, ...]) -> int:
 def similarity(
     one: Float[Array, "h w c"], two: Float[Array, "h w c"], value_range: float
 ) -> tuple[Float[Array, "i j c"], Float[Array, "i j c"]]:
-    """Compare two images in every window that lies inside them.
-
-    Args:
-        one: An image, shape (h, w, c).
-        two: The image to compare with, shape (h, w, c).
-        value_range: The distance from black to white.
-
-    Returns:
-        The pair (contrast and structure, luminance), each of shape (i, j, c), without unit.
-    """
+    """Compare two images in every window that lies inside them."""
     size = min(WINDOW, *one.shape[:2])
     place = np.arange(size) - (size - 1) / 2
     line = np.exp(-0.5 * (place / SPREAD) ** 2)
@@ -100,14 +84,7 @@ def similarity(
 
 
 def halved(image: Float[Array, "h w c"]) -> Float[Array, "i j c"]:
-    """Halve an image's resolution by means of 2 x 2 pixels; an odd last row or column is left out.
-
-    Args:
-        image: The image, shape (h, w, c).
-
-    Returns:
-        The smaller image, shape (h // 2, w // 2, c).
-    """
+    """Halve an image's resolution by means of 2 x 2 pixels; an odd last row or column is left out."""
     height, width = (side // 2 for side in image.shape[:2])
     cut = image[: 2 * height, : 2 * width]
     return jnp.mean(cut.reshape(height, 2, width, 2, -1), axis=(1, 3))

@@ -109,16 +109,7 @@ class Quantised(AbstractObjective):
 
 
 def code_use(codes: Int[Array, "B n"], weights: Float[Array, " B"], num_codes: int) -> Float[Array, " K"]:
-    """Count how often each code is in use, by the weight of the rows.
-
-    Args:
-        codes: Numbers of the codes of each row's groups, shape (B, n).
-        weights: Weight of each row, shape (B,).
-        num_codes: K, codes in the codebook.
-
-    Returns:
-        How many groups have each code, shape (K,).
-    """
+    """Count how often each code is in use, by the weight of the rows."""
     each = jnp.broadcast_to(weights[:, None], codes.shape)
     return jnp.zeros(num_codes, weights.dtype).at[codes.reshape(-1)].add(each.reshape(-1))
 

@@ -16,16 +16,8 @@ from latens.typing import AnyArray, Array, Float, Int, Key, Nats, PyTree, Shaped
 def reconstruct(
     model: AbstractLatentModel, batch: Batch, *, key: Key
 ) -> tuple[PyTree[Shaped[Array, "B ..."]], Float[Array, " B"]]:
-    r"""Sample one code for each row from the encoder and evaluate the log-likelihood; no density of the code is needed.
-
-    Args:
-        model: The model.
-        batch: The rows, B of them.
-        key: Random key of this step.
-
-    Returns:
-        The codes, every leaf with B as its leading axis, and $\log p(x \mid z)$, shape (B,), nats.
-    """
+    r"""Sample one code for each row from the encoder and evaluate the log-likelihood."""
+    # returns: the codes, every leaf with B as its leading axis, and $\log p(x \mid z)$nats.
 
     def one_row(x: Any, row_id: AnyArray, cond: Any, mask: Any) -> tuple[Any, Nats]:
         encoder_key, sample_key, decoder_key = jax.random.split(jax.random.fold_in(key, row_id), 3)

@@ -73,21 +73,9 @@ class RegularisedAutoencoder(AbstractObjective):
 def decoder_slopes(
     model: AbstractLatentModel, z: Any, batch: Batch, *, num_probes: int = 0, key: Key
 ) -> Float[Array, " B"]:
-    r"""The squared norm of the decoder's Jacobian at the code of each row.
-
-    $\|\partial D(z)/\partial z\|_F^2$ with D the mean of $p(x \mid z)$. With probes $v \sim N(0, I)$ it is the mean of
-    $\|v^T \partial D/\partial z\|^2$, which has the same expectation.
-
-    Args:
-        model: The model.
-        z: Latent events, every leaf with B as its leading axis.
-        batch: The rows, with their conditions.
-        num_probes: Random directions of the output; 0 computes the norm exactly.
-        key: Random key of the probes.
-
-    Returns:
-        The squared norm of each row, shape (B,).
-    """
+    r"""The squared norm of the decoder's Jacobian at the code of each row."""
+    # $\|\partial D(z)/\partial z\|_F^2$ with D the mean of $p(x \mid z)$. With probes $v \sim N(0, I)$ it is the mean
+    # of $\|v^T \partial D/\partial z\|^2$, which has the same expectation.
     base = jax.random.fold_in(key, keys.SLOPE_PROBES)
 
     def one_row(z: Any, row_id: AnyArray, cond: Any) -> Nats:

@@ -20,30 +20,18 @@ KL: TypeAlias = Literal["auto", "analytic", "sampled"]
 
 
 def stopped(tree: PyTree) -> PyTree:
-    """Return the same tree, through which no gradient flows.
-
-    Args:
-        tree: Any tree; its floating-point arrays are stopped.
-
-    Returns:
-        The tree with the same values.
-    """
+    """Return the same tree, through which no gradient flows."""
     return jax.tree.map(lambda leaf: jax.lax.stop_gradient(leaf) if eqx.is_inexact_array(leaf) else leaf, tree)
 
 
 class Roles(AbstractLatentModel):
-    """A model made of two: the prior and the likelihood of one, the posterior of the other.
+    """A model made of two: the prior and the likelihood of one, the posterior of the other."""
 
-    `Roles(model, stopped(model))` has the values of `model` and trains its generative part alone; a prior that reads
-    the encoder (VampPrior) counts as generative.
+    # `Roles(model, stopped(model))` has the values of `model` and trains its generative part alone; a prior that reads
+    # the encoder (VampPrior) counts as generative.
 
-    Args:
-        generative: The model whose prior and likelihood are used.
-        recognition: The model whose posterior is used.
-    """
-
-    generative: AbstractLatentModel
-    recognition: AbstractLatentModel
+    generative: AbstractLatentModel  # the model whose prior and likelihood are used
+    recognition: AbstractLatentModel  # the model whose posterior is used
 
     def prior(self, *, cond: dict[str, Any] | None = None, key: Key | None = None) -> AbstractDistribution:
         return self.generative.prior(cond=cond, key=key)
@@ -63,41 +51,18 @@ class Roles(AbstractLatentModel):
 
 
 def generative_part(model: AbstractLatentModel) -> Roles:
-    """Keep a model's values and let gradients reach its prior and likelihood only.
-
-    Args:
-        model: The whole model.
-
-    Returns:
-        A model of the same values; no gradient reaches the posterior or z.
-    """
+    """Keep a model's values and let gradients reach its prior and likelihood only."""
     return Roles(model, stopped(model))
 
 
 def recognition_part(model: AbstractLatentModel) -> Roles:
-    """Keep a model's values and let gradients reach its posterior only, through z and through log q.
-
-    Args:
-        model: The whole model.
-
-    Returns:
-        A model of the same values; no gradient reaches the prior or the likelihood.
-    """
+    """Keep a model's values and let gradients reach its posterior only, through z and through log q."""
     return Roles(stopped(model), model)
 
 
 def sampled_metrics(draws: Draws, batch: Batch) -> Metrics:
-    r"""Report the ELBO and its two parts from posterior samples alone, averaged over the K samples of a row.
-
-    `kl` is $E_q[\log q - \log p]$.
-
-    Args:
-        draws: K samples for each of B rows, with their log densities.
-        batch: The rows, with their weights.
-
-    Returns:
-        The metrics `elbo`, `log_likelihood` and `kl`, in nats.
-    """
+    r"""Report the ELBO and its two parts from posterior samples alone, averaged over the K samples of a row."""
+    # `kl` is $E_q[\log q - \log p]$.
     return {
         "elbo": weighted(jnp.mean(draws.log_weight, axis=0), batch),
         "log_likelihood": weighted(jnp.mean(draws.log_likelihood, axis=0), batch),
@@ -106,19 +71,12 @@ def sampled_metrics(draws: Draws, batch: Batch) -> Metrics:
 
 
 class Evidence(NamedTuple):
-    r"""The two parts of the ELBO by row, the samples they come from, and the metrics to report.
+    r"""The two parts of the ELBO by row, the samples they come from, and the metrics to report."""
 
-    Args:
-        draws: The posterior samples and their log densities.
-        log_likelihood: Mean of $\log p(x \mid z)$ over the samples, shape (B,), nats.
-        kl: KL(q || p), shape (B,), nats.
-        metrics: `elbo`, `log_likelihood` and `kl`, in nats.
-    """
-
-    draws: Draws
-    log_likelihood: Float[Array, " B"]
-    kl: Float[Array, " B"]
-    metrics: Metrics
+    draws: Draws  # the posterior samples and their log densities
+    log_likelihood: Float[Array, " B"]  # mean of $\log p(x \mid z)$ over the samples, shape (B,), nats
+    kl: Float[Array, " B"]  # KL(q || p), shape (B,), nats
+    metrics: Metrics  # `elbo`, `log_likelihood` and `kl`, in nats
 
 
 def evidence(
@@ -130,23 +88,7 @@ def evidence(
     num_samples: int = 1,
     statistics: dict[str, Statistic] | None = None,
 ) -> Evidence:
-    """Compute the two parts of the ELBO: what an objective that adds a term to it starts from.
-
-    Args:
-        model: The model that is trained.
-        batch: The rows, B of them.
-        key: Random key of this step.
-        kl: How KL(q || p) is found: "auto" (in closed form where there is one, else from samples), "analytic" or
-            "sampled".
-        num_samples: K, posterior samples for each row.
-        statistics: Named functions of (posterior, prior, z, x), evaluated row by row and returned in `draws`.
-
-    Returns:
-        The parts by row, in nats, with the samples and the metrics.
-
-    Raises:
-        ConfigError: For an analytic KL without a closed form.
-    """
+    """Compute the two parts of the ELBO: what an objective that adds a term to it starts from."""
     wanted: dict[str, Statistic] = dict(statistics or {})
     if kl != "sampled":
         wanted["kl"] = lambda q, p, z, x: jnp.sum(kl_terms(q, p)) if by_formula(kl, q, p) else None
@@ -164,18 +106,8 @@ def evidence(
 
 
 def prior_samples(model: AbstractLatentModel, batch: Batch, *, key: Key) -> PyTree:
-    """Sample one event of the prior for each row, independently of the row's posterior sample.
-
-    A row of the same id gets the same event.
-
-    Args:
-        model: The model whose prior is sampled, under each row's conditions.
-        batch: The rows, B of them.
-        key: Random key of this step.
-
-    Returns:
-        Latent events, every leaf with B as its leading axis.
-    """
+    """Sample one event of the prior for each row, independently of the row's posterior sample."""
+    # A row of the same id gets the same event.
     base = jax.random.fold_in(key, keys.PRIOR_SAMPLES)
 
     def one_row(row_id: AnyArray, cond: Any) -> Any:
@@ -185,14 +117,7 @@ def prior_samples(model: AbstractLatentModel, batch: Batch, *, key: Key) -> PyTr
 
 
 def flat_codes(z: PyTree) -> Float[Array, "B n"]:
-    """Lay latent events out as one vector for each row: leaves flattened and put side by side.
-
-    Args:
-        z: Latent events, every leaf with B as its leading axis. Levels of a categorical variable become numbers.
-
-    Returns:
-        The vectors, shape (B, n).
-    """
+    """Lay latent events out as one vector for each row: leaves flattened and put side by side."""
     # Levels of a categorical row are whole numbers; a critic sees them as numbers.
     as_numbers = [v if eqx.is_inexact_array(v) else jnp.asarray(v, jnp.float32) for v in jax.tree.leaves(z)]
     leaves = [leaf.reshape(leaf.shape[0], -1) for leaf in as_numbers]
@@ -200,54 +125,21 @@ def flat_codes(z: PyTree) -> Float[Array, "B n"]:
 
 
 def require(holds: bool, message: str, where: str, fix: str = "") -> None:
-    """Refuse an option of an objective unless a condition holds.
-
-    Args:
-        holds: The condition.
-        message: What is wrong with the value that was given.
-        where: Name of the option, without `objective.` before it.
-        fix: What is allowed instead.
-
-    Raises:
-        ConfigError: At `objective.<where>`, unless the condition holds.
-    """
+    """Refuse an option of an objective unless a condition holds."""
     if not holds:
         raise ConfigError(message, where=f"objective.{where}", fix=fix)
 
 
 def by_formula(kl: KL, q: AbstractDistribution, p: AbstractDistribution) -> bool:
-    """Say whether an objective takes KL(q || p) in closed form rather than from samples.
-
-    Args:
-        kl: The objective's option: "auto", "analytic" or "sampled".
-        q: The posterior of one row.
-        p: The prior of one row.
-
-    Returns:
-        True for "analytic", and for "auto" where the pair has a closed form.
-    """
+    """Say whether an objective takes KL(q || p) in closed form rather than from samples."""
     return kl == "analytic" or (kl == "auto" and has_closed_form(q, p))
 
 
 def require_kl(kl: str) -> None:
-    """Refuse a `kl` option that names no way to compute the divergence.
-
-    Args:
-        kl: The option that was given.
-
-    Raises:
-        ConfigError: Unless it is "auto", "analytic" or "sampled".
-    """
+    """Refuse a `kl` option that names no way to compute the divergence."""
     require(kl in get_args(KL), f"there is no way {kl!r} to compute the KL.", "kl", f"Use {', '.join(get_args(KL))}.")
 
 
 def require_weight(weight: float) -> None:
-    """Refuse a negative weight of an objective's term.
-
-    Args:
-        weight: The option that was given.
-
-    Raises:
-        ConfigError: For a weight below 0.
-    """
+    """Refuse a negative weight of an objective's term."""
     require(weight >= 0.0, f"the weight must be 0 or more, not {weight}.", "weight")

@@ -17,19 +17,9 @@ from latens.typing import AnyArray, Array, Float, Int, Key, Nats
 
 
 def dream_log_posterior(model: AbstractLatentModel, batch: Batch, *, key: Key) -> Float[Array, " B"]:
-    r"""The log posterior density at one event of each row that the model itself sampled; trains the posterior only.
-
-    $\log q(z \mid x)$ for one dream $z \sim p(z), x \sim p(x \mid z)$. A dream has the row's conditions and its mask:
-    the posterior learns to read what it will be given.
-
-    Args:
-        model: The model.
-        batch: The rows, B of them, whose ids, conditions and masks are used.
-        key: Random key of this step.
-
-    Returns:
-        The log densities, shape (B,), nats.
-    """
+    r"""The log posterior density at one event of each row that the model itself sampled; trains the posterior only."""
+    # $\log q(z \mid x)$ for one dream $z \sim p(z), x \sim p(x \mid z)$. A dream has the row's conditions and its mask:
+    # the posterior learns to read what it will be given.
     base = jax.random.fold_in(key, keys.DREAMS)
 
     def one_row(row_id: AnyArray, cond: Any, mask: Any) -> Nats:

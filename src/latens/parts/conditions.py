@@ -10,18 +10,7 @@ from latens.parts import likelihoods
 
 
 def preparation(schema: Schema, config: VAEConfig) -> Preparation:
-    """What the model sees of a stored row and its label.
-
-    Args:
-        schema: The schema of the data.
-        config: A resolved configuration.
-
-    Returns:
-        The preparation; of a model that reads labels with the number of classes.
-
-    Raises:
-        ConfigError: Likelihood or labels do not fit the data.
-    """
+    """What the model sees of a stored row and its label."""
     found = likelihoods.preparation(schema, config)
     if config.label.kind != "condition":
         return found
@@ -29,18 +18,7 @@ def preparation(schema: Schema, config: VAEConfig) -> Preparation:
 
 
 def num_classes(schema: Schema, config: VAEConfig) -> int:
-    """How many classes the labels have.
-
-    Args:
-        schema: The schema of the data.
-        config: A configuration that asks for labels; the error names its `label.kind`.
-
-    Returns:
-        The number of classes, two or more.
-
-    Raises:
-        ConfigError: There are fewer than two.
-    """
+    """How many classes the labels have."""
     classes = schema.classes or ()
     if len(classes) < 2:
         raise ConfigError(
@@ -52,19 +30,8 @@ def num_classes(schema: Schema, config: VAEConfig) -> int:
 
 
 def conditions(schema: Schema, config: VAEConfig) -> tuple[tuple[str, ...], int]:
-    """The conditions that encoder and decoder read, and how many numbers these are.
-
-    Args:
-        schema: The schema of the data.
-        config: A resolved configuration.
-
-    Returns:
-        The names of the conditions, and the length of the one-hot vector; () and 0 without labels.
-
-    Raises:
-        ConfigError: Labels are to be predicted, and other recipes build such models; or there are fewer than two
-            classes.
-    """
+    """The conditions that encoder and decoder read, and how many numbers these are."""
+    # returns: the names of the conditions, and the length of the one-hot vector; () and 0 without labels.
     if config.label.kind in ("predict", "predict-codes"):
         raise ConfigError("this recipe predicts no labels.", where="label.kind", fix="Use --recipe m2 or m1-m2.")
     if config.label.kind == "none":

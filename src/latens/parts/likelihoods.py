@@ -48,23 +48,15 @@ from latens.typing import Key
 
 @dataclass(frozen=True)
 class Likelihood:
-    """One row of the table of likelihoods.
+    """One row of the table of likelihoods."""
 
-    Args:
-        make: Makes the head from the schema, the configuration of the likelihood and the options.
-        kinds: The kinds of data that it takes.
-        sees: What the model sees of a stored row, as `AbstractHead.sees` has it.
-        options: The class of its options: their types, bounds and defaults.
-        what: The likelihood in a few words, where it is not latens's own.
-        head: The class of the head, where every option is one of its fields; else None.
-    """
-
+    # makes the head from the schema, the configuration of the likelihood and the options
     make: Callable[[Schema, LikelihoodConfig, Any], AbstractHead]
-    kinds: tuple[DataKind, ...]
-    sees: Sees = "numbers"
-    options: type[Part] = NoOptions
-    what: str = ""
-    head: type[AbstractHead] | None = None
+    kinds: tuple[DataKind, ...]  # the kinds of data that it takes
+    sees: Sees = "numbers"  # what the model sees of a stored row, as `AbstractHead.sees` has it
+    options: type[Part] = NoOptions  # the class of its options: their types, bounds and defaults
+    what: str = ""  # the likelihood in a few words, where it is not latens's own
+    head: type[AbstractHead] | None = None  # the class of the head, where every option is one of its fields; else None
 
     @property
     def discrete(self) -> bool:
@@ -81,49 +73,35 @@ On 32,561 rows of Adult it costs 0.05 nats of log p(x), where a half would cost 
 
 
 class ComponentsOptions(Part, frozen=True):
-    """A mixture of logistics for each pixel.
+    """A mixture of logistics for each pixel."""
 
-    Args:
-        components: The number of components.
-    """
-
-    components: Annotated[int, Meta(ge=1, le=100)] = 3
+    components: Annotated[int, Meta(ge=1, le=100)] = 3  # the number of components
 
 
 class ContextOptions(Part, frozen=True):
-    """Pixels that depend on the pixels before them, row by row, within a window.
+    """Pixels that depend on the pixels before them, row by row, within a window."""
 
-    Args:
-        features: How many features of each value of a pixel the decoder adds to its outputs, for the window's network.
-        block: The side of the blocks of pixels, each of which sees the features of all pixels of its block.
-        width: Hidden units of that network.
-        neighbour_units: How many hidden units of each of its four neighbours before it a pixel sees, at most all.
-        rows: How many rows above a pixel it depends on.
-        sides: How many columns to either side of it.
-    """
-
+    # how many features of each value of a pixel the decoder adds to its outputs, for the window's network
     features: Annotated[int, Meta(ge=1, le=64)] = 3
+    # the side of the blocks of pixels, each of which sees the features of all pixels of its block
     block: Annotated[int, Meta(ge=1, le=8)] = 1
-    width: Annotated[int, Meta(ge=1, le=512)] = 32
+    width: Annotated[int, Meta(ge=1, le=512)] = 32  # hidden units of that network
+    # how many hidden units of each of its four neighbours before it a pixel sees, at most all
     neighbour_units: Annotated[int, Meta(ge=0, le=512)] = 0
-    rows: Annotated[int, Meta(ge=0, le=16)] = 3
-    sides: Annotated[int, Meta(ge=1, le=16)] = 4
+    rows: Annotated[int, Meta(ge=0, le=16)] = 3  # how many rows above a pixel it depends on
+    sides: Annotated[int, Meta(ge=1, le=16)] = 4  # how many columns to either side of it
 
 
 class PixelContextOptions(ContextOptions, frozen=True):
-    """The same for levels.
+    """The same for levels."""
 
-    Args:
-        features: How many features of each value of a pixel the decoder adds to its outputs, for the window's network.
-        block: The side of the blocks of pixels, each of which sees the features of all pixels of its block.
-        width: Hidden units of that network.
-        neighbour_units: How many hidden units of each of its four neighbours before it a pixel sees, at most all.
-        rows: How many rows above a pixel it depends on.
-        sides: How many columns to either side of it.
-        components: The number of logistics in the mixture of a pixel.
-    """
+    # `features`: How many features of each value of a pixel the decoder adds to its outputs, for the window's network.
+    # `block`: The side of the blocks of pixels, each of which sees the features of all pixels of its block.
+    # `neighbour_units`: How many hidden units of each of its four neighbours before it a pixel sees, at most all.
+    # `rows`: How many rows above a pixel it depends on.
+    # `sides`: How many columns to either side of it.
 
-    components: Annotated[int, Meta(ge=1, le=100)] = 1
+    components: Annotated[int, Meta(ge=1, le=100)] = 1  # the number of logistics in the mixture of a pixel
 
 
 def _row(head: type[AbstractHead], make: Callable[[Schema, LikelihoodConfig], AbstractHead]) -> Likelihood:
@@ -212,18 +190,7 @@ LIKELIHOODS: dict[str, Likelihood] = {
 
 
 def preparation(schema: Schema, config: VAEConfig) -> Preparation:
-    """What the model sees of a stored row, and what becomes of it in a training batch.
-
-    Args:
-        schema: The schema of the data.
-        config: A resolved configuration.
-
-    Returns:
-        The preparation.
-
-    Raises:
-        ConfigError: The likelihood is unknown, or does not fit the data or their binarisation.
-    """
+    """What the model sees of a stored row, and what becomes of it in a training batch."""
     family, data = config.likelihood.family, config.data
     likelihood = lookup(LIKELIHOODS, family, "likelihood.family")
     for name in ("shift", "flip"):
@@ -267,21 +234,9 @@ def preparation(schema: Schema, config: VAEConfig) -> Preparation:
 
 
 def likelihood_head(schema: Schema, config: LikelihoodConfig, *, key: Key | None = None) -> AbstractHead:
-    """The decoder's head; real columns are modelled standardised and given in their own units.
-
-    For count data standardisation and likelihood are both applied to log(1 + x), where that is what the model sees.
-
-    Args:
-        schema: The schema of the data.
-        config: The resolved configuration of the likelihood.
-        key: A JAX random key for the weights of heads that have a network; None: they are not drawn.
-
-    Returns:
-        The head that makes a distribution over one row of the decoder's outputs.
-
-    Raises:
-        ConfigError: The likelihood is unknown, or has no means that could be squashed as asked for.
-    """
+    """The decoder's head; real columns are modelled standardised and given in their own units."""
+    # For count data standardisation and likelihood are both applied to log(1 + x), where that is what the model sees.
+    # key: a JAX random key for the weights of heads that have a network; None: they are not drawn.
     likelihood = lookup(LIKELIHOODS, config.family, "likelihood.family")
     head = likelihood.make(schema, config, read_options(likelihood.options, config.options, "likelihood"))
     head = head if key is None else head.initialised(key=key)
@@ -302,19 +257,7 @@ def likelihood_head(schema: Schema, config: LikelihoodConfig, *, key: Key | None
 
 
 def missingness(schema: Schema, config: VAEConfig) -> SelfMasking | None:
-    """Why values are missing, where that is part of the model.
-
-    Args:
-        schema: The schema of the data.
-        config: A resolved configuration.
-
-    Returns:
-        The model of self-masking; None where values are missing at random.
-
-    Raises:
-        ConfigError: The model has no place for self-masking: another likelihood than a Normal, several levels or
-            labels.
-    """
+    """Why values are missing, where that is part of the model."""
     if config.likelihood.missing == "at-random":
         return None
     if config.likelihood.family != "normal" or config.posterior.levels or config.label.kind != "none":
@@ -330,19 +273,9 @@ def missingness(schema: Schema, config: VAEConfig) -> SelfMasking | None:
 
 
 def encoder_input(schema: Schema, config: LikelihoodConfig) -> Standardise | TableInput | None:
-    """What happens to a row before the encoder's network.
-
-    Args:
-        schema: The schema of the data.
-        config: The resolved configuration of the likelihood.
-
-    Returns:
-        A standardisation, for mixed tables what is seen of their columns, or None where the network sees the row as the
-        likelihood does.
-
-    Raises:
-        ConfigError: The likelihood is unknown.
-    """
+    """What happens to a row before the encoder's network."""
+    # returns: a standardisation, for mixed tables what is seen of their columns, or None where the network sees the row
+    # as the likelihood does.
     sees = lookup(LIKELIHOODS, config.family, "likelihood.family").sees
     if schema.types is not None:
         return TableInput(schema.types)

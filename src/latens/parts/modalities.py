@@ -21,40 +21,21 @@ MOST = 16
 
 
 class ExpertsOptions(Part, frozen=True):
-    """How the experts of several modalities are made one, and how a row is split into modalities.
+    """How the experts of several modalities are made one, and how a row is split into modalities."""
 
-    Args:
-        rule: How the experts are made one (see `latens.models.Experts`).
-        split: How a row is split: by the `names` of its columns up to the first "." (or "_"), or into `parts` equal
-            ones
-            along its `rows` (the first axis), `columns` or `channels`; "auto" is by names where every one has a ".",
-            else
-            by rows.
-        parts: Into how many equal parts a row is split, 2 to 16, where it is not split by names.
-    """
-
+    # how the experts are made one (see `latens.models.Experts`)
     rule: Literal["product", "product-of-encoders", "mixture", "mixture-of-products", "joint"] = "product"
+    # how a row is split: by the `names` of its columns up to the first "." (or "_"), or into `parts` equal ones along
+    # its `rows` (the first axis), `columns` or `channels`; "auto" is by names where every one has a ".", else by rows
     split: Literal["auto", "names", "rows", "columns", "channels"] = "auto"
+    # into how many equal parts a row is split, 2 to 16, where it is not split by names
     parts: Annotated[int, Meta(ge=2, le=MOST)] = 2
 
 
 def by_part(
     build: Callable[..., LatentModel], schema: Schema, config: VAEConfig, *, key: Key
 ) -> tuple[Experts, ByModality]:
-    """Encoder and decoder of a model of several modalities, each modality with networks as `build` makes them.
-
-    Args:
-        build: Makes the model of one modality from a schema, a configuration and a key.
-        schema: The schema of whole rows.
-        config: A resolved configuration whose posterior has `ExpertsOptions`.
-        key: A JAX random key, for the initialisation.
-
-    Returns:
-        The encoder and the decoder.
-
-    Raises:
-        ConfigError: A row cannot be split so, or the configuration asks for what such models do not have.
-    """
+    """Encoder and decoder of a model of several modalities, each modality with networks as `build` makes them."""
     if config.posterior.levels or config.likelihood.missing != "at-random":
         where = "posterior.levels" if config.posterior.levels else "likelihood.missing"
         raise ConfigError("models of several modalities have one level, and cells missing at random.", where=where,
@@ -77,18 +58,7 @@ def by_part(
 
 
 def blocks_of(schema: Schema, options: ExpertsOptions) -> Blocks:
-    """Which features of a row belong to which modality.
-
-    Args:
-        schema: The schema of whole rows.
-        options: How a row is split.
-
-    Returns:
-        The names of the modalities with the positions of their features.
-
-    Raises:
-        ConfigError: There are not 2 to 16 modalities, or a row cannot be split so.
-    """
+    """Which features of a row belong to which modality."""
     names = [column.name for column in schema.columns or ()]
     split = options.split
     if split == "auto":

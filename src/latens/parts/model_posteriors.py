@@ -28,44 +28,28 @@ from latens.typing import Key
 
 
 class LeapfrogOptions(Part, frozen=True):
-    """The leapfrog steps on the model's own density.
+    """The leapfrog steps on the model's own density."""
 
-    Args:
-        steps: The number of steps.
-        step_size: What the trained size of a step starts at.
-        temperature: What the trained temperature starts at.
-    """
-
-    steps: Annotated[int, Meta(ge=1, le=100)] = 3
-    step_size: Annotated[float, Meta(gt=0.0, lt=0.5)] = 0.05
-    temperature: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.5
+    steps: Annotated[int, Meta(ge=1, le=100)] = 3  # the number of steps
+    step_size: Annotated[float, Meta(gt=0.0, lt=0.5)] = 0.05  # what the trained size of a step starts at
+    temperature: Annotated[float, Meta(gt=0.0, lt=1.0)] = 0.5  # what the trained temperature starts at
 
 
 class LadderOptions(Part, frozen=True):
-    """The way up of a ladder of levels.
+    """The way up of a ladder of levels."""
 
-    Args:
-        features: How many features go up from each level to the next.
-    """
-
-    features: Width = 128
+    features: Width = 128  # how many features go up from each level to the next
 
 
 class CurvedOptions(LeapfrogOptions, frozen=True):
-    """The leapfrog steps under a trained metric, and that metric.
+    """The leapfrog steps under a trained metric, and that metric."""
 
-    Args:
-        steps: The number of steps.
-        step_size: What the trained size of a step starts at.
-        temperature: What the trained temperature starts at.
-        centroids: The number of centroids of the metric.
-        width: The distance over which a centroid is felt, in the unit of the latents.
-        floor: The number that keeps the inverse metric positive definite.
-    """
+    # `step_size`: What the trained size of a step starts at.
 
-    centroids: Annotated[int, Meta(ge=1, le=4096)] = 20
+    centroids: Annotated[int, Meta(ge=1, le=4096)] = 20  # the number of centroids of the metric
+    # the distance over which a centroid is felt, in the unit of the latents
     width: Annotated[float, Meta(gt=0.0, le=1e6)] = 1.5
-    floor: Annotated[float, Meta(gt=0.0, le=1e6)] = 0.1
+    floor: Annotated[float, Meta(gt=0.0, le=1e6)] = 0.1  # the number that keeps the inverse metric positive definite
 
 
 def _flat(encoder: Conditional, options: LeapfrogOptions, key: Key) -> Hamiltonian:
@@ -88,22 +72,7 @@ def ladder_model(
     network: dict[str, Any],
     key: Key,
 ) -> LatentModel:
-    """A model whose levels share the prior's networks.
-
-    Args:
-        config: The configuration of the posterior, with the sizes of its levels.
-        options: The options of the ladder.
-        encoder: The network that gives features of a row.
-        decoder: The likelihood, given the lowest level.
-        top: The prior of the top level.
-        normal: A head to take scale and floor from.
-        level_hidden: Hidden widths of the networks between levels.
-        network: The options of every network, by name.
-        key: A JAX random key, for the initialisation.
-
-    Returns:
-        The model.
-    """
+    """A model whose levels share the prior's networks."""
     sizes = [config.latent_dim or 1, *config.levels]
 
     def part(start: int, end: int, hidden: tuple[int, ...], number: int) -> Conditional:
@@ -126,14 +95,7 @@ def ladder_model(
 
 
 def model_posteriors(normal: Callable[..., NormalHead]) -> dict[str, Posterior]:
-    """The rows of the posteriors that look at the model they belong to.
-
-    Args:
-        normal: Makes, from a shape and a configuration, the Normal that the steps start from.
-
-    Returns:
-        Rows of the table of posteriors, by name.
-    """
+    """The rows of the posteriors that look at the model they belong to."""
 
     def features(shape: tuple[int, ...], config: PosteriorConfig, options: LadderOptions, key: Key) -> AbstractHead:
         return DeterministicHead((options.features,))

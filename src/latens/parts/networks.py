@@ -25,20 +25,7 @@ DECODERS: dict[str, Network] = {}
 
 
 def with_networks(model: Any, schema: Schema, config: NetworkConfig, *, key: Key) -> Any:
-    """Put registered networks in the place of a model's; the head after each stays.
-
-    Args:
-        model: The model of a recipe.
-        schema: The schema of the rows, which a factory reads.
-        config: The configuration, which names the networks.
-        key: A JAX random key, for factories.
-
-    Returns:
-        The model with these networks; the same one where none is named.
-
-    Raises:
-        ConfigError: A name is not known, or a part of the model is not one network and a head.
-    """
+    """Put registered networks in the place of a model's; the head after each stays."""
     named = (("encoder", config.encoder, ENCODERS), ("decoder", config.decoder, DECODERS))
     for number, (part, name, table) in enumerate(named):
         if name is None:
@@ -53,23 +40,15 @@ def with_networks(model: Any, schema: Schema, config: NetworkConfig, *, key: Key
 
 
 def refuse_wrong_sizes(model: Any, schema: Schema, preparation: Preparation) -> None:
-    """Trace one row: a network of a wrong size is named before training starts.
-
-    Args:
-        model: The model, or its structure.
-        schema: The schema of the rows.
-        preparation: What the model sees of a row.
-
-    Raises:
-        ConfigError: A network gives another number of outputs than the head after it needs.
-    """
+    """Trace one row: a network of a wrong size is named before training starts."""
     row = jax.ShapeDtypeStruct(schema.shape, jnp.int32 if preparation.integer else jnp.float32)
     key = jax.random.key(0)
     eqx.filter_eval_shape(lambda m, x: m.likelihood(m.posterior(x).sample(key=key)).mean(), model, row)
 
 
 def _is_factory(network: Network) -> bool:
-    """Whether this makes a network: it takes a `schema`, or two arguments by position. Modules are networks."""
+    """Whether this makes a network: it takes a `schema`, or two arguments by position."""
+    # Modules are networks.
     if isinstance(network, eqx.Module):
         return False
     try:

@@ -98,21 +98,9 @@ def register_part(part: PartName, name: str, what: Any) -> None:
 
 
 def settings_of(part: PartName, what: Any) -> dict[str, Any]:
-    """The settings that name a part which was given as an object.
-
-    An object of a class in the table is named with the values of its fields; any other becomes a row of the table
-    under a name made of its class and content, which only this process knows.
-
-    Args:
-        part: Which part of the model.
-        what: A name or an object.
-
-    Returns:
-        Settings by name, as `latens.config.override` takes them.
-
-    Raises:
-        ConfigError: The object is of another kind than the part needs.
-    """
+    """The settings that name a part which was given as an object."""
+    # An object of a class in the table is named with the values of its fields; any other becomes a row of the table
+    # under a name made of its class and content, which only this process knows.
     choice, table = _table(part)
     if isinstance(what, str):
         return {choice: what}
@@ -135,15 +123,7 @@ def settings_of(part: PartName, what: Any) -> dict[str, Any]:
 
 
 def adopt(config: Any, given: Mapping[str, Any]) -> None:
-    """Take objects for the names of a file that are not known in this process.
-
-    Args:
-        config: The configuration of the file, as JSON has it.
-        given: The objects by part.
-
-    Raises:
-        ConfigError: The file names no part, or another one of latens's own, where an object was given.
-    """
+    """Take objects for the names of a file that are not known in this process."""
     for part, what in given.items():
         choice, table = _table(part)
         name = _named(config, choice)
@@ -157,23 +137,14 @@ def adopt(config: Any, given: Mapping[str, Any]) -> None:
 
 
 def unknown_parts(config: Any) -> dict[str, str]:
-    """The parts of a configuration that no table has.
-
-    Args:
-        config: A configuration, as JSON has it.
-
-    Returns:
-        Their names by part.
-    """
+    """The parts of a configuration that no table has."""
     named = {part: _named(config, choice) for part, (choice, _) in TABLES.items() if part != "optimizer"}
     return {part: n for part, n in named.items() if n is not None and n != "auto" and n not in TABLES[part][1]}
 
 
 def told_of(config: Any, steps: int | None) -> dict[str, Any] | None:
-    """What a file says of an objective that is not latens's own: facts of its class and its fields, as plain values.
-
-    A schedule is told by its values at eleven steps of the training.
-    """
+    """What a file says of an objective that is not latens's own: facts of its class and its fields, as plain values."""
+    # A schedule is told by its values at eleven steps of the training.
     name = config.objective.name if isinstance(config, VAEConfig) else None
     if name is None or ("objective", name) not in OWN:
         return None
@@ -193,14 +164,7 @@ def told_of(config: Any, steps: int | None) -> dict[str, Any] | None:
 
 
 def has_own(config: Any) -> bool:
-    """Whether a configuration names a part that is not latens's own, and may be replaced by another of that name.
-
-    Args:
-        config: A configuration.
-
-    Returns:
-        False also for a configuration of a classifier.
-    """
+    """Whether a configuration names a part that is not latens's own, and may be replaced by another of that name."""
     if not isinstance(config, VAEConfig):
         return False
     return any((part, attrgetter(choice)(config)) in OWN for part, (choice, _) in TABLES.items())
@@ -398,21 +362,8 @@ def _first_line(what: Any) -> str:
 def config_of_file(
     config: Any, facts: dict[str, Any], parts: dict[str, Any], where: str, how: str = "latens.load(path, {}=...)"
 ) -> dict[str, Any]:
-    """The configuration of a file, every part of which is known in this process.
-
-    Args:
-        config: The configuration that the file holds; None where no recipe builds the model.
-        facts: The facts that the file holds.
-        parts: Objects in the place of parts that were not registered.
-        where: What an error calls the file.
-        how: How a part that is missing is given, with {} for its name.
-
-    Returns:
-        The configuration, as JSON has it.
-
-    Raises:
-        ModelFileError: There is none, a part is not known, or an object was given for one that is.
-    """
+    """The configuration of a file, every part of which is known in this process."""
+    # config: the configuration that the file holds; None where no recipe builds the model.
     parts = {name: what for name, what in parts.items() if what is not None}
     try:
         written = config or _before_named_networks(facts, parts, how)

@@ -54,19 +54,7 @@ Value = TypeVar("Value")
 
 
 def lookup(table: Mapping[str, Value], name: str, where: str) -> Value:
-    """What a table has under a name.
-
-    Args:
-        table: The rows by name.
-        name: The name that was asked for.
-        where: The option that asks, such as `prior.kind`.
-
-    Returns:
-        The row.
-
-    Raises:
-        ConfigError: There is none; the message names the nearest one.
-    """
+    """What a table has under a name."""
     if name not in table:
         raise ConfigError(f"there is no {where.partition('.')[0]} {name!r}.", where=where, fix=nearest(name, table))
     return table[name]
@@ -74,14 +62,7 @@ def lookup(table: Mapping[str, Value], name: str, where: str) -> Value:
 
 @cache
 def fields_of(kind: type) -> dict[str, Any]:
-    """The options of a part: its fields that plain values can fill.
-
-    Args:
-        kind: The class of the part, a dataclass.
-
-    Returns:
-        The types of the options, by name.
-    """
+    """The options of a part: its fields that plain values can fill."""
     hints = typing.get_type_hints(kind)
     found = {}
     for field in dataclasses.fields(kind):
@@ -92,28 +73,13 @@ def fields_of(kind: type) -> dict[str, Any]:
 
 
 def needs(kind: type, name: str) -> bool:
-    """Whether a part has a field of that name without a default.
-
-    Args:
-        kind: The class of the part, a dataclass.
-        name: The name of the field.
-
-    Returns:
-        False also where there is no such field.
-    """
+    """Whether a part has a field of that name without a default."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     return name in fields and fields[name].default is dataclasses.MISSING
 
 
 def defaults_of(kind: type) -> dict[str, Any]:
-    """The options of a part with their defaults.
-
-    Args:
-        kind: The class of the part, a dataclass.
-
-    Returns:
-        The defaults by name; "needed" where there is none.
-    """
+    """The options of a part with their defaults."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     missing = dataclasses.MISSING
     return {name: "needed" if fields[name].default is missing else fields[name].default for name in fields_of(kind)}
@@ -129,19 +95,7 @@ def _plain(hint: Any) -> Any:
 
 
 def checked(kind: type, options: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The options of a part, each checked against the type of its field.
-
-    Args:
-        kind: The class of the part, a dataclass.
-        options: The options that were given, by name.
-        where: The part of the configuration that an error names.
-
-    Returns:
-        The options with their checked values, by name.
-
-    Raises:
-        ConfigError: An option is unknown, and the message names the nearest one; or a value does not fit.
-    """
+    """The options of a part, each checked against the type of its field."""
     fields = fields_of(kind)
     values: dict[str, Any] = {}
     for name, value in options.items():
@@ -156,20 +110,7 @@ def checked(kind: type, options: Mapping[str, Any], where: str) -> dict[str, Any
 
 
 def make(kind: type[Value], options: Mapping[str, Any], where: str, **given: Any) -> Value:
-    """A part from its options.
-
-    Args:
-        kind: The class of the part, a dataclass.
-        options: The options that were given, by name; they are checked.
-        where: The part of the configuration that an error names.
-        **given: Further fields, which go in unchecked.
-
-    Returns:
-        An object of the class.
-
-    Raises:
-        ConfigError: An option is unknown, missing or does not fit, or the class itself refuses it.
-    """
+    """A part from its options."""
     values = {**checked(kind, options, where), **given}
     needed = [
         field.name
@@ -186,19 +127,7 @@ PartType = TypeVar("PartType", bound=Part)
 
 
 def read_options(kind: type[PartType], options: Mapping[str, Any], where: str) -> PartType:
-    """The options of a row of a table, checked against their types and bounds.
-
-    Args:
-        kind: The class of the options.
-        options: The options that were given, by name.
-        where: The part of the configuration that an error names.
-
-    Returns:
-        All options, with defaults where none was given.
-
-    Raises:
-        ConfigError: An option is unknown, and the message names the nearest one; or a value does not fit.
-    """
+    """The options of a row of a table, checked against their types and bounds."""
     known = option_defaults(kind)
     for name, value in options.items():
         if name not in known:
@@ -213,25 +142,10 @@ def read_options(kind: type[PartType], options: Mapping[str, Any], where: str) -
 
 
 def option_defaults(kind: type[Part]) -> dict[str, Any]:
-    """The options of a row of a table with their defaults.
-
-    Args:
-        kind: The class of the options.
-
-    Returns:
-        The defaults by name.
-    """
+    """The options of a row of a table with their defaults."""
     return {field.name: field.default for field in msgspec.structs.fields(kind)}
 
 
 def replace_field(part: Value, **changes: Any) -> Value:
-    """The same part with other fields.
-
-    Args:
-        part: A dataclass, which is left as it is.
-        **changes: The new values of fields, by name.
-
-    Returns:
-        A part of the same class.
-    """
+    """The same part with other fields."""
     return dataclasses.replace(part, **changes)  # pyright: ignore[reportArgumentType, reportReturnType]

@@ -39,118 +39,54 @@ class NoOptions(Part, frozen=True):
 
 @dataclass(frozen=True)
 class Posterior:
-    """One row of the table of posteriors.
+    """One row of the table of posteriors."""
 
-    Args:
-        what: The posterior in a few words.
-        make: Makes the head from the shape of a latent, the configuration, the options and a key.
-        prior: The name of the prior that belongs to it.
-        support: Where the latents lie.
-        options: The class of its options: their types, bounds and defaults.
-        shape: The shape of one latent, from `latent_dim` and the options.
-        sees: Makes, from the options, the function that gives the decoder's input of a latent; None where that is the
-            latent itself.
-        scaled: Whether `posterior.scale` counts.
-        stacks: Whether levels of a hierarchy can be of this kind.
-        around: Makes the posterior from the encoder, the options and a key, where it is not the encoder itself.
-        own_density: Whether its density is known everywhere, not along its own samples only.
-        hierarchy: Builds a model of several levels, where those are not stacked one on the other; else None.
-        whole: Builds the whole model from schema, configuration, head of the likelihood, what is done to a row first,
-            options of the networks and key, where encoder and decoder are one; else None.
-        by_part: Makes encoder and decoder of a row that is several modalities; else None.
-        group: What the number of latent dimensions is a multiple of, from the options.
-        is_point: Whether it is a point, of a plain autoencoder.
-        head: The class of the head, where every option is one of its fields; else None.
-    """
-
-    what: str
+    what: str  # the posterior in a few words
+    # makes the head from the shape of a latent, the configuration, the options and a key
     make: Callable[..., AbstractHead]
-    prior: str
-    support: Support = "vector"
-    options: type[Part] = NoOptions
+    prior: str  # the name of the prior that belongs to it
+    support: Support = "vector"  # where the latents lie
+    options: type[Part] = NoOptions  # the class of its options: their types, bounds and defaults
+    # the shape of one latent, from `latent_dim` and the options
     shape: Callable[[int, Any], Shape] = lambda n, options: (n,)
+    # makes, from the options, the function that gives the decoder's input of a latent; None where that is the latent
+    # itself
     sees: Callable[[Any], Callable[[Any], Any] | None] = lambda options: None
     scaled: bool = False
-    stacks: bool = False
+    stacks: bool = False  # whether levels of a hierarchy can be of this kind
+    # makes the posterior from the encoder, the options and a key, where it is not the encoder itself
     around: Callable[[Any, Any, Key], Any] = lambda encoder, options, key: encoder
-    own_density: bool = True
+    own_density: bool = True  # whether its density is known everywhere, not along its own samples only
+    # builds a model of several levels, where those are not stacked one on the other; else None
     hierarchy: Callable[..., Any] | None = None
+    # builds the whole model from schema, configuration, head of the likelihood, what is done to a row first, options of
+    # the networks and key, where encoder and decoder are one; else None
     whole: Callable[..., Any] | None = None
+    # makes encoder and decoder of a row that is several modalities; else None
     by_part: Callable[..., tuple[Any, Any]] | None = None
+    # what the number of latent dimensions is a multiple of, from the options
     group: Callable[[Any], int] = lambda options: 1
-    is_point: bool = False
-    head: type[AbstractHead] | None = None
+    is_point: bool = False  # whether it is a point, of a plain autoencoder
+    head: type[AbstractHead] | None = None  # the class of the head, where every option is one of its fields; else None
 
     def latent(self, config: PosteriorConfig) -> Shape:
-        """The shape of one latent (of the first level).
-
-        Args:
-            config: The resolved configuration of the posterior.
-
-        Returns:
-            A shape, or the shapes of named parts.
-
-        Raises:
-            ConfigError: The options do not fit.
-        """
+        """The shape of one latent (of the first level)."""
         assert config.latent_dim is not None
         return self.shape(config.latent_dim, read_options(self.options, config.options, "posterior"))
 
     def size(self, config: PosteriorConfig) -> int:
-        """How many numbers one latent of the first level has.
-
-        Args:
-            config: The resolved configuration of the posterior.
-
-        Returns:
-            The number of entries, over all named parts.
-
-        Raises:
-            ConfigError: The options do not fit.
-        """
+        """How many numbers one latent of the first level has."""
         latent = self.latent(config)
         return sum(math.prod(shape) for shape in (latent.values() if isinstance(latent, dict) else [latent]))
 
     def group_size(self, config: PosteriorConfig) -> int:
-        """What the number of latent dimensions is a multiple of.
-
-        Args:
-            config: The configuration of the posterior.
-
-        Returns:
-            The size of a group; 1 where any number will do.
-
-        Raises:
-            ConfigError: The options do not fit.
-        """
+        """What the number of latent dimensions is a multiple of."""
         return self.group(read_options(self.options, config.options, "posterior"))
 
     def wrapped(self, encoder: Any, config: PosteriorConfig, *, key: Key) -> Any:
-        """The posterior part of a model, from its encoder.
-
-        Args:
-            encoder: The encoder with its head.
-            config: The configuration of the posterior.
-            key: A JAX random key, for the initialisation.
-
-        Returns:
-            The encoder itself, or what it becomes a part of.
-
-        Raises:
-            ConfigError: The options do not fit.
-        """
+        """The posterior part of a model, from its encoder."""
         return self.around(encoder, read_options(self.options, config.options, "posterior"), key)
 
     def decoder_input(self, config: PosteriorConfig) -> Callable[[Any], Any] | None:
-        """What happens to a latent before the decoder's network.
-
-        Args:
-            config: The configuration of the posterior.
-
-        Returns:
-            A function of one latent, or None where the decoder sees the latent itself.
-
-        Raises:
-            ConfigError: The options do not fit.
-        """
+        """What happens to a latent before the decoder's network."""
         return self.sees(read_options(self.options, config.options, "posterior"))

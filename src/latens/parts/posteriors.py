@@ -43,83 +43,50 @@ from latens.typing import Key
 
 
 class RankOptions(Part, frozen=True):
-    """A Normal whose covariance is diagonal plus of low rank.
-
-    Args:
-        rank: The rank.
-    """
+    """A Normal whose covariance is diagonal plus of low rank."""
 
     rank: Annotated[int, Meta(ge=1, le=4096)] = 2
 
 
 class FlowOptions(Part, frozen=True):
-    """Autoregressive flows after a Normal.
+    """Autoregressive flows after a Normal."""
 
-    Args:
-        layers: The number of flows.
-        width: The hidden width of each.
-        context_size: How many further outputs of the encoder every flow reads.
-    """
-
-    layers: Annotated[int, Meta(ge=1, le=64)] = 2
-    width: Width = 64
-    context_size: Annotated[int, Meta(ge=0, le=4096)] = 16
+    layers: Annotated[int, Meta(ge=1, le=64)] = 2  # the number of flows
+    width: Width = 64  # the hidden width of each
+    context_size: Annotated[int, Meta(ge=0, le=4096)] = 16  # how many further outputs of the encoder every flow reads
 
 
 class PlanarOptions(Part, frozen=True):
-    """Planar flows after a Normal.
+    """Planar flows after a Normal."""
 
-    Args:
-        layers: The number of flows.
-    """
-
-    layers: Annotated[int, Meta(ge=1, le=64)] = 8
+    layers: Annotated[int, Meta(ge=1, le=64)] = 8  # the number of flows
 
 
 class CoinOptions(Part, frozen=True):
-    """Relaxed Bernoulli latents.
+    """Relaxed Bernoulli latents."""
 
-    Args:
-        temperature: The temperature of the relaxation; near 0 the latents are near 0 or 1.
-    """
-
-    temperature: Temperature = 0.5
+    temperature: Temperature = 0.5  # the temperature of the relaxation; near 0 the latents are near 0 or 1
 
 
 class ChoiceOptions(Part, frozen=True):
-    """Categorical latents.
+    """Categorical latents."""
 
-    Args:
-        choices: The number of categories of each.
-    """
-
-    choices: Choices = 10
+    choices: Choices = 10  # the number of categories of each
 
 
 class RelaxedOptions(Part, frozen=True):
-    """Relaxed categorical latents.
+    """Relaxed categorical latents."""
 
-    Args:
-        choices: The number of categories of each.
-        temperature: The temperature of the relaxation; near 0 the latents are near one-hot.
-    """
-
-    choices: Choices = 10
-    temperature: Temperature = 2.0 / 3.0
+    choices: Choices = 10  # the number of categories of each
+    temperature: Temperature = 2.0 / 3.0  # the temperature of the relaxation; near 0 the latents are near one-hot
 
 
 class JointOptions(Part, frozen=True):
-    """Relaxed categorical latents beside a Normal.
+    """Relaxed categorical latents beside a Normal."""
 
-    Args:
-        variables: The number of categorical latents.
-        choices: The number of categories of each.
-        temperature: The temperature of the relaxation; near 0 the latents are near one-hot.
-    """
-
-    variables: Annotated[int, Meta(ge=1, le=4096)] = 1
-    choices: Choices = 10
-    temperature: Temperature = 2.0 / 3.0
+    variables: Annotated[int, Meta(ge=1, le=4096)] = 1  # the number of categorical latents
+    choices: Choices = 10  # the number of categories of each
+    temperature: Temperature = 2.0 / 3.0  # the temperature of the relaxation; near 0 the latents are near one-hot
 
 
 def _normal(shape: tuple[int, ...], config: PosteriorConfig) -> NormalHead:
@@ -299,33 +266,11 @@ POSTERIORS: dict[str, Posterior] = {
 
 
 def posterior_of(config: PosteriorConfig) -> Posterior:
-    """The row of the table that a configuration names.
-
-    Args:
-        config: The configuration of the posterior.
-
-    Returns:
-        The row.
-
-    Raises:
-        ConfigError: There is none; the message names the nearest one.
-    """
+    """The row of the table that a configuration names."""
     return lookup(POSTERIORS, config.kind, "posterior.kind")
 
 
 def posterior_head(config: PosteriorConfig, latent: Shape, *, key: Key) -> AbstractHead:
-    """The head of a posterior over latents of this shape.
-
-    Args:
-        config: The resolved configuration of the posterior.
-        latent: The shape of one latent, or the shapes of named parts.
-        key: A JAX random key, for the initialisation.
-
-    Returns:
-        The head that makes a distribution over one latent of the encoder's outputs.
-
-    Raises:
-        ConfigError: The posterior or an option is unknown or does not fit.
-    """
+    """The head of a posterior over latents of this shape."""
     row = posterior_of(config)
     return row.make(latent, config, read_options(row.options, config.options, "posterior"), key=key)

@@ -53,136 +53,85 @@ from latens.typing import Key
 
 
 class MixtureOptions(Part, frozen=True):
-    """A trained mixture of Normals.
+    """A trained mixture of Normals."""
 
-    Args:
-        components: The number of components.
-    """
-
-    components: int = 10
+    components: int = 10  # the number of components
 
 
 class VampOptions(Part, frozen=True):
-    """The average posterior of pseudo-inputs.
+    """The average posterior of pseudo-inputs."""
 
-    Args:
-        components: The number of pseudo-inputs.
-        learned: Whether they are trained; else they stay the rows at which they start.
-    """
-
-    components: int = 500
-    learned: bool = True
+    components: int = 500  # the number of pseudo-inputs
+    learned: bool = True  # whether they are trained; else they stay the rows at which they start
 
 
 class DegreesOptions(Part, frozen=True):
-    """Independent Student's t distributions.
+    """Independent Student's t distributions."""
 
-    Args:
-        df: Their degrees of freedom.
-    """
-
-    df: Annotated[float, Meta(gt=0.0, le=1e6)] = 5.0
+    df: Annotated[float, Meta(gt=0.0, le=1e6)] = 5.0  # their degrees of freedom
 
 
 class ScaleOptions(Part, frozen=True):
-    """A Normal around the centre of a ball.
-
-    Args:
-        scale: Its standard deviation.
-    """
+    """A Normal around the centre of a ball."""
 
     scale: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.0
 
 
 class TemperatureOptions(Part, frozen=True):
-    """A relaxed discrete prior.
+    """A relaxed discrete prior."""
 
-    Args:
-        temperature: The temperature of the relaxation; near 0 the latents are near discrete.
-    """
-
-    temperature: Temperature = 0.5
+    temperature: Temperature = 0.5  # the temperature of the relaxation; near 0 the latents are near discrete
 
 
 class ConcentrationOptions(Part, frozen=True):
-    """A symmetric Dirichlet, or the Normal whose softmax is near one.
+    """A symmetric Dirichlet, or the Normal whose softmax is near one."""
 
-    Args:
-        concentration: The concentration of every component.
-    """
-
-    concentration: Positive = 1.0
+    concentration: Positive = 1.0  # the concentration of every component
 
 
 class GammaOptions(Part, frozen=True):
-    """Independent Gamma distributions.
+    """Independent Gamma distributions."""
 
-    Args:
-        concentration: Their concentration, also called shape.
-        rate: Their rate, one over the scale.
-    """
-
-    concentration: Positive = 1.0
-    rate: Positive = 1.0
+    concentration: Positive = 1.0  # their concentration, also called shape
+    rate: Positive = 1.0  # their rate, one over the scale
 
 
 class AutoregressiveOptions(Part, frozen=True):
-    """A network over codes that depend on those before them.
+    """A network over codes that depend on those before them."""
 
-    Args:
-        width: The hidden width of the network.
-    """
-
-    width: Width = 128
+    width: Width = 128  # the hidden width of the network
 
 
 class TransformerOptions(Part, frozen=True):
-    """A causal transformer over codes that depend on all before them.
+    """A causal transformer over codes that depend on all before them."""
 
-    Args:
-        layers: The number of blocks.
-        width: The number of units of each place, a multiple of `heads`.
-        heads: The number of attentions in a block.
-        together: The number of codes that are drawn at once, a divisor of the number of codes.
-    """
-
-    layers: Annotated[int, Meta(ge=1, le=64)] = 2
-    width: Width = 128
-    heads: Annotated[int, Meta(ge=1, le=64)] = 4
+    layers: Annotated[int, Meta(ge=1, le=64)] = 2  # the number of blocks
+    width: Width = 128  # the number of units of each place, a multiple of `heads`
+    heads: Annotated[int, Meta(ge=1, le=64)] = 4  # the number of attentions in a block
+    # the number of codes that are drawn at once, a divisor of the number of codes
     together: Annotated[int, Meta(ge=1)] = 1
 
 
 class FlowPriorOptions(Part, frozen=True):
-    """Trained autoregressive flows of a standard Normal.
+    """Trained autoregressive flows of a standard Normal."""
 
-    Args:
-        layers: The number of flows.
-        width: The hidden width of each.
-    """
-
-    layers: Annotated[int, Meta(ge=1, le=64)] = 2
-    width: Width = 64
+    layers: Annotated[int, Meta(ge=1, le=64)] = 2  # the number of flows
+    width: Width = 64  # the hidden width of each
 
 
 @dataclass(frozen=True)
 class Prior:
-    """One row of the table of priors.
+    """One row of the table of priors."""
 
-    Args:
-        what: The prior in a few words.
-        make: Makes the prior from the shape of a latent (of codes: their head), the shape of a row, a key and the
-            options:
-            a distribution (its arrays are trained) or an `AbstractModelPrior`.
-        options: The class of its options: their types, bounds and defaults.
-        support: Where its latents lie; "any" where it takes the support of the posterior; "given" where it is an object
-            of the user's, which knows.
-        by_class: Makes one that reads the label, from the number of classes and what `make` takes; None: no such prior.
-    """
-
-    what: str
+    what: str  # the prior in a few words
+    # makes the prior from the shape of a latent (of codes: their head), the shape of a row, a key and the options: a
+    # distribution (its arrays are trained) or an `AbstractModelPrior`
     make: Callable[..., AbstractDistribution | AbstractModelPrior]
-    options: type[Part] = NoOptions
+    options: type[Part] = NoOptions  # the class of its options: their types, bounds and defaults
+    # where its latents lie; "any" where it takes the support of the posterior; "given" where it is an object of the
+    # user's, which knows
     support: Support | str = "vector"
+    # makes one that reads the label, from the number of classes and what `make` takes; None: no such prior
     by_class: Callable[..., AbstractModelPrior | ClassPrior] | None = None
 
 
@@ -298,22 +247,8 @@ PRIORS: dict[str, Prior] = {
 def prior_part(
     schema: Schema, config: VAEConfig, latent: Shape | CodeHead, *, classes: int = 0, key: Key
 ) -> AbstractDistribution | AbstractModelPrior | ClassPrior:
-    """The prior of latents of this shape (of codes: of this head), without arrays, with trained or with fixed ones.
-
-    Args:
-        schema: The schema of the data.
-        config: A resolved configuration.
-        latent: The shape of one latent, the shapes of named parts, or the head of codes.
-        classes: The number of classes of a label that the model reads; 0 for models that read none.
-        key: A JAX random key, for the initialisation.
-
-    Returns:
-        A distribution over latents, or a prior that looks at the model or reads the label.
-
-    Raises:
-        ConfigError: The prior and the posterior do not live in the same place, an option does not fit, or one of each
-            class is asked for where there is no such prior.
-    """
+    """The prior of latents of this shape (of codes: of this head), without arrays, with trained or with fixed ones."""
+    # returns: a distribution over latents, or a prior that looks at the model or reads the label.
     row, posterior = lookup(PRIORS, config.prior.kind, "prior.kind"), posterior_of(config.posterior)
     if row.support not in ("any", "given", posterior.support):
         raise ConfigError(

@@ -14,60 +14,43 @@ NumCodes = Annotated[int, Meta(ge=2, le=65536)]
 
 
 class VectorOptions(Part, frozen=True):
-    """Groups of latent dimensions at the nearest of some learned vectors.
+    """Groups of latent dimensions at the nearest of some learned vectors."""
 
-    Args:
-        codes: The number of vectors.
-        code_dim: How many latent dimensions a vector has.
-        averaged: Whether the vectors are moving averages of what is nearest to them, rather than trained by gradient.
-        decay: The share of a moving average that stays at every step; for `averaged` vectors.
-        reset_below: Below which part of the average use an `averaged` vector is put at a group of the batch.
-    """
-
-    codes: NumCodes = 256
-    code_dim: GroupSize = 4
+    codes: NumCodes = 256  # the number of vectors
+    code_dim: GroupSize = 4  # how many latent dimensions a vector has
+    # whether the vectors are moving averages of what is nearest to them, rather than trained by gradient
     averaged: bool = False
+    # the share of a moving average that stays at every step; for `averaged` vectors
     decay: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.99
+    # below which part of the average use an `averaged` vector is put at a group of the batch
     reset_below: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.05
 
 
 class ResidualOptions(VectorOptions, frozen=True):
-    """Learned vectors, then vectors for what they leave over, and so on.
+    """Learned vectors, then vectors for what they leave over, and so on."""
 
-    Args:
-        codes: The number of vectors of each stage.
-        code_dim: How many latent dimensions a vector has.
-        averaged: Whether the vectors are moving averages of what is nearest to them, rather than trained by gradient.
-        decay: The share of a moving average that stays at every step; for `averaged` vectors.
-        reset_below: Below which part of the average use an `averaged` vector is put at a group of the batch.
-        stages: The number of stages.
-    """
+    # `decay`: The share of a moving average that stays at every step; for `averaged` vectors.
+    # `reset_below`: Below which part of the average use an `averaged` vector is put at a group of the batch.
 
-    stages: Annotated[int, Meta(ge=1, le=64)] = 4
-    codes: NumCodes = 64
-    code_dim: GroupSize = 8
+    stages: Annotated[int, Meta(ge=1, le=64)] = 4  # the number of stages
+    codes: NumCodes = 64  # the number of vectors of each stage
+    code_dim: GroupSize = 8  # how many latent dimensions a vector has
+    # whether the vectors are moving averages of what is nearest to them, rather than trained by gradient
     averaged: bool = True
 
 
 class ScalarOptions(Part, frozen=True):
-    """Every latent dimension rounded to a few levels.
+    """Every latent dimension rounded to a few levels."""
 
-    Args:
-        grid: The number of levels of each latent dimension of a group.
-    """
-
+    # the number of levels of each latent dimension of a group
     grid: Annotated[tuple[Annotated[int, Meta(ge=3, le=1000)], ...], Meta(min_length=1, max_length=16)] = (8, 5, 5, 5)
 
 
 class SignOptions(Part, frozen=True):
-    """Every latent dimension as its sign.
+    """Every latent dimension as its sign."""
 
-    Args:
-        code_dim: How many signs a group has.
-        temperature: The temperature of the soft signs behind `objective.entropy`.
-    """
-
-    code_dim: Annotated[int, Meta(ge=1, le=16)] = 8
+    code_dim: Annotated[int, Meta(ge=1, le=16)] = 8  # how many signs a group has
+    # the temperature of the soft signs behind `objective.entropy`
     temperature: Annotated[float, Meta(gt=0.0, le=100.0)] = 1.0
 
 
@@ -124,13 +107,5 @@ CODES: dict[str, dict[str, Any]] = {
 
 
 def whole_groups(latent_dim: int, group: int) -> int:
-    """The least number of latent dimensions in whole groups that is no smaller.
-
-    Args:
-        latent_dim: The number of latent dimensions that was asked for.
-        group: The number of latent dimensions of a group.
-
-    Returns:
-        A multiple of `group`.
-    """
+    """The least number of latent dimensions in whole groups that is no smaller."""
     return math.ceil(latent_dim / group) * group

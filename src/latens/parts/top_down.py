@@ -35,26 +35,11 @@ KERNEL = 4
 def top_down_model(
     schema: Schema, config: VAEConfig, head: AbstractHead, entry: Any, options: dict[str, Any], *, key: Key
 ) -> TopDownModel:
-    """A deep hierarchy of Normals at every size of a picture.
-
-    Sizes are the halvings by `network.hidden` and one point; each has `network.blocks` levels (one at least) of
-    `posterior.latent_dim` channels. Last layers of residual branches are smaller by the root of the number of levels,
-    and those that make Normals start at 0: every level starts at N(0, 1), and its posterior at its prior.
-
-    Args:
-        schema: The schema of the data.
-        config: A resolved configuration.
-        head: The head of the likelihood.
-        entry: What is applied to a row before the encoder; None: nothing.
-        options: The options of networks, by name.
-        key: A JAX random key, for the initialisation.
-
-    Returns:
-        The untrained model.
-
-    Raises:
-        ConfigError: Rows are no pictures, or an option is set that this model does not have.
-    """
+    """A deep hierarchy of Normals at every size of a picture."""
+    # Sizes are the halvings by `network.hidden` and one point; each has `network.blocks` levels (one at least) of
+    # `posterior.latent_dim` channels. Last layers of residual branches are smaller by the root of the number of levels,
+    # and those that make Normals start at 0: every level starts at N(0, 1), and its posterior at its prior.
+    # entry: what is applied to a row before the encoder; None: nothing.
     shape = _picture(schema, config)
     network, latent = config.network, config.posterior.latent_dim or 1
     activation, initializer = options["activation"], options["initializer"]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens import evaluation, figures
 from latens.data import Dataset
@@ -24,17 +25,11 @@ SHOWN = 150
 
 @dataclass(frozen=True)
 class Moving:
-    """A moving picture.
+    """A moving picture."""
 
-    Args:
-        frames: Its frames of pixels, in order.
-        says: What it shows, in words.
-        hold: How many frames' time each lasts, in order; 1 for those not given.
-    """
-
-    frames: Iterator[np.ndarray]
-    says: str
-    hold: tuple[float, ...] = field(default=())
+    frames: Iterator[np.ndarray]  # its frames of pixels, in order
+    says: str  # what it shows, in words
+    hold: tuple[float, ...] = field(default=())  # how many frames' time each lasts, in order; 1 for those not given
 
 
 def _images_only(source: Source, what: str) -> None:
@@ -46,16 +41,8 @@ def _images_only(source: Source, what: str) -> None:
                           fix="Use a model with a Normal posterior.")  # fmt: skip
 
 
-def means_of(source: Source, positions: np.ndarray) -> np.ndarray:
-    """Compute the posterior means of rows.
-
-    Args:
-        source: The model and its data.
-        positions: Positions of the rows in the data, shape (n,).
-
-    Returns:
-        Means, shape (n, units).
-    """
+def means_of(source: Source, positions: Shaped[np.ndarray, " n"]) -> Shaped[np.ndarray, "n units"]:
+    """Compute the posterior means of rows."""
     assert source.data is not None
     batch = source.trained.batch(source.data, positions)
     options: dict[str, Any] = {"preparation": source.trained.preparation, "key": source.row_key}
@@ -82,26 +69,9 @@ def morph(
     theme: ThemeName = "light",
     codes: Mapping[str, Sequence[float]] | None = None,
 ) -> Moving:
-    """Move through classes or rows and back to the first, decoded on the way.
-
-    A class stands at its medoid: at the row whose posterior mean has the least sum of distances to those of its class.
-    Their mean may lie where another class does.
-
-    Args:
-        trained: The model, of images.
-        data: Its data; None takes the classes of `codes`.
-        between: Names of classes or ids of rows; none takes every class (at most ten), else six rows.
-        path: "linear" or "spherical".
-        frames: Frames of each stretch.
-        theme: "light" or "dark".
-        codes: Without data, the latent of each class by its name.
-
-    Returns:
-        The moving picture.
-
-    Raises:
-        UsageError: A name is neither a class nor the id of a row.
-    """
+    """Move through classes or rows and back to the first, decoded on the way."""
+    # A class stands at its medoid: at the row whose posterior mean has the least sum of distances to those of its
+    # class. Their mean may lie where another class does.
     source = Source(trained, data, 0)
     _images_only(source, "morph")
     names, stops, labels = _given(list(between), codes or {}) if data is None else _stops(source, list(between))
@@ -162,21 +132,7 @@ def _plane(source: Source, z: np.ndarray) -> dict[str, Any]:
 def walk(
     trained: TrainedModel, data: Dataset | None, *, frames: int = 120, seed: int = 0, theme: ThemeName = "light"
 ) -> Moving:
-    """Decode a random walk that never leaves the prior: of a standard Normal its own steps, else from sample to sample.
-
-    Args:
-        trained: The model, of images.
-        data: Its data, or None.
-        frames: Number of frames.
-        seed: Seed of the walk.
-        theme: "light" or "dark".
-
-    Returns:
-        The moving picture.
-
-    Raises:
-        ConfigError: The model has no prior.
-    """
+    """Decode a random walk that never leaves the prior, or one from sample to sample."""
     source = Source(trained, data, seed)
     _images_only(source, "walk through")
     if not source.has_prior:
@@ -212,23 +168,9 @@ def _turned(kept: Sequence[tuple[int, TrainedModel]], data: Dataset, positions: 
 def latent_over_training(
     kept: Sequence[tuple[int, TrainedModel]], data: Dataset, *, frames: int = 96, theme: ThemeName = "light"
 ) -> Moving:
-    """Show the posterior means of held-out rows over training, in logarithmic time.
-
-    Every moment is rotated to fit the last one. Of more than two latent dimensions the two with the most variance at
-    the end are shown. Between two models that were kept the points move in straight lines.
-
-    Args:
-        kept: Steps and the models that training kept at them, in order.
-        data: The data.
-        frames: Number of frames.
-        theme: "light" or "dark".
-
-    Returns:
-        The moving picture.
-
-    Raises:
-        ConfigError: The model has no latents, or one dimension only.
-    """
+    """Show the posterior means of held-out rows over training, in logarithmic time."""
+    # Every moment is rotated to fit the last one. Of more than two latent dimensions the two with the most variance at
+    # the end are shown. Between two models that were kept the points move in straight lines.
     last = Source(kept[-1][1], data, 0)
     if last.is_classifier:
         raise ConfigError("a classifier has no latents.", where="animate", fix="Use a VAE.")
@@ -264,25 +206,8 @@ def manifold_over_training(
     frames: int = 96,
     theme: ThemeName = "light",
 ) -> Moving:
-    """Show what a grid of the latent plane decodes to over training, in logarithmic time.
-
-    Each grid is rotated to fit the last one; between two models that were kept one picture fades into the next.
-
-    Args:
-        kept: Steps and the models that training kept at them, in order.
-        data: The data, of images.
-        cells: Points along each side of the grid.
-        spacing: "linear" (even in z) or "percentile" (even in percentiles of the prior).
-        percentiles: Probabilities at the edges of the grid of percentiles.
-        frames: Number of frames.
-        theme: "light" or "dark".
-
-    Returns:
-        The moving picture.
-
-    Raises:
-        ConfigError: The model has other than two latent dimensions, or its prior no percentiles to space the grid by.
-    """
+    """Show what a grid of the latent plane decodes to over training, in logarithmic time."""
+    # Each grid is rotated to fit the last one; between two models that were kept one picture fades into the next.
     last = Source(kept[-1][1], data, 0)
     _images_only(last, "show as a plane")
     if last.trained.latent_shape != (2,):

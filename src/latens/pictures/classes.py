@@ -20,16 +20,7 @@ MOST_PLANES = 10
 
 
 def class_samples(trained: TrainedModel, each: int, *, key: Key) -> evaluation.ClassSamples:
-    """Sample every class, class by class, with the means of the components, in the units of the data.
-
-    Args:
-        trained: A classifier made of one density a class.
-        each: Samples of each class.
-        key: A JAX random key.
-
-    Returns:
-        The samples with their class and component.
-    """
+    """Sample every class, class by class, with the means of the components, in the units of the data."""
     model: BayesClassifier = trained.model
     drawn = [
         evaluation.sample_classes(model, each, key=jax.random.fold_in(key, label), label=label)
@@ -43,18 +34,9 @@ def class_samples(trained: TrainedModel, each: int, *, key: Key) -> evaluation.C
 def draw_classes(
     trained: TrainedModel, *, key: Key, limits: tuple[float, float] | None = None, theme: ThemeName = "light"
 ) -> tuple[np.ndarray, dict[str, Any]]:
-    """Draw every class in a row (at most 20): its mean, samples, and of mixtures the means of their components.
-
-    Args:
-        trained: A classifier made of one density a class, of images.
-        key: A JAX random key.
-        limits: Values that are black and white, as for `shown`.
-        theme: "light" or "dark".
-
-    Returns:
-        Two Axes, of mixtures three, and the table behind them: `kind` (class mean, sample, component mean), `label`,
-            `component` (-1 for a class) and a column for each pixel.
-    """
+    """Draw every class in a row (at most 20): its mean, samples, and of mixtures the means of their components."""
+    # returns: two Axes, of mixtures three, and the table behind them: `kind` (class mean, sample, component mean),
+    # `label`, `component` (-1 for a class) and a column for each pixel.
     found, weight = class_samples(trained, EACH, key=key), np.exp(np.asarray(trained.model.log_weight, np.float64))
     kept = found.label < MOST_CLASSES
     classes = trained.schema.classes or ("all rows",)
@@ -97,27 +79,12 @@ def draw_classes(
 
 
 def sample_columns(trained: TrainedModel, otherwise: int) -> tuple[int, str]:
-    """Choose how many columns a picture of samples has: one for each class where there are some.
-
-    Args:
-        trained: The model.
-        otherwise: Columns where there are no classes.
-
-    Returns:
-        The number of columns, and what a title says of them.
-    """
+    """Choose how many columns a picture of samples has: one for each class where there are some."""
     columns = min(trained.preparation.classes, MOST_CLASSES)
     return (columns, " (a column a class)") if columns else (otherwise, "")
 
 
 def each_class(trained: TrainedModel) -> list[tuple[int, str]]:
-    """List the classes that get a latent plane of their own.
-
-    Args:
-        trained: A conditional model.
-
-    Returns:
-        The code of each class, and the title of its plane.
-    """
+    """List the classes that get a latent plane of their own."""
     names = [readable(name, 16) for name in trained.classes[:MOST_PLANES]]
     return [(code, f"Means of p(x|z, label {name}) on an even grid of z") for code, name in enumerate(names)]

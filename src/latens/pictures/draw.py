@@ -42,25 +42,8 @@ def write_pictures(
     plane: Plane = Plane(),  # noqa: B008 - immutable
     only: Collection[str] | None = None,
 ) -> list[Path]:
-    """Write the pictures of a model, each as PNG and SVG with its numbers as CSV.
-
-    Args:
-        trained: The model.
-        data: Its data; None draws what needs none.
-        history: The "epoch" records of metrics.jsonl.
-        folder: Where to write.
-        snapshots: Steps and the models that training kept at them.
-        theme: "light" or "dark".
-        seed: Seed of the samples.
-        plane: How the latent plane is drawn.
-        only: Names of the pictures that are wanted, "manifold" for every latent plane; None for all.
-
-    Returns:
-        The paths written.
-
-    Raises:
-        ResourceError: The disk refuses.
-    """
+    """Write the pictures of a model, each as PNG and SVG with its numbers as CSV."""
+    # only: names of the pictures that are wanted, "manifold" for every latent plane; None for all.
     drawn = draw_pictures(trained, data, history, snapshots, theme=theme, seed=seed, plane=plane, only=only)
     return [path for name, axes, table in drawn for path in figures.save(axes, Path(folder) / name, table)]
 
@@ -76,45 +59,32 @@ def draw_pictures(
     plane: Plane = Plane(),  # noqa: B008 - immutable
     only: Collection[str] | None = None,
 ) -> Drawn:
-    """Draw every picture that applies to a model.
-
-    - `training`: ELBO, log-likelihood and KL over the epochs of `history`;
-    - `classes`: samples of every class beside the means of their components (images, Bayes classifiers);
-    - `reconstructions`: held-out rows, their reconstructions, prior samples, all as means of p(x|z) (images);
-    - `samples`: samples of p(x|z) beside its means, for the same samples of z from the prior (images);
-    - `manifold-linear`, `manifold-percentile`: the decoder's mean over a plane of two latent dimensions (images); of a
-      conditional model one `manifold-C` for each of the first classes;
-    - `latent`: posterior means of held-out rows (of all, where these are few) by label; of more than two latent
-      dimensions, the two with the most KL (not of discrete latents);
-    - `units`: the KL of every latent dimension; `levels`: that of every level of a hierarchy;
-    - `marginals`: data and samples, column by column (tables);
-    - `graph`: the parts of the model with shapes and trained parameters; `graph-encoder` and `graph-decoder`, asked for
-      by name, are one side of it;
-    - `rate-distortion`: KL against -log p(x|z) over training; `unit-kl-over-training` (from snapshots);
-    - `latent-density`: contours and posteriors of the two dimensions with most KL;
-    - `two-views`: encoder and decoder on the same axes (images, two latent dimensions);
-    - `traversals`, `interpolations`, `walk`, `arithmetic` (of classes): what latents decode to (images);
-    - `reach`: how far codes move until the picture, or its class, changes (images);
-    - `posterior-predictive`: data, means and samples; `extremes`: best and worst rows with error maps (images);
-    - `aggregated-posterior`: q(z) over all rows against the prior, dimension by dimension;
-    - `correlations`, `column-errors` (tables of numbers), `associations` and `column-nats` (mixed tables),
-      `missing-cells` (tables with gaps), `bands` (series).
-
-    Rows are test rows where there are any, else validation, else training rows; titles say which.
-
-    Args:
-        trained: The model.
-        data: Its data; None draws what needs none.
-        history: The "epoch" records of metrics.jsonl.
-        snapshots: Steps and the models that training kept at them.
-        theme: "light" or "dark".
-        seed: Seed of the samples.
-        plane: How the latent plane is drawn.
-        only: Names of the pictures that are wanted, "manifold" for every latent plane; None for all.
-
-    Returns:
-        Of each picture its name, its Axes and the table of its numbers.
-    """
+    """Draw every picture that applies to a model."""
+    # - `training`: ELBO, log-likelihood and KL over the epochs of `history`;
+    # - `classes`: samples of every class beside the means of their components (images, Bayes classifiers);
+    # - `reconstructions`: held-out rows, their reconstructions, prior samples, all as means of p(x|z) (images);
+    # - `samples`: samples of p(x|z) beside its means, for the same samples of z from the prior (images);
+    # - `manifold-linear`, `manifold-percentile`: the decoder's mean over a plane of two latent dimensions (images); of
+    #   a
+    #     conditional model one `manifold-C` for each of the first classes;
+    # - `latent`: posterior means of held-out rows (of all, where these are few) by label; of more than two latent
+    #     dimensions, the two with the most KL (not of discrete latents);
+    # - `units`: the KL of every latent dimension; `levels`: that of every level of a hierarchy;
+    # - `marginals`: data and samples, column by column (tables);
+    # - `graph`: the parts of the model with shapes and trained parameters; `graph-encoder` and `graph-decoder`, asked
+    #   for
+    #     by name, are one side of it;
+    # - `rate-distortion`: KL against -log p(x|z) over training; `unit-kl-over-training` (from snapshots);
+    # - `latent-density`: contours and posteriors of the two dimensions with most KL;
+    # - `two-views`: encoder and decoder on the same axes (images, two latent dimensions);
+    # - `traversals`, `interpolations`, `walk`, `arithmetic` (of classes): what latents decode to (images);
+    # - `reach`: how far codes move until the picture, or its class, changes (images);
+    # - `posterior-predictive`: data, means and samples; `extremes`: best and worst rows with error maps (images);
+    # - `aggregated-posterior`: q(z) over all rows against the prior, dimension by dimension;
+    # - `correlations`, `column-errors` (tables of numbers), `associations` and `column-nats` (mixed tables),
+    #     `missing-cells` (tables with gaps), `bands` (series).
+    # Rows are test rows where there are any, else validation, else training rows; titles say which.
+    # only: names of the pictures that are wanted, "manifold" for every latent plane; None for all.
     source = Source(trained, data, seed)
     wanted: list[tuple[set[str], Callable[..., Drawn], tuple[Any, ...]]] = []
 

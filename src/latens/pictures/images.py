@@ -20,21 +20,9 @@ from latens.io.atomic import write_atomic
 
 
 def shown(schema: Schema, values: ArrayLike, limits: tuple[float, float] | None = None) -> np.ndarray:
-    """Turn rows in the units of the data into images on the scale 0 (black) to 1 (full).
-
-    Levels are divided by `levels - 1`; binary and unit values stay. Nothing is clipped.
-
-    Args:
-        schema: Schema of the rows.
-        values: Rows, led by n.
-        limits: Real values that become 0 and 1; None takes the smallest and largest value given.
-
-    Returns:
-        Images, float32 of shape (n, H, W) or (n, H, W, C).
-
-    Raises:
-        UsageError: The rows are not images.
-    """
+    """Turn rows in the units of the data into images on the scale 0 (black) to 1 (full)."""
+    # Levels are divided by `levels - 1`; binary and unit values stay. Nothing is clipped.
+    # limits: real values that become 0 and 1; None takes the smallest and largest value given.
     shape = image_shape(schema)
     if shape is None:
         raise UsageError(
@@ -53,40 +41,15 @@ def shown(schema: Schema, values: ArrayLike, limits: tuple[float, float] | None 
 def draw_strips(
     name: str, rows: Sequence[np.ndarray], names: Sequence[str], title: str, theme: ThemeName, group: int | None = None
 ) -> tuple[str, Any, dict[str, np.ndarray]]:
-    """Draw rows of images, each beside its name.
-
-    Args:
-        name: Name of the picture.
-        rows: Images of each row, shape (n, H, W[, C]).
-        names: What stands beside each row.
-        title: The title.
-        theme: "light" or "dark".
-        group: Rows that stand together; None for no groups.
-
-    Returns:
-        The name, the Axes and the table of the numbers.
-    """
+    """Draw rows of images, each beside its name."""
     axes = image_strips(rows, names, group=group, title=title, theme=theme)
     return name, axes, image_strips_table(rows, names)
 
 
 def write_image(path: str | Path, images: ArrayLike, *, columns: int | None = None) -> Path:
-    """Write images side by side, in reading order, as one PNG without axes; the file is whole or absent.
-
-    Small images are enlarged by a whole number, so that each is 112 pixels or more.
-
-    Args:
-        path: Where to write; it ends in .png.
-        images: Images, shape (n, H, W) or (n, H, W, C) with C 1 or 3, from 0 (black) to 1 (full), clipped.
-        columns: Images in a row; None takes about a square.
-
-    Returns:
-        The path written.
-
-    Raises:
-        UsageError: The path does not end in .png.
-        DataError: The input is not images.
-    """
+    """Write images side by side, in reading order, as one PNG without axes; the file is whole or absent."""
+    # Small images are enlarged by a whole number, so that each is 112 pixels or more.
+    # columns: images in a row; None takes about a square.
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise UsageError("pictures are written as PNG.", where=str(path), fix="Let the name end in .png.")

@@ -27,32 +27,19 @@ PLANES = ("vector", "sphere", "ball", "shares")  # latents that a plane of two n
 
 
 class Plane(NamedTuple):
-    """How the latent plane is drawn.
+    """How the latent plane is drawn."""
 
-    Args:
-        cells: Points along each side.
-        spacing: "linear" (even in z) or "percentile" (even in percentiles of the prior); None draws both.
-        percentiles: Probabilities at the edges of the grid of percentiles.
-    """
-
-    cells: int = MANIFOLD
+    cells: int = MANIFOLD  # points along each side
+    # "linear" (even in z) or "percentile" (even in percentiles of the prior); None draws both
     spacing: Literal["linear", "percentile"] | None = None
-    percentiles: tuple[float, float] = (0.05, 0.95)
+    percentiles: tuple[float, float] = (0.05, 0.95)  # probabilities at the edges of the grid of percentiles
 
 
 # --- where the rows lie ---
 
 
 def draw_latent(source: Source, theme: ThemeName) -> Drawn:
-    """Draw the posterior means of rows by label, and the KL of every latent dimension.
-
-    Args:
-        source: A model and its data.
-        theme: "light" or "dark".
-
-    Returns:
-        The pictures `latent` and `units`, as far as they apply.
-    """
+    """Draw the posterior means of rows by label, and the KL of every latent dimension."""
     if source.data is None:
         return []
     positions, split = source.held_out(MOST_POINTS, "test", "validation")
@@ -78,15 +65,7 @@ def draw_latent(source: Source, theme: ThemeName) -> Drawn:
 
 
 def draw_levels(source: Source, theme: ThemeName) -> Drawn:
-    """Draw the KL of every level of a hierarchy.
-
-    Args:
-        source: A model and its data.
-        theme: "light" or "dark".
-
-    Returns:
-        The picture `levels`; none of a model of one level.
-    """
+    """Draw the KL of every level of a hierarchy."""
     trained = source.trained
     shapes = evaluation.level_shapes(trained.model, cond=trained.one_condition)
     if len(shapes) < 2:
@@ -100,15 +79,7 @@ def draw_levels(source: Source, theme: ThemeName) -> Drawn:
 
 
 def draw_planes(source: Source, theme: ThemeName) -> Drawn:
-    """Draw contours and posteriors of two dimensions; encoder and decoder on the same axes.
-
-    Args:
-        source: A model and its data.
-        theme: "light" or "dark".
-
-    Returns:
-        The pictures `latent-density` and `two-views`, as far as they apply.
-    """
+    """Draw contours and posteriors of two dimensions; encoder and decoder on the same axes."""
     drawn: Drawn = []
     code = source.few
     if code.mean.shape[1] < 2:
@@ -129,15 +100,7 @@ def draw_planes(source: Source, theme: ThemeName) -> Drawn:
 
 
 def draw_aggregated(source: Source, theme: ThemeName) -> Drawn:
-    """Draw q(z) over all rows against the prior, dimension by dimension.
-
-    Args:
-        source: A model and its data.
-        theme: "light" or "dark".
-
-    Returns:
-        The picture `aggregated-posterior`; none of a hierarchy.
-    """
+    """Draw q(z) over all rows against the prior, dimension by dimension."""
     code = source.posteriors
     options: dict[str, Any] = {"preparation": source.trained.preparation, "key": source.row_key}
     z = evaluation.aggregated_draws(source.trained.model, source.few.batch, num_draws=4, **options)
@@ -164,19 +127,7 @@ def draw_reach(source: Source, theme: ThemeName) -> Drawn:
 
 
 def draw_manifolds(source: Source, theme: ThemeName, plane: Plane) -> Drawn:
-    """Draw the decoder's mean over a plane of two latent dimensions.
-
-    Args:
-        source: A model of images.
-        theme: "light" or "dark".
-        plane: How the plane is drawn.
-
-    Returns:
-        The pictures `manifold-linear` and `manifold-percentile`; of a conditional model `manifold-C` of each class C.
-
-    Raises:
-        ConfigError: The prior has no percentiles to space the plane by.
-    """
+    """Draw the decoder's mean over a plane of two latent dimensions."""
     if not source.has_prior or source.support != "vector" or source.trained.latent_shape != (2,):
         return []
     drawn: Drawn = []
@@ -228,18 +179,9 @@ def _label_vectors(source: Source, place: int, count: int) -> np.ndarray | None:
 
 
 def draw_traversals(source: Source, theme: ThemeName) -> Drawn:
-    """Draw what each latent dimension decodes to, the others as of one row.
-
-    A dimension goes from -3 to 3, which is the range of a standard Normal; a code of a plain autoencoder over its own
-    range.
-
-    Args:
-        source: A model of images and its data.
-        theme: "light" or "dark".
-
-    Returns:
-        The picture `traversals`.
-    """
+    """Draw what each latent dimension decodes to, the others as of one row."""
+    # A dimension goes from -3 to 3, which is the range of a standard Normal; a code of a plain autoencoder over its own
+    # range.
     code, found = source.posteriors, []
     units = code.order[:MOST_UNITS]
     low, high = np.full(code.mean.shape[1], -3.0), np.full(code.mean.shape[1], 3.0)
@@ -259,15 +201,7 @@ def draw_traversals(source: Source, theme: ThemeName) -> Drawn:
 
 
 def draw_paths(source: Source, theme: ThemeName) -> Drawn:
-    """Draw what paths decode to: between rows, straight and by the arc; a walk in the prior; sums of class means.
-
-    Args:
-        source: A model of images and its data.
-        theme: "light" or "dark".
-
-    Returns:
-        The pictures `interpolations`, `walk` and `arithmetic`, as far as they apply.
-    """
+    """Draw what paths decode to: between rows, straight and by the arc; a walk in the prior; sums of class means."""
     drawn: Drawn = []
     code = source.posteriors
     ends, found, names = evenly_spaced(np.arange(len(code.mean)), 6), [], []

@@ -14,19 +14,11 @@ from latens.workflow.trained import TrainedModel
 
 
 def graph_of(trained: TrainedModel) -> tuple[list[PartBox], list[Arrow]]:
-    """Find the parts of a model, in the order in which numbers pass through them, and what passes from one to another.
-
-    The layers of the encoder give the numbers of the posterior: of a Normal the mean and the log-scale, from which and
-    from noise the sample is made that the layers of the decoder turn into the likelihood of x; posterior and prior give
-    the KL, and with the likelihood the ELBO. Of a model that is not made of an encoder and a decoder, its fields. All
-    trained parameters of the parts add up to those of the model.
-
-    Args:
-        trained: The model.
-
-    Returns:
-        The boxes, and the arrows between them.
-    """
+    """Find the parts of a model in the order of computation, and what passes from one to another."""
+    # The layers of the encoder give the numbers of the posterior: of a Normal the mean and the log-scale, from which
+    # and from noise the sample is made that the layers of the decoder turn into the likelihood of x; posterior and
+    # prior give the KL, and with the likelihood the ELBO. Of a model that is not made of an encoder and a decoder, its
+    # fields. All trained parameters of the parts add up to those of the model.
     model, shape = trained.model, tuple(trained.schema.shape)
     encoder, decoder = getattr(model, "encoder", None), getattr(model, "decoder", None)
     if encoder is None or decoder is None:
@@ -82,16 +74,8 @@ def side_of(boxes: list[PartBox], arrows: list[Arrow], side: str) -> tuple[list[
 def draw_graph(
     trained: TrainedModel, *, side: str | None = None, theme: ThemeName = "light"
 ) -> tuple[Any, dict[str, np.ndarray]]:
-    """Draw the diagram of a model.
-
-    Args:
-        trained: The model.
-        side: "encoder" or "decoder" for that alone; None for the whole.
-        theme: "light" or "dark".
-
-    Returns:
-        The Axes, and the table of its numbers.
-    """
+    """Draw the diagram of a model."""
+    # side: "encoder" or "decoder" for that alone; None for the whole.
     parts, arrows = graph_of(trained)
     if side is not None:
         parts, arrows = side_of(parts, arrows, side)

@@ -19,15 +19,7 @@ CELL = 1.0  # inches for one sample
 
 
 def draw_reconstructions(source: Source, theme: ThemeName) -> Drawn:
-    """Draw held-out rows, their reconstructions and prior samples, all as means of p(x|z).
-
-    Args:
-        source: A model of images and its data.
-        theme: "light" or "dark".
-
-    Returns:
-        The picture `reconstructions`; none without data.
-    """
+    """Draw held-out rows, their reconstructions and prior samples, all as means of p(x|z)."""
     if source.data is None:
         return []
     positions, split = source.held_out(2 * COLUMNS, "test", "validation")
@@ -46,15 +38,7 @@ def _rows(split: str) -> str:
 
 
 def draw_samples(source: Source, theme: ThemeName) -> Drawn:
-    """Draw samples of p(x|z) beside its means, for the same samples of z from the prior.
-
-    Args:
-        source: A model of images.
-        theme: "light" or "dark".
-
-    Returns:
-        The picture `samples`; none of a model without a prior.
-    """
+    """Draw samples of p(x|z) beside its means, for the same samples of z from the prior."""
     if not source.has_prior:
         return []
     columns, of = sample_columns(source.trained, GRID)
@@ -73,15 +57,7 @@ def draw_samples(source: Source, theme: ThemeName) -> Drawn:
 
 
 def draw_predictive(source: Source, theme: ThemeName) -> Drawn:
-    """Draw rows, the means of p(x|z) and draws from it: the posterior predictive.
-
-    Args:
-        source: A model of images and its data.
-        theme: "light" or "dark".
-
-    Returns:
-        The picture `posterior-predictive`.
-    """
+    """Draw rows, the means of p(x|z) and draws from it: the posterior predictive."""
     assert source.data is not None
     batch = source.trained.batch(source.data, evenly_spaced(source.few.positions, 12))
     model, preparation = source.trained.model, source.trained.preparation
@@ -96,15 +72,7 @@ def draw_predictive(source: Source, theme: ThemeName) -> Drawn:
 
 
 def draw_extremes(source: Source, theme: ThemeName) -> Drawn:
-    """Draw the best and worst reconstructed rows with maps of their errors.
-
-    Args:
-        source: A model of images and its data.
-        theme: "light" or "dark".
-
-    Returns:
-        The picture `extremes`; none of fewer than two rows.
-    """
+    """Draw the best and worst reconstructed rows with maps of their errors."""
     batch = source.few.batch
     if len(source.few.positions) < 2:
         return []

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Shaped
 
 from latens import evaluation
 from latens.config import VAEConfig
@@ -28,13 +29,7 @@ FEW_ROWS = 1000
 
 
 class Source:
-    """A trained model and its data, as pictures ask for them: in the units of the data, with fixed keys.
-
-    Args:
-        trained: The model.
-        data: Its data, or None.
-        seed: Seed of all samples.
-    """
+    """A trained model and its data, as pictures ask for them: in the units of the data, with fixed keys."""
 
     def __init__(self, trained: TrainedModel, data: Dataset | None, seed: int) -> None:
         self.trained, self.data, self.schema = trained, data, trained.schema
@@ -52,94 +47,42 @@ class Source:
         self.limits = (float(data.x.min()), float(data.x.max())) if real and data is not None else None
 
     def held_out(self, most: int, *names: str) -> tuple[np.ndarray, str]:
-        """Choose rows, evenly spaced, of the first split that has any.
-
-        Args:
-            most: At most so many rows.
-            *names: Names of splits in the order of preference; training rows where none has rows.
-
-        Returns:
-            Positions of the rows, and the name of the split.
-        """
+        """Choose rows, evenly spaced, of the first split that has any."""
         assert self.data is not None
         name = next((name for name in names if len(self.data.subset(name))), "train")
         return evenly_spaced(self.data.subset(name), most), name
 
     def originals(self, batch: Batch) -> np.ndarray:
-        """Give the rows as stored; binarised ones as the model saw them.
-
-        Args:
-            batch: The rows.
-
-        Returns:
-            Rows, led by n.
-        """
+        """Give the rows as stored; binarised ones as the model saw them."""
         preparation = self.trained.preparation
         if preparation.binarize == "none":
             return np.asarray(batch.x)
         return prepared_rows(batch, preparation=preparation, key=self.row_key) * preparation.divide
 
     def reconstructions(self, batch: Batch) -> np.ndarray:
-        """Reconstruct rows by the mean of p(x|z), in the units of the data.
-
-        Args:
-            batch: The rows.
-
-        Returns:
-            Reconstructions, led by n.
-        """
+        """Reconstruct rows by the mean of p(x|z), in the units of the data."""
         model, preparation = self.trained.model, self.trained.preparation
         values = evaluation.reconstruct(model, batch, preparation=preparation, key=self.row_key)
         return self.trained.data_units(values, mean=True)
 
-    def latents(self, n: int, codes: np.ndarray | None = None) -> np.ndarray:
-        """Sample latents from the prior; of a conditional model every class in turn, unless others are named.
-
-        Args:
-            n: Number of samples.
-            codes: Classes of a conditional model, shape (n,); None takes them in turn.
-
-        Returns:
-            Latents, led by n.
-        """
+    def latents(self, n: int, codes: Shaped[np.ndarray, " n"] | None = None) -> np.ndarray:
+        """Sample latents from the prior; of a conditional model every class in turn, unless others are named."""
+        # codes: classes of a conditional model; None takes them in turn.
         return evaluation.sample_prior(self.trained.model, n, key=self.prior_key, cond=self.cond(n, codes))
 
-    def decoded(self, z: np.ndarray, codes: np.ndarray | None = None, *, mean: bool = True) -> np.ndarray:
-        """Decode latents, in the units of the data.
-
-        Args:
-            z: Latents, led by n.
-            codes: Classes of a conditional model, shape (n,); None takes them in turn.
-            mean: Whether to give the means of p(x|z), or else samples.
-
-        Returns:
-            Rows, led by n.
-        """
+    def decoded(self, z: np.ndarray, codes: Shaped[np.ndarray, " n"] | None = None, *, mean: bool = True) -> np.ndarray:
+        """Decode latents, in the units of the data."""
+        # codes: classes of a conditional model; None takes them in turn.
         values = evaluation.decode(self.trained.model, z, key=self.event_key, mean=mean, cond=self.cond(len(z), codes))
         return self.trained.data_units(values, mean=mean)
 
-    def cond(self, n: int, codes: np.ndarray | None) -> dict[str, np.ndarray] | None:
-        """Make the condition of n rows of a conditional model.
-
-        Args:
-            n: Number of rows.
-            codes: Classes, shape (n,); None takes them in turn.
-
-        Returns:
-            The condition; None for models without one.
-        """
+    def cond(self, n: int, codes: Shaped[np.ndarray, " n"] | None) -> dict[str, np.ndarray] | None:
+        """Make the condition of n rows of a conditional model."""
         # In turn, so that the columns of a picture are classes.
         return self.trained.condition(self.trained.in_turn(n, most=MOST_CLASSES) if codes is None else codes)
 
     def samples(self, n: int) -> np.ndarray:
-        """Sample whole rows from the model, in the units of the data.
-
-        Args:
-            n: Number of rows.
-
-        Returns:
-            Rows, led by n.
-        """
+        """Sample whole rows from the model, in the units of the data."""
         if not self.is_classifier:
             codes = None
             if self.trained.preparation.classes and self.data is not None and self.data.label is not None:
@@ -148,16 +91,11 @@ class Source:
         rows = evaluation.sample_classes(self.trained.model, n, key=self.prior_key).x
         return self.trained.data_units(rows, mean=False)
 
-    def decoded_images(self, z: np.ndarray, label: np.ndarray | None = None) -> np.ndarray:
-        """Decode latent points to images: the means of p(x|z).
-
-        Args:
-            z: Points, shape (n, units).
-            label: Vectors of the classes of a conditional model, shape (n, C); None of others.
-
-        Returns:
-            Images on the scale 0 to 1, led by n.
-        """
+    def decoded_images(
+        self, z: Shaped[np.ndarray, "n units"], label: Shaped[np.ndarray, "n C"] | None = None
+    ) -> np.ndarray:
+        """Decode latent points to images: the means of p(x|z)."""
+        # label: vectors of the classes of a conditional model; None of others.
         cond = None if label is None else {"label": label.astype(np.float32)}
         z = z.reshape(len(z), *self.trained.latent_shape).astype(np.float32)
         return self.images(self.trained.data_units(evaluation.decode(self.trained.model, z, cond=cond), mean=True))
@@ -174,25 +112,14 @@ class Source:
         return Posteriors(self, *self.held_out(FEW_ROWS, "test", "validation"))
 
     def images(self, values: np.ndarray) -> np.ndarray:
-        """Turn rows in the units of the data into images on the scale 0 to 1.
-
-        Args:
-            values: Rows, led by n.
-
-        Returns:
-            Images, shape (n, H, W) or (n, H, W, C).
-        """
+        """Turn rows in the units of the data into images on the scale 0 to 1."""
         return shown(self.schema, values, self.limits)
 
 
 class Posteriors:
-    """The posteriors of some rows: means, log-variances and KL by unit where they exist, units by what they carry.
+    """The posteriors of some rows: means, log-variances and KL by unit where they exist, units by what they carry."""
 
-    Args:
-        source: A model and its data.
-        positions: Positions of the rows in the data, shape (n,).
-        split: What the rows are called.
-    """
+    # `positions`: Positions of the rows in the data, shape (n,).
 
     def __init__(self, source: Source, positions: np.ndarray, split: str = "") -> None:
         assert source.data is not None

@@ -25,16 +25,7 @@ SERIES = 8
 
 
 def draw_marginals(source: Source, theme: ThemeName, most: int = MOST_ROWS) -> Drawn:
-    """Draw data and samples, column by column.
-
-    Args:
-        source: A model of tables or series and its data.
-        theme: "light" or "dark".
-        most: At most so many rows.
-
-    Returns:
-        The picture `marginals`; none without data or a prior.
-    """
+    """Draw data and samples, column by column."""
     if source.data is None or not source.has_prior:
         return []
     data, samples, names, weight = _both(source, most)
@@ -65,10 +56,8 @@ def draw_marginals(source: Source, theme: ThemeName, most: int = MOST_ROWS) -> D
 def _by_frequency(
     data: np.ndarray, samples: np.ndarray, place: int, one: ColumnType, weight: np.ndarray | None
 ) -> tuple[str, ...]:
-    """Put ranks, the most frequent name of the data first, in the place of codes; the rarest of many share one.
-
-    Names that have an order keep it.
-    """
+    """Put ranks, the most frequent name of the data first, in the place of codes; the rarest of many share one."""
+    # Names that have an order keep it.
     seen = ~np.isnan(data[:, place])
     codes = data[seen, place].astype(np.int64)
     order = np.argsort(-np.bincount(codes, None if weight is None else weight[seen], one.cells), kind="stable")
@@ -106,15 +95,8 @@ def _both(source: Source, most: int) -> tuple[np.ndarray, np.ndarray, list[str],
 
 
 def draw_mixed(source: Source, theme: ThemeName) -> Drawn:
-    """Draw what columns of a mixed table have to do with each other, and what each has to do with log p(x).
-
-    Args:
-        source: A model of typed columns and its data.
-        theme: "light" or "dark".
-
-    Returns:
-        The pictures `associations` (of more than one column; of more than 30 the first 30) and `column-nats`.
-    """
+    """Draw what columns of a mixed table have to do with each other, and what each has to do with log p(x)."""
+    # returns: the pictures `associations` (of more than one column; of more than 30 the first 30) and `column-nats`.
     types = source.schema.types
     if types is None or not source.has_prior:
         return []
@@ -146,15 +128,7 @@ def draw_mixed(source: Source, theme: ThemeName) -> Drawn:
 
 
 def draw_missing(source: Source, theme: ThemeName) -> Drawn:
-    """Draw which cells are missing, and which are missing together.
-
-    Args:
-        source: A model of named columns and its data.
-        theme: "light" or "dark".
-
-    Returns:
-        The picture `missing-cells`; none without a gap.
-    """
+    """Draw which cells are missing, and which are missing together."""
     data, named = source.data, source.schema.columns
     if data is None or data.mask is None or named is None or data.mask.all():
         return []
@@ -164,16 +138,9 @@ def draw_missing(source: Source, theme: ThemeName) -> Drawn:
 
 
 def draw_columns(source: Source, theme: ThemeName) -> Drawn:
-    """Draw the errors of every column, and the correlations of data and samples.
-
-    Args:
-        source: A model of tables with named columns and its data.
-        theme: "light" or "dark".
-
-    Returns:
-        The pictures `column-errors` and, where there is a prior and more than one column, `correlations`; none of a
-        mixed table, whose names have neither.
-    """
+    """Draw the errors of every column, and the correlations of data and samples."""
+    # returns: the pictures `column-errors` and, where there is a prior and more than one column, `correlations`; none
+    # of a mixed table, whose names have neither.
     if source.schema.types is not None:
         return []
     batch = source.few.batch
@@ -192,15 +159,7 @@ def draw_columns(source: Source, theme: ThemeName) -> Drawn:
 
 
 def draw_series(source: Source, theme: ThemeName) -> Drawn:
-    """Draw rows of a series and bands of draws from p(x|z).
-
-    Args:
-        source: A model of unnamed rows of numbers and its data.
-        theme: "light" or "dark".
-
-    Returns:
-        The picture `bands`; none of short rows or of classes.
-    """
+    """Draw rows of a series and bands of draws from p(x|z)."""
     if source.schema.shape[0] < SERIES or source.schema.kind not in ("real", "unit", "counts"):
         return []
     assert source.data is not None

@@ -14,27 +14,14 @@ from latens.workflow.trained import TrainedModel
 
 
 def history_arrays(history: Sequence[dict[str, Any]]) -> dict[str, np.ndarray]:
-    """Turn records with numbers into arrays of one length.
-
-    Args:
-        history: Records of a training.
-
-    Returns:
-        Arrays by name; NaN where a record lacks the name.
-    """
+    """Turn records with numbers into arrays of one length."""
     names = dict.fromkeys(k for record in history for k, v in record.items() if isinstance(v, int | float))
     return {name: np.array([record.get(name, math.nan) for record in history], float) for name in names}
 
 
 def partial_epoch(columns: dict[str, np.ndarray]) -> float | None:
-    """Find how much of an epoch the last record is of.
-
-    Args:
-        columns: Columns of a history by name.
-
-    Returns:
-        The share; None where the last record is of whole epochs, or nothing says how long it is.
-    """
+    """Find how much of an epoch the last record is of."""
+    # returns: the share; None where the last record is of whole epochs, or nothing says how long it is.
     epoch = columns.get("epoch", np.empty(0))
     lengths = np.diff(epoch, prepend=0.0)
     usual = float(np.median(lengths[:-1])) if len(epoch) > 1 else 1.0
@@ -42,16 +29,8 @@ def partial_epoch(columns: dict[str, np.ndarray]) -> float | None:
 
 
 def draw_training(history: Sequence[dict[str, Any]], kept: int | None, theme: ThemeName) -> Drawn:
-    """Draw ELBO, log-likelihood and KL over the epochs.
-
-    Args:
-        history: The "epoch" records of metrics.jsonl.
-        kept: The step whose model is kept; None where nobody knows.
-        theme: "light" or "dark".
-
-    Returns:
-        The picture `training`; none where the history holds no such numbers.
-    """
+    """Draw ELBO, log-likelihood and KL over the epochs."""
+    # kept: the step whose model is kept; None where nobody knows.
     columns = history_arrays(history)
     curves = [f"{split}_{term}" for split in ("train", "validation") for term in ("elbo", "log_likelihood", "kl")]
     if not any(name in columns for name in curves):
@@ -80,15 +59,7 @@ def _leave_out_the_start(axes: np.ndarray, table: dict[str, np.ndarray]) -> None
 
 
 def draw_rate(history: Sequence[dict[str, Any]], theme: ThemeName) -> Drawn:
-    """Draw the KL against -log p(x|z) over training.
-
-    Args:
-        history: The "epoch" records of metrics.jsonl.
-        theme: "light" or "dark".
-
-    Returns:
-        The picture `rate-distortion`; none of fewer than two epochs with both numbers.
-    """
+    """Draw the KL against -log p(x|z) over training."""
     for split in ("validation", "train"):
         names = (f"{split}_kl", f"{split}_log_likelihood")
         rows = [r for r in history if all(isinstance(r.get(n), float) and math.isfinite(r[n]) for n in names)]
@@ -101,32 +72,18 @@ def draw_rate(history: Sequence[dict[str, Any]], theme: ThemeName) -> Drawn:
 
 
 def kept_step(trained: TrainedModel) -> int | None:
-    """Find the step of training that a model is of.
-
-    Args:
-        trained: The model.
-
-    Returns:
-        The step: the best on validation rows, or the last; None where the model does not say.
-    """
+    """Find the step of training that a model is of."""
+    # returns: the step: the best on validation rows, or the last; None where the model does not say.
     last = getattr(getattr(trained.config, "training", None), "keep", None) == "last"
     found = trained.facts.get("steps") if last else trained.facts.get("best_step") or trained.facts.get("steps")
     return found if isinstance(found, int) else None
 
 
 def draw_unit_kl(source: Source, snapshots: Sequence[tuple[int, TrainedModel]], theme: ThemeName) -> Drawn:
-    """Draw the KL of every latent dimension over training, of the rows that every picture of the KL is of.
-
-    The model itself stands among those that training kept, at its own step.
-
-    Args:
-        source: The model and its data.
-        snapshots: Steps and the models that training kept at them.
-        theme: "light" or "dark".
-
-    Returns:
-        The picture `unit-kl-over-training`; none of fewer than two models, or where a dimension has no KL of its own.
-    """
+    """Draw the KL of every latent dimension over training, of the rows that every picture of the KL is of."""
+    # The model itself stands among those that training kept, at its own step.
+    # returns: the picture `unit-kl-over-training`; none of fewer than two models, or where a dimension has no KL of its
+    # own.
     if len(snapshots) < 2:
         return []
     positions, kept = source.posteriors.positions, kept_step(source.trained)

@@ -16,26 +16,12 @@ _FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """The names of the models that ship with latens, sorted.
-
-    Returns:
-        The names.
-    """
+    """The names of the models that ship with latens, sorted."""
     return sorted(file.stem for file in _FOLDER.glob("*.safetensors"))
 
 
 def path(name: str) -> Path:
-    """The file of a model that ships with latens, for `TrainedModel.load`.
-
-    Args:
-        name: The name of the model.
-
-    Returns:
-        The path of its file.
-
-    Raises:
-        UsageError: There is none; the message names the nearest one.
-    """
+    """The file of a model that ships with latens, for `TrainedModel.load`."""
     if name not in names():
         raise UsageError(
             f"no model {name!r} ships with latens.", where=f"pretrained:{name}", fix=nearest(name, names())
@@ -44,13 +30,6 @@ def path(name: str) -> Path:
 
 
 def class_codes(name: str) -> dict[str, list[float]]:
-    """The code of a row of each class, of models whose data do not ship with them.
-
-    Args:
-        name: The name of the model.
-
-    Returns:
-        Codes by class; none of models without them.
-    """
+    """The code of a row of each class, of models whose data do not ship with them."""
     file = _FOLDER / f"{name}.json"
     return json.loads(file.read_text()) if file.is_file() else {}

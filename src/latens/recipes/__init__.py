@@ -115,17 +115,7 @@ def get_recipe(name: str) -> Recipe:
 
 
 def recipe_of(config: Config) -> Recipe:
-    """The recipe that a configuration names.
-
-    Args:
-        config: The configuration.
-
-    Returns:
-        The recipe.
-
-    Raises:
-        ConfigError: There is none, or it takes another kind of configuration.
-    """
+    """The recipe that a configuration names."""
     recipe = get_recipe(config.recipe)
     if type(config) is not type(recipe.config):
         message = f"recipe {config.recipe!r} does not take a configuration of this kind."
@@ -134,20 +124,8 @@ def recipe_of(config: Config) -> Recipe:
 
 
 def config_of(name: str, settings: dict[str, Any], stored: dict[str, Any] | None, *, where: str) -> Config:
-    """Build the configuration of a recipe, or the stored one, with the settings.
-
-    Args:
-        name: Name of the recipe.
-        settings: Values by option.
-        stored: A configuration as plain values, which may be one that was not yet resolved; None without one.
-        where: How an error names the stored one.
-
-    Returns:
-        The configuration.
-
-    Raises:
-        ConfigError: The recipe or an option is not known, or a value is not allowed.
-    """
+    """Build the configuration of a recipe, or the stored one, with the settings."""
+    # stored: a configuration as plain values, which may be one that was not yet resolved; None without one.
     if stored is not None and stored.get("resolved") is not False:
         return override(from_json(stored), settings)
     former = {} if stored is None else stored.get("settings")  # a run that was killed before it saw its data

@@ -7,6 +7,7 @@ from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Shaped
 from msgspec.structs import replace
 
 from latens.building.recipe import Recipe, Size
@@ -36,19 +37,7 @@ _log = logging.getLogger(__name__)
 
 
 def resolve(config: ClassifierConfig, data: Dataset) -> tuple[ClassifierConfig, list[str]]:
-    """Check the labels, decide how many rows of a class a mixture may see, and say why; without labels, of all rows.
-
-    Args:
-        config: The configuration.
-        data: The data.
-
-    Returns:
-        The resolved configuration, and the reasons.
-
-    Raises:
-        DataError: There are too few training rows of a class, missing values, or weights beside a mixture.
-        ConfigError: The data would be drawn anew at every step.
-    """
+    """Check the labels, decide how many rows of a class a mixture may see, and say why; without labels, of all rows."""
     density, counts = config.density, class_counts(data)
     classes = _classes(data.schema)
     if data.mask is not None:
@@ -87,17 +76,8 @@ def resolve(config: ClassifierConfig, data: Dataset) -> tuple[ClassifierConfig, 
 
 
 def mixture_rows(cells: int, components: int) -> int:
-    """How many rows all mixtures together may see within `MIXTURE_OPERATIONS`.
-
-    A row costs 4 components cells^2 operations in each pass.
-
-    Args:
-        cells: The number of values in a row.
-        components: The number of components of each mixture.
-
-    Returns:
-        The number of rows, over all classes.
-    """
+    """How many rows all mixtures together may see within `MIXTURE_OPERATIONS`."""
+    # A row costs 4 components cells^2 operations in each pass.
     return int(MIXTURE_OPERATIONS / (4.0 * components * cells**2 * TYPICAL_ITERATIONS))
 
 
@@ -117,17 +97,8 @@ def class_counts(data: Dataset) -> np.ndarray:
 
 
 def preparation(schema: Schema, config: ClassifierConfig) -> Preparation:
-    """What the classifier sees of a row.
-
-    Pixels become x / (levels - 1), so 0 to 1, counts log(1 + x); other data stay in their own units.
-
-    Args:
-        schema: The schema of the data.
-        config: The configuration, which may binarise pixels.
-
-    Returns:
-        The preparation.
-    """
+    """What the classifier sees of a row."""
+    # Pixels become x / (levels - 1), so 0 to 1, counts log(1 + x); other data stay in their own units.
     if schema.kind == "counts":
         return Preparation(log1p=True)
     divide = schema.levels - 1.0 if schema.kind == "levels" and schema.levels is not None else 1.0
@@ -135,19 +106,7 @@ def preparation(schema: Schema, config: ClassifierConfig) -> Preparation:
 
 
 def build(schema: Schema, config: ClassifierConfig, *, key: Key) -> BayesClassifier:
-    """A classifier of zeros in the sizes that schema and configuration give; the fit fills it in.
-
-    Args:
-        schema: The schema of the data.
-        config: The resolved configuration.
-        key: A JAX random key, which is not used: every recipe's `build` takes one.
-
-    Returns:
-        The classifier.
-
-    Raises:
-        ConfigError: The model would be larger than `MAX_BYTES`.
-    """
+    """A classifier of zeros in the sizes that schema and configuration give; the fit fills it in."""
     classes, cells = len(_classes(schema)), math.prod(schema.shape)
     components = config.density.components if config.density.kind == "mixture" else 1
     size = 4 * classes * components * cells**2
@@ -167,16 +126,7 @@ def build(schema: Schema, config: ClassifierConfig, *, key: Key) -> BayesClassif
 
 
 def plan(schema: Schema, config: ClassifierConfig, size: Size) -> tuple[Stage, ...]:
-    """One stage without steps: its start is the fit.
-
-    Args:
-        schema: The schema of the data.
-        config: The resolved configuration.
-        size: How much there is to train on; a fit needs no steps.
-
-    Returns:
-        The stage, in a tuple.
-    """
+    """One stage without steps: its start is the fit."""
     prepare = preparation(schema, config)
 
     def start(model: BayesClassifier, data: Dataset) -> BayesClassifier:
@@ -188,20 +138,8 @@ def plan(schema: Schema, config: ClassifierConfig, size: Size) -> tuple[Stage, .
 def fit_classes(
     model: BayesClassifier, data: Dataset, prepare: Preparation, density: DensityConfig, seed: int
 ) -> BayesClassifier:
-    """The classifier fitted to the labelled training rows (all, where none has a label), in float64, stored as float32.
-
-    Args:
-        model: A classifier in its sizes, as `build` makes it.
-        data: The data.
-        prepare: What the classifier sees of a row.
-        density: The density of every class.
-        seed: The seed of the rows that are drawn and of the mixtures' starts.
-
-    Returns:
-        The fitted classifier.
-
-    Raises:
-        DataError: The weights of all rows of a class are 0.
+    """The classifier fitted to the labelled training rows (all, where none has a label), in float64, stored as
+    float32.
     """
     rows = data.subset("train")
     labels = _labels(data)[rows]
@@ -229,35 +167,18 @@ def fit_classes(
     )
 
 
-def subsample(rows: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """At most so many of these positions, drawn without replacement (the same for the same seed), in order.
-
-    Args:
-        rows: Positions of shape (n,).
-        most: The most that are kept.
-        seed: The seed.
-
-    Returns:
-        Positions; all of them where there are no more than `most`.
-    """
+def subsample(rows: Shaped[np.ndarray, " n"], most: int, seed: int) -> np.ndarray:
+    """At most so many of these positions, drawn without replacement (the same for the same seed), in order."""
     if len(rows) <= most:
         return rows
     return np.sort(np.random.default_rng(seed).choice(rows, most, replace=False))
 
 
-def gaussian(x: np.ndarray, weight: np.ndarray, reg_covar: float) -> tuple[np.ndarray, np.ndarray]:
-    r"""The mean and the Cholesky factor of a Gaussian by weighted maximum likelihood.
-
-    $\mu = \sum_i w_i x_i / \sum_i w_i$, $L L^T = \Sigma + \epsilon I$ (over n, not n - 1).
-
-    Args:
-        x: Rows of shape (n, D).
-        weight: How often each row counts, of shape (n,).
-        reg_covar: $\epsilon$, in squared units of x: pixels that never change would make $\Sigma$ singular.
-
-    Returns:
-        The mean (1, D) and the lower Cholesky factor (1, D, D).
-    """
+def gaussian(
+    x: Shaped[np.ndarray, "n D"], weight: Shaped[np.ndarray, " n"], reg_covar: float
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""The mean and the Cholesky factor of a Gaussian by weighted maximum likelihood."""
+    # $\mu = \sum_i w_i x_i / \sum_i w_i$, $L L^T = \Sigma + \epsilon I$ (over n, not n - 1).
     share = weight / weight.sum() if weight.sum() > 0 else np.full(len(x), 1.0 / len(x))
     mean = share @ x
     centred = x - mean
@@ -266,20 +187,12 @@ def gaussian(x: np.ndarray, weight: np.ndarray, reg_covar: float) -> tuple[np.nd
     return mean[None], np.linalg.cholesky(covariance)[None]
 
 
-def mixture(x: np.ndarray, density: DensityConfig, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A mixture of Gaussians fitted by scikit-learn's `BayesianGaussianMixture`, or by its `GaussianMixture` with EM.
-
-    What is kept is the mixture at the fitted weights, means and covariances: a density that integrates to 1, and the
-    one scikit-learn samples from. (The variational `score_samples` averages logarithms instead, and is none.)
-
-    Args:
-        x: Rows of shape (n, D).
-        density: The number of components M, the kind of inference and its limits.
-        seed: The seed of the start.
-
-    Returns:
-        Log weights (M,), means (M, D) and lower Cholesky factors (M, D, D).
-    """
+def mixture(
+    x: Shaped[np.ndarray, "n D"], density: DensityConfig, seed: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A mixture of Gaussians fitted by scikit-learn, by variational inference or EM."""
+    # What is kept is the mixture at the fitted weights, means and covariances: a density that integrates to 1, and the
+    # one scikit-learn samples from. (The variational `score_samples` averages logarithms instead, and is none.)
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.mixture import BayesianGaussianMixture, GaussianMixture
 

@@ -45,19 +45,7 @@ _ADAM = OptimizerConfig(name="adam", learning_rate=1e-3)
 
 
 def build(schema: Schema, config: VAEConfig, *, key: Key) -> SemiSupervised | Stacked:
-    """The model that predicts missing labels, from a resolved configuration.
-
-    Args:
-        schema: The schema of the data.
-        config: A resolved configuration.
-        key: A JAX random key, for the initialisation.
-
-    Returns:
-        M2, or M2 on the codes of a first model.
-
-    Raises:
-        ConfigError: The configuration predicts no labels, or has several levels.
-    """
+    """The model that predicts missing labels, from a resolved configuration."""
     classes, network = num_classes(schema, config), config.network
     fixed = config.label.class_prior == "uniform"
     class_logits = Frozen(jnp.zeros(classes)) if fixed else jnp.zeros(classes)
@@ -97,22 +85,9 @@ def _on_codes(config: VAEConfig, classes: int, class_logits: Any, *, key: Key) -
 
 
 def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
-    """The stages of M2, which are one, or of M2 on codes, which are three.
-
-    Of M2 on codes: the model of x by its ELBO; with that fixed, the model of its codes, first from labels spread over
-    neighbouring codes, without which tens of epochs find no classes, then from the given ones alone.
-
-    Args:
-        schema: The schema of the data.
-        config: A resolved configuration.
-        size: How much there is to train on.
-
-    Returns:
-        The stages, in their order.
-
-    Raises:
-        ConfigError: The objective cannot predict labels.
-    """
+    """The stages of M2, which are one, or of M2 on codes, which are three."""
+    # Of M2 on codes: the model of x by its ELBO; with that fixed, the model of its codes, first from labels spread over
+    # neighbouring codes, without which tens of epochs find no classes, then from the given ones alone.
     objective = vae.make_objective(config, size, math.prod(schema.shape))
     if config.objective.name != "semi-supervised":
         raise ConfigError(f"the objective {config.objective.name} cannot predict labels.", where="objective.name",
@@ -168,21 +143,8 @@ FIRST_BETA = 0.1
 
 
 def plan_clusters(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
-    """A nearly plain autoencoder first; then a mixture is fitted to its codes, and trained on as the prior.
-
-    A KL of full weight would pull the clusters into one before anything has found them.
-
-    Args:
-        schema: The schema of the data.
-        config: A resolved configuration with a mixture prior.
-        size: How much there is to train on.
-
-    Returns:
-        The two stages, in their order.
-
-    Raises:
-        ConfigError: The prior is no mixture.
-    """
+    """A nearly plain autoencoder first; then a mixture is fitted to its codes, and trained on as the prior."""
+    # A KL of full weight would pull the clusters into one before anything has found them.
     if config.prior.kind != "mixture":
         raise ConfigError("clusters are the components of a mixture prior.", where="prior.kind",
                           fix="Leave prior.kind as it is, or use another recipe.")  # fmt: skip
@@ -201,17 +163,9 @@ def plan_clusters(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage,
 
 
 def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
-    """Decide what the configuration leaves open, pixels as the papers do; all else as `default`.
-
-    Pixels get a Bernoulli, whose codes keep shapes and leave out noise.
-
-    Args:
-        config: A configuration with options that are None or "auto".
-        data: The data.
-
-    Returns:
-        The resolved configuration, and the reasons.
-    """
+    """Decide what the configuration leaves open, pixels as the papers do; all else as `default`."""
+    # Pixels get a Bernoulli, whose codes keep shapes and leave out noise.
+    # config: a configuration with options that are None or "auto".
     reasons = []
     if config.likelihood.family == "auto" and data.schema.kind in ("levels", "unit", "binary"):
         config = replace(config, likelihood=replace(config.likelihood, family="bernoulli"))

@@ -34,18 +34,7 @@ _FREE = {"recipe", "data", "likelihood.family", "posterior.options", "training.e
 
 
 def resolve(config: VAEConfig, data: Dataset) -> tuple[VAEConfig, list[str]]:
-    """Choose the number of classes by training rows that its fit does not see.
-
-    Args:
-        config: The configuration.
-        data: The data.
-
-    Returns:
-        The resolved configuration, and the reasons.
-
-    Raises:
-        ConfigError: The data have no typed columns, or an option of a gradient's training was set.
-    """
+    """Choose the number of classes by training rows that its fit does not see."""
     _refuse(config, data)
     reasons = []
     if "choices" not in config.posterior.options:
@@ -88,16 +77,7 @@ def _rows(data: Dataset, most: int | None = None) -> tuple[np.ndarray, np.ndarra
 
 
 def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
-    """A mixture whose classes are all alike; the fit tells them apart.
-
-    Args:
-        schema: The schema of the data.
-        config: The resolved configuration.
-        key: A JAX random key, for arrays that the fit replaces.
-
-    Returns:
-        The model.
-    """
+    """A mixture whose classes are all alike; the fit tells them apart."""
     posterior = posterior_of(config.posterior)
     choices = read_options(posterior.options, config.posterior.options, "posterior").choices  # type: ignore[attr-defined]
     head = TableHead(schema.types or (), free=True)
@@ -108,15 +88,7 @@ def build(schema: Schema, config: VAEConfig, *, key: Key) -> LatentModel:
 
 
 def with_mixture(model: LatentModel, mixture: Mixture) -> LatentModel:
-    """The model with the shares of a mixture.
-
-    Args:
-        model: A model that `build` made, of the same columns and as many classes.
-        mixture: The mixture.
-
-    Returns:
-        A new model, whose log p(x) is that of the mixture.
-    """
+    """The model with the shares of a mixture."""
     decoder: Any = model.decoder
     begins = np.concatenate([[0], np.cumsum([one.count for one in mixture.types])])
     outputs = []
@@ -132,16 +104,7 @@ def with_mixture(model: LatentModel, mixture: Mixture) -> LatentModel:
 
 
 def plan(schema: Schema, config: VAEConfig, size: Size) -> tuple[Stage, ...]:
-    """One stage without steps: its start is the fit.
-
-    Args:
-        schema: The schema of the data.
-        config: The resolved configuration.
-        size: How much there is to train on; EM sees all rows in each step.
-
-    Returns:
-        The stage, in a tuple.
-    """
+    """One stage without steps: its start is the fit."""
 
     def start(model: LatentModel, data: Dataset) -> LatentModel:
         x, mask, weight = _rows(data)

@@ -54,14 +54,8 @@ _SHARED: dict[str, tuple[str, str, Any]] = {
 
 
 def arguments(name: str) -> dict[str, tuple[str, str, Any]]:
-    """The arguments of the function of a recipe.
-
-    Args:
-        name: The name of the recipe.
-
-    Returns:
-        By argument: the option that it sets, its type and its default, which is the recipe's.
-    """
+    """The arguments of the function of a recipe."""
+    # returns: by argument: the option that it sets, its type and its default, which is the recipe's.
     config = get_recipe(name).config
     assert isinstance(config, VAEConfig)
     found = dict(_SHARED)
@@ -94,14 +88,7 @@ def _written(hint: Any) -> str:
 
 
 def function_of(name: str) -> Callable[..., VAEConfig]:
-    """The function of a recipe.
-
-    Args:
-        name: The name of the recipe.
-
-    Returns:
-        A function of the recipe's options that gives a configuration.
-    """
+    """The function of a recipe."""
     recipe, known = get_recipe(name), arguments(name)
     kinds = inspect.Parameter.KEYWORD_ONLY
     signature = inspect.Signature([inspect.Parameter(n, kinds, default=row[2]) for n, row in known.items()])
@@ -124,11 +111,7 @@ FUNCTIONS: dict[str, Callable[..., VAEConfig]] = {name.replace("-", "_"): functi
 
 
 def stub() -> str:
-    """What editors and type checkers are told.
-
-    Returns:
-        The text of `typed.pyi`.
-    """
+    """What editors and type checkers are told."""
     lines = ["# Written by `python -m latens.recipes.typed`.", "from collections.abc import Callable, Sequence"]
     lines += [
         "from typing import Any, Literal",

@@ -71,26 +71,12 @@ _HEADINGS = {
 
 
 def heading(name: str) -> str:
-    """Give a picture the heading that a person would write.
-
-    Args:
-        name: Name of the picture.
-
-    Returns:
-        The heading.
-    """
+    """Give a picture the heading that a person would write."""
     return _worded(name, _HEADINGS, f"The latent plane of class {name.removeprefix('manifold-')}")
 
 
 def caption(name: str) -> str:
-    """Say in a sentence what a picture shows.
-
-    Args:
-        name: Name of the picture.
-
-    Returns:
-        The sentence.
-    """
+    """Say in a sentence what a picture shows."""
     return _worded(name, _CAPTIONS, "What each point of the latent plane decodes to, for one class.", end=".")
 
 
@@ -101,15 +87,7 @@ def _worded(name: str, words: Mapping[str, str], of_class: str, end: str = "") -
 
 
 def alt(name: str, table: Mapping[str, np.ndarray]) -> str:
-    """Say what a reader who does not see the picture needs of it: its numbers in words.
-
-    Args:
-        name: Name of the picture.
-        table: The table of its numbers.
-
-    Returns:
-        The alternative text.
-    """
+    """Say what a reader who does not see the picture needs of it: its numbers in words."""
     kind = "manifold" if name.startswith("manifold") else name
     said = _ALTS[kind](table) if kind in _ALTS else ""
     return said or f"{caption(name)} Its table has {len(next(iter(table.values())))} rows."

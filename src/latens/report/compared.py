@@ -15,18 +15,9 @@ ABSENT = "—"
 
 
 def comparison_page(first: Told, second: Told, names: Sequence[str], paired: Mapping[str, Any] | None = None) -> str:
-    """Write the page of a comparison: second minus first.
-
-    Args:
-        first: The first run.
-        second: The second run.
-        names: Names of the runs, as typed.
-        paired: The differences over the same rows by metric, as `Estimate.to_json` gives them, for those that were
-            measured so; or None.
-
-    Returns:
-        The page as HTML.
-    """
+    """Write the page of a comparison: second minus first."""
+    # paired: the differences over the same rows by metric, as `Estimate.to_json` gives them, for those that were
+    # measured so; or None.
     labels = [told.name for told in (first, second)]
     if labels[0] == labels[1]:
         labels = list(names)
@@ -43,20 +34,11 @@ def comparison_page(first: Told, second: Told, names: Sequence[str], paired: Map
 
 
 def differences(first: Told, second: Told, paired: Mapping[str, Any]) -> dict[str, tuple[float, float | None, str]]:
-    """Compute by metric second minus first, its standard error, and how that was found.
-
-    Paired over the same rows where that was measured; else the two errors e are joined as if the runs were independent,
-    sqrt(e1^2 + e2^2), which is too wide for the same rows.
-
-    Args:
-        first: The first run.
-        second: The second run.
-        paired: The differences over the same rows by metric, as `Estimate.to_json` gives them.
-
-    Returns:
-        By metric the difference in its unit, the standard error (None where there is none), and how it was found in
-        words.
-    """
+    """Compute by metric second minus first, its standard error, and how that was found."""
+    # Paired over the same rows where that was measured; else the two errors e are joined as if the runs were
+    # independent, sqrt(e1^2 + e2^2), which is too wide for the same rows.
+    # returns: by metric the difference in its unit, the standard error (None where there is none), and how it was found
+    # in words.
     found = {}
     for name in [n for n in first.metrics if n in second.metrics]:
         one, two = first.metrics[name], second.metrics[name]
@@ -105,15 +87,7 @@ def _evidence(first: Told, second: Told, labels: Sequence[str], paired: Mapping[
 
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:
-    """Turn a tree of settings into `part.option` names.
-
-    Args:
-        value: The tree, or one value.
-        name: Name of the tree; "" at the top.
-
-    Returns:
-        Values by name.
-    """
+    """Turn a tree of settings into `part.option` names."""
     if not isinstance(value, dict):
         return {name: value}
     found: dict[str, Any] = {}

@@ -61,14 +61,8 @@ def tag(name: str, /, *children: object, **attributes: object) -> Html:
 
 
 def joined(children: Iterable[object]) -> Html:
-    """Join children one after the other, each escaped unless it is `Html`.
-
-    Args:
-        children: Values, or sequences of them; None is left out.
-
-    Returns:
-        The HTML.
-    """
+    """Join children one after the other, each escaped unless it is `Html`."""
+    # children: values, or sequences of them; None is left out.
     parts = []
     for child in children:
         if child is None:
@@ -80,19 +74,8 @@ def joined(children: Iterable[object]) -> Html:
 def table(
     caption: str, head: Sequence[object], rows: Iterable[Sequence[object]], *, numbers: Sequence[int] = ()
 ) -> Html:
-    """Make a table with a caption and headers of columns and rows.
-
-    It scrolls by itself where it is wider than the page.
-
-    Args:
-        caption: The caption.
-        head: Headers of the columns.
-        rows: The rows, the first entry of each its header.
-        numbers: Columns that are set right, counted from 0.
-
-    Returns:
-        The table.
-    """
+    """Make a table with a caption and headers of columns and rows."""
+    # It scrolls by itself where it is wider than the page.
 
     def look(column: int) -> str | None:
         return "number" if column in numbers else None
@@ -111,14 +94,6 @@ def table(
 
 
 def data_uri(data: bytes, kind: str) -> str:
-    """Make an address that holds the bytes of a picture.
-
-    Args:
-        data: The bytes.
-        kind: "png", "svg" or "gif".
-
-    Returns:
-        The address.
-    """
+    """Make an address that holds the bytes of a picture."""
     mime = "image/svg+xml" if kind == "svg" else f"image/{kind}"
     return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"

@@ -23,14 +23,7 @@ def _shown(one: dict[str, Any] | None) -> str:
 
 
 def rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """The numbers of a judgement: name, value, what real rows reach, and what it is.
-
-    Args:
-        found: What `latens.measure.judge.judge` returned.
-
-    Returns:
-        A row each.
-    """
+    """The numbers of a judgement: name, value, what real rows reach, and what it is."""
     made = [
         ("Shape", _shown(found["shape"]), _shown(found["shape"].get("new_rows")), "columns one by one; 1: alike"),
         ("Trend", _shown(found["trend"]), _shown(found["trend"].get("new_rows")), "pairs of columns; 1: alike"),
@@ -58,16 +51,7 @@ def rows(found: dict[str, Any]) -> list[tuple[str, str, str, str]]:
 
 
 def judgement_page(found: dict[str, Any], real: str, fake: str) -> str:
-    """Write the page of a judgement.
-
-    Args:
-        found: What `latens.measure.judge.judge` returned.
-        real: Name of the real table.
-        fake: Name of the synthetic one.
-
-    Returns:
-        The page as HTML.
-    """
+    """Write the page of a judgement."""
     counts = found["rows"]
     lead = f"{counts['fake']:,} rows beside {counts['real']:,} real ones, {len(found['columns'])} columns."
     numbers = table("Every number", ("", fake, "what real rows reach", "what it is"), rows(found), numbers=(1, 2))

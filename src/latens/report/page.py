@@ -38,14 +38,7 @@ FIRST = (*HEADLINES, "bits_per_dimension", "elbo", "kl", "active_units", "gain_o
 
 
 def report_page(told: Told) -> str:
-    """Write the whole page of a run: HTML with its style and pictures inside, without scripts or anything to fetch.
-
-    Args:
-        told: What is told of the run.
-
-    Returns:
-        The page as HTML.
-    """
+    """Write the whole page of a run: HTML with its style and pictures inside, without scripts or anything to fetch."""
     name = str(told.info.get("data", {}).get("name", "data"))
     sections = [
         ("short", "In short", _short(told)),
@@ -67,17 +60,7 @@ def report_page(told: Told) -> str:
 
 
 def document(title: str, heading: str, lead: Html | None, sections: Sequence[tuple[str, str, object]]) -> str:
-    """Write a page of sections.
-
-    Args:
-        title: Title in the browser.
-        heading: Heading of the page.
-        lead: What stands below the heading, or None.
-        sections: Id, heading and content of each.
-
-    Returns:
-        The page as HTML.
-    """
+    """Write a page of sections."""
     style = Html((Path(__file__).parent / "style.css").read_text(encoding="utf-8"))
     head = tag(
         "head",
@@ -110,14 +93,7 @@ def _version() -> str:
 
 
 def with_error(metric: Mapping[str, Any]) -> str:
-    """Write a value with its standard error where there is one.
-
-    Args:
-        metric: `value` and `standard_error`, as `Estimate.to_json` gives them.
-
-    Returns:
-        The text.
-    """
+    """Write a value with its standard error where there is one."""
     value, error = with_digits(metric.get("value"), metric.get("standard_error"))
     return value if metric.get("standard_error") is None else f"{value} ± {error}"
 
@@ -173,26 +149,12 @@ def _what(told: Told) -> Html:
 
 
 def facts_list(facts: Sequence[tuple[str, object]]) -> Html:
-    """Make a list of definitions.
-
-    Args:
-        facts: Names and what they stand for.
-
-    Returns:
-        The list as HTML.
-    """
+    """Make a list of definitions."""
     return tag("dl", *((tag("dt", name), tag("dd", value)) for name, value in facts), class_="facts")
 
 
 def evidence(told: Told) -> Html:
-    """Make the table of every metric that was measured.
-
-    Args:
-        told: What is told of the run.
-
-    Returns:
-        The table as HTML.
-    """
+    """Make the table of every metric that was measured."""
     order = [*(name for name in FIRST if name in told.metrics), *sorted(set(told.metrics) - set(FIRST))]
     rows = []
     for name in order:
@@ -272,14 +234,7 @@ def _model(told: Told) -> Html:
 
 
 def again(told: Told) -> Html:
-    """Write the command, the versions and the data that give a run again.
-
-    Args:
-        told: What is told of the run.
-
-    Returns:
-        The section as HTML.
-    """
+    """Write the command, the versions and the data that give a run again."""
     info, data = told.info, told.info.get("data", {})
     place, versions = info.get("platform") or {}, info.get("versions") or {}
     facts: list[tuple[str, object]] = [

@@ -12,35 +12,18 @@ LARGEST_SVG = 120_000
 
 
 class Shot(NamedTuple):
-    """One picture of a page, in both themes.
-
-    Args:
-        name: Its name.
-        caption: Its caption.
-        alt: Its alternative text.
-        light: Its bytes in the light theme, and their kind ("svg" or "png").
-        dark: The same in the dark theme.
-        inches: Its width and height in inches.
-    """
+    """One picture of a page, in both themes."""
 
     name: str
     caption: str
     alt: str
-    light: tuple[bytes, str]
-    dark: tuple[bytes, str]
-    inches: tuple[float, float]
+    light: tuple[bytes, str]  # its bytes in the light theme, and their kind ("svg" or "png")
+    dark: tuple[bytes, str]  # the same in the dark theme
+    inches: tuple[float, float]  # its width and height in inches
 
 
 def shots(light: list, dark: list) -> list[Shot]:
-    """Make the pictures of a page from what `draw_pictures` gave in the two themes.
-
-    Args:
-        light: Name, Axes and table of each picture in the light theme.
-        dark: The same in the dark theme.
-
-    Returns:
-        The pictures, in order.
-    """
+    """Make the pictures of a page from what `draw_pictures` gave in the two themes."""
     return [
         Shot(name, caption(name), alt(name, table), picture(axes), picture(other), _inches(axes))
         for (name, axes, table), (_, other, _) in zip(light, dark)
@@ -48,28 +31,14 @@ def shots(light: list, dark: list) -> list[Shot]:
 
 
 def picture(axes: Any) -> tuple[bytes, str]:
-    """Render a picture: as SVG where it is small, else as PNG.
-
-    Args:
-        axes: Its Axes.
-
-    Returns:
-        The bytes and their kind, "svg" or "png".
-    """
+    """Render a picture: as SVG where it is small, else as PNG."""
     with laid_out(figure_of(axes)):
         svg = rendered(axes, "svg")
         return (svg, "svg") if len(svg) <= LARGEST_SVG else (rendered(axes, "png", dpi=_DPI), "png")
 
 
 def figure(shot: Shot) -> Html:
-    """Make the element of a picture: the browser takes the one that goes with its theme.
-
-    Args:
-        shot: The picture.
-
-    Returns:
-        The element as HTML.
-    """
+    """Make the element of a picture: the browser takes the one that goes with its theme."""
     width, height = (round(96 * side) for side in shot.inches)
     dark = tag("source", srcset=data_uri(*shot.dark), media="(prefers-color-scheme: dark)")
     light = tag("img", src=data_uri(*shot.light), alt=shot.alt, width=width, height=height)

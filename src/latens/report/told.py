@@ -33,50 +33,24 @@ class _Evaluation(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Told:
-    """What is told of one run.
+    """What is told of one run."""
 
-    Args:
-        name: Name of the run.
-        info: What run.json holds.
-        trained: The model.
-        history: The "epoch" records of metrics.jsonl.
-        metrics: Metrics by name, each as `Estimate.to_json` gives it: those of `latens evaluate RUN --all`
-            (report.json) where there are any, else of the end of training.
-        full: Whether the metrics are those of report.json.
-        warnings: The warnings.
-        shots: The pictures.
-        lacking: Why there are no pictures of data; "" where there are.
-        left_out: Why some metrics are not there, by name.
-    """
-
-    name: str
+    name: str  # name of the run
     info: Mapping[str, Any]
     trained: TrainedModel
-    history: list[dict[str, Any]]
+    history: list[dict[str, Any]]  # the "epoch" records of metrics.jsonl
+    # metrics by name, each as `Estimate.to_json` gives it: those of `latens evaluate RUN --all` (report.json) where
+    # there are any, else of the end of training
     metrics: Mapping[str, Mapping[str, Any]]
-    full: bool
+    full: bool  # whether the metrics are those of report.json
     warnings: list[Warning_]
     shots: list[Shot] = field(default_factory=list)
-    lacking: str = ""
-    left_out: Mapping[str, str] = field(default_factory=dict)
+    lacking: str = ""  # why there are no pictures of data; "" where there are
+    left_out: Mapping[str, str] = field(default_factory=dict)  # why some metrics are not there, by name
 
 
 def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking: str = "", seed: int = 0) -> Told:
-    """Collect everything that a report tells of a run.
-
-    Args:
-        run: Folder of the run.
-        trained: Its model.
-        data: Its data; None where they cannot be read.
-        lacking: Why there are no data; "" where there are.
-        seed: Seed of the pictures.
-
-    Returns:
-        What is told.
-
-    Raises:
-        RunFolderError: report.json was not written by latens.
-    """
+    """Collect everything that a report tells of a run."""
     from latens.pictures.draw import draw_pictures
 
     history = [record for record in run.read_metrics() if record.get("event") == "epoch"]
@@ -104,17 +78,7 @@ def tell(run: RunFolder, trained: TrainedModel, data: Dataset | None, *, lacking
 
 
 def read_evaluation(path: Path) -> dict[str, Any]:
-    """Read what `latens evaluate RUN --all` left in the run folder.
-
-    Args:
-        path: The file report.json.
-
-    Returns:
-        Its content; empty where the file does not exist.
-
-    Raises:
-        RunFolderError: The file does not hold such an object.
-    """
+    """Read what `latens evaluate RUN --all` left in the run folder."""
     if not path.exists():
         return {}
     fix = "Measure again with `latens evaluate RUN --all`, or remove the file."

@@ -36,16 +36,9 @@ _MEASURED = {
 
 
 class Warning_(NamedTuple):
-    """One warning.
+    """One warning."""
 
-    Args:
-        name: Its name for programs.
-        title: Its title.
-        found: What was found.
-        advice: What helps.
-    """
-
-    name: str
+    name: str  # its name for programs
     title: str
     found: str
     advice: str
@@ -54,18 +47,8 @@ class Warning_(NamedTuple):
 def warnings_of(
     run: Sequence[Mapping[str, str]], evaluated: Sequence[Mapping[str, str]], history: Sequence[Mapping[str, Any]]
 ) -> list[Warning_]:
-    """Collect the warnings of a run, of its full evaluation, and of its curves.
-
-    Each name comes once, the evaluation's first.
-
-    Args:
-        run: Warnings as run.json holds them (`name`, `message`).
-        evaluated: Warnings as report.json holds them.
-        history: The "epoch" records of metrics.jsonl.
-
-    Returns:
-        The warnings.
-    """
+    """Collect the warnings of a run, of its full evaluation, and of its curves."""
+    # Each name comes once, the evaluation's first.
     found: dict[str, Warning_] = {}
     for entry in [*evaluated, *run]:
         name, message = str(entry.get("name", "")), str(entry.get("message", ""))
@@ -78,17 +61,9 @@ def warnings_of(
 
 
 def validation_turned(history: Sequence[Mapping[str, Any]]) -> Warning_ | None:
-    """Warn where the validation ELBO ends more than 2 % of its whole gain below its best, while training rose.
-
-    With v the validation ELBO of the epochs: max(v) - v[-1] > 0.02 (max(v) - v[0]), and the training ELBO of the last
-    epoch is above that of the best one.
-
-    Args:
-        history: The "epoch" records of metrics.jsonl.
-
-    Returns:
-        The warning, or None.
-    """
+    """Warn where the validation ELBO ends more than 2 % of its whole gain below its best, while training rose."""
+    # With v the validation ELBO of the epochs: max(v) - v[-1] > 0.02 (max(v) - v[0]), and the training ELBO of the last
+    # epoch is above that of the best one.
     rows = [r for r in history if np.isfinite(_value(r, "validation_elbo")) and np.isfinite(_value(r, "train_elbo"))]
     if len(rows) < 3:
         return None
@@ -111,14 +86,7 @@ def validation_turned(history: Sequence[Mapping[str, Any]]) -> Warning_ | None:
 
 
 def not_measured(metrics: Mapping[str, Any]) -> list[str]:
-    """List what nobody has looked at yet, of what the full evaluation would.
-
-    Args:
-        metrics: What was measured, by name.
-
-    Returns:
-        What was not, in words.
-    """
+    """List what nobody has looked at yet, of what the full evaluation would."""
     return [what for metric, what in _MEASURED.values() if metric not in metrics]
 
 

@@ -38,28 +38,13 @@ _METRICS = {
 
 
 def metric_name(name: str, trained: TrainedModel | None = None) -> str:
-    """Say what a metric is called for people; densities of a model by what they are of.
-
-    Args:
-        name: Name of the metric.
-        trained: The model, or None.
-
-    Returns:
-        The words.
-    """
+    """Say what a metric is called for people; densities of a model by what they are of."""
     words = _METRICS.get(name, name.replace("_", " "))
     return words if trained is None else words.replace("log p(x", f"log p({density_of(trained)}")
 
 
 def cells(schema: Schema) -> str:
-    """Say what a row is: "8 x 8 = 64 cells, each a whole number from 0 to 16".
-
-    Args:
-        schema: Schema of the rows.
-
-    Returns:
-        The words.
-    """
+    """Say what a row is: "8 x 8 = 64 cells, each a whole number from 0 to 16"."""
     shape = " × ".join(map(str, schema.shape)) or "1"
     count = f"{math.prod(schema.shape)} columns" if schema.columns else f"{shape} = {math.prod(schema.shape)} cells"
     count = count if len(schema.shape) > 1 or schema.columns else f"{math.prod(schema.shape)} cells"
@@ -68,14 +53,7 @@ def cells(schema: Schema) -> str:
 
 
 def model_facts(trained: TrainedModel) -> list[tuple[str, str]]:
-    """List the parts of a model and of its training.
-
-    Args:
-        trained: The model.
-
-    Returns:
-        What, and which, of each.
-    """
+    """List the parts of a model and of its training."""
     config = trained.config
     facts = [("Recipe", _recipe(config.recipe) if config else "built by hand")]
     if isinstance(config, VAEConfig):
@@ -103,14 +81,7 @@ def _recipe(name: str) -> str:
 
 
 def likelihood(trained: TrainedModel) -> str:
-    """Say which likelihood a model has, and what its numbers are densities of.
-
-    Args:
-        trained: The model.
-
-    Returns:
-        The words; "" for models without one.
-    """
+    """Say which likelihood a model has, and what its numbers are densities of."""
     config = trained.config
     if not isinstance(config, VAEConfig):
         return ""
@@ -120,14 +91,7 @@ def likelihood(trained: TrainedModel) -> str:
 
 
 def is_grey(trained: TrainedModel) -> bool:
-    """Whether grey values meet a Bernoulli likelihood, whose numbers are a cross-entropy.
-
-    Args:
-        trained: The model.
-
-    Returns:
-        True for such a model.
-    """
+    """Whether grey values meet a Bernoulli likelihood, whose numbers are a cross-entropy."""
     config = trained.config
     family = config.likelihood.family if isinstance(config, VAEConfig) else ""
     return (
@@ -136,14 +100,7 @@ def is_grey(trained: TrainedModel) -> bool:
 
 
 def objective(trained: TrainedModel) -> list[str]:
-    """Say what was minimised.
-
-    Args:
-        trained: The model.
-
-    Returns:
-        The paragraphs.
-    """
+    """Say what was minimised."""
     config = trained.config
     if not isinstance(config, VAEConfig):
         return [
@@ -197,28 +154,13 @@ def objective(trained: TrainedModel) -> list[str]:
 
 
 def command_of(info: Mapping[str, Any]) -> str:
-    """Give the command as it was typed.
-
-    Args:
-        info: What run.json holds.
-
-    Returns:
-        The command.
-    """
+    """Give the command as it was typed."""
     command = info.get("command", "")
     return shlex.join(map(str, command)) if isinstance(command, list) else str(command)
 
 
 def number(value: Any, digits: int = 2) -> str:
-    """Write a number for people, with a true minus sign; small ones keep three figures.
-
-    Args:
-        value: The number.
-        digits: Decimal places.
-
-    Returns:
-        The text; a dash for what is not finite.
-    """
+    """Write a number for people, with a true minus sign; small ones keep three figures."""
     if value is None or isinstance(value, str) or not math.isfinite(value):
         return "—"
     size = abs(value)
@@ -227,18 +169,11 @@ def number(value: Any, digits: int = 2) -> str:
 
 
 def with_digits(value: Any, error: Any = None) -> tuple[str, str]:
-    """Write a value and its standard error with the digits that the error leaves: 2.18 and 0.02.
-
-    The error has one figure, two where the first is a 1, and the value as many decimal places; without an error a whole
-    number has none, and others have two.
-
-    Args:
-        value: The value.
-        error: Its standard error, in the same unit; None where there is none.
-
-    Returns:
-        The two texts, with true minus signs; a dash for an error that is not there or not finite.
-    """
+    """Write a value and its standard error with the digits that the error leaves: 2.18 and 0.02."""
+    # The error has one figure, two where the first is a 1, and the value as many decimal places; without an error a
+    # whole number has none, and others have two.
+    # error: its standard error, in the same unit; None where there is none.
+    # returns: the two texts, with true minus signs; a dash for an error that is not there or not finite.
     sure = isinstance(error, int | float) and math.isfinite(error) and error > 0
     if value is None or not math.isfinite(value) or not sure:
         whole = isinstance(value, int | float) and math.isfinite(value) and value == round(value)

@@ -52,18 +52,12 @@ _PACKAGES = ("latens", "jax", "jaxlib", "equinox", "optax", "numpy")
 
 
 class RunFolder:
-    """A run folder, held by this process until `release` (or the end of the `with` block).
+    """A run folder, held by this process until `release` (or the end of the `with` block)."""
 
-    It is made by `create` or `open`. Leaving the `with` block by an exception while the state is "running" sets it to
-    "stopped" (Ctrl-C, SystemExit) or "failed". Its attribute `notice` is a sentence where a process died that held the
-    folder before, and `path` is right also after the folder was moved while it is held.
-
-    Args:
-        path: The folder.
-        lock: The lock of the folder, or None where it is only read.
-        info: What run.json holds.
-        config: What config.json holds.
-    """
+    # It is made by `create` or `open`. Leaving the `with` block by an exception while the state is "running" sets it to
+    # "stopped" (Ctrl-C, SystemExit) or "failed". Its attribute `notice` is a sentence where a process died that held
+    # the folder before, and `path` is right also after the folder was moved while it is held.
+    # `lock`: The lock of the folder, or None where it is only read.
 
     def __init__(self, path: Path, lock: Lock | None, info: dict[str, Any], config: dict[str, Any]) -> None:
         self._path, self.info, self.config = path, info, config
@@ -85,25 +79,8 @@ class RunFolder:
         options: dict[str, Any] | None = None,
         force: bool = False,
     ) -> "RunFolder":
-        """Make a run folder and write run.json and config.json at once.
-
-        Args:
-            path: The folder, which may exist where it is empty.
-            command: The command as typed.
-            config: The complete and resolved configuration, as plain values.
-            data: The fingerprint of the data, as plain values.
-            seed: The seed of the run.
-            options: What else was asked for, so that a resume need not be told again.
-            force: Whether a former run in the folder is replaced; no file that latens did not write ever is.
-
-        Returns:
-            The folder, held by this process.
-
-        Raises:
-            RunFolderError: The folder is in use or not empty.
-            ConfigError: `config` is not JSON.
-            ResourceError: The folder cannot be written.
-        """
+        """Make a run folder and write run.json and config.json at once."""
+        # options: what else was asked for, so that a resume need not be told again.
         path = Path(path)
         info = _describe(command, data, seed) | {"options": plain(options or {})}
         config_text = _config_text(config)
@@ -130,20 +107,7 @@ class RunFolder:
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, lock: bool = True) -> "RunFolder":
-        """Open an existing run folder, to continue it or only to read it, also while it runs.
-
-        Args:
-            path: The folder.
-            lock: Whether this process is to hold the folder; False only reads it.
-
-        Returns:
-            The folder.
-
-        Raises:
-            RunFolderError: It is no run folder, or it is in use.
-            ConfigError: A newer latens wrote it.
-            ResourceError: It cannot be read, or its lock cannot be written.
-        """
+        """Open an existing run folder, to continue it or only to read it, also while it runs."""
         path = Path(path)
         refuse_links(path)
         info, config = read_run_file(path, "run.json"), read_run_file(path, "config.json")
@@ -170,11 +134,7 @@ class RunFolder:
 
     @property
     def path(self) -> Path:
-        """Where the folder is; one that is moved while it is held is followed to its new place.
-
-        Raises:
-            RunFolderError: The folder was removed, or the system does not say where it went.
-        """
+        """Where the folder is; one that is moved while it is held is followed to its new place."""
         if self._lock is None:
             return self._path
         found = self._lock.folder()
@@ -217,17 +177,7 @@ class RunFolder:
         return "killed" if found == "running" and not self.live else found
 
     def set_state(self, state: str, **fields: Any) -> None:
-        """Rewrite run.json with this state and further fields.
-
-        Args:
-            state: "running", "stopped", "done" or "failed".
-            **fields: Further entries of run.json, plain values by name.
-
-        Raises:
-            ValueError: There is no such state.
-            RunFolderError: The folder is not held by this process.
-            ResourceError: The file cannot be written.
-        """
+        """Rewrite run.json with this state and further fields."""
         if state not in STATES:
             raise ValueError(f"state {state!r} is not one of {', '.join(STATES)}")
         self._check_held()
@@ -237,31 +187,16 @@ class RunFolder:
         write_atomic(self.path / "run.json", to_json(self.info, indent=2) + b"\n")
 
     def set_config(self, config: dict[str, Any]) -> None:
-        """Rewrite config.json: what a run began with is replaced by what the data made of it.
-
-        Args:
-            config: The complete and resolved configuration, as plain values.
-
-        Raises:
-            ConfigError: `config` is not JSON.
-            RunFolderError: The folder is not held by this process.
-            ResourceError: The file cannot be written.
-        """
+        """Rewrite config.json: what a run began with is replaced by what the data made of it."""
         self._check_held()
         text = _config_text(config)
         write_atomic(self.path / "config.json", text)
         self.config = parse_json_strict(text)
 
     def differences(self) -> list[str]:
-        """What is not as it was when the run began, of that on which its bits depend.
-
-        That is versions, machine, cores, and JAX's settings of precision and random numbers (which runs of before do
-        not
-        know).
-
-        Returns:
-            A word for each difference, like "jax 0.6.0 -> 0.7.0".
-        """
+        """What is not as it was when the run began, of that on which its bits depend."""
+        # That is versions, machine, cores, and JAX's settings of precision and random numbers (which runs of before do
+        # not know).
         before, now = self.info, _describe("", {}, 0)
         changed = []
         for part in ("versions", "platform", "jax"):
@@ -270,63 +205,26 @@ class RunFolder:
         return changed
 
     def append_metrics(self, record: dict[str, Any]) -> None:
-        """Add a line to metrics.jsonl; nothing that differs between equal runs belongs here.
-
-        Args:
-            record: Plain values by name.
-
-        Raises:
-            RunFolderError: The folder is not held by this process.
-            ResourceError: The file cannot be written.
-        """
+        """Add a line to metrics.jsonl; nothing that differs between equal runs belongs here."""
         self._check_held()
         self._metrics.append(record)
 
     def append_timing(self, record: dict[str, Any]) -> None:
-        """Add a line to timings.jsonl: wall times, rates, memory.
-
-        Args:
-            record: Plain values by name.
-
-        Raises:
-            RunFolderError: The folder is not held by this process.
-            ResourceError: The file cannot be written.
-        """
+        """Add a line to timings.jsonl: wall times, rates, memory."""
         self._check_held()
         self._timings.append(record)
 
     def metrics_length(self) -> int:
-        """The length of metrics.jsonl, flushed to disk: what a checkpoint notes.
-
-        Returns:
-            The number of bytes.
-
-        Raises:
-            ResourceError: The file cannot be flushed or looked at.
-        """
+        """The length of metrics.jsonl, flushed to disk: what a checkpoint notes."""
         return self._metrics.length()
 
     def truncate_metrics(self, length: int) -> None:
-        """Cut metrics.jsonl back to the length a checkpoint noted.
-
-        Args:
-            length: The number of bytes that stay.
-
-        Raises:
-            RunFolderError: The folder is not held by this process, or no line ends at this length.
-        """
+        """Cut metrics.jsonl back to the length a checkpoint noted."""
         self._check_held()
         self._metrics.truncate(length)
 
     def read_metrics(self) -> list[dict[str, Any]]:
-        """The records of metrics.jsonl; a torn last line is ignored.
-
-        Returns:
-            The records in the order in which they were written.
-
-        Raises:
-            RunFolderError: A line is no JSON object; the message names it.
-        """
+        """The records of metrics.jsonl; a torn last line is ignored."""
         return self._metrics.read()
 
     def release(self) -> None:
@@ -383,16 +281,7 @@ class _LogFile(logging.FileHandler):
 
 
 def default_path(data: str, recipe: str, *, root: str | os.PathLike[str] = "runs") -> Path:
-    """`runs/TIME-DATA-RECIPE` in characters that are safe everywhere, with a number where that is taken.
-
-    Args:
-        data: A name or path, of which the last part without suffixes counts.
-        recipe: The name of the recipe.
-        root: The folder in which runs lie.
-
-    Returns:
-        A folder that does not exist yet.
-    """
+    """`runs/TIME-DATA-RECIPE` in characters that are safe everywhere, with a number where that is taken."""
     words = (_safe(re.split(r"[\\/]", data.rstrip("\\/"))[-1].split(".")[0] or "data"), _safe(recipe))
     name = "-".join((time.strftime("%Y%m%d-%H%M%S"), *words))
     path, number = Path(root) / name, 2
@@ -426,11 +315,8 @@ def _describe(command: Sequence[str] | str, data: dict[str, Any], seed: int) -> 
 
 
 def versions() -> dict[str, str | None]:
-    """The versions that decide the bits of a run.
-
-    Returns:
-        Those of Python and of the packages, by name; None where one is not installed as a package.
-    """
+    """The versions that decide the bits of a run."""
+    # returns: those of Python and of the packages, by name; None where one is not installed as a package.
     return {"python": platform.python_version()} | {name: _version(name) for name in _PACKAGES}
 
 

@@ -39,19 +39,7 @@ _FORMER_TEMPORARY = re.compile(r"^\..+\.(png|svg|csv|gif|mp4)\.\d+-\d+\.tmp$", r
 
 
 def read_run_file(path: Path, name: str) -> dict[str, Any]:
-    """The JSON object in a file of a run folder.
-
-    Args:
-        path: The run folder.
-        name: The name of the file.
-
-    Returns:
-        The object.
-
-    Raises:
-        RunFolderError: Folder or file is absent or damaged.
-        ResourceError: The file cannot be read.
-    """
+    """The JSON object in a file of a run folder."""
     if not path.is_dir():
         raise not_a_run(path, "there is no such folder")
     with resource_errors(path / name):
@@ -69,25 +57,13 @@ def read_run_file(path: Path, name: str) -> dict[str, Any]:
 
 
 def refuse_links(path: Path) -> None:
-    """Refuse a run folder in which something of a run is a link, pipe, socket or device: a stranger may have made it.
-
-    Args:
-        path: The run folder.
-
-    Raises:
-        RunFolderError: There is one; the message names the entry.
-        ResourceError: The folder cannot be looked at.
-    """
+    """Refuse a run folder in which something is a link, pipe, socket or device: a stranger may have made it."""
     with resource_errors(path):
         refuse_unplain(path, OWN_FILES, OWN_FOLDERS)
 
 
 def clean_run(path: Path) -> None:
-    """Remove what killed processes left half written in a run folder.
-
-    Args:
-        path: The run folder.
-    """
+    """Remove what killed processes left half written in a run folder."""
     for folder in (path, *(path / name for name in OWN_FOLDERS)):
         if not folder.is_symlink():
             clean_orphans(folder)
@@ -119,17 +95,7 @@ class _Info(Struct, frozen=True):
 
 
 def check_info(info: dict[str, Any], config: dict[str, Any], path: Path) -> None:
-    """Refuse run.json, and a config.json not resolved yet, with entries not of the kind that latens writes.
-
-    Args:
-        info: What run.json holds.
-        config: What config.json holds.
-        path: The run folder, which an error names.
-
-    Raises:
-        RunFolderError: An entry of run.json is missing or of another kind.
-        ConfigError: A configuration that is not resolved yet lacks its recipe or settings.
-    """
+    """Refuse run.json, and a config.json not resolved yet, with entries not of the kind that latens writes."""
     fix = "Bring the file back from a backup, or start a new run."
     typed(info, _Info, where=f"{path / 'run.json'}, ", error=RunFolderError, fix=fix)
     whole = isinstance(config.get("recipe"), str) and isinstance(config.get("settings"), dict)
@@ -139,31 +105,13 @@ def check_info(info: dict[str, Any], config: dict[str, Any], path: Path) -> None
 
 
 def not_a_run(path: Path, why: str, fix: str = "") -> RunFolderError:
-    """The error for a folder that is no run.
-
-    Args:
-        path: The folder.
-        why: Why it is none, without a full stop.
-        fix: What to do; "" says to check the path.
-
-    Returns:
-        The error, to be raised by the caller.
-    """
+    """The error for a folder that is no run."""
     fix = fix or "Check the path; `latens fit` makes one."
     return RunFolderError(f"not a run folder: {why}.", where=str(path), fix=fix)
 
 
 def refuse_others(path: Path, force: bool, *, ours: bool = False) -> None:
-    """Refuse to write a new run into a folder that is held, holds a run already, or holds files of others.
-
-    Args:
-        path: The folder.
-        force: Whether a former run may be replaced.
-        ours: Whether the lock in the folder is this process's own.
-
-    Raises:
-        RunFolderError: A new run may not be written into the folder.
-    """
+    """Refuse to write a new run into a folder that is held, holds a run already, or holds files of others."""
     holder = None if ours else holder_of(path / "lock")
     if holder is not None:
         raise in_use(path, holder)
@@ -217,11 +165,7 @@ def _foreign_below(folder: Path) -> Iterator[str]:
 
 
 def remove_own(path: Path) -> None:
-    """Remove a former run from its folder, all but the lock.
-
-    Args:
-        path: The run folder.
-    """
+    """Remove a former run from its folder, all but the lock."""
     # run.json goes last: while it is there the rest is known as ours, should this be interrupted.
     for name in [*sorted(OWN_FOLDERS | OWN_FILES - {"lock", "run.json"}), "run.json"]:
         target = path / name

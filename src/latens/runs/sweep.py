@@ -28,35 +28,19 @@ _LONGEST = 120
 
 
 class Plan(Struct, frozen=True, forbid_unknown_fields=True):
-    """What a sweep trains; the same plan in the same folder goes on.
+    """What a sweep trains; the same plan in the same folder goes on."""
 
-    Args:
-        fit: The words of `latens fit` that all runs share, without those of a setting, a seed and a folder.
-        options: What was typed for each option that differs between runs, by option.
-        chosen: The settings, each as typed values by option; one without an entry where only seeds differ.
-        seeds: The seeds of each setting.
-        random: How many settings were drawn; None where they are all combinations.
-        budget: The flag of the budget that successive halving doubles; None without it.
-        budgets: Its values, from the first to the whole.
-    """
-
-    fit: list[str]
-    options: dict[str, str]
+    fit: list[str]  # the words of `latens fit` that all runs share, without those of a setting, a seed and a folder
+    options: dict[str, str]  # what was typed for each option that differs between runs, by option
+    # the settings, each as typed values by option; one without an entry where only seeds differ
     chosen: list[dict[str, str]]
-    seeds: list[int]
-    random: int | None = None
-    budget: str | None = None
-    budgets: list[float] = []
+    seeds: list[int]  # the seeds of each setting
+    random: int | None = None  # how many settings were drawn; None where they are all combinations
+    budget: str | None = None  # the flag of the budget that successive halving doubles; None without it
+    budgets: list[float] = []  # its values, from the first to the whole
 
     def differences(self, other: "Plan") -> list[str]:
-        """Say what another plan has otherwise, whatever the order in which options and values were typed.
-
-        Args:
-            other: The other plan.
-
-        Returns:
-            A sentence part for each difference, such as "--seeds is 4 and was 2".
-        """
+        """Say what another plan has otherwise, whatever the order in which options and values were typed."""
         found = []
         for name in sorted({*self.options, *other.options}):
             now, was = (sorted(map(shown, plan.values_of(name))) for plan in (self, other))
@@ -73,33 +57,18 @@ class Plan(Struct, frozen=True, forbid_unknown_fields=True):
         return found
 
     def values_of(self, option: str) -> list[str]:
-        """The values that an option has in this sweep.
-
-        Args:
-            option: The option.
-
-        Returns:
-            The values as typed, each once.
-        """
+        """The values that an option has in this sweep."""
         return list(dict.fromkeys(setting[option] for setting in self.chosen if option in setting))
 
 
 class Job(NamedTuple):
-    """One run of a sweep, or one stretch of it.
+    """One run of a sweep, or one stretch of it."""
 
-    Args:
-        setting: The place of its setting among those of the plan.
-        seed: The seed.
-        budget: The budget of successive halving; None where there is none.
-        run: The run folder.
-        found: The folder of its numbers on the validation rows, held by who trains it.
-    """
-
-    setting: int
+    setting: int  # the place of its setting among those of the plan
     seed: int
-    budget: float | None
+    budget: float | None  # the budget of successive halving; None where there is none
     run: Path
-    found: Path
+    found: Path  # the folder of its numbers on the validation rows, held by who trains it
 
     @property
     def rows(self) -> Path:
@@ -113,32 +82,15 @@ class Job(NamedTuple):
 
 
 def job_of(plan: Plan, folder: Path, setting: int, seed: int, budget: float | None = None) -> Job:
-    """Find where a run lies.
-
-    Args:
-        plan: The plan.
-        folder: The folder of the sweep.
-        setting: The place of its setting in the plan.
-        seed: The seed.
-        budget: The budget of successive halving; None where there is none.
-
-    Returns:
-        The job.
-    """
+    """Find where a run lies."""
+    # budget: the budget of successive halving; None where there is none.
     name, numbered = names_of(plan)[setting], f"seed={seed}"
     stretch = numbered if budget is None else f"{numbered},{plan.budget}={budget:g}"
     return Job(setting, seed, budget, folder / name / numbered, folder / VALIDATION / name / stretch)
 
 
 def names_of(plan: Plan) -> list[str]:
-    """Name the settings as their folders are called.
-
-    Args:
-        plan: The plan.
-
-    Returns:
-        A name for each setting, no two alike.
-    """
+    """Name the settings as their folders are called."""
     names = []
     for setting in plan.chosen:
         values = [shown(value).strip("[]").replace(",", "+") for value in setting.values()]
@@ -179,19 +131,7 @@ def shown(text: str) -> str:
 
 
 def new_plan_refused(folder: Path, plan: Plan) -> bool:
-    """Whether a folder holds this very sweep already; another one, or anything else, is refused.
-
-    Args:
-        folder: The folder.
-        plan: The plan.
-
-    Returns:
-        True where the sweep goes on, False where it begins.
-
-    Raises:
-        RunFolderError: The folder holds something else.
-        UsageError: The folder holds a sweep with other settings.
-    """
+    """Whether a folder holds this very sweep already; another one, or anything else, is refused."""
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return False
     if not is_sweep(folder):
@@ -205,38 +145,20 @@ def new_plan_refused(folder: Path, plan: Plan) -> bool:
 
 
 class Sweep(Struct, frozen=True, forbid_unknown_fields=True):
-    """What sweep.json holds.
-
-    Args:
-        format: "latens-sweep".
-        format_version: The version of this format.
-        command: The command as first typed.
-        folder: The folder in which it was typed.
-        threads: XLA's threads, on which last bits depend.
-        plan: What is trained.
-        data: Name and fingerprint of the data, and the number of rows that are measured.
-        result: The table, once every run is there.
-    """
+    """What sweep.json holds."""
 
     format: str
-    format_version: int
-    command: list[str]
-    folder: str
-    threads: int
+    format_version: int  # the version of this format
+    command: list[str]  # the command as first typed
+    folder: str  # the folder in which it was typed
+    threads: int  # XLA's threads, on which last bits depend
     plan: Plan
-    data: dict[str, Any]
-    result: dict[str, Any] | None = None
+    data: dict[str, Any]  # name and fingerprint of the data, and the number of rows that are measured
+    result: dict[str, Any] | None = None  # the table, once every run is there
 
 
 def is_sweep(folder: Path) -> bool:
-    """Whether a folder holds a sweep.
-
-    Args:
-        folder: The folder.
-
-    Returns:
-        True where its sweep.json is of latens.
-    """
+    """Whether a folder holds a sweep."""
     try:
         return read_sweep(folder).format == SWEEP_FORMAT
     except LatensError:
@@ -244,18 +166,7 @@ def is_sweep(folder: Path) -> bool:
 
 
 def read_sweep(folder: Path) -> Sweep:
-    """Read the sweep.json of a folder.
-
-    Args:
-        folder: The folder.
-
-    Returns:
-        What it holds.
-
-    Raises:
-        RunFolderError: There is none, or it is damaged or of a newer latens.
-        ResourceError: It cannot be read.
-    """
+    """Read the sweep.json of a folder."""
     fix = "Check the path; `latens sweep DATA --set OPTION=A,B --out FOLDER` makes one."
     found = typed(_object(folder / FILE, fix), Sweep, where=f"{folder / FILE}, ", error=RunFolderError, fix=fix)
     if found.format != SWEEP_FORMAT or found.format_version > FORMAT_VERSION:
@@ -264,45 +175,19 @@ def read_sweep(folder: Path) -> Sweep:
 
 
 def write_sweep(folder: Path, sweep: Sweep) -> None:
-    """Write sweep.json.
-
-    Args:
-        folder: The folder, which is made where it is missing.
-        sweep: What it holds.
-
-    Raises:
-        ResourceError: The disk refuses.
-    """
+    """Write sweep.json."""
     with resource_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     write_atomic(folder / FILE, to_json(msgspec.to_builtins(sweep), indent=2) + b"\n")
 
 
 def read_rows(job: Job) -> dict[str, Any]:
-    """Read what was found of a run.
-
-    Args:
-        job: The run.
-
-    Returns:
-        A JSON object.
-
-    Raises:
-        RunFolderError: The file is damaged.
-    """
+    """Read what was found of a run."""
     return _object(job.rows, "Remove it: it is measured again.")
 
 
 def write_rows(job: Job, found: Mapping[str, Any]) -> None:
-    """Write what was found of a run.
-
-    Args:
-        job: The run, whose `found` folder is there.
-        found: A JSON object.
-
-    Raises:
-        ResourceError: The disk refuses.
-    """
+    """Write what was found of a run."""
     write_atomic(job.rows, to_json(dict(found)) + b"\n")
 
 

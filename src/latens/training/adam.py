@@ -13,26 +13,11 @@ from latens.typing import PyTree
 
 
 def scale_by_adam(b1: float, b2: float, eps: float, eps_root: float) -> optax.GradientTransformation:
-    r"""Scale gradients by Adam's averages of the gradient and of its square.
-
-    Gradients $g$ become $\hat m / (\sqrt{\hat v + \epsilon_0} + \epsilon)$, where $m, v$ are the averages of $g$ and
-    $g^2$ and hats divide by $1 - b^t$: numbers are divided, where optax divides every entry, and $1 - b^t$ keeps its
-    digits where b is near 1. Without momentum (`b1` = 0) the first average is the gradient, and is not kept.
-
-    Args:
-        b1: Decay rate of the average of gradients, in [0, 1).
-        b2: Decay rate of the average of squared gradients, in [0, 1).
-        eps: $\epsilon$, added outside of the square root.
-        eps_root: $\epsilon_0$, added inside of the square root.
-
-    Returns:
-        An optax transformation.
-
-    Raises:
-        ConfigError: For a decay rate that is not in [0, 1).
-
-    Source: Kingma & Ba (2015), arXiv 1412.6980.
-    """
+    r"""Scale gradients by Adam's averages of the gradient and of its square."""
+    # Gradients $g$ become $\hat m / (\sqrt{\hat v + \epsilon_0} + \epsilon)$, where $m, v$ are the averages of $g$ and
+    # $g^2$ and hats divide by $1 - b^t$: numbers are divided, where optax divides every entry, and $1 - b^t$ keeps its
+    # digits where b is near 1. Without momentum (`b1` = 0) the first average is the gradient, and is not kept.
+    # Source: Kingma & Ba (2015), arXiv 1412.6980.
     for name, rate in {"b1": b1, "b2": b2}.items():
         if isinstance(rate, int | float) and not 0 <= rate < 1:
             raise ConfigError(f"{name} must be at least 0 and below 1, not {rate}.", where="optimizer.options")
@@ -60,14 +45,7 @@ def scale_by_adam(b1: float, b2: float, eps: float, eps_root: float) -> optax.Gr
 
 
 def log(rate: Any) -> Any:
-    """The logarithm of a decay rate, in double precision for a number: near 1 the value 1 - b would lose its digits.
-
-    Args:
-        rate: b, a number or an array.
-
-    Returns:
-        log b.
-    """
+    """The logarithm of a decay rate, in double precision for a number: near 1 the value 1 - b would lose its digits."""
     if not isinstance(rate, int | float):
         return jnp.log(rate)
     return math.log(rate) if rate else -math.inf
@@ -81,23 +59,8 @@ def adam(
     eps: float = 1e-8,
     eps_root: float = 0.0,
 ) -> optax.GradientTransformation:
-    """Adam with the argument names and the values of optax.
-
-    Args:
-        learning_rate: A number above 0, or a schedule of the step.
-        b1: Decay rate of the average of gradients, in [0, 1).
-        b2: Decay rate of the average of squared gradients, in [0, 1).
-        eps: Added to the square root.
-        eps_root: Added inside of the square root.
-
-    Returns:
-        An optax transformation.
-
-    Raises:
-        ConfigError: For a decay rate that is not in [0, 1).
-
-    Source: Kingma & Ba (2015), arXiv 1412.6980.
-    """
+    """Adam with the argument names and the values of optax."""
+    # Source: Kingma & Ba (2015), arXiv 1412.6980.
     return optax.chain(scale_by_adam(b1, b2, eps, eps_root), optax.scale_by_learning_rate(learning_rate))
 
 
@@ -111,25 +74,9 @@ def adamw(
     weight_decay: float = 1e-4,
     mask: Any = None,
 ) -> optax.GradientTransformation:
-    """Adam whose weight decay does not pass through the averages.
-
-    Args:
-        learning_rate: A number above 0, or a schedule of the step.
-        b1: Decay rate of the average of gradients, in [0, 1).
-        b2: Decay rate of the average of squared gradients, in [0, 1).
-        eps: Added to the square root.
-        eps_root: Added inside of the square root.
-        weight_decay: Share of a weight, times the learning rate, that a step takes away.
-        mask: Which arrays decay, as optax has it; None for all.
-
-    Returns:
-        An optax transformation.
-
-    Raises:
-        ConfigError: For a decay rate that is not in [0, 1).
-
-    Source: Loshchilov & Hutter (2019), arXiv 1711.05101.
-    """
+    """Adam whose weight decay does not pass through the averages."""
+    # Source: Loshchilov & Hutter (2019), arXiv 1711.05101.
+    # mask: which arrays decay, as optax has it; None for all.
     return optax.chain(
         scale_by_adam(b1, b2, eps, eps_root),
         optax.add_decayed_weights(weight_decay, mask),

@@ -48,56 +48,24 @@ class _Commit(Struct, frozen=True):  # that of a later format may hold more
 
 
 class Checkpoint(NamedTuple):
-    """A complete checkpoint, its arrays not read yet.
+    """A complete checkpoint, its arrays not read yet."""
 
-    Args:
-        loop: The dict that was saved beside the arrays.
-        step: Number of the training step.
-        path: The checkpoint's folder.
-        warnings: One sentence for each newer checkpoint that was damaged and passed over.
-    """
-
-    loop: dict[str, Any]
-    step: int
+    loop: dict[str, Any]  # the dict that was saved beside the arrays
+    step: int  # number of the training step
     path: Path
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...]  # one sentence for each newer checkpoint that was damaged and passed over
 
     def read(self, like: Any) -> Any:
-        """Read the tree, bit for bit as saved.
-
-        Args:
-            like: A tree with the structure, shapes and dtypes of what was saved (arrays or `jax.ShapeDtypeStruct`).
-
-        Returns:
-            The tree with the saved arrays.
-
-        Raises:
-            ModelFileError: Where the arrays do not fit `like`.
-        """
+        """Read the tree, bit for bit as saved."""
         state_file = self.path / "state.safetensors"
         arrays, _ = read(state_file)
         return arrays_to_tree(arrays, like, where=str(state_file))
 
 
 def save_checkpoint(folder: Path, step: int, state_tree: Any, loop: dict[str, Any], *, keep: int = 2) -> Path:
-    """Write a checkpoint into a folder and remove all but the newest ones.
-
-    Checkpoints of later steps, and an older one of the same step, are removed as well: what is saved last is what a
-    resume continues from.
-
-    Args:
-        folder: The run's `checkpoints`, created where absent.
-        step: Number of the training step, 0 or more.
-        state_tree: Any tree; its arrays are stored.
-        loop: JSON values (tuples come back as lists; NaN and infinity are allowed).
-        keep: How many checkpoints stay.
-
-    Returns:
-        The checkpoint's folder.
-
-    Raises:
-        ResourceError: Where it cannot be written; the earlier checkpoints are untouched then.
-    """
+    """Write a checkpoint into a folder and remove all but the newest ones."""
+    # Checkpoints of later steps, and an older one of the same step, are removed as well: what is saved last is what a
+    # resume continues from.
     folder = Path(folder)
     with resource_errors(folder):
         if not folder.is_dir():
@@ -131,19 +99,8 @@ def save_checkpoint(folder: Path, step: int, state_tree: Any, loop: dict[str, An
 
 
 def latest_checkpoint(folder: Path) -> Checkpoint | None:
-    """Find the newest complete checkpoint of a folder.
-
-    One whose files do not match its COMMIT is passed over with a warning.
-
-    Args:
-        folder: The run's `checkpoints`.
-
-    Returns:
-        The checkpoint, or None where there is none.
-
-    Raises:
-        ModelFileError: Where every checkpoint is damaged.
-    """
+    """Find the newest complete checkpoint of a folder."""
+    # One whose files do not match its COMMIT is passed over with a warning.
     damaged = []
     for number, _, path in reversed(_entries(Path(folder))):
         commit = _commit(path)

@@ -346,10 +346,8 @@ class _StageRun:
     # --- rows ---
 
     def rows(self, first: int, count: int) -> Batch:
-        """The rows of `count` steps from `first` on, led by (chunk_steps, B).
-
-        What an epoch lacks to fill its last batch is padded with weight 0.
-        """
+        """The rows of `count` steps from `first` on, led by (chunk_steps, B)."""
+        # What an epoch lacks to fill its last batch is padded with weight 0.
         if self.reader is None:
             size = self.batch_size // self.group.count
             part = slice(self.group.number * size, (self.group.number + 1) * size)
@@ -401,12 +399,5 @@ class _StageRun:
 
 
 def asked_by(processes: Sequence[Sequence[tuple[bool, str]]]) -> list[str]:
-    """The reasons to stop that callbacks of any process gave.
-
-    Args:
-        processes: Of every process whether each reason is a `Pause`, and its words.
-
-    Returns:
-        The reasons, those of process 0 first.
-    """
+    """The reasons to stop that callbacks of any process gave."""
     return [Pause(words) if pause else words for reasons in processes for pause, words in reasons]

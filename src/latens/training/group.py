@@ -38,17 +38,7 @@ _STORE = "latens/watch/"
 
 
 def seconds(name: str) -> float:
-    """A time limit.
-
-    Args:
-        name: One of `SECONDS`.
-
-    Returns:
-        The seconds, of the environment where it says so.
-
-    Raises:
-        ConfigError: The environment holds no number above 0.
-    """
+    """A time limit."""
     text = os.environ.get(name)
     if text is None:
         return SECONDS[name]
@@ -62,12 +52,7 @@ def seconds(name: str) -> float:
 
 
 class Group:
-    """The processes that train one model, as one of them sees it; by itself, a process alone.
-
-    Attributes:
-        number: This process, from 0.
-        count: How many processes there are.
-    """
+    """The processes that train one model, as one of them sees it; by itself, a process alone."""
 
     number, count = 0, 1
 
@@ -77,42 +62,15 @@ class Group:
         return self.number == 0
 
     def agree(self, value: Any) -> Any:
-        """Give every process the value of the lead.
-
-        Args:
-            value: A JSON value.
-
-        Returns:
-            The lead's.
-
-        Raises:
-            PeerError: Another process ended.
-        """
+        """Give every process the value of the lead."""
         return value
 
     def gather(self, value: Any) -> list[Any]:
-        """Give every process the values of all; nobody goes on before everybody came.
-
-        Args:
-            value: A JSON value.
-
-        Returns:
-            The values in the order of processes.
-
-        Raises:
-            PeerError: Another process ended.
-        """
+        """Give every process the values of all; nobody goes on before everybody came."""
         return [value]
 
     def same(self, facts: dict[str, Any]) -> None:
-        """Refuse processes that differ.
-
-        Args:
-            facts: What has to be the same, JSON values by name.
-
-        Raises:
-            ConfigError: A fact is not the same in all; the message names it and two processes.
-        """
+        """Refuse processes that differ."""
         everywhere = self.gather(facts)
         for name in facts:
             others = {number: found.get(name) for number, found in enumerate(everywhere)}
@@ -123,42 +81,23 @@ class Group:
 
     @contextlib.contextmanager
     def together(self) -> Iterator[None]:
-        """Mark a chunk of steps, in which all processes add their sums.
-
-        Yields:
-            Nothing.
-
-        Raises:
-            PeerError: Another process ended.
-        """
+        """Mark a chunk of steps, in which all processes add their sums."""
         yield
 
     def rescue(self, save: Callable[[str], None]) -> None:
-        """Say what the lead does before it ends because another process did.
-
-        Args:
-            save: A function of the sentence that says why; called from a thread while a chunk hangs.
-        """
+        """Say what the lead does before it ends because another process did."""
 
     def finish(self) -> None:
         """Part in peace: all processes come here, and go on alone."""
 
     def leave(self, message: str) -> None:
-        """Tell the others that this process ends with an error.
-
-        Args:
-            message: The sentence.
-        """
+        """Tell the others that this process ends with an error."""
 
 
 class Joined(Group):
-    """One of several processes.
+    """One of several processes."""
 
-    Args:
-        number: This process.
-        count: How many there are.
-        speak: Tells of an error that ends the process from outside of its main thread.
-    """
+    # `speak`: Tells of an error that ends the process from outside of its main thread.
 
     def __init__(self, number: int, count: int, speak: Callable[[LatensError], None]) -> None:
         from jax._src import distributed  # the only way to its store of keys and values
@@ -334,27 +273,13 @@ _joined: list[Joined] = []
 
 
 def group() -> Group:
-    """The group of this process.
-
-    Returns:
-        The group that it joined, or one of itself alone.
-    """
+    """The group of this process."""
     return _joined[0] if _joined else ALONE
 
 
 def join(place: Place | None = None, speak: Callable[[LatensError], None] = lambda error: say(str(error))) -> Group:
-    """Meet the other processes, before anything is computed.
-
-    Args:
-        place: Where this process stands; None where `jax.distributed` is initialised already, as in a notebook.
-        speak: Tells of an error that ends the process from outside of its main thread.
-
-    Returns:
-        The group.
-
-    Raises:
-        ResourceError: The others did not come in time, or cannot be reached.
-    """
+    """Meet the other processes, before anything is computed."""
+    # place: where this process stands; None where `jax.distributed` is initialised already, as in a notebook.
     if not _joined:
         if place is not None:
             _meet(place, speak)

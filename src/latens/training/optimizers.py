@@ -119,18 +119,11 @@ WIDE = 4096
 
 
 def slow_where_wide(inner: Optimizer) -> Optimizer:
-    r"""The same optimiser whose steps of the weights of a dense layer of n > 4096 inputs are multiplied by 4096 / n.
-
-    Where every weight takes a step of about the same size, whatever its gradient, and inputs go together as pixels
-    do, the outputs of the layer move by n times that: pictures of 256 x 256 x 3 cells would diverge in the first steps.
-    The rule 1 / n is that of Yang et al. (2022), "Tensor Programs V", arXiv 2203.03466, for weights under Adam.
-
-    Args:
-        inner: The optimiser.
-
-    Returns:
-        An optimiser of the same state.
-    """
+    r"""The same optimiser whose steps of the weights of a dense layer of n > 4096 inputs are multiplied by 4096 / n."""
+    # Where every weight takes a step of about the same size, whatever its gradient, and inputs go together as pixels
+    # do, the outputs of the layer move by n times that: pictures of 256 x 256 x 3 cells would diverge in the first
+    # steps. The rule 1 / n is that of Yang et al. (2022), "Tensor Programs V", arXiv 2203.03466, for weights under
+    # Adam.
 
     def of_one(path: Any, delta: Any) -> Any:
         named = path and getattr(path[-1], "name", "") == "weight"

@@ -242,15 +242,7 @@ Resume: TypeAlias = tuple[int, Callable[[TrainState, PyTree], Snapshot]]
 
 
 def falls_due(event: Event, every: int) -> bool:
-    """Say whether what comes before the first step and at every multiple of so many steps is due.
-
-    Args:
-        event: What happened.
-        every: Steps from one time to the next, where chunks end.
-
-    Returns:
-        Whether it is due.
-    """
+    """Say whether what comes before the first step and at every multiple of so many steps is due."""
     step = event.snapshot.loop.total
     return (event.kind == "start" and step == 0) or (event.kind == "boundary" and step > 0 and step % every == 0)
 

@@ -32,22 +32,9 @@ def read_steps(
     shards: int = 1,
     part: slice = slice(None),
 ) -> ReadSteps:
-    """Make what gives the rows of a chunk of steps: from memory, or from files that are read in windows.
-
-    Args:
-        data: The data set.
-        seed: Seed of the order of the rows.
-        batch_size: Rows of a batch.
-        steps_per_epoch: Steps of an epoch.
-        chunk_steps: Steps of a chunk at the most; batches are padded to as many.
-        shards: How many shards a batch is cut into: rows on disk are dealt into as many lanes, one for each.
-        part: Which rows of every batch are given: those of this process, whole shards. Of rows on disk no others are
-            read.
-
-    Returns:
-        A function that gives a `Batch` with the leading axes (chunk_steps, rows of the part); what an epoch lacks to
-        fill its last batch has weight 0.
-    """
+    """Make what gives the rows of a chunk of steps: from memory, or from files that are read in windows."""
+    # returns: a function that gives a `Batch` with the leading axes (chunk_steps, rows of the part); what an epoch
+    # lacks to fill its last batch has weight 0.
     if isinstance(data, StreamDataset):
         own = range(batch_size)[part]
         lanes = range(own.start * shards // batch_size, own.stop * shards // batch_size)
@@ -89,18 +76,9 @@ def _from_files(reader: StepRows, steps_per_epoch: int, chunk_steps: int) -> Rea
 
 
 def pad_rows(data: Dataset, positions: np.ndarray, num_batches: int, batch_size: int) -> Batch:
-    """Gather rows into batches of one shape, padded with rows of weight 0.
-
-    Args:
-        data: The data set.
-        positions: Positions of the rows; -1 for padding.
-        num_batches: How many batches are filled.
-        batch_size: Rows in a batch.
-
-    Returns:
-        A `Batch` with the leading axes (num_batches, batch_size); what is missing to it, and a position of -1, is row 0
-        with weight 0.
-    """
+    """Gather rows into batches of one shape, padded with rows of weight 0."""
+    # returns: a `Batch` with the leading axes (num_batches, batch_size); what is missing to it, and a position of -1,
+    # is row 0 with weight 0.
     size = num_batches * batch_size
     padded = np.concatenate([positions, np.full(size - len(positions), -1, positions.dtype)])
     batch = data.rows(np.maximum(padded, 0))
@@ -111,17 +89,7 @@ def pad_rows(data: Dataset, positions: np.ndarray, num_batches: int, batch_size:
 
 
 def blocks_of(data: Dataset, positions: np.ndarray, batch_size: int, per_block: int = 8) -> Iterator[tuple[Batch, int]]:
-    """Go through rows in blocks of padded batches.
-
-    Args:
-        data: The data set.
-        positions: Positions of the rows.
-        batch_size: Rows in a batch, at most; fewer where a row has more features than usual.
-        per_block: Batches in a block, at most.
-
-    Yields:
-        A block, and how many of its batches hold rows.
-    """
+    """Go through rows in blocks of padded batches."""
     most = max(1, MOST_CELLS // math.prod(data.x.shape[1:]))
     batch_size = min(batch_size, max(1, most // 8))
     per_block = min(per_block, max(1, most // batch_size))

@@ -11,43 +11,24 @@ from latens.typing import Array, Float, Int, PyTree
 
 
 class ScheduleFreeState(NamedTuple):
-    """The state of schedule-free averaging.
+    """The state of schedule-free averaging."""
 
-    Args:
-        inner: The inner optimiser's state.
-        step: The steps taken, shape ().
-        largest_rate: The largest learning rate so far, shape ().
-        weights: Sum of the average's weights, shape ().
-        z: The sequence that is stepped, in the tree of the parameters.
-    """
-
-    inner: Any
-    step: Int[Array, ""]
-    largest_rate: Float[Array, ""]
-    weights: Float[Array, ""]
-    z: PyTree
+    inner: Any  # the inner optimiser's state
+    step: Int[Array, ""]  # the steps taken, shape ()
+    largest_rate: Float[Array, ""]  # the largest learning rate so far, shape ()
+    weights: Float[Array, ""]  # sum of the average's weights, shape ()
+    z: PyTree  # the sequence that is stepped, in the tree of the parameters
 
 
 def schedule_free(inner: Optimizer, learning_rate: float | Callable[[Any], Any], beta: float = 0.9) -> Optimizer:
-    r"""Put schedule-free averaging around an optimiser, which then needs no decay of its learning rate.
-
-    It steps a sequence z, takes gradients at $y = (1 - \beta) z + \beta x$ and evaluates the average x of the z:
-    $z' = z + \Delta$, $x' = (1 - c) x + c z'$ with $\Delta$ the inner optimiser's step at y, and $c$ the share of this
-    step among the weights so far, each the square of the largest rate that was stepped with up to then. Trained and
-    given are the y; x is never stored. Written here as $y' = y + c (z' - y) + (1 - \beta)(1 - c) \Delta$, which is the
-    same: no old z is needed beside the new one, so each sequence is moved where it lies, and nothing is divided by
-    $\beta$ and multiplied again.
-
-    Args:
-        inner: An optimiser without momentum.
-        learning_rate: The inner optimiser's learning rate, a number or a schedule of the step.
-        beta: $\beta$, the share of the average where gradients are taken.
-
-    Returns:
-        The optimiser.
-
-    Source: Defazio et al. (2024), arXiv 2405.15682.
-    """
+    r"""Put schedule-free averaging around an optimiser, which then needs no decay of its learning rate."""
+    # It steps a sequence z, takes gradients at $y = (1 - \beta) z + \beta x$ and evaluates the average x of the z: $z'
+    # = z + \Delta$, $x' = (1 - c) x + c z'$ with $\Delta$ the inner optimiser's step at y, and $c$ the share of this
+    # step among the weights so far, each the square of the largest rate that was stepped with up to then. Trained and
+    # given are the y; x is never stored. Written here as $y' = y + c (z' - y) + (1 - \beta)(1 - c) \Delta$, which is
+    # the same: no old z is needed beside the new one, so each sequence is moved where it lies, and nothing is divided
+    # by $\beta$ and multiplied again.
+    # Source: Defazio et al. (2024), arXiv 2405.15682.
     rate = learning_rate if callable(learning_rate) else lambda step: learning_rate
 
     def init(params: PyTree) -> ScheduleFreeState:

@@ -28,17 +28,8 @@ _WHERE = "training.shards"
 
 
 def check_shards(shards: int, batch_size: int, objective: AbstractObjective | None) -> None:
-    """Refuse a number of shards that a batch, an objective or this machine's devices cannot have.
-
-    Args:
-        shards: S.
-        batch_size: Rows of a batch.
-        objective: What is minimised; None where a stage minimises nothing.
-
-    Raises:
-        ConfigError: S is no power of two, does not divide the batch, leaves fewer than 8 rows a shard, is no multiple
-            of the devices, or the objective sees a batch as a whole.
-    """
+    """Refuse a number of shards that a batch, an objective or this machine's devices cannot have."""
+    # objective: what is minimised; None where a stage minimises nothing.
     if shards == 1 and group().count == 1:
         return
     if group().count != jax.process_count():
@@ -79,32 +70,15 @@ def _whole_batch(objective: AbstractObjective) -> str:
 
 
 def devices_of(shards: int) -> tuple[Any, ...]:
-    """The devices that share the work of a step: all that JAX sees, of every process, in the order of processes.
-
-    Args:
-        shards: S; with one shard it is one device of this process.
-
-    Returns:
-        The devices.
-    """
+    """The devices that share the work of a step: all that JAX sees, of every process, in the order of processes."""
     if shards == 1:
         return tuple(jax.local_devices()[:1])
     return tuple(sorted(jax.devices(), key=lambda device: (device.process_index, device.id)))
 
 
 def summed(one: Callable[[PyTree], PyTree], batch: PyTree, own: int, devices: int, once: Int[Array, ""]) -> PyTree:
-    """Add what a function gives for every shard of a batch.
-
-    Args:
-        one: A function of a shard, led by its rows, that gives floating-point arrays.
-        batch: This device's rows of the batch; every leaf is led by them.
-        own: The shards that they make, a power of two.
-        devices: How many devices have as many; the call is under `Devices.spread` where it is not one.
-        once: The number 1, as `alone` takes it.
-
-    Returns:
-        The sum over all shards of all devices, on each of them, in the shape of what `one` gives.
-    """
+    """Add what a function gives for every shard of a batch."""
+    # returns: the sum over all shards of all devices, on each of them, in the shape of what `one` gives.
     parts = jax.tree.map(lambda leaf: leaf.reshape(own, -1, *leaf.shape[1:]), batch)
     part = lambda index: jax.tree.map(lambda leaf: leaf[index], parts)  # noqa: E731
     shapes = jax.eval_shape(lambda: one(part(0)))
@@ -135,29 +109,16 @@ def summed(one: Callable[[PyTree], PyTree], batch: PyTree, own: int, devices: in
 
 
 def alone(body: Callable[..., tuple], once: Int[Array, ""], *carried: PyTree) -> tuple:
-    """Compute something where the compiler cannot fuse it with what stands around, which would change its last bits.
-
-    It is the body of a loop that is taken once. What is to be computed in it has to depend on what it is given: the
-    compiler may move the rest out of the loop.
-
-    Args:
-        body: A function of 0, as a number that the compiler does not know, and of `carried`, that gives what replaces
-            these.
-        once: The number 1, as a number that the compiler does not know.
-        *carried: Trees of arrays.
-
-    Returns:
-        What `body` gives.
-    """
+    """Compute something where the compiler cannot fuse it with what stands around, which would change its last bits."""
+    # It is the body of a loop that is taken once. What is to be computed in it has to depend on what it is given: the
+    # compiler may move the rest out of the loop.
     return jax.lax.fori_loop(0, once, lambda index, trees: body(index, *trees), carried)
 
 
 class Devices:
-    """Several devices, of this process and of others, that go through the same program with shards of their own.
+    """Several devices, of this process and of others, that go through the same program with shards of their own."""
 
-    Args:
-        devices: The devices, as many of every process.
-    """
+    # `devices`: The devices, as many of every process.
 
     def __init__(self, devices: tuple[Any, ...]) -> None:
         mesh = Mesh(np.asarray(devices), (_AXIS,))
@@ -167,16 +128,9 @@ class Devices:
         self._mesh, self._share = mesh, len(devices) // len(self._local)
 
     def spread(self, chunk: Callable[..., PyTree]) -> Callable[..., PyTree]:
-        """Compile a function of (state, rows, count, limit) for these devices.
-
-        Every process calls it with the same state, count and limit, and with the rows of its own shards.
-
-        Args:
-            chunk: The function as one device computes it, whose results are the same on all.
-
-        Returns:
-            The function of arrays of this process; its results are arrays of one device of this process.
-        """
+        """Compile a function of (state, rows, count, limit) for these devices."""
+        # Every process calls it with the same state, count and limit, and with the rows of its own shards.
+        # returns: the function of arrays of this process; its results are arrays of one device of this process.
         same, by_rows = PartitionSpec(), PartitionSpec(None, _AXIS)
         program = jax.jit(
             jax.shard_map(chunk, mesh=self._mesh, in_specs=(same, by_rows, same, same), out_specs=same, check_vma=False)

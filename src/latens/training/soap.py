@@ -12,34 +12,22 @@ from latens.typing import Array, Float, Int
 
 
 class Side(NamedTuple):
-    """The statistics of one side of a gradient matrix G.
+    """The statistics of one side of a gradient matrix G."""
 
-    Args:
-        average: The average of G G' (or G'G), shape (n, n).
-        basis: Its eigenvectors when last they were found, shape (n, n).
-    """
-
-    average: Float[Array, "n n"]
-    basis: Float[Array, "n n"]
+    average: Float[Array, "n n"]  # the average of G G' (or G'G), shape (n, n)
+    basis: Float[Array, "n n"]  # its eigenvectors when last they were found, shape (n, n)
 
 
 Sides = tuple[Side | None, Side | None]
 
 
 class SoapState(NamedTuple):
-    """The state of SOAP: moments in the rotated basis, and the statistics of each matrix's sides.
+    """The state of SOAP: moments in the rotated basis, and the statistics of each matrix's sides."""
 
-    Args:
-        step: The steps taken, shape ().
-        first: First moment of each array.
-        second: Second moment of each array.
-        sides: A pair of sides, or None, for each array.
-    """
-
-    step: Int[Array, ""]
-    first: list[Array]
-    second: list[Array]
-    sides: list[Sides]
+    step: Int[Array, ""]  # the steps taken, shape ()
+    first: list[Array]  # first moment of each array
+    second: list[Array]  # second moment of each array
+    sides: list[Sides]  # a pair of sides, or None, for each array
 
 
 def soap(
@@ -53,35 +41,14 @@ def soap(
     average_every: float = 4,
     basis_every: float = 50,
 ) -> optax.GradientTransformation:
-    """Adam in a basis in which the gradients' second moments are nearly diagonal, for networks of dense layers.
-
-    With $L, R$ the averages of $G G^T$ and $G^T G$ of a matrix and $Q_L, Q_R$ their eigenvectors, Adam steps
-    $Q_L^T G Q_R$, and its result is rotated back. It differs from the paper for small networks on a CPU: averages take
-    every few gradients; the first moment is kept in the rotated basis, so that a step rotates one array there and one
-    back; averages take a gradient before it is rotated, and have a `decay` of their own; eigenvectors are found anew,
-    where the paper takes a step of QR; what is scaled is kept within 1, since in a new basis the second moments are old
-    ones.
-
-    Args:
-        learning_rate: A number above 0, or a schedule of the step.
-        b1: Decay rate of the first moment.
-        b2: Decay rate of the second moment.
-        decay: Decay rate of the averages of $G G^T$ and $G^T G$, for one step.
-        epsilon: Added to the square root.
-        largest: Largest side that is rotated (Adam's own basis stays where a side is larger, and for arrays that are no
-            matrices).
-        average_every: A gradient goes into the averages every so many steps and counts for as many; the first ten all
-            do.
-        basis_every: The basis is found every so many steps and at the tenth; until then it is the identity.
-
-    Returns:
-        An optax transformation.
-
-    Raises:
-        ConfigError: Where one of the last three is no whole number above 0.
-
-    Source: Vyas et al. (2024), arXiv 2409.11321, algorithm 3.
-    """
+    """Adam in a basis in which the gradients' second moments are nearly diagonal, for networks of dense layers."""
+    # With $L, R$ the averages of $G G^T$ and $G^T G$ of a matrix and $Q_L, Q_R$ their eigenvectors, Adam steps $Q_L^T G
+    # Q_R$, and its result is rotated back. It differs from the paper for small networks on a CPU: averages take every
+    # few gradients; the first moment is kept in the rotated basis, so that a step rotates one array there and one back;
+    # averages take a gradient before it is rotated, and have a `decay` of their own; eigenvectors are found anew, where
+    # the paper takes a step of QR; what is scaled is kept within 1, since in a new basis the second moments are old
+    # ones.
+    # Source: Vyas et al. (2024), arXiv 2409.11321, algorithm 3.
     for name, value in {"largest": largest, "average_every": average_every, "basis_every": basis_every}.items():
         if value < 1 or value != int(value):
             what = f"{name} must be a whole number above 0, not {value}."
@@ -140,30 +107,14 @@ def soap(
 
 
 def turned(array: Array, pair: Sides) -> Array:
-    """Rotate an array into the eigenbasis of its sides.
-
-    Args:
-        array: A matrix, or any array where there is no basis.
-        pair: Its two sides, or None.
-
-    Returns:
-        The rotated array, of the same shape.
-    """
+    """Rotate an array into the eigenbasis of its sides."""
     left, right = pair
     array = array if left is None else left.basis.T @ array
     return array if right is None else array @ right.basis
 
 
 def back(array: Array, pair: Sides) -> Array:
-    """Rotate an array back, which is the inverse of `turned`.
-
-    Args:
-        array: An array in the eigenbasis.
-        pair: Its two sides, or None.
-
-    Returns:
-        The array in its own basis, of the same shape.
-    """
+    """Rotate an array back, which is the inverse of `turned`."""
     left, right = pair
     array = array if left is None else left.basis @ array
     return array if right is None else array @ right.basis.T

@@ -41,57 +41,36 @@ class TrainState(eqx.Module):
 
 
 class StepInfo(NamedTuple):
-    """What a step reports.
+    """What a step reports."""
 
-    Args:
-        loss: The number minimised, shape (), nats.
-        metrics: Name -> (weighted sum, sum of weights).
-        gradients_finite: Whether every gradient was finite, shape ().
-    """
-
-    loss: Float[Array, ""]
-    metrics: dict[str, tuple[Array, Array]]
-    gradients_finite: Bool[Array, ""]
+    loss: Float[Array, ""]  # the number minimised, shape (), nats
+    metrics: dict[str, tuple[Array, Array]]  # name -> (weighted sum, sum of weights)
+    gradients_finite: Bool[Array, ""]  # whether every gradient was finite, shape ()
 
 
 class ChunkResult(NamedTuple):
-    """What a chunk of steps reports, summed over its steps.
+    """What a chunk of steps reports, summed over its steps."""
 
-    Args:
-        metrics: Name -> (weighted sum, sum of weights).
-        loss: Sum of the numbers minimised, shape (), nats.
-        good: Whether everything was finite and no loss exploded, shape (); True from the guarded program.
-        skipped: Steps that were skipped, shape (); 0 unless the guarded program ran.
-        first_bad: Index in the chunk of the first step that was skipped, shape (); -1 where there is none.
-        bad_terms: Name -> whether this part was bad in that step; empty unless the guarded program ran.
-    """
-
-    metrics: dict[str, tuple[Array, Array]]
-    loss: Float[Array, ""]
-    good: Bool[Array, ""]
-    skipped: Int[Array, ""]
-    first_bad: Int[Array, ""]
+    metrics: dict[str, tuple[Array, Array]]  # name -> (weighted sum, sum of weights)
+    loss: Float[Array, ""]  # sum of the numbers minimised, shape (), nats
+    good: Bool[Array, ""]  # whether everything was finite and no loss exploded, shape (); True from the guarded program
+    skipped: Int[Array, ""]  # steps that were skipped, shape (); 0 unless the guarded program ran
+    first_bad: Int[Array, ""]  # index in the chunk of the first step that was skipped, shape (); -1 where there is none
+    # name -> whether this part was bad in that step; empty unless the guarded program ran
     bad_terms: dict[str, Bool[Array, ""]]
 
 
 class Program(NamedTuple):
-    """The compiled functions of one stage.
+    """The compiled functions of one stage."""
 
-    Args:
-        init: Key -> the state before the first step.
-        chunk: Steps over a block of rows.
-        guarded_chunk: The same, where steps that are not finite or explode are skipped.
-        evaluate: Metrics of a batch without training.
-        averaged: Gives every array as it is evaluated.
-        static: What is no array, of (model, objective).
-    """
-
-    init: Callable[[Key], TrainState]
-    chunk: Callable[[TrainState, Batch, Any, Any], tuple[TrainState, ChunkResult]]
+    init: Callable[[Key], TrainState]  # key -> the state before the first step
+    chunk: Callable[[TrainState, Batch, Any, Any], tuple[TrainState, ChunkResult]]  # steps over a block of rows
+    # the same, where steps that are not finite or explode are skipped
     guarded_chunk: Callable[[TrainState, Batch, Any, Any], tuple[TrainState, ChunkResult]]
+    # metrics of a batch without training
     evaluate: Callable[[TrainState, Batch, Any, Key], dict[str, tuple[Array, Array]]]
-    averaged: Callable[[TrainState], PyTree]
-    static: PyTree
+    averaged: Callable[[TrainState], PyTree]  # gives every array as it is evaluated
+    static: PyTree  # what is no array, of (model, objective)
 
 
 PROGRAMS = Reused(16)
@@ -107,24 +86,12 @@ def make_program(
     shards: int = 1,
     mean_weight: float | None = None,
 ) -> Program:
-    """Make the functions that train a model under an objective; nothing is compiled until one is called.
-
-    A chunk takes rows with the leading axes (n, B) and how many of the n steps to take; one program serves every
-    length. A second training of the same structure, whatever its data and weights, takes the programs of the first.
-    Where several processes have shards of a batch, B is the rows of this one's.
-
-    Args:
-        model: The model.
-        objective: What is minimised.
-        optimizer: What steps.
-        preparation: What turns a stored row into what the model sees.
-        shards: S, into which a step cuts its batch, as `check_shards` allows them.
-        mean_weight: The mean weight of the training rows, by which a batch is divided: over an epoch a row then counts
-            as often as its weight says, whatever rows it meets. None divides by the weight of the batch itself.
-
-    Returns:
-        The functions.
-    """
+    """Make the functions that train a model under an objective; nothing is compiled until one is called."""
+    # A chunk takes rows with the leading axes (n, B) and how many of the n steps to take; one program serves every
+    # length. A second training of the same structure, whatever its data and weights, takes the programs of the first.
+    # Where several processes have shards of a batch, B is the rows of this one's.
+    # mean_weight: the mean weight of the training rows, by which a batch is divided: over an epoch a row then counts as
+    # often as its weight says, whatever rows it meets. None divides by the weight of the batch itself.
     trainable, rest = partition_trainable((model, objective))
     # Arrays are arguments of the programs, never constants in them: so a checkpoint holds them all.
     fixed, static = eqx.partition(rest, eqx.is_array)
@@ -323,19 +290,10 @@ def _functions(
 
 
 def once_known(tree: PyTree, number: Array) -> Array:
-    """Hold a number back until every array of a tree is known, as far as the compiler sees.
-
-    A layer's gradient needs the weights of the layers above it, so an update that waits for all gradients comes after
-    the last use of every weight, and is written in its place: without this XLA copies the weights in each step. Where
-    gradients are better used up as they come, on an accelerator, nothing is made to wait.
-
-    Args:
-        tree: The arrays to wait for.
-        number: The number that is held back.
-
-    Returns:
-        `number`.
-    """
+    """Hold a number back until every array of a tree is known, as far as the compiler sees."""
+    # A layer's gradient needs the weights of the layers above it, so an update that waits for all gradients comes after
+    # the last use of every weight, and is written in its place: without this XLA copies the weights in each step. Where
+    # gradients are better used up as they come, on an accelerator, nothing is made to wait.
     if jax.default_backend() != "cpu":
         return number
     firsts = [jnp.ravel(leaf)[0].astype(jnp.float32) for leaf in jax.tree.leaves(tree) if leaf.size]
@@ -345,13 +303,6 @@ def once_known(tree: PyTree, number: Array) -> Array:
 
 
 def all_finite(tree: PyTree) -> Bool[Array, ""]:
-    """Say whether every floating-point number of a tree is finite.
-
-    Args:
-        tree: Any tree of arrays.
-
-    Returns:
-        A boolean of shape ().
-    """
+    """Say whether every floating-point number of a tree is finite."""
     leaves = [leaf for leaf in jax.tree.leaves(tree) if eqx.is_inexact_array(leaf)]
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in leaves])) if leaves else jnp.array(True)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.columns import ColumnType
 from latens.data.frames import as_series
@@ -35,23 +36,9 @@ def write_table(
     infinite: tuple[str, ...] = (),
     known: Collection[str] = (),
 ) -> None:
-    """Write arrays led by one axis of rows to a file, whole or absent; the ending chooses the format.
-
-    In .npz every array keeps its name and shape. In a table, an array of more numbers a row becomes the columns NAME0,
-    NAME1 and so on.
-
-    Args:
-        path: Where to write; it ends in .npz, .csv or .parquet.
-        arrays: Arrays by name.
-        schema: Of the columns of a mixed table, of which Parquet then has ordered categoricals and times with zones.
-        infinite: Names of arrays that may hold infinities.
-        known: Texts that .csv writes as they are, though a spreadsheet would run them.
-
-    Raises:
-        ConfigError: .parquet needs pyarrow, which is not installed.
-        ResourceError: The disk refuses.
-        DivergedError: A number is NaN or infinite.
-    """
+    """Write arrays led by one axis of rows to a file, whole or absent; the ending chooses the format."""
+    # In .npz every array keeps its name and shape. In a table, an array of more numbers a row becomes the columns
+    # NAME0, NAME1 and so on.
     if path.suffix.lower() == ".npz":
         return write_npz(path, arrays)
     write_atomic(path, table_bytes(path, arrays, schema, infinite, known))
@@ -90,16 +77,7 @@ def formula_note(known: Collection[str], out: Path) -> str:
 
 
 def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write arrays to an .npz file that needs no pickle, whole or absent.
-
-    Args:
-        path: Where to write.
-        arrays: Arrays by name.
-
-    Raises:
-        ResourceError: The disk refuses.
-        DivergedError: A number is NaN or infinite.
-    """
+    """Write arrays to an .npz file that needs no pickle, whole or absent."""
     for name, array in arrays.items():
         finite(array, name, where=str(path))
     stream = io.BytesIO()
@@ -108,14 +86,7 @@ def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
 
 
 def flat_columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Give one column for each number of a row: `z` of shape (n, 2) becomes `z0` and `z1`.
-
-    Args:
-        arrays: Arrays by name, led by n.
-
-    Returns:
-        Columns by name, each of shape (n,).
-    """
+    """Give one column for each number of a row: `z` of shape (n, 2) becomes `z0` and `z1`."""
     columns: dict[str, np.ndarray] = {}
     for name, array in arrays.items():
         if array.ndim == 1:
@@ -129,19 +100,7 @@ def flat_columns(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 def parquet_bytes(
     columns: dict[str, np.ndarray], types: Mapping[str, ColumnType] = MappingProxyType({}), about: bytes | None = None
 ) -> bytes:
-    """Make a Parquet file of columns, the same bytes for the same columns.
-
-    Args:
-        columns: Columns by name, each of shape (n,).
-        types: Types of some of them.
-        about: What its footer says of how it was made.
-
-    Returns:
-        The bytes of the file.
-
-    Raises:
-        ConfigError: pyarrow is not installed.
-    """
+    """Make a Parquet file of columns, the same bytes for the same columns."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -164,14 +123,8 @@ def parquet_bytes(
 
 
 def pictured(count: int) -> np.ndarray:
-    """Choose the rows of a picture: more could not be looked at. Evenly, because sorted data start with one class.
-
-    Args:
-        count: Number of rows, from 1.
-
-    Returns:
-        Their positions, at most `MOST_IMAGES`.
-    """
+    """Choose the rows of a picture: more could not be looked at."""
+    # Evenly, because sorted data start with one class.
     return np.linspace(0, count - 1, min(count, MOST_IMAGES)).round().astype(np.int64)
 
 
@@ -182,15 +135,8 @@ def drawn_words(drawn: int, rows: int) -> str:
     return f"a grid of {drawn} rows, evenly chosen among all {rows:,} (a .npz file holds all)"
 
 
-def write_pairs(out: Path, schema: Schema, rows: np.ndarray, x: np.ndarray) -> None:
-    """Write lines of originals, each with the line of what became of them below it.
-
-    Args:
-        out: The file.
-        schema: The schema of the rows.
-        rows: The originals, shape (n, *x).
-        x: What became of each, shape (n, *x).
-    """
+def write_pairs(out: Path, schema: Schema, rows: Shaped[np.ndarray, "n *x"], x: Shaped[np.ndarray, "n *x"]) -> None:
+    """Write lines of originals, each with the line of what became of them below it."""
     limits = (float(min(rows.min(), x.min())), float(max(rows.max(), x.max())))  # one scale for both
     originals, found = shown(schema, rows, limits), shown(schema, x, limits)
     columns = min(8, len(rows))
@@ -204,21 +150,9 @@ def write_pairs(out: Path, schema: Schema, rows: np.ndarray, x: np.ndarray) -> N
 
 
 def read_latents(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray | None]:
-    """Read latents from a file, and the row ids beside them where there are any.
-
-    From .npz the array `mean`, `z` or `latents`, or the only one; from .npy the array; from .csv and .parquet the
-    columns `mean0`, `mean1` ... (or `z0` ...).
-
-    Args:
-        path: The file.
-        shape: Shape of one latent of the model.
-
-    Returns:
-        Latents, float32 of shape (n, *shape), and ids of shape (n,) or None.
-
-    Raises:
-        DataError: The file cannot be read, or its latents are not finite or not of the shape of the model.
-    """
+    """Read latents from a file, and the row ids beside them where there are any."""
+    # From .npz the array `mean`, `z` or `latents`, or the only one; from .npy the array; from .csv and .parquet the
+    # columns `mean0`, `mean1` ... (or `z0` ...).
     if not path.is_file():
         raise DataError("no such file.", where=str(path), fix="Check the path; `latens encode` writes latents.")
     with resource_errors(path):
@@ -237,14 +171,7 @@ def read_latents(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.nda
 
 
 def read_labels(path: Path) -> list[str] | None:
-    """Read the labels beside the latents of a file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        Labels as text; None where there are none.
-    """
+    """Read the labels beside the latents of a file."""
     if path.suffix.lower() == ".npz":
         archive = Archive(path)
         try:

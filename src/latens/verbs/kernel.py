@@ -167,7 +167,9 @@ class Given(At):
 
 
 class Verb(Struct, kw_only=True):
-    """A command, and the method of `TrainedModel` of the same name. Calling it does its work."""
+    """A command, and the method of `TrainedModel` of the same name."""
+
+    # Calling it does its work.
 
     endings: ClassVar[tuple[str, ...]] = (".npz",)  # of --out; none where the verb itself fills a folder
     needs_latents: ClassVar[bool] = True  # refuses a Bayes classifier, which has none

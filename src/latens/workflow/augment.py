@@ -20,16 +20,11 @@ Draw: TypeAlias = Literal["rows", "class"]
 
 
 class Augmented(NamedTuple):
-    """New rows with their classes.
+    """New rows with their classes."""
 
-    Args:
-        x: The rows, of shape (n, *x), in the units of the stored rows.
-        label: The names of their classes, of shape (n,).
-        around: The names of the rows that they were drawn around, of shape (n,); None of draws from p(x | class).
-    """
-
-    x: np.ndarray
-    label: np.ndarray
+    x: np.ndarray  # the rows, of shape (n, *x), in the units of the stored rows
+    label: np.ndarray  # the names of their classes, of shape (n,)
+    # the names of the rows that they were drawn around, of shape (n,); None of draws from p(x | class)
     around: np.ndarray | None
 
 
@@ -107,14 +102,7 @@ def augment(
 
 
 def conditional(trained: TrainedModel) -> bool:
-    """Whether a model has p(x | class): it reads or predicts labels, or is a density for each class.
-
-    Args:
-        trained: The trained model.
-
-    Returns:
-        True where rows of one class can be drawn.
-    """
+    """Whether a model has p(x | class): it reads or predicts labels, or is a density for each class."""
     return bool(trained.classes) or isinstance(trained.config, ClassifierConfig)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import jax
 import msgspec
 import numpy as np
+from jaxtyping import Shaped
 
 from latens import evaluation
 from latens.data import Dataset
@@ -46,23 +47,11 @@ class Facts(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
 
 
 def compress(trained: TrainedModel, data: Dataset) -> tuple[bytes, dict[str, Any]]:
-    r"""Code rows without loss, in about as many bits as the negative ELBO says.
-
-    $-\frac{1}{\log 2} \sum_n \mathrm{ELBO}(x_n)$ bits, and those of one latent, which nothing pays back.
-
-    Args:
-        trained: The model.
-        data: The rows; every one is coded, in their order. Labels and names are not.
-
-    Returns:
-        The bytes of a file, and facts: `rows`, `bits` of the file's rows, `bits_before`, those of them
-        that lay there before the first row, `bits_per_dimension`, and `negative_elbo_bits`, what the ELBO with four
-        draws a row says.
-
-    Raises:
-        DataError: A row is none that the likelihood has a probability of.
-        UsageError: A part of the model cannot be coded, or the package constriction is missing.
-    """
+    r"""Code rows without loss, in about as many bits as the negative ELBO says."""
+    # $-\frac{1}{\log 2} \sum_n \mathrm{ELBO}(x_n)$ bits, and those of one latent, which nothing pays back.
+    # returns: the bytes of a file, and facts: `rows`, `bits` of the file's rows, `bits_before`, those of them that lay
+    # there before the first row, `bits_per_dimension`, and `negative_elbo_bits`, what the ELBO with four draws a row
+    # says.
     symbols, levels = _symbols(trained, data)
     batch, key = trained.batch(data), jax.random.key(0)
     codes = evaluation.encode(trained.model, batch, preparation=trained.preparation, key=key)
@@ -104,20 +93,8 @@ def compress(trained: TrainedModel, data: Dataset) -> tuple[bytes, dict[str, Any
     return pack({"words": coded.view(np.int32)}, msgspec.structs.asdict(facts)), told
 
 
-def decompress(trained: TrainedModel, path: str | Path) -> np.ndarray:
-    """Give back the rows that `compress` coded, bit for bit.
-
-    Args:
-        trained: The same model.
-        path: The file.
-
-    Returns:
-        The rows, of shape (n, *x), in the type and the units of the data.
-
-    Raises:
-        ModelFileError: The file is damaged or no file of coded rows.
-        UsageError: Another model or machine coded them, or other versions; the message names what differs.
-    """
+def decompress(trained: TrainedModel, path: str | Path) -> Shaped[np.ndarray, "n *x"]:
+    """Give back the rows that `compress` coded, bit for bit."""
     check_process()
     arrays, metadata = read(path)
     fix = "Give a file of `latens compress`."

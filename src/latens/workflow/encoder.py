@@ -52,20 +52,7 @@ class Encoder:
         self.column, self.label, self.keep = column, label, tuple(keep)
 
     def __call__(self, batch: Any) -> Any:
-        """Encode a batch.
-
-        Args:
-            batch: Columns by name, each led by n (arrays or lists); or a pandas frame, also of a table with names,
-                dates and gaps.
-
-        Returns:
-            As a dictionary the kept columns, `mean` of shape (n, latent_dim), the codes that `TrainedModel.encode`
-            gives, and `log_variance` where it exists, float32. For a frame a frame with its index, and columns `mean0`,
-            `mean1` and so on.
-
-        Raises:
-            DataError: A column is missing, or the rows are not the model's.
-        """
+        """Encode a batch."""
         wanted = [*self.keep, *(name for name in (self.column, self.label) if name is not None)]
         check_process()  # before the lock, which another thread may have held at the fork
         _check(wanted, batch)

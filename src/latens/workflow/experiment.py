@@ -64,40 +64,25 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Experiment:
-    """A resolved configuration with everything it needs: nothing is left to decide, nothing is trained yet.
+    """A resolved configuration with everything it needs: nothing is left to decide, nothing is trained yet."""
 
-    Args:
-        recipe: The recipe that builds and trains the model.
-        config: The resolved configuration.
-        reasons: Why something was decided so from the data, a sentence each.
-        data: The data, with the labels and splits that training sees.
-        preparation: What the model sees of a row.
-        start: A trained model of the same structure, whose weights training starts from; None starts from new ones.
-    """
-
-    recipe: Recipe
+    recipe: Recipe  # the recipe that builds and trains the model
     config: Config
-    reasons: tuple[str, ...]
-    data: Dataset
-    preparation: Preparation
+    reasons: tuple[str, ...]  # why something was decided so from the data, a sentence each
+    data: Dataset  # the data, with the labels and splits that training sees
+    preparation: Preparation  # what the model sees of a row
+    # a trained model of the same structure, whose weights training starts from; None starts from new ones
     start: TrainedModel | None = None
 
     def new_model(self) -> Any:
-        """The model before its training, from the configuration's seed: the same one under every generator of JAX.
-
-        Returns:
-            The model that the recipe builds, with the weights of `start` where there is one.
-        """
+        """The model before its training, from the configuration's seed: the same one under every generator of JAX."""
+        # returns: the model that the recipe builds, with the weights of `start` where there is one.
         key = jax.random.fold_in(jax.random.key(self.config.training.seed, impl="threefry2x32"), keys.INITIAL_MODEL)
         model = build_new(self.recipe, self.data.schema, self.config, key=key)
         return model if self.start is None else with_weights_of(self.start, model)
 
     def stages(self) -> tuple[Stage, ...]:
-        """The stages of training, as the recipe plans them for these data.
-
-        Returns:
-            The stages, in their order.
-        """
+        """The stages of training, as the recipe plans them for these data."""
         rows = self.data.count("train")
         stages = self.recipe.plan(self.data.schema, self.config, Size(rows, self.settings.steps_per_epoch(rows)))
         if self.start is None:
@@ -125,15 +110,7 @@ class Experiment:
         )
 
     def trained(self, model: Any, **facts: Any) -> TrainedModel:
-        """The model as it is saved, with what it was trained on.
-
-        Args:
-            model: The trained model.
-            **facts: Further facts about its training, plain JSON values by name.
-
-        Returns:
-            The model with its schema, preparation, configuration and facts.
-        """
+        """The model as it is saved, with what it was trained on."""
         about = {"data": self.data.name, "rows": self.data.count("train"), "fingerprint": self.data.fingerprint}
         if (told := told_of(self.config, facts.get("steps"))) is not None:
             about["objective"] = told
@@ -251,18 +228,7 @@ def _slope(model: Any, objective: Any, batch: Any, key: Any, shards: int = 1) ->
 
 
 def as_split(config: Config, data: Dataset) -> Dataset:
-    """The data with the rows that validate as the configuration has them: rows of their own, the test rows, or none.
-
-    Args:
-        config: The configuration.
-        data: The data.
-
-    Returns:
-        The data with their splits.
-
-    Raises:
-        DataError: The test rows are to validate, and there are none.
-    """
+    """The data with the rows that validate as the configuration has them: rows of their own, the test rows, or none."""
     if config.data.validation == "none":
         return data.validation_as_train()
     if config.data.validation == "split" or not data.held_out:
@@ -273,19 +239,7 @@ def as_split(config: Config, data: Dataset) -> Dataset:
 
 
 def as_labelled(config: Config, data: Dataset) -> Dataset:
-    """The data with the labels that training may see.
-
-    Args:
-        config: The configuration.
-        data: The data.
-
-    Returns:
-        The data, with some labels hidden where the configuration asks for it.
-
-    Raises:
-        DataError: Labels are needed and missing.
-        ConfigError: Labels of a Bayes classifier are to be hidden.
-    """
+    """The data with the labels that training may see."""
     if not isinstance(config, VAEConfig):
         if config.data.labelled is not None:
             what = "a Bayes classifier is fitted to the rows that have labels."
@@ -360,18 +314,7 @@ def train(
 
 
 def with_weights_of(start: TrainedModel, model: Any) -> Any:
-    """A new model with the weights of a trained one.
-
-    Args:
-        start: The trained model.
-        model: A model of the same structure.
-
-    Returns:
-        The model.
-
-    Raises:
-        ConfigError: An array has another shape, or is not in both; the message names both sides.
-    """
+    """A new model with the weights of a trained one."""
     have = {name: shape for name, shape, _ in start.table()}
     want = {
         path_name(path): leaf.shape
@@ -397,12 +340,10 @@ def _former(start: TrainedModel) -> dict[str, Any]:
 
 
 class Recorder:
-    """The callback that writes a run's metrics and checkpoints.
+    """The callback that writes a run's metrics and checkpoints."""
 
-    Args:
-        run: The run folder, held by this process.
-        shards: Into how many shards a batch is cut.
-    """
+    # `run`: The run folder, held by this process.
+    # `shards`: Into how many shards a batch is cut.
 
     def __init__(self, run: RunFolder, shards: int = 1) -> None:
         self.run, self.shards, self.last, self.at_end = run, shards, time.monotonic(), False
@@ -433,11 +374,7 @@ class Recorder:
         self.at_end = event.kind == "last" or (self.at_end and event.kind != "stage-end")
 
     def rescue(self, why: str) -> None:
-        """Write the last whole state, of a training that hangs because another process ended.
-
-        Args:
-            why: The sentence that says so.
-        """
+        """Write the last whole state, of a training that hangs because another process ended."""
         if not self._busy.acquire(timeout=10.0):  # the disk hangs as well
             return
         if self._whole is not None and self._whole[0].loop.total > self._saved:
@@ -445,12 +382,7 @@ class Recorder:
         self.run.set_state("stopped", error=why, step=max(self._saved, 0))
 
     def checkpoint(self, snapshot: Snapshot, length: int | None = None) -> None:
-        """Write the state, with the length of the metrics file that belongs to it.
-
-        Args:
-            snapshot: The state of training and the best model so far.
-            length: The length; None for what it is now.
-        """
+        """Write the state, with the length of the metrics file that belongs to it."""
         length = self.run.metrics_length() if length is None else length
         loop = {**snapshot.loop.to_json(), "metrics_bytes": length, "shards": self.shards}
         tree = {"state": snapshot.state, "best": snapshot.best}
@@ -458,46 +390,22 @@ class Recorder:
         self.last, self._saved = time.monotonic(), snapshot.loop.total
 
     def restore(self) -> Resume | None:
-        """The latest checkpoint; metrics written after it are cut off.
-
-        Returns:
-            The stage and a function that loads the state, or None where there is no checkpoint.
-
-        Raises:
-            ConfigError: The checkpoint is of another version of latens, another random generator of JAX, or of other
-                shards.
-        """
+        """The latest checkpoint; metrics written after it are cut off."""
+        # returns: the stage and a function that loads the state, or None where there is no checkpoint.
         found = newest(self.run, self.shards)
         self.run.truncate_metrics(found.length)
         return found.resume
 
 
 class Newest(NamedTuple):
-    """The newest checkpoint of a run.
+    """The newest checkpoint of a run."""
 
-    Args:
-        resume: The stage and a function that loads the state; None where there is no checkpoint.
-        length: The length of the metrics file that belongs to it.
-    """
-
-    resume: Resume | None
-    length: int
+    resume: Resume | None  # the stage and a function that loads the state; None where there is no checkpoint
+    length: int  # the length of the metrics file that belongs to it
 
 
 def newest(run: RunFolder, shards: int) -> Newest:
-    """Find the newest checkpoint of a run, the same one in all processes.
-
-    Args:
-        run: The run.
-        shards: Into how many shards a batch is cut.
-
-    Returns:
-        The checkpoint.
-
-    Raises:
-        ConfigError: The checkpoint is of another version of latens, another random generator of JAX, or of other
-            shards; or another process sees another one.
-    """
+    """Find the newest checkpoint of a run, the same one in all processes."""
     found = latest_checkpoint(run.checkpoints)
     group().same({"the newest checkpoint": None if found is None else found.path.name})
     if found is None:
@@ -542,12 +450,5 @@ def _facts(experiment: Experiment) -> dict[str, Any]:
 
 
 def describe(experiment: Experiment) -> dict[str, Any]:
-    """The complete configuration as plain values, for `config.json`.
-
-    Args:
-        experiment: The experiment.
-
-    Returns:
-        A JSON object.
-    """
+    """The complete configuration as plain values, for `config.json`."""
     return configuration.to_json(experiment.config)

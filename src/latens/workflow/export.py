@@ -27,25 +27,13 @@ TOLERANCE = 1e-4
 
 
 def export(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
-    r"""Write `encoder.onnx` and `decoder.onnx`, and check both against the model.
-
-    The encoder maps rows of shape (n, *x), float32, in the units of the data, to the means of $q(z \mid x)$, of shape
-    (n, latent_dim); the decoder maps latents of that shape to the means of $p(x \mid z)$, of shape (n, *x), in the
-    units of the data. Convolutions take one row at a time. Where the model sees rows with noise, the file takes its
-    middle: dequantised levels are x + 1/2, and pixels that are binarised at random are so at 1/2.
-
-    Args:
-        trained: The model.
-        folder: Where the files go; it is made where it is not there.
-
-    Returns:
-        For each file its `input` and `output` shapes and `difference`: the largest difference between its numbers,
-        found by onnxruntime, and those of the model on four random inputs, as a share of the largest number.
-
-    Raises:
-        UsageError: The packages are not installed, a part of the model has no counterpart in ONNX, or the files'
-            numbers are not the model's.
-    """
+    r"""Write `encoder.onnx` and `decoder.onnx`, and check both against the model."""
+    # The encoder maps rows of shape (n, *x), float32, in the units of the data, to the means of $q(z \mid x)$, of shape
+    # (n, latent_dim); the decoder maps latents of that shape to the means of $p(x \mid z)$, of shape (n, *x), in the
+    # units of the data. Convolutions take one row at a time. Where the model sees rows with noise, the file takes its
+    # middle: dequantised levels are x + 1/2, and pixels that are binarised at random are so at 1/2.
+    # returns: for each file its `input` and `output` shapes and `difference`: the largest difference between its
+    # numbers, found by onnxruntime, and those of the model on four random inputs, as a share of the largest number.
     if trained.preparation.classes or trained.schema.types is not None:
         what = "models that read labels, and models of typed columns, cannot be written as ONNX."
         raise UsageError(what, where="--format onnx", fix="Use them in Python: latens.load(path).")

@@ -25,23 +25,10 @@ FAR_ABOVE = 1.5
 
 
 def stage_memory(stage: Stage, model: Any, program: Any, rows: int, row_bytes: int, chunk_rows: int) -> tuple[int, int]:
-    """The bytes of a stage of training: those that do not depend on the rows, and those that do.
-
-    With $P$ the bytes of the arrays and $O$ those of the optimiser's state, $4P + 2(P + O)$: gradients, the best
-    parameters, those evaluated, a file being written; and the state before and after a chunk, because a chunk in which
-    a step goes wrong is taken again. Then what a step keeps of each row of a batch, and the rows of a chunk.
-
-    Args:
-        stage: The stage, with an optimiser.
-        model: The model, or the shapes of its arrays.
-        program: The jaxpr of the gradient at one row.
-        rows: The rows of a batch.
-        row_bytes: The bytes of one row.
-        chunk_rows: The rows of a chunk.
-
-    Returns:
-        Two numbers of bytes.
-    """
+    """The bytes of a stage of training: those that do not depend on the rows, and those that do."""
+    # With $P$ the bytes of the arrays and $O$ those of the optimiser's state, $4P + 2(P + O)$: gradients, the best
+    # parameters, those evaluated, a file being written; and the state before and after a chunk, because a chunk in
+    # which a step goes wrong is taken again. Then what a step keeps of each row of a batch, and the rows of a chunk.
     trained = eqx.filter_eval_shape(lambda parts: partition_trainable(parts)[0], (model, stage.objective))
     assert stage.optimizer is not None
     held, state = _bytes(trained), _bytes(eqx.filter_eval_shape(stage.optimizer.init, trained))
@@ -56,10 +43,8 @@ def _bytes(tree: Any) -> int:
 
 
 def _peak(jaxpr: Any, shared: set[tuple[int, ...]]) -> int:
-    """The most bytes that are alive at once while a program of one row runs.
-
-    Arrays of the `shared` shapes, which are weights and their gradients, do not count.
-    """
+    """The most bytes that are alive at once while a program of one row runs."""
+    # Arrays of the `shared` shapes, which are weights and their gradients, do not count.
 
     def size(variable: Any) -> int:
         shape = getattr(variable.aval, "shape", ())
@@ -90,19 +75,7 @@ def draws_of(objective: Any) -> dict[str, int]:
 
 
 def memory_note(fixed: int, of_rows: int, counts: Mapping[str, int] | None = None) -> list[str]:
-    """The sentence about a training's memory, where it is worth one.
-
-    Args:
-        fixed: Bytes that do not depend on the rows.
-        of_rows: Bytes that do.
-        counts: What these bytes grow with, by the option that says how many: rows of a batch, draws of a row.
-
-    Returns:
-        One sentence, or none below `NOTED` bytes.
-
-    Raises:
-        ResourceError: On the CPU, it is far above what the machine has free.
-    """
+    """The sentence about a training's memory, where it is worth one."""
     needed, free = fixed + of_rows, free_memory()
     if needed < NOTED:
         return []

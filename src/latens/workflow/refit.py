@@ -27,15 +27,11 @@ DRAWS_FOR_MIXTURE = 20_000
 
 
 class Refitted(NamedTuple):
-    """A model with its new prior, and what that changed.
+    """A model with its new prior, and what that changed."""
 
-    Args:
-        trained: The model with its new prior.
-        gain: log p(x) (of codes: its bound) with the new prior minus that with the former one, in nats, paired over
-            held-out rows; None for an autoencoder, which has no p(x).
-    """
-
-    trained: TrainedModel
+    trained: TrainedModel  # the model with its new prior
+    # log p(x) (of codes: its bound) with the new prior minus that with the former one, in nats, paired over held-out
+    # rows; None for an autoencoder, which has no p(x)
     gain: Estimate | None
 
 
@@ -94,21 +90,13 @@ def _aggregate(work: _Work) -> Any:
 
 @dataclass(frozen=True)
 class Kind:
-    """One row of the table of priors that can be fitted after training.
+    """One row of the table of priors that can be fitted after training."""
 
-    Args:
-        what: The prior in a few words.
-        prior: The `prior.kind` that comes of it.
-        fit: Makes that prior from the work; None where a second VAE is trained.
-        options: The names of the options that may be given.
-        fixed: Names and values of options that are fixed.
-    """
-
-    what: str
-    prior: str
-    fit: Callable[[_Work], Any] | None
-    options: tuple[str, ...] = ()
-    fixed: tuple[tuple[str, Any], ...] = ()
+    what: str  # the prior in a few words
+    prior: str  # the `prior.kind` that comes of it
+    fit: Callable[[_Work], Any] | None  # makes that prior from the work; None where a second VAE is trained
+    options: tuple[str, ...] = ()  # the names of the options that may be given
+    fixed: tuple[tuple[str, Any], ...] = ()  # names and values of options that are fixed
 
 
 KINDS: dict[str, Kind] = {
@@ -145,32 +133,14 @@ def refit_prior(
     num_samples: int = 1000,
     seed: int = 0,
 ) -> Refitted:
-    r"""The same encoder and decoder with a prior fitted to the aggregated posterior of the training rows.
-
-    It is $\bar q(z) = \frac1N\sum_i q(z \mid x_i)$: the ELBO of a row is largest, over all priors, where p(z) is that
-    aggregated posterior. A plain autoencoder gets a prior this way: then it can be sampled. Of a hierarchy the prior of
-    the highest level is replaced. Of codes that read a label the new prior reads it too: one of each class.
-
-    Args:
-        trained: The trained model, which stays as it is.
-        data: The data that the model was trained on.
-        kind: One of `KINDS`.
-        options: The options of the new prior: `components`, `layers` and `width` of a flow or of a network over
-            codes, `together` of a transformer, `latent_dim` of a second VAE (by default as many latent dimensions as
-            the codes have).
-        steps: The steps of training, where something is trained.
-        num_samples: Samples for each row, for the change in log p(x).
-        seed: The seed of everything random.
-
-    Returns:
-        The model with its new prior, and the change in log p(x).
-
-    Raises:
-        ConfigError: No recipe builds the model, or the prior or an option does not fit its latents.
-        UsageError: This process was forked from one that computed.
-
-    Source: Tomczak & Welling (2018), arXiv 1705.07120; for autoencoders Ghosh et al. (2020), arXiv 1903.12436.
-    """
+    r"""The same encoder and decoder with a prior fitted to the aggregated posterior of the training rows."""
+    # It is $\bar q(z) = \frac1N\sum_i q(z \mid x_i)$: the ELBO of a row is largest, over all priors, where p(z) is that
+    # aggregated posterior. A plain autoencoder gets a prior this way: then it can be sampled. Of a hierarchy the prior
+    # of the highest level is replaced. Of codes that read a label the new prior reads it too: one of each class.
+    # Source: Tomczak & Welling (2018), arXiv 1705.07120; for autoencoders Ghosh et al. (2020), arXiv 1903.12436.
+    # options: the options of the new prior: `components`, `layers` and `width` of a flow or of a network over codes,
+    # `together` of a transformer, `latent_dim` of a second VAE (by default as many latent dimensions as the codes
+    # have).
     check_process()
     config = trained.config
     if kind not in KINDS:

@@ -12,16 +12,7 @@ from latens.training import Stage
 
 
 def refuse_on_stream(config: Config, data: Dataset) -> None:
-    """Refuse a configuration that needs all rows at once, for data that stay on disk.
-
-    Args:
-        config: The configuration.
-        data: The data.
-
-    Raises:
-        ConfigError: It fits a density in closed form, hides labels, or draws labelled rows more often.
-        DataError: It reads labels, and rows have none.
-    """
+    """Refuse a configuration that needs all rows at once, for data that stay on disk."""
     if not isinstance(data, StreamDataset):
         return
     if data.stream.source.slow:
@@ -47,31 +38,14 @@ def refuse_on_stream(config: Config, data: Dataset) -> None:
 
 
 def refuse_stages(stages: Sequence[Stage], data: Dataset) -> None:
-    """Refuse stages of training that make other data of all rows, for data that stay on disk.
-
-    Args:
-        stages: The stages.
-        data: The data.
-
-    Raises:
-        ConfigError: A stage spreads labels over the rows.
-    """
+    """Refuse stages of training that make other data of all rows, for data that stay on disk."""
     if isinstance(data, StreamDataset) and any(stage.data is not None for stage in stages):
         what = "this recipe spreads labels over all rows by their neighbours, and these stay on disk."
         raise ConfigError(what, where="recipe", fix="Use --recipe m2, or give so many rows as fit into memory.")
 
 
 def stream_note(data: Dataset, batch_size: int, shards: int) -> list[str]:
-    """Say what is in memory of data that stay on disk, and of what blocks and windows an epoch is made.
-
-    Args:
-        data: The data.
-        batch_size: Rows of a step.
-        shards: How many lanes the blocks are dealt into.
-
-    Returns:
-        Two sentences; none for data in memory.
-    """
+    """Say what is in memory of data that stay on disk, and of what blocks and windows an epoch is made."""
     if not isinstance(data, StreamDataset):
         return []
     order, table = data.epoch(0, 0, shards), data.stream.source.table

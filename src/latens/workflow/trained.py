@@ -578,18 +578,7 @@ def load(path: str | Path, *, into: Any = None, **parts: Any) -> TrainedModel:
 
 
 def model_file(path: str | Path) -> Path:
-    """The file of a model.
-
-    Args:
-        path: A `.safetensors` file, a run folder, or `pretrained:NAME`.
-
-    Returns:
-        The path of the file.
-
-    Raises:
-        RunFolderError: The run has no model yet.
-        UsageError: No such model ships with latens.
-    """
+    """The file of a model."""
     if isinstance(path, str) and path.startswith("pretrained:"):
         return pretrained.path(path.removeprefix("pretrained:"))
     if not Path(path).is_dir():

@@ -17,15 +17,10 @@ from latens.workflow.trained import TrainedModel
 
 
 class Translated(NamedTuple):
-    """Rows and what they became.
+    """Rows and what they became."""
 
-    Args:
-        x: The new rows, of shape (n, *x), in the units of the stored rows.
-        positions: The positions in the data of the rows that they were made of, of shape (n,).
-    """
-
-    x: np.ndarray
-    positions: np.ndarray
+    x: np.ndarray  # the new rows, of shape (n, *x), in the units of the stored rows
+    positions: np.ndarray  # the positions in the data of the rows that they were made of, of shape (n,)
 
 
 def translate(
@@ -87,14 +82,8 @@ SIDES = ("source", "target")
 
 
 def knows_pairs(trained: TrainedModel) -> bool:
-    """Whether a model's rows are two pictures side by side, each a modality of its own.
-
-    Args:
-        trained: The trained model.
-
-    Returns:
-        True for models of two equal parts by columns, such as those of the recipe `paired`.
-    """
+    """Whether a model's rows are two pictures side by side, each a modality of its own."""
+    # returns: true for models of two equal parts by columns, such as those of the recipe `paired`.
     encoder = getattr(trained.model, "encoder", None)
     blocks = encoder.blocks if isinstance(encoder, Experts) else None
     return blocks is not None and blocks.axis == 1 and len(blocks.names) == 2 and trained.schema.shape[1] % 2 == 0
@@ -163,12 +152,5 @@ def complete(
 
 
 def side_schema(schema: Schema) -> Schema:
-    """The schema of one side of pairs.
-
-    Args:
-        schema: The schema of pairs.
-
-    Returns:
-        That of pictures of half the width.
-    """
+    """The schema of one side of pairs."""
     return replace(schema, shape=(schema.shape[0], schema.shape[1] // 2, *schema.shape[2:]), classes=None)

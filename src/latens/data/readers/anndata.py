@@ -20,31 +20,12 @@ _REWRITE = "Write it again with anndata 0.8 or newer: anndata.read_h5ad(path).wr
 
 
 def is_annotated(value: Any) -> bool:
-    """Say whether this is an AnnData object, without importing anndata.
-
-    Args:
-        value: Any object.
-
-    Returns:
-        Whether it is.
-    """
+    """Say whether this is an AnnData object, without importing anndata."""
     return type(value).__name__ == "AnnData" and type(value).__module__.split(".")[0] == "anndata"
 
 
 def from_annotated(value: Any, roles: ColumnRoles, where: str) -> Raw:
-    """Read the rows of an AnnData object: X, with obs_names as row ids and var_names as columns.
-
-    Args:
-        value: The AnnData object.
-        roles: Which columns of obs are labels, ids and weights.
-        where: How an error names it.
-
-    Returns:
-        The rows.
-
-    Raises:
-        DataError: For an object that is still on disk, or without X.
-    """
+    """Read the rows of an AnnData object: X, with obs_names as row ids and var_names as columns."""
     if getattr(value, "isbacked", False):
         raise DataError("is still on disk.", where=where, fix="Load it first: adata.to_memory(), or give its path.")
     if value.X is None:
@@ -59,19 +40,7 @@ def from_annotated(value: Any, roles: ColumnRoles, where: str) -> Raw:
 
 
 def read_h5ad(store: Store, roles: ColumnRoles, matrix: Callable[[Store], Any] | None = None) -> Raw:
-    """Read the rows of an open .h5ad file.
-
-    Args:
-        store: The open file.
-        roles: Which columns of obs are labels, ids and weights.
-        matrix: Gives what stands for X; None reads it.
-
-    Returns:
-        The rows.
-
-    Raises:
-        DataError: For damaged files and those of anndata before 0.7.
-    """
+    """Read the rows of an open .h5ad file."""
     where = store.where
     for name in ("obs", "var", "X"):
         if store.file.get(name, getlink=True) is None:

@@ -31,24 +31,12 @@ _SNIFFED_LINES = 20
 
 
 def read_csv(path: Path, roles: ColumnRoles) -> Raw:
-    """Read the rows of a text table.
-
-    The separator (tab, semicolon, bar, comma or blanks) is the one that cuts the first 20 lines most evenly. The first
-    line is a header if none of its cells is a number (or if it counts the columns from 0). A first column
-    without a name in the header is the row id. The apostrophe that keeps a spreadsheet from running a name as a formula
-    is left out of names, labels and ids. Empty cells, NA, N/A, NaN, null, none and ? are missing values. Columns of
-    text and of ISO dates are kept as codes with what they stand for.
-
-    Args:
-        path: The file, gzipped or not.
-        roles: Which columns are the label, the row id and the weight.
-
-    Returns:
-        The rows.
-
-    Raises:
-        DataError: Naming the line of a ragged row, and the column and row of text in a column of numbers.
-    """
+    """Read the rows of a text table."""
+    # The separator (tab, semicolon, bar, comma or blanks) is the one that cuts the first 20 lines most evenly. The
+    # first line is a header if none of its cells is a number (or if it counts the columns from 0). A first column
+    # without a name in the header is the row id. The apostrophe that keeps a spreadsheet from running a name as a
+    # formula is left out of names, labels and ids. Empty cells, NA, N/A, NaN, null, none and ? are missing values.
+    # Columns of text and of ISO dates are kept as codes with what they stand for.
     try:
         if roles.declared:  # 007 is one name and 7 another
             raise HasText
@@ -60,14 +48,7 @@ def read_csv(path: Path, roles: ColumnRoles) -> Raw:
 
 
 def read_text(path: Path) -> tuple[list[str] | None, list[list[str]]]:
-    """Read the text of a table that `read_csv` has read.
-
-    Args:
-        path: The file, gzipped or not.
-
-    Returns:
-        The header, None without one, and the text of the cells, row by row.
-    """
+    """Read the text of a table that `read_csv` has read."""
     with _opened(path) as rows:
         cells = [[original_text(cell.strip()) for cell in row] for _, row in rows]
     header = _is_header(cells[0], cells[1] if len(cells) > 1 else [])
@@ -158,11 +139,9 @@ def _is_number(cell: str) -> bool:
 
 
 def _is_header(first: list[str], second: list[str]) -> bool:
-    """Whether the first row names the columns.
-
-    Names that are numbers are believed only where they count the columns from 0 and a row of data cannot be meant:
-    there is an index column without a name, or the second row holds a fraction.
-    """
+    """Whether the first row names the columns."""
+    # Names that are numbers are believed only where they count the columns from 0 and a row of data cannot be meant:
+    # there is an index column without a name, or the second row holds a fraction.
     numbers = [cell.strip() for cell in first if _is_number(cell)]
     if not numbers:
         return any(cell.strip() for cell in first)

@@ -32,17 +32,7 @@ _HARMFUL = "Do not use this file unless you know who made it; copy the data into
 
 
 def h5py_module(where: str) -> Any:
-    """Import h5py when it is needed.
-
-    Args:
-        where: How an error names the file.
-
-    Returns:
-        The module.
-
-    Raises:
-        DataError: Where it is not installed.
-    """
+    """Import h5py when it is needed."""
     try:
         import h5py
     except ImportError:
@@ -55,11 +45,9 @@ def h5py_module(where: str) -> Any:
 
 
 def _check_heaps(path: Path) -> None:
-    """Refuse a file whose collections of texts ("global heaps") do not end: the C library would never return.
-
-    A collection is "GCOL", a version, its size, then objects of a number, a count, a size and as many bytes, each
-    padded to 8; number 0 is the free space. (HDF5 file format specification, III.E.)
-    """
+    """Refuse a file whose collections of texts ("global heaps") do not end: the C library would never return."""
+    # A collection is "GCOL", a version, its size, then objects of a number, a count, a size and as many bytes, each
+    # padded to 8; number 0 is the free space. (HDF5 file format specification, III.E.)
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         lengths = data[10:11] if data[8:9] in (b"\2", b"\3") else data[14:15]
         if lengths != b"\x08":
@@ -86,7 +74,9 @@ def _heap_ends(data: mmap.mmap, start: int) -> bool:
 
 
 class Store(AbstractArrays):
-    """An open HDF5 file: its datasets by path, each read when asked for. Only hard links are followed."""
+    """An open HDF5 file: its datasets by path, each read when asked for."""
+
+    # Only hard links are followed.
 
     data_keys = _DATA_KEYS
 
@@ -131,28 +121,11 @@ class Store(AbstractArrays):
         return self.array(self.item(key), key)
 
     def is_group(self, item: Any) -> bool:
-        """Whether an item of the file is a group.
-
-        Args:
-            item: A group or dataset.
-
-        Returns:
-            True for a group.
-        """
+        """Whether an item of the file is a group."""
         return isinstance(item, self._h5py.Group)
 
     def item(self, key: str) -> Any:
-        """The dataset or group at a path, reached by hard links only.
-
-        Args:
-            key: The path.
-
-        Returns:
-            The item.
-
-        Raises:
-            DataError: There is none, or a link of another kind leads to it.
-        """
+        """The dataset or group at a path, reached by hard links only."""
         found: Any = self.file
         for step in key.split("/"):
             link = found.get(step, getlink=True) if self.is_group(found) and step else None
@@ -164,15 +137,8 @@ class Store(AbstractArrays):
         return found
 
     def attribute(self, item: Any, name: str) -> Any:
-        """Read a small attribute.
-
-        Args:
-            item: The group or dataset that has it.
-            name: Its name.
-
-        Returns:
-            Text as str, a few numbers as an array; None where there is none of this form.
-        """
+        """Read a small attribute."""
+        # returns: text as str, a few numbers as an array; None where there is none of this form.
         if name not in item.attrs:
             return None
         held = item.attrs.get_id(name)
@@ -183,19 +149,7 @@ class Store(AbstractArrays):
         return value if isinstance(value, str) else np.asarray(value)
 
     def array(self, item: Any, key: str) -> np.ndarray:
-        """Read the numbers or texts of a dataset, after every check.
-
-        Args:
-            item: The dataset.
-            key: Its path.
-
-        Returns:
-            The array.
-
-        Raises:
-            DataError: For other types, links to other files, unusual packing and sizes that lie.
-            ResourceError: Above 8 GiB.
-        """
+        """Read the numbers or texts of a dataset, after every check."""
         where = f"{self.where}[{key}]"
         if not isinstance(item, self._h5py.Dataset) or item.shape is None:
             raise DataError("is a group or empty, not an array.", where=where, fix="Name a dataset.")
@@ -218,15 +172,7 @@ class Store(AbstractArrays):
         return np.asarray(values).astype(kind.newbyteorder("="), copy=False)
 
     def check_inside(self, item: Any, where: str) -> None:
-        """Refuse values in other files.
-
-        Args:
-            item: The dataset.
-            where: How an error names it.
-
-        Raises:
-            DataError: It has such.
-        """
+        """Refuse values in other files."""
         if item.is_virtual or item.external:
             raise damaged(where, "keeps its values in other files, which are not opened.", _HARMFUL)
 
@@ -237,17 +183,7 @@ class Store(AbstractArrays):
         self.check_chunks(item, where, itemsize)
 
     def check_chunks(self, item: Any, where: str, itemsize: int) -> None:
-        """Refuse chunks that are packed in unknown ways, or unpack to more than they say.
-
-        Args:
-            item: The dataset.
-            where: How an error names it.
-            itemsize: Bytes of a value.
-
-        Raises:
-            DataError: For such chunks.
-            ResourceError: For chunks above 8 GiB.
-        """
+        """Refuse chunks that are packed in unknown ways, or unpack to more than they say."""
         if item.chunks is None:
             return
         plist = item.id.get_create_plist()

@@ -20,29 +20,12 @@ _PARTS = {"train": "train", "test": "t10k"}
 
 
 def is_idx(start: bytes) -> bool:
-    """Say whether these first bytes are those of an IDX file.
-
-    Args:
-        start: The first bytes of a file.
-
-    Returns:
-        Whether they are.
-    """
+    """Say whether these first bytes are those of an IDX file."""
     return len(start) >= 4 and start[:2] == b"\0\0" and start[2] in TYPES and 1 <= start[3] <= MAX_DIMENSIONS
 
 
 def read_idx(path: Path) -> np.ndarray:
-    """Read the array of an IDX file, gzipped or not (told by its first bytes, not its name).
-
-    Args:
-        path: The file.
-
-    Returns:
-        The array.
-
-    Raises:
-        DataError: For anything else, for a size that does not fit the header, and for bytes left over.
-    """
+    """Read the array of an IDX file, gzipped or not (told by its first bytes, not its name)."""
     where = str(path)
     with path.open("rb") as file:
         size = os.fstat(file.fileno()).st_size
@@ -63,16 +46,8 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def idx_folder(folder: Path) -> dict[str, Path] | None:
-    """Find the MNIST-named files of a folder.
-
-    Both spellings (train-images-idx3-ubyte and train-images.idx3-ubyte) are known, with and without .gz.
-
-    Args:
-        folder: The folder.
-
-    Returns:
-        "train-images", "t10k-labels" ... -> path; None without training images.
-    """
+    """Find the MNIST-named files of a folder."""
+    # Both spellings (train-images-idx3-ubyte and train-images.idx3-ubyte) are known, with and without .gz.
     found: dict[str, Path] = {}
     for part in _PARTS.values():
         for what, dims in (("images", 3), ("labels", 1)):
@@ -84,18 +59,7 @@ def idx_folder(folder: Path) -> dict[str, Path] | None:
 
 
 def read_idx_folder(folder: Path, files: dict[str, Path]) -> Raw:
-    """Read the rows of a folder with MNIST-named files; the t10k files are the test set, labels may be missing.
-
-    Args:
-        folder: The folder.
-        files: Its files, as from `idx_folder`.
-
-    Returns:
-        The rows.
-
-    Raises:
-        DataError: Where images and labels do not fit.
-    """
+    """Read the rows of a folder with MNIST-named files; the t10k files are the test set, labels may be missing."""
     parts: dict[str, Raw] = {}
     for part, word in _PARTS.items():
         if f"{word}-images" in files:

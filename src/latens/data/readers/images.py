@@ -27,30 +27,14 @@ ADVICE = "Remove or convert them, so that all have one size and are 8-bit grey o
 
 @dataclass(frozen=True)
 class Found:
-    """What a folder holds.
+    """What a folder holds."""
 
-    Args:
-        pictures: Paths of images relative to it, sorted.
-        ignored: How many other files were passed over.
-    """
-
-    pictures: tuple[str, ...]
-    ignored: int
+    pictures: tuple[str, ...]  # paths of images relative to it, sorted
+    ignored: int  # how many other files were passed over
 
 
 def find_pictures(folder: Path) -> Found:
-    """Find the images in a folder and in its subfolders by the ends of their names; hidden files do not count.
-
-    Args:
-        folder: The folder.
-
-    Returns:
-        The paths found.
-
-    Raises:
-        DataError: For images two levels down: it is not clear what their labels would be.
-        ResourceError: For too many images.
-    """
+    """Find the images in a folder and in its subfolders by the ends of their names; hidden files do not count."""
     pictures: list[str] = []
     ignored = 0
     for entry in folder.iterdir():
@@ -85,21 +69,8 @@ def _add(pictures: list[str], path: Path, name: str) -> bool:
 
 
 def read_pictures(folder: Path, found: Found) -> Raw:
-    """Read images as rows of uint8: (n, h, w) for grey or black and white (0 and 1), else (n, h, w, 3).
-
-    The first frame of a moving image is taken, and pictures are turned upright as their EXIF orientation says.
-
-    Args:
-        folder: The folder.
-        found: Its images, as from `find_pictures`.
-
-    Returns:
-        The rows.
-
-    Raises:
-        DataError: One that lists every file which cannot be read, or whose size or kind is not that of most.
-        ResourceError: Beyond the bound of one data set.
-    """
+    """Read images as rows of uint8: (n, h, w) for grey or black and white (0 and 1), else (n, h, w, 3)."""
+    # The first frame of a moving image is taken, and pictures are turned upright as their EXIF orientation says.
     heads, problems = _heads(folder, found.pictures)
     if not heads:
         raise _refusal(folder, problems, len(found.pictures))
@@ -148,17 +119,7 @@ def _heads(folder: Path, names: tuple[str, ...]) -> tuple[dict[str, tuple[tuple[
 
 
 def head_of(file: Any) -> tuple[tuple[int, int], str]:
-    """Read the size and the kind of a picture, from its header alone.
-
-    Args:
-        file: Its path, or the open file.
-
-    Returns:
-        Width and height, and "grey", "RGB" or "black and white".
-
-    Raises:
-        ValueError: It is of no such kind; and what `unreadable` names.
-    """
+    """Read the size and the kind of a picture, from its header alone."""
     with _opened(file) as picture:
         if picture.mode not in _KINDS:
             raise ValueError(f"has pixels of mode {picture.mode}")
@@ -201,18 +162,8 @@ def _opened(path: Any) -> Iterator[Any]:
 
 
 def pixels_of(path: Any, target: str) -> tuple[np.ndarray, int, bool]:
-    """Decode a picture.
-
-    Args:
-        path: Its path, or the open file.
-        target: Pillow's mode of the pixels.
-
-    Returns:
-        uint8 of shape (h, w) or (h, w, 3), how many frames the file has, and whether it lay upright.
-
-    Raises:
-        ValueError: It has transparent pixels; and what `unreadable` names.
-    """
+    """Decode a picture."""
+    # returns: uint8or (h, w, 3), how many frames the file has, and whether it lay upright.
     from PIL import ImageOps
 
     with _opened(path) as picture:
@@ -234,11 +185,7 @@ def pixels_of(path: Any, target: str) -> tuple[np.ndarray, int, bool]:
 
 
 def unreadable() -> tuple[type[BaseException], ...]:
-    """List what Pillow raises for files that are cut off, damaged, too large or none of its formats.
-
-    Returns:
-        The kinds of errors.
-    """
+    """List what Pillow raises for files that are cut off, damaged, too large or none of its formats."""
     from PIL import Image
 
     bombs = (Image.DecompressionBombWarning, Image.DecompressionBombError)
@@ -246,14 +193,7 @@ def unreadable() -> tuple[type[BaseException], ...]:
 
 
 def reason(error: BaseException) -> str:
-    """Say in a few words why a picture cannot be read.
-
-    Args:
-        error: What was raised.
-
-    Returns:
-        The words.
-    """
+    """Say in a few words why a picture cannot be read."""
     from PIL import Image, UnidentifiedImageError
 
     if isinstance(error, UnidentifiedImageError):
@@ -265,15 +205,7 @@ def reason(error: BaseException) -> str:
 
 
 def shown(size: tuple[int, int], kind: str) -> str:
-    """Write the size and the kind of a picture.
-
-    Args:
-        size: Width and height.
-        kind: As `head_of` gives it.
-
-    Returns:
-        Such as "28 x 28 grey".
-    """
+    """Write the size and the kind of a picture."""
     return f"{size[0]} x {size[1]} {kind}"
 
 

@@ -38,38 +38,15 @@ PART_KEYS = {
 
 
 def read_npy_stream(stream: io.BufferedIOBase, size: int, where: str, *, exact: bool = True) -> np.ndarray:
-    """Read one array from a stream.
-
-    Args:
-        stream: The stream.
-        size: Bytes of the stream (at most, where not `exact`).
-        where: How an error names it.
-        exact: Whether the stream has exactly so many bytes.
-
-    Returns:
-        The array.
-
-    Raises:
-        DataError: For object, complex, date and structured arrays, and for headers that lie.
-    """
+    """Read one array from a stream."""
     dtype, fortran, shape, offset = read_npy_header(stream, where)
     check_size(where, shape, dtype.itemsize, size - offset, exact=exact)
     return read_array(stream, dtype, shape, where, order="F" if fortran else "C")
 
 
 def read_npy_header(stream: Any, where: str) -> tuple[np.dtype, bool, tuple[int, ...], int]:
-    """Read what precedes the data of an array.
-
-    Args:
-        stream: The stream, at its beginning.
-        where: How an error names it.
-
-    Returns:
-        The type, whether columns lie one after the other, the shape, and the bytes that were read.
-
-    Raises:
-        DataError: For object, complex, date and structured arrays, and for headers that lie.
-    """
+    """Read what precedes the data of an array."""
+    # returns: the type, whether columns lie one after the other, the shape, and the bytes that were read.
     start = stream.read(8)
     if len(start) < 8 or start[:6] != MAGIC or start[6] not in (1, 2, 3):
         raise damaged(where, "does not begin like a .npy file of format 1 to 3.")
@@ -108,20 +85,15 @@ def _parse_header(header: bytes, where: str) -> tuple[np.dtype, bool, tuple[int,
 
 
 def read_npy(path: Path) -> np.ndarray:
-    """Read the array of a .npy file.
-
-    Args:
-        path: The file.
-
-    Returns:
-        The array.
-    """
+    """Read the array of a .npy file."""
     with path.open("rb") as stream:
         return read_npy_stream(stream, os.fstat(stream.fileno()).st_size, str(path))
 
 
 class AbstractArrays(abc.ABC):
-    """Arrays by name. `candidates` are those that may be the rows, `data_keys` the names that are taken for them."""
+    """Arrays by name."""
+
+    # `candidates` are those that may be the rows, `data_keys` the names that are taken for them.
 
     where: str
     data_keys: tuple[str, ...] = _DATA_KEYS
@@ -148,7 +120,9 @@ class AbstractArrays(abc.ABC):
 
 
 class Archive(AbstractArrays):
-    """An .npz file: its keys, and each array when asked for. Checked on opening; nothing is extracted to disk."""
+    """An .npz file: its keys, and each array when asked for."""
+
+    # Checked on opening; nothing is extracted to disk.
 
     def __init__(self, path: Path) -> None:
         self.where = str(path)
@@ -202,23 +176,11 @@ class Archive(AbstractArrays):
 
 
 def read_npz(path: Path, roles: ColumnRoles) -> Raw:
-    """Read the rows of an .npz file.
-
-    Data keys: x, images or data; or train, valid and test parts (x_train, x_test, train, test ...). Labels: y, label
-    or labels (y_train ... beside parts), or the key `roles.label`. Names of the classes: class_names, target_names or
-    label_names. Upper and lower case do not matter. A file with a single array needs no particular key, and one of
-    `scipy.sparse.save_npz` has its own.
-
-    Args:
-        path: The file.
-        roles: Which keys are the label, the row id and the weight.
-
-    Returns:
-        The rows.
-
-    Raises:
-        DataError: Naming the keys there are, if none or several of them could be the data.
-    """
+    """Read the rows of an .npz file."""
+    # Data keys: x, images or data; or train, valid and test parts (x_train, x_test, train, test ...). Labels: y, label
+    # or labels (y_train ... beside parts), or the key `roles.label`. Names of the classes: class_names, target_names or
+    # label_names. Upper and lower case do not matter. A file with a single array needs no particular key, and one of
+    # `scipy.sparse.save_npz` has its own.
     archive = Archive(path)
     try:
         if holds_matrix(archive):
@@ -229,18 +191,7 @@ def read_npz(path: Path, roles: ColumnRoles) -> Raw:
 
 
 def from_archive(archive: AbstractArrays, roles: ColumnRoles) -> Raw:
-    """Take rows, labels, ids and weights from named arrays, by their well-known names or those asked for.
-
-    Args:
-        archive: The named arrays.
-        roles: Which keys are the label, the row id and the weight.
-
-    Returns:
-        The rows.
-
-    Raises:
-        DataError: Naming the keys there are, where it is not clear which one is meant.
-    """
+    """Take rows, labels, ids and weights from named arrays, by their well-known names or those asked for."""
     where, keys = archive.where, archive.keys
     lower = {key.lower(): key for key in keys}
     classes = _class_names(archive, lower, roles)

@@ -55,23 +55,10 @@ _DAMAGE = (
 
 
 def read_path(path: Path, roles: ColumnRoles) -> Raw:
-    """Read the rows of a file or folder.
-
-    Known: .npy, .npz (also of SciPy's sparse matrices), .mtx (also .gz), IDX (gzipped or not), a folder with
-    MNIST-named IDX files or with images, text tables (.csv,
-    .tsv, .txt, also .gz), .parquet, HDF5 (.h5, .hdf5), AnnData (.h5ad).
-
-    Args:
-        path: The file or folder.
-        roles: Which columns or keys are the label, the row id and the weight.
-
-    Returns:
-        The rows.
-
-    Raises:
-        DataError: For what cannot be read.
-        ResourceError: For missing permissions or memory.
-    """
+    """Read the rows of a file or folder."""
+    # Known: .npy, .npz (also of SciPy's sparse matrices), .mtx (also .gz), IDX (gzipped or not), a folder with
+    # MNIST-named IDX files or with images, text tables (.csv, .tsv, .txt, also .gz), .parquet, HDF5 (.h5, .hdf5),
+    # AnnData (.h5ad).
     where = str(path)
     try:
         return with_roles(_read_folder(path, roles) if path.is_dir() else _read_file(path, roles), roles, where)
@@ -93,19 +80,7 @@ def read_path(path: Path, roles: ColumnRoles) -> Raw:
 
 
 def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
-    """Read the rows of an array, a nested list, a sparse matrix, a pandas or polars frame or an AnnData object.
-
-    Args:
-        value: The object.
-        roles: Which columns are the label, the row id and the weight.
-        where: How an error names it.
-
-    Returns:
-        The rows.
-
-    Raises:
-        DataError: For rows that differ in length.
-    """
+    """Read the rows of an array, a nested list, a sparse matrix, a pandas or polars frame or an AnnData object."""
     if is_frame(value):
         return from_frame(value, roles, where)
     if annotated.is_annotated(value):
@@ -120,15 +95,7 @@ def read_object(value: Any, roles: ColumnRoles, where: str) -> Raw:
 
 
 def check_numeric(x: Any, where: str) -> None:
-    """Refuse what cannot be rows of numbers: objects, text, complex numbers, dates; no rows; no columns.
-
-    Args:
-        x: The array.
-        where: How an error names it.
-
-    Raises:
-        DataError: For an array that cannot be rows of numbers.
-    """
+    """Refuse what cannot be rows of numbers: objects, text, complex numbers, dates; no rows; no columns."""
     if x.dtype.kind not in "biuf":
         kinds = {"O": "Python objects", "U": "text", "S": "text", "c": "complex numbers", "M": "dates", "m": "times"}
         what = kinds.get(x.dtype.kind, f"values of type {x.dtype}")
@@ -161,11 +128,9 @@ def _read_folder(folder: Path, roles: ColumnRoles) -> Raw:
 
 
 def _read_hdf5(path: Path, roles: ColumnRoles) -> Raw:
-    """Rows of an HDF5 file.
-
-    In a plain one: x, data, images or features, or its only array of numbers with two axes or more; labels y, label or
-    labels. A dataset in a group has a path: --label group/y.
-    """
+    """Rows of an HDF5 file."""
+    # In a plain one: x, data, images or features, or its only array of numbers with two axes or more; labels y, label
+    # or labels. A dataset in a group has a path: --label group/y.
     store = hdf5.Store(path)
     try:
         return annotated.read_h5ad(store, roles) if store.is_annotated else arrays.from_archive(store, roles)

@@ -17,29 +17,12 @@ _TO_CSR = "Write it as CSR: scipy.sparse.save_npz(path, matrix.tocsr())."
 
 
 def holds_matrix(archive: Any) -> bool:
-    """Say whether an archive was written by `scipy.sparse.save_npz`.
-
-    Args:
-        archive: Its arrays.
-
-    Returns:
-        Whether it was.
-    """
+    """Say whether an archive was written by `scipy.sparse.save_npz`."""
     return {"format", "shape", "data"} <= set(archive.keys) and bool({"indices", "row", "coords"} & set(archive.keys))
 
 
 def read_matrix(archive: Any) -> Raw:
-    """Read the rows of a file that `scipy.sparse.save_npz` wrote: CSR, CSC or COO.
-
-    Args:
-        archive: Its arrays, as `readers.npz.Archive` gives them.
-
-    Returns:
-        The rows.
-
-    Raises:
-        DataError: For other formats, and for arrays that make no matrix.
-    """
+    """Read the rows of a file that `scipy.sparse.save_npz` wrote: CSR, CSC or COO."""
     where, keys = archive.where, set(archive.keys)
     words, shape = archive["format"], archive["shape"]
     name = str(words.reshape(-1)[0])[:20] if words.size == 1 and words.dtype.kind == "U" else ""
@@ -81,18 +64,7 @@ def _from_places(
 
 
 def read_market(path: Path) -> Raw:
-    """Read the rows of a Matrix Market file of coordinates: real, integer or pattern; general or symmetric.
-
-    Args:
-        path: The file, gzipped or not.
-
-    Returns:
-        The rows.
-
-    Raises:
-        DataError: For dense or complex matrices, and for lines that are no entries of the matrix.
-        ResourceError: For more than 8 GiB.
-    """
+    """Read the rows of a Matrix Market file of coordinates: real, integer or pattern; general or symmetric."""
     where = str(path)
     with path.open("rb") as file:
         packed = file.read(2) == b"\x1f\x8b"

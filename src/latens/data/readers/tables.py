@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.columns import TextColumn
 from latens.data.dates import BEYOND, dated, zone_name
@@ -21,19 +22,8 @@ _CELLS = 2**19
 
 
 def role_positions(names: Sequence[str], roles: ColumnRoles, where: str) -> dict[str, int]:
-    """Find the columns of the label, the id and the weight. A whole number counts columns (-1: the last).
-
-    Args:
-        names: Names of the columns.
-        roles: What was asked for.
-        where: How an error names the table.
-
-    Returns:
-        Role -> position.
-
-    Raises:
-        DataError: Naming the nearest column.
-    """
+    """Find the columns of the label, the id and the weight."""
+    # A whole number counts columns (-1: the last).
     found: dict[str, int] = {}
     for role, name in roles.asked().items():
         if name in names:
@@ -49,16 +39,7 @@ def role_positions(names: Sequence[str], roles: ColumnRoles, where: str) -> dict
 
 
 def check_column_names(names: Sequence[str], where: str, fix: str = "Give every column a name of its own.") -> None:
-    """Refuse a table in which two columns have one name.
-
-    Args:
-        names: Names of the columns.
-        where: How an error names the table.
-        fix: What to do.
-
-    Raises:
-        DataError: For a name that is there twice.
-    """
+    """Refuse a table in which two columns have one name."""
     if len(set(names)) != len(names):
         seen: set[str] = set()
         twice = next(name for name in names if name in seen or seen.add(name))
@@ -71,23 +52,9 @@ def from_words(
     where: str,
     lines: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, dict[int, TextColumn]]:
-    """Make rows of columns of which some are text, dates or names: numbers, and what their codes stand for.
-
-    Args:
-        columns: Name -> a `Coded` column, a NumPy array of numbers, or the text of every cell.
-        declared: What is said of columns, by name; of a column that is left out only its gaps are read.
-        where: How an error names the table.
-        lines: The line of the file that each row is in; None: rows are counted from 0.
-
-    Returns:
-        Rows of shape (n, columns), NaN where a cell of text is missing; and by position what the codes of a column
-        stand for.
-
-    Raises:
-        DataError: A few cells of a column of numbers hold text, or a column is neither numbers nor text, or not what
-            was declared.
-        ResourceError: For too many values.
-    """
+    """Make rows of columns of which some are text, dates or names: numbers, and what their codes stand for."""
+    # lines: the line of the file that each row is in; None: rows are counted from 0.
+    # returns: rowsNaN where a cell of text is missing; and by position what the codes of a column stand for.
     texts: dict[int, TextColumn] = {}
     n = len(next(iter(columns.values())))
     if len(columns) * n * 8 > MAX_BYTES:
@@ -105,21 +72,7 @@ def from_words(
 
 
 def from_columns(columns: dict[str, Any], roles: ColumnRoles, where: str, names: np.ndarray | None = None) -> Raw:
-    """Make rows of named columns; each is a `Coded` column, a NumPy array or a list of text.
-
-    Args:
-        columns: Name -> values.
-        roles: Which columns are the label, the row id and the weight.
-        where: How an error names the table.
-        names: Row ids, if the table has any.
-
-    Returns:
-        The rows.
-
-    Raises:
-        DataError: For columns that are neither numbers nor text.
-        ResourceError: For too many values.
-    """
+    """Make rows of named columns; each is a `Coded` column, a NumPy array or a list of text."""
     words = list(columns)
     found = role_positions(words, roles, where)
     picked = {role: _plain_cells(columns[words[i]]) for role, i in found.items()}
@@ -155,28 +108,12 @@ def _plain_cells(column: Any) -> np.ndarray:
 
 
 def is_frame(value: Any) -> bool:
-    """Say whether this is a pandas or polars frame, without importing either.
-
-    Args:
-        value: Any object.
-
-    Returns:
-        Whether it is.
-    """
+    """Say whether this is a pandas or polars frame, without importing either."""
     return type(value).__name__ == "DataFrame" and type(value).__module__.split(".")[0] in ("pandas", "polars")
 
 
 def from_frame(frame: Any, roles: ColumnRoles, where: str) -> Raw:
-    """Read the rows of a pandas or polars frame; a pandas index that is not just a count becomes the row ids.
-
-    Args:
-        frame: The frame.
-        roles: Which columns are the label, the row id and the weight.
-        where: How an error names it.
-
-    Returns:
-        The rows.
-    """
+    """Read the rows of a pandas or polars frame; a pandas index that is not just a count becomes the row ids."""
     if getattr(frame.columns, "nlevels", 1) > 1:
         what = f"has column names of {frame.columns.nlevels} levels, such as {frame.columns[0]!r}."
         fix = "Join them: frame.columns = ['_'.join(map(str, c)) for c in frame.columns]."
@@ -206,14 +143,7 @@ def from_frame(frame: Any, roles: ColumnRoles, where: str) -> Raw:
 
 
 def typed_column(series: Any) -> "np.ndarray | Coded":
-    """Turn a column of a pandas frame into what its dtype says: names, truth values, times; else as `frame_column`.
-
-    Args:
-        series: The column.
-
-    Returns:
-        The values.
-    """
+    """Turn a column of a pandas frame into what its dtype says: names, truth values, times; else as `frame_column`."""
     from pandas.api import types
 
     gone = series.isna().to_numpy()
@@ -269,14 +199,7 @@ def _is_sparse(dtype: Any) -> bool:
 
 
 def frame_column(series: Any) -> np.ndarray:
-    """Turn a column of a pandas frame into numbers, or into text with "" for what is missing.
-
-    Args:
-        series: The column.
-
-    Returns:
-        The values.
-    """
+    """Turn a column of a pandas frame into numbers, or into text with "" for what is missing."""
     from pandas.api import types
 
     if types.is_bool_dtype(series.dtype) and not series.isna().any():
@@ -305,19 +228,7 @@ def _plain(values: np.ndarray) -> np.ndarray:
 
 
 def read_parquet(path: Path, roles: ColumnRoles) -> Raw:
-    """Read the rows of a Parquet file, by pyarrow where it is installed.
-
-    Args:
-        path: The file.
-        roles: Which columns are the label, the row id and the weight.
-
-    Returns:
-        The rows.
-
-    Raises:
-        DataError: Without pyarrow, and for a file that cannot be read.
-        ResourceError: For too many values.
-    """
+    """Read the rows of a Parquet file, by pyarrow where it is installed."""
     where = str(path)
     try:
         import pyarrow as pa
@@ -373,32 +284,14 @@ def _from_parquet(file: Any, roles: ColumnRoles, where: str) -> Raw:
 
 
 def is_plain(kind: Any) -> bool:
-    """Say whether a type of pyarrow is one of numbers or of yes and no.
-
-    Args:
-        kind: The type.
-
-    Returns:
-        Whether it is.
-    """
+    """Say whether a type of pyarrow is one of numbers or of yes and no."""
     import pyarrow as pa
 
     return pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
 def arrow_typed(column: Any, where: str) -> "np.ndarray | Coded":
-    """Turn a column of pyarrow into what its type says: names, truth values, times; else numbers or text.
-
-    Args:
-        column: The column.
-        where: How an error names it.
-
-    Returns:
-        The values.
-
-    Raises:
-        DataError: A cell is no value of Python.
-    """
+    """Turn a column of pyarrow into what its type says: names, truth values, times; else numbers or text."""
     import pyarrow as pa
 
     gone = np.asarray(column.is_null().to_numpy(), bool)
@@ -432,19 +325,8 @@ def python_cells(column: Any, where: str) -> list[Any]:
         raise DataError(what, where=where, fix=BEYOND) from None
 
 
-def arrow_column(column: Any, where: str) -> np.ndarray:
-    """Turn a column of pyarrow into numbers (NaN for what is missing), or into text ("" for it).
-
-    Args:
-        column: The column.
-        where: How an error names it.
-
-    Returns:
-        The values, shape (n,).
-
-    Raises:
-        DataError: A cell is no value of Python.
-    """
+def arrow_column(column: Any, where: str) -> Shaped[np.ndarray, " n"]:
+    """Turn a column of pyarrow into numbers (NaN for what is missing), or into text ("" for it)."""
     if is_plain(column.type):
         return _plain(column.to_numpy())
     return np.array(["" if v is None else str(v) for v in python_cells(column, where)], dtype=str)

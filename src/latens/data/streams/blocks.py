@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.batches import mix
 from latens.data.raw import ColumnRoles, Raw
@@ -24,46 +25,27 @@ MOST_ROWS = 2**20
 
 @dataclass(frozen=True)
 class File:
-    """One file of a stream.
+    """One file of a stream."""
 
-    Args:
-        name: Its path relative to the place, with / between folders.
-        bytes: Its size.
-        digest: BLAKE2b of what says how it is laid out: a header, a footer.
-    """
-
-    name: str
+    name: str  # its path relative to the place, with / between folders
     bytes: int
-    digest: str
+    digest: str  # BLAKE2b of what says how it is laid out: a header, a footer
 
 
 @dataclass(frozen=True)
 class BlockTable:
-    """The blocks of a stream, in the order of files and rows.
+    """The blocks of a stream, in the order of files and rows."""
 
-    Args:
-        file: The number of each block's file, shape (blocks,).
-        first: The first row of each block in its file.
-        rows: How many rows each has.
-    """
-
-    file: np.ndarray
-    first: np.ndarray
-    rows: np.ndarray
+    file: np.ndarray  # the number of each block's file, shape (blocks,)
+    first: np.ndarray  # the first row of each block in its file
+    rows: np.ndarray  # how many rows each has
 
     def __len__(self) -> int:
         return len(self.rows)
 
     @classmethod
     def of(cls, rows_by_file: list[list[int]]) -> "BlockTable":
-        """Make the table of files that are cut into blocks.
-
-        Args:
-            rows_by_file: The rows of the blocks of each file.
-
-        Returns:
-            The table.
-        """
+        """Make the table of files that are cut into blocks."""
         counts = [np.array(rows, np.int64) for rows in rows_by_file]
         firsts = [np.cumsum(rows) - rows for rows in counts]
         file = np.repeat(np.arange(len(counts)), [len(rows) for rows in counts])
@@ -72,46 +54,24 @@ class BlockTable:
 
 
 class Place:
-    """A folder of this machine's file system.
-
-    Args:
-        root: The folder.
-    """
+    """A folder of this machine's file system."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def open(self, name: str) -> Any:
-        """Open a file for reading.
-
-        Args:
-            name: Its path relative to the place.
-
-        Returns:
-            The file, of bytes, in which one can seek.
-        """
+        """Open a file for reading."""
         return (self.root / name).open("rb")
 
     def shown(self, name: str) -> str:
-        """Name a file for an error.
-
-        Args:
-            name: Its path relative to the place.
-
-        Returns:
-            Its whole path.
-        """
+        """Name a file for an error."""
         return str(self.root / name)
 
 
 class RemotePlace(Place):
-    """A folder of a file system of pyarrow: an object store, or what `file://` names.
+    """A folder of a file system of pyarrow: an object store, or what `file://` names."""
 
-    Args:
-        system: The file system.
-        root: The folder in it.
-        scheme: What its addresses begin with, such as `s3://`.
-    """
+    # `scheme`: What its addresses begin with, such as `s3://`.
 
     def __init__(self, system: Any, root: str, scheme: str) -> None:
         self.system, self.folder, self.scheme = system, root.rstrip("/"), scheme
@@ -124,14 +84,11 @@ class RemotePlace(Place):
 
 
 class AbstractSource(abc.ABC):
-    """Files of one format and their blocks.
+    """Files of one format and their blocks."""
 
-    Args:
-        place: Where the files are.
-        names: Their paths relative to the place, sorted.
-        roles: Which columns are the label, the row id and the weight.
-        single: Whether this is one file by itself, whose rows are named by their numbers alone.
-    """
+    # `names`: Their paths relative to the place, sorted.
+    # `roles`: Which columns are the label, the row id and the weight.
+    # `single`: Whether this is one file by itself, whose rows are named by their numbers alone.
 
     files: tuple[File, ...]
     table: BlockTable
@@ -154,25 +111,12 @@ class AbstractSource(abc.ABC):
 
     @abc.abstractmethod
     def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
-        """Read the rows of a block.
-
-        Args:
-            block: Its number in the table.
-
-        Returns:
-            The rows; and their random keys (uint32) where the files hold these, else None.
-        """
+        """Read the rows of a block."""
 
     def rows(self, block: int) -> tuple[Raw, np.ndarray]:
-        """Read the rows of a block, with their random keys.
-
-        Args:
-            block: Its number in the table.
-
-        Returns:
-            The rows, and uint32 of shape (rows,), made of the row's id where there is one, else of the path of the file
-            and the number of the row in it, so that further files move no other row's split or noise.
-        """
+        """Read the rows of a block, with their random keys."""
+        # returns: the rows, and uint32made of the row's id where there is one, else of the path of the file and the
+        # number of the row in it, so that further files move no other row's split or noise.
         with file_errors(self.where(block)):
             raw, keys = self.read(block)
         if keys is not None:
@@ -182,27 +126,13 @@ class AbstractSource(abc.ABC):
         at = self.places(block).astype(np.uint64)
         return raw, mix(at if self.single else at + path_number(self.files[int(self.table.file[block])].name))
 
-    def places(self, block: int) -> np.ndarray:
-        """Number the rows of a block in their file.
-
-        Args:
-            block: Its number in the table.
-
-        Returns:
-            int64 of shape (rows,).
-        """
+    def places(self, block: int) -> Shaped[np.ndarray, " rows"]:
+        """Number the rows of a block in their file."""
         first = int(self.table.first[block])
         return np.arange(first, first + int(self.table.rows[block]))
 
     def row_names(self, block: int) -> np.ndarray:
-        """Name the rows of a block that has no ids: the file and the row in it.
-
-        Args:
-            block: Its number in the table.
-
-        Returns:
-            Text such as `part-00000.npy:17`; whole numbers of a file by itself.
-        """
+        """Name the rows of a block that has no ids: the file and the row in it."""
         at = self.places(block)
         if self.single:
             return at
@@ -210,14 +140,7 @@ class AbstractSource(abc.ABC):
         return np.array([f"{name}:{row}" for row in at.tolist()])
 
     def where(self, block: int) -> str:
-        """Name a block for an error.
-
-        Args:
-            block: Its number in the table.
-
-        Returns:
-            The file and the rows.
-        """
+        """Name a block for an error."""
         first, rows = int(self.table.first[block]), int(self.table.rows[block])
         shown = self.place.shown(self.files[int(self.table.file[block])].name)
         return f"{shown}, rows {first} to {first + rows - 1}"
@@ -225,18 +148,7 @@ class AbstractSource(abc.ABC):
 
 @contextlib.contextmanager
 def file_errors(where: str) -> Iterator[None]:
-    """Say in words why a file could not be read.
-
-    Args:
-        where: The file, and which of its rows.
-
-    Yields:
-        Nothing.
-
-    Raises:
-        DataError: It is not there.
-        ResourceError: The system did not let it be read.
-    """
+    """Say in words why a file could not be read."""
     try:
         yield
     except LatensError:
@@ -251,26 +163,12 @@ def file_errors(where: str) -> Iterator[None]:
 
 
 def path_number(name: str) -> np.uint64:
-    """Make a number of a file's path.
-
-    Args:
-        name: The path relative to the place.
-
-    Returns:
-        The first 8 bytes of its BLAKE2b hash.
-    """
+    """Make a number of a file's path."""
     return np.uint64(
         int.from_bytes(hashlib.blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
     )
 
 
 def digest_of(*parts: bytes) -> str:
-    """Hash what says how a file is laid out.
-
-    Args:
-        *parts: Its bytes.
-
-    Returns:
-        32 hexadecimal digits.
-    """
+    """Hash what says how a file is laid out."""
     return hashlib.blake2b(b"".join(parts), digest_size=16).hexdigest()

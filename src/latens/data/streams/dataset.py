@@ -20,36 +20,20 @@ from latens.io.json import to_json
 
 @dataclass(frozen=True, eq=False)
 class StreamDataset(Dataset):
-    """A data set whose training rows are read in windows; its arrays hold a sample of the rows of each split.
+    """A data set whose training rows are read in windows; its arrays hold a sample of the rows of each split."""
 
-    The sample is what validates, is measured and drawn, and what a model starts from: all rows of a small stream, else
-    at most 16,384 of each split (64 MB in all), those with the smallest hash of their names. `count` counts all rows.
-
-    Args:
-        stream: Where all rows are; the other arguments are those of `Dataset`, of the sample.
-        index: What one pass over them found.
-        about: What that pass was over, plain JSON values.
-        trains: The splits whose rows train.
-    """
+    # The sample is what validates, is measured and drawn, and what a model starts from: all rows of a small stream,
+    # else at most 16,384 of each split (64 MB in all), those with the smallest hash of their names. `count` counts all
+    # rows.
 
     stream: Stream = None  # type: ignore[assignment]
     index: Index = None  # type: ignore[assignment]
-    about: dict[str, Any] = dataclasses.field(default_factory=dict)
-    trains: tuple[int, ...] = (TRAIN,)
+    about: dict[str, Any] = dataclasses.field(default_factory=dict)  # what that pass was over, plain JSON values
+    trains: tuple[int, ...] = (TRAIN,)  # the splits whose rows train
 
     @classmethod
     def of(cls, stream: Stream, index: Index, about: dict[str, Any], notes: tuple[str, ...] = ()) -> "StreamDataset":
-        """Put a stream and what a pass over it found together.
-
-        Args:
-            stream: The stream.
-            index: What was found.
-            about: What it was found of.
-            notes: What reading left out or changed, a sentence each.
-
-        Returns:
-            The data set.
-        """
+        """Put a stream and what a pass over it found together."""
         sample = {field.name: getattr(index.sample, field.name) for field in dataclasses.fields(Dataset)}
         return cls(**{**sample, "notes": notes, "stream": stream, "index": index, "about": about})
 
@@ -74,33 +58,16 @@ class StreamDataset(Dataset):
         return max(1, min(WINDOW // 2 // row_bytes, MOST_ROWS))
 
     def epoch(self, seed: int, epoch: int, lanes: int = 1) -> Order:
-        """Give the order of the training rows of one epoch.
-
-        Args:
-            seed: Seed of the order.
-            epoch: Number of the epoch, from 0.
-            lanes: How many lanes there are: as many as a batch has shards.
-
-        Returns:
-            The order.
-        """
+        """Give the order of the training rows of one epoch."""
         train = self.index.counts[:, list(self.trains)].sum(1)
         return Order(train, seed, epoch, lanes=lanes, most=max(1, self.window_rows // lanes))
 
     def test_as_validation(self) -> "StreamDataset":
-        """Do what `Dataset.test_as_validation` does, on disk too.
-
-        Returns:
-            The data set with the same rows.
-        """
+        """Do what `Dataset.test_as_validation` does, on disk too."""
         return self._joined(super().test_as_validation())
 
     def validation_as_train(self) -> "StreamDataset":
-        """Do what `Dataset.validation_as_train` does, on disk too.
-
-        Returns:
-            The data set with the same rows.
-        """
+        """Do what `Dataset.validation_as_train` does, on disk too."""
         return self._joined(super().validation_as_train())
 
     def _joined(self, made: Dataset) -> "StreamDataset":
@@ -109,31 +76,18 @@ class StreamDataset(Dataset):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash names, sizes and layouts of the files, the splits of blocks and the sums of all cells with SHA-256.
-
-        Not every cell: a change that leaves the ends and the size of a file alone may go unseen without a new pass.
-
-        Returns:
-            The hash in hexadecimal digits.
-        """
+        """Hash names, sizes and layouts of the files, the splits of blocks and the sums of all cells with SHA-256."""
+        # Not every cell: a change that leaves the ends and the size of a file alone may go unseen without a new pass.
         digest = hashlib.sha256(b"latens stream 1\n")
         found = {"sums": self.index.digest, "trains": self.trains, "held_out": self.held_out}
         digest.update(to_json({**self.about, **found}))
         return digest.hexdigest()
 
     def write_index(self, path: Path) -> None:
-        """Write what the pass over the stream found beside a run, so that going on needs no other pass.
-
-        Args:
-            path: The file.
-        """
+        """Write what the pass over the stream found beside a run, so that going on needs no other pass."""
         write(path, self.index, self.about)
 
     def described(self) -> str:
-        """Say how many rows the sample stands for, in a sentence.
-
-        Returns:
-            The sentence.
-        """
+        """Say how many rows the sample stands for, in a sentence."""
         kept = [f"{len(self.subset(name)):,} of {self.count(name):,} {name} rows" for name in SPLITS]
         return f"the rows stay on disk; in memory are {', '.join(kept)}, which validate, are measured and drawn"

@@ -55,43 +55,19 @@ _WILD = frozenset("*?[")
 
 
 def is_glob(spec: str) -> bool:
-    """Say whether a path stands for several files.
-
-    Args:
-        spec: The path.
-
-    Returns:
-        Whether it has a `*`, `?` or `[`.
-    """
+    """Say whether a path stands for several files."""
     return bool(_WILD & set(spec))
 
 
 def fixed_folder(path: Path) -> Path:
-    """Find the folder that all files of a glob are in.
-
-    Args:
-        path: The glob.
-
-    Returns:
-        Its parts before the first with a `*`, `?` or `[`.
-    """
+    """Find the folder that all files of a glob are in."""
     fixed = next(i for i, part in enumerate(path.parts) if is_glob(part))
     return Path(*path.parts[:fixed])
 
 
 def find_source(spec: str, roles: ColumnRoles) -> AbstractSource | None:
-    """Find the files that a path stands for.
-
-    Args:
-        spec: A folder, a glob or one file; or the address of such, as `s3://bucket/cells/*.parquet`.
-        roles: Which columns are the label, the row id and the weight.
-
-    Returns:
-        The files and their blocks; None for a file of another format, or a folder without files of a stream.
-
-    Raises:
-        DataError: No file, or files of two formats.
-    """
+    """Find the files that a path stands for."""
+    # returns: the files and their blocks; None for a file of another format, or a folder without files of a stream.
     if is_address(spec):
         return _remote(spec, roles)
     path = Path(spec)
@@ -123,26 +99,12 @@ def find_source(spec: str, roles: ColumnRoles) -> AbstractSource | None:
 
 
 def is_address(spec: str) -> bool:
-    """Say whether this is the address of an object store, or another one with a scheme.
-
-    Args:
-        spec: What was typed.
-
-    Returns:
-        Whether it has a `://`.
-    """
+    """Say whether this is the address of an object store, or another one with a scheme."""
     return "://" in spec
 
 
 def title_of(spec: str) -> str:
-    """Name a data set after its file or folder.
-
-    Args:
-        spec: A path, a glob or an address.
-
-    Returns:
-        The last part of it that stands for itself, without an ending.
-    """
+    """Name a data set after its file or folder."""
     parts = [part for part in PurePosixPath(spec).parts if not is_glob(part)] if is_address(spec) else []
     path = fixed_folder(Path(spec)) if is_glob(spec) and not Path(spec).exists() else Path(spec)
     return (parts[-1] if parts else path.resolve().name).split(".")[0] or spec
@@ -245,25 +207,10 @@ def open_stream(
     in_memory: bool | None,
     index: Path | None,
 ) -> Dataset:
-    """Go through a stream, unless that was done before, and make a data set of it.
-
-    Args:
-        source: The files.
-        where: How an error names the data.
-        name: Name of the data set.
-        schema: The schema of a trained model; None infers it.
-        counts: As for `infer_schema`.
-        missing: "nan" where NaN says that a value is missing; None refuses NaN.
-        in_memory: Whether all rows are read into memory; None for as many as 8 GiB of them.
-        index: What an earlier pass found, where that file is there.
-
-    Returns:
-        The data set, in memory or not.
-
-    Raises:
-        DataError: A block does not fit, or a file has changed since the earlier pass.
-        ResourceError: The rows do not fit into memory.
-    """
+    """Go through a stream, unless that was done before, and make a data set of it."""
+    # schema: the schema of a trained model; None infers it.
+    # missing: "nan" where NaN says that a value is missing; None refuses NaN.
+    # in_memory: whether all rows are read into memory; None for as many as 8 GiB of them.
     if schema is not None and schema.kind == "mixed" and not source.typed:
         what = "has rows of numbers without types; the model was trained on a table of several kinds."
         raise DataError(what, where=where, fix="Give Parquet files with the columns of the training data.")
@@ -292,14 +239,7 @@ def open_stream(
 
 
 def unlabelled(schema: Schema) -> Schema:
-    """Leave the names of the classes out of a schema.
-
-    Args:
-        schema: The schema.
-
-    Returns:
-        The schema of the rows alone.
-    """
+    """Leave the names of the classes out of a schema."""
     return replace(schema, classes=None)
 
 

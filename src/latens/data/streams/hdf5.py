@@ -20,12 +20,7 @@ _ENDS = 4096  # bytes at both ends of a file that its digest is of
 
 
 class DenseRows:
-    """An array of an open file, of which rows are read when they are asked for.
-
-    Args:
-        item: The dataset.
-        where: How an error names it.
-    """
+    """An array of an open file, of which rows are read when they are asked for."""
 
     errors: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError, KeyError)
     """What reading a damaged file raises."""
@@ -37,18 +32,7 @@ class DenseRows:
         self.packed = item.compression is not None
 
     def read(self, first: int, rows: int) -> np.ndarray:
-        """Read some rows.
-
-        Args:
-            first: The first of them.
-            rows: How many.
-
-        Returns:
-            The rows.
-
-        Raises:
-            DataError: They cannot be read.
-        """
+        """Read some rows."""
         try:
             return np.asarray(self.item[first : first + rows]).astype(self.dtype, copy=False)
         except self.errors as error:
@@ -56,12 +40,9 @@ class DenseRows:
 
 
 class SparseRows:
-    """A CSR matrix of an open AnnData file, of which rows are read when they are asked for.
+    """A CSR matrix of an open AnnData file, of which rows are read when they are asked for."""
 
-    Args:
-        store: The open file.
-        item: The group of its data, indices and indptr.
-    """
+    # `item`: The group of its data, indices and indptr.
 
     ndim, chunk_rows, packed = 2, 1, False
 
@@ -83,18 +64,7 @@ class SparseRows:
             raise damaged(self.where, "its data, indices and indptr do not make a sparse matrix.")
 
     def read(self, first: int, rows: int) -> np.ndarray:
-        """Read some rows.
-
-        Args:
-            first: The first of them.
-            rows: How many.
-
-        Returns:
-            The rows as an array.
-
-        Raises:
-            DataError: They cannot be read, or are no rows of a matrix.
-        """
+        """Read some rows."""
         starts = self.starts[first : first + rows + 1].astype(np.int64)
         at, count = int(starts[0]), int(starts[-1] - starts[0])
         found = compressed(
@@ -106,12 +76,9 @@ class SparseRows:
 
 
 class RowsStore(Store):
-    """An open file whose arrays of rows stay on disk.
+    """An open file whose arrays of rows stay on disk."""
 
-    Args:
-        path: The file.
-        only: The path of the array of rows; None finds it by its name.
-    """
+    # `only`: The path of the array of rows; None finds it by its name.
 
     def __init__(self, path: Any, only: str | None) -> None:
         super().__init__(path)
@@ -125,17 +92,7 @@ class RowsStore(Store):
         return DenseRows(self.rows(key), f"{self.where}[{key}]") if rows else super().__getitem__(key)
 
     def rows(self, key: str) -> Any:
-        """Give a dataset of numbers, after every check but of its whole size.
-
-        Args:
-            key: Its path.
-
-        Returns:
-            The dataset.
-
-        Raises:
-            DataError: Its chunks are larger than a window, or packed in an unknown way, or its values elsewhere.
-        """
+        """Give a dataset of numbers, after every check but of its whole size."""
         item, where = self.item(key), f"{self.where}[{key}]"
         if self.is_group(item) or item.shape is None or item.dtype.kind not in "biuf":
             raise DataError("is no array of numbers.", where=where, fix="Name another dataset.")
@@ -152,11 +109,9 @@ class RowsStore(Store):
 
 
 class Hdf5Source(AbstractSource):
-    """HDF5 and AnnData files; the arguments are those of `AbstractSource`.
+    """HDF5 and AnnData files; the arguments are those of `AbstractSource`."""
 
-    Args:
-        only: The path of the array of rows in the files; None finds it by its name.
-    """
+    # `only`: The path of the array of rows in the files; None finds it by its name.
 
     what = "HDF5 files"
 
@@ -201,26 +156,12 @@ class Hdf5Source(AbstractSource):
         self.label_name = first.label_name
 
     def opened(self, name: str, only: str | None) -> Any:
-        """Open a file.
-
-        Args:
-            name: Its path relative to the place.
-            only: The path of the array of rows in it; None finds it by its name.
-
-        Returns:
-            Its arrays by name, of which those of rows stay on disk.
-        """
+        """Open a file."""
+        # only: the path of the array of rows in it; None finds it by its name.
         return RowsStore(self.place.root / name, only)
 
     def file(self, name: str) -> File:
-        """Describe a file, so that a changed one is known.
-
-        Args:
-            name: Its path relative to the place.
-
-        Returns:
-            Its name, size and digest.
-        """
+        """Describe a file, so that a changed one is known."""
         with self.place.open(name) as stream:
             head = stream.read(_ENDS)
             size = stream.seek(0, 2)

@@ -37,54 +37,30 @@ _MOST_COUNTS = 2**24  # numbers of rows by block and class
 
 @dataclass(frozen=True)
 class Index:
-    """What is known of a stream without reading it again.
+    """What is known of a stream without reading it again."""
 
-    Args:
-        form: How its cells become rows.
-        counts: How many rows of each split a block has, int64 of shape (blocks, 3).
-        sample: Rows of each split, in the order of the files: all of a small stream, else those with the smallest hash
-            of their names.
-        labels: How many training rows of each class a block has, shape (blocks, classes); None without labels, or
-            where that is too many numbers.
-        unlabelled: How many rows have no label.
-        missing: How many cells are missing.
-        sortedness: The variance of block means over that of rows, as `Statistics.sortedness` has it.
-        seconds: How long the pass took.
-        digest: A hash of the sums of all cells.
-        notes: What is not as it was in the files, a sentence each.
-    """
-
-    form: Form
-    counts: np.ndarray
+    form: Form  # how its cells become rows
+    counts: np.ndarray  # how many rows of each split a block has, int64 of shape (blocks, 3)
+    # rows of each split, in the order of the files: all of a small stream, else those with the smallest hash of their
+    # names
     sample: Dataset
+    # how many training rows of each class a block has, shape (blocks, classes); None without labels, or where that is
+    # too many numbers
     labels: np.ndarray | None
-    unlabelled: int
-    missing: int
-    sortedness: float
-    seconds: float
-    digest: str
-    notes: tuple[str, ...] = ()
+    unlabelled: int  # how many rows have no label
+    missing: int  # how many cells are missing
+    sortedness: float  # the variance of block means over that of rows, as `Statistics.sortedness` has it
+    seconds: float  # how long the pass took
+    digest: str  # a hash of the sums of all cells
+    notes: tuple[str, ...] = ()  # what is not as it was in the files, a sentence each
 
 
 def build(
     source: AbstractSource, *, schema: Schema | None, counts: bool | None, missing: str | None, name: str, where: str
 ) -> Index:
-    """Go through a stream once.
-
-    Args:
-        source: The files.
-        schema: The schema of a trained model, which the rows must fit; None infers it.
-        counts: As for `infer_schema`.
-        missing: "nan" where NaN says that a value is missing; None refuses NaN.
-        name: Name of the data set.
-        where: How an error names the data.
-
-    Returns:
-        What was found.
-
-    Raises:
-        DataError: A block does not fit, or there are no rows.
-    """
+    """Go through a stream once."""
+    # schema: the schema of a trained model, which the rows must fit; None infers it.
+    # missing: "nan" where NaN says that a value is missing; None refuses NaN.
     began, table = time.perf_counter(), source.table
     if not int(table.rows.sum()):
         raise DataError("has no rows.", where=where, fix="Give at least one row.")
@@ -215,16 +191,7 @@ def _by_class(words: list[Any], classes: tuple[str, ...]) -> np.ndarray | None:
 
 
 def write(path: Path, index: Index, about: dict[str, Any]) -> None:
-    """Write what was found, atomically.
-
-    Args:
-        path: The file.
-        index: What was found.
-        about: What it was found of, plain JSON values: `read_for` gives it back only for the same.
-
-    Raises:
-        ResourceError: The file cannot be written.
-    """
+    """Write what was found, atomically."""
     sample = index.sample
     arrays = {"counts": index.counts, "x": sample.x, "row_id": sample.row_id, "split": sample.split}
     beside = {"label": sample.label, "mask": sample.mask, "weight": sample.weight, "labels": index.labels}
@@ -243,21 +210,7 @@ def write(path: Path, index: Index, about: dict[str, Any]) -> None:
 
 
 def read_for(path: Path, about: dict[str, Any], name: str, label_name: str, where: str) -> Index:
-    """Read what an earlier pass found.
-
-    Args:
-        path: The file.
-        about: What it must have been found of.
-        name: Name of the data set.
-        label_name: What the label is called.
-        where: How an error names the data.
-
-    Returns:
-        What was found.
-
-    Raises:
-        DataError: A file has changed since, or the file is damaged.
-    """
+    """Read what an earlier pass found."""
     fix = "Bring the old files back, or start anew: another run, another folder of parts."
     try:
         arrays, metadata = read(path)

@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.raw import ColumnRoles, Raw, check_bytes, damaged
 from latens.data.readers.npz import read_npy_header
@@ -26,27 +27,12 @@ _ENDS = 4096  # bytes at the end of a file that its digest is also of
 
 
 def is_beside(name: str) -> bool:
-    """Say whether a file holds values that belong to the rows of another one.
-
-    Args:
-        name: Its name.
-
-    Returns:
-        Whether it does.
-    """
+    """Say whether a file holds values that belong to the rows of another one."""
     return name.lower().endswith(tuple(f".{role}.npy" for role in _BESIDE))
 
 
 class Layout:
-    """Where the rows of a `.npy` file are.
-
-    Args:
-        place: Where the file is.
-        name: Its path relative to the place.
-
-    Raises:
-        DataError: It is cut off, damaged, or in Fortran's order.
-    """
+    """Where the rows of a `.npy` file are."""
 
     def __init__(self, place: Place, name: str) -> None:
         self.place, self.name, self.where = place, name, place.shown(name)
@@ -69,19 +55,8 @@ class Layout:
             held = f"{self.bytes - self.offset} bytes follow"
             raise damaged(self.where, f"the header declares {self.rows * self.row_bytes} bytes of data, {held}.")
 
-    def read(self, first: int, rows: int) -> np.ndarray:
-        """Read some rows.
-
-        Args:
-            first: The first of them.
-            rows: How many.
-
-        Returns:
-            The rows, shape (rows, *shape).
-
-        Raises:
-            DataError: The file has become shorter.
-        """
+    def read(self, first: int, rows: int) -> Shaped[np.ndarray, "rows *shape"]:
+        """Read some rows."""
         x = np.empty((rows, *self.shape), self.dtype)
         view = x.reshape(-1).view(np.uint8).data if x.size else memoryview(bytearray())
         with self.place.open(self.name) as stream:

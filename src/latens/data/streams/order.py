@@ -12,32 +12,18 @@ from latens.errors import DataError
 
 
 class Piece(NamedTuple):
-    """Some training rows of a block.
+    """Some training rows of a block."""
 
-    Args:
-        block: Number of the block.
-        start: The first of its training rows.
-        stop: The one after the last.
-    """
-
-    block: int
-    start: int
-    stop: int
+    block: int  # number of the block
+    start: int  # the first of its training rows
+    stop: int  # the one after the last
 
 
 class Order:
-    """The order of one epoch.
+    """The order of one epoch."""
 
-    Args:
-        train: The training rows of each block, shape (blocks,).
-        seed: Seed of the order.
-        epoch: Number of the epoch, from 0.
-        lanes: How many lanes there are.
-        most: Rows of a window at the most, unless a single block has more.
-
-    Raises:
-        DataError: There are fewer blocks than lanes.
-    """
+    # `train`: The training rows of each block, shape (blocks,).
+    # `most`: Rows of a window at the most, unless a single block has more.
 
     def __init__(self, train: np.ndarray, seed: int, epoch: int, *, lanes: int, most: int) -> None:
         if lanes > np.count_nonzero(train):
@@ -76,52 +62,20 @@ class Order:
         self.starts.append(np.array([*bounds[1:], at]))
 
     def windows(self, lane: int) -> int:
-        """Count the windows of a lane.
-
-        Args:
-            lane: Number of the lane.
-
-        Returns:
-            How many there are.
-        """
+        """Count the windows of a lane."""
         return len(self._pieces[lane])
 
     def pieces(self, lane: int, window: int) -> list[Piece]:
-        """Say which rows a window holds, before they are shuffled.
-
-        Args:
-            lane: Number of the lane.
-            window: Number of the window in the lane.
-
-        Returns:
-            The pieces, in the order in which they are read.
-        """
+        """Say which rows a window holds, before they are shuffled."""
         return self._pieces[lane][window]
 
     def within(self, lane: int, window: int) -> np.ndarray:
-        """Shuffle the rows of a window.
-
-        Args:
-            lane: Number of the lane.
-            window: Number of the window in the lane.
-
-        Returns:
-            Places among the rows of the window's pieces.
-        """
+        """Shuffle the rows of a window."""
         rows = int(self.starts[lane][window + 1] - self.starts[lane][window])
         return self.shuffled(lane, window + 1, rows)
 
     def shuffled(self, lane: int, stream: int, n: int) -> np.ndarray:
-        """Shuffle the numbers 0 to n - 1 with a random stream of its own, as `Dataset.order` does.
-
-        Args:
-            lane: Number of the lane.
-            stream: Number of the window, from 1; 0 for the blocks.
-            n: How many numbers there are.
-
-        Returns:
-            The numbers.
-        """
+        """Shuffle the numbers 0 to n - 1 with a random stream of its own, as `Dataset.order` does."""
         key = np.array([self.seed % 2**64, self.epoch % 2**64], np.uint64)
         counter = np.array([0, 0, lane, stream], np.uint64)
         return np.random.Generator(np.random.Philox(key=key, counter=counter)).permutation(n)

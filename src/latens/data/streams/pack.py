@@ -20,26 +20,9 @@ SHARD = 2**26
 
 
 def pack(data: Dataset, folder: Path, *, shuffle: bool = False, seed: int = 0, shard_bytes: int = SHARD) -> list[str]:
-    """Write rows as `.npy` shards of one type, with labels, ids, weights and the keys and splits of rows beside them.
-
-    Names, splits and noise of rows stay what they are. With `shuffle` each row goes to a random shard, and rows are
-    shuffled within shards: two passes, in the memory of a shard.
-
-    Args:
-        data: The rows, in memory or not; missing cells are written as NaN.
-        folder: Where the shards go; it must not be there.
-        shuffle: Whether the order is random; else it is that of the data.
-        seed: Seed of the order.
-        shard_bytes: About how many bytes of rows a shard has.
-
-    Returns:
-        The names of the shards.
-
-    Raises:
-        DataError: Columns of the table are of several kinds.
-        RunFolderError: The folder is there already.
-        ResourceError: It cannot be written.
-    """
+    """Write rows as `.npy` shards of one type, with labels, ids, weights, keys and splits beside them."""
+    # Names, splits and noise of rows stay what they are. With `shuffle` each row goes to a random shard, and rows are
+    # shuffled within shards: two passes, in the memory of a shard.
     if data.schema.kind == "mixed":
         what = "a table with columns of several kinds has names and dates, which shards of numbers have no place for."
         raise DataError(what, where=data.name, fix="Leave it as Parquet.")

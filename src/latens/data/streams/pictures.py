@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.raw import ColumnRoles, Raw, damaged
 from latens.data.readers.images import (
@@ -42,28 +43,10 @@ class AbstractPictures(AbstractSource):
 
     @abc.abstractmethod
     def packed(self, block: int) -> Iterator[tuple[str, Any]]:
-        """Go through the pictures of a block.
-
-        Args:
-            block: Its number in the table.
-
-        Yields:
-            The name of each, and the open file.
-        """
+        """Go through the pictures of a block."""
 
     def first(self, name: str, file: Any) -> int:
-        """Take size and kind of all pictures from the first one.
-
-        Args:
-            name: Its name.
-            file: The open file.
-
-        Returns:
-            How many pictures a block has.
-
-        Raises:
-            DataError: It cannot be read.
-        """
+        """Take size and kind of all pictures from the first one."""
         try:
             self._size, self._kind = head_of(file)
         except unreadable() as error:
@@ -73,18 +56,8 @@ class AbstractPictures(AbstractSource):
         self._like = name
         return max(1, min(BLOCK_FILES, BLOCK_BYTES // math.prod(self.shape)))
 
-    def pixels(self, block: int) -> np.ndarray:
-        """Decode the pictures of a block.
-
-        Args:
-            block: Its number in the table.
-
-        Returns:
-            uint8 of shape (n, *shape).
-
-        Raises:
-            DataError: One cannot be read, or is of another size or kind than the first of all.
-        """
+    def pixels(self, block: int) -> Shaped[np.ndarray, "n *shape"]:
+        """Decode the pictures of a block."""
         x = np.empty((int(self.table.rows[block]), *self.shape), np.uint8)
         for i, (name, file) in enumerate(self.packed(block)):
             problem = ""
@@ -104,12 +77,9 @@ class AbstractPictures(AbstractSource):
 
 
 class FolderSource(AbstractPictures):
-    """A folder of pictures with sub-folders that are labels, named and sorted as in memory.
+    """A folder of pictures with sub-folders that are labels, named and sorted as in memory."""
 
-    Args:
-        root: The folder.
-        roles: Which columns are the label, the row id and the weight: "none" leaves the labels out.
-    """
+    # `roles`: Which columns are the label, the row id and the weight: "none" leaves the labels out.
 
     def __init__(self, root: Path, roles: ColumnRoles) -> None:
         super().__init__(Place(root), find_pictures(root).pictures, roles, single=False)

@@ -11,16 +11,10 @@ SORTED, MIXED = 0.05, 0.9
 
 
 def stream_report(data: StreamDataset) -> dict[str, Any]:
-    """Report on blocks and windows, ready for JSON.
-
-    Args:
-        data: The stream.
-
-    Returns:
-        A dict of rows, files, bytes, blocks, rows_per_block, windows, between_blocks (the variance of block means over
-        that of rows), label_entropy (the mean entropy of the labels of a window over that of all; None without
-        labels), seconds (of the pass) and advice (a sentence; "" for none).
-    """
+    """Report on blocks and windows, ready for JSON."""
+    # returns: a dict of rows, files, bytes, blocks, rows_per_block, windows, between_blocks (the variance of block
+    # means over that of rows), label_entropy (the mean entropy of the labels of a window over that of all; None without
+    # labels), seconds (of the pass) and advice (a sentence; "" for none).
     order, table, index = data.epoch(0, 0), data.stream.source.table, data.index
     entropy = None
     if index.labels is not None:

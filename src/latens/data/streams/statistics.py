@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.infer import column_of, kind_of, scaled_by
 from latens.data.schema import MAX_CELLS, MAX_NAME, Column, Schema
@@ -11,24 +12,16 @@ from latens.errors import DataError
 
 
 class Moments:
-    """Count, mean and sum of squares around the mean of every cell, and of that the part within blocks.
+    """Count, mean and sum of squares around the mean of every cell, and of that the part within blocks."""
 
-    Args:
-        cells: How many cells a row has.
-
-    Source: Chan, Golub & LeVeque (1983) for the sums of squares.
-    """
+    # Source: Chan, Golub & LeVeque (1983) for the sums of squares.
 
     def __init__(self, cells: int) -> None:
         self.count, self.mean, self.squares, self.within = (np.zeros(cells) for _ in range(4))
 
-    def add(self, x: np.ndarray, seen: np.ndarray | None) -> None:
-        """Add the rows of a block.
-
-        Args:
-            x: The rows, float64 of shape (n, cells).
-            seen: True where a value was observed, the same shape; None for everywhere.
-        """
+    def add(self, x: Shaped[np.ndarray, "n cells"], seen: np.ndarray | None) -> None:
+        """Add the rows of a block."""
+        # seen: true where a value was observed, the same shape; None for everywhere.
         more = np.full(x.shape[1], float(len(x))) if seen is None else seen.sum(0).astype(np.float64)
         x = x if seen is None else np.where(seen, x, 0.0)
         own = x.sum(0) / np.maximum(more, 1)
@@ -46,11 +39,9 @@ class Moments:
         return np.sqrt(self.squares / np.maximum(self.count, 1))
 
     def sortedness(self) -> float:
-        """Give the variance of block means over that of rows, a mean over the cells that vary.
-
-        Returns:
-            Near one over the rows of a block where the blocks are alike, near 1 where each holds rows of its own kind.
-        """
+        """Give the variance of block means over that of rows, a mean over the cells that vary."""
+        # returns: near one over the rows of a block where the blocks are alike, near 1 where each holds rows of its own
+        # kind.
         varies = self.squares > 0
         if not varies.any():
             return 0.0
@@ -58,11 +49,7 @@ class Moments:
         return float(np.mean(between / self.squares[varies]))
 
     def together(self) -> tuple[float, float]:
-        """Give the mean and the standard deviation of all cells as one.
-
-        Returns:
-            Both.
-        """
+        """Give the mean and the standard deviation of all cells as one."""
         total = max(float(self.count.sum()), 1.0)
         mean = float(np.sum(self.count * self.mean) / total)
         squares = float(np.sum(self.squares + self.count * (self.mean - mean) ** 2))
@@ -70,12 +57,7 @@ class Moments:
 
 
 class Statistics:
-    """What `infer_schema` needs to know of a stream.
-
-    Args:
-        shape: Shape of a row.
-        dtype: Type of a cell.
-    """
+    """What `infer_schema` needs to know of a stream."""
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
         cells = int(np.prod(shape, dtype=np.int64))
@@ -86,14 +68,11 @@ class Statistics:
         self.train = Moments(cells)
         self.logs = Moments(cells) if len(shape) == 1 else None
 
-    def add(self, x: np.ndarray, observed: np.ndarray | None, train: np.ndarray) -> None:
-        """Add the rows of a block.
-
-        Args:
-            x: The rows, shape (n, *shape).
-            observed: True where a value was observed, shape of `x`; None for everywhere.
-            train: True for training rows, shape (n,).
-        """
+    def add(
+        self, x: Shaped[np.ndarray, "n *shape"], observed: np.ndarray | None, train: Shaped[np.ndarray, " n"]
+    ) -> None:
+        """Add the rows of a block."""
+        # observed: true where a value was observed, shape of `x`; None for everywhere.
         x = x.reshape(len(x), -1)
         seen = None if observed is None else observed.reshape(x.shape)
         self.whole = self.whole and (x.dtype.kind in "biu" or _whole(x, seen))
@@ -120,19 +99,8 @@ class Statistics:
             self.logs.add(np.log1p(own if mask is None else np.where(mask, own, 0.0)), mask)
 
     def schema(self, names: Sequence[str] | None, counts: bool | None, where: str) -> Schema:
-        """Infer the schema, by the rules of `infer_schema`.
-
-        Args:
-            names: Names of the columns of a table.
-            counts: None recognises counts, True asks for them, False never sees any.
-            where: How an error names the data.
-
-        Returns:
-            The schema.
-
-        Raises:
-            DataError: Beyond the bounds of a schema, and where `counts` is True and the values are none.
-        """
+        """Infer the schema, by the rules of `infer_schema`."""
+        # counts: none recognises counts, True asks for them, False never sees any.
         if len(self.least) > MAX_CELLS:
             what = f"a row of shape {self.shape} has more than {MAX_CELLS} cells."
             raise DataError(what, where=where, fix="Use smaller rows.")
@@ -168,14 +136,7 @@ class Statistics:
         )
 
     def centre(self, schema: Schema) -> np.ndarray:
-        """Give what stands in the place of missing values, as `fill` in `latens.data.infer` chooses it.
-
-        Args:
-            schema: The schema of the rows.
-
-        Returns:
-            float64 of the shape of a row.
-        """
+        """Give what stands in the place of missing values, as `fill` in `latens.data.infer` chooses it."""
         if schema.standardised and schema.columns is not None:
             centre = np.array([column.shift for column in schema.columns])
             return np.round(np.expm1(centre)) if schema.kind == "counts" else centre
@@ -183,22 +144,11 @@ class Statistics:
         return np.round(mean) if schema.kind in ("binary", "levels") else mean
 
     def sortedness(self) -> float:
-        """Give how sorted the blocks are.
-
-        Returns:
-            As `Moments.sortedness` has it, of training rows.
-        """
+        """Give how sorted the blocks are."""
         return self.train.sortedness()
 
     def digest(self, rows_of: np.ndarray) -> str:
-        """Hash what was found of all cells.
-
-        Args:
-            rows_of: How many rows of each split a block has.
-
-        Returns:
-            The SHA-256 hash in hexadecimal digits.
-        """
+        """Hash what was found of all cells."""
         return digest_of_arrays(
             repr((self.low, self.high, self.missing, self.whole)),
             [rows_of, self.train.count, self.train.mean, self.train.squares],
@@ -206,15 +156,7 @@ class Statistics:
 
 
 def digest_of_arrays(text: str, arrays: Sequence[np.ndarray]) -> str:
-    """Hash a text and arrays.
-
-    Args:
-        text: The text.
-        arrays: The arrays.
-
-    Returns:
-        The SHA-256 hash in hexadecimal digits, the same on every machine.
-    """
+    """Hash a text and arrays."""
     digest = hashlib.sha256(text.encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)

@@ -15,15 +15,11 @@ Rows = dict[str, np.ndarray]
 
 
 class StepRows:
-    """The rows of the steps of training on a stream. It keeps the windows last read, and no other state.
+    """The rows of the steps of training on a stream."""
 
-    Args:
-        data: The stream.
-        seed: Seed of the order.
-        batch_size: Rows of a step.
-        lanes: How many lanes there are; each gives as many rows of a batch.
-        own: Those that are read, one after the other; None for all. Of the others no row is read or given.
-    """
+    # It keeps the windows last read, and no other state.
+    # `lanes`: How many lanes there are; each gives as many rows of a batch.
+    # `own`: Those that are read, one after the other; None for all. Of the others no row is read or given.
 
     def __init__(
         self, data: StreamDataset, seed: int, batch_size: int, lanes: int = 1, own: range | None = None
@@ -37,18 +33,7 @@ class StepRows:
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="latens-stream")
 
     def fill(self, out: Rows, at: int, epoch: int, first: int, count: int) -> None:
-        """Write the rows of some steps of an epoch; slots without a row get the weight 0.
-
-        Args:
-            out: Arrays from `empty`.
-            at: The place among its steps of the first one.
-            epoch: Number of the epoch, from 0.
-            first: Number of the first step in the epoch.
-            count: How many steps.
-
-        Raises:
-            DataError: A block cannot be read as it was.
-        """
+        """Write the rows of some steps of an epoch; slots without a row get the weight 0."""
         order, each = self._order(epoch), self.each
         for lane in self.own:
             low, high = first * each, (first + count) * each
@@ -77,14 +62,7 @@ class StepRows:
             out[name][(at + slot // each) * self.batch_size + lane * each + slot % each] = values[places]
 
     def empty(self, steps: int) -> Rows:
-        """Make the arrays of some steps, all of them padding.
-
-        Args:
-            steps: How many steps.
-
-        Returns:
-            Arrays of zeros by the name of the field; rows of weight 0.
-        """
+        """Make the arrays of some steps, all of them padding."""
         size, data = steps * self.batch_size, self.data
         made = {"x": np.zeros((size, *data.x.shape[1:]), data.x.dtype), "row_id": np.zeros(size, np.uint32)}
         made["weight"] = np.zeros(size, np.float32)
@@ -96,14 +74,7 @@ class StepRows:
 
     @staticmethod
     def batch(rows: Rows) -> Batch:
-        """Make a batch of arrays.
-
-        Args:
-            rows: Arrays by the name of the field.
-
-        Returns:
-            The batch.
-        """
+        """Make a batch of arrays."""
         return Batch(**{name: rows.get(name) for name in FIELDS})  # type: ignore[arg-type]
 
     def _order(self, epoch: int) -> Order:

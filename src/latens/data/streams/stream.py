@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.dataset import Dataset
 from latens.data.infer import conform, find_missing
@@ -22,19 +23,13 @@ PART = 2**24
 
 @dataclass(frozen=True)
 class Form:
-    """How the cells of a block become rows of the model.
+    """How the cells of a block become rows of the model."""
 
-    Args:
-        schema: What a row is, with the names of the classes.
-        missing: "nan" where NaN says that a value is missing; None refuses NaN.
-        centre: What stands in the place of missing values, of the shape of a row; None where none is missing.
-        given: Whether the schema is that of a trained model, which every block must fit.
-    """
-
-    schema: Schema
-    missing: str | None = None
+    schema: Schema  # what a row is, with the names of the classes
+    missing: str | None = None  # "nan" where NaN says that a value is missing; None refuses NaN
+    # what stands in the place of missing values, of the shape of a row; None where none is missing
     centre: np.ndarray | None = None
-    given: bool = False
+    given: bool = False  # whether the schema is that of a trained model, which every block must fit
 
     @property
     def dtype(self) -> np.dtype:
@@ -43,16 +38,13 @@ class Form:
             return np.dtype(np.uint8 if (self.schema.levels or 2) <= 256 else np.uint16)
         return np.dtype(np.float32)
 
-    def stored(self, x: np.ndarray, observed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
-        """Bring rows into the type they are kept in, with missing values filled.
-
-        Args:
-            x: The rows, shape (n, *shape), columns in the order of the schema.
-            observed: True where a value was observed; None for everywhere.
-
-        Returns:
-            The rows, and where they were observed: everywhere in a block without a gap, if other blocks have some.
-        """
+    def stored(
+        self, x: Shaped[np.ndarray, "n *shape"], observed: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Bring rows into the type they are kept in, with missing values filled."""
+        # observed: true where a value was observed; None for everywhere.
+        # returns: the rows, and where they were observed: everywhere in a block without a gap, if other blocks have
+        # some.
         if self.centre is None:
             return np.ascontiguousarray(x, self.dtype), None
         observed = np.ones(x.shape, bool) if observed is None else observed
@@ -61,33 +53,15 @@ class Form:
 
 @dataclass(frozen=True)
 class Stream:
-    """A source and how its blocks become rows.
-
-    Args:
-        source: The files.
-        form: How their cells become rows.
-        name: Name of the data set.
-        has: Which of "label", "id" and "weight" the rows have.
-    """
+    """A source and how its blocks become rows."""
 
     source: AbstractSource
-    form: Form
-    name: str
-    has: frozenset[str]
+    form: Form  # how their cells become rows
+    name: str  # name of the data set
+    has: frozenset[str]  # which of "label", "id" and "weight" the rows have
 
     def block(self, block: int, *, named: bool = True) -> Dataset:
-        """Read the rows of a block.
-
-        Args:
-            block: Its number in the table.
-            named: Whether rows get their names; else their numbers in the file stand there.
-
-        Returns:
-            The rows as a data set in memory.
-
-        Raises:
-            DataError: The block does not fit, or its file has changed or is damaged.
-        """
+        """Read the rows of a block."""
         where = self.source.where(block)
         raw, keys = self.source.rows(block)
         n = len(keys)
@@ -112,11 +86,7 @@ class Stream:
         )
 
     def parts(self) -> Iterator[Dataset]:
-        """Go through all rows in the order of the files, some blocks at a time.
-
-        Yields:
-            Rows in memory.
-        """
+        """Go through all rows in the order of the files, some blocks at a time."""
         table = self.source.table
         row_bytes = max(1, int(np.prod(self.form.schema.shape)) * self.form.dtype.itemsize)
         waiting: list[Dataset] = []
@@ -130,20 +100,9 @@ class Stream:
 
 
 def cells(raw: Raw, form: Form, where: str) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Check the cells of a block, and put its columns into the order of the schema.
-
-    Args:
-        raw: The block.
-        form: How its cells become rows.
-        where: How an error names the block.
-
-    Returns:
-        The cells as they came, where they were observed (None for everywhere), and None; of a mixed table the cells as
-        they are stored, and how far numbers lie beyond those of the training rows.
-
-    Raises:
-        DataError: A cell is missing, infinite or no number, or does not fit the schema of a trained model.
-    """
+    """Check the cells of a block, and put its columns into the order of the schema."""
+    # returns: the cells as they came, where they were observed (None for everywhere), and None; of a mixed table the
+    # cells as they are stored, and how far numbers lie beyond those of the training rows.
     if isinstance(raw.x, Cells):
         return typed_cells(raw.x, form.schema, where)
     check_numeric(raw.x, where)
@@ -151,43 +110,18 @@ def cells(raw: Raw, form: Form, where: str) -> tuple[np.ndarray, np.ndarray | No
     return (*(conform(raw.x, raw.columns, form.schema, observed, where) if form.given else (raw.x, observed)), None)
 
 
-def splits(raw: Raw, keys: np.ndarray) -> np.ndarray:
-    """Split the rows of a block: as its files say, else by their keys.
-
-    Args:
-        raw: The block.
-        keys: The keys of its rows.
-
-    Returns:
-        uint8 of shape (n,).
-    """
+def splits(raw: Raw, keys: np.ndarray) -> Shaped[np.ndarray, " n"]:
+    """Split the rows of a block: as its files say, else by their keys."""
     return split_of(keys) if raw.brought is None else raw.brought
 
 
-def names_of(raw: Raw, source: AbstractSource, block: int, where: str) -> np.ndarray:
-    """Name the rows of a block: by their ids, else by file and row.
-
-    Args:
-        raw: The block.
-        source: What it is of.
-        block: Its number in the table.
-        where: How an error names the block.
-
-    Returns:
-        Whole numbers or text, shape (n,).
-    """
+def names_of(raw: Raw, source: AbstractSource, block: int, where: str) -> Shaped[np.ndarray, " n"]:
+    """Name the rows of a block: by their ids, else by file and row."""
     return source.row_names(block) if raw.names is None else row_names(raw.names, len(raw.x), where)
 
 
 def joined(parts: list[Dataset]) -> Dataset:
-    """Put rows in memory after one another.
-
-    Args:
-        parts: Data sets of one form.
-
-    Returns:
-        All their rows.
-    """
+    """Put rows in memory after one another."""
     if len(parts) == 1:
         return parts[0]
 
@@ -203,18 +137,7 @@ _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
 
 
 def in_order(words: set[str], where: str) -> tuple[str, ...]:
-    """Sort the names of classes that were met in blocks, as `encode_labels` does: numbers by size, else by letters.
-
-    Args:
-        words: The names.
-        where: How an error names the data.
-
-    Returns:
-        The classes.
-
-    Raises:
-        DataError: There are more than a schema may have.
-    """
+    """Sort the names of classes that were met in blocks, as `encode_labels` does: numbers by size, else by letters."""
     if len(words) > MAX_CLASSES:
         what = f"there are {len(words)} different labels (at most {MAX_CLASSES})."
         fix = "Choose another column with --label NAME, or --label none to leave labels out."

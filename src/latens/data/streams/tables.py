@@ -24,10 +24,9 @@ PACK = "Write it again with smaller row groups, or `latens pack` it."
 
 
 class AbstractTables(AbstractSource):
-    """Files of columns that pyarrow reads; the arguments are those of `AbstractSource`.
+    """Files of columns that pyarrow reads; the arguments are those of `AbstractSource`."""
 
-    A row is the cells of its columns, or the one column that holds a vector of fixed length or as many bytes.
-    """
+    # A row is the cells of its columns, or the one column that holds a vector of fixed length or as many bytes.
 
     format = ""
 
@@ -43,37 +42,17 @@ class AbstractTables(AbstractSource):
 
     @abc.abstractmethod
     def part(self, block: int, columns: list[str]) -> Any:
-        """Read columns of a block.
-
-        Args:
-            block: Its number in the table.
-            columns: Their names.
-
-        Returns:
-            The table, as pyarrow has it.
-        """
+        """Read columns of a block."""
 
     def check_schema(self, own: Any, first: Any, name: str) -> None:
-        """Refuse a file with other columns than the first one.
-
-        Args:
-            own: Its schema.
-            first: That of the first file; None for the first file itself.
-            name: Its path relative to the place.
-
-        Raises:
-            DataError: Naming the column.
-        """
+        """Refuse a file with other columns than the first one."""
+        # first: that of the first file; None for the first file itself.
         if first is not None and not own.equals(first):
             fix = "Give all files the same columns."
             raise DataError(_difference(own, first, self.names[0]), where=self.place.shown(name), fix=fix)
 
     def check_blocks(self) -> None:
-        """Refuse a block that is larger than a window.
-
-        Raises:
-            DataError: Naming it.
-        """
+        """Refuse a block that is larger than a window."""
         row_bytes = int(np.prod(self.shape, dtype=np.int64)) * min(self.dtype.itemsize, 4)
         if len(self.table) and int(self.table.rows.max()) * row_bytes > WINDOW:
             block = int(self.table.rows.argmax())
@@ -82,16 +61,7 @@ class AbstractTables(AbstractSource):
             raise DataError(what, where=self.where(block), fix=PACK)
 
     def choose(self, schema: Any, roles: ColumnRoles, where: str) -> None:
-        """Find out which columns are rows, and which the label, the id and the weight.
-
-        Args:
-            schema: The schema of the files.
-            roles: Which columns were asked for as these.
-            where: How an error names the files.
-
-        Raises:
-            DataError: A column is not there, or holds no cells.
-        """
+        """Find out which columns are rows, and which the label, the id and the weight."""
         with self.errors(where):
             types, words = self._arrow.types, list(schema.names)
         check_column_names(words, where)
@@ -126,14 +96,7 @@ class AbstractTables(AbstractSource):
         self.dtype = np.dtype(np.float32) if self.typed else np.result_type(*(_dtype(kind) for kind in kinds))
 
     def errors(self, where: str) -> "_ArrowErrors":
-        """Say in words what pyarrow raises.
-
-        Args:
-            where: The file.
-
-        Returns:
-            A context in which a file is read.
-        """
+        """Say in words what pyarrow raises."""
         return _ArrowErrors(self._arrow.ArrowException, self.format, where)
 
     def read(self, block: int) -> tuple[Raw, np.ndarray | None]:

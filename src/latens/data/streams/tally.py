@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.data.columns import MOST_DECIMALS, WHOLE, TextColumn, fits_decimals
 from latens.data.dates import DAY, dated, zone_offsets
@@ -25,11 +26,10 @@ MOST_WORDS = 2**20
 
 
 class Numbers:
-    """How often each number of a column comes: over all rows, and over the training rows.
+    """How often each number of a column comes: over all rows, and over the training rows."""
 
-    Beyond `MOST_VALUES` distinct ones they are counted in bins, the narrowest of a width that is a power of two of
-    which there are no more, whatever the order of the rows; a bin stands for the least of its numbers.
-    """
+    # Beyond `MOST_VALUES` distinct ones they are counted in bins, the narrowest of a width that is a power of two of
+    # which there are no more, whatever the order of the rows; a bin stands for the least of its numbers.
 
     def __init__(self) -> None:
         self.values, self.counts = np.zeros(0), np.zeros((2, 0), np.int64)
@@ -37,13 +37,8 @@ class Numbers:
         self.whole, self.fits = True, np.ones(MOST_DECIMALS + 1, bool)
         self._waiting: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def add(self, values: np.ndarray, train: np.ndarray) -> None:
-        """Count the numbers of a block.
-
-        Args:
-            values: The numbers, without gaps, of shape (n,).
-            train: True for those of training rows, of the same shape.
-        """
+    def add(self, values: Shaped[np.ndarray, " n"], train: np.ndarray) -> None:
+        """Count the numbers of a block."""
         own, which = np.unique(values.astype(np.float64), return_inverse=True)
         if not len(own):
             return
@@ -78,14 +73,9 @@ class Numbers:
         self.width = width
 
     def counted(self, *, trains: bool) -> tuple[np.ndarray, np.ndarray]:
-        """Give the numbers that came.
-
-        Args:
-            trains: Whether any row of the table trains.
-
-        Returns:
-            The numbers, rising; and how often each comes, of all rows and of training rows (all where none trains).
-        """
+        """Give the numbers that came."""
+        # returns: the numbers, rising; and how often each comes, of all rows and of training rows (all where none
+        # trains).
         self._join()
         values, counts = self.values, self.counts if trains else self.counts[[0, 0]]
         at = np.flatnonzero(counts[1])
@@ -99,11 +89,8 @@ class Numbers:
         return values, counts
 
     def step(self) -> float | None:
-        """Give the precision that the numbers were recorded with where not all of them are known, as `Values` has it.
-
-        Returns:
-            1 for whole numbers, a power of ten, 0 where no decimals fit; None where each number is known.
-        """
+        """The precision that the numbers were recorded with where not all of them are known."""
+        # returns: 1 for whole numbers, a power of ten, 0 where no decimals fit; None where each number is known.
         fits = np.flatnonzero(self.fits)
         return None if not self.width else 1.0 if self.whole else float(f"1e-{fits[0]}") if len(fits) else 0.0
 
@@ -124,13 +111,7 @@ class Texts:
         """Whether there were too many to count."""
 
     def add(self, words: list[str], every: np.ndarray, train: np.ndarray) -> None:
-        """Count the texts of a block.
-
-        Args:
-            words: Distinct texts.
-            every: How often each comes.
-            train: How often in training rows.
-        """
+        """Count the texts of a block."""
         if self.many:  # the first ones say what they are like
             return
         for word, *own in zip(words, every.tolist(), train.tolist()):
@@ -140,13 +121,7 @@ class Texts:
 
 
 class Column:
-    """What is known of one column after some blocks.
-
-    Args:
-        name: Its name.
-        said: What is said of it.
-        where: How an error names the data.
-    """
+    """What is known of one column after some blocks."""
 
     def __init__(self, name: str, said: Declared, where: str) -> None:
         self.name, self.said, self.where = name, said, where
@@ -155,19 +130,8 @@ class Column:
         self.order: dict[str, None] | None = None
 
     def add(self, values: Any, train: np.ndarray, where: str) -> np.ndarray | None:
-        """Count the cells of a block.
-
-        Args:
-            values: Numbers, `Coded` or `Words`.
-            train: True for training rows.
-            where: How an error names the block.
-
-        Returns:
-            The numbers of the block, NaN where a cell is missing; None for names, dates and text.
-
-        Raises:
-            DataError: A number is infinite or too large.
-        """
+        """Count the cells of a block."""
+        # returns: the numbers of the block, NaN where a cell is missing; None for names, dates and text.
         gone = np.isnan(only_gaps(values))
         self.gaps += int(np.count_nonzero(gone))
         if self.said.kind == LEFT_OUT:
@@ -208,17 +172,7 @@ class Column:
         self.texts.add([words[code] for code in kept.tolist()], every[kept], own[kept])
 
     def found(self, *, trains: bool) -> Values:
-        """Give what the type of the column follows from: what the same rows in memory would say.
-
-        Args:
-            trains: Whether any row of the table trains.
-
-        Returns:
-            The distinct values and how often each comes.
-
-        Raises:
-            DataError: The cells are not what was declared, or of several kinds.
-        """
+        """Give what the type of the column follows from: what the same rows in memory would say."""
         if self.kind in ("text", "names"):
             words, counts = list(self.texts.counts), np.array(list(self.texts.counts.values()), np.int64).T
             if not words:
@@ -282,12 +236,9 @@ def _seconds(numbers: np.ndarray, text: TextColumn) -> np.ndarray:
 
 
 class TypedStatistics:
-    """What one pass over a table with columns of several kinds finds.
+    """What one pass over a table with columns of several kinds finds."""
 
-    Args:
-        declared: What is said of columns, by name.
-        where: How an error names the data.
-    """
+    # `declared`: What is said of columns, by name.
 
     def __init__(self, declared: Mapping[str, Declared], where: str) -> None:
         self.declared, self.where = declared, where
@@ -300,17 +251,8 @@ class TypedStatistics:
         """How many cells are missing."""
         return sum(column.gaps for column in self.columns.values())
 
-    def add(self, cells: Cells, train: np.ndarray, where: str) -> None:
-        """Count the rows of a block.
-
-        Args:
-            cells: The rows.
-            train: True for training rows, shape (n,).
-            where: How an error names the block.
-
-        Raises:
-            DataError: A cell is infinite or too large.
-        """
+    def add(self, cells: Cells, train: Shaped[np.ndarray, " n"], where: str) -> None:
+        """Count the rows of a block."""
         self.trains = self.trains or bool(train.any())
         numbers = []
         for name, values in cells.columns.items():
@@ -325,14 +267,7 @@ class TypedStatistics:
             self.spread.add(x, ~np.isnan(x))
 
     def schema(self) -> Schema:
-        """Infer the schema, by the rules of `mixed_schema`.
-
-        Returns:
-            The schema.
-
-        Raises:
-            DataError: No column can be modelled, or one is not what was declared.
-        """
+        """Infer the schema, by the rules of `mixed_schema`."""
         found = [column.found(trains=self.trains) for column in self.columns.values()]
         schema = typed_schema(found, self.where, self.declared)
         kinds = dict(zip((column.name for column in schema.columns or ()), schema.types or ()))
@@ -348,22 +283,11 @@ class TypedStatistics:
         return schema
 
     def sortedness(self) -> float:
-        """Give the variance of block means over that of rows, a mean over the columns of numbers that vary.
-
-        Returns:
-            As `Statistics.sortedness` has it.
-        """
+        """Give the variance of block means over that of rows, a mean over the columns of numbers that vary."""
         return self.spread.sortedness()
 
     def digest(self, rows_of: np.ndarray) -> str:
-        """Hash what was found of all cells.
-
-        Args:
-            rows_of: How many rows of each split a block has.
-
-        Returns:
-            As `Statistics.digest` has it.
-        """
+        """Hash what was found of all cells."""
         told = [(name, one.kind, one.gaps, list(one.texts.counts.items())) for name, one in self.columns.items()]
         counted = [column.numbers.counted(trains=True) for column in self.columns.values()]
         return digest_of_arrays(repr(told), [rows_of, *(array for pair in counted for array in pair)])

@@ -16,13 +16,9 @@ from latens.data.words import Coded, Words
 
 @dataclass(frozen=True)
 class Cells:
-    """Some rows of a table, as its columns came.
+    """Some rows of a table, as its columns came."""
 
-    Args:
-        columns: By name numbers, `Coded` or `Words`.
-    """
-
-    columns: dict[str, Any]
+    columns: dict[str, Any]  # by name numbers, `Coded` or `Words`
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -41,33 +37,16 @@ def _rows_of(values: Any, rows: np.ndarray) -> Any:
 
 
 def reading(schema: Schema) -> dict[str, Declared]:
-    """Say of every column how its cells are read, whatever a block of them looks like by itself.
-
-    Args:
-        schema: The schema of the table.
-
-    Returns:
-        What is said of columns, by name.
-    """
+    """Say of every column how its cells are read, whatever a block of them looks like by itself."""
     pairs = zip(schema.columns or (), schema.types or ())
     said = {column.name: Declared("category" if one.named else one.kind, zone=one.zone) for column, one in pairs}
     return said | {name: Declared(LEFT_OUT) for name in schema.ignored or ()}
 
 
 def typed_cells(cells: Cells, schema: Schema, where: str) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-    """Bring the rows of a block into the cells that a schema stores.
-
-    Args:
-        cells: The rows.
-        schema: The schema.
-        where: How an error names the block.
-
-    Returns:
-        The rows, where they were observed (None: everywhere), and how far numbers lie beyond those of training rows.
-
-    Raises:
-        DataError: A cell does not fit.
-    """
+    """Bring the rows of a block into the cells that a schema stores."""
+    # returns: the rows, where they were observed (None: everywhere), and how far numbers lie beyond those of training
+    # rows.
     x, texts = from_words(cells.columns, reading(schema), where)
     names = tuple(cells.columns)
     observed = find_missing(Raw(x, columns=names), np.arange(len(x)), "nan", where)

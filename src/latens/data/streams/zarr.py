@@ -27,15 +27,9 @@ _LIES = (
 
 
 class ZarrStore(AbstractArrays):
-    """An open store: its arrays by path; those with two axes or more stay on disk.
+    """An open store: its arrays by path; those with two axes or more stay on disk."""
 
-    Args:
-        path: The folder of the store.
-        only: The path of the array of rows; None finds it by its name.
-
-    Raises:
-        DataError: zarr is not installed, or this is no store that it reads.
-    """
+    # `only`: The path of the array of rows; None finds it by its name.
 
     is_annotated = False
 

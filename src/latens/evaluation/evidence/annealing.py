@@ -27,15 +27,10 @@ from latens.typing import Array, Float, Key, Nats
 
 
 class Annealed(NamedTuple):
-    """The chains of one row.
+    """The chains of one row."""
 
-    Args:
-        log_weights: Log weights of the chains, shape (K,), nats.
-        acceptance: Share of their moves that was accepted, shape ().
-    """
-
-    log_weights: Float[Array, " K"]
-    acceptance: Float[Array, ""]
+    log_weights: Float[Array, " K"]  # log weights of the chains, shape (K,), nats
+    acceptance: Float[Array, ""]  # share of their moves that was accepted, shape ()
 
 
 def annealed_importance_sampling(
@@ -121,17 +116,7 @@ def _annealed(
 
 
 def run_chains(chain: Any, num_samples: int, chains_at_once: int, *, key: Key) -> Annealed:
-    """Run K chains, at most some of them beside one another.
-
-    Args:
-        chain: Function `chain(key) -> (log weight, acceptance)`.
-        num_samples: Number K of chains.
-        chains_at_once: At most so many run together.
-        key: A JAX random key.
-
-    Returns:
-        The log weights in nats, shape (K,), and the mean acceptance.
-    """
+    """Run K chains, at most some of them beside one another."""
     parts = math.ceil(num_samples / chains_at_once)
     together = math.ceil(num_samples / parts)
     keys = jax.vmap(lambda k: jax.random.fold_in(key, k))(jnp.arange(parts * together))
@@ -143,18 +128,8 @@ def run_chains(chain: Any, num_samples: int, chains_at_once: int, *, key: Key) -
 
 
 def forward_chain(path: Path, betas: Array, steps: Array, num_leapfrog: int, *, key: Key) -> tuple[Nats, Array]:
-    """Run one chain from the start to the posterior.
-
-    Args:
-        path: The path of the row.
-        betas: Inverse temperatures from 0 to 1, shape (T + 1,).
-        steps: Step size at every temperature but the first, shape (T,).
-        num_leapfrog: Leapfrog steps of a move.
-        key: A JAX random key.
-
-    Returns:
-        The log weight of the chain in nats, and the mean acceptance of its moves, both of shape ().
-    """
+    """Run one chain from the start to the posterior."""
+    # returns: the log weight of the chain in nats, and the mean acceptance of its moves, both
     start_key, move_key = jax.random.split(key)
 
     def step(carry: tuple[Place, Nats], given: tuple) -> tuple[tuple[Place, Nats], Array]:
@@ -173,19 +148,8 @@ def forward_chain(path: Path, betas: Array, steps: Array, num_leapfrog: int, *, 
 def backward_chain(
     path: Path, end: Place, betas: Array, steps: Array, num_leapfrog: int, *, key: Key
 ) -> tuple[Nats, Array]:
-    """Run one chain from the posterior back to the start: the moves of `forward_chain` in reverse order.
-
-    Args:
-        path: The path of the row.
-        end: A sample of the posterior, where the chain begins.
-        betas: Inverse temperatures from 0 to 1, shape (T + 1,).
-        steps: Step size at every temperature but the first, shape (T,).
-        num_leapfrog: Leapfrog steps of a move.
-        key: A JAX random key.
-
-    Returns:
-        The log weight in nats, as `forward_chain` counts it, and the mean acceptance of the moves, both of shape ().
-    """
+    """Run one chain from the posterior back to the start: the moves of `forward_chain` in reverse order."""
+    # returns: the log weight in nats, as `forward_chain` counts it, and the mean acceptance of the moves, both
 
     def step(carry: tuple[Place, Nats], given: tuple) -> tuple[tuple[Place, Nats], Array]:
         place, log_weight = carry

@@ -149,11 +149,9 @@ def _count_terms(fit: _Fit) -> Terms:
 
 
 def _dispersion(fit: _Fit, n: np.ndarray, mean: np.ndarray) -> np.ndarray:
-    r"""The maximum-likelihood $\theta$ of each cell beside its mean.
-
-    The root of $\sum_i w_i [\psi(x_i + \theta) - \psi(\theta)] + n \log\frac{\theta}{\theta + m}$: it exists where the
-    variance is above the mean, and is then the only one (Bandara, Gill & Mitra 2019). Infinite elsewhere.
-    """
+    r"""The maximum-likelihood $\theta$ of each cell beside its mean."""
+    # The root of $\sum_i w_i [\psi(x_i + \theta) - \psi(\theta)] + n \log\frac{\theta}{\theta + m}$: it exists where
+    # the variance is above the mean, and is then the only one (Bandara, Gill & Mitra 2019). Infinite elsewhere.
     spread = fit.sums(lambda rows: (rows - mean) ** 2) / n
     over = np.flatnonzero(spread > mean)
     found = np.full(len(mean), np.inf)

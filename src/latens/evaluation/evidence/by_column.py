@@ -16,14 +16,11 @@ from latens.typing import Array, Key
 
 
 class ByColumn(NamedTuple):
-    r"""log p(x) of rows, by column.
+    r"""log p(x) of rows, by column."""
 
-    Args:
-        columns: $E_{p(z|x)} \log p(x_j \mid z)$ of each cell, 0 where it is missing, of shape (B, columns), nats.
-        latents: $-\text{KL}(p(z \mid x)\,\|\,p(z))$, with which the columns sum to log p(x), of shape (B,), nats.
-    """
-
+    # $E_{p(z|x)} \log p(x_j \mid z)$ of each cell, 0 where it is missing, of shape (B, columns), nats
     columns: np.ndarray
+    # $-\text{KL}(p(z \mid x)\,\|\,p(z))$, with which the columns sum to log p(x), of shape (B,), nats
     latents: np.ndarray
 
 
@@ -36,22 +33,9 @@ def nats_by_column(
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
     samples_per_chunk: int = 20,
 ) -> ByColumn:
-    r"""Split log p(x) of each row into the parts of its columns and of its latents.
-
-    $\log p(x) = \sum_j E_{p(z|x)} \log p(x_j \mid z) - \text{KL}(p(z \mid x)\,\|\,p(z))$, an identity for a likelihood
-    with independent columns; the averages over $p(z \mid x)$ are those of `impute`, by weighted draws.
-
-    Args:
-        model: A model whose likelihood has a term for each column.
-        batch: The stored rows, B of them.
-        num_samples: K, samples of z for each row.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        samples_per_chunk: Samples decoded at once.
-
-    Returns:
-        The parts of each row.
-    """
+    r"""Split log p(x) of each row into the parts of its columns and of its latents."""
+    # $\log p(x) = \sum_j E_{p(z|x)} \log p(x_j \mid z) - \text{KL}(p(z \mid x)\,\|\,p(z))$, an identity for a
+    # likelihood with independent columns; the averages over $p(z \mid x)$ are those of `impute`, by weighted draws.
     every = every_latent(model)
     num_samples = num_samples if every is None else len(every)
     sizes = {"num_samples": num_samples, "samples_per_chunk": min(samples_per_chunk, num_samples)}

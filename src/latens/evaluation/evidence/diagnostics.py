@@ -42,16 +42,8 @@ def effective_sample_size(log_weights: Float[Array, " K"]) -> Float[Array, ""]:
 
 
 def tail_length(num_samples: int) -> int:
-    """Count the largest weights that are the tail: the smaller of K/5 and 3 sqrt(K).
-
-    Args:
-        num_samples: K.
-
-    Returns:
-        The number of weights in the tail.
-
-    Source: Vehtari et al. (2024).
-    """
+    """Count the largest weights that are the tail: the smaller of K/5 and 3 sqrt(K)."""
+    # Source: Vehtari et al. (2024).
     return math.ceil(min(num_samples / 5, 3 * math.sqrt(num_samples)))
 
 
@@ -78,33 +70,20 @@ def pareto_k(log_weights: Float[Array, " K"]) -> Float[Array, ""]:
 
 
 def tail_shape(tail: Float[Array, " M_and_1"]) -> Float[Array, ""]:
-    """Compute `pareto_k` from the tail of the weights alone.
-
-    Args:
-        tail: The M + 1 largest log weights in falling order, in nats; the last one is where the tail begins.
-
-    Returns:
-        k, shape ().
-    """
+    """Compute `pareto_k` from the tail of the weights alone."""
+    # tail: the M + 1 largest log weights in falling order, in nats; the last one is where the tail begins.
     return tail_fit(tail)[0]
 
 
 def tail_fit(tail: Float[Array, " M_and_1"]) -> tuple[Float[Array, ""], Nats]:
-    """Fit a generalised Pareto distribution to the tail of the weights, and smooth their sum by it.
-
-    Smoothed weights are the quantiles $(j - 1/2)/M$ of the fitted distribution in the place of the weights, none of
-    them above the largest weight. A density does not fit weights that are tied, as those of discrete latents: their k
-    is that of the power law $(M/j)^k$ from the cut to the j-th largest weight, the steepest of those in the upper
-    third, drawn towards 0.5 as if by 5 draws more, and nothing is smoothed.
-
-    Args:
-        tail: The M + 1 largest log weights in falling order, in nats; the last one is where the tail begins.
-
-    Returns:
-        k as `pareto_k` defines it, and the log of the sum of the M smoothed weights in nats, both of shape ().
-
-    Source: Vehtari, Simpson, Gelman, Yao & Gabry (2024), "Pareto smoothed importance sampling", JMLR 25(72).
-    """
+    """Fit a generalised Pareto distribution to the tail of the weights, and smooth their sum by it."""
+    # Smoothed weights are the quantiles $(j - 1/2)/M$ of the fitted distribution in the place of the weights, none of
+    # them above the largest weight. A density does not fit weights that are tied, as those of discrete latents: their k
+    # is that of the power law $(M/j)^k$ from the cut to the j-th largest weight, the steepest of those in the upper
+    # third, drawn towards 0.5 as if by 5 draws more, and nothing is smoothed.
+    # Source: Vehtari, Simpson, Gelman, Yao & Gabry (2024), "Pareto smoothed importance sampling", JMLR 25(72).
+    # tail: the M + 1 largest log weights in falling order, in nats; the last one is where the tail begins.
+    # returns: k as `pareto_k` defines it, and the log of the sum of the M smoothed weights in nats, both
     n = tail.shape[0] - 1
     # w_i - w_cut relative to the largest weight, exact also for weights that are nearly equal.
     excess = jnp.exp(tail[:-1] - tail[0]) * -jnp.expm1(tail[-1] - tail[:-1])
@@ -145,61 +124,31 @@ def _steps(tail: Float[Array, " M_and_1"]) -> tuple[Bool[Array, ""], Float[Array
 
 
 class WeightSums(NamedTuple):
-    """What is kept of the log weights of B rows while their samples stream by.
+    """What is kept of the log weights of B rows while their samples stream by."""
 
-    Args:
-        log_sums: Log of the sum of the weights w over each of the two halves of the samples, shape (2, B).
-        log_sum_squares: Log of the sum of w^2, shape (B,).
-        tail: The M + 1 largest log weights of each row in falling order, shape (B, M + 1).
-        log_blocks: Log of the sum of the weights over each of 8 blocks of the samples, shape (8, B).
-        counts: Samples in each of these blocks, shape (8,).
-    """
-
+    # log of the sum of the weights w over each of the two halves of the samples, shape (2, B)
     log_sums: Float[Array, "2 B"]
-    log_sum_squares: Float[Array, " B"]
-    tail: Float[Array, "B M_and_1"]
-    log_blocks: Float[Array, "8 B"]
-    counts: Float[Array, " 8"]
+    log_sum_squares: Float[Array, " B"]  # log of the sum of w^2, shape (B,)
+    tail: Float[Array, "B M_and_1"]  # the M + 1 largest log weights of each row in falling order, shape (B, M + 1)
+    log_blocks: Float[Array, "8 B"]  # log of the sum of the weights over each of 8 blocks of the samples, shape (8, B)
+    counts: Float[Array, " 8"]  # samples in each of these blocks, shape (8,)
 
     @classmethod
     def start(cls, rows: int, num_samples: int) -> "WeightSums":
-        """Begin without samples.
-
-        Args:
-            rows: Number B of rows.
-            num_samples: Number of samples that will come for each row, which sets the length of the tail.
-
-        Returns:
-            Sums of nothing: -inf everywhere.
-        """
+        """Begin without samples."""
         nothing = jnp.full(rows, -jnp.inf)
         tail = jnp.full((rows, tail_length(num_samples) + 1), -jnp.inf)
         blocks = jnp.full((BLOCKS, rows), -jnp.inf)
         return cls(jnp.full((2, rows), -jnp.inf), nothing, tail, blocks, jnp.zeros(BLOCKS))
 
     def summed(self, log_weights: Float[Array, "n B"], half: Array | int) -> "WeightSums":
-        """Add samples to the sum of one half; squares and tail wait for `sorted_in`.
-
-        Args:
-            log_weights: Log weights in nats, shape (n, B).
-            half: 0 or 1, the half that these samples belong to.
-
-        Returns:
-            The new sums.
-        """
+        """Add samples to the sum of one half; squares and tail wait for `sorted_in`."""
         more = jax.nn.logsumexp(log_weights, axis=0)
         own = (jnp.arange(2) == half)[:, None]
         return self._replace(log_sums=jnp.logaddexp(self.log_sums, jnp.where(own, more, -jnp.inf)))
 
     def sorted_in(self, log_weights: Float[Array, "n B"]) -> "WeightSums":
-        """Add samples to the squares, the tail and the blocks, which share them evenly.
-
-        Args:
-            log_weights: Log weights in nats, shape (n, B).
-
-        Returns:
-            The new sums.
-        """
+        """Add samples to the squares, the tail and the blocks, which share them evenly."""
         squares = jnp.logaddexp(self.log_sum_squares, jax.nn.logsumexp(2.0 * log_weights, axis=0))
         largest = jnp.concatenate([self.tail, log_weights.T], axis=1)
         ends = np.arange(BLOCKS + 1) * log_weights.shape[0] // BLOCKS
@@ -213,14 +162,7 @@ class WeightSums(NamedTuple):
         )
 
     def summary(self, halves: tuple[int, int]) -> "WeightSummary":
-        """Compute the summary of all samples.
-
-        Args:
-            halves: Number of samples in each of the two halves.
-
-        Returns:
-            The summary of B rows.
-        """
+        """Compute the summary of all samples."""
         count = sum(halves)
         log_sum = jnp.logaddexp(*self.log_sums)
         log_mean = log_sum - math.log(count)
@@ -261,55 +203,31 @@ def _sum_of(log_weights: Float[Array, "n B"]) -> Float[Array, " B"]:
 
 
 class WeightSummary(NamedTuple):
-    """What the importance weights of each row say: the evidence, its error and whether to trust it.
+    """What the importance weights of each row say: the evidence, its error and whether to trust it."""
 
-    Args:
-        log_mean: Log of the mean weight, shape (B,), nats.
-        error: Its standard error, shape (B,), nats.
-        effective_sample_size: Effective samples, shape (B,).
-        pareto_k: Pareto k, shape (B,).
-        rise: By how much the log mean of all samples lies above the mean of those of two halves, shape (B,), nats, not
-            negative: half of the samples fall that much shorter.
-        smoothed: The log mean with a Pareto-smoothed tail, shape (B,), nats.
-        rises: By how much the log mean rises from an eighth to a quarter, from there to a half and from there to all
-            of the samples, shape (B, 3), nats; NaN for fewer than 8 samples.
-    """
-
-    log_mean: Float[Array, " B"]
-    error: Float[Array, " B"]
-    effective_sample_size: Float[Array, " B"]
-    pareto_k: Float[Array, " B"]
+    log_mean: Float[Array, " B"]  # log of the mean weight, shape (B,), nats
+    error: Float[Array, " B"]  # its standard error, shape (B,), nats
+    effective_sample_size: Float[Array, " B"]  # effective samples, shape (B,)
+    pareto_k: Float[Array, " B"]  # pareto k, shape (B,)
+    # by how much the log mean of all samples lies above the mean of those of two halves, shape (B,), nats, not
+    # negative: half of the samples fall that much shorter
     rise: Float[Array, " B"]
-    smoothed: Float[Array, " B"]
+    smoothed: Float[Array, " B"]  # the log mean with a Pareto-smoothed tail, shape (B,), nats
+    # by how much the log mean rises from an eighth to a quarter, from there to a half and from there to all of the
+    # samples, shape (B, 3), nats; NaN for fewer than 8 samples
     rises: Float[Array, "B 3"]
 
 
 def log_mean_error(size: Float[Array, "..."], num_samples: int) -> Float[Array, "..."]:
-    r"""The standard error of the log of the mean importance weight, by the delta method.
-
-    $\mathrm{sd}(w)/(\sqrt K\,\bar w)$, which from the effective sample size S is $\sqrt{(1/S - 1/K)\,K/(K - 1)}$.
-
-    Args:
-        size: Effective sample size S, any shape.
-        num_samples: K.
-
-    Returns:
-        The error in nats, of the same shape; NaN for one sample.
-    """
+    r"""The standard error of the log of the mean importance weight, by the delta method."""
+    # $\mathrm{sd}(w)/(\sqrt K\,\bar w)$, which from the effective sample size S is $\sqrt{(1/S - 1/K)\,K/(K - 1)}$.
     if num_samples < 2:
         return jnp.full_like(size, jnp.nan)
     return jnp.sqrt(jnp.maximum(1.0 / size - 1.0 / num_samples, 0.0) * (num_samples / (num_samples - 1)))
 
 
 def summarise(log_weights: Float[Array, "B K"]) -> WeightSummary:
-    """Summarise importance weights that are all there.
-
-    Args:
-        log_weights: Logarithms of the weights, shape (B, K), nats.
-
-    Returns:
-        The summary of each row.
-    """
+    """Summarise importance weights that are all there."""
     rows, count = log_weights.shape
     half, weights = count // 2, log_weights.T
     sums = WeightSums.start(rows, count).summed(weights[half:], 1).sorted_in(weights)
@@ -318,14 +236,6 @@ def summarise(log_weights: Float[Array, "B K"]) -> WeightSummary:
 
 
 def log_mean(log_weights: Float[Array, " K"]) -> Nats:
-    r"""The log of the mean importance weight.
-
-    $\log\frac1K\sum_k w_k$.
-
-    Args:
-        log_weights: Logarithms of the weights, shape (K,), nats.
-
-    Returns:
-        The log mean, shape (), nats.
-    """
+    r"""The log of the mean importance weight."""
+    # $\log\frac1K\sum_k w_k$.
     return jax.nn.logsumexp(log_weights) - math.log(log_weights.shape[0])

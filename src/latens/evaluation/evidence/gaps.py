@@ -207,21 +207,11 @@ class _Both(NamedTuple):
 
 
 def curved(log_joint: LogJoint, best: DiagonalNormal, *, key: Key) -> FullNormal:
-    r"""Fit a full-covariance Normal around the best diagonal one, by the curvature of the joint density.
-
-    The full-covariance Normal around `best` whose precision is $-E_q[\nabla^2 \log p(x, z)]$, q = `best`.
-
-    That is the condition of the best full Normal (Opper & Archambeau 2009, equation 9); of a Gaussian model it is the
-    exact posterior. Directions in which the curvature is below 0.1, or of the wrong sign, get that precision.
-
-    Args:
-        log_joint: log p(x, z) of one row as a function of z, nats.
-        best: The best diagonal Normal.
-        key: Random key.
-
-    Returns:
-        The Normal.
-    """
+    r"""Fit a full-covariance Normal around the best diagonal one, by the curvature of the joint density."""
+    # The full-covariance Normal around `best` whose precision is $-E_q[\nabla^2 \log p(x, z)]$, q = `best`.
+    # That is the condition of the best full Normal (Opper & Archambeau 2009, equation 9); of a Gaussian model it is the
+    # exact posterior. Directions in which the curvature is below 0.1, or of the wrong sign, get that precision.
+    # log_joint: log p(x, z) of one row as a function of z, nats.
     draws = jax.vmap(lambda key: best.sample(key=key))(jax.random.split(key, _CURVATURE_DRAWS))
 
     def row(axis: Array) -> Array:  # one after the other: all at once would need as many decoders as latents
@@ -239,23 +229,8 @@ def curved(log_joint: LogJoint, best: DiagonalNormal, *, key: Key) -> FullNormal
 
 
 def starting_point(posterior: Any, family: Family, n: int, flat: Any, *, key: Key) -> AbstractDistribution:
-    """Find the member of a family nearest to the encoder's posterior, over flat latents.
-
-    It has the means and scales of the posterior, taken from 256 samples where these have no closed form.
-
-    Args:
-        posterior: The encoder's posterior of one row.
-        family: Family of the refined posterior: "own", "diagonal", "full" or "flow".
-        n: Number of latent dimensions.
-        flat: Function that makes a latent event flat, shape (n,).
-        key: A JAX random key.
-
-    Returns:
-        The distribution over flat latents, from which a refinement starts.
-
-    Raises:
-        ConfigError: The family is "own", and the posterior is neither a diagonal nor a full Normal.
-    """
+    """Find the member of a family nearest to the encoder's posterior, over flat latents."""
+    # It has the means and scales of the posterior, taken from 256 samples where these have no closed form.
     if family == "own":
         if not isinstance(posterior, DiagonalNormal | FullNormal):
             raise ConfigError(

@@ -169,22 +169,14 @@ def chi_upper_bound(
 
 
 class RowNumbers(NamedTuple):
-    """What one pass over the rows says of each of them.
+    """What one pass over the rows says of each of them."""
 
-    Args:
-        weights: The summary of the K importance weights.
-        elbo: The ELBO, shape (B,), nats.
-        log_likelihood: Mean of log p(x | z), shape (B,), nats.
-        kl: Mean of log q(z | x) - log p(z), shape (B,), nats.
-        codes: What `encode` gives, where it was asked for.
-        blind_log_likelihood: Mean of log p(x | z) over samples of the prior, shape (B,), nats, where it was asked for.
-    """
-
-    weights: WeightSummary
-    elbo: Any
-    log_likelihood: Any
-    kl: Any
-    codes: dict[str, Any]
+    weights: WeightSummary  # the summary of the K importance weights
+    elbo: Any  # the ELBO, shape (B,), nats
+    log_likelihood: Any  # mean of log p(x | z), shape (B,), nats
+    kl: Any  # mean of log q(z | x) - log p(z), shape (B,), nats
+    codes: dict[str, Any]  # what `encode` gives, where it was asked for
+    # mean of log p(x | z) over samples of the prior, shape (B,), nats, where it was asked for
     blind_log_likelihood: Any = None
 
 
@@ -200,24 +192,8 @@ def row_numbers(
     codes: bool = False,
     blind: bool = False,
 ) -> RowNumbers:
-    """Estimate log p(x) and the parts of the ELBO from the same K samples of each row, in one pass.
-
-    The log mean weight of a row is at least its ELBO, whatever the samples (Jensen). Memory does not grow with K.
-
-    Args:
-        model: The trained model.
-        batch: The stored rows, B of them.
-        num_samples: K.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        batch_size: Rows in one compiled batch; None chooses.
-        samples_per_chunk: Samples decoded at once.
-        codes: Whether the codes are returned too.
-        blind: Whether the log-likelihood under samples of the prior is returned too.
-
-    Returns:
-        The parts of each row, in nats.
-    """
+    """Estimate log p(x) and the parts of the ELBO from the same K samples of each row, in one pass."""
+    # The log mean weight of a row is at least its ELBO, whatever the samples (Jensen). Memory does not grow with K.
     options = {"samples_per_chunk": samples_per_chunk, "batch_size": batch_size, "preparation": preparation, "key": key}
     return map_draws(Partial(_row_numbers, num_samples=num_samples, codes=codes, blind=blind), model, batch, **options)
 
@@ -289,17 +265,7 @@ def paired(a: np.ndarray, b: np.ndarray, *, num_samples: int, protocol: str) -> 
 
 
 def as_log_marginals(found: WeightSummary, num_samples: int, protocol: str, batch: Batch) -> LogMarginals:
-    """Turn the summary of B rows into NumPy arrays, under the name of how it was made.
-
-    Args:
-        found: The summary of the log weights.
-        num_samples: Samples of each row.
-        protocol: How the estimates were made, in words.
-        batch: The rows, for their weights.
-
-    Returns:
-        One estimate a row, in nats.
-    """
+    """Turn the summary of B rows into NumPy arrays, under the name of how it was made."""
     value, error, size, k, rise, smoothed, rises = (np.asarray(part, np.float64) for part in found)
     weight = weights_of(batch)
     return LogMarginals(value, error, num_samples, protocol, size, k, num_samples - 1, weight, rise, smoothed, rises)
@@ -308,20 +274,9 @@ def as_log_marginals(found: WeightSummary, num_samples: int, protocol: str, batc
 def log_weight_rows(
     model: Any, batch: Batch, key: Key, *, num_samples: int, samples_per_chunk: int, power: float = 1.0
 ) -> tuple[WeightSummary, Float[Array, "2 B"]]:
-    """Summarise the log weights of each prepared row: all that importance sampling and the ELBO are made of.
-
-    Args:
-        model: A latent-variable model.
-        batch: B prepared rows.
-        key: A JAX random key.
-        num_samples: Number K of samples of each row.
-        samples_per_chunk: At most so many samples are held at once.
-        power: Factor of the log weights.
-
-    Returns:
-        The summary of the K log weights (times `power`), and the means over the samples of log w and of log p(x | z),
-        shape (2, B), in nats.
-    """
+    """Summarise the log weights of each prepared row: all that importance sampling and the ELBO are made of."""
+    # returns: the summary of the K log weights (times `power`), and the means over the samples of log w and of log p(x
+    # | z)in nats.
 
     def draws(first: Array | int, count: int) -> tuple[Array, Array]:
         found = draw(model, batch, num_samples=count, first_sample=first, key=key, dropout=False)
@@ -340,18 +295,8 @@ def _summary(
 def stream(
     draws: Any, rows: int, num_samples: int, samples_per_chunk: int
 ) -> tuple[WeightSummary, Float[Array, "2 B"]]:
-    """Summarise the log weights of each row, made a chunk at a time.
-
-    Args:
-        draws: Function `draws(first, count)` that makes the samples from number `first` on: their log weights and
-            another number of each, both of shape (count, B).
-        rows: Number B of rows.
-        num_samples: Samples of each row.
-        samples_per_chunk: At most so many samples are made at once.
-
-    Returns:
-        The summary of the log weights, and the means over the samples of log w and of the other number, shape (2, B).
-    """
+    """Summarise the log weights of each row, made a chunk at a time."""
+    # returns: the summary of the log weights, and the means over the samples of log w and of the other number
     size = max(1, min(samples_per_chunk, num_samples // 2))
     full, rest = divmod(num_samples, size)
     chunks = min(full, max(1, _KEPT // size))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Shaped
 from scipy import sparse
 from scipy.special import logsumexp
 
@@ -21,30 +22,17 @@ FIRST_STEPS = 20
 
 
 class Mixture(NamedTuple):
-    r"""A mixture of classes in which columns are independent: $\sum_c \pi_c \prod_j P_{cj}(s(x_j)) / w_{s(x_j)}$.
+    r"""A mixture of classes in which columns are independent: $\sum_c \pi_c \prod_j P_{cj}(s(x_j)) / w_{s(x_j)}$."""
 
-    Args:
-        log_weights: $\log\pi$, of shape (C,).
-        log_shares: The log probability of each segment of each column, one column after the other, of shape (C, S).
-        log_widths: The log number of cells of each segment, of shape (S,).
-        types: The types of the columns.
-    """
-
-    log_weights: np.ndarray
+    log_weights: np.ndarray  # $\log\pi$, of shape (C,)
+    # the log probability of each segment of each column, one column after the other, of shape (C, S)
     log_shares: np.ndarray
-    log_widths: np.ndarray
-    types: tuple[ColumnType, ...]
+    log_widths: np.ndarray  # the log number of cells of each segment, of shape (S,)
+    types: tuple[ColumnType, ...]  # the types of the columns
 
-    def log_prob(self, x: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-        """The log probability of rows, summed over the classes.
-
-        Args:
-            x: Stored rows, of shape (n, c).
-            mask: True where a cell is observed, likewise; None: everywhere.
-
-        Returns:
-            Shape (n,), nats.
-        """
+    def log_prob(self, x: Shaped[np.ndarray, "n c"], mask: np.ndarray | None = None) -> Shaped[np.ndarray, " n"]:
+        """The log probability of rows, summed over the classes."""
+        # mask: true where a cell is observed, likewise; None: everywhere.
         rows = _segments(x, mask, self.types)
         return logsumexp(rows @ self.log_shares.T + self.log_weights, axis=1) - rows @ self.log_widths
 
@@ -60,35 +48,22 @@ def _segments(x: np.ndarray, mask: np.ndarray | None, types: Sequence[ColumnType
 
 
 def fit_mixture(
-    x: np.ndarray,
+    x: Shaped[np.ndarray, "n c"],
     mask: np.ndarray | None,
     types: Sequence[ColumnType],
     classes: int,
     *,
-    weight: np.ndarray | None = None,
+    weight: Shaped[np.ndarray, " n"] | None = None,
     steps: int = STEPS,
     history: list[float] | None = None,
 ) -> Mixture:
-    r"""Fit a mixture to rows by the EM algorithm.
-
-    Every class has `PSEUDO_ROWS` rows with the shares of all rows: the maximum of the posterior under a Dirichlet
-    prior. The first classes are around rows at equal distances in the order in which these come, by weight, so that a
-    row of weight 2 is the row twice.
-
-    Args:
-        x: Stored rows, of shape (n, c).
-        mask: True where a cell is observed, likewise; None: everywhere.
-        types: The types of the columns.
-        classes: How many classes.
-        weight: How often each row counts, of shape (n,); None: once.
-        steps: Steps at the most.
-        history: A list to which the log posterior of each step is added; None keeps none.
-
-    Returns:
-        The mixture.
-
-    Source: Dempster, Laird & Rubin (1977).
-    """
+    r"""Fit a mixture to rows by the EM algorithm."""
+    # Every class has `PSEUDO_ROWS` rows with the shares of all rows: the maximum of the posterior under a Dirichlet
+    # prior. The first classes are around rows at equal distances in the order in which these come, by weight, so that a
+    # row of weight 2 is the row twice.
+    # Source: Dempster, Laird & Rubin (1977).
+    # mask: true where a cell is observed, likewise; None: everywhere.
+    # history: a list to which the log posterior of each step is added; None keeps none.
     weight = np.ones(len(x)) if weight is None else np.asarray(weight, np.float64)
     every = [slice(start, start + MOST_ROWS) for start in range(0, len(x), MOST_ROWS)]
     blocks = [(_segments(x[part], None if mask is None else mask[part], types), weight[part]) for part in every]
@@ -126,18 +101,12 @@ def fit_mixture(
     return Mixture(log_weights, log_shares, log_widths, tuple(types))
 
 
-def best_classes(x: np.ndarray, mask: np.ndarray | None, types: Sequence[ColumnType], weight: np.ndarray) -> int:
-    """The number of classes of a mixture that makes a tenth of the rows, which its fit does not see, most probable.
-
-    Args:
-        x: Stored rows in a random order, of shape (n, c).
-        mask: True where a cell is observed, likewise; None: everywhere.
-        types: The types of the columns.
-        weight: How often each row counts, of shape (n,).
-
-    Returns:
-        One of `CLASSES` of which each has five rows or more; 1 where there are too few.
-    """
+def best_classes(
+    x: Shaped[np.ndarray, "n c"], mask: np.ndarray | None, types: Sequence[ColumnType], weight: Shaped[np.ndarray, " n"]
+) -> int:
+    """The number of classes of a mixture that makes a tenth of the rows, which its fit does not see, most probable."""
+    # mask: true where a cell is observed, likewise; None: everywhere.
+    # returns: one of `CLASSES` of which each has five rows or more; 1 where there are too few.
     part = lambda which: (x[which], None if mask is None else mask[which])  # noqa: E731
     choose = np.arange(len(x)) % 10 == 9
     found: dict[int, float] = {}
@@ -150,31 +119,18 @@ def best_classes(x: np.ndarray, mask: np.ndarray | None, types: Sequence[ColumnT
 
 
 def mixture_baseline(
-    train: np.ndarray,
-    test: np.ndarray,
+    train: Shaped[np.ndarray, "n c"],
+    test: Shaped[np.ndarray, "B c"],
     types: Sequence[ColumnType],
     *,
-    order: np.ndarray,
+    order: Shaped[np.ndarray, " n"],
     train_mask: np.ndarray | None = None,
     test_mask: np.ndarray | None = None,
     train_weight: np.ndarray | None = None,
 ) -> tuple[np.ndarray, int]:
-    """The log probability of test rows under the best of a few mixtures of independent columns.
-
-    `best_classes` chooses the number of classes; that mixture is then fitted to all of the training rows.
-
-    Args:
-        train: Stored training rows, of shape (n, c).
-        test: Stored test rows, of shape (B, c).
-        types: The types of the columns.
-        order: Numbers of the training rows, of shape (n,), that say which rows choose: `row_id`.
-        train_mask: True where a training cell was observed; None: everywhere.
-        test_mask: The same of the test rows.
-        train_weight: How often each training row counts; None: once.
-
-    Returns:
-        Shape (B,), nats; and the number of classes.
-    """
+    """The log probability of test rows under the best of a few mixtures of independent columns."""
+    # `best_classes` chooses the number of classes; that mixture is then fitted to all of the training rows.
+    # train_mask: true where a training cell was observed; None: everywhere.
     kept = np.argsort(order, kind="stable")[:MOST_ROWS]
     x, weight = train[kept], np.ones(len(kept)) if train_weight is None else train_weight[kept]
     mask = None if train_mask is None else train_mask[kept]

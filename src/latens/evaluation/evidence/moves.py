@@ -42,17 +42,11 @@ _STEPPED = (Bernoulli, StraightThroughOneHot)
 
 
 class Place(NamedTuple):
-    """A point in latent space with its log densities.
+    """A point in latent space with its log densities."""
 
-    Args:
-        z: Flat latent, shape (n,).
-        log_start: Log density of the start at z, in nats.
-        log_joint: Log joint density log p(x, z) of the model, in nats.
-    """
-
-    z: Float[Array, " n"]
-    log_start: Nats
-    log_joint: Nats
+    z: Float[Array, " n"]  # flat latent, shape (n,)
+    log_start: Nats  # log density of the start at z, in nats
+    log_joint: Nats  # log joint density log p(x, z) of the model, in nats
 
     @property
     def log_ratio(self) -> Float[Array, "..."]:
@@ -61,40 +55,19 @@ class Place(NamedTuple):
 
 
 class Path(NamedTuple):
-    r"""The geometric path of one row from a start that can be sampled to the posterior.
+    r"""The geometric path of one row from a start that can be sampled to the posterior."""
 
-    $f_\beta(z) = s(z)^{1-\beta}\,p(x, z)^\beta$ from the start s (the prior, or q) to the posterior.
-
-    Args:
-        sample: `sample(key)` samples s.
-        at: `at(z)` is the `Place` of a flat z.
-        flat: Makes a latent event flat.
-        size: How many numbers a flat z has.
-    """
+    # $f_\beta(z) = s(z)^{1-\beta}\,p(x, z)^\beta$ from the start s (the prior, or q) to the posterior.
 
     sample: Callable[[Key], Array]
-    at: Callable[[Array], Place]
-    flat: Callable[[Any], Array]
-    size: int
+    at: Callable[[Array], Place]  # `at(z)` is the `Place` of a flat z
+    flat: Callable[[Any], Array]  # makes a latent event flat
+    size: int  # how many numbers a flat z has
 
 
 def path_of(model: Any, x: Any, cond: Any, mask: Any, start: Start) -> Path:
-    """Build the path of one row.
-
-    Args:
-        model: A latent-variable model.
-        x: The row.
-        cond: Condition of the row, or None.
-        mask: True where a feature of the row is observed, or None.
-        start: "prior" or "posterior": where the path begins.
-
-    Returns:
-        The path over flat latents.
-
-    Raises:
-        ConfigError: Latents cannot move freely (they are discrete, bounded or on a curved space), or the start is a
-            point without a density.
-    """
+    """Build the path of one row."""
+    # mask: true where a feature of the row is observed, or None.
     prior = model.prior(cond=cond)
     shapes = jax.eval_shape(lambda: prior.sample(key=jax.random.key(0)))
     _check_latents(prior, shapes)
@@ -128,19 +101,9 @@ def _check_latents(prior: AbstractDistribution, shapes: Any) -> None:
 
 
 def sigmoid_schedule(num_temperatures: int, slope: float = 4.0) -> Float[Array, " T_and_1"]:
-    r"""Temperatures from 0 to 1 that lie close together at both ends.
-
-    $\beta_0 = 0 < \dots < \beta_T = 1$ by $\sigma(\delta(2t/T - 1))$, rescaled.
-
-    Args:
-        num_temperatures: T.
-        slope: $\delta$.
-
-    Returns:
-        The temperatures, shape (T + 1,).
-
-    Source: Wu, Burda, Salakhutdinov & Grosse (2017), arXiv 1611.04273, with their $\delta = 4$.
-    """
+    r"""Temperatures from 0 to 1 that lie close together at both ends."""
+    # $\beta_0 = 0 < \dots < \beta_T = 1$ by $\sigma(\delta(2t/T - 1))$, rescaled.
+    # Source: Wu, Burda, Salakhutdinov & Grosse (2017), arXiv 1611.04273, with their $\delta = 4$.
     raw = jax.nn.sigmoid(slope * (2.0 * jnp.arange(num_temperatures + 1) / num_temperatures - 1.0))
     return ((raw - raw[0]) / (raw[-1] - raw[0])).at[-1].set(1.0)
 
@@ -148,24 +111,10 @@ def sigmoid_schedule(num_temperatures: int, slope: float = 4.0) -> Float[Array, 
 def hamiltonian_move(
     path: Path, place: Place, beta: Array, step_size: Array, num_leapfrog: int, *, key: Key
 ) -> tuple[Place, Float[Array, ""]]:
-    r"""Make one Hamiltonian move that leaves a density of the path as it is.
-
-    Leapfrog steps from a fresh Normal momentum, then accepted or rejected; the step size varies by a fifth at random,
-    so that no orbit closes. The density is $f_\beta$.
-
-    Args:
-        path: The path of the row.
-        place: Where the chain is.
-        beta: Temperature, from 0 to 1.
-        step_size: Size of a leapfrog step.
-        num_leapfrog: Leapfrog steps.
-        key: Random key.
-
-    Returns:
-        The next place, and the probability with which the move was accepted.
-
-    Source: Duane et al. (1987); Neal (2011), "MCMC using Hamiltonian dynamics".
-    """
+    r"""Make one Hamiltonian move that leaves a density of the path as it is."""
+    # Leapfrog steps from a fresh Normal momentum, then accepted or rejected; the step size varies by a fifth at random,
+    # so that no orbit closes. The density is $f_\beta$.
+    # Source: Duane et al. (1987); Neal (2011), "MCMC using Hamiltonian dynamics".
     momentum_key, size_key, accept_key = jax.random.split(key, 3)
     size = step_size * jax.random.uniform(size_key, minval=0.8, maxval=1.2)
 
@@ -193,44 +142,18 @@ def hamiltonian_move(
 
 
 def adapted(log_step: Array, acceptance: Array) -> Array:
-    """Adapt a step size: longer where too many moves are accepted, shorter where too few are.
-
-    Args:
-        log_step: Logarithm of the step size.
-        acceptance: Acceptance probabilities of the last moves, any shape.
-
-    Returns:
-        The new logarithm.
-    """
+    """Adapt a step size: longer where too many moves are accepted, shorter where too few are."""
     return log_step + 0.3 * (jnp.mean(acceptance) - ACCEPTANCE)
 
 
 def first_step(path: Path) -> Array:
-    """Choose a first step size, for a posterior of unit scale.
-
-    Args:
-        path: The path of the row, for its number of latent dimensions.
-
-    Returns:
-        The logarithm of the step size, shape ().
-    """
+    """Choose a first step size, for a posterior of unit scale."""
     return jnp.asarray(math.log(0.5) - 0.25 * math.log(max(path.size, 1)))
 
 
 def pilot(path: Path, betas: Float[Array, " T_and_1"], num_leapfrog: int, *, key: Key) -> Float[Array, " T"]:
-    """Find step sizes for every temperature but the first, by 8 chains of their own.
-
-    The chains that are weighted use these as they are: adapting on their own moves would bias them.
-
-    Args:
-        path: The path of the row.
-        betas: Inverse temperatures from 0 to 1, shape (T + 1,).
-        num_leapfrog: Leapfrog steps of a move.
-        key: A JAX random key.
-
-    Returns:
-        Step sizes, shape (T,).
-    """
+    """Find step sizes for every temperature but the first, by 8 chains of their own."""
+    # The chains that are weighted use these as they are: adapting on their own moves would bias them.
     moves = max(1, math.ceil(60 / (betas.shape[0] - 1)))
 
     def move(carry: tuple[Any, Array], given: tuple) -> tuple[tuple[Any, Array], Array]:
@@ -250,14 +173,7 @@ def pilot(path: Path, betas: Float[Array, " T_and_1"], num_leapfrog: int, *, key
 
 
 def check_numbers(**numbers: int) -> None:
-    """Check that counts are 1 or more.
-
-    Args:
-        **numbers: Counts by the name of their option.
-
-    Raises:
-        ConfigError: A count is below 1; the message names it.
-    """
+    """Check that counts are 1 or more."""
     for name, value in numbers.items():
         if value < 1:
             raise ConfigError(f"{name} must be 1 or more, not {value}.", where=name, fix="Use 1 or more.")

@@ -114,20 +114,9 @@ LogJoint = Callable[[Any], Nats]
 
 
 def log_weights(log_joint: LogJoint, q: Any, count: int, *, key: Key, density: Any = None) -> Float[Array, " K"]:
-    r"""The log importance weights of samples of a distribution.
-
-    $\log p(x, z) - \log q(z)$.
-
-    Args:
-        log_joint: log p(x, z) of one row as a function of z, nats.
-        q: The distribution that is sampled.
-        count: K, number of samples.
-        key: Random key.
-        density: Stands for q in the second term.
-
-    Returns:
-        Shape (K,), nats.
-    """
+    r"""The log importance weights of samples of a distribution."""
+    # $\log p(x, z) - \log q(z)$.
+    # log_joint: log p(x, z) of one row as a function of z, nats.
 
     def one(key: Key) -> Nats:
         if density is None or isinstance(q, Transformed):  # a flow's density at another point is slow, or unknown
@@ -142,19 +131,8 @@ def log_weights(log_joint: LogJoint, q: Any, count: int, *, key: Key, density: A
 def ascend(
     log_joint: LogJoint, start: AbstractDistribution, *, steps: int, learning_rate: float, num_samples: int, key: Key
 ) -> AbstractDistribution:
-    """Maximise the bound over every array of a distribution by Adam, as in `refine`.
-
-    Args:
-        log_joint: Function of a latent event to log p(x, z), in nats.
-        start: The distribution to start from.
-        steps: Steps of the optimiser.
-        learning_rate: Its first step size, above 0; it falls to 0 along a cosine.
-        num_samples: Samples of the bound at each step.
-        key: A JAX random key.
-
-    Returns:
-        The distribution after the last step.
-    """
+    """Maximise the bound over every array of a distribution by Adam, as in `refine`."""
+    # log_joint: function of a latent event to log p(x, z), in nats.
     first, static = eqx.partition(start, eqx.is_inexact_array)
 
     def bound(parameters: Any, key: Key) -> Nats:
@@ -174,14 +152,9 @@ def ascend(
 
 
 def has_own_parameters(posterior: AbstractDistribution) -> bool:
-    """Whether every array of a posterior is a parameter of its row alone, so that gradient steps can refine it.
-
-    Args:
-        posterior: The posterior of one row.
-
-    Returns:
-        True for one level of a reparameterised family with a density: flows and hierarchies share arrays among rows.
-    """
+    """Whether every array of a posterior is a parameter of its row alone, so that gradient steps can refine it."""
+    # returns: true for one level of a reparameterised family with a density: flows and hierarchies share arrays among
+    # rows.
     one_level = isinstance(posterior, AbstractFactorised | FullNormal | LowRankNormal)
     return one_level and isinstance(posterior, AbstractReparameterised) and not isinstance(posterior, Deterministic)
 

@@ -33,17 +33,11 @@ Schedule = Literal["adaptive", "sigmoid"]
 
 
 class Plan(NamedTuple):
-    """The temperatures and step sizes of one row.
+    """The temperatures and step sizes of one row."""
 
-    Args:
-        betas: Inverse temperatures, shape (T + 1,); the first is 0.
-        steps: Step size at every temperature but the first, shape (T,).
-        length: How many temperatures are used, shape ().
-    """
-
-    betas: Float[Array, " T_and_1"]
-    steps: Float[Array, " T"]
-    length: Int[Array, ""]
+    betas: Float[Array, " T_and_1"]  # inverse temperatures, shape (T + 1,); the first is 0
+    steps: Float[Array, " T"]  # step size at every temperature but the first, shape (T,)
+    length: Int[Array, ""]  # how many temperatures are used, shape ()
 
 
 def sequential_monte_carlo(
@@ -161,16 +155,8 @@ def _moved(path: Path, places: Place, beta: Array, step: Array, num_leapfrog: in
 
 
 def resampled(places: PyTree, log_weights: Float[Array, " N"], *, key: Key) -> PyTree:
-    """Resample N particles by their weights, at evenly spaced places with one random offset (systematic resampling).
-
-    Args:
-        places: The particles: a tree of arrays led by N.
-        log_weights: Log weights in nats, shape (N,); they need not be normalised.
-        key: A JAX random key.
-
-    Returns:
-        N particles of equal weight.
-    """
+    """Resample N particles by their weights, at evenly spaced places with one random offset (systematic resampling)."""
+    # log_weights: log weights in nats; they need not be normalised.
     count = log_weights.shape[0]
     ends = jnp.cumsum(jax.nn.softmax(log_weights))
     marks = (jax.random.uniform(key) + jnp.arange(count)) / count

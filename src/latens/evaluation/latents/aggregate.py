@@ -32,14 +32,7 @@ class Moments(NamedTuple):
 
 
 def top_level(z: Any) -> Array:
-    """Pick what a prior is fitted to: the latent, of a hierarchy its highest level.
-
-    Args:
-        z: A latent event, or a tuple of levels.
-
-    Returns:
-        The array of the highest level.
-    """
+    """Pick what a prior is fitted to: the latent, of a hierarchy its highest level."""
     return z[-1] if isinstance(z, tuple) else z
 
 

@@ -7,6 +7,7 @@ Factors with one value are left out of every score (they have no entropy), which
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.errors import UsageError
 from latens.evaluation.estimate import Estimate
@@ -21,19 +22,8 @@ DEAD = 1e-6
 """A unit whose standard deviation is below this share of the largest one's is constant: float32 noise is no code."""
 
 
-def checked(codes: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Check codes and factors, number the factors from 0, and drop those that take one value only.
-
-    Args:
-        codes: Codes, shape (n, ...), flattened to (n, d).
-        factors: Whole numbers, shape (n, f) or (n,).
-
-    Returns:
-        Codes as float64, shape (n, d), and factors that vary, shape (n, f) with the f that are left.
-
-    Raises:
-        UsageError: Shapes or types do not fit, codes are not finite, or no factor varies.
-    """
+def checked(codes: Shaped[np.ndarray, "n ..."], factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Check codes and factors, number the factors from 0, and drop those that take one value only."""
     codes, factors = np.asarray(codes, np.float64), np.asarray(factors)
     codes = codes.reshape(len(codes), -1)
     factors = factors[:, None] if factors.ndim == 1 else factors
@@ -54,48 +44,21 @@ def checked(codes: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndar
     return codes, np.stack(columns, axis=1)
 
 
-def live_units(codes: np.ndarray) -> np.ndarray:
-    """Find the latent dimensions that vary at all.
-
-    Args:
-        codes: Codes, shape (n, d).
-
-    Returns:
-        True where a dimension varies, shape (d,).
-    """
+def live_units(codes: Shaped[np.ndarray, "n d"]) -> Shaped[np.ndarray, " d"]:
+    """Find the latent dimensions that vary at all."""
     spread = codes.std(axis=0)
     return spread > DEAD * max(float(spread.max()), np.finfo(np.float64).tiny)
 
 
 def scored(score: Callable[[np.ndarray], float], n: int, *, seed: int, protocol: str, unit: str = "score") -> Estimate:
-    """Compute a score of rows with its jackknife error.
-
-    It is the error of another sample of as many rows, not of another model.
-
-    Args:
-        score: Function of positions of rows to the score.
-        n: Number of rows.
-        seed: Seed of the groups that are left out.
-        protocol: How the score is made, in words.
-        unit: Unit of the score.
-
-    Returns:
-        The score with its standard error.
-    """
+    """Compute a score of rows with its jackknife error."""
+    # It is the error of another sample of as many rows, not of another model.
     value, error = jackknife(lambda rows: {"score": score(rows)}, np.arange(n), groups=GROUPS, seed=seed)["score"]
     return Estimate(value, error, 1, n, unit, f"{protocol}; error by leaving out tenths of the rows", seed)
 
 
-def binned(codes: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """Bin every latent dimension into bins of equal width, from its least to its largest value.
-
-    Args:
-        codes: Codes, shape (n, d).
-        bins: Number of bins.
-
-    Returns:
-        The number of the bin of each code, from 0, shape (n, d).
-    """
+def binned(codes: Shaped[np.ndarray, "n d"], bins: int = BINS) -> Shaped[np.ndarray, "n d"]:
+    """Bin every latent dimension into bins of equal width, from its least to its largest value."""
     low, high = codes.min(axis=0), codes.max(axis=0)
     width = np.where(high > low, high - low, 1.0)
     return np.minimum(np.floor(bins * (codes - low) / width).astype(np.int64), bins - 1)

@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.errors import UsageError
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.latents.disentanglement import BINS, checked, irs, live_units, mig, modularity, sap
 
 
-def dci_of(importance: np.ndarray) -> tuple[float, float]:
+def dci_of(importance: Shaped[np.ndarray, "d f"]) -> tuple[float, float]:
     r"""Compute disentanglement and completeness of a matrix of importances.
 
     $D = \sum_i \rho_i (1 - H_f(R_{i\cdot}))$ with $\rho_i = R_{i\cdot} / R$, and $C = \sum_k \rho_k (1 - H_d(R_{\cdot

@@ -33,16 +33,8 @@ from latens.typing import AnyArray, Array, Key, checked_later
 
 
 def from_code(model: Any, z: Array, cond: Any = None) -> Any:
-    """The latent that `as_code` made an array of: levels of a hierarchy, or a label and a code, as their tuple.
-
-    Args:
-        model: A latent-variable model.
-        z: One code.
-        cond: The conditions of its row.
-
-    Returns:
-        What the decoder takes; codes that are no tuple are for the decoder to read.
-    """
+    """The latent that `as_code` made an array of: levels of a hierarchy, or a label and a code, as their tuple."""
+    # returns: what the decoder takes; codes that are no tuple are for the decoder to read.
     like = jax.eval_shape(lambda key: model.prior(cond=cond).sample(key=key), jax.random.key(0))
     if not isinstance(like, tuple):
         return z
@@ -53,16 +45,7 @@ def from_code(model: Any, z: Array, cond: Any = None) -> Any:
 
 
 def encode_prepared(model: Any, batch: Batch, key: Key) -> dict[str, Array]:
-    """Encode rows that are prepared already, as `encode` does.
-
-    Args:
-        model: A latent-variable model.
-        batch: B prepared rows.
-        key: A JAX random key, which has no influence: means are not random.
-
-    Returns:
-        "mean", and where they exist "log_variance" and "kl" (nats), each led by B.
-    """
+    """Encode rows that are prepared already, as `encode` does."""
 
     def one_row(x: Any, cond: Any, mask: Any) -> dict[str, Array]:
         posterior = model.posterior(x, cond=cond, mask=mask)

@@ -33,41 +33,24 @@ from latens.typing import Array, Float, Int, Key, Nats
 
 
 class AggregatedFit(AbstractObjective):
-    r"""Fit a prior to the aggregated posterior by maximum likelihood on fresh posterior samples.
+    r"""Fit a prior to the aggregated posterior by maximum likelihood on fresh posterior samples."""
 
-    $E_x E_{q(z|x)}[\log p(z)]$ is maximised, in nats for each row. What is trained is p(z) alone: the prior of the
-    model it is given, or, of a `second` VAE, the ELBO of z under that model. The largest value is minus the entropy of
-    the aggregated posterior.
-
-    Args:
-        model: The model whose posterior is sampled, frozen.
-        shift: What is subtracted from z first.
-        scale: What z is divided by then.
-        second: Whether z is the data of the model that is trained.
-    """
+    # $E_x E_{q(z|x)}[\log p(z)]$ is maximised, in nats for each row. What is trained is p(z) alone: the prior of the
+    # model it is given, or, of a `second` VAE, the ELBO of z under that model. The largest value is minus the entropy
+    # of the aggregated posterior.
 
     monitor: ClassVar[str] = "log_prior"
     couples_rows = by_row
 
-    model: Frozen
-    shift: Frozen
-    scale: Frozen
-    second: bool = eqx.field(static=True, default=False)
+    model: Frozen  # the model whose posterior is sampled, frozen
+    shift: Frozen  # what is subtracted from z first
+    scale: Frozen  # what z is divided by then
+    second: bool = eqx.field(static=True, default=False)  # whether z is the data of the model that is trained
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]
     ) -> tuple[Nats, Metrics]:
-        """Compute the negative mean log p(z) of a batch, in nats.
-
-        Args:
-            model: The model or prior that is trained.
-            batch: Prepared rows, whose codes are sampled from the frozen model.
-            key: A JAX random key.
-            step: Number of the step; it has no influence.
-
-        Returns:
-            The loss, shape (), and the metric `log_prior`.
-        """
+        """Compute the negative mean log p(z) of a batch, in nats."""
         code_key, draw_key = jax.random.split(key)
 
         def code(x: Any, row_id: Any, cond: Any, mask: Any) -> Float[Array, " n"]:

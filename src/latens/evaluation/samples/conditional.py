@@ -24,40 +24,21 @@ SHARES_CHUNK = 2**12
 
 
 class ConditionalSamples(NamedTuple):
-    r"""Rows that fulfil conditions, and what the draws behind them were worth.
+    r"""Rows that fulfil conditions, and what the draws behind them were worth."""
 
-    Args:
-        x: The rows, of shape (n, columns), stored cells.
-        effective: The effective number $1/\sum_k w_k^2$ of the draws of z.
-        draws: How many draws of z there were.
-        log_probability: The log probability of the conditions under the model, in nats.
-    """
-
-    x: np.ndarray
-    effective: float
-    draws: int
-    log_probability: float
+    x: np.ndarray  # the rows, of shape (n, columns), stored cells
+    effective: float  # the effective number $1/\sum_k w_k^2$ of the draws of z
+    draws: int  # how many draws of z there were
+    log_probability: float  # the log probability of the conditions under the model, in nats
 
 
 def sample_given(model: Any, conditions: Conditions, n: int, *, key: Key) -> ConditionalSamples:
-    r"""Draw rows from $p(x \mid x \in C)$ of a mixed table.
-
-    Of K draws z of the mixture $\frac12 q(z \mid x_{obs}) + \frac12 p(z)$, with weights
-    $w \propto p(z)\,P(C \mid z)$ over its density, n are chosen by weight (systematic resampling); each gives a row of
-    p(x | z) within the conditions. The encoder sees the columns whose value is given; a range counts by weight alone.
-    Of a model whose latents can be counted all of them are weighed, and the rows are as good as n independent ones.
-
-    Args:
-        model: A model with a likelihood of mixed tables.
-        conditions: What the rows fulfil.
-        n: How many rows.
-        key: Random key.
-
-    Returns:
-        The rows, with the effective sample size and the probability of the conditions.
-
-    Source: Owen & Zhou (2000) for the defensive mixture; Douc, Cappe & Moulines (2005) for the resampling.
-    """
+    r"""Draw rows from $p(x \mid x \in C)$ of a mixed table."""
+    # Of K draws z of the mixture $\frac12 q(z \mid x_{obs}) + \frac12 p(z)$, with weights $w \propto p(z)\,P(C \mid z)$
+    # over its density, n are chosen by weight (systematic resampling); each gives a row of p(x | z) within the
+    # conditions. The encoder sees the columns whose value is given; a range counts by weight alone. Of a model whose
+    # latents can be counted all of them are weighed, and the rows are as good as n independent ones.
+    # Source: Owen & Zhou (2000) for the defensive mixture; Douc, Cappe & Moulines (2005) for the resampling.
     check_process()
     check_generator(key)
     low, high = (jnp.asarray(bound, jnp.float32) for bound in conditions)
@@ -93,42 +74,22 @@ def sample_given(model: Any, conditions: Conditions, n: int, *, key: Key) -> Con
 
 
 class GivenShares(NamedTuple):
-    r"""What each column may be under conditions, and what the draws behind it were worth.
+    r"""What each column may be under conditions, and what the draws behind it were worth."""
 
-    Args:
-        columns: Of each column the probability of every category or segment, of shape (segments,).
-        effective: The effective number $1/\sum_k w_k^2$ of the draws of z.
-        draws: How many draws of z there were.
-        log_probability: The log probability of the conditions under the model, in nats.
-    """
-
-    columns: list[np.ndarray]
-    effective: float
-    draws: int
-    log_probability: float
+    columns: list[np.ndarray]  # of each column the probability of every category or segment, of shape (segments,)
+    effective: float  # the effective number $1/\sum_k w_k^2$ of the draws of z
+    draws: int  # how many draws of z there were
+    log_probability: float  # the log probability of the conditions under the model, in nats
 
 
 def shares_given(
     model: Any, conditions: Conditions, types: Sequence[ColumnType], *, key: Key, enough: float = 1000.0
 ) -> GivenShares:
-    r"""Compute what each column of a mixed table may be, given that its row fulfils conditions.
-
-    $P(x_j \in s \mid x \in C) \approx \sum_k w_k\, P(x_j \in s \mid z_k)$ with the draws and weights of
-    `sample_given`, from the same machinery without drawing a row. Of a column that has a condition itself it is the
-    probability of another such cell in a row with this one.
-
-    Args:
-        model: A model with a likelihood of mixed tables.
-        conditions: What the row fulfils.
-        types: The types of the columns.
-        key: Random key.
-        enough: The effective number of draws at which no more are taken.
-
-    Returns:
-        The probabilities, with the effective sample size and the probability of the conditions.
-
-    Source: Owen & Zhou (2000) for the defensive mixture, with the mean over x given z in closed form.
-    """
+    r"""Compute what each column of a mixed table may be, given that its row fulfils conditions."""
+    # $P(x_j \in s \mid x \in C) \approx \sum_k w_k\, P(x_j \in s \mid z_k)$ with the draws and weights of
+    # `sample_given`, from the same machinery without drawing a row. Of a column that has a condition itself it is the
+    # probability of another such cell in a row with this one.
+    # Source: Owen & Zhou (2000) for the defensive mixture, with the mean over x given z in closed form.
     check_process()
     check_generator(key)
     low, high = (jnp.asarray(bound, jnp.float32) for bound in conditions)

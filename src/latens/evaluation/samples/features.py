@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.evaluation.samples.resampling import as_rows
 
@@ -29,15 +30,8 @@ class PrincipalFeatures:
     rest: bool
     logarithm: bool
 
-    def __call__(self, rows: np.ndarray) -> np.ndarray:
-        """Compute the features of rows.
-
-        Args:
-            rows: Rows, shape (n, *x).
-
-        Returns:
-            Features, shape (n, d), or (n, d + 1) with `rest`.
-        """
+    def __call__(self, rows: Shaped[np.ndarray, "n *x"]) -> Shaped[np.ndarray, "n d"]:
+        """Compute the features of rows."""
         centred = (_matrix(rows, self.logarithm) - self.mean) / self.scale
         found = centred @ self.components.T
         if self.rest:

@@ -1,6 +1,7 @@
 """Does a model give back its training rows? Samples are held against these and against rows it never saw."""
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.samples.quality import Features, distances
@@ -70,17 +71,9 @@ def memorisation(
     }
 
 
-def nearest(rows: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the nearest other row of each row.
-
-    Args:
-        rows: Rows, shape (n, d).
-        others: Rows to compare with, shape (m, d).
-
-    Returns:
-        The Euclidean distance to the nearest other row, and its position (of equally near ones the first), both of
-        shape (n,).
-    """
+def nearest(rows: Shaped[np.ndarray, "n d"], others: Shaped[np.ndarray, "m d"]) -> tuple[np.ndarray, np.ndarray]:
+    """Find the nearest other row of each row."""
+    # returns: the Euclidean distance to the nearest other row, and its position (of equally near ones the first), both
     found = [(distance.min(1), distance.argmin(1)) for _, distance in distances(rows, others)]
     return np.concatenate([part[0] for part in found]), np.concatenate([part[1] for part in found])
 

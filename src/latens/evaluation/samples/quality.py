@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.errors import UsageError
 from latens.evaluation.estimate import Estimate
@@ -109,20 +110,11 @@ def expected_coverage(n: int, m: int, num_neighbours: int) -> float:
     return float(1.0 - np.prod((n - i) / (n + m - i)))
 
 
-def featured(rows: np.ndarray, samples: np.ndarray, features: Features | None) -> tuple[np.ndarray, np.ndarray]:
-    """Turn rows and samples into float64 matrices of the same width.
-
-    Args:
-        rows: Rows of data, shape (n, *x).
-        samples: Samples, shape (m, *x).
-        features: Function that both are passed through; None takes the rows themselves.
-
-    Returns:
-        Two matrices, shapes (n, d) and (m, d).
-
-    Raises:
-        DataError: There are too few rows, values are not finite, or the widths differ.
-    """
+def featured(
+    rows: Shaped[np.ndarray, "n *x"], samples: Shaped[np.ndarray, "m *x"], features: Features | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Turn rows and samples into float64 matrices of the same width."""
+    # features: function that both are passed through; None takes the rows themselves.
     if features is not None:
         rows, samples = features(np.asarray(rows)), features(np.asarray(samples))
     rows, samples = as_rows(rows, "rows"), as_rows(samples, "samples")
@@ -152,16 +144,8 @@ def _radii(rows: np.ndarray, k: int) -> np.ndarray:
     return np.concatenate([np.partition(distance, k, axis=1)[:, k] for _, distance in distances(rows, rows)])
 
 
-def distances(rows: np.ndarray, others: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
-    """Compute Euclidean distances from rows to all others, a part at a time, so that memory stays bounded.
-
-    Args:
-        rows: Rows, shape (n, d).
-        others: Rows to compare with, shape (m, d).
-
-    Yields:
-        A slice of the rows, and their distances to all others.
-    """
+def distances(rows: Shaped[np.ndarray, "n d"], others: Shaped[np.ndarray, "m d"]) -> Iterator[tuple[slice, np.ndarray]]:
+    """Compute Euclidean distances from rows to all others, a part at a time, so that memory stays bounded."""
     from scipy.spatial.distance import cdist
 
     step = max(1, _CELLS // max(1, len(others)))

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 import numpy as np
+from jaxtyping import Shaped
 
 from latens.errors import DataError
 
@@ -13,20 +14,8 @@ REPEATS = 40
 """Parts that `subsample` draws: its standard errors are good to about a ninth."""
 
 
-def as_rows(values: np.ndarray, name: str = "rows", *, at_least: int = 2) -> np.ndarray:
-    """Flatten rows to a float64 matrix.
-
-    Args:
-        values: Rows, shape (n, *x).
-        name: What an error calls them.
-        at_least: Least number of rows.
-
-    Returns:
-        The matrix, shape (n, d).
-
-    Raises:
-        DataError: There are too few rows, or NaN or infinite values.
-    """
+def as_rows(values: Shaped[np.ndarray, "n *x"], name: str = "rows", *, at_least: int = 2) -> Shaped[np.ndarray, "n d"]:
+    """Flatten rows to a float64 matrix."""
     rows = np.asarray(values)
     if rows.ndim < 1 or len(rows) < at_least:
         raise DataError(f"{len(rows) if rows.ndim else 0} {name}, at least {at_least} are needed.", where=name)
@@ -36,16 +25,8 @@ def as_rows(values: np.ndarray, name: str = "rows", *, at_least: int = 2) -> np.
     return matrix
 
 
-def same_width(rows: np.ndarray, samples: np.ndarray) -> None:
-    """Check that two sets of rows have as many features each.
-
-    Args:
-        rows: Matrix, shape (n, d).
-        samples: Matrix, shape (m, d).
-
-    Raises:
-        DataError: The widths differ.
-    """
+def same_width(rows: Shaped[np.ndarray, "n d"], samples: Shaped[np.ndarray, "m d"]) -> None:
+    """Check that two sets of rows have as many features each."""
     if rows.shape[1] != samples.shape[1]:
         what = f"rows of {rows.shape[1]} numbers and samples of {samples.shape[1]}."
         raise DataError(what, where="samples", fix="Both must come from the same columns, pixels or features.")
@@ -54,22 +35,10 @@ def same_width(rows: np.ndarray, samples: np.ndarray) -> None:
 def jackknife(
     statistic: Callable[..., Mapping[str, float]], *sets: np.ndarray, groups: int = GROUPS, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    r"""Estimate the standard error of statistics by leaving out a part of every set in turn.
-
-    Every set is cut at random into G parts of nearly one size. With $\theta_g$ the statistic without part g of every
-    set, the standard error is $\sqrt{\frac{G-1}{G}\sum_g(\theta_g - \bar\theta)^2}$. For smooth statistics.
-
-    Args:
-        statistic: Function of all sets to numbers by name.
-        *sets: Arrays led by rows, each with at least 2.
-        groups: Number G of parts, at most the rows of the smallest set.
-        seed: Seed of the parts.
-
-    Returns:
-        By name the value and its standard error.
-
-    Source: Efron & Stein, The jackknife estimate of variance, Annals of Statistics, 1981.
-    """
+    r"""Estimate the standard error of statistics by leaving out a part of every set in turn."""
+    # Every set is cut at random into G parts of nearly one size. With $\theta_g$ the statistic without part g of every
+    # set, the standard error is $\sqrt{\frac{G-1}{G}\sum_g(\theta_g - \bar\theta)^2}$. For smooth statistics.
+    # Source: Efron & Stein, The jackknife estimate of variance, Annals of Statistics, 1981.
     groups = min(groups, *(len(rows) for rows in sets))
     rng = np.random.default_rng(seed)
     part = [rng.permutation(np.arange(len(rows)) % groups) for rows in sets]
@@ -90,26 +59,13 @@ def subsample(
     repeats: int = REPEATS,
     seed: int = 0,
 ) -> dict[str, tuple[float, float]]:
-    r"""Estimate the standard error of statistics from parts of every set, drawn without replacement.
-
-    With s the standard deviation of the statistic over parts of a share r, the error is $s\sqrt{r/(1-r)}$: exact for
-    means. For statistics of nearest neighbours a bootstrap fails (a repeated row is its own neighbour), and a jackknife
-    states too much (each row that is left out moves all its neighbours: 1.6 times for precision and recall); parts that
-    overlap little state at most $1/\sqrt{1-r}$ too much, but for shares near 0 or 1 that depend on n: parts are then
-    farther from that end than the whole, and vary more.
-
-    Args:
-        statistic: Function of all sets to numbers by name.
-        *sets: Arrays led by rows.
-        share: Share r of each set that a part has, above 0; errors are NaN where it is not below 1.
-        repeats: Number of parts.
-        seed: Seed of the parts.
-
-    Returns:
-        By name the value and its standard error.
-
-    Source: Politis & Romano, Large sample confidence regions based on subsamples, Annals of Statistics, 1994.
-    """
+    r"""Estimate the standard error of statistics from parts of every set, drawn without replacement."""
+    # With s the standard deviation of the statistic over parts of a share r, the error is $s\sqrt{r/(1-r)}$: exact for
+    # means. For statistics of nearest neighbours a bootstrap fails (a repeated row is its own neighbour), and a
+    # jackknife states too much (each row that is left out moves all its neighbours: 1.6 times for precision and
+    # recall); parts that overlap little state at most $1/\sqrt{1-r}$ too much, but for shares near 0 or 1 that depend
+    # on n: parts are then farther from that end than the whole, and vary more.
+    # Source: Politis & Romano, Large sample confidence regions based on subsamples, Annals of Statistics, 1994.
     whole = statistic(*sets)
     if not share < 1.0:
         return {name: (float(value), float("nan")) for name, value in whole.items()}

@@ -11,6 +11,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Shaped
 from scipy.special import ndtri
 
 from latens.distributions import (
@@ -70,14 +71,7 @@ class AbstractHead(eqx.Module):
 
     @abstractmethod
     def __call__(self, outputs: Float[Array, " n_out"]) -> AbstractDistribution:
-        """The distribution that belongs to these outputs.
-
-        Args:
-            outputs: The outputs of a network, of shape (num_outputs,).
-
-        Returns:
-            A distribution over one event.
-        """
+        """The distribution that belongs to these outputs."""
 
     def output_bias(self, mean: np.ndarray, frequencies: np.ndarray | None = None) -> np.ndarray:
         """The outputs whose distribution has the data's mean: where a decoder's last bias starts.
@@ -107,30 +101,14 @@ class AbstractHead(eqx.Module):
         return self, self.output_bias(mean, frequencies)
 
 
-def spread(variance: np.ndarray) -> np.ndarray:
-    """Standard deviations, none below a tenth of the typical one: a constant feature has no best scale.
-
-    Args:
-        variance: The variance of each feature, of any shape.
-
-    Returns:
-        Shape (n,), in the data's unit.
-    """
+def spread(variance: np.ndarray) -> Shaped[np.ndarray, " n"]:
+    """Standard deviations, none below a tenth of the typical one: a constant feature has no best scale."""
     flat = np.asarray(variance, np.float64).reshape(-1)
     return np.sqrt(np.maximum(flat, max(0.01 * float(np.mean(flat)), 1e-12)))
 
 
 def raw_scale(scale: np.ndarray, form: ScaleForm, floor: float) -> np.ndarray:
-    """The outputs that a head reads as the given scales.
-
-    Args:
-        scale: The scales, above 0.
-        form: How the head makes a scale of an output.
-        floor: The smallest scale that the head makes.
-
-    Returns:
-        The same shape.
-    """
+    """The outputs that a head reads as the given scales."""
     above = np.maximum(scale - floor, 0.01 * scale)
     match form:
         case "log-scale":
@@ -146,14 +124,7 @@ MOST_LOG_SCALE = 5.0
 
 
 def bounded(log_scale: Float[Array, "*z"]) -> Float[Array, "*z"]:
-    r"""A log scale from any numbers: $5 \tanh(r / 5)$, so that no level is without noise or has no bound.
-
-    Args:
-        log_scale: The numbers r of a network, of any shape.
-
-    Returns:
-        The same shape, between -5 and 5.
-    """
+    r"""A log scale from any numbers: $5 \tanh(r / 5)$, so that no level is without noise or has no bound."""
     return MOST_LOG_SCALE * jnp.tanh(log_scale / MOST_LOG_SCALE)
 
 

@@ -52,28 +52,13 @@ DISPERSIONS = (-15.0, 15.0)
 
 
 def bounded_log_rate(outputs: Float[Array, "*x"]) -> Float[Array, "*x"]:
-    r"""Log rates that grow with the outputs up to a bound, and far slower above it: smooth and growing for ever.
-
-    $r$ up to the bound $b$, and $b + \log(1 + r - b)$ above it, where $b$ is `RATE_BOUND`.
-
-    Args:
-        outputs: The outputs r, of shape (*x).
-
-    Returns:
-        Log rates of shape (*x).
-    """
+    r"""Log rates that grow with the outputs up to a bound, and far slower above it: smooth and growing for ever."""
+    # $r$ up to the bound $b$, and $b + \log(1 + r - b)$ above it, where $b$ is `RATE_BOUND`.
     return jnp.minimum(outputs, RATE_BOUND) + jnp.log1p(jax.nn.relu(outputs - RATE_BOUND))
 
 
 def unbounded_log_rate(log_rate: np.ndarray) -> np.ndarray:
-    """The outputs that `bounded_log_rate` makes the given log rates of.
-
-    Args:
-        log_rate: Log rates of any shape.
-
-    Returns:
-        The same shape.
-    """
+    """The outputs that `bounded_log_rate` makes the given log rates of."""
     return np.minimum(log_rate, RATE_BOUND) + np.expm1(np.maximum(log_rate - RATE_BOUND, 0.0))
 
 

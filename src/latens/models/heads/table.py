@@ -6,6 +6,7 @@ from typing import ClassVar
 import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Shaped
 from scipy.special import ndtri
 
 from latens.data.columns import ColumnType
@@ -53,13 +54,10 @@ class AbstractTableHead(AbstractHead):
 
 
 class SegmentsHead(AbstractTableHead):
-    r"""Columns of which every segment has a logit of its own: $\log s_{ij} + r_{ij}$ of shares s and outputs r.
+    r"""Columns of which every segment has a logit of its own: $\log s_{ij} + r_{ij}$ of shares s and outputs r."""
 
-    Outputs of 0 give the shares of the training rows.
-
-    Args:
-        types: The types of the columns, all of them categories, or none.
-    """
+    # Outputs of 0 give the shares of the training rows.
+    # `types`: The types of the columns, all of them categories, or none.
 
     shape: tuple[int, ...] = eqx.field(static=True)
     log_shares: Frozen
@@ -85,17 +83,13 @@ class SegmentsHead(AbstractTableHead):
 
 
 class OrdinalHead(AbstractTableHead):
-    r"""Ordered names: a logistic variable seen through cuts, $P(x \le j) = \sigma(c_j - \mu)$.
+    r"""Ordered names: a logistic variable seen through cuts, $P(x \le j) = \sigma(c_j - \mu)$."""
 
-    Of each column the outputs are the location $\mu$ and by how much each gap between two cuts is wider, in logs: $c_j
-    = c_{j-1} + (\bar c_j - \bar c_{j-1})\,e^{g_j}$ with $\bar c_j$ the log odds of the training rows up to j. Outputs
-    of 0 give the shares of the training rows.
-
-    Args:
-        types: The types of the columns, which all have the same number L > 1 of names.
-
-    Source: McCullagh (1980), "Regression models for ordinal data".
-    """
+    # Of each column the outputs are the location $\mu$ and by how much each gap between two cuts is wider, in logs:
+    # $c_j = c_{j-1} + (\bar c_j - \bar c_{j-1})\,e^{g_j}$ with $\bar c_j$ the log odds of the training rows up to j.
+    # Outputs of 0 give the shares of the training rows.
+    # Source: McCullagh (1980), "Regression models for ordinal data".
+    # `types`: The types of the columns, which all have the same number L > 1 of names.
 
     shape: tuple[int, ...] = eqx.field(static=True)
     cuts: Frozen
@@ -125,16 +119,12 @@ class OrdinalHead(AbstractTableHead):
 
 
 class OrderedSegmentsHead(AbstractTableHead):
-    r"""Columns of numbers of many segments: a smooth function along the grid tilts the shares of the segments.
+    r"""Columns of numbers of many segments: a smooth function along the grid tilts the shares of the segments."""
 
-    $\log s_j + \sum_k r_k \phi_k(c_j)$, normalised over the segments j of a column, with the shares s, the outputs r
-    and the middle c of a segment on the scale of a standard Normal. The functions are c and its square (with which a
-    tilt is as narrow as a Normal can be), hats around places of like mass (with which it has several peaks), and one
-    for each of the few cells that many rows share. Outputs of 0 give the shares of the training rows.
-
-    Args:
-        types: The types of the columns.
-    """
+    # $\log s_j + \sum_k r_k \phi_k(c_j)$, normalised over the segments j of a column, with the shares s, the outputs r
+    # and the middle c of a segment on the scale of a standard Normal. The functions are c and its square (with which a
+    # tilt is as narrow as a Normal can be), hats around places of like mass (with which it has several peaks), and one
+    # for each of the few cells that many rows share. Outputs of 0 give the shares of the training rows.
 
     shape: tuple[int, ...] = eqx.field(static=True)
     log_shares: Frozen
@@ -163,28 +153,14 @@ class OrderedSegmentsHead(AbstractTableHead):
         return Segments(self.log_shares.value + tilt, self.starts.value, self.widths.value)
 
 
-def middles_of(one: ColumnType) -> np.ndarray:
-    """The middle of each segment by its share, as a quantile of a standard Normal.
-
-    Args:
-        one: The type of a column.
-
-    Returns:
-        Shape (K,), within -4 and 4.
-    """
+def middles_of(one: ColumnType) -> Shaped[np.ndarray, " K"]:
+    """The middle of each segment by its share, as a quantile of a standard Normal."""
     above = np.cumsum(one.shares) - 0.5 * np.asarray(one.shares)
     return np.clip(ndtri(np.clip(above, 0.0, 1.0)), -4.0, 4.0)
 
 
-def basis_of(one: ColumnType) -> np.ndarray:
-    """The functions along a number's grid that tilt its shares, at the middle of each segment.
-
-    Args:
-        one: The type of the column.
-
-    Returns:
-        Shape (functions, K).
-    """
+def basis_of(one: ColumnType) -> Shaped[np.ndarray, "functions K"]:
+    """The functions along a number's grid that tilt its shares, at the middle of each segment."""
     c = middles_of(one)
     knots = ndtri((np.arange(HATS) + 0.5) / HATS)
     hats = np.stack([np.interp(c, knots, row) for row in np.eye(HATS)])
@@ -193,25 +169,15 @@ def basis_of(one: ColumnType) -> np.ndarray:
 
 
 def atoms_of(one: ColumnType) -> list[int]:
-    """The segments of a number's column that stand apart: one cell that many rows share.
-
-    Args:
-        one: The type of the column.
-
-    Returns:
-        Their places, at most `ATOMS`, those with the most rows first.
-    """
+    """The segments of a number's column that stand apart: one cell that many rows share."""
     alone = [j for j, (width, share) in enumerate(zip(one.widths, one.shares)) if width == 1 and share >= ATOM_SHARE]
     return sorted(alone, key=lambda j: -one.shares[j])[:ATOMS]
 
 
 class TableHead(AbstractTableHead):
-    """A probability for every column of a mixed table; columns are independent given the latent.
+    """A probability for every column of a mixed table; columns are independent given the latent."""
 
-    Args:
-        types: The types of the columns.
-        free: Whether every segment of every column has a logit of its own.
-    """
+    # `free`: Whether every segment of every column has a logit of its own.
 
     shape: tuple[int, ...] = eqx.field(static=True)
     heads: dict[str, SegmentsHead | OrderedSegmentsHead | OrdinalHead]
@@ -242,14 +208,10 @@ class TableHead(AbstractTableHead):
 
 
 class TableInput(eqx.Module):
-    """What an encoder sees of a row of a mixed table: who is there, which category, where on the grid.
+    """What an encoder sees of a row of a mixed table: who is there, which category, where on the grid."""
 
-    A category is one of its names as zeros and a one; a number is its segment's middle as a quantile of a standard
-    Normal, and whether it is one of the cells that stand apart; each column says whether it was observed.
-
-    Args:
-        types: The types of the columns.
-    """
+    # A category is one of its names as zeros and a one; a number is its segment's middle as a quantile of a standard
+    # Normal, and whether it is one of the cells that stand apart; each column says whether it was observed.
 
     sees_mask: ClassVar[bool] = True
 
@@ -281,15 +243,7 @@ class TableInput(eqx.Module):
         return (sum(sizes) + sum(map(len, self.blocks.places)),)
 
     def __call__(self, x: Float[Array, " c"], mask: Bool[Array, " c"] | None = None) -> Float[Array, " n"]:
-        """What an encoder sees of one row.
-
-        Args:
-            x: The stored cells, of shape (c,).
-            mask: True where a cell is observed; None: everywhere.
-
-        Returns:
-            Numbers without a unit, of shape `shape`; 0 for what is missing.
-        """
+        """What an encoder sees of one row."""
         seen = jnp.ones(x.shape, bool) if mask is None else mask
         cells, shown = self.blocks.split(x), self.blocks.split(seen)
         found = [seen.astype(jnp.float32) - 0.5]
