@@ -52,7 +52,14 @@ class RelaxedBernoulli(AbstractFactorised):
         return self._at(jax.random.logistic(key, self.logits.shape, self.logits.dtype))
 
     def from_uniform(self, noise: Float[Array, "*x"]) -> Float[Array, "*x"]:
-        """The event that belongs to uniform noise between 0 and 1, differentiable in both parameters."""
+        """The event that belongs to uniform noise between 0 and 1, differentiable in both parameters.
+
+        Args:
+            noise: Uniform numbers from 0 to 1, of the shape of the event.
+
+        Returns:
+            The event.
+        """
         inside = inside_unit(noise)
         return self._at(jnp.log(inside) - jnp.log1p(-inside))
 
@@ -110,7 +117,14 @@ class RelaxedOneHot(AbstractDistribution[Array]):
         return self._at(jax.random.gumbel(key, self.logits.shape, self.logits.dtype))
 
     def from_uniform(self, noise: Float[Array, "*k n"]) -> Float[Array, "*k n"]:
-        """The event that belongs to uniform noise between 0 and 1, differentiable in both parameters."""
+        """The event that belongs to uniform noise between 0 and 1, differentiable in both parameters.
+
+        Args:
+            noise: Uniform numbers from 0 to 1, of the shape of the event.
+
+        Returns:
+            The event.
+        """
         return self._at(_gumbel(noise))
 
     def _at(self, noise: Float[Array, "*k n"]) -> Float[Array, "*k n"]:
@@ -156,7 +170,14 @@ class StraightThroughOneHot(AbstractDistribution[Array]):
         return self._at(jax.random.gumbel(key, self.logits.shape, self.logits.dtype))
 
     def from_uniform(self, noise: Float[Array, "*k n"]) -> Float[Array, "*k n"]:
-        """The event that belongs to uniform noise between 0 and 1, with the gradient of the relaxed choice."""
+        """The event that belongs to uniform noise between 0 and 1, with the gradient of the relaxed choice.
+
+        Args:
+            noise: Uniform numbers from 0 to 1, of the shape of the event.
+
+        Returns:
+            The event.
+        """
         return self._at(_gumbel(noise))
 
     def _at(self, noise: Float[Array, "*k n"]) -> Float[Array, "*k n"]:

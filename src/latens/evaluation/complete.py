@@ -111,9 +111,7 @@ def log_hidden(
     key: Key,
     preparation: Preparation = Preparation(),  # noqa: B008 - immutable
 ) -> Hidden:
-    r"""Estimate $\log p(x_{hidden} \mid x_{seen})$ of rows whose values are all known; `mask` says what counts as
-    seen.
-    """
+    r"""Estimate $\log p(x_{hidden} \mid x_{seen})$ of rows whose values are all known; `mask` is of what is seen."""
     # Both are sums over the same z, half of them from Normals refined for what is seen, half from such for all of x,
     # and weighed by the mixture: $\log\sum_k w_k\,p(x_{hidden} \mid z_k) - \log\sum_k w_k$. So a log probability is
     # never above 0, and a z that explains the whole row also counts in what is seen of it.

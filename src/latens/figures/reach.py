@@ -13,9 +13,7 @@ _POINTS = 121
 
 
 def reach_table(distances: Mapping[str, ArrayLike], most: float) -> dict[str, np.ndarray]:
-    """Compute the numbers of `reach_curves`: the `distance`, and for each name the share that is still the same
-    there.
-    """
+    """Compute the numbers of `reach_curves`: `distance`, and for each name the share that is still the same."""
     found = {name: np.asarray(values, float).reshape(-1) for name, values in distances.items()}
     if not found or any(not len(values) or np.isnan(values).any() for values in found.values()):
         raise DataError("there is no distance, or NaN.", where="distances", fix="Give one for each move.")

@@ -138,9 +138,7 @@ def plan(schema: Schema, config: ClassifierConfig, size: Size) -> tuple[Stage, .
 def fit_classes(
     model: BayesClassifier, data: Dataset, prepare: Preparation, density: DensityConfig, seed: int
 ) -> BayesClassifier:
-    """The classifier fitted to the labelled training rows (all, where none has a label), in float64, stored as
-    float32.
-    """
+    """The classifier fitted in float64 to the labelled training rows, or to all where none has a label."""
     rows = data.subset("train")
     labels = _labels(data)[rows]
     log_weight = np.zeros(model.log_weight.shape, np.float32)
