@@ -5,6 +5,9 @@ Formulas are converted when the site is built, so that a page loads nothing from
 
 import ast
 import html
+import importlib
+import inspect
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -14,6 +17,10 @@ from latex2mathml.converter import convert
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File
 from nbconvert import MarkdownExporter
+
+from latens.cli.arguments import COMMANDS, subparsers
+from latens.verbs.kernel import verbs
+from latens.workflow.trained import TrainedModel
 
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "examples" / "notebooks"
@@ -72,14 +79,55 @@ def _classes() -> set[str]:
     return {node.name for node in nodes if isinstance(node, ast.ClassDef)}
 
 
+FIRST = ("VAE", "Autoencoder", "VAEImputer", "VAEDetector", "GenerativeClassifier", "load", "TrainedModel", "load_data")
+"""The names that the reference begins with."""
+
+
+def _place(name: str) -> int:
+    return FIRST.index(name) if name in FIRST else len(FIRST)
+
+
+def _lower(names: list[str]) -> set[str]:
+    """Names that differ from another only in case: their files would be one on some systems."""
+    found = [name.lower() for name in names]
+    return {name for name in names if found.count(name.lower()) > 1 and name == name.lower()}
+
+
+def summary(package: str, name: str) -> str:
+    """The first line of a docstring."""
+    value = getattr(importlib.import_module(package), name)
+    line = (inspect.getdoc(value) or "").split("\n\n")[0].replace("\n", " ")
+    return line.replace("|", "\\|")
+
+
+def commands() -> str:
+    """A page of every command: what it does, its method in Python, and what `--help` prints."""
+    os.environ["COLUMNS"] = "100"
+    made, methods = subparsers(), verbs()
+    lines = ["# Commands", "", "Every command with what `--help` prints. A method is one of `latens.TrainedModel`.", ""]
+    lines += ["| command | does | method |", "|---|---|---|"]
+    for name, words in COMMANDS.items():
+        method = f"`.{name}()`" if name in methods or hasattr(TrainedModel, name) else ""
+        lines.append(f"| [`latens {name}`](#latens-{name}) | {words.replace('|', chr(92) + '|')} | {method} |")
+    for name in COMMANDS:
+        lines += ["", f"## latens {name}", "", "```text", made[name].format_help().rstrip(), "```"]
+    return "\n".join(lines) + "\n"
+
+
 def on_files(files: Any, config: Any) -> Any:
     """Add the pages of the reference, and the notebooks with their outputs."""
     for page, (title, intro, packages) in REFERENCE.items():
         lines = [f"# {title}", "", intro, ""]
         for package in packages:
-            names = [f"{package}.{name}" for name in public_names(package)] or [package]
-            lines += [line for name in names for line in (f"::: {name}", "")]
+            names = sorted(public_names(package), key=lambda name: (_place(name), name.lower(), name))
+            lines += ["| name | |", "|---|---|"] if names else [f"::: {package}"]
+            for name in names:
+                file = f"reference/{page}/{name}{'_' if name in _lower(names) else ''}.md"
+                lines.append(f"| [`{name}`]({file.removeprefix('reference/')}) | {summary(package, name)} |")
+                text = f"# {name}\n\n::: {package}.{name}\n    options:\n      show_root_heading: false\n"
+                files.append(File.generated(config, file, content=text))
         files.append(File.generated(config, f"reference/{page}.md", content="\n".join(lines)))
+    files.append(File.generated(config, "reference/commands.md", content=commands()))
     for path in sorted(NOTEBOOKS.glob("*.ipynb")):
         names = {"unique_key": path.stem, "output_files_dir": f"{path.stem}_files"}
         body, resources = MarkdownExporter().from_filename(str(path), resources=names)
