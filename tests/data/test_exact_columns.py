@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from latens.data import columns
 from latens.data.columns import ColumnType, TextColumn, category_type, number_type, recorded_step, segments
 from latens.data.streams import tally
 
@@ -56,6 +57,29 @@ def test_a_grid_is_cut_around_cells_that_many_rows_share():
     starts, masses = segments(places, counts, 10)
     assert starts == [0, 1, 2, 3, 4, 7, 8]
     assert masses.tolist() == [30, 0, 25, 40, 0, 30, 0]
+
+
+def test_cells_between_are_cut_where_they_hold_a_piece_of_the_rows(monkeypatch):
+    """Ten cells of one row, none heavy, four pieces of 2.5 rows: two rows are a piece, a third would be too many."""
+    monkeypatch.setattr(columns, "PIECES", 4)
+    starts, masses = segments(np.arange(10), np.ones(10, int), 12)
+    assert starts == [0, 2, 4, 6, 8]
+    assert masses.tolist() == [2, 2, 2, 2, 2]
+
+
+def test_a_long_tail_of_names_shares_its_probability():
+    """1,003 names: two that came 20 and 21 times have a place each, those that came alike share one."""
+    names = TextColumn(tuple(f"n{i}" for i in range(1003)))
+    of = np.where(np.arange(1003) == 5, 21, np.where(np.arange(1003) == 3, 20, np.where(np.arange(1003) < 100, 2, 1)))
+    made = category_type(np.arange(1003.0), names, of)
+    assert made.values[:2] == ("n5", "n3")
+    assert made.starts == (0, 1, 2, 100)  # 98 names that came twice, 903 once
+    np.testing.assert_allclose(made.shares, np.array([21, 20, 196, 903]) / 1140)
+
+
+def test_quartiles_of_counted_numbers_are_those_of_repeated_ones():
+    values, of = np.array([0.3, 1.0, 2.5, 7.0]), np.array([1, 4, 2, 3])
+    np.testing.assert_allclose(columns._quantiles(values, of), columns._quantiles(np.repeat(values, of), None))
 
 
 def counted(values, train, trains=True):

@@ -71,6 +71,16 @@ def test_rows_that_trained_are_noticed(told):
     detector.p_values(np.concatenate([X[trained][:10], X[~trained][:10]]))  # as many others: nothing is said
 
 
+def test_rows_that_are_all_other_ones_are_told_unless_they_trained(told):
+    detector = ToldDetector(random_state=0).fit(rows(100))
+    far = np.stack([1e6 + np.arange(60), np.arange(60)], axis=1).astype(np.float32)
+    with pytest.warns(UserWarning, match="as a whole are not like"):
+        detector.p_values(far)
+    some = np.concatenate([far, rows(100)[:1], rows(100)[-1:]])  # one of them at least trained the model
+    assert np.isin(some[-2:, 0], detector.trained_on[0][0]).any()
+    detector.p_values(some)
+
+
 class ToldImputer(VAEImputer):
     """The k-th model says that it is the k-th, of the rows that it was given."""
 

@@ -9,6 +9,8 @@ from scipy import stats
 import latens
 from latens.config import override
 from latens.data.columns import ColumnType
+from latens.data.conditions import conditions_of
+from latens.evaluation.samples.conditional import sample_given, shares_given
 from latens.measure import cells, compare, detect, pool
 from latens.measure.core import measured
 from latens.recipes import get_recipe
@@ -81,6 +83,17 @@ def test_surprises_and_p_values_are_as_recorded(table):
     assert found.calibration == 40
     with pytest.raises(latens.errors.DataError, match="39 held-out rows"):
         detect.detect(trained, data, np.arange(39), data, alpha=0.01)
+
+
+def test_rows_under_conditions_are_as_recorded(table):
+    trained, data = table
+    given = conditions_of({"kind": "a", "size": (2.0, 4.0)}, data.schema)
+    drawn = sample_given(trained.model, given, 5, key=jax.random.key(0))
+    meets_record("sampled under conditions", [drawn.x, drawn.log_probability, drawn.effective], rtol=1e-3)
+    found = shares_given(trained.model, given, data.schema.types, key=jax.random.key(0), enough=50.0)
+    meets_record("shares under conditions", [*found.columns, found.effective, found.log_probability], rtol=1e-3)
+    assert found.columns[0].sum() == pytest.approx(1.0, abs=1e-5)
+    assert np.all(trained.sample(4, given={"kind": "b"})[:, 0] == 1.0)
 
 
 def test_rows_are_compared_as_recorded(table):
