@@ -68,17 +68,17 @@ def test_cells_between_are_cut_where_they_hold_a_piece_of_the_rows(monkeypatch):
 
 
 def test_a_long_tail_of_names_shares_its_probability():
-    """1,003 names: two that came 20 and 21 times have a place each, those that came alike share one."""
-    names = TextColumn(tuple(f"n{i}" for i in range(1003)))
-    of = np.where(np.arange(1003) == 5, 21, np.where(np.arange(1003) == 3, 20, np.where(np.arange(1003) < 100, 2, 1)))
+    """1,003 names: three that came 20 times or more have a place each, those that came alike share one."""
+    names, many = TextColumn(tuple(f"n{i}" for i in range(1003))), {3: 20, 5: 21, 7: 20}
+    of = np.array([many.get(i, 2 if i < 100 else 1) for i in range(1003)])
     made = category_type(np.arange(1003.0), names, of)
-    assert made.values[:2] == ("n5", "n3")
-    assert made.starts == (0, 1, 2, 100)  # 98 names that came twice, 903 once
-    np.testing.assert_allclose(made.shares, np.array([21, 20, 196, 903]) / 1140)
+    assert made.values[:3] == ("n5", "n3", "n7")
+    assert made.starts == (0, 1, 2, 3, 100)  # 97 names that came twice, 903 once
+    np.testing.assert_allclose(made.shares, np.array([21, 20, 20, 194, 903]) / 1158)
 
 
 def test_quartiles_of_counted_numbers_are_those_of_repeated_ones():
-    values, of = np.array([0.3, 1.0, 2.5, 7.0]), np.array([1, 4, 2, 3])
+    values, of = np.array([0.3, 1.0, 2.5, 7.0, 8.0]), np.array([1, 2, 1, 3, 1])
     np.testing.assert_allclose(columns._quantiles(values, of), columns._quantiles(np.repeat(values, of), None))
 
 

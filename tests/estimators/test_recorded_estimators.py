@@ -48,6 +48,7 @@ def test_a_vae_gives_the_recorded_numbers(tmp_path):
         one.inverse_transform(np.zeros((1, 3)))
     once_more = one.partial_fit(X)
     assert once_more is one
+    assert one.model_.config.optimizer.warmup_steps == 0
     assert np.abs(one.transform(X[:3]) - codes).max() > 1e-6
 
 
@@ -60,6 +61,20 @@ def test_gaps_of_a_vae_are_filled_and_others_stay():
     draws = one.impute(gaps[:4], num_samples=10, n_draws=2)
     assert draws.shape == (2, 4, 3)
     meets_record("VAE: gaps", [filled, draws], rtol=1e-3)
+
+
+def test_gaps_of_a_frame_are_filled_in_its_own_dtypes():
+    frame = pd.DataFrame({"a": X[:, 0].round(1), "b": Y})
+    gaps = frame.copy()
+    gaps.loc[[2, 5], "b"], gaps.loc[[3, 5], "a"] = None, np.nan
+    one = vae().fit(gaps)
+    filled, draws = one.impute(gaps, num_samples=5), one.impute(gaps, num_samples=5, n_draws=2)
+    assert len(draws) == 2
+    for made in (filled, *draws):
+        assert made.dtypes.equals(frame.dtypes)
+        assert not made.isna().any().any()
+        assert made.drop([2, 3, 5]).equals(frame.drop([2, 3, 5]))
+        assert set(made["b"]) <= set(Y)
 
 
 def test_an_autoencoder_has_points():

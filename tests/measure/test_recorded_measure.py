@@ -8,10 +8,10 @@ from scipy import stats
 
 import latens
 from latens.config import override
-from latens.data.columns import ColumnType
+from latens.data.columns import ColumnType, TextColumn
 from latens.data.conditions import conditions_of
 from latens.evaluation.samples.conditional import sample_given, shares_given
-from latens.measure import cells, compare, detect, pool
+from latens.measure import cells, compare, detect, pool, tables
 from latens.measure.core import measured
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
@@ -123,6 +123,18 @@ def test_pooled_estimates_follow_rubins_rules():
     observed = (1 - found.missing) * 20 * 21 / 23
     assert few.degrees == pytest.approx(1 / (found.missing**2 / 3 + 1 / observed))
     assert few.high - few.low == pytest.approx(2 * stats.t.ppf(0.95, few.degrees) * np.sqrt(found.variance))
+
+
+def test_cells_are_words_by_their_names_or_their_numbers():
+    values = np.array([1.0, np.nan, 0.0])
+    assert tables._words(values, TextColumn(("a", "b"))) == ["b", None, "a"]
+    assert tables._words(np.array([1.0, np.nan, 2.5]), TextColumn(written="D")) == ["1", None, "2.5"]
+    assert tables._words(values, None) == ["1", None, "0"]
+    assert tables._seconds(TextColumn(written="D")) == 86_400.0
+    assert tables._seconds(TextColumn(written="s")) == tables._seconds(None) == 1.0
+    assert tables._differ(np.arange(21))
+    assert not tables._differ(np.arange(20))
+    assert not tables._differ(np.append(np.arange(30), 3))
 
 
 def test_p_values_of_cells_by_hand():
