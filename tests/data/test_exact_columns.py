@@ -5,7 +5,9 @@ import pytest
 
 from latens.data import columns
 from latens.data.columns import ColumnType, TextColumn, category_type, number_type, recorded_step, segments
+from latens.data.declared import Declared
 from latens.data.streams import tally
+from latens.data.words import Coded
 
 
 def test_what_no_row_has_is_shared_among_the_empty_segments():
@@ -50,6 +52,12 @@ def test_the_recorded_precision_divides_every_number(values, step):
     assert recorded_step(np.array(values)) == pytest.approx(step)
     often = recorded_step(np.sort(values), np.arange(1, len(values) + 1))
     assert often == pytest.approx(recorded_step(np.repeat(np.sort(values), np.arange(1, len(values) + 1))))
+
+
+def test_nine_decimals_are_found_and_counted():
+    assert recorded_step(np.array([0.123456789, 1.0])) == pytest.approx(1e-9)
+    steps = {1.0: 0, 0.1: 1, 0.5: 1, 0.01: 2, 1e-6: 6, 10.0: 0, 0.25: 2}
+    assert {step: columns.decimals_of(step) for step in steps} == steps
 
 
 def test_a_grid_is_cut_around_cells_that_many_rows_share():
@@ -118,6 +126,17 @@ def test_numbers_in_bins_keep_the_ends_of_the_training_rows(monkeypatch):
     assert halves.step() == 0.1
     assert not halves.whole
     assert halves.counted(trains=False)[0].tolist() == [0.0, 4.0, 8.0, 12.0]
+
+
+def test_names_of_blocks_are_joined_in_the_order_of_their_names():
+    column = tally.Column("city", Declared(), "here")
+    column.add(Coded(np.array([0.0, 1.0, 1.0, np.nan]), TextColumn(("Oslo", "Lyon"))), np.array([1, 1, 0, 1], bool), "")
+    column.add(Coded(np.array([0.0, 0.0]), TextColumn(("Porto",))), np.array([True, False]), "")
+    found = column.found(trains=True)
+    assert column.gaps == 1
+    assert found.found.values == ("Lyon", "Oslo", "Porto")
+    assert found.of.tolist() == [1, 1, 1]
+    assert found.of_every.tolist() == [2, 1, 2]
 
 
 def test_texts_are_counted_in_the_order_in_which_they_came(monkeypatch):

@@ -119,6 +119,17 @@ def test_a_classifier_of_densities_gives_the_recorded_probabilities(tmp_path):
     np.testing.assert_allclose(GenerativeClassifier.load(tmp_path / "c.safetensors").predict_log_proba(X[:4]), joint)
 
 
+def test_a_loaded_estimator_knows_the_names_of_its_columns(tmp_path):
+    frame = pd.DataFrame(X, columns=["u", "v", "w"])
+    vae().fit(frame).save(tmp_path / "m.safetensors")
+    assert VAE.load(tmp_path / "m.safetensors").feature_names_in_.tolist() == ["u", "v", "w"]
+
+
+def test_only_a_recipe_that_predicts_labels_has_a_predict():
+    assert not hasattr(VAE(), "predict")
+    assert hasattr(VAE(recipe="m2"), "predict")
+
+
 def test_missing_values_of_a_frame_are_nan():
     frame = pd.DataFrame({"a": pd.array([1, None, 3], dtype="Int64"), "b": [0.5, 1.5, 2.5]}, index=[4, 5, 6])
     found = with_nan(frame)

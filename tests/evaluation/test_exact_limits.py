@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 from tables import batch_of, linear_gaussian
 
 from latens.distributions import Bernoulli, DiagonalNormal
@@ -11,6 +12,7 @@ from latens.distributions.divergence import estimate_kl
 from latens.distributions.special import log_bessel_scaled
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation import Estimate, chi_upper_bound
+from latens.evaluation.evidence.log_marginals import LogMarginals
 from latens.evaluation.evidence.rate_distortion import RateDistortion
 from latens.evaluation.latents.representations import _labelled
 from latens.objectives import CIWAE, IWAE, MIWAE, PIWAE, ChiUpperBound, Renyi
@@ -71,3 +73,17 @@ def test_rows_of_rare_classes_and_without_a_label_are_left_out():
         _labelled(np.zeros((10, 2)), label, 4)
     with pytest.raises(UsageError, match="9 codes"):
         _labelled(np.zeros((9, 2)), label, 2)
+
+
+def test_the_means_over_rows_are_by_their_weights():
+    errors, rise, ones = np.array([0.3, 0.4]), np.array([0.2, 0.6]), np.ones(2)
+    found = LogMarginals(np.array([-5.0, -7.0]), errors, 10, "", ones, ones, 9, rise=rise)
+    assert found.mean_rise == pytest.approx(0.4)
+    assert found.monte_carlo_error == pytest.approx(0.25)
+    assert found.estimate().value == pytest.approx(-6.0)
+    low, high = found.interval(0.9)
+    np.testing.assert_allclose(high - low, 2 * stats.t.ppf(0.95, 9) * errors)
+    weighted = LogMarginals(found.rows, errors, 10, "", ones, ones, 9, weight=np.array([3.0, 1.0]))
+    assert np.isnan(weighted.mean_rise)
+    assert weighted.monte_carlo_error == pytest.approx(np.hypot(0.75 * 0.3, 0.25 * 0.4))
+    assert weighted.estimate().value == pytest.approx(-5.5)

@@ -8,10 +8,11 @@ from scipy import stats
 
 import latens
 from latens.config import override
+from latens.data import Column, Schema
 from latens.data.columns import ColumnType, TextColumn
 from latens.data.conditions import conditions_of
 from latens.evaluation.samples.conditional import sample_given, shares_given
-from latens.measure import cells, compare, detect, pool, tables
+from latens.measure import cells, compare, detect, pool, sample_sets, tables
 from latens.measure.core import measured
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
@@ -135,6 +136,15 @@ def test_cells_are_words_by_their_names_or_their_numbers():
     assert tables._differ(np.arange(21))
     assert not tables._differ(np.arange(20))
     assert not tables._differ(np.append(np.arange(30), 3))
+
+
+def test_columns_are_put_in_one_unit():
+    rows = np.array([[1.0, 10.0], [3.0, -10.0]])
+    columns = tuple(Column(name, shift, scale) for name, shift, scale in (("a", 1.0, 2.0), ("b", 0.0, 5.0)))
+    schema = Schema((2,), "real", columns=columns)
+    np.testing.assert_allclose(sample_sets.in_one_unit(schema, rows), [[0.0, 2.0], [1.0, -2.0]])
+    assert sample_sets.in_one_unit(Schema((2,), "real"), rows) is rows
+    assert sample_sets.in_one_unit(Schema((2,), "levels", 4, columns=columns), rows) is rows
 
 
 def test_p_values_of_cells_by_hand():

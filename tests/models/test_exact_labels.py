@@ -19,6 +19,9 @@ from latens.models import (
     FullNormalHead,
     NormalHead,
     PixelHead,
+    SignQuantiser,
+    UniformCodes,
+    Upwards,
 )
 from latens.models.semi_supervised import LabelAndCode
 from latens.networks import Dense
@@ -81,3 +84,16 @@ def test_the_determinant_of_a_full_normal_is_that_of_its_covariance():
     normal = FullNormal(jnp.zeros(2), jnp.asarray(factor))
     lower = np.array([[np.exp(0.2), 0.0], [-0.7, np.exp(-0.4)]])
     close(normal.log_prob(jnp.array([0.5, -1.0])), stats.multivariate_normal(cov=lower @ lower.T).logpdf([0.5, -1.0]))
+
+
+def test_every_code_is_drawn():
+    codes = UniformCodes(SignQuantiser(1), (64,)).sample(key=jax.random.key(0))
+    assert sorted(set(np.asarray(codes).tolist())) == [-1.0, 1.0]
+    assert 15 < np.sum(np.asarray(codes) > 0) < 49
+
+
+def test_the_first_part_of_a_hierarchy_reads_the_row():
+    low, high = (Conditional(Dense([n, 2], key=jax.random.key(n)), NormalHead((1,))) for n in (3, 1))
+    chain = Upwards((low, high))(jnp.arange(3.0))
+    close(chain.first.loc, low(jnp.arange(3.0)).loc)
+    close(chain.parts[0](jnp.ones(1)).loc, high(jnp.ones(1)).loc)

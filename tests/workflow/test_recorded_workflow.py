@@ -127,6 +127,14 @@ def test_an_encoder_gives_codes_beside_what_is_kept(pixels, tmp_path):
         encoder({"x": PIXELS[:4]})
 
 
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_best_parameters_are_kept_where_that_is_asked_for(pictures, keep):
+    config = override(get_recipe("default").config, {**SMALL, "training.keep": keep, "training.batch_size": 7})
+    settings = prepare(config, pictures).settings
+    assert settings.restore_best is (keep == "best")
+    assert settings.batch_size == 7
+
+
 def test_the_most_bytes_that_are_alive_at_once():
     """Two arrays of 100 numbers made of one of 10, then their sum: 2 x 400 bytes, and no weight counts."""
 
