@@ -8,9 +8,9 @@ import mutants
 
 SOURCE = '''"""A file with 1 number in its docstring."""
 
-from typing import Annotated
+from arrays import Array
 
-LIMIT: Annotated[int, 3] = 2
+LIMIT: Array[3] = 2
 
 
 def f(x: int, n: int = 1) -> int:
