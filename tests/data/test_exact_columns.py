@@ -60,6 +60,19 @@ def test_nine_decimals_are_found_and_counted():
     assert {step: columns.decimals_of(step) for step in steps} == steps
 
 
+def test_a_grid_of_fractions_begins_at_a_multiple_of_its_step():
+    every = np.array([0.5, 1.0, 1.7])
+    made = number_type(every, every, "float", bounds=(0.34, 2.0))
+    assert (made.low, made.step, made.size) == (pytest.approx(0.3), 0.1, 18)
+
+
+@pytest.mark.parametrize(("most", "starts"), [(3, [0, 1, 2, 3, 4, 5]), (2, [0])])
+def test_few_numbers_that_repeat_are_each_by_themselves(monkeypatch, most, starts):
+    for name, value in (("ALL_HEAVY", most), ("OFTEN", 2), ("HEAVY", 0.9), ("PIECES", 1)):
+        monkeypatch.setattr(columns, name, value)
+    assert segments(np.array([0, 2, 4]), np.array([2, 2, 2]), 6)[0] == starts
+
+
 def test_a_grid_is_cut_around_cells_that_many_rows_share():
     places, counts = np.array([0, 2, 3, 7]), np.array([30, 25, 40, 30])
     starts, masses = segments(places, counts, 10)

@@ -87,3 +87,9 @@ def test_the_means_over_rows_are_by_their_weights():
     assert np.isnan(weighted.mean_rise)
     assert weighted.monte_carlo_error == pytest.approx(np.hypot(0.75 * 0.3, 0.25 * 0.4))
     assert weighted.estimate().value == pytest.approx(-5.5)
+
+
+def test_an_estimate_says_why_it_has_no_error():
+    assert str(Estimate(-5.0, float("nan"), 1, 1)) == "-5.00 nats (one row: no standard error)"
+    assert str(Estimate(-5.0, float("nan"), 1, 7)) == "-5.00 nats (no standard error)"
+    assert str(Estimate(-5.0, 0.25, 1, 7)) == "-5.00 ± 0.25 nats"
