@@ -312,6 +312,7 @@ def _judge_here(mutant: Mutant | None, tests: list[str], seconds: float, keep_on
                 os.write(write, f"{report.nodeid}\n".encode())
 
     os.setsid()
+    os.environ.pop("LATENS_RECORD", None)  # a mutant writes no records
     quiet = os.open(os.devnull, os.O_RDWR)
     for handle in (0, 1, 2):
         os.dup2(quiet, handle)
@@ -335,6 +336,8 @@ def load() -> None:
     for module in pkgutil.walk_packages(package.__path__, "latens."):
         if not module.name.startswith(("latens.cli.main", "latens.callbacks.tensorboard")):
             importlib.import_module(module.name)
+    for name in ("numpyro.distributions", "scipy.stats", "pandas", "sklearn.utils.estimator_checks", "hypothesis"):
+        importlib.import_module(name)  # what many tests load: once for all
     for one in gc.get_objects():
         if isinstance(one, FunctionType) and one.__code__.co_filename.startswith(str(PACKAGE)):
             LIVE.setdefault((one.__code__.co_filename, one.__code__.co_qualname), []).append(one)
@@ -361,7 +364,7 @@ def main() -> int:
         command = [sys.executable, "-m", "pytest", "-p", "line_map", "-n", "auto", "-q", "-m", "not long", *files]
         subprocess.run(command, cwd=TESTS.parent, env={**os.environ, "LATENS_LINE_MAP": str(options.map)}, check=False)
     known = tomllib.loads((TESTS / "mutants.toml").read_text(encoding="utf-8"))
-    equivalent = {(entry["file"], entry["right"], entry["wrong"]) for entry in known.get("equivalent", [])}
+    equivalent = {(entry["file"], entry["right"], entry["wrong"]) for entry in known["equivalent"]}
     lines = Map(options.map)
     chosen = planted(known["planted"]) if options.planted else drawn(options.count, options.seed)
     if options.room:
@@ -381,7 +384,8 @@ def main() -> int:
             load()
         room = next((room for room in ROOMS if one.file.startswith(room)), one.file.split("/")[0])
         text = one.source.splitlines()[one.line - 1].strip()
-        if (one.file, one.right, one.wrong) in equivalent:
+        healthy = (PACKAGE / one.file).read_text(encoding="utf-8").splitlines()[one.line - 1].strip()
+        if (one.file, healthy, text) in equivalent:
             by, kind, tests = "", "equivalent", []
         else:
             tests = lines.judges(one, options.tests)

@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from latens.data import columns
 from latens.data.columns import ColumnType, TextColumn, category_type, number_type, recorded_step, segments
+from latens.data.declared import Declared
 from latens.data.streams import tally
+from latens.data.words import Coded
 
 
 def test_what_no_row_has_is_shared_among_the_empty_segments():
@@ -51,11 +54,53 @@ def test_the_recorded_precision_divides_every_number(values, step):
     assert often == pytest.approx(recorded_step(np.repeat(np.sort(values), np.arange(1, len(values) + 1))))
 
 
+def test_nine_decimals_are_found_and_counted():
+    assert recorded_step(np.array([0.123456789, 1.0])) == pytest.approx(1e-9)
+    steps = {1.0: 0, 0.1: 1, 0.5: 1, 0.01: 2, 1e-6: 6, 10.0: 0, 0.25: 2}
+    assert {step: columns.decimals_of(step) for step in steps} == steps
+
+
+def test_a_grid_of_fractions_begins_at_a_multiple_of_its_step():
+    every = np.array([0.5, 1.0, 1.7])
+    made = number_type(every, every, "float", bounds=(0.34, 2.0))
+    assert (made.low, made.step, made.size) == (pytest.approx(0.3), 0.1, 18)
+
+
+@pytest.mark.parametrize(("most", "starts"), [(3, [0, 1, 2, 3, 4, 5]), (2, [0])])
+def test_few_numbers_that_repeat_are_each_by_themselves(monkeypatch, most, starts):
+    for name, value in (("ALL_HEAVY", most), ("OFTEN", 2), ("HEAVY", 0.9), ("PIECES", 1)):
+        monkeypatch.setattr(columns, name, value)
+    assert segments(np.array([0, 2, 4]), np.array([2, 2, 2]), 6)[0] == starts
+
+
 def test_a_grid_is_cut_around_cells_that_many_rows_share():
     places, counts = np.array([0, 2, 3, 7]), np.array([30, 25, 40, 30])
     starts, masses = segments(places, counts, 10)
     assert starts == [0, 1, 2, 3, 4, 7, 8]
     assert masses.tolist() == [30, 0, 25, 40, 0, 30, 0]
+
+
+def test_cells_between_are_cut_where_they_hold_a_piece_of_the_rows(monkeypatch):
+    """Ten cells of one row, none heavy, four pieces of 2.5 rows: two rows are a piece, a third would be too many."""
+    monkeypatch.setattr(columns, "PIECES", 4)
+    starts, masses = segments(np.arange(10), np.ones(10, int), 12)
+    assert starts == [0, 2, 4, 6, 8]
+    assert masses.tolist() == [2, 2, 2, 2, 2]
+
+
+def test_a_long_tail_of_names_shares_its_probability():
+    """1,003 names: three that came 20 times or more have a place each, those that came alike share one."""
+    names, many = TextColumn(tuple(f"n{i}" for i in range(1003))), {3: 20, 5: 21, 7: 20}
+    of = np.array([many.get(i, 2 if i < 100 else 1) for i in range(1003)])
+    made = category_type(np.arange(1003.0), names, of)
+    assert made.values[:3] == ("n5", "n3", "n7")
+    assert made.starts == (0, 1, 2, 3, 100)  # 97 names that came twice, 903 once
+    np.testing.assert_allclose(made.shares, np.array([21, 20, 20, 194, 903]) / 1158)
+
+
+def test_quartiles_of_counted_numbers_are_those_of_repeated_ones():
+    values, of = np.array([0.3, 1.0, 2.5, 7.0, 8.0]), np.array([1, 2, 1, 3, 1])
+    np.testing.assert_allclose(columns._quantiles(values, of), columns._quantiles(np.repeat(values, of), None))
 
 
 def counted(values, train, trains=True):
@@ -94,6 +139,17 @@ def test_numbers_in_bins_keep_the_ends_of_the_training_rows(monkeypatch):
     assert halves.step() == 0.1
     assert not halves.whole
     assert halves.counted(trains=False)[0].tolist() == [0.0, 4.0, 8.0, 12.0]
+
+
+def test_names_of_blocks_are_joined_in_the_order_of_their_names():
+    column = tally.Column("city", Declared(), "here")
+    column.add(Coded(np.array([0.0, 1.0, 1.0, np.nan]), TextColumn(("Oslo", "Lyon"))), np.array([1, 1, 0, 1], bool), "")
+    column.add(Coded(np.array([0.0, 0.0]), TextColumn(("Porto",))), np.array([True, False]), "")
+    found = column.found(trains=True)
+    assert column.gaps == 1
+    assert found.found.values == ("Lyon", "Oslo", "Porto")
+    assert found.of.tolist() == [1, 1, 1]
+    assert found.of_every.tolist() == [2, 1, 2]
 
 
 def test_texts_are_counted_in_the_order_in_which_they_came(monkeypatch):

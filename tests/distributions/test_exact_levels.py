@@ -8,6 +8,7 @@ from checks import close
 from scipy.special import expit
 
 from latens.distributions import DiagonalNormal, Ordinal, Segments
+from latens.distributions.bijections import Inverse, Scaled, Stack
 from latens.distributions.chain import Chain
 
 LOC, CUTS = np.array([0.7, -1.2]), np.array([-0.5, np.log(0.8), np.log(1.5)])
@@ -79,3 +80,20 @@ def test_every_level_of_a_chain_has_noise_of_its_own(backwards):
     close(levels.log_prob(event), sum(by_hand))
     close(density, sum(by_hand))
     assert [part.tolist() for part in levels.mean()] == [[[0.0, 0.0], [1.0, 1.0]][i] for i in order]
+
+
+def test_a_stack_turns_the_order_around_between_its_parts():
+    """y = 1 + 2 x, turned around, then y = 3 + 5 x, turned around: and back again."""
+    same = Inverse(Stack(()))
+    parts = [
+        Scaled(same, jnp.full(2, shift), jnp.log(jnp.array(scale)))
+        for shift, scale in ((1.0, [2.0, 3.0]), (3.0, [5.0, 7.0]))
+    ]
+    stack, x = Stack(tuple(parts)), np.array([0.5, -1.0])
+    once = (1.0 + np.array([2.0, 3.0]) * x)[::-1]
+    y, log_det = stack.transform_and_log_det(jnp.asarray(x), None)
+    close(y, (3.0 + np.array([5.0, 7.0]) * once)[::-1])
+    close(log_det, np.log(2 * 3 * 5 * 7))
+    back, other = stack.inverse_and_log_det(y, None)
+    close(back, x, rtol=1e-4)
+    close(other, -log_det)

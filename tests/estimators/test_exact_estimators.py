@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from latens import VAEDetector, VAEImputer
@@ -71,6 +72,16 @@ def test_rows_that_trained_are_noticed(told):
     detector.p_values(np.concatenate([X[trained][:10], X[~trained][:10]]))  # as many others: nothing is said
 
 
+def test_rows_that_are_all_other_ones_are_told_unless_they_trained(told):
+    detector = ToldDetector(random_state=0).fit(rows(100))
+    far = np.stack([1e6 + np.arange(60), np.arange(60)], axis=1).astype(np.float32)
+    with pytest.warns(UserWarning, match="as a whole are not like"):
+        detector.p_values(far)
+    some = np.concatenate([far, rows(100)[:1], rows(100)[-1:]])  # one of them at least trained the model
+    assert np.isin(some[-2:, 0], detector.trained_on[0][0]).any()
+    detector.p_values(some)
+
+
 class ToldImputer(VAEImputer):
     """The k-th model says that it is the k-th, of the rows that it was given."""
 
@@ -97,6 +108,20 @@ def imputes(monkeypatch):
     monkeypatch.setattr(imputers, "conditionals", conditionals)
     monkeypatch.setattr(imputers, "impute", impute)
     return calls
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "Float32", "Float64"])
+def test_a_filled_column_of_a_frame_keeps_its_dtype(imputes, dtype):
+    frame = pd.DataFrame({"x": pd.array(0.1 + np.arange(60.0) / 7, dtype=dtype), "word": ["a", "b"] * 30})
+    gaps = frame.copy()
+    gaps.loc[[3, 7], "x"] = None
+    one = ToldImputer(random_state=0).fit(gaps)
+    filled = one.transform(gaps)
+    assert filled.dtypes.equals(frame.dtypes)
+    grid = one.model_.schema.types[0]
+    least = grid.decoded(np.array([(grid.widths[0] - 1) / 2]))[0]  # the middle of the least cells
+    assert filled["x"].astype(float)[[3, 7]].tolist() == pytest.approx([least, least])
+    assert filled.drop([3, 7]).equals(frame.drop([3, 7]))
 
 
 X = np.array([[0.0, 5.0], [1.0, 6.0], [2.0, 7.0], [3.0, 8.0], [np.nan, 5.0], [np.nan, 8.0]] * 10)

@@ -1,5 +1,7 @@
 """Every metric on a few rows, with its error: as recorded when the slow oracles agreed."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -23,12 +25,14 @@ LABEL = FACTORS[:, 0]
 
 
 def numbers(found):
-    """An estimate as its value, its error and its number of rows, wherever it stands in a tree."""
+    """All numbers of a result; of an estimate its value, its error and its number of rows."""
     if isinstance(found, evaluation.Estimate):
         error = found.standard_error
         return [float(found.value), -1.0 if error is None else float(error), float(found.n)]
     if isinstance(found, dict):
         return {name: numbers(one) for name, one in found.items()}
+    if dataclasses.is_dataclass(found):
+        return {field.name: numbers(getattr(found, field.name)) for field in dataclasses.fields(found)}
     if hasattr(found, "_fields"):
         return {name: numbers(getattr(found, name)) for name in found._fields}
     if isinstance(found, list | tuple):

@@ -32,7 +32,8 @@ def meets_record(name: str, found: object, rtol: float = 2e-4) -> None:
     records = json.loads(FILE.read_text()) if FILE.exists() else {}
     if os.environ.get("LATENS_RECORD"):
         records[name] = {key: [round(value, 6) for value in values] for key, values in own.items()}
-        FILE.write_text(json.dumps(dict(sorted(records.items())), indent=0) + "\n")
+        lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in sorted(records.items()))
+        FILE.write_text("{\n" + ",\n".join(lines) + "\n}\n")
         return
     expected = records[name]
     assert own.keys() == expected.keys(), name

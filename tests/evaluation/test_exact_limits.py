@@ -1,0 +1,95 @@
+"""Limits and small parts of the evaluation: what is refused, and what is just allowed."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+from tables import batch_of, linear_gaussian
+
+from latens.distributions import Bernoulli, DiagonalNormal
+from latens.distributions.divergence import estimate_kl
+from latens.distributions.special import log_bessel_scaled
+from latens.errors import ConfigError, DataError, UsageError
+from latens.evaluation import Estimate, chi_upper_bound
+from latens.evaluation.evidence.log_marginals import LogMarginals
+from latens.evaluation.evidence.rate_distortion import RateDistortion
+from latens.evaluation.latents.representations import _labelled
+from latens.objectives import CIWAE, IWAE, MIWAE, PIWAE, ChiUpperBound, Renyi
+
+
+def test_a_divergence_in_closed_form_is_the_sum_over_variables():
+    q, p = DiagonalNormal(jnp.array([1.0, 2.0]), jnp.zeros(2)), DiagonalNormal(jnp.zeros(2), jnp.zeros(2))
+    found = estimate_kl(q, p)
+    assert float(found.value) == pytest.approx(2.5)
+    assert float(found.standard_error) == 0.0
+    coins = estimate_kl(Bernoulli(jnp.zeros(3)), Bernoulli(jnp.full(3, np.log(3.0))))
+    assert float(coins.value) == pytest.approx(3 * np.log(4 / (2 * np.sqrt(3))))
+
+
+@pytest.mark.parametrize("order", [0.5, 1.5, 4.0])
+def test_a_bessel_function_at_zero_is_its_limit(order):
+    """I(x) / (x / 2)^order goes to 1 / Gamma(order + 1)."""
+    at, near = (float(log_bessel_scaled(order, jnp.asarray(x))) for x in (0.0, 1e-3))
+    assert at == pytest.approx(near, abs=2e-3)
+
+
+def test_rate_and_distortion_add_up_to_minus_the_bound():
+    rate, distortion = (Estimate(value, 0.1, 1, 10) for value in (1.5, 20.0))
+    assert RateDistortion(rate, distortion, 1.0).elbo == -21.5
+
+
+def test_two_draws_and_an_order_of_one_are_enough_for_a_bound():
+    batch, model, key = batch_of(np.zeros((1, 3))), linear_gaussian(), jax.random.key(0)
+    for options in ({"order": 0.9, "num_samples": 2}, {"order": 1.0, "num_samples": 1}):
+        with pytest.raises(ConfigError, match="2 draws or more"):
+            chi_upper_bound(model, batch, key=key, **options)
+    assert np.isfinite(chi_upper_bound(model, batch, key=key, order=1.0, num_samples=2).rows).all()
+
+
+@pytest.mark.parametrize("make", [IWAE, MIWAE, PIWAE, CIWAE])
+def test_an_importance_bound_takes_one_sample_and_not_none(make):
+    make(num_samples=1)
+    with pytest.raises(ConfigError, match="num_samples must be 1 or more, not 0"):
+        make(num_samples=0)
+
+
+def test_averages_and_orders_are_checked():
+    for make in (MIWAE, PIWAE):
+        make(num_samples=2, num_averages=1)
+        with pytest.raises(ConfigError, match="num_averages must be 1 or more, not 0"):
+            make(num_samples=2, num_averages=0)
+    for make in (lambda: Renyi(0.5, 0), lambda: ChiUpperBound(2.0, 0)):
+        with pytest.raises(ConfigError, match="num_samples"):
+            make()
+
+
+def test_rows_of_rare_classes_and_without_a_label_are_left_out():
+    label = np.array([0, 0, 0, 1, 1, 1, 2, -1, -1, -1])
+    codes, y = _labelled(np.arange(20.0).reshape(10, 2), label, 3)
+    np.testing.assert_array_equal(codes, np.arange(12.0).reshape(6, 2))
+    assert y.tolist() == [0, 0, 0, 1, 1, 1]
+    with pytest.raises(DataError, match="fewer than two classes"):
+        _labelled(np.zeros((10, 2)), label, 4)
+    with pytest.raises(UsageError, match="9 codes"):
+        _labelled(np.zeros((9, 2)), label, 2)
+
+
+def test_the_means_over_rows_are_by_their_weights():
+    errors, rise, ones = np.array([0.3, 0.4]), np.array([0.2, 0.6]), np.ones(2)
+    found = LogMarginals(np.array([-5.0, -7.0]), errors, 10, "", ones, ones, 9, rise=rise)
+    assert found.mean_rise == pytest.approx(0.4)
+    assert found.monte_carlo_error == pytest.approx(0.25)
+    assert found.estimate().value == pytest.approx(-6.0)
+    low, high = found.interval(0.9)
+    np.testing.assert_allclose(high - low, 2 * stats.t.ppf(0.95, 9) * errors)
+    weighted = LogMarginals(found.rows, errors, 10, "", ones, ones, 9, weight=np.array([3.0, 1.0]))
+    assert np.isnan(weighted.mean_rise)
+    assert weighted.monte_carlo_error == pytest.approx(np.hypot(0.75 * 0.3, 0.25 * 0.4))
+    assert weighted.estimate().value == pytest.approx(-5.5)
+
+
+def test_an_estimate_says_why_it_has_no_error():
+    assert str(Estimate(-5.0, float("nan"), 1, 1)) == "-5.00 nats (one row: no standard error)"
+    assert str(Estimate(-5.0, float("nan"), 1, 7)) == "-5.00 nats (no standard error)"
+    assert str(Estimate(-5.0, 0.25, 1, 7)) == "-5.00 ± 0.25 nats"

@@ -1,0 +1,158 @@
+"""What `measure` says of models before their first step: as recorded when the slow oracles agreed."""
+
+import jax
+import numpy as np
+import pytest
+from records import meets_record
+from scipy import stats
+
+import latens
+from latens.config import override
+from latens.data import Column, Schema
+from latens.data.columns import ColumnType, TextColumn
+from latens.data.conditions import conditions_of
+from latens.evaluation.samples.conditional import sample_given, shares_given
+from latens.measure import cells, compare, detect, pool, sample_sets, tables
+from latens.measure.core import measured
+from latens.recipes import get_recipe
+from latens.workflow.experiment import prepare
+
+SMALL = {"network.hidden": [5], "posterior.latent_dim": 2, "training.steps": 4}
+rng = np.random.default_rng(0)
+KIND = np.arange(80) % 3
+TABLE = {
+    "kind": np.array(["a", "b", "c"])[KIND],
+    "size": np.round(rng.normal(size=80) + 3 * KIND, 1),
+    "count": rng.poisson(2 + 2 * KIND),
+}
+PIXELS = (rng.random((60, 2, 2)) < 0.2 + 0.3 * KIND[:60, None, None]).astype(np.uint8) * 3
+
+
+def untrained(data, recipe="default", **settings):
+    experiment = prepare(override(get_recipe(recipe).config, {**SMALL, **settings}), data)
+    return experiment.trained(experiment.new_model()), experiment.data
+
+
+def numbers(found):
+    return {
+        name: [one.value, -1.0 if one.standard_error is None else one.standard_error, float(one.n)]
+        for name, one in found.items()
+    }
+
+
+@pytest.fixture(scope="module")
+def table():
+    import pandas as pd
+
+    return untrained(latens.load_data(pd.DataFrame(TABLE)))
+
+
+def test_metrics_of_a_table_are_as_recorded(table):
+    trained, data = table
+    found = measured(trained, data, data.subset("train")[:20], num_samples=10)
+    meets_record("measured: table", numbers(found.metrics), rtol=1e-3)
+    meets_record("measured: units of a table", [[unit["kl"], unit["variance"], unit["active"]] for unit in found.units])
+
+
+@pytest.mark.parametrize("recipe", ["default", "autoencoder"])
+def test_metrics_of_pictures_are_as_recorded(recipe):
+    trained, data = untrained(latens.load_data(PIXELS), recipe)
+    found = measured(trained, data, data.subset("train")[:12], num_samples=10)
+    meets_record(f"measured: pictures, {recipe}", numbers(found.metrics), rtol=1e-3)
+
+
+def test_cells_are_judged_as_recorded(table):
+    trained, data = table
+    rows = np.arange(6)
+    meets_record("cells: given the rest", cells.given_rest(trained, data, rows, 1, num_samples=20), rtol=1e-3)
+    blamed = cells.blame(trained, data, rows, others=30, cells=2, num_samples=20)
+    meets_record("cells: to blame", blamed._asdict(), rtol=1e-3)
+    told = cells.named_cells(blamed, data, rows)
+    assert set(told) == {f"{word}_{k}" for k in (1, 2) for word in ("cell", "value", "expected", "p")}
+    names = np.array([column.name for column in data.schema.columns])
+    np.testing.assert_array_equal(told["cell_1"][:6], names[blamed.column[:, 0]])
+
+
+def test_surprises_and_p_values_are_as_recorded(table):
+    trained, data = table
+    options = {"num_samples": 10, "key": jax.random.key(0)}
+    some = detect.surprises(trained, data, np.arange(5), others=30, **options)
+    every = detect.surprises(trained, data, None, others=30, **options)
+    np.testing.assert_allclose(every[:5], some, rtol=1e-5)
+    found = detect.detect(trained, data, np.arange(20, 60), data, alpha=0.1, num_samples=10)
+    meets_record("detected", [every, found.surprise, found.p_value, found.q_value, found.drift.distance], rtol=1e-3)
+    assert found.calibration == 40
+    with pytest.raises(latens.errors.DataError, match="39 held-out rows"):
+        detect.detect(trained, data, np.arange(39), data, alpha=0.01)
+
+
+def test_rows_under_conditions_are_as_recorded(table):
+    trained, data = table
+    given = conditions_of({"kind": "a", "size": (2.0, 4.0)}, data.schema)
+    drawn = sample_given(trained.model, given, 5, key=jax.random.key(0))
+    meets_record("sampled under conditions", [drawn.x, drawn.log_probability, drawn.effective], rtol=1e-3)
+    found = shares_given(trained.model, given, data.schema.types, key=jax.random.key(0), enough=50.0)
+    meets_record("shares under conditions", [*found.columns, found.effective, found.log_probability], rtol=1e-3)
+    assert found.columns[0].sum() == pytest.approx(1.0, abs=1e-5)
+    assert np.all(trained.sample(4, given={"kind": "b"})[:, 0] == 1.0)
+
+
+def test_rows_are_compared_as_recorded(table):
+    trained, data = table
+    other, _ = untrained(data, **{"training.seed": 5})
+    found = compare.compare([("one", trained), ("two", other)], data, data.subset("train")[:15], num_samples=8)
+    best, worse = found.models
+    assert best.difference is None
+    assert {best.name, worse.name} == {"one", "two"}
+    assert worse.difference.low < worse.difference.estimate.value < worse.difference.high
+    of_both = {one.name: one.estimate for one in found.models}
+    difference = worse.difference
+    meets_record("compared", [numbers(of_both), difference.estimate.value, difference.low, difference.high], rtol=1e-3)
+
+
+def test_pooled_estimates_follow_rubins_rules():
+    estimates, errors = np.array([1.0, 1.4, 0.9, 1.3]), np.array([0.2, 0.25, 0.22, 0.18])
+    found = pool.pool(estimates, errors**2)
+    between, within = estimates.var(ddof=1), np.mean(errors**2)
+    assert found.estimate == pytest.approx(estimates.mean())
+    assert found.variance == pytest.approx(within + 1.25 * between)
+    assert found.missing == pytest.approx(1.25 * between / found.variance)
+    assert found.degrees == pytest.approx(3 / found.missing**2)
+    half = stats.t.ppf(0.975, found.degrees) * np.sqrt(found.variance)
+    assert (found.low, found.high) == (pytest.approx(estimates.mean() - half), pytest.approx(estimates.mean() + half))
+    few = pool.pool(estimates, errors**2, degrees=20.0, level=0.9)
+    observed = (1 - found.missing) * 20 * 21 / 23
+    assert few.degrees == pytest.approx(1 / (found.missing**2 / 3 + 1 / observed))
+    assert few.high - few.low == pytest.approx(2 * stats.t.ppf(0.95, few.degrees) * np.sqrt(found.variance))
+
+
+def test_cells_are_words_by_their_names_or_their_numbers():
+    values = np.array([1.0, np.nan, 0.0])
+    assert tables._words(values, TextColumn(("a", "b"))) == ["b", None, "a"]
+    assert tables._words(np.array([1.0, np.nan, 2.5]), TextColumn(written="D")) == ["1", None, "2.5"]
+    assert tables._words(values, None) == ["1", None, "0"]
+    assert tables._seconds(TextColumn(written="D")) == 86_400.0
+    assert tables._seconds(TextColumn(written="s")) == tables._seconds(None) == 1.0
+    assert tables._differ(np.arange(21))
+    assert not tables._differ(np.arange(20))
+    assert not tables._differ(np.append(np.arange(30), 3))
+
+
+def test_columns_are_put_in_one_unit():
+    rows = np.array([[1.0, 10.0], [3.0, -10.0]])
+    columns = tuple(Column(name, shift, scale) for name, shift, scale in (("a", 1.0, 2.0), ("b", 0.0, 5.0)))
+    schema = Schema((2,), "real", columns=columns)
+    np.testing.assert_allclose(sample_sets.in_one_unit(schema, rows), [[0.0, 2.0], [1.0, -2.0]])
+    assert sample_sets.in_one_unit(Schema((2,), "real"), rows) is rows
+    assert sample_sets.in_one_unit(Schema((2,), "levels", 4, columns=columns), rows) is rows
+
+
+def test_p_values_of_cells_by_hand():
+    one = ColumnType("number", (), 0.0, 1.0, (0, 1, 3), 4, (0.5, 0.3, 0.2), "int")
+    shares = np.array([[0.5, 0.3, 0.2]] * 4)
+    np.testing.assert_allclose(cells.p_values(shares, one, np.arange(4.0)), [1.0, 1.0, 0.7, 0.4])
+    np.testing.assert_allclose(cells.point(shares, one), 0.3 * 1.5 + 0.2 * 3)
+    np.testing.assert_array_equal(cells.quantile(shares, one, 0.5), 0.0)
+    np.testing.assert_array_equal(cells.quantile(shares, one, 0.6), 1.0)
+    np.testing.assert_array_equal(cells.quantile(shares, one, 0.7), 2.0)
+    np.testing.assert_array_equal(cells.quantile(shares, one, 0.81), 3.0)

@@ -1,0 +1,159 @@
+"""What a trained model and what follows it give for a few rows: as recorded when the slow oracles agreed."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from records import meets_record
+
+import latens
+from latens.config import override
+from latens.errors import ConfigError, DataError, UsageError
+from latens.recipes import get_recipe
+from latens.workflow import memory
+from latens.workflow.augment import augment
+from latens.workflow.compress import compress, decompress
+from latens.workflow.encoder import Encoder
+from latens.workflow.experiment import prepare
+from latens.workflow.refit import refit_prior
+
+SMALL = {"network.hidden": [6], "posterior.latent_dim": 2, "training.steps": 4}
+rng = np.random.default_rng(0)
+CLASSES = np.arange(30) % 3
+PIXELS = (rng.random((30, 2, 3)) < 0.2 + 0.3 * CLASSES[:, None, None]).astype(np.uint8)
+REAL = rng.normal(size=(40, 3)) * [1.0, 5.0, 0.1] + [0.0, 10.0, -1.0]
+
+
+def model_of(data, recipe="default", **settings):
+    """A model before its first step: which its seed alone decides."""
+    experiment = prepare(override(get_recipe(recipe).config, {**SMALL, **settings}), data)
+    return experiment.trained(experiment.new_model())
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return latens.load_data(PIXELS, label=np.array(["a", "b", "c"])[CLASSES])
+
+
+@pytest.fixture(scope="module")
+def pixels(pictures):
+    return model_of(pictures, **{"likelihood.family": "bernoulli"})
+
+
+@pytest.fixture(scope="module")
+def table():
+    return latens.load_data(np.where(rng.random(REAL.shape) < 0.1, np.nan, REAL), missing="nan")
+
+
+def test_a_trained_model_gives_the_recorded_numbers(pixels, pictures, table):
+    found = {
+        "codes": pixels.encode(PIXELS[:4]),
+        "rows": pixels.decode(np.array([[0.3, -1.0], [1.0, 2.0]])),
+        "samples": pixels.sample(5, seed=3),
+        "means": pixels.reconstruct(PIXELS[:4]),
+        "log p": pixels.log_marginal(PIXELS[:4], num_samples=10),
+    }
+    for name, one in found.items():
+        meets_record(f"model: {name}", one)
+    real = model_of(table)
+    filled = real.impute(table, num_samples=10)
+    np.testing.assert_allclose(filled[table.mask], table.x[table.mask])
+    meets_record("model: filled", filled)
+    meets_record("model: of numbers", [real.sample(4, seed=1), real.encode(table.x[:2] * 0.0)])
+
+
+def test_new_rows_are_those_recorded(pixels, pictures):
+    around = augment(pixels, pictures, 2, seed=1)
+    assert around.label.tolist() == ["a", "a", "b", "b", "c", "c"]
+    assert np.array_equal(
+        np.array(["a", "b", "c"])[CLASSES[around.around]], around.label
+    )  # drawn around a row of its class
+    meets_record("augmented around rows", [around.x, around.around])
+    conditional = model_of(pictures, "conditional-vae", **{"likelihood.family": "bernoulli"})
+    of_classes = augment(conditional, pictures, 3, mean=True)
+    assert of_classes.around is None
+    meets_record("augmented by class", of_classes.x)
+    with pytest.raises(UsageError, match="0 new rows"):
+        augment(pixels, pictures, 0)
+    with pytest.raises(ConfigError, match="no p\\(x"):
+        augment(pixels, pictures, 1, draw="class")
+    with pytest.raises(DataError, match="none of 30 rows has a label"):
+        augment(pixels, latens.load_data(PIXELS), 1)
+
+
+@pytest.mark.parametrize("kind", ["normal", "mixture", "flow"])
+def test_a_prior_is_fitted_as_recorded(pixels, pictures, kind):
+    options = {"normal": {}, "mixture": {"components": 3}, "flow": {"layers": 1, "width": 4}}[kind]
+    found = refit_prior(pixels, pictures, kind, options=options, steps=3, num_samples=5)
+    arrays = [leaf for leaf in jax.tree.leaves(found.trained.model.prior_part) if hasattr(leaf, "dtype")]
+    meets_record(f"prior {kind}", [*arrays, found.gain.value, found.gain.standard_error], rtol=2e-3)
+    assert found.trained.facts["refitted"] == kind
+
+
+def test_priors_that_do_not_fit_are_refused(pixels, pictures):
+    for kind, options, words in (
+        ("magic", {}, "no prior 'magic'"),
+        ("normal", {"components": 3}, "no option 'components'"),
+        ("transformer", {}, "no prior for the latents"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            refit_prior(pixels, pictures, kind, options=options)
+
+
+def test_coded_rows_come_back(pixels, pictures, tmp_path):
+    raw, told = compress(pixels, pictures)
+    (tmp_path / "rows").write_bytes(raw)
+    np.testing.assert_array_equal(decompress(pixels, tmp_path / "rows"), pictures.x)
+    assert told["rows"] == 30
+    assert told["bits_per_dimension"] == told["bits"] / 180
+    assert told["bits_before"] < told["bits"]
+    meets_record("compressed", told["negative_elbo_bits"])
+    with pytest.raises(DataError, match="2 values"):
+        compress(pixels, dataclasses.replace(pictures, x=2 * pictures.x))
+
+
+def test_an_encoder_gives_codes_beside_what_is_kept(pixels, tmp_path):
+    pixels.save(tmp_path / "m.safetensors")
+    encoder = Encoder(tmp_path / "m.safetensors", column="x", keep=("id",))
+    found = encoder({"x": PIXELS[:4], "id": np.arange(4)})
+    np.testing.assert_array_equal(found["id"], np.arange(4))
+    np.testing.assert_allclose(found["mean"], pixels.encode(PIXELS[:4]), atol=1e-6)
+    assert encoder.columns() == ["mean0", "mean1", "log_variance0", "log_variance1"]
+    empty = encoder({"x": PIXELS[:0], "id": np.arange(0)})
+    assert empty["mean"].shape == (0, 2)
+    with pytest.raises(DataError, match="no column 'id'"):
+        encoder({"x": PIXELS[:4]})
+
+
+@pytest.mark.parametrize("keep", ["best", "last"])
+def test_the_best_parameters_are_kept_where_that_is_asked_for(pictures, keep):
+    config = override(get_recipe("default").config, {**SMALL, "training.keep": keep, "training.batch_size": 7})
+    settings = prepare(config, pictures).settings
+    assert settings.restore_best is (keep == "best")
+    assert settings.batch_size == 7
+
+
+def test_the_most_bytes_that_are_alive_at_once():
+    """Two arrays of 100 numbers made of one of 10, then their sum: 2 x 400 bytes, and no weight counts."""
+
+    def of_row(x, weight):
+        wide = jnp.outer(x, x)
+        other = wide * 2.0
+        return jnp.sum(wide + other) + jnp.sum(weight)
+
+    program = jax.make_jaxpr(of_row)(jnp.zeros(10), jnp.zeros((10, 10)))
+    assert 800 <= memory._peak(program.jaxpr, set()) <= 1280
+    weights = jax.make_jaxpr(lambda w: w * 2.0 + w)(jnp.zeros((10, 10)))
+    assert memory._peak(weights.jaxpr, {(10, 10)}) == 0
+    assert memory._peak(weights.jaxpr, set()) == 800
+    assert memory._bytes({"a": np.zeros((3, 4), np.float32), "b": np.zeros(5)}) == 48 + 40
+
+
+def test_memory_is_told_from_a_gigabyte_on(monkeypatch):
+    monkeypatch.setattr(memory, "free_memory", lambda: 8 * 2**30)
+    assert memory.memory_note(memory.NOTED // 2, memory.NOTED // 2 - 1) == []
+    told = memory.memory_note(memory.NOTED // 2, memory.NOTED // 2)
+    assert len(told) == 1
+    assert "GB of memory" in told[0]
