@@ -1,4 +1,4 @@
-"""What the estimators give after two steps of training: as recorded when the slow oracles agreed."""
+"""What the estimators give after two steps of training: as recorded."""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""Every metric on a few rows, with its error: as recorded when the slow oracles agreed."""
+"""Every metric on a few rows, with its error: as recorded."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""What `measure` says of models before their first step: as recorded when the slow oracles agreed."""
+"""What `measure` says of models before their first step: as recorded."""
 
 import jax
 import numpy as np

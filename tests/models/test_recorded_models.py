@@ -1,4 +1,4 @@
-"""Heads, priors and posteriors on one input each: as recorded when the slow oracles agreed."""
+"""Heads, priors and posteriors on one input each: as recorded."""
 
 import equinox as eqx
 import jax

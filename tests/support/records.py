@@ -1,4 +1,4 @@
-"""Numbers that were recorded when the slow oracles of `make long` agreed: for quick tests that any slip must fail.
+"""Numbers recorded of code whose slow oracles run in `make long`: for quick tests that any slip must fail.
 
 `LATENS_RECORD=1 python -m pytest TEST` writes them anew: only where `make long` passes and a change is meant.
 """

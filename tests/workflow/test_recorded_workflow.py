@@ -1,4 +1,4 @@
-"""What a trained model and what follows it give for a few rows: as recorded when the slow oracles agreed."""
+"""What a trained model and what follows it give for a few rows: as recorded."""
 
 import dataclasses
 
