@@ -131,7 +131,7 @@ def _by_draws(models: tuple[Compared, ...], words: str) -> list[str]:
     behind = []
     for each in models[1:]:
         gap, value = each.difference, each.estimate
-        error = value.at_least if value.at_least is not None else value.draws_error
+        error = value.at_least if value.draws_error == math.inf else value.draws_error
         if gap is not None and gap.high < 0 and error is not None and 1.96 * error >= -gap.estimate.value:
             behind.append(f"{each.name} {1.96 * error:.2g}")
     if not behind:

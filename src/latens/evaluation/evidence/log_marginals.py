@@ -70,15 +70,16 @@ class DrawSums(NamedTuple):
     @property
     def draws_error(self) -> float:
         """What the draws may make the mean wrong by, in nats; infinite where it is not known."""
-        return float("inf") if self.decay[1] and self.lacks >= _UNSEEN else self.lacks
+        error = MARGIN * self.lacks
+        return float("inf") if self.decay[1] and error >= _UNSEEN else error
 
     @property
     def lacks(self) -> float:
-        """The `draws_error` as far as the draws tell, in nats: where that is infinite, about so much or more."""
+        """The `draws_error` before its margin, in nats: where that is infinite, about so much or more is lacking."""
         ratio = self.decay[0]
         last = self.rise if np.isnan(self.third_rise) else self.third_rise
         last = 0.0 if np.isnan(last) else last / self.weight
-        return MARGIN * float(np.hypot(2.0 * ratio * self.monte_carlo_error, last * ratio / (1.0 - ratio)))
+        return float(np.hypot(2.0 * ratio * self.monte_carlo_error, last * ratio / (1.0 - ratio)))
 
     @property
     def decay(self) -> tuple[float, bool]:
@@ -195,7 +196,7 @@ class LogMarginals:
 
     @property
     def lacks(self) -> float:
-        """The `draws_error` as far as the samples tell, in nats: where that is infinite, about so much or more."""
+        """The `draws_error` before its margin, in nats: where that is infinite, about so much or more is lacking."""
         return self.sums.lacks
 
     def estimate(self) -> Estimate:
