@@ -101,7 +101,7 @@ def _json(each: Compared) -> dict[str, Any]:
 def _table(models: tuple[Compared, ...], words: str) -> str:
     drawn = any(each.estimate.draws_error is not None for each in models)
     titles = ("run", words, "", *(["over draws"] if drawn else []))
-    rows = [(*titles, "minus the best", "95 % interval", "standard errors")]
+    rows: list[tuple[str, ...]] = [(*titles, "minus the best", "95 % interval", "standard errors")]
     for each in models:
         gap, first = each.difference, (each.name, *figures(each.estimate))
         if drawn:

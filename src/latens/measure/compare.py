@@ -183,6 +183,7 @@ def interval_of(
     both = [one.draws_error for one in (rows, best) if one.draws_error is not None and np.isfinite(one.draws_error)]
     protocol = f"minus {best_name}, paired over {len(rows.rows)} rows; {rows.protocol}"
     gap = replace(rows, rows=rows.rows - best.rows, protocol=protocol, at_least=None)
-    found = estimate_of(replace(gap, draws_error=float(np.hypot(*both)) if len(both) == 2 else None), weight, seed)
+    known = float(np.hypot(both[0], both[1])) if len(both) == 2 else None
+    found = estimate_of(replace(gap, draws_error=known), weight, seed)
     wide = float(t.ppf(0.5 + LEVEL / 2, found.n - 1)) * found.standard_error if found.n > 1 else float("nan")
     return Difference(found, found.value - wide, found.value + wide)

@@ -162,7 +162,7 @@ class LogMarginals:
         own = ((weight * error) ** 2, variance, variance**2, np.nan_to_num(variance * k), variance[~np.isnan(k)])
         rise = float("nan") if self.rise is None else float(weight @ np.asarray(self.rise, np.float64))
         rises = np.full(3, np.nan) if self.rises is None else weight @ np.asarray(self.rises, np.float64)
-        return DrawSums(self.degrees + 1, *(np.sum(values) for values in (weight, *own)), rise, *rises)
+        return DrawSums._make((self.degrees + 1, *(np.sum(values) for values in (weight, *own)), rise, *rises))
 
     @property
     def monte_carlo_error(self) -> float:
