@@ -7,13 +7,16 @@ import jax
 import numpy as np
 import pytest
 from cli_fixtures import latens, run_folder  # noqa: F401
+from paths import GOLDEN
 from scipy import stats
 
+from latens.cli.compare import _by_draws, _table
 from latens.cli.main import main
+from latens.cli.measured import unknown_draws
 from latens.config import override
 from latens.data import load
 from latens.evaluation import class_probabilities, log_marginal
-from latens.measure.compare import Rows, compare, interval_of
+from latens.measure.compare import Compared, Rows, compare, estimate_of, interval_of
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
 from latens.workflow.trained import TrainedModel
@@ -59,9 +62,11 @@ def test_the_difference_is_paired_over_the_test_rows(latens, run_folder, weaker)
 
 def test_the_table_says_who_is_ahead_and_by_how_much(latens, run_folder, weaker):  # noqa: F811
     result = latens("compare", weaker, run_folder, "--num-samples", 20)
-    head, columns, first, second, verdict = result.out.splitlines()
+    head, columns, first, second, *unknown, verdict = result.out.splitlines()
+    assert all(line.startswith("unknown: log p(x) is a lower bound, by an unknown amount; ") for line in unknown)
+    assert bool(unknown) == ("unknown" in first.split() or "unknown" in second.split())
     assert head == "log p(x) of 198 test rows of digits, in nats a row"
-    assert " ".join(columns.split()) == "run log p(x) minus the best 95 % interval standard errors"
+    assert " ".join(columns.split()) == "run log p(x) over draws minus the best 95 % interval standard errors"
     assert (first.split()[0], first.split()[-1]) == (str(run_folder), "best")
     assert (second.split()[0], second.split()[-3][:2]) == (str(weaker), "[-")
     assert verdict == f"{run_folder} is ahead of every other run on rows like these."
@@ -107,6 +112,31 @@ def test_other_representations_are_refused(latens, run_folder, tmp_path):  # noq
     assert (refused.code, refused.json["error"]["code"]) == (4, "config")
     assert "log_marginal, cells binarised at random, once" in refused.json["error"]["message"]
     assert "cross_entropy_bound, grey cells under a Bernoulli" in refused.json["error"]["message"]
+
+
+def test_runs_that_are_behind_by_what_their_draws_may_lack_are_named() -> None:
+    rows, trained = np.arange(10.0), TrainedModel.load(GOLDEN / "format-1-table.safetensors")
+
+    def models(draws_error: float, at_least: float) -> tuple[Compared, ...]:
+        best = Rows("log_marginal", rows, 30, "", "drawn", draws_error=0.03, at_least=0.03)
+        other = Rows("log_marginal", rows - 1.0 + 1e-3 * rows, 30, "", "drawn", "nats", draws_error, at_least)
+        gap = interval_of(other, best, None, 0, "a")
+        known = np.hypot(0.03, draws_error) if np.isfinite(draws_error) else None
+        assert gap.estimate.draws_error == (None if known is None else pytest.approx(known))
+        assert gap.estimate.protocol == "minus a, paired over 10 rows; drawn"
+        found = (("a", best, None), ("b", other, gap))
+        return tuple(Compared(name, trained, estimate_of(rows, None), gap) for name, rows, gap in found)
+
+    assert _by_draws(models(0.4, 0.4), "log p(x)") == []
+    for error, lacks in ((0.6, 0.6), (np.inf, 0.6)):
+        (line,) = _by_draws(models(error, lacks), "log p(x)")
+        what = "log p(x) may lack as much as the distance by its draws alone: b 1.2 nats"
+        assert line == f"{what}; use more draws (--num-samples 300)"
+    first, second = _table(models(np.inf, 0.6), "log p(x)").splitlines()[1:]
+    assert ("± 0.03" in first, "unknown" in second) == (True, True)
+    (line,) = unknown_draws([each.estimate for each in models(np.inf, 0.6)], "log p(x)")
+    assert line == "unknown: log p(x) is a lower bound, by an unknown amount; use more draws (--num-samples 300)"
+    assert unknown_draws([each.estimate for each in models(0.4, 0.4)], "log p(x)") == []
 
 
 def test_accuracies_are_paired_over_labelled_rows(tmp_path):

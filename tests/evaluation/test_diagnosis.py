@@ -135,13 +135,16 @@ def test_a_run_that_was_stopped_while_it_rose_has_not_collapsed():
     assert "0 of 32 latent units move with x so far, at a KL of 95.9 nats; train longer (--epochs" in message
 
 
-def test_evidence_is_untrusted_where_tails_are_heavy_or_draws_too_few():
-    def found(k, draws_error, error=0.5):
-        value = dataclasses.replace(number(-60.0, error), draws_error=draws_error)
+def test_evidence_is_untrusted_where_what_it_lacks_is_more_than_the_error_over_rows():
+    def found(k, draws_error, error=0.5, at_least=None):
+        value = dataclasses.replace(number(-60.0, error), draws_error=draws_error, at_least=at_least)
         return names({"log_marginal": value, "pareto_k": number(k)})
 
-    assert found(0.71, 0.01) == found(1.39, 0.01) == found(0.2, 0.6) == ["untrusted-evidence"]
+    assert found(0.2, 0.6) == found(1.39, np.inf, at_least=0.51) == found(0.2, 0.1, 0.09) == ["untrusted-evidence"]
+    assert found(0.2, np.inf) == found(0.2, 0.2, np.nan) == ["untrusted-evidence"]
     assert found(0.7, 0.4) == found(0.2, 0.01) == found(0.2, 0.09, 0.01) == []
+    # Heavy weights alone are said beside the number: `a lower bound, by an unknown amount`.
+    assert found(1.39, np.inf, at_least=0.49) == found(1.39, 0.01) == []
 
 
 def test_an_encoder_is_named_where_it_loses_much_of_what_it_says():

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from evidence_fixtures import CELLS, LATENTS, MU, PRECISION, SIGMA, Linear10, W, log_p_of_linear, rows_of_linear
 
+from latens.cli.measured import Summary
 from latens.data import Preparation, load
 from latens.distributions import DiagonalNormal
 from latens.evaluation import diagnose, importance_sampling
@@ -62,6 +63,20 @@ def test_log_p_of_a_good_posterior_is_within_the_errors_of_its_draws(scale: floa
     assert 0.2 * value.draws_error < abs(EXACT.mean() - value.value) < 3 * value.draws_error < 1.0
     assert names(found) == []
     assert f"± {value.standard_error:.2f} (rows) ± {value.draws_error:.2f} (draws)" in str(value)
+
+
+@pytest.mark.parametrize("scale", [0.3, 0.5, 0.85, 1.4, 2.0])
+def test_evidence_is_untrusted_where_it_lacks_more_than_the_error_over_rows(scale: float) -> None:
+    """4.0, 0.96, 0.04, 0.01 and 0.04 nats beside 0.2; at 2.0 half of the rows have a Pareto k above 0.7."""
+    found = of(Scaled(scale), 1000)
+    value = found.metrics["log_marginal"]
+    lacks = EXACT.mean() - value.value
+    assert not 0.4 < lacks / value.standard_error < 2.0  # so that there is a right answer
+    assert (names(found) == ["untrusted-evidence"]) == (lacks > value.standard_error)
+    assert (found.metrics["pareto_k"].value > 0.7) == (scale not in (0.85, 1.4))
+    text = Summary(found.metrics, "test", True, tuple(diagnose(found.metrics, found.units)), (), "column").text()
+    note = f"a lower bound: about {value.at_least:.2f} nats or more are lacking; use more draws (--num-samples 10000)"
+    assert (note in text) == (scale == 2.0)
 
 
 @pytest.mark.parametrize(("scale", "named"), [(1.0, False), (2.0, False), (3.0, False), (4.0, True), (20.0, True)])

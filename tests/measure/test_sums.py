@@ -1,6 +1,8 @@
 """Sums of parts against the estimate of all rows at once."""
 
+import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +11,9 @@ from paths import GOLDEN
 
 from latens.data import load
 from latens.errors import ConfigError, DataError
-from latens.evaluation import Estimate
+from latens.evaluation import Estimate, LogMarginals
+from latens.evaluation.evidence.log_marginals import DrawSums
+from latens.io.json import to_json
 from latens.measure.core import measure
 from latens.measure.sums import combined, part_sums, refuse_sums
 from latens.workflow.trained import TrainedModel
@@ -51,13 +55,48 @@ def test_a_part_sums_what_is_measured() -> None:
     trained = TrainedModel.load(GOLDEN / "format-1-table.safetensors")
     x = np.random.default_rng(0).normal(size=(12, 3))
     data = load(x, schema=trained.schema, weight=np.arange(12) % 3)
-    found = combined([part_sums(trained, data, np.arange(12), num_samples=4, seed=2)], seed=2)
+    parts = [part_sums(trained, data, np.arange(12)[part], num_samples=4, seed=2) for part in (slice(6), slice(6, 12))]
+    found = combined([json.loads(to_json(part)) for part in parts], seed=2)
     expected = measure(trained, data, np.arange(12), num_samples=4, seed=2)
     assert set(found) == {"log_marginal", "elbo", "log_likelihood", "kl", "log_likelihood_gain"}
     for name, estimate in found.items():
         np.testing.assert_allclose(estimate.value, expected[name].value, rtol=1e-12)
         np.testing.assert_allclose(estimate.standard_error, expected[name].standard_error, rtol=1e-9)
         assert (estimate.protocol, estimate.seed, estimate.n) == (expected[name].protocol, 2, 12)
+        assert (estimate.draws_error is None) == (name != "log_marginal")
+    of_draws = [(one["log_marginal"].draws_error, one["log_marginal"].at_least) for one in (found, expected)]
+    np.testing.assert_allclose(*of_draws, rtol=1e-6)
+    assert of_draws[0][1] > 0.01
+
+
+def marginals(n: int, k: float) -> LogMarginals:
+    """Rows with errors, rises and weights made up."""
+    random = np.random.default_rng(0)
+    error, weight = random.gamma(2.0, 0.05, n), random.integers(1, 4, n).astype(float)
+    rises = np.stack([error / 5, error / 7, error / 9], axis=1)
+    whys = {"weight": weight, "rise": error / 9, "rises": rises}
+    return LogMarginals(error, error, 100, "by hand", error, np.full(n, k), 99, **whys)
+
+
+def part_of(whole: LogMarginals, part: slice) -> LogMarginals:
+    """Some of the rows."""
+    arrays = {name: value[part] for name, value in vars(whole).items() if isinstance(value, np.ndarray)}
+    return replace(whole, **arrays)
+
+
+def test_parts_give_the_error_over_draws_of_all_rows() -> None:
+    """Of sums by hand, with weights: the error of all rows, finite and infinite."""
+    for heavy in (0.3, 1.2):
+        whole = marginals(60, heavy)
+        cuts = (slice(0, 10), slice(10, 11), slice(11, 60))
+        parts = [part_of(whole, cut).sums.to_json() for cut in cuts]
+        found = DrawSums.total([DrawSums.of_json(part) for part in parts])
+        np.testing.assert_allclose((found.draws_error, found.lacks), (whole.draws_error, whole.lacks), rtol=1e-12)
+        assert whole.weight is not None
+        share = whole.weight / whole.weight.sum()
+        expected = np.sqrt(np.sum((share * whole.row_errors) ** 2))
+        assert found.monte_carlo_error == pytest.approx(expected, rel=1e-12)
+        assert math.isinf(found.draws_error) == (heavy > 1)
 
 
 def test_a_classifier_has_no_sums() -> None:

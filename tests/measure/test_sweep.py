@@ -24,7 +24,7 @@ def plan(*rates: str, seeds: int = 1, budgets: tuple[float, ...] = ()) -> Plan:
 
 def put(
     of: Plan, folder: Path, rate: str, seed: int, rows: list[float] | None, budget: float | None = None,
-    weight: list[float] | None = None, **about: str,
+    weight: list[float] | None = None, **about: str | float | None,
 ) -> None:  # fmt: skip
     setting = [each["optimizer.learning_rate"] for each in of.chosen].index(rate)
     job = job_of(of, folder, setting, seed, budget)
@@ -85,6 +85,23 @@ def test_one_seed_is_compared_over_rows_and_weights_count(tmp_path: Path) -> Non
     error = np.sqrt(np.sum(share**2 * (np.array([-1.0, 0.0, -2.0]) + 1.0) ** 2) * 3 / 2)
     half = stats.t.ppf(0.975, 2) * error
     assert (other.difference.low, other.difference.high) == pytest.approx((-1.0 - half, -1.0 + half))
+
+
+def test_a_setting_has_the_error_over_draws_of_its_runs(tmp_path: Path) -> None:
+    of = plan("0.001", "0.003", "0.01", seeds=2)
+    lacks = {"0.001": [(0.1, 0.1), (0.3, 0.3)], "0.003": [(0.1, 0.1), (None, 0.5)], "0.01": [(None, None)] * 2}
+    for rate, runs in lacks.items():
+        for seed, (error, at_least) in enumerate(runs):
+            put(of, tmp_path, rate, seed, [-1.0 - float(rate), -2.0], draws_error=error, at_least=at_least)
+    told = [each.estimate for each in swept(of, tmp_path).settings]
+    known, unknown, without = told
+    assert known is not None
+    assert unknown is not None
+    assert without is not None
+    assert (known.draws_error, known.at_least, known.protocol) == (pytest.approx(0.2), pytest.approx(0.2), "made up")
+    assert (unknown.draws_error, unknown.at_least) == (np.inf, pytest.approx(0.3))
+    assert unknown.protocol == "made up; a lower bound, by an unknown amount"
+    assert (without.draws_error, without.protocol) == (None, "made up")
 
 
 def test_the_order_in_which_settings_are_typed_changes_nothing(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from latens.cli.context import Context, table
-from latens.cli.measured import figures, held_out_rows
+from latens.cli.measured import figures, held_out_rows, over_draws, unknown_draws
 from latens.cli.sources import Opened, load_for, open_model
 from latens.data import KNOWN, Dataset
 from latens.errors import DataError, UsageError
@@ -54,7 +54,8 @@ def compare(context: Context) -> int:
     }
     words = _WORDS[found.metric].replace("(x", f"({density_of(found.models[0].trained)}")
     head = f"{words} of {len(positions)} {split} rows of {data.name}, in {found.unit} a row"
-    context.result(value, f"{head}\n{_table(found.models, words)}\n{_verdict(found.models)}")
+    lines = [head, _table(found.models, words), *unknown_draws([each.estimate for each in found.models], words)]
+    context.result(value, "\n".join([*lines, _verdict(found.models), *_by_draws(found.models, words)]))
     context.say(
         f"{found.protocol}; seed {args.seed} for every run; intervals are over rows, not over seeds of training"
     )
@@ -98,17 +99,21 @@ def _json(each: Compared) -> dict[str, Any]:
 
 
 def _table(models: tuple[Compared, ...], words: str) -> str:
-    rows = [("run", words, "", "minus the best", "95 % interval", "standard errors")]
+    drawn = any(each.estimate.draws_error is not None for each in models)
+    titles = ("run", words, "", *(["over draws"] if drawn else []))
+    rows: list[tuple[str, ...]] = [(*titles, "minus the best", "95 % interval", "standard errors")]
     for each in models:
-        gap = each.difference
+        gap, first = each.difference, (each.name, *figures(each.estimate))
+        if drawn:
+            first = (*first, over_draws(each.estimate, len(first[1].partition(".")[2])))
         if gap is None:
-            rows.append((each.name, *figures(each.estimate), "best", "", ""))
+            rows.append((*first, "best", "", ""))
             continue
         size = abs(gap.standard_errors)
         count = "" if math.isnan(size) else f"{size:.1f}"
         places = len(figures(gap.estimate)[0].partition(".")[2])
         interval = f"[{gap.low:.{places}f}, {gap.high:.{places}f}]"
-        rows.append((each.name, *figures(each.estimate), " ".join(figures(gap.estimate)), interval, count))
+        rows.append((*first, " ".join(figures(gap.estimate)), interval, count))
     return table(rows, indent="  ")
 
 
@@ -119,3 +124,17 @@ def _verdict(models: tuple[Compared, ...]) -> str:
         return f"{models[0].name} is ahead of every other run on rows like these."
     others = ", ".join(level)
     return f"These rows do not tell {models[0].name} from {others}: their intervals hold 0."
+
+
+def _by_draws(models: tuple[Compared, ...], words: str) -> list[str]:
+    """Say which runs are behind by no more than their draws may make them lack."""
+    behind = []
+    for each in models[1:]:
+        gap, value = each.difference, each.estimate
+        error = value.at_least if value.draws_error == math.inf else value.draws_error
+        if gap is not None and gap.high < 0 and error is not None and 1.96 * error >= -gap.estimate.value:
+            behind.append(f"{each.name} {1.96 * error:.2g}")
+    if not behind:
+        return []
+    what = f"{words} may lack as much as the distance by its draws alone: {', '.join(behind)} {models[0].estimate.unit}"
+    return [f"{what}; use more draws (--num-samples {10 * models[0].estimate.num_samples})"]

@@ -17,6 +17,7 @@ from latens.data.parts import Parts
 from latens.data.rows import SPLITS, split_code
 from latens.data.streams.dataset import StreamDataset
 from latens.errors import UsageError
+from latens.evaluation import diagnose
 from latens.io.atomic import write_atomic
 from latens.io.json import to_json
 from latens.io.workers import Worker, worker_of
@@ -58,6 +59,7 @@ def evaluate_parts(context: Context) -> int:
         parts = [json.loads(_file(Path(name), part).read_bytes()) for part in range(len(Parts(data)))]
     metrics = combined([part for part in parts if part], args.seed)
     held_out, warnings = beware(split, data, grey="cross_entropy_bound" in metrics, config=opened.trained.config)
+    warnings += [(finding.name, finding.message) for finding in diagnose(metrics)]
     cells = "column" if data.schema.columns is not None else "pixel"
     found = Summary(metrics, split, held_out, tuple(warnings), (), cells, of=density_of(opened.trained))
     config = opened.trained.config

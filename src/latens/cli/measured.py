@@ -1,6 +1,7 @@
 """Numbers, warnings and units in words: what a run and an evaluation end with."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +12,7 @@ from latens.cli.context import table
 from latens.config import Config, VAEConfig
 from latens.data import Dataset
 from latens.evaluation import Estimate, diagnose
+from latens.evaluation.estimate import UNKNOWN
 from latens.measure.core import density_of, headline, measured, still_rising
 from latens.workflow.trained import TrainedModel
 
@@ -92,6 +94,9 @@ class Summary:
             note = f"Pareto k {k.value:.2f}, medians over rows"
             rows.append(("effective draws", f"{size.value:.0f} of {size.num_samples}", note))
         lines = [table(rows, indent="  ")]
+        if main.draws_error == math.inf and "untrusted-evidence" not in dict(self.warnings):
+            about = "" if main.at_least is None else f"about {main.at_least:.2f} {main.unit} or more are lacking; "
+            lines.append(f"  a lower bound: {about}use more draws (--num-samples {10 * main.num_samples})")
         if "gain_over_independent" in self.metrics:
             gain = self.metrics["gain_over_independent"]
             lines.append(f"  {beats(gain, self.cells)}")
@@ -152,6 +157,22 @@ def figures(estimate: Estimate) -> tuple[str, str]:
         return f"{estimate.value:.3g}", ""
     places = min(6, max(0, 1 - math.floor(math.log10(error))))
     return f"{estimate.value:.{places}f}", f"± {error:.{places}f}"
+
+
+def over_draws(estimate: Estimate, places: int) -> str:
+    """Write the error over draws with so many places, or that it is unknown; "" where it was not measured."""
+    error = estimate.draws_error
+    if error is None:
+        return ""
+    return "unknown" if math.isinf(error) else f"± {error:.{places}f}"
+
+
+def unknown_draws(estimates: Sequence[Estimate], words: str) -> list[str]:
+    """Write a line of what an unknown error over draws means, where there is one."""
+    if not any(math.isinf(one.draws_error or 0.0) for one in estimates):
+        return []
+    more = 10 * max(one.num_samples for one in estimates)
+    return [f"unknown: {words} is {UNKNOWN[0]}; use more draws (--num-samples {more})"]
 
 
 def beats(gain: Estimate, cells: str) -> str:

@@ -1,5 +1,6 @@
 """The runs of a sweep in this process, one after the other, each by the path of `latens fit` or `latens resume`."""
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -123,7 +124,8 @@ class Runs:
         draws = command_within(self.context, ["fit", *self.plan.fit]).args.num_samples or 100
         rows = per_row(trained, data, positions, draws, 0)
         weight = None if data.weight is None else data.weight[scored(data, positions, rows)].tolist()
-        about = {name: getattr(rows, name) for name in ("name", "num_samples", "what", "protocol", "unit")}
+        about = {name: getattr(rows, name) for name in ("name", "num_samples", "what", "protocol", "unit", "at_least")}
+        about["draws_error"] = None if math.isinf(rows.draws_error or 0.0) else rows.draws_error
         return {**about, "rows": rows.rows.tolist(), "weight": weight}
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from latens.cli.context import table
+from latens.cli.measured import over_draws, unknown_draws
 from latens.figures.settings import settings
 from latens.figures.style import save
 from latens.measure.sweep import Interval, Setting, Swept
@@ -60,25 +61,28 @@ def words_of_table(result: Swept, found: Sweep) -> str:
     options = list(dict.fromkeys(name for each in result.settings for name in each.options))
     titles = [name.rpartition(".")[2] for name in options] or ["setting"]
     titles += [found.plan.budget or ""] if halving else []
-    rows: list[tuple[str, ...]] = [
-        (*titles, "mean", "95 % interval", "error over rows", "minus the best", "95 % interval", "")
-    ]
+    told = [each.estimate for each in result.settings if each.estimate is not None]
+    drawn = any(one.draws_error is not None for one in told)
+    errors = ("error over rows", *(["over draws"] if drawn else []))
+    rows: list[tuple[str, ...]] = [(*titles, "mean", "95 % interval", *errors, "minus the best", "95 % interval", "")]
     for each in result.settings:
         values = [shown(each.options[name]) for name in options] or [found.plan.fit[0]]
         values += [f"{each.budget:g}"] if halving else []
-        rows.append((*values, *_figures(each, _places(result))))
-    lines = [f"{head}, {what}: {over}", table(rows, indent="  "), _verdict(result, seeds)]
+        rows.append((*values, *_figures(each, _places(result), drawn)))
+    unknown = unknown_draws(told, _WORDS.get(result.metric, result.metric))
+    lines = [f"{head}, {what}: {over}", table(rows, indent="  "), *unknown, _verdict(result, seeds)]
     return "\n".join(lines)
 
 
-def _figures(each: Setting, places: int) -> tuple[str, ...]:
+def _figures(each: Setting, places: int, drawn: bool) -> tuple[str, ...]:
     gone = f"{each.diverged} of {len(each.runs)} diverged" if each.diverged else ""
     if each.mean is None or each.estimate is None:
-        return ("", "", "", "", "", gone)
+        return ("", "", "", *([""] if drawn else []), "", "", gone)
     gap, mean = each.difference, f"{each.mean.value:.{places}f}"
     error = f"± {each.estimate.standard_error:.{places}f}" if each.estimate.standard_error > 0 else ""
+    errors = (error, over_draws(each.estimate, places)) if drawn else (error,)
     behind = ("best", "") if gap is None else (f"{gap.value:.{places}f}", _interval(gap, places))
-    return (mean, _interval(each.mean, places), error, *behind, gone)
+    return (mean, _interval(each.mean, places), *errors, *behind, gone)
 
 
 def _places(result: Swept) -> int:

@@ -1,7 +1,7 @@
 """Models against each other on the same rows: paired differences with their intervals, never two bare numbers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -29,6 +29,8 @@ class Rows:
     what: str  # what it is a density of; "" where that is plain
     protocol: str  # how it was made, in words
     unit: str = "nats"
+    draws_error: float | None = None  # what the draws may make their mean wrong by, as of `Estimate`
+    at_least: float | None = None  # as of `Estimate`
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def compare(
     found = [(name, trained, per_row(trained, data, positions, num_samples, seed)) for name, trained in models]
     _same(found)
     weight = None if data.weight is None else data.weight[scored(data, positions, found[0][2])]
-    mean = {name: _estimate(rows.rows, rows, weight, seed) for name, _, rows in found}
+    mean = {name: estimate_of(rows, weight, seed) for name, _, rows in found}
     ordered = sorted(found, key=lambda entry: -mean[entry[0]].value)
     best_name, _, best = ordered[0]
     compared = []
@@ -130,7 +132,10 @@ def per_row(
     else:
         work.evidence()
     name = headline(work.found)
-    return Rows(name, work.rows.astype(np.float64), work.num_samples or 1, work.what, work.found[name].protocol)
+    found, rows = work.found[name], work.rows.astype(np.float64)
+    protocol = found.protocol if work.marginals is None else work.marginals.protocol
+    errors = (found.draws_error, found.at_least)
+    return Rows(name, rows, work.num_samples or 1, work.what, protocol, found.unit, *errors)
 
 
 def scored(data: Dataset, positions: Shaped[np.ndarray, " n"], rows: Rows) -> np.ndarray:
@@ -161,9 +166,11 @@ def _kind(rows: Rows) -> str:
     return f"{rows.name}, {what}"
 
 
-def _estimate(values: np.ndarray, rows: Rows, weight: np.ndarray | None, seed: int) -> Estimate:
-    found = Estimate.of(values, num_samples=rows.num_samples, protocol=rows.protocol, weight=weight)
-    return Estimate(found.value, found.standard_error, found.num_samples, found.n, rows.unit, rows.protocol, seed)
+def estimate_of(rows: Rows, weight: Shaped[np.ndarray, " n"] | None, seed: int | None = None) -> Estimate:
+    """The mean of one figure for every row, with its errors over rows and over draws."""
+    found = Estimate.of(rows.rows, num_samples=rows.num_samples, protocol=rows.protocol, weight=weight)
+    found = replace(found, unit=rows.unit, seed=seed)
+    return found if rows.draws_error is None else found.with_draws_error(rows.draws_error, rows.at_least)
 
 
 def interval_of(
@@ -173,8 +180,10 @@ def interval_of(
     # weight: how often each row counts; None for all alike.
     from scipy.stats import t
 
-    found = _estimate(rows.rows - best.rows, rows, weight, seed)
-    protocol = f"minus {best_name}, paired over {found.n} rows; {rows.protocol}"
-    found = Estimate(found.value, found.standard_error, found.num_samples, found.n, rows.unit, protocol, seed)
+    both = [one.draws_error for one in (rows, best) if one.draws_error is not None and np.isfinite(one.draws_error)]
+    protocol = f"minus {best_name}, paired over {len(rows.rows)} rows; {rows.protocol}"
+    gap = replace(rows, rows=rows.rows - best.rows, protocol=protocol, at_least=None)
+    known = float(np.hypot(both[0], both[1])) if len(both) == 2 else None
+    found = estimate_of(replace(gap, draws_error=known), weight, seed)
     wide = float(t.ppf(0.5 + LEVEL / 2, found.n - 1)) * found.standard_error if found.n > 1 else float("nan")
     return Difference(found, found.value - wide, found.value + wide)

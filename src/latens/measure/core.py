@@ -239,6 +239,7 @@ class Measurement:
         self.what = "" if self.counts else what_density(trained, kind, self.grey)
         self.what += "given the label of each row; " if trained.preparation.classes else ""
         self.rows: np.ndarray = np.zeros(0)
+        self.marginals: LogMarginals | None = None  # of each row, with what its draws say, where it has several
         self._began = time.perf_counter()
 
     def add(
@@ -276,7 +277,8 @@ class Measurement:
         name = "cross_entropy_bound" if self.grey else "log_marginal"
         self.add(name, self.rows, draws, self.what + how)
         if draws > 1:
-            found = self._marginals(numbers, draws).estimates(name)
+            self.marginals = self._marginals(numbers, draws)
+            found = self.marginals.estimates(name)
             draws_error = found[name].draws_error
             assert draws_error is not None
             self.found[name] = self.found[name].with_draws_error(draws_error, found[name].at_least)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -12,7 +13,8 @@ from latens.config import ClassifierConfig
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError
 from latens.evaluation import Estimate
-from latens.measure.core import NUM_SAMPLES, Measurement
+from latens.evaluation.evidence.log_marginals import DrawSums
+from latens.measure.core import NUM_SAMPLES, Measurement, headline
 from latens.measure.sample_sets import has_likelihood
 from latens.workflow.trained import TrainedModel
 
@@ -46,7 +48,7 @@ def part_sums(
 ) -> dict[str, dict[str, Any]]:
     """Sum log p(x), the parts of the ELBO, and what else is a mean over rows, over the rows of a part."""
     # returns: jSON values by metric: n, the sums of w, w^2, w r, w^2 r and w^2 r^2 over rows of the value r and the
-    # weight w, each rounded once, and how r was made.
+    # weight w, each rounded once, and how r was made; of log p(x) the sums that the error of its draws is made of.
     batch = trained.batch(data, positions)
     work = _Rows(trained, data, batch, None, num_samples or NUM_SAMPLES, jax.random.key(seed))
     if trained.is_point:
@@ -62,6 +64,8 @@ def part_sums(
         sums = {term: math.fsum(values) for term, values in terms.items()}
         about = {"unit": estimate.unit, "protocol": estimate.protocol, "num_samples": estimate.num_samples}
         found[name] = {"n": len(rows), **sums, **about}
+    if work.marginals is not None:
+        found[headline(work.found)]["draws"] = replace(work.marginals, weight=weight).sums.to_json()
     return found
 
 
@@ -80,4 +84,7 @@ def combined(parts: Sequence[Mapping[str, Mapping[str, Any]]], seed: int = 0) ->
         error = math.sqrt(spread * n / (n - 1)) / total["w"] if n > 1 else math.nan
         about = {"unit": first["unit"], "protocol": first["protocol"], "seed": seed}
         found[name] = Estimate(value, error, first["num_samples"], n, **about)
+        if "draws" in first:
+            draws = DrawSums.total([DrawSums.of_json(one["draws"]) for one in mine])
+            found[name] = found[name].with_draws_error(draws.draws_error, draws.lacks)
     return found

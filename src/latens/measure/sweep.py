@@ -9,7 +9,7 @@ import numpy as np
 
 from latens.errors import ConfigError
 from latens.evaluation import Estimate
-from latens.measure.compare import LEVEL, Rows, interval_of
+from latens.measure.compare import LEVEL, Rows, estimate_of, interval_of
 from latens.runs.sweep import Job, Plan, job_of, names_of, read_rows, shown
 
 
@@ -190,16 +190,23 @@ def read_run(job: Job) -> SweptRun:
         return SweptRun(job, None, None, None, found["diverged"])
     weight = None if found["weight"] is None else np.asarray(found["weight"])
     given = {name: found[name] for name in ("name", "num_samples", "what", "protocol", "unit")}
+    given |= {name: found.get(name) for name in ("draws_error", "at_least")}
+    if given["draws_error"] is None and given["at_least"] is not None:  # JSON has no infinity
+        given["draws_error"] = np.inf
     rows = Rows(rows=np.asarray(found["rows"], np.float64), **given)
-    return SweptRun(job, _estimate(rows, weight), rows, weight)
+    return SweptRun(job, estimate_of(rows, weight), rows, weight)
 
 
 def _over_rows(runs: Sequence[SweptRun]) -> Estimate:
     """The mean over seeds of each row, over rows."""
     first = runs[0]
     assert first.rows is not None
-    each = np.mean([run.rows.rows for run in runs if run.rows is not None], axis=0)
-    return _estimate(replace(first.rows, rows=each), first.weight)
+    known = [run.rows for run in runs if run.rows is not None]
+    each: dict[str, Any] = {"rows": np.mean([rows.rows for rows in known], axis=0)}
+    for name in ("draws_error", "at_least"):  # what one lacks is about what the others lack
+        errors = [getattr(rows, name) for rows in known]
+        each[name] = None if None in errors else float(np.mean(errors))
+    return estimate_of(replace(first.rows, **each), first.weight)
 
 
 def _difference(runs: Sequence[SweptRun], best: Sequence[SweptRun], best_name: str) -> Interval:
@@ -213,8 +220,3 @@ def _difference(runs: Sequence[SweptRun], best: Sequence[SweptRun], best_name: s
         found = interval_of(one.rows, other.rows, one.weight, 0, best_name)
         return Interval(found.estimate.value, found.low, found.high, "rows")
     return over_seeds([a.estimate.value - b.estimate.value for a, b in pairs if a.estimate and b.estimate])
-
-
-def _estimate(rows: Rows, weight: np.ndarray | None) -> Estimate:
-    found = Estimate.of(rows.rows, num_samples=rows.num_samples, protocol=rows.protocol, weight=weight)
-    return Estimate(found.value, found.standard_error, found.num_samples, found.n, rows.unit, rows.protocol)

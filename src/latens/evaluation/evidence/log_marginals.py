@@ -1,7 +1,10 @@
 """log p(x) of many rows, each with the error of its own draws."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +31,70 @@ _ROW_MARGIN = 1.1
 
 _UNSEEN = 0.005
 """An error below this is not printed (nats), and so never unknown."""
+
+
+class DrawSums(NamedTuple):
+    """Sums over rows of weight w that the error of their draws is made of; the sums of parts add up to those of all."""
+
+    draws: float  # draws (or runs) of each row, a whole number
+    weight: float  # of w
+    squares: float  # of (w e)^2, e the error of a row in nats
+    variance: float  # of v = w e^2
+    variance_squares: float  # of v^2
+    heavy: float  # of v k, k the Pareto k of a row, where it has one
+    with_k: float  # of v, where it has one
+    rise: float  # of w times the rise from half of the draws to all, in nats; NaN where nobody knows
+    first_rise: float  # the same from an eighth to a quarter; NaN for fewer than 8 draws, as those that follow
+    second_rise: float  # from there to a half
+    third_rise: float  # from there to all
+
+    @classmethod
+    def total(cls, parts: Sequence["DrawSums"]) -> "DrawSums":
+        """Add parts up."""
+        return cls(parts[0].draws, *(math.fsum(values) for values in zip(*(part[1:] for part in parts))))
+
+    @classmethod
+    def of_json(cls, values: Sequence[float | None]) -> "DrawSums":
+        """The sums that `to_json` gave."""
+        return cls(*(math.nan if value is None else value for value in values))
+
+    def to_json(self) -> list[float | None]:
+        """The sums in their order, None where nobody knows one."""
+        return [None if math.isnan(value) else float(value) for value in self]
+
+    @property
+    def monte_carlo_error(self) -> float:
+        """The standard error of the mean over just these rows: of the draws, not of the choice of rows (nats)."""
+        return float(np.sqrt(self.squares) / self.weight)
+
+    @property
+    def draws_error(self) -> float:
+        """What the draws may make the mean wrong by, in nats; infinite where it is not known."""
+        error = MARGIN * self.lacks
+        return float("inf") if self.decay[1] and error >= _UNSEEN else error
+
+    @property
+    def lacks(self) -> float:
+        """The `draws_error` before its margin, in nats: where that is infinite, about so much or more is lacking."""
+        ratio = self.decay[0]
+        last = self.rise if np.isnan(self.third_rise) else self.third_rise
+        last = 0.0 if np.isnan(last) else last / self.weight
+        return float(np.hypot(2.0 * ratio * self.monte_carlo_error, last * ratio / (1.0 - ratio)))
+
+    @property
+    def decay(self) -> tuple[float, bool]:
+        """Which part of a rise the next doubling of the draws leaves, and whether what is lacking is not known."""
+        if not np.isfinite(self.variance) or self.variance <= 0:
+            return (0.5, False) if self.variance == 0 else (_PRIOR_RATIO, True)
+        wide = self.variance / self.weight > _WIDE**2
+        heavy = self.heavy > HEAVY * self.with_k
+        earlier, later = self.first_rise + self.second_rise, self.second_rise + self.third_rise
+        if np.isnan(earlier + later):
+            return _PRIOR_RATIO, bool(heavy or wide)
+        ratio = float(np.clip(later / max(earlier, 1e-30 * self.weight), 0.5, 0.95))
+        rows = self.variance**2 / self.variance_squares * min(tail_length(int(self.draws)) / _ENOUGH, 1.0)
+        drawn = (ratio * rows + _PRIOR_RATIO * _PRIOR_ROWS) / (rows + _PRIOR_ROWS)
+        return float(drawn), bool(heavy or ratio > SLOW or (rows < _FEW and wide))
 
 
 @dataclass(frozen=True)
@@ -79,22 +146,33 @@ class LogMarginals:
         wide = stats.t.ppf(0.5 + level / 2, self.degrees) * self.row_errors
         if self.rises is None:
             return self.rows - wide, self.rows + wide
-        ratio, open_ended = self._decay
+        ratio, open_ended = self.sums.decay
         k = np.nan_to_num(np.asarray(self.pareto_k, np.float64), nan=0.0)
         share = _ROW_MARGIN * wide * np.maximum(2.0 * ratio, 1.0 / (1.0 - np.clip(k - 0.4, 0.0, 0.5)))
         unknown = (open_ended & (self.row_errors >= _UNSEEN)) | (k > TRUSTED_K) | (share > 0.95)
         upper = np.where(unknown, np.inf, self.rows - np.log1p(-np.minimum(share, 0.95)))
         return self.rows - _ROW_MARGIN * wide, upper
 
+    @cached_property
+    def sums(self) -> DrawSums:
+        """The sums over rows that the error of the draws is made of."""
+        weight = np.ones(len(self.rows)) if self.weight is None else np.asarray(self.weight, np.float64)
+        error, k = np.asarray(self.row_errors, np.float64), np.asarray(self.pareto_k, np.float64)
+        variance = weight * error**2
+        own = ((weight * error) ** 2, variance, variance**2, np.nan_to_num(variance * k), variance[~np.isnan(k)])
+        rise = float("nan") if self.rise is None else float(weight @ np.asarray(self.rise, np.float64))
+        rises = np.full(3, np.nan) if self.rises is None else weight @ np.asarray(self.rises, np.float64)
+        return DrawSums._make((self.degrees + 1, *(np.sum(values) for values in (weight, *own)), rise, *rises))
+
     @property
     def monte_carlo_error(self) -> float:
         """The standard error of the mean over just these rows: of the draws, not of the choice of rows (nats)."""
-        return float(np.sqrt(np.sum((self._share * self.row_errors) ** 2)))
+        return self.sums.monte_carlo_error
 
     @property
     def mean_rise(self) -> float:
         """By how much the mean over rows lies above that of half of the draws (nats); NaN where nobody knows."""
-        return float("nan") if self.rise is None else float(np.sum(self._share * self.rise))
+        return float(self.sums.rise / self.sums.weight)
 
     @property
     def draws_error(self) -> float:
@@ -114,38 +192,12 @@ class LogMarginals:
         Returns:
             The error in nats; infinite where it is not known.
         """
-        unknown = self._decay[1] and self.lacks >= _UNSEEN
-        return float("inf") if unknown else self.lacks
-
-    @cached_property
-    def lacks(self) -> float:
-        """The `draws_error` as far as the samples tell, in nats: where that is infinite, about so much or more."""
-        ratio = self._decay[0]
-        last = 0.0 if self.rises is None else float(self._share @ np.asarray(self.rises, np.float64)[:, -1])
-        if np.isnan(last) or self.rises is None:
-            last = float(np.nan_to_num(self.mean_rise))
-        return MARGIN * float(np.hypot(2.0 * ratio * self.monte_carlo_error, last * ratio / (1.0 - ratio)))
-
-    @cached_property
-    def _decay(self) -> tuple[float, bool]:
-        """Which part of a rise the next doubling of the samples leaves, and whether what is lacking is not known."""
-        variance = self._share * np.asarray(self.row_errors, np.float64) ** 2
-        total = variance.sum()
-        if not np.isfinite(total) or total <= 0:
-            return (0.5, False) if total == 0 else (_PRIOR_RATIO, True)
-        k = np.asarray(self.pareto_k, np.float64)
-        heavy = bool(np.nansum(variance * k) > HEAVY * variance[~np.isnan(k)].sum())
-        if self.rises is None or np.isnan(rises := self._share @ np.asarray(self.rises, np.float64)).any():
-            return _PRIOR_RATIO, bool(heavy or total > _WIDE**2)
-        ratio = float(np.clip((rises[1] + rises[2]) / max(rises[0] + rises[1], 1e-30), 0.5, 0.95))
-        rows = total**2 / np.sum(variance**2) * min(tail_length(self.degrees + 1) / _ENOUGH, 1.0)
-        drawn = (ratio * rows + _PRIOR_RATIO * _PRIOR_ROWS) / (rows + _PRIOR_ROWS)
-        return float(drawn), bool(heavy or ratio > SLOW or (rows < _FEW and total > _WIDE**2))
+        return self.sums.draws_error
 
     @property
-    def _share(self) -> np.ndarray:
-        share = np.ones(len(self.rows)) if self.weight is None else np.asarray(self.weight, np.float64)
-        return share / share.sum()
+    def lacks(self) -> float:
+        """The `draws_error` before its margin, in nats: where that is infinite, about so much or more is lacking."""
+        return self.sums.lacks
 
     def estimate(self) -> Estimate:
         """Give the mean over rows.
