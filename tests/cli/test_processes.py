@@ -151,6 +151,21 @@ def test_where_one_process_ends_all_end(fault: str, alone: Path, tmp_path: Path)
     same_run(folder, alone)
 
 
+@pytest.mark.parametrize("fault", ["first", "within"])
+def test_the_process_killed_in_its_first_chunk_is_named(fault: str, alone: Path, tmp_path: Path) -> None:
+    """Before the chunk or while it is computed; there is no checkpoint yet, and the run starts anew."""
+    folder, clock = tmp_path / "run", tmp_path / "clock"
+    words = ("fit", "digits", *SMALL, *SHARDS, "--out", folder, "--processes", 2, "--import", FAULTY)
+    code, err = ended(command(*words, LATENS_TEST_FAULT=fault, LATENS_TEST_CLOCK=str(clock)))
+    assert (code, time.time() - float(clock.read_text()) < 15.0) == (128 + signal.SIGKILL, True), err
+    said = [line for line in err.splitlines() if line.startswith(("error: ", "stopped: "))]
+    assert len(said) == 1, err
+    assert "process 1" in said[0], err
+    assert "process 0" not in said[0], err
+    assert ended(command("resume", folder))[0] == 0
+    same_run(folder, alone)
+
+
 DISKS = {
     "full": (7, "would be larger than the system allows"),
     "gone": (6, "run: the folder was removed, or moved to another disk"),

@@ -124,14 +124,17 @@ def test_labels_that_were_never_stored_are_not_gone_through(tmp_path: Path) -> N
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
 @pytest.mark.parametrize("place", ["x/c/0/0", "x/zarr.json", "zarr.json", "more"])
-@pytest.mark.parametrize("kind", ["a named pipe", "a symbolic link"])
+@pytest.mark.parametrize("kind", ["a symbolic link", "a named pipe"])
 def test_a_store_of_plain_files_alone(place: str, kind: str, tmp_path: Path) -> None:
-    path = store(tmp_path / "a.zarr", x=X)
-    (path / place).unlink(missing_ok=True)
+    """A link may lead to /dev/zero; here to the file itself, so that one that is followed does not fill the memory."""
+    path, aside = store(tmp_path / "a.zarr", x=X), tmp_path / "aside"
+    aside.touch()
+    if (path / place).exists():
+        (path / place).rename(aside)
     if kind == "a named pipe":
         os.mkfifo(path / place)
     else:
-        (path / place).symlink_to("/dev/zero")
+        (path / place).symlink_to(aside)
     with pytest.raises(DataError, match=f"is {kind}; a store holds plain files and folders") as caught:
         latens.load_data(str(path))
     assert caught.value.where == str(path / place)

@@ -1,8 +1,9 @@
 """What goes wrong in a training of two processes: for `latens fit --import`, as the environment says it.
 
-`LATENS_TEST_FAULT` goes wrong in process 1 after step 6, or before the first one where it is "version"; a full disk and
-a lost run folder go wrong in process 0, which writes. `LATENS_TEST_STOP` kills process 0, or one that is alone,
-after that step, and checkpoints are then written after every chunk.
+`LATENS_TEST_FAULT` goes wrong in process 1 after step 6, or before the first one where it is "version" or "first"; a
+full disk and a lost run folder go wrong in process 0, which writes. "within" kills while the first chunk is computed.
+`LATENS_TEST_STOP` kills process 0, or one that is alone, after that step, and checkpoints are then written after every
+chunk.
 """
 
 import os
@@ -10,6 +11,7 @@ import resource
 import shutil
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,8 @@ from latens.workflow import experiment
 from latens.workflow.experiment import versions
 
 FAULT, STOP = os.environ.get("LATENS_TEST_FAULT", ""), int(os.environ.get("LATENS_TEST_STOP", "0"))
-SIGNALS = {"kill": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}
+EARLY = ("first", "within")
+SIGNALS = {"kill": signal.SIGKILL, "first": signal.SIGKILL, "stop": signal.SIGSTOP, "term": signal.SIGTERM}
 NUMBER = sys.argv[sys.argv.index("--process") + 1] if "--process" in sys.argv else os.environ.get("LATENS_PROCESS", "0")
 rows = _StageRun.rows
 faults = [FAULT]
@@ -30,11 +33,13 @@ def faulty(self: _StageRun, first: int, count: int) -> Any:
     """The rows of a chunk, or what goes wrong before it."""
     if STOP and first >= STOP and NUMBER == "0":
         os.kill(os.getpid(), signal.SIGKILL)
-    if FAULT and first >= 6 and WHO == NUMBER and faults:
+    if FAULT and first >= (0 if FAULT in EARLY else 6) and WHO == NUMBER and faults:
         faults.clear()
         Path(os.environ["LATENS_TEST_CLOCK"]).write_text(str(time.time()))
         if FAULT in SIGNALS:
             os.kill(os.getpid(), SIGNALS[FAULT])
+        if FAULT == "within":
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()
         if FAULT == "raise":
             raise RuntimeError("bad rows")
         if FAULT == "exit":

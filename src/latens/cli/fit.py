@@ -145,7 +145,8 @@ def load_typed(args: Any, start: TrainedModel | None) -> Dataset:
     """Load the data that a command names, to train on them."""
     from latens.cli.sources import load_new
 
-    return load_new(args.data, reading_options(vars(args)) | ({} if start is None else {"schema": start.schema}))
+    further = {} if start is None else {"schema": start.schema, "unknown": "grow"}
+    return load_new(args.data, reading_options(vars(args)) | further)
 
 
 def start_of(args: Any) -> TrainedModel | None:

@@ -21,7 +21,7 @@ from latens.cli.context import Context
 from latens.cli.verb import run_verb
 from latens.errors import LatensError, ResourceError, UsageError
 from latens.io.atomic import as_resource_error
-from latens.io.compilation import jax_settings
+from latens.io.compilation import jax_settings, refuse_what_ends_xla
 from latens.io.signals import PATIENCE, Stopped
 from latens.io.terminal import json_text, print_json, put, say
 from latens.text import visible
@@ -83,6 +83,8 @@ def _run(context: Context) -> int:
     if context.args.command is None:
         put(parser().format_help().rstrip())
         return 0
+    if context.args.command not in ("help", "completion"):  # all others compute
+        refuse_what_ends_xla()
     for number, path in enumerate(context.args.imports):
         _import(path, number)
     verb = verbs().get(context.args.command)

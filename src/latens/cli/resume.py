@@ -98,7 +98,7 @@ def _stored_experiment(context: Context, run: RunFolder, config: Any) -> Experim
     from latens.workflow.experiment import prepare
 
     source, start = run.info["data"], start_of(context.args)
-    options = reading_options(source) | ({} if start is None else {"schema": start.schema})
+    options = reading_options(source) | ({} if start is None else {"schema": start.schema, "unknown": "grow"})
     experiment = prepare(config, load_new(original_source(source), options, index=run.blocks_file), start=start)
     if source.get("fingerprint") not in (None, experiment.data.fingerprint):
         raise DataError(

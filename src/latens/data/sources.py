@@ -10,6 +10,7 @@ import numpy as np
 
 from latens.data.dataset import Dataset
 from latens.data.declared import LEFT_OUT, Declared, check_declared, declared_columns
+from latens.data.grown import grown
 from latens.data.infer import conform, fill, find_missing, infer_schema, store, with_classes
 from latens.data.known import KNOWN
 from latens.data.mixed import MOST_NAMED, mixed_notes, refuse_text, stored_columns, with_absent
@@ -83,7 +84,8 @@ def load(
             or a kind with what may be chosen ({"kind": "number", "step": 0.1}; see docs/tables.md), or the path of a
             JSON file with the same; columns then get types. None tells all of them from dtypes and cells.
         unknown: What becomes of names in columns of a table that `schema` lacks: "error" refuses them by row; "missing"
-            takes the cells as missing, and the data set lists them; "skip" leaves the rows out, and a note counts them.
+            takes the cells as missing, and the data set lists them; "skip" leaves the rows out, and a note counts them;
+            "grow" gives the schema these names, to train a model further.
         pair: Pictures that are paired with those of `spec`, of any kind that `spec` may be: a row is then a picture
             of `spec` with its pair to the right. None: rows are as they are.
         stream: Whether the rows stay on disk and are read while a model trains; None does so above 8 GiB. For a folder,
@@ -99,8 +101,8 @@ def load(
         ResourceError: Beyond memory or permissions.
         UsageError: For an unknown `missing`.
     """
-    if unknown not in ("error", "missing", "skip"):
-        raise UsageError(f"{unknown!r} is not known.", where="unknown", fix="Valid: error, missing, skip.")
+    if unknown not in ("error", "missing", "skip", "grow"):
+        raise UsageError(f"{unknown!r} is not known.", where="unknown", fix="Valid: error, missing, skip, grow.")
     if missing not in (None, "nan"):
         raise UsageError(f"missing={missing!r} is unknown.", fix="Valid: None (refuse NaN) and 'nan' (NaN is missing).")
     words, given = _roles(label=label, row_id=row_id, weight=weight)
@@ -122,7 +124,7 @@ def load(
         }
         refused |= {} if pair is None else {"pair": "pairs"}
         refused |= {} if cond is None else {"cond": "conditions"}
-        refused |= {} if unknown == "error" else {"unknown": f"unknown={unknown!r}"}
+        refused |= {} if unknown in ("error", "grow") else {"unknown": f"unknown={unknown!r}"}
         if refused:
             role, what = min(refused.items())
             fix = "Name a column, or write part.label.npy beside part.npy." if role in given else f"Leave {role} out."
@@ -184,7 +186,13 @@ def load(
     strange: list[tuple[int, int, str]] | None = None if unknown == "error" else []
     said = declared if schema is None else None
     if found.kind == "mixed":
-        x, observed, outside = stored_columns(raw.x, raw.columns, observed, raw.texts, found, where, strange, names)
+        cells = (raw.x, raw.columns, observed, raw.texts)
+        x, observed, outside = stored_columns(*cells, found, where, strange, names)
+        if unknown == "grow" and strange:
+            seen = np.ones(x.shape, bool) if observed is None else observed
+            found, more = grown(found, strange, seen, split == TRAIN, where)
+            x, observed, outside = stored_columns(*cells, found, where, None, names)
+            raw.notes, strange = raw.notes + more, None
         raw.notes += mixed_notes(raw, found, int(np.count_nonzero(outside)), np.flatnonzero(split == TRAIN), said)
     else:
         outside = None

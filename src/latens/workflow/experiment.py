@@ -20,8 +20,9 @@ from latens import config as configuration
 from latens.building.recipe import Size, build_new
 from latens.building.validate import refuse_idle
 from latens.config import Config, VAEConfig
-from latens.data import Dataset, Preparation, prepare_batch
+from latens.data import Dataset, Preparation, Schema, prepare_batch
 from latens.data.check import lost_digits
+from latens.data.grown import grew_from
 from latens.data.labels import keep_labels, require_labels
 from latens.distributions import has_closed_form
 from latens.errors import ConfigError, DataError
@@ -53,6 +54,7 @@ from latens.training.group import group
 from latens.training.shards import check_shards
 from latens.trees import partition_trainable
 from latens.typing import PyTree
+from latens.workflow.growing import placed
 from latens.workflow.memory import draws_of, memory_note, stage_memory
 from latens.workflow.streamed import refuse_on_stream, refuse_stages, stream_note
 from latens.workflow.trained import TrainedModel
@@ -78,8 +80,20 @@ class Experiment:
         """The model before its training, from the configuration's seed: the same one under every generator of JAX."""
         # returns: the model that the recipe builds, with the weights of `start` where there is one.
         key = jax.random.fold_in(jax.random.key(self.config.training.seed, impl="threefry2x32"), keys.INITIAL_MODEL)
-        model = build_new(self.recipe, self.data.schema, self.config, key=key)
-        return model if self.start is None else with_weights_of(self.start, model)
+        return self.started(build_new(self.recipe, self.data.schema, self.config, key=key))
+
+    def started(self, model: Any) -> Any:
+        """A new model with the weights of the one that training starts from, also where categories took names."""
+        if self.start is None:
+            return model
+        grown = self.data.schema
+        if not grew_from(grown, self.start.schema):
+            return with_weights_of(self.start, model)
+
+        def build(schema: Schema) -> Any:
+            return eqx.filter_eval_shape(lambda key: self.recipe.model(schema, self.config, key=key), jax.random.key(0))
+
+        return placed(self.start.model, model, self.start.schema, grown, build)
 
     def stages(self) -> tuple[Stage, ...]:
         """The stages of training, as the recipe plans them for these data."""
@@ -149,8 +163,10 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
     model = eqx.filter_eval_shape(lambda key: recipe.model(data.schema, resolved, key=key), key)
     if isinstance(resolved, VAEConfig) and (resolved.network.encoder or resolved.network.decoder):
         refuse_wrong_sizes(model, data.schema, experiment.preparation)
-    if start is not None:
-        with_weights_of(start, model)
+    if start is not None and experiment.stages()[-1].objective is None:
+        what = f"{resolved.recipe} is fitted at once, without steps, so there is nothing to go on from."
+        raise ConfigError(what, where="--from, warm_start", fix="Leave it out: the fit needs all rows together.")
+    experiment.started(model)
     row = data.rows(data.subset("train")[:1])
     needed, stages, counts = [], experiment.stages(), {"training.batch_size": _rows_at_once(experiment)[0]}
     refuse_stages(stages, data)

@@ -197,6 +197,18 @@ class TableHead(AbstractTableHead):
         """As many as those of all columns together."""
         return sum(head.num_outputs for head in self.heads.values())
 
+    def slots(self) -> list[tuple[int, int] | None]:
+        """Which column and which of its segments or functions each output is of; None where it is of none."""
+        found: list[tuple[int, int] | None] = []
+        for name, places in zip(self.blocks.names, self.blocks.places):
+            head = self.heads[name]
+            wide = head.num_outputs // len(places)
+            counts = (
+                np.count_nonzero(head.widths.value, axis=1) if isinstance(head, SegmentsHead) else [wide] * len(places)
+            )
+            found += [(place, j) if j < many else None for place, many in zip(places, counts) for j in range(wide)]
+        return found
+
     def __call__(self, outputs: Float[Array, " n_out"]) -> Joined:
         """The distribution of one row."""
         parts, start = {}, 0
@@ -241,6 +253,17 @@ class TableInput(eqx.Module):
             for name, places in zip(self.blocks.names, self.blocks.places)
         ]
         return (sum(sizes) + sum(map(len, self.blocks.places)),)
+
+    def slots(self) -> list[tuple[int, int] | None]:
+        """Which column and which of its segments each number is of: -1 is whether it was observed, -2 its place."""
+        found: list[tuple[int, int] | None] = [(i, -1) for i in range(sum(map(len, self.blocks.places)))]
+        for name, places in zip(self.blocks.names, self.blocks.places):
+            if name in self.scores:
+                found += [*((place, -2) for place in places), *((place, j) for place in places for j in range(ATOMS))]
+                continue
+            widths = np.asarray(self.widths[name].value)
+            found += [(at, j) if wide else None for at, row in zip(places, widths) for j, wide in enumerate(row)]
+        return found
 
     def __call__(self, x: Float[Array, " c"], mask: Bool[Array, " c"] | None = None) -> Float[Array, " n"]:
         """What an encoder sees of one row."""
