@@ -76,6 +76,14 @@ def numbers(arrow: Any) -> Any:
     return arrow.array(HALVES)
 
 
+def wide_gap(arrow: Any) -> Any:
+    return arrow.array([None, *(2**60 + i for i in range(1, 60))])
+
+
+def long_cell(arrow: Any) -> Any:
+    return arrow.array(["x" * 10**6, *(f"i{i}" for i in range(3000))])
+
+
 def zone(name: str) -> Callable[[Any], Any]:
     return lambda arrow: arrow.array(np.arange(60) * 10**9).cast(arrow.timestamp("s", tz=name))
 
@@ -140,6 +148,46 @@ CASES: dict[str, Case] = {
             ("a zone of 99 hours", zone("+99:99"), ("column 'b'", "no time zone '+99:99'")),
         )
     },
+    **{
+        f"whole numbers of 19 digits with a gap in {ending}": check(
+            columns(ending, a=numbers, b=wide_gap, c=lambda arrow: arrow.array(["x", "y"] * 30)),
+            f"d.{ending}",
+            "column 'b'",
+            "1152921504606846977",
+            "beyond 2^53",
+        )
+        for ending in ("parquet", "arrow")
+    },
+    "an id of 10^6 letters": check(
+        columns("parquet", a=lambda arrow: arrow.array(np.arange(3001.0)), b=long_cell),
+        "d.parquet",
+        "row 0",
+        "1000000 characters",
+        also=("--id", "b"),
+    ),
+    "text of 10^6 letters": check(
+        columns("parquet", a=lambda arrow: arrow.array(np.arange(3001.0)), b=long_cell),
+        "d.parquet",
+        "'b' is not modelled",
+        code=0,
+    ),
+    "a label that ends in a zero byte": check(
+        columns("parquet", a=numbers, b=lambda arrow: arrow.array(["x\0", "x"] * 30)),
+        "d.parquet",
+        "row 0",
+        "zero byte",
+        also=("--label", "b"),
+    ),
+    "text that ends in a zero byte": check(
+        columns("parquet", a=numbers, b=lambda arrow: arrow.array(["x\0", "x"] * 30)), "d.parquet", "2 names", code=0
+    ),
+    "a type of its own by blocks": check(
+        columns("parquet", a=numbers, b=lambda arrow: arrow.array([b"x" * 16] * 60, arrow.uuid())),
+        "d.parquet",
+        "column 'b'",
+        "single cells",
+        also=("--stream",),
+    ),
     "arrow of 0 bytes": check(text("", "d.arrow"), "d.arrow", "no"),
     "arrow with offsets beyond its text": check(far_offsets, "d.arrow", "not readable Arrow"),
     # --- numbers that no grid counts ---

@@ -239,7 +239,14 @@ def _class_names(archive: AbstractArrays, lower: dict[str, str], roles: ColumnRo
     """The names of the classes; None where the file has none, or where they were asked for as something else."""
     found = [lower[key] for key in _CLASS_KEYS if key in lower and lower[key] not in roles.asked().values()]
     names = archive[found[0]] if len(found) == 1 else np.zeros(0)
-    return tuple(names.astype(str).tolist()) if names.ndim == 1 and names.dtype.kind in "US" else None
+    if names.ndim != 1 or names.dtype.kind not in "US":
+        return None
+    words = tuple(names.astype(str).tolist())
+    if len(set(words)) != len(words):
+        twice = next(word for i, word in enumerate(words) if word in words[:i])
+        what, where = f"two classes are named {twice!r}.", f"{archive.where}, {found[0]}"
+        raise DataError(what, where=where, fix="Give every class a name of its own.")
+    return words
 
 
 def _parts(archive: AbstractArrays, lower: dict[str, str], parts: dict[str, list[str]], *, with_labels: bool) -> Raw:
