@@ -58,6 +58,7 @@ CASES: dict[str, Case] = {
         "100000 characters",
         also=("--label", "t"),
     ),
+    "a label of 20,000 columns": check(text(WIDE), "d.csv", "'zz'", "'gene0' to 'gene19999'", also=("--label", "zz")),
     "a weight with an underscore": check(text(TABLE + "1_0,2,3\n"), "d.csv", "row 40", "'1_0'", also=("--weight", "a")),
     "a gzip bomb of one line": check(text(ZEROS, "d.csv.gz"), "d.csv.gz", "line 1", code=7, error="resource"),
     "gzip cut": check(text(gzip.compress(TABLE.encode())[:-12], "d.csv.gz"), "d.csv.gz", "EOF"),

@@ -33,7 +33,8 @@ def role_positions(names: Sequence[str], roles: ColumnRoles, where: str) -> dict
         elif name.lstrip("-").isdecimal() and name.isascii() and -len(names) <= int(name) < len(names):
             found[role] = int(name) % len(names)
         else:
-            hint = nearest(name, names) if len(names) <= 1000 else ""
+            wide = f"It has {len(names)} columns, from {names[0][:40]!r} to {names[-1][:40]!r}."
+            hint = nearest(name, names) if len(names) <= 1000 else wide
             raise DataError(f"has no column {name!r}.", where=where, fix=hint)
     if len(set(found.values())) != len(found):
         raise DataError("one column was named for two roles.", where=where, fix="Name different columns.")
