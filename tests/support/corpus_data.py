@@ -174,6 +174,10 @@ CASES: dict[str, Case] = {
     "npz of objects": check(npz(x=np.array([[None]])), "d.npz", "never unpickles"),
     "npz without data": check(npz(a=X, b=X), "d.npz", "not clear", "a, b", "np.savez"),
     "npz label of no name": check(npz(x=X, y=X[:, 0]), "d.npz", "Did you mean 'y'", also=("--label", "yy")),
+    "npz classes of one name": check(
+        npz(x=X, y=np.arange(30) % 2, class_names=np.array(["p", "p"])), "d.npz", "two classes", "'p'", "class_names"
+    ),
+    "npz weights of 1e308": check(npz(x=X, w=np.full(30, 1e308)), "d.npz", "finite", also=("--weight", "w")),
     "npz fractional labels": check(npz(x=X, y=X[:, 0]), "d.npz", "classes", "--label none"),
     # --- IDX ---
     "idx cut": check(

@@ -192,6 +192,13 @@ CASES: dict[str, Case] = {
     "model preparation of code": model(put("preparation", {"__class__": "x"}), "preparation"),
     "model activation of code": model(put("config", "network", "activation", "__import__"), "there is no '__import__'"),
     "model built by hand": Case(text(put("config", None), "m.safetensors"), SAMPLE, 5, "model-file", ("into=model",)),
+    "latents of 1e300": Case(
+        lambda: (_copy(), np.savez("z.npz", z=np.full((3, 2), 1e300))),
+        ("decode", "m.safetensors", "z.npz", "--out", "x.npz"),
+        3,
+        "data",
+        ("NaN or infinite latents",),
+    ),
     # --- run folders ---
     "run.json empty": refused(run("run.json"), "run.json", "not valid JSON"),
     "run.json NaN": refused(run("run.json", '{"a": NaN}'), "NaN is not JSON"),

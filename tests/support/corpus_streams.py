@@ -1,5 +1,7 @@
 """Bad files of the formats that are read by blocks, addresses that give no answer, and flags typed twice."""
 
+import gzip
+import io
 import json
 import os
 import tarfile
@@ -76,6 +78,24 @@ def numbers(arrow: Any) -> Any:
     return arrow.array(HALVES)
 
 
+def wide_gap(arrow: Any) -> Any:
+    return arrow.array([None, *(2**60 + i for i in range(1, 60))])
+
+
+def long_cell(arrow: Any) -> Any:
+    return arrow.array(["x" * 10**6, *(f"i{i}" for i in range(3000))])
+
+
+def hdf5(fill: Callable[[Any], Any]) -> Callable[[], Any]:
+    """A file d.h5, and what is put in it."""
+
+    def make() -> None:
+        with pytest.importorskip("h5py").File("d.h5", "w") as file:
+            fill(file)
+
+    return make
+
+
 def zone(name: str) -> Callable[[Any], Any]:
     return lambda arrow: arrow.array(np.arange(60) * 10**9).cast(arrow.timestamp("s", tz=name))
 
@@ -96,6 +116,18 @@ def tar(*members: str) -> Callable[[], Any]:
                 file.add(name)
 
     return make
+
+
+def labelled_tar() -> None:
+    """Pictures of one pixel, and the first of their labels is long."""
+    picture = io.BytesIO()
+    pytest.importorskip("PIL.Image").new("L", (1, 1)).save(picture, "PNG")
+    with tarfile.open("d.tar", "w") as file:
+        for i in range(100):
+            for name, data in ((f"{i}.png", picture.getvalue()), (f"{i}.cls", b"x" * (1 if i else 10**6))):
+                member = tarfile.TarInfo(name)
+                member.size = len(data)
+                file.addfile(member, io.BytesIO(data))
 
 
 def bounds(said: str, *words: str) -> Case:
@@ -140,6 +172,55 @@ CASES: dict[str, Case] = {
             ("a zone of 99 hours", zone("+99:99"), ("column 'b'", "no time zone '+99:99'")),
         )
     },
+    **{
+        f"whole numbers of 19 digits with a gap in {ending}": check(
+            columns(ending, a=numbers, b=wide_gap, c=lambda arrow: arrow.array(["x", "y"] * 30)),
+            f"d.{ending}",
+            "column 'b'",
+            "1152921504606846977",
+            "beyond 2^53",
+        )
+        for ending in ("parquet", "arrow")
+    },
+    "an id of 10^6 letters": check(
+        columns("parquet", a=lambda arrow: arrow.array(np.arange(3001.0)), b=long_cell),
+        "d.parquet",
+        "row 0",
+        "1000000 characters",
+        also=("--id", "b"),
+    ),
+    "text of 10^6 letters": check(
+        columns("parquet", a=lambda arrow: arrow.array(np.arange(3001.0)), b=long_cell),
+        "d.parquet",
+        "'b' is not modelled",
+        code=0,
+    ),
+    "a label that ends in a zero byte": check(
+        columns("parquet", a=numbers, b=lambda arrow: arrow.array(["x\0", "x"] * 30)),
+        "d.parquet",
+        "row 0",
+        "zero byte",
+        also=("--label", "b"),
+    ),
+    "text that ends in a zero byte": check(
+        columns("parquet", a=numbers, b=lambda arrow: arrow.array(["x\0", "x"] * 30)), "d.parquet", "2 names", code=0
+    ),
+    "a type of its own by blocks": check(
+        columns("parquet", a=numbers, b=lambda arrow: arrow.array([b"x" * 16] * 60, arrow.uuid())),
+        "d.parquet",
+        "column 'b'",
+        "single cells",
+        also=("--stream",),
+    ),
+    "hdf5 of complex rows": check(
+        hdf5(lambda file: file.create_dataset("x", data=ROWS + 1j)), "d.h5", "'x' holds no rows of numbers", "float32"
+    ),
+    "hdf5 of text": check(
+        hdf5(lambda file: file.create_dataset("x", data=np.full((9, 2), b"a"))), "d.h5", "'x' holds no rows of numbers"
+    ),
+    "hdf5 of nothing, with a label": check(
+        hdf5(lambda file: file.create_group("a")), "d.h5", "no key 'y'", also=("--label", "y")
+    ),
     "arrow of 0 bytes": check(text("", "d.arrow"), "d.arrow", "no"),
     "arrow with offsets beyond its text": check(far_offsets, "d.arrow", "not readable Arrow"),
     # --- numbers that no grid counts ---
@@ -151,6 +232,8 @@ CASES: dict[str, Case] = {
     # --- tars ---
     "tar of nothing": check(tar(), "d.tar", "no members"),
     "tar of nothing by blocks": check(tar(), "d.tar", "no members", also=("--stream",)),
+    "tar that is packed": check(text(gzip.compress(bytes(10240)), "d.tar"), "d.tar", "gzip", "gunzip"),
+    "tar with a label of 10^6 letters": check(labelled_tar, "d.tar", "rows 0 to 99, row 0", "1000000 characters"),
     "tar of 0 bytes": check(text("", "d.tar"), "d.tar", "no readable tar"),
     # --- addresses ---
     "an address without a bucket": check(

@@ -8,6 +8,7 @@ from corpus_data import LONG, TABLE, ZEROS, Case, check, flipped, text
 
 SPACED = "my data ä 数据 🙂/a b's “c”.csv"
 ROWS = TABLE.splitlines()
+WIDE = "\n".join(",".join(f"{word}{i}" for i in range(20_000)) for word in ("gene", *range(1, 6))) + "\n"
 
 CASES: dict[str, Case] = {
     # --- text that is read ---
@@ -17,6 +18,9 @@ CASES: dict[str, Case] = {
     "blanks": check(text(TABLE.replace(",", "  "), "d.txt"), "d.txt", '"shape": [\n    3', code=0),
     "bars": check(text(TABLE.replace(",", " | ")), "d.csv", '"shape": [\n    3', code=0),
     "returns and newlines": check(text(TABLE.replace("\n", "\r\n")), "d.csv", '"rows": 40', code=0),
+    "20,000 columns": check(text(WIDE), "d.csv", '"shape": [\n    20000', code=0),
+    "20,000 columns between blanks": check(text(WIDE.replace(",", " ")), "d.csv", '"shape": [\n    20000', code=0),
+    "commas and tabs": check(text(TABLE.replace(",", ",\t")), "d.csv", '"kind": "real"', '"shape": [\n    3', code=0),
     "no newline at the end": check(text(TABLE.rstrip()), "d.csv", '"rows": 40', code=0),
     "quotes": check(text(TABLE.replace("a,b,c", '"a, ""x""",b,c')), "d.csv", '"rows": 40', code=0),
     "gzip": check(text(gzip.compress(TABLE.encode()), "d.csv.gz"), "d.csv.gz", '"rows": 40', code=0),
@@ -36,7 +40,26 @@ CASES: dict[str, Case] = {
         text("1," * (17 << 19) + "1\n"), "d.csv", "line 1", "longer than 16777216 bytes", code=7, error="resource"
     ),
     "a cell of 200 kB": check(text("a,b\n1,2\n1," + "2" * 200_000 + "\n"), "d.csv", "field larger than"),
-    "a quote without an end": check(text(TABLE + '1,"2,3\n' + "4,5,6\n" * 50), "d.csv", "d.csv"),
+    "a quote without an end": check(text(TABLE + '1,"2,3\n' + "4,5,6\n" * 50), "d.csv", "line 42", "quotation mark"),
+    "a quote without an end in the last column": check(
+        text("n,k\n1,red\n" + '2,"red\n3,blue\n' + "4,red\n" * 20), "d.csv", "line 3", "quotation mark"
+    ),
+    "a quote in the last line": check(text(TABLE + '1,2,"'), "d.csv", "line 42", "quotation mark"),
+    "nothing but a quote": check(text('"'), "d.csv", "line 1", "quotation mark"),
+    "nothing in quotes": check(text('""\n""\n'), "d.csv", "no rows"),
+    "carriage returns alone": check(text(TABLE.replace("\n", "\r")), "d.csv", "carriage return", "line feeds"),
+    "carriage returns alone between blanks": check(
+        text(TABLE.replace("\n", "\r").replace(",", " ")), "d.csv", "carriage return", "line feeds"
+    ),
+    "a label of 100,000 letters": check(
+        text("t,a\n" + "x" * 100_000 + ",1\n" + "y,2\nz,3\n" * 500),
+        "d.csv",
+        "row 0",
+        "100000 characters",
+        also=("--label", "t"),
+    ),
+    "a label of 20,000 columns": check(text(WIDE), "d.csv", "'zz'", "'gene0' to 'gene19999'", also=("--label", "zz")),
+    "a weight with an underscore": check(text(TABLE + "1_0,2,3\n"), "d.csv", "row 40", "'1_0'", also=("--weight", "a")),
     "a gzip bomb of one line": check(text(ZEROS, "d.csv.gz"), "d.csv.gz", "line 1", code=7, error="resource"),
     "gzip cut": check(text(gzip.compress(TABLE.encode())[:-12], "d.csv.gz"), "d.csv.gz", "EOF"),
     "gzip flipped": check(text(flipped(gzip.compress(TABLE.encode()), -3), "d.csv.gz"), "d.csv.gz", "Incorrect length"),

@@ -168,7 +168,8 @@ def row_weights(values: Any, n: int, where: str) -> Shaped[np.ndarray, " n"] | N
     if values is None:
         return None
     try:
-        weights = np.asarray(values, np.float32)
+        with np.errstate(over="ignore"):  # what overflows is refused below
+            weights = np.asarray(values, np.float32)
     except (ValueError, TypeError):
         raise DataError("weights must be numbers.", where=where, fix="Give every row a weight of 0 or more.") from None
     if weights.shape != (n,) or not np.isfinite(weights).all() or (weights < 0).any():

@@ -222,7 +222,7 @@ def read_words(
     zero_led = sum(count for cell, count in seen.items() if _ZERO_LED.match(cell))
     codes = zero_led >= SLIPS and not any("." in cell for cell in numbers)
     if (not others and not codes and declared.kind != "date") or (not others and declared.kind == "number"):
-        wide = next((cell for cell in distinct if _WHOLE.match(cell) and abs(int(cell)) > WHOLE), None)
+        wide = next((cell for cell in seen if _WHOLE.match(cell) and abs(int(cell)) > WHOLE), None)
         if wide is not None:
             raise _too_wide(wide, name, place_of(wide))
         return numbered(numbers), None

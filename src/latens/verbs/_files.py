@@ -164,7 +164,8 @@ def read_latents(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, np.nda
             where=str(path),
             fix=f"Give an array of shape (n, {count}).",
         )
-    z = found.reshape(len(found), *shape).astype(np.float32)
+    with np.errstate(over="ignore"):  # what overflows is refused below
+        z = found.reshape(len(found), *shape).astype(np.float32)
     if not np.isfinite(z).all():
         raise DataError("holds NaN or infinite latents.", where=str(path), fix="Leave those rows out.")
     return z, ids

@@ -10,7 +10,7 @@ import gzip
 import io
 import sys
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import numpy as np
 
 from latens.data.columns import WHOLE
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged
-from latens.data.readers.tables import check_column_names, from_words, role_positions
+from latens.data.readers.tables import check_column_names, from_words, role_positions, text_array
 from latens.data.rows import MISSING_WORDS
 from latens.errors import DataError, ResourceError
 from latens.text import original_text
@@ -28,6 +28,7 @@ MAX_COLUMNS = 2**20
 MAX_BLANK = 10**6
 _SEPARATORS = "\t;|,"
 _SNIFFED_LINES = 20
+_ROWS = "Give a file with at least one row of numbers."
 
 
 def read_csv(path: Path, roles: ColumnRoles) -> Raw:
@@ -66,10 +67,13 @@ def _opened(path: Path) -> Iterator[Iterator[tuple[int, list[str]]]]:
         lines = _lines(stream, where)  # type: ignore[arg-type]
         head = list(islice(lines, _SNIFFED_LINES))
         if not any(line.strip() for line in head):
-            raise DataError("has no rows.", where=where, fix="Give a file with at least one row of numbers.")
+            raise DataError("has no rows.", where=where, fix=_ROWS)
         try:
             yield _rows(_chain(head, lines), _separator(head), where)
         except csv.Error as error:
+            if "new-line character" in str(error):
+                fix = "Save it with line feeds as line ends."
+                raise DataError("has a carriage return within a line.", where=where, fix=fix) from None
             raise damaged(where, f"is not a readable table ({error}).") from None
 
 
@@ -97,7 +101,7 @@ def _lines(stream: io.BufferedIOBase, where: str) -> Iterator[str]:
             raise DataError("is not UTF-8 text.", where=f"{where}, line {number}", fix="Save it as UTF-8.") from None
 
 
-def _chain(head: list[str], rest: Iterator[str]) -> Iterator[str]:
+def _chain(head: Iterable[str], rest: Iterator[str]) -> Iterator[str]:
     yield from head
     yield from rest
 
@@ -107,7 +111,13 @@ def _separator(head: list[str]) -> str:
     filled = [line for line in head if line.strip()]
     best, share = ",", 0.0
     for separator in _SEPARATORS:
-        counts = [len(row) for row in csv.reader(filled, delimiter=separator) if row]
+        try:
+            rows = [row for row in csv.reader(filled, delimiter=separator) if row]
+        except csv.Error:  # a wide table is one cell of more characters than a cell may have, for all but its separator
+            continue
+        if any(all(cell.endswith(other) for row in rows for cell in row[:-1]) for other in _SEPARATORS):
+            continue  # in "1,<tab>2" the tab is a blank
+        counts = [len(row) for row in rows]
         common = max(set(counts), key=counts.count)
         if common > 1 and counts.count(common) / len(counts) > share:
             best, share = separator, counts.count(common) / len(counts)
@@ -119,11 +129,21 @@ def _rows(lines: Iterator[str], separator: str, where: str) -> Iterator[tuple[in
     """(line number, cells) of every row that is not blank."""
     if separator == " ":
         for number, line in enumerate(lines, 1):
+            if "\r" in line.strip():
+                raise csv.Error("new-line character within a line")
             if line.strip():
                 yield number, line.split()
         return
-    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    # No line of a file holds a zero byte: one is a row of its own at the end, or in a cell whose quote has no end.
+    reader = csv.reader(_chain(lines, iter("\0")), delimiter=separator, skipinitialspace=True)
+    ended = 0
     for row in reader:
+        if row and row[-1].endswith("\0"):
+            if reader.line_num == ended + 1:
+                return
+            fix = "Close it, or leave it out."
+            raise DataError("a quotation mark has no end.", where=f"{where}, line {ended + 1}", fix=fix)
+        ended = reader.line_num
         if row and (len(row) > 1 or row[0].strip()):
             if len(row) > MAX_COLUMNS:
                 raise ResourceError(f"has more than {MAX_COLUMNS} columns.", where=where, fix="Store it as .npy.")
@@ -154,7 +174,9 @@ class HasText(Exception):
 
 
 def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str, *, text: bool = False) -> Raw:
-    number, first = next(rows)
+    number, first = next(rows, (0, []))
+    if not first:
+        raise DataError("has no rows.", where=where, fix=_ROWS)
     second = next(rows, None)
     header = _is_header(first, second[1] if second else [])
     names = [original_text(cell.strip()) for cell in first] if header else [f"x{i}" for i in range(len(first))]
@@ -210,7 +232,7 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str,
         if roles.declared is not None and np.any(np.abs(x) >= WHOLE):
             raise HasText  # digits that float64 does not hold are seen in the text
     weight = _weights(texts["weight"], where) if "weight" in texts else None
-    label, ids = (np.array(texts[role]) if role in texts else None for role in ("label", "row_id"))
+    label, ids = (text_array(texts[role], where) if role in texts else None for role in ("label", "row_id"))
     label_name = names[found["label"]] if header and "label" in found else None
     return Raw(x, label, ids, weight, columns, label_name=label_name, texts=texts_of)
 
@@ -235,7 +257,8 @@ def _add_numbers(cells: array, row: list[str]) -> None:
 
 
 def _weights(texts: list[str], where: str) -> np.ndarray:
-    try:
-        return np.array([float(t) for t in texts])
-    except ValueError:
-        raise DataError("a weight is not a number.", where=where, fix="Give every row a weight of 0 or more.") from None
+    wrong = next((i for i, text in enumerate(texts) if not _is_number(text)), None)
+    if wrong is not None:
+        what = f"the weight {texts[wrong][:40]!r} is not a number."
+        raise DataError(what, where=f"{where}, row {wrong}", fix="Give every row a weight of 0 or more.")
+    return np.array([float(text) for text in texts])

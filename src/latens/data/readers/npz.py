@@ -199,7 +199,8 @@ def from_archive(archive: AbstractArrays, roles: ColumnRoles) -> Raw:
     chosen: dict[str, str] = {}
     for role, name in roles.asked().items():
         if name not in keys:
-            raise DataError(f"has no key {name!r}.", where=where, fix=nearest(name, keys) if keys else "")
+            fix = nearest(name, keys) if keys else "Give a file that holds arrays."
+            raise DataError(f"has no key {name!r}.", where=where, fix=fix)
         chosen[role] = name
     known = archive.only is not None
     parts = {part: [lower[k] for k in names if k in lower and not known] for part, names in PART_KEYS.items()}
@@ -217,6 +218,10 @@ def from_archive(archive: AbstractArrays, roles: ColumnRoles) -> Raw:
         joined.classes = classes if joined.label is not None else None
         return joined
     whole = whole or [key for key in candidates if key not in chosen.values()]
+    named = next((lower[key] for key in archive.data_keys if key in lower), None)
+    if not whole and named is not None:
+        fix = "Store rows of numbers there: np.asarray(x, 'float32'), with two axes or more."
+        raise DataError(f"its key {named!r} holds no rows of numbers.", where=where, fix=fix)
     if len(whole) != 1 or parts["train"]:
         shown = ", ".join((whole or list(keys))[:20]) or "(there are none)"
         raise DataError(
@@ -239,7 +244,14 @@ def _class_names(archive: AbstractArrays, lower: dict[str, str], roles: ColumnRo
     """The names of the classes; None where the file has none, or where they were asked for as something else."""
     found = [lower[key] for key in _CLASS_KEYS if key in lower and lower[key] not in roles.asked().values()]
     names = archive[found[0]] if len(found) == 1 else np.zeros(0)
-    return tuple(names.astype(str).tolist()) if names.ndim == 1 and names.dtype.kind in "US" else None
+    if names.ndim != 1 or names.dtype.kind not in "US":
+        return None
+    words = tuple(names.astype(str).tolist())
+    if len(set(words)) != len(words):
+        twice = next(word for i, word in enumerate(words) if word in words[:i])
+        what, where = f"two classes are named {twice!r}.", f"{archive.where}, {found[0]}"
+        raise DataError(what, where=where, fix="Give every class a name of its own.")
+    return words
 
 
 def _parts(archive: AbstractArrays, lower: dict[str, str], parts: dict[str, list[str]], *, with_labels: bool) -> Raw:

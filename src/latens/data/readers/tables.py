@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.columns import TextColumn
+from latens.data.columns import WHOLE, TextColumn
 from latens.data.dates import BEYOND, dated, zone_name
 from latens.data.declared import LEFT_OUT, Declared
 from latens.data.durations import recorded
@@ -19,6 +19,8 @@ from latens.errors import DataError, LatensError, ResourceError, nearest
 
 _CELLS = 2**19
 """Cells of a Parquet file that are read at a time."""
+_LONG, _CHARACTERS = 1000, 2**26
+"""Characters of a cell, and of an array whose cells are all as long, above which text is no label and no id."""
 
 
 def role_positions(names: Sequence[str], roles: ColumnRoles, where: str) -> dict[str, int]:
@@ -31,7 +33,8 @@ def role_positions(names: Sequence[str], roles: ColumnRoles, where: str) -> dict
         elif name.lstrip("-").isdecimal() and name.isascii() and -len(names) <= int(name) < len(names):
             found[role] = int(name) % len(names)
         else:
-            hint = nearest(name, names) if len(names) <= 1000 else ""
+            wide = f"It has {len(names)} columns, from {names[0][:40]!r} to {names[-1][:40]!r}."
+            hint = nearest(name, names) if len(names) <= 1000 else wide
             raise DataError(f"has no column {name!r}.", where=where, fix=hint)
     if len(set(found.values())) != len(found):
         raise DataError("one column was named for two roles.", where=where, fix="Name different columns.")
@@ -75,11 +78,11 @@ def from_columns(columns: dict[str, Any], roles: ColumnRoles, where: str, names:
     """Make rows of named columns; each is a `Coded` column, a NumPy array or a list of text."""
     words = list(columns)
     found = role_positions(words, roles, where)
-    picked = {role: _plain_cells(columns[words[i]]) for role, i in found.items()}
+    picked = {role: _plain_cells(columns[words[i]], where) for role, i in found.items()}
     kept = [word for i, word in enumerate(words) if i not in found.values()]
     if not kept:
         raise DataError("has no column of numbers left.", where=where, fix="Name fewer columns as label, id or weight.")
-    arrays = [column if isinstance(column := columns[word], Coded) else np.asarray(column) for word in kept]
+    arrays = [column if isinstance(column := columns[word], Coded | list) else np.asarray(column) for word in kept]
     label_name = words[found["label"]] if "label" in found else None
     ids = picked.get("row_id", names)
     beside = (picked.get("label"), ids, picked.get("weight"), tuple(kept))
@@ -96,15 +99,31 @@ def from_columns(columns: dict[str, Any], roles: ColumnRoles, where: str, names:
     return Raw(x, *beside, label_name=label_name)
 
 
-def _as_numbers(column: np.ndarray | Coded) -> np.ndarray | None:
+def _as_numbers(column: "np.ndarray | Coded | list[str]") -> np.ndarray | None:
     """A column of numbers or truth values as it stands in an array of one type; None for others."""
+    if isinstance(column, list):
+        return None
     if isinstance(column, Coded):
         return column.numbers if column.text.written == "bool" else None
     return column if column.dtype.kind in "biuf" else None
 
 
-def _plain_cells(column: Any) -> np.ndarray:
-    return np.array(column.words(), dtype=str) if isinstance(column, Coded) else np.asarray(column)
+def _plain_cells(column: Any, where: str) -> np.ndarray:
+    words = column.words() if isinstance(column, Coded) else column
+    return text_array(words, where) if isinstance(words, list) else np.asarray(words)
+
+
+def text_array(words: list[str], where: str) -> np.ndarray:
+    """Make an array of labels or ids, where a cell takes the memory of the longest and loses zero bytes at its end."""
+    longest = max(map(len, words), default=0)
+    if longest > _LONG and longest * len(words) > _CHARACTERS:
+        row = next(i for i, word in enumerate(words) if len(word) == longest)
+        what = f"a label or id has {longest} characters."
+        raise DataError(what, where=f"{where}, row {row}", fix=f"Name a column whose cells have at most {_LONG}.")
+    row = next((i for i, word in enumerate(words) if word.endswith("\0")), None)
+    if row is not None:
+        raise DataError("a label or id ends in a zero byte.", where=f"{where}, row {row}", fix="Remove that byte.")
+    return np.array(words, dtype=str)
 
 
 def is_frame(value: Any) -> bool:
@@ -142,7 +161,7 @@ def from_frame(frame: Any, roles: ColumnRoles, where: str) -> Raw:
     return from_columns(columns, roles, where, names)
 
 
-def typed_column(series: Any) -> "np.ndarray | Coded":
+def typed_column(series: Any) -> "np.ndarray | Coded | list[str]":
     """Turn a column of a pandas frame into what its dtype says: names, truth values, times; else as `frame_column`."""
     from pandas.api import types
 
@@ -155,11 +174,18 @@ def typed_column(series: Any) -> "np.ndarray | Coded":
     if getattr(series.dtype, "kind", "") == "m":
         unit = getattr(getattr(series.dtype, "pyarrow_dtype", None), "unit", None) or np.datetime_data(series.dtype)[0]
         return _spans(series.to_numpy(f"timedelta64[{unit}]").astype(np.int64), gone, unit)
+    if types.is_integer_dtype(series.dtype) and gone.any() and _is_wide(series.fillna(0).to_numpy()):
+        return ["" if missing else str(v) for v, missing in zip(series, gone)]
     if not types.is_datetime64_any_dtype(series.dtype):
         return frame_column(series)
     zone = "" if series.dt.tz is None else zone_name(series.dt.tz)
     utc = series if series.dt.tz is None else series.dt.tz_convert("UTC").dt.tz_localize(None)
     return _times(utc.to_numpy("datetime64[s]").astype(np.int64), gone, zone)
+
+
+def _is_wide(values: np.ndarray) -> bool:
+    """Whether whole numbers are beyond those that float64, which gaps need, tells apart: their text says them."""
+    return bool(((values > WHOLE) | (values < -WHOLE)).any())
 
 
 def _pandas() -> Any:
@@ -290,7 +316,7 @@ def is_plain(kind: Any) -> bool:
     return pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
 
 
-def arrow_typed(column: Any, where: str) -> "np.ndarray | Coded":
+def arrow_typed(column: Any, where: str) -> "np.ndarray | Coded | list[str]":
     """Turn a column of pyarrow into what its type says: names, truth values, times; else numbers or text."""
     import pyarrow as pa
 
@@ -305,8 +331,10 @@ def arrow_typed(column: Any, where: str) -> "np.ndarray | Coded":
         return _categories(np.concatenate([*codes, np.zeros(0)]).astype(np.int64), values, bool(column.type.ordered))
     if pa.types.is_duration(column.type):
         return _spans(column.cast(pa.int64()).fill_null(0).to_numpy(), gone, column.type.unit)
+    if pa.types.is_integer(column.type) and gone.any() and _is_wide(column.fill_null(0).to_numpy()):
+        return _arrow_words(column, where)
     if not pa.types.is_timestamp(column.type):
-        return arrow_column(column, where)
+        return arrow_column(column, where) if is_plain(column.type) else _arrow_words(column, where)
     seconds = (
         column.cast(pa.int64()).fill_null(0).to_numpy()
         // {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
@@ -329,4 +357,8 @@ def arrow_column(column: Any, where: str) -> Shaped[np.ndarray, " n"]:
     """Turn a column of pyarrow into numbers (NaN for what is missing), or into text ("" for it)."""
     if is_plain(column.type):
         return _plain(column.to_numpy())
-    return np.array(["" if v is None else str(v) for v in python_cells(column, where)], dtype=str)
+    return text_array(_arrow_words(column, where), where)
+
+
+def _arrow_words(column: Any, where: str) -> list[str]:
+    return ["" if v is None else str(v) for v in python_cells(column, where)]

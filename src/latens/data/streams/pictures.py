@@ -24,6 +24,7 @@ from latens.data.readers.images import (
     turned_notes,
     unreadable,
 )
+from latens.data.readers.tables import text_array
 from latens.data.streams.blocks import AbstractSource, BlockTable, File, Place, digest_of
 from latens.errors import DataError
 
@@ -153,7 +154,7 @@ class TarSource(AbstractPictures):
         if self._labelled:
             with self.place.open(self.files[int(self.table.file[block])].name) as stream:
                 found = [_member(stream, *members[".cls"]).getvalue() for _, members in self._samples[block]]
-            label = np.array([text.decode("utf-8", "replace").strip() for text in found])
+            label = text_array([text.decode("utf-8", "replace").strip() for text in found], self.where(block))
         return Raw(self.pixels(block), label), None
 
 
@@ -172,6 +173,9 @@ def _samples(stream: Any, where: str) -> tuple[dict[str, dict[str, tuple[int, in
                 own[f".{ending.lower()}"] = (member.offset_data, member.size)
                 told.append(f"{member.name} {member.offset_data} {member.size} {member.mtime}")
     except (tarfile.TarError, EOFError) as error:
+        stream.seek(0)
+        if stream.read(2) == b"\x1f\x8b":
+            raise DataError("is packed with gzip.", where=where, fix="Unpack it with gunzip.") from None
         raise damaged(where, f"is no readable tar ({str(error)[:80]}).") from None
     return samples, "\n".join(told).encode("utf-8", "surrogatepass")
 

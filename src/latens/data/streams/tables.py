@@ -86,7 +86,9 @@ class AbstractTables(AbstractSource):
                 raise DataError(f"column {kept[0]!r} holds {kinds[0]}, not numbers.", where=where, fix=fix)
             self.shape, self.dtype = (size,), inner
             return
-        nested = next((i for i, kind in enumerate(kinds) if types.is_nested(kind)), None)
+        # A type of somebody's own is what it is stored as only to those who know it.
+        other = self._arrow.BaseExtensionType
+        nested = next((i for i, kind in enumerate(kinds) if types.is_nested(kind) or isinstance(kind, other)), None)
         if nested is not None:
             what = f"column {kept[nested]!r} holds {kinds[nested]}, and a stream takes columns of single cells."
             fix = f"Leave it out, or name it with --label {kept[nested]} or --id {kept[nested]}."
@@ -129,7 +131,9 @@ class AbstractTables(AbstractSource):
         """A column of a mixed table; of text only the distinct cells become Python's."""
         types, kind = self._arrow.types, column.type
         if is_plain(kind) or types.is_timestamp(kind) or types.is_duration(kind) or types.is_dictionary(kind):
-            return arrow_typed(column, where)
+            found = arrow_typed(column, where)
+            if not isinstance(found, list):
+                return found
         if types.is_null(kind):
             return Words([""], np.zeros(len(column), np.int64))
         coded = column.dictionary_encode().unify_dictionaries().combine_chunks()
