@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -464,6 +464,13 @@ _CHOICES = ("kind", "name", "family")
 _SHORT = {"encoder": "network.encoder", "decoder": "network.decoder"}
 
 
+def check_settings(settings: Any) -> None:
+    """Refuse what holds no options by name."""
+    if not isinstance(settings, Mapping) or not all(isinstance(name, str) for name in settings):
+        what = f"must be options by name, not {settings!r:.100}."
+        raise ConfigError(what, where="settings", fix='Give for example {"training.steps": 100}.')
+
+
 def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
     """The configuration with `part.option` names set to new values.
 
@@ -481,6 +488,7 @@ def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
         ConfigError: A part, option or value is unknown or does not fit; the message names the nearest valid one.
     """
     values = to_json(config)
+    check_settings(settings)
     for given, value in sorted(settings.items(), key=lambda item: not _chooses(item[0])):
         name = given if given in values else _SHORT.get(given, given)
         part, dot, option = name.partition(".")

@@ -15,7 +15,7 @@ from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.data.readers.tables import is_frame
 from latens.errors import ConfigError
-from latens.estimators.base import RandomState, seed_of, with_nan
+from latens.estimators.base import RandomState, seed_of, whole, with_nan
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.finite import finite
 from latens.measure.cells import blame, named_cells
@@ -117,6 +117,10 @@ class VAEDetector(OutlierMixin, RowsEstimator):
                 raise ConfigError(
                     f"must lie between 0 and 1, and is {value!r}.", where=name, fix="Give for example 0.1."
                 )
+        with whole(self):
+            return self._fit(X)
+
+    def _fit(self, X: Any) -> "VAEDetector":
         n = len(self._data(X, reset=True, typed=self.typed))
         self.seed_ = seed_of(self.random_state)
         count = min(max(int(np.ceil(self.held_out * n)), int(np.ceil(1.0 / self.alpha)) - 1), n // 2)
@@ -143,7 +147,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         if not most:
             least = int(np.ceil(1.0 / self.alpha)) - 1
             words = f"no p-value is as small as {self.alpha:g} of {count} held-out rows, so no row is an outlier"
-            warnings.warn(f"{words}: give {2 * least} rows or more, or a larger alpha", UserWarning, stacklevel=2)
+            warnings.warn(f"{words}: give {2 * least} rows or more, or a larger alpha", UserWarning, stacklevel=3)
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:

@@ -15,7 +15,7 @@ from latens.data import Dataset
 from latens.data.bootstrap import bootstrap
 from latens.data.mixed import in_units
 from latens.errors import ConfigError, UsageError
-from latens.estimators.base import RandomState, seed_of, weighed
+from latens.estimators.base import RandomState, seed_of, weighed, whole
 from latens.estimators.columns import has_words, hidden_cells, with_filled
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.conditionals import conditionals
@@ -98,12 +98,13 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
             what = f"must be a whole number from 1 on, and is {count!r}."
             raise ConfigError(what, where="ensemble", fix="Give 1 for one model, or for example 10.")
-        X, _, weight = weighed(X, None, sample_weight)
-        data = replace(self._data(X, reset=True, typed=True), weight=weight)
-        self.seed_ = seed_of(self.random_state)
-        several = [bootstrap(data, self.seed_ + k) for k in range(count)] if count > 1 else [data]
-        self.models_ = [self._train(one, self.seed_) for one in several]
-        self.model_ = self.models_[0]
+        with whole(self):
+            X, _, weight = weighed(X, None, sample_weight)
+            data = replace(self._data(X, reset=True, typed=True), weight=weight)
+            self.seed_ = seed_of(self.random_state)
+            several = [bootstrap(data, self.seed_ + k) for k in range(count)] if count > 1 else [data]
+            self.models_ = [self._train(one, self.seed_) for one in several]
+            self.model_ = self.models_[0]
         return self
 
     def transform(self, X: Any, *, unknown: str = "error") -> Any:
