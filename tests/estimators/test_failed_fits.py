@@ -1,12 +1,13 @@
 """A fit that fails leaves the estimator as it was: what an earlier fit learned stays, whole."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from sklearn.exceptions import NotFittedError
 
-from latens.errors import ConfigError, LatensError, UsageError
+from latens.errors import ConfigError, LatensError, ResourceError, UsageError
 from latens.estimators import VAE, Autoencoder, GenerativeClassifier, VAEDetector, VAEImputer
 
 X = np.random.default_rng(0).normal(size=(40, 3))
@@ -95,3 +96,15 @@ def test_settings_of_the_other_estimators_are_named_too(made: Any) -> None:
     for given in ([1], "abc", {3: 3}):
         with pytest.raises(ConfigError, match="settings: must be options by name"):
             made(settings=given).fit(X)
+
+
+def test_bad_names_of_files_and_a_misspelt_option_are_named(tmp_path: Path) -> None:
+    estimator = VAE(2, **SMALL).fit(X)
+    for call in (estimator.transform, estimator.encode, estimator.score_samples, estimator.impute):
+        with pytest.raises(UsageError, match="unknown: 'mising' is not known"):
+            call(X, unknown="mising")
+    for name in ("", "a\0b"):
+        with pytest.raises(UsageError, match="is not the name of a file"):
+            estimator.save(name)
+    with pytest.raises(ResourceError, match="name"):
+        VAE.load(tmp_path / ("x" * 300))

@@ -36,7 +36,7 @@ from latens.estimators.base import (
     whole,
     with_nan,
 )
-from latens.estimators.columns import as_fitted, mixed_dataset, read_mixed, rows_like
+from latens.estimators.columns import as_fitted, mixed_dataset, read_mixed, refuse_unknown, rows_like
 from latens.estimators.labels import codes_of, label_units, labelled
 from latens.evaluation.batched import map_rows
 from latens.evaluation.finite import finite
@@ -290,6 +290,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
 
     def _batch(self, X: Any, y: Any = None, unknown: str = "error") -> Batch:
         check_is_fitted(self)
+        refuse_unknown(unknown)
         mixed = self._mixed(X, False, self.model_.schema, unknown)
         if mixed is None:
             return super()._batch(X, y)

@@ -4,7 +4,7 @@ import dataclasses
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
@@ -15,14 +15,14 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
-from latens.config import check_settings, to_json
+from latens.config import to_json
 from latens.data import TRAIN, VALIDATION, Batch, Dataset, Schema, infer_schema
 from latens.data.batches import hash_rows
 from latens.data.check import lost_digits
 from latens.data.infer import conform, fill, store
 from latens.data.readers.tables import is_frame
 from latens.data.rows import refuse_masked, refuse_other_cells, row_keys, row_weights, unmasked
-from latens.errors import DataError, ModelFileError, UsageError, nearest
+from latens.errors import ConfigError, DataError, ModelFileError, UsageError, nearest
 from latens.estimators.labels import codes_of
 from latens.evaluation.finite import finite
 from latens.io.process import check_process, is_fork
@@ -332,12 +332,12 @@ def plain_value(value: Any) -> Any:
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
 
 
-def given_settings(settings: Any) -> dict[str, Any]:
+def given_settings(settings: Any) -> dict[Any, Any]:
     """The options that a user gave by name, as plain values; none for None."""
-    if settings is None:
-        return {}
-    check_settings(settings)
-    return {name: plain_value(value) for name, value in settings.items()}
+    if not isinstance(settings, Mapping | None):
+        fix = 'Give for example {"training.steps": 100}.'
+        raise ConfigError(f"must be options by name, not {settings!r:.100}.", where="settings", fix=fix)
+    return {name: plain_value(value) for name, value in (settings or {}).items()}
 
 
 def _is_plain(value: Any) -> bool:
