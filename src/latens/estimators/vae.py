@@ -255,6 +255,7 @@ class VAE(Autoencoder):
             ConfigError: The prior has no temperature, and another than 1 is asked for.
             UsageError: The number of rows is below 1, the class is missing or unknown, or the temperature below 0.
         """
+        n_samples = check_count(n_samples, "n_samples")
         return self.prior_predictive(n_samples, label=label, temperature=temperature, random_state=random_state)
 
     def warm_up(self, n_rows: int = 1, *, label: Any = None) -> "VAE":
