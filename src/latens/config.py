@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -464,7 +464,7 @@ _CHOICES = ("kind", "name", "family")
 _SHORT = {"encoder": "network.encoder", "decoder": "network.decoder"}
 
 
-def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
+def override(config: AnyConfig, settings: Mapping[str, Any]) -> AnyConfig:
     """The configuration with `part.option` names set to new values.
 
     What a part is (`objective=iwae`) is set before its options, in whatever order they come: a new choice leaves none
@@ -481,6 +481,9 @@ def override(config: AnyConfig, settings: dict[str, Any]) -> AnyConfig:
         ConfigError: A part, option or value is unknown or does not fit; the message names the nearest valid one.
     """
     values = to_json(config)
+    if not isinstance(settings, Mapping) or not all(isinstance(name, str) for name in settings):
+        what, fix = f"must be options by name, not {settings!r:.100}.", 'Give for example {"training.steps": 100}.'
+        raise ConfigError(what, where="settings", fix=fix)
     for given, value in sorted(settings.items(), key=lambda item: not _chooses(item[0])):
         name = given if given in values else _SHORT.get(given, given)
         part, dot, option = name.partition(".")

@@ -42,6 +42,8 @@ def vae() -> VAE:
         ([[1, 2, 3, 4], [1, 2, 3]], "rows are of unequal length (3, 4 cells)"),
         (np.zeros(3, [("a", float), ("b", float)]), "holds records, not numbers"),
         (TWINS, "two columns are named 'a'"),
+        (pd.DataFrame(), "the frame has no columns"),
+        (pd.DataFrame(index=range(5)), "the frame has no columns"),
         (pd.DataFrame({"a": [pd.Timestamp("2020-01-01")], "b": [1.0]}), "column 'a' holds dates, not numbers"),
         (pd.DataFrame({"a": ["x"], "b": [1.0]}), "cell [0] is 'x', not a number"),
     ],
@@ -195,3 +197,14 @@ def test_labels_that_are_masked_are_missing_or_refused(vae: VAE) -> None:
 def test_masked_rows_are_missing_and_said() -> None:
     x = np.ma.array(np.random.default_rng(0).normal(size=(40, 2)), mask=np.arange(80).reshape(40, 2) % 10 == 0)
     assert VAE(1, hidden=(4,), steps=1, random_state=0).fit(x).reasons_[0] == "8 masked cells of X count as missing"
+
+
+def test_gaps_of_objects_are_filled_in(vae: VAE) -> None:
+    """Cells that are objects, as in a frame with truth values beside numbers, are numbers as any other."""
+    rows = pd.DataFrame([[1.0, np.nan, 2.0, 3.0], [1.0, 2.0, 3.0, np.nan]], columns=list("abcd"))
+    for options in ({"num_samples": 3}, {"num_samples": 3, "n_draws": 2}):
+        numbers = vae.impute(rows, **options)
+        for given in (rows.astype(object), rows.astype({"a": bool})):
+            filled = vae.impute(given, **options)
+            assert filled.shape == numbers.shape
+            np.testing.assert_array_equal(filled.astype(float), numbers)

@@ -1,5 +1,6 @@
 """Objectives and draws: exact values, identities, and what must not matter."""
 
+import dataclasses
 import inspect
 
 import bound_checks
@@ -331,3 +332,22 @@ def test_frozen_arrays_are_not_penalised():
     encoder = Conditional(model.encoder.network, model.encoder.head, standardise)
     model = LatentModel(model.prior_part, encoder, model.decoder)
     close(evaluate(ELBO(l2=1.0), model, batch)[0] - evaluate(ELBO(), model, batch)[0], squares)
+
+
+OBJECTIVE_KINDS = [
+    kind
+    for kind in vars(latens.objectives).values()
+    if isinstance(kind, type) and issubclass(kind, latens.objectives.AbstractObjective) and not inspect.isabstract(kind)
+    if all(field.default is not dataclasses.MISSING for field in dataclasses.fields(kind))
+]
+
+
+@pytest.mark.parametrize("kind", OBJECTIVE_KINDS, ids=lambda kind: kind.__name__)
+def test_numbers_of_objectives_are_finite_and_weights_not_negative(kind):
+    """A weight of NaN or infinity trains nothing, and a negative one rewards what it should penalise."""
+    weights = {"beta", "gamma", "l2", "capacity", "weight"} | ({"alpha"} if kind is latens.objectives.BetaTC else set())
+    for field in dataclasses.fields(kind):
+        for value in (np.nan, np.inf, *([-1.0] if field.name in weights else [])):
+            if type(field.default) is float or field.name in weights:
+                with pytest.raises(ConfigError, match=r"objective\."):
+                    kind(**{field.name: value})

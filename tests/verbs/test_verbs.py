@@ -153,3 +153,18 @@ def test_a_classifier_has_no_latents_to_compress() -> None:
     trained = TrainedModel.load(GOLDEN / "format-1-classifier.safetensors")
     with pytest.raises(latens.LatensError, match="a Bayes classifier has no latents to compress"):
         kernel.method(kernel.verbs()["compress"])(trained, np.zeros((2, 3)))
+
+
+def test_arguments_of_a_method_are_numbers_of_any_kind_and_given_once() -> None:
+    trained = TrainedModel.load(MODEL)
+    data = latens.load_data(np.zeros((3, *trained.schema.shape)), label=np.array(["a", "b", "b"]))
+    call: Callable[..., kernel.Made] = trained.augment  # pyright: ignore[reportAttributeAccessIssue]
+    made = call(data, np.int64(2), seed=np.uint32(3)).arrays
+    np.testing.assert_array_equal(made["x"], call(data, 2, seed=3).arrays["x"])
+    for count in (float("nan"), float("inf"), 2.5, "2", np.array([2, 3])):
+        with pytest.raises(UsageError, match=r"per_class: .* is not within 1 and 10000000"):
+            call(data, count)
+    with pytest.raises(UsageError, match=r"augment: data is given twice"):
+        call(data, 2, data=data)
+    with pytest.raises(UsageError, match=r"there is no draw \[1, 2\]"):
+        call(data, 2, draw=[1, 2])

@@ -24,6 +24,7 @@ from latens.estimators.base import (
     RandomState,
     are_columns,
     as_dataset,
+    given_settings,
     history_lists,
     plain_value,
     print_epochs,
@@ -32,9 +33,10 @@ from latens.estimators.base import (
     validated,
     weighed,
     weighted_mean,
+    whole,
     with_nan,
 )
-from latens.estimators.columns import as_fitted, mixed_dataset, read_mixed, rows_like
+from latens.estimators.columns import as_fitted, mixed_dataset, read_mixed, refuse_unknown, rows_like
 from latens.estimators.labels import codes_of, label_units, labelled
 from latens.evaluation.batched import map_rows
 from latens.evaluation.finite import finite
@@ -184,7 +186,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             UsageError: The recipe needs `y` and none is given.
         """
         start = getattr(self, "model_", None) if self.warm_start else None
-        return self._fit(X, y=y, start=start, sample_weight=sample_weight)
+        with whole(self):
+            return self._fit(X, y=y, start=start, sample_weight=sample_weight)
 
     def partial_fit(self: Coder, X: Any, y: Any = None, sample_weight: Any = None) -> Coder:
         """Train one epoch on these rows, from the weights as they are; the first call starts with new ones.
@@ -210,7 +213,8 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         start = getattr(self, "model_", None)
         if start is not None:  # or every call would end within its warm-up
             once["optimizer.warmup_steps"] = 0
-        return self._fit(X, y=y, start=start, once=once, sample_weight=sample_weight)
+        with whole(self):
+            return self._fit(X, y=y, start=start, once=once, sample_weight=sample_weight)
 
     def _fit(
         self: Coder,
@@ -222,6 +226,11 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         sample_weight: Any = None,
     ) -> Coder:
         """`fit`, on rows of a larger table with this `schema`, or from a trained model, with settings of this call."""
+        fraction = plain_value(self.validation_fraction)
+        number = isinstance(fraction, int | float) and not isinstance(fraction, bool)
+        if fraction is not None and not (number and 0.0 <= fraction < 1.0):
+            what = f"must be a share from 0 and below 1, or None, not {fraction!r:.100}."
+            raise ConfigError(what, where="validation_fraction", fix="Give for example 0.1.")
         X, y, weight = weighed(X, y, sample_weight)
         mixed = self._mixed(X, start is None, schema if start is None else start.schema)
         x: Any = self._table(X, reset=start is None) if mixed is None else None
@@ -281,6 +290,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
 
     def _batch(self, X: Any, y: Any = None, unknown: str = "error") -> Batch:
         check_is_fitted(self)
+        refuse_unknown(unknown)
         mixed = self._mixed(X, False, self.model_.schema, unknown)
         if mixed is None:
             return super()._batch(X, y)
@@ -341,7 +351,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             config = replace(config, training=replace(config.training, epochs=None, steps=None, minutes=None))
         # An estimator brings no test rows: those of `validation_fraction` validate.
         given = {"training.seed": seed, "data.validation": "split", **self._fixed_settings, **named, **given}
-        return override(config, {**given, **{k: plain_value(v) for k, v in (self.settings or {}).items()}})
+        return override(config, {**given, **given_settings(self.settings)})
 
     def _own_settings(self) -> dict[str, Any]:
         return {}

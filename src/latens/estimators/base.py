@@ -4,7 +4,8 @@ import dataclasses
 import sys
 import warnings
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
@@ -21,7 +22,7 @@ from latens.data.check import lost_digits
 from latens.data.infer import conform, fill, store
 from latens.data.readers.tables import is_frame
 from latens.data.rows import refuse_masked, refuse_other_cells, row_keys, row_weights, unmasked
-from latens.errors import DataError, ModelFileError, UsageError, nearest
+from latens.errors import ConfigError, DataError, ModelFileError, UsageError, nearest
 from latens.estimators.labels import codes_of
 from latens.evaluation.finite import finite
 from latens.io.process import check_process, is_fork
@@ -269,6 +270,17 @@ def validated(estimator: Any, X: Any, *, reset: bool, **options: Any) -> Any:
         raise _OtherColumns(f"{what}. {error}".rstrip(), where="X", fix=fix) from None
 
 
+@contextmanager
+def whole(estimator: Any) -> Iterator[None]:
+    """Leave an estimator as it was where its fit does not come to an end."""
+    before = dict(vars(estimator))
+    try:
+        yield
+    except BaseException:
+        estimator.__dict__ = before
+        raise
+
+
 class Weighed(NamedTuple):
     """Rows that count, with their weights."""
 
@@ -308,7 +320,9 @@ def weighted_mean(values: np.ndarray, sample_weight: Any) -> float:
 
 
 def refuse_twins(X: Any) -> None:
-    """Refuse a frame with two columns of one name, which scikit-learn does not read."""
+    """Refuse a frame without columns, or with two of one name, which scikit-learn does not read."""
+    if is_frame(X) and not len(X.columns):
+        raise DataError("the frame has no columns.", where="X", fix="Give one column or more.")
     if is_frame(X) and (twins := [name for name, n in Counter(map(str, X.columns)).items() if n > 1]):
         raise DataError(f"two columns are named {twins[0]!r}.", where="X", fix="Give every column a name of its own.")
 
@@ -316,6 +330,14 @@ def refuse_twins(X: Any) -> None:
 def plain_value(value: Any) -> Any:
     """Turn NumPy scalars and arrays into Python's own numbers and lists."""
     return value.tolist() if isinstance(value, np.generic | np.ndarray) else value
+
+
+def given_settings(settings: Any) -> dict[Any, Any]:
+    """The options that a user gave by name, as plain values; none for None."""
+    if not isinstance(settings, Mapping | None):
+        fix = 'Give for example {"training.steps": 100}.'
+        raise ConfigError(f"must be options by name, not {settings!r:.100}.", where="settings", fix=fix)
+    return {name: plain_value(value) for name, value in (settings or {}).items()}
 
 
 def _is_plain(value: Any) -> bool:

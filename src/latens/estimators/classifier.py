@@ -14,9 +14,9 @@ from latens import evaluation
 from latens.config import ClassifierConfig, override
 from latens.data.infer import with_classes
 from latens.data.rows import refuse_masked
-from latens.errors import UsageError
+from latens.errors import DataError, UsageError
 from latens.estimators import densities
-from latens.estimators.base import LatensEstimator, RandomState, as_dataset, seed_of, weighed
+from latens.estimators.base import LatensEstimator, RandomState, as_dataset, plain_value, seed_of, weighed, whole
 from latens.evaluation.classes import ClassSamples, normalise
 from latens.io import keys
 from latens.io.process import check_count, check_process
@@ -105,10 +105,17 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
             DataError: A class has too few rows, or mixtures are to weigh rows (a ValueError).
             UsageError: The density is not known, or lacks a method, or takes no weights.
         """
+        with whole(self):
+            return self._fit(X, y, sample_weight)
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any) -> "GenerativeClassifier":
         refuse_masked(y, "y")
         X, y, weight = weighed(X, y, sample_weight)
         x, y = self._table(X, reset=True, y=y)
         y = column_or_1d(y, warn=True)
+        if y.dtype.kind in "mM":
+            what = f"holds {'dates' if y.dtype.kind == 'M' else 'durations'}, which no file of the model could carry."
+            raise DataError(what, where="y", fix="Give them as text: y.astype(str).")
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         self.seed_ = seed_of(self.random_state)
@@ -122,10 +129,10 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         data = as_dataset(x, self._event_shape, names=None if names is None else [str(name) for name in names])
         schema = with_classes(data.schema, tuple(str(c) for c in self.classes_.tolist()))
         settings = {
-            "density.components": self.n_components,
+            "density.components": plain_value(self.n_components),
             "density.inference": self.inference,
-            "density.max_iterations": self.max_iterations,
-            "density.reg_covar": self.reg_covar,
+            "density.max_iterations": plain_value(self.max_iterations),
+            "density.reg_covar": plain_value(self.reg_covar),
             "training.seed": self.seed_,
         }
         config = get_recipe(_RECIPES[self.density]).config
@@ -296,6 +303,9 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         batch = self._batch(X)
         if y is not None:
             codes = np.array([self._code(label) for label in column_or_1d(y).tolist()], np.int32)
+            if len(codes) != len(batch.x):
+                what = f"{len(codes)} classes for {len(batch.x)} rows."
+                raise UsageError(what, where="y", fix="Give one for each row.")
             batch = dataclasses.replace(batch, label=codes)
         return evaluation.class_responsibilities(trained.model, batch, preparation=trained.preparation)
 
@@ -312,6 +322,8 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         return self.model_
 
     def _code(self, label: Any) -> int:
+        if not np.isscalar(label):
+            raise UsageError(f"{label!r:.100} is not one class.", where="label", fix="Give the class of all rows.")
         found = np.flatnonzero(self.classes_ == label)
         if not len(found):
             raise UsageError(f"there is no class {label!r}.", where="label", fix=f"Valid: {self.classes_.tolist()}.")

@@ -76,8 +76,7 @@ def mixed_dataset(
         split[row_keys(np.arange(len(x))).astype(np.float64) / 2**32 < validation_fraction] = VALIDATION
     if schema is None:
         schema = mixed_schema(x, split == TRAIN, names, observed, texts, "X", said)
-    if unknown not in ("error", "missing", "skip"):
-        raise UsageError(f"{unknown!r} is not known.", where="unknown", fix="Valid: error, missing, skip.")
+    refuse_unknown(unknown)
     strange: list[tuple[int, int, str]] | None = None if unknown == "error" else []
     cells, shown, outside = stored_columns(x, names, observed, texts, schema, "X", strange)
     stored = np.ascontiguousarray(cells, np.float32)
@@ -86,6 +85,12 @@ def mixed_dataset(
     if unknown == "skip" and (made := without_unknown(made)).kept is not None:
         warnings.warn(made.notes[-1], UserWarning, stacklevel=2)
     return made
+
+
+def refuse_unknown(unknown: Any) -> None:
+    """Refuse a way with unknown names that there is not."""
+    if not isinstance(unknown, str) or unknown not in ("error", "missing", "skip"):
+        raise UsageError(f"{unknown!r:.100} is not known.", where="unknown", fix="Valid: error, missing, skip.")
 
 
 def hidden_cells(data: Dataset) -> Shaped[np.ndarray, "n columns"]:

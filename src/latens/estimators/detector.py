@@ -15,9 +15,10 @@ from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.data.readers.tables import is_frame
 from latens.errors import ConfigError
-from latens.estimators.base import RandomState, seed_of, with_nan
+from latens.estimators.base import RandomState, seed_of, whole, with_nan
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.finite import finite
+from latens.io.process import check_count
 from latens.measure.cells import blame, named_cells
 from latens.measure.detect import conformal, drift, more_surprising, surprises
 from latens.typing import checked_later
@@ -117,6 +118,10 @@ class VAEDetector(OutlierMixin, RowsEstimator):
                 raise ConfigError(
                     f"must lie between 0 and 1, and is {value!r}.", where=name, fix="Give for example 0.1."
                 )
+        with whole(self):
+            return self._fit(X)
+
+    def _fit(self, X: Any) -> "VAEDetector":
         n = len(self._data(X, reset=True, typed=self.typed))
         self.seed_ = seed_of(self.random_state)
         count = min(max(int(np.ceil(self.held_out * n)), int(np.ceil(1.0 / self.alpha)) - 1), n // 2)
@@ -143,7 +148,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         if not most:
             least = int(np.ceil(1.0 / self.alpha)) - 1
             words = f"no p-value is as small as {self.alpha:g} of {count} held-out rows, so no row is an outlier"
-            warnings.warn(f"{words}: give {2 * least} rows or more, or a larger alpha", UserWarning, stacklevel=2)
+            warnings.warn(f"{words}: give {2 * least} rows or more, or a larger alpha", UserWarning, stacklevel=3)
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
@@ -167,7 +172,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
     def _log_marginal(self, data: Dataset) -> np.ndarray:
         found = -surprises(
             self.model_, data, None, others=self.others_,
-            num_samples=self.num_samples, key=jax.random.key(self.seed_), batch_size=BATCH,
+            num_samples=check_count(self.num_samples, "num_samples"), key=jax.random.key(self.seed_), batch_size=BATCH,
         )  # fmt: skip
         return np.asarray(finite(found, "log p(x)", minus_infinity=True), np.float64)
 
@@ -220,12 +225,13 @@ class VAEDetector(OutlierMixin, RowsEstimator):
             warnings.warn(f"{moved}; fit rows of their own time or place", UserWarning, stacklevel=2)
         return found
 
+    @checked_later
     def explain(self, X: Any, cells: int = 3) -> dict[str, np.ndarray]:
         """Find the cells of each row that the rest of the row makes the least likely.
 
         Args:
             X: Rows of the columns that `fit` saw.
-            cells: How many cells of each row.
+            cells: How many cells of each row, from 1.
 
         Returns:
             For the k-th cell, from 1, `cell_k` (its column), `value_k`, `expected_k` (of a number with its interval)
@@ -234,6 +240,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         Raises:
             ConfigError: The columns have no types: give `typed=True`.
         """
+        cells = check_count(cells, "cells")
         data, rows = self._rows(X), np.arange(len(X))
         return named_cells(
             blame(self.model_, data, rows, others=self.others_, cells=cells, seed=self.seed_), data, rows

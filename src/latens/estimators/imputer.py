@@ -15,7 +15,7 @@ from latens.data import Dataset
 from latens.data.bootstrap import bootstrap
 from latens.data.mixed import in_units
 from latens.errors import ConfigError, UsageError
-from latens.estimators.base import RandomState, seed_of, weighed
+from latens.estimators.base import RandomState, seed_of, weighed, whole, with_nan
 from latens.estimators.columns import has_words, hidden_cells, with_filled
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.conditionals import conditionals
@@ -98,12 +98,13 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         if not isinstance(count, int | np.integer) or isinstance(count, bool) or count < 1:
             what = f"must be a whole number from 1 on, and is {count!r}."
             raise ConfigError(what, where="ensemble", fix="Give 1 for one model, or for example 10.")
-        X, _, weight = weighed(X, None, sample_weight)
-        data = replace(self._data(X, reset=True, typed=True), weight=weight)
-        self.seed_ = seed_of(self.random_state)
-        several = [bootstrap(data, self.seed_ + k) for k in range(count)] if count > 1 else [data]
-        self.models_ = [self._train(one, self.seed_) for one in several]
-        self.model_ = self.models_[0]
+        with whole(self):
+            X, _, weight = weighed(X, None, sample_weight)
+            data = replace(self._data(X, reset=True, typed=True), weight=weight)
+            self.seed_ = seed_of(self.random_state)
+            several = [bootstrap(data, self.seed_ + k) for k in range(count)] if count > 1 else [data]
+            self.models_ = [self._train(one, self.seed_) for one in several]
+            self.model_ = self.models_[0]
         return self
 
     def transform(self, X: Any, *, unknown: str = "error") -> Any:
@@ -137,12 +138,13 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         """
         check_is_fitted(self)
         n = check_count(n, "n", cells=np.size(X))
+        num_samples = check_count(self.num_samples, "num_samples")
         data, of = self._data(X, reset=False, typed=True, schema=self.model_.schema), len(self.models_)
         drawn: dict[int, np.ndarray] = {}
         for b, (model, key) in enumerate(zip(self.models_, self._keys())):
             if own := range(b, n, of):
                 found = impute(
-                    model.model, model.batch(data), num_samples=self.num_samples, num_draws=len(own), key=key,
+                    model.model, model.batch(data), num_samples=num_samples, num_draws=len(own), key=key,
                     preparation=model.preparation,
                 )  # fmt: skip
                 drawn |= {k: found.draws[:, place] for place, k in enumerate(own)}
@@ -172,11 +174,12 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
 
     def _shares(self, X: Any, unknown: str = "error") -> tuple[Dataset, list[np.ndarray]]:
         check_is_fitted(self)
+        num_samples = check_count(self.num_samples, "num_samples")
         data = self._data(X, reset=False, typed=True, schema=self.model_.schema, unknown=unknown)
         types = self.model_.schema.types or ()
         found = [
             conditionals(
-                model.model, model.batch(data), types, num_samples=self.num_samples, key=key,
+                model.model, model.batch(data), types, num_samples=num_samples, key=key,
                 preparation=model.preparation,
             )[0]
             for model, key in zip(self.models_, self._keys())
@@ -193,7 +196,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         if has_words(X):
             return with_filled(X, data, filled)
         gone, types = hidden_cells(data), data.schema.types or ()
-        made = np.array(X, np.float64)
+        made = np.array(with_nan(X), np.float64)
         own = getattr(self, "feature_names_in_", [f"x{i}" for i in range(made.shape[1])])
         places = {str(name): i for i, name in enumerate(own)}
         values = in_units(filled, types)

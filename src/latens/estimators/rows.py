@@ -13,7 +13,7 @@ from latens.data.declared import check_declared, declared_columns
 from latens.data.readers.tables import from_words
 from latens.data.sources import hints, read_columns
 from latens.errors import ConfigError
-from latens.estimators.base import as_dataset, refuse_twins, validated, with_nan
+from latens.estimators.base import as_dataset, given_settings, refuse_twins, validated, with_nan
 from latens.estimators.columns import has_words, mixed_dataset
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
@@ -66,7 +66,7 @@ class RowsEstimator(BaseEstimator):
         config = self.recipe if isinstance(self.recipe, VAEConfig) else get_recipe(self.recipe).config
         if not isinstance(config, VAEConfig):
             raise ConfigError(f"the recipe {self.recipe!r} is a classifier.", where="recipe", fix="Use a VAE's recipe.")
-        config = override(config, {"training.seed": seed, **(usual or {}), **dict(self.settings or {})})
+        config = override(config, {"training.seed": seed, **(usual or {}), **given_settings(self.settings)})
         return train(prepare(config, data))[0]
 
     def __sklearn_tags__(self) -> Tags:

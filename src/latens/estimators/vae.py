@@ -255,6 +255,7 @@ class VAE(Autoencoder):
             ConfigError: The prior has no temperature, and another than 1 is asked for.
             UsageError: The number of rows is below 1, the class is missing or unknown, or the temperature below 0.
         """
+        n_samples = check_count(n_samples, "n_samples")
         return self.prior_predictive(n_samples, label=label, temperature=temperature, random_state=random_state)
 
     def warm_up(self, n_rows: int = 1, *, label: Any = None) -> "VAE":
@@ -380,13 +381,14 @@ class VAE(Autoencoder):
             shares, _ = conditionals(self.model_.model, batch, types, **options)
             return with_filled(X, data, np.stack([point(of, one) for of, one in zip(shares, types)], axis=1))
         given = np.asarray(with_nan(X))
+        numbers = given.astype(np.float64) if given.dtype.kind == "O" else given
         found = evaluation.impute(self.model_.model, batch, num_draws=n_draws, **options)
         values = np.moveaxis(found.draws, 1, 0) if n_draws else found.mean[None]
         filled = [self.model_.data_units(rows, mean=not n_draws).reshape(given.shape) for rows in values]
-        if given.dtype.kind != "f":
+        if numbers.dtype.kind != "f":
             return np.stack([given] * len(filled)) if n_draws else given
-        rows = np.stack([np.where(np.isnan(given), each, given).astype(given.dtype) for each in filled])
-        evaluation.finite(np.moveaxis(rows, 0, 1), "imputed cells")
+        rows = np.stack([np.where(np.isnan(numbers), each, given).astype(given.dtype) for each in filled])
+        evaluation.finite(np.moveaxis(rows.astype(numbers.dtype), 0, 1), "imputed cells")
         return rows if n_draws else rows[0]
 
     def refit_prior(

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from latens.errors import LatensError, ResourceError
+from latens.errors import LatensError, ResourceError, UsageError
 
 _MARK = ".latens-tmp-"
 _TEMPORARY = re.compile(r"^\..*\.latens-tmp-(\d+)-([0-9a-f]{8})[0-9a-f]{8}$", re.DOTALL)
@@ -85,6 +85,8 @@ def write_together(files: Iterable[tuple[Path, bytes | Iterable[bytes | memoryvi
     made: list[tuple[Path, Path]] = []
     try:
         for path, data in files:
+            if not path.name or "\0" in str(path):
+                raise UsageError(f"{str(path)!r} is not the name of a file.", where="path", fix="Give a name.")
             with resource_errors(path):
                 clean_orphans(path.parent, of=path.name)
                 made.append((temporary_beside(path), path))

@@ -1,6 +1,7 @@
 """What an objective is: a number to minimise, and honest numbers to report."""
 
 import dataclasses
+import math
 from abc import abstractmethod
 from typing import Any, ClassVar, Literal
 
@@ -49,6 +50,14 @@ class AbstractObjective(eqx.Module):
     uses_prior: ClassVar[bool] = True
     has_likelihood: ClassVar[bool] = True
     critic_sees: ClassVar[tuple[Literal["codes", "row"], ...]] = ("codes",)
+
+    def __check_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value, usual = getattr(self, field.name), field.default
+            limited = isinstance(usual, int | float) and math.isfinite(usual)
+            if limited and isinstance(value, float) and not value < math.inf:
+                what = f"{field.name} must be a finite number, not {value}."
+                raise ConfigError(what, where=f"objective.{field.name}", fix=f"Give for example {usual}.")
 
     @abstractmethod
     def __call__(

@@ -13,7 +13,7 @@ from latens.distributions import AbstractFactorised, Divergence, divergence_term
 from latens.models import AbstractLatentModel, TopDownNormals
 from latens.objectives.base import AbstractObjective, Metrics, mean, sum_of_squares, weighted
 from latens.objectives.draws import Statistic, draw
-from latens.objectives.roles import KL, by_formula, require, require_kl
+from latens.objectives.roles import KL, by_formula, require, require_kl, require_weights
 from latens.typing import Array, Float, Int, Key, Nats
 
 
@@ -73,6 +73,7 @@ class ELBO(AbstractObjective):
         for name, least in bounds.items():
             value = getattr(self, name)
             require(value >= least, f"{name} must be {least} or more, not {value}.", name)
+        require_weights(self, "beta", "capacity")
         require(
             self.capacity is None or self.free_bits == 0.0,
             "`capacity` and `free_bits` cannot be combined.",

@@ -11,7 +11,7 @@ from latens.distributions import AbstractFactorised
 from latens.errors import ConfigError
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, mean, weighted
-from latens.objectives.roles import KL, evidence, flat_codes, require, require_kl
+from latens.objectives.roles import KL, evidence, flat_codes, require, require_kl, require_weights
 from latens.typing import AnyArray, Array, Bool, Float, Int, Key, Nats, UInt32
 
 NOTHING = -1e30
@@ -98,6 +98,7 @@ class BetaTC(AbstractObjective):
     num_rows: int | None = eqx.field(static=True, default=None)
 
     def __check_init__(self) -> None:
+        require_weights(self, "alpha", "beta", "gamma")
         forms = ("weighted", "stratified")
         require(
             self.estimator in forms,

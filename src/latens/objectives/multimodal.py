@@ -14,7 +14,7 @@ from latens.io import keys
 from latens.models import AbstractLatentModel, Experts, LatentModel, subsets_of
 from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, weighted
 from latens.objectives.draws import path_to
-from latens.objectives.roles import require
+from latens.objectives.roles import require, require_weights
 from latens.typing import AnyArray, Array, Bool, Float, Int, Key, Nats
 
 Weights = Literal["equal", "cells"] | tuple[float, ...]
@@ -185,6 +185,7 @@ class StratifiedELBO(AbstractObjective):
 
     def __check_init__(self) -> None:
         _check(self.num_samples, self.weights)
+        require_weights(self, "beta")
         require(self.bound in ("elbo", "components", "iwae"), f"there is no bound {self.bound!r}.", "bound")
 
     def __call__(
@@ -235,6 +236,7 @@ class SubsetELBO(AbstractObjective):
 
     def __check_init__(self) -> None:
         _check(self.num_samples, self.weights)
+        require_weights(self, "beta")
         require(
             self.random_subsets >= 0,
             f"random_subsets must be 0 or more, not {self.random_subsets}.",
@@ -307,6 +309,7 @@ class AlignedELBO(AbstractObjective):
 
     def __check_init__(self) -> None:
         _check(self.num_samples, self.weights)
+        require_weights(self, "beta")
         require(self.form in ("joint", "total-correlation"), f"there is no form {self.form!r}.", "form")
         most = 1.0 if self.form == "total-correlation" else float("inf")
         require(0.0 <= self.alpha <= most, f"alpha must lie between 0 and {most}, not {self.alpha}.", "alpha")

@@ -10,6 +10,7 @@ from latens.distributions import log_prob
 from latens.models import AbstractLatentModel
 from latens.objectives.base import AbstractObjective, Metrics, by_row, mean, sum_of_squares, weighted
 from latens.objectives.draws import path_to
+from latens.objectives.roles import require_weights
 from latens.typing import AnyArray, Array, Float, Int, Key, Nats, PyTree, Shaped
 
 
@@ -43,6 +44,9 @@ class Reconstruction(AbstractObjective):
     couples_rows = by_row
 
     l2: float = eqx.field(static=True, default=0.0)
+
+    def __check_init__(self) -> None:
+        require_weights(self, "l2")
 
     def __call__(
         self, model: AbstractLatentModel, batch: Batch, *, key: Key, step: Int[Array, ""]

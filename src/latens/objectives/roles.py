@@ -1,5 +1,6 @@
 """Which arrays a term of an objective trains, and the numbers that most objectives report."""
 
+import math
 from typing import Any, Literal, NamedTuple, TypeAlias, get_args
 
 import equinox as eqx
@@ -143,3 +144,11 @@ def require_kl(kl: str) -> None:
 def require_weight(weight: float) -> None:
     """Refuse a negative weight of an objective's term."""
     require(weight >= 0.0, f"the weight must be 0 or more, not {weight}.", "weight")
+
+
+def require_weights(objective: Any, *names: str) -> None:
+    """Refuse weights that are negative or not finite; a schedule may be anything."""
+    for name in names:
+        value = getattr(objective, name)
+        fits = value is None or callable(value) or 0.0 <= value < math.inf
+        require(fits, f"{name} must be a finite number of 0 or more, not {value}.", name)

@@ -35,6 +35,9 @@ def with_networks(model: Any, schema: Schema, config: NetworkConfig, *, key: Key
             what = f"the {part} of this recipe is not one network, so none can take its place."
             raise ConfigError(what, where=part, fix="Use another recipe, for example default.")
         network = given(schema, jax.random.fold_in(key, number)) if _is_factory(given) else given
+        if not callable(network):
+            what = f"the function gives a {type(network).__name__}, which is not a network."
+            raise ConfigError(what, where=part, fix="Give a module, or another function of one row.")
         model = eqx.tree_at(lambda m, p=part: getattr(m, p).network, model, network)
     return model
 

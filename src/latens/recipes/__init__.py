@@ -15,7 +15,7 @@ from latens.data import Dataset, Schema
 from latens.errors import ConfigError, nearest
 from latens.parts.objects import ROWS, TABLES
 from latens.parts.objects import register_part as register_part
-from latens.typing import Key
+from latens.typing import Key, checked_later
 
 from . import (
     bounds,
@@ -93,6 +93,7 @@ TABLES["model"] = ("recipe", RECIPES)
 ROWS["model"] = _add_model
 
 
+@checked_later
 def get_recipe(name: str) -> Recipe:
     """The recipe of that name.
 
@@ -105,11 +106,11 @@ def get_recipe(name: str) -> Recipe:
     Raises:
         ConfigError: There is none; the message names the nearest one.
     """
-    if name not in RECIPES:
+    if not isinstance(name, str) or name not in RECIPES:
         raise ConfigError(
-            f"there is no recipe {name!r}.",
+            f"there is no recipe {name!r:.100}.",
             where="recipe",
-            fix=nearest(name, RECIPES) + " `latens recipes` lists them.",
+            fix=nearest(str(name), RECIPES) + " `latens recipes` lists them.",
         )
     return RECIPES[name]
 

@@ -11,6 +11,7 @@ import inspect
 import pkgutil
 from collections.abc import Callable, Generator, Iterator
 from functools import cache
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeAlias, get_args, get_type_hints
 
@@ -39,11 +40,12 @@ class Range:
             raise argparse.ArgumentTypeError(f"{text} is not {self.words}")
         return value
 
-    def check(self, value: Any, where: str) -> None:
-        """Refuse what Python gave where the command line would refuse it."""
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if not number or (self.of is int and value != int(value)) or not self.low <= value <= self.high:
-            raise UsageError(f"{value!r} is not {self.words}.", where=where, fix=f"Give a {self.__name__}.")
+    def checked(self, value: Any, where: str) -> Any:
+        """Refuse what Python gave where the command line would refuse it; else the number itself."""
+        plain = isinstance(value, Real) and not isinstance(value, bool)
+        if not plain or not self.low <= value <= self.high or value != self.of(value):
+            raise UsageError(f"{value!r:.100} is not {self.words}.", where=where, fix=f"Give a {self.__name__}.")
+        return self.of(value)
 
 
 def whole(low: int, high: int, words: str = "") -> Range:
@@ -236,6 +238,9 @@ def method(verb: type[Verb]) -> Callable[..., Made]:
     def call(trained: "TrainedModel", *values: Any, **options: Any) -> Made:
         if len(values) > len(names):
             raise UsageError(f"{len(values)} arguments.", where=name_of(verb), fix=f"It takes {', '.join(names)}.")
+        twice = next((name for name in names[: len(values)] if name in options), None)
+        if twice is not None:
+            raise UsageError(f"{twice} is given twice.", where=name_of(verb), fix="Give it by position or by name.")
         options |= dict(zip(names, values))
         unknown = next((name for name in options if name not in names), None)
         if unknown is not None:
@@ -247,7 +252,7 @@ def method(verb: type[Verb]) -> Callable[..., Made]:
                 continue
             asked: Arg = (meta.extra or {})["arg"]
             if asked.kind is not None and options[name] is not None:
-                asked.kind.check(options[name], name)
+                options[name] = asked.kind.checked(options[name], name)
             if asked.choices and options[name] is not None and options[name] not in asked.choices:
                 fix = nearest(str(options[name]), asked.choices)
                 raise UsageError(f"there is no {name} {options[name]!r}.", where=name, fix=fix)

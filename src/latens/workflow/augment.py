@@ -1,7 +1,7 @@
 """More rows of each class: drawn around labelled rows, or from p(x | class)."""
 
 import dataclasses
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +10,10 @@ import numpy as np
 from latens import evaluation
 from latens.config import ClassifierConfig
 from latens.data import Dataset
-from latens.errors import ConfigError, DataError, UsageError
+from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.io.process import check_process
-from latens.typing import Key
+from latens.typing import Key, checked_later
+from latens.workflow.inputs import seed_key
 from latens.workflow.trained import TrainedModel
 
 Draw: TypeAlias = Literal["rows", "class"]
@@ -28,6 +29,7 @@ class Augmented(NamedTuple):
     around: np.ndarray | None
 
 
+@checked_later
 def augment(
     trained: TrainedModel,
     data: Dataset,
@@ -67,8 +69,11 @@ def augment(
         ((20, 8, 8), ['0', '0', '1'])
     """
     check_process()
-    if per_class < 1:
-        raise UsageError(f"{per_class} new rows of each class.", where="per_class", fix="Give 1 or more.")
+    if not isinstance(per_class, int | np.integer) or isinstance(per_class, bool) or per_class < 1:
+        raise UsageError(f"{per_class!r:.100} new rows of each class.", where="per_class", fix="Give 1 or more.")
+    if draw is not None and draw not in get_args(Draw):
+        raise UsageError(f"there is no {draw!r:.100}.", where="draw", fix=nearest(str(draw), get_args(Draw)))
+    key = seed_key(seed)
     positions = np.arange(len(data)) if positions is None else positions
     label, names = data.seen_label, data.schema.classes or ()
     codes = np.full(len(positions), -1) if label is None else label[positions]
@@ -80,9 +85,8 @@ def augment(
     if draw == "class" and not given:
         raise ConfigError("this model has no p(x | class).", where="draw=class",
                           fix="Draw around rows (draw=rows), or train with --recipe conditional-vae.")  # fmt: skip
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(int(seed) % 2**64)
     new = np.repeat(occurring, per_class)
-    key = jax.random.key(seed)
     if given:
         data = dataclasses.replace(data, label=_codes_of_model(trained, data, names, occurring), hidden=None)
     if draw == "class" or (draw is None and given):

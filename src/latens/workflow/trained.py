@@ -20,7 +20,7 @@ from latens.errors import ConfigError, DataError, LatensError, ModelFileError, R
 from latens.evaluation.finite import finite
 from latens.evaluation.samples.conditional import sample_given
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
-from latens.io.atomic import write_atomic
+from latens.io.atomic import resource_errors, write_atomic
 from latens.io.process import check_count, check_process
 from latens.io.safetensors import pack_chunks, read, unpack
 from latens.parts.objects import config_of_file
@@ -581,7 +581,9 @@ def model_file(path: str | Path) -> Path:
     """The file of a model."""
     if isinstance(path, str) and path.startswith("pretrained:"):
         return pretrained.path(path.removeprefix("pretrained:"))
-    if not Path(path).is_dir():
+    with resource_errors(path):
+        folder = Path(path).is_dir()
+    if not folder:
         return Path(path)
     run = RunFolder.open(Path(path), lock=False)
     if not run.model_file.exists():

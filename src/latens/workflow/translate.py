@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from msgspec.structs import replace
 
@@ -13,6 +12,8 @@ from latens.data.infer import conform, store
 from latens.data.pairs import as_colours
 from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.models import Experts
+from latens.typing import checked_later
+from latens.workflow.inputs import seed_key
 from latens.workflow.trained import TrainedModel
 
 
@@ -23,6 +24,7 @@ class Translated(NamedTuple):
     positions: np.ndarray  # the positions in the data of the rows that they were made of, of shape (n,)
 
 
+@checked_later
 def translate(
     trained: TrainedModel, data: Dataset, start: str, end: str, *, mean: bool = True, seed: int = 0
 ) -> Translated:
@@ -58,12 +60,13 @@ def translate(
         what = f"none of {len(data)} rows is of the class {start!r}: {having}."
         raise DataError(what, where=data.name, fix="Name the column of the labels with --label NAME, or another class.")
     into = {"label": np.eye(trained.preparation.classes, dtype=np.float32)[other]}
+    key = seed_key(seed)
     values = evaluation.translate(
         trained.model,
         trained.batch(data, positions),
         into,
         preparation=trained.preparation,
-        key=jax.random.key(seed),
+        key=key,
         mean=mean,
     )
     return Translated(evaluation.finite(trained.data_units(values, mean=mean), "x"), positions)
@@ -89,6 +92,7 @@ def knows_pairs(trained: TrainedModel) -> bool:
     return blocks is not None and blocks.axis == 1 and len(blocks.names) == 2 and trained.schema.shape[1] % 2 == 0
 
 
+@checked_later
 def complete(
     trained: TrainedModel,
     pictures: np.ndarray,
@@ -144,7 +148,7 @@ def complete(
         as_batch(rows, mask=mask),
         num_samples=num_samples,
         num_draws=0 if mean else 1,
-        key=jax.random.key(seed),
+        key=seed_key(seed),
         preparation=trained.preparation,
     )
     values = trained.data_units(found.mean if mean else found.draws[:, 0], mean=mean)
