@@ -2,8 +2,8 @@
 
     python benchmarks/house.py [--json]
 
-A line counts once: as docstring (any string that stands alone), import, comment, blank, or code. The ratios are to lines
-of code with imports.
+A line counts once: as docstring (any string that stands alone), import, comment, blank, or code. The ratios are to
+lines of code with imports.
 """
 
 import argparse

@@ -3,14 +3,13 @@
 from pathlib import Path
 from typing import Annotated, ClassVar
 
-from latens.verbs.kernel import At, Data, Made, Run, Verb, Work, arg
+from latens.verbs.kernel import At, Data, Made, Verb, Work, arg
 
 
 class Compress(Verb):
     """Rows without loss in as many bits as the model's ELBO says."""
 
     endings: ClassVar = (".bits",)
-    run: Run
     data: Data
 
     def __call__(self, at: At) -> Work:
@@ -29,7 +28,6 @@ class Decompress(Verb):
     """The rows that `latens compress` coded."""
 
     endings: ClassVar = (".npy",)
-    run: Run
     file: Annotated[str, arg("what `latens compress` wrote", "FILE", reads=True)]
 
     def __call__(self, at: At) -> Work:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from latens.errors import UsageError
-from latens.verbs.kernel import At, Made, Run, Verb, Work, arg
+from latens.verbs.kernel import At, Made, Verb, Work, arg
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,7 +16,6 @@ class Decode(Verb):
     """Latents to rows: means of p(x | z)."""
 
     endings: ClassVar = (".npz", ".png")
-    run: Run
     latents: Annotated[str, arg("a file of latents, as `latens encode` writes it", "Z", reads=True)]
     label: Annotated[str | None, arg("the class, of a model that has them", metavar="NAME")] = None
 

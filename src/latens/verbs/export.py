@@ -2,14 +2,13 @@
 
 from typing import Annotated, ClassVar
 
-from latens.verbs.kernel import At, Made, Run, Verb, Work, arg
+from latens.verbs.kernel import At, Made, Verb, Work, arg
 
 
 class Export(Verb):
     """The encoder and the decoder as ONNX files, checked."""
 
     endings: ClassVar = ()
-    run: Run
     format: Annotated[str, arg("of the files (default onnx)", choices=("onnx",))] = "onnx"
 
     def __call__(self, at: At) -> Work:

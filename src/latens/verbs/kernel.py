@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 class Range:
     """The numbers within two limits, as argparse reads them from text and as Python gives them."""
 
-    def __init__(self, of: Callable[[str], Any], low: float, high: float, words: str, name: str) -> None:
+    def __init__(self, of: Callable[[Any], Any], low: float, high: float, words: str, name: str) -> None:
         self.of, self.low, self.high, self.words = of, low, high, words
         self.__name__ = name  # what argparse calls the type of a text that is not a number at all
 
@@ -176,7 +176,11 @@ class Verb(Struct, kw_only=True):
     endings: ClassVar[tuple[str, ...]] = (".npz",)  # of --out; none where the verb itself fills a folder
     needs_latents: ClassVar[bool] = True  # refuses a Bayes classifier, which has none
 
-    __call__: ClassVar[Callable[[Any, At], Work]]
+    run: Run
+
+    def __call__(self, at: At) -> Work:
+        """Check, yield what would be done, and do it."""
+        raise TypeError(f"the verb {type(self).__name__} does nothing")
 
 
 def name_of(verb: type[Verb]) -> str:

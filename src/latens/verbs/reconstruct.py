@@ -2,14 +2,13 @@
 
 from typing import ClassVar
 
-from latens.verbs.kernel import At, Data, Made, Mean, Run, Seed, Unknown, Verb, Work
+from latens.verbs.kernel import At, Data, Made, Mean, Seed, Unknown, Verb, Work
 
 
 class Reconstruct(Verb):
     """Rows to latents and back."""
 
     endings: ClassVar = (".npz", ".png")
-    run: Run
     data: Data
     mean: Mean = False
     unknown: Unknown = "error"

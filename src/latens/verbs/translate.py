@@ -3,7 +3,7 @@
 from typing import Annotated, Any, ClassVar
 
 from latens.errors import UsageError
-from latens.verbs.kernel import At, Made, Mean, Run, Seed, Verb, Work, arg, draws
+from latens.verbs.kernel import At, Made, Mean, Seed, Verb, Work, arg, draws
 
 _FROM = "the class of the rows; of a model of pairs their side, source (default) or target"
 _TO = "the class that they are decoded as; of a model of pairs the other side"
@@ -13,7 +13,6 @@ class Translate(Verb):
     """Rows of one class as another, or pictures as their pair, of models that know both."""
 
     endings: ClassVar = (".npz", ".png")
-    run: Run
     data: Annotated[Any, arg("rows with labels; of a model of pairs, pictures of one side", "DATA", reads=True)]
     start: Annotated[str | None, arg(_FROM, "--from", "A")] = None
     end: Annotated[str | None, arg(_TO, "--to", "B")] = None

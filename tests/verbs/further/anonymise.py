@@ -4,14 +4,13 @@ from dataclasses import replace
 from typing import Annotated, ClassVar
 
 from latens.errors import UsageError, nearest
-from latens.verbs.kernel import At, Data, Made, Run, Seed, Verb, Work, arg
+from latens.verbs.kernel import At, Data, Made, Seed, Verb, Work, arg
 
 
 class Anonymise(Verb):
     """A table with one column drawn anew given the others."""
 
     endings: ClassVar = (".csv", ".parquet")
-    run: Run
     data: Data
     column: Annotated[str, arg("the column that is drawn", metavar="NAME")]
     seed: Seed = 0

@@ -2,14 +2,13 @@
 
 from typing import Annotated, ClassVar
 
-from latens.verbs.kernel import At, Data, Made, Run, Seed, Verb, Work, arg, draws
+from latens.verbs.kernel import At, Data, Made, Seed, Verb, Work, arg, draws
 
 
 class Length(Verb):
     """The length of each row in bits, -log2 p(x)."""
 
     endings: ClassVar = (".csv", ".npz")
-    run: Run
     data: Data
     num_samples: Annotated[int, arg("draws a row (default 100)", metavar="K", kind=draws)] = 100
     seed: Seed = 0

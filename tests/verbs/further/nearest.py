@@ -2,14 +2,13 @@
 
 from typing import Annotated, ClassVar
 
-from latens.verbs.kernel import At, Data, Made, Run, Verb, Work, arg, whole
+from latens.verbs.kernel import At, Data, Made, Verb, Work, arg, whole
 
 
 class Nearest(Verb):
     """The rows whose latents lie nearest to those of each row."""
 
     endings: ClassVar = (".npz", ".csv")
-    run: Run
     data: Data
     count: Annotated[int, arg("how many for each row (default 5)", metavar="N", kind=whole(1, 1000))] = 5
 
