@@ -248,3 +248,12 @@ def test_damaged_types_are_refused(change, words):
     assert Schema.from_json(good | types).types[0] == ColumnType("category", ("a", "b"), shares=(0.5, 0.5))
     with pytest.raises(ModelFileError, match=words):
         Schema.from_json(good | types | change)
+
+
+def test_a_number_of_1e300_in_new_rows_is_far_outside(tmp_path) -> None:
+    """How far it lies beyond the training rows is a finite number, and no warning is let through."""
+    rows = "".join(f"{i / 2},{'xy'[i % 2]}\n" for i in range(60))
+    (tmp_path / "d.csv").write_text("a,b\n" + rows)
+    (tmp_path / "far.csv").write_text("a,b\n1e300,x\n-1e300,y\n1,x\n")
+    found = load(tmp_path / "far.csv", schema=load(tmp_path / "d.csv").schema)
+    assert found.outside[:, 0].tolist() == [np.finfo(np.float32).max, -np.finfo(np.float32).max, 0.0]

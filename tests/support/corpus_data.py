@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import struct
 import zipfile
 from collections.abc import Callable
@@ -174,6 +175,9 @@ CASES: dict[str, Case] = {
     "npz of objects": check(npz(x=np.array([[None]])), "d.npz", "never unpickles"),
     "npz without data": check(npz(a=X, b=X), "d.npz", "not clear", "a, b", "np.savez"),
     "npz label of no name": check(npz(x=X, y=X[:, 0]), "d.npz", "Did you mean 'y'", also=("--label", "yy")),
+    "labels in a pipe": check(
+        lambda: (npy(X)(), os.mkfifo("y.npy")), "d.npy", "y.npy", "no regular file", also=("--label", "y.npy")
+    ),
     "npz classes of one name": check(
         npz(x=X, y=np.arange(30) % 2, class_names=np.array(["p", "p"])), "d.npz", "two classes", "'p'", "class_names"
     ),

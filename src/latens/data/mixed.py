@@ -197,7 +197,8 @@ def stored_columns(
             raise DataError(what, where=where, fix="Write it as it was written in the training data.")
         placed = np.round((values - kind.low) / kind.step)
         cells[seen, i] = np.clip(placed, 0, kind.size - 1)
-        outside[seen, i] = placed - np.clip(placed, 0, kind.size - 1)
+        far = np.finfo(np.float32).max
+        outside[seen, i] = np.clip(placed - np.clip(placed, 0, kind.size - 1), -far, far)
     if refused:
         known = {name: kind.values for name, kind in zip(wanted, schema.types or ())}
         named = np.arange(len(x)) if row_names is None else row_names

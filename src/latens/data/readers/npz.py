@@ -86,6 +86,8 @@ def _parse_header(header: bytes, where: str) -> tuple[np.dtype, bool, tuple[int,
 
 def read_npy(path: Path) -> np.ndarray:
     """Read the array of a .npy file."""
+    if path.exists() and not path.is_file():  # a named pipe would be waited for
+        raise DataError("is no regular file.", where=str(path), fix="Give a file.")
     with path.open("rb") as stream:
         return read_npy_stream(stream, os.fstat(stream.fileno()).st_size, str(path))
 
