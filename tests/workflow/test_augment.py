@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -114,17 +115,20 @@ def test_what_cannot_be_drawn_is_refused() -> None:
         augment(linear(), rows(), 5, draw="class")
     with pytest.raises(UsageError, match="0 new rows"):
         augment(linear(), rows(), 0)
-    for count in (1.5, "3", None, True):
+    wrong: tuple[Any, ...] = (1.5, "3", None, True)
+    for count in wrong:
         with pytest.raises(UsageError, match=r"per_class: .* new rows of each class"):
             augment(linear(), rows(), count)
     with pytest.raises(UsageError, match=r"draw: there is no 'clas'. Did you mean 'class'\?"):
         augment(linear(), rows(), 1, draw="clas")  # type: ignore[arg-type]
-    for seed in (1.5, "1", 2**64):
+    seeds: tuple[Any, ...] = (1.5, "1", 2**64)
+    for seed in seeds:
         with pytest.raises(UsageError, match="is not a seed"):
             augment(linear(), rows(), 1, seed=seed)
         with pytest.raises(UsageError, match="is not a seed"):
             translate(linear(conditional=True), rows(), "a", "b", seed=seed)
-    assert len(augment(linear(), rows(), np.int64(1), seed=-1).x) == 2
+    one: Any = np.int64(1)
+    assert len(augment(linear(), rows(), one, seed=-1).x) == 2
 
 
 @pytest.mark.parametrize("mean", [True, False])

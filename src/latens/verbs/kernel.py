@@ -42,7 +42,7 @@ class Range:
 
     def checked(self, value: Any, where: str) -> Any:
         """Refuse what Python gave where the command line would refuse it; else the number itself."""
-        plain = isinstance(value, Real) and not isinstance(value, bool)
+        plain: bool = issubclass(type(value), Real) and not isinstance(value, bool)  # NumPy's numbers too
         if not plain or not self.low <= value <= self.high or value != self.of(value):
             raise UsageError(f"{value!r:.100} is not {self.words}.", where=where, fix=f"Give a {self.__name__}.")
         return self.of(value)
