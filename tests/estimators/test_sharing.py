@@ -3,6 +3,7 @@
 import copy
 import inspect
 import pickle
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -152,6 +153,7 @@ def test_every_method_in_a_fork_says_so(fitted: Any, fork: Callable[[], None], m
         pytest.skip("densities of one's own compute where they like")
     arrived = pickle.loads(raw)  # a pool would wait for ever for a task that fails here
     names = [n for n in dir(type(fitted)) if not n.startswith("_") and n not in HARMLESS]
+    names = [n for n in names if not re.fullmatch(r"set_\w+_request", n)]  # scikit-learn's own
     told = 0
     for estimator in (fitted, arrived):
         for name in names:

@@ -3,7 +3,6 @@
 from pathlib import PurePath
 
 import numpy as np
-from jaxtyping import Shaped
 
 from latens.data.raw import Raw
 from latens.errors import DataError
@@ -41,7 +40,7 @@ def side_by_side(source: Raw, target: Raw, where: str, other: str) -> Raw:
     return Raw(x, label, source.names, source.weight, None, split, classes, notes)
 
 
-def as_colours(x: Shaped[np.ndarray, "n h w"]) -> Shaped[np.ndarray, "n h w 3"]:
+def as_colours(x: np.ndarray) -> np.ndarray:
     """Give grey pictures three equal channels."""
     return np.repeat(x[..., None], 3, axis=-1)
 

@@ -33,6 +33,7 @@ _CAPTIONS = {
     "associations": "How strongly columns hang together in the data and in samples, and where the two differ.",
     "column-nats": "What each column takes of -log p(x), given the latents, and what it would take alone.",
     "missing-cells": "How many cells of each column are missing, and which are missing together.",
+    "reach": "How far a code moves until what it decodes to changes: the share of rows that is still the same.",
     "column-errors": "How well each column is given back, as a share of its own spread.",
     "bands": "Rows over the bands that hold half and nine tenths of what the model draws for them.",
 }
@@ -64,6 +65,7 @@ _HEADINGS = {
     "associations": "How columns hang together",
     "column-nats": "What each column adds to log p(x)",
     "missing-cells": "What is missing",
+    "reach": "How robust a decoded row is",
     "column-errors": "Which columns it gives back well",
     "bands": "Rows within what the model draws",
     "graph": "How the parts fit together",

@@ -197,7 +197,7 @@ def summary_of(verb: type[Verb]) -> str:
 def arguments_of(verb: type[Verb]) -> Iterator[tuple[str, Any, Any, Meta]]:
     """Name, type, default (`NODEFAULT` where it must be given) and description of every field."""
     hints = get_type_hints(verb, include_extras=True)
-    for field in fields(verb):
+    for field in sorted(fields(verb), key=lambda one: one.name != "run"):  # RUN comes first where it has no flag
         kind, meta = get_args(hints[field.name])[:2]
         yield field.name, kind, field.default, meta
 

@@ -22,7 +22,7 @@ DEAD = 1e-6
 """A unit whose standard deviation is below this share of the largest one's is constant: float32 noise is no code."""
 
 
-def checked(codes: Shaped[np.ndarray, "n ..."], factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked(codes: np.ndarray, factors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Check codes and factors, number the factors from 0, and drop those that take one value only."""
     codes, factors = np.asarray(codes, np.float64), np.asarray(factors)
     codes = codes.reshape(len(codes), -1)

@@ -110,9 +110,7 @@ def expected_coverage(n: int, m: int, num_neighbours: int) -> float:
     return float(1.0 - np.prod((n - i) / (n + m - i)))
 
 
-def featured(
-    rows: Shaped[np.ndarray, "n *x"], samples: Shaped[np.ndarray, "m *x"], features: Features | None
-) -> tuple[np.ndarray, np.ndarray]:
+def featured(rows: np.ndarray, samples: np.ndarray, features: Features | None) -> tuple[np.ndarray, np.ndarray]:
     """Turn rows and samples into float64 matrices of the same width."""
     # features: function that both are passed through; None takes the rows themselves.
     if features is not None:

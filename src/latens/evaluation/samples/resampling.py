@@ -25,7 +25,7 @@ def as_rows(values: Shaped[np.ndarray, "n *x"], name: str = "rows", *, at_least:
     return matrix
 
 
-def same_width(rows: Shaped[np.ndarray, "n d"], samples: Shaped[np.ndarray, "m d"]) -> None:
+def same_width(rows: np.ndarray, samples: np.ndarray) -> None:
     """Check that two sets of rows have as many features each."""
     if rows.shape[1] != samples.shape[1]:
         what = f"rows of {rows.shape[1]} numbers and samples of {samples.shape[1]}."
