@@ -200,7 +200,7 @@ def test_the_command_completes_pictures(latens: Callable[..., Result], tmp_path:
         (["--region", "9:,:"], "holds no pixel of 8 x 8"),
         (["--region", "top"], "is no region of pixels"),
         (["--region", "4:,:", "--mask", "x.png"], "both say what is seen"),
-        (["--mask", "absent.png"], "cannot be read as a mask"),
+        (["--mask", "absent.png"], "there is no such file."),
         (["--mask", "absent.png", "--scale", "2"], "--mask and --scale both say what is seen"),
         (["--grey"], "which have no colours."),
         (["--scale", "3"], "Use --scale 2 or 4 or 8."),

@@ -113,7 +113,7 @@ def test_weights_are_started_from(tmp_path, rows, capsys):
     assert two.facts["started_from"]["steps"] == 30
     assert two.facts["started_from"]["config"]["objective"]["name"] == "elbo"
     capsys.readouterr()
-    assert main([*words[:-6], "--set", "network.hidden=9", "--out", str(tmp_path / "third")]) == 4
+    assert main([*words[:4], "--set", "network.hidden=9", "--out", str(tmp_path / "third")]) == 4
     told = capsys.readouterr().err
     assert "has decoder.network.layers.0.bias of shape (8,)" in told
     assert "has decoder.network.layers.0.bias of shape (9,)" in told

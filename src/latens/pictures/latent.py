@@ -118,7 +118,10 @@ def draw_aggregated(source: Source, theme: ThemeName) -> Drawn:
 def draw_reach(source: Source, theme: ThemeName) -> Drawn:
     """Draw how far codes move until their picture, or its class, changes."""
     assert source.data is not None
-    found = reach_of(source.trained, source.data, source.held_out(10**9, "test", "validation")[0], 0)
+    positions = source.held_out(10**9, "test", "validation")[0]
+    if len(positions) < 2:
+        return []  # what another picture is, two rows say
+    found = reach_of(source.trained, source.data, positions, 0)
     far = {"picture": found.picture} | ({} if found.label is None else {"class": found.label})
     return [("reach", reach_curves(far, MOST, theme=theme), reach_table(far, MOST))]
 
