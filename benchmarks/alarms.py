@@ -19,7 +19,7 @@ import numpy as np
 from latens import get_recipe, load_data, override, prepare, train
 from latens.data import Dataset
 from latens.io.compilation import enable_compilation_cache
-from latens.measure.groups import Everything, measure_all
+from latens.workflow.groups import Everything, measure_all
 from seeds import some
 
 DIGITS = {"posterior.latent_dim": 8, "network.hidden": [64], "training.steps": 1000, "training.batch_size": 64}

@@ -20,8 +20,8 @@ import latens
 from latens.config import override
 from latens.data.mixed import as_columns
 from latens.io.compilation import enable_compilation_cache
-from latens.measure.judge import judge
 from latens.recipes import get_recipe
+from latens.workflow.judge import judge
 from seeds import interval
 
 

@@ -22,9 +22,9 @@ from sklearn.metrics import roc_auc_score
 import latens
 from latens.config import override
 from latens.io.compilation import enable_compilation_cache
-from latens.measure.complexity import detail
-from latens.measure.detect import surprises
 from latens.recipes import get_recipe
+from latens.workflow.complexity import detail
+from latens.workflow.detect import surprises
 
 SHARED = Path(os.environ.get("LATENS_SHARED", Path(__file__).resolve().parents[2] / "shared")) / "data"
 SETS = {"fashion_mnist": "mnist", "mnist": "fashion_mnist"}

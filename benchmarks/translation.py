@@ -28,9 +28,9 @@ from latens import translate
 from latens.config import override
 from latens.data import TEST, TRAIN, Dataset, load
 from latens.io.compilation import enable_compilation_cache
-from latens.measure.pairs import of_pairs
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
+from latens.workflow.pairs import of_pairs
 from latens.workflow.trained import TrainedModel
 from seeds import interval
 

@@ -17,7 +17,7 @@ from sklearn.metrics import average_precision_score
 
 import latens
 from latens.io.compilation import enable_compilation_cache
-from latens.measure.cells import blame, given_rest, interval, p_values
+from latens.workflow.cells import blame, given_rest, interval, p_values
 
 
 def main() -> None:

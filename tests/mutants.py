@@ -39,7 +39,7 @@ sys.path[:0] = [str(TESTS), str(TESTS / "support")]
 from line_map import PACKAGE, line_names  # noqa: E402
 
 ROOMS = ("distributions", "models", "objectives", "evaluation", "data/columns.py", "data/streams")
-ROOMS += ("measure", "estimators", "workflow")
+ROOMS += ("estimators", "workflow")
 SECONDS = {"quick": 30.0, "more": 60.0}
 """Processor seconds, as the map has them, of the tests that judge one mutant."""
 

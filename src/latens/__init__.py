@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from latens.evaluation import Estimate as Estimate
     from latens.evaluation import elbo_parts as elbo_parts
     from latens.evaluation import log_marginal as log_marginal
+    from latens.evaluation.pool import pool as pool
     from latens.explorer.notebook import explore as explore
     from latens.io.compilation import enable_compilation_cache as enable_compilation_cache
-    from latens.measure.pool import pool as pool
     from latens.models import AbstractLatentModel as AbstractLatentModel
     from latens.models import BayesClassifier as BayesClassifier
     from latens.models import Conditional as Conditional
@@ -107,7 +107,7 @@ _HOMES = {
     "latens.workflow.augment": ("augment",),
     "latens.workflow.encoder": ("Encoder",),
     "latens.workflow.experiment": ("prepare", "train"),
-    "latens.measure.pool": ("pool",),
+    "latens.evaluation.pool": ("pool",),
     "latens.models": ("AbstractLatentModel", "BayesClassifier", "Conditional", "LatentModel"),
     "latens.io.compilation": ("enable_compilation_cache",),
     "latens.networks": ("Dense",),

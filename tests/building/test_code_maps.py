@@ -8,12 +8,12 @@ import pytest
 from checks import close
 
 import latens
-from latens.building.model import build
 from latens.config import NetworkConfig, PosteriorConfig, VAEConfig, override
 from latens.data import Schema
 from latens.errors import ConfigError
 from latens.networks import ConvDecoder, ConvEncoder
 from latens.recipes import get_recipe
+from latens.recipes.building.model import build
 
 KEY = jax.random.key(0)
 

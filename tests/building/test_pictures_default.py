@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 import latens
-from latens.building.pictures import convolution_widths, work
 from latens.config import NetworkConfig, VAEConfig, override
 from latens.recipes import get_recipe
+from latens.recipes.building.pictures import convolution_widths, work
 
 
 def resolved(x: np.ndarray, **settings: object) -> tuple[VAEConfig, str]:

@@ -10,7 +10,6 @@ from checks import close
 from sklearn.datasets import load_digits
 from tables_heads import LIKELIHOOD_HEADS
 
-from latens.building.plan import prepared_moments, starting
 from latens.config import LikelihoodConfig, NetworkConfig, VAEConfig, override
 from latens.data import as_batch, load
 from latens.models import (
@@ -26,6 +25,7 @@ from latens.models.heads.likelihoods import RATE_BOUND, bounded_log_rate, unboun
 from latens.networks import Dense
 from latens.objectives import ELBO
 from latens.recipes import RECIPES
+from latens.recipes.building.plan import prepared_moments, starting
 from latens.workflow.experiment import prepare
 
 DIGITS: Any = load_digits()

@@ -16,8 +16,8 @@ from latens.cli.measured import unknown_draws
 from latens.config import override
 from latens.data import load
 from latens.evaluation import class_probabilities, log_marginal
-from latens.measure.compare import Compared, Rows, compare, estimate_of, interval_of
 from latens.recipes import get_recipe
+from latens.workflow.compare import Compared, Rows, compare, estimate_of, interval_of
 from latens.workflow.experiment import prepare
 from latens.workflow.trained import TrainedModel
 

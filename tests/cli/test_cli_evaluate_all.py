@@ -18,10 +18,10 @@ from latens.evaluation import (
     precision_recall_density_coverage,
     predictive_checks,
 )
-from latens.measure.groups import GROUPS, measure_all
-from latens.measure.sample_sets import SampleSets
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare
+from latens.workflow.groups import GROUPS, measure_all
+from latens.workflow.sample_sets import SampleSets
 from latens.workflow.trained import TrainedModel
 
 FIELDS = {"value", "standard_error", "draws_error", "num_samples", "n", "unit", "seed", "seconds", "protocol"}

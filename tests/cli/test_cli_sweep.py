@@ -21,8 +21,8 @@ from paths import SOURCE
 
 from latens.cli.main import main
 from latens.data import load
-from latens.measure.compare import per_row
 from latens.runs.sweep import read_sweep
+from latens.workflow.compare import per_row
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)

@@ -19,7 +19,7 @@ from paths import GOLDEN, ROOT, SOURCE
 from latens.data import load
 from latens.evaluation import Estimate
 from latens.io.atomic import process_alive
-from latens.measure.core import measure
+from latens.workflow.measurement import measure
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)

@@ -13,7 +13,6 @@ import scipy.io
 import scipy.sparse
 
 import latens
-from latens.building.plan import prepared_moments
 from latens.cli.main import main
 from latens.config import override
 from latens.data import Preparation, check, load
@@ -22,8 +21,9 @@ from latens.data import sparse as sparse_module
 from latens.data.sparse import SparseRows
 from latens.errors import DataError, ResourceError
 from latens.evaluation.evidence.baseline import independent_baseline
-from latens.measure.core import measure
 from latens.recipes import get_recipe
+from latens.recipes.building.plan import prepared_moments
+from latens.workflow.measurement import measure
 
 
 def counts(n=120, columns=40, seed=0):

@@ -20,7 +20,7 @@ from latens.data.mixed import as_columns, in_units
 from latens.data.schema import Schema
 from latens.data.sources import read_columns
 from latens.errors import DataError
-from latens.measure.tables import alike, shapes
+from latens.evaluation.samples.tables import alike, shapes
 from latens.text import csv_bytes, span_texts
 
 N = 300

@@ -21,10 +21,10 @@ from latens.errors import DataError
 from latens.evaluation.conditionals import conditionals
 from latens.evaluation.samples.conditional import sample_given
 from latens.explorer.whatif import whatif_columns
-from latens.measure.cells import blame, named_cells, p_values, point
-from latens.measure.detect import strange_rows
 from latens.models.heads.table import TableHead, TableInput
 from latens.recipes import get_recipe
+from latens.workflow.cells import blame, named_cells, p_values, point
+from latens.workflow.detect import strange_rows
 from latens.workflow.experiment import prepare, train
 from latens.workflow.trained import TrainedModel
 

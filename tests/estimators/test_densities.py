@@ -15,8 +15,8 @@ from latens.errors import ModelFileError, UsageError
 from latens.estimators import VAE, GenerativeClassifier
 from latens.io.safetensors import pack, unpack
 from latens.networks import Dense
-from latens.parts.networks import ENCODERS
-from latens.parts.objects import OWN
+from latens.recipes.parts.networks import ENCODERS
+from latens.recipes.parts.objects import OWN
 
 SMALL = {"hidden": (8,), "batch_size": 16, "random_state": 0, "num_samples": 20}
 

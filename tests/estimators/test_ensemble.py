@@ -10,7 +10,7 @@ from latens import VAEImputer
 from latens.errors import ConfigError
 from latens.evaluation import impute
 from latens.evaluation.conditionals import conditionals
-from latens.measure.cells import interval, point
+from latens.workflow.cells import interval, point
 
 TINY = {"training.steps": 2, "network.hidden": [4], "posterior.latent_dim": 2}
 

@@ -15,12 +15,13 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import latens
 from latens import evaluation
 from latens.data import load
+from latens.data.arrays import as_dataset
 from latens.errors import ConfigError, DataError, DivergedError, ModelFileError, UsageError
 from latens.estimators import VAE, Autoencoder, GenerativeClassifier
-from latens.estimators.base import are_columns, as_dataset, history_lists, seed_of
-from latens.measure.core import measure
+from latens.estimators.base import are_columns, history_lists, seed_of
 from latens.networks import Dense
-from latens.parts.objects import OWN, TABLES
+from latens.recipes.parts.objects import OWN, TABLES
+from latens.workflow.measurement import measure
 
 TINY = {"hidden": (4,), "steps": 2, "batch_size": 16}
 """Few steps of one batch size: the checks call with dozens of shapes, and each compiles."""

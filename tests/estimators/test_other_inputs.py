@@ -14,8 +14,8 @@ from latens.data.frames import as_frame
 from latens.errors import DataError, LatensError, ResourceError, UsageError
 from latens.estimators import VAE, Autoencoder, GenerativeClassifier
 from latens.estimators.base import with_nan
+from latens.evaluation.pool import pool
 from latens.io.process import check_count
-from latens.measure.pool import pool
 
 DATES = np.full((3, 4), np.datetime64("2020-01-01"))
 NONE, TWINS = np.full((5, 4), 1.0, object), pd.DataFrame(np.ones((3, 2)), columns=["a", "a"])

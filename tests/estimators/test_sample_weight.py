@@ -11,9 +11,10 @@ from sklearn.neighbors import KernelDensity
 
 from latens.config import override
 from latens.data import Dataset
+from latens.data.arrays import as_dataset
 from latens.errors import DataError, UsageError
 from latens.estimators import VAE, Autoencoder, GenerativeClassifier, VAEImputer
-from latens.estimators.base import as_dataset, weighed, weighted_mean
+from latens.estimators.base import weighed, weighted_mean
 from latens.recipes import get_recipe
 from latens.training.fit import _mean_weight
 from latens.training.rows import pad_rows

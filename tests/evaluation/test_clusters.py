@@ -9,7 +9,6 @@ from scipy import stats
 from sklearn.metrics import normalized_mutual_info_score
 from tables import batch_of, linear
 
-from latens.building.clustering import as_plain, with_clusters
 from latens.config import override
 from latens.data import Dataset, Preparation, Schema
 from latens.distributions import DiagonalNormal, Mixture
@@ -21,11 +20,12 @@ from latens.evaluation import (
     normalised_mutual_information,
     predicts_labels,
 )
-from latens.measure.core import measure
 from latens.models import Conditional, LatentModel, MixturePrior, NormalHead, SharedScaleNormalHead
 from latens.recipes import get_recipe
+from latens.recipes.building.clustering import as_plain, with_clusters
 from latens.trees import Frozen
 from latens.workflow.experiment import prepare, train
+from latens.workflow.measurement import measure
 
 CENTRES = np.array([[-6.0, 0.0, 0.0, 0.0], [6.0, 0.0, 0.0, 0.0], [0.0, 6.0, 6.0, 0.0]])
 

@@ -9,10 +9,10 @@ import pytest
 from latens.config import override
 from latens.data import VALIDATION, Dataset, load
 from latens.evaluation import Estimate, diagnose
-from latens.measure.core import measure
-from latens.measure.groups import measure_all
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
+from latens.workflow.groups import measure_all
+from latens.workflow.measurement import measure
 from latens.workflow.refit import refit_prior
 from latens.workflow.trained import TrainedModel
 

@@ -17,10 +17,10 @@ from latens import evaluation
 from latens.config import override
 from latens.data import Dataset, load
 from latens.evaluation.estimate import Estimate
-from latens.measure.core import measure
 from latens.recipes import get_recipe
 from latens.training import Event
 from latens.workflow.experiment import prepare, train
+from latens.workflow.measurement import measure
 from latens.workflow.trained import TrainedModel
 
 ROWS = 300

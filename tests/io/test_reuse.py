@@ -14,11 +14,11 @@ import optax
 import pytest
 
 from latens import VAE, get_recipe
-from latens.building import recipe as base
 from latens.data import Preparation
-from latens.estimators.base import as_dataset
+from latens.data.arrays import as_dataset
 from latens.io.reuse import fingerprint
 from latens.objectives import ELBO
+from latens.recipes.building import recipe as base
 from latens.training import make_optimizer, step
 from latens.workflow.experiment import prepare
 

@@ -12,9 +12,9 @@ from latens.cli.main import main
 from latens.config import override
 from latens.data.columns import ColumnType, number_type
 from latens.errors import ConfigError
-from latens.measure.cells import blame, given_rest, interval, named_cells, p_values, point, tails, typed_columns
-from latens.measure.detect import surprises
 from latens.recipes import get_recipe
+from latens.workflow.cells import blame, given_rest, interval, named_cells, p_values, point, tails, typed_columns
+from latens.workflow.detect import surprises
 
 rng = np.random.default_rng(0)
 NAMES = ColumnType("category", ("a", "b", "c", "d"), shares=(0.1, 0.2, 0.3, 0.4))

@@ -15,10 +15,10 @@ from latens.config import override
 from latens.data.columns import ColumnType
 from latens.evaluation.evidence.by_column import nats_by_column
 from latens.figures import marginals, show_tail
-from latens.measure.columns import column_nats
 from latens.pictures.draw import draw_pictures
 from latens.pictures.tables import _by_frequency
 from latens.recipes import get_recipe
+from latens.workflow.columns import column_nats
 
 SETTINGS = {
     "training.steps": 40,

@@ -12,9 +12,9 @@ from sklearn.metrics import roc_auc_score
 import latens
 from latens.cli.main import main
 from latens.config import override
-from latens.measure.complexity import are_pictures, code_lengths
-from latens.measure.detect import conformal, detect, surprises
 from latens.recipes import get_recipe
+from latens.workflow.complexity import are_pictures, code_lengths
+from latens.workflow.detect import conformal, detect, surprises
 
 BYTE = 8.0 * math.log(2.0)
 

@@ -13,9 +13,9 @@ import latens
 from latens.cli.main import main
 from latens.config import override
 from latens.errors import DataError
-from latens.measure.cells import blame, named_cells
-from latens.measure.detect import adjusted, conformal, detect, drift, more_surprising
 from latens.recipes import get_recipe
+from latens.workflow.cells import blame, named_cells
+from latens.workflow.detect import adjusted, conformal, detect, drift, more_surprising
 
 COLUMNS = 6
 

@@ -18,9 +18,9 @@ from latens.config import override
 from latens.data import Dataset, load
 from latens.evaluation import STATISTICS, Estimate, principal_features
 from latens.evaluation.estimate import median
-from latens.measure.groups import measure_all
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
+from latens.workflow.groups import measure_all
 from latens.workflow.trained import TrainedModel
 
 ROWS, COLUMNS = 170, 4

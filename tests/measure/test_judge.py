@@ -9,8 +9,7 @@ from scipy.stats.contingency import association, crosstab
 
 from latens.cli.main import main
 from latens.errors import DataError, UsageError
-from latens.measure.judge import judge
-from latens.measure.tables import (
+from latens.evaluation.samples.tables import (
     Table,
     alike,
     area,
@@ -22,6 +21,7 @@ from latens.measure.tables import (
     trends,
     with_error,
 )
+from latens.workflow.judge import judge
 
 
 def people(n, seed, *, shift=0.0, tied=True):

@@ -13,10 +13,10 @@ from latens.errors import DataError
 from latens.evaluation import level_shapes
 from latens.explorer.payload import payload
 from latens.figures import level_kl_bars, level_kl_table
-from latens.measure.core import measure
-from latens.measure.sums import combined, part_sums
 from latens.pictures.draw import draw_pictures
 from latens.recipes import get_recipe
+from latens.workflow.measurement import measure
+from latens.workflow.sums import combined, part_sums
 
 SETTINGS = {"training.steps": 40, "network.level_hidden": [16], "network.hidden": [16], "posterior.latent_dim": 4}
 

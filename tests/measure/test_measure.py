@@ -12,9 +12,9 @@ from latens.config import override
 from latens.data import Dataset, load, prepare_batch
 from latens.errors import DataError
 from latens.evaluation import elbo_parts, independent_baseline, log_marginal
-from latens.measure.core import headline, measure, unit_table
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train
+from latens.workflow.measurement import headline, measure, unit_table
 from latens.workflow.trained import TrainedModel
 
 SMALL = {"network.hidden": [16], "posterior.latent_dim": 2, "training.steps": 11}

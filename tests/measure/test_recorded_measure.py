@@ -11,11 +11,13 @@ from latens.config import override
 from latens.data import Column, Schema
 from latens.data.columns import ColumnType, TextColumn
 from latens.data.conditions import conditions_of
+from latens.evaluation import pool
+from latens.evaluation.samples import tables
 from latens.evaluation.samples.conditional import sample_given, shares_given
-from latens.measure import cells, compare, detect, pool, sample_sets, tables
-from latens.measure.core import measured
 from latens.recipes import get_recipe
+from latens.workflow import cells, compare, detect, sample_sets
 from latens.workflow.experiment import prepare
+from latens.workflow.measurement import measured
 
 SMALL = {"network.hidden": [5], "posterior.latent_dim": 2, "training.steps": 4}
 rng = np.random.default_rng(0)

@@ -14,8 +14,8 @@ from latens.errors import ConfigError, DataError
 from latens.evaluation import Estimate, LogMarginals
 from latens.evaluation.evidence.log_marginals import DrawSums
 from latens.io.json import to_json
-from latens.measure.core import measure
-from latens.measure.sums import combined, part_sums, refuse_sums
+from latens.workflow.measurement import measure
+from latens.workflow.sums import combined, part_sums, refuse_sums
 from latens.workflow.trained import TrainedModel
 
 

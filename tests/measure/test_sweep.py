@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 from latens.errors import ConfigError
-from latens.measure.sweep import over_seeds, pending, rounds, swept
 from latens.runs.sweep import Plan, job_of, names_of, write_rows
+from latens.workflow.sweep import over_seeds, pending, rounds, swept
 
 ABOUT = {"name": "log_marginal", "num_samples": 2, "what": "", "protocol": "made up", "unit": "nats"}
 

@@ -17,12 +17,12 @@ from latens.data import Dataset, load
 from latens.errors import ConfigError, DataError, ModelFileError, UsageError
 from latens.estimators import GenerativeClassifier
 from latens.io.arrays import pack, tree_to_arrays
-from latens.measure.compare import per_row
-from latens.measure.core import measure
 from latens.models import BayesClassifier
 from latens.recipes import get_recipe
 from latens.recipes.classifiers import mixture_rows
+from latens.workflow.compare import per_row
 from latens.workflow.experiment import prepare, train
+from latens.workflow.measurement import measure
 from latens.workflow.trained import TrainedModel
 
 

@@ -20,11 +20,11 @@ from latens.distributions import kl_terms
 from latens.errors import ConfigError, DataError, ModelFileError, UsageError
 from latens.estimators import VAE
 from latens.evaluation import decode, log_marginal, sample_prior
-from latens.measure.core import measure
 from latens.models import ClassPrior, Conditional, LatentModel, NormalHead, SharedScaleNormalHead
 from latens.recipes import get_recipe
 from latens.trees import Frozen
 from latens.workflow.experiment import prepare, train
+from latens.workflow.measurement import measure
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)

@@ -10,7 +10,6 @@ import pytest
 from scipy import stats
 from training_fixtures import make_data
 
-from latens.building.model import build
 from latens.config import override
 from latens.data import Preparation
 from latens.data.batches import as_batch
@@ -21,6 +20,7 @@ from latens.models import Conditional, Downwards, FromLowest, LatentModel, Norma
 from latens.networks import Dense
 from latens.objectives import draw
 from latens.recipes import get_recipe
+from latens.recipes.building.model import build
 from latens.workflow.experiment import prepare
 
 

@@ -14,7 +14,7 @@ from latens.config import LikelihoodConfig
 from latens.data import Schema
 from latens.errors import ConfigError
 from latens.models import AffineHead, BernoulliHead, Conditional, NormalHead, SquashedHead
-from latens.parts.likelihoods import likelihood_head
+from latens.recipes.parts.likelihoods import likelihood_head
 from latens.trees import Frozen, count_parameters
 
 MEAN = np.array([0.1, 0.5, 0.97])

@@ -31,8 +31,8 @@ from latens.models import (
     product_of_normals,
 )
 from latens.objectives import AlignedELBO, StratifiedELBO, SubsetELBO
-from latens.parts.modalities import ExpertsOptions, blocks_of
 from latens.recipes import get_recipe
+from latens.recipes.parts.modalities import ExpertsOptions, blocks_of
 from latens.trees import count_parameters
 from latens.workflow.experiment import prepare
 

@@ -21,9 +21,9 @@ from latens.errors import ConfigError
 from latens.evaluation import decode, encode, log_marginal, reconstruct, sample_prior
 from latens.models import FixedPrior, mean_code
 from latens.objectives import draw
-from latens.parts.posteriors import POSTERIORS, posterior_head
-from latens.parts.priors import prior_part
 from latens.recipes import get_recipe
+from latens.recipes.parts.posteriors import POSTERIORS, posterior_head
+from latens.recipes.parts.priors import prior_part
 from latens.workflow.experiment import prepare
 
 SMALL = {"network.hidden": 4, "posterior.latent_dim": 3, "training.steps": 1}

@@ -9,7 +9,6 @@ from checks import agrees, close
 from jax.flatten_util import ravel_pytree
 from scipy import stats
 
-from latens.building.model import build
 from latens.config import override
 from latens.data import load
 from latens.data.batches import Batch
@@ -26,6 +25,7 @@ from latens.models import (
 )
 from latens.objectives import ELBO, draw
 from latens.recipes import get_recipe
+from latens.recipes.building.model import build
 from latens.trees import Frozen
 from latens.workflow.experiment import prepare
 

@@ -20,13 +20,13 @@ from latens import load_data
 from latens.data.batches import Batch
 from latens.distributions import Deterministic, DiagonalNormal, StandardNormal
 from latens.errors import ConfigError
-from latens.measure.compare import per_row
-from latens.measure.sample_sets import SampleSets, compared
 from latens.models import AbstractLatentModel, BernoulliHead, Conditional, LatentModel
 from latens.models.heads.base import DeterministicHead
 from latens.objectives import GAN
 from latens.objectives.roles import prior_samples
 from latens.trees import partition_trainable
+from latens.workflow.compare import per_row
+from latens.workflow.sample_sets import SampleSets, compared
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)

@@ -17,9 +17,9 @@ from latens.errors import ConfigError
 from latens.models import FixedPrior
 from latens.objectives import ELBO
 from latens.objectives.roles import by_formula
-from latens.parts.posteriors import POSTERIORS, posterior_head
-from latens.parts.priors import PRIORS, prior_part
 from latens.recipes import get_recipe
+from latens.recipes.parts.posteriors import POSTERIORS, posterior_head
+from latens.recipes.parts.priors import PRIORS, prior_part
 from latens.workflow.experiment import prepare
 
 SMALL = {"network.hidden": 4, "posterior.latent_dim": 3, "training.steps": 1}

@@ -5,8 +5,8 @@ from training_fixtures import make_data
 
 from latens.config import override
 from latens.errors import ConfigError
-from latens.parts.options import OBJECTIVES, fields_of
 from latens.recipes import get_recipe
+from latens.recipes.parts.options import OBJECTIVES, fields_of
 from latens.workflow.experiment import prepare
 
 POSTERIORS = {

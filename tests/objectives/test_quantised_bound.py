@@ -16,12 +16,9 @@ from scipy import special
 from tables import batch_of
 from training_fixtures import make_data
 
-from latens.building.plan import make_objective
-from latens.building.recipe import Size
 from latens.config import override
 from latens.errors import ConfigError
 from latens.evaluation import log_marginal
-from latens.measure.core import measure
 from latens.models import (
     CodeHead,
     ScalarQuantiser,
@@ -29,10 +26,13 @@ from latens.models import (
 )
 from latens.objectives import Quantised
 from latens.objectives.quantised import code_use, perplexity
-from latens.parts.quantised_posteriors import whole_groups
 from latens.recipes import RECIPES
+from latens.recipes.building.plan import make_objective
+from latens.recipes.building.recipe import Size
+from latens.recipes.parts.quantised_posteriors import whole_groups
 from latens.trees import partition_trainable
 from latens.workflow.experiment import prepare
+from latens.workflow.measurement import measure
 
 # --- the bound, and what is minimised ---
 

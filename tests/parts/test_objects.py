@@ -19,7 +19,6 @@ import latens
 from latens import VAE, Autoencoder
 from latens.distributions import StandardNormal, StudentT
 from latens.errors import ConfigError, ModelFileError
-from latens.measure.sample_sets import has_likelihood, lacks_prior
 from latens.models import (
     AbstractHead,
     Conditional,
@@ -33,9 +32,10 @@ from latens.models import (
 )
 from latens.networks import Dense
 from latens.objectives import ELBO, AbstractObjective
-from latens.parts.objects import OWN, TABLES, adopt, register_part
+from latens.recipes.parts.objects import OWN, TABLES, adopt, register_part
 from latens.training import Budget, Stage
 from latens.workflow.experiment import prepare
+from latens.workflow.sample_sets import has_likelihood, lacks_prior
 from latens.workflow.trained import TrainedModel
 
 X = np.random.default_rng(0).normal(size=(120, 4)).astype(np.float32) * 2 + 1

@@ -8,13 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from latens.building.model import build
 from latens.config import override
 from latens.data import load, prepare_batch
 from latens.errors import ConfigError
 from latens.networks.dense import Linear
 from latens.networks.pyramid import Grow, Shrink, sizes_of
 from latens.recipes import get_recipe
+from latens.recipes.building.model import build
 from latens.workflow.experiment import prepare, train
 
 

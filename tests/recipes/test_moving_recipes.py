@@ -7,12 +7,12 @@ import pytest
 from checks import close
 from training_fixtures import make_data
 
-from latens.building.model import build
 from latens.config import override
 from latens.errors import ConfigError
 from latens.models import Hamiltonian, Ladder, Riemannian
 from latens.networks import SpectrallyNormalised
 from latens.recipes import get_recipe
+from latens.recipes.building.model import build
 from latens.workflow.experiment import prepare
 
 SMALL = {"network.hidden": 4, "network.level_hidden": 4, "posterior.latent_dim": 3, "training.steps": 1}

@@ -14,8 +14,8 @@ from cli_fixtures import Result, process
 from latens.config import VAEConfig, to_json
 from latens.data import load
 from latens.evaluation import decode, encode
-from latens.parts.objects import OWN
 from latens.recipes import RECIPES
+from latens.recipes.parts.objects import OWN
 from latens.workflow.trained import TrainedModel
 
 pytest_plugins = ("cli_fixtures",)

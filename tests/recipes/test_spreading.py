@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from latens.building import spreading
-from latens.building.spreading import KEPT, spread_labels
+from latens.recipes.building import spreading
+from latens.recipes.building.spreading import KEPT, spread_labels
 
 
 def by_hand(codes: np.ndarray, label: np.ndarray, classes: int) -> np.ndarray:

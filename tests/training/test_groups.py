@@ -13,8 +13,6 @@ from checks import close
 from tables_objectives import critic
 from training_fixtures import assert_same_bits, leaves, make_data, make_model
 
-from latens.building.optimizer import optimizer_of
-from latens.building.validate import refuse_idle
 from latens.config import VAEConfig, override
 from latens.data import Preparation
 from latens.data.batches import Batch
@@ -22,6 +20,8 @@ from latens.errors import ConfigError
 from latens.objectives import AAE, ELBO, AbstractObjective, FactorVAE, weighted
 from latens.objectives.base import mean
 from latens.recipes import RECIPES
+from latens.recipes.building.optimizer import optimizer_of
+from latens.recipes.building.validate import refuse_idle
 from latens.training import Budget, Interrupted, Pause, Stage, by_group, from_optax, make_optimizer, resting
 from latens.training.rows import pad_rows
 from latens.training.step import make_program

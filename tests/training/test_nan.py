@@ -195,7 +195,7 @@ def test_in_latents(latens: Callable[..., Result], run_folder: Path, tmp_path: P
 
 
 def test_in_what_is_measured(latens: Callable[..., Result], run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import latens.measure.core as measure
+    import latens.workflow.measurement as measure
 
     row_numbers = measure.row_numbers
 

@@ -200,7 +200,7 @@ def test_a_number_that_waits_is_the_same_number(entry):
 def test_rounds_of_several_epochs_take_the_same_steps(every: int) -> None:
     """What is done between steps changes none of them, also where the last batch of an epoch is short."""
     from latens.config import override
-    from latens.estimators.base import as_dataset
+    from latens.data.arrays import as_dataset
     from latens.recipes import get_recipe
     from latens.workflow.experiment import prepare, train
 
@@ -225,7 +225,7 @@ def test_rounds_of_several_epochs_take_the_same_steps(every: int) -> None:
     ("rows", "steps", "every"), [(20, 200, 100), (40, 400, 50), (110, 20_000, 25), (9000, 20_000, 2)]
 )
 def test_the_default_budget_suits_small_data(rows: int, steps: int, every: int) -> None:
-    from latens.estimators.base import as_dataset
+    from latens.data.arrays import as_dataset
     from latens.recipes import get_recipe
     from latens.workflow.experiment import prepare
 

@@ -14,8 +14,8 @@ import latens
 from latens.data import Preparation
 from latens.distributions import Blocks, StandardNormal
 from latens.errors import ConfigError, DataError, UsageError
-from latens.measure.pairs import of_pairs
 from latens.models import ByModality, Conditional, Experts, LatentModel, NormalHead
+from latens.workflow.pairs import of_pairs
 from latens.workflow.trained import TrainedModel
 from latens.workflow.translate import complete
 

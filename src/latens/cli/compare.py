@@ -8,9 +8,9 @@ from latens.cli.measured import figures, held_out_rows, over_draws, unknown_draw
 from latens.cli.sources import Opened, load_for, open_model
 from latens.data import KNOWN, Dataset
 from latens.errors import DataError, UsageError
-from latens.measure.compare import Compared
-from latens.measure.compare import compare as compare_models
-from latens.measure.core import density_of
+from latens.workflow.compare import Compared
+from latens.workflow.compare import compare as compare_models
+from latens.workflow.measurement import density_of
 
 _WORDS = {
     "log_marginal": "log p(x)",

@@ -14,10 +14,10 @@ from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.data.streams.dataset import StreamDataset
 from latens.errors import ConfigError, DataError, LatensError
-from latens.measure.cells import blame, named_cells, typed_columns
-from latens.measure.detect import detect as find
-from latens.measure.detect import strange_rows
 from latens.verbs._files import write_table
+from latens.workflow.cells import blame, named_cells, typed_columns
+from latens.workflow.detect import detect as find
+from latens.workflow.detect import strange_rows
 
 CELLS, MOST_BLAMED = 3, 1000
 """Cells named for each flagged row of typed columns, and flagged rows of which they are named."""

@@ -16,9 +16,9 @@ from latens.data.streams.dataset import StreamDataset
 from latens.errors import ResourceError
 from latens.io.atomic import write_atomic
 from latens.io.json import plain, to_json
-from latens.measure.columns import column_nats, has_columns
-from latens.measure.core import NUM_SAMPLES
 from latens.text import visible
+from latens.workflow.columns import column_nats, has_columns
+from latens.workflow.measurement import NUM_SAMPLES
 
 MOST_COLUMNS = 40
 """Columns that are printed; --json has all."""

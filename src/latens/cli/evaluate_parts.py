@@ -21,8 +21,8 @@ from latens.evaluation import diagnose
 from latens.io.atomic import write_atomic
 from latens.io.json import to_json
 from latens.io.workers import Worker, worker_of
-from latens.measure.core import NUM_SAMPLES, density_of
-from latens.measure.sums import combined, part_sums, refuse_sums
+from latens.workflow.measurement import NUM_SAMPLES, density_of
+from latens.workflow.sums import combined, part_sums, refuse_sums
 from latens.workflow.trained import TrainedModel
 
 

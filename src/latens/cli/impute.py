@@ -22,9 +22,9 @@ from latens.data.sparse import SparseRows
 from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.conditionals import conditionals
 from latens.io.atomic import write_together
-from latens.measure.cells import interval, point, typed_columns
 from latens.text import span_texts
 from latens.verbs._files import formula_note, formulas, table_bytes, write_table
+from latens.workflow.cells import interval, point, typed_columns
 from latens.workflow.trained import TrainedModel
 
 

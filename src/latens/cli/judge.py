@@ -15,7 +15,7 @@ def judge(context: Context) -> int:
         context.say(f"would judge {args.fake} by {args.real}; nothing was written")
         context.result({"dry_run": True, "out": None if out is None else str(out)})
         return 0
-    from latens.measure.judge import judge as judge_tables
+    from latens.workflow.judge import judge as judge_tables
 
     found = judge_tables(args.real, args.fake, test=args.test, target=args.target, seed=args.seed)
     if out is not None:

@@ -13,7 +13,7 @@ from latens.config import Config, VAEConfig
 from latens.data import Dataset
 from latens.evaluation import Estimate, diagnose
 from latens.evaluation.estimate import UNKNOWN
-from latens.measure.core import density_of, headline, measured, still_rising
+from latens.workflow.measurement import density_of, headline, measured, still_rising
 from latens.workflow.trained import TrainedModel
 
 _NAMES = {
@@ -214,7 +214,7 @@ def summary_of(
     # num_samples: importance samples of each row; None takes the default.
     left_out: dict[str, str] = {}
     if everything:
-        from latens.measure.groups import measure_all
+        from latens.workflow.groups import measure_all
 
         found = measure_all(trained, data, positions, num_samples=num_samples, seed=seed)
         metrics, units, grey = found.metrics, found.units, found.grey

@@ -25,10 +25,10 @@ def recipes(context: Context) -> int:
 
 def _parts(context: Context) -> int:
     from latens.networks.factory import NetworkKind
-    from latens.parts.likelihoods import LIKELIHOODS
-    from latens.parts.options import OBJECTIVES, defaults_of, option_defaults
-    from latens.parts.posteriors import POSTERIORS
-    from latens.parts.priors import PRIORS
+    from latens.recipes.parts.likelihoods import LIKELIHOODS
+    from latens.recipes.parts.options import OBJECTIVES, defaults_of, option_defaults
+    from latens.recipes.parts.posteriors import POSTERIORS
+    from latens.recipes.parts.priors import PRIORS
 
     kinds = {name: row for name, row in sorted(OBJECTIVES.items()) if isinstance(row, type)}
     objectives = {name: {"what": _first_line(row), "options": defaults_of(row)} for name, row in kinds.items()}

@@ -81,7 +81,7 @@ def _open(context: Context, name: str) -> _Read:
 
 def _paired(context: Context, runs: Sequence[_Read]) -> dict[str, dict[str, Any]]:
     """The second run minus the first over the same held-out rows, where both know these rows and share a number."""
-    from latens.measure.compare import compare
+    from latens.workflow.compare import compare
 
     data = runs[0].data
     if data is None or not all(run.opened.knows(data) for run in runs):

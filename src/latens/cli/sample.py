@@ -16,10 +16,10 @@ from latens.data.mixed import as_columns
 from latens.data.schema import image_shape
 from latens.errors import ConfigError, UsageError
 from latens.evaluation.samples.conditional import sample_given
-from latens.measure.sample_sets import lacks_prior
 from latens.pictures.images import shown, write_image
 from latens.typing import Key
 from latens.verbs._files import formula_note, formulas, write_npz, write_table
+from latens.workflow.sample_sets import lacks_prior
 from latens.workflow.trained import TrainedModel
 
 

@@ -105,8 +105,8 @@ def _experiments(context: Context, plan: Plan, data: Dataset) -> list[Experiment
     """What each setting comes to on the data: refused here, not after hours."""
     import numpy as np
 
-    from latens.measure.core import density_of
-    from latens.measure.sample_sets import has_likelihood
+    from latens.workflow.measurement import density_of
+    from latens.workflow.sample_sets import has_likelihood
 
     found: list[Experiment] = []
     for setting in plan.chosen:
@@ -149,7 +149,7 @@ def _validation(experiment: Experiment) -> Any:
 
 def _would(context: Context, folder: Path, plan: Plan) -> int:
     """Say what would be trained."""
-    from latens.measure.sweep import pending
+    from latens.workflow.sweep import pending
 
     names, left = names_of(plan), len(pending(plan, folder))
     context.say(f"would train into {folder}: {_size(plan)}; nothing was written")
@@ -206,7 +206,7 @@ def _close(context: Context, folder: Path, found: Sweep) -> int:
     from msgspec import structs
 
     from latens.cli.sweep_table import save_table, words_of_table
-    from latens.measure.sweep import swept
+    from latens.workflow.sweep import swept
 
     result = swept(found.plan, folder)
     value = result.to_json(folder)

@@ -18,7 +18,7 @@ from latens.runs.sweep import VALIDATION, Job, Plan, Sweep, write_rows
 
 if TYPE_CHECKING:  # jax is imported only where something is trained
     from latens.data import Dataset
-    from latens.measure.sweep import SweptRun
+    from latens.workflow.sweep import SweptRun
 else:
     Dataset = SweptRun = Any
 
@@ -36,7 +36,7 @@ class Runs:
 
     def finish(self) -> None:
         """Train and measure what is left; what other processes have is waited for."""
-        from latens.measure.sweep import pending
+        from latens.workflow.sweep import pending
 
         waiting = False
         while jobs := pending(self.plan, self.folder):
@@ -113,7 +113,7 @@ class Runs:
     def _measured(self, job: Job) -> dict[str, Any]:
         """The numbers of a run on the validation rows, as `latens compare` has them of test rows."""
         from latens.data.rows import MEASURED, every_nth
-        from latens.measure.compare import per_row, scored
+        from latens.workflow.compare import per_row, scored
         from latens.workflow.experiment import as_split
         from latens.workflow.trained import TrainedModel, model_file
 
@@ -155,7 +155,7 @@ def command_within(context: Context, words: list[str]) -> Context:
 def announce(context: Context, folder: Path, plan: Plan, job: Job, seconds: float | None = None) -> None:
     """Say that a run is done, which it is, with its number."""
     # seconds: how long it took; None where that is not known.
-    from latens.measure.sweep import read_run
+    from latens.workflow.sweep import read_run
 
     run: SweptRun = read_run(job)
     alive, total = len(plan.chosen), 0

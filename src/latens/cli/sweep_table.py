@@ -10,8 +10,8 @@ from latens.cli.context import table
 from latens.cli.measured import over_draws, unknown_draws
 from latens.figures.settings import settings
 from latens.figures.style import save
-from latens.measure.sweep import Interval, Setting, Swept
 from latens.runs.sweep import Sweep, shown
+from latens.workflow.sweep import Interval, Setting, Swept
 
 _WORDS = {
     "log_marginal": "log p(x)",

@@ -56,7 +56,7 @@ def run_workers(context: Context, folder: Path, plan: Plan) -> None:
 
 def _wait(context: Context, children: list[subprocess.Popen[Any]], folder: Path, plan: Plan) -> None:
     """Wait for the workers, or for the first that fails; runs are told as they are done."""
-    from latens.measure.sweep import rounds
+    from latens.workflow.sweep import rounds
 
     told = {job.rows for jobs in rounds(plan, folder) for job in jobs if job.rows.exists()}
     handed = False

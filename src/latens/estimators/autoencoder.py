@@ -15,6 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from latens import evaluation
 from latens.config import VAEConfig, override
 from latens.data import Batch, Dataset, Schema
+from latens.data.arrays import as_dataset
 from latens.data.readers.tables import is_frame
 from latens.data.rows import refuse_masked, refuse_other_cells
 from latens.distributions import log_prob
@@ -23,7 +24,6 @@ from latens.estimators.base import (
     LatensEstimator,
     RandomState,
     are_columns,
-    as_dataset,
     given_settings,
     history_lists,
     plain_value,
@@ -44,10 +44,10 @@ from latens.io.process import check_process
 from latens.io.safetensors import unpack
 from latens.models import AbstractHead, LatentModel
 from latens.objectives import AbstractObjective
-from latens.parts.networks import Network
-from latens.parts.objects import PartName, settings_of
-from latens.parts.posteriors import posterior_of
 from latens.recipes import get_recipe
+from latens.recipes.parts.networks import Network
+from latens.recipes.parts.objects import PartName, settings_of
+from latens.recipes.parts.posteriors import posterior_of
 from latens.training import Callback, Optimizer
 from latens.typing import Array, Key, checked_later
 from latens.workflow.experiment import prepare, train

@@ -2,7 +2,6 @@
 
 import dataclasses
 import sys
-import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,31 +9,25 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
-from jaxtyping import Shaped
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing, check_random_state
 from sklearn.utils.validation import _num_samples, check_is_fitted, validate_data
 
 from latens.config import to_json
-from latens.data import TRAIN, VALIDATION, Batch, Dataset, Schema, infer_schema
-from latens.data.batches import hash_rows
-from latens.data.check import lost_digits
+from latens.data import Batch
+from latens.data.arrays import observed_cells
 from latens.data.infer import conform, fill, store
 from latens.data.readers.tables import is_frame
-from latens.data.rows import refuse_masked, refuse_other_cells, row_keys, row_weights, unmasked
+from latens.data.rows import refuse_masked, refuse_other_cells, row_weights, unmasked
 from latens.errors import ConfigError, DataError, ModelFileError, UsageError, nearest
 from latens.estimators.labels import codes_of
 from latens.evaluation.finite import finite
 from latens.io.process import check_process, is_fork
 from latens.io.safetensors import read_bytes
-from latens.parts.objects import unknown_parts
+from latens.recipes.parts.objects import unknown_parts
 from latens.text import visible
 from latens.training import Event
 from latens.workflow.trained import TrainedModel, model_file
-
-LEAST_ROWS_TO_VALIDATE = 50
-"""With fewer rows than this all of them train."""
-
 
 RandomState: TypeAlias = int | np.random.RandomState | None
 """A seed, a generator to draw one from, or None for numpy's global generator."""
@@ -368,51 +361,6 @@ def seed_of(random_state: Any) -> int:
         return int(check_random_state(random_state).randint(2**31 - 1))
     except ValueError as error:
         raise UsageError(f"{error}.", where="random_state", fix=_SEEDS) from None
-
-
-def as_dataset(
-    x: Shaped[np.ndarray, "n D"],
-    shape: Sequence[int] | None,
-    *,
-    family: str = "auto",
-    names: Sequence[str] | None = None,
-    validation_fraction: float | None = None,
-    schema: Schema | None = None,
-) -> Dataset:
-    """Turn the rows of a table into a data set whose kind of feature suits the likelihood."""
-    # shape: shape of one picture, or None for a table.
-    # names: names of the columns of a table, or None.
-    # validation_fraction: share of the rows that validates, chosen by a hash of their position. With fewer than 50
-    # rows, or with None or 0, all rows train.
-    # schema: schema of a larger table that these rows are from; None infers it from the rows.
-    # returns: the data set, with True in its mask where a value is observed (no mask where all are).
-    n = len(x)
-    picked = row_keys(np.arange(n)).astype(np.float64) / 2**32
-    fraction = validation_fraction if validation_fraction and n >= LEAST_ROWS_TO_VALIDATE else 0.0
-    split = np.where(picked < fraction, VALIDATION, TRAIN).astype(np.uint8)
-    rows = x if shape is None else x.reshape(n, *shape)
-    observed = observed_cells(rows)
-    seen = x if observed is None else x[observed.reshape(x.shape)]
-    low, high = (float(seen.min()), float(seen.max())) if seen.size else (0.0, 0.0)
-    whole = x.dtype.kind in "biu" or bool(np.all(seen == np.floor(seen)))
-    if family == "categorical" and whole and observed is None and low >= 0 and high <= 255:
-        rows = rows.astype(np.uint8)
-    if schema is None:
-        titles = None if shape is not None else names
-        schema = infer_schema(rows, split == TRAIN, titles, observed=observed, where="X")
-        for sentence in lost_digits(schema):
-            warnings.warn(sentence, UserWarning, stacklevel=4)
-        if family in ("bernoulli", "continuous-bernoulli") and schema.kind == "real" and low >= 0 and high <= 1:
-            schema = Schema(schema.shape, "unit")
-    stored = store(fill(rows, observed, split == TRAIN, schema), schema, "X")
-    return Dataset(stored, schema, hash_rows(stored), np.arange(n), split, "X", mask=observed)
-
-
-def observed_cells(x: np.ndarray) -> np.ndarray | None:
-    """Find the values that are observed."""
-    # returns: true where a value is not NaN, of the shape of `x`; None where every value is observed.
-    missing = np.isnan(x) if x.dtype.kind == "f" else np.zeros(0, bool)
-    return ~missing if missing.any() else None
 
 
 def history_lists(records: Sequence[dict[str, Any]]) -> dict[str, list[Any]]:

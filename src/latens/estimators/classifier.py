@@ -12,11 +12,12 @@ from sklearn.utils.validation import check_is_fitted
 
 from latens import evaluation
 from latens.config import ClassifierConfig, override
+from latens.data.arrays import as_dataset
 from latens.data.infer import with_classes
 from latens.data.rows import refuse_masked
 from latens.errors import DataError, UsageError
 from latens.estimators import densities
-from latens.estimators.base import LatensEstimator, RandomState, as_dataset, plain_value, seed_of, weighed, whole
+from latens.estimators.base import LatensEstimator, RandomState, plain_value, seed_of, weighed, whole
 from latens.evaluation.classes import ClassSamples, normalise
 from latens.io import keys
 from latens.io.process import check_count, check_process

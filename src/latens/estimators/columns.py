@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.data import TRAIN, VALIDATION, Dataset, Schema
+from latens.data.arrays import LEAST_ROWS_TO_VALIDATE
 from latens.data.batches import hash_rows
 from latens.data.columns import ColumnType, TextColumn
 from latens.data.declared import Declared
@@ -19,7 +20,6 @@ from latens.data.readers.tables import from_words, is_frame
 from latens.data.rows import row_keys
 from latens.data.sources import hints, read_columns, without_unknown
 from latens.errors import UsageError
-from latens.estimators.base import LEAST_ROWS_TO_VALIDATE
 
 
 def has_words(X: Any) -> bool:

@@ -16,14 +16,14 @@ from sklearn.utils.validation import has_fit_parameter
 from latens import config as configuration
 from latens.config import VAEConfig
 from latens.data import Schema
+from latens.data.arrays import as_dataset
 from latens.data.infer import with_classes
 from latens.data.schema import MAX_CLASSES
 from latens.errors import LatensError, ModelFileError, UsageError
-from latens.estimators.base import as_dataset
 from latens.estimators.vae import VAE
 from latens.io.safetensors import unpack
-from latens.parts.objects import config_of_file
 from latens.recipes import recipe_of
+from latens.recipes.parts.objects import config_of_file
 from latens.workflow.trained import TrainedModel
 
 METHODS = ("fit", "score_samples", "sample")

@@ -19,9 +19,9 @@ from latens.estimators.base import RandomState, seed_of, whole, with_nan
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.finite import finite
 from latens.io.process import check_count
-from latens.measure.cells import blame, named_cells
-from latens.measure.detect import conformal, drift, more_surprising, surprises
 from latens.typing import checked_later
+from latens.workflow.cells import blame, named_cells
+from latens.workflow.detect import conformal, drift, more_surprising, surprises
 
 ROBUST = {"posterior.latent_dim": 2, "network.hidden": [32], "training.steps": 1500}
 """Too small a model, and too short a training, to learn a few outliers by heart."""
@@ -155,7 +155,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
         """Estimate log p(x) of the observed cells of every row; high is usual.
 
         A number of typed columns beyond those of the training rows counts as missing, and the log probability of a
-        number so far beyond is added (`latens.measure.cells.tails`).
+        number so far beyond is added (`latens.workflow.cells.tails`).
 
         Args:
             X: Rows of the columns that `fit` saw.

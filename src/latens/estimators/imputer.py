@@ -21,8 +21,8 @@ from latens.estimators.rows import RowsEstimator
 from latens.evaluation.conditionals import conditionals
 from latens.evaluation.impute import impute
 from latens.io.process import check_count
-from latens.measure.cells import interval, point
 from latens.typing import checked_later
+from latens.workflow.cells import interval, point
 
 
 class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):

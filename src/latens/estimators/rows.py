@@ -9,11 +9,12 @@ from sklearn.utils import Tags
 
 from latens.config import VAEConfig, override
 from latens.data import Dataset, Schema
+from latens.data.arrays import as_dataset
 from latens.data.declared import check_declared, declared_columns
 from latens.data.readers.tables import from_words
 from latens.data.sources import hints, read_columns
 from latens.errors import ConfigError
-from latens.estimators.base import as_dataset, given_settings, refuse_twins, validated, with_nan
+from latens.estimators.base import given_settings, refuse_twins, validated, with_nan
 from latens.estimators.columns import has_words, mixed_dataset
 from latens.recipes import get_recipe
 from latens.workflow.experiment import prepare, train

@@ -11,22 +11,23 @@ from sklearn.utils.validation import check_is_fitted
 
 from latens import evaluation
 from latens.config import VAEConfig
+from latens.data.arrays import as_dataset
 from latens.distributions import AbstractDistribution
 from latens.estimators.autoencoder import Autoencoder, Likelihood, Model, Objective, Optimizing
-from latens.estimators.base import RandomState, as_dataset, seed_of, weighted_mean, with_nan
+from latens.estimators.base import RandomState, seed_of, weighted_mean, with_nan
 from latens.estimators.columns import with_filled
 from latens.estimators.labels import classes_of, codes_of
 from latens.evaluation import Estimate
 from latens.evaluation.conditionals import conditionals
 from latens.io import keys
 from latens.io.process import check_count, check_process
-from latens.measure.cells import point
 from latens.models import AbstractHead, AbstractModelPrior
-from latens.parts.networks import Network
-from latens.parts.objects import PartName
 from latens.recipes import RECIPES
+from latens.recipes.parts.networks import Network
+from latens.recipes.parts.objects import PartName
 from latens.training import Callback
 from latens.typing import Key, checked_later
+from latens.workflow.cells import point
 from latens.workflow.refit import refit_prior
 from latens.workflow.trained import TrainedModel
 

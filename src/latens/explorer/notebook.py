@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from latens.data import Dataset, encode_labels, load
+from latens.data.arrays import as_dataset, observed_cells
 from latens.data.infer import conform, with_classes
 from latens.errors import ConfigError, DataError, UsageError
-from latens.estimators.base import LatensEstimator, as_dataset, observed_cells
 from latens.explorer import payload, static_files
 from latens.explorer.export import bundled, package_text
 from latens.explorer.handler import Refused, latents_of
@@ -62,7 +62,7 @@ def explore(
 
 def rows_of(model: Any, X: Any, y: Any) -> tuple[TrainedModel, Dataset]:
     """Take the model out of an estimator, and rows as a data set that it takes."""
-    estimator = model if isinstance(model, LatensEstimator) else None
+    estimator = model if hasattr(model, "model_") else None
     trained = getattr(model, "model_", model)
     if not isinstance(trained, TrainedModel):
         what = f"{type(model).__name__} is neither a fitted estimator nor a model that latens.load gives."

@@ -19,8 +19,8 @@ from latens.errors import DataError
 from latens.evaluation.samples.conditional import shares_given
 from latens.explorer.guard import Refused
 from latens.io.json import plain, to_json
-from latens.measure.cells import quantile
 from latens.text import visible
+from latens.workflow.cells import quantile
 
 MOST_COLUMNS = 256
 """Columns of a table that the page asks about, the first ones."""

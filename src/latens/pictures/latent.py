@@ -13,10 +13,10 @@ from latens.figures.paths import linear_path, random_walk, spherical_path
 from latens.figures.reach import reach_curves, reach_table
 from latens.figures.style import ThemeName
 from latens.figures.tables import marginals, marginals_table
-from latens.measure.reach import MOST, reach_of
 from latens.pictures.classes import each_class
 from latens.pictures.images import draw_strips
 from latens.pictures.source import Drawn, Posteriors, Source
+from latens.workflow.reach import MOST, reach_of
 
 WIDE, MOST_UNITS = 11, 8  # points along a path; units that are traversed
 MANIFOLD = 21  # points of the latent plane along each axis; an odd number shows the middle of the prior

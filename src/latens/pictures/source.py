@@ -16,9 +16,9 @@ from latens.data.schema import image_shape
 from latens.distributions import StandardNormal
 from latens.evaluation.batched import prepared_rows
 from latens.models import BayesClassifier, DeterministicHead
-from latens.parts.posteriors import posterior_of
 from latens.pictures.classes import MOST_CLASSES
 from latens.pictures.images import shown
+from latens.recipes.parts.posteriors import posterior_of
 from latens.workflow.trained import TrainedModel
 
 Drawn = list[tuple[str, Any, dict[str, np.ndarray]]]

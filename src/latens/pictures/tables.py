@@ -9,13 +9,13 @@ from latens.data.columns import ColumnType
 from latens.data.mixed import in_units
 from latens.data.rows import evenly_spaced
 from latens.data.sparse import SMALL, SparseRows
+from latens.evaluation.samples.tables import Table, pairs
 from latens.figures import associations, bands, columns, missing, nats
 from latens.figures.associations import MOST as MOST_ASSOCIATED
 from latens.figures.style import ThemeName
 from latens.figures.tables import drawn_columns
-from latens.measure.columns import column_nats, has_columns
-from latens.measure.tables import Table, pairs
 from latens.pictures.source import FEW_ROWS, Drawn, Source
+from latens.workflow.columns import column_nats, has_columns
 
 MOST_ROWS = 50_000
 """Rows of a histogram."""

@@ -8,13 +8,13 @@ import equinox as eqx
 import jax
 from msgspec import structs
 
-from latens.building.plan import recipe, resolve
-from latens.building.recipe import Recipe as Recipe
 from latens.config import Config, VAEConfig, from_json, override
 from latens.data import Dataset, Schema
 from latens.errors import ConfigError, nearest
-from latens.parts.objects import ROWS, TABLES
-from latens.parts.objects import register_part as register_part
+from latens.recipes.building.plan import recipe, resolve
+from latens.recipes.building.recipe import Recipe as Recipe
+from latens.recipes.parts.objects import ROWS, TABLES
+from latens.recipes.parts.objects import register_part as register_part
 from latens.typing import Key, checked_later
 
 from . import (

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from latens.building.plan import recipe
-from latens.building.recipe import Recipe
 from latens.config import (
     DataConfig,
     LikelihoodConfig,
@@ -13,6 +11,8 @@ from latens.config import (
     PosteriorConfig,
     PriorConfig,
 )
+from latens.recipes.building.plan import recipe
+from latens.recipes.building.recipe import Recipe
 
 _LINEAR = NetworkConfig(hidden=(), level_hidden=(), initializer="glorot-uniform")
 _TANH = NetworkConfig(hidden=(50,), level_hidden=(50,), activation="tanh", initializer="glorot-uniform")

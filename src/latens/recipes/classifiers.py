@@ -10,11 +10,11 @@ import numpy as np
 from jaxtyping import Shaped
 from msgspec.structs import replace
 
-from latens.building.recipe import Recipe, Size
 from latens.config import ClassifierConfig, DataConfig, DensityConfig
 from latens.data import Dataset, Preparation, Schema, prepare_batch
 from latens.errors import ConfigError, DataError
 from latens.models import BayesClassifier
+from latens.recipes.building.recipe import Recipe, Size
 from latens.training import Stage
 from latens.typing import Key
 

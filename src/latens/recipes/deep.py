@@ -5,11 +5,11 @@ from typing import Any
 
 from msgspec.structs import replace as replace_struct
 
-from latens.building.pictures import for_hierarchy
-from latens.building.plan import NETWORK, recipe, resolve
-from latens.building.recipe import Recipe
 from latens.config import LikelihoodConfig, NetworkConfig, OptimizerConfig, PosteriorConfig, VAEConfig
 from latens.data import Dataset
+from latens.recipes.building.pictures import for_hierarchy
+from latens.recipes.building.plan import NETWORK, recipe, resolve
+from latens.recipes.building.recipe import Recipe
 
 PIXELS = LikelihoodConfig(family="autoregressive-logistics")
 

@@ -10,12 +10,6 @@ import jax
 import jax.numpy as jnp
 from msgspec.structs import replace
 
-from latens.building import model as building
-from latens.building import plan as vae
-from latens.building.clustering import as_plain, with_clusters
-from latens.building.optimizer import optimizer_of
-from latens.building.recipe import Recipe, Size
-from latens.building.spreading import with_spread_labels
 from latens.config import (
     LabelConfig,
     NetworkConfig,
@@ -31,8 +25,14 @@ from latens.errors import ConfigError
 from latens.models import CategoricalHead, Conditional, LatentModel, NormalHead, SemiSupervised, Stacked
 from latens.networks import Dense, encoder_network
 from latens.objectives import ELBO, AbstractObjective, OnLower, OnUpper
-from latens.parts.conditions import num_classes, preparation
-from latens.parts.likelihoods import encoder_input
+from latens.recipes.building import model as building
+from latens.recipes.building import plan as vae
+from latens.recipes.building.clustering import as_plain, with_clusters
+from latens.recipes.building.optimizer import optimizer_of
+from latens.recipes.building.recipe import Recipe, Size
+from latens.recipes.building.spreading import with_spread_labels
+from latens.recipes.parts.conditions import num_classes, preparation
+from latens.recipes.parts.likelihoods import encoder_input
 from latens.training import Budget, Stage
 from latens.trees import Frozen
 from latens.typing import Key

@@ -1,7 +1,7 @@
 """Rows with missing cells: trained on what is observed, and able to say what is not."""
 
-from latens.building.plan import recipe
 from latens.config import LikelihoodConfig, NetworkConfig, ObjectiveConfig, OptimizerConfig, PosteriorConfig
+from latens.recipes.building.plan import recipe
 
 _PARTS = {
     "network": NetworkConfig(activation="tanh", initializer="glorot-uniform", hidden=(128, 128)),

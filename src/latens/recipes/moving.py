@@ -1,7 +1,7 @@
 """Posteriors that use the model itself, positive latents, and a smoother loss."""
 
-from latens.building.plan import recipe
 from latens.config import LikelihoodConfig, ObjectiveConfig, PosteriorConfig
+from latens.recipes.building.plan import recipe
 
 RECIPES = (
     recipe(

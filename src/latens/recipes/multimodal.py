@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from latens.building.plan import recipe
-from latens.building.recipe import Recipe
 from latens.config import LikelihoodConfig, ObjectiveConfig, PosteriorConfig
+from latens.recipes.building.plan import recipe
+from latens.recipes.building.recipe import Recipe
 
 
 def _recipe(name: str, summary: str, source: str, use_when: str, rule: str, objective: str, **options: Any) -> Recipe:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from latens.building.plan import recipe
-from latens.building.recipe import Recipe
 from latens.config import ObjectiveConfig, PosteriorConfig
+from latens.recipes.building.plan import recipe
+from latens.recipes.building.recipe import Recipe
 
 
 def _codes(

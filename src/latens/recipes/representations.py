@@ -4,8 +4,6 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from latens.building.plan import NETWORK, recipe
-from latens.building.recipe import Recipe
 from latens.config import (
     DataConfig,
     LikelihoodConfig,
@@ -14,6 +12,8 @@ from latens.config import (
     PosteriorConfig,
     TrainingConfig,
 )
+from latens.recipes.building.plan import NETWORK, recipe
+from latens.recipes.building.recipe import Recipe
 
 _SOFTPLUS = PosteriorConfig(scale="softplus")
 _POINT = PosteriorConfig(kind="deterministic")

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from latens.building.plan import NETWORK, recipe
-from latens.building.recipe import Recipe
 from latens.config import LikelihoodConfig, NetworkConfig, PosteriorConfig, PriorConfig
+from latens.recipes.building.plan import NETWORK, recipe
+from latens.recipes.building.recipe import Recipe
 
 
 def _posterior(

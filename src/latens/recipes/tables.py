@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 from msgspec.structs import replace
 
-from latens.building.recipe import Recipe, Size
 from latens.config import NetworkConfig, PosteriorConfig, PriorConfig, VAEConfig
 from latens.data import Dataset, Schema
 from latens.data.streams.dataset import StreamDataset
@@ -16,10 +15,11 @@ from latens.evaluation.evidence.mixture_baseline import MOST_ROWS, STEPS, Mixtur
 from latens.models import Conditional, ExactChoices, LatentModel, SideBySide
 from latens.models.heads.table import TableHead
 from latens.networks import Dense
-from latens.parts.conditions import preparation
-from latens.parts.options import read_options
-from latens.parts.posteriors import posterior_of
-from latens.parts.priors import prior_part
+from latens.recipes.building.recipe import Recipe, Size
+from latens.recipes.parts.conditions import preparation
+from latens.recipes.parts.options import read_options
+from latens.recipes.parts.posteriors import posterior_of
+from latens.recipes.parts.priors import prior_part
 from latens.training import Stage
 from latens.typing import Key
 

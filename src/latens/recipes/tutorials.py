@@ -4,8 +4,6 @@ import math
 
 from msgspec.structs import replace
 
-from latens.building.plan import NETWORK, recipe
-from latens.building.recipe import Recipe
 from latens.config import (
     DataConfig,
     LikelihoodConfig,
@@ -15,6 +13,8 @@ from latens.config import (
     PosteriorConfig,
     TrainingConfig,
 )
+from latens.recipes.building.plan import NETWORK, recipe
+from latens.recipes.building.recipe import Recipe
 
 FAST_FORWARD = "Fast Forward Labs, vae-tf (2016), and the blog post 'Introducing variational autoencoders'"
 TIAO = "Louis Tiao, 'Implementing variational autoencoders in Keras: beyond the quickstart tutorial' (2017-2018)"

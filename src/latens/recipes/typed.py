@@ -11,10 +11,10 @@ from typing import Any
 
 from latens.config import VAEConfig, override
 from latens.errors import ConfigError
-from latens.parts.options import OBJECTIVES, defaults_of, fields_of
-from latens.parts.posteriors import POSTERIORS
-from latens.parts.priors import PRIORS
 from latens.recipes import get_recipe
+from latens.recipes.parts.options import OBJECTIVES, defaults_of, fields_of
+from latens.recipes.parts.posteriors import POSTERIORS
+from latens.recipes.parts.priors import PRIORS
 
 NAMES = (
     "aae",

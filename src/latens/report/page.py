@@ -7,7 +7,6 @@ from typing import Any
 from latens.config import ClassifierConfig
 from latens.data import SPLITS
 from latens.io.arrays import tree_to_arrays
-from latens.measure.core import HEADLINES
 from latens.report.alternatives import heading
 from latens.report.html import Html, joined, table, tag
 from latens.report.shots import figure
@@ -15,6 +14,7 @@ from latens.report.told import Told
 from latens.report.warnings import not_measured
 from latens.report.words import cells, command_of, metric_name, model_facts, number, objective, with_digits
 from latens.trees import partition_trainable
+from latens.workflow.measurement import HEADLINES
 
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """What a browser may load for a report: nothing but what is in it."""

@@ -7,11 +7,11 @@ from typing import Any
 
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Schema
-from latens.measure.core import density_of, what_density
 from latens.models import every_latent
-from latens.parts.options import OBJECTIVES
 from latens.recipes import RECIPES
+from latens.recipes.parts.options import OBJECTIVES
 from latens.text import visible
+from latens.workflow.measurement import density_of, what_density
 from latens.workflow.trained import TrainedModel
 
 _KINDS = {

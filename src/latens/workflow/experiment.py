@@ -17,8 +17,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens import config as configuration
-from latens.building.recipe import Size, build_new
-from latens.building.validate import refuse_idle
 from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema, prepare_batch
 from latens.data.check import lost_digits
@@ -32,9 +30,11 @@ from latens.io.compilation import jax_settings
 from latens.io.process import check_process
 from latens.models import SemiSupervised, TopDownModel
 from latens.objectives import ELBO, run_objective
-from latens.parts.networks import refuse_wrong_sizes
-from latens.parts.objects import told_of
 from latens.recipes import Recipe, recipe_of
+from latens.recipes.building.recipe import Size, build_new
+from latens.recipes.building.validate import refuse_idle
+from latens.recipes.parts.networks import refuse_wrong_sizes
+from latens.recipes.parts.objects import told_of
 from latens.runs.folder import RunFolder, versions
 from latens.training import (
     Callback,

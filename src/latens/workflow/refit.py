@@ -8,7 +8,6 @@ import jax
 import numpy as np
 from msgspec import structs
 
-from latens.building.recipe import build_new
 from latens.config import PriorConfig, VAEConfig
 from latens.data import Dataset
 from latens.errors import ConfigError, nearest
@@ -18,8 +17,9 @@ from latens.evaluation.latents.fit_prior import fit_codes, fit_flow, fit_second_
 from latens.io import keys
 from latens.io.process import check_process
 from latens.models import Downwards, LatentModel, Upwards
-from latens.parts.posteriors import posterior_of
 from latens.recipes import recipe_of
+from latens.recipes.building.recipe import build_new
+from latens.recipes.parts.posteriors import posterior_of
 from latens.workflow.trained import TrainedModel
 
 DRAWS_FOR_MIXTURE = 20_000

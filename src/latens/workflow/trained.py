@@ -23,9 +23,9 @@ from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import resource_errors, write_atomic
 from latens.io.process import check_count, check_process
 from latens.io.safetensors import pack_chunks, read, unpack
-from latens.parts.objects import config_of_file
-from latens.parts.posteriors import posterior_of
 from latens.recipes import recipe_of
+from latens.recipes.parts.objects import config_of_file
+from latens.recipes.parts.posteriors import posterior_of
 from latens.runs.folder import RunFolder
 from latens.trees import count_parameters
 from latens.typing import Key, checked_later

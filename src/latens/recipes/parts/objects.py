@@ -22,12 +22,12 @@ from latens.distributions import AbstractDistribution
 from latens.errors import ConfigError, ModelFileError, nearest
 from latens.models import AbstractHead, AbstractModelPrior
 from latens.objectives import AbstractObjective
-from latens.parts.likelihoods import LIKELIHOODS, Likelihood
-from latens.parts.networks import DECODERS, ENCODERS
-from latens.parts.options import OBJECTIVES, fields_of
-from latens.parts.posterior_row import NoOptions, Posterior
-from latens.parts.posteriors import POSTERIORS
-from latens.parts.priors import PRIORS, Prior
+from latens.recipes.parts.likelihoods import LIKELIHOODS, Likelihood
+from latens.recipes.parts.networks import DECODERS, ENCODERS
+from latens.recipes.parts.options import OBJECTIVES, fields_of
+from latens.recipes.parts.posterior_row import NoOptions, Posterior
+from latens.recipes.parts.posteriors import POSTERIORS
+from latens.recipes.parts.priors import PRIORS, Prior
 from latens.training import Optimizer, from_optax
 from latens.training.optimizers import OPTIMIZERS
 

@@ -34,11 +34,11 @@ from latens.models import (
     WrappedNormalHead,
     flow_head,
 )
-from latens.parts.modalities import ExpertsOptions, by_part
-from latens.parts.model_posteriors import model_posteriors
-from latens.parts.options import lookup, read_options
-from latens.parts.posterior_row import Choices, Posterior, Shape, Temperature
-from latens.parts.quantised_posteriors import CODES
+from latens.recipes.parts.modalities import ExpertsOptions, by_part
+from latens.recipes.parts.model_posteriors import model_posteriors
+from latens.recipes.parts.options import lookup, read_options
+from latens.recipes.parts.posterior_row import Choices, Posterior, Shape, Temperature
+from latens.recipes.parts.quantised_posteriors import CODES
 from latens.typing import Key
 
 

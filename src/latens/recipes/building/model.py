@@ -8,7 +8,6 @@ from typing import Any
 import jax
 from msgspec.structs import replace
 
-from latens.building.pictures import map_of
 from latens.config import NetworkConfig, VAEConfig
 from latens.data import Schema
 from latens.errors import ConfigError
@@ -24,11 +23,12 @@ from latens.models import (
     widths_between,
 )
 from latens.networks import Dense, SpectrallyNormalised, can_normalise, decoder_network, encoder_network
-from latens.parts.conditions import conditions
-from latens.parts.likelihoods import encoder_input, likelihood_head, missingness
-from latens.parts.options import read_options
-from latens.parts.posteriors import POSTERIORS, posterior_head, posterior_of
-from latens.parts.priors import prior_part
+from latens.recipes.building.pictures import map_of
+from latens.recipes.parts.conditions import conditions
+from latens.recipes.parts.likelihoods import encoder_input, likelihood_head, missingness
+from latens.recipes.parts.options import read_options
+from latens.recipes.parts.posteriors import POSTERIORS, posterior_head, posterior_of
+from latens.recipes.parts.priors import prior_part
 from latens.typing import Key
 
 

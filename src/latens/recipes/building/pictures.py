@@ -9,7 +9,7 @@ from latens.data.schema import image_shape
 from latens.errors import ConfigError
 from latens.networks.canonical import half
 from latens.networks.factory import as_image_shape
-from latens.parts.posteriors import posterior_of
+from latens.recipes.parts.posteriors import posterior_of
 
 WIDTHS = (32, 64, 128)
 """Channels after each halving; further halvings keep the last."""

@@ -40,8 +40,8 @@ from latens.models.heads.likelihoods import (
     ZeroInflatedHead,
 )
 from latens.models.heads.table import TableHead, TableInput
-from latens.parts.options import lookup, read_options
-from latens.parts.posterior_row import NoOptions
+from latens.recipes.parts.options import lookup, read_options
+from latens.recipes.parts.posterior_row import NoOptions
 from latens.trees import Frozen
 from latens.typing import Key
 

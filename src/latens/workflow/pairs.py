@@ -7,7 +7,7 @@ from jaxtyping import Shaped
 
 from latens.data import Dataset
 from latens.evaluation import Estimate
-from latens.measure.sample_sets import MOST_ROWS, some
+from latens.workflow.sample_sets import MOST_ROWS, some
 from latens.workflow.trained import TrainedModel
 from latens.workflow.translate import complete
 

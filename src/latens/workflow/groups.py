@@ -26,10 +26,10 @@ from latens.evaluation.latents.decomposition import kl_split
 from latens.evaluation.latents.disentanglement_classifiers import disentanglement_scores
 from latens.evaluation.latents.latent_fit import latent_fit
 from latens.evaluation.latents.representations import representation, trustworthiness
-from latens.measure.core import NUM_SAMPLES, headline, measure, measured, still_rising
-from latens.measure.reach import MOST, reach_of
-from latens.measure.sample_sets import OTHER_DATA, SampleSets, compared, in_one_unit, not_its_own, noted, some
-from latens.parts.posteriors import posterior_of
+from latens.recipes.parts.posteriors import posterior_of
+from latens.workflow.measurement import NUM_SAMPLES, headline, measure, measured, still_rising
+from latens.workflow.reach import MOST, reach_of
+from latens.workflow.sample_sets import OTHER_DATA, SampleSets, compared, in_one_unit, not_its_own, noted, some
 from latens.workflow.trained import TrainedModel
 
 MOST_ROWS = 1000

@@ -22,8 +22,8 @@ from latens.models import (
     widths_between,
 )
 from latens.networks import Dense
-from latens.parts.posterior_row import Posterior
-from latens.parts.top_down import top_down_model
+from latens.recipes.parts.posterior_row import Posterior
+from latens.recipes.parts.top_down import top_down_model
 from latens.typing import Key
 
 

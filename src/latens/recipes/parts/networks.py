@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from latens.config import NetworkConfig
 from latens.data import Preparation, Schema
 from latens.errors import ConfigError
-from latens.parts.options import lookup
+from latens.recipes.parts.options import lookup
 from latens.typing import Key
 
 Network = Callable[..., Any]

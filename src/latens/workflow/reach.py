@@ -8,7 +8,7 @@ import numpy as np
 
 from latens import evaluation
 from latens.data import Dataset
-from latens.measure.sample_sets import some
+from latens.workflow.sample_sets import some
 from latens.workflow.trained import TrainedModel
 
 MOST = 6.0

@@ -14,7 +14,7 @@ from latens.data.scaling import restricted
 from latens.distributions import Blocks
 from latens.errors import ConfigError
 from latens.models import ByModality, Experts, LatentModel
-from latens.parts.options import read_options
+from latens.recipes.parts.options import read_options
 from latens.typing import Key
 
 MOST = 16

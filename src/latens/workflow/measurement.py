@@ -37,11 +37,11 @@ from latens.evaluation.batched import map_rows, prepared_rows
 from latens.evaluation.estimate import shares
 from latens.evaluation.evidence.importance import BLIND_DRAWS, RowNumbers, as_log_marginals, row_numbers
 from latens.evaluation.evidence.mixture_baseline import mixture_baseline
-from latens.measure.pairs import of_pairs
-from latens.measure.sample_sets import SampleSets, compared, has_likelihood, not_its_own
 from latens.models import CodeHead, every_latent
-from latens.parts.likelihoods import LIKELIHOODS
+from latens.recipes.parts.likelihoods import LIKELIHOODS
 from latens.typing import Array, Key
+from latens.workflow.pairs import of_pairs
+from latens.workflow.sample_sets import SampleSets, compared, has_likelihood, not_its_own
 from latens.workflow.trained import TrainedModel
 from latens.workflow.translate import knows_pairs
 

@@ -14,7 +14,7 @@ from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset, Schema
 from latens.evaluation import Estimate, PrincipalFeatures, principal_features
 from latens.evaluation.batched import prepared_rows
-from latens.parts.options import OBJECTIVES
+from latens.recipes.parts.options import OBJECTIVES
 from latens.workflow.trained import TrainedModel
 
 MOST_ROWS = 1000

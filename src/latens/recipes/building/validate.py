@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
-from latens.building.plan import make_objective
-from latens.building.recipe import Size
 from latens.config import Config, VAEConfig
 from latens.errors import ConfigError
-from latens.parts.posteriors import posterior_of
+from latens.recipes.building.plan import make_objective
+from latens.recipes.building.recipe import Size
+from latens.recipes.parts.posteriors import posterior_of
 from latens.trees import count_parameters
 
 

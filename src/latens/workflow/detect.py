@@ -11,8 +11,8 @@ from scipy.stats import kstwobign
 from latens import evaluation
 from latens.data import Dataset
 from latens.errors import DataError
-from latens.measure.cells import strange_cells, tails
-from latens.measure.complexity import are_pictures, detail
+from latens.workflow.cells import strange_cells, tails
+from latens.workflow.complexity import are_pictures, detail
 from latens.workflow.trained import TrainedModel
 
 MOST_CALIBRATION = 5000
@@ -83,7 +83,7 @@ def detect(
     # so that only held-out rows with such a name are as surprising, and is flagged whatever its q-value; one without
     # any cell has the surprise 0.
     # Simple pictures of another kind can be more probable than those of the training: of pictures without gaps the
-    # score s is the surprise minus the length of the picture's code (`latens.measure.complexity.code_lengths`).
+    # score s is the surprise minus the length of the picture's code (`latens.workflow.complexity.code_lengths`).
     # Source: Vovk, Gammerman & Shafer (2005); Bates, Candes, Lei, Romano & Sesia (2023), for outliers; Benjamini &
     # Hochberg (1995); Serra, Alvarez, Gomez, Slizovskaia, Nunez & Luque (2020), arXiv 1909.11480, for pictures.
     if len(positions) + 1 < 1.0 / alpha:

@@ -9,7 +9,7 @@ from msgspec import Meta
 
 from latens.config import Part, PosteriorConfig
 from latens.models import AbstractHead
-from latens.parts.options import read_options
+from latens.recipes.parts.options import read_options
 from latens.typing import Key
 
 Support = Literal[

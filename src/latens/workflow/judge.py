@@ -7,7 +7,7 @@ import numpy as np
 from latens.data.raw import Raw
 from latens.data.sources import read_columns
 from latens.errors import DataError, UsageError, nearest
-from latens.measure.tables import (
+from latens.evaluation.samples.tables import (
     Table,
     alike,
     attacks,

@@ -11,11 +11,6 @@ import optax
 from jaxtyping import Shaped
 from msgspec.structs import replace
 
-from latens.building.model import build
-from latens.building.optimizer import optimizer_of
-from latens.building.pictures import BATCH as PICTURE_BATCH
-from latens.building.pictures import for_pictures, map_of, of_binarised, of_codes, work
-from latens.building.recipe import Recipe, Size
 from latens.config import NetworkConfig, ObjectiveConfig, OptimizerConfig, PriorConfig, TrainingConfig, VAEConfig
 from latens.data import Dataset, Preparation, Schema, prepare_batch, suggest_likelihood
 from latens.data.schema import image_shape
@@ -24,10 +19,15 @@ from latens.io import keys
 from latens.models import AbstractModelPrior, LatentModel
 from latens.networks import Dense, default_hidden
 from latens.objectives import AbstractObjective
-from latens.parts.conditions import preparation
-from latens.parts.options import OBJECTIVES, fields_of, make, needs, replace_field
-from latens.parts.posteriors import posterior_of
-from latens.parts.quantised_posteriors import whole_groups
+from latens.recipes.building.model import build
+from latens.recipes.building.optimizer import optimizer_of
+from latens.recipes.building.pictures import BATCH as PICTURE_BATCH
+from latens.recipes.building.pictures import for_pictures, map_of, of_binarised, of_codes, work
+from latens.recipes.building.recipe import Recipe, Size
+from latens.recipes.parts.conditions import preparation
+from latens.recipes.parts.options import OBJECTIVES, fields_of, make, needs, replace_field
+from latens.recipes.parts.posteriors import posterior_of
+from latens.recipes.parts.quantised_posteriors import whole_groups
 from latens.training import Budget, Stage
 
 CRITIC = (256, 256)

@@ -9,8 +9,8 @@ import numpy as np
 
 from latens.errors import ConfigError
 from latens.evaluation import Estimate
-from latens.measure.compare import LEVEL, Rows, estimate_of, interval_of
 from latens.runs.sweep import Job, Plan, job_of, names_of, read_rows, shown
+from latens.workflow.compare import LEVEL, Rows, estimate_of, interval_of
 
 
 @dataclass(frozen=True)

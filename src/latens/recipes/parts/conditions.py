@@ -6,7 +6,7 @@ from latens.config import VAEConfig
 from latens.data import Preparation, Schema
 from latens.errors import ConfigError
 from latens.models.semi_supervised import LABEL
-from latens.parts import likelihoods
+from latens.recipes.parts import likelihoods
 
 
 def preparation(schema: Schema, config: VAEConfig) -> Preparation:

@@ -45,9 +45,9 @@ from latens.models import (
     TransformerCodePrior,
     VampPrior,
 )
-from latens.parts.options import lookup, read_options
-from latens.parts.posterior_row import NoOptions, Shape, Support, Temperature
-from latens.parts.posteriors import posterior_of
+from latens.recipes.parts.options import lookup, read_options
+from latens.recipes.parts.posterior_row import NoOptions, Shape, Support, Temperature
+from latens.recipes.parts.posteriors import posterior_of
 from latens.trees import Frozen
 from latens.typing import Key
 

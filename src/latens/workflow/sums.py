@@ -14,8 +14,8 @@ from latens.data import Dataset
 from latens.errors import ConfigError, DataError
 from latens.evaluation import Estimate
 from latens.evaluation.evidence.log_marginals import DrawSums
-from latens.measure.core import NUM_SAMPLES, Measurement, headline
-from latens.measure.sample_sets import has_likelihood
+from latens.workflow.measurement import NUM_SAMPLES, Measurement, headline
+from latens.workflow.sample_sets import has_likelihood
 from latens.workflow.trained import TrainedModel
 
 

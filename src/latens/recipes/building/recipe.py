@@ -14,8 +14,8 @@ from latens.data import Dataset, Preparation, Schema
 from latens.data.scaling import ScaledLater
 from latens.io import keys
 from latens.io.reuse import Reused, fingerprint
-from latens.parts.networks import with_networks
-from latens.parts.objects import has_own
+from latens.recipes.parts.networks import with_networks
+from latens.recipes.parts.objects import has_own
 from latens.training import Stage
 from latens.typing import Key
 

@@ -8,7 +8,7 @@ import numpy as np
 from latens.data import Dataset
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.by_column import nats_by_column
-from latens.measure.sample_sets import has_likelihood
+from latens.workflow.sample_sets import has_likelihood
 from latens.workflow.trained import TrainedModel
 
 DRAWS = 200
