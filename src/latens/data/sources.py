@@ -37,8 +37,10 @@ from latens.data.streams.blocks import AbstractSource, file_errors
 from latens.data.streams.find import BLOCKS_ONLY, INSIDE, find_source, is_address, is_glob, open_stream, title_of
 from latens.data.suspects import overlapping
 from latens.errors import DataError, UsageError, nearest
+from latens.typing import checked_later
 
 
+@checked_later
 def load(
     spec: Any,
     *,
@@ -104,7 +106,11 @@ def load(
     if unknown not in ("error", "missing", "skip", "grow"):
         raise UsageError(f"{unknown!r} is not known.", where="unknown", fix="Valid: error, missing, skip, grow.")
     if missing not in (None, "nan"):
-        raise UsageError(f"missing={missing!r} is unknown.", fix="Valid: None (refuse NaN) and 'nan' (NaN is missing).")
+        fix = "Valid: None (refuse NaN) and 'nan' (NaN is missing)."
+        raise UsageError(f"{missing!r} is unknown.", where="missing", fix=fix)
+    if schema is not None and not isinstance(schema, Schema):
+        what = f"a {type(schema).__name__} is not a schema."
+        raise UsageError(what, where="schema", fix="Give that of a model, latens.load(path).schema.")
     words, given = _roles(label=label, row_id=row_id, weight=weight)
     declared = None
     if columns is not None:

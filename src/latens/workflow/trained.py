@@ -21,6 +21,7 @@ from latens.evaluation.finite import finite
 from latens.evaluation.samples.conditional import sample_given
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import resource_errors, write_atomic
+from latens.io.plain_files import as_path
 from latens.io.process import check_count, check_process
 from latens.io.safetensors import pack_chunks, read, unpack
 from latens.parts.objects import config_of_file
@@ -29,7 +30,7 @@ from latens.recipes import recipe_of
 from latens.runs.folder import RunFolder
 from latens.trees import count_parameters
 from latens.typing import Key, checked_later
-from latens.workflow.inputs import latents_of, one_hot, rows_of, seed_key
+from latens.workflow.inputs import class_codes, latents_of, one_hot, positions_of, refuse_classifier, rows_of, seed_key
 
 FORMAT = 1
 
@@ -81,9 +82,13 @@ class TrainedModel:
         """
         check_process()
         if isinstance(data, Dataset):
-            batch = data.rows(np.arange(len(data)) if positions is None else positions, sparse=True)
+            positions = positions_of(positions, len(data))
+            batch = data.rows(positions, sparse=True)
         else:
-            batch = as_batch(rows_of(data, positions, self.schema.shape), label=label)
+            rows = rows_of(data, positions, self.schema.shape)
+            if label is not None and self.preparation.classes:
+                label = class_codes(label, self.preparation.classes, len(rows))
+            batch = as_batch(rows, label=label)
         found = tuple(batch.x.shape[1:])
         if found != self.schema.shape:
             raise DataError(
@@ -94,7 +99,7 @@ class TrainedModel:
         if not self.preparation.classes:
             return batch
         if isinstance(data, Dataset):
-            require_labels(data, np.arange(len(data)) if positions is None else positions, data.name)
+            require_labels(data, positions, data.name)
         elif label is None:
             raise DataError("a conditional model reads labels, and arrays have none.", where="data",
                             fix="Give a Dataset with labels, or the codes of their classes.")  # fmt: skip
@@ -113,6 +118,7 @@ class TrainedModel:
         known = self.preparation.classes or callable(getattr(self.model, "label_logits", None))
         return self.schema.classes or () if known else ()
 
+    @checked_later
     def code_of(self, name: str) -> int:
         """The code of the class of that name.
 
@@ -166,6 +172,7 @@ class TrainedModel:
     @property
     def latent_shape(self) -> tuple[int, ...]:
         """The shape of one latent, as the functions of `latens.evaluation` give and take it."""
+        self._check_latents("decode")
         from latens.evaluation import latent_shape  # a model is loaded without its measures
 
         return latent_shape(self.model, cond=self.one_condition)
@@ -217,6 +224,7 @@ class TrainedModel:
         Raises:
             DataError: The rows are not the model's, a label is missing, or the noise does not fit the posterior.
         """
+        self._check_latents("encode")
         return self.encode_batch(self.batch(data, label=label), noise, key=jax.random.key(0))
 
     @checked_later
@@ -234,6 +242,7 @@ class TrainedModel:
         Raises:
             DataError: The noise does not fit the posterior.
         """
+        self._check_latents("encode")
         if noise is None:
             found = evaluation.encode(self.model, batch, preparation=self.preparation, key=key)["mean"]
         else:
@@ -257,7 +266,8 @@ class TrainedModel:
             UsageError: A label is not the code of a class.
         """
         z = latents_of(z, self.latent_shape)
-        found = evaluation.decode(self.model, z, key=jax.random.key(0), mean=True, cond=self.condition(label))
+        cond = self._conditions(label, len(z))
+        found = evaluation.decode(self.model, z, key=jax.random.key(0), mean=True, cond=cond)
         return self._rows(found, mean=True)
 
     @checked_later
@@ -290,6 +300,7 @@ class TrainedModel:
                 `given`; or this process was forked from one that computed.
         """
         check_process()
+        self._check_latents("sample from")
         n = check_count(n, "n", cells=int(np.prod(self.schema.shape)))
         if given is not None:
             if temperature != 1.0:
@@ -298,10 +309,11 @@ class TrainedModel:
             conditions = conditions_of(given, self.schema)
             return sample_given(self.model, conditions, n, key=seed_key(seed)).x
         z_key, x_key = jax.random.split(seed_key(seed))
-        cond = self.condition(self.in_turn(n) if label is None else label)
+        cond = self._conditions(self.in_turn(n) if label is None else label, n)
         z = evaluation.sample_prior(self.model, n, key=z_key, cond=cond, temperature=temperature)
         return self._rows(evaluation.decode(self.model, z, key=x_key, mean=False, cond=cond), mean=False)
 
+    @checked_later
     def reconstruct(
         self, data: Dataset | np.ndarray, *, label: np.ndarray | None = None, noise: np.ndarray | None = None
     ) -> np.ndarray:
@@ -318,6 +330,7 @@ class TrainedModel:
         Raises:
             DataError: The rows are not the model's, or a label is missing.
         """
+        self._check_latents("reconstruct from")
         batch, key = self.batch(data, label=label), jax.random.key(0)
         if noise is None:
             found = evaluation.reconstruct(self.model, batch, preparation=self.preparation, key=key)
@@ -350,6 +363,7 @@ class TrainedModel:
         Raises:
             DataError: The rows are not the model's, or a label is missing.
         """
+        self._check_latents("draw")
         num_samples = check_count(num_samples, "num_samples")
         batch, key = self.batch(data, label=label), seed_key(seed)
         found = evaluation.log_marginal(
@@ -357,6 +371,7 @@ class TrainedModel:
         )
         return finite(found, "log p(x)", minus_infinity=self.schema.kind != "real")
 
+    @checked_later
     def impute(self, data: Dataset, *, num_samples: int = 1000, seed: int = 0) -> np.ndarray:
         r"""Rows whose missing cells hold their posterior mean, $E[x_{mis} \mid x_{obs}]$; observed ones stay.
 
@@ -371,12 +386,23 @@ class TrainedModel:
         Raises:
             DataError: The rows are not the model's, or a label is missing.
         """
+        self._check_latents("impute from")
         num_samples, batch = check_count(num_samples, "num_samples"), self.batch(data)
         found = evaluation.impute(
             self.model, batch, num_samples=num_samples, key=seed_key(seed), preparation=self.preparation
         )
         filled, rows = self._rows(found.mean, mean=True), np.asarray(batch.x, np.float32)
         return filled if batch.mask is None else np.where(batch.mask, rows, filled)
+
+    def _check_latents(self, verb: str) -> None:
+        refuse_classifier(self.config, verb, "the model")
+
+    def _conditions(self, codes: Any, n: int) -> dict[str, np.ndarray] | None:
+        """The conditions of n rows of these classes, where the model reads them."""
+        if codes is None and self.preparation.classes:
+            what = f"this model reads labels, and none are given for {n} rows."
+            raise UsageError(what, where="label", fix="Give codes; `code_of` has them by name.")
+        return None if codes is None else {"label": one_hot(codes, len(self.classes), n)}
 
     def _rows(self, values: np.ndarray, *, mean: bool) -> np.ndarray:
         return np.asarray(finite(self.data_units(values, mean=mean), "rows of the model"), np.float32)
@@ -397,6 +423,7 @@ class TrainedModel:
             "facts": self.facts,
         }
 
+    @checked_later
     def save(self, path: str | Path, *, half: bool = False) -> Path:
         """Write one `.safetensors` file, atomically: arrays and JSON, no code.
 
@@ -412,7 +439,7 @@ class TrainedModel:
             ModelFileError: An array of the model is not finite, or has a number above 65,504 and `half` is asked for.
             ResourceError: The file cannot be written.
         """
-        path = Path(path)
+        path = as_path(path)
         write_atomic(path, self._chunks(str(path), half=half))
         return path
 
@@ -440,6 +467,7 @@ class TrainedModel:
         return pack_chunks(arrays, self.metadata())
 
     @classmethod
+    @checked_later
     def load(cls, path: str | Path, *, into: Any = None, **parts: Any) -> "TrainedModel":
         """Read a model file: everything is checked before it is believed, and nothing in it is executed.
 
@@ -457,9 +485,10 @@ class TrainedModel:
             ResourceError: The file cannot be read.
             UsageError: This process was forked from one that computed.
         """
-        return cls._from(*read(Path(path)), into, str(path), parts)
+        return cls._from(*read(as_path(path)), into, str(path), parts)
 
     @classmethod
+    @checked_later
     def from_bytes(cls, raw: bytes, *, into: Any = None, where: str = "the bytes", **parts: Any) -> "TrainedModel":
         """Do what `load` does for the bytes of a file that are in memory.
 
@@ -552,6 +581,7 @@ class TrainedModel:
         return [(name, array.shape, str(array.dtype)) for name, array in tree_to_arrays(self.model).items()]
 
 
+@checked_later
 def load(path: str | Path, *, into: Any = None, **parts: Any) -> TrainedModel:
     """A model from a file, from the folder of a run, or one that ships with latens.
 
@@ -577,15 +607,17 @@ def load(path: str | Path, *, into: Any = None, **parts: Any) -> TrainedModel:
     return TrainedModel.load(model_file(path), into=into, **parts)
 
 
+@checked_later
 def model_file(path: str | Path) -> Path:
     """The file of a model."""
     if isinstance(path, str) and path.startswith("pretrained:"):
         return pretrained.path(path.removeprefix("pretrained:"))
-    with resource_errors(path):
-        folder = Path(path).is_dir()
+    named = as_path(path)
+    with resource_errors(named):
+        folder = named.is_dir()
     if not folder:
-        return Path(path)
-    run = RunFolder.open(Path(path), lock=False)
+        return named
+    run = RunFolder.open(named, lock=False)
     if not run.model_file.exists():
         fix = "Wait for it to end." if run.state == "running" else f"Finish it with `latens resume {path}`."
         raise RunFolderError(f"this run has no model yet: it is {run.state}.", where=str(path), fix=fix)
