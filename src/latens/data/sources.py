@@ -24,6 +24,7 @@ from latens.data.readers.tables import from_words
 from latens.data.rows import (
     TRAIN,
     encode_labels,
+    missing_labels,
     row_conditions,
     row_keys,
     row_names,
@@ -213,6 +214,7 @@ def load(
         named = raw.classes if "label" not in given and found.classes in (None, raw.classes) else None
         if named is None:
             codes, classes = encode_labels(labels, n, where, found.classes)
+            raw.notes += missing_labels(labels)
         else:
             codes, classes = _numbered(labels, named, n, where), named
         if found.classes is None:

@@ -6,7 +6,9 @@ import jax
 import numpy as np
 
 from latens.config import ClassifierConfig
-from latens.data import Dataset
+from latens.data import Dataset, Preparation, Schema
+from latens.data.batches import Batch, as_batch
+from latens.data.labels import require_labels
 from latens.data.readers.tables import is_frame
 from latens.data.rows import plain_numbers
 from latens.errors import ConfigError, DataError, UsageError
@@ -61,6 +63,33 @@ def rows_of(data: Any, positions: Any, shape: tuple[int, ...]) -> np.ndarray:
     return rows if rows.dtype == np.uint8 else rows.astype(np.float32)
 
 
+def batch_of(data: Any, positions: Any, label: Any, schema: Schema, preparation: Preparation) -> Batch:
+    """Rows as a model with this schema and preparation takes them, not yet prepared."""
+    if isinstance(data, Dataset):
+        positions = positions_of(positions, len(data))
+        batch = data.rows(positions, sparse=True)
+    else:
+        rows = rows_of(data, positions, schema.shape)
+        if label is not None and preparation.classes:
+            label = class_codes(label, preparation.classes, len(rows))
+        batch = as_batch(rows, label=label)
+    found = tuple(batch.x.shape[1:])
+    if found != schema.shape:
+        raise DataError(
+            f"rows of shape {found}, but the model was trained on {schema.shape}.",
+            where=getattr(data, "name", "data"),
+            fix="Give data with the same columns or pixels in the same order.",
+        )
+    if not preparation.classes:
+        return batch
+    if isinstance(data, Dataset):
+        require_labels(data, positions, data.name)
+    elif label is None:
+        raise DataError("a conditional model reads labels, and arrays have none.", where="data",
+                        fix="Give a Dataset with labels, or the codes of their classes.")  # fmt: skip
+    return batch
+
+
 def latents_of(z: Any, shape: tuple[int, ...]) -> np.ndarray:
     """Latents of a model with latents of this shape, also flattened ones."""
     z = plain_numbers(z, "z")
@@ -88,6 +117,14 @@ def class_codes(codes: Any, count: int, n: int | None = None) -> np.ndarray:
 def one_hot(codes: Any, count: int, n: int | None = None) -> np.ndarray:
     """One-hot vectors of codes of classes, of which there are `count`."""
     return np.eye(count, dtype=np.float32)[class_codes(codes, count, n)]
+
+
+def conditions_of_rows(codes: Any, reads: int, count: int, n: int) -> dict[str, np.ndarray] | None:
+    """The conditions of n rows of these classes; a model that reads labels must be given them."""
+    if codes is None and reads:
+        what = f"this model reads labels, and none are given for {n} rows."
+        raise UsageError(what, where="label", fix="Give codes; `code_of` has them by name.")
+    return None if codes is None else {"label": one_hot(codes, count, n)}
 
 
 @checked_later

@@ -13,10 +13,9 @@ from latens import config as configuration
 from latens import evaluation, pretrained
 from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
-from latens.data.batches import Batch, as_batch
+from latens.data.batches import Batch
 from latens.data.conditions import conditions_of
-from latens.data.labels import require_labels
-from latens.errors import ConfigError, DataError, LatensError, ModelFileError, RunFolderError, UsageError, nearest
+from latens.errors import ConfigError, LatensError, ModelFileError, RunFolderError, UsageError, nearest
 from latens.evaluation.finite import finite
 from latens.evaluation.samples.conditional import sample_given
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
@@ -30,7 +29,7 @@ from latens.recipes import recipe_of
 from latens.runs.folder import RunFolder
 from latens.trees import count_parameters
 from latens.typing import Key, checked_later
-from latens.workflow.inputs import class_codes, latents_of, one_hot, positions_of, refuse_classifier, rows_of, seed_key
+from latens.workflow.inputs import batch_of, conditions_of_rows, latents_of, one_hot, refuse_classifier, seed_key
 
 FORMAT = 1
 
@@ -81,29 +80,7 @@ class TrainedModel:
             UsageError: This process was forked from one that computed.
         """
         check_process()
-        if isinstance(data, Dataset):
-            positions = positions_of(positions, len(data))
-            batch = data.rows(positions, sparse=True)
-        else:
-            rows = rows_of(data, positions, self.schema.shape)
-            if label is not None and self.preparation.classes:
-                label = class_codes(label, self.preparation.classes, len(rows))
-            batch = as_batch(rows, label=label)
-        found = tuple(batch.x.shape[1:])
-        if found != self.schema.shape:
-            raise DataError(
-                f"rows of shape {found}, but the model was trained on {self.schema.shape}.",
-                where=getattr(data, "name", "data"),
-                fix="Give data with the same columns or pixels in the same order.",
-            )
-        if not self.preparation.classes:
-            return batch
-        if isinstance(data, Dataset):
-            require_labels(data, positions, data.name)
-        elif label is None:
-            raise DataError("a conditional model reads labels, and arrays have none.", where="data",
-                            fix="Give a Dataset with labels, or the codes of their classes.")  # fmt: skip
-        return batch
+        return batch_of(data, positions, label, self.schema, self.preparation)
 
     @property
     def is_point(self) -> bool:
@@ -172,7 +149,7 @@ class TrainedModel:
     @property
     def latent_shape(self) -> tuple[int, ...]:
         """The shape of one latent, as the functions of `latens.evaluation` give and take it."""
-        self._check_latents("decode")
+        refuse_classifier(self.config, "decode", "the model")
         from latens.evaluation import latent_shape  # a model is loaded without its measures
 
         return latent_shape(self.model, cond=self.one_condition)
@@ -224,7 +201,7 @@ class TrainedModel:
         Raises:
             DataError: The rows are not the model's, a label is missing, or the noise does not fit the posterior.
         """
-        self._check_latents("encode")
+        refuse_classifier(self.config, "encode", "the model")
         return self.encode_batch(self.batch(data, label=label), noise, key=jax.random.key(0))
 
     @checked_later
@@ -242,7 +219,7 @@ class TrainedModel:
         Raises:
             DataError: The noise does not fit the posterior.
         """
-        self._check_latents("encode")
+        refuse_classifier(self.config, "encode", "the model")
         if noise is None:
             found = evaluation.encode(self.model, batch, preparation=self.preparation, key=key)["mean"]
         else:
@@ -266,7 +243,7 @@ class TrainedModel:
             UsageError: A label is not the code of a class.
         """
         z = latents_of(z, self.latent_shape)
-        cond = self._conditions(label, len(z))
+        cond = conditions_of_rows(label, self.preparation.classes, len(self.classes), len(z))
         found = evaluation.decode(self.model, z, key=jax.random.key(0), mean=True, cond=cond)
         return self._rows(found, mean=True)
 
@@ -300,7 +277,7 @@ class TrainedModel:
                 `given`; or this process was forked from one that computed.
         """
         check_process()
-        self._check_latents("sample from")
+        refuse_classifier(self.config, "sample from", "the model")
         n = check_count(n, "n", cells=int(np.prod(self.schema.shape)))
         if given is not None:
             if temperature != 1.0:
@@ -309,7 +286,9 @@ class TrainedModel:
             conditions = conditions_of(given, self.schema)
             return sample_given(self.model, conditions, n, key=seed_key(seed)).x
         z_key, x_key = jax.random.split(seed_key(seed))
-        cond = self._conditions(self.in_turn(n) if label is None else label, n)
+        cond = conditions_of_rows(
+            self.in_turn(n) if label is None else label, self.preparation.classes, len(self.classes), n
+        )
         z = evaluation.sample_prior(self.model, n, key=z_key, cond=cond, temperature=temperature)
         return self._rows(evaluation.decode(self.model, z, key=x_key, mean=False, cond=cond), mean=False)
 
@@ -330,7 +309,7 @@ class TrainedModel:
         Raises:
             DataError: The rows are not the model's, or a label is missing.
         """
-        self._check_latents("reconstruct from")
+        refuse_classifier(self.config, "reconstruct from", "the model")
         batch, key = self.batch(data, label=label), jax.random.key(0)
         if noise is None:
             found = evaluation.reconstruct(self.model, batch, preparation=self.preparation, key=key)
@@ -363,7 +342,7 @@ class TrainedModel:
         Raises:
             DataError: The rows are not the model's, or a label is missing.
         """
-        self._check_latents("draw")
+        refuse_classifier(self.config, "draw", "the model")
         num_samples = check_count(num_samples, "num_samples")
         batch, key = self.batch(data, label=label), seed_key(seed)
         found = evaluation.log_marginal(
@@ -386,23 +365,13 @@ class TrainedModel:
         Raises:
             DataError: The rows are not the model's, or a label is missing.
         """
-        self._check_latents("impute from")
+        refuse_classifier(self.config, "impute from", "the model")
         num_samples, batch = check_count(num_samples, "num_samples"), self.batch(data)
         found = evaluation.impute(
             self.model, batch, num_samples=num_samples, key=seed_key(seed), preparation=self.preparation
         )
         filled, rows = self._rows(found.mean, mean=True), np.asarray(batch.x, np.float32)
         return filled if batch.mask is None else np.where(batch.mask, rows, filled)
-
-    def _check_latents(self, verb: str) -> None:
-        refuse_classifier(self.config, verb, "the model")
-
-    def _conditions(self, codes: Any, n: int) -> dict[str, np.ndarray] | None:
-        """The conditions of n rows of these classes, where the model reads them."""
-        if codes is None and self.preparation.classes:
-            what = f"this model reads labels, and none are given for {n} rows."
-            raise UsageError(what, where="label", fix="Give codes; `code_of` has them by name.")
-        return None if codes is None else {"label": one_hot(codes, len(self.classes), n)}
 
     def _rows(self, values: np.ndarray, *, mean: bool) -> np.ndarray:
         return np.asarray(finite(self.data_units(values, mean=mean), "rows of the model"), np.float32)
