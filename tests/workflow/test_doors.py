@@ -243,3 +243,73 @@ def test_small_numbers_of_a_typed_table_stay_apart() -> None:
     assert small.size >= 60
     (noisy, _) = latens.load_data(np.arange(60.0)[:, None] * [0.1, 1.0] + 1e-16, typed=True).schema.types or ()
     assert noisy.step == 0.1
+
+
+@pytest.mark.parametrize("given", [None, 3, "default", {}, VAE, "recipe"])
+def test_what_is_no_recipe_configuration_or_experiment(given: Any, data: Dataset) -> None:
+    given = latens.get_recipe("default") if given == "recipe" else given
+    kind = type(given).__name__
+    if not isinstance(given, latens.Recipe):
+        told(UsageError, f"a {kind} is not a Recipe", "recipe", lambda: latens.register(given))
+    told(UsageError, f"a {kind} is not a VAEConfig or", "config", lambda: latens.prepare(given, data))
+    told(UsageError, f"a {kind} is not a Dataset", "data",
+         lambda: latens.prepare(latens.get_recipe("default").config, given))  # fmt: skip
+    told(UsageError, f"a {kind} is not a Experiment", "experiment", lambda: latens.train(given))
+    told(UsageError, f"a {kind} is not a Dataset", "data", lambda: latens.fit(None, given))
+
+
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [({"stages": []}, "stages"), ({"stages": 3}, "stages"), ({"stages": [3]}, "stages"), ({"settings": 3}, "settings"),
+     ({"objective": 3}, "objective"), ({"optimizer": 3}, "optimizer"), ({"callbacks": 3}, "callbacks"),
+     ({"preparation": 3}, "preparation"), ({"epochs": 0}, "epochs")],
+)  # fmt: skip
+def test_options_of_a_training_that_are_none(options: dict[str, Any], where: str, data: Dataset) -> None:
+    with pytest.raises(LatensError) as error:
+        latens.fit(None, data, **options)
+    assert error.value.where == where
+    assert error.value.fix
+
+
+@pytest.mark.parametrize("budget", [{"steps": 0}, {"steps": 1.5}, {"steps": "a"}, {"epochs": -1}, {"epochs": np.nan},
+                                    {"minutes": True}, {"patience": 0}])  # fmt: skip
+def test_budgets_that_are_none(budget: dict[str, Any]) -> None:
+    ((name, value),) = budget.items()
+    made = object.__new__(latens.Budget)
+    vars(made).update(budget)  # as a program without checks of types makes it
+    told(ConfigError, f"{value!r} is not above 0", name, made.__post_init__)
+    assert latens.Budget(epochs=0.5, steps=3, minutes=1).steps == 3
+
+
+def test_figures_of_ragged_rows_and_of_no_columns() -> None:
+    from latens.figures import best_row, image_grid, linear_grid, percentile_grid, training_curves_table
+
+    with pytest.raises(DataError, match="its rows are of unequal length"):
+        inspect.unwrap(image_grid)([[[1, 2], [3]]])  # type: ignore[arg-type]
+    for given in (None, 3, "a", []):
+        for call in (best_row, training_curves_table):
+            with pytest.raises((UsageError, TypeError)) as error:
+                call(given)  # type: ignore[arg-type]
+            assert type(error.value).__name__ in ("UsageError", "TypeCheckError")
+    for grid in (linear_grid, percentile_grid):
+        with pytest.raises(DataError, match="n must be 1 or more, not 0"):
+            grid(0)
+
+
+def test_options_of_an_encoder_and_of_the_explorer(reader: TrainedModel, tmp_path: Path) -> None:
+    from latens.explorer.server import PageServer
+
+    path = VAE(2, hidden=(4,), steps=1, random_state=0).fit(X).save(tmp_path / "v.safetensors")
+    for option, given in (("column", ["x"]), ("label", 3), ("keep", "id"), ("keep", None), ("keep", 3)):
+        told(UsageError, "is not a", option, lambda o=option, g=given: latens.Encoder(path, **{o: g}))
+    for cell in (None, 3):
+        told(DataError, "not one cell for each row", "column 'x'", lambda c=cell: latens.Encoder(path)({"x": c}))
+    for option, given in (("most_rows", 0), ("most_rows", "a"), ("height", -5), ("height", None), ("seed", "a")):
+        told(UsageError, "", option, lambda o=option, g=given: latens.explore(reader, X, **{o: g}))
+    told(DataError, "an array of shape (0, 4)", "X", lambda: latens.explore(reader, X[:0]))
+    serve = inspect.unwrap(PageServer.__init__)
+    for port in ("a", None, 70000):
+        told(LatensError, "cannot be listened on", "--port",
+             lambda port=port: serve(object.__new__(PageServer), {}, port=port))  # fmt: skip
+    register: Any = inspect.unwrap(latens.register_part)
+    told(ConfigError, "there is no part ['prior']", "part", lambda: register(["prior"], "x", 3))

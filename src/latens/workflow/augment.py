@@ -13,7 +13,7 @@ from latens.data import Dataset
 from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.io.process import check_count, check_process
 from latens.typing import Key, checked_later
-from latens.workflow.inputs import positions_of, refuse_other, seed_key
+from latens.workflow.inputs import positions_of, refuse_inputs, seed_key
 from latens.workflow.trained import TrainedModel
 
 Draw: TypeAlias = Literal["rows", "class"]
@@ -69,8 +69,7 @@ def augment(
         ((20, 8, 8), ['0', '0', '1'])
     """
     check_process()
-    refuse_other(trained, TrainedModel, "trained")
-    refuse_other(data, Dataset, "data")
+    refuse_inputs(trained, data, TrainedModel)
     per_class = check_count(per_class, "per_class", cells=int(np.prod(trained.schema.shape)))
     if mean not in (False, True):
         raise UsageError(f"{mean!r:.100} is neither true nor false.", where="mean", fix="Give True or False.")

@@ -14,7 +14,7 @@ from latens import evaluation
 from latens.data import Dataset
 from latens.data import load as load_data
 from latens.data.rows import encode_labels, plain_numbers, refuse_masked
-from latens.errors import ConfigError, DataError, nearest
+from latens.errors import ConfigError, DataError, nearest, refuse_other
 from latens.evaluation.finite import finite
 from latens.io.plain_files import as_path
 from latens.io.process import check_process
@@ -53,6 +53,9 @@ class Encoder:
     ) -> None:
         named = isinstance(path, str) and path.startswith("pretrained:")
         self.path = str(path) if named else str(as_path(path).resolve())
+        for where, name in (("column", column), ("label", label)):
+            refuse_other(name, (str, type(None)), where, "Give the name of a column, or None.")
+        refuse_other(keep, (list, tuple), "keep", "Give names of columns, for example keep=['id'].")
         self.column, self.label, self.keep = column, label, tuple(keep)
 
     def __call__(self, batch: Any) -> Any:
@@ -135,8 +138,13 @@ def _array(values: Any, name: str) -> np.ndarray:
     refuse_masked(values, f"column {name!r}")
     try:
         array = np.asarray(values)
+        if not array.ndim:
+            what = f"holds {values!r:.100}, not one cell for each row."
+            raise DataError(what, where=f"column {name!r}", fix="Give a list or an array.")
         vectors = array.dtype == object and len(array) and not isinstance(array[0], str)
         return np.stack([np.asarray(cell) for cell in array]) if vectors else array
+    except DataError:
+        raise
     except ValueError:
         fix = "Give every row the same number of cells."
         raise DataError("its rows are of unequal length.", where=f"column {name!r}", fix=fix) from None

@@ -11,7 +11,7 @@ from latens.data.batches import Batch, as_batch
 from latens.data.labels import require_labels
 from latens.data.readers.tables import is_frame
 from latens.data.rows import plain_numbers
-from latens.errors import ConfigError, DataError, UsageError
+from latens.errors import ConfigError, DataError, UsageError, refuse_other
 from latens.typing import Key, checked_later
 
 
@@ -22,13 +22,11 @@ def refuse_classifier(config: Any, verb: str, where: str) -> None:
         raise ConfigError(f"a Bayes classifier has no latents to {verb}.", where=where, fix=fix)
 
 
-def refuse_other(value: Any, kind: type, where: str) -> None:
-    """Refuse what is not a data set, or not a trained model, where one is asked for."""
-    if not isinstance(value, kind):
-        fix = "Give latens.load_data(rows, label=..., schema=model.schema)."
-        if kind is not Dataset:
-            fix = "Give estimator.model_." if hasattr(value, "model_") else "Give latens.load(path)."
-        raise UsageError(f"a {type(value).__name__} is not a {kind.__name__}.", where=where, fix=fix)
+def refuse_inputs(trained: Any, data: Any, kind: type) -> None:
+    """Refuse what is not a trained model (the `kind`), or not a data set, where both are asked for."""
+    fix = "Give estimator.model_." if hasattr(trained, "model_") else "Give latens.load(path)."
+    refuse_other(trained, kind, "trained", fix)
+    refuse_other(data, Dataset, "data", "Give latens.load_data(rows, label=..., schema=model.schema).")
 
 
 def positions_of(positions: Any, n: int) -> np.ndarray:

@@ -21,7 +21,7 @@ from latens.models import Downwards, LatentModel, Upwards
 from latens.parts.posteriors import posterior_of
 from latens.recipes import recipe_of
 from latens.typing import checked_later
-from latens.workflow.inputs import refuse_other, seed_key
+from latens.workflow.inputs import refuse_inputs, seed_key
 from latens.workflow.trained import TrainedModel
 
 DRAWS_FOR_MIXTURE = 20_000
@@ -146,8 +146,7 @@ def refit_prior(
     # `together` of a transformer, `latent_dim` of a second VAE (by default as many latent dimensions as the codes
     # have).
     check_process()
-    refuse_other(trained, TrainedModel, "trained")
-    refuse_other(data, Dataset, "data")
+    refuse_inputs(trained, data, TrainedModel)
     config = trained.config
     if not isinstance(kind, str) or kind not in KINDS:
         raise ConfigError(

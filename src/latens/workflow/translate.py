@@ -13,7 +13,7 @@ from latens.data.pairs import as_colours
 from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.models import Experts
 from latens.typing import checked_later
-from latens.workflow.inputs import refuse_other, seed_key
+from latens.workflow.inputs import refuse_inputs, seed_key
 from latens.workflow.trained import TrainedModel
 
 
@@ -48,8 +48,7 @@ def translate(
         DataError: No row is of the class `start`.
         UsageError: The model does not know a class; the message names the nearest one.
     """
-    refuse_other(trained, TrainedModel, "trained")
-    refuse_other(data, Dataset, "data")
+    refuse_inputs(trained, data, TrainedModel)
     if not trained.preparation.classes:
         what = "this model reads no labels, so that no row can be decoded as another class."
         raise ConfigError(what, where="recipe", fix="Use a model of --recipe conditional-vae, or of label=condition.")
