@@ -23,7 +23,6 @@ from latens.workflow.groups import Everything, measure_all
 from seeds import some
 
 DIGITS = {"posterior.latent_dim": 8, "network.hidden": [64], "training.steps": 1000, "training.batch_size": 64}
-MANY = {**DIGITS, "posterior.latent_dim": 32}
 TABLE = {"posterior.latent_dim": 2, "network.hidden": [32], "training.batch_size": 64}
 READ = ("precision", "memorisation", "generalisation_gap")
 """What is measured beside the numbers that every evaluation has."""
@@ -46,6 +45,13 @@ def of_classes(rows: int = 1500) -> Dataset:
     return load_data(frame)
 
 
+def of_clusters(width: float, rows: int = 800) -> Dataset:
+    """A table of twelve columns with six clusters of this width, whose centres lie about 5 apart."""
+    generator = np.random.default_rng(0)
+    centres = generator.normal(size=(6, 12))
+    return load_data(centres[generator.integers(6, size=rows)] + width * generator.normal(size=(rows, 12)))
+
+
 Make = tuple[Callable[[], Dataset], dict[str, Any]]
 FAULTS: dict[str, tuple[str, str, dict[str, Make]]] = {
     "overfitting": (
@@ -59,9 +65,12 @@ FAULTS: dict[str, tuple[str, str, dict[str, Make]]] = {
         {f"{beta:g}": (digits, {**DIGITS, "objective.beta": beta}) for beta in (1.0, 3.0, 10.0, 30.0)},
     ),
     "off-support": (
-        "weight of the KL, 32 latents",
+        "width of clusters, 300 steps",
         "precision",
-        {f"{beta:g}": (digits, {**MANY, "objective.beta": beta}) for beta in (1.0, 0.01, 0.001, 0.0001)},
+        {
+            f"{width:g}": (lambda width=width: of_clusters(width), {**TABLE, "training.steps": 300})
+            for width in (1.0, 0.5, 0.25, 0.1, 0.05)
+        },
     ),
     "simpler-is-better": (
         "steps on a table of classes",

@@ -92,8 +92,15 @@ class PeerError(LatensError, ConnectionError):
     code, exit_code = "process", 9
 
 
-def nearest(name: str, valid: Iterable[str]) -> str:
+def refuse_other(value: object, kind: type | tuple[type, ...], where: str, fix: str) -> None:
+    """Refuse what is of another kind than is asked for."""
+    if not isinstance(value, kind):
+        names = " or ".join(one.__name__ for one in (kind if isinstance(kind, tuple) else (kind,)))
+        raise UsageError(f"a {type(value).__name__} is not a {names}.", where=where, fix=fix)
+
+
+def nearest(name: object, valid: Iterable[str]) -> str:
     """A sentence that names the nearest valid word, or all of them: "Did you mean 'beta'?"."""
     choices = sorted(valid)
-    close = difflib.get_close_matches(name, choices, n=1)
+    close = difflib.get_close_matches(name, choices, n=1) if isinstance(name, str) else []
     return f"Did you mean {close[0]!r}?" if close else f"Valid: {', '.join(choices)}."

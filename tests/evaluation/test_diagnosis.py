@@ -110,6 +110,18 @@ def test_modes_and_support():
     assert found(0.1, 0.01) == found(0.001, 0.2) == []
 
 
+@pytest.mark.more
+@pytest.mark.parametrize(("width", "named"), [(0.05, True), (1.0, False)])
+def test_samples_of_a_run_that_was_stopped_early_lie_off_narrow_clusters(width, named):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(6, 12))[rng.integers(6, size=800)] + width * rng.normal(size=(800, 12))
+    config = {"posterior.latent_dim": 2, "network.hidden": [32], "training.steps": 300, "training.batch_size": 64}
+    trained, _ = train(prepare(override(get_recipe("default").config, config), data := load(rows)))
+    rows = data.subset("test")
+    found = measure_all(trained, data, rows, num_samples=50, seed=0, only=("precision", "memorisation"))
+    assert ("off-support" in [one.name for one in found.findings]) == named, found.metrics["precision"]
+
+
 def test_one_cause_is_named_once():
     found = names({"dropped_share": number(0.5), "copied_share": number(0.0)}, units(0, 4))
     assert found == ["posterior-collapse"]

@@ -10,7 +10,7 @@ from msgspec import NODEFAULT
 from latens.cli.context import Context, output_path, would
 from latens.cli.flags import dry_run
 from latens.errors import UsageError
-from latens.verbs.kernel import Arg, At, Verb, arguments_of, finished, name_of, refuse_classifier
+from latens.verbs.kernel import Arg, At, Verb, arguments_of, finished, name_of
 
 
 def add_arguments(verb: type[Verb], command: argparse.ArgumentParser, reading: Callable[[Any], None]) -> None:
@@ -49,7 +49,9 @@ def run_verb(verb: type[Verb], context: Context) -> int:
     out = output_path(args, verb.endings, *inputs) if verb.endings else output_folder(args)
     opened = open_model(taken["run"])
     if verb.needs_latents:
-        refuse_classifier(opened.trained, name_of(verb), taken["run"])
+        from latens.workflow.inputs import refuse_classifier
+
+        refuse_classifier(opened.trained.config, name_of(verb), taken["run"])
     work = verb(**taken)(Typed(context, opened, out))
     what = next(work)
     if args.dry_run:

@@ -254,7 +254,8 @@ def recorded_step(values: np.ndarray, of: np.ndarray | None = None) -> float:
 def fits_decimals(values: np.ndarray, decimals: int) -> bool:
     """Say whether numbers were recorded with so many decimals at the most."""
     scaled = values * 10.0**decimals
-    rounding = np.maximum(1e-9, 1e-15 * np.abs(scaled))
+    most = float(np.abs(scaled).max(initial=0.0))  # numbers that are all small are not 0 for that
+    rounding = np.maximum(1e-9 * min(1.0, most), 1e-15 * np.abs(scaled))
     return bool(np.all(np.abs(scaled - np.round(scaled)) <= rounding) and np.all(np.abs(scaled) < 2**53))
 
 

@@ -12,7 +12,7 @@ from latens.data.columns import TextColumn
 from latens.data.declared import Declared
 from latens.data.mixed import mixed_schema
 from latens.data.raw import Raw
-from latens.data.schema import MAX_CELLS, MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column, Kind, Schema
+from latens.data.schema import MAX_CELLS, MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, TINY, Column, Kind, Schema
 from latens.data.sparse import SparseRows, columns_of
 from latens.errors import DataError, nearest
 
@@ -308,17 +308,22 @@ def _standardise(
         with np.errstate(over="ignore", invalid="ignore"):
             shift = float(values.mean()) if values.size else 0.0
             scale = float(values.std()) if values.size else 1.0
-            # What float32 cannot tell apart does not vary: its rounding would be blown up to unit size.
-            flat = values.size == 0 or np.float32(values.min()) == np.float32(values.max())
-        columns.append(column_of(name, shift, scale, flat=bool(flat), where=where))
+            ends = (values.min(), values.max()) if values.size else (0.0, 0.0)
+        columns.append(column_of(name, shift, scale, ends, where=where))
     return tuple(columns)
 
 
-def column_of(name: str, mean: float, deviation: float, *, flat: bool, where: str) -> Column:
-    """Make a column that is standardised by its mean and standard deviation."""
+def column_of(name: str, mean: float, deviation: float, ends: tuple[float, float], *, where: str) -> Column:
+    """Make a column that is standardised by its mean and standard deviation, of values between two ends."""
     if not (abs(mean) <= MAX_SHIFT and deviation <= MAX_SCALE):
         what = f"column {name!r} is too large (mean {mean:g}, sd {deviation:g})."
         raise DataError(what, where=where, fix="Rescale this column.")
+    if ends[0] != ends[1] and deviation < MIN_SCALE and max(map(abs, ends)) < TINY:
+        what = f"column {name!r} varies from {ends[0]:g} to {ends[1]:g}, which single precision takes as 0."
+        raise DataError(what, where=where, fix="Multiply this column by a constant.")
+    with np.errstate(over="ignore"):
+        # What float32 cannot tell apart does not vary: its rounding would be blown up to unit size.
+        flat = np.float32(ends[0]) == np.float32(ends[1])
     return Column(name, mean, 1.0 if flat or deviation < MIN_SCALE else deviation)
 
 

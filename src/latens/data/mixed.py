@@ -23,7 +23,7 @@ from latens.data.dates import DAY, zone_offsets
 from latens.data.declared import LEFT_OUT, Declared, bounds_of
 from latens.data.durations import UNITS
 from latens.data.raw import Raw
-from latens.data.schema import Column, Schema
+from latens.data.schema import TINY, Column, Schema
 from latens.data.words import written_number
 from latens.errors import DataError, nearest
 
@@ -90,6 +90,9 @@ def typed_schema(given: Sequence[Values], where: str, declared: Mapping[str, Dec
             if max(-low, high) > FURTHEST:
                 what = f"column {name!r} reaches from {low:g} to {high:g}; numbers of a table lie within {FURTHEST:g}."
                 raise DataError(what, where=where, fix=f'Rescale it, or say "{name}": "{LEFT_OUT}" in --columns.')
+            if low < high and max(-low, high) < TINY:
+                what = f"column {name!r} varies from {low:g} to {high:g}, which single precision takes as 0."
+                raise DataError(what, where=where, fix="Multiply this column by a constant.")
             step = recorded or step if step is None and written == "float" else step
             options = {"step": step, "bounds": bounds, "zone": zone, "of": of, "of_every": of_every}
             types.append(number_type(values, every, written, **options, resolution=resolution))

@@ -4,6 +4,7 @@ import contextlib
 import datetime
 import hashlib
 import re
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -161,6 +162,14 @@ def encode_labels(values: Any, n: int, where: str, classes: tuple[str, ...] | No
     result = np.full(n, -1, np.int32)
     result[~missing] = codes
     return result, words
+
+
+def missing_labels(values: Any) -> tuple[str, ...]:
+    """Say which words among labels count as missing ones; an empty cell needs no words."""
+    words = (value.strip() for value in np.ravel(np.asarray(values, object)).tolist() if isinstance(value, str))
+    found = Counter(word for word in words if word and word.lower() in MISSING_WORDS)
+    said = ", ".join(f"{word!r} ({n:,})" for word, n in sorted(found.items()))
+    return (f"labels that count as missing: {said}; write a class of that name otherwise",) if found else ()
 
 
 def row_weights(values: Any, n: int, where: str) -> Shaped[np.ndarray, " n"] | None:

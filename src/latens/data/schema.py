@@ -21,6 +21,8 @@ MAX_CLASSES = 65536
 MAX_NAME = 1000
 # A shift or scale must survive float32, also when it is inverted.
 MAX_SHIFT, MIN_SCALE, MAX_SCALE = 1e38, 1e-37, 1e37
+TINY = 1e-30
+"""Below it, values that vary may be 0 in single precision."""
 
 DAMAGED = "The file was changed or damaged: use an intact copy."
 

@@ -24,6 +24,7 @@ from latens.data.readers.tables import from_words
 from latens.data.rows import (
     TRAIN,
     encode_labels,
+    missing_labels,
     row_conditions,
     row_keys,
     row_names,
@@ -37,8 +38,10 @@ from latens.data.streams.blocks import AbstractSource, file_errors
 from latens.data.streams.find import BLOCKS_ONLY, INSIDE, find_source, is_address, is_glob, open_stream, title_of
 from latens.data.suspects import overlapping
 from latens.errors import DataError, UsageError, nearest
+from latens.typing import checked_later
 
 
+@checked_later
 def load(
     spec: Any,
     *,
@@ -104,7 +107,11 @@ def load(
     if unknown not in ("error", "missing", "skip", "grow"):
         raise UsageError(f"{unknown!r} is not known.", where="unknown", fix="Valid: error, missing, skip, grow.")
     if missing not in (None, "nan"):
-        raise UsageError(f"missing={missing!r} is unknown.", fix="Valid: None (refuse NaN) and 'nan' (NaN is missing).")
+        fix = "Valid: None (refuse NaN) and 'nan' (NaN is missing)."
+        raise UsageError(f"{missing!r} is unknown.", where="missing", fix=fix)
+    if schema is not None and not isinstance(schema, Schema):
+        what = f"a {type(schema).__name__} is not a schema."
+        raise UsageError(what, where="schema", fix="Give that of a model, latens.load(path).schema.")
     words, given = _roles(label=label, row_id=row_id, weight=weight)
     declared = None
     if columns is not None:
@@ -207,6 +214,7 @@ def load(
         named = raw.classes if "label" not in given and found.classes in (None, raw.classes) else None
         if named is None:
             codes, classes = encode_labels(labels, n, where, found.classes)
+            raw.notes += missing_labels(labels)
         else:
             codes, classes = _numbered(labels, named, n, where), named
         if found.classes is None:

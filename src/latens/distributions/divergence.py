@@ -22,6 +22,7 @@ from latens.distributions.spherical import PowerSpherical, UniformSphere, VonMis
 from latens.distributions.structured import FullNormal, LowRankNormal, Product
 from latens.distributions.triangular import cholesky, solve_columns
 from latens.errors import ConfigError
+from latens.io.process import counted
 from latens.typing import Array, Float, Key, Nats
 
 Method = Literal["closed form", "enumeration", "Monte Carlo"]
@@ -268,6 +269,7 @@ class KLEstimate(eqx.Module):
     method: Method = eqx.field(static=True)
 
 
+@counted(num_samples=1)
 def estimate_kl(
     q: AbstractDistribution, p: AbstractDistribution, *, key: Key | None = None, num_samples: int = 1000
 ) -> KLEstimate:

@@ -29,7 +29,9 @@ from latens.estimators.base import (
     plain_value,
     print_epochs,
     refuse_twins,
+    refuse_words,
     seed_of,
+    truth,
     validated,
     weighed,
     weighted_mean,
@@ -185,7 +187,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             DataError: The rows cannot be used (a ValueError that says the remedy).
             UsageError: The recipe needs `y` and none is given.
         """
-        start = getattr(self, "model_", None) if self.warm_start else None
+        start = getattr(self, "model_", None) if truth(self.warm_start, "warm_start") else None
         with whole(self):
             return self._fit(X, y=y, start=start, sample_weight=sample_weight)
 
@@ -252,7 +254,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
         else:
             data = mixed
         experiment = prepare(config, labelled(dataclasses.replace(data, weight=weight), y, config), start=start)
-        callbacks = [*self._checked_callbacks(), *([print_epochs] if self.verbose else [])]
+        callbacks = [*self._checked_callbacks(), *([print_epochs] if truth(self.verbose, "verbose") else [])]
         trained, result = train(experiment, callbacks=callbacks)
         masked = [f"{np.ma.count_masked(X):,} masked cells of X count as missing"] if np.ma.is_masked(X) else []
         self.model_, self.reasons_ = trained, [*masked, *experiment.reasons]
@@ -345,6 +347,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             "training.steps": self.steps,
             **self._own_settings(),
         }
+        refuse_words(**{name.rpartition(".")[2]: value for name, value in chosen.items()})
         given = {name: plain_value(value) for name, value in chosen.items() if value is not None}
         if self.epochs is not None or self.steps is not None:
             # A budget of one's own replaces the recipe's.

@@ -27,6 +27,7 @@ from latens.io.safetensors import read_bytes
 from latens.recipes.parts.objects import unknown_parts
 from latens.text import visible
 from latens.training import Event
+from latens.typing import checked_later
 from latens.workflow.trained import TrainedModel, model_file
 
 RandomState: TypeAlias = int | np.random.RandomState | None
@@ -89,6 +90,7 @@ class LatensEstimator(BaseEstimator):
 
     # --- files ---
 
+    @checked_later
     def save(self, path: str | Path) -> Path:
         """Write the fitted model to one file, which `load` and the command `latens` can read.
 
@@ -111,6 +113,7 @@ class LatensEstimator(BaseEstimator):
         return self._with_facts().save(path)
 
     @classmethod
+    @checked_later
     def load(cls: type[Fitted], path: str | Path, **parts: Any) -> Fitted:
         """Load a fitted estimator from a file of `save`, or from a model or run of the command `latens`.
 
@@ -214,6 +217,9 @@ class _Unopened:
 def with_nan(X: Any) -> Any:
     """Refuse what holds no numbers, and mark as NaN what a masked array masks and pandas' NA."""
     if not is_frame(X):
+        if not hasattr(X, "shape") and not isinstance(X, list | tuple) and not hasattr(X, "__array__"):
+            what = f"a {type(X).__name__} holds no rows."
+            raise DataError(what, where="X", fix="Give an array or a frame, for example latens.load_data(path).x.")
         refuse_other_cells(X, "X")
         return unmasked(X)
     refuse_twins(X)
@@ -345,6 +351,20 @@ def _tuples(value: Any) -> Any:
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
+def refuse_words(**given: Any) -> None:
+    """Refuse text where an argument of a constructor is a number; text in `settings` is read as a number."""
+    for name, value in given.items():
+        if any(isinstance(one, str) for one in (value if isinstance(value, list | tuple) else (value,))):
+            raise ConfigError(f"{value!r:.100} is text, not a number.", where=name, fix="Write it without quotes.")
+
+
+def truth(value: Any, name: str) -> bool:
+    """Give the truth value of an argument of a constructor, which 0 and 1 may stand for."""
+    if not isinstance(value, bool | np.bool_ | int | np.integer):
+        raise ConfigError(f"{value!r:.100} is neither true nor false.", where=name, fix="Give True or False.")
+    return bool(value)
+
+
 _SEEDS = "Give a whole number from 0 to 4294967295, a numpy.random.RandomState, or None."
 
 
@@ -357,6 +377,8 @@ def seed_of(random_state: Any) -> int:
             what = f"random_state must lie between 0 and 2**32 - 1, and is {random_state}."
             raise UsageError(what, where="random_state", fix=_SEEDS)
         return int(random_state)
+    if isinstance(random_state, bool | np.bool_):
+        raise UsageError(f"{random_state!r} is not a seed.", where="random_state", fix=_SEEDS)
     try:
         return int(check_random_state(random_state).randint(2**31 - 1))
     except ValueError as error:

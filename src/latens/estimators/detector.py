@@ -15,7 +15,7 @@ from latens.config import VAEConfig
 from latens.data import Dataset
 from latens.data.readers.tables import is_frame
 from latens.errors import ConfigError
-from latens.estimators.base import RandomState, seed_of, whole, with_nan
+from latens.estimators.base import RandomState, seed_of, truth, whole, with_nan
 from latens.estimators.rows import RowsEstimator
 from latens.evaluation.finite import finite
 from latens.io.process import check_count
@@ -118,6 +118,7 @@ class VAEDetector(OutlierMixin, RowsEstimator):
                 raise ConfigError(
                     f"must lie between 0 and 1, and is {value!r}.", where=name, fix="Give for example 0.1."
                 )
+        truth(self.typed, "typed"), truth(self.robust, "robust")
         with whole(self):
             return self._fit(X)
 

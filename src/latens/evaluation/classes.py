@@ -13,7 +13,7 @@ from latens.data.batches import Batch
 from latens.errors import DataError, UsageError
 from latens.evaluation.batched import map_rows
 from latens.evaluation.estimate import Estimate
-from latens.io.process import check_process
+from latens.io.process import check_process, counted
 from latens.models import BayesClassifier
 from latens.typing import Array, Int, Key
 
@@ -128,6 +128,7 @@ def _sample(model: BayesClassifier, label: Int[Array, ""] | None, keys: Array) -
     return jax.lax.map(lambda key: model.sample(label=label, key=key), keys)
 
 
+@counted(n=1)
 def sample_classes(model: BayesClassifier, n: int, *, key: Key, label: int | None = None) -> ClassSamples:
     """Sample rows of one class or of random classes, each with its component and that component's mean.
 

@@ -14,6 +14,7 @@ from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.evaluation.batched import map_rows
 from latens.io.keys import IMPUTED_EVENTS
+from latens.io.process import counted
 from latens.models import every_latent
 from latens.typing import Array, Float, Key, PyTree
 
@@ -33,6 +34,7 @@ class Imputed(NamedTuple):
     effective: np.ndarray
 
 
+@counted(num_samples=1, num_draws=0, batch_size=1, samples_per_chunk=1)
 def impute(
     model: Any,
     batch: Batch,

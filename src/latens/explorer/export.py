@@ -21,6 +21,7 @@ from latens.io.atomic import (
     write_atomic,
     write_synced,
 )
+from latens.io.plain_files import as_path
 
 _DATA = re.compile(r"data/[a-z][a-z0-9-]*\.(bin|json|safetensors)")
 
@@ -93,7 +94,7 @@ def single_file(files: Mapping[str, bytes]) -> bytes:
 
 def write_file(path: str | os.PathLike[str], body: bytes, *, force: bool = False) -> Path:
     """Write the page as one file, whole or not at all."""
-    path = Path(path)
+    path = as_path(path)
     with resource_errors(path):
         if path.exists() or path.is_symlink():
             if not path.is_file() or not _begins(path, body[:_MARK]):
@@ -114,7 +115,7 @@ def _begins(path: Path, start: bytes) -> bool:
 
 def write_folder(path: str | os.PathLike[str], files: Mapping[str, bytes], *, force: bool = False) -> Path:
     """Write files so that the folder is the old one or the new one, never a half."""
-    path = Path(path)
+    path = as_path(path)
     with resource_errors(path):
         _refuse_others(path, force)
         path.parent.mkdir(parents=True, exist_ok=True)

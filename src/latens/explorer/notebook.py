@@ -15,9 +15,14 @@ from latens.explorer.export import bundled, package_text
 from latens.explorer.handler import Refused, latents_of
 from latens.explorer.serving import decoder_of
 from latens.explorer.whatif import answers
+from latens.io.process import counted
+from latens.typing import checked_later
+from latens.workflow.inputs import seed_key
 from latens.workflow.trained import TrainedModel
 
 
+@counted(most_rows=1, height=1)
+@checked_later
 def explore(
     model: Any,
     X: Any,
@@ -54,6 +59,7 @@ def explore(
         DataError: The rows are not the model's.
     """
     widget = widget_class()
+    seed_key(seed)
     trained, data = rows_of(model, X, y)
     options: dict[str, Any] = {"coordinates": coordinates, "projection": projection, "most_rows": most_rows}
     found = payload(trained, data, **options, seed=seed, title=title, serve=True)
@@ -73,8 +79,8 @@ def rows_of(model: Any, X: Any, y: Any) -> tuple[TrainedModel, Dataset]:
         data = load(X, schema=trained.schema, name="X")
     else:
         rows = np.asarray(X) if estimator is None else estimator._table(X, reset=False)
-        if rows.ndim < 2 or rows[0].size != np.prod(trained.schema.shape):
-            what = f"rows of shape {rows.shape[1:]}, but the model was trained on {trained.schema.shape}."
+        if rows.ndim < 2 or not len(rows) or rows[0].size != np.prod(trained.schema.shape):
+            what = f"an array of shape {rows.shape}, but the model was trained on rows of {trained.schema.shape}."
             raise DataError(what, where="X", fix="Give rows with the same columns or pixels in the same order.")
         shaped = rows.reshape(len(rows), *trained.schema.shape)
         conform(shaped, None, trained.schema, observed_cells(shaped), where="X")

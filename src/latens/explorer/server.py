@@ -55,7 +55,7 @@ class PageServer:
         self.asked = float("-inf")  # when the last request was let in, by time.monotonic
         try:
             self._http = _Listener(self, port)
-        except (OSError, OverflowError) as error:
+        except (OSError, OverflowError, TypeError) as error:
             what = f"port {port} cannot be listened on: {getattr(error, 'strerror', None) or error}."
             raise ResourceError(what, where="--port", fix="Leave it out: a free one is chosen.") from None
         self.port: int = self._http.server_address[1]

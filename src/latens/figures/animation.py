@@ -15,6 +15,7 @@ from PIL import Image
 from latens.errors import DataError, ResourceError, UsageError
 from latens.figures.style import figure_of, spell
 from latens.io.atomic import resource_errors, write_atomic
+from latens.io.plain_files import as_path
 
 ENDINGS = (".gif", ".mp4")
 FRAME_DPI = 112
@@ -33,7 +34,7 @@ def frame(drawn: Any, *, dpi: float = FRAME_DPI) -> Shaped[np.ndarray, "H W 3"]:
 
 def check_ending(path: str | Path) -> Path:
     """Check that a moving picture can be written to a path."""
-    path = Path(path)
+    path = as_path(path)
     if path.suffix.lower() not in ENDINGS:
         fix = f"Use one of: {', '.join(ENDINGS)}."
         raise UsageError(f"an animation is a .gif or .mp4 file, not {path.name!r}.", where="--out", fix=fix)

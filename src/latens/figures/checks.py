@@ -15,7 +15,11 @@ from latens.text import visible
 
 def numbers(value: ArrayLike, name: str, *, ndim: int | tuple[int, ...], finite: bool = True) -> np.ndarray:
     """Check that a value is an array of numbers."""
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        fix = "Give every row the same number of cells."
+        raise DataError("its rows are of unequal length.", where=name, fix=fix) from None
     allowed = (ndim,) if isinstance(ndim, int) else ndim
     if array.dtype.kind not in "biuf":
         raise DataError(f"{name} holds {array.dtype}, not real numbers.", where=name, fix="Convert it to float first.")

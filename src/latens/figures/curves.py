@@ -6,12 +6,15 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
-from latens.errors import DataError
+from latens.errors import DataError, refuse_other
 from latens.figures.checks import numbers, same_length
 from latens.figures.style import ThemeName, dress, legend, new_axes, theme_named
 
 PANELS = {"elbo": "ELBO", "log_likelihood": "Log-likelihood", "kl": "KL"}
 SPLITS = ("train", "validation")
+
+
+_COLUMNS = "Give columns by name, such as VAE.history_."
 
 
 def training_curves_table(history: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
@@ -26,6 +29,7 @@ def training_curves_table(history: Mapping[str, ArrayLike]) -> dict[str, np.ndar
     Raises:
         DataError: There is no x axis, no curve, or the lengths differ.
     """
+    refuse_other(history, Mapping, "history", _COLUMNS)
     axis = next((name for name in ("epoch", "step") if name in history), None)
     if axis is None:
         raise DataError("there is no 'epoch' and no 'step'.", where="history", fix="Add one of them as the x axis.")
@@ -47,6 +51,7 @@ def best_row(history: Mapping[str, ArrayLike]) -> int | None:
     Returns:
         The row, counted from 0; None where neither is ever finite.
     """
+    refuse_other(history, Mapping, "history", _COLUMNS)
     for split in reversed(SPLITS):
         elbo = np.asarray(history.get(f"{split}_elbo", []), float)
         if np.isfinite(elbo).any():

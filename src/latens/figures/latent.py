@@ -196,8 +196,8 @@ def _grid(values: np.ndarray) -> np.ndarray:
 
 
 def _ticks(n: int, low: float, high: float) -> np.ndarray:
-    if n < 1:
-        raise DataError(f"n must be 1 or more, not {n}.", where="n", fix="Ask for 1 or more.")
+    if not isinstance(n, int | np.integer) or n < 1:
+        raise DataError(f"n must be 1 or more, not {n!r:.100}.", where="n", fix="Ask for 1 or more.")
     return np.linspace(low, high, n) if n > 1 else np.array([(low + high) / 2])
 
 

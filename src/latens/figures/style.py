@@ -27,6 +27,8 @@ from latens import text as texts
 from latens.errors import UsageError, nearest
 from latens.figures.checks import family_of, readable, same_length
 from latens.io.atomic import resource_errors, write_atomic
+from latens.io.plain_files import as_path
+from latens.typing import checked_later
 
 ThemeName = Literal["light", "dark"]
 DPI = 225
@@ -177,6 +179,7 @@ def spell(drawn: Any) -> None:
             text.set_fontfamily(["sans-serif", *sorted(families)])
 
 
+@checked_later
 def save(
     figure: Figure | Axes | np.ndarray, path_stem: str | os.PathLike[str], table: Mapping[str, ArrayLike] | None = None
 ) -> tuple[Path, ...]:
@@ -197,7 +200,7 @@ def save(
         DataError: The columns do not fit.
         ResourceError: The disk refuses.
     """
-    stem, drawn = Path(path_stem), figure_of(figure)
+    stem, drawn = as_path(path_stem, "path_stem"), figure_of(figure)
     written = [] if table is None else [_write(stem, ".csv", csv_bytes(table))]
     with laid_out(drawn):
         pictures = [(kind, rendered(drawn, kind)) for kind in _METADATA]

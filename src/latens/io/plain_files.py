@@ -11,13 +11,22 @@ import stat
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
-from latens.errors import LatensError, RunFolderError
+from latens.errors import LatensError, RunFolderError, UsageError
 
 _FIX = "Put an ordinary file or folder in its place, or use another copy of the run."
 # O_NONBLOCK: a named pipe would block an ordinary open until somebody opens its other end.
 _FLAGS = ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY", "O_NOCTTY")
 _LINK_ERRORS = (errno.ELOOP, errno.EMLINK)
+
+
+def as_path(path: Any, where: str = "path") -> Path:
+    """A path that was given as text or as an object of a path."""
+    if not isinstance(path, str | os.PathLike) or not isinstance(os.fspath(path), str):
+        what = f"{path!r:.100} is not a path."
+        raise UsageError(what, where=where, fix='Give text or a pathlib.Path, for example "model.safetensors".')
+    return Path(path)
 
 
 def open_plain(path: Path, flags: int, *, error: type[LatensError] = RunFolderError) -> int:

@@ -1,12 +1,17 @@
 """The process that computes: that it is no fork of one that did, and how much memory it can have."""
 
+import functools
+import inspect
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from latens.errors import ResourceError, UsageError
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 _computing: int | None = None
 
@@ -53,3 +58,27 @@ def check_count(n: Any, where: str, *, cells: int = 1) -> int:
         what += "." if free is None else f", and {free / 2**30:.1f} GB are free."
         raise ResourceError(what, where=where, fix="Ask for fewer rows, several times with seeds of their own.")
     return int(n)
+
+
+def counted(**least: int) -> Callable[[Function], Function]:
+    """Check the arguments of these names before a function sees them: whole numbers, none below its least."""
+
+    def checks(function: Function) -> Function:
+        taken = inspect.signature(function).parameters
+        optional = [name for name in least if taken[name].default is None]
+
+        @functools.wraps(function)
+        def call(*values: Any, **options: Any) -> Any:
+            given = dict(zip(taken, values)) | options
+            for name, low in least.items():
+                n = given.get(name, low)
+                if n is None and name in optional:
+                    continue
+                if not isinstance(n, int | np.integer) or isinstance(n, bool) or n < low:
+                    what = f"must be a whole number of {low} or more, not {n!r:.100}."
+                    raise UsageError(what, where=name, fix=f"Give {low} or more.")
+            return function(*values, **options)
+
+        return cast(Function, call)
+
+    return checks

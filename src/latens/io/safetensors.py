@@ -22,6 +22,7 @@ import numpy as np
 from latens.errors import ModelFileError
 from latens.io.atomic import resource_errors
 from latens.io.json import parse_json_strict, plain, to_json
+from latens.typing import checked_later
 
 MAX_HEADER_BYTES = 8 << 20
 MAX_FILE_BYTES = 16 << 30
@@ -105,8 +106,12 @@ def _opened(path: str | os.PathLike[str], max_bytes: int) -> Iterator[tuple[io.B
         yield file, status.st_size
 
 
+@checked_later
 def unpack(raw: bytes, *, where: str = "the bytes") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Do what `read` does for the bytes of a file that are in memory."""
+    if not isinstance(raw, bytes | bytearray | memoryview):
+        fix = "Give bytes, as `to_bytes` does, or load a path."
+        raise ModelFileError(f"these are not bytes, but a {type(raw).__name__}.", where=where, fix=fix)
     file = io.BytesIO(raw)
     tensors, text = _read_header(file, len(raw), where)
     arrays = {name: _read_array(file, name, entry, where) for name, entry in tensors.items()}

@@ -17,6 +17,7 @@ from latens.figures.images import as_images, mosaic
 from latens.figures.strips import image_strips, image_strips_table
 from latens.figures.style import ThemeName
 from latens.io.atomic import write_atomic
+from latens.io.plain_files import as_path
 
 
 def shown(schema: Schema, values: ArrayLike, limits: tuple[float, float] | None = None) -> np.ndarray:
@@ -50,7 +51,7 @@ def write_image(path: str | Path, images: ArrayLike, *, columns: int | None = No
     """Write images side by side, in reading order, as one PNG without axes; the file is whole or absent."""
     # Small images are enlarged by a whole number, so that each is 112 pixels or more.
     # columns: images in a row; None takes about a square.
-    path = Path(path)
+    path = as_path(path)
     if path.suffix.lower() != ".png":
         raise UsageError("pictures are written as PNG.", where=str(path), fix="Let the name end in .png.")
     array = as_images(images, "images")

@@ -10,7 +10,7 @@ from msgspec import structs
 
 from latens.config import Config, VAEConfig, from_json, override
 from latens.data import Dataset, Schema
-from latens.errors import ConfigError, nearest
+from latens.errors import ConfigError, nearest, refuse_other
 from latens.recipes.building.plan import recipe, resolve
 from latens.recipes.building.recipe import Recipe as Recipe
 from latens.recipes.parts.objects import ROWS, TABLES
@@ -135,6 +135,7 @@ def config_of(name: str, settings: dict[str, Any], stored: dict[str, Any] | None
     return override(override(get_recipe(name).config, former), settings)
 
 
+@checked_later
 def register(recipe: Recipe) -> None:
     """Make a recipe known by name, so that the command and model files can use it in this process.
 
@@ -144,6 +145,7 @@ def register(recipe: Recipe) -> None:
     Raises:
         ConfigError: The name is taken.
     """
+    refuse_other(recipe, Recipe, "recipe", "Give a latens.Recipe; register_part('model', name, function) makes one.")
     if recipe.name in RECIPES:
         raise ConfigError(f"a recipe {recipe.name!r} exists already", where="recipe", fix="Choose another name.")
     RECIPES[recipe.name] = recipe

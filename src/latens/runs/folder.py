@@ -30,7 +30,7 @@ from latens.io.json import float_text, parse_json_strict, plain, to_json
 from latens.io.jsonlines import JsonLines
 from latens.io.lock import Lock, holder_of
 from latens.io.places import threads
-from latens.io.plain_files import open_plain
+from latens.io.plain_files import as_path, open_plain
 from latens.runs.ownership import (
     RUN_FORMAT,
     check_info,
@@ -81,7 +81,7 @@ class RunFolder:
     ) -> "RunFolder":
         """Make a run folder and write run.json and config.json at once."""
         # options: what else was asked for, so that a resume need not be told again.
-        path = Path(path)
+        path = as_path(path)
         info = _describe(command, data, seed) | {"options": plain(options or {})}
         config_text = _config_text(config)
         with resource_errors(path):
@@ -108,7 +108,7 @@ class RunFolder:
     @classmethod
     def open(cls, path: str | os.PathLike[str], *, lock: bool = True) -> "RunFolder":
         """Open an existing run folder, to continue it or only to read it, also while it runs."""
-        path = Path(path)
+        path = as_path(path)
         refuse_links(path)
         info, config = read_run_file(path, "run.json"), read_run_file(path, "config.json")
         if info.get("format") != RUN_FORMAT or type(info.get("format_version")) is not int:

@@ -13,7 +13,7 @@ import optax
 
 from latens.data import Dataset, Preparation
 from latens.data.batches import Batch
-from latens.errors import ConfigError, DivergedError
+from latens.errors import ConfigError, DivergedError, UsageError, refuse_other
 from latens.io import keys
 from latens.io.process import check_process
 from latens.objectives import ELBO, AbstractObjective
@@ -38,8 +38,10 @@ from latens.training.plan import (
 from latens.training.rows import ReadSteps, blocks_of, read_steps
 from latens.training.shards import check_shards
 from latens.training.step import ChunkResult, Program, TrainState, make_program
+from latens.typing import checked_later
 
 
+@checked_later
 def fit(
     model: Any,
     data: Dataset,
@@ -79,6 +81,10 @@ def fit(
         UsageError: In a fork of a process that computed.
         ValueError: For a stage with an optimiser and without an objective.
     """
+    refuse_other(data, Dataset, "data", "Give latens.load_data(rows).")
+    refuse_other(settings, (Settings, type(None)), "settings", "Give latens.Settings(...), or None.")
+    refuse_other(preparation, (Preparation, type(None)), "preparation", "Give that of a model, or None.")
+    refuse_other(callbacks, (list, tuple), "callbacks", "Give a list of functions of an event.")
     stages = _stages(stages, data, objective, optimizer, epochs)
     preparation = _preparation(data) if preparation is None else preparation
     settings = Settings() if settings is None else settings
@@ -113,6 +119,7 @@ def fit(
     return FitResult(model, objective, history, snapshot)
 
 
+@checked_later
 def _stages(
     stages: Sequence[Stage] | Stage | None,
     data: Dataset,
@@ -128,7 +135,14 @@ def _stages(
             raise ConfigError(
                 what, where=beside[0], fix=f"Leave it out, or leave out the stages: fit(model, data, {beside[0]}=...)."
             )
-        return [stages] if isinstance(stages, Stage) else stages
+        stages = [stages] if isinstance(stages, Stage) else stages
+        if not isinstance(stages, list | tuple) or not stages or not all(isinstance(one, Stage) for one in stages):
+            fix = "Give one Stage or a list of them."
+            raise UsageError(f"{stages!r:.100} holds no stages.", where="stages", fix=fix)
+        return stages
+    refuse_other(objective, (AbstractObjective, type(None)), "objective", "Give for example latens.ELBO().")
+    kinds = (Optimizer, optax.GradientTransformation, type(None))
+    refuse_other(optimizer, kinds, "optimizer", 'Give for example latens.make_optimizer("adam").')
     patience = 10 if len(data.subset("validation")) else None
     budget = Budget(epochs=100.0 if epochs is None else epochs, patience=patience)
     return [Stage(ELBO() if objective is None else objective, optimizer or make_optimizer("adam"), budget)]

@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 import optax
 
 from latens.data import Dataset
+from latens.errors import ConfigError
 from latens.objectives import AbstractObjective
 from latens.training.optimizer import Optimizer, from_optax
 from latens.training.step import TrainState
@@ -28,6 +29,12 @@ class Budget:
     steps: int | None = None
     minutes: float | None = None
     patience: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            kinds = int if name in ("steps", "patience") else int | float
+            if value is not None and (not isinstance(value, kinds) or isinstance(value, bool) or not value > 0):
+                raise ConfigError(f"{value!r:.100} is not above 0.", where=name, fix="Give a number above 0, or None.")
 
     def total_steps(self, steps_per_epoch: int) -> int | None:
         """The number of steps, where it is known beforehand.

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, TypeAlia
 from msgspec import NODEFAULT, Meta, Struct
 from msgspec.structs import fields
 
-from latens.errors import ConfigError, UsageError, nearest
+from latens.errors import UsageError, nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -106,10 +106,11 @@ class Made(Struct, kw_only=True):
     def write(self, path: str | Path) -> None:
         """Write the file that the ending asks for, whole or not at all."""
         from latens.io.atomic import write_atomic
+        from latens.io.plain_files import as_path
         from latens.pictures.images import shown, write_image
         from latens.verbs._files import write_pairs, write_table
 
-        path = Path(path)
+        path = as_path(path)
         if self.raw is not None:
             write_atomic(path, self.raw)
         elif path.suffix.lower() == ".png":
@@ -153,7 +154,9 @@ class Given(At):
     """A verb called in Python, with rows that are in memory or named by a path."""
 
     def __init__(self, trained: "TrainedModel", data: Any, out: str | Path = "", unknown: str = "error") -> None:
-        super().__init__(trained, "the model", Path(out))
+        from latens.io.plain_files import as_path
+
+        super().__init__(trained, "the model", as_path(out, "out"))
         self.data, self.unknown = data, unknown
 
     def load(self, *, own_classes: bool = False, every: bool = True) -> "Dataset":
@@ -214,15 +217,6 @@ def verbs() -> dict[str, type[Verb]]:
     return found
 
 
-def refuse_classifier(trained: "TrainedModel", verb: str, where: str) -> None:
-    """Refuse a model without latents where a verb needs them."""
-    from latens.config import ClassifierConfig
-
-    if isinstance(trained.config, ClassifierConfig):
-        fix = "It classifies and samples: `latens evaluate`, or GenerativeClassifier in Python."
-        raise ConfigError(f"a Bayes classifier has no latents to {verb}.", where=where, fix=fix)
-
-
 def finished(work: Work) -> Made:
     """Do the rest of a verb's work, after its `yield`."""
     try:
@@ -261,7 +255,9 @@ def method(verb: type[Verb]) -> Callable[..., Made]:
                 fix = nearest(str(options[name]), asked.choices)
                 raise UsageError(f"there is no {name} {options[name]!r}.", where=name, fix=fix)
         if verb.needs_latents:
-            refuse_classifier(trained, name_of(verb), "the model")
+            from latens.workflow.inputs import refuse_classifier
+
+            refuse_classifier(trained.config, name_of(verb), "the model")
         at = Given(trained, options.get("data"), options.pop("out", ""), options.get("unknown", "error"))
         work = verb(run="", **options)(at)
         next(work)

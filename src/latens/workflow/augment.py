@@ -11,9 +11,9 @@ from latens import evaluation
 from latens.config import ClassifierConfig
 from latens.data import Dataset
 from latens.errors import ConfigError, DataError, UsageError, nearest
-from latens.io.process import check_process
+from latens.io.process import check_count, check_process
 from latens.typing import Key, checked_later
-from latens.workflow.inputs import seed_key
+from latens.workflow.inputs import positions_of, refuse_inputs, seed_key
 from latens.workflow.trained import TrainedModel
 
 Draw: TypeAlias = Literal["rows", "class"]
@@ -69,12 +69,14 @@ def augment(
         ((20, 8, 8), ['0', '0', '1'])
     """
     check_process()
-    if not isinstance(per_class, int | np.integer) or isinstance(per_class, bool) or per_class < 1:
-        raise UsageError(f"{per_class!r:.100} new rows of each class.", where="per_class", fix="Give 1 or more.")
+    refuse_inputs(trained, data, TrainedModel)
+    per_class = check_count(per_class, "per_class", cells=int(np.prod(trained.schema.shape)))
+    if mean not in (False, True):
+        raise UsageError(f"{mean!r:.100} is neither true nor false.", where="mean", fix="Give True or False.")
     if draw is not None and draw not in get_args(Draw):
-        raise UsageError(f"there is no {draw!r:.100}.", where="draw", fix=nearest(str(draw), get_args(Draw)))
+        raise UsageError(f"there is no {draw!r:.100}.", where="draw", fix=nearest(draw, get_args(Draw)))
     key = seed_key(seed)
-    positions = np.arange(len(data)) if positions is None else positions
+    positions = positions_of(positions, len(data))
     label, names = data.seen_label, data.schema.classes or ()
     codes = np.full(len(positions), -1) if label is None else label[positions]
     occurring = np.unique(codes[codes >= 0])

@@ -14,9 +14,12 @@ from latens import evaluation
 from latens.data import Dataset
 from latens.data import load as load_data
 from latens.data.rows import encode_labels, plain_numbers, refuse_masked
-from latens.errors import ConfigError, DataError, nearest
+from latens.errors import ConfigError, DataError, nearest, refuse_other
 from latens.evaluation.finite import finite
+from latens.io.plain_files import as_path
 from latens.io.process import check_process
+from latens.typing import checked_later
+from latens.workflow.inputs import refuse_classifier
 from latens.workflow.trained import TrainedModel, model_file
 
 _lock = threading.Lock()
@@ -44,11 +47,15 @@ class Encoder:
         {'id': (3,), 'mean': (3, 2), 'log_variance': (3, 2)}
     """
 
+    @checked_later
     def __init__(
         self, path: str | Path, *, column: str | None = None, label: str | None = None, keep: Sequence[str] = ()
     ) -> None:
         named = isinstance(path, str) and path.startswith("pretrained:")
-        self.path = str(path) if named else str(Path(path).resolve())
+        self.path = str(path) if named else str(as_path(path).resolve())
+        for where, name in (("column", column), ("label", label)):
+            refuse_other(name, (str, type(None)), where, "Give the name of a column, or None.")
+        refuse_other(keep, (list, tuple), "keep", "Give names of columns, for example keep=['id'].")
         self.column, self.label, self.keep = column, label, tuple(keep)
 
     def __call__(self, batch: Any) -> Any:
@@ -131,8 +138,13 @@ def _array(values: Any, name: str) -> np.ndarray:
     refuse_masked(values, f"column {name!r}")
     try:
         array = np.asarray(values)
+        if not array.ndim:
+            what = f"holds {values!r:.100}, not one cell for each row."
+            raise DataError(what, where=f"column {name!r}", fix="Give a list or an array.")
         vectors = array.dtype == object and len(array) and not isinstance(array[0], str)
         return np.stack([np.asarray(cell) for cell in array]) if vectors else array
+    except DataError:
+        raise
     except ValueError:
         fix = "Give every row the same number of cells."
         raise DataError("its rows are of unequal length.", where=f"column {name!r}", fix=fix) from None
@@ -152,7 +164,9 @@ def _model(path: str) -> TrainedModel:
     status = file.stat() if file.exists() else None  # what is not there is said in words where it is read
     known = (path, 0, 0) if status is None else (path, status.st_mtime_ns, status.st_size)
     if known not in _models:
-        _models[known] = TrainedModel.load(file)
+        trained = TrainedModel.load(file)
+        refuse_classifier(trained.config, "encode", path)
+        _models[known] = trained
     return _models[known]
 
 

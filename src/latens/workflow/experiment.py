@@ -17,13 +17,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from latens import config as configuration
-from latens.config import Config, VAEConfig
+from latens.config import ClassifierConfig, Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema, prepare_batch
 from latens.data.check import lost_digits
 from latens.data.grown import grew_from
 from latens.data.labels import keep_labels, require_labels
 from latens.distributions import has_closed_form
-from latens.errors import ConfigError, DataError
+from latens.errors import ConfigError, DataError, refuse_other
 from latens.io import keys
 from latens.io.arrays import arrays_to_tree, path_name, tree_to_arrays
 from latens.io.compilation import jax_settings
@@ -53,7 +53,7 @@ from latens.training.checkpoint import latest_checkpoint, save_checkpoint
 from latens.training.group import group
 from latens.training.shards import check_shards
 from latens.trees import partition_trainable
-from latens.typing import PyTree
+from latens.typing import PyTree, checked_later
 from latens.workflow.growing import placed
 from latens.workflow.memory import draws_of, memory_note, stage_memory
 from latens.workflow.streamed import refuse_on_stream, refuse_stages, stream_note
@@ -131,6 +131,7 @@ class Experiment:
         return TrainedModel(model, self.data.schema, self.preparation, self.config, {**about, **facts})
 
 
+@checked_later
 def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None) -> Experiment:
     """Resolve a configuration on data, and refuse what cannot be built, planned or trained.
 
@@ -148,6 +149,8 @@ def prepare(config: Config, data: Dataset, *, start: TrainedModel | None = None)
         ResourceError: Training would take far more memory than is free.
         UsageError: This process was forked from one that computed.
     """
+    refuse_other(config, (VAEConfig, ClassifierConfig), "config", 'Give latens.get_recipe("default").config.')
+    refuse_other(data, Dataset, "data", "Give latens.load_data(rows).")
     check_process()
     recipe = recipe_of(config)
     refuse_on_stream(config, data)
@@ -270,6 +273,7 @@ def as_labelled(config: Config, data: Dataset) -> Dataset:
     return replace(data, labelled_share=config.label.share or None)
 
 
+@checked_later
 def train(
     experiment: Experiment,
     *,
@@ -294,6 +298,7 @@ def train(
         DivergedError: Training became non-finite and every way back was used up.
         ConfigError: The checkpoint does not fit this version or JAX's settings.
     """
+    refuse_other(experiment, Experiment, "experiment", "Give what latens.prepare(config, data) gives.")
     members, shards = group(), experiment.settings.shards
     members.same(_facts(experiment))
     recorder = None if run is None or not members.lead else Recorder(run, shards)

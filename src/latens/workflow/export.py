@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from latens.errors import UsageError
 from latens.evaluation.latents.encode import from_code
 from latens.io.atomic import write_atomic
+from latens.io.plain_files import as_path
 from latens.models.latent_arrays import mean_code
 from latens.networks.strided import plain_convolutions
 from latens.typing import Array
@@ -64,9 +65,10 @@ def export(trained: TrainedModel, folder: str | Path) -> dict[str, Any]:
             "output": [rows_at_once, *own.shape[1:]],
             "difference": difference,
         }
-    Path(folder).mkdir(parents=True, exist_ok=True)
+    folder = as_path(folder, "out")
+    folder.mkdir(parents=True, exist_ok=True)
     for name, raw in files.items():
-        write_atomic(Path(folder) / f"{name}.onnx", raw)
+        write_atomic(folder / f"{name}.onnx", raw)
     return told
 
 

@@ -5,13 +5,41 @@ from typing import Any
 import jax
 import numpy as np
 
+from latens.config import ClassifierConfig
+from latens.data import Dataset, Preparation, Schema
+from latens.data.batches import Batch, as_batch
+from latens.data.labels import require_labels
 from latens.data.readers.tables import is_frame
 from latens.data.rows import plain_numbers
-from latens.errors import DataError, UsageError
+from latens.errors import ConfigError, DataError, UsageError, refuse_other
 from latens.typing import Key, checked_later
 
 
-def rows_of(data: Any, positions: np.ndarray | None, shape: tuple[int, ...]) -> np.ndarray:
+def refuse_classifier(config: Any, verb: str, where: str) -> None:
+    """Refuse a model without latents where a verb needs them."""
+    if isinstance(config, ClassifierConfig):
+        fix = "It classifies and samples: `latens evaluate`, or GenerativeClassifier in Python."
+        raise ConfigError(f"a Bayes classifier has no latents to {verb}.", where=where, fix=fix)
+
+
+def refuse_inputs(trained: Any, data: Any, kind: type) -> None:
+    """Refuse what is not a trained model (the `kind`), or not a data set, where both are asked for."""
+    fix = "Give estimator.model_." if hasattr(trained, "model_") else "Give latens.load(path)."
+    refuse_other(trained, kind, "trained", fix)
+    refuse_other(data, Dataset, "data", "Give latens.load_data(rows, label=..., schema=model.schema).")
+
+
+def positions_of(positions: Any, n: int) -> np.ndarray:
+    """Positions of some of n rows; all of them for None."""
+    found = np.arange(n) if positions is None else np.asarray(positions)
+    fits = found.ndim == 1 and (found.dtype.kind in "iu" or not found.size)
+    if not fits or not ((found >= 0) & (found < n)).all():
+        what = f"{positions!r:.100} holds no positions of {n} rows."
+        raise UsageError(what, where="positions", fix=f"Give whole numbers from 0 to {n - 1}.")
+    return found.astype(np.int64)
+
+
+def rows_of(data: Any, positions: Any, shape: tuple[int, ...]) -> np.ndarray:
     """An array of rows as the model takes them: finite numbers, of which flattened ones get their shape back."""
     if np.ma.is_masked(data):
         what, fix = "rows with masked cells are no plain array.", "Give latens.load_data(rows, schema=...)."
@@ -20,7 +48,7 @@ def rows_of(data: Any, positions: np.ndarray | None, shape: tuple[int, ...]) -> 
         fix = "Give latens.load_data(frame, schema=model.schema)."
         raise DataError("a frame is not an array of rows.", where="data", fix=fix)
     rows = plain_numbers(data, "data")
-    rows = rows if positions is None else rows[positions]
+    rows = rows if positions is None or rows.ndim == 0 else rows[positions_of(positions, len(rows))]
     if rows.ndim == 0 or rows.size == 0:
         raise DataError(f"has shape {rows.shape}: no rows.", where="data", fix="Give at least one row.")
     if rows.shape[1:] != shape and rows[0].size == np.prod(shape):
@@ -31,6 +59,33 @@ def rows_of(data: Any, positions: np.ndarray | None, shape: tuple[int, ...]) -> 
         fix = 'For missing cells: latens.load_data(rows, missing="nan", schema=model.schema). Infinity is never taken.'
         raise DataError(f"cell [{cell}] of row {row} is {rows[tuple(bad[0])]}.", where="data", fix=fix)
     return rows if rows.dtype == np.uint8 else rows.astype(np.float32)
+
+
+def batch_of(data: Any, positions: Any, label: Any, schema: Schema, preparation: Preparation) -> Batch:
+    """Rows as a model with this schema and preparation takes them, not yet prepared."""
+    if isinstance(data, Dataset):
+        positions = positions_of(positions, len(data))
+        batch = data.rows(positions, sparse=True)
+    else:
+        rows = rows_of(data, positions, schema.shape)
+        if label is not None and preparation.classes:
+            label = class_codes(label, preparation.classes, len(rows))
+        batch = as_batch(rows, label=label)
+    found = tuple(batch.x.shape[1:])
+    if found != schema.shape:
+        raise DataError(
+            f"rows of shape {found}, but the model was trained on {schema.shape}.",
+            where=getattr(data, "name", "data"),
+            fix="Give data with the same columns or pixels in the same order.",
+        )
+    if not preparation.classes:
+        return batch
+    if isinstance(data, Dataset):
+        require_labels(data, positions, data.name)
+    elif label is None:
+        raise DataError("a conditional model reads labels, and arrays have none.", where="data",
+                        fix="Give a Dataset with labels, or the codes of their classes.")  # fmt: skip
+    return batch
 
 
 def latents_of(z: Any, shape: tuple[int, ...]) -> np.ndarray:
@@ -45,13 +100,29 @@ def latents_of(z: Any, shape: tuple[int, ...]) -> np.ndarray:
     return z
 
 
-def one_hot(codes: Any, count: int) -> np.ndarray:
-    """One-hot vectors of codes of classes, of which there are `count`."""
+def class_codes(codes: Any, count: int, n: int | None = None) -> np.ndarray:
+    """Codes of classes, of which there are `count`, of n rows."""
     found = np.asarray(codes)
-    if found.dtype.kind not in "iu" or not ((found >= 0) & (found < count)).all():
+    if found.dtype.kind not in "iu" or found.ndim > 1 or not ((found >= 0) & (found < count)).all():
         fix = f"Give codes from 0 to {count - 1}; `code_of` has them by name." if count else "Leave it out."
         raise UsageError(f"{codes!r:.100} holds no codes of the {count} classes.", where="label", fix=fix)
-    return np.eye(count, dtype=np.float32)[found]
+    if n is not None and found.shape != (n,):
+        what = f"has the shape {found.shape}, and there are {n} rows."
+        raise UsageError(what, where="label", fix="Give one code for each row.")
+    return found
+
+
+def one_hot(codes: Any, count: int, n: int | None = None) -> np.ndarray:
+    """One-hot vectors of codes of classes, of which there are `count`."""
+    return np.eye(count, dtype=np.float32)[class_codes(codes, count, n)]
+
+
+def conditions_of_rows(codes: Any, reads: int, count: int, n: int) -> dict[str, np.ndarray] | None:
+    """The conditions of n rows of these classes; a model that reads labels must be given them."""
+    if codes is None and reads:
+        what = f"this model reads labels, and none are given for {n} rows."
+        raise UsageError(what, where="label", fix="Give codes; `code_of` has them by name.")
+    return None if codes is None else {"label": one_hot(codes, count, n)}
 
 
 @checked_later

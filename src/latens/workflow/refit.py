@@ -15,11 +15,13 @@ from latens.evaluation import Estimate, log_marginal
 from latens.evaluation.latents.aggregate import aggregated_draws, aggregated_moments, mixture_of, normal_of
 from latens.evaluation.latents.fit_prior import fit_codes, fit_flow, fit_second_stage
 from latens.io import keys
-from latens.io.process import check_process
+from latens.io.process import check_process, counted
 from latens.models import Downwards, LatentModel, Upwards
 from latens.recipes import recipe_of
 from latens.recipes.building.recipe import build_new
 from latens.recipes.parts.posteriors import posterior_of
+from latens.typing import checked_later
+from latens.workflow.inputs import refuse_inputs, seed_key
 from latens.workflow.trained import TrainedModel
 
 DRAWS_FOR_MIXTURE = 20_000
@@ -123,6 +125,8 @@ KINDS: dict[str, Kind] = {
 """What `refit_prior` can fit."""
 
 
+@counted(steps=1, num_samples=1)
+@checked_later
 def refit_prior(
     trained: TrainedModel,
     data: Dataset,
@@ -142,10 +146,13 @@ def refit_prior(
     # `together` of a transformer, `latent_dim` of a second VAE (by default as many latent dimensions as the codes
     # have).
     check_process()
+    refuse_inputs(trained, data, TrainedModel)
     config = trained.config
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ConfigError(
-            f"there is no prior {kind!r} that could be fitted after training.", where="prior", fix=nearest(kind, KINDS)
+            f"there is no prior {kind!r:.100} that could be fitted after training.",
+            where="prior",
+            fix=nearest(kind, KINDS),
         )
     if not isinstance(config, VAEConfig) or not isinstance(trained.model, LatentModel):
         what = "only the prior of a latent-variable model that a recipe builds can be fitted again."
@@ -161,7 +168,7 @@ def refit_prior(
         fits = ", ".join(name for name, row in KINDS.items() if (row.fit is _codes) == of_codes)
         raise ConfigError(what, where="prior", fix=f"Use one of {fits}.")
     new = _configured(config, KINDS[kind], options or {})
-    key = jax.random.fold_in(jax.random.key(seed), keys.INITIAL_PRIOR)
+    key = jax.random.fold_in(seed_key(seed), keys.INITIAL_PRIOR)
     skeleton = build_new(recipe_of(new), trained.schema, new, key=key)
     work = _Work(trained, data, skeleton, new, steps, seed)
     row = KINDS[kind]

@@ -13,14 +13,14 @@ from latens import config as configuration
 from latens import evaluation, pretrained
 from latens.config import Config, VAEConfig
 from latens.data import Dataset, Preparation, Schema
-from latens.data.batches import Batch, as_batch
+from latens.data.batches import Batch
 from latens.data.conditions import conditions_of
-from latens.data.labels import require_labels
-from latens.errors import ConfigError, DataError, LatensError, ModelFileError, RunFolderError, UsageError, nearest
+from latens.errors import ConfigError, LatensError, ModelFileError, RunFolderError, UsageError, nearest
 from latens.evaluation.finite import finite
 from latens.evaluation.samples.conditional import sample_given
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
 from latens.io.atomic import resource_errors, write_atomic
+from latens.io.plain_files import as_path
 from latens.io.process import check_count, check_process
 from latens.io.safetensors import pack_chunks, read, unpack
 from latens.recipes import recipe_of
@@ -29,7 +29,7 @@ from latens.recipes.parts.posteriors import posterior_of
 from latens.runs.folder import RunFolder
 from latens.trees import count_parameters
 from latens.typing import Key, checked_later
-from latens.workflow.inputs import latents_of, one_hot, rows_of, seed_key
+from latens.workflow.inputs import batch_of, conditions_of_rows, latents_of, one_hot, refuse_classifier, seed_key
 
 FORMAT = 1
 
@@ -80,25 +80,7 @@ class TrainedModel:
             UsageError: This process was forked from one that computed.
         """
         check_process()
-        if isinstance(data, Dataset):
-            batch = data.rows(np.arange(len(data)) if positions is None else positions, sparse=True)
-        else:
-            batch = as_batch(rows_of(data, positions, self.schema.shape), label=label)
-        found = tuple(batch.x.shape[1:])
-        if found != self.schema.shape:
-            raise DataError(
-                f"rows of shape {found}, but the model was trained on {self.schema.shape}.",
-                where=getattr(data, "name", "data"),
-                fix="Give data with the same columns or pixels in the same order.",
-            )
-        if not self.preparation.classes:
-            return batch
-        if isinstance(data, Dataset):
-            require_labels(data, np.arange(len(data)) if positions is None else positions, data.name)
-        elif label is None:
-            raise DataError("a conditional model reads labels, and arrays have none.", where="data",
-                            fix="Give a Dataset with labels, or the codes of their classes.")  # fmt: skip
-        return batch
+        return batch_of(data, positions, label, self.schema, self.preparation)
 
     @property
     def is_point(self) -> bool:
@@ -113,6 +95,7 @@ class TrainedModel:
         known = self.preparation.classes or callable(getattr(self.model, "label_logits", None))
         return self.schema.classes or () if known else ()
 
+    @checked_later
     def code_of(self, name: str) -> int:
         """The code of the class of that name.
 
@@ -166,6 +149,7 @@ class TrainedModel:
     @property
     def latent_shape(self) -> tuple[int, ...]:
         """The shape of one latent, as the functions of `latens.evaluation` give and take it."""
+        refuse_classifier(self.config, "decode", "the model")
         from latens.evaluation import latent_shape  # a model is loaded without its measures
 
         return latent_shape(self.model, cond=self.one_condition)
@@ -217,6 +201,7 @@ class TrainedModel:
         Raises:
             DataError: The rows are not the model's, a label is missing, or the noise does not fit the posterior.
         """
+        refuse_classifier(self.config, "encode", "the model")
         return self.encode_batch(self.batch(data, label=label), noise, key=jax.random.key(0))
 
     @checked_later
@@ -234,6 +219,7 @@ class TrainedModel:
         Raises:
             DataError: The noise does not fit the posterior.
         """
+        refuse_classifier(self.config, "encode", "the model")
         if noise is None:
             found = evaluation.encode(self.model, batch, preparation=self.preparation, key=key)["mean"]
         else:
@@ -257,7 +243,8 @@ class TrainedModel:
             UsageError: A label is not the code of a class.
         """
         z = latents_of(z, self.latent_shape)
-        found = evaluation.decode(self.model, z, key=jax.random.key(0), mean=True, cond=self.condition(label))
+        cond = conditions_of_rows(label, self.preparation.classes, len(self.classes), len(z))
+        found = evaluation.decode(self.model, z, key=jax.random.key(0), mean=True, cond=cond)
         return self._rows(found, mean=True)
 
     @checked_later
@@ -290,6 +277,7 @@ class TrainedModel:
                 `given`; or this process was forked from one that computed.
         """
         check_process()
+        refuse_classifier(self.config, "sample from", "the model")
         n = check_count(n, "n", cells=int(np.prod(self.schema.shape)))
         if given is not None:
             if temperature != 1.0:
@@ -298,10 +286,13 @@ class TrainedModel:
             conditions = conditions_of(given, self.schema)
             return sample_given(self.model, conditions, n, key=seed_key(seed)).x
         z_key, x_key = jax.random.split(seed_key(seed))
-        cond = self.condition(self.in_turn(n) if label is None else label)
+        cond = conditions_of_rows(
+            self.in_turn(n) if label is None else label, self.preparation.classes, len(self.classes), n
+        )
         z = evaluation.sample_prior(self.model, n, key=z_key, cond=cond, temperature=temperature)
         return self._rows(evaluation.decode(self.model, z, key=x_key, mean=False, cond=cond), mean=False)
 
+    @checked_later
     def reconstruct(
         self, data: Dataset | np.ndarray, *, label: np.ndarray | None = None, noise: np.ndarray | None = None
     ) -> np.ndarray:
@@ -318,6 +309,7 @@ class TrainedModel:
         Raises:
             DataError: The rows are not the model's, or a label is missing.
         """
+        refuse_classifier(self.config, "reconstruct from", "the model")
         batch, key = self.batch(data, label=label), jax.random.key(0)
         if noise is None:
             found = evaluation.reconstruct(self.model, batch, preparation=self.preparation, key=key)
@@ -350,6 +342,7 @@ class TrainedModel:
         Raises:
             DataError: The rows are not the model's, or a label is missing.
         """
+        refuse_classifier(self.config, "draw", "the model")
         num_samples = check_count(num_samples, "num_samples")
         batch, key = self.batch(data, label=label), seed_key(seed)
         found = evaluation.log_marginal(
@@ -357,6 +350,7 @@ class TrainedModel:
         )
         return finite(found, "log p(x)", minus_infinity=self.schema.kind != "real")
 
+    @checked_later
     def impute(self, data: Dataset, *, num_samples: int = 1000, seed: int = 0) -> np.ndarray:
         r"""Rows whose missing cells hold their posterior mean, $E[x_{mis} \mid x_{obs}]$; observed ones stay.
 
@@ -371,6 +365,7 @@ class TrainedModel:
         Raises:
             DataError: The rows are not the model's, or a label is missing.
         """
+        refuse_classifier(self.config, "impute from", "the model")
         num_samples, batch = check_count(num_samples, "num_samples"), self.batch(data)
         found = evaluation.impute(
             self.model, batch, num_samples=num_samples, key=seed_key(seed), preparation=self.preparation
@@ -397,6 +392,7 @@ class TrainedModel:
             "facts": self.facts,
         }
 
+    @checked_later
     def save(self, path: str | Path, *, half: bool = False) -> Path:
         """Write one `.safetensors` file, atomically: arrays and JSON, no code.
 
@@ -412,7 +408,7 @@ class TrainedModel:
             ModelFileError: An array of the model is not finite, or has a number above 65,504 and `half` is asked for.
             ResourceError: The file cannot be written.
         """
-        path = Path(path)
+        path = as_path(path)
         write_atomic(path, self._chunks(str(path), half=half))
         return path
 
@@ -440,6 +436,7 @@ class TrainedModel:
         return pack_chunks(arrays, self.metadata())
 
     @classmethod
+    @checked_later
     def load(cls, path: str | Path, *, into: Any = None, **parts: Any) -> "TrainedModel":
         """Read a model file: everything is checked before it is believed, and nothing in it is executed.
 
@@ -457,9 +454,10 @@ class TrainedModel:
             ResourceError: The file cannot be read.
             UsageError: This process was forked from one that computed.
         """
-        return cls._from(*read(Path(path)), into, str(path), parts)
+        return cls._from(*read(as_path(path)), into, str(path), parts)
 
     @classmethod
+    @checked_later
     def from_bytes(cls, raw: bytes, *, into: Any = None, where: str = "the bytes", **parts: Any) -> "TrainedModel":
         """Do what `load` does for the bytes of a file that are in memory.
 
@@ -552,6 +550,7 @@ class TrainedModel:
         return [(name, array.shape, str(array.dtype)) for name, array in tree_to_arrays(self.model).items()]
 
 
+@checked_later
 def load(path: str | Path, *, into: Any = None, **parts: Any) -> TrainedModel:
     """A model from a file, from the folder of a run, or one that ships with latens.
 
@@ -577,15 +576,17 @@ def load(path: str | Path, *, into: Any = None, **parts: Any) -> TrainedModel:
     return TrainedModel.load(model_file(path), into=into, **parts)
 
 
+@checked_later
 def model_file(path: str | Path) -> Path:
     """The file of a model."""
     if isinstance(path, str) and path.startswith("pretrained:"):
         return pretrained.path(path.removeprefix("pretrained:"))
-    with resource_errors(path):
-        folder = Path(path).is_dir()
+    named = as_path(path)
+    with resource_errors(named):
+        folder = named.is_dir()
     if not folder:
-        return Path(path)
-    run = RunFolder.open(Path(path), lock=False)
+        return named
+    run = RunFolder.open(named, lock=False)
     if not run.model_file.exists():
         fix = "Wait for it to end." if run.state == "running" else f"Finish it with `latens resume {path}`."
         raise RunFolderError(f"this run has no model yet: it is {run.state}.", where=str(path), fix=fix)

@@ -1,6 +1,6 @@
 """Rows of one class as rows of another, in their own style; and pictures as their pair, of a model of pairs."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from msgspec.structs import replace
@@ -13,7 +13,7 @@ from latens.data.pairs import as_colours
 from latens.errors import ConfigError, DataError, UsageError, nearest
 from latens.models import Experts
 from latens.typing import checked_later
-from latens.workflow.inputs import seed_key
+from latens.workflow.inputs import refuse_inputs, seed_key
 from latens.workflow.trained import TrainedModel
 
 
@@ -48,6 +48,7 @@ def translate(
         DataError: No row is of the class `start`.
         UsageError: The model does not know a class; the message names the nearest one.
     """
+    refuse_inputs(trained, data, TrainedModel)
     if not trained.preparation.classes:
         what = "this model reads no labels, so that no row can be decoded as another class."
         raise ConfigError(what, where="recipe", fix="Use a model of --recipe conditional-vae, or of label=condition.")
@@ -72,7 +73,7 @@ def translate(
     return Translated(evaluation.finite(trained.data_units(values, mean=mean), "x"), positions)
 
 
-def _code_of(trained: TrainedModel, name: str, where: str) -> int:
+def _code_of(trained: TrainedModel, name: Any, where: str) -> int:
     if name not in trained.classes:
         raise UsageError(f"this model has no class {name!r}.", where=where, fix=nearest(name, trained.classes))
     return trained.classes.index(name)

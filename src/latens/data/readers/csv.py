@@ -166,7 +166,15 @@ def _is_header(first: list[str], second: list[str]) -> bool:
     if not numbers:
         return any(cell.strip() for cell in first)
     counted = len(numbers) > 2 and numbers == [str(i) for i in range(len(numbers))]
-    return counted and (not first[0].strip() or any("." in cell for cell in second))
+    return (counted and (not first[0].strip() or any("." in cell for cell in second))) or _above_text(first, second)
+
+
+def _above_text(first: list[str], second: list[str]) -> bool:
+    """Whether the first row holds different numbers alone, and the second text below one of them."""
+    cells = [cell.strip() for cell in first]
+    below = [cell.strip() for cell in second[: len(cells)]]
+    words = [cell for cell in below if cell.lower() not in MISSING_WORDS and not _is_number(cell)]
+    return len(set(cells)) == len(cells) > 1 and all(map(_is_number, cells)) and bool(words)
 
 
 class HasText(Exception):
@@ -234,7 +242,10 @@ def _read(rows: Iterator[tuple[int, list[str]]], roles: ColumnRoles, where: str,
     weight = _weights(texts["weight"], where) if "weight" in texts else None
     label, ids = (text_array(texts[role], where) if role in texts else None for role in ("label", "row_id"))
     label_name = names[found["label"]] if header and "label" in found else None
-    return Raw(x, label, ids, weight, columns, label_name=label_name, texts=texts_of)
+    notes = ()
+    if header and _above_text(first, second[1] if second else []):
+        notes = (f"the first line, {', '.join(first[:5])}, holds the names of the columns, as there is text below it",)
+    return Raw(x, label, ids, weight, columns, label_name=label_name, texts=texts_of, notes=notes)
 
 
 def _add_numbers(cells: array, row: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import warnings
 from collections import Counter
 from collections.abc import Iterator
@@ -158,7 +159,20 @@ def _opened(path: Any) -> Iterator[Any]:
         # As an open file, not by its path: Pillow maps a TIFF on its side into memory with width and height exchanged.
         opened = contextlib.nullcontext(path) if hasattr(path, "read") else open(path, "rb")  # noqa: SIM115
         with opened as file, Image.open(file, formats=_FORMATS) as picture:
+            if picture.format == "PNG" and not _ends(file):
+                raise ValueError("is cut off: its last piece is not there")
             yield picture
+
+
+def _ends(file: Any) -> bool:
+    """Whether a PNG has its last piece, without which Pillow takes the pixels that are there."""
+    at, size = file.tell(), file.seek(0, os.SEEK_END)
+    found = False
+    for start in (max(0, size - 4096), 0):  # another file may follow
+        file.seek(start)
+        found = found or b"IEND" in file.read()
+    file.seek(at)
+    return found
 
 
 def pixels_of(path: Any, target: str) -> tuple[np.ndarray, int, bool]:

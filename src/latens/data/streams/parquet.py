@@ -20,7 +20,7 @@ class ParquetSource(AbstractTables):
         import pyarrow.parquet as parquet
 
         self._parquet, self._metadata = parquet, []
-        files, cut, schema = [], [], None
+        files, cut, groups, schema = [], [], [], None
         for name in names:
             where = place.shown(name)
             with self.errors(where), place.open(name) as stream:
@@ -30,10 +30,12 @@ class ParquetSource(AbstractTables):
             self.check_schema(own, schema, name)
             schema = own
             files.append(File(name, size, digest))
-            cut.append([metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)])
+            rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+            cut.append([n for n in rows if n])
+            groups += [group for group, n in enumerate(rows) if n]
             self._metadata.append(metadata)
         self.files, self.table = tuple(files), BlockTable.of(cut)
-        self._group = np.concatenate([np.arange(len(rows)) for rows in cut])
+        self._group = np.array(groups, np.int64)
         self.choose(schema, roles, place.shown(names[0]))
         self.check_blocks()
 

@@ -126,12 +126,11 @@ class Statistics:
         found = self.logs if log else self.train
         assert found is not None
         ends = (np.log1p(self.least), np.log1p(self.most)) if log else (self.least, self.most)
-        with np.errstate(over="ignore"):
-            flat = (found.count == 0) | (ends[0].astype(np.float32) == ends[1].astype(np.float32))
-        titles = names if names is not None else [f"x{i}" for i in range(len(flat))]
+        low, high = (np.where(found.count == 0, 0.0, end) for end in ends)
+        titles = names if names is not None else [f"x{i}" for i in range(len(low))]
         deviation = np.where(found.count == 0, 1.0, found.deviation)
         return tuple(
-            column_of(name, float(found.mean[i]), float(deviation[i]), flat=bool(flat[i]), where=where)
+            column_of(name, float(found.mean[i]), float(deviation[i]), (float(low[i]), float(high[i])), where=where)
             for i, name in enumerate(titles)
         )
 

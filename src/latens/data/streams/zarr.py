@@ -34,7 +34,7 @@ class ZarrStore(AbstractArrays):
     is_annotated = False
 
     def __init__(self, path: Path, only: str | None) -> None:
-        self.where, self.only = str(path), only
+        self.where, self.only, self.lacking = str(path), only, {}
         try:
             import zarr
         except ImportError:
@@ -79,6 +79,7 @@ class ZarrStore(AbstractArrays):
         if size > WINDOW:
             what = f"is stored in chunks of {size / 2**20:.0f} MB; a window holds {WINDOW // 2**20} MB."
             raise DataError(what, where=where, fix="Write it with smaller chunks: chunks=(256, ...).")
+        self._count(item, where)
         if item.ndim > 1 and item.dtype.kind in "biuf":
             return _Rows(item, where)
         try:
@@ -86,6 +87,19 @@ class ZarrStore(AbstractArrays):
         except _LIES as error:
             raise damaged(where, f"cannot be read ({str(error)[:80]}).") from None
         return np.array(values.tolist(), str) if values.dtype.kind == "T" else values
+
+    def _count(self, item: Any, where: str) -> None:
+        """Note how many chunks are not there: a store may leave out those of fill values, or may have lost them."""
+        try:
+            there, filled = item.nchunks_initialized, item.metadata.fill_value
+        except _LIES as error:
+            raise damaged(where, f"cannot be read ({str(error)[:80]}).") from None
+        if not (lacking := item.nchunks - there):
+            return
+        words = f"{lacking:,} of {item.nchunks:,} chunks are not there"
+        if filled is None:
+            raise DataError(f"{words}, and no fill value says what they hold.", where=where, fix="Bring them back.")
+        self.lacking[where] = f"{where}: {words}, and their cells are read as {filled}; a store may leave them out"
 
 
 class _Rows(DenseRows):
@@ -106,7 +120,14 @@ class ZarrSource(Hdf5Source):
     what = "Zarr stores"
 
     def opened(self, name: str, only: str | None) -> Any:
-        return ZarrStore(self.place.root / name, only)
+        store = ZarrStore(self.place.root / name, only)
+        self._lacking = [*getattr(self, "_lacking", ()), store.lacking]
+        return store
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """How many chunks are not there."""
+        return tuple(words for lacking in self._lacking for words in lacking.values())
 
     def file(self, name: str) -> File:
         root = self.place.root / name

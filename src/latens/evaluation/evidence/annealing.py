@@ -23,6 +23,7 @@ from latens.evaluation.evidence.moves import (
     pilot,
     sigmoid_schedule,
 )
+from latens.io.process import counted
 from latens.typing import Array, Float, Key, Nats
 
 
@@ -33,6 +34,7 @@ class Annealed(NamedTuple):
     acceptance: Float[Array, ""]  # share of their moves that was accepted, shape ()
 
 
+@counted(num_samples=1, num_temperatures=1, num_leapfrog=1, batch_size=1, chains_at_once=1)
 def annealed_importance_sampling(
     model: Any,
     batch: Batch,

@@ -9,11 +9,13 @@ from scipy.special import betaln, digamma, gammaln
 from latens.data.schema import MIN_SCALE
 from latens.data.sparse import SparseRows, columns_of
 from latens.errors import DataError
+from latens.io.process import counted
 
 Terms = Callable[[np.ndarray], np.ndarray]
 """From rows (B, D) to the log probability of each of their cells."""
 
 
+@counted(levels=1)
 def independent_baseline(
     train: np.ndarray | SparseRows,
     test: np.ndarray,

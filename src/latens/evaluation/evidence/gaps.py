@@ -22,6 +22,7 @@ from latens.evaluation.evidence.log_marginals import LogMarginals
 from latens.evaluation.evidence.moves import check_numbers, path_of
 from latens.evaluation.evidence.refine import LogJoint, ascend, log_weights
 from latens.io.keys import CURVATURE
+from latens.io.process import counted
 from latens.typing import Array, Float, Key
 
 Family = Literal["own", "diagonal", "full", "flow"]
@@ -35,6 +36,7 @@ _CURVATURE_DRAWS, _FLATTEST = 8, 0.1
 _FLOW_LAYERS, _FLOW_WIDTH = 2, 32
 
 
+@counted(num_samples=1, steps=0, draws_per_step=1, batch_size=1)
 def gap_rows(
     model: Any,
     batch: Batch,
@@ -89,6 +91,7 @@ def gap_rows(
     return map_rows(function, model, batch, preparation=preparation, key=key, batch_size=size)
 
 
+@counted(num_samples=1, steps=0, draws_per_step=1, batch_size=1)
 def inference_gaps(
     model: Any,
     batch: Batch,

@@ -15,6 +15,7 @@ from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.diagnostics import WeightSummary, WeightSums
 from latens.evaluation.evidence.log_marginals import LogMarginals
 from latens.evaluation.latents.encode import encode_prepared
+from latens.io.process import counted
 from latens.objectives.draws import draw
 from latens.typing import Array, Float, Key
 
@@ -25,6 +26,7 @@ BLIND_DRAWS = 4
 """Draws from the prior a row, that tell whether the decoder reads z at all."""
 
 
+@counted(num_samples=1, batch_size=1, samples_per_chunk=1)
 def importance_sampling(
     model: Any,
     batch: Batch,
@@ -65,6 +67,7 @@ def importance_sampling(
     return as_log_marginals(found, num_samples, protocol, batch)
 
 
+@counted(num_samples=1, batch_size=1, samples_per_chunk=1)
 def log_marginal(
     model: Any,
     batch: Batch,
@@ -94,6 +97,7 @@ def log_marginal(
     return np.asarray(numbers.weights.log_mean)
 
 
+@counted(num_samples=1, samples_per_chunk=1)
 def log_marginal_rows(
     model: Any, batch: Batch, *, num_samples: int, key: Key, samples_per_chunk: int = 50
 ) -> Float[Array, " B"]:
@@ -118,6 +122,7 @@ def log_marginal_rows(
     return log_weight_rows(model, batch, key, **options)[0].log_mean
 
 
+@counted(num_samples=1, batch_size=1, samples_per_chunk=1)
 def chi_upper_bound(
     model: Any,
     batch: Batch,
@@ -219,6 +224,7 @@ def _blind(model: Any, batch: Batch, key: Key) -> Array:
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
+@counted(num_samples=1, batch_size=1)
 def elbo_parts(
     model: Any,
     batch: Batch,
@@ -247,6 +253,7 @@ def elbo_parts(
     return {name: getattr(numbers, name) for name in ("elbo", "log_likelihood", "kl")}
 
 
+@counted(num_samples=1)
 def paired(a: np.ndarray, b: np.ndarray, *, num_samples: int, protocol: str) -> Estimate:
     """The mean difference over the same rows, with the standard error of that difference.
 

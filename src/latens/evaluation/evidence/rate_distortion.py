@@ -16,6 +16,7 @@ from latens.evaluation.batched import map_rows, weights_of
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.importance import elbo_parts
 from latens.evaluation.evidence.refine import ascend, has_own_parameters
+from latens.io.process import counted
 from latens.typing import Array, Key, Nats
 
 
@@ -50,6 +51,7 @@ class RateDistortion:
         return {"of": self.of, "beta": self.beta, **parts, "elbo": self.elbo}
 
 
+@counted(num_samples=1, batch_size=1)
 def rate_distortion_point(
     model: Any,
     batch: Batch,
@@ -83,6 +85,7 @@ def rate_distortion_point(
     return _point(parts["kl"], -parts["log_likelihood"], batch, num_samples, words, None, of)
 
 
+@counted(steps=0, draws_per_step=1, num_samples=1, batch_size=1)
 def rate_distortion_curve(
     model: Any,
     batch: Batch,
@@ -144,6 +147,7 @@ def rate_distortion_curve(
     return found
 
 
+@counted(num_samples=1, batch_size=1)
 def rate_distortion_points(
     models: Mapping[str, Any],
     batch: Batch,

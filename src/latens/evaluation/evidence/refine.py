@@ -23,6 +23,7 @@ from latens.distributions import (
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
 from latens.evaluation.batched import map_rows
+from latens.io.process import counted
 from latens.typing import Array, Float, Key, Nats
 
 
@@ -40,6 +41,7 @@ class Refined(NamedTuple):
     start: np.ndarray
 
 
+@counted(steps=0, num_samples=1, num_evaluation_samples=1, batch_size=1)
 def refine(
     model: Any,
     batch: Batch,

@@ -18,6 +18,7 @@ from latens.evaluation.evidence.diagnostics import WeightSummary, summarise
 from latens.evaluation.evidence.importance import as_log_marginals, log_weight_rows
 from latens.evaluation.evidence.log_marginals import LogMarginals
 from latens.evaluation.evidence.moves import Start, check_numbers, hamiltonian_move, path_of, pilot, sigmoid_schedule
+from latens.io.process import counted
 from latens.typing import Array, Key, Nats
 
 
@@ -58,6 +59,7 @@ class Sandwich:
         }
 
 
+@counted(n=1, num_samples=1, num_temperatures=1, num_leapfrog=1, num_moves=1, batch_size=1, chains_at_once=1)
 def sandwich(
     model: Any,
     n: int,
@@ -123,6 +125,7 @@ def sandwich(
     )
 
 
+@counted(n=1, num_samples=1, batch_size=1)
 def importance_sandwich(
     model: Any, n: int, *, num_samples: int = 1000, cond: Any = None, key: Key, batch_size: int | None = None
 ) -> Sandwich:

@@ -27,6 +27,7 @@ from latens.evaluation.evidence.moves import (
     pilot,
     sigmoid_schedule,
 )
+from latens.io.process import counted
 from latens.typing import Array, Float, Int, Key, Nats, PyTree
 
 Schedule = Literal["adaptive", "sigmoid"]
@@ -40,6 +41,7 @@ class Plan(NamedTuple):
     length: Int[Array, ""]  # how many temperatures are used, shape ()
 
 
+@counted(num_samples=1, num_runs=1, num_temperatures=1, num_moves=1, num_leapfrog=1, batch_size=1)
 def sequential_monte_carlo(
     model: Any,
     batch: Batch,

@@ -12,6 +12,7 @@ from latens.data.batches import Batch
 from latens.distributions import Deterministic, DiagonalNormal, FullNormal, LowRankNormal
 from latens.errors import ConfigError
 from latens.evaluation.batched import map_rows
+from latens.io.process import counted
 from latens.models import FullMixturePrior, MixturePrior
 from latens.typing import Array, Float, Key
 
@@ -36,6 +37,7 @@ def top_level(z: Any) -> Array:
     return z[-1] if isinstance(z, tuple) else z
 
 
+@counted(num_draws=1)
 def aggregated_draws(
     model: Any,
     batch: Batch,
@@ -69,6 +71,7 @@ def _draws(model: Any, batch: Batch, key: Key, num_draws: int) -> Float[Array, "
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
+@counted(num_draws=1)
 def aggregated_moments(
     model: Any,
     batch: Batch,
@@ -147,6 +150,7 @@ def _factor(covariance: np.ndarray) -> Float[Array, "*c n n"]:
     return jnp.asarray(lower, jnp.float32)
 
 
+@counted(components=1)
 def mixture_of(draws: np.ndarray, components: int, *, full: bool, seed: int = 0) -> MixturePrior | FullMixturePrior:
     """Fit a mixture of Normals by EM from k-means (scikit-learn's `GaussianMixture`).
 

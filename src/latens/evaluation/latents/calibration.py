@@ -9,6 +9,7 @@ import numpy as np
 
 from latens.errors import UsageError
 from latens.evaluation.estimate import Estimate
+from latens.io.process import counted
 from latens.typing import Array, Int, Key
 
 NUM_DRAWS = 99
@@ -34,6 +35,7 @@ class Calibration(NamedTuple):
     estimates: dict[str, Estimate]
 
 
+@counted(num_rows=1, num_draws=1)
 def simulation_based_calibration(
     model: Any,
     *,

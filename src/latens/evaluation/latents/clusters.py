@@ -12,6 +12,7 @@ from latens.data.batches import Batch
 from latens.errors import UsageError
 from latens.evaluation.batched import map_rows
 from latens.evaluation.estimate import shares
+from latens.io.process import counted
 from latens.models import MixturePrior
 from latens.typing import AnyArray, Array, Key
 
@@ -75,6 +76,7 @@ def _cluster_probabilities(model: Any, batch: Batch, key: Key, num_samples: int)
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
+@counted(num_samples=1)
 def cluster_probabilities(
     model: Any, batch: Batch, *, preparation: Preparation, key: Key, num_samples: int = 16
 ) -> np.ndarray:

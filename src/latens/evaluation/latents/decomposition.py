@@ -16,12 +16,14 @@ from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError
 from latens.evaluation.batched import map_rows, padded_batches, prepared_with, weights_of
 from latens.evaluation.estimate import Estimate
+from latens.io.process import counted
 from latens.typing import Array, Float, Key
 
 _NUMBERS = 2**23
 """Log densities held at once (32 MB): draws times rows times units."""
 
 
+@counted(num_samples=1, batch_size=1)
 def kl_split(
     model: Any,
     batch: Batch,
@@ -82,6 +84,7 @@ def kl_split(
     }
 
 
+@counted(num_samples=1, batch_size=1)
 def unit_split(
     model: Any,
     batch: Batch,
@@ -128,6 +131,7 @@ def unit_split(
     ]
 
 
+@counted(num_samples=1, batch_size=1)
 def level_kl(
     model: Any,
     batch: Batch,
@@ -162,6 +166,7 @@ def level_kl(
     return [Estimate.of(part, num_samples=num_samples, protocol=words, weight=weight) for part in found.T]
 
 
+@counted(num_samples=1, batch_size=1)
 def level_kl_rows(
     model: Any,
     batch: Batch,

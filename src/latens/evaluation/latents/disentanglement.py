@@ -12,6 +12,7 @@ from jaxtyping import Shaped
 from latens.errors import UsageError
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.samples.resampling import jackknife
+from latens.io.process import counted
 
 BINS = 20
 
@@ -64,6 +65,7 @@ def binned(codes: Shaped[np.ndarray, "n d"], bins: int = BINS) -> Shaped[np.ndar
     return np.minimum(np.floor(bins * (codes - low) / width).astype(np.int64), bins - 1)
 
 
+@counted(bins=1)
 def information_matrix(codes: np.ndarray, factors: np.ndarray, *, bins: int = BINS) -> tuple[np.ndarray, np.ndarray]:
     """The mutual information of every latent dimension and factor, and the entropy of every factor.
 
@@ -95,6 +97,7 @@ def _entropy(p: np.ndarray) -> float:
     return -float(np.sum(p[p > 0] * np.log(p[p > 0])))
 
 
+@counted(bins=1)
 def mig(codes: np.ndarray, factors: np.ndarray, *, bins: int = BINS, seed: int) -> Estimate:
     r"""The mutual information gap: how much more the best latent dimension knows of each factor than the second best.
 
@@ -142,6 +145,7 @@ def _some(codes: np.ndarray, factors: np.ndarray, rows: np.ndarray, bins: int) -
     return information_matrix(codes[rows], factors[rows], bins=bins)
 
 
+@counted(bins=1)
 def modularity(codes: np.ndarray, factors: np.ndarray, *, bins: int = BINS, seed: int) -> Estimate:
     r"""The modularity of codes: whether each latent dimension tells of one factor only.
 

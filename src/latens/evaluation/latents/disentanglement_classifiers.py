@@ -14,6 +14,7 @@ from jaxtyping import Shaped
 from latens.errors import UsageError
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.latents.disentanglement import BINS, checked, irs, live_units, mig, modularity, sap
+from latens.io.process import counted
 
 
 def dci_of(importance: Shaped[np.ndarray, "d f"]) -> tuple[float, float]:
@@ -51,6 +52,7 @@ def _concentration(importance: np.ndarray) -> float:
     return float(np.average(1.0 - entropy / np.log(choices), weights=total[total > 0]))
 
 
+@counted(trees=1, folds=2)
 def dci(codes: np.ndarray, factors: np.ndarray, *, trees: int = 20, folds: int = 5, seed: int) -> dict[str, Estimate]:
     """Disentanglement, completeness and informativeness (DCI) of codes by random forests.
 
@@ -127,6 +129,7 @@ def _pairs(groups: list[np.ndarray], count: int, rng: np.random.Generator) -> np
     return np.stack([rows[first], rows[second]], axis=1)
 
 
+@counted(votes=1, rows=1)
 def factor_vae_score(
     codes: np.ndarray, factors: np.ndarray, *, votes: int = 800, rows: int = 64, threshold: float = 0.05, seed: int
 ) -> Estimate:
@@ -172,6 +175,7 @@ def factor_vae_score(
     return replace(Estimate.of(hits, num_samples=1, protocol=words), unit="accuracy", seed=seed)
 
 
+@counted(points=1, pairs=1)
 def beta_vae_score(
     codes: np.ndarray, factors: np.ndarray, *, points: int = 1000, pairs: int = 64, seed: int
 ) -> Estimate:
@@ -216,6 +220,7 @@ def beta_vae_score(
     return replace(Estimate.of(hits, num_samples=1, protocol=words), unit="accuracy", seed=seed)
 
 
+@counted(folds=2)
 def explicitness(codes: np.ndarray, factors: np.ndarray, *, folds: int = 5, seed: int) -> Estimate:
     """Area under the ROC curve of a linear classifier of each value of each factor against the rest; chance is 0.5.
 
@@ -269,6 +274,7 @@ def explicitness(codes: np.ndarray, factors: np.ndarray, *, folds: int = 5, seed
     return Estimate(float(by_fold.mean()), float(by_fold.std(ddof=1) / folds**0.5), 1, len(codes), "AUC", words, seed)
 
 
+@counted(bins=1)
 def disentanglement_scores(
     codes: np.ndarray, factors: np.ndarray, *, categorical: Sequence[int] = (), bins: int = BINS, seed: int
 ) -> dict[str, Estimate]:

@@ -27,7 +27,7 @@ from latens.errors import ConfigError, DataError, UsageError
 from latens.evaluation.batched import BATCH_SIZES, map_rows
 from latens.evaluation.estimate import shares
 from latens.io.keys import check_generator
-from latens.io.process import check_process
+from latens.io.process import check_process, counted
 from latens.models import as_code, mean_code
 from latens.typing import AnyArray, Array, Key, checked_later
 
@@ -188,6 +188,7 @@ def _decode(model: Any, z: Array, cond: Any, key: Key, mean: bool) -> Array:
     return jax.vmap(one)(z, cond, keys)
 
 
+@counted(batch_size=1)
 def decode(
     model: Any, z: np.ndarray, *, key: Key | None = None, mean: bool = True, cond: Any = None, batch_size: int = 500
 ) -> np.ndarray:
@@ -223,6 +224,7 @@ def decode(
     return np.concatenate(parts)
 
 
+@counted(n=1)
 def sample_prior(model: Any, n: int, *, key: Key, cond: Any = None, temperature: Any = 1.0) -> np.ndarray:
     """Sample latents from the prior; levels and groups one after the other, categorical latents one-hot.
 

@@ -14,6 +14,7 @@ from latens.data.batches import Batch
 from latens.distributions.bijections import Scaled
 from latens.distributions.chain import Transformed
 from latens.evaluation.latents.aggregate import Moments, aggregated_moments, top_level
+from latens.io.process import counted
 from latens.models import (
     AbstractLatentModel,
     AbstractModelPrior,
@@ -109,6 +110,7 @@ def _fit_alone(prior: Any, model: Any, data: Dataset, size: int, **given: Any) -
     return _any(_train(alone, model, data, _still(size), second=False, **given).prior_part)
 
 
+@counted(steps=1)
 def fit_flow(
     flow: Transformed, model: Any, data: Dataset, *, preparation: Preparation, steps: int = 2000, seed: int = 0
 ) -> Transformed:
@@ -132,6 +134,7 @@ def fit_flow(
     return _fit_alone(started, model, data, len(shift), preparation=preparation, steps=steps, seed=seed)
 
 
+@counted(steps=1)
 def fit_codes(
     prior: AbstractModelPrior,
     model: Any,
@@ -162,6 +165,7 @@ def _absent(*operands: Any, **named: Any) -> Any:
     raise TypeError("a density of codes alone has no encoder and no decoder")
 
 
+@counted(steps=1)
 def fit_second_stage(
     skeleton: LatentModel,
     model: LatentModel,

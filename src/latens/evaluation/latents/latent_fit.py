@@ -14,6 +14,7 @@ from latens.evaluation.batched import map_rows
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.samples.resampling import as_rows, jackknife, same_width
 from latens.evaluation.samples.two_sample import classifier_two_sample_test
+from latens.io.process import counted
 from latens.models import as_code
 from latens.typing import Array, Key
 
@@ -21,6 +22,7 @@ MOST_ROWS = 2000
 """Of each set for the kernel: its matrix of all pairs is then 128 MB."""
 
 
+@counted(permutations=1)
 def maximum_mean_discrepancy(
     rows: np.ndarray, samples: np.ndarray, *, bandwidth: float | None = None, permutations: int = 200, seed: int
 ) -> dict[str, Estimate]:

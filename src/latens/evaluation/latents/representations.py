@@ -11,8 +11,10 @@ from latens.evaluation.estimate import Estimate
 from latens.evaluation.latents.clusters import matched, normalised_mutual_information
 from latens.evaluation.latents.disentanglement import scored
 from latens.evaluation.samples.resampling import as_rows
+from latens.io.process import counted
 
 
+@counted(folds=2)
 def linear_probe_accuracy(
     codes: np.ndarray, label: np.ndarray, *, folds: int = 5, penalty: float = 1.0, seed: int
 ) -> Estimate:
@@ -49,6 +51,7 @@ def linear_probe_accuracy(
     return _cross_validated(classifier, codes, label, folds, seed, f"logistic regression, penalty {penalty:g}")
 
 
+@counted(neighbours=1, folds=2)
 def nearest_neighbour_accuracy(
     codes: np.ndarray, label: np.ndarray, *, neighbours: int = 5, folds: int = 5, seed: int
 ) -> Estimate:
@@ -109,6 +112,7 @@ def _cross_validated(
     return replace(Estimate.of(said == y, num_samples=1, protocol=protocol), unit="accuracy", seed=seed)
 
 
+@counted(clusters=1, restarts=1)
 def cluster_agreement(
     codes: np.ndarray, label: np.ndarray, *, clusters: int | None = None, restarts: int = 10, seed: int
 ) -> dict[str, Estimate]:
@@ -156,6 +160,7 @@ def cluster_agreement(
     }
 
 
+@counted(neighbours=1, most_rows=1)
 def trustworthiness(
     rows: np.ndarray, picture: np.ndarray, *, neighbours: int = 5, most_rows: int = 2000, seed: int
 ) -> Estimate:
@@ -197,6 +202,7 @@ def trustworthiness(
     return scored(score, len(x), seed=seed, protocol=f"{neighbours} neighbours among {len(x)} rows")
 
 
+@counted(folds=2)
 def representation(codes: np.ndarray, label: np.ndarray, *, folds: int = 5, seed: int) -> dict[str, Estimate]:
     """Compute the scores of codes with labels under their names in reports.
 

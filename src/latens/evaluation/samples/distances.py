@@ -5,8 +5,10 @@ import numpy as np
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.samples.quality import Features, featured
 from latens.evaluation.samples.resampling import GROUPS, jackknife
+from latens.io.process import counted
 
 
+@counted(groups=1)
 def frechet_distance(
     rows: np.ndarray, samples: np.ndarray, *, features: Features | None = None, groups: int = GROUPS, seed: int = 0
 ) -> Estimate:
@@ -72,6 +74,7 @@ def _frechet(rows: np.ndarray, samples: np.ndarray) -> float:
     return frechet_of_moments(*moments[0], *moments[1])
 
 
+@counted(degree=1, groups=1)
 def kernel_distance(
     rows: np.ndarray,
     samples: np.ndarray,

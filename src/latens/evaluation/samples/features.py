@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.evaluation.samples.resampling import as_rows
+from latens.io.process import counted
 
 MOST_FEATURES = 32
 
@@ -40,6 +41,7 @@ class PrincipalFeatures:
         return found / self.unit
 
 
+@counted(most=1)
 def principal_features(
     train: np.ndarray, *, standardise: bool = False, logarithm: bool = False, most: int = MOST_FEATURES, seed: int = 0
 ) -> PrincipalFeatures:

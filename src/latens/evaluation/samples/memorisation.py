@@ -6,8 +6,10 @@ from jaxtyping import Shaped
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.samples.quality import Features, distances
 from latens.evaluation.samples.resampling import as_rows, same_width
+from latens.io.process import counted
 
 
+@counted(permutations=1)
 def memorisation(
     samples: np.ndarray,
     train: np.ndarray,

@@ -7,6 +7,7 @@ import numpy as np
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.samples.quality import Features
 from latens.evaluation.samples.resampling import as_rows, same_width
+from latens.io.process import counted
 
 NUM_CLUSTERS = (20, 10, 5, 3, 2)
 """A kind of rows far from all others is one cluster among few; kinds within a crowd are told apart among many."""
@@ -44,6 +45,7 @@ class Modes(NamedTuple):
     estimate: Estimate
 
 
+@counted(num_clusters=1)
 def dropped_modes(
     train: np.ndarray,
     samples: np.ndarray,

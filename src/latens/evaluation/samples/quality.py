@@ -8,6 +8,7 @@ from jaxtyping import Shaped
 from latens.errors import UsageError
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.samples.resampling import REPEATS, as_rows, same_width, subsample
+from latens.io.process import counted
 
 Features = Callable[[np.ndarray], np.ndarray]
 """From rows (n, *x) to features (n, d)."""
@@ -16,6 +17,7 @@ _CELLS = 2**22
 """Distances held at once: 32 MB."""
 
 
+@counted(num_neighbours=1, repeats=1)
 def precision_recall_density_coverage(
     rows: np.ndarray,
     samples: np.ndarray,
@@ -89,6 +91,7 @@ def precision_recall_density_coverage(
     }  # fmt: skip
 
 
+@counted(n=1, num_neighbours=1, m=1)
 def expected_coverage(n: int, m: int, num_neighbours: int) -> float:
     r"""The coverage that is expected of samples of the rows' own distribution, without ties.
 

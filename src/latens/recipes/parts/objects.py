@@ -170,8 +170,8 @@ def has_own(config: Any) -> bool:
     return any((part, attrgetter(choice)(config)) in OWN for part, (choice, _) in TABLES.items())
 
 
-def _table(part: str) -> tuple[str, dict[str, Any]]:
-    if part not in TABLES:
+def _table(part: Any) -> tuple[str, dict[str, Any]]:
+    if not isinstance(part, str) or part not in TABLES:
         raise ConfigError(f"there is no part {part!r}.", where="part", fix=nearest(str(part), TABLES))
     return TABLES[part]
 

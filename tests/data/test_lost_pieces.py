@@ -1,0 +1,96 @@
+"""What is not where it should be, or means another thing than it looks: said in a note, or refused."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import latens
+from latens.data.readers.images import pixels_of
+from latens.errors import DataError
+
+X = np.random.default_rng(0).normal(size=(300, 4)).astype(np.float32)
+
+
+@pytest.mark.parametrize("stream", [None, True])
+def test_chunks_of_zarr_that_are_not_there_are_counted(stream: bool | None, tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w")
+    group.create_array("x", data=X, chunks=(64, 4))
+    assert latens.load_data(tmp_path / "a.zarr", stream=stream).notes == ()
+    for chunk in ("1", "3"):
+        (tmp_path / "a.zarr" / "x" / "c" / chunk / "0").unlink()
+    (note,) = latens.load_data(tmp_path / "a.zarr", stream=stream).notes
+    assert "[x]: 2 of 5 chunks are not there, and their cells are read as 0.0" in note
+
+
+def test_a_chunk_without_a_fill_value_is_refused(tmp_path: Path) -> None:
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(str(tmp_path / "a.zarr"), mode="w", zarr_format=2)
+    group.create_array("x", data=X, chunks=(64, 4))
+    told = json.loads((tmp_path / "a.zarr" / "x" / ".zarray").read_text())
+    (tmp_path / "a.zarr" / "x" / ".zarray").write_text(json.dumps(told | {"fill_value": None}))
+    np.testing.assert_array_equal(latens.load_data(tmp_path / "a.zarr").x, X)
+    (tmp_path / "a.zarr" / "x" / "1.0").unlink()
+    with pytest.raises(DataError, match="1 of 5 chunks are not there, and no fill value says what they hold"):
+        latens.load_data(tmp_path / "a.zarr")
+
+
+def test_numbers_over_columns_of_text_are_names(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("1,2,3\n" + "".join(f"{'abc'[i % 3]},{'xy'[i % 2]},{i}\n" for i in range(10)))
+    found = latens.load_data(tmp_path / "a.csv")
+    assert found.x.shape == (10, 3)
+    assert [column.name for column in found.schema.columns or ()] == ["1", "2", "3"]
+    assert found.notes[0].startswith("the first line, 1, 2, 3, holds the names of the columns")
+    for first, second in (("1,2", "3,4"), ("1,1", "a,b"), ("1,x", "2,y"), ("1,2", "na,")):  # rows, or a header of words
+        (tmp_path / "b.csv").write_text(f"{first}\n{second}\n" * 4)
+        assert "the first line" not in " ".join(latens.load_data(tmp_path / "b.csv", missing="nan").notes)
+
+
+def test_labels_that_read_as_missing_words_are_counted(tmp_path: Path) -> None:
+    words = ["nan", "None", "x", "y", "", "NA", "None", "x"]
+    (tmp_path / "a.csv").write_text("a,label\n" + "".join(f"{i}.5,{word}\n" for i, word in enumerate(words)))
+    said = "labels that count as missing: 'NA' (1), 'None' (2), 'nan' (1); write a class of that name otherwise"
+    for found in (latens.load_data(tmp_path / "a.csv", label="label"), latens.load_data(X[:8], label=words)):
+        assert found.notes == (said,)
+        assert found.schema.classes == ("x", "y")
+    assert latens.load_data(X[:3], label=["x", None, ""]).notes == ()
+
+
+@pytest.mark.parametrize("stream", [None, True])
+def test_a_part_without_rows_is_passed_over(stream: bool | None, tmp_path: Path) -> None:
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    for name, rows in (("0", slice(0, 100)), ("1", slice(0, 0)), ("2", slice(100, 300))):
+        frame.iloc[rows].to_parquet(tmp_path / f"{name}.parquet")
+    found = latens.load_data(tmp_path, stream=stream)
+    assert sorted(found.x[:, 0].tolist()) == sorted(X[:, 0].tolist())
+    assert found.names[0] == "0.parquet:0"
+    assert found.names[-1] == "2.parquet:199"
+
+
+def test_a_folder_of_parts_without_rows_is_refused(tmp_path: Path) -> None:
+    pd = pytest.importorskip("pandas")
+    pd.DataFrame(X[:0], columns=list("abcd")).to_parquet(tmp_path / "0.parquet")
+    with pytest.raises(DataError):
+        latens.load_data(tmp_path)
+
+
+@pytest.mark.parametrize("kind", [0, 1, 2])
+def test_a_png_that_is_cut_anywhere_is_refused(kind: int, tmp_path: Path) -> None:
+    """Pillow takes one whose pixels are all there, and blanks some that lack the end of their pixels."""
+    pictures = [np.zeros((8, 8)), np.eye(8) * 255, np.random.default_rng(0).integers(0, 255, (8, 8))]
+    pixels = pictures[kind].astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    raw, path = stream.getvalue(), tmp_path / "m.png"
+    for end in (41, 50, len(raw) - 13, len(raw) - 12, len(raw) - 8):
+        path.write_bytes(raw[:end])
+        with pytest.raises((ValueError, OSError), match=r"cut off|truncated"):
+            pixels_of(path, "L")
+    for after in (b"", b"more" * 3000):
+        path.write_bytes(raw + after)
+        np.testing.assert_array_equal(pixels_of(path, "L")[0], pixels)

@@ -1,0 +1,315 @@
+"""What Python may be given in the wrong type or place: an error of latens that names it and says the remedy."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+import latens
+from latens import evaluation
+from latens.data import Dataset
+from latens.errors import ConfigError, DataError, LatensError, ModelFileError, UsageError
+from latens.estimators import VAE, GenerativeClassifier, VAEDetector
+from latens.estimators.base import seed_of, with_nan
+from latens.io.plain_files import as_path
+from latens.io.process import counted
+from latens.workflow.inputs import positions_of
+from latens.workflow.refit import refit_prior
+from latens.workflow.trained import TrainedModel
+
+X = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+Y = np.arange(60) % 2
+
+
+@pytest.fixture(scope="module")
+def classifier() -> TrainedModel:
+    return GenerativeClassifier().fit(X, Y).model_
+
+
+@pytest.fixture(scope="module")
+def reader() -> TrainedModel:
+    return VAE(2, recipe="conditional-vae", hidden=(4,), steps=1, random_state=0).fit(X, Y).model_
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return latens.load_data(X, label=Y)
+
+
+def told(error: type[LatensError], words: str, where: str, call: Any) -> None:
+    with pytest.raises(error) as caught:
+        call()
+    assert words in caught.value.message
+    assert caught.value.where == where
+    assert caught.value.fix
+
+
+def test_a_bayes_classifier_has_no_latents(classifier: TrainedModel, tmp_path: Path) -> None:
+    for verb, call in {
+        "encode": lambda: classifier.encode(X),
+        "decode": lambda: classifier.decode(np.zeros((2, 2))),
+        "sample from": lambda: classifier.sample(3),
+        "reconstruct from": lambda: classifier.reconstruct(X),
+        "draw": lambda: classifier.log_marginal(X),
+        "impute from": lambda: classifier.impute(latens.load_data(X)),
+    }.items():
+        told(ConfigError, f"a Bayes classifier has no latents to {verb}", "the model", call)
+    with pytest.raises(ConfigError, match="has no latents to decode"):
+        _ = classifier.latent_shape
+    path = classifier.save(tmp_path / "c.safetensors")
+    told(ConfigError, "no latents to encode", str(path), lambda: latens.Encoder(path)({"x": X}))
+
+
+def test_rows_and_models_that_are_none(reader: TrainedModel, data: Dataset) -> None:
+    for given in (X, None, "digits", 3, [data]):
+        words = f"a {type(given).__name__} is not a Dataset"
+        told(UsageError, words, "data", lambda given=given: latens.augment(reader, given, 2))
+        told(UsageError, words, "data", lambda given=given: latens.translate(reader, given, "0", "1"))
+        told(UsageError, words, "data", lambda given=given: refit_prior(reader, given))
+    estimator = GenerativeClassifier().fit(X, Y)
+    for call in (lambda: latens.augment(estimator, data, 2), lambda: latens.translate(estimator, data, "0", "1"),
+                 lambda: refit_prior(estimator, data)):  # fmt: skip
+        with pytest.raises(UsageError, match=r"is not a TrainedModel\. Give estimator\.model_"):
+            call()
+    told(UsageError, "a str is not a schema", "schema", lambda: latens.load_data(X, schema="s"))  # type: ignore[arg-type]
+    told(UsageError, "'all' is unknown", "missing", lambda: latens.load_data(X, missing="all"))
+    for wrong in (None, 3, "digits", b"x", {"a": [1]}, iter([1])):
+        told(DataError, f"a {type(wrong).__name__} holds no rows", "X", lambda wrong=wrong: with_nan(wrong))
+
+
+@pytest.mark.parametrize(
+    "positions", [np.array([60]), np.array([-1]), np.array([0.5]), "a", np.array([[0]]), np.full(60, True), 5, ["a"]]
+)
+def test_positions_that_are_none(reader: TrainedModel, data: Dataset, positions: Any) -> None:
+    for call in (
+        lambda: positions_of(positions, 60),
+        lambda: latens.augment(reader, data, 1, positions=positions),
+        lambda: reader.batch(data, positions),
+        lambda: reader.batch(X, positions, label=Y),
+    ):
+        told(UsageError, "holds no positions of 60 rows", "positions", call)
+    assert positions_of([3, 0], 4).tolist() == [3, 0]
+    assert positions_of(None, 2).tolist() == [0, 1]
+
+
+def test_counts_of_new_rows_and_names_of_classes(reader: TrainedModel, data: Dataset) -> None:
+    told(UsageError, "must be a whole number of 1 or more", "per_class", lambda: latens.augment(reader, data, 0))
+    told(LatensError, "rows take", "per_class", lambda: latens.augment(reader, data, 10**13))
+    told(UsageError, "3 is neither true nor false", "mean", lambda: latens.augment(reader, data, 1, mean=3))  # type: ignore[arg-type]
+    for name in (3, None, ["0"]):
+        told(UsageError, f"no class {name!r}", "label", lambda name=name: reader.code_of(name))  # type: ignore[arg-type]
+        told(UsageError, f"no class {name!r}", "from", lambda name=name: latens.translate(reader, data, name, "1"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("label", ["a", [0.5, 0.5], [None, 1], [0, 9], [0, -1], [0, 1, 0]])
+def test_labels_that_are_none(reader: TrainedModel, label: Any) -> None:
+    for call in (
+        lambda: reader.encode(X[:2], label=label),
+        lambda: reader.sample(2, label=label),
+        lambda: reader.decode(np.zeros((2, 2)), label=label),
+    ):
+        with pytest.raises(UsageError) as error:
+            call()
+        assert error.value.where == "label"
+        assert error.value.fix
+    told(UsageError, "none are given for 2 rows", "label", lambda: reader.decode(np.zeros((2, 2))))
+
+
+def test_priors_that_are_none(reader: TrainedModel, data: Dataset) -> None:
+    for kind in (3, None, ["normal"], "nope"):
+        told(ConfigError, f"there is no prior {kind!r}", "prior", lambda kind=kind: refit_prior(reader, data, kind))
+    for steps in (0, -1, 1.5, "a", None, True):
+        told(UsageError, "must be a whole number of 1 or more", "steps",
+             lambda steps=steps: refit_prior(reader, data, "flow", steps=steps))  # fmt: skip
+    plain = VAE(2, hidden=(4,), steps=1, random_state=0).fit(X).model_
+    for seed in ("a", None, 2**70, 1.5):
+        told(UsageError, "is not a seed", "seed", lambda seed=seed: refit_prior(plain, data, "normal", seed=seed))
+
+
+@pytest.mark.parametrize("path", [3, None, 3.5, ["a"], b"x", True])
+def test_paths_that_are_none(reader: TrainedModel, path: Any) -> None:
+    from latens.explorer.export import write_file, write_folder
+    from latens.figures import save
+    from latens.figures.animation import check_ending
+    from latens.pictures.images import write_image
+    from latens.runs.folder import RunFolder
+    from latens.verbs.kernel import Given, Made
+
+    calls: dict[str, list[Any]] = {
+        "path": [
+            lambda: as_path(path),
+            lambda: latens.load(path),
+            lambda: VAE.load(path),
+            lambda: TrainedModel.load(path),
+            lambda: reader.save(path),
+            lambda: latens.Encoder(path),
+            lambda: inspect.unwrap(write_file)(path, b""),
+            lambda: inspect.unwrap(write_folder)(path, {}),
+            lambda: inspect.unwrap(check_ending)(path),
+            lambda: inspect.unwrap(write_image)(path, np.zeros((1, 2, 2))),
+            lambda: inspect.unwrap(RunFolder.open.__func__)(RunFolder, path),
+            lambda: inspect.unwrap(Made.write)(Made(), path),
+        ],
+        "path_stem": [lambda: save(None, path)],  # type: ignore[arg-type]
+        "out": [lambda: inspect.unwrap(Given.__init__)(object.__new__(Given), reader, X, path)],
+    }
+    for where, some in calls.items():
+        for call in some:
+            told(UsageError, f"{path!r} is not a path", where, call)
+    if not isinstance(path, bytes):
+        told(ModelFileError, "not bytes", "the bytes", lambda: TrainedModel.from_bytes(path))
+
+
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [({"latent_dim": "3"}, "latent_dim"), ({"hidden": ("4",)}, "hidden"), ({"beta": "1"}, "beta"),
+     ({"steps": "1"}, "steps"), ({"epochs": "1"}, "epochs"),
+     ({"learning_rate": "0.1"}, "learning_rate"), ({"batch_size": "4"}, "batch_size"),
+     ({"warm_start": "a"}, "warm_start"), ({"warm_start": None}, "warm_start"),
+     ({"random_state": True}, "random_state")],
+)  # fmt: skip
+def test_arguments_of_an_estimator_of_the_wrong_type(options: dict[str, Any], where: str) -> None:
+    with pytest.raises(LatensError) as error:
+        VAE(**({"steps": 1} | options)).fit(X)
+    assert error.value.where == where
+    assert error.value.fix
+
+
+def test_arguments_of_the_others_of_the_wrong_type() -> None:
+    for name in ("n_components", "max_iterations", "reg_covar"):
+        told(ConfigError, "'2' is text, not a number", name, lambda n=name: GenerativeClassifier(**{n: "2"}).fit(X, Y))
+    for name in ("typed", "robust"):
+        told(ConfigError, "neither true nor false", name, lambda name=name: VAEDetector(**{name: "a"}).fit(X))
+    told(UsageError, "True is not a seed", "random_state", lambda: seed_of(True))
+
+
+COUNTED = {
+    f"{name}-{option}": (function, option)
+    for name in dir(evaluation)
+    if callable(function := getattr(evaluation, name)) and name.islower()
+    for option in inspect.signature(function).parameters
+    if option.startswith("num_")
+    or option in ("n", "steps", "folds", "neighbours", "trees", "batch_size", "bins", "groups")
+}
+
+
+@pytest.mark.parametrize("case", COUNTED)
+def test_numbers_of_draws_and_steps_that_are_none(case: str) -> None:
+    function, option = COUNTED[case]
+    for number in (-1, 1.5, "a", True):
+        told(UsageError, f"not {number!r}", option, lambda number=number: function(**{option: number}))
+    allowed = option == "steps" or case == "impute-num_draws"
+    if not allowed:
+        told(UsageError, "or more, not 0", option, lambda: function(**{option: 0}))
+
+
+def test_counted_takes_numbers_by_place_and_name_and_none_where_it_is_the_default() -> None:
+    @counted(n=1, size=2)
+    def made(n: int, *, size: int | None = None) -> tuple[int, int | None]:
+        return n, size
+
+    assert made(3) == (3, None)
+    assert made(n=np.int64(1), size=2) == (1, 2)
+    told(UsageError, "must be a whole number of 1 or more, not 0", "n", lambda: made(0))
+    told(UsageError, "must be a whole number of 2 or more, not 1", "size", lambda: made(1, size=1))
+    assert jax.random.key(0).shape == ()
+
+
+@pytest.mark.parametrize("size", [1e-38, 1e-45, 1e-300])
+def test_columns_that_single_precision_takes_as_0_are_refused(size: float, tmp_path: Path) -> None:
+    table = X.astype(np.float64) * [1.0, size, 1.0, 1.0]
+    np.save(tmp_path / "rows.npy", table)
+    for call in (
+        lambda: latens.load_data(table),
+        lambda: latens.load_data(table, typed=True),
+        lambda: latens.load_data(tmp_path / "rows.npy", stream=True),
+        lambda: VAE(steps=1).fit(table),
+    ):
+        with pytest.raises(DataError, match=r"which single precision takes as 0\. Multiply this column by a constant"):
+            call()
+    same = table.copy()
+    same[:, 1] = size
+    assert latens.load_data(same).schema.columns[1].scale == 1.0  # type: ignore[index]
+
+
+def test_small_numbers_of_a_typed_table_stay_apart() -> None:
+    """Cells of 1e-12 were taken as recorded to whole numbers: all of them 0."""
+    table = np.arange(60.0)[:, None] * [1e-12, 1.0]
+    (small, _) = latens.load_data(table, typed=True).schema.types or ()
+    assert small.size is not None
+    assert small.size >= 60
+    (noisy, _) = latens.load_data(np.arange(60.0)[:, None] * [0.1, 1.0] + 1e-16, typed=True).schema.types or ()
+    assert noisy.step == 0.1
+
+
+@pytest.mark.parametrize("given", [None, 3, "default", {}, VAE, "recipe"])
+def test_what_is_no_recipe_configuration_or_experiment(given: Any, data: Dataset) -> None:
+    given = latens.get_recipe("default") if given == "recipe" else given
+    kind = type(given).__name__
+    if not isinstance(given, latens.Recipe):
+        told(UsageError, f"a {kind} is not a Recipe", "recipe", lambda: latens.register(given))
+    told(UsageError, f"a {kind} is not a VAEConfig or", "config", lambda: latens.prepare(given, data))
+    told(UsageError, f"a {kind} is not a Dataset", "data",
+         lambda: latens.prepare(latens.get_recipe("default").config, given))  # fmt: skip
+    told(UsageError, f"a {kind} is not a Experiment", "experiment", lambda: latens.train(given))
+    told(UsageError, f"a {kind} is not a Dataset", "data", lambda: latens.fit(None, given))
+
+
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [({"stages": []}, "stages"), ({"stages": 3}, "stages"), ({"stages": [3]}, "stages"), ({"settings": 3}, "settings"),
+     ({"objective": 3}, "objective"), ({"optimizer": 3}, "optimizer"), ({"callbacks": 3}, "callbacks"),
+     ({"preparation": 3}, "preparation"), ({"epochs": 0}, "epochs")],
+)  # fmt: skip
+def test_options_of_a_training_that_are_none(options: dict[str, Any], where: str, data: Dataset) -> None:
+    with pytest.raises(LatensError) as error:
+        latens.fit(None, data, **options)
+    assert error.value.where == where
+    assert error.value.fix
+
+
+@pytest.mark.parametrize("budget", [{"steps": 0}, {"steps": 1.5}, {"steps": "a"}, {"epochs": -1}, {"epochs": np.nan},
+                                    {"minutes": True}, {"patience": 0}])  # fmt: skip
+def test_budgets_that_are_none(budget: dict[str, Any]) -> None:
+    ((name, value),) = budget.items()
+    made = object.__new__(latens.Budget)
+    vars(made).update(budget)  # as a program without checks of types makes it
+    told(ConfigError, f"{value!r} is not above 0", name, made.__post_init__)
+    assert latens.Budget(epochs=0.5, steps=3, minutes=1).steps == 3
+
+
+def test_figures_of_ragged_rows_and_of_no_columns() -> None:
+    from latens.figures import best_row, image_grid, linear_grid, percentile_grid, training_curves_table
+
+    with pytest.raises(DataError, match="its rows are of unequal length"):
+        inspect.unwrap(image_grid)([[[1, 2], [3]]])  # type: ignore[arg-type]
+    for given in (None, 3, "a", []):
+        for call in (best_row, training_curves_table):
+            with pytest.raises((UsageError, TypeError)) as error:
+                call(given)  # type: ignore[arg-type]
+            assert type(error.value).__name__ in ("UsageError", "TypeCheckError")
+    for grid in (linear_grid, percentile_grid):
+        with pytest.raises(DataError, match="n must be 1 or more, not 0"):
+            grid(0)
+
+
+def test_options_of_an_encoder_and_of_the_explorer(reader: TrainedModel, tmp_path: Path) -> None:
+    from latens.explorer.server import PageServer
+
+    path = VAE(2, hidden=(4,), steps=1, random_state=0).fit(X).save(tmp_path / "v.safetensors")
+    for option, given in (("column", ["x"]), ("label", 3), ("keep", "id"), ("keep", None), ("keep", 3)):
+        told(UsageError, "is not a", option, lambda o=option, g=given: latens.Encoder(path, **{o: g}))
+    for cell in (None, 3):
+        told(DataError, "not one cell for each row", "column 'x'", lambda c=cell: latens.Encoder(path)({"x": c}))
+    for option, given in (("most_rows", 0), ("most_rows", "a"), ("height", -5), ("height", None), ("seed", "a")):
+        told(UsageError, "", option, lambda o=option, g=given: latens.explore(reader, X, **{o: g}))
+    told(DataError, "an array of shape (0, 4)", "X", lambda: latens.explore(reader, X[:0]))
+    serve = inspect.unwrap(PageServer.__init__)
+    for port in ("a", None, 70000):
+        told(LatensError, "cannot be listened on", "--port",
+             lambda port=port: serve(object.__new__(PageServer), {}, port=port))  # fmt: skip
+    register: Any = inspect.unwrap(latens.register_part)
+    told(ConfigError, "there is no part ['prior']", "part", lambda: register(["prior"], "x", 3))
