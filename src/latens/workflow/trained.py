@@ -17,6 +17,7 @@ from latens.data.batches import Batch, as_batch
 from latens.data.conditions import conditions_of
 from latens.data.labels import require_labels
 from latens.errors import ConfigError, DataError, LatensError, ModelFileError, RunFolderError, UsageError, nearest
+from latens.evaluation.batched import Rows
 from latens.evaluation.finite import finite
 from latens.evaluation.samples.conditional import sample_given
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
@@ -99,6 +100,32 @@ class TrainedModel:
             raise DataError("a conditional model reads labels, and arrays have none.", where="data",
                             fix="Give a Dataset with labels, or the codes of their classes.")  # fmt: skip
         return batch
+
+    def rows(
+        self,
+        data: Dataset | np.ndarray | Batch,
+        positions: np.ndarray | None = None,
+        *,
+        seed: int = 0,
+        key: Key | None = None,
+    ) -> Rows:
+        """Rows beside this model, as the functions of `latens.evaluation` take them.
+
+        Args:
+            data: A data set, an array of rows of shape (n, *x), also flattened, or a batch.
+            positions: The positions of the rows that are taken; None takes all.
+            seed: Seed of everything that is drawn for them.
+            key: A random key in its place; or None.
+
+        Returns:
+            The model, the rows, the preparation and the key.
+
+        Raises:
+            DataError: As `batch`.
+            UsageError: As `batch`, or the seed is not a whole number from 0.
+        """
+        batch = data if isinstance(data, Batch) else self.batch(data, positions)
+        return Rows(self.model, batch, seed_key(seed) if key is None else key, self.preparation)
 
     @property
     def is_point(self) -> bool:
@@ -235,9 +262,9 @@ class TrainedModel:
             DataError: The noise does not fit the posterior.
         """
         if noise is None:
-            found = evaluation.encode(self.model, batch, preparation=self.preparation, key=key)["mean"]
+            found = evaluation.encode(self.rows(batch, key=key))["mean"]
         else:
-            found = evaluation.encode_with_noise(self.model, batch, noise, preparation=self.preparation, key=key)
+            found = evaluation.encode_with_noise(self.rows(batch, key=key), noise)
         codes = finite(found, "posterior means" if noise is None else "codes")
         return codes.reshape(len(codes), -1).astype(np.float32)
 
@@ -320,9 +347,9 @@ class TrainedModel:
         """
         batch, key = self.batch(data, label=label), jax.random.key(0)
         if noise is None:
-            found = evaluation.reconstruct(self.model, batch, preparation=self.preparation, key=key)
+            found = evaluation.reconstruct(self.rows(batch, key=key))
         else:
-            z = evaluation.encode_with_noise(self.model, batch, noise, preparation=self.preparation, key=key)
+            z = evaluation.encode_with_noise(self.rows(batch, key=key), noise)
             codes = None if not self.preparation.classes else np.asarray(batch.label)
             found = evaluation.decode(self.model, z, key=key, mean=True, cond=self.condition(codes))
         return self._rows(found, mean=True)
@@ -352,9 +379,7 @@ class TrainedModel:
         """
         num_samples = check_count(num_samples, "num_samples")
         batch, key = self.batch(data, label=label), seed_key(seed)
-        found = evaluation.log_marginal(
-            self.model, batch, num_samples=num_samples, key=key, preparation=self.preparation
-        )
+        found = evaluation.log_marginal(self.rows(batch, key=key), num_samples=num_samples)
         return finite(found, "log p(x)", minus_infinity=self.schema.kind != "real")
 
     def impute(self, data: Dataset, *, num_samples: int = 1000, seed: int = 0) -> np.ndarray:
@@ -372,9 +397,7 @@ class TrainedModel:
             DataError: The rows are not the model's, or a label is missing.
         """
         num_samples, batch = check_count(num_samples, "num_samples"), self.batch(data)
-        found = evaluation.impute(
-            self.model, batch, num_samples=num_samples, key=seed_key(seed), preparation=self.preparation
-        )
+        found = evaluation.impute(self.rows(batch, key=seed_key(seed)), num_samples=num_samples)
         filled, rows = self._rows(found.mean, mean=True), np.asarray(batch.x, np.float32)
         return filled if batch.mask is None else np.where(batch.mask, rows, filled)
 
