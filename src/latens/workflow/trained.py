@@ -87,11 +87,9 @@ class TrainedModel:
             batch = as_batch(rows_of(data, positions, self.schema.shape), label=label)
         found = tuple(batch.x.shape[1:])
         if found != self.schema.shape:
-            raise DataError(
-                f"rows of shape {found}, but the model was trained on {self.schema.shape}.",
-                where=getattr(data, "name", "data"),
-                fix="Give data with the same columns or pixels in the same order.",
-            )
+            what = f"rows of shape {found}, but the model was trained on {self.schema.shape}."
+            fix = "Give data with the same columns or pixels in the same order."
+            raise DataError(what, where=getattr(data, "name", "data"), fix=fix)
         if not self.preparation.classes:
             return batch
         if isinstance(data, Dataset):
@@ -102,18 +100,13 @@ class TrainedModel:
         return batch
 
     def rows(
-        self,
-        data: Dataset | np.ndarray | Batch,
-        positions: np.ndarray | None = None,
-        *,
-        seed: int = 0,
-        key: Key | None = None,
+        self, data: Dataset | np.ndarray | Batch, positions: Any = None, *, seed: int = 0, key: Key | None = None
     ) -> Rows:
         """Rows beside this model, as the functions of `latens.evaluation` take them.
 
         Args:
             data: A data set, an array of rows of shape (n, *x), also flattened, or a batch.
-            positions: The positions of the rows that are taken; None takes all.
+            positions: The positions of the rows that are taken, shape (m,); None takes all.
             seed: Seed of everything that is drawn for them.
             key: A random key in its place; or None.
 
@@ -122,7 +115,7 @@ class TrainedModel:
 
         Raises:
             DataError: As `batch`.
-            UsageError: As `batch`, or the seed is not a whole number from 0.
+            UsageError: As `batch`, or the seed is none.
         """
         batch = data if isinstance(data, Batch) else self.batch(data, positions)
         return Rows(self.model, batch, seed_key(seed) if key is None else key, self.preparation)
@@ -261,10 +254,8 @@ class TrainedModel:
         Raises:
             DataError: The noise does not fit the posterior.
         """
-        if noise is None:
-            found = evaluation.encode(self.rows(batch, key=key))["mean"]
-        else:
-            found = evaluation.encode_with_noise(self.rows(batch, key=key), noise)
+        rows = self.rows(batch, key=key)
+        found = evaluation.encode(rows)["mean"] if noise is None else evaluation.encode_with_noise(rows, noise)
         codes = finite(found, "posterior means" if noise is None else "codes")
         return codes.reshape(len(codes), -1).astype(np.float32)
 
@@ -345,23 +336,18 @@ class TrainedModel:
         Raises:
             DataError: The rows are not the model's, or a label is missing.
         """
-        batch, key = self.batch(data, label=label), jax.random.key(0)
+        rows = self.rows(self.batch(data, label=label))
         if noise is None:
-            found = evaluation.reconstruct(self.rows(batch, key=key))
+            found = evaluation.reconstruct(rows)
         else:
-            z = evaluation.encode_with_noise(self.rows(batch, key=key), noise)
-            codes = None if not self.preparation.classes else np.asarray(batch.label)
-            found = evaluation.decode(self.model, z, key=key, mean=True, cond=self.condition(codes))
+            z = evaluation.encode_with_noise(rows, noise)
+            codes = None if not self.preparation.classes else np.asarray(rows.batch.label)
+            found = evaluation.decode(self.model, z, key=rows.key, mean=True, cond=self.condition(codes))
         return self._rows(found, mean=True)
 
     @checked_later
     def log_marginal(
-        self,
-        data: Dataset | np.ndarray,
-        *,
-        num_samples: int = 1000,
-        seed: int = 0,
-        label: np.ndarray | None = None,
+        self, data: Dataset | np.ndarray, *, num_samples: int = 1000, seed: int = 0, label: np.ndarray | None = None
     ) -> np.ndarray:
         """Estimates of log p(x) by importance sampling, from below; see `VAE.score_samples` for what x is.
 
@@ -378,8 +364,7 @@ class TrainedModel:
             DataError: The rows are not the model's, or a label is missing.
         """
         num_samples = check_count(num_samples, "num_samples")
-        batch, key = self.batch(data, label=label), seed_key(seed)
-        found = evaluation.log_marginal(self.rows(batch, key=key), num_samples=num_samples)
+        found = evaluation.log_marginal(self.rows(self.batch(data, label=label), seed=seed), num_samples=num_samples)
         return finite(found, "log p(x)", minus_infinity=self.schema.kind != "real")
 
     def impute(self, data: Dataset, *, num_samples: int = 1000, seed: int = 0) -> np.ndarray:
