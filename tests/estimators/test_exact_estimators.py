@@ -88,19 +88,21 @@ class ToldImputer(VAEImputer):
     def _train(self, data, seed, usual=None):
         number = getattr(self, "count", 0)
         self.count = number + 1
-        return SimpleNamespace(schema=data.schema, model=number, rows=len(data), batch=lambda d: d, preparation=None)
+        return SimpleNamespace(schema=data.schema, number=number, size=len(data), rows=lambda d, key: (number, d))
 
 
 @pytest.fixture
 def imputes(monkeypatch):
     calls = []
 
-    def conditionals(model, data, types, *, num_samples, key, preparation):
+    def conditionals(rows, types, *, num_samples):
+        model, data = rows
         at = np.zeros((len(data), types[0].count))
         at[:, [0, -1][model % 2]] = 1.0  # even models say the least value, odd ones the largest
         return [at, np.full((len(data), types[1].count), 1.0 / types[1].count)], None
 
-    def impute(model, data, *, num_samples, num_draws, key, preparation):
+    def impute(rows, *, num_samples, num_draws):
+        model, data = rows
         calls.append((model, num_draws))
         places = np.arange(num_draws)[None, :, None] % 2
         return SimpleNamespace(draws=np.broadcast_to(10.0 * model + places, (len(data), num_draws, 2)))
@@ -133,7 +135,7 @@ def test_every_model_of_an_ensemble_has_its_part_of_what_is_filled_in(imputes):
     np.testing.assert_array_equal(filled[:4], X[:4])
     assert filled[[4, 5], 0].tolist() == [0.0, 0.0]
     three = ToldImputer(ensemble=3, random_state=0).fit(X)
-    assert [model.model for model in three.models_] == [0, 1, 2]
+    assert [model.number for model in three.models_] == [0, 1, 2]
     assert three.model_ is three.models_[0]
     np.testing.assert_allclose(three.transform(X)[[4, 5], 0], [1.0, 1.0])  # a third of the largest, 3
     low, high = three.intervals(X, 0.5)

@@ -5,11 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from cli_fixtures import process
+from evidence_fixtures import Linear10
 from jax.tree_util import Partial
 
 from latens.data import Preparation
-from latens.data.batches import Batch
-from latens.evaluation.batched import _usual_size, map_draws, map_rows, may_hold_pool, rows_in_cache
+from latens.data.batches import Batch, as_batch
+from latens.evaluation import log_marginal
+from latens.evaluation.batched import Rows, _usual_size, map_draws, map_rows, may_hold_pool, rows_in_cache
 
 GIVEN = {"preparation": Preparation(), "key": jax.random.key(0)}
 
@@ -20,7 +22,7 @@ def rows(n: int) -> Batch:
 
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 61])
 def test_parts_come_back_in_their_order(n: int) -> None:
-    found = map_rows(lambda m, b, key: {"id": b.row_id, "x": 3.0 * b.x}, None, rows(n), batch_size=8, **GIVEN)
+    found = map_rows(lambda m, b, key: {"id": b.row_id, "x": 3.0 * b.x}, Rows(None, rows(n), batch_size=8, **GIVEN))
     np.testing.assert_array_equal(found["id"], np.arange(n) + 5)
     np.testing.assert_array_equal(found["x"], 3.0 * rows(n).x)
 
@@ -29,14 +31,14 @@ def test_all_parts_have_the_precision_of_the_caller() -> None:
     """A third in double precision in every part: single precision is off by 1e-8."""
     third = lambda m, b, key: b.row_id / jnp.asarray(3.0)  # noqa: E731
     with jax.enable_x64(True):
-        found = map_rows(third, None, rows(40), batch_size=8, **GIVEN)
+        found = map_rows(third, Rows(None, rows(40), batch_size=8, **GIVEN))
     np.testing.assert_allclose(found, (np.arange(40) + 5) / 3.0, rtol=1e-15)
-    assert map_rows(third, None, rows(40), batch_size=8, **GIVEN).dtype == np.float32
+    assert map_rows(third, Rows(None, rows(40), batch_size=8, **GIVEN)).dtype == np.float32
 
 
 def test_draws_of_a_row_do_not_depend_on_its_part() -> None:
     draws = lambda m, b, key: jax.vmap(lambda i: jax.random.normal(jax.random.fold_in(key, i)))(b.row_id)  # noqa: E731
-    whole, parts = (map_rows(draws, None, rows(50), batch_size=size, **GIVEN) for size in (50, 4))
+    whole, parts = (map_rows(draws, Rows(None, rows(50), batch_size=size, **GIVEN)) for size in (50, 4))
     np.testing.assert_allclose(whole, parts, rtol=1e-6)
 
 
@@ -51,7 +53,7 @@ def test_an_error_in_a_later_part_is_the_callers() -> None:
         return jax.pure_callback(late, shape, batch.row_id)
 
     with pytest.raises(Exception, match="row 41 cannot be read"):
-        map_rows(function, None, rows(60), batch_size=8, **GIVEN)
+        map_rows(function, Rows(None, rows(60), batch_size=8, **GIVEN))
 
 
 MANY_FACTORS = """
@@ -60,7 +62,7 @@ import equinox as eqx, jax, jax.numpy as jnp, numpy as np
 from jax.scipy.linalg import solve_triangular
 from latens.data import Preparation
 from latens.data.batches import Batch
-from latens.evaluation.batched import map_rows
+from latens.evaluation.batched import Rows, map_rows
 from latens.models import BayesClassifier
 
 rng = np.random.default_rng(0)
@@ -77,7 +79,7 @@ def own(model, batch, key):  # the batched call of LAPACK that a user's model ma
     return jnp.sum(noise**2, (1, 2))
 
 for _ in range(3):
-    map_rows(globals()[sys.argv[1]], model, rows, batch_size=32, preparation=Preparation(), key=jax.random.key(0))
+    map_rows(globals()[sys.argv[1]], Rows(model, rows, batch_size=32))
 print("done")
 """
 
@@ -125,6 +127,17 @@ def test_a_second_call_traces_nothing() -> None:
 
     for key in range(3):
         given = {"preparation": Preparation(), "key": jax.random.key(key), "samples_per_chunk": 4}
-        found = map_draws(Partial(draws, scale=2.0), None, rows(20), **given)
+        found = map_draws(Partial(draws, scale=2.0), Rows(None, rows(20), **given))
         np.testing.assert_allclose(found, 2.0 * rows(20).x.sum(1))
     assert traced == [4]
+
+
+def test_rows_take_the_place_of_their_parts() -> None:
+    """Until version 0.2 a function takes the parts too, warns, and gives the same numbers."""
+    model, key = Linear10(), jax.random.key(3)
+    batch = as_batch(np.random.default_rng(0).normal(size=(5, 16)).astype(np.float32))
+    new = log_marginal(Rows(model, batch, key, samples_per_chunk=3), num_samples=7)
+    with pytest.warns(DeprecationWarning, match=r"log_marginal\(Rows\(model, batch, key, ...\), ...\) takes the place"):
+        old = log_marginal(model, batch, num_samples=7, key=key, samples_per_chunk=3)
+    assert np.array_equal(new, old)
+    assert np.array_equal(jax.random.key_data(Rows(model, batch).key), jax.random.key_data(jax.random.key(0)))

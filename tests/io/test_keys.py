@@ -9,10 +9,9 @@ import pytest
 from paths import SOURCE
 from training_fixtures import make_data, make_model, run
 
-from latens.data import Preparation
 from latens.errors import ConfigError
 from latens.evaluation import decode, sample_prior
-from latens.evaluation.batched import prepared_rows
+from latens.evaluation.batched import Rows, prepared_rows
 from latens.io import keys
 
 REGISTER = {name: value for name, value in vars(keys).items() if name.isupper()}
@@ -65,7 +64,7 @@ def test_settings_under_which_noise_would_be_other_noise_are_refused(name: str) 
         key = jax.random.key(0)
         for refused in (
             run,
-            lambda: prepared_rows(batch, preparation=Preparation(), key=key),
+            lambda: prepared_rows(Rows(None, batch, key)),
             lambda: sample_prior(model, 3, key=key),
             lambda: decode(model, np.zeros((3, 2)), key=key),
         ):

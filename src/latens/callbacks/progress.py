@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from latens.config import VAEConfig
-from latens.evaluation import active_units, encode
+from latens.evaluation import Rows, active_units, encode
 from latens.io.terminal import say
 from latens.training import Callback, Event
 from latens.training.plan import falls_due
@@ -35,7 +35,7 @@ class ActiveUnits:
     def __call__(self, event: Event) -> None:
         """Add `active_units` to the record of an event that ends an epoch."""
         if event.kind == "epoch" and self.batch is not None:
-            codes = encode(event.model(), self.batch, preparation=self.preparation, key=jax.random.key(0))
+            codes = encode(Rows(event.model(), self.batch, jax.random.key(0), self.preparation))
             event.record["active_units"] = int(np.sum(active_units(codes["mean"])))
 
 

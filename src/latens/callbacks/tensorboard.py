@@ -9,7 +9,7 @@ import numpy as np
 
 from latens.data.schema import image_shape
 from latens.errors import ConfigError
-from latens.evaluation import decode, reconstruct, sample_prior
+from latens.evaluation import Rows, decode, reconstruct, sample_prior
 from latens.figures.images import as_images
 from latens.pictures.images import shown
 from latens.pictures.model_graph import graph_of
@@ -77,7 +77,7 @@ class TensorBoard:
         keys = jax.random.split(jax.random.key(0), 3)
         split = "validation" if len(data.subset("validation")) else "train"
         batch = trained.batch(data, data.subset(split)[:PICTURES])
-        means = {"reconstructions": reconstruct(model, batch, preparation=preparation, key=keys[0])}
+        means = {"reconstructions": reconstruct(Rows(model, batch, keys[0], preparation))}
         if Source(trained, data, 0).has_prior:  # an autoencoder has no prior to sample from
             cond = trained.condition(trained.in_turn(PICTURES))
             z = sample_prior(model, PICTURES, key=keys[1], cond=cond)

@@ -420,7 +420,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             ConfigError: The posterior is not a Normal with independent latent dimensions.
         """
         batch, key = self._batch(X, y, unknown), jax.random.key(self.seed_)
-        codes = evaluation.encode(self.model_.model, batch, preparation=self.model_.preparation, key=key)
+        codes = evaluation.encode(self.model_.rows(batch, key=key))
         mean = evaluation.finite(codes["mean"], "posterior means").reshape(len(codes["mean"]), -1).astype(np.float32)
         if self.model_.is_point:
             return mean, np.zeros_like(mean)
@@ -484,13 +484,7 @@ class Autoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, LatensEstim
             A number in nats a row, summed over the features of a row.
         """
         batch = self._batch(X)
-        rows = map_rows(
-            _log_likelihood,
-            self.model_.model,
-            batch,
-            preparation=self.model_.preparation,
-            key=jax.random.key(self.seed_),
-        )
+        rows = map_rows(_log_likelihood, self.model_.rows(batch, seed=self.seed_))
         return weighted_mean(rows, sample_weight)
 
     # --- files ---

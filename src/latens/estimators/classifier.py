@@ -174,7 +174,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
         check_is_fitted(self)
         if hasattr(self, "model_"):
             batch = self._batch(X)
-            found = evaluation.class_log_joint(self.model_.model, batch, preparation=self.model_.preparation)
+            found = evaluation.class_log_joint(self.model_.rows(batch))
             return evaluation.finite(found, "log p(x, c)", minus_infinity=True)
         x = self._table(X, reset=False)
         return densities.score_each(self.densities_, x) + self.log_prior_
@@ -310,7 +310,7 @@ class GenerativeClassifier(ClassifierMixin, LatensEstimator):
                 what = f"{len(codes)} classes for {len(batch.x)} rows."
                 raise UsageError(what, where="y", fix="Give one for each row.")
             batch = dataclasses.replace(batch, label=codes)
-        return evaluation.class_responsibilities(trained.model, batch, preparation=trained.preparation)
+        return evaluation.class_responsibilities(trained.rows(batch))
 
     @property
     def effective_components_(self) -> np.ndarray:

@@ -143,10 +143,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         drawn: dict[int, np.ndarray] = {}
         for b, (model, key) in enumerate(zip(self.models_, self._keys())):
             if own := range(b, n, of):
-                found = impute(
-                    model.model, model.batch(data), num_samples=num_samples, num_draws=len(own), key=key,
-                    preparation=model.preparation,
-                )  # fmt: skip
+                found = impute(model.rows(data, key=key), num_samples=num_samples, num_draws=len(own))  # fmt: skip
                 drawn |= {k: found.draws[:, place] for place, k in enumerate(own)}
         return [self._with(X, data, drawn[k]) for k in range(n)]
 
@@ -178,10 +175,7 @@ class VAEImputer(OneToOneFeatureMixin, TransformerMixin, RowsEstimator):
         data = self._data(X, reset=False, typed=True, schema=self.model_.schema, unknown=unknown)
         types = self.model_.schema.types or ()
         found = [
-            conditionals(
-                model.model, model.batch(data), types, num_samples=num_samples, key=key,
-                preparation=model.preparation,
-            )[0]
+            conditionals(model.rows(data, key=key), types, num_samples=num_samples)[0]
             for model, key in zip(self.models_, self._keys())
         ]  # fmt: skip
         return data, [np.mean(of, axis=0) for of in zip(*found)]

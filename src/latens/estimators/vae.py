@@ -213,13 +213,7 @@ class VAE(Autoencoder):
         Source: Burda, Grosse & Salakhutdinov (2016), equation 8.
         """
         count, batch = check_count(self.num_samples, "num_samples"), self._batch(X, y, unknown)
-        found = evaluation.log_marginal(
-            self.model_.model,
-            batch,
-            num_samples=count,
-            key=jax.random.key(self.seed_),
-            preparation=self.model_.preparation,
-        )
+        found = evaluation.log_marginal(self.model_.rows(batch, key=jax.random.key(self.seed_)), num_samples=count)
         # A density of real numbers is never 0: minus infinity there is a row beyond float32.
         return evaluation.finite(found, "log p(x)", minus_infinity=self.model_.schema.kind != "real")
 
@@ -326,13 +320,7 @@ class VAE(Autoencoder):
             dtypes.
         """
         batch = self._batch(X, y)
-        values = evaluation.reconstruct(
-            self.model_.model,
-            batch,
-            preparation=self.model_.preparation,
-            key=self._sampling_key(random_state),
-            mean=mean,
-        )
+        values = evaluation.reconstruct(self.model_.rows(batch, key=self._sampling_key(random_state)), mean=mean)
         return self._in_units(values, draws=not mean)
 
     # --- missing cells, and the prior, after training ---
@@ -370,27 +358,26 @@ class VAE(Autoencoder):
         num_samples = check_count(num_samples, "num_samples")
         n_draws = 0 if n_draws == 0 else check_count(n_draws, "n_draws", cells=np.size(X))
         batch = self._batch(X, y, unknown)
-        options = {"num_samples": num_samples, "key": self._sampling_key(random_state)}
-        options["preparation"] = self.model_.preparation
+        rows = self.model_.rows(batch, key=self._sampling_key(random_state))
         if (types := self.model_.schema.types) is not None:
             data = self._mixed(X, False, self.model_.schema, unknown)
             assert data is not None
             X = X if data.kept is None else _safe_indexing(X, data.kept)
             if n_draws:
-                drawn = evaluation.impute(self.model_.model, batch, num_draws=n_draws, **options).draws
+                drawn = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples).draws
                 return [with_filled(X, data, drawn[:, k]) for k in range(n_draws)]
-            shares, _ = conditionals(self.model_.model, batch, types, **options)
+            shares, _ = conditionals(rows, types, num_samples=num_samples)
             return with_filled(X, data, np.stack([point(of, one) for of, one in zip(shares, types)], axis=1))
         given = np.asarray(with_nan(X))
         numbers = given.astype(np.float64) if given.dtype.kind == "O" else given
-        found = evaluation.impute(self.model_.model, batch, num_draws=n_draws, **options)
+        found = evaluation.impute(rows, num_draws=n_draws, num_samples=num_samples)
         values = np.moveaxis(found.draws, 1, 0) if n_draws else found.mean[None]
-        filled = [self.model_.data_units(rows, mean=not n_draws).reshape(given.shape) for rows in values]
+        filled = [self.model_.data_units(each, mean=not n_draws).reshape(given.shape) for each in values]
         if numbers.dtype.kind != "f":
             return np.stack([given] * len(filled)) if n_draws else given
-        rows = np.stack([np.where(np.isnan(numbers), each, given).astype(given.dtype) for each in filled])
-        evaluation.finite(np.moveaxis(rows.astype(numbers.dtype), 0, 1), "imputed cells")
-        return rows if n_draws else rows[0]
+        full = np.stack([np.where(np.isnan(numbers), each, given).astype(given.dtype) for each in filled])
+        evaluation.finite(np.moveaxis(full.astype(numbers.dtype), 0, 1), "imputed cells")
+        return full if n_draws else full[0]
 
     def refit_prior(
         self, X: Any, kind: str = "mixture", *, options: dict[str, Any] | None = None, steps: int = 2000
@@ -434,7 +421,7 @@ class VAE(Autoencoder):
             Probabilities, shape (n, C), in the order of `classes_`.
         """
         batch, key = self._batch(X), jax.random.key(self.seed_)
-        found = evaluation.label_probabilities(self.model_.model, batch, preparation=self.model_.preparation, key=key)
+        found = evaluation.label_probabilities(self.model_.rows(batch, key=key))
         return evaluation.finite(found, "class probabilities")
 
     @available_if(_predicts)

@@ -1,5 +1,6 @@
 """Numbers with their standard error."""
 
+from latens.evaluation.batched import Rows as Rows
 from latens.evaluation.evidence.annealing import annealed_importance_sampling as annealed_importance_sampling
 from latens.evaluation.evidence.baseline import independent_baseline as independent_baseline
 from latens.evaluation.evidence.diagnostics import effective_sample_size as effective_sample_size

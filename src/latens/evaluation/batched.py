@@ -1,10 +1,14 @@
 """Functions of a model applied to many rows: one padded batch shape, one compiled program, NumPy out."""
 
+import dataclasses
+import functools
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, cast
+from dataclasses import dataclass, replace
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
 import equinox as eqx
 import jax
@@ -17,7 +21,7 @@ from latens.data import Preparation, prepare_batch
 from latens.data.batches import Batch
 from latens.data.sparse import SparseRows
 from latens.io.keys import check_generator
-from latens.io.process import check_process
+from latens.io.process import check_process, counted
 from latens.typing import Key, PyTree
 
 BATCH_SIZES = (16, 128, 500)
@@ -29,6 +33,59 @@ MOST_CELLS = 2**23
 
 MOST_AT_ONCE = 4
 """Batches that are computed at the same time: each needs memory of its own."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A model and the stored rows that it is asked about.
+
+    Args:
+        model: The trained model.
+        batch: The stored rows, B of them.
+        key: Random key; None is that of seed 0.
+        preparation: What turns a stored row into what the model sees.
+        batch_size: Rows in one compiled batch; None chooses.
+        samples_per_chunk: Samples decoded at once.
+    """
+
+    model: Any
+    batch: Batch
+    key: Key = None  # pyright: ignore[reportAssignmentType]
+    preparation: Preparation = Preparation()  # noqa: RUF009 - immutable
+    batch_size: int | None = None
+    samples_per_chunk: int = 20
+
+    def __post_init__(self) -> None:
+        if self.key is None:
+            object.__setattr__(self, "key", jax.random.key(0))
+        _sizes(batch_size=self.batch_size, samples_per_chunk=self.samples_per_chunk)
+
+
+@counted(batch_size=1, samples_per_chunk=1)
+def _sizes(*, batch_size: int | None = None, samples_per_chunk: int) -> None:
+    """Refuse what is not a size."""
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def of_rows(function: Callable[Concatenate[Rows, P], T]) -> Callable[Concatenate[Rows, P], T]:
+    """Take a `Rows`; until version 0.2 also its model, batch, key and preparation as arguments of their own."""
+    parts = [one.name for one in dataclasses.fields(Rows)]
+
+    @functools.wraps(function)
+    def call(rows: Any, *args: Any, **options: Any) -> T:
+        if not isinstance(rows, Rows):
+            told = f"{function.__name__}(Rows(model, batch, key, ...), ...) takes the place of its parts."
+            warnings.warn(told, DeprecationWarning, stacklevel=2)
+            given = {name: options.pop(name) for name in parts if name in options}
+            if args:
+                given["batch"], *args = args  # pyright: ignore[reportAssignmentType]
+            rows = Rows(rows, **given)
+        return function(rows, *args, **options)
+
+    return call  # pyright: ignore[reportReturnType]
 
 
 def padded_batches(batch: Batch, batch_size: int | None = None) -> Iterator[tuple[Batch, int]]:
@@ -70,21 +127,14 @@ def weights_of(batch: Batch) -> Shaped[np.ndarray, " B"] | None:
     return None if batch.weight is None else np.asarray(batch.weight, np.float64)
 
 
-def map_rows(
-    function: Callable[..., PyTree],
-    model: Any,
-    batch: Batch,
-    *,
-    preparation: Preparation,
-    key: Key,
-    batch_size: int | None = None,
-) -> PyTree:
+def map_rows(function: Callable[..., PyTree], rows: Rows) -> PyTree:
     """Apply a function of a model to all rows, in batches of one shape and one compiled program."""
     # The model is switched to inference (no dropout). Every row's randomness comes from its id, so the result does not
     # depend on order or chunking, up to rounding.
     check_process()
-    check_generator(key)
-    model, size = eqx.nn.inference_mode(model), batch_size or _usual_size(batch)
+    check_generator(rows.key)
+    batch, preparation, key = rows.batch, rows.preparation, rows.key
+    model, size = eqx.nn.inference_mode(rows.model), rows.batch_size or _usual_size(batch)
     double = jnp.result_type(float) == np.float64  # a setting of this thread that others do not see
 
     def part(start: int) -> PyTree:
@@ -104,21 +154,13 @@ def map_rows(
     return _joined([*parts, *map(part, further)])
 
 
-def map_draws(
-    function: Callable[..., PyTree],
-    model: Any,
-    batch: Batch,
-    *,
-    samples_per_chunk: int,
-    batch_size: int | None = None,
-    **options: Any,
-) -> PyTree:
+def map_draws(function: Callable[..., PyTree], rows: Rows) -> PyTree:
     """Apply a function that decodes draws of each row, to as many rows at once as stay in a processor's cache."""
-    batch_size = batch_size or rows_in_cache(batch, samples_per_chunk)
+    chunk = rows.samples_per_chunk
     known = function if isinstance(function, Partial) else Partial(function)
     # One Partial, not one around another: a program is known again by its parts, and the inner one is never the same.
-    function = Partial(known.func, *known.args, **known.keywords, samples_per_chunk=samples_per_chunk)
-    return map_rows(function, model, batch, batch_size=batch_size, **options)
+    function = Partial(known.func, *known.args, **known.keywords, samples_per_chunk=chunk)
+    return map_rows(function, replace(rows, batch_size=rows.batch_size or rows_in_cache(rows.batch, chunk)))
 
 
 def may_hold_pool(program: str) -> bool:
@@ -142,9 +184,9 @@ def _joined(parts: list[PyTree]) -> PyTree:
     return jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
 
 
-def prepared_rows(batch: Batch, *, preparation: Preparation, key: Key) -> Shaped[np.ndarray, "B *x"]:
+def prepared_rows(rows: Rows) -> Shaped[np.ndarray, "B *x"]:
     """Prepare the rows as every other evaluation with this key sees them: random binarisations are the same ones."""
-    return map_rows(_rows, None, batch, preparation=preparation, key=key)
+    return map_rows(_rows, replace(rows, model=None))
 
 
 def _rows(model: Any, batch: Batch, key: Key) -> PyTree:

@@ -1,5 +1,6 @@
 """Classifiers that can sample: class probabilities, accuracy, and examples of a class beside their component's mean."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import equinox as eqx
@@ -8,10 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.errors import DataError, UsageError
-from latens.evaluation.batched import map_rows
+from latens.evaluation.batched import Rows, map_rows, of_rows
 from latens.evaluation.estimate import Estimate
 from latens.io.process import check_process, counted
 from latens.models import BayesClassifier
@@ -38,32 +38,30 @@ def _log_joint(model: BayesClassifier, batch: Batch, key: Key) -> Array:
     return jax.vmap(model.log_joint)(batch.x)
 
 
-def class_log_joint(model: BayesClassifier, batch: Batch, *, preparation: Preparation) -> np.ndarray:
+@of_rows
+def class_log_joint(rows: Rows) -> np.ndarray:
     """Evaluate log p(x, class) of every row.
 
     Args:
-        model: The classifier.
-        batch: The stored rows, B of them.
-        preparation: What turns a stored row into what the model sees.
+        rows: The model and the stored rows, B of them.
 
     Returns:
         Shape (B, C), nats.
     """
-    return map_rows(_log_joint, model, batch, preparation=preparation, key=jax.random.key(0))
+    return map_rows(_log_joint, replace(rows, key=jax.random.key(0)))
 
 
-def class_probabilities(model: BayesClassifier, batch: Batch, *, preparation: Preparation) -> np.ndarray:
+@of_rows
+def class_probabilities(rows: Rows) -> np.ndarray:
     """Evaluate p(class | x) of every row.
 
     Args:
-        model: The classifier.
-        batch: The stored rows, B of them.
-        preparation: What turns a stored row into what the model sees.
+        rows: The model and the stored rows, B of them.
 
     Returns:
         Shape (B, C).
     """
-    return normalise(class_log_joint(model, batch, preparation=preparation))
+    return normalise(class_log_joint(rows))
 
 
 def normalise(log_joint: Shaped[np.ndarray, "B C"]) -> Shaped[np.ndarray, "B C"]:
@@ -72,13 +70,12 @@ def normalise(log_joint: Shaped[np.ndarray, "B C"]) -> Shaped[np.ndarray, "B C"]
     return weights / weights.sum(axis=1, keepdims=True)
 
 
-def accuracy(model: BayesClassifier, batch: Batch, *, preparation: Preparation) -> Estimate:
+@of_rows
+def accuracy(rows: Rows) -> Estimate:
     """The share of labelled rows whose most probable class is their label, with its standard error.
 
     Args:
-        model: The classifier.
-        batch: The stored rows with their labels.
-        preparation: What turns a stored row into what the model sees.
+        rows: The model and the stored rows, B of them.
 
     Returns:
         The estimate.
@@ -86,12 +83,12 @@ def accuracy(model: BayesClassifier, batch: Batch, *, preparation: Preparation) 
     Raises:
         DataError: Where no row has a label.
     """
-    labels = None if batch.label is None else np.asarray(batch.label)
+    labels = None if rows.batch.label is None else np.asarray(rows.batch.label)
     if labels is None or not np.any(labels >= 0):
         raise DataError("there are no labels to compare with.", where="data", fix="Name their column: --label NAME.")
     known = labels >= 0
-    predicted = class_log_joint(model, batch, preparation=preparation).argmax(axis=1)
-    weight = None if batch.weight is None else np.asarray(batch.weight)[known]
+    predicted = class_log_joint(rows).argmax(axis=1)
+    weight = None if rows.batch.weight is None else np.asarray(rows.batch.weight)[known]
     hits = (predicted == labels)[known]
     protocol = "share of rows given their own class"
     estimate = Estimate.of(hits, num_samples=1, protocol=protocol, weight=weight)
@@ -106,20 +103,19 @@ def _responsibilities(model: BayesClassifier, batch: Batch, key: Key) -> Array:
     return jax.nn.softmax(joint[jnp.arange(len(labels)), labels], axis=1)
 
 
-def class_responsibilities(model: BayesClassifier, batch: Batch, *, preparation: Preparation) -> np.ndarray:
+@of_rows
+def class_responsibilities(rows: Rows) -> np.ndarray:
     """Evaluate p(component | x, class) of every row.
 
     The class is the row's label; for rows without one (label -1, or none given) the most probable class.
 
     Args:
-        model: The classifier.
-        batch: The stored rows, B of them.
-        preparation: What turns a stored row into what the model sees.
+        rows: The model and the stored rows, B of them.
 
     Returns:
         Shape (B, M).
     """
-    return map_rows(_responsibilities, model, batch, preparation=preparation, key=jax.random.key(0))
+    return map_rows(_responsibilities, replace(rows, key=jax.random.key(0)))
 
 
 @eqx.filter_jit

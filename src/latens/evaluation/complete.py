@@ -1,6 +1,7 @@
 """What the hidden part of a picture may have been, its colours, its details, or what lies under noise."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import equinox as eqx
@@ -9,10 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.distributions import DiagonalNormal
-from latens.evaluation.batched import map_rows
+from latens.evaluation.batched import Rows, map_rows, of_rows
 from latens.evaluation.evidence.diagnostics import WeightSummary, summarise
 from latens.evaluation.evidence.importance import as_log_marginals
 from latens.evaluation.evidence.log_marginals import LogMarginals
@@ -54,9 +54,9 @@ class Completed(NamedTuple):
     effective: np.ndarray  # the effective number of the draws of z, shape (B,): near 1, everything hangs on one of them
 
 
+@of_rows
 def complete(
-    model: Any,
-    batch: Batch,
+    rows: Rows,
     *,
     num_draws: int = 8,
     num_samples: int = 1000,
@@ -64,8 +64,6 @@ def complete(
     starts: int = 4,
     mean: bool = False,
     reduction: Reduction | None = None,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
 ) -> Completed:
     r"""Complete rows of which a part is hidden: its mean, samples of it, and log p of what is seen."""
     # An encoder that never saw such gaps gives a poor $q(z \mid x_{seen})$, and one Normal holds one of several
@@ -80,8 +78,8 @@ def complete(
     # Source: semi-amortised inference: Kim et al. (2018), arXiv 1802.02550; mixtures as proposals: Owen & Zhou (2000).
     options = {"num_draws": num_draws, "num_samples": num_samples, "steps": steps, "starts": starts, "means": mean}
     function = Partial(_complete, reduction=reduction, **options)
-    size = next((size for size in _ROWS if len(batch.row_id) <= size), _ROWS[-1])
-    return Completed(*map_rows(function, model, batch, preparation=preparation, key=key, batch_size=size))
+    size = next((size for size in _ROWS if len(rows.batch.row_id) <= size), _ROWS[-1])
+    return Completed(*map_rows(function, replace(rows, batch_size=size)))
 
 
 class Hidden(NamedTuple):
@@ -101,25 +99,17 @@ class Hidden(NamedTuple):
         return float(np.hypot(self.whole.draws_error, self.seen.draws_error))
 
 
-def log_hidden(
-    model: Any,
-    batch: Batch,
-    *,
-    num_samples: int = 1000,
-    steps: int = 100,
-    starts: int = 4,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-) -> Hidden:
+@of_rows
+def log_hidden(rows: Rows, *, num_samples: int = 1000, steps: int = 100, starts: int = 4) -> Hidden:
     r"""Estimate $\log p(x_{hidden} \mid x_{seen})$ of rows whose values are all known; `mask` is of what is seen."""
     # Both are sums over the same z, half of them from Normals refined for what is seen, half from such for all of x,
     # and weighed by the mixture: $\log\sum_k w_k\,p(x_{hidden} \mid z_k) - \log\sum_k w_k$. So a log probability is
     # never above 0, and a z that explains the whole row also counts in what is seen of it.
     function = Partial(_log_hidden, num_samples=num_samples, steps=steps, starts=starts)
-    size = next((size for size in _ROWS if len(batch.row_id) <= size), _ROWS[-1])
-    found = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=size)
+    size = next((size for size in _ROWS if len(rows.batch.row_id) <= size), _ROWS[-1])
+    found = map_rows(function, replace(rows, batch_size=size))
     words = ("all of x", "what is seen")
-    both = [as_log_marginals(one, num_samples, f"log p of {name}", batch) for one, name in zip(found, words)]
+    both = [as_log_marginals(one, num_samples, f"log p of {name}", rows.batch) for one, name in zip(found, words)]
     return Hidden(*both)
 
 

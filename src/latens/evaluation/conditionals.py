@@ -8,31 +8,24 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.data.columns import ColumnType
-from latens.evaluation.batched import map_rows
+from latens.evaluation.batched import Rows, map_rows, of_rows
 from latens.evaluation.impute import given_observed
 from latens.typing import Array, Key
 
 
+@of_rows
 def conditionals(
-    model: Any,
-    batch: Batch,
-    types: Sequence[ColumnType],
-    *,
-    num_samples: int = 1000,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    samples_per_chunk: int = 20,
+    rows: Rows, types: Sequence[ColumnType], *, num_samples: int = 1000
 ) -> tuple[list[np.ndarray], np.ndarray]:
     r"""Compute the probability of every category, or segment of the grid, of every column of each row."""
     # $P(x_j \in s \mid x_{obs}) \approx \sum_k w_k\, P(x_j \in s \mid z_k)$ with the draws and weights of `impute`. Of
     # an observed column it is the probability of another such cell, given the row with this one.
     # Source: Mattei & Frellsen (2019), arXiv 1812.02633, with the mean over x given z in closed form.
-    function = Partial(_shares, num_samples=num_samples, samples_per_chunk=min(samples_per_chunk, num_samples))
-    found, effective = map_rows(function, model, batch, preparation=preparation, key=key)
-    places = model_places(model)
+    function = Partial(_shares, num_samples=num_samples, samples_per_chunk=min(rows.samples_per_chunk, num_samples))
+    found, effective = map_rows(function, rows)
+    places = model_places(rows.model)
     columns = {i: found[name][:, k] for name, own in places.items() for k, i in enumerate(own)}
     return [columns[i][:, : one.count].astype(np.float64) for i, one in enumerate(types)], effective
 

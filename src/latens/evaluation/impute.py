@@ -10,9 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from latens.data import Preparation
 from latens.data.batches import Batch
-from latens.evaluation.batched import map_rows
+from latens.evaluation.batched import Rows, map_rows, of_rows
 from latens.io.keys import IMPUTED_EVENTS
 from latens.io.process import counted
 from latens.models import every_latent
@@ -34,18 +33,9 @@ class Imputed(NamedTuple):
     effective: np.ndarray
 
 
-@counted(num_samples=1, num_draws=0, batch_size=1, samples_per_chunk=1)
-def impute(
-    model: Any,
-    batch: Batch,
-    *,
-    num_samples: int = 1000,
-    num_draws: int = 0,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
-    samples_per_chunk: int = 20,
-) -> Imputed:
+@of_rows
+@counted(num_samples=1, num_draws=0)
+def impute(rows: Rows, *, num_samples: int = 1000, num_draws: int = 0) -> Imputed:
     r"""Impute missing values: their mean and samples of them, given what is observed of each row.
 
     $E[x_{mis} \mid x_{obs}] \approx \sum_k w_k\, E[x_{mis} \mid z_k]$ with the $z_k$ in turn from
@@ -56,14 +46,9 @@ def impute(
     so memory does not grow with it.
 
     Args:
-        model: The trained model.
-        batch: The rows, with a `mask` that is True where a value is observed (without one nothing is imputed).
+        rows: The model and the stored rows, B of them.
         num_samples: K, samples of z for each row.
         num_draws: M, samples of the missing values of each row.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        batch_size: Rows in one compiled batch; None chooses.
-        samples_per_chunk: Samples decoded at once.
 
     Returns:
         Means and samples of all rows.
@@ -72,8 +57,8 @@ def impute(
     form; Owen & Zhou (2000) for the defensive mixture.
     """
     sizes = {"num_samples": num_samples, "num_draws": num_draws}
-    function = Partial(_impute, samples_per_chunk=min(samples_per_chunk, num_samples), **sizes)
-    return Imputed(*map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size))
+    function = Partial(_impute, samples_per_chunk=min(rows.samples_per_chunk, num_samples), **sizes)
+    return Imputed(*map_rows(function, rows))
 
 
 def _impute(

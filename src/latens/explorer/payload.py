@@ -253,15 +253,15 @@ def _point(trained: Any) -> bool:
 
 def _codes(trained: Any, batch: Batch, key: Any, num_samples: int = ELBO_SAMPLES) -> dict[str, np.ndarray]:
     """Posterior means and log-variances, KL by unit, and the parts of each row's ELBO where there is one."""
-    model, options = trained.model, {"preparation": trained.preparation, "key": key}
-    found = evaluation.encode(model, batch, **options)
+    rows = trained.rows(batch, key=key)
+    found = evaluation.encode(rows)
     codes = {"mean": found["mean"]}
     if "log_variance" in found:
         codes["log_var"] = found["log_variance"]
     if "kl" in found and found["kl"].size == found["mean"].size:
         codes["unit_kl"] = found["kl"].reshape(len(found["mean"]), -1).mean(0, dtype=np.float64)
     if not _point(trained):
-        codes |= evaluation.elbo_parts(model, batch, num_samples=num_samples, **options)
+        codes |= evaluation.elbo_parts(rows, num_samples=num_samples)
     return codes
 
 
@@ -270,8 +270,7 @@ def _levels(trained: Any, batch: Batch, key: Any) -> list[dict[str, Any]]:
     shapes = evaluation.level_shapes(trained.model, cond=trained.one_condition)
     if len(shapes) < 2:
         return []
-    options: dict[str, Any] = {"key": key, "preparation": trained.preparation}
-    found = evaluation.level_kl(trained.model, batch, **options)
+    found = evaluation.level_kl(trained.rows(batch, key=key))
     if len(found) < len(shapes):
         return []
     return [{"shape": list(shape), "kl": level.value} for shape, level in zip(shapes, found, strict=True)]

@@ -60,7 +60,7 @@ def precomputed(
     worst = np.argsort(codes.get("log_likelihood", means[:, 0]))[:WORST]
     places = np.union1d(places, worst)
     part = jax.tree.map(lambda leaf: np.asarray(leaf)[places], batch)
-    values = evaluation.reconstruct(trained.model, part, preparation=trained.preparation, key=jax.random.key(0))
+    values = evaluation.reconstruct(trained.rows(part, key=jax.random.key(0)))
     kept = evaluation.finite(trained.data_units(values, mean=True).reshape(len(places), -1), "reconstructions").astype(
         "<f4"
     )

@@ -45,8 +45,7 @@ def means_of(source: Source, positions: Shaped[np.ndarray, " n"]) -> Shaped[np.n
     """Compute the posterior means of rows."""
     assert source.data is not None
     batch = source.trained.batch(source.data, positions)
-    options: dict[str, Any] = {"preparation": source.trained.preparation, "key": source.row_key}
-    means = evaluation.encode(source.trained.model, batch, **options)["mean"]
+    means = evaluation.encode(source.rows(batch))["mean"]
     return means.reshape(len(means), -1)
 
 

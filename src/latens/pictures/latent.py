@@ -1,6 +1,6 @@
 """Latents of a trained model: where rows lie, what each dimension carries, and what points between rows decode to."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -70,8 +70,7 @@ def draw_levels(source: Source, theme: ThemeName) -> Drawn:
     shapes = evaluation.level_shapes(trained.model, cond=trained.one_condition)
     if len(shapes) < 2:
         return []
-    options: dict[str, Any] = {"preparation": trained.preparation, "key": source.row_key}
-    found = evaluation.level_kl(trained.model, source.few.batch, **options)
+    found = evaluation.level_kl(source.rows(source.few.batch))
     if len(found) < len(shapes):
         return []
     shown = [level.value for level in found], [level.standard_error for level in found], shapes
@@ -102,8 +101,7 @@ def draw_planes(source: Source, theme: ThemeName) -> Drawn:
 def draw_aggregated(source: Source, theme: ThemeName) -> Drawn:
     """Draw q(z) over all rows against the prior, dimension by dimension."""
     code = source.posteriors
-    options: dict[str, Any] = {"preparation": source.trained.preparation, "key": source.row_key}
-    z = evaluation.aggregated_draws(source.trained.model, source.few.batch, num_draws=4, **options)
+    z = evaluation.aggregated_draws(source.rows(source.few.batch), num_draws=4)
     prior = source.latents(4000)
     prior = prior.reshape(len(prior), -1)
     if prior.shape[1] != z.shape[1]:

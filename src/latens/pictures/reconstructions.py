@@ -1,7 +1,5 @@
 """Images beside what the model makes of them: reconstructions, samples, draws from the predictive, best and worst."""
 
-from typing import Any
-
 import jax
 import numpy as np
 
@@ -60,11 +58,10 @@ def draw_predictive(source: Source, theme: ThemeName) -> Drawn:
     """Draw rows, the means of p(x|z) and draws from it: the posterior predictive."""
     assert source.data is not None
     batch = source.trained.batch(source.data, evenly_spaced(source.few.positions, 12))
-    model, preparation = source.trained.model, source.trained.preparation
     rows = [source.images(source.originals(batch)), source.images(source.reconstructions(batch))]
     for i in range(3):
         key = jax.random.fold_in(source.row_key, i)
-        draw = evaluation.reconstruct(model, batch, preparation=preparation, key=key, mean=False)
+        draw = evaluation.reconstruct(source.trained.rows(batch, key=key), mean=False)
         rows.append(source.images(source.trained.data_units(draw, mean=False)))
     names = ["data", "mean of p(x|z)", *["draw from p(x|z)"] * 3]
     title = "Posterior predictive: z drawn from q(z|x), x from p(x|z)"
@@ -79,8 +76,7 @@ def draw_extremes(source: Source, theme: ThemeName) -> Drawn:
     original, made = source.images(source.originals(batch)), source.images(source.reconstructions(batch))
     name, score = "mean squared error", -np.square(original - made).reshape(len(made), -1).mean(1)
     if source.has_prior:
-        options: dict[str, Any] = {"preparation": source.trained.preparation, "key": source.row_key}
-        parts = evaluation.elbo_parts(source.trained.model, batch, num_samples=4, **options)
+        parts = evaluation.elbo_parts(source.rows(batch), num_samples=4)
         name, score = "E log p(x|z), in nats", parts["log_likelihood"]
     axes = extremes.extreme_reconstructions(original, made, score, score_name=name, theme=theme)
     return [("extremes", axes, extremes.extreme_reconstructions_table(original, made, score))]

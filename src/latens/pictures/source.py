@@ -14,6 +14,7 @@ from latens.data.batches import Batch
 from latens.data.rows import MEASURED, evenly_spaced, every_nth
 from latens.data.schema import image_shape
 from latens.distributions import StandardNormal
+from latens.evaluation import Rows
 from latens.evaluation.batched import prepared_rows
 from latens.models import BayesClassifier, DeterministicHead
 from latens.pictures.classes import MOST_CLASSES
@@ -54,16 +55,17 @@ class Source:
 
     def originals(self, batch: Batch) -> np.ndarray:
         """Give the rows as stored; binarised ones as the model saw them."""
-        preparation = self.trained.preparation
-        if preparation.binarize == "none":
+        if self.trained.preparation.binarize == "none":
             return np.asarray(batch.x)
-        return prepared_rows(batch, preparation=preparation, key=self.row_key) * preparation.divide
+        return prepared_rows(self.rows(batch)) * self.trained.preparation.divide
 
     def reconstructions(self, batch: Batch) -> np.ndarray:
         """Reconstruct rows by the mean of p(x|z), in the units of the data."""
-        model, preparation = self.trained.model, self.trained.preparation
-        values = evaluation.reconstruct(model, batch, preparation=preparation, key=self.row_key)
-        return self.trained.data_units(values, mean=True)
+        return self.trained.data_units(evaluation.reconstruct(self.rows(batch)), mean=True)
+
+    def rows(self, batch: Batch) -> Rows:
+        """Rows beside the model, with the noise of every picture."""
+        return self.trained.rows(batch, key=self.row_key)
 
     def latents(self, n: int, codes: Shaped[np.ndarray, " n"] | None = None) -> np.ndarray:
         """Sample latents from the prior; of a conditional model every class in turn, unless others are named."""
@@ -124,8 +126,7 @@ class Posteriors:
     def __init__(self, source: Source, positions: np.ndarray, split: str = "") -> None:
         assert source.data is not None
         batch = source.trained.batch(source.data, positions)
-        options: dict[str, Any] = {"preparation": source.trained.preparation, "key": source.row_key}
-        found = evaluation.encode(source.trained.model, batch, **options)
+        found = evaluation.encode(source.rows(batch))
         self.positions, self.batch, self.split = positions, batch, split
         self.mean = found["mean"].reshape(len(positions), -1)
         self.log_variance = None if "log_variance" not in found else found["log_variance"].reshape(self.mean.shape)

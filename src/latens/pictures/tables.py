@@ -9,6 +9,7 @@ from latens.data.columns import ColumnType
 from latens.data.mixed import in_units
 from latens.data.rows import evenly_spaced
 from latens.data.sparse import SMALL, SparseRows
+from latens.evaluation import Rows
 from latens.evaluation.samples.tables import Table, pairs
 from latens.figures import associations, bands, columns, missing, nats
 from latens.figures.associations import MOST as MOST_ASSOCIATED
@@ -167,9 +168,7 @@ def draw_series(source: Source, theme: ThemeName) -> Drawn:
     model, preparation = source.trained.model, source.trained.preparation
     draws = [
         source.trained.data_units(
-            evaluation.reconstruct(
-                model, batch, preparation=preparation, key=jax.random.fold_in(source.row_key, i), mean=False
-            ),
+            evaluation.reconstruct(Rows(model, batch, jax.random.fold_in(source.row_key, i), preparation), mean=False),
             mean=False,
         )
         for i in range(100)

@@ -15,17 +15,13 @@ class Reconstruct(Verb):
     seed: Seed = 0
 
     def __call__(self, at: At) -> Work:
-        import jax
-
         from latens import evaluation
         from latens.verbs._files import drawn_words
 
         data, trained = at.load(), at.trained
         chosen = at.positions(len(data))
         yield f"reconstruct {len(chosen)} rows of {data.name}"
-        batch, key = trained.batch(data, chosen), jax.random.key(self.seed)
-        given = {"preparation": trained.preparation, "key": key, "mean": self.mean}
-        values = evaluation.reconstruct(trained.model, batch, **given)
+        values = evaluation.reconstruct(trained.rows(data, chosen, seed=self.seed), mean=self.mean)
         x = evaluation.finite(trained.data_units(values, mean=self.mean), "x", where=at.name)
         return Made(
             arrays={"row_id": data.names[chosen], "x": x},

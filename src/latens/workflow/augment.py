@@ -102,7 +102,7 @@ def augment(
     of_class = [generator.permutation(positions[codes == code]) for code in occurring]
     chosen = np.concatenate([np.resize(rows, per_class) for rows in of_class])
     batch = dataclasses.replace(trained.batch(data, chosen), row_id=jnp.arange(len(chosen), dtype=jnp.uint32))
-    values = evaluation.draw_around(trained.model, batch, preparation=trained.preparation, key=key, mean=mean)
+    values = evaluation.draw_around(trained.rows(batch, key=key), mean=mean)
     x = evaluation.finite(trained.data_units(values, mean=mean), "x")
     return Augmented(x, np.array(names)[new], data.names[chosen])
 

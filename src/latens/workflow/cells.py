@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
-import jax
 import numpy as np
 from jaxtyping import Shaped
 from msgspec import structs
@@ -112,10 +111,8 @@ def given_rest(
     if data.outside is not None:
         shown &= data.outside[rows] == 0
     shown[:, column] = False
-    shares, _ = conditionals(
-        trained.model, replace(batch, mask=shown), types,
-        num_samples=num_samples, key=jax.random.key(seed), preparation=trained.preparation,
-    )  # fmt: skip
+    rest = trained.rows(replace(batch, mask=shown), seed=seed)
+    shares, _ = conditionals(rest, types, num_samples=num_samples)
     return shares[column]
 
 

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 
 from latens.data import Dataset
@@ -26,9 +25,7 @@ def column_nats(
     trained: TrainedModel, data: Dataset, positions: np.ndarray, *, num_samples: int = DRAWS, seed: int = 0
 ) -> list[dict[str, Any]]:
     r"""Split log p(x) into its columns and the latents, as means over rows that count as their weights say."""
-    batch = trained.batch(data, positions)
-    options: dict[str, Any] = {"num_samples": num_samples, "key": jax.random.key(seed)}
-    found = nats_by_column(trained.model, batch, preparation=trained.preparation, **options)
+    found = nats_by_column(trained.rows(data, positions, seed=seed), num_samples=num_samples)
     weight = None if data.weight is None else data.weight[positions]
     x, mask = data.x[positions], None if data.mask is None else data.mask[positions]
     made = []

@@ -116,7 +116,7 @@ def per_row(
                 "there are no labels to compare with.", where=data.name, fix="Name their column: --label NAME."
             )
         known = trained.batch(data, positions[label >= 0])
-        said = class_log_joint(trained.model, known, preparation=trained.preparation).argmax(axis=1)
+        said = class_log_joint(trained.rows(known)).argmax(axis=1)
         words = "share of rows given their own class"
         return Rows("accuracy", (said == label[label >= 0]).astype(np.float64), 1, "", words, "accuracy")
     weight = None if data.weight is None else data.weight[positions]

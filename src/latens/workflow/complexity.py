@@ -2,9 +2,7 @@
 
 import math
 import zlib
-from typing import Any
 
-import jax
 import numpy as np
 from jaxtyping import Shaped
 
@@ -57,10 +55,9 @@ def detail(
     trained: TrainedModel, data: Dataset, positions: np.ndarray | None, *, seed: int = 0
 ) -> Shaped[np.ndarray, " n"]:
     """The length of the code of each row of pictures, as the model sees them where it sees black and white."""
-    preparation: Any = trained.preparation
     batch, levels = trained.batch(data, positions), data.schema.levels or 256
-    if preparation.binarize != "none":
-        x, levels = prepared_rows(batch, preparation=preparation, key=jax.random.key(seed)), 2
+    if trained.preparation.binarize != "none":
+        x, levels = prepared_rows(trained.rows(batch, seed=seed)), 2
     else:
         x = np.asarray(batch.x)
         levels = 2 if data.schema.kind == "binary" else levels

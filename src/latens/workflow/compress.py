@@ -54,7 +54,7 @@ def compress(trained: TrainedModel, data: Dataset) -> tuple[bytes, dict[str, Any
     # says.
     symbols, levels = _symbols(trained, data)
     batch, key = trained.batch(data), jax.random.key(0)
-    codes = evaluation.encode(trained.model, batch, preparation=trained.preparation, key=key)
+    codes = evaluation.encode(trained.rows(batch, key=key))
     spread = np.exp(codes["log_variance"] / 2).max() if "log_variance" in codes else 1.0
     reach = max(16.0, float(np.abs(codes["mean"]).max() + 8 * spread))
     if not reach <= MOST_REACH:
@@ -81,7 +81,7 @@ def compress(trained: TrainedModel, data: Dataset) -> tuple[bytes, dict[str, Any
         model=arrays_sha256(tree_to_arrays(trained.model)),
         machine=_machine(),
     )
-    elbo = evaluation.elbo_parts(trained.model, batch, num_samples=4, key=key, preparation=trained.preparation)["elbo"]
+    elbo = evaluation.elbo_parts(trained.rows(batch, key=key), num_samples=4)["elbo"]
     bits = 32 * len(coded)
     told = {
         "rows": len(symbols),

@@ -11,6 +11,7 @@ from scipy.stats import kstwobign
 from latens import evaluation
 from latens.data import Dataset
 from latens.errors import DataError
+from latens.typing import Key
 from latens.workflow.cells import strange_cells, tails
 from latens.workflow.complexity import are_pictures, detail
 from latens.workflow.trained import TrainedModel
@@ -133,7 +134,9 @@ def surprises(
     *,
     others: int,
     shown: np.ndarray | None = None,
-    **options: Any,
+    num_samples: int,
+    key: Key,
+    batch_size: int | None = None,
 ) -> Shaped[np.ndarray, " n"]:
     r"""How surprising rows are: $-\log p(x)$ of their observed cells."""
     # A number beyond those of the training rows tells the model nothing but that it is there: its cell counts as
@@ -149,7 +152,8 @@ def surprises(
         added, mask = -log_p.sum(axis=1), mask & (outside == 0)
     if not mask.all():
         batch = replace(batch, mask=mask)
-    found = added - evaluation.log_marginal(trained.model, batch, preparation=trained.preparation, **options)
+    rows = replace(trained.rows(batch, key=key), batch_size=batch_size)
+    found = added - evaluation.log_marginal(rows, num_samples=num_samples)
     strange = strange_rows(data)
     return np.where(strange if positions is None else strange[positions], np.inf, found)
 

@@ -178,6 +178,6 @@ def _example(trained: TrainedModel) -> dict[str, np.ndarray]:
 
 def _encoded(trained: TrainedModel, rows: Any, label: np.ndarray | None = None) -> dict[str, np.ndarray]:
     batch, key = trained.batch(rows, label=label), jax.random.key(0)
-    found = evaluation.encode(trained.model, batch, preparation=trained.preparation, key=key)
+    found = evaluation.encode(trained.rows(batch, key=key))
     codes = {name: finite(found[name], name) for name in ("mean", "log_variance") if name in found}
     return {name: values.reshape(len(values), -1).astype(np.float32) for name, values in codes.items()}

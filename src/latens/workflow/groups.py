@@ -15,11 +15,11 @@ from jaxtyping import Shaped
 from latens import evaluation
 from latens.config import ClassifierConfig, VAEConfig
 from latens.data import Dataset
-from latens.data.batches import Batch
 from latens.data.schema import image_shape
 from latens.data.shapes import FACTORS, known_factors
 from latens.errors import LatensError
 from latens.evaluation import Estimate, Finding, diagnose
+from latens.evaluation.batched import Rows
 from latens.evaluation.evidence.gaps import inference_gaps
 from latens.evaluation.evidence.sandwich import importance_sandwich
 from latens.evaluation.latents.decomposition import kl_split
@@ -27,6 +27,7 @@ from latens.evaluation.latents.disentanglement_classifiers import disentanglemen
 from latens.evaluation.latents.latent_fit import latent_fit
 from latens.evaluation.latents.representations import representation, trustworthiness
 from latens.recipes.parts.posteriors import posterior_of
+from latens.typing import Key
 from latens.workflow.measurement import NUM_SAMPLES, headline, measure, measured, still_rising
 from latens.workflow.reach import MOST, reach_of
 from latens.workflow.sample_sets import OTHER_DATA, SampleSets, compared, in_one_unit, not_its_own, noted, some
@@ -63,14 +64,13 @@ class Work:
         self.classifier = isinstance(self.trained.config, ClassifierConfig)
         self.autoencoder = self.trained.is_point
 
-    def batch(self, most: int) -> Batch:
-        """Some of the rows as the model takes them."""
-        return self.trained.batch(self.data, some(self.positions, most, self.seed))
+    def key(self, number: int) -> Key:
+        """A key of its own for every group."""
+        return jax.random.fold_in(jax.random.key(self.seed), 100 + number)
 
-    def common(self, number: int) -> dict[str, Any]:
-        """The preparation and a key; every group has a key of its own."""
-        key = jax.random.fold_in(jax.random.key(self.seed), 100 + number)
-        return {"preparation": self.trained.preparation, "key": key}
+    def rows(self, most: int, number: int) -> Rows:
+        """Some of the rows as the model takes them."""
+        return self.trained.rows(self.data, some(self.positions, most, self.seed), key=self.key(number))
 
 
 @dataclass(frozen=True)
@@ -145,35 +145,35 @@ def _weights(work: Work) -> dict[str, Estimate]:
 
 
 def _split(work: Work) -> dict[str, Estimate]:
-    found = kl_split(work.trained.model, work.batch(MOST_ROWS), **work.common(1))
+    found = kl_split(work.rows(MOST_ROWS, 1))
     return {name: value for name, value in found.items() if name != "kl"}
 
 
 def _gaps(work: Work) -> dict[str, Estimate]:
     draws = max(2, min(work.num_samples, GAP_SAMPLES))
-    found = inference_gaps(work.trained.model, work.batch(GAP_ROWS), num_samples=draws, **work.common(2))
+    found = inference_gaps(work.rows(GAP_ROWS, 2), num_samples=draws)
     return {name: found[name] for name in ("approximation_gap", "amortisation_gap")}
 
 
 def _latent_fit(work: Work) -> dict[str, Estimate]:
-    return latent_fit(work.trained.model, work.batch(MOST_ROWS), **work.common(3))
+    return latent_fit(work.rows(MOST_ROWS, 3))
 
 
 def _calibration(work: Work) -> dict[str, Estimate]:
-    key, cond = work.common(4)["key"], work.sets.conditions(CALIBRATION_ROWS)
+    key, cond = work.key(4), work.sets.conditions(CALIBRATION_ROWS)
     rows = CALIBRATION_ROWS
     return evaluation.simulation_based_calibration(work.trained.model, num_rows=rows, cond=cond, key=key).estimates
 
 
 def _sandwich(work: Work) -> dict[str, Estimate]:
-    key, cond = work.common(6)["key"], work.sets.conditions(SANDWICHED_ROWS)
+    key, cond = work.key(6), work.sets.conditions(SANDWICHED_ROWS)
     draws = max(2, min(work.num_samples, GAP_SAMPLES))
     found = importance_sandwich(work.trained.model, SANDWICHED_ROWS, num_samples=draws, cond=cond, key=key)
     return found.estimates() if np.all(np.isfinite(found.gap)) else {}
 
 
 def _codes(work: Work) -> np.ndarray:
-    codes = evaluation.encode(work.trained.model, work.batch(2000), **work.common(5))["mean"]
+    codes = evaluation.encode(work.rows(2000, 5))["mean"]
     return codes.reshape(len(codes), -1)
 
 
@@ -196,7 +196,7 @@ def _factors(work: Work) -> dict[str, Estimate]:
 
 
 def _picture(work: Work) -> dict[str, Estimate]:
-    rows = in_one_unit(work.trained.schema, np.asarray(work.batch(2000).x))
+    rows = in_one_unit(work.trained.schema, np.asarray(work.rows(2000, 5).batch.x))
     return {"trustworthiness": trustworthiness(rows, _codes(work), seed=work.seed)}
 
 

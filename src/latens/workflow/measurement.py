@@ -127,7 +127,7 @@ def measured(
     if isinstance(trained.config, ClassifierConfig):
         began = time.perf_counter()
         if trained.schema.classes:
-            name, estimate = "accuracy", accuracy(trained.model, batch, preparation=trained.preparation)
+            name, estimate = "accuracy", accuracy(trained.rows(batch))
         else:
             rows, protocol = of_one_class(trained, batch)
             name, estimate = "log_marginal", Estimate.of(rows, num_samples=1, protocol=protocol, weight=weight)
@@ -155,7 +155,7 @@ def measured(
 
 def of_one_class(trained: TrainedModel, batch: Batch) -> tuple[np.ndarray, str]:
     """The log density of every row under a classifier that was fitted without labels, and its protocol in words."""
-    rows = class_log_joint(trained.model, batch, preparation=trained.preparation)[:, 0]
+    rows = class_log_joint(trained.rows(batch))[:, 0]
     return rows, f"{what_density(trained, trained.schema.kind, False)}exact, one density of all rows"
 
 
@@ -196,7 +196,7 @@ def unit_table(
     if not hasattr(trained.model, "posterior"):
         return []
     if codes is None:
-        codes = encode(trained.model, batch, preparation=trained.preparation, key=jax.random.key(0))
+        codes = encode(trained.rows(batch, key=jax.random.key(0)))
     means = codes["mean"].reshape(len(codes["mean"]), -1)
     # The KL of a joint posterior is one number a row, not one a unit.
     by_unit = "kl" in codes and codes["kl"].size == means.size
@@ -219,7 +219,8 @@ class Measurement:
     def __init__(
         self, trained: TrainedModel, data: Dataset, batch: Batch, weight: Any, num_samples: int | None, key: Key
     ) -> None:
-        self.trained, self.batch, self.weight, self.key = trained, batch, weight, key
+        self.trained, self.batch, self.weight = trained, batch, weight
+        self.at = trained.rows(batch, key=key)
         if weight is not None and not np.any(weight > 0):
             what = f"the weights of all {len(weight)} rows that are measured are 0."
             raise DataError(what, where="weight", fix="Give some of them a weight above 0, or leave the weights out.")
@@ -301,8 +302,7 @@ class Measurement:
 
     def _numbers(self, draws: int) -> RowNumbers:
         options: dict[str, Any] = {"num_samples": draws, "codes": True, "blind": not self.point}
-        options |= {"key": self.key, "preparation": self.trained.preparation}
-        return row_numbers(self.trained.model, self.batch, **options)
+        return row_numbers(self.at, **options)
 
     def _marginals(self, numbers: RowNumbers, draws: int) -> LogMarginals:
         how = f"{self.what}importance sampling from the posterior, {draws} draws a row"
@@ -338,8 +338,7 @@ class Measurement:
         shapes = level_shapes(self.trained.model, cond=self.trained.one_condition)
         if len(shapes) < 2:
             return
-        options: dict[str, Any] = {"key": self.key, "preparation": self.trained.preparation}
-        found = level_kl_rows(self.trained.model, self.batch, num_samples=LEVEL_SAMPLES, **options)
+        found = level_kl_rows(self.at, num_samples=LEVEL_SAMPLES)
         if found.shape[1] < len(shapes):
             return  # a posterior of one piece under a prior of several
         for level, (rows, shape) in enumerate(zip(found.T, shapes, strict=True), start=1):
@@ -354,13 +353,12 @@ class Measurement:
         known = known if self.weight is None or label is None else known & (self.weight > 0)
         if not known.any() or not (predicts_labels(model) or has_clusters(model)):
             return
-        options: dict[str, Any] = {"preparation": self.trained.preparation, "key": self.key}
         label, weight = np.asarray(label)[known], None if self.weight is None else np.asarray(self.weight)[known]
         if predicts_labels(model):
-            found = label_probabilities(model, self.batch, **options).argmax(axis=1)[known]
+            found = label_probabilities(self.at).argmax(axis=1)[known]
             name, hits, protocol = "accuracy", found == label, "share of rows whose most probable label is their own"
         else:
-            found = cluster_probabilities(model, self.batch, **options).argmax(axis=1)[known]
+            found = cluster_probabilities(self.at).argmax(axis=1)[known]
             name, hits = "clustering_accuracy", matched(label, found, weight=weight)
             protocol = "share of rows in the cluster of their class, by the best one-to-one matching of these rows"
         estimate = Estimate.of(hits, num_samples=1, protocol=protocol, weight=weight)
@@ -396,7 +394,7 @@ class Measurement:
         else:
             kind, ours = "grey" if self.yes_no else "real", self.rows
             # As the model sees them: a random binarisation is the same one as in `evidence`.
-            test = prepared_rows(self.batch, preparation=self.trained.preparation, key=self.key)
+            test = prepared_rows(self.at)
             rows, divide = self._expected(data.x.take(train, axis=0))
         independent = independent_baseline(
             rows,
@@ -431,7 +429,7 @@ class Measurement:
 
     def autoencoder(self) -> None:
         """Add log p(x | z) at the code of x, all that an autoencoder has."""
-        rows = map_rows(_at_code, self.trained.model, self.batch, preparation=self.trained.preparation, key=self.key)
+        rows = map_rows(_at_code, self.at)
         self.rows = rows
         self.add("log_likelihood", rows, 1, f"{self.what}log p(x | z) at the code of x; an autoencoder has no p(x)")
 

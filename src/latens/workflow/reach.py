@@ -8,6 +8,7 @@ import numpy as np
 
 from latens import evaluation
 from latens.data import Dataset
+from latens.evaluation import Rows
 from latens.workflow.sample_sets import some
 from latens.workflow.trained import TrainedModel
 
@@ -77,7 +78,7 @@ def reach_of(trained: TrainedModel, data: Dataset, positions: np.ndarray, seed: 
     """The reach of some of the rows at `positions`, at their posterior means, in directions drawn at random."""
     chosen = some(positions, _CENTRES, seed)
     key, model = jax.random.key(seed), trained.model
-    codes = evaluation.encode(model, trained.batch(data, chosen), preparation=trained.preparation, key=key)["mean"]
+    codes = evaluation.encode(Rows(model, trained.batch(data, chosen), key, trained.preparation))["mean"]
     size = int(np.prod(codes.shape[1:]))
     directions = np.random.default_rng(seed).normal(size=(_DIRECTIONS, size))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)

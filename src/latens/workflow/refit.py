@@ -59,9 +59,7 @@ class _Work:
         """Of rows with weights, each as often as it counts."""
         rows, key = self.rows, jax.random.key(self.seed)
         count = max(1, DRAWS_FOR_MIXTURE // len(rows.row_id))
-        draws = aggregated_draws(
-            self.trained.model, rows, num_draws=count, key=key, preparation=self.trained.preparation
-        )
+        draws = aggregated_draws(self.trained.rows(rows, key=key), num_draws=count)
         if rows.weight is None:
             return draws
         share = np.repeat(np.asarray(rows.weight, np.float64), count)
@@ -70,7 +68,7 @@ class _Work:
 
 def _normal(work: _Work) -> Any:
     key = jax.random.key(work.seed)
-    found = aggregated_moments(work.trained.model, work.rows, key=key, preparation=work.trained.preparation)
+    found = aggregated_moments(work.trained.rows(work.rows, key=key))
     return normal_of(found)
 
 
@@ -224,9 +222,9 @@ def _gain(old: TrainedModel, new: TrainedModel, data: Dataset, num_samples: int,
     point = posterior_of(new.config.posterior).support == "codes"
     num_samples = 1 if point else num_samples  # all of a quantised posterior is on one code
     split = next(split for split in ("test", "validation", "train") if len(data.subset(split)))
-    batch, given = old.batch(data, data.subset(split)), {"num_samples": num_samples, "key": jax.random.key(seed)}
+    batch = old.batch(data, data.subset(split))
     before, after = (
-        log_marginal(m.model, batch, preparation=m.preparation, **given).astype(np.float64) for m in (old, new)
+        log_marginal(one.rows(batch, seed=seed), num_samples=num_samples).astype(np.float64) for one in (old, new)
     )
     grey = new.config.likelihood.family == "bernoulli" and new.schema.kind in ("levels", "unit")
     what = "log p(x)" if not grey or new.preparation.binarize != "none" else "the cross-entropy bound"

@@ -158,11 +158,10 @@ class SampleSets:
         return np.random.default_rng(self.seed).permutation(np.resize(known[known >= 0], n))
 
     def _seen(self, positions: np.ndarray) -> np.ndarray:
-        preparation = self.trained.preparation
-        if preparation.binarize == "none":
+        if self.trained.preparation.binarize == "none":
             return np.asarray(self.data.x[positions])
-        rows, key = self.data.rows(positions), jax.random.key(self.seed)  # the key that `measure` evaluates with
-        return prepared_rows(rows, preparation=preparation, key=key) * preparation.divide
+        rows = self.trained.rows(self.data.rows(positions), seed=self.seed)  # the seed that `measure` evaluates with
+        return prepared_rows(rows) * self.trained.preparation.divide
 
 
 def compared(sets: SampleSets) -> dict[str, Estimate]:

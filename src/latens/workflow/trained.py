@@ -16,6 +16,7 @@ from latens.data import Dataset, Preparation, Schema
 from latens.data.batches import Batch
 from latens.data.conditions import conditions_of
 from latens.errors import ConfigError, LatensError, ModelFileError, RunFolderError, UsageError, nearest
+from latens.evaluation.batched import Rows
 from latens.evaluation.finite import finite
 from latens.evaluation.samples.conditional import sample_given
 from latens.io.arrays import arrays_to_tree, tree_to_arrays
@@ -81,6 +82,27 @@ class TrainedModel:
         """
         check_process()
         return batch_of(data, positions, label, self.schema, self.preparation)
+
+    def rows(
+        self, data: Dataset | np.ndarray | Batch, positions: Any = None, *, seed: int = 0, key: Key | None = None
+    ) -> Rows:
+        """Rows beside this model, as the functions of `latens.evaluation` take them.
+
+        Args:
+            data: A data set, an array of rows of shape (n, *x), also flattened, or a batch.
+            positions: The positions of the rows that are taken, shape (m,); None takes all.
+            seed: Seed of everything that is drawn for them.
+            key: A random key in its place; or None.
+
+        Returns:
+            The model, the rows, the preparation and the key.
+
+        Raises:
+            DataError: As `batch`.
+            UsageError: As `batch`, or the seed is none.
+        """
+        batch = data if isinstance(data, Batch) else self.batch(data, positions)
+        return Rows(self.model, batch, seed_key(seed) if key is None else key, self.preparation)
 
     @property
     def is_point(self) -> bool:
@@ -220,10 +242,8 @@ class TrainedModel:
             DataError: The noise does not fit the posterior.
         """
         refuse_classifier(self.config, "encode", "the model")
-        if noise is None:
-            found = evaluation.encode(self.model, batch, preparation=self.preparation, key=key)["mean"]
-        else:
-            found = evaluation.encode_with_noise(self.model, batch, noise, preparation=self.preparation, key=key)
+        rows = self.rows(batch, key=key)
+        found = evaluation.encode(rows)["mean"] if noise is None else evaluation.encode_with_noise(rows, noise)
         codes = finite(found, "posterior means" if noise is None else "codes")
         return codes.reshape(len(codes), -1).astype(np.float32)
 
@@ -310,23 +330,18 @@ class TrainedModel:
             DataError: The rows are not the model's, or a label is missing.
         """
         refuse_classifier(self.config, "reconstruct from", "the model")
-        batch, key = self.batch(data, label=label), jax.random.key(0)
+        rows = self.rows(self.batch(data, label=label))
         if noise is None:
-            found = evaluation.reconstruct(self.model, batch, preparation=self.preparation, key=key)
+            found = evaluation.reconstruct(rows)
         else:
-            z = evaluation.encode_with_noise(self.model, batch, noise, preparation=self.preparation, key=key)
-            codes = None if not self.preparation.classes else np.asarray(batch.label)
-            found = evaluation.decode(self.model, z, key=key, mean=True, cond=self.condition(codes))
+            z = evaluation.encode_with_noise(rows, noise)
+            codes = None if not self.preparation.classes else np.asarray(rows.batch.label)
+            found = evaluation.decode(self.model, z, key=rows.key, mean=True, cond=self.condition(codes))
         return self._rows(found, mean=True)
 
     @checked_later
     def log_marginal(
-        self,
-        data: Dataset | np.ndarray,
-        *,
-        num_samples: int = 1000,
-        seed: int = 0,
-        label: np.ndarray | None = None,
+        self, data: Dataset | np.ndarray, *, num_samples: int = 1000, seed: int = 0, label: np.ndarray | None = None
     ) -> np.ndarray:
         """Estimates of log p(x) by importance sampling, from below; see `VAE.score_samples` for what x is.
 
@@ -344,10 +359,7 @@ class TrainedModel:
         """
         refuse_classifier(self.config, "draw", "the model")
         num_samples = check_count(num_samples, "num_samples")
-        batch, key = self.batch(data, label=label), seed_key(seed)
-        found = evaluation.log_marginal(
-            self.model, batch, num_samples=num_samples, key=key, preparation=self.preparation
-        )
+        found = evaluation.log_marginal(self.rows(self.batch(data, label=label), seed=seed), num_samples=num_samples)
         return finite(found, "log p(x)", minus_infinity=self.schema.kind != "real")
 
     @checked_later
@@ -367,9 +379,7 @@ class TrainedModel:
         """
         refuse_classifier(self.config, "impute from", "the model")
         num_samples, batch = check_count(num_samples, "num_samples"), self.batch(data)
-        found = evaluation.impute(
-            self.model, batch, num_samples=num_samples, key=seed_key(seed), preparation=self.preparation
-        )
+        found = evaluation.impute(self.rows(batch, key=seed_key(seed)), num_samples=num_samples)
         filled, rows = self._rows(found.mean, mean=True), np.asarray(batch.x, np.float32)
         return filled if batch.mask is None else np.where(batch.mask, rows, filled)
 

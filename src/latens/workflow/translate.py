@@ -62,14 +62,7 @@ def translate(
         raise DataError(what, where=data.name, fix="Name the column of the labels with --label NAME, or another class.")
     into = {"label": np.eye(trained.preparation.classes, dtype=np.float32)[other]}
     key = seed_key(seed)
-    values = evaluation.translate(
-        trained.model,
-        trained.batch(data, positions),
-        into,
-        preparation=trained.preparation,
-        key=key,
-        mean=mean,
-    )
+    values = evaluation.translate(trained.rows(data, positions, key=key), into, mean=mean)
     return Translated(evaluation.finite(trained.data_units(values, mean=mean), "x"), positions)
 
 
@@ -145,12 +138,7 @@ def complete(
     )
     rows[:, :, given], mask[:, :, given] = x, True
     found = evaluation.impute(
-        trained.model,
-        as_batch(rows, mask=mask),
-        num_samples=num_samples,
-        num_draws=0 if mean else 1,
-        key=seed_key(seed),
-        preparation=trained.preparation,
+        trained.rows(as_batch(rows, mask=mask), key=seed_key(seed)), num_samples=num_samples, num_draws=0 if mean else 1
     )
     values = trained.data_units(found.mean if mean else found.draws[:, 0], mean=mean)
     return evaluation.finite(values[:, :, wanted], "x")

@@ -1,15 +1,15 @@
 """log p(x) by annealed importance sampling: from a start to the posterior in many small steps."""
 
 import math
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from latens.data import Preparation
 from latens.data.batches import Batch
-from latens.evaluation.batched import map_rows
+from latens.evaluation.batched import Rows, map_rows, of_rows
 from latens.evaluation.evidence.diagnostics import WeightSummary, summarise
 from latens.evaluation.evidence.importance import as_log_marginals
 from latens.evaluation.evidence.log_marginals import LogMarginals
@@ -34,18 +34,15 @@ class Annealed(NamedTuple):
     acceptance: Float[Array, ""]  # share of their moves that was accepted, shape ()
 
 
-@counted(num_samples=1, num_temperatures=1, num_leapfrog=1, batch_size=1, chains_at_once=1)
+@of_rows
+@counted(num_samples=1, num_temperatures=1, num_leapfrog=1, chains_at_once=1)
 def annealed_importance_sampling(
-    model: Any,
-    batch: Batch,
+    rows: Rows,
     *,
     num_samples: int = 16,
     num_temperatures: int = 500,
     num_leapfrog: int = 10,
     start: Start = "prior",
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
     chains_at_once: int = 64,
 ) -> LogMarginals:
     r"""Estimate log p(x) of each row by annealed importance sampling: from a start to the posterior in small steps.
@@ -58,15 +55,11 @@ def annealed_importance_sampling(
     Costs about $(K + 8)\,T\,(L + 1)$ gradients of the decoder for each row.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, B of them.
+        rows: The model and the stored rows, B of them.
         num_samples: K, chains for each row.
         num_temperatures: T.
         num_leapfrog: L, gradients of one move.
         start: "prior", or the encoder's "posterior", which is nearer, and worse where it misses a part of the true one.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        batch_size: Rows in one compiled batch; None chooses.
         chains_at_once: Chains of a row that run at once, which bounds memory.
 
     Returns:
@@ -81,14 +74,14 @@ def annealed_importance_sampling(
     check_numbers(num_temperatures=num_temperatures, num_leapfrog=num_leapfrog, num_samples=num_samples - 1)
     options = {"num_temperatures": num_temperatures, "num_leapfrog": num_leapfrog, "chains_at_once": chains_at_once}
     function = Partial(_annealed, num_samples=num_samples, start=start, **options)
-    size = batch_size or min(len(batch.row_id), 16)
-    found, acceptance = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=size)
+    size = rows.batch_size or min(len(rows.batch.row_id), 16)
+    found, acceptance = map_rows(function, replace(rows, batch_size=size))
     protocol = (
         f"annealed importance sampling from the {start}, {num_samples} chains a row, {num_temperatures} temperatures, "
         f"{num_leapfrog} leapfrog steps a move, {acceptance.mean():.2f} of the moves accepted; a lower bound in "
         "expectation"
     )
-    return as_log_marginals(found, num_samples, protocol, batch)
+    return as_log_marginals(found, num_samples, protocol, rows.batch)
 
 
 def _annealed(

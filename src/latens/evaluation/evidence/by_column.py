@@ -7,9 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from latens.data import Preparation
 from latens.data.batches import Batch
-from latens.evaluation.batched import map_rows
+from latens.evaluation.batched import Rows, map_rows, of_rows
 from latens.evaluation.impute import WeighedDraws, weighed
 from latens.models import every_latent
 from latens.typing import Array, Key
@@ -24,22 +23,15 @@ class ByColumn(NamedTuple):
     latents: np.ndarray
 
 
-def nats_by_column(
-    model: Any,
-    batch: Batch,
-    *,
-    num_samples: int = 200,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    samples_per_chunk: int = 20,
-) -> ByColumn:
+@of_rows
+def nats_by_column(rows: Rows, *, num_samples: int = 200) -> ByColumn:
     r"""Split log p(x) of each row into the parts of its columns and of its latents."""
     # $\log p(x) = \sum_j E_{p(z|x)} \log p(x_j \mid z) - \text{KL}(p(z \mid x)\,\|\,p(z))$, an identity for a
     # likelihood with independent columns; the averages over $p(z \mid x)$ are those of `impute`, by weighted draws.
-    every = every_latent(model)
+    every = every_latent(rows.model)
     num_samples = num_samples if every is None else len(every)
-    sizes = {"num_samples": num_samples, "samples_per_chunk": min(samples_per_chunk, num_samples)}
-    found, total = map_rows(Partial(_terms, **sizes), model, batch, preparation=preparation, key=key)
+    sizes = {"num_samples": num_samples, "samples_per_chunk": min(rows.samples_per_chunk, num_samples)}
+    found, total = map_rows(Partial(_terms, **sizes), rows)
     columns = found.reshape(len(found), -1).astype(np.float64)
     total = total if every is None else total + np.log(num_samples)  # a sum over latents, no mean of draws
     return ByColumn(columns, total.astype(np.float64) - columns.sum(axis=1))

@@ -9,13 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.distributions import AbstractDistribution, DiagonalNormal, FullNormal, LowRankNormal, StandardNormal
 from latens.distributions.bijections import Autoregressive, Scaled, Stack
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
-from latens.evaluation.batched import map_rows, weights_of
+from latens.evaluation.batched import Rows, map_rows, of_rows, weights_of
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.diagnostics import log_mean_error, summarise
 from latens.evaluation.evidence.log_marginals import LogMarginals
@@ -36,19 +35,16 @@ _CURVATURE_DRAWS, _FLATTEST = 8, 0.1
 _FLOW_LAYERS, _FLOW_WIDTH = 2, 32
 
 
-@counted(num_samples=1, steps=0, draws_per_step=1, batch_size=1)
+@of_rows
+@counted(num_samples=1, steps=0, draws_per_step=1)
 def gap_rows(
-    model: Any,
-    batch: Batch,
+    rows: Rows,
     *,
     family: Family = "own",
     num_samples: int = 1000,
     steps: int = 300,
     learning_rate: float = 0.05,
     draws_per_step: int = 8,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
 ) -> dict[str, np.ndarray]:
     r"""Split the gap between log p(x) and the ELBO of each row into the part of the family and the part of the encoder.
 
@@ -61,8 +57,7 @@ def gap_rows(
     log p(x), so the approximation gap is a lower bound of the true one, tight where `pareto_k` is small.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, B of them.
+        rows: The model and the stored rows, B of them.
         family: Of $q^*$: "diagonal" or "full" Normal, "flow" (two inverse autoregressive layers around a diagonal
             Normal), or "own": the encoder's, a diagonal or full Normal. Under a richer family than the encoder's the
             amortisation gap also holds what the encoder's family cannot say.
@@ -70,9 +65,6 @@ def gap_rows(
         steps: Gradient steps of each row's posterior.
         learning_rate: Learning rate of these steps.
         draws_per_step: Samples in one of these steps.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        batch_size: Rows in one compiled batch; None chooses.
 
     Returns:
         Name -> shape (B,): `log_marginal`, `elbo` (of the encoder), `refined_elbo`, `approximation_gap`,
@@ -87,37 +79,30 @@ def gap_rows(
     check_numbers(num_samples=num_samples - 1, draws_per_step=draws_per_step)
     options = {"steps": steps, "learning_rate": learning_rate, "draws_per_step": draws_per_step}
     function = Partial(_gaps, family=family, num_samples=num_samples, **options)
-    size = batch_size or min(len(batch.row_id), 128)
-    return map_rows(function, model, batch, preparation=preparation, key=key, batch_size=size)
+    size = rows.batch_size or min(len(rows.batch.row_id), 128)
+    return map_rows(function, replace(rows, batch_size=size))
 
 
-@counted(num_samples=1, steps=0, draws_per_step=1, batch_size=1)
+@of_rows
+@counted(num_samples=1, steps=0, draws_per_step=1)
 def inference_gaps(
-    model: Any,
-    batch: Batch,
+    rows: Rows,
     *,
     family: Family = "own",
     num_samples: int = 1000,
     steps: int = 300,
     learning_rate: float = 0.05,
     draws_per_step: int = 8,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
 ) -> dict[str, Estimate]:
     """Average the inference gaps of `gap_rows` over rows, with the medians of what the weights say.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, B of them.
+        rows: The model and the stored rows, B of them.
         family: Of the best posterior, as in `gap_rows`.
         num_samples: K, for every bound.
         steps: Gradient steps of each row's posterior.
         learning_rate: Learning rate of these steps.
         draws_per_step: Samples in one of these steps.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        batch_size: Rows in one compiled batch; None chooses.
 
     Returns:
         The means `log_marginal`, `elbo`, `approximation_gap`, `amortisation_gap` in nats, and the medians
@@ -127,18 +112,17 @@ def inference_gaps(
         ConfigError: As `gap_rows`.
     """
     options = {"steps": steps, "learning_rate": learning_rate, "draws_per_step": draws_per_step}
-    options |= {"key": key, "preparation": preparation, "batch_size": batch_size}
-    rows = gap_rows(model, batch, family=family, num_samples=num_samples, **options)
+    by_row = gap_rows(rows, family=family, num_samples=num_samples, **options)
     words = f"posterior of each row refined by {steps} steps ({family} family), {num_samples} draws a row"
-    weight = weights_of(batch)
-    size, k = rows["effective_sample_size"], rows["pareto_k"]
+    weight = weights_of(rows.batch)
+    size, k = by_row["effective_sample_size"], by_row["pareto_k"]
     error = np.asarray(log_mean_error(jnp.asarray(size), num_samples))
     degrees = num_samples - 1
-    known = {"rise": rows["rise"], "rises": rows["rises"]}
-    value = LogMarginals(rows["log_marginal"], error, num_samples, words, size, k, degrees, weight, **known)
+    known = {"rise": by_row["rise"], "rises": by_row["rises"]}
+    value = LogMarginals(by_row["log_marginal"], error, num_samples, words, size, k, degrees, weight, **known)
     found = value.estimates()
     for name in ("elbo", "approximation_gap", "amortisation_gap"):
-        found[name] = Estimate.of(rows[name], num_samples=num_samples, protocol=words, weight=weight)
+        found[name] = Estimate.of(by_row[name], num_samples=num_samples, protocol=words, weight=weight)
     # It is log p(x) minus a number of little noise: what the draws leave unsaid of the one they do of the other.
     note = f"{words}; a lower bound, short by about the error of the draws"
     gap = replace(found["approximation_gap"], protocol=note)

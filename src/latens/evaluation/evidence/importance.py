@@ -7,10 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.errors import ConfigError
-from latens.evaluation.batched import map_draws, weights_of
+from latens.evaluation.batched import Rows, map_draws, of_rows, weights_of
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.diagnostics import WeightSummary, WeightSums
 from latens.evaluation.evidence.log_marginals import LogMarginals
@@ -26,30 +25,17 @@ BLIND_DRAWS = 4
 """Draws from the prior a row, that tell whether the decoder reads z at all."""
 
 
-@counted(num_samples=1, batch_size=1, samples_per_chunk=1)
-def importance_sampling(
-    model: Any,
-    batch: Batch,
-    *,
-    num_samples: int = 1000,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
-    samples_per_chunk: int = 20,
-) -> LogMarginals:
+@of_rows
+@counted(num_samples=1)
+def importance_sampling(rows: Rows, *, num_samples: int = 1000) -> LogMarginals:
     r"""Estimate log p(x) of each row by importance sampling from the encoder, and say whether to trust it.
 
     $\log\frac1K\sum_k w_k$ with $w_k = p(x|z_k)\,p(z_k)/q(z_k|x)$ and $z_k \sim q$: a lower bound of $\log p(x)$ in
     expectation. Memory does not grow with K.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, B of them.
+        rows: The model and the stored rows, B of them.
         num_samples: K, 2 or more.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        batch_size: Rows in one compiled batch; None chooses.
-        samples_per_chunk: Samples decoded at once.
 
     Returns:
         log p(x) in nats with its errors, effective sample sizes and Pareto k.
@@ -61,39 +47,24 @@ def importance_sampling(
     """
     if num_samples < 2:
         raise ConfigError("one draw has no error.", where="num_samples", fix="Use 2 or more; 1000 is usual.")
-    options = {"samples_per_chunk": samples_per_chunk, "batch_size": batch_size, "preparation": preparation, "key": key}
-    found = map_draws(Partial(_summary, num_samples=num_samples, power=1.0), model, batch, **options)
+    found = map_draws(Partial(_summary, num_samples=num_samples, power=1.0), rows)
     protocol = f"importance sampling from the posterior, {num_samples} draws a row"
-    return as_log_marginals(found, num_samples, protocol, batch)
+    return as_log_marginals(found, num_samples, protocol, rows.batch)
 
 
-@counted(num_samples=1, batch_size=1, samples_per_chunk=1)
-def log_marginal(
-    model: Any,
-    batch: Batch,
-    *,
-    num_samples: int = 1000,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
-    samples_per_chunk: int = 20,
-) -> np.ndarray:
+@of_rows
+@counted(num_samples=1)
+def log_marginal(rows: Rows, *, num_samples: int = 1000) -> np.ndarray:
     """Estimate log p(x) of each row by importance sampling: the values of `importance_sampling` alone.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, B of them.
+        rows: The model and the stored rows, B of them.
         num_samples: K, 2 or more.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        batch_size: Rows in one compiled batch; None chooses.
-        samples_per_chunk: Samples decoded at once.
 
     Returns:
         The estimates as a NumPy array, shape (B,), nats.
     """
-    options: dict[str, Any] = {"num_samples": num_samples, "samples_per_chunk": samples_per_chunk}
-    numbers = row_numbers(model, batch, key=key, preparation=preparation, batch_size=batch_size, **options)
+    numbers = row_numbers(rows, num_samples=num_samples)
     return np.asarray(numbers.weights.log_mean)
 
 
@@ -122,18 +93,9 @@ def log_marginal_rows(
     return log_weight_rows(model, batch, key, **options)[0].log_mean
 
 
-@counted(num_samples=1, batch_size=1, samples_per_chunk=1)
-def chi_upper_bound(
-    model: Any,
-    batch: Batch,
-    *,
-    order: float = 2.0,
-    num_samples: int = 1000,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
-    samples_per_chunk: int = 20,
-) -> LogMarginals:
+@of_rows
+@counted(num_samples=1)
+def chi_upper_bound(rows: Rows, *, order: float = 2.0, num_samples: int = 1000) -> LogMarginals:
     r"""Estimate the chi upper bound of log p(x) of each row.
 
     $\frac1n \log E_q[w^n] \ge \log p(x)$, n = `order`, from K samples. The expectation is a bound from above for any
@@ -141,14 +103,9 @@ def chi_upper_bound(
     `pareto_k` (here of the weights $w^n$) is below 0.7. It tightens with q, not with K.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, B of them.
+        rows: The model and the stored rows, B of them.
         order: n, 1 or more.
         num_samples: K, 2 or more.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        batch_size: Rows in one compiled batch; None chooses.
-        samples_per_chunk: Samples decoded at once.
 
     Returns:
         The bound in nats with its errors, effective sample sizes and Pareto k.
@@ -164,13 +121,12 @@ def chi_upper_bound(
             where="order",
             fix="Use an order of 1 or more, and 2 draws or more.",
         )
-    options = {"samples_per_chunk": samples_per_chunk, "batch_size": batch_size, "preparation": preparation, "key": key}
     power = float(order)
-    found: WeightSummary = map_draws(Partial(_summary, num_samples=num_samples, power=power), model, batch, **options)
+    found: WeightSummary = map_draws(Partial(_summary, num_samples=num_samples, power=power), rows)
     parts = ("log_mean", "error", "rise", "smoothed", "rises")
     found = found._replace(**{name: getattr(found, name) / order for name in parts})
     protocol = f"chi bound from above of order {order:g}, {num_samples} draws a row"
-    return as_log_marginals(found, num_samples, protocol, batch)
+    return as_log_marginals(found, num_samples, protocol, rows.batch)
 
 
 class RowNumbers(NamedTuple):
@@ -185,22 +141,11 @@ class RowNumbers(NamedTuple):
     blind_log_likelihood: Any = None
 
 
-def row_numbers(
-    model: Any,
-    batch: Batch,
-    *,
-    num_samples: int,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
-    samples_per_chunk: int = 20,
-    codes: bool = False,
-    blind: bool = False,
-) -> RowNumbers:
+@of_rows
+def row_numbers(rows: Rows, *, num_samples: int, codes: bool = False, blind: bool = False) -> RowNumbers:
     """Estimate log p(x) and the parts of the ELBO from the same K samples of each row, in one pass."""
     # The log mean weight of a row is at least its ELBO, whatever the samples (Jensen). Memory does not grow with K.
-    options = {"samples_per_chunk": samples_per_chunk, "batch_size": batch_size, "preparation": preparation, "key": key}
-    return map_draws(Partial(_row_numbers, num_samples=num_samples, codes=codes, blind=blind), model, batch, **options)
+    return map_draws(Partial(_row_numbers, num_samples=num_samples, codes=codes, blind=blind), rows)
 
 
 def _row_numbers(
@@ -224,32 +169,19 @@ def _blind(model: Any, batch: Batch, key: Key) -> Array:
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
-@counted(num_samples=1, batch_size=1)
-def elbo_parts(
-    model: Any,
-    batch: Batch,
-    *,
-    num_samples: int = 16,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
-) -> dict[str, np.ndarray]:
+@of_rows
+@counted(num_samples=1)
+def elbo_parts(rows: Rows, *, num_samples: int = 16) -> dict[str, np.ndarray]:
     r"""Estimate the ELBO and its two parts of each row.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, B of them.
+        rows: The model and the stored rows, B of them.
         num_samples: K, over which each part is a mean.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        batch_size: Rows in one compiled batch; None chooses.
 
     Returns:
         `elbo`, `log_likelihood` $E_q\log p(x|z)$ and `kl`, each of shape (B,), nats.
     """
-    numbers = row_numbers(
-        model, batch, num_samples=num_samples, key=key, preparation=preparation, batch_size=batch_size
-    )
+    numbers = row_numbers(rows, num_samples=num_samples)
     return {name: getattr(numbers, name) for name in ("elbo", "log_likelihood", "kl")}
 
 

@@ -12,7 +12,7 @@ from jax.tree_util import Partial
 from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.errors import ConfigError, UsageError
-from latens.evaluation.batched import map_rows, weights_of
+from latens.evaluation.batched import Rows, map_rows, of_rows, weights_of
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.importance import elbo_parts
 from latens.evaluation.evidence.refine import ascend, has_own_parameters
@@ -51,28 +51,16 @@ class RateDistortion:
         return {"of": self.of, "beta": self.beta, **parts, "elbo": self.elbo}
 
 
-@counted(num_samples=1, batch_size=1)
-def rate_distortion_point(
-    model: Any,
-    batch: Batch,
-    *,
-    num_samples: int = 16,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
-    of: str = "",
-) -> RateDistortion:
+@of_rows
+@counted(num_samples=1)
+def rate_distortion_point(rows: Rows, *, num_samples: int = 16, of: str = "") -> RateDistortion:
     r"""Find where a model with its encoder stands in the rate-distortion plane.
 
     $R = \mathrm{KL}(q(z|x)\|p(z))$, $D = -E_q\log p(x|z)$, $R + D = -$ELBO.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, B of them.
+        rows: The model and the stored rows, B of them.
         num_samples: K, posterior samples for each row.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        batch_size: Rows in one compiled batch; None chooses.
         of: Name of the model.
 
     Returns:
@@ -80,24 +68,21 @@ def rate_distortion_point(
 
     Source: Alemi et al. (2018), arXiv 1711.00464.
     """
-    parts = elbo_parts(model, batch, num_samples=num_samples, key=key, preparation=preparation, batch_size=batch_size)
+    parts = elbo_parts(rows, num_samples=num_samples)
     words = f"the encoder's posterior, {num_samples} draws a row"
-    return _point(parts["kl"], -parts["log_likelihood"], batch, num_samples, words, None, of)
+    return _point(parts["kl"], -parts["log_likelihood"], rows.batch, num_samples, words, None, of)
 
 
-@counted(steps=0, draws_per_step=1, num_samples=1, batch_size=1)
+@of_rows
+@counted(steps=0, draws_per_step=1, num_samples=1)
 def rate_distortion_curve(
-    model: Any,
-    batch: Batch,
+    rows: Rows,
     betas: Sequence[float],
     *,
     steps: int = 300,
     learning_rate: float = 0.05,
     draws_per_step: int = 8,
     num_samples: int = 64,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
     of: str = "",
 ) -> list[RateDistortion]:
     r"""Trace the rate-distortion curve of one trained model, with decoder and prior kept.
@@ -110,16 +95,12 @@ def rate_distortion_curve(
     temperature instead would leave its means at beta 1, and is no point of any curve.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, B of them.
+        rows: The model and the stored rows, B of them.
         betas: Weights of the rate, above 0.
         steps: Gradient steps of each row's posterior.
         learning_rate: Learning rate of these steps.
         draws_per_step: Samples in one of these steps.
         num_samples: Posterior samples for each row, for the values.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        batch_size: Rows in one compiled batch; None chooses.
         of: Name of the model.
 
     Returns:
@@ -141,9 +122,9 @@ def rate_distortion_curve(
     options = {"steps": steps, "learning_rate": learning_rate, "draws_per_step": draws_per_step}
     for beta in betas:
         function = Partial(_tempered, jnp.asarray(beta, jnp.float32), num_samples=num_samples, **options)
-        rate, distortion = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)
+        rate, distortion = map_rows(function, rows)
         words = f"posteriors of single rows, {steps} steps from the encoder's at beta {beta:g}, {num_samples} draws"
-        found.append(_point(rate, distortion, batch, num_samples, words, float(beta), of))
+        found.append(_point(rate, distortion, rows.batch, num_samples, words, float(beta), of))
     return found
 
 
@@ -170,8 +151,8 @@ def rate_distortion_points(
     Returns:
         One point for each model, in nats for each row.
     """
-    options = {"num_samples": num_samples, "key": key, "preparation": preparation, "batch_size": batch_size}
-    points = [rate_distortion_point(model, batch, of=name, **options) for name, model in models.items()]
+    rows = [Rows(model, batch, key, preparation, batch_size) for model in models.values()]
+    points = [rate_distortion_point(one, of=name, num_samples=num_samples) for name, one in zip(models, rows)]
     return sorted(points, key=lambda point: point.rate.value)
 
 

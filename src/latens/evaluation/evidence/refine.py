@@ -10,7 +10,6 @@ import numpy as np
 import optax
 from jax.tree_util import Partial
 
-from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.distributions import (
     AbstractDistribution,
@@ -22,7 +21,7 @@ from latens.distributions import (
 )
 from latens.distributions.chain import Transformed
 from latens.errors import ConfigError
-from latens.evaluation.batched import map_rows
+from latens.evaluation.batched import Rows, map_rows, of_rows
 from latens.io.process import counted
 from latens.typing import Array, Float, Key, Nats
 
@@ -41,18 +40,15 @@ class Refined(NamedTuple):
     start: np.ndarray
 
 
-@counted(steps=0, num_samples=1, num_evaluation_samples=1, batch_size=1)
+@of_rows
+@counted(steps=0, num_samples=1, num_evaluation_samples=1)
 def refine(
-    model: Any,
-    batch: Batch,
+    rows: Rows,
     *,
     steps: int = 100,
     learning_rate: float = 0.05,
     num_samples: int = 8,
     num_evaluation_samples: int = 256,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
 ) -> Refined:
     r"""Improve the posterior of each row by gradient steps on its parameters, from the encoder's; the model stays.
 
@@ -62,15 +58,11 @@ def refine(
     exact.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, B of them.
+        rows: The model and the stored rows, B of them.
         steps: Gradient steps.
         learning_rate: Learning rate at the start.
         num_samples: Samples in one step.
         num_evaluation_samples: Samples for the bounds that are returned.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        batch_size: Rows in one compiled batch; None chooses.
 
     Returns:
         The posteriors and their bounds.
@@ -83,7 +75,7 @@ def refine(
     """
     given = {"steps": steps, "learning_rate": learning_rate, "num_samples": num_samples}
     function = Partial(_refine, num_evaluation_samples=num_evaluation_samples, **given)
-    return Refined(*map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size))
+    return Refined(*map_rows(function, rows))
 
 
 def _refine(

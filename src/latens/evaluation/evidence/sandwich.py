@@ -9,9 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from latens.data import Preparation
 from latens.data.batches import Batch
-from latens.evaluation.batched import map_rows
+from latens.evaluation.batched import Rows, map_rows
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.evidence.annealing import Annealed, backward_chain, forward_chain, run_chains
 from latens.evaluation.evidence.diagnostics import WeightSummary, summarise
@@ -111,7 +110,7 @@ def sandwich(
     names = np.arange(n, dtype=np.uint32)
     batch = Batch(np.zeros((n, 1), np.float32), names, cond=cond)
     size = batch_size or min(n, 16)
-    found = map_rows(function, model, batch, preparation=Preparation(), key=key, batch_size=size)
+    found = map_rows(function, Rows(model, batch, key, batch_size=size))
     x, z, lower, upper, acceptance = found
     how = (
         f"{num_samples} chains a row, {num_temperatures} temperatures, {num_leapfrog} leapfrog steps a move, "
@@ -156,7 +155,7 @@ def importance_sandwich(
     check_numbers(num_samples=num_samples - 1, n=n)
     batch = Batch(np.zeros((n, 1), np.float32), np.arange(n, dtype=np.uint32), cond=cond)
     function = Partial(_importance_sandwich, num_samples=num_samples)
-    found = map_rows(function, model, batch, preparation=Preparation(), key=key, batch_size=batch_size)
+    found = map_rows(function, Rows(model, batch, key, batch_size=batch_size))
     x, z, lower, upper = found
     how = f"importance sampling from the posterior, {num_samples} draws a row; rows simulated from the model"
     above = f"upper bound, with the latent that made the row among the draws: {how}"

@@ -8,10 +8,9 @@ import jax
 import jax.numpy as jnp
 from jax.tree_util import Partial
 
-from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.errors import ConfigError
-from latens.evaluation.batched import map_rows
+from latens.evaluation.batched import Rows, map_rows, of_rows
 from latens.evaluation.evidence.diagnostics import WeightSummary, effective_sample_size, log_mean, summarise
 from latens.evaluation.evidence.importance import as_log_marginals
 from latens.evaluation.evidence.log_marginals import LogMarginals
@@ -41,10 +40,10 @@ class Plan(NamedTuple):
     length: Int[Array, ""]  # how many temperatures are used, shape ()
 
 
-@counted(num_samples=1, num_runs=1, num_temperatures=1, num_moves=1, num_leapfrog=1, batch_size=1)
+@of_rows
+@counted(num_samples=1, num_runs=1, num_temperatures=1, num_moves=1, num_leapfrog=1)
 def sequential_monte_carlo(
-    model: Any,
-    batch: Batch,
+    rows: Rows,
     *,
     num_samples: int = 1024,
     num_runs: int = 16,
@@ -54,9 +53,6 @@ def sequential_monte_carlo(
     schedule: Schedule = "adaptive",
     threshold: float = 0.7,
     start: Start = "prior",
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
 ) -> LogMarginals:
     r"""Estimate log p(x) of each row by tempered sequential Monte Carlo: particles that go to the posterior together.
 
@@ -68,8 +64,7 @@ def sequential_monte_carlo(
     between runs.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, B of them.
+        rows: The model and the stored rows, B of them.
         num_samples: K, all particles of a row.
         num_runs: R, 2 or more.
         num_temperatures: T, at most (adaptive) or exactly (sigmoid).
@@ -78,9 +73,6 @@ def sequential_monte_carlo(
         schedule: "adaptive" or "sigmoid".
         threshold: Share of the particles that stays effective, in (0, 1).
         start: "prior" or the encoder's "posterior".
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        batch_size: Rows in one compiled batch; None chooses.
 
     Returns:
         log p(x) in nats with its errors; `effective_sample_size` is the smallest on the way, of all runs; Pareto k is
@@ -103,13 +95,13 @@ def sequential_monte_carlo(
     options = {"num_temperatures": num_temperatures, "num_moves": num_moves, "num_leapfrog": num_leapfrog}
     options |= {"schedule": schedule, "threshold": threshold, "start": start}
     function = Partial(_sequential, num_runs=num_runs, particles=particles, **options)
-    size = batch_size or max(1, min(len(batch.row_id), 16, 16384 // num_samples))
-    found, count, acceptance = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=size)
+    size = rows.batch_size or max(1, min(len(rows.batch.row_id), 16, 16384 // num_samples))
+    found, count, acceptance = map_rows(function, replace(rows, batch_size=size))
     protocol = (
         f"sequential Monte Carlo from the {start}, {num_runs} runs of {particles} particles a row, {count.mean():.0f} "
         f"temperatures ({schedule}), {acceptance.mean():.2f} of the moves accepted; a lower bound in expectation"
     )
-    made = as_log_marginals(found, num_runs, protocol, batch)
+    made = as_log_marginals(found, num_runs, protocol, rows.batch)
     return replace(made, num_samples=num_runs * particles)
 
 

@@ -7,11 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.distributions import Deterministic, DiagonalNormal, FullNormal, LowRankNormal
 from latens.errors import ConfigError
-from latens.evaluation.batched import map_rows
+from latens.evaluation.batched import Rows, map_rows, of_rows
 from latens.io.process import counted
 from latens.models import FullMixturePrior, MixturePrior
 from latens.typing import Array, Float, Key
@@ -37,28 +36,19 @@ def top_level(z: Any) -> Array:
     return z[-1] if isinstance(z, tuple) else z
 
 
+@of_rows
 @counted(num_draws=1)
-def aggregated_draws(
-    model: Any,
-    batch: Batch,
-    *,
-    num_draws: int = 1,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-) -> np.ndarray:
+def aggregated_draws(rows: Rows, *, num_draws: int = 1) -> np.ndarray:
     """Sample the aggregated posterior: some samples of q(z | x) for every row, of a hierarchy its highest level.
 
     Args:
-        model: A latent-variable model.
-        batch: B rows.
+        rows: The model and the stored rows, B of them.
         num_draws: Samples of each row, from 1.
-        key: A JAX random key.
-        preparation: How rows become the model's input.
 
     Returns:
         Samples, shape (B * num_draws, n), row by row.
     """
-    drawn = map_rows(Partial(_draws, num_draws=num_draws), model, batch, preparation=preparation, key=key)
+    drawn = map_rows(Partial(_draws, num_draws=num_draws), rows)
     return drawn.reshape(len(drawn) * num_draws, -1)
 
 
@@ -71,15 +61,9 @@ def _draws(model: Any, batch: Batch, key: Key, num_draws: int) -> Float[Array, "
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
+@of_rows
 @counted(num_draws=1)
-def aggregated_moments(
-    model: Any,
-    batch: Batch,
-    *,
-    num_draws: int = 20,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-) -> Moments:
+def aggregated_moments(rows: Rows, *, num_draws: int = 20) -> Moments:
     r"""The mean and the covariance of the aggregated posterior.
 
     Mean and covariance of $\bar q(z) = \frac1N\sum_i q(z \mid x_i)$.
@@ -89,19 +73,16 @@ def aggregated_moments(
     highest level of a hierarchy, from `num_draws` samples of each row.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, N of them.
+        rows: The model and the stored rows, B of them.
         num_draws: Posterior samples for each row, where moments are not known.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
 
     Returns:
         The moments.
     """
-    weight = np.ones(len(batch.row_id)) if batch.weight is None else np.asarray(batch.weight, np.float64)
-    found = map_rows(_moments, model, batch, preparation=preparation, key=key)
+    weight = np.ones(len(rows.batch.row_id)) if rows.batch.weight is None else np.asarray(rows.batch.weight, np.float64)
+    found = map_rows(_moments, rows)
     if found is None:
-        draws = aggregated_draws(model, batch, num_draws=num_draws, key=key, preparation=preparation)
+        draws = aggregated_draws(rows, num_draws=num_draws)
         weight, within = np.repeat(weight, num_draws), 0.0
     else:
         draws, spread = (np.asarray(part, np.float64) for part in found)

@@ -7,10 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.errors import UsageError
-from latens.evaluation.batched import map_rows
+from latens.evaluation.batched import Rows, map_rows, of_rows
 from latens.evaluation.estimate import shares
 from latens.io.process import counted
 from latens.models import MixturePrior
@@ -34,21 +33,19 @@ def _label_probabilities(model: Any, batch: Batch, key: Key) -> Array:
     return jax.nn.softmax(logits(batch.x, batch.cond, batch.mask), axis=-1)
 
 
-def label_probabilities(model: Any, batch: Batch, *, preparation: Preparation, key: Key) -> np.ndarray:
+@of_rows
+def label_probabilities(rows: Rows) -> np.ndarray:
     r"""The probability of each class for each row, of a model that predicts labels.
 
     $q(y \mid x)$.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, B of them.
-        preparation: What turns a stored row into what the model sees.
-        key: Random key.
+        rows: The model and the stored rows, B of them.
 
     Returns:
         The probabilities, shape (B, C).
     """
-    return map_rows(_label_probabilities, model, batch, preparation=preparation, key=key)
+    return map_rows(_label_probabilities, rows)
 
 
 def has_clusters(model: Any) -> bool:
@@ -76,19 +73,15 @@ def _cluster_probabilities(model: Any, batch: Batch, key: Key, num_samples: int)
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
+@of_rows
 @counted(num_samples=1)
-def cluster_probabilities(
-    model: Any, batch: Batch, *, preparation: Preparation, key: Key, num_samples: int = 16
-) -> np.ndarray:
+def cluster_probabilities(rows: Rows, *, num_samples: int = 16) -> np.ndarray:
     r"""The probability of each cluster for each row, under a mixture prior.
 
     $E_{q(z|x)}[p(c \mid z)]$ by K samples.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, B of them.
-        preparation: What turns a stored row into what the model sees.
-        key: Random key.
+        rows: The model and the stored rows, B of them.
         num_samples: K, posterior samples for each row.
 
     Returns:
@@ -97,7 +90,7 @@ def cluster_probabilities(
     Source: Jiang et al. (2017), arXiv 1611.05148, equation 16.
     """
     function = Partial(_cluster_probabilities, num_samples=num_samples)
-    return map_rows(function, model, batch, preparation=preparation, key=key)
+    return map_rows(function, rows)
 
 
 def matched(label: np.ndarray, cluster: np.ndarray, *, weight: np.ndarray | None = None) -> np.ndarray:

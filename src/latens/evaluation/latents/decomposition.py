@@ -14,7 +14,7 @@ from latens.data.batches import Batch
 from latens.distributions import AbstractFactorised, Deterministic, DiagonalNormal, FullNormal, LowRankNormal
 from latens.distributions.chain import AbstractLevels
 from latens.errors import ConfigError
-from latens.evaluation.batched import map_rows, padded_batches, prepared_with, weights_of
+from latens.evaluation.batched import Rows, map_rows, of_rows, padded_batches, prepared_with, weights_of
 from latens.evaluation.estimate import Estimate
 from latens.io.process import counted
 from latens.typing import Array, Float, Key
@@ -23,16 +23,9 @@ _NUMBERS = 2**23
 """Log densities held at once (32 MB): draws times rows times units."""
 
 
-@counted(num_samples=1, batch_size=1)
-def kl_split(
-    model: Any,
-    batch: Batch,
-    *,
-    num_samples: int = 1,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
-) -> dict[str, Estimate]:
+@of_rows
+@counted(num_samples=1)
+def kl_split(rows: Rows, *, num_samples: int = 1) -> dict[str, Estimate]:
     r"""Split the KL of a model into mutual information, total correlation and dimension-wise KL.
 
     $\mathrm{KL}(q(z|x)\|p(z)) = I(x; z) + \mathrm{KL}(q(z)\|\prod_d q(z_d)) + \sum_d\mathrm{KL}(q(z_d)\|p(z_d))$.
@@ -47,12 +40,8 @@ def kl_split(
     without the second where the prior's units depend on each other.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, n of them.
+        rows: The model and the stored rows, B of them.
         num_samples: K, posterior samples for each row. It costs K n^2 log densities: 10 000 rows take minutes.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        batch_size: Rows in one compiled batch; None chooses.
 
     Returns:
         The parts by name, in nats for each row.
@@ -62,14 +51,14 @@ def kl_split(
 
     Source: Hoffman & Johnson (2016), "ELBO surgery"; Chen, Li, Grosse & Duvenaud (2018), arXiv 1802.04942.
     """
-    rows = _rows(model, batch, num_samples, key, preparation, batch_size)
-    n, weight = len(batch.row_id), weights_of(batch)
-    own, prior, joint = rows["own"], rows["prior"], rows["joint"]
+    by_row = _by_row(rows, num_samples)
+    n, weight = len(rows.batch.row_id), weights_of(rows.batch)
+    own, prior, joint = by_row["own"], by_row["prior"], by_row["joint"]
     found = {"kl": own - prior, "mutual_information": own - joint, "aggregate_kl": joint - prior}
-    if "units" in rows:
-        units = rows["units"].sum(axis=-1)
+    if "units" in by_row:
+        units = by_row["units"].sum(axis=-1)
         found["total_correlation"] = joint - units
-        if "prior units" in rows:
+        if "prior units" in by_row:
             found["dimensionwise_kl"] = units - prior
     words = f"q(z) over the {n} rows given, {num_samples} draw{'s' * (num_samples > 1)} a row"
     limit = f"; at most log {n} = {math.log(n):.2f} nats"
@@ -84,16 +73,9 @@ def kl_split(
     }
 
 
-@counted(num_samples=1, batch_size=1)
-def unit_split(
-    model: Any,
-    batch: Batch,
-    *,
-    num_samples: int = 1,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
-) -> list[dict[str, Estimate]]:
+@of_rows
+@counted(num_samples=1)
+def unit_split(rows: Rows, *, num_samples: int = 1) -> list[dict[str, Estimate]]:
     r"""Split the KL of every latent dimension into mutual information and distance from the prior.
 
     For every unit d its `kl`, `mutual_information` $I(x; z_d)$ and `aggregate_kl` $\mathrm{KL}(q(z_d)\|p(z_d))$.
@@ -102,12 +84,8 @@ def unit_split(
     informations of units add up to more than that of the code wherever they say the same.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, n of them.
+        rows: The model and the stored rows, B of them.
         num_samples: K, posterior samples for each row.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        batch_size: Rows in one compiled batch; None chooses.
 
     Returns:
         For every latent dimension its parts by name, in nats for each row.
@@ -115,12 +93,12 @@ def unit_split(
     Raises:
         ConfigError: For posteriors or priors without marginals.
     """
-    rows = _rows(model, batch, num_samples, key, preparation, batch_size)
-    if "units" not in rows or "prior units" not in rows:
+    by_row = _by_row(rows, num_samples)
+    if "units" not in by_row or "prior units" not in by_row:
         message = "posterior and prior do not both have a marginal for every unit."
         raise ConfigError(message, where="posterior.kind", fix="Use `kl_split`, or `level_kl` for a hierarchy.")
-    weight, words = weights_of(batch), f"q(z) over the {len(batch.row_id)} rows given"
-    own, units, prior = (rows[name].mean(axis=1) for name in ("own units", "units", "prior units"))
+    weight, words = weights_of(rows.batch), f"q(z) over the {len(rows.batch.row_id)} rows given"
+    own, units, prior = (by_row[name].mean(axis=1) for name in ("own units", "units", "prior units"))
     parts = {"kl": own - prior, "mutual_information": own - units, "aggregate_kl": units - prior}
     return [
         {
@@ -131,16 +109,9 @@ def unit_split(
     ]
 
 
-@counted(num_samples=1, batch_size=1)
-def level_kl(
-    model: Any,
-    batch: Batch,
-    *,
-    num_samples: int = 16,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
-) -> list[Estimate]:
+@of_rows
+@counted(num_samples=1)
+def level_kl(rows: Rows, *, num_samples: int = 16) -> list[Estimate]:
     r"""The KL of every level of a hierarchy, lowest first.
 
     $E_q[\log q(z_l \mid \cdot) - \log p(z_l \mid \cdot)]$ for every level, lowest first, in nats a row.
@@ -149,48 +120,32 @@ def level_kl(
     are given the same levels (a ladder); it may be negative elsewhere. A model of one level has one number.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, B of them.
+        rows: The model and the stored rows, B of them.
         num_samples: K, posterior samples for each row.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        batch_size: Rows in one compiled batch; None chooses.
 
     Returns:
         One estimate for each level, in nats for each row.
     """
-    options: dict[str, Any] = {"num_samples": num_samples, "key": key, "preparation": preparation}
-    found = level_kl_rows(model, batch, batch_size=batch_size, **options)
+    found = level_kl_rows(rows, num_samples=num_samples)
     words = f"mean over {num_samples} draws from the posterior"
-    weight = weights_of(batch)
+    weight = weights_of(rows.batch)
     return [Estimate.of(part, num_samples=num_samples, protocol=words, weight=weight) for part in found.T]
 
 
-@counted(num_samples=1, batch_size=1)
-def level_kl_rows(
-    model: Any,
-    batch: Batch,
-    *,
-    num_samples: int = 16,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
-) -> np.ndarray:
+@of_rows
+@counted(num_samples=1)
+def level_kl_rows(rows: Rows, *, num_samples: int = 16) -> np.ndarray:
     """The KL of every level of a hierarchy for each row, of which `level_kl` is the mean.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, B of them.
+        rows: The model and the stored rows, B of them.
         num_samples: K, posterior samples for each row.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        batch_size: Rows in one compiled batch; None chooses.
 
     Returns:
         Nats, lowest level first, shape (B, levels).
     """
     function = Partial(_levels, num_samples=num_samples)
-    return map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)
+    return map_rows(function, rows)
 
 
 def level_shapes(model: Any, *, cond: Any = None) -> tuple[tuple[int, ...], ...]:
@@ -287,30 +242,29 @@ def _against(model: Any, rows: Batch, log_share: Array, z: Any, preparation: Pre
     return total, None if units is None else jax.nn.logsumexp(units + log_share[:, None, None], axis=0)
 
 
-def _rows(
-    model: Any, batch: Batch, num_samples: int, key: Key, preparation: Preparation, batch_size: int | None
-) -> dict[str, np.ndarray]:
+def _by_row(rows: Rows, num_samples: int) -> dict[str, np.ndarray]:
     """Log densities (n, K) and, by unit, (n, K, d): own, under the prior, and under the aggregate of all rows."""
     function = Partial(_drawn, num_samples=num_samples)
-    found = map_rows(function, model, batch, preparation=preparation, key=key, batch_size=batch_size)
+    found = map_rows(function, rows)
     z = found.pop("z")
+    batch = rows.batch
     n, width = len(batch.row_id), max(1, sum(leaf[0, 0].size for leaf in jax.tree.leaves(z)))
     weight = weights_of(batch)
     share = np.full(n, 1.0 / n) if weight is None else weight / weight.sum()
     with np.errstate(divide="ignore"):
         log_share = np.log(share).astype(np.float32)
     flat = jax.tree.map(lambda leaf: leaf.reshape(n * num_samples, *leaf.shape[2:]), z)
-    parts = list(padded_batches(batch, batch_size))
+    parts = list(padded_batches(batch, rows.batch_size))
     size = len(parts[0][0].row_id)
     draws = min(n * num_samples, max(1, _NUMBERS // (size * width)))
-    model, joint, units = eqx.nn.inference_mode(model), [], []
+    model, joint, units = eqx.nn.inference_mode(rows.model), [], []
     for first in range(0, n * num_samples, draws):
         index = np.minimum(np.arange(first, first + draws), n * num_samples - 1)
         some, total = jax.tree.map(lambda leaf, i=index: jnp.asarray(leaf[i]), flat), None
-        for number, (rows, count) in enumerate(parts):
+        for number, (part, count) in enumerate(parts):
             shares = np.full(size, -np.inf, np.float32)
             shares[:count] = log_share[number * size : number * size + count]
-            new = _against(model, rows, jnp.asarray(shares), some, preparation, key)
+            new = _against(model, part, jnp.asarray(shares), some, rows.preparation, rows.key)
             total = new if total is None else jax.tree.map(jnp.logaddexp, total, new)
         assert total is not None
         kept = min(draws, n * num_samples - first)

@@ -10,7 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import Partial
 
-from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.data.rows import plain_numbers
 from latens.distributions import (
@@ -24,7 +23,7 @@ from latens.distributions import (
     kl_terms,
 )
 from latens.errors import ConfigError, DataError, UsageError
-from latens.evaluation.batched import BATCH_SIZES, map_rows
+from latens.evaluation.batched import BATCH_SIZES, Rows, map_rows, of_rows
 from latens.evaluation.estimate import shares
 from latens.io.keys import check_generator
 from latens.io.process import check_process, counted
@@ -60,20 +59,18 @@ def encode_prepared(model: Any, batch: Batch, key: Key) -> dict[str, Array]:
     return jax.vmap(one_row)(batch.x, batch.cond, batch.mask)
 
 
-def encode(model: Any, batch: Batch, *, preparation: Preparation, key: Key) -> dict[str, np.ndarray]:
+@of_rows
+def encode(rows: Rows) -> dict[str, np.ndarray]:
     """Encode each row: the mean of its posterior and, where they exist, log variances and KL.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, B of them.
-        preparation: What turns a stored row into what the model sees.
-        key: Random key.
+        rows: The model and the stored rows, B of them.
 
     Returns:
         `mean` (B, *z) and, where they exist, `log_variance` and `kl` by latent dimension (nats). The mean of a
         categorical latent is the probabilities of its levels, (B, *z, levels).
     """
-    return map_rows(encode_prepared, model, batch, preparation=preparation, key=key)
+    return map_rows(encode_prepared, rows)
 
 
 def _with_noise(model: Any, batch: Batch, key: Key) -> Array:
@@ -122,17 +119,15 @@ NOISE = "noise of the posterior"
 
 
 @checked_later
-def encode_with_noise(model: Any, batch: Batch, noise: np.ndarray, *, preparation: Preparation, key: Key) -> np.ndarray:
+@of_rows
+def encode_with_noise(rows: Rows, noise: np.ndarray) -> np.ndarray:
     r"""Encode each row with noise that is given: for a Normal posterior $z = \mu + \sigma \odot \epsilon$.
 
     Args:
-        model: The trained model, with a reparameterised posterior.
-        batch: The stored rows, B of them.
+        rows: The model and the stored rows, B of them.
         noise: As many values for each row as the posterior takes, shape (B, n): zeros give the mean, standard Normal
             ones samples of a Normal posterior. Those of several levels stand one after the other. Relaxed discrete
             posteriors take uniform noise between 0 and 1.
-        preparation: What turns a stored row into what the model sees.
-        key: Random key, of the preparation alone.
 
     Returns:
         A NumPy array of shape (B, *z).
@@ -141,13 +136,13 @@ def encode_with_noise(model: Any, batch: Batch, noise: np.ndarray, *, preparatio
         DataError: The noise has another shape or range, or the posterior is not a function of noise.
     """
     noise = plain_numbers(noise, "noise").astype(np.float32)
-    if noise.shape[:1] != batch.row_id.shape or not np.isfinite(noise).all():
-        found = f"of shape {noise.shape}" if noise.shape[:1] != batch.row_id.shape else "that is not finite"
-        what = f"there is noise {found} for {len(batch.row_id)} rows."
+    if noise.shape[:1] != rows.batch.row_id.shape or not np.isfinite(noise).all():
+        found = f"of shape {noise.shape}" if noise.shape[:1] != rows.batch.row_id.shape else "that is not finite"
+        what = f"there is noise {found} for {len(rows.batch.row_id)} rows."
         raise DataError(what, where="noise", fix="Give one row of finite values for each row of the data.")
-    given = replace(batch, cond={**(batch.cond or {}), NOISE: noise.reshape(len(noise), -1)})
+    given = replace(rows.batch, cond={**(rows.batch.cond or {}), NOISE: noise.reshape(len(noise), -1)})
     try:
-        codes = map_rows(_with_noise, model, given, preparation=preparation, key=key)
+        codes = map_rows(_with_noise, replace(rows, batch=given))
     except TypeError as error:
         if "is not a function of noise" not in str(error):
             raise
@@ -296,53 +291,45 @@ def _reconstruct(
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
-def reconstruct(model: Any, batch: Batch, *, preparation: Preparation, key: Key, mean: bool = True) -> np.ndarray:
+@of_rows
+def reconstruct(rows: Rows, *, mean: bool = True) -> np.ndarray:
     """Reconstruct each row: the mean of p(x | z) at the posterior mean, or a sample at a posterior sample.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, B of them.
-        preparation: What turns a stored row into what the model sees.
-        key: Random key.
+        rows: The model and the stored rows, B of them.
         mean: False for samples in the place of means.
 
     Returns:
         A NumPy array of shape (B, *x), in the unit of the model.
     """
-    return map_rows(Partial(_reconstruct, mean=mean, of_mean=mean), model, batch, preparation=preparation, key=key)
+    return map_rows(Partial(_reconstruct, mean=mean, of_mean=mean), rows)
 
 
-def draw_around(model: Any, batch: Batch, *, preparation: Preparation, key: Key, mean: bool = False) -> np.ndarray:
+@of_rows
+def draw_around(rows: Rows, *, mean: bool = False) -> np.ndarray:
     """Draw a new row around each row: z from q(z | x), then x from p(x | z), or its mean.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, B of them; rows of one id get the same noise.
-        preparation: What turns a stored row into what the model sees.
-        key: Random key.
+        rows: The model and the stored rows, B of them.
         mean: Whether to give the mean of p(x | z), so that only z is random.
 
     Returns:
         A NumPy array of shape (B, *x), in the unit of the model.
     """
-    return map_rows(Partial(_reconstruct, mean=mean, of_mean=False), model, batch, preparation=preparation, key=key)
+    return map_rows(Partial(_reconstruct, mean=mean, of_mean=False), rows)
 
 
-def translate(
-    model: Any, batch: Batch, into: dict[str, np.ndarray], *, preparation: Preparation, key: Key, mean: bool = True
-) -> np.ndarray:
+@of_rows
+def translate(rows: Rows, into: dict[str, np.ndarray], *, mean: bool = True) -> np.ndarray:
     """Decode the code of each row under other conditions: q(z | x, its own), then p(x | z, the others).
 
     Args:
-        model: The trained model, which reads conditions.
-        batch: The stored rows, B of them, with their own conditions.
+        rows: The model and the stored rows, B of them.
         into: The conditions of one row to decode under, in the place of those of the same name.
-        preparation: What turns a stored row into what the model sees.
-        key: Random key.
         mean: Whether to give the mean of p(x | z) at the posterior mean; else a sample at a posterior sample.
 
     Returns:
         A NumPy array of shape (B, *x), in the unit of the model.
     """
     function = Partial(_reconstruct, mean=mean, of_mean=mean, into={k: jnp.asarray(v) for k, v in into.items()})
-    return map_rows(function, model, batch, preparation=preparation, key=key)
+    return map_rows(function, rows)

@@ -13,6 +13,7 @@ from latens.data import Dataset, Preparation
 from latens.data.batches import Batch
 from latens.distributions.bijections import Scaled
 from latens.distributions.chain import Transformed
+from latens.evaluation.batched import Rows
 from latens.evaluation.latents.aggregate import Moments, aggregated_moments, top_level
 from latens.io.process import counted
 from latens.models import (
@@ -241,4 +242,4 @@ def _folded(up: Any, down: Any, shift: Array, scale: Array) -> tuple[Conditional
 
 def _of(model: Any, data: Dataset, preparation: Preparation, seed: int) -> Moments:
     batch = data.rows(data.subset("train"))
-    return aggregated_moments(model, batch, key=jax.random.key(seed), preparation=preparation)
+    return aggregated_moments(Rows(model, batch, jax.random.key(seed), preparation))

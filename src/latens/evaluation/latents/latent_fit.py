@@ -7,10 +7,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from latens.data import Preparation
 from latens.data.batches import Batch
 from latens.errors import DataError
-from latens.evaluation.batched import map_rows
+from latens.evaluation.batched import Rows, map_rows, of_rows
 from latens.evaluation.estimate import Estimate
 from latens.evaluation.samples.resampling import as_rows, jackknife, same_width
 from latens.evaluation.samples.two_sample import classifier_two_sample_test
@@ -137,15 +136,8 @@ def _codes(model: Any, batch: Batch, key: Key) -> tuple[Array, Array]:
     return jax.vmap(one_row)(batch.x, batch.row_id, batch.cond, batch.mask)
 
 
-def latent_fit(
-    model: Any,
-    batch: Batch,
-    *,
-    permutations: int = 200,
-    key: Key,
-    preparation: Preparation = Preparation(),  # noqa: B008 - immutable
-    batch_size: int | None = None,
-) -> dict[str, Estimate]:
+@of_rows
+def latent_fit(rows: Rows, *, permutations: int = 200) -> dict[str, Estimate]:
     r"""Compare the aggregated posterior with the prior: distance, two-sample test and holes between codes.
 
     Does $q(z) = \frac1n\sum_i q(z|x_i)$ look like $p(z)$? One draw of each a row, all levels, choices one-hot.
@@ -156,12 +148,8 @@ def latent_fit(
     nothing differs). A conditional model's prior is drawn with the conditions of the rows.
 
     Args:
-        model: The trained model.
-        batch: The stored rows, 16 or more.
+        rows: The model and the stored rows, B of them.
         permutations: For the p-value.
-        key: Random key.
-        preparation: What turns a stored row into what the model sees.
-        batch_size: Rows in one compiled batch; None chooses.
 
     Returns:
         The estimates by name.
@@ -169,13 +157,15 @@ def latent_fit(
     Raises:
         DataError: For fewer than 16 rows, or of unequal weights.
     """
-    if len(batch.row_id) < 16:
-        raise DataError(f"{len(batch.row_id)} rows are too few to see a distribution.", fix="Give at least 16 rows.")
-    if batch.weight is not None and np.ptp(np.asarray(batch.weight)) > 0.0:
+    if len(rows.batch.row_id) < 16:
+        raise DataError(
+            f"{len(rows.batch.row_id)} rows are too few to see a distribution.", fix="Give at least 16 rows."
+        )
+    if rows.batch.weight is not None and np.ptp(np.asarray(rows.batch.weight)) > 0.0:
         what = "rows with weights are not compared with draws of the prior, which have none."
         raise DataError(what, where="weight", fix="Leave the weights out: dataclasses.replace(batch, weight=None).")
-    data_key, order_key = jax.random.split(key)
-    codes, prior = map_rows(_codes, model, batch, preparation=preparation, key=data_key, batch_size=batch_size)
+    data_key, order_key = jax.random.split(rows.key)
+    codes, prior = map_rows(_codes, replace(rows, key=data_key))
     seed = int(jax.random.randint(order_key, (), 0, 2**31 - 1))
     order = np.random.default_rng(seed).permutation(len(codes))
     mmd = maximum_mean_discrepancy(codes, prior, permutations=permutations, seed=seed)

@@ -11,7 +11,7 @@ import numpy as np
 from latens.data import Dataset, Preparation
 from latens.distributions import StandardNormal
 from latens.errors import DataError
-from latens.evaluation import encode
+from latens.evaluation import Rows, encode
 from latens.models import LatentModel, MixturePrior
 
 MOST_ROWS = 50_000
@@ -41,7 +41,7 @@ def with_clusters(
             where=data.name,
             fix="Use --set prior.components=2, or give more rows.",
         )
-    codes = encode(model, data.rows(rows), preparation=preparation, key=jax.random.key(seed))["mean"]
+    codes = encode(Rows(model, data.rows(rows), jax.random.key(seed), preparation))["mean"]
     flat = codes.reshape(len(codes), -1).astype(np.float64)
     spread = max(float(flat.var(axis=0).mean()), 1e-12)
     # The floor keeps a cluster of equal codes from a density without bound.

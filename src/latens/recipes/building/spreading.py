@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from latens.data import Dataset, Preparation
-from latens.evaluation import encode
+from latens.evaluation import Rows, encode
 from latens.typing import Float, Int
 
 NEIGHBOURS = 5
@@ -74,7 +74,7 @@ def with_spread_labels(model: Any, data: Dataset, preparation: Preparation, *, c
     """The data with labels for its training rows, spread over the means of their codes under a model."""
     rows = data.subset("train")
     batch = dataclasses.replace(data.rows(rows), weight=None)
-    codes = encode(model, batch, preparation=preparation, key=jax.random.key(seed))["mean"]
+    codes = encode(Rows(model, batch, jax.random.key(seed), preparation))["mean"]
     label = np.full(len(data), -1, np.int32)
     if data.seen_label is not None:
         label[rows] = spread_labels(codes.reshape(len(codes), -1), data.seen_label[rows], classes, seed=seed)
