@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from latens.data import load
-from latens.data.readers import hdf5
+from latens.data.formats import hdf5
 from latens.errors import DataError, ResourceError
 
 h5py = pytest.importorskip("h5py")

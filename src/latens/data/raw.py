@@ -1,6 +1,5 @@
 """What a reader hands on, and the bounds every reader keeps: nothing is allocated on a file's word alone."""
 
-import io
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -104,9 +103,9 @@ def check_stored(where: str, declared: int, stored: int) -> None:
 
 
 def read_array(
-    stream: io.BufferedIOBase, dtype: np.dtype, shape: tuple[int, ...], where: str, *, order: Any = "C"
+    stream: Any, dtype: np.dtype, shape: tuple[int, ...], where: str, *, order: Any = "C", ends: bool = True
 ) -> np.ndarray:
-    """Read exactly one array from a stream, which must end there."""
+    """Read exactly one array from a stream, which must end there unless `ends` is false."""
     flat = np.empty(math.prod(shape), dtype)
     view = flat.view(np.uint8).data if flat.size else memoryview(bytearray())
     filled = 0
@@ -115,7 +114,7 @@ def read_array(
         if not got:
             raise damaged(where, f"the data end after {filled} of {len(view)} bytes.")
         filled += got
-    if stream.read(1):
+    if ends and stream.read(1):
         raise damaged(where, f"the file goes on after the {len(view)} bytes its header declares.")
     check_bytes(flat, where)
     return flat.reshape(shape, order=order).astype(dtype.newbyteorder("="), copy=False)

@@ -10,17 +10,18 @@ import numpy as np
 
 from latens.data.dataset import Dataset
 from latens.data.declared import LEFT_OUT, Declared, check_declared, declared_columns
+from latens.data.formats import idx
+from latens.data.formats.npy import read_npy
+from latens.data.formats.pictures import find_pictures
+from latens.data.formats.registry import by_blocks, check_numeric, read_object, read_path
+from latens.data.formats.source import AbstractSource, file_errors
+from latens.data.formats.tables import from_words
 from latens.data.grown import grown
 from latens.data.infer import conform, fill, find_missing, infer_schema, store, with_classes
 from latens.data.known import KNOWN
 from latens.data.mixed import MOST_NAMED, mixed_notes, refuse_text, stored_columns, with_absent
 from latens.data.pairs import side_by_side
 from latens.data.raw import MAX_BYTES, ColumnRoles, Raw
-from latens.data.readers import idx
-from latens.data.readers.images import find_pictures
-from latens.data.readers.npz import read_npy
-from latens.data.readers.open import check_numeric, read_object, read_path
-from latens.data.readers.tables import from_words
 from latens.data.rows import (
     TRAIN,
     encode_labels,
@@ -33,8 +34,7 @@ from latens.data.rows import (
 )
 from latens.data.schema import Schema
 from latens.data.sparse import SparseRows
-from latens.data.streams.blocks import AbstractSource, file_errors
-from latens.data.streams.find import BLOCKS_ONLY, INSIDE, find_source, is_address, is_glob, open_stream, title_of
+from latens.data.streams.find import INSIDE, find_source, is_address, is_glob, open_stream, title_of
 from latens.data.suspects import overlapping
 from latens.errors import DataError, UsageError, nearest
 
@@ -292,7 +292,8 @@ def _files(spec: Any, roles: ColumnRoles, stream: bool | None) -> AbstractSource
     path, blocks = Path(spec), False
     with contextlib.suppress(OSError, ValueError):  # said in words where the path is read
         folder = path.is_dir() and idx.idx_folder(path) is None and (stream or not find_pictures(path).pictures)
-        own = stream or path.suffix.lower() in BLOCKS_ONLY
+        row = by_blocks().get(path.suffix.lower())
+        own = stream or (row is not None and row.whole is None)
         large = path.is_file() and (own or path.stat().st_size > MAX_BYTES)
         inside = INSIDE.match(str(spec)) is not None and not path.exists()
         blocks = is_address(str(spec)) or folder or large or inside or (is_glob(str(spec)) and not path.exists())

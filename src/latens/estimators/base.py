@@ -19,8 +19,8 @@ from latens.config import to_json
 from latens.data import TRAIN, VALIDATION, Batch, Dataset, Schema, infer_schema
 from latens.data.batches import hash_rows
 from latens.data.check import lost_digits
+from latens.data.formats.tables import is_frame
 from latens.data.infer import conform, fill, store
-from latens.data.readers.tables import is_frame
 from latens.data.rows import refuse_masked, refuse_other_cells, row_keys, row_weights, unmasked
 from latens.errors import ConfigError, DataError, ModelFileError, UsageError, nearest
 from latens.estimators.labels import codes_of

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from latens.data.readers.tables import is_frame
+from latens.data.formats.tables import is_frame
 from latens.data.rows import plain_numbers
 from latens.errors import DataError, UsageError
 from latens.typing import Key, checked_later

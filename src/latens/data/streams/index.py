@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from latens.data.batches import mix
 from latens.data.dataset import Dataset
+from latens.data.formats.source import AbstractSource
 from latens.data.rows import SPLITS, TRAIN, encode_labels, row_weights
 from latens.data.schema import Schema
-from latens.data.streams.blocks import AbstractSource
 from latens.data.streams.statistics import Statistics
 from latens.data.streams.stream import Form, cells, in_order, joined, names_of, splits
 from latens.data.streams.tally import TypedStatistics

@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.data.dataset import Dataset
+from latens.data.formats.registry import check_numeric
+from latens.data.formats.source import AbstractSource
 from latens.data.infer import conform, find_missing
 from latens.data.raw import Raw
-from latens.data.readers.open import check_numeric
 from latens.data.rows import encode_labels, row_names, row_weights, split_of
 from latens.data.schema import MAX_CLASSES, Schema
-from latens.data.streams.blocks import AbstractSource
 from latens.data.streams.typed import Cells, typed_cells
 from latens.errors import DataError
 

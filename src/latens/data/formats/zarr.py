@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from latens.data.formats.hdf5 import DenseRows, Hdf5Source
+from latens.data.formats.npz import AbstractArrays
+from latens.data.formats.source import WINDOW, File, digest_of
 from latens.data.raw import check_stored, damaged
-from latens.data.readers.npz import AbstractArrays
-from latens.data.streams.blocks import WINDOW, File, digest_of
-from latens.data.streams.hdf5 import DenseRows, Hdf5Source
 from latens.errors import DataError
 from latens.io.plain_files import kind_of
 

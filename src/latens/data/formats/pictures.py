@@ -1,17 +1,26 @@
-"""A folder of images: one row a file, the subfolders' names are the labels, the relative paths are the row ids."""
+"""Pictures: folders of them, a row a file, and tars of the WebDataset kind; in memory or decoded block by block.
 
+The names of the subfolders of a folder are the labels, the relative paths the row ids.
+"""
+
+import abc
 import contextlib
+import io
 import math
+import tarfile
 import warnings
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from jaxtyping import Shaped
 
-from latens.data.raw import MAX_BYTES, Raw
+from latens.data.formats.source import AbstractSource, BlockTable, File, Place, digest_of
+from latens.data.formats.tables import text_array
+from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged
 from latens.data.schema import MAX_CELLS
 from latens.errors import DataError, ResourceError
 
@@ -23,6 +32,10 @@ _SHOWN = 5
 _KINDS = {"1": "black and white", "L": "grey", "LA": "grey", "RGB": "RGB", "RGBA": "RGB", "P": "RGB", "PA": "RGB"}
 TARGET = {"black and white": "1", "grey": "L", "RGB": "RGB"}
 ADVICE = "Remove or convert them, so that all have one size and are 8-bit grey or RGB without transparency."
+
+
+BLOCK_FILES, BLOCK_BYTES = 256, 2**24
+"""A block has so many pictures, or fewer where they take more bytes."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +94,7 @@ def read_pictures(folder: Path, found: Found) -> Raw:
             good.append(name)
         else:
             problems[name] = f"{shown(*head)}, most are {shown(size, kind)}"
-    shape = (size[1], size[0], 3) if kind == "RGB" else (size[1], size[0])
+    shape = _shape(size, kind)
     cells = math.prod(shape)
     if cells > MAX_CELLS or cells * len(good) > MAX_BYTES:
         what = f"holds {len(good)} pictures of {size[0]} x {size[1]} pixels, more than {MAX_BYTES} bytes in all."
@@ -102,8 +115,13 @@ def read_pictures(folder: Path, found: Found) -> Raw:
     if moving:
         notes.append(f"{moving} files hold several frames; the first of each was taken.")
     notes += turned_notes(turned)
-    labels = [name.split("/")[0] if "/" in name else "" for name in good]
-    return Raw(x, np.array(labels) if any(labels) else None, np.array(good), notes=tuple(notes))
+    labels = _folders(good)
+    return Raw(x, labels if labels.any() else None, np.array(good), notes=tuple(notes))
+
+
+def _folders(names: Iterable[str]) -> Shaped[np.ndarray, " n"]:
+    """The subfolder of each picture, which is its label; "" for none."""
+    return np.array([name.split("/")[0] if "/" in name else "" for name in names])
 
 
 def _heads(folder: Path, names: tuple[str, ...]) -> tuple[dict[str, tuple[tuple[int, int], str]], dict[str, str]]:
@@ -204,6 +222,10 @@ def reason(error: BaseException) -> str:
     return str(error) if own else "cannot be read"
 
 
+def _shape(size: tuple[int, int], kind: str) -> tuple[int, ...]:
+    return (size[1], size[0], 3) if kind == "RGB" else (size[1], size[0])
+
+
 def shown(size: tuple[int, int], kind: str) -> str:
     """Write the size and the kind of a picture."""
     return f"{size[0]} x {size[1]} {kind}"
@@ -213,3 +235,161 @@ def _refusal(folder: Path, problems: dict[str, str], total: int) -> DataError:
     first = "; ".join(f"{name}: {problems[name]}" for name in sorted(problems)[:_SHOWN])
     more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
     return DataError(f"{len(problems)} of {total} pictures do not fit: {first}{more}.", where=str(folder), fix=ADVICE)
+
+
+class AbstractPictures(AbstractSource):
+    """Pictures of one size and kind, decoded when their block is read; the arguments are those of `AbstractSource`."""
+
+    dtype = np.dtype(np.uint8)
+    _turned = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return tuple(turned_notes(self._turned))
+
+    @abc.abstractmethod
+    def packed(self, block: int) -> Iterator[tuple[str, Any]]:
+        """Go through the pictures of a block."""
+
+    def first(self, name: str, file: Any) -> int:
+        """Take size and kind of all pictures from the first one."""
+        try:
+            self._size, self._kind = head_of(file)
+        except unreadable() as error:
+            raise DataError(f"{name}: {reason(error)}.", where=self.place.shown(""), fix=ADVICE) from None
+        self.shape = _shape(self._size, self._kind)
+        self._like = name
+        return max(1, min(BLOCK_FILES, BLOCK_BYTES // math.prod(self.shape)))
+
+    def pixels(self, block: int) -> Shaped[np.ndarray, "n *shape"]:
+        """Decode the pictures of a block."""
+        x = np.empty((int(self.table.rows[block]), *self.shape), np.uint8)
+        for i, (name, file) in enumerate(self.packed(block)):
+            problem = ""
+            try:
+                size, kind = head_of(file)
+                if (size, kind) == (self._size, self._kind):
+                    file.seek(0)
+                    x[i], _, upright = pixels_of(file, TARGET[kind])
+                    self._turned += not upright
+                else:
+                    problem = f"{shown(size, kind)}, {self._like} is {shown(self._size, self._kind)}"
+            except unreadable() as error:
+                problem = reason(error)
+            if problem:
+                raise DataError(f"{name}: {problem}.", where=self.where(block), fix=ADVICE)
+        return x
+
+
+class FolderSource(AbstractPictures):
+    """A folder of pictures with sub-folders that are labels, named and sorted as in memory."""
+
+    # `roles`: Which columns are the label, the row id and the weight: "none" leaves the labels out.
+
+    def __init__(self, root: Path, roles: ColumnRoles) -> None:
+        super().__init__(Place(root), find_pictures(root).pictures, roles, single=False)
+        if asked := roles.asked():
+            fix = "Its labels are the names of its sub-folders."
+            raise DataError(f"a folder has no column {next(iter(asked.values()))!r}.", where=str(root), fix=fix)
+        with self.place.open(self.names[0]) as file:
+            each = self.first(self.names[0], file)
+        self._groups = [self.names[at : at + each] for at in range(0, len(self.names), each)]
+        self._labelled = roles.label != "none" and any("/" in name for name in self.names)
+        files = []
+        for group in self._groups:
+            sizes = [(root / name).stat().st_size for name in group]
+            told = repr(list(zip(group, sizes))).encode("utf-8", "surrogatepass")
+            files.append(File(f"{group[0]} to {group[-1]}", sum(sizes), digest_of(told)))
+        self.files, self.table = tuple(files), BlockTable.of([[len(group)] for group in self._groups])
+
+    def packed(self, block: int) -> Iterator[tuple[str, Any]]:
+        for name in self._groups[block]:
+            with self.place.open(name) as file:
+                yield name, file
+
+    def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
+        names = self._groups[block]
+        return Raw(self.pixels(block), _folders(names) if self._labelled else None, np.array(names)), None
+
+
+class TarSource(AbstractPictures):
+    """Tars of the WebDataset kind: one picture a key, and where `.cls` is beside it the label."""
+
+    def __init__(self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> None:
+        super().__init__(place, names, roles, single=single)
+        if asked := roles.asked():
+            fix = "Labels are the members that end in .cls."
+            raise DataError(
+                f"a tar has no column {next(iter(asked.values()))!r}.", where=place.shown(names[0]), fix=fix
+            )
+        files, self._samples, cut, like, each = [], [], [], None, 0
+        for name in names:
+            where = place.shown(name)
+            with place.open(name) as stream:
+                samples, headers = _samples(stream, where)
+                size = stream.seek(0, 2)
+                for key, members in samples.items():
+                    like = set(members) if like is None else like
+                    if set(members) != like:
+                        both = [", ".join(sorted(one)) or "nothing" for one in (members, like)]
+                        what = f"the key {key!r} has {both[0]}, others have {both[1]}."
+                        raise DataError(what, where=where, fix="Give every key the same members.")
+                    if not each:
+                        self._picture = _picture_of(like, where)
+                        each = self.first(f"{key}{self._picture}", _member(stream, *members[self._picture]))
+            files.append(File(name, size, digest_of(headers)))
+            found = list(samples.items())
+            self._samples += [found[at : at + each] for at in range(0, len(found), each or 1)]
+            cut.append([min(each, len(found) - at) for at in range(0, len(found), each or 1)])
+        if like is None:
+            raise DataError("has no members.", where=place.shown(names[0]), fix="Give tars of pictures.")
+        self._labelled = ".cls" in like and roles.label != "none"
+        self.files, self.table = tuple(files), BlockTable.of(cut)
+
+    def packed(self, block: int) -> Iterator[tuple[str, Any]]:
+        with self.place.open(self.files[int(self.table.file[block])].name) as stream:
+            for key, members in self._samples[block]:
+                yield key + self._picture, _member(stream, *members[self._picture])
+
+    def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
+        label = None
+        if self._labelled:
+            with self.place.open(self.files[int(self.table.file[block])].name) as stream:
+                found = [_member(stream, *members[".cls"]).getvalue() for _, members in self._samples[block]]
+            label = text_array([text.decode("utf-8", "replace").strip() for text in found], self.where(block))
+        return Raw(self.pixels(block), label), None
+
+
+def _samples(stream: Any, where: str) -> tuple[dict[str, dict[str, tuple[int, int]]], bytes]:
+    """Place and size of the members of a tar by key and ending, and what says how it is laid out."""
+    samples: dict[str, dict[str, tuple[int, int]]] = {}
+    told = []
+    try:
+        with tarfile.open(fileobj=stream, mode="r:") as tar:
+            for member in tar:
+                path = PurePosixPath(member.name)
+                if not member.isfile() or path.name.startswith("."):
+                    continue
+                stem, _, ending = path.name.partition(".")
+                own = samples.setdefault(str(path.parent / stem), {})
+                own[f".{ending.lower()}"] = (member.offset_data, member.size)
+                told.append(f"{member.name} {member.offset_data} {member.size} {member.mtime}")
+    except (tarfile.TarError, EOFError) as error:
+        stream.seek(0)
+        if stream.read(2) == b"\x1f\x8b":
+            raise DataError("is packed with gzip.", where=where, fix="Unpack it with gunzip.") from None
+        raise damaged(where, f"is no readable tar ({str(error)[:80]}).") from None
+    return samples, "\n".join(told).encode("utf-8", "surrogatepass")
+
+
+def _picture_of(endings: set[str], where: str) -> str:
+    pictures = sorted(endings & set(ENDINGS))
+    if len(pictures) != 1:
+        what = f"a key has {len(pictures)} pictures among {', '.join(sorted(endings))}."
+        raise DataError(what, where=where, fix=f"Give every key one of {', '.join(ENDINGS)}.")
+    return pictures[0]
+
+
+def _member(stream: Any, offset: int, size: int) -> io.BytesIO:
+    stream.seek(offset)
+    return io.BytesIO(stream.read(size))
