@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from latens.data.columns import TextColumn
 from latens.data.declared import Declared
-from latens.data.mixed import mixed_schema
+from latens.data.mixed import check_columns, mixed_schema
 from latens.data.raw import Raw
 from latens.data.schema import MAX_CELLS, MAX_NAME, MAX_SCALE, MAX_SHIFT, MIN_SCALE, Column, Kind, Schema
 from latens.data.sparse import SparseRows, columns_of
-from latens.errors import DataError, nearest
+from latens.errors import DataError
 
 _CHUNK = 2**19
 
@@ -281,17 +281,7 @@ def conform(
     # observed: true where a value was observed; None for everywhere.
     wanted = None if schema.columns is None else [column.name for column in schema.columns]
     if names is not None and wanted is not None and list(names) != wanted:
-        lacking = next((name for name in wanted if name not in names), None)
-        if lacking is not None:
-            hint = nearest(lacking, names) if len(names) <= 1000 else ""
-            raise DataError(f"lacks the column {lacking!r} the model was trained on.", where=where, fix=hint)
-        extra = [name for name in names if name not in wanted]
-        if extra:
-            raise DataError(
-                f"has columns the model does not know: {', '.join(map(repr, extra[:5]))}.",
-                where=where,
-                fix="Leave them out, or name them with --label or --id.",
-            )
+        check_columns(names, wanted, schema, where)
         order = [list(names).index(name) for name in wanted]
         x = x.columns_at(order) if isinstance(x, SparseRows) else x[:, order]
         observed = None if observed is None else observed[:, order]

@@ -1,5 +1,6 @@
 """What a reader hands on, and the bounds every reader keeps: nothing is allocated on a file's word alone."""
 
+import importlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -61,6 +62,12 @@ class ColumnRoles:
         return {role: name for role, name in roles.items() if name is not None and (role, name) != ("label", "none")}
 
 
+def no_roles(roles: ColumnRoles, where: str, fix: str, has: str = "has") -> None:
+    """Refuse a label, id or weight that was asked for by name of data without columns."""
+    if asked := roles.asked():
+        raise DataError(f"{has} no column {next(iter(asked.values()))!r}.", where=where, fix=fix)
+
+
 def with_roles(raw: Raw, roles: ColumnRoles, where: str) -> Raw:
     """Refuse a label, id or weight that was asked for by name where the source has no names; drop unwanted labels."""
     have = {"label": raw.label, "row_id": raw.names, "weight": raw.weight}
@@ -73,6 +80,16 @@ def with_roles(raw: Raw, roles: ColumnRoles, where: str) -> Raw:
     if roles.label == "none":
         raw.label = raw.classes = None
     return raw
+
+
+def needed(module: str, what: str, where: str, fix: str) -> Any:
+    """Import a package that only some formats need."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        package = module.split(".")[0]
+        what = f"reading {what} needs {package}, which is not installed."
+        raise DataError(what, where=where, fix=fix) from None
 
 
 def damaged(where: str, message: str, fix: str = "") -> DataError:

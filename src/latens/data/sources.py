@@ -21,7 +21,7 @@ from latens.data.infer import conform, fill, find_missing, infer_schema, store, 
 from latens.data.known import KNOWN
 from latens.data.mixed import MOST_NAMED, mixed_notes, refuse_text, stored_columns, with_absent
 from latens.data.pairs import side_by_side
-from latens.data.raw import MAX_BYTES, ColumnRoles, Raw
+from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, no_roles
 from latens.data.rows import (
     TRAIN,
     encode_labels,
@@ -329,8 +329,7 @@ def _read(spec: Any, roles: ColumnRoles, name: str | None) -> tuple[Raw, str, st
     if not isinstance(spec, str | Path):
         return read_object(spec, roles, name or "data"), name or "data", "data"
     if isinstance(spec, str) and spec in KNOWN:
-        if asked := roles.asked():
-            raise DataError(f"has no column {next(iter(asked.values()))!r}.", where=spec, fix="Its labels are known.")
+        no_roles(roles, spec, "Its labels are known.")
         raw = KNOWN[spec]()
         if roles.label == "none":
             raw.label = raw.classes = None

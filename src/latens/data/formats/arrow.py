@@ -5,7 +5,9 @@ A block is a row group of Parquet, or some record batches in a row. Arrow files 
 """
 
 import abc
+import contextlib
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ from latens.data.formats.tables import (
     text_array,
     times,
 )
-from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged
+from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged, needed
 from latens.data.words import Coded, Words
 from latens.errors import DataError, LatensError, ResourceError
 from latens.io.json import parse_json_strict
@@ -55,16 +57,11 @@ class AbstractTables(ColumnSource):
 
     def __init__(self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> None:
         super().__init__(place, names, roles, single=single)
-        try:
-            import pyarrow
-        except ImportError:
-            fix = "Install latens[tables], or give .npy files."
-            what = f"reading {self.format} needs pyarrow, which is not installed."
-            raise DataError(what, where=place.shown(names[0]), fix=fix) from None
+        pyarrow = needed("pyarrow", self.format, place.shown(names[0]), "Install latens[tables], or give .npy files.")
         self._arrow, schema, files, cut = pyarrow, None, [], []
         self._parts: list[Any] = []  # where each block lies in its file
         for name in names:
-            with self.errors(place.shown(name)), place.open(name) as stream:
+            with arrow_errors(self.format, place.shown(name)), place.open(name) as stream:
                 file, rows, own = self.layout(stream, name)
             if schema is not None and not own.equals(schema):
                 what = _difference(own, schema, names[0])
@@ -83,7 +80,7 @@ class AbstractTables(ColumnSource):
     def find(self, schema: Any) -> None:
         """Find out which columns are rows, and what these hold."""
         where = self.place.shown(self.names[0])
-        with self.errors(where):
+        with arrow_errors(self.format, where):
             types, words = self._arrow.types, list(schema.names)
         ids = INDEX if INDEX in words else None
         check_column_names(words, where)
@@ -109,10 +106,6 @@ class AbstractTables(ColumnSource):
         self.dtype = np.dtype(np.float32) if self.typed else np.result_type(*(_dtype(kind) for kind in kinds))
         self.check_blocks()
 
-    def errors(self, where: str) -> "_ArrowErrors":
-        """Say in words what pyarrow raises."""
-        return _ArrowErrors(self._arrow.ArrowException, self.format, where)
-
     @abc.abstractmethod
     def table_of(self, block: int, columns: list[str]) -> Any:
         """Read columns of a block."""
@@ -125,7 +118,7 @@ class AbstractTables(ColumnSource):
         return part
 
     def read(self, block: int) -> tuple[Raw, np.ndarray | None]:
-        with self.errors(self.where(block)):
+        with arrow_errors(self.format, self.where(block)):
             return super().read(block)
 
     def rows_of(self, part: Any, where: str) -> Any:
@@ -165,22 +158,20 @@ class AbstractTables(ColumnSource):
         return np.concatenate(parts)
 
 
-class _ArrowErrors:
-    """What pyarrow raises for a damaged file, as a DataError that names it."""
+@contextlib.contextmanager
+def arrow_errors(form: str, where: str) -> Iterator[None]:
+    """Say in words what pyarrow raises for a damaged file; what the system says of a file passes."""
+    import pyarrow
 
-    def __init__(self, kind: type[Exception], form: str, where: str) -> None:
-        self.kinds, self.form, self.where = (kind, struct.error, EOFError, UnicodeDecodeError), form, where
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
-        if isinstance(error, self.kinds):
-            what = f"is not readable {self.form} ({str(error)[:80]})."
-            raise DataError(what, where=self.where, fix="Write it again.") from None
-        if isinstance(error, OSError) and error.errno is None and not isinstance(error, DataError):
-            what = f"is not readable {self.form} ({str(error)[:80]})."
-            raise DataError(what, where=self.where, fix="Write it again.") from None
+    try:
+        yield
+    except LatensError:
+        raise
+    except (pyarrow.ArrowException, struct.error, EOFError, UnicodeDecodeError, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        what = f"is not readable {form} ({str(error)[:80]})."
+        raise DataError(what, where=where, fix="Write it again.") from None
 
 
 def _dtype(kind: Any) -> np.dtype | None:
@@ -327,25 +318,12 @@ class ArrowSource(AbstractTables):
 def read_parquet(path: Path, roles: ColumnRoles) -> Raw:
     """Read the rows of a Parquet file, by pyarrow where it is installed."""
     where = str(path)
-    try:
-        import pyarrow as pa
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise DataError(
-            "reading Parquet needs pyarrow, which is not installed.",
-            where=where,
-            fix="Install latens[tables], or write the table as .csv.",
-        ) from None
-    try:
-        with parquet.ParquetFile(path) as file:
-            cells = file.metadata.num_rows * file.metadata.num_columns
-            if cells * 8 > MAX_BYTES:
-                raise ResourceError(f"declares {cells} cells.", where=where, fix="Use fewer rows or columns.")
-            return _from_parquet(file, roles, where)
-    except (pa.ArrowException, OSError) as error:
-        if isinstance(error, LatensError):
-            raise
-        raise DataError(f"is not readable Parquet ({str(error)[:80]}).", where=where, fix="Write it again.") from None
+    parquet = needed("pyarrow.parquet", "Parquet", where, "Install latens[tables], or write the table as .csv.")
+    with arrow_errors("Parquet", where), parquet.ParquetFile(path) as file:
+        cells = file.metadata.num_rows * file.metadata.num_columns
+        if cells * 8 > MAX_BYTES:
+            raise ResourceError(f"declares {cells} cells.", where=where, fix="Use fewer rows or columns.")
+        return _from_parquet(file, roles, where)
 
 
 def _from_parquet(file: Any, roles: ColumnRoles, where: str) -> Raw:

@@ -16,7 +16,17 @@ import numpy as np
 from latens.data.formats.anndata import read_h5ad
 from latens.data.formats.npz import PART_KEYS, AbstractArrays, from_archive
 from latens.data.formats.source import WINDOW, AbstractSource, BlockTable, File, Place, RemotePlace, file_of
-from latens.data.raw import MAX_BYTES, MAX_DIMENSIONS, MAX_RATIO, ColumnRoles, Raw, check_size, check_stored, damaged
+from latens.data.raw import (
+    MAX_BYTES,
+    MAX_DIMENSIONS,
+    MAX_RATIO,
+    ColumnRoles,
+    Raw,
+    check_size,
+    check_stored,
+    damaged,
+    needed,
+)
 from latens.data.sparse import compressed
 from latens.errors import DataError, ResourceError
 
@@ -34,19 +44,6 @@ _HEAP = b"GCOL\1\0\0\0"
 _ALLOWANCE = 2**31  # bytes that reading one block of text may take at worst
 _UNCHECKED = 2**30 // MAX_RATIO  # a packed chunk below this size cannot become 1 GiB
 _HARMFUL = "Do not use this file unless you know who made it; copy the data into one file with h5py."
-
-
-def h5py_module(where: str) -> Any:
-    """Import h5py when it is needed."""
-    try:
-        import h5py
-    except ImportError:
-        raise DataError(
-            "reading HDF5 needs h5py, which is not installed.",
-            where=where,
-            fix="Install latens[hdf5], or write the data as .npz.",
-        ) from None
-    return h5py
 
 
 def _check_heaps(path: Path) -> None:
@@ -89,7 +86,7 @@ class Store(AbstractArrays):
 
     def __init__(self, path: Path, only: str | None = None, *, stays: bool = False) -> None:
         self.where, self.only, self.stays = str(path), only, stays
-        self._h5py = h5py_module(self.where)
+        self._h5py = needed("h5py", "HDF5", self.where, "Install latens[hdf5], or write the data as .npz.")
         self._size = path.stat().st_size
         self._links: list[str] = []
         _check_heaps(path)

@@ -22,7 +22,7 @@ import numpy as np
 from jaxtyping import Shaped
 
 from latens.data.formats.source import AbstractSource, BlockTable, File, Place, digest_of
-from latens.data.raw import ColumnRoles, Raw, check_size, damaged, read_array
+from latens.data.raw import ColumnRoles, Raw, check_size, damaged, no_roles, read_array
 from latens.data.rows import TEST
 from latens.errors import DataError, LatensError
 from latens.io.json import parse_json_strict
@@ -135,10 +135,8 @@ class NpySource(AbstractSource):
 
     def __init__(self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> None:
         super().__init__(place, names, roles, single=single)
-        if asked := roles.asked():
-            fix = "Write part.label.npy, part.id.npy or part.weight.npy beside part.npy, and name their folder."
-            raise DataError(f"arrays have no column {next(iter(asked.values()))!r}.", where=place.shown(names[0]),
-                            fix=fix)  # fmt: skip
+        fix = "Write part.label.npy, part.id.npy or part.weight.npy beside part.npy, and name their folder."
+        no_roles(roles, place.shown(names[0]), fix, "arrays have")
         self.layouts = [Layout(place, name) for name in names]
         first = self.layouts[0]
         for other in self.layouts:

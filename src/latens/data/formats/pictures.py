@@ -20,7 +20,7 @@ from jaxtyping import Shaped
 
 from latens.data.formats.source import AbstractSource, BlockTable, File, Place, digest_of
 from latens.data.formats.tables import text_array
-from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged
+from latens.data.raw import MAX_BYTES, ColumnRoles, Raw, damaged, no_roles
 from latens.data.schema import MAX_CELLS
 from latens.errors import DataError, ResourceError
 
@@ -288,9 +288,7 @@ class FolderSource(AbstractPictures):
 
     def __init__(self, root: Path, roles: ColumnRoles) -> None:
         super().__init__(Place(root), find_pictures(root).pictures, roles, single=False)
-        if asked := roles.asked():
-            fix = "Its labels are the names of its sub-folders."
-            raise DataError(f"a folder has no column {next(iter(asked.values()))!r}.", where=str(root), fix=fix)
+        no_roles(roles, str(root), "Its labels are the names of its sub-folders.", "a folder has")
         with self.place.open(self.names[0]) as file:
             each = self.first(self.names[0], file)
         self._groups = [self.names[at : at + each] for at in range(0, len(self.names), each)]
@@ -317,11 +315,7 @@ class TarSource(AbstractPictures):
 
     def __init__(self, place: Place, names: tuple[str, ...], roles: ColumnRoles, *, single: bool) -> None:
         super().__init__(place, names, roles, single=single)
-        if asked := roles.asked():
-            fix = "Labels are the members that end in .cls."
-            raise DataError(
-                f"a tar has no column {next(iter(asked.values()))!r}.", where=place.shown(names[0]), fix=fix
-            )
+        no_roles(roles, place.shown(names[0]), "Labels are the members that end in .cls.", "a tar has")
         files, self._samples, cut, like, each = [], [], [], None, 0
         for name in names:
             where = place.shown(name)

@@ -23,7 +23,7 @@ from latens.data.formats.npy import MAGIC, NpySource, read_npy
 from latens.data.formats.pictures import TarSource
 from latens.data.formats.source import AbstractSource, Place
 from latens.data.formats.tables import from_frame, is_frame
-from latens.data.raw import ColumnRoles, Raw, damaged, with_roles
+from latens.data.raw import ColumnRoles, Raw, damaged, no_roles, with_roles
 from latens.data.rows import unmasked
 from latens.data.sparse import is_sparse, sparse_rows
 from latens.errors import ConfigError, DataError, ResourceError
@@ -197,9 +197,8 @@ def check_numeric(x: Any, where: str) -> None:
 
 
 def _read_folder(folder: Path, roles: ColumnRoles) -> Raw:
-    if asked := roles.asked():
-        fix = "Its labels are known: label files beside MNIST-named images, names of subfolders of pictures."
-        raise DataError(f"a folder has no column {next(iter(asked.values()))!r}.", where=str(folder), fix=fix)
+    fix = "Its labels are known: label files beside MNIST-named images, names of subfolders of pictures."
+    no_roles(roles, str(folder), fix, "a folder has")
     files = idx.idx_folder(folder)
     if files is not None:
         return idx.read_idx_folder(folder, files)

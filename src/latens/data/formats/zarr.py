@@ -11,7 +11,7 @@ import numpy as np
 from latens.data.formats.hdf5 import DenseRows, Hdf5Source
 from latens.data.formats.npz import AbstractArrays
 from latens.data.formats.source import WINDOW, File, digest_of
-from latens.data.raw import check_stored, damaged
+from latens.data.raw import check_stored, damaged, needed
 from latens.errors import DataError
 from latens.io.plain_files import kind_of
 
@@ -35,11 +35,7 @@ class ZarrStore(AbstractArrays):
 
     def __init__(self, path: Path, only: str | None) -> None:
         self.where, self.only = str(path), only
-        try:
-            import zarr
-        except ImportError:
-            fix = "Install latens[zarr], or write the rows as .npy files."
-            raise DataError("reading Zarr needs zarr, which is not installed.", where=self.where, fix=fix) from None
+        zarr = needed("zarr", "Zarr", self.where, "Install latens[zarr], or write the rows as .npy files.")
         self._stored = _plain_bytes(path)
         try:
             found = zarr.open(self.where, mode="r")

@@ -1,6 +1,7 @@
 """From what a user types to a stream: a folder or a glob of files, a file, the address of an object store."""
 
 import fnmatch
+import importlib
 import re
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from latens.data.formats.pictures import FolderSource, find_pictures
 from latens.data.formats.registry import Row, by_blocks
 from latens.data.formats.source import AbstractSource, Place, RemotePlace
 from latens.data.formats.zarr import ZarrSource
-from latens.data.raw import MAX_BYTES, ColumnRoles
+from latens.data.raw import MAX_BYTES, ColumnRoles, needed
 from latens.data.schema import Schema
 from latens.data.streams.dataset import StreamDataset
 from latens.data.streams.index import Index, build, read_for
@@ -103,12 +104,8 @@ def _remote(spec: str, roles: ColumnRoles) -> AbstractSource | None:
         known = ", ".join(f"{one}://" for one in REMOTE)
         fix = f"Download the files first, and give their folder. Read as they lie: {known}."
         raise DataError(f"addresses that begin with {scheme}:// are not read.", where=spec, fix=fix)
-    try:
-        import pyarrow
-        from pyarrow import fs
-    except ImportError:
-        what = "reading from an object store needs pyarrow, which is not installed."
-        raise DataError(what, where=spec, fix="Install latens[tables], or copy the files.") from None
+    pyarrow = needed("pyarrow", "from an object store", spec, "Install latens[tables], or copy the files.")
+    fs = importlib.import_module("pyarrow.fs")
     if scheme != "file":
         _check_reached(spec)
     parts = rest.rstrip("/").split("/")
