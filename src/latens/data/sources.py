@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.dataset import Dataset
+from latens.data.dataset import Dataset, rows_at
 from latens.data.declared import LEFT_OUT, Declared, check_declared, declared_columns
 from latens.data.formats import idx
 from latens.data.formats.npy import read_npy
@@ -243,11 +243,8 @@ def without_unknown(data: Dataset) -> Dataset:
     if not len(kept):
         raise DataError("every row holds a name that no training row had.", where=data.name, fix=_AS_MISSING)
     place = {row: at for at, row in enumerate(kept.tolist())}
-    fields = ("x", "row_id", "names", "split", "label", "mask", "outside", "weight", "hidden")
-    taken = {name: None if (array := getattr(data, name)) is None else array[kept] for name in fields}
-    cond = None if data.cond is None else {name: array[kept] for name, array in data.cond.items()}
     unseen = tuple((place[row], column, name) for row, column, name in data.unseen if row in place)
-    return replace(data, **taken, cond=cond, unseen=unseen, notes=(*data.notes, what), kept=kept)
+    return replace(rows_at(data, kept), unseen=unseen, notes=(*data.notes, what), kept=kept)
 
 
 _AS_MISSING = "Take the cells as missing: --unknown missing."

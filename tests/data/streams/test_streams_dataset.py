@@ -135,7 +135,7 @@ def test_statistics_of_blocks_are_those_of_all_rows():
     np.testing.assert_allclose(found.train.mean, [v.mean() for v in kept], rtol=1e-13)
     np.testing.assert_allclose(found.train.deviation, [v.std() for v in kept], rtol=1e-13)
     np.testing.assert_allclose(found.train.together(), [np.concatenate(kept).mean(), np.concatenate(kept).std()])
-    assert (found.low, found.high, found.missing) == (np.nanmin(x), np.nanmax(x), np.sum(~observed))
+    assert (found.cells.low, found.cells.high, found.missing) == (np.nanmin(x), np.nanmax(x), np.sum(~observed))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 h5py's C library parses the file; what it is asked to do is bounded here. Format: https://docs.hdfgroup.org/hdf5/
 """
 
+import contextlib
 import math
 import mmap
 import struct
@@ -73,6 +74,13 @@ def _heap_ends(data: mmap.mmap, start: int) -> bool:
             return False
         at += 16 + (size + 7) // 8 * 8 if number else size
     return at <= end
+
+
+def check_chunk(where: str, size: int, call: str) -> None:
+    """Refuse chunks of which none fits into a window of rows."""
+    if size > WINDOW:
+        what = f"is stored in chunks of {size / 2**20:.0f} MB; a window holds {WINDOW // 2**20} MB."
+        raise DataError(what, where=where, fix=f"Write it with smaller chunks: {call}.")
 
 
 class Store(AbstractArrays):
@@ -178,11 +186,8 @@ class Store(AbstractArrays):
             fix = "Store plain numbers: create_dataset('x', data=np.asarray(x, 'float32'))."
             raise DataError(f"holds {what[:80]}, not numbers.", where=where, fix=fix)
         self._check_packing(item, where, kind.itemsize)
-        try:
-            values = item[...]
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            raise damaged(where, f"cannot be read ({str(error)[:80]}).") from None
-        return np.asarray(values).astype(kind.newbyteorder("="), copy=False)
+        with readable(where):
+            return np.asarray(item[...]).astype(kind.newbyteorder("="), copy=False)
 
     def check_inside(self, item: Any, where: str) -> None:
         """Refuse values in other files."""
@@ -232,12 +237,9 @@ class Store(AbstractArrays):
         self.check_inside(item, where)
         self.check_chunks(item, where, item.dtype.itemsize)
         check_stored(where, math.prod(item.shape) * item.dtype.itemsize, item.id.get_storage_size())
-        size = math.prod(item.chunks or (1,)) * item.dtype.itemsize
-        if size > WINDOW:
-            what = f"is stored in chunks of {size / 2**20:.0f} MB; a window holds {WINDOW // 2**20} MB."
-            raise DataError(
-                what, where=where, fix="Write it with smaller chunks: create_dataset(..., chunks=(256, ...))."
-            )
+        check_chunk(
+            where, math.prod(item.chunks or (1,)) * item.dtype.itemsize, "create_dataset(..., chunks=(256, ...))"
+        )
         return item
 
     def _text(self, item: Any, where: str) -> np.ndarray:
@@ -249,17 +251,13 @@ class Store(AbstractArrays):
         step = 65536 if item.dtype.kind == "S" else max(1, min(65536, _ALLOWANCE // max(self._size, 1)))
         texts: list[str] = []
         total = 0
-        try:
-            for start in range(0, item.shape[0], step):
+        for start in range(0, item.shape[0], step):
+            with readable(where):
                 part = [_decoded(value) for value in item[start : start + step]]
-                total += sum(map(len, part))
-                if total > MAX_BYTES // 16 or (part and max(map(len, part)) > MAX_NAME_BYTES):
-                    raise ResourceError("holds texts that are too long.", where=where, fix="Shorten them.")
-                texts += part
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
-            if isinstance(error, ResourceError):
-                raise
-            raise damaged(where, f"cannot be read ({str(error)[:80]}).") from None
+            total += sum(map(len, part))
+            if total > MAX_BYTES // 16 or (part and max(map(len, part)) > MAX_NAME_BYTES):
+                raise ResourceError("holds texts that are too long.", where=where, fix="Shorten them.")
+            texts += part
         return np.array(texts, dtype=str)
 
     def _datasets(self) -> Iterator[tuple[str, Any]]:
@@ -275,10 +273,8 @@ class Store(AbstractArrays):
                 if not isinstance(group.get(name, getlink=True), self._h5py.HardLink):
                     self._links.append(prefix + name)
                     continue
-                try:
+                with readable(f"{self.where}[{prefix}{name}]"):
                     item = group[name]
-                except (OSError, ValueError, RuntimeError, KeyError) as error:
-                    raise damaged(f"{self.where}[{prefix}{name}]", f"cannot be read ({str(error)[:80]}).") from None
                 if self.is_group(item) and depth < MAX_DEPTH:
                     left.append((f"{prefix}{name}/", item, depth + 1))
                 elif isinstance(item, self._h5py.Dataset):
@@ -289,11 +285,23 @@ def _decoded(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
+_DAMAGE: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError, KeyError)
+"""What reading a damaged file raises."""
+
+
+@contextlib.contextmanager
+def readable(where: str, errors: tuple[type[Exception], ...] = _DAMAGE) -> Iterator[None]:
+    """Say in words what a damaged file raises."""
+    try:
+        yield
+    except errors as error:
+        raise damaged(where, f"cannot be read ({str(error)[:80]}).") from None
+
+
 class DenseRows:
     """An array of an open file, of which rows are read when they are asked for."""
 
-    errors: tuple[type[Exception], ...] = (OSError, ValueError, RuntimeError, KeyError)
-    """What reading a damaged file raises."""
+    errors = _DAMAGE
 
     def __init__(self, item: Any, where: str) -> None:
         self.item, self.where = item, where
@@ -303,10 +311,8 @@ class DenseRows:
 
     def read(self, first: int, rows: int) -> np.ndarray:
         """Read some rows."""
-        try:
+        with readable(self.where, self.errors):
             return np.asarray(self.item[first : first + rows]).astype(self.dtype, copy=False)
-        except self.errors as error:
-            raise damaged(self.where, f"cannot be read ({str(error)[:80]}).") from None
 
 
 class SparseRows:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from latens.data.formats.hdf5 import DenseRows, Hdf5Source
+from latens.data.formats.hdf5 import DenseRows, Hdf5Source, check_chunk, readable
 from latens.data.formats.npz import AbstractArrays
 from latens.data.formats.source import WINDOW, File, digest_of
 from latens.data.raw import check_stored, damaged, needed
@@ -71,16 +71,11 @@ class ZarrStore(AbstractArrays):
         if min(chunks, default=1) < 1:
             raise damaged(where, f"is stored in chunks of shape {str(chunks)[:80]}.")
         check_stored(where, math.prod(item.shape) * item.dtype.itemsize, self._stored)
-        size = math.prod(chunks) * max(1, item.dtype.itemsize)
-        if size > WINDOW:
-            what = f"is stored in chunks of {size / 2**20:.0f} MB; a window holds {WINDOW // 2**20} MB."
-            raise DataError(what, where=where, fix="Write it with smaller chunks: chunks=(256, ...).")
+        check_chunk(where, math.prod(chunks) * max(1, item.dtype.itemsize), "chunks=(256, ...)")
         if item.ndim > 1 and item.dtype.kind in "biuf":
             return _Rows(item, where)
-        try:
+        with readable(where, _LIES):
             values = np.asarray(item[...])
-        except _LIES as error:
-            raise damaged(where, f"cannot be read ({str(error)[:80]}).") from None
         return np.array(values.tolist(), str) if values.dtype.kind == "T" else values
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.dataset import Dataset
+from latens.data.dataset import ROW_FIELDS, Dataset
 from latens.data.formats.registry import check_numeric
 from latens.data.formats.source import AbstractSource
 from latens.data.infer import conform, find_missing
@@ -129,8 +129,7 @@ def joined(parts: list[Dataset]) -> Dataset:
         arrays = [getattr(part, name) for part in parts]
         return None if arrays[0] is None else np.concatenate(arrays)
 
-    fields = ("x", "row_id", "names", "split", "label", "mask", "outside", "weight")
-    return replace(parts[0], **{name: all_of(name) for name in fields})
+    return replace(parts[0], **{name: all_of(name) for name in ROW_FIELDS})
 
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})\Z")
