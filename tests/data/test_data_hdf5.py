@@ -1,7 +1,6 @@
-import sys
-
 """HDF5: which dataset is the rows, and every file that must not be believed."""
 
+import sys
 import zlib
 from pathlib import Path
 from typing import Any

@@ -73,6 +73,16 @@ def test_json_lines_of_numbers_are_an_array(tmp_path, monkeypatch):
     same_rows(load(f"file://{tmp_path}/n.ndjson", stream=True), memory)
 
 
+def test_true_and_false_with_gaps_are_numbers_beside_numbers(tmp_path, monkeypatch):
+    monkeypatch.setattr(jsonl, "BLOCK_ROWS", 6)
+    rows = [{"a": i / 7, "b": [True, False, None][i % 3 if i > 5 else 0], "c": [True, False][i % 2]} for i in range(40)]
+    (tmp_path / "n.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    memory = load(tmp_path / "n.jsonl", missing="nan", label="c")
+    assert (memory.schema.kind, memory.schema.classes) == ("real", ("False", "True"))
+    assert memory.mask[:, 1].tolist() == [row["b"] is not None for row in rows]
+    same_rows(load(tmp_path / "n.jsonl", missing="nan", label="c", stream=True), memory)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -226,6 +236,16 @@ def test_a_format_of_ones_own_is_one_class(wells, tmp_path):
     (tmp_path / "cut.wells").write_bytes(b"kind x y\n")
     with pytest.raises(DataError, match=r"does not begin like a \.wells file"):
         load(tmp_path / "cut.wells")
+
+
+def test_a_format_may_name_its_ids(wells, own):
+    path, rows = wells
+    made: dict = {}
+    exec(OWN, made)
+    latens.register_format(type("Wells", (made["Wells"],), {"ids": "x"}))
+    memory = load(path, label="kind")
+    assert memory.names[:2].tolist() == [str(number) for _, number, _ in rows[:2]]
+    same_rows(load(path, label="kind", stream=True), memory)
 
 
 @pytest.mark.parametrize("stream", [[], ["--stream"]])

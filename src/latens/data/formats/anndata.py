@@ -102,11 +102,8 @@ def _column(store: "Store", group: Any, path: str) -> np.ndarray:
         if missing.dtype != bool or missing.shape != values.shape:
             raise damaged(f"{store.where}[{path}]", "the mask does not belong to the values.")
         return np.array(["" if gone else str(v) for v, gone in zip(values.tolist(), missing)], dtype=str)
-    raise DataError(
-        f"a column of encoding {str(encoding)[:40]!r} is not used.",
-        where=f"{store.where}[{path}]",
-        fix="Make it a column of numbers, text or categories.",
-    )
+    what = f"a column of encoding {str(encoding)[:40]!r} is not used."
+    raise DataError(what, where=f"{store.where}[{path}]", fix="Make it a column of numbers, text or categories.")
 
 
 def _decoded(codes: np.ndarray, categories: np.ndarray, where: str, path: str) -> np.ndarray:

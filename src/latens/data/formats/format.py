@@ -115,7 +115,8 @@ class ColumnSource(AbstractSource):
         """Make rows of the columns of a block."""
         if self.typed:
             return Cells({word: self.cells(part[word], f"{where}, column {word!r}") for word in self._kept})
-        arrays = [self.plain(part[word], where) for word in self._kept]
+        columns = [part[word] for word in self._kept]
+        arrays = [one.numbers if isinstance(one, Coded) else self.plain(one, where) for one in columns]
         x = np.empty((len(arrays[0]), len(arrays)), np.result_type(*arrays))
         for i, array in enumerate(arrays):
             x[:, i] = array
@@ -228,7 +229,8 @@ class FormatSource(ColumnSource):
                 _join(kinds, {name: kind_of_cells(one)})
             joined = cells if len(cells) == 1 else [[cell for one in cells for cell in one]]
             columns[name] = as_column(joined[0], kinds[name])
-        return from_columns(columns, self.roles, first.where)
+        ids = columns.pop(first.ids or "", None) if self.roles.row_id is None else None
+        return from_columns(columns, self.roles, first.where, None if ids is None else plain_cells(ids, first.where))
 
 
 def kind_of_cells(cells: Any) -> str:

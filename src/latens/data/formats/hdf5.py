@@ -96,7 +96,6 @@ class Store(AbstractArrays):
         self.where, self.only, self.stays = str(path), only, stays
         self._h5py = needed("h5py", "HDF5", self.where, "Install latens[hdf5], or write the data as .npz.")
         self._size = path.stat().st_size
-        self._links: list[str] = []
         _check_heaps(path)
         try:
             self.file = self._h5py.File(path, "r", locking="best-effort")
@@ -118,13 +117,6 @@ class Store(AbstractArrays):
     def keys(self) -> tuple[str, ...]:
         """The paths of the datasets."""
         return tuple(name for name, _ in self._datasets())
-
-    @property
-    def advice(self) -> str:
-        """What to do where it is not clear which dataset holds the rows."""
-        if self._links:
-            return f"Links such as {self._links[0]!r} are not followed: copy what they lead to into the file."
-        return "Name it x: file.create_dataset('x', data=rows), and its labels y."
 
     @property
     def candidates(self) -> tuple[str, ...]:
@@ -262,8 +254,8 @@ class Store(AbstractArrays):
 
     def _datasets(self) -> Iterator[tuple[str, Any]]:
         """Path and dataset of every array of numbers or text; links of other kinds are passed over."""
-        left, seen = [("", self.file, 0)], 0
-        self._links.clear()
+        left, seen, link = [("", self.file, 0)], 0, ""
+        self.advice = "Name it x: file.create_dataset('x', data=rows), and its labels y."
         while left:
             prefix, group, depth = left.pop(0)
             for name in group:
@@ -271,7 +263,8 @@ class Store(AbstractArrays):
                 if seen > MAX_OBJECTS:
                     raise damaged(self.where, f"holds more than {MAX_OBJECTS} objects.", "Keep the rows in a file.")
                 if not isinstance(group.get(name, getlink=True), self._h5py.HardLink):
-                    self._links.append(prefix + name)
+                    link = link or prefix + name
+                    self.advice = f"Links such as {link!r} are not followed: copy what they lead to into the file."
                     continue
                 with readable(f"{self.where}[{prefix}{name}]"):
                     item = group[name]

@@ -65,9 +65,6 @@ def read_idx_folder(folder: Path, files: dict[str, Path]) -> Raw:
             parts[part] = Raw(read_idx(files[f"{word}-images"]), None if label is None else read_idx(label))
     for name, part in parts.items():
         if part.label is not None and part.label.shape != (len(part.x),):
-            raise DataError(
-                f"the {name} part has {len(part.x)} images and labels of shape {part.label.shape}.",
-                where=str(folder),
-                fix="Use the label file that belongs to the images.",
-            )
+            what = f"the {name} part has {len(part.x)} images and labels of shape {part.label.shape}."
+            raise DataError(what, where=str(folder), fix="Use the label file that belongs to the images.")
     return join_parts(parts, str(folder))

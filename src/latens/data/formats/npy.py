@@ -77,11 +77,8 @@ def _parse_header(header: bytes, where: str) -> tuple[np.dtype, bool, tuple[int,
         raise unclear
     if not _TYPE.match(dtype.str):
         what = "Python objects" if dtype.hasobject else f"values of type {dtype.str!r}"
-        raise DataError(
-            f"holds {what}; latens reads plain numbers (and text for labels and ids) and never unpickles.",
-            where=where,
-            fix="Save numbers: np.save(path, np.asarray(x, dtype='float32')).",
-        )
+        what = f"holds {what}; latens reads plain numbers (and text for labels and ids) and never unpickles."
+        raise DataError(what, where=where, fix="Save numbers: np.save(path, np.asarray(x, dtype='float32')).")
     return dtype, fortran, shape
 
 

@@ -34,11 +34,8 @@ class AbstractArrays(abc.ABC):
     data_keys: tuple[str, ...] = _DATA_KEYS
     only: str | None = None
     """The name of the rows, where it is known."""
-
-    @property
-    @abc.abstractmethod
-    def advice(self) -> str:
-        """What to do where it is not clear which array holds the rows."""
+    advice: str
+    """What to do where it is not clear which array holds the rows."""
 
     @property
     @abc.abstractmethod
@@ -59,6 +56,8 @@ class Archive(AbstractArrays):
 
     # Checked on opening; nothing is extracted to disk.
 
+    advice = "Name it x: np.savez(path, x=rows, y=labels)."
+
     def __init__(self, path: Path) -> None:
         self.where = str(path)
         self._size = path.stat().st_size
@@ -70,9 +69,8 @@ class Archive(AbstractArrays):
         for member in members:
             self._add(member)
         if sum(member.file_size for member in members) > MAX_BYTES:
-            raise ResourceError(
-                f"would unpack to more than {MAX_BYTES} bytes.", where=self.where, fix="Use fewer rows."
-            )
+            what = f"would unpack to more than {MAX_BYTES} bytes."
+            raise ResourceError(what, where=self.where, fix="Use fewer rows.")
 
     def _add(self, member: zipfile.ZipInfo) -> None:
         name = member.filename
@@ -89,11 +87,6 @@ class Archive(AbstractArrays):
         if member.compress_size > self._size or member.file_size > MAX_RATIO * member.compress_size + 64:
             raise damaged(self.where, f"{shown} claims {member.file_size} bytes, more than the file can hold.")
         self._members[name.removesuffix(".npy")] = member
-
-    @property
-    def advice(self) -> str:
-        """What to do where it is not clear which array holds the rows."""
-        return "Name it x: np.savez(path, x=rows, y=labels)."
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -144,11 +137,8 @@ def from_archive(archive: AbstractArrays, roles: ColumnRoles) -> Raw:
     )
     if parts["train"] and len(parts["train"]) == 1 and not whole:
         if chosen:
-            raise DataError(
-                "has separate training and test arrays, whose labels must be named y_train, y_test.",
-                where=where,
-                fix="Rename the keys, or leave --label and --id out.",
-            )
+            what = "has separate training and test arrays, whose labels must be named y_train, y_test."
+            raise DataError(what, where=where, fix="Rename the keys, or leave --label and --id out.")
         joined = _parts(archive, lower, parts, with_labels=roles.label != "none")
         joined.classes = classes if joined.label is not None else None
         return joined
@@ -159,11 +149,7 @@ def from_archive(archive: AbstractArrays, roles: ColumnRoles) -> Raw:
         raise DataError(f"its key {named!r} holds no rows of numbers.", where=where, fix=fix)
     if len(whole) != 1 or parts["train"]:
         shown = ", ".join((whole or list(keys))[:20]) or "(there are none)"
-        raise DataError(
-            f"it is not clear which of its keys holds the rows: {shown}.",
-            where=where,
-            fix=archive.advice,
-        )
+        raise DataError(f"it is not clear which of its keys holds the rows: {shown}.", where=where, fix=archive.advice)
     if roles.label is None:
         labels = [lower[k] for k in _LABEL_KEYS if k in lower and lower[k] not in (*whole, *chosen.values())]
         if len(labels) == 1:

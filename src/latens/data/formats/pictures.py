@@ -62,11 +62,9 @@ def find_pictures(folder: Path) -> Found:
                 elif not inner.is_dir():
                     ignored += not _add(pictures, inner, f"{entry.name}/{inner.name}")
                 elif any(deep.name.lower().endswith(ENDINGS) for deep in inner.iterdir()):
-                    raise DataError(
-                        f"holds pictures two folders down, in {f'{entry.name}/{inner.name}'!r}.",
-                        where=str(folder),
-                        fix=f"Give the folder {entry.name!r} alone: the folders right in it are the labels.",
-                    )
+                    what = f"holds pictures two folders down, in {f'{entry.name}/{inner.name}'!r}."
+                    fix = f"Give the folder {entry.name!r} alone: the folders right in it are the labels."
+                    raise DataError(what, where=str(folder), fix=fix)
                 else:
                     ignored += 1
         if len(pictures) > MAX_FILES:

@@ -186,9 +186,8 @@ def check_numeric(x: Any, where: str) -> None:
     if x.dtype.kind not in "biuf":
         kinds = {"O": "Python objects", "U": "text", "S": "text", "c": "complex numbers", "M": "dates", "m": "times"}
         what = kinds.get(x.dtype.kind, f"values of type {x.dtype}")
-        raise DataError(
-            f"holds {what}, not numbers.", where=where, fix="Turn it into numbers: np.asarray(x, 'float32')."
-        )
+        what = f"holds {what}, not numbers."
+        raise DataError(what, where=where, fix="Turn it into numbers: np.asarray(x, 'float32').")
     if x.ndim < 2:
         fix = "One value a row? Then give x[:, None]."
         raise DataError(f"has shape {x.shape}; rows and columns are needed.", where=where, fix=fix)

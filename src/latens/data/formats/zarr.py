@@ -32,6 +32,7 @@ class ZarrStore(AbstractArrays):
     # `only`: The path of the array of rows; None finds it by its name.
 
     is_annotated = False
+    advice = "Name it x: group.create_array('x', data=rows), and its labels y."
 
     def __init__(self, path: Path, only: str | None) -> None:
         self.where, self.only = str(path), only
@@ -46,11 +47,6 @@ class ZarrStore(AbstractArrays):
         if only is not None and only not in self._arrays:
             known = ", ".join(list(self._arrays)[:20]) or "none"
             raise DataError(f"has no array {only[:80]!r}.", where=self.where, fix=f"There are: {known}.")
-
-    @property
-    def advice(self) -> str:
-        """What to do where it is not clear which array holds the rows."""
-        return "Name it x: group.create_array('x', data=rows), and its labels y."
 
     @property
     def keys(self) -> tuple[str, ...]:
