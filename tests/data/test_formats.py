@@ -251,7 +251,7 @@ def test_a_format_may_name_its_ids(wells, own):
 @pytest.mark.parametrize("stream", [[], ["--stream"]])
 def test_the_command_reads_it(wells, tmp_path, own, stream, monkeypatch, capfd):
     (tmp_path / "parts.py").write_text(OWN)
-    monkeypatch.setattr(registry, "FORMATS", {k: v for k, v in registry.FORMATS.items() if k != "Wells"})
+    monkeypatch.setattr(registry, "FORMATS", {k: v for k, v in registry.FORMATS.items() if k != "own Wells"})
     words = [
         "fit",
         str(wells[0]),
@@ -289,6 +289,11 @@ def test_what_is_no_format_is_refused(own):
     for endings, words in refused.items():
         with pytest.raises(ConfigError, match=words):
             latens.register_format(type("Other", (Whole,), {"endings": endings}))
+    for starts in (b"AB", ("AB",), (b"",), (b"x" * 65,)):
+        with pytest.raises(ConfigError, match="are not first bytes"):
+            latens.register_format(type("Other", (Whole,), {"starts": starts, "endings": (".other",)}))
+    latens.register_format(type("csv", (Whole,), {"endings": (".mine",)}))  # a name of its own
+    assert registry.FORMATS["csv"].endings[0] == ".csv"
     latens.register_format(Whole)
     latens.register_format(Whole)  # a cell of a notebook that is run again
     with pytest.raises(ConfigError, match=r"there is a format '\.half' already"):
@@ -302,6 +307,8 @@ def test_what_is_no_format_is_refused(own):
         (lambda self, file, block: {"a": [1, 2], "b": [1]}, "holds 2 rows, and its table says 2|holds"),
         (lambda self, file, block: 1 / 0, r"cannot be read \(ZeroDivisionError: division by zero\)"),
         (lambda self, file, block: np.array(["a", "b"]), "holds text, not numbers"),
+        (lambda self, file, block: {"a": np.array([2**60, 1])}, "beyond 2.53, where not every whole number"),
+        (lambda self, file, block: np.zeros((2, 2 + block)), "cannot be read|has blocks of different columns, shapes"),
     ],
 )
 @pytest.mark.parametrize("stream", [None, True])

@@ -236,7 +236,8 @@ class FormatSource(ColumnSource):
 def kind_of_cells(cells: Any) -> str:
     """Say what the cells of a column are: "number", "truth", "text", or "" where all are missing."""
     if isinstance(cells, np.ndarray) and cells.dtype.kind in "biuf":
-        return "truth" if cells.dtype.kind == "b" else "number"
+        wide = cells.dtype.kind in "iu" and bool(((cells > WHOLE) | (cells < -WHOLE)).any())
+        return "truth" if cells.dtype.kind == "b" else "text" if wide else "number"
     found = ""
     for cell in cells:
         if cell is not None:
@@ -258,7 +259,7 @@ def _join(kinds: dict[str, str], more: Mapping[str, str]) -> None:
 def as_column(cells: Any, kind: str) -> Any:
     """Turn the cells of a column into numbers, truth values or text."""
     if kind in ("number", ""):
-        return cells if isinstance(cells, np.ndarray) else np.array([np.nan if v is None else v for v in cells], float)
+        return np.array([np.nan if v is None else v for v in cells] if isinstance(cells, list) else cells, float)
     if kind == "truth" and any(cell is None for cell in cells):
         return Coded(np.array([np.nan if cell is None else cell for cell in cells], float), TRUTH)
     if kind == "truth":

@@ -108,19 +108,25 @@ def register_format(kind: Any) -> None:
     if not isinstance(kind, type) or not issubclass(kind, Format) or getattr(kind, "__abstractmethods__", None):
         what = f"{str(kind)[:80]!r} is not a class of a format."
         raise ConfigError(what, where="register_format", fix="Give a subclass of Format with open, table and read.")
-    own, where = kind.endings, f"{kind.__name__}.endings"
+    own, where, name = kind.endings, f"{kind.__name__}.endings", f"own {kind.__name__}"
     if not isinstance(own, tuple) or not own or not all(isinstance(e, str) and e[:1] == "." and e[1:] for e in own):
         raise ConfigError(f"{own!r} are not endings of names.", where=where, fix='Give a tuple such as (".myfmt",).')
-    others = {ending: name for name, row in FORMATS.items() for ending in row.endings if name != kind.__name__}
-    taken = next((ending for ending in own if ending.lower() in (*others, *(e for es in _OTHERS for e in es))), None)
+    if not isinstance(kind.starts, tuple) or not all(
+        isinstance(s, bytes) and 0 < len(s) <= _START for s in kind.starts
+    ):
+        what, fix = f"{kind.starts!r} are not first bytes.", f'Give a tuple such as (b"MYFMT",), each of 1 to {_START}.'
+        raise ConfigError(what, where=f"{kind.__name__}.starts", fix=fix)
+    others = {ending for known, row in FORMATS.items() for ending in row.endings if known != name}
+    others |= {ending for endings in _OTHERS for ending in endings}
+    taken = next((ending for ending in own if ending.lower() in others), None)
     if taken is not None:
         raise ConfigError(f"there is a format {taken!r} already.", where=where, fix="Choose another ending.")
-    FORMATS[kind.__name__] = row_of(kind)
+    FORMATS[name] = row_of(kind)
 
 
 _TEXT = (".csv", ".tsv", ".txt", ".dat", ".data", ".csv.gz", ".tsv.gz", ".txt.gz", ".data.gz")
 _HDF5 = (".h5", ".hdf5", ".h5ad")
-_START = 16  # bytes that tell what a file is
+_START = 64  # bytes that tell what a file is
 _ZIPPED = (".xlsx", ".ods", ".zip", ".pt", ".pth")  # archives that are not those of NumPy
 
 FORMATS: dict[str, Row] = {
