@@ -1,6 +1,7 @@
 """What the columns or pixels of a data set are, told from the data; and data brought into the form a model expects."""
 
 import itertools
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -198,7 +199,7 @@ def schema_of(
         return Schema(shape, kind, shift=shift, scale=scale if scale >= MIN_SCALE else 1.0)
     made = None if names is None or len(shape) > 1 else tuple(map(Column, names))
     if kind in ("real", "counts"):
-        titles = names if names is not None else [f"x{i}" for i in range(shape[0])]
+        titles = names if names is not None else [f"x{i}" for i in range(math.prod(shape))]
         made = tuple(_column(name, *one, where) for name, one in zip(titles, columns(kind == "counts")))
     return Schema(shape, kind, levels=levels, columns=made)
 
@@ -235,26 +236,33 @@ def fill(x: Any, observed: np.ndarray | None, train: Shaped[np.ndarray, " n"], s
     # observed: true where a value was observed; None for everywhere.
     if observed is None or schema.kind == "mixed":  # whose gaps hold the first cell
         return x
-    if schema.standardised and schema.columns is not None:
-        # Of the data the schema was made from, which for a trained model are its training data.
-        centre = np.array([column.shift for column in schema.columns])
-        return np.where(observed, x, np.round(np.expm1(centre)) if schema.kind == "counts" else centre)
+    if (centre := standard_centre(schema)) is not None:
+        return np.where(observed, x, centre)
     rows = train if train.any() else np.ones_like(train)
-    count = observed[rows].sum(0)
     total = np.where(observed, x, 0)[rows].sum(0, dtype=np.float64)
-    mean = total / np.maximum(count, 1)
+    mean = total / np.maximum(observed[rows].sum(0), 1)
+    return np.where(observed, x, np.round(mean) if schema.kind in ("binary", "levels") else mean)
+
+
+def standard_centre(schema: Schema) -> np.ndarray | None:
+    """Give what stands for missing cells of standardised columns: their shift, which is of the training data."""
+    if not schema.standardised or schema.columns is None:
+        return None
+    centre = np.array([column.shift for column in schema.columns])
+    return np.round(np.expm1(centre)) if schema.kind == "counts" else centre
+
+
+def stored_type(schema: Schema) -> np.dtype:
+    """Give the type that cells are kept in: uint8 (uint16 above 256 levels), else float32."""
     if schema.kind in ("binary", "levels"):
-        mean = np.round(mean)
-    return np.where(observed, x, mean)
+        return np.dtype(np.uint8 if (schema.levels or 2) <= 256 else np.uint16)
+    return np.dtype(np.float32)
 
 
 def store(x: Any, schema: Schema, where: str = "data") -> Any:
-    """Convert rows to the type they are kept in: uint8 (uint16 above 256 levels), else float32."""
-    # float32 is for "unit", "real" and "counts".
-    if schema.kind == "mixed":
-        return np.ascontiguousarray(x, np.float32)
-    if schema.kind in ("binary", "levels"):
-        return _as_type(x, np.uint8 if (schema.levels or 2) <= 256 else np.uint16)
+    """Convert rows to the type they are kept in."""
+    if schema.kind in ("mixed", "binary", "levels"):
+        return _as_type(x, stored_type(schema))
     with np.errstate(over="ignore"):
         stored = _as_type(x, np.float32)
     finite = np.isfinite(stored.matrix.data if isinstance(stored, SparseRows) else stored)

@@ -169,10 +169,10 @@ class FormatSource(ColumnSource):
         """What the format gives for a block."""
         at, where, rows = int(self.table.file[block]), self.where(block), int(self.table.rows[block])
         with self._opened(self.names[at], where) as file:
-            found = self._formats[at].read(file, block - int(np.searchsorted(self.table.file, at)))
-            columns = isinstance(found, Mapping)
-            found = {str(name): cells for name, cells in found.items()} if columns else np.asarray(found)
-            counts = [len(cells) for cells in found.values()] if columns else [len(found)]
+            given = self._formats[at].read(file, block - int(np.searchsorted(self.table.file, at)))
+            columns = {str(name): cells for name, cells in given.items()} if isinstance(given, Mapping) else None
+            found = np.asarray(given) if columns is None else columns
+            counts = [len(found)] if columns is None else [len(cells) for cells in columns.values()]
         if set(counts) != {rows}:
             raise damaged(where, f"holds {max(counts, default=0)} rows, and its table says {rows}.")
         return found

@@ -82,7 +82,15 @@ def _add(pictures: list[str], path: Path, name: str) -> bool:
 def read_pictures(folder: Path, found: Found) -> Raw:
     """Read images as rows of uint8: (n, h, w) for grey or black and white (0 and 1), else (n, h, w, 3)."""
     # The first frame of a moving image is taken, and pictures are turned upright as their EXIF orientation says.
-    heads, problems = _heads(folder, found.pictures)
+    heads: dict[
+        str, tuple[tuple[int, int], str]
+    ] = {}  # read before any pixel, so that all that is wrong is told at once
+    problems: dict[str, str] = {}
+    for name in found.pictures:
+        try:
+            heads[name] = head_of(folder / name)
+        except unreadable() as error:
+            problems[name] = reason(error)
     if not heads:
         raise _refusal(folder, problems, len(found.pictures))
     (size, kind), _ = Counter(heads.values()).most_common(1)[0]
@@ -120,18 +128,6 @@ def read_pictures(folder: Path, found: Found) -> Raw:
 def _folders(names: Iterable[str]) -> Shaped[np.ndarray, " n"]:
     """The subfolder of each picture, which is its label; "" for none."""
     return np.array([name.split("/")[0] if "/" in name else "" for name in names])
-
-
-def _heads(folder: Path, names: tuple[str, ...]) -> tuple[dict[str, tuple[tuple[int, int], str]], dict[str, str]]:
-    """Size and kind of every picture, read from its header alone; and what is wrong with the others."""
-    heads: dict[str, tuple[tuple[int, int], str]] = {}
-    problems: dict[str, str] = {}
-    for name in names:
-        try:
-            heads[name] = head_of(folder / name)
-        except unreadable() as error:
-            problems[name] = reason(error)
-    return heads, problems
 
 
 def head_of(file: Any) -> tuple[tuple[int, int], str]:

@@ -117,10 +117,10 @@ def _remote(spec: str, roles: ColumnRoles) -> AbstractSource | None:
         raise DataError(f"is no address that can be read ({str(error)[:100]}).", where=spec, fix="Check it.") from None
     if info.type == fs.FileType.File:
         place = RemotePlace(system, str(PurePosixPath(root).parent), f"{scheme}://")
-        found = _opened(place, (PurePosixPath(root).name,), roles, single=True)
-        if found is None:
+        file = _opened(place, (PurePosixPath(root).name,), roles, single=True)
+        if file is None:
             raise DataError("stands for no file of a stream.", where=spec, fix=f"Known: {', '.join(_endings())}.")
-        return found
+        return file
     found: list[str] = []
     if info.type == fs.FileType.Directory:
         inside = system.get_file_info(fs.FileSelector(root, recursive=True))

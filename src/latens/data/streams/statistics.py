@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Shaped
 
-from latens.data.infer import Range, schema_of
+from latens.data.infer import Range, schema_of, standard_centre
 from latens.data.schema import Schema
 
 
@@ -113,9 +113,8 @@ class Statistics:
 
     def centre(self, schema: Schema) -> np.ndarray:
         """Give what stands in the place of missing values, as `fill` in `latens.data.infer` chooses it."""
-        if schema.standardised and schema.columns is not None:
-            centre = np.array([column.shift for column in schema.columns])
-            return np.round(np.expm1(centre)) if schema.kind == "counts" else centre
+        if (centre := standard_centre(schema)) is not None:
+            return centre
         mean = self.train.mean.reshape(self.shape)
         return np.round(mean) if schema.kind in ("binary", "levels") else mean
 
